@@ -1,0 +1,109 @@
+"""What plugins register: light records that name a class as a string, imported at first use.
+
+Nothing here imports torch, so that listing plugins stays instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+API = 1
+"""The version of the plugin contract that this gancore speaks."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name, where its object lives (``"package.module:Object"``), and one line about it."""
+
+    name: str
+    factory: str
+    summary: str
+    api: int = field(default=API, kw_only=True)
+
+
+@dataclass(frozen=True)
+class DomainEntry(Entry):
+    """A domain; ``factory`` names a subclass of :class:`gancore.Domain`."""
+
+
+@dataclass(frozen=True)
+class RecipeEntry(Entry):
+    """A recipe; ``factory`` names a subclass of :class:`gancore.Recipe`.
+
+    ``domain`` is the domain it belongs to (left empty inside ``Domain.recipes``).
+    ``provides`` declares what its sampler can do; it is checked when a run begins.
+    """
+
+    domain: str = ""
+    provides: frozenset[str] = frozenset()
+
+    CAPABILITIES = frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"})
+
+
+@dataclass(frozen=True)
+class LossEntry(Entry):
+    """An adversarial loss; ``factory`` names a :class:`gancore.games.losses.AdversarialLoss`."""
+
+
+@dataclass(frozen=True)
+class RemedyEntry(Entry):
+    """A remedy: penalty, normalisation, augmentation."""
+
+
+@dataclass(frozen=True)
+class DynamicsEntry(Entry):
+    """A dynamics; ``factory`` names a :class:`gancore.games.dynamics.Dynamics`."""
+
+
+@dataclass(frozen=True)
+class MeasureEntry(Entry):
+    """A measure; ``domains`` empty means every domain."""
+
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeaturesEntry(Entry):
+    """A fixed map from samples to vectors."""
+
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelEntry(Entry):
+    """A pretrained model; ``factory`` is a folder, or a URL of an archive with its sha256."""
+
+    domain: str = ""
+    licence: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class LoggerEntry(Entry):
+    """A logger; ``factory`` names a class with ``scalars``, ``samples`` and ``close``."""
+
+
+@dataclass(frozen=True)
+class ExperimentEntry(Entry):
+    """An experiment of the lab."""
+
+
+@dataclass(frozen=True)
+class CommandEntry(Entry):
+    """A CLI command group; ``factory`` names a ``typer.Typer``, imported when it is called."""
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """A named data set. ``files`` maps each archive's or file's URL to its sha256.
+
+    ``files`` empty: the source is built in and needs no download.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    megabytes: float = 0.0
+    home: str = ""

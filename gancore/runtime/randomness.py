@@ -1,0 +1,155 @@
+"""Randomness as a pure function of (seed, step, index, name): no generator state is ever saved.
+
+A :class:`Key` is a path of words, a :class:`Rows` says which rows of the joined batch are wanted.
+Every draw is made for the joined batch and then cut, so a run depends neither on the number of
+processes nor on the number of micro-batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows ``start:stop`` of a joined batch of ``total`` rows."""
+
+    start: int
+    stop: int
+    total: int
+
+    @classmethod
+    def all(cls, total: int) -> Rows:
+        return cls(0, total, total)
+
+    @property
+    def count(self) -> int:
+        return self.stop - self.start
+
+    def cut(self, joined: Tensor) -> Tensor:
+        return joined[self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A path of words that names one draw, and where its numbers shall live.
+
+    ``Key.of(seed, step, index) / "z"`` always gives the same numbers on the same kind of device.
+    A key with ``rows`` draws for the joined batch and returns those rows: then the first axis of
+    every draw is the batch, and has ``rows.count`` entries.
+    """
+
+    path: tuple[int | str, ...]
+    device: torch.device = torch.device("cpu")
+    rows: Rows | None = None
+
+    @classmethod
+    def of(cls, *path: int | str, device: torch.device | str = "cpu") -> Key:
+        return cls(tuple(path), torch.device(device))
+
+    def __truediv__(self, word: int | str) -> Key:
+        return replace(self, path=(*self.path, word))
+
+    def to(self, device: torch.device | str) -> Key:
+        return replace(self, device=torch.device(device))
+
+    def cut(self, rows: Rows | None) -> Key:
+        return replace(self, rows=rows)
+
+    @property
+    def seed(self) -> int:
+        """63 bits that depend on every word of the path."""
+        digest = hashlib.blake2b(repr(self.path).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") >> 1
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(self.seed)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._rows(shape, lambda s, g: torch.randn(s, generator=g, device=self.device))
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        unit = self._rows(shape, lambda s, g: torch.rand(s, generator=g, device=self.device))
+        return unit * (high - low) + low
+
+    def integers(self, high: int, *shape: int, low: int = 0) -> Tensor:
+        """Integers in ``[low, high)``, int64."""
+        return self._rows(shape, lambda s, g: torch.randint(low, high, s, generator=g, device=self.device))
+
+    def permutation(self, n: int) -> Tensor:
+        return torch.randperm(n, generator=self.generator(), device=self.device)
+
+    def _rows(self, shape: tuple[int, ...], draw: Callable[[tuple[int, ...], torch.Generator], Tensor]) -> Tensor:
+        if self.rows is None:
+            return draw(shape, self.generator())
+        if not shape or shape[0] != self.rows.count:
+            raise ValueError(f"a draw of shape {shape} for {self.rows.count} rows: the first axis is the batch")
+        return self.rows.cut(draw((self.rows.total, *shape[1:]), self.generator()))
+
+
+class Noise:
+    """Noise inside modules (dropout, phase shuffle), one evaluation long.
+
+    Draws are numbered as they come; the same evaluation made again gives the same noise.
+    A module may see several stacked copies of the batch (real and fake in one call): each copy is
+    drawn for the joined batch and cut alike.
+    """
+
+    def __init__(self, key: Key, rows: Rows) -> None:
+        self.key, self.rows, self.calls = key, rows, 0
+
+    def _cut(self, joined: Tensor, count: int) -> Tensor:
+        return joined[:, self.rows.start : self.rows.stop].reshape(count, *joined.shape[2:])
+
+    def _next(self, count: int) -> tuple[Key, int]:
+        copies, rest = divmod(count, self.rows.count)
+        if rest:
+            raise ValueError(f"noise for {count} rows in a batch of {self.rows.count}")
+        self.calls += 1
+        return self.key / self.calls, copies
+
+    def uniform(self, count: int, *shape: int) -> Tensor:
+        key, copies = self._next(count)
+        return self._cut(key.uniform(copies, self.rows.total, *shape), count)
+
+    def normal(self, count: int, *shape: int) -> Tensor:
+        key, copies = self._next(count)
+        return self._cut(key.normal(copies, self.rows.total, *shape), count)
+
+    def integers(self, low: int, high: int, count: int, *shape: int) -> Tensor:
+        key, copies = self._next(count)
+        return self._cut(key.integers(high, copies, self.rows.total, *shape, low=low), count)
+
+    def shared_integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """The same integers for every row, process and micro-batch."""
+        self.calls += 1
+        return (self.key / self.calls).integers(high, *shape, low=low)
+
+
+_scope: contextvars.ContextVar[Noise | None] = contextvars.ContextVar("noise", default=None)
+
+
+@contextlib.contextmanager
+def noise_scope(key: Key, rows: Rows) -> Iterator[None]:
+    """Within, modules draw their noise from ``key``; it starts anew at each entry."""
+    token = _scope.set(Noise(key, rows))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def noise(count: int, device: torch.device) -> Noise:
+    """The noise of the evaluation in progress; outside one (a module tried by hand) fresh noise."""
+    scope = _scope.get()
+    if scope is not None:
+        return scope
+    fresh = int(torch.randint(2**62, ()).item())
+    return Noise(Key.of(fresh, device=device), Rows.all(count))
