@@ -1,0 +1,236 @@
+"""What a plugin may say to gancore: one specification per hook.
+
+A plugin is a light module (it imports no torch) that the entry-point group ``gancore`` names::
+
+    [project.entry-points.gancore]
+    tides = "gancore_tides"
+
+It implements the hooks below that it needs, each marked with ``hookimpl``. *Registration* hooks are called
+once, when the plugin is loaded, and return records (:mod:`gancore.records`) that name classes as strings.
+*Observers* are told what training did, on the first process only and after the fact; what they return is
+ignored, and one that raises is reported and not called again. An implementation may leave out arguments
+that it does not use.
+"""
+
+# mypy: disable-error-code="empty-body"
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from gancore.records import (
+        CommandEntry,
+        DomainEntry,
+        DynamicsEntry,
+        ExperimentEntry,
+        FeaturesEntry,
+        LoggerEntry,
+        LossEntry,
+        MeasureEntry,
+        ModelEntry,
+        RecipeEntry,
+        RemedyEntry,
+    )
+
+hookspec = pluggy.HookspecMarker("gancore")
+hookimpl = pluggy.HookimplMarker("gancore")
+"""Marks a function of a plugin as the implementation of the hook of the same name."""
+
+
+@hookspec
+def gancore_domains() -> Iterable[DomainEntry]:
+    """Kinds of data. ``--domain tides`` looks into the plugin named ``tides`` first.
+
+    ::
+
+        @hookimpl
+        def gancore_domains():
+            return [DomainEntry("tides", "gancore_tides.domain:Tides", "hourly water levels at a gauge")]
+    """
+
+
+@hookspec
+def gancore_recipes() -> Iterable[RecipeEntry]:
+    """Recipes for a domain of another plugin; a domain's own recipes stand in ``Domain.recipes``.
+
+    ::
+
+        @hookimpl
+        def gancore_recipes():
+            return [RecipeEntry("flow", "my_recipes:Flow", "coupling layers", domain="tides")]
+    """
+
+
+@hookspec
+def gancore_losses() -> Iterable[LossEntry]:
+    """Adversarial losses, chosen by name in a recipe's configuration.
+
+    ::
+
+        @hookimpl
+        def gancore_losses():
+            return [LossEntry("softplus-margin", "my_losses:SOFTPLUS_MARGIN", "softplus with a margin")]
+    """
+
+
+@hookspec
+def gancore_remedies() -> Iterable[RemedyEntry]:
+    """Penalties, normalisations, augmentations: what steadies training.
+
+    ::
+
+        @hookimpl
+        def gancore_remedies():
+            return [RemedyEntry("r3", "my_remedies:R3", "third-order gradient penalty")]
+    """
+
+
+@hookspec
+def gancore_dynamics() -> Iterable[DynamicsEntry]:
+    """Ways in which moves follow one another.
+
+    ::
+
+        @hookimpl
+        def gancore_dynamics():
+            return [DynamicsEntry("lookahead", "my_dynamics:Lookahead", "slow and fast weights")]
+    """
+
+
+@hookspec
+def gancore_measures() -> Iterable[MeasureEntry]:
+    """Numbers about samples; ``domains`` left empty means every domain.
+
+    ::
+
+        @hookimpl
+        def gancore_measures():
+            return [MeasureEntry("range", "my_measures:RANGE", "tidal range, metres", domains=("tides",))]
+    """
+
+
+@hookspec
+def gancore_features() -> Iterable[FeaturesEntry]:
+    """Fixed maps from samples to vectors, which measures share.
+
+    ::
+
+        @hookimpl
+        def gancore_features():
+            return [FeaturesEntry("harmonics", "my_features:Harmonics", "harmonics", domains=("tides",))]
+    """
+
+
+@hookspec
+def gancore_models() -> Iterable[ModelEntry]:
+    """Trained models; ``factory`` is a folder, or the URL of an archive whose ``sha256`` is given.
+
+    ::
+
+        @hookimpl
+        def gancore_models():
+            return [ModelEntry("tides/harbour", HARBOUR, "one gauge", domain="tides", licence="CC0-1.0")]
+    """
+
+
+@hookspec
+def gancore_loggers() -> Iterable[LoggerEntry]:
+    """Places that scalars and samples of a run go to.
+
+    ::
+
+        @hookimpl
+        def gancore_loggers():
+            return [LoggerEntry("ledger", "my_logger:Ledger", "appends to one file for all runs")]
+    """
+
+
+@hookspec
+def gancore_experiments() -> Iterable[ExperimentEntry]:
+    """Experiments of the lab.
+
+    ::
+
+        @hookimpl
+        def gancore_experiments():
+            return [ExperimentEntry("ebb", "my_lab:ebb", "does the generator learn the moon?")]
+    """
+
+
+@hookspec
+def gancore_cli() -> Iterable[CommandEntry]:
+    """Command groups; ``factory`` names a ``typer.Typer``, imported when the command is called.
+
+    ::
+
+        @hookimpl
+        def gancore_cli():
+            return [CommandEntry("tides", "gancore_tides.commands:app", "look at gauges")]
+    """
+
+
+@hookspec
+def gancore_train_start(run: Any) -> None:
+    """Training is about to make its first round, or its first since it was resumed.
+
+    ::
+
+        @hookimpl
+        def gancore_train_start(run):
+            print("started", run)
+    """
+
+
+@hookspec
+def gancore_step_end(run: Any, step: int, scalars: Mapping[str, float]) -> None:
+    """A round was logged (not every round is: reading numbers off a device costs time).
+
+    ``scalars`` are the means since the round that was logged before.
+
+    ::
+
+        @hookimpl
+        def gancore_step_end(step, scalars):
+            print(step, dict(scalars))
+    """
+
+
+@hookspec
+def gancore_samples(run: Any, step: int, paths: Sequence[Path]) -> None:
+    """A preview was written: ``paths`` are its files.
+
+    ::
+
+        @hookimpl
+        def gancore_samples(paths):
+            shutil.copy(paths[0], "newest")
+    """
+
+
+@hookspec
+def gancore_checkpoint(run: Any, step: int, path: Path) -> None:
+    """A checkpoint stands whole at ``path``, a folder.
+
+    ::
+
+        @hookimpl
+        def gancore_checkpoint(path):
+            subprocess.run(["rsync", "-a", str(path), "backup:"], check=True)
+    """
+
+
+@hookspec
+def gancore_train_end(run: Any, status: str, error: BaseException | None) -> None:
+    """Training ended, however it did: also when it was interrupted or failed.
+
+    ::
+
+        @hookimpl
+        def gancore_train_end(run, status, error):
+            notify(f"{run}: {status}" + (f" ({error})" if error else ""))
+    """
