@@ -1,0 +1,190 @@
+"""Files that survive a kill: written aside, synced, renamed into place.
+
+Light: nothing here imports torch. Whatever is on its way in or out is called
+``.tmp-NAME-PID`` or ``.trash-NAME-PID``, so that the next process can sweep what a dead one left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from gancore.errors import CheckpointError
+
+Json: TypeAlias = Any
+"""None, a bool, int, float or str; a list of them, or a dict from str to them."""
+
+CHUNK_BYTES = 1 << 24
+LEFTOVER = re.compile(r"\.(?:tmp|trash)-(?P<name>.+)-(?P<pid>\d+)")
+
+
+def atomic_write(path: Path, content: bytes | str) -> None:
+    """Write a file so that readers, even after a kill, see the old content or the new, never a part.
+
+    Raises:
+        CheckpointError: the disk is full, broken, or the folder not writable; the old file stays.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    aside = aside_name(path)
+    try:
+        write_synced(aside, data)
+        os.replace(aside, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error, path.name, path.parent, len(data)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+
+
+def aside_name(path: Path) -> Path:
+    """Where this process prepares ``path``: beside it, hidden."""
+    return path.parent / f".tmp-{path.name}-{os.getpid()}"
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a whole file down to the disk. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest[:CHUNK_BYTES]) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, where the file system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync no folders
+            raise
+    finally:
+        os.close(handle)
+
+
+def put_in_place(finished: Path, final: Path) -> None:
+    """Give a finished, synced folder its final name; a folder that has that name now goes.
+
+    Where the system can exchange names, ``final`` is whole at every instant. Raises OSError.
+    """
+    if not final.exists():
+        os.rename(finished, final)
+    elif not _exchange(finished, final):
+        trash = final.parent / f".trash-{final.name}-{os.getpid()}"
+        os.rename(final, trash)
+        os.rename(finished, final)
+        finished = trash
+    sync_folder(final.parent)
+    if finished.exists():
+        discard(finished)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two names in one act (renameat2 of Linux); False where that cannot be done."""
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def discard(path: Path) -> None:
+    """Remove a folder or file: first its name, so that a kill leaves nothing that looks whole."""
+    trash = path
+    if not LEFTOVER.fullmatch(path.name):
+        trash = path.parent / f".trash-{path.name}-{os.getpid()}"
+        try:
+            os.rename(path, trash)
+        except OSError:  # what cannot be removed costs room, but no training
+            return
+    if trash.is_dir() and not trash.is_symlink():
+        shutil.rmtree(trash, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(trash)
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove what dead processes left in ``folder`` (of entry ``name`` alone, if given).
+
+    Leftovers of this process's own number are removed too: they are of an earlier one that had it.
+    """
+    for path in list(folder.iterdir()) if folder.is_dir() else []:
+        found = LEFTOVER.fullmatch(path.name)
+        if not found or (name is not None and found["name"] != name):
+            continue
+        pid = int(found["pid"])
+        if pid == os.getpid() or not is_alive(pid):
+            discard(path)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def encode_json(value: Json) -> bytes:
+    """The one way in which gancore writes JSON: sorted keys, so that equal values are equal bytes."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def decode_json(data: bytes, name: str) -> dict[str, Json]:
+    """A JSON object. Raises CheckpointError, naming the file, on anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise CheckpointError(f"{name} is not JSON ({reason})") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{name} holds a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def storage_error(error: OSError, what: str, folder: Path, needed_bytes: int = 0) -> CheckpointError:
+    """One line for a write that failed: what, where, why, how to mend it."""
+    reason, fix = error.strerror or str(error), "check the folder, or give another --out"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        full = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
+        reason = f"{full}{_room(folder, needed_bytes)}"
+        fix = f"free at least {_megabytes(2 * needed_bytes)} there, or give another --out"
+    elif error.errno == errno.EIO:
+        reason, fix = "the disk reports an input/output error", "check the disk, or give another --out"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        fix = "make the folder writable, or give another --out"
+    elif error.errno == errno.EFBIG:
+        reason, fix = f"{reason} ({_megabytes(needed_bytes)})", "raise the limit (ulimit -f)"
+    return CheckpointError(f"{what} could not be written to {folder}: {reason}", fix)
+
+
+def _room(folder: Path, needed_bytes: int) -> str:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return ""
+    return f" ({_megabytes(needed_bytes)} needed, {_megabytes(free)} free)"
+
+
+def _megabytes(count: int) -> str:
+    return f"{max(count / 1e6, 0.1):,.1f} MB"

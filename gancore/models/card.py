@@ -1,0 +1,151 @@
+"""The model card: a README.md that says where a model comes from and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from textwrap import dedent
+
+import yaml
+
+
+@dataclass(frozen=True)
+class MeasuredFact:
+    """A measured value with what it needs to be believed. ``n`` counts the samples it saw."""
+
+    name: str
+    value: float
+    unit: str = ""
+    n: int | None = None
+    split: str = ""
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a card says; nothing is made up, and what is left empty is left out.
+
+    ``data`` holds the lines of the data contract, ``data_licence`` the licence as its owner states it,
+    ``licence`` that of the weights. ``parameters`` counts those of the model folder.
+    """
+
+    domain: str
+    recipe: str
+    source: str
+    steps: int
+    samples: int
+    seconds: float
+    device: str
+    seed: int
+    data: Sequence[str] = ()
+    data_licence: str = ""
+    precision: str = ""
+    parameters: int | None = None
+    licence: str = "other"
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    measures: Sequence[MeasuredFact] = ()
+    limits: Sequence[str] = ()
+    conditional: bool = False
+
+
+USE = """
+    ## Use
+
+    With the folder of this card as `MODEL`:
+
+    ```sh
+    gancore generate MODEL -n 16 --out samples --seed 0{label}
+    ```
+
+    ```python
+    import gancore
+
+    files = gancore.generate("MODEL", n=16, out="samples", seed=0)
+    for file in files:
+        print(file)
+    ```
+
+    Nothing in this folder is executed: it holds weights (safetensors), JSON and this text.
+"""
+
+
+def model_card(facts: ModelFacts) -> str:
+    """The text of README.md, with YAML front matter."""
+    sections = [
+        _front_matter(facts),
+        f"# {_line(facts.recipe)} trained on {_line(facts.source)}",
+        _data(facts),
+        _training(facts),
+        _measures(facts.measures),
+        dedent(USE).strip().format(label=" --label LABEL" if facts.conditional else ""),
+        _limits(facts),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(facts: ModelFacts) -> str:
+    content = {
+        "license": facts.licence or "other",
+        "library_name": "gancore",
+        "tags": ["gan", "gancore", facts.domain, facts.recipe],
+    }
+    return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
+
+
+def _data(facts: ModelFacts) -> str:
+    licence = _line(facts.data_licence) or "not stated; ask the owner of the data before sharing"
+    lines = ["## Data", "", f"Source: `{_code(facts.source)}`. Licence of the data: {licence}."]
+    if facts.data:
+        # A code block: names of files are shown as they are, whatever they contain.
+        lines += ["", *(f"    {_line(text)}" for text in facts.data)]
+    return "\n".join(lines)
+
+
+def _training(facts: ModelFacts) -> str:
+    rows = {
+        "domain, recipe": f"{facts.domain}, {facts.recipe}",
+        "budget": f"{facts.steps:,} steps, {facts.samples:,} samples, {facts.seconds:,.0f} s",
+        "device": f"{facts.device}, {facts.precision}" if facts.precision else facts.device,
+        "seed": str(facts.seed),
+        "parameters": f"{facts.parameters:,}" if facts.parameters is not None else "",
+        "written by": ", ".join(f"{name} {version}" for name, version in sorted(facts.plugins.items())),
+    }
+    lines = [f"- {name}: {_line(text)}" for name, text in rows.items() if text]
+    return "\n".join(["## Training", "", *lines])
+
+
+def _measures(measures: Sequence[MeasuredFact]) -> str:
+    if not measures:
+        return "## Measures\n\nNone was taken."
+    head = ["## Measures", "", "| measure | value | interval | n | reference |", "|---|---|---|---|---|"]
+    return "\n".join(head + [_measure_row(measure) for measure in measures])
+
+
+def _measure_row(measure: MeasuredFact) -> str:
+    interval = f"{measure.interval[0]:.4g} to {measure.interval[1]:.4g}" if measure.interval else "not known"
+    cells = [
+        measure.name,
+        f"{measure.value:.4g} {measure.unit}".strip(),
+        interval,
+        f"{measure.n:,}" if measure.n is not None else "not known",
+        measure.split or "not known",
+    ]
+    return f"| {' | '.join(_line(cell).replace('|', '/') for cell in cells)} |"
+
+
+def _limits(facts: ModelFacts) -> str:
+    general = [
+        "It can only resemble its training data, their gaps and their faults included.",
+        "Its samples may come close to single training examples; that was not ruled out.",
+    ]
+    if facts.licence == "other":
+        general.append("The licence of the weights is not settled: it depends on the rights in the data.")
+    return "\n".join(["## Limits", "", *(f"- {_line(text)}" for text in [*facts.limits, *general])])
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _code(text: str) -> str:
+    return _line(text).replace("`", "'")

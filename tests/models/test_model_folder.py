@@ -1,0 +1,291 @@
+"""A model folder carries a model and nothing that runs."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+import gancore
+from gancore.domain import Spec
+from gancore.errors import CheckpointError
+from gancore.models.card import MeasuredFact, ModelFacts, model_card
+from gancore.models.folder import load_model, save_model
+
+CONFIG = {"domain": "rings", "recipe": "gan", "model": {"width": 8}, "plugins": {"gancore-rings": "1.0"}}
+WEIGHTS = {"net.weight": torch.arange(6.0).reshape(2, 3), "net.steps": torch.tensor(7)}
+SPEC = Spec({"rate_hz": 16000, "classes": ["a", "b"]}, {"mean": torch.ones(3)})
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    save_model(tmp_path / "model", WEIGHTS, CONFIG, SPEC, "# card\n")
+    return tmp_path / "model"
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value) and caught.value.fix
+    return str(caught.value)
+
+
+def test_a_model_comes_back(model):
+    loaded = load_model(model)
+    assert loaded.config == {**CONFIG, "gancore": gancore.__version__}
+    assert loaded.tensors.keys() == WEIGHTS.keys()
+    assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in WEIGHTS.items())
+    assert dict(loaded.spec.values) == dict(SPEC.values)
+    assert torch.equal(loaded.spec["mean"], SPEC["mean"])
+    assert (model / "README.md").read_text() == "# card\n"
+
+
+def test_a_spec_without_tensors_has_no_file(tmp_path):
+    save_model(tmp_path / "model", WEIGHTS, CONFIG, Spec({"n": 1}), "")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
+    assert dict(load_model(tmp_path / "model").spec) == {"n": 1}
+
+
+def test_equal_weights_give_equal_bytes_in_any_order(model, tmp_path):
+    tied = torch.arange(6.0)
+    save_model(tmp_path / "other", {**dict(reversed(WEIGHTS.items()))}, {**CONFIG, "training": 1}, SPEC, "")
+    strided = {**WEIGHTS, "net.weight": tied.reshape(3, 2).T.contiguous().T.reshape(2, 3)}
+    save_model(tmp_path / "strided", strided, CONFIG, SPEC, "")
+    data = (model / "model.safetensors").read_bytes()
+    assert (tmp_path / "other" / "model.safetensors").read_bytes() == data
+    assert (tmp_path / "strided" / "model.safetensors").read_bytes() == data
+    with safe_open(model / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
+
+
+def test_an_empty_folder_and_an_old_model_are_replaced(tmp_path):
+    (tmp_path / "model").mkdir()
+    for width in (1, 2):
+        save_model(tmp_path / "model", WEIGHTS, {**CONFIG, "model": {"width": width}}, SPEC, "")
+    assert load_model(tmp_path / "model").config["model"] == {"width": 2}
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_files_that_someone_added_are_kept(model):
+    for number in (1, 2):
+        (model / "notes.txt").write_text("mine")
+        save_model(model, WEIGHTS, CONFIG, SPEC, "")
+        assert (model.parent / f"model.before-{number}" / "notes.txt").read_text() == "mine"
+    assert not (model / "notes.txt").exists() and load_model(model)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "foreign config"])
+def test_what_is_no_model_is_never_replaced(kind, tmp_path):
+    place = tmp_path / "precious"
+    kept = place if kind == "file" else place / ("config.json" if kind == "foreign config" else "thesis.txt")
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("{}")
+    with pytest.raises(CheckpointError, match="something else than a model"):
+        save_model(place, WEIGHTS, CONFIG, SPEC, "")
+    assert kept.read_text() == "{}"
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+class Trap:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def pickles(trap: Trap) -> dict[str, bytes]:
+    made = {f"protocol {protocol}": pickle.dumps(trap, protocol) for protocol in range(6)}
+    for zipped in (True, False):
+        buffer = io.BytesIO()
+        torch.save({"weight": trap}, buffer, _use_new_zipfile_serialization=zipped)
+        made[f"torch.save, zip {zipped}"] = buffer.getvalue()
+    return made
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "spec.safetensors"])
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_pickle_is_refused_and_not_run(name, checked, model, tmp_path):
+    if not checked:
+        drop_digests(model)
+    for kind, data in pickles(Trap(tmp_path / "ran")).items():
+        (model / name).write_bytes(data)
+        text = refusal(model)
+        assert f"{name} is not a safetensors file (it looks like" in text, kind
+        assert "gancore never unpickles" in text, kind
+    assert not (tmp_path / "ran").exists()
+
+
+def drop_digests(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    del config["files"]
+    (model / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "truncated"),
+        (b"1234567", "truncated"),
+        (b"some text, not weights", "is not a safetensors file"),
+        ((100_000_001).to_bytes(8, "little") + b"{}", "header of 100,000,001 bytes"),
+        ((2**63).to_bytes(8, "little") + b"{}", "header of"),
+        ((50).to_bytes(8, "little") + b"{}", "truncated"),
+        ((2).to_bytes(8, "little") + b"{]", "damaged"),
+    ],
+)
+def test_broken_weights_are_refused_with_the_reason(data, reason, model):
+    drop_digests(model)
+    (model / "model.safetensors").write_bytes(data)
+    assert reason in refusal(model)
+
+
+def test_truncated_or_exchanged_weights_are_refused(model, tmp_path):
+    path = model / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1])
+    assert "model.safetensors is damaged" in refusal(model)
+    save_model(tmp_path / "other", {"net.weight": torch.zeros(2, 3)}, CONFIG, SPEC, "")
+    path.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    assert "sha256 differs" in refusal(model)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "spec.safetensors"])
+def test_a_missing_file_is_named(name, model):
+    (model / name).unlink()
+    assert f"{name} is missing" in refusal(model)
+
+
+def test_no_folder_is_said_to_be_none(tmp_path):
+    assert "no model folder" in refusal(tmp_path / "none")
+    (tmp_path / "file").write_text("x")
+    assert "cannot be read" in refusal(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": "other"}, "not that of a gancore model"),
+        ({"version": 2}, "format version 2, this gancore reads 1"),
+        ({"domain": 3}, "domain must be a name"),
+        ({"recipe": ["os:system"]}, "recipe must be a name"),
+        ({"model": []}, "model must be an object"),
+        ({"plugins": {"x": 1}}, "plugins must map"),
+        ({"plugins": "x"}, "plugins must map"),
+        ({"spec": None}, "spec must be an object"),
+        ({"files": []}, "files must be an object"),
+    ],
+)
+def test_a_config_that_no_model_has_is_refused(change, reason, model):
+    path = model / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    assert reason in refusal(model)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b'{"a":' * 50_000])
+def test_a_config_that_is_no_json_object_is_refused(text, model):
+    (model / "config.json").write_bytes(text)
+    assert "config.json" in refusal(model)
+
+
+@pytest.mark.parametrize("change", [{"domain": None}, {"plugins": {"x": 1}}, {"spec": {}}])
+def test_what_could_not_be_loaded_is_not_saved(change, tmp_path):
+    with pytest.raises(CheckpointError, match="the model's config"):
+        save_model(tmp_path / "model", WEIGHTS, {**CONFIG, **change}, SPEC, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def shared_model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "model"
+    save_model(folder, WEIGHTS, CONFIG, SPEC, "")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "spec.safetensors"])
+@settings(max_examples=60, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
+def test_a_changed_byte_is_refused_or_leaves_the_weights_as_they_were(name, place, mask, shared_model):
+    path = shared_model / name
+    original = path.read_bytes()
+    data = bytearray(original)
+    data[int(place * len(data))] ^= mask
+    path.write_bytes(data)
+    try:
+        loaded = load_model(shared_model)
+    except CheckpointError:
+        return
+    finally:
+        path.write_bytes(original)
+    assert name == "config.json"
+    assert all(torch.equal(loaded.tensors[key], tensor) for key, tensor in WEIGHTS.items())
+
+
+FACTS = ModelFacts(
+    domain="rings",
+    recipe="gan",
+    source="shapes: `old`",
+    steps=1200,
+    samples=38_400,
+    seconds=61.4,
+    device="cpu",
+    seed=3,
+    data=["3,000 clips, 1,500 s", "skipped: a\n# not a heading.txt"],
+    data_licence="CC BY 4.0, Some Owner",
+    parameters=70_123,
+    plugins={"gancore-rings": "1.0"},
+    measures=[
+        MeasuredFact("distance", 4.1234567, "dB", n=256, split="valid", interval=(3.9, 4.4)),
+        MeasuredFact("a|b", 1),
+    ],
+    limits=["It knows circles alone."],
+)
+
+
+def test_the_card_says_what_is_known():
+    text = model_card(FACTS)
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["license"] == "other" and {"gan", "rings"} <= set(front["tags"])
+    for part in (
+        "CC BY 4.0, Some Owner",
+        "    3,000 clips, 1,500 s\n",
+        "1,200 steps, 38,400 samples, 61 s",
+        "- seed: 3",
+        "70,123",
+        "| distance | 4.123 dB | 3.9 to 4.4 | 256 | valid |",
+        "| a/b | 1 | not known | not known | not known |",
+        "gancore generate MODEL -n 16",
+        "It knows circles alone.",
+        "Nothing in this folder is executed",
+        "licence of the weights is not settled",
+    ):
+        assert part in text
+    assert "\n# not a heading" not in text
+
+
+def test_the_card_does_not_make_up_what_is_not_known():
+    text = model_card(ModelFacts("rings", "gan", "mine", 1, 2, 3, "cpu", 0, licence="CC0-1.0"))
+    assert "None was taken" in text and "not stated" in text
+    assert "parameters" not in text and "not settled" not in text and "--label" not in text
+    assert yaml.safe_load(text.split("---\n")[1])["license"] == "CC0-1.0"
+
+
+@given(st.text(max_size=40))
+def test_no_licence_breaks_the_front_matter(licence):
+    text = model_card(ModelFacts("rings", "gan", "mine", 1, 2, 3, "cpu", 0, licence=licence))
+    front = text.removeprefix("---\n").split("\n---\n\n# ")[0]
+    assert yaml.safe_load(front)["license"] == (licence or "other")
