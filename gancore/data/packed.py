@@ -1,0 +1,178 @@
+"""Items of varying length, packed back to back in one file of integers that is mapped, not read.
+
+A large set costs no memory beyond its table of lengths: pages come and go with the system's file
+cache. A small one can be put on an accelerator whole, as the same integers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gancore.errors import DataError
+
+FORMAT = 1
+TYPES = ("uint8", "int8", "int16", "int32", "int64")
+_VALUES, _LENGTHS, _MANIFEST = "values.bin", "lengths.npy", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """``values`` (all items, 1-d) with the ``offsets`` and ``lengths`` of the items (int64, CPU)."""
+
+    values: Tensor
+    offsets: Tensor
+    lengths: Tensor
+
+    @staticmethod
+    def create(folder: Path, dtype: str = "int16") -> PackedWriter:
+        """A writer into ``folder``, which becomes a valid set when the writer closes, not before."""
+        return PackedWriter(folder, dtype)
+
+    @classmethod
+    def open(cls, folder: Path) -> Packed:
+        """Maps a finished set.
+
+        Raises:
+            DataError: it is missing, half written, cut short or of another format.
+        """
+        try:
+            manifest = json.loads((folder / _MANIFEST).read_text())
+            lengths = torch.from_numpy(np.load(folder / _LENGTHS, allow_pickle=False).astype(np.int64))
+            size = int(manifest["values"]) * np.dtype(manifest["dtype"]).itemsize
+            intact = manifest["format"] == FORMAT and manifest["dtype"] in TYPES
+            intact &= len(lengths) == manifest["items"] and int(lengths.sum()) == manifest["values"]
+            intact &= (folder / _VALUES).stat().st_size == size
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"the packed set {folder} cannot be read: {error}", "delete it") from None
+        if not intact:
+            raise DataError(f"the packed set {folder} is damaged", "delete it")
+        values = _map(folder / _VALUES, manifest["dtype"], manifest["values"])
+        return cls(values, lengths.cumsum(0) - lengths, lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def megabytes(self) -> float:
+        return self.values.numel() * self.values.element_size() / 2**20
+
+    def on(self, device: torch.device | str) -> Packed:
+        """The set whole on ``device``. For a CPU the mapping stays: it is memory already."""
+        device = torch.device(device)
+        if device.type == self.values.device.type:
+            return self
+        return replace(self, values=self.values.to(device))
+
+    def windows(self, items: Tensor, starts: Tensor, length: int, device: torch.device | str) -> Tensor:
+        """``length`` values of each item from its start on, (n, length); zeros behind the item's end.
+
+        ``items`` and ``starts`` (int64) are on the CPU, where they are made, so nothing waits for an
+        accelerator.
+        """
+        begin = self.offsets[items] + starts
+        inside = (self.lengths[items] - starts).clamp_(0, length)
+        rows = self._rows(begin, length)
+        _clear_tails(rows, inside)
+        return rows.to(device, non_blocking=True)
+
+    def _rows(self, begin: Tensor, length: int) -> Tensor:
+        home, total = self.values.device, self.values.numel()
+        if length <= total and max(begin.tolist(), default=0) <= total - length:
+            # Overlapping rows of one strided view: a gather without a table of positions.
+            return self.values.unfold(0, length, 1).index_select(0, begin.to(home, non_blocking=True))
+        positions = begin[:, None] + torch.arange(length)
+        return self.values[positions.clamp_(max=total - 1).to(home)]
+
+
+def _clear_tails(rows: Tensor, inside: Tensor) -> None:
+    """Zeros from position ``inside`` of each row on, in place."""
+    if rows.device.type == "cpu":  # a mask of all positions costs ten times as much here
+        for row, count in zip(rows, inside.tolist(), strict=True):
+            row[count:] = 0
+        return
+    inside = inside.to(rows.device, non_blocking=True)
+    rows.masked_fill_(torch.arange(rows.shape[1], device=rows.device) >= inside[:, None], 0)
+
+
+def _map(path: Path, dtype: str, count: int) -> Tensor:
+    if not count:
+        return torch.empty(0, dtype=getattr(torch, dtype))
+    values = np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r", shape=(count,))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return torch.from_numpy(values)
+
+
+class PackedWriter:
+    """Appends items as they come, then closes; an exception inside ``with`` leaves no valid set."""
+
+    def __init__(self, folder: Path, dtype: str) -> None:
+        if dtype not in TYPES:
+            raise ValueError(f"a packed set holds integers {TYPES}, not {dtype}")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _MANIFEST).unlink(missing_ok=True)
+        self._folder, self._dtype = folder, dtype
+        self._file = (folder / _VALUES).open("wb")
+        self._lengths: list[int] = []
+        self._total = 0
+
+    def append(self, parts: NDArray[np.integer] | Iterable[NDArray[np.integer]]) -> int:
+        """One item, whole or in parts; its index. If the parts raise, the item leaves no trace."""
+        length = 0
+        little = np.dtype(self._dtype).newbyteorder("<")
+        try:
+            for part in [parts] if isinstance(parts, np.ndarray) else parts:
+                self._file.write(np.ascontiguousarray(part, dtype=little).data)
+                length += part.size
+        except BaseException:
+            self._file.truncate(self._total * little.itemsize)
+            self._file.seek(0, os.SEEK_END)
+            raise
+        self._lengths.append(length)
+        self._total += length
+        return len(self._lengths) - 1
+
+    def close(self) -> None:
+        """Makes the set valid: everything on disk first, the manifest last."""
+        _sync(self._file)
+        self._file.close()
+        with (self._folder / _LENGTHS).open("wb") as file:
+            np.save(file, np.asarray(self._lengths, dtype=np.int64))
+            _sync(file)
+        manifest = {
+            "format": FORMAT,
+            "dtype": self._dtype,
+            "items": len(self._lengths),
+            "values": self._total,
+        }
+        aside = self._folder / f"{_MANIFEST}.part"
+        aside.write_text(json.dumps(manifest))
+        aside.replace(self._folder / _MANIFEST)
+
+    def __enter__(self) -> PackedWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

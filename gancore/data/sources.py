@@ -1,0 +1,162 @@
+"""Where data come from: the built-in default, a named set, or a path; and where things are kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gancore.data.download import Progress, download
+from gancore.data.lock import exclusive
+from gancore.data.unpack import is_archive, unpack
+from gancore.errors import DataError, nearest
+from gancore.records import SourceEntry
+
+if TYPE_CHECKING:
+    from gancore.domain import Source
+
+Announce = Callable[[str], None]
+_REPORT_SECONDS = 5.0
+
+
+def cache_folder() -> Path:
+    """What gancore keeps and can make again: ``$GANCORE_CACHE``, else the user's cache folder."""
+    if own := os.environ.get("GANCORE_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gancore"
+
+
+def data_folder() -> Path:
+    """Where downloaded data sets go."""
+    return cache_folder() / "data"
+
+
+def is_built_in(entry: SourceEntry) -> bool:
+    """A source that is made, not found: without files to fetch and without a home to fetch them from."""
+    return not entry.files and not entry.home
+
+
+def resolve(
+    given: str | None, entries: Mapping[str, SourceEntry], data_root: Path | None, announce: Announce
+) -> Source:
+    """The source that ``--data`` means.
+
+    None is the built-in default. A name of ``entries`` is looked for in ``data_root``,
+    ``$GANCORE_DATA`` and the user's cache, and else downloaded there: only a set asked for by its name
+    ever is. Anything else is a path (``./name`` where a name hides it).
+
+    Raises:
+        DataError: no such name or path; a set that can neither be found nor downloaded.
+    """
+    if data_root is not None and not data_root.is_dir():
+        raise DataError(f"the data root {data_root} is no folder", "give an existing one")
+    if given is None:
+        return _default(entries)
+    if given in entries:
+        return _named(entries[given], data_root, announce)
+    path = os.path.expanduser(given)
+    if not os.path.exists(path):
+        raise DataError(
+            f"no file or folder {given!r} exists, and no data set has that name",
+            nearest(given, entries),
+        )
+    return _source(Path(path).resolve().name, Path(path), None)
+
+
+def _default(entries: Mapping[str, SourceEntry]) -> Source:
+    for entry in entries.values():
+        if is_built_in(entry):
+            return _source(entry.name, None, entry)
+    raise DataError("this domain has no built-in data", f"name a data set or a path ({nearest('', entries)})")
+
+
+def _named(entry: SourceEntry, data_root: Path | None, announce: Announce) -> Source:
+    if is_built_in(entry):
+        return _source(entry.name, None, entry)
+    roots = _roots(data_root)
+    if found := _first_folder(roots, entry.name):
+        return _source(entry.name, found, entry)
+    if found := _first_folder(roots, f"{entry.name}_sample"):
+        announce(f"Using {found}: only a sample of {entry.name}")
+        return _source(entry.name, found, entry)
+    if not entry.files:
+        looked = ", ".join(str(root / entry.name) for root in roots)
+        raise DataError(
+            f"the data set {entry.name!r} is not here (looked for {looked}), and it cannot be downloaded",
+            f"get it from {entry.home} and put it under --data-root or $GANCORE_DATA",
+        )
+    return _source(entry.name, fetch(entry, data_folder() / entry.name, announce), entry)
+
+
+def _source(name: str, path: Path | None, entry: SourceEntry | None) -> Source:
+    from gancore.domain import Source  # imports torch, which those who only ask for a folder can do without
+
+    return Source(name, path, entry)
+
+
+def _roots(data_root: Path | None) -> list[Path]:
+    environment = os.environ.get("GANCORE_DATA")
+    given = [data_root, Path(environment).expanduser() if environment else None, data_folder()]
+    return [root for root in given if root is not None]
+
+
+def _first_folder(roots: Iterable[Path], name: str) -> Path | None:
+    return next((root / name for root in roots if (root / name).is_dir()), None)
+
+
+def fetch(entry: SourceEntry, folder: Path, announce: Announce) -> Path:
+    """Downloads and unpacks a data set; ``folder`` appears whole or not at all.
+
+    Archives that hold one folder and nothing else are opened up to its contents.
+    """
+    announce(
+        f"{entry.name}: {entry.summary}. Licence: {entry.licence}. "
+        f"About {entry.megabytes:,.0f} MB, kept in {folder}"
+    )
+    work = folder.with_name(f"{folder.name}.part")
+    try:
+        with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
+            if folder.is_dir():  # another process was faster
+                return folder
+            content = work / "content"
+            shutil.rmtree(content, ignore_errors=True)
+            for url, sha256 in entry.files.items():
+                name = Path(urlsplit(url).path).name
+                _place(download(url, work / name, sha256, announce, _reporter(announce)), content)
+            _only_child(content).rename(folder)
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written: {error.strerror or error}", "set GANCORE_CACHE to another folder"
+        ) from None
+    return folder
+
+
+def _place(path: Path, content: Path) -> None:
+    content.mkdir(parents=True, exist_ok=True)
+    if is_archive(path):
+        unpack(path, content)
+    else:
+        shutil.copyfile(path, content / path.name)
+
+
+def _only_child(folder: Path) -> Path:
+    children = list(folder.iterdir())
+    return children[0] if len(children) == 1 and children[0].is_dir() else folder
+
+
+def _reporter(announce: Announce) -> Progress:
+    """Says how far a download is, every few seconds."""
+    last = time.monotonic()
+
+    def report(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _REPORT_SECONDS:
+            last = time.monotonic()
+            announce(f"  {done / 1e6:,.1f} MB" + (f" of {total / 1e6:,.1f} MB" if total else ""))
+
+    return report

@@ -1,0 +1,57 @@
+"""Which of train, valid and test an item belongs to: by hash, so that new items move no old one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from gancore.errors import DataError
+
+Split: TypeAlias = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+Shares: TypeAlias = tuple[float, float, float]
+
+
+def split_of(identity: str, shares: Shares = (0.8, 0.1, 0.1)) -> Split:
+    """The split of one item, from its identity (a name, or a hash of its content) alone.
+
+    ``shares`` of train, valid and test need not add up to one.
+    """
+    position = _position(identity) * sum(shares)
+    if position < shares[0]:
+        return "train"
+    return "valid" if position < shares[0] + shares[1] else "test"
+
+
+def assign_splits(identities: Sequence[str], shares: Shares = (0.8, 0.1, 0.1)) -> list[Split]:
+    """The split of each item; every split with a share gets at least one, however few there are.
+
+    Items with the same identity stay together. Where no split would be empty, this is ``split_of``;
+    else the items nearest to the border move.
+
+    Raises:
+        DataError: fewer distinct items than splits.
+    """
+    distinct = sorted(set(identities), key=_position)
+    wanted = [split for split, share in zip(SPLITS, shares, strict=True) if share > 0]
+    if len(distinct) < len(wanted):
+        raise DataError(
+            f"{len(distinct)} distinct items cannot be split into {', '.join(wanted)}",
+            f"give at least {len(wanted)}",
+        )
+    counts = Counter(split_of(identity, shares) for identity in distinct)
+    for split in wanted:
+        if not counts[split]:
+            counts[counts.most_common(1)[0][0]] -= 1
+            counts[split] = 1
+    in_order = [split for split in SPLITS for _ in range(counts[split])]
+    placed = dict(zip(distinct, in_order, strict=True))
+    return [placed[identity] for identity in identities]
+
+
+def _position(identity: str) -> float:
+    """A number in [0, 1) that the identity alone decides."""
+    digest = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> 11) / 2**53
