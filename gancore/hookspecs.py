@@ -7,9 +7,9 @@ A plugin is a light module (it imports no torch) that the entry-point group ``ga
 
 It implements the hooks below that it needs, each marked with ``hookimpl``. *Registration* hooks are called
 once, when the plugin is loaded, and return records (:mod:`gancore.records`) that name classes as strings.
-*Observers* are told what training did, on the first process only and after the fact; what they return is
-ignored, and one that raises is reported and not called again. An implementation may leave out arguments
-that it does not use.
+*Observers* are told what training did, on the first process only and after the fact; ``run`` is the run's
+folder. What they return is ignored, and one that raises is reported and not called again. An implementation
+may leave out arguments that it does not use.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RecipeEntry,
         RemedyEntry,
     )
+    from gancore.train.run import RunFolder
 
 hookspec = pluggy.HookspecMarker("gancore")
 hookimpl = pluggy.HookimplMarker("gancore")
@@ -175,19 +176,19 @@ def gancore_cli() -> Iterable[CommandEntry]:
 
 
 @hookspec
-def gancore_train_start(run: Any) -> None:
+def gancore_train_start(run: RunFolder) -> None:
     """Training is about to make its first round, or its first since it was resumed.
 
     ::
 
         @hookimpl
         def gancore_train_start(run):
-            print("started", run)
+            print("started", run.path)
     """
 
 
 @hookspec
-def gancore_step_end(run: Any, step: int, scalars: Mapping[str, float]) -> None:
+def gancore_step_end(run: RunFolder, step: int, scalars: Mapping[str, float]) -> None:
     """A round was logged (not every round is: reading numbers off a device costs time).
 
     ``scalars`` are the means since the round that was logged before.
@@ -201,7 +202,7 @@ def gancore_step_end(run: Any, step: int, scalars: Mapping[str, float]) -> None:
 
 
 @hookspec
-def gancore_samples(run: Any, step: int, paths: Sequence[Path]) -> None:
+def gancore_samples(run: RunFolder, step: int, paths: Sequence[Path]) -> None:
     """A preview was written: ``paths`` are its files.
 
     ::
@@ -213,7 +214,7 @@ def gancore_samples(run: Any, step: int, paths: Sequence[Path]) -> None:
 
 
 @hookspec
-def gancore_checkpoint(run: Any, step: int, path: Path) -> None:
+def gancore_checkpoint(run: RunFolder, step: int, path: Path) -> None:
     """A checkpoint stands whole at ``path``, a folder.
 
     ::
@@ -225,12 +226,12 @@ def gancore_checkpoint(run: Any, step: int, path: Path) -> None:
 
 
 @hookspec
-def gancore_train_end(run: Any, status: str, error: BaseException | None) -> None:
+def gancore_train_end(run: RunFolder, status: str, error: BaseException | None) -> None:
     """Training ended, however it did: also when it was interrupted or failed.
 
     ::
 
         @hookimpl
         def gancore_train_end(run, status, error):
-            notify(f"{run}: {status}" + (f" ({error})" if error else ""))
+            notify(f"{run.path.name}: {status}" + (f" ({error})" if error else ""))
     """

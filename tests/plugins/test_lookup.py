@@ -1,0 +1,178 @@
+"""Domains, recipes and records are found by name; an unknown name gets the nearest and the fix."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from gancore import DomainEntry, PluginError, RecipeEntry, hookimpl
+
+SHORE = """
+    from gancore import hookimpl, RecipeEntry
+
+    @hookimpl
+    def gancore_recipes():
+        return [
+            RecipeEntry("star", "shore_recipes:Star", "for tides", domain="tides"),
+            RecipeEntry("moon", "shore_recipes:Star", "has the name of another", domain="tides"),
+            RecipeEntry("star", "shore_recipes:Star", "for another domain", domain="lagoon"),
+        ]
+    """
+TIDES_THAT_FAIL = """
+from gancore import Domain
+
+class Tides(Domain):
+    name = "tides"
+
+    def __init__(self):
+        {}["ebb"]
+"""
+STAR = "from gancore import Recipe\nclass Star(Recipe):\n    pass\n"
+
+
+def say(error) -> str:
+    return str(error.value)
+
+
+def test_a_domain_loads_only_the_plugin_of_its_name(site):
+    site.install("gancore-other", {"other": "raise AssertionError('imported')"})
+    site.install_tides()
+    assert type(site.plugins().domain("tides")).__name__ == "Tides"
+    assert "other" not in sys.modules
+
+
+def test_a_domain_of_a_plugin_with_another_name_is_found(site):
+    site.install_tides()
+    metadata = site.folder / "gancore_tides-1.2.dist-info" / "entry_points.txt"
+    metadata.write_text("[gancore]\nsea = tides\n")
+    assert site.plugins().domain("tides").name == "tides"
+
+
+def test_an_unknown_domain_names_the_nearest_the_installed_and_what_to_install(site):
+    site.install_tides()
+    with pytest.raises(PluginError) as error:
+        site.plugins().domain("tidse")
+    for word in ["'tidse'", "did you mean 'tides'?", "installed: tides", "pip install gancore-tidse"]:
+        assert word in say(error)
+
+
+def test_the_domain_of_a_broken_plugin_gives_its_fault_as_the_error(site, capsys):
+    site.install("gancore-reef", {"reef": "import librarium"})
+    with pytest.raises(PluginError) as error:
+        site.plugins().domain("reef")
+    assert "(gancore-reef 1.2) needs the module 'librarium'" in say(error)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_domain_of_a_disabled_plugin_names_the_variable(site, monkeypatch):
+    site.install_tides()
+    monkeypatch.setenv("GANCORE_DISABLE_PLUGINS", "tides")
+    with pytest.raises(PluginError, match="disabled by GANCORE_DISABLE_PLUGINS"):
+        site.plugins().domain("tides")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import librarium", "needs the module 'librarium', which is not installed .*pip install librarium"),
+        ("", "AttributeError.*'Tides'.*--upgrade gancore-tides"),
+        ("Tides = 3", "not a subclass of gancore.Domain"),
+        ("import sys; sys.exit()", "calls sys.exit when 'tides_domain:Tides' is imported"),
+        (
+            "from gancore import Domain\nclass Tides(Domain):\n    name = 'sea'",
+            "whose name is 'sea'.*name = 'tides'",
+        ),
+        (
+            TIDES_THAT_FAIL,
+            r"fails when tides_domain:Tides\(\) is called: KeyError",
+        ),
+    ],
+)
+def test_a_domain_class_that_cannot_be_used_names_distribution_and_fix(site, source, words):
+    site.install_tides()
+    (site.folder / "tides_domain.py").write_text(source)
+    with pytest.raises(PluginError, match=words) as error:
+        site.plugins().domain("tides")
+    assert "plugin 'tides' (gancore-tides 1.2)" in say(error)
+    assert "\n" not in say(error)
+
+
+def test_the_default_recipe_is_the_first(site):
+    site.install_tides()
+    plugins = site.plugins()
+    entry, recipe = plugins.recipe(plugins.domain("tides"))
+    assert (entry.name, type(recipe).__name__) == ("moon", "Moon")
+    entry, recipe = plugins.recipe(plugins.domain("tides"), "sun")
+    assert (entry.name, type(recipe).__name__) == ("sun", "Sun")
+
+
+def test_a_recipe_of_another_plugin_is_found_and_cannot_take_a_name_of_the_domain(site, capsys):
+    site.install_tides()
+    site.install("tide-recipes", {"shore": SHORE, "shore_recipes": STAR})
+    plugins = site.plugins()
+    tides = plugins.domain("tides")
+    assert plugins.recipe(tides, "moon")[0].summary == "the default"
+    assert "shore" not in sys.modules, "the domain has that recipe itself"
+    assert type(plugins.recipe(tides, "star")[1]).__name__ == "Star"
+    assert list(plugins.recipes(tides)) == ["moon", "sun", "star"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert (
+        "(tide-recipes 1.2) registers 'moon' in gancore_recipes, which the domain 'tides' itself has"
+        in told[0]
+    )
+
+
+def test_an_unknown_recipe_names_the_nearest(site):
+    site.install_tides()
+    plugins = site.plugins()
+    with pytest.raises(PluginError, match=r"domain 'tides' has no recipe 'mono'; did you mean 'moon'\?"):
+        plugins.recipe(plugins.domain("tides"), "mono")
+
+
+def test_a_record_remembers_its_plugin(site):
+    site.install_tides()
+    plugins = site.plugins()
+    (entry,) = plugins.records("gancore_domains")
+    found = plugins.origin(entry)
+    assert found is not None
+    assert (found.name, found.distribution) == ("tides", "gancore-tides")
+    assert plugins.resolve(entry).name == "tides"
+
+
+def test_a_bad_record_in_a_domains_recipes_is_told_and_the_rest_works(site, capsys):
+    site.install_tides()
+    source = (site.folder / "tides_domain.py").read_text().replace('"another")', '"another", api=2)')
+    (site.folder / "tides_domain.py").write_text(source)
+    plugins = site.plugins()
+    assert list(plugins.recipes(plugins.domain("tides"))) == ["moon"]
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "(gancore-tides 1.2) is incompatible: 'sun' needs API 2" in told
+
+
+def test_an_object_can_be_registered_by_the_program(site):
+    class Extra:
+        @hookimpl
+        def gancore_recipes(self):
+            return [RecipeEntry("extra", "shore_recipes:Star", "", domain="tides")]
+
+    site.install_tides()
+    plugins = site.plugins()
+    plugins.register(Extra(), "extra")
+    assert "extra" in plugins.recipes(plugins.domain("tides"))
+
+
+def test_a_registered_object_that_is_broken_is_told(site, capsys):
+    plugins = site.plugins()
+    plugins.register(SimpleNamespace(), "nothing")
+    assert "plugin 'nothing' implements no hook" in capsys.readouterr().err
+
+
+def test_a_missing_factory_is_blamed_on_the_plugin_that_names_it(site):
+    site.install_tides()
+    with pytest.raises(PluginError, match=r"\(gancore-tides 1.2\) lacks its own module 'tides.gone'"):
+        plugins = site.plugins()
+        plugins.load_all()
+        plugins.resolve(DomainEntry("tides", "tides.gone:Tides", ""))
