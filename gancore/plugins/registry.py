@@ -32,8 +32,7 @@ class Plugins:
         self._told: set[Fault] = set()
 
     def listing(self) -> list[PluginInfo]:
-        """Every installed or registered plugin; loads none."""
-        self._tell()
+        """Every installed or registered plugin; loads none and tells nothing: shells complete from it."""
         return [plugin.info() for plugin in self._found]
 
     def load_all(self) -> None:

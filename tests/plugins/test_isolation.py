@@ -193,6 +193,7 @@ def test_an_entry_point_that_cannot_be_read_hides_no_other(site, capsys):
     site.install_tides()
     plugins = site.plugins()
     assert [found.name for found in plugins.listing()] == ["tides"]
+    plugins.load_all()
     told = lines(capsys)
     assert len(told) == 1
     assert "(gancore-reef 1.2) has entry points that cannot be read" in told[0]
