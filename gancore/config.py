@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+BUDGETS = ("steps", "samples", "seconds")
+"""The keys of ``train`` of which at most one is given."""
 
 
 class Section(BaseModel):
@@ -12,54 +27,124 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_true_as_one(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic would take ``true`` for the number 1: a slip of the pen that nobody would notice."""
+        field = cls.model_fields.get(info.field_name or "")
+        if isinstance(value, bool) and field is not None and not _takes_bool(field.annotation):
+            raise ValueError("true and false are no numbers")
+        return value
+
+
+def _takes_bool(annotation: Any) -> bool:
+    if annotation in (bool, Any, object):
+        return True
+    return any(isinstance(part, bool) or _takes_bool(part) for part in get_args(annotation))
+
 
 class DataSection(Section):
     """``data``: a domain adds how its sources are read."""
 
-    source: str | None = Field(None, description="a named data set or a path; none: the domain's built-in default")
+    source: str | None = Field(
+        default=None, description="a named data set or a path; none: the built-in default"
+    )
 
 
 class RecipeSection(Section):
     """``recipe``: a recipe adds its architecture, costs and rates."""
 
-    batch_size: PositiveInt = Field(32, description="rows of the joined batch, over processes and micro-batches")
-    accumulate: PositiveInt = Field(1, description="micro-batches that a joined batch is cut into, to save memory")
-    steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
+    batch_size: PositiveInt = Field(default=32, description="rows of the joined batch, over all processes")
+    accumulate: PositiveInt = Field(default=1, description="micro-batches of a joined batch, to save memory")
+    steps: PositiveInt = Field(default=10_000, description="rounds, when the command names no budget")
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate {self.accumulate} does not divide batch_size {self.batch_size}")
+        return self
 
 
 class TrainSection(Section):
     """``train``: budget, seed, machine. At most one of steps, samples, seconds."""
 
-    steps: PositiveInt | None = Field(None, description="budget in rounds")
-    samples: PositiveInt | None = Field(None, description="budget in real samples seen")
-    seconds: PositiveFloat | None = Field(None, description="budget in seconds of training, on this machine")
-    seed: int = Field(0, ge=0, lt=2**31)
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where the device is fast in it")
-    deterministic: bool = Field(False, description="deterministic kernels on a GPU; the CPU always is")
+    steps: PositiveInt | None = Field(default=None, description="budget in rounds")
+    samples: PositiveInt | None = Field(default=None, description="budget in real samples seen")
+    seconds: PositiveFloat | None = Field(
+        default=None, description="budget in seconds of training, on this machine"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="every draw is a function of it")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="auto: bf16 where it is fast"
+    )
+    deterministic: bool = Field(
+        default=False, description="deterministic kernels on a GPU; the CPU always is"
+    )
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given; a run has one budget")
+        return self
 
 
 class UpkeepSection(Section):
     """``upkeep``: how often a run logs, shows, evaluates and saves. Rounds; none: a share of the budget."""
 
-    log_every: PositiveInt | None = Field(None, description="rounds; none: 1/200 of the budget")
-    preview_every: PositiveInt | None = Field(None, description="rounds; none: 1/10 of the budget")
-    previews: PositiveInt = Field(16, le=256, description="samples in a preview")
-    evaluate_every: PositiveInt | None = Field(None, description="rounds; none: 1/10 of the budget")
-    evaluate_samples: PositiveInt = Field(256, description="samples that a measure sees")
-    select: str | None = Field(None, description="measure on valid that chooses the model; none: the last one")
-    patience: PositiveInt | None = Field(None, description="evaluations without improvement before stopping early")
-    checkpoint_seconds: PositiveFloat = Field(60.0, description="seconds between checkpoints")
-    keep: PositiveInt = Field(2, description="checkpoints kept")
-    resident_megabytes: PositiveFloat = Field(1024.0, description="data up to this size live on the device whole")
+    log_every: PositiveInt | None = Field(default=None, description="rounds; none: 1/200 of the budget")
+    preview_every: PositiveInt | None = Field(default=None, description="rounds; none: 1/10 of the budget")
+    previews: PositiveInt = Field(default=16, le=256, description="samples in a preview")
+    evaluate_every: PositiveInt | None = Field(default=None, description="rounds; none: 1/10 of the budget")
+    evaluate_samples: PositiveInt = Field(default=256, description="samples that a measure sees")
+    select: str | None = Field(
+        default=None, description="measure on valid that chooses the model; none: the last"
+    )
+    patience: PositiveInt | None = Field(
+        default=None, description="evaluations without improvement before an early stop"
+    )
+    checkpoint_seconds: PositiveFloat = Field(default=60.0, description="seconds between checkpoints")
+    keep: PositiveInt = Field(default=2, description="checkpoints kept")
+    resident_megabytes: PositiveFloat = Field(
+        default=1024.0, description="data up to this size live on the device"
+    )
 
 
 class RunConfig(Section):
     """A resolved configuration. ``data`` and ``recipe`` are what the domain and the recipe declare."""
 
-    domain: str
-    recipe: str
+    domain: str = Field(description="the kind of data: `gancore plugins` lists them")
+    recipe: str = Field(description="how to train a model of it")
     data: Any
     model: Any
     train: TrainSection = TrainSection()
     upkeep: UpkeepSection = UpkeepSection()
+
+
+def config_hash(config: RunConfig) -> str:
+    """sha256 over every section but ``upkeep``, which does not change what is trained."""
+    content = config.model_dump(mode="json", exclude={"upkeep"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def difference(old: RunConfig, new: RunConfig) -> list[str]:
+    """What a resumed run would do otherwise: ``["model.width: 16 -> 32"]``; empty: nothing.
+
+    ``upkeep`` may change freely: it does not change what is trained.
+    """
+    before, after = (dict(_leaves(c.model_dump(mode="json", exclude={"upkeep"}))) for c in (old, new))
+    keys = [*before, *(key for key in after if key not in before)]
+    return [
+        f"{key}: {before.get(key, '(absent)')} -> {after.get(key, '(absent)')}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(tree, Mapping) and tree:
+        for name, branch in tree.items():
+            yield from _leaves(branch, f"{path}.{name}" if path else str(name))
+    else:
+        yield path, json.dumps(tree, ensure_ascii=False)

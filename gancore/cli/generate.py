@@ -1,0 +1,51 @@
+"""``gancore generate``: samples from a trained model, as files that people open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gancore.cli.shared import print_json
+from gancore.errors import ConfigError
+
+
+def generate(
+    run_or_model: Annotated[
+        str | None, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder or a model folder.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="A model by name; see `gancore models`.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
+    out: Annotated[Path, typer.Option(help="The folder for the files; made if missing.")] = Path("samples"),
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
+    label: Annotated[str | None, typer.Option(help="Samples of this class only.")] = None,
+    interpolate: Annotated[
+        bool, typer.Option("--interpolate", help="Steps on a way between two samples.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples at once; does not change them.")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The files as JSON.")] = False,
+) -> None:
+    """Write samples of a trained model."""
+    if (run_or_model is None) == (model is None):
+        given = "no model is given" if model is None else "two models are given"
+        raise ConfigError(given, "give a run folder, a model folder, or --model NAME")
+    from gancore import api
+
+    files = api.generate(
+        model if run_or_model is None else run_or_model,
+        n=n,
+        out=out,
+        seed=seed,
+        label=label,
+        interpolate=interpolate,
+        batch_size=batch_size,
+        device=device,
+    )
+    if as_json:
+        print_json({"files": [str(file) for file in files]})
+    elif not quiet:
+        for file in files:
+            typer.echo(file)

@@ -1,0 +1,204 @@
+"""From layers of settings to a resolved configuration: defaults < run < file < flags < ``--set``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import ValidationError
+
+from gancore.config import (
+    BUDGETS,
+    DataSection,
+    RecipeSection,
+    RunConfig,
+    Section,
+    TrainSection,
+    UpkeepSection,
+)
+from gancore.config_explain import explain
+from gancore.config_text import Setting, one_line, read_file, read_value, short
+from gancore.errors import ConfigError, nearest
+
+Layer: TypeAlias = Sequence[Setting]
+Sections: TypeAlias = Mapping[str, type[Section]]
+
+FLAGS = {
+    "domain": ("domain",),
+    "recipe": ("recipe",),
+    "data": ("data", "source"),
+    **{name: ("train", name) for name in (*BUDGETS, "seed", "device", "precision", "deterministic")},
+}
+"""Flags of ``gancore train`` and the keys they stand for."""
+
+
+def resolve_config(
+    domain: str | None = None,
+    *,
+    recipe: str | None = None,
+    data: str | Path | None = None,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    steps: int | None = None,
+    samples: int | None = None,
+    seconds: float | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    deterministic: bool | None = None,
+    base: str | Path | None = None,
+) -> RunConfig:
+    """What a run would be told; opens no data.
+
+    ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``; ``base`` is a file beneath
+    all others: the configuration of a run that is resumed.
+
+    Raises:
+        ConfigError: a key or value that cannot be, with where it was given.
+        PluginError: no such domain or recipe.
+    """
+    flags = {
+        "domain": domain,
+        "recipe": recipe,
+        "data": None if data is None else str(data),
+        "steps": steps,
+        "samples": samples,
+        "seconds": seconds,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "deterministic": deterministic,
+    }
+    layers = [read_file(Path(file)) for file in (base, config) if file is not None]
+    layers.append([Setting(FLAGS[k], v, f"--{k}") for k, v in flags.items() if v is not None])
+    layers.append([read_override(text) for text in overrides])
+    return _with_plugins(layers)
+
+
+def read_config(path: Path) -> RunConfig:
+    """The configuration that stands in a file alone, as a run folder keeps it."""
+    return _with_plugins([read_file(path)])
+
+
+def _with_plugins(layers: Sequence[Layer]) -> RunConfig:
+    """Asks the plugins for the sections of the domain and the recipe that the layers name."""
+    from gancore.plugins import plugins
+
+    merged = _merge(layers)
+    domain = _name(merged, "domain")
+    if domain is None:
+        raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
+    kind = plugins().domain(domain)
+    entry, recipe = plugins().recipe(kind, _name(merged, "recipe"))
+    chosen = Setting(("recipe",), entry.name, "chosen")
+    return load_config(kind.Config, recipe.Config, [*layers, [chosen]])
+
+
+def _name(merged: Mapping[tuple[str, ...], Setting], key: str) -> str | None:
+    setting = merged.get((key,))
+    if setting is None or setting.value is None:
+        return None
+    if not isinstance(setting.value, str):
+        raise ConfigError(
+            f"{key}: {short(setting.value)} ({setting.where}) is no name", f"give a {key}'s name"
+        )
+    return setting.value
+
+
+def read_override(text: str) -> Setting:
+    """``"section.key=value"`` of ``--set``, the value in YAML."""
+    where = f"--set {_clip(text)}"
+    key, equals, value = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise ConfigError(f"{where}: not of the form section.key=value", "for example --set train.seed=1")
+    return Setting(path, read_value(value, where), where)
+
+
+def _clip(text: str, limit: int = 60) -> str:
+    text = one_line(text)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def load_config(data: type[DataSection], model: type[RecipeSection], layers: Iterable[Layer]) -> RunConfig:
+    """The configuration that the layers say, later ones winning; what they leave out has its default.
+
+    Raises:
+        ConfigError: one line; the first mistake found.
+    """
+    sections: Sections = {"data": data, "model": model, "train": TrainSection, "upkeep": UpkeepSection}
+    layers = list(layers)
+    for layer in layers:
+        for setting in layer:
+            _check_key(setting, sections)
+    merged = _merge(layers)
+    names = {key: _name(merged, key) or "" for key in ("domain", "recipe")}
+    parts = {name: _validate(name, section, merged) for name, section in sections.items()}
+    return RunConfig.model_validate({**names, **parts})
+
+
+def _merge(layers: Sequence[Layer]) -> dict[tuple[str, ...], Setting]:
+    """The last word on every key. A layer's budget replaces the budget of the layers before it."""
+    merged: dict[tuple[str, ...], Setting] = {}
+    for layer in layers:
+        if _one_budget(layer):
+            for name in BUDGETS:
+                merged.pop(("train", name), None)
+        for setting in layer:
+            path = setting.path
+            if path[0] in ("domain", "recipe") and len(path) > 1:
+                raise ConfigError(f"unknown key {setting.key!r} ({setting.where})", f"set {path[0]} itself")
+            for other in [p for p in merged if p[: len(path)] == path or path[: len(p)] == p]:
+                del merged[other]
+            merged[path] = setting
+    return merged
+
+
+def _one_budget(layer: Layer) -> bool:
+    """Whether the layer names a budget; in one layer there can be only one."""
+    paths = {("train", name) for name in BUDGETS}
+    given = {s.path: s for s in layer if s.path in paths and s.value is not None}
+    if len(given) > 1:
+        which = " and ".join(f"{s.key} ({s.where})" for s in given.values())
+        raise ConfigError(f"{which} are given; a run has one budget", "keep one of them")
+    return bool(given)
+
+
+def _check_key(setting: Setting, sections: Sections) -> None:
+    """The section is known and has keys; the keys themselves are the section's own matter."""
+    head, *rest = setting.path
+    if head in ("domain", "recipe"):
+        return
+    if head not in sections:
+        keys = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
+        ending = [key for key in keys if key.partition(".")[2] == setting.path[-1]]
+        hint = f"did you mean {ending[0]!r}?" if ending else nearest(head, ["domain", "recipe", *sections])
+        raise ConfigError(f"unknown key {setting.key!r} ({setting.where})", hint)
+    if not rest and setting.value not in (None, {}):
+        known = f"{head}.{next(iter(sections[head].model_fields))}"
+        raise ConfigError(
+            f"{setting.key} ({setting.where}) is a section, not a value", f"set its keys, as {known}"
+        )
+
+
+def _validate(name: str, section: type[Section], merged: Mapping[tuple[str, ...], Setting]) -> Section:
+    values: dict[str, Any] = {}
+    for path, setting in merged.items():
+        if path[0] == name and len(path) > 1:
+            branch = values
+            for step in path[1:-1]:
+                branch = branch.setdefault(step, {})
+            branch[path[-1]] = setting.value
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        complaint = error.errors(include_url=False)[0]
+        raise explain(complaint, name, section, lambda path: _where(path, merged)) from None
+
+
+def _where(path: tuple[str, ...], merged: Mapping[tuple[str, ...], Setting]) -> str:
+    for given, setting in merged.items():
+        if given[: len(path)] == path or path[: len(given)] == given:
+            return f" ({setting.where})"
+    return ""

@@ -1,0 +1,134 @@
+"""What there is: runs in a folder, and trained models. Imports no torch, so that listing is instant."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gancore.errors import CheckpointError, ConfigError
+from gancore.files import Json, decode_json
+from gancore.records import ModelEntry
+from gancore.train.run import list_runs
+
+RUNS = Path("runs")
+"""Where runs go unless told otherwise."""
+TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run. ``seconds`` of training; ``losses`` are those of its last log line."""
+
+    name: str
+    path: Path
+    domain: str
+    recipe: str
+    source: str
+    step: int
+    total: int | None
+    status: str
+    seconds: float
+    updated: str
+    error: str
+    losses: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """One trained model; ``name`` is what ``--model`` or a path takes, ``origin`` who brings it."""
+
+    name: str
+    domain: str
+    recipe: str
+    origin: str
+    summary: str
+    licence: str = ""
+    step: int | None = None
+
+
+def runs(folder: str | Path = RUNS) -> list[RunSummary]:
+    """The runs in a folder, the last touched first; a folder that is itself a run is listed alone.
+
+    Raises:
+        ConfigError: there is something else than a folder, or it cannot be read.
+    """
+    folder = Path(folder)
+    try:
+        if not folder.exists() and folder == RUNS:
+            return []
+        inside = os.listdir(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"runs folder {folder}: {error.strerror}", "name the folder that holds runs"
+        ) from error
+    found = list_runs(folder.absolute().parent if "run.json" in inside else folder)
+    if "run.json" in inside:
+        found = [run for run in found if run[0].path.name == folder.absolute().name]
+    return [
+        RunSummary(
+            name=run.path.name,
+            path=folder if "run.json" in inside else run.path,
+            domain=status.domain,
+            recipe=status.recipe,
+            source=status.source,
+            step=status.step,
+            total=status.total,
+            status=status.status,
+            seconds=status.seconds,
+            updated=status.updated,
+            error=status.error,
+            losses=last_losses(run.metrics_file),
+        )
+        for run, status in found
+    ]
+
+
+def last_losses(metrics: Path) -> dict[str, float]:
+    """The losses in the last whole line of ``metrics.jsonl``; empty where there is none."""
+    try:
+        with metrics.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(content, dict):
+            return {name: value for name, value in content.items() if _is_loss(name, value)}
+    return {}
+
+
+def _is_loss(name: str, value: Json) -> bool:
+    return "loss" in name and isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def models(domain: str | None = None, folder: str | Path = RUNS) -> list[ModelSummary]:
+    """Trained models: those of the runs in ``folder``, then those that plugins bring."""
+    found = [*_of_runs(Path(folder)), *_of_plugins()]
+    return [model for model in found if domain in (None, model.domain)]
+
+
+def _of_runs(folder: Path) -> Iterator[ModelSummary]:
+    for run, status in list_runs(folder):
+        try:
+            content = decode_json((run.model / "config.json").read_bytes(), "config.json")
+        except (OSError, CheckpointError):
+            continue
+        texts = {key: content[key] for key in ("domain", "recipe") if isinstance(content.get(key), str)}
+        if len(texts) == 2:
+            about = f"trained on {status.source}" if status.source else ""
+            yield ModelSummary(str(run.path), **texts, origin="run", summary=about, step=status.step)
+
+
+def _of_plugins() -> Iterator[ModelSummary]:
+    from gancore.plugins import plugins
+
+    for entry in plugins().records("gancore_models"):
+        if isinstance(entry, ModelEntry):
+            yield ModelSummary(entry.name, entry.domain, "", "plugin", entry.summary, entry.licence)
