@@ -1,0 +1,133 @@
+"""What commonly goes wrong in generated sound: silence, DC, clipping, one tone, a checkerboard comb."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gancore.domain import Finding
+from gancore_audio.spectrogram import power_spectrogram
+
+SILENCE = 10 ** (-60 / 20)
+"""-60 dBFS, as an amplitude."""
+CLIPPED_LEVEL, CLIPPED_SHARE = 0.999, 0.01
+TONE_SHARE, TONE_STEADY_DB = 0.9, 2.0
+COMB_RATIO, COMB_SHARE = 2.5, 0.003
+
+
+class _Fault(NamedTuple):
+    """A fault is worth a word from this share of the samples on."""
+
+    share: float
+    seen: str
+    remedy: str
+
+
+_FAULTS = {
+    "silent": _Fault(
+        0.05, "silent (under -60 dBFS)", "look for silent clips in the data; raise the gradient penalty"
+    ),
+    "constant": _Fault(
+        0.05, "a constant level, no sound", "lower the learning rates; start again from another seed"
+    ),
+    "clipped": _Fault(0.05, "clipped (over 1 % of values at full scale)", "raise the gradient penalty"),
+    # real drums hold up to one such sound in ten at a quarter of a second
+    "tone": _Fault(0.25, "one steady tone", "raise the gradient penalty, or train on more varied data"),
+}
+
+
+def diagnose(waveforms: Tensor, rate_hz: int) -> list[Finding]:
+    """Faults of a set of samples (n, 1, time), each with its share and a remedy."""
+    n = len(waveforms)
+    findings = []
+    for name, found in faults(waveforms, rate_hz).items():
+        count, fault = int(found.sum()), _FAULTS[name]
+        if count and count >= fault.share * n:
+            findings.append(Finding(name, f"{count} of {n} samples are {fault.seen}", fault.remedy))
+    lines = comb(waveforms)
+    if lines is not None:
+        period, ratio, share = lines
+        seen = (
+            f"multiples of {rate_hz / period:g} Hz (rate / {period}) hold {100 * share:.1f} % of the energy, "
+            f"{10 * math.log10(ratio):.0f} dB more than the frequencies beside them"
+        )
+        remedy = "checkerboard of the upsampling: use nearest upsampling, a post filter or more phase shuffle"
+        findings.append(Finding("comb", seen, remedy))
+    return findings
+
+
+def faults(waveforms: Tensor, rate_hz: int) -> dict[str, Tensor]:
+    """Which samples of (n, 1, time) are ``silent``, ``constant``, ``clipped``, a ``tone``: bool (n) each.
+
+    Silent: RMS under -60 dBFS. Constant: no sound about a level that is not zero. Clipped: over 1 %
+    of the values at full scale. Tone: see :func:`steady_tone`.
+    """
+    signal = waveforms.detach().float().flatten(1)  # (n, time)
+    mean = signal.mean(1, keepdim=True)
+    still = (signal - mean).square().mean(1).sqrt() < SILENCE
+    level = mean[:, 0].abs() >= SILENCE
+    clipped = (signal.abs() > CLIPPED_LEVEL).float().mean(1) > CLIPPED_SHARE
+    return {
+        "silent": still & ~level,
+        "constant": still & level,
+        "clipped": clipped & ~still,
+        "tone": steady_tone(signal - mean, rate_hz) & ~still,
+    }
+
+
+def steady_tone(signal: Tensor, rate_hz: int) -> Tensor:
+    """True where one frequency holds over 90 % of the energy of every frame, at a steady level.
+
+    (n, time) -> bool (n). Steady: no frame is over 2 dB from the median; a struck drum may be one
+    tone, but it dies away.
+    """
+    window = min(2 ** round(math.log2(0.064 * rate_hz)), 2 ** int(math.log2(signal.shape[1] / 4)))
+    power = power_spectrogram(signal, window, window // 2)[:, :, 2:-2]  # whole frames only
+    energy = power.sum(1).clamp_min(1e-20)  # (n, frames)
+    peak = power.mean(2).argmax(1)  # (n), the same for all frames of a sample
+    reach = torch.arange(-4, 5, device=signal.device)  # the main lobe of a Hann window at twice its length
+    lobe = (peak[:, None] + reach).clamp(0, power.shape[1] - 1)
+    inside = torch.zeros_like(power[:, :, 0]).scatter_(1, lobe, 1.0)  # (n, frequencies)
+    share = (power * inside[:, :, None]).sum(1) / energy
+    decibels = 10 * energy.log10()
+    steady = (decibels - decibels.median(1, keepdim=True).values).abs() < TONE_STEADY_DB
+    return ((share > TONE_SHARE) & steady).all(1)
+
+
+def comb(waveforms: Tensor) -> tuple[int, float, float] | None:
+    """The comb that upsampling layers of stride 4 leave behind in the samples (n, 1, time).
+
+    Lines at the multiples of rate / 4^k, k = 1, 2, ..., of each spectrum against the frequencies
+    beside them. Medians over the samples: a pitch falls on a line by chance in a few, a comb stands in
+    most. Returns (period 4^k in samples, ratio, share of the energy) of the strongest comb that is over
+    2.5 times its surroundings and 0.3 % of the energy; None where there is none.
+    """
+    signal = waveforms.detach().float().flatten(1)
+    signal = signal - signal.mean(1, keepdim=True)
+    n_fft = 256 * (signal.shape[1] // 256)  # multiples of rate / 4^k then fall on bins
+    if n_fft == 0:
+        return None
+    hann = torch.hann_window(n_fft, device=signal.device)
+    power = torch.fft.fft(signal[:, :n_fft] * hann).abs().square()  # (n, frequencies)
+    spectrum = power / power.sum(1, keepdim=True).clamp_min(1e-20)
+    combs = [(4**k, *_lines(spectrum, n_fft, 4**k)) for k in range(1, 5) if n_fft // 4**k >= 16]
+    found = [comb for comb in combs if comb[1] > COMB_RATIO and comb[2] > COMB_SHARE]
+    return max(found, key=lambda comb: comb[2], default=None)
+
+
+def _lines(spectrum: Tensor, n_fft: int, period: int) -> tuple[float, float]:
+    """Ratio and share of the lines at multiples of rate / period that no shorter period has.
+
+    ``spectrum`` (n, frequencies) adds up to 1; the ratio is to what the neighbours lead to expect.
+    """
+    multiple = torch.arange(1, period, device=spectrum.device)  # beyond period / 2: negative frequencies
+    centre = multiple[multiple % 4 != 0] * (n_fft // period)  # (lines)
+    near = torch.arange(-7, 8, device=spectrum.device)
+    around = spectrum[:, (centre[:, None] + near) % n_fft]  # (n, lines, 15)
+    line = around[..., near.abs() <= 1].sum(2).sum(1)  # a Hann window's main lobe: 3 bins
+    floor = 3 * around[..., near.abs() > 2].mean(2).sum(1)
+    ratio = (line / floor.clamp_min(1e-12)).median()
+    return float(ratio), float((line - floor).median())

@@ -1,0 +1,81 @@
+"""Measures of sounds, (n, 1, time) beside (n, 1, time), on log-mel spectra."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gancore.domain import Measure, Spec
+from gancore_audio.spectrogram import log_mel
+
+
+def spectrum_distance(samples: Tensor, reference: Tensor, rate_hz: int) -> float:
+    """RMS over 64 bands of the difference of the mean log-mel spectra, in dB. A gain of g dB gives g."""
+    means = [log_mel(x.flatten(1), rate_hz).double().mean((0, 2)) for x in (samples, reference)]  # (bands)
+    return float((means[0] - means[1]).square().mean().sqrt())
+
+
+def pairwise_distance(samples: Tensor, rate_hz: int) -> float:
+    """Mean over pairs of samples of the RMS difference of their log-mel spectrograms, in dB.
+
+    Raises:
+        ValueError: fewer than two samples make no pair.
+    """
+    if len(samples) < 2:
+        raise ValueError(f"pairs need at least 2 samples, found {len(samples)}")
+    spectra = log_mel(samples.flatten(1), rate_hz).flatten(1).double()  # (n, bands * frames)
+    # torch.pdist subtracts, so identical samples are at 0 exactly
+    return float(torch.pdist(spectra).mean() / spectra.shape[1] ** 0.5)
+
+
+def clip_features(waveforms: Tensor, rate_hz: int) -> Tensor:
+    """Mean and standard deviation over time of 32 log-mel bands, in dB: (n, 1, time) -> (n, 64), float64."""
+    spectra = log_mel(waveforms.flatten(1), rate_hz, bands=32).double()
+    return torch.cat([spectra.mean(2), spectra.std(2, correction=0)], dim=1)
+
+
+def frechet(features: Tensor, reference: Tensor) -> float:
+    """Frechet distance of the Gaussians with the means and covariances of two sets (n, d), float64.
+
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^1/2 S2 S1^1/2)^1/2), Dowson and Landau 1982; in units squared.
+    """
+    (m1, s1), (m2, s2) = (_gaussian(x.double()) for x in (features, reference))
+    values, vectors = torch.linalg.eigh(s1)
+    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ s2 @ root).clamp_min(0).sqrt().sum()
+    return float(((m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * cross).clamp_min(0))
+
+
+def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (d) and covariance (d, d) of (n, d), shrunk towards its diagonal by d / (n + d).
+
+    Few samples give a covariance whose small eigenvalues are far too small; the weight falls to
+    nothing as n grows.
+    """
+    n, d = features.shape
+    centred = features - features.mean(0)
+    covariance = centred.T @ centred / max(n - 1, 1)
+    weight = d / (n + d)
+    return features.mean(0), (1 - weight) * covariance + weight * covariance.diagonal().diag()
+
+
+def _mel_distance(samples: Tensor, reference: Tensor, spec: Spec) -> float:
+    return spectrum_distance(samples, reference, int(spec["rate_hz"]))
+
+
+def _mel_diversity(samples: Tensor, reference: Tensor, spec: Spec) -> float:
+    rate_hz = int(spec["rate_hz"])
+    return min(1.0, pairwise_distance(samples, rate_hz) / pairwise_distance(reference, rate_hz))
+
+
+def _mel_frechet(samples: Tensor, reference: Tensor, spec: Spec) -> float:
+    rate_hz = int(spec["rate_hz"])
+    return frechet(clip_features(samples, rate_hz), clip_features(reference, rate_hz))
+
+
+mel_distance = Measure(_mel_distance, unit="dB", better="lower")
+"""How far the mean spectrum is from the reference's."""
+mel_diversity = Measure(_mel_diversity, unit="of the reference's", better="higher")
+"""How different samples are from each other, as a share of the reference's; more than it counts as 1."""
+mel_frechet = Measure(_mel_frechet, unit="dB^2", better="lower")
+"""Frechet distance of per-clip log-mel statistics; small enough to select a model on valid."""

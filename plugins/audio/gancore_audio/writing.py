@@ -1,0 +1,93 @@
+"""Samples as files that people open: 16-bit WAV, a spectrogram beside each, one overview."""
+
+from __future__ import annotations
+
+import re
+import wave
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gancore.domain import Samples
+from gancore.errors import DataError
+from gancore_audio.spectrogram import picture
+
+FULL_SCALE = 32767
+OVERVIEW = 16
+"""Samples in ``overview.png``: as many as can be read side by side."""
+
+
+def write_samples(samples: Samples, folder: Path) -> list[Path]:
+    """``0001-<label>.wav`` and ``.png`` for each row (n, 1, time), then ``overview.png``.
+
+    The same samples always give the same bytes.
+
+    Raises:
+        DataError: a sample holds values that are not finite.
+        OSError: the folder cannot be written, or is full.
+    """
+    waveforms = samples.data.detach().float().cpu().numpy()[:, 0]  # (n, time)
+    _require_finite(waveforms)
+    rate_hz, labels = int(samples.spec["rate_hz"]), sample_labels(samples)
+    folder.mkdir(parents=True, exist_ok=True)
+    digits, written = max(4, len(str(len(waveforms)))), []
+    for number, (waveform, label) in enumerate(zip(waveforms, labels, strict=True), start=1):
+        stem = f"{number:0{digits}d}" + (f"-{safe_name(label)}" if label else "")
+        write_wav(folder / f"{stem}.wav", waveform, rate_hz)
+        picture(waveform[None], rate_hz, [stem]).save(folder / f"{stem}.png")
+        written += [folder / f"{stem}.wav", folder / f"{stem}.png"]
+    titles = [f"{number} {label}".strip() for number, label in enumerate(labels, start=1)]
+    overview = picture(waveforms[:OVERVIEW], rate_hz, titles[:OVERVIEW])
+    overview.save(folder / "overview.png")
+    return [*written, folder / "overview.png"]
+
+
+def sample_labels(samples: Samples) -> list[str]:
+    """The class name of each sample; empty where the samples have no label."""
+    if samples.condition is None:
+        return [""] * len(samples)
+    classes = samples.spec["classes"]
+    return [str(classes[int(index)]) for index in samples.condition]
+
+
+def safe_name(label: str) -> str:
+    """A label as part of a file name: letters and digits of any script, dash and underscore."""
+    return re.sub(r"[^\w-]+", "_", label).strip("_")[:40] or "label"
+
+
+def write_wav(path: Path, waveform: NDArray[np.float32], rate_hz: int) -> None:
+    """Mono 16-bit PCM of (time) values in [-1, 1]: x * 32767, halves to even, the rest clamped."""
+    levels = np.rint(np.asarray(waveform, dtype=np.float64) * FULL_SCALE)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.clip(levels, -FULL_SCALE, FULL_SCALE).astype("<i2").tobytes())
+
+
+def read_wav(path: Path) -> tuple[NDArray[np.float32], int]:
+    """What :func:`write_wav` wrote: (time) in [-1, 1], and its rate in Hz.
+
+    Raises:
+        DataError: not a mono 16-bit WAV file.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            if (file.getnchannels(), file.getsampwidth()) != (1, 2):
+                raise wave.Error(f"{file.getnchannels()} channels of {8 * file.getsampwidth()} bits")
+            rate_hz, frames = file.getframerate(), file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise DataError(
+            f"{path} is not a mono 16-bit WAV file ({error})", "open it as data instead"
+        ) from error
+    return (np.frombuffer(frames, "<i2") / FULL_SCALE).astype(np.float32), rate_hz
+
+
+def _require_finite(waveforms: NDArray[np.float32]) -> None:
+    broken = np.flatnonzero(~np.isfinite(waveforms).all(axis=1))
+    if len(broken):
+        raise DataError(
+            f"{len(broken)} of {len(waveforms)} samples are not finite, first number {broken[0] + 1}",
+            "use an earlier checkpoint, or train again in fp32",
+        )
