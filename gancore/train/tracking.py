@@ -1,0 +1,211 @@
+"""What a run writes down about itself: ``metrics.jsonl``, TensorBoard events, and plugins' loggers.
+
+Nothing here stops a run. A full disk or a failing logger is reported once, and training goes on:
+whether it can be continued is decided by its checkpoints, not by its diary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from gancore.errors import GancoreError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from gancore.domain import Domain, Samples
+
+Note: TypeAlias = Callable[[str], None]
+
+NOT_PLOTTED = frozenset({"step", "seconds", "samples", "phase"})
+"""What stands in every line of metrics.jsonl beside the scalars."""
+
+
+class Tracker:
+    """The diary of a run, kept by rank 0.
+
+    What an earlier life of the run wrote after ``resume_step`` is forgotten, so that a resumed run's
+    diary equals an undisturbed one's. ``note`` is told, once each, what could not be written.
+    """
+
+    def __init__(
+        self, metrics_path: Path, events_folder: Path, resume_step: int, note: Note | None = None
+    ) -> None:
+        self._note = note or logging.getLogger("gancore").warning
+        self._failed: set[str] = set()
+        self._metrics = MetricsFile(metrics_path, resume_step, self._note)
+        self._events = _Events(events_folder, resume_step)
+        self._loggers = self._open_loggers(metrics_path.parent)
+
+    def scalars(self, step: int, mapping: Mapping[str, Any]) -> None:
+        """Write the figures of one log step; ``seconds``, ``samples`` and ``phase`` may be among them."""
+        self._metrics.append({"step": step, **mapping})
+        plotted = {name: _plain(value) for name, value in mapping.items() if name not in NOT_PLOTTED}
+        numbers = {name: float(value) for name, value in plotted.items() if isinstance(value, (int, float))}
+        self._attempt("TensorBoard", lambda: self._events.scalars(step, numbers))
+        for name, logger in self._loggers.items():
+            self._attempt(name, lambda logger=logger: logger.scalars(step, numbers))  # type: ignore[misc]
+
+    def samples(self, step: int, samples: Samples, domain: Domain, paths: Sequence[Path] = ()) -> None:
+        """Show samples in TensorBoard as the domain does; loggers also get the files written of them."""
+        self._attempt("TensorBoard samples", lambda: domain.show(samples, self._events.writer(), step))
+        for name, logger in self._loggers.items():
+            self._attempt(name, lambda logger=logger: logger.samples(step, samples, paths))  # type: ignore[misc]
+
+    def close(self) -> None:
+        self._metrics.close()
+        self._attempt("TensorBoard", self._events.close)
+        for name, logger in self._loggers.items():
+            self._attempt(name, logger.close)
+
+    def _open_loggers(self, run_folder: Path) -> dict[str, Any]:
+        """The loggers of plugins, each made with the run folder."""
+        from gancore.plugins import plugins
+
+        opened: dict[str, Any] = {}
+        for entry in plugins().records("gancore_loggers"):
+            name = f"logger {entry.name!r}"
+
+            def make(name: str = name, entry: Any = entry) -> None:
+                opened[name] = plugins().resolve(entry)(run_folder)
+
+            self._attempt(name, make)
+        return opened
+
+    def _attempt(self, name: str, action: Callable[[], object]) -> None:
+        """Do it; what fails is reported and not asked again."""
+        if name in self._failed:
+            return
+        try:
+            action()
+        except (Exception, SystemExit) as error:
+            self._failed.add(name)
+            reason = str(error) if isinstance(error, GancoreError) else f"{type(error).__name__}: {error}"
+            self._note(f"{name} failed and is left out from here on: {reason}")
+
+
+class MetricsFile:
+    """``metrics.jsonl``: a JSON object a line, in the file at once when ``append`` returns."""
+
+    def __init__(self, path: Path, resume_step: int, note: Note) -> None:
+        self._path, self._note = path, note
+        self._warned = self._torn = False
+        self._file: Any = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            forget_after(path, resume_step)
+        except OSError as error:
+            self._warn(error)
+
+    def append(self, content: Mapping[str, Any]) -> None:
+        line = encode_line(content).encode() + b"\n"
+        try:
+            if self._file is None:
+                self._file = self._path.open("ab", buffering=0)
+            if self._torn:  # half a line stands there: end it, so that only it is lost
+                line = b"\n" + line
+            self._torn = self._file.write(line) != len(line)
+        except OSError as error:
+            self._torn = True
+            self._warn(error)
+
+    def close(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._file = None
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            self._note(
+                f"{self._path} cannot be written ({error.strerror}); training goes on without those lines"
+            )
+
+
+class _Events:
+    """TensorBoard events. The writer is made at first use, for importing it takes seconds."""
+
+    def __init__(self, folder: Path, resume_step: int) -> None:
+        self._folder, self._resume_step = folder, resume_step
+        self._writer: SummaryWriter | None = None
+
+    def writer(self) -> SummaryWriter:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            used = self._folder.is_dir() and any(self._folder.iterdir())
+            purge_step = self._resume_step + 1 if used else None
+            self._writer = SummaryWriter(str(self._folder), purge_step=purge_step, flush_secs=30)
+        return self._writer
+
+    def scalars(self, step: int, numbers: Mapping[str, float]) -> None:
+        for name, value in numbers.items():
+            self.writer().add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def encode_line(content: Mapping[str, Any]) -> str:
+    """One line of strict JSON; numbers that JSON has not are null and named under ``nonfinite``."""
+    plain = {name: _plain(value) for name, value in content.items()}
+    lost = [name for name, value in plain.items() if isinstance(value, float) and not math.isfinite(value)]
+    plain.update(dict.fromkeys(lost))
+    if lost:
+        plain["nonfinite"] = lost
+    return json.dumps(plain, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON knows: one-element tensors and numpy numbers become floats."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    return float(value)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; those that are torn, or not of this format, are left out."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return []
+    return [entry for _, entry in _entries(content)]
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the lines after ``step`` and the torn ones; the file is replaced whole or not at all."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    kept = b"".join(line + b"\n" for line, entry in _entries(content) if entry["step"] <= step)
+    if kept == content:
+        return
+    aside = path.with_name(path.name + ".new")
+    try:
+        with aside.open("wb") as file:
+            file.write(kept)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _entries(content: bytes) -> Iterable[tuple[bytes, dict[str, Any]]]:
+    for line in content.split(b"\n"):
+        try:
+            entry = json.loads(line)
+        except ValueError:  # empty, torn, or not text
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+            yield line, entry
