@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -55,10 +55,15 @@ class View(Protocol):
     def take(self, indices: Tensor, key: Key) -> Batch: ...
 
 
-def on_device(view: View, device: torch.device) -> View:
-    """The view with its data on ``device``, when it offers that and they are small enough."""
-    move = getattr(view, "on", None)
-    return move(device) if move else view
+def on_device(view: View, device: torch.device, most_megabytes: float) -> View:
+    """The view with its data on ``device`` whole, where it offers that (``on``) and they are small enough.
+
+    A view says by ``megabytes`` how large its data are; others stay where they are, memory-mapped.
+    """
+    if getattr(view, "megabytes", float("inf")) > most_megabytes:
+        return view
+    resident: View = view.on(device)  # type: ignore[attr-defined]
+    return resident
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Source:
-    """Where data come from: a name, and the file or folder (None: built in)."""
+    """Where data come from: a name, and the file or folder (None: built in).
+
+    ``announce`` tells the user, line by line, what reading it does.
+    """
 
     name: str
     path: Path | None = None
     entry: SourceEntry | None = None
+    announce: Callable[[str], None] = field(default=lambda line: None, compare=False)
 
 
 @dataclass(frozen=True)

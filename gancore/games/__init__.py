@@ -1,0 +1,62 @@
+"""Games, players, costs and dynamics: what recipes are made of."""
+
+from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversarial
+from gancore.games.cost import Cost
+from gancore.games.discriminator import Discriminator, TokenDiscriminator
+from gancore.games.draw import Draw
+from gancore.games.dynamics import Alternating, Dynamics
+from gancore.games.field import Field
+from gancore.games.fitted import FittedModel, fitted
+from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.likelihood import LikelihoodGame, LikelihoodSampler, likelihood
+from gancore.games.losses import LOSSES, AdversarialLoss
+from gancore.games.penalties import R1, R2, WGANGP, Penalty
+from gancore.games.prior import Prior, normal, uniform
+from gancore.games.representation import Identity, Representation
+from gancore.games.rules import SGD, Adam, AdamW, RMSProp, Rule
+from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
+from gancore.runtime.randomness import noise
+
+__all__ = [
+    "LOSSES",
+    "R1",
+    "R2",
+    "SGD",
+    "WGANGP",
+    "Adam",
+    "AdamW",
+    "AdversarialGame",
+    "AdversarialLoss",
+    "Alternating",
+    "Cost",
+    "Discriminator",
+    "Draw",
+    "Dynamics",
+    "Field",
+    "FittedModel",
+    "Game",
+    "GeneratorSampler",
+    "Identity",
+    "LikelihoodGame",
+    "LikelihoodSampler",
+    "Move",
+    "Penalty",
+    "Phase",
+    "Player",
+    "Prior",
+    "RMSProp",
+    "Representation",
+    "Rule",
+    "Schedule",
+    "TokenDiscriminator",
+    "adversarial",
+    "cosine",
+    "exponential",
+    "fitted",
+    "likelihood",
+    "linear",
+    "noise",
+    "normal",
+    "uniform",
+    "warmup",
+]

@@ -1,0 +1,206 @@
+"""The game of two players: a generator and a discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gancore.domain import Batch
+from gancore.games.cost import Cost
+from gancore.games.discriminator import Discriminator
+from gancore.games.draw import Draw
+from gancore.games.dynamics import Alternating, Dynamics
+from gancore.games.field import Field
+from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.losses import AdversarialLoss, find_loss
+from gancore.games.penalties import Penalty
+from gancore.games.prior import Prior
+from gancore.games.representation import Identity, Representation
+from gancore.games.rules import Adam, Rule
+from gancore.games.schedules import value
+from gancore.nn.average import Average
+from gancore.nn.norms import iterate_spectral_norms
+from gancore.runtime.randomness import Key
+from gancore.trees import Tree, map_tree
+
+Network = TypeVar("Network", bound=nn.Module)
+
+Remedy = Callable[[nn.Module], nn.Module]
+"""Rebuilds a network: ``spectral_norm`` is one."""
+
+
+class GeneratorSampler(nn.Module):
+    """Samples in parallel: latents through a generator, decoded to canonical samples."""
+
+    def __init__(
+        self, generator: nn.Module, prior: Prior, representation: Representation, conditional: bool
+    ) -> None:
+        super().__init__()
+        self.conditional = conditional
+        self.generator, self.prior, self.representation = generator, prior, representation
+
+    def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
+        """``n`` canonical samples; row i depends on the key's row i alone."""
+        return self.render(self.latents(n, key), condition)
+
+    def latents(self, n: int, key: Key) -> Tensor:
+        return self.prior.sample(key / "z", n)
+
+    def render(self, latents: Tensor, condition: Tree = None) -> Tree:
+        return self.representation.decode(_generate(self.generator, latents, condition))
+
+
+class AdversarialGame(Game):
+    """Built by :func:`adversarial`; subclass it to change one term of one cost."""
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: Discriminator,
+        prior: Prior,
+        loss: AdversarialLoss,
+        penalties: Sequence[Penalty],
+        representation: Representation,
+        average: float | None,
+        conditional: bool,
+    ) -> None:
+        super().__init__()
+        self.conditional = conditional
+        self.generator, self.discriminator = generator, discriminator
+        self.representation = representation
+        self.average = Average(generator, average) if average else None
+        self.prior, self.loss = prior, loss
+        self.penalties = {penalty.name: penalty for penalty in penalties}
+        self.batch_coupled = loss.batch_coupled
+
+    def cost(self, move: Move, draw: Draw) -> Cost:
+        if move.player == "generator":
+            return self.generator_cost(draw)
+        if move.cost == "loss":
+            return self.discriminator_cost(draw)
+        return self.penalty_cost(self.penalties[move.cost], draw)
+
+    def discriminator_cost(self, draw: Draw) -> Cost:
+        batch = self.real(draw)
+        with draw.frozen():
+            fake = self.fake(draw, batch.condition)
+        embedded_real, embedded_fake = self.discriminator.embed(batch.data), self.discriminator.embed(fake)
+        real_logits = self.discriminator.judge(embedded_real, batch.condition).float()
+        fake_logits = self.discriminator.judge(embedded_fake, batch.condition).float()
+        cost = Cost().add("loss", self.loss.discriminator(real_logits, fake_logits))
+        for penalty in self.penalties.values():
+            if penalty.every == 1:
+                self._penalise(cost, penalty, embedded_real, embedded_fake, batch.condition, draw)
+        return self._see_logits(cost, real_logits, fake_logits)
+
+    def generator_cost(self, draw: Draw) -> Cost:
+        real = self.real(draw) if self.loss.generator_needs_real else None
+        condition = real.condition if real else draw.condition() if self.conditional else None
+        fake_logits = self.discriminator(self.fake(draw, condition), condition).float()
+        if real is None:
+            return Cost().add("loss", self.loss.generator(fake_logits, fake_logits))
+        real_logits = self.discriminator(real.data, real.condition).float()
+        return Cost().add("loss", self.loss.generator(real_logits, fake_logits))
+
+    def penalty_cost(self, penalty: Penalty, draw: Draw) -> Cost:
+        """A lazy penalty, alone."""
+        batch = self.real(draw)
+        embedded_real = self.discriminator.embed(batch.data)
+        embedded_fake = None
+        if penalty.needs_fake:
+            with draw.frozen():
+                fake = self.fake(draw, batch.condition)
+            embedded_fake = self.discriminator.embed(fake)
+        cost = Cost()
+        self._penalise(cost, penalty, embedded_real, embedded_fake, batch.condition, draw)
+        return cost
+
+    def real(self, draw: Draw) -> Batch:
+        """Rows of train, without their condition where the game is unconditional."""
+        batch = draw.real()
+        return batch if self.conditional else Batch(batch.data)
+
+    def fake(self, draw: Draw, condition: Tree) -> Tree:
+        latents = self.prior.sample(draw.key("z"), draw.rows)
+        return _generate(self.generator, latents, condition)
+
+    def _penalise(self, cost: Cost, penalty: Penalty, real: Tree, fake: Tree, condition: Tree, draw: Draw) -> None:
+        alpha = draw.uniform(name="alpha")
+        with torch.autocast(draw.device.type, enabled=False):
+            real, fake = (map_tree(lambda x: x.float() if x.dtype is torch.bfloat16 else x, t) for t in (real, fake))
+            values = penalty.function(self.discriminator, real, fake, condition, alpha)
+        cost.add(penalty.name, values, scale=value(penalty.weight, draw.progress))
+
+    def _see_logits(self, cost: Cost, real: Tensor, fake: Tensor) -> Cost:
+        if self.loss.probability:
+            return cost.see("D(real)", real.sigmoid()).see("D(fake)", fake.sigmoid())
+        return cost.see("logit(real)", real).see("logit(fake)", fake)
+
+    def after_round(self, field: Field) -> None:
+        iterate_spectral_norms(self)
+        if self.average is not None:
+            self.average.update(self.generator, field.table.batch_size, field.samples)
+
+    def sampler(self) -> nn.Module:
+        generator = self.generator if self.average is None else self.average.module
+        return GeneratorSampler(generator, self.prior, self.representation, self.conditional)
+
+
+def adversarial(
+    *,
+    generator: Callable[[], nn.Module],
+    discriminator: Callable[[], Discriminator],
+    prior: Prior,
+    loss: str | AdversarialLoss = "nonsaturating",
+    penalties: Sequence[Penalty] = (),
+    generator_rule: Rule = Adam(2e-4, (0.5, 0.99)),  # noqa: B008
+    discriminator_rule: Rule = Adam(2e-4, (0.5, 0.99)),  # noqa: B008
+    discriminator_moves: int = 1,
+    average: float | None = None,
+    clip: float | None = None,
+    conditional: bool = False,
+    representation: Representation | None = None,
+    generator_remedies: Sequence[Remedy] = (),
+    discriminator_remedies: Sequence[Remedy] = (),
+    dynamics: Dynamics = Alternating(),  # noqa: B008
+    game: type[AdversarialGame] = AdversarialGame,
+) -> AdversarialGame:
+    """A GAN. Networks come as factories, so that remedies can rebuild them.
+
+    ``generator(latents)``, or ``generator(latents, condition)`` where the game is ``conditional``, gives
+    data or what the discriminator embeds; ``average`` is the EMA's half-life in samples; ``clip`` bounds each
+    gradient's norm; a round is ``discriminator_moves`` moves, the lazy penalties that are due, and
+    one move of the generator.
+    """
+    made = game(
+        _remedied(generator(), generator_remedies),
+        _remedied(discriminator(), discriminator_remedies),
+        prior,
+        find_loss(loss) if isinstance(loss, str) else loss,
+        penalties,
+        representation or Identity(),
+        average,
+        conditional,
+    )
+    made.players = {
+        "discriminator": Player(["discriminator"], discriminator_rule, clip),
+        "generator": Player(["generator"], generator_rule, clip),
+    }
+    lazy = [Move("discriminator", penalty.name, penalty.every) for penalty in penalties if penalty.every > 1]
+    moves = [*[Move("discriminator")] * discriminator_moves, *lazy, Move("generator")]
+    made.phases = [Phase(moves, dynamics=dynamics, name="adversarial")]
+    return made
+
+
+def _remedied(network: Network, remedies: Sequence[Remedy]) -> Network:
+    for remedy in remedies:
+        network = remedy(network)  # type: ignore[assignment]
+    return network
+
+
+def _generate(generator: nn.Module, latents: Tensor, condition: Tree) -> Tree:
+    return generator(latents) if condition is None else generator(latents, condition)
+

@@ -1,0 +1,56 @@
+"""The cost of one move: a sum of weighted terms that micro-batches and processes add up exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Term:
+    """``scale * numerator / weight``; the numerator carries the gradient, the weight none."""
+
+    numerator: Tensor
+    weight: Tensor | None
+    scale: float | Tensor
+
+
+@dataclass
+class Cost:
+    """``sum_k scale_k * sum(values_k) / weight_k``, with a weight per term: rows, tokens, a mask.
+
+    A term without a mask is the mean of its values; with one, ``sum(values * mask) / sum(mask)``
+    over the *joined* batch, however unevenly the mask falls on its parts.
+    """
+
+    terms: dict[str, Term] = field(default_factory=dict)
+    seen: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+
+    def add(self, name: str, values: Tensor, mask: Tensor | None = None, scale: float | Tensor = 1.0) -> Cost:
+        """Add a term: ``values`` of any shape (rows first), ``mask`` of a shape that broadcasts to it."""
+        if name in self.terms:
+            raise ValueError(f"the cost has a term {name!r} already")
+        numerator, weight = _reduce(values, mask)
+        self.terms[name] = Term(numerator, weight, scale)
+        self.seen[name] = (numerator.detach(), weight)
+        return self
+
+    def see(self, name: str, values: Tensor, mask: Tensor | None = None) -> Cost:
+        """For logs and ``after_move``; no gradient."""
+        self.seen[name] = _reduce(values.detach(), mask)
+        return self
+
+    def total(self) -> Tensor:
+        """The cost of this batch alone, a scalar."""
+        return torch.stack(
+            [t.scale * (t.numerator if t.weight is None else t.numerator / t.weight) for t in self.terms.values()]
+        ).sum()
+
+
+def _reduce(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    if mask is None:
+        return values.float().mean() if values.dtype is torch.bfloat16 else values.mean(), None
+    mask = mask.to(values.dtype).expand_as(values)
+    return (values * mask).sum(), mask.sum()

@@ -1,0 +1,131 @@
+"""A game: players, their costs, and the phases of their play."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from gancore.domain import View
+from gancore.games.cost import Cost
+from gancore.games.dynamics import Alternating, Dynamics
+from gancore.games.representation import Identity, Representation
+from gancore.games.rules import Adam, Rule, Updater
+
+if TYPE_CHECKING:
+    from gancore.games.draw import Draw
+    from gancore.games.field import Field
+
+
+@dataclass(frozen=True)
+class Move:
+    """One update of one player by one of its costs.
+
+    With ``every`` above 1 the move is lazy: made in every so many rounds, as a step of its own,
+    in fp32, its gradient multiplied by ``every`` and the player's rule corrected for the additional
+    steps (Karras et al. 2020, appendix B).
+    """
+
+    player: str
+    cost: str = "loss"
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Player:
+    """A set of parameters and its update rule.
+
+    ``parts`` names networks of the game, each with a factor on the rule's rate; a network may belong
+    to several players, each of which keeps its own state for it. ``clip`` bounds the gradient's norm.
+    """
+
+    parts: Sequence[str] | Mapping[str, float]
+    rule: Rule = field(default_factory=Adam)
+    clip: float | None = None
+
+    def factors(self) -> Mapping[str, float]:
+        return self.parts if isinstance(self.parts, Mapping) else dict.fromkeys(self.parts, 1.0)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with its own list of moves; a round makes that list once.
+
+    Its length is ``rounds``, or ``seconds``, or else a ``share`` of what the budget leaves.
+    A move listed five times is made five times, each time with draws of its own.
+    """
+
+    moves: Sequence[Move]
+    rounds: int | None = None
+    seconds: float | None = None
+    share: float = 1.0
+    dynamics: Dynamics = field(default_factory=Alternating)
+    name: str = "training"
+
+    def correction(self, player: str) -> float:
+        """m / (m + sum 1/every): the share of this player's steps that its main moves are."""
+        mine = [move for move in self.moves if move.player == player]
+        main = sum(move.every == 1 for move in mine)
+        lazy = sum(1 / move.every for move in mine if move.every > 1)
+        return main / (main + lazy) if main else 1.0
+
+    @property
+    def cycle(self) -> int:
+        """Rounds after which every lazy move has been made."""
+        return max((move.every for move in self.moves), default=1)
+
+
+class Game(nn.Module):
+    """What a recipe builds.
+
+    Networks, averages, baselines, replay, mixture weights are sub-modules and buffers, so that one
+    state_dict is the whole state. Subclasses set ``players`` and ``phases`` and define ``cost`` and
+    ``sampler``.
+    """
+
+    players: Mapping[str, Player]
+    phases: Sequence[Phase]
+    batch_coupled: bool = False
+    """A cost mixes the rows of a batch: it is reduced over processes and refused under accumulation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.representation: Representation = Identity()
+
+    def cost(self, move: Move, draw: Draw) -> Cost:
+        """The cost of a move, pure: dynamics evaluate it twice, accumulation k times."""
+        raise TypeError(f"{type(self).__name__} must define cost(move, draw)")
+
+    def sampler(self) -> nn.Module:
+        """What a model folder holds: ``sample(n, key, condition)``, ``log_prob`` and ``invert`` where it can."""
+        raise TypeError(f"{type(self).__name__} must define sampler()")
+
+    def prepare(self, draw: Draw) -> None:
+        """Once, before round 0: reference batches, data-dependent initialisation; into buffers."""
+
+    def fit(self, views: Mapping[str, View]) -> None:
+        """Once, before ``prepare``: what is fitted on the whole of train; the representation."""
+        for view in views.values():
+            self.representation.fit(view)
+
+    def after_move(self, move: Move, means: Mapping[str, Tensor]) -> None:
+        """Baselines and adaptive strengths, from the means of the joined batch, on the device.
+
+        ``means["ok"]`` is 0 where the step was masked because its gradient was not finite.
+        """
+
+    def after_round(self, field: Field) -> None:
+        """Averages, replay."""
+
+    def updaters(self) -> dict[str, Updater]:
+        """A fresh update state for every player."""
+        return {name: Updater(player.rule, self._groups(player)) for name, player in self.players.items()}
+
+    def _groups(self, player: Player) -> list[tuple[float, dict[str, Tensor]]]:
+        groups: list[tuple[float, dict[str, Tensor]]] = []
+        for part, factor in player.factors().items():
+            module = self.get_submodule(part)
+            groups.append((factor, {f"{part}.{name}": p for name, p in module.named_parameters() if p.requires_grad}))
+        return groups

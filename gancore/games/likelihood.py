@@ -1,0 +1,88 @@
+"""The game of one player: maximum likelihood, in the same loop as every GAN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from gancore.domain import Batch
+from gancore.games.cost import Cost
+from gancore.games.draw import Draw
+from gancore.games.field import Field
+from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.representation import Identity, Representation
+from gancore.games.rules import Adam, Rule
+from gancore.nn.average import Average
+from gancore.nn.norms import iterate_spectral_norms
+from gancore.runtime.randomness import Key
+from gancore.trees import Tree
+
+
+class LikelihoodSampler(nn.Module):
+    """A model with ``log_prob`` (exact, or a bound where ``model.bound`` is true) and ``sample``."""
+
+    def __init__(self, model: nn.Module, representation: Representation) -> None:
+        super().__init__()
+        self.model, self.representation = model, representation
+
+    @property
+    def bound(self) -> bool:
+        return bool(getattr(self.model, "bound", False))
+
+    def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
+        outputs = self.model.sample(n, key, *_optional(condition))  # type: ignore[operator]
+        return self.representation.decode(outputs)
+
+    def log_prob(self, batch: Batch) -> Tensor | None:
+        """Nats per canonical sample, (batch,); None where the representation makes it not comparable."""
+        log_det = self.representation.log_det(batch)
+        if log_det is None:
+            return None
+        encoded = self.representation.encode(batch)
+        log_prob: Tensor = self.model.log_prob(encoded.data, *_optional(encoded.condition))  # type: ignore[operator]
+        return log_prob + log_det
+
+
+class LikelihoodGame(Game):
+    """Built by :func:`likelihood`."""
+
+    def __init__(self, model: nn.Module, representation: Representation, average: float | None) -> None:
+        super().__init__()
+        self.model, self.representation = model, representation
+        self.average = Average(model, average) if average else None
+
+    def cost(self, move: Move, draw: Draw) -> Cost:
+        """-log p(x) in nats a sample, of the representation."""
+        batch = draw.real()
+        return Cost().add("nll", -self.model.log_prob(batch.data, *_optional(batch.condition)))  # type: ignore[operator]
+
+    def after_round(self, field: Field) -> None:
+        iterate_spectral_norms(self)
+        if self.average is not None:
+            self.average.update(self.model, field.table.batch_size, field.samples)
+
+    def sampler(self) -> nn.Module:
+        return LikelihoodSampler(self.model if self.average is None else self.average.module, self.representation)
+
+
+def likelihood(
+    model: Callable[[], nn.Module],
+    *,
+    rule: Rule = Adam(1e-3),  # noqa: B008
+    average: float | None = None,
+    clip: float | None = None,
+    representation: Representation | None = None,
+    phases: Sequence[Phase] | None = None,
+) -> LikelihoodGame:
+    """A likelihood model. The module has ``log_prob(data[, condition])`` -> (batch,) in nats, and
+    ``sample(n, key[, condition])``; ``bound = True`` where its ``log_prob`` is a lower bound.
+    """
+    game = LikelihoodGame(model(), representation or Identity(), average)
+    game.players = {"model": Player(["model"], rule, clip)}
+    game.phases = phases or [Phase([Move("model")], name="likelihood")]
+    return game
+
+
+def _optional(condition: Tree) -> tuple[Tree, ...]:
+    return () if condition is None else (condition,)

@@ -1,0 +1,139 @@
+"""Adversarial losses as pure functions of (real logits, fake logits), one value a row, to be minimised.
+
+Logits have shape (batch, ...); r is D before its sigmoid on reals, f on fakes. ``softplus(-x)`` is
+``-log sigmoid(x)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, relu, softplus
+
+from gancore.errors import ConfigError, nearest
+
+Values = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """Two functions of (real logits, fake logits): what each player minimises.
+
+    ``generator_needs_real``: the generator's cost looks at reals too.
+    ``batch_coupled``: a value depends on other rows through their mean.
+    ``probability``: sigmoid(logit) is a probability of being real (not so for a critic).
+    """
+
+    discriminator: Values
+    generator: Values
+    generator_needs_real: bool = False
+    batch_coupled: bool = False
+    probability: bool = True
+
+
+def minimax(smooth: float = 0.0) -> AdversarialLoss:
+    """Goodfellow et al. 2014, eq. 1: D maximises E log D(x) + E log(1 - D(G(z))), G minimises it.
+
+    ``smooth``: one-sided label smoothing, the reals' target is 1 - smooth (Salimans et al. 2016, 3.4).
+    """
+    return AdversarialLoss(_cross_entropy(smooth), lambda r, f: -softplus(f))
+
+
+def nonsaturating(smooth: float = 0.0) -> AdversarialLoss:
+    """Goodfellow et al. 2014, section 3: the generator maximises E log D(G(z)) instead."""
+    return AdversarialLoss(_cross_entropy(smooth), lambda r, f: softplus(-f))
+
+
+def _cross_entropy(smooth: float) -> Values:
+    if not 0 <= smooth < 1:
+        raise ValueError(f"one-sided label smoothing takes 0 <= smooth < 1, not {smooth}")
+    return lambda r, f: (1 - smooth) * softplus(-r) + smooth * softplus(r) + softplus(f)
+
+
+MEASURING: dict[str, Callable[[Tensor], Tensor]] = {
+    "log": logsigmoid,
+    "identity": torch.sigmoid,
+    "square": lambda x: torch.sigmoid(x) ** 2,
+    "sqrt": lambda x: torch.exp(0.5 * logsigmoid(x)),
+}
+"""Measuring functions by name, each written on the logit: ``phi(sigmoid(x))``; add your own."""
+
+
+def measuring(phi: str | Callable[[Tensor], Tensor] = "log") -> AdversarialLoss:
+    """Arora et al. 2017, definition 1: D maximises E phi(D(x)) + E phi(1 - D(G(z))), G minimises it.
+
+    ``phi``: a name in :data:`MEASURING`, or any increasing function on (0, 1).
+    """
+    measure = MEASURING[phi] if isinstance(phi, str) else lambda x: phi(torch.sigmoid(x))
+    return AdversarialLoss(lambda r, f: -measure(r) - measure(-f), lambda r, f: measure(-f))
+
+
+def wasserstein() -> AdversarialLoss:
+    """Arjovsky et al. 2017, eq. 2 and 3: the critic maximises E C(x) - E C(G(z))."""
+    return AdversarialLoss(lambda r, f: f - r, lambda r, f: -f, probability=False)
+
+
+def hinge() -> AdversarialLoss:
+    """Lim & Ye 2017; Miyato et al. 2018, eq. 16 and 17."""
+    return AdversarialLoss(lambda r, f: relu(1 - r) + relu(1 + f), lambda r, f: -f, probability=False)
+
+
+def least_squares() -> AdversarialLoss:
+    """Mao et al. 2017, eq. 2 with a = 0, b = c = 1."""
+    return AdversarialLoss(
+        lambda r, f: 0.5 * (r - 1) ** 2 + 0.5 * f**2, lambda r, f: 0.5 * (f - 1) ** 2, probability=False
+    )
+
+
+def relativistic_paired() -> AdversarialLoss:
+    """Jolicoeur-Martineau 2019, RSGAN: each fake is judged beside one real."""
+    return AdversarialLoss(
+        lambda r, f: softplus(-(r - f)), lambda r, f: softplus(-(f - r)), generator_needs_real=True, probability=False
+    )
+
+
+def relativistic_average() -> AdversarialLoss:
+    """Jolicoeur-Martineau 2019, RaSGAN: each is judged beside the mean of the others."""
+
+    def judged(up: Tensor, down: Tensor) -> Tensor:
+        return softplus(-(up - down.mean(0))) + softplus(down - up.mean(0))
+
+    return AdversarialLoss(
+        judged, lambda r, f: judged(f, r), generator_needs_real=True, batch_coupled=True, probability=False
+    )
+
+
+LOSSES: Mapping[str, Callable[[], AdversarialLoss]] = {
+    "minimax": minimax,
+    "nonsaturating": nonsaturating,
+    "measuring-log": lambda: measuring("log"),
+    "measuring-identity": lambda: measuring("identity"),
+    "measuring-square": lambda: measuring("square"),
+    "measuring-sqrt": lambda: measuring("sqrt"),
+    "wasserstein": wasserstein,
+    "hinge": hinge,
+    "least-squares": least_squares,
+    "relativistic": relativistic_paired,
+    "relativistic-average": relativistic_average,
+}
+"""Losses by the name that a configuration uses."""
+
+
+def find_loss(name: str) -> AdversarialLoss:
+    """The loss of this name, here or from a plugin.
+
+    Raises:
+        ConfigError: no such loss.
+    """
+    if name in LOSSES:
+        return LOSSES[name]()
+    from gancore.plugins import plugins
+
+    entries = {entry.name: entry for entry in plugins().records("gancore_losses")}
+    if name not in entries:
+        raise ConfigError(f"no loss is named {name!r}", nearest(name, [*LOSSES, *entries]))
+    loss = plugins().resolve(entries[name])
+    return loss if isinstance(loss, AdversarialLoss) else loss()

@@ -1,0 +1,82 @@
+"""Gradient penalties on a discriminator, taken in fp32 on its embedding, with the gradient through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from gancore.games.discriminator import Discriminator
+from gancore.games.schedules import Schedule
+from gancore.trees import Tree, leaves, map_tree, rebuild
+
+
+def gradient_sqnorm(discriminator: Discriminator, embedded: Tree, condition: Tree) -> Tensor:
+    """|grad_x D(x)|^2 per row, (batch,), differentiable in the discriminator's parameters."""
+    points = map_tree(lambda x: x if x.requires_grad else x.detach().requires_grad_(), embedded)
+    logits = discriminator.judge(points, condition)
+    gradients = torch.autograd.grad(logits.sum(), leaves(points), create_graph=True)
+    return discriminator.sqnorm(rebuild(points, gradients))
+
+
+def interpolate(real: Tree, fake: Tree, alpha: Tensor) -> Tree:
+    """alpha x + (1 - alpha) y with one alpha per example, whatever the leaves' shapes."""
+
+    def mixed(x: Tensor, y: Tensor) -> Tensor:
+        a = alpha.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+        return a * x + (1 - a) * y
+
+    return rebuild(real, [mixed(x, y) for x, y in zip(leaves(real), leaves(fake), strict=True)])
+
+
+def r1(discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor) -> Tensor:
+    """1/2 |grad D(x)|^2 at reals (Mescheder et al. 2018, eq. 9); (batch,)."""
+    return 0.5 * gradient_sqnorm(discriminator, real, condition)
+
+
+def r2(discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor) -> Tensor:
+    """1/2 |grad D(G(z))|^2 at fakes (Mescheder et al. 2018, eq. 10); (batch,)."""
+    return 0.5 * gradient_sqnorm(discriminator, fake, condition)
+
+
+def unit_norm(discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor) -> Tensor:
+    """(|grad D(x')| - 1)^2 at interpolates, norm per example (Gulrajani et al. 2017, eq. 3); (batch,)."""
+    between = interpolate(real, fake, alpha)
+    return (gradient_sqnorm(discriminator, between, condition).add(1e-12).sqrt() - 1) ** 2
+
+
+PenaltyFunction = Callable[[Discriminator, Tree, Tree, Tree, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """``weight * function``: a term of every discriminator move, or with ``every`` a lazy move of its own.
+
+    ``needs_fake``: the function looks at fakes.
+    """
+
+    name: str
+    function: PenaltyFunction = field(repr=False)
+    weight: Schedule | float
+    every: int = 1
+    needs_fake: bool = False
+
+    def lazily(self, every: int) -> Penalty:
+        return replace(self, every=every)
+
+
+def R1(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802
+    """gamma/2 E |grad D(x)|^2 over reals."""
+    return Penalty("r1", r1, gamma, every)
+
+
+def R2(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802
+    """gamma/2 E |grad D(G(z))|^2 over fakes."""
+    return Penalty("r2", r2, gamma, every, needs_fake=True)
+
+
+def WGANGP(weight: Schedule | float = 10.0, every: int = 1) -> Penalty:  # noqa: N802
+    """lambda E (|grad D(x')| - 1)^2 over interpolates, alpha one per example."""
+    return Penalty("gradient_penalty", unit_norm, weight, every, needs_fake=True)

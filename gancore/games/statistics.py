@@ -1,0 +1,41 @@
+"""Figures of the run, gathered on the device and read only when a log line is due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from gancore.games.field import Gradient
+    from gancore.games.game import Move
+
+
+class Statistics:
+    """Sums since the last reading. Nothing is read from the device before :meth:`read`."""
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[list[str], Tensor]] = []
+
+    def move(self, move: Move, gradient: Gradient, norm: Tensor, ok: Tensor) -> None:
+        """Note one move: its cost's terms, what it saw, its gradient's norm, and whether it was masked.
+
+        A term is named after its player; what a cost saw keeps the name that the game gave it.
+        """
+        step = move.player if move.cost == "loss" else f"{move.player}/{move.cost}"
+        names = [f"{move.player}/{name}" if name in gradient.terms else name for name in gradient.means]
+        values = [*(mean.detach().float() for mean in gradient.means.values()), norm.float(), 1 - ok.float()]
+        self._pending.append(([*names, f"{step}/gradient_norm", f"{step}/masked"], torch.stack(values)))
+
+    def read(self) -> dict[str, float]:
+        """Means since the last reading; one transfer from the device."""
+        if not self._pending:
+            return {}
+        flat = torch.cat([values for _, values in self._pending]).tolist()
+        names = [name for names, _ in self._pending for name in names]
+        self._pending = []
+        totals: dict[str, list[float]] = {}
+        for name, number in zip(names, flat, strict=True):
+            totals.setdefault(name, []).append(number)
+        return {name: sum(numbers) / len(numbers) for name, numbers in totals.items()}

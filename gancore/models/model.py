@@ -1,0 +1,96 @@
+"""A trained model, loaded: five lines of Python from a folder to samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from gancore.config import RecipeSection
+from gancore.domain import Domain, Samples, Spec
+from gancore.errors import CheckpointError
+from gancore.games.game import Game
+from gancore.models.folder import load_model
+from gancore.models.sampling import as_samples, condition_for, draw_samples, interpolate
+from gancore.plugins import plugins
+from gancore.recipe import Recipe
+from gancore.runtime.device import resolve_device
+from gancore.runtime.randomness import Key
+
+
+@dataclass(frozen=True)
+class Model:
+    """A sampler with what is needed to use it.
+
+    ``config`` is the model folder's config.json. ``model.sample(4).data`` are four canonical samples.
+    """
+
+    sampler: nn.Module
+    spec: Spec
+    domain: Domain
+    config: dict[str, Any]
+    device: torch.device
+
+    def sample(self, n: int = 16, seed: int = 0, label: str | None = None, batch_size: int = 64) -> Samples:
+        """``n`` samples; number i depends on ``seed`` and i alone."""
+        condition = condition_for(self.sampler, self.domain, self.spec, label)
+        return as_samples(draw_samples(self.sampler, n, self._key(seed), condition, batch_size), self.spec)
+
+    def interpolation(self, n: int = 16, seed: int = 0, label: str | None = None) -> Samples:
+        """``n`` samples on the way between two latents."""
+        condition = condition_for(self.sampler, self.domain, self.spec, label)
+        return as_samples(interpolate(self.sampler, n, self._key(seed), condition), self.spec)
+
+    def _key(self, seed: int) -> Key:
+        return Key.of("samples", seed, device=self.device)
+
+
+def build_game(recipe: Recipe, section: RecipeSection, spec: Spec, seed: int) -> Game:
+    """The game with its initial parameters a function of the seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(Key.of(seed, "build").seed)
+        return recipe.build(section, spec)
+
+
+def open_model(folder: Path, device: str = "auto") -> Model:
+    """Read a model folder and build its sampler by an installed recipe.
+
+    Raises:
+        CheckpointError: damaged, or its weights are not those of the recipe it names.
+        PluginError: its domain or recipe is not installed.
+    """
+    loaded = load_model(folder)
+    domain = plugins().domain(str(loaded.config["domain"]))
+    _, recipe = plugins().recipe(domain, str(loaded.config["recipe"]))
+    section = _section(recipe, loaded.config.get("model"), folder)
+    sampler = build_game(recipe, section, loaded.spec, seed=0).sampler()
+    load_weights(sampler, loaded.tensors, str(folder))
+    where = resolve_device(device)
+    return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where)
+
+
+def _section(recipe: Recipe, values: Any, folder: Path) -> RecipeSection:
+    try:
+        return recipe.Config.model_validate(values)
+    except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
+        raise CheckpointError(
+            f"{folder}/config.json: model.{place} does not suit the installed recipe",
+            "use the version of the plugin that trained it",
+        ) from error
+
+
+def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
+    """Raises CheckpointError where names or shapes are not the module's."""
+    own = module.state_dict()
+    wrong = sorted(own.keys() ^ tensors.keys()) or [n for n, t in own.items() if t.shape != tensors[n].shape]
+    if wrong:
+        raise CheckpointError(
+            f"{where}: the weights are not those of its recipe (first difference: {wrong[0]})",
+            "use the version of the plugin that trained it (see its config.json)",
+        )
+    module.load_state_dict(tensors)

@@ -1,0 +1,54 @@
+"""Normalisations that several domains share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.nn.utils.parametrize import is_parametrized, register_parametrization
+
+
+class Spectral(nn.Module):
+    """W / sigma(W), the spectral norm from a running power iteration (Miyato et al. 2018, algorithm 1).
+
+    The iteration is a step of its own, :meth:`iterate`, made once a round: a forward pass changes
+    nothing, so a cost evaluated twice, or in parts, is the same cost.
+    """
+
+    def __init__(self, weight: Tensor, warmup: int = 15) -> None:
+        super().__init__()
+        matrix = weight.detach().flatten(1)
+        self.left: Tensor
+        self.right: Tensor
+        self.register_buffer("left", normalize(torch.randn_like(matrix[:, 0]), dim=0))
+        self.register_buffer("right", normalize(torch.randn_like(matrix[0]), dim=0))
+        for _ in range(warmup):
+            self.iterate(weight)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        sigma = torch.dot(self.left, torch.mv(weight.flatten(1), self.right))
+        return weight / sigma
+
+    @torch.no_grad()
+    def iterate(self, weight: Tensor) -> None:
+        matrix = weight.flatten(1)
+        self.right.copy_(normalize(torch.mv(matrix.T, self.left), dim=0, eps=1e-12))
+        self.left.copy_(normalize(torch.mv(matrix, self.right), dim=0, eps=1e-12))
+
+
+def spectral_norm(module: nn.Module) -> nn.Module:
+    """Give every weight of two or more axes in ``module`` spectral norm one; returns the module."""
+    for part in list(module.modules()):
+        weight = part._parameters.get("weight")
+        if weight is not None and weight.dim() > 1:
+            register_parametrization(part, "weight", Spectral(weight))
+    return module
+
+
+def iterate_spectral_norms(module: nn.Module) -> None:
+    """One power iteration of every spectral norm in ``module``."""
+    for part in module.modules():
+        if is_parametrized(part, "weight"):
+            for parametrization in part.parametrizations.weight:  # type: ignore[union-attr]
+                if isinstance(parametrization, Spectral):
+                    parametrization.iterate(part.parametrizations.weight.original)  # type: ignore[union-attr]

@@ -1,0 +1,64 @@
+"""Devices and the precision that suits them."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from gancore.errors import ConfigError, nearest
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto`` is the first accelerator, else the CPU.
+
+    Raises:
+        ConfigError: no such device, or none of its kind here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"train.device {name!r}", nearest(name.split(":")[0], ["auto", "cpu", "cuda", "mps"])) from None
+    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= present.get(device.type, 0):
+        raise ConfigError(f"train.device {name!r} is not on this machine", "leave it out, or use cpu")
+    return device
+
+
+def fast_in_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 matrices in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+    return False
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """``auto`` becomes bf16 where the device is fast in it, else fp32."""
+    if name != "auto":
+        return name
+    return "bf16" if fast_in_bf16(device) else "fp32"
+
+
+def make_deterministic() -> None:
+    """Deterministic kernels on a GPU; what has none raises. The CPU needs nothing."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def memory_megabytes(device: torch.device) -> float:
+    """Peak memory of the device's tensors; on the CPU the process's peak resident size."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

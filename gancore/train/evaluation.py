@@ -1,0 +1,64 @@
+"""What a run measures of itself: the domain's measures, and the likelihood, on valid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from gancore.domain import Batch, Domain, Measure, Spec, View
+from gancore.errors import ConfigError, nearest
+from gancore.models.sampling import condition_for, draw_samples, to_cpu
+from gancore.plugins import plugins
+from gancore.runtime.randomness import Key, Rows
+
+NLL = "nll"
+"""The measure of every likelihood model: -log p(x) on valid, in nats a sample."""
+
+
+@dataclass
+class Evaluator:
+    """Measures samples of a run beside rows of valid; the same rows and latents every time."""
+
+    domain: Domain
+    spec: Spec
+    valid: View
+    n: int
+    key: Key
+    measures: dict[str, Measure] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.measures = {name: plugins().resolve(entry) for name, entry in self.domain.measures.items()}
+        count = min(self.n, len(self.valid))
+        key = (self.key.to("cpu") / "valid").cut(Rows.all(count))
+        rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
+        self.reference: Batch = self.valid.take(rows, key)
+
+    def check(self, select: str | None, sampler: nn.Module) -> None:
+        """Raises ConfigError where ``upkeep.select`` names no measure of this run."""
+        known = [*self.measures, *([NLL] if hasattr(sampler, "log_prob") else [])]
+        if select is not None and select not in known:
+            raise ConfigError(f"upkeep.select: no measure {select!r} here", nearest(select, known))
+
+    def better(self, name: str, value: float, best: float) -> bool:
+        higher = name != NLL and self.measures[name].better == "higher"
+        return value > best if higher else value < best
+
+    def __call__(self, sampler: nn.Module) -> Mapping[str, float]:
+        """Every measure by name."""
+        values = {}
+        if self.measures:
+            condition = condition_for(sampler, self.domain, self.spec, None)
+            samples, _ = draw_samples(sampler, self.n, self.key / "samples", condition)
+            reference = to_cpu(self.reference.data)
+            values = {name: m.compute(samples, reference, self.spec) for name, m in self.measures.items()}
+        return values | self._nll(sampler)
+
+    def _nll(self, sampler: nn.Module) -> dict[str, float]:
+        if not hasattr(sampler, "log_prob"):
+            return {}
+        with torch.no_grad():
+            log_prob = sampler.log_prob(self.reference.to(self.key.device))  # type: ignore[operator]
+        return {} if log_prob is None else {NLL: -log_prob.mean().item()}

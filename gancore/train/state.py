@@ -1,0 +1,65 @@
+"""Where a run stands: everything but tensors that a resumed run must know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gancore.games.game import Phase
+
+
+@dataclass
+class State:
+    """``plan`` is the number of rounds of each phase, fixed before the first one.
+
+    ``seconds`` counts training alone, not evaluation or checkpoints. ``best`` is what selection on
+    valid has found: step, value, and evaluations since. ``stopping`` says who asked to stop.
+    """
+
+    plan: list[int]
+    step: int = 0
+    phase_index: int = 0
+    round_in_phase: int = 0
+    seconds: float = 0.0
+    best: dict[str, float] = field(default_factory=dict)
+    stopping: str = ""
+
+    @property
+    def new(self) -> bool:
+        return self.step == 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.plan)
+
+    def phase(self, phases: Sequence[Phase]) -> Phase | None:
+        """The phase of the next round; None when training is over or was asked to stop."""
+        while self.phase_index < len(phases) and self.round_in_phase >= self.plan[self.phase_index]:
+            self.phase_index, self.round_in_phase = self.phase_index + 1, 0
+        if self.stopping or self.phase_index >= len(phases):
+            return None
+        return phases[self.phase_index]
+
+    @property
+    def progress(self) -> float:
+        """Of the phase, from 0 to 1."""
+        return self.round_in_phase / self.plan[self.phase_index]
+
+    def advance(self, done: bool | None) -> None:
+        """One round more; ``done`` ends the phase here."""
+        self.step += 1
+        self.round_in_phase += 1
+        if done:
+            self.plan[self.phase_index] = self.round_in_phase
+
+    def finish(self) -> None:
+        """End training here: the plan becomes what was done."""
+        self.plan = [*self.plan[: self.phase_index], self.round_in_phase, *[0] * (len(self.plan) - self.phase_index - 1)]
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "stopping"}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> State:
+        return cls(**values)

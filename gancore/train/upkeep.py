@@ -1,0 +1,164 @@
+"""What a run does between rounds: log, preview, evaluate, save, each on its cadence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from gancore.config import UpkeepSection
+from gancore.domain import Domain, Finding, Spec
+from gancore.errors import GancoreError, TrainingError
+from gancore.games.field import Table
+from gancore.models.sampling import as_samples, condition_for, draw_samples
+from gancore.plugins import plugins
+from gancore.runtime.device import memory_megabytes
+from gancore.runtime.randomness import Key
+from gancore.train.diagnosis import Diagnosis
+from gancore.train.evaluation import Evaluator
+from gancore.train.progress import Progress, Report
+from gancore.train.run import RunFolder
+from gancore.train.state import State
+from gancore.train.tracking import Tracker
+
+HOPELESS = 200
+"""Rounds on end in which every step of a player was masked, before the run is stopped."""
+
+
+@dataclass
+class Upkeep:
+    """Called after every round. ``save`` writes a checkpoint, ``publish`` the model folder.
+
+    Nothing here changes training, but that selection may end it early; all but saving is a function
+    of the step, so that a resumed run's record equals an undisturbed one's.
+    """
+
+    run: RunFolder
+    table: Table
+    domain: Domain
+    spec: Spec
+    settings: UpkeepSection
+    total: int
+    seed: int
+    progress: Progress
+    tracker: Tracker
+    evaluator: Evaluator
+    save: Callable[[State], None]
+    publish: Callable[[State], None]
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+    _masked: int = 0
+
+    def __post_init__(self) -> None:
+        share = {"log": 200, "preview": 10, "evaluate": 10}
+        most = {"log": 50, "preview": self.total, "evaluate": self.total}
+        self._every = {
+            name: getattr(self.settings, f"{name}_every") or max(1, min(most[name], self.total // parts))
+            for name, parts in share.items()
+        }
+        self._saved = self._logged = (time.monotonic(), 0, 0.0)
+        self.diagnosis.reference(self.evaluator.reference.data)
+
+    def begin(self, state: State, title: str) -> None:
+        self._logged = (time.monotonic(), state.step, state.seconds)
+        self.progress.start(state.total, state.step, title)
+
+    def __call__(self, state: State) -> None:
+        last = state.step >= state.total
+        if last or state.step % self._every["log"] == 0:
+            self._log(state)
+        if last or state.step % self._every["preview"] == 0:
+            self._preview(state)
+        if last or state.step % self._every["evaluate"] == 0:
+            self._evaluate(state)
+        if last or state.stopping or time.monotonic() - self._saved[0] > self.settings.checkpoint_seconds:
+            self._save(state)
+
+    def _log(self, state: State) -> None:
+        scalars = self.table.statistics.read()
+        began, step, seconds = self._logged
+        rounds, spent = state.step - step, max(1e-9, state.seconds - seconds)
+        self._logged = (time.monotonic(), state.step, state.seconds)
+        phase = self.table.game.phases[min(state.phase_index, len(state.plan) - 1)].name
+        facts = {"seconds": round(state.seconds, 3), "samples": state.step * self.table.batch_size, "phase": phase}
+        self.tracker.scalars(state.step, {**facts, **scalars})
+        self.progress.update(
+            Report(
+                step=state.step,
+                total=state.total,
+                samples_per_second=rounds * self.table.batch_size / spent,
+                eta_seconds=(state.total - state.step) * spent / max(1, rounds),
+                scalars=scalars,
+                memory_megabytes=memory_megabytes(self.table.dealer.key.device),
+                phase=phase if len(state.plan) > 1 else "",
+            )
+        )
+        self._tell(self.diagnosis.scalars(state.step, {**scalars, "phase": phase}))
+        plugins().observe("gancore_step_end", run=self.run, step=state.step, scalars=scalars)
+        self._stop_when_hopeless(state, scalars, rounds)
+
+    def _stop_when_hopeless(self, state: State, scalars: Mapping[str, float], rounds: int) -> None:
+        masked = [name.removesuffix("/masked") for name, x in scalars.items() if name.endswith("/masked") and x == 1]
+        self._masked = self._masked + rounds if masked else 0
+        if self._masked >= HOPELESS:
+            raise TrainingError(
+                f"no step of the {masked[0]} had a finite gradient in {self._masked} rounds up to step {state.step}",
+                "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)",
+            )
+
+    def _preview(self, state: State) -> None:
+        sampler = self._sampler()
+        condition = condition_for(sampler, self.domain, self.spec, None)
+        key = Key.of("preview", self.seed, device=self.table.dealer.key.device)
+        made = draw_samples(sampler, self.settings.previews, key, condition)
+        self.table.game.train()
+        samples = as_samples(made, self.spec)
+        self._tell(self.diagnosis.samples(samples.data))
+        self._tell(self.domain.diagnose(samples))
+        folder = self.run.samples / f"step-{state.step:09d}"
+        try:
+            paths = self.domain.write(samples, folder)
+        except (OSError, GancoreError) as error:
+            return self.progress.note(f"preview of step {state.step} not written: {error}")
+        self.tracker.samples(state.step, samples, self.domain, paths)
+        plugins().observe("gancore_samples", run=self.run, step=state.step, paths=paths)
+
+    def _evaluate(self, state: State) -> None:
+        values = self.evaluator(self._sampler())
+        self.table.game.train()
+        if values:
+            self.tracker.scalars(state.step, {f"valid/{name}": value for name, value in values.items()})
+        name = self.settings.select
+        if name is None:
+            return
+        value = values[name]
+        if not state.best or self.evaluator.better(name, value, state.best["value"]):
+            state.best = {"step": state.step, "value": value, "since": 0}
+            self.publish(state)
+        else:
+            state.best["since"] += 1
+            if self.settings.patience is not None and state.best["since"] >= self.settings.patience:
+                self.progress.note(f"{name} on valid has not improved since step {state.best['step']:.0f}: done")
+                state.finish()
+
+    def _save(self, state: State) -> None:
+        self.save(state)
+        if self.settings.select is None:
+            self.publish(state)
+        self._saved = (time.monotonic(), state.step, state.seconds)
+        plugins().observe(
+            "gancore_checkpoint", run=self.run, step=state.step, path=self.run.checkpoints / f"step-{state.step:09d}"
+        )
+
+    def _sampler(self) -> nn.Module:
+        return self.table.game.sampler().eval()
+
+    def _tell(self, findings: list[Finding]) -> None:
+        for finding in findings:
+            self.progress.note(f"{finding.name}: {finding.seen}; try: {finding.remedy}")
+
+
+def parameter_count(module: nn.Module) -> int:
+    return sum(tensor.numel() for tensor in module.state_dict().values() if torch.is_floating_point(tensor))
