@@ -29,28 +29,16 @@ CALM = 5  # reports or previews without a fault, after which it is told anew
 ROWS = 64  # samples compared with each other at most
 
 _STEADIER = "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)"
+_R1 = "raise the weight of the gradient penalty (R1)"
+_SLOWER = "lower the discriminator's learning rate"
+_PACKING = "let the discriminator see several samples at once (packing, minibatch features)"
 _FAULTS = {  # name: (times on end before it is reported, remedy)
     "non-finite values": (1, _STEADIER),
     "non-finite samples": (1, _STEADIER),
-    "discriminator wins": (
-        WINDOW,
-        "raise the weight of the gradient penalty (R1), lower the discriminator's learning rate, "
-        "or give the generator more moves",
-    ),
-    "vanishing generator gradient": (
-        3,
-        "use the non-saturating or a Wasserstein loss, raise the weight of the gradient penalty (R1), "
-        "or lower the discriminator's learning rate",
-    ),
-    "oscillation": (
-        WINDOW,
-        "lower both learning rates, raise the weight of the gradient penalty (R1), lower Adam's first beta",
-    ),
-    "diversity collapse": (
-        2,
-        "raise the weight of the gradient penalty (R1), lower the generator's learning rate, or let the "
-        "discriminator see several samples at once (packing, minibatch features)",
-    ),
+    "discriminator wins": (WINDOW, f"{_R1}, {_SLOWER}, or give the generator more moves"),
+    "vanishing generator gradient": (3, f"use the non-saturating or a Wasserstein loss, {_R1}, or {_SLOWER}"),
+    "oscillation": (WINDOW, f"{_R1}, lower both learning rates, or lower Adam's first beta"),
+    "diversity collapse": (2, f"{_R1}, {_PACKING}, or lower the generator's learning rate"),
 }
 
 
@@ -146,7 +134,7 @@ class Diagnosis:
             f"in the {4 * WINDOW} reports up to step {step} {name} changed sides {turns} times, "
             f"and its swings grew from {swings[0]:.2g} to {swings[-1]:.2g}"
         )
-        return self._judge("oscillation", growing and wide and turns >= 6, seen, of=name)
+        return self._judge("oscillation", growing and wide, seen, of=name)
 
     def _collapse(self, diversity: Sequence[float]) -> Finding | None:
         ratios = [own / real for own, real in zip(diversity, self._reference or (), strict=False) if real > 0]

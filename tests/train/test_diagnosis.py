@@ -141,7 +141,8 @@ def test_swings_that_do_not_grow_a_new_level_and_growing_noise_about_a_large_los
     raised = [{"generator/loss": (1 if t < 100 else 4) + noise(0, 0.2)} for t in range(200)]
     faint = [{"generator/loss": 700 + 0.1 * 1.05**t * math.sin(t)} for t in range(100)]
     awaking = [{"generator/loss": 0.69 + noise(0, 0.001 if t < 60 else 0.3)} for t in range(200)]
-    for series in (steady, raised, faint, awaking):
+    diverging = [{"generator/loss": 0.01 * 1.1**t} for t in range(100)]
+    for series in (steady, raised, faint, awaking, diverging):
         assert watch(series) == []
 
 
