@@ -85,7 +85,7 @@ def model_card(facts: ModelFacts) -> str:
 
 def _front_matter(facts: ModelFacts) -> str:
     content = {
-        "license": facts.licence or "other",
+        "license": _line(facts.licence) or "other",
         "library_name": "gancore",
         "tags": ["gan", "gancore", facts.domain, facts.recipe],
     }

@@ -92,7 +92,7 @@ def _contents(
         **config,
         "format": FORMAT,
         "version": VERSION,
-        "spec": dict(spec.values),
+        "spec": dict(spec.facts),
         "files": {name: sha256(data) for name, data in files.items()},
     }
     return {**files, CONFIG: encode_json(content), CARD: card.encode()}

@@ -17,7 +17,7 @@ from gancore.domain import Spec
 from gancore.errors import CheckpointError
 from gancore.files import atomic_write
 from gancore.models.folder import load_model, save_model
-from gancore.train.checkpoint import newest_checkpoint, save_checkpoint
+from gancore.train.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 
 OPERATIONS = ("open", "write", "fsync", "mkdir", "rename", "replace", "unlink", "rmdir")
 NEEDS_ROOM = ("open", "write", "fsync", "mkdir", "rename", "replace")
@@ -100,6 +100,7 @@ class Checkpoints:
         found, refused = newest_checkpoint(self.path)
         assert found is not None and refused == []
         assert found.tensors["game"]["a"].tolist() == [float(found.step)] * 50
+        assert all(load_checkpoint(path) for path in self.path.glob("step-*")), "older ones are whole too"
         return found.step
 
 
