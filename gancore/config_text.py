@@ -155,7 +155,7 @@ def _compose(text: str, place: Callable[[int], str]) -> yaml.Node | None:
         raise ConfigError(f"{place(line)}: a character that YAML does not allow", "remove it") from None
     except RecursionError:
         raise ConfigError(f"{place(1)}: nested too deeply", "a configuration has sections and keys") from None
-    except ValueError:  # an escape beyond Unicode, \UFFFFFFFF
+    except (ValueError, OverflowError):  # an escape beyond Unicode, \UFFFFFFFF
         raise ConfigError(f"{place(1)}: not YAML: an escape beyond Unicode", "mend it") from None
 
 

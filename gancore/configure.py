@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -99,7 +100,7 @@ def _name(merged: Mapping[tuple[str, ...], Setting], key: str) -> str | None:
     setting = merged.get((key,))
     if setting is None or setting.value is None:
         return None
-    if not isinstance(setting.value, str):
+    if not isinstance(setting.value, str) or not re.fullmatch(r"[\w./-]+", setting.value):
         raise ConfigError(
             f"{key}: {short(setting.value)} ({setting.where}) is no name", f"give a {key}'s name"
         )
@@ -114,6 +115,19 @@ def read_override(text: str) -> Setting:
     if not equals or not all(path):
         raise ConfigError(f"{where}: not of the form section.key=value", "for example --set train.seed=1")
     return Setting(path, read_value(value, where), where)
+
+
+def settings(values: Mapping[str, Any], where: str) -> list[Setting]:
+    """A layer from nested mappings, such as a model folder's JSON; ``where`` names it in errors."""
+    return list(_opened(values, (), where))
+
+
+def _opened(values: Mapping[str, Any], path: tuple[str, ...], where: str) -> Iterator[Setting]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _opened(value, (*path, key), where)
+        else:
+            yield Setting((*path, key), value, where)
 
 
 def _clip(text: str, limit: int = 60) -> str:

@@ -36,7 +36,9 @@ class Batch:
         return count_rows(self.data)
 
     def to(self, device: torch.device | str) -> Batch:
-        return Batch(*(map_tree(lambda x: x.to(device, non_blocking=True), t) for t in (self.data, self.condition)))
+        return Batch(
+            *(map_tree(lambda x: x.to(device, non_blocking=True), t) for t in (self.data, self.condition))
+        )
 
     def rows(self, start: int, stop: int) -> Batch:
         return Batch(cut_rows(self.data, start, stop), cut_rows(self.condition, start, stop))
@@ -75,18 +77,18 @@ class Spec(Mapping[str, Any]):
     ``class_shares`` (a list of floats) says how often each occurs in train.
     """
 
-    values: Mapping[str, Any]
+    facts: Mapping[str, Any]
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
-        return self.tensors[name] if name in self.tensors else self.values[name]
+        return self.tensors[name] if name in self.tensors else self.facts[name]
 
     def __iter__(self) -> Iterator[str]:
-        yield from self.values
+        yield from self.facts
         yield from self.tensors
 
     def __len__(self) -> int:
-        return len(self.values) + len(self.tensors)
+        return len(self.facts) + len(self.tensors)
 
 
 @dataclass(frozen=True)
@@ -214,5 +216,7 @@ class Domain:
         if not classes:
             raise ConfigError(f"label {label!r}: this model knows no labels", "leave out --label")
         if label not in classes:
-            raise ConfigError(f"label {label!r} is not one of the model's {len(classes)}", nearest(label, classes))
+            raise ConfigError(
+                f"label {label!r} is not one of the model's {len(classes)}", nearest(label, classes)
+            )
         return torch.full((n,), classes.index(label), dtype=torch.int64, device=key.device)

@@ -40,7 +40,9 @@ def _walk(tree: Tree) -> Iterator[Tensor]:
         for branch in tree:
             yield from _walk(branch)
     elif tree is not None:
-        raise TypeError(f"a batch tree holds tensors, tuples, lists, mappings, None; not {type(tree).__name__}")
+        raise TypeError(
+            f"a batch tree holds tensors, tuples, lists, mappings, None; not {type(tree).__name__}"
+        )
 
 
 def rebuild(tree: Tree, new_leaves: Sequence[Tensor]) -> Tree:

@@ -35,7 +35,7 @@ def generate(
     from gancore import api
 
     files = api.generate(
-        model if run_or_model is None else run_or_model,
+        run_or_model or model or "",
         n=n,
         out=out,
         seed=seed,

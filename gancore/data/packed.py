@@ -10,7 +10,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -34,6 +34,8 @@ class Packed:
     values: Tensor
     offsets: Tensor
     lengths: Tensor
+    _copies: dict[torch.device, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    """The values on accelerators, which all parts of a set share."""
 
     @staticmethod
     def create(folder: Path, dtype: str = "int16") -> PackedWriter:
@@ -73,7 +75,16 @@ class Packed:
         device = torch.device(device)
         if device.type == self.values.device.type:
             return self
-        return replace(self, values=self.values.to(device))
+        if device not in self._copies:
+            self._copies[device] = self.values.to(device)
+        return replace(self, values=self._copies[device])
+
+    def part(self, items: Tensor, begins: Tensor, lengths: Tensor) -> Packed:
+        """A set of pieces, each ``lengths`` values of an item from ``begins`` on (int64, CPU).
+
+        Nothing is copied; a window of a piece never shows what lies behind the piece.
+        """
+        return replace(self, offsets=self.offsets[items] + begins, lengths=lengths)
 
     def windows(self, items: Tensor, starts: Tensor, length: int, device: torch.device | str) -> Tensor:
         """``length`` values of each item from its start on, (n, length); zeros behind the item's end.

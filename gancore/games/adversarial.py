@@ -127,10 +127,14 @@ class AdversarialGame(Game):
         latents = self.prior.sample(draw.key("z"), draw.rows)
         return _generate(self.generator, latents, condition)
 
-    def _penalise(self, cost: Cost, penalty: Penalty, real: Tree, fake: Tree, condition: Tree, draw: Draw) -> None:
+    def _penalise(
+        self, cost: Cost, penalty: Penalty, real: Tree, fake: Tree, condition: Tree, draw: Draw
+    ) -> None:
         alpha = draw.uniform(name="alpha")
         with torch.autocast(draw.device.type, enabled=False):
-            real, fake = (map_tree(lambda x: x.float() if x.dtype is torch.bfloat16 else x, t) for t in (real, fake))
+            real, fake = (
+                map_tree(lambda x: x.float() if x.dtype is torch.bfloat16 else x, t) for t in (real, fake)
+            )
             values = penalty.function(self.discriminator, real, fake, condition, alpha)
         cost.add(penalty.name, values, scale=value(penalty.weight, draw.progress))
 
@@ -203,4 +207,3 @@ def _remedied(network: Network, remedies: Sequence[Remedy]) -> Network:
 
 def _generate(generator: nn.Module, latents: Tensor, condition: Tree) -> Tree:
     return generator(latents) if condition is None else generator(latents, condition)
-

@@ -45,7 +45,10 @@ class Cost:
     def total(self) -> Tensor:
         """The cost of this batch alone, a scalar."""
         return torch.stack(
-            [t.scale * (t.numerator if t.weight is None else t.numerator / t.weight) for t in self.terms.values()]
+            [
+                t.scale * (t.numerator if t.weight is None else t.numerator / t.weight)
+                for t in self.terms.values()
+            ]
         ).sum()
 
 

@@ -48,7 +48,13 @@ class Field:
     """The field of play in one round of a phase."""
 
     def __init__(self, table: Table, phase: Phase, step: int, round_in_phase: int, progress: float) -> None:
-        self.table, self.phase, self.step, self.round, self.progress = table, phase, step, round_in_phase, progress
+        self.table, self.phase, self.step, self.round, self.progress = (
+            table,
+            phase,
+            step,
+            round_in_phase,
+            progress,
+        )
         self.game = table.game
 
     @property
@@ -71,7 +77,10 @@ class Field:
         if self.table.accumulate == 1:
             cost = self._evaluate(move, draw)
             tensors = _differentiate(cost.total(), params)
-            means = {name: total if weight is None else total / weight for name, (total, weight) in cost.seen.items()}
+            means = {
+                name: total if weight is None else total / weight
+                for name, (total, weight) in cost.seen.items()
+            }
         else:
             tensors, means, cost = self._accumulated(move, draw, params)
         if move.every > 1:
@@ -145,7 +154,9 @@ class _Sums:
         return result
 
     def means(self) -> dict[str, Tensor]:
-        return {name: v / self.weights[name] if name in self.weights else v for name, v in self.values.items()}
+        return {
+            name: v / self.weights[name] if name in self.weights else v for name, v in self.values.items()
+        }
 
 
 def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -162,7 +173,8 @@ def _norm(tensors: list[Tensor | None]) -> Tensor:
     live = [g for g in tensors if g is not None]
     if not live:
         return torch.zeros(())
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(live)))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(live)))
+    return norm
 
 
 def _clipped(tensors: list[Tensor | None], norm: Tensor, bound: float) -> list[Tensor | None]:

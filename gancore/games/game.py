@@ -127,5 +127,7 @@ class Game(nn.Module):
         groups: list[tuple[float, dict[str, Tensor]]] = []
         for part, factor in player.factors().items():
             module = self.get_submodule(part)
-            groups.append((factor, {f"{part}.{name}": p for name, p in module.named_parameters() if p.requires_grad}))
+            groups.append(
+                (factor, {f"{part}.{name}": p for name, p in module.named_parameters() if p.requires_grad})
+            )
         return groups

@@ -63,7 +63,9 @@ class LikelihoodGame(Game):
             self.average.update(self.model, field.table.batch_size, field.samples)
 
     def sampler(self) -> nn.Module:
-        return LikelihoodSampler(self.model if self.average is None else self.average.module, self.representation)
+        return LikelihoodSampler(
+            self.model if self.average is None else self.average.module, self.representation
+        )
 
 
 def likelihood(

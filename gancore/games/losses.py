@@ -91,7 +91,10 @@ def least_squares() -> AdversarialLoss:
 def relativistic_paired() -> AdversarialLoss:
     """Jolicoeur-Martineau 2019, RSGAN: each fake is judged beside one real."""
     return AdversarialLoss(
-        lambda r, f: softplus(-(r - f)), lambda r, f: softplus(-(f - r)), generator_needs_real=True, probability=False
+        lambda r, f: softplus(-(r - f)),
+        lambda r, f: softplus(-(f - r)),
+        generator_needs_real=True,
+        probability=False,
     )
 
 

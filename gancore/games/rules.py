@@ -34,7 +34,13 @@ class Rule(Protocol):
     def slots(self) -> tuple[str, ...]: ...
 
     def update(
-        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], lr: float, skip: Tensor, correction: float
+        self,
+        params: Tensors,
+        grads: Tensors,
+        state: dict[str, Tensors],
+        lr: float,
+        skip: Tensor,
+        correction: float,
     ) -> None: ...
 
 
@@ -50,7 +56,13 @@ class Adam:
     _kernel: ClassVar[Any] = staticmethod(adam)
 
     def update(
-        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], lr: float, skip: Tensor, correction: float
+        self,
+        params: Tensors,
+        grads: Tensors,
+        state: dict[str, Tensors],
+        lr: float,
+        skip: Tensor,
+        correction: float,
     ) -> None:
         beta1, beta2 = (beta**correction for beta in self.betas)
         self._kernel(
@@ -90,7 +102,13 @@ class RMSProp:
     slots: ClassVar[tuple[str, ...]] = ("square",)
 
     def update(
-        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], lr: float, skip: Tensor, correction: float
+        self,
+        params: Tensors,
+        grads: Tensors,
+        state: dict[str, Tensors],
+        lr: float,
+        skip: Tensor,
+        correction: float,
     ) -> None:
         keep = 1 - skip
         grads = [torch.where(skip.bool(), 0.0, grad) for grad in grads]
@@ -113,7 +131,13 @@ class SGD:
         return ("momentum",) if self.momentum else ()
 
     def update(
-        self, params: Tensors, grads: Tensors, state: dict[str, Tensors], lr: float, skip: Tensor, correction: float
+        self,
+        params: Tensors,
+        grads: Tensors,
+        state: dict[str, Tensors],
+        lr: float,
+        skip: Tensor,
+        correction: float,
     ) -> None:
         keep = 1 - skip
         steps = [torch.where(skip.bool(), 0.0, grad) for grad in grads]
@@ -121,7 +145,7 @@ class SGD:
             memory = state["momentum"]
             torch._foreach_mul_(memory, keep * self.momentum**correction + skip)
             torch._foreach_add_(memory, steps)
-            steps = torch._foreach_mul(memory, keep)
+            steps = list(torch._foreach_mul(memory, keep))
         torch._foreach_add_(params, steps, alpha=-lr * correction)
 
 

@@ -34,7 +34,9 @@ def _blocks(n: int, batch_size: int) -> Iterator[tuple[int, Rows]]:
             yield first // BLOCK, Rows(start, min(start + batch_size, end), BLOCK)
 
 
-def _draw(sampler: nn.Module, rows: Rows, key: Key, condition: Callable[[int, Key], Tree]) -> tuple[Tree, Tree]:
+def _draw(
+    sampler: nn.Module, rows: Rows, key: Key, condition: Callable[[int, Key], Tree]
+) -> tuple[Tree, Tree]:
     key = key.cut(rows)
     wanted = condition(rows.count, key / "condition")
     data = sampler.sample(rows.count, key, wanted)  # type: ignore[operator]
@@ -45,7 +47,9 @@ def to_cpu(tree: Tree) -> Tree:
     return map_tree(lambda x: x.detach().float().cpu() if x.is_floating_point() else x.cpu(), tree)
 
 
-def condition_for(sampler: nn.Module, domain: Domain, spec: Spec, label: str | None) -> Callable[[int, Key], Tree]:
+def condition_for(
+    sampler: nn.Module, domain: Domain, spec: Spec, label: str | None
+) -> Callable[[int, Key], Tree]:
     """How the condition of samples is chosen. Raises ConfigError on a label that cannot be."""
     if getattr(sampler, "conditional", False):
         if label is not None:

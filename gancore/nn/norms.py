@@ -51,4 +51,4 @@ def iterate_spectral_norms(module: nn.Module) -> None:
         if is_parametrized(part, "weight"):
             for parametrization in part.parametrizations.weight:  # type: ignore[union-attr]
                 if isinstance(parametrization, Spectral):
-                    parametrization.iterate(part.parametrizations.weight.original)  # type: ignore[union-attr]
+                    parametrization.iterate(part.parametrizations.weight.original)  # type: ignore[union-attr, arg-type]

@@ -22,7 +22,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"train.device {name!r}", nearest(name.split(":")[0], ["auto", "cpu", "cuda", "mps"])) from None
+        raise ConfigError(
+            f"train.device {name!r}", nearest(name.split(":")[0], ["auto", "cpu", "cuda", "mps"])
+        ) from None
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if (device.index or 0) >= present.get(device.type, 0):
         raise ConfigError(f"train.device {name!r} is not on this machine", "leave it out, or use cpu")
@@ -32,7 +34,7 @@ def resolve_device(name: str) -> torch.device:
 def fast_in_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bf16 matrices in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         able = torch.cpu.get_capabilities()
         return bool(able.get("amx_bf16") or able.get("avx512_bf16"))

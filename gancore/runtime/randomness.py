@@ -86,11 +86,15 @@ class Key:
     def permutation(self, n: int) -> Tensor:
         return torch.randperm(n, generator=self.generator(), device=self.device)
 
-    def _rows(self, shape: tuple[int, ...], draw: Callable[[tuple[int, ...], torch.Generator], Tensor]) -> Tensor:
+    def _rows(
+        self, shape: tuple[int, ...], draw: Callable[[tuple[int, ...], torch.Generator], Tensor]
+    ) -> Tensor:
         if self.rows is None:
             return draw(shape, self.generator())
         if not shape or shape[0] != self.rows.count:
-            raise ValueError(f"a draw of shape {shape} for {self.rows.count} rows: the first axis is the batch")
+            raise ValueError(
+                f"a draw of shape {shape} for {self.rows.count} rows: the first axis is the batch"
+            )
         return self.rows.cut(draw((self.rows.total, *shape[1:]), self.generator()))
 
 

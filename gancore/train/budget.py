@@ -41,7 +41,10 @@ def _fixed(table: Table, phase: Phase) -> int | None:
 
 def _in_seconds(table: Table, phases: Sequence[Phase], seconds: float) -> list[int]:
     costs = [seconds_per_round(table, phase, seconds) for phase in phases]
-    fixed = [phase.rounds if phase.seconds is None else round(phase.seconds / c) for phase, c in zip(phases, costs, strict=True)]
+    fixed = [
+        phase.rounds if phase.seconds is None else round(phase.seconds / c)
+        for phase, c in zip(phases, costs, strict=True)
+    ]
     left = seconds - sum((rounds or 0) * cost for rounds, cost in zip(fixed, costs, strict=True))
     _refuse_overdrawn(left, fixed, f"{seconds:g} seconds")
     shares = sum(phase.share for phase, rounds in zip(phases, fixed, strict=True) if rounds is None)
@@ -65,7 +68,9 @@ def _divide(left: int, phases: Sequence[Phase], fixed: Sequence[int | None]) -> 
 
 def _refuse_overdrawn(left: float, fixed: Sequence[int | None], budget: str) -> None:
     if left < 0 or (left == 0 and None in fixed):
-        raise ConfigError(f"the budget of {budget} is less than the recipe's fixed phases take", "raise the budget")
+        raise ConfigError(
+            f"the budget of {budget} is less than the recipe's fixed phases take", "raise the budget"
+        )
 
 
 def seconds_per_round(table: Table, phase: Phase, budget: float) -> float:

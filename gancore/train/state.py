@@ -55,7 +55,11 @@ class State:
 
     def finish(self) -> None:
         """End training here: the plan becomes what was done."""
-        self.plan = [*self.plan[: self.phase_index], self.round_in_phase, *[0] * (len(self.plan) - self.phase_index - 1)]
+        self.plan = [
+            *self.plan[: self.phase_index],
+            self.round_in_phase,
+            *[0] * (len(self.plan) - self.phase_index - 1),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "stopping"}

@@ -32,8 +32,8 @@ HOPELESS = 200
 class Upkeep:
     """Called after every round. ``save`` writes a checkpoint, ``publish`` the model folder.
 
-    Nothing here changes training, but that selection may end it early; all but saving is a function
-    of the step, so that a resumed run's record equals an undisturbed one's.
+    Nothing here changes training, but that selection may end it early; and that is a function of the
+    step, so that a resumed run equals an undisturbed one.
     """
 
     run: RunFolder
@@ -50,6 +50,7 @@ class Upkeep:
     publish: Callable[[State], None]
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
     _masked: int = 0
+    _present: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         share = {"log": 200, "preview": 10, "evaluate": 10}
@@ -58,11 +59,11 @@ class Upkeep:
             name: getattr(self.settings, f"{name}_every") or max(1, min(most[name], self.total // parts))
             for name, parts in share.items()
         }
-        self._saved = self._logged = (time.monotonic(), 0, 0.0)
+        self._saved, self._logged = time.monotonic(), (0, 0.0)
         self.diagnosis.reference(self.evaluator.reference.data)
 
     def begin(self, state: State, title: str) -> None:
-        self._logged = (time.monotonic(), state.step, state.seconds)
+        self._saved, self._logged = time.monotonic(), (state.step, state.seconds)
         self.progress.start(state.total, state.step, title)
 
     def __call__(self, state: State) -> None:
@@ -73,16 +74,21 @@ class Upkeep:
             self._preview(state)
         if last or state.step % self._every["evaluate"] == 0:
             self._evaluate(state)
-        if last or state.stopping or time.monotonic() - self._saved[0] > self.settings.checkpoint_seconds:
+        over = state.stopping or state.step >= state.total
+        if over or time.monotonic() - self._saved > self.settings.checkpoint_seconds:
             self._save(state)
 
     def _log(self, state: State) -> None:
         scalars = self.table.statistics.read()
-        began, step, seconds = self._logged
+        step, seconds = self._logged
         rounds, spent = state.step - step, max(1e-9, state.seconds - seconds)
-        self._logged = (time.monotonic(), state.step, state.seconds)
+        self._logged = (state.step, state.seconds)
         phase = self.table.game.phases[min(state.phase_index, len(state.plan) - 1)].name
-        facts = {"seconds": round(state.seconds, 3), "samples": state.step * self.table.batch_size, "phase": phase}
+        facts = {
+            "seconds": round(state.seconds, 3),
+            "samples": state.step * self.table.batch_size,
+            "phase": phase,
+        }
         self.tracker.scalars(state.step, {**facts, **scalars})
         self.progress.update(
             Report(
@@ -100,7 +106,9 @@ class Upkeep:
         self._stop_when_hopeless(state, scalars, rounds)
 
     def _stop_when_hopeless(self, state: State, scalars: Mapping[str, float], rounds: int) -> None:
-        masked = [name.removesuffix("/masked") for name, x in scalars.items() if name.endswith("/masked") and x == 1]
+        masked = [
+            name.removesuffix("/masked") for name, x in scalars.items() if name.endswith("/masked") and x == 1
+        ]
         self._masked = self._masked + rounds if masked else 0
         if self._masked >= HOPELESS:
             raise TrainingError(
@@ -116,7 +124,7 @@ class Upkeep:
         self.table.game.train()
         samples = as_samples(made, self.spec)
         self._tell(self.diagnosis.samples(samples.data))
-        self._tell(self.domain.diagnose(samples))
+        self._tell_news(self.domain.diagnose(samples))
         folder = self.run.samples / f"step-{state.step:09d}"
         try:
             paths = self.domain.write(samples, folder)
@@ -140,20 +148,30 @@ class Upkeep:
         else:
             state.best["since"] += 1
             if self.settings.patience is not None and state.best["since"] >= self.settings.patience:
-                self.progress.note(f"{name} on valid has not improved since step {state.best['step']:.0f}: done")
+                self.progress.note(
+                    f"{name} on valid has not improved since step {state.best['step']:.0f}: done"
+                )
                 state.finish()
 
     def _save(self, state: State) -> None:
         self.save(state)
         if self.settings.select is None:
             self.publish(state)
-        self._saved = (time.monotonic(), state.step, state.seconds)
+        self._saved = time.monotonic()
         plugins().observe(
-            "gancore_checkpoint", run=self.run, step=state.step, path=self.run.checkpoints / f"step-{state.step:09d}"
+            "gancore_checkpoint",
+            run=self.run,
+            step=state.step,
+            path=self.run.checkpoints / f"step-{state.step:09d}",
         )
 
     def _sampler(self) -> nn.Module:
         return self.table.game.sampler().eval()
+
+    def _tell_news(self, findings: list[Finding]) -> None:
+        """A fault of the domain is told when it appears, not at every preview that still has it."""
+        self._tell([finding for finding in findings if finding.name not in self._present])
+        self._present = {finding.name for finding in findings}
 
     def _tell(self, findings: list[Finding]) -> None:
         for finding in findings:

@@ -43,7 +43,7 @@ def test_a_model_comes_back(model):
     assert loaded.config == {**CONFIG, "gancore": gancore.__version__}
     assert loaded.tensors.keys() == WEIGHTS.keys()
     assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in WEIGHTS.items())
-    assert dict(loaded.spec.values) == dict(SPEC.values)
+    assert dict(loaded.spec.facts) == dict(SPEC.facts)
     assert torch.equal(loaded.spec["mean"], SPEC["mean"])
     assert (model / "README.md").read_text() == "# card\n"
 
