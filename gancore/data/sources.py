@@ -55,7 +55,7 @@ def resolve(
     if data_root is not None and not data_root.is_dir():
         raise DataError(f"the data root {data_root} is no folder", "give an existing one")
     if given is None:
-        return _default(entries)
+        return _default(entries, announce)
     if given in entries:
         return _named(entries[given], data_root, announce)
     path = os.path.expanduser(given)
@@ -64,38 +64,38 @@ def resolve(
             f"no file or folder {given!r} exists, and no data set has that name",
             nearest(given, entries),
         )
-    return _source(Path(path).resolve().name, Path(path), None)
+    return _source(Path(path).resolve().name, Path(path), None, announce)
 
 
-def _default(entries: Mapping[str, SourceEntry]) -> Source:
+def _default(entries: Mapping[str, SourceEntry], announce: Announce) -> Source:
     for entry in entries.values():
         if is_built_in(entry):
-            return _source(entry.name, None, entry)
+            return _source(entry.name, None, entry, announce)
     raise DataError("this domain has no built-in data", f"name a data set or a path ({nearest('', entries)})")
 
 
 def _named(entry: SourceEntry, data_root: Path | None, announce: Announce) -> Source:
     if is_built_in(entry):
-        return _source(entry.name, None, entry)
+        return _source(entry.name, None, entry, announce)
     roots = _roots(data_root)
     if found := _first_folder(roots, entry.name):
-        return _source(entry.name, found, entry)
+        return _source(entry.name, found, entry, announce)
     if found := _first_folder(roots, f"{entry.name}_sample"):
         announce(f"Using {found}: only a sample of {entry.name}")
-        return _source(entry.name, found, entry)
+        return _source(entry.name, found, entry, announce)
     if not entry.files:
         looked = ", ".join(str(root / entry.name) for root in roots)
         raise DataError(
             f"the data set {entry.name!r} is not here (looked for {looked}), and it cannot be downloaded",
             f"get it from {entry.home} and put it under --data-root or $GANCORE_DATA",
         )
-    return _source(entry.name, fetch(entry, data_folder() / entry.name, announce), entry)
+    return _source(entry.name, fetch(entry, data_folder() / entry.name, announce), entry, announce)
 
 
-def _source(name: str, path: Path | None, entry: SourceEntry | None) -> Source:
+def _source(name: str, path: Path | None, entry: SourceEntry | None, announce: Announce) -> Source:
     from gancore.domain import Source  # imports torch, which those who only ask for a folder can do without
 
-    return Source(name, path, entry)
+    return Source(name, path, entry, announce)
 
 
 def _roots(data_root: Path | None) -> list[Path]:

@@ -1,0 +1,288 @@
+"""From a source to :class:`gancore.Data`: recordings found, prepared, labelled, split, told about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gancore.data.splits import SPLITS, Split, assign_splits
+from gancore.domain import Data, Source, Spec
+from gancore.errors import DataError
+from gancore_audio.cache import Cache, Preparation, Recording, open_cache
+from gancore_audio.config import AudioConfig
+from gancore_audio.contract import Account, data_contract
+from gancore_audio.inventory import Found, take_inventory
+from gancore_audio.labels import Labels, read_labels
+from gancore_audio.reading import Block, read_blocks
+from gancore_audio.sources import LAYOUTS, Layout
+from gancore_audio.windows import ClipView
+
+__all__ = ["AudioConfig", "ClipView", "data_from_arrays", "open_clips"]
+
+DEFAULT_HIGHEST_RATE_HZ = 16_000
+SHORTEST_LENGTH, LONGEST_LENGTH, COVERED = 16, 65_536, 0.75
+SHORTEST_PIECE_SECONDS = 0.1
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Recordings to prepare: a name for their content, how to get them, and what is known already."""
+
+    content: str
+    make: Callable[[], Iterable[Recording]]
+    rate_hz: int
+    skipped: Sequence[tuple[str, str]] = ()
+    root: Path | None = None
+    layout: Layout = field(default_factory=Layout)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What is trained and judged on, by column: clips, or stretches of clips where those are too few."""
+
+    names: list[str]
+    items: Tensor
+    begins: Tensor
+    lengths: Tensor
+    labels: list[str | None]
+    splits: list[Split]
+
+
+def open_clips(source: Source, config: AudioConfig, announce: Announce = lambda line: None) -> Data:
+    """Reads a source: a folder of recordings, one recording, or the built-in percussion.
+
+    Raises:
+        DataError: nothing there that can be used.
+    """
+    supply = _percussion() if source.path is None else _folder(source, config, announce)
+    return _open(supply, source, config, announce)
+
+
+def data_from_arrays(
+    clips: Sequence[tuple[str, str | None, Block]],
+    rate_hz: int,
+    config: AudioConfig | None = None,
+    name: str = "arrays",
+) -> Data:
+    """The same from memory: (name, label or None, samples (time) in [-1, 1]) of each clip."""
+    content = hashlib.sha256(repr((name, rate_hz)).encode())
+    for clip, label, samples in clips:
+        content.update(repr((clip, label)).encode() + samples.tobytes())
+    supply = Supply(content.hexdigest(), lambda: _recordings_of(clips, rate_hz), rate_hz)
+    return _open(supply, Source(name), config or AudioConfig(), lambda line: None)
+
+
+def _recordings_of(clips: Iterable[tuple[str, str | None, Block]], from_hz: int) -> Iterator[Recording]:
+    for name, label, samples in clips:
+        identity = hashlib.sha256(samples.tobytes()).hexdigest()[:32]
+        yield Recording(name, identity, len(samples) / from_hz, _resampled(samples, from_hz), label)
+
+
+def _resampled(samples: Block, from_hz: int) -> Callable[[int], Iterator[Block]]:
+    def blocks(rate_hz: int) -> Iterator[Block]:
+        import soxr
+
+        yield samples if rate_hz == from_hz else soxr.resample(samples, from_hz, rate_hz)
+
+    return blocks
+
+
+def _percussion() -> Supply:
+    from gancore_audio import percussion
+
+    version = hashlib.sha256(Path(percussion.__file__).read_bytes()).hexdigest()
+    rate_hz = percussion.SAMPLE_RATE_HZ
+    return Supply(version, lambda: _recordings_of(percussion.synthesize(), rate_hz), rate_hz)
+
+
+def _folder(source: Source, config: AudioConfig, announce: Announce) -> Supply:
+    assert source.path is not None
+    layout = LAYOUTS.get(source.entry.name, Layout()) if source.entry else Layout()
+    inventory = take_inventory(source.path, layout.keeps, announce)
+    content = hashlib.sha256(json.dumps([(found.name, found.identity) for found in inventory.found]).encode())
+
+    def make() -> Iterator[Recording]:
+        announce(f"Preparing {len(inventory.found):,} recordings of {source.name}, once")
+        return (_recording(found) for found in inventory.found)
+
+    root = source.path.parent if source.path.is_file() else source.path
+    rate_hz = min(inventory.commonest_rate_hz, DEFAULT_HIGHEST_RATE_HZ)
+    return Supply(content.hexdigest(), make, rate_hz, inventory.skipped, root, layout)
+
+
+def _recording(found: Found) -> Recording:
+    clip = found.clip
+    return Recording(found.name, found.identity, clip.seconds, lambda rate_hz: read_blocks(clip, rate_hz))
+
+
+def _open(supply: Supply, source: Source, config: AudioConfig, announce: Announce) -> Data:
+    rate_hz = config.rate_hz or supply.rate_hz
+    preparation = Preparation(rate_hz, config.normalize, config.min_seconds, config.silence_db)
+    cache = open_cache(supply.content, supply.make, preparation, announce)
+    skipped = [*supply.skipped, *map(tuple, cache.table.skipped)]
+    if not cache.table.names:
+        told = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
+        raise DataError(f"none of the {len(skipped)} recordings of {source.name} can be used: {told}")
+    labels = _labels(supply, cache, config)
+    kept = [row for row, label in enumerate(labels.values) if label is not None or not labels.origin]
+    skipped += [
+        (name, "it has no label")
+        for name, label in zip(cache.table.names, labels.values, strict=True)
+        if label is None and labels.origin
+    ]
+    pieces = _pieces(cache, supply, labels, kept, config, rate_hz)
+    return _data(source, config, cache, pieces, labels.origin, skipped, rate_hz)
+
+
+def _labels(supply: Supply, cache: Cache, config: AudioConfig) -> Labels:
+    """The configuration's way; else the set's own; else as :func:`read_labels` finds."""
+    names, own = cache.table.names, cache.table.labels
+    if config.labels == "none":
+        return Labels([None] * len(names))
+    if any(own) or supply.root is None:
+        return Labels(own, "the source" if any(own) else "")
+    if config.labels == "auto" and not config.label_pattern and not config.label_column:
+        told = {"label_pattern": supply.layout.label_pattern, "label_column": supply.layout.label_column}
+        config = config.model_copy(update=told)
+    return read_labels(names, supply.root, config)
+
+
+def _pieces(
+    cache: Cache, supply: Supply, labels: Labels, kept: list[int], config: AudioConfig, rate_hz: int
+) -> Pieces:
+    table = cache.table
+    names, identities = [table.names[row] for row in kept], [table.identities[row] for row in kept]
+    items = torch.tensor([table.items[row] for row in kept])
+    lengths, own = cache.packed.lengths[items], [labels.values[row] for row in kept]
+    if len(set(identities)) < len(SPLITS):
+        return _in_time(names, items, lengths, own, config, rate_hz)
+    fixed = supply.layout.official_splits(names, supply.root) if supply.root else {}
+    splits = _splits(names, identities, fixed, config)
+    return Pieces(names, items, torch.zeros_like(lengths), lengths, own, splits)
+
+
+def _splits(
+    names: list[str], identities: list[str], fixed: dict[str, Split], config: AudioConfig
+) -> list[Split]:
+    """By content; where the set fixes a split, equal clips follow, so that none is in two."""
+    placed = {
+        identity: fixed[name] for name, identity in zip(names, identities, strict=True) if name in fixed
+    }
+    rest = sorted({identity for identity in identities if identity not in placed})
+    taken = set(placed.values())
+    shares = (
+        1 - config.valid_share - config.test_share,
+        0.0 if "valid" in taken else config.valid_share,
+        0.0 if "test" in taken else config.test_share,
+    )
+    placed |= dict(zip(rest, assign_splits(rest, shares), strict=True))
+    return [placed[identity] for identity in identities]
+
+
+def _in_time(
+    names: list[str],
+    items: Tensor,
+    lengths: Tensor,
+    labels: list[str | None],
+    config: AudioConfig,
+    rate_hz: int,
+) -> Pieces:
+    """One or two recordings: the beginning of each to train on, the end to judge by."""
+    shares = (1 - config.valid_share - config.test_share, config.valid_share, config.test_share)
+    edges = torch.tensor([0.0, *np.cumsum(shares)], dtype=torch.float64)
+    borders = (lengths[:, None] * edges).long()  # (clips, 4)
+    begins, sizes = borders[:, :-1].reshape(-1), borders.diff().reshape(-1)
+    if int(sizes.min()) < SHORTEST_PIECE_SECONDS * rate_hz:
+        raise DataError(
+            f"{len(names)} recordings are too few, and too short to be divided in time",
+            "give at least 3, or longer ones, so that some can be held out",
+        )
+    told = [
+        f"{name} [{begin / rate_hz:.2f}-{(begin + size) / rate_hz:.2f} s]"
+        for name, begin, size in zip(np.repeat(names, 3), begins.tolist(), sizes.tolist(), strict=True)
+    ]
+    repeated = [label for label in labels for _ in SPLITS]
+    return Pieces(told, items.repeat_interleave(3), begins, sizes, repeated, list(SPLITS) * len(names))
+
+
+def _data(
+    source: Source,
+    config: AudioConfig,
+    cache: Cache,
+    pieces: Pieces,
+    origin: str,
+    skipped: list[Any],
+    rate_hz: int,
+) -> Data:
+    classes = sorted({label for label in pieces.labels if label is not None})
+    length = config.length or _covering(pieces.lengths)
+    views: dict[str, ClipView] = {
+        split: _view(split, cache, pieces, classes, length, config, rate_hz) for split in SPLITS
+    }
+    spec: dict[str, Any] = {"rate_hz": rate_hz, "length": length, "channels": 1, "source": source.name}
+    spec["licence"] = source.entry.licence if source.entry else ""
+    if classes:
+        spec |= {"classes": classes, "class_shares": _class_shares(views["train"], len(classes))}
+    words = [
+        cache.folder.name,
+        pieces.names,
+        pieces.labels,
+        pieces.splits,
+        length,
+        config.window,
+        config.fade_ms,
+    ]
+    account = Account(
+        source, cache, pieces.splits, pieces.lengths, views, classes, origin, skipped, rate_hz, length
+    )
+    return Data(
+        **views,
+        spec=Spec(spec),
+        contract=data_contract(account),
+        fingerprint=hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32],
+        splits={
+            split: [n for n, s in zip(pieces.names, pieces.splits, strict=True) if s == split]
+            for split in SPLITS
+        },
+    )
+
+
+def _covering(lengths: Tensor) -> int:
+    """The shortest 16 * 4^k that is no shorter than 75 % of the clips, at most 65536."""
+    reach = sorted(lengths.tolist())[int(np.ceil(COVERED * len(lengths))) - 1]
+    length = SHORTEST_LENGTH
+    while length < min(reach, LONGEST_LENGTH):
+        length *= 4
+    return length
+
+
+def _view(
+    split: Split,
+    cache: Cache,
+    pieces: Pieces,
+    classes: list[str],
+    length: int,
+    config: AudioConfig,
+    rate_hz: int,
+) -> ClipView:
+    rows = torch.tensor([row for row, own in enumerate(pieces.splits) if own == split], dtype=torch.int64)
+    number = {name: index for index, name in enumerate(classes)}
+    labels = torch.tensor([number[pieces.labels[row]] for row in rows.tolist()]) if classes else None
+    packed = cache.packed.part(pieces.items[rows], pieces.begins[rows], pieces.lengths[rows])
+    fade_samples = round(config.fade_ms / 1000 * rate_hz)
+    return ClipView.over(packed, labels, length, fade_samples, whole=config.window == "random")
+
+
+def _class_shares(train: ClipView, count: int) -> list[float]:
+    assert train.labels is not None
+    counts = torch.bincount(train.labels, minlength=count)
+    return [round(share, 6) for share in (counts / counts.sum()).tolist()]

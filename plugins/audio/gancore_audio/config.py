@@ -1,0 +1,57 @@
+"""``data`` for audio: how recordings become windows."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from gancore.config import DataSection
+
+
+class AudioConfig(DataSection):
+    rate_hz: int | None = Field(
+        None, ge=1000, le=192_000, description="sampling rate; none: the source's commonest, at most 16000"
+    )
+    length: int | None = Field(
+        None,
+        ge=16,
+        le=1 << 22,
+        multiple_of=16,
+        description="samples in a window; none: the shortest 16 * 4^k covering 75 % of the clips, to 65536",
+    )
+    window: Literal["random", "start"] = Field(
+        "random", description="cut windows from anywhere in a clip, or only from its start"
+    )
+    fade_ms: float = Field(5.0, ge=0, le=1000, description="fade at the ends where a window cuts into a clip")
+    normalize: Literal["peak", "none"] = Field(
+        "peak", description="bring each clip to one peak, or leave its level"
+    )
+    min_seconds: float = Field(0.01, ge=0, description="shorter clips are left out")
+    silence_db: float = Field(-60.0, ge=-96, le=0, description="clips whose peak is no higher are left out")
+    labels: Literal["auto", "folder", "pattern", "metadata", "none"] = Field(
+        "auto", description="where labels come from: first sub-folder, file name, or metadata file"
+    )
+    label_pattern: str | None = Field(
+        None,
+        description="regular expression on the file name; its group `label`, or else the first, is the label",
+    )
+    label_column: str | None = Field(
+        None,
+        description="column of metadata.csv, metadata.jsonl or index.csv; none: label, class or category",
+    )
+    valid_share: float = Field(0.1, gt=0, le=0.4, description="share of the clips held out to select by")
+    test_share: float = Field(0.1, gt=0, le=0.4, description="share of the clips held out to report on")
+
+    @field_validator("label_pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            if not groups:
+                raise ValueError(f"{pattern!r} has no group; put the part that is the label in parentheses")
+        return pattern

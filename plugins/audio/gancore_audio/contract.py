@@ -1,0 +1,114 @@
+"""The data contract: what was found, what was made of it, and what was left out, in plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from gancore.data.splits import SPLITS, Split
+from gancore.domain import Source
+from gancore_audio.cache import Cache
+from gancore_audio.windows import ClipView
+
+SHOWN = 20
+"""Skipped files named one by one; the rest stands in a file."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that the contract tells of."""
+
+    source: Source
+    cache: Cache
+    splits: Sequence[Split]
+    lengths: Tensor
+    views: Mapping[str, ClipView]
+    classes: Sequence[str]
+    origin: str
+    skipped: Sequence[tuple[str, str]]
+    rate_hz: int
+    length: int
+
+
+def data_contract(account: Account) -> list[str]:
+    """Lines for the user: clips, seconds, rate, peak, labels, windows, padding, splits, what was skipped."""
+    return [
+        _what(account),
+        _how(account),
+        _level(account),
+        _labels(account),
+        _windows(account),
+        _splits(account),
+        *_skipped(account),
+    ]
+
+
+def _what(account: Account) -> str:
+    table, seconds = account.cache.table, int(account.lengths.sum()) / account.rate_hz
+    distinct = len(set(table.items))
+    copies = f" ({distinct:,} distinct)" if distinct < len(table.items) else ""
+    licence = f", licence {account.source.entry.licence}" if account.source.entry else ""
+    return f"data: {account.source.name}, {len(table.names):,} clips{copies}, {_duration(seconds)}{licence}"
+
+
+def _how(account: Account) -> str:
+    kept = f"{account.cache.packed.megabytes:,.1f} MiB in {account.cache.folder}"
+    return f"rate: {account.rate_hz:,} Hz, 1 channel (mean), int16, {kept}"
+
+
+def _level(account: Account) -> str:
+    peaks = 20 * np.log10(np.asarray(account.cache.table.peaks).clip(1e-9))
+    loud = int((peaks > -0.01).sum())
+    return (
+        f"peak: median {np.median(peaks):.1f} dB, from {peaks.min():.1f} to {peaks.max():.1f} dB, "
+        f"{loud:,} clips at or above full scale; before preparation"
+    )
+
+
+def _labels(account: Account) -> str:
+    if not account.classes:
+        return "labels: none"
+    shown = ", ".join(account.classes[:12]) + (", ..." if len(account.classes) > 12 else "")
+    return f"labels: {len(account.classes)} from {account.origin}: {shown}"
+
+
+def _windows(account: Account) -> str:
+    fits = float((account.lengths <= account.length).float().mean())
+    seconds = account.length / account.rate_hz
+    return (
+        f"windows: {account.length:,} samples ({seconds:.3g} s), {fits:.0%} of the clips fit in one; "
+        f"padding {padding_share(account.views['train']):.0%}"
+    )
+
+
+def padding_share(view: ClipView) -> float:
+    """The mean share of a window that is filled up with zeros."""
+    lengths = view.packed.lengths[view.clips].clamp(max=view.length)
+    return 1.0 - float(lengths.double().mean()) / view.length
+
+
+def _splits(account: Account) -> str:
+    counts = (f"{account.splits.count(s):,} {s} ({len(account.views[s]):,} windows)" for s in SPLITS)
+    return f"splits: {', '.join(counts)}"
+
+
+def _skipped(account: Account) -> list[str]:
+    if not account.skipped:
+        return ["skipped: none"]
+    silent = sum("silent" in reason for _, reason in account.skipped)
+    lines = [f"skipped: {len(account.skipped):,} files, {silent:,} of them silent"]
+    lines += [f"  {name}: {reason}" for name, reason in account.skipped[:SHOWN]]
+    if len(account.skipped) > SHOWN:
+        path = account.cache.folder / "skipped.txt"
+        path.write_text("".join(f"{name}\t{reason}\n" for name, reason in account.skipped))
+        lines.append(f"  and {len(account.skipped) - SHOWN:,} more, all in {path}")
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,82 @@
+"""One split of the clips as keyed batches of windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gancore.data.packed import Packed
+from gancore.domain import Batch
+from gancore.runtime.randomness import Key
+from gancore_audio.cache import FULL_SCALE
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """Windows of ``length`` samples in [-1, 1], (batch, 1, length), with the clips' labels, if any.
+
+    A clip that holds k windows counts as k rows, and row j draws its start from the j-th of k equal
+    stretches: long recordings weigh by their length, and none of it is passed over. Shorter clips
+    are filled up with zeros at the end. Ends that cut into a clip are faded.
+    """
+
+    packed: Packed
+    clips: Tensor
+    """Of each row the clip, an item of ``packed``; with ``lows`` and ``highs``, its first and last start."""
+    lows: Tensor
+    highs: Tensor
+    labels: Tensor | None
+    length: int
+    fade: Tensor
+    """Gains of the samples of a fade in."""
+
+    @classmethod
+    def over(
+        cls, packed: Packed, labels: Tensor | None, length: int, fade_samples: int = 0, whole: bool = True
+    ) -> ClipView:
+        """All clips of ``packed`` with a label each (n); only their starts, unless ``whole``."""
+        slack = (packed.lengths - length).clamp_(min=0)
+        counts = (packed.lengths // length).clamp_(min=1) if whole else torch.ones_like(slack)
+        clips = torch.arange(len(packed)).repeat_interleave(counts)
+        row = torch.arange(len(clips)) - (counts.cumsum(0) - counts)[clips]
+        slack, count = (slack if whole else slack * 0)[clips], counts[clips]
+        samples = min(fade_samples, length // 4)
+        fade = 0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(samples) + 0.5) / max(samples, 1))
+        labels = None if labels is None else labels[clips]
+        return cls(packed, clips, slack * row // count, slack * (row + 1) // count, labels, length, fade)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def megabytes(self) -> float:
+        """What :meth:`on` would put on a device, which the splits of one source share."""
+        return self.packed.megabytes
+
+    def on(self, device: torch.device | str) -> ClipView:
+        """The view with its clips on ``device`` whole; else they are streamed from the mapped cache."""
+        return replace(self, packed=self.packed.on(device))
+
+    def take(self, indices: Tensor, key: Key) -> Batch:
+        clips, starts = self.clips[indices], self._starts(indices, key)
+        data = self.packed.windows(clips, starts, self.length, key.device).float().div_(FULL_SCALE)
+        self._fade(data, starts > 0, starts + self.length < self.packed.lengths[clips])
+        labels = None if self.labels is None else self.labels[indices].to(key.device, non_blocking=True)
+        return Batch(data[:, None], labels)
+
+    def _starts(self, indices: Tensor, key: Key) -> Tensor:
+        """On the CPU, where the tables are: streamed and resident, CPU and accelerator cut alike."""
+        share = (key / "window").to("cpu").uniform(len(indices)).double()
+        low, high = self.lows[indices], self.highs[indices]
+        return low + (share * (high - low + 1)).long().clamp_(max=high - low)
+
+    def _fade(self, data: Tensor, cut_before: Tensor, cut_after: Tensor) -> None:
+        """``data`` (batch, length), in place."""
+        if not (samples := len(self.fade)):
+            return
+        gain, one = self.fade.to(data.device), torch.ones((), device=data.device)
+        before, after = (cut.to(data.device, non_blocking=True)[:, None] for cut in (cut_before, cut_after))
+        data[:, :samples] *= torch.where(before, gain, one)
+        data[:, -samples:] *= torch.where(after, gain.flip(0), one)
