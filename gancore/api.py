@@ -16,13 +16,13 @@ from gancore.errors import CheckpointError, ConfigError, GancoreError, nearest
 from gancore.files import atomic_write
 from gancore.listing import RUNS, models, runs
 from gancore.plugins import plugins
-from gancore.train.progress import Mode, Progress, open_progress
-from gancore.train.run import RunFolder, RunStatus, latest_run
+from gancore.training.progress import Mode, Progress, open_progress
+from gancore.training.run import RunFolder, RunStatus, latest_run
 
 if TYPE_CHECKING:
     from gancore.models.model import Model
-    from gancore.train.session import Session
-    from gancore.train.state import State
+    from gancore.training.session import Session
+    from gancore.training.state import State
 
 __all__ = ["RunResult", "generate", "load", "models", "resolve_config", "runs", "train"]
 
@@ -139,9 +139,9 @@ class _Training:
         return result
 
     def _play(self, status: RunStatus) -> RunResult:
-        from gancore.train.checkpoint import newest_checkpoint
-        from gancore.train.loop import train as play
-        from gancore.train.session import open_session, stop_signals
+        from gancore.training.checkpoint import newest_checkpoint
+        from gancore.training.loop import train as play
+        from gancore.training.session import open_session, stop_signals
 
         checkpoint, refused = newest_checkpoint(self.run.checkpoints)
         for reason in refused:
@@ -177,9 +177,9 @@ class _Training:
 
     def _upkeep(self, session: Session, state: State, status: RunStatus) -> Any:
         from gancore.runtime.randomness import Key
-        from gancore.train.evaluation import Evaluator
-        from gancore.train.tracking import Tracker
-        from gancore.train.upkeep import Upkeep
+        from gancore.training.evaluation import Evaluator
+        from gancore.training.tracking import Tracker
+        from gancore.training.upkeep import Upkeep
 
         held_out = session.data.valid
         valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
@@ -210,7 +210,7 @@ class _Training:
     def _initialise(self, session: Session) -> None:
         if self.init_from is None:
             return
-        from gancore.train.session import initialise
+        from gancore.training.session import initialise
 
         count = initialise(session.table, _weights_of(Path(self.init_from)), str(self.init_from))
         self.progress.note(f"{count} tensors taken from {self.init_from}")
@@ -244,7 +244,7 @@ class _Training:
 def _weights_of(path: Path) -> dict[str, Any]:
     """The tensors of a run's newest checkpoint, or of a model folder."""
     from gancore.models.folder import load_model
-    from gancore.train.checkpoint import newest_checkpoint
+    from gancore.training.checkpoint import newest_checkpoint
 
     if (path / "checkpoints").is_dir():
         checkpoint, refused = newest_checkpoint(path / "checkpoints")

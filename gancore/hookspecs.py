@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         RecipeEntry,
         RemedyEntry,
     )
-    from gancore.train.run import RunFolder
+    from gancore.training.run import RunFolder
 
 hookspec = pluggy.HookspecMarker("gancore")
 hookimpl = pluggy.HookimplMarker("gancore")

@@ -11,7 +11,7 @@ from pathlib import Path
 from gancore.errors import CheckpointError, ConfigError
 from gancore.files import Json, decode_json
 from gancore.records import ModelEntry
-from gancore.train.run import list_runs
+from gancore.training.run import list_runs
 
 RUNS = Path("runs")
 """Where runs go unless told otherwise."""

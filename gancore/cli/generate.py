@@ -29,8 +29,9 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="The files as JSON.")] = False,
 ) -> None:
     """Write samples of a trained model."""
-    if (run_or_model is None) == (model is None):
-        given = "no model is given" if model is None else "two models are given"
+    chosen = run_or_model or model
+    if not chosen or (run_or_model and model):
+        given = "two models are given" if chosen else "no model is given"
         raise ConfigError(given, "give a run folder, a model folder, or --model NAME")
     from gancore import api
 

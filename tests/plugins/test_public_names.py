@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 import gancore
@@ -22,27 +19,6 @@ def test_every_public_name_is_there(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         gancore.trian  # noqa: B018
-
-
-@pytest.mark.parametrize(
-    "order",
-    [
-        "from gancore import train, models; from gancore.train.run import RunFolder",
-        "import gancore.train.run, gancore.models; from gancore import train, models",
-    ],
-)
-def test_a_verb_can_be_called_though_a_sub_package_has_its_name(order):
-    program = f"""
-import types, sys
-sys.modules["gancore.api"] = types.SimpleNamespace(train=lambda n: n + 1, models=lambda: "listed")
-{order}
-import gancore.train.run
-assert train(2) == gancore.train(2) == 3
-assert models() == "listed"
-assert gancore.train.run.RunFolder
-"""
-    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_every_hook_is_specified_and_explained():

@@ -17,7 +17,7 @@ from gancore.domain import Spec
 from gancore.errors import CheckpointError
 from gancore.files import atomic_write
 from gancore.models.folder import load_model, save_model
-from gancore.train.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from gancore.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 
 OPERATIONS = ("open", "write", "fsync", "mkdir", "rename", "replace", "unlink", "rmdir")
 NEEDS_ROOM = ("open", "write", "fsync", "mkdir", "rename", "replace")

@@ -14,8 +14,8 @@ from itertools import pairwise
 
 import pytest
 
-from gancore.train.progress import PlainProgress, Report, _SafeStream, open_progress
-from gancore.train.report import fit, format_number, format_seconds, report_parts
+from gancore.training.progress import PlainProgress, Report, _SafeStream, open_progress
+from gancore.training.report import fit, format_number, format_seconds, report_parts
 
 SCALARS = {
     "discriminator/gradient_norm": 1.234,
@@ -182,7 +182,7 @@ def test_letters_that_the_stream_does_not_know_are_replaced() -> None:
 
 LIVE = """
 import sys, time
-from gancore.train.progress import Report, open_progress
+from gancore.training.progress import Report, open_progress
 assert "rich" not in sys.modules and "torch" not in sys.modules
 progress = open_progress("live", sys.stderr)
 progress.start(1000, 0, "wave")

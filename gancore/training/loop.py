@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gancore.games.field import Field, Table
 from gancore.runtime.randomness import Rows
-from gancore.train.state import State
+from gancore.training.state import State
 
 
 def train(table: Table, state: State, upkeep: Callable[[State], None]) -> None:

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import gancore.plugins
 from gancore.domain import Domain, Samples, Spec
 from gancore.records import LoggerEntry
-from gancore.train.tracking import Tracker, encode_line, read_metrics
+from gancore.training.tracking import Tracker, encode_line, read_metrics
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ def test_the_reader_leaves_out_what_is_no_line_of_a_diary(tmp_path: Path) -> Non
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from gancore.train.tracking import MetricsFile
+from gancore.training.tracking import MetricsFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path, limit = Path(sys.argv[1]), 150
 notes = []

@@ -2,7 +2,7 @@
 
 Nothing is computed for it that the run would not compute anyway. Each fault is reported once, and
 again only after it has gone and come back. Scalars are named as in
-:class:`gancore.train.progress.Report`.
+:class:`gancore.training.progress.Report`.
 """
 
 from __future__ import annotations

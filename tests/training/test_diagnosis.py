@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gancore.domain import Finding
-from gancore.train.diagnosis import Diagnosis
+from gancore.training.diagnosis import Diagnosis
 
 
 def watch(series: Iterable[dict[str, Any]]) -> list[tuple[int, Finding]]:

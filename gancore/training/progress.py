@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from gancore.train.report import Part, Report, fit, format_seconds, report_parts
-from gancore.train.tracking import encode_line
+from gancore.training.report import Part, Report, fit, format_seconds, report_parts
+from gancore.training.tracking import encode_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions

@@ -17,12 +17,12 @@ from gancore.models.sampling import as_samples, condition_for, draw_samples
 from gancore.plugins import plugins
 from gancore.runtime.device import memory_megabytes
 from gancore.runtime.randomness import Key
-from gancore.train.diagnosis import Diagnosis
-from gancore.train.evaluation import Evaluator
-from gancore.train.progress import Progress, Report
-from gancore.train.run import RunFolder
-from gancore.train.state import State
-from gancore.train.tracking import Tracker
+from gancore.training.diagnosis import Diagnosis
+from gancore.training.evaluation import Evaluator
+from gancore.training.progress import Progress, Report
+from gancore.training.run import RunFolder
+from gancore.training.state import State
+from gancore.training.tracking import Tracker
 
 HOPELESS = 200
 """Rounds on end in which every step of a player was masked, before the run is stopped."""

@@ -10,12 +10,12 @@ import sys
 import pytest
 
 from gancore.errors import CheckpointError, ConfigError
-from gancore.train.run import RunFolder, RunStatus, latest_run, list_runs
+from gancore.training.run import RunFolder, RunStatus, latest_run, list_runs
 
 HOLD = """
 import sys
 from pathlib import Path
-from gancore.train.run import RunFolder, RunStatus
+from gancore.training.run import RunFolder, RunStatus
 
 run = RunFolder(Path(sys.argv[1]))
 with run.lock():

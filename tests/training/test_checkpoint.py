@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gancore.errors import CheckpointError
 from gancore.files import encode_json, sha256
-from gancore.train.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from gancore.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 
 FILES = ["game.safetensors", "rules.safetensors", "state.json", "manifest.json"]
 

@@ -28,12 +28,12 @@ from gancore.plugins import plugins
 from gancore.recipe import Recipe
 from gancore.records import RecipeEntry
 from gancore.runtime.device import make_deterministic, resolve_device, resolve_precision
-from gancore.train.budget import plan_rounds
-from gancore.train.checkpoint import Checkpoint, save_checkpoint
-from gancore.train.loop import prepare
-from gancore.train.run import RunFolder
-from gancore.train.state import State
-from gancore.train.upkeep import parameter_count
+from gancore.training.budget import plan_rounds
+from gancore.training.checkpoint import Checkpoint, save_checkpoint
+from gancore.training.loop import prepare
+from gancore.training.run import RunFolder
+from gancore.training.state import State
+from gancore.training.upkeep import parameter_count
 
 
 @dataclass

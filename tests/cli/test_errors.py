@@ -1,0 +1,103 @@
+"""Every error is one line on stderr and an exit code that says whose mistake it is."""
+
+import errno
+from types import SimpleNamespace
+
+import pytest
+
+import gancore
+from gancore.cli import main
+from gancore.errors import DataError
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """`gancore train` that ends in this error."""
+
+    def end_in(error: BaseException) -> None:
+        def train(domain, **arguments):
+            raise error
+
+        monkeypatch.setattr(gancore, "api", SimpleNamespace(train=train), raising=False)
+
+    return end_in
+
+
+@pytest.fixture
+def complaint(capsys):
+    def run(*words: str) -> tuple[int, str]:
+        code = main(words)
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err.endswith("\n")
+        assert len(told.err.splitlines()) == 1, told.err
+        return code, told.err.rstrip("\n")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "error: No such command 'trian'. Did you mean 'train'?; see `gancore --help`"),
+        (["train", "--stesp", "3"], "--steps"),
+        (["train", "--steps", "many"], "Invalid value for '--steps'"),
+        (["train", "--steps"], "'--steps' requires an argument"),
+        (["train", "extra"], "extra"),
+        (["generate"], "no model is given; give a run folder, a model folder, or --model NAME"),
+        (["generate", "a", "--model", "b"], "two models are given"),
+        (["generate", "a", "-n", "0"], "Invalid value for '-n'"),
+        (["train", "--print-config"], "no domain is given; give --domain"),
+        (["train", "--print-config", "--domain", "toi"], "did you mean 'toy'?"),
+        (["train", "--print-config", "--domain", "toy", "--recipe", "lit"], "did you mean 'lite'?"),
+        (["train", "--print-config", "--domain", "toy", "--set", "model.widht=3"], "did you mean 'width'?"),
+        (["train", "--print-config", "--domain", "toy", "--config", "no.yaml"], "no.yaml: No such file"),
+        (["train", "--print-config", "--domain", "toy", "--steps", "3", "--seconds", "4"], "one budget"),
+        (["runs", "nowhere"], "runs folder nowhere: No such file or directory"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(complaint, words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, line = complaint(*words)
+    assert code == 2
+    assert line.startswith("error: ")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            DataError("folder x: no\nrecordings", "name another"),
+            2,
+            "error: folder x: no recordings; name another",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), 2, "error: a/b: No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "c"), 2, "error: c: Permission denied"),
+        (MemoryError(), 2, "error: out of memory; make model.batch_size smaller, or model.accumulate larger"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            ZeroDivisionError("by\nzero"),
+            1,
+            "internal error: ZeroDivisionError: by zero; "
+            "run again with --traceback (or GANCORE_TRACEBACK=1) and report it",
+        ),
+    ],
+)
+def test_what_goes_wrong_within_is_one_line_too(complaint, failing, error, code, said):
+    failing(error)
+    assert complaint("train", "--domain", "toy") == (code, said)
+
+
+@pytest.mark.parametrize("asked", ["before", "after", "environment"])
+def test_a_traceback_is_shown_to_those_who_ask(failing, capsys, monkeypatch, asked):
+    failing(ZeroDivisionError("by zero"))
+    words = ["train", "--domain", "toy"]
+    if asked == "environment":
+        monkeypatch.setenv("GANCORE_TRACEBACK", "1")
+    else:
+        words.insert(0 if asked == "before" else len(words), "--traceback")
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in told
+    assert told.splitlines()[-1].startswith("internal error: ZeroDivisionError")
