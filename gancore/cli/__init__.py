@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,14 +22,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--traceback" in words:
         words.remove("--traceback")
         wants_traceback = True
+    _escape_what_a_terminal_cannot_show()
     try:
         return _run(words or ["--help"])
     except KeyboardInterrupt:
-        return _say("interrupted", INTERRUPTED)
+        return INTERRUPTED
     except Exception as error:
         if wants_traceback:
             sys.excepthook(type(error), error, error.__traceback__)
         return _explain(error)
+
+
+def _escape_what_a_terminal_cannot_show() -> None:
+    """A file name in another encoding is no reason to fail."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(words: Sequence[str]) -> int:

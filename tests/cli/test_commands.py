@@ -47,9 +47,9 @@ def test_train_hands_over_what_was_said_and_nothing_else(api, capsys):
 
 def test_every_option_of_train_arrives(api):
     words = (
-        "train --domain toy --recipe lite --data d --data-root r --out o --steps 1 --samples 2 --seconds 3.5 --seed 0 "
-        "--device cpu --precision bf16 --deterministic --resume auto --init-from i --force --config c.yaml "
-        "--set a.b=1 --set c.d=2 --strict-plugins --quiet"
+        "train --domain toy --recipe lite --data d --data-root r --out o --steps 1 --samples 2 --seconds 3.5 "
+        "--seed 0 --device cpu --precision bf16 --deterministic --resume auto --init-from i --force "
+        "--config c.yaml --set a.b=1 --set c.d=2 --strict-plugins --quiet"
     )
     assert main(words.split()) == 0
     assert api.asked["train"] == {
@@ -121,12 +121,8 @@ def test_print_config_of_a_resumed_run_starts_from_the_run(capsys, tmp_path):
 
 
 def test_generate_hands_over_and_prints_the_files(api, capsys):
-    assert (
-        main(
-            "generate runs/a -n 2 --out o --seed 3 --label x --interpolate --batch-size 5 --device cpu".split()
-        )
-        == 0
-    )
+    words = "generate runs/a -n 2 --out o --seed 3 --label x --interpolate --batch-size 5"
+    assert main([*words.split(), "--device", "cpu"]) == 0
     assert api.asked["generate"] == {
         "model": "runs/a",
         "n": 2,

@@ -1,6 +1,9 @@
 """Every error is one line on stderr and an exit code that says whose mistake it is."""
 
 import errno
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 import gancore
 from gancore.cli import main
 from gancore.errors import DataError
+from gancore.training.run import RunFolder, RunStatus
 
 
 @pytest.fixture
@@ -75,7 +79,6 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(complaint, words, said, tmp
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), 2, "error: a/b: No space left on device"),
         (PermissionError(errno.EACCES, "Permission denied", "c"), 2, "error: c: Permission denied"),
         (MemoryError(), 2, "error: out of memory; make model.batch_size smaller, or model.accumulate larger"),
-        (KeyboardInterrupt(), 130, "interrupted"),
         (
             ZeroDivisionError("by\nzero"),
             1,
@@ -101,3 +104,36 @@ def test_a_traceback_is_shown_to_those_who_ask(failing, capsys, monkeypatch, ask
     told = capsys.readouterr().err
     assert "Traceback (most recent call last)" in told
     assert told.splitlines()[-1].startswith("internal error: ZeroDivisionError")
+
+
+def test_an_interrupt_says_nothing_more(failing, capsys):
+    failing(KeyboardInterrupt())
+    assert main(["train", "--domain", "toy"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+PROGRAM = "import sys; from gancore.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
+    RunFolder.create(tmp_path, "voilà").write_status(RunStatus("done"))
+
+    def run(*words):
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        return subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, env=environment)
+
+    listed = run("runs", str(tmp_path))
+    assert (listed.returncode, listed.stderr) == (0, b"")
+    assert b"voil\\xe0" in listed.stdout
+    refused = run(b"train", b"--print-config", b"--domain", b"\xff\xe9")
+    assert refused.returncode == 2
+    assert refused.stderr == b"error: domain: '\\udcff\\udce9' (--domain) is no name; give a domain's name\n"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "train", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    child.stdout.close()
+    _, told = child.communicate()
+    assert told == b""

@@ -7,7 +7,7 @@ import pytest
 from gancore.cli import main
 from gancore.errors import ConfigError
 from gancore.listing import last_losses, models, runs
-from gancore.train.run import RunFolder, RunStatus
+from gancore.training.run import RunFolder, RunStatus
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
     run.write_status(RunStatus("done", "toy", "lite", "fsdd", step=90, total=100, seconds=300.0))
     run.metrics_file.write_text(
         '{"step": 80, "generator/loss": 2.0}\n'
-        '{"step": 90, "generator/loss": 0.71234567, "seconds": 3.0, "discriminator/loss": 1, "loss/note": "x"}\n'
+        '{"step": 90, "generator/loss": 0.71234567, "discriminator/loss": 1, "loss/note": "x"}\n'
         '{"step": 91, "generator/lo'
     )
     run.model.mkdir()
