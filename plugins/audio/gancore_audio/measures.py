@@ -8,30 +8,39 @@ from torch import Tensor
 from gancore.domain import Measure, Spec
 from gancore_audio.spectrogram import log_mel
 
-
-def spectrum_distance(samples: Tensor, reference: Tensor, rate_hz: int) -> float:
-    """RMS over 64 bands of the difference of the mean log-mel spectra, in dB. A gain of g dB gives g."""
-    means = [log_mel(x.flatten(1), rate_hz).double().mean((0, 2)) for x in (samples, reference)]  # (bands)
-    return float((means[0] - means[1]).square().mean().sqrt())
+FLOOR_DB = -60.0
+"""A measure tells nothing quieter from silence: else digital silence against inaudible hiss decides it."""
 
 
-def pairwise_distance(samples: Tensor, rate_hz: int) -> float:
-    """Mean over pairs of samples of the RMS difference of their log-mel spectrograms, in dB.
+def spectra(waveforms: Tensor, rate_hz: int, bands: int = 64, floor_db: float = FLOOR_DB) -> Tensor:
+    """Log-mel spectrograms of (n, 1, time) in dB, at least ``floor_db``: (n, bands, frames), float64."""
+    return log_mel(waveforms.flatten(1), rate_hz, bands).clamp_min(floor_db).double()
+
+
+def spectrum_distance(spectra: Tensor, reference: Tensor) -> float:
+    """RMS over bands of the difference of the mean spectra, in dB. A gain of g dB gives g.
+
+    Spectra are (n, bands, frames) and (m, bands, frames), in dB; the mean is over clips and frames.
+    """
+    return float((spectra.mean((0, 2)) - reference.mean((0, 2))).square().mean().sqrt())
+
+
+def pairwise_distance(spectra: Tensor) -> float:
+    """Mean over pairs of clips of the RMS difference of their spectrograms (n, bands, frames), in dB.
 
     Raises:
-        ValueError: fewer than two samples make no pair.
+        ValueError: fewer than two clips make no pair.
     """
-    if len(samples) < 2:
-        raise ValueError(f"pairs need at least 2 samples, found {len(samples)}")
-    spectra = log_mel(samples.flatten(1), rate_hz).flatten(1).double()  # (n, bands * frames)
-    # torch.pdist subtracts, so identical samples are at 0 exactly
-    return float(torch.pdist(spectra).mean() / spectra.shape[1] ** 0.5)
+    if len(spectra) < 2:
+        raise ValueError(f"pairs need at least 2 samples, found {len(spectra)}")
+    # torch.pdist subtracts, so identical clips are at 0 exactly
+    return float(torch.pdist(spectra.flatten(1)).mean() / spectra[0].numel() ** 0.5)
 
 
 def clip_features(waveforms: Tensor, rate_hz: int) -> Tensor:
     """Mean and standard deviation over time of 32 log-mel bands, in dB: (n, 1, time) -> (n, 64), float64."""
-    spectra = log_mel(waveforms.flatten(1), rate_hz, bands=32).double()
-    return torch.cat([spectra.mean(2), spectra.std(2, correction=0)], dim=1)
+    decibels = spectra(waveforms, rate_hz, bands=32)
+    return torch.cat([decibels.mean(2), decibels.std(2, correction=0)], dim=1)
 
 
 def frechet(features: Tensor, reference: Tensor) -> float:
@@ -60,12 +69,12 @@ def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mel_distance(samples: Tensor, reference: Tensor, spec: Spec) -> float:
-    return spectrum_distance(samples, reference, int(spec["rate_hz"]))
+    return spectrum_distance(*(spectra(x, int(spec["rate_hz"])) for x in (samples, reference)))
 
 
 def _mel_diversity(samples: Tensor, reference: Tensor, spec: Spec) -> float:
-    rate_hz = int(spec["rate_hz"])
-    return min(1.0, pairwise_distance(samples, rate_hz) / pairwise_distance(reference, rate_hz))
+    own, expected = (pairwise_distance(spectra(x, int(spec["rate_hz"]))) for x in (samples, reference))
+    return min(1.0, own / expected)
 
 
 def _mel_frechet(samples: Tensor, reference: Tensor, spec: Spec) -> float:

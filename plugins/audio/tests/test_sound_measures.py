@@ -10,7 +10,8 @@ from gancore.domain import Spec
 
 SPEC = Spec({"rate_hz": 8000})
 random = torch.Generator().manual_seed(0)
-SOUNDS = 0.1 * torch.randn(24, 1, 2048, generator=random) * torch.rand(24, 1, 1, generator=random).add(0.2)
+LOUDNESS = torch.rand(24, 1, 1, generator=random) * 0.2 + 0.2
+SOUNDS = LOUDNESS * torch.randn(24, 1, 2048, generator=random)
 
 
 def test_a_set_is_at_no_distance_from_itself_and_as_diverse():
@@ -23,6 +24,13 @@ def test_double_the_amplitude_is_6_02_db_away():
     assert mel_distance.compute(2 * SOUNDS, SOUNDS, SPEC) == pytest.approx(6.0206, abs=1e-3)
     # all 32 means move by that, no deviation does
     assert mel_frechet.compute(2 * SOUNDS, SOUNDS, SPEC) == pytest.approx(32 * 6.0206**2, rel=1e-3)
+
+
+def test_hiss_under_60_db_is_not_told_from_silence_and_hiss_above_it_is():
+    hiss = torch.randn(8, 1, 2048, generator=torch.Generator().manual_seed(2))
+    silence = torch.zeros(8, 1, 2048)
+    assert mel_distance.compute(1e-4 * hiss, silence, SPEC) == 0
+    assert mel_distance.compute(1e-2 * hiss, silence, SPEC) > 1
 
 
 def test_one_sound_again_and_again_has_no_diversity():
