@@ -28,6 +28,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from gancore.errors import GancoreError
+
 RATE_HZ, TIME = 8000, 4096
 TEST_INDICES = range(5)
 SPECTRA = ((64, -60.0), (32, -40.0))
@@ -145,7 +147,10 @@ def generate(folder: Path, n: int, seed: int) -> Tensor:
     """(n, 1, 4096) from a run or model folder."""
     from gancore import api
 
-    samples = api.load(folder).sample(n, seed=seed)
+    try:
+        samples = api.load(folder).sample(n, seed=seed)
+    except GancoreError as error:
+        raise SystemExit(str(error)) from error
     waveforms, rate_hz = samples.data.float().cpu(), int(samples.spec["rate_hz"])
     if rate_hz != RATE_HZ or waveforms.shape[2] != TIME:
         raise SystemExit(
@@ -196,8 +201,9 @@ HEADER = (
     "  digits confidence  share of digits 0-9 in %"
 )
 LEGEND = (
-    "dB: RMS difference of the mean log-mel spectra; %: mean pairwise log-mel distance as a share of the held-out\n"
-    "recordings' own. a: 64 bands down to -60 dB, as the domain's measures; b: 32 bands down to -40 dB."
+    "dB: RMS difference of the mean log-mel spectra; %: mean pairwise log-mel distance as a share\n"
+    "of the held-out recordings' own.\n"
+    "a: 64 bands down to -60 dB, as the domain's measures; b: 32 bands down to -40 dB."
 )
 
 
