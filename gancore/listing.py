@@ -87,7 +87,7 @@ def runs(folder: str | Path = RUNS) -> list[RunSummary]:
 
 
 def last_losses(metrics: Path) -> dict[str, float]:
-    """The losses in the last whole line of ``metrics.jsonl``; empty where there is none."""
+    """The losses in the last whole line of ``metrics.jsonl`` that has some; empty where none has."""
     try:
         with metrics.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
@@ -99,13 +99,16 @@ def last_losses(metrics: Path) -> dict[str, float]:
             content = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(content, dict):
-            return {name: value for name, value in content.items() if _is_loss(name, value)}
+        fields = content.items() if isinstance(content, dict) else ()
+        if losses := {name: value for name, value in fields if _is_loss(name, value)}:
+            return losses
     return {}
 
 
 def _is_loss(name: str, value: Json) -> bool:
-    return "loss" in name and isinstance(value, (int, float)) and not isinstance(value, bool)
+    return (
+        name.rpartition("/")[2] == "loss" and isinstance(value, (int, float)) and not isinstance(value, bool)
+    )
 
 
 def models(domain: str | None = None, folder: str | Path = RUNS) -> list[ModelSummary]:

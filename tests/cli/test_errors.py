@@ -116,15 +116,15 @@ PROGRAM = "import sys; from gancore.cli import main; sys.exit(main(sys.argv[1:])
 
 
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
-    RunFolder.create(tmp_path, "voilà").write_status(RunStatus("done"))
+    RunFolder.create(tmp_path, "波").write_status(RunStatus("done"))
 
     def run(*words):
-        environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
         return subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, env=environment)
 
     listed = run("runs", str(tmp_path))
     assert (listed.returncode, listed.stderr) == (0, b"")
-    assert b"voil\\xe0" in listed.stdout
+    assert b"\\u6ce2" in listed.stdout
     refused = run(b"train", b"--print-config", b"--domain", b"\xff\xe9")
     assert refused.returncode == 2
     assert refused.stderr == b"error: domain: '\\udcff\\udce9' (--domain) is no name; give a domain's name\n"

@@ -17,7 +17,8 @@ def folder(tmp_path, monkeypatch):
     run.write_status(RunStatus("done", "toy", "lite", "fsdd", step=90, total=100, seconds=300.0))
     run.metrics_file.write_text(
         '{"step": 80, "generator/loss": 2.0}\n'
-        '{"step": 90, "generator/loss": 0.71234567, "discriminator/loss": 1, "loss/note": "x"}\n'
+        '{"step": 90, "generator/loss": 0.71234567, "discriminator/loss": 1, "other/loss": null}\n'
+        '{"step": 90, "valid/distance": 3.5}\n'
         '{"step": 91, "generator/lo'
     )
     run.model.mkdir()
