@@ -1,0 +1,64 @@
+# make demo: sounds in about two minutes of training, from a bare clone. make test, make lint: the project's checks.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint clean
+
+DEMO_SECONDS ?= 120
+PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
+	$$name -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$name && break; \
+	done)
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+DECLARED := constraints.txt pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+INSTALL := .venv/bin/python -m pip install -c constraints.txt
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+
+help:
+	@echo "make demo       train on built-in sounds for $(DEMO_SECONDS) s and write 8 new ones"
+	@echo "make test       the tests of the core and of the plugins"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make lint       ruff and mypy"
+	@echo "make clean      remove caches and build folders; .venv and runs stay"
+
+.venv/bin/pip:
+	@[ -n "$(PYTHON)" ] || { \
+		echo "gancore needs Python 3.11 or later with its venv module; found none. Name one: make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# Without build isolation the constraints hold for the build too, and nothing is fetched twice.
+.venv/.installed: $(DECLARED) | .venv/bin/pip
+	@echo "Installing into .venv; the first time this takes minutes."
+	$(INSTALL) --quiet --upgrade "setuptools>=77,<82" wheel
+	$(INSTALL) --no-build-isolation -e . $(PLUGINS:%=-e ./%)
+	@touch $@
+
+.venv/.installed-test: $(DECLARED) | .venv/bin/pip
+	@echo "Installing into .venv; the first time this takes minutes."
+	$(INSTALL) --quiet --upgrade "setuptools>=77,<82" wheel
+	$(INSTALL) --no-build-isolation -e ".[test]" $(PLUGINS:%=-e ./%)
+	@touch .venv/.installed $@
+
+demo: .venv/.installed
+	@set -eu; run=runs/demo-$$(date +%Y%m%d-%H%M%S); \
+	.venv/bin/gancore train --domain audio --seconds $(DEMO_SECONDS) --out $$run; \
+	.venv/bin/gancore generate $$run -n 8 --out $$run/sounds --quiet; \
+	echo; \
+	echo "8 sounds, a spectrogram of each, and overview.png: $$run/sounds"; \
+	echo "Next (after: source .venv/bin/activate)"; \
+	echo "  more sounds           gancore generate $$run -n 16 --seed 1 --out samples"; \
+	echo "  from one to another   gancore generate $$run -n 16 --interpolate --out samples"; \
+	echo "  your own recordings   gancore train --domain audio --data FOLDER --seconds 1200"; \
+	echo "  curves and previews   tensorboard --logdir runs"
+
+test: .venv/.installed-test
+	$(PYTEST) -n 2
+
+test-slow: .venv/.installed-test
+	$(PYTEST) -m slow
+
+lint: .venv/.installed-test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(PLUGINS:%=%/build) $(PLUGINS:%=%/dist) $(PLUGINS:%=%/*.egg-info)
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
