@@ -93,6 +93,8 @@ def open_cache(
     """
     words = json.dumps([_FORMAT, content, asdict(preparation)], sort_keys=True)
     folder = cache_folder() / "audio" / hashlib.sha256(words.encode()).hexdigest()[:24]
+    if cache := _load(folder):  # whole since it has its name; may lie where nobody can write
+        return cache
     try:
         with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
             if (cache := _load(folder)) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -103,8 +104,9 @@ def _skipped(account: Account) -> list[str]:
     lines += [f"  {name}: {reason}" for name, reason in account.skipped[:SHOWN]]
     if len(account.skipped) > SHOWN:
         path = account.cache.folder / "skipped.txt"
-        path.write_text("".join(f"{name}\t{reason}\n" for name, reason in account.skipped))
         lines.append(f"  and {len(account.skipped) - SHOWN:,} more, all in {path}")
+        with contextlib.suppress(OSError):  # a cache may lie where nobody can write
+            path.write_text("".join(f"{name}\t{reason}\n" for name, reason in account.skipped))
     return lines
 
 

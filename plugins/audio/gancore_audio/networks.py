@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, pad, relu
+
 from gancore import ConfigError
 from gancore.games import Discriminator
-from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
-
 from gancore_audio.phase import phase_shuffle
+from gancore_audio.strided import Downsample, Upsample
 
 KERNEL = 25
 START = 16
@@ -34,11 +35,6 @@ def widths(width: int, layers: int) -> list[int]:
     return [width * 2**layer for layer in range(layers)]
 
 
-def padding(stride: int) -> int:
-    """What makes a convolution of kernel 25 divide the length by exactly ``stride``."""
-    return (KERNEL - stride + 1) // 2
-
-
 class WaveGANGenerator(nn.Module):
     """Latents (batch, latent) to waveforms (batch, 1, length) in [-1, 1].
 
@@ -53,10 +49,10 @@ class WaveGANGenerator(nn.Module):
         self.label = nn.Embedding(classes, latent) if classes else None
         self.dense = nn.Linear(latent * (2 if classes else 1), START * channels[0])
         self.layers = nn.ModuleList(
-            nn.ConvTranspose1d(before, after, KERNEL, stride, padding(stride), output_padding=1)
+            Upsample(before, after, KERNEL, stride)
             for before, after, stride in zip(channels, [*channels[1:], 1], factors, strict=True)
         )
-        self.post_filter = nn.Conv1d(1, 1, post_filter, padding="same", bias=False) if post_filter else None
+        self.post_filter = nn.Conv1d(1, 1, post_filter, bias=False) if post_filter else None
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:
@@ -65,7 +61,10 @@ class WaveGANGenerator(nn.Module):
         for layer in self.layers[:-1]:
             x = relu(layer(x))
         x = torch.tanh(self.layers[-1](x))  # (batch, 1, length)
-        return x if self.post_filter is None else self.post_filter(x)
+        if self.post_filter is None:
+            return x
+        taps = self.post_filter.kernel_size[0]
+        return self.post_filter(pad(x, ((taps - 1) // 2, taps // 2)))
 
 
 class WaveGANDiscriminator(Discriminator):
@@ -74,12 +73,14 @@ class WaveGANDiscriminator(Discriminator):
     With ``classes`` the label enters by projection (Miyato & Koyama 2018, eq. 3).
     """
 
-    def __init__(self, length: int, width: int, shuffle: int = 2, per_example: bool = True, classes: int = 0) -> None:
+    def __init__(
+        self, length: int, width: int, shuffle: int = 2, per_example: bool = True, classes: int = 0
+    ) -> None:
         super().__init__()
         factors = strides(length)[::-1]
         channels = widths(width, len(factors))
         self.layers = nn.ModuleList(
-            nn.Conv1d(before, after, KERNEL, stride, padding(stride))
+            Downsample(before, after, KERNEL, stride)
             for before, after, stride in zip([1, *channels], channels, factors, strict=False)
         )
         self.dense = nn.Linear(START * channels[-1], 1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from gancore.games import noise
 from torch import Tensor
+
+from gancore.games import noise
 
 
 def phase_shuffle(x: Tensor, most: int, per_example: bool = True) -> Tensor:
@@ -37,7 +38,9 @@ class _Shift(torch.autograd.Function):
         ctx.save_for_backward(starts)
         ctx.most = most
         left, right = x[..., 1 : most + 1].flip(-1), x[..., -most - 1 : -1].flip(-1)
-        return _windows(torch.cat([left, x, right], -1), x.shape[-1])[torch.arange(len(x), device=x.device), starts]
+        return _windows(torch.cat([left, x, right], -1), x.shape[-1])[
+            torch.arange(len(x), device=x.device), starts
+        ]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]

@@ -163,7 +163,7 @@ def _resampler(from_hz: int, to_hz: int) -> Callable[[Block, bool], Block]:
     import soxr
 
     stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
-    return lambda block, last: stream.resample_chunk(block, last=last)
+    return lambda block, last: np.asarray(stream.resample_chunk(block, last=last), dtype=np.float32)
 
 
 def _plain(error: Exception) -> str:

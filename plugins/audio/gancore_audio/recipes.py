@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gancore import Recipe, RecipeSection, Spec
-from gancore.games import R1, WGANGP, Adam, Game, adversarial, normal, uniform
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from gancore import Recipe, RecipeSection, Spec
+from gancore.games import R1, WGANGP, Adam, Game, adversarial, normal, uniform
 from gancore_audio.networks import WaveGANDiscriminator, WaveGANGenerator
 
 
@@ -16,15 +16,23 @@ class WaveGANConfig(RecipeSection):
 
     batch_size: PositiveInt = Field(64, description="rows of the joined batch")
     steps: PositiveInt = Field(200_000, description="rounds, when the command names no budget")
-    width: PositiveInt = Field(64, description="channels next to the waveform; doubled at every layer inwards")
+    width: PositiveInt = Field(
+        64, description="channels next to the waveform; doubled at every layer inwards"
+    )
     latent: PositiveInt = Field(100, description="numbers in a latent")
-    post_filter: NonNegativeInt = Field(512, description="length of the generator's learned output filter; 0: none")
+    post_filter: NonNegativeInt = Field(
+        512, description="length of the generator's learned output filter; 0: none"
+    )
     shuffle: NonNegativeInt = Field(2, le=8, description="phase shuffle, in samples of each layer; 0: none")
-    shuffle_per: Literal["example", "batch"] = Field("example", description="one shift an example, or one a batch")
+    shuffle_per: Literal["example", "batch"] = Field(
+        "example", description="one shift an example, or one a batch"
+    )
     discriminator_moves: PositiveInt = Field(5, description="discriminator moves a round")
     penalty: PositiveFloat = Field(10.0, description="weight of the WGAN-GP gradient penalty")
     lr: PositiveFloat = Field(1e-4, description="Adam's rate for both players")
-    average: NonNegativeFloat = Field(0.0, description="half-life of the generator's average, in samples; 0: none")
+    average: NonNegativeFloat = Field(
+        0.0, description="half-life of the generator's average, in samples; 0: none"
+    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -37,7 +45,9 @@ class WaveGAN(Recipe):
         length, classes = spec["length"], _classes(config.conditional, spec)
         rule = Adam(config.lr, (0.5, 0.9))
         return adversarial(
-            generator=lambda: WaveGANGenerator(length, config.width, config.latent, config.post_filter, classes),
+            generator=lambda: WaveGANGenerator(
+                length, config.width, config.latent, config.post_filter, classes
+            ),
             discriminator=lambda: WaveGANDiscriminator(
                 length, config.width, config.shuffle, config.shuffle_per == "example", classes
             ),
@@ -57,16 +67,24 @@ class WaveGANLiteConfig(RecipeSection):
 
     batch_size: PositiveInt = Field(32, description="rows of the joined batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
-    width: PositiveInt = Field(16, description="channels next to the waveform; doubled at every layer inwards")
+    width: PositiveInt = Field(
+        16, description="channels next to the waveform; doubled at every layer inwards"
+    )
     latent: PositiveInt = Field(64, description="numbers in a latent")
-    post_filter: NonNegativeInt = Field(0, description="length of the generator's learned output filter; 0: none")
+    post_filter: NonNegativeInt = Field(
+        0, description="length of the generator's learned output filter; 0: none"
+    )
     shuffle: NonNegativeInt = Field(1, le=8, description="phase shuffle, in samples of each layer; 0: none")
-    shuffle_per: Literal["example", "batch"] = Field("example", description="one shift an example, or one a batch")
+    shuffle_per: Literal["example", "batch"] = Field(
+        "example", description="one shift an example, or one a batch"
+    )
     loss: str = Field("nonsaturating", description="adversarial loss by name")
     gamma: NonNegativeFloat = Field(1.0, description="weight of R1: gamma/2 |grad D|^2")
     penalty_every: PositiveInt = Field(16, description="rounds between R1 steps")
     lr: PositiveFloat = Field(2e-4, description="Adam's rate for both players")
-    average: NonNegativeFloat = Field(20_000.0, description="half-life of the generator's average, in samples; 0: none")
+    average: NonNegativeFloat = Field(
+        20_000.0, description="half-life of the generator's average, in samples; 0: none"
+    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -79,7 +97,9 @@ class WaveGANLite(Recipe):
         length, classes = spec["length"], _classes(config.conditional, spec)
         rule = Adam(config.lr, (0.5, 0.99))
         return adversarial(
-            generator=lambda: WaveGANGenerator(length, config.width, config.latent, config.post_filter, classes),
+            generator=lambda: WaveGANGenerator(
+                length, config.width, config.latent, config.post_filter, classes
+            ),
             discriminator=lambda: WaveGANDiscriminator(
                 length, config.width, config.shuffle, config.shuffle_per == "example", classes
             ),

@@ -1,0 +1,103 @@
+"""Labels from folders, file names and metadata files, and what is said when they make no sense."""
+
+import json
+
+import pytest
+from gancore_audio.config import AudioConfig
+from gancore_audio.labels import read_labels
+from pydantic import ValidationError
+
+from gancore.errors import ConfigError, DataError
+
+IN_FOLDERS = ["dog/1.wav", "cat/deep/2.wav", "dog/3.wav"]
+FLAT = ["7_anna_0.wav", "3_bert_1.wav"]
+
+
+def labels(names, root, **config):
+    return read_labels(names, root, AudioConfig(**config)).values
+
+
+def test_the_first_sub_folder_is_the_label(tmp_path):
+    assert labels(IN_FOLDERS, tmp_path) == ["dog", "cat", "dog"]
+
+
+@pytest.mark.parametrize("names", [FLAT, [*IN_FOLDERS, "loose.wav"], ["only/1.wav", "only/2.wav"]])
+def test_folders_that_do_not_divide_all_clips_are_no_labels(tmp_path, names):
+    assert labels(names, tmp_path) == [None] * len(names)
+
+
+def test_asked_for_folders_leave_loose_files_without_a_label(tmp_path):
+    assert labels([*IN_FOLDERS, "loose.wav"], tmp_path, labels="folder") == ["dog", "cat", "dog", None]
+
+
+@pytest.mark.parametrize("pattern", [r"^(\d)_", r"^(\d)_(?P<other>\w+)", r"^(\d)_"])
+def test_a_pattern_reads_the_file_name(tmp_path, pattern):
+    assert labels(FLAT, tmp_path, label_pattern=pattern) == ["7", "3"]
+
+
+def test_a_group_named_label_goes_before_the_first(tmp_path):
+    assert labels(FLAT, tmp_path, label_pattern=r"^(\d)_(?P<label>[a-z]+)") == ["anna", "bert"]
+
+
+def test_none_is_none(tmp_path):
+    assert labels(IN_FOLDERS, tmp_path, labels="none") == [None] * 3
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "index.csv"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_table_is_found_by_itself(tmp_path, name, mark):
+    (tmp_path / name).write_text(mark + 'file,class\n7_anna_0.wav,"seven, spoken"\n', encoding="utf-8")
+    assert labels(FLAT, tmp_path) == ["seven, spoken", None]
+
+
+def test_json_lines_with_a_column_of_ones_choice(tmp_path):
+    rows = [
+        {"file_name": "3_bert_1.wav", "speaker": "bert", "label": 3},
+        {"file_name": "other.wav", "speaker": "x"},
+    ]
+    (tmp_path / "metadata.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
+    assert labels(FLAT, tmp_path, label_column="speaker") == [None, "bert"]
+    assert labels(FLAT, tmp_path) == [None, "3"]
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ("file_name,sort\n7_anna_0.wav,a\n", "did you mean 'sort'"),
+        ("name,label\n7_anna_0.wav,a\n", "no column 'file_name'"),
+        ("", "no rows"),
+        ("file_name,label\nelsewhere.wav,a\n", "no clip"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tmp_path, content, told):
+    (tmp_path / "metadata.csv").write_text(content)
+    with pytest.raises(DataError, match=told):
+        labels(FLAT, tmp_path, labels="metadata", label_column="sorte" if "sort" in content else None)
+
+
+@pytest.mark.parametrize("line, told", [("{oops", "line 2"), ("[1]", "not an object")])
+def test_lines_that_are_not_json_objects_are_named(tmp_path, line, told):
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.wav", "label": "a"}\n' + line)
+    with pytest.raises(DataError, match=told):
+        labels(FLAT, tmp_path, labels="metadata")
+
+
+def test_a_table_that_is_not_text_is_refused(tmp_path):
+    (tmp_path / "metadata.csv").write_bytes(b"file,label\n\xff\xfe,a\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        labels(FLAT, tmp_path)
+
+
+def test_what_is_missing_is_said(tmp_path):
+    with pytest.raises(DataError, match="no metadata file"):
+        labels(FLAT, tmp_path, labels="metadata")
+    with pytest.raises(ConfigError, match="label_pattern"):
+        labels(FLAT, tmp_path, labels="pattern")
+    with pytest.raises(DataError, match="no clip"):
+        labels(FLAT, tmp_path, labels="folder")
+
+
+@pytest.mark.parametrize("pattern, told", [("(", "no regular expression"), (r"\d", "no group")])
+def test_a_pattern_that_cannot_be_is_refused(pattern, told):
+    with pytest.raises(ValidationError, match=told):
+        AudioConfig(label_pattern=pattern)
