@@ -47,7 +47,7 @@ class Batch:
 class View(Protocol):
     """One split of the data, as keyed batches.
 
-    ``take`` crops, augments, walks: a pure function of its arguments. ``indices`` (int64, on the
+    ``take`` crops, augments, draws: a pure function of its arguments. ``indices`` (int64, on the
     CPU) and the draws of ``key`` (first axis: ``len(indices)``) belong to the same rows: a row's
     result depends on its own index and draw alone. The batch comes back on ``key.device``.
     """
