@@ -80,8 +80,8 @@ def _recordings(folder: Path | None):
         for name, _, samples in percussion.synthesize():
             yield name, (samples * 32_000).astype(np.int16), percussion.SAMPLE_RATE_HZ
         return
-    for number, path in enumerate(find_recordings(folder)):
-        samples, rate_hz = soundfile.read(path, dtype="int16", always_2d=True)
+    for number, name in enumerate(find_recordings(folder)):
+        samples, rate_hz = soundfile.read(folder / name, dtype="int16", always_2d=True)
         yield f"{number:06}", (samples[:, 0] // 2), rate_hz
 
 

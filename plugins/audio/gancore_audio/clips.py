@@ -112,16 +112,17 @@ def _folder(source: Source, config: AudioConfig, announce: Announce) -> Supply:
 
     def make() -> Iterator[Recording]:
         announce(f"Preparing {len(inventory.found):,} recordings of {source.name}, once")
-        return (_recording(found) for found in inventory.found)
+        return (_recording(inventory.base, found) for found in inventory.found)
 
-    root = source.path.parent if source.path.is_file() else source.path
     rate_hz = min(inventory.commonest_rate_hz, DEFAULT_HIGHEST_RATE_HZ)
-    return Supply(content.hexdigest(), make, rate_hz, inventory.skipped, root, layout)
+    return Supply(content.hexdigest(), make, rate_hz, inventory.skipped, inventory.base, layout)
 
 
-def _recording(found: Found) -> Recording:
-    clip = found.clip
-    return Recording(found.name, found.identity, clip.seconds, lambda rate_hz: read_blocks(clip, rate_hz))
+def _recording(base: Path, found: Found) -> Recording:
+    def blocks(rate_hz: int) -> Iterator[Block]:
+        return read_blocks(base / found.name, found.clip, rate_hz)
+
+    return Recording(found.name, found.identity, found.clip.seconds, blocks)
 
 
 def _open(supply: Supply, source: Source, config: AudioConfig, announce: Announce) -> Data:

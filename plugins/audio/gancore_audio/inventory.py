@@ -33,6 +33,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Inventory:
+    """``found`` below the folder ``base``."""
+
+    base: Path
     found: list[Found]
     skipped: list[tuple[str, str]]
     """(name, reason) of each file that cannot be used."""
@@ -53,16 +56,15 @@ def take_inventory(root: Path, keep: Callable[[str], bool], announce: Announce) 
     if not root.exists():
         raise DataError(f"no file or folder {root} exists", "check the path")
     base = root.parent if root.is_file() else root
-    paths = {path.relative_to(base).as_posix(): path for path in find_recordings(root)}
-    paths = {name: path for name, path in paths.items() if keep(name)}
-    if not paths:
+    names = [root.name] if root.is_file() else [name for name in find_recordings(root) if keep(name)]
+    if not names:
         raise DataError(
             f"no audio in {root}", f"it should hold files that end in {', '.join(sorted(SUFFIXES))}"
         )
-    inventory = _inspect_all(paths, _memory_path(base), announce)
+    inventory = _inspect_all(base, names, announce)
     if not inventory.found:
         raise DataError(
-            f"none of the {len(paths)} audio files in {root} can be used: {_some(inventory.skipped)}"
+            f"none of the {len(names)} audio files in {root} can be used: {_some(inventory.skipped)}"
         )
     return inventory
 
@@ -72,21 +74,22 @@ def _some(skipped: list[tuple[str, str]], most: int = 3) -> str:
     return told + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
 
 
-def _inspect_all(paths: dict[str, Path], memory: Path, announce: Announce) -> Inventory:
+def _inspect_all(base: Path, names: list[str], announce: Announce) -> Inventory:
+    memory = _memory_path(base)
     known = _recall(memory)
     seen: dict[str, list[Any]] = {}
-    inventory = Inventory([], [])
+    inventory = Inventory(base, [], [])
     reported = time.monotonic()
-    for number, (name, path) in enumerate(paths.items()):
+    for number, name in enumerate(names):
         try:
-            seen[name] = row = _describe(path, known.get(name))
+            seen[name] = row = _describe(base / name, known.get(name))
         except Refused as refused:
             inventory.skipped.append((name, str(refused)))
             continue
-        inventory.found.append(Found(name, Clip(path, *row[3:]), row[2]))
+        inventory.found.append(Found(name, Clip(*row[3:]), row[2]))
         if time.monotonic() - reported > _REPORT_SECONDS:
             reported = time.monotonic()
-            announce(f"  {number:,} of {len(paths):,} files looked at")
+            announce(f"  {number:,} of {len(names):,} files looked at")
     if seen != known:
         _remember(memory, seen)
     return inventory

@@ -37,7 +37,6 @@ class Refused(Exception):  # noqa: N818 - a verdict on a file, never shown to th
 class Clip:
     """A recording as its header describes it."""
 
-    path: Path
     rate_hz: int
     channels: int
     frames: int
@@ -47,14 +46,12 @@ class Clip:
         return self.frames / self.rate_hz
 
 
-def find_recordings(root: Path) -> list[Path]:
-    """All audio files below a folder, by suffix, sorted; or the one file itself.
+def find_recordings(root: Path) -> list[str]:
+    """The names, below ``root`` and with /, of all audio files there, by suffix; sorted.
 
     Hidden files and folders are passed over; each folder is entered once, however links run.
     """
-    if root.is_file():
-        return [root]
-    found: list[Path] = []
+    found: list[str] = []
     entered: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(root, followlinks=True):
         status = os.stat(folder)
@@ -63,7 +60,8 @@ def find_recordings(root: Path) -> list[Path]:
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        found += (Path(folder, name) for name in files if _looks_like_audio(name))
+        below = "" if folder == str(root) else f"{Path(folder).relative_to(root).as_posix()}/"
+        found += (below + name for name in files if _looks_like_audio(name))
     return sorted(found)
 
 
@@ -82,7 +80,7 @@ def inspect(path: Path) -> Clip:
     _check_file(path)
     try:
         with soundfile.SoundFile(path) as file:
-            clip = Clip(path, file.samplerate, file.channels, file.frames)
+            clip = Clip(file.samplerate, file.channels, file.frames)
             notes = file.extra_info
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise Refused(f"it is not audio that can be read ({_plain(error)})") from None
@@ -122,8 +120,8 @@ def _check_usable(clip: Clip) -> None:
         raise Refused(f"it is {clip.seconds / 3600:,.1f} hours long, more than {LONGEST_SECONDS / 3600:g}")
 
 
-def read_blocks(clip: Clip, rate_hz: int) -> Iterator[Block]:
-    """The samples as float32 blocks (time), mixed to one channel by their mean, at ``rate_hz``.
+def read_blocks(path: Path, clip: Clip, rate_hz: int) -> Iterator[Block]:
+    """The samples of ``path`` as float32 blocks (time), mixed to one channel by their mean, at ``rate_hz``.
 
     Memory does not grow with the length of the recording.
 
@@ -135,7 +133,7 @@ def read_blocks(clip: Clip, rate_hz: int) -> Iterator[Block]:
     resample = _resampler(clip.rate_hz, rate_hz)
     left = clip.frames
     try:
-        with soundfile.SoundFile(clip.path) as file:
+        with soundfile.SoundFile(path) as file:
             while left:
                 block = file.read(min(BLOCK_FRAMES, left), dtype="float32", always_2d=True)
                 left -= len(block)
