@@ -22,7 +22,6 @@ from gancore.games.representation import Identity, Representation
 from gancore.games.rules import Adam, Rule
 from gancore.games.schedules import value
 from gancore.nn.average import Average
-from gancore.nn.norms import iterate_spectral_norms
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree, map_tree
 
@@ -87,13 +86,12 @@ class AdversarialGame(Game):
         batch = self.real(draw)
         with draw.frozen():
             fake = self.fake(draw, batch.condition)
-        embedded_real, embedded_fake = self.discriminator.embed(batch.data), self.discriminator.embed(fake)
-        real_logits = self.discriminator.judge(embedded_real, batch.condition).float()
-        fake_logits = self.discriminator.judge(embedded_fake, batch.condition).float()
+        real_logits = self.discriminator(batch.data, batch.condition).float()
+        fake_logits = self.discriminator(fake, batch.condition).float()
         cost = Cost().add("loss", self.loss.discriminator(real_logits, fake_logits))
         for penalty in self.penalties.values():
             if penalty.every == 1:
-                self._penalise(cost, penalty, embedded_real, embedded_fake, batch.condition, draw)
+                self._penalise(cost, penalty, batch, fake, draw)
         return self._see_logits(cost, real_logits, fake_logits)
 
     def generator_cost(self, draw: Draw) -> Cost:
@@ -102,21 +100,17 @@ class AdversarialGame(Game):
         fake_logits = self.discriminator(self.fake(draw, condition), condition).float()
         if real is None:
             return Cost().add("loss", self.loss.generator(fake_logits, fake_logits))
-        real_logits = self.discriminator(real.data, real.condition).float()
+        with draw.frozen():
+            real_logits = self.discriminator(real.data, real.condition).float()
         return Cost().add("loss", self.loss.generator(real_logits, fake_logits))
 
     def penalty_cost(self, penalty: Penalty, draw: Draw) -> Cost:
         """A lazy penalty, alone."""
-        batch = self.real(draw)
-        embedded_real = self.discriminator.embed(batch.data)
-        embedded_fake = None
+        batch, fake = self.real(draw), None
         if penalty.needs_fake:
             with draw.frozen():
                 fake = self.fake(draw, batch.condition)
-            embedded_fake = self.discriminator.embed(fake)
-        cost = Cost()
-        self._penalise(cost, penalty, embedded_real, embedded_fake, batch.condition, draw)
-        return cost
+        return self._penalise(Cost(), penalty, batch, fake, draw)
 
     def real(self, draw: Draw) -> Batch:
         """Rows of train, without their condition where the game is unconditional."""
@@ -127,16 +121,20 @@ class AdversarialGame(Game):
         latents = self.prior.sample(draw.key("z"), draw.rows)
         return _generate(self.generator, latents, condition)
 
-    def _penalise(
-        self, cost: Cost, penalty: Penalty, real: Tree, fake: Tree, condition: Tree, draw: Draw
-    ) -> None:
+    def _penalise(self, cost: Cost, penalty: Penalty, batch: Batch, fake: Tree, draw: Draw) -> Cost:
+        """In full precision from the data on: the embedding too."""
         alpha = draw.uniform(name="alpha")
         with torch.autocast(draw.device.type, enabled=False):
-            real, fake = (
-                map_tree(lambda x: x.float() if x.dtype is torch.bfloat16 else x, t) for t in (real, fake)
-            )
-            values = penalty.function(self.discriminator, real, fake, condition, alpha)
-        cost.add(penalty.name, values, scale=value(penalty.weight, draw.progress))
+            real, fake = (self._embedded(tree) for tree in (batch.data, fake))
+            values = penalty.function(self.discriminator, real, fake, batch.condition, alpha)
+        return cost.add(penalty.name, values, scale=value(penalty.weight, draw.progress))
+
+    def _embedded(self, data: Tree) -> Tree:
+        if data is None:
+            return None
+        return self.discriminator.embed(
+            map_tree(lambda x: x.float() if x.dtype is torch.bfloat16 else x, data)
+        )
 
     def _see_logits(self, cost: Cost, real: Tensor, fake: Tensor) -> Cost:
         if self.loss.probability:
@@ -144,7 +142,7 @@ class AdversarialGame(Game):
         return cost.see("logit(real)", real).see("logit(fake)", fake)
 
     def after_round(self, field: Field) -> None:
-        iterate_spectral_norms(self)
+        super().after_round(field)
         if self.average is not None:
             self.average.update(self.generator, field.table.batch_size, field.samples)
 

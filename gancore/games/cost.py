@@ -16,13 +16,17 @@ class Term:
     weight: Tensor | None
     scale: float | Tensor
 
+    def scaled(self, values: Tensor) -> Tensor:
+        return values if isinstance(self.scale, float) and self.scale == 1.0 else self.scale * values
+
 
 @dataclass
 class Cost:
     """``sum_k scale_k * sum(values_k) / weight_k``, with a weight per term: rows, tokens, a mask.
 
     A term without a mask is the mean of its values; with one, ``sum(values * mask) / sum(mask)``
-    over the *joined* batch, however unevenly the mask falls on its parts.
+    over the *joined* batch, however unevenly the mask falls on its parts. Where the mask is 0 a value may
+    be anything, and a mask that is 0 everywhere makes a term of 0.
     """
 
     terms: dict[str, Term] = field(default_factory=dict)
@@ -44,16 +48,19 @@ class Cost:
 
     def total(self) -> Tensor:
         """The cost of this batch alone, a scalar."""
-        return torch.stack(
-            [
-                t.scale * (t.numerator if t.weight is None else t.numerator / t.weight)
-                for t in self.terms.values()
-            ]
-        ).sum()
+        terms = [term.scaled(divided(term.numerator, term.weight)) for term in self.terms.values()]
+        return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
+
+
+def divided(total: Tensor, weight: Tensor | None) -> Tensor:
+    """``total / weight``; 0 where nothing was weighed; a total without a weight is a mean already."""
+    return total if weight is None else total / torch.where(weight == 0, 1.0, weight)
 
 
 def _reduce(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    if values.dtype is torch.bfloat16:
+        values = values.float()
     if mask is None:
-        return values.float().mean() if values.dtype is torch.bfloat16 else values.mean(), None
+        return values.mean(), None
     mask = mask.to(values.dtype).expand_as(values)
-    return (values * mask).sum(), mask.sum()
+    return torch.where(mask == 0, 0.0, values * mask).sum(), mask.sum()

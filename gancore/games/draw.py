@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -39,13 +40,37 @@ class Order:
         return self._permutation
 
 
+class Encoded:
+    """A view as the networks see it: through the representation, in full precision, without gradient."""
+
+    def __init__(self, view: View, representation: Representation) -> None:
+        self.view, self.representation = view, representation
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    @torch.no_grad()
+    def take(self, indices: Tensor, key: Key) -> Batch:
+        batch = self.view.take(indices, key).to(key.device)
+        # Noise of the representation's own: how often a move asks for its reals changes no other noise.
+        with (
+            noise_scope(replace(key, rows=None) / "encode", key.rows or Rows.all(len(indices))),
+            torch.autocast(key.device.type, enabled=False),
+        ):
+            return self.representation.encode(batch)
+
+
 class Dealer:
-    """Deals draws: the views on their device, and an order of its own for every view and move."""
+    """Deals draws: the views on their device, and an order of its own for every view and move.
+
+    ``views`` are of canonical samples, ``encoded`` of what the networks see.
+    """
 
     def __init__(
         self, views: Mapping[str, View], representation: Representation, seed: int, device: torch.device
     ) -> None:
-        self.views, self.representation = views, representation
+        self.views = views
+        self.encoded = {name: Encoded(view, representation) for name, view in views.items()}
         self.key = Key.of(seed, device=device)
         self._orders: dict[tuple[str, int], Order] = {}
 
@@ -85,9 +110,7 @@ class Draw:
         name = view or next(iter(self._dealer.views))
         if name not in self._reals:
             key = (self._key / "real" / name).cut(self._rows)
-            with torch.no_grad():
-                batch = self._dealer.views[name].take(self._indices(name), key).to(self.device)
-                self._reals[name] = self._dealer.representation.encode(batch)
+            self._reals[name] = self._dealer.encoded[name].take(self._indices(name), key)
         return self._reals[name]
 
     def condition(self, view: str | None = None) -> Tree:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gancore.games.cost import Cost
+from gancore.games.cost import Cost, divided
 from gancore.games.draw import Dealer, Draw
 from gancore.games.game import Game, Move, Phase
 from gancore.games.rules import Updater
@@ -77,10 +77,7 @@ class Field:
         if self.table.accumulate == 1:
             cost = self._evaluate(move, draw)
             tensors = _differentiate(cost.total(), params)
-            means = {
-                name: total if weight is None else total / weight
-                for name, (total, weight) in cost.seen.items()
-            }
+            means = {name: divided(total, weight) for name, (total, weight) in cost.seen.items()}
         else:
             tensors, means, cost = self._accumulated(move, draw, params)
         if move.every > 1:
@@ -90,13 +87,17 @@ class Field:
     def apply(self, move: Move, gradient: Gradient) -> None:
         """One step of the move's player; masked on the device where the gradient is not finite."""
         player = self.game.players[move.player]
-        norm = _norm(gradient.tensors)
-        ok = torch.isfinite(norm).to(norm.dtype)
+        norm = _norm(gradient.tensors, self.table.dealer.key.device)
+        ok = torch.isfinite(norm).float()
         tensors = gradient.tensors if player.clip is None else _clipped(gradient.tensors, norm, player.clip)
         lr = value(player.rule.lr, self.progress)
         self.table.updaters[move.player].step(tensors, lr, 1 - ok, self.phase.correction(move.player))
         self.table.statistics.move(move, gradient, norm, ok)
         self.game.after_move(move, {**gradient.means, "ok": ok})
+
+    def memory(self, player: str, slot: str) -> list[Tensor]:
+        """What this phase's dynamics remembers beside each parameter of the player; change it in place."""
+        return self.table.updaters[player].memory[slot]
 
     def _evaluate(self, move: Move, draw: Draw) -> Cost:
         with draw.noise(), self._precision(move, draw.device):
@@ -110,20 +111,20 @@ class Field:
     def _accumulated(
         self, move: Move, draw: Draw, params: list[Tensor]
     ) -> tuple[list[Tensor | None], dict[str, Tensor], Cost]:
-        """The joined gradient from equal parts: plain means are averaged, masked terms keep their own sums."""
+        """The joined gradient from equal parts: plain means are averaged, masked terms keep their sums."""
         parts = self.table.accumulate
         sums = _Sums()
         for part in draw.micro_batches(parts):
             cost = self._evaluate(move, part)
             for name, (total, weight) in cost.seen.items():
                 sums.see(name, total, weight, parts)
-            means = [term.scale * term.numerator for term in cost.terms.values() if term.weight is None]
+            means = [term.scaled(term.numerator) for term in cost.terms.values() if term.weight is None]
             masked = {name: term for name, term in cost.terms.items() if term.weight is not None}
             if means:
                 total = torch.stack(means).sum() / parts
                 sums.add("", _differentiate(total, params, retain=bool(masked)))
             for left, (name, term) in reversed(list(enumerate(masked.items()))):
-                sums.add(name, _differentiate(term.scale * term.numerator, params, retain=left > 0))
+                sums.add(name, _differentiate(term.scaled(term.numerator), params, retain=left > 0))
         return sums.joined(params), sums.means(), cost
 
 
@@ -149,14 +150,13 @@ class _Sums:
     def joined(self, params: list[Tensor]) -> list[Tensor | None]:
         result: list[Tensor | None] = [None] * len(params)
         for name, tensors in self.gradients.items():
-            scaled = [None if g is None else g / self.weights[name] if name else g for g in tensors]
+            weight = self.weights.get(name) if name else None
+            scaled = [None if g is None else divided(g, weight) for g in tensors]
             result = [_plus(a, b) for a, b in zip(result, scaled, strict=True)]
         return result
 
     def means(self) -> dict[str, Tensor]:
-        return {
-            name: v / self.weights[name] if name in self.weights else v for name, v in self.values.items()
-        }
+        return {name: divided(total, self.weights.get(name)) for name, total in self.values.items()}
 
 
 def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -169,10 +169,10 @@ def _differentiate(total: Tensor, params: list[Tensor], retain: bool = False) ->
     return list(torch.autograd.grad(total, params, allow_unused=True, retain_graph=retain))
 
 
-def _norm(tensors: list[Tensor | None]) -> Tensor:
+def _norm(tensors: list[Tensor | None], device: torch.device) -> Tensor:
     live = [g for g in tensors if g is not None]
     if not live:
-        return torch.zeros(())
+        return torch.zeros((), device=device)
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(live)))
     return norm
 

@@ -13,6 +13,7 @@ from gancore.games.cost import Cost
 from gancore.games.dynamics import Alternating, Dynamics
 from gancore.games.representation import Identity, Representation
 from gancore.games.rules import Adam, Rule, Updater
+from gancore.nn.norms import iterate_spectral_norms
 
 if TYPE_CHECKING:
     from gancore.games.draw import Draw
@@ -99,7 +100,7 @@ class Game(nn.Module):
         raise TypeError(f"{type(self).__name__} must define cost(move, draw)")
 
     def sampler(self) -> nn.Module:
-        """What a model folder holds: ``sample(n, key, condition)``, ``log_prob`` and ``invert`` where it can."""
+        """What a model folder holds: ``sample(n, key, condition)``; ``log_prob``, ``invert`` where it can."""
         raise TypeError(f"{type(self).__name__} must define sampler()")
 
     def prepare(self, draw: Draw) -> None:
@@ -117,11 +118,25 @@ class Game(nn.Module):
         """
 
     def after_round(self, field: Field) -> None:
-        """Averages, replay."""
+        """Averages, replay. Call ``super().after_round(field)``: it moves the spectral norms on."""
+        iterate_spectral_norms(self)
 
     def updaters(self) -> dict[str, Updater]:
         """A fresh update state for every player."""
-        return {name: Updater(player.rule, self._groups(player)) for name, player in self.players.items()}
+        return {
+            name: Updater(player.rule, self._groups(player), self._slots(name))
+            for name, player in self.players.items()
+        }
+
+    def _slots(self, player: str) -> list[str]:
+        """What the dynamics of this player's phases remember."""
+        slots = [
+            slot
+            for phase in self.phases
+            if any(move.player == player for move in phase.moves)
+            for slot in phase.dynamics.slots
+        ]
+        return list(dict.fromkeys(slots))
 
     def _groups(self, player: Player) -> list[tuple[float, dict[str, Tensor]]]:
         groups: list[tuple[float, dict[str, Tensor]]] = []

@@ -14,25 +14,28 @@ from gancore.games.game import Game, Move, Phase, Player
 from gancore.games.representation import Identity, Representation
 from gancore.games.rules import Adam, Rule
 from gancore.nn.average import Average
-from gancore.nn.norms import iterate_spectral_norms
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree
 
 
-class LikelihoodSampler(nn.Module):
-    """A model with ``log_prob`` (exact, or a bound where ``model.bound`` is true) and ``sample``."""
+class ModelSampler(nn.Module):
+    """What a model samples, decoded to canonical samples."""
 
-    def __init__(self, model: nn.Module, representation: Representation) -> None:
+    def __init__(self, model: nn.Module, representation: Representation, conditional: bool) -> None:
         super().__init__()
-        self.model, self.representation = model, representation
-
-    @property
-    def bound(self) -> bool:
-        return bool(getattr(self.model, "bound", False))
+        self.model, self.representation, self.conditional = model, representation, conditional
 
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
         outputs = self.model.sample(n, key, *_optional(condition))  # type: ignore[operator]
         return self.representation.decode(outputs)
+
+
+class LikelihoodSampler(ModelSampler):
+    """One that has ``log_prob`` too: exact, or a bound where ``model.bound`` is true."""
+
+    @property
+    def bound(self) -> bool:
+        return bool(getattr(self.model, "bound", False))
 
     def log_prob(self, batch: Batch) -> Tensor | None:
         """Nats per canonical sample, (batch,); None where the representation makes it not comparable."""
@@ -40,32 +43,41 @@ class LikelihoodSampler(nn.Module):
         if log_det is None:
             return None
         encoded = self.representation.encode(batch)
-        log_prob: Tensor = self.model.log_prob(encoded.data, *_optional(encoded.condition))  # type: ignore[operator]
+        condition = encoded.condition if self.conditional else None
+        log_prob: Tensor = self.model.log_prob(encoded.data, *_optional(condition))  # type: ignore[operator]
         return log_prob + log_det
+
+
+def model_sampler(model: nn.Module, representation: Representation, conditional: bool) -> ModelSampler:
+    """The sampler that suits what the model can."""
+    kind = LikelihoodSampler if hasattr(model, "log_prob") else ModelSampler
+    return kind(model, representation, conditional)
 
 
 class LikelihoodGame(Game):
     """Built by :func:`likelihood`."""
 
-    def __init__(self, model: nn.Module, representation: Representation, average: float | None) -> None:
+    def __init__(
+        self, model: nn.Module, representation: Representation, average: float | None, conditional: bool
+    ) -> None:
         super().__init__()
-        self.model, self.representation = model, representation
+        self.model, self.representation, self.conditional = model, representation, conditional
         self.average = Average(model, average) if average else None
 
     def cost(self, move: Move, draw: Draw) -> Cost:
         """-log p(x) in nats a sample, of the representation."""
         batch = draw.real()
-        return Cost().add("nll", -self.model.log_prob(batch.data, *_optional(batch.condition)))  # type: ignore[operator]
+        condition = batch.condition if self.conditional else None
+        return Cost().add("nll", -self.model.log_prob(batch.data, *_optional(condition)))  # type: ignore[operator]
 
     def after_round(self, field: Field) -> None:
-        iterate_spectral_norms(self)
+        super().after_round(field)
         if self.average is not None:
             self.average.update(self.model, field.table.batch_size, field.samples)
 
     def sampler(self) -> nn.Module:
-        return LikelihoodSampler(
-            self.model if self.average is None else self.average.module, self.representation
-        )
+        model = self.model if self.average is None else self.average.module
+        return LikelihoodSampler(model, self.representation, self.conditional)
 
 
 def likelihood(
@@ -74,13 +86,15 @@ def likelihood(
     rule: Rule = Adam(1e-3),  # noqa: B008
     average: float | None = None,
     clip: float | None = None,
+    conditional: bool = False,
     representation: Representation | None = None,
     phases: Sequence[Phase] | None = None,
 ) -> LikelihoodGame:
-    """A likelihood model. The module has ``log_prob(data[, condition])`` -> (batch,) in nats, and
-    ``sample(n, key[, condition])``; ``bound = True`` where its ``log_prob`` is a lower bound.
+    """A likelihood model. The module has ``log_prob(data)`` -> (batch,) in nats, and ``sample(n, key)``,
+    each with ``condition`` behind where the game is ``conditional``; ``bound = True`` where its
+    ``log_prob`` is a lower bound.
     """
-    game = LikelihoodGame(model(), representation or Identity(), average)
+    game = LikelihoodGame(model(), representation or Identity(), average, conditional)
     game.players = {"model": Player(["model"], rule, clip)}
     game.phases = phases or [Phase([Move("model")], name="likelihood")]
     return game

@@ -49,7 +49,7 @@ def nonsaturating(smooth: float = 0.0) -> AdversarialLoss:
 
 def _cross_entropy(smooth: float) -> Values:
     if not 0 <= smooth < 1:
-        raise ValueError(f"one-sided label smoothing takes 0 <= smooth < 1, not {smooth}")
+        raise ConfigError(f"one-sided label smoothing of {smooth}", "give 0 <= smooth < 1")
     return lambda r, f: (1 - smooth) * softplus(-r) + smooth * softplus(r) + softplus(f)
 
 
@@ -66,7 +66,12 @@ def measuring(phi: str | Callable[[Tensor], Tensor] = "log") -> AdversarialLoss:
     """Arora et al. 2017, definition 1: D maximises E phi(D(x)) + E phi(1 - D(G(z))), G minimises it.
 
     ``phi``: a name in :data:`MEASURING`, or any increasing function on (0, 1).
+
+    Raises:
+        ConfigError: no measuring function of this name.
     """
+    if isinstance(phi, str) and phi not in MEASURING:
+        raise ConfigError(f"no measuring function is named {phi!r}", nearest(phi, MEASURING))
     measure = MEASURING[phi] if isinstance(phi, str) else lambda x: phi(torch.sigmoid(x))
     return AdversarialLoss(lambda r, f: -measure(r) - measure(-f), lambda r, f: measure(-f))
 

@@ -17,7 +17,7 @@ def gradient_sqnorm(discriminator: Discriminator, embedded: Tree, condition: Tre
     """|grad_x D(x)|^2 per row, (batch,), differentiable in the discriminator's parameters."""
     points = map_tree(lambda x: x if x.requires_grad else x.detach().requires_grad_(), embedded)
     logits = discriminator.judge(points, condition)
-    gradients = torch.autograd.grad(logits.sum(), leaves(points), create_graph=True)
+    gradients = torch.autograd.grad(logits.sum(), leaves(points), create_graph=True, materialize_grads=True)
     return discriminator.sqnorm(rebuild(points, gradients))
 
 

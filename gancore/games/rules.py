@@ -23,6 +23,7 @@ Tensors = list[Tensor]
 class Rule(Protocol):
     """``slots`` names the state kept for each parameter; ``update`` changes parameters in place.
 
+    ``skip`` is 1.0 (float32, on the device) where the step shall change nothing, else 0.0.
     ``correction`` is the share k/(k+1) by which a player with a lazy move (every k rounds) shortens
     the rate and the memory of its rule (Karras et al. 2020, StyleGAN2, appendix B).
     """
@@ -149,33 +150,58 @@ class SGD:
         torch._foreach_add_(params, steps, alpha=-lr * correction)
 
 
-class Updater:
-    """One player's parameters (in groups, each with its rate factor), their names, and its rule's state."""
+@dataclass(frozen=True)
+class _Group:
+    """Parameters with one factor on the rule's rate, and the rule's state beside each."""
 
-    def __init__(self, rule: Rule, groups: Sequence[tuple[float, dict[str, Tensor]]]) -> None:
-        self.rule, self.groups = rule, groups
-        self.params = [p for _, group in groups for p in group.values()]
-        self.names = [name for _, group in groups for name in group]
-        self.state = {slot: [_fresh(slot, p) for p in self.params] for slot in rule.slots}
+    factor: float
+    params: Tensors
+    state: dict[str, Tensors]
+
+    def pick(self, live: Sequence[int]) -> _Group:
+        state = {slot: [tensors[i] for i in live] for slot, tensors in self.state.items()}
+        return _Group(self.factor, [self.params[i] for i in live], state)
+
+
+class Updater:
+    """One player's parameters (in groups, each with its rate factor), their names, and its rule's state.
+
+    ``memory`` holds what a dynamics remembers beside each parameter, by slot.
+    """
+
+    def __init__(
+        self, rule: Rule, groups: Sequence[tuple[float, dict[str, Tensor]]], slots: Sequence[str] = ()
+    ) -> None:
+        self.rule = rule
+        self.params = [p for _, named in groups for p in named.values()]
+        self.names = [name for _, named in groups for name in named]
+        self.memory = {slot: [_fresh(slot, p) for p in self.params] for slot in slots}
+        self._groups = [self._group(factor, list(named.values())) for factor, named in groups]
+
+    def _group(self, factor: float, params: Tensors) -> _Group:
+        return _Group(factor, params, {slot: [_fresh(slot, p) for p in params] for slot in self.rule.slots})
 
     def step(self, grads: Sequence[Tensor | None], lr: float, skip: Tensor, correction: float) -> None:
         """One step. A gradient of None (the cost does not see the parameter) leaves it as it is."""
         start = 0
-        for factor, group in self.groups:
-            live = [i for i in range(start, start + len(group)) if grads[i] is not None]
-            start += len(group)
+        for group in self._groups:
+            mine = grads[start : start + len(group.params)]
+            start += len(mine)
+            live = [g for g in mine if g is not None]
             if not live:
                 continue
-            state = {slot: [tensors[i] for i in live] for slot, tensors in self.state.items()}
-            params, mine = [self.params[i] for i in live], [g for i in live if (g := grads[i]) is not None]
+            if len(live) < len(mine):
+                group = group.pick([i for i, g in enumerate(mine) if g is not None])
             with torch.no_grad():
-                self.rule.update(params, mine, state, lr * factor, skip, correction)
+                self.rule.update(group.params, live, group.state, lr * group.factor, skip, correction)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state by name, for checkpoints."""
+        slots = {slot: [t for group in self._groups for t in group.state[slot]] for slot in self.rule.slots}
+        slots |= {f"dynamics/{slot}": tensors for slot, tensors in self.memory.items()}
         return {
             f"{slot}/{name}": tensor
-            for slot, tensors in self.state.items()
+            for slot, tensors in slots.items()
             for name, tensor in zip(self.names, tensors, strict=True)
         }
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 
 class Spectral(nn.Module):
     """W / sigma(W), the spectral norm from a running power iteration (Miyato et al. 2018, algorithm 1).
 
-    The iteration is a step of its own, :meth:`iterate`, made once a round: a forward pass changes
-    nothing, so a cost evaluated twice, or in parts, is the same cost.
+    W is made a matrix with ``axis``, that of the outputs, for its rows. The iteration is a step of its
+    own, :meth:`iterate`, made once a round: a forward pass changes nothing, so a cost evaluated twice,
+    or in parts, is the same cost.
     """
 
-    def __init__(self, weight: Tensor, warmup: int = 15) -> None:
+    def __init__(self, weight: Tensor, axis: int = 0, warmup: int = 15) -> None:
         super().__init__()
-        matrix = weight.detach().flatten(1)
+        self.axis = axis
+        matrix = self._matrix(weight.detach())
         self.left: Tensor
         self.right: Tensor
         self.register_buffer("left", normalize(torch.randn_like(matrix[:, 0]), dim=0))
@@ -26,14 +29,18 @@ class Spectral(nn.Module):
             self.iterate(weight)
 
     def forward(self, weight: Tensor) -> Tensor:
-        sigma = torch.dot(self.left, torch.mv(weight.flatten(1), self.right))
-        return weight / sigma
+        with torch.autocast(weight.device.type, enabled=False):
+            sigma = torch.dot(self.left, torch.mv(self._matrix(weight), self.right))
+            return weight / sigma
 
     @torch.no_grad()
     def iterate(self, weight: Tensor) -> None:
-        matrix = weight.flatten(1)
+        matrix = self._matrix(weight)
         self.right.copy_(normalize(torch.mv(matrix.T, self.left), dim=0, eps=1e-12))
         self.left.copy_(normalize(torch.mv(matrix, self.right), dim=0, eps=1e-12))
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        return weight.movedim(self.axis, 0).flatten(1)
 
 
 def spectral_norm(module: nn.Module) -> nn.Module:
@@ -41,7 +48,8 @@ def spectral_norm(module: nn.Module) -> nn.Module:
     for part in list(module.modules()):
         weight = part._parameters.get("weight")
         if weight is not None and weight.dim() > 1:
-            register_parametrization(part, "weight", Spectral(weight))
+            axis = 1 if isinstance(part, _ConvTransposeNd) else 0  # where its outputs are
+            register_parametrization(part, "weight", Spectral(weight, axis))
     return module
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -47,7 +49,7 @@ class Key:
     """
 
     path: tuple[int | str, ...]
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     rows: Rows | None = None
 
     @classmethod

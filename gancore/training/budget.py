@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -42,7 +43,7 @@ def _fixed(table: Table, phase: Phase) -> int | None:
 def _in_seconds(table: Table, phases: Sequence[Phase], seconds: float) -> list[int]:
     costs = [seconds_per_round(table, phase, seconds) for phase in phases]
     fixed = [
-        phase.rounds if phase.seconds is None else round(phase.seconds / c)
+        phase.rounds if phase.seconds is None else max(1, round(phase.seconds / c))
         for phase, c in zip(phases, costs, strict=True)
     ]
     left = seconds - sum((rounds or 0) * cost for rounds, cost in zip(fixed, costs, strict=True))
@@ -76,7 +77,7 @@ def _refuse_overdrawn(left: float, fixed: Sequence[int | None], budget: str) -> 
 def seconds_per_round(table: Table, phase: Phase, budget: float) -> float:
     """Time some rounds of the phase, whole cycles of its lazy moves, and undo them.
 
-    The timing takes a fiftieth of the budget, 20 seconds at most.
+    The timing takes a fiftieth of the budget, 20 seconds at most, but one cycle at least.
     """
     before = _snapshot(table)
     play = _player(table, phase)
@@ -90,8 +91,8 @@ def seconds_per_round(table: Table, phase: Phase, budget: float) -> float:
     return cost
 
 
-def _player(table: Table, phase: Phase):  # type: ignore[no-untyped-def]
-    trial = Table(**{**vars(table), "statistics": Statistics()})
+def _player(table: Table, phase: Phase) -> Callable[[int], None]:
+    trial = replace(table, statistics=Statistics())
     made = 0
 
     def play(rounds: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -38,11 +39,15 @@ class Evaluator:
 
     def check(self, select: str | None, sampler: nn.Module) -> None:
         """Raises ConfigError where ``upkeep.select`` names no measure of this run."""
-        known = [*self.measures, *([NLL] if hasattr(sampler, "log_prob") else [])]
-        if select is not None and select not in known:
+        if select is None:
+            return
+        known = [*self.measures, *self._nll(sampler)]
+        if select not in known:
             raise ConfigError(f"upkeep.select: no measure {select!r} here", nearest(select, known))
 
     def better(self, name: str, value: float, best: float) -> bool:
+        if math.isnan(value) or math.isnan(best):
+            return not math.isnan(value)
         higher = name != NLL and self.measures[name].better == "higher"
         return value > best if higher else value < best
 
