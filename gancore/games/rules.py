@@ -111,10 +111,9 @@ class RMSProp:
         skip: Tensor,
         correction: float,
     ) -> None:
-        keep = 1 - skip
-        grads = [torch.where(skip.bool(), 0.0, grad) for grad in grads]
-        squares = torch._foreach_mul(grads, grads)
-        torch._foreach_lerp_(state["square"], squares, [keep * (1 - self.alpha**correction)] * len(squares))
+        grads, alpha = _without(grads, skip), self.alpha**correction
+        torch._foreach_mul_(state["square"], _decay(alpha, skip, params))
+        torch._foreach_addcmul_(state["square"], grads, grads, 1 - alpha)
         scale = torch._foreach_sqrt(state["square"])
         torch._foreach_add_(scale, self.eps)
         torch._foreach_addcdiv_(params, grads, scale, -lr * correction)
@@ -140,14 +139,24 @@ class SGD:
         skip: Tensor,
         correction: float,
     ) -> None:
-        keep = 1 - skip
-        steps = [torch.where(skip.bool(), 0.0, grad) for grad in grads]
+        steps = _without(grads, skip)
         if self.momentum:
             memory = state["momentum"]
-            torch._foreach_mul_(memory, keep * self.momentum**correction + skip)
+            torch._foreach_mul_(memory, _decay(self.momentum**correction, skip, params))
             torch._foreach_add_(memory, steps)
-            steps = list(torch._foreach_mul(memory, keep))
+            steps = _without(memory, skip)
         torch._foreach_add_(params, steps, alpha=-lr * correction)
+
+
+def _without(tensors: Tensors, skip: Tensor) -> Tensors:
+    """Zeros where the step is masked; a product would keep what is not finite."""
+    return [torch.where(skip.bool(), 0.0, tensor) for tensor in tensors]
+
+
+def _decay(factor: float, skip: Tensor, params: Tensors) -> Tensor:
+    """``factor``, or 1 where the step is masked, in the parameters' precision."""
+    precision = torch.promote_types(params[0].dtype, torch.float32)
+    return torch.where(skip.bool(), 1.0, torch.full_like(skip, factor, dtype=precision))
 
 
 @dataclass(frozen=True)

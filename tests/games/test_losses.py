@@ -1,0 +1,136 @@
+"""Adversarial losses against hand-made values and independent formulas."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+
+import gancore.plugins
+from gancore.errors import ConfigError
+from gancore.games import AdversarialLoss
+from gancore.games.losses import (
+    LOSSES,
+    find_loss,
+    hinge,
+    least_squares,
+    measuring,
+    minimax,
+    nonsaturating,
+    relativistic_average,
+    relativistic_paired,
+    wasserstein,
+)
+from gancore.plugins import Plugins
+from gancore.records import LossEntry
+
+R = torch.linspace(-3, 4, 12, dtype=torch.float64)
+F = torch.linspace(2, -5, 12, dtype=torch.float64)
+MARGIN = AdversarialLoss(lambda r, f: f - r + 1, lambda r, f: -f)
+
+
+def entropy(logits, target):
+    return cross_entropy(logits, torch.full_like(logits, target), reduction="none")
+
+
+@pytest.mark.parametrize("smooth", [0.0, 0.1])
+@pytest.mark.parametrize("loss", [minimax, nonsaturating])
+def test_discriminator_pays_cross_entropy_with_smoothed_reals(loss, smooth):
+    expected = entropy(R, 1 - smooth) + entropy(F, 0.0)
+    assert torch.allclose(loss(smooth).discriminator(R, F), expected)
+
+
+def test_generators_of_minimax_and_nonsaturating():
+    assert torch.allclose(minimax().generator(R, F), -entropy(F, 0.0))
+    assert torch.allclose(nonsaturating().generator(R, F), entropy(F, 1.0))
+
+
+def test_gradient_vanishes_for_minimax_alone_when_the_discriminator_is_sure():
+    f = torch.tensor([-20.0], requires_grad=True)
+    slopes = [
+        torch.autograd.grad(loss().generator(f, f).sum(), f)[0].item() for loss in (minimax, nonsaturating)
+    ]
+    assert abs(slopes[0]) < 1e-8
+    assert slopes[1] == pytest.approx(-1.0)
+
+
+def test_the_measuring_function_log_is_minimax():
+    for player in ("discriminator", "generator"):
+        assert torch.allclose(getattr(measuring("log"), player)(R, F), getattr(minimax(), player)(R, F))
+
+
+@pytest.mark.parametrize(
+    ("name", "phi"), [("identity", lambda p: p), ("square", torch.square), ("sqrt", torch.sqrt)]
+)
+def test_measuring_functions_by_name_are_those_of_the_probability(name, phi):
+    real, fake = R.sigmoid(), F.sigmoid()
+    for loss in (measuring(name), measuring(phi)):
+        assert torch.allclose(loss.discriminator(R, F), -phi(real) - phi(1 - fake))
+        assert torch.allclose(loss.generator(R, F), phi(1 - fake))
+
+
+def test_wasserstein_critic_is_the_difference():
+    loss = wasserstein()
+    assert torch.equal(loss.discriminator(R, F), F - R) and torch.equal(loss.generator(R, F), -F)
+    assert not loss.probability
+
+
+def test_hinge_is_flat_beyond_its_margins():
+    r, f = torch.tensor([1.0, 1.5, 0.5, -1.0]), torch.tensor([-1.0, -3.0, -0.5, 1.0])
+    assert torch.equal(hinge().discriminator(r, f), torch.tensor([0.0, 0.0, 1.0, 4.0]))
+    assert torch.equal(hinge().generator(r, f), -f)
+
+
+def test_least_squares_by_hand():
+    r, f = torch.tensor([1.0, 3.0]), torch.tensor([0.0, -2.0])
+    assert torch.equal(least_squares().discriminator(r, f), torch.tensor([0.0, 4.0]))
+    assert torch.equal(least_squares().generator(r, f), torch.tensor([0.5, 4.5]))
+
+
+def test_relativistic_losses_depend_on_differences_and_are_symmetric():
+    for loss in (relativistic_paired(), relativistic_average()):
+        assert torch.allclose(loss.discriminator(R, F), loss.generator(F, R))
+        assert torch.allclose(loss.discriminator(R + 5, F + 5), loss.discriminator(R, F))
+        assert loss.generator_needs_real
+    assert torch.allclose(relativistic_paired().discriminator(R, F), entropy(R - F, 1.0))
+    average = relativistic_average()
+    assert torch.allclose(
+        average.discriminator(R, F), entropy(R - F.mean(), 1.0) + entropy(F - R.mean(), 0.0)
+    )
+    assert average.batch_coupled and not relativistic_paired().batch_coupled
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_pulls_the_players_apart(name):
+    """The discriminator gains by raising reals and lowering fakes, the generator by raising fakes."""
+    r, f = (torch.zeros(6, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    loss = find_loss(name)
+    up, down = torch.autograd.grad(loss.discriminator(r, f).sum(), (r, f), allow_unused=True)
+    assert (up < 0).all() and ((down > 0).all() or name == "least-squares")
+    assert (torch.autograd.grad(loss.generator(r, f).sum(), f)[0] < 0).all()
+    assert loss.discriminator(r, f).shape == loss.generator(r, f).shape == (6,)
+
+
+@pytest.mark.parametrize(
+    ("make", "hint"),
+    [
+        (lambda: find_loss("wassertein"), "'wasserstein'"),
+        (lambda: measuring("logg"), "'log'"),
+        (lambda: minimax(1.0), "smooth < 1"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(make, hint):
+    with pytest.raises(ConfigError, match=hint) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plugin_brings_a_loss_by_name(monkeypatch):
+    found = Plugins()
+    found._found.clear()
+    entry = LossEntry("margin", f"{__name__}:MARGIN", "a margin of one")
+    found.register(SimpleNamespace(gancore_losses=gancore.hookimpl(lambda: [entry])), "margins")
+    monkeypatch.setattr(gancore.plugins, "plugins", lambda: found)
+    assert find_loss("margin") is MARGIN
+    with pytest.raises(ConfigError, match="'margin'"):
+        find_loss("margn")
