@@ -9,8 +9,8 @@ import typer
 
 from gancore.cli.shared import complete_domain, complete_recipe, duration, print_json
 
-STOPPED = 130
-"""The exit code of a run that the user stopped; it is saved."""
+STOPPED = {"SIGTERM": 143}
+"""The exit code of a run that was stopped, and saved, by its signal; 130 for Ctrl-C."""
 
 
 def train(
@@ -66,7 +66,8 @@ def train(
     """Train a model.
 
     The configuration is layered: defaults, --config, flags, --set. At most one of --steps, --samples and
-    --seconds; without one, the recipe's own budget.
+    --seconds; without one, the recipe's own budget. Ctrl-C (exit code 130) and SIGTERM (143) finish the
+    step and save; a second Ctrl-C interrupts at once.
     """
     arguments: dict[str, Any] = {
         "recipe": recipe,
@@ -122,4 +123,4 @@ def _show(result: Any, quiet: bool, as_json: bool) -> None:
         typer.echo(f"{result.step} steps in {duration(result.seconds)}; model: {result.model}")
         typer.echo(f"next: gancore generate {result.folder} -n 16 --out samples")
     if stopped:
-        raise typer.Exit(STOPPED)
+        raise typer.Exit(STOPPED.get(result.stopped_by, 130))

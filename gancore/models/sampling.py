@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -10,37 +10,43 @@ from torch import Tensor, nn
 from gancore.domain import Domain, Samples, Spec
 from gancore.errors import ConfigError
 from gancore.runtime.randomness import Key, Rows
-from gancore.trees import Tree, join_rows, map_tree
+from gancore.trees import Tree, cut_rows, join_rows, map_tree
 
 BLOCK = 256
 """Draws are made for blocks of so many rows and cut, so that sample i depends on the seed and i alone."""
+UNIT = 16
+"""Rows that the networks see at once. A sum is rounded otherwise in a batch of another size, so it is one
+size always: what of it nobody asked for is made too, and left out."""
 
 
 @torch.no_grad()
 def draw_samples(
     sampler: nn.Module, n: int, key: Key, condition: Callable[[int, Key], Tree], batch_size: int = 64
 ) -> tuple[Tree, Tree]:
-    """``n`` canonical samples on the CPU, and their condition."""
-    made = [_draw(sampler, rows, key / block, condition) for block, rows in _blocks(n, batch_size)]
-    data, conditions = (list(trees) for trees in zip(*made, strict=True))
-    return join_rows(data), None if conditions[0] is None else join_rows(conditions)
+    """``n`` canonical samples on the CPU, and their condition; ``batch_size`` are held by the device."""
+    made = []
+    step = -(-batch_size // UNIT) * UNIT
+    for first in range(0, n, step):
+        starts = range(first, min(n, first + step), UNIT)
+        made.append(_joined([_unit(sampler, start, n, key, condition) for start in starts]))
+    return _joined(made)
 
 
-def _blocks(n: int, batch_size: int) -> Iterator[tuple[int, Rows]]:
-    """(block, rows of it) for rows 0 ... n - 1, at most ``batch_size`` at a time."""
-    for first in range(0, n, BLOCK):
-        end = min(BLOCK, n - first)
-        for start in range(0, end, min(batch_size, BLOCK)):
-            yield first // BLOCK, Rows(start, min(start + batch_size, end), BLOCK)
-
-
-def _draw(
-    sampler: nn.Module, rows: Rows, key: Key, condition: Callable[[int, Key], Tree]
+def _unit(
+    sampler: nn.Module, start: int, n: int, key: Key, condition: Callable[[int, Key], Tree]
 ) -> tuple[Tree, Tree]:
-    key = key.cut(rows)
-    wanted = condition(rows.count, key / "condition")
-    data = sampler.sample(rows.count, key, wanted)  # type: ignore[operator]
-    return to_cpu(data), to_cpu(wanted)
+    """Rows ``start`` to ``start + UNIT``, cut off at ``n``, where they were made."""
+    block, row = divmod(start, BLOCK)
+    key = (key / block).cut(Rows(row, row + UNIT, BLOCK))
+    wanted = condition(UNIT, key / "condition")
+    data = sampler.sample(UNIT, key, wanted)  # type: ignore[operator]
+    return cut_rows(data, 0, n - start), cut_rows(wanted, 0, n - start)
+
+
+def _joined(made: list[tuple[Tree, Tree]]) -> tuple[Tree, Tree]:
+    """Rows of several, on the CPU."""
+    data, wanted = (list(trees) for trees in zip(*made, strict=True))
+    return to_cpu(join_rows(data)), None if wanted[0] is None else to_cpu(join_rows(wanted))
 
 
 def to_cpu(tree: Tree) -> Tree:
@@ -77,7 +83,8 @@ def interpolate(
     path = sampler.prior.between(latents[:1].expand(n, -1), latents[1:].expand(n, -1), along)  # type: ignore[union-attr, operator]
     one = condition(1, key / "condition")
     wanted = map_tree(lambda x: x.expand(n, *x.shape[1:]), one)
-    return to_cpu(sampler.render(path, wanted)), to_cpu(wanted)  # type: ignore[operator]
+    parts = [(cut_rows(path, at, at + UNIT), cut_rows(wanted, at, at + UNIT)) for at in range(0, n, UNIT)]
+    return _joined([(sampler.render(z, c), c) for z, c in parts])  # type: ignore[operator]
 
 
 def as_samples(made: tuple[Tree, Tree], spec: Spec) -> Samples:

@@ -168,9 +168,13 @@ class RunFolder:
             os.close(handle)
         return False
 
+    @staticmethod
+    def now() -> str:
+        return datetime.now(UTC).isoformat(timespec="milliseconds")
+
     def write_status(self, status: RunStatus) -> None:
         """Replace run.json; ``updated`` and ``pid`` are filled in, ``started`` where it is empty."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        now = self.now()
         error = " ".join(status.error.split())
         status = replace(status, started=status.started or now, updated=now, pid=os.getpid(), error=error)
         atomic_write(self.status_file, encode_json(asdict(status)))

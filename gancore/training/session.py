@@ -69,12 +69,18 @@ class Session:
         stored_rules = checkpoint.tensors["rules"]
         for player, updater in self.table.updaters.items():
             updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
-        return State.from_json(dict(checkpoint.state["state"]))
+        state = State.from_json(dict(checkpoint.state["state"]))
+        if checkpoint.manifest["about"].get("config") != config_hash(self.config):  # only under force
+            state.replan(self._plan())
+        return state
 
     def begin(self) -> State:
         """Before round 0: fit, draw what a game draws for itself, and fix the number of rounds."""
         prepare(self.table)
-        return State(plan_rounds(self.table, self.config.train, self.config.model.steps))
+        return State(self._plan())
+
+    def _plan(self) -> list[int]:
+        return plan_rounds(self.table, self.config.train, self.config.model.steps)
 
     def save(self, state: State) -> None:
         save_checkpoint(
@@ -108,7 +114,9 @@ class Session:
 
     def _card(self, state: State, sampler: torch.nn.Module) -> str:
         name, n = self.config.upkeep.select, self.config.upkeep.evaluate_samples
-        measures = [MeasuredFact(name, state.best["value"], n=n, split="valid")] if name and state.best else []
+        measures = (
+            [MeasuredFact(name, state.best["value"], n=n, split="valid")] if name and state.best else []
+        )
         return model_card(
             ModelFacts(
                 domain=self.config.domain,

@@ -13,8 +13,11 @@ from gancore.games.game import Phase
 class State:
     """``plan`` is the number of rounds of each phase, fixed before the first one.
 
+    A phase or a run may end early, and its plan with it; ``planned`` remains the sum before that, so
+    that what hangs on it does not change when the run is resumed.
+
     ``seconds`` counts training alone, not evaluation or checkpoints. ``best`` is what selection on
-    valid has found: step, value, and evaluations since. ``stopping`` says who asked to stop.
+    valid has found: measure, step, value, and evaluations since. ``stopping`` says who asked to stop.
     """
 
     plan: list[int]
@@ -22,8 +25,12 @@ class State:
     phase_index: int = 0
     round_in_phase: int = 0
     seconds: float = 0.0
-    best: dict[str, float] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    planned: int = 0
     stopping: str = ""
+
+    def __post_init__(self) -> None:
+        self.planned = self.planned or self.total
 
     @property
     def new(self) -> bool:
@@ -35,11 +42,15 @@ class State:
 
     def phase(self, phases: Sequence[Phase]) -> Phase | None:
         """The phase of the next round; None when training is over or was asked to stop."""
-        while self.phase_index < len(phases) and self.round_in_phase >= self.plan[self.phase_index]:
+        while self._phase_is_over and self.phase_index + 1 < len(phases):
             self.phase_index, self.round_in_phase = self.phase_index + 1, 0
-        if self.stopping or self.phase_index >= len(phases):
+        if self.stopping or self._phase_is_over:
             return None
         return phases[self.phase_index]
+
+    @property
+    def _phase_is_over(self) -> bool:
+        return self.round_in_phase >= self.plan[self.phase_index]
 
     @property
     def progress(self) -> float:
@@ -60,6 +71,13 @@ class State:
             self.round_in_phase,
             *[0] * (len(self.plan) - self.phase_index - 1),
         ]
+
+    def replan(self, plan: Sequence[int]) -> None:
+        """Another budget: what was done stays, and the last phase takes what is then left."""
+        now = self.phase_index
+        self.planned = sum(plan)
+        self.plan = [*self.plan[:now], max(plan[now], self.round_in_phase), *plan[now + 1 :]]
+        self.plan[-1] += max(0, self.planned - self.total)
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "stopping"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ HOPELESS = 200
 class Upkeep:
     """Called after every round. ``save`` writes a checkpoint, ``publish`` the model folder.
 
+    ``total`` is the number of rounds planned at first: cadences that are not given are shares of it.
+
     Nothing here changes training, but that selection may end it early; and that is a function of the
     step, so that a resumed run equals an undisturbed one.
     """
@@ -49,7 +52,8 @@ class Upkeep:
     save: Callable[[State], None]
     publish: Callable[[State], None]
     diagnosis: Diagnosis = field(default_factory=Diagnosis)
-    _masked: int = 0
+    _masked: dict[str, int] = field(default_factory=dict)
+    _saved_step: int = -1
     _present: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -63,7 +67,8 @@ class Upkeep:
         self.diagnosis.reference(self.evaluator.reference.data)
 
     def begin(self, state: State, title: str) -> None:
-        self._saved, self._logged = time.monotonic(), (state.step, state.seconds)
+        self._saved, self._saved_step = time.monotonic(), state.step
+        self._logged = (state.step, state.seconds)
         self.progress.start(state.total, state.step, title)
 
     def __call__(self, state: State) -> None:
@@ -74,8 +79,12 @@ class Upkeep:
             self._preview(state)
         if last or state.step % self._every["evaluate"] == 0:
             self._evaluate(state)
-        over = state.stopping or state.step >= state.total
-        if over or time.monotonic() - self._saved > self.settings.checkpoint_seconds:
+        if time.monotonic() - self._saved > self.settings.checkpoint_seconds:
+            self._save(state)
+
+    def finish(self, state: State) -> None:
+        """When training is over or was asked to stop."""
+        if self._saved_step != state.step:
             self._save(state)
 
     def _log(self, state: State) -> None:
@@ -106,15 +115,17 @@ class Upkeep:
         self._stop_when_hopeless(state, scalars, rounds)
 
     def _stop_when_hopeless(self, state: State, scalars: Mapping[str, float], rounds: int) -> None:
-        masked = [
-            name.removesuffix("/masked") for name, x in scalars.items() if name.endswith("/masked") and x == 1
-        ]
-        self._masked = self._masked + rounds if masked else 0
-        if self._masked >= HOPELESS:
-            raise TrainingError(
-                f"no step of the {masked[0]} had a finite gradient in {self._masked} rounds up to step {state.step}",
-                "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)",
-            )
+        """Raises TrainingError where no step of a move was made for long; lazy moves are not in every log."""
+        for name, share in scalars.items():
+            move = name.removesuffix("/masked")
+            if move != name:
+                self._masked[move] = self._masked.get(move, 0) + rounds if share == 1 else 0
+                if self._masked[move] >= HOPELESS:
+                    raise TrainingError(
+                        f"no step of the {move} had a finite gradient in {self._masked[move]} rounds"
+                        f" up to step {state.step}",
+                        "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)",
+                    )
 
     def _preview(self, state: State) -> None:
         sampler = self._sampler()
@@ -142,22 +153,30 @@ class Upkeep:
         if name is None:
             return
         value = values[name]
-        if not state.best or self.evaluator.better(name, value, state.best["value"]):
-            state.best = {"step": state.step, "value": value, "since": 0}
+        if not math.isfinite(value):
+            self.progress.note(f"{name} on valid is {value} at step {state.step}: not a model to choose")
+        elif self._is_best(state, name, value):
+            state.best = {"measure": name, "step": state.step, "value": value, "since": 0}
             self.publish(state)
-        else:
-            state.best["since"] += 1
-            if self.settings.patience is not None and state.best["since"] >= self.settings.patience:
-                self.progress.note(
-                    f"{name} on valid has not improved since step {state.best['step']:.0f}: done"
-                )
-                state.finish()
+        elif self._is_over_patience(state):
+            self.progress.note(f"{name} on valid has not improved since step {state.best['step']}: done")
+            state.finish()
+
+    def _is_best(self, state: State, name: str, value: float) -> bool:
+        if state.best.get("measure") != name:
+            return True
+        return self.evaluator.better(name, value, state.best["value"])
+
+    def _is_over_patience(self, state: State) -> bool:
+        """Counts one more evaluation without improvement."""
+        state.best["since"] += 1
+        return self.settings.patience is not None and state.best["since"] >= self.settings.patience
 
     def _save(self, state: State) -> None:
         self.save(state)
-        if self.settings.select is None:
+        if self.settings.select is None or not state.best:
             self.publish(state)
-        self._saved = time.monotonic()
+        self._saved, self._saved_step = time.monotonic(), state.step
         plugins().observe(
             "gancore_checkpoint",
             run=self.run,

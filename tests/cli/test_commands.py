@@ -19,14 +19,19 @@ def api(monkeypatch):
     def train(domain=None, **arguments):
         asked["train"] = {"domain": domain, **arguments}
         return SimpleNamespace(
-            folder=Path("runs/a"), model=Path("runs/a/model"), step=7, status=api.status, seconds=61.0
+            folder=Path("runs/a"),
+            model=Path("runs/a/model"),
+            step=7,
+            status=api.status,
+            seconds=61.0,
+            stopped_by=api.stopped_by,
         )
 
     def generate(model, **arguments):
         asked["generate"] = {"model": model, **arguments}
         return [Path("samples/0.txt"), Path("samples/1.txt")]
 
-    api = SimpleNamespace(train=train, generate=generate, asked=asked, status="done")
+    api = SimpleNamespace(train=train, generate=generate, asked=asked, status="done", stopped_by="")
     monkeypatch.setattr(gancore, "api", api, raising=False)
     return api
 
@@ -75,9 +80,10 @@ def test_every_option_of_train_arrives(api):
     }
 
 
-def test_a_stopped_run_says_how_to_go_on(api, capsys):
-    api.status = "stopped"
-    assert main(["train", "--domain", "toy"]) == 130
+@pytest.mark.parametrize(("signal", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_stopped_run_says_how_to_go_on(api, capsys, signal, code):
+    api.status, api.stopped_by = "stopped", signal
+    assert main(["train", "--domain", "toy"]) == code
     assert capsys.readouterr().out == "stopped at step 7, saved; go on with: gancore train --resume runs/a\n"
 
 
