@@ -1,0 +1,80 @@
+"""A batch in parts trains as the batch in one piece."""
+
+import pytest
+import torch
+from torch import nn
+from toy_games import Judge, play, points
+
+from gancore.config import RecipeSection, RunConfig
+from gancore.domain import Data, Spec
+from gancore.errors import ConfigError
+from gancore.games import R1, SGD, WGANGP, Cost, Game, Move, Phase, Player, adversarial, noise, normal
+from gancore.recipe import Recipe
+from gancore.training.session import _table
+
+
+class Shuffled(Judge):
+    """Phase shuffle's kind of noise: each row rolled by an integer of its own."""
+
+    def judge(self, embedded, condition=None):
+        shifts = noise(len(embedded), embedded.device).integers(0, 2, len(embedded))
+        turned = torch.where(shifts[:, None].bool(), embedded.flip(1), embedded)
+        return super().judge(turned)
+
+
+@pytest.mark.parametrize("loss", ["nonsaturating", "relativistic"])
+def test_one_two_and_four_micro_batches_train_alike(loss):
+    def build():
+        return adversarial(
+            generator=lambda: nn.Linear(3, 2), discriminator=Shuffled, prior=normal(3), loss=loss,
+            penalties=[R1(1.0, every=2), WGANGP(1.0)], average=30.0,
+            generator_rule=SGD(0.05), discriminator_rule=SGD(0.05, 0.5),
+        )  # fmt: skip
+
+    joined, *parted = (play(build, points(), 12, accumulate=k) for k in (1, 2, 4))
+    figures = joined.statistics.read()
+    for table in parted:
+        for name, tensor in joined.game.state_dict().items():
+            assert torch.allclose(table.game.state_dict()[name], tensor, rtol=1e-5, atol=1e-6), name
+        others = table.statistics.read()
+        assert others.keys() == figures.keys()
+        assert all(others[name] == pytest.approx(value, abs=1e-5) for name, value in figures.items())
+
+
+def test_a_term_that_the_player_cannot_move_adds_nothing():
+    class Constant(Game):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 1)
+            self.players, self.phases = {"net": Player(["net"], SGD(0.1))}, [Phase([Move("net")])]
+
+        def cost(self, move, draw):
+            x = draw.real().data
+            return Cost().add("constant", x, mask=x > 0).add("plain", x).add("loss", self.net(x))
+
+    tables = [play(Constant, points(), 3, accumulate=k) for k in (1, 2)]
+    assert torch.allclose(*(table.game.net.weight for table in tables), atol=1e-6)
+
+
+class Coupled(Recipe):
+    def build(self, config, spec):
+        return adversarial(generator=lambda: nn.Linear(3, 2), discriminator=Judge, prior=normal(3),
+                           loss="relativistic-average")  # fmt: skip
+
+
+def test_a_cost_that_couples_rows_is_refused_in_parts_in_one_line():
+    def sit(accumulate):
+        model = RecipeSection(batch_size=8, accumulate=accumulate)
+        config = RunConfig(domain="toy", recipe="coupled", data=None, model=model)
+        data = Data({"train": _view()}, _view(), _view(), Spec({}))
+        return _table(config, Coupled(), data, torch.device("cpu"), "fp32")
+
+    assert sit(1).accumulate == 1
+    with pytest.raises(ConfigError, match=r"couples the rows.*model\.accumulate=1"):
+        sit(2)
+
+
+def _view():
+    from toy_games import Rows
+
+    return Rows(points())
