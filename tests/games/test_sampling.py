@@ -1,0 +1,109 @@
+"""Sample number i is a function of (model, seed, i), and a walk between latents begins and ends at them."""
+
+import pytest
+import torch
+from torch import nn
+from toy_games import Judge
+
+from gancore.domain import Domain, Spec
+from gancore.errors import ConfigError
+from gancore.games import adversarial, fitted, normal, uniform
+from gancore.games.prior import slerp
+from gancore.models.sampling import condition_for, draw_samples, interpolate
+from gancore.runtime.randomness import Key
+
+KEY = Key.of("samples", 3)
+
+
+class Scaled(nn.Module):
+    """Linear, element by element: no sum whose order could depend on the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.randn(4)), nn.Parameter(torch.randn(4))
+
+    def forward(self, latents, label=None):
+        moved = 0.0 if label is None else label[:, None]
+        return latents * self.scale + self.shift + moved
+
+
+def sampler(generator, prior=None, conditional=False):
+    torch.manual_seed(0)
+    game = adversarial(
+        generator=generator, discriminator=Judge, prior=prior or normal(4), conditional=conditional
+    )
+    return game.sampler().eval()
+
+
+def network():
+    return nn.Sequential(nn.Linear(4, 32), nn.BatchNorm1d(32), nn.Tanh(), nn.Linear(32, 3))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 256])
+@pytest.mark.parametrize("n", [1, 16, 300])
+def test_sample_i_is_the_same_whatever_n_and_the_batch_size(n, batch_size):
+    nothing = lambda n, key: None  # noqa: E731
+    for generator, tolerance in ((Scaled, 0.0), (network, 1e-6)):
+        model = sampler(generator)
+        all_of_them = draw_samples(model, 300, KEY, nothing)[0]
+        some = draw_samples(model, n, KEY, nothing, batch_size)[0]
+        assert some.shape[0] == n
+        assert torch.allclose(some, all_of_them[:n], rtol=0, atol=tolerance)
+        assert len(all_of_them.unique(dim=0)) == 300
+
+
+class Labelled(Domain):
+    name = "labelled"
+
+
+SPEC = Spec({"classes": ["low", "high", "never"], "class_shares": [0.25, 0.75, 0.0]})
+
+
+def test_labels_are_drawn_as_often_as_in_train_and_with_the_same_independence():
+    model = sampler(Scaled, conditional=True)
+    condition = condition_for(model, Labelled(), SPEC, None)
+    data, labels = draw_samples(model, 600, KEY, condition, batch_size=64)
+    assert labels.bincount(minlength=3)[1] / 600 == pytest.approx(0.75, abs=0.06)
+    assert labels.max() == 1
+    fewer = draw_samples(model, 300, KEY, condition, batch_size=7)
+    assert torch.equal(fewer[0], data[:300]) and torch.equal(fewer[1], labels[:300])
+
+
+def test_a_label_asked_for_is_the_label_of_all():
+    model = sampler(Scaled, conditional=True)
+    labels = draw_samples(model, 5, KEY, condition_for(model, Labelled(), SPEC, "high"))[1]
+    assert labels.tolist() == [1] * 5
+    with pytest.raises(ConfigError, match="'high'"):
+        condition_for(model, Labelled(), SPEC, "hihg")
+    with pytest.raises(ConfigError, match="trained without labels"):
+        condition_for(sampler(Scaled), Labelled(), SPEC, "high")
+
+
+@pytest.mark.parametrize("prior", [normal(4), uniform(4)])
+def test_a_walk_begins_and_ends_at_its_two_anchors(prior):
+    model = sampler(network, prior)
+    made, _ = interpolate(model, 9, KEY, lambda n, key: None)
+    with torch.no_grad():
+        ends = model.render(model.latents(2, KEY))
+    assert torch.allclose(made[[0, -1]], ends, rtol=0, atol=1e-6)
+    steps = (made[1:] - made[:-1]).norm(dim=1)
+    assert steps.max() < 0.6 * steps.sum()
+
+
+def test_a_model_without_latents_says_so():
+    with pytest.raises(ConfigError, match="no latents to interpolate"):
+        interpolate(fitted(nn.Identity()).sampler(), 3, KEY, lambda n, key: None)
+
+
+def test_slerp_keeps_the_norm_and_turns_evenly(float64):
+    a, b = Key.of(0).normal(6, 50), Key.of(1).normal(6, 50)
+    b = b * a.norm(dim=1, keepdim=True) / b.norm(dim=1, keepdim=True)
+    path = torch.stack([slerp(a, b, torch.full((6, 1), t)) for t in torch.linspace(0, 1, 5)])
+    assert torch.allclose(path.norm(dim=2), a.norm(dim=1).expand(5, 6))
+    angles = torch.cosine_similarity(path[1:], path[:-1], dim=2).acos()
+    assert torch.allclose(angles, angles[0].expand(4, 6))
+
+
+def test_slerp_of_a_latent_and_itself_stays_there():
+    a = Key.of(0).normal(3, 20)
+    assert torch.allclose(slerp(a, a, torch.full((3, 1), 0.3)), a, atol=1e-5)
