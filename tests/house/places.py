@@ -25,7 +25,7 @@ def shown(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of everything that a file imports, wherever in it; ``from a import b`` is ``a.b``."""
+    """(line, dotted name) of all that a file imports, wherever in it; ``from a import b`` is ``a.b``."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

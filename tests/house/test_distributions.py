@@ -95,6 +95,10 @@ def test_plugins_come_from_the_authors_of_the_core(declared):
 def test_no_text_of_the_project_names_a_machine_or_a_registry():
     pattern = re.compile(r"https?://[^/\s]*(pypi|pythonhosted|anaconda)|(?<![\w.])/(work|home|root)/")
     texts = [ROOT / name for name in ("README.md", "CHANGELOG.md", "Makefile", "constraints.txt", ".ci/run")]
-    texts += [*ROOT.glob("docs/*.md"), *ROOT.glob("examples/*"), *ROOT.glob("plugins/*/README.md")]
+    texts += [
+        *ROOT.glob("docs/*.md"),
+        *(p for p in ROOT.glob("examples/**/*") if p.suffix in (".py", ".md", ".toml")),
+        *ROOT.glob("plugins/*/README.md"),
+    ]
     named = [f"{text.name}: {hit[0]}" for text in texts for hit in pattern.finditer(text.read_text())]
     assert named == []

@@ -6,16 +6,15 @@ import re
 
 from places import CORE, shown, sources
 
-WORDS = frozenset(
-    """
+LISTED = """
     audio sound sounds wav waveform waveforms spectrogram spectrograms mel pitch loudness hz
     recording recordings clips music speech drum drums
     pixel pixels image images photo photos jpeg
     caption captions sentence sentences corpus paragraph
     walks adjacency node2vec netgan molecule molecules
     digit digits librosa torchaudio torchvision soundfile transformers networkx
-    """.split()
-)
+"""
+WORDS = frozenset(LISTED.split())
 
 ALLOWED = {  # (file, word), and why
     ("gancore/domain.py", "image"): "PIL's type of a picture, and TensorBoard's add_image",

@@ -1,0 +1,153 @@
+"""Plays a document: writes its files, runs its commands and its Python, in order, with tiny training.
+
+    python play.py DOCUMENT FOLDER
+
+In ```sh blocks every line is a command: ``gancore`` ones are run word for word (training is made tiny by
+settings of its own, later than those of the line), the others must be ones that :func:`check` knows.
+A ```python, ```toml or ```yaml block that begins with ``# path/of.file`` is written there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import random
+import re
+import shlex
+import struct
+import subprocess
+import sys
+import wave
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```(sh|python|toml|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CONTRACT = re.compile(r"# gancore[\w.]*\n")  # signatures, which test_contracts compares with the code
+FILE = re.compile(r"# ([\w.-]+/[\w./-]+|[\w-]+\.(?:yaml|toml|py))\n")
+TINY = ["train.steps=2", "upkeep.previews=2", "upkeep.evaluate_samples=8", "model.batch_size=4"]
+TINY_AUDIO = [*TINY, "data.rate_hz=8000", "data.length=256", "model.width=2"]
+
+
+def play(document: Path) -> None:
+    text = document.read_text()
+    make_recordings(Path("recordings"))
+    make_training_tiny()
+    if "runs/first" in text and "--out runs/first" not in text:
+        command("gancore train --domain audio --out runs/first --set model.conditional=true --quiet")
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for kind, body in BLOCK.findall(text):
+        place = FILE.match(body)
+        if place:
+            path = Path(place[1])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(body)
+        elif kind == "sh":
+            for line in body.replace("\\\n", " ").splitlines():
+                command(line)
+        elif kind == "python" and not CONTRACT.match(body):
+            exec(compile(body, f"{document.name}, {body.splitlines()[0]}", "exec"), names)
+        elif kind in ("toml", "yaml"):
+            raise SystemExit(f"{document.name}: a {kind} block that names no file")
+
+
+def make_recordings(folder: Path) -> None:
+    """Twelve short sounds of two kinds, in a folder each."""
+    chance = random.Random(0)
+    for number in range(12):
+        pitch_hz = chance.uniform(200, 2000)
+        tone = [0.5 * math.sin(2 * math.pi * pitch_hz * t / 8000) for t in range(2400)]
+        path = folder / ("low" if pitch_hz < 1000 else "high") / f"{number}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(b"".join(struct.pack("<h", round(32767 * x)) for x in tone))
+
+
+def make_training_tiny() -> None:
+    """For the command line and for Python alike. A run that is resumed keeps the settings that it has."""
+    from gancore import api
+
+    train = api.train
+
+    def tiny(domain: str | None = None, **given: Any) -> Any:
+        if given.get("resume") in (None, "auto"):
+            own = TINY_AUDIO if domain in (None, "audio") else TINY
+            given["overrides"] = [*(given.get("overrides") or []), *own]
+        return train(domain, **given)
+
+    api.train = tiny
+
+
+def command(line: str) -> None:
+    words = shlex.split(line, comments=True)
+    if not words:
+        return
+    print("$", shlex.join(words), flush=True)
+    if words[0] == "export":
+        name, _, value = words[1].partition("=")
+        os.environ[name] = value
+    elif words[0] == "gancore":
+        gancore(words[1:])
+    elif words[:2] == ["pip", "install"] and words[2:] == [f"./{words[-1].strip('./')}"]:
+        install(Path(words[2]).absolute())
+    else:
+        check(words)
+
+
+def gancore(words: list[str]) -> None:
+    from gancore.cli import main
+
+    words, _, target = (part for part in split_at(words, ">"))
+    with contextlib.ExitStack() as stack:
+        if target:
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(target[0], "w"))))
+        code = main(words)
+    if code:
+        raise SystemExit(f"gancore {shlex.join(words)}: exit code {code}")
+
+
+def split_at(words: list[str], word: str) -> tuple[list[str], list[str], list[str]]:
+    at = words.index(word) if word in words else len(words)
+    return words[:at], words[at : at + 1], words[at + 1 :]
+
+
+def install(folder: Path) -> None:
+    """Into a folder of its own, from what is here; the plugin is then found as any installed one is."""
+    from gancore.plugins import registry
+
+    site = Path("site").absolute()
+    quietly = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "install", *quietly, "--target", str(site), str(folder)]
+    subprocess.run(pip, check=True)
+    sys.path.insert(0, str(site))
+    registry.plugins.cache_clear()
+
+
+def check(words: list[str]) -> None:
+    """What is not run here: each is known, and what it names exists."""
+    match words:
+        case ["git", "clone", _] | ["cd", "gancore"] | ["tensorboard", "--logdir", "runs"]:
+            return
+        case ["python3", "-m", "venv", ".venv"] | ["source", ".venv/bin/activate"]:
+            return
+        case ["make", target]:
+            if re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE):
+                return
+        case ["pip", "install", "-c", file, *rest]:
+            named = [file, *(word.partition("[")[0] for word in rest if not word.startswith("-"))]
+            if all((ROOT / name).exists() for name in named):
+                return
+        case ["python", script, *_]:
+            if (ROOT / script).is_file():
+                return
+    raise SystemExit(f"nobody checks this command: {shlex.join(words)}")
+
+
+if __name__ == "__main__":
+    source, where = Path(sys.argv[1]).absolute(), Path(sys.argv[2])
+    where.mkdir(parents=True, exist_ok=True)
+    os.chdir(where)
+    sys.path.insert(0, os.getcwd())
+    play(source)

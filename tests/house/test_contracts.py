@@ -1,0 +1,46 @@
+"""docs/design.md shows the contracts; every signature in it is that of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+from places import ROOT
+
+BLOCK = re.compile(r"^```python\n# (gancore[\w.]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHOWN = {module: body for module, body in BLOCK.findall((ROOT / "docs/design.md").read_text())}
+
+
+def signatures(source: str) -> dict[str, str]:
+    """Functions and ``Class.method`` with signatures, fields with types and defaults, classes with bases."""
+    told: dict[str, str] = {}
+    for node in ast.parse(source).body:
+        told.update(told_by(node, ""))
+        if isinstance(node, ast.ClassDef):
+            told[node.name] = f"class {node.name}({', '.join(map(ast.unparse, node.bases))})"
+            for part in node.body:
+                told.update(told_by(part, f"{node.name}."))
+    return told
+
+
+def told_by(node: ast.stmt, prefix: str) -> dict[str, str]:
+    if isinstance(node, ast.FunctionDef):
+        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+        return {prefix + node.name: f"({ast.unparse(node.args)}){returns}"}
+    if isinstance(node, ast.AnnAssign):
+        return {prefix + ast.unparse(node.target): ast.unparse(node).partition(": ")[2]}
+    return {}
+
+
+def test_the_contracts_of_domain_recipe_and_game_are_shown():
+    needed = {f"gancore.{name}" for name in ("domain", "recipe", "games.game", "games.field", "games.draw")}
+    assert needed <= SHOWN.keys()
+
+
+@pytest.mark.parametrize("module", SHOWN)
+def test_every_signature_is_that_of_the_code(module):
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    real, shown = signatures(path.read_text()), signatures(SHOWN[module])
+    assert shown
+    assert {name: real.get(name, "is gone") for name in shown} == shown

@@ -1,0 +1,71 @@
+"""What the documents tell people to type works, word for word."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from places import ROOT, run
+from play import TINY_AUDIO
+
+PLAYER = Path(__file__).with_name("play.py")
+DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)?(#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_its_commands_and_its_code_run(name, tmp_path):
+    done = run([sys.executable, str(PLAYER), str(ROOT / name), str(tmp_path / "here")], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "examples/README.md", "plugins/audio/README.md"])
+def test_its_links_lead_somewhere(name):
+    lost = []
+    for place, anchor in LINK.findall((ROOT / name).read_text()):
+        path = (ROOT / name).parent / place if place else ROOT / name
+        if not place.startswith("http") and not (
+            path.exists() and (not anchor or anchor[1:] in anchors(path))
+        ):
+            lost.append(place + anchor)
+    assert lost == []
+
+
+def anchors(path: Path) -> set[str]:
+    """The headings of a document as links name them."""
+    heads = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head).strip().lower().replace(" ", "-") for head in heads}
+
+
+def test_examples_train_and_generate(tmp_path):
+    trained = run([sys.executable, str(ROOT / "examples/train_and_sample.py"), *TINY_AUDIO], tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert len(list((folder / "sounds").glob("*.wav"))) == 8
+    drawn = run([sys.executable, str(ROOT / "examples/generate_from_model.py"), str(folder)], tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert "(16, 1, 256)" in drawn.stdout
+    assert len(list((tmp_path / "samples").glob("*/*.wav"))) == 32
+
+
+def test_the_example_of_a_loss_is_a_plugin_like_any_other(tmp_path):
+    shutil.copytree(ROOT / "examples/margin_loss", tmp_path / "margin_loss")
+    guide = """
+```sh
+pip install ./margin_loss
+gancore train --domain audio --set model.loss=margin --out runs/margin
+gancore train --domain audio --recipe wavegan --set model.shuffle=0 --out runs/wavegan
+```
+"""
+    (tmp_path / "guide.md").write_text(guide)
+    done = run([sys.executable, str(PLAYER), str(tmp_path / "guide.md"), str(tmp_path)], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "loss: margin" in (tmp_path / "runs/margin/config.yaml").read_text()
+
+
+def test_examples_are_short():
+    for path in ROOT.glob("examples/**/*.py"):
+        assert len([line for line in path.read_text().splitlines() if line.strip()]) <= 20, path.name
