@@ -144,7 +144,7 @@ class AdversarialGame(Game):
     def after_round(self, field: Field) -> None:
         super().after_round(field)
         if self.average is not None:
-            self.average.update(self.generator, field.table.batch_size, field.samples)
+            self.average.update(field.table.batch_size, field.samples)
 
     def sampler(self) -> nn.Module:
         generator = self.generator if self.average is None else self.average.module

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -54,7 +53,7 @@ class Encoded:
         batch = self.view.take(indices, key).to(key.device)
         # Noise of the representation's own: how often a move asks for its reals changes no other noise.
         with (
-            noise_scope(replace(key, rows=None) / "encode", key.rows or Rows.all(len(indices))),
+            noise_scope(key.cut(None) / "encode", key.rows or Rows.all(len(indices))),
             torch.autocast(key.device.type, enabled=False),
         ):
             return self.representation.encode(batch)

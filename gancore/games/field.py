@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -88,11 +89,12 @@ class Field:
         """One step of the move's player; masked on the device where the gradient is not finite."""
         player = self.game.players[move.player]
         norm = _norm(gradient.tensors, self.table.dealer.key.device)
-        ok = torch.isfinite(norm).float()
+        ok = (norm < math.inf).float()
+        skip = 1 - ok
         tensors = gradient.tensors if player.clip is None else _clipped(gradient.tensors, norm, player.clip)
         lr = value(player.rule.lr, self.progress)
-        self.table.updaters[move.player].step(tensors, lr, 1 - ok, self.phase.correction(move.player))
-        self.table.statistics.move(move, gradient, norm, ok)
+        self.table.updaters[move.player].step(tensors, lr, skip, self.phase.correction(move.player))
+        self.table.statistics.move(move, gradient, norm, skip)
         self.game.after_move(move, {**gradient.means, "ok": ok})
 
     def memory(self, player: str, slot: str) -> list[Tensor]:

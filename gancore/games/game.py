@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from gancore.games.cost import Cost
 from gancore.games.dynamics import Alternating, Dynamics
 from gancore.games.representation import Identity, Representation
 from gancore.games.rules import Adam, Rule, Updater
-from gancore.nn.norms import iterate_spectral_norms
+from gancore.nn.norms import Spectral, spectral_norms
 
 if TYPE_CHECKING:
     from gancore.games.draw import Draw
@@ -119,7 +120,12 @@ class Game(nn.Module):
 
     def after_round(self, field: Field) -> None:
         """Averages, replay. Call ``super().after_round(field)``: it moves the spectral norms on."""
-        iterate_spectral_norms(self)
+        for norm, weight in self._spectral_norms:
+            norm.iterate(weight)
+
+    @cached_property
+    def _spectral_norms(self) -> list[tuple[Spectral, Tensor]]:
+        return spectral_norms(self)
 
     def updaters(self) -> dict[str, Updater]:
         """A fresh update state for every player."""

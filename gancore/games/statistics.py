@@ -18,14 +18,14 @@ class Statistics:
     def __init__(self) -> None:
         self._pending: list[tuple[list[str], Tensor]] = []
 
-    def move(self, move: Move, gradient: Gradient, norm: Tensor, ok: Tensor) -> None:
+    def move(self, move: Move, gradient: Gradient, norm: Tensor, skip: Tensor) -> None:
         """Note one move: its cost's terms, what it saw, its gradient's norm, and whether it was masked.
 
         A term is named after its player; what a cost saw keeps the name that the game gave it.
         """
         step = move.player if move.cost == "loss" else f"{move.player}/{move.cost}"
         names = [f"{move.player}/{name}" if name in gradient.terms else name for name in gradient.means]
-        values = [*(mean.detach().float() for mean in gradient.means.values()), norm.float(), 1 - ok.float()]
+        values = [*(mean.detach().float() for mean in gradient.means.values()), norm.float(), skip]
         self._pending.append(([*names, f"{step}/gradient_norm", f"{step}/masked"], torch.stack(values)))
 
     def read(self) -> dict[str, float]:

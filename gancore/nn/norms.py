@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -53,10 +55,11 @@ def spectral_norm(module: nn.Module) -> nn.Module:
     return module
 
 
-def iterate_spectral_norms(module: nn.Module) -> None:
-    """One power iteration of every spectral norm in ``module``."""
-    for part in module.modules():
-        if is_parametrized(part, "weight"):
-            for parametrization in part.parametrizations.weight:  # type: ignore[union-attr]
-                if isinstance(parametrization, Spectral):
-                    parametrization.iterate(part.parametrizations.weight.original)  # type: ignore[union-attr, arg-type]
+def spectral_norms(module: nn.Module) -> list[tuple[Spectral, Tensor]]:
+    """Every spectral norm in ``module`` with the weight that it normalises, to ``iterate`` on."""
+    weights: list[Any] = [
+        part.parametrizations.weight  # type: ignore[union-attr]
+        for part in module.modules()
+        if is_parametrized(part, "weight")
+    ]
+    return [(norm, weight.original) for weight in weights for norm in weight if isinstance(norm, Spectral)]

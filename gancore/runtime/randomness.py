@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class Rows:
         return self.stop - self.start
 
     def cut(self, joined: Tensor) -> Tensor:
-        return joined[self.start : self.stop]
+        return joined if self.count == self.total else joined[self.start : self.stop]
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Key:
         return cls(tuple(path), torch.device(device))
 
     def __truediv__(self, word: int | str) -> Key:
-        return replace(self, path=(*self.path, word))
+        return Key((*self.path, word), self.device, self.rows)
 
     def to(self, device: torch.device | str) -> Key:
-        return replace(self, device=torch.device(device))
+        return Key(self.path, torch.device(device), self.rows)
 
     def cut(self, rows: Rows | None) -> Key:
-        return replace(self, rows=rows)
+        return Key(self.path, self.device, rows)
 
     @property
     def seed(self) -> int:

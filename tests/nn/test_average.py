@@ -18,9 +18,11 @@ def constant(value):
 
 @pytest.mark.parametrize("batch", [1, 10, 50])
 def test_after_a_half_life_the_old_weighs_a_half_whatever_the_batch(batch, float64):
-    average = Average(constant(1.0), half_life=100, ramp=0.0)
+    source = constant(1.0)
+    average = Average(source, half_life=100, ramp=0.0)
+    nn.init.zeros_(source.weight)
     for step in range(100 // batch):
-        average.update(constant(0.0), batch, (step + 1) * batch)
+        average.update(batch, (step + 1) * batch)
     assert average.module.weight.item() == pytest.approx(0.5)
 
 
@@ -35,12 +37,12 @@ def test_buffers_are_copied_and_nothing_asks_for_a_gradient():
     source = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     average = Average(source, 100)
     source(torch.randn(8, 2))
-    average.update(source, 8, 8)
+    average.update(8, 8)
     for mine, theirs in zip(average.module.buffers(), source.buffers(), strict=True):
         assert torch.equal(mine, theirs)
     assert source[1].num_batches_tracked == 1
     assert not any(p.requires_grad for p in average.parameters())
-    average.update(source, 8, 8)
+    average.update(8, 8)
     assert all(p.requires_grad for p in source.parameters())
 
 
