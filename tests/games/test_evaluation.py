@@ -1,0 +1,61 @@
+"""What a run may select on, and which value is the better one."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from toy_games import Judge, Rows, points
+
+from gancore.domain import Domain, Spec
+from gancore.errors import ConfigError
+from gancore.games import Identity, adversarial, likelihood, normal
+from gancore.runtime.randomness import Key
+from gancore.training.evaluation import NLL, Evaluator
+
+
+class Gaussian(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(2))
+
+    def log_prob(self, x):
+        return torch.distributions.Normal(self.mean, 1.0).log_prob(x).sum(1)
+
+    def sample(self, n, key):
+        return self.mean + key.normal(n, 2)
+
+
+class Incomparable(Identity):
+    def log_det(self, batch):
+        return None
+
+
+def evaluator():
+    return Evaluator(Domain(), Spec({}), Rows(points(20)), 64, Key.of("valid", 0))
+
+
+def test_nll_is_the_mean_over_valid_in_nats_and_the_same_each_time():
+    sampler = likelihood(Gaussian).sampler()
+    expected = -torch.distributions.Normal(0.0, 1.0).log_prob(points(20)).sum(1).mean().item()
+    assert evaluator()(sampler) == evaluator()(sampler)
+    assert evaluator()(sampler)[NLL] == pytest.approx(expected)
+
+
+def test_a_run_selects_only_on_what_it_measures():
+    gan = adversarial(generator=lambda: nn.Linear(3, 2), discriminator=Judge, prior=normal(3)).sampler()
+    evaluator().check(NLL, likelihood(Gaussian).sampler())
+    evaluator().check(None, gan)
+    for sampler in (gan, likelihood(Gaussian, representation=Incomparable()).sampler()):
+        with pytest.raises(ConfigError, match=r"upkeep\.select: no measure 'nll' here"):
+            evaluator().check(NLL, sampler)
+
+
+def test_lower_nll_is_better_and_any_number_beats_none():
+    judge = evaluator()
+    judge.measures = {"share": SimpleNamespace(better="higher")}
+    assert judge.better(NLL, 1.0, 2.0) and not judge.better(NLL, 2.0, 1.0)
+    assert judge.better("share", 2.0, 1.0) and not judge.better("share", 1.0, 2.0)
+    for name in (NLL, "share"):
+        assert judge.better(name, 1.0, math.nan) and not judge.better(name, math.nan, 1.0)
