@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,3 +77,37 @@ def digest(folder: Path) -> dict[str, str]:
     """Every file of a folder by name, with the hash of its content."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {os.path.relpath(path, folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+class Child:
+    """``gancore`` in a copy of this process, where everything is imported already."""
+
+    def __init__(self, folder: Path, *words: object) -> None:
+        self.log = folder / "log.txt"
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._live(folder, [str(word) for word in words])
+
+    def _live(self, folder: Path, words: list[str]) -> None:
+        code = 99
+        try:
+            os.chdir(folder)
+            sys.stdout = sys.stderr = self.log.open("w", buffering=1)
+            from gancore.cli import main
+
+            code = main(words)
+        finally:
+            os._exit(code)
+
+    def kill(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> int:
+        """The exit code; -9 where SIGKILL ended it."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def wait_for(self, there: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not there():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.005)

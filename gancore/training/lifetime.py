@@ -92,8 +92,9 @@ class Lifetime:
         from gancore.training.session import initialise
 
         if self.init_from is not None:
-            count = initialise(session.table, _weights_of(self.init_from), str(self.init_from))
-            self.progress.note(f"{count} tensors taken from {self.init_from}")
+            weights = _weights_of(self.init_from)
+            count = initialise(session.table, weights, str(self.init_from))
+            self.progress.note(f"{count} of the {len(weights)} tensors of {self.init_from} are taken over")
         return session.begin()
 
     def _next_state(self, session: Session, checkpoint: Checkpoint) -> State:

@@ -1,0 +1,252 @@
+"""A run that was stopped, or is told to go on in another way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from tiny_runs import TINY, Child, checkpoints, digest, weights
+
+from gancore.models.folder import load_model
+from gancore.training.checkpoint import load_checkpoint
+from gancore.training.tracking import read_metrics
+from gancore.training.upkeep import Upkeep
+
+
+def status(run: Path) -> dict:
+    return json.loads((run / "run.json").read_text())
+
+
+def log_steps(run: Path) -> list[int]:
+    return [line["step"] for line in read_metrics(run / "metrics.jsonl") if "generator/loss" in line]
+
+
+@pytest.fixture
+def after_round(monkeypatch):
+    """``after_round(5, action)``: what happens, once, when round 5 is over, before its upkeep."""
+    upkeep = Upkeep.__call__
+    actions = {}
+
+    def act(self, state):
+        actions.pop(state.step, lambda: None)()
+        upkeep(self, state)
+
+    monkeypatch.setattr(Upkeep, "__call__", act)
+    return actions.__setitem__
+
+
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def stopped(train, after_round, tmp_path):
+    """A run of 8 rounds that Ctrl-C stopped after the fifth."""
+    after_round(5, press_ctrl_c)
+    train("--out", "stopped", "--steps", 8)
+    return tmp_path / "stopped"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_round_and_saves_and_the_run_can_go_on(
+    train, gancore, after_round, run, tmp_path, number, code
+):
+    after_round(5, lambda: os.kill(os.getpid(), number))
+    answer = train("--out", "stopped", "--steps", 8)
+    assert answer.code == code
+    assert "stopped at step 5, saved; go on with: gancore train --resume stopped" in answer.out
+    stopped = tmp_path / "stopped"
+    assert (status(stopped)["status"], status(stopped)["step"]) == ("stopped", 5)
+    assert [path.name for path in checkpoints(stopped)] == ["step-000000005"]
+    assert gancore("generate", "stopped", "-n", 1).code == 0
+    assert gancore("train", "--resume", "stopped").code == 0
+    assert weights(stopped) == weights(run)
+    assert log_steps(stopped) == list(range(1, 9))
+    assert status(stopped)["status"] == "done"
+
+
+def test_a_signal_between_upkeep_and_the_next_round_is_saved_as_well(
+    train, gancore, monkeypatch, run, tmp_path
+):
+    upkeep = Upkeep.__call__
+
+    def and_then_stop(self, state):
+        upkeep(self, state)
+        if state.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Upkeep, "__call__", and_then_stop)
+    assert train("--out", "stopped", "--steps", 8).code == 143
+    assert [path.name for path in checkpoints(tmp_path / "stopped")] == ["step-000000003"]
+
+
+def test_a_second_ctrl_c_interrupts_at_once_and_the_last_checkpoint_stays(
+    train, gancore, after_round, run, tmp_path
+):
+    after_round(5, lambda: (press_ctrl_c(), press_ctrl_c()))
+    every_round = ("--set", "upkeep.checkpoint_seconds=0.000001")
+    assert train("--out", "stopped", "--steps", 8, *every_round).code == 130
+    stopped = tmp_path / "stopped"
+    assert status(stopped)["status"] == "interrupted"
+    assert checkpoints(stopped)[-1].name == "step-000000004"
+    assert gancore("train", "--resume", "stopped").code == 0
+    assert weights(stopped) == weights(run)
+
+
+def test_resume_auto_goes_on_with_the_unfinished_run_of_this_configuration(train, after_round, run, tmp_path):
+    after_round(5, press_ctrl_c)
+    train("--steps", 8)
+    assert train("--steps", 6, "--resume", "auto").code == 0  # another configuration: a run of its own
+    assert train("--steps", 8, "--resume", "auto").code == 0
+    runs = sorted((tmp_path / "runs").iterdir())
+    assert sorted(status(folder)["step"] for folder in runs) == [6, 8]
+    assert weights(next(folder for folder in runs if status(folder)["step"] == 8)) == weights(run)
+    assert train("--steps", 8, "--resume", "auto").code == 0  # all are finished: a new one
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_resume_auto_with_out_makes_the_run_then_goes_on_then_says_that_it_is_finished(
+    train, stopped, run, tmp_path
+):
+    assert train("--out", "other", "--resume", "auto", "--steps", 8).code == 0
+    assert weights(tmp_path / "other") == weights(run)
+    assert train("--out", "stopped", "--resume", "auto", "--steps", 8).code == 0
+    assert weights(stopped) == weights(run)
+    before = digest(stopped / "checkpoints")
+    answer = train("--out", "stopped", "--resume", "auto", "--steps", 8)
+    assert answer.code == 0
+    assert "is finished: step 8 of 8" in answer.err
+    assert digest(stopped / "checkpoints") == before
+    assert status(stopped)["status"] == "done"
+
+
+def test_a_kill_between_the_last_checkpoint_and_its_model_loses_nothing(gancore, run, tmp_path):
+    shutil.copytree(run, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "model")
+    assert gancore("train", "--resume", "copy").code == 0
+    assert digest(tmp_path / "copy" / "model") == digest(run / "model")
+
+
+def test_a_run_killed_before_its_first_status_can_be_resumed_and_made_anew(train, gancore, run, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.lock").touch()
+    shutil.copy(run / "config.yaml", tmp_path / "one")
+    assert gancore("train", "--resume", "one").code == 0
+    assert train("--out", "two", "--steps", 8).code == 0
+    assert weights(tmp_path / "one") == weights(tmp_path / "two") == weights(run)
+
+
+class TestAnotherConfiguration:
+    def test_is_refused_with_the_difference(self, gancore, stopped):
+        answer = gancore("train", "--resume", stopped, "--set", "model.lr=0.001", "--seed", 4)
+        assert "model.lr: 0.0002 -> 0.001" in answer.error
+        assert "train.seed: 0 -> 4" in answer.error
+        assert "--force" in answer.error
+        assert (status(stopped)["status"], status(stopped)["step"]) == ("stopped", 5)
+        assert gancore("train", "--resume", stopped).code == 0
+
+    def test_is_taken_under_force_and_then_is_the_runs_own(self, gancore, stopped, run):
+        assert gancore("train", "--resume", stopped, "--set", "model.lr=0.001", "--force").code == 0
+        assert weights(stopped) != weights(run)
+        assert "lr: 0.001" in (stopped / "config.yaml").read_text()
+        assert status(stopped)["step"] == 8
+
+    def test_may_differ_in_upkeep(self, gancore, stopped, run):
+        assert gancore("train", "--resume", stopped, "--set", "upkeep.keep=1").code == 0
+        assert weights(stopped) == weights(run)
+
+    def test_that_is_another_network_is_refused_even_under_force(self, gancore, stopped):
+        answer = gancore("train", "--resume", stopped, "--set", "model.width=3", "--force")
+        assert "tensors are not those of this configuration" in answer.error
+
+    def test_a_larger_budget_goes_on_from_a_finished_run(self, gancore, stopped, tmp_path):
+        gancore("train", "--resume", stopped)
+        assert "train.steps: 8 -> 12" in gancore("train", "--resume", stopped, "--steps", 12).error
+        assert gancore("train", "--resume", stopped, "--steps", 12, "--force").code == 0
+        assert (status(stopped)["step"], status(stopped)["total"]) == (12, 12)
+        assert log_steps(stopped) == list(range(1, 13))
+
+
+class TestOtherData:
+    @pytest.fixture
+    def sounds(self, gancore, run, tmp_path):
+        """40 recordings of two instruments."""
+        gancore("generate", run, "-n", 40, "--out", tmp_path / "sounds")
+        return tmp_path / "sounds"
+
+    def test_are_refused_and_the_run_is_as_it_was(self, gancore, sounds, tmp_path):
+        assert gancore("train", *TINY, "--data", sounds, "--steps", 4, "--out", "run").code == 0
+        before = digest(tmp_path / "run" / "checkpoints")
+        os.remove(sounds / "0001.wav")
+        answer = gancore("train", "--resume", "run")
+        assert "the data are not those that this run began with" in answer.error
+        assert (status(tmp_path / "run")["status"], status(tmp_path / "run")["step"]) == ("done", 4)
+        assert digest(tmp_path / "run" / "checkpoints") == before
+        assert gancore("train", "--resume", "run", "--force", "--steps", 6).code == 0
+        assert status(tmp_path / "run")["step"] == 6
+
+    def test_that_are_gone_leave_the_run_as_it_was(self, gancore, sounds, tmp_path):
+        assert gancore("train", *TINY, "--data", sounds, "--steps", 4, "--out", "run").code == 0
+        sounds.rename(tmp_path / "elsewhere")
+        assert str(sounds) in gancore("train", "--resume", "run").error
+        assert status(tmp_path / "run")["status"] == "done"
+
+
+class TestInitFrom:
+    FROZEN = ("--set", "model.lr=1e-30", "--steps", 1)
+
+    def test_starts_from_the_weights_of_a_run(self, train, run, tmp_path):
+        answer = train("--out", "new", "--init-from", run, *self.FROZEN)
+        assert " tensors of " in answer.err
+        assert self.apart(run, tmp_path / "new") < 1e-6
+        train("--out", "plain", *self.FROZEN)
+        assert self.apart(run, tmp_path / "plain") > 1e-4
+
+    def test_starts_from_the_averaged_weights_of_a_model(self, train, run, tmp_path):
+        assert train("--out", "new", "--init-from", run / "model", *self.FROZEN).code == 0
+        old, new = (load_model(path / "model").tensors for path in (run, tmp_path / "new"))
+        assert max(float((old[name] - new[name]).abs().max()) for name in old) < 1e-6
+
+    @staticmethod
+    def apart(run, other):
+        """The largest difference in the newest checkpoints of two runs."""
+        one, two = (load_checkpoint(checkpoints(path)[-1]).tensors["game"] for path in (run, other))
+        names = [name for name in one if name.startswith(("generator.", "discriminator."))]
+        assert names
+        return max(float((one[name] - two[name]).abs().max()) for name in names)
+
+    def test_of_a_run_that_has_begun_is_passed_over_and_said(self, train, run, stopped):
+        answer = train("--out", "stopped", "--resume", "auto", "--steps", 8, "--init-from", run)
+        assert "--init-from is passed over" in answer.err
+        assert weights(stopped) == weights(run)
+
+    def test_says_how_much_of_it_fits(self, train, run):
+        other = ("--set", "model.width=3", "--set", "model.latent=7")
+        answer = train("--out", "new", "--init-from", run / "model", *other, *self.FROZEN)
+        assert f"1 of the 8 tensors of {run / 'model'} are taken over" in answer.err  # the last bias
+
+    def test_refuses_what_is_neither_run_nor_model(self, train, tmp_path):
+        assert "nothing" in train("--out", "new", "--init-from", "nothing", *self.FROZEN).error
+        assert not (tmp_path / "new").exists()
+
+
+def test_three_kills_change_nothing(run, tmp_path):
+    """Once while it trains, once while it has just saved, once anywhere."""
+    folder = tmp_path / "killed"
+    words = ("train", *TINY, "--steps", 8, "--out", folder, "--resume", "auto", "--quiet")
+    words += ("--set", "upkeep.checkpoint_seconds=0.000001")
+    for step in (2, 4, 6):
+        child = Child(tmp_path, *words)
+        child.wait_for(lambda step=step: any(int(p.name[5:]) >= step for p in checkpoints(folder)))
+        child.kill(signal.SIGKILL)
+        assert child.wait() == -9
+        assert status(folder)["status"] == "running"
+    assert Child(tmp_path, *words).wait() == 0
+    assert weights(folder) == weights(run)
+    assert log_steps(folder) == list(range(1, 9))
+    assert not list(folder.rglob(".tmp-*")) + list(folder.rglob(".trash-*"))
