@@ -82,15 +82,16 @@ def digest(folder: Path) -> dict[str, str]:
 class Child:
     """``gancore`` in a copy of this process, where everything is imported already."""
 
-    def __init__(self, folder: Path, *words: object) -> None:
+    def __init__(self, folder: Path, *words: object, first: Callable[[], object] = lambda: None) -> None:
         self.log = folder / "log.txt"
         self.pid = os.fork()
         if self.pid == 0:
-            self._live(folder, [str(word) for word in words])
+            self._live(folder, [str(word) for word in words], first)
 
-    def _live(self, folder: Path, words: list[str]) -> None:
+    def _live(self, folder: Path, words: list[str], first: Callable[[], object]) -> None:
         code = 99
         try:
+            first()
             os.chdir(folder)
             sys.stdout = sys.stderr = self.log.open("w", buffering=1)
             from gancore.cli import main
@@ -102,9 +103,10 @@ class Child:
     def kill(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    def wait(self) -> int:
-        """The exit code; -9 where SIGKILL ended it."""
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+    def wait(self) -> Answer:
+        """Its exit code is -9 where SIGKILL ended it; all that it said counts as stderr."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return Answer(code, "", self.log.read_text())
 
     def wait_for(self, there: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -62,6 +63,7 @@ class Tracker:
     def close(self) -> None:
         self._metrics.close()
         self._attempt("TensorBoard", self._events.close)
+        self._events.release()
         for name, logger in self._loggers.items():
             self._attempt(name, logger.close)
 
@@ -136,6 +138,7 @@ class _Events:
     def __init__(self, folder: Path, resume_step: int) -> None:
         self._folder, self._resume_step = folder, resume_step
         self._writer: SummaryWriter | None = None
+        self._hook_before: Any = None
 
     def writer(self) -> SummaryWriter:
         if self._writer is None:
@@ -143,8 +146,23 @@ class _Events:
 
             used = self._folder.is_dir() and any(self._folder.iterdir())
             purge_step = self._resume_step + 1 if used else None
+            self._silence_its_thread()
             self._writer = SummaryWriter(str(self._folder), purge_step=purge_step, flush_secs=30)
         return self._writer
+
+    def _silence_its_thread(self) -> None:
+        """On a full disk TensorBoard's thread ends; the next write raises its error, without a traceback."""
+        before = self._hook_before = threading.excepthook
+
+        def hook(arguments: threading.ExceptHookArgs) -> None:
+            if not type(arguments.thread).__module__.startswith("tensorboard."):
+                before(arguments)
+
+        threading.excepthook = hook
+
+    def release(self) -> None:
+        if self._hook_before is not None:
+            threading.excepthook, self._hook_before = self._hook_before, None
 
     def scalars(self, step: int, numbers: Mapping[str, float]) -> None:
         for name, value in numbers.items():

@@ -244,9 +244,9 @@ def test_three_kills_change_nothing(run, tmp_path):
         child = Child(tmp_path, *words)
         child.wait_for(lambda step=step: any(int(p.name[5:]) >= step for p in checkpoints(folder)))
         child.kill(signal.SIGKILL)
-        assert child.wait() == -9
+        assert child.wait().code == -9
         assert status(folder)["status"] == "running"
-    assert Child(tmp_path, *words).wait() == 0
+    assert Child(tmp_path, *words).wait().code == 0
     assert weights(folder) == weights(run)
     assert log_steps(folder) == list(range(1, 9))
     assert not list(folder.rglob(".tmp-*")) + list(folder.rglob(".trash-*"))
