@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,33 +45,35 @@ class Lifetime:
     init_from: Path | None
     force: bool
     state: State | None = None
+    status: RunStatus = field(init=False)
 
     def play(self) -> RunResult:
         plugins().load_all()
         before = self.run.read_status()
-        status = self._status(before)
-        self.run.write_status(status)
+        self.status = self._running(before)
+        self.run.write_status(self.status)
         try:
-            result = self._play(status)
+            result = self._play()
         except BaseException as error:
             with contextlib.suppress(GancoreError):  # on a full disk the first error is the one to tell
-                self._fail(error, status, before)
+                self._fail(error, before)
             raise
-        self._end(result.status, status, None)
+        self._end(result.status, None)
         return result
 
-    def _play(self, status: RunStatus) -> RunResult:
+    def _play(self) -> RunResult:
         from gancore.training.session import open_session
 
         checkpoint = self._checkpoint()
         session = open_session(self.run, self.config, self.data_root, self.progress.note)
+        self.status = replace(self.status, source=session.source_name)
         state = self._first_state(session) if checkpoint is None else self._next_state(session, checkpoint)
         if state.step >= state.total:
             self.progress.note(f"{self.run.path} is finished: step {state.step} of {state.total}")
             if self.config.upkeep.select is None or not state.best:
                 session.publish(state)  # a kill may have come between the last checkpoint and its model
         else:
-            self._train(session, state, self._upkeep(session, state, status))
+            self._train(session, state, self._upkeep(session, state))
         self.state = state
         stopped = "stopped" if state.stopping else "done"
         return RunResult(self.run.path, self.run.model, state.step, stopped, state.seconds, state.stopping)
@@ -119,7 +121,7 @@ class Lifetime:
             finally:
                 upkeep.tracker.close()
 
-    def _upkeep(self, session: Session, state: State, status: RunStatus) -> Upkeep:
+    def _upkeep(self, session: Session, state: State) -> Upkeep:
         from gancore.runtime.randomness import Key
         from gancore.training.evaluation import Evaluator
         from gancore.training.tracking import Tracker
@@ -134,7 +136,7 @@ class Lifetime:
 
         def save(now: State) -> None:
             session.save(now)
-            self.run.write_status(_at(status, now))
+            self.run.write_status(_at(self.status, now))
 
         return Upkeep(
             run=self.run,
@@ -151,7 +153,7 @@ class Lifetime:
             publish=session.publish,
         )
 
-    def _status(self, before: RunStatus | None) -> RunStatus:
+    def _running(self, before: RunStatus | None) -> RunStatus:
         """Running, and as far as the run was when it was last heard of."""
         begun = before if before is not None and before.status != "damaged" else RunStatus("running")
         return replace(
@@ -165,11 +167,11 @@ class Lifetime:
             config_hash=config_hash(self.config),
         )
 
-    def _fail(self, error: BaseException, status: RunStatus, before: RunStatus | None) -> None:
+    def _fail(self, error: BaseException, before: RunStatus | None) -> None:
         """Where training did not even begin a new run leaves no folder, and an old one is as it was."""
         interrupted = isinstance(error, KeyboardInterrupt)
         if self.state is not None:
-            self._end("interrupted" if interrupted else "failed", status, error)
+            self._end("interrupted" if interrupted else "failed", error)
         elif before is not None:
             self.progress.close("")
             self.run.write_status(before)
@@ -177,12 +179,12 @@ class Lifetime:
             self.progress.close("")
             withdraw(self.run)
 
-    def _end(self, word: Any, status: RunStatus, error: BaseException | None) -> None:
+    def _end(self, word: Any, error: BaseException | None) -> None:
         if self.state is not None:
-            status = _at(status, self.state)
+            self.status = _at(self.status, self.state)
         message = "" if error is None else str(error) or type(error).__name__
         self.progress.close(word)
-        self.run.write_status(replace(status, status=word, error=message))
+        self.run.write_status(replace(self.status, status=word, error=message))
         plugins().observe("gancore_train_end", run=self.run, status=word, error=error)
 
 

@@ -48,6 +48,7 @@ class Session:
     table: Table
     device: torch.device
     precision: str
+    source_name: str
     source_licence: str
 
     def load(self, checkpoint: Checkpoint, force: bool) -> State:
@@ -102,7 +103,7 @@ class Session:
             "plugins": self._distributions(),
             "gancore": gancore.__version__,
             "training": {
-                "source": self.config.data.source,
+                "source": self.source_name,
                 "step": state.step,
                 "samples": state.step * self.table.batch_size,
                 "seed": self.config.train.seed,
@@ -121,7 +122,7 @@ class Session:
             ModelFacts(
                 domain=self.config.domain,
                 recipe=self.config.recipe,
-                source=self.data.spec.get("source", self.config.data.source or "built-in data"),
+                source=self.source_name,
                 data=self.data.contract,
                 data_licence=self.source_licence,
                 steps=state.step,
@@ -159,7 +160,7 @@ def open_session(
     table = _table(config, recipe, data, device, precision)
     _check_capabilities(entry, table.game.sampler())
     licence = source.entry.licence if source.entry else ""
-    return Session(run, config, domain, entry, data, table, device, precision, licence)
+    return Session(run, config, domain, entry, data, table, device, precision, source.name, licence)
 
 
 def _table(config: RunConfig, recipe: Recipe, data: Data, device: torch.device, precision: str) -> Table:

@@ -48,6 +48,7 @@ class TestARunFolder:
         status = json.loads((run / "run.json").read_text())
         assert (status["status"], status["step"], status["total"]) == ("done", 8, 8)
         assert (status["domain"], status["recipe"]) == ("audio", "wavegan-lite")
+        assert status["source"] == "percussion"  # which nobody named
         assert status["started"] < status["updated"]
         assert 0 < status["seconds"] < 60
 

@@ -132,7 +132,10 @@ def _open(supply: Supply, source: Source, config: AudioConfig, announce: Announc
     skipped = [*supply.skipped, *map(tuple, cache.table.skipped)]
     if not cache.table.names:
         told = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
-        raise DataError(f"none of the {len(skipped)} recordings of {source.name} can be used: {told}")
+        raise DataError(
+            f"none of the {len(skipped)} recordings of {source.name} can be used: {told}",
+            "give others, or let shorter and softer ones in with data.min_seconds and data.silence_db",
+        )
     labels = _labels(supply, cache, config)
     kept = [row for row, label in enumerate(labels.values) if label is not None or not labels.origin]
     skipped += [

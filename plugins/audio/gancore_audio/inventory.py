@@ -64,7 +64,8 @@ def take_inventory(root: Path, keep: Callable[[str], bool], announce: Announce) 
     inventory = _inspect_all(base, names, announce)
     if not inventory.found:
         raise DataError(
-            f"none of the {len(names)} audio files in {root} can be used: {_some(inventory.skipped)}"
+            f"none of the {len(names)} audio files in {root} can be used: {_some(inventory.skipped)}",
+            "give recordings that other programs can play",
         )
     return inventory
 
