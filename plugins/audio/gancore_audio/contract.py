@@ -56,7 +56,7 @@ def _what(account: Account) -> str:
 
 
 def _how(account: Account) -> str:
-    kept = f"{account.cache.packed.megabytes:,.1f} MiB in {account.cache.folder}"
+    kept = f"{account.cache.packed.megabytes:,.1f} MiB in the cache"
     return f"rate: {account.rate_hz:,} Hz, 1 channel (mean), int16, {kept}"
 
 

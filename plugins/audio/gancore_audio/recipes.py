@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gancore import Recipe, RecipeSection, Spec
-from gancore.games import R1, WGANGP, Adam, Game, adversarial, normal, uniform
+from gancore.games import R1, WGANGP, Adam, Discriminator, Game, adversarial, cosine, normal, uniform
 from gancore_audio.networks import WaveGANDiscriminator, WaveGANGenerator
+from gancore_audio.spectral import WaveAndSpectrumDiscriminator
 
 
 class WaveGANConfig(RecipeSection):
@@ -63,7 +64,7 @@ class WaveGAN(Recipe):
 
 
 class WaveGANLiteConfig(RecipeSection):
-    """WaveGAN's shape for minutes instead of days."""
+    """WaveGAN's generator for minutes instead of days, judged by its waveform and by its spectrum."""
 
     batch_size: PositiveInt = Field(32, description="rows of the joined batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
@@ -78,10 +79,13 @@ class WaveGANLiteConfig(RecipeSection):
     shuffle_per: Literal["example", "batch"] = Field(
         "example", description="one shift an example, or one a batch"
     )
+    spectrum: bool = Field(True, description="the discriminator also judges the log spectrogram")
     loss: str = Field("nonsaturating", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(1.0, description="weight of R1: gamma/2 |grad D|^2")
+    gamma: NonNegativeFloat = Field(0.1, description="weight of R1: gamma/2 |grad D|^2")
     penalty_every: PositiveInt = Field(16, description="rounds between R1 steps")
-    lr: PositiveFloat = Field(2e-4, description="Adam's rate for both players")
+    lr: PositiveFloat = Field(
+        6e-4, description="Adam's rate for both players, falling to a fifth by a cosine"
+    )
     average: NonNegativeFloat = Field(
         20_000.0, description="half-life of the generator's average, in samples; 0: none"
     )
@@ -89,20 +93,18 @@ class WaveGANLiteConfig(RecipeSection):
 
 
 class WaveGANLite(Recipe):
-    """One move each, a lazy R1, and an average of the generator."""
+    """One move each, a lazy R1, an average of the generator, and a second judge that sees spectrograms."""
 
     Config = WaveGANLiteConfig
 
     def build(self, config: WaveGANLiteConfig, spec: Spec) -> Game:
         length, classes = spec["length"], _classes(config.conditional, spec)
-        rule = Adam(config.lr, (0.5, 0.99))
+        rule = Adam(cosine(config.lr, config.lr / 5), (0.5, 0.99))
         return adversarial(
             generator=lambda: WaveGANGenerator(
                 length, config.width, config.latent, config.post_filter, classes
             ),
-            discriminator=lambda: WaveGANDiscriminator(
-                length, config.width, config.shuffle, config.shuffle_per == "example", classes
-            ),
+            discriminator=lambda: _judges(config, spec, classes),
             prior=normal(config.latent),
             loss=config.loss,
             penalties=[R1(config.gamma, config.penalty_every)] if config.gamma else [],
@@ -111,6 +113,13 @@ class WaveGANLite(Recipe):
             average=config.average or None,
             conditional=config.conditional,
         )
+
+
+def _judges(config: WaveGANLiteConfig, spec: Spec, classes: int) -> Discriminator:
+    shuffle = config.shuffle, config.shuffle_per == "example"
+    if config.spectrum:
+        return WaveAndSpectrumDiscriminator(spec, config.width, *shuffle, classes)
+    return WaveGANDiscriminator(spec["length"], config.width, *shuffle, classes)
 
 
 def _classes(conditional: bool, spec: Spec) -> int:
