@@ -83,9 +83,7 @@ class WaveGANLiteConfig(RecipeSection):
     loss: str = Field("nonsaturating", description="adversarial loss by name")
     gamma: NonNegativeFloat = Field(0.1, description="weight of R1: gamma/2 |grad D|^2")
     penalty_every: PositiveInt = Field(16, description="rounds between R1 steps")
-    lr: PositiveFloat = Field(
-        6e-4, description="Adam's rate for both players, falling to a fifth by a cosine"
-    )
+    lr: PositiveFloat = Field(6e-4, description="both players' rate, falling to a fifth along a cosine")
     average: NonNegativeFloat = Field(
         20_000.0, description="half-life of the generator's average, in samples; 0: none"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -32,8 +33,7 @@ class SpectrumDiscriminator(Discriminator):
         self.register_buffer("taper", torch.hann_window(self.window), persistent=False)
         channels = [1, *(width * 2**layer for layer in range(LAYERS))]
         self.layers = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1)
-            for before, after in zip(channels[:-1], channels[1:], strict=True)
+            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in itertools.pairwise(channels)
         )
         cells = _halved(self.window // 2, LAYERS) * _halved(4 * length // self.window, LAYERS)
         self.dense = nn.Linear(channels[-1] * cells, 1)
@@ -50,7 +50,7 @@ class SpectrumDiscriminator(Discriminator):
         return logits
 
     def log_spectrum(self, waveforms: Tensor) -> Tensor:
-        """(batch, 1, length) to (batch, 1, window / 2, 4 length / window), -1 at the floor, 1 at full scale."""
+        """(batch, 1, length) to (batch, 1, window / 2, 4 length / window): -1 at the floor, 1 full scale."""
         with torch.autocast(waveforms.device.type, enabled=False):
             spectrum = torch.stft(
                 waveforms[:, 0].float(), self.window, self.window // 4, window=self.taper, return_complex=True
