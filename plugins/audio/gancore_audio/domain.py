@@ -34,7 +34,7 @@ class Audio(Domain):
             RecipeEntry(
                 "wavegan-lite",
                 "gancore_audio.recipes:WaveGANLite",
-                "WaveGAN's shape for small budgets: one move each, lazy R1, averaged generator",
+                "WaveGAN's generator for small budgets, judged by waveform and by spectrogram",
                 provides=frozenset({"parallel", "conditional"}),
             ),
             RecipeEntry(
