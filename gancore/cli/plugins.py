@@ -33,7 +33,7 @@ def plugins(
     if as_json:
         return print_json([asdict(plugin) for plugin in found])
     if not found:
-        return typer.echo("no plugins are installed; each domain is one: pip install gancore-audio")
+        return typer.echo("no plugins are installed; each domain is one, in a distribution of its own")
     print_table(HEAD, [_row(plugin, verbose) for plugin in found])
     for plugin in found:
         if plugin.state == "disabled":  # faults are told on stderr when a plugin is loaded
