@@ -71,9 +71,11 @@ def _scalar_parts(scalars: Mapping[str, float]) -> list[Part]:
 
 
 def _initials(players: Set[str]) -> dict[str, str]:
-    """A player's capital where it is the only one to begin so, else its name: ``discriminator`` -> ``D``."""
-    firsts = [player[:1].upper() for player in players]
-    return {p: p[:1].upper() if firsts.count(p[:1].upper()) == 1 else p for p in players}
+    """A player's capital where it alone begins so, else its name: ``discriminator/r1`` -> ``D r1``."""
+    heads = {player.partition("/")[0] for player in players}
+    firsts = [head[:1].upper() for head in heads]
+    short = {head: head[:1].upper() if firsts.count(head[:1].upper()) == 1 else head for head in heads}
+    return {player: " ".join([short[player.split("/")[0]], *player.split("/")[1:]]) for player in players}
 
 
 def fit(parts: list[Part], width: int) -> list[Part]:

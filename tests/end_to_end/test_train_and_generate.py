@@ -10,8 +10,10 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from tiny_runs import TINY, digest, weights
+from tiny_runs import SETTINGS, digest, weights
 
+import gancore
+from gancore import api
 from gancore.api import load
 from gancore.training.tracking import read_metrics
 
@@ -228,6 +230,24 @@ class TestConfiguration:
         assert answer.err == ""
 
 
+class TestTheSameVerbsInPython:
+    def test_train_generate_and_load(self, run, tmp_path, capfd, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        settings = [f"{key}={value}" for key, value in SETTINGS.items()]
+        result = gancore.train("audio", steps=8, device="cpu", overrides=settings, out="run", progress="none")
+        assert (result.step, result.status, result.folder) == (8, "done", Path("run"))
+        assert weights(result.folder) == weights(run)
+        files = gancore.generate(result.folder, n=2, out="sounds")
+        assert all(file.is_file() for file in files)
+        assert gancore.load(result.model).sample(3).data.shape == (3, 1, 1024)
+        assert [summary.step for summary in api.runs(tmp_path)] == [8]
+        assert capfd.readouterr() == ("", "")
+
+    def test_a_mistake_is_a_gancore_error(self):
+        with pytest.raises(gancore.GancoreError, match="did you mean 'audio'"):
+            gancore.train("audoi")
+
+
 def test_tiny_is_what_the_domain_says_it_is():
     """The settings of these tests are those with which the domain is tried out."""
     from gancore_audio.domain import Audio
@@ -235,4 +255,4 @@ def test_tiny_is_what_the_domain_says_it_is():
     for section, values in Audio().tiny().items():
         for key, value in values.items():
             if section != "train" and key != "source":
-                assert f"{section}.{key}={value}" in TINY
+                assert SETTINGS[f"{section}.{key}"] == value
