@@ -64,6 +64,10 @@ def finish(process: subprocess.Popen[str], seconds: float = 60) -> Answer:
     return Answer(process.returncode, out, err)
 
 
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def weights(run: Path) -> bytes:
     return (run / "model" / "model.safetensors").read_bytes()
 

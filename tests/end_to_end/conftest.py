@@ -47,6 +47,22 @@ def train(gancore: Gancore) -> Gancore:
     return lambda *words: gancore("train", *TINY, *words)
 
 
+@pytest.fixture
+def after_round(monkeypatch):
+    """``after_round(5, action)``: what happens, once, when round 5 is over, before its upkeep."""
+    from gancore.training.upkeep import Upkeep
+
+    upkeep = Upkeep.__call__
+    actions = {}
+
+    def act(self, state):
+        actions.pop(state.step, lambda: None)()
+        upkeep(self, state)
+
+    monkeypatch.setattr(Upkeep, "__call__", act)
+    return actions.__setitem__
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of 8 steps that tests read and do not change."""

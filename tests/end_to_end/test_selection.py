@@ -1,0 +1,119 @@
+"""Which model a run leaves where a measure on valid chooses it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_runs import TINY, checkpoints, press_ctrl_c, weights
+
+from gancore.training.checkpoint import load_checkpoint
+from gancore.training.evaluation import Evaluator
+from gancore.training.tracking import read_metrics
+
+
+def best_of(run: Path) -> dict:
+    return load_checkpoint(checkpoints(run)[-1]).state["state"]["best"]
+
+
+def measured(run: Path) -> dict[int, float]:
+    lines = read_metrics(run / "metrics.jsonl")
+    return {line["step"]: line["valid/mel_distance"] for line in lines if "valid/mel_distance" in line}
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """``judged(9, 7, 8)``: what mel_distance shall find at the evaluations of a run, in turn."""
+
+    def install(*values):
+        left = iter(values)
+        monkeypatch.setattr(Evaluator, "__call__", lambda self, sampler: {"mel_distance": next(left)})
+
+    return install
+
+
+SELECT = ("--set", "upkeep.select=mel_distance", "--set", "upkeep.evaluate_every=2")
+
+
+def test_the_model_is_the_one_that_valid_found_best(train, after_round, tmp_path, judged):
+    judged(9.0, 7.0, 8.0, 7.5, 0.0)
+    assert train("--out", "run", "--steps", 8, *SELECT).code == 0
+    assert measured(tmp_path / "run") == {2: 9.0, 4: 7.0, 6: 8.0, 8: 7.5}
+    assert best_of(tmp_path / "run") == {"measure": "mel_distance", "step": 4, "value": 7.0, "since": 2}
+    config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
+    assert config["training"]["step"] == 4
+    assert "mel_distance" in (tmp_path / "run" / "model" / "README.md").read_text()
+    after_round(4, press_ctrl_c)
+    train("--out", "four", "--steps", 8)
+    assert weights(tmp_path / "run") == weights(tmp_path / "four")
+
+
+def test_a_real_measure_chooses_its_own_minimum(train, tmp_path):
+    words = ("--set", "upkeep.select=mel_distance", "--set", "upkeep.evaluate_every=5")
+    assert train("--out", "run", "--steps", 40, "--set", "model.lr=0.01", *words).code == 0
+    values = measured(tmp_path / "run")
+    best = best_of(tmp_path / "run")
+    assert sorted(values) == list(range(5, 41, 5))
+    assert (best["step"], best["value"]) == min(values.items(), key=lambda item: item[1])
+
+
+def test_patience_ends_a_run_that_no_longer_improves(train, gancore, tmp_path, judged):
+    judged(9.0, 7.0, 8.0, 7.5)
+    words = (*SELECT, "--set", "upkeep.patience=2")
+    answer = train("--out", "run", "--steps", 100, *words)
+    assert answer.code == 0
+    assert "mel_distance on valid has not improved since step 4: done" in answer.err
+    status = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (status["status"], status["step"], status["total"]) == ("done", 8, 8)
+    assert "is finished: step 8 of 8" in gancore("train", "--resume", "run").err
+
+
+def test_where_higher_is_better_the_highest_is_chosen(train, tmp_path, monkeypatch):
+    values = iter([0.3, 0.5, 0.4, 0.2])
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, sampler: {"mel_diversity": next(values)})
+    words = ("--set", "upkeep.select=mel_diversity", "--set", "upkeep.evaluate_every=2")
+    assert train("--out", "run", "--steps", 8, *words).code == 0
+    assert best_of(tmp_path / "run")["step"] == 4
+
+
+def test_a_value_that_is_no_number_is_never_the_best(train, tmp_path, judged):
+    judged(float("nan"), 7.0, float("nan"), 8.0)
+    answer = train("--out", "run", "--steps", 8, *SELECT)
+    assert "mel_distance on valid is nan at step 2" in answer.err
+    assert best_of(tmp_path / "run")["step"] == 4
+
+
+def test_without_any_number_the_last_model_stands(train, run, tmp_path, judged):
+    judged(*[float("nan")] * 4)
+    assert train("--out", "run", "--steps", 8, *SELECT).code == 0
+    assert weights(tmp_path / "run") == weights(run)
+
+
+def test_another_measure_chosen_later_starts_its_own_search(train, gancore, tmp_path, judged, monkeypatch):
+    judged(1.0, 1.0)
+    train("--out", "run", "--steps", 4, *SELECT)
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, sampler: {"mel_frechet": 500.0})
+    words = ("--steps", 8, "--force", "--set", "upkeep.select=mel_frechet")
+    assert gancore("train", "--resume", "run", *words).code == 0
+    assert best_of(tmp_path / "run")["measure"] == "mel_frechet"
+
+
+def test_a_killed_search_finds_the_same_model(train, gancore, tmp_path):
+    words = (*SELECT, "--set", "model.lr=0.01", "--set", "upkeep.checkpoint_seconds=0.000001")
+    train("--out", "whole", "--steps", 12, *words)
+    train("--out", "part", "--steps", 12, *words, "--set", "upkeep.keep=12")
+    for path in checkpoints(tmp_path / "part"):
+        if int(path.name[5:]) > 5:
+            shutil.rmtree(path)
+    assert gancore("train", "--resume", "part").code == 0
+    assert weights(tmp_path / "part") == weights(tmp_path / "whole")
+    assert best_of(tmp_path / "part") == best_of(tmp_path / "whole")
+    assert measured(tmp_path / "part") == measured(tmp_path / "whole")
+
+
+def test_an_unknown_measure_is_refused_before_anything_is_made(gancore, tmp_path):
+    error = gancore("train", *TINY, "--out", "run", "--set", "upkeep.select=mel_distanc").error
+    assert "did you mean 'mel_distance'?" in error
+    assert not (tmp_path / "run").exists()
