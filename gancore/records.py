@@ -38,8 +38,6 @@ class RecipeEntry(Entry):
     domain: str = ""
     provides: frozenset[str] = frozenset()
 
-    CAPABILITIES = frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"})
-
 
 @dataclass(frozen=True)
 class LossEntry(Entry):

@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def data_file(self) -> Path:
+        """What the run saw of its data: fingerprint, contract, and the names in each split."""
+        return self.path / "data.json"
+
+    @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 

@@ -17,7 +17,8 @@ import gancore
 from gancore.config import RunConfig, config_hash
 from gancore.data.sources import resolve
 from gancore.domain import Data, Domain, View, on_device
-from gancore.errors import CheckpointError, ConfigError, DataError
+from gancore.errors import CheckpointError, ConfigError, DataError, nearest
+from gancore.files import atomic_write, encode_json
 from gancore.games.draw import Dealer
 from gancore.games.field import Table
 from gancore.games.statistics import Statistics
@@ -76,7 +77,10 @@ class Session:
         return state
 
     def begin(self) -> State:
-        """Before round 0: fit, draw what a game draws for itself, and fix the number of rounds."""
+        """Before round 0: note the splits, fit, draw what a game draws itself, fix the number of rounds."""
+        splits = {split: list(names) for split, names in self.data.splits.items()}
+        facts = {"fingerprint": self.data.fingerprint, "contract": list(self.data.contract), "splits": splits}
+        atomic_write(self.run.data_file, encode_json(facts))
         prepare(self.table)
         return State(self._plan())
 
@@ -158,7 +162,7 @@ def open_session(
     for line in data.contract:
         announce(line)
     table = _table(config, recipe, data, device, precision)
-    _check_capabilities(entry, table.game.sampler())
+    check_capabilities(entry, table.game.sampler())
     licence = source.entry.licence if source.entry else ""
     return Session(run, config, domain, entry, data, table, device, precision, source.name, licence)
 
@@ -185,22 +189,25 @@ def _table(config: RunConfig, recipe: Recipe, data: Data, device: torch.device, 
     )
 
 
-CAPABILITY_METHODS = {
-    "likelihood": "log_prob",
-    "bound": "log_prob",
-    "inversion": "invert",
+CAPABILITY_NEEDS = {
     "parallel": "sample",
+    "conditional": "conditional",
+    "likelihood": "log_prob",
+    "bound": "bound",
+    "inversion": "invert",
 }
+"""For each capability that a recipe may declare, what its sampler must have."""
 
 
-def _check_capabilities(entry: RecipeEntry, sampler: torch.nn.Module) -> None:
+def check_capabilities(entry: RecipeEntry, sampler: torch.nn.Module) -> None:
     """Raises ConfigError where a recipe's sampler lacks what its entry declares."""
     for capability in sorted(entry.provides):
-        method = CAPABILITY_METHODS.get(capability, "sample")
-        if not callable(getattr(sampler, method, None)):
+        need = CAPABILITY_NEEDS.get(capability, "")
+        if not need or not hasattr(sampler, need):
+            known = nearest(capability, CAPABILITY_NEEDS)
+            lack = f"but its sampler has no {need}" if need else f"which is not known ({known})"
             raise ConfigError(
-                f"recipe {entry.name!r} declares {capability!r}, but its sampler has no {method}",
-                "tell the plugin's authors",
+                f"recipe {entry.name!r} declares {capability!r}, {lack}", "tell the plugin's authors"
             )
 
 

@@ -25,13 +25,20 @@ def wavs(folder: Path) -> dict[str, bytes]:
 class TestARunFolder:
     def test_holds_everything_that_was_promised(self, run):
         expected = {"config.yaml", "metrics.jsonl", "events", "samples", "checkpoints", "model"}
-        assert {path.name for path in run.iterdir()} == expected | {"run.json", "run.lock"}
+        assert {path.name for path in run.iterdir()} == expected | {"run.json", "run.lock", "data.json"}
         assert {path.name for path in (run / "model").iterdir()} == {
             "model.safetensors",
             "config.json",
             "README.md",
         }
         assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-000000008"]
+
+    def test_says_what_it_saw_of_the_data_and_which_recordings_each_split_holds(self, run):
+        seen = json.loads((run / "data.json").read_text())
+        splits = [set(seen["splits"][split]) for split in ("train", "valid", "test")]
+        assert min(map(len, splits)) > 10
+        assert not splits[0] & splits[1] and not splits[0] & splits[2] and not splits[1] & splits[2]
+        assert any(line.startswith("rate: ") for line in seen["contract"])
 
     def test_has_a_log_line_and_a_measured_line_for_every_such_step(self, run):
         lines = read_metrics(run / "metrics.jsonl")

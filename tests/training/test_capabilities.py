@@ -1,0 +1,32 @@
+"""What a recipe declares is checked against its sampler before anything is trained."""
+
+import pytest
+from torch import nn
+
+from gancore.errors import ConfigError
+from gancore.games.likelihood import LikelihoodSampler, ModelSampler
+from gancore.games.representation import Identity
+from gancore.records import RecipeEntry
+from gancore.training.session import check_capabilities
+
+
+def entry(*capabilities: str) -> RecipeEntry:
+    return RecipeEntry("toy", "toys:Toy", "a toy", provides=frozenset(capabilities))
+
+
+def test_what_a_sampler_has_may_be_declared():
+    sampler = LikelihoodSampler(nn.Linear(1, 1), Identity(), conditional=False)
+    check_capabilities(entry("parallel", "conditional", "likelihood", "bound"), sampler)
+
+
+@pytest.mark.parametrize(("capability", "lack"), [("likelihood", "log_prob"), ("inversion", "invert")])
+def test_what_it_has_not_is_refused(capability, lack):
+    sampler = ModelSampler(nn.Linear(1, 1), Identity(), conditional=False)
+    with pytest.raises(ConfigError, match=f"'toy' declares '{capability}', but its sampler has no {lack}"):
+        check_capabilities(entry(capability), sampler)
+
+
+def test_a_misspelt_capability_is_named_with_the_nearest():
+    sampler = ModelSampler(nn.Linear(1, 1), Identity(), conditional=False)
+    with pytest.raises(ConfigError, match="did you mean 'likelihood'"):
+        check_capabilities(entry("likelyhood"), sampler)
