@@ -87,7 +87,9 @@ class WaveGANLiteConfig(RecipeSection):
     average: NonNegativeFloat = Field(
         20_000.0, description="half-life of the generator's average, in samples; 0: none"
     )
-    conditional: bool = Field(False, description="train on the labels, so that --label works")
+    conditional: bool | None = Field(
+        None, description="train on the labels, so that --label works; none: where there are enough of each"
+    )
 
 
 class WaveGANLite(Recipe):
@@ -109,7 +111,7 @@ class WaveGANLite(Recipe):
             generator_rule=rule,
             discriminator_rule=rule,
             average=config.average or None,
-            conditional=config.conditional,
+            conditional=classes > 0,
         )
 
 
@@ -120,10 +122,17 @@ def _judges(config: WaveGANLiteConfig, spec: Spec, classes: int) -> Discriminato
     return WaveGANDiscriminator(spec["length"], config.width, *shuffle, classes)
 
 
-def _classes(conditional: bool, spec: Spec) -> int:
+ENOUGH = 50
+"""Windows of each label from which on training on labels is the default: they steady it, and spread it."""
+
+
+def _classes(conditional: bool | None, spec: Spec) -> int:
+    """How many labels the networks are told; 0: none."""
     from gancore import ConfigError
 
     classes = spec.get("classes") or []
+    if conditional is None:
+        conditional = bool(classes) and min(spec["class_shares"]) * spec["train_windows"] >= ENOUGH
     if conditional and not classes:
         raise ConfigError("model.conditional is true, but the data have no labels", "set data.labels")
     return len(classes) if conditional else 0

@@ -1,0 +1,67 @@
+"""The recipes are what their papers and their documents say."""
+
+import pytest
+import torch
+from gancore_audio.recipes import ENOUGH, WaveGAN, WaveGANConfig, WaveGANLite, WaveGANLiteConfig
+
+from gancore import ConfigError, Spec
+from gancore.games import Adam, Move
+from gancore.runtime.randomness import Key
+
+PLAIN = {"length": 256, "rate_hz": 4000}
+
+
+def labelled(windows: int) -> Spec:
+    return Spec({**PLAIN, "classes": ["a", "b"], "class_shares": [0.75, 0.25], "train_windows": windows})
+
+
+def test_wavegan_is_played_as_published():
+    game = WaveGAN().build(WaveGANConfig(width=2), Spec(PLAIN))
+    (phase,) = game.phases
+    assert phase.moves == [Move("discriminator")] * 5 + [Move("generator")]
+    assert game.players["generator"].rule == game.players["discriminator"].rule == Adam(1e-4, (0.5, 0.9))
+    (penalty,) = game.penalties.values()
+    assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
+    latents = game.prior.sample(Key.of(0), 1000)
+    assert latents.shape == (1000, 100)
+    assert -1 <= latents.min() < -0.99 and 0.99 < latents.max() <= 1
+    assert abs(latents.var().item() - 1 / 3) < 0.01
+    assert game.average is None and game.generator.post_filter.kernel_size == (512,)
+
+
+def test_wavegan_lite_makes_one_move_each_and_a_lazy_penalty():
+    game = WaveGANLite().build(WaveGANLiteConfig(width=2), Spec(PLAIN))
+    (phase,) = game.phases
+    assert phase.moves == [Move("discriminator"), Move("discriminator", "r1", 16), Move("generator")]
+    rate = game.players["generator"].rule.lr
+    assert rate(0.0) == pytest.approx(6e-4) and rate(1.0) == pytest.approx(1.2e-4)
+    assert game.average is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "spec", "told"),
+    [
+        (None, Spec(PLAIN), False),
+        (None, labelled(4 * ENOUGH), True),
+        (None, labelled(4 * ENOUGH - 4), False),
+        (True, labelled(4), True),
+        (False, labelled(4 * ENOUGH), False),
+    ],
+)
+def test_wavegan_lite_is_told_labels_where_there_are_enough_of_each(given, spec, told):
+    game = WaveGANLite().build(WaveGANLiteConfig(width=2, conditional=given), spec)
+    assert game.conditional is told
+    assert (game.generator.label is not None) is told
+    assert game.sampler().conditional is told
+
+
+def test_labels_that_the_data_do_not_have_are_refused():
+    with pytest.raises(ConfigError, match="no labels"):
+        WaveGANLite().build(WaveGANLiteConfig(conditional=True), Spec(PLAIN))
+
+
+def test_without_the_spectrum_one_judge_is_left():
+    sounds = torch.randn(3, 1, 256)
+    for spectrum, shape in ((True, (3, 2)), (False, (3,))):
+        game = WaveGANLite().build(WaveGANLiteConfig(width=2, spectrum=spectrum), Spec(PLAIN))
+        assert game.discriminator(sounds).shape == shape
