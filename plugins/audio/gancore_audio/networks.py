@@ -84,7 +84,7 @@ class WaveGANDiscriminator(Discriminator):
             for before, after, stride in zip([1, *channels], channels, factors, strict=False)
         )
         self.dense = nn.Linear(START * channels[-1], 1)
-        self.label = nn.Embedding(classes, START * channels[-1]) if classes else None
+        self.label = label_projection(classes, START * channels[-1])
         self.shuffle, self.per_example = shuffle, per_example
 
     def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -98,3 +98,12 @@ class WaveGANDiscriminator(Discriminator):
         if self.label is not None:
             logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
         return logits
+
+
+def label_projection(classes: int, features: int) -> nn.Embedding | None:
+    """What a label adds to a discriminator's last layer; nothing at first, so that it judges all alike."""
+    if not classes:
+        return None
+    projection = nn.Embedding(classes, features)
+    nn.init.zeros_(projection.weight)
+    return projection

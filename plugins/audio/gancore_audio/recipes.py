@@ -81,7 +81,7 @@ class WaveGANLiteConfig(RecipeSection):
     )
     spectrum: bool = Field(True, description="the discriminator also judges the log spectrogram")
     loss: str = Field("nonsaturating", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(0.1, description="weight of R1: gamma/2 |grad D|^2")
+    gamma: NonNegativeFloat = Field(0.3, description="weight of R1: gamma/2 |grad D|^2")
     penalty_every: PositiveInt = Field(16, description="rounds between R1 steps")
     lr: PositiveFloat = Field(6e-4, description="both players' rate, falling to a fifth along a cosine")
     average: NonNegativeFloat = Field(
