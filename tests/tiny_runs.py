@@ -18,7 +18,6 @@ SETTINGS = {
     "model.width": 2,
     "model.latent": 8,
     "model.batch_size": 8,
-    "model.conditional": "false",
     "upkeep.previews": 2,
     "upkeep.preview_every": 4,
     "upkeep.evaluate_every": 4,

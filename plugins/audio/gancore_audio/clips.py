@@ -233,7 +233,6 @@ def _data(
         split: _view(split, cache, pieces, classes, length, config, rate_hz) for split in SPLITS
     }
     spec: dict[str, Any] = {"rate_hz": rate_hz, "length": length, "channels": 1, "source": source.name}
-    spec["train_windows"] = len(views["train"])
     spec["licence"] = source.entry.licence if source.entry else ""
     if classes:
         spec |= {"classes": classes, "class_shares": _class_shares(views["train"], len(classes))}

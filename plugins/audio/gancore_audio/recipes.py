@@ -81,15 +81,13 @@ class WaveGANLiteConfig(RecipeSection):
     )
     spectrum: bool = Field(True, description="the discriminator also judges the log spectrogram")
     loss: str = Field("nonsaturating", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(0.3, description="weight of R1: gamma/2 |grad D|^2")
+    gamma: NonNegativeFloat = Field(0.1, description="weight of R1: gamma/2 |grad D|^2")
     penalty_every: PositiveInt = Field(16, description="rounds between R1 steps")
     lr: PositiveFloat = Field(6e-4, description="both players' rate, falling to a fifth along a cosine")
     average: NonNegativeFloat = Field(
         20_000.0, description="half-life of the generator's average, in samples; 0: none"
     )
-    conditional: bool | None = Field(
-        None, description="train on the labels, so that --label works; none: where there are enough of each"
-    )
+    conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
 class WaveGANLite(Recipe):
@@ -111,7 +109,7 @@ class WaveGANLite(Recipe):
             generator_rule=rule,
             discriminator_rule=rule,
             average=config.average or None,
-            conditional=classes > 0,
+            conditional=config.conditional,
         )
 
 
@@ -122,17 +120,11 @@ def _judges(config: WaveGANLiteConfig, spec: Spec, classes: int) -> Discriminato
     return WaveGANDiscriminator(spec["length"], config.width, *shuffle, classes)
 
 
-ENOUGH = 50
-"""Windows of each label from which on training on labels is the default: they steady it, and spread it."""
-
-
-def _classes(conditional: bool | None, spec: Spec) -> int:
+def _classes(conditional: bool, spec: Spec) -> int:
     """How many labels the networks are told; 0: none."""
     from gancore import ConfigError
 
     classes = spec.get("classes") or []
-    if conditional is None:
-        conditional = bool(classes) and min(spec["class_shares"]) * spec["train_windows"] >= ENOUGH
     if conditional and not classes:
         raise ConfigError("model.conditional is true, but the data have no labels", "set data.labels")
     return len(classes) if conditional else 0

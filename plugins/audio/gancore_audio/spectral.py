@@ -7,7 +7,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, pixel_unshuffle
+from torch.nn.functional import leaky_relu
 
 from gancore import Spec
 from gancore.games import Discriminator
@@ -16,8 +16,7 @@ from gancore_audio.networks import WaveGANDiscriminator, label_projection
 WINDOW_SECONDS = 0.032
 FLOOR = 1e-3
 """Amplitude, full scale being 1, below which a spectrogram tells nothing apart."""
-PATCH = 4
-"""Bins and frames that are read together, as channels: the first convolutions would cost the most."""
+LAYERS = 4
 
 
 class SpectrumDiscriminator(Discriminator):
@@ -32,18 +31,16 @@ class SpectrumDiscriminator(Discriminator):
         self.window = window_samples(rate_hz, length)
         self.taper: Tensor
         self.register_buffer("taper", torch.hann_window(self.window), persistent=False)
-        channels = [PATCH**2, 2 * width, 4 * width, 8 * width]
+        channels = [1, *(width * 2**layer for layer in range(LAYERS))]
         self.layers = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride, padding=1)
-            for (before, after), stride in zip(itertools.pairwise(channels), (1, 2, 2), strict=True)
+            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in itertools.pairwise(channels)
         )
-        sides = self.window // 2, 4 * length // self.window
-        cells = math.prod(-(-(side // PATCH) // 4) for side in sides)  # after two strides of two
+        cells = _halved(self.window // 2, LAYERS) * _halved(4 * length // self.window, LAYERS)
         self.dense = nn.Linear(channels[-1] * cells, 1)
         self.label = label_projection(classes, channels[-1] * cells)
 
     def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
-        x = pixel_unshuffle(self.log_spectrum(embedded), PATCH)
+        x = self.log_spectrum(embedded)
         for layer in self.layers:
             x = leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
@@ -80,3 +77,9 @@ def window_samples(rate_hz: int, length: int) -> int:
     """The power of two next to 32 ms, at most a quarter of the sound."""
     window = 2 ** round(math.log2(rate_hz * WINDOW_SECONDS))
     return max(16, min(window, length // 4))
+
+
+def _halved(size: int, times: int) -> int:
+    for _ in range(times):
+        size = (size + 1) // 2
+    return size

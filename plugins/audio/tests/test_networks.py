@@ -94,5 +94,6 @@ def test_labels_enter_both_networks():
     latents = torch.randn(1, 4).expand(3, 4)
     sounds = generator(latents, torch.tensor([0, 1, 2]))
     assert len(torch.unique(sounds, dim=0)) == 3
+    torch.nn.init.normal_(discriminator.label.weight)  # which begin at zero
     logits = discriminator(sounds[:1].expand(3, 1, 256), torch.tensor([0, 1, 2]))
     assert len(torch.unique(logits)) == 3
