@@ -77,7 +77,7 @@ def keep_config(run: RunFolder, config: RunConfig, force: bool) -> None:
 
 def withdraw(run: RunFolder) -> None:
     """Take back a new run that did not begin; what others put into the folder stays."""
-    for file in (run.status_file, run.config_file, run.lock_file):
+    for file in (run.status_file, run.data_file, run.config_file, run.lock_file):
         with contextlib.suppress(OSError):
             file.unlink()
     with contextlib.suppress(OSError):
