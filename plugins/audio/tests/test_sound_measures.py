@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from gancore_audio.measures import clip_features, frechet, mel_distance, mel_diversity, mel_frechet
+from scipy import linalg
 
 from gancore.domain import Spec
 
@@ -81,7 +82,6 @@ def test_frechet_sees_a_correlation_that_the_variances_do_not():
 
 
 def test_frechet_agrees_with_the_matrix_root_of_scipy():
-    linalg = pytest.importorskip("scipy.linalg")
     generator = torch.Generator().manual_seed(0)
     a, b = (
         torch.randn(4000, 6, generator=generator, dtype=torch.float64)
