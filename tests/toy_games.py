@@ -9,31 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from gancore.config import TrainSection
-from gancore.domain import Batch
 from gancore.games import Discriminator, Game
-from gancore.games.draw import Dealer
 from gancore.games.field import Field, Table
-from gancore.games.statistics import Statistics
-from gancore.runtime.randomness import Key
+from gancore.training import playing
 from gancore.training.budget import plan_rounds
 from gancore.training.checkpoint import newest_checkpoint, save_checkpoint
 from gancore.training.loop import prepare, train
+from gancore.training.playing import TensorView
 from gancore.training.session import rule_tensors
 from gancore.training.state import State
-from gancore.trees import Tree, map_tree
+from gancore.trees import Tree
 
-
-class Rows:
-    """A view of tensors in memory."""
-
-    def __init__(self, data: Tree, condition: Tree = None) -> None:
-        self.data, self.condition = data, condition
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def take(self, indices: Tensor, key: Key) -> Batch:
-        return Batch(*(map_tree(lambda x: x[indices], tree) for tree in (self.data, self.condition)))
+Rows = TensorView
 
 
 class Judge(Discriminator):
@@ -67,13 +54,10 @@ def set_table(
     build_seed: int = 0,
     bf16: bool = False,
 ) -> Table:
-    views = Rows(data) if isinstance(data, Tensor) else data
-    views = views if isinstance(views, Mapping) else {"train": views}
     with torch.random.fork_rng():
         torch.manual_seed(build_seed)
         game = build()
-    dealer = Dealer(views, game.representation, seed, torch.device("cpu"))
-    return Table(game, dealer, game.updaters(), Statistics(), batch_size, accumulate, bf16)
+    return playing.set_table(game, data, batch_size=batch_size, accumulate=accumulate, seed=seed, bf16=bf16)
 
 
 def field(table: Table, step: int = 0, phase: int = 0, progress: float = 0.0) -> Field:

@@ -1,0 +1,72 @@
+"""A game played through the one loop in memory: no run folder, no files. For experiments and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from gancore.config import TrainSection
+from gancore.domain import Batch, View
+from gancore.games.draw import Dealer
+from gancore.games.field import Table
+from gancore.games.game import Game
+from gancore.games.statistics import Statistics
+from gancore.runtime.randomness import Key
+from gancore.training.budget import plan_rounds
+from gancore.training.loop import prepare, train
+from gancore.training.state import State
+from gancore.trees import Tree, count_rows, map_tree
+
+
+class TensorView:
+    """Rows in memory as a view: what is asked for is what is there."""
+
+    def __init__(self, data: Tree, condition: Tree = None) -> None:
+        self.data, self.condition = data, condition
+
+    def __len__(self) -> int:
+        return count_rows(self.data)
+
+    def take(self, indices: Tensor, key: Key) -> Batch:
+        rows = map_tree(lambda x: x[indices], self.data)
+        return Batch(rows, map_tree(lambda x: x[indices], self.condition)).to(key.device)
+
+
+def set_table(
+    game: Game,
+    data: Tree | View | Mapping[str, View],
+    *,
+    batch_size: int,
+    accumulate: int = 1,
+    seed: int = 0,
+    bf16: bool = False,
+    device: str | torch.device = "cpu",
+) -> Table:
+    """A game with the data it is played on: a tensor of rows, a view, or several views by name."""
+    views = _views(data)
+    device = torch.device(device)
+    dealer = Dealer(views, game.to(device).representation, seed, device)
+    return Table(game, dealer, game.updaters(), Statistics(), batch_size, accumulate, bf16)
+
+
+def _views(data: Tree | View | Mapping[str, View]) -> Mapping[str, View]:
+    if isinstance(data, Mapping) and all(_is_view(view) for view in data.values()):
+        return data
+    return {"train": data if _is_view(data) else TensorView(data)}
+
+
+def _is_view(data: object) -> bool:
+    return hasattr(data, "take") and not isinstance(data, Tensor)
+
+
+def play(table: Table, rounds: int, watch: Callable[[State], None] | None = None) -> State:
+    """Prepare the game and play ``rounds`` in all; ``watch`` is called after each with where it stands.
+
+    Setting ``state.stopping`` in ``watch`` ends it early.
+    """
+    prepare(table)
+    state = State(plan_rounds(table, TrainSection(steps=rounds), rounds))
+    train(table, state, watch or (lambda state: None))
+    return state
