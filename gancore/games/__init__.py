@@ -4,10 +4,21 @@ from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversa
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator, TokenDiscriminator
 from gancore.games.draw import Draw
-from gancore.games.dynamics import Alternating, Dynamics
+from gancore.games.dynamics import (
+    Alternating,
+    Consensus,
+    Dynamics,
+    Extragradient,
+    Optimistic,
+    PastExtragradient,
+    Simultaneous,
+    SymplecticAdjustment,
+    Unrolled,
+)
 from gancore.games.field import Field
 from gancore.games.fitted import FittedModel, fitted
 from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.gradient import Gradient
 from gancore.games.likelihood import LikelihoodGame, LikelihoodSampler, likelihood
 from gancore.games.losses import LOSSES, AdversarialLoss
 from gancore.games.penalties import R1, R2, WGANGP, Penalty
@@ -28,18 +39,23 @@ __all__ = [
     "AdversarialGame",
     "AdversarialLoss",
     "Alternating",
+    "Consensus",
     "Cost",
     "Discriminator",
     "Draw",
     "Dynamics",
+    "Extragradient",
     "Field",
     "FittedModel",
     "Game",
     "GeneratorSampler",
+    "Gradient",
     "Identity",
     "LikelihoodGame",
     "LikelihoodSampler",
     "Move",
+    "Optimistic",
+    "PastExtragradient",
     "Penalty",
     "Phase",
     "Player",
@@ -48,7 +64,10 @@ __all__ = [
     "Representation",
     "Rule",
     "Schedule",
+    "Simultaneous",
+    "SymplecticAdjustment",
     "TokenDiscriminator",
+    "Unrolled",
     "adversarial",
     "cosine",
     "exponential",

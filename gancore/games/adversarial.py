@@ -141,6 +141,14 @@ class AdversarialGame(Game):
             return cost.see("D(real)", real.sigmoid()).see("D(fake)", fake.sigmoid())
         return cost.see("logit(real)", real).see("logit(fake)", fake)
 
+    @torch.no_grad()
+    def judge(self, real: Batch, key: Key) -> tuple[Tensor, Tensor]:
+        """Logits of encoded rows and of fakes of the same conditions, (batch, ...) each."""
+        condition = real.condition if self.conditional else None
+        fake = _generate(self.generator, self.prior.sample(key / "z", len(real)), condition)
+        real_logits = self.discriminator(real.data, condition).float()
+        return real_logits, self.discriminator(fake, condition).float()
+
     def after_round(self, field: Field) -> None:
         super().after_round(field)
         if self.average is not None:

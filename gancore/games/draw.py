@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gancore.domain import Batch, View
 from gancore.games.representation import Representation
+from gancore.runtime.processes import ALONE, Processes
 from gancore.runtime.randomness import Key, Rows, noise_scope
 from gancore.trees import Tree, map_tree
 
@@ -62,13 +63,18 @@ class Encoded:
 class Dealer:
     """Deals draws: the views on their device, and an order of its own for every view and move.
 
-    ``views`` are of canonical samples, ``encoded`` of what the networks see.
+    ``views`` are of canonical samples, ``encoded`` of what the networks see; ``processes`` share each batch.
     """
 
     def __init__(
-        self, views: Mapping[str, View], representation: Representation, seed: int, device: torch.device
+        self,
+        views: Mapping[str, View],
+        representation: Representation,
+        seed: int,
+        device: torch.device,
+        processes: Processes = ALONE,
     ) -> None:
-        self.views = views
+        self.views, self.processes = views, processes
         self.encoded = {name: Encoded(view, representation) for name, view in views.items()}
         self.key = Key.of(seed, device=device)
         self._orders: dict[tuple[str, int], Order] = {}
@@ -94,6 +100,7 @@ class Draw:
         self._dealer, self._key, self._rows, self._index, self._turn = dealer, key, rows, index, turn
         self.progress = progress
         self._reals: dict[str, Batch] = {}
+        self._freezes = True
 
     @property
     def rows(self) -> int:
@@ -132,13 +139,26 @@ class Draw:
         """For draws of any other kind; the first axis of each is the batch."""
         return (self._key / name).cut(self._rows)
 
+    def joined(self, values: Tensor) -> Tensor:
+        """The rows of the joined batch, from the rows of all processes; differentiable.
+
+        For costs that couple the rows of a batch: those look at all of them, on every process alike.
+        """
+        return values if self._rows.count == self._rows.total else self._dealer.processes.joined(values)
+
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the rows of the joined batch, over processes, differentiable."""
-        return values.mean()
+        return self.joined(values).mean()
 
     def frozen(self) -> contextlib.AbstractContextManager[object]:
         """No gradient through the opponent (dynamics that differentiate the whole field lift it)."""
-        return torch.no_grad()
+        return torch.no_grad() if self._freezes else contextlib.nullcontext()
+
+    def unfrozen(self) -> Draw:
+        """The same draw, for those who differentiate the whole field: nothing is frozen in it."""
+        draw = Draw(self._dealer, self._key, self._rows, self._index, self._turn, self.progress)
+        draw._reals, draw._freezes = self._reals, False
+        return draw
 
     def noise(self) -> contextlib.AbstractContextManager[None]:
         """The noise of modules, anew from the same key at each evaluation."""
@@ -152,7 +172,9 @@ class Draw:
         size = self.rows // count
         for start in range(self._rows.start, self._rows.stop, size):
             rows = Rows(start, start + size, self._rows.total)
-            yield Draw(self._dealer, self._key, rows, self._index, self._turn, self.progress)
+            part = Draw(self._dealer, self._key, rows, self._index, self._turn, self.progress)
+            part._freezes = self._freezes
+            yield part
 
     def _indices(self, view: str) -> Tensor:
         return self._dealer.indices(view, self._index, self._turn, self._rows)

@@ -1,22 +1,28 @@
-"""One round of play: draws, gradients, steps. It alone knows accumulation, precision and the finite mask."""
+"""One round of play: draws, gradients, steps. It alone knows micro-batches, processes, precision, masks."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
-from gancore.games.cost import Cost, divided
+from gancore.games.cost import Cost
 from gancore.games.draw import Dealer, Draw
 from gancore.games.game import Game, Move, Phase
+from gancore.games.gradient import Gradient, Joiner, Tensors, differentiate, share
 from gancore.games.rules import Updater
 from gancore.games.schedules import value
 from gancore.games.statistics import Statistics
-from gancore.runtime.randomness import Rows
+
+Turn: TypeAlias = Sequence[tuple[int, Move]]
+"""Moves with their places in the phase's list."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +36,10 @@ class Table:
     batch_size: int
     accumulate: int = 1
     bf16: bool = False
+    joiner: Joiner = field(init=False)
 
-
-@dataclass(frozen=True)
-class Gradient:
-    """A player's gradient over the joined batch (None: its cost does not see the parameter).
-
-    ``means`` holds every term and every seen value of the cost, as means of the joined batch;
-    ``terms`` says which of them are terms.
-    """
-
-    tensors: list[Tensor | None]
-    means: dict[str, Tensor]
-    terms: frozenset[str]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "joiner", Joiner(self.dealer.processes, self.accumulate))
 
 
 class Field:
@@ -57,6 +54,7 @@ class Field:
             progress,
         )
         self.game = table.game
+        self._on_trial = False
 
     @property
     def samples(self) -> int:
@@ -67,26 +65,80 @@ class Field:
         """The moves of this round with their places in the phase's list; lazy ones where they are due."""
         return ((i, move) for i, move in enumerate(self.phase.moves) if self.round % move.every == 0)
 
+    def turns(self) -> Iterator[Turn]:
+        """The main moves, cut where one of them is made again: of D, D, D, G the turns are D; D; D and G."""
+        turn: list[tuple[int, Move]] = []
+        for index, move in self.moves():
+            if move.every == 1:
+                if any(move == other for _, other in turn):
+                    yield turn
+                    turn = []
+                turn.append((index, move))
+        if turn:
+            yield turn
+
+    @cached_property
+    def everyone(self) -> list[Move]:
+        """Each main move of the phase once: the moves that make up the whole vector field of the game."""
+        return list(dict.fromkeys(move for move in self.phase.moves if move.every == 1))
+
     def draw(self, index: int) -> Draw:
         """What the move at this place of the list may look at."""
         turn = self.step // self.phase.moves[index].every
-        return self.table.dealer.deal(self.step, index, Rows.all(self.table.batch_size), turn, self.progress)
+        rows = self.table.dealer.processes.rows(self.table.batch_size)
+        return self.table.dealer.deal(self.step, index, rows, turn, self.progress)
 
-    def gradient(self, move: Move, draw: Draw) -> Gradient:
-        """The gradient of the move's cost over the joined batch, with respect to its player's parameters."""
-        params = self.table.updaters[move.player].params
-        if self.table.accumulate == 1:
-            cost = self._evaluate(move, draw)
-            tensors = _differentiate(cost.total(), params)
-            means = {name: divided(total, weight) for name, (total, weight) in cost.seen.items()}
-        else:
-            tensors, means, cost = self._accumulated(move, draw, params)
-        if move.every > 1:
-            tensors = [None if g is None else g * move.every for g in tensors]
-        return Gradient(tensors, means, frozenset(cost.terms))
+    def gradient(self, move: Move, draw: Draw, at: Mapping[str, Tensor] | None = None) -> Gradient:
+        """The gradient of the move's cost over the joined batch, with respect to its player's parameters.
 
-    def apply(self, move: Move, gradient: Gradient) -> None:
-        """One step of the move's player; masked on the device where the gradient is not finite."""
+        ``at`` gives other parameters by name; where they depend on the player's own, so does the gradient.
+        """
+        params = self.params(move.player)
+        parts = draw.micro_batches(self.table.accumulate)
+        costs = (self._evaluate(move, part, at, graph=at is not None) for part in parts)
+        gradient = self.table.joiner.gradient(move, costs, params)
+        return gradient if move.every == 1 else gradient.times(move.every)
+
+    def gradients(self, moves: Sequence[Move], draw: Draw) -> dict[Move, Gradient]:
+        """The gradients of several moves at one point, from one draw."""
+        return {move: self.gradient(move, draw) for move in moves}
+
+    def jacobian(
+        self, gradients: Mapping[Move, Gradient], draw: Draw, transpose: bool = True
+    ) -> dict[Move, list[Tensor]]:
+        """J^T g, or J g, where J is the Jacobian of the joint field g of these moves at one point.
+
+        For each move, the part that belongs to its player's parameters. Exact over micro-batches and
+        processes: both products are linear in them.
+        """
+        params = {move: self.params(move.player) for move in gradients}
+        vectors = {move: gradient.dense(params[move]) for move, gradient in gradients.items()}
+        product = _transposed if transpose else _forward
+        sums: dict[Move, Tensors] = {move: [None] * len(params[move]) for move in gradients}
+        for part in draw.unfrozen().micro_batches(self.table.accumulate):
+            field = {
+                move: differentiate(self._share(move, part, gradient), params[move], graph=True)
+                for move, gradient in gradients.items()
+            }
+            for move, tensors in product(field, params, vectors).items():
+                sums[move] = [_plus(a, b) for a, b in zip(sums[move], tensors, strict=True)]
+        return {move: self.table.joiner.total(tensors, params[move]) for move, tensors in sums.items()}
+
+    def ahead(self, move: Move, draw: Draw, at: Mapping[str, Tensor]) -> list[Tensor]:
+        """The gradient of a cost at the parameters ``at``, with the graph through it; of one part alone."""
+        names = self.table.updaters[move.player].names
+        cost = self._evaluate(move, draw.unfrozen(), at, graph=True)
+        return list(
+            torch.autograd.grad(
+                cost.total(), [at[n] for n in names], create_graph=True, materialize_grads=True
+            )
+        )
+
+    def apply(self, move: Move, gradient: Gradient) -> Tensor:
+        """One step of the move's player; masked on the device where the gradient is not finite.
+
+        Returns 1.0 where the step was made, 0.0 where it was masked.
+        """
         player = self.game.players[move.player]
         norm = _norm(gradient.tensors, self.table.dealer.key.device)
         ok = (norm < math.inf).float()
@@ -94,84 +146,100 @@ class Field:
         tensors = gradient.tensors if player.clip is None else _clipped(gradient.tensors, norm, player.clip)
         lr = value(player.rule.lr, self.progress)
         self.table.updaters[move.player].step(tensors, lr, skip, self.phase.correction(move.player))
-        self.table.statistics.move(move, gradient, norm, skip)
-        self.game.after_move(move, {**gradient.means, "ok": ok})
+        if not self._on_trial:
+            self.table.statistics.move(move, gradient, norm, skip)
+            self.game.after_move(move, {**gradient.means, "ok": ok})
+        return ok
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[None]:
+        """Steps made within look ahead: at the end every parameter is back where it was.
+
+        Rules keep what such a step adds to their moments (Gidel et al. 2019, algorithm 4); games are not
+        told of it.
+        """
+        params = [p for updater in self.table.updaters.values() for p in updater.params]
+        before = [p.detach().clone() for p in params]
+        self._on_trial = True
+        try:
+            yield
+        finally:
+            self._on_trial = False
+            with torch.no_grad():
+                torch._foreach_copy_(params, before)
+
+    def play_lazy_moves(self) -> None:
+        """The lazy moves that are due, each a step of its own."""
+        for index, move in self.moves():
+            if move.every > 1:
+                self.apply(move, self.gradient(move, self.draw(index)))
+
+    def params(self, player: str) -> list[Tensor]:
+        """The player's parameters, in the order of its gradients."""
+        return self.table.updaters[player].params
 
     def memory(self, player: str, slot: str) -> list[Tensor]:
         """What this phase's dynamics remembers beside each parameter of the player; change it in place."""
         return self.table.updaters[player].memory[slot]
 
-    def _evaluate(self, move: Move, draw: Draw) -> Cost:
-        with draw.noise(), self._precision(move, draw.device):
-            return self.game.cost(move, draw)
+    def from_memory(self, move: Move, slot: str) -> Gradient:
+        """What is remembered beside the parameters of the move's player, to be applied as a gradient."""
+        return Gradient([tensor.clone() for tensor in self.memory(move.player, slot)], {}, frozenset())
 
-    def _precision(self, move: Move, device: torch.device) -> contextlib.AbstractContextManager[object]:
-        if self.table.bf16 and move.every == 1:
+    def _evaluate(
+        self, move: Move, draw: Draw, at: Mapping[str, Tensor] | None = None, graph: bool = False
+    ) -> Cost:
+        with draw.noise(), self._precision(move, draw.device, graph):
+            if at is None:
+                return self.game.cost(move, draw)
+            cost: Cost = functional_call(self.game, dict(at), (move, draw))
+            return cost
+
+    def _share(self, move: Move, part: Draw, gradient: Gradient) -> Tensor:
+        cost = self._evaluate(move, part, graph=True)
+        return share(cost, gradient.weights, self.table.joiner.all_parts)
+
+    def _precision(
+        self, move: Move, device: torch.device, graph: bool
+    ) -> contextlib.AbstractContextManager[object]:
+        if self.table.bf16 and move.every == 1 and not graph:
             return torch.autocast(device.type, torch.bfloat16)
         return contextlib.nullcontext()
 
-    def _accumulated(
-        self, move: Move, draw: Draw, params: list[Tensor]
-    ) -> tuple[list[Tensor | None], dict[str, Tensor], Cost]:
-        """The joined gradient from equal parts: plain means are averaged, masked terms keep their sums."""
-        parts = self.table.accumulate
-        sums = _Sums()
-        for part in draw.micro_batches(parts):
-            cost = self._evaluate(move, part)
-            for name, (total, weight) in cost.seen.items():
-                sums.see(name, total, weight, parts)
-            means = [term.scaled(term.numerator) for term in cost.terms.values() if term.weight is None]
-            masked = {name: term for name, term in cost.terms.items() if term.weight is not None}
-            if means:
-                total = torch.stack(means).sum() / parts
-                sums.add("", _differentiate(total, params, retain=bool(masked)))
-            for left, (name, term) in reversed(list(enumerate(masked.items()))):
-                sums.add(name, _differentiate(term.scaled(term.numerator), params, retain=left > 0))
-        return sums.joined(params), sums.means(), cost
+
+def _transposed(
+    field: Mapping[Move, Tensors], params: Mapping[Move, list[Tensor]], vectors: Mapping[Move, list[Tensor]]
+) -> dict[Move, Tensors]:
+    """J^T u = d <g, u> / d theta."""
+    pairs = [
+        (g, u) for move in field for g, u in zip(field[move], vectors[move], strict=True) if g is not None
+    ]
+    inner = torch.stack([(g * u).sum() for g, u in pairs]).sum()
+    return {move: differentiate(inner, params[move], retain=True) for move in field}
 
 
-class _Sums:
-    """Running sums of gradients, one for all plain terms and one for each masked term."""
-
-    def __init__(self) -> None:
-        self.gradients: dict[str, list[Tensor | None]] = {}
-        self.values: dict[str, Tensor] = {}
-        self.weights: dict[str, Tensor] = {}
-
-    def add(self, name: str, tensors: list[Tensor | None]) -> None:
-        before = self.gradients.get(name, [None] * len(tensors))
-        self.gradients[name] = [_plus(a, b) for a, b in zip(before, tensors, strict=True)]
-
-    def see(self, name: str, total: Tensor, weight: Tensor | None, parts: int) -> None:
-        if weight is None:
-            total = total / parts
-        else:
-            self.weights[name] = self.weights.get(name, torch.zeros_like(weight)) + weight
-        self.values[name] = self.values.get(name, torch.zeros_like(total)) + total
-
-    def joined(self, params: list[Tensor]) -> list[Tensor | None]:
-        result: list[Tensor | None] = [None] * len(params)
-        for name, tensors in self.gradients.items():
-            weight = self.weights.get(name) if name else None
-            scaled = [None if g is None else divided(g, weight) for g in tensors]
-            result = [_plus(a, b) for a, b in zip(result, scaled, strict=True)]
-        return result
-
-    def means(self) -> dict[str, Tensor]:
-        return {name: divided(total, self.weights.get(name)) for name, total in self.values.items()}
+def _forward(
+    field: Mapping[Move, Tensors], params: Mapping[Move, list[Tensor]], vectors: Mapping[Move, list[Tensor]]
+) -> dict[Move, Tensors]:
+    """J u, as the derivative of J^T w by w: the inner product of u with it, differentiated."""
+    dummies = {move: [torch.zeros_like(p, requires_grad=True) for p in params[move]] for move in field}
+    pairs = [
+        (g, w) for move in field for g, w in zip(field[move], dummies[move], strict=True) if g is not None
+    ]
+    inner = torch.stack([(g * w).sum() for g, w in pairs]).sum()
+    along = []
+    for move in field:
+        for t, u in zip(differentiate(inner, params[move], graph=True), vectors[move], strict=True):
+            along += [] if t is None else [(t * u).sum()]
+    total = torch.stack(along).sum()
+    return {move: differentiate(total, dummies[move], retain=True) for move in field}
 
 
 def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return b if a is None else a if b is None else a + b
 
 
-def _differentiate(total: Tensor, params: list[Tensor], retain: bool = False) -> list[Tensor | None]:
-    if not total.requires_grad:
-        return [None] * len(params)
-    return list(torch.autograd.grad(total, params, allow_unused=True, retain_graph=retain))
-
-
-def _norm(tensors: list[Tensor | None], device: torch.device) -> Tensor:
+def _norm(tensors: Tensors, device: torch.device) -> Tensor:
     live = [g for g in tensors if g is not None]
     if not live:
         return torch.zeros((), device=device)
@@ -179,6 +247,6 @@ def _norm(tensors: list[Tensor | None], device: torch.device) -> Tensor:
     return norm
 
 
-def _clipped(tensors: list[Tensor | None], norm: Tensor, bound: float) -> list[Tensor | None]:
+def _clipped(tensors: Tensors, norm: Tensor, bound: float) -> Tensors:
     factor = torch.clamp(bound / (norm + 1e-12), max=1.0)
     return [None if g is None else g * factor for g in tensors]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from gancore.domain import View
+from gancore.domain import Batch, View
 from gancore.games.cost import Cost
 from gancore.games.dynamics import Alternating, Dynamics
 from gancore.games.representation import Identity, Representation
@@ -19,6 +19,7 @@ from gancore.nn.norms import Spectral, spectral_norms
 if TYPE_CHECKING:
     from gancore.games.draw import Draw
     from gancore.games.field import Field
+    from gancore.runtime.randomness import Key
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,10 @@ class Game(nn.Module):
     phases: Sequence[Phase]
     batch_coupled: bool = False
     """A cost mixes the rows of a batch: it is reduced over processes and refused under accumulation."""
+    full_precision: bool = False
+    """Costs are never evaluated in bf16 unless the user asks for it: data finer than bf16 can tell."""
+    statistics_per_process: bool = False
+    """Batch normalisation may see the rows of each process apart; without this it is refused on several."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,9 +105,20 @@ class Game(nn.Module):
         """The cost of a move, pure: dynamics evaluate it twice, accumulation k times."""
         raise TypeError(f"{type(self).__name__} must define cost(move, draw)")
 
+    def forward(self, move: Move, draw: Draw) -> Cost:
+        """:meth:`cost`, so that ``torch.func.functional_call`` can evaluate it at other parameters."""
+        return self.cost(move, draw)
+
     def sampler(self) -> nn.Module:
         """What a model folder holds: ``sample(n, key, condition)``; ``log_prob``, ``invert`` where it can."""
         raise TypeError(f"{type(self).__name__} must define sampler()")
+
+    def judge(self, real: Batch, key: Key) -> tuple[Tensor, Tensor] | None:
+        """What the discriminator says of encoded rows and of as many fakes; None where there is none to ask.
+
+        Changes nothing: it is how a run sees whether rows of train are told from held-out ones.
+        """
+        return None
 
     def prepare(self, draw: Draw) -> None:
         """Once, before round 0: reference batches, data-dependent initialisation; into buffers."""

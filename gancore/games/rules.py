@@ -18,6 +18,8 @@ from torch.optim.adamw import adamw
 from gancore.games.schedules import Schedule
 
 Tensors = list[Tensor]
+State = dict[str, Tensors]
+"""A rule's state: by slot, a tensor beside each parameter."""
 
 
 class Rule(Protocol):
@@ -26,6 +28,8 @@ class Rule(Protocol):
     ``skip`` is 1.0 (float32, on the device) where the step shall change nothing, else 0.0.
     ``correction`` is the share k/(k+1) by which a player with a lazy move (every k rounds) shortens
     the rate and the memory of its rule (Karras et al. 2020, StyleGAN2, appendix B).
+
+    ``ahead`` is ``update`` as a pure function, differentiable: what parameters and state would become.
     """
 
     @property
@@ -38,11 +42,13 @@ class Rule(Protocol):
         self,
         params: Tensors,
         grads: Tensors,
-        state: dict[str, Tensors],
+        state: State,
         lr: float,
         skip: Tensor,
         correction: float,
     ) -> None: ...
+
+    def ahead(self, params: Tensors, grads: Tensors, state: State, lr: float) -> tuple[Tensors, State]: ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Adam:
         self,
         params: Tensors,
         grads: Tensors,
-        state: dict[str, Tensors],
+        state: State,
         lr: float,
         skip: Tensor,
         correction: float,
@@ -84,6 +90,21 @@ class Adam:
             maximize=False,
         )
 
+    def ahead(self, params: Tensors, grads: Tensors, state: State, lr: float) -> tuple[Tensors, State]:
+        beta1, beta2 = self.betas
+        shrunk, grads = self._decayed(params, grads, lr)
+        count = [n.double() + 1 for n in state["count"]]
+        mean = [beta1 * m + (1 - beta1) * g for m, g in zip(state["mean"], grads, strict=True)]
+        square = [beta2 * v + (1 - beta2) * g * g for v, g in zip(state["square"], grads, strict=True)]
+        moved = [
+            p - lr * (m / (1 - beta1**n)) / (_root(v / (1 - beta2**n)) + self.eps)
+            for p, m, v, n in zip(shrunk, mean, square, count, strict=True)
+        ]
+        return moved, {"mean": mean, "square": square, "count": count}
+
+    def _decayed(self, params: Tensors, grads: Tensors, lr: float) -> tuple[Tensors, Tensors]:
+        return params, [g + self.weight_decay * p for p, g in zip(params, grads, strict=True)]
+
 
 @dataclass(frozen=True)
 class AdamW(Adam):
@@ -91,6 +112,9 @@ class AdamW(Adam):
 
     weight_decay: float = 0.01
     _kernel: ClassVar[Any] = staticmethod(adamw)
+
+    def _decayed(self, params: Tensors, grads: Tensors, lr: float) -> tuple[Tensors, Tensors]:
+        return [p * (1 - lr * self.weight_decay) for p in params], grads
 
 
 @dataclass(frozen=True)
@@ -106,7 +130,7 @@ class RMSProp:
         self,
         params: Tensors,
         grads: Tensors,
-        state: dict[str, Tensors],
+        state: State,
         lr: float,
         skip: Tensor,
         correction: float,
@@ -117,6 +141,13 @@ class RMSProp:
         scale = torch._foreach_sqrt(state["square"])
         torch._foreach_add_(scale, self.eps)
         torch._foreach_addcdiv_(params, grads, scale, -lr * correction)
+
+    def ahead(self, params: Tensors, grads: Tensors, state: State, lr: float) -> tuple[Tensors, State]:
+        square = [
+            self.alpha * v + (1 - self.alpha) * g * g for v, g in zip(state["square"], grads, strict=True)
+        ]
+        moved = [p - lr * g / (_root(v) + self.eps) for p, g, v in zip(params, grads, square, strict=True)]
+        return moved, {"square": square}
 
 
 @dataclass(frozen=True)
@@ -134,7 +165,7 @@ class SGD:
         self,
         params: Tensors,
         grads: Tensors,
-        state: dict[str, Tensors],
+        state: State,
         lr: float,
         skip: Tensor,
         correction: float,
@@ -146,6 +177,17 @@ class SGD:
             torch._foreach_add_(memory, steps)
             steps = _without(memory, skip)
         torch._foreach_add_(params, steps, alpha=-lr * correction)
+
+    def ahead(self, params: Tensors, grads: Tensors, state: State, lr: float) -> tuple[Tensors, State]:
+        if self.momentum:
+            grads = [self.momentum * m + g for m, g in zip(state["momentum"], grads, strict=True)]
+            state = {"momentum": grads}
+        return [p - lr * g for p, g in zip(params, grads, strict=True)], state
+
+
+def _root(square: Tensor) -> Tensor:
+    """The square root, whose derivative at 0 counts as 0."""
+    return torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
 
 
 def _without(tensors: Tensors, skip: Tensor) -> Tensors:
@@ -165,7 +207,7 @@ class _Group:
 
     factor: float
     params: Tensors
-    state: dict[str, Tensors]
+    state: State
 
     def pick(self, live: Sequence[int]) -> _Group:
         state = {slot: [tensors[i] for i in live] for slot, tensors in self.state.items()}
@@ -203,6 +245,23 @@ class Updater:
                 group = group.pick([i for i, g in enumerate(mine) if g is not None])
             with torch.no_grad():
                 self.rule.update(group.params, live, group.state, lr * group.factor, skip, correction)
+
+    def states(self) -> list[State]:
+        """The rule's state, by group, to begin :meth:`ahead` from."""
+        return [group.state for group in self._groups]
+
+    def ahead(
+        self, params: Tensors, grads: Tensors, states: list[State], lr: float
+    ) -> tuple[Tensors, list[State]]:
+        """A step from ``params`` as a pure function, differentiable; this updater stays as it is."""
+        moved: Tensors = []
+        after: list[State] = []
+        start = 0
+        for group, state in zip(self._groups, states, strict=True):
+            stop = start + len(group.params)
+            points, new = self.rule.ahead(params[start:stop], grads[start:stop], state, lr * group.factor)
+            moved, after, start = [*moved, *points], [*after, new], stop
+        return moved, after
 
     def tensors(self) -> dict[str, Tensor]:
         """The state by name, for checkpoints."""

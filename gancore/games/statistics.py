@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from gancore.games.field import Gradient
     from gancore.games.game import Move
+    from gancore.games.gradient import Gradient
 
 
 class Statistics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from gancore.games.draw import Dealer
 from gancore.games.field import Table
 from gancore.games.game import Game
 from gancore.games.statistics import Statistics
+from gancore.runtime.processes import ALONE, Processes
 from gancore.runtime.randomness import Key
 from gancore.training.budget import plan_rounds
 from gancore.training.loop import prepare, train
@@ -43,18 +45,19 @@ def set_table(
     seed: int = 0,
     bf16: bool = False,
     device: str | torch.device = "cpu",
+    processes: Processes = ALONE,
 ) -> Table:
     """A game with the data it is played on: a tensor of rows, a view, or several views by name."""
     views = _views(data)
     device = torch.device(device)
-    dealer = Dealer(views, game.to(device).representation, seed, device)
+    dealer = Dealer(views, game.to(device).representation, seed, device, processes)
     return Table(game, dealer, game.updaters(), Statistics(), batch_size, accumulate, bf16)
 
 
 def _views(data: Tree | View | Mapping[str, View]) -> Mapping[str, View]:
     if isinstance(data, Mapping) and all(_is_view(view) for view in data.values()):
         return data
-    return {"train": data if _is_view(data) else TensorView(data)}
+    return {"train": cast(View, data) if _is_view(data) else TensorView(data)}
 
 
 def _is_view(data: object) -> bool:

@@ -1,0 +1,310 @@
+"""Every dynamics against its own matrix: on a game whose field is linear, a round is a linear map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from numpy import linalg
+from torch import nn
+from toy_games import Judge, differing, field, play, points, set_table, whole
+
+from gancore.games import (
+    R1,
+    SGD,
+    Adam,
+    AdamW,
+    Alternating,
+    Consensus,
+    Cost,
+    Extragradient,
+    Game,
+    Move,
+    Optimistic,
+    PastExtragradient,
+    Phase,
+    Player,
+    RMSProp,
+    Simultaneous,
+    SymplecticAdjustment,
+    Unrolled,
+    adversarial,
+    normal,
+)
+
+H = 0.1
+
+
+class Part(nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.x = nn.Parameter(torch.tensor(value, dtype=torch.float64))
+
+
+class Quadratic(Game):
+    """D minimises g/2 |psi|^2 - psi B theta, G minimises psi B theta + c/2 |theta|^2: the field is J z."""
+
+    def __init__(self, coupling=1.0, damping=0.0, own=0.0, moves=1, dynamics=None, rules=None):
+        super().__init__()
+        self.discriminator, self.generator = Part([1.0, 0.3]), Part([1.0, -0.5])
+        self.B = coupling * torch.tensor([[1.0, 0.5], [-0.3, 0.8]], dtype=torch.float64)
+        self.damping, self.own = damping, own
+        rules = rules or (SGD(H), SGD(H))
+        self.players = {
+            "discriminator": Player(["discriminator"], rules[0]),
+            "generator": Player(["generator"], rules[1]),
+        }
+        listed = [*[Move("discriminator")] * moves, Move("generator")]
+        self.phases = [Phase(listed, dynamics=dynamics or Alternating())]
+
+    def cost(self, move, draw):
+        psi, theta = self.discriminator.x, self.generator.x
+        if move.player == "discriminator":
+            with draw.frozen():
+                pull = self.B @ theta
+            return Cost().add("loss", self.damping / 2 * psi.square().sum()[None] - psi @ pull)
+        return Cost().add("loss", (psi @ self.B @ theta + self.own / 2 * theta.square().sum())[None])
+
+    def jacobian(self):
+        eye = torch.eye(2, dtype=torch.float64)
+        return torch.cat(
+            [torch.cat([self.damping * eye, -self.B], 1), torch.cat([self.B.T, self.own * eye], 1)]
+        )
+
+    def point(self):
+        return torch.cat([self.discriminator.x, self.generator.x]).detach().clone()
+
+
+def trajectory(game, rounds):
+    """z_0, z_1, ...: played through the shared loop's field."""
+    table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
+    path = [game.point()]
+    for step in range(rounds):
+        game.phases[0].dynamics.round(field(table, step))
+        path.append(game.point())
+    return torch.stack(path)
+
+
+J = Quadratic(damping=0.3, own=0.2).jacobian()
+EYE = torch.eye(4, dtype=torch.float64)
+FIRST, SECOND = (
+    torch.diag(torch.tensor([1.0, 1, 0, 0], dtype=torch.float64)),
+    torch.diag(torch.tensor([0.0, 0, 1, 1], dtype=torch.float64)),
+)
+A = (J - J.T) / 2
+MAPS = {  # a round as a matrix, from the formulas in the papers
+    "alternating": (Alternating(), (EYE - H * SECOND @ J) @ (EYE - H * FIRST @ J)),
+    "simultaneous": (Simultaneous(), EYE - H * J),
+    "extragradient": (Extragradient(), EYE - H * J @ (EYE - H * J)),
+    "consensus": (Consensus(0.7), EYE - H * (J + 0.7 * J.T @ J)),
+    "symplectic": (SymplecticAdjustment(0.7, align=False), EYE - H * (J + 0.7 * A.T @ J)),
+    "alternating consensus": (
+        Consensus(0.7, alternating=True),
+        (EYE - H * SECOND @ (J + 0.7 * J.T @ J)) @ (EYE - H * FIRST @ (J + 0.7 * J.T @ J)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_round_is_the_matrix_of_its_formula(name):
+    dynamics, matrix = MAPS[name]
+    path = trajectory(Quadratic(damping=0.3, own=0.2, dynamics=dynamics), 20)
+    for before, after in pairwise(path):
+        assert torch.allclose(after, matrix @ before, rtol=1e-12, atol=1e-14)
+
+
+def test_optimistic_takes_twice_the_step_and_takes_back_the_last():
+    path = trajectory(Quadratic(damping=0.3, own=0.2, dynamics=Optimistic()), 20)
+    past = torch.zeros(4, dtype=torch.float64)
+    for before, after in pairwise(path):
+        assert torch.allclose(after, before - 2 * H * J @ before + H * past, rtol=1e-12, atol=1e-14)
+        past = J @ before
+
+
+def test_extragradient_from_the_past_looks_ahead_by_the_last_gradient_ahead():
+    path = trajectory(Quadratic(damping=0.3, own=0.2, dynamics=PastExtragradient()), 20)
+    past = torch.zeros(4, dtype=torch.float64)
+    for before, after in pairwise(path):
+        past = J @ (before - H * past)
+        assert torch.allclose(after, before - H * past, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_unrolling_differentiates_through_the_opponents_steps(steps):
+    """psi_k = P^k psi + sum_i P^i h B theta, P = 1 - h g: the derivative of psi_k(theta) B theta + c/2 theta^2."""
+    game = Quadratic(damping=0.3, own=0.2, dynamics=Unrolled(steps))
+    (z0, z1) = trajectory(game, 1)
+    psi, theta = z0[:2], z0[2:]
+    psi = psi - H * (0.3 * psi - game.B @ theta)  # the discriminator's own move comes first
+    shrink = 1 - H * 0.3
+    total = sum(shrink**i for i in range(steps))
+    ahead = shrink**steps * psi + total * H * game.B @ theta
+    gradient = game.B.T @ ahead + total * H * game.B.T @ game.B @ theta + 0.2 * theta
+    assert torch.allclose(z1, torch.cat([psi, theta - H * gradient]), rtol=1e-12)
+
+
+RATES = {  # spectral radius on min max xy with rate h (reference: Gidel et al. 2019, Daskalakis et al. 2018)
+    "simultaneous": (Simultaneous(), lambda h: (1 + h**2) ** 0.5),
+    "alternating": (Alternating(), lambda h: 1.0),
+    "extragradient": (Extragradient(), lambda h: (1 - h**2 + h**4) ** 0.5),
+    "optimistic": (Optimistic(), lambda h: max(abs(r) for r in roots(h))),
+    "past": (PastExtragradient(), lambda h: max(abs(r) for r in roots(h))),
+    "symplectic": (SymplecticAdjustment(1.0), lambda h: ((1 - h) ** 2 + h**2) ** 0.5),
+    "consensus": (Consensus(1.0), lambda h: ((1 - h) ** 2 + h**2) ** 0.5),
+}
+
+
+def roots(h):
+    """l^2 - l (1 + 2ih) + ih, as the companion matrix's eigenvalues."""
+    return linalg.eigvals([[1 + 2j * h, -1j * h], [1, 0]])
+
+
+class Bilinear(Quadratic):
+    def __init__(self, dynamics, h):
+        super().__init__(dynamics=dynamics, rules=(SGD(h), SGD(h)))
+        self.B = torch.eye(2, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("h", [0.2, 0.4])
+@pytest.mark.parametrize("name", RATES)
+def test_rates_on_the_bilinear_game(name, h):
+    dynamics, rate = RATES[name]
+    norms = trajectory(Bilinear(dynamics, h), 400).norm(dim=1)
+    assert float((norms[400] / norms[200]) ** (1 / 200)) == pytest.approx(rate(h), abs=1e-3)
+
+
+def test_a_player_that_moves_five_times_does_so_in_turns_of_its_own():
+    matrix = (EYE - H * FIRST @ J) @ (EYE - H * FIRST @ J)
+    path = trajectory(Quadratic(damping=0.3, own=0.2, moves=3, dynamics=Simultaneous()), 1)
+    assert torch.allclose(path[1], (EYE - H * J) @ matrix @ path[0], rtol=1e-12)
+
+
+def test_the_memory_of_a_dynamics_is_a_copy():
+    """Kept by reference, the last step would follow the next one, and optimism would be simultaneous play."""
+    game = Quadratic(dynamics=Optimistic())
+    table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
+    game.phases[0].dynamics.round(field(table))
+    kept = [t.clone() for t in table.updaters["generator"].memory["step"]]
+    pointers = {t.data_ptr() for t in table.updaters["generator"].memory["step"]}
+    table.updaters["generator"].params[0].data.add_(1.0)
+    assert all(
+        torch.equal(a, b) for a, b in zip(kept, table.updaters["generator"].memory["step"], strict=True)
+    )
+    assert pointers.isdisjoint({p.data_ptr() for p in table.updaters["generator"].params})
+
+
+def test_the_sign_of_the_symplectic_adjustment_leaves_an_unstable_point():
+    """Both players climb away (J = -1): alignment must not pull the game towards such a point."""
+    game = Quadratic(coupling=0.3, damping=-1.0, own=-1.0)
+    aligned = trajectory(replace_dynamics(game, SymplecticAdjustment(1.0)), 30).norm(dim=1)
+    plain = trajectory(
+        replace_dynamics(Quadratic(coupling=0.3, damping=-1.0, own=-1.0), Simultaneous()), 30
+    ).norm(dim=1)
+    assert aligned[-1] > plain[-1] > plain[0]
+
+
+def replace_dynamics(game, dynamics):
+    game.phases = [replace(game.phases[0], dynamics=dynamics)]
+    return game
+
+
+ALL = [
+    Alternating(),
+    Simultaneous(),
+    Extragradient(),
+    PastExtragradient(),
+    Optimistic(),
+    Consensus(0.1),
+    SymplecticAdjustment(0.3),
+    Unrolled(2),
+]
+
+
+def gan(dynamics, rule=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", **options):  # noqa: B008
+    return adversarial(
+        generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
+        discriminator=Judge,
+        prior=normal(3),
+        loss=loss,
+        penalties=[R1(0.1, every=3)],
+        generator_rule=rule,
+        discriminator_rule=rule,
+        dynamics=dynamics,
+        average=100.0,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("dynamics", ALL, ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize(
+    "rule", [SGD(1e-2, 0.9), Adam(1e-2), AdamW(1e-2), RMSProp(1e-3)], ids=lambda r: type(r).__name__
+)
+def test_every_dynamics_trains_with_every_rule_and_is_resumed_bit_by_bit(dynamics, rule, tmp_path):
+    build = lambda: gan(dynamics, rule)  # noqa: E731
+    undisturbed = whole(play(build, points(), 9))
+    resumed = whole(play(build, points(), 9, kills=[2, 5], folder=tmp_path))
+    assert differing(undisturbed, resumed) == []
+    assert all(torch.isfinite(t).all() for t in undisturbed.values())
+    fresh = whole(set_table(build, points()))
+    assert differing(undisturbed, fresh)
+
+
+@pytest.mark.parametrize("dynamics", [d for d in ALL if not d.needs_graph], ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize("loss", ["nonsaturating", "wasserstein"])
+def test_micro_batches_change_no_dynamics(dynamics, loss):
+    build = lambda: gan(dynamics, SGD(1e-2), loss)  # noqa: E731
+    one, two = (whole(play(build, points(), 8, accumulate=k)) for k in (1, 2))
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, two[name], rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [SGD(0.1), SGD(0.1, 0.9), Adam(0.1, (0.5, 0.9)), Adam(0.1, weight_decay=0.1), AdamW(0.1), RMSProp(0.1)],
+)
+def test_looking_ahead_is_the_rules_own_step(rule):
+    game = Quadratic(damping=0.3, rules=(rule, rule))
+    table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
+    updater, move = table.updaters["discriminator"], Move("discriminator")
+    for step in range(3):
+        gradient = field(table, step).gradient(move, field(table, step).draw(0))
+        expected, states = updater.ahead(
+            updater.params, gradient.dense(updater.params), updater.states(), rule.lr
+        )
+        expected = [p.clone() for p in expected]
+        slots = {slot: [t.clone() for t in tensors] for slot, tensors in states[0].items()}
+        field(table, step).apply(move, gradient)
+        assert torch.allclose(updater.params[0], expected[0], rtol=1e-6)
+        for slot, tensors in updater.states()[0].items():
+            assert torch.allclose(tensors[0], slots[slot][0].to(tensors[0].dtype), rtol=1e-6), slot
+
+
+def test_products_with_the_jacobian_are_those_of_the_jacobian_itself():
+    game = Quadratic(damping=0.3, own=0.2)
+    table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
+    now = field(table)
+    gradients = now.gradients(now.everyone, now.draw(0))
+    g = torch.cat([t for gradient in gradients.values() for t in gradient.tensors])
+    transposed = torch.cat([t for ts in now.jacobian(gradients, now.draw(0)).values() for t in ts])
+    forward = torch.cat(
+        [t for ts in now.jacobian(gradients, now.draw(0), transpose=False).values() for t in ts]
+    )
+    assert torch.allclose(g, J @ game.point())
+    assert torch.allclose(transposed, J.T @ g) and torch.allclose(forward, J @ g)
+
+
+@pytest.mark.parametrize(
+    "dynamics", [Extragradient(), Optimistic(), PastExtragradient()], ids=lambda d: type(d).__name__
+)
+def test_a_masked_step_changes_nothing(dynamics):
+    class Broken(Quadratic):
+        def cost(self, move, draw):
+            cost = super().cost(move, draw)
+            return cost.add("nan", self.generator.x * float("nan")) if move.player == "generator" else cost
+
+    game = Broken(dynamics=dynamics)
+    path = trajectory(game, 3)
+    assert torch.equal(path[:, 2:], path[:1, 2:].expand(4, 2))
+    assert torch.isfinite(path).all()
