@@ -1,0 +1,86 @@
+"""Measures against the truth: of samples alone; the reference rows are not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from gancore.domain import Measure, Spec
+from gancore_synthetic.mixtures import Mixture
+from gancore_synthetic.truth import Truth, truth_of
+
+FAR = 1e9
+"""Where a value that is not finite is put."""
+
+
+def captured(truth: Truth, points: Tensor) -> int:
+    """How many components have a sample: their nearest, and on the support (PacGAN's captured modes)."""
+    return len(truth.assign(points)[truth.on_support(points)].unique())
+
+
+def share_on_support(truth: Truth, points: Tensor) -> float:
+    """In percent. For Gaussians: nearer than 3 standard deviations to a mean, PacGAN's high quality."""
+    return 100 * float(truth.on_support(points).double().mean())
+
+
+def reverse_kl(truth: Truth, points: Tensor) -> float:
+    """sum_k q_k log(q_k / w_k), q_k the share of component k among the samples on the support, in nats.
+
+    For K equal components log K - entropy of the counts. PacGAN's text speaks of all samples, its code
+    counts those of high quality, as here. Without any, all weight is on the rarest component.
+    """
+    component = truth.assign(points)[truth.on_support(points)]
+    if not len(component):
+        return float(-truth.weights.min().log())
+    q = torch.bincount(component, minlength=len(truth.weights)).double() / len(component)
+    return float(torch.special.xlogy(q, q / truth.weights).sum())
+
+
+def density_error(truth: Truth, points: Tensor) -> float:
+    """Total variation between samples and truth over the truth's cells, 1/2 sum_c |q_c - p_c|: 0 to 1.
+
+    Cells are components times levels of the density (:meth:`Truth.cells`). n samples of the truth
+    itself have about sqrt(C / (2 pi n)), C cells.
+    """
+    masses = truth.cell_masses
+    q = torch.bincount(truth.cells(points), minlength=len(masses)).double() / len(points)
+    return float((q - masses).abs().sum() / 2)
+
+
+def off_support(truth: Truth, points: Tensor) -> float:
+    """Percent of the samples off the support, or farther from it than 99.9 % of true points are."""
+    return 100 - share_on_support(truth, points)
+
+
+def measures_for(spec: Spec) -> frozenset[str]:
+    """Those that mean something for this source."""
+    truth = truth_of(spec)
+    countable = len(truth.weights) > 1 and "side" not in spec["knobs"]
+    meaning = {
+        "modes": countable,
+        "reverse_kl": countable,
+        "high_quality": isinstance(truth, Mixture),
+        "off_support": truth.has_support and not isinstance(truth, Mixture),
+        "density_error": type(truth).cells is not Truth.cells or truth.has_density,
+    }
+    return frozenset(name for name, holds in meaning.items() if holds)
+
+
+def _measure(value: Callable[[Truth, Tensor], float]) -> Callable[[Tensor, Tensor, Spec], float]:
+    def compute(samples: Tensor, reference: Tensor, spec: Spec) -> float:
+        points = torch.nan_to_num(samples.double(), FAR, FAR, -FAR)
+        return value(truth_of(spec), points)
+
+    return compute
+
+
+MEASURES: Mapping[str, Measure] = {
+    "modes": Measure(_measure(captured), unit="components", better="higher"),
+    "high_quality": Measure(_measure(share_on_support), unit="%", better="higher"),
+    "reverse_kl": Measure(_measure(reverse_kl), unit="nats"),
+    "density_error": Measure(_measure(density_error), unit="total variation"),
+    "off_support": Measure(_measure(off_support), unit="%"),
+}
+modes, high_quality, kl, density, outside = MEASURES.values()

@@ -1,0 +1,168 @@
+"""Pictures of points over their density, of polygons side by side, of a field with its arrows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gancore.domain import Samples, Spec
+from gancore_synthetic.truth import Truth, truth_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from PIL.Image import Image
+
+GRID = 160
+ARROWS = 24
+DEPTH = 14.0
+"""Nats below the highest density at which the ground is white."""
+MARGIN = 0.15
+GAP = 2
+Frame = tuple[float, float, float, float]
+"""Left, right, bottom, top."""
+
+
+def picture(samples: Samples) -> Image:
+    """Points over the density; pictures in a grid."""
+    if len(samples.spec["shape"]) == 3:
+        return contact_sheet(samples.data)
+    truth = truth_of(samples.spec)
+    frame = frame_of(truth)
+
+    def draw(axes: Axes) -> None:
+        if truth.shape == (1,):
+            return draw_histogram(axes, truth, samples.data, frame)
+        draw_ground(axes, truth, frame)
+        draw_points(axes, samples.data, samples.condition)
+
+    return figure(draw, frame, f"{samples.spec['source']}: {len(samples)} samples")
+
+
+def contact_sheet(pictures: Tensor) -> Image:
+    """(n, 1, side, side) in [0, 1] in rows, grey."""
+    from PIL import Image
+
+    n, side = len(pictures), pictures.shape[-1]
+    columns = max(1, math.ceil(math.sqrt(n)))
+    rows, cell = max(1, math.ceil(n / columns)), side + GAP
+    sheet = np.full((rows * cell + GAP, columns * cell + GAP), 128, dtype=np.uint8)
+    for number, grey in enumerate(greys(pictures)):
+        top, left = GAP + number // columns * cell, GAP + number % columns * cell
+        sheet[top : top + side, left : left + side] = grey
+    scale = max(1, 96 // side)
+    return Image.fromarray(sheet).resize((sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST)
+
+
+def greys(pictures: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """(n, 1, side, side) in [0, 1] to (n, side, side) in 0..255."""
+    grey = torch.nan_to_num(pictures[:, 0]).clamp(0, 1) * 255
+    return grey.round().to(torch.uint8).numpy()
+
+
+def frame_of(truth: Truth) -> Frame:
+    """About nearly all true points, by their first two coordinates, a square."""
+    points = truth.own[:, :2]
+    if points.shape[1] == 1:
+        points = points.expand(-1, 2)
+    low, high = (torch.quantile(points, q, dim=0) for q in (0.005, 0.995))
+    middle, half = (low + high) / 2, float((high - low).max()) / 2 * (1 + 2 * MARGIN)
+    half = half or 1.0
+    x, y = middle.tolist()
+    return x - half, x + half, y - half, y + half
+
+
+def figure(draw: Callable[[Axes], None], frame: Frame, title: str) -> Image:
+    """A picture of what ``draw`` puts on axes with this frame."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    sheet = Figure(figsize=(5.6, 5.6), dpi=100, layout="constrained")
+    canvas, axes = FigureCanvasAgg(sheet), sheet.add_subplot()
+    axes.set(xlim=frame[:2], ylim=frame[2:], title=title)
+    draw(axes)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def mesh(frame: Frame, count: int) -> Tensor:
+    """Points of a square mesh, (count * count, 2), float64; rows from the bottom up."""
+    x, y = (torch.linspace(*frame[i : i + 2], count, dtype=torch.float64) for i in (0, 2))
+    across, up = torch.meshgrid(x, y, indexing="xy")
+    return torch.stack([across.flatten(), up.flatten()], dim=1)
+
+
+def draw_ground(axes: Axes, truth: Truth, frame: Frame) -> None:
+    """The density in grey; where there is none to draw, true points."""
+    if not truth.has_density or truth.shape != (2,):
+        own = truth.own[:2000]
+        axes.scatter(own[:, 0], own[:, 1], s=8, color="0.82", linewidths=0, label="truth")
+        return
+    values = truth.log_density(mesh(frame, GRID)).view(GRID, GRID)
+    top = float(values.max())
+    axes.imshow(values.clamp(min=top - DEPTH), extent=frame, origin="lower", cmap="Greys", vmax=top + DEPTH / 2)
+
+
+def draw_points(axes: Axes, points: Tensor, labels: Tensor | None = None) -> None:
+    colours: Any = "tab:red" if labels is None else np.asarray(labels) % 10
+    size = float(np.clip(3000 / max(1, len(points)), 2, 14))
+    kept = {"cmap": "tab10", "vmin": 0, "vmax": 9} if labels is not None else {}
+    axes.scatter(points[:, 0], points[:, 1], s=size, c=colours, alpha=0.7, linewidths=0, **kept)
+
+
+def draw_histogram(axes: Axes, truth: Truth, points: Tensor, frame: Frame) -> None:
+    """One coordinate: shares of the samples a unit, and the density as a line."""
+    left, right = frame[:2]
+    inside = points[:, 0].clamp(left, right).numpy()
+    heights, _, _ = axes.hist(inside, bins=60, range=(left, right), density=True, color="tab:red", alpha=0.6)
+    x = torch.linspace(left, right, 1000, dtype=torch.float64)
+    top = float(np.max(heights))
+    if truth.has_density:
+        p = truth.log_density(x[:, None]).exp()
+        axes.plot(x, p, color="black")
+        top = max(top, float(p.max()))
+    axes.set_ylim(0, 1.1 * top)
+
+
+def field_picture(
+    value: Callable[[Tensor], Tensor], samples: Tensor, spec: Spec, title: str, own_frame: Frame | None = None
+) -> Image:
+    """Of a function on the plane: its values in colour, the direction of its gradient as arrows.
+
+    Arrows are as long as the gradient is steep, by its square root, so that gentle slopes are seen too.
+    """
+    truth = truth_of(spec)
+    frame = own_frame or frame_of(truth)
+    values = _values(value, mesh(frame, GRID)).view(GRID, GRID)
+    spots = mesh(frame, ARROWS)
+    arrows = _gradients(value, spots)
+    length = arrows.norm(dim=1, keepdim=True)
+    arrows = arrows / length.clamp(min=1e-12).sqrt() / length.max().clamp(min=1e-12).sqrt()
+    most = max(float(values.abs().quantile(0.98)), 1e-6)
+
+    def draw(axes: Axes) -> None:
+        shown = axes.imshow(values, extent=frame, origin="lower", cmap="RdBu", vmin=-most, vmax=most)
+        axes.figure.colorbar(shown, ax=axes, shrink=0.8)
+        axes.quiver(*spots.T, *arrows.T, color="0.25", scale=ARROWS * 0.9, width=0.003)
+        own = truth.own[:1000]
+        axes.scatter(own[:, 0], own[:, 1], s=3, color="black", linewidths=0, label="truth")
+        axes.scatter(samples[:, 0], samples[:, 1], s=6, color="gold", edgecolors="0.3", linewidths=0.2, label="samples")
+        axes.legend(loc="upper right", fontsize=8, markerscale=2)
+
+    return figure(draw, frame, title)
+
+
+def _values(value: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    with torch.no_grad():
+        return value(points.float()).double()
+
+
+def _gradients(value: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    spots = points.float().requires_grad_()
+    (gradients,) = torch.autograd.grad(value(spots).sum(), spots)
+    return gradients.double()
