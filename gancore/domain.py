@@ -172,6 +172,10 @@ class Domain:
     measures: ClassVar[Mapping[str, MeasureEntry]] = {}
     """The domain's own measures; each factory names a :class:`Measure`."""
 
+    def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
+        """Those of ``measures`` that mean something for such data; by default all."""
+        return self.measures
+
     def open(self, source: Source, config: Any) -> Data:
         """Read a source. Raises :class:`gancore.errors.DataError` on what cannot be used."""
         raise TypeError(f"{type(self).__name__} must define open(source, config)")
