@@ -31,7 +31,8 @@ class Evaluator:
     measures: dict[str, Measure] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.measures = {name: plugins().resolve(entry) for name, entry in self.domain.measures.items()}
+        entries = self.domain.measures_of(self.spec)
+        self.measures = {name: plugins().resolve(entry) for name, entry in entries.items()}
         count = min(self.n, len(self.valid))
         key = (self.key.to("cpu") / "valid").cut(Rows.all(count))
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
