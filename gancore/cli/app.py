@@ -11,7 +11,7 @@ from gancore import __version__
 from gancore.cli.generate import generate
 from gancore.cli.info import info
 from gancore.cli.models import models
-from gancore.cli.plugins import plugins
+from gancore.cli.plugins import app as plugins_app
 from gancore.cli.runs import runs
 from gancore.cli.train import train
 from gancore.records import CommandEntry
@@ -76,5 +76,6 @@ def gancore(
     """Train adversarial generative models in any domain, beside likelihood models, in one loop."""
 
 
-for command in (train, generate, runs, models, plugins, info):
+for command in (train, generate, runs, models, info):
     app.command()(command)
+app.add_typer(plugins_app, name="plugins")

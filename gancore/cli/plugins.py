@@ -1,4 +1,4 @@
-"""``gancore plugins``: what is installed, what it registers, and what is wrong with it."""
+"""``gancore plugins``: what is installed, what it registers, what is wrong with it; ``check``, ``new``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gancore.cli.plugins_check import check
+from gancore.cli.plugins_new import new
 from gancore.cli.shared import print_json, print_table
 
 if TYPE_CHECKING:
@@ -14,8 +16,14 @@ if TYPE_CHECKING:
 
 HEAD = ("plugin", "version", "distribution", "state", "registers")
 
+app = typer.Typer(rich_markup_mode=None)
+app.command()(check)
+app.command()(new)
 
+
+@app.callback(invoke_without_command=True)
 def plugins(
+    context: typer.Context,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="With the names that each registers.")
     ] = False,
@@ -24,7 +32,9 @@ def plugins(
         bool, typer.Option("--strict-plugins", help="Stop at the first fault.")
     ] = False,
 ) -> None:
-    """List plugins with what they register and their state."""
+    """List plugins with what they register and their state; check one, or begin a new one."""
+    if context.invoked_subcommand is not None:
+        return None
     from gancore.plugins import plugins as registry
 
     registry().strict = strict_plugins

@@ -11,8 +11,11 @@ from gancore.trees import Tree
 class Representation(nn.Module):
     """Fitted on train, with a way there (``encode``) and back (``decode``).
 
-    What ``fit`` learns goes into buffers whose shapes the spec gives.
+    What ``fit`` learns goes into buffers whose shapes the spec gives. ``many_to_one``: decode does not
+    undo encode, and need not.
     """
+
+    many_to_one: bool = False
 
     def fit(self, train: View) -> None:
         """Learn statistics from train."""

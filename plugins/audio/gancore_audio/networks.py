@@ -70,11 +70,18 @@ class WaveGANGenerator(nn.Module):
 class WaveGANDiscriminator(Discriminator):
     """Waveforms (batch, 1, length) to logits (batch,), with phase shuffle after all but the last layer.
 
-    With ``classes`` the label enters by projection (Miyato & Koyama 2018, eq. 3).
+    With ``classes`` the label enters by projection (Miyato & Koyama 2018, eq. 3). ``bias``: of the logit;
+    a loss that takes a difference of logits never moves it.
     """
 
     def __init__(
-        self, length: int, width: int, shuffle: int = 2, per_example: bool = True, classes: int = 0
+        self,
+        length: int,
+        width: int,
+        shuffle: int = 2,
+        per_example: bool = True,
+        classes: int = 0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         factors = strides(length)[::-1]
@@ -83,7 +90,7 @@ class WaveGANDiscriminator(Discriminator):
             Downsample(before, after, KERNEL, stride)
             for before, after, stride in zip([1, *channels], channels, factors, strict=False)
         )
-        self.dense = nn.Linear(START * channels[-1], 1)
+        self.dense = nn.Linear(START * channels[-1], 1, bias=bias)
         self.label = label_projection(classes, START * channels[-1])
         self.shuffle, self.per_example = shuffle, per_example
 

@@ -50,7 +50,7 @@ class WaveGAN(Recipe):
                 length, config.width, config.latent, config.post_filter, classes
             ),
             discriminator=lambda: WaveGANDiscriminator(
-                length, config.width, config.shuffle, config.shuffle_per == "example", classes
+                length, config.width, config.shuffle, config.shuffle_per == "example", classes, bias=False
             ),
             prior=uniform(config.latent),
             loss="wasserstein",

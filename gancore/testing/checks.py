@@ -1,0 +1,59 @@
+"""The kit's checks in the order in which they are made. `gancore plugins check` and pytest read this list."""
+
+from __future__ import annotations
+
+from gancore.testing import (
+    domain_checks,
+    network_checks,
+    output_checks,
+    plugin_checks,
+    sampling_checks,
+    training_checks,
+)
+from gancore.testing.check import Check
+
+CHECKS: tuple[Check, ...] = (
+    *(Check.of("plugin", f) for f in (plugin_checks.imports_light, plugin_checks.resolves_records)),
+    *(
+        Check.of("domain", function)
+        for function in (
+            domain_checks.describes_its_keys,
+            domain_checks.opens,
+            domain_checks.opens_alike,
+            domain_checks.writes_its_spec,
+            domain_checks.keys_its_batches,
+            domain_checks.keeps_rows_apart,
+            domain_checks.offers_what_take_gives,
+            domain_checks.conditions,
+            output_checks.writes_what_it_names,
+            output_checks.previews,
+            output_checks.measures_order,
+            output_checks.diagnoses_no_real_data,
+        )
+    ),
+    *(
+        Check.of("recipe", function)
+        for function in (
+            network_checks.keeps_its_configuration,
+            network_checks.has_what_it_declares,
+            network_checks.matches_shapes,
+            network_checks.gives_finite_logits,
+            network_checks.judges_rows_apart,
+            network_checks.reaches_every_parameter,
+            network_checks.differentiates_twice,
+            network_checks.keeps_costs_pure,
+            network_checks.adds_up_in_parts,
+            sampling_checks.encodes_and_decodes,
+            sampling_checks.knows_its_log_det,
+            sampling_checks.samples_by_latent,
+            sampling_checks.gives_likelihoods,
+            sampling_checks.inverts,
+            training_checks.trains,
+            training_checks.trains_as_a_run,
+            training_checks.resumes,
+            training_checks.keeps_its_model,
+            training_checks.trains_on_labels,
+            training_checks.plays_in_bf16,
+        )
+    ),
+)

@@ -1,0 +1,119 @@
+"""Checks of a plugin as a whole: it is light, and what it registers is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from gancore.domain import Measure
+from gancore.errors import GancoreError
+from gancore.games.losses import AdversarialLoss
+from gancore.plugins import plugins
+from gancore.records import Entry, MeasureEntry, ModelEntry, RecipeEntry, SourceEntry
+from gancore.testing.bench import PluginBench
+from gancore.testing.check import Breach, NotApplicable
+
+HEAVY = ("torch", "scipy", "matplotlib", "tensorboard", "pandas", "sklearn")
+WATCHED = 3
+"""The exit code of the program below where something heavy is imported."""
+PROGRAM = f"""
+import os, sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in {HEAVY!r}:
+            frame = sys._getframe(1)
+            while frame.f_back and frame.f_code.co_filename.startswith("<frozen"):
+                frame = frame.f_back
+            print(name, f"({{frame.f_code.co_filename}}:{{frame.f_lineno}})", flush=True)
+            os._exit({WATCHED})
+
+sys.meta_path.insert(0, Watch())
+__import__(sys.argv[1])
+"""
+
+
+def imports_light(bench: PluginBench) -> None:
+    """The module that the entry point names imports nothing heavy."""
+    module = bench.info.module
+    if not bench.info.distribution:
+        raise NotApplicable("the running program registered it; no entry point names a module")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    program = [sys.executable, "-c", PROGRAM, module]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=120)
+    if done.returncode == WATCHED:
+        raise Breach(
+            f"importing {module} imports {done.stdout.strip()}: every `gancore --help` would wait for it",
+            "name classes as strings in the records, and import them in the modules that those name",
+        )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Breach(f"importing {module} fails: {last}", "mend the module that the entry point names")
+
+
+def resolves_records(bench: PluginBench) -> None:
+    """Every record is good, under its own name, and names an object of its kind."""
+    if bench.info.reason:
+        raise Breach(f"the plugin {bench.info.reason}", bench.info.fix)
+    if not bench.records and not bench.info.observes:
+        raise Breach("the plugin registers nothing", "write a hook, such as gancore_domains")
+    for hook, entry in bench.records:
+        resolve_record(hook, entry)
+
+
+def resolve_record(hook: str, entry: Entry) -> None:
+    """Raises Breach or PluginError where the object that a record names is missing, or of another kind."""
+    if isinstance(entry, ModelEntry):
+        return  # a folder or an archive: fetched when it is asked for
+    if hook == "gancore_domains":
+        resolve_domain(entry.name)
+    elif isinstance(entry, RecipeEntry):
+        plugins().recipe(plugins().domain(entry.domain), entry.name)
+    elif isinstance(entry, MeasureEntry):
+        _expect(entry, plugins().resolve(entry), Measure)
+    elif hook == "gancore_losses":
+        made = plugins().resolve(entry)
+        _expect(entry, made if isinstance(made, AdversarialLoss) else made(), AdversarialLoss)
+    else:
+        plugins().resolve(entry)
+
+
+def resolve_domain(name: str) -> None:
+    """The domain with its own recipes, measures and sources, each under its name."""
+    domain = plugins().domain(name)
+    kinds: Mapping[str, type] = {"recipes": RecipeEntry, "measures": MeasureEntry, "sources": SourceEntry}
+    for table, kind in kinds.items():
+        for key, entry in getattr(domain, table).items():
+            where = f"{type(domain).__name__}.{table}"
+            if not isinstance(entry, kind):
+                raise Breach(f"{where}[{key!r}] is {type(entry).__name__}", f"write a {kind.__name__} there")
+            if entry.name != key:
+                raise Breach(f"{where}[{key!r}] calls itself {entry.name!r}", "give both the same name")
+    if not domain.recipes:
+        raise Breach(f"{type(domain).__name__} has no recipe", "write one, and name it in recipes")
+    for recipe in domain.recipes:
+        plugins().recipe(domain, recipe)
+    for measure in domain.measures.values():
+        _expect(measure, plugins().resolve(measure), Measure)
+
+
+def _expect(entry: Entry, found: Any, kind: type) -> None:
+    if not isinstance(found, kind):
+        raise Breach(
+            f"{entry.factory!r} for {entry.name!r} is {type(found).__name__}, no {kind.__name__}",
+            f"make it a {kind.__name__}",
+        )
+
+
+def loads(bench: PluginBench) -> str:
+    """Why the plugin's domains cannot be looked at; empty: they can."""
+    try:
+        for hook, entry in bench.records:
+            if hook == "gancore_domains":
+                plugins().domain(entry.name)
+    except GancoreError as error:
+        return str(error)
+    return ""
