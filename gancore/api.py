@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.errors import CheckpointError, ConfigError, GancoreError, nearest
 from gancore.listing import RUNS, models, runs
 from gancore.plugins import plugins
-from gancore.training.lifetime import Lifetime, RunResult
-from gancore.training.placing import existing_run, find_unfinished, keep_config, new_run
-from gancore.training.progress import Mode, open_progress
+from gancore.training.launch import Order, carry_out
+from gancore.training.lifetime import RunResult
+from gancore.training.placing import existing_run, find_unfinished, new_run
+from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def train(
     data_root: str | Path | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
+    devices: int | None = None,
     init_from: str | Path | None = None,
     force: bool = False,
     progress: Mode = "plain",
@@ -36,25 +38,33 @@ def train(
     """Train a model; ``settings`` are those of :func:`resolve_config`.
 
     ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration, else a new
-    one. ``init_from`` is a run or model whose weights training starts from.
+    one. ``init_from`` is a run or model whose weights training starts from. ``devices``: processes, each
+    with its share of every batch and an accelerator of its own where there are any; a script that gives
+    it needs ``if __name__ == "__main__":`` around what it does.
 
     Raises:
         GancoreError: a mistake that the user can mend, in one line.
     """
     plugins().strict = strict_plugins
-    folder = _path(out)
+
+    def order() -> Order:
+        run, config = _place(domain, _path(out), resume, settings)
+        return Order(run, config, _path(data_root), _path(init_from), force, progress, strict_plugins)
+
+    return carry_out(order, devices)
+
+
+def _place(
+    domain: str | None, out: Path | None, resume: str | Path | None, settings: dict[str, Any]
+) -> tuple[RunFolder, RunConfig]:
+    """The run folder to write, and the configuration that it is trained by."""
     if resume is not None and str(resume) != "auto":
         run = existing_run(Path(resume))
         base = run.config_file if run.config_file.exists() else None
-        config = resolve_config(domain, **settings, base=base)
-    else:
-        config = resolve_config(domain, **settings)
-        unfinished = find_unfinished(config, folder, RUNS) if resume is not None else None
-        run = unfinished or new_run(config, folder, RUNS)
-    shown = open_progress(progress, sys.stdout if progress == "json" else sys.stderr)
-    with run.lock():
-        keep_config(run, config, force)
-        return Lifetime(run, config, shown, _path(data_root), _path(init_from), force).play()
+        return run, resolve_config(domain, **settings, base=base)
+    config = resolve_config(domain, **settings)
+    unfinished = find_unfinished(config, out, RUNS) if resume is not None else None
+    return unfinished or new_run(config, out, RUNS), config
 
 
 def _path(given: str | Path | None) -> Path | None:

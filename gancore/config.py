@@ -65,6 +65,17 @@ class RecipeSection(Section):
         return self
 
 
+class DynamicsSection(Section):
+    """``train.dynamics``: how the players' moves follow one another."""
+
+    name: str | None = Field(
+        default=None, description="alternating, extragradient, ...; none: the recipe's own"
+    )
+    settings: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="of the dynamics, by name, as gamma for consensus"
+    )
+
+
 class TrainSection(Section):
     """``train``: budget, seed, machine. At most one of steps, samples, seconds."""
 
@@ -80,6 +91,9 @@ class TrainSection(Section):
     )
     deterministic: bool = Field(
         default=False, description="deterministic kernels on a GPU; the CPU always is"
+    )
+    dynamics: DynamicsSection = Field(
+        default=DynamicsSection(), description="how moves follow one another, in any recipe"
     )
 
     @model_validator(mode="after")
@@ -106,6 +120,9 @@ class UpkeepSection(Section):
     )
     checkpoint_seconds: PositiveFloat = Field(default=60.0, description="seconds between checkpoints")
     keep: PositiveInt = Field(default=2, description="checkpoints kept")
+    peer_seconds: PositiveFloat = Field(
+        default=600.0, description="on several processes, silence after which one is taken for lost"
+    )
     resident_megabytes: PositiveFloat = Field(
         default=1024.0, description="data up to this size live on the device"
     )

@@ -16,6 +16,10 @@ class GancoreError(Exception):
         self.message, self.fix = message.rstrip(".;: "), fix
         super().__init__(f"{self.message}; {fix}" if fix else self.message)
 
+    def __reduce__(self) -> tuple[type[GancoreError], tuple[str, str]]:
+        """As made, so that it goes whole from one process to another."""
+        return type(self), (self.message, self.fix)
+
 
 class ConfigError(GancoreError):
     """A key or value of the configuration that cannot be."""

@@ -16,8 +16,8 @@ from gancore.training.budget import plan_rounds
 from gancore.training.checkpoint import newest_checkpoint, save_checkpoint
 from gancore.training.loop import prepare, train
 from gancore.training.playing import TensorView
-from gancore.training.session import rule_tensors
 from gancore.training.state import State
+from gancore.training.table import rule_tensors
 from gancore.trees import Tree
 
 Rows = TensorView

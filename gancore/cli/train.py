@@ -36,6 +36,9 @@ def train(
     seconds: Annotated[float | None, typer.Option(help="Budget in seconds of training.")] = None,
     seed: Annotated[int | None, typer.Option(help="Every draw is a function of it.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share each batch, on an accelerator each.")
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same bytes again on a GPU.")
@@ -92,12 +95,13 @@ def train(
         data_root=data_root,
         out=out,
         resume=resume,
+        devices=devices,
         init_from=init_from,
         force=force,
         progress="none" if quiet else "json" if as_json else "live",
         strict_plugins=strict_plugins,
     )
-    _show(result, quiet, as_json)
+    _show(result, quiet or result.rank > 0, as_json)
 
 
 def _print_config(domain: str | None, arguments: dict[str, Any], resume: str | None, strict: bool) -> None:
@@ -112,7 +116,7 @@ def _print_config(domain: str | None, arguments: dict[str, Any], resume: str | N
 
 def _show(result: Any, quiet: bool, as_json: bool) -> None:
     stopped = result.status == "stopped"
-    if as_json:
+    if as_json and not result.rank:
         names = ("folder", "model", "step", "status", "seconds")
         print_json({name: getattr(result, name) for name in names})
     elif not quiet and stopped:

@@ -86,8 +86,8 @@ class AdversarialGame(Game):
         batch = self.real(draw)
         with draw.frozen():
             fake = self.fake(draw, batch.condition)
-        real_logits = self.discriminator(batch.data, batch.condition).float()
-        fake_logits = self.discriminator(fake, batch.condition).float()
+        real_logits = self.logits(draw, batch.data, batch.condition)
+        fake_logits = self.logits(draw, fake, batch.condition)
         cost = Cost().add("loss", self.loss.discriminator(real_logits, fake_logits))
         for penalty in self.penalties.values():
             if penalty.every == 1:
@@ -97,11 +97,11 @@ class AdversarialGame(Game):
     def generator_cost(self, draw: Draw) -> Cost:
         real = self.real(draw) if self.loss.generator_needs_real else None
         condition = real.condition if real else draw.condition() if self.conditional else None
-        fake_logits = self.discriminator(self.fake(draw, condition), condition).float()
+        fake_logits = self.logits(draw, self.fake(draw, condition), condition)
         if real is None:
             return Cost().add("loss", self.loss.generator(fake_logits, fake_logits))
         with draw.frozen():
-            real_logits = self.discriminator(real.data, real.condition).float()
+            real_logits = self.logits(draw, real.data, real.condition)
         return Cost().add("loss", self.loss.generator(real_logits, fake_logits))
 
     def penalty_cost(self, penalty: Penalty, draw: Draw) -> Cost:
@@ -116,6 +116,12 @@ class AdversarialGame(Game):
         """Rows of train, without their condition where the game is unconditional."""
         batch = draw.real()
         return batch if self.conditional else Batch(batch.data)
+
+    def logits(self, draw: Draw, data: Tree, condition: Tree) -> Tensor:
+        """What the loss sees, in fp32 at least: own rows, or where it couples rows the joined batch."""
+        logits: Tensor = self.discriminator(data, condition)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return draw.joined(logits) if self.loss.batch_coupled else logits
 
     def fake(self, draw: Draw, condition: Tree) -> Tree:
         latents = self.prior.sample(draw.key("z"), draw.rows)

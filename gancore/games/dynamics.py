@@ -7,12 +7,14 @@ parameters theta; J its Jacobian; h a rate. Written with plain steps; every dyna
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from gancore.errors import ConfigError, nearest
+from gancore.games.names import find_named
 from gancore.games.schedules import value
 
 if TYPE_CHECKING:
@@ -225,6 +227,42 @@ class Unrolled(Dynamics):
                 points, states[move.player] = updater.ahead(points, gradients, states[move.player], rate)
                 at |= dict(zip(updater.names, points, strict=True))
         return at
+
+
+DYNAMICS: Mapping[str, type[Dynamics]] = {
+    "alternating": Alternating,
+    "simultaneous": Simultaneous,
+    "extragradient": Extragradient,
+    "extragradient-past": PastExtragradient,
+    "optimistic": Optimistic,
+    "consensus": Consensus,
+    "symplectic": SymplecticAdjustment,
+    "unrolled": Unrolled,
+}
+"""Dynamics by the name that a configuration uses."""
+
+
+def find_dynamics(name: str, settings: Mapping[str, object] | None = None) -> Dynamics:
+    """The dynamics of this name, here or from a plugin, with these settings.
+
+    Raises:
+        ConfigError: no such dynamics, no such setting, or a value of another kind.
+    """
+    kind: type[Dynamics] = find_named("dynamics", name, DYNAMICS, "gancore_dynamics")
+    known = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    for key, given in (settings or {}).items():
+        where = f"train.dynamics.settings.{key}"
+        if key not in known:
+            raise ConfigError(f"{where}: {name} has no such setting", nearest(key, known))
+        if not _suits(given, known[key]):
+            raise ConfigError(f"{where}: {given!r}", f"give one like {known[key]!r}")
+    return kind(**(settings or {}))
+
+
+def _suits(given: object, default: object) -> bool:
+    """Whether a setting is of its default's kind; a whole number does for any number."""
+    kinds = (int, float) if type(default) is float else (type(default),)
+    return type(given) in kinds
 
 
 def _together(field: Field, turn: Turn) -> tuple[Draw, Sequence[Move]]:

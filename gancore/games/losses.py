@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, relu, softplus
 
 from gancore.errors import ConfigError, nearest
+from gancore.games.names import find_named
 
 Values = Callable[[Tensor, Tensor], Tensor]
 
@@ -136,12 +137,6 @@ def find_loss(name: str) -> AdversarialLoss:
     Raises:
         ConfigError: no such loss.
     """
-    if name in LOSSES:
-        return LOSSES[name]()
-    from gancore.plugins import plugins
-
-    entries = {entry.name: entry for entry in plugins().records("gancore_losses")}
-    if name not in entries:
-        raise ConfigError(f"no loss is named {name!r}", nearest(name, [*LOSSES, *entries]))
-    loss = plugins().resolve(entries[name])
-    return loss if isinstance(loss, AdversarialLoss) else loss()
+    found = find_named("loss", name, LOSSES, "gancore_losses")
+    loss: AdversarialLoss = found if isinstance(found, AdversarialLoss) else found()
+    return loss

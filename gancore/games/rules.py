@@ -238,7 +238,7 @@ class Updater:
         for group in self._groups:
             mine = grads[start : start + len(group.params)]
             start += len(mine)
-            live = [g for g in mine if g is not None]
+            live = [_laid_out(g, p) for g, p in zip(mine, group.params, strict=True) if g is not None]
             if not live:
                 continue
             if len(live) < len(mine):
@@ -276,6 +276,15 @@ class Updater:
     def load(self, tensors: dict[str, Tensor]) -> None:
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
+
+
+def _laid_out(grad: Tensor, param: Tensor) -> Tensor:
+    """The gradient in memory as its parameter is.
+
+    Fused kernels on the CPU walk both in the order of memory, and would give each entry another's
+    step; double backward through a convolution gives such gradients.
+    """
+    return grad if grad.stride() == param.stride() else torch.empty_like(param).copy_(grad)
 
 
 def _fresh(slot: str, param: Tensor) -> Tensor:

@@ -28,6 +28,10 @@ class Statistics:
         values = [*(mean.detach().float() for mean in gradient.means.values()), norm.float(), skip]
         self._pending.append(([*names, f"{step}/gradient_norm", f"{step}/masked"], torch.stack(values)))
 
+    def forget(self) -> None:
+        """For a process that logs nothing."""
+        self._pending = []
+
     def read(self) -> dict[str, float]:
         """Means since the last reading; one transfer from the device."""
         if not self._pending:

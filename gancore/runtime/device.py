@@ -7,27 +7,31 @@ import os
 import torch
 
 from gancore.errors import ConfigError, nearest
+from gancore.runtime.processes import ALONE, Processes
 
 
-def resolve_device(name: str) -> torch.device:
-    """``auto`` is the first accelerator, else the CPU.
+def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
+    """``auto`` is the first accelerator, else the CPU. Several processes have an accelerator each.
 
     Raises:
         ConfigError: no such device, or none of its kind here.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(
             f"train.device {name!r}", nearest(name.split(":")[0], ["auto", "cpu", "cuda", "mps"])
         ) from None
+    if processes.world > 1 and device.type != "cpu":
+        device = torch.device(device.type, processes.local_rank)
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if (device.index or 0) >= present.get(device.type, 0):
-        raise ConfigError(f"train.device {name!r} is not on this machine", "leave it out, or use cpu")
+        which = f"train.device {name!r}" + (f" for process {processes.rank}" if processes.world > 1 else "")
+        raise ConfigError(f"{which} is not on this machine", "leave it out, or use cpu")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 

@@ -59,7 +59,7 @@ class Processes:
         if self.world > 1:
             for bucket in _buckets(list(tensors)):
                 flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
-                _sent(dist.broadcast, flat, src=0)
+                _sent(dist.broadcast, flat.view(torch.uint8), src=0)
                 _scatter(flat, bucket)
 
     def most(self, *numbers: float) -> list[float]:
@@ -89,17 +89,13 @@ ALONE = Processes()
 
 
 @contextlib.contextmanager
-def joining(
-    processes: Processes, device: torch.device, patience_seconds: float, **meeting: Any
-) -> Iterator[None]:
+def joining(processes: Processes, patience_seconds: float = 600.0, **meeting: Any) -> Iterator[None]:
     """Meet the others. ``meeting`` is what ``init_process_group`` needs to find them; none: the environment.
 
     A process that is silent for ``patience_seconds`` is taken for lost.
     """
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    elif "OMP_NUM_THREADS" not in os.environ:
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes.world))
     _sent(
         dist.init_process_group,

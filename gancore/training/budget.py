@@ -13,6 +13,7 @@ from gancore.errors import ConfigError
 from gancore.games.field import Field, Table
 from gancore.games.game import Phase
 from gancore.games.statistics import Statistics
+from gancore.training.table import all_tensors
 
 
 def plan_rounds(table: Table, train: TrainSection, default_steps: int) -> list[int]:
@@ -83,10 +84,11 @@ def seconds_per_round(table: Table, phase: Phase, budget: float) -> float:
     play = _player(table, phase)
     play(2)
     rounds, began = 0, time.perf_counter()
-    while time.perf_counter() - began < min(20.0, budget / 50) or rounds == 0:
+    most = table.dealer.processes.most  # all processes play the same number of rounds
+    while rounds == 0 or most(time.perf_counter() - began)[0] < min(20.0, budget / 50):
         play(phase.cycle)
         rounds += phase.cycle
-    cost = (time.perf_counter() - began) / rounds
+    (cost,) = most((time.perf_counter() - began) / rounds)
     _restore(table, before)
     return cost
 
@@ -110,15 +112,10 @@ def _player(table: Table, phase: Phase) -> Callable[[int], None]:
 
 
 def _snapshot(table: Table) -> list[torch.Tensor]:
-    return [tensor.detach().clone() for tensor in _tensors(table)]
+    return [tensor.detach().clone() for tensor in all_tensors(table)]
 
 
 @torch.no_grad()
 def _restore(table: Table, before: list[torch.Tensor]) -> None:
-    for tensor, old in zip(_tensors(table), before, strict=True):
+    for tensor, old in zip(all_tensors(table), before, strict=True):
         tensor.copy_(old)
-
-
-def _tensors(table: Table) -> list[torch.Tensor]:
-    state = list(table.game.state_dict().values())
-    return state + [tensor for updater in table.updaters.values() for tensor in updater.tensors().values()]

@@ -16,6 +16,7 @@ from gancore.training.progress import Progress
 from gancore.training.run import RunFolder, RunStatus
 
 if TYPE_CHECKING:
+    from gancore.runtime.processes import Processes
     from gancore.training.checkpoint import Checkpoint
     from gancore.training.session import Session
     from gancore.training.state import State
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What training left. ``status``: done, or stopped by the signal ``stopped_by`` (and saved)."""
+    """What training left. ``status``: done, or stopped by the signal ``stopped_by`` (and saved).
+
+    ``rank``: of the process that tells it; only that of rank 0 has written anything.
+    """
 
     folder: Path
     model: Path
@@ -32,6 +36,7 @@ class RunResult:
     status: str
     seconds: float
     stopped_by: str = ""
+    rank: int = 0
 
 
 @dataclass
@@ -44,6 +49,7 @@ class Lifetime:
     data_root: Path | None
     init_from: Path | None
     force: bool
+    processes: Processes | None = None
     state: State | None = None
     status: RunStatus = field(init=False)
 
@@ -65,7 +71,8 @@ class Lifetime:
         from gancore.training.session import open_session
 
         checkpoint = self._checkpoint()
-        session = open_session(self.run, self.config, self.data_root, self.progress.note)
+        alone = () if self.processes is None else (self.processes,)
+        session = open_session(self.run, self.config, self.data_root, self.progress.note, *alone)
         self.status = replace(self.status, source=session.source_name)
         state = self._first_state(session) if checkpoint is None else self._next_state(session, checkpoint)
         if state.step >= state.total:
@@ -97,18 +104,20 @@ class Lifetime:
             weights = _weights_of(self.init_from)
             count = initialise(session.table, weights, str(self.init_from))
             self.progress.note(f"{count} of the {len(weights)} tensors of {self.init_from} are taken over")
-        return session.begin()
+        session.begin()
+        return session.start(None)
 
     def _next_state(self, session: Session, checkpoint: Checkpoint) -> State:
-        state = session.load(checkpoint, self.force)
+        changed = checkpoint.manifest["about"].get("config") != config_hash(self.config)  # only under force
+        state = session.start(session.load(checkpoint, self.force), replan=changed)
         self.progress.note(f"resumed from step {state.step}")
         if self.init_from is not None:
             self.progress.note("--init-from is passed over: this run has weights of its own")
         return state
 
     def _train(self, session: Session, state: State, upkeep: Upkeep) -> None:
+        from gancore.training.agreement import agreeing, stop_signals
         from gancore.training.loop import train
-        from gancore.training.session import stop_signals
 
         self.state = state
         title = f"{self.config.domain} {self.config.recipe} on {session.device} {session.precision}"
@@ -116,7 +125,7 @@ class Lifetime:
         with stop_signals(lambda name: setattr(state, "stopping", name)):
             try:
                 upkeep.begin(state, title)
-                train(session.table, state, upkeep)
+                train(session.table, state, agreeing(upkeep, session.table.dealer.processes))
                 upkeep.finish(state)
             finally:
                 upkeep.tracker.close()

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,24 +12,22 @@ import torch
 import gancore
 from gancore.config import RunConfig, config_hash
 from gancore.data.sources import resolve
-from gancore.domain import Data, Domain, View, on_device
-from gancore.errors import CheckpointError, ConfigError, DataError, nearest
+from gancore.domain import Data, Domain, Source
+from gancore.errors import CheckpointError, ConfigError, DataError
 from gancore.files import atomic_write, encode_json
-from gancore.games.draw import Dealer
 from gancore.games.field import Table
-from gancore.games.statistics import Statistics
 from gancore.models.card import MeasuredFact, ModelFacts, model_card
 from gancore.models.folder import save_model
-from gancore.models.model import build_game
 from gancore.plugins import plugins
-from gancore.recipe import Recipe
 from gancore.records import RecipeEntry
-from gancore.runtime.device import make_deterministic, resolve_device, resolve_precision
+from gancore.runtime.device import make_deterministic, resolve_device
+from gancore.runtime.processes import ALONE, Processes
 from gancore.training.budget import plan_rounds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
 from gancore.training.loop import prepare
 from gancore.training.run import RunFolder
 from gancore.training.state import State
+from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors, run_precision
 from gancore.training.upkeep import parameter_count
 
 
@@ -53,7 +47,7 @@ class Session:
     source_licence: str
 
     def load(self, checkpoint: Checkpoint, force: bool) -> State:
-        """Go on from a checkpoint. Raises CheckpointError where it belongs to other data or networks."""
+        """Take in a checkpoint. Raises CheckpointError where it belongs to other data or networks."""
         written = checkpoint.state.get("fingerprint", "")
         if written != self.data.fingerprint and not force:
             raise CheckpointError(
@@ -71,18 +65,26 @@ class Session:
         stored_rules = checkpoint.tensors["rules"]
         for player, updater in self.table.updaters.items():
             updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
-        state = State.from_json(dict(checkpoint.state["state"]))
-        if checkpoint.manifest["about"].get("config") != config_hash(self.config):  # only under force
+        return State.from_json(dict(checkpoint.state["state"]))
+
+    def start(self, state: State | None, replan: bool = False) -> State:
+        """All processes begin alike: from the first one's tensors, and where it stands (None: a new run)."""
+        processes = self.table.dealer.processes
+        processes.copy(all_tensors(self.table))
+        told, replan = processes.tell((state and state.to_json(), replan))
+        if told is None:
+            return State(self._plan())
+        state = state or State.from_json(told)
+        if replan:
             state.replan(self._plan())
         return state
 
-    def begin(self) -> State:
-        """Before round 0: note the splits, fit, draw what a game draws itself, fix the number of rounds."""
+    def begin(self) -> None:
+        """Before round 0: note the splits, fit, draw what a game draws for itself."""
         splits = {split: list(names) for split, names in self.data.splits.items()}
         facts = {"fingerprint": self.data.fingerprint, "contract": list(self.data.contract), "splits": splits}
         atomic_write(self.run.data_file, encode_json(facts))
         prepare(self.table)
-        return State(self._plan())
 
     def _plan(self) -> list[int]:
         return plan_rounds(self.table, self.config.train, self.config.model.steps)
@@ -148,73 +150,52 @@ class Session:
 
 
 def open_session(
-    run: RunFolder, config: RunConfig, data_root: Path | None, announce: Callable[[str], None]
+    run: RunFolder,
+    config: RunConfig,
+    data_root: Path | None,
+    announce: Callable[[str], None],
+    processes: Processes = ALONE,
 ) -> Session:
     """Open the data and build the game that ``config`` describes."""
     domain = plugins().domain(config.domain)
     entry, recipe = plugins().recipe(domain, config.recipe)
-    device = resolve_device(config.train.device)
-    precision = resolve_precision(config.train.precision, device)
+    device = resolve_device(config.train.device, processes)
     if config.train.deterministic:
         make_deterministic()
     source = replace(resolve(config.data.source, domain.sources, data_root, announce), announce=announce)
-    data = domain.open(source, config.data)
-    for line in data.contract:
-        announce(line)
-    table = _table(config, recipe, data, device, precision)
+    data = _open(domain, source, config, processes)
+    table = lay_table(config, recipe, data, device, processes)
     check_capabilities(entry, table.game.sampler())
-    licence = source.entry.licence if source.entry else ""
-    return Session(run, config, domain, entry, data, table, device, precision, source.name, licence)
-
-
-def _table(config: RunConfig, recipe: Recipe, data: Data, device: torch.device, precision: str) -> Table:
-    game = build_game(recipe, config.model, data.spec, config.train.seed).to(device)
-    if game.batch_coupled and config.model.accumulate > 1:
-        raise ConfigError("a cost of this recipe couples the rows of a batch", "set model.accumulate=1")
-    views = data.train if isinstance(data.train, Mapping) else {"train": data.train}
-    empty = [name for name, view in views.items() if len(view) == 0]
-    if empty:
-        raise DataError(f"no sample is left for {empty[0]}", "add data, or loosen what data.* leaves out")
-    resident: dict[str, View] = {
-        n: on_device(v, device, config.upkeep.resident_megabytes) for n, v in views.items()
-    }
-    return Table(
-        game=game,
-        dealer=Dealer(resident, game.representation, config.train.seed, device),
-        updaters=game.updaters(),
-        statistics=Statistics(),
-        batch_size=config.model.batch_size,
-        accumulate=config.model.accumulate,
-        bf16=precision == "bf16",
+    return Session(
+        run=run,
+        config=config,
+        domain=domain,
+        entry=entry,
+        data=data,
+        table=table,
+        device=device,
+        precision=run_precision(config, table.game, device),
+        source_name=source.name,
+        source_licence=source.entry.licence if source.entry else "",
     )
 
 
-CAPABILITY_NEEDS = {
-    "parallel": "sample",
-    "conditional": "conditional",
-    "likelihood": "log_prob",
-    "bound": "bound",
-    "inversion": "invert",
-}
-"""For each capability that a recipe may declare, what its sampler must have."""
+def _open(domain: Domain, source: Source, config: RunConfig, processes: Processes) -> Data:
+    """The first process opens the data before the others, which then find what it has cached.
 
-
-def check_capabilities(entry: RecipeEntry, sampler: torch.nn.Module) -> None:
-    """Raises ConfigError where a recipe's sampler lacks what its entry declares."""
-    for capability in sorted(entry.provides):
-        need = CAPABILITY_NEEDS.get(capability, "")
-        if not need or not hasattr(sampler, need):
-            known = nearest(capability, CAPABILITY_NEEDS)
-            lack = f"but its sampler has no {need}" if need else f"which is not known ({known})"
-            raise ConfigError(
-                f"recipe {entry.name!r} declares {capability!r}, {lack}", "tell the plugin's authors"
-            )
-
-
-def rule_tensors(table: Table) -> dict[str, torch.Tensor]:
-    return {
-        f"{player}/{n}": t for player, updater in table.updaters.items() for n, t in updater.tensors().items()
-    }
+    Raises:
+        DataError: another process sees other data.
+    """
+    data = domain.open(source, config.data) if processes.first else None
+    fingerprint = processes.tell(data.fingerprint if data else "")
+    data = data or domain.open(source, config.data)
+    if data.fingerprint != fingerprint:
+        raise DataError(
+            f"process {processes.rank} sees other data than the first one", "give all of them the same files"
+        )
+    for line in data.contract:
+        source.announce(line)
+    return data
 
 
 def initialise(table: Table, tensors: Mapping[str, torch.Tensor], where: str) -> int:
@@ -229,22 +210,3 @@ def initialise(table: Table, tensors: Mapping[str, torch.Tensor], where: str) ->
     sampler = table.game.sampler()
     sampler.load_state_dict({n: t for n, t in fitting.items() if n in sampler.state_dict()}, strict=False)
     return len(fitting)
-
-
-@contextlib.contextmanager
-def stop_signals(ask: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask once, and the step is finished; a second Ctrl-C interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        ask(signal.Signals(number).name)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

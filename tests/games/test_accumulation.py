@@ -10,7 +10,8 @@ from gancore.domain import Data, Spec
 from gancore.errors import ConfigError
 from gancore.games import R1, SGD, WGANGP, Cost, Game, Move, Phase, Player, adversarial, noise, normal
 from gancore.recipe import Recipe
-from gancore.training.session import _table
+from gancore.runtime.processes import ALONE
+from gancore.training.table import lay_table
 
 
 class Shuffled(Judge):
@@ -67,7 +68,7 @@ def test_a_cost_that_couples_rows_is_refused_in_parts_in_one_line():
         model = RecipeSection(batch_size=8, accumulate=accumulate)
         config = RunConfig(domain="toy", recipe="coupled", data=None, model=model)
         data = Data({"train": _view()}, _view(), _view(), Spec({}))
-        return _table(config, Coupled(), data, torch.device("cpu"), "fp32")
+        return lay_table(config, Coupled(), data, torch.device("cpu"), ALONE)
 
     assert sit(1).accumulate == 1
     with pytest.raises(ConfigError, match=r"couples the rows.*model\.accumulate=1"):

@@ -133,7 +133,7 @@ def test_extragradient_from_the_past_looks_ahead_by_the_last_gradient_ahead():
 
 @pytest.mark.parametrize("steps", [0, 1, 5])
 def test_unrolling_differentiates_through_the_opponents_steps(steps):
-    """psi_k = P^k psi + sum_i P^i h B theta, P = 1 - h g: the derivative of psi_k(theta) B theta + c/2 theta^2."""
+    """psi_k = P^k psi + sum_i P^i h B theta, P = 1 - h g; the cost is psi_k(theta) B theta + c/2 theta^2."""
     game = Quadratic(damping=0.3, own=0.2, dynamics=Unrolled(steps))
     (z0, z1) = trajectory(game, 1)
     psi, theta = z0[:2], z0[2:]

@@ -53,6 +53,19 @@ def test_twenty_steps_are_those_of_torch_optim(name, dtype):
         assert torch.allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_each_entry_gets_its_own_gradient_however_the_gradient_lies_in_memory(name):
+    """torch's fused kernels on the CPU read gradients in the order of memory."""
+    rule, _ = PAIRS[name]
+    straight, turned = parameters(torch.float32), parameters(torch.float32)
+    one, other = updater(rule, straight), updater(rule, turned)
+    for step in range(3):
+        grads = gradients(straight, step)
+        one.step(grads, rule.lr, GO, 1.0)
+        other.step([grads[0].T.contiguous().T, *grads[1:]], rule.lr, GO, 1.0)
+    assert all(torch.equal(a, b) for a, b in zip(straight, turned, strict=True))
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", PAIRS)

@@ -7,7 +7,7 @@ from gancore.errors import ConfigError
 from gancore.games.likelihood import LikelihoodSampler, ModelSampler
 from gancore.games.representation import Identity
 from gancore.records import RecipeEntry
-from gancore.training.session import check_capabilities
+from gancore.training.table import check_capabilities
 
 
 def entry(*capabilities: str) -> RecipeEntry:

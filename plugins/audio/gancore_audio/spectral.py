@@ -53,7 +53,11 @@ class SpectrumDiscriminator(Discriminator):
         """(batch, 1, length) to (batch, 1, window / 2, 4 length / window): -1 at the floor, 1 full scale."""
         with torch.autocast(waveforms.device.type, enabled=False):
             spectrum = torch.stft(
-                waveforms[:, 0].float(), self.window, self.window // 4, window=self.taper, return_complex=True
+                waveforms[:, 0].to(self.taper.dtype),
+                self.window,
+                self.window // 4,
+                window=self.taper,
+                return_complex=True,
             )
             power = torch.view_as_real(spectrum[:, :-1, :-1]).square().sum(-1) / self.taper.sum() ** 2
             # of power, not of amplitude: so that at silence the derivative is zero, not infinite
@@ -70,7 +74,7 @@ class WaveAndSpectrumDiscriminator(Discriminator):
 
     def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         judged = self.wave.judge(embedded, condition), self.spectrum.judge(embedded, condition)
-        return torch.stack([logits.float() for logits in judged], dim=1)
+        return torch.stack([logits.to(self.spectrum.taper.dtype) for logits in judged], dim=1)
 
 
 def window_samples(rate_hz: int, length: int) -> int:

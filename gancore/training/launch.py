@@ -1,0 +1,106 @@
+"""One training on one process or on several: here, in processes started here, or in those of a launcher.
+
+The first process of several lives the run's :class:`Lifetime`; the others follow it round by round.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gancore.config import RunConfig
+from gancore.errors import ConfigError, GancoreError
+from gancore.training.lifetime import Lifetime, RunResult
+from gancore.training.placing import keep_config
+from gancore.training.progress import Mode, open_progress
+from gancore.training.run import RunFolder
+
+if TYPE_CHECKING:
+    from gancore.runtime.processes import Processes
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained, where, and how it is shown."""
+
+    run: RunFolder
+    config: RunConfig
+    data_root: Path | None = None
+    init_from: Path | None = None
+    force: bool = False
+    progress: Mode = "plain"
+    strict_plugins: bool = False
+
+
+def carry_out(make_order: Callable[[], Order], devices: int | None) -> RunResult:
+    """Train on ``devices`` processes; under a launcher (it sets RANK) on those that it started."""
+    launcher = _launcher()
+    if launcher is not None:
+        _check_launcher(launcher, devices)
+        return _join_launcher(launcher, make_order)
+    order = make_order()
+    if devices is None or devices == 1:
+        return play(order)
+    from gancore.training.workers import spawn
+
+    return spawn(order, devices)
+
+
+def play(order: Order, processes: Processes | None = None) -> RunResult:
+    """This process's part of the training."""
+    from gancore.plugins import plugins
+
+    plugins().strict = order.strict_plugins
+    if processes is not None and not processes.first:
+        from gancore.training.follower import follow
+
+        return follow(order.run, order.config, order.data_root, processes)
+    with order.run.lock():
+        keep_config(order.run, order.config, order.force)
+        progress = open_progress(order.progress, sys.stdout if order.progress == "json" else sys.stderr)
+        life = Lifetime(
+            order.run, order.config, progress, order.data_root, order.init_from, order.force, processes
+        )
+        return life.play()
+
+
+def _launcher() -> tuple[int, int, int] | None:
+    """(rank, world, local rank) as torchrun and its like set them; None: there is no launcher."""
+    try:
+        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        local = int(os.environ.get("LOCAL_RANK", rank))
+    except (KeyError, ValueError):
+        return None
+    return (rank, world, local) if world > 1 else None
+
+
+def _check_launcher(launcher: tuple[int, int, int], devices: int | None) -> None:
+    world = launcher[1]
+    if devices not in (None, 1, world):
+        raise ConfigError(
+            f"--devices {devices}, but the launcher started {world} processes", "leave --devices out"
+        )
+
+
+def _join_launcher(launcher: tuple[int, int, int], make_order: Callable[[], Order]) -> RunResult:
+    """The first process decides what is trained; the others hear of it."""
+    from gancore.runtime.processes import LostProcessError, Processes, joining, watch_parent
+
+    processes = Processes(*launcher)
+    watch_parent()
+    with joining(processes):
+        order: Order | None = None
+        if processes.first:
+            try:
+                order = make_order()
+            except GancoreError:
+                processes.tell(None)
+                raise
+        order = processes.tell(order)
+        if order is None:
+            raise LostProcessError("the first process of this run could not begin", "see its error")
+        return play(order, processes)

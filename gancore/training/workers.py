@@ -1,0 +1,155 @@
+"""The processes of ``--devices N``: started here, watched, and ended together."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from types import FrameType
+
+from gancore.errors import GancoreError, TrainingError
+from gancore.runtime.processes import LostProcessError, Processes, joining, watch_parent
+from gancore.training.launch import Order, play
+from gancore.training.lifetime import RunResult
+
+GRACE_SECONDS = 10.0
+"""How long the others have to end by themselves when one of them has failed."""
+
+Outcome = RunResult | BaseException
+
+
+class Worker:
+    """One process, and the end of the pipe on which its outcome comes."""
+
+    def __init__(self, order: Order, processes: Processes, meeting: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.processes = processes
+        self.pipe, theirs = context.Pipe(duplex=False)
+        self.process = context.Process(target=_work, args=(order, processes, meeting, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.outcome: Outcome | None = None
+
+    def listen(self) -> None:
+        """Take in how it ended, if it has."""
+        if self.outcome is None and (self.pipe.poll() or not self.process.is_alive()):
+            try:
+                self.outcome = self.pipe.recv()
+            except (EOFError, OSError):
+                self.process.join()
+                self.outcome = self._death()
+
+    def _death(self) -> TrainingError:
+        code = self.process.exitcode or 0
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return TrainingError(
+            f"process {self.processes.rank} of {self.processes.world} {how}", "go on with --resume"
+        )
+
+    @property
+    def failed(self) -> bool:
+        return isinstance(self.outcome, BaseException)
+
+
+def spawn(order: Order, world: int) -> RunResult:
+    """Train on ``world`` processes of this machine.
+
+    Raises:
+        GancoreError: what ended the first of them that failed for a reason of its own.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = Path(folder) / "meeting"
+        workers = [Worker(order, Processes(rank, world, rank), meeting) for rank in range(world)]
+        try:
+            with _forwarding(workers):
+                _wait_for(workers)
+        finally:
+            _end(workers)
+    return _result(workers)
+
+
+def _wait_for(workers: Sequence[Worker]) -> None:
+    """Until all have ended; where one has failed, until the others have had the time to."""
+    deadline = float("inf")
+    while any(worker.outcome is None for worker in workers) and time.monotonic() < deadline:
+        waiting = [worker for worker in workers if worker.outcome is None]
+        wait([w.pipe for w in waiting] + [w.process.sentinel for w in waiting], timeout=0.2)
+        for worker in waiting:
+            worker.listen()
+        if deadline == float("inf") and any(worker.failed for worker in workers):
+            deadline = time.monotonic() + GRACE_SECONDS
+
+
+def _result(workers: Sequence[Worker]) -> RunResult:
+    outcomes = [worker.outcome for worker in workers]
+    causes = [o for o in outcomes if isinstance(o, BaseException) and not isinstance(o, LostProcessError)]
+    for outcome in [*causes, *outcomes]:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    first = outcomes[0]
+    assert isinstance(first, RunResult)
+    return first
+
+
+def _end(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        if worker.outcome is None:
+            worker.process.kill()
+    for worker in workers:
+        worker.process.join()
+
+
+@contextlib.contextmanager
+def _forwarding(workers: Sequence[Worker]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM reach the workers through here, each once."""
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                if worker.process.pid is not None and worker.process.is_alive():
+                    os.kill(worker.process.pid, number)
+
+    try:
+        before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: whoever runs us looks after signals
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _work(order: Order, processes: Processes, meeting: Path, pipe: Connection) -> None:
+    """What a worker does: its part, then how it ended into the pipe."""
+    os.setsid()  # out of the terminal's group, so that a Ctrl-C comes by way of the parent alone
+    watch_parent()
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    try:
+        with joining(processes, order.config.upkeep.peer_seconds, init_method=meeting.as_uri()):
+            outcome: Outcome = play(order, processes)
+    except BaseException as error:
+        outcome = _portable(error, processes)
+    pipe.send(outcome)
+
+
+def _portable(error: BaseException, processes: Processes) -> BaseException:
+    """The error as one that the parent can raise: plugins' own kinds need not be picklable."""
+    if isinstance(error, GancoreError):
+        return (
+            error if type(error).__module__.startswith("gancore.") else GancoreError(error.message, error.fix)
+        )
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return KeyboardInterrupt()
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return MemoryError()
+    if os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0"):
+        traceback.print_exception(error)
+    return RuntimeError(f"{type(error).__name__} on process {processes.rank}: {error}")

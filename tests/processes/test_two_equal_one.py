@@ -1,0 +1,259 @@
+"""Two processes are one: on the joined batch, whatever the game, its costs and its dynamics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from several import on
+from torch import nn
+from toy_games import Judge, points, whole
+
+from gancore.domain import Spec
+from gancore.games import (
+    R1,
+    SGD,
+    Adam,
+    AdversarialGame,
+    Consensus,
+    Cost,
+    Extragradient,
+    Game,
+    Move,
+    Optimistic,
+    PastExtragradient,
+    Phase,
+    Player,
+    Simultaneous,
+    SymplecticAdjustment,
+    adversarial,
+    normal,
+)
+from gancore.games.dynamics import Alternating
+from gancore.runtime.randomness import Key
+from gancore.training.playing import play, set_table
+
+ROUNDS = 20
+
+
+def trained(processes, build, data, options):
+    torch.manual_seed(0 if processes.first else 99)  # the first one's parameters must be taken over
+    from gancore.training.table import all_tensors
+
+    game = build()
+    table = set_table(game, data, batch_size=8, processes=processes, **options)
+    processes.copy(all_tensors(table))
+    play(table, ROUNDS)
+    numbers = {name: tensor.numpy().copy() for name, tensor in whole(table).items()}
+    return numbers, table.statistics.read()
+
+
+def one_and_two(build, data, **options):
+    """The tensors of one process, and those of each of two, after twenty rounds."""
+    ((alone, seen),) = on(1, trained, build, data, options)
+    answers = on(2, trained, build, data, options)
+    for other, told in answers:
+        assert all((other[name] == answers[0][0][name]).all() for name in alone), "the two differ"
+        assert told == pytest.approx(seen, rel=1e-3, abs=1e-5, nan_ok=True)
+    return alone, answers[0][0]
+
+
+def assert_close(one, two, tolerance=1e-5):
+    for name, tensor in one.items():
+        scale = max(abs(tensor).max(), 1e-3)
+        assert abs(tensor - two[name]).max() <= tolerance * scale, name
+
+
+def gan(loss="nonsaturating", every=3, rule=SGD(0.05), game=AdversarialGame, dynamics=Alternating()):  # noqa: B008
+    return adversarial(
+        generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
+        discriminator=Judge,
+        prior=normal(3),
+        loss=loss,
+        penalties=[R1(0.5, every=every)],
+        generator_rule=rule,
+        discriminator_rule=rule,
+        average=100.0,
+        game=game,
+        dynamics=dynamics,
+    )
+
+
+class Weighted(AdversarialGame):
+    """Rows weigh unequally, and most of the weight falls on one process."""
+
+    def cost(self, move, draw):
+        cost = super().cost(move, draw)
+        if move.cost == "loss":
+            data = self.real(draw).data if move.player == "discriminator" else self.fake(draw, None)
+            mask = torch.cat([torch.ones(max(0, 3 - draw._rows.start)), torch.zeros(8)])[: draw.rows] + (
+                draw.uniform(name="kept") > 0.9
+            )
+            cost.add("weighted", self.discriminator(data).square(), mask=mask, scale=0.3)
+        return cost
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("every", [1, 3])
+def test_with_lazy_and_with_plain_penalties(accumulate, every):
+    assert_close(*one_and_two(lambda: gan(every=every), points(), accumulate=accumulate))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_with_rows_of_unequal_weight(accumulate):
+    assert_close(*one_and_two(lambda: gan(game=Weighted), points(), accumulate=accumulate))
+
+
+def test_where_a_loss_couples_the_rows_of_the_batch():
+    assert_close(*one_and_two(lambda: gan("relativistic-average"), points()))
+
+
+DYNAMICS = [
+    Simultaneous(),
+    Extragradient(),
+    PastExtragradient(),
+    Optimistic(),
+    Consensus(0.3),
+    SymplecticAdjustment(0.3),
+]
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS, ids=lambda d: type(d).__name__)
+def test_under_every_dynamics(dynamics):
+    assert_close(*one_and_two(lambda: gan(dynamics=dynamics), points(), accumulate=2))
+
+
+@pytest.mark.parametrize(
+    "dynamics", [Consensus(0.3), SymplecticAdjustment(0.3)], ids=lambda d: type(d).__name__
+)
+def test_where_a_coupled_loss_is_differentiated_twice(dynamics):
+    assert_close(*one_and_two(lambda: gan("relativistic-average", dynamics=dynamics), points()))
+
+
+def wavegan_lite(rule):
+    from gancore_audio.recipes import WaveGANLite, WaveGANLiteConfig
+
+    config = WaveGANLiteConfig(width=2, latent=8, batch_size=8, shuffle=2, penalty_every=4, average=100.0)
+    game = WaveGANLite().build(config, Spec({"length": 1024, "rate_hz": 8000, "classes": []}))
+    game.players = {name: replace(player, rule=rule) for name, player in game.players.items()}
+    return game
+
+
+def waves():
+    time = torch.arange(1024) / 8000
+    pitch = torch.linspace(200, 2000, 40)[:, None]
+    return (0.5 * torch.sin(2 * math.pi * pitch * time)).unsqueeze(1)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_wavegan_lite_with_phase_shuffle(accumulate):
+    assert_close(*one_and_two(lambda: wavegan_lite(SGD(1e-2)), waves(), accumulate=accumulate))
+
+
+def sampled(processes, rule):
+    torch.manual_seed(0)
+    game = wavegan_lite(rule)
+    play(set_table(game, waves(), batch_size=8, processes=processes), ROUNDS)
+    with torch.no_grad():
+        return game.sampler().eval().sample(8, Key.of("samples")).numpy()
+
+
+def test_wavegan_lites_samples_under_adam():
+    (alone,), (first, second) = (on(n, sampled, Adam(6e-4, (0.5, 0.99))) for n in (1, 2))
+    assert (first == second).all()
+    assert abs(alone).max() > 0
+    assert abs(alone - first).max() <= 1e-4
+
+
+class Breaking(AdversarialGame):
+    """In round 3 one row of the joined batch, on one process, has no finite cost."""
+
+    def cost(self, move, draw):
+        cost = super().cost(move, draw)
+        broken = torch.zeros(8)
+        broken[7] = float("nan") if draw._key.path[1] == 3 and move.cost == "loss" else 0.0
+        return cost.add("broken", self.discriminator(self.real(draw).data) * draw._rows.cut(broken))
+
+
+def test_a_step_that_is_not_finite_on_one_process_is_masked_on_all():
+    one, two = one_and_two(lambda: gan(game=Breaking), points())
+    assert all(math.isfinite(value) for tensor in two.values() for value in tensor.flatten())
+    assert_close(one, two)
+
+
+class Blind(Game):
+    """One process's rows do not see a parameter that the other's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.ParameterDict(
+            {"seen": nn.Parameter(torch.ones(2)), "by_one": nn.Parameter(torch.ones(2))}
+        )
+        self.players = {"net": Player(["net"], Adam(0.1))}
+        self.phases = [Phase([Move("net")])]
+
+    def cost(self, move, draw):
+        x = draw.real().data
+        values = (x * self.net["seen"]).sum(1)
+        return Cost().add(
+            "loss", values + (x * self.net["by_one"]).sum(1) if draw._rows.start == 0 else values
+        )
+
+
+def test_a_parameter_that_one_process_alone_sees_gets_the_same_gradient_on_both():
+    def seen(processes):
+        game = Blind()
+        play(set_table(game, points(), batch_size=8, processes=processes), 3)
+        return game.net["by_one"].detach().numpy().copy()
+
+    first, second = on(2, seen)
+    assert (first == second).all() and (first != 1).all()
+
+
+def test_sums_go_in_buckets_of_one_kind_and_give_every_process_the_same(monkeypatch):
+    from gancore.runtime import processes as module
+
+    monkeypatch.setattr(module, "BUCKET_BYTES", 64)
+
+    def summed(processes):
+        own = [
+            torch.full((n,), float(processes.rank + 1), dtype=d)
+            for n in (1, 5, 40, 3)
+            for d in (torch.float32, torch.float64)
+        ]
+        processes.add(own)
+        told = [
+            torch.full((3,), processes.rank, dtype=torch.bool),
+            torch.full((2, 2), processes.rank, dtype=torch.int64),
+        ]
+        processes.copy(told)
+        return (
+            [t.tolist() for t in own],
+            [t.tolist() for t in told],
+            processes.most(processes.rank, -processes.rank),
+            processes.tell(processes.rank),
+        )
+
+    first, second = on(2, summed)
+    assert first == second
+    sums, told, most, said = first
+    assert all(value == 3.0 for values in sums for value in values)
+    assert told == [[False] * 3, [[0, 0], [0, 0]]] and most == [1.0, 0.0] and said == 0
+
+
+def test_the_joined_rows_and_their_two_derivatives():
+    def joined(processes):
+        x = torch.arange(4.0, dtype=torch.float64) + 4 * processes.rank
+        x.requires_grad_()
+        everyone = processes.joined(x.unsqueeze(1)).squeeze(1)
+        value = (everyone.sum() ** 3) / processes.world  # each process's share of one joined cost
+        (first,) = torch.autograd.grad(value, x, create_graph=True)
+        (second,) = torch.autograd.grad(first.sum() / processes.world, x)
+        return everyone.tolist(), first.tolist(), second.tolist()
+
+    one, two = on(2, joined)
+    assert one[0] == two[0] == list(range(8))
+    assert one[1] == two[1] == [3 * 28.0**2] * 4
+    assert one[2] == two[2] == [6 * 28.0 * 8 / 2] * 4
