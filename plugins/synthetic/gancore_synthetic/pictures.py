@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,13 +98,19 @@ def mesh(frame: Frame, count: int) -> Tensor:
     return torch.stack([across.flatten(), up.flatten()], dim=1)
 
 
+@lru_cache(maxsize=4)
+def ground(truth: Truth) -> Tensor:
+    """log p over the frame, (GRID, GRID); every preview of a run shows the same."""
+    return truth.log_density(mesh(frame_of(truth), GRID)).view(GRID, GRID)
+
+
 def draw_ground(axes: Axes, truth: Truth, frame: Frame) -> None:
     """The density in grey; where there is none to draw, true points."""
     if not truth.has_density or truth.shape != (2,):
         own = truth.own[:2000]
         axes.scatter(own[:, 0], own[:, 1], s=8, color="0.82", linewidths=0, label="truth")
         return
-    values = truth.log_density(mesh(frame, GRID)).view(GRID, GRID)
+    values = ground(truth)
     top = float(values.max())
     axes.imshow(values.clamp(min=top - DEPTH), extent=frame, origin="lower", cmap="Greys", vmax=top + DEPTH / 2)
 
