@@ -15,7 +15,7 @@ Scope = Literal["plugin", "domain", "recipe"]
 State = Literal["ok", "failed", "skipped"]
 
 
-class Breach(AssertionError):
+class Breach(AssertionError):  # noqa: N818
     """A check does not hold. ``message`` says what was seen, ``fix`` how to mend it."""
 
     def __init__(self, message: str, fix: str) -> None:
@@ -23,7 +23,7 @@ class Breach(AssertionError):
         super().__init__(f"{message}; {fix}")
 
 
-class NotApplicable(Exception):
+class NotApplicable(Exception):  # noqa: N818
     """There is nothing here that the check could hold to; says why."""
 
 
@@ -38,8 +38,9 @@ class Check:
 
     @classmethod
     def of(cls, scope: Scope, function: Callable[[Any], None]) -> Check:
-        """Named after its function, whose docstring is the sentence."""
-        return cls(function.__name__, " ".join((function.__doc__ or "").split()), scope, function)
+        """Named after its function, whose docstring begins with the sentence."""
+        sentence = (function.__doc__ or "").partition("\n\n")[0]
+        return cls(function.__name__, one_line(sentence), scope, function)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from gancore.testing import (
+    derivative_checks,
     domain_checks,
+    game_checks,
     network_checks,
     output_checks,
     plugin_checks,
+    recipe_checks,
     sampling_checks,
     training_checks,
 )
@@ -34,15 +37,16 @@ CHECKS: tuple[Check, ...] = (
     *(
         Check.of("recipe", function)
         for function in (
-            network_checks.keeps_its_configuration,
-            network_checks.has_what_it_declares,
+            recipe_checks.keeps_its_configuration,
+            recipe_checks.builds,
+            recipe_checks.has_what_it_declares,
             network_checks.matches_shapes,
             network_checks.gives_finite_logits,
             network_checks.judges_rows_apart,
-            network_checks.reaches_every_parameter,
-            network_checks.differentiates_twice,
-            network_checks.keeps_costs_pure,
-            network_checks.adds_up_in_parts,
+            game_checks.reaches_every_parameter,
+            derivative_checks.differentiates_twice,
+            game_checks.keeps_costs_pure,
+            game_checks.adds_up_in_parts,
             sampling_checks.encodes_and_decodes,
             sampling_checks.knows_its_log_det,
             sampling_checks.samples_by_latent,
@@ -51,9 +55,10 @@ CHECKS: tuple[Check, ...] = (
             training_checks.trains,
             training_checks.trains_as_a_run,
             training_checks.resumes,
+            training_checks.trains_on_two_processes,
             training_checks.keeps_its_model,
             training_checks.trains_on_labels,
-            training_checks.plays_in_bf16,
+            game_checks.plays_in_bf16,
         )
     ),
 )

@@ -52,7 +52,7 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 
 def apart(one: Tree, other: Tree) -> float:
-    """The largest difference, as a share of the largest value (1 at least); infinite where outlines differ."""
+    """The largest difference, as a share of the largest value, at least 1; infinite for other outlines."""
     if outline(one) != outline(other):
         return float("inf")
     shares = [0.0]

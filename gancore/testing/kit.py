@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,8 +11,11 @@ from gancore.errors import ConfigError, GancoreError, PluginError, nearest
 from gancore.plugins import PluginInfo, plugins
 from gancore.records import RecipeEntry
 from gancore.testing.bench import DomainBench, PluginBench, RecipeBench
-from gancore.testing.check import Check, Result, perform
+from gancore.testing.check import Result, perform
 from gancore.testing.checks import CHECKS
+
+GATES = ("resolves_records", "opens", "builds")
+"""Where one of these fails there is nothing to look at: the checks behind it would say so again."""
 
 
 @dataclass
@@ -73,30 +76,28 @@ class Kit:
         return chosen
 
     def run(self, recipe: str | None = None) -> Iterator[Result]:
-        """Every check that applies, as it is made. Where records are broken nothing else is looked at."""
-        results = [perform(check, self.plugin) for check in _of("plugin")]
-        yield from results
-        if results[-1].state == "failed":
+        """Every check, as it is made. What can be looked at no further is left at its first failure."""
+        gate = yield from _checked(self.plugin, "plugin")
+        if not gate:
             return
         chosen = self.only(recipe)
         for home in self.domains.values():
-            yield from self._on(home, "domain")
+            gate = yield from _checked(home, "domain")
+            if not gate:
+                return
         for bench in chosen:
-            yield from self._on(bench, "recipe")
-
-    def _on(self, bench: Any, scope: str) -> Iterator[Result]:
-        """When a subject cannot even be laid out, the other checks would only say so again."""
-        for number, check in enumerate(_of(scope)):
-            try:
-                _ = bench.data if scope == "domain" else bench.laid
-            except Exception:
-                if number:
-                    return
-            yield perform(check, bench)
+            yield from _checked(bench, "recipe")
 
 
-def _of(scope: str) -> list[Check]:
-    return [check for check in CHECKS if check.scope == scope]
+def _checked(bench: Any, scope: str) -> Generator[Result, None, bool]:
+    """The checks of one subject; returns False where one failed that the others stand on."""
+    for check in CHECKS:
+        if check.scope == scope:
+            result = perform(check, bench)
+            yield result
+            if check.name in GATES and result.state == "failed":
+                return False
+    return True
 
 
 def _bringing(domain: str) -> PluginInfo | None:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from gancore.domain import Measure
-from gancore.errors import GancoreError
 from gancore.games.losses import AdversarialLoss
 from gancore.plugins import plugins
 from gancore.records import Entry, MeasureEntry, ModelEntry, RecipeEntry, SourceEntry
@@ -84,7 +83,11 @@ def resolve_record(hook: str, entry: Entry) -> None:
 def resolve_domain(name: str) -> None:
     """The domain with its own recipes, measures and sources, each under its name."""
     domain = plugins().domain(name)
-    kinds: Mapping[str, type] = {"recipes": RecipeEntry, "measures": MeasureEntry, "sources": SourceEntry}
+    kinds: Mapping[str, type[Any]] = {
+        "recipes": RecipeEntry,
+        "measures": MeasureEntry,
+        "sources": SourceEntry,
+    }
     for table, kind in kinds.items():
         for key, entry in getattr(domain, table).items():
             where = f"{type(domain).__name__}.{table}"
@@ -106,14 +109,3 @@ def _expect(entry: Entry, found: Any, kind: type) -> None:
             f"{entry.factory!r} for {entry.name!r} is {type(found).__name__}, no {kind.__name__}",
             f"make it a {kind.__name__}",
         )
-
-
-def loads(bench: PluginBench) -> str:
-    """Why the plugin's domains cannot be looked at; empty: they can."""
-    try:
-        for hook, entry in bench.records:
-            if hook == "gancore_domains":
-                plugins().domain(entry.name)
-    except GancoreError as error:
-        return str(error)
-    return ""

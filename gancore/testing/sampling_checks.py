@@ -64,7 +64,8 @@ def knows_its_log_det(bench: RecipeBench) -> None:
         made: Tensor = _encoded(representation, Batch(point, row.condition), grad=True).data
         return made
 
-    jacobian = torch.autograd.functional.jacobian(encode, row.data).reshape(-1, x[0].numel()).double()
+    jacobian = torch.autograd.functional.jacobian(encode, row.data)  # type: ignore[no-untyped-call]
+    jacobian = jacobian.reshape(-1, x[0].numel()).double()
     if jacobian.shape[0] != jacobian.shape[1]:
         raise Breach("encode changes the number of values, and log_det is given", "let log_det return None")
     true, told_value = float(torch.linalg.slogdet(jacobian).logabsdet), float(log_det[0])

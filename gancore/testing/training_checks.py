@@ -9,21 +9,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gancore.errors import ConfigError
 from gancore.models.model import open_model
 from gancore.models.sampling import condition_for, draw_samples
+from gancore.plugins import plugins
+from gancore.runtime.processes import Processes
 from gancore.runtime.randomness import Key
 from gancore.testing.bench import ROUNDS, RecipeBench
 from gancore.testing.check import Breach, NotApplicable
 from gancore.testing.compare import differing, equal, finite, global_generators
 from gancore.training.checkpoint import newest_checkpoint
+from gancore.training.launch import Order, play
 from gancore.training.loop import train
 from gancore.training.run import RunFolder
 from gancore.training.session import Session, open_session
 from gancore.training.state import State
-from gancore.training.table import rule_tensors
+from gancore.training.table import lay_table, rule_tensors
+from gancore.training.workers import spawn
 from gancore.trees import Tree
 
 SAMPLES = 5
+APART = 0.02
+"""How far two processes may end from one, as a share of the way from the initial parameters: under Adam the
+rounding of a tiny gradient moves a parameter too."""
 STATE = "keep state in parameters and buffers (register_buffer), which state_dict holds"
 
 
@@ -113,24 +121,51 @@ def trains(bench: RecipeBench) -> None:
 
 def trains_as_a_run(bench: RecipeBench) -> None:
     """gancore.train ends where the loop alone does: looking at samples and measuring disturb nothing."""
-    from gancore.training.lifetime import Lifetime
-    from gancore.training.progress import open_progress
-
-    run = RunFolder(bench.folder / "run")
-    run.path.mkdir()
-    import sys
-
-    Lifetime(run, bench.config, open_progress("none", sys.stderr), None, None, False).play()
-    checkpoint, _ = newest_checkpoint(run.checkpoints)
-    if checkpoint is None:
-        raise Breach("the run left no checkpoint", STATE)
-    own = undisturbed(bench).tensors()
-    lost = differing(own, {**checkpoint.tensors["game"], **checkpoint.tensors["rules"]})
+    lost = differing(undisturbed(bench).tensors(), _of_run(bench, "run"))
     if lost:
         raise Breach(
             f"a run with previews and measures ends with another {lost[0]} than one without",
             "let sample and measures change nothing, and draw from keys alone",
         )
+
+
+def trains_on_two_processes(bench: RecipeBench) -> None:
+    """Two processes train what one does, but for the rounding of sums; or the recipe refuses them."""
+    one = undisturbed(bench)
+    if not one.session.table.game.players:
+        raise NotApplicable("the game has no players: each process fits it alike")
+    if not plugins_are_installed(bench):
+        raise NotApplicable("the running program registered the plugin: other processes do not know it")
+    try:
+        lay_table(bench.config, bench.recipe, bench.home.data, one.session.device, Processes(0, 2))
+    except ConfigError as error:
+        raise NotApplicable(f"it refuses two processes: {error.message}") from error
+    parameters, begin = one.session.table.game.named_parameters(), dict(bench.game.named_parameters())
+    two = _of_run(bench, "two", processes=2)
+    ways = [(p.detach() - begin[name].detach(), p.detach() - two[name]) for name, p in parameters]
+    way, away = (float(torch.cat([t.flatten() for t in each]).norm()) for each in zip(*ways, strict=True))
+    if away > APART * way:
+        raise Breach(
+            f"on two processes it ends {away / way:.1%} of its way from where one process ends",
+            "add up costs by rows or masks, and let batch_coupled costs look at draw.joined(...)",
+        )
+
+
+def plugins_are_installed(bench: RecipeBench) -> bool:
+    owner = plugins().origin(bench.entry)
+    return owner is not None and bool(owner.distribution)
+
+
+def _of_run(bench: RecipeBench, name: str, processes: int = 1) -> Mapping[str, Tensor]:
+    """The tensors of the last checkpoint of a run as `gancore train` makes it."""
+    run = RunFolder(bench.folder / name)
+    run.path.mkdir()
+    order = Order(run, bench.config, progress="none")
+    play(order) if processes == 1 else spawn(order, processes)
+    checkpoint, refused = newest_checkpoint(run.checkpoints)
+    if checkpoint is None:
+        raise Breach(f"the run left no checkpoint that can be read ({'; '.join(refused) or 'none'})", STATE)
+    return {**checkpoint.tensors["game"], **checkpoint.tensors["rules"]}
 
 
 def resumes(bench: RecipeBench) -> None:
@@ -184,22 +219,3 @@ def trains_on_labels(bench: RecipeBench) -> None:
     paths = bench.home.domain.write(type(reals)(made, reals.spec, wanted), bench.folder / "labelled-samples")
     if not paths:
         raise Breach("write gives no file for samples of a label", "write them")
-
-
-def plays_in_bf16(bench: RecipeBench) -> None:
-    """Under --precision auto some machines train in bf16: one round of it is finite too."""
-    from gancore.games.field import Field
-
-    table = bench.table()
-    if not any(phase.moves for phase in table.game.phases) or table.game.full_precision:
-        raise NotApplicable("it has no moves, or asks for full precision")
-    for phase in table.game.phases:
-        field = Field(table, phase, 0, 0, 0.0)
-        for index, move in field.moves():
-            with torch.autocast("cpu", torch.bfloat16), field.draw(index).noise():
-                total = table.game.cost(move, field.draw(index)).total()
-            if not finite(total):
-                raise Breach(
-                    f"the {move.cost} of the {move.player} is not finite in bf16",
-                    "set full_precision = True on the game, or compute that part in fp32",
-                )

@@ -1,0 +1,434 @@
+"""Ways to break a plugin, each in one thing: where, what the kit's check is that must fail, and its words."""
+
+from __future__ import annotations
+
+from conftest import Change
+
+TAKE = "return Batch(self.windows[indices].to(key.device))"
+FILES = 'files = [folder / f"{number:04d}.csv" for number in range(1, len(samples) + 1)]'
+SPEC = 'Spec({"length": config.length})'
+JUDGED = "return self.layers(embedded).squeeze(1)"
+MODEL = 'return likelihood(lambda: NormalLaws(spec["length"]))'
+LOG_PROB = "return law.log_prob(data).sum(1)  # nats a sample"
+SAMPLED = "return self.mean + self.log_scale.exp() * key.normal(n, len(self.mean))"
+LAYERS = "self.layers = dense(length, width, 1)"
+LOG_SCALE = "self.log_scale = nn.Parameter(torch.zeros(length))"
+GENERATOR = 'generator=lambda: dense(8, config.width, spec["length"])'
+NETWORK = "nn.Linear(inputs, width), nn.LeakyReLU(0.2), nn.Linear(width, outputs)"
+WIDTH = 'width: int = Field(64, ge=1, description="units of the hidden layers")'
+
+WIDER = """
+
+    @field_validator("width")
+    @classmethod
+    def wider(cls, width):
+        return width + 1
+"""
+
+CUT = """
+class Cut(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+class Judge(Discriminator):"""
+
+ONCE = """
+class Halved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x / 2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0]
+
+
+class Judge(Discriminator):"""
+
+LOST = ONCE.replace("    @torch.autograd.function.once_differentiable\n", "").replace(
+    "gradient * ctx.saved_tensors[0]", "(gradient * ctx.saved_tensors[0]).detach()"
+)
+
+SCALED = '''
+class Scaled(Representation):
+    """Divides by a spread that is {where}."""
+
+    def __init__(self):
+        super().__init__()
+        {init}
+
+    def fit(self, train):
+        {fit}
+
+    def encode(self, batch):
+        return Batch(batch.data / self.spread, batch.condition)
+
+    def decode(self, outputs):
+        return outputs * self.spread{away}
+
+    def log_det(self, batch):
+        return -batch.data.shape[1] * self.spread.log().expand(len(batch)){wrong}
+
+
+class Normal(Recipe):'''
+BUFFER = {"where": "in a buffer", "init": 'self.register_buffer("spread", torch.ones(()))'}
+HELD = {"fit": "self.spread.fill_(0.8)", "away": "", "wrong": ""}
+ATTRIBUTE = {"where": "nowhere kept", "init": "self.spread = torch.ones(())"}
+
+
+def with_scale(**parts: str) -> list[Change]:
+    """A recipe that trains on scaled values."""
+    imports = "from gancore.games import R1, Discriminator, adversarial, likelihood, normal"
+    return [
+        Change("recipes.py", imports, f"{imports}, Representation\nfrom gancore import Batch"),
+        Change("recipes.py", "\nclass Normal(Recipe):", SCALED.format(**{**HELD, **BUFFER, **parts})),
+        Change("recipes.py", MODEL, MODEL[:-1] + ", representation=Scaled())"),
+    ]
+
+
+def more(line: str, another: str) -> Change:
+    """One more line in an __init__ of the networks."""
+    return Change("recipes.py", line, f"{line}\n        {another}")
+
+
+def judge(new: str) -> Change:
+    return Change("recipes.py", JUDGED, new)
+
+
+def take(new: str) -> Change:
+    return Change("domain.py", TAKE, new)
+
+
+def method(text: str) -> Change:
+    """One more method of the domain."""
+    return Change("domain.py", "    def tiny(self):", f"{text}\n\n    def tiny(self):")
+
+
+Broken = tuple[list[Change], str, tuple[str, ...]]
+
+PLUGIN: dict[str, Broken] = {
+    "heavy import": (
+        [Change("__init__.py", "from gancore import", "import torch\nfrom gancore import")],
+        "imports_light",
+        ("imports torch", "gancore_tides/__init__.py:3", "name classes as strings"),
+    ),
+    "heavy import at second hand": (
+        [Change("__init__.py", "from gancore import", "import gancore_tides.domain\nfrom gancore import")],
+        "imports_light",
+        ("imports torch", "gancore_tides/domain.py:6"),
+    ),
+    "a class that is not there": (
+        [Change("__init__.py", ":TidesDomain", ":TideDomain")],
+        "resolves_records",
+        ("TideDomain",),
+    ),
+    "a measure of another kind": (
+        [Change("measures.py", "spectrum_distance = Measure(", "spectrum_distance = dict(compute=")],
+        "resolves_records",
+        ("'spectrum_distance' is dict, no Measure",),
+    ),
+    "a recipe under another name": (
+        [
+            Change(
+                "domain.py",
+                '"dense": RecipeEntry(\n            "dense"',
+                '"dens": RecipeEntry(\n            "dense"',
+            )
+        ],
+        "resolves_records",
+        ("recipes['dens'] calls itself 'dense'",),
+    ),
+}
+
+DOMAIN: dict[str, Broken] = {
+    "a key without description": (
+        [Change("domain.py", ', description="values in a window"', "")],
+        "describes_its_keys",
+        ("data.length", "has no description"),
+    ),
+    "an empty split": (
+        [Change("domain.py", "return Data(train", "valid.windows = valid.windows[:0]\n        return Data(train")],
+        "opens",
+        ("valid has no rows",),
+    ),
+    "splits that share a name": (
+        [Change("domain.py", 'values"])', 'values"], splits={"train": ["a", "b"], "test": ["b"]})')],
+        "opens",
+        ("'b' is in train and in test", "learnt by heart"),
+    ),
+    "data split by chance": (
+        [Change("domain.py", "parts = np.split(series", "parts = np.split(np.random.permutation(series)")],
+        "opens_alike",
+        ("opened twice, train holds other rows",),
+    ),
+    "a tuple in the spec": (
+        [Change("domain.py", SPEC, 'Spec({"length": config.length, "shape": (config.length,)})')],
+        "writes_its_spec",
+        ("spec['shape'] reads back as [16]", "lists for tuples"),
+    ),
+    "a numpy number in the spec": (
+        [Change("domain.py", SPEC, 'Spec({"length": config.length, "mean": np.float32(0)})')],
+        "writes_its_spec",
+        ("spec['mean'] is no JSON",),
+    ),
+    "take from a global generator": (
+        [take("return Batch(self.windows[indices] + 0.1 * torch.randn(len(indices), 1))")],
+        "keys_its_batches",
+        ("it draws from a global generator", "from its key"),
+    ),
+    "take that remembers": (
+        [
+            take("self.asked += 1\n        return Batch(self.windows[indices] + self.asked)"),
+            Change("domain.py", "self.windows = series", "self.asked = 0\n        self.windows = series"),
+        ],
+        "keys_its_batches",
+        ("it remembers what was asked before",),
+    ),
+    "take that normalises over the batch": (
+        [take("rows = self.windows[indices]\n        return Batch(rows - rows.mean(0))")],
+        "keeps_rows_apart",
+        ("rows 0 to 2 alone are not those of the joined batch",),
+    ),
+    "take that draws for the rows it sees": (
+        [take("return Batch(self.windows[indices] + key.cut(None).normal(len(indices), 1))")],
+        "keeps_rows_apart",
+        ("alone are not those of the joined batch",),
+    ),
+    "a label that is not there": (
+        [method("    def condition(self, label, n, spec, key):\n        return None")],
+        "conditions",
+        ("is accepted", "raise ConfigError"),
+    ),
+    "a file that was not written": (
+        [Change("domain.py", "return files", 'return [*files, folder / "overview.txt"]')],
+        "writes_what_it_names",
+        ("write names overview.txt, and does not write it",),
+    ),
+    "a file that is not named": (
+        [
+            Change(
+                "domain.py",
+                "return files",
+                'np.savetxt(folder / "all.csv", samples.data)\n        return files',
+            )
+        ],
+        "writes_what_it_names",
+        ("write leaves all.csv, and does not name it",),
+    ),
+    "a file outside its folder": (
+        [Change("domain.py", FILES, FILES.replace("folder /", "folder.parent /"))],
+        "writes_what_it_names",
+        ("write puts 0001.csv outside its folder",),
+    ),
+    "a preview that is no picture": (
+        [method("    def preview(self, samples):\n        return samples.data.numpy()")],
+        "previews",
+        ("preview gives ndarray", "return a PIL picture, or None"),
+    ),
+    "a measure that points the wrong way": (
+        [Change("measures.py", 'better="lower"', 'better="higher"')],
+        "measures_order",
+        ("spectrum_distance does not order real above noise", "better is 'higher'"),
+    ),
+    "a measure of nothing": (
+        [Change("measures.py", "return float(", "return 0.0 * float(")],
+        "measures_order",
+        ("does not order real above noise: real data 0, noise 0",),
+    ),
+    "a diagnosis of real data": (
+        [
+            method(
+                "    def diagnose(self, samples):\n        from gancore import Finding\n\n"
+                '        return [Finding("flat", "all are flat", "wait")]'
+            )
+        ],
+        "diagnoses_no_real_data",
+        ("diagnose finds 'flat' in real data",),
+    ),
+}
+
+DENSE: dict[str, Broken] = {
+    "a configuration that does not read back": (
+        [
+            Change("recipes.py", WIDTH, WIDTH + WIDER),
+            Change("recipes.py", "import Field", "import Field, field_validator"),
+        ],
+        "keeps_its_configuration",
+        ("does not read back equal", "model.width: 17 becomes 18"),
+    ),
+    "parameters by numpy": (
+        [
+            more(LAYERS, "self.layers[2].bias.data.fill_(np.random.rand())"),
+            Change("recipes.py", "import torch\n", "import numpy as np\nimport torch\n"),
+        ],
+        "builds",
+        ("built twice with one seed, discriminator.layers.2.bias differs",),
+    ),
+    "samples of another shape": (
+        [
+            Change(
+                "recipes.py",
+                'dense(8, config.width, spec["length"])',
+                'dense(8, config.width, spec["length"] + 1)',
+            ),
+            judge("return self.layers(embedded[:, :16]).squeeze(1)"),
+        ],
+        "matches_shapes",
+        ("a sample is (rows, 17) float32, a real one (rows, 16) float32",),
+    ),
+    "logits without rows": (
+        [judge("return self.layers(embedded).mean()")],
+        "gives_finite_logits",
+        ("logits of shape () for 8 real rows",),
+    ),
+    "logits that are not finite": (
+        [judge("return (self.layers(embedded).squeeze(1) - 1e9).log()")],
+        "gives_finite_logits",
+        ("logits that are not finite",),
+    ),
+    "a mean of the batch": (
+        [judge("return self.layers(embedded - embedded.mean(0)).squeeze(1)")],
+        "judges_rows_apart",
+        ("discriminator leaks across the batch", "batch_coupled = True"),
+    ),
+    "batch normalisation": (
+        [
+            Change(
+                "recipes.py", NETWORK, NETWORK.replace("nn.LeakyReLU", "nn.BatchNorm1d(width), nn.LeakyReLU")
+            )
+        ],
+        "judges_rows_apart",
+        ("leaks across the batch", "BatchNorm1d at layers.1"),
+    ),
+    "a graph that is cut before the judge": (
+        [judge("return self.layers(embedded.detach()).squeeze(1)")],
+        "reaches_every_parameter",
+        ("no gradient reaches the generator: judge does not look at its input",),
+    ),
+    "a generator that is cut off": (
+        [
+            Change("recipes.py", "\nclass Judge(Discriminator):", CUT),
+            Change("recipes.py", GENERATOR, GENERATOR.replace("dense(", "Cut(*dense(") + ")"),
+        ],
+        "reaches_every_parameter",
+        ("no gradient reaches the generator: the generator's output is detached",),
+    ),
+    "a parameter that nobody uses": (
+        [more(LAYERS, "self.spare = nn.Parameter(torch.ones(1))")],
+        "reaches_every_parameter",
+        ("no gradient reaches discriminator.spare", "do not create it"),
+    ),
+    "an operation that is differentiable once": (
+        [
+            Change("recipes.py", "\nclass Judge(Discriminator):", ONCE),
+            judge("return self.layers(Halved.apply(embedded)).squeeze(1)"),
+        ],
+        "differentiates_twice",
+        ("double backward", "once_differentiable", "Halved"),
+    ),
+    "a backward whose own derivative is lost": (
+        [
+            Change("recipes.py", "\nclass Judge(Discriminator):", LOST),
+            ),
+            judge("return Halved.apply(self.layers(embedded)).squeeze(1)"),
+        ],
+        "differentiates_twice",
+        ("the second derivative of Halved is not that of finite differences",),
+    ),
+    "dropout": (
+        [Change("recipes.py", NETWORK, NETWORK.replace("nn.LeakyReLU", "nn.Dropout(), nn.LeakyReLU"))],
+        "keeps_costs_pure",
+        ("evaluated twice on one draw", "Dropout at", "gancore.games.noise"),
+    ),
+    "a counter in the forward pass": (
+        [
+            more(LAYERS, 'self.register_buffer("seen", torch.zeros(()))'),
+            judge("self.seen.add_(1)\n        return self.layers(embedded).squeeze(1)"),
+        ],
+        "keeps_costs_pure",
+        ("changes discriminator.seen", "after_move or after_round"),
+    ),
+    "a rate that destroys": (
+        [
+            Change("recipes.py", "average=5_000", "average=5_000, generator_rule=SGD(1e30)"),
+            Change("recipes.py", "games import R1", "games import SGD, R1"),
+        ],
+        "trains",
+        ("is nan in 12 rounds", "lower the learning rates"),
+    ),
+    "what it declares and has not": (
+        [
+            Change(
+                "domain.py",
+                'provides=frozenset({"parallel"})',
+                'provides=frozenset({"parallel", "inversion"})',
+            )
+        ],
+        "has_what_it_declares",
+        ("declares 'inversion'", "sampler has no invert"),
+    ),
+}
+
+NORMAL: dict[str, Broken] = {
+    "state outside state_dict": (
+        with_scale(**ATTRIBUTE, fit="self.spread = torch.tensor(0.8)"),
+        "keeps_its_model",
+        ("read back from its model folder, the model gives other samples", "register_buffer"),
+    ),
+    "state that no checkpoint holds": (
+        with_scale(**ATTRIBUTE, fit="self.spread = torch.tensor(0.8)"),
+        "resumes",
+        ("saved at round 6 and resumed", "register_buffer"),
+    ),
+    "decode that does not undo encode": (
+        with_scale(away=" + 1"),
+        "encodes_and_decodes",
+        ("decode(encode(x)) is", "away from x", "log_det says that encode can be undone"),
+    ),
+    "a wrong log_det": (
+        with_scale(wrong=" / 2"),
+        "knows_its_log_det",
+        ("log_det is 1.78", "the Jacobian's is 3.57"),
+    ),
+    "likelihoods summed over the batch": (
+        [Change("recipes.py", LOG_PROB, "return law.log_prob(data).sum()")],
+        "gives_likelihoods",
+        ("log_prob of a row changes with the other rows of its batch",),
+    ),
+    "likelihoods that hang on the batch": (
+        [Change("recipes.py", LOG_PROB, "return law.log_prob(data - data.mean(0)).sum(1)")],
+        "gives_likelihoods",
+        ("log_prob of a row changes with the other rows of its batch",),
+    ),
+    "a cost that does not add up": (
+        [Change("recipes.py", LOG_PROB, "return law.log_prob(data - data.mean(0)).sum(1)")],
+        "adds_up_in_parts",
+        ("the gradient of", "in two halves is not that of the whole batch"),
+    ),
+    "a bound that is called a likelihood": (
+        [Change("recipes.py", "def log_prob(self, data):", "bound = True\n\n    def log_prob(self, data):")],
+        "has_what_it_declares",
+        ("its log_prob is a bound that is declared as likelihood",),
+    ),
+    "samples from a global generator": (
+        [Change("recipes.py", SAMPLED, SAMPLED.replace("key.normal(", "torch.randn("))],
+        "samples_by_latent",
+        ("other samples for the same key", "not from a global generator"),
+    ),
+    "samples that ignore the key": (
+        [Change("recipes.py", SAMPLED, "return self.mean.expand(n, -1)")],
+        "samples_by_latent",
+        ("the same samples for every key",),
+    ),
+    "samples that disturb training": (
+        [
+            Change("recipes.py", SAMPLED, f"self.taken.add_(1)\n        {SAMPLED}"),
+            more(LOG_SCALE, 'self.register_buffer("taken", torch.zeros(()))'),
+        ],
+        "trains_as_a_run",
+        ("ends with another model.taken", "let sample and measures change nothing"),
+    ),
+}

@@ -1,0 +1,57 @@
+"""A plugin that is broken in one thing is caught by the kit, with a message that names it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from broken import DENSE, DOMAIN, NORMAL, PLUGIN
+
+from gancore.cli import main
+
+pytestmark = pytest.mark.usefixtures("alone")
+
+
+def test_the_plugin_that_is_not_broken_passes_every_check(site):
+    results = site.check()
+    assert [result for result in results if result.state == "failed"] == []
+    assert {result.subject for result in results} == {"tides", "tides/dense", "tides/normal"}
+    skipped = {(result.subject, result.check) for result in results if result.state == "skipped"}
+    ways = {check for _, check in skipped}
+    # what it does not have, and nothing else
+    assert ways == {
+        *("gives_likelihoods", "inverts", "trains_on_labels"),
+        *("gives_finite_logits", "judges_rows_apart", "differentiates_twice"),
+    }
+
+
+CASES = [
+    pytest.param(*case, recipe, id=name)
+    for recipe, cases in ((None, PLUGIN), ("dense", {**DOMAIN, **DENSE}), ("normal", NORMAL))
+    for name, case in cases.items()
+]
+
+
+@pytest.mark.parametrize(("changes", "check", "words", "recipe"), CASES)
+def test_a_broken_plugin_is_caught_by_a_message_that_names_the_breach(site, changes, check, words, recipe):
+    failed = {r.check: r.told for r in site.check(*changes, recipe=recipe) if r.state == "failed"}
+    assert check in failed, failed
+    for word in words:
+        assert word in failed[check]
+    assert "\n" not in failed[check]
+
+
+def test_the_command_says_it_in_one_line_and_ends_with_2(site, capsys):
+    changes, check, words = DENSE["a mean of the batch"]
+    site.install(*changes)
+    assert main(["plugins", "check", "tides", "--recipe", "dense"]) == 2
+    told = capsys.readouterr()
+    (line,) = told.err.splitlines()
+    assert line.startswith("error: ") and "of 'tides' failed, first judges_rows_apart of tides/dense" in line
+    assert words[0] in line
+    (failed,) = (row for row in told.out.splitlines() if f" {check} " in row)
+    assert failed.startswith("failed") and words[0] in failed
+    assert "Traceback" not in told.out + told.err
