@@ -150,7 +150,7 @@ DOMAIN: dict[str, Broken] = {
         ("data.length", "has no description"),
     ),
     "an empty split": (
-        [Change("domain.py", "return Data(train", "valid.windows = valid.windows[:0]\n        return Data(train")],
+        [Change("domain.py", "return Data(", "valid.windows = valid.windows[:0]\n        return Data(")],
         "opens",
         ("valid has no rows",),
     ),
@@ -332,7 +332,6 @@ DENSE: dict[str, Broken] = {
     "a backward whose own derivative is lost": (
         [
             Change("recipes.py", "\nclass Judge(Discriminator):", LOST),
-            ),
             judge("return Halved.apply(self.layers(embedded)).squeeze(1)"),
         ],
         "differentiates_twice",
