@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from broken import DENSE, DOMAIN, NORMAL, PLUGIN
+from broken_plugins import DENSE, DOMAIN, NORMAL, PLUGIN
+from kit_site import Change
 
 from gancore.cli import main
+from gancore.testing import CHECKS, Kit
+from gancore.testing.check import perform
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -55,3 +53,29 @@ def test_the_command_says_it_in_one_line_and_ends_with_2(site, capsys):
     (failed,) = (row for row in told.out.splitlines() if f" {check} " in row)
     assert failed.startswith("failed") and words[0] in failed
     assert "Traceback" not in told.out + told.err
+
+
+def test_what_two_processes_train_otherwise_is_caught(site):
+    changes, _, _ = NORMAL["a cost that does not add up"]
+    site.install(*changes)
+    (check,) = (check for check in CHECKS if check.name == "trains_on_two_processes")
+    result = perform(check, Kit.of("tides").recipes["tides/normal"])
+    assert result.state == "failed"
+    assert "on two processes it ends" in result.told and "draw.joined" in result.told
+
+
+def test_nothing_is_looked_at_behind_a_plugin_that_cannot_be_imported(site):
+    results = site.check(Change("__init__.py", "from gancore import", "from gancore import nothing,"))
+    assert [result.check for result in results if result.state == "failed"] == [
+        "imports_light",
+        "resolves_records",
+    ]
+    assert len(results) == 2
+    assert "nothing" in results[1].told
+
+
+def test_data_that_do_not_open_are_told_once(site):
+    results = site.check(Change("domain.py", "series = two_waves()", "series = None.waves"))
+    (failed,) = (result for result in results if result.state == "failed")
+    assert failed.check == "opens"
+    assert "AttributeError" in failed.told and "gancore_tides/domain.py:" in failed.told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Change
+from kit_site import Change
 
 TAKE = "return Batch(self.windows[indices].to(key.device))"
 FILES = 'files = [folder / f"{number:04d}.csv" for number in range(1, len(samples) + 1)]'

@@ -1,0 +1,200 @@
+"""`gancore plugins new`: a project that installs, holds to the contract, trains and gives samples."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from gancore.cli import main
+from gancore.errors import ConfigError
+from gancore.scaffold import names_of, render, write_project
+
+WORDS = [
+    "none",
+    "true",
+    "false",
+    "class",
+    "data",
+    "domain",
+    "test",
+    "import",
+    "spec",
+    "a",
+    "x1",
+    "domain-test",
+]
+NAMES = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(WORDS),
+    st.from_regex(r"[a-zA-Z0-9._-]{1,60}", fullmatch=True),
+    st.from_regex(r"[a-z][a-z0-9]{0,8}([-_][a-z0-9]{1,5}){0,3}", fullmatch=True),
+)
+
+
+@given(NAMES)
+@example("gancore-tides")
+@example("gancore_")
+@example("a" * 51)
+@example("tides\n")
+@example("İ")
+def test_any_name_gives_a_project_or_one_line(name):
+    try:
+        names = names_of(name)
+    except ConfigError as error:
+        assert error.fix and len(str(error)) < 300
+        return
+    assert canonicalize_name(Requirement(f"gancore-{name}").name) == f"gancore-{name.replace('_', '-')}"
+    assert names.package.isidentifier() and names.package.isascii()
+    files = render(names)
+    project = tomllib.loads(files["pyproject.toml"])
+    assert project["project"]["entry-points"]["gancore"] == {name: names.package}
+    for path, text in files.items():
+        assert "$" not in text, path
+        if path.endswith(".py"):
+            made = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)}
+            taken = {
+                alias.asname or alias.name
+                for node in ast.walk(ast.parse(text))
+                if isinstance(node, ast.ImportFrom | ast.Import)
+                for alias in node.names
+            }
+            assert not made & taken, path
+            assert not any(map(keyword.iskeyword, made)), path
+
+
+def test_lines_are_short_whatever_the_name():
+    for path, text in render(names_of("a-domain-of-which-the-name-is-rather-long")).items():
+        longest = max(text.splitlines(), key=len)
+        assert len(longest) <= 150, (path, longest)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["Tides"], "'Tides' cannot be the name of a domain; use up to 50 small letters"),
+        (["gancore-tides"], "give the domain's alone: 'tides'"),
+        (["audio"], "a plugin named 'audio' is installed (gancore-audio); give another name"),
+        (["tides", "--out", "file"], "file is a file; give another --out"),
+        (["tides", "--out", "file/below"], "file"),
+        (["tides", "--out", "full"], "full holds other things; give another --out, or empty it"),
+    ],
+)
+def test_what_cannot_be_gets_one_line_and_leaves_nothing(words, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("here")
+    Path("full").mkdir()
+    Path("full/already").write_text("there")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["plugins", "new", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and said in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_project("tides", tmp_path / "here")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_folder_and_a_deep_one_are_filled(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "a" / "b"):
+        files = write_project("tides", folder)
+        assert all(file.is_file() for file in files)
+        assert {file.relative_to(folder).as_posix() for file in files} == {
+            *("pyproject.toml", "README.md", "tests/test_conformance.py"),
+            *(f"gancore_tides/{name}.py" for name in ("__init__", "domain", "recipes", "measures")),
+        }
+
+
+def test_from_a_name_to_the_first_sample_in_under_three_minutes(tmp_path, capsys):
+    """As a user does it: every step a program of its own. The figure is printed."""
+    site = tmp_path / "site"
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PYTHONPATH": str(site), "PATH": path, "OMP_NUM_THREADS": "1"}
+    environment |= {"GANCORE_PLUGINS": "sea-level"}
+    quietly = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    steps = {
+        "new": [sys.executable, "-m", "gancore", "plugins", "new", "sea-level"],
+        "install": [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            *quietly,
+            "--target",
+            str(site),
+            "./gancore-sea-level",
+        ],
+        "check": [sys.executable, "-m", "gancore", "plugins", "check", "sea-level"],
+        "train": [
+            sys.executable,
+            "-m",
+            "gancore",
+            "train",
+            "--domain",
+            "sea-level",
+            "--steps",
+            "500",
+            "--out",
+            "run",
+        ],
+        "sample": [sys.executable, "-m", "gancore", "generate", "run", "-n", "2", "--out", "samples"],
+    }
+    took = {}
+    for step, words in steps.items():
+        began = time.perf_counter()
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        took[step] = time.perf_counter() - began
+        assert done.returncode == 0, done.stdout + done.stderr
+        if step == "check":
+            assert re.search(r"^\d+ checks in \d+ s: \d+ ok, \d+ skipped$", done.stdout, re.MULTILINE), (
+                done.stdout
+            )
+    values = [float(x) for x in (tmp_path / "samples" / "0001.csv").read_text().split()]
+    assert len(values) == 64
+    with capsys.disabled():
+        told = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in took.items())
+        print(f"\nfrom a name to the first sample: {sum(took.values()):.0f} s ({told})")
+    assert sum(took.values()) < 180
+
+
+def test_the_project_s_own_tests_pass(tmp_path):
+    write_project("sea-level", tmp_path / "project")
+    info = tmp_path / "project" / "gancore_sea_level-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gancore-sea-level\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[gancore]\nsea-level = gancore_sea_level\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "project"), "OMP_NUM_THREADS": "1"}
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "not two_processes",
+        "project",
+    ]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\d+ passed, \d+ skipped", done.stdout)
