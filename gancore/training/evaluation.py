@@ -14,6 +14,7 @@ from gancore.errors import ConfigError, nearest
 from gancore.models.sampling import condition_for, draw_samples, to_cpu
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows
+from gancore.trees import Tree
 
 NLL = "nll"
 """The measure of every likelihood model: -log p(x) on valid, in nats a sample."""
@@ -52,12 +53,16 @@ class Evaluator:
         higher = name != NLL and self.measures[name].better == "higher"
         return value > best if higher else value < best
 
-    def __call__(self, sampler: nn.Module) -> Mapping[str, float]:
-        """Every measure by name."""
+    def draw(self, sampler: nn.Module) -> Tree:
+        """The samples that measures see, on the CPU."""
+        condition = condition_for(sampler, self.domain, self.spec, None)
+        return draw_samples(sampler, self.n, self.key / "samples", condition)[0]
+
+    def __call__(self, sampler: nn.Module, samples: Tree = None) -> Mapping[str, float]:
+        """Every measure by name; of ``samples``, where they have been drawn already."""
         values = {}
         if self.measures:
-            condition = condition_for(sampler, self.domain, self.spec, None)
-            samples, _ = draw_samples(sampler, self.n, self.key / "samples", condition)
+            samples = self.draw(sampler) if samples is None else samples
             reference = to_cpu(self.reference.data)
             values = {name: m.compute(samples, reference, self.spec) for name, m in self.measures.items()}
         return values | self._nll(sampler)

@@ -14,16 +14,15 @@ from gancore.config import UpkeepSection
 from gancore.domain import Domain, Finding, Spec
 from gancore.errors import GancoreError, TrainingError
 from gancore.games.field import Table
-from gancore.models.sampling import as_samples, condition_for, draw_samples
+from gancore.models.sampling import as_samples
 from gancore.plugins import plugins
 from gancore.runtime.device import memory_megabytes
-from gancore.runtime.randomness import Key
-from gancore.training.diagnosis import Diagnosis
 from gancore.training.evaluation import Evaluator
 from gancore.training.progress import Progress, Report
 from gancore.training.run import RunFolder
 from gancore.training.state import State
 from gancore.training.tracking import Tracker
+from gancore.training.watching import Cadence, Watch
 
 HOPELESS = 200
 """Rounds on end in which every step of a player was masked, before the run is stopped."""
@@ -51,20 +50,22 @@ class Upkeep:
     evaluator: Evaluator
     save: Callable[[State], None]
     publish: Callable[[State], None]
-    diagnosis: Diagnosis = field(default_factory=Diagnosis)
     _masked: dict[str, int] = field(default_factory=dict)
     _saved_step: int = -1
     _present: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        share = {"log": 200, "preview": 10, "evaluate": 10}
-        most = {"log": 50, "preview": self.total, "evaluate": self.total}
-        self._every = {
-            name: getattr(self.settings, f"{name}_every") or max(1, min(most[name], self.total // parts))
-            for name, parts in share.items()
-        }
         self._saved, self._logged = time.monotonic(), (0, 0.0)
-        self.diagnosis.reference(self.evaluator.reference.data)
+        self._cadence = Cadence.of(self.settings, self.total)
+        self._watch = Watch(
+            self.table,
+            self.domain,
+            self.spec,
+            self.evaluator,
+            self._cadence,
+            self.settings.previews,
+            self.seed,
+        )
 
     def begin(self, state: State, title: str) -> None:
         self._saved, self._saved_step = time.monotonic(), state.step
@@ -72,12 +73,11 @@ class Upkeep:
         self.progress.start(state.total, state.step, title)
 
     def __call__(self, state: State) -> None:
-        last = state.step >= state.total
-        if last or state.step % self._every["log"] == 0:
+        if self._cadence.due(self._cadence.log, state):
             self._log(state)
-        if last or state.step % self._every["preview"] == 0:
+        if self._cadence.due(self._cadence.preview, state):
             self._preview(state)
-        if last or state.step % self._every["evaluate"] == 0:
+        if self._cadence.due(self._cadence.evaluate, state):
             self._evaluate(state)
         if time.monotonic() - self._saved > self.settings.checkpoint_seconds:
             self._save(state)
@@ -88,11 +88,11 @@ class Upkeep:
             self._save(state)
 
     def _log(self, state: State) -> None:
-        scalars = self.table.statistics.read()
+        scalars, found = self._watch.log(state)
         step, seconds = self._logged
         rounds, spent = state.step - step, max(1e-9, state.seconds - seconds)
         self._logged = (state.step, state.seconds)
-        phase = self.table.game.phases[min(state.phase_index, len(state.plan) - 1)].name
+        phase = self._watch.phase(state)
         facts = {
             "seconds": round(state.seconds, 3),
             "samples": state.step * self.table.batch_size,
@@ -110,7 +110,7 @@ class Upkeep:
                 phase=phase if len(state.plan) > 1 else "",
             )
         )
-        self._tell(self.diagnosis.scalars(state.step, {**scalars, "phase": phase}))
+        self._tell(found)
         plugins().observe("gancore_step_end", run=self.run, step=state.step, scalars=scalars)
         self._stop_when_hopeless(state, scalars, rounds)
 
@@ -128,13 +128,9 @@ class Upkeep:
                     )
 
     def _preview(self, state: State) -> None:
-        sampler = self._sampler()
-        condition = condition_for(sampler, self.domain, self.spec, None)
-        key = Key.of("preview", self.seed, device=self.table.dealer.key.device)
-        made = draw_samples(sampler, self.settings.previews, key, condition)
-        self.table.game.train()
+        made, found = self._watch.preview()
         samples = as_samples(made, self.spec)
-        self._tell(self.diagnosis.samples(samples.data))
+        self._tell(found)
         self._tell_news(self.domain.diagnose(samples))
         folder = self.run.samples / f"step-{state.step:09d}"
         try:
@@ -145,7 +141,9 @@ class Upkeep:
         plugins().observe("gancore_samples", run=self.run, step=state.step, paths=paths)
 
     def _evaluate(self, state: State) -> None:
-        values = self.evaluator(self._sampler())
+        samples, found = self._watch.evaluate()
+        self._tell(found)
+        values = self.evaluator(self.table.game.sampler().eval(), samples)
         self.table.game.train()
         if values:
             self.tracker.scalars(state.step, {f"valid/{name}": value for name, value in values.items()})
@@ -183,9 +181,6 @@ class Upkeep:
             step=state.step,
             path=self.run.checkpoints / f"step-{state.step:09d}",
         )
-
-    def _sampler(self) -> nn.Module:
-        return self.table.game.sampler().eval()
 
     def _tell_news(self, findings: list[Finding]) -> None:
         """A fault of the domain is told when it appears, not at every preview that still has it."""

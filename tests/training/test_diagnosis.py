@@ -109,13 +109,13 @@ def test_a_gradient_that_takes_the_whole_run_to_vanish_is_seen() -> None:
     noise = random.Random(1).gauss
     series = [answers(0.96, 0.03, 10 ** (-5 * t / 200 + noise(0, 0.2))) for t in range(200)]
     ((step, finding),) = watch(series)
-    assert finding.name == "vanishing generator gradient" and 110 < step < 180
+    assert finding.name == "vanishing generator gradient" and 70 < step < 110
 
 
 @pytest.mark.parametrize(
     "after",
-    [answers(0.96, 0.03, 0.01), answers(0.6, 0.4, 1e-6)],
-    ids=["two decades only", "discriminator undecided"],
+    [answers(0.96, 0.03, 0.05), answers(0.6, 0.4, 1e-6)],
+    ids=["one decade only", "discriminator undecided"],
 )
 def test_a_small_gradient_alone_is_no_fault(after: dict[str, float]) -> None:
     assert watch([answers(0.7, 0.3, 1.0)] * 20 + [after] * 30) == []

@@ -1,0 +1,75 @@
+"""The names of what can be wrong, how long each must hold before it is told, and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gancore.domain import Finding
+
+CALM = 5  # looks without a fault, after which it is told anew
+
+_R1 = "raise the weight of the gradient penalty (R1)"
+_SLOWER = "lower the discriminator's learning rate"
+_STEADIER = "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)"
+_DYNAMICS = "--set train.dynamics.name=extragradient (or consensus)"
+
+FAULTS = {  # name: (looks on end before it is told, remedy)
+    "non-finite values": (1, _STEADIER),
+    "non-finite samples": (1, _STEADIER),
+    "discriminator wins": (10, f"{_R1}, {_SLOWER}, or give the generator more moves"),
+    "vanishing generator gradient": (3, f"use the non-saturating or a Wasserstein loss, {_R1}, or {_SLOWER}"),
+    "oscillation": (
+        5,
+        f"{_R1}, {_DYNAMICS}, lower both learning rates, or average the generator (model.average)",
+    ),
+    "diversity collapse": (
+        2,
+        f"{_R1}, lower the generator's learning rate, give the discriminator more moves, or let it see"
+        " several samples at once where the recipe can (packing)",
+    ),
+    "memorising discriminator": (
+        2,
+        f"add data or augment them, use a smaller discriminator, {_R1}, or stop earlier (upkeep.select)",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What one look at a run saw; a fault where it ``holds``. ``of`` tells apart signs of one name."""
+
+    name: str
+    holds: bool
+    seen: str
+    of: str = ""
+
+
+class Alarms:
+    """Turns signs into findings: each fault is told once, and again only after it had gone."""
+
+    def __init__(self) -> None:
+        self._alarms: dict[tuple[str, str], Alarm] = {}
+
+    def hear(self, signs: Iterable[Sign]) -> list[Finding]:
+        found = []
+        for sign in signs:
+            patience, remedy = FAULTS[sign.name]
+            alarm = self._alarms.setdefault((sign.name, sign.of), Alarm(patience))
+            if alarm.rings(sign.holds):
+                found.append(Finding(sign.name, sign.seen, remedy))
+        return found
+
+
+class Alarm:
+    """Rings when a fault has held ``patience`` times on end; then not before it was gone for a while."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience, self._count, self._on = patience, 0, False
+
+    def rings(self, holds: bool) -> bool:
+        self._count = self._count + 1 if holds != self._on else 0
+        if self._count < (max(self._patience, CALM) if self._on else self._patience):
+            return False
+        self._on, self._count = holds, 0
+        return holds

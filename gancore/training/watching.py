@@ -1,0 +1,143 @@
+"""What a diagnosis is shown, and when: the same code for a run and for a game that is played in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from gancore.config import UpkeepSection
+from gancore.domain import Domain, Finding, Spec, View
+from gancore.games.draw import Encoded
+from gancore.games.field import Table
+from gancore.models.sampling import UNIT, condition_for, draw_samples
+from gancore.runtime.randomness import Key, Rows, noise_scope
+from gancore.training.diagnosis import Diagnosis
+from gancore.training.evaluation import Evaluator
+from gancore.training.state import State
+from gancore.trees import Tree
+
+MOTION_EVERY = 4
+"""Rounds at least between two looks at where the samples of the same latents have moved: 16 rows of a
+forward pass, so about one hundredth of the work of four rounds."""
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """Rounds from one report, preview or evaluation to the next."""
+
+    log: int
+    preview: int
+    evaluate: int
+
+    @classmethod
+    def of(cls, settings: UpkeepSection, total: int) -> Cadence:
+        """What is not given is a share of the rounds planned at first; a report comes every 50 at least."""
+        return cls(
+            settings.log_every or max(1, min(50, total // 200)),
+            settings.preview_every or max(1, total // 10),
+            settings.evaluate_every or max(1, total // 10),
+        )
+
+    def due(self, every: int, state: State) -> bool:
+        return state.step >= state.total or state.step % every == 0
+
+
+@dataclass
+class Watch:
+    """Shows a game to its diagnosis. Every draw is keyed, and nothing that trains is changed.
+
+    ``previews`` is the number of samples in a preview; ``evaluator`` has the rows of valid and draws the
+    samples that stand beside them.
+    """
+
+    table: Table
+    domain: Domain
+    spec: Spec
+    evaluator: Evaluator
+    cadence: Cadence
+    previews: int
+    seed: int
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
+
+    def __post_init__(self) -> None:
+        self.diagnosis.reference(self.evaluator.reference.data)
+        self._adversarial = len(self.table.game.players) > 1
+        self._motion_every = self.cadence.log * -(-MOTION_EVERY // self.cadence.log)
+
+    def __call__(self, state: State) -> list[Finding]:
+        """All that is due after this round, for a game without a run folder."""
+        found = []
+        if self.cadence.due(self.cadence.log, state):
+            found += self.log(state)[1]
+        if self.cadence.due(self.cadence.preview, state):
+            found += self.preview()[1]
+        if self.cadence.due(self.cadence.evaluate, state):
+            found += self.evaluate()[1]
+        return found
+
+    def phase(self, state: State) -> str:
+        return self.table.game.phases[min(state.phase_index, len(state.plan) - 1)].name
+
+    def log(self, state: State) -> tuple[dict[str, float], list[Finding]]:
+        """The scalars since the last report, and what is wrong with them or with the samples' motion."""
+        scalars = self.table.statistics.read()
+        found = self.diagnosis.scalars(state.step, {**scalars, "phase": self.phase(state)})
+        if self._adversarial and state.step % self._motion_every == 0:
+            found += self.diagnosis.motion(state.step, self._draw(UNIT)[0])
+        return scalars, found
+
+    def preview(self) -> tuple[tuple[Tree, Tree], list[Finding]]:
+        """Samples from the same latents every time, with their condition."""
+        made = self._draw(self.previews)
+        return made, self.diagnosis.samples(made[0])
+
+    def evaluate(self) -> tuple[Tree, list[Finding]]:
+        """As many samples as measures see (None where nobody looks at them)."""
+        if not (self._adversarial or self.evaluator.measures):
+            return None, []
+        samples = self.evaluator.draw(self._sampler())
+        self.table.game.train()
+        found = self.diagnosis.coverage(samples) if self._adversarial else []
+        return samples, found + self._memory()
+
+    def _memory(self) -> list[Finding]:
+        """The discriminator's logits on rows of train, on held-out ones and on generated ones."""
+        game, views = self.table.game, self.table.dealer
+        train, valid = next(iter(views.encoded.values())), Encoded(self.evaluator.valid, game.representation)
+        key = Key.of("judge", self.seed, device=views.key.device)
+        game.eval()
+        seen, unseen = self._judged(train, key / "train"), self._judged(valid, key / "valid")
+        game.train()
+        return self.diagnosis.judgement(seen[0], unseen[0], seen[1]) if seen and unseen else []
+
+    def _judged(self, view: View, key: Key) -> tuple[Tensor, Tensor] | None:
+        """Logits of rows of this view and of as many fakes, the same rows and latents every time."""
+        count, size = min(self.evaluator.n, len(view)), self.table.batch_size
+        while size > count and size % 2 == 0:  # one that judges several rows at once divides the batch
+            size //= 2
+        indices = (key.to("cpu") / "rows").permutation(len(view))[:count]
+        made = []
+        for start in range(0, count - size + 1, size):
+            part = (key / start).cut(Rows.all(size))
+            with noise_scope(part / "noise", Rows.all(size)):
+                logits = self.table.game.judge(view.take(indices[start : start + size], part / "real"), part)
+            if logits is None:
+                return None
+            made.append(logits)
+        if not made:
+            return None
+        real, fake = zip(*made, strict=True)
+        return torch.cat(real), torch.cat(fake)
+
+    def _draw(self, n: int) -> tuple[Tree, Tree]:
+        sampler = self._sampler()
+        condition = condition_for(sampler, self.domain, self.spec, None)
+        key = Key.of("preview", self.seed, device=self.table.dealer.key.device)
+        made = draw_samples(sampler, n, key, condition)
+        self.table.game.train()
+        return made
+
+    def _sampler(self) -> nn.Module:
+        return self.table.game.sampler().eval()
