@@ -10,7 +10,7 @@ import typer
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="The domain's name: small letters, digits, dashes.")],
+    name: Annotated[str, typer.Argument(help="The domain's name: a-z, 0-9 and dashes.")],
     out: Annotated[
         Path | None, typer.Option(help="The folder for the project; default: gancore-NAME, here.")
     ] = None,

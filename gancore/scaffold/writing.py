@@ -40,7 +40,7 @@ def names_of(name: str) -> Names:
         shown = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
         raise ConfigError(
             f"{shown!r} cannot be the name of a domain",
-            f"use up to {LONGEST} small letters, digits and single dashes, a letter first: tides, sea-level",
+            f"use up to {LONGEST} of a-z, 0-9 and single dashes, a letter first: tides, sea-level",
         )
     words = re.split("[-_]", name)
     return Names(name, f"gancore_{'_'.join(words)}", "".join(word.capitalize() for word in words))

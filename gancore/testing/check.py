@@ -1,4 +1,4 @@
-"""What a check is: a name, the sentence that must hold, and a function that raises where it does not."""
+"""What a check is: a name, the statement that must hold, and a function that raises where it does not."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Check:
 
     @classmethod
     def of(cls, scope: Scope, function: Callable[[Any], None]) -> Check:
-        """Named after its function, whose docstring begins with the sentence."""
-        sentence = (function.__doc__ or "").partition("\n\n")[0]
-        return cls(function.__name__, one_line(sentence), scope, function)
+        """Named after its function, whose docstring begins with the statement."""
+        statement = (function.__doc__ or "").partition("\n\n")[0]
+        return cls(function.__name__, one_line(statement), scope, function)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def encodes_and_decodes(bench: RecipeBench) -> None:
 
 
 def knows_its_log_det(bench: RecipeBench) -> None:
-    """log_det is log |det d encode / d x|, row by row, by the Jacobian itself where that is small."""
+    """log_det is the log determinant of encode's Jacobian, by that itself where it is small."""
     representation, batch = bench.game.representation, _canonical(bench)
     log_det = representation.log_det(batch)
     if log_det is None:
