@@ -1,4 +1,4 @@
-"""``gancore synthetic``: look at a distribution, and at the field that a discriminator lays over the plane."""
+"""``gancore synthetic``: look at a distribution, and at the field that a discriminator makes of the plane."""
 
 from __future__ import annotations
 
@@ -34,5 +34,3 @@ def show(
     from gancore_synthetic.fields import save_truth
 
     typer.echo(save_truth(source, settings or [], out, n))
-
-

@@ -41,9 +41,7 @@ _SUMMARIES = {
     "polygons": "convex polygons as grey pictures (Lucic et al. 2018)",
     "triangles": "triangles as grey pictures (Lucic et al. 2018)",
 }
-SOURCES: Mapping[str, SourceEntry] = {
-    name: SourceEntry(name, _SUMMARIES[name], "CC0-1.0") for name in KNOBS
-}
+SOURCES: Mapping[str, SourceEntry] = {name: SourceEntry(name, _SUMMARIES[name], "CC0-1.0") for name in KNOBS}
 MOST_LATTICE_POINTS = 10_000
 
 
@@ -103,4 +101,6 @@ class SyntheticConfig(DataSection):
     def knobs(self) -> dict[str, Any]:
         """Every knob of the source with its value."""
         own = KNOBS.get(self.source or next(iter(KNOBS)), {})
-        return {name: value if (given := getattr(self, name)) is None else given for name, value in own.items()}
+        return {
+            name: value if (given := getattr(self, name)) is None else given for name, value in own.items()
+        }

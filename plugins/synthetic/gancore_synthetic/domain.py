@@ -47,7 +47,7 @@ MEASURES = (
 
 
 class Synthetic(Domain):
-    """Canonical samples are points, (batch, dimension), or grey pictures, (batch, 1, side, side) in [0, 1]."""
+    """Canonical samples are points, (batch, dimension), or pictures, (batch, 1, side, side) in [0, 1]."""
 
     name = "synthetic"
     Config = SyntheticConfig

@@ -21,6 +21,7 @@ from gancore.training.run import RunFolder
 from gancore_synthetic.config import SOURCES
 from gancore_synthetic.domain import Synthetic
 from gancore_synthetic.pictures import field_picture, picture
+from gancore_synthetic.truth import truth_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,11 +34,15 @@ def save_field(folder: Path, out: Path, n: int, label: str | None) -> Path:
     """The field of a run, as a picture."""
     game, spec, step = trained_game(RunFolder(folder))
     if list(spec["shape"]) != [2]:
-        raise ConfigError(f"{folder} is not of points in the plane", "a field is drawn in two dimensions alone")
+        raise ConfigError(
+            f"{folder} is not of points in the plane", "a field is drawn in two dimensions alone"
+        )
     sampler = game.sampler().eval()
     conditional = bool(getattr(sampler, "conditional", False))
     if conditional and label is None:
-        raise ConfigError("this run was trained on labels", f"give --label, one of {', '.join(spec['classes'])}")
+        raise ConfigError(
+            "this run was trained on labels", f"give --label, one of {', '.join(spec['classes'])}"
+        )
     if label is not None and not conditional:
         raise ConfigError(f"label {label!r}: this run was trained without labels", "leave out --label")
 
@@ -47,7 +52,9 @@ def save_field(folder: Path, out: Path, n: int, label: str | None) -> Path:
     with torch.no_grad():
         samples = sampler.sample(n, Key.of("field"), condition(n))
     title, value = field_of(game, condition)
-    return _saved(field_picture(value, samples, spec, f"{title}, step {step:,}"), out)
+    logarithm = not isinstance(game, AdversarialGame)
+    image = field_picture(value, samples, truth_of(spec), f"{title}, step {step:,}", logarithm)
+    return _saved(image, out)
 
 
 def trained_game(run: RunFolder) -> tuple[Game, Spec, int]:
@@ -64,7 +71,9 @@ def trained_game(run: RunFolder) -> tuple[Game, Spec, int]:
         raise ConfigError(f"{run.path} is a run of {config.domain}", "give one of the synthetic domain")
     checkpoint, refused = newest_checkpoint(run.checkpoints)
     if checkpoint is None:
-        raise CheckpointError(f"{run.path} has no usable checkpoint", refused[0] if refused else "train it longer")
+        raise CheckpointError(
+            f"{run.path} has no usable checkpoint", refused[0] if refused else "train it longer"
+        )
     spec = _spec(config.data)
     _, recipe = plugins().recipe(Synthetic(), config.recipe)
     game = build_game(recipe, config.model, spec, config.train.seed)

@@ -10,7 +10,18 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gancore import Batch, ConfigError, Recipe, RecipeSection, Spec
-from gancore.games import Adam, Game, LikelihoodGame, LikelihoodSampler, Move, Phase, Player, cosine, normal
+from gancore.games import (
+    Adam,
+    Game,
+    LikelihoodGame,
+    LikelihoodSampler,
+    Move,
+    Phase,
+    Player,
+    Prior,
+    cosine,
+    normal,
+)
 from gancore.runtime.randomness import Key
 from gancore_synthetic.networks import Labelled, Standardised
 from gancore_synthetic.recipes import classes_of
@@ -88,7 +99,7 @@ class FlowSampler(LikelihoodSampler):
         return self.prior.sample(key / "z", n)
 
     @property
-    def prior(self):  # noqa: ANN201
+    def prior(self) -> Prior:
         return normal(self.model.size)
 
     def render(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -118,7 +129,9 @@ class RealNVPConfig(RecipeSection):
     depth: PositiveInt = Field(2, le=20, description="hidden layers of a coupling's network")
     lr: PositiveFloat = Field(1e-3, description="Adam's rate at first")
     clip: PositiveFloat = Field(10.0, description="bound on the gradient's norm")
-    average: NonNegativeFloat = Field(0.0, description="half-life of the model's average, in samples; 0: none")
+    average: NonNegativeFloat = Field(
+        0.0, description="half-life of the model's average, in samples; 0: none"
+    )
     conditional: bool = Field(False, description="train on the components as labels")
 
 
@@ -130,7 +143,9 @@ class RealNVP(Recipe):
     def build(self, config: RealNVPConfig, spec: Spec) -> Game:
         size, classes = prod(spec["shape"]), classes_of(config.conditional, spec)
         if size < 2:
-            raise ConfigError("a coupling needs 2 coordinates at least", "use --recipe kde, or more dimensions")
+            raise ConfigError(
+                "a coupling needs 2 coordinates at least", "use --recipe kde, or more dimensions"
+            )
         flow = Flow(size, config.couplings, config.width, config.depth, classes)
         representation = Standardised(tuple(spec["shape"]))
         game = FlowGame(flow, representation, config.average or None, config.conditional)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gancore.domain import Samples, Spec
+from gancore.domain import Samples
 from gancore_synthetic.truth import Truth, truth_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,9 @@ def contact_sheet(pictures: Tensor) -> Image:
         top, left = GAP + number // columns * cell, GAP + number % columns * cell
         sheet[top : top + side, left : left + side] = grey
     scale = max(1, 96 // side)
-    return Image.fromarray(sheet).resize((sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST)
+    return Image.fromarray(sheet).resize(
+        (sheet.shape[1] * scale, sheet.shape[0] * scale), Image.Resampling.NEAREST
+    )
 
 
 def greys(pictures: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -112,7 +114,9 @@ def draw_ground(axes: Axes, truth: Truth, frame: Frame) -> None:
         return
     values = ground(truth)
     top = float(values.max())
-    axes.imshow(values.clamp(min=top - DEPTH), extent=frame, origin="lower", cmap="Greys", vmax=top + DEPTH / 2)
+    axes.imshow(
+        values.clamp(min=top - DEPTH), extent=frame, origin="lower", cmap="Greys", vmax=top + DEPTH / 2
+    )
 
 
 def draw_points(axes: Axes, points: Tensor, labels: Tensor | None = None) -> None:
@@ -137,39 +141,38 @@ def draw_histogram(axes: Axes, truth: Truth, points: Tensor, frame: Frame) -> No
 
 
 def field_picture(
-    value: Callable[[Tensor], Tensor], samples: Tensor, spec: Spec, title: str, own_frame: Frame | None = None
+    value: Callable[[Tensor], Tensor], samples: Tensor, truth: Truth, title: str, logarithm: bool = False
 ) -> Image:
     """Of a function on the plane: its values in colour, the direction of its gradient as arrows.
 
     Arrows are as long as the gradient is steep, by its square root, so that gentle slopes are seen too.
+    Colours are centred at 0; those of a ``logarithm`` of a density end ``DEPTH`` nats below its top.
     """
-    truth = truth_of(spec)
-    frame = own_frame or frame_of(truth)
-    values = _values(value, mesh(frame, GRID)).view(GRID, GRID)
+    frame = frame_of(truth)
+    with torch.no_grad():
+        values = value(mesh(frame, GRID).float()).double().view(GRID, GRID)
     spots = mesh(frame, ARROWS)
-    arrows = _gradients(value, spots)
-    length = arrows.norm(dim=1, keepdim=True)
-    arrows = arrows / length.clamp(min=1e-12).sqrt() / length.max().clamp(min=1e-12).sqrt()
-    most = max(float(values.abs().quantile(0.98)), 1e-6)
+    arrows = _arrows(value, spots)
+    most, top = max(float(values.abs().quantile(0.98)), 1e-6), float(values.max())
+    colours = ("viridis", top - DEPTH, top) if logarithm else ("RdBu", -most, most)
 
     def draw(axes: Axes) -> None:
-        shown = axes.imshow(values, extent=frame, origin="lower", cmap="RdBu", vmin=-most, vmax=most)
+        cmap, low, high = colours
+        shown = axes.imshow(values, extent=frame, origin="lower", cmap=cmap, vmin=low, vmax=high)
         axes.figure.colorbar(shown, ax=axes, shrink=0.8)
         axes.quiver(*spots.T, *arrows.T, color="0.25", scale=ARROWS * 0.9, width=0.003)
-        own = truth.own[:1000]
-        axes.scatter(own[:, 0], own[:, 1], s=3, color="black", linewidths=0, label="truth")
-        axes.scatter(samples[:, 0], samples[:, 1], s=6, color="gold", edgecolors="0.3", linewidths=0.2, label="samples")
+        axes.scatter(*truth.own[:1000].T, s=3, color="black", linewidths=0, label="truth")
+        gold = {"color": "gold", "edgecolors": "0.3", "linewidths": 0.2}
+        axes.scatter(*samples.T, s=6, label="samples", **gold)
         axes.legend(loc="upper right", fontsize=8, markerscale=2)
 
     return figure(draw, frame, title)
 
 
-def _values(value: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    with torch.no_grad():
-        return value(points.float()).double()
-
-
-def _gradients(value: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+def _arrows(value: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """Gradients shortened to the square root of their length, the steepest but a few to 1."""
     spots = points.float().requires_grad_()
     (gradients,) = torch.autograd.grad(value(spots).sum(), spots)
-    return gradients.double()
+    steep = gradients.double().norm(dim=1, keepdim=True)
+    longest = steep.quantile(0.95).clamp(min=1e-12)
+    return gradients.double() / steep.clamp(min=1e-12) * (steep / longest).clamp(max=1).sqrt()

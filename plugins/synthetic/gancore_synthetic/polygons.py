@@ -51,8 +51,8 @@ class Polygons(Truth):
         return pictures, component
 
     def distance(self, points: Tensor) -> Tensor:
-        """From the picture of its own convex hull: mean |difference| of grey as a share of the hull's area."""
-        return torch.cat([_unconvexity(part[:, 0]) for part in points.split(256)])
+        """From the picture of its own convex hull: sum of |difference|, as a share of the hull's area."""
+        return torch.cat([_unconvexity(part[:, 0]) for part in points.split(64)])
 
 
 def polygon_vertices(n: int, count: int, side: int, key: Key) -> Tensor:

@@ -66,7 +66,9 @@ class PacGANConfig(RecipeSection):
 
     batch_size: PositiveInt = Field(100, description="rows of the joined batch; published: 100 times pack")
     steps: PositiveInt = Field(40_000, description="rounds, when the command names no budget")
-    pack: PositiveInt = Field(1, le=16, description="samples that the discriminator judges at once: PacGAN2, ...")
+    pack: PositiveInt = Field(
+        1, le=16, description="samples that the discriminator judges at once: PacGAN2, ..."
+    )
     gamma: NonNegativeFloat = Field(0.0, description="weight of R1: gamma/2 |grad D|^2; 0: none")
     lr: PositiveFloat = Field(1e-4, description="Adam's rate for both players")
 
@@ -110,5 +112,7 @@ def classes_of(conditional: bool, spec: Spec) -> int:
     """How many labels the networks are told; 0: none."""
     classes = spec.get("classes") or []
     if conditional and not classes:
-        raise ConfigError("model.conditional is true, but this source has no components", "use another source")
+        raise ConfigError(
+            "model.conditional is true, but this source has no components", "use another source"
+        )
     return len(classes) if conditional else 0

@@ -15,6 +15,8 @@ from gancore.runtime.randomness import Key
 from gancore_synthetic.networks import Labelled, Standardised
 from gancore_synthetic.recipes import classes_of
 
+NARROW = -3.0
+"""log sigma at first: a wide decoder would explain the data without its latents, and stay so."""
 DRAWS = 16
 """Latents a row that the bound is averaged over where nothing is trained."""
 
@@ -33,7 +35,7 @@ class Autoencoder(nn.Module):
         self.size, self.latent = size, latent
         self.encoder = Labelled(size, width, depth, 2 * latent, classes)
         self.decoder = Labelled(latent, width, depth, size, classes)
-        self.log_sigma = nn.Parameter(torch.zeros(()))
+        self.log_sigma = nn.Parameter(torch.tensor(NARROW))
 
     def log_prob(self, data: Tensor, condition: Tensor | None = None) -> Tensor:
         mean, log_std = self.encoder(data, condition).chunk(2, dim=1)
@@ -65,9 +67,11 @@ class VAEConfig(RecipeSection):
     steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
     width: PositiveInt = Field(128, description="units of a hidden layer")
     depth: PositiveInt = Field(3, le=20, description="hidden layers of encoder and decoder")
-    latent: PositiveInt = Field(4, description="numbers in a latent")
+    latent: PositiveInt = Field(2, description="numbers in a latent")
     lr: PositiveFloat = Field(1e-3, description="Adam's rate at first")
-    average: NonNegativeFloat = Field(0.0, description="half-life of the model's average, in samples; 0: none")
+    average: NonNegativeFloat = Field(
+        0.0, description="half-life of the model's average, in samples; 0: none"
+    )
     conditional: bool = Field(False, description="train on the components as labels")
 
 

@@ -11,7 +11,7 @@ from gancore_synthetic.pictures import greys, picture
 
 
 def write_samples(samples: Samples, folder: Path) -> list[Path]:
-    """``samples.npy`` with all rows, and ``overview.png``; of points ``samples.csv``, of pictures each as PNG.
+    """``samples.npy`` with all rows, and ``overview.png``; points as ``samples.csv``, pictures each as PNG.
 
     The same samples always give the same bytes.
     """
