@@ -15,16 +15,25 @@ SIGNALS = ("", "SIGINT", "SIGTERM")
 """Who may ask a run to stop."""
 
 
-def agreeing(upkeep: Callable[[State], None], processes: Processes) -> Callable[[State], None]:
+def nobody() -> str:
+    """Nobody asks to stop but by a signal to this very process."""
+    return ""
+
+
+def agreeing(
+    upkeep: Callable[[State], None], processes: Processes, asked: Callable[[], str] = nobody
+) -> Callable[[State], None]:
     """``upkeep``, after which all processes stop, or end, at the same round.
 
     Alone there is nothing to agree on. The others wait here while the first one saves or evaluates.
+    ``asked`` says which signal the one who started them has had.
     """
     if processes.world == 1:
         return upkeep
 
     def after(state: State) -> None:
         upkeep(state)
+        state.stopping = state.stopping or asked()
         stop, ended = processes.most(SIGNALS.index(state.stopping), state.step >= state.total)
         state.stopping = SIGNALS[int(stop)]
         if ended:

@@ -50,7 +50,9 @@ def carry_out(make_order: Callable[[], Order], devices: int | None) -> RunResult
     return spawn(order, devices)
 
 
-def play(order: Order, processes: Processes | None = None) -> RunResult:
+def play(
+    order: Order, processes: Processes | None = None, asked: Callable[[], str] | None = None
+) -> RunResult:
     """This process's part of the training."""
     from gancore.plugins import plugins
 
@@ -62,10 +64,16 @@ def play(order: Order, processes: Processes | None = None) -> RunResult:
     with order.run.lock():
         keep_config(order.run, order.config, order.force)
         progress = open_progress(order.progress, sys.stdout if order.progress == "json" else sys.stderr)
-        life = Lifetime(
-            order.run, order.config, progress, order.data_root, order.init_from, order.force, processes
-        )
-        return life.play()
+        return Lifetime(
+            run=order.run,
+            config=order.config,
+            progress=progress,
+            data_root=order.data_root,
+            init_from=order.init_from,
+            force=order.force,
+            processes=processes,
+            asked=asked,
+        ).play()
 
 
 def _launcher() -> tuple[int, int, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ class Lifetime:
     init_from: Path | None
     force: bool
     processes: Processes | None = None
+    asked: Callable[[], str] | None = None
     state: State | None = None
     status: RunStatus = field(init=False)
 
@@ -116,7 +117,7 @@ class Lifetime:
         return state
 
     def _train(self, session: Session, state: State, upkeep: Upkeep) -> None:
-        from gancore.training.agreement import agreeing, stop_signals
+        from gancore.training.agreement import agreeing, nobody, stop_signals
         from gancore.training.loop import train
 
         self.state = state
@@ -125,7 +126,8 @@ class Lifetime:
         with stop_signals(lambda name: setattr(state, "stopping", name)):
             try:
                 upkeep.begin(state, title)
-                train(session.table, state, agreeing(upkeep, session.table.dealer.processes))
+                processes = session.table.dealer.processes
+                train(session.table, state, agreeing(upkeep, processes, self.asked or nobody))
                 upkeep.finish(state)
             finally:
                 upkeep.tracker.close()

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from types import FrameType
 
@@ -22,17 +23,18 @@ from gancore.training.lifetime import RunResult
 GRACE_SECONDS = 10.0
 """How long the others have to end by themselves when one of them has failed."""
 
+CONTEXT = multiprocessing.get_context("spawn")
 Outcome = RunResult | BaseException
 
 
 class Worker:
     """One process, and the end of the pipe on which its outcome comes."""
 
-    def __init__(self, order: Order, processes: Processes, meeting: Path) -> None:
-        context = multiprocessing.get_context("spawn")
+    def __init__(self, order: Order, processes: Processes, meeting: Path, request: Synchronized[int]) -> None:
         self.processes = processes
-        self.pipe, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=_work, args=(order, processes, meeting, theirs), daemon=True)
+        self.pipe, theirs = CONTEXT.Pipe(duplex=False)
+        arguments = (order, processes, meeting, request, theirs)
+        self.process = CONTEXT.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
         self.outcome: Outcome | None = None
@@ -64,12 +66,16 @@ def spawn(order: Order, world: int) -> RunResult:
     Raises:
         GancoreError: what ended the first of them that failed for a reason of its own.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        meeting = Path(folder) / "meeting"
-        workers = [Worker(order, Processes(rank, world, rank), meeting) for rank in range(world)]
+    request: Synchronized[int] = CONTEXT.Value("i", 0)
+    with tempfile.TemporaryDirectory() as folder, _signals_become(request):
+        workers = []
         try:
-            with _forwarding(workers):
-                _wait_for(workers)
+            with _deaf():
+                for rank in range(world):
+                    workers.append(
+                        Worker(order, Processes(rank, world, rank), Path(folder) / "meeting", request)
+                    )
+            _wait_for(workers)
         finally:
             _end(workers)
     return _result(workers)
@@ -107,17 +113,15 @@ def _end(workers: Sequence[Worker]) -> None:
 
 
 @contextlib.contextmanager
-def _forwarding(workers: Sequence[Worker]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM reach the workers through here, each once."""
+def _signals_become(request: Synchronized[int]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM are left for the first worker to read; a second Ctrl-C interrupts at once."""
 
-    def forward(number: int, frame: FrameType | None) -> None:
-        for worker in workers:
-            with contextlib.suppress(ProcessLookupError):
-                if worker.process.pid is not None and worker.process.is_alive():
-                    os.kill(worker.process.pid, number)
+    def note(number: int, frame: FrameType | None) -> None:
+        request.value = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     try:
-        before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: whoever runs us looks after signals
         before = {}
     try:
@@ -127,14 +131,34 @@ def _forwarding(workers: Sequence[Worker]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _work(order: Order, processes: Processes, meeting: Path, pipe: Connection) -> None:
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started meanwhile do not hear a Ctrl-C, which a terminal sends to them too."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _work(
+    order: Order, processes: Processes, meeting: Path, request: Synchronized[int], pipe: Connection
+) -> None:
     """What a worker does: its part, then how it ended into the pipe."""
-    os.setsid()  # out of the terminal's group, so that a Ctrl-C comes by way of the parent alone
+    os.setsid()  # out of the terminal's group
     watch_parent()
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+
+    def asked() -> str:
+        return signal.Signals(request.value).name if request.value else ""
+
     try:
         with joining(processes, order.config.upkeep.peer_seconds, init_method=meeting.as_uri()):
-            outcome: Outcome = play(order, processes)
+            outcome: Outcome = play(order, processes, asked)
     except BaseException as error:
         outcome = _portable(error, processes)
     pipe.send(outcome)
