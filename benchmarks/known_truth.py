@@ -3,8 +3,8 @@
     python benchmarks/known_truth.py --dynamics alternating,simultaneous --seeds 2 --jobs 2
 
 Data, networks and rates are PacGAN's (Lin et al. 2018, section 4.1): recipe ``pacgan``, 100,000 points,
-batches of 100 packs, 40,000 rounds; 2,500 samples of the finished generator are judged. The published rows were
-made by simultaneous moves. R1 is gamma/2 E |grad D|^2 at every discriminator move.
+batches of 100 packs, 40,000 rounds; 2,500 samples of the finished generator are judged. The published rows
+were made by simultaneous moves. R1 is gamma/2 E |grad D|^2 at every discriminator move.
 
 Each run is a run folder under ``--out``, trained by ``gancore.train`` and resumed where it was stopped; each
 finished one is a line of ``results.jsonl`` there, and is not made again. A dynamics takes settings behind a
