@@ -251,11 +251,10 @@ def find_dynamics(name: str, settings: Mapping[str, object] | None = None) -> Dy
     kind: type[Dynamics] = find_named("dynamics", name, DYNAMICS, "gancore_dynamics")
     known = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
     for key, given in (settings or {}).items():
-        where = f"train.dynamics.settings.{key}"
         if key not in known:
-            raise ConfigError(f"{where}: {name} has no such setting", nearest(key, known))
+            raise ConfigError(f"train.dynamics.settings: {name} has no {key!r}", nearest(key, known))
         if not _suits(given, known[key]):
-            raise ConfigError(f"{where}: {given!r}", f"give one like {known[key]!r}")
+            raise ConfigError(f"train.dynamics.settings.{key}: {given!r}", f"give one like {known[key]!r}")
     return kind(**(settings or {}))
 
 

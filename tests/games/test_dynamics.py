@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy import linalg
 from torch import nn
 from toy_games import Judge, differing, field, play, points, set_table, whole
+from toy_plugin import registry
 
+import gancore
+from gancore.errors import ConfigError
 from gancore.games import (
     R1,
     SGD,
@@ -19,6 +26,7 @@ from gancore.games import (
     Alternating,
     Consensus,
     Cost,
+    Dynamics,
     Extragradient,
     Game,
     Move,
@@ -33,6 +41,8 @@ from gancore.games import (
     adversarial,
     normal,
 )
+from gancore.games.dynamics import DYNAMICS, find_dynamics
+from gancore.records import DynamicsEntry
 
 H = 0.1
 
@@ -308,3 +318,57 @@ def test_a_masked_step_changes_nothing(dynamics):
     path = trajectory(game, 3)
     assert torch.equal(path[:, 2:], path[:1, 2:].expand(4, 2))
     assert torch.isfinite(path).all()
+
+
+@dataclass(frozen=True)
+class Halved(Dynamics):
+    """Plain steps, of which half is taken back."""
+
+    share: float = 0.5
+
+    def turn(self, field, turn):
+        for index, move in turn:
+            before = [p.detach().clone() for p in field.params(move.player)]
+            field.apply(move, field.gradient(move, field.draw(index)))
+            for parameter, start in zip(field.params(move.player), before, strict=True):
+                parameter.data.lerp_(start, self.share)
+
+
+def test_a_plugin_brings_a_dynamics_of_its_own(monkeypatch):
+    found = registry()
+    entry = DynamicsEntry("halved", f"{__name__}:Halved", "half steps")
+    found.register(SimpleNamespace(gancore_dynamics=gancore.hookimpl(lambda: [entry])), "halves")
+    monkeypatch.setattr("gancore.plugins.plugins", lambda: found)
+    dynamics = find_dynamics("halved", {"share": 0.25})
+    path = trajectory(Quadratic(dynamics=dynamics), 1)
+    assert torch.allclose(path[1, :2], path[0, :2] - 0.75 * H * (Quadratic().jacobian() @ path[0])[:2])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "line"),
+    [
+        ("extragradent", {}, "no dynamics is named 'extragradent'; did you mean 'extragradient'?"),
+        ("consensus", {"gama": 1.0}, "settings: consensus has no 'gama'; did you mean 'gamma'?"),
+        ("consensus", {"gamma": "much"}, "train.dynamics.settings.gamma: 'much'; give one like 10.0"),
+        ("unrolled", {"steps": True}, "train.dynamics.settings.steps: True; give one like 5"),
+        ("alternating", {"steps": 3}, "settings: alternating has no 'steps'; none is known"),
+    ],
+)
+def test_what_cannot_be_is_one_line(name, settings, line):
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        find_dynamics(name, settings)
+
+
+@given(
+    name=st.sampled_from([*DYNAMICS, "no such"]) | st.text(max_size=12),
+    settings=st.dictionaries(
+        st.sampled_from(["gamma", "steps", "weight", "align", "player"]) | st.text(max_size=8),
+        st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        max_size=3,
+    ),
+)
+def test_any_name_and_settings_give_a_dynamics_or_one_line(name, settings):
+    try:
+        assert isinstance(find_dynamics(name, settings), Dynamics)
+    except ConfigError as error:
+        assert "\n" not in str(error)
