@@ -1,0 +1,159 @@
+"""How often each verdict of the diagnosis is right, over a grid of small games whose truth is known.
+
+    python benchmarks/diagnosis_rates.py [--seeds 1000] [--family NAME] [--jobs 2]
+
+Every game is played by the shared loop and shown to the diagnosis by the code that shows it a run
+(gancore/training/watching.py). What is true of it is known by construction or measured by
+diagnosis_oracle.py on thousands of rows that the diagnosis never sees. Thresholds were set on the seeds
+from 0 on; figures are reported on those from 1000 on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diagnosis_games import NAMES, Case
+from diagnosis_grid import cases
+from diagnosis_oracle import Oracle
+from scipy.stats import beta
+
+from gancore.config import UpkeepSection
+from gancore.domain import Domain, Spec
+from gancore.runtime.randomness import Key
+from gancore.training.evaluation import Evaluator
+from gancore.training.playing import TensorView, play, set_table
+from gancore.training.state import State
+from gancore.training.watching import Cadence, Watch
+
+HELD_OUT = 512
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is true of a game, and what was said of it: by name, the step of the first finding."""
+
+    family: str
+    name: str
+    seed: int
+    truth: dict[str, bool | None]
+    said: dict[str, int]
+    seconds: float
+
+    @property
+    def healthy(self) -> bool:
+        return all(self.truth.get(name) is False for name in NAMES)
+
+
+def observed(family: str, case: Case) -> Outcome:
+    """Play one game under the eyes of the diagnosis and of the oracle."""
+    began = time.perf_counter()
+    generator = torch.Generator().manual_seed(case.seed)
+    rows = case.spoil(case.points.draw(case.rows, generator))
+    valid = TensorView(case.points.draw(HELD_OUT, generator))
+    torch.manual_seed(case.seed)
+    table = set_table(case.build(), rows, batch_size=case.batch, seed=case.seed)
+    settings = UpkeepSection(log_every=case.log_every)
+    key = Key.of("valid", case.seed)
+    evaluator = Evaluator(Domain(), Spec({}), valid, settings.evaluate_samples, key)
+    cadence = Cadence.of(settings, case.rounds)
+    watch = Watch(table, Domain(), Spec({}), evaluator, cadence, settings.previews, case.seed)
+    oracle = Oracle(case, table, case.rounds)
+    said: dict[str, int] = {}
+
+    def both(state: State) -> None:
+        oracle(state)
+        for finding in watch(state):
+            said.setdefault(
+                "non-finite" if finding.name.startswith("non-finite") else finding.name, state.step
+            )
+
+    play(table, case.rounds, both)
+    return Outcome(family, case.name, case.seed, oracle.truth(), said, time.perf_counter() - began)
+
+
+def interval(hits: int, of: int) -> tuple[float, float]:
+    """Clopper and Pearson 1934, 95 %."""
+    low = beta.ppf(0.025, hits, of - hits + 1) if hits else 0.0
+    high = beta.ppf(0.975, hits + 1, of - hits) if hits < of else 1.0
+    return float(low), float(high)
+
+
+def share(hits: int, of: int) -> str:
+    if not of:
+        return "none"
+    low, high = interval(hits, of)
+    return f"{hits} of {of}, {hits / of:.1%} ({low:.1%} to {high:.1%})"
+
+
+def report(outcomes: Sequence[Outcome]) -> None:
+    healthy = [o for o in outcomes if o.healthy]
+    print(
+        f"\n{len(outcomes)} games, {len(healthy)} of them healthy, {sum(o.seconds for o in outcomes):.0f} s\n"
+    )
+    print("| verdict | found where it is | alarms in healthy games | alarms in games with another fault |")
+    print("|---|---|---|---|")
+    for name in NAMES:
+        have = [o for o in outcomes if o.truth.get(name)]
+        other = [o for o in outcomes if o.truth.get(name) is False and not o.healthy]
+        found, false, elsewhere = (sum(name in o.said for o in group) for group in (have, healthy, other))
+        cells = [share(found, len(have)), share(false, len(healthy)), share(elsewhere, len(other))]
+        print(f"| {name} | {' | '.join(cells)} |")
+    any_alarm = sum(bool(set(o.said) & set(NAMES)) for o in healthy)
+    print(f"\nhealthy games with any of these alarms: {share(any_alarm, len(healthy))}")
+    wins = [o for o in outcomes if "discriminator wins" in o.said]
+    print(
+        f"'discriminator wins' was said of {len(wins)} games, {sum(o.healthy for o in wins)} of them healthy"
+    )
+    for name in NAMES:
+        unclear = sum(o.truth.get(name) is None for o in outcomes)
+        print(f"in between, counted nowhere: {name} {unclear}")
+
+
+def errors(outcomes: Sequence[Outcome]) -> None:
+    for o in outcomes:
+        for name in NAMES:
+            if o.truth.get(name) and name not in o.said:
+                print(f"missed: {name} in {o.family} {o.seed}, {o.name}")
+            if o.truth.get(name) is False and name in o.said:
+                print(f"false: {name} in {o.family} {o.seed}, {o.name}, step {o.said[name]}")
+
+
+def _one(work: tuple[int, str, int]) -> Outcome:
+    torch.set_num_threads(1)
+    base, only, place = work
+    return observed(*list(cases(base, only))[place])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=1000, help="first seed of every family")
+    parser.add_argument("--family", default="", help="only families whose name holds this")
+    parser.add_argument("--jobs", type=int, default=1, help="games played at a time")
+    given = parser.parse_args()
+    work = [
+        (given.seeds, given.family, place) for place in range(len(list(cases(given.seeds, given.family))))
+    ]
+    outcomes = []
+    with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:
+        for outcome in pool.imap(_one, work):
+            outcomes.append(outcome)
+            has = [name for name, holds in outcome.truth.items() if holds]
+            told = ", ".join(f"{name} at {step}" for name, step in outcome.said.items()) or "nothing"
+            head = f"{outcome.family} {outcome.seed}, {outcome.name}"
+            print(
+                f"{head}: has {', '.join(has) or 'nothing'}; said {told} ({outcome.seconds:.1f} s)",
+                flush=True,
+            )
+    report(outcomes)
+    errors(outcomes)
+
+
+if __name__ == "__main__":
+    main()
