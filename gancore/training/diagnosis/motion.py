@@ -11,11 +11,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from gancore.training.diagnosis.spectrum import detrended, fisher_p, periodogram, red_noise
+from gancore.training.diagnosis.spectrum import detrended, period_of
 from gancore.training.diagnosis.verdicts import Sign
 from gancore.trees import Tree, leaves
 
-WINDOW = 64  # looks
+WINDOW = 64  # looks that are judged at once
+STRIDES = (1, 3)  # every look, and every third one: at the default cadence that is the whole run
 WIDE = 0.5  # amplitude as a share of the data's standard deviation, from which a swing is no wandering
 LARGEST = 0.1  # amplitude as a share of the longest way so far, below which a game has come to rest
 KEPT = 0.7  # of the first half's swings in the second half: less is damping
@@ -53,11 +54,8 @@ def swing(path: Tensor) -> Swing:
     amplitude = math.sqrt(2) * float(series.square().mean().sqrt())
     if amplitude == 0:
         return Swing(0.0, 0.0, 0, math.inf, 1.0)
-    ordinates = periodogram(series) / red_noise(series)
-    g, place = float(ordinates.max() / ordinates.sum()), int(ordinates.argmax()) + 1
-    turns = _turns(series, amplitude / 2)
     kept = late / early if early else math.inf
-    return Swing(amplitude, kept, turns, len(series) / place, fisher_p(g, len(ordinates)))
+    return Swing(amplitude, kept, _turns(series, amplitude / 2), *period_of(series))
 
 
 def first_component(series: Tensor) -> Tensor:  # (axes, looks)
@@ -77,7 +75,7 @@ class Motion:
 
     def __init__(self) -> None:
         self._spread = 0.0
-        self._path: deque[tuple[int, Tensor]] = deque(maxlen=WINDOW)
+        self._path: deque[tuple[int, Tensor]] = deque(maxlen=WINDOW * max(STRIDES))
         self._start: Tensor | None = None
         self._way = 0.0
 
@@ -93,11 +91,13 @@ class Motion:
         self._start = place if self._start is None else self._start
         self._way = max(self._way, float((place - self._start).norm()))
         self._path.append((step, place))
-        if len(self._path) == WINDOW:
-            yield self._judged(swing(torch.stack([place for _, place in self._path])))
+        windows = [list(self._path)[::-stride][WINDOW - 1 :: -1] for stride in STRIDES]
+        judged = [self._judged(window) for window in windows if len(window) == WINDOW]
+        if judged:
+            yield next((sign for sign in judged if sign.holds), judged[0])
 
-    def _judged(self, seen: Swing) -> Sign:
-        steps = [step for step, _ in self._path]
+    def _judged(self, window: list[tuple[int, Tensor]]) -> Sign:
+        steps, seen = [step for step, _ in window], swing(torch.stack([place for _, place in window]))
         wide = seen.amplitude > WIDE * self._spread and seen.amplitude > LARGEST * self._way
         share = seen.amplitude / self._spread if self._spread else math.inf
         rounds = (steps[-1] - steps[0]) / (WINDOW - 1) * seen.period

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
+
+from gancore.training.diagnosis.spectrum import detrended, period_of
 from gancore.training.diagnosis.verdicts import Sign
 
 SATURATED = 0.9  # D(real) - D(fake) from which the discriminator's answer carries next to no gradient
@@ -16,6 +19,7 @@ DECADES = 2.0  # by which the generator's gradient falls when it vanishes
 NORMS = 3  # reports: of the running median of the generator's gradient
 HISTORY = 40  # reports: of a loss
 GROWTH = 1.3  # of a loss's swings from one quarter of its history to the next, when it runs away
+LEVEL = 1e-3  # of Fisher's test on a loss: noise may grow too, but shows no period
 
 
 class Scalars:
@@ -79,11 +83,12 @@ class Scalars:
         growths = [later / earlier if earlier else math.inf for earlier, later in pairwise(swings)]
         growing = min(growths) > GROWTH and max(growths) < 2 * min(growths)  # as a power, not by a leap
         wide = swings[-1] > 0.25 * abs(statistics.fmean(history))  # small noise about a large loss is none
+        holds = growing and wide and _periodic(history)
         seen = (
             f"in the {HISTORY} reports up to step {step} {name} changed sides {turns} times, "
             f"and its swings grew from {swings[0]:.2g} to {swings[-1]:.2g}"
         )
-        yield Sign("oscillation", growing and wide, seen, of=name)
+        yield Sign("oscillation", holds, seen, of=name)
 
 
 def non_finite(step: int, numbers: Mapping[str, float]) -> Sign:
@@ -99,6 +104,11 @@ def victory(step: int, answers: tuple[float, float] | None) -> Sign:
     real, fake = answers or (math.nan, math.nan)
     seen = f"D(real) > 0.99 and D(fake) < 0.01 in 10 reports; step {step}: {real:.4f}, {fake:.4f}"
     return Sign("discriminator wins", real > 0.99 and fake < 0.01, seen)
+
+
+def _periodic(series: Sequence[float]) -> bool:
+    (residual,) = detrended(torch.tensor([list(series)], dtype=torch.float64))
+    return period_of(residual)[1] < LEVEL
 
 
 def _swings(series: Sequence[float]) -> tuple[list[float], int]:

@@ -44,3 +44,10 @@ def red_noise(series: Tensor) -> Tensor:
     r = float((series[1:] * series[:-1]).sum() / series.square().sum())
     w = 2 * math.pi * torch.arange(1, (length - 1) // 2 + 1, dtype=series.dtype) / length
     return 1 / (1 + r * r - 2 * r * w.cos())
+
+
+def period_of(series: Tensor) -> tuple[float, float]:
+    """The period that stands out most from red noise, in steps, and the probability that it is chance."""
+    ordinates = periodogram(series) / red_noise(series)
+    g, place = float(ordinates.max() / ordinates.sum()), int(ordinates.argmax()) + 1
+    return len(series) / place, fisher_p(g, len(ordinates))
