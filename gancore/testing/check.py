@@ -75,7 +75,7 @@ def perform(check: Check, bench: Any) -> Result:
         return result("skipped", str(reason))
     except (Breach, GancoreError) as breach:
         return result("failed", breach.message, breach.fix)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return result("failed", f"raises {quoted(error)}", "mend it; under pytest the traceback is shown")
     return result("ok")
 

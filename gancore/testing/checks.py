@@ -21,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
         Check.of("domain", function)
         for function in (
             domain_checks.describes_its_keys,
+            domain_checks.says_what_is_tiny,
             domain_checks.opens,
             domain_checks.opens_alike,
             domain_checks.writes_its_spec,
@@ -50,6 +51,7 @@ CHECKS: tuple[Check, ...] = (
             sampling_checks.encodes_and_decodes,
             sampling_checks.knows_its_log_det,
             sampling_checks.samples_by_latent,
+            sampling_checks.interpolates,
             sampling_checks.gives_likelihoods,
             sampling_checks.inverts,
             training_checks.trains,

@@ -66,7 +66,7 @@ def _test(check: Check) -> Callable[..., None]:
         _make(check, self.kit().plugin)
 
     def of_domain(self: DomainConformance) -> None:
-        _make(check, self.kit().domains[self.domain])
+        _make(check, self.kit().domain(self.domain))
 
     def of_recipe(self: DomainConformance, recipe: str) -> None:
         kit = self.kit()

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.config import Section
+from gancore.config import Section, TrainSection, UpkeepSection
 from gancore.domain import Batch, View
-from gancore.errors import ConfigError
+from gancore.errors import ConfigError, nearest
+from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows
 from gancore.testing.bench import SPLITS, DomainBench
 from gancore.testing.check import Breach, NotApplicable
@@ -44,6 +45,23 @@ def check_section(kind: type[Section], name: str) -> None:
         kind.model_validate(kind().model_dump(mode="json"))
     except ValueError as error:
         raise Breach(f"the defaults of {kind.__name__} are not valid: {error}", "mend them") from error
+
+
+def says_what_is_tiny(bench: DomainBench) -> None:
+    """tiny gives sections of a configuration, with keys that are known: of model, to one recipe at least."""
+    recipes = [plugins().recipe(bench.domain, name)[1] for name in plugins().recipes(bench.domain)]
+    known = {
+        "data": set(bench.domain.Config.model_fields),
+        "model": {key for recipe in recipes for key in recipe.Config.model_fields},
+        "train": set(TrainSection.model_fields),
+        "upkeep": set(UpkeepSection.model_fields),
+    }
+    for section, values in bench.tiny.items():
+        if section not in known or not isinstance(values, Mapping):
+            raise Breach(f"tiny has {section!r}: {values!r}", f"give mappings by section: {', '.join(known)}")
+        for key in values:
+            if key not in known[section]:
+                raise Breach(f"tiny has {section}.{key}, which nobody knows", nearest(key, known[section]))
 
 
 def opens(bench: DomainBench) -> None:

@@ -46,6 +46,14 @@ class Kit:
         names = [entry.name for hook, entry in self.plugin.records if hook == "gancore_domains"]
         return {name: DomainBench(plugins().domain(name)) for name in names}
 
+    def domain(self, name: str) -> DomainBench:
+        """Raises PluginError where the plugin does not bring it."""
+        if name not in self.domains:
+            raise PluginError(
+                f"the plugin {self.plugin.subject!r} brings no domain {name!r}", nearest(name, self.domains)
+            )
+        return self.domains[name]
+
     @cached_property
     def recipes(self) -> dict[str, RecipeBench]:
         """Of the plugin, by ``domain/recipe``: those of its domains, and those that it lends to others."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gancore.domain import Batch
 from gancore.games.representation import Representation
+from gancore.models.sampling import condition_for, draw_samples, interpolate
 from gancore.runtime.randomness import Key, Rows, noise_scope
 from gancore.testing.bench import RecipeBench
 from gancore.testing.check import Breach, NotApplicable
@@ -93,6 +94,20 @@ def samples_by_latent(bench: RecipeBench) -> None:
             f"rows 2 to 4 sampled alone are {away:.2g} away from those of the joined batch",
             "let row i hang on the key's row i alone: no batch statistics in evaluation",
         )
+
+
+def interpolates(bench: RecipeBench) -> None:
+    """Samples on the way from one latent to another are like others, where the sampler has latents."""
+    sampler, home = bench.sampler(), bench.home
+    if not hasattr(sampler, "render"):
+        raise NotApplicable("its sampler has no latents to walk between")
+    condition = condition_for(sampler, home.domain, home.data.spec, None)
+    between, _ = interpolate(sampler, ROWS, Key.of("kit"), condition)
+    others, _ = draw_samples(sampler, ROWS, Key.of("kit"), condition)
+    if outline(between) != outline(others):
+        raise Breach(f"between two latents it gives {told(between)}, else {told(others)}", "give one kind")
+    if not finite(between):
+        raise Breach("samples between two latents are not finite", "let prior.between stay in the prior")
 
 
 def gives_likelihoods(bench: RecipeBench) -> None:

@@ -58,6 +58,8 @@ def test_every_module_and_the_licence_are_in_the_wheels(wheels):
     assert len(packages) == len(DISTRIBUTIONS) == len(wheels)
     assert needed - held == set()
     assert "gancore/py.typed" in held
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gancore").rglob("*.template")}
+    assert templates and templates - held == set()
     assert sum(name.endswith("licenses/LICENSE") for name in held) == len(wheels)
 
 

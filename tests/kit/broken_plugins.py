@@ -149,6 +149,11 @@ DOMAIN: dict[str, Broken] = {
         "describes_its_keys",
         ("data.length", "has no description"),
     ),
+    "a key of tiny that nobody knows": (
+        [Change("domain.py", '"model": {"width": 16', '"model": {"widht": 16')],
+        "says_what_is_tiny",
+        ("tiny has model.widht, which nobody knows; did you mean 'width'?",),
+    ),
     "an empty split": (
         [Change("domain.py", "return Data(", "valid.windows = valid.windows[:0]\n        return Data(")],
         "opens",
@@ -349,6 +354,14 @@ DENSE: dict[str, Broken] = {
         ],
         "keeps_costs_pure",
         ("changes discriminator.seen", "after_move or after_round"),
+    ),
+    "latents that lead out of the prior": (
+        [
+            Change("recipes.py", "prior=normal(8)", "prior=Prior(8, normal(8).draw, lambda a, b, t: a / 0)"),
+            Change("recipes.py", "games import R1", "games import Prior, R1"),
+        ],
+        "interpolates",
+        ("samples between two latents are not finite", "stay in the prior"),
     ),
     "a rate that destroys": (
         [

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kit_site import NAME, Site
+from kit_site import NAME, Site, forget
 
-from gancore.plugins import registry
 from gancore.testing.checks import CHECKS
 
 
@@ -21,13 +20,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("GANCORE_PLUGINS", NAME)
     monkeypatch.delenv("GANCORE_DISABLE_PLUGINS", raising=False)
     monkeypatch.delenv("GANCORE_TRACEBACK", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files may change twice within a second
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
     yield Site(folder)
-    for name in [name for name in sys.modules if name.partition(".")[0] == f"gancore_{NAME}"]:
-        del sys.modules[name]
-    registry.plugins.cache_clear()
+    forget()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,14 @@ from gancore.scaffold import names_of, render
 from gancore.testing import Kit, Result
 
 NAME = "tides"
+
+
+def forget() -> None:
+    """What was imported of the plugin, and the registry that knows it."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == f"gancore_{NAME}"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    registry.plugins.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,7 @@ class Site:
         for path, text in files.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_text(text)
-        importlib.invalidate_caches()
-        registry.plugins.cache_clear()
+        forget()
 
     def check(self, *changes: Change, recipe: str | None = None) -> list[Result]:
         """What the kit says of the plugin so changed."""
