@@ -52,7 +52,7 @@ class Spirals(Truth):
 
     s in [0, 1] has the density 2 s, which spreads the points about evenly along an arm. The density
     is sum_k w_k int 2 s N(x; c_k(s), std^2 I) ds, by Gauss-Legendre rules of 16 nodes on panels no longer
-    than 4 std: exact to rounding.
+    than 6 std: exact to nine digits.
     """
 
     has_density = True
@@ -78,7 +78,7 @@ class Spirals(Truth):
     def _rule(self) -> tuple[Tensor, Tensor]:
         """Nodes s and log weights of the integral over s, (N) each."""
         longest = self.radius * math.hypot(1, 2 * math.pi * self.turns)  # |dc/ds| at s = 1
-        panels = max(4, math.ceil(longest / (4 * self.std)))
+        panels = max(4, math.ceil(longest / (6 * self.std)))
         nodes, weights = (torch.from_numpy(x) for x in np.polynomial.legendre.leggauss(16))
         starts = torch.arange(panels, dtype=torch.float64)[:, None]
         s = ((starts + (nodes + 1) / 2) / panels).flatten()

@@ -109,13 +109,17 @@ def ground(truth: Truth) -> Tensor:
 def draw_ground(axes: Axes, truth: Truth, frame: Frame) -> None:
     """The density in grey; where there is none to draw, true points."""
     if not truth.has_density or truth.shape != (2,):
-        own = truth.own[:2000]
+        own = truth.own[:2000].numpy()
         axes.scatter(own[:, 0], own[:, 1], s=8, color="0.82", linewidths=0, label="truth")
         return
     values = ground(truth)
     top = float(values.max())
     axes.imshow(
-        values.clamp(min=top - DEPTH), extent=frame, origin="lower", cmap="Greys", vmax=top + DEPTH / 2
+        values.clamp(min=top - DEPTH).numpy(),
+        extent=frame,
+        origin="lower",
+        cmap="Greys",
+        vmax=top + DEPTH / 2,
     )
 
 
@@ -123,7 +127,7 @@ def draw_points(axes: Axes, points: Tensor, labels: Tensor | None = None) -> Non
     colours: Any = "tab:red" if labels is None else np.asarray(labels) % 10
     size = float(np.clip(3000 / max(1, len(points)), 2, 14))
     kept = {"cmap": "tab10", "vmin": 0, "vmax": 9} if labels is not None else {}
-    axes.scatter(points[:, 0], points[:, 1], s=size, c=colours, alpha=0.7, linewidths=0, **kept)
+    axes.scatter(*points[:, :2].T.numpy(), s=size, c=colours, alpha=0.7, linewidths=0, **kept)
 
 
 def draw_histogram(axes: Axes, truth: Truth, points: Tensor, frame: Frame) -> None:
@@ -135,7 +139,7 @@ def draw_histogram(axes: Axes, truth: Truth, points: Tensor, frame: Frame) -> No
     top = float(np.max(heights))
     if truth.has_density:
         p = truth.log_density(x[:, None]).exp()
-        axes.plot(x, p, color="black")
+        axes.plot(x.numpy(), p.numpy(), color="black")
         top = max(top, float(p.max()))
     axes.set_ylim(0, 1.1 * top)
 
@@ -158,12 +162,12 @@ def field_picture(
 
     def draw(axes: Axes) -> None:
         cmap, low, high = colours
-        shown = axes.imshow(values, extent=frame, origin="lower", cmap=cmap, vmin=low, vmax=high)
+        shown = axes.imshow(values.numpy(), extent=frame, origin="lower", cmap=cmap, vmin=low, vmax=high)
         axes.figure.colorbar(shown, ax=axes, shrink=0.8)
-        axes.quiver(*spots.T, *arrows.T, color="0.25", scale=ARROWS * 0.9, width=0.003)
-        axes.scatter(*truth.own[:1000].T, s=3, color="black", linewidths=0, label="truth")
+        axes.quiver(*spots.T.numpy(), *arrows.T.numpy(), color="0.25", scale=ARROWS * 0.9, width=0.003)
+        axes.scatter(*truth.own[:1000].T.numpy(), s=3, color="black", linewidths=0, label="truth")
         gold = {"color": "gold", "edgecolors": "0.3", "linewidths": 0.2}
-        axes.scatter(*samples.T, s=6, label="samples", **gold)
+        axes.scatter(*samples.T.numpy(), s=6, label="samples", **gold)
         axes.legend(loc="upper right", fontsize=8, markerscale=2)
 
     return figure(draw, frame, title)

@@ -20,6 +20,8 @@ SIZE = 0.75
 """Diameter of the circle through the vertices, as a share of the picture's side."""
 DIRECTIONS = 64
 """Of the half-planes whose intersection is a shape's convex hull."""
+EDGE = 1.25
+"""Pixels to both sides of a hull's edge that may be grey."""
 
 
 class Polygons(Truth):
@@ -51,7 +53,7 @@ class Polygons(Truth):
         return pictures, component
 
     def distance(self, points: Tensor) -> Tensor:
-        """From the picture of its own convex hull: sum of |difference|, as a share of the hull's area."""
+        """Grey that is wrong in a picture of its own convex hull, in pixels."""
         return torch.cat([_unconvexity(part[:, 0]) for part in points.split(64)])
 
 
@@ -99,16 +101,18 @@ def _stretches(vertices: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     following = vertices.roll(-1, 1)
     dx, dy = following[..., 0, None] - x, following[..., 1, None] - y
     bound = x + dx * (rows - y) / dy  # (n, v, rows)
-    low = torch.where(dy < 0, bound, -torch.inf).amax(1)
+    above = (dy == 0) & (dx * (rows - y) < 0)  # a level edge bounds no row: it shuts out those beyond it
+    low = torch.where(dy < 0, bound, torch.where(above, torch.inf, -torch.inf)).amax(1)
     high = torch.where(dy > 0, bound, torch.inf).amin(1)
     return low, high
 
 
 def _unconvexity(pictures: Tensor) -> Tensor:
-    """(n, side, side) to (n): how far each is from the picture of its convex hull, 0 to about 1.
+    """(n, side, side) to (n): grey that is wrong in a picture of its convex hull, in pixels.
 
-    The hull is the intersection of half-planes that just hold every pixel at least half black; a pixel at
-    its edge is as black as it is deep inside. A picture with no such pixel is as far as can be.
+    The hull is the intersection of half-planes that just hold the centre of every pixel at least half black.
+    Pixels about its edge may be of any grey; the others are black within and white without. A picture with no
+    such pixel is wrong all over.
     """
     side = pictures.shape[-1]
     axis = torch.arange(side, dtype=torch.float64) + 0.5
@@ -116,7 +120,8 @@ def _unconvexity(pictures: Tensor) -> Tensor:
     angles = 2 * math.pi * torch.arange(DIRECTIONS, dtype=torch.float64) / DIRECTIONS
     along = place @ torch.stack([angles.cos(), angles.sin()])  # (pixels, directions)
     black = 1 - pictures.flatten(1)  # (n, pixels)
-    held = torch.where((black >= 0.5)[..., None], along, -torch.inf).amax(1)  # (n, directions)
-    hull = (held[:, None] - along + 0.5).amin(2).clamp(0, 1)  # (n, pixels)
-    apart, area = (hull - black).abs().sum(1), hull.sum(1)
-    return torch.where(area > 0, apart / area.clamp(min=1), 1.0)
+    held = black >= 0.5
+    reach = torch.where(held[..., None], along, -torch.inf).amax(1)  # (n, directions)
+    depth = (reach[:, None] - along).amin(2)  # (n, pixels), below 0 outside
+    wrong = torch.where(depth > EDGE, (1 - black).abs(), torch.where(depth < -EDGE, black.abs(), 0.0))
+    return torch.where(held.any(1), wrong.sum(1), float(side * side))

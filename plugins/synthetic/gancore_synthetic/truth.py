@@ -76,9 +76,10 @@ class Truth:
 
     @cached_property
     def cell_masses(self) -> Tensor:
-        """The probability of each cell, (C)."""
-        count = len(self.weights) * (self.levels.shape[1] - 1)
-        return torch.bincount(self.cells(self.own), minlength=count).double() / len(self.own)
+        """The probability of each cell, (C): the levels of a component are equally likely."""
+        share = torch.bincount(self.assign(self.own), minlength=len(self.weights)).double() / len(self.own)
+        levels = self.levels.shape[1] - 1
+        return share.repeat_interleave(levels) / levels
 
     @cached_property
     def levels(self) -> Tensor:

@@ -1,0 +1,108 @@
+"""``gancore synthetic``: the field of a run, the points of a source, mistakes in one line."""
+
+import numpy as np
+import pytest
+import torch
+from gancore_synthetic.fields import field_of, trained_game
+from gancore_synthetic.pictures import _arrows
+from PIL import Image
+
+import gancore
+from gancore.cli import main
+from gancore.training.run import RunFolder
+
+TINY = [
+    "data.points=500",
+    "data.held_out=50",
+    "model.width=8",
+    "upkeep.previews=2",
+    "upkeep.evaluate_samples=16",
+]
+
+
+def train(folder, recipe="mlpgan", *more, data="ring"):
+    gancore.train("synthetic", recipe=recipe, data=data, steps=3, out=folder, overrides=[*TINY, *more])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("run") / "ring", "mlpgan", "model.conditional=true")
+
+
+def test_the_field_of_a_discriminator_is_drawn(run, tmp_path, capsys):
+    assert main(["synthetic", "field", str(run), "--out", str(tmp_path / "new/f.png"), "--label", "3"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "new/f.png")
+    assert np.asarray(Image.open(tmp_path / "new/f.png")).std() > 10
+
+
+def test_a_likelihood_model_has_a_field_too(tmp_path):
+    folder = train(tmp_path / "flow", "realnvp")
+    assert main(["synthetic", "field", str(folder), "--out", str(tmp_path / "f.png")]) == 0
+    game, _, step = trained_game(RunFolder(folder))
+    title, value = field_of(game, lambda rows: None)
+    assert title.startswith("log p") and step == 3 and value(torch.zeros(4, 2)).shape == (4,)
+
+
+def test_a_packs_field_is_that_of_equal_points(tmp_path):
+    folder = tmp_path / "pack"
+    shared = [word for word in TINY if "width" not in word]
+    more = ["model.pack=2", "model.batch_size=4"]
+    gancore.train("synthetic", recipe="pacgan", data="ring", steps=2, out=folder, overrides=[*shared, *more])
+    game, *_ = trained_game(RunFolder(folder))
+    points = torch.randn(3, 2)
+    logits = field_of(game, lambda rows: None)[1](points)
+    pairs = points.repeat_interleave(2, dim=0)
+    torch.testing.assert_close(logits, game.discriminator(pairs))
+
+
+def test_the_game_is_the_checkpoints(run):
+    """Samples of the rebuilt game are those of the published model."""
+    game, _, _ = trained_game(RunFolder(run))
+    model = gancore.load(run, "cpu")
+    label = torch.zeros(5, dtype=torch.int64)
+    z = torch.randn(5, 4)
+    torch.testing.assert_close(game.sampler().eval().render(z, label), model.sampler.render(z, label))
+
+
+def test_arrows_point_along_the_gradient():
+    spots = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
+    arrows = _arrows(lambda x: x.square().sum(1), spots)
+    torch.testing.assert_close(
+        arrows / arrows.norm(dim=1, keepdim=True), spots / spots.norm(dim=1, keepdim=True)
+    )
+    assert arrows.norm(dim=1).diff().min() > 0 and arrows.norm(dim=1).max() <= 1
+
+
+def test_a_source_is_shown(tmp_path):
+    out = tmp_path / "t.png"
+    words = ["synthetic", "show", "spirals", "--set", "data.turns=2", "-n", "100", "--out", str(out)]
+    assert main(words) == 0
+    assert np.asarray(Image.open(out)).std() > 10
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["field", "nowhere"], "is no run folder"),
+        (["show", "rnig"], "rnig"),
+        (["show", "ring", "--set", "data.turns=2"], "ring has no knob 'turns'"),
+    ],
+)
+def test_mistakes_are_one_line(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["synthetic", *words]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and told in said[0] and said[0].startswith("error: ")
+
+
+def test_labels_must_suit_the_run(run, tmp_path, capsys):
+    out = str(tmp_path / "f.png")
+    assert main(["synthetic", "field", str(run), "--out", out]) == 2
+    assert main(["synthetic", "field", str(run), "--out", out, "--label", "9"]) == 2
+    plain = train(tmp_path / "plain")
+    assert main(["synthetic", "field", str(plain), "--out", out, "--label", "1"]) == 2
+    high = train(tmp_path / "high", data="manifold")
+    assert main(["synthetic", "field", str(high), "--out", out]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("error: ") == 4 and "two dimensions alone" in errors

@@ -1,0 +1,306 @@
+"""The recipes are what their papers say."""
+
+import math
+
+import pytest
+import scipy.stats
+import torch
+from gancore_synthetic.flow import Flow, RealNVP, RealNVPConfig
+from gancore_synthetic.kernel import Kernel, KernelConfig, KernelDensity
+from gancore_synthetic.networks import Maxout, Standardised
+from gancore_synthetic.recipes import MLPGAN, MLPGANConfig, PacGAN, PacGANConfig
+from gancore_synthetic.vae import VAE, Autoencoder, VAEConfig
+from pydantic import ValidationError
+
+from gancore import Batch, ConfigError, Spec
+from gancore.games import Adam, Move
+from gancore.runtime.randomness import Key
+from gancore.training.playing import TensorView, play, set_table
+
+PLANE = Spec({"shape": [2], "points": 1000})
+PICTURE = Spec({"shape": [1, 8, 8], "points": 1000})
+
+
+def parameters(module):
+    return [tuple(p.shape) for p in module.parameters()]
+
+
+def test_pacgans_generator_is_as_published():
+    """z in R^2; four times 400 without bias, batch norm with scale and shift; then linear."""
+    generator = PacGAN().build(PacGANConfig(), PLANE).generator
+    hidden = [(400, 2), (400,), (400,), *[(400, 400), (400,), (400,)] * 3]
+    assert parameters(generator) == [*hidden, (2, 400), (2,)]
+    assert sum(p.numel() for p in generator.parameters()) == 800 + 3 * 400**2 + 4 * 800 + 802
+
+
+@pytest.mark.parametrize("pack", [1, 2, 4])
+def test_pacgans_discriminator_is_as_published(pack):
+    """Three layers of 200 units of 5 pieces, on the coordinates of a pack side by side; then linear."""
+    discriminator = PacGAN().build(PacGANConfig(pack=pack), PLANE).discriminator
+    shapes = [(1000, 2 * pack), (1000,), (1000, 200), (1000,), (1000, 200), (1000,), (1, 200), (1,)]
+    assert parameters(discriminator) == shapes
+    assert discriminator(torch.randn(8, 2)).shape == (8 // pack,)
+
+
+def test_pacgan_is_played_as_published():
+    config = PacGANConfig()
+    game = PacGAN().build(config, PLANE)
+    (phase,) = game.phases
+    assert phase.moves == [Move("discriminator"), Move("generator")]
+    assert game.players["generator"].rule == game.players["discriminator"].rule == Adam(1e-4, (0.8, 0.999))
+    assert (config.batch_size, config.steps, game.prior.size, game.average) == (100, 40_000, 2, None)
+    assert not game.penalties and game.full_precision and game.batch_coupled
+    weights = torch.cat([p.flatten() for n, p in game.discriminator.named_parameters() if "weight" in n])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.01) and weights.mean().abs() < 1e-4
+    assert all((p == 0).all() for n, p in game.discriminator.named_parameters() if "bias" in n)
+
+
+def test_a_pack_is_rows_that_stand_together():
+    discriminator = PacGAN().build(PacGANConfig(pack=2), PLANE).discriminator
+    rows = torch.randn(4, 2)
+    whole = discriminator(rows)
+    torch.testing.assert_close(whole[1:], discriminator(rows[2:]))
+    assert discriminator.embed(rows)[0].tolist() == [*rows[0].tolist(), *rows[1].tolist()]
+
+
+def test_a_pack_must_divide_the_batch():
+    with pytest.raises(ValidationError, match="pack 3 does not divide batch_size 100"):
+        PacGANConfig(pack=3)
+
+
+def test_maxout_is_the_largest_of_its_pieces():
+    layer = Maxout(3, 4, 5)
+    x = torch.randn(7, 3)
+    weight, bias = layer.linear.weight.view(5, 4, 3), layer.linear.bias.view(5, 4)
+    each = torch.einsum("poi,bi->bpo", weight, x) + bias
+    torch.testing.assert_close(layer(x), each.max(1).values)
+
+
+def test_r1_is_a_term_where_it_has_a_weight():
+    assert not MLPGAN().build(MLPGANConfig(gamma=0), PLANE).penalties
+    (penalty,) = PacGAN().build(PacGANConfig(gamma=0.5, pack=2), PLANE).penalties.values()
+    assert (penalty.name, penalty.weight, penalty.every) == ("r1", 0.5, 1)
+
+
+@pytest.mark.parametrize("recipe", [MLPGAN, VAE, RealNVP, KernelDensity])
+@pytest.mark.parametrize("spec", [PLANE, PICTURE])
+def test_samples_have_the_shape_of_the_data(recipe, spec):
+    sampler = recipe().build(recipe.Config(), spec).sampler().eval()
+    samples = sampler.sample(5, Key.of(0))
+    assert samples.shape == (5, *spec["shape"])
+    if len(spec["shape"]) == 3:
+        assert samples.min() >= 0 and samples.max() <= 1
+
+
+@pytest.mark.parametrize("recipe", [MLPGAN, VAE, RealNVP])
+def test_labels_that_a_source_does_not_have_are_refused(recipe):
+    with pytest.raises(ConfigError, match="no components"):
+        recipe().build(recipe.Config(conditional=True), PLANE)
+
+
+def test_what_a_recipe_cannot_do_is_said():
+    with pytest.raises(ConfigError, match="not for pictures"):
+        PacGAN().build(PacGANConfig(), PICTURE)
+    with pytest.raises(ConfigError, match="2 coordinates"):
+        RealNVP().build(RealNVPConfig(), Spec({"shape": [1]}))
+
+
+def trained(recipe, config, rows, rounds=150):
+    torch.manual_seed(0)
+    game = recipe().build(config, Spec({"shape": [rows.shape[1]], "points": len(rows)}))
+    play(set_table(game, rows, batch_size=64), rounds)
+    return game.sampler().eval()
+
+
+def two_moons(n=2000):
+    """Rows with a hole, a curve and two scales, off the origin."""
+    angle = math.pi * Key.of("moon").uniform(n)
+    rows = torch.stack([5 + 3 * angle.cos(), 0.5 * angle.sin()], dim=1)
+    return rows + 0.1 * (Key.of("noise")).normal(n, 2)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "config"), [(RealNVP, RealNVPConfig(width=16)), (KernelDensity, KernelConfig(centres=500))]
+)
+def test_a_trained_density_integrates_to_one_in_the_datas_own_units(recipe, config):
+    """In float64: the couplings', the kernels' and the representation's determinants together."""
+    sampler = trained(recipe, config, two_moons()).double()
+    x, y = torch.linspace(-3, 13, 500).double(), torch.linspace(-3, 4, 500).double()
+    area = float((x[1] - x[0]) * (y[1] - y[0]))
+    total = sampler.log_prob(Batch(torch.cartesian_prod(x, y))).exp().sum() * area
+    assert total.item() == pytest.approx(1, abs=0.003)
+
+
+def test_a_flow_inverts_itself():
+    sampler = trained(RealNVP, RealNVPConfig(width=16), two_moons()).double()
+    latents = sampler.latents(200, Key.of("there")).double()
+    back = sampler.invert(Batch(sampler.render(latents)))
+    torch.testing.assert_close(back, latents, rtol=1e-8, atol=1e-8)
+    data = two_moons(50).double()
+    torch.testing.assert_close(sampler.render(sampler.invert(Batch(data))), data, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_the_determinant_of_a_flow_is_that_of_its_jacobian(size):
+    torch.manual_seed(1)
+    flow = Flow(size, 6, 16, 2, classes=0).double()
+    for parameter in flow.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    points = torch.randn(4, size, dtype=torch.float64)
+    jacobians = torch.func.vmap(torch.func.jacrev(lambda x: flow.encode(x[None])[0][0]))(points)
+    torch.testing.assert_close(flow.encode(points)[1], torch.linalg.slogdet(jacobians).logabsdet)
+    assert (jacobians != 0).all(0).double().mean() > 0.9  # every coordinate is mixed with the others
+
+
+def test_a_kernel_density_is_scipys():
+    """On a line, where scipy's bandwidth is a factor on the standard deviation."""
+    rows, h = two_moons(300)[:, :1].double(), 0.2
+    model = Kernel(300, 1, 1).double()
+    model.centres.copy_(rows)
+    model.bandwidth.fill_(h)
+    points = two_moons(40)[:, :1].double() + 0.1
+    theirs = scipy.stats.gaussian_kde(rows.T, bw_method=h / rows.std().item())
+    torch.testing.assert_close(model.log_prob(points), torch.from_numpy(theirs.logpdf(points.T)))
+
+
+def test_the_bandwidth_is_about_the_best_one_for_a_gaussian():
+    """For N(0, I) in the plane the error is least at n^(-1/6); the likelihood is highest about there."""
+    rows = Key.of("gauss").normal(4000, 2)
+    model = Kernel(2000, 1000, 2)
+    assert model.fit({"train": TensorView(rows)}, Key.of("fit")) is True
+    assert 0.6 * 2000 ** (-1 / 6) < model.bandwidth.item() < 1.6 * 2000 ** (-1 / 6)
+    chosen = model.log_prob(Key.of("new").normal(1000, 2)).mean()
+    model.bandwidth.mul_(5)
+    assert model.log_prob(Key.of("new").normal(1000, 2)).mean() < chosen
+
+
+def test_a_kernel_samples_its_own_density():
+    model = Kernel(3, 1, 1)
+    model.centres.copy_(torch.tensor([[-10.0], [0.0], [10.0]]))
+    model.bandwidth.fill_(0.5)
+    samples = model.sample(6000, Key.of("own"))
+    nearest = (samples / 10).round()
+    assert scipy.stats.chisquare([(nearest == k).sum().item() for k in (-1, 0, 1)]).pvalue > 1e-3
+    assert (samples - 10 * nearest).std().item() == pytest.approx(0.5, rel=0.05)
+
+
+def linear_gaussian():
+    """x = W z + b + sigma eps: p(x) = N(b, W W^T + sigma^2 I) exactly, and the posterior is Gaussian too."""
+    model = Autoencoder(3, 2, 1, 1, classes=0).double().eval()
+    W, b, sigma = torch.randn(3, 2).double(), torch.randn(3).double(), 0.5
+    model.log_sigma.data.fill_(math.log(sigma))
+    precision = torch.eye(2).double() + W.T @ W / sigma**2
+    covariance = torch.linalg.inv(precision)
+    exact = torch.distributions.MultivariateNormal(b, W @ W.T + sigma**2 * torch.eye(3).double())
+    model.decoder = Affine(W, b)
+    return model, exact, covariance @ W.T / sigma**2, covariance, b
+
+
+class Affine(torch.nn.Module):
+    def __init__(self, weight, bias):
+        super().__init__()
+        self.weight, self.bias = weight, bias
+
+    def forward(self, rows, condition=None):
+        return rows @ self.weight.T + self.bias
+
+
+class Posterior(torch.nn.Module):
+    """q(z | x): mean gain (x - b) + shift, one log std a coordinate."""
+
+    def __init__(self, gain, b, log_std, shift=0.0):
+        super().__init__()
+        self.gain, self.b, self.log_std, self.shift = gain, b, log_std, shift
+
+    def forward(self, rows, condition=None):
+        mean = (rows - self.b) @ self.gain.T + self.shift
+        return torch.cat([mean, self.log_std.expand_as(mean)], dim=1)
+
+
+def test_the_bound_is_below_the_exact_density_by_the_divergence_of_the_posterior(monkeypatch):
+    """The gap is KL(q || posterior); here of diagonal q against the true covariance, in closed form."""
+    monkeypatch.setattr("gancore_synthetic.vae.DRAWS", 4000)
+    torch.manual_seed(0)
+    model, exact, gain, covariance, b = linear_gaussian()
+    data = exact.sample((6,))
+    precision = torch.linalg.inv(covariance)
+    log_std = -0.5 * precision.diagonal().log()  # the best diagonal q
+    for shift, tolerance in ((torch.zeros(2).double(), 0.05), (torch.tensor([0.7, -0.4]).double(), 0.1)):
+        model.encoder = Posterior(gain, b, log_std, shift)
+        q = torch.diag((2 * log_std).exp())
+        gap = 0.5 * (
+            (precision @ q).trace()
+            - 2
+            + shift @ precision @ shift
+            - torch.logdet(precision)
+            - torch.logdet(q)
+        )
+        bound = model.log_prob(data)
+        torch.testing.assert_close(exact.log_prob(data) - bound, gap.expand(6), rtol=0.05, atol=tolerance)
+        assert gap > 0.01 and (bound < exact.log_prob(data)).all()
+
+
+def test_an_evaluation_of_the_bound_is_the_same_each_time_and_row_by_row():
+    torch.manual_seed(0)
+    model = Autoencoder(2, 2, 8, 2, classes=0).eval()
+    data = torch.randn(6, 2)
+    torch.testing.assert_close(model.log_prob(data), model.log_prob(data), rtol=0, atol=0)
+    torch.testing.assert_close(model.log_prob(data)[2:3], model.log_prob(data[2:3]))
+
+
+def test_a_vae_samples_what_it_says_that_it_does():
+    """mean and covariance of samples of the linear model."""
+    torch.manual_seed(0)
+    model, exact, *_ = linear_gaussian()
+    model.decoder = Affine(model.decoder.weight.float(), model.decoder.bias.float())
+    samples = model.sample(40_000, Key.of("vae")).double()
+    torch.testing.assert_close(samples.mean(0), exact.mean, rtol=0.1, atol=0.05)
+    torch.testing.assert_close(samples.T.cov(), exact.covariance_matrix, rtol=0.1, atol=0.1)
+
+
+def test_the_representation_has_one_scale_and_its_determinant():
+    rows = two_moons()
+    representation = Standardised((2,))
+    representation.fit(TensorView(rows))
+    encoded = representation.encode(Batch(rows)).data
+    torch.testing.assert_close(representation.decode(encoded), rows)
+    ratio = (encoded - encoded[:1])[1:] / (rows - rows[:1])[1:]
+    torch.testing.assert_close(ratio, ratio[:1, :1].expand_as(ratio), rtol=1e-3, atol=1e-3)
+    log_det = representation.log_det(Batch(rows[:3]))
+    torch.testing.assert_close(log_det, 2 * ratio[0, 0].log().expand(3), rtol=1e-4, atol=1e-4)
+
+
+def test_pictures_get_a_density_by_a_grain_of_one_grey_level():
+    representation = Standardised((1, 8, 8))
+    levels = torch.randint(0, 65, (20, 1, 8, 8))
+    encoded = representation.encode(Batch(levels / 64)).data
+    back = ((encoded + 1) / 2 * 65).floor().long()
+    assert torch.equal(back.view_as(levels), levels)
+    assert representation.log_det(Batch(levels / 64)) is None
+
+
+def test_mlpgan_takes_its_options():
+    config = MLPGANConfig(width=16, depth=2, latent=3, loss="hinge", discriminator_moves=3, average=0)
+    game = MLPGAN().build(config, PLANE)
+    assert [move.player for move in game.phases[0].moves] == ["discriminator"] * 3 + ["generator"]
+    assert parameters(game.generator) == [(16, 3), (16,), (16, 16), (16,), (2, 16), (2,)]
+    assert game.average is None and not game.loss.probability
+    rate = game.players["generator"].rule.lr
+    assert rate(0.0) == pytest.approx(1e-3) and rate(1.0) == pytest.approx(1e-4)
+
+
+def test_a_label_moves_the_samples_and_the_judgement():
+    spec = Spec({**PLANE.facts, "classes": ["a", "b", "c"], "class_shares": [0.5, 0.25, 0.25]})
+    for recipe in (MLPGAN, VAE, RealNVP):
+        game = recipe().build(recipe.Config(conditional=True), spec)
+        if recipe is RealNVP:
+            torch.nn.init.normal_(game.model.couplings[0].network.body[-1].weight)
+        sampler = game.sampler().eval()
+        first, second = (sampler.sample(4, Key.of(0), torch.full((4,), label)) for label in (0, 2))
+        assert sampler.conditional and not torch.allclose(first, second)
+
+
+def test_vae_config_is_its_networks():
+    game = VAE().build(VAEConfig(width=8, depth=1, latent=3), PLANE)
+    assert parameters(game.model.encoder) == [(8, 2), (8,), (6, 8), (6,)]
+    assert parameters(game.model.decoder) == [(8, 3), (8,), (2, 8), (2,)]
