@@ -18,6 +18,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from gancore.errors import TrainingError
 from gancore.runtime.randomness import Rows
@@ -90,13 +92,15 @@ ALONE = Processes()
 
 @contextlib.contextmanager
 def joining(processes: Processes, patience_seconds: float = 600.0, **meeting: Any) -> Iterator[None]:
-    """Meet the others. ``meeting`` is what ``init_process_group`` needs to find them; none: the environment.
+    """Meet the others. ``meeting`` is what ``init_process_group`` needs to find them; none: a launcher.
 
     A process that is silent for ``patience_seconds`` is taken for lost.
     """
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes.world))
+    if not meeting:
+        meeting = {"store": _store_of_launcher(processes)}
     _sent(
         dist.init_process_group,
         backend,
@@ -109,6 +113,16 @@ def joining(processes: Processes, patience_seconds: float = 600.0, **meeting: An
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _store_of_launcher(processes: Processes) -> Store:
+    """The launcher's store, in a part of its own for each restart.
+
+    torchrun keeps one store over restarts; what the dead processes left there would be taken for the
+    addresses of the living.
+    """
+    store, *_ = _sent(next, rendezvous("env://", processes.rank, processes.world))
+    return PrefixStore(f"gancore/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def watch_parent() -> None:
@@ -127,9 +141,9 @@ class LostProcessError(TrainingError):
     """Another process of this run does not answer; its own error says why."""
 
 
-def _sent(send: Any, *arguments: Any, **options: Any) -> None:
+def _sent(send: Any, *arguments: Any, **options: Any) -> Any:
     try:
-        send(*arguments, **options)
+        return send(*arguments, **options)
     except RuntimeError as error:  # torch.distributed has no narrower one for a peer that is gone
         raise LostProcessError(
             f"another process of this run does not answer ({' '.join(str(error).split())[:120]})",
