@@ -1,0 +1,34 @@
+"""The lab of gancore: experiments whose outcome is predicted before it is measured."""
+
+from gancore import CommandEntry, DynamicsEntry, ExperimentEntry, hookimpl
+from gancore_lab.experiment import Check, Experiment, Outcome
+
+__all__ = ["Check", "Experiment", "Outcome", "gancore_cli", "gancore_dynamics", "gancore_experiments"]
+
+EXPERIMENTS = {
+    "dirac": "rates of the dynamics on the smallest GAN",
+    "bilinear": "rates of the dynamics on min max xy",
+    "lgq": "when the principal components are a stable equilibrium",
+    "vanishing-gradient": "the generator's gradient under a discriminator that wins",
+    "spectrum": "eigenvalues of the game's Jacobian, before and after a remedy",
+    "oscillation": "the same game with and without averaging",
+    "staleness": "players who see each other late",
+}
+
+
+@hookimpl
+def gancore_experiments() -> list[ExperimentEntry]:
+    return [
+        ExperimentEntry(name, f"gancore_lab.{name.replace('-', '_')}:EXPERIMENT", summary)
+        for name, summary in EXPERIMENTS.items()
+    ]
+
+
+@hookimpl
+def gancore_cli() -> list[CommandEntry]:
+    return [CommandEntry("lab", "gancore_lab.commands:app", "experiments with a prediction and a verdict")]
+
+
+@hookimpl
+def gancore_dynamics() -> list[DynamicsEntry]:
+    return [DynamicsEntry("stale", "gancore_lab.stale:Stale", "players see each other some rounds late")]

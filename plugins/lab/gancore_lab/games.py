@@ -1,0 +1,123 @@
+"""The small games of the lab whose orbits can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gancore.games import (
+    SGD,
+    AdversarialGame,
+    Cost,
+    Discriminator,
+    Draw,
+    Dynamics,
+    Game,
+    Move,
+    Penalty,
+    Phase,
+    Player,
+    Prior,
+    adversarial,
+)
+
+ZEROS = Prior(1, lambda key, n, size: torch.zeros(n, size, dtype=torch.float64), torch.lerp)
+"""Latents of a generator that looks at none."""
+
+
+class Point(nn.Module):
+    """A number (or a tensor of them) as a network."""
+
+    def __init__(self, value: float | Sequence[float] | Tensor) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.as_tensor(value, dtype=torch.float64).clone())
+
+
+class DiracGenerator(Point):
+    """G(z) = theta."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.value.expand(len(latents), 1)
+
+
+class DiracDiscriminator(Discriminator):
+    """D(x) = psi x."""
+
+    def __init__(self, psi: float) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(psi, dtype=torch.float64))
+
+    def judge(self, embedded: Tensor, condition: object = None) -> Tensor:
+        return (self.value * embedded).squeeze(-1)
+
+
+class ClippedGame(AdversarialGame):
+    """Weights of the critic within [-1, 1] after each of its moves: Arjovsky et al. 2017, algorithm 1."""
+
+    def after_move(self, move: Move, means: Mapping[str, Tensor]) -> None:
+        if move.player == "discriminator":
+            with torch.no_grad():
+                for p in self.discriminator.parameters():
+                    p.clamp_(-1.0, 1.0)
+
+
+def dirac(
+    loss: str,
+    dynamics: Dynamics,
+    *,
+    penalties: Sequence[Penalty] = (),
+    rates: tuple[float, float] = (0.2, 0.2),
+    start: tuple[float, float] = (-1.0, 1.0),
+    discriminator_moves: int = 1,
+    clipped: bool = False,
+    average: float | None = None,
+) -> AdversarialGame:
+    """The Dirac-GAN (Mescheder et al. 2018, definition 2.1): data at 0, one parameter a player.
+
+    ``rates`` and ``start`` are of (discriminator, generator). The paper judges by f(-D); its psi is
+    minus ours, so that its start at (1, 1) is ours at psi = -1, theta = 1.
+    """
+    return adversarial(
+        generator=lambda: DiracGenerator(start[1]),
+        discriminator=lambda: DiracDiscriminator(start[0]),
+        prior=ZEROS,
+        loss=loss,
+        penalties=penalties,
+        discriminator_rule=SGD(rates[0]),
+        generator_rule=SGD(rates[1]),
+        discriminator_moves=discriminator_moves,
+        dynamics=dynamics,
+        average=average,
+        game=ClippedGame if clipped else AdversarialGame,
+    )
+
+
+class Bilinear(Game):
+    """min over x max over y of x y, with ``damping`` / 2 y^2 against y: the state is (y, x)."""
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        *,
+        rate: float,
+        damping: float = 0.0,
+        start: tuple[float, float] = (1.0, 1.0),
+        moves: int = 1,
+    ) -> None:
+        super().__init__()
+        self.discriminator, self.generator = Point(start[0]), Point(start[1])
+        self.damping = damping
+        self.players = {
+            "discriminator": Player(["discriminator"], SGD(rate)),
+            "generator": Player(["generator"], SGD(rate)),
+        }
+        listed = [*[Move("discriminator")] * moves, Move("generator")]
+        self.phases = [Phase(listed, dynamics=dynamics)]
+
+    def cost(self, move: Move, draw: Draw) -> Cost:
+        x, y = self.generator.value, self.discriminator.value
+        if move.player == "generator":
+            return Cost().add("loss", (x * y)[None])
+        return Cost().add("loss", (self.damping / 2 * y**2 - x * y)[None])

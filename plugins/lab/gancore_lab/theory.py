@@ -1,0 +1,114 @@
+"""Predictions: a round as the matrix of its formula, and what powers of that matrix do.
+
+The state is z = (psi, theta), first the discriminator; g = J z is the joint field of the game (each
+player's gradient by its own parameter), H the diagonal matrix of the players' rates. No game is played
+here and nothing is differentiated.
+"""
+
+# ruff: noqa: N803 (matrices have the letters of the formulas)
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy import linalg
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+FIRST, SECOND = np.diag([1.0, 0.0]), np.diag([0.0, 1.0])
+EYE = np.eye(2)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """|z_t| goes as t^power radius^t."""
+
+    radius: float
+    power: int = 0
+
+
+def rate(matrix: Matrix) -> Rate:
+    """The spectral radius; power 1 where the leading eigenvalue is a double root with one eigenvector."""
+    values = linalg.eigvals(matrix)
+    radius = float(np.abs(values).max())
+    leading = values[np.abs(values) > radius * (1 - 1e-5)]
+    for value in leading:
+        multiplicity = int((np.abs(leading - value) < 1e-5 * radius).sum())
+        distances = linalg.svd(matrix - value * np.eye(len(matrix)), compute_uv=False)
+        if multiplicity > int((distances < 1e-6 * distances[0]).sum()):
+            return Rate(float(np.abs(leading).mean()), 1)
+    return Rate(radius)
+
+
+def coupled(strength: float, damping: float = 0.0) -> Matrix:
+    """J of a Dirac-GAN at its equilibrium: strength f'(0), R1 of weight damping.
+
+    Eigenvalues damping/2 +- sqrt(damping^2/4 - strength^2): Mescheder et al. 2018, lemma 4.1 and 4.3.
+    """
+    return np.array([[damping, strength], [-strength, 0.0]])
+
+
+def simultaneous(J: Matrix, H: Matrix) -> Matrix:
+    """z - H J z."""
+    return EYE - H @ J
+
+
+def alternating(J: Matrix, H: Matrix, moves: int = 1) -> Matrix:
+    """The discriminator moves ``moves`` times, then the generator sees where it is."""
+    return (EYE - H @ SECOND @ J) @ linalg.matrix_power(EYE - H @ FIRST @ J, moves)
+
+
+def extragradient(J: Matrix, H: Matrix) -> Matrix:
+    """z - H J (z - H J z): Korpelevich 1976."""
+    return EYE - H @ J + H @ J @ H @ J
+
+
+def optimistic(J: Matrix, H: Matrix) -> Matrix:
+    """z_{t+1} = z_t - 2 H J z_t + H J z_{t-1}, on (z_t, z_{t-1}): Daskalakis et al. 2018, eq. 6."""
+    return np.block([[EYE - 2 * H @ J, H @ J], [EYE, 0 * EYE]])
+
+
+def past_extragradient(J: Matrix, H: Matrix) -> Matrix:
+    """p_t = J (z_t - H p_{t-1}), z_{t+1} = z_t - H p_t, on (z_t, p_{t-1}): Popov 1980."""
+    return np.block([[EYE - H @ J, H @ J @ H], [J, -J @ H]])
+
+
+def with_consensus(J: Matrix, gamma: float) -> Matrix:
+    """The field g + gamma J^T g: Mescheder et al. 2017, eq. 14."""
+    return J + gamma * J.T @ J
+
+
+def with_adjustment(J: Matrix, weight: float) -> Matrix:
+    """The field g + weight A^T g, A = (J - J^T) / 2: Balduzzi et al. 2018, algorithm 1."""
+    return J + weight * (J - J.T).T @ J / 2
+
+
+def unrolled(J: Matrix, H: Matrix, steps: int) -> Matrix:
+    """The discriminator moves, then the generator descends its cost ``steps`` of its steps ahead.
+
+    Metz et al. 2017, eq. 4 to 7. With psi' = P psi - h b theta, P = 1 - h a, after k steps
+    psi_k = P^k psi - S h b theta, S = sum_{i<k} P^i; the cost c psi_k theta + d/2 theta^2 has the
+    gradient c P^k psi + (d - 2 S h b c) theta.
+    """
+    (a, b), (c, d) = J
+    h = H[0, 0]
+    P = 1 - h * a
+    S = sum(P**i for i in range(steps))
+    ahead = np.array([[0.0, 0.0], [c * P**steps, d - 2 * S * h * b * c]])
+    return (EYE - H @ ahead) @ (EYE - H @ FIRST @ J)
+
+
+def stale(J: Matrix, H: Matrix, delay: int, own: bool) -> Matrix:
+    """z_{t+1} = z_t - H (D z_t + O z_{t-d}) on (z_t, ..., z_{t-d}).
+
+    Each player sees itself as it is (D, the diagonal of J) and the other as it was (O, the rest);
+    with ``own`` both are seen late.
+    """
+    now = np.zeros_like(J) if own else np.diag(np.diag(J))
+    size = 2 * (delay + 1)
+    matrix = np.eye(size, k=-2)
+    matrix[:2, :2] = EYE - H @ now
+    matrix[:2, size - 2 :] -= H @ (J - now)
+    return matrix
