@@ -25,13 +25,14 @@ def api(monkeypatch):
             status=api.status,
             seconds=61.0,
             stopped_by=api.stopped_by,
+            rank=api.rank,
         )
 
     def generate(model, **arguments):
         asked["generate"] = {"model": model, **arguments}
         return [Path("samples/0.txt"), Path("samples/1.txt")]
 
-    api = SimpleNamespace(train=train, generate=generate, asked=asked, status="done", stopped_by="")
+    api = SimpleNamespace(train=train, generate=generate, asked=asked, status="done", stopped_by="", rank=0)
     monkeypatch.setattr(gancore, "api", api, raising=False)
     return api
 
@@ -53,7 +54,7 @@ def test_train_hands_over_what_was_said_and_nothing_else(api, capsys):
 def test_every_option_of_train_arrives(api):
     words = (
         "train --domain toy --recipe lite --data d --data-root r --out o --steps 1 --samples 2 --seconds 3.5 "
-        "--seed 0 --device cpu --precision bf16 --deterministic --resume auto --init-from i --force "
+        "--seed 0 --device cpu --devices 2 --precision bf16 --deterministic --resume auto --init-from i --force "
         "--config c.yaml --set a.b=1 --set c.d=2 --strict-plugins --quiet"
     )
     assert main(words.split()) == 0
@@ -68,6 +69,7 @@ def test_every_option_of_train_arrives(api):
         "seconds": 3.5,
         "seed": 0,
         "device": "cpu",
+        "devices": 2,
         "precision": "bf16",
         "deterministic": True,
         "resume": "auto",
@@ -85,6 +87,13 @@ def test_a_stopped_run_says_how_to_go_on(api, capsys, signal, code):
     api.status, api.stopped_by = "stopped", signal
     assert main(["train", "--domain", "toy"]) == code
     assert capsys.readouterr().out == "stopped at step 7, saved; go on with: gancore train --resume runs/a\n"
+
+
+def test_of_several_processes_the_first_alone_speaks(api, capsys):
+    api.rank = 1
+    assert main(["train", "--domain", "toy"]) == 0
+    assert main(["train", "--domain", "toy", "--json"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_the_last_line_of_train_as_json_is_the_result(api, capsys):
