@@ -29,9 +29,9 @@ from gancore.training.workers import spawn
 from gancore.trees import Tree
 
 SAMPLES = 5
-APART = 0.02
-"""How far two processes may end from one, as a share of the way from the initial parameters: under Adam the
-rounding of a tiny gradient moves a parameter too."""
+APART = 1e-3
+"""How far two processes may end from one, as a share of the way from the initial parameters. Rounding alone
+makes a millionth of it; under Adam, where a gradient is next to nothing, it may make more."""
 STATE = "keep state in parameters and buffers (register_buffer), which state_dict holds"
 
 
