@@ -125,8 +125,8 @@ class Oracle:
         return None if ever or max(self.lost[2:]) > 0.1 else False
 
     def _oscillates(self) -> bool | None:
-        """In the second half the generator's mean goes to and fro twice, by more than the data's own
-        deviation, and does not come to rest; or it stays within half of that.
+        """In the second half the generator's mean goes to and fro twice, by more than 1.3 of the data's
+        deviation, and does not come to rest; or it stays within 0.6 of it.
         """
         trail = torch.stack(self.trail).double()
         late = trail[len(trail) // 2 :]
@@ -137,9 +137,9 @@ class Oracle:
         low, high = (float(along.quantile(q)) for q in (0.25, 0.75))
         sides = [x > high for x in along.tolist() if x > high or x < low]
         crossings = sum(a != b for a, b in pairwise(sides))
-        if crossings >= 4 and later > 0.7 * early and reach > self.spread:
+        if crossings >= 4 and later > 0.7 * early and reach > 1.3 * self.spread:
             return True
-        return False if reach < 0.5 * self.spread or later < 0.3 * early or crossings < 2 else None
+        return False if reach < 0.6 * self.spread or later < 0.3 * early or crossings < 2 else None
 
     def _vanishes(self) -> bool | None:
         """Two decades below its own past, with a discriminator that is right 99 times of 100."""

@@ -21,6 +21,8 @@ from gancore.trees import Tree
 MOTION_EVERY = 4
 """Rounds at least between two looks at where the samples of the same latents have moved: 16 rows of a
 forward pass, so about one hundredth of the work of four rounds."""
+JUDGED_SHARE, JUDGED_FEWEST = 16, 64
+"""Rows judged at an evaluation: one for so many that the discriminator was trained on since the last."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Watch:
     def __post_init__(self) -> None:
         self.diagnosis.reference(self.evaluator.reference.data)
         self._adversarial = len(self.table.game.players) > 1
+        trained = self.cadence.evaluate * self.table.batch_size
+        self._rows = min(self.evaluator.n, max(JUDGED_FEWEST, trained // JUDGED_SHARE))
         self._motion_every = self.cadence.log * -(-MOTION_EVERY // self.cadence.log)
 
     def __call__(self, state: State) -> list[Finding]:
@@ -110,11 +114,13 @@ class Watch:
         game.eval()
         seen, unseen = self._judged(train, key / "train"), self._judged(valid, key / "valid")
         game.train()
-        return self.diagnosis.judgement(seen[0], unseen[0], seen[1]) if seen and unseen else []
+        if seen is None or unseen is None:
+            return []
+        return self.diagnosis.judgement(seen[0], unseen[0], torch.cat([seen[1], unseen[1]]))
 
     def _judged(self, view: View, key: Key) -> tuple[Tensor, Tensor] | None:
         """Logits of rows of this view and of as many fakes, the same rows and latents every time."""
-        count, size = min(self.evaluator.n, len(view)), self.table.batch_size
+        count, size = min(self._rows, len(view)), self.table.batch_size
         while size > count and size % 2 == 0:  # one that judges several rows at once divides the batch
             size //= 2
         indices = (key.to("cpu") / "rows").permutation(len(view))[:count]

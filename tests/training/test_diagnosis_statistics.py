@@ -88,7 +88,7 @@ def test_what_dies_out_or_only_drifts_does_not_return() -> None:
 
 
 def test_coverage_of_equal_distributions_is_the_closed_form() -> None:
-    """Naeem et al. 2020, lemma 2, and the hypergeometric law: the k nearest of the others are real."""
+    """Naeem et al. 2020, section 3.3, and the hypergeometric law: the k nearest of the others are real."""
     n, m, lost = 128, 256, []
     for seed in range(200):
         real, fake = normal(n, 2, seed=seed), normal(m, 2, seed=10_000 + seed)

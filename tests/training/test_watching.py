@@ -133,7 +133,7 @@ POINT = torch.zeros(64, 1)
 @pytest.mark.parametrize("loss", ["wasserstein", "minimax"])
 def test_a_game_that_turns_for_ever_is_seen(loss: str) -> None:
     """Alternating gradient on the Dirac-GAN: both eigenvalues on the unit circle, a closed orbit."""
-    (finding,) = watched(laid(dirac(loss=loss), POINT, 8), POINT, 800)
+    (finding,) = watched(laid(dirac(loss=loss), POINT, 8), POINT, 400)
     assert finding.name == "oscillation"
     period = 2 * math.pi / (0.2 if loss == "wasserstein" else 0.1)
     told = float(finding.seen.split("once in about ")[1].split()[0])
@@ -145,7 +145,7 @@ def test_a_game_that_turns_for_ever_is_seen(loss: str) -> None:
     "calm", [{"penalties": [R1(0.5)]}, {"dynamics": Extragradient()}], ids=["R1", "extragradient"]
 )
 def test_the_same_game_damped_is_left_alone(calm: dict[str, object]) -> None:
-    assert watched(laid(dirac(loss="wasserstein", **calm), POINT, 8), POINT, 800) == []
+    assert watched(laid(dirac(loss="wasserstein", **calm), POINT, 8), POINT, 400) == []
 
 
 def test_a_generator_that_cannot_reach_half_of_the_modes_is_seen() -> None:
@@ -170,7 +170,7 @@ def test_a_discriminator_that_knows_its_rows_is_seen() -> None:
     found = watched(laid(gan(64, wide=128, g_rate=2e-4), rows_of(32, 1), 32), rows_of(256, 2), 300)
     (finding,) = [finding for finding in found if finding.name == "memorising discriminator"]
     assert (
-        "32 rows of train from 256 held-out ones" in finding.seen
+        "32 rows of train from 64 held-out ones" in finding.seen
         and "smaller discriminator" in finding.remedy
     )
 

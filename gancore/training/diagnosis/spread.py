@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections import deque
 from collections.abc import Iterator
 
 import torch
@@ -18,6 +20,7 @@ BEYOND = 3.0  # times a generated sample's own distance from the data
 LOST = 0.2  # share of held-out rows that no sample comes near
 FEWEST = 32  # held-out rows and samples, below which nothing is said of a part
 SURE = 4.0  # standard deviations above the share that equal distributions leave out
+LOOKS = 3  # evaluations of a running median: parts come and go in games that turn, and early on
 
 
 class Spread:
@@ -26,6 +29,7 @@ class Spread:
     def __init__(self) -> None:
         self._diversity: list[float] | None = None
         self._rows: list[Tensor] = []
+        self._shares: deque[float] = deque(maxlen=LOOKS)
 
     def reference(self, tree: Tree) -> None:
         """Show it real samples, so that it knows how diverse the data are."""
@@ -45,11 +49,13 @@ class Spread:
         if not self._rows or min(len(self._rows[0]), len(made[0])) < FEWEST:
             return
         shares = [lost_share(real, fake) for real, fake in zip(self._rows, made, strict=True)]
-        share = max(shares)
-        n = len(self._rows[0])
+        self._shares.append(max(shares))
+        if len(self._shares) < LOOKS:
+            return
+        share, n = statistics.median(self._shares), len(self._rows[0])
         null = left_out(n, len(made[0]), NEIGHBOUR)
         sure = share > null + SURE * math.sqrt(null * (1 - null) / n)
-        seen = f"{share:.0%} of the held-out rows have no generated sample near them (equal data: {null:.0%})"
+        seen = f"{share:.0%} of the held-out rows have no generated sample near them"
         yield Sign("diversity collapse", share > LOST and sure, seen, of="parts")
 
 
@@ -57,7 +63,7 @@ def lost_share(real: Tensor, fake: Tensor) -> float:
     """The share of real rows x_i without a generated one y_j near: min_j |x_i - y_j| > max(r_i, 3 m).
 
     r_i is the distance of x_i from its k-th nearest real row: alone, it gives 1 - coverage (Naeem et al.
-    2020, eq. 4), which counts as lost what is merely imprecise. m, the median over j of min_i |y_j - x_i|,
+    2020, section 3.2), which counts as lost what is merely imprecise. m, the median over j of min_i |y_j - x_i|,
     is how far samples lie from the data anyhow: a row is left out if samples are further from it than
     that by far.
     """
@@ -72,7 +78,7 @@ def left_out(n: int, m: int, k: int) -> float:
     """E(1 - coverage) of n real rows by m samples of the same distribution, k-th neighbours.
 
     The k nearest of the m + n - 1 other rows are then all real: prod_{i<k} (n - 1 - i) / (m + n - 1 - i)
-    (Naeem et al. 2020, lemma 2).
+    (Naeem et al. 2020, section 3.3).
     """
     return math.prod((n - 1 - i) / (m + n - 1 - i) for i in range(k))
 
@@ -92,7 +98,6 @@ def _mean_distance(rows: Tensor) -> float:  # (rows, entries)
 def distances(one: Tensor, other: Tensor) -> Tensor:
     """Between rows of (rows, entries): root mean square over entries; of ids, the share that differs."""
     if not one.is_floating_point():
-        return torch.stack([(row != other).float().mean(1) for row in one])
-    # By differences: the faster form by products cannot tell near copies apart.
-    far = torch.cdist(one.float(), other.float(), compute_mode="donot_use_mm_for_euclid_dist")
-    return far / math.sqrt(one.shape[1])
+        return torch.stack([(row != other).double().mean(1) for row in one])
+    # By products, which is fast; in float32 that could not tell near copies apart.
+    return torch.cdist(one.double(), other.double()) / math.sqrt(one.shape[1])
