@@ -223,6 +223,7 @@ def main() -> None:
         return train_and_judge(Setting(**json.loads(given.one)), given.out)
     finished = {Setting(**{k: line[k] for k in Setting.__dataclass_fields__}) for line in results(given.out)}
     waiting = [setting for setting in settings(given) if setting not in finished]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no run is left behind without its parent
     if not given.table:
         with contextlib.suppress(KeyboardInterrupt):
             play(waiting, given)
