@@ -13,6 +13,7 @@ from play import TINY_AUDIO
 
 PLAYER = Path(__file__).with_name("play.py")
 DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
+ALSO = ["examples/README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("plugins/*/README.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)?(#[^)]*)?\)")
 
 
@@ -22,7 +23,7 @@ def test_its_commands_and_its_code_run(name, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "examples/README.md", "plugins/audio/README.md"])
+@pytest.mark.parametrize("name", [*DOCUMENTS, *ALSO])
 def test_its_links_lead_somewhere(name):
     lost = []
     for place, anchor in LINK.findall((ROOT / name).read_text()):
