@@ -13,7 +13,10 @@ from play import TINY_AUDIO
 
 PLAYER = Path(__file__).with_name("play.py")
 DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
-ALSO = ["examples/README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("plugins/*/README.md"))]
+ALSO = [
+    "examples/README.md",
+    *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("plugins/*/README.md")),
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)?(#[^)]*)?\)")
 
 
