@@ -1,6 +1,7 @@
 """The recipes are what their papers say."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import scipy.stats
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from gancore import Batch, ConfigError, Spec
 from gancore.games import Adam, Move
+from gancore.games.dynamics import DYNAMICS, find_dynamics
 from gancore.runtime.randomness import Key
 from gancore.training.playing import TensorView, play, set_table
 
@@ -74,6 +76,17 @@ def test_maxout_is_the_largest_of_its_pieces():
     weight, bias = layer.linear.weight.view(5, 4, 3), layer.linear.bias.view(5, 4)
     each = torch.einsum("poi,bi->bpo", weight, x) + bias
     torch.testing.assert_close(layer(x), each.max(1).values)
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_pacgan_with_packs_and_r1_is_played_by_every_dynamics(dynamics):
+    torch.manual_seed(0)
+    game = PacGAN().build(PacGANConfig(pack=2, gamma=0.1, lr=1e-3), PLANE)
+    game.phases = [replace(phase, dynamics=find_dynamics(dynamics)) for phase in game.phases]
+    before = [p.detach().clone() for p in game.parameters()]
+    play(set_table(game, two_moons(200), batch_size=8), 2)
+    after = list(game.parameters())
+    assert all(p.isfinite().all() and not torch.equal(p, q) for p, q in zip(after, before, strict=True))
 
 
 def test_r1_is_a_term_where_it_has_a_weight():
