@@ -129,6 +129,8 @@ class Oracle:
         deviation, and does not come to rest; or it stays within 0.6 of it.
         """
         trail = torch.stack(self.trail).double()
+        extent = float((trail - trail[0]).norm(dim=1).max())
+        scale = self.spread or extent / 3  # a point has no width: beside its way to where it belongs
         late = trail[len(trail) // 2 :]
         moved = late - late.mean(0)
         along = moved @ torch.linalg.svd(moved, full_matrices=False)[2][0]
@@ -137,9 +139,9 @@ class Oracle:
         low, high = (float(along.quantile(q)) for q in (0.25, 0.75))
         sides = [x > high for x in along.tolist() if x > high or x < low]
         crossings = sum(a != b for a, b in pairwise(sides))
-        if crossings >= 4 and later > 0.7 * early and reach > 1.3 * self.spread:
+        if crossings >= 4 and later > 0.7 * early and reach > 1.3 * scale:
             return True
-        return False if reach < 0.6 * self.spread or later < 0.3 * early or crossings < 2 else None
+        return False if reach < 0.6 * scale or later < 0.3 * early or crossings < 2 else None
 
     def _vanishes(self) -> bool | None:
         """Two decades below its own past, with a discriminator that is right 99 times of 100."""
