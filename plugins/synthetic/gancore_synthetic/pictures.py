@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL.Image import Image
 
-GRID = 160
+GRID, BINS = 160, 60
 ARROWS = 24
 DEPTH = 14.0
 """Nats below the highest density at which the ground is white."""
@@ -133,8 +133,10 @@ def draw_points(axes: Axes, points: Tensor, labels: Tensor | None = None) -> Non
 def draw_histogram(axes: Axes, truth: Truth, points: Tensor, frame: Frame) -> None:
     """One coordinate: shares of the samples a unit, and the density as a line."""
     left, right = frame[:2]
-    inside = points[:, 0].clamp(left, right).numpy()
-    heights, _, _ = axes.hist(inside, bins=60, range=(left, right), density=True, color="tab:red", alpha=0.6)
+    share = np.full(len(points), BINS / (right - left) / len(points))  # also of what is out of the picture
+    heights, _, _ = axes.hist(
+        points[:, 0].numpy(), bins=BINS, range=(left, right), weights=share, color="tab:red", alpha=0.6
+    )
     x = torch.linspace(left, right, 1000, dtype=torch.float64)
     top = float(np.max(heights))
     if truth.has_density:
@@ -158,16 +160,15 @@ def field_picture(
     spots = mesh(frame, ARROWS)
     arrows = _arrows(value, spots)
     most, top = max(float(values.abs().quantile(0.98)), 1e-6), float(values.max())
-    colours = ("viridis", top - DEPTH, top) if logarithm else ("RdBu", -most, most)
+    colours = ("viridis", top - DEPTH, top, "tab:red") if logarithm else ("RdBu", -most, most, "gold")
 
     def draw(axes: Axes) -> None:
-        cmap, low, high = colours
+        cmap, low, high, spot = colours
         shown = axes.imshow(values.numpy(), extent=frame, origin="lower", cmap=cmap, vmin=low, vmax=high)
         axes.figure.colorbar(shown, ax=axes, shrink=0.8)
         axes.quiver(*spots.T.numpy(), *arrows.T.numpy(), color="0.25", scale=ARROWS * 0.9, width=0.003)
         axes.scatter(*truth.own[:1000].T.numpy(), s=3, color="black", linewidths=0, label="truth")
-        gold = {"color": "gold", "edgecolors": "0.3", "linewidths": 0.2}
-        axes.scatter(*samples.T.numpy(), s=6, label="samples", **gold)
+        axes.scatter(*samples.T.numpy(), s=6, c=spot, edgecolors="0.3", linewidths=0.2, label="samples")
         axes.legend(loc="upper right", fontsize=8, markerscale=2)
 
     return figure(draw, frame, title)
