@@ -172,8 +172,8 @@ def draw(outcome: Outcome) -> Figure:
     label(second, "without a penalty: predicted to fail", "round", "", log="y")
     for ax in (first, second):
         ax.axhline(outcome.curves["close"], **PREDICTED)
-        legend(ax, loc="upper right")
-        ax.set_ylim(3e-4, 30)
+        legend(ax, loc="upper right", ncols=2)
+        ax.set_ylim(3e-4, 1e3)
     return figure
 
 

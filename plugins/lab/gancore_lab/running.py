@@ -111,9 +111,9 @@ def figure(outcome: Outcome) -> str:
 
 
 def described(check: Check) -> str:
-    """``rate: GAN + R1 1, simultaneous 0.90001 (predicted 0.9)``"""
+    """``rate: GAN + R1 1, simultaneous: 0.90001 (predicted 0.9)``"""
     relation = "" if check.relation == "=" else f"{check.relation} "
-    return f"{check.name} {check.measured:.6g} (predicted {relation}{check.predicted:.6g})"
+    return f"{check.name}: {check.measured:.6g} (predicted {relation}{check.predicted:.6g})"
 
 
 def versions() -> dict[str, str]:

@@ -178,7 +178,7 @@ EXPERIMENT = Experiment(
         "r1": 0.1,
         "dirac_gammas": (0.0, 0.3, 1.0, 2.0),
     },
-    quick={"width": 8, "rounds": 500},
+    quick={"width": 8, "rounds": 300},
     measure=measure,
     draw=draw,
     seconds=(6, 40),

@@ -37,7 +37,7 @@ def rate(matrix: Matrix) -> Rate:
     for value in leading:
         multiplicity = int((np.abs(leading - value) < 1e-5 * radius).sum())
         distances = linalg.svd(matrix - value * np.eye(len(matrix)), compute_uv=False)
-        if multiplicity > int((distances < 1e-6 * distances[0]).sum()):
+        if multiplicity > int((distances < 1e-6 * radius).sum()):
             return Rate(float(np.abs(leading).mean()), 1)
     return Rate(radius)
 

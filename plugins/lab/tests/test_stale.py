@@ -1,0 +1,82 @@
+"""Players who see each other late: the update written out, what is kept, and how it is chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gancore_lab.games import Bilinear
+from gancore_lab.measuring import NOTHING
+from gancore_lab.stale import Stale
+
+from gancore.errors import ConfigError
+from gancore.games import Field, Simultaneous
+from gancore.games.dynamics import find_dynamics
+from gancore.training.playing import set_table
+
+
+def played(game, rounds, begin=0, table=None):
+    table = table or set_table(game, NOTHING, batch_size=1)
+    path = []
+    for step in range(begin, begin + rounds):
+        game.phases[0].dynamics.round(Field(table, game.phases[0], step, step, 0.0))
+        path.append([game.discriminator.value.item(), game.generator.value.item()])
+    return np.array(path), table
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("delay", [0, 1, 3])
+def test_a_round_is_the_delayed_update(delay, own):
+    h, damping = 0.1, 0.5
+    path = [(1.0, 1.0)] * (delay + 1)
+    for _ in range(30):
+        (y, x), (old_y, old_x) = path[-1], path[-1 - delay]
+        mine = old_y if own else y
+        path.append((y - h * (damping * mine - old_x), x - h * old_y))
+    found, _ = played(Bilinear(Stale(delay, own), rate=h, damping=damping), 30)
+    assert found == pytest.approx(np.array(path[delay + 1 :]), rel=1e-12)
+
+
+def test_of_five_moves_in_a_round_each_sees_the_same_old_opponent():
+    h, delay = 0.1, 2
+    path = [(1.0, 1.0)] * (delay + 1)
+    for _ in range(20):
+        (y, x), (old_y, old_x) = path[-1], path[-1 - delay]
+        path.append((y + 5 * h * old_x, x - h * old_y))
+    found, _ = played(Bilinear(Stale(delay), rate=h, moves=5), 20)
+    assert found == pytest.approx(np.array(path[delay + 1 :]), rel=1e-12)
+
+
+def test_without_delay_it_is_simultaneous_play():
+    late, _ = played(Bilinear(Stale(0), rate=0.1), 20)
+    plain, _ = played(Bilinear(Simultaneous(), rate=0.1), 20)
+    assert np.array_equal(late, plain)
+
+
+def test_the_past_is_saved_with_the_run():
+    """Killed after 7 rounds and taken up in another process: from what a checkpoint holds alone."""
+    whole, _ = played(Bilinear(Stale(4), rate=0.1), 20)
+    _, table = played(Bilinear(Stale(4), rate=0.1), 7)
+    again = Bilinear(Stale(4), rate=0.1, start=(9.0, 9.0))
+    again.load_state_dict(table.game.state_dict())
+    taken_up = set_table(again, NOTHING, batch_size=1)
+    for player, updater in taken_up.updaters.items():
+        saved = {name: tensor.clone() for name, tensor in table.updaters[player].tensors().items()}
+        assert any(name.startswith("dynamics/past3") for name in saved)
+        updater.load(saved)
+    rest, _ = played(again, 13, begin=7, table=taken_up)
+    assert np.array_equal(rest, whole[7:])
+
+
+def test_what_is_kept_is_a_copy():
+    game = Bilinear(Stale(1), rate=0.1)
+    _, table = played(game, 1)
+    kept = [t.clone() for t in table.updaters["generator"].memory["past0"]]
+    table.updaters["generator"].params[0].data.add_(1.0)
+    assert torch.equal(kept[0], table.updaters["generator"].memory["past0"][0])
+
+
+def test_a_configuration_can_name_it():
+    assert find_dynamics("stale", {"delay": 3}) == Stale(3)
+    with pytest.raises(ConfigError, match="stale has no"):
+        find_dynamics("stale", {"lag": 3})
