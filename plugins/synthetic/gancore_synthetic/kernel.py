@@ -16,9 +16,8 @@ from gancore.runtime.randomness import Key
 from gancore_synthetic.networks import Standardised
 from gancore_synthetic.truth import in_parts
 
-NARROWEST, WIDEST = 1e-4, 10.0
-"""Bandwidths tried, in units of the standardised rows."""
-TRIED = 60
+NARROWEST, WIDEST, TRIED = 1e-3, 10.0, 40
+"""Bandwidths tried, in units of the standardised rows, each a quarter wider than the one before."""
 
 
 class Kernel(nn.Module):
@@ -31,29 +30,28 @@ class Kernel(nn.Module):
         self.register_buffer("bandwidth", torch.ones(()))
 
     def fit(self, views: Mapping[str, View], key: Key) -> bool:
-        """Centres and held-out rows are different rows of train; the bandwidth is the likeliest of 60."""
+        """Centres and held-out rows are different rows of train; the bandwidth is the likeliest tried."""
         (view,) = views.values()
         m = len(self.centres)
         rows = (key.to("cpu") / "rows").permutation(len(view))[: m + self.held_out]
         points = view.take(rows, key / "take").data
         self.centres.copy_(points[:m])
         tried = torch.logspace(math.log10(NARROWEST), math.log10(WIDEST), TRIED, device=points.device)
-        likelihoods = torch.stack([self._log_prob(points[m:], h).mean() for h in tried])
+        apart = self._apart(points[m:])
+        likelihoods = torch.stack([self._log_density(apart, h).mean() for h in tried])
         self.bandwidth.copy_(tried[likelihoods.argmax()])
         return True
 
     def log_prob(self, data: Tensor) -> Tensor:
-        return self._log_prob(data, self.bandwidth)
+        return in_parts(lambda rows: self._log_density(self._apart(rows), self.bandwidth), data, 512)
 
-    def _log_prob(self, data: Tensor, h: Tensor) -> Tensor:
-        """By differences, not by products: near pairs decide, and must not be lost to rounding."""
+    def _apart(self, points: Tensor) -> Tensor:
+        """|x - c_i|, (n, m), by differences: by products the nearest, which decide, are lost to rounding."""
+        return torch.cdist(points, self.centres, compute_mode="donot_use_mm_for_euclid_dist")
 
-        def some(rows: Tensor) -> Tensor:
-            apart = torch.cdist(rows, self.centres, compute_mode="donot_use_mm_for_euclid_dist")
-            return torch.logsumexp(-0.5 * (apart / h).square(), dim=1)
-
-        normaliser = math.log(len(self.centres)) + self.size * (h.log() + 0.5 * math.log(2 * math.pi))
-        return in_parts(some, data, 512) - normaliser
+    def _log_density(self, apart: Tensor, h: Tensor) -> Tensor:
+        normaliser = math.log(apart.shape[1]) + self.size * (h.log() + 0.5 * math.log(2 * math.pi))
+        return torch.logsumexp(-0.5 * (apart / h).square(), dim=1) - normaliser
 
     def sample(self, n: int, key: Key) -> Tensor:
         chosen = (key / "centre").integers(len(self.centres), n)
