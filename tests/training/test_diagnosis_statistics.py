@@ -173,3 +173,63 @@ def test_equal_rows_raise_no_alarm() -> None:
         (sign,) = memory.signs(train, valid, fake - 1)
         held += sign.holds
     assert held <= 1
+
+
+def test_a_part_that_is_lost_in_most_of_three_evaluations_is_told_once_and_a_passing_loss_never() -> None:
+    whole, half = ring(256, list(range(8)), 0.05, seed=3), ring(256, list(range(4)), 0.05, seed=5)
+
+    def told(*evaluations: Tensor) -> list[int]:
+        diagnosis = Diagnosis()
+        diagnosis.reference(ring(256, list(range(8)), 0.05, seed=1))
+        return [len(diagnosis.coverage(samples)) for samples in evaluations]
+
+    assert told(half, half, half, half, half) == [0, 0, 0, 1, 0]
+    assert told(half, whole, half, half, whole, half) == [0, 0, 0, 1, 0, 0]
+    assert told(half, half, whole, whole, whole, whole) == [0] * 6
+    assert told(*[half[:16]] * 6) == [0] * 6  # too few to tell
+
+
+def seen_in(path: Tensor, reference: Tensor) -> list[tuple[int, Finding]]:
+    """What motion says of samples that lie about this path, a look every ten rounds."""
+    diagnosis = Diagnosis()
+    diagnosis.reference(reference)
+    cloud = normal(16, path.shape[1], seed=9)
+    found = [
+        (step, diagnosis.motion(10 * step, cloud - cloud.mean(0) + place)) for step, place in enumerate(path)
+    ]
+    return [(step, finding) for step, findings in found for finding in findings]
+
+
+def circling(period: float, radius: float, looks: int = 200) -> Tensor:
+    angle = torch.arange(looks, dtype=torch.float64) * (2 * math.pi / period)
+    return radius * torch.stack([angle.cos(), angle.sin()], 1)
+
+
+@pytest.mark.parametrize(("period", "from_look"), [(5.0, WINDOW), (16.0, WINDOW), (45.0, 3 * WINDOW - 2)])
+def test_a_steady_circle_is_told_as_soon_as_it_has_been_seen_long_enough(
+    period: float, from_look: int
+) -> None:
+    """Fast ones in the last 64 looks, slow ones in the whole of a run; after five looks that say so."""
+    ((step, finding),) = seen_in(circling(period, 2.0), normal(256, 2))
+    assert step == from_look + 3 and finding.name == "oscillation"
+    assert float(finding.seen.split("about ")[1].split()[0]) == pytest.approx(10 * period, rel=0.15)
+    assert finding.seen.endswith("by 1.4 standard deviations of the data")
+
+
+def test_a_narrow_circle_a_damped_one_and_one_of_ids_are_left_alone() -> None:
+    time = torch.arange(200, dtype=torch.float64).unsqueeze(1)
+    assert seen_in(circling(8.0, 0.3), normal(256, 2)) == []
+    assert seen_in(circling(8.0, 5.0) * 0.98**time, normal(256, 2)) == []
+    assert seen_in(circling(8.0, 2.0) * 1e-3 + 5 * (-time / 5).exp(), torch.zeros(64, 2)) == []
+    ids = (circling(8.0, 20.0) + 30).long()
+    diagnosis = Diagnosis()
+    diagnosis.reference(ids)
+    assert [diagnosis.motion(step, row.expand(16, -1)) for step, row in enumerate(ids)] == [[]] * len(ids)
+
+
+def test_long_samples_are_projected_without_losing_their_swing() -> None:
+    """A circle in 3,000 dimensions."""
+    plane = torch.linalg.qr(normal(3000, 2, seed=3))[0]
+    rows = normal(256, 2) @ plane.T
+    ((_, finding),) = seen_in(circling(12.0, 2.0) @ plane.T, rows)
+    assert "standard deviations" in finding.seen

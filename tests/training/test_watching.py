@@ -170,8 +170,7 @@ def test_a_discriminator_that_knows_its_rows_is_seen() -> None:
     found = watched(laid(gan(64, wide=128, g_rate=2e-4), rows_of(32, 1), 32), rows_of(256, 2), 300)
     (finding,) = [finding for finding in found if finding.name == "memorising discriminator"]
     assert (
-        "32 rows of train from 64 held-out ones" in finding.seen
-        and "smaller discriminator" in finding.remedy
+        "32 rows of train from 64 held-out ones" in finding.seen and "smaller discriminator" in finding.remedy
     )
 
 
@@ -249,3 +248,22 @@ def test_judge_asks_the_discriminator_about_rows_and_about_as_many_fakes() -> No
     made = game.generator(normal(4).sample(Key.of("judge") / "z", 10))  # type: ignore[operator]
     assert torch.equal(real, game.discriminator(batch.data)) and torch.equal(fake, game.discriminator(made))  # type: ignore[operator]
     assert not real.requires_grad
+
+
+class Packing(Judge):
+    """Judges four samples at once."""
+
+    def judge(self, embedded: Tensor, condition: object = None) -> Tensor:
+        return self.layers(embedded.reshape(len(embedded) // 4, -1)).squeeze(-1)
+
+
+def test_few_held_out_rows_are_judged_in_packs_too() -> None:
+    """Of 150 rows 128 are taken, in parts that a batch is a multiple of."""
+    table = laid(
+        lambda: adversarial(
+            generator=lambda: layers(4, 8, 2), discriminator=lambda: Packing(8, 8), prior=normal(4)
+        ),
+        ring(2048, 1),
+        128,
+    )
+    assert watched(table, ring(150, 2), 20) == []
