@@ -402,7 +402,7 @@ FAMILIES: dict[Family, int] = {
     simultaneous: 6,
     hopping: 6,
     far_ahead: 22,
-    few_rows: 26,
+    few_rows: 34,
 }
 
 

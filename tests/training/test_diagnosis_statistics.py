@@ -156,9 +156,9 @@ def test_r_v_is_karras_heuristic_and_must_be_sure() -> None:
 
 
 def test_welchs_error_is_that_of_scipy() -> None:
-    """The difference of means, in the errors by which it is judged, flips the verdict at four."""
+    """The difference of means, in the errors by which it is judged, flips the verdict at 3.5."""
     train, valid = normal(100, seed=1), 3 * normal(60, seed=2)
-    for wanted, holds in ((3.9, False), (4.1, True)):
+    for wanted, holds in ((3.4, False), (3.6, True)):
         error = (train.mean() - valid.mean()) / stats.ttest_ind(train, valid, equal_var=False).statistic
         shifted = train - train.mean() + valid.mean() + wanted * error
         (sign,) = memory.signs(shifted, valid, valid.mean() - 1 + 0.01 * normal(100))
@@ -166,13 +166,13 @@ def test_welchs_error_is_that_of_scipy() -> None:
 
 
 def test_equal_rows_raise_no_alarm() -> None:
-    """A thousand looks at a discriminator that knows nothing: four standard errors are 3e-5 each."""
+    """A thousand looks at a discriminator that knows nothing: 3.5 standard errors are 2e-4 each."""
     held = 0
     for seed in range(1000):
         train, valid, fake = normal(3, 256, seed=seed)
         (sign,) = memory.signs(train, valid, fake - 1)
         held += sign.holds
-    assert held <= 1
+    assert held <= 2
 
 
 def test_a_part_that_is_lost_in_most_of_three_evaluations_is_told_once_and_a_passing_loss_never() -> None:
@@ -205,7 +205,7 @@ def circling(period: float, radius: float, looks: int = 200) -> Tensor:
     return radius * torch.stack([angle.cos(), angle.sin()], 1)
 
 
-@pytest.mark.parametrize(("period", "from_look"), [(5.0, WINDOW), (16.0, WINDOW), (45.0, 3 * WINDOW - 2)])
+@pytest.mark.parametrize(("period", "from_look"), [(5.0, WINDOW), (16.0, WINDOW), (60.0, 3 * WINDOW - 2)])
 def test_a_steady_circle_is_told_as_soon_as_it_has_been_seen_long_enough(
     period: float, from_look: int
 ) -> None:

@@ -16,7 +16,7 @@ from gancore.training.diagnosis.verdicts import Sign
 from gancore.trees import Tree, leaves
 
 WINDOW = 64  # looks that are judged at once
-STRIDES = (1, 3)  # every look, and every third one: at the default cadence that is the whole run
+STRIDES = (1, 2, 3)  # every look, every second, every third: at the default cadence that is the whole run
 WIDE = 0.5  # amplitude as a share of the data's standard deviation, from which a swing is no wandering
 LARGEST = 0.1  # amplitude as a share of the longest way so far, below which a game has come to rest
 KEPT = 0.7  # of the first half's swings in the second half: less is damping

@@ -63,9 +63,9 @@ def lost_share(real: Tensor, fake: Tensor) -> float:
     """The share of real rows x_i without a generated one y_j near: min_j |x_i - y_j| > max(r_i, 3 m).
 
     r_i is the distance of x_i from its k-th nearest real row: alone, it gives 1 - coverage (Naeem et al.
-    2020, section 3.2), which counts as lost what is merely imprecise. m, the median over j of min_i |y_j - x_i|,
-    is how far samples lie from the data anyhow: a row is left out if samples are further from it than
-    that by far.
+    2020, section 3.2), which counts as lost what is merely imprecise. m, the median over j of
+    min_i |y_j - x_i|, is how far samples lie from the data anyhow: a row is left out if samples are
+    further from it than that by far.
     """
     among = distances(real, real).fill_diagonal_(math.inf)
     between = distances(real, fake)
