@@ -192,6 +192,32 @@ class Affine(nn.Module):
         return law.loc + key.normal(n, len(law.loc)) @ law.scale_tril.T
 
 
+SLOPES = {"wasserstein": 1.0, "minimax": 0.5, "nonsaturating": 0.5}
+"""f'(0) of the losses of a linear game: Mescheder et al. 2018, section 2."""
+
+
+def round_map(rate: float, loss: str, dynamics: str = "Alternating", gamma: float = 0.0) -> Tensor:
+    """One round of a linear game at its equilibrium, as a matrix on (psi, theta).
+
+    The field is psi' = -s theta - gamma psi, theta' = s psi, with s = f'(0); a simultaneous round is
+    I + h A, an extragradient one I + h A + h^2 A^2, consensus adds -gamma A^T A to the field.
+    """
+    s, h, eye = SLOPES[loss], rate, torch.eye(2, dtype=torch.float64)
+    A = torch.tensor([[-gamma, -s], [s, 0.0]], dtype=torch.float64)
+    if dynamics == "Alternating":
+        psi_moves, theta_moves = eye[:1].T * h * A, eye[1:].T * h * A
+        return (eye + theta_moves) @ (eye + psi_moves)
+    if dynamics == "Consensus":
+        return eye + h * (A - A.T @ A)
+    return eye + h * A + (h * h * A @ A if dynamics == "Extragradient" else 0)
+
+
+def turns(matrix: Tensor) -> dict[str, bool | None]:
+    """A linear game turns for ever where a pair of eigenvalues is on the unit circle or beyond."""
+    values = torch.linalg.eigvals(matrix)
+    return {"oscillation": bool(((values.abs() > 1 - 1e-9) & (values.imag.abs() > 1e-9)).any())}
+
+
 @dataclass(frozen=True)
 class Case:
     """One game. ``truth`` holds what is known by construction; the oracle measures the rest."""

@@ -16,18 +16,17 @@ from diagnosis_games import (
     grid,
     linear_game,
     ring,
+    round_map,
     scattered,
     spiral,
     turned,
+    turns,
 )
 
 from gancore.games import R1, WGANGP, Adam, likelihood
 from gancore.games.dynamics import Consensus, Extragradient, Simultaneous
 
 Family = Callable[[random.Random, int], Case]
-
-STEADY, TURNING = {"oscillation": False}, {"oscillation": True}
-"""Of linear games: eigenvalues inside the unit circle or not."""
 
 
 def some_points(chance: random.Random, seed: int) -> Points:
@@ -123,14 +122,9 @@ def damped(chance: random.Random, seed: int) -> Case:
     gamma, rate = chance.choice([0.3, 0.5, 1.0, 2.0]), chance.choice([0.1, 0.2])
     std = chance.choice([0.0, 0.0, 0.3])
     dimension = chance.choice([1, 2])
-    points = gaussian(dimension, std)
+    points, loss = gaussian(dimension, std), chance.choice(["minimax", "nonsaturating", "wasserstein"])
     build = linear_game(
-        start=torch.ones(dimension),
-        std=std,
-        g_rate=rate,
-        d_rate=rate,
-        penalties=[R1(gamma)],
-        loss=chance.choice(["minimax", "nonsaturating", "wasserstein"]),
+        start=torch.ones(dimension), std=std, g_rate=rate, d_rate=rate, penalties=[R1(gamma)], loss=loss
     )
     return Case(
         f"Dirac with R1 {gamma}",
@@ -139,7 +133,7 @@ def damped(chance: random.Random, seed: int) -> Case:
         chance.choice([300, 500, 1000]),
         seed,
         batch=chance.choice([8, 32]),
-        truth=STEADY,
+        truth=turns(round_map(rate, loss, gamma=gamma)),
     )
 
 
@@ -169,7 +163,7 @@ def calmed(chance: random.Random, seed: int) -> Case:
         1000,
         seed,
         batch=chance.choice([32, 128]),
-        truth=STEADY,
+        truth=turns(round_map(rate, "wasserstein", type(dynamics).__name__)),
     )
 
 
@@ -268,7 +262,7 @@ def turning(chance: random.Random, seed: int) -> Case:
         chance.choice([600, 1000, 2000]),
         seed,
         batch=chance.choice([8, 32, 128]),
-        truth=TURNING,
+        truth=turns(round_map(rate, loss)),
     )
 
 
@@ -279,7 +273,8 @@ def clipped(chance: random.Random, seed: int) -> Case:
     build = linear_game(
         start=torch.ones(1) * 2, std=std, g_rate=rate, d_rate=rate, loss="wasserstein", game=ClippedGame
     )
-    return Case("WGAN, clipped", points, build, chance.choice([600, 1200]), seed, batch=32, truth=TURNING)
+    truth = turns(round_map(rate, "wasserstein"))
+    return Case("WGAN, clipped", points, build, chance.choice([600, 1200]), seed, batch=32, truth=truth)
 
 
 def simultaneous(chance: random.Random, seed: int) -> Case:
@@ -290,8 +285,9 @@ def simultaneous(chance: random.Random, seed: int) -> Case:
     build = linear_game(
         start=torch.ones(1), std=0.0, g_rate=rate, d_rate=rate, loss=loss, dynamics=Simultaneous()
     )
+    truth = turns(round_map(rate, loss, "Simultaneous"))
     return Case(
-        f"{loss}, simultaneous", points, build, chance.choice([800, 1200]), seed, batch=8, truth=TURNING
+        f"{loss}, simultaneous", points, build, chance.choice([800, 1200]), seed, batch=8, truth=truth
     )
 
 
