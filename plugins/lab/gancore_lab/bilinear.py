@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -116,7 +117,7 @@ def draw(outcome: Outcome) -> Figure:
     orbits = outcome.curves["orbits"]
     rates = sorted({h for h, _ in orbits})
     figure, axes = panels(
-        len(rates) + 1, "min max xy: distance to the equilibrium (dashed: predicted)", width=4.6
+        len(rates) + 1, "min max xy: distance to the equilibrium (dashed: predicted)", width=4.6, height=5.2
     )
     for ax, h in zip(axes, rates, strict=False):
         _rates(ax, {name: o for (g, name), o in orbits.items() if g == h})
@@ -129,12 +130,12 @@ def draw(outcome: Outcome) -> Figure:
 
 
 def _rates(ax: Axes, orbits: Mapping[str, Any]) -> None:
-    styles = ["-", "-", "-", "-", "-", ":", "-", "-", ":", "-", "-"]
-    for (name, (lengths, rate)), style in zip(orbits.items(), styles, strict=False):
-        ax.plot(lengths, label=f"{name} {rate.radius:.4f}", linestyle=style, linewidth=1.6)
+    ax.set_prop_cycle(color=[*colormaps["tab10"].colors, "gold"])
+    for name, (lengths, rate) in orbits.items():
+        ax.plot(lengths, label=f"{name} {rate.radius:.4f}", linewidth=1.8)
         ax.plot(predicted_curve(rate, lengths, len(lengths) // 2), **PREDICTED)
     ax.set_ylim(1e-30, 1e8)
-    legend(ax)
+    legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
 
 
 EXPERIMENT = Experiment(
@@ -161,5 +162,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
-    seconds=(4, 20),
+    seconds=(3, 18),
 )

@@ -179,7 +179,7 @@ REMARKS = (
     "AB and BA have the same eigenvalues. The other program's alternating generator moved first, which is "
     "why those distances differ by some per cent.",
     "Consensus with 5 discriminator moves is a trap: its linear map contracts, but |g|^2 also falls where "
-    "the sigmoid saturates, and from (1, 1) the moves in between carry the game there.",
+    "the sigmoid saturates, and from (1, 1) psi runs that way.",
     "WGAN-GP has no equilibrium (at psi = 0 the penalty pushes outwards), so no rate is predicted; nor for "
     "distances that come from a path far from the equilibrium: they stand beside those of another program.",
 )
@@ -225,7 +225,7 @@ EXPERIMENT = Experiment(
         "unequal_rates": ((0.4, 0.1), (0.1, 0.4)),
         "unequal_methods": ("simultaneous", "alternating", "extragradient", "optimistic"),
         "trap_near": 0.01,
-        "trap_window": (40, 120),
+        "trap_window": (50, 150),
         "trap_steps": 500,
     },
     quick={
@@ -242,5 +242,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
-    seconds=(10, 60),
+    seconds=(12, 90),
 )  # fmt: skip

@@ -192,8 +192,8 @@ EXPERIMENT = Experiment(
         "scale": 0.1,
         "settings": EIGHT,
         "from_noise": EIGHT,
-        "rounds": 12000,
-        "bare_rounds": 3000,
+        "rounds": 10000,
+        "bare_rounds": 2000,
         "close": 1e-3,
         "near": 1e-6,
         "near_rounds": 200,
@@ -202,5 +202,5 @@ EXPERIMENT = Experiment(
     quick={"from_noise": ((1, 8),), "bare_rounds": 300, "near_rounds": 100},
     measure=measure,
     draw=draw,
-    seconds=(3, 60),
+    seconds=(2, 45),
 )

@@ -219,5 +219,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
-    seconds=(6, 25),
+    seconds=(8, 30),
 )  # fmt: skip

@@ -181,5 +181,5 @@ EXPERIMENT = Experiment(
     quick={"width": 8, "rounds": 300},
     measure=measure,
     draw=draw,
-    seconds=(6, 40),
+    seconds=(6, 35),
 )

@@ -125,5 +125,5 @@ EXPERIMENT = Experiment(
     quick={"steps": 600, "window": (300, 600), "delays": (1, 16), "damped_delays": (4, 8)},
     measure=measure,
     draw=draw,
-    seconds=(8, 60),
+    seconds=(6, 36),
 )

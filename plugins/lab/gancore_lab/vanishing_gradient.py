@@ -180,5 +180,5 @@ EXPERIMENT = Experiment(
     quick={"batch_size": 128, "rows_measured": 1024, "marks": (10, 100, 500)},
     measure=measure,
     draw=draw,
-    seconds=(3, 10),
+    seconds=(5, 11),
 )
