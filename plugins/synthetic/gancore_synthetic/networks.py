@@ -68,17 +68,24 @@ def perceptron(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequenti
 
 
 class Labelled(nn.Module):
-    """A network of vectors that is told a label beside them, where there are ``classes``."""
+    """A network of vectors that is told a label beside them, where there are ``classes``.
 
-    def __init__(self, inputs: int, width: int, depth: int, outputs: int, classes: int) -> None:
+    ``bounded`` keeps what it gives between -1 and 1.
+    """
+
+    def __init__(
+        self, inputs: int, width: int, depth: int, outputs: int, classes: int, bounded: bool = False
+    ) -> None:
         super().__init__()
+        self.bounded = bounded
         self.label = nn.Embedding(classes, LABEL) if classes else None
         self.body = perceptron(inputs + (LABEL if classes else 0), width, depth, outputs)
 
     def forward(self, rows: Tensor, condition: Tensor | None = None) -> Tensor:
         if self.label is not None:
             rows = torch.cat([rows, self.label(condition)], dim=1)
-        return self.body(rows)
+        outputs = self.body(rows)
+        return outputs.tanh() if self.bounded else outputs
 
 
 class MLPDiscriminator(Discriminator):

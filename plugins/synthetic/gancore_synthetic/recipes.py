@@ -27,8 +27,8 @@ class MLPGANConfig(RecipeSection):
     depth: PositiveInt = Field(3, le=20, description="hidden layers")
     latent: PositiveInt = Field(4, description="numbers in a latent, N(0, 1)")
     loss: str = Field("nonsaturating", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(0.1, description="weight of R1: gamma/2 |grad D|^2; 0: none")
-    lr: PositiveFloat = Field(1e-3, description="both players' rate at first")
+    gamma: NonNegativeFloat = Field(0.02, description="weight of R1: gamma/2 |grad D|^2; 0: none")
+    lr: PositiveFloat = Field(2e-3, description="both players' rate at first")
     discriminator_moves: PositiveInt = Field(1, description="discriminator moves a round")
     average: NonNegativeFloat = Field(
         20_000.0, description="half-life of the generator's average, in samples; 0: none"
@@ -43,9 +43,11 @@ class MLPGAN(Recipe):
 
     def build(self, config: MLPGANConfig, spec: Spec) -> Game:
         size, classes = prod(spec["shape"]), classes_of(config.conditional, spec)
+        shape = config.latent, config.width, config.depth, size, classes
+        is_picture = len(spec["shape"]) == 3
         rule = Adam(cosine(config.lr, config.lr / 10), (0.5, 0.99))
         game = adversarial(
-            generator=lambda: Labelled(config.latent, config.width, config.depth, size, classes),
+            generator=lambda: Labelled(*shape, bounded=is_picture),
             discriminator=lambda: MLPDiscriminator(size, config.width, config.depth, classes),
             prior=normal(config.latent),
             loss=config.loss,

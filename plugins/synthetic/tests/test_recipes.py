@@ -299,7 +299,7 @@ def test_mlpgan_takes_its_options():
     assert parameters(game.generator) == [(16, 3), (16,), (16, 16), (16,), (2, 16), (2,)]
     assert game.average is None and not game.loss.probability
     rate = game.players["generator"].rule.lr
-    assert rate(0.0) == pytest.approx(1e-3) and rate(1.0) == pytest.approx(1e-4)
+    assert rate(0.0) == pytest.approx(2e-3) and rate(1.0) == pytest.approx(2e-4)
 
 
 def test_a_label_moves_the_samples_and_the_judgement():
