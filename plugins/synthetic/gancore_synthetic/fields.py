@@ -98,7 +98,9 @@ def field_of(game: Game, condition: Callable[[int], Tensor | None]) -> tuple[str
 
 def save_truth(source: str, settings: Sequence[str], out: Path, n: int) -> Path:
     """Points of a source over its density, as a picture."""
-    config = resolve_config("synthetic", data=source, overrides=[*settings, f"data.held_out={n}"])
+    config = resolve_config(
+        "synthetic", data=source, overrides=["data.points=1", *settings, f"data.held_out={n}"]
+    )
     data = Synthetic().open(Source(source, None, SOURCES.get(source)), config.data)
     batch = data.valid.take(torch.arange(n), Key.of("show"))
     return _saved(picture(Samples(batch.data, data.spec, batch.condition)), out)
