@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 NOT_REPRODUCED = 1
 """The exit code where a prediction did not come true; 2 is for mistakes of the user."""
 
-app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
 def complete(incomplete: str) -> list[tuple[str, str]]:
