@@ -54,8 +54,8 @@ def test_train_hands_over_what_was_said_and_nothing_else(api, capsys):
 def test_every_option_of_train_arrives(api):
     words = (
         "train --domain toy --recipe lite --data d --data-root r --out o --steps 1 --samples 2 --seconds 3.5 "
-        "--seed 0 --device cpu --devices 2 --precision bf16 --deterministic --resume auto --init-from i --force "
-        "--config c.yaml --set a.b=1 --set c.d=2 --strict-plugins --quiet"
+        "--seed 0 --device cpu --devices 2 --precision bf16 --deterministic --resume auto --init-from i "
+        "--force --config c.yaml --set a.b=1 --set c.d=2 --strict-plugins --quiet"
     )
     assert main(words.split()) == 0
     assert api.asked["train"] == {
