@@ -378,7 +378,7 @@ def many_rows(chance: random.Random, seed: int) -> Case:
 
 
 FAMILIES: dict[Family, int] = {
-    regularised: 34,
+    regularised: 40,
     critic: 10,
     fitted_gaussian: 10,
     damped: 14,

@@ -126,22 +126,15 @@ class Oracle:
 
     def _oscillates(self) -> bool | None:
         """In the second half the generator's mean goes to and fro twice, by more than 1.3 of the data's
-        deviation, and does not come to rest; or it stays within 0.6 of it.
+        deviation, and does not come to rest; or in no half does it go to and fro by 0.6 of it undamped.
         """
         trail = torch.stack(self.trail).double()
-        extent = float((trail - trail[0]).norm(dim=1).max())
+        half, extent = len(trail) // 2, float((trail - trail[0]).norm(dim=1).max())
         scale = self.spread or extent / 3  # a point has no width: beside its way to where it belongs
-        late = trail[len(trail) // 2 :]
-        moved = late - late.mean(0)
-        along = moved @ torch.linalg.svd(moved, full_matrices=False)[2][0]
-        third, last = along[: len(along) // 2], along[len(along) // 2 :]
-        reach, early, later = (float(x.quantile(0.95) - x.quantile(0.05)) for x in (along, third, last))
-        low, high = (float(along.quantile(q)) for q in (0.25, 0.75))
-        sides = [x > high for x in along.tolist() if x > high or x < low]
-        crossings = sum(a != b for a, b in pairwise(sides))
-        if crossings >= 4 and later > 0.7 * early and reach > 1.3 * scale:
+        reaches = [_undamped_reach(trail[start : start + half]) for start in (half, half // 2, 0)]
+        if reaches[0] > 1.3 * scale:
             return True
-        return False if reach < 0.6 * scale or later < 0.3 * early or crossings < 2 else None
+        return False if max(reaches) < 0.6 * scale else None
 
     def _vanishes(self) -> bool | None:
         """Two decades below its own past, with a discriminator that is right 99 times of 100."""
@@ -160,3 +153,15 @@ class Oracle:
         if min(self.areas[-3:]) > 0.65:
             return True
         return False if max(self.areas) < 0.58 else None
+
+
+def _undamped_reach(path: Tensor) -> float:
+    """How far the path swings along its widest direction; 0 where damped, or crossed less than four times."""
+    moved = path - path.mean(0)
+    along = moved @ torch.linalg.svd(moved, full_matrices=False)[2][0]
+    first, last = along[: len(along) // 2], along[len(along) // 2 :]
+    reach, early, later = (float(x.quantile(0.95) - x.quantile(0.05)) for x in (along, first, last))
+    low, high = (float(along.quantile(q)) for q in (0.25, 0.75))
+    sides = [x > high for x in along.tolist() if x > high or x < low]
+    returns = sum(a != b for a, b in pairwise(sides)) >= 4
+    return reach if returns and later > 0.5 * early else 0.0

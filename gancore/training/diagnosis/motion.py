@@ -18,7 +18,7 @@ from gancore.trees import Tree, leaves
 WINDOW = 64  # looks that are judged at once
 STRIDES = (1, 2, 3)  # every look, every second, every third: at the default cadence that is the whole run
 WIDE = 0.5  # amplitude as a share of the data's standard deviation, from which a swing is no wandering
-LARGEST = 0.1  # amplitude as a share of the longest way so far, below which a game has come to rest
+LARGEST = 0.1  # the same as a share of the longest way so far, where the data are a point
 KEPT = 0.7  # of the first half's swings in the second half: less is damping
 CYCLES = 3  # in the window at least, so that it is no trend
 LEVEL = 1e-4  # of Fisher's test
@@ -98,7 +98,7 @@ class Motion:
 
     def _judged(self, window: list[tuple[int, Tensor]]) -> Sign:
         steps, seen = [step for step, _ in window], swing(torch.stack([place for _, place in window]))
-        wide = seen.amplitude > WIDE * self._spread and seen.amplitude > LARGEST * self._way
+        wide = seen.amplitude > (WIDE * self._spread or LARGEST * self._way)
         share = seen.amplitude / self._spread if self._spread else math.inf
         rounds = (steps[-1] - steps[0]) / (WINDOW - 1) * seen.period
         marked = f"once in about {rounds:.0f} rounds" if seen.p < LEVEL else f"{seen.turns} times"

@@ -16,7 +16,7 @@ from gancore.trees import Tree, leaves
 COLLAPSED = 0.05  # share of the reference's diversity below which samples are as good as one
 ROWS = 64  # samples compared with each other at most
 NEIGHBOUR = 5  # k of the nearest real neighbours
-BEYOND = 3.0  # times a generated sample's own distance from the data
+BEYOND = 2.0  # times a generated sample's own distance from the data
 LOST = 0.2  # share of held-out rows that no sample comes near
 FEWEST = 32  # held-out rows and samples, below which nothing is said of a part
 SURE = 4.0  # standard deviations above the share that equal distributions leave out
@@ -60,7 +60,7 @@ class Spread:
 
 
 def lost_share(real: Tensor, fake: Tensor) -> float:
-    """The share of real rows x_i without a generated one y_j near: min_j |x_i - y_j| > max(r_i, 3 m).
+    """The share of real rows x_i without a generated one y_j near: min_j |x_i - y_j| > max(r_i, 2 m).
 
     r_i is the distance of x_i from its k-th nearest real row: alone, it gives 1 - coverage (Naeem et al.
     2020, section 3.2), which counts as lost what is merely imprecise. m, the median over j of
