@@ -233,3 +233,9 @@ def test_long_samples_are_projected_without_losing_their_swing() -> None:
     rows = normal(256, 2) @ plane.T
     ((_, finding),) = seen_in(circling(12.0, 2.0) @ plane.T, rows)
     assert "standard deviations" in finding.seen
+
+
+def test_samples_that_were_thrown_far_off_at_first_are_seen_to_turn_later() -> None:
+    path = circling(8.0, 2.0)
+    path[:10] += 100.0
+    assert [finding.name for _, finding in seen_in(path, normal(256, 2))] == ["oscillation"]
