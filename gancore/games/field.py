@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
@@ -16,10 +16,10 @@ from torch.func import functional_call
 from gancore.games.cost import Cost
 from gancore.games.draw import Dealer, Draw
 from gancore.games.game import Game, Move, Phase
-from gancore.games.gradient import Gradient, Joiner, Tensors, differentiate, share
-from gancore.games.rules import Updater
+from gancore.games.gradient import Gradient, Joiner, Tensors, differentiate, either, share
 from gancore.games.schedules import value
 from gancore.games.statistics import Statistics
+from gancore.games.updater import Updater
 
 Turn: TypeAlias = Sequence[tuple[int, Move]]
 """Moves with their places in the phase's list."""
@@ -36,10 +36,11 @@ class Table:
     batch_size: int
     accumulate: int = 1
     bf16: bool = False
-    joiner: Joiner = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "joiner", Joiner(self.dealer.processes, self.accumulate))
+    @cached_property
+    def joiner(self) -> Joiner:
+        """Adds up what micro-batches and processes give."""
+        return Joiner(self.dealer.processes, self.accumulate)
 
 
 class Field:
@@ -121,7 +122,7 @@ class Field:
                 for move, gradient in gradients.items()
             }
             for move, tensors in product(field, params, vectors).items():
-                sums[move] = [_plus(a, b) for a, b in zip(sums[move], tensors, strict=True)]
+                sums[move] = [either(a, b) for a, b in zip(sums[move], tensors, strict=True)]
         return {move: self.table.joiner.total(tensors, params[move]) for move, tensors in sums.items()}
 
     def ahead(self, move: Move, draw: Draw, at: Mapping[str, Tensor]) -> list[Tensor]:
@@ -233,10 +234,6 @@ def _forward(
             along += [] if t is None else [(t * u).sum()]
     total = torch.stack(along).sum()
     return {move: differentiate(total, dummies[move], retain=True) for move in field}
-
-
-def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return b if a is None else a if b is None else a + b
 
 
 def _norm(tensors: Tensors, device: torch.device) -> Tensor:

@@ -13,7 +13,8 @@ from gancore.domain import Batch, View
 from gancore.games.cost import Cost
 from gancore.games.dynamics import Alternating, Dynamics
 from gancore.games.representation import Identity, Representation
-from gancore.games.rules import Adam, Rule, Updater
+from gancore.games.rules import Adam, Rule
+from gancore.games.updater import Updater
 from gancore.nn.norms import Spectral, spectral_norms
 
 if TYPE_CHECKING:

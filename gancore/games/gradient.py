@@ -139,7 +139,7 @@ class _Sums:
 
     def _add(self, name: str, tensors: Tensors) -> None:
         before = self.gradients.get(name, [None] * len(tensors))
-        self.gradients[name] = [_plus(a, b) for a, b in zip(before, tensors, strict=True)]
+        self.gradients[name] = [either(a, b) for a, b in zip(before, tensors, strict=True)]
 
     def _see(self, name: str, total: Tensor, weight: Tensor | None, parts: int) -> None:
         if weight is None:
@@ -153,12 +153,13 @@ class _Sums:
         for name, tensors in self.gradients.items():
             weight = self.weights.get(name) if name else None
             scaled = [None if g is None else divided(g, weight) for g in tensors]
-            result = [_plus(a, b) for a, b in zip(result, scaled, strict=True)]
+            result = [either(a, b) for a, b in zip(result, scaled, strict=True)]
         return result
 
     def means(self) -> dict[str, Tensor]:
         return {name: divided(total, self.weights.get(name)) for name, total in self.values.items()}
 
 
-def _plus(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+def either(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """The sum of what is there of two gradients."""
     return b if a is None else a if b is None else a + b

@@ -6,7 +6,7 @@ from torch import nn
 from toy_games import Judge, differing, play, points, set_table, whole
 
 from gancore.games import R1, SGD, Adam, AdamW, Cost, Game, Move, Phase, Player, RMSProp, adversarial, normal
-from gancore.games.rules import Updater
+from gancore.games.updater import Updater
 
 PAIRS = {
     "adam": (Adam(0.01, (0.5, 0.9)), lambda p: torch.optim.Adam(p, 0.01, (0.5, 0.9))),
