@@ -8,7 +8,8 @@ were made by simultaneous moves. R1 is gamma/2 E |grad D|^2 at every discriminat
 
 Each run is a run folder under ``--out``, trained by ``gancore.train`` and resumed where it was stopped; each
 finished one is a line of ``results.jsonl`` there, and is not made again. A dynamics takes settings behind a
-colon: ``consensus:gamma=1``. Milliseconds a round on one core of an EPYC, without R1: simultaneous 21,
+colon: ``consensus:gamma=1``. Smaller nets (``--recipe mlpgan:width=64``) play all dynamics in minutes; the
+published rows are not of those. Milliseconds a round on one core of an EPYC, without R1: simultaneous 21,
 alternating, extragradient-past and optimistic 24, extragradient 45, consensus 100, unrolled (5 steps) and
 symplectic 240; with R1 about 8 to 70 more. 40,000 rounds at 24 ms are 16 minutes.
 """
@@ -51,12 +52,14 @@ class Setting:
     pack: int
     rounds: int
     seed: int
+    recipe: str = "pacgan"
 
     @property
     def name(self) -> str:
-        dynamics = self.dynamics.replace(":", "-").replace("=", "")
+        recipe, dynamics = (said.replace(":", "-").replace("=", "") for said in (self.recipe, self.dynamics))
         pack = f"-pack{self.pack}" if self.pack > 1 else ""
-        return f"{self.data}-{dynamics}-gamma{self.gamma:g}{pack}-{self.rounds}-seed{self.seed}"
+        nets = "" if recipe == "pacgan" else f"{recipe}-"
+        return f"{nets}{self.data}-{dynamics}-gamma{self.gamma:g}{pack}-{self.rounds}-seed{self.seed}"
 
     def overrides(self) -> list[str]:
         name, _, settings = self.dynamics.partition(":")
@@ -65,19 +68,24 @@ class Setting:
             f"train.dynamics.name={name}",
             *told,
             f"model.gamma={self.gamma}",
-            f"model.pack={self.pack}",
-            f"model.batch_size={100 * self.pack}",
+            *self.nets(),
             f"upkeep.evaluate_samples={EVALUATED}",
             "upkeep.previews=256",
             "upkeep.keep=1",
         ]
+
+    def nets(self) -> list[str]:
+        """PacGAN's batch grows with its packs; other recipes take settings behind colons."""
+        if self.recipe == "pacgan":
+            return [f"model.pack={self.pack}", f"model.batch_size={100 * self.pack}"]
+        return [f"model.{each}" for each in self.recipe.split(":")[1:]]
 
 
 def settings(given: argparse.Namespace) -> list[Setting]:
     """Seed by seed, so that a table is whole early."""
     lists = (range(given.seeds), given.data.split(","), given.gamma.split(","), given.pack.split(","))
     return [
-        Setting(data, dynamics, float(gamma), int(pack), given.rounds, seed)
+        Setting(data, dynamics, float(gamma), int(pack), given.rounds, seed, given.recipe)
         for seed, data, gamma, pack in itertools.product(*lists)
         for dynamics in given.dynamics.split(",")
     ]
@@ -92,7 +100,7 @@ def train_and_judge(setting: Setting, out: Path) -> None:
     torch.set_num_threads(1)
     run = gancore.train(
         "synthetic",
-        recipe="pacgan",
+        recipe=setting.recipe.partition(":")[0],
         data=setting.data,
         steps=setting.rounds,
         seed=setting.seed,
@@ -120,7 +128,8 @@ def judged(folder: Path) -> dict[str, float]:
 
 def results(out: Path) -> list[dict[str, Any]]:
     file = out / "results.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [{"recipe": "pacgan", **json.loads(line)} for line in lines]
 
 
 def play(waiting: Sequence[Setting], given: argparse.Namespace) -> None:
@@ -205,6 +214,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gamma", default="0,0.1", help="weights of R1")
     parser.add_argument("--pack", default="1", help="samples that the discriminator judges at once")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument(
+        "--recipe", default="pacgan", help="or smaller nets, with settings: mlpgan:width=64:average=0"
+    )
     parser.add_argument("--rounds", type=int, default=40_000)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument(
@@ -227,7 +239,7 @@ def main() -> None:
     if not given.table:
         with contextlib.suppress(KeyboardInterrupt):
             play(waiting, given)
-    print(table(results(given.out)))
+    print(table([line for line in results(given.out) if line["recipe"] == given.recipe]))
 
 
 if __name__ == "__main__":
