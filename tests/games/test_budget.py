@@ -1,6 +1,6 @@
 """A budget becomes rounds of phases, all of it and no more; timing leaves no trace."""
 
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,13 +17,20 @@ from gancore.training.budget import plan_rounds, seconds_per_round
 
 
 class Waits(Dynamics):
-    """A round of known length."""
+    """A round of known length, by a clock that nothing else moves."""
+
+    now = 0.0
 
     def __init__(self, seconds):
         self.seconds = seconds
 
     def round(self, field):
-        time.sleep(self.seconds)
+        Waits.now += self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr("gancore.training.budget.time", SimpleNamespace(perf_counter=lambda: Waits.now))
 
 
 class Idle(Game):
@@ -62,16 +69,16 @@ def test_samples_are_rounds_of_whole_batches_and_the_recipe_has_a_default():
     assert plan(Phase([])) == [77]
 
 
-def test_seconds_are_timed_for_each_phase_and_divided_by_share():
+def test_seconds_are_timed_for_each_phase_and_divided_by_share(clock):
     phases = [Phase([], dynamics=Waits(0.002), share=1.0), Phase([], dynamics=Waits(0.004), share=3.0)]
     rounds = plan(*phases, seconds=4.0)
     spent = [n * s for n, s in zip(rounds, (0.002, 0.004), strict=True)]
-    assert 0.5 < spent[0] <= 1.0 and 1.5 < spent[1] <= 3.0
+    assert spent == pytest.approx([1.0, 3.0], abs=0.01)
 
 
-def test_a_phase_in_seconds_within_a_budget_in_steps():
+def test_a_phase_in_seconds_within_a_budget_in_steps(clock):
     rounds = plan(Phase([], dynamics=Waits(0.01), seconds=0.2), Phase([]), steps=100)
-    assert 10 <= rounds[0] <= 20 and sum(rounds) == 100
+    assert rounds == [20, 80]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +90,7 @@ def test_a_phase_in_seconds_within_a_budget_in_steps():
         ([Phase([], seconds=2.0, dynamics=Waits(0.001)), Phase([])], {"seconds": 1.0}),
     ],
 )
-def test_a_budget_below_what_the_recipe_fixes_is_refused_in_one_line(phases, budget):
+def test_a_budget_below_what_the_recipe_fixes_is_refused_in_one_line(clock, phases, budget):
     with pytest.raises(ConfigError, match="less than the recipe's fixed phases take; raise the budget"):
         plan(*phases, **budget)
 
