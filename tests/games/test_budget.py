@@ -90,7 +90,7 @@ def test_a_phase_in_seconds_within_a_budget_in_steps(clock):
         ([Phase([], seconds=2.0, dynamics=Waits(0.001)), Phase([])], {"seconds": 1.0}),
     ],
 )
-def test_a_budget_below_what_the_recipe_fixes_is_refused_in_one_line(clock, phases, budget):
+def test_a_budget_below_what_the_recipe_fixes_is_refused_in_one_line(phases, budget):
     with pytest.raises(ConfigError, match="less than the recipe's fixed phases take; raise the budget"):
         plan(*phases, **budget)
 
