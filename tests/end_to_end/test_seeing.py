@@ -113,10 +113,9 @@ class TestWithoutATerminal:
             re.match(r"4/4 +100% .*samples/s  D loss .*  G loss .*  D\(real\)", line) for line in lines
         )
         assert lines[-1] == "done"
-        assert answer.out.splitlines() == [
-            "4 steps in 0 s; model: run/model",
-            "next: gancore generate run -n 16 --out samples",
-        ]
+        told, following = answer.out.splitlines()
+        assert re.fullmatch(r"4 steps in \d+ s; model: run/model", told)
+        assert following == "next: gancore generate run -n 16 --out samples"
 
     def test_quiet_says_nothing_at_all(self, train, gancore, run):
         answer = train("--out", "run", "--steps", 2, "--quiet")
