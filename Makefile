@@ -33,7 +33,7 @@ help:
 .venv/.installed-test: $(DECLARED) | .venv/bin/pip
 	@echo "Installing into .venv; the first time this takes minutes."
 	$(INSTALL) --quiet --upgrade "setuptools>=77,<82" wheel
-	$(INSTALL) --no-build-isolation -e ".[test]" $(PLUGINS:%=-e ./%)
+	$(INSTALL) --no-build-isolation -e ".[test]" $(PLUGINS:%=-e "./%[test]")
 	@touch .venv/.installed $@
 
 demo: .venv/.installed

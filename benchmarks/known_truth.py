@@ -123,7 +123,8 @@ def judged(folder: Path) -> dict[str, float]:
 
     samples = gancore.load(folder, "cpu").sample(EVALUATED, seed=1)
     names = ("modes", "high_quality", "reverse_kl", "density_error")
-    return {name: MEASURES[name].compute(samples.data, samples.data, samples.spec) for name in names}
+    evidence = gancore.Evidence.of(samples.data, samples.data, samples.spec)
+    return {name: MEASURES[name].compute(evidence) for name in names}
 
 
 def results(out: Path) -> list[dict[str, Any]]:

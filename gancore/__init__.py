@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gancore.api import generate, load, train
     from gancore.config import DataSection, RecipeSection
-    from gancore.domain import Batch, Data, Domain, Finding, Measure, Samples, Source, Spec, View
+    from gancore.domain import Batch, Data, Domain, Finding, Samples, Source, Spec, View
     from gancore.errors import (
         CheckpointError,
         ConfigError,
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         PluginError,
         TrainingError,
     )
+    from gancore.evaluate.evidence import Evidence, Sampled
+    from gancore.evaluate.features import Features, Workbench
+    from gancore.evaluate.measure import Interval, Measure
     from gancore.hookspecs import hookimpl
     from gancore.recipe import Recipe
     from gancore.records import (
@@ -52,10 +55,13 @@ __all__ = [
     "Domain",
     "DomainEntry",
     "DynamicsEntry",
+    "Evidence",
     "ExperimentEntry",
+    "Features",
     "FeaturesEntry",
     "Finding",
     "GancoreError",
+    "Interval",
     "LoggerEntry",
     "LossEntry",
     "Measure",
@@ -66,12 +72,14 @@ __all__ = [
     "RecipeEntry",
     "RecipeSection",
     "RemedyEntry",
+    "Sampled",
     "Samples",
     "Source",
     "SourceEntry",
     "Spec",
     "TrainingError",
     "View",
+    "Workbench",
     "generate",
     "hookimpl",
     "load",
@@ -81,7 +89,10 @@ __all__ = [
 _HOMES = {
     "api": ("generate", "load", "train"),
     "config": ("DataSection", "RecipeSection"),
-    "domain": ("Batch", "Data", "Domain", "Finding", "Measure", "Samples", "Source", "Spec", "View"),
+    "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
+    "evaluate.evidence": ("Evidence", "Sampled"),
+    "evaluate.features": ("Features", "Workbench"),
+    "evaluate.measure": ("Interval", "Measure"),
     "hookspecs": ("hookimpl",),
     "recipe": ("Recipe",),
     "records": tuple(name for name in __all__ if name == "API" or name.endswith("Entry")),

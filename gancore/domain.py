@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from gancore.config import DataSection
 from gancore.errors import ConfigError, nearest
-from gancore.records import MeasureEntry, RecipeEntry, SourceEntry
+from gancore.records import FeaturesEntry, MeasureEntry, RecipeEntry, SourceEntry
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree, count_rows, cut_rows, map_tree
 
@@ -143,19 +143,6 @@ class Finding:
     remedy: str
 
 
-class MeasureFunction(Protocol):
-    def __call__(self, samples: Tree, reference: Tree, spec: Spec) -> float: ...
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number about canonical samples beside canonical reference samples."""
-
-    compute: MeasureFunction
-    unit: str
-    better: Literal["lower", "higher"] = "lower"
-
-
 class Domain:
     """A kind of data, as a plugin brings it.
 
@@ -170,11 +157,24 @@ class Domain:
     recipes: ClassVar[Mapping[str, RecipeEntry]] = {}
     """Ways to train a model; the default one first."""
     measures: ClassVar[Mapping[str, MeasureEntry]] = {}
-    """The domain's own measures; each factory names a :class:`Measure`."""
+    """The domain's own measures; each factory names a :class:`gancore.Measure`."""
+    features: ClassVar[Mapping[str, FeaturesEntry]] = {}
+    """Maps to vectors, the default one first; the core adds principal components of train."""
 
     def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
         """Those of ``measures`` that mean something for such data; by default all."""
         return self.measures
+
+    def features_of(self, spec: Spec) -> Mapping[str, FeaturesEntry]:
+        """Those of ``features`` that can be had for such data, the default one first; by default all."""
+        return self.features
+
+    def scaled(self, spec: Spec, factor: float) -> Spec | None:
+        """The spec of data ``factor`` times as large (longer, wider): how sampling time grows is measured so.
+
+        None: this domain's data have no size, or not this one.
+        """
+        return None
 
     def open(self, source: Source, config: Any) -> Data:
         """Read a source. Raises :class:`gancore.errors.DataError` on what cannot be used."""

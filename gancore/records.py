@@ -63,9 +63,13 @@ class MeasureEntry(Entry):
 
 @dataclass(frozen=True)
 class FeaturesEntry(Entry):
-    """A fixed map from samples to vectors."""
+    """A fixed map from samples to vectors; ``factory`` names a subclass of :class:`gancore.Features`.
+
+    ``domains`` empty means every domain. ``classifier``: it gives posteriors of the data's labels too.
+    """
 
     domains: tuple[str, ...] = ()
+    classifier: bool = False
 
 
 @dataclass(frozen=True)

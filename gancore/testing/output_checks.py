@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.domain import Finding, Measure, Samples
+from gancore.domain import Finding, Samples
+from gancore.evaluate.evidence import Evidence
+from gancore.evaluate.measure import Measure
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key
 from gancore.testing.bench import DomainBench
@@ -127,11 +129,13 @@ def measures_order(bench: DomainBench) -> None:
 
 def _measures(bench: DomainBench) -> Iterator[tuple[str, Measure]]:
     for name, entry in bench.domain.measures_of(bench.data.spec).items():
-        yield name, plugins().resolve(entry)
+        measure = plugins().resolve(entry)
+        if not measure.needs:
+            yield name, measure
 
 
 def _value(measure: Measure, data: Tree, reference: Tree, like: Samples) -> float:
-    return float(measure.compute(data, reference, like.spec))
+    return float(measure.compute(Evidence.of(data, reference, like.spec)))
 
 
 def _with_and_without_condition(bench: DomainBench, n: int) -> list[Samples]:

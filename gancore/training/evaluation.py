@@ -1,4 +1,4 @@
-"""What a run measures of itself: the domain's measures, and the likelihood, on valid."""
+"""What a run measures of itself on valid: the likelihood, and those measures that need samples alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from gancore.domain import Batch, Domain, Measure, Spec, View
+from gancore.domain import Batch, Domain, Spec, View
 from gancore.errors import ConfigError, nearest
+from gancore.evaluate.evidence import Evidence
+from gancore.evaluate.measure import Measure
 from gancore.models.sampling import condition_for, draw_samples, to_cpu
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows
@@ -33,7 +35,8 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         entries = self.domain.measures_of(self.spec)
-        self.measures = {name: plugins().resolve(entry) for name, entry in entries.items()}
+        found = {name: plugins().resolve(entry) for name, entry in entries.items()}
+        self.measures = {name: measure for name, measure in found.items() if not measure.needs}
         count = min(self.n, len(self.valid))
         key = (self.key.to("cpu") / "valid").cut(Rows.all(count))
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
@@ -63,8 +66,8 @@ class Evaluator:
         values = {}
         if self.measures:
             samples = self.draw(sampler) if samples is None else samples
-            reference = to_cpu(self.reference.data)
-            values = {name: m.compute(samples, reference, self.spec) for name, m in self.measures.items()}
+            evidence = Evidence.of(samples, to_cpu(self.reference.data), self.spec)
+            values = {name: measure.compute(evidence) for name, measure in self.measures.items()}
         return values | self._nll(sampler)
 
     def _nll(self, sampler: nn.Module) -> dict[str, float]:

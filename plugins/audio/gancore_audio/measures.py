@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gancore.domain import Measure, Spec
+from gancore import Evidence, Measure
 from gancore_audio.spectrogram import log_mel
 
 FLOOR_DB = -60.0
@@ -68,18 +68,24 @@ def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
     return features.mean(0), (1 - weight) * covariance + weight * covariance.diagonal().diag()
 
 
-def _mel_distance(samples: Tensor, reference: Tensor, spec: Spec) -> float:
-    return spectrum_distance(*(spectra(x, int(spec["rate_hz"])) for x in (samples, reference)))
+def _waveforms(evidence: Evidence) -> tuple[Tensor, Tensor]:
+    return evidence.fake.samples, evidence.real.samples
 
 
-def _mel_diversity(samples: Tensor, reference: Tensor, spec: Spec) -> float:
-    own, expected = (pairwise_distance(spectra(x, int(spec["rate_hz"]))) for x in (samples, reference))
+def _mel_distance(evidence: Evidence) -> float:
+    rate_hz = int(evidence.spec["rate_hz"])
+    return spectrum_distance(*(spectra(x, rate_hz) for x in _waveforms(evidence)))
+
+
+def _mel_diversity(evidence: Evidence) -> float:
+    rate_hz = int(evidence.spec["rate_hz"])
+    own, expected = (pairwise_distance(spectra(x, rate_hz)) for x in _waveforms(evidence))
     return min(1.0, own / expected)
 
 
-def _mel_frechet(samples: Tensor, reference: Tensor, spec: Spec) -> float:
-    rate_hz = int(spec["rate_hz"])
-    return frechet(clip_features(samples, rate_hz), clip_features(reference, rate_hz))
+def _mel_frechet(evidence: Evidence) -> float:
+    rate_hz = int(evidence.spec["rate_hz"])
+    return frechet(*(clip_features(x, rate_hz) for x in _waveforms(evidence)))
 
 
 mel_distance = Measure(_mel_distance, unit="dB", better="lower")

@@ -7,7 +7,7 @@ import torch
 from gancore_audio.measures import clip_features, frechet, mel_distance, mel_diversity, mel_frechet
 from scipy import linalg
 
-from gancore.domain import Spec
+from gancore import Evidence, Spec
 
 SPEC = Spec({"rate_hz": 8000})
 random = torch.Generator().manual_seed(0)
@@ -15,44 +15,53 @@ LOUDNESS = torch.rand(24, 1, 1, generator=random) * 0.2 + 0.2
 SOUNDS = LOUDNESS * torch.randn(24, 1, 2048, generator=random)
 
 
+def evidence(fake, real):
+    return Evidence.of(fake, real, SPEC)
+
+
 def test_a_set_is_at_no_distance_from_itself_and_as_diverse():
-    assert mel_distance.compute(SOUNDS, SOUNDS, SPEC) == 0
-    assert mel_frechet.compute(SOUNDS, SOUNDS, SPEC) == pytest.approx(0, abs=1e-6)
-    assert mel_diversity.compute(SOUNDS, SOUNDS, SPEC) == 1
+    assert mel_distance.compute(evidence(SOUNDS, SOUNDS)) == 0
+    assert mel_frechet.compute(evidence(SOUNDS, SOUNDS)) == pytest.approx(0, abs=1e-6)
+    assert mel_diversity.compute(evidence(SOUNDS, SOUNDS)) == 1
 
 
 def test_double_the_amplitude_is_6_02_db_away():
-    assert mel_distance.compute(2 * SOUNDS, SOUNDS, SPEC) == pytest.approx(6.0206, abs=1e-3)
+    assert mel_distance.compute(evidence(2 * SOUNDS, SOUNDS)) == pytest.approx(6.0206, abs=1e-3)
     # all 32 means move by that, no deviation does
-    assert mel_frechet.compute(2 * SOUNDS, SOUNDS, SPEC) == pytest.approx(32 * 6.0206**2, rel=1e-3)
+    assert mel_frechet.compute(evidence(2 * SOUNDS, SOUNDS)) == pytest.approx(32 * 6.0206**2, rel=1e-3)
 
 
 def test_hiss_under_60_db_is_not_told_from_silence_and_hiss_above_it_is():
     hiss = torch.randn(8, 1, 2048, generator=torch.Generator().manual_seed(2))
     silence = torch.zeros(8, 1, 2048)
-    assert mel_distance.compute(1e-4 * hiss, silence, SPEC) == 0
-    assert mel_distance.compute(1e-2 * hiss, silence, SPEC) > 1
+    assert mel_distance.compute(evidence(1e-4 * hiss, silence)) == 0
+    assert mel_distance.compute(evidence(1e-2 * hiss, silence)) > 1
 
 
 def test_one_sound_again_and_again_has_no_diversity():
-    assert mel_diversity.compute(SOUNDS[:1].repeat(8, 1, 1), SOUNDS, SPEC) == 0
+    assert mel_diversity.compute(evidence(SOUNDS[:1].repeat(8, 1, 1), SOUNDS)) == 0
 
 
 def test_two_groups_of_equal_sounds_have_half_the_diversity_of_their_pair():
     pair = SOUNDS[:2]
     four_and_four = pair.repeat(4, 1, 1)
     # 16 of the 28 pairs are of different sounds
-    assert mel_diversity.compute(four_and_four, pair, SPEC) == pytest.approx(16 / 28, rel=1e-3)
+    assert mel_diversity.compute(evidence(four_and_four, pair)) == pytest.approx(16 / 28, rel=1e-3)
 
 
 def test_more_diverse_than_the_reference_counts_as_one():
-    assert mel_diversity.compute(SOUNDS, SOUNDS[:2] * torch.tensor([1.0, 1.001])[:, None, None], SPEC) <= 1
+    assert (
+        mel_diversity.compute(evidence(SOUNDS, SOUNDS[:2] * torch.tensor([1.0, 1.001])[:, None, None], SPEC))
+        <= 1
+    )
 
 
 def test_measures_do_not_depend_on_the_order_of_samples():
     order = torch.randperm(len(SOUNDS), generator=torch.Generator().manual_seed(1))
     for measure in (mel_distance, mel_diversity, mel_frechet):
-        straight, shuffled = (measure.compute(x, 0.5 * SOUNDS[:12], SPEC) for x in (SOUNDS, SOUNDS[order]))
+        straight, shuffled = (
+            measure.compute(evidence(x, 0.5 * SOUNDS[:12])) for x in (SOUNDS, SOUNDS[order])
+        )
         assert shuffled == pytest.approx(straight, rel=1e-6)
 
 
@@ -96,6 +105,6 @@ def test_frechet_agrees_with_the_matrix_root_of_scipy():
 
 
 def test_frechet_grows_with_noise_and_falls_with_likeness():
-    louder = [mel_frechet.compute(SOUNDS * gain, SOUNDS, SPEC) for gain in (1.0, 1.2, 1.5, 3.0)]
+    louder = [mel_frechet.compute(evidence(SOUNDS * gain, SOUNDS)) for gain in (1.0, 1.2, 1.5, 3.0)]
     assert louder == sorted(louder)
     assert clip_features(SOUNDS, 8000).shape == (24, 64)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from gancore.domain import Measure, Spec
+from gancore import Evidence, Measure, Spec
 from gancore_synthetic.mixtures import Mixture
 from gancore_synthetic.truth import Truth, truth_of
 
@@ -68,10 +68,10 @@ def measures_for(spec: Spec) -> frozenset[str]:
     return frozenset(name for name, holds in meaning.items() if holds)
 
 
-def _measure(value: Callable[[Truth, Tensor], float]) -> Callable[[Tensor, Tensor, Spec], float]:
-    def compute(samples: Tensor, reference: Tensor, spec: Spec) -> float:
-        points = torch.nan_to_num(samples.double(), FAR, FAR, -FAR)
-        return value(truth_of(spec), points)
+def _measure(value: Callable[[Truth, Tensor], float]) -> Callable[[Evidence], float]:
+    def compute(evidence: Evidence) -> float:
+        points = torch.nan_to_num(evidence.fake.samples.double(), FAR, FAR, -FAR)
+        return value(truth_of(evidence.spec), points)
 
     return compute
 

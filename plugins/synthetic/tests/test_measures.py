@@ -16,7 +16,7 @@ from gancore_synthetic.measures import (
 )
 from gancore_synthetic.truth import make_truth
 
-from gancore import Spec
+from gancore import Evidence, Spec
 from gancore.runtime.randomness import Key
 
 
@@ -141,7 +141,8 @@ def test_broken_samples_are_measured_as_bad(source):
     own = truth(source)
     broken = torch.full((20, *own.shape), torch.nan)
     values = {
-        name: MEASURES[name].compute(broken, broken, spec(source)) for name in measures_for(spec(source))
+        name: MEASURES[name].compute(Evidence.of(broken, broken, spec(source)))
+        for name in measures_for(spec(source))
     }
     assert all(math.isfinite(value) for value in values.values())
     assert values.get("off_support", 100) == 100 and values.get("modes", 0) == 0

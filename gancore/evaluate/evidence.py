@@ -1,0 +1,73 @@
+"""What a measure may look at: generated samples beside real ones, with what a judge says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from gancore.domain import Spec
+from gancore.runtime.randomness import Key
+from gancore.trees import Tree, count_rows, map_tree
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Canonical samples, on the CPU, and what is known of them; everything has the rows on axis 0.
+
+    ``features`` (n, d) float32 and ``log_posteriors`` (n, classes) are those of fixed maps that all sets
+    share; ``condition`` is what the rows were asked to be, or are labelled with. None: not to be had here.
+    """
+
+    samples: Tree
+    condition: Tree = None
+    features: Tensor | None = None
+    log_posteriors: Tensor | None = None
+
+    def __len__(self) -> int:
+        return count_rows(self.samples)
+
+    def rows(self, indices: Tensor) -> Sampled:
+        def cut(tree: Tree) -> Tree:
+            return map_tree(lambda leaf: leaf[indices], tree)
+
+        return Sampled(*map(cut, (self.samples, self.condition, self.features, self.log_posteriors)))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The ground of every measure.
+
+    ``fake``: what is judged. ``real``: rows of the reference split. ``train``: rows of train, for measures
+    of memory. ``log_prob``: nats per row of ``real`` under the model that made ``fake``, (n,); ``bound``
+    where it is a lower bound. ``classes``: names of the posteriors' columns. ``key``: for what a measure
+    draws for itself; the same key gives the same value.
+    """
+
+    fake: Sampled
+    real: Sampled
+    train: Sampled
+    spec: Spec
+    key: Key = field(default_factory=lambda: Key.of("evaluate", 0))
+    log_prob: Tensor | None = None
+    bound: bool = False
+    classes: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, fake: Tree, real: Tree, spec: Spec) -> Evidence:
+        """Samples beside real ones and nothing else: for measures without needs."""
+        beside = Sampled(real)
+        return cls(Sampled(fake), beside, beside, spec)
+
+    def subset(self, fake: int, real: int, key: Key) -> Evidence:
+        """Rows drawn without replacement, and the key's draws."""
+        chosen = (key / "fake").permutation(len(self.fake))[:fake]
+        beside = (key / "real").permutation(len(self.real))[:real]
+        return replace(
+            self,
+            fake=self.fake.rows(chosen),
+            real=self.real.rows(beside),
+            log_prob=None if self.log_prob is None else self.log_prob[beside],
+            key=key,
+        )

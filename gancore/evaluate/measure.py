@@ -1,0 +1,42 @@
+"""The contract of a measure: a number about samples, with an interval that is valid for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from gancore.evaluate.evidence import Evidence
+
+Need = Literal["features", "log_posteriors", "condition", "train", "log_prob"]
+"""What a measure needs beside samples; where it is not to be had, the measure is left out, and says so."""
+
+Anchor = Literal["noise", "collapse"]
+"""Known-bad sets: ``noise`` keeps each coordinate's marginal alone, ``collapse`` repeats a few real rows."""
+
+
+class Interval(NamedTuple):
+    """A 95 % interval over samples, and how it was made."""
+
+    low: float
+    high: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """``compute`` gives the value; ``interval`` bounds it from the same evidence.
+
+    ``better`` None: neither end is. ``blind``: anchors that the measure cannot tell from real data by its
+    definition, as precision cannot see collapse. ``details``: what JSON and the report show beside the
+    value (a curve, shares of classes). ``quick``: part of the default set.
+    """
+
+    compute: Callable[[Evidence], float]
+    unit: str
+    better: Literal["lower", "higher"] | None = "lower"
+    interval: Callable[[Evidence], Interval] | None = None
+    details: Callable[[Evidence], Mapping[str, Any]] | None = None
+    needs: frozenset[Need] = frozenset()
+    blind: frozenset[Anchor] = frozenset()
+    quick: bool = True
