@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         PluginError,
         TrainingError,
     )
-    from gancore.evaluate.evidence import Evidence, Sampled
-    from gancore.evaluate.features import Features, Workbench
-    from gancore.evaluate.measure import Interval, Measure
+    from gancore.evaluation.evidence import Evidence, Sampled
+    from gancore.evaluation.features import Features, Workbench
+    from gancore.evaluation.measure import Interval, Measure
     from gancore.hookspecs import hookimpl
     from gancore.recipe import Recipe
     from gancore.records import (
@@ -90,9 +90,9 @@ _HOMES = {
     "api": ("generate", "load", "train"),
     "config": ("DataSection", "RecipeSection"),
     "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
-    "evaluate.evidence": ("Evidence", "Sampled"),
-    "evaluate.features": ("Features", "Workbench"),
-    "evaluate.measure": ("Interval", "Measure"),
+    "evaluation.evidence": ("Evidence", "Sampled"),
+    "evaluation.features": ("Features", "Workbench"),
+    "evaluation.measure": ("Interval", "Measure"),
     "hookspecs": ("hookimpl",),
     "recipe": ("Recipe",),
     "records": tuple(name for name in __all__ if name == "API" or name.endswith("Entry")),

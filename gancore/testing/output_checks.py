@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from gancore.domain import Finding, Samples
-from gancore.evaluate.evidence import Evidence
-from gancore.evaluate.measure import Measure
+from gancore.evaluation.evidence import Evidence
+from gancore.evaluation.measure import Measure
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key
 from gancore.testing.bench import DomainBench

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from gancore.evaluate.measure import Measure
+from gancore.evaluation.measure import Measure
 from gancore.games.losses import AdversarialLoss
 from gancore.plugins import plugins
 from gancore.records import Entry, MeasureEntry, ModelEntry, RecipeEntry, SourceEntry

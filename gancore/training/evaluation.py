@@ -11,8 +11,8 @@ from torch import nn
 
 from gancore.domain import Batch, Domain, Spec, View
 from gancore.errors import ConfigError, nearest
-from gancore.evaluate.evidence import Evidence
-from gancore.evaluate.measure import Measure
+from gancore.evaluation.evidence import Evidence
+from gancore.evaluation.measure import Measure
 from gancore.models.sampling import condition_for, draw_samples, to_cpu
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows

@@ -11,7 +11,7 @@ CLOSED = {  # a room of the core, and rooms that it must not know
     "games": ("training", "api", "cli"),
     "nn": ("training", "api", "cli", "games"),
     "runtime": ("training", "api", "cli", "games", "nn", "models", "data"),
-    "evaluate": ("games",),
+    "evaluation": ("games",),
     "plugins": ("training", "api", "cli", "games"),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from gancore.evaluate.evidence import Evidence
+from gancore.evaluation.evidence import Evidence
 
 Need = Literal["features", "log_posteriors", "condition", "train", "log_prob"]
 """What a measure needs beside samples; where it is not to be had, the measure is left out, and says so."""
