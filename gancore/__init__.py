@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gancore.api import generate, load, train
+    from gancore.api import evaluate, generate, load, train
     from gancore.config import DataSection, RecipeSection
     from gancore.domain import Batch, Data, Domain, Finding, Samples, Source, Spec, View
     from gancore.errors import (
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gancore.evaluation.evidence import Evidence, Sampled
     from gancore.evaluation.features import Features, Workbench
     from gancore.evaluation.measure import Interval, Measure
+    from gancore.evaluation.reading import Evaluation, Reading
     from gancore.hookspecs import hookimpl
     from gancore.recipe import Recipe
     from gancore.records import (
@@ -55,6 +56,7 @@ __all__ = [
     "Domain",
     "DomainEntry",
     "DynamicsEntry",
+    "Evaluation",
     "Evidence",
     "ExperimentEntry",
     "Features",
@@ -68,6 +70,7 @@ __all__ = [
     "MeasureEntry",
     "ModelEntry",
     "PluginError",
+    "Reading",
     "Recipe",
     "RecipeEntry",
     "RecipeSection",
@@ -80,6 +83,7 @@ __all__ = [
     "TrainingError",
     "View",
     "Workbench",
+    "evaluate",
     "generate",
     "hookimpl",
     "load",
@@ -87,12 +91,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("generate", "load", "train"),
+    "api": ("evaluate", "generate", "load", "train"),
     "config": ("DataSection", "RecipeSection"),
     "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
     "evaluation.evidence": ("Evidence", "Sampled"),
     "evaluation.features": ("Features", "Workbench"),
     "evaluation.measure": ("Interval", "Measure"),
+    "evaluation.reading": ("Evaluation", "Reading"),
     "hookspecs": ("hookimpl",),
     "recipe": ("Recipe",),
     "records": tuple(name for name in __all__ if name == "API" or name.endswith("Entry")),

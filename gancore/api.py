@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
+    from gancore.evaluation.reading import Evaluation
     from gancore.models.model import Model
 
-__all__ = ["RunResult", "generate", "load", "models", "resolve_config", "runs", "train"]
+__all__ = ["RunResult", "evaluate", "generate", "load", "models", "resolve_config", "runs", "train"]
 
 
 def train(
@@ -118,3 +120,46 @@ def generate(
         raise GancoreError(
             f"cannot write samples to {folder}: {error.strerror}", "give another --out"
         ) from error
+
+
+def evaluate(
+    model: str | Path,
+    *,
+    against: str | Path | None = None,
+    measures: Sequence[str] | None = None,
+    features: str | None = None,
+    n: int = 2000,
+    split: str = "test",
+    seed: int = 0,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    out: str | Path | None = None,
+    announce: Callable[[str], None] = lambda line: None,
+) -> Evaluation:
+    """Measure ``n`` samples of a model beside the ``split`` of the data that it was trained on.
+
+    ``against``: another source, a name or a path, read with the model's own settings of the data.
+    ``measures``: names; by default the quick ones. ``features``: by default the domain's first.
+    The evaluation is kept in the run's folder (``measures.jsonl``), and written to ``out`` alone.
+
+    Raises:
+        GancoreError: a mistake that the user can mend, in one line.
+    """
+    from gancore.evaluation.runner import Question, answer
+
+    question = Question(
+        model=_model_folder(model),
+        name=str(model),
+        against=None if against is None else str(against),
+        measures=None if measures is None else tuple(measures),
+        features=features,
+        n=n,
+        split=split,
+        seed=seed,
+        device=device,
+        data_root=_path(data_root),
+    )
+    evaluation = answer(question, announce)
+    if out is not None:
+        evaluation.write(Path(out))
+    return evaluation

@@ -1,0 +1,1 @@
+"""The core's measures, on any samples or features: one file a family."""

@@ -1,0 +1,174 @@
+"""What an evaluation found, and the JSON lines that hold it without loss. Imports no torch.
+
+A file holds evaluations one after another. Each begins with a line about it; a line for each reading
+follows, and one with the seconds that each took: all but this last line is equal, byte for byte, when the
+same is evaluated again. A float that is not finite stands as ``{"float": "nan"}``, since JSON has none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gancore.errors import CheckpointError
+from gancore.files import atomic_write
+
+FORMAT = 1
+TRUSTED = "yes"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One measure's value with all that it needs to be believed.
+
+    ``low`` to ``high`` is the 95 % interval over samples, made by ``method``; None and "": there is none.
+    ``n`` generated samples beside ``n_real`` rows of ``split`` of ``source``. ``anchors``: the measure of
+    known sets, ``real`` (held-out rows: as good as can be), ``noise`` and ``collapse`` (both bad).
+    ``trust``: "yes", or in a few words why not. ``skipped``: why the measure was left out; ``value`` is then
+    None. ``details`` are JSON values: a curve, shares of classes.
+    """
+
+    measure: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+    unit: str = ""
+    better: str | None = None
+    n: int = 0
+    n_real: int = 0
+    anchors: Mapping[str, float] = field(default_factory=dict)
+    trust: str = TRUSTED
+    features: str = ""
+    features_hash: str = ""
+    source: str = ""
+    split: str = ""
+    seed: int = 0
+    seconds: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict)
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The readings of one model, in the order of the table.
+
+    ``about`` (JSON values): hash of the model, n, seed, features, classifier and its accuracy, source and its
+    fingerprint, versions, what the anchors are.
+    """
+
+    model: str
+    readings: Sequence[Reading]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, measure: str) -> Reading:
+        return next(reading for reading in self.readings if reading.measure == measure)
+
+    def __iter__(self) -> Iterator[Reading]:
+        return iter(self.readings)
+
+    def lines(self) -> list[str]:
+        """JSON lines, as they are written."""
+        seconds = {reading.measure: reading.seconds for reading in self.readings}
+        rows = [asdict(reading) for reading in self.readings]
+        for row in rows:
+            del row["seconds"]
+        head = {"format": FORMAT, "model": self.model, "about": self.about}
+        return [encode(line) for line in (head, *rows, {"seconds": seconds})]
+
+    def write(self, path: Path) -> None:
+        """This evaluation alone, as a whole file or not at all. Raises CheckpointError, as a full disk does."""
+        write_evaluations(path, [self])
+
+    @classmethod
+    def read(cls, path: Path) -> Evaluation:
+        """The last one in a file. Raises CheckpointError where it holds none."""
+        return read_evaluations(path)[-1]
+
+
+def write_evaluations(path: Path, evaluations: Sequence[Evaluation]) -> None:
+    lines = [line for evaluation in evaluations for line in evaluation.lines()]
+    atomic_write(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_evaluations(path: Path) -> list[Evaluation]:
+    """All that a file holds, in order.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds something else.
+    """
+    try:
+        lines = [decode(line) for line in path.read_bytes().decode().splitlines()]
+        found = list(_parted(lines))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}", "evaluate again") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{path} holds no evaluation of this gancore", "evaluate again") from error
+    if not found:
+        raise CheckpointError(f"{path} holds no evaluation", "evaluate again")
+    return found
+
+
+def keep_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Add to a file, in place of one that was asked alike (same model, same ``about``)."""
+    try:
+        before = read_evaluations(path)
+    except CheckpointError:  # none yet, or torn by something else than gancore: it is written whole again
+        before = []
+    asked = (evaluation.model, encode(evaluation.about))
+    others = [other for other in before if (other.model, encode(other.about)) != asked]
+    write_evaluations(path, [*others, evaluation])
+
+
+def _parted(lines: Sequence[Any]) -> Iterator[Evaluation]:
+    heads = [at for at, line in enumerate(lines) if "format" in line]
+    if heads[:1] != [0][: len(lines)]:
+        raise ValueError("the first line is not about an evaluation")
+    for at, stop in zip(heads, [*heads[1:], len(lines)], strict=True):
+        head, *rows, last = lines[at:stop]
+        if head["format"] != FORMAT:
+            raise ValueError(f"format {head['format']}")
+        readings = [replace(Reading(**row), seconds=last["seconds"][row["measure"]]) for row in rows]
+        yield Evaluation(head["model"], tuple(readings), head["about"])
+
+
+def plain(value: Any) -> Any:
+    """JSON values of what a measure gives: tensors and arrays as lists, tuples as lists, keys as text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def encode(value: Any) -> str:
+    """One line of strict JSON; equal values give equal text."""
+    return json.dumps(_finite(plain(value)), sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+def decode(line: str) -> Any:
+    return json.loads(line, object_hook=_restore)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    return value
+
+
+def _restore(mapping: dict[str, Any]) -> Any:
+    if mapping.keys() == {"float"} and mapping["float"] in ("nan", "inf", "-inf"):
+        return float(mapping["float"])
+    return mapping
