@@ -1,0 +1,42 @@
+"""Mu-law companding (ITU-T G.711), and the 256 cells by which likelihoods of waveforms are compared.
+
+A waveform's density is told as that of its 8-bit codes, the probability of each code spread evenly over its
+cell: log p(x) = log P(codes) - sum log w(x), w the width of a sample's cell. Digital silence, of which
+padding is made, so has no more than one cell's density, 5,760 per unit, whatever a model would say of it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+MU = 255
+LEVELS = 256
+
+
+def compand(x: Tensor) -> Tensor:
+    """sgn(x) ln(1 + mu |x|) / ln(1 + mu): [-1, 1] onto itself, silence drawn apart."""
+    return x.sign() * torch.log1p(MU * x.abs()) / math.log1p(MU)
+
+
+def expand(y: Tensor) -> Tensor:
+    """The inverse of :func:`compand`: sgn(y) ((1 + mu)^|y| - 1) / mu."""
+    return y.sign() * torch.expm1(y.abs() * math.log1p(MU)) / MU
+
+
+def codes(x: Tensor) -> Tensor:
+    """The cell of each sample, 0 to 255, int64: cells are equally wide once companded, and 0 begins one."""
+    return ((compand(x) + 1) * (LEVELS / 2)).floor().clamp(0, LEVELS - 1).long()
+
+
+def edges(dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
+    """Where cells begin, and the last one ends, from -1 to 1: (257)."""
+    return expand(torch.linspace(-1, 1, LEVELS + 1, dtype=torch.float64)).to(device, dtype)
+
+
+def cells(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The lower edge and the width of each sample's cell."""
+    borders, code = edges(x.dtype, x.device), codes(x)
+    return borders[code], borders.diff()[code]
