@@ -125,6 +125,7 @@ def _show(result: Any, quiet: bool, as_json: bool) -> None:
         )
     elif not quiet:
         typer.echo(f"{result.step} steps in {duration(result.seconds)}; model: {result.model}")
-        typer.echo(f"next: gancore generate {result.folder} -n 16 --out samples")
+        if result.generates:
+            typer.echo(f"next: gancore generate {result.folder} -n 16 --out samples")
     if stopped:
         raise typer.Exit(STOPPED.get(result.stopped_by, 130))

@@ -1,6 +1,7 @@
 """Games, players, costs and dynamics: what recipes are made of."""
 
 from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversarial
+from gancore.games.classifier import Classifier, ClassifierGame, Judge, classifier
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator, TokenDiscriminator
 from gancore.games.draw import Draw
@@ -39,6 +40,8 @@ __all__ = [
     "AdversarialGame",
     "AdversarialLoss",
     "Alternating",
+    "Classifier",
+    "ClassifierGame",
     "Consensus",
     "Cost",
     "Discriminator",
@@ -51,6 +54,7 @@ __all__ = [
     "GeneratorSampler",
     "Gradient",
     "Identity",
+    "Judge",
     "LikelihoodGame",
     "LikelihoodSampler",
     "Move",
@@ -69,6 +73,7 @@ __all__ = [
     "TokenDiscriminator",
     "Unrolled",
     "adversarial",
+    "classifier",
     "cosine",
     "exponential",
     "fitted",

@@ -26,7 +26,8 @@ class ModelFacts:
     """What a card says; nothing is made up, and what is left empty is left out.
 
     ``data`` holds the lines of the data contract, ``data_licence`` the licence as its owner states it,
-    ``licence`` that of the weights. ``parameters`` counts those of the model folder.
+    ``licence`` that of the weights. ``parameters`` counts those of the model folder. ``judges``: the model
+    tells classes apart and makes no samples.
     """
 
     domain: str
@@ -46,6 +47,7 @@ class ModelFacts:
     measures: Sequence[MeasuredFact] = ()
     limits: Sequence[str] = ()
     conditional: bool = False
+    judges: bool = False
 
 
 USE = """
@@ -67,6 +69,20 @@ USE = """
 
     Nothing in this folder is executed: it holds weights (safetensors), JSON and this text.
 """
+JUDGE_USE = """
+    ## Use
+
+    It tells classes apart, and makes no samples. With the folder of this card as `MODEL`:
+
+    ```python
+    import gancore
+
+    judge, classes = gancore.load("MODEL").sampler, gancore.load("MODEL").spec["classes"]
+    # judge.log_posteriors(data): log p(class | data), (n, classes); judge.embed(data): its features
+    ```
+
+    Nothing in this folder is executed: it holds weights (safetensors), JSON and this text.
+"""
 
 
 def model_card(facts: ModelFacts) -> str:
@@ -77,10 +93,16 @@ def model_card(facts: ModelFacts) -> str:
         _data(facts),
         _training(facts),
         _measures(facts.measures),
-        dedent(USE).strip().format(label=" --label LABEL" if facts.conditional else ""),
+        _use(facts),
         _limits(facts),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _use(facts: ModelFacts) -> str:
+    if facts.judges:
+        return dedent(JUDGE_USE).strip()
+    return dedent(USE).strip().format(label=" --label LABEL" if facts.conditional else "")
 
 
 def _front_matter(facts: ModelFacts) -> str:
@@ -134,10 +156,14 @@ def _measure_row(measure: MeasuredFact) -> str:
 
 
 def _limits(facts: ModelFacts) -> str:
-    general = [
-        "It can only resemble its training data, their gaps and their faults included.",
-        "Its samples may come close to single training examples; that was not ruled out.",
-    ]
+    general = (
+        ["It knows the classes of its training data alone, and names one of them for whatever it is shown."]
+        if facts.judges
+        else [
+            "It can only resemble its training data, their gaps and their faults included.",
+            "Its samples may come close to single training examples; that was not ruled out.",
+        ]
+    )
     if facts.licence == "other":
         general.append("The licence of the weights is not settled: it depends on the rights in the data.")
     return "\n".join(["## Limits", "", *(f"- {_line(text)}" for text in [*facts.limits, *general])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from torch import nn
 
 from gancore.config import RecipeSection
 from gancore.domain import Domain, Samples, Spec
-from gancore.errors import CheckpointError
+from gancore.errors import CheckpointError, ConfigError
 from gancore.games.game import Game
 from gancore.models.folder import load_model
-from gancore.models.sampling import as_samples, condition_for, draw_samples, interpolate
+from gancore.models.sampling import as_samples, condition_for, draw_samples, generates, interpolate
 from gancore.plugins import plugins
 from gancore.recipe import Recipe
 from gancore.runtime.device import resolve_device
 from gancore.runtime.randomness import Key
+from gancore.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,21 @@ class Model:
 
     def sample(self, n: int = 16, seed: int = 0, label: str | None = None, batch_size: int = 64) -> Samples:
         """``n`` samples; number i depends on ``seed`` and i alone."""
-        condition = condition_for(self.sampler, self.domain, self.spec, label)
+        condition = self._condition(label)
         return as_samples(draw_samples(self.sampler, n, self._key(seed), condition, batch_size), self.spec)
 
     def interpolation(self, n: int = 16, seed: int = 0, label: str | None = None) -> Samples:
         """``n`` samples on the way between two latents."""
-        condition = condition_for(self.sampler, self.domain, self.spec, label)
+        condition = self._condition(label)
         return as_samples(interpolate(self.sampler, n, self._key(seed), condition), self.spec)
+
+    def _condition(self, label: str | None) -> Callable[[int, Key], Tree]:
+        if not generates(self.sampler):
+            raise ConfigError(
+                f"a model of recipe {self.config['recipe']!r} judges samples, it makes none",
+                "give a model that generates",
+            )
+        return condition_for(self.sampler, self.domain, self.spec, label)
 
     def _key(self, seed: int) -> Key:
         return Key.of("samples", seed, device=self.device)

@@ -19,6 +19,11 @@ UNIT = 16
 size always: what of it nobody asked for is made too, and left out."""
 
 
+def generates(sampler: nn.Module) -> bool:
+    """Whether there are samples to be had: a judge has none."""
+    return hasattr(sampler, "sample")
+
+
 @torch.no_grad()
 def draw_samples(
     sampler: nn.Module, n: int, key: Key, condition: Callable[[int, Key], Tree], batch_size: int = 64

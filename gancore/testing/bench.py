@@ -22,12 +22,13 @@ from gancore.games.draw import Draw
 from gancore.games.field import Table
 from gancore.games.game import Game
 from gancore.models.model import build_game
-from gancore.models.sampling import to_cpu
+from gancore.models.sampling import generates, to_cpu
 from gancore.plugins import PluginInfo, plugins
 from gancore.plugins.checks import REGISTRATIONS
 from gancore.recipe import Recipe
 from gancore.records import Entry, RecipeEntry
 from gancore.runtime.randomness import Key, Rows
+from gancore.testing.check import NotApplicable
 from gancore.training.playing import set_table
 
 ROUNDS = 12
@@ -194,3 +195,10 @@ class RecipeBench:
 
     def sampler(self) -> torch.nn.Module:
         return self.game.sampler().eval()
+
+    def generating(self) -> torch.nn.Module:
+        """The sampler of a recipe that makes samples. Raises NotApplicable for a judge."""
+        sampler = self.sampler()
+        if not generates(sampler):
+            raise NotApplicable("it judges samples, and makes none")
+        return sampler

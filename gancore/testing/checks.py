@@ -53,6 +53,7 @@ CHECKS: tuple[Check, ...] = (
             sampling_checks.samples_by_latent,
             sampling_checks.interpolates,
             sampling_checks.gives_likelihoods,
+            sampling_checks.gives_posteriors,
             sampling_checks.inverts,
             training_checks.trains,
             training_checks.trains_as_a_run,

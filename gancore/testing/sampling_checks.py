@@ -21,6 +21,7 @@ BACK = 1e-3
 
 def encodes_and_decodes(bench: RecipeBench) -> None:
     """decode(encode(x)) is x, or else encode(decode(encode(x))) is encode(x)."""
+    bench.generating()
     representation, batch = bench.game.representation, _canonical(bench)
     encoded = _encoded(representation, batch)
     with torch.no_grad():
@@ -76,7 +77,7 @@ def knows_its_log_det(bench: RecipeBench) -> None:
 
 def samples_by_latent(bench: RecipeBench) -> None:
     """The same key gives the same samples, another key others, and row i hangs on the key's row i alone."""
-    sampler = bench.sampler()
+    sampler = bench.generating()
     joined = _sampled(bench, sampler, Key.of("kit"), 0, ROWS)
     with global_generators(1):
         again = _sampled(bench, sampler, Key.of("kit"), 0, ROWS)
@@ -129,6 +130,30 @@ def gives_likelihoods(bench: RecipeBench) -> None:
         raise Breach("log_prob of a row changes with the other rows of its batch", "judge each row by itself")
     if not isinstance(getattr(sampler, "bound", False), bool):
         raise Breach("sampler.bound is no bool", "say True where log_prob is a lower bound, else False")
+
+
+def gives_posteriors(bench: RecipeBench) -> None:
+    """A judge's posteriors and features are finite, one row a sample, that hang on that row alone."""
+    judge, batch, spec = bench.sampler(), _canonical(bench), bench.home.data.spec
+    if not hasattr(judge, "log_posteriors"):
+        raise NotApplicable("it is no judge")
+    said, features = _judgement(judge, batch)
+    if tuple(said.shape) != (ROWS, len(spec["classes"])) or features.dim() != 2 or len(features) != ROWS:
+        shapes = f"{tuple(said.shape)} and {tuple(features.shape)}"
+        raise Breach(f"posteriors and features have the shapes {shapes}", "give (n, classes) and (n, d)")
+    if not finite((said, features)):
+        raise Breach(
+            "posteriors or features of real rows are not finite", "give log_softmax of finite logits"
+        )
+    if float(said.exp().sum(1).sub(1).abs().max()) > BACK:
+        raise Breach("the posteriors of a row do not sum to one", "give log_softmax over the classes")
+    if apart(_judgement(judge, batch.rows(2, 4)), (said[2:4], features[2:4])) > BACK:
+        raise Breach("a row's posteriors change with the other rows of its batch", "judge each row by itself")
+
+
+@torch.no_grad()
+def _judgement(judge: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    return judge.log_posteriors(batch.data), judge.embed(batch.data)  # type: ignore[operator]
 
 
 def inverts(bench: RecipeBench) -> None:

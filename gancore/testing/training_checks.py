@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gancore.domain import Data
 from gancore.errors import ConfigError
 from gancore.models.model import open_model
-from gancore.models.sampling import condition_for, draw_samples
+from gancore.models.sampling import condition_for, draw_samples, generates
 from gancore.plugins import plugins
 from gancore.runtime.processes import Processes
 from gancore.runtime.randomness import Key
@@ -71,13 +72,27 @@ class Training:
         """All that a checkpoint holds."""
         return {**self.session.table.game.state_dict(), **rule_tensors(self.session.table)}
 
-    def samples(self) -> Tree:
+    def outputs(self) -> Tree:
+        """What the model is for: samples; of a judge, what it says of rows of train."""
         table, home = self.session.table, self.session
         sampler = table.game.sampler().eval()
+        if not generates(sampler):
+            said = posteriors(sampler, home.data)
+            table.game.train()
+            return said
         condition = condition_for(sampler, home.domain, home.data.spec, None)
         made = draw_samples(sampler, SAMPLES, Key.of("samples", 0), condition)
         table.game.train()
         return made[0]
+
+
+@torch.no_grad()
+def posteriors(judge: nn.Module, data: Data) -> Tensor:
+    """log p(class | row) of the first rows of train, (rows, classes)."""
+    train = next(iter(data.train.values())) if isinstance(data.train, Mapping) else data.train
+    rows = torch.arange(SAMPLES) % len(train)
+    said: Tensor = judge.log_posteriors(train.take(rows, Key.of("rows")).data)  # type: ignore[operator]
+    return said
 
 
 def _session(bench: RecipeBench, name: str) -> Session:
@@ -182,21 +197,23 @@ def resumes(bench: RecipeBench) -> None:
     lost = differing(whole.tensors(), training.tensors())
     if lost:
         raise Breach(f"saved at round {half} and resumed, {lost[0]} differs ({len(lost)} tensors do)", STATE)
-    if not equal(whole.samples(), training.samples()):
+    if not equal(whole.outputs(), training.outputs()):
         raise Breach(f"saved at round {half} and resumed, its samples differ, and no tensor does", STATE)
 
 
 def keeps_its_model(bench: RecipeBench) -> None:
-    """The model folder, read back, gives the samples of the trained model bit by bit."""
+    """The model folder, read back, gives the trained model's samples, a judge's posteriors, bit by bit."""
     training = undisturbed(bench)
     training.session.publish(training.state)
     with global_generators(1):
         model = open_model(training.session.run.model, "cpu")
-    own = training.samples()
-    if not equal(own, model.sample(SAMPLES, seed=0).data):
-        raise Breach("read back from its model folder, the model gives other samples", STATE)
+    own, judges = training.outputs(), not generates(model.sampler)
+    back = posteriors(model.sampler, bench.home.data) if judges else model.sample(SAMPLES, seed=0).data
+    kind = "posteriors" if judges else "samples"
+    if not equal(own, back):
+        raise Breach(f"read back from its model folder, the model gives other {kind}", STATE)
     if not finite(own):
-        raise Breach("the trained model's samples are not finite", "lower the learning rates")
+        raise Breach(f"the trained model's {kind} are not finite", "lower the learning rates")
 
 
 def trains_on_labels(bench: RecipeBench) -> None:

@@ -13,7 +13,7 @@ from gancore.domain import Batch, Domain, Spec, View
 from gancore.errors import ConfigError, nearest
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.measure import Measure
-from gancore.models.sampling import condition_for, draw_samples, to_cpu
+from gancore.models.sampling import condition_for, draw_samples, generates, to_cpu
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows
 from gancore.trees import Tree
@@ -46,9 +46,13 @@ class Evaluator:
         """Raises ConfigError where ``upkeep.select`` names no measure of this run."""
         if select is None:
             return
-        known = [*self.measures, *self._nll(sampler)]
+        known = [*self.measures_of(sampler), *self._nll(sampler)]
         if select not in known:
             raise ConfigError(f"upkeep.select: no measure {select!r} here", nearest(select, known))
+
+    def measures_of(self, sampler: nn.Module) -> Mapping[str, Measure]:
+        """The measures that this sampler's samples are shown to; a judge has none to show."""
+        return self.measures if generates(sampler) else {}
 
     def better(self, name: str, value: float, best: float) -> bool:
         if math.isnan(value) or math.isnan(best):
@@ -63,11 +67,11 @@ class Evaluator:
 
     def __call__(self, sampler: nn.Module, samples: Tree = None) -> Mapping[str, float]:
         """Every measure by name; of ``samples``, where they have been drawn already."""
-        values = {}
-        if self.measures:
+        values, measures = {}, self.measures_of(sampler)
+        if measures:
             samples = self.draw(sampler) if samples is None else samples
             evidence = Evidence.of(samples, to_cpu(self.reference.data), self.spec)
-            values = {name: measure.compute(evidence) for name, measure in self.measures.items()}
+            values = {name: measure.compute(evidence) for name, measure in measures.items()}
         return values | self._nll(sampler)
 
     def _nll(self, sampler: nn.Module) -> dict[str, float]:

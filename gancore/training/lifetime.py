@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class RunResult:
     """What training left. ``status``: done, or stopped by the signal ``stopped_by`` (and saved).
 
-    ``rank``: of the process that tells it; only that of rank 0 has written anything.
+    ``rank``: of the process that tells it; only that of rank 0 has written anything. ``generates``: the
+    model makes samples; one that judges does not.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class RunResult:
     seconds: float
     stopped_by: str = ""
     rank: int = 0
+    generates: bool = True
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Lifetime:
         return result
 
     def _play(self) -> RunResult:
+        from gancore.models.sampling import generates
         from gancore.training.session import open_session
 
         checkpoint = self._checkpoint()
@@ -84,7 +87,15 @@ class Lifetime:
             self._train(session, state, self._upkeep(session, state))
         self.state = state
         stopped = "stopped" if state.stopping else "done"
-        return RunResult(self.run.path, self.run.model, state.step, stopped, state.seconds, state.stopping)
+        return RunResult(
+            self.run.path,
+            self.run.model,
+            state.step,
+            stopped,
+            state.seconds,
+            state.stopping,
+            generates=generates(session.table.game.sampler()),
+        )
 
     def _checkpoint(self) -> Checkpoint | None:
         from gancore.training.checkpoint import newest_checkpoint

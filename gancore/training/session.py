@@ -18,6 +18,7 @@ from gancore.files import atomic_write, encode_json
 from gancore.games.field import Table
 from gancore.models.card import MeasuredFact, ModelFacts, model_card
 from gancore.models.folder import save_model
+from gancore.models.sampling import generates
 from gancore.plugins import plugins
 from gancore.records import RecipeEntry
 from gancore.runtime.device import make_deterministic, resolve_device
@@ -141,6 +142,7 @@ class Session:
                 plugins=self._distributions(),
                 measures=measures,
                 conditional=bool(getattr(sampler, "conditional", False)),
+                judges=not generates(sampler),
             )
         )
 

@@ -112,12 +112,13 @@ CAPABILITY_NEEDS = {
     "likelihood": "log_prob",
     "bound": "bound",
     "inversion": "invert",
+    "judge": "log_posteriors",
 }
 """For each capability that a recipe may declare, what its sampler must have."""
 
 
 def check_capabilities(entry: RecipeEntry, sampler: torch.nn.Module) -> None:
-    """Raises ConfigError where a recipe's sampler lacks what its entry declares."""
+    """Raises ConfigError where a sampler lacks what its entry declares, or cannot sample and is no judge."""
     for capability in sorted(entry.provides):
         need = CAPABILITY_NEEDS.get(capability, "")
         if not need or not hasattr(sampler, need):
@@ -126,6 +127,11 @@ def check_capabilities(entry: RecipeEntry, sampler: torch.nn.Module) -> None:
             raise ConfigError(
                 f"recipe {entry.name!r} declares {capability!r}, {lack}", "tell the plugin's authors"
             )
+    if "judge" not in entry.provides and not hasattr(sampler, "sample"):
+        raise ConfigError(
+            f"recipe {entry.name!r} does not declare 'judge', but its sampler has no sample",
+            "tell the plugin's authors",
+        )
 
 
 def rule_tensors(table: Table) -> dict[str, torch.Tensor]:

@@ -75,7 +75,7 @@ class Upkeep:
     def __call__(self, state: State) -> None:
         if self._cadence.due(self._cadence.log, state):
             self._log(state)
-        if self._cadence.due(self._cadence.preview, state):
+        if self._watch.has_previews and self._cadence.due(self._cadence.preview, state):
             self._preview(state)
         if self._cadence.due(self._cadence.evaluate, state):
             self._evaluate(state)

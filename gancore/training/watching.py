@@ -11,7 +11,7 @@ from gancore.config import UpkeepSection
 from gancore.domain import Domain, Finding, Spec, View
 from gancore.games.draw import Encoded
 from gancore.games.field import Table
-from gancore.models.sampling import UNIT, condition_for, draw_samples
+from gancore.models.sampling import UNIT, condition_for, draw_samples, generates
 from gancore.runtime.randomness import Key, Rows, noise_scope
 from gancore.training.diagnosis import Diagnosis
 from gancore.training.evaluation import Evaluator
@@ -66,6 +66,7 @@ class Watch:
     def __post_init__(self) -> None:
         self.diagnosis.reference(self.evaluator.reference.data)
         self._adversarial = len(self.table.game.players) > 1
+        self.has_previews = generates(self.table.game.sampler())
         trained = self.cadence.evaluate * self.table.batch_size
         self._rows = min(self.evaluator.n, max(JUDGED_FEWEST, trained // JUDGED_SHARE))
         self._motion_every = self.cadence.log * -(-MOTION_EVERY // self.cadence.log)
@@ -75,7 +76,7 @@ class Watch:
         found = []
         if self.cadence.due(self.cadence.log, state):
             found += self.log(state)[1]
-        if self.cadence.due(self.cadence.preview, state):
+        if self.has_previews and self.cadence.due(self.cadence.preview, state):
             found += self.preview()[1]
         if self.cadence.due(self.cadence.evaluate, state):
             found += self.evaluate()[1]
@@ -99,7 +100,7 @@ class Watch:
 
     def evaluate(self) -> tuple[Tree, list[Finding]]:
         """As many samples as measures see (None where nobody looks at them)."""
-        if not (self._adversarial or self.evaluator.measures):
+        if not (self._adversarial or self.evaluator.measures_of(self.table.game.sampler())):
             return None, []
         samples = self.evaluator.draw(self._sampler())
         self.table.game.train()
