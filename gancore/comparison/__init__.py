@@ -1,0 +1,1 @@
+"""The comparison: recipes trained alike, judged alike, and one page that says what came of it."""
