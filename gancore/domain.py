@@ -161,6 +161,9 @@ class Domain:
     features: ClassVar[Mapping[str, FeaturesEntry]] = {}
     """Maps to vectors, the default one first; the core adds principal components of train."""
 
+    selection: ClassVar[str] = ""
+    """The measure by which a comparison chooses each model on valid; empty, or not of these data: the last."""
+
     def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
         """Those of ``measures`` that mean something for such data; by default all."""
         return self.measures
@@ -175,6 +178,10 @@ class Domain:
         None: this domain's data have no size, or not this one.
         """
         return None
+
+    def shown(self, spec: Spec) -> int:
+        """How many samples of each model a comparison puts side by side."""
+        return 8
 
     def open(self, source: Source, config: Any) -> Data:
         """Read a source. Raises :class:`gancore.errors.DataError` on what cannot be used."""

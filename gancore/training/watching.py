@@ -35,11 +35,15 @@ class Cadence:
 
     @classmethod
     def of(cls, settings: UpkeepSection, total: int) -> Cadence:
-        """What is not given is a share of the rounds planned at first; a report comes every 50 at least."""
+        """What is not given is a share of the rounds planned at first; a report comes every 50 at least.
+
+        Ten evaluations, at equal shares, whatever the number of rounds (fewer only where there are under
+        90): models that are selected among as many are selected alike.
+        """
         return cls(
             settings.log_every or max(1, min(50, total // 200)),
             settings.preview_every or max(1, total // 10),
-            settings.evaluate_every or max(1, total // 10),
+            settings.evaluate_every or max(1, -(-total // 10)),
         )
 
     def due(self, every: int, state: State) -> bool:

@@ -60,6 +60,8 @@ class Audio(Domain):
         )
     }
 
+    selection = "mel_frechet"
+
     def open(self, source: Source, config: AudioConfig) -> Data:
         return open_clips(source, config, source.announce)
 

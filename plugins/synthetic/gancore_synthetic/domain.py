@@ -55,9 +55,14 @@ class Synthetic(Domain):
     recipes = {entry.name: entry for entry in RECIPES}
     measures = {entry.name: entry for entry in MEASURES}
 
+    selection = "density_error"
+
     def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
         meant = measures_for(spec)
         return {name: entry for name, entry in self.measures.items() if name in meant}
+
+    def shown(self, spec: Spec) -> int:
+        return 500 if len(spec["shape"]) == 1 else 36  # points are seen in their density, pictures one by one
 
     def open(self, source: Source, config: SyntheticConfig) -> Data:
         return open_truth(source, config)
