@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.errors import CheckpointError, ConfigError, GancoreError, nearest
+from gancore.evaluation.reading import Evaluation, keep_evaluation
 from gancore.listing import RUNS, models, runs
 from gancore.plugins import plugins
 from gancore.training.launch import Order, carry_out
@@ -18,7 +19,6 @@ from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
-    from gancore.evaluation.reading import Evaluation
     from gancore.models.model import Model
 
 __all__ = ["RunResult", "evaluate", "generate", "load", "models", "resolve_config", "runs", "train"]
@@ -122,6 +122,10 @@ def generate(
         ) from error
 
 
+def _silent(line: str) -> None:
+    """Tells nobody."""
+
+
 def evaluate(
     model: str | Path,
     *,
@@ -134,7 +138,7 @@ def evaluate(
     device: str = "auto",
     data_root: str | Path | None = None,
     out: str | Path | None = None,
-    announce: Callable[[str], None] = lambda line: None,
+    announce: Callable[[str], None] = _silent,
 ) -> Evaluation:
     """Measure ``n`` samples of a model beside the ``split`` of the data that it was trained on.
 
@@ -148,7 +152,7 @@ def evaluate(
     from gancore.evaluation.runner import Question, answer
 
     question = Question(
-        model=_model_folder(model),
+        folder=_model_folder(model),
         name=str(model),
         against=None if against is None else str(against),
         measures=None if measures is None else tuple(measures),
@@ -158,8 +162,12 @@ def evaluate(
         seed=seed,
         device=device,
         data_root=_path(data_root),
+        progress="none" if announce is _silent else "plain",
+        announce=announce,
     )
-    evaluation = answer(question, announce)
+    evaluation = answer(question)
+    if question.run is not None:
+        keep_evaluation(question.run.measures_file, evaluation)
     if out is not None:
         evaluation.write(Path(out))
     return evaluation

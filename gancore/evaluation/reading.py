@@ -81,7 +81,7 @@ class Evaluation:
         return [encode(line) for line in (head, *rows, {"seconds": seconds})]
 
     def write(self, path: Path) -> None:
-        """This evaluation alone, as a whole file or not at all. Raises CheckpointError, as a full disk does."""
+        """This evaluation alone, as a whole file or not at all. Raises CheckpointError on a full disk."""
         write_evaluations(path, [self])
 
     @classmethod

@@ -13,10 +13,12 @@ from gancore.plugins.discovery import discover
 from gancore.plugins.faults import Fault, Origin
 from gancore.plugins.plugin import OBSERVERS, Plugin, PluginInfo
 from gancore.plugins.resolve import import_factory, make
-from gancore.records import Entry, RecipeEntry
+from gancore.records import Entry, FeaturesEntry, MeasureEntry, RecipeEntry
 
 if TYPE_CHECKING:
     from gancore.domain import Domain
+    from gancore.evaluation.features import Features
+    from gancore.evaluation.measure import Measure
     from gancore.recipe import Recipe
 
 
@@ -111,6 +113,22 @@ class Plugins:
             PluginError: it cannot be imported; names the distribution and the fix.
         """
         return import_factory(entry, self._origin(entry))
+
+    def measure(self, entry: MeasureEntry) -> Measure:
+        """The measure that ``entry`` names. Raises PluginError: it cannot be imported, or is none."""
+        from gancore.evaluation.measure import Measure
+
+        found, origin = self.resolve(entry), self._origin(entry)
+        if not isinstance(found, Measure):
+            reason = f"names {entry.factory!r} for {entry.name!r}, which is not a gancore.Measure"
+            raise Fault(origin, reason, origin.remedy(), subject=entry.name).error()
+        return found
+
+    def features(self, entry: FeaturesEntry) -> Features:
+        """What ``entry`` names, not prepared yet. Raises PluginError: it cannot be made, or is none."""
+        from gancore.evaluation.features import Features
+
+        return make(entry, self._origin(entry), Features)
 
     def origin(self, entry: Entry) -> PluginInfo | None:
         """The plugin that registered ``entry``, or whose package holds its factory; None: no plugin."""

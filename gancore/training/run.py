@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def measures_file(self) -> Path:
+        """The evaluations of the run's model."""
+        return self.path / "measures.jsonl"
+
+    @property
     def status_file(self) -> Path:
         return self.path / "run.json"
 

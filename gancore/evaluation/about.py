@@ -1,0 +1,90 @@
+"""What an evaluation says of itself, so that others can believe it, and make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import gancore
+from gancore.evaluation.anchors import REPEATED
+from gancore.evaluation.intervals import clopper_pearson
+from gancore.evaluation.rows import RealRows
+from gancore.evaluation.taking import Taker
+from gancore.files import sha256
+from gancore.models.folder import WEIGHTS
+from gancore.models.model import Model
+from gancore.plugins import plugins
+from gancore.records import MeasureEntry
+
+if TYPE_CHECKING:
+    from gancore.evaluation.reference import Reference
+    from gancore.evaluation.runner import Question
+
+
+def describe(
+    question: Question,
+    model: Model,
+    reference: Reference,
+    rows: RealRows,
+    taker: Taker,
+    entries: Sequence[MeasureEntry],
+) -> dict[str, Any]:
+    """JSON values; nothing of the moment or of the machine's folders, so that equal evaluations are equal."""
+    maps = taker.maps
+    return {
+        "domain": model.domain.name,
+        "recipe": model.config["recipe"],
+        "model_hash": sha256((question.folder / WEIGHTS).read_bytes()),
+        "source": reference.source.name,
+        "fingerprint": reference.data.fingerprint,
+        "split": question.split,
+        "seed": question.seed,
+        "n": question.n,
+        "n_real": len(rows.real),
+        "n_train": len(rows.train),
+        "device": model.device.type,
+        "features": {"name": maps.features.name, "hash": maps.features.digest} if maps.features else None,
+        "classifier": _classifier(taker),
+        "anchors": _anchors(rows),
+        "note": reference.note,
+        "versions": _versions(model, entries),
+    }
+
+
+def _classifier(taker: Taker) -> dict[str, Any] | None:
+    """Name and hash, and how many of the reference rows it calls by their label."""
+    features, real = taker.maps.classifier, taker.evidence.real
+    if features is None:
+        return None
+    told: dict[str, Any] = {"name": features.name, "hash": features.digest}
+    names, labels = list(taker.evidence.spec.get("classes") or []), real.condition
+    if not names or real.log_posteriors is None or not isinstance(labels, torch.Tensor) or labels.dim() != 1:
+        return told
+    called = [features.classes[column] for column in real.log_posteriors.argmax(1).tolist()]
+    right = sum(name == names[label] for name, label in zip(called, labels.tolist(), strict=True))
+    low, high, method = clopper_pearson(right, len(called))
+    accuracy = {"value": right / len(called), "low": low, "high": high, "method": method, "n": len(called)}
+    return {**told, "classes": list(features.classes), "accuracy": accuracy}
+
+
+def _anchors(rows: RealRows) -> dict[str, Any]:
+    n = len(rows.held_out) if rows.held_out else 0
+    homes = ", ".join(f"{count:,} of {split}" for split, count in rows.origin.items())
+    return {
+        "n": n,
+        "real": f"held-out real rows: {homes or 'there are none'}",
+        "noise": "the same rows, each coordinate permuted over them on its own",
+        "collapse": f"{REPEATED:.0%} of the same rows, over and over",
+    }
+
+
+def _versions(model: Model, entries: Sequence[MeasureEntry]) -> dict[str, str]:
+    """Of gancore, torch, and the plugins whose data, recipe or measures these are."""
+    versions = {"gancore": gancore.__version__, "torch": torch.__version__}
+    for entry in entries:
+        plugin = plugins().origin(entry)
+        if plugin is not None and plugin.distribution:
+            versions[plugin.distribution] = plugin.version
+    return {**versions, **model.config["plugins"]}

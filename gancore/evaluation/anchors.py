@@ -1,0 +1,160 @@
+"""Three sets whose quality is known, which every measure is shown: one as good as can be, two bad ones.
+
+A measure that does not order them is not to be trusted there. Their values are the same for every model, and
+are kept.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gancore.domain import Batch
+from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.evaluation.extraction import Maps, spec_digest
+from gancore.evaluation.measure import Measure
+from gancore.evaluation.store import content_of, digest_of
+from gancore.records import MeasureEntry
+from gancore.runtime.randomness import Key
+from gancore.trees import Tree, leaves, map_tree
+
+VERSION = 1
+REPEATED = 0.05
+"""Share of the held-out rows that the collapse consists of."""
+COLUMNS = 512
+"""Coordinates that are permuted at once."""
+LIKELIHOOD_ROWS = 256
+"""Rows of an anchor that the model gives the likelihood of: that is another for each model, and not kept."""
+
+
+def noise(samples: Tree, key: Key) -> Tree:
+    """Each coordinate permuted over the rows, independently of the others: only its marginal is kept."""
+    numbers = iter(range(1 << 30))
+
+    def permuted(leaf: Tensor) -> Tensor:
+        columns, number = leaf.reshape(len(leaf), -1), next(numbers)
+        parts = []
+        for start in range(0, columns.shape[1], COLUMNS):
+            part = columns[:, start : start + COLUMNS]
+            order = (key / number / start).uniform(*part.shape).argsort(dim=0)
+            parts.append(part.gather(0, order))
+        return torch.cat(parts, 1).reshape(leaf.shape)
+
+    return map_tree(permuted, samples)
+
+
+def repeated(n: int) -> Tensor:
+    """Row numbers of the collapse: the first twentieth (at least one) over and over, ``n`` in all."""
+    return torch.arange(n) % max(1, math.ceil(REPEATED * n))
+
+
+@dataclass
+class Anchors:
+    """``evidence`` is that of the model; of it the real sets alone are looked at.
+
+    ``log_prob``: nats per row under the model; None where it gives none.
+    """
+
+    held_out: Batch
+    evidence: Evidence
+    maps: Maps
+    log_prob: Callable[[Batch], Tensor | None] | None = None
+
+    @cached_property
+    def sets(self) -> Mapping[str, Sampled]:
+        real = self.maps.see(self.held_out, keep=True)
+        made = {"real": real, "collapse": real.rows(repeated(len(self.held_out)))}
+        if sum(leaf[0].numel() for leaf in leaves(self.held_out.data)) > 1:  # one alone would stay as it is
+            shuffled = noise(self.held_out.data, Key.of("evaluate", "noise"))
+            made["noise"] = self.maps.see(Batch(shuffled, self.held_out.condition), keep=True)
+        return {name: made[name] for name in ("real", "noise", "collapse") if name in made}
+
+    def values(self, entry: MeasureEntry, measure: Measure) -> dict[str, float]:
+        """The measure of each anchor; NaN where it has none."""
+        if "log_prob" in measure.needs:
+            return self._likelihoods(measure)
+        evidence = replace(self.evidence, key=self.evidence.key / entry.name)
+        store, key = self.maps.store, self._key(entry, measure)
+        found: dict[str, float] | None = store.json(key)
+        if found is None:
+            found = {name: _value(measure, replace(evidence, fake=s)) for name, s in self.sets.items()}
+            if not any(map(math.isnan, found.values())):
+                store.put_json(key, found)
+        return found
+
+    def _likelihoods(self, measure: Measure) -> dict[str, float]:
+        """Of a model's likelihood: that of anchors in the place of the reference."""
+        found = {}
+        for name, rows in self.sets.items():
+            if self.log_prob is not None and name not in measure.blind:
+                few = rows.rows(torch.arange(min(len(rows), LIKELIHOOD_ROWS)))
+                log_prob = self.log_prob(Batch(few.samples, few.condition))
+                found[name] = _value(measure, replace(self.evidence, real=few, log_prob=log_prob))
+        return found
+
+    def _key(self, entry: MeasureEntry, measure: Measure) -> str:
+        """Everything that the values depend on."""
+        said = {need: features.digest for need, features in self.maps.by_need.items()}
+        return digest_of(
+            "anchors",
+            VERSION,
+            [entry.name, entry.factory, code_of(entry.factory), list(self.evidence.key.path)],
+            [self._held_out, self._real, self._train if "train" in measure.needs else ""],
+            {need: said[need] for need in sorted(measure.needs & said.keys())},
+            spec_digest(self.evidence.spec),
+        )
+
+    @cached_property
+    def _held_out(self) -> str:
+        return content_of([self.held_out.data, self.held_out.condition])
+
+    @cached_property
+    def _real(self) -> str:
+        return content_of([self.evidence.real.samples, self.evidence.real.condition])
+
+    @cached_property
+    def _train(self) -> str:
+        return content_of([self.evidence.train.samples, self.evidence.train.condition])
+
+
+def _value(measure: Measure, evidence: Evidence) -> float:
+    try:
+        return float(measure.compute(evidence))
+    except Exception:  # too few rows, or a set that nobody has thought of: then it orders nothing
+        return math.nan
+
+
+def trust(measure: Measure, anchors: Mapping[str, float]) -> str:
+    """Whether the measure puts the bad anchors behind the good one; "yes", or what is to be known."""
+    if measure.better is None:
+        return "unordered: neither end is better"
+    bad = [name for name in anchors if name != "real" and name not in measure.blind]
+    if not bad:
+        return "unchecked: no anchor to order"
+    sign = 1 if measure.better == "lower" else -1
+    lost = [name for name in bad if not sign * anchors["real"] < sign * anchors[name]]
+    if lost:
+        return f"no: {' and '.join(lost)} no worse than real"
+    return (
+        f"yes, but blind to {' and '.join(sorted(measure.blind))} by definition" if measure.blind else "yes"
+    )
+
+
+@cache
+def code_of(factory: str) -> str:
+    """sha256 over all Python files of the package that a factory lives in: its measures may have changed."""
+    top = factory.partition(":")[0].partition(".")[0]
+    spec = importlib.util.find_spec(top)
+    places = map(Path, (spec.submodule_search_locations if spec else None) or ())
+    files = sorted(file for place in places for file in place.rglob("*.py"))
+    if not files and spec and spec.origin:
+        files = [Path(spec.origin)]
+    return sha256(b"".join(sha256(file.read_bytes()).digest() for file in files)).hexdigest()

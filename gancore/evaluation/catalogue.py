@@ -1,0 +1,86 @@
+"""Which measures and features there are for some data: the core's, the domain's, other plugins'.
+
+Light records, as everywhere: a measure is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from gancore.errors import ConfigError, PluginError, nearest
+from gancore.plugins import plugins
+from gancore.records import FeaturesEntry, MeasureEntry
+
+if TYPE_CHECKING:
+    from gancore.domain import Domain, Spec
+    from gancore.evaluation.measure import Measure
+
+ALL = "all"
+"""In place of names: every measure there is, those outside the default set included."""
+
+Kind = TypeVar("Kind", MeasureEntry, FeaturesEntry)
+
+
+def _core(name: str, home: str, summary: str) -> MeasureEntry:
+    return MeasureEntry(name, f"gancore.evaluation.measures.{home}", summary)
+
+
+MEASURES: tuple[MeasureEntry, ...] = ()
+"""The core's, in the order of the table."""
+
+PRINCIPAL = FeaturesEntry(
+    "principal", "gancore.evaluation.principal:Principal", "standardised principal components of train"
+)
+"""Features of any data at all."""
+
+
+def measures_for(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, MeasureEntry]:
+    """By name: the core's, then the domain's own, then those of plugins for it. The first keeps a name."""
+    hooked = _hooked("gancore_measures", MeasureEntry, domain)
+    return _by_name([*MEASURES, *domain.measures_of(spec).values(), *hooked], "measure", announce)
+
+
+def features_for(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, FeaturesEntry]:
+    """By name, the default first: the domain's own, then the core's, then those of plugins for it."""
+    hooked = _hooked("gancore_features", FeaturesEntry, domain)
+    return _by_name([*domain.features_of(spec).values(), PRINCIPAL, *hooked], "features", announce)
+
+
+def _hooked(hook: str, kind: type[Kind], domain: Domain) -> list[Kind]:
+    entries = [entry for entry in plugins().records(hook) if isinstance(entry, kind)]
+    return [entry for entry in entries if not entry.domains or domain.name in entry.domains]
+
+
+def _by_name(entries: Sequence[Kind], what: str, announce: Callable[[str], None]) -> dict[str, Kind]:
+    found: dict[str, Kind] = {}
+    for entry in entries:
+        holder = found.setdefault(entry.name, entry)
+        if holder is not entry:
+            announce(f"{what} {entry.name!r} of {entry.factory} is left out: {holder.factory} has its name")
+    return found
+
+
+def resolve_measures(
+    known: Mapping[str, MeasureEntry], names: Sequence[str] | None, announce: Callable[[str], None]
+) -> dict[str, Measure]:
+    """The measures of these names, in the order asked for; None: those of the default set.
+
+    One that cannot be imported is left out, and told of, where it was not asked for by its name.
+
+    Raises:
+        ConfigError: no such measure; names the nearest.
+        PluginError: one that was asked for cannot be imported.
+    """
+    if names is not None and list(names) != [ALL]:
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"no measure {name!r} for these data", nearest(name, known))
+        return {name: plugins().measure(known[name]) for name in names}
+    found = {}
+    for name, entry in known.items():
+        try:
+            found[name] = plugins().measure(entry)
+        except PluginError as error:
+            announce(f"measure {name!r} is left out: {error}")
+    return {name: measure for name, measure in found.items() if measure.quick or names is not None}

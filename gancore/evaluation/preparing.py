@@ -1,0 +1,60 @@
+"""The features of an evaluation, and its classifier: chosen, made ready, and shared by all measures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gancore.errors import ConfigError, GancoreError, nearest
+from gancore.evaluation.extraction import Maps
+from gancore.evaluation.features import Features, Workbench
+from gancore.evaluation.measure import Measure
+from gancore.plugins import plugins
+from gancore.records import FeaturesEntry
+
+
+@dataclass
+class Preparing:
+    """Makes each ready once, however often it is asked for. ``lacking``: why there is no classifier."""
+
+    entries: Mapping[str, FeaturesEntry]
+    bench: Workbench
+    lacking: str = ""
+    ready: dict[str, Features] = field(default_factory=dict)
+
+    def choose(self, name: str | None) -> str:
+        """The name of the features; by default the first. Raises ConfigError: no such features."""
+        if name is not None and name not in self.entries:
+            raise ConfigError(f"no features {name!r} for these data", nearest(name, self.entries))
+        return name or next(iter(self.entries))
+
+    def prepare(self, maps: Maps, name: str, measures: Iterable[Measure]) -> None:
+        """Puts into ``maps`` what the measures need.
+
+        Raises:
+            GancoreError: the features cannot be had, and says where to get what they need.
+        """
+        needs = frozenset[str]().union(*(measure.needs for measure in measures))
+        if "features" in needs:
+            maps.features = self._ready(name)
+        if "log_posteriors" in needs:
+            maps.classifier = self._classifier(name)
+
+    def _ready(self, name: str) -> Features:
+        if name not in self.ready:
+            features = plugins().features(self.entries[name])
+            features.prepare(self.bench)
+            self.ready[name] = features
+        return self.ready[name]
+
+    def _classifier(self, chosen: str) -> Features | None:
+        """The features themselves, where they classify, else the first that does and can be had."""
+        able = [name for name, entry in self.entries.items() if entry.classifier]
+        reasons = []
+        for name in sorted(able, key=lambda name: name != chosen):
+            try:
+                return self._ready(name)
+            except GancoreError as error:
+                reasons.append(f"{name}: {error.message}")
+        self.lacking = "; ".join(reasons) or "there is no classifier for these data"
+        return None

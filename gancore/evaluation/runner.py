@@ -1,0 +1,188 @@
+"""One evaluation, from a model and its data to readings: samples, features, anchors, measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gancore.data.sources import cache_folder
+from gancore.domain import Batch
+from gancore.errors import ConfigError, DataError
+from gancore.evaluation.about import describe
+from gancore.evaluation.anchors import Anchors
+from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
+from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.evaluation.extraction import Maps
+from gancore.evaluation.features import Workbench
+from gancore.evaluation.judging import Judging
+from gancore.evaluation.measure import Measure
+from gancore.evaluation.preparing import Preparing
+from gancore.evaluation.reading import Evaluation, Reading
+from gancore.evaluation.reference import Reference, open_reference
+from gancore.evaluation.rows import RealRows, outline, real_rows
+from gancore.evaluation.store import Store
+from gancore.evaluation.taking import Taker
+from gancore.models.model import Model, open_model
+from gancore.runtime.randomness import Key, Rows, noise_scope
+from gancore.training.progress import Mode
+from gancore.training.run import RunFolder
+from gancore.trees import leaves
+
+LEAST = 16
+"""Samples; fewer say nothing."""
+BATCH = 256
+"""Samples that the device makes at once."""
+LIKELIHOOD_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a model; see :func:`gancore.evaluate`. ``folder`` is the model's."""
+
+    folder: Path
+    name: str
+    against: str | None = None
+    measures: tuple[str, ...] | None = None
+    features: str | None = None
+    n: int = 2000
+    split: str = "test"
+    seed: int = 0
+    device: str = "auto"
+    data_root: Path | None = None
+    progress: Mode = "none"
+    announce: Callable[[str], None] = field(default=lambda line: None)
+
+    @property
+    def run(self) -> RunFolder | None:
+        """The run that the model lies in."""
+        run = RunFolder(self.folder.absolute().parent)
+        return run if run.read_status() is not None else None
+
+
+def answer(question: Question) -> Evaluation:
+    """The readings of a model.
+
+    Raises:
+        GancoreError: a mistake that the user can mend, in one line.
+    """
+    if question.n < LEAST:
+        raise ConfigError(f"{question.n} samples are too few to measure", f"give at least {LEAST}")
+    model = open_model(question.folder, question.device)
+    reference = open_reference(model, question.run, question.against, question.data_root, question.announce)
+    spec = reference.data.spec
+    entries = measures_for(model.domain, spec, question.announce)
+    measures = resolve_measures(entries, question.measures, question.announce)
+    preparing = _preparing(question, model, reference)
+    features = preparing.choose(question.features)
+    rows = real_rows(reference.data, question.split, question.n, Key.of("evaluate", question.seed))
+    fake = _samples(question, model, rows.real)
+    maps = Maps(spec, model.device, Store(preparing.bench.cache / "sets", question.announce))
+    preparing.prepare(maps, features, measures.values())
+    taker = _taker(question, model, reference, rows, fake, maps, measures, preparing.lacking)
+    question.announce(f"{len(measures)} measures of {len(fake):,} samples")
+    readings = tuple(taker.take(entries[name], measure) for name, measure in measures.items())
+    about = describe(question, model, reference, rows, taker, [entries[name] for name in measures])
+    return Evaluation(question.name, readings, about)
+
+
+def _preparing(question: Question, model: Model, reference: Reference) -> Preparing:
+    cache = cache_folder() / "evaluation"
+    judge = Judging(
+        model.domain,
+        reference,
+        cache / "judges",
+        model.device,
+        question.data_root,
+        question.progress,
+        question.announce,
+    )
+    bench = Workbench(reference.data, cache, judge, question.announce)
+    return Preparing(features_for(model.domain, reference.data.spec, question.announce), bench)
+
+
+def _samples(question: Question, model: Model, real: Batch) -> Batch:
+    """What the model makes; of classes as often as in train.
+
+    Raises:
+        DataError: it is not finite, or of another shape than the real rows.
+    """
+    question.announce(f"making {question.n:,} samples of {question.name}")
+    made = model.sample(question.n, question.seed, batch_size=BATCH)
+    broken = torch.zeros(question.n, dtype=torch.bool)
+    for leaf in leaves(made.data):
+        broken |= ~leaf.reshape(question.n, -1).isfinite().all(1)
+    if broken.any():
+        raise DataError(
+            f"{int(broken.sum()):,} of {question.n:,} samples of {question.name} are not finite",
+            "train it anew at lower rates",
+        )
+    if outline(made.data) != outline(real.data):
+        raise DataError(
+            f"samples of {question.name} are {outline(made.data)}, and the real rows {outline(real.data)}",
+            "give data of the model's kind",
+        )
+    return Batch(made.data, made.condition)
+
+
+def _taker(
+    question: Question,
+    model: Model,
+    reference: Reference,
+    rows: RealRows,
+    fake: Batch,
+    maps: Maps,
+    measures: Mapping[str, Measure],
+    unclassified: str,
+) -> Taker:
+    needs = frozenset[str]().union(*(measure.needs for measure in measures.values()))
+    train = (
+        maps.see(rows.train, keep=True)
+        if "train" in needs
+        else Sampled(rows.train.data, rows.train.condition)
+    )
+    likelihood = partial(log_prob_of, model) if hasattr(model.sampler, "log_prob") else None
+    log_prob = likelihood(rows.real) if likelihood and "log_prob" in needs else None
+    evidence = Evidence(
+        maps.see(fake, keep=False),
+        maps.see(rows.real, keep=True),
+        train,
+        reference.data.spec,
+        Key.of("evaluate", question.seed),
+        log_prob,
+        bool(getattr(model.sampler, "bound", False)),
+        maps.classifier.classes if maps.classifier else (),
+    )
+    lacking = {
+        "log_posteriors": "" if maps.classifier else unclassified,
+        "condition": "" if fake.condition is not None else "the model is not conditional",
+        "log_prob": "" if log_prob is not None else _unlikely(likelihood is not None),
+    }
+    template = Reading("", None, source=reference.source.name, split=question.split, seed=question.seed)
+    held_out = rows.held_out
+    anchors = None if held_out is None else Anchors(held_out, evidence, maps, likelihood)
+    return Taker(evidence, maps, anchors, {need: why for need, why in lacking.items() if why}, template)
+
+
+def _unlikely(has_one: bool) -> str:
+    return (
+        "its likelihood is of something else than these samples" if has_one else "the model has no likelihood"
+    )
+
+
+@torch.no_grad()
+def log_prob_of(model: Model, rows: Batch) -> Tensor | None:
+    """Nats per row under the model, (n,), on the CPU; None: they are not comparable."""
+    parts = []
+    for start in range(0, len(rows), LIKELIHOOD_BATCH):
+        batch = rows.rows(start, start + LIKELIHOOD_BATCH).to(model.device)
+        with noise_scope(Key.of("evaluate", "log_prob", start, device=model.device), Rows.all(len(batch))):
+            part = model.sampler.log_prob(batch)  # type: ignore[operator]
+        if part is None:
+            return None
+        parts.append(part.float().cpu())
+    return torch.cat(parts)

@@ -1,0 +1,80 @@
+"""What an evaluation need not compute twice: bytes by key in the cache folder, whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from gancore.errors import GancoreError
+from gancore.files import atomic_write
+from gancore.models.tensors import decode_tensors, encode_tensors
+from gancore.trees import Tree, leaves
+
+SEAL_BYTES = 32
+"""Each file begins with the sha256 of the rest: what was torn or altered is not there."""
+
+
+def digest_of(*words: Any) -> str:
+    """sha256, hexadecimal, of JSON values."""
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def content_of(tree: Tree) -> str:
+    """sha256, hexadecimal, of all tensors of a tree: their types, shapes and bytes."""
+    content = hashlib.sha256()
+    for leaf in leaves(tree):
+        content.update(repr((str(leaf.dtype), tuple(leaf.shape))).encode())
+        content.update(leaf.detach().cpu().contiguous().numpy().data)
+    return content.hexdigest()
+
+
+@dataclass
+class Store:
+    """Entries by key, made once. A folder that cannot be written costs time, and is told of once."""
+
+    folder: Path
+    announce: Callable[[str], None] = field(default=lambda line: None)
+    complained: bool = False
+
+    def tensors(self, key: str, make: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """The tensors of this key: read, or else made and written."""
+        found = self.read(key)
+        if found is not None:
+            return decode_tensors(found, key)
+        made = make()
+        self.write(key, encode_tensors(made, key))
+        return made
+
+    def json(self, key: str) -> Any:
+        """The JSON value of this key; None: there is none."""
+        found = self.read(key)
+        return None if found is None else json.loads(found)
+
+    def put_json(self, key: str, value: Any) -> None:
+        self.write(key, json.dumps(value).encode())
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            data = self._file(key).read_bytes()
+        except OSError:
+            return None
+        seal, content = data[:SEAL_BYTES], data[SEAL_BYTES:]
+        return content if hashlib.sha256(content).digest() == seal else None
+
+    def write(self, key: str, content: bytes) -> None:
+        try:
+            self._file(key).parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(self._file(key), hashlib.sha256(content).digest() + content)
+        except (OSError, GancoreError) as error:
+            if not self.complained:
+                self.complained = True
+                self.announce(f"nothing is kept for the next evaluation: {error}")
+
+    def _file(self, key: str) -> Path:
+        return self.folder / key[:2] / key
