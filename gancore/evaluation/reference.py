@@ -12,7 +12,6 @@ from gancore.configure import load_config, read_config, settings
 from gancore.data.sources import resolve
 from gancore.domain import Data, Source
 from gancore.errors import ConfigError
-from gancore.files import decode_json
 from gancore.models.model import Model
 from gancore.training.run import RunFolder
 
@@ -44,7 +43,7 @@ def open_reference(
     source = resolve(section.source, model.domain.sources, data_root, announce)
     data = model.domain.open(replace(source, announce=announce), section)
     _agree(model, source.name, data)
-    return Reference(source, section, data, _changed(run, data) if against is None else "")
+    return Reference(source, section, data, _changed(model, data) if against is None else "")
 
 
 def _section(model: Model, run: RunFolder | None, against: str | None) -> DataSection:
@@ -95,12 +94,10 @@ def _agree(model: Model, name: str, data: Data) -> None:
         )
 
 
-def _changed(run: RunFolder | None, data: Data) -> str:
-    """A note where a run's data are not those that it was trained on: test rows may have been in train."""
-    try:
-        told = decode_json(run.data_file.read_bytes(), "data.json") if run else {}
-    except OSError:
+def _changed(model: Model, data: Data) -> str:
+    """A note where the data are not those that the model was trained on: test rows may have been in train."""
+    told = model.config.get("training")
+    known = told.get("fingerprint") if isinstance(told, Mapping) else None
+    if known in (None, data.fingerprint):
         return ""
-    if told.get("fingerprint", data.fingerprint) == data.fingerprint:
-        return ""
-    return "the data, or their splits, are not those that the run was trained on"
+    return "the data, or their splits, are not those that the model was trained on"

@@ -46,6 +46,8 @@ class Session:
     precision: str
     source_name: str
     source_licence: str
+    source_named: bool
+    """Whether it is a data set that others know by this name, rather than somebody's folder."""
 
     def load(self, checkpoint: Checkpoint, force: bool) -> State:
         """Take in a checkpoint. Raises CheckpointError where it belongs to other data or networks."""
@@ -107,10 +109,12 @@ class Session:
             "domain": self.config.domain,
             "recipe": self.config.recipe,
             "model": self.config.model.model_dump(mode="json"),
+            "data": self._data_settings(),
             "plugins": self._distributions(),
             "gancore": gancore.__version__,
             "training": {
                 "source": self.source_name,
+                "fingerprint": self.data.fingerprint,
                 "step": state.step,
                 "samples": state.step * self.table.batch_size,
                 "seed": self.config.train.seed,
@@ -119,6 +123,12 @@ class Session:
             },
         }
         save_model(self.run.model, sampler.state_dict(), facts, self.data.spec, self._card(state, sampler))
+
+    def _data_settings(self) -> dict[str, Any]:
+        """How the data were read. A path of this machine does not travel: then there is no ``source``."""
+        values: dict[str, Any] = self.config.data.model_dump(mode="json")
+        del values["source"]
+        return {**values, "source": self.source_name} if self.source_named else values
 
     def _card(self, state: State, sampler: torch.nn.Module) -> str:
         name, n = self.config.upkeep.select, self.config.upkeep.evaluate_samples
@@ -179,6 +189,7 @@ def open_session(
         precision=run_precision(config, table.game, device),
         source_name=source.name,
         source_licence=source.entry.licence if source.entry else "",
+        source_named=source.entry is not None,
     )
 
 
