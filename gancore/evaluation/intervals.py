@@ -27,9 +27,10 @@ def around(value: float, error: float, degrees: float, method: str) -> Interval:
     return Interval(value - reach, value + reach, method)
 
 
-def clopper_pearson(successes: int, trials: int) -> Interval:
+def clopper_pearson(successes: int, trials: int, tail: float = TAIL) -> Interval:
     """The exact interval of a share from independent trials: at least 95 %, whatever the share.
 
+    ``tail``: how often the share may lie beyond either end; smaller where several shares are bounded at once.
     Clopper and Pearson 1934: quantiles of Beta(s, n - s + 1) and Beta(s + 1, n - s).
     """
     if not 0 <= successes <= trials or trials < 1:
@@ -37,8 +38,8 @@ def clopper_pearson(successes: int, trials: int) -> Interval:
             f"{successes} successes in {trials} trials", "give 0 <= successes <= trials, 1 or more"
         )
     failures = trials - successes
-    low = float(beta.ppf(TAIL, successes, failures + 1)) if successes else 0.0
-    high = float(beta.ppf(1 - TAIL, successes + 1, failures)) if failures else 1.0
+    low = float(beta.ppf(tail, successes, failures + 1)) if successes else 0.0
+    high = float(beta.ppf(1 - tail, successes + 1, failures)) if failures else 1.0
     return Interval(low, high, f"Clopper-Pearson, {trials} trials")
 
 
