@@ -22,6 +22,11 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def listed(names: str | None) -> list[str] | None:
+    """``a,b`` as a list; None stays."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
 def duration(seconds: float) -> str:
     """``48 s``, ``12 min``, ``3.2 h``."""
     if seconds < 100:

@@ -72,6 +72,8 @@ def resolve_measures(
         ConfigError: no such measure; names the nearest.
         PluginError: one that was asked for cannot be imported.
     """
+    if names is not None and not names:
+        raise ConfigError("no measure is named", nearest("", known))
     if names is not None and list(names) != [ALL]:
         for name in names:
             if name not in known:

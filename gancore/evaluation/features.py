@@ -34,7 +34,8 @@ class Features:
     """What a domain or a plugin defines; :class:`gancore.FeaturesEntry` names it.
 
     ``prepare`` is called once, before anything else: it fits, trains or reads what the map needs, and
-    never downloads. ``embed`` and ``log_posteriors`` see a few hundred rows at a time.
+    never downloads. ``embed`` and ``log_posteriors`` see a few hundred rows at a time, on the
+    device of the evaluation, where the models that ``Workbench.judge`` gives are too.
     """
 
     name: ClassVar[str]

@@ -26,10 +26,10 @@ class Reading:
     """One measure's value with all that it needs to be believed.
 
     ``low`` to ``high`` is the 95 % interval over samples, made by ``method``; None and "": there is none.
-    ``n`` generated samples beside ``n_real`` rows of ``split`` of ``source``. ``anchors``: the measure of
-    known sets, ``real`` (held-out rows: as good as can be), ``noise`` and ``collapse`` (both bad).
-    ``trust``: "yes", or in a few words why not. ``skipped``: why the measure was left out; ``value`` is then
-    None. ``details`` are JSON values: a curve, shares of classes.
+    ``n`` generated samples stand beside ``n_real`` rows of ``split`` of ``source``. ``anchors``: the measure
+    of known sets, ``real`` (held-out rows: as good as can be), ``noise`` and ``collapse`` (both bad).
+    ``trust``: "yes" (and what it is blind to by definition), or in a few words why not. ``skipped``: why it
+    was left out; ``value`` is then None. ``details`` are JSON values: a curve, shares of classes.
     """
 
     measure: str
@@ -51,6 +51,11 @@ class Reading:
     seconds: float = 0.0
     details: Mapping[str, Any] = field(default_factory=dict)
     skipped: str = ""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it orders every anchor that it can see by its definition."""
+        return self.trust.startswith(TRUSTED)
 
 
 @dataclass(frozen=True)

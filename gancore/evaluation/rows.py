@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from gancore.errors import ConfigError, nearest
 from gancore.evaluation.store import content_of
 from gancore.models.sampling import to_cpu
 from gancore.runtime.randomness import Key, Rows
-from gancore.trees import Tree, join_rows, map_tree
+from gancore.trees import Tree, join_rows, leaves
 
 SPLITS = ("train", "valid", "test")
 IDENTIFYING = 1000
@@ -81,16 +80,13 @@ def take(view: View, indices: Tensor, key: Key) -> Batch:
     return Batch(to_cpu(batch.data), to_cpu(batch.condition))
 
 
-def outline(tree: Tree) -> list[Any]:
-    """Shape without rows, and type, of every leaf: what two sets of samples must share."""
-    found: list[Any] = []
-
-    def note(leaf: Tensor) -> Tensor:
-        found.append([*leaf.shape[1:], str(leaf.dtype).removeprefix("torch.")])
-        return leaf
-
-    map_tree(note, tree)
-    return found
+def outline(tree: Tree) -> str:
+    """Shape without rows, and type, of every leaf: ``1 x 64 float32``; what two sets of samples must share."""
+    told = [
+        f"{' x '.join(map(str, leaf.shape[1:])) or 1} {str(leaf.dtype).removeprefix('torch.')}"
+        for leaf in leaves(tree)
+    ]
+    return ", ".join(told)
 
 
 def identity_of(data: Data) -> str:

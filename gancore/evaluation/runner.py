@@ -123,7 +123,7 @@ def _samples(question: Question, model: Model, real: Batch) -> Batch:
         )
     if outline(made.data) != outline(real.data):
         raise DataError(
-            f"samples of {question.name} are {outline(made.data)}, and the real rows {outline(real.data)}",
+            f"a sample of {question.name} is {outline(made.data)}, and a real row {outline(real.data)}",
             "give data of the model's kind",
         )
     return Batch(made.data, made.condition)

@@ -1,0 +1,102 @@
+"""An evaluation as people read it: a table with the anchors beside each value, and what it rests on below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gancore.evaluation.reading import Evaluation, Reading
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+ANCHORS = ("real", "noise", "collapse")
+WIDE = 140
+"""Columns where no terminal says how many there are."""
+
+
+def show(evaluation: Evaluation) -> None:
+    """Print table and footnotes on stdout."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDE)
+    if any(not reading.skipped for reading in evaluation):
+        console.print(table(evaluation))
+    for line in footnotes(evaluation):
+        console.print(line, markup=False, soft_wrap=not console.is_terminal)
+
+
+def table(evaluation: Evaluation) -> Table:
+    """One row for each reading that was taken."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(box=SIMPLE_HEAD, title=evaluation.model, title_justify="left", pad_edge=False)
+    made.add_column("measure")
+    made.add_column("value", justify="right")
+    made.add_column("unit")
+    made.add_column("95 % interval", justify="right")
+    for name in ANCHORS:
+        made.add_column(name, justify="right", style="dim")
+    made.add_column("n", justify="right")
+    made.add_column("trust", overflow="fold")
+    for reading in evaluation:
+        if not reading.skipped:
+            made.add_row(*row(reading), style=None if reading.trusted else "yellow")
+    return made
+
+
+def row(reading: Reading) -> list[str]:
+    """Measure, value, unit, interval, the anchors, n, trust."""
+    goal = {"lower": "less is better", "higher": "more is better"}.get(reading.better or "", "")
+    bounds = "" if reading.low is None else f"{number(reading.low)} to {number(reading.high)}"
+    return [
+        reading.measure,
+        number(reading.value),
+        f"{reading.unit}; {goal}" if goal else reading.unit,
+        bounds,
+        *(number(reading.anchors.get(name)) for name in ANCHORS),
+        f"{reading.n:,} | {reading.n_real:,}",
+        reading.trust,
+    ]
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def footnotes(evaluation: Evaluation) -> Iterator[str]:
+    """What the table rests on, line by line."""
+    about = evaluation.about
+    yield (
+        f"n: {about['n']:,} samples (seed {about['seed']}) beside {about['n_real']:,} rows of "
+        f"{about['split']} of {about['source']}; intervals are over samples, not over trainings"
+    )
+    anchors = about["anchors"]
+    yield (
+        f"anchors: {anchors['n']:,} rows each; {anchors['real']}; noise: {anchors['noise']}; "
+        f"collapse: {anchors['collapse']}"
+    )
+    if about["features"]:
+        yield f"features: {_named(about['features'])}"
+    if about["classifier"]:
+        yield f"classifier: {_named(about['classifier'])}{_accuracy(about['classifier'], about['split'])}"
+    if about["note"]:
+        yield f"note: {about['note']}"
+    for reading in evaluation:
+        if reading.skipped:
+            yield f"left out: {reading.measure}: {reading.skipped}"
+
+
+def _named(features: Mapping[str, Any]) -> str:
+    return f"{features['name']} ({features['hash'][:12]})"
+
+
+def _accuracy(classifier: Mapping[str, Any], split: str) -> str:
+    if "accuracy" not in classifier:
+        return ""
+    value, low, high = (100 * classifier["accuracy"][name] for name in ("value", "low", "high"))
+    rows = f"{classifier['accuracy']['n']:,} rows of {split}"
+    return f", right on {value:.1f} % of {rows} ({low:.1f} to {high:.1f})"
