@@ -81,7 +81,7 @@ def take(view: View, indices: Tensor, key: Key) -> Batch:
 
 
 def outline(tree: Tree) -> str:
-    """Shape without rows, and type, of every leaf: ``1 x 64 float32``; what two sets of samples must share."""
+    """Shape without rows, and type, of every leaf, as ``1 x 64 float32``: two sets of samples share it."""
     told = [
         f"{' x '.join(map(str, leaf.shape[1:])) or 1} {str(leaf.dtype).removeprefix('torch.')}"
         for leaf in leaves(tree)
