@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gancore.errors import ConfigError, GancoreError, nearest
+from gancore.errors import ConfigError, GancoreError, PluginError, nearest
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.features import Features, Workbench
 from gancore.evaluation.measure import Measure
@@ -53,8 +53,17 @@ class Preparing:
         reasons = []
         for name in sorted(able, key=lambda name: name != chosen):
             try:
-                return self._ready(name)
+                return self._agreeing(self._ready(name))
             except GancoreError as error:
                 reasons.append(f"{name}: {error.message}")
         self.lacking = "; ".join(reasons) or "there is no classifier for these data"
         return None
+
+    def _agreeing(self, features: Features) -> Features:
+        """Raises PluginError where its classes are not those of the data, number by number."""
+        own = list(self.bench.data.spec.get("classes") or [])
+        if own and own != list(features.classes):
+            raise PluginError(
+                f"features {features.name!r} know other classes than the data's", "train others"
+            )
+        return features

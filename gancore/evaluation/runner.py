@@ -16,7 +16,7 @@ from gancore.errors import ConfigError, DataError
 from gancore.evaluation.about import describe
 from gancore.evaluation.anchors import Anchors
 from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
-from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.features import Workbench
 from gancore.evaluation.judging import Judging
@@ -140,17 +140,12 @@ def _taker(
     unclassified: str,
 ) -> Taker:
     needs = frozenset[str]().union(*(measure.needs for measure in measures.values()))
-    train = (
-        maps.see(rows.train, keep=True)
-        if "train" in needs
-        else Sampled(rows.train.data, rows.train.condition)
-    )
     likelihood = partial(log_prob_of, model) if hasattr(model.sampler, "log_prob") else None
     log_prob = likelihood(rows.real) if likelihood and "log_prob" in needs else None
     evidence = Evidence(
         maps.see(fake, keep=False),
         maps.see(rows.real, keep=True),
-        train,
+        maps.see(rows.train, keep=True),
         reference.data.spec,
         Key.of("evaluate", question.seed),
         log_prob,
