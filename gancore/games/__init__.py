@@ -3,6 +3,7 @@
 from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversarial
 from gancore.games.classifier import Classifier, ClassifierGame, Judge, classifier
 from gancore.games.cost import Cost
+from gancore.games.dequantised import Cells, Dequantised
 from gancore.games.discriminator import Discriminator, TokenDiscriminator
 from gancore.games.draw import Draw
 from gancore.games.dynamics import (
@@ -18,6 +19,7 @@ from gancore.games.dynamics import (
 )
 from gancore.games.field import Field
 from gancore.games.fitted import FittedModel, fitted
+from gancore.games.flow import FlowGame, FlowGANGame, FlowSampler, flow_gan
 from gancore.games.game import Game, Move, Phase, Player
 from gancore.games.gradient import Gradient
 from gancore.games.likelihood import LikelihoodGame, LikelihoodSampler, likelihood
@@ -40,16 +42,21 @@ __all__ = [
     "AdversarialGame",
     "AdversarialLoss",
     "Alternating",
+    "Cells",
     "Classifier",
     "ClassifierGame",
     "Consensus",
     "Cost",
+    "Dequantised",
     "Discriminator",
     "Draw",
     "Dynamics",
     "Extragradient",
     "Field",
     "FittedModel",
+    "FlowGANGame",
+    "FlowGame",
+    "FlowSampler",
     "Game",
     "GeneratorSampler",
     "Gradient",
@@ -77,6 +84,7 @@ __all__ = [
     "cosine",
     "exponential",
     "fitted",
+    "flow_gan",
     "likelihood",
     "linear",
     "noise",

@@ -31,11 +31,11 @@ class ModelSampler(nn.Module):
 
 
 class LikelihoodSampler(ModelSampler):
-    """One that has ``log_prob`` too: exact, or a bound where ``model.bound`` is true."""
+    """One that has ``log_prob`` too: exact, or a bound where model or representation have it so."""
 
     @property
     def bound(self) -> bool:
-        return bool(getattr(self.model, "bound", False))
+        return self.representation.bound or bool(getattr(self.model, "bound", False))
 
     def log_prob(self, batch: Batch) -> Tensor | None:
         """Nats per canonical sample, (batch,); None where the representation makes it not comparable."""
@@ -89,15 +89,16 @@ def likelihood(
     conditional: bool = False,
     representation: Representation | None = None,
     phases: Sequence[Phase] | None = None,
+    game: type[LikelihoodGame] = LikelihoodGame,
 ) -> LikelihoodGame:
     """A likelihood model. The module has ``log_prob(data)`` -> (batch,) in nats, and ``sample(n, key)``,
     each with ``condition`` behind where the game is ``conditional``; ``bound = True`` where its
     ``log_prob`` is a lower bound.
     """
-    game = LikelihoodGame(model(), representation or Identity(), average, conditional)
-    game.players = {"model": Player(["model"], rule, clip)}
-    game.phases = phases or [Phase([Move("model")], name="likelihood")]
-    return game
+    made = game(model(), representation or Identity(), average, conditional)
+    made.players = {"model": Player(["model"], rule, clip)}
+    made.phases = phases or [Phase([Move("model")], name="likelihood")]
+    return made
 
 
 def _optional(condition: Tree) -> tuple[Tree, ...]:

@@ -12,10 +12,11 @@ class Representation(nn.Module):
     """Fitted on train, with a way there (``encode``) and back (``decode``).
 
     What ``fit`` learns goes into buffers whose shapes the spec gives. ``many_to_one``: decode does not
-    undo encode, and need not.
+    undo encode, and need not. ``bound``: encode adds noise by which likelihoods become lower bounds.
     """
 
     many_to_one: bool = False
+    bound: bool = False
 
     def fit(self, train: View) -> None:
         """Learn statistics from train."""
@@ -27,6 +28,10 @@ class Representation(nn.Module):
     def decode(self, outputs: Tree) -> Tree:
         """What a generator gives to canonical samples; many to one if need be."""
         raise TypeError(f"{type(self).__name__} must define decode(outputs)")
+
+    def undecode(self, batch: Batch) -> Batch:
+        """What ``decode`` gives these very samples of; by default what ``encode`` gives."""
+        return self.encode(batch)
 
     def log_det(self, batch: Batch) -> Tensor | None:
         """log |det d encode / d sample| per row, in nats; None: likelihoods are not comparable."""

@@ -165,28 +165,6 @@ def test_a_shared_encoder_moves_by_the_sum_of_both_players_steps(float64):
     assert torch.allclose(after.head.bias - before.head.bias, torch.tensor([-0.5]), atol=1e-14)
 
 
-class FlowGame(AdversarialGame):
-    """Flow-GAN's shape: the generator pays for being caught, and for every real it finds unlikely."""
-
-    def generator_cost(self, draw):
-        nll = -self.generator.log_prob(self.real(draw).data)
-        return super().generator_cost(draw).add("nll", nll, scale=0.5)
-
-
-def test_a_generator_with_an_exact_likelihood_is_trained_by_both_costs():
-    def build():
-        return adversarial(
-            generator=Gaussian, discriminator=Judge, prior=normal(2), generator_rule=Adam(0.02), game=FlowGame
-        )
-
-    data = points(64, centre=2.0)
-    nll = [-play(build, data, n, batch_size=16).game.generator.log_prob(data).mean() for n in (1, 200)]
-    best = Gaussian()
-    best.mean.data, best.log_std.data = data.mean(0), data.std(0, correction=0).log()
-    assert nll[1] < nll[0] - 2
-    assert nll[1] < -best.log_prob(data).mean() + 0.3
-
-
 VOCABULARY = 7
 
 

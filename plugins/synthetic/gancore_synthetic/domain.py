@@ -34,6 +34,12 @@ RECIPES = (
         "a flow of affine couplings, exact likelihood",
         *("parallel", "conditional", "likelihood", "inversion"),
     ),
+    _recipe(
+        "flowgan",
+        "flow:FlowGAN",
+        "that flow as a generator, judged and by likelihood",
+        *("parallel", "conditional", "likelihood", "inversion"),
+    ),
     _recipe("vae", "vae:VAE", "a variational autoencoder", "parallel", "conditional", "likelihood", "bound"),
     _recipe("kde", "kernel:KernelDensity", "a Gaussian kernel on points of train", "parallel", "likelihood"),
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import scipy.stats
 import torch
-from gancore_synthetic.flow import Flow, RealNVP, RealNVPConfig
+from gancore_synthetic.flow import FlowGAN, FlowGANConfig, RealNVP, RealNVPConfig, real_nvp
 from gancore_synthetic.kernel import Kernel, KernelConfig, KernelDensity
 from gancore_synthetic.networks import Maxout, Standardised
 from gancore_synthetic.recipes import MLPGAN, MLPGANConfig, PacGAN, PacGANConfig
@@ -95,7 +95,7 @@ def test_r1_is_a_term_where_it_has_a_weight():
     assert (penalty.name, penalty.weight, penalty.every) == ("r1", 0.5, 1)
 
 
-@pytest.mark.parametrize("recipe", [MLPGAN, VAE, RealNVP, KernelDensity])
+@pytest.mark.parametrize("recipe", [MLPGAN, VAE, RealNVP, FlowGAN, KernelDensity])
 @pytest.mark.parametrize("spec", [PLANE, PICTURE])
 def test_samples_have_the_shape_of_the_data(recipe, spec):
     sampler = recipe().build(recipe.Config(), spec).sampler().eval()
@@ -105,7 +105,7 @@ def test_samples_have_the_shape_of_the_data(recipe, spec):
         assert samples.min() >= 0 and samples.max() <= 1
 
 
-@pytest.mark.parametrize("recipe", [MLPGAN, VAE, RealNVP])
+@pytest.mark.parametrize("recipe", [MLPGAN, VAE, RealNVP, FlowGAN])
 def test_labels_that_a_source_does_not_have_are_refused(recipe):
     with pytest.raises(ConfigError, match="no components"):
         recipe().build(recipe.Config(conditional=True), PLANE)
@@ -156,13 +156,24 @@ def test_a_flow_inverts_itself():
 @pytest.mark.parametrize("size", [2, 3, 7])
 def test_the_determinant_of_a_flow_is_that_of_its_jacobian(size):
     torch.manual_seed(1)
-    flow = Flow(size, 6, 16, 2, classes=0).double()
+    flow = real_nvp(size, 6, 16, 2, classes=0).double()
     for parameter in flow.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     points = torch.randn(4, size, dtype=torch.float64)
     jacobians = torch.func.vmap(torch.func.jacrev(lambda x: flow.encode(x[None])[0][0]))(points)
     torch.testing.assert_close(flow.encode(points)[1], torch.linalg.slogdet(jacobians).logabsdet)
     assert (jacobians != 0).all(0).double().mean() > 0.9  # every coordinate is mixed with the others
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_a_flow_gan_is_mlpgans_judge_and_realnvps_flow(weight):
+    game = FlowGAN().build(FlowGANConfig(likelihood_weight=weight), PLANE)
+    assert parameters(game.generator) == parameters(RealNVP().build(RealNVPConfig(), PLANE).model)
+    assert parameters(game.discriminator) == parameters(MLPGAN().build(MLPGANConfig(), PLANE).discriminator)
+    assert game.likelihood_weight == weight and game.prior.size == 2 and game.average is not None
+    assert [move.player for move in game.phases[0].moves] == ["discriminator", "generator"]
+    sampler = game.sampler().eval()
+    assert sampler.log_prob(Batch(two_moons(7))).shape == (7,) and sampler.bound is False
 
 
 def test_a_kernel_density_is_scipys():
@@ -304,10 +315,11 @@ def test_mlpgan_takes_its_options():
 
 def test_a_label_moves_the_samples_and_the_judgement():
     spec = Spec({**PLANE.facts, "classes": ["a", "b", "c"], "class_shares": [0.5, 0.25, 0.25]})
-    for recipe in (MLPGAN, VAE, RealNVP):
-        game = recipe().build(recipe.Config(conditional=True), spec)
-        if recipe is RealNVP:
-            torch.nn.init.normal_(game.model.couplings[0].network.body[-1].weight)
+    for recipe in (MLPGAN, VAE, RealNVP, FlowGAN):
+        game = recipe().build(recipe.Config(conditional=True, average=0.0), spec)
+        flow = getattr(game, {RealNVP: "model", FlowGAN: "generator"}.get(recipe, ""), None)
+        if flow is not None:
+            torch.nn.init.normal_(flow.bijections[0].network.body[-1].weight)
         sampler = game.sampler().eval()
         first, second = (sampler.sample(4, Key.of(0), torch.full((4,), label)) for label in (0, 2))
         assert sampler.conditional and not torch.allclose(first, second)
