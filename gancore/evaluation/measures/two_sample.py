@@ -1,0 +1,255 @@
+"""Classifier two-sample tests: can samples be told from real rows? Lopez-Paz and Oquab 2017.
+
+Accuracy with equal numbers of both; 1/2 where nobody can. Two judges: the nearest neighbour, leaving each row
+out in turn, and a small trained network on a held-out half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from gancore.errors import ConfigError
+from gancore.evaluation.distances import nearest
+from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.evaluation.intervals import around, clopper_pearson, subset_error
+from gancore.evaluation.measure import Interval, Measure
+from gancore.evaluation.measures.ranking import area, chance_of_area, chance_of_calls, share_above
+from gancore.runtime.randomness import Key
+
+PERMUTATIONS = 999
+SUBSETS, FRACTION, NEIGHBOURS = 40, 0.25, 24
+"""A row has one of its 24 nearest in a quarter of the rows in 999 of 1,000 subsets."""
+
+HIDDEN, STEPS, BATCH, RATE = 32, 200, 100, 3e-3
+FEWEST = 16
+
+
+class Pair(NamedTuple):
+    """Equal numbers of samples and of real rows, in an order of the key's."""
+
+    fake: Tensor
+    real: Tensor
+    key: Key
+
+
+def pair(fake: Sampled, real: Sampled, key: Key) -> Pair:
+    if fake.features is None or real.features is None:
+        raise ConfigError("a two-sample test without features", "choose features")
+    m = min(len(fake), len(real))
+    if m < FEWEST:
+        raise ConfigError(f"a two-sample test on {m} rows of each", f"give at least {FEWEST}")
+    chosen = ((key / name).permutation(n)[:m] for name, n in (("fake", len(fake)), ("real", len(real))))
+    return Pair(fake.features[next(chosen)], real.features[next(chosen)], key)
+
+
+# The nearest neighbour.
+
+
+def neighbours_of(pair: Pair, k: int) -> tuple[Tensor, Tensor]:
+    """Labels (2m), true for samples, and the k nearest of each row among all others (2m, k).
+
+    Rows are shuffled first, so that where rows repeat neither label comes first.
+    """
+    x, is_fake = torch.cat([pair.fake, pair.real]), torch.arange(2 * len(pair.fake)) < len(pair.fake)
+    order = (pair.key / "order").permutation(len(x))
+    return is_fake[order], nearest(x[order], x[order], min(k, len(x) - 1), exclude_self=True)[1]
+
+
+def agreement(is_fake: Tensor, neighbour: Tensor) -> Tensor:
+    """Which rows have a nearest neighbour of their own label; labels are (..., 2m)."""
+    return is_fake == is_fake[..., neighbour]
+
+
+def subset_agreement(is_fake: Tensor, neighbours: Tensor, chosen: Tensor) -> float:
+    """The accuracy within the chosen rows (booleans), from everybody's lists of neighbours."""
+    inside = chosen[neighbours[chosen]]
+    first = inside.double().argmax(1, keepdim=True)
+    neighbour = neighbours[chosen].gather(1, first).flatten()
+    known = inside.any(1)
+    return float((is_fake[chosen] == is_fake[neighbour])[known].double().mean())
+
+
+def leave_one_out_interval(evidence: Evidence) -> Interval:
+    """Subsets without replacement: one row's neighbour is another's too, so that hits are no binomial."""
+    found = pair(evidence.fake, evidence.real, evidence.key)
+    is_fake, neighbours = neighbours_of(found, NEIGHBOURS)
+    m, values = len(found.fake), []
+    for number in range(SUBSETS):
+        chosen = torch.zeros(2 * m, dtype=torch.bool)
+        for label in (False, True):
+            rows = (is_fake == label).nonzero().flatten()
+            chosen[
+                rows[(found.key / "subset" / number / int(label)).permutation(m)[: round(FRACTION * m)]]
+            ] = True
+        values.append(subset_agreement(is_fake, neighbours, chosen))
+    value = float(agreement(is_fake, neighbours[:, 0]).double().mean())
+    error = subset_error(torch.tensor(values), FRACTION)
+    method = (
+        f"{SUBSETS} subsets of {round(FRACTION * m)} rows without replacement; of the expectation at this n"
+    )
+    low, high, _ = around(value, max(error, 1 / m), SUBSETS - 1, method)
+    return Interval(max(low, 0.0), min(high, 1.0), method)
+
+
+def _leave_one_out(evidence: Evidence) -> float:
+    is_fake, neighbours = neighbours_of(pair(evidence.fake, evidence.real, evidence.key), 1)
+    return float(agreement(is_fake, neighbours[:, 0]).double().mean())
+
+
+def leave_one_out_details(evidence: Evidence) -> Mapping[str, Any]:
+    """The two labels apart, and how often permuted labels agree with the neighbours as much, or as little."""
+    found = pair(evidence.fake, evidence.real, evidence.key)
+    is_fake, neighbours = neighbours_of(found, 1)
+    hits, draws = agreement(is_fake, neighbours[:, 0]), found.key / "permutations"
+    permuted = is_fake[draws.uniform(PERMUTATIONS, len(is_fake)).argsort(1)]
+    null = agreement(permuted, neighbours[:, 0]).double().mean(1)
+    more, less = (
+        share_above(null, float(hits.double().mean())),
+        share_above(-null, -float(hits.double().mean())),
+    )
+    return {
+        "of samples": float(hits[is_fake].double().mean()),
+        "of real rows": float(hits[~is_fake].double().mean()),
+        "p value": more,
+        "p value, two-sided": min(1.0, 2 * min(more, less)),
+        "null": f"{PERMUTATIONS} permutations of the labels",
+        "rows of each": len(found.fake),
+    }
+
+
+# The trained one.
+
+Judge = Callable[[Tensor], Tensor]
+
+
+def halves(pair: Pair) -> tuple[Pair, Pair]:
+    """To train on, and to be judged on."""
+    m = len(pair.fake) // 2
+    return Pair(pair.fake[:m], pair.real[:m], pair.key), Pair(pair.fake[m:], pair.real[m:], pair.key)
+
+
+def with_squares(z: Tensor) -> Tensor:
+    """Standardised coordinates and their squares, which show spread at once: (n, 2d)."""
+    return torch.cat([z, ((z.square() - 1) / 2**0.5).clamp(-4, 4)], 1)
+
+
+@torch.enable_grad()
+def train(seen: Pair) -> Judge:
+    """Logits, positive for samples: one hidden layer, a linear path around it, 200 steps of Adam.
+
+    f(x) = relu(s W + b) v + s u, where s are standardised coordinates and squares.
+    """
+    x, key = torch.cat([seen.fake, seen.real]).float(), seen.key / "judge"
+    is_fake = (torch.arange(len(x)) < len(seen.fake)).float()
+    mean, scale = x.mean(0), x.std(0).clamp(min=1e-12)
+    s = with_squares((x - mean) / scale)
+    d = s.shape[1]
+    W, b, v = (
+        (key / "W").normal(d, HIDDEN) / d**0.5,
+        torch.zeros(HIDDEN),
+        (key / "v").normal(HIDDEN) / HIDDEN**0.5,
+    )
+    u = torch.zeros(d)
+    weights = [part.requires_grad_() for part in (W, b, v, u)]
+
+    def logits(s: Tensor) -> Tensor:
+        return (s @ W + b).relu() @ v + s @ u
+
+    adam = torch.optim.Adam(weights, lr=RATE)
+    for rows in batches(len(x), key):
+        loss = binary_cross_entropy_with_logits(logits(s[rows]), is_fake[rows])
+        gradients = torch.autograd.grad(loss, weights)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
+        adam.step()
+    for weight in weights:
+        weight.requires_grad_(False)
+    return lambda features: logits(with_squares((features.float() - mean) / scale))
+
+
+def batches(n: int, key: Key) -> list[Tensor]:
+    """STEPS batches, pass after pass over the rows in ever new order."""
+    size = min(BATCH, n)
+    passes = -(-STEPS // (n // size))
+    return [
+        rows
+        for number in range(passes)
+        for rows in (key / "pass" / number).permutation(n)[: n // size * size].split(size)
+    ][:STEPS]
+
+
+class Verdict(NamedTuple):
+    """Logits of the held-out half (m each)."""
+
+    fake: Tensor
+    real: Tensor
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """Samples and real rows that were called samples."""
+        return int((self.fake > 0).sum()), int((self.real > 0).sum())
+
+    @property
+    def right(self) -> int:
+        called, wrongly = self.calls
+        return called + len(self.real) - wrongly
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / (len(self.fake) + len(self.real))
+
+
+def judged(fake: Sampled, real: Sampled, key: Key) -> Verdict:
+    seen, unseen = halves(pair(fake, real, key))
+    judge = train(seen)
+    return Verdict(judge(unseen.fake), judge(unseen.real))
+
+
+def _trained(evidence: Evidence) -> float:
+    return judged(evidence.fake, evidence.real, evidence.key).accuracy
+
+
+def trained_interval(evidence: Evidence) -> Interval:
+    """Clopper-Pearson on the held-out half: of the accuracy of this very judge on any further rows."""
+    verdict = judged(evidence.fake, evidence.real, evidence.key)
+    return clopper_pearson(verdict.right, len(verdict.fake) + len(verdict.real))
+
+
+def trained_details(evidence: Evidence) -> Mapping[str, Any]:
+    """p values are exact given the judge. ``against train``: lower than the value where train is memorised."""
+    verdict = judged(evidence.fake, evidence.real, evidence.key)
+    found = {
+        "area under ROC": area(verdict.fake, verdict.real),
+        "p value of accuracy": chance_of_calls(*verdict.calls, len(verdict.fake)),
+        "p value of area": chance_of_area(verdict.fake, verdict.real),
+        "held-out rows of each": len(verdict.fake),
+    }
+    if evidence.train.features is not None and len(evidence.train) >= FEWEST:
+        against = judged(evidence.fake, evidence.train, evidence.key)
+        found["against train"] = {
+            "accuracy": against.accuracy,
+            "area under ROC": area(against.fake, against.real),
+            "held-out rows of each": len(against.fake),
+        }
+    return found
+
+
+leave_one_out = Measure(
+    compute=_leave_one_out,
+    interval=leave_one_out_interval,
+    unit="accuracy",
+    details=leave_one_out_details,
+    needs=frozenset({"features"}),
+)
+trained = Measure(
+    compute=_trained,
+    interval=trained_interval,
+    unit="accuracy",
+    details=trained_details,
+    needs=frozenset({"features"}),
+)
