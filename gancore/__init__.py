@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gancore.api import evaluate, generate, load, train
+    from gancore.api import compare, evaluate, generate, load, train
     from gancore.config import DataSection, RecipeSection
     from gancore.domain import Batch, Data, Domain, Finding, Samples, Source, Spec, View
     from gancore.errors import (
@@ -83,6 +83,7 @@ __all__ = [
     "TrainingError",
     "View",
     "Workbench",
+    "compare",
     "evaluate",
     "generate",
     "hookimpl",
@@ -91,7 +92,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("evaluate", "generate", "load", "train"),
+    "api": ("compare", "evaluate", "generate", "load", "train"),
     "config": ("DataSection", "RecipeSection"),
     "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
     "evaluation.evidence": ("Evidence", "Sampled"),

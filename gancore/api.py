@@ -21,7 +21,7 @@ from gancore.training.run import RunFolder
 if TYPE_CHECKING:
     from gancore.models.model import Model
 
-__all__ = ["RunResult", "evaluate", "generate", "load", "models", "resolve_config", "runs", "train"]
+__all__ = ["RunResult", "compare", "evaluate", "generate", "load", "models", "resolve_config", "runs", "train"]
 
 
 def train(
@@ -171,3 +171,55 @@ def evaluate(
     if out is not None:
         evaluation.write(Path(out))
     return evaluation
+
+
+def compare(
+    domain: str | None = None,
+    *,
+    budget: str | None = None,
+    recipes: Sequence[str] = (),
+    data: str | Path | None = None,
+    seeds: int = 1,
+    overrides: Sequence[str] = (),
+    select: str | None = None,
+    n: int = 2000,
+    measures: Sequence[str] | None = None,
+    features: str | None = None,
+    evaluation_seed: int = 0,
+    device: str = "auto",
+    jobs: int = 1,
+    data_root: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    announce: Callable[[str], None] = lambda line: None,
+) -> Comparison:
+    """Train recipes alike, each in processes of its own, judge them alike, and write a page about it.
+
+    ``budget``: of each training, as ``"10m"``, ``"20000 steps"`` or ``"1e6 samples"``. ``recipes``: names, or
+    ``"name=recipe"``; by default all of the domain. ``overrides``: ``"key=value"`` for all, or
+    ``"name:key=value"``. ``select``: the measure on valid that chooses each model, or ``"last"``; by default
+    the domain's own. What is finished in ``out`` is not made again; ``resume`` is such a folder, and asks
+    nothing else.
+
+    Raises:
+        GancoreError: a mistake that the user can mend, in one line. A recipe that fails raises nothing: see
+            ``failures`` of what is returned.
+    """
+    from gancore.comparison import asking
+
+    if resume is not None:
+        return asking.resume(Path(resume), jobs, _path(data_root), announce)
+    told = {
+        "domain": domain,
+        "data": None if data is None else str(data),
+        "budget": budget,
+        "seeds": seeds,
+        "settings": list(overrides),
+        "select": select,
+        "n": n,
+        "measures": None if measures is None else list(measures),
+        "features": features,
+        "evaluation_seed": evaluation_seed,
+        "device": device,
+    }
+    return asking.begin(told, recipes, jobs, _path(data_root), _path(out), RUNS, announce)

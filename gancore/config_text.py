@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from gancore.config import RunConfig, Section
+from gancore.config import Section
 from gancore.errors import ConfigError
 
 MAXIMUM_BYTES = 2**20
@@ -217,7 +217,7 @@ def _tagged(node: yaml.Node, place: Callable[[int], str]) -> ConfigError:
 # Writing
 
 
-def dump(config: RunConfig) -> str:
+def dump(config: Section) -> str:
     """YAML that loads back to the same configuration, each key under a comment that says what it means."""
     return "\n".join([*_describe(config, 0), ""])
 

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if wants_traceback:
             sys.excepthook(type(error), error, error.__traceback__)
-        return _explain(error)
+        return explain(error)
 
 
 def _escape_what_a_terminal_cannot_show() -> None:
@@ -51,7 +51,8 @@ def _run(words: Sequence[str]) -> int:
     return returned if isinstance(returned, int) else 0
 
 
-def _explain(error: Exception) -> int:
+def explain(error: Exception) -> int:
+    """Say in one line what went wrong; the exit code."""
     if isinstance(error, GancoreError):
         return _say(f"error: {error}", USER_MISTAKE)
     if hasattr(error, "format_message"):  # typer's usage errors; their class has moved between releases

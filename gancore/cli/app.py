@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gancore import __version__
+from gancore.cli.compare import compare
 from gancore.cli.evaluate import evaluate
 from gancore.cli.generate import generate
 from gancore.cli.info import info
@@ -77,6 +78,6 @@ def gancore(
     """Train adversarial generative models in any domain, beside likelihood models, in one loop."""
 
 
-for command in (train, generate, evaluate, runs, models, info):
+for command in (train, generate, evaluate, compare, runs, models, info):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")

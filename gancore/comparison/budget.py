@@ -62,11 +62,15 @@ def read_budget(text: str) -> Budget:
     if not found["unit"]:
         raise ConfigError(f"{where} has no unit", f"write it {EXAMPLES}")
     if found["unit"] not in _UNITS:
-        raise ConfigError(f"{where}: no unit {found['unit']!r}", f"{nearest(found['unit'], _UNITS)}; {EXAMPLES}")
+        raise ConfigError(
+            f"{where}: no unit {found['unit']!r}", f"{nearest(found['unit'], _UNITS)}; {EXAMPLES}"
+        )
     unit, size = _UNITS[found["unit"]]
     amount = number * size
     if not 0 < amount <= MOST:
-        raise ConfigError(f"{where} is nothing to train for" if not amount else f"{where} is too much", EXAMPLES)
+        raise ConfigError(
+            f"{where} is nothing to train for" if not amount else f"{where} is too much", EXAMPLES
+        )
     if unit != "seconds" and amount % 1:
         raise ConfigError(f"{where}: {unit} are whole", f"give a whole number, {EXAMPLES}")
     return Budget(amount, unit)

@@ -1,0 +1,166 @@
+"""What a comparison is asked, as ``comparison.yaml`` keeps it: all that changes its result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
+
+from gancore.comparison.budget import EXAMPLES as EXAMPLES
+from gancore.comparison.budget import Budget, read_budget
+from gancore.config import BUDGETS, Section
+from gancore.config_text import Setting, read_file, short
+from gancore.errors import ConfigError, nearest
+
+NAME = re.compile(r"[\w][\w.-]*")
+LAST = "last"
+"""``select``: the model as it stands when the budget is used up."""
+_FOR_ONE = re.compile(r"(?P<name>[^:=]*):(?P<setting>.*)", re.DOTALL)
+_BY_THE_COMPARISON = {
+    **dict.fromkeys((f"train.{name}" for name in BUDGETS), "--budget is the same for all"),
+    "train.seed": "--seeds says how many",
+    "train.device": "--device is the same for all",
+    "data.source": "--data is the same for all",
+    "upkeep.select": "--select is the same for all",
+    "upkeep.patience": "each training uses up its budget",
+    "domain": "--domain is the same for all",
+    "recipe": "--recipes names them",
+}
+"""Keys that no --set may give, and what says it instead."""
+
+
+class Asked(Section):
+    """The fields in the order in which they are told apart when a comparison is resumed."""
+
+    domain: str = Field(description="the kind of data")
+    data: str | None = Field(description="a named data set or a path; none: the built-in default")
+    recipes: dict[str, str] = Field(min_length=1, description="what is compared: a name, and its recipe")
+    budget: str = Field(description="of each training")
+    seeds: PositiveInt = Field(description="trainings of each recipe: seeds 0, 1, ...")
+    settings: list[str] = Field(description="--set: key=value for all, name:key=value for one of them")
+    select: str | None = Field(
+        description=f"measure on valid that chooses each model; {LAST}: none; none: the domain's own"
+    )
+    n: PositiveInt = Field(description="samples of each model that measures see")
+    measures: list[str] | None = Field(description="what is measured on test; none: the default set")
+    features: str | None = Field(description="the map to vectors; none: the domain's first")
+    evaluation_seed: NonNegativeInt = Field(description="the samples that are measured and shown")
+    device: str = Field(description="of training, measuring and timing")
+
+    @field_validator("budget")
+    @classmethod
+    def _as_it_is_written(cls, text: str) -> str:
+        return str(read_budget(text))
+
+    @model_validator(mode="after")
+    def _settings_are_for_those_compared(self) -> Self:
+        for text in self.settings:
+            _check_setting(text, self.recipes)
+        return self
+
+    @property
+    def spent(self) -> Budget:
+        """The budget of each training."""
+        return read_budget(self.budget)
+
+    def settings_of(self, name: str) -> list[str]:
+        """``key=value`` for one of those compared: what is for all, then its own."""
+        parted = [_FOR_ONE.fullmatch(text.partition("=")[0]) for text in self.settings]
+        own = [
+            text.partition(":")[2]
+            for text, part in zip(self.settings, parted, strict=True)
+            if part and part["name"] == name
+        ]
+        return [text for text, part in zip(self.settings, parted, strict=True) if not part] + own
+
+
+def ask(**values: Any) -> Asked:
+    """Raises ConfigError, in one line, on what cannot be asked."""
+    try:
+        return Asked.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"comparison: {place} is {short(first['input'])}: {first['msg']}", "mend it"
+        ) from None
+
+
+def read_asked(path: Path) -> Asked:
+    """What stands in ``comparison.yaml``. Raises ConfigError where that is missing or damaged."""
+    if not path.is_file():
+        raise ConfigError(f"{path.parent} holds no comparison", "name the folder that `gancore compare` made")
+    values: dict[str, Any] = {}
+    for setting in read_file(path):
+        _put(values, setting)
+    known = Asked.model_fields
+    if set(values) != set(known):
+        other = sorted(set(values) ^ set(known))[0]
+        raise ConfigError(
+            f"{path}: the keys are not those of this gancore ({other})", "begin a new comparison"
+        )
+    return ask(**values)
+
+
+def _put(values: dict[str, Any], setting: Setting) -> None:
+    branch = values
+    for step in setting.path[:-1]:
+        branch = branch.setdefault(step, {})
+    branch[setting.path[-1]] = setting.value
+
+
+def read_recipes(texts: Sequence[str]) -> dict[str, str]:
+    """``["gan", "wide=gan"]``: what is compared by name; a recipe alone is its own name."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, recipe = (part.strip() for part in text.partition("="))
+        recipe = recipe if equals else name
+        name = name if equals else re.sub(r"[^\w.-]", "-", name)
+        if not recipe or not NAME.fullmatch(name):
+            raise ConfigError(
+                f"--recipes: {short(text)} names no recipe",
+                "write --recipes a,b or --recipes small=a,large=a",
+            )
+        if name in found:
+            raise ConfigError(
+                f"--recipes: {name!r} is named twice", f"give the second a name of its own: {name}2={recipe}"
+            )
+        found[name] = recipe
+    return found
+
+
+def _check_setting(text: str, recipes: Mapping[str, str]) -> None:
+    key = text.partition("=")[0]
+    part = _FOR_ONE.fullmatch(key)
+    if part and part["name"] not in recipes:
+        raise ConfigError(
+            f"--set {short(text)}: {part['name']!r} is not compared here", nearest(part["name"], recipes)
+        )
+    key = (part["setting"] if part else key).strip()
+    if key in _BY_THE_COMPARISON:
+        raise ConfigError(f"--set {short(text)}: not here", _BY_THE_COMPARISON[key])
+    if part and key.partition(".")[0] in ("data", "upkeep"):
+        raise ConfigError(
+            f"--set {short(text)}: all are trained on the same data and looked at alike",
+            f"write it for all: --set {key}=...",
+        )
+
+
+def first_difference(old: Asked, new: Asked) -> str:
+    """``seeds: 2 -> 3``; empty where both ask the same."""
+    before, after = old.model_dump(), new.model_dump()
+    for name in Asked.model_fields:
+        if before[name] != after[name]:
+            return f"{name}: {_shown(before[name])} -> {_shown(after[name])}"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(name if name == recipe else f"{name}={recipe}" for name, recipe in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

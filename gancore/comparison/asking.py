@@ -1,0 +1,57 @@
+"""From what is asked to a comparison: begun anew, gone on with, or only written about again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gancore.comparison.asked import EXAMPLES, ask, read_asked, read_recipes
+from gancore.comparison.entrants import entrants, every_recipe
+from gancore.comparison.folder import ComparisonFolder
+from gancore.comparison.report import write_report
+from gancore.comparison.runner import Comparison, Runner, failures_in
+from gancore.errors import ConfigError
+
+Announce = Callable[[str], None]
+
+
+def begin(
+    told: Mapping[str, Any],
+    recipes: Sequence[str],
+    jobs: int,
+    data_root: Path | None,
+    out: Path | None,
+    runs: Path,
+    announce: Announce,
+) -> Comparison:
+    """A comparison in ``out``, or in a new folder of ``runs``; what is finished there is not made again."""
+    if told["domain"] is None:
+        raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
+    if told["budget"] is None:
+        raise ConfigError("no budget is given", f"give --budget, {EXAMPLES}")
+    asked = ask(**told, recipes=read_recipes(recipes or every_recipe(told["domain"])))
+    folder = out or _fresh(runs, asked.domain)
+    return Runner(ComparisonFolder(folder), asked, jobs, data_root, announce)()
+
+
+def _fresh(runs: Path, domain: str) -> Path:
+    name, number = f"compare-{domain}-{datetime.now():%Y%m%d-%H%M%S}", 1
+    while (path := runs / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return path
+
+
+def resume(folder: Path, jobs: int, data_root: Path | None, announce: Announce) -> Comparison:
+    """Go on with a comparison as it was asked."""
+    found = ComparisonFolder(folder)
+    return Runner(found, read_asked(found.asked), jobs, data_root, announce)()
+
+
+def report(folder: Path) -> Comparison:
+    """Write its report again from what lies there; nothing is trained or measured."""
+    found = ComparisonFolder(folder)
+    asked = read_asked(found.asked)
+    written = write_report(found, asked, entrants(asked))
+    return Comparison(folder, found.page, written, failures_in(written))

@@ -1,0 +1,178 @@
+"""What every measure found of every recipe, side by side; imports no torch.
+
+A figure of a recipe is the mean over its seeds. Two uncertainties stand apart: the interval over samples, of
+each trained model, and the spread over seeds, of trainings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import mean, stdev
+
+from gancore.evaluation.reading import TRUSTED, Evaluation, Reading
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One recipe on one measure: a reading for each seed that has one."""
+
+    name: str
+    readings: Mapping[int, Reading]
+
+    @property
+    def values(self) -> list[float]:
+        return [float(r.value) for r in self.readings.values() if r.value is not None]
+
+    @property
+    def value(self) -> float:
+        """Mean over seeds."""
+        return mean(self.values) if self.values else math.nan
+
+    @property
+    def lows(self) -> list[float]:
+        return [r.low for r in self.readings.values() if r.low is not None]
+
+    @property
+    def highs(self) -> list[float]:
+        return [r.high for r in self.readings.values() if r.high is not None]
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds; None: fewer than two."""
+        return stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def is_sound(self) -> bool:
+        """Read in every seed, finite, trusted, and bounded."""
+        numbers = [*self.values, *self.lows, *self.highs]
+        bounded = len(self.lows) == len(self.highs) == len(self.values) == len(self.readings) > 0
+        trusted = all(reading.trust == TRUSTED for reading in self.readings.values())
+        return bounded and trusted and all(math.isfinite(number) for number in numbers)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measure of all recipes that were evaluated, in the order in which they were asked for."""
+
+    measure: str
+    standings: Mapping[str, Standing]
+
+    @property
+    def readings(self) -> list[Reading]:
+        return [reading for standing in self.standings.values() for reading in standing.readings.values()]
+
+    @property
+    def first(self) -> Reading:
+        """One that was taken, if any was: unit, direction and anchors are those of all."""
+        taken = [reading for reading in self.readings if not reading.skipped]
+        return (taken or self.readings)[0]
+
+    @property
+    def higher(self) -> bool:
+        return self.first.better == "higher"
+
+    @property
+    def trust(self) -> str:
+        """``yes``, or the first reason against it."""
+        return next((r.trust for r in self.readings if r.trust != TRUSTED and not r.skipped), TRUSTED)
+
+    @property
+    def decides(self) -> bool:
+        """Whether it may say which recipe is better: it has a direction, and every standing is sound."""
+        return self.first.better is not None and all(s.is_sound for s in self.standings.values())
+
+    @property
+    def sees_all_anchors(self) -> bool:
+        """Whether it holds both known-bad sets for worse than held-out real rows."""
+        anchors = self.first.anchors
+        if not {"real", "noise", "collapse"} <= anchors.keys():
+            return False
+        return all(self.beats(anchors["real"], anchors[bad]) for bad in ("noise", "collapse"))
+
+    def beats(self, one: float, other: float) -> bool:
+        return one > other if self.higher else one < other
+
+    def apart(self, one: str, other: str) -> bool:
+        """Whether ``one`` is better than ``other`` beyond both intervals, in every pair of their seeds."""
+        a, b = self.standings[one], self.standings[other]
+        return min(a.lows) > max(b.highs) if self.higher else max(a.highs) < min(b.lows)
+
+    def ranked(self) -> list[str]:
+        """Names from the best value to the worst."""
+        return sorted(self.standings, key=lambda n: self.standings[n].value, reverse=self.higher)
+
+    def lead(self) -> list[str]:
+        """The best, and all that it is not apart from."""
+        best, *others = self.ranked()
+        return [best, *(name for name in others if not self.apart(best, name))]
+
+    def closed(self, value: float) -> float | None:
+        """How much of the way from the noise anchor to held-out real rows: 0 none, 1 all of it."""
+        noise, real = (self.first.anchors.get(name, math.nan) for name in ("noise", "real"))
+        if not (math.isfinite(value) and self.beats(real, noise)):
+            return None
+        return (noise - value) / (noise - real)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All of them; ``headline`` is the one that the verdict is about."""
+
+    all: Sequence[Finding] = ()
+    names: Sequence[str] = field(default_factory=tuple)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.all)
+
+    @property
+    def headline(self) -> Finding | None:
+        """The first in the table that decides and holds both known-bad sets for worse than real rows."""
+        return next((finding for finding in self.all if finding.decides and finding.sees_all_anchors), None)
+
+
+def find(evaluations: Mapping[str, Mapping[int, Evaluation]]) -> Findings:
+    """From evaluations by name and seed; measures in the order of the first evaluation."""
+    known: dict[str, None] = {}
+    for seeds in evaluations.values():
+        for evaluation in seeds.values():
+            known |= dict.fromkeys(reading.measure for reading in evaluation)
+    return Findings([_finding(measure, evaluations) for measure in known], tuple(evaluations))
+
+
+def _finding(measure: str, evaluations: Mapping[str, Mapping[int, Evaluation]]) -> Finding:
+    standings = {}
+    for name, seeds in evaluations.items():
+        found = {
+            seed: reading for seed, one in seeds.items() for reading in one if reading.measure == measure
+        }
+        standings[name] = Standing(name, found)
+    return Finding(measure, {name: standing for name, standing in standings.items() if standing.readings})
+
+
+def difference_over_seeds(one: Standing, other: Standing, pairs: int) -> tuple[float, float] | None:
+    """An interval of the difference of two recipes' means over seeds; None where one has a single seed.
+
+    Welch's t with the variance over seeds, which is never taken for less than that over samples; 95 % for
+    ``pairs`` comparisons together (Bonferroni).
+    """
+    from scipy.stats import t
+
+    if min(len(one.values), len(other.values)) < 2:
+        return None
+    parts = [_squared_error(standing) for standing in (one, other)]
+    total = sum(part for part, _ in parts)
+    if total == 0:
+        return one.value - other.value, one.value - other.value
+    degrees = total**2 / sum(part**2 / (count - 1) for part, count in parts)
+    reach = float(t.ppf(1 - 0.025 / pairs, degrees)) * math.sqrt(total)
+    apart = one.value - other.value
+    return apart - reach, apart + reach
+
+
+def _squared_error(standing: Standing) -> tuple[float, int]:
+    """Of the mean over seeds, and the number of seeds."""
+    widths = [high - low for low, high in zip(standing.lows, standing.highs, strict=True)]
+    over_samples = mean((width / 2 / 1.96) ** 2 for width in widths)
+    return max(stdev(standing.values) ** 2, over_samples) / len(standing.values), len(standing.values)

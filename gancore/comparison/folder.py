@@ -1,0 +1,175 @@
+"""The comparison folder: its names, its lock, and what of it is finished. Imports no torch.
+
+Everything in it is written whole or not at all, and says which model it is about: a finished training,
+evaluation, timing or set of samples is known by content, and never made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from gancore.config import RunConfig, config_hash
+from gancore.errors import CheckpointError, ConfigError
+from gancore.evaluation.reading import Evaluation, decode, encode
+from gancore.files import atomic_write, decode_json, sweep
+from gancore.training.run import RunFolder
+
+PATIENCE_SECONDS = 10.0
+"""How long the processes of a comparison that was killed have to be gone."""
+ROOMS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
+REAL, INDEX = "real", "index.json"
+Stage = Literal["train", "evaluate", "show", "time"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""What is done with each entrant, in this order; each in a process of its own but where they follow at once."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One training of the comparison: what is compared, under one seed."""
+
+    name: str
+    recipe: str
+    seed: int
+    config: RunConfig
+
+    def __str__(self) -> str:
+        return f"{self.name}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class ComparisonFolder:
+    path: Path
+
+    @property
+    def asked(self) -> Path:
+        return self.path / "comparison.yaml"
+
+    @property
+    def about(self) -> Path:
+        """What was found before the first training: data, machine, versions."""
+        return self.path / "about.json"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "report.json"
+
+    def run(self, entrant: Entrant) -> RunFolder:
+        return RunFolder(self.path / "runs" / str(entrant))
+
+    def evaluation(self, entrant: Entrant) -> Path:
+        return self.path / "evaluations" / f"{entrant}.jsonl"
+
+    def tradeoffs(self, entrant: Entrant) -> Path:
+        return self.path / "tradeoffs" / f"{entrant}.json"
+
+    def samples(self, entrant: Entrant | str) -> Path:
+        """Files of samples; ``real`` has rows of test."""
+        return self.path / "samples" / str(entrant)
+
+    def failure(self, entrant: Entrant) -> Path:
+        return self.path / "failures" / f"{entrant}.json"
+
+    def training(self, entrant: Entrant) -> Path:
+        """On what machine it was trained."""
+        return self.path / "trainings" / f"{entrant}.json"
+
+    def make(self) -> None:
+        """Raises ConfigError where it cannot be made, or holds something else."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            others = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
+            if others - {"comparison.lock"} and not self.asked.is_file():
+                raise ConfigError(
+                    f"--out {self.path} is a folder with other things in it", "give a new or empty one"
+                )
+            for name in ROOMS:
+                (self.path / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--out {self.path}: {error.strerror}", "give another folder") from error
+
+    def withdraw(self) -> None:
+        """Take back a comparison whose data could not be opened; what others put into the folder stays."""
+        self.asked.unlink(missing_ok=True)
+        for folder in (*(self.path / name for name in ROOMS), self.path):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[int]:
+        """Hold the comparison; the descriptor goes to its processes, and with the last of them the lock.
+
+        Raises:
+            ConfigError: another comparison is at work here.
+        """
+        handle = os.open(self.path / "comparison.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > deadline:
+                        message = f"the comparison {self.path} is being made by another process"
+                        raise ConfigError(message, "wait for it, or stop it") from error
+                    time.sleep(0.05)
+            for folder in (self.path, *(path for path in self.path.iterdir() if path.is_dir())):
+                sweep(folder)
+            yield handle
+        finally:
+            os.close(handle)
+
+    def weights(self, entrant: Entrant) -> str:
+        """sha256 of the weights of a finished training; empty: it is not finished, or not as asked."""
+        run = self.run(entrant)
+        status = run.read_status()
+        if status is None or status.status != "done" or status.config_hash != config_hash(entrant.config):
+            return ""
+        try:
+            files = decode_json((run.model / "config.json").read_bytes(), "config.json")["files"]
+            return str(files["model.safetensors"])
+        except (OSError, CheckpointError, KeyError, TypeError):
+            return ""
+
+    def is_finished(self, entrant: Entrant, stage: Stage) -> bool:
+        """Whether what the stage leaves lies here, and was made of the weights that lie here."""
+        weights = self.weights(entrant)
+        if stage == "train" or not weights:
+            return bool(weights)
+        if stage == "evaluate":
+            return self._evaluated(entrant) == weights
+        file = self.tradeoffs(entrant) if stage == "time" else self.samples(entrant) / INDEX
+        return bool(read_json(file).get("weights") == weights)
+
+    def _evaluated(self, entrant: Entrant) -> str:
+        try:
+            return str(Evaluation.read(self.evaluation(entrant)).about.get("model_hash", ""))
+        except CheckpointError:
+            return ""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Empty where it is not there or is torn: it is then made again."""
+    try:
+        value = decode(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Numbers that JSON has not are kept as in an evaluation."""
+    text = json.dumps(json.loads(encode(value)), indent=1, ensure_ascii=False, sort_keys=True)
+    atomic_write(path, text + "\n")

@@ -1,0 +1,112 @@
+"""One self-contained page from the figures of a report: no script, nothing fetched, under 10 MB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gancore.comparison import words
+from gancore.comparison.charts import Line, Row, curves, intervals, key
+from gancore.comparison.exhibits import Exhibit, exhibits, most_that_fit
+from gancore.comparison.folder import REAL, ComparisonFolder
+
+TEMPLATES = Path(__file__).parent / "page_files"
+MOST_CHARACTERS = 9_000_000
+ROOM_FOR_TEXT = 1_200_000
+"""Of the page, for all that is no sample."""
+CURVES = 6
+"""Measures whose curves are drawn."""
+
+
+def render(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
+    """The page. Samples that have no room are left out, of each recipe as many."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "figure": words.figure,
+        "seconds": words.seconds,
+        "count": words.count,
+        "listed": words.listed,
+        "yaml": _yaml,
+    }
+    found = exhibits(folder.path / "samples", report["samples"])
+    index = {name: number for number, name in enumerate(report["asked"]["recipes"])}
+    return environment.get_template("report.html").render(
+        report=report,
+        style=(TEMPLATES / "report.css").read_text(),
+        title=_title(report),
+        keys={name: key(number) for name, number in index.items()},
+        exhibits=found,
+        real=REAL,
+        most=most_that_fit(found, MOST_CHARACTERS - ROOM_FOR_TEXT),
+        intervals={m["measure"]: _intervals(m, index) for m in report["measures"]},
+        curves=_curves(report, index),
+        heading=partial(_heading, report),
+    )
+
+
+def _title(report: Mapping[str, Any]) -> str:
+    asked = report["asked"]
+    source = report["about"].get("data", {}).get("source") or asked["data"] or "built-in data"
+    return f"{asked['domain']}: {source}"
+
+
+def _heading(report: Mapping[str, Any], exhibit: Exhibit) -> str:
+    if exhibit.name == REAL:
+        return "real rows of test"
+    kind = report["tradeoffs"][exhibit.name]["kind"]
+    return f"{exhibit.name}, {kind}" if kind else exhibit.name
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _intervals(measure: Mapping[str, Any], index: Mapping[str, int]) -> str:
+    rows = []
+    for name, standing in measure["recipes"].items():
+        seeds = [
+            (s["value"], s["low"], s["high"]) for s in standing["seeds"].values() if s["value"] is not None
+        ]
+        if seeds:
+            rows.append(Row(name, index[name], seeds))
+    unit = f", {measure['unit']}" if measure["unit"] else ""
+    better = f" ({measure['better']} is better)" if measure["better"] else ""
+    return intervals(rows, measure["anchors"], f"{measure['measure']}{unit}{better}")
+
+
+def _curves(report: Mapping[str, Any], index: Mapping[str, int]) -> list[dict[str, str]]:
+    """Each measure on valid against seconds and against samples; the one that chose the models first."""
+    select = report["about"].get("select", "")
+    known: dict[str, None] = {select: None} if select else {}
+    for run in report["runs"]:
+        known |= dict.fromkeys(run["curves"])
+    told = []
+    for measure in known:
+        drawn = {x: _curve(report["runs"], measure, x, index) for x in ("seconds", "samples")}
+        if drawn["seconds"]:
+            told.append({"measure": measure, **drawn})
+    return told[:CURVES]
+
+
+def _curve(runs: Sequence[Mapping[str, Any]], measure: str, across: str, index: Mapping[str, int]) -> str:
+    lines = [
+        Line(
+            run["who"], index[run["name"]], [(p[across], p["value"]) for p in run["curves"].get(measure, [])]
+        )
+        for run in runs
+    ]
+    text = words.seconds if across == "seconds" else words.count
+    name = "seconds of training" if across == "seconds" else "real samples seen"
+    return curves([line for line in lines if line.points], name, f"{measure} on valid", text)

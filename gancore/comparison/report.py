@@ -1,0 +1,130 @@
+"""The report of a comparison: everything as numbers in report.json, and the page made of that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gancore.comparison.asked import Asked
+from gancore.comparison.balance import in_words, row, until_target
+from gancore.comparison.findings import Finding, Findings, Standing, find
+from gancore.comparison.folder import REAL, ComparisonFolder, Entrant, read_json, write_json
+from gancore.comparison.gathering import costs, evaluations, facts
+from gancore.comparison.page import render
+from gancore.comparison.verdict import RULES, Case, judge
+from gancore.evaluation.reading import Evaluation
+from gancore.files import atomic_write
+
+FORMAT = 1
+
+
+def write_report(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) -> dict[str, Any]:
+    """From what lies in the folder, as far as it is; returns what stands in report.json."""
+    report = gather(folder, asked, everyone)
+    write_json(folder.figures, report)
+    atomic_write(folder.page, render(report, folder))
+    return report
+
+
+def gather(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) -> dict[str, Any]:
+    """All the figures, as JSON values."""
+    about = read_json(folder.about)
+    runs = [facts(folder, entrant) for entrant in everyone]
+    read, spent = evaluations(folder, everyone), costs(folder, everyone)
+    findings = find(read)
+    rows = {
+        name: row(name, [run for run in runs if run["name"] == name], spent.get(name, {}), findings)
+        for name in asked.recipes
+    }
+    select = about.get("select", "")
+    failures = [{"who": run["who"], **run["failure"]} for run in runs if run["failure"]]
+    target = until_target(runs, select, _is_higher(select, findings)) if select else {}
+    case = Case(
+        findings,
+        asked.spent.in_words,
+        about.get("machine", ""),
+        {name: one["kind"] for name, one in rows.items() if one["kind"]},
+        unfinished(runs) if select else [],
+        {failure["who"]: f"{failure['message']} ({failure['stage']})" for failure in failures},
+        in_words(rows),
+    )
+    return {
+        "format": FORMAT,
+        "asked": asked.model_dump(mode="json") | {"budget_in_words": asked.spent.in_words},
+        "about": about,
+        "verdict": [vars(sentence) for sentence in judge(case)],
+        "rules": RULES,
+        "headline": findings.headline.measure if findings.headline else "",
+        "measures": [_measure(finding) for finding in findings],
+        "evaluation": _about(read),
+        "tradeoffs": rows,
+        "until_target": target,
+        "runs": runs,
+        "failures": failures,
+        "samples": _samples(folder, everyone),
+    }
+
+
+def unfinished(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of which a seed's chosen model is the last of many."""
+    late = [run["name"] for run in runs if run["steps"] > 1 and run["chosen_step"] == run["steps"]]
+    return list(dict.fromkeys(late))
+
+
+def _is_higher(measure: str, findings: Findings) -> bool:
+    return any(finding.higher for finding in findings if finding.measure == measure)
+
+
+def _measure(finding: Finding) -> dict[str, Any]:
+    first = finding.first
+    return {
+        "measure": finding.measure,
+        "unit": first.unit,
+        "better": first.better,
+        "trust": finding.trust,
+        "decides": finding.decides,
+        "anchors": dict(first.anchors),
+        "method": first.method,
+        "n": first.n,
+        "n_real": first.n_real,
+        "split": first.split,
+        "features": first.features,
+        "features_hash": first.features_hash,
+        "lead": finding.lead() if finding.decides else [],
+        "recipes": {name: _standing(standing) for name, standing in finding.standings.items()},
+    }
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    seeds = {
+        str(seed): {
+            "value": reading.value,
+            "low": reading.low,
+            "high": reading.high,
+            "trust": reading.trust,
+            "skipped": reading.skipped,
+            "seconds": reading.seconds,
+            "details": dict(reading.details),
+        }
+        for seed, reading in standing.readings.items()
+    }
+    value = standing.value if standing.values else None
+    return {"value": value, "spread": standing.spread, "seeds": seeds}
+
+
+def _about(read: Mapping[str, Mapping[int, Evaluation]]) -> dict[str, Any]:
+    """What evaluations say of themselves; that of the first, which are those of all but the model's hash."""
+    first = next((one for seeds in read.values() for one in seeds.values()), None)
+    return {} if first is None else dict(first.about)
+
+
+def _samples(folder: ComparisonFolder, everyone: Sequence[Entrant]) -> dict[str, Any]:
+    """The files that stand side by side: real rows, then the first finished seed of each."""
+    shown: dict[str, Any] = {}
+    if index := read_json(folder.samples(REAL) / "index.json"):
+        shown[REAL] = {"folder": REAL, **index}
+    for entrant in everyone:
+        if entrant.name not in shown and folder.is_finished(entrant, "show"):
+            index = read_json(folder.samples(entrant) / "index.json")
+            shown[entrant.name] = {"folder": str(entrant), **index}
+    return shown
