@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from gancore.config import RunConfig, config_hash
 from gancore.errors import CheckpointError, ConfigError
-from gancore.evaluation.reading import Evaluation, decode, encode
+from gancore.evaluation.reading import Evaluation, decode, finite, plain
 from gancore.files import atomic_write, decode_json, sweep
 from gancore.training.run import RunFolder
 
@@ -171,5 +171,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Numbers that JSON has not are kept as in an evaluation."""
-    text = json.dumps(json.loads(encode(value)), indent=1, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(finite(plain(value)), indent=1, ensure_ascii=False, allow_nan=False)
     atomic_write(path, text + "\n")

@@ -156,18 +156,19 @@ def plain(value: Any) -> Any:
 
 def encode(value: Any) -> str:
     """One line of strict JSON; equal values give equal text."""
-    return json.dumps(_finite(plain(value)), sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return json.dumps(finite(plain(value)), sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def decode(line: str) -> Any:
     return json.loads(line, object_hook=_restore)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """JSON values with what JSON has no number for as ``{"float": "nan"}``."""
     if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
+        return {name: finite(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     return value
