@@ -137,7 +137,7 @@ def trust(measure: Measure, anchors: Mapping[str, float]) -> str:
     if measure.better is None:
         return "unordered: neither end is better"
     bad = [name for name in anchors if name != "real" and name not in measure.blind]
-    if not bad:
+    if not bad and not measure.blind:
         return "unchecked: no anchor to order"
     sign = 1 if measure.better == "lower" else -1
     lost = [name for name in bad if not sign * anchors["real"] < sign * anchors[name]]

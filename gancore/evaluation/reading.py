@@ -107,7 +107,7 @@ def read_evaluations(path: Path) -> list[Evaluation]:
         CheckpointError: it cannot be read, or holds something else.
     """
     try:
-        lines = [decode(line) for line in path.read_bytes().decode().splitlines()]
+        lines = [decode(line) for line in path.read_bytes().decode().split("\n") if line]
         found = list(_parted(lines))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}", "evaluate again") from error
@@ -135,8 +135,8 @@ def _parted(lines: Sequence[Any]) -> Iterator[Evaluation]:
         raise ValueError("the first line is not about an evaluation")
     for at, stop in zip(heads, [*heads[1:], len(lines)], strict=True):
         head, *rows, last = lines[at:stop]
-        if head["format"] != FORMAT:
-            raise ValueError(f"format {head['format']}")
+        if head["format"] != FORMAT or last.keys() != {"seconds"}:
+            raise ValueError("another format, or cut short")
         readings = [replace(Reading(**row), seconds=last["seconds"][row["measure"]]) for row in rows]
         yield Evaluation(head["model"], tuple(readings), head["about"])
 

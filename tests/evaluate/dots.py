@@ -1,0 +1,294 @@
+"""A plugin of a domain whose truth is known: points of three Gaussians in space, a copyist, and a judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gancore import (
+    Batch,
+    Data,
+    DataSection,
+    Domain,
+    DomainEntry,
+    Evidence,
+    Features,
+    FeaturesEntry,
+    Interval,
+    Measure,
+    MeasureEntry,
+    Recipe,
+    RecipeEntry,
+    RecipeSection,
+    SourceEntry,
+    Spec,
+    Workbench,
+    hookimpl,
+)
+from gancore.games import Classifier, classifier, fitted
+from gancore.runtime.randomness import Key
+
+CENTRES = torch.tensor([[2.0, 0.0, 1.0], [-1.0, 2.0, -1.0], [-1.0, -2.0, 0.0]])
+CALLS: Counter[str] = Counter()
+"""How often what was asked for; tests look at it."""
+
+
+class DotsConfig(DataSection):
+    points: int = Field(400, ge=0, description="rows of train")
+    valid: int = Field(100, ge=0, description="rows of valid")
+    test: int = Field(200, ge=0, description="rows of test")
+    scale: float | None = Field(None, description="size of the picture; none: the source's")
+    labelled: bool = Field(True, description="whether the centres are told")
+
+
+@dataclass
+class Dots:
+    rows: Tensor
+    labels: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: Tensor, key: Key) -> Batch:
+        CALLS["rows"] += len(indices)
+        labels = None if self.labels is None else self.labels[indices].to(key.device)
+        return Batch(self.rows[indices].to(key.device), labels)
+
+
+class DotsDomain(Domain):
+    """Canonical samples are points (n, 3)."""
+
+    name = "dots"
+    Config = DotsConfig
+    sources = {
+        "trio": SourceEntry("trio", "three Gaussians", "CC0-1.0"),
+        "far": SourceEntry("far", "three Gaussians ten times as large", "CC0-1.0"),
+    }
+    recipes = {
+        "copyist": RecipeEntry("copyist", f"{__name__}:Copyist", "gives back what it has seen"),
+        "judge": RecipeEntry(
+            "judge", f"{__name__}:JudgeRecipe", "tells the centres apart", provides=frozenset({"judge"})
+        ),
+    }
+    measures = {"height": MeasureEntry("height", f"{__name__}:height", "mean of the third coordinate apart")}
+    features = {
+        "plain": FeaturesEntry("plain", f"{__name__}:Plain", "the coordinates themselves"),
+        "judged": FeaturesEntry("judged", f"{__name__}:Judged", "a judge's", classifier=True),
+    }
+
+    def features_of(self, spec: Spec) -> Mapping[str, FeaturesEntry]:
+        known = dict(self.features)
+        if not spec.get("classes"):
+            del known["judged"]
+        return known
+
+    def open(self, source, config: DotsConfig) -> Data:
+        scale = config.scale or {"trio": 1.0, "far": 10.0}.get(source.name, 1.0)
+        sizes = {"train": config.points, "valid": config.valid, "test": config.test}
+        views = {split: _dots(n, scale, config.labelled, Key.of("dots", split)) for split, n in sizes.items()}
+        spec = {"scale": scale, **({"classes": ["east", "north", "south"]} if config.labelled else {})}
+        return Data(**views, spec=Spec(spec), fingerprint=f"{source.name} {scale} {sizes} {config.labelled}")
+
+    def write(self, samples, folder: Path) -> list[Path]:
+        (folder / "dots.txt").write_text(str(samples.data))
+        return [folder / "dots.txt"]
+
+
+def _dots(n: int, scale: float, labelled: bool, key: Key) -> Dots:
+    labels = (key / "label").integers(3, n)
+    rows = scale * (CENTRES[labels] + 0.3 * (key / "noise").normal(n, 3))
+    return Dots(rows, labels if labelled else None)
+
+
+class CopyistConfig(RecipeSection):
+    kept: int = Field(300, ge=1, description="rows of train that it gives back")
+    blur: float = Field(0.2, description="noise on them")
+    broken: int = Field(0, description="one of so many samples is no number; 0: none")
+    likely: bool = Field(False, description="whether it has a likelihood")
+    conditional: bool = Field(False, description="asks for a label, and passes it over")
+
+
+class CopyistModel(nn.Module):
+    def __init__(self, config: CopyistConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("rows", torch.zeros(config.kept, 3))
+        if config.likely:
+            self.log_prob = self._log_prob
+
+    def fit(self, views, key: Key) -> bool:
+        view = views["train"]
+        self.rows.copy_(view.take(torch.arange(self.config.kept) % len(view), key).data)
+        return True
+
+    def sample(self, n: int, key: Key, condition: Tensor | None = None) -> Tensor:
+        CALLS["sampled"] += n
+        made = self.rows[(key / "row").integers(len(self.rows), n)]
+        made = made + self.config.blur * (key / "blur").normal(n, 3)
+        if self.config.broken:
+            lost = (key / "broken").integers(self.config.broken, n) == 0
+            made = torch.where(lost[:, None], torch.nan, made)
+        return made
+
+    def _log_prob(self, data: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Of the mixture of Gaussians that it samples, in nats."""
+        squares = (data[:, None] - self.rows).square().sum(2) / self.config.blur**2
+        constant = 3 * torch.tensor(2 * torch.pi * self.config.blur**2).log() / 2
+        return (-squares / 2).logsumexp(1) - torch.tensor(float(len(self.rows))).log() - constant
+
+
+class Copyist(Recipe):
+    Config = CopyistConfig
+
+    def build(self, config: CopyistConfig, spec: Spec):
+        return fitted(CopyistModel(config), conditional=config.conditional)
+
+
+class JudgeConfig(RecipeSection):
+    steps: int = Field(40, description="rounds")
+    batch_size: int = Field(32, description="rows")
+    width: int = Field(8, description="units")
+
+
+class JudgeModel(Classifier):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(3, width), nn.Linear(width, 3)
+
+    def embed(self, data: Tensor) -> Tensor:
+        return self.hidden(data).relu()
+
+    def classify(self, embedded: Tensor) -> Tensor:
+        return self.head(embedded)
+
+
+class JudgeRecipe(Recipe):
+    Config = JudgeConfig
+
+    def build(self, config: JudgeConfig, spec: Spec):
+        from gancore.games import Adam
+
+        return classifier(lambda: JudgeModel(config.width), rule=Adam(3e-2))
+
+
+class Plain(Features):
+    name = "plain"
+    digest = "0" * 64
+
+    def prepare(self, bench: Workbench) -> None:
+        CALLS["prepared"] += 1
+
+    def embed(self, samples: Tensor, spec: Spec) -> Tensor:
+        CALLS["embedded"] += len(samples)
+        return samples.clone()
+
+
+class Judged(Features):
+    name = "judged"
+    classes = ("east", "north", "south")
+
+    def prepare(self, bench: Workbench) -> None:
+        self.model = bench.judge("judge", {"width": 12})
+
+    @property
+    def digest(self) -> str:
+        from gancore.evaluation.store import content_of
+
+        return content_of(list(self.model.sampler.state_dict().values()))
+
+    def embed(self, samples: Tensor, spec: Spec) -> Tensor:
+        return self.model.sampler.embed(samples)
+
+    def log_posteriors(self, samples: Tensor, spec: Spec) -> Tensor:
+        CALLS["judged"] += len(samples)
+        return self.model.sampler.log_posteriors(samples)
+
+
+def _height(evidence: Evidence) -> float:
+    CALLS["height"] += 1
+    return abs(float(evidence.fake.samples[:, 2].mean() - evidence.real.samples[:, 2].mean()))
+
+
+def _about_height(evidence: Evidence) -> Interval:
+    value, error = _height(evidence), float(evidence.fake.samples[:, 2].std()) / len(evidence.fake) ** 0.5
+    return Interval(value - 1.96 * error, value + 1.96 * error, "normal")
+
+
+height = Measure(_height, unit="length", interval=_about_height, blind=frozenset({"noise"}))
+
+
+def _mean_apart(evidence: Evidence) -> float:
+    CALLS["mean_apart"] += 1
+    return float((evidence.fake.features.mean(0) - evidence.real.features.mean(0)).norm())
+
+
+def _share_repeated(evidence: Evidence) -> float:
+    return 1 - len(evidence.fake.samples.unique(dim=0)) / len(evidence.fake)
+
+
+def _share_certain(evidence: Evidence) -> float:
+    return float((evidence.fake.log_posteriors.exp().max(1).values > 0.9).float().mean())
+
+
+mean_apart = Measure(_mean_apart, unit="length", needs=frozenset({"features"}), blind=frozenset({"noise"}))
+wrong_way = Measure(_share_repeated, unit="share", better="higher", blind=frozenset({"noise"}))
+certain = Measure(
+    _share_certain,
+    unit="share",
+    better="higher",
+    needs=frozenset({"log_posteriors"}),
+    blind=frozenset({"collapse"}),
+)
+random_one = Measure(lambda evidence: float(evidence.key.uniform(1)), unit="nothing", better=None)
+asked = Measure(
+    lambda evidence: float((evidence.fake.condition == 0).float().mean()),
+    unit="share",
+    better=None,
+    needs=frozenset({"condition"}),
+)
+likely = Measure(
+    lambda evidence: -float(evidence.log_prob.mean()),
+    unit="nats",
+    needs=frozenset({"log_prob"}),
+    blind=frozenset({"collapse"}),
+)
+broken = Measure(lambda evidence: 1 / 0, unit="nothing")
+slow = Measure(lambda evidence: 3.0, unit="nothing", better=None, quick=False)
+
+
+class Doubled(Features):
+    """Of another plugin: it knows nothing of dots but that they are tensors."""
+
+    name = "doubled"
+    digest = "d" * 64
+
+    def embed(self, samples: Tensor, spec: Spec) -> Tensor:
+        return 2 * samples.flatten(1)
+
+
+class OfDots:
+    """What the plugin of the domain registers."""
+
+    @hookimpl
+    def gancore_domains(self) -> list[DomainEntry]:
+        return [DomainEntry("dots", f"{__name__}:DotsDomain", "points in space")]
+
+
+class OfOthers:
+    """What a plugin without a domain registers: measures and features for any data, and for others'."""
+
+    @hookimpl
+    def gancore_measures(self) -> list[MeasureEntry]:
+        names = ("mean_apart", "wrong_way", "certain", "random_one", "asked", "likely", "broken", "slow")
+        of_dots = [MeasureEntry(name, f"{__name__}:{name}", name, domains=("dots",)) for name in names]
+        return [*of_dots, MeasureEntry("elsewhere", f"{__name__}:slow", "", domains=("audio",))]
+
+    @hookimpl
+    def gancore_features(self) -> list[FeaturesEntry]:
+        return [FeaturesEntry("doubled", f"{__name__}:Doubled", "twice the coordinates")]

@@ -1,0 +1,184 @@
+"""Sets whose quality is known: what they keep of the data, who orders them, and that they are made once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import dots
+import pytest
+import torch
+
+import gancore
+from gancore.domain import Batch, Spec
+from gancore.evaluation.anchors import Anchors, code_of, noise, repeated, trust
+from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.evaluation.extraction import Maps
+from gancore.evaluation.measure import Measure
+from gancore.evaluation.store import Store
+from gancore.records import MeasureEntry
+from gancore.runtime.randomness import Key
+
+ENTRY = MeasureEntry("any", f"{__name__}:any", "")
+
+
+def test_noise_keeps_each_coordinates_values_and_nothing_of_what_ties_them():
+    x = Key.of("x").normal(2000, 1).expand(2000, 6).clone()
+    x[:, 1] = x[:, 1].exp()
+    y = noise(x, Key.of("noise"))
+    assert torch.equal(y.sort(0).values, x.sort(0).values)
+    correlations = torch.corrcoef(y.T) - torch.eye(6)
+    assert correlations.abs().max() < 4 / 2000**0.5
+    assert torch.equal(noise(x, Key.of("noise")), y)
+
+
+def test_noise_of_a_tree_permutes_each_leaf_in_its_own_type():
+    tree = {"ids": torch.arange(700 * 3).reshape(700, 3, 1), "mask": torch.arange(700) % 2 == 0}
+    made = noise(tree, Key.of("noise"))
+    assert made["ids"].dtype is torch.int64 and made["ids"].shape == (700, 3, 1)
+    assert torch.equal(made["ids"].sort(0).values, tree["ids"])
+    assert made["mask"].dtype is torch.bool and made["mask"].sum() == 350
+
+
+def test_noise_of_many_coordinates_is_permuted_in_all_of_them():
+    x = torch.arange(40.0)[:, None].expand(40, 1300)
+    y = noise(x, Key.of("noise"))
+    assert torch.equal(y.sort(0).values, x)
+    assert (y == x).all(0).sum() == 0
+    assert len({tuple(column.tolist()) for column in y.T}) == 1300
+
+
+@pytest.mark.parametrize(("n", "distinct"), [(2000, 100), (300, 15), (21, 2), (20, 1), (3, 1)])
+def test_a_collapse_is_a_twentieth_of_the_rows_over_and_over(n, distinct):
+    rows = repeated(n)
+    assert len(rows) == n
+    assert rows.unique().tolist() == list(range(distinct))
+    counts = rows.bincount()
+    assert counts.max() - counts.min() <= 1
+
+
+# Trust.
+
+
+def measure(better="lower", blind=()):
+    return Measure(lambda evidence: 0.0, unit="", better=better, blind=frozenset(blind))
+
+
+@pytest.mark.parametrize(
+    ("measure", "real", "noise", "collapse", "said"),
+    [
+        (measure(), 1, 2, 3, "yes"),
+        (measure("higher"), 3, 1, 2, "yes"),
+        (measure(), 1, math.inf, 2, "yes"),
+        (measure(), 1, 2, 1, "no: collapse no worse than real"),
+        (measure(), 3, 2, 1, "no: noise and collapse no worse than real"),
+        (measure("higher"), 1, 2, 0, "no: noise no worse than real"),
+        (measure(), 1, math.nan, 2, "no: noise no worse than real"),
+        (measure(), math.nan, 1, 2, "no: noise and collapse no worse than real"),
+        (measure(blind=["collapse"]), 1, 2, 0, "yes, but blind to collapse by definition"),
+        (measure(blind=["collapse"]), 3, 2, 0, "no: noise no worse than real"),
+        (measure(blind=["collapse", "noise"]), 1, 0, 0, "yes, but blind to collapse and noise by definition"),
+        (measure(better=None), 1, 2, 3, "unordered: neither end is better"),
+    ],
+)
+def test_a_measure_is_trusted_that_puts_both_bad_anchors_behind_the_good_one(
+    measure, real, noise, collapse, said
+):
+    assert trust(measure, {"real": real, "noise": noise, "collapse": collapse}) == said
+
+
+def test_without_anchors_nothing_is_checked():
+    assert trust(measure(), {}) == "unchecked: no anchor to order"
+    assert trust(measure(), {"real": 1.0}) == "unchecked: no anchor to order"
+
+
+# Values.
+
+
+class Called:
+    """A measure that counts how often it is taken: the distance of means."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, evidence: Evidence) -> float:
+        self.times += 1
+        return float((evidence.fake.samples.mean(0) - evidence.real.samples.mean(0)).norm())
+
+
+@pytest.fixture
+def anchors(tmp_path) -> Anchors:
+    rows = [dots._dots(60, 1.0, True, Key.of("anchors", split)).rows for split in ("held", "real", "train")]
+    held, real, train = rows
+    evidence = Evidence(Sampled(torch.zeros(9, 3)), Sampled(real), Sampled(train), Spec({}))
+    return Anchors(Batch(held), evidence, Maps(Spec({}), torch.device("cpu"), Store(tmp_path)))
+
+
+def test_values_are_those_of_the_sets_and_are_made_once_for_all_models(anchors):
+    called = Called()
+    values = anchors.values(ENTRY, Measure(called, unit=""))
+    assert list(values) == ["real", "noise", "collapse"]
+    real = anchors.evidence.real.samples
+    for name, rows in anchors.sets.items():
+        assert values[name] == pytest.approx(float((rows.samples.mean(0) - real.mean(0)).norm()))
+    other = replace(anchors, evidence=replace(anchors.evidence, fake=Sampled(torch.ones(5, 3))))
+    assert other.values(ENTRY, Measure(called, unit="")) == values
+    assert called.times == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda a: replace(a, held_out=Batch(a.held_out.data + 1)),
+        lambda a: replace(a, evidence=replace(a.evidence, real=a.evidence.train)),
+        lambda a: replace(a, evidence=replace(a.evidence, key=Key.of("evaluate", 1))),
+        lambda a: replace(a, evidence=replace(a.evidence, spec=Spec({"rate_hz": 8}))),
+        lambda a: replace(a, maps=replace(a.maps, features=dots.Doubled())),
+    ],
+)
+def test_what_they_depend_on_makes_them_anew(anchors, other):
+    called = Called()
+    needy = Measure(called, unit="", needs=frozenset({"features"}))
+    anchors.values(ENTRY, needy)
+    other(anchors).values(ENTRY, needy)
+    assert called.times == 6
+
+
+def test_what_fails_on_an_anchor_orders_nothing_and_is_tried_again(anchors):
+    calls = []
+
+    def fails(evidence: Evidence) -> float:
+        calls.append(1)
+        if len(evidence.fake.samples.unique(dim=0)) < 10:
+            raise ValueError("all alike")
+        return 1.0
+
+    for _ in range(2):
+        values = anchors.values(ENTRY, Measure(fails, unit=""))
+        assert math.isnan(values["collapse"]) and values["real"] == 1.0
+    assert len(calls) == 6
+
+
+def test_one_coordinate_alone_has_no_noise(anchors):
+    single = replace(anchors, held_out=Batch(anchors.held_out.data[:, :1]))
+    assert list(single.sets) == ["real", "collapse"]
+
+
+def test_a_collapse_keeps_the_labels_of_its_rows(anchors):
+    labels = torch.arange(60)
+    sets = replace(anchors, held_out=Batch(anchors.held_out.data, labels)).sets
+    assert sets["collapse"].condition.unique().tolist() == [0, 1, 2]
+    assert torch.equal(sets["noise"].condition, labels)
+
+
+def test_the_code_of_a_measure_is_that_of_its_whole_package():
+    assert code_of("gancore.evaluation.measures.anything:x") == code_of("gancore.api:train")
+    assert code_of("gancore.api:train") != code_of("dots:height")
+    assert len(code_of("dots:height")) == 64
+
+
+def test_a_measure_that_reads_them_the_wrong_way_round_is_marked(train):
+    """A share of samples that are repeated, which calls itself the better the more of them there are."""
+    found = gancore.evaluate(train(), measures=["wrong_way"], n=100, device="cpu")["wrong_way"]
+    assert found.anchors == {"real": 0.0, "noise": 0.0, "collapse": 0.95}
+    assert found.trust == "no: collapse no worse than real"

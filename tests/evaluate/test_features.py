@@ -1,0 +1,198 @@
+"""The core's own features, and how any are made: in chunks, once, and never from a torn file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gancore.domain import Batch, Data, Spec
+from gancore.errors import PluginError
+from gancore.evaluation.extraction import CHUNK, Maps
+from gancore.evaluation.features import Features, Workbench
+from gancore.evaluation.principal import FEW_COORDINATES, Principal, flat
+from gancore.evaluation.store import Store, content_of
+from gancore.runtime.randomness import Key
+
+
+@dataclass
+class Rows:
+    data: Tensor
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def take(self, indices: Tensor, key: Key) -> Batch:
+        return Batch(self.data[indices])
+
+
+def principal(rows: Tensor, tmp_path, fingerprint: str = "one") -> Principal:
+    view = Rows(rows)
+    bench = Workbench(Data(view, view, view, Spec({}), fingerprint=fingerprint), tmp_path, judge=None)
+    features = Principal()
+    features.prepare(bench)
+    return features
+
+
+def slanted(n: int, d: int) -> Tensor:
+    """Gaussian rows whose coordinates depend on each other and have many scales."""
+    key = Key.of("slanted", n, d)
+    return (key / "x").normal(n, d) * torch.logspace(0, -1, d) @ (key / "mix").normal(d, d) + 3
+
+
+# Principal components.
+
+
+@pytest.mark.parametrize(("n", "d", "kept"), [(2000, 5, 5), (3000, 100, 64), (300, 50, 30), (25, 3, 2)])
+def test_components_of_train_are_uncorrelated_and_have_variance_one(tmp_path, n, d, kept):
+    x = slanted(n, d)
+    z = principal(x, tmp_path).embed(x, Spec({}))
+    assert z.shape == (n, kept)
+    assert z.dtype == torch.float32
+    covariance = torch.atleast_2d(torch.cov(z.T.double(), correction=0))
+    torch.testing.assert_close(covariance, torch.eye(kept).double(), atol=2e-3, rtol=0)
+    assert z.mean(0).abs().max() < 1e-3
+
+
+def test_they_are_those_of_a_singular_value_decomposition(tmp_path):
+    """numpy's, of all rows, but for the sign: there the largest entry is positive."""
+    x = slanted(500, 8)
+    features = principal(x, tmp_path)
+    centred = x.double().numpy() - x.double().numpy().mean(0)
+    _, singular, rows = np.linalg.svd(centred, full_matrices=False)
+    expected = rows.T * (np.sqrt(500) / singular)
+    expected *= np.sign(expected[np.abs(expected).argmax(0), range(8)])
+    np.testing.assert_allclose(
+        features.weights.numpy(), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )
+
+
+def test_more_coordinates_than_rows_go_through_products_of_rows(tmp_path):
+    """A plane in many dimensions: two components, and distances within the plane kept up to their scales."""
+    key = Key.of("plane")
+    place = (key / "place").normal(900, 2)
+    x = place @ (key / "plane").normal(2, FEW_COORDINATES + 100)
+    z = principal(x, tmp_path).embed(x, Spec({}))
+    assert z.shape == (900, 2)
+    fit = torch.linalg.lstsq(torch.cat([place, torch.ones(900, 1)], 1), z)
+    assert (torch.cat([place, torch.ones(900, 1)], 1) @ fit.solution - z).abs().max() < 1e-3
+
+
+def test_equal_rows_have_a_finite_component(tmp_path):
+    x = torch.full((50, 4), 7.0)
+    assert (principal(x, tmp_path).embed(x, Spec({})) == 0).all()
+
+
+def test_all_leaves_of_a_tree_are_coordinates():
+    tree = {
+        "a": torch.zeros(3, 2, 2),
+        "b": (torch.ones(3, dtype=torch.int64), torch.zeros(3, 5, dtype=torch.bool)),
+    }
+    assert flat(tree).shape == (3, 10)
+
+
+def test_they_are_kept_for_the_same_data_and_made_again_for_others(tmp_path):
+    x, y = slanted(200, 4), slanted(200, 5)[:, :4]
+    one = principal(x, tmp_path)
+    assert principal(y, tmp_path).digest == one.digest  # of the same fingerprint: read, not made
+    other = principal(y, tmp_path, "other")
+    assert other.digest != one.digest
+    for file in (tmp_path / "principal").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:-1])
+    assert principal(y, tmp_path).digest == other.digest
+
+
+# Extraction.
+
+
+class Counting(Features):
+    """The mean of a row, and how many rows each call saw."""
+
+    name = "counting"
+    digest = "c" * 64
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def embed(self, samples: Tensor, spec: Spec) -> Tensor:
+        self.seen.append(len(samples))
+        return samples.mean(1, keepdim=True)
+
+
+@pytest.fixture
+def maps(tmp_path) -> Maps:
+    return Maps(Spec({}), torch.device("cpu"), Store(tmp_path / "sets"), Counting())
+
+
+def test_features_are_made_in_chunks_and_joined_in_order(maps):
+    x = Key.of("x").normal(2 * CHUNK + 3, 4)
+    seen = maps.see(Batch(x), keep=False)
+    assert maps.features.seen == [CHUNK, CHUNK, 3]
+    torch.testing.assert_close(seen.features, x.mean(1, keepdim=True))
+    assert seen.log_posteriors is None
+
+
+def test_of_real_rows_they_are_made_once_and_of_samples_each_time(maps):
+    x = Key.of("x").normal(10, 4)
+    kept = [maps.see(Batch(x), keep=True).features for _ in range(3)]
+    assert maps.features.seen == [10]
+    assert all(torch.equal(features, kept[0]) for features in kept)
+    maps.see(Batch(x.clone() + 1e-7), keep=True)  # other bytes, other content
+    maps.see(Batch(x), keep=False)
+    assert maps.features.seen == [10, 10, 10]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:40] + b"!" + b[41:], lambda b: b * 2]
+)
+def test_a_torn_or_altered_file_is_made_again(maps, tmp_path, damage):
+    x = Key.of("x").normal(10, 4)
+    expected = maps.see(Batch(x), keep=True).features
+    (file,) = (path for path in (tmp_path / "sets").rglob("*") if path.is_file())
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert torch.equal(maps.see(Batch(x), keep=True).features, expected)
+    assert maps.features.seen == [10, 10]
+    assert file.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_costs_time_and_is_told_of_once(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    told = []
+    maps = Maps(Spec({}), torch.device("cpu"), Store(tmp_path / "file" / "sets", told.append), Counting())
+    for _ in range(2):
+        maps.see(Batch(torch.ones(5, 2)), keep=True)
+    assert maps.features.seen == [5, 5]
+    assert len(told) == 1 and told[0].startswith("nothing is kept for the next evaluation: ")
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda x: x[0], r"features 'bad' give shape \(4,\) for 10 samples"),
+        (lambda x: x[:5], r"give shape \(5, 4\) for 10 samples"),
+        (lambda x: x / 0 * 0, "give values that are not a number for 10 samples"),
+    ],
+)
+def test_what_are_no_features_is_said(maps, made, said):
+    class Bad(Features):
+        name, digest = "bad", "b" * 64
+
+        def embed(self, samples: Tensor, spec: Spec) -> Tensor:
+            return made(samples)
+
+    maps.features = Bad()
+    with pytest.raises(PluginError, match=said):
+        maps.see(Batch(torch.ones(10, 4)), keep=False)
+
+
+def test_content_is_of_bytes_types_and_shapes():
+    x = torch.arange(6.0)
+    same = [x, x.clone(), torch.stack([x, x], 1)[:, 0]]
+    assert len({content_of(tree) for tree in same}) == 1
+    others = [x.double(), x.reshape(2, 3), x + 1, {"a": x, "b": x}, (x[:3], x[3:])]
+    assert len({content_of(tree) for tree in [x, *others]}) == 6

@@ -1,0 +1,253 @@
+"""One evaluation from end to end, on points whose truth is known; nothing of the core knows this plugin."""
+
+from __future__ import annotations
+
+import shutil
+
+import dots
+import pytest
+
+import gancore
+from gancore.errors import CheckpointError, ConfigError, DataError, GancoreError
+from gancore.evaluation.reading import read_evaluations
+
+OWN = ["height", "mean_apart", "certain"]
+
+
+def evaluate(run, measures=tuple(OWN), **settings):
+    return gancore.evaluate(run, measures=measures, **{"n": 150, "device": "cpu", **settings})
+
+
+def test_measures_and_features_of_plugins_are_taken_with_all_that_they_need_to_be_believed(
+    train, empty_cache
+):
+    told = []
+    found = evaluate(train(), n=200, seed=3, announce=told.append)
+    assert [reading.measure for reading in found] == OWN
+    height, apart, certain = found
+    assert (height.n, height.n_real, height.source, height.split, height.seed) == (
+        200,
+        200,
+        "trio",
+        "test",
+        3,
+    )
+    assert height.low < height.value < height.high and height.method == "normal"
+    assert (height.features, apart.features, apart.features_hash) == ("", "plain", "0" * 64)
+    assert certain.features == "judged" and len(certain.features_hash) == 64
+    assert found.about["classifier"]["accuracy"]["value"] > 0.97
+    assert found.about["features"] == {"name": "plain", "hash": "0" * 64}
+    assert found.about["versions"].keys() >= {"gancore", "torch"}
+    assert any("training dots judge on trio, once" in line for line in told)
+
+
+def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
+    run = train()
+    one = evaluate(run, ["height"])
+    other = evaluate(run, ["height"], seed=1, out=tmp_path / "there.jsonl")
+    evaluate(run, ["height"], seed=1)
+    kept = read_evaluations(run / "measures.jsonl")
+    assert [evaluation.about["seed"] for evaluation in kept] == [0, 1]
+    assert [evaluation["height"].value for evaluation in kept] == [one["height"].value, other["height"].value]
+    (written,) = read_evaluations(tmp_path / "there.jsonl")
+    assert written == other
+
+
+def test_the_same_is_equal_byte_for_byte_from_an_empty_cache_and_from_a_full_one(train, empty_cache):
+    run = train(conditional=True, likely=True)
+    lines = []
+    for number in range(3):
+        if number == 2:
+            shutil.rmtree(empty_cache)
+        evaluation = evaluate(run, ["all"])
+        lines.append(evaluation.lines()[:-1])
+    assert lines[0] == lines[1] == lines[2]
+    assert (
+        evaluate(run, ["random_one"], seed=5)["random_one"].value
+        != evaluate(run, ["random_one"])["random_one"].value
+    )
+
+
+def test_real_rows_are_embedded_once_for_all_models_and_samples_always(train, empty_cache):
+    one, other = train("one"), train("other", blur=0.5)
+    evaluate(one)
+    assert dots.CALLS["embedded"] == 150 * 5  # samples, test, train, held-out rows, noise
+    dots.CALLS.clear()
+    evaluate(other)
+    assert dots.CALLS["embedded"] == 150
+    assert dots.CALLS["judged"] == 150
+    assert dots.CALLS["mean_apart"] == 1  # its anchors are those of before
+    dots.CALLS.clear()
+    evaluate(other, data_root=None, seed=1)  # other rows
+    assert dots.CALLS["embedded"] == 150 * 5
+
+
+def test_what_is_not_used_is_not_made(train, empty_cache):
+    evaluate(train(), ["height"])
+    assert dots.CALLS["prepared"] == dots.CALLS["embedded"] == dots.CALLS["judged"] == 0
+
+
+def test_features_can_be_chosen_of_the_domain_of_the_core_and_of_another_plugin(train):
+    run = train()
+    doubled, plain = (evaluate(run, ["mean_apart"], features=name) for name in ("doubled", "plain"))
+    assert doubled["mean_apart"].value == pytest.approx(2 * plain["mean_apart"].value)
+    assert doubled["mean_apart"].features_hash == "d" * 64
+    assert evaluate(run, ["mean_apart"], features="principal")["mean_apart"].features == "principal"
+    assert evaluate(run, ["mean_apart"], features="judged").about["features"]["name"] == "judged"
+
+
+def test_the_default_set_is_that_of_quick_measures_and_all_is_all(train):
+    run = train()
+    quick, every = ({r.measure for r in evaluate(run, names)} for names in (None, ["all"]))
+    assert {"height", "mean_apart", "random_one"} <= quick
+    assert "slow" in every - quick
+    assert "elsewhere" not in every
+
+
+def test_what_cannot_be_had_is_left_out_with_the_reason_and_a_broken_measure_loses_only_itself(train):
+    run = train(data_labelled=False)
+    found = evaluate(run, ["certain", "asked", "likely", "broken", "height"])
+    assert found["certain"].skipped == "there is no classifier for these data"
+    assert found["asked"].skipped == "the model is not conditional"
+    assert found["likely"].skipped == "the model has no likelihood"
+    assert found["broken"].skipped == "dots:broken raises ZeroDivisionError: division by zero"
+    assert [r.value for r in found][:4] == [None] * 4
+    assert not any(r.trusted for r in list(found)[:4])
+    assert found["height"].value < 0.3
+
+
+def test_a_likelihood_is_taken_of_the_reference_rows_and_of_the_anchors(train):
+    found = evaluate(train(likely=True), ["likely"])["likely"]
+    assert found.value == pytest.approx(found.anchors["real"], abs=0.5)
+    assert found.anchors["noise"] > found.anchors["real"] + 1
+    assert "collapse" not in found.anchors
+    assert found.trust == "yes, but blind to collapse by definition"
+
+
+def test_a_conditional_model_is_asked_for_each_class(train):
+    found = evaluate(train(conditional=True), ["asked"], n=600)["asked"]
+    assert found.value == pytest.approx(1 / 3, abs=0.1)
+    assert found.trust.startswith("unordered")
+
+
+def test_data_ten_times_as_large_are_ten_times_as_far(train):
+    near = evaluate(train(blur=0.0), ["mean_apart"])["mean_apart"]
+    far = evaluate(train("far", data="far", blur=0.0), ["mean_apart"])["mean_apart"]
+    assert far.value == pytest.approx(10 * near.value)
+    assert far.anchors == pytest.approx({name: 10 * value for name, value in near.anchors.items()})
+    assert far.source == "far"
+
+
+# Where the data come from.
+
+
+def test_a_model_that_left_its_run_still_knows_its_data(train, tmp_path):
+    run = train(data_scale=2.0, data_test=50)
+    expected = evaluate(run, ["height"])
+    shutil.copytree(run / "model", tmp_path / "sent")
+    found = evaluate(tmp_path / "sent", ["height"])
+    assert found["height"].value == expected["height"].value
+    assert found["height"].n_real == 50
+    assert not (tmp_path / "sent" / "measures.jsonl").exists()
+
+
+def test_a_model_that_was_trained_on_somebodys_folder_asks_for_it(train, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    run = train(data=str(folder))
+    assert evaluate(run, ["height"])["height"].source == "mine"
+    shutil.copytree(run / "model", tmp_path / "sent")
+    assert str(tmp_path) not in (tmp_path / "sent" / "config.json").read_text()
+    with pytest.raises(ConfigError, match="does not say where its data are; give them with --against"):
+        evaluate(tmp_path / "sent", ["height"])
+    assert evaluate(tmp_path / "sent", ["height"], against=str(folder))["height"].source == "mine"
+
+
+def test_other_data_are_read_as_the_models_were(train):
+    """far is ten times as large, unless the scale is that of the model."""
+    found = evaluate(train(), ["mean_apart"], against="far")
+    assert found["mean_apart"].source == "far"
+    assert found["mean_apart"].value < 1
+
+
+def test_other_classes_are_refused_for_a_conditional_model(train, tmp_path):
+    run = train(conditional=True)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("labelled: true", "labelled: false"))
+    with pytest.raises(ConfigError, match="the model's 3 classes are not the 0 of far"):
+        evaluate(run, ["height"], against="far")
+
+
+def test_data_that_have_changed_since_are_told_of(train):
+    run = train()
+    assert evaluate(run, ["height"]).about["note"] == ""
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("points: 400", "points: 401"))
+    assert "not those that the model was trained on" in evaluate(run, ["height"]).about["note"]
+
+
+# Which rows.
+
+
+def test_held_out_rows_are_of_valid_then_of_the_rest_of_test_then_of_the_rest_of_train(train):
+    run = train(data_points=300, data_valid=40, data_test=170)
+    anchors = evaluate(run, ["height"], n=150).about["anchors"]
+    assert anchors["n"] == 150
+    assert anchors["real"] == "held-out real rows: 40 of valid, 20 of test, 90 of train"
+    anchors = evaluate(run, ["height"], n=150, split="valid").about["anchors"]
+    assert anchors["real"] == "held-out real rows: 150 of train"
+
+
+def test_without_held_out_rows_nothing_is_checked_and_that_is_said(train):
+    found = evaluate(train(data_points=100, data_valid=0, data_test=100), ["height"])
+    assert (found["height"].n, found["height"].n_real) == (150, 100)
+    assert found["height"].anchors == {}
+    assert found["height"].trust == "unchecked: no held-out rows for anchors"
+
+
+# Bad input: one line each.
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"measures": ["heigth"]}, "no measure 'heigth' for these data; did you mean 'height'?"),
+        ({"measures": []}, "no measure is named"),
+        ({"measures": ["elsewhere"]}, "no measure 'elsewhere' for these data"),
+        ({"features": "plian"}, "no features 'plian' for these data; did you mean 'plain'?"),
+        ({"n": 15}, "15 samples are too few to measure; give at least 16"),
+        ({"split": "tset"}, "no split 'tset'; did you mean 'test'?"),
+        ({"device": "tpu"}, "'tpu'"),
+        ({"against": "trioo"}, "no file or folder 'trioo' exists, and no data set has that name"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_made(train, settings, said):
+    with pytest.raises(GancoreError) as caught:
+        evaluate(train(), **{"measures": ["height"], "device": "cpu", **settings})
+    assert said in str(caught.value)
+    assert dots.CALLS["sampled"] == 0
+
+
+def test_an_empty_split_is_said(train):
+    with pytest.raises(ConfigError, match="the data have no rows in test"):
+        evaluate(train(data_test=0))
+
+
+def test_samples_that_are_no_numbers_are_counted(train):
+    with pytest.raises(DataError, match=r"\d+ of 150 samples of .* are not finite; train it anew") as caught:
+        evaluate(train(broken=10))
+    assert 3 < int(str(caught.value).split()[0]) < 40
+
+
+def test_a_judge_makes_no_samples_to_be_measured(train):
+    with pytest.raises(ConfigError, match="judges samples, it makes none"):
+        evaluate(train(recipe="judge"))
+
+
+def test_no_model_yet_and_no_such_model(train, tmp_path):
+    with pytest.raises(ConfigError, match="no run, model folder or named model"):
+        evaluate(tmp_path / "nothing")
+    run = train()
+    shutil.rmtree(run / "model")
+    with pytest.raises(CheckpointError, match="has no model yet"):
+        evaluate(run)
