@@ -68,9 +68,10 @@ class Autoregressive(nn.Module):
         if torch.is_grad_enabled():
             return self.log_probs(tokens, condition).sum(1)
         rows = max(1, AT_ONCE // (self.length * self.alphabet))
-        told = [None] * len(tokens) if condition is None else condition.split(rows)
-        parts = zip(tokens.split(rows), told, strict=False)
-        return torch.cat([self.log_probs(*part).sum(1) for part in parts])
+        parts = [slice(at, at + rows) for at in range(0, len(tokens), rows)]
+        told = [None if condition is None else condition[part] for part in parts]
+        each = [self.log_probs(tokens[part], c) for part, c in zip(parts, told, strict=True)]
+        return torch.cat([log_probs.sum(1) for log_probs in each])
 
     @torch.no_grad()
     def sample(self, n: int, key: Key, condition: Tensor | None = None) -> Tensor:

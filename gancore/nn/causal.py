@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,8 @@ class CausalStack(nn.Module):
             gates.append(gated(before if told is None else before + told[:, None, k]))
             if k < len(self.residuals):
                 x = x + self.residuals[k](gates[-1])
-        return self.skips(torch.cat(gates, 2))
+        outputs: Tensor = self.skips(torch.cat(gates, 2))
+        return outputs
 
     def _taps(self, x: Tensor, dilation: int) -> Tensor:
         """Beside each time those that the kernel sees before it, the oldest first."""
@@ -62,7 +63,8 @@ class CausalStack(nn.Module):
         """What the condition adds before each layer's gate: (batch, layers, 2 * inputs)."""
         if self.condition is None:
             return None
-        return self.condition(condition).unflatten(1, (len(self.dilations), -1))
+        told: Tensor = self.condition(condition)
+        return told.view(len(told), len(self.dilations), -1)
 
     @torch.no_grad()
     def steps(self, rows: int, condition: Tensor | None = None) -> CausalSteps:
@@ -107,16 +109,19 @@ class CausalSteps:
         self.before = weight.new_empty(rows, 2 * width)
         self.f, self.g = self.before.chunk(2, 1)
         self.gates = weight.new_empty(rows, len(stack.dilations) * width)
+        filters, residuals = (
+            [cast(nn.Linear, layer) for layer in layers] for layers in (stack.filters, stack.residuals)
+        )
         self.layers = [
             _Layer(
                 ring=weight.new_zeros((stack.kernel - 1) * dilation, rows, width),
                 taps=weight.new_empty(rows, stack.kernel * width),
-                weight=filters.weight.T,
-                bias=filters.bias if told is None else filters.bias + told[:, k],
-                residual=stack.residuals[k].weight.T if k < len(stack.residuals) else None,
+                weight=filters[k].weight.T,
+                bias=filters[k].bias if told is None else filters[k].bias + told[:, k],
+                residual=residuals[k].weight.T if k < len(residuals) else None,
                 gate=self.gates[:, k * width : (k + 1) * width],
             )
-            for k, (dilation, filters) in enumerate(zip(stack.dilations, stack.filters, strict=True))
+            for k, dilation in enumerate(stack.dilations)
         ]
 
     @torch.no_grad()
