@@ -25,6 +25,11 @@ class ModelSampler(nn.Module):
         super().__init__()
         self.model, self.representation, self.conditional = model, representation, conditional
 
+    @property
+    def unit(self) -> int | None:
+        """Rows that the model wants to sample at once; None: it has no wish."""
+        return getattr(self.model, "unit", None)
+
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
         outputs = self.model.sample(n, key, *_optional(condition))  # type: ignore[operator]
         return self.representation.decode(outputs)

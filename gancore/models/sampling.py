@@ -16,7 +16,8 @@ BLOCK = 256
 """Draws are made for blocks of so many rows and cut, so that sample i depends on the seed and i alone."""
 UNIT = 16
 """Rows that the networks see at once. A sum is rounded otherwise in a batch of another size, so it is one
-size always: what of it nobody asked for is made too, and left out."""
+size always: what of it nobody asked for is made too, and left out. A sampler whose work is mostly the same
+for many rows as for few, as that of a walk step by step, asks for more by an attribute ``unit``."""
 
 
 def generates(sampler: nn.Module) -> bool:
@@ -29,22 +30,34 @@ def draw_samples(
     sampler: nn.Module, n: int, key: Key, condition: Callable[[int, Key], Tree], batch_size: int = 64
 ) -> tuple[Tree, Tree]:
     """``n`` canonical samples on the CPU, and their condition; ``batch_size`` are held by the device."""
-    made = []
-    step = -(-batch_size // UNIT) * UNIT
+    made, unit = [], unit_of(sampler)
+    step = -(-batch_size // unit) * unit
     for first in range(0, n, step):
-        starts = range(first, min(n, first + step), UNIT)
+        starts = range(first, min(n, first + step), unit)
         made.append(_joined([_unit(sampler, start, n, key, condition) for start in starts]))
     return _joined(made)
+
+
+def unit_of(sampler: nn.Module) -> int:
+    """Rows that this sampler makes at once.
+
+    Raises:
+        ValueError: they do not divide a block, so that a unit would lie in two.
+    """
+    unit = int(getattr(sampler, "unit", None) or UNIT)
+    if BLOCK % unit:
+        raise ValueError(f"a sampler's unit must divide {BLOCK}, and {unit} does not")
+    return unit
 
 
 def _unit(
     sampler: nn.Module, start: int, n: int, key: Key, condition: Callable[[int, Key], Tree]
 ) -> tuple[Tree, Tree]:
-    """Rows ``start`` to ``start + UNIT``, cut off at ``n``, where they were made."""
-    block, row = divmod(start, BLOCK)
-    key = (key / block).cut(Rows(row, row + UNIT, BLOCK))
-    wanted = condition(UNIT, key / "condition")
-    data = sampler.sample(UNIT, key, wanted)  # type: ignore[operator]
+    """The unit that begins with row ``start``, cut off at ``n``, where it was made."""
+    (block, row), unit = divmod(start, BLOCK), unit_of(sampler)
+    key = (key / block).cut(Rows(row, row + unit, BLOCK))
+    wanted = condition(unit, key / "condition")
+    data = sampler.sample(unit, key, wanted)  # type: ignore[operator]
     return cut_rows(data, 0, n - start), cut_rows(wanted, 0, n - start)
 
 

@@ -8,8 +8,10 @@ from toy_games import Judge
 from gancore.domain import Domain, Spec
 from gancore.errors import ConfigError
 from gancore.games import adversarial, fitted, normal, uniform
+from gancore.games.likelihood import model_sampler
 from gancore.games.prior import slerp
-from gancore.models.sampling import condition_for, draw_samples, interpolate
+from gancore.games.representation import Identity
+from gancore.models.sampling import condition_for, draw_samples, interpolate, unit_of
 from gancore.runtime.randomness import Key
 
 KEY = Key.of("samples", 3)
@@ -50,6 +52,35 @@ def test_sample_i_is_the_same_whatever_n_and_the_batch_size(n, batch_size):
         assert some.shape[0] == n
         assert torch.allclose(some, all_of_them[:n], rtol=0, atol=tolerance)
         assert len(all_of_them.unique(dim=0)) == 300
+
+
+class InUnits(nn.Module):
+    """Notes how many rows it is asked for."""
+
+    def __init__(self, unit=None):
+        super().__init__()
+        self.asked = []
+        if unit:
+            self.unit = unit
+
+    def sample(self, n, key, condition=None):
+        self.asked.append(n)
+        return key.normal(n, 4)
+
+
+def test_a_sampler_may_ask_for_larger_units_and_gives_the_same_samples():
+    nothing = lambda n, key: None  # noqa: E731
+    plain, large = InUnits(), InUnits(64)
+    samples = draw_samples(plain, 300, KEY, nothing)[0]
+    assert torch.equal(draw_samples(large, 300, KEY, nothing, batch_size=7)[0], samples)
+    assert plain.asked == [16] * 19 and large.asked == [64] * 5
+    with pytest.raises(ValueError, match="divide 256"):
+        draw_samples(InUnits(48), 10, KEY, nothing)
+
+
+def test_a_likelihood_models_sampler_hands_on_what_its_model_asks_for():
+    assert unit_of(model_sampler(InUnits(64), Identity(), conditional=False)) == 64
+    assert unit_of(model_sampler(InUnits(), Identity(), conditional=False)) == 16
 
 
 class Labelled(Domain):
