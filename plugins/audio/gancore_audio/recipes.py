@@ -43,7 +43,7 @@ class WaveGAN(Recipe):
     Config = WaveGANConfig
 
     def build(self, config: WaveGANConfig, spec: Spec) -> Game:
-        length, classes = spec["length"], _classes(config.conditional, spec)
+        length, classes = spec["length"], classes_of(config.conditional, spec)
         rule = Adam(config.lr, (0.5, 0.9))
         return adversarial(
             generator=lambda: WaveGANGenerator(
@@ -96,7 +96,7 @@ class WaveGANLite(Recipe):
     Config = WaveGANLiteConfig
 
     def build(self, config: WaveGANLiteConfig, spec: Spec) -> Game:
-        length, classes = spec["length"], _classes(config.conditional, spec)
+        length, classes = spec["length"], classes_of(config.conditional, spec)
         rule = Adam(cosine(config.lr, config.lr / 5), (0.5, 0.99))
         return adversarial(
             generator=lambda: WaveGANGenerator(
@@ -120,7 +120,7 @@ def _judges(config: WaveGANLiteConfig, spec: Spec, classes: int) -> Discriminato
     return WaveGANDiscriminator(spec["length"], config.width, *shuffle, classes)
 
 
-def _classes(conditional: bool, spec: Spec) -> int:
+def classes_of(conditional: bool, spec: Spec) -> int:
     """How many labels the networks are told; 0: none."""
     from gancore import ConfigError
 
