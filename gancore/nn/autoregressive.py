@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -98,3 +99,17 @@ def drawn(logits: Tensor, uniform: Tensor) -> Tensor:
     edges = (weights * 2.0**40).long().cumsum(1)
     point = (uniform.double() * edges[:, -1]).long()  # below the last edge, as uniform is below 1
     return torch.searchsorted(edges, point[:, None], right=True)[:, 0]
+
+
+@torch.no_grad()
+def ordered_(weight: Tensor, waves: float = 3.0) -> None:
+    """Begin with a row for each of many tokens in order such that neighbours are alike, in place.
+
+    Column j is c sin(w_j s + b_j) of a row's place s, from -1 to 1, with w_j ~ N(0, ``waves``^2), b_j uniform
+    (random features: Rahimi and Recht 2007), and c such that entries stay as large as they were.
+    """
+    rows, columns = weight.shape
+    place = torch.linspace(-1, 1, rows)[:, None].to(weight)
+    frequency, phase = waves * torch.randn(columns), 2 * math.pi * torch.rand(columns)
+    scale = math.sqrt(2) * weight.std()
+    weight.copy_(scale * torch.sin(place * frequency.to(weight) + phase.to(weight)))

@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 from torch import nn
 
-from gancore.nn.autoregressive import Autoregressive, drawn
+from gancore.nn.autoregressive import Autoregressive, drawn, ordered_
 from gancore.nn.causal import CausalStack
 from gancore.nn.recurrent import Recurrent
 from gancore.runtime.randomness import Key, Rows
@@ -105,3 +105,13 @@ def test_every_uniform_number_gives_a_class():
         classes = drawn(logits, torch.full((4000,), number))
         assert classes.min() >= 0 and classes.max() < 50
         assert (logits.log_softmax(1).gather(1, classes[:, None]) > -40 * math.log(2) - math.log(50)).all()
+
+
+def test_tokens_in_order_begin_alike_where_they_are_near(float64):
+    torch.manual_seed(0)
+    weight = nn.Embedding(257, 64).weight
+    size = weight.std().item()
+    ordered_(weight)
+    alike = torch.cosine_similarity(weight[:1], weight)
+    assert alike[1] > 0.999 and alike[16] > 0.9 and alike[128:].abs().max() < 0.5
+    assert weight.std().item() == pytest.approx(size, rel=0.2)

@@ -43,6 +43,12 @@ class Audio(Domain):
                 "WaveGAN as published: WGAN-GP, five discriminator moves, phase shuffle, post filter",
                 provides=frozenset({"parallel", "conditional"}),
             ),
+            RecipeEntry(
+                "wavenet",
+                "gancore_audio.wavenet:WaveNet",
+                "autoregressive likelihood of 8-bit mu-law codes, sampled step by step",
+                provides=frozenset({"likelihood", "conditional"}),
+            ),
         )
     }
     measures = {
@@ -82,6 +88,6 @@ class Audio(Domain):
     def tiny(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "percussion", "rate_hz": 8000, "length": 1024},
-            "model": {"width": 2, "latent": 8, "batch_size": 8},
+            "model": {"width": 2, "latent": 8, "batch_size": 8, "skips": 4, "blocks": 1, "layers": 4},
             "train": {"steps": 8},
         }
