@@ -19,6 +19,7 @@ from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
+    from gancore.comparison.runner import Comparison
     from gancore.models.model import Model
 
 __all__ = ["RunResult", "compare", "evaluate", "generate", "load", "models", "resolve_config", "runs", "train"]

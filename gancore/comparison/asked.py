@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,8 @@ from gancore.config import BUDGETS, Section
 from gancore.config_text import Setting, read_file, short
 from gancore.errors import ConfigError, nearest
 
+REAL = "real"
+"""What rows of test are called where samples stand side by side."""
 NAME = re.compile(r"[\w][\w.-]*")
 LAST = "last"
 """``select``: the model as it stands when the budget is used up."""
@@ -65,6 +68,26 @@ class Asked(Section):
     def spent(self) -> Budget:
         """The budget of each training."""
         return read_budget(self.budget)
+
+    @property
+    def command(self) -> str:
+        """The line that asks for the same."""
+        flags: list[tuple[str, Any]] = [
+            ("--domain", self.domain),
+            ("--data", self.data),
+            ("--recipes", _shown(self.recipes)),
+            ("--budget", self.budget),
+            ("--seeds", self.seeds),
+            *(("--set", text) for text in self.settings),
+            ("--select", self.select),
+            ("-n", self.n),
+            ("--measures", None if self.measures is None else ",".join(self.measures)),
+            ("--features", self.features),
+            ("--seed", self.evaluation_seed),
+            ("--device", self.device),
+        ]
+        said = [word for flag, value in flags if value is not None for word in (flag, str(value))]
+        return shlex.join(["gancore", "compare", *said])
 
     def settings_of(self, name: str) -> list[str]:
         """``key=value`` for one of those compared: what is for all, then its own."""

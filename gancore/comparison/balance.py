@@ -11,8 +11,12 @@ from statistics import mean
 from typing import Any
 
 from gancore.comparison.findings import Finding, Findings
-from gancore.comparison.words import listed, seconds
+from gancore.comparison.words import figure, listed, seconds
 
+CLEARLY = 1.5
+"""Ratio of times below which nobody is called fast."""
+GROWS = 0.25
+"""Exponent of the number of operations from which sampling is called sequential."""
 Costs = Mapping[int, Mapping[str, Any]]
 
 
@@ -75,7 +79,7 @@ def _nan_last(value: float) -> float:
 
 
 def _efficiency(name: str, told: Mapping[str, Any], headline: Finding | None) -> dict[str, Any]:
-    """The way from noise to real rows that was gone, a second of training and a million parameters."""
+    """The way from noise to real rows that was gone, and that for the time and for the parameters."""
     if headline is None or name not in headline.standings:
         return {}
     closed = headline.closed(headline.standings[name].value)
@@ -84,8 +88,8 @@ def _efficiency(name: str, told: Mapping[str, Any], headline: Finding | None) ->
     trained, size = told["training_seconds"], told["parameters"]
     return {
         "quality": closed,
-        "quality_a_minute": closed / (trained / 60) if trained else None,
-        "quality_a_million_parameters": closed / (size / 1e6) if size else None,
+        "quality_a_second": closed / trained if trained else None,
+        "quality_a_parameter": closed / size if size else None,
     }
 
 
@@ -114,20 +118,37 @@ def until_target(runs: Sequence[Mapping[str, Any]], measure: str, higher: bool) 
 
 
 def in_words(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the verdict says of the costs: the fastest, and who has a likelihood or can invert."""
-    told = []
-    paces = {
-        name: one.get("seconds_a_sample", {}).get("256", {}).get("seconds") for name, one in rows.items()
-    }
-    ranked = sorted((pace, name) for name, pace in paces.items() if pace)
-    if len(ranked) > 1:
-        (least, fast), (most, slow) = ranked[0], ranked[-1]
-        told.append(
-            f"In batches of 256, {fast} makes a sample in {seconds(least)} and {slow} in {seconds(most)},"
-            f" {most / least:.3g} times as long."
-        )
-    for kind_, text in (("exact", "an exact likelihood"), ("bound", "a bound on the likelihood")):
-        names = [name for name, one in rows.items() if one.get("likelihood", {}).get("kind") == kind_]
+    """What the verdict says of the costs: who is fast, who is parallel, who has a likelihood, who inverts."""
+    told = [*_paces(rows), *_growths(rows)]
+    for certainty, text in (("exact", "an exact likelihood"), ("bound", "a bound on the likelihood")):
+        names = [name for name, one in rows.items() if one.get("likelihood", {}).get("kind") == certainty]
         if names:
             told.append(f"{listed(names)} give{'s' * (len(names) == 1)} {text}.")
+    for name, one in rows.items():
+        if one.get("inversion", {}).get("kind") == "measured":
+            told.append(f"{name} inverts, to {figure(one['inversion']['largest'])} at most.")
     return told
+
+
+def _paces(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Of the largest batch at which all could be timed."""
+    for batch, place in (("256", "In batches of 256"), ("1", "One at a time")):
+        timed = {name: one.get("seconds_a_sample", {}).get(batch, {}) for name, one in rows.items()}
+        paces = {name: float(one["seconds"]) for name, one in timed.items() if "seconds" in one}
+        if len(paces) < max(2, len(rows)):
+            continue
+        (least, fast), *_, (most, slow) = sorted((pace, name) for name, pace in paces.items())
+        if most < CLEARLY * least:
+            return []
+        pair = f"{fast} makes a sample in {seconds(least)} and {slow} in {seconds(most)}"
+        return [f"{place}, {pair}, {figure(most / least)} times as long."]
+    return []
+
+
+def _growths(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Operations one after another are what cannot be made side by side."""
+    growths = {name: one.get("growth", {}).get("operations_exponent") for name, one in rows.items()}
+    grow = [f"{name} (size^{growth:.2f})" for name, growth in growths.items() if growth and growth > GROWS]
+    if not grow:
+        return []
+    return [f"The operations of {listed(grow)} grow with the size of a sample: not parallel."]

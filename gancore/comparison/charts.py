@@ -1,9 +1,9 @@
-"""Charts as SVG text: curves of training, and intervals beside anchors. Colours are the page's own classes."""
+"""Charts as SVG text: curves of training, and intervals beside anchors. Colours are classes of the page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -13,7 +13,7 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 290, 64, 14, 12, 44
 ROW, LABELS = 26, 120
 KINDS = 8
 """Colours and marks before they begin again."""
-WIDE = 20.0
+WIDE = 8.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
 
@@ -79,14 +79,14 @@ class Axis:
         return within[:: max(1, math.ceil(len(within) / 6))]
 
 
-def curves(lines: Sequence[Line], across: str, up: str, x_text: Callable[[float], str]) -> str:
+def curves(lines: Sequence[Line], across: str, up: str) -> str:
     """Values of every training against ``across``; empty where there are none."""
     points = [point for line in lines for point in line.points]
     if not points:
         return ""
     x = Axis.over([p[0] for p in points], LEFT, WIDTH - RIGHT, False, from_zero=True)
     y = Axis.over([p[1] for p in points], HEIGHT - BOTTOM, TOP, True)
-    body = [*_grid(x, y, x_text), _axis_names(across, up)]
+    body = [*_grid(x, y), _axis_names(across, up)]
     for line in lines:
         places = [(x(a), y(b)) for a, b in line.points]
         body.append(f'<g class="c{line.index % KINDS}"><title>{escape(line.label)}</title>')
@@ -96,27 +96,25 @@ def curves(lines: Sequence[Line], across: str, up: str, x_text: Callable[[float]
     return _svg(HEIGHT, f"{up} against {across}, by training", body)
 
 
-def _grid(x: Axis, y: Axis, x_text: Callable[[float], str]) -> Iterator[str]:
+def _grid(x: Axis, y: Axis) -> Iterator[str]:
     for value in y.ticks():
         place = y(value)
         yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>'
-        yield f'<text class="tick" text-anchor="end" x="{LEFT - 6}" y="{place + 4:.1f}">{escape(_tick(value))}</text>'
+        yield _text(LEFT - 6, place + 4, _tick(value), "tick", "end")
     for value in x.ticks(4):
         place = x(value)
         yield f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-        yield (
-            f'<text class="tick" text-anchor="middle" x="{place:.1f}" y="{HEIGHT - BOTTOM + 16}">'
-            f"{escape(x_text(value))}</text>"
-        )
+        yield _text(place, HEIGHT - BOTTOM + 16, _tick(value), "tick")
 
 
 def _axis_names(across: str, up: str) -> str:
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    return (
-        f'<text class="name" text-anchor="middle" x="{middle:.0f}" y="{HEIGHT - 8}">{escape(across)}</text>'
-        f'<text class="name" text-anchor="middle" transform="rotate(-90)" x="{-(TOP + HEIGHT - BOTTOM) / 2:.0f}"'
-        f' y="13">{escape(up)}</text>'
-    )
+    upright = _text(-(TOP + HEIGHT - BOTTOM) / 2, 13, up, "name")
+    level = _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, across, "name")
+    return f'{level}<g transform="rotate(-90)">{upright}</g>'
+
+
+def _text(x: float, y: float, text: str, kind: str, anchor: str = "middle") -> str:
+    return f'<text class="{kind}" text-anchor="{anchor}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
 def _tick(value: float) -> str:
@@ -139,20 +137,30 @@ def intervals(rows: Sequence[Row], anchors: Mapping[str, float], name: str) -> s
     if not numbers:
         return ""
     near = _near(anchors, numbers)
-    height = ROW * len(rows) + 62
     x = Axis.over([*numbers, *near.values()], LABELS, WIDTH - RIGHT, True)
-    bottom = height - 40
-    body = list(_across(x, bottom, name, height))
-    for place, (anchor, value) in enumerate(near.items()):
-        body.append(f'<line class="anchor" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="16" y2="{bottom}"/>')
-        side = "end" if x(value) > (LABELS + WIDTH) / 2 else "start"
+    names, top = _anchor_names(near, x)
+    bottom = top + 4 + ROW * len(rows)
+    body = [*_across(x, top, bottom, name), *names]
+    for value in near.values():
         body.append(
-            f'<text class="tick" text-anchor="{side}" x="{x(value):.1f}" y="{11 if place % 2 == 0 else 11}">'
-            f"{escape(anchor)}</text>"
+            f'<line class="anchor" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top}" y2="{bottom}"/>'
         )
     for number, row in enumerate(rows):
-        body += _row(row, x, 20 + ROW * number)
-    return _svg(height, f"{name}: intervals over samples", body)
+        body += _row(row, x, top + 4 + ROW * number)
+    return _svg(bottom + 40, f"{name}: intervals over samples", body)
+
+
+def _anchor_names(near: Mapping[str, float], x: Axis) -> tuple[list[str], float]:
+    """Above their lines, one below the other where they would meet; and where the rows may begin."""
+    names, ends = [], [-math.inf] * max(1, len(near))
+    for anchor, value in sorted(near.items(), key=lambda item: x(item[1])):
+        place, width = x(value), 6.5 * len(anchor)
+        left = min(max(place - width / 2, LABELS), WIDTH - RIGHT - width)
+        line = next(number for number, end in enumerate(ends) if left > end + 4)
+        ends[line] = left + width
+        names.append(_text(left, 11 + 13 * line, anchor, "tick", "start"))
+    used = sum(end > -math.inf for end in ends)
+    return names, 3 + 13 * used
 
 
 def _near(anchors: Mapping[str, float], numbers: Sequence[float]) -> dict[str, float]:
@@ -168,24 +176,17 @@ def _near(anchors: Mapping[str, float], numbers: Sequence[float]) -> dict[str, f
     return near
 
 
-def _across(x: Axis, bottom: float, name: str, height: float) -> Iterator[str]:
+def _across(x: Axis, top: float, bottom: float, name: str) -> Iterator[str]:
     for value in x.ticks(5):
         place = x(value)
-        yield f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="16" y2="{bottom}"/>'
-        yield (
-            f'<text class="tick" text-anchor="middle" x="{place:.1f}" y="{bottom + 15}">'
-            f"{escape(_tick(value))}</text>"
-        )
-    middle = (LABELS + WIDTH - RIGHT) / 2
-    yield f'<text class="name" text-anchor="middle" x="{middle:.0f}" y="{height - 6}">{escape(name)}</text>'
+        yield f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{top}" y2="{bottom}"/>'
+        yield _text(place, bottom + 15, _tick(value), "tick")
+    yield _text((LABELS + WIDTH - RIGHT) / 2, bottom + 34, name, "name")
 
 
 def _row(row: Row, x: Axis, top: float) -> Iterator[str]:
     middle = top + ROW / 2
-    yield (
-        f'<text class="label" text-anchor="end" x="{LABELS - 10}" y="{middle + 4:.1f}">'
-        f"{escape(_clipped(row.label))}</text>"
-    )
+    yield _text(LABELS - 10, middle + 4, _clipped(row.label), "label", "end")
     yield f'<g class="c{row.index % KINDS}">'
     step = min(7.0, (ROW - 8) / max(1, len(row.seeds)))
     for number, (value, low, high) in enumerate(row.seeds):
@@ -204,23 +205,24 @@ def _clipped(text: str, most: int = 16) -> str:
 
 def mark(index: int, x: float, y: float, size: float = 3.6) -> str:
     """Circle, square, diamond, triangle, ... so that recipes are told apart without colours."""
-    s = size
-    shapes = (
-        "",
-        f"{x - s:.1f},{y - s:.1f} {x + s:.1f},{y - s:.1f} {x + s:.1f},{y + s:.1f} {x - s:.1f},{y + s:.1f}",
-        f"{x:.1f},{y - 1.4 * s:.1f} {x + 1.4 * s:.1f},{y:.1f} {x:.1f},{y + 1.4 * s:.1f} {x - 1.4 * s:.1f},{y:.1f}",
-        f"{x:.1f},{y - 1.3 * s:.1f} {x + 1.3 * s:.1f},{y + s:.1f} {x - 1.3 * s:.1f},{y + s:.1f}",
-        f"{x:.1f},{y + 1.3 * s:.1f} {x + 1.3 * s:.1f},{y - s:.1f} {x - 1.3 * s:.1f},{y - s:.1f}",
+    corners: tuple[Sequence[tuple[float, float]], ...] = (
+        (),
+        ((-1, -1), (1, -1), (1, 1), (-1, 1)),
+        ((0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)),
+        ((0, -1.3), (1.3, 1), (-1.3, 1)),
+        ((0, 1.3), (1.3, -1), (-1.3, -1)),
     )
-    shape = shapes[index % len(shapes)]
+    shape = corners[index % len(corners)]
     if not shape:
-        return f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="{s}"/>'
-    return f'<polygon class="mark" points="{shape}"/>'
+        return f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="{size}"/>'
+    points = " ".join(f"{x + size * across:.1f},{y + size * down:.1f}" for across, down in shape)
+    return f'<polygon class="mark" points="{points}"/>'
 
 
 def key(index: int) -> str:
     """The mark of a recipe, for the legend and for headings."""
-    return f'<svg class="key c{index % KINDS}" viewBox="0 0 14 14" aria-hidden="true">{mark(index, 7, 7, 4.4)}</svg>'
+    drawn = mark(index, 7, 7, 4.4)
+    return f'<svg class="key c{index % KINDS}" viewBox="0 0 14 14" aria-hidden="true">{drawn}</svg>'
 
 
 def _svg(height: float, title: str, body: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from gancore.plugins import plugins
 
 
 def arguments(asked: Asked, name: str, seed: int, select: str = "") -> dict[str, Any]:
-    """What :func:`gancore.train` is told for one of them; ``select`` is the measure that chooses its model."""
+    """What :func:`gancore.train` is told for one of them; ``select``: the measure that chooses its model."""
     chosen = [f"upkeep.select={select}"] if select else []
     budget = asked.spent
     return {

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 NUMBERED = re.compile(r"(\d+)")
-MEDIA = frozenset({"image", "audio", "video"})
+STILL = "image"
+MEDIA = frozenset({STILL, "audio", "video"})
 """First words of media types for which pages have elements."""
 LINES, CHARACTERS = 60, 6000
 """What is shown of a text."""
@@ -74,6 +75,8 @@ def _exhibit(folder: Path, name: str, told: Mapping[str, Any]) -> Exhibit:
     if told.get("preview") and not any(file.kind in MEDIA for file in whole):
         whole.insert(0, read_file(folder / told["preview"]))
     whole.sort(key=lambda file: file.kind == "text")
+    if any(file.kind == STILL for file in whole):  # it has them all: one by one they would be there twice
+        items = {n: kept for n, files in items.items() if (kept := [f for f in files if f.kind != STILL])}
     return Exhibit(name, told["count"], whole, dict(sorted(items.items())), hidden)
 
 

@@ -25,10 +25,10 @@ from gancore.training.run import RunFolder
 PATIENCE_SECONDS = 10.0
 """How long the processes of a comparison that was killed have to be gone."""
 ROOMS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
-REAL, INDEX = "real", "index.json"
+INDEX = "index.json"
 Stage = Literal["train", "evaluate", "show", "time"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-"""What is done with each entrant, in this order; each in a process of its own but where they follow at once."""
+"""What is done with each entrant, in this order: training in a process of its own, the rest in another."""
 
 
 @dataclass(frozen=True)

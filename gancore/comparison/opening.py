@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from gancore import __version__, api
-from gancore.comparison.asked import Asked
+from gancore.comparison.asked import REAL, Asked
 from gancore.comparison.entrants import selecting
-from gancore.comparison.folder import REAL, ComparisonFolder, Entrant, read_json, write_json
+from gancore.comparison.folder import ComparisonFolder, Entrant, read_json, write_json
 from gancore.comparison.showing import write_beside
 from gancore.comparison.tradeoffs import Subject
 from gancore.config import RunConfig

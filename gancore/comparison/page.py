@@ -10,14 +10,24 @@ from typing import Any
 import yaml
 
 from gancore.comparison import words
+from gancore.comparison.asked import REAL
 from gancore.comparison.charts import Line, Row, curves, intervals, key
 from gancore.comparison.exhibits import Exhibit, exhibits, most_that_fit
-from gancore.comparison.folder import REAL, ComparisonFolder
+from gancore.comparison.folder import ComparisonFolder
 
 TEMPLATES = Path(__file__).parent / "page_files"
 MOST_CHARACTERS = 9_000_000
 ROOM_FOR_TEXT = 1_200_000
 """Of the page, for all that is no sample."""
+SCALES = {
+    "seconds": ((7200, "hours of training"), (120, "minutes of training"), (1, "seconds of training")),
+    "samples": (
+        (2e6, "million real samples seen"),
+        (2e3, "thousand real samples seen"),
+        (1, "real samples seen"),
+    ),
+}
+"""Axes of the curves: the unit that suits the longest."""
 CURVES = 6
 """Measures whose curves are drawn."""
 
@@ -101,12 +111,12 @@ def _curves(report: Mapping[str, Any], index: Mapping[str, int]) -> list[dict[st
 
 
 def _curve(runs: Sequence[Mapping[str, Any]], measure: str, across: str, index: Mapping[str, int]) -> str:
+    curves_ = {run["who"]: (run["name"], run["curves"].get(measure, [])) for run in runs}
+    most = max((point[across] for _, curve in curves_.values() for point in curve), default=1.0)
+    size, name = next((size, name) for size, name in SCALES[across] if most >= size or size == 1)
     lines = [
-        Line(
-            run["who"], index[run["name"]], [(p[across], p["value"]) for p in run["curves"].get(measure, [])]
-        )
-        for run in runs
+        Line(who, index[name_], [(point[across] / size, point["value"]) for point in curve])
+        for who, (name_, curve) in curves_.items()
+        if curve
     ]
-    text = words.seconds if across == "seconds" else words.count
-    name = "seconds of training" if across == "seconds" else "real samples seen"
-    return curves([line for line in lines if line.points], name, f"{measure} on valid", text)
+    return curves(lines, name, f"{measure} on valid")

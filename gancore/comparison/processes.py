@@ -25,7 +25,7 @@ class Outcome:
 
 @dataclass
 class Processes:
-    """Starts jobs; ``lock`` is a descriptor that they keep open, so that it is let go with the last of them."""
+    """Starts jobs; ``lock`` is a descriptor that they keep open: it is let go with the last of them."""
 
     lock: int
     announce: Callable[[str], None]

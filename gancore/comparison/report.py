@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gancore.comparison.asked import Asked
+from gancore.comparison.asked import REAL, Asked
 from gancore.comparison.balance import in_words, row, until_target
 from gancore.comparison.findings import Finding, Findings, Standing, find
-from gancore.comparison.folder import REAL, ComparisonFolder, Entrant, read_json, write_json
+from gancore.comparison.folder import ComparisonFolder, Entrant, read_json, write_json
 from gancore.comparison.gathering import costs, evaluations, facts
 from gancore.comparison.page import render
 from gancore.comparison.verdict import RULES, Case, judge
@@ -50,6 +50,7 @@ def gather(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) 
     )
     return {
         "format": FORMAT,
+        "command": asked.command,
         "asked": asked.model_dump(mode="json") | {"budget_in_words": asked.spent.in_words},
         "about": about,
         "verdict": [vars(sentence) for sentence in judge(case)],

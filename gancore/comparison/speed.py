@@ -77,11 +77,11 @@ def _sampling(
     return lambda: sampler.sample(batch, key, condition)  # type: ignore[operator]
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the operations on tensors that are made one after another within."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(

@@ -118,11 +118,11 @@ def inversion(subject: Subject) -> dict[str, Any]:
                 values.append(x.double().abs().max())
     except (GancoreError, RuntimeError, ValueError) as error:
         return {"kind": "failed", "note": f"{type(error).__name__}: {error}"}
-    error = torch.cat(apart)
+    errors = torch.cat(apart)
     return {
         "kind": "measured",
-        "largest": float(error.max()),
-        "mean": float(error.mean()),
+        "largest": float(errors.max()),
+        "mean": float(errors.mean()),
         "largest_value": float(torch.stack(values).max()),
         "n": min(INVERTED_ROWS, len(subject.test)),
     }

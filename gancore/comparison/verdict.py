@@ -1,35 +1,37 @@
 """The verdict in words, each sentence from a rule that is written down; imports no torch.
 
-Nothing is said to be better unless the intervals are apart in every pair of trainings, and nothing of recipes,
-as against the models trained here, unless the spread over seeds bears it.
+Nothing is said to be better unless the intervals are apart in every pair of trainings, and nothing of
+recipes, as against the models trained here, unless the spread over seeds bears it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 from gancore.comparison.findings import Finding, Findings, difference_over_seeds
 from gancore.comparison.words import figure, listed, measured
 from gancore.evaluation.reading import TRUSTED
 
 RULES = {
-    "headline": "The verdict is about the first measure of the table that is bounded by an interval for every "
-    "model, trusted on these data, and holds both known-bad sets (noise, collapse) for worse than real rows.",
-    "better": "One recipe is better than another on a measure where the 95 % intervals over samples of all its "
-    "trainings lie wholly on the better side of those of all the other's.",
-    "lead": "The recipe with the best mean leads, together with all that it is not better than by that rule.",
-    "seeds": "Of recipes, rather than of the models trained here, this is said only where Welch's interval of the "
-    "difference of means over seeds excludes zero, at 95 % for all pairs together (Bonferroni); the variance over "
-    "seeds is never taken for less than that over samples.",
-    "gan": "The best recipe with an opponent stands against the best without one, by the same rule.",
-    "real": "Held-out real rows, measured alike, are the floor: what reaches them cannot be told from data "
-    "by this measure at this n. The way from the noise anchor to this floor is the scale.",
-    "others": "Every other measure that is bounded and trusted is asked whether the leader is better than all "
-    "others, or another is better than the leader.",
-    "trust": "A measure that does not order its anchors on these data (real rows better than noise and than "
-    "collapse, where it can see them) takes no part.",
+    "headline": "The verdict is about the first measure of the table that has an interval for every model,"
+    " is trusted on these data, and holds both noise and collapse for worse than real rows.",
+    "better": "One recipe is better than another by a measure where the 95 % intervals over samples of its"
+    " trainings lie, all of them, wholly on the better side of those of the other's.",
+    "lead": "The recipe with the best mean over seeds leads, together with all that it is not better than by"
+    " that rule.",
+    "seeds": "Of recipes, rather than of the models trained here, this is said only where Welch's interval of"
+    " the difference of means over seeds excludes zero, at 95 % for all pairs together (Bonferroni); the"
+    " variance over seeds is never taken for less than that over samples.",
+    "gan": "The best recipe whose players play against each other stands against the best of the others, by"
+    " the same rule.",
+    "real": "Held-out real rows, measured alike, are the floor: a recipe whose intervals reach it, seed by"
+    " seed, cannot be told from data by this measure at this n. The way there from noise is the scale.",
+    "others": "Every other measure that has its intervals and is trusted is asked whether the best recipe"
+    " leads there too, alone or with others, or another is better.",
+    "trust": "A measure that does not order its anchors on these data (real rows better than noise and than"
+    " collapse, where it can see them) takes no part.",
     "unfinished": "A recipe was still improving where the model that was chosen is its last.",
 }
 """How each sentence comes about, as the page explains it."""
@@ -81,14 +83,18 @@ def _nobody(names: Sequence[str]) -> Sentence:
 
 
 def _lead(case: Case, finding: Finding) -> list[Sentence]:
-    lead, every, name = finding.lead(), len(finding.standings), finding.measure
-    if len(lead) == every:
-        return [Sentence("lead", f"On {name}, nothing separates {listed(lead)}: their intervals overlap.")]
-    others = [other for other in finding.ranked() if other not in lead]
-    if len(lead) == 1:
-        return [Sentence("lead", f"On {name}, {lead[0]} is better than {listed(others)}.")]
-    text = f"On {name}, {listed(lead)} lead, and nothing separates them from the best, {lead[0]}"
-    return [Sentence("lead", f"{text}; {lead[0]} is better than {listed(others)}.")]
+    best, *others = finding.ranked()
+    near = [name for name in others if not finding.apart(best, name)]
+    far = [name for name in others if name not in near]
+    name = finding.measure
+    if not near:
+        return [Sentence("lead", f"On {name}, {best} is better than {listed(far)}.")]
+    if far:
+        text = f"On {name}, {best} has the best value and nothing separates it from {listed(near)}"
+        return [Sentence("lead", f"{text}; it is better than {listed(far)}.")]
+    told = [Sentence("lead", f"On {name}, nothing separates the best, {best}, from {listed(near)}.")]
+    pairs = [f"{a} is better than {b}" for a, b in permutations(others, 2) if finding.apart(a, b)]
+    return [*told, Sentence("better", f"Further down, {listed(pairs)}.")] if pairs else told
 
 
 def _values(case: Case, finding: Finding) -> list[Sentence]:
@@ -108,7 +114,8 @@ def _seeds(case: Case, finding: Finding) -> list[Sentence]:
     if not others:
         return []
     pairs = len(list(combinations(finding.standings, 2)))
-    sure, open_ = [], []
+    sure: list[str] = []
+    open_: list[str] = []
     for other in others:
         bounds = difference_over_seeds(finding.standings[best], finding.standings[other], pairs)
         excluded = bounds is not None and (bounds[0] > 0 or bounds[1] < 0)
@@ -132,17 +139,14 @@ def _worth(case: Case, finding: Finding) -> list[Sentence]:
     other = next((name for name in ranked if kinds[name] != "GAN"), None)
     if gan is None or other is None:
         return []
-    beside = f"the best GAN, {gan} ({_value(finding, gan)})", f"{other} ({_value(finding, other)})"
+    by = f"Is a GAN worth it here? By {finding.measure}"
+    best = f"the best GAN, {gan} ({_value(finding, gan)})"
+    rival = f"the {kinds[other]} {other} ({_value(finding, other)})"
     if finding.apart(gan, other):
-        text = f"Is a GAN worth it here? By {finding.measure}, yes: {beside[0]}, is better than the best {kinds[other]}, {beside[1]}."
-    elif finding.apart(other, gan):
-        text = f"Is a GAN worth it here? By {finding.measure}, no: {beside[0]}, loses to the {kinds[other]} {beside[1]}."
-    else:
-        text = (
-            f"Is a GAN worth it here? By {finding.measure} that cannot be told: the intervals of {beside[0]},"
-            f" and of the {kinds[other]} {beside[1]} overlap."
-        )
-    return [Sentence("gan", text)]
+        return [Sentence("gan", f"{by}, yes: {best}, is better than {rival}, the best of the others.")]
+    if finding.apart(other, gan):
+        return [Sentence("gan", f"{by}, no: {best}, loses to {rival}.")]
+    return [Sentence("gan", f"{by} that cannot be told: nothing separates {best}, from {rival}.")]
 
 
 def _value(finding: Finding, name: str) -> str:
@@ -178,22 +182,19 @@ def _others(case: Case, headline: Finding) -> list[Sentence]:
     rest = [finding for finding in rest if best in finding.standings and len(finding.standings) > 1]
     if not rest:
         return []
-    for_it = [f.measure for f in rest if f.lead() == [best]]
-    against = {f.measure: f.lead() for f in rest if best not in f.lead()}
+    alone = [f.measure for f in rest if f.lead() == [best]]
+    shared = [f.measure for f in rest if best in f.lead() and f.lead() != [best]]
+    behind = [f"{f.measure} ({listed(f.lead())})" for f in rest if best not in f.lead()]
     told = [
-        f"Of {len(rest)} other measures that can be trusted, {len(for_it)} also put {best} alone in front"
-    ]
-    if for_it:
-        told[0] += f" ({listed(for_it)})"
-    if against:
-        told.append(
-            f"{len(against)} put{'s' * (len(against) == 1)} others before it: "
-            + "; ".join(f"{measure} {listed(lead)}" for measure, lead in against.items())
+        text
+        for text, names in (
+            (f"leads alone on {listed(alone)}", alone),
+            (f"shares the lead on {listed(shared)}", shared),
+            (f"is behind on {'; '.join(behind)}", behind),
         )
-    left = len(rest) - len(for_it) - len(against)
-    if left:
-        told.append(f"on {left} it is not apart from the best")
-    return [Sentence("others", f"{'; '.join(told)}.")]
+        if names
+    ]
+    return [Sentence("others", f"By the other measures that can be trusted, {best} {'; it '.join(told)}.")]
 
 
 def _distrust(case: Case) -> list[Sentence]:
@@ -204,7 +205,7 @@ def _distrust(case: Case) -> list[Sentence]:
 
 
 def _costs(case: Case) -> list[Sentence]:
-    return [Sentence("costs", text) for text in case.costs]
+    return [Sentence("costs", " ".join(case.costs))] if case.costs else []
 
 
 def _limits(case: Case) -> list[Sentence]:

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 
 from gancore.comparison.findings import Finding
 
+DASH = "\N{EN DASH}"
+"""What is not there."""
+
 
 def figure(value: float | None) -> str:
     """Three significant digits: ``0.0123``, ``12.3``, ``1,234``, ``1.2e-05``; a dash for None."""
     if value is None:
-        return "–"
+        return DASH
     if math.isnan(value) or math.isinf(value):
-        return "not a number" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    if value == 0:
-        return "0"
+        return "not a number" if math.isnan(value) else "infinite" if value > 0 else "-infinite"
+    if value % 1 == 0 and abs(value) < 1e7:
+        return f"{value:,.0f}"
     if abs(value) < 1e-4 or abs(value) >= 1e7:
         return f"{value:.1e}"
     if abs(value) >= 999.5:
@@ -26,7 +29,7 @@ def figure(value: float | None) -> str:
 def seconds(value: float | None) -> str:
     """``1.23 s``, ``4.5 ms``, ``12 µs``, ``3.2 min``."""
     if value is None:
-        return "–"
+        return DASH
     if value >= 100:
         return f"{value / 60:.3g} min" if value < 6000 else f"{value / 3600:.3g} h"
     for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
@@ -38,7 +41,7 @@ def seconds(value: float | None) -> str:
 def count(value: float | None) -> str:
     """``1,234``, ``12.3 k``, ``4.56 M``."""
     if value is None:
-        return "–"
+        return DASH
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= size:
             return f"{value / (size if unit != 'k' else 1e3):.3g} {unit}"

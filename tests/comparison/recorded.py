@@ -1,0 +1,175 @@
+"""A comparison folder as it lies when all is done, with readings that the test makes up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gancore.comparison.asked import Asked, ask
+from gancore.comparison.entrants import entrants
+from gancore.comparison.folder import ComparisonFolder, Entrant, write_json
+from gancore.comparison.report import write_report
+from gancore.comparison.showing import write_beside
+from gancore.config import config_hash
+from gancore.config_text import dump
+from gancore.domain import Domain, Samples
+from gancore.evaluation.reading import Evaluation, Reading
+from gancore.training.run import RunStatus
+
+ANCHORS = {"real": 0.1, "noise": 1.0, "collapse": 0.9}
+Bounds = tuple[float, float, float]
+"""Value, low, high."""
+
+
+def reading(measure: str, bounds: Bounds | None, **facts: Any) -> Reading:
+    value, low, high = bounds or (None, None, None)
+    defaults = {
+        "unit": "nats",
+        "better": "lower",
+        "n": 2000,
+        "n_real": 1000,
+        "anchors": ANCHORS,
+        "method": "jackknife over 20 blocks",
+        "features": "made-up",
+        "features_hash": "0123456789abcdef",
+        "source": "ring",
+        "split": "test",
+    }
+    if bounds is None:
+        defaults["skipped"] = "this model has no likelihood"
+    return Reading(measure, value, low, high, **(defaults | facts))
+
+
+def evaluations(
+    values: Mapping[str, Mapping[str, Sequence[Bounds | None]]], **facts: Mapping[str, Any]
+) -> dict[str, dict[int, Evaluation]]:
+    """``values[measure][name]``: the bounds of each seed; ``facts[measure]`` are those of its readings."""
+    names = list(next(iter(values.values())))
+    found: dict[str, dict[int, Evaluation]] = {}
+    for name in names:
+        for seed in range(len(next(iter(values.values()))[name])):
+            read = [reading(m, by[name][seed], **facts.get(m, {})) for m, by in values.items()]
+            found.setdefault(name, {})[seed] = Evaluation(f"{name}-seed{seed}", read, {"seed": 0})
+    return found
+
+
+@dataclass
+class Recorded:
+    """Writes what trainings, evaluations and timings would have left."""
+
+    folder: ComparisonFolder
+    asked: Asked
+    domain: Domain
+    everyone: list[Entrant] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder.make()
+        self.folder.asked.write_text(dump(self.asked))
+        self.everyone = entrants(self.asked)
+
+    @classmethod
+    def of(cls, path: Path, domain: Domain, recipes: Mapping[str, str], **asked: Any) -> Recorded:
+        told = {
+            "domain": domain.name,
+            "data": None,
+            "recipes": dict(recipes),
+            "budget": "10m",
+            "seeds": 1,
+            "settings": [],
+            "select": None,
+            "n": 2000,
+            "measures": None,
+            "features": None,
+            "evaluation_seed": 0,
+            "device": "cpu",
+        }
+        return cls(ComparisonFolder(path), ask(**(told | asked)), domain)
+
+    def about(self, samples: Samples, select: str = "") -> None:
+        write_json(
+            self.folder.about,
+            {
+                "data": {
+                    "source": "made-up",
+                    "licence": "CC0-1.0",
+                    "fingerprint": "f" * 32,
+                    "contract": ["rows: <made> & up"],
+                    "rows": {"train": 1000, "valid": 100, "test": 100},
+                    "splits_sha256": "0" * 64,
+                    "classes": [],
+                },
+                "select": select,
+                "on_valid": {select: {"better": "lower", "unit": "nats"}} if select else {},
+                "shown": len(samples),
+                "machine": "CPU, 2 threads",
+                "versions": {"gancore": "0.1.0"},
+            },
+        )
+        write_beside(self.folder.samples("real"), self.domain, samples, 0, "f" * 32)
+
+    def weights(self, entrant: Entrant) -> str:
+        return hashlib.sha256(str(entrant).encode()).hexdigest()
+
+    def training(self, entrant: Entrant, curve: Sequence[float] = (), steps: int = 1000) -> None:
+        run = self.folder.run(entrant)
+        run.model.mkdir(parents=True)
+        run.config_file.write_text(dump(entrant.config))
+        facts = {
+            "files": {"model.safetensors": self.weights(entrant)},
+            "training": {"step": steps, "precision": "fp32"},
+            "plugins": {},
+        }
+        (run.model / "config.json").write_text(json.dumps(facts))
+        lines: list[dict[str, Any]] = []
+        for number, value in enumerate(curve, start=1):
+            step = steps * number // len(curve)
+            lines += [{"step": step, "seconds": 0.6 * step}, {"step": step, "valid/density_error": value}]
+        run.metrics_file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        run.data_file.write_text(json.dumps({"fingerprint": "f" * 32}))
+        run.write_status(
+            RunStatus(
+                "done",
+                domain=self.asked.domain,
+                recipe=entrant.recipe,
+                step=steps,
+                total=steps,
+                seconds=0.6 * steps,
+                config_hash=config_hash(entrant.config),
+            )
+        )
+        write_json(self.folder.training(entrant), {"machine": "CPU, 2 threads"})
+
+    def evaluation(self, entrant: Entrant, readings: Sequence[Reading]) -> None:
+        about = {"model_hash": self.weights(entrant), "features": "made-up"}
+        Evaluation(str(entrant), readings, about).write(self.folder.evaluation(entrant))
+
+    def samples(self, entrant: Entrant, samples: Samples) -> None:
+        write_beside(self.folder.samples(entrant), self.domain, samples, 0, self.weights(entrant))
+
+    def tradeoffs(self, entrant: Entrant, **changes: Any) -> None:
+        told = {
+            "weights": self.weights(entrant),
+            "machine": "CPU, 2 threads",
+            "parameters": 33_900,
+            "players": {"discriminator": 33_500, "generator": 33_900},
+            "likelihood": {"kind": "none"},
+            "inversion": {"kind": "none"},
+            "seconds_a_sample": {
+                "1": {"seconds": 2e-3, "calls": 7, "batch": 1},
+                "256": {"seconds": 3e-5, "calls": 7, "batch": 256},
+            },
+            "growth": {
+                "points": [{"factor": f, "seconds": 1e-3 * f, "calls": 7, "operations": 40} for f in (0.5, 1)],
+                "note": "",
+                "seconds_exponent": 0.87,
+                "operations_exponent": 0.0,
+            },
+        }
+        write_json(self.folder.tradeoffs(entrant), told | changes)
+
+    def report(self) -> dict[str, Any]:
+        return write_report(self.folder, self.asked, self.everyone)
