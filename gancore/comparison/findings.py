@@ -79,6 +79,11 @@ class Finding:
         return next((r.trust for r in self.readings if r.trust != TRUSTED and not r.skipped), TRUSTED)
 
     @property
+    def distrust(self) -> str:
+        """The reason alone; empty: it is trusted."""
+        return "" if self.trust == TRUSTED else self.trust.removeprefix("no").lstrip(" :,")
+
+    @property
     def decides(self) -> bool:
         """Whether it may say which recipe is better: it has a direction, and every standing is sound."""
         return self.first.better is not None and all(s.is_sound for s in self.standings.values())

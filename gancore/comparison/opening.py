@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from gancore import __version__, api
-from gancore.comparison.asked import REAL, Asked
+from gancore.comparison.asked import LAST, REAL, Asked
 from gancore.comparison.entrants import selecting
 from gancore.comparison.folder import ComparisonFolder, Entrant, read_json, write_json
 from gancore.comparison.showing import write_beside
@@ -46,10 +46,12 @@ def open_data(folder: ComparisonFolder, asked: Asked, first: Entrant, root: Path
     before = read_json(folder.about).get("data", {}).get("fingerprint", data.fingerprint)
     if before != data.fingerprint:
         raise DataError("the data changed since this comparison began", "restore them, or begin a new one")
+    able = _able(domain, data.spec)
     shown = min(domain.shown(data.spec), len(_view(data.test)))
     found = {
         "data": _facts(data, source, licence),
-        "select": selecting(asked, _selection(domain, data.spec, asked.select)),
+        "select": _selection(asked, domain, able),
+        "on_valid": {name: {"better": m.better, "unit": m.unit} for name, m in able.items()},
         "shown": shown,
         "machine": machine(asked.device),
         "versions": versions(),
@@ -84,18 +86,18 @@ def _facts(data: Data, source: str, licence: str) -> dict[str, Any]:
     }
 
 
-def _selection(domain: Domain, spec: Spec, asked: str | None) -> str:
-    """The domain's own measure for this, where it has a meaning for such data; what was asked is checked."""
-    able = []
-    for name, entry in domain.measures_of(spec).items():
-        measure = plugins().resolve(entry)
-        if isinstance(measure, Measure) and measure.better and not measure.needs:
-            able.append(name)
-    if asked not in (None, "last") and asked not in able:
-        raise ConfigError(
-            f"--select {asked}: no measure of that name can select here", nearest(str(asked), able)
-        )
-    return domain.selection if domain.selection in able else ""
+def _able(domain: Domain, spec: Spec) -> dict[str, Measure]:
+    """Those of the domain that a training takes on valid, and that can choose among models."""
+    found = {name: plugins().resolve(entry) for name, entry in domain.measures_of(spec).items()}
+    return {name: m for name, m in found.items() if isinstance(m, Measure) and m.better and not m.needs}
+
+
+def _selection(asked: Asked, domain: Domain, able: Mapping[str, Measure]) -> str:
+    """What chooses each model; the domain's own counts where it has a meaning for such data."""
+    if asked.select not in (None, LAST, *able):
+        message = f"--select {asked.select}: no measure of that name can choose here"
+        raise ConfigError(message, nearest(str(asked.select), able))
+    return selecting(asked, domain.selection if domain.selection in able else "")
 
 
 def _write_real(folder: ComparisonFolder, domain: Domain, data: Data, shown: int, seed: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gancore.comparison.asked import REAL, Asked
 from gancore.comparison.balance import in_words, row, until_target
-from gancore.comparison.findings import Finding, Findings, Standing, find
+from gancore.comparison.findings import Finding, Standing, find
 from gancore.comparison.folder import ComparisonFolder, Entrant, read_json, write_json
 from gancore.comparison.gathering import costs, evaluations, facts
 from gancore.comparison.page import render
@@ -38,7 +38,8 @@ def gather(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) 
     }
     select = about.get("select", "")
     failures = [{"who": run["who"], **run["failure"]} for run in runs if run["failure"]]
-    target = until_target(runs, select, _is_higher(select, findings)) if select else {}
+    higher = about.get("on_valid", {}).get(select, {}).get("better") == "higher"
+    target = until_target(runs, select, higher) if select else {}
     case = Case(
         findings,
         asked.spent.in_words,
@@ -72,17 +73,13 @@ def unfinished(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(late))
 
 
-def _is_higher(measure: str, findings: Findings) -> bool:
-    return any(finding.higher for finding in findings if finding.measure == measure)
-
-
 def _measure(finding: Finding) -> dict[str, Any]:
     first = finding.first
     return {
         "measure": finding.measure,
         "unit": first.unit,
         "better": first.better,
-        "trust": finding.trust,
+        "distrust": finding.distrust,
         "decides": finding.decides,
         "anchors": dict(first.anchors),
         "method": first.method,

@@ -6,7 +6,7 @@ recipes, as against the models trained here, unless the spread over seeds bears 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -122,14 +122,15 @@ def _seeds(case: Case, finding: Finding) -> list[Sentence]:
         (sure if excluded else open_).append(other)
     told = []
     if sure:
-        told.append(f"That {best} is better than {listed(sure)} goes beyond the spread over seeds as well")
+        told.append(f"That {best} is better than {listed(sure)} goes beyond the spread over seeds as well.")
     if open_:
-        few = f"{min(counts)}" if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
-        told.append(
-            f"Over {listed(open_)}, it is true of every model trained here, but {few} seeds"
-            " are too few to say it of the recipes"
-        )
-    return [Sentence("seeds", f"{'. '.join(told)}.")]
+        text = f"That {best} is better than {listed(open_)} holds for every model trained here"
+        told.append(f"{text}; the spread over {_range(counts)} seeds does not bear it out for the recipes.")
+    return [Sentence("seeds", " ".join(told))]
+
+
+def _range(counts: Set[int]) -> str:
+    return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
 def _worth(case: Case, finding: Finding) -> list[Sentence]:
@@ -198,7 +199,7 @@ def _others(case: Case, headline: Finding) -> list[Sentence]:
 
 
 def _distrust(case: Case) -> list[Sentence]:
-    told = [f"{f.measure} ({f.trust})" for f in case.findings if f.trust != TRUSTED]
+    told = [f"{f.measure} ({f.distrust})" for f in case.findings if f.trust != TRUSTED]
     if not told:
         return []
     return [Sentence("trust", f"Not to be trusted on these data, and left out: {'; '.join(told)}.")]
