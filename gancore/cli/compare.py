@@ -120,8 +120,8 @@ def _show(made: Comparison, quiet: bool, as_json: bool) -> None:
     if as_json:
         print_json(made.report)
     elif not quiet:
-        for sentence in made.report["verdict"]:
-            typer.echo(sentence["text"])
+        for statement in made.report["verdict"]:
+            typer.echo(statement["text"])
         typer.echo(f"report: {made.page}")
     for failure in made.failures:
         typer.echo(f"failed: {failure}", err=True)

@@ -44,7 +44,7 @@ class Standing:
         return stdev(self.values) if len(self.values) > 1 else None
 
     @property
-    def is_sound(self) -> bool:
+    def is_firm(self) -> bool:
         """Read in every seed, finite, trusted, and bounded."""
         numbers = [*self.values, *self.lows, *self.highs]
         bounded = len(self.lows) == len(self.highs) == len(self.values) == len(self.readings) > 0
@@ -85,8 +85,8 @@ class Finding:
 
     @property
     def decides(self) -> bool:
-        """Whether it may say which recipe is better: it has a direction, and every standing is sound."""
-        return self.first.better is not None and all(s.is_sound for s in self.standings.values())
+        """Whether it may say which recipe is better: it has a direction, and every standing is firm."""
+        return self.first.better is not None and all(s.is_firm for s in self.standings.values())
 
     @property
     def sees_all_anchors(self) -> bool:

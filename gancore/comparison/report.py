@@ -54,7 +54,7 @@ def gather(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) 
         "command": asked.command,
         "asked": asked.model_dump(mode="json") | {"budget_in_words": asked.spent.in_words},
         "about": about,
-        "verdict": [vars(sentence) for sentence in judge(case)],
+        "verdict": [vars(statement) for statement in judge(case)],
         "rules": RULES,
         "headline": findings.headline.measure if findings.headline else "",
         "measures": [_measure(finding) for finding in findings],

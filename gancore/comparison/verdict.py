@@ -1,4 +1,4 @@
-"""The verdict in words, each sentence from a rule that is written down; imports no torch.
+"""The verdict in words, each statement from a rule that is written down; imports no torch.
 
 Nothing is said to be better unless the intervals are apart in every pair of trainings, and nothing of
 recipes, as against the models trained here, unless the spread over seeds bears it.
@@ -34,12 +34,12 @@ RULES = {
     " collapse, where it can see them) takes no part.",
     "unfinished": "A recipe was still improving where the model that was chosen is its last.",
 }
-"""How each sentence comes about, as the page explains it."""
+"""How each statement comes about, as the page explains it."""
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """``rule`` names the rule in :data:`RULES`, or what the sentence is about."""
+class Statement:
+    """``rule`` names the rule in :data:`RULES`, or what the statement is about."""
 
     rule: str
     text: str
@@ -61,54 +61,54 @@ class Case:
     costs: Sequence[str] = ()
 
 
-def judge(case: Case) -> list[Sentence]:
-    """The first sentence is the verdict; the others say what it rests on and where it ends."""
+def judge(case: Case) -> list[Statement]:
+    """The first statement is the verdict; the others say what it rests on and where it ends."""
     finding = case.findings.headline
     if len(case.findings.names) < 2:
-        sentences = [_nobody(case.findings.names)]
+        statements = [_nobody(case.findings.names)]
     elif finding is None:
-        sentences = [
-            Sentence("headline", "No verdict: no measure is bounded and trusted for all of them here.")
+        statements = [
+            Statement("headline", "No verdict: no measure is bounded and trusted for all of them here.")
         ]
     else:
         about = (_lead, _values, _seeds, _worth, _floor, _others)
-        sentences = [sentence for rule in about for sentence in rule(case, finding)]
-    return [*sentences, *_distrust(case), *_costs(case), *_limits(case)]
+        statements = [statement for rule in about for statement in rule(case, finding)]
+    return [*statements, *_distrust(case), *_costs(case), *_limits(case)]
 
 
-def _nobody(names: Sequence[str]) -> Sentence:
+def _nobody(names: Sequence[str]) -> Statement:
     if not names:
-        return Sentence("headline", "No verdict: nothing has been trained and measured to its end.")
-    return Sentence("headline", f"No verdict: {names[0]} alone was measured, and has nothing beside it.")
+        return Statement("headline", "No verdict: nothing has been trained and measured to its end.")
+    return Statement("headline", f"No verdict: {names[0]} alone was measured, and has nothing beside it.")
 
 
-def _lead(case: Case, finding: Finding) -> list[Sentence]:
+def _lead(case: Case, finding: Finding) -> list[Statement]:
     best, *others = finding.ranked()
     near = [name for name in others if not finding.apart(best, name)]
     far = [name for name in others if name not in near]
     name = finding.measure
     if not near:
-        return [Sentence("lead", f"On {name}, {best} is better than {listed(far)}.")]
+        return [Statement("lead", f"On {name}, {best} is better than {listed(far)}.")]
     if far:
         text = f"On {name}, {best} has the best value and nothing separates it from {listed(near)}"
-        return [Sentence("lead", f"{text}; it is better than {listed(far)}.")]
-    told = [Sentence("lead", f"On {name}, nothing separates the best, {best}, from {listed(near)}.")]
+        return [Statement("lead", f"{text}; it is better than {listed(far)}.")]
+    told = [Statement("lead", f"On {name}, nothing separates the best, {best}, from {listed(near)}.")]
     pairs = [f"{a} is better than {b}" for a, b in permutations(others, 2) if finding.apart(a, b)]
-    return [*told, Sentence("better", f"Further down, {listed(pairs)}.")] if pairs else told
+    return [*told, Statement("better", f"Further down, {listed(pairs)}.")] if pairs else told
 
 
-def _values(case: Case, finding: Finding) -> list[Sentence]:
+def _values(case: Case, finding: Finding) -> list[Statement]:
     end = "higher" if finding.higher else "lower"
     parts = [f"{name} {measured(finding, name)}" for name in finding.ranked()]
     unit = f", in {finding.first.unit}" if finding.first.unit else ""
-    return [Sentence("better", f"{finding.measure}{unit}, {end} is better: {'; '.join(parts)}.")]
+    return [Statement("better", f"{finding.measure}{unit}, {end} is better: {'; '.join(parts)}.")]
 
 
-def _seeds(case: Case, finding: Finding) -> list[Sentence]:
+def _seeds(case: Case, finding: Finding) -> list[Statement]:
     lead, counts = finding.lead(), {len(s.values) for s in finding.standings.values()}
     if counts == {1}:
         text = "Each recipe was trained once: whether another seed would end alike is not known."
-        return [Sentence("seeds", text)]
+        return [Statement("seeds", text)]
     best = lead[0]
     others = [name for name in finding.ranked() if name not in lead]
     if not others:
@@ -126,14 +126,14 @@ def _seeds(case: Case, finding: Finding) -> list[Sentence]:
     if open_:
         text = f"That {best} is better than {listed(open_)} holds for every model trained here"
         told.append(f"{text}; the spread over {_range(counts)} seeds does not bear it out for the recipes.")
-    return [Sentence("seeds", " ".join(told))]
+    return [Statement("seeds", " ".join(told))]
 
 
 def _range(counts: Set[int]) -> str:
     return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
-def _worth(case: Case, finding: Finding) -> list[Sentence]:
+def _worth(case: Case, finding: Finding) -> list[Statement]:
     kinds = case.kinds or {}
     ranked = [name for name in finding.ranked() if name in kinds]
     gan = next((name for name in ranked if kinds[name] == "GAN"), None)
@@ -144,17 +144,17 @@ def _worth(case: Case, finding: Finding) -> list[Sentence]:
     best = f"the best GAN, {gan} ({_value(finding, gan)})"
     rival = f"the {kinds[other]} {other} ({_value(finding, other)})"
     if finding.apart(gan, other):
-        return [Sentence("gan", f"{by}, yes: {best}, is better than {rival}, the best of the others.")]
+        return [Statement("gan", f"{by}, yes: {best}, is better than {rival}, the best of the others.")]
     if finding.apart(other, gan):
-        return [Sentence("gan", f"{by}, no: {best}, loses to {rival}.")]
-    return [Sentence("gan", f"{by} that cannot be told: nothing separates {best}, from {rival}.")]
+        return [Statement("gan", f"{by}, no: {best}, loses to {rival}.")]
+    return [Statement("gan", f"{by} that cannot be told: nothing separates {best}, from {rival}.")]
 
 
 def _value(finding: Finding, name: str) -> str:
     return figure(finding.standings[name].value)
 
 
-def _floor(case: Case, finding: Finding) -> list[Sentence]:
+def _floor(case: Case, finding: Finding) -> list[Statement]:
     best = finding.lead()[0]
     standing, real = finding.standings[best], finding.first.anchors["real"]
     reached = [
@@ -165,7 +165,7 @@ def _floor(case: Case, finding: Finding) -> list[Sentence]:
         text = (
             f"By this measure and at this n, {best} cannot be told from held-out real rows ({figure(real)})."
         )
-        return [Sentence("real", text)]
+        return [Statement("real", text)]
     closed = finding.closed(standing.value)
     if closed is None:
         return []
@@ -173,10 +173,10 @@ def _floor(case: Case, finding: Finding) -> list[Sentence]:
         f"Held-out real rows have {figure(real)}: {best} has gone {100 * closed:.3g} % of the way there"
         f" from the noise anchor ({figure(finding.first.anchors['noise'])})."
     )
-    return [Sentence("real", text)]
+    return [Statement("real", text)]
 
 
-def _others(case: Case, headline: Finding) -> list[Sentence]:
+def _others(case: Case, headline: Finding) -> list[Statement]:
     """Whether the other measures say the same of the one that leads."""
     best = headline.lead()[0]
     rest = [finding for finding in case.findings if finding.decides and finding is not headline]
@@ -195,29 +195,29 @@ def _others(case: Case, headline: Finding) -> list[Sentence]:
         )
         if names
     ]
-    return [Sentence("others", f"By the other measures that can be trusted, {best} {'; it '.join(told)}.")]
+    return [Statement("others", f"By the other measures that can be trusted, {best} {'; it '.join(told)}.")]
 
 
-def _distrust(case: Case) -> list[Sentence]:
+def _distrust(case: Case) -> list[Statement]:
     told = [f"{f.measure} ({f.distrust})" for f in case.findings if f.trust != TRUSTED]
     if not told:
         return []
-    return [Sentence("trust", f"Not to be trusted on these data, and left out: {'; '.join(told)}.")]
+    return [Statement("trust", f"Not to be trusted on these data, and left out: {'; '.join(told)}.")]
 
 
-def _costs(case: Case) -> list[Sentence]:
-    return [Sentence("costs", " ".join(case.costs))] if case.costs else []
+def _costs(case: Case) -> list[Statement]:
+    return [Statement("costs", " ".join(case.costs))] if case.costs else []
 
 
-def _limits(case: Case) -> list[Sentence]:
+def _limits(case: Case) -> list[Statement]:
     told = [
-        Sentence("failed", f"{name} did not come through: {reason}.")
+        Statement("failed", f"{name} did not come through: {reason}.")
         for name, reason in (case.failures or {}).items()
     ]
     if case.unfinished:
         verb = "was" if len(case.unfinished) == 1 else "were"
         text = f"{listed(case.unfinished)} {verb} still improving when the budget was used up"
-        told.append(Sentence("unfinished", f"{text}: with more of it the order may be another."))
+        told.append(Statement("unfinished", f"{text}: with more of it the order may be another."))
     where = f" on {case.machine}" if case.machine else ""
     text = f"All of this holds for these data and {case.budget} of training each{where}, and for no more."
-    return [*told, Sentence("limits", text)]
+    return [*told, Statement("limits", text)]
