@@ -35,7 +35,7 @@ def holds(truth: float, interval: Interval) -> bool:
 def coverage(
     measure: Measure, make: Callable[[Key], Evidence], truth: float | Callable[[Evidence], float], runs: int
 ) -> float:
-    """How often the interval of fresh evidence holds the truth; a truth may be that of the evidence itself."""
+    """How often the interval of fresh evidence holds the truth, which may be one of that evidence."""
     hits = []
     for number in range(runs):
         evidence = make(Key.of("world", number))

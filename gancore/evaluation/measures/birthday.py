@@ -1,9 +1,9 @@
 """Birthday test: how many different samples can the model make? Arora and Zhang 2018.
 
-Among s samples of N equally likely ones about s^2 / 2N pairs coincide; even odds of one need s = 1.18 sqrt(N).
-Where some are likelier than others, N is 1 / sum p^2, the support of a uniform law that repeats as often; the
-true one is larger. The paper has people judge the closest pairs. Here two samples are one where they are
-as close as real rows are to each other once in a thousand rows.
+Among s samples of N equally likely ones about s^2 / 2N pairs coincide, and even odds of one need
+s = 1.18 sqrt(N). Where some are likelier than others, N is 1 / sum p^2, the support of a uniform law that
+repeats as often; the true one is larger. The paper has people judge the closest pairs. Here two samples are
+one where they are as close as only one in a thousand real rows is to another.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def poisson_ends(count: float, dispersion: float) -> tuple[float, float]:
 
 
 def _interval(evidence: Evidence) -> Interval:
-    """Poisson ends of the expected number of pairs; the threshold is given. Without a pair there is no upper end."""
+    """Poisson ends of the expected number of pairs, the threshold given; without a pair no upper end."""
     found = collisions_of(evidence)
     dispersion = overdispersion(found)
     low, high = poisson_ends(found.pairs, dispersion)

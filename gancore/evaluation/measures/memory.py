@@ -27,7 +27,7 @@ class Nearest(NamedTuple):
     """For each row of a set its nearest train row: the distance (n) and which it is (n)."""
 
     distance: Tensor
-    index: Tensor
+    row: Tensor
 
 
 def features_of(sampled: Sampled) -> Tensor:
@@ -37,8 +37,8 @@ def features_of(sampled: Sampled) -> Tensor:
 
 
 def to_train(sampled: Sampled, evidence: Evidence) -> Nearest:
-    distance, index = nearest(features_of(sampled), features_of(evidence.train), 1)
-    return Nearest(distance.flatten(), index.flatten())
+    distance, row = nearest(features_of(sampled), features_of(evidence.train), 1)
+    return Nearest(distance.flatten(), row.flatten())
 
 
 # Authenticity.
@@ -47,9 +47,9 @@ def to_train(sampled: Sampled, evidence: Evidence) -> Nearest:
 def authentic(found: Nearest, train: Tensor) -> Tensor:
     """Which rows (booleans) are farther from their nearest train row than that is from its own nearest other.
 
-    Alaa et al. 2022, "How faithful is your synthetic data?", eq. 8: d(x, t*) > min_{t /= t*} d(t*, t).
+    Alaa et al. 2022, "How faithful is your synthetic data?": d(x, t*) > min_{t /= t*} d(t*, t).
     """
-    hit, back = found.index.unique(return_inverse=True)
+    hit, back = torch.unique(found.row, return_inverse=True)
     own = nearest(train[hit], train, 2)[0][:, 1]  # the nearest of all is itself, or a row equal to it
     return found.distance > own[back]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import torch
@@ -49,8 +50,8 @@ class Gaussian:
 
     def log_density(self, u: Tensor) -> Tensor:
         """Without the constant."""
-        variance = torch.tensor(self.variance, dtype=torch.float64)
-        return -0.5 * ((u - self.mean).square() / variance + variance.log())
+        density: Tensor = -0.5 * ((u - self.mean).square() / self.variance + log(self.variance))
+        return density
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Critic:
 
     def along(self, features: Tensor) -> Tensor:
         """u = w . x (n)."""
-        return ((features.double() - self.centre) / self.scale) @ self.direction
+        u: Tensor = ((features.double() - self.centre) / self.scale) @ self.direction
+        return u
 
     def __call__(self, features: Tensor) -> Tensor:
         """Log-likelihood ratio log p_fake(u) - log p_real(u) (n): positive for samples."""
@@ -95,11 +97,13 @@ def leading_components(z: Tensor, r: int, seed: Tensor) -> Tensor:
     """Orthonormal (d, r): subspace iteration from a random start (d, r + 16), Halko et al. 2011, alg. 4.4."""
     d = z.shape[1]
     if d <= 2 * seed.shape[1]:
-        return torch.linalg.eigh(z.T @ z).eigenvectors.flip(1)[:, :r]
+        axes: Tensor = torch.linalg.eigh(z.T @ z).eigenvectors
+        return axes.flip(1)[:, :r]
     basis = seed.to(z.dtype)
     for _ in range(POWERS):
         basis = torch.linalg.qr(z.T @ (z @ basis)).Q
-    return basis @ torch.linalg.svd(z @ basis, full_matrices=False).Vh.T[:, :r]
+    axes = torch.linalg.svd(z @ basis, full_matrices=False).Vh.T
+    return basis @ axes[:, :r]
 
 
 def candidates(fake: Tensor, real: Tensor) -> list[Tensor]:

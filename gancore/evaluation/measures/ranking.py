@@ -37,4 +37,4 @@ def chance_of_calls(right: int, wrong: int, n: int) -> float:
 
 def share_above(statistics: Tensor, value: float) -> float:
     """p value of a permutation test, (1 + #{draw >= value}) / (1 + draws): exact at every level."""
-    return float((1 + (statistics >= value).sum()) / (1 + len(statistics)))
+    return (1 + int((statistics >= value).sum())) / (1 + len(statistics))

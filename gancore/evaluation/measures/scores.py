@@ -8,9 +8,9 @@ classifier they are other numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import exp
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.special import entr, xlogy
 
@@ -52,31 +52,31 @@ def log_modified_score(p: Tensor) -> Tensor:
 
 
 def am_score(p: Tensor, marginal: Tensor) -> float:
-    """KL(p_train(y) || p(y)) + E_x H(p(y|x)), in nats: Zhou et al. 2018, eq. 20; p(y) at least ``CLIP``."""
+    """KL(p_train(y) || p(y)) + E_x H(p(y|x)), in nats: Zhou et al. 2018; p(y) at least ``CLIP``."""
     q = p.mean(0).clamp(min=CLIP)
     return float((xlogy(marginal, marginal) - xlogy(marginal, q)).sum() + entr(p).sum(1).mean())
 
 
 def histogram(p: Tensor) -> Tensor:
-    """How many rows have each class as their likeliest (classes)."""
-    return p.argmax(1).bincount(minlength=p.shape[1])
+    """How many rows have each class as their likeliest (classes), float64."""
+    return p.argmax(1).bincount(minlength=p.shape[1]).double()
 
 
 def _least_covered(evidence: Evidence) -> Tensor:
-    real = histogram(posteriors(evidence.real)).double()
+    real = histogram(posteriors(evidence.real))
     return COVERED * real / real.sum()
 
 
 def covered(counts: Tensor, least: Tensor) -> Tensor:
-    """Which classes (booleans) have at least these shares, and are not empty; ``least`` 0: not expected."""
+    """Which classes (booleans) have at least these shares, of those that the reference has."""
     return (counts / counts.sum() >= least) & (least > 0)
 
 
 def _inception_interval(evidence: Evidence) -> Interval:
     """Delta method: x moves log IS by KL(p(y|x) || p(y)), whose mean it is.
 
-    The entropy of a mean over n is too low, by sum_y Var p(y|x) / p(y) / 2n. Where all rows move it alike (sure
-    posteriors, even classes) the first order vanishes; this variance is then twice that of the second.
+    The entropy of a mean over n is too low, by sum_y Var p(y|x) / p(y) / 2n. Where all rows move it alike
+    (sure posteriors, even classes) the first order vanishes; this variance is then twice that of the second.
     """
     p = posteriors(evidence.fake)
     rows = (xlogy(p, p) - xlogy(p, p.mean(0))).sum(1)
@@ -85,15 +85,15 @@ def _inception_interval(evidence: Evidence) -> Interval:
     value = log_inception_score(p)
     low, high, _ = of_mean(rows)  # of exactly this mean
     method = f"delta method with the bias of order 1/n, {len(p)} samples; of the score at infinite n"
-    ends = torch.tensor([min(low + lost, value), max(high + lost, value)], dtype=torch.float64).exp()
-    return Interval(max(float(ends[0]), 1.0), min(float(ends[1]), float(p.shape[1])), method)
+    low, high = min(low + lost, value), max(high + lost, value)
+    return Interval(max(exp(low), 1.0), min(exp(high), float(p.shape[1])), method)
 
 
 def _modified_interval(evidence: Evidence) -> Interval:
     """U-statistic of order 2: error 2 sd(h) / sqrt(n), Hoeffding 1948."""
     rows = log_modified_score(posteriors(evidence.fake))
     value, reach = float(rows.mean()), t_quantile(len(rows) - 1) * 2 * float(rows.std()) / len(rows) ** 0.5
-    low, high = torch.tensor([max(value - reach, 0.0), value + reach], dtype=torch.float64).exp().tolist()
+    low, high = exp(max(value - reach, 0.0)), exp(value + reach)
     return Interval(low, high, f"U-statistic variance, {len(rows)} samples")
 
 
@@ -147,7 +147,8 @@ def _hits(sampled: Sampled) -> Tensor:
     asked, p = sampled.condition, posteriors(sampled)
     if not isinstance(asked, Tensor) or asked.shape != (len(p),) or asked.is_floating_point():
         raise ConfigError("label accuracy needs one label a sample", "use it where the condition is a class")
-    return p.argmax(1) == asked
+    hits: Tensor = p.argmax(1) == asked
+    return hits
 
 
 def _accuracy_details(evidence: Evidence) -> Mapping[str, Any]:
@@ -162,11 +163,12 @@ def _accuracy_details(evidence: Evidence) -> Mapping[str, Any]:
 
 
 def _mean_entropy(evidence: Evidence) -> Tensor:
-    return entr(posteriors(evidence.fake)).sum(1)
+    entropies: Tensor = entr(posteriors(evidence.fake)).sum(1)
+    return entropies
 
 
 inception_score = Measure(
-    compute=lambda evidence: float(torch.tensor(log_inception_score(posteriors(evidence.fake))).exp()),
+    compute=lambda evidence: exp(log_inception_score(posteriors(evidence.fake))),
     interval=_inception_interval,
     unit="classes",
     better="higher",

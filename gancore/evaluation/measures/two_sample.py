@@ -21,6 +21,9 @@ from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.ranking import area, chance_of_area, chance_of_calls, share_above
 from gancore.runtime.randomness import Key
 
+MOST_ROWS = 1000
+"""The nearest neighbour sees at most so many of each: time grows with their square."""
+
 PERMUTATIONS = 999
 SUBSETS, FRACTION, NEIGHBOURS = 40, 0.25, 24
 """A row has one of its 24 nearest in a quarter of the rows in 999 of 1,000 subsets."""
@@ -37,10 +40,10 @@ class Pair(NamedTuple):
     key: Key
 
 
-def pair(fake: Sampled, real: Sampled, key: Key) -> Pair:
+def pair(fake: Sampled, real: Sampled, key: Key, most: int | None = None) -> Pair:
     if fake.features is None or real.features is None:
         raise ConfigError("a two-sample test without features", "choose features")
-    m = min(len(fake), len(real))
+    m = min(len(fake), len(real), most or len(fake))
     if m < FEWEST:
         raise ConfigError(f"a two-sample test on {m} rows of each", f"give at least {FEWEST}")
     chosen = ((key / name).permutation(n)[:m] for name, n in (("fake", len(fake)), ("real", len(real))))
@@ -76,7 +79,7 @@ def subset_agreement(is_fake: Tensor, neighbours: Tensor, chosen: Tensor) -> flo
 
 def leave_one_out_interval(evidence: Evidence) -> Interval:
     """Subsets without replacement: one row's neighbour is another's too, so that hits are no binomial."""
-    found = pair(evidence.fake, evidence.real, evidence.key)
+    found = pair(evidence.fake, evidence.real, evidence.key, MOST_ROWS)
     is_fake, neighbours = neighbours_of(found, NEIGHBOURS)
     m, values = len(found.fake), []
     for number in range(SUBSETS):
@@ -97,29 +100,43 @@ def leave_one_out_interval(evidence: Evidence) -> Interval:
 
 
 def _leave_one_out(evidence: Evidence) -> float:
-    is_fake, neighbours = neighbours_of(pair(evidence.fake, evidence.real, evidence.key), 1)
+    is_fake, neighbours = neighbours_of(pair(evidence.fake, evidence.real, evidence.key, MOST_ROWS), 1)
     return float(agreement(is_fake, neighbours[:, 0]).double().mean())
 
 
 def leave_one_out_details(evidence: Evidence) -> Mapping[str, Any]:
-    """The two labels apart, and how often permuted labels agree with the neighbours as much, or as little."""
-    found = pair(evidence.fake, evidence.real, evidence.key)
+    """The two labels apart, and how often permuted labels agree with the neighbours as much, or as little.
+
+    Samples far above 1/2, real rows near it: the samples are collapsed. Below 1/2 where they are copies: of
+    train they are, where ``against train`` says so.
+    """
+    found = pair(evidence.fake, evidence.real, evidence.key, MOST_ROWS)
     is_fake, neighbours = neighbours_of(found, 1)
-    hits, draws = agreement(is_fake, neighbours[:, 0]), found.key / "permutations"
-    permuted = is_fake[draws.uniform(PERMUTATIONS, len(is_fake)).argsort(1)]
-    null = agreement(permuted, neighbours[:, 0]).double().mean(1)
-    more, less = (
-        share_above(null, float(hits.double().mean())),
-        share_above(-null, -float(hits.double().mean())),
-    )
+    neighbour, draws = neighbours[:, 0], found.key / "permutations"
+    orders = [(draws / number).permutation(len(is_fake)) for number in range(PERMUTATIONS)]
+    null = agreement(is_fake[torch.stack(orders)], neighbour).double().mean(1)
+    value = float(agreement(is_fake, neighbour).double().mean())
+    more, less = share_above(null, value), share_above(-null, -value)
     return {
-        "of samples": float(hits[is_fake].double().mean()),
-        "of real rows": float(hits[~is_fake].double().mean()),
+        **apart(is_fake, neighbour),
         "p value": more,
         "p value, two-sided": min(1.0, 2 * min(more, less)),
         "null": f"{PERMUTATIONS} permutations of the labels",
         "rows of each": len(found.fake),
+        "against train": _against_train(evidence),
     }
+
+
+def apart(is_fake: Tensor, neighbour: Tensor) -> dict[str, float]:
+    hits = agreement(is_fake, neighbour).double()
+    return {"of samples": float(hits[is_fake].mean()), "of real rows": float(hits[~is_fake].mean())}
+
+
+def _against_train(evidence: Evidence) -> dict[str, float] | None:
+    if evidence.train.features is None or len(evidence.train) < FEWEST:
+        return None
+    is_fake, neighbours = neighbours_of(pair(evidence.fake, evidence.train, evidence.key, MOST_ROWS), 1)
+    return apart(is_fake, neighbours[:, 0])
 
 
 # The trained one.
@@ -158,7 +175,8 @@ def train(seen: Pair) -> Judge:
     weights = [part.requires_grad_() for part in (W, b, v, u)]
 
     def logits(s: Tensor) -> Tensor:
-        return (s @ W + b).relu() @ v + s @ u
+        out: Tensor = (s @ W + b).relu() @ v + s @ u
+        return out
 
     adam = torch.optim.Adam(weights, lr=RATE)
     for rows in batches(len(x), key):
@@ -172,15 +190,12 @@ def train(seen: Pair) -> Judge:
     return lambda features: logits(with_squares((features.float() - mean) / scale))
 
 
-def batches(n: int, key: Key) -> list[Tensor]:
-    """STEPS batches, pass after pass over the rows in ever new order."""
+def batches(n: int, key: Key) -> Tensor:
+    """Rows of each step (steps, batch): pass after pass over all n, in ever new order."""
     size = min(BATCH, n)
-    passes = -(-STEPS // (n // size))
-    return [
-        rows
-        for number in range(passes)
-        for rows in (key / "pass" / number).permutation(n)[: n // size * size].split(size)
-    ][:STEPS]
+    passes = -(-STEPS * size // n)
+    orders = [(key / "pass" / number).permutation(n) for number in range(passes)]
+    return torch.cat(orders)[: STEPS * size].reshape(STEPS, size)
 
 
 class Verdict(NamedTuple):
@@ -221,9 +236,9 @@ def trained_interval(evidence: Evidence) -> Interval:
 
 
 def trained_details(evidence: Evidence) -> Mapping[str, Any]:
-    """p values are exact given the judge. ``against train``: lower than the value where train is memorised."""
+    """p values hold given the judge. ``against train``: lower than the value where train is memorised."""
     verdict = judged(evidence.fake, evidence.real, evidence.key)
-    found = {
+    found: dict[str, Any] = {
         "area under ROC": area(verdict.fake, verdict.real),
         "p value of accuracy": chance_of_calls(*verdict.calls, len(verdict.fake)),
         "p value of area": chance_of_area(verdict.fake, verdict.real),

@@ -1,0 +1,84 @@
+"""Memory of train: copies and unseen data are told apart, and a known share of copies is recovered."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from evidences import featured, holds
+from torch import Tensor
+
+from gancore.errors import DataError
+from gancore.evaluation.evidence import Evidence
+from gancore.evaluation.measures import memory
+from gancore.runtime.randomness import Key
+
+KEY = Key.of("memory")
+TRAIN, REAL = (KEY / "train").normal(1000, 6), (KEY / "real").normal(1000, 6)
+
+
+def against_train(fake: Tensor) -> Evidence:
+    return featured(fake, REAL, TRAIN)
+
+
+def authentic_by_hand(fake: Tensor, train: Tensor) -> list[bool]:
+    to_train, within = torch.cdist(fake.double(), train.double()), torch.cdist(train.double(), train.double())
+    within.fill_diagonal_(torch.inf)
+    nearest = to_train.argmin(1)
+    return [bool(to_train[row, star] > within[star].min()) for row, star in enumerate(nearest.tolist())]
+
+
+def test_authenticity_is_that_of_the_definition():
+    fake = (KEY / "fake").normal(200, 6)
+    found = memory.authentic(memory.to_train(against_train(fake).fake, against_train(fake)), TRAIN)
+    assert found.tolist() == authentic_by_hand(fake, TRAIN)
+
+
+def test_authenticity_on_a_line_by_hand():
+    """Train at 0, 1 and 3: the nearest others of these are 1, 1 and 2 away."""
+    train = torch.tensor([[0.0], [1.0], [3.0]])
+    fake = torch.tensor([[-1.5], [-0.5], [1.9], [4.9], [5.1], [3.0]])
+    evidence = featured(fake, fake, train)
+    authentic = memory.authentic(memory.to_train(evidence.fake, evidence), train)
+    assert authentic.tolist() == [True, False, False, False, True, False]
+
+
+def test_copies_of_train_are_not_authentic_and_are_at_no_distance():
+    evidence = against_train(TRAIN[:300].clone())
+    assert memory.authenticity.compute(evidence) == 0
+    assert memory.nearest_train.compute(evidence) == 0
+    assert memory.nearest_train.details(evidence)["equal to a train row"] == 1
+    assert memory.authenticity.details(evidence)["copied"] == 1
+
+
+def test_unseen_data_are_as_authentic_and_as_far_as_the_reference():
+    evidence = against_train((KEY / "unseen").normal(1000, 6))
+    of_reference = memory.authenticity.details(evidence)["of reference rows"]
+    assert memory.authenticity.compute(evidence) == pytest.approx(of_reference, abs=0.06)
+    assert holds(1.0, memory.nearest_train.interval(evidence))
+    nearer = memory.nearest_train.details(evidence)["nearer than reference rows"]
+    assert nearer == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_known_share_of_copies_is_recovered(share):
+    fake = (KEY / "other").normal(1000, 6)
+    count = int(share * 1000)
+    fake[:count] = TRAIN[:count] + 1e-3 * (KEY / "jitter").normal(count, 6)
+    assert memory.authenticity.details(against_train(fake))["copied"] == pytest.approx(share, abs=0.07)
+
+
+def test_samples_elsewhere_are_far():
+    evidence = against_train(REAL + 10)
+    assert memory.nearest_train.compute(evidence) > 5
+    assert memory.authenticity.compute(evidence) > 0.99
+
+
+def test_a_row_that_train_holds_twice_is_a_copy_still():
+    train = torch.cat([TRAIN[:50], TRAIN[:50]])
+    evidence = featured(TRAIN[:50], REAL, train)
+    assert memory.authenticity.compute(evidence) == 0
+
+
+def test_a_reference_that_stands_in_train_is_refused_in_a_line():
+    with pytest.raises(DataError, match="half of the reference rows stand in train"):
+        memory.nearest_train.compute(featured(REAL, TRAIN[:100], TRAIN))
