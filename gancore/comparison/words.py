@@ -12,7 +12,7 @@ DASH = "\N{EN DASH}"
 
 
 def figure(value: float | None) -> str:
-    """Three significant digits: ``0.0123``, ``12.3``, ``1,234``, ``1.2e-05``; a dash for None."""
+    """Three significant figures: ``0.0123``, ``12.3``, ``1,234``, ``1.2e-05``; a dash for None."""
     if value is None:
         return DASH
     if math.isnan(value) or math.isinf(value):
