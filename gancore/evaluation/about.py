@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gancore.evaluation.reference import Reference
     from gancore.evaluation.runner import Question
 
+INDEPENDENT = "left out: neighbours cannot tell it from real rows, as where all coordinates are independent"
+
 
 def describe(
     question: Question,
@@ -47,7 +49,7 @@ def describe(
         "device": model.device.type,
         "features": {"name": maps.features.name, "hash": maps.features.digest} if maps.features else None,
         "classifier": _classifier(taker),
-        "anchors": _anchors(rows),
+        "anchors": _anchors(rows, taker),
         "note": reference.note,
         "versions": _versions(model, entries),
     }
@@ -69,13 +71,16 @@ def _classifier(taker: Taker) -> dict[str, Any] | None:
     return {**told, "classes": list(features.classes), "accuracy": accuracy}
 
 
-def _anchors(rows: RealRows) -> dict[str, Any]:
+def _anchors(rows: RealRows, taker: Taker) -> dict[str, Any]:
     n = len(rows.held_out) if rows.held_out else 0
+    independent = taker.anchors is not None and not taker.anchors.noise_is_bad
     homes = ", ".join(f"{count:,} of {split}" for split, count in rows.origin.items())
     return {
         "n": n,
         "real": f"held-out real rows: {homes or 'there are none'}",
-        "noise": "the same rows, each coordinate permuted over them on its own",
+        "noise": INDEPENDENT
+        if independent
+        else "the same rows, each coordinate permuted over them on its own",
         "collapse": f"{REPEATED:.0%} of the same rows, over and over",
     }
 

@@ -17,20 +17,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gancore.domain import Batch
+from gancore.domain import Batch, Spec
 from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.extraction import Maps, spec_digest
 from gancore.evaluation.measure import Measure
+from gancore.evaluation.measures.two_sample import FEWEST, leave_one_out_details
+from gancore.evaluation.principal import flat
 from gancore.evaluation.store import content_of, digest_of
+from gancore.evaluation.trust import Anchored, bounds_of, value_of
 from gancore.records import MeasureEntry
 from gancore.runtime.randomness import Key
-from gancore.trees import Tree, leaves, map_tree
+from gancore.trees import Tree, map_tree
 
-VERSION = 1
+VERSION = 2
 REPEATED = 0.05
 """Share of the held-out rows that the collapse consists of."""
 COLUMNS = 512
 """Coordinates that are permuted at once."""
+FEW_COORDINATES = 64
 LIKELIHOOD_ROWS = 256
 """Rows of an anchor that the model gives the likelihood of: that is another for each model, and not kept."""
 
@@ -49,6 +53,24 @@ def noise(samples: Tree, key: Key) -> Tree:
         return torch.cat(parts, 1).reshape(leaf.shape)
 
     return map_tree(permuted, samples)
+
+
+def is_bad(rows: Tree) -> bool:
+    """Whether noise of these rows is no longer like them: at 1 % their nearest neighbours tell them apart.
+
+    Where all coordinates are independent, or there is but one, permuting them changes nothing. The test is
+    made of halves, in the coordinates themselves; where there are many of them, or few rows, it is not made.
+    """
+    x, half = flat(rows), len(flat(rows)) // 2
+    if x.shape[1] == 1:
+        return False
+    if x.shape[1] > FEW_COORDINATES or half < FEWEST:
+        return True
+    x = (x - x.mean(0)) / x.std(0).clamp_min(1e-12)
+    shuffled = noise(x[:half], Key.of("evaluate", "noise"))
+    sampled = [Sampled(part, features=part) for part in (shuffled, x[half:])]
+    shown = Evidence(sampled[0], sampled[1], sampled[1], Spec({}))
+    return bool(leave_one_out_details(shown)["p value"] < 0.01)
 
 
 def repeated(n: int) -> Tensor:
@@ -72,33 +94,46 @@ class Anchors:
     def sets(self) -> Mapping[str, Sampled]:
         real = self.maps.see(self.held_out, keep=True)
         made = {"real": real, "collapse": real.rows(repeated(len(self.held_out)))}
-        if sum(leaf[0].numel() for leaf in leaves(self.held_out.data)) > 1:  # one alone would stay as it is
+        if self.noise_is_bad:
             shuffled = noise(self.held_out.data, Key.of("evaluate", "noise"))
             made["noise"] = self.maps.see(Batch(shuffled, self.held_out.condition), keep=True)
         return {name: made[name] for name in ("real", "noise", "collapse") if name in made}
 
-    def values(self, entry: MeasureEntry, measure: Measure) -> dict[str, float]:
-        """The measure of each anchor; NaN where it has none."""
-        if "log_prob" in measure.needs:
-            return self._likelihoods(measure)
+    @cached_property
+    def noise_is_bad(self) -> bool:
+        key = digest_of("noise", VERSION, content_of(self.held_out.data))
+        kept = self.maps.store.json(key)
+        if kept is None:
+            kept = is_bad(self.held_out.data)
+            self.maps.store.put_json(key, kept)
+        return bool(kept)
+
+    def measured(self, entry: MeasureEntry, measure: Measure) -> Anchored:
+        """What the measure says of each."""
         evidence = replace(self.evidence, key=self.evidence.key / entry.name)
+        if "log_prob" in measure.needs:
+            return self._likelihoods(evidence, measure)
         store, key = self.maps.store, self._key(entry, measure)
-        found: dict[str, float] | None = store.json(key)
-        if found is None:
-            found = {name: _value(measure, replace(evidence, fake=s)) for name, s in self.sets.items()}
-            if not any(map(math.isnan, found.values())):
-                store.put_json(key, found)
+        kept = store.json(key)
+        if kept is not None:
+            return Anchored.from_json(kept)
+        seen = {name: replace(evidence, fake=rows) for name, rows in self.sets.items()}
+        values = {name: value_of(measure, shown) for name, shown in seen.items()}
+        found = Anchored(values, bounds_of(measure, seen["real"]))
+        if found.is_whole:
+            store.put_json(key, found.to_json())
         return found
 
-    def _likelihoods(self, measure: Measure) -> dict[str, float]:
+    def _likelihoods(self, evidence: Evidence, measure: Measure) -> Anchored:
         """Of a model's likelihood: that of anchors in the place of the reference."""
-        found = {}
+        seen = {}
         for name, rows in self.sets.items():
             if self.log_prob is not None and name not in measure.blind:
                 few = rows.rows(torch.arange(min(len(rows), LIKELIHOOD_ROWS)))
                 log_prob = self.log_prob(Batch(few.samples, few.condition))
-                found[name] = _value(measure, replace(self.evidence, real=few, log_prob=log_prob))
-        return found
+                seen[name] = replace(evidence, real=few, log_prob=log_prob)
+        values = {name: value_of(measure, shown) for name, shown in seen.items()}
+        return Anchored(values, bounds_of(measure, seen["real"]) if "real" in seen else None)
 
     def _key(self, entry: MeasureEntry, measure: Measure) -> str:
         """Everything that the values depend on."""
@@ -123,29 +158,6 @@ class Anchors:
     @cached_property
     def _train(self) -> str:
         return content_of([self.evidence.train.samples, self.evidence.train.condition])
-
-
-def _value(measure: Measure, evidence: Evidence) -> float:
-    try:
-        return float(measure.compute(evidence))
-    except Exception:  # too few rows, or a set that nobody has thought of: then it orders nothing
-        return math.nan
-
-
-def trust(measure: Measure, anchors: Mapping[str, float]) -> str:
-    """Whether the measure puts the bad anchors behind the good one; "yes", or what is to be known."""
-    if measure.better is None:
-        return "unordered: neither end is better"
-    bad = [name for name in anchors if name != "real" and name not in measure.blind]
-    if not bad and not measure.blind:
-        return "unchecked: no anchor to order"
-    sign = 1 if measure.better == "lower" else -1
-    lost = [name for name in bad if not sign * anchors["real"] < sign * anchors[name]]
-    if lost:
-        return f"no: {' and '.join(lost)} no worse than real"
-    return (
-        f"yes, but blind to {' and '.join(sorted(measure.blind))} by definition" if measure.blind else "yes"
-    )
 
 
 @cache

@@ -26,7 +26,32 @@ def _core(name: str, home: str, summary: str) -> MeasureEntry:
     return MeasureEntry(name, f"gancore.evaluation.measures.{home}", summary)
 
 
-MEASURES: tuple[MeasureEntry, ...] = ()
+MEASURES: tuple[MeasureEntry, ...] = (
+    _core("frechet", "frechet:distance", "Frechet distance of Gaussians with the moments of the features"),
+    _core("frechet_infinity", "frechet:infinity", "the same at infinitely many samples"),
+    _core("precision", "neighbours:precision_measure", "share of samples within a real row's k-NN ball"),
+    _core("recall", "neighbours:recall_measure", "share of real rows within a sample's k-NN ball"),
+    _core("density", "neighbours:density_measure", "real k-NN balls about a sample, over k"),
+    _core("coverage", "neighbours:coverage_measure", "share of real k-NN balls that hold a sample"),
+    _core("c2st_neighbour", "two_sample:leave_one_out", "accuracy of the nearest neighbour: sample or real?"),
+    _core("c2st_trained", "two_sample:trained", "accuracy of a small trained network: sample or real?"),
+    _core("peeling", "peeling:peeling", "how separable samples are along directions found one after another"),
+    _core("ndb", "bins:ndb", "share of bins of the data with too many or too few samples"),
+    _core("authenticity", "memory:authenticity", "share of samples that are no near copies of train"),
+    _core("nearest_train", "memory:nearest_train", "distance to train over that of unseen rows"),
+    _core("birthday", "birthday:birthday", "size of the support, from how many samples coincide"),
+    _core(
+        "inception_score", "scores:inception_score", "exp of the information that a sample has of its class"
+    ),
+    _core(
+        "modified_inception_score", "scores:modified_inception_score", "exp of the mean KL between samples"
+    ),
+    _core("am_score", "scores:am", "shares of the classes beside train's, plus the classifier's doubt"),
+    _core("posterior_entropy", "scores:posterior_entropy", "the classifier's doubt"),
+    _core("class_coverage", "scores:class_coverage", "classes with a fair share of the samples"),
+    _core("label_accuracy", "scores:label_accuracy", "share of samples of the class that was asked for"),
+    _core("nll", "likelihood:nll", "-log p of the reference rows under the model"),
+)
 """The core's, in the order of the table."""
 
 PRINCIPAL = FeaturesEntry(

@@ -34,14 +34,14 @@ def table(evaluation: Evaluation) -> Table:
     from rich.table import Table
 
     made = Table(box=SIMPLE_HEAD, title=evaluation.model, title_justify="left", pad_edge=False)
-    made.add_column("measure")
-    made.add_column("value", justify="right")
-    made.add_column("unit")
-    made.add_column("95 % interval", justify="right")
+    made.add_column("measure", no_wrap=True)
+    made.add_column("value", justify="right", no_wrap=True)
+    made.add_column("95 % interval", justify="right", no_wrap=True)
     for name in ANCHORS:
-        made.add_column(name, justify="right", style="dim")
-    made.add_column("n", justify="right")
-    made.add_column("trust", overflow="fold")
+        made.add_column(name, justify="right", style="dim", no_wrap=True)
+    made.add_column("best", no_wrap=True)
+    made.add_column("unit")
+    made.add_column("trust")
     for reading in evaluation:
         if not reading.skipped:
             made.add_row(*row(reading), style=None if reading.trusted else "yellow")
@@ -49,16 +49,15 @@ def table(evaluation: Evaluation) -> Table:
 
 
 def row(reading: Reading) -> list[str]:
-    """Measure, value, unit, interval, the anchors, n, trust."""
-    goal = {"lower": "less is better", "higher": "more is better"}.get(reading.better or "", "")
+    """Measure, value, interval, the anchors, which end is the best, unit, trust."""
     bounds = "" if reading.low is None else f"{number(reading.low)} to {number(reading.high)}"
     return [
         reading.measure,
         number(reading.value),
-        f"{reading.unit}; {goal}" if goal else reading.unit,
         bounds,
         *(number(reading.anchors.get(name)) for name in ANCHORS),
-        f"{reading.n:,} | {reading.n_real:,}",
+        {"lower": "low", "higher": "high"}.get(reading.better or "", ""),
+        reading.unit,
         reading.trust,
     ]
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gancore.errors import GancoreError
-from gancore.evaluation.anchors import Anchors, trust
+from gancore.evaluation.anchors import Anchors
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.measure import Measure
 from gancore.evaluation.reading import Reading, plain
+from gancore.evaluation.trust import trust
 from gancore.records import MeasureEntry
 
 
@@ -70,5 +71,5 @@ class Taker:
             reading = replace(reading, details=plain(measure.details(evidence)))
         if self.anchors is None:
             return replace(reading, trust="unchecked: no held-out rows for anchors")
-        anchors = self.anchors.values(entry, measure)
-        return replace(reading, anchors=anchors, trust=trust(measure, anchors))
+        anchored = self.anchors.measured(entry, measure)
+        return replace(reading, anchors=anchored.values, trust=trust(measure, anchored))

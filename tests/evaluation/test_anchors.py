@@ -11,11 +11,12 @@ import torch
 
 import gancore
 from gancore.domain import Batch, Spec
-from gancore.evaluation.anchors import Anchors, code_of, noise, repeated, trust
+from gancore.evaluation.anchors import Anchors, code_of, is_bad, noise, repeated
 from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.measure import Measure
 from gancore.evaluation.store import Store
+from gancore.evaluation.trust import Anchored, trust
 from gancore.records import MeasureEntry
 from gancore.runtime.randomness import Key
 
@@ -70,26 +71,38 @@ def measure(better="lower", blind=()):
         (measure(), 1, 2, 3, "yes"),
         (measure("higher"), 3, 1, 2, "yes"),
         (measure(), 1, math.inf, 2, "yes"),
-        (measure(), 1, 2, 1, "no: collapse no worse than real"),
-        (measure(), 3, 2, 1, "no: noise and collapse no worse than real"),
-        (measure("higher"), 1, 2, 0, "no: noise no worse than real"),
-        (measure(), 1, math.nan, 2, "no: noise no worse than real"),
-        (measure(), math.nan, 1, 2, "no: noise and collapse no worse than real"),
-        (measure(blind=["collapse"]), 1, 2, 0, "yes, but blind to collapse by definition"),
-        (measure(blind=["collapse"]), 3, 2, 0, "no: noise no worse than real"),
-        (measure(blind=["collapse", "noise"]), 1, 0, 0, "yes, but blind to collapse and noise by definition"),
+        (measure(), 1, 2, 1, "no: collapse not told from real"),
+        (measure(), 3, 2, 1, "no: noise and collapse not told from real"),
+        (measure("higher"), 1, 2, 0, "no: noise not told from real"),
+        (measure(), 1, math.nan, 2, "no: noise not told from real"),
+        (measure(), math.nan, 1, 2, "no: noise and collapse not told from real"),
+        (measure(blind=["collapse"]), 1, 2, 0, "yes, blind to collapse by definition"),
+        (measure(blind=["collapse"]), 3, 2, 0, "no: noise not told from real"),
+        (measure(blind=["collapse", "noise"]), 1, 0, 0, "yes, blind to collapse and noise by definition"),
         (measure(better=None), 1, 2, 3, "unordered: neither end is better"),
     ],
 )
 def test_a_measure_is_trusted_that_puts_both_bad_anchors_behind_the_good_one(
     measure, real, noise, collapse, said
 ):
-    assert trust(measure, {"real": real, "noise": noise, "collapse": collapse}) == said
+    assert trust(measure, Anchored({"real": real, "noise": noise, "collapse": collapse})) == said
+
+
+def test_a_bad_anchor_within_the_interval_of_the_good_one_is_not_told_from_it():
+    values = {"real": 1.0, "noise": 1.9, "collapse": 3.0}
+    assert trust(measure(), Anchored(values)) == "yes"
+    assert trust(measure(), Anchored(values, (0.5, 1.5))) == "yes"
+    assert trust(measure(), Anchored(values, (0.1, 2.0))) == "no: noise not told from real"
+    assert (
+        trust(measure("higher"), Anchored({**values, "real": 4.0}, (2.0, 6.0)))
+        == "no: collapse not told from real"
+    )
+    assert trust(measure(), Anchored(values, (math.nan, math.nan))) == "yes"
 
 
 def test_without_anchors_nothing_is_checked():
-    assert trust(measure(), {}) == "unchecked: no anchor to order"
-    assert trust(measure(), {"real": 1.0}) == "unchecked: no anchor to order"
+    assert trust(measure(), Anchored({})) == "unchecked: no anchor to order"
+    assert trust(measure(), Anchored({"real": 1.0})) == "unchecked: no anchor to order"
 
 
 # Values.
@@ -116,13 +129,13 @@ def anchors(tmp_path) -> Anchors:
 
 def test_values_are_those_of_the_sets_and_are_made_once_for_all_models(anchors):
     called = Called()
-    values = anchors.values(ENTRY, Measure(called, unit=""))
+    values = anchors.measured(ENTRY, Measure(called, unit="")).values
     assert list(values) == ["real", "noise", "collapse"]
     real = anchors.evidence.real.samples
     for name, rows in anchors.sets.items():
         assert values[name] == pytest.approx(float((rows.samples.mean(0) - real.mean(0)).norm()))
     other = replace(anchors, evidence=replace(anchors.evidence, fake=Sampled(torch.ones(5, 3))))
-    assert other.values(ENTRY, Measure(called, unit="")) == values
+    assert other.measured(ENTRY, Measure(called, unit="")).values == values
     assert called.times == 3
 
 
@@ -139,8 +152,8 @@ def test_values_are_those_of_the_sets_and_are_made_once_for_all_models(anchors):
 def test_what_they_depend_on_makes_them_anew(anchors, other):
     called = Called()
     needy = Measure(called, unit="", needs=frozenset({"features"}))
-    anchors.values(ENTRY, needy)
-    other(anchors).values(ENTRY, needy)
+    anchors.measured(ENTRY, needy)
+    other(anchors).measured(ENTRY, needy)
     assert called.times == 6
 
 
@@ -154,14 +167,26 @@ def test_what_fails_on_an_anchor_orders_nothing_and_is_tried_again(anchors):
         return 1.0
 
     for _ in range(2):
-        values = anchors.values(ENTRY, Measure(fails, unit=""))
+        values = anchors.measured(ENTRY, Measure(fails, unit="")).values
         assert math.isnan(values["collapse"]) and values["real"] == 1.0
     assert len(calls) == 6
 
 
-def test_one_coordinate_alone_has_no_noise(anchors):
-    single = replace(anchors, held_out=Batch(anchors.held_out.data[:, :1]))
-    assert list(single.sets) == ["real", "collapse"]
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_where_coordinates_are_independent_noise_is_no_bad_set_and_is_left_out(anchors, d):
+    """At 1 % by chance; these are not among them."""
+    independent = Key.of("independent", d).normal(400, d).exp()
+    assert list(replace(anchors, held_out=Batch(independent)).sets) == ["real", "collapse"]
+    assert not is_bad(independent)
+
+
+def test_where_they_depend_on_each_other_it_is_one(anchors):
+    angle = 6.3 * Key.of("ring").uniform(400, 1)
+    ring = torch.cat([angle.cos(), angle.sin()], 1)
+    assert is_bad(ring)
+    assert is_bad(torch.cat([ring, Key.of("more").normal(400, 1)], 1))
+    assert list(replace(anchors, held_out=Batch(ring)).sets) == ["real", "noise", "collapse"]
+    assert is_bad(Key.of("many").normal(50, 65)), "of many coordinates nobody asks"
 
 
 def test_a_collapse_keeps_the_labels_of_its_rows(anchors):
@@ -181,4 +206,4 @@ def test_a_measure_that_reads_them_the_wrong_way_round_is_marked(train):
     """A share of samples that are repeated, which calls itself the better the more of them there are."""
     found = gancore.evaluate(train(), measures=["wrong_way"], n=100, device="cpu")["wrong_way"]
     assert found.anchors == {"real": 0.0, "noise": 0.0, "collapse": 0.95}
-    assert found.trust == "no: collapse no worse than real"
+    assert found.trust == "no: collapse not told from real"

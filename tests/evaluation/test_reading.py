@@ -109,5 +109,5 @@ def test_tensors_and_arrays_become_lists():
 def test_a_reading_is_found_by_its_measure_and_trusted_where_it_says_so():
     assert SOME["kid"].value == 0.5
     assert SOME["kid"].trusted
-    assert replace(SOME["kid"], trust="yes, but blind to noise by definition").trusted
+    assert replace(SOME["kid"], trust="yes, blind to noise by definition").trusted
     assert not replace(SOME["kid"], trust="no: noise no worse than real").trusted
