@@ -58,7 +58,7 @@ def row(reading: Reading) -> list[str]:
         *(number(reading.anchors.get(name)) for name in ANCHORS),
         {"lower": "low", "higher": "high"}.get(reading.better or "", ""),
         reading.unit,
-        reading.trust,
+        reading.trust.removesuffix(" by definition"),
     ]
 
 
@@ -78,6 +78,8 @@ def footnotes(evaluation: Evaluation) -> Iterator[str]:
         f"anchors: {anchors['n']:,} rows each; {anchors['real']}; noise: {anchors['noise']}; "
         f"collapse: {anchors['collapse']}"
     )
+    if any(" by definition" in reading.trust for reading in evaluation):
+        yield "blind: the measure cannot tell that anchor from real rows, by its definition"
     if about["features"]:
         yield f"features: {_named(about['features'])}"
     if about["classifier"]:
