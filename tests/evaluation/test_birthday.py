@@ -44,7 +44,7 @@ def test_a_book_of_ten_thousand_is_recovered_whether_repeats_are_exact_or_near(j
 def test_a_collapse_to_a_few_is_counted():
     """Each of 5 rows 40 times: C = 5 * 40 * 39 / 2 of 200 * 199 / 2 pairs."""
     few = Key.of("few").normal(5, D).repeat(40, 1)
-    assert birthday.birthday.compute(featured(few, REAL)) == pytest.approx(200 * 199 / (5 * 40 * 39))
+    assert birthday.birthday.compute(featured(few, REAL)) == pytest.approx(19_900 / (3900 + 1))
 
 
 def test_pairs_are_those_of_brute_force():
@@ -70,13 +70,22 @@ def test_real_rows_that_repeat_make_only_equal_rows_one():
     assert birthday.threshold_of(torch.cat([REAL[:50], REAL[:50]])) == 0
 
 
-def test_where_nothing_repeats_the_value_is_a_bound_and_says_so():
+def test_where_nothing_repeats_there_is_a_lower_bound_alone():
     evidence = featured(3 * Key.of("wide").normal(200, D), REAL)
     low, high, method = birthday.birthday.interval(evidence)
-    assert birthday.birthday.details(evidence)["at least"]
-    assert birthday.birthday.compute(evidence) == pytest.approx(200 * 199 / 6)
+    assert birthday.birthday.compute(evidence) == 19_900
+    assert birthday.birthday.details(evidence)["at least, 95 %"] == pytest.approx(19_900 / -math.log(0.05))
     assert low == pytest.approx(200 * 199 / 2 / -math.log(0.025))
     assert math.isinf(high) and "0 pairs" in method
+
+
+@pytest.mark.parametrize("mean", [0.7, 5.0])
+def test_the_estimate_is_never_too_large_on_average(mean):
+    """E possible / (C + 1) = N (1 - exp(-mean)), summed over Poisson's probabilities."""
+    counts = range(60)
+    estimates = [birthday.support(birthday.Collisions(torch.full((400,), c / 200.0), 0.0)) for c in counts]
+    expected = sum(poisson.pmf(c, mean) * estimate for c, estimate in zip(counts, estimates, strict=True))
+    assert expected == pytest.approx(400 * 399 / 2 / mean * (1 - math.exp(-mean)), rel=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 7, 60])

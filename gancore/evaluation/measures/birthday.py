@@ -24,9 +24,6 @@ from gancore.evaluation.measure import Interval, Measure
 QUANTILE = 0.001
 """Of the distances of real rows to the nearest other, among as many rows as there are samples."""
 
-NONE_SEEN = 3.0
-"""What no collision bounds the expected number by: exp(-3) = 5 %."""
-
 
 class Collisions(NamedTuple):
     """For each sample how many others are one with it (s, float64), and the distance that makes them one."""
@@ -66,8 +63,12 @@ def collisions_of(evidence: Evidence) -> Collisions:
 
 
 def support(found: Collisions) -> float:
-    """N = s (s - 1) / 2C; where C = 0 what N surely (95 %) exceeds, s (s - 1) / 6."""
-    return found.possible / (found.pairs or NONE_SEEN)
+    """N = s (s - 1) / 2 / (C + 1), which no pair leaves finite.
+
+    Of a Poisson C of mean m = s (s - 1) / 2N the expectation is N (1 - exp(-m)): right where pairs are many,
+    never too large on average.
+    """
+    return found.possible / (found.pairs + 1)
 
 
 def overdispersion(found: Collisions) -> float:
@@ -85,13 +86,13 @@ def overdispersion(found: Collisions) -> float:
     return max(1.0, 1 + together / found.pairs)
 
 
-def poisson_ends(count: float, dispersion: float) -> tuple[float, float]:
+def poisson_ends(count: float, dispersion: float, tail: float = TAIL) -> tuple[float, float]:
     """Exact ends of a Poisson mean (Garwood 1936), of count / dispersion and scaled back."""
     from scipy.stats import chi2
 
     scaled = count / dispersion
-    low = float(chi2.ppf(TAIL, 2 * scaled)) / 2 if count else 0.0
-    return dispersion * low, dispersion * float(chi2.ppf(1 - TAIL, 2 * scaled + 2)) / 2
+    low = float(chi2.ppf(tail, 2 * scaled)) / 2 if count else 0.0
+    return dispersion * low, dispersion * float(chi2.ppf(1 - tail, 2 * scaled + 2)) / 2
 
 
 def _interval(evidence: Evidence) -> Interval:
@@ -107,7 +108,7 @@ def _details(evidence: Evidence) -> Mapping[str, Any]:
     found = collisions_of(evidence)
     return {
         "pairs that coincide": found.pairs,
-        "at least": not found.pairs,
+        "at least, 95 %": found.possible / poisson_ends(found.pairs, overdispersion(found), 0.05)[1],
         "samples that occur again": float((found.of_row > 0).double().mean()),
         "samples for even odds of a pair": 0.5 + sqrt(2 * log(2) * support(found)),
         "one where nearer than": found.threshold,
