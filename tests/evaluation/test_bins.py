@@ -78,6 +78,16 @@ def test_the_scale_of_a_coordinate_does_not_matter():
     assert bins.ndb.compute(featured(*sets)) == bins.ndb.compute(featured(*(x * scale for x in sets)))
 
 
+def test_there_are_no_more_bins_than_different_rows(recwarn):
+    """Three points, K = 40: shares 1/2, 1/2, 0 against a third each."""
+    points = torch.tensor([[0.0, 0], [1, 0], [0, 1]])
+    three, two = points.repeat(400, 1)[:1000], points[:2].repeat(500, 1)
+    details = bins.ndb.details(featured(two, three, three))
+    assert details["bins"] == 3 and sorted(details["rows in bins"]) == [0, 500, 500]
+    assert bins.ndb.compute(featured(two, three, three)) == 1
+    assert not recwarn.list
+
+
 def test_too_few_rows_are_refused_in_a_line():
     with pytest.raises(ConfigError, match="bins for 20 rows"):
         bins.ndb.compute(featured(*[Key.of("few").normal(20, 2)] * 3))

@@ -7,6 +7,7 @@ reference rows, strangers to the bins alike; the paper's comparison with train s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ SIGNIFICANT = 1.96
 
 
 class Counts(NamedTuple):
-    """Rows in each bin (K), float64."""
+    """Rows in each bin (K), float64; a bin without rows of any set is none."""
 
     fake: Tensor
     real: Tensor
@@ -53,7 +54,8 @@ def counts_of(evidence: Evidence) -> Counts:
     def count(features: Tensor) -> Tensor:
         return nearest(features / scale, centres, 1)[1].flatten().bincount(minlength=k).double()
 
-    return Counts(count(fake), count(real), count(train))
+    counts = torch.stack([count(fake), count(real), count(train)])
+    return Counts(*counts[:, counts.sum(0) > 0])
 
 
 def number_of_bins(n: int) -> int:
@@ -63,10 +65,13 @@ def number_of_bins(n: int) -> int:
 
 
 def centres_of(x: Tensor, k: int, seed: int) -> Tensor:
-    """Lloyd's algorithm from one k-means++ start; (k, d)."""
+    """Lloyd's algorithm from one k-means++ start; (k, d). Where fewer rows differ, some are equal."""
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
-    fit = KMeans(k, n_init=1, max_iter=ROUNDS, random_state=seed).fit(x.numpy())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it says that fewer rows differ
+        fit = KMeans(k, n_init=1, max_iter=ROUNDS, random_state=seed).fit(x.numpy())
     return torch.from_numpy(fit.cluster_centers_).double()
 
 
