@@ -98,7 +98,10 @@ def diagnoses_no_real_data(bench: DomainBench) -> None:
 
 
 def measures_order(bench: DomainBench) -> None:
-    """Every measure finds real data better than noise, or at least no worse, and than one sample repeated."""
+    """Every measure finds real data better than noise, or at least no worse, and than one sample repeated.
+
+    Of the default set; what it is blind to by its own word is left out, and one without a better end.
+    """
     measures = dict(_measures(bench))
     if not measures:
         raise NotApplicable("the domain has no measures for its tiny data")
@@ -117,20 +120,29 @@ def measures_order(bench: DomainBench) -> None:
             raise Breach(f"{name} of real data is {own}", "let it be finite for real data")
         if own != _value(measure, real.data, reference, real):
             raise Breach(f"{name} of the same samples is another each time", "draw from a key of its own")
-        sign = -1 if measure.better == "higher" else 1
-        worse = [math.isnan(other) or sign * other > sign * own for other in (noise, repeated)]
-        if not worse[0] and (own != noise or not worse[1]):
+        if not _orders(measure, own, noise, repeated):
             raise Breach(
                 f"{name} does not order real above noise: real data {own:.4g}, noise {noise:.4g}, one sample "
                 f"repeated {repeated:.4g}, and better is {measure.better!r}",
-                "mend the measure, or the better that it declares",
+                "mend the measure, or the better and the blind that it declares",
             )
+
+
+def _orders(measure: Measure, real: float, noise: float, repeated: float) -> bool:
+    """What cannot tell noise from real data shall tell one sample repeated, unless it is blind to that."""
+    if measure.better is None or {"noise", "collapse"} <= measure.blind:
+        return True
+    sign = -1 if measure.better == "higher" else 1
+    below, alone = (math.isnan(bad) or sign * bad > sign * real for bad in (noise, repeated))
+    return below or (
+        (real == noise or "noise" in measure.blind) and alone and "collapse" not in measure.blind
+    )
 
 
 def _measures(bench: DomainBench) -> Iterator[tuple[str, Measure]]:
     for name, entry in bench.domain.measures_of(bench.data.spec).items():
         measure = plugins().resolve(entry)
-        if not measure.needs:
+        if measure.quick and not measure.needs:
             yield name, measure
 
 

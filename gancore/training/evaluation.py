@@ -1,4 +1,4 @@
-"""What a run measures of itself on valid: the likelihood, and those measures that need samples alone."""
+"""What a run measures of itself on valid: the likelihood, and quick measures that need samples alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Evaluator:
     def __post_init__(self) -> None:
         entries = self.domain.measures_of(self.spec)
         found = {name: plugins().resolve(entry) for name, entry in entries.items()}
-        self.measures = {name: measure for name, measure in found.items() if not measure.needs}
+        self.measures = {
+            name: measure for name, measure in found.items() if measure.quick and not measure.needs
+        }
         count = min(self.n, len(self.valid))
         key = (self.key.to("cpu") / "valid").cut(Rows.all(count))
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]

@@ -20,9 +20,10 @@ from gancore_audio.cache import Cache, Preparation, Recording, open_cache
 from gancore_audio.config import AudioConfig
 from gancore_audio.contract import Account, data_contract
 from gancore_audio.inventory import Found, take_inventory
-from gancore_audio.labels import Labels, read_labels
+from gancore_audio.labels import Labels, pitches_of, read_labels
+from gancore_audio.percussion import PITCHES_HZ
 from gancore_audio.reading import Block, read_blocks
-from gancore_audio.sources import LAYOUTS, Layout
+from gancore_audio.sources import LAYOUTS, PERCUSSION, Layout
 from gancore_audio.windows import ClipView
 
 __all__ = ["AudioConfig", "ClipView", "data_from_arrays", "open_clips"]
@@ -236,6 +237,9 @@ def _data(
     spec["licence"] = source.entry.licence if source.entry else ""
     if classes:
         spec |= {"classes": classes, "class_shares": _class_shares(views["train"], len(classes))}
+        built_in = source.path is None and source.name == PERCUSSION.name
+        if any(pitches := pitches_of(classes, PITCHES_HZ if built_in else {})):
+            spec["class_pitches_hz"] = [pitch and list(pitch) for pitch in pitches]
     words = [
         cache.folder.name,
         pieces.names,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gancore.domain import Finding
+from gancore_audio.combs import combs
 from gancore_audio.spectrogram import power_spectrogram
 
 SILENCE = 10 ** (-60 / 20)
@@ -60,22 +61,25 @@ def diagnose(waveforms: Tensor, rate_hz: int) -> list[Finding]:
 
 
 def faults(waveforms: Tensor, rate_hz: int) -> dict[str, Tensor]:
-    """Which samples of (n, 1, time) are ``silent``, ``constant``, ``clipped``, a ``tone``: bool (n) each.
+    """Faults of level, and a ``tone``: see :func:`steady_tone`. Bool (n) each."""
+    found = faults_of_level(waveforms)
+    signal = waveforms.detach().float().flatten(1)
+    tone = steady_tone(signal - signal.mean(1, keepdim=True), rate_hz)
+    return {**found, "tone": tone & ~found["silent"] & ~found["constant"]}
 
-    Silent: RMS under -60 dBFS. Constant: no sound about a level that is not zero. Clipped: over 1 %
-    of the values at full scale. Tone: see :func:`steady_tone`.
+
+def faults_of_level(waveforms: Tensor) -> dict[str, Tensor]:
+    """Which samples of (n, 1, time) are ``silent``, ``constant``, ``clipped``: bool (n) each.
+
+    Silent: RMS under -60 dBFS. Constant: no sound about a level that is not zero. Clipped: over 1 % of the
+    values at full scale.
     """
     signal = waveforms.detach().float().flatten(1)  # (n, time)
     mean = signal.mean(1, keepdim=True)
     still = (signal - mean).square().mean(1).sqrt() < SILENCE
     level = mean[:, 0].abs() >= SILENCE
     clipped = (signal.abs() > CLIPPED_LEVEL).float().mean(1) > CLIPPED_SHARE
-    return {
-        "silent": still & ~level,
-        "constant": still & level,
-        "clipped": clipped & ~still,
-        "tone": steady_tone(signal - mean, rate_hz) & ~still,
-    }
+    return {"silent": still & ~level, "constant": still & level, "clipped": clipped & ~still}
 
 
 def steady_tone(signal: Tensor, rate_hz: int) -> Tensor:
@@ -100,34 +104,13 @@ def steady_tone(signal: Tensor, rate_hz: int) -> Tensor:
 def comb(waveforms: Tensor) -> tuple[int, float, float] | None:
     """The comb that upsampling layers of stride 4 leave behind in the samples (n, 1, time).
 
-    Lines at the multiples of rate / 4^k, k = 1, 2, ..., of each spectrum against the frequencies
-    beside them. Medians over the samples: a pitch falls on a line by chance in a few, a comb stands in
-    most. Returns (period 4^k in samples, ratio, share of the energy) of the strongest comb that is over
-    2.5 times its surroundings and 0.3 % of the energy; None where there is none.
+    Medians over the samples: a pitch falls on a line by chance in a few, a comb stands in most. Returns
+    (period 4^k in samples, ratio, share of the energy) of the strongest comb that is over 2.5 times its
+    surroundings and 0.3 % of the energy; None where there is none.
     """
-    signal = waveforms.detach().float().flatten(1)
-    signal = signal - signal.mean(1, keepdim=True)
-    n_fft = 256 * (signal.shape[1] // 256)  # multiples of rate / 4^k then fall on bins
-    if n_fft == 0:
-        return None
-    hann = torch.hann_window(n_fft, device=signal.device)
-    power = torch.fft.fft(signal[:, :n_fft] * hann).abs().square()  # (n, frequencies)
-    spectrum = power / power.sum(1, keepdim=True).clamp_min(1e-20)
-    combs = [(4**k, *_lines(spectrum, n_fft, 4**k)) for k in range(1, 5) if n_fft // 4**k >= 16]
-    found = [comb for comb in combs if comb[1] > COMB_RATIO and comb[2] > COMB_SHARE]
+    found = []
+    for period, line, floor in combs(waveforms):
+        ratio, share = float((line / floor.clamp_min(1e-12)).median()), float((line - floor).median())
+        if ratio > COMB_RATIO and share > COMB_SHARE:
+            found.append((period, ratio, share))
     return max(found, key=lambda comb: comb[2], default=None)
-
-
-def _lines(spectrum: Tensor, n_fft: int, period: int) -> tuple[float, float]:
-    """Ratio and share of the lines at multiples of rate / period that no shorter period has.
-
-    ``spectrum`` (n, frequencies) adds up to 1; the ratio is to what the neighbours lead to expect.
-    """
-    multiple = torch.arange(1, period, device=spectrum.device)  # beyond period / 2: negative frequencies
-    centre = multiple[multiple % 4 != 0] * (n_fft // period)  # (lines)
-    near = torch.arange(-7, 8, device=spectrum.device)
-    around = spectrum[:, (centre[:, None] + near) % n_fft]  # (n, lines, 15)
-    line = around[..., near.abs() <= 1].sum(2).sum(1)  # a Hann window's main lobe: 3 bins
-    floor = 3 * around[..., near.abs() > 2].mean(2).sum(1)
-    ratio = (line / floor.clamp_min(1e-12)).median()
-    return float(ratio), float((line - floor).median())

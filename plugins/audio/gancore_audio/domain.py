@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Domain, Finding, MeasureEntry, RecipeEntry, Samples, Source
+from gancore import (
+    Data,
+    Domain,
+    FeaturesEntry,
+    Finding,
+    MeasureEntry,
+    RecipeEntry,
+    Samples,
+    Source,
+    Spec,
+)
 from gancore_audio.clips import open_clips
 from gancore_audio.config import AudioConfig
 from gancore_audio.diagnosis import diagnose
@@ -18,6 +28,33 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch.utils.tensorboard import SummaryWriter
 
+MEASURES = tuple(
+    MeasureEntry(name, f"gancore_audio.{home}", summary)
+    for name, home, summary in (
+        ("mel_distance", "measures:mel_distance", "mean log-mel spectra apart, dB"),
+        ("mel_diversity", "measures:mel_diversity", "spread, as a share of the data's"),
+        ("mel_frechet", "measures:mel_frechet", "Frechet distance of log-mel moments"),
+        ("mel_self", "nearest:mel_self", "|D|self: log-mel distance to the nearest other sample, dB"),
+        ("mel_train", "nearest:mel_train", "|D|train: log-mel distance to the nearest row of train, dB"),
+        ("ltas_distance", "sanity:ltas_distance", "long-term average spectra apart, dB"),
+        ("checkerboard", "sanity:checkerboard", "energy of tones at multiples of rate / 4^k, %"),
+        ("dc", "sanity:dc", "energy of the mean level, %"),
+        ("clipping", "sanity:clipping", "share of samples over 1 % of whose values are at full scale"),
+        ("silence", "sanity:silence", "share of samples under -60 dBFS"),
+        ("bits_per_sample", "bits:bits_per_sample", "likelihood, at 16 bit"),
+        ("pitch_accuracy", "pitch:pitch_accuracy", "share whose pitch is their label's, within 50 cents"),
+        ("pitch_entropy", "pitch:pitch_entropy", "entropy of the semitones that are heard, nats"),
+    )
+)
+FEATURES = tuple(
+    FeaturesEntry(name, f"gancore_audio.features:{home}", summary, classifier=name == "classifier")
+    for name, home, summary in (
+        ("classifier", "ClassifierFeatures", "last layer of a classifier trained on the same source"),
+        ("log-mel", "LogMelFeatures", "mean and deviation over time of 32 log-mel bands"),
+        ("crepe", "CrepeFeatures", "embedding of the pitch tracker CREPE; extra `pitch`"),
+        ("vggish", "VGGishFeatures", "VGGish's embedding, from weights that GANCORE_VGGISH names"),
+    )
+)
 SHOWN = 8
 """Sounds put into TensorBoard at each preview."""
 
@@ -49,24 +86,45 @@ class Audio(Domain):
                 "autoregressive likelihood of 8-bit mu-law codes, sampled step by step",
                 provides=frozenset({"likelihood", "conditional"}),
             ),
+            RecipeEntry(
+                "classifier",
+                "gancore_audio.classifier:SoundJudge",
+                "tells the labels apart: a small CNN on log-mel spectra",
+                provides=frozenset({"judge"}),
+            ),
+            RecipeEntry(
+                "audioflow",
+                "gancore_audio.audioflow:AudioFlow",
+                "a flow of the waveform: samples in parallel, a likelihood bound, inverts",
+                provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
+            ),
+            RecipeEntry(
+                "audioflowgan",
+                "gancore_audio.audioflowgan:AudioFlowGAN",
+                "that flow as the generator of a GAN, its likelihood known throughout",
+                provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
+            ),
         )
     }
-    measures = {
-        entry.name: entry
-        for entry in (
-            MeasureEntry(
-                "mel_distance", "gancore_audio.measures:mel_distance", "mean log-mel spectra apart, dB"
-            ),
-            MeasureEntry(
-                "mel_diversity", "gancore_audio.measures:mel_diversity", "spread, as a share of the data's"
-            ),
-            MeasureEntry(
-                "mel_frechet", "gancore_audio.measures:mel_frechet", "Frechet distance of log-mel moments"
-            ),
-        )
-    }
+    measures = {entry.name: entry for entry in MEASURES}
+    features = {entry.name: entry for entry in FEATURES}
 
     selection = "mel_frechet"
+
+    def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
+        pitched = "class_pitches_hz" in spec
+        return {name: entry for name, entry in self.measures.items() if pitched or name != "pitch_accuracy"}
+
+    def features_of(self, spec: Spec) -> Mapping[str, FeaturesEntry]:
+        labelled = len(spec.get("classes") or []) > 1
+        return {name: entry for name, entry in self.features.items() if labelled or name != "classifier"}
+
+    def scaled(self, spec: Spec, factor: float) -> Spec | None:
+        """Sounds ``factor`` times as long, where that is a whole number of 16 samples."""
+        length = spec["length"] * factor
+        if length < 16 or length % 16:
+            return None
+        return Spec({**spec.facts, "length": int(length)}, spec.tensors)
 
     def open(self, source: Source, config: AudioConfig) -> Data:
         return open_clips(source, config, source.announce)
@@ -88,6 +146,15 @@ class Audio(Domain):
     def tiny(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "percussion", "rate_hz": 8000, "length": 1024},
-            "model": {"width": 2, "latent": 8, "batch_size": 8, "skips": 4, "blocks": 1, "layers": 4},
+            "model": {
+                "batch_size": 8,
+                "width": 2,
+                "judge_width": 2,
+                "latent": 8,
+                "skips": 4,
+                "blocks": 1,
+                "layers": 4,
+                "couplings": 2,
+            },
             "train": {"steps": 8},
         }

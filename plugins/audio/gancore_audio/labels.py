@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +18,10 @@ FILE_COLUMNS = ("file_name", "file", "path", "filename")
 LABEL_COLUMNS = ("label", "class", "category")
 MOST_FOLDERS = 200
 """More sub-folders than this are not taken for classes unless ``data.labels`` says so."""
+
+
+Range = tuple[float, float]
+PITCHED = re.compile(r"(\d+(?:\.\d+)?)hz$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,13 @@ def read_labels(names: list[str], root: Path, config: AudioConfig) -> Labels:
             f"no clip of {root} has a label from its {labels.origin}", "set data.labels=none, or another way"
         )
     return labels
+
+
+def pitches_of(classes: Sequence[str], known: Mapping[str, Range]) -> list[Range | None]:
+    """Of each class the lowest and highest pitch in Hz: as known, or as its name ends (``string-220hz``)."""
+    named = {name: PITCHED.search(name) for name in classes}
+    told = {name: (float(match[1]), float(match[1])) for name, match in named.items() if match}
+    return [known.get(name, told.get(name)) for name in classes]
 
 
 def _choose(names: list[str], root: Path, config: AudioConfig) -> str:

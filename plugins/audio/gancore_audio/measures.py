@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from gancore import Evidence, Measure
+from gancore import Evidence, Interval, Measure, Sampled
+from gancore.evaluation.distances import chunks
+from gancore.evaluation.intervals import around, subsampling
+from gancore.evaluation.measures import frechet
 from gancore_audio.spectrogram import log_mel
 
 FLOOR_DB = -60.0
 """A measure tells nothing quieter from silence: else digital silence against inaudible hiss decides it."""
+MOMENT_BANDS = 32
 
 
-def spectra(waveforms: Tensor, rate_hz: int, bands: int = 64, floor_db: float = FLOOR_DB) -> Tensor:
+def spectra(
+    waveforms: Tensor, rate_hz: int, bands: int = 64, floor_db: float = FLOOR_DB, hop: int | None = None
+) -> Tensor:
     """Log-mel spectrograms of (n, 1, time) in dB, at least ``floor_db``: (n, bands, frames), float64."""
-    return log_mel(waveforms.flatten(1), rate_hz, bands).clamp_min(floor_db).double()
+    return log_mel(waveforms.flatten(1), rate_hz, bands, hop=hop).clamp_min(floor_db).double()
 
 
 def spectrum_distance(spectra: Tensor, reference: Tensor) -> float:
@@ -25,72 +34,100 @@ def spectrum_distance(spectra: Tensor, reference: Tensor) -> float:
     return float((spectra.mean((0, 2)) - reference.mean((0, 2))).square().mean().sqrt())
 
 
-def pairwise_distance(spectra: Tensor) -> float:
-    """Mean over pairs of clips of the RMS difference of their spectrograms (n, bands, frames), in dB.
+def mean_distances(spectra: Tensor) -> Tensor:
+    """Of each clip the mean RMS difference of its spectrogram (n, bands, frames) from the others', dB: (n).
 
     Raises:
         ValueError: fewer than two clips make no pair.
     """
-    if len(spectra) < 2:
-        raise ValueError(f"pairs need at least 2 samples, found {len(spectra)}")
-    # torch.pdist subtracts, so identical clips are at 0 exactly
-    return float(torch.pdist(spectra.flatten(1)).mean() / spectra[0].numel() ** 0.5)
+    n, x = len(spectra), spectra.flatten(1)
+    if n < 2:
+        raise ValueError(f"pairs need at least 2 samples, found {n}")
+    # what rounding cannot tell from equal is equal: a clip repeated is at 0 exactly, as it is from itself
+    rows = [torch.where(c.squared <= c.rounding, 0.0, c.squared).sqrt().sum(1) for c in chunks(x, x)]
+    return torch.cat(rows) / ((n - 1) * x.shape[1] ** 0.5)
+
+
+def pairwise_distance(spectra: Tensor) -> float:
+    """Mean over pairs of clips of the RMS difference of their spectrograms (n, bands, frames), in dB."""
+    return float(mean_distances(spectra).mean())
 
 
 def clip_features(waveforms: Tensor, rate_hz: int) -> Tensor:
     """Mean and standard deviation over time of 32 log-mel bands, in dB: (n, 1, time) -> (n, 64), float64."""
-    decibels = spectra(waveforms, rate_hz, bands=32)
+    decibels = spectra(waveforms, rate_hz, MOMENT_BANDS)
     return torch.cat([decibels.mean(2), decibels.std(2, correction=0)], dim=1)
 
 
-def frechet(features: Tensor, reference: Tensor) -> float:
-    """Frechet distance of the Gaussians with the means and covariances of two sets (n, d), float64.
-
-    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^1/2 S2 S1^1/2)^1/2), Dowson and Landau 1982; in units squared.
-    """
-    (m1, s1), (m2, s2) = (_gaussian(x.double()) for x in (features, reference))
-    values, vectors = torch.linalg.eigh(s1)
-    root = vectors * values.clamp_min(0).sqrt() @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ s2 @ root).clamp_min(0).sqrt().sum()
-    return float(((m1 - m2).square().sum() + s1.trace() + s2.trace() - 2 * cross).clamp_min(0))
-
-
-def _gaussian(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (d) and covariance (d, d) of (n, d), shrunk towards its diagonal by d / (n + d).
-
-    Few samples give a covariance whose small eigenvalues are far too small; the weight falls to
-    nothing as n grows.
-    """
-    n, d = features.shape
-    centred = features - features.mean(0)
-    covariance = centred.T @ centred / max(n - 1, 1)
-    weight = d / (n + d)
-    return features.mean(0), (1 - weight) * covariance + weight * covariance.diagonal().diag()
-
-
-def _waveforms(evidence: Evidence) -> tuple[Tensor, Tensor]:
-    return evidence.fake.samples, evidence.real.samples
-
-
-def _mel_distance(evidence: Evidence) -> float:
+def described(evidence: Evidence, describe: Callable[[Tensor, int], Tensor]) -> Evidence:
+    """The same with features of our own, (waveforms, rate_hz) -> (n, d), made once for all subsets."""
     rate_hz = int(evidence.spec["rate_hz"])
-    return spectrum_distance(*(spectra(x, rate_hz) for x in _waveforms(evidence)))
+
+    def one(sampled: Sampled) -> Sampled:
+        return replace(sampled, features=describe(sampled.samples, rate_hz))
+
+    return replace(evidence, fake=one(evidence.fake), real=one(evidence.real))
 
 
-def _mel_diversity(evidence: Evidence) -> float:
+def features(sampled: Sampled) -> Tensor:
+    """What :func:`described` gave."""
+    assert sampled.features is not None
+    return sampled.features
+
+
+def _mean_spectra(waveforms: Tensor, rate_hz: int) -> Tensor:
+    return spectra(waveforms, rate_hz).mean(2)
+
+
+def _distance(seen: Evidence) -> float:
+    return spectrum_distance(features(seen.fake)[..., None], features(seen.real)[..., None])
+
+
+def _ratio(evidence: Evidence) -> tuple[Tensor, Tensor]:
+    """Mean distances of the clips of either set, (n) and (m)."""
     rate_hz = int(evidence.spec["rate_hz"])
-    own, expected = (pairwise_distance(spectra(x, rate_hz)) for x in _waveforms(evidence))
-    return min(1.0, own / expected)
+    fake, real = (mean_distances(spectra(s.samples, rate_hz)) for s in (evidence.fake, evidence.real))
+    return fake, real
 
 
-def _mel_frechet(evidence: Evidence) -> float:
-    rate_hz = int(evidence.spec["rate_hz"])
-    return frechet(*(clip_features(x, rate_hz) for x in _waveforms(evidence)))
+def _diversity(evidence: Evidence) -> float:
+    fake, real = _ratio(evidence)
+    return min(1.0, float(fake.mean() / real.mean()))
 
 
-mel_distance = Measure(_mel_distance, unit="dB", better="lower")
+def _diversity_interval(evidence: Evidence) -> Interval:
+    """Both means are U-statistics of order 2: error 2 sd / sqrt(n), Hoeffding 1948; then the delta method."""
+    fake, real = _ratio(evidence)
+    errors = [2 * float(x.std() / x.mean().clamp_min(1e-12)) / len(x) ** 0.5 for x in (fake, real)]
+    ratio, n = float(fake.mean() / real.mean()), min(len(fake), len(real))
+    error = ratio * (errors[0] ** 2 + errors[1] ** 2) ** 0.5
+    low, high, _ = around(ratio, error, n - 1, "")
+    return Interval(min(max(low, 0.0), 1.0), min(high, 1.0), f"U-statistic variance, {len(fake)} samples")
+
+
+mel_distance = Measure(
+    lambda evidence: _distance(described(evidence, _mean_spectra)),
+    unit="dB",
+    interval=lambda evidence: subsampling(_distance)(described(evidence, _mean_spectra)),
+    blind=frozenset({"collapse"}),
+)
 """How far the mean spectrum is from the reference's."""
-mel_diversity = Measure(_mel_diversity, unit="of the reference's", better="higher")
+mel_diversity = Measure(
+    _diversity,
+    unit="of the reference's",
+    better="higher",
+    interval=_diversity_interval,
+    blind=frozenset({"noise"}),
+)
 """How different samples are from each other, as a share of the reference's; more than it counts as 1."""
-mel_frechet = Measure(_mel_frechet, unit="dB^2", better="lower")
+mel_frechet = Measure(
+    lambda evidence: frechet.distance.compute(described(evidence, clip_features)),
+    unit="dB^2",
+    interval=lambda evidence: _bounded(frechet.distance, described(evidence, clip_features)),
+)
 """Frechet distance of per-clip log-mel statistics; small enough to select a model on valid."""
+
+
+def _bounded(measure: Measure, evidence: Evidence) -> Interval:
+    assert measure.interval is not None
+    return measure.interval(evidence)

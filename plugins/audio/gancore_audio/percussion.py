@@ -22,6 +22,9 @@ DRAWS = 12
 MEMBRANE_MODES = np.array([1.0, 1.593, 2.136, 2.296, 2.653, 2.918, 3.156, 3.501])
 """Frequencies of an ideal circular membrane over its lowest: ratios of zeros of Bessel functions."""
 
+PITCHES_HZ = {"pluck_low": (98.0, 196.0), "pluck_high": (330.0, 660.0)}
+"""From the lowest to the highest pitch of a class, where its sounds have one."""
+
 _TIME = np.arange(int(LONGEST_SECONDS * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ  # (time) in seconds
 
 
@@ -169,8 +172,8 @@ _INSTRUMENTS: dict[str, Callable[..., Sound]] = {
     "hihat_closed": _hihat((0.012, 0.03), SHORTEST_SECONDS, 0.12),
     "hihat_open": _hihat((0.07, 0.14), 0.22, LONGEST_SECONDS),
     "clap": _clap,
-    "pluck_low": _pluck(98, 196, 0.2, LONGEST_SECONDS),
-    "pluck_high": _pluck(330, 660, 0.12, 0.25),
+    "pluck_low": _pluck(*PITCHES_HZ["pluck_low"], 0.2, LONGEST_SECONDS),
+    "pluck_high": _pluck(*PITCHES_HZ["pluck_high"], 0.12, 0.25),
 }
 
 CLASSES = tuple(_INSTRUMENTS)
