@@ -76,6 +76,10 @@ class DomainBench:
     def data(self) -> Data:
         return self.open()
 
+    @cached_property
+    def folder(self) -> Path:
+        return _folder_of(self)
+
     def open(self) -> Data:
         """The tiny source, anew."""
         section = self.resolve(RecipeSection, {"data": self.tiny.get("data", {})}).data
@@ -99,6 +103,13 @@ class DomainBench:
         rows = Key.of("kit", split).permutation(len(view))[:n]
         batch = view.take(rows, Key.of("kit", "samples").cut(Rows.all(len(rows))))
         return Samples(to_cpu(batch.data), self.data.spec, to_cpu(batch.condition))
+
+
+def _folder_of(bench: object) -> Path:
+    """A temporary one, that goes when the bench does."""
+    folder = Path(tempfile.mkdtemp(prefix="gancore-check-"))
+    weakref.finalize(bench, shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @dataclass
@@ -188,10 +199,7 @@ class RecipeBench:
 
     @cached_property
     def folder(self) -> Path:
-        """A temporary one, that goes when the bench does."""
-        folder = Path(tempfile.mkdtemp(prefix="gancore-check-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
+        return _folder_of(self)
 
     def sampler(self) -> torch.nn.Module:
         return self.game.sampler().eval()

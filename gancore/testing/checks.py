@@ -5,6 +5,7 @@ from __future__ import annotations
 from gancore.testing import (
     derivative_checks,
     domain_checks,
+    evaluation_checks,
     game_checks,
     network_checks,
     output_checks,
@@ -33,6 +34,8 @@ CHECKS: tuple[Check, ...] = (
             output_checks.previews,
             output_checks.measures_order,
             output_checks.diagnoses_no_real_data,
+            evaluation_checks.maps_rows_apart,
+            evaluation_checks.bounds_its_measures,
         )
     ),
     *(

@@ -11,7 +11,7 @@ from typing import Any
 from gancore.evaluation.measure import Measure
 from gancore.games.losses import AdversarialLoss
 from gancore.plugins import plugins
-from gancore.records import Entry, MeasureEntry, ModelEntry, RecipeEntry, SourceEntry
+from gancore.records import Entry, FeaturesEntry, MeasureEntry, ModelEntry, RecipeEntry, SourceEntry
 from gancore.testing.bench import PluginBench
 from gancore.testing.check import Breach, NotApplicable
 
@@ -73,6 +73,8 @@ def resolve_record(hook: str, entry: Entry) -> None:
         plugins().recipe(plugins().domain(entry.domain), entry.name)
     elif isinstance(entry, MeasureEntry):
         _expect(entry, plugins().resolve(entry), Measure)
+    elif isinstance(entry, FeaturesEntry):
+        plugins().features(entry)
     elif hook == "gancore_losses":
         made = plugins().resolve(entry)
         _expect(entry, made if isinstance(made, AdversarialLoss) else made(), AdversarialLoss)
@@ -86,6 +88,7 @@ def resolve_domain(name: str) -> None:
     kinds: Mapping[str, type[Any]] = {
         "recipes": RecipeEntry,
         "measures": MeasureEntry,
+        "features": FeaturesEntry,
         "sources": SourceEntry,
     }
     for table, kind in kinds.items():
@@ -101,6 +104,8 @@ def resolve_domain(name: str) -> None:
         plugins().recipe(domain, recipe)
     for measure in domain.measures.values():
         _expect(measure, plugins().resolve(measure), Measure)
+    for features in domain.features.values():
+        plugins().features(features)
 
 
 def _expect(entry: Entry, found: Any, kind: type) -> None:

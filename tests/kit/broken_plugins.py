@@ -107,6 +107,50 @@ def method(text: str) -> Change:
     return Change("domain.py", "    def tiny(self):", f"{text}\n\n    def tiny(self):")
 
 
+FEATURES = """
+
+class Levels(Features):
+    name = "levels"
+    digest = "{digest}"
+
+    def prepare(self, bench):
+        {prepare}
+
+    def embed(self, samples, spec):
+        return {embed}
+{more}
+
+spectrum_distance ="""
+GOOD = {"digest": "0" * 64, "prepare": "pass", "embed": "samples[:, :4]", "more": ""}
+POSTERIORS = """
+    classes = ("low", "high")
+
+    def log_posteriors(self, samples, spec):
+        return {said}
+"""
+
+
+def with_features(classifier: bool = False, **parts: str) -> list[Change]:
+    """The domain has features of its own."""
+    entry = f'FeaturesEntry("levels", "gancore_tides.measures:Levels", "values", classifier={classifier})'
+    return [
+        Change("measures.py", "from gancore import Measure", "from gancore import Features, Measure"),
+        Change("measures.py", "\n\nspectrum_distance =", FEATURES.format(**{**GOOD, **parts})),
+        Change("domain.py", "DataSection, Domain,", "DataSection, Domain, FeaturesEntry,"),
+        Change("domain.py", "    measures = {", f'    features = {{"levels": {entry}}}\n    measures = {{'),
+    ]
+
+
+def measured(**parts: str) -> list[Change]:
+    """The domain's measure with other fields, in Python."""
+    fields = "".join(f", {name}={text}" for name, text in parts.items())
+    imports = "from gancore import Interval, Measure"
+    return [
+        Change("measures.py", "from gancore import Measure", imports),
+        Change("measures.py", 'better="lower"', f'better="lower"{fields}'),
+    ]
+
+
 Broken = tuple[list[Change], str, tuple[str, ...]]
 
 PLUGIN: dict[str, Broken] = {
@@ -129,6 +173,11 @@ PLUGIN: dict[str, Broken] = {
         [Change("measures.py", "spectrum_distance = Measure(", "spectrum_distance = dict(compute=")],
         "resolves_records",
         ("'spectrum_distance' is dict, no Measure",),
+    ),
+    "features of another kind": (
+        [*with_features(), Change("domain.py", "measures:Levels", "measures:decibels")],
+        "resolves_records",
+        ("for 'levels', which is not a subclass of gancore.Features",),
     ),
     "a recipe under another name": (
         [
@@ -242,6 +291,84 @@ DOMAIN: dict[str, Broken] = {
         [Change("measures.py", "return float(", "return 0.0 * float(")],
         "measures_order",
         ("does not order real above noise: real data 0, noise 0",),
+    ),
+    "features that cannot be had": (
+        with_features(prepare='from gancore import ConfigError; raise ConfigError("no file", "get it")'),
+        "maps_rows_apart",
+        ("the default features 'levels' cannot be had: no file",),
+    ),
+    "features without a digest": (
+        with_features(digest="one"),
+        "maps_rows_apart",
+        ("the digest of levels is 'one'", "sha256"),
+    ),
+    "features of the whole set": (
+        with_features(embed="samples - samples.mean(0)"),
+        "maps_rows_apart",
+        ("levels of a row hangs on the rows beside it", "batch normalisation"),
+    ),
+    "features by chance": (
+        with_features(embed="samples + torch.rand(len(samples), 1)"),
+        "maps_rows_apart",
+        ("levels of the same samples is another each time", "from a fixed key"),
+    ),
+    "features without rows": (
+        with_features(embed="samples.mean(0)"),
+        "maps_rows_apart",
+        ("levels gives shape (16,) for 64 rows",),
+    ),
+    "features that are not finite": (
+        with_features(embed="(samples - 9).log()"),
+        "maps_rows_apart",
+        ("levels gives values that are not finite for 64 rows",),
+    ),
+    "features prepared by chance": (
+        with_features(prepare="self.digest = torch.rand(1).numpy().tobytes().hex() * 8"),
+        "maps_rows_apart",
+        ("prepared twice, levels has two digests",),
+    ),
+    "a classifier that does not say so": (
+        with_features(more=POSTERIORS.format(said="samples[:, :2].log_softmax(1)")),
+        "maps_rows_apart",
+        ("says classifier=False, its classes are ['low', 'high']",),
+    ),
+    "posteriors that do not add up": (
+        with_features(classifier=True, more=POSTERIORS.format(said="samples[:, :2]")),
+        "maps_rows_apart",
+        ("levels gives 2 posteriors for 2 classes, whose sum is off one by", "give log_softmax"),
+    ),
+    "a measure that needs what it does not say": (
+        [*with_features(), Change("measures.py", "which.samples", "which.features")],
+        "bounds_its_measures",
+        ("spectrum_distance of real data raises", "its needs are []"),
+    ),
+    "an interval beside the value": (
+        measured(interval='lambda evidence: Interval(100.0, 200.0, "guessed")'),
+        "bounds_its_measures",
+        ("outside its interval 100 to 200",),
+    ),
+    "an interval without a method": (
+        measured(interval='lambda evidence: Interval(0.0, 200.0, "")'),
+        "bounds_its_measures",
+        ("does not say how it was made",),
+    ),
+    "details that are no JSON": (
+        measured(details="lambda evidence: {'fake': evidence.fake}"),
+        "bounds_its_measures",
+        ("the details of spectrum_distance are no JSON: Sampled is no JSON value",),
+    ),
+    "a measure by chance": (
+        [Change("measures.py", "return float(", "return float(torch.rand(1)) + float(")],
+        "bounds_its_measures",
+        ("spectrum_distance of the same samples is another each time", "draw from evidence.key"),
+    ),
+    "a measure with a name of the core's": (
+        [
+            Change("domain.py", '"spectrum_distance": MeasureEntry(', '"recall": MeasureEntry('),
+            Change("domain.py", '            "spectrum_distance",', '            "recall",'),
+        ],
+        "bounds_its_measures",
+        ("the measure recall has the name of one of the core's",),
     ),
     "a diagnosis of real data": (
         [
