@@ -68,22 +68,29 @@ def _accuracy_interval(evidence: Evidence) -> Interval:
     return clopper_pearson(int(hits.sum()), len(hits))
 
 
-def _log_shares(evidence: Evidence) -> tuple[float, Tensor]:
-    """Entropy of the semitones, and -log of its own one's share for each sample, (k)."""
-    heard = semitones(_heard(evidence.fake, evidence.spec))
-    if len(heard) < 2:
-        raise ConfigError(f"{len(heard)} of {len(evidence.fake)} samples have a pitch", "take more samples")
-    _, own, counts = heard.unique(return_inverse=True, return_counts=True)
-    shares = counts.double() / len(heard)
-    return float(entr(shares).sum()), -shares.log()[own]
+def entropy(notes: Tensor) -> float:
+    """H = -sum p log p of the notes' shares, in nats."""
+    shares = notes.unique(return_counts=True)[1].double() / max(len(notes), 1)
+    return float(entr(shares).sum())
 
 
-def _entropy_interval(evidence: Evidence) -> Interval:
-    """Delta method about the value with Miller and Madow's correction (1955), (occupied - 1) / 2k."""
-    _, rows = _log_shares(evidence)
-    occupied = len(rows.unique())
-    low, high, _ = of_mean(rows)
-    return Interval(low, high + (occupied - 1) / len(rows), f"delta method, {len(rows)} pitched samples")
+def entropy_interval(notes: Tensor) -> Interval:
+    """Delta method: a row moves H by -log p of its own note; the value is too low by (occupied - 1) / 2k.
+
+    (Miller and Madow 1955.) The entropy of all samples that the model may make lies within.
+    """
+    _, own, counts = notes.unique(return_inverse=True, return_counts=True)
+    low, high, _ = of_mean(-(counts.double() / len(notes)).log()[own])
+    lost, value = (len(counts) - 1) / (2 * len(notes)), entropy(notes)
+    method = f"delta method with the bias of order 1/n, {len(notes)} pitched samples"
+    return Interval(max(0.0, min(low + lost, value)), max(high + lost, value), method)
+
+
+def _notes(evidence: Evidence) -> Tensor:
+    notes = semitones(_heard(evidence.fake, evidence.spec))
+    if len(notes) < 2:
+        raise ConfigError(f"{len(notes)} of {len(evidence.fake)} samples have a pitch", "take more samples")
+    return notes
 
 
 def _entropy_details(evidence: Evidence) -> Mapping[str, Any]:
@@ -91,9 +98,8 @@ def _entropy_details(evidence: Evidence) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for name, sampled in sets.items():
         heard = _heard(sampled, evidence.spec)
-        counts = semitones(heard).unique(return_counts=True)[1].double()
         found[f"pitched share of {name}"] = float(is_pitched(heard).double().mean())
-        found[f"entropy of {name}, nats"] = float(entr(counts / counts.sum()).sum()) if len(counts) else None
+        found[f"entropy of {name}, nats"] = entropy(semitones(heard))
     return found
 
 
@@ -109,10 +115,10 @@ pitch_accuracy = Measure(
 )
 """Share of samples whose pitch is that of their label, or at most 50 cents beyond, of those that have one."""
 pitch_entropy = Measure(
-    lambda evidence: _log_shares(evidence)[0],
+    lambda evidence: entropy(_notes(evidence)),
     unit="nats",
     better=None,
-    interval=_entropy_interval,
+    interval=lambda evidence: entropy_interval(_notes(evidence)),
     details=_entropy_details,
     quick=False,
 )

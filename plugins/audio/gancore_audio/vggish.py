@@ -7,6 +7,7 @@ Front end and layers are those of its release: 16 kHz, 25 ms windows every 10 ms
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 from collections.abc import Mapping
 from functools import cache
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from gancore import ConfigError
+from gancore import CheckpointError, ConfigError
+from gancore.models.tensors import decode_tensors
 from gancore_audio.crepe import resampled
 
 RATE_HZ, WINDOW, HOP, FFT = 16_000, 400, 160, 512
@@ -105,7 +107,7 @@ def load_vggish(path: Path) -> tuple[VGGish, str]:
         state = _read(path, content)
     except OSError as error:
         raise ConfigError(f"{SETTING}: {path} cannot be read ({error.strerror})", "name a file") from error
-    except (ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (CheckpointError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ConfigError(f"{SETTING}: {path} holds no weights that can be read safely", _wanted()) from error
     with torch.device("meta"):
         net = VGGish()
@@ -120,11 +122,7 @@ def load_vggish(path: Path) -> tuple[VGGish, str]:
 
 def _read(path: Path, content: bytes) -> Mapping[str, Tensor]:
     if path.suffix == ".safetensors":
-        from safetensors.torch import load
-
-        return load(content)
-    import io
-
+        return decode_tensors(content, path.name)
     held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return held if isinstance(held, Mapping) else {}
 
