@@ -147,6 +147,8 @@ def read_recipes(texts: Sequence[str]) -> dict[str, str]:
                 f"--recipes: {short(text)} names no recipe",
                 "write --recipes a,b or --recipes small=a,large=a",
             )
+        if name == REAL:
+            raise ConfigError(f"--recipes: {name!r} is what the real rows are called", "give another name")
         if name in found:
             raise ConfigError(
                 f"--recipes: {name!r} is named twice", f"give the second a name of its own: {name}2={recipe}"

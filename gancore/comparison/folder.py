@@ -25,7 +25,7 @@ from gancore.training.run import RunFolder
 PATIENCE_SECONDS = 10.0
 """How long the processes of a comparison that was killed have to be gone."""
 ROOMS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
-INDEX = "index.json"
+LOCK, INDEX = "comparison.lock", "index.json"
 Stage = Literal["train", "evaluate", "show", "time"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """What is done with each entrant, in this order: training in a process of its own, the rest in another."""
@@ -90,7 +90,7 @@ class ComparisonFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             others = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
-            if others - {"comparison.lock"} and not self.asked.is_file():
+            if others - {LOCK} and not self.asked.is_file():
                 raise ConfigError(
                     f"--out {self.path} is a folder with other things in it", "give a new or empty one"
                 )
@@ -101,7 +101,8 @@ class ComparisonFolder:
 
     def withdraw(self) -> None:
         """Take back a comparison whose data could not be opened; what others put into the folder stays."""
-        self.asked.unlink(missing_ok=True)
+        for file in (self.asked, self.path / LOCK):
+            file.unlink(missing_ok=True)
         for folder in (*(self.path / name for name in ROOMS), self.path):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -113,7 +114,7 @@ class ComparisonFolder:
         Raises:
             ConfigError: another comparison is at work here.
         """
-        handle = os.open(self.path / "comparison.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             deadline = time.monotonic() + PATIENCE_SECONDS
             while True:

@@ -24,6 +24,7 @@ from gancore.config import RunConfig
 from gancore.data.sources import resolve
 from gancore.domain import Data, Domain, Samples, Spec, View
 from gancore.errors import ConfigError, DataError, nearest
+from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
 from gancore.evaluation.measure import Measure
 from gancore.models.model import build_game
 from gancore.models.sampling import to_cpu
@@ -46,6 +47,7 @@ def open_data(folder: ComparisonFolder, asked: Asked, first: Entrant, root: Path
     before = read_json(folder.about).get("data", {}).get("fingerprint", data.fingerprint)
     if before != data.fingerprint:
         raise DataError("the data changed since this comparison began", "restore them, or begin a new one")
+    _check_measures(asked, domain, data.spec)
     able = _able(domain, data.spec)
     shown = min(domain.shown(data.spec), len(_view(data.test)))
     found = {
@@ -84,6 +86,15 @@ def _facts(data: Data, source: str, licence: str) -> dict[str, Any]:
         "splits_sha256": hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest(),
         "classes": list(data.spec.get("classes") or []),
     }
+
+
+def _check_measures(asked: Asked, domain: Domain, spec: Spec) -> None:
+    """Now, and not when all is trained. Raises ConfigError on a name of no measure or no features here."""
+    resolve_measures(measures_for(domain, spec, print), asked.measures, print)
+    known = features_for(domain, spec, print)
+    if asked.features is not None and asked.features not in known:
+        message = f"no features {asked.features!r} for these data"
+        raise ConfigError(message, nearest(asked.features, known))
 
 
 def _able(domain: Domain, spec: Spec) -> dict[str, Measure]:

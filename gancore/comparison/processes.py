@@ -45,7 +45,7 @@ class Processes:
         with self._guard:
             self._running.discard(process)
             stopped = self._stopped
-        return Outcome(INTERRUPTED if stopped else code, _complaint(code, said))
+        return Outcome(INTERRUPTED if stopped else code, complaint(code, said))
 
     def _start(self, job: Job) -> subprocess.Popen[str]:
         """Out of the terminal's group: Ctrl-C is told to all of them once, by :meth:`stop`."""
@@ -81,7 +81,8 @@ class Processes:
                 process.send_signal(signal.SIGINT)
 
 
-def _complaint(code: int, last: str) -> str:
+def complaint(code: int, last: str) -> str:
+    """Why a process failed: its last line, without what the command line puts before it."""
     if code == 0:
         return ""
     if code < 0:

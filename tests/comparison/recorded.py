@@ -163,7 +163,9 @@ class Recorded:
                 "256": {"seconds": 3e-5, "calls": 7, "batch": 256},
             },
             "growth": {
-                "points": [{"factor": f, "seconds": 1e-3 * f, "calls": 7, "operations": 40} for f in (0.5, 1)],
+                "points": [
+                    {"factor": f, "seconds": 1e-3 * f, "calls": 7, "operations": 40} for f in (0.5, 1)
+                ],
                 "note": "",
                 "seconds_exponent": 0.87,
                 "operations_exponent": 0.0,

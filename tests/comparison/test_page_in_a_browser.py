@@ -18,7 +18,10 @@ SHOWN = 4
 RECIPES = {"light": "wavegan-lite", "published": "wavegan"}
 LOADED = """async () => {
   const ready = [...document.querySelectorAll('audio')].map(player => player.readyState >= 1 ? 0 :
-    new Promise((done, fail) => { player.onloadedmetadata = done; player.onerror = () => fail(player.error); }));
+    new Promise((done, fail) => {
+      player.onloadedmetadata = done;
+      player.onerror = () => fail(player.error);
+    }));
   await Promise.all(ready);
   const players = [...document.querySelectorAll('audio')].map(player => player.duration);
   const pictures = [...document.querySelectorAll('img')].map(picture => picture.naturalWidth);

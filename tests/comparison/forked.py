@@ -1,0 +1,72 @@
+"""The processes of a comparison as copies of this one, where everything is imported already."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from gancore.comparison import worker
+from gancore.comparison.processes import INTERRUPTED, Outcome, complaint
+from gancore.comparison.worker import Job
+
+HEAVY = (
+    "gancore.training.session",
+    "gancore.training.upkeep",
+    "gancore.evaluation.runner",
+    "gancore.comparison.opening",
+    "gancore.comparison.tradeoffs",
+    "torch.utils.tensorboard",
+    "matplotlib.figure",
+    "scipy.stats",
+    "gancore_synthetic.recipes",
+    "gancore_synthetic.flow",
+)
+
+
+def import_all() -> None:
+    """What each process would import for itself."""
+    for name in HEAVY:
+        import_module(name)
+
+
+@dataclass
+class ForkedProcesses:
+    """In place of :class:`gancore.comparison.processes.Processes`; ``jobs`` are all that were started."""
+
+    lock: int
+    announce: Callable[[str], None]
+    jobs: list[Job] = field(default_factory=list)
+    stopped: bool = False
+
+    def __call__(self, job: Job, title: str) -> Outcome:
+        if self.stopped:
+            return Outcome(INTERRUPTED)
+        self.jobs.append(job)
+        ours, theirs = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._live(job, theirs)
+        os.close(theirs)
+        last = ""
+        with open(ours, errors="backslashreplace") as said:
+            for line in said:
+                last = line.strip() or last
+                self.announce(f"{title}: {last}")
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return Outcome(code, complaint(code, last))
+
+    def _live(self, job: Job, pipe: int) -> None:
+        code = 99
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.stdout = sys.stderr = os.fdopen(pipe, "w", buffering=1)
+            code = worker.main(job.encode())
+        finally:
+            os._exit(code)
+
+    def stop(self) -> None:
+        self.stopped = True

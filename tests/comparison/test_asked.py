@@ -1,0 +1,126 @@
+"""What a comparison is asked: names, settings for all and for one, and that nothing is lost on the disk."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gancore.comparison.asked import Asked, ask, first_difference, read_asked, read_recipes
+from gancore.config_text import dump
+from gancore.errors import ConfigError
+
+BASE = {
+    "domain": "synthetic",
+    "data": "ring",
+    "recipes": {"small": "mlpgan", "large": "mlpgan"},
+    "budget": "10m",
+    "seeds": 2,
+    "settings": [],
+    "select": None,
+    "n": 2000,
+    "measures": None,
+    "features": None,
+    "evaluation_seed": 0,
+    "device": "auto",
+}
+WORDS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)
+
+
+def test_a_recipe_is_its_own_name_and_one_with_two_settings_has_two():
+    assert read_recipes(["mlpgan", "wide=mlpgan"]) == {"mlpgan": "mlpgan", "wide": "mlpgan"}
+    assert read_recipes(["a/b"]) == {"a-b": "a/b"}  # names are names of folders
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["=mlpgan"], "names no recipe"),
+        (["wide="], "names no recipe"),
+        (["../up=mlpgan"], "names no recipe"),
+        ([""], "names no recipe"),
+        (["a", "a"], "is named twice"),
+        (["real=mlpgan"], "is what the real rows are called"),
+    ],
+)
+def test_names_that_cannot_be(texts, told):
+    with pytest.raises(ConfigError, match=told):
+        read_recipes(texts)
+
+
+def test_settings_for_all_come_first_then_those_of_one():
+    asked = ask(**(BASE | {"settings": ["large:model.width=64", "model.lr=0.1", "small:model.loss=a:b=c"]}))
+    assert asked.settings_of("large") == ["model.lr=0.1", "model.width=64"]
+    assert asked.settings_of("small") == ["model.lr=0.1", "model.loss=a:b=c"]
+
+
+def test_a_colon_in_a_value_names_nobody():
+    assert ask(**(BASE | {"settings": ["data.source_note=a:b"]})).settings_of("small") == [
+        "data.source_note=a:b"
+    ]
+
+
+@given(
+    data=st.none() | WORDS,
+    settings=st.lists(WORDS.map(lambda text: f"model.note={text}"), max_size=3),
+    features=st.none() | WORDS,
+    measures=st.none() | st.lists(WORDS, max_size=3),
+    names=st.dictionaries(st.from_regex(r"[A-Za-z0-9_][\w.-]{0,8}", fullmatch=True), WORDS, min_size=1),
+)
+def test_as_it_is_kept_it_is_read_again(tmp_path_factory, data, settings, features, measures, names):
+    asked = ask(
+        **(
+            BASE
+            | {
+                "data": data,
+                "settings": settings,
+                "features": features,
+                "measures": measures,
+                "recipes": names,
+            }
+        )
+    )
+    path = tmp_path_factory.mktemp("asked") / "comparison.yaml"
+    path.write_text(dump(asked))
+    assert read_asked(path) == asked
+
+
+def test_every_key_says_what_it_means():
+    assert all(field.description for field in Asked.model_fields.values())
+
+
+def test_the_first_difference_is_named():
+    one = ask(**BASE)
+    assert first_difference(one, one) == ""
+    assert first_difference(one, ask(**(BASE | {"seeds": 3, "n": 5}))) == "seeds: 2 -> 3"
+    other = ask(**(BASE | {"recipes": {"small": "mlpgan"}}))
+    assert first_difference(one, other) == "recipes: small=mlpgan,large=mlpgan -> small=mlpgan"
+
+
+def test_the_same_budget_written_otherwise_is_the_same():
+    assert ask(**(BASE | {"budget": "600 s"})) == ask(**BASE)
+
+
+def test_the_command_asks_for_the_same():
+    asked = ask(**(BASE | {"settings": ["small:model.note=two words"], "measures": ["a", "b"]}))
+    words = shlex.split(asked.command)
+    assert words[:2] == ["gancore", "compare"]
+    assert words[words.index("--recipes") + 1] == "small=mlpgan,large=mlpgan"
+    assert words[words.index("--set") + 1] == "small:model.note=two words"
+    assert words[words.index("--measures") + 1] == "a,b"
+    assert "--select" not in words
+
+
+@pytest.mark.parametrize("text", ["", "domain: synthetic\n", "- a\n", "recipes: 3\n", "\0"])
+def test_a_damaged_file_is_told_in_one_line(tmp_path, text):
+    (tmp_path / "comparison.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refusal:
+        read_asked(tmp_path / "comparison.yaml")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_folder_without_a_comparison_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="holds no comparison"):
+        read_asked(tmp_path / "comparison.yaml")

@@ -1,0 +1,344 @@
+"""Comparisons from the first training to the page, tiny, on distributions of known truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from forked import ForkedProcesses, import_all
+
+import gancore
+from gancore.comparison import runner
+from gancore.comparison.folder import ComparisonFolder, read_json
+from gancore.errors import ConfigError, DataError, GancoreError
+
+SMALL = ["data.points=400", "data.held_out=100", "upkeep.evaluate_samples=64", "upkeep.previews=2"]
+SMALL += ["upkeep.preview_every=1000", "upkeep.checkpoint_seconds=0.001"]
+TINY = {
+    "domain": "synthetic",
+    "recipes": ["mlpgan", "realnvp"],
+    "budget": "6 steps",
+    "overrides": [
+        *SMALL,
+        "model.batch_size=32",
+        "mlpgan:model.width=8",
+        "realnvp:model.width=8",
+        "realnvp:model.couplings=2",
+    ],
+    "n": 64,
+    "measures": ["density_error", "reverse_kl"],
+    "device": "cpu",
+}
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The jobs of all comparisons that the test makes, in order."""
+    jobs = []
+
+    class Noting(ForkedProcesses):
+        def __init__(self, lock, announce):
+            super().__init__(lock, announce, jobs)
+
+    monkeypatch.setattr(runner, "Processes", Noting)
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A comparison of two recipes that was never disturbed; tests read it and do not change it."""
+    import_all()
+    folder = tmp_path_factory.mktemp("whole") / "comparison"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "Processes", ForkedProcesses)
+        return gancore.compare(**TINY, out=folder)
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every finished thing by name, with its place on the disk and the moment that it was written."""
+    kept = [*folder.glob("evaluations/*"), *folder.glob("tradeoffs/*"), *folder.glob("samples/*/*")]
+    kept += [*folder.glob("runs/*/model/*"), *folder.glob("trainings/*")]
+    return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept}
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    return {path.parts[-3]: path.read_bytes() for path in folder.glob("runs/*/model/model.safetensors")}
+
+
+def test_it_trains_measures_shows_and_times_each(whole):
+    report = whole.report
+    assert whole.failures == ()
+    assert [run["state"] for run in report["runs"]] == ["done", "done"]
+    assert {run["steps"] for run in report["runs"]} == {6}
+    assert {run["fingerprint"] for run in report["runs"]} == {report["about"]["data"]["fingerprint"]}
+    assert [m["measure"] for m in report["measures"]] == ["density_error", "reverse_kl"]
+    assert all(m["recipes"].keys() == {"mlpgan", "realnvp"} for m in report["measures"])
+    assert report["tradeoffs"]["mlpgan"]["kind"] == "GAN"
+    assert report["tradeoffs"]["realnvp"]["kind"] == "likelihood model"
+    assert report["samples"].keys() == {"real", "mlpgan", "realnvp"}
+    assert {shown["count"] for shown in report["samples"].values()} == {100}
+    assert whole.page.stat().st_size < 10e6
+
+
+def test_both_were_trained_and_chosen_alike(whole):
+    configs = [run["config"] for run in whole.report["runs"]]
+    for section in ("data", "train"):
+        assert configs[0][section] == configs[1][section]
+    kept = ComparisonFolder(whole.folder)
+    for run in whole.report["runs"]:
+        text = (kept.path / "runs" / run["who"] / "config.yaml").read_text()
+        assert "select: density_error" in text
+        assert [point["step"] for point in run["curves"]["density_error"]] == [1, 2, 3, 4, 5, 6]
+
+
+def test_report_json_is_what_python_returns_and_what_the_page_was_made_of(whole):
+    assert read_json(whole.folder / "report.json") == whole.report
+    text = whole.page.read_text()
+    for statement in whole.report["verdict"]:
+        assert statement["text"].split(":")[0].replace("'", "&#39;") in text
+
+
+def test_the_same_again_makes_nothing_again(whole, started):
+    before, page = contents(whole.folder), whole.page.read_bytes()
+    again = gancore.compare(**TINY, out=whole.folder)
+    assert started == []
+    assert contents(whole.folder) == before
+    assert again.report == whole.report
+    assert again.page.read_bytes() == page
+
+
+def test_resume_asks_what_was_asked(whole, started):
+    assert gancore.compare(resume=whole.folder).report == whole.report
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"budget": "7 steps"}, "budget: 6 steps -> 7 steps"),
+        ({"recipes": ["mlpgan"], "overrides": SMALL}, "recipes: mlpgan,realnvp -> mlpgan"),
+        ({"n": 65}, "n: 64 -> 65"),
+        ({"seeds": 2}, "seeds: 1 -> 2"),
+        ({"select": "last"}, "select: none -> last"),
+    ],
+)
+def test_asked_otherwise_it_is_refused_with_the_difference(whole, started, change, told):
+    with pytest.raises(ConfigError, match="was asked otherwise") as refusal:
+        gancore.compare(**(TINY | change), out=whole.folder)
+    assert told in refusal.value.message
+    assert started == []
+
+
+def test_what_is_lost_is_made_again_and_nothing_else(whole, started, tmp_path):
+    folder = tmp_path / "copy"
+    os.system(f"cp -a {whole.folder} {folder}")
+    (folder / "evaluations" / "mlpgan-seed0.jsonl").unlink()
+    (folder / "tradeoffs" / "realnvp-seed0.json").write_text("{ torn")
+    before = contents(folder)
+    gancore.compare(resume=folder)
+    assert [(job.entrant, job.stages) for job in started] == [(0, ("evaluate",)), (1, ("time",))]
+    changed = {name for name, state in contents(folder).items() if before.get(name) != state}
+    assert changed == {"evaluations/mlpgan-seed0.jsonl", "tradeoffs/realnvp-seed0.json"}
+    assert readings(folder) == readings(whole.folder)
+
+
+def test_other_weights_are_measured_anew(whole, started, tmp_path):
+    """What was measured belongs to the weights it was measured of, not to a name."""
+    folder = tmp_path / "copy"
+    os.system(f"cp -a {whole.folder} {folder}")
+    other = folder / "runs" / "realnvp-seed0" / "model"
+    os.system(f"rm -r {folder}/runs/mlpgan-seed0/model; cp -a {other} {folder}/runs/mlpgan-seed0/model")
+    kept = ComparisonFolder(folder)
+    asked = runner.read_asked(kept.asked)
+    first = runner.entrants(asked)[0]
+    assert kept.is_finished(first, "train")
+    assert not any(kept.is_finished(first, stage) for stage in ("evaluate", "show", "time"))
+
+
+def test_a_recipe_that_fails_is_reported_and_the_rest_goes_on(started, tmp_path):
+    """PacGAN is for points: on pictures it refuses, when it is built. The exit code is then 3."""
+    folder = tmp_path / "comparison"
+    pictures = ["data.points=60", "data.held_out=40", "upkeep.evaluate_samples=16", "model.batch_size=8"]
+    words = ["compare", "--domain", "synthetic", "--data", "triangles", "--recipes", "pacgan,mlpgan"]
+    words += ["--budget", "2 steps", "-n", "32", "--device", "cpu", "--out", str(folder), "--quiet"]
+    words += ["--measures", "frechet"]
+    words += [word for text in [*pictures, "mlpgan:model.width=4"] for word in ("--set", text)]
+    from gancore.cli import main
+
+    assert main(words) == 3
+    report = read_json(folder / "report.json")
+    (failure,) = report["failures"]
+    assert failure["who"] == "pacgan-seed0" and failure["stage"] == "train"
+    assert "pacgan is for points, not for pictures" in failure["message"]
+    assert {run["who"]: run["state"] for run in report["runs"]} == {
+        "pacgan-seed0": "failed",
+        "mlpgan-seed0": "done",
+    }
+    assert report["verdict"][0]["text"].startswith("No verdict: mlpgan alone was measured")
+    assert "pacgan is for points" in (folder / "report.html").read_text()
+    assert not list((folder / "runs").glob("pacgan*"))
+
+
+def test_a_recipe_that_diverges_is_reported(started, tmp_path):
+    rates = ["model.lr=1e30", "upkeep.log_every=50"]
+    made = gancore.compare(
+        "synthetic",
+        recipes=["wild=realnvp"],
+        budget="260 steps",
+        overrides=[*SMALL, "upkeep.checkpoint_seconds=60", "model.width=4", *rates],
+        n=32,
+        device="cpu",
+        out=tmp_path / "comparison",
+    )
+    (failure,) = made.failures
+    assert failure.startswith("wild-seed0: ")
+    assert made.report["runs"][0]["state"] == "failed"
+
+
+def test_data_that_cannot_be_opened_leave_nothing(started, tmp_path):
+    folder = tmp_path / "comparison"
+    with pytest.raises(GancoreError, match="no file or folder 'nowhere'"):
+        gancore.compare(**TINY, data="nowhere", out=folder)
+    assert not folder.exists()
+
+
+def test_data_that_changed_are_refused(whole, started, tmp_path):
+    folder = tmp_path / "copy"
+    os.system(f"cp -a {whole.folder} {folder}")
+    os.system(f"rm -r {folder}/runs/realnvp-seed0")
+    about = json.loads((folder / "about.json").read_text())
+    about["data"]["fingerprint"] = "another"
+    (folder / "about.json").write_text(json.dumps(about))
+    with pytest.raises(GancoreError, match="the data changed since this comparison began"):
+        gancore.compare(resume=folder)
+    assert len(started) == 1
+
+
+def test_several_at_once_give_what_one_after_another_gives(whole, started, tmp_path):
+    made = gancore.compare(**TINY, jobs=2, out=tmp_path / "comparison")
+    assert weights(made.folder) == weights(whole.folder)
+    assert [job.stages for job in started[-2:]] == [("time",), ("time",)]  # clocks run alone
+    assert made.report["verdict"][0] == whole.report["verdict"][0]
+
+
+def test_several_at_once_would_share_their_seconds(tmp_path):
+    with pytest.raises(ConfigError, match="trainings side by side share their time"):
+        gancore.compare(**(TINY | {"budget": "10s"}), jobs=2, out=tmp_path / "comparison")
+    assert not (tmp_path / "comparison").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"recipes": ["mlpgn"], "overrides": []}, "did you mean 'mlpgan'?"),
+        ({"overrides": ["mlpgan:model.widht=8"]}, "mlpgan: unknown key 'model.widht'"),
+        ({"overrides": ["vae:model.width=8"]}, "'vae' is not compared here"),
+        ({"overrides": ["mlpgan:data.points=8"]}, "all are trained on the same data"),
+        ({"overrides": ["train.seed=3"]}, "--seeds says how many"),
+        ({"overrides": ["train.steps=3"]}, "--budget is the same for all"),
+        ({"select": "beauty"}, "no measure of that name can choose here"),
+        ({"measures": ["beauty"]}, "no measure 'beauty' for these data"),
+        ({"features": "beauty"}, "no features 'beauty'"),
+        ({"domain": None}, "no domain is given"),
+        ({"budget": None}, "no budget is given"),
+        ({"budget": "10"}, "has no unit"),
+        ({"recipes": ["mlpgan", "mlpgan"]}, "is named twice"),
+        ({"seeds": 0}, "seeds is 0"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_in_one_line(started, tmp_path, change, told):
+    with pytest.raises(GancoreError) as refusal:
+        gancore.compare(**(TINY | change), out=tmp_path / "comparison")
+    assert told in str(refusal.value) and "\n" not in str(refusal.value)
+    assert not (tmp_path / "comparison").exists()
+
+
+def test_a_folder_with_other_things_is_refused(started, tmp_path):
+    (tmp_path / "thesis.tex").write_text("chapter 1")
+    with pytest.raises(ConfigError, match="a folder with other things in it"):
+        gancore.compare(**TINY, out=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_two_settings_of_one_recipe_stand_side_by_side(started, tmp_path):
+    made = gancore.compare(
+        "synthetic",
+        recipes=["slow=kde", "kde"],
+        budget="1 steps",
+        overrides=SMALL,
+        n=32,
+        measures=["density_error"],
+        device="cpu",
+        out=tmp_path / "comparison",
+    )
+    assert [run["name"] for run in made.report["runs"]] == ["slow", "kde"]
+    assert {run["recipe"] for run in made.report["runs"]} == {"kde"}
+    assert made.report["tradeoffs"]["kde"]["kind"] == "likelihood model"
+
+
+def killed(folder: Path, moment) -> str:
+    """Start the comparison in a process of its own and kill it, and its children, when the moment comes."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            runner.Processes = ForkedProcesses
+            gancore.compare(**TINY, out=folder)
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + 60
+    while not moment(folder) and time.monotonic() < deadline:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return "over"
+        time.sleep(0.001)
+    os.kill(pid, signal.SIGKILL)  # the process alone: its children must notice
+    os.waitpid(pid, 0)
+    return "killed"
+
+
+MOMENTS = {
+    "in the first training": lambda f: any(f.glob("runs/mlpgan-seed0/checkpoints/step-00000000[3-5]")),
+    "while measuring": lambda f: any(f.glob("trainings/mlpgan*")),
+    "while timing": lambda f: any(f.glob("samples/mlpgan*")),
+    "in the second training": lambda f: any(f.glob("runs/realnvp-seed0/checkpoints/*")),
+}
+
+
+def finished(folder: Path) -> dict[str, tuple[int, int]]:
+    """What a kill must not cost: all but models whose training goes on."""
+    trained = {path.stem for path in folder.glob("trainings/*.json")}
+    models = {f"runs/{name}/" for name in trained}
+    return {
+        name: state
+        for name, state in contents(folder).items()
+        if not name.startswith("runs/") or name.startswith(tuple(models))
+    }
+
+
+def test_killed_anywhere_it_repeats_nothing_and_ends_as_if_it_had_not_been(whole, started, tmp_path):
+    folder, kept = tmp_path / "comparison", {}
+    for moment in MOMENTS.values():
+        assert killed(folder, moment) == "killed"
+        time.sleep(0.5)  # its children end by themselves, and may finish a file until then
+        kept |= finished(folder)
+    assert len({name.partition("/")[0] for name in kept}) >= 4
+    made = gancore.compare(**TINY, out=folder)
+    assert kept.items() <= finished(folder).items()
+    assert weights(folder) == weights(whole.folder)
+    assert made.failures == ()
+    assert readings(folder) == readings(whole.folder)
+    assert not [path for path in folder.rglob(".tmp-*")]
+
+
+def readings(folder: Path) -> dict[str, list[str]]:
+    """All lines of all evaluations but those that say how long it took."""
+    return {path.name: path.read_text().splitlines()[:-1] for path in folder.glob("evaluations/*")}
+
+
+def test_a_name_that_looks_like_a_path_stays_inside(tmp_path):
+    with pytest.raises((ConfigError, DataError)):
+        gancore.compare(**(TINY | {"recipes": ["../x=mlpgan"]}), out=tmp_path / "comparison")
