@@ -1,0 +1,337 @@
+"""Costs and what a model can be asked, on models of which all is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from gancore import Batch, Domain, Spec
+from gancore.comparison import speed
+from gancore.comparison.balance import in_words, kind, row, until_target
+from gancore.comparison.findings import Findings
+from gancore.comparison.speed import exponent, growth, seconds_a_sample, time_batches
+from gancore.comparison.tradeoffs import Subject, inversion, likelihood, parameters, players
+from gancore.config import RecipeSection
+from gancore.domain import Data
+from gancore.games import adversarial, fitted, normal
+from gancore.games import likelihood as likelihood_game
+from gancore.games.discriminator import Discriminator
+from gancore.models.model import Model
+from gancore.recipe import Recipe
+from gancore.training.playing import TensorView
+
+CPU = torch.device("cpu")
+
+
+class Parallel(nn.Module):
+    """All of a sample in the same few operations, whatever its length."""
+
+    conditional = False
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(length))
+
+    def sample(self, n, key, condition=None):
+        return torch.tanh(key.normal(n, len(self.scale)) * self.scale)
+
+
+class Sequential(Parallel):
+    """A coordinate after the other."""
+
+    def sample(self, n, key, condition=None):
+        noise, x = key.normal(n, len(self.scale)), torch.zeros(n)
+        made = []
+        for place in range(len(self.scale)):
+            x = torch.tanh(x + noise[:, place])
+            made.append(x)
+        return torch.stack(made, 1)
+
+
+class Untrained(Recipe):
+    """A game whose sampler is this class."""
+
+    made: type = Parallel
+
+    def build(self, config, spec):
+        return fitted(self.made(spec["length"]))
+
+
+class UntrainedSequential(Untrained):
+    made = Sequential
+
+
+class Long(Domain):
+    name = "long"
+
+    def scaled(self, spec, factor):
+        return Spec({**spec.facts, "length": round(spec["length"] * factor)})
+
+
+class Stiff(Domain):
+    name = "stiff"
+
+
+SPEC = Spec({"length": 64})
+
+
+def subject(sampler: nn.Module, rows: torch.Tensor, labels: torch.Tensor | None = None) -> Subject:
+    view = TensorView(rows) if labels is None else Labelled(rows, labels)
+    data = Data(train=view, valid=view, test=view, spec=SPEC)
+    model = Model(sampler, SPEC, Stiff(), {}, CPU)
+    return Subject(model, fitted(Parallel(4)), Untrained(), RecipeSection(), data)
+
+
+class Labelled:
+    def __init__(self, rows, labels):
+        self.rows, self.labels = rows, labels
+
+    def __len__(self):
+        return len(self.rows)
+
+    def take(self, indices, key):
+        return Batch(self.rows[indices], self.labels[indices])
+
+
+@pytest.mark.parametrize("power", [-0.5, 0.0, 1.0, 2.0])
+def test_the_exponent_of_a_power_law_is_found(power):
+    sizes = [0.125, 0.25, 0.5, 1.0]
+    assert exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power, abs=1e-12)
+
+
+def test_operations_grow_with_the_size_where_sampling_is_sequential_and_do_not_where_it_is_parallel():
+    told = {
+        recipe: growth(Long(), recipe(), RecipeSection(), SPEC, CPU)
+        for recipe in (Untrained, UntrainedSequential)
+    }
+    assert told[Untrained]["operations_exponent"] == 0
+    assert told[UntrainedSequential]["operations_exponent"] == pytest.approx(1, abs=0.1)
+    operations = [point["operations"] for point in told[UntrainedSequential]["points"]]
+    assert operations[3] - operations[2] == 2 * (operations[2] - operations[1])  # linear, to the last one
+
+
+def test_data_without_a_size_are_not_measured_and_it_says_so():
+    told = growth(Stiff(), Untrained(), RecipeSection(), SPEC, CPU)
+    assert told["not_measured"] == "the data have no size that can be changed"
+
+
+def test_a_size_that_the_recipe_refuses_is_named():
+    class Picky(Untrained):
+        def build(self, config, spec):
+            if spec["length"] < 64:
+                raise ValueError("too short for its layers")
+            return super().build(config, spec)
+
+    told = growth(Long(), Picky(), RecipeSection(), SPEC, CPU)
+    assert told["not_measured"] == "at 0.5 of the size: too short for its layers"
+
+
+class Clock:
+    """A call takes so long, by a clock of its own."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.left, self.now = list(seconds), 0.0
+
+    def __call__(self) -> None:
+        self.now += self.left.pop(0) if len(self.left) > 1 else self.left[0]
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_the_median_of_warm_calls_is_taken(monkeypatch):
+    clock = Clock(15.0, 1.0, 1.0, 5.0, 1.0, 1.0, 1.0, 1.0)
+    monkeypatch.setattr(speed, "time", clock)
+    timing = seconds_a_sample(clock, 4, CPU)
+    assert (timing.seconds, timing.calls, timing.batch) == (0.25, 3, 4)  # then the patience was spent
+
+
+def test_fast_ones_are_called_seven_times(monkeypatch):
+    clock = Clock(0.5, 0.1)
+    monkeypatch.setattr(speed, "time", clock)
+    timing = seconds_a_sample(clock, 1, CPU)
+    assert (timing.seconds, timing.calls) == (pytest.approx(0.1), 7)
+
+
+def test_what_takes_long_is_called_once_and_that_is_told(monkeypatch):
+    clock = Clock(100.0)
+    monkeypatch.setattr(speed, "time", clock)
+    timing = seconds_a_sample(clock, 10, CPU)
+    assert (timing.seconds, timing.calls) == (10.0, 0)
+
+
+def test_a_batch_that_does_not_fit_is_not_measured():
+    class Large(Parallel):
+        def sample(self, n, key, condition=None):
+            if n > 1:
+                raise RuntimeError("out of memory:  256 rows\nof this")
+            return super().sample(n, key)
+
+    told = time_batches(Large(4), Stiff(), SPEC, CPU)
+    assert told["1"]["calls"] >= 1
+    assert told["256"] == {"not_measured": "out of memory: 256 rows of this"}
+
+
+class Gaussian(nn.Module):
+    """N(0, 1) in each coordinate, by which -log p is known; x = z + error."""
+
+    conditional = False
+
+    def __init__(self, error: float = 0.0) -> None:
+        super().__init__()
+        self.error = error
+
+    def log_prob(self, batch):
+        x = batch.data
+        return -0.5 * (x.square() + math.log(2 * math.pi)).sum(1)
+
+    def invert(self, batch):
+        return batch.data
+
+    def render(self, latents, condition=None):
+        return latents + self.error * (latents > 2)
+
+
+def test_the_likelihood_of_a_gaussian_is_its_entropy():
+    """-E log p = d/2 log(2 pi e) = 5.6758 for d = 4."""
+    rows = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
+    told = likelihood(subject(Gaussian(), rows))
+    assert told["kind"] == "exact" and told["n"] == 1000
+    assert told["low"] < 2 * math.log(2 * math.pi * math.e) < told["high"]
+    assert told["high"] - told["low"] < 0.4
+
+
+def test_a_bound_is_called_one_and_what_is_not_comparable_none():
+    rows = torch.zeros(8, 4)
+
+    class Bound(Gaussian):
+        bound = True
+
+    class Lossy(Gaussian):
+        def log_prob(self, batch):
+            return None
+
+    assert likelihood(subject(Bound(), rows))["kind"] == "bound"
+    told = likelihood(subject(Lossy(), rows))
+    assert told["kind"] == "none" and "not of canonical samples" in told["note"]
+    assert likelihood(subject(Parallel(4), rows)) == {"kind": "none"}
+
+
+def test_the_inversion_error_is_the_one_that_was_planted():
+    """One of 40 values is off by 0.25."""
+    rows = torch.zeros(10, 4)
+    rows[3, 1] = 3.0
+    told = inversion(subject(Gaussian(error=0.25), rows))
+    assert told["largest"] == pytest.approx(0.25) and told["mean"] == pytest.approx(0.25 / 40)
+    assert told["largest_value"] == 3.0 and told["n"] == 10
+
+
+def test_an_inversion_that_gives_no_number_is_not_called_exact():
+    told = inversion(subject(Gaussian(error=math.nan), torch.zeros(4, 4)))
+    assert math.isnan(told["largest"])
+
+
+def test_one_that_fails_is_said_to():
+    class Broken(Gaussian):
+        def render(self, latents, condition=None):
+            raise RuntimeError("singular")
+
+    told = inversion(subject(Broken(), torch.zeros(4, 4)))
+    assert told["kind"] == "failed" and "singular" in told["note"]
+
+
+def test_a_conditional_model_renders_under_the_labels_of_its_rows():
+    class Shifted(Gaussian):
+        conditional = True
+
+        def invert(self, batch):
+            return batch.data - batch.condition[:, None]
+
+        def render(self, latents, condition=None):
+            return latents + condition[:, None]
+
+    told = inversion(subject(Shifted(), torch.randn(12, 4), torch.arange(12)))
+    assert told["largest"] < 1e-5
+
+
+class Judge(Discriminator):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def judge(self, embedded, condition=None):
+        return self.layer(embedded).squeeze(-1)
+
+
+def test_parameters_are_those_of_the_sampler_and_of_each_player():
+    game = adversarial(generator=lambda: nn.Linear(2, 4), discriminator=Judge, prior=normal(2))
+    assert parameters(game.sampler()) == 2 * 4 + 4
+    assert players(game) == {"generator": 12, "discriminator": 5}
+    assert players(fitted(Parallel(4))) == {}
+    assert players(likelihood_game(lambda: nn.Linear(2, 4))) == {"model": 12}
+
+
+COSTS = {"players": {"a": 1, "b": 1}, "likelihood": {"kind": "none"}, "inversion": {"kind": "none"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "GAN"),
+        ({"players": {"a": 1}, "likelihood": {"kind": "exact"}}, "likelihood model"),
+        ({"players": {}}, "fitted model"),
+        ({"players": {"a": 1}}, "model"),
+        ({"likelihood": {"kind": "exact"}}, "GAN"),  # a flow that plays against an opponent
+    ],
+)
+def test_the_kind_is_told_from_what_was_measured(changes, told):
+    assert kind({0: COSTS | changes}) == told
+
+
+def test_of_several_seeds_the_worst_inversion_and_the_mean_likelihood_are_told():
+    def cost(nll: float, largest: float) -> dict:
+        return COSTS | {
+            "parameters": 10,
+            "likelihood": {"kind": "exact", "nll": nll},
+            "inversion": {"kind": "measured", "largest": largest},
+        }
+
+    told = row("a", [], {0: cost(1.0, 1e-6), 1: cost(3.0, math.nan)}, Findings())
+    assert told["likelihood"]["mean_over_seeds"] == 2.0
+    assert math.isnan(told["inversion"]["largest"])
+
+
+def curve(*values: float) -> list[dict[str, float]]:
+    return [{"seconds": 10.0 * n, "samples": 100.0 * n, "value": v} for n, v in enumerate(values, start=1)]
+
+
+def test_the_time_to_the_level_that_all_reached():
+    """The least of all trainings reached 4: the others had it after 10 s and after 20 s on the mean."""
+    runs = [
+        {"who": "a-seed0", "name": "a", "weights": "x", "curves": {"m": curve(3, 2, 1)}},
+        {"who": "b-seed0", "name": "b", "weights": "x", "curves": {"m": curve(9, 4, 5)}},
+        {"who": "b-seed1", "name": "b", "weights": "x", "curves": {"m": curve(4, 3, 3)}},
+        {"who": "c-seed0", "name": "c", "weights": "x", "curves": {"m": curve(9, 8, 4)}},
+    ]
+    told = until_target(runs, "m", higher=False)
+    assert told["target"] == 4
+    assert told["seconds"] == {"a": 10, "b": 15, "c": 30}
+    assert told["samples"] == {"a": 100, "b": 150, "c": 300}
+    higher = [run | {"curves": {"m": curve(*(-p["value"] for p in run["curves"]["m"]))}} for run in runs]
+    assert until_target(higher, "m", higher=True)["seconds"] == told["seconds"]
+
+
+def timed(seconds: float | None, batch: str = "256") -> dict:
+    timing = {"not_measured": "out of memory"} if seconds is None else {"seconds": seconds, "calls": 7}
+    return {"seconds_a_sample": {"1": {"seconds": 1.0, "calls": 7}, batch: timing}}
+
+
+def test_nobody_is_called_fast_beside_one_that_could_not_be_timed():
+    told = in_words({"a": timed(0.001), "b": timed(None)})
+    assert told == []
+    told = in_words({"a": timed(0.001), "b": timed(0.1)})
+    assert told == ["In batches of 256, a makes a sample in 1 ms and b in 100 ms, 100 times as long."]
+    assert in_words({"a": timed(0.001), "b": timed(0.0012)}) == []

@@ -1,0 +1,268 @@
+"""The verdict on readings whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from recorded import evaluations, reading
+from scipy import stats
+
+from gancore.comparison.findings import Findings, Standing, difference_over_seeds, find
+from gancore.comparison.verdict import RULES, Case, judge
+from gancore.evaluation.reading import Evaluation
+
+BLIND = {"real": 0.9, "noise": 0.0, "collapse": 0.95}
+"""The anchors of a measure that cannot see collapse, as precision."""
+
+
+def around(*values: float, half: float = 0.01) -> list[tuple[float, float, float]]:
+    return [(value, value - half, value + half) for value in values]
+
+
+def verdict(values, case=(), **facts) -> dict[str, str]:
+    """Statements by rule."""
+    found = find(evaluations(values, **facts))
+    told = judge(Case(found, "10 minutes", **dict(case)))
+    by_rule: dict[str, str] = {}
+    for statement in told:
+        by_rule[statement.rule] = f"{by_rule.get(statement.rule, '')} {statement.text}".strip()
+    return {"first": told[0].text, **by_rule}
+
+
+def test_intervals_that_are_apart_make_one_better():
+    told = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
+    assert told["first"] == "On frechet, a is better than b."
+    assert "frechet, in nats, lower is better: a 0.200 (0.190 to 0.210); b 0.400" in told["better"]
+
+
+def test_intervals_that_overlap_separate_nothing():
+    told = verdict({"frechet": {"a": around(0.2), "b": around(0.215)}})
+    assert told["first"] == "On frechet, nothing separates the best, a, from b."
+    assert "is better than" not in told["first"]
+
+
+def test_where_higher_is_better_the_higher_is():
+    facts = {"recall": {"better": "higher", "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}}
+    assert verdict({"recall": {"a": around(0.2), "b": around(0.4)}}, **facts)["first"].endswith(
+        "b is better than a."
+    )
+
+
+def test_one_seed_out_of_line_is_enough_to_separate_nothing():
+    told = verdict({"frechet": {"a": around(0.2, 0.41), "b": around(0.4, 0.4)}})
+    assert "nothing separates" in told["first"]
+
+
+def test_those_between_share_the_lead_and_the_rest_is_behind():
+    told = verdict({"frechet": {"a": around(0.2), "b": around(0.21), "c": around(0.5)}})
+    assert told["first"] == (
+        "On frechet, a has the best value and nothing separates it from b; it is better than c."
+    )
+
+
+def test_where_the_best_is_blurred_those_that_are_apart_further_down_are_named():
+    values = {"frechet": {"a": [(0.2, 0.0, 0.9)], "b": around(0.3), "c": around(0.5)}}
+    told = verdict(values)
+    assert told["first"] == "On frechet, nothing separates the best, a, from b and c."
+    assert "Further down, b is better than c." in told["better"]
+
+
+def test_one_seed_says_nothing_of_another():
+    told = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
+    assert told["seeds"] == "Each recipe was trained once: whether another seed would end alike is not known."
+
+
+def test_a_wide_spread_over_seeds_does_not_speak_for_the_recipes():
+    told = verdict({"frechet": {"a": around(0.20, 0.30), "b": around(0.33, 0.45)}})
+    assert told["first"] == "On frechet, a is better than b."
+    assert "the spread over 2 seeds does not bear it out for the recipes" in told["seeds"]
+
+
+def test_a_narrow_one_does():
+    told = verdict({"frechet": {"a": around(0.20, 0.21, 0.205), "b": around(0.80, 0.81, 0.79)}})
+    assert told["seeds"] == "That a is better than b goes beyond the spread over seeds as well."
+
+
+def test_a_gan_that_loses_is_said_to_lose():
+    kinds = {"kinds": {"a": "GAN", "b": "likelihood model", "c": "GAN"}}
+    told = verdict({"frechet": {"a": around(0.6), "b": around(0.2), "c": around(0.9)}}, kinds)
+    assert told["gan"] == (
+        "Is a GAN worth it here? By frechet, no: the best GAN, a (0.600),"
+        " loses to the likelihood model b (0.200)."
+    )
+
+
+def test_one_that_wins_to_win_and_one_that_does_neither_to_do_neither():
+    kinds = {"kinds": {"a": "GAN", "b": "likelihood model"}}
+    won = verdict({"frechet": {"a": around(0.2), "b": around(0.6)}}, kinds)
+    drawn = verdict({"frechet": {"a": around(0.2), "b": around(0.21)}}, kinds)
+    assert "yes: the best GAN, a (0.200), is better than the likelihood model b" in won["gan"]
+    assert "that cannot be told: nothing separates the best GAN, a" in drawn["gan"]
+
+
+@pytest.mark.parametrize("kinds", [{"a": "GAN", "b": "GAN"}, {"a": "fitted model", "b": "likelihood model"}])
+def test_of_one_kind_alone_the_question_is_not_asked(kinds):
+    assert "gan" not in verdict({"frechet": {"a": around(0.2), "b": around(0.6)}}, {"kinds": kinds})
+
+
+def test_a_measure_that_is_not_trusted_decides_nothing_and_is_named():
+    facts = {"frechet": {"trust": "no: noise no worse than real"}}
+    values = {
+        "frechet": {"a": around(0.2), "b": around(0.4)},
+        "kid": {"a": around(0.4), "b": around(0.2)},
+    }
+    told = verdict(values, **facts)
+    assert told["first"] == "On kid, b is better than a."
+    assert (
+        told["trust"] == "Not to be trusted on these data, and left out: frechet (noise no worse than real)."
+    )
+
+
+def test_a_measure_that_cannot_see_collapse_is_no_headline():
+    facts = {"precision": {"better": "higher", "anchors": BLIND}}
+    values = {
+        "precision": {"a": around(0.99), "b": around(0.5)},
+        "frechet": {"a": around(0.8), "b": around(0.2)},
+    }
+    told = verdict(values, **facts)
+    assert told["first"] == "On frechet, b is better than a."
+    assert told["others"] == "By the other measures that can be trusted, b is behind on precision (a)."
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [(0.2, None, None), (math.nan, 0.1, 0.3), (0.2, 0.1, math.inf)],
+    ids=["without an interval", "not a number", "without an end"],
+)
+def test_what_has_no_bounds_decides_nothing(bounds):
+    told = verdict({"frechet": {"a": [bounds], "b": around(0.4)}})
+    assert told["first"].startswith("No verdict")
+
+
+def test_a_measure_that_one_of_them_lacks_decides_nothing():
+    told = verdict({"nll": {"a": [None], "b": around(0.4)}})
+    assert told["first"].startswith("No verdict")
+
+
+def test_measures_without_a_better_end_decide_nothing():
+    told = verdict({"entropy": {"a": around(0.2), "b": around(0.4)}}, entropy={"better": None})
+    assert told["first"].startswith("No verdict")
+
+
+def test_what_cannot_be_told_from_real_rows_is_said_to_be_so():
+    told = verdict({"frechet": {"a": [(0.11, 0.09, 0.13)], "b": around(0.5)}})
+    assert told["real"] == (
+        "By this measure and at this n, a cannot be told from held-out real rows (0.100)."
+    )
+
+
+def test_the_way_to_real_rows_is_counted_from_noise():
+    """Noise 1.0, real 0.1: 0.4 is two thirds of the way."""
+    told = verdict({"frechet": {"a": around(0.4), "b": around(0.6)}})
+    assert "a has gone 66.7 % of the way there from the noise anchor (1)" in told["real"]
+
+
+def test_a_model_worse_than_noise_has_gone_less_than_nothing():
+    found = find(evaluations({"frechet": {"a": around(1.9), "b": around(3.0)}}))
+    assert found.headline.closed(1.9) == pytest.approx(-1.0)
+
+
+def test_other_measures_are_asked_whether_they_agree():
+    high = {"better": "higher", "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}
+    values = {
+        "frechet": {"a": around(0.2), "b": around(0.4)},
+        "kid": {"a": around(0.2), "b": around(0.4)},
+        "coverage": {"a": around(0.50), "b": around(0.51)},
+        "recall": {"a": around(0.3), "b": around(0.8)},
+    }
+    told = verdict(values, coverage=high, recall=high)
+    assert told["others"] == (
+        "By the other measures that can be trusted, a leads alone on kid;"
+        " it shares the lead on coverage; it is behind on recall (b)."
+    )
+
+
+def test_failures_and_unfinished_trainings_and_the_limits_are_told():
+    case = {
+        "unfinished": ["a"],
+        "failures": {"c-seed0": "out of memory (train)"},
+        "machine": "CPU, 2 threads",
+    }
+    told = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, case)
+    assert told["failed"] == "c-seed0 did not come through: out of memory (train)."
+    assert told["unfinished"].startswith("a was still improving")
+    assert told["limits"] == (
+        "All of this holds for these data and 10 minutes of training each on CPU, 2 threads, and for no more."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, "No verdict: nothing has been trained and measured to its end."),
+        ({"frechet": {"a": around(0.2)}}, "No verdict: a alone was measured, and has nothing beside it."),
+    ],
+)
+def test_without_two_there_is_no_verdict(values, told):
+    found = find(evaluations(values)) if values else Findings()
+    assert judge(Case(found, "10 minutes"))[0].text == told
+
+
+def test_every_rule_is_explained():
+    case = Case(find(evaluations({"m": {"a": around(0.2), "b": around(0.4)}})), "1 hour", kinds={"a": "GAN"})
+    explained = {*RULES, "costs", "failed", "limits"}
+    assert {statement.rule for statement in judge(case)} <= explained
+
+
+def standings(values: torch.Tensor, half: float) -> list[Standing]:
+    """A row of values is a recipe's, one a seed."""
+    read = [[reading("m", (v, v - half, v + half)) for v in row] for row in values.tolist()]
+    return [Standing(str(number), dict(enumerate(row))) for number, row in enumerate(read)]
+
+
+def test_over_seeds_it_is_welch_s_interval():
+    """Beside scipy's, where the intervals over samples are negligible."""
+    values = torch.tensor([[0.20, 0.26, 0.21], [0.50, 0.35, 0.41]], dtype=torch.float64)
+    one, other = standings(values, 1e-9)
+    low, high = difference_over_seeds(one, other, pairs=1)
+    expected = stats.ttest_ind(*values.tolist(), equal_var=False).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+def test_seeds_that_agree_by_chance_do_not_hide_the_error_over_samples():
+    values = torch.tensor([[0.2, 0.2], [0.201, 0.201]], dtype=torch.float64)
+    low, high = difference_over_seeds(*standings(values, 0.05), pairs=1)
+    assert low < 0 < high
+
+
+def test_equal_recipes_are_seldom_called_better():
+    """Three recipes of one law, three seeds, 400 comparisons: seeds spread as much as samples do.
+
+    Whatever stands in front, "better" over the recipes is to be said in at most 5 % + 3 sd of them.
+    """
+    generator = torch.Generator().manual_seed(0)
+    n, wrong, wrong_models = 400, 0, 0
+    for _ in range(n):
+        drawn = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+        drawn = drawn + torch.randn(3, 3, generator=generator, dtype=torch.float64)
+        everyone = standings(drawn, 1.96)
+        values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in everyone}
+        told = verdict({"frechet": values})
+        wrong += "goes beyond the spread" in told.get("seeds", "")
+        wrong_models += "is better than" in told["first"]
+    assert wrong / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
+    assert wrong_models / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
+
+
+def test_recipes_far_apart_are_called_so():
+    generator = torch.Generator().manual_seed(1)
+    drawn = torch.tensor([[0.0], [40.0]]) + torch.randn(2, 3, generator=generator)
+    values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in standings(drawn, 1.96)}
+    assert "goes beyond the spread" in verdict({"frechet": values})["seeds"]
+
+
+def test_measures_keep_the_order_of_the_evaluation():
+    read = {"a": {0: Evaluation("a", [reading(m, (0.2, 0.1, 0.3)) for m in ("z", "b", "k")])}}
+    assert [finding.measure for finding in find(read)] == ["z", "b", "k"]
