@@ -102,7 +102,7 @@ def drawn(logits: Tensor, uniform: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def ordered_(weight: Tensor, waves: float = 3.0) -> None:
+def ordered_(weight: Tensor, waves: float = 10.0) -> None:
     """Begin with a row for each of many tokens in order such that neighbours are alike, in place.
 
     Column j is c sin(w_j s + b_j) of a row's place s, from -1 to 1, with w_j ~ N(0, ``waves``^2), b_j uniform

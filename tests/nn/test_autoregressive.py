@@ -113,5 +113,5 @@ def test_tokens_in_order_begin_alike_where_they_are_near(float64):
     size = weight.std().item()
     ordered_(weight)
     alike = torch.cosine_similarity(weight[:1], weight)
-    assert alike[1] > 0.999 and alike[16] > 0.9 and alike[128:].abs().max() < 0.5
+    assert alike[1] > 0.99 and 0.1 < alike[16] < alike[4] < alike[1] and alike[128:].abs().max() < 0.5
     assert weight.std().item() == pytest.approx(size, rel=0.2)

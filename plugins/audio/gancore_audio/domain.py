@@ -87,6 +87,12 @@ class Audio(Domain):
                 provides=frozenset({"likelihood", "conditional"}),
             ),
             RecipeEntry(
+                "audiovae",
+                "gancore_audio.audiovae:AudioVAE",
+                "a variational autoencoder: noise whose spectrum varies in time, by a latent",
+                provides=frozenset({"parallel", "likelihood", "bound", "conditional"}),
+            ),
+            RecipeEntry(
                 "classifier",
                 "gancore_audio.classifier:SoundJudge",
                 "tells the labels apart: a small CNN on log-mel spectra",
@@ -150,6 +156,8 @@ class Audio(Domain):
                 "batch_size": 8,
                 "width": 2,
                 "judge_width": 2,
+                "decoder_width": 4,
+                "draws": 4,
                 "latent": 8,
                 "skips": 4,
                 "blocks": 1,
