@@ -28,6 +28,10 @@ WIDTHS = (1, 128, 16, 16, 16, 32, 64)
 """Channels of the smallest network that the authors published."""
 CHUNK = 512
 """Frames that the network sees at once."""
+SOUNDS = 256
+"""Sounds whose frames are held at once."""
+LOUDEST = 4
+"""Frames of a sound that are looked at: of these pitch is heard best, and most of the time goes there."""
 SHA256 = "d4993eea36ed1a0ad9ac549c740dae5265b049ce72004f00c2f59e01c0be8432"
 
 
@@ -89,12 +93,14 @@ def load_crepe(device: str) -> Crepe:
 
 
 def frames_of(waveforms: Tensor, rate_hz: int) -> tuple[Tensor, Tensor]:
-    """(n, 1, time) to normalised frames (n, frames, 1024) at 16 kHz and their power (n, frames)."""
+    """(n, 1, time) to its loudest frames at 16 kHz, normalised (n, frames, 1024), and their power."""
     sounds = resampled(waveforms[:, 0], rate_hz, RATE_HZ)
     sounds = pad(sounds, (0, max(0, FRAME - sounds.shape[1])))
     frames = sounds.unfold(1, FRAME, HOP)
     frames = frames - frames.mean(2, keepdim=True)
-    return frames / frames.std(2, keepdim=True).clamp_min(1e-10), frames.square().mean(2)
+    power, loudest = frames.square().mean(2).topk(min(LOUDEST, frames.shape[1]))
+    frames = frames.gather(1, loudest[..., None].expand(-1, -1, FRAME))
+    return frames / frames.std(2, keepdim=True).clamp_min(1e-10), power
 
 
 @torch.no_grad()
@@ -121,7 +127,8 @@ def pitch_of(activations: Tensor) -> Heard:
 
 def hear(waveforms: Tensor, rate_hz: int) -> Heard:
     """The pitch of each sound of (n, 1, time) as a whole."""
-    return pitch_of(analyse(waveforms, rate_hz)[1])
+    parts = [pitch_of(analyse(part, rate_hz)[1]) for part in waveforms.split(SOUNDS)]
+    return Heard(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def resampled(sounds: Tensor, from_hz: int, to_hz: int) -> Tensor:

@@ -12,15 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gancore import ConfigError, Features, Spec, View, Workbench
-from gancore.evaluation.intervals import clopper_pearson
+from gancore import ConfigError, Features, Spec, Workbench
 from gancore.evaluation.store import content_of, digest_of
 from gancore.games import Judge
-from gancore.runtime.randomness import Key
 from gancore_audio import crepe, vggish
 from gancore_audio.measures import FLOOR_DB, MOMENT_BANDS, clip_features
-
-CHUNK = 256
 
 
 class ClassifierFeatures(Features):
@@ -30,24 +26,10 @@ class ClassifierFeatures(Features):
 
     def prepare(self, bench: Workbench) -> None:
         spec = bench.data.spec
-        model = bench.judge("classifier", {})
-        judge = model.sampler
+        judge = bench.judge("classifier", {}).sampler
         assert isinstance(judge, Judge)
         self.judge, self.rate_hz, self._classes = judge, spec["rate_hz"], list(spec["classes"])
         self._digest = digest_of(content_of(list(judge.state_dict().values())), self.rate_hz, self._classes)
-        bench.announce(self.accuracy(bench.data.test, bench.data.spec, model.device))
-
-    def accuracy(self, test: View, spec: Spec, device: torch.device) -> str:
-        """How often it is right on rows of test that it never saw."""
-        rows = torch.arange(len(test)).split(CHUNK)
-        batches = [test.take(part, Key.of("accuracy")) for part in rows]
-        heard = [self.log_posteriors(batch.data.to(device), spec).argmax(1).cpu() for batch in batches]
-        right = sum(int((one == batch.condition).sum()) for one, batch in zip(heard, batches, strict=True))
-        low, high, _ = clopper_pearson(right, len(test))
-        return (
-            f"classifier: {100 * right / len(test):.1f} % of {len(test)} test windows"
-            f" (95 %: {100 * low:.1f} to {100 * high:.1f})"
-        )
 
     @property
     def digest(self) -> str:

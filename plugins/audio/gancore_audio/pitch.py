@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch.special import entr
 
 from gancore import ConfigError, Evidence, Interval, Measure, Sampled, Spec
 from gancore.evaluation.intervals import clopper_pearson, of_mean
+from gancore.evaluation.store import content_of
 from gancore_audio.crepe import Heard, hear
 
 TOLERANCE_CENTS = 50.0
@@ -36,9 +39,22 @@ def semitones(heard: Heard) -> Tensor:
     return (69 + 12 * torch.log2(pitch_hz / 440)).round().long()
 
 
+@dataclass(frozen=True)
+class Sounds:
+    """Waveforms that are the same as others of the same content, so that all of them are heard once."""
+
+    digest: str
+    rate_hz: int
+    waveforms: Tensor = field(compare=False, repr=False)
+
+
+@lru_cache(maxsize=4)
+def _heard_once(sounds: Sounds) -> Heard:
+    return hear(sounds.waveforms, sounds.rate_hz)
+
+
 def _heard(sampled: Sampled, spec: Spec) -> Heard:
-    parts = [hear(part, int(spec["rate_hz"])) for part in sampled.samples.split(256)]
-    return Heard(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return _heard_once(Sounds(content_of(sampled.samples), int(spec["rate_hz"]), sampled.samples))
 
 
 def _hits(sampled: Sampled, spec: Spec) -> Tensor:

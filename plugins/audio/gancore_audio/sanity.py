@@ -105,7 +105,7 @@ ltas_distance = Measure(
     lambda evidence: long_term_distance(described(evidence, band_powers)),
     unit="dB",
     interval=lambda evidence: subsampling(long_term_distance)(described(evidence, band_powers)),
-    blind=frozenset({"collapse", "noise"}),
+    blind=frozenset({"collapse"}),
 )
 """How far the long-term average spectrum is from the reference's. Loud sounds count most here."""
 checkerboard = Measure(

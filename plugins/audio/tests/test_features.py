@@ -86,15 +86,13 @@ def test_sounds_can_be_longer_where_recipes_can_make_them():
 # The classifier.
 
 
-def test_the_classifier_is_trained_on_the_same_source_and_tells_its_accuracy(data, tmp_path):
+def test_the_classifier_is_trained_on_the_same_source_and_knows_its_classes(data, tmp_path):
     bench = Bench(data, tmp_path)
     features = ready(ClassifierFeatures(), bench)
     assert bench.asked == ["classifier"] and list(features.classes) == ["clap", "pluck_low"]
     sounds, labels = everything(data.test)
-    right = int((features.log_posteriors(sounds, data.spec).argmax(1) == labels).sum())
-    share = 100 * right / len(labels)
-    assert f"{share:.1f} % of {len(labels)} test windows (95 %: " in bench.told[-1]
-    assert share > 90  # a clap is no string
+    right = features.log_posteriors(sounds, data.spec).argmax(1) == labels
+    assert right.float().mean() > 0.9  # a clap is no string
 
 
 def test_its_features_are_what_the_last_layer_sees(data, tmp_path):
