@@ -70,9 +70,7 @@ def classifier(test: Batch, root: Path, folder: Path, seed: int) -> nn.Module:
     model = gancore.load(folder, "cpu")
     right, n = int((posteriors(model.sampler, test.data).argmax(1) == test.condition).sum()), len(test)
     low, high, _ = clopper_pearson(right, n)
-    print(
-        f"classifier: {right} of {n} test recordings, {right / n:.1%} (95 %: {low:.1%} to {high:.1%}), {folder}"
-    )
+    print(f"classifier: {right} of {n} test recordings, {right / n:.1%} ({low:.1%} to {high:.1%}), {folder}")
     return model.sampler
 
 
