@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from gancore.comparison.runner import Comparison
     from gancore.models.model import Model
 
-__all__ = ["RunResult", "compare", "evaluate", "generate", "load", "models", "resolve_config", "runs", "train"]
+__all__ = [
+    "RunResult",
+    "compare",
+    "evaluate",
+    "generate",
+    "load",
+    "models",
+    "resolve_config",
+    "runs",
+    "train",
+]
 
 
 def train(
@@ -139,13 +149,15 @@ def evaluate(
     device: str = "auto",
     data_root: str | Path | None = None,
     out: str | Path | None = None,
+    card: bool = False,
     announce: Callable[[str], None] = _silent,
 ) -> Evaluation:
     """Measure ``n`` samples of a model beside the ``split`` of the data that it was trained on.
 
     ``against``: another source, a name or a path, read with the model's own settings of the data.
     ``measures``: names; by default the quick ones. ``features``: by default the domain's first.
-    The evaluation is kept in the run's folder (``measures.jsonl``), and written to ``out`` alone.
+    The evaluation is kept in the run's folder (``measures.jsonl``), and written to ``out`` alone; with
+    ``card`` the readings that can be trusted go onto the model's card.
 
     Raises:
         GancoreError: a mistake that the user can mend, in one line.
@@ -171,6 +183,10 @@ def evaluate(
         keep_evaluation(question.run.measures_file, evaluation)
     if out is not None:
         evaluation.write(Path(out))
+    if card:
+        from gancore.evaluation.carding import put_on_card
+
+        put_on_card(question.folder, evaluation)
     return evaluation
 
 

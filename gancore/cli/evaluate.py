@@ -31,6 +31,9 @@ def evaluate(
         Path | None, typer.Option(help="Where named data sets lie; default: GANCORE_DATA, or the cache.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON lines there too.")] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="Put what can be trusted onto the model's card.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
 ) -> None:
@@ -53,6 +56,7 @@ def evaluate(
         device=device,
         data_root=data_root,
         out=out,
+        card=card,
         **told,
     )
     if as_json:

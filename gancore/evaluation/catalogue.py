@@ -29,6 +29,7 @@ def _core(name: str, home: str, summary: str) -> MeasureEntry:
 MEASURES: tuple[MeasureEntry, ...] = (
     _core("frechet", "frechet:distance", "Frechet distance of Gaussians with the moments of the features"),
     _core("frechet_infinity", "frechet:infinity", "the same at infinitely many samples"),
+    _core("kid", "kernel:kid", "squared MMD with a cubic kernel, without bias"),
     _core("precision", "neighbours:precision_measure", "share of samples within a real row's k-NN ball"),
     _core("recall", "neighbours:recall_measure", "share of real rows within a sample's k-NN ball"),
     _core("density", "neighbours:density_measure", "real k-NN balls about a sample, over k"),

@@ -105,6 +105,13 @@ def _use(facts: ModelFacts) -> str:
     return dedent(USE).strip().format(label=" --label LABEL" if facts.conditional else "")
 
 
+def with_measures(card: str, measures: Sequence[MeasuredFact]) -> str:
+    """The card with these measures in the place of those that it tells; at its end, where it tells none."""
+    before, told, rest = card.partition("\n## Measures\n")
+    _, heading, after = rest.partition("\n## ") if told else ("", "", "")
+    return f"{before.rstrip()}\n\n{_measures(measures)}\n" + (f"\n## {after}" if heading else "")
+
+
 def _front_matter(facts: ModelFacts) -> str:
     content = {
         "license": _line(facts.licence) or "other",

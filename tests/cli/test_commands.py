@@ -26,6 +26,7 @@ def api(monkeypatch):
             seconds=61.0,
             stopped_by=api.stopped_by,
             rank=api.rank,
+            generates=True,
         )
 
     def generate(model, **arguments):

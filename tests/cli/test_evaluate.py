@@ -58,7 +58,7 @@ def api(monkeypatch):
 def test_every_option_arrives(api):
     words = (
         "evaluate runs/a --against buoys --measures kid,recall --features harmonics -n 50 --split valid "
-        "--seed 7 --device cpu --data-root d --out o.jsonl --quiet"
+        "--seed 7 --device cpu --data-root d --out o.jsonl --card --quiet"
     )
     assert main([*words.split()]) == 0
     assert api.asked == {
@@ -72,6 +72,7 @@ def test_every_option_arrives(api):
         "device": "cpu",
         "data_root": Path("d"),
         "out": Path("o.jsonl"),
+        "card": True,
     }
 
 

@@ -138,6 +138,24 @@ def test_data_ten_times_as_large_are_ten_times_as_far(train):
     assert far.source == "far"
 
 
+def test_what_can_be_trusted_goes_onto_the_card(train):
+    run = train(likely=True)
+    before = (run / "model" / "README.md").read_text()
+    evaluate(run, ["height"])
+    assert (run / "model" / "README.md").read_text() == before
+    found = evaluate(run, ["certain", "likely", "wrong_way"], card=True)
+    card = (run / "model" / "README.md").read_text()
+    assert [reading.trusted for reading in found] == [True, True, False]
+    judged = f"features judged ({found['certain'].features_hash[:12]})"
+    for name, unit, features in (("certain", "share", f", {judged}"), ("likely", "nats", "")):
+        told = (
+            f"{name} | {found[name].value:.4g} {unit} | not known | 150 | 150 rows of test of trio{features}"
+        )
+        assert f"| {told} |" in card
+    assert "wrong_way" not in card and "None was taken" not in card
+    assert gancore.load(run, "cpu").sample(2).data.shape == (2, 3)
+
+
 # Where the data come from.
 
 

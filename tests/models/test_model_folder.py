@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from safetensors import safe_open
 import gancore
 from gancore.domain import Spec
 from gancore.errors import CheckpointError
-from gancore.models.card import MeasuredFact, ModelFacts, model_card
+from gancore.models.card import MeasuredFact, ModelFacts, model_card, with_measures
 from gancore.models.folder import load_model, save_model
 
 CONFIG = {"domain": "rings", "recipe": "gan", "model": {"width": 8}, "plugins": {"gancore-rings": "1.0"}}
@@ -275,6 +276,16 @@ def test_the_card_says_what_is_known():
     ):
         assert part in text
     assert "\n# not a heading" not in text
+
+
+def test_measures_can_be_told_anew_and_nothing_else_changes():
+    facts = replace(FACTS, data=["## Measures", "3,000 clips"])
+    other = [MeasuredFact("recall", 0.5, n=9)]
+    assert with_measures(model_card(facts), other) == model_card(replace(facts, measures=other))
+    assert with_measures(model_card(facts), []) == model_card(replace(facts, measures=[]))
+    assert with_measures("# A card of its own\n", other).startswith(
+        "# A card of its own\n\n## Measures\n\n| "
+    )
 
 
 def test_the_card_does_not_make_up_what_is_not_known():
