@@ -44,9 +44,12 @@ def open_data(folder: ComparisonFolder, asked: Asked, first: Entrant, root: Path
     """
     domain = plugins().domain(asked.domain)
     source, licence, data = _opened(domain, first.config, root)
-    before = read_json(folder.about).get("data", {}).get("fingerprint", data.fingerprint)
-    if before != data.fingerprint:
-        raise DataError("the data changed since this comparison began", "restore them, or begin a new one")
+    if before := read_json(folder.about):
+        if before["data"]["fingerprint"] != data.fingerprint:
+            raise DataError(
+                "the data changed since this comparison began", "restore them, or begin a new one"
+            )
+        return
     _check_measures(asked, domain, data.spec)
     able = _able(domain, data.spec)
     shown = min(domain.shown(data.spec), len(_view(data.test)))

@@ -75,17 +75,26 @@ class Bench:
 
 def _train(bench: Bench) -> None:
     from gancore import api
-    from gancore.comparison.opening import machine
 
     run = bench.folder.run(bench.entrant)
     select = selecting(bench.asked, bench.about.get("select", ""))
     told = arguments(bench.asked, bench.entrant.name, bench.entrant.seed, select)
+    _note_machine(bench)
     result = api.train(**told, data_root=bench.data_root, out=run.path, resume="auto", progress="plain")
     if result.status != "done":
         raise KeyboardInterrupt
     if read_json(run.data_file).get("fingerprint") != bench.about["data"]["fingerprint"]:
         raise DataError("the data changed since this comparison began", "begin a new one")
-    write_json(bench.folder.training(bench.entrant), {"machine": machine(bench.asked.device)})
+
+
+def _note_machine(bench: Bench) -> None:
+    """Of a training that goes on elsewhere, all that it was made on."""
+    from gancore.comparison.opening import machine
+
+    file, here = bench.folder.training(bench.entrant), machine(bench.asked.device)
+    before = [name for name in read_json(file).get("machine", "").split("; ") if name]
+    if here not in before:
+        write_json(file, {"machine": "; ".join([*before, here])})
 
 
 def _evaluate(bench: Bench) -> None:

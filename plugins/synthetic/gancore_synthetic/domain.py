@@ -67,6 +67,13 @@ class Synthetic(Domain):
         meant = measures_for(spec)
         return {name: entry for name, entry in self.measures.items() if name in meant}
 
+    def scaled(self, spec: Spec, factor: float) -> Spec | None:
+        """More or fewer coordinates; pictures of another side. Two at least: below that there is no size."""
+        shape = spec["shape"]
+        kept = shape[:1] if len(shape) == 3 else []  # channels
+        sizes = [round(size * factor) for size in shape[len(kept) :]]
+        return Spec({**spec.facts, "shape": [*kept, *sizes]}, spec.tensors) if min(sizes) >= 2 else None
+
     def shown(self, spec: Spec) -> int:
         return 500 if len(spec["shape"]) == 1 else 36  # points are seen in their density, pictures one by one
 
