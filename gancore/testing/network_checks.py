@@ -27,7 +27,7 @@ def matches_shapes(bench: RecipeBench) -> None:
     from gancore.models.sampling import condition_for, draw_samples
     from gancore.runtime.randomness import Key
 
-    real, sampler = bench.home.samples(4).data, bench.generating()
+    sampler, real = bench.generating(), bench.home.samples(4).data
     condition = condition_for(sampler, bench.home.domain, bench.home.data.spec, None)
     fake, _ = draw_samples(sampler, 4, Key.of("kit"), condition)
     if outline(fake) != outline(real):

@@ -1,0 +1,116 @@
+"""The kit knows recipes that judge: what their posteriors must be, and what is not asked of them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from gancore.domain import Domain, Spec
+from gancore.games import Classifier, classifier
+from gancore.testing.bench import RecipeBench
+from gancore.testing.check import Breach, NotApplicable
+from gancore.testing.network_checks import matches_shapes
+from gancore.testing.output_checks import _orders
+from gancore.testing.sampling_checks import gives_posteriors, samples_by_latent
+from gancore.training.playing import TensorView
+
+
+class Linear(Classifier):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def embed(self, data):
+        return data
+
+    def classify(self, embedded):
+        return self.layer(embedded)
+
+
+def bench(model: type[Classifier] = Linear) -> SimpleNamespace:
+    """What these checks look at of a bench: the game, and rows with labels."""
+    torch.manual_seed(0)
+    game = classifier(model)
+    rows = TensorView(torch.randn(8, 3), torch.arange(8) % 2)
+    home = SimpleNamespace(
+        view=lambda split: rows, data=SimpleNamespace(spec=Spec({"classes": ["a", "b"]})), domain=Domain()
+    )
+    made = SimpleNamespace(game=game, home=home, sampler=lambda: game.sampler().eval())
+    made.generating = lambda: RecipeBench.generating(made)
+    return made
+
+
+def test_a_judge_that_is_not_broken_passes_and_is_asked_for_no_samples():
+    gives_posteriors(bench())
+    for check in (samples_by_latent, matches_shapes):
+        with pytest.raises(NotApplicable, match="judges samples, and makes none"):
+            check(bench())
+
+
+class Leaking(Linear):
+    def classify(self, embedded):
+        return self.layer(embedded - embedded.mean(0))
+
+
+class Short(Linear):
+    def classify(self, embedded):
+        return self.layer(embedded)[:, :1]
+
+
+class Infinite(Linear):
+    def classify(self, embedded):
+        return self.layer(embedded) / torch.zeros(1)
+
+
+class Deep(Linear):
+    def embed(self, data):
+        return data[:, None]
+
+    def classify(self, embedded):
+        return self.layer(embedded[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Leaking, "change with the other rows"),
+        (Short, r"have the shapes \(6, 1\)"),
+        (Infinite, "not finite"),
+        (Deep, r"\(6, 1, 3\)"),
+    ],
+)
+def test_a_broken_judge_is_caught(model, words):
+    with pytest.raises(Breach, match=words):
+        gives_posteriors(bench(model))
+
+
+def test_posteriors_that_do_not_sum_to_one_are_caught():
+    broken = bench()
+    judge = broken.sampler()
+    judge.log_posteriors = lambda data: judge.model(data)
+    broken.sampler = lambda: judge
+    with pytest.raises(Breach, match="do not sum to one"):
+        gives_posteriors(broken)
+
+
+@pytest.mark.parametrize(
+    ("better", "blind", "values", "holds"),
+    [
+        ("lower", (), (1.0, 2.0, 0.5), True),  # noise is told, whatever one sample repeated gives
+        ("lower", (), (1.0, 1.0, 2.0), True),
+        ("lower", (), (1.0, 1.0, 1.0), False),
+        ("lower", (), (1.0, 0.5, 2.0), False),
+        ("higher", (), (1.0, float("nan"), 1.0), True),
+        ("higher", ("noise",), (1.0, 3.0, 0.5), True),
+        ("higher", ("noise",), (1.0, 3.0, 1.0), False),
+        ("lower", ("collapse",), (1.0, 1.0, 9.0), False),  # what it says it cannot see does not help it
+        ("lower", ("noise", "collapse"), (1.0, 0.0, 0.0), True),
+        (None, (), (1.0, 0.0, 0.0), True),
+    ],
+)
+def test_a_measure_orders_what_it_does_not_call_itself_blind_to(better, blind, values, holds):
+    measure = SimpleNamespace(better=better, blind=frozenset(blind))
+    assert _orders(measure, *values) is holds
