@@ -1,0 +1,88 @@
+"""Which measures and features there are: the core's, under names of their own, each explained on its page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gancore.domain import Domain, Spec
+from gancore.errors import ConfigError, PluginError
+from gancore.evaluation.catalogue import ALL, MEASURES, features_for, measures_for, resolve_measures
+from gancore.evaluation.features import Features
+from gancore.evaluation.measure import Measure
+from gancore.plugins import plugins
+from gancore.records import FeaturesEntry, MeasureEntry
+
+PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+
+
+class Bare(Domain):
+    """A domain without anything of its own."""
+
+    name = "bare"
+
+
+class Rich(Domain):
+    name = "rich"
+    measures = {
+        "kid": MeasureEntry("kid", "rich:kid", "takes a name of the core's"),
+        "gone": MeasureEntry("gone", "nowhere_at_all:gone", "cannot be imported"),
+        "text": MeasureEntry("text", "gancore:__version__", "is no measure"),
+    }
+    features = {"own": FeaturesEntry("own", "rich:Own", "first")}
+
+
+def known(domain: Domain, told: list[str]) -> dict[str, MeasureEntry]:
+    return measures_for(domain, Spec({}), told.append)
+
+
+@pytest.mark.parametrize("entry", MEASURES, ids=lambda entry: entry.name)
+def test_every_measure_of_the_core_is_one_and_is_explained(entry):
+    measure = plugins().measure(entry)
+    assert isinstance(measure, Measure)
+    assert measure.interval is not None
+    assert entry.summary and not entry.summary.endswith(".")
+    assert len(re.findall(rf"^\| `{entry.name}` \| ", PAGE, re.MULTILINE)) == 1
+
+
+def test_no_measure_is_explained_that_is_not_there_and_none_twice():
+    names = [entry.name for entry in MEASURES]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == sorted(names)
+    assert len(set(names)) == len(names)
+
+
+def test_the_first_keeps_a_name_and_the_other_is_told_of():
+    told: list[str] = []
+    found = known(Rich(), told)
+    assert found["kid"].factory == "gancore.evaluation.measures.kernel:kid"
+    assert told == [
+        "measure 'kid' of rich:kid is left out: gancore.evaluation.measures.kernel:kid has its name"
+    ]
+
+
+def test_what_cannot_be_imported_costs_itself_alone_unless_it_was_asked_for():
+    told: list[str] = []
+    found = resolve_measures(known(Rich(), []), [ALL], told.append)
+    assert {entry.name for entry in MEASURES} == found.keys()
+    assert [line.partition(" is left out")[0] for line in told] == ["measure 'gone'", "measure 'text'"]
+    with pytest.raises(PluginError, match="nowhere_at_all"):
+        resolve_measures(known(Rich(), []), ["gone"], print)
+    with pytest.raises(PluginError, match=r"'text', which is not a gancore.Measure"):
+        resolve_measures(known(Rich(), []), ["text"], print)
+
+
+def test_measures_come_in_the_order_that_was_asked_for():
+    names = ["recall", "frechet", "recall"]
+    assert list(resolve_measures(known(Bare(), []), names, print)) == ["recall", "frechet"]
+    with pytest.raises(ConfigError, match=r"no measure 'recal' for these data; did you mean 'recall'\?"):
+        resolve_measures(known(Bare(), []), ["recal"], print)
+
+
+def test_features_begin_with_the_domains_and_principal_components_are_always_there():
+    assert list(features_for(Bare(), Spec({}), print)) == ["principal"]
+    assert list(features_for(Rich(), Spec({}), print)) == ["own", "principal"]
+    assert isinstance(plugins().features(features_for(Bare(), Spec({}), print)["principal"]), Features)
+    with pytest.raises(PluginError, match="rich"):
+        plugins().features(Rich.features["own"])
