@@ -81,6 +81,18 @@ class Audio(Domain):
                 provides=frozenset({"parallel", "conditional"}),
             ),
             RecipeEntry(
+                "specgan",
+                "gancore_audio.spectrogram_gans:SpecGAN",
+                "SpecGAN: log-magnitude spectrograms, turned into sound by Griffin and Lim",
+                provides=frozenset({"parallel", "conditional"}),
+            ),
+            RecipeEntry(
+                "ifgan",
+                "gancore_audio.spectrogram_gans:IFGAN",
+                "GANSynth's representation: log-mel magnitudes with their instantaneous frequencies",
+                provides=frozenset({"parallel", "conditional"}),
+            ),
+            RecipeEntry(
                 "wavenet",
                 "gancore_audio.wavenet:WaveNet",
                 "autoregressive likelihood of 8-bit mu-law codes, sampled step by step",
