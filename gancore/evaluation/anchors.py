@@ -80,7 +80,8 @@ def repeated(n: int) -> Tensor:
 
 @dataclass
 class Anchors:
-    """``evidence`` is that of the model; of it the real sets alone are looked at.
+    """``evidence`` is that of the model; of it the real sets alone are looked at, and of train only what is
+    not among the held-out rows.
 
     ``log_prob``: nats per row under the model; None where it gives none.
     """

@@ -16,40 +16,54 @@ from gancore.trees import Tree, join_rows, leaves
 
 SPLITS = ("train", "valid", "test")
 IDENTIFYING = 1000
+MOST_OF_TRAIN, MOST_COORDINATES = 10_000, 100_000_000
 
 
 @dataclass(frozen=True)
 class RealRows:
-    """``real``: of the reference split. ``train``: for measures of memory. ``held_out``: neither of them,
-    for the anchors; None where there are no more. ``origin``: how many of these each split gave.
+    """``real``: of the reference split. ``train``: measures of memory must see as much of it as can be.
+
+    ``held_out``: for the anchors, not of the reference; None where there are no more. ``origin``: how many of
+    them each split gave. The first ``apart`` rows of train are not among them.
     """
 
     real: Batch
     train: Batch
     held_out: Batch | None
     origin: Mapping[str, int]
+    apart: int
 
 
 def real_rows(data: Data, split: str, n: int, key: Key) -> RealRows:
-    """Up to ``n`` rows of each. The held-out ones are of valid, unless that is the reference; then what is
-    left of the reference split; then what is left of train.
+    """Up to ``n`` rows of the split, as many of train as fit, and up to ``n`` held-out ones.
+
+    The held-out ones are of valid, unless that is the reference; then of what is left of the reference split;
+    then from the end of train, at most half of it.
 
     Raises:
         ConfigError: no such split, or it has no rows.
     """
-    view = view_of(data, split)
-    if not len(view):
+    if not len(view_of(data, split)):
         raise ConfigError(f"the data have no rows in {split}", "give another --split, or more data")
-    real, train = _rows(data, split, key, 0, n), _rows(data, "train", key, 0, n)
+    real = _rows(data, split, key, 0, n)
+    size, most = len(view_of(data, "train")), rows_that_fit(real.data, n)
     held_out: list[Batch] = []
     origin: dict[str, int] = {}
     for home in dict.fromkeys(("valid", split, "train")):
-        first = n if home in (split, "train") else 0
-        count = min(n - sum(origin.values()), len(view_of(data, home)) - first)
+        free = len(view_of(data, home)) - (n if home == split else 0)
+        count = min(n - sum(origin.values()), min(free, size // 2) if home == "train" else free)
         if count > 0:
+            first = len(view_of(data, home)) - count if home == "train" else n if home == split else 0
             held_out.append(_rows(data, home, key, first, count))
             origin[home] = count
-    return RealRows(real, train, _joined(held_out), origin)
+    apart = min(most, size - origin.get("train", 0))
+    return RealRows(real, _rows(data, "train", key, 0, most), _joined(held_out), origin, apart)
+
+
+def rows_that_fit(rows: Tree, n: int) -> int:
+    """At least ``n``; up to 10,000 where their coordinates are not too many to be held."""
+    coordinates = sum(leaf[0].numel() for leaf in leaves(rows))
+    return max(n, min(MOST_OF_TRAIN, MOST_COORDINATES // max(1, coordinates)))
 
 
 def _rows(data: Data, split: str, key: Key, first: int, count: int) -> Batch:

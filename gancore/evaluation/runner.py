@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -158,8 +158,10 @@ def _taker(
         "log_prob": "" if log_prob is not None else _unlikely(likelihood is not None),
     }
     template = Reading("", None, source=reference.source.name, split=question.split, seed=question.seed)
-    held_out = rows.held_out
-    anchors = None if held_out is None else Anchors(held_out, evidence, maps, likelihood)
+    anchors = None
+    if rows.held_out is not None:
+        apart = replace(evidence, train=evidence.train.rows(torch.arange(rows.apart)))
+        anchors = Anchors(rows.held_out, apart, maps, likelihood)
     return Taker(evidence, maps, anchors, {need: why for need, why in lacking.items() if why}, template)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import time
 
 import dots
 import pytest
 
 import gancore
+from gancore import Spec
 from gancore.errors import CheckpointError, ConfigError, DataError, GancoreError
+from gancore.evaluation.catalogue import measures_for, resolve_measures
 from gancore.evaluation.reading import read_evaluations
+from gancore.plugins import plugins
 
 OWN = ["height", "mean_apart", "certain"]
+DRAWN = ["random_one", "recall", "c2st_trained", "peeling", "ndb"]
+"""What draws for itself, or bounds itself by subsets."""
 
 
 def evaluate(run, measures=tuple(OWN), **settings):
@@ -59,7 +67,7 @@ def test_the_same_is_equal_byte_for_byte_from_an_empty_cache_and_from_a_full_one
     for number in range(3):
         if number == 2:
             shutil.rmtree(empty_cache)
-        evaluation = evaluate(run, ["all"])
+        evaluation = evaluate(run, ["likely", "asked", *OWN, *DRAWN])
         lines.append(evaluation.lines()[:-1])
     assert lines[0] == lines[1] == lines[2]
     assert (
@@ -71,7 +79,7 @@ def test_the_same_is_equal_byte_for_byte_from_an_empty_cache_and_from_a_full_one
 def test_real_rows_are_embedded_once_for_all_models_and_samples_always(train, empty_cache):
     one, other = train("one"), train("other", blur=0.5)
     evaluate(one)
-    assert dots.CALLS["embedded"] == 150 * 5  # samples, test, train, held-out rows, noise
+    assert dots.CALLS["embedded"] == 150 * 4 + 400  # samples, test, held-out rows, noise; train
     dots.CALLS.clear()
     evaluate(other)
     assert dots.CALLS["embedded"] == 150
@@ -79,7 +87,7 @@ def test_real_rows_are_embedded_once_for_all_models_and_samples_always(train, em
     assert dots.CALLS["mean_apart"] == 1  # its anchors are those of before
     dots.CALLS.clear()
     evaluate(other, data_root=None, seed=1)  # other rows
-    assert dots.CALLS["embedded"] == 150 * 5
+    assert dots.CALLS["embedded"] == 150 * 4 + 400
 
 
 def test_what_is_not_used_is_not_made(train, empty_cache):
@@ -96,10 +104,10 @@ def test_features_can_be_chosen_of_the_domain_of_the_core_and_of_another_plugin(
     assert evaluate(run, ["mean_apart"], features="judged").about["features"]["name"] == "judged"
 
 
-def test_the_default_set_is_that_of_quick_measures_and_all_is_all(train):
-    run = train()
-    quick, every = ({r.measure for r in evaluate(run, names)} for names in (None, ["all"]))
-    assert {"height", "mean_apart", "random_one"} <= quick
+def test_the_default_set_is_that_of_quick_measures_and_all_is_all(of_dots):
+    known = measures_for(plugins().domain("dots"), Spec({}), print)
+    quick, every = (resolve_measures(known, names, print).keys() for names in (None, ["all"]))
+    assert {"height", "mean_apart", "random_one", "frechet", "nll"} <= quick
     assert "slow" in every - quick
     assert "elsewhere" not in every
 
@@ -154,6 +162,42 @@ def test_what_can_be_trusted_goes_onto_the_card(train):
         assert f"| {told} |" in card
     assert "wrong_way" not in card and "None was taken" not in card
     assert gancore.load(run, "cpu").sample(2).data.shape == (2, 3)
+
+
+def test_a_copyist_is_caught_by_the_measures_of_memory_and_by_them_alone(train):
+    """It gives back 300 of the 400 rows of train, in the core's default set, on the judge's features."""
+    found = evaluate(train(blur=0.0), None, n=200, features="judged")
+    assert found.about["n_train"] == 400
+    assert found["authenticity"].value == 0 < 0.3 < found["authenticity"].anchors["real"]
+    assert found["nearest_train"].value == 0
+    assert found["nearest_train"].anchors["real"] == pytest.approx(1, abs=0.5)
+    assert found["c2st_trained"].low < 0.5 < found["c2st_trained"].high
+    assert found["class_coverage"].value == 3
+    assert found["recall"].value > 0.8
+    for reading in found:
+        assert reading.skipped or reading.anchors.keys() <= {"real", "noise", "collapse"}
+        if reading.low is not None:
+            assert reading.low <= reading.value <= reading.high, reading
+            assert reading.method
+
+
+@pytest.mark.slow
+def test_killed_anywhere_it_leaves_nothing_that_the_next_one_stumbles_over(train, empty_cache, tmp_path):
+    run = train()
+    whole = tmp_path / "whole"
+    shutil.copytree(run, whole)
+    expected = evaluate(whole, None).lines()[1:-1]
+    shutil.rmtree(empty_cache)
+    for number in range(12):
+        pid = os.fork()
+        if pid == 0:
+            evaluate(run, None)
+            os._exit(0)
+        time.sleep(0.25 * number)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert evaluate(run, None).lines()[1:-1] == expected
+    assert len(read_evaluations(run / "measures.jsonl")) == 1
 
 
 # Where the data come from.
@@ -213,11 +257,11 @@ def test_held_out_rows_are_of_valid_then_of_the_rest_of_test_then_of_the_rest_of
     assert anchors["n"] == 150
     assert anchors["real"] == "held-out real rows: 40 of valid, 20 of test, 90 of train"
     anchors = evaluate(run, ["height"], n=150, split="valid").about["anchors"]
-    assert anchors["real"] == "held-out real rows: 150 of train"
+    assert anchors["real"] == "held-out real rows: 150 of train"  # at most half
 
 
 def test_without_held_out_rows_nothing_is_checked_and_that_is_said(train):
-    found = evaluate(train(data_points=100, data_valid=0, data_test=100), ["height"])
+    found = evaluate(train(data_points=1, data_valid=0, data_test=100), ["height"])
     assert (found["height"].n, found["height"].n_real) == (150, 100)
     assert found["height"].anchors == {}
     assert found["height"].trust == "unchecked: no held-out rows for anchors"
