@@ -61,11 +61,17 @@ def block_jackknife(value: Callable[[Blocks], float], blocks: int = 10, covers: 
     Blocks are numbers below ``blocks``, an even number: disjoint rows, of each set equally many, at random.
     ``covers`` says of what: the truth is the expectation of ``value()``, bias included, if it has one.
     """
+    whole, variance = block_jackknife_variance(value, blocks)
+    method = f"jackknife over {blocks} blocks" + (covers and f", {covers}")
+    return around(whole, variance**0.5, blocks - 1, method)
+
+
+def block_jackknife_variance(value: Callable[[Blocks], float], blocks: int) -> tuple[float, float]:
+    """The value and the variance of its error."""
     whole = value(())
     without = torch.tensor([value((j,)) for j in range(blocks)], dtype=torch.float64)
     pairs = torch.tensor([value((j, j + 1)) for j in range(0, blocks, 2)], dtype=torch.float64)
-    error = jackknife_variance(whole, without, pairs) ** 0.5
-    return around(whole, error, blocks - 1, f"jackknife over {blocks} blocks" + (covers and f", {covers}"))
+    return whole, jackknife_variance(whole, without, pairs)
 
 
 def jackknife_variance(whole: float, without: Tensor, pairs: Tensor) -> float:
@@ -81,6 +87,12 @@ def jackknife_variance(whole: float, without: Tensor, pairs: Tensor) -> float:
     together = g * whole - (g - 1) * (without[0::2] + without[1::2]) + (g - 2) * pairs
     second = float(together.square().mean() / 2 * g / (g + 2))
     return jackknife - min(second, jackknife / 2)
+
+
+def without(rows: Tensor, left_out: Blocks, blocks: int, group: int = 1) -> Tensor:
+    """The rows but those of some blocks; ``group`` rows in turn stay together. Rows stand at random."""
+    block_of = torch.arange(len(rows)) // group * blocks // max(1, len(rows) // group)
+    return rows[~torch.isin(block_of, torch.tensor(left_out, dtype=torch.int64))]
 
 
 def subset_error(values: Tensor, fraction: float) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gancore.errors import ConfigError
 from gancore.evaluation.evidence import Evidence
-from gancore.evaluation.intervals import Blocks, block_jackknife
+from gancore.evaluation.intervals import Blocks, block_jackknife, without
 from gancore.evaluation.measure import Interval, Measure, Need
 from gancore.evaluation.pairs import on_features, pair, shuffled
 
@@ -102,12 +102,6 @@ def series(real: Tensor, fake: Tensor, divisions: tuple[int, ...]) -> dict[int, 
     }
 
 
-def without(x: Tensor, blocks: Blocks, group: int) -> Tensor:
-    """The rows but those of some of BLOCKS blocks; ``group`` rows in turn go together: parts stay parts."""
-    left_out = torch.arange(len(x)) // group * BLOCKS // max(1, len(x) // group)
-    return x[~torch.isin(left_out, torch.tensor(blocks, dtype=torch.int64))]
-
-
 def _jackknife(
     evidence: Evidence, group: int, covers: str, function: Callable[[Tensor, Tensor], float]
 ) -> Interval:
@@ -119,7 +113,7 @@ def _jackknife(
         )
 
     def left(blocks: Blocks) -> float:
-        return function(without(real, blocks, group), without(fake, blocks, group))
+        return function(without(real, blocks, BLOCKS, group), without(fake, blocks, BLOCKS, group))
 
     return block_jackknife(left, BLOCKS, covers)
 

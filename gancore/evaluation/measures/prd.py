@@ -1,0 +1,145 @@
+"""Precision and recall of distributions as a curve: Sajjadi, Bachem, Lucic, Bousquet and Gelly 2018 (PRD).
+
+Both sets are binned alike by k-means on their union, and the curve is that of the two histograms P (real) and
+Q (fake). F_8 (weighs recall) and F_1/8 (weighs precision) are its summaries, as in the paper. Arguments stand
+in the order (real, fake). The mean over runs of k-means is taken, as there: of Lloyd's algorithm, each time
+on another half of the rows, at most 1,000 of either set, where the authors' code takes mini-batches of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from math import pi, sqrt
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from gancore.errors import ConfigError
+from gancore.evaluation.distances import nearest
+from gancore.evaluation.evidence import Evidence
+from gancore.evaluation.intervals import Blocks, around, block_jackknife_variance, without
+from gancore.evaluation.measure import Anchor, Interval, Measure, Need
+from gancore.evaluation.measures.bins import centres_of
+from gancore.evaluation.pairs import shuffled
+from gancore.runtime.randomness import Key
+
+CLUSTERS = 20
+RUNS = 10
+ANGLES = 1001
+FITTED_ROWS = 1000
+BETA = 8.0
+BLOCKS = 20
+SHOWN = 101
+
+
+class Curve(NamedTuple):
+    """alpha (precision) and beta (recall), each (..., angles), from recall's end to precision's."""
+
+    precision: Tensor
+    recall: Tensor
+
+
+class Bins(NamedTuple):
+    """Cluster of each row in each run: (runs, m) of real rows, (runs, n) of fake ones."""
+
+    real: Tensor
+    fake: Tensor
+
+
+def prd_curve(real: Tensor, fake: Tensor, angles: int = ANGLES) -> Curve:
+    """alpha = sum_w min(lambda P(w), Q(w)), beta = alpha / lambda, lambda = tan(i pi / 2(m + 1)), i = 1 to m.
+
+    Histograms P and Q (..., bins), each summing to 1; eq. 6 to 8 there.
+    """
+    slope = torch.tan(torch.arange(1, angles + 1, dtype=torch.float64) * pi / 2 / (angles + 1))
+    precision = torch.minimum(slope[:, None] * real.unsqueeze(-2), fake.unsqueeze(-2)).sum(-1)
+    return Curve(precision.clamp(max=1), (precision / slope).clamp(max=1))
+
+
+def f_beta(curve: Curve, beta: float) -> Tensor:
+    """max over the curve of (1 + b^2) p r / (b^2 p + r): b > 1 weighs recall; (...)."""
+    p, r = curve
+    return ((1 + beta**2) * p * r / (beta**2 * p + r).clamp_min(1e-300)).amax(-1)
+
+
+def bins(real: Tensor, fake: Tensor, key: Key, runs: int = RUNS) -> Bins:
+    """K-means in each run on half of the rows, equally many of both; then the nearest centre of every row."""
+    rows = min(min(len(real), len(fake)) // 2, FITTED_ROWS)
+    if rows < CLUSTERS:
+        raise ConfigError(
+            f"{CLUSTERS} clusters of {2 * rows} rows", f"give {2 * CLUSTERS} samples of each set"
+        )
+
+    def fit(key: Key) -> Tensor:
+        mine = real[(key / "real").permutation(len(real))[:rows]]
+        beside = fake[(key / "fake").permutation(len(fake))[:rows]]
+        union = torch.cat([mine, beside]).cpu()
+        clusters = min(CLUSTERS, len(torch.unique(union, dim=0)))
+        return centres_of(union, clusters, (key / "k-means").seed % 2**32).to(real.device)
+
+    fits = [fit(key / "run" / run) for run in range(runs)]
+
+    def of(x: Tensor) -> Tensor:
+        return torch.stack([nearest(x, centres, 1)[1][:, 0].cpu() for centres in fits])
+
+    return Bins(of(real), of(fake))
+
+
+def histograms(labels: Tensor) -> Tensor:
+    """Shares of the clusters: (runs, rows) -> (runs, CLUSTERS), float64."""
+    counts = torch.zeros(len(labels), CLUSTERS, dtype=torch.float64)
+    counts.scatter_add_(1, labels, torch.ones_like(labels, dtype=torch.float64))
+    return counts / labels.shape[1]
+
+
+def curve_of(found: Bins) -> Curve:
+    """The mean over runs."""
+    curves = prd_curve(histograms(found.real), histograms(found.fake))
+    return Curve(curves.precision.mean(0), curves.recall.mean(0))
+
+
+def _bins_of(evidence: Evidence) -> Bins:
+    return bins(*shuffled(evidence), evidence.key)
+
+
+def _score(evidence: Evidence, beta: float) -> float:
+    return float(f_beta(curve_of(_bins_of(evidence)), beta))
+
+
+def _interval(evidence: Evidence, beta: float) -> Interval:
+    """Rows left out by blocks, in clusters that stay as they are; and what the runs of k-means differ by.
+
+    Each run sees another half of the rows, so that their spread over sqrt(runs) stands for what clusters of
+    other rows would change. Too wide where the laws are nearly equal: min(lambda P, Q) has its edge there.
+    """
+    found = _bins_of(evidence)
+
+    def left(blocks: Blocks) -> float:
+        rest = Bins(*(without(labels.T, blocks, BLOCKS).T for labels in found))
+        return float(f_beta(curve_of(rest), beta))
+
+    runs = f_beta(prd_curve(histograms(found.real), histograms(found.fake)), beta)
+    value, variance = block_jackknife_variance(left, BLOCKS)
+    method = f"jackknife over {BLOCKS} blocks and spread of {RUNS} runs, of the expectation at this n"
+    low, high, _ = around(value, sqrt(variance + float(runs.var()) / len(runs)), BLOCKS - 1, method)
+    return Interval(max(0.0, low), min(1.0, high), method)
+
+
+def _details(evidence: Evidence) -> Mapping[str, Any]:
+    curve = curve_of(_bins_of(evidence))
+    every = (ANGLES - 1) // (SHOWN - 1)
+    return {"precision": curve.precision[::every].tolist(), "recall": curve.recall[::every].tolist()}
+
+
+def _measure(beta: float, blind: frozenset[Anchor], **more: Any) -> Measure:
+    compute, interval = partial(_score, beta=beta), partial(_interval, beta=beta)
+    needs: frozenset[Need] = frozenset({"features"})
+    return Measure(compute, "F score", "higher", interval, needs=needs, blind=blind, **more)
+
+
+prd_recall = _measure(BETA, frozenset(), details=_details)
+"""F_8: how much of the real distribution the samples reach."""
+prd_precision = _measure(1 / BETA, frozenset({"collapse"}))
+"""F_1/8: how much of the samples' distribution is real."""
