@@ -22,7 +22,7 @@ class Trunk(Protocol):
     """A causal network: :class:`gancore.nn.causal.CausalStack`, :class:`gancore.nn.recurrent.Recurrent`.
 
     Called on (batch, time, inputs) it gives (batch, time, outputs), where t hangs on inputs up to t alone;
-    ``steps`` walks along sequences and gives the same, (rows, outputs) for (rows, inputs) at each step.
+    ``steps`` goes along sequences and gives the same, (rows, outputs) for (rows, inputs) at each step.
     """
 
     inputs: int
