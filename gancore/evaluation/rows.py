@@ -16,6 +16,7 @@ from gancore.trees import Tree, join_rows, leaves
 
 SPLITS = ("train", "valid", "test")
 IDENTIFYING = 1000
+ENOUGH = 300
 MOST_OF_TRAIN, MOST_COORDINATES = 10_000, 100_000_000
 
 
@@ -38,7 +39,8 @@ def real_rows(data: Data, split: str, n: int, key: Key) -> RealRows:
     """Up to ``n`` rows of the split, as many of train as fit, and up to ``n`` held-out ones.
 
     The held-out ones are of valid, unless that is the reference; then of what is left of the reference split;
-    then from the end of train, at most half of it.
+    and where these are fewer than 300, from the end of train, at most half of it: a judge has learnt its rows
+    by heart, so that they are not quite like unseen ones.
 
     Raises:
         ConfigError: no such split, or it has no rows.
@@ -50,11 +52,12 @@ def real_rows(data: Data, split: str, n: int, key: Key) -> RealRows:
     held_out: list[Batch] = []
     origin: dict[str, int] = {}
     for home in dict.fromkeys(("valid", split, "train")):
-        free = len(view_of(data, home)) - (n if home == split else 0)
-        count = min(n - sum(origin.values()), min(free, size // 2) if home == "train" else free)
-        if count > 0:
-            first = len(view_of(data, home)) - count if home == "train" else n if home == split else 0
-            held_out.append(_rows(data, home, key, first, count))
+        rows, used = len(view_of(data, home)), n if home == split else 0
+        free, wanted = rows - used, n - sum(origin.values())
+        if home == "train":
+            free, wanted = min(free, rows // 2), min(wanted, ENOUGH - sum(origin.values()))
+        if (count := min(free, wanted)) > 0:
+            held_out.append(_rows(data, home, key, rows - count if home == "train" else used, count))
             origin[home] = count
     apart = min(most, size - origin.get("train", 0))
     return RealRows(real, _rows(data, "train", key, 0, most), _joined(held_out), origin, apart)
