@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,10 +10,10 @@ from scipy.stats import binom
 from torch import Tensor
 
 from gancore import ConfigError, Evidence, Interval, Measure
-from gancore.evaluation.intervals import TAIL, clopper_pearson, of_mean, subsampling
+from gancore.evaluation.intervals import TAIL, clopper_pearson, of_mean
 from gancore_audio.combs import combs
 from gancore_audio.diagnosis import faults_of_level
-from gancore_audio.measures import described, features, spectra
+from gancore_audio.measures import described, features, rms_interval, spectra
 
 Rows = Callable[[Tensor], Tensor]
 """Waveforms (n, 1, time) to a number for each, (n)."""
@@ -30,6 +31,15 @@ def long_term_distance(seen: Evidence) -> float:
     """
     fake, real = (10 * features(sampled).mean(0).log10() for sampled in (seen.fake, seen.real))
     return float((fake - real).square().mean().sqrt())
+
+
+def _long_term_interval(evidence: Evidence) -> Interval:
+    """That of the mean powers, each taken for the decibels by which it moves 10 log10 of its band's mean."""
+    seen = described(evidence, band_powers)
+    powers = (features(sampled) for sampled in (seen.fake, seen.real))
+    # so that the means are the decibels of the mean: 10 log10 m + (10 / ln 10) (p - m) / m
+    fake, real = (10 * (m := p.mean(0)).log10() + 10 / math.log(10) * (p / m - 1) for p in powers)
+    return rms_interval(fake, real)
 
 
 def comb_shares(waveforms: Tensor) -> dict[int, Tensor]:
@@ -104,7 +114,7 @@ def _of_rows(rows: Rows, unit: str, bound: Callable[[Tensor], Interval]) -> Meas
 ltas_distance = Measure(
     lambda evidence: long_term_distance(described(evidence, band_powers)),
     unit="dB",
-    interval=lambda evidence: subsampling(long_term_distance)(described(evidence, band_powers)),
+    interval=_long_term_interval,
     blind=frozenset({"collapse"}),
 )
 """How far the long-term average spectrum is from the reference's. Loud sounds count most here."""
