@@ -162,7 +162,9 @@ class Domain:
     """Maps to vectors, the default one first; the core adds principal components of train."""
 
     selection: ClassVar[str] = ""
-    """The measure by which a comparison chooses each model on valid; empty, or not of these data: the last."""
+    """The measure by which a comparison chooses models on valid; empty, or none of these data: the last."""
+    headline: ClassVar[str] = ""
+    """The measure that a comparison's verdict is about, where it is trusted; empty: the first that is."""
 
     def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
         """Those of ``measures`` that mean something for such data; by default all."""

@@ -79,7 +79,7 @@ def _nan_last(value: float) -> float:
 
 
 def _efficiency(name: str, told: Mapping[str, Any], headline: Finding | None) -> dict[str, Any]:
-    """The way from noise to real rows that was gone, and that for the time and for the parameters."""
+    """The way to real rows that was gone, and that for the time and for the parameters."""
     if headline is None or name not in headline.standings:
         return {}
     closed = headline.closed(headline.standings[name].value)

@@ -13,6 +13,9 @@ from statistics import mean, stdev
 
 from gancore.evaluation.reading import TRUSTED, Evaluation, Reading
 
+UNORDERED = "unordered"
+"""How the trust in a measure without a better end begins."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -48,7 +51,7 @@ class Standing:
         """Read in every seed, finite, trusted, and bounded."""
         numbers = [*self.values, *self.lows, *self.highs]
         bounded = len(self.lows) == len(self.highs) == len(self.values) == len(self.readings) > 0
-        trusted = all(reading.trust == TRUSTED for reading in self.readings.values())
+        trusted = all(reading.trust.startswith(TRUSTED) for reading in self.readings.values())
         return bounded and trusted and all(math.isfinite(number) for number in numbers)
 
 
@@ -74,27 +77,21 @@ class Finding:
         return self.first.better == "higher"
 
     @property
-    def trust(self) -> str:
-        """``yes``, or the first reason against it."""
-        return next((r.trust for r in self.readings if r.trust != TRUSTED and not r.skipped), TRUSTED)
-
-    @property
     def distrust(self) -> str:
-        """The reason alone; empty: it is trusted."""
-        return "" if self.trust == TRUSTED else self.trust.removeprefix("no").lstrip(" :,")
+        """Why it is not to be trusted here; empty: it is, or it has no better end to be trusted about."""
+        told = [r.trust for r in self.readings if not (r.skipped or r.trust.startswith(TRUSTED))]
+        doubts = [text for text in told if not text.startswith(UNORDERED)]
+        return doubts[0].removeprefix("no:").strip() if doubts else ""
 
     @property
     def decides(self) -> bool:
-        """Whether it may say which recipe is better: it has a direction, and every standing is firm."""
+        """Whether it may say which recipe is better: it has a better end, and every standing is firm."""
         return self.first.better is not None and all(s.is_firm for s in self.standings.values())
 
     @property
-    def sees_all_anchors(self) -> bool:
-        """Whether it holds both known-bad sets for worse than held-out real rows."""
-        anchors = self.first.anchors
-        if not {"real", "noise", "collapse"} <= anchors.keys():
-            return False
-        return all(self.beats(anchors["real"], anchors[bad]) for bad in ("noise", "collapse"))
+    def heads(self) -> bool:
+        """Whether the verdict may be about it: it decides, and is blind to no way of being bad."""
+        return self.decides and all(reading.trust == TRUSTED for reading in self.readings)
 
     def beats(self, one: float, other: float) -> bool:
         return one > other if self.higher else one < other
@@ -113,37 +110,44 @@ class Finding:
         best, *others = self.ranked()
         return [best, *(name for name in others if not self.apart(best, name))]
 
+    @property
+    def bad(self) -> str:
+        """The known-bad set from which the way to real rows is counted; empty: there is none."""
+        return next((name for name in ("noise", "collapse") if name in self.first.anchors), "")
+
     def closed(self, value: float) -> float | None:
-        """How much of the way from the noise anchor to held-out real rows: 0 none, 1 all of it."""
-        noise, real = (self.first.anchors.get(name, math.nan) for name in ("noise", "real"))
-        if not (math.isfinite(value) and self.beats(real, noise)):
+        """How much of the way from a known-bad set to held-out real rows: 0 none, 1 all of it."""
+        bad, real = (self.first.anchors.get(name, math.nan) for name in (self.bad, "real"))
+        if not (math.isfinite(value) and self.beats(real, bad)):
             return None
-        return (noise - value) / (noise - real)
+        return (bad - value) / (bad - real)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All of them; ``headline`` is the one that the verdict is about."""
+    """All of them. ``preferred``: the measure that the verdict is about, if it can be."""
 
     all: Sequence[Finding] = ()
     names: Sequence[str] = field(default_factory=tuple)
+    preferred: str = ""
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.all)
 
     @property
     def headline(self) -> Finding | None:
-        """The first in the table that decides and holds both known-bad sets for worse than real rows."""
-        return next((finding for finding in self.all if finding.decides and finding.sees_all_anchors), None)
+        """The preferred one, or else the first in the table that may head a verdict."""
+        able = [finding for finding in self.all if finding.heads]
+        return next((f for f in able if f.measure == self.preferred), able[0] if able else None)
 
 
-def find(evaluations: Mapping[str, Mapping[int, Evaluation]]) -> Findings:
+def find(evaluations: Mapping[str, Mapping[int, Evaluation]], preferred: str = "") -> Findings:
     """From evaluations by name and seed; measures in the order of the first evaluation."""
     known: dict[str, None] = {}
     for seeds in evaluations.values():
         for evaluation in seeds.values():
             known |= dict.fromkeys(reading.measure for reading in evaluation)
-    return Findings([_finding(measure, evaluations) for measure in known], tuple(evaluations))
+    return Findings([_finding(measure, evaluations) for measure in known], tuple(evaluations), preferred)
 
 
 def _finding(measure: str, evaluations: Mapping[str, Mapping[int, Evaluation]]) -> Finding:

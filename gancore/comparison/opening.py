@@ -56,6 +56,7 @@ def open_data(folder: ComparisonFolder, asked: Asked, first: Entrant, root: Path
     found = {
         "data": _facts(data, source, licence),
         "select": _selection(asked, domain, able),
+        "headline": domain.headline,
         "on_valid": {name: {"better": m.better, "unit": m.unit} for name, m in able.items()},
         "shown": shown,
         "machine": machine(asked.device),

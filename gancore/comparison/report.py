@@ -31,7 +31,7 @@ def gather(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) 
     about = read_json(folder.about)
     runs = [facts(folder, entrant) for entrant in everyone]
     read, spent = evaluations(folder, everyone), costs(folder, everyone)
-    findings = find(read)
+    findings = find(read, about.get("headline", ""))
     rows = {
         name: row(name, [run for run in runs if run["name"] == name], spent.get(name, {}), findings)
         for name in asked.recipes

@@ -6,17 +6,17 @@ recipes, as against the models trained here, unless the spread over seeds bears 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
 from gancore.comparison.findings import Finding, Findings, difference_over_seeds
 from gancore.comparison.words import figure, listed, measured
-from gancore.evaluation.reading import TRUSTED
 
 RULES = {
-    "headline": "The verdict is about the first measure of the table that has an interval for every model,"
-    " is trusted on these data, and holds both noise and collapse for worse than real rows.",
+    "headline": "The verdict is about the measure that the domain prefers, or else the first of the table,"
+    " which has an interval for every model, is trusted on these data, and is blind to no way of being bad.",
     "better": "One recipe is better than another by a measure where the 95 % intervals over samples of its"
     " trainings lie, all of them, wholly on the better side of those of the other's.",
     "lead": "The recipe with the best mean over seeds leads, together with all that it is not better than by"
@@ -27,7 +27,7 @@ RULES = {
     "gan": "The best recipe whose players play against each other stands against the best of the others, by"
     " the same rule.",
     "real": "Held-out real rows, measured alike, are the floor: a recipe whose intervals reach it, seed by"
-    " seed, cannot be told from data by this measure at this n. The way there from noise is the scale.",
+    " seed, cannot be told from data by this measure at this n. Noise, or else collapse, is the other end.",
     "others": "Every other measure that has its intervals and is trusted is asked whether the best recipe"
     " leads there too, alone or with others, or another is better.",
     "trust": "A measure that does not order its anchors on these data (real rows better than noise and than"
@@ -156,7 +156,7 @@ def _value(finding: Finding, name: str) -> str:
 
 def _floor(case: Case, finding: Finding) -> list[Statement]:
     best = finding.lead()[0]
-    standing, real = finding.standings[best], finding.first.anchors["real"]
+    standing, real = finding.standings[best], finding.first.anchors.get("real", math.nan)
     reached = [
         low <= real <= high or finding.beats(low if finding.higher else high, real)
         for low, high in zip(standing.lows, standing.highs, strict=True)
@@ -171,7 +171,7 @@ def _floor(case: Case, finding: Finding) -> list[Statement]:
         return []
     text = (
         f"Held-out real rows have {figure(real)}: {best} has gone {100 * closed:.3g} % of the way there"
-        f" from the noise anchor ({figure(finding.first.anchors['noise'])})."
+        f" from {finding.bad} ({figure(finding.first.anchors[finding.bad])})."
     )
     return [Statement("real", text)]
 
@@ -199,7 +199,7 @@ def _others(case: Case, headline: Finding) -> list[Statement]:
 
 
 def _distrust(case: Case) -> list[Statement]:
-    told = [f"{f.measure} ({f.distrust})" for f in case.findings if f.trust != TRUSTED]
+    told = [f"{f.measure} ({f.distrust})" for f in case.findings if f.distrust]
     if not told:
         return []
     return [Statement("trust", f"Not to be trusted on these data, and left out: {'; '.join(told)}.")]

@@ -121,7 +121,9 @@ def test_a_measure_that_is_not_trusted_decides_nothing_and_is_named():
 
 
 def test_a_measure_that_cannot_see_collapse_is_no_headline():
-    facts = {"precision": {"better": "higher", "anchors": BLIND}}
+    facts = {
+        "precision": {"better": "higher", "anchors": BLIND, "trust": "yes, blind to collapse by definition"}
+    }
     values = {
         "precision": {"a": around(0.99), "b": around(0.5)},
         "frechet": {"a": around(0.8), "b": around(0.2)},
@@ -161,7 +163,7 @@ def test_what_cannot_be_told_from_real_rows_is_said_to_be_so():
 def test_the_way_to_real_rows_is_counted_from_noise():
     """Noise 1.0, real 0.1: 0.4 is two thirds of the way."""
     told = verdict({"frechet": {"a": around(0.4), "b": around(0.6)}})
-    assert "a has gone 66.7 % of the way there from the noise anchor (1)" in told["real"]
+    assert "a has gone 66.7 % of the way there from noise (1)" in told["real"]
 
 
 def test_a_model_worse_than_noise_has_gone_less_than_nothing():
@@ -261,6 +263,32 @@ def test_recipes_far_apart_are_called_so():
     drawn = torch.tensor([[0.0], [40.0]]) + torch.randn(2, 3, generator=generator)
     values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in standings(drawn, 1.96)}
     assert "goes beyond the spread" in verdict({"frechet": values})["seeds"]
+
+
+def test_the_measure_that_the_domain_prefers_heads_where_it_can():
+    values = {m: {"a": around(0.2), "b": around(0.4)} for m in ("frechet", "truth")}
+    assert find(evaluations(values), "truth").headline.measure == "truth"
+    assert find(evaluations(values), "unknown").headline.measure == "frechet"
+    distrusted = evaluations(values, truth={"trust": "no: noise not told from real"})
+    assert find(distrusted, "truth").headline.measure == "frechet"
+
+
+def test_where_noise_is_no_anchor_the_way_is_counted_from_collapse():
+    told = verdict({"m": {"a": around(0.4), "b": around(0.6)}}, m={"anchors": {"real": 0.1, "collapse": 0.7}})
+    assert "a has gone 50 % of the way there from collapse (0.700)" in told["real"]
+
+
+def test_a_measure_without_a_better_end_is_not_called_untrusted():
+    facts = {"entropy": {"better": None, "trust": "unordered: neither end is better"}}
+    values = {m: {"a": around(0.2), "b": around(0.4)} for m in ("frechet", "entropy")}
+    assert "trust" not in verdict(values, **facts)
+
+
+def test_one_that_nothing_could_check_is_left_out_and_named():
+    facts = {"m": {"trust": "unchecked: no anchor to order"}}
+    told = verdict({"m": {"a": around(0.2), "b": around(0.4)}}, **facts)
+    assert told["first"].startswith("No verdict")
+    assert told["trust"].endswith("left out: m (unchecked: no anchor to order).")
 
 
 def test_measures_keep_the_order_of_the_evaluation():

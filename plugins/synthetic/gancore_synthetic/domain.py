@@ -61,7 +61,7 @@ class Synthetic(Domain):
     recipes = {entry.name: entry for entry in RECIPES}
     measures = {entry.name: entry for entry in MEASURES}
 
-    selection = "density_error"
+    selection = headline = "density_error"
 
     def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
         meant = measures_for(spec)

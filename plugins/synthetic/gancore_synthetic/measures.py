@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from gancore import Evidence, Measure, Spec
+from gancore import Evidence, Interval, Measure, Spec
+from gancore.evaluation.intervals import clopper_pearson, subsampling
 from gancore.evaluation.measure import Anchor
 from gancore_synthetic.mixtures import Mixture
 from gancore_synthetic.truth import Truth, truth_of
@@ -69,21 +70,33 @@ def measures_for(spec: Spec) -> frozenset[str]:
     return frozenset(name for name, holds in meaning.items() if holds)
 
 
-def _measure(value: Callable[[Truth, Tensor], float]) -> Callable[[Evidence], float]:
-    def compute(evidence: Evidence) -> float:
-        points = torch.nan_to_num(evidence.fake.samples.double(), FAR, FAR, -FAR)
-        return value(truth_of(evidence.spec), points)
+def _points(evidence: Evidence) -> Tensor:
+    return torch.nan_to_num(evidence.fake.samples.double(), FAR, FAR, -FAR)
 
-    return compute
+
+def _of(value: Callable[[Truth, Tensor], float]) -> Callable[[Evidence], float]:
+    return lambda evidence: value(truth_of(evidence.spec), _points(evidence))
+
+
+def _exact_percent(on_support: bool) -> Callable[[Evidence], Interval]:
+    """Clopper and Pearson's, of the share that is on the support, or off it."""
+
+    def interval(evidence: Evidence) -> Interval:
+        on = int(truth_of(evidence.spec).on_support(_points(evidence)).sum())
+        n = len(evidence.fake)
+        low, high, method = clopper_pearson(on if on_support else n - on, n)
+        return Interval(100 * low, 100 * high, method)
+
+    return interval
 
 
 FEW: frozenset[Anchor] = frozenset({"collapse"})
 """A few good points over and over are good points, and may be of all components."""
 MEASURES: Mapping[str, Measure] = {
-    "modes": Measure(_measure(captured), unit="components", better="higher", blind=FEW | {"noise"}),
-    "high_quality": Measure(_measure(share_on_support), unit="%", better="higher", blind=FEW),
-    "reverse_kl": Measure(_measure(reverse_kl), unit="nats"),
-    "density_error": Measure(_measure(density_error), unit="total variation"),
-    "off_support": Measure(_measure(off_support), unit="%", blind=FEW),
+    "modes": Measure(_of(captured), unit="components", better="higher", blind=FEW | {"noise"}),
+    "high_quality": Measure(_of(share_on_support), "%", "higher", _exact_percent(True), blind=FEW),
+    "reverse_kl": Measure(_of(reverse_kl), "nats", interval=subsampling(_of(reverse_kl))),
+    "density_error": Measure(_of(density_error), "total variation", interval=subsampling(_of(density_error))),
+    "off_support": Measure(_of(off_support), "%", "lower", _exact_percent(False), blind=FEW),
 }
 modes, high_quality, kl, density, outside = MEASURES.values()

@@ -147,3 +147,24 @@ def test_broken_samples_are_measured_as_bad(source):
     assert all(math.isfinite(value) for value in values.values())
     assert values.get("off_support", 100) == 100 and values.get("modes", 0) == 0
     assert values.get("density_error", 1) > 0.4
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_expectation_as_often_as_they_say():
+    """Points half of which are noise, 400 at a time, 150 times: 95 % of the intervals, less 3 sd of that."""
+    own, n, times = truth("ring"), 400, 150
+    held = dict.fromkeys(("high_quality", "reverse_kl", "density_error"), 0)
+    drawn = [half_noise(own, n, Key.of("coverage", i)) for i in range(2 * times)]
+    for name in held:
+        measure = MEASURES[name]
+        expected = sum(measure.compute(evidence) for evidence in drawn[times:]) / times
+        for evidence in drawn[:times]:
+            low, high, _ = measure.interval(evidence)
+            held[name] += low <= expected <= high
+    assert all(count / times >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / times) for count in held.values()), held
+
+
+def half_noise(own, n: int, key: Key) -> Evidence:
+    points = own.sample(n, key)[0]
+    points[: n // 2] = 2 * (key / "noise").normal(n // 2, 2)
+    return Evidence.of(points.float(), points[:16].float(), spec("ring"))
