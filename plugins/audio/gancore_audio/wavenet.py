@@ -17,7 +17,7 @@ LABEL = 16
 
 
 class WaveNetConfig(RecipeSection):
-    """The rate rises over the first fiftieth of training, and falls to a hundredth along a cosine."""
+    """The rate rises over the first twentieth of training, and falls to a hundredth along a cosine."""
 
     batch_size: PositiveInt = Field(2, description="rows of the joined batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
@@ -25,7 +25,7 @@ class WaveNetConfig(RecipeSection):
     skips: PositiveInt = Field(64, description="channels that all layers add to, and of the next")
     blocks: PositiveInt = Field(2, le=16, description="times that dilations 1, 2, 4, ... are gone through")
     layers: PositiveInt = Field(9, le=16, description="dilations of a block: the last is 2^(layers - 1)")
-    lr: PositiveFloat = Field(2e-3, description="Adam's highest rate")
+    lr: PositiveFloat = Field(8e-3, description="Adam's highest rate")
     clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a time step")
     average: NonNegativeFloat = Field(
         0.0, description="half-life of the model's average, in samples; 0: none"
@@ -44,7 +44,7 @@ class WaveNet(Recipe):
 
     def build(self, config: WaveNetConfig, spec: Spec) -> Game:
         length, classes = spec["length"], classes_of(config.conditional, spec)
-        rate = warmup(cosine(config.lr, config.lr / 100), 0.02)
+        rate = warmup(cosine(config.lr, config.lr / 100), 0.05)
         return likelihood(
             lambda: wavenet(config, length, classes),
             rule=Adam(rate, (0.9, 0.99)),

@@ -85,7 +85,7 @@ def test_the_network_is_the_papers_with_the_blocks_that_were_asked_for():
     assert [type(part).__name__ for part in game.model.head] == ["ReLU", "Linear", "ReLU", "Linear"]
     assert game.players["model"].clip == pytest.approx(WaveNetConfig().clip * 4096)
     rate = game.players["model"].rule.lr
-    assert rate(0.0) < rate(0.02) > rate(0.5) > rate(1.0) > 0
+    assert rate(0.0) < rate(0.05) > rate(0.5) > rate(1.0) > 0
 
 
 def test_it_is_no_model_that_samples_in_parallel():
