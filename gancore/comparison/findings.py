@@ -110,6 +110,12 @@ class Finding:
         best, *others = self.ranked()
         return [best, *(name for name in others if not self.apart(best, name))]
 
+    def reaches_real(self, name: str) -> bool:
+        """Whether every interval of this recipe holds what real rows have, or lies beyond it."""
+        real, standing = self.first.anchors.get("real", math.nan), self.standings[name]
+        bounds = zip(standing.lows, standing.highs, strict=True)
+        return all(high >= real if self.higher else low <= real for low, high in bounds)
+
     @property
     def bad(self) -> str:
         """The known-bad set from which the way to real rows is counted; empty: there is none."""

@@ -6,7 +6,6 @@ recipes, as against the models trained here, unless the spread over seeds bears 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, permutations
@@ -27,7 +26,8 @@ RULES = {
     "gan": "The best recipe whose players play against each other stands against the best of the others, by"
     " the same rule.",
     "real": "Held-out real rows, measured alike, are the floor: a recipe whose intervals reach it, seed by"
-    " seed, cannot be told from data by this measure at this n. Noise, or else collapse, is the other end.",
+    " seed, cannot be told from data by this measure at this n; measures by which it can are named. Noise, or"
+    " else collapse, is the other end of the way.",
     "others": "Every other measure that has its intervals and is trusted is asked whether the best recipe"
     " leads there too, alone or with others, or another is better.",
     "trust": "A measure that does not order its anchors on these data (real rows better than noise and than"
@@ -155,25 +155,18 @@ def _value(finding: Finding, name: str) -> str:
 
 
 def _floor(case: Case, finding: Finding) -> list[Statement]:
-    best = finding.lead()[0]
-    standing, real = finding.standings[best], finding.first.anchors.get("real", math.nan)
-    reached = [
-        low <= real <= high or finding.beats(low if finding.higher else high, real)
-        for low, high in zip(standing.lows, standing.highs, strict=True)
-    ]
-    if all(reached):
-        text = (
-            f"By this measure and at this n, {best} cannot be told from held-out real rows ({figure(real)})."
-        )
-        return [Statement("real", text)]
-    closed = finding.closed(standing.value)
+    best, anchors = finding.lead()[0], finding.first.anchors
+    if finding.reaches_real(best):
+        told = f"By {finding.measure}, at this n, {best} cannot be told from held-out real rows"
+        others = [f.measure for f in case.findings if f.decides and not f.reaches_real(best)]
+        rest = f"; by {listed(others)} it can" if others else ""
+        return [Statement("real", f"{told} ({figure(anchors['real'])}){rest}.")]
+    closed = finding.closed(finding.standings[best].value)
     if closed is None:
         return []
-    text = (
-        f"Held-out real rows have {figure(real)}: {best} has gone {100 * closed:.3g} % of the way there"
-        f" from {finding.bad} ({figure(finding.first.anchors[finding.bad])})."
-    )
-    return [Statement("real", text)]
+    way = f"{best} has gone {figure(100 * closed)} % of the way there"
+    bad = f"{finding.bad} ({figure(anchors[finding.bad])})"
+    return [Statement("real", f"Held-out real rows have {figure(anchors['real'])}: {way} from {bad}.")]
 
 
 def _others(case: Case, headline: Finding) -> list[Statement]:

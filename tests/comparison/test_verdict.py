@@ -155,9 +155,18 @@ def test_measures_without_a_better_end_decide_nothing():
 
 def test_what_cannot_be_told_from_real_rows_is_said_to_be_so():
     told = verdict({"frechet": {"a": [(0.11, 0.09, 0.13)], "b": around(0.5)}})
-    assert told["real"] == (
-        "By this measure and at this n, a cannot be told from held-out real rows (0.100)."
-    )
+    assert told["real"] == "By frechet, at this n, a cannot be told from held-out real rows (0.100)."
+
+
+def test_and_by_which_measures_it_can():
+    """A distance of moments sees nothing where nearest neighbours see all."""
+    values = {
+        "frechet": {"a": [(0.11, 0.09, 0.13)], "b": around(0.5)},
+        "c2st": {"a": around(0.95), "b": around(0.97)},
+        "kid": {"a": [(0.0, -0.2, 0.2)], "b": around(0.5)},
+    }
+    told = verdict(values, c2st={"anchors": {"real": 0.5, "noise": 1.0, "collapse": 0.96}})
+    assert told["real"].endswith("held-out real rows (0.100); by c2st it can.")
 
 
 def test_the_way_to_real_rows_is_counted_from_noise():
@@ -275,7 +284,7 @@ def test_the_measure_that_the_domain_prefers_heads_where_it_can():
 
 def test_where_noise_is_no_anchor_the_way_is_counted_from_collapse():
     told = verdict({"m": {"a": around(0.4), "b": around(0.6)}}, m={"anchors": {"real": 0.1, "collapse": 0.7}})
-    assert "a has gone 50 % of the way there from collapse (0.700)" in told["real"]
+    assert "a has gone 50.0 % of the way there from collapse (0.700)" in told["real"]
 
 
 def test_a_measure_without_a_better_end_is_not_called_untrusted():
