@@ -62,6 +62,7 @@ def render(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
         most=most_that_fit(found, MOST_CHARACTERS - ROOM_FOR_TEXT),
         intervals={m["measure"]: _intervals(m, index) for m in report["measures"]},
         curves=_curves(report, index),
+        untaken=_untaken(report),
         heading=partial(_heading, report),
     )
 
@@ -73,10 +74,17 @@ def _title(report: Mapping[str, Any]) -> str:
 
 
 def _heading(report: Mapping[str, Any], exhibit: Exhibit) -> str:
-    if exhibit.name == REAL:
-        return "real rows of test"
-    kind = report["tradeoffs"][exhibit.name]["kind"]
-    return f"{exhibit.name}, {kind}" if kind else exhibit.name
+    return "rows of test" if exhibit.name == REAL else str(report["tradeoffs"][exhibit.name]["kind"])
+
+
+def _untaken(report: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Measures that nobody could take, by the reason."""
+    found: dict[str, list[str]] = {}
+    for measure in report["measures"]:
+        if not measure["taken"]:
+            seeds = (seed for one in measure["recipes"].values() for seed in one["seeds"].values())
+            found.setdefault(next(seeds)["skipped"], []).append(measure["measure"])
+    return found
 
 
 def _yaml(value: Any) -> str:

@@ -79,6 +79,7 @@ def _measure(finding: Finding) -> dict[str, Any]:
         "measure": finding.measure,
         "unit": first.unit,
         "better": first.better,
+        "taken": any(standing.values for standing in finding.standings.values()),
         "distrust": finding.distrust,
         "decides": finding.decides,
         "anchors": dict(first.anchors),

@@ -152,6 +152,12 @@ def test_what_names_look_like_markup_is_shown_as_it_is(done):
     assert "rows: &lt;made&gt; &amp; up" in text
 
 
+def test_what_nobody_could_take_is_named_with_the_reason_and_takes_no_row(done):
+    text = done[0].page.read_text()
+    assert "Not taken, since this model has no likelihood: nll." in text
+    assert '<th scope="row">nll' not in text
+
+
 @pytest.mark.parametrize("stage", range(6))
 def test_it_is_there_however_far_the_comparison_is(tmp_path, stage):
     """Nothing; data; trainings; samples; one of two evaluated; all."""
