@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
+from gancore.data.lock import exclusive
 from gancore.errors import CheckpointError, ConfigError, GancoreError, nearest
 from gancore.evaluation.reading import Evaluation, keep_evaluation
 from gancore.listing import RUNS, models, runs
@@ -133,6 +134,17 @@ def generate(
         ) from error
 
 
+def _keep(file: Path, evaluation: Evaluation, announce: Callable[[str], None]) -> None:
+    """In the run's folder, one process at a time. Where it cannot be written, nothing else is lost."""
+    try:
+        with exclusive(file.with_suffix(".lock"), announce):
+            keep_evaluation(file, evaluation)
+    except (OSError, GancoreError) as error:
+        announce(f"the evaluation is not kept: {error}")
+    else:
+        announce(f"kept in {file}")
+
+
 def _silent(line: str) -> None:
     """Tells nobody."""
 
@@ -180,7 +192,7 @@ def evaluate(
     )
     evaluation = answer(question)
     if question.run is not None:
-        keep_evaluation(question.run.measures_file, evaluation)
+        _keep(question.run.measures_file, evaluation, announce)
     if out is not None:
         evaluation.write(Path(out))
     if card:

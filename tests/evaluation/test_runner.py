@@ -61,6 +61,16 @@ def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
     assert written == other
 
 
+def test_where_it_cannot_be_kept_it_is_told_all_the_same(train):
+    run, told = train(), []
+    (run / "measures.jsonl").mkdir()
+    assert evaluate(run, ["height"], announce=told.append)["height"].value is not None
+    assert told[-1].startswith("the evaluation is not kept: ")
+    (run / "measures.jsonl").rmdir()
+    evaluate(run, ["height"], announce=told.append)
+    assert told[-1] == f"kept in {run / 'measures.jsonl'}"
+
+
 def test_the_same_is_equal_byte_for_byte_from_an_empty_cache_and_from_a_full_one(train, empty_cache):
     run = train(conditional=True, likely=True)
     lines = []
@@ -133,9 +143,12 @@ def test_a_likelihood_is_taken_of_the_reference_rows_and_of_the_anchors(train):
 
 
 def test_a_conditional_model_is_asked_for_each_class(train):
-    found = evaluate(train(conditional=True), ["asked"], n=600)["asked"]
-    assert found.value == pytest.approx(1 / 3, abs=0.1)
-    assert found.trust.startswith("unordered")
+    """One that passes over what it is asked for is right once in three times."""
+    asked, right = evaluate(train(conditional=True), ["asked", "label_accuracy"], n=600)
+    assert asked.value == pytest.approx(1 / 3, abs=0.1)
+    assert asked.trust.startswith("unordered")
+    assert right.low < 1 / 3 < right.high
+    assert right.anchors["real"] > 0.97
 
 
 def test_data_ten_times_as_large_are_ten_times_as_far(train):
