@@ -27,6 +27,7 @@ BLOCK = re.compile(r"^```(sh|python|toml|yaml)\n(.*?)^```$", re.MULTILINE | re.D
 CONTRACT = re.compile(r"# gancore[\w.]*\n")  # signatures, which test_contracts compares with the code
 FILE = re.compile(r"# ([\w.-]+/[\w./-]+|[\w-]+\.(?:yaml|toml|py))\n")
 TINY = ["train.steps=2", "upkeep.previews=2", "upkeep.evaluate_samples=8", "model.batch_size=4"]
+TINY_COMPARISON = {"budget": "2 steps", "seeds": 1, "n": 16, "measures": ["frechet"], "jobs": 1}
 TINY_AUDIO = [*TINY, "data.rate_hz=8000", "data.length=256", "model.width=2"]
 
 
@@ -34,6 +35,7 @@ def play(document: Path) -> None:
     text = document.read_text()
     make_recordings(Path("recordings"))
     make_training_tiny()
+    make_comparisons_tiny()
     if "runs/first" in text and "--out runs/first" not in text:
         command("gancore train --domain audio --out runs/first --set model.conditional=true --quiet")
     names: dict[str, Any] = {"__name__": "__main__"}
@@ -78,6 +80,40 @@ def make_training_tiny() -> None:
         return train(domain, **given)
 
     api.train = tiny
+
+
+def make_comparisons_tiny() -> None:
+    """Their processes are spared: what each would do is done here, where everything is imported already."""
+    from gancore import api
+    from gancore.comparison import runner
+
+    compare = api.compare
+
+    def tiny(domain: str | None = None, **given: Any) -> Any:
+        if given.get("resume") is None:
+            data = [text for text in TINY_AUDIO if text.startswith("data.")] if domain == "audio" else []
+            shared = [text for text in TINY if not text.startswith("train.")]
+            given |= {**TINY_COMPARISON, "overrides": [*given["overrides"], *shared, *data]}
+        return compare(domain, **given)
+
+    api.compare, runner.Processes = tiny, InProcess
+
+
+class InProcess:
+    """In place of the processes of a comparison."""
+
+    def __init__(self, lock: int, announce: Any) -> None:
+        self.announce = announce
+
+    def __call__(self, job: Any, title: str) -> Any:
+        from gancore.comparison.processes import Outcome
+        from gancore.comparison.worker import work
+
+        work(job)
+        return Outcome(0)
+
+    def stop(self) -> None:
+        """Nothing runs beside this."""
 
 
 def command(line: str) -> None:
