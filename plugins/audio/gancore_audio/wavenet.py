@@ -25,7 +25,7 @@ class WaveNetConfig(RecipeSection):
     skips: PositiveInt = Field(64, description="channels that all layers add to, and of the next")
     blocks: PositiveInt = Field(2, le=16, description="times that dilations 1, 2, 4, ... are gone through")
     layers: PositiveInt = Field(9, le=16, description="dilations of a block: the last is 2^(layers - 1)")
-    lr: PositiveFloat = Field(8e-3, description="Adam's highest rate")
+    lr: PositiveFloat = Field(1e-2, description="Adam's highest rate")
     clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a time step")
     average: NonNegativeFloat = Field(
         0.0, description="half-life of the model's average, in samples; 0: none"
