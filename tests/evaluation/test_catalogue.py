@@ -65,7 +65,7 @@ def test_the_first_keeps_a_name_and_the_other_is_told_of():
 def test_what_cannot_be_imported_costs_itself_alone_unless_it_was_asked_for():
     told: list[str] = []
     found = resolve_measures(known(Rich(), []), [ALL], told.append)
-    assert {entry.name for entry in MEASURES} == found.keys()
+    assert {entry.name for entry in MEASURES} <= found.keys()
     assert [line.partition(" is left out")[0] for line in told] == ["measure 'gone'", "measure 'text'"]
     with pytest.raises(PluginError, match="nowhere_at_all"):
         resolve_measures(known(Rich(), []), ["gone"], print)
@@ -81,8 +81,8 @@ def test_measures_come_in_the_order_that_was_asked_for():
 
 
 def test_features_begin_with_the_domains_and_principal_components_are_always_there():
-    assert list(features_for(Bare(), Spec({}), print)) == ["principal"]
-    assert list(features_for(Rich(), Spec({}), print)) == ["own", "principal"]
+    assert next(iter(features_for(Bare(), Spec({}), print))) == "principal"
+    assert list(features_for(Rich(), Spec({}), print))[:2] == ["own", "principal"]
     assert isinstance(plugins().features(features_for(Bare(), Spec({}), print)["principal"]), Features)
     with pytest.raises(PluginError, match="rich"):
         plugins().features(Rich.features["own"])
