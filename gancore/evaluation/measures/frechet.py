@@ -16,8 +16,9 @@ from gancore.evaluation.measure import Interval, Measure, Need
 from gancore.evaluation.pairs import on_features, pair, shuffled
 
 CHUNK_ROWS = 2048
-BLOCKS = 10
-"""Of rows, left out in turn."""
+BLOCKS, FEW_BLOCKS = 10, 6
+"""Of rows, left out in turn; few where there are more than MANY dimensions, and each distance takes long."""
+MANY = 512
 
 
 class Moments(NamedTuple):
@@ -106,16 +107,17 @@ def _jackknife(
     evidence: Evidence, group: int, covers: str, function: Callable[[Tensor, Tensor], float]
 ) -> Interval:
     real, fake = shuffled(evidence)
-    least = 4 * BLOCKS * group
+    blocks = BLOCKS if real.shape[1] <= MANY else FEW_BLOCKS
+    least = 4 * blocks * group
     if min(len(real), len(fake)) < least:
         raise ConfigError(
-            f"an interval over {BLOCKS} blocks of few rows", f"give {least} samples of each set"
+            f"an interval over {blocks} blocks of few rows", f"give {least} samples of each set"
         )
 
-    def left(blocks: Blocks) -> float:
-        return function(without(real, blocks, BLOCKS, group), without(fake, blocks, BLOCKS, group))
+    def left(out: Blocks) -> float:
+        return function(without(real, out, blocks, group), without(fake, out, blocks, group))
 
-    return block_jackknife(left, BLOCKS, covers)
+    return block_jackknife(left, blocks, covers)
 
 
 def _distance_interval(evidence: Evidence) -> Interval:

@@ -3,7 +3,7 @@
 Both sets are binned alike by k-means on their union, and the curve is that of the two histograms P (real) and
 Q (fake). F_8 (weighs recall) and F_1/8 (weighs precision) are its summaries, as in the paper. Arguments stand
 in the order (real, fake). The mean over runs of k-means is taken, as there: of Lloyd's algorithm, each time
-on another half of the rows, at most 1,000 of either set, where the authors' code takes mini-batches of all.
+on another half of the rows, at most 500 of either set, where the authors' code takes mini-batches of all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from gancore.errors import ConfigError
-from gancore.evaluation.distances import nearest
+from gancore.evaluation.distances import chunks
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import Blocks, around, block_jackknife_variance, without
 from gancore.evaluation.measure import Anchor, Interval, Measure, Need
@@ -28,7 +28,7 @@ from gancore.runtime.randomness import Key
 CLUSTERS = 20
 RUNS = 10
 ANGLES = 1001
-FITTED_ROWS = 1000
+FITTED_ROWS = 500
 BETA = 8.0
 BLOCKS = 20
 SHOWN = 101
@@ -65,7 +65,7 @@ def f_beta(curve: Curve, beta: float) -> Tensor:
 
 
 def bins(real: Tensor, fake: Tensor, key: Key, runs: int = RUNS) -> Bins:
-    """K-means in each run on half of the rows, equally many of both; then the nearest centre of every row."""
+    """K-means in each run on half of the rows, equally many of both; then the nearest centre of each row."""
     rows = min(min(len(real), len(fake)) // 2, FITTED_ROWS)
     if rows < CLUSTERS:
         raise ConfigError(
@@ -80,11 +80,17 @@ def bins(real: Tensor, fake: Tensor, key: Key, runs: int = RUNS) -> Bins:
         return centres_of(union, clusters, (key / "k-means").seed % 2**32).to(real.device)
 
     fits = [fit(key / "run" / run) for run in range(runs)]
+    return Bins(_nearest(real, fits), _nearest(fake, fits))
 
-    def of(x: Tensor) -> Tensor:
-        return torch.stack([nearest(x, centres, 1)[1][:, 0].cpu() for centres in fits])
 
-    return Bins(of(real), of(fake))
+def _nearest(x: Tensor, fits: list[Tensor]) -> Tensor:
+    """Number of the nearest of each fit's centres for each row of x, (fits, rows), on the CPU."""
+    sizes = [len(centres) for centres in fits]
+    found = [
+        torch.stack([part.argmin(1) for part in torch.split(chunk.squared, sizes, 1)])
+        for chunk in chunks(x, torch.cat(fits))
+    ]
+    return torch.cat(found, 1).cpu()
 
 
 def histograms(labels: Tensor) -> Tensor:
