@@ -18,7 +18,7 @@ from gancore.plugins import plugins
 Train = Callable[..., Path]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def of_dots() -> Iterator[None]:
     """The domain of dots, and a plugin of measures for it, are registered."""
     registry = plugins()
