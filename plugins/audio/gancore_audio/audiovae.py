@@ -15,12 +15,15 @@ from gancore.nn.variational import VariationalAutoencoder
 from gancore.runtime.randomness import Key
 from gancore_audio.audioflow import waveforms
 from gancore_audio.lapped import Lapped, bands_of
+from gancore_audio.mulaw import compand
 from gancore_audio.networks import KERNEL, START, strides, widths
 from gancore_audio.recipes import classes_of
 from gancore_audio.strided import Downsample, Upsample
 
 LABEL = 16
 """Numbers that tell a network a label."""
+LIFT = 3.0
+"""What brings companded sounds to a deviation of about 1."""
 SOFTEST, LOUDEST = -11.0, 4.0
 """Bounds of log sigma, full scale being 1: cells of silence are 1.7e-4 wide, a deviation of exp(-9.9)."""
 HUSHED = -3.0
@@ -28,9 +31,10 @@ HUSHED = -3.0
 
 
 class WaveEncoder(nn.Module):
-    """WaveGAN's discriminator without its last layer: waveforms (batch, 1, length) to ``outputs`` numbers.
+    """WaveGAN's discriminator up to its last layer: waveforms (batch, 1, length) to ``outputs`` numbers.
 
-    It is told a label, where there are ``classes``.
+    It sees them companded, since it must tell soft noise from silence. It is told a label, where there are
+    ``classes``.
     """
 
     def __init__(self, length: int, width: int, outputs: int, classes: int) -> None:
@@ -45,6 +49,7 @@ class WaveEncoder(nn.Module):
         self.dense = nn.Linear(START * channels[-1] + (LABEL if classes else 0), outputs)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        x = LIFT * compand(x)
         for layer in self.layers:
             x = leaky_relu(layer(x), 0.2)
         x = x.flatten(1)
@@ -111,8 +116,8 @@ class AudioVAEConfig(RecipeSection):
     decoder_width: PositiveInt = Field(128, description="channels of the decoder")
     latent: PositiveInt = Field(100, description="numbers in a latent")
     draws: PositiveInt = Field(16, description="latents a row in the importance-weighted bound, k")
-    lr: PositiveFloat = Field(1e-3, description="Adam's rate at first")
-    clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a time step")
+    lr: PositiveFloat = Field(2e-3, description="Adam's rate at first")
+    clip: PositiveFloat = Field(20.0, description="bound on the gradient's norm, in nats a time step")
     average: NonNegativeFloat = Field(
         5_000.0, description="half-life of the model's average, in samples; 0: none"
     )
