@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from evidences import featured
+from gaussians import mmd2_of_gaussians
 from torch import Tensor
 from torch_fidelity.metric_kid import kid_features_to_metric
 
@@ -24,19 +25,6 @@ from gancore.runtime.randomness import Key
 
 def normal(*path: int | str, n: int, d: int) -> Tensor:
     return Key.of("kernel", *path).normal(n, d).double()
-
-
-def mean_kernel(a: Tensor, b: Tensor) -> float:
-    """E (x . y / d + 1)^3 for x ~ N(a, I), y ~ N(b, I), by the moments of Gaussians."""
-    d, t = len(a), float(a @ b)
-    squares = float(a @ a + b @ b)
-    second = d + squares + t**2
-    third = t**3 + 3 * t * squares + (3 * d + 6) * t
-    return 1 + 3 * t / d + 3 * second / d**2 + third / d**3
-
-
-def mmd2_of_gaussians(a: Tensor, b: Tensor) -> float:
-    return mean_kernel(a, a) + mean_kernel(b, b) - 2 * mean_kernel(a, b)
 
 
 def all_matrices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -91,9 +91,9 @@ def frechet_distance_infinity(real: Tensor, fake: Tensor, divisions: tuple[int, 
 
 
 def divisions_for(real: Tensor, fake: Tensor) -> tuple[int, ...]:
-    """The more parts the less noise, as long as a part has twice as many rows as there are dimensions."""
+    """The more parts the less noise, as long as a part has twice as many rows as dimensions, and 40."""
     fewest, d = min(len(real), len(fake)), real.shape[1]
-    return (1, 2, 4) if fewest >= 8 * d else (1, 2)
+    return (1, 2, 4) if fewest >= 4 * max(2 * d, 40) else (1, 2)
 
 
 def series(real: Tensor, fake: Tensor, divisions: tuple[int, ...]) -> dict[int, float]:
