@@ -8,27 +8,29 @@ import math
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, leaky_relu
 
 from gancore import ConfigError, Recipe, RecipeSection, Spec
-from gancore.games import AdamW, Classifier, Game, classifier, cosine, noise
+from gancore.games import AdamW, Classifier, Game, classifier, cosine, noise, warmup
 from gancore_audio.spectral import window_samples
 from gancore_audio.spectrogram import log_mel
 
 LAYERS, COLUMNS, GROUPS = 3, 4, 4
+WARMUP = 0.05
+"""Share of the training over which the rate rises; at once at its highest it may kill features for good."""
 QUIETEST_DB = -80.0
 """The noise that is added in training has levels between this and ``noise_db``, evenly in dB."""
 
 
 class ClassifierConfig(RecipeSection):
-    """A minute or two on two CPU cores. The rate falls to nothing along a cosine."""
+    """A minute on a CPU core for short sounds. The rate rises over a twentieth, then falls along a cosine."""
 
     batch_size: PositiveInt = Field(64, description="rows of the joined batch")
     steps: PositiveInt = Field(1_000, description="rounds, when the command names no budget")
     width: PositiveInt = Field(16, description="channels of the first layer; doubled at each of the next two")
     bands: PositiveInt = Field(40, ge=8, le=128, description="mel bands of the spectra")
     features: PositiveInt = Field(64, description="numbers that the last layer sees: what measures compare")
-    lr: PositiveFloat = Field(3e-3, description="AdamW's rate at first")
+    lr: PositiveFloat = Field(3e-3, description="AdamW's highest rate")
     weight_decay: NonNegativeFloat = Field(1e-2, description="of AdamW")
     shift_ms: NonNegativeFloat = Field(
         25.0, le=1000, description="training sounds come earlier or later by up to this, at most length / 8"
@@ -54,12 +56,12 @@ class SoundClassifier(Classifier):
         self.head = nn.Linear(config.features, classes)
 
     def embed(self, data: Tensor) -> Tensor:
-        """(batch, 4 width), not negative."""
+        """(batch, features)."""
         with torch.autocast(data.device.type, enabled=False):
             sounds = self._varied(data.float()) if self.training else data.float()
             spectra = log_mel(sounds[:, 0], self.rate_hz, self.config.bands, self.window, self.window // 2)
         maps = self.layers(spectra[:, None] / 40 + 1)  # (batch, 4 width, bands / 8, frames / 8)
-        return self.dense(adaptive_avg_pool2d(maps, (None, COLUMNS)).flatten(1)).relu()
+        return leaky_relu(self.dense(adaptive_avg_pool2d(maps, (None, COLUMNS)).flatten(1)), 0.1)
 
     def classify(self, embedded: Tensor) -> Tensor:
         return self.head(embedded)
@@ -104,7 +106,8 @@ class SoundJudge(Recipe):
                 f"recipe 'classifier' needs two labels at least, the data have {len(classes)}",
                 "set data.labels",
             )
-        rule = AdamW(cosine(config.lr, config.lr / 100), weight_decay=config.weight_decay)
+        rate = warmup(cosine(config.lr, config.lr / 100), WARMUP)
+        rule = AdamW(rate, weight_decay=config.weight_decay)
         return classifier(
             lambda: SoundClassifier(config, spec["rate_hz"], spec["length"], len(classes)), rule=rule
         )
