@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gancore import ConfigError, Recipe, RecipeSection, Spec
-from gancore.games import Adam, Dequantised, FlowGame, Game, cosine, likelihood
+from gancore.games import Adam, Dequantised, FlowGame, Game, cosine, likelihood, warmup
 from gancore.nn.bijections import ActivationNorm, Bijection, Coupling, Mixing, Squeeze, zeroed
 from gancore.nn.flows import Flow
 from gancore_audio.mulaw import MU, cells, compand, expand
@@ -84,16 +84,16 @@ def waveforms() -> Dequantised:
 
 
 class AudioFlowConfig(RecipeSection):
-    """The rate falls to a twentieth along a cosine."""
+    """The rate rises over the first fiftieth of training, and falls to a fiftieth along a cosine."""
 
-    batch_size: PositiveInt = Field(16, description="rows of the joined batch")
+    batch_size: PositiveInt = Field(8, description="rows of the joined batch")
     steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
     squeeze: int = Field(16, ge=2, le=256, description="neighbouring samples that become channels")
     couplings: PositiveInt = Field(8, le=64, description="affine couplings, each after a mixing of channels")
     width: PositiveInt = Field(48, description="channels of a coupling's network")
     layers: PositiveInt = Field(4, le=12, description="dilated convolutions of a coupling's network")
-    lr: PositiveFloat = Field(1e-3, description="Adam's rate at first")
-    clip: PositiveFloat = Field(1000.0, description="bound on the gradient's norm")
+    lr: PositiveFloat = Field(8e-3, description="Adam's highest rate")
+    clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a time step")
     average: NonNegativeFloat = Field(
         5_000.0, description="half-life of the model's average, in samples; 0: none"
     )
@@ -111,9 +111,9 @@ class AudioFlow(Recipe):
             lambda: wave_flow(
                 spec["length"], config.squeeze, config.couplings, config.width, config.layers, classes
             ),
-            rule=Adam(cosine(config.lr, config.lr / 20)),
+            rule=Adam(warmup(cosine(config.lr, config.lr / 50), 0.02)),
             average=config.average or None,
-            clip=config.clip,
+            clip=config.clip * spec["length"],
             conditional=config.conditional,
             representation=waveforms(),
             game=FlowGame,
