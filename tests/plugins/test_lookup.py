@@ -9,15 +9,15 @@ import pytest
 
 from gancore import DomainEntry, PluginError, RecipeEntry, hookimpl
 
-SHORE = """
+STRAND = """
     from gancore import hookimpl, RecipeEntry
 
     @hookimpl
     def gancore_recipes():
         return [
-            RecipeEntry("star", "shore_recipes:Star", "for tides", domain="tides"),
-            RecipeEntry("moon", "shore_recipes:Star", "has the name of another", domain="tides"),
-            RecipeEntry("star", "shore_recipes:Star", "for another domain", domain="lagoon"),
+            RecipeEntry("star", "strand_recipes:Star", "for tides", domain="tides"),
+            RecipeEntry("moon", "strand_recipes:Star", "has the name of another", domain="tides"),
+            RecipeEntry("star", "strand_recipes:Star", "for another domain", domain="lagoon"),
         ]
     """
 TIDES_THAT_FAIL = """
@@ -110,11 +110,11 @@ def test_the_default_recipe_is_the_first(site):
 
 def test_a_recipe_of_another_plugin_is_found_and_cannot_take_a_name_of_the_domain(site, capsys):
     site.install_tides()
-    site.install("tide-recipes", {"shore": SHORE, "shore_recipes": STAR})
+    site.install("tide-recipes", {"strand": STRAND, "strand_recipes": STAR})
     plugins = site.plugins()
     tides = plugins.domain("tides")
     assert plugins.recipe(tides, "moon")[0].summary == "the default"
-    assert "shore" not in sys.modules, "the domain has that recipe itself"
+    assert "strand" not in sys.modules, "the domain has that recipe itself"
     assert type(plugins.recipe(tides, "star")[1]).__name__ == "Star"
     assert list(plugins.recipes(tides)) == ["moon", "sun", "star"]
     told = capsys.readouterr().err.splitlines()
@@ -156,7 +156,7 @@ def test_an_object_can_be_registered_by_the_program(site):
     class Extra:
         @hookimpl
         def gancore_recipes(self):
-            return [RecipeEntry("extra", "shore_recipes:Star", "", domain="tides")]
+            return [RecipeEntry("extra", "strand_recipes:Star", "", domain="tides")]
 
     site.install_tides()
     plugins = site.plugins()
