@@ -256,7 +256,7 @@ class TestTheSameVerbsInPython:
 
 
 def test_tiny_is_what_the_domain_says_it_is():
-    """The settings of these tests are those with which the domain is tried out, as far as the recipe has them."""
+    """The settings of these tests are those that the domain is tried out by, where the recipe has them."""
     from gancore_audio.domain import Audio
     from gancore_audio.recipes import WaveGANLiteConfig
 
