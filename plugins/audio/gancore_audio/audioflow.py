@@ -90,7 +90,7 @@ class AudioFlowConfig(RecipeSection):
     steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
     squeeze: int = Field(16, ge=2, le=256, description="neighbouring samples that become channels")
     couplings: PositiveInt = Field(8, le=64, description="affine couplings, each after a mixing of channels")
-    width: PositiveInt = Field(48, description="channels of a coupling's network")
+    width: PositiveInt = Field(32, description="channels of a coupling's network")
     layers: PositiveInt = Field(4, le=12, description="dilated convolutions of a coupling's network")
     lr: PositiveFloat = Field(8e-3, description="Adam's highest rate")
     clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a time step")

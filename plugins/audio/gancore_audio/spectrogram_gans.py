@@ -20,7 +20,7 @@ DIFFERENCES = {"wasserstein", "relativistic", "relativistic-average"}
 class SpecGANConfig(RecipeSection):
     """Defaults are for minutes; the values of the paper stand in the plugin's page."""
 
-    batch_size: PositiveInt = Field(32, description="rows of the joined batch")
+    batch_size: PositiveInt = Field(16, description="rows of the joined batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
     window: int = Field(256, ge=16, le=8192, description="samples of a frame")
     hop: int = Field(128, ge=8, le=4096, description="samples between frames: a half or a quarter of them")
@@ -39,7 +39,7 @@ class SpecGANConfig(RecipeSection):
     )
     penalty_every: PositiveInt = Field(16, description="rounds between steps of the penalty; 1: in each")
     discriminator_moves: PositiveInt = Field(1, description="discriminator moves a round")
-    lr: PositiveFloat = Field(6e-4, description="Adam's rate for both players at first")
+    lr: PositiveFloat = Field(1e-3, description="Adam's rate for both players at first")
     lr_end: PositiveFloat = Field(0.2, le=1, description="the rate at the end, as a share; along a cosine")
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's memory of squares; of gradients it is 0.5")
     average: NonNegativeFloat = Field(
