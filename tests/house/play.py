@@ -28,7 +28,7 @@ CONTRACT = re.compile(r"# gancore[\w.]*\n")  # signatures, which test_contracts 
 FILE = re.compile(r"# ([\w.-]+/[\w./-]+|[\w-]+\.(?:yaml|toml|py))\n")
 TINY = ["train.steps=2", "upkeep.previews=2", "upkeep.evaluate_samples=8", "model.batch_size=4"]
 TINY_COMPARISON = {"budget": "2 steps", "seeds": 1, "n": 16, "measures": ["frechet"], "jobs": 1}
-TINY_AUDIO = [*TINY, "data.rate_hz=8000", "data.length=256", "model.width=2"]
+TINY_AUDIO = [*TINY, "data.rate_hz=8000", "data.length=1024", "model.width=2"]
 
 
 def play(document: Path) -> None:
