@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from gancore.domain import Spec
-from gancore.runtime.randomness import Key
+from gancore.runtime.randomness import CPU, Key
 from gancore.trees import Tree, count_rows, map_tree
 
 
@@ -42,7 +43,7 @@ class Evidence:
     ``fake``: what is judged. ``real``: rows of the reference split. ``train``: rows of train, for measures
     of memory. ``log_prob``: nats per row of ``real`` under the model that made ``fake``, (n,); ``bound``
     where it is a lower bound. ``classes``: names of the posteriors' columns. ``key``: for what a measure
-    draws for itself; the same key gives the same value.
+    draws for itself; the same key gives the same value. ``device``: where what is costly is computed.
     """
 
     fake: Sampled
@@ -53,6 +54,7 @@ class Evidence:
     log_prob: Tensor | None = None
     bound: bool = False
     classes: Sequence[str] = ()
+    device: torch.device = CPU
 
     @classmethod
     def of(cls, fake: Tree, real: Tree, spec: Spec) -> Evidence:

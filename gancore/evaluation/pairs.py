@@ -1,4 +1,4 @@
-"""Features as the functions of the measures take them: (real, fake), on the GPU where there is one."""
+"""Features as the functions of the measures take them: (real, fake), on the device of the evaluation."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from torch import Tensor
 
 from gancore.errors import ConfigError
 from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.runtime.randomness import CPU
 
 
-def features_of(sampled: Sampled) -> Tensor:
+def features_of(sampled: Sampled, device: torch.device = CPU) -> Tensor:
     """(n, d) as they were computed."""
     if sampled.features is None:
         raise ConfigError("a measure of features where there are none", "give the evidence features")
-    return sampled.features.to("cuda") if torch.cuda.is_available() else sampled.features
+    return sampled.features.to(device)
 
 
 def pair(evidence: Evidence) -> tuple[Tensor, Tensor]:
-    return features_of(evidence.real), features_of(evidence.fake)
+    return features_of(evidence.real, evidence.device), features_of(evidence.fake, evidence.device)
 
 
 def on_features(function: Callable[[Tensor, Tensor], float]) -> Callable[[Evidence], float]:

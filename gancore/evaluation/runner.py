@@ -151,6 +151,7 @@ def _taker(
         log_prob,
         bool(getattr(model.sampler, "bound", False)),
         maps.classifier.classes if maps.classifier else (),
+        model.device,
     )
     lacking = {
         "log_posteriors": "" if maps.classifier else unclassified,
