@@ -22,7 +22,7 @@ def reaches_every_parameter(bench: RecipeBench) -> None:
     reached: dict[str, set[str]] = {player: set() for player in table.game.players}
     for phase in table.game.phases:
         for step in range(4):
-            field = Field(table, phase, step, step, 0.0)
+            field = Field(table, phase, step, step, progress=step / 4)
             for index, move in enumerate(phase.moves):
                 gradient = field.gradient(move, field.draw(index))
                 names = table.updaters[move.player].names

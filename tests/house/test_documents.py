@@ -51,7 +51,7 @@ def test_examples_train_and_generate(tmp_path):
     assert len(list((folder / "sounds").glob("*.wav"))) == 8
     drawn = run([sys.executable, str(ROOT / "examples/generate_from_model.py"), str(folder)], tmp_path)
     assert drawn.returncode == 0, drawn.stderr
-    assert "(16, 1, 256)" in drawn.stdout
+    assert "(16, 1, 1024)" in drawn.stdout
     assert len(list((tmp_path / "samples").glob("*/*.wav"))) == 32
 
 
