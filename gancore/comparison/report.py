@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from gancore.comparison.asked import REAL, Asked
@@ -48,6 +49,7 @@ def gather(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) 
         unfinished(runs) if select else [],
         {failure["who"]: f"{failure['message']} ({failure['stage']})" for failure in failures},
         in_words(rows),
+        seconds_of(runs) if asked.spent.unit == "seconds" else {},
     )
     return {
         "format": FORMAT,
@@ -71,6 +73,15 @@ def unfinished(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of which a seed's chosen model is the last of many."""
     late = [run["name"] for run in runs if run["steps"] > 1 and run["chosen_step"] == run["steps"]]
     return list(dict.fromkeys(late))
+
+
+def seconds_of(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What the finished trainings of each recipe took, in the mean."""
+    taken: dict[str, list[float]] = {}
+    for run in runs:
+        if run["state"] == "done":
+            taken.setdefault(run["name"], []).append(run["seconds"])
+    return {name: mean(seconds) for name, seconds in taken.items()}
 
 
 def _measure(finding: Finding) -> dict[str, Any]:

@@ -32,9 +32,14 @@ RULES = {
     " leads there too, alone or with others, or another is better.",
     "trust": "A measure that does not order its anchors on these data (real rows better than noise and than"
     " collapse, where it can see them) takes no part.",
+    "spent": "A budget in seconds becomes rounds when a training begins, by timing some; where the machine"
+    " changes its pace, trainings take more or less than that, which is said from a tenth on.",
     "unfinished": "A recipe was still improving where the model that was chosen is its last.",
 }
 """How each statement comes about, as the page explains it."""
+
+UNEVEN = 1.1
+"""Ratio of the most to the least seconds of training from which budgets are not called equal."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Case:
     unfinished: Sequence[str] = ()
     failures: Mapping[str, str] | None = None
     costs: Sequence[str] = ()
+    spent: Mapping[str, float] | None = None
+    """Seconds of training by name, the mean over seeds, where the budget is of seconds."""
 
 
 def judge(case: Case) -> list[Statement]:
@@ -211,6 +218,18 @@ def _limits(case: Case) -> list[Statement]:
         verb = "was" if len(case.unfinished) == 1 else "were"
         text = f"{listed(case.unfinished)} {verb} still improving when the budget was used up"
         told.append(Statement("unfinished", f"{text}: with more of it the order may be another."))
+    told += _spent(case.spent or {})
     where = f" on {case.machine}" if case.machine else ""
     text = f"All of this holds for these data and {case.budget} of training each{where}, and for no more."
     return [*told, Statement("limits", text)]
+
+
+def _spent(spent: Mapping[str, float]) -> list[Statement]:
+    """Whoever took the least, and the most, where these are not one budget."""
+    if not spent:
+        return []
+    least, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
+    if spent[most] <= UNEVEN * spent[least]:
+        return []
+    text = f"The trainings did not take alike: {least} {spent[least]:.0f} s, {most} {spent[most]:.0f} s"
+    return [Statement("spent", f"{text}, in the mean over seeds.")]

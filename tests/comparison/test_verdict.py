@@ -210,6 +210,22 @@ def test_failures_and_unfinished_trainings_and_the_limits_are_told():
 
 
 @pytest.mark.parametrize(
+    ("spent", "told"),
+    [
+        ({"a": 360.0, "b": 380.0}, None),
+        (
+            {"a": 279.4, "b": 360.0, "c": 442.6},
+            "did not take alike: a 279 s, c 443 s, in the mean over seeds.",
+        ),
+        ({}, None),
+    ],
+)
+def test_budgets_that_were_not_one_are_named(spent, told):
+    found = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, {"spent": spent})
+    assert found.get("spent") == (told and f"The trainings {told}")
+
+
+@pytest.mark.parametrize(
     ("values", "told"),
     [
         ({}, "No verdict: nothing has been trained and measured to its end."),

@@ -27,16 +27,15 @@ class _Fault(NamedTuple):
     remedy: str
 
 
+_STEADIER = "raise a GAN's gradient penalty, train a likelihood model longer"
 _FAULTS = {
-    "silent": _Fault(
-        0.05, "silent (under -60 dBFS)", "look for silent clips in the data; raise the gradient penalty"
-    ),
+    "silent": _Fault(0.05, "silent (under -60 dBFS)", f"look for silent clips in the data; {_STEADIER}"),
     "constant": _Fault(
         0.05, "a constant level, no sound", "lower the learning rates; start again from another seed"
     ),
-    "clipped": _Fault(0.05, "clipped (over 1 % of values at full scale)", "raise the gradient penalty"),
+    "clipped": _Fault(0.05, "clipped (over 1 % of values at full scale)", _STEADIER),
     # real drums hold up to one such sound in ten at a quarter of a second
-    "tone": _Fault(0.25, "one steady tone", "raise the gradient penalty, or train on more varied data"),
+    "tone": _Fault(0.25, "one steady tone", f"train on more varied data; {_STEADIER}"),
 }
 
 
