@@ -20,14 +20,14 @@ MOST_CHARACTERS = 9_000_000
 ROOM_FOR_TEXT = 1_200_000
 """Of the page, for all that is no sample."""
 SCALES = {
-    "seconds": ((7200, "hours of training"), (120, "minutes of training"), (1, "seconds of training")),
+    "seconds": ((3600, "hours of training"), (60, "minutes of training"), (1, "seconds of training")),
     "samples": (
-        (2e6, "million real samples seen"),
-        (2e3, "thousand real samples seen"),
+        (1e6, "million real samples seen"),
+        (1e3, "thousand real samples seen"),
         (1, "real samples seen"),
     ),
 }
-"""Axes of the curves: the unit that suits the longest."""
+"""Axes of the curves: the largest unit of which the longest has two."""
 CURVES = 6
 """Measures whose curves are drawn."""
 
@@ -112,16 +112,19 @@ def _curves(report: Mapping[str, Any], index: Mapping[str, int]) -> list[dict[st
         known |= dict.fromkeys(run["curves"])
     told = []
     for measure in known:
-        drawn = {x: _curve(report["runs"], measure, x, index) for x in ("seconds", "samples")}
+        drawn = {x: learning_curve(report["runs"], measure, x, index) for x in ("seconds", "samples")}
         if drawn["seconds"]:
             told.append({"measure": measure, **drawn})
     return told[:CURVES]
 
 
-def _curve(runs: Sequence[Mapping[str, Any]], measure: str, across: str, index: Mapping[str, int]) -> str:
+def learning_curve(
+    runs: Sequence[Mapping[str, Any]], measure: str, across: str, index: Mapping[str, int]
+) -> str:
+    """``measure`` of every training, against ``seconds`` or ``samples``."""
     curves_ = {run["who"]: (run["name"], run["curves"].get(measure, [])) for run in runs}
     most = max((point[across] for _, curve in curves_.values() for point in curve), default=1.0)
-    size, name = next((size, name) for size, name in SCALES[across] if most >= size or size == 1)
+    size, name = next((size, name) for size, name in SCALES[across] if most >= 2 * size or size == 1)
     lines = [
         Line(who, index[name_], [(point[across] / size, point["value"]) for point in curve])
         for who, (name_, curve) in curves_.items()

@@ -14,7 +14,7 @@ from PIL import Image
 from recorded import Recorded, reading
 
 import gancore
-from gancore.comparison import page
+from gancore.comparison import charts, page
 from gancore.comparison.charts import Axis, Line, Row, curves, intervals, mark
 from gancore.comparison.exhibits import exhibits, most_that_fit, read_file
 from gancore.comparison.folder import read_json
@@ -312,6 +312,22 @@ def test_an_axis_of_values_far_apart_is_logarithmic_unless_one_is_not_positive()
     assert not Axis.over([0.0, 1], 0, 1, True).logarithmic
     assert not Axis.over([0.5, 1], 0, 1, True).logarithmic
     assert Axis.over([0.01, 1], 0, 100, True)(0.1) == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "last"), [(90, "seconds", 90), (450, "minutes", 7.5), (36_000, "hours", 10)]
+)
+def test_a_curve_ends_where_its_axis_says_that_it_was_long(seconds, unit, last):
+    points = [{"seconds": share * seconds, "value": 1.0} for share in (0.5, 1.0)]
+    chart = page.learning_curve(
+        [{"who": "a-seed0", "name": "a", "curves": {"m": points}}], "m", "seconds", {"a": 0}
+    )
+    assert f">{unit} of training<" in chart
+    level = charts.HEIGHT - charts.BOTTOM + 16
+    ticks = re.findall(rf'x="([0-9.]+)" y="{level:.1f}">([0-9.]+)<', chart)
+    (x0, low), (x1, high) = [(float(place), float(value)) for place, value in (ticks[0], ticks[-1])]
+    end = max(map(float, re.findall(r'cx="([0-9.]+)"', chart)))
+    assert low + (end - x0) * (high - low) / (x1 - x0) == pytest.approx(last, rel=0.01)
 
 
 def test_charts_of_nothing_are_empty():
