@@ -181,7 +181,8 @@ def test_letters_that_the_stream_does_not_know_are_replaced() -> None:
 
 
 LIVE = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
 from gancore.training.progress import Report, open_progress
 assert "rich" not in sys.modules and "torch" not in sys.modules
 progress = open_progress("live", sys.stderr)
