@@ -127,3 +127,12 @@ def test_f_weighs_recall_by_beta():
     assert float(f_beta(curve, 8)) == pytest.approx(0.2, abs=0.01)
     assert float(f_beta(curve, 1 / 8)) == pytest.approx(0.8, abs=0.04)
     assert sqrt(float(f_beta(curve, 8)) * float(f_beta(curve, 1 / 8))) == pytest.approx(0.4, abs=0.02)
+
+
+def test_the_variance_of_clusters_is_that_of_halves_and_what_starts_leave_of_theirs():
+    """Halves of variance a^2 and starts of e^2, five by two: a^2 + (2 a^2 + e^2) / 10 on average."""
+    a, e, worlds = 2.0, 0.5, 4000
+    key = Key.of("components")
+    runs = a * (key / "half").normal(worlds, 5, 1) + e * (key / "start").normal(worlds, 5, 2)
+    found = sum(prd.variance_of_clusters(run.flatten()) for run in runs.double()) / worlds
+    assert found == pytest.approx(a**2 + (2 * a**2 + e**2) / 10, rel=0.05)

@@ -181,8 +181,7 @@ def test_letters_that_the_stream_does_not_know_are_replaced() -> None:
 
 
 LIVE = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
+import sys, time
 from gancore.training.progress import Report, open_progress
 assert "rich" not in sys.modules and "torch" not in sys.modules
 progress = open_progress("live", sys.stderr)
