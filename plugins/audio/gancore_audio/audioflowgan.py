@@ -14,20 +14,20 @@ from gancore_audio.spectral import WaveAndSpectrumDiscriminator
 class AudioFlowGANConfig(RecipeSection):
     """Both rates fall to a tenth along a cosine."""
 
-    batch_size: PositiveInt = Field(16, description="rows of the joined batch")
+    batch_size: PositiveInt = Field(8, description="rows of the joined batch")
     steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
     likelihood_weight: NonNegativeFloat = Field(
         1e-3, description="weight of -log p(x) in the generator's cost, per nat a clip; 0: adversarial alone"
     )
     squeeze: int = Field(16, ge=2, le=256, description="neighbouring samples that become channels")
     couplings: PositiveInt = Field(8, le=64, description="affine couplings, each after a mixing of channels")
-    width: PositiveInt = Field(48, description="channels of a coupling's network")
+    width: PositiveInt = Field(32, description="channels of a coupling's network")
     layers: PositiveInt = Field(4, le=12, description="dilated convolutions of a coupling's network")
     judge_width: PositiveInt = Field(16, description="channels of the discriminator next to the waveform")
     loss: str = Field("nonsaturating", description="adversarial loss by name")
     gamma: NonNegativeFloat = Field(0.1, description="weight of R1: gamma/2 |grad D|^2; 0: none")
     penalty_every: PositiveInt = Field(16, description="rounds between R1 steps")
-    lr: PositiveFloat = Field(1e-3, description="the flow's rate at first")
+    lr: PositiveFloat = Field(2e-3, description="the flow's rate at first")
     judge_lr: PositiveFloat = Field(6e-4, description="the discriminator's rate at first")
     clip: PositiveFloat = Field(100.0, description="bound on each gradient's norm")
     average: NonNegativeFloat = Field(
