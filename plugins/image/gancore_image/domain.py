@@ -1,0 +1,59 @@
+"""The image domain: pictures in, pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gancore import Data, Domain, RecipeEntry, Samples, Source, Spec
+from gancore_image.config import ImageConfig
+from gancore_image.pictures import open_pictures
+from gancore_image.sources import SOURCES
+from gancore_image.writing import grid, sample_labels, write_samples
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+GAN = frozenset({"parallel", "conditional"})
+
+RECIPES = (
+    RecipeEntry(
+        "dcgan-lite",
+        "gancore_image.dcgan_lite:DCGANLite",
+        "plain convolutions for small budgets: relativistic, with lazy R1 and R2",
+        provides=GAN,
+    ),
+)
+
+
+class Images(Domain):
+    """Canonical samples are pictures, (batch, channels, side, side), float, in [-1, 1]."""
+
+    name = "image"
+    Config = ImageConfig
+    sources = SOURCES
+    recipes = {entry.name: entry for entry in RECIPES}
+
+    def scaled(self, spec: Spec, factor: float) -> Spec | None:
+        """Pictures of ``factor`` times the side, where that is a whole number of 4 pixels."""
+        side = spec["side"] * factor
+        if side < 4 or side % 4:
+            return None
+        return Spec({**spec.facts, "side": int(side)}, spec.tensors)
+
+    def open(self, source: Source, config: ImageConfig) -> Data:
+        return open_pictures(source, config, source.announce)
+
+    def write(self, samples: Samples, folder: Path) -> list[Path]:
+        return write_samples(samples, folder)
+
+    def preview(self, samples: Samples) -> Image:
+        return grid(samples.data, sample_labels(samples))
+
+    def tiny(self) -> Mapping[str, Any]:
+        return {
+            "data": {"source": "digits", "side": 16},
+            "model": {"batch_size": 8, "width": 2, "latent": 8},
+            "train": {"steps": 8},
+        }
