@@ -40,7 +40,7 @@ class PixelModel(nn.Module):
 
     def told(self, level: Tensor, condition: Tensor | None = None) -> Tensor:
         """What the mixture is told of each pixel, (batch, numbers, side, side)."""
-        x = pixels(level).to(self.last.weight.dtype)
+        x = pixels(level).to(self.last.weight.dtype, memory_format=torch.channels_last)
         return self._head(self.stack(x, self._condition(condition)))
 
     def log_probs(self, level: Tensor, condition: Tensor | None = None) -> Tensor:
