@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from gancore.config import DataSection
+from gancore.data.labels import require_group
 
 
 class ImageConfig(DataSection):
@@ -21,7 +21,7 @@ class ImageConfig(DataSection):
         None,
         ge=1,
         le=4,
-        description="1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; none: 1 if all pictures are grey, else 3",
+        description="1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; none: 1 if all are grey, else 3",
     )
     fit: Literal["auto", "crop", "pad", "stretch"] = Field(
         "auto",
@@ -32,7 +32,7 @@ class ImageConfig(DataSection):
         None,
         ge=0,
         le=255,
-        description="grey level under transparent pixels and about padded pictures; none: 255, or the data set's",
+        description="level under transparent pixels and about padded pictures; none: 255, or the data set's",
     )
     min_side: int = Field(8, ge=1, description="pictures with a shorter side than this are left out")
     labels: Literal["auto", "folder", "pattern", "metadata", "none"] = Field(
@@ -49,14 +49,4 @@ class ImageConfig(DataSection):
     valid_share: float = Field(0.1, gt=0, le=0.4, description="share of the pictures held out to select by")
     test_share: float = Field(0.1, gt=0, le=0.4, description="share of the pictures held out to report on")
 
-    @field_validator("label_pattern")
-    @classmethod
-    def _has_a_group(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-            if not groups:
-                raise ValueError(f"{pattern!r} has no group; put the part that is the label in parentheses")
-        return pattern
+    _has_a_group = field_validator("label_pattern")(require_group)
