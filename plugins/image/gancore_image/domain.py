@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Domain, RecipeEntry, Samples, Source, Spec
+from gancore import Data, Domain, MeasureEntry, RecipeEntry, Samples, Source, Spec
 from gancore_image.config import ImageConfig
 from gancore_image.pictures import open_pictures
 from gancore_image.sources import SOURCES
@@ -24,7 +24,32 @@ RECIPES = (
         "plain convolutions for small budgets: relativistic, with lazy R1 and R2",
         provides=GAN,
     ),
+    RecipeEntry(
+        "pixelcnn",
+        "gancore_image.pixelcnn:PixelCNN",
+        "autoregressive likelihood of 8-bit levels, exact; sampled pixel by pixel",
+        provides=frozenset({"likelihood", "conditional"}),
+    ),
+    RecipeEntry(
+        "glow",
+        "gancore_image.glow:Glow",
+        "a flow at several scales: samples in parallel, a likelihood bound, inverts",
+        provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
+    ),
+    RecipeEntry(
+        "imagevae",
+        "gancore_image.imagevae:ImageVAE",
+        "a variational autoencoder: convolutions, a logistic law of each pixel by a latent",
+        provides=frozenset({"parallel", "likelihood", "bound", "conditional"}),
+    ),
+    RecipeEntry(
+        "imageflowgan",
+        "gancore_image.imageflowgan:ImageFlowGAN",
+        "that flow as the generator of a GAN, its likelihood known throughout",
+        provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
+    ),
 )
+MEASURES = (MeasureEntry("bits_per_dimension", "gancore_image.bits:bits_per_dimension", "likelihood, at 8 bit"),)
 
 
 class Images(Domain):
@@ -34,6 +59,7 @@ class Images(Domain):
     Config = ImageConfig
     sources = SOURCES
     recipes = {entry.name: entry for entry in RECIPES}
+    measures = {entry.name: entry for entry in MEASURES}
 
     def scaled(self, spec: Spec, factor: float) -> Spec | None:
         """Pictures of ``factor`` times the side, where that is a whole number of 4 pixels."""
@@ -54,6 +80,16 @@ class Images(Domain):
     def tiny(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "digits", "side": 16},
-            "model": {"batch_size": 8, "width": 2, "latent": 8},
+            "model": {
+                "batch_size": 8,
+                "width": 2,
+                "judge_width": 2,
+                "latent": 8,
+                "draws": 4,
+                "skips": 4,
+                "layers": 2,
+                "components": 2,
+                "couplings": 1,
+            },
             "train": {"steps": 8},
         }
