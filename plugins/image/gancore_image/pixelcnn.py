@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import elu
 
 from gancore import Recipe, RecipeSection, Spec
 from gancore.games import Adam, Game, cosine, likelihood, warmup
@@ -25,7 +25,7 @@ AT_ONCE = 1 << 24
 class PixelModel(nn.Module):
     """log P(x | c) = sum_i log P(x_i | pixels before i in raster order, c), x levels (batch, C, side, side).
 
-    The channels of a pixel are told at once, by ``mixture``, from what ``stack`` and two rectified layers
+    The channels of a pixel are told at once, by ``mixture``, from what ``stack`` and two layers
     make of the pixels before it.
     """
 
@@ -75,7 +75,7 @@ class PixelModel(nn.Module):
 
     def _head(self, outputs: Tensor) -> Tensor:
         """The last layer in full precision: half a level of 256 is what 8 bits of mantissa tell near 1."""
-        middle = relu(self.middle(relu(outputs)))
+        middle = elu(self.middle(elu(outputs)))
         with torch.autocast(outputs.device.type, enabled=False):
             told: Tensor = self.last(middle.to(self.last.weight.dtype))
         return told
