@@ -25,6 +25,24 @@ RECIPES = (
         provides=GAN,
     ),
     RecipeEntry(
+        "dcgan",
+        "gancore_image.dcgan:DCGAN",
+        "DCGAN as published: batch normalisation, Adam with beta1 = 0.5",
+        provides=GAN,
+    ),
+    RecipeEntry(
+        "sngan",
+        "gancore_image.sngan:SNGAN",
+        "SNGAN as published: residual networks, spectral norms, hinge loss, five discriminator moves",
+        provides=GAN,
+    ),
+    RecipeEntry(
+        "r3",
+        "gancore_image.r3:R3",
+        "R3GAN: residual networks without normalisation, relativistic, with R1 and R2; small or base",
+        provides=GAN,
+    ),
+    RecipeEntry(
         "pixelcnn",
         "gancore_image.pixelcnn:PixelCNN",
         "autoregressive likelihood of 8-bit levels, exact; sampled pixel by pixel",
@@ -84,6 +102,8 @@ class Images(Domain):
                 "batch_size": 8,
                 "width": 2,
                 "judge_width": 2,
+                "generator_width": 2,
+                "discriminator_width": 2,
                 "latent": 8,
                 "draws": 4,
                 "skips": 4,

@@ -75,8 +75,8 @@ class SNGAN(Recipe):
 class SNGANGenerator(nn.Module):
     """Latents (batch, latent) to pictures (batch, channels, side, side) in [-1, 1].
 
-    A dense layer to 4 x 4, a residual block for each doubling. ``classes``: labels, by gains and biases of the
-    blocks' normalisations; 0 for none.
+    A dense layer to 4 x 4, a residual block for each doubling. ``classes``: labels, by gains and biases of
+    the blocks' normalisations; 0 for none.
     """
 
     def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
