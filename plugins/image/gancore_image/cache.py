@@ -8,8 +8,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,12 @@ class Table:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     """Width and height before preparation."""
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    channels: int = 3
+    transparent: int = 0
+    """How many have alpha."""
+    side: int = 0
+    channels: int = 0
+    classes: list[str] = field(default_factory=list)
+    """In the set's own order; empty: it has none."""
 
     def add(self, picture: Picture, item: int, size: tuple[int, int]) -> None:
         self.names.append(picture.name)
@@ -52,15 +57,23 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a source gives: its pictures, the side that suits them, its order of classes, what it refuses."""
+
+    pictures: Iterable[Picture]
+    side: int
+    classes: Sequence[str] = ()
+    skipped: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
 class Cache:
     folder: Path
     packed: Packed
     table: Table
 
 
-def open_cache(
-    content: str, make: Callable[[], Iterable[Picture]], preparation: Preparation, announce: Announce
-) -> Cache:
+def open_cache(content: str, make: Callable[[], Made], preparation: Preparation, announce: Announce) -> Cache:
     """The prepared pictures; ``make`` is asked for them only if no cache for ``content`` is there.
 
     Several processes may call this at once: one builds, the others wait. A killed build leaves nothing.
@@ -99,15 +112,18 @@ def _load(folder: Path) -> Cache | None:
         return None
 
 
-def _build(folder: Path, pictures: Iterable[Picture], preparation: Preparation, announce: Announce) -> None:
+def _build(folder: Path, made: Made, preparation: Preparation, announce: Announce) -> None:
     for left_over in folder.parent.glob(f"{folder.name}.part-*"):  # of killed builds: the lock is ours
         shutil.rmtree(left_over, ignore_errors=True)
     aside = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     aside.mkdir(parents=True)
+    preparation = replace(preparation, side=preparation.side or made.side)
     try:
         with Packed.create(aside / _WIDE, "uint8") as writer:
-            table, grey = _store_all(writer, pictures, preparation, announce)
+            table, grey = _store_all(writer, made.pictures, preparation, announce)
         table.channels = preparation.channels or (1 if grey else 3)
+        table.side, table.classes = preparation.side, list(made.classes)
+        table.skipped = [*made.skipped, *table.skipped]
         _settle(aside, narrow=preparation.channels is None and grey, side=preparation.side)
         (aside / _TABLE).write_text(json.dumps(asdict(table)))
         shutil.rmtree(folder, ignore_errors=True)
@@ -143,6 +159,7 @@ def _store_all(
                 pixels = prepare(image, preparation)
                 stored[picture.identity] = writer.append(pixels), image.size
                 grey = grey and _is_grey(pixels)
+                table.transparent += image.mode.endswith("A")
             except Refused as refused:
                 stored[picture.identity] = str(refused)
         result = stored[picture.identity]

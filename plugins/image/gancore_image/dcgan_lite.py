@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch.nn.functional import leaky_relu
 
 from gancore import ConfigError, Recipe, RecipeSection, Spec
 from gancore.games import R1, R2, Adam, Discriminator, Game, adversarial, cosine, normal
+from gancore_image.classes import classes_of
 
 START, WIDEST = 4, 8
 """The side at which the generator starts and the discriminator ends; the most multiples of ``width``."""
@@ -55,14 +58,6 @@ class DCGANLite(Recipe):
         )
 
 
-def classes_of(conditional: bool, spec: Spec) -> int:
-    """How many labels the networks are told; 0: none."""
-    classes = spec.get("classes") or []
-    if conditional and not classes:
-        raise ConfigError("model.conditional is true, but the data have no labels", "set data.labels")
-    return len(classes) if conditional else 0
-
-
 def doublings(side: int) -> int:
     """k of side = 4 * 2^k.
 
@@ -96,7 +91,7 @@ class LiteGenerator(nn.Module):
         channels = [*inwards[::-1], spec["channels"]]
         self.layers = nn.ModuleList(
             nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
-            for before, after in zip(channels, channels[1:], strict=False)
+            for before, after in itertools.pairwise(channels)
         )
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:

@@ -67,7 +67,9 @@ RECIPES = (
         provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
     ),
 )
-MEASURES = (MeasureEntry("bits_per_dimension", "gancore_image.bits:bits_per_dimension", "likelihood, at 8 bit"),)
+MEASURES = (
+    MeasureEntry("bits_per_dimension", "gancore_image.bits:bits_per_dimension", "likelihood, at 8 bit"),
+)
 
 
 class Images(Domain):

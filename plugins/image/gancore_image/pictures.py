@@ -4,114 +4,130 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from gancore.data.splits import SPLITS, Split, assign_splits
+from gancore.data.labels import Labels
+from gancore.data.splits import SPLITS, Split
 from gancore.domain import Data, Source, Spec
 from gancore.errors import DataError
 from gancore_image.cache import Cache, open_cache
 from gancore_image.config import ImageConfig
-from gancore_image.contract import Account, data_contract
-from gancore_image.digits import digits
-from gancore_image.preparing import Picture, Preparation
+from gancore_image.contract import Account, Kept, data_contract
+from gancore_image.inventory import some
+from gancore_image.preparing import Preparation
+from gancore_image.splitting import split_rows
+from gancore_image.supply import Supply, find_supply
 from gancore_image.views import PictureView
-
-__all__ = ["ImageConfig", "PictureView", "open_pictures"]
 
 Announce = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Supply:
-    """Pictures to prepare: a name for their content, how to get them, and what is known already."""
-
-    content: str
-    make: Callable[[], Iterable[Picture]]
-    side: int
-    background: int = 255
-    fit: str = "crop"
-
-
 def open_pictures(source: Source, config: ImageConfig, announce: Announce = lambda line: None) -> Data:
-    """Reads a source.
+    """Reads a source: the built-in digits, arrays, a folder tree or an archive of pictures.
 
     Raises:
         DataError: nothing there that can be used.
     """
-    return _open(_digits(), source, config, announce)
+    supply = find_supply(source, announce)
+    preparation = _preparation(supply, config)
+    cache = open_cache(supply.content, supply.make, preparation, announce)
+    skipped = [*supply.skipped, *((name, reason) for name, reason in cache.table.skipped)]
+    if not cache.table.names:
+        raise DataError(
+            f"none of the {len(skipped)} pictures of {source.name} can be used: {some(skipped)}",
+            "give others, or let smaller ones in with data.min_side",
+        )
+    labels = _labels(supply, cache, config)
+    kept = _kept(cache, labels, config, skipped)
+    account = Account(source, supply, cache, preparation, kept, labels.origin, skipped)
+    return _data(account, kept)
 
 
-def _digits() -> Supply:
-    from gancore_image import digits as home
-
-    return Supply(hashlib.sha256(Path(home.__file__).read_bytes()).hexdigest(), digits, 16, 0)
-
-
-def _open(supply: Supply, source: Source, config: ImageConfig, announce: Announce) -> Data:
-    preparation = Preparation(
-        config.side or supply.side,
+def _preparation(supply: Supply, config: ImageConfig) -> Preparation:
+    return Preparation(
+        config.side,
         config.channels,
-        supply.fit if config.fit == "auto" else config.fit,
-        supply.background if config.background is None else config.background,
+        supply.layout.fit if config.fit == "auto" else config.fit,
+        supply.layout.background if config.background is None else config.background,
         config.min_side,
     )
-    cache = open_cache(supply.content, supply.make, preparation, announce)
+
+
+def _labels(supply: Supply, cache: Cache, config: ImageConfig) -> Labels:
+    names, own = cache.table.names, cache.table.labels
+    if config.labels == "none":
+        return Labels([None] * len(names))
+    if supply.labels is None:
+        return Labels(own, "the source" if any(label is not None for label in own) else "")
+    return supply.labels(names, config)
+
+
+def _kept(cache: Cache, labels: Labels, config: ImageConfig, skipped: list[tuple[str, str]]) -> Kept:
+    """Adds to ``skipped`` what it leaves out."""
     table = cache.table
-    if not table.names:
-        raise DataError(f"none of the pictures of {source.name} can be used", "give others")
-    labels = [None] * len(table.names) if config.labels == "none" else table.labels
-    splits = _splits(table.identities, table.splits, config)
-    return _data(source, preparation, cache, labels, splits)
-
-
-def _splits(identities: list[str], official: list[Split | None], config: ImageConfig) -> list[Split]:
-    """By content; where the set fixes a split, equal pictures follow, so that none is in two."""
-    placed = {identity: split for identity, split in zip(identities, official, strict=True) if split}
-    rest = sorted({identity for identity in identities if identity not in placed})
-    taken = set(placed.values())
-    shares = (
-        1 - config.valid_share - config.test_share,
-        0.0 if "valid" in taken else config.valid_share,
-        0.0 if "test" in taken else config.test_share,
+    splits = split_rows(table.identities, table.splits, config.valid_share, config.test_share)
+    rows = []
+    for row, (name, label, split) in enumerate(zip(table.names, labels.values, splits, strict=True)):
+        if labels.origin and label is None:
+            skipped.append((name, "it has no label"))
+        elif split is None:
+            skipped.append((name, "an equal picture is held out"))
+        else:
+            rows.append(row)
+    own = [labels.values[row] for row in rows]
+    present = {label for label in own if label is not None}
+    known = [name for name in table.classes if name in present]
+    classes = [*known, *sorted(present.difference(known), key=_by_number)]
+    return Kept(
+        [table.names[row] for row in rows],
+        [table.items[row] for row in rows],
+        own,
+        [split for row in rows if (split := splits[row])],
+        classes,
     )
-    placed |= dict(zip(rest, assign_splits(rest, shares), strict=True))
-    return [placed[identity] for identity in identities]
 
 
-def _data(
-    source: Source, preparation: Preparation, cache: Cache, labels: list[str | None], splits: list[Split]
-) -> Data:
-    classes = sorted({label for label in labels if label is not None})
-    number = {name: index for index, name in enumerate(classes)}
-    views = {}
-    for split in SPLITS:
-        rows = [row for row, own in enumerate(splits) if own == split]
-        items = torch.tensor([cache.table.items[row] for row in rows])
-        own = torch.tensor([number[labels[row]] for row in rows]) if classes else None
-        views[split] = PictureView(cache.packed, items, own, cache.table.channels, preparation.side)
+def _by_number(label: str) -> tuple[float, str]:
+    """Labels that are whole numbers in their order, before all others."""
+    return (int(label) if label.isdecimal() else float("inf"), label)
+
+
+def _data(account: Account, kept: Kept) -> Data:
+    cache, source = account.cache, account.source
+    views = {split: _view(split, cache, kept) for split in SPLITS}
     spec: dict[str, Any] = {
-        "side": preparation.side,
+        "side": cache.table.side,
         "channels": cache.table.channels,
         "source": source.name,
         "licence": source.entry.licence if source.entry else "",
     }
-    if classes:
-        counts = torch.bincount(views["train"].labels, minlength=len(classes))
-        shares = [round(share, 6) for share in (counts / counts.sum()).tolist()]
-        spec |= {"classes": classes, "class_shares": shares}
-    words = [cache.folder.name, cache.table.names, labels, splits]
+    if kept.classes:
+        spec |= {"classes": kept.classes, "class_shares": _shares(views["train"], len(kept.classes))}
+    words = [cache.folder.name, kept.names, kept.labels, kept.splits]
     return Data(
         **views,
         spec=Spec(spec),
-        contract=data_contract(Account(source, cache, preparation, splits, classes)),
+        contract=data_contract(account),
         fingerprint=hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32],
         splits={
-            split: [n for n, s in zip(cache.table.names, splits, strict=True) if s == split]
+            split: [name for name, own in zip(kept.names, kept.splits, strict=True) if own == split]
             for split in SPLITS
         },
     )
+
+
+def _view(split: Split, cache: Cache, kept: Kept) -> PictureView:
+    rows = [row for row, own in enumerate(kept.splits) if own == split]
+    number = {name: index for index, name in enumerate(kept.classes)}
+    items = torch.tensor([kept.items[row] for row in rows], dtype=torch.int64)
+    labels = torch.tensor([number[str(kept.labels[row])] for row in rows]) if kept.classes else None
+    return PictureView(cache.packed, items, labels, cache.table.channels, cache.table.side)
+
+
+def _shares(train: PictureView, count: int) -> list[float]:
+    assert train.labels is not None
+    counts = torch.bincount(train.labels, minlength=count)
+    return [round(share, 6) for share in (counts / counts.sum()).tolist()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,10 +40,10 @@ class Picture:
 class Preparation:
     """What is done to a picture before it is stored, and which are left out.
 
-    ``channels`` None: RGB, and grey in the end if all of them are grey.
+    ``side`` None: what suits them. ``channels`` None: RGB, and grey in the end if all of them are grey.
     """
 
-    side: int
+    side: int | None = None
     channels: int | None = None
     fit: Literal["crop", "pad", "stretch"] = "crop"
     background: int = 255
@@ -72,6 +72,11 @@ def prepare(image: Image.Image, preparation: Preparation) -> Pixels:
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
 
 
+def suiting(shorter_sides: Sequence[int]) -> int:
+    """The 4 * 2^k, from 8 to 64, that is nearest by ratio to the median of the shorter sides."""
+    return int(2 ** np.clip(np.rint(np.log2(np.median(shorter_sides))), 3, 6))
+
+
 def _with_channels(image: Image.Image, preparation: Preparation) -> Image.Image:
     """Alpha goes onto the background, unless it is asked for."""
     mode = MODES[preparation.channels or 3]
@@ -84,6 +89,7 @@ def _with_channels(image: Image.Image, preparation: Preparation) -> Image.Image:
 def _fit(image: Image.Image, preparation: Preparation) -> Image.Image:
     """A square, by bicubic interpolation whose kernel widens as the picture shrinks (antialiased)."""
     side = preparation.side
+    assert side is not None
     if preparation.fit == "pad":
         return _pad(image, side, preparation.background)
     box = _centre(image.size) if preparation.fit == "crop" else (0, 0, *image.size)

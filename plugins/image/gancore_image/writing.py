@@ -44,7 +44,7 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
 
 
 def to_bytes(data: Tensor) -> NDArray[np.uint8]:
-    """(n, channels, side, side) in [-1, 1] to the nearest of 256 levels, -1 to 0 and 1 to 255; the rest clamped.
+    """(n, channels, side, side) in [-1, 1] to the nearest of 256 levels, -1 is 0 and 1 is 255; clamped.
 
     Raises:
         DataError: a sample holds values that are not finite.
