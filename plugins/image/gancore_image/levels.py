@@ -16,23 +16,24 @@ from gancore import Batch
 from gancore.games import Dequantised, Representation
 
 LEVELS = 256
-STEP = 2 / (LEVELS - 1)
+HALF = (LEVELS - 1) / 2
+STEP = 1 / HALF
 """The width of a cell, w."""
 
 
 def levels(x: Tensor) -> Tensor:
     """The nearest level of each pixel, int64."""
-    return ((x + 1) / STEP).round().clamp(0, LEVELS - 1).long()
+    return ((x + 1) * HALF).round().clamp(0, LEVELS - 1).long()
 
 
 def pixels(level: Tensor) -> Tensor:
     """What a level stands for, float32, v / 127.5 - 1."""
-    return level.float() * STEP - 1
+    return level.float() / HALF - 1
 
 
 def cells(x: Tensor) -> tuple[Tensor, Tensor]:
     """The lower edge and the width of each pixel's cell."""
-    return levels(x).to(x.dtype) * STEP - (1 + STEP / 2), x.new_full((), STEP)
+    return levels(x).to(x.dtype) / HALF - (1 + STEP / 2), x.new_full((), STEP)
 
 
 class Levels(Representation):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax, logsigmoid, softplus
 
 from gancore.nn.autoregressive import drawn
-from gancore_image.levels import LEVELS, STEP
+from gancore_image.levels import HALF, LEVELS, STEP
 
 NARROWEST = -7.0
 """Bound on the log of a scale, full scale being 1: a level is exp(-4.8) wide."""
@@ -24,7 +24,7 @@ def log_rounded(level: Tensor, mean: Tensor, log_scale: Tensor, count: int = LEV
     of which the logarithm is finite wherever the level is.
     """
     narrow = (-log_scale).exp()
-    centre = (level * STEP - 1 - mean) * narrow
+    centre = (level.to(mean.dtype) / HALF - 1 - mean) * narrow
     half = 0.5 * STEP * narrow
     above, below = logsigmoid(centre + half), logsigmoid(half - centre)
     between = above + below + torch.log(-torch.expm1(-2 * half))
@@ -52,7 +52,7 @@ class LogisticMixture(nn.Module):
         assert last.bias is not None
         last.weight.mul_(0.1)
         weights, means, scales, _ = last.bias.split(self.parts)
-        top = (self.count - 1) * STEP - 1
+        top = (self.count - 1) / HALF - 1
         spread = torch.linspace(-1, top, 2 * self.components + 1)[1::2]  # middles of equal parts
         weights.zero_()
         means.copy_(spread.repeat(self.channels))
@@ -61,7 +61,7 @@ class LogisticMixture(nn.Module):
     def log_prob(self, level: Tensor, told: Tensor) -> Tensor:
         """(batch, C, ...) levels and (batch, numbers, ...) to log P of each pixel, in nats, (batch, ...)."""
         log_weight, mean, log_scale, slope = self._told(told)
-        x = (level * STEP - 1).to(mean)[:, :, None]  # (batch, C, 1, ...)
+        x = level.to(mean.dtype)[:, :, None] / HALF - 1  # (batch, C, 1, ...)
         shifted = torch.stack(
             [mean[:, c] + self._before(slope, x[:, :c, 0], c) for c in range(self.channels)], 1
         )
@@ -74,11 +74,11 @@ class LogisticMixture(nn.Module):
         k = self._component(log_weight, uniform[:, 0])[:, None]
         level: list[Tensor] = []
         for c in range(self.channels):
-            before = torch.stack(level, 1) * STEP - 1 if level else uniform[:, :0]
-            m = (mean[:, c] + self._before(slope, before.to(mean), c)).gather(1, k)[:, 0]
+            before = torch.stack(level, 1).to(mean.dtype) / HALF - 1 if level else mean[:, :0, 0]
+            m = (mean[:, c] + self._before(slope, before, c)).gather(1, k)[:, 0]
             u = uniform[:, 1 + c].clamp(1e-7, 1 - 1e-7)
             x = m + log_scale[:, c].gather(1, k)[:, 0].exp() * torch.logit(u)
-            level.append(((x + 1) / STEP).round().clamp(0, self.count - 1).long())
+            level.append(((x + 1) * HALF).round().clamp(0, self.count - 1).long())
         return torch.stack(level, 1)
 
     def _component(self, log_weight: Tensor, uniform: Tensor) -> Tensor:
