@@ -60,14 +60,21 @@ def _scale(
 ) -> Sequence[Bijection]:
     """Squeezed, steps of flow, and half of the channels left while the others go on: figure 2b."""
     channels, side = 4 * shape[0], shape[1] // 2
-    chain: list[Bijection] = [Squeeze(2)]
-    for _ in range(couplings):
-        chain += [ActivationNorm(channels), Mixing(channels), _coupling(channels, width, classes)]
+    chain: list[Bijection] = [Squeeze(2), *steps_of_flow(channels, couplings, width, classes)]
     if scales > 1 and side % 2 == 0:
         kept = channels // 2
         onward = _scale((kept, side, side), scales - 1, couplings, width, classes)
         chain += [_coupling(channels, width, classes), Split((channels, side, side), kept, onward)]
     return chain
+
+
+def steps_of_flow(channels: int, couplings: int, width: int, classes: int) -> list[Bijection]:
+    """Figure 2a, so many times: activation norm, 1x1 mixing, affine coupling."""
+    return [
+        bijection
+        for _ in range(couplings)
+        for bijection in (ActivationNorm(channels), Mixing(channels), _coupling(channels, width, classes))
+    ]
 
 
 def _coupling(channels: int, width: int, classes: int) -> Coupling:

@@ -18,7 +18,8 @@ class ImageFlowGANConfig(RecipeSection):
     batch_size: PositiveInt = Field(32, description="rows of the joined batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
     likelihood_weight: NonNegativeFloat = Field(
-        1e-3, description="weight of -log p(x) in the generator's cost, per nat an image; 0: adversarial alone"
+        1e-3,
+        description="weight of -log p(x) in the generator's cost, per nat an image; 0: adversarial alone",
     )
     scales: PositiveInt = Field(3, le=8, description="times that space is halved, where the side allows it")
     couplings: PositiveInt = Field(8, le=64, description="steps of flow at each scale")

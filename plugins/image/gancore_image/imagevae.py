@@ -18,15 +18,24 @@ from gancore_image.logistic import LogisticMixture
 LABEL = 16
 """Numbers that tell a network a label."""
 SMALLEST = 4
-"""Sides are halved, rounded up, until they are no longer than this."""
+"""Sides are halved, rounded up, once and until they are no longer than this."""
 
 
 def sides(side: int) -> list[int]:
     """From the images' down to the smallest: 28, 14, 7, 4."""
-    found = [side]
+    found = [side, -(-side // 2)]
     while found[-1] > SMALLEST:
         found.append(-(-found[-1] // 2))
     return found
+
+
+def rectified_(network: nn.Module) -> None:
+    """Begin such that rectified layers neither fade nor grow (He et al. 2015): else a latent is not heard."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
 
 class Residual(nn.Module):
@@ -57,6 +66,7 @@ class ImageEncoder(nn.Module):
         self.residual = Residual(widths[-1])
         self.label = nn.Embedding(classes, LABEL) if classes else None
         self.dense = nn.Linear(widths[-1] * last**2 + (LABEL if classes else 0), outputs)
+        rectified_(self)
 
     def forward(self, level: Tensor, label: Tensor | None = None) -> Tensor:
         x = pixels(level).to(self.dense.weight.dtype, memory_format=torch.channels_last)
@@ -87,6 +97,7 @@ class ImageDecoder(nn.Module):
             nn.Conv2d(before, after, 3, padding=1)
             for before, after in zip(widths, [*widths[1:], last.in_channels], strict=True)
         )
+        rectified_(self)
         self.last = last
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:

@@ -50,7 +50,6 @@ class LogisticMixture(nn.Module):
     def begin_(self, last: nn.Linear | nn.Conv2d, log_scale: float = -1.5) -> None:
         """Let the layer that gives the numbers begin with means all over the range, and rather wide."""
         assert last.bias is not None
-        last.weight.mul_(0.1)
         weights, means, scales, _ = last.bias.split(self.parts)
         top = (self.count - 1) / HALF - 1
         spread = torch.linspace(-1, top, 2 * self.components + 1)[1::2]  # middles of equal parts
@@ -102,4 +101,3 @@ class LogisticMixture(nn.Module):
             return slope.new_zeros(())
         pairs = slice(c * (c - 1) // 2, c * (c + 1) // 2)
         return (slope[:, pairs] * x[:, :, None]).sum(1)
-

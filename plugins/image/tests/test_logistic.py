@@ -39,7 +39,9 @@ def test_levels_far_from_the_mean_are_told_apart_and_give_gradients():
     assert all(g.isfinite() and g != 0 for g in gradients) and gradients[0] > 0
 
 
-@pytest.mark.parametrize(("channels", "components", "count"), [(1, 1, 256), (1, 5, 256), (2, 3, 40), (3, 2, 9)])
+@pytest.mark.parametrize(
+    ("channels", "components", "count"), [(1, 1, 256), (1, 5, 256), (2, 3, 40), (3, 2, 9)]
+)
 def test_probabilities_of_all_levels_of_all_channels_sum_to_one(channels, components, count):
     mixture = LogisticMixture(channels, components, count)
     every = torch.cartesian_prod(*[torch.arange(count)] * channels).view(-1, channels)
