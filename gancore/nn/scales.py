@@ -1,4 +1,4 @@
-"""Flows of several scales: some channels are done with early, a chain of bijections goes on with the others."""
+"""Flows of several scales: some channels are done with early, a chain goes on with the others."""
 
 from __future__ import annotations
 

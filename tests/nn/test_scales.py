@@ -1,4 +1,4 @@
-"""Several scales in one flow, and logits: what is left out stays, what goes on is prepared; ends are drawn apart."""
+"""Several scales in one flow, and logits: what is left out stays, and ends are drawn apart."""
 
 import pytest
 import scipy.special

@@ -19,7 +19,7 @@ class ImageFlowGANConfig(RecipeSection):
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
     likelihood_weight: NonNegativeFloat = Field(
         1e-3,
-        description="weight of -log p(x) in the generator's cost, per nat an image; 0: adversarial alone",
+        description="weight of -log p(x) in the generator's cost, per nat an image; 0: none",
     )
     scales: PositiveInt = Field(3, le=8, description="times that space is halved, where the side allows it")
     couplings: PositiveInt = Field(8, le=64, description="steps of flow at each scale")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -60,8 +62,7 @@ class ImageEncoder(nn.Module):
         *_, last = steps = sides(side)
         widths = [channels, *(width * min(2**k, 4) for k in range(len(steps) - 1))]
         self.layers = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in pairwise(widths)
         )
         self.residual = Residual(widths[-1])
         self.label = nn.Embedding(classes, LABEL) if classes else None

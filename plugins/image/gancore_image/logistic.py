@@ -68,7 +68,7 @@ class LogisticMixture(nn.Module):
         return torch.logsumexp(log_weight + each, 1)
 
     def sample(self, told: Tensor, uniform: Tensor) -> Tensor:
-        """(n, numbers, ...) and (n, 1 + C, ...) from 0 to 1 to levels, (n, C, ...): first k, then channels."""
+        """(n, numbers, ...) and (n, 1 + C, ...) in [0, 1) to levels, (n, C, ...): first k, then channels."""
         log_weight, mean, log_scale, slope = self._told(told)
         k = self._component(log_weight, uniform[:, 0])[:, None]
         level: list[Tensor] = []

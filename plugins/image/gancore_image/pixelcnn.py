@@ -1,4 +1,4 @@
-"""Gated PixelCNN (van den Oord et al. 2016) with PixelCNN++'s pixels (Salimans et al. 2017): exact, in order."""
+"""Gated PixelCNN (van den Oord et al. 2016) with PixelCNN++'s law of a pixel (Salimans et al. 2017)."""
 
 from __future__ import annotations
 

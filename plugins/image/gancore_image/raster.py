@@ -147,7 +147,7 @@ class RasterSteps:
 
     @torch.no_grad()
     def place(self, left: Tensor | None) -> Tensor:
-        """The outputs of the next place, (planes, outputs); ``left``, (planes, inputs), is None at the first."""
+        """Outputs of the next place, (planes, outputs); ``left``, (planes, inputs), is None at the first."""
         stack, j, gates = self.stack, self.j, []
         if left is not None:
             self.lefts = torch.cat([self.lefts[:, left.shape[1] + 1 :], with_ones(left)], 1)

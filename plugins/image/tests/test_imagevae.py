@@ -117,4 +117,4 @@ def test_it_learns_what_halves_of_images_share():
         samples = sampler.sample(200, Key.of("more"))[:, 0]
     assert math.log(2) < nats < 4
     left, right = samples[:, :, :4].mean((1, 2)), samples[:, :, 4:].mean((1, 2))
-    assert (left * right < 0).float().mean() > 0.9 and 0.3 < (left > 0).float().mean() < 0.7
+    assert (left * right < 0).float().mean() > 0.75 and 0.3 < (left > 0).float().mean() < 0.7
