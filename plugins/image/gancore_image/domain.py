@@ -6,8 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Domain, MeasureEntry, RecipeEntry, Samples, Source, Spec
+from gancore import (
+    Data,
+    Domain,
+    FeaturesEntry,
+    Finding,
+    MeasureEntry,
+    RecipeEntry,
+    Samples,
+    Source,
+    Spec,
+)
 from gancore_image.config import ImageConfig
+from gancore_image.diagnosis import diagnose
 from gancore_image.pictures import open_pictures
 from gancore_image.sources import SOURCES
 from gancore_image.writing import grid, sample_labels, write_samples
@@ -66,9 +77,26 @@ RECIPES = (
         "that flow as the generator of a GAN, its likelihood known throughout",
         provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
     ),
+    RecipeEntry(
+        "classifier",
+        "gancore_image.classifier:PictureJudge",
+        "tells the labels apart: a small convolutional network",
+        provides=frozenset({"judge"}),
+    ),
 )
 MEASURES = (
+    MeasureEntry(
+        "wavelet_frechet", "gancore_image.wavelets:wavelet_frechet", "Frechet distance of wavelet energies"
+    ),
     MeasureEntry("bits_per_dimension", "gancore_image.bits:bits_per_dimension", "likelihood, at 8 bit"),
+)
+FEATURES = (
+    FeaturesEntry(
+        "classifier",
+        "gancore_image.features:ClassifierFeatures",
+        "last layer of a classifier trained on the same source",
+        classifier=True,
+    ),
 )
 
 
@@ -80,6 +108,13 @@ class Images(Domain):
     sources = SOURCES
     recipes = {entry.name: entry for entry in RECIPES}
     measures = {entry.name: entry for entry in MEASURES}
+    features = {entry.name: entry for entry in FEATURES}
+
+    selection = "wavelet_frechet"
+
+    def features_of(self, spec: Spec) -> Mapping[str, FeaturesEntry]:
+        labelled = len(spec.get("classes") or []) > 1
+        return {name: entry for name, entry in self.features.items() if labelled or not entry.classifier}
 
     def scaled(self, spec: Spec, factor: float) -> Spec | None:
         """Pictures of ``factor`` times the side, where that is a whole number of 4 pixels."""
@@ -96,6 +131,9 @@ class Images(Domain):
 
     def preview(self, samples: Samples) -> Image:
         return grid(samples.data, sample_labels(samples))
+
+    def diagnose(self, samples: Samples) -> list[Finding]:
+        return diagnose(samples.data)
 
     def tiny(self) -> Mapping[str, Any]:
         return {
