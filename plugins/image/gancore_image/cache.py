@@ -21,7 +21,7 @@ from gancore.data.splits import Split
 from gancore.errors import DataError
 from gancore_image.preparing import Picture, Pixels, Preparation, Refused, prepare
 
-_FORMAT = 1
+_FORMAT = 2
 _REPORT_SECONDS = 5.0
 _TABLE, _WIDE = "pictures.json", "wide"
 

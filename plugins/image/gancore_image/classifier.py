@@ -84,11 +84,11 @@ def _layer(before: int, after: int) -> nn.Module:
 
 
 def moved_by(pictures: Tensor, shifts: Tensor) -> Tensor:
-    """Row b of (batch, channels, side, side) moved down by ``shifts[b, 0]`` and right by ``shifts[b, 1]`` pixels.
+    """Row b of (batch, channels, side, side) moved down and right by ``shifts[b]`` (2) pixels.
 
     What moves in repeats the edge.
     """
-    n, channels, height, width = pictures.shape
+    n, _, height, width = pictures.shape
     rows = torch.arange(height, device=pictures.device) - shifts[:, :1]  # (batch, side)
     columns = torch.arange(width, device=pictures.device) - shifts[:, 1:]
     rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)

@@ -59,9 +59,9 @@ def diagnose(pictures: Tensor) -> list[Finding]:
 def faults(pictures: Tensor) -> dict[str, Tensor]:
     """Which samples of (n, channels, side, side) are ``blank``, ``saturated``, ``one colour``: bool (n) each.
 
-    Blank: each channel deviates less than 4 levels from its mean (RMS). Saturated: 98 % of the values are black
-    or white, and over a fifth of all neighbours differ in that. One colour: in RGB the mean chroma is a tenth of
-    full scale or more, and next to all of it points one way. Alpha is not looked at.
+    Blank: each channel deviates less than 4 levels from its mean (RMS). Saturated: 98 % of the values are
+    black or white, and over a fifth of all neighbours differ in that. One colour: in RGB the mean chroma is
+    over 0.1, and next to all of it points one way. Alpha is not looked at.
     """
     colour = _colour(pictures)
     blank = (colour.flatten(2).std(2, correction=0) < BLANK).all(1)
