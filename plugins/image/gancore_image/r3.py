@@ -132,20 +132,20 @@ class R3Generator(nn.Module):
 class R3Discriminator(Discriminator):
     """Pictures to logits (batch,): the generator's mirror, ended by a 4 x 4 filter of each channel.
 
-    Logits have no bias: pairs of them are compared.
+    Neither pixels nor logits have a bias: pairs are compared, and at first the network is linear, so that only
+    rounding would move one.
     """
 
     def __init__(self, spec: Spec, size: Size, classes: int = 0) -> None:
         super().__init__()
         inner = stage_widths(spec, size)
-        self.first = nn.Conv2d(spec["channels"], inner[0], 1)
+        self.first = nn.Conv2d(spec["channels"], inner[0], 1, bias=False)
         self.stages = nn.ModuleList(stage(width, size, len(inner)) for width in inner)
         self.transitions = nn.ModuleList(transition(*pair) for pair in pairwise(inner))
         self.filter = nn.Conv2d(inner[-1], inner[-1], START, groups=inner[-1], bias=False)
         self.logit = Logit(inner[-1], classes, bias=False)
         for layer in (self.first, self.filter, self.logit.dense):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
-        nn.init.zeros_(self.first.bias)
 
     def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         x = self.stages[0](self.first(embedded))

@@ -295,3 +295,16 @@ def test_a_sample_of_r3_is_cut_off_at_black_and_white_but_its_discriminator_sees
     assert raw.abs().max() > 2
     game.average = None
     assert torch.equal(game.sampler().render(latents), raw.clamp(-1, 1))
+
+
+def test_no_gradient_of_r3_is_mere_rounding_at_its_linear_beginning():
+    # a bias of pixels moved no pair's difference: Adam made full steps of its rounding
+    x, gradients = Key.of("x").uniform(8, 1, 16, 16, low=-1.0, high=1.0), []
+    for precision in (torch.float32, torch.float64):
+        torch.manual_seed(0)
+        net = R3Discriminator(Spec({"side": 16, "channels": 1}), SIZES["small"]).to(precision)
+        real, fake = x.to(precision), x.flip(2).to(precision).square()
+        loss = nn.functional.softplus(net(fake) - net(real)).mean()
+        gradients.append(torch.autograd.grad(loss, list(net.parameters())))
+    for single, double in zip(*gradients, strict=True):
+        assert (single.double() - double).norm() <= 1e-4 * double.norm()
