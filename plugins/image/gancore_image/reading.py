@@ -64,11 +64,13 @@ def decode(content: bytes) -> Image.Image:
         Refused: as :func:`inspect`, or its pixels are cut short or damaged.
     """
     with _opened(content) as image:
-        orientation = _orientation(image)
         with _refusing("it is damaged or truncated"):
             image.load()
             plain = _plain(image)
-            return plain.transpose(_TURNS[orientation]) if orientation in _TURNS else plain
+        orientation = _orientation(
+            image
+        )  # may load as well, so that an error would be hidden if it came first
+        return plain.transpose(_TURNS[orientation]) if orientation in _TURNS else plain
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from PIL import Image
 
 from gancore.data.download import hash_of
 from gancore.data.labels import FileSet, Labelling, Labels, read_labels
+from gancore.data.lock import exclusive
 from gancore.data.sources import cache_folder
 from gancore.data.splits import Split
 from gancore.data.unpack import is_archive, unpack
@@ -72,10 +74,22 @@ def _unpacked(path: Path, announce: Announce) -> Path:
         return path
     folder = cache_folder() / "image" / "unpacked" / hash_of(path)[:24]
     if not folder.is_dir():
-        announce(f"Unpacking {path.name} into {folder}, once")
-        aside = folder.with_name(f"{folder.name}.part")
+        with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
+            _unpack_once(path, folder, announce)
+    inside = list(folder.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _unpack_once(path: Path, folder: Path, announce: Announce) -> None:
+    if folder.is_dir():  # another process was faster
+        return
+    announce(f"Unpacking {path.name} into {folder}, once")
+    aside = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
         unpack(path, aside).rename(folder)
-    return folder
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _digits() -> Supply:
