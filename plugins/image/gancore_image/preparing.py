@@ -92,8 +92,9 @@ def _fit(image: Image.Image, preparation: Preparation) -> Image.Image:
     assert side is not None
     if preparation.fit == "pad":
         return _pad(image, side, preparation.background)
-    box = _centre(image.size) if preparation.fit == "crop" else (0, 0, *image.size)
-    return image.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    if preparation.fit == "crop" and image.width != image.height:
+        image = image.crop(_centre(image.size))
+    return image.resize((side, side), Image.Resampling.BICUBIC)
 
 
 def _centre(size: tuple[int, int]) -> tuple[int, int, int, int]:

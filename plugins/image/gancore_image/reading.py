@@ -69,7 +69,7 @@ def decode(content: bytes) -> Image.Image:
             plain = _plain(image)
         orientation = _orientation(
             image
-        )  # may load as well, so that an error would be hidden if it came first
+        )  # loads too: before the above it would hide an error
         return plain.transpose(_TURNS[orientation]) if orientation in _TURNS else plain
 
 
