@@ -132,8 +132,8 @@ class R3Generator(nn.Module):
 class R3Discriminator(Discriminator):
     """Pictures to logits (batch,): the generator's mirror, ended by a 4 x 4 filter of each channel.
 
-    Neither pixels nor logits have a bias: pairs are compared, and at first the network is linear, so that only
-    rounding would move one.
+    Neither pixels nor logits have a bias: pairs are compared, and at first the network is linear: only
+    rounding would move it.
     """
 
     def __init__(self, spec: Spec, size: Size, classes: int = 0) -> None:
