@@ -71,6 +71,8 @@ def read_stacks(files: Sequence[Path], classes: Sequence[str]) -> tuple[list[Sta
             stacks += _read(path, files)
         except Refused as refused:
             skipped.append((path.name, str(refused)))
+        except MemoryError:
+            skipped.append((path.name, "it takes more memory than there is"))
     if not stacks:
         told = "; ".join(f"{name}: {reason}" for name, reason in skipped) or "they hold labels alone"
         raise DataError(

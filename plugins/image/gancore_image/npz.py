@@ -38,14 +38,19 @@ def read_npz(path: Path, split_named: Callable[[str], Split | None]) -> list[Par
     if not pictures:
         told = ", ".join(f"{key} {array.shape}" for key, array in arrays.items()) or "nothing"
         raise Refused(f"it holds no array of pictures, but {told}")
-    names = next(
-        (a for key, a in arrays.items() if _NAMES.fullmatch(key.lower()) and a.dtype.kind in "US"), None
-    )
-    classes = [] if names is None else [_text(name) for name in names.ravel().tolist()]
+    classes = _take_names(arrays)
     return [
         (key, to_levels(array), _labels_for(key, len(array), arrays, split_named), classes)
         for key, array in pictures.items()
     ]
+
+
+def _take_names(arrays: dict[str, NDArray[np.generic]]) -> list[str]:
+    """The class names, which leave ``arrays``; empty where there are none."""
+    for key, array in arrays.items():
+        if _NAMES.fullmatch(key.lower()) and array.ndim == 1 and array.dtype.kind in "US":
+            return [_text(name) for name in arrays.pop(key).tolist()]
+    return []
 
 
 def _text(name: str | bytes) -> str:
