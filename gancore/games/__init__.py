@@ -1,7 +1,7 @@
 """Games, players, costs and dynamics: what recipes are made of."""
 
 from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversarial
-from gancore.games.augmentation import Adaptive, Augmentation, Augmented
+from gancore.games.augmentation import Adaptive, Augmentation, Augmented, augmentation
 from gancore.games.classifier import Classifier, ClassifierGame, Judge, classifier
 from gancore.games.cost import Cost
 from gancore.games.dequantised import Cells, Dequantised
@@ -84,6 +84,7 @@ __all__ = [
     "TokenDiscriminator",
     "Unrolled",
     "adversarial",
+    "augmentation",
     "classifier",
     "cosine",
     "exponential",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from gancore.errors import ConfigError
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
-from gancore.games.schedules import Schedule, value
+from gancore.games.schedules import Schedule, linear, value
 from gancore.runtime.randomness import Noise, noise
 from gancore.trees import Tree, count_rows, leaves, map_tree, rebuild
 
@@ -45,6 +46,20 @@ class Augmentation:
     def __post_init__(self) -> None:
         if isinstance(self.strength, (int, float)) and not 0 <= self.strength <= 1:
             raise ConfigError(f"an augmentation of strength {self.strength}", "give a chance, from 0 to 1")
+
+
+How = Literal["none", "fixed", "rising", "adaptive"]
+"""Of all that D sees: never, by a chance, by a chance that rises to it along a line, or as D overfits."""
+
+
+def augmentation(how: How, changes: Sequence[Change], strength: float = 1.0) -> Augmentation | None:
+    """What a configuration asks for; ``strength``: the chance, or where it rises its end."""
+    strengths: dict[str, Schedule | float | Adaptive] = {
+        "fixed": strength,
+        "rising": linear(0.0, strength),
+        "adaptive": Adaptive(),
+    }
+    return None if how == "none" else Augmentation(changes, strengths[how])
 
 
 class Augmented(Discriminator):

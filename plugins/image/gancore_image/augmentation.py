@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from gancore import RecipeSection
-from gancore.games import Adaptive, Augmentation, Schedule, linear
+from gancore.games import Augmentation, augmentation
+from gancore.games.augmentation import How
 from gancore.runtime.randomness import Noise
 
 SHIFT, CUT = 1 / 8, 1 / 2
@@ -26,7 +27,7 @@ Kind = Literal["colour", "translation", "cutout"]
 class AugmentedSection(RecipeSection):
     """``model`` of a recipe whose discriminator may be shown augmented pictures."""
 
-    augmentation: Literal["none", "fixed", "rising", "adaptive"] = Field(
+    augmentation: How = Field(
         "none", description="of all that D sees: never, by chance, by a chance that rises, or as it overfits"
     )
     augmentation_changes: list[Kind] = Field(
@@ -38,15 +39,8 @@ class AugmentedSection(RecipeSection):
 
 
 def augmentation_of(config: AugmentedSection) -> Augmentation | None:
-    strengths: dict[str, Schedule | float | Adaptive] = {
-        "fixed": config.augmentation_strength,
-        "rising": linear(0.0, config.augmentation_strength),
-        "adaptive": Adaptive(),
-    }
-    if config.augmentation == "none":
-        return None
     changes = [change for kind in config.augmentation_changes for change in CHANGES[kind]]
-    return Augmentation(changes, strengths[config.augmentation])
+    return augmentation(config.augmentation, changes, config.augmentation_strength)
 
 
 def brightness(x: Tensor, noise: Noise) -> Tensor:

@@ -38,7 +38,7 @@ class Size:
     blocks: int
 
 
-SIZES = {"small": Size(width=32, widest=8, blocks=1), "base": Size(width=768, widest=1, blocks=2)}
+SIZES = {"small": Size(width=24, widest=8, blocks=1), "base": Size(width=768, widest=1, blocks=2)}
 """``base`` is the paper's for CIFAR-10: 768 channels throughout, 96 groups, two blocks a stage."""
 
 

@@ -239,7 +239,7 @@ def test_residual_branches_begin_at_zero_and_small_by_the_number_of_blocks():
     torch.manual_seed(0)
     size, x = SIZES["small"], torch.randn(2, 3, 32, 32)
     net = R3Discriminator(RGB32, size)
-    assert all(torch.equal(block(y), y) for block, y in [(net.stages[0][0], torch.randn(2, 32, 8, 8))])
+    assert all(torch.equal(block(y), y) for block, y in [(net.stages[0][0], torch.randn(2, 24, 8, 8))])
     for block in (part for part in net.modules() if isinstance(part, Residual)):
         for layer in (block.widen, block.mix):
             he = (2 / (1.04 * layer.weight[0].numel())) ** 0.5
