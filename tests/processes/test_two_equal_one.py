@@ -122,7 +122,7 @@ def added(x, noise):
 
 @pytest.mark.parametrize(("loss", "accumulate"), [("nonsaturating", 2), ("relativistic-average", 1)])
 def test_where_what_the_discriminator_sees_is_augmented_as_it_overfits(loss, accumulate):
-    asked = Augmentation([added], Adaptive(target=0.0, samples=300))
+    asked = Augmentation([added], Adaptive(target=-1.0, samples=300))
     one, two = one_and_two(lambda: gan(loss, augmentation=asked), points(), accumulate=accumulate)
     assert 0 < one["discriminator.strength"] < 1
     assert_close(one, two)
