@@ -93,7 +93,7 @@ class PixelCNNConfig(RecipeSection):
     skips: PositiveInt = Field(64, description="channels that all layers add to, and of the next")
     layers: PositiveInt = Field(6, le=32, description="gated layers; dilations go 1, 2, 4, 1, 2, 4, ...")
     components: PositiveInt = Field(5, le=100, description="logistic laws that a pixel's law is mixed of")
-    lr: PositiveFloat = Field(3e-3, description="Adam's highest rate")
+    lr: PositiveFloat = Field(5e-3, description="Adam's highest rate")
     clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a dimension")
     average: NonNegativeFloat = Field(
         5_000.0, description="half-life of the model's average, in samples; 0: none"
