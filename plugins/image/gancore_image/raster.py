@@ -64,7 +64,7 @@ class RasterStack(nn.Module):
         return outputs
 
     def first_above(self, x: Tensor) -> Tensor:
-        """v_0 of the last rows of x, which has a channel of ones: as many as there are."""
+        """v_0, of x with its channel of ones."""
         padded = pad(x, (NEAR, NEAR, NEAR, 0))[:, :, :-1]
         v: Tensor = self.above(padded)
         return v
