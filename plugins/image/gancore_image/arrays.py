@@ -100,7 +100,7 @@ def _read_idx_pair(path: Path, files: Sequence[Path]) -> list[Stack]:
         return []
     partner = label_partner(path, files)
     labels = read_idx(partner) if partner else None
-    if labels is not None and labels.shape != values.shape[:1]:
+    if partner and labels is not None and labels.shape != values.shape[:1]:
         raise Refused(f"it holds {len(values):,} pictures, {partner.name} {labels.shape} labels")
     return [Stack(path.name.split(".")[0], to_levels(values), labels, split_named(path.name))]
 

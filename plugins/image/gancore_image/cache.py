@@ -117,14 +117,15 @@ def _build(folder: Path, made: Made, preparation: Preparation, announce: Announc
         shutil.rmtree(left_over, ignore_errors=True)
     aside = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     aside.mkdir(parents=True)
-    preparation = replace(preparation, side=preparation.side or made.side)
+    side = preparation.side or made.side
+    preparation = replace(preparation, side=side)
     try:
         with Packed.create(aside / _WIDE, "uint8") as writer:
             table, grey = _store_all(writer, made.pictures, preparation, announce)
         table.channels = preparation.channels or (1 if grey else 3)
-        table.side, table.classes = preparation.side, list(made.classes)
+        table.side, table.classes = side, list(made.classes)
         table.skipped = [*made.skipped, *table.skipped]
-        _settle(aside, narrow=preparation.channels is None and grey, side=preparation.side)
+        _settle(aside, narrow=preparation.channels is None and grey, side=side)
         (aside / _TABLE).write_text(json.dumps(asdict(table)))
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)

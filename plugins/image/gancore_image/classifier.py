@@ -61,7 +61,8 @@ class PictureClassifier(Classifier):
         return leaky_relu(self.dense(maps.flatten(1)), 0.1)
 
     def classify(self, embedded: Tensor) -> Tensor:
-        return self.head(embedded)
+        logits: Tensor = self.head(embedded)
+        return logits
 
     def _varied(self, pictures: Tensor) -> Tensor:
         """Moved, of other contrast and level, under noise, each row by itself."""

@@ -123,7 +123,7 @@ class LiteDiscriminator(Discriminator):
         for layer in self.layers:
             x = leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
-        logits = self.dense(features).squeeze(1)
+        logits: Tensor = self.dense(features).squeeze(1)
         if self.label is not None:
             logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
         return logits

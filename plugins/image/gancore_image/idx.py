@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ def read_idx(path: Path) -> NDArray[np.generic]:
     return np.frombuffer(content, _TYPES[kind]).reshape(shape)
 
 
-def _take(file: gzip.GzipFile | object, count: int) -> bytes:
+def _take(file: IO[bytes] | gzip.GzipFile, count: int) -> bytes:
     """Exactly so many bytes; in pieces, so that a promise alone takes no memory."""
     pieces, left = [], count
     while left and (piece := file.read(min(left, 1 << 24))):

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def _require_room(path: Path) -> None:
         raise Refused(f"its arrays promise {total:,} bytes, more than {MOST_BYTES:,}")
 
 
-def _promised(file: zipfile.ZipExtFile) -> int:
+def _promised(file: IO[bytes]) -> int:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gancore_image.preparing import Refused
 
@@ -67,9 +67,7 @@ def decode(content: bytes) -> Image.Image:
         with _refusing("it is damaged or truncated"):
             image.load()
             plain = _plain(image)
-        orientation = _orientation(
-            image
-        )  # loads too: before the above it would hide an error
+        orientation = _orientation(image)  # loads too: before the above it would hide an error
         return plain.transpose(_TURNS[orientation]) if orientation in _TURNS else plain
 
 
@@ -94,7 +92,7 @@ def _refusing(reason: str) -> Iterator[None]:
     """PIL's decoders raise whatever they stumble over."""
     try:
         yield
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise Refused(f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file") from None
     except Image.DecompressionBombError:
         raise Refused(f"it has more than {MOST_PIXELS:,} pixels") from None

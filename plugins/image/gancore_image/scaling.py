@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +29,7 @@ def to_levels(values: NDArray[np.generic]) -> Pixels:
     return levels[..., 0] if levels.ndim == 4 and levels.shape[3] == 1 else levels
 
 
-def _levels(values: NDArray[np.generic]) -> Pixels:
+def _levels(values: NDArray[Any]) -> Pixels:
     if values.dtype == np.uint8:
         return np.asarray(values)
     if values.dtype == np.bool_:
@@ -45,4 +47,5 @@ def _levels(values: NDArray[np.generic]) -> Pixels:
         raise Refused(f"its integers reach from {low} to {high}, outside 0 to 65,535")
     else:
         scaled = values if high <= 255 else values / 257
-    return np.rint(scaled).astype(np.uint8)
+    levels: Pixels = np.rint(scaled).astype(np.uint8)
+    return levels
