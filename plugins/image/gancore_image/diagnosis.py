@@ -91,7 +91,8 @@ def _one_colour(x: Tensor) -> Tensor:
         return torch.zeros(len(x), dtype=torch.bool, device=x.device)
     chroma = (x - x.mean(1, keepdim=True)).flatten(2)  # (n, 3, pixels)
     size = chroma.norm(dim=1).mean(1)
-    return (size > CHROMA) & (chroma.mean(2).norm(dim=1) > ONE_HUE * size)
+    steady: Tensor = chroma.mean(2).norm(dim=1) > ONE_HUE * size
+    return (size > CHROMA) & steady
 
 
 def checkerboard(pictures: Tensor) -> tuple[int, float, float] | None:
@@ -120,8 +121,8 @@ def _combs(x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
             continue
         lines = range(0, side, step)
         points = [(u, v) for u in lines for v in lines if (u // step) % 2 or (v // step) % 2]
-        line = sum(power[:, u, v] for u, v in points)
-        yield period, line, sum(_beside(power, u, v) for u, v in points)
+        line = torch.stack([power[:, u, v] for u, v in points]).sum(0)
+        yield period, line, torch.stack([_beside(power, u, v) for u, v in points]).sum(0)
 
 
 def _beside(power: Tensor, u: int, v: int) -> Tensor:
