@@ -93,7 +93,7 @@ class GlowConfig(RecipeSection):
     edge: PositiveFloat = Field(
         1e-3, lt=0.5, description="a in logit(a + (1 - 2 a) p): the smaller, the further are extremes apart"
     )
-    lr: PositiveFloat = Field(3e-3, description="Adam's highest rate")
+    lr: PositiveFloat = Field(5e-3, description="Adam's highest rate")
     clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a dimension")
     average: NonNegativeFloat = Field(
         5_000.0, description="half-life of the model's average, in samples; 0: none"
