@@ -91,8 +91,8 @@ def _one_colour(x: Tensor) -> Tensor:
         return torch.zeros(len(x), dtype=torch.bool, device=x.device)
     chroma = (x - x.mean(1, keepdim=True)).flatten(2)  # (n, 3, pixels)
     size = chroma.norm(dim=1).mean(1)
-    steady: Tensor = chroma.mean(2).norm(dim=1) > ONE_HUE * size
-    return (size > CHROMA) & steady
+    found: Tensor = (size > CHROMA) & (chroma.mean(2).norm(dim=1) > ONE_HUE * size)
+    return found
 
 
 def checkerboard(pictures: Tensor) -> tuple[int, float, float] | None:
