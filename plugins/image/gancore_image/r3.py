@@ -50,10 +50,10 @@ class R3Config(AugmentedSection):
     size: Literal["small", "base"] = Field("small", description="of both networks: for hours, or for days")
     width: PositiveInt | None = Field(None, description="channels next to the picture; none: the size's")
     latent: PositiveInt = Field(64, description="numbers in a latent")
-    gamma: PositiveFloat = Field(1.0, description="weight of R1 and of R2 at first: gamma/2 |grad D|^2 each")
-    gamma_end: PositiveFloat = Field(0.1, le=1, description="that weight at the end, as a share")
+    gamma: PositiveFloat = Field(10.0, description="weight of R1 and of R2 at first: gamma/2 |grad D|^2 each")
+    gamma_end: PositiveFloat = Field(1.0, le=1, description="that weight at the end, as a share")
     penalty_every: PositiveInt = Field(4, description="rounds between steps of R1 and R2; 1: in each")
-    lr: PositiveFloat = Field(5e-4, description="Adam's rate for both players at first")
+    lr: PositiveFloat = Field(2e-3, description="Adam's rate for both players at first")
     lr_end: PositiveFloat = Field(0.25, le=1, description="that rate at the end, as a share; along a cosine")
     beta2: float = Field(0.99, ge=0, lt=1, description="Adam's memory of squares; of gradients it is 0")
     average: NonNegativeFloat = Field(
