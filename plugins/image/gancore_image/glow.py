@@ -83,7 +83,7 @@ def _coupling(channels: int, width: int, classes: int) -> Coupling:
 
 
 class GlowConfig(RecipeSection):
-    """The rate rises over the first fiftieth of training, and falls to a fiftieth along a cosine."""
+    """The rate rises over the first twentieth of training, and falls to a fiftieth along a cosine."""
 
     batch_size: PositiveInt = Field(32, description="rows of the joined batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
@@ -112,7 +112,7 @@ class Glow(Recipe):
             lambda: image_flow(
                 side, channels, config.scales, config.couplings, config.width, config.edge, classes
             ),
-            rule=Adam(warmup(cosine(config.lr, config.lr / 50), 0.02)),
+            rule=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
             average=config.average or None,
             clip=config.clip * channels * side**2,
             conditional=config.conditional,
