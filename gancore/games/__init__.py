@@ -1,6 +1,7 @@
 """Games, players, costs and dynamics: what recipes are made of."""
 
 from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversarial
+from gancore.games.augmentation import Adaptive, Augmentation, Augmented, augmentation
 from gancore.games.classifier import Classifier, ClassifierGame, Judge, classifier
 from gancore.games.cost import Cost
 from gancore.games.dequantised import Cells, Dequantised
@@ -39,9 +40,12 @@ __all__ = [
     "WGANGP",
     "Adam",
     "AdamW",
+    "Adaptive",
     "AdversarialGame",
     "AdversarialLoss",
     "Alternating",
+    "Augmentation",
+    "Augmented",
     "Cells",
     "Classifier",
     "ClassifierGame",
@@ -80,6 +84,7 @@ __all__ = [
     "TokenDiscriminator",
     "Unrolled",
     "adversarial",
+    "augmentation",
     "classifier",
     "cosine",
     "exponential",

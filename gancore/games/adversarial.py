@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from gancore.domain import Batch
+from gancore.games.augmentation import Augmentation, Augmented
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
@@ -143,6 +144,8 @@ class AdversarialGame(Game):
         )
 
     def _see_logits(self, cost: Cost, real: Tensor, fake: Tensor) -> Cost:
+        if isinstance(self.discriminator, Augmented):
+            self.discriminator.see(cost, real - fake if self.loss.difference else real)
         if self.loss.probability:
             return cost.see("D(real)", real.sigmoid()).see("D(fake)", fake.sigmoid())
         return cost.see("logit(real)", real).see("logit(fake)", fake)
@@ -155,8 +158,14 @@ class AdversarialGame(Game):
         real_logits = self.discriminator(real.data, condition).float()
         return real_logits, self.discriminator(fake, condition).float()
 
+    def after_move(self, move: Move, means: Mapping[str, Tensor]) -> None:
+        if isinstance(self.discriminator, Augmented):
+            self.discriminator.after_move(means)
+
     def after_round(self, field: Field) -> None:
         super().after_round(field)
+        if isinstance(self.discriminator, Augmented):
+            self.discriminator.after_round(field.step, field.table.batch_size, field.progress)
         if self.average is not None:
             self.average.update(field.table.batch_size, field.samples)
 
@@ -181,6 +190,7 @@ def adversarial(
     representation: Representation | None = None,
     generator_remedies: Sequence[Remedy] = (),
     discriminator_remedies: Sequence[Remedy] = (),
+    augmentation: Augmentation | None = None,
     dynamics: Dynamics = Alternating(),  # noqa: B008
     game: type[AdversarialGame] = AdversarialGame,
 ) -> AdversarialGame:
@@ -189,11 +199,12 @@ def adversarial(
     ``generator(latents)``, or ``generator(latents, condition)`` where the game is ``conditional``, gives
     data or what the discriminator embeds; ``average`` is the EMA's half-life in samples; ``clip`` bounds each
     gradient's norm; a round is ``discriminator_moves`` moves, the lazy penalties that are due, and
-    one move of the generator.
+    one move of the generator. ``augmentation`` is of all that the discriminator sees while it trains.
     """
+    judging = _remedied(discriminator(), discriminator_remedies)
     made = game(
         _remedied(generator(), generator_remedies),
-        _remedied(discriminator(), discriminator_remedies),
+        Augmented(judging, augmentation) if augmentation else judging,
         prior,
         find_loss(loss) if isinstance(loss, str) else loss,
         penalties,

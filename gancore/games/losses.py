@@ -26,6 +26,7 @@ class AdversarialLoss:
     ``generator_needs_real``: the generator's cost looks at reals too.
     ``batch_coupled``: a value depends on other rows through their mean.
     ``probability``: sigmoid(logit) is a probability of being real (not so for a critic).
+    ``difference``: only differences of logits count, so that one logit's sign says nothing.
     """
 
     discriminator: Values
@@ -33,6 +34,7 @@ class AdversarialLoss:
     generator_needs_real: bool = False
     batch_coupled: bool = False
     probability: bool = True
+    difference: bool = False
 
 
 def minimax(smooth: float = 0.0) -> AdversarialLoss:
@@ -79,7 +81,7 @@ def measuring(phi: str | Callable[[Tensor], Tensor] = "log") -> AdversarialLoss:
 
 def wasserstein() -> AdversarialLoss:
     """Arjovsky et al. 2017, eq. 2 and 3: the critic maximises E C(x) - E C(G(z))."""
-    return AdversarialLoss(lambda r, f: f - r, lambda r, f: -f, probability=False)
+    return AdversarialLoss(lambda r, f: f - r, lambda r, f: -f, probability=False, difference=True)
 
 
 def hinge() -> AdversarialLoss:
@@ -101,6 +103,7 @@ def relativistic_paired() -> AdversarialLoss:
         lambda r, f: softplus(-(f - r)),
         generator_needs_real=True,
         probability=False,
+        difference=True,
     )
 
 
@@ -111,7 +114,12 @@ def relativistic_average() -> AdversarialLoss:
         return softplus(-(up - down.mean(0))) + softplus(down - up.mean(0))
 
     return AdversarialLoss(
-        judged, lambda r, f: judged(f, r), generator_needs_real=True, batch_coupled=True, probability=False
+        judged,
+        lambda r, f: judged(f, r),
+        generator_needs_real=True,
+        batch_coupled=True,
+        probability=False,
+        difference=True,
     )
 
 

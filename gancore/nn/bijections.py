@@ -6,7 +6,9 @@ rotation, and the log determinant is in nats a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from math import prod
 
 import torch
@@ -32,8 +34,37 @@ class Bijection(nn.Module):
         """The shape of a row of y, from that of a row of x."""
         return shape
 
-    def prepare(self, x: Tensor) -> None:
+    def prepare(self, x: Tensor, condition: Tree = None) -> None:
         """Once, before training, with the first batch that comes here: statistics, into buffers."""
+
+
+def through(chain: Iterable[Bijection], x: Tensor, condition: Tree = None) -> tuple[Tensor, Tensor]:
+    """x through one bijection after the other, and the log determinant of all, (batch,)."""
+    total = x.new_zeros(len(x))
+    for bijection in chain:
+        x, log_det = bijection(x, condition)
+        total = total + log_det
+    return x, total
+
+
+def back(chain: Sequence[Bijection], y: Tensor, condition: Tree = None) -> Tensor:
+    """The inverse of :func:`through`."""
+    for bijection in reversed(chain):
+        y = bijection.inverse(y, condition)
+    return y
+
+
+@torch.no_grad()
+def prepare(chain: Iterable[Bijection], x: Tensor, condition: Tree = None) -> None:
+    """Each sees what the ones before it make of a first batch."""
+    for bijection in chain:
+        bijection.prepare(x, condition)
+        x, _ = bijection(x, condition)
+
+
+def shape_through(chain: Iterable[Bijection], shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of a row that has gone through all, from that of one that comes."""
+    return reduce(lambda before, bijection: bijection.shape_after(before), chain, tuple(shape))
 
 
 class Coupling(Bijection):
@@ -163,7 +194,7 @@ class ActivationNorm(Bijection):
         self.register_buffer("log_deviation", torch.zeros(channels))
 
     @torch.no_grad()
-    def prepare(self, x: Tensor) -> None:
+    def prepare(self, x: Tensor, condition: Tree = None) -> None:
         rows = x.transpose(0, 1).flatten(1)
         self.mean.copy_(rows.mean(1))
         self.log_deviation.copy_(rows.std(1).clamp_min(1e-6).log())
@@ -207,3 +238,29 @@ class Squeeze(Bijection):
             cut = y.reshape(len(y), -1, self.factor, *y.shape[2:])
             y = cut.movedim(2, axis + 1).flatten(axis, axis + 1)
         return y
+
+
+class Logit(Bijection):
+    """y = log p / (1 - p), p = a + (1 - 2 a) (x - low) / (high - low), so that values near either end are
+    drawn apart (Dinh et al. 2017, section 4.1); straight lines go on beyond them, as steep as it is there.
+
+    dy/dx = (1 - 2 a) / ((high - low) p (1 - p)): the smaller a, the steeper at the ends.
+    """
+
+    def __init__(self, low: float, high: float, a: float) -> None:
+        super().__init__()
+        self.low, self.high, self.a = low, high, a
+        self.pace = (1 - 2 * a) / (high - low)  # dp/dx
+        self.steepest = self.pace / (a * (1 - a))
+
+    def forward(self, x: Tensor, condition: Tree = None) -> tuple[Tensor, Tensor]:
+        inside = x.clamp(self.low, self.high)
+        p = self.a + self.pace * (inside - self.low)
+        y = torch.logit(p) + (x - inside) * self.steepest
+        log_slope = math.log(self.pace) - p.log() - torch.log1p(-p)
+        return y, log_slope.flatten(1).sum(1)
+
+    def inverse(self, y: Tensor, condition: Tree = None) -> Tensor:
+        end = math.log1p(-self.a) - math.log(self.a)
+        inside = y.clamp(-end, end)
+        return self.low + (inside.sigmoid() - self.a) / self.pace + (y - inside) / self.steepest

@@ -72,12 +72,12 @@ class CausalStack(nn.Module):
         return CausalSteps(self, rows, condition)
 
 
-def gated(before: Tensor) -> Tensor:
+def gated(before: Tensor, axis: int = -1) -> Tensor:
     """tanh(f / 2) sigmoid(g) of (f, g) side by side: 2 sigmoid(f) - 1 is tanh(f / 2), in one kernel for both.
 
     The half is taken up by the weights of f.
     """
-    f, g = before.sigmoid().chunk(2, -1)
+    f, g = before.sigmoid().chunk(2, axis)
     return torch.addcmul(-g, f, g, value=2)
 
 

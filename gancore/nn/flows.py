@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import reduce
 from math import prod
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
-from gancore.nn.bijections import Bijection
+from gancore.nn.bijections import Bijection, back, prepare, shape_through, through
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree
 
@@ -27,27 +25,19 @@ class Flow(nn.Module):
         super().__init__()
         self.size = prod(shape)
         self.bijections = nn.ModuleList(bijections)
-        self.shape_within: tuple[int, ...] = reduce(
-            lambda shape, f: f.shape_after(shape), bijections, tuple(shape)
-        )
+        self.shape_within = shape_through(bijections, shape)
 
     def forward(self, latents: Tensor, condition: Tree = None) -> Tensor:
         return self.decode(latents, condition)
 
     def encode(self, x: Tensor, condition: Tree = None) -> tuple[Tensor, Tensor]:
         """Data to latents, (batch, size), and log |det| of that, (batch,)."""
-        total = x.new_zeros(len(x))
-        for bijection in self.bijections:
-            x, log_det = bijection(x, condition)
-            total = total + log_det
-        return x.flatten(1), total
+        z, total = through(self._chain, x, condition)
+        return z.flatten(1), total
 
     def decode(self, z: Tensor, condition: Tree = None) -> Tensor:
         """Latents to data: the inverse of ``encode``."""
-        y = z.reshape(-1, *self.shape_within)
-        for bijection in reversed(self._chain):
-            y = bijection.inverse(y, condition)
-        return y
+        return back(self._chain, z.reshape(-1, *self.shape_within), condition)
 
     def log_prob(self, data: Tensor, condition: Tree = None) -> Tensor:
         z, log_det = self.encode(data, condition)
@@ -56,12 +46,9 @@ class Flow(nn.Module):
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tensor:
         return self.decode((key / "z").normal(n, self.size), condition)
 
-    @torch.no_grad()
     def prepare(self, data: Tensor, condition: Tree = None) -> None:
         """Each bijection sees what the ones before it make of a first batch."""
-        for bijection in self._chain:
-            bijection.prepare(data)
-            data, _ = bijection(data, condition)
+        prepare(self._chain, data, condition)
 
     @property
     def _chain(self) -> list[Bijection]:

@@ -34,6 +34,7 @@ TINY_AUDIO = [*TINY, "data.rate_hz=8000", "data.length=1024", "model.width=2"]
 def play(document: Path) -> None:
     text = document.read_text()
     make_recordings(Path("recordings"))
+    make_pictures(Path("pictures"))
     make_training_tiny()
     make_comparisons_tiny()
     if "runs/first" in text and "--out runs/first" not in text:
@@ -65,6 +66,19 @@ def make_recordings(folder: Path) -> None:
         with wave.open(str(path), "wb") as file:
             file.setparams((1, 2, 8000, 0, "NONE", ""))
             file.writeframes(b"".join(struct.pack("<h", round(32767 * x)) for x in tone))
+
+
+def make_pictures(folder: Path) -> None:
+    """Twelve small pictures of two kinds, in a folder each."""
+    from PIL import Image
+
+    chance = random.Random(0)
+    for number in range(12):
+        kind = "bright" if number % 2 else "dark"
+        levels = bytes(chance.randrange(128) + 127 * (number % 2) for _ in range(24 * 20))
+        path = folder / kind / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.frombytes("L", (24, 20), levels).save(path)
 
 
 def make_training_tiny() -> None:

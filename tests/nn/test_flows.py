@@ -12,12 +12,14 @@ from gancore.nn.bijections import (
     ActivationNorm,
     Bijection,
     Coupling,
+    Logit,
     MaskedCoupling,
     Mixing,
     Squeeze,
     zeroed,
 )
 from gancore.nn.flows import Flow
+from gancore.nn.scales import Split
 from gancore.runtime.randomness import Key
 
 
@@ -73,6 +75,16 @@ FLOWS = {
             coupling(3, (8, 2, 2), c),
             Squeeze(2),
             norm(32),
+        ],
+    ),
+    "scales": (
+        (2, 4, 4),
+        lambda s, c: [
+            Logit(-1.0, 0.5, 0.02),
+            Squeeze(2),
+            coupling(5, (8, 2, 2), c),
+            Split((8, 2, 2), 5, [mixing(5), coupling(2, (5, 2, 2), c), Split((5, 2, 2), 1, [norm(1)])]),
+            mixing(32),
         ],
     ),
 }

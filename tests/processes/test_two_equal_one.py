@@ -16,7 +16,9 @@ from gancore.games import (
     R1,
     SGD,
     Adam,
+    Adaptive,
     AdversarialGame,
+    Augmentation,
     Consensus,
     Cost,
     Extragradient,
@@ -66,7 +68,14 @@ def assert_close(one, two, tolerance=1e-5):
         assert abs(tensor - two[name]).max() <= tolerance * scale, name
 
 
-def gan(loss="nonsaturating", every=3, rule=SGD(0.05), game=AdversarialGame, dynamics=Alternating()):  # noqa: B008
+def gan(
+    loss="nonsaturating",
+    every=3,
+    rule=SGD(0.05),  # noqa: B008
+    game=AdversarialGame,
+    dynamics=Alternating(),  # noqa: B008
+    augmentation=None,
+):
     return adversarial(
         generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
         discriminator=Judge,
@@ -78,6 +87,7 @@ def gan(loss="nonsaturating", every=3, rule=SGD(0.05), game=AdversarialGame, dyn
         average=100.0,
         game=game,
         dynamics=dynamics,
+        augmentation=augmentation,
     )
 
 
@@ -104,6 +114,18 @@ def test_with_lazy_and_with_plain_penalties(accumulate, every):
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_with_rows_of_unequal_weight(accumulate):
     assert_close(*one_and_two(lambda: gan(game=Weighted), points(), accumulate=accumulate))
+
+
+def added(x, noise):
+    return x + noise.normal(len(x), 2)
+
+
+@pytest.mark.parametrize(("loss", "accumulate"), [("nonsaturating", 2), ("relativistic-average", 1)])
+def test_where_what_the_discriminator_sees_is_augmented_as_it_overfits(loss, accumulate):
+    asked = Augmentation([added], Adaptive(target=-1.0, samples=300))
+    one, two = one_and_two(lambda: gan(loss, augmentation=asked), points(), accumulate=accumulate)
+    assert 0 < one["discriminator.strength"] < 1
+    assert_close(one, two)
 
 
 def test_where_a_loss_couples_the_rows_of_the_batch():

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gancore.data.labels import FileSet, Labels, in_folder, read_labels
 from gancore.data.splits import SPLITS, Split, assign_splits
 from gancore.domain import Data, Source, Spec
 from gancore.errors import DataError
@@ -20,7 +21,7 @@ from gancore_audio.cache import Cache, Preparation, Recording, open_cache
 from gancore_audio.config import AudioConfig
 from gancore_audio.contract import Account, data_contract
 from gancore_audio.inventory import Found, take_inventory
-from gancore_audio.labels import Labels, pitches_of, read_labels
+from gancore_audio.labels import pitches_of
 from gancore_audio.percussion import PITCHES_HZ
 from gancore_audio.reading import Block, read_blocks
 from gancore_audio.sources import LAYOUTS, PERCUSSION, Layout
@@ -158,7 +159,7 @@ def _labels(supply: Supply, cache: Cache, config: AudioConfig) -> Labels:
     if config.labels == "auto" and not config.label_pattern and not config.label_column:
         told = {"label_pattern": supply.layout.label_pattern, "label_column": supply.layout.label_column}
         config = config.model_copy(update=told)
-    return read_labels(names, supply.root, config)
+    return read_labels(FileSet(names, str(supply.root), in_folder(supply.root)), config)
 
 
 def _pieces(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from gancore.config import DataSection
+from gancore.data.labels import require_group
 
 
 class AudioConfig(DataSection):
@@ -44,14 +44,4 @@ class AudioConfig(DataSection):
     valid_share: float = Field(0.1, gt=0, le=0.4, description="share of the clips held out to select by")
     test_share: float = Field(0.1, gt=0, le=0.4, description="share of the clips held out to report on")
 
-    @field_validator("label_pattern")
-    @classmethod
-    def _has_a_group(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-            if not groups:
-                raise ValueError(f"{pattern!r} has no group; put the part that is the label in parentheses")
-        return pattern
+    _has_a_group = field_validator("label_pattern")(require_group)

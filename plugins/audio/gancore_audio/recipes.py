@@ -7,7 +7,20 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gancore import Recipe, RecipeSection, Spec
-from gancore.games import R1, WGANGP, Adam, Discriminator, Game, adversarial, cosine, normal, uniform
+from gancore.games import (
+    R1,
+    WGANGP,
+    Adam,
+    Discriminator,
+    Game,
+    adversarial,
+    augmentation,
+    cosine,
+    normal,
+    uniform,
+)
+from gancore.games.augmentation import How
+from gancore_audio.augmentation import CHANGES
 from gancore_audio.networks import WaveGANDiscriminator, WaveGANGenerator
 from gancore_audio.spectral import WaveAndSpectrumDiscriminator
 
@@ -87,6 +100,13 @@ class WaveGANLiteConfig(RecipeSection):
     average: NonNegativeFloat = Field(
         20_000.0, description="half-life of the generator's average, in samples; 0: none"
     )
+    augmentation: How = Field(
+        "none",
+        description="of all that D sees, by gain, shift and filter: none, fixed, rising or adaptive",
+    )
+    augmentation_strength: float = Field(
+        1.0, ge=0, le=1, description="chance of each change; at the end, where it rises"
+    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -106,6 +126,7 @@ class WaveGANLite(Recipe):
             prior=normal(config.latent),
             loss=config.loss,
             penalties=[R1(config.gamma, config.penalty_every)] if config.gamma else [],
+            augmentation=augmentation(config.augmentation, CHANGES, config.augmentation_strength),
             generator_rule=rule,
             discriminator_rule=rule,
             average=config.average or None,

@@ -1,0 +1,8 @@
+"""The image domain of gancore: from DCGAN to relativistic GANs, beside likelihood models."""
+
+from gancore import DomainEntry, hookimpl
+
+
+@hookimpl
+def gancore_domains() -> list[DomainEntry]:
+    return [DomainEntry("image", "gancore_image.domain:Images", "pictures: PNG, JPEG, WebP, BMP; IDX, npz")]

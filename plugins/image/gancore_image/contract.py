@@ -1,0 +1,141 @@
+"""The data contract: what was found, what was made of it, and what was left out, in plain lines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gancore.data.splits import SPLITS, Split
+from gancore.domain import Source
+from gancore_image.cache import Cache
+from gancore_image.preparing import Preparation
+from gancore_image.supply import Supply
+
+SHOWN = 20
+"""Skipped files named one by one; the rest stands in a file."""
+CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
+FITS = {
+    "crop": "the largest centred square",
+    "pad": "the whole picture, shrunk where it is larger, amid level {background}",
+    "stretch": "the whole picture, stretched to a square",
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The pictures that are used, by column."""
+
+    names: list[str]
+    items: list[int]
+    labels: list[str | None]
+    splits: list[Split]
+    classes: list[str]
+
+
+@dataclass(frozen=True)
+class Account:
+    """All that the contract tells of."""
+
+    source: Source
+    supply: Supply
+    cache: Cache
+    preparation: Preparation
+    kept: Kept
+    origin: str
+    skipped: Sequence[tuple[str, str]]
+
+
+def data_contract(account: Account) -> list[str]:
+    """Lines for the user: pictures, pixels, fit, alpha, frames, labels, splits, what was skipped."""
+    return [
+        _what(account),
+        _pixels(account),
+        _fit(account),
+        *_alpha(account),
+        *_frames(account),
+        _labels(account),
+        _splits(account),
+        *_others(account),
+        *_skipped(account),
+    ]
+
+
+def _what(account: Account) -> str:
+    kept = account.kept
+    distinct = len(set(kept.items))
+    copies = f" ({distinct:,} distinct)" if distinct < len(kept.items) else ""
+    licence = f", licence {account.source.entry.licence}" if account.source.entry else ""
+    return f"data: {account.source.name}, {len(kept.items):,} pictures{copies}{licence}"
+
+
+def _pixels(account: Account) -> str:
+    table, room = account.cache.table, account.cache.packed.megabytes
+    sides = [side for size in table.sizes for side in size]
+    return (
+        f"pixels: {table.side}x{table.side}, {table.channels} ({CHANNELS[table.channels]}), uint8, "
+        f"{room:,.1f} MiB in the cache; from sides of {min(sides):,} to {max(sides):,}"
+    )
+
+
+def _fit(account: Account) -> str:
+    table, fit = account.cache.table, account.preparation.fit
+    rule = FITS[fit].format(background=account.preparation.background)
+    small = sum(min(size) < table.side for size in table.sizes)
+    larger = f"; {small:,} smaller ones enlarged" if small and fit != "pad" else ""
+    return f"fit: {rule}, by antialiased bicubic interpolation{larger}"
+
+
+def _alpha(account: Account) -> list[str]:
+    table = account.cache.table
+    if not table.transparent:
+        return []
+    kept = "kept" if table.channels in (2, 4) else f"laid on level {account.preparation.background}"
+    return [f"alpha: {table.transparent:,} pictures have it, {kept}"]
+
+
+def _frames(account: Account) -> list[str]:
+    animated = account.supply.animated
+    return [f"animated: {animated:,}, of which the first frame is taken"] if animated else []
+
+
+def _labels(account: Account) -> str:
+    classes = account.kept.classes
+    if not classes:
+        return "labels: none"
+    shown = ", ".join(map(printable, classes[:12])) + (", ..." if len(classes) > 12 else "")
+    return f"labels: {len(classes)} from {account.origin}: {shown}"
+
+
+def _splits(account: Account) -> str:
+    counts = ", ".join(f"{account.kept.splits.count(split):,} {split}" for split in SPLITS)
+    own = sorted({split for split in account.cache.table.splits if split})
+    return f"splits: {counts}" + (f"; the set's own: {', '.join(own)}" if own else "")
+
+
+def _others(account: Account) -> list[str]:
+    others = account.supply.others
+    if not others:
+        return []
+    told = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in others.most_common(6))
+    return [f"passed over: {others.total():,} files that are no pictures by their suffix ({told})"]
+
+
+def _skipped(account: Account) -> list[str]:
+    skipped = account.skipped
+    if not skipped:
+        return ["skipped: none"]
+    lines = [f"skipped: {len(skipped):,}"]
+    lines += [f"  {printable(name)}: {reason}" for name, reason in skipped[:SHOWN]]
+    if len(skipped) > SHOWN:
+        path = account.cache.folder / "skipped.txt"
+        lines.append(f"  and {len(skipped) - SHOWN:,} more, all in {path}")
+        with contextlib.suppress(OSError):  # a cache may lie where nobody can write
+            path.write_text("".join(f"{printable(name)}\t{reason}\n" for name, reason in skipped))
+    return lines
+
+
+def printable(name: str) -> str:
+    """A name as it may be printed: bytes that are no text, and control characters, are escaped."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,129 @@
+"""The default: plain convolutions without normalisation, for small budgets."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
+
+from gancore import ConfigError, Recipe, RecipeSection, Spec
+from gancore.games import R1, R2, Adam, Discriminator, Game, adversarial, cosine, normal
+from gancore_image.classes import classes_of
+
+START, WIDEST = 4, 8
+"""The side at which the generator starts and the discriminator ends; the most multiples of ``width``."""
+
+
+class DCGANLiteConfig(RecipeSection):
+    """Radford et al. 2016 in outline, Huang et al. 2024 in what is played."""
+
+    batch_size: PositiveInt = Field(64, description="rows of the joined batch")
+    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    width: PositiveInt = Field(
+        48, description="channels next to the picture; doubled at every layer inwards, up to eightfold"
+    )
+    latent: PositiveInt = Field(64, description="numbers in a latent")
+    loss: str = Field("relativistic", description="adversarial loss by name")
+    gamma: NonNegativeFloat = Field(1.0, description="weight of R1 and of R2: gamma/2 |grad D|^2 each")
+    penalty_every: PositiveInt = Field(16, description="rounds between steps of R1 and R2")
+    lr: PositiveFloat = Field(5e-4, description="both players' rate, falling to a fifth along a cosine")
+    average: NonNegativeFloat = Field(
+        20_000.0, description="half-life of the generator's average, in samples; 0: none"
+    )
+    conditional: bool = Field(False, description="train on the labels, so that --label works")
+
+
+class DCGANLite(Recipe):
+    """Each fake is judged beside a real one; lazy R1 and R2; an average of the generator."""
+
+    Config = DCGANLiteConfig
+
+    def build(self, config: DCGANLiteConfig, spec: Spec) -> Game:
+        classes = classes_of(config.conditional, spec)
+        rule = Adam(cosine(config.lr, config.lr / 5), (0.0, 0.99))
+        penalties = [penalty(config.gamma, config.penalty_every) for penalty in (R1, R2)]
+        return adversarial(
+            generator=lambda: LiteGenerator(spec, config.width, config.latent, classes),
+            discriminator=lambda: LiteDiscriminator(spec, config.width, classes),
+            prior=normal(config.latent),
+            loss=config.loss,
+            penalties=penalties if config.gamma else [],
+            generator_rule=rule,
+            discriminator_rule=rule,
+            average=config.average or None,
+            conditional=config.conditional,
+        )
+
+
+def doublings(side: int) -> int:
+    """k of side = 4 * 2^k.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    k = (side // START).bit_length() - 1
+    if k < 1 or side != START * 2**k:
+        raise ConfigError(
+            f"data.side {side}: this recipe needs 4 * 2^k pixels, from 8 on", "set data.side to 16, 32 or 64"
+        )
+    return k
+
+
+def widths(width: int, layers: int) -> list[int]:
+    """Channels from the picture inwards: width, 2 width, 4 width, 8 width, 8 width, ..."""
+    return [width * min(2**layer, WIDEST) for layer in range(layers)]
+
+
+class LiteGenerator(nn.Module):
+    """Latents (batch, latent) to pictures (batch, channels, side, side) in [-1, 1].
+
+    ``classes``: labels, embedded beside the latent; 0 for none.
+    """
+
+    def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
+        super().__init__()
+        inwards = widths(width, doublings(spec["side"]))
+        self.label = nn.Embedding(classes, latent) if classes else None
+        self.dense = nn.Linear(latent * (2 if classes else 1), START * START * inwards[-1])
+        channels = [*inwards[::-1], spec["channels"]]
+        self.layers = nn.ModuleList(
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+            for before, after in itertools.pairwise(channels)
+        )
+
+    def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
+        if self.label is not None:
+            latents = torch.cat([latents, self.label(label)], dim=1)
+        x = self.dense(latents).view(len(latents), -1, START, START)
+        for layer in self.layers:
+            x = layer(leaky_relu(x, 0.2))
+        return torch.tanh(x)
+
+
+class LiteDiscriminator(Discriminator):
+    """Pictures to logits (batch,); the label enters by projection (Miyato & Koyama 2018, eq. 3)."""
+
+    def __init__(self, spec: Spec, width: int, classes: int = 0) -> None:
+        super().__init__()
+        inwards = widths(width, doublings(spec["side"]))
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, 4, stride=2, padding=1)
+            for before, after in zip([spec["channels"], *inwards], inwards, strict=False)
+        )
+        self.dense = nn.Linear(START * START * inwards[-1], 1, bias=False)
+        self.label = nn.Embedding(classes, START * START * inwards[-1]) if classes else None
+        if self.label is not None:
+            nn.init.zeros_(self.label.weight)  # so that it judges all labels alike at first
+
+    def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
+        x = embedded
+        for layer in self.layers:
+            x = leaky_relu(layer(x), 0.2)
+        features = x.flatten(1)
+        logits: Tensor = self.dense(features).squeeze(1)
+        if self.label is not None:
+            logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
+        return logits

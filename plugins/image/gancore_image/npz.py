@@ -1,0 +1,99 @@
+"""npz files: which of their arrays are pictures, which are labels, which name the classes."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gancore.data.splits import Split
+from gancore_image.preparing import Pixels, Refused
+from gancore_image.scaling import to_levels
+
+MOST_BYTES = 1 << 34
+_LABELS = re.compile(r"(?:^|_)(?:labels?|y|targets?|classes|class)(?:_|$)")
+_NAMES = re.compile(r"(?:class|label)_?names?|classes|categories")
+
+Part = tuple[str, Pixels, NDArray[np.generic] | None, list[str]]
+
+
+def read_npz(path: Path, split_named: Callable[[str], Split | None]) -> list[Part]:
+    """(key, pictures, labels or None, class names) of each array of pictures: those of three or four axes.
+
+    Labels are an array of one axis, as long as the pictures, whose key speaks of labels (``labels``, ``y``)
+    and of the same split. Nothing is unpickled.
+
+    Raises:
+        Refused: not an npz file, damaged, too large, pickled, or without pictures.
+    """
+    arrays = _load(path)
+    pictures = {key: array for key, array in arrays.items() if array.ndim in (3, 4)}
+    if not pictures:
+        told = ", ".join(f"{key} {array.shape}" for key, array in arrays.items()) or "nothing"
+        raise Refused(f"it holds no array of pictures, but {told}")
+    classes = _take_names(arrays)
+    return [
+        (key, to_levels(array), _labels_for(key, len(array), arrays, split_named), classes)
+        for key, array in pictures.items()
+    ]
+
+
+def _take_names(arrays: dict[str, NDArray[np.generic]]) -> list[str]:
+    """The class names, which leave ``arrays``; empty where there are none."""
+    for key, array in arrays.items():
+        if _NAMES.fullmatch(key.lower()) and array.ndim == 1 and array.dtype.kind in "US":
+            return [_text(name) for name in arrays.pop(key).tolist()]
+    return []
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+
+
+def _labels_for(
+    key: str, count: int, arrays: dict[str, NDArray[np.generic]], split_named: Callable[[str], Split | None]
+) -> NDArray[np.generic] | None:
+    for other, array in arrays.items():
+        speaks = _LABELS.search(other.lower()) and split_named(other) == split_named(key)
+        flat = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+        if speaks and flat.ndim == 1 and flat.dtype.kind in "iuUS":
+            if len(flat) != count:
+                raise Refused(f"{key} holds {count:,} pictures, {other} {len(flat):,} labels")
+            return np.array([_text(v) for v in flat.tolist()]) if flat.dtype.kind == "S" else flat
+    return None
+
+
+def _load(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        _require_room(path)
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Refused(f"it cannot be read as npz without unpickling ({told})") from None
+
+
+def _require_room(path: Path) -> None:
+    """Before anything is unpacked: what the heads of the arrays promise."""
+    total = 0
+    with zipfile.ZipFile(path) as bundle:
+        for member in bundle.infolist():
+            with bundle.open(member) as file:
+                total += _promised(file)
+    if total > MOST_BYTES:
+        raise Refused(f"its arrays promise {total:,} bytes, more than {MOST_BYTES:,}")
+
+
+def _promised(file: IO[bytes]) -> int:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return math.prod(shape) * dtype.itemsize

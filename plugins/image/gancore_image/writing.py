@@ -1,0 +1,116 @@
+"""Samples as files that people open: a PNG each, and one overview."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from gancore.domain import Samples
+from gancore.errors import DataError
+
+OVERVIEW = 64
+"""Samples in ``overview.png``."""
+SHOWN_SIDE = 64
+"""Pictures smaller than this are shown enlarged in grids, by a whole factor, pixel by pixel."""
+GAP, CAPTION, GROUND, CHECKS = 2, 12, 255, (204, 153)
+
+
+def write_samples(samples: Samples, folder: Path) -> list[Path]:
+    """``0001-<label>.png`` for each row (n, channels, side, side), then ``overview.png``.
+
+    The same samples always give the same bytes.
+
+    Raises:
+        DataError: a sample holds values that are not finite.
+        OSError: the folder cannot be written, or is full.
+    """
+    pictures, labels = to_bytes(samples.data), sample_labels(samples)
+    folder.mkdir(parents=True, exist_ok=True)
+    digits, written = max(4, len(str(len(pictures)))), []
+    for number, (pixels, label) in enumerate(zip(pictures, labels, strict=True), start=1):
+        stem = f"{number:0{digits}d}" + (f"-{safe_name(label)}" if label else "")
+        to_image(pixels).save(folder / f"{stem}.png")
+        written.append(folder / f"{stem}.png")
+    grid(samples.data[:OVERVIEW], labels[:OVERVIEW]).save(folder / "overview.png")
+    return [*written, folder / "overview.png"]
+
+
+def to_bytes(data: Tensor) -> NDArray[np.uint8]:
+    """(n, channels, side, side) in [-1, 1] to the nearest of 256 levels, -1 is 0 and 1 is 255; clamped.
+
+    Raises:
+        DataError: a sample holds values that are not finite.
+    """
+    values = data.detach().float().cpu()
+    broken = torch.nonzero(~values.isfinite().flatten(1).all(1)).flatten()
+    if len(broken):
+        raise DataError(
+            f"{len(broken)} of {len(values)} samples are not finite, first number {int(broken[0]) + 1}",
+            "use an earlier checkpoint, or train again in fp32",
+        )
+    levels: NDArray[np.uint8] = ((values + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+    return levels
+
+
+def to_image(pixels: NDArray[np.uint8]) -> Image.Image:
+    """(channels, side, side) as a picture of 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA channels."""
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def grid(data: Tensor, captions: Sequence[str] = (), columns: int | None = None) -> Image.Image:
+    """Pictures (n, channels, side, side) side by side, enlarged where small; captions under them, if any.
+
+    ``columns``: none makes the grid as square as may be. Transparent pixels show a chequered ground.
+    """
+    pictures = to_bytes(data)
+    n, side = len(pictures), pictures.shape[-1]
+    columns = columns or math.ceil(math.sqrt(n))
+    scale = max(1, SHOWN_SIDE // side)
+    shown, below = side * scale, CAPTION if any(captions) else 0
+    width, height = shown + GAP, shown + GAP + below
+    sheet = Image.new("RGB", (columns * width + GAP, math.ceil(n / columns) * height + GAP), (GROUND,) * 3)
+    pen = ImageDraw.Draw(sheet)
+    for place, pixels in enumerate(pictures):
+        left, top = GAP + place % columns * width, GAP + place // columns * height
+        sheet.paste(_opaque(to_image(pixels)).resize((shown, shown), Image.Resampling.NEAREST), (left, top))
+        if below and place < len(captions):
+            pen.text((left, top + shown), _fitting(captions[place], shown, pen), fill=(0, 0, 0))
+    return sheet
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if not image.mode.endswith("A"):
+        return image.convert("RGB")
+    rows, columns = np.indices((image.height, image.width)) // 4
+    checks = np.where((rows + columns) % 2, *CHECKS).astype(np.uint8)
+    ground = Image.fromarray(checks).convert("RGBA")
+    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+
+
+def _fitting(caption: str, width: int, pen: ImageDraw.ImageDraw) -> str:
+    """As much of the caption as there is room for; what the built-in font lacks becomes a question mark."""
+    text = caption.encode("latin-1", "replace").decode("latin-1")
+    while len(text) > 1 and pen.textlength(text) > width:
+        text = text[:-1]
+    return text
+
+
+def sample_labels(samples: Samples) -> list[str]:
+    """The class name of each sample; empty where the samples have no label."""
+    if samples.condition is None:
+        return [""] * len(samples)
+    classes = samples.spec["classes"]
+    return [str(classes[int(index)]) for index in samples.condition]
+
+
+def safe_name(label: str) -> str:
+    """A label as part of a file name: letters and digits of any script, dash and underscore."""
+    return re.sub(r"[^\w-]+", "_", label).strip("_")[:40] or "label"

@@ -1,0 +1,85 @@
+"""The default recipe: any side of 4 * 2^k and channels, sizes by a formula, labels, and that it learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from gancore_image.config import ImageConfig
+from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, LiteDiscriminator, LiteGenerator
+from gancore_image.domain import Images
+from gancore_image.sources import SOURCES
+from gancore_image.wavelets import wavelet_frechet
+
+from gancore import ConfigError, Evidence, Spec
+from gancore.data.sources import resolve
+from gancore.models.model import build_game
+from gancore.runtime.randomness import Key
+from gancore.training.playing import play, set_table
+
+
+def spec(side: int = 32, channels: int = 1) -> Spec:
+    return Spec({"side": side, "channels": channels, "classes": ["a", "b", "c"]})
+
+
+@pytest.mark.parametrize("side", [8, 16, 32, 64, 128])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_it_makes_and_judges_pictures_of_any_power_and_channels(side, channels):
+    generator, discriminator = (
+        LiteGenerator(spec(side, channels), 2, 5),
+        LiteDiscriminator(spec(side, channels), 2),
+    )
+    pictures = generator(Key.of("z").normal(3, 5))
+    assert pictures.shape == (3, channels, side, side) and pictures.abs().max() <= 1
+    assert discriminator(pictures).shape == (3,)
+
+
+@pytest.mark.parametrize("side", [4, 12, 28, 48])
+def test_other_sides_are_refused_with_sides_that_will_do(side):
+    with pytest.raises(ConfigError, match=rf"data\.side {side}: .* set data\.side to 16, 32 or 64"):
+        LiteGenerator(spec(side), 2, 5)
+
+
+def test_it_is_as_large_as_its_layers():
+    """At 32 pixels and width w: 4x4 layers between 1, w, 2w, 4w channels, a dense layer of 4x4x4w cells."""
+    w, latent = 48, 64
+    layers = 16 * (w + 2 * w * w + 8 * w * w)
+    generator = layers + (2 * w + w + 1) + (latent + 1) * 16 * 4 * w
+    discriminator = layers + (w + 2 * w + 4 * w) + 16 * 4 * w
+    for network, count in (
+        (LiteGenerator(spec(), w, latent), generator),
+        (LiteDiscriminator(spec(), w), discriminator),
+    ):
+        assert sum(p.numel() for p in network.parameters()) == count
+
+
+def test_a_label_changes_nothing_at_first_in_the_discriminator_and_something_in_the_generator():
+    generator, discriminator = LiteGenerator(spec(), 4, 5, classes=3), LiteDiscriminator(spec(), 4, classes=3)
+    latents = Key.of("z").normal(1, 5).expand(3, -1)
+    made = generator(latents, torch.arange(3))
+    assert (made[0] - made[1]).abs().max() > 1e-3
+    same = made[:1].expand(3, -1, -1, -1)
+    logits = discriminator(same, torch.arange(3))
+    assert torch.allclose(logits, logits[:1].expand(3))
+    with torch.no_grad():
+        discriminator.label.weight.normal_(generator=torch.Generator().manual_seed(0))
+    assert discriminator(same, torch.arange(3)).unique().numel() == 3
+
+
+def test_it_learns_the_digits(tmp_path, monkeypatch):
+    """After 250 rounds samples are nearer to test than the untrained generator's by far."""
+    monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
+    data = Images().open(resolve(None, SOURCES, None, print), ImageConfig())
+    config = DCGANLiteConfig(width=12, average=500)
+    game = build_game(DCGANLite(), config, data.spec, 0)
+    real = data.test.take(torch.arange(len(data.test)), Key.of(0)).data
+
+    def distance() -> float:
+        with torch.no_grad():
+            fake = game.sampler().eval().sample(200, Key.of("samples"))
+        return wavelet_frechet.compute(Evidence.of(fake, real, data.spec))
+
+    before = distance()
+    play(set_table(game, data.train, batch_size=32, seed=0), 250)
+    after = distance()
+    print(before, after)
+    assert after < before / 3

@@ -1,0 +1,270 @@
+"""Forty files that are no usable pictures, and archives: each is refused by name, its neighbours are kept."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gancore_image.config import ImageConfig
+from gancore_image.pictures import open_pictures
+from PIL import Image
+
+from gancore.cli import main
+from gancore.domain import Source
+from gancore.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "cache"))
+
+
+def pixels(height: int = 40, width: int = 40, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def saved(suffix: str, array: np.ndarray | None = None, **form) -> bytes:
+    buffer = io.BytesIO()
+    formats = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "bmp": "BMP", "webp": "WEBP"}
+    Image.fromarray(pixels() if array is None else array).save(buffer, formats[suffix], **form)
+    return buffer.getvalue()
+
+
+def cut(content: bytes, share: float) -> bytes:
+    return content[: int(len(content) * share)]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, data: bytes, depth: int = 8, colour: int = 0) -> bytes:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def bmp(width: int, height: int, bits: int = 24) -> bytes:
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + len(head), 0, 0, 54) + head
+
+
+def flipped(content: bytes, start: int, count: int = 64) -> bytes:
+    return content[:start] + bytes(255 - b for b in content[start : start + count]) + content[start + count :]
+
+
+FILES: dict[str, tuple[bytes, str]] = {
+    "empty.png": (b"", "empty (0 bytes)"),
+    "empty.jpg": (b"", "empty (0 bytes)"),
+    "text.png": (b"this is no picture\n" * 20, "no PNG"),
+    "page.jpg": (b"<!DOCTYPE html><html><body>404</body></html>", "no PNG"),
+    "zeros.jpg": (bytes(5000), "no PNG"),
+    "one-byte.gif": (b"G", "no PNG"),
+    "script.svg.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no PNG"),
+    "sound.jpg": (b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40), "no PNG"),
+    "archive.png": (b"PK\x03\x04" + bytes(60), "no PNG"),
+    "pickle.bmp": (b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00.", "no PNG"),
+    "tiff.png": (b"II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00", "no PNG"),
+    "magic.png": (b"\x89PNG\r\n\x1a\n", "no "),
+    "magic.jpg": (b"\xff\xd8\xff", "no "),
+    "magic.gif": (b"GIF89a", "no "),
+    "magic.bmp": (b"BM", "no "),
+    "magic.webp": (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "no "),
+    "cut.png": (cut(saved("png"), 0.5), "truncated"),
+    "cut-late.png": (cut(saved("png"), 0.9), "truncated"),
+    "cut-head.png": (saved("png")[:20], "no "),
+    "cut.jpg": (cut(saved("jpg"), 0.6), "truncated"),
+    "cut-head.jpg": (saved("jpg")[:40], "no "),
+    "cut.gif": (cut(saved("gif"), 0.6), "truncated"),
+    "cut.bmp": (cut(saved("bmp"), 0.7), "truncated"),
+    "cut.webp": (cut(saved("webp", lossless=True), 0.5), "no picture that can be read"),
+    "flipped.png": (flipped(saved("png"), 60), "damaged"),
+    "flipped.webp": (flipped(saved("webp", lossless=True), 30, 400), "damaged"),
+    "no-data.png": (png(40, 40, b""), "truncated"),
+    "short-data.png": (png(40, 40, zlib.compress(pixels().tobytes())[:900]), "truncated"),
+    "no-zlib.png": (png(40, 40, b"\x00" * 100), "damaged"),
+    "depth-3.png": (png(40, 40, zlib.compress(bytes(41 * 40)), depth=3), "no "),
+    "width-0.png": (png(0, 40, zlib.compress(b"")), "no PNG"),
+    "bomb.png": (png(60_000, 60_000, zlib.compress(bytes(1000), 9), depth=1), "pixels"),
+    "bomb-near.png": (png(12_000, 7_000, zlib.compress(bytes(1000), 9)), "12,000 x 7,000 pixels"),
+    "bomb.bmp": (bmp(40_000, 40_000), "pixels"),
+    "bomb.gif": (b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0) + b";", "no PNG"),
+    "negative.bmp": (bmp(-40, 40), "pixels"),
+    "bits-7.bmp": (bmp(40, 40, bits=7), "no picture that can be read"),
+    "dot.png": (saved("png", pixels(1, 1)), "1x1, its side under data.min_side 8"),
+    "line.jpg": (saved("jpg", pixels(5, 900)), "900x5, its side under data.min_side 8"),
+    "no-frames.gif": (b"GIF89a" + struct.pack("<HHBBB", 40, 40, 0, 0, 0) + b";", "no PNG"),
+}
+
+
+def test_there_are_forty():
+    assert len(FILES) == 40
+
+
+@pytest.fixture(params=["folder", "archive"])
+def place(request, tmp_path):
+    """Ten good pictures among the bad files."""
+    content = {f"good-{seed}.png": saved("png", pixels(seed=seed)) for seed in range(10)}
+    content |= {name: data for name, (data, _) in FILES.items()}
+    if request.param == "archive":
+        with zipfile.ZipFile(tmp_path / "bad.zip", "w") as bundle:
+            for name, data in content.items():
+                bundle.writestr(name, data)
+        return tmp_path / "bad.zip"
+    (tmp_path / "bad").mkdir()
+    for name, data in content.items():
+        (tmp_path / "bad" / name).write_bytes(data)
+    return tmp_path / "bad"
+
+
+def reasons(data) -> dict[str, str]:
+    told = [line.strip() for line in data.contract if line.startswith("  ") and ": " in line]
+    return dict(line.split(": ", 1) for line in told)
+
+
+def test_each_is_refused_by_name_and_nothing_else_is_lost(place, monkeypatch):
+    monkeypatch.setattr("gancore_image.contract.SHOWN", 100)
+    data = open_pictures(Source(place.name, place), ImageConfig())
+    told = reasons(data)
+    assert told.keys() == FILES.keys()
+    for name, (_, reason) in FILES.items():
+        assert reason in told[name], f"{name}: {told[name]}"
+        assert len(told[name]) < 200 and "\n" not in told[name]
+    kept = {name for names in data.splits.values() for name in names}
+    assert kept == {f"good-{seed}.png" for seed in range(10)}
+
+
+def test_the_rest_of_a_long_list_stands_in_a_file(place):
+    *_, last = open_pictures(Source(place.name, place), ImageConfig()).contract
+    assert last.startswith("  and 20 more, all in ")
+    listed = Path(last.split(" all in ")[1]).read_text().splitlines()
+    assert {line.split("\t")[0] for line in listed} == FILES.keys()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")
+def test_a_file_that_may_not_be_read_is_named(tmp_path):
+    for seed in range(4):
+        (tmp_path / f"{seed}.png").write_bytes(saved("png", pixels(seed=seed)))
+    (tmp_path / "0.png").chmod(0)
+    assert "cannot be read" in reasons(open_pictures(Source("x", tmp_path), ImageConfig()))["0.png"]
+
+
+def test_a_folder_and_a_pipe_named_like_pictures_are_passed_by(tmp_path):
+    for seed in range(4):
+        (tmp_path / f"{seed}.png").write_bytes(saved("png", pixels(seed=seed)))
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    told = reasons(open_pictures(Source("x", tmp_path), ImageConfig()))
+    assert told.keys() == {"pipe.png", "gone.png"}
+    assert told["pipe.png"] == "it is not a file" and "cannot be read" in told["gone.png"]
+
+
+# Archives whose members are not what they say.
+
+
+def zipped(path, members: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] = lambda info: None):
+    good = {f"{seed}.png": saved("png", pixels(seed=seed)) for seed in range(4)}
+    with zipfile.ZipFile(path, "w") as bundle:
+        for name, data in (good | members).items():
+            info = zipfile.ZipInfo(name)
+            if name in members:
+                change(info)
+            bundle.writestr(info, data)
+    return path
+
+
+def link(info: zipfile.ZipInfo) -> None:
+    info.external_attr = 0o120777 << 16
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("../../evil.png", lambda info: None, "leads out of the archive"),
+        ("/etc/evil.png", lambda info: None, "leads out of the archive"),
+        ("C:\\evil.png", lambda info: None, "leads out of the archive"),
+        ("link.png", link, "it is a link"),
+    ],
+)
+def test_members_that_point_elsewhere_are_refused_alone(tmp_path, name, change, reason):
+    place = zipped(tmp_path / "a.zip", {name: saved("png")}, change)
+    data = open_pictures(Source("a", place), ImageConfig())
+    (told,) = reasons(data).values()
+    assert reason in told and sum(map(len, data.splits.values())) == 4
+
+
+def marked(path, name: bytes, offset: int, patch: bytes) -> None:
+    """Writes into the central entry of a member: ``offset`` bytes behind the entry's begin."""
+    content = bytearray(path.read_bytes())
+    at = content.rindex(name) - 46 + offset
+    content[at : at + len(patch)] = patch
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("offset", "patch", "reason"),
+    [
+        (8, struct.pack("<H", 1), "it is encrypted"),
+        (16, struct.pack("<I", 12345), "cannot be unpacked (Bad CRC"),
+        (24, struct.pack("<I", 1 << 31), "2,048 MiB, more than 512"),
+        (10, struct.pack("<H", 99), "cannot be unpacked"),
+    ],
+)
+def test_members_that_cannot_be_unpacked_are_refused_alone(tmp_path, offset, patch, reason):
+    place = zipped(tmp_path / "a.zip", {"odd.png": saved("png", pixels(seed=9))})
+    marked(place, b"odd.png", offset, patch)
+    data = open_pictures(Source("a", place), ImageConfig())
+    assert reason in reasons(data)["odd.png"] and sum(map(len, data.splits.values())) == 4
+
+
+def test_two_members_of_one_name_are_both_refused(tmp_path):
+    place = zipped(tmp_path / "a.zip", {})
+    with zipfile.ZipFile(place, "a") as bundle, pytest.warns(UserWarning, match="Duplicate"):
+        bundle.writestr("0.png", saved("png", pixels(seed=9)))
+    data = open_pictures(Source("a", place), ImageConfig())
+    assert reasons(data) == {"0.png": "the archive holds 2 members of this name"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.zip", b"no archive at all", "cannot be opened as a zip archive"),
+        ("a.zip", b"", "cannot be opened as a zip archive"),
+        ("a.zip", b"PK\x05\x06" + bytes(18), "no pictures in"),
+        ("a.tar", b"no archive at all" * 100, "cannot be unpacked"),
+        ("a.tar.gz", gzip.compress(b"x" * 2000)[:-20], "cannot be unpacked"),
+        ("a.npz", b"", "cannot be read as npz"),
+        ("a.png", b"", "it is empty"),
+        ("a.txt", b"hello", "no pictures in"),
+        ("train-images-idx3-ubyte.gz", gzip.compress(b"\x00\x00\x08\x03")[:-4], "end-of-stream"),
+    ],
+)
+def test_whole_sources_are_refused_in_one_line(tmp_path, capsys, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=told):
+        open_pictures(Source(name, tmp_path / name), ImageConfig())
+    words = ["train", "--domain", "image", "--data", str(tmp_path / name), "--steps", "1"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 2
+    *before, error = capsys.readouterr().err.strip().splitlines()
+    assert error.startswith("error: ") and not any("error" in line or "Traceback" in line for line in before)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_folder_says_what_it_should_hold(tmp_path):
+    with pytest.raises(DataError, match=r"no pictures in .*; it should hold files that end in \.bmp"):
+        open_pictures(Source("x", tmp_path), ImageConfig())
+
+
+def test_a_folder_of_bad_files_alone_names_some(tmp_path):
+    for name, (data, _) in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(DataError, match=r"none of the 40 pictures .* can be used: .*: .*; and 37 more"):
+        open_pictures(Source("x", tmp_path), ImageConfig())
