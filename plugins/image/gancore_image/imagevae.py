@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from gancore import Recipe, RecipeSection, Spec
-from gancore.games import Adam, Game, cosine, likelihood
+from gancore.games import Adam, Game, cosine, likelihood, warmup
 from gancore.nn.variational import VariationalAutoencoder
 from gancore.runtime.randomness import Key
 from gancore_image.classes import classes_of
@@ -52,7 +52,8 @@ class Residual(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Levels (batch, channels, side, side) to ``outputs`` numbers, by convolutions of stride 2.
+    """Levels (batch, channels, side, side) to ``outputs`` numbers, by convolutions of stride 2: means, and
+    logs of deviations, of latents.
 
     It is told a label, where there are ``classes``.
     """
@@ -68,6 +69,7 @@ class ImageEncoder(nn.Module):
         self.label = nn.Embedding(classes, LABEL) if classes else None
         self.dense = nn.Linear(widths[-1] * last**2 + (LABEL if classes else 0), outputs)
         rectified_(self)
+        nn.init.zeros_(self.dense.weight.data[outputs // 2 :])  # deviations begin at 1, as the prior's
 
     def forward(self, level: Tensor, label: Tensor | None = None) -> Tensor:
         x = pixels(level).to(self.dense.weight.dtype, memory_format=torch.channels_last)
@@ -129,7 +131,7 @@ class RoundedLogistic(nn.Module):
 
 
 class ImageVAEConfig(RecipeSection):
-    """The rate falls to a fiftieth along a cosine."""
+    """The rate rises over the first twentieth of training, and falls to a fiftieth along a cosine."""
 
     batch_size: PositiveInt = Field(64, description="rows of the joined batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
@@ -137,7 +139,7 @@ class ImageVAEConfig(RecipeSection):
     latent: PositiveInt = Field(32, description="numbers in a latent")
     components: PositiveInt = Field(1, le=100, description="logistic laws that a pixel's law is mixed of")
     draws: PositiveInt = Field(16, description="latents a row in the importance-weighted bound, k")
-    lr: PositiveFloat = Field(2e-3, description="Adam's rate at first")
+    lr: PositiveFloat = Field(2e-3, description="Adam's highest rate")
     clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a dimension")
     average: NonNegativeFloat = Field(
         5_000.0, description="half-life of the model's average, in samples; 0: none"
@@ -157,7 +159,7 @@ class ImageVAE(Recipe):
         side, channels, classes = spec["side"], spec["channels"], classes_of(config.conditional, spec)
         return likelihood(
             lambda: autoencoder(config, side, channels, classes),
-            rule=Adam(cosine(config.lr, config.lr / 50)),
+            rule=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
             average=config.average or None,
             clip=config.clip * channels * side**2,
             conditional=config.conditional,

@@ -9,8 +9,8 @@ from torch.nn.functional import log_softmax, logsigmoid, softplus
 from gancore.nn.autoregressive import drawn
 from gancore_image.levels import HALF, LEVELS, STEP
 
-NARROWEST = -7.0
-"""Bound on the log of a scale, full scale being 1: a level is exp(-4.8) wide."""
+NARROWEST, WIDEST = -7.0, 7.0
+"""Bounds of the log of a scale, full scale being 1: a level is exp(-4.8) wide."""
 
 
 def log_rounded(level: Tensor, mean: Tensor, log_scale: Tensor, count: int = LEVELS) -> Tensor:
@@ -92,7 +92,7 @@ class LogisticMixture(nn.Module):
         if self.components == 1:
             weights = torch.zeros_like(means[:, :1])
         shape = (len(told), -1, self.components, *told.shape[2:])
-        log_scale = NARROWEST + softplus(scales.reshape(shape) - NARROWEST)
+        log_scale = (NARROWEST + softplus(scales.reshape(shape) - NARROWEST)).clamp_max(WIDEST)
         return log_softmax(weights, 1), means.reshape(shape), log_scale, torch.tanh(slopes.reshape(shape))
 
     def _before(self, slope: Tensor, x: Tensor, c: int) -> Tensor:

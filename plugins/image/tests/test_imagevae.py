@@ -118,3 +118,15 @@ def test_it_learns_what_halves_of_images_share():
     assert math.log(2) < nats < 4
     left, right = samples[:, :, :4].mean((1, 2)), samples[:, :, 4:].mean((1, 2))
     assert (left * right < 0).float().mean() > 0.75 and 0.3 < (left > 0).float().mean() < 0.7
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_it_begins_near_the_prior_whatever_images_are(level):
+    """Bright ones are large numbers to a network: deviations that begin at exp(4) would never recover."""
+    torch.manual_seed(0)
+    model = ImageVAE().build(ImageVAEConfig(), Spec({"side": 28, "channels": 1})).model.train()
+    images = torch.full((8, 1, 28, 28), level)
+    m, log_s = model.posterior(images)
+    assert torch.equal(log_s, torch.zeros(8, 32)) and m.abs().max() < 10
+    with torch.no_grad():
+        assert -model.log_prob(images).mean() < 784 * 50 * math.log(2)

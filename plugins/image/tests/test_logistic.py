@@ -90,3 +90,12 @@ def test_planes_of_pixels_are_told_as_pixels_alone_are():
     uniform = Key.of("u").uniform(2, 3, 4, 5).double()
     drawn = mixture.sample(told, uniform)
     assert torch.equal(drawn[:, :, 1, 4], mixture.sample(told[..., 1, 4], uniform[..., 1, 4]))
+
+
+@pytest.mark.parametrize("size", [-1000.0, 1000.0])
+def test_whatever_a_network_says_is_a_finite_likelihood_with_finite_gradients(size):
+    mixture = LogisticMixture(2, 3)
+    told = torch.full((256, mixture.numbers), size, requires_grad=True)
+    log_prob = mixture.log_prob(torch.stack([EVERY, 255 - EVERY], 1), told)
+    (gradient,) = torch.autograd.grad(log_prob.sum(), told)
+    assert log_prob.isfinite().all() and gradient.isfinite().all()
