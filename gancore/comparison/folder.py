@@ -126,7 +126,7 @@ class ComparisonFolder:
                         message = f"the comparison {self.path} is being made by another process"
                         raise ConfigError(message, "wait for it, or stop it") from error
                     time.sleep(0.05)
-            for folder in (self.path, *(path for path in self.path.iterdir() if path.is_dir())):
+            for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
                 sweep(folder)
             yield handle
         finally:

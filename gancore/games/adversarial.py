@@ -201,9 +201,10 @@ def adversarial(
     gradient's norm; a round is ``discriminator_moves`` moves, the lazy penalties that are due, and
     one move of the generator. ``augmentation`` is of all that the discriminator sees while it trains.
     """
+    generating = _remedied(generator(), generator_remedies)  # first: networks draw in this order
     judging = _remedied(discriminator(), discriminator_remedies)
     made = game(
-        _remedied(generator(), generator_remedies),
+        generating,
         Augmented(judging, augmentation) if augmentation else judging,
         prior,
         find_loss(loss) if isinstance(loss, str) else loss,
