@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from gancore.evaluation.evidence import Evidence, Sampled
     from gancore.evaluation.features import Features, Workbench
+    from gancore.evaluation.judged import JudgeFeatures
     from gancore.evaluation.measure import Interval, Measure
     from gancore.evaluation.reading import Evaluation, Reading
     from gancore.hookspecs import hookimpl
@@ -64,6 +65,7 @@ __all__ = [
     "Finding",
     "GancoreError",
     "Interval",
+    "JudgeFeatures",
     "LoggerEntry",
     "LossEntry",
     "Measure",
@@ -97,6 +99,7 @@ _HOMES = {
     "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
     "evaluation.evidence": ("Evidence", "Sampled"),
     "evaluation.features": ("Features", "Workbench"),
+    "evaluation.judged": ("JudgeFeatures",),
     "evaluation.measure": ("Interval", "Measure"),
     "evaluation.reading": ("Evaluation", "Reading"),
     "hookspecs": ("hookimpl",),

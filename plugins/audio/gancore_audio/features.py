@@ -6,54 +6,25 @@ A Frechet distance is named after its features: only on VGGish's is it what pape
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from gancore import ConfigError, Features, Spec, Workbench
-from gancore.evaluation.store import content_of, digest_of
-from gancore.games import Judge
+from gancore import ConfigError, Features, JudgeFeatures, Spec, Workbench
+from gancore.evaluation.store import digest_of
 from gancore_audio import crepe, vggish
 from gancore_audio.measures import FLOOR_DB, MOMENT_BANDS, clip_features
 
 
-class ClassifierFeatures(Features):
-    """The penultimate layer of the recipe `classifier`, trained on the same source, and its posteriors."""
+class ClassifierFeatures(JudgeFeatures):
+    """As our classifier hears sounds."""
 
-    name = "classifier"
-
-    def prepare(self, bench: Workbench) -> None:
-        spec = bench.data.spec
-        judge = bench.judge("classifier", {}).sampler
-        assert isinstance(judge, Judge)
-        self.judge, self.rate_hz, self._classes = judge, spec["rate_hz"], list(spec["classes"])
-        self._digest = digest_of(content_of(list(judge.state_dict().values())), self.rate_hz, self._classes)
-
-    @property
-    def digest(self) -> str:
-        return self._digest
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return self._classes
-
-    @torch.no_grad()
-    def embed(self, samples: Tensor, spec: Spec) -> Tensor:
-        return self.judge.embed(self._at_its_rate(samples, spec))
-
-    @torch.no_grad()
-    def log_posteriors(self, samples: Tensor, spec: Spec) -> Tensor:
-        return self.judge.log_posteriors(self._at_its_rate(samples, spec))
-
-    def _at_its_rate(self, samples: Tensor, spec: Spec) -> Tensor:
-        if spec["rate_hz"] != self.rate_hz:
+    def check(self, samples: Tensor, spec: Spec) -> None:
+        if spec["rate_hz"] != self.spec["rate_hz"]:
             raise ConfigError(
-                f"the classifier hears {self.rate_hz} Hz, the samples have {spec['rate_hz']}",
+                f"the classifier hears {self.spec['rate_hz']} Hz, the samples have {spec['rate_hz']}",
                 "evaluate against the source that the model was trained on",
             )
-        return samples
 
 
 class LogMelFeatures(Features):
