@@ -21,6 +21,7 @@ from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
     from gancore.comparison.runner import Comparison
+    from gancore.domain import Domain, Samples
     from gancore.models.model import Model
 
 __all__ = [
@@ -114,20 +115,35 @@ def generate(
     out: str | Path = "samples",
     seed: int = 0,
     label: str | None = None,
-    interpolate: bool = False,
+    each_label: bool = False,
+    interpolate: int | None = None,
+    truncation: float | None = None,
     batch_size: int = 64,
     device: str = "auto",
 ) -> list[Path]:
-    """Write ``n`` samples into ``out``; returns the files. The same seed gives the same samples."""
+    """Write ``n`` samples into ``out``; returns the files. The same seed gives the same samples.
+
+    ``each_label``: ``n`` of every label, side by side. ``interpolate``: ``n`` ways of so many steps from one
+    sample to another. ``truncation``: see :meth:`gancore.models.model.Model.sample`.
+    """
+    if each_label and label is not None:
+        raise ConfigError(f"each label, and {label!r} alone", "give one of --label and --each-label")
     loaded = load(model, device)
-    if interpolate:
-        samples = loaded.interpolation(n, seed, label)
+    if interpolate is not None and each_label:
+        samples = loaded.interpolation_of_each_label(n, interpolate, seed, truncation)
+    elif interpolate is not None:
+        samples = loaded.interpolation(n, interpolate, seed, label, truncation)
+    elif each_label:
+        samples = loaded.each_label(n, seed, batch_size, truncation)
     else:
-        samples = loaded.sample(n, seed, label, batch_size)
-    folder = Path(out)
+        samples = loaded.sample(n, seed, label, batch_size, truncation)
+    return _write(loaded.domain, samples, Path(out))
+
+
+def _write(domain: Domain, samples: Samples, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return loaded.domain.write(samples, folder)
+        return domain.write(samples, folder)
     except OSError as error:
         raise GancoreError(
             f"cannot write samples to {folder}: {error.strerror}", "give another --out"

@@ -124,11 +124,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Samples:
-    """Canonical samples with what is needed to write and to show them."""
+    """Canonical samples with what is needed to write and to show them.
+
+    ``columns``: so many belong side by side (of one class; the way from one to another; a sample and its
+    neighbours), then the next so many; 0: each stands alone. ``captions`` are shown in place of labels.
+    """
 
     data: Tree
     spec: Spec
     condition: Tree = None
+    columns: int = 0
+    captions: Sequence[str] = ()
 
     def __len__(self) -> int:
         return count_rows(self.data)

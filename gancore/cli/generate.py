@@ -20,9 +20,17 @@ def generate(
     out: Annotated[Path, typer.Option(help="The folder for the files; made if missing.")] = Path("samples"),
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
     label: Annotated[str | None, typer.Option(help="Samples of this class only.")] = None,
-    interpolate: Annotated[
-        bool, typer.Option("--interpolate", help="Steps on a way between two samples.")
+    each_label: Annotated[
+        bool, typer.Option("--each-label", help="-n samples of every class, side by side.")
     ] = False,
+    interpolate: Annotated[
+        int | None,
+        typer.Option(metavar="STEPS", min=2, help="-n ways of so many steps from one sample to another."),
+    ] = None,
+    truncation: Annotated[
+        float | None,
+        typer.Option(metavar="PSI", help="Normal latents no farther from 0: less variety, fewer outliers."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples at once; does not change them.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
@@ -41,7 +49,9 @@ def generate(
         out=out,
         seed=seed,
         label=label,
+        each_label=each_label,
         interpolate=interpolate,
+        truncation=truncation,
         batch_size=batch_size,
         device=device,
     )

@@ -21,7 +21,7 @@ from gancore.plugins import plugins
 from gancore.recipe import Recipe
 from gancore.runtime.device import resolve_device
 from gancore.runtime.randomness import Key
-from gancore.trees import Tree
+from gancore.trees import Tree, join_rows
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,59 @@ class Model:
     config: dict[str, Any]
     device: torch.device
 
-    def sample(self, n: int = 16, seed: int = 0, label: str | None = None, batch_size: int = 64) -> Samples:
-        """``n`` samples; number i depends on ``seed`` and i alone."""
-        condition = self._condition(label)
-        return as_samples(draw_samples(self.sampler, n, self._key(seed), condition, batch_size), self.spec)
+    def sample(
+        self,
+        n: int = 16,
+        seed: int = 0,
+        label: str | None = None,
+        batch_size: int = 64,
+        truncation: float | None = None,
+    ) -> Samples:
+        """``n`` samples; number i depends on ``seed`` and i alone.
 
-    def interpolation(self, n: int = 16, seed: int = 0, label: str | None = None) -> Samples:
-        """``n`` samples on the way between two latents."""
+        ``truncation``: latents no farther from 0, number by number (Brock et al. 2019): less variety,
+        samples nearer to the middle of what was learned.
+        """
         condition = self._condition(label)
-        return as_samples(interpolate(self.sampler, n, self._key(seed), condition), self.spec)
+        made = draw_samples(self.sampler, n, self._key(seed), condition, batch_size, truncation)
+        return as_samples(made, self.spec)
+
+    def each_label(
+        self, n: int = 8, seed: int = 0, batch_size: int = 64, truncation: float | None = None
+    ) -> Samples:
+        """``n`` samples of every label, one label after the other, each from the same latents."""
+        return self._side_by_side(n, lambda label: self.sample(n, seed, label, batch_size, truncation))
+
+    def interpolation(
+        self,
+        n: int = 1,
+        steps: int = 8,
+        seed: int = 0,
+        label: str | None = None,
+        truncation: float | None = None,
+    ) -> Samples:
+        """``n`` ways of ``steps`` samples each: from sample 0 of this seed to sample 1, from 2 to 3, ..."""
+        condition = self._condition(label)
+        made = interpolate(self.sampler, n, steps, self._key(seed), condition, truncation)
+        return as_samples(made, self.spec, columns=steps)
+
+    def interpolation_of_each_label(
+        self, n: int = 1, steps: int = 8, seed: int = 0, truncation: float | None = None
+    ) -> Samples:
+        """``n`` ways of every label, from the same latents to the same."""
+        return self._side_by_side(steps, lambda label: self.interpolation(n, steps, seed, label, truncation))
+
+    def _side_by_side(self, columns: int, make: Callable[[str], Samples]) -> Samples:
+        """Raises ConfigError where the model knows no labels."""
+        classes = list(self.spec.get("classes") or [])
+        if not getattr(self.sampler, "conditional", False) or not classes:
+            fix = "leave out --each-label, or train with --set model.conditional=true"
+            raise ConfigError("samples of each label: this model was trained without labels", fix)
+        made = [make(label) for label in classes]
+        data, condition = (
+            join_rows([getattr(part, name) for part in made]) for name in ("data", "condition")
+        )
+        return Samples(data, self.spec, condition, columns)
 
     def _condition(self, label: str | None) -> Callable[[int, Key], Tree]:
         if not generates(self.sampler):

@@ -27,15 +27,60 @@ def generates(sampler: nn.Module) -> bool:
 
 @torch.no_grad()
 def draw_samples(
-    sampler: nn.Module, n: int, key: Key, condition: Callable[[int, Key], Tree], batch_size: int = 64
+    sampler: nn.Module,
+    n: int,
+    key: Key,
+    condition: Callable[[int, Key], Tree],
+    batch_size: int = 64,
+    truncation: float | None = None,
 ) -> tuple[Tree, Tree]:
-    """``n`` canonical samples on the CPU, and their condition; ``batch_size`` are held by the device."""
+    """``n`` canonical samples on the CPU, and their condition; ``batch_size`` are held by the device.
+
+    ``truncation``: latents are no farther from the middle, number by number.
+
+    Raises:
+        ConfigError: the model has no latents that could be truncated.
+    """
+    make = sampler.sample if truncation is None else _truncated(sampler, truncation)
     made, unit = [], unit_of(sampler)
     step = -(-batch_size // unit) * unit
     for first in range(0, n, step):
         starts = range(first, min(n, first + step), unit)
-        made.append(_joined([_unit(sampler, start, n, key, condition) for start in starts]))
+        made.append(_joined([_unit(make, unit, start, n, key, condition) for start in starts]))
     return _joined(made)
+
+
+Make = Callable[[int, Key, Tree], Tree]
+
+
+def _truncated(sampler: nn.Module, psi: float) -> Make:
+    """How such rows are made, whole or only their latents."""
+    truncate = truncation_of(sampler, psi)
+
+    def make(n: int, key: Key, condition: Tree) -> Tree:
+        return sampler.render(truncate(sampler.latents(n, key)), condition)  # type: ignore[operator]
+
+    return make
+
+
+def truncation_of(sampler: nn.Module, psi: float | None) -> Callable[[Tensor], Tensor]:
+    """What is done to latents; without ``psi`` nothing.
+
+    Raises:
+        ConfigError: psi is no threshold, or the latents are not normal, or there are none.
+    """
+    if psi is None:
+        return lambda latents: latents
+    if not psi > 0:
+        raise ConfigError(f"truncation {psi:g}", "give a number above 0; 2 and more change little")
+    if not hasattr(sampler, "render"):
+        raise ConfigError("this model has no latents to truncate", "leave out --truncation")
+    truncate = sampler.prior.truncate  # type: ignore[union-attr]
+    if truncate is None:
+        raise ConfigError(
+            "this model's latents are not normal: they cannot be truncated", "leave out --truncation"
+        )
+    return lambda latents: truncate(latents, psi)  # type: ignore[operator, no-any-return]
 
 
 def unit_of(sampler: nn.Module) -> int:
@@ -51,14 +96,13 @@ def unit_of(sampler: nn.Module) -> int:
 
 
 def _unit(
-    sampler: nn.Module, start: int, n: int, key: Key, condition: Callable[[int, Key], Tree]
+    make: Make, unit: int, start: int, n: int, key: Key, condition: Callable[[int, Key], Tree]
 ) -> tuple[Tree, Tree]:
     """The unit that begins with row ``start``, cut off at ``n``, where it was made."""
-    (block, row), unit = divmod(start, BLOCK), unit_of(sampler)
+    block, row = divmod(start, BLOCK)
     key = (key / block).cut(Rows(row, row + unit, BLOCK))
     wanted = condition(unit, key / "condition")
-    data = sampler.sample(unit, key, wanted)  # type: ignore[operator]
-    return cut_rows(data, 0, n - start), cut_rows(wanted, 0, n - start)
+    return cut_rows(make(unit, key, wanted), 0, n - start), cut_rows(wanted, 0, n - start)
 
 
 def _joined(made: list[tuple[Tree, Tree]]) -> tuple[Tree, Tree]:
@@ -87,23 +131,51 @@ def condition_for(
 
 @torch.no_grad()
 def interpolate(
-    sampler: nn.Module, n: int, key: Key, condition: Callable[[int, Key], Tree], anchors: int = 2
+    sampler: nn.Module,
+    n: int,
+    steps: int,
+    key: Key,
+    condition: Callable[[int, Key], Tree],
+    truncation: float | None = None,
 ) -> tuple[Tree, Tree]:
-    """``n`` samples on the way between two latents of the prior, both ends included.
+    """``n`` ways of ``steps`` samples each, one way after the other: the first from sample 0 to sample 1 of
+    this key, the next from 2 to 3. Latents walk; a condition is the start's all the way.
 
     Raises:
-        ConfigError: the model has no latents to walk between.
+        ConfigError: the model has no latents to walk between, or there are fewer than two steps.
     """
     if not hasattr(sampler, "render"):
         raise ConfigError("this model has no latents to interpolate", "leave out --interpolate")
-    latents: Tensor = sampler.latents(anchors, key)  # type: ignore[operator]
-    along = torch.linspace(0, 1, n, device=latents.device).unsqueeze(1)
-    path = sampler.prior.between(latents[:1].expand(n, -1), latents[1:].expand(n, -1), along)  # type: ignore[union-attr, operator]
-    one = condition(1, key / "condition")
-    wanted = map_tree(lambda x: x.expand(n, *x.shape[1:]), one)
-    parts = [(cut_rows(path, at, at + UNIT), cut_rows(wanted, at, at + UNIT)) for at in range(0, n, UNIT)]
-    return _joined([(sampler.render(z, c), c) for z, c in parts])  # type: ignore[operator]
+    if steps < 2:
+        raise ConfigError(f"a way of {steps} steps", "give 2 at least: its two ends")
+    ends, wanted = _latents(sampler, 2 * n, key, condition, truncation_of(sampler, truncation))
+    along = torch.linspace(0, 1, steps, device=ends.device).repeat(n).unsqueeze(1)
+    start, stop = (ends[first::2].repeat_interleave(steps, 0) for first in (0, 1))
+    path = sampler.prior.between(start, stop, along)  # type: ignore[union-attr, operator]
+    wanted = map_tree(lambda x: x[::2].repeat_interleave(steps, 0), wanted)
+    parts = [
+        (cut_rows(path, at, at + UNIT), cut_rows(wanted, at, at + UNIT)) for at in range(0, n * steps, UNIT)
+    ]
+    return _joined([(to_cpu(sampler.render(z, c)), c) for z, c in parts])  # type: ignore[operator]
 
 
-def as_samples(made: tuple[Tree, Tree], spec: Spec) -> Samples:
-    return Samples(made[0], spec, made[1])
+def _latents(
+    sampler: nn.Module,
+    n: int,
+    key: Key,
+    condition: Callable[[int, Key], Tree],
+    truncate: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tree]:
+    """The latents of samples 0 to n of this key, on the device, and their condition."""
+
+    def make(n: int, key: Key, condition: Tree) -> Tree:
+        return truncate(sampler.latents(n, key))  # type: ignore[operator]
+
+    unit = unit_of(sampler)
+    made = [_unit(make, unit, start, n, key, condition) for start in range(0, n, unit)]
+    latents, wanted = (list(trees) for trees in zip(*made, strict=True))
+    return join_rows(latents), None if wanted[0] is None else join_rows(wanted)
+
+
+def as_samples(made: tuple[Tree, Tree], spec: Spec, columns: int = 0) -> Samples:
+    return Samples(made[0], spec, made[1], columns)

@@ -103,7 +103,7 @@ def interpolates(bench: RecipeBench) -> None:
     if not hasattr(sampler, "render"):
         raise NotApplicable("its sampler has no latents to walk between")
     condition = condition_for(sampler, home.domain, home.data.spec, None)
-    between, _ = interpolate(sampler, ROWS, Key.of("kit"), condition)
+    between, _ = interpolate(sampler, 1, ROWS, Key.of("kit"), condition)
     others, _ = draw_samples(sampler, ROWS, Key.of("kit"), condition)
     if outline(between) != outline(others):
         raise Breach(f"between two latents it gives {told(between)}, else {told(others)}", "give one kind")

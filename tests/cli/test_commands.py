@@ -137,15 +137,17 @@ def test_print_config_of_a_resumed_run_starts_from_the_run(capsys, tmp_path):
 
 
 def test_generate_hands_over_and_prints_the_files(api, capsys):
-    words = "generate runs/a -n 2 --out o --seed 3 --label x --interpolate --batch-size 5"
-    assert main([*words.split(), "--device", "cpu"]) == 0
+    words = "generate runs/a -n 2 --out o --seed 3 --label x --each-label --interpolate 4 --truncation 0.5"
+    assert main([*words.split(), "--batch-size", "5", "--device", "cpu"]) == 0
     assert api.asked["generate"] == {
         "model": "runs/a",
         "n": 2,
         "out": Path("o"),
         "seed": 3,
         "label": "x",
-        "interpolate": True,
+        "each_label": True,
+        "interpolate": 4,
+        "truncation": 0.5,
         "batch_size": 5,
         "device": "cpu",
     }

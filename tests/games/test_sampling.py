@@ -1,7 +1,10 @@
 """Sample number i is a function of (model, seed, i), and a walk between latents begins and ends at them."""
 
+import math
+
 import pytest
 import torch
+from scipy.stats import kstest, truncnorm
 from torch import nn
 from toy_games import Judge
 
@@ -9,7 +12,7 @@ from gancore.domain import Domain, Spec
 from gancore.errors import ConfigError
 from gancore.games import adversarial, fitted, normal, uniform
 from gancore.games.likelihood import model_sampler
-from gancore.games.prior import slerp
+from gancore.games.prior import slerp, truncated
 from gancore.games.representation import Identity
 from gancore.models.sampling import condition_for, draw_samples, interpolate, unit_of
 from gancore.runtime.randomness import Key
@@ -111,19 +114,97 @@ def test_a_label_asked_for_is_the_label_of_all():
 
 
 @pytest.mark.parametrize("prior", [normal(4), uniform(4)])
-def test_a_walk_begins_and_ends_at_its_two_anchors(prior):
+def test_a_walk_begins_and_ends_at_two_samples(prior):
     model = sampler(network, prior)
-    made, _ = interpolate(model, 9, KEY, lambda n, key: None)
-    with torch.no_grad():
-        ends = model.render(model.latents(2, KEY))
-    assert torch.allclose(made[[0, -1]], ends, rtol=0, atol=1e-6)
-    steps = (made[1:] - made[:-1]).norm(dim=1)
-    assert steps.max() < 0.6 * steps.sum()
+    nothing = lambda n, key: None  # noqa: E731
+    made = interpolate(model, 9, 7, KEY, nothing)[0].view(9, 7, 3)
+    ends = draw_samples(model, 18, KEY, nothing)[0].view(9, 2, 3)
+    assert torch.allclose(made[:, [0, -1]], ends, rtol=0, atol=1e-6)
+    steps = (made[:, 1:] - made[:, :-1]).norm(dim=2)
+    assert (steps.max(1).values < 0.6 * steps.sum(1)).all()
+
+
+def test_a_way_is_the_same_however_many_there_are():
+    nothing = lambda n, key: None  # noqa: E731
+    many, few = (interpolate(sampler(Scaled), n, 5, KEY, nothing)[0] for n in (300, 3))
+    assert torch.equal(many[:15], few) and len(many.unique(dim=0)) == 1500
+
+
+def test_a_label_does_not_change_on_the_way():
+    """The latents of a walk between labels would else hide a jump."""
+    model = sampler(Scaled, conditional=True)
+    condition = condition_for(model, Labelled(), SPEC, None)
+    data, labels = interpolate(model, 40, 6, KEY, condition)
+    drawn = draw_samples(model, 80, KEY, condition)[1]
+    assert torch.equal(labels, drawn[::2].repeat_interleave(6)) and len(labels.unique()) == 2
+    moved = ((data - model.generator.shift) / model.generator.scale).view(40, 6, 4)
+    latents = moved - (labels.view(40, 6, 1) / model.generator.scale)
+    along = torch.linspace(0, 1, 6).view(6, 1)
+    ways = [slerp(way[:1].expand(6, 4), way[-1:].expand(6, 4), along) for way in latents]
+    assert torch.allclose(latents, torch.stack(ways), atol=1e-4)  # of latents alone: nothing else changes
 
 
 def test_a_model_without_latents_says_so():
+    bare = fitted(nn.Identity()).sampler()
     with pytest.raises(ConfigError, match="no latents to interpolate"):
-        interpolate(fitted(nn.Identity()).sampler(), 3, KEY, lambda n, key: None)
+        interpolate(bare, 1, 3, KEY, lambda n, key: None)
+    with pytest.raises(ConfigError, match="no latents to truncate"):
+        draw_samples(bare, 3, KEY, lambda n, key: None, truncation=1.0)
+    with pytest.raises(ConfigError, match="two ends"):
+        interpolate(sampler(Scaled), 1, 1, KEY, lambda n, key: None)
+
+
+class Bare(nn.Module):
+    """The latents themselves."""
+
+    def forward(self, latents, label=None):
+        return latents
+
+
+@pytest.mark.parametrize("psi", [0.04, 0.5, 1.0, 2.0])
+def test_truncated_latents_follow_the_truncated_normal_law_and_never_leave_it(psi):
+    z = draw_samples(sampler(Bare), 5000, KEY, lambda n, key: None, truncation=psi)[0]
+    assert z.abs().max() <= psi
+    assert kstest(z.flatten().double().numpy(), truncnorm(-psi, psi).cdf).pvalue > 0.001
+    assert len(z.flatten().unique()) > 0.99 * z.numel()
+
+
+def test_truncated_coordinates_stay_independent():
+    z = draw_samples(sampler(Bare), 5000, KEY, lambda n, key: None, truncation=1.0)[0].double()
+    apart = torch.corrcoef(z.T) - torch.eye(4)
+    assert apart.abs().max() < 5 / 5000**0.5
+
+
+def test_an_infinite_threshold_truncates_nothing_and_a_wide_one_next_to_nothing():
+    nothing = lambda n, key: None  # noqa: E731
+    whole = draw_samples(sampler(Bare), 300, KEY, nothing)[0]
+    assert torch.equal(draw_samples(sampler(Bare), 300, KEY, nothing, truncation=math.inf)[0], whole)
+    wide = draw_samples(sampler(Bare), 300, KEY, nothing, truncation=6.0)[0]
+    assert torch.allclose(wide, whole, atol=1e-5) and whole.abs().max() > 3
+
+
+def test_a_sample_moves_steadily_towards_the_middle_as_the_threshold_falls():
+    z = Key.of(0).normal(1000)
+    sizes = torch.stack([truncated(z, psi).abs() for psi in (0.01, 0.1, 0.5, 1.0, 2.0, 4.0)])
+    assert (sizes[1:] > sizes[:-1]).all()
+    assert torch.equal(truncated(z, 0.5).sign(), z.sign())
+
+
+def test_extreme_latents_stay_finite():
+    z = torch.tensor([-40.0, -9.0, 0.0, 9.0, 40.0])
+    for psi in (0.5, 5.0, 12.0, 1e9):
+        assert truncated(z, psi).isfinite().all() and truncated(z, psi).abs().max() <= psi
+
+
+@pytest.mark.parametrize("psi", [0.0, -1.0, math.nan])
+def test_a_threshold_is_positive(psi):
+    with pytest.raises(ConfigError, match="truncation"):
+        draw_samples(sampler(Bare), 3, KEY, lambda n, key: None, truncation=psi)
+
+
+def test_a_prior_that_is_not_normal_is_not_truncated():
+    with pytest.raises(ConfigError, match="not normal"):
+        draw_samples(sampler(Bare, uniform(4)), 3, KEY, lambda n, key: None, truncation=1.0)
 
 
 def test_slerp_keeps_the_norm_and_turns_evenly(float64):
