@@ -143,8 +143,8 @@ class Anchors:
             "anchors",
             VERSION,
             [entry.name, entry.factory, code_of(entry.factory), list(self.evidence.key.path)],
-            [self._held_out, self._real, self._train if "train" in measure.needs else ""],
-            {need: said[need] for need in sorted(measure.needs & said.keys())},
+            [self._held_out, self._real, self._train if "train" in measure.wants else ""],
+            {need: said[need] for need in sorted(measure.wants & said.keys())},
             spec_digest(self.evidence.spec),
         )
 

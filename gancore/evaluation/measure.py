@@ -29,7 +29,8 @@ class Measure:
 
     ``better`` None: neither end is. ``blind``: anchors that the measure cannot tell from real data by its
     definition, as precision cannot see collapse. ``details``: what JSON and the report show beside the
-    value (a curve, shares of classes). ``quick``: part of the default set.
+    value (a curve, shares of classes). ``quick``: part of the default set. ``uses``: what it takes where that
+    is to be had, and does without elsewhere.
     """
 
     compute: Callable[[Evidence], float]
@@ -40,3 +41,9 @@ class Measure:
     needs: frozenset[Need] = frozenset()
     blind: frozenset[Anchor] = frozenset()
     quick: bool = True
+    uses: frozenset[Need] = frozenset()
+
+    @property
+    def wants(self) -> frozenset[Need]:
+        """What is made ready for it."""
+        return self.needs | self.uses

@@ -29,15 +29,15 @@ class Preparing:
         return name or next(iter(self.entries))
 
     def prepare(self, maps: Maps, name: str, measures: Iterable[Measure]) -> None:
-        """Puts into ``maps`` what the measures need.
+        """Puts into ``maps`` what the measures need, or use.
 
         Raises:
             GancoreError: the features cannot be had, and says where to get what they need.
         """
-        needs = frozenset[str]().union(*(measure.needs for measure in measures))
-        if "features" in needs:
+        wants = frozenset[str]().union(*(measure.wants for measure in measures))
+        if "features" in wants:
             maps.features = self._ready(name)
-        if "log_posteriors" in needs:
+        if "log_posteriors" in wants:
             maps.classifier = self._classifier(name)
 
     def _ready(self, name: str) -> Features:

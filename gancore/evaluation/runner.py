@@ -139,9 +139,9 @@ def _taker(
     measures: Mapping[str, Measure],
     unclassified: str,
 ) -> Taker:
-    needs = frozenset[str]().union(*(measure.needs for measure in measures.values()))
+    wants = frozenset[str]().union(*(measure.wants for measure in measures.values()))
     likelihood = partial(log_prob_of, model) if hasattr(model.sampler, "log_prob") else None
-    log_prob = likelihood(rows.real) if likelihood and "log_prob" in needs else None
+    log_prob = likelihood(rows.real) if likelihood and "log_prob" in wants else None
     evidence = Evidence(
         maps.see(fake, keep=False),
         maps.see(rows.real, keep=True),

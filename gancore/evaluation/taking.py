@@ -46,7 +46,7 @@ class Taker:
         return replace(reading, seconds=round(time.perf_counter() - began, 3))
 
     def _named(self, entry: MeasureEntry, measure: Measure) -> Reading:
-        said = {need: f for need, f in self.maps.by_need.items() if need in measure.needs}
+        said = {need: f for need, f in self.maps.by_need.items() if need in measure.wants}
         return replace(
             self.template,
             measure=entry.name,

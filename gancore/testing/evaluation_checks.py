@@ -161,16 +161,16 @@ def _evidence(bench: DomainBench) -> Evidence:
 
 
 def _needed(shown: Evidence, measure: Measure) -> Evidence | None:
-    """What it declares that it needs, and nothing else; None where that is not to be had."""
-    needs: frozenset[str] = measure.needs
+    """What it declares that it needs or uses, and nothing else; None where that is not to be had."""
+    wants: frozenset[str] = measure.wants
 
     def cut(sampled: Sampled) -> Sampled:
-        kept = {name: getattr(sampled, name) if name in needs else None for name in PARTS_OF_A_SET}
+        kept = {name: getattr(sampled, name) if name in wants else None for name in PARTS_OF_A_SET}
         return replace(sampled, **kept)
 
-    if any(getattr(shown.fake, name) is None for name in needs & PARTS_OF_A_SET):
+    if any(getattr(shown.fake, name) is None for name in measure.needs & PARTS_OF_A_SET):
         return None
-    log_prob = shown.log_prob if "log_prob" in needs else None
+    log_prob = shown.log_prob if "log_prob" in wants else None
     return replace(
         shown, fake=cut(shown.fake), real=cut(shown.real), train=cut(shown.train), log_prob=log_prob
     )

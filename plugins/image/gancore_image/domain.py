@@ -89,6 +89,7 @@ MEASURES = (
         "wavelet_frechet", "gancore_image.wavelets:wavelet_frechet", "Frechet distance of wavelet energies"
     ),
     MeasureEntry("bits_per_dimension", "gancore_image.bits:bits_per_dimension", "likelihood, at 8 bit"),
+    MeasureEntry("ms_ssim", "gancore_image.diversity:diversity", "how alike pairs of one class are"),
 )
 FEATURES = (
     FeaturesEntry(
