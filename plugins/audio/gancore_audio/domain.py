@@ -17,12 +17,13 @@ from gancore import (
     Source,
     Spec,
 )
+from gancore.naming import sample_titles
 from gancore_audio.clips import open_clips
 from gancore_audio.config import AudioConfig
 from gancore_audio.diagnosis import diagnose
 from gancore_audio.sources import SOURCES
 from gancore_audio.spectrogram import picture
-from gancore_audio.writing import sample_labels, write_samples
+from gancore_audio.writing import write_samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -151,7 +152,8 @@ class Audio(Domain):
         return write_samples(samples, folder)
 
     def preview(self, samples: Samples) -> Image:
-        return picture(samples.data[:, 0].numpy(), samples.spec["rate_hz"], sample_labels(samples))
+        titles, columns = sample_titles(samples), samples.columns or None
+        return picture(samples.data[:, 0].numpy(), samples.spec["rate_hz"], titles, columns)
 
     def show(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
         super().show(samples, writer, step)

@@ -61,15 +61,21 @@ def _mel_filters(rate_hz: int, bands: int, n_fft: int) -> Tensor:
     return melscale_fbanks(n_fft // 2 + 1, 0.0, rate_hz / 2, bands, rate_hz)
 
 
-def picture(samples: NDArray[np.float32], rate_hz: int, titles: Sequence[str] | None = None) -> Image:
+def picture(
+    samples: NDArray[np.float32],
+    rate_hz: int,
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+) -> Image:
     """A grid of log-mel spectrograms, each under its waveform: (n, time) -> an RGB picture.
 
+    ``columns``: none makes the grid as square as may be.
     Time runs to the right, pitch upwards; colours run from ``FLOOR_DB`` (black) to 0 dB.
     """
     from PIL import Image, ImageDraw
 
     samples = np.asarray(samples, dtype=np.float32)
-    columns = max(1, math.ceil(math.sqrt(len(samples))))
+    columns = columns or max(1, math.ceil(math.sqrt(len(samples))))
     rows = max(1, math.ceil(len(samples) / columns))
     cell = (_CELL_WIDTH + _GAP, _TITLE_HEIGHT + _STRIP_HEIGHT + _CELL_HEIGHT + _GAP)
     sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP + _TITLE_HEIGHT), "white")

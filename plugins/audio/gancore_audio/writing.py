@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import wave
 from pathlib import Path
 
@@ -11,16 +10,19 @@ from numpy.typing import NDArray
 
 from gancore.domain import Samples
 from gancore.errors import DataError
+from gancore.naming import sample_stems, sample_titles, shown_in_overview
 from gancore_audio.spectrogram import picture
 
 FULL_SCALE = 32767
-OVERVIEW = 16
-"""Samples in ``overview.png``: as many as can be read side by side."""
+OVERVIEW, SIDE_BY_SIDE = 16, 128
+"""Samples in ``overview.png``: of those that stand alone, as many as can be read at once; and of those that
+belong side by side."""
 
 
 def write_samples(samples: Samples, folder: Path) -> list[Path]:
     """``0001-<label>.wav`` and ``.png`` for each row (n, 1, time), then ``overview.png``.
 
+    Samples that belong side by side are ``0001-01-<label>``, row and column, and stand so in the overview.
     The same samples always give the same bytes.
 
     Raises:
@@ -29,31 +31,17 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
     """
     waveforms = samples.data.detach().float().cpu().numpy()[:, 0]  # (n, time)
     _require_finite(waveforms)
-    rate_hz, labels = int(samples.spec["rate_hz"]), sample_labels(samples)
+    rate_hz, stems, written = int(samples.spec["rate_hz"]), sample_stems(samples), []
     folder.mkdir(parents=True, exist_ok=True)
-    digits, written = max(4, len(str(len(waveforms)))), []
-    for number, (waveform, label) in enumerate(zip(waveforms, labels, strict=True), start=1):
-        stem = f"{number:0{digits}d}" + (f"-{safe_name(label)}" if label else "")
+    for stem, waveform in zip(stems, waveforms, strict=True):
         write_wav(folder / f"{stem}.wav", waveform, rate_hz)
         picture(waveform[None], rate_hz, [stem]).save(folder / f"{stem}.png")
         written += [folder / f"{stem}.wav", folder / f"{stem}.png"]
-    titles = [f"{number} {label}".strip() for number, label in enumerate(labels, start=1)]
-    overview = picture(waveforms[:OVERVIEW], rate_hz, titles[:OVERVIEW])
+    titles = [f"{number} {title}".strip() for number, title in enumerate(sample_titles(samples), start=1)]
+    shown = shown_in_overview(samples, OVERVIEW, SIDE_BY_SIDE)
+    overview = picture(waveforms[:shown], rate_hz, titles[:shown], samples.columns or None)
     overview.save(folder / "overview.png")
     return [*written, folder / "overview.png"]
-
-
-def sample_labels(samples: Samples) -> list[str]:
-    """The class name of each sample; empty where the samples have no label."""
-    if samples.condition is None:
-        return [""] * len(samples)
-    classes = samples.spec["classes"]
-    return [str(classes[int(index)]) for index in samples.condition]
-
-
-def safe_name(label: str) -> str:
-    """A label as part of a file name: letters and digits of any script, dash and underscore."""
-    return re.sub(r"[^\w-]+", "_", label).strip("_")[:40] or "label"
 
 
 def write_wav(path: Path, waveform: NDArray[np.float32], rate_hz: int) -> None:

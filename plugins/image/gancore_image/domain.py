@@ -17,11 +17,12 @@ from gancore import (
     Source,
     Spec,
 )
+from gancore.naming import sample_titles
 from gancore_image.config import ImageConfig
 from gancore_image.diagnosis import diagnose
 from gancore_image.pictures import open_pictures
 from gancore_image.sources import SOURCES
-from gancore_image.writing import grid, sample_labels, write_samples
+from gancore_image.writing import grid, write_samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -131,7 +132,7 @@ class Images(Domain):
         return write_samples(samples, folder)
 
     def preview(self, samples: Samples) -> Image:
-        return grid(samples.data, sample_labels(samples))
+        return grid(samples.data, sample_titles(samples), samples.columns or None)
 
     def diagnose(self, samples: Samples) -> list[Finding]:
         return diagnose(samples.data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from torch import Tensor
 
 from gancore.domain import Samples
 from gancore.errors import DataError
+from gancore.naming import sample_stems, sample_titles, shown_in_overview
 
-OVERVIEW = 64
-"""Samples in ``overview.png``."""
+OVERVIEW, SIDE_BY_SIDE = 64, 1024
+"""Samples in ``overview.png``: of those that stand alone, and of those that belong side by side."""
 SHOWN_SIDE = 64
 """Pictures smaller than this are shown enlarged in grids, by a whole factor, pixel by pixel."""
 GAP, CAPTION, GROUND, CHECKS = 2, 12, 255, (204, 153)
@@ -26,21 +26,27 @@ GAP, CAPTION, GROUND, CHECKS = 2, 12, 255, (204, 153)
 def write_samples(samples: Samples, folder: Path) -> list[Path]:
     """``0001-<label>.png`` for each row (n, channels, side, side), then ``overview.png``.
 
-    The same samples always give the same bytes.
+    Samples that belong side by side are ``0001-01-<label>.png``, row and column, and stand so in the
+    overview. The same samples always give the same bytes.
 
     Raises:
         DataError: a sample holds values that are not finite.
         OSError: the folder cannot be written, or is full.
     """
-    pictures, labels = to_bytes(samples.data), sample_labels(samples)
+    pictures = to_bytes(samples.data)
     folder.mkdir(parents=True, exist_ok=True)
-    digits, written = max(4, len(str(len(pictures)))), []
-    for number, (pixels, label) in enumerate(zip(pictures, labels, strict=True), start=1):
-        stem = f"{number:0{digits}d}" + (f"-{safe_name(label)}" if label else "")
+    written = []
+    for stem, pixels in zip(sample_stems(samples), pictures, strict=True):
         to_image(pixels).save(folder / f"{stem}.png")
         written.append(folder / f"{stem}.png")
-    grid(samples.data[:OVERVIEW], labels[:OVERVIEW]).save(folder / "overview.png")
+    overview(samples).save(folder / "overview.png")
     return [*written, folder / "overview.png"]
+
+
+def overview(samples: Samples) -> Image.Image:
+    """The first samples in a grid, each over its caption or label; what belongs side by side in rows."""
+    shown = shown_in_overview(samples, OVERVIEW, SIDE_BY_SIDE)
+    return grid(samples.data[:shown], sample_titles(samples)[:shown], samples.columns or None)
 
 
 def to_bytes(data: Tensor) -> NDArray[np.uint8]:
@@ -101,16 +107,3 @@ def _fitting(caption: str, width: int, pen: ImageDraw.ImageDraw) -> str:
     while len(text) > 1 and pen.textlength(text) > width:
         text = text[:-1]
     return text
-
-
-def sample_labels(samples: Samples) -> list[str]:
-    """The class name of each sample; empty where the samples have no label."""
-    if samples.condition is None:
-        return [""] * len(samples)
-    classes = samples.spec["classes"]
-    return [str(classes[int(index)]) for index in samples.condition]
-
-
-def safe_name(label: str) -> str:
-    """A label as part of a file name: letters and digits of any script, dash and underscore."""
-    return re.sub(r"[^\w-]+", "_", label).strip("_")[:40] or "label"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gancore_image.domain import Images
-from gancore_image.writing import grid, safe_name, to_bytes, write_samples
+from gancore_image.writing import grid, to_bytes, write_samples
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -58,12 +58,6 @@ def test_labels_are_part_of_the_name(tmp_path):
     ]
 
 
-@given(st.text(max_size=60))
-def test_any_label_can_be_part_of_a_name(label):
-    name = safe_name(label)
-    assert name and len(name) <= 40 and not set(name) & set('/\\:*?"<>|\0\n')
-
-
 def test_the_same_samples_give_the_same_bytes(tmp_path):
     for folder in ("a", "b"):
         write_samples(samples(pictures(), [0] * 5), tmp_path / folder)
@@ -110,3 +104,26 @@ def test_captions_take_room_and_show_ink():
 def test_the_domain_previews_any_channels(channels):
     picture = Images().preview(samples(pictures(4, channels), [0, 1, 2, 0]))
     assert picture.mode == "RGB" and min(picture.size) > 100
+
+
+def test_what_belongs_side_by_side_is_named_and_shown_by_row_and_column(tmp_path):
+    rows = Samples(pictures(6), samples(pictures()).spec, columns=2, captions=[f"{i}" for i in range(6)])
+    *files, overview = write_samples(rows, tmp_path)
+    assert [file.stem for file in files] == ["0001-01", "0001-02", "0002-01", "0002-02", "0003-01", "0003-02"]
+    with Image.open(overview) as image:
+        assert image.size == (2 * 66 + 2, 3 * 78 + 2)
+        shown = np.asarray(image)
+    for place, row in enumerate(to_bytes(rows.data)):
+        top, left = 2 + place // 2 * 78, 2 + place % 2 * 66
+        whole = row.transpose(1, 2, 0).repeat(4, 0).repeat(4, 1)
+        assert np.array_equal(shown[top : top + 64, left : left + 64], whole)
+        assert (shown[top + 64 : top + 76, left : left + 64] < 128).any()  # its caption
+    assert Images().preview(rows).size == (134, 236)
+
+
+def test_an_overview_has_whole_rows_however_many_there_are(tmp_path):
+    many = Samples(pictures(8).repeat(130, 1, 1, 1), samples(pictures()).spec, columns=8)
+    *files, overview = write_samples(many, tmp_path)
+    assert len(files) == 1040
+    with Image.open(overview) as image:
+        assert image.size == (8 * 66 + 2, 128 * 66 + 2)

@@ -31,7 +31,7 @@ Frame = tuple[float, float, float, float]
 def picture(samples: Samples) -> Image:
     """Points over the density; pictures in a grid."""
     if len(samples.spec["shape"]) == 3:
-        return contact_sheet(samples.data)
+        return contact_sheet(samples.data, samples.columns)
     truth = truth_of(samples.spec)
     frame = frame_of(truth)
 
@@ -44,12 +44,12 @@ def picture(samples: Samples) -> Image:
     return figure(draw, frame, f"{samples.spec['source']}: {len(samples)} samples")
 
 
-def contact_sheet(pictures: Tensor) -> Image:
-    """(n, 1, side, side) in [0, 1] in rows, grey."""
+def contact_sheet(pictures: Tensor, columns: int = 0) -> Image:
+    """(n, 1, side, side) in [0, 1] in rows, grey; without ``columns`` as square as may be."""
     from PIL import Image
 
     n, side = len(pictures), pictures.shape[-1]
-    columns = max(1, math.ceil(math.sqrt(n)))
+    columns = columns or max(1, math.ceil(math.sqrt(n)))
     rows, cell = max(1, math.ceil(n / columns)), side + GAP
     sheet = np.full((rows * cell + GAP, columns * cell + GAP), 128, dtype=np.uint8)
     for number, grey in enumerate(greys(pictures)):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gancore.domain import Samples
+from gancore.naming import sample_labels, sample_stems
 from gancore_synthetic.pictures import greys, picture
 
 
@@ -26,8 +27,8 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
 
 def _table(samples: Samples, folder: Path) -> Path:
     """A line a point: its coordinates, and its label where it has one."""
+    labels = [] if samples.condition is None else sample_labels(samples)
     names = [f"x{number + 1}" for number in range(samples.data.shape[1])]
-    labels = _labels(samples)
     lines = [",".join(names + (["label"] if labels else []))]
     for number, point in enumerate(samples.data.tolist()):
         lines.append(",".join([f"{x:.7g}" for x in point] + labels[number : number + 1]))
@@ -38,16 +39,7 @@ def _table(samples: Samples, folder: Path) -> Path:
 def _pictures(samples: Samples, folder: Path) -> list[Path]:
     from PIL import Image
 
-    labels, written = _labels(samples), []
-    digits = max(4, len(str(len(samples))))
-    for number, grey in enumerate(greys(samples.data), start=1):
-        label = f"-{labels[number - 1]}" if labels else ""
-        written.append(folder / f"{number:0{digits}d}{label}.png")
-        Image.fromarray(grey).save(written[-1])
+    written = [folder / f"{stem}.png" for stem in sample_stems(samples)]
+    for path, grey in zip(written, greys(samples.data), strict=True):
+        Image.fromarray(grey).save(path)
     return written
-
-
-def _labels(samples: Samples) -> list[str]:
-    if samples.condition is None:
-        return []
-    return [str(samples.spec["classes"][int(index)]) for index in samples.condition]

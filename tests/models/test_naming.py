@@ -1,0 +1,65 @@
+"""How samples are called, on files and in overviews."""
+
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gancore.domain import Samples, Spec
+from gancore.naming import safe_name, sample_labels, sample_stems, sample_titles, shown_in_overview
+
+SPEC = Spec({"classes": ["cat", "a/b"]})
+
+
+def samples(n: int, labels: list[int] | None = None, **told) -> Samples:
+    return Samples(torch.zeros(n, 2), SPEC, None if labels is None else torch.tensor(labels), **told)
+
+
+def test_samples_are_numbered_and_labelled():
+    assert sample_stems(samples(2)) == ["0001", "0002"]
+    assert sample_stems(samples(2, [1, 0])) == ["0001-a_b", "0002-cat"]
+    assert sample_labels(samples(2, [1, 0])) == ["a/b", "cat"]
+
+
+def test_what_belongs_side_by_side_is_named_by_row_and_column():
+    assert sample_stems(samples(4, [0, 0, 1, 1], columns=2)) == [
+        "0001-01-cat",
+        "0001-02-cat",
+        "0002-01-a_b",
+        "0002-02-a_b",
+    ]
+
+
+def test_captions_stand_in_place_of_labels():
+    assert sample_titles(samples(2, [0, 0], captions=["x", "y"])) == ["x", "y"]
+    assert sample_titles(samples(2, [0, 0])) == ["cat", "cat"]
+
+
+@given(st.integers(1, 30_000), st.integers(0, 12))
+def test_stems_sort_as_the_samples_do_and_are_all_different(n, columns):
+    n = n * columns if columns and n < 3000 else n - n % max(1, columns)
+    stems = sample_stems(samples(n, columns=columns))
+    assert stems == sorted(stems) and len(set(stems)) == n
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [("../../etc", "etc"), ("", "label"), ("///", "label"), ("größe 3", "größe_3"), ("a" * 99, "a" * 40)],
+)
+def test_a_label_cannot_leave_the_folder(label, name):
+    assert safe_name(label) == name
+
+
+@given(st.text(max_size=60))
+def test_any_label_can_be_part_of_a_name(label):
+    name = safe_name(label)
+    assert name and len(name) <= 40 and re.fullmatch(r"[\w-]+", name)
+
+
+def test_an_overview_shows_whole_rows_and_one_at_least():
+    assert shown_in_overview(samples(100), 16, 64) == 16
+    assert shown_in_overview(samples(100, columns=10), 16, 64) == 60
+    assert shown_in_overview(samples(100, columns=100), 16, 64) == 100
+    assert shown_in_overview(samples(20, columns=10), 16, 64) == 20
