@@ -17,9 +17,11 @@ from gancore import (
     Source,
     Spec,
 )
+from gancore.evaluation.catalogue import PRINCIPAL
 from gancore.naming import sample_titles
 from gancore_image.config import ImageConfig
 from gancore_image.diagnosis import diagnose
+from gancore_image.efficientnet import is_installed
 from gancore_image.pictures import open_pictures
 from gancore_image.sources import SOURCES
 from gancore_image.writing import grid, write_samples
@@ -94,6 +96,11 @@ MEASURES = (
 )
 FEATURES = (
     FeaturesEntry(
+        "efficientnet-lite0",
+        "gancore_image.efficientnet:EfficientNetFeatures",
+        "EfficientNet-Lite0's 1280 numbers, trained on ImageNet; extra `features`",
+    ),
+    FeaturesEntry(
         "classifier",
         "gancore_image.features:ClassifierFeatures",
         "last layer of a classifier trained on the same source",
@@ -115,8 +122,12 @@ class Images(Domain):
     selection = "wavelet_frechet"
 
     def features_of(self, spec: Spec) -> Mapping[str, FeaturesEntry]:
+        """What can be had for sure stands first, the core's own with it; what needs more comes after."""
         labelled = len(spec.get("classes") or []) > 1
-        return {name: entry for name, entry in self.features.items() if labelled or not entry.classifier}
+        sure = [self.features["efficientnet-lite0"]] if is_installed() else []
+        sure += [self.features["classifier"]] if labelled else []
+        others = [entry for entry in FEATURES if entry not in sure and not entry.classifier]
+        return {entry.name: entry for entry in (*sure, PRINCIPAL, *others)}
 
     def scaled(self, spec: Spec, factor: float) -> Spec | None:
         """Pictures of ``factor`` times the side, where that is a whole number of 4 pixels."""

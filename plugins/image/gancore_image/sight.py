@@ -1,0 +1,46 @@
+"""Pictures as networks trained elsewhere see them: three channels of 8-bit levels, at the side they know."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from gancore_image.levels import HALF, LEVELS
+
+WHITE = LEVELS - 1
+
+
+def opaque(samples: Tensor) -> Tensor:
+    """(n, channels, side, side) in [-1, 1] to levels, float32, of 1 grey or 3 colour channels.
+
+    Levels are the nearest, as in the files that are written; alpha a lays them on white,
+    a / 255 * level + (1 - a / 255) * 255, and the nearest again.
+    """
+    levels = samples.float().add(1).mul_(HALF).round_().clamp_(0, WHITE)
+    if samples.shape[1] in (1, 3):
+        return levels
+    inks, alpha = levels[:, :-1], levels[:, -1:] / WHITE
+    return (alpha * inks + (1 - alpha) * WHITE).round_()
+
+
+def resized(levels: Tensor, side: int) -> Tensor:
+    """Levels at another side, by antialiased bicubic interpolation (a = -1/2), as Pillow has it.
+
+    Pillow rounds between its two passes as well as after them, so that a few pixels differ by one level.
+    """
+    if levels.shape[-1] == side:
+        return levels
+    made = interpolate(levels, (side, side), mode="bicubic", antialias=True)
+    return made.round_().clamp_(0, WHITE)
+
+
+def coloured(levels: Tensor) -> Tensor:
+    """(n, 3, side, side): grey thrice."""
+    return levels.expand(-1, 3, -1, -1)
+
+
+def normalised(levels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """(level / 255 - mean) / deviation, channel by channel."""
+    mean, deviation = (x.to(levels.device)[:, None, None] for x in (mean, deviation))
+    return torch.addcmul(-mean / deviation, levels, 1 / (WHITE * deviation))
