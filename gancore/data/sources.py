@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gancore.data.download import Progress, download
 from gancore.data.lock import exclusive
+from gancore.data.telling import Announce, seldom
 from gancore.data.unpack import is_archive, unpack
 from gancore.errors import DataError, nearest
 from gancore.records import SourceEntry
 
 if TYPE_CHECKING:
     from gancore.domain import Source
-
-Announce = Callable[[str], None]
-_REPORT_SECONDS = 5.0
 
 
 def cache_folder() -> Path:
@@ -151,12 +148,9 @@ def _only_child(folder: Path) -> Path:
 
 def _reporter(announce: Announce) -> Progress:
     """Says how far a download is, every few seconds."""
-    last = time.monotonic()
+    say = seldom(announce)
 
     def report(done: int, total: int | None) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _REPORT_SECONDS:
-            last = time.monotonic()
-            announce(f"  {done / 1e6:,.1f} MB" + (f" of {total / 1e6:,.1f} MB" if total else ""))
+        say(f"  {done / 1e6:,.1f} MB" + (f" of {total / 1e6:,.1f} MB" if total else ""))
 
     return report

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
-import os
-import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.lock import exclusive
 from gancore.data.packed import Packed, PackedWriter
-from gancore.data.sources import cache_folder
-from gancore.errors import DataError
-from gancore_audio.reading import Block, Refused
+from gancore.data.prepared import Prepared, each_once, open_prepared
+from gancore.data.refusal import Refusal, Refused
+from gancore.data.telling import Announce
+from gancore_audio.reading import Block
 
 FULL_SCALE = 32_768
 """An int16 sample over this is a sample in [-1, 1)."""
@@ -28,10 +22,6 @@ FULL_SCALE = 32_768
 _FORMAT = 1
 _LOUDEST = FULL_SCALE - 1
 _HELD_SAMPLES = 1 << 22  # a longer recording is decoded twice rather than held (16 MB)
-_REPORT_SECONDS = 5.0
-_TABLE = "clips.json"
-
-Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,7 @@ class Table:
     labels: list[str | None] = field(default_factory=list)
     items: list[int] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[Refusal] = field(default_factory=list)
 
     def add(self, recording: Recording, item: int, peak: float) -> None:
         self.names.append(recording.name)
@@ -74,11 +64,7 @@ class Table:
         self.peaks.append(round(peak, 6))
 
 
-@dataclass(frozen=True)
-class Cache:
-    folder: Path
-    packed: Packed
-    table: Table
+Cache = Prepared[Table]
 
 
 def open_cache(
@@ -86,80 +72,22 @@ def open_cache(
 ) -> Cache:
     """The prepared recordings; ``make`` is asked for them only if no cache for ``content`` is there.
 
-    Several processes may call this at once: one builds, the others wait. A killed build leaves nothing.
-
     Raises:
         DataError: the cache cannot be written.
     """
-    words = json.dumps([_FORMAT, content, asdict(preparation)], sort_keys=True)
-    folder = cache_folder() / "audio" / hashlib.sha256(words.encode()).hexdigest()[:24]
-    if cache := _load(folder):  # whole since it has its name; may lie where nobody can write
-        return cache
-    try:
-        with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
-            if (cache := _load(folder)) is None:
-                _build(folder, make(), preparation, announce)
-                cache = _load(folder)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DataError(
-                f"the disk is full; the cache {folder} needs room", "free some, or set GANCORE_CACHE"
-            ) from None
-        raise DataError(
-            f"the cache {folder} cannot be written: {error.strerror}", "set GANCORE_CACHE"
-        ) from None
-    if cache is None:
-        raise DataError(f"the cache {folder} cannot be read back", "delete it, or set GANCORE_CACHE")
-    return cache
 
+    def build(folder: Path) -> Table:
+        table = Table()
+        with Packed.create(folder) as writer:
 
-def _load(folder: Path) -> Cache | None:
-    """None if it is missing or damaged: then it is built again."""
-    try:
-        columns = json.loads((folder / _TABLE).read_text())
-        return Cache(folder, Packed.open(folder), Table(**columns))
-    except (DataError, OSError, ValueError, TypeError):
-        return None
+            def store(recording: Recording) -> tuple[int, float]:
+                return _store(writer, recording, preparation)
 
+            for recording, stored in each_once(make(), store, table.skipped, announce, "recordings"):
+                table.add(recording, *stored)
+        return table
 
-def _build(
-    folder: Path, recordings: Iterable[Recording], preparation: Preparation, announce: Announce
-) -> None:
-    for left_over in folder.parent.glob(f"{folder.name}.part-*"):  # of killed builds: the lock is ours
-        shutil.rmtree(left_over, ignore_errors=True)
-    aside = folder.with_name(f"{folder.name}.part-{os.getpid()}")
-    aside.mkdir(parents=True)
-    try:
-        with Packed.create(aside) as writer:
-            table = _store_all(writer, recordings, preparation, announce)
-            (aside / _TABLE).write_text(json.dumps(asdict(table)))
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _store_all(
-    writer: PackedWriter, recordings: Iterable[Recording], preparation: Preparation, announce: Announce
-) -> Table:
-    table = Table()
-    stored: dict[str, tuple[int, float] | str] = {}  # by identity: (item, peak), or why it was refused
-    reported = time.monotonic()
-    for number, recording in enumerate(recordings):
-        if recording.identity not in stored:
-            try:
-                stored[recording.identity] = _store(writer, recording, preparation)
-            except Refused as refused:
-                stored[recording.identity] = str(refused)
-        result = stored[recording.identity]
-        if isinstance(result, str):
-            table.skipped.append((recording.name, result))
-        else:
-            table.add(recording, *result)
-        if time.monotonic() - reported > _REPORT_SECONDS:
-            reported = time.monotonic()
-            announce(f"  {number + 1:,} recordings prepared")
-    return table
+    return open_prepared("audio", [_FORMAT, content, asdict(preparation)], Table, build, announce)
 
 
 def _store(writer: PackedWriter, recording: Recording, preparation: Preparation) -> tuple[int, float]:

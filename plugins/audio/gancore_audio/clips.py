@@ -13,17 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gancore.data.inventory import Found
 from gancore.data.labels import FileSet, Labels, in_folder, read_labels
+from gancore.data.refusal import Refusal, some
 from gancore.data.splits import SPLITS, Split, assign_splits
+from gancore.data.telling import Announce
 from gancore.domain import Data, Source, Spec
 from gancore.errors import DataError
 from gancore_audio.cache import Cache, Preparation, Recording, open_cache
 from gancore_audio.config import AudioConfig
 from gancore_audio.contract import Account, data_contract
-from gancore_audio.inventory import Found, take_inventory
+from gancore_audio.inventory import take_inventory
 from gancore_audio.labels import pitches_of
 from gancore_audio.percussion import PITCHES_HZ
-from gancore_audio.reading import Block, read_blocks
+from gancore_audio.reading import Block, Clip, read_blocks
 from gancore_audio.sources import LAYOUTS, PERCUSSION, Layout
 from gancore_audio.windows import ClipView
 
@@ -32,7 +35,6 @@ __all__ = ["AudioConfig", "ClipView", "data_from_arrays", "open_clips"]
 DEFAULT_HIGHEST_RATE_HZ = 16_000
 SHORTEST_LENGTH, LONGEST_LENGTH, COVERED = 16, 65_536, 0.75
 SHORTEST_PIECE_SECONDS = 0.1
-Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Supply:
     content: str
     make: Callable[[], Iterable[Recording]]
     rate_hz: int
-    skipped: Sequence[tuple[str, str]] = ()
+    skipped: Sequence[Refusal] = ()
     root: Path | None = None
     layout: Layout = field(default_factory=Layout)
 
@@ -120,22 +122,21 @@ def _folder(source: Source, config: AudioConfig, announce: Announce) -> Supply:
     return Supply(content.hexdigest(), make, rate_hz, inventory.skipped, inventory.base, layout)
 
 
-def _recording(base: Path, found: Found) -> Recording:
+def _recording(base: Path, found: Found[Clip]) -> Recording:
     def blocks(rate_hz: int) -> Iterator[Block]:
-        return read_blocks(base / found.name, found.clip, rate_hz)
+        return read_blocks(base / found.name, found.header, rate_hz)
 
-    return Recording(found.name, found.identity, found.clip.seconds, blocks)
+    return Recording(found.name, found.identity, found.header.seconds, blocks)
 
 
 def _open(supply: Supply, source: Source, config: AudioConfig, announce: Announce) -> Data:
     rate_hz = config.rate_hz or supply.rate_hz
     preparation = Preparation(rate_hz, config.normalize, config.min_seconds, config.silence_db)
     cache = open_cache(supply.content, supply.make, preparation, announce)
-    skipped = [*supply.skipped, *map(tuple, cache.table.skipped)]
+    skipped = [*supply.skipped, *((name, reason) for name, reason in cache.table.skipped)]
     if not cache.table.names:
-        told = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
         raise DataError(
-            f"none of the {len(skipped)} recordings of {source.name} can be used: {told}",
+            f"none of the {len(skipped)} recordings of {source.name} can be used: {some(skipped)}",
             "give others, or let shorter and softer ones in with data.min_seconds and data.silence_db",
         )
     labels = _labels(supply, cache, config)
@@ -226,7 +227,7 @@ def _data(
     cache: Cache,
     pieces: Pieces,
     origin: str,
-    skipped: list[Any],
+    skipped: list[Refusal],
     rate_hz: int,
 ) -> Data:
     classes = sorted({label for label in pieces.labels if label is not None})

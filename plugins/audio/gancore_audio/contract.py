@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
+from gancore.data.refusal import Refusal, printable, refusal_lines
 from gancore.data.splits import SPLITS, Split
 from gancore.domain import Source
 from gancore_audio.cache import Cache
 from gancore_audio.windows import ClipView
-
-SHOWN = 20
-"""Skipped files named one by one; the rest stands in a file."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class Account:
     views: Mapping[str, ClipView]
     classes: Sequence[str]
     origin: str
-    skipped: Sequence[tuple[str, str]]
+    skipped: Sequence[Refusal]
     rate_hz: int
     length: int
 
@@ -72,7 +69,7 @@ def _level(account: Account) -> str:
 def _labels(account: Account) -> str:
     if not account.classes:
         return "labels: none"
-    shown = ", ".join(account.classes[:12]) + (", ..." if len(account.classes) > 12 else "")
+    shown = ", ".join(map(printable, account.classes[:12])) + (", ..." if len(account.classes) > 12 else "")
     return f"labels: {len(account.classes)} from {account.origin}: {shown}"
 
 
@@ -97,17 +94,9 @@ def _splits(account: Account) -> str:
 
 
 def _skipped(account: Account) -> list[str]:
-    if not account.skipped:
-        return ["skipped: none"]
     silent = sum("silent" in reason for _, reason in account.skipped)
-    lines = [f"skipped: {len(account.skipped):,} files, {silent:,} of them silent"]
-    lines += [f"  {name}: {reason}" for name, reason in account.skipped[:SHOWN]]
-    if len(account.skipped) > SHOWN:
-        path = account.cache.folder / "skipped.txt"
-        lines.append(f"  and {len(account.skipped) - SHOWN:,} more, all in {path}")
-        with contextlib.suppress(OSError):  # a cache may lie where nobody can write
-            path.write_text("".join(f"{name}\t{reason}\n" for name, reason in account.skipped))
-    return lines
+    heading = f"{len(account.skipped):,} files, {silent:,} of them silent"
+    return refusal_lines(account.skipped, account.cache.folder, heading)
 
 
 def _duration(seconds: float) -> str:

@@ -15,6 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gancore.data.inventory import files_below
+from gancore.data.refusal import Refused
+
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus"})
 LONGEST_SECONDS = 36_000.0
 MOST_CHANNELS = 16
@@ -27,10 +30,6 @@ Block = NDArray[np.float32]
 _CUT_CHUNK = re.compile(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 _CUT_STREAM = "without an End-Of-Stream"
 _LENGTH_UNKNOWN = 0x7FFF_0000  # programs that write to a pipe promise this much or more
-
-
-class Refused(Exception):  # noqa: N818 - a verdict on a file, never shown to the user as an error
-    """A file that cannot be used; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +46,8 @@ class Clip:
 
 
 def find_recordings(root: Path) -> list[str]:
-    """The names, below ``root`` and with /, of all audio files there, by suffix; sorted.
-
-    Hidden files and folders are passed over; each folder is entered once, however links run.
-    """
-    found: list[str] = []
-    entered: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        below = "" if folder == str(root) else f"{Path(folder).relative_to(root).as_posix()}/"
-        found += (below + name for name in files if _looks_like_audio(name))
-    return sorted(found)
-
-
-def _looks_like_audio(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+    """The names, below ``root`` and with /, of all audio files there, by suffix; sorted."""
+    return [name for name in files_below(root) if os.path.splitext(name)[1].lower() in SUFFIXES]
 
 
 def inspect(path: Path) -> Clip:

@@ -1,18 +1,11 @@
-"""The cache: built once, by one process, whole or not at all, and each content stored once."""
-
-import multiprocessing
-import os
-import signal
-import time
+"""The cache: peaks, 16 bits, what is left out, and each content stored once."""
 
 import numpy as np
 import pytest
 import torch
 from gancore_audio.cache import Preparation, Recording, open_cache
-from gancore_audio.reading import Refused
 
-from gancore.data.sources import cache_folder
-from gancore.errors import DataError
+from gancore.data.refusal import Refused
 
 
 @pytest.fixture(autouse=True)
@@ -110,66 +103,3 @@ def test_it_is_built_once_per_content_and_settings():
     for content, silence_db in [("x", -60), ("x", -60), ("y", -60), ("x", -50), ("y", -60)]:
         open_cache(content, make, Preparation(16_000, silence_db=silence_db), lambda line: None)
     assert len(made) == 3
-
-
-@pytest.mark.parametrize("name", ["values.bin", "clips.json", "manifest.json"])
-def test_a_damaged_cache_is_built_again(name):
-    path = build([recording("a", wave(0))]).folder / name
-    path.write_bytes(path.read_bytes()[:-2])
-    assert np.abs(stored(build([recording("a", wave(0))]))).max() == 32767
-
-
-def test_a_cache_nobody_can_write_is_one_clear_line(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DataError, match="GANCORE_CACHE"):
-        build([recording("a", wave(0))])
-
-
-def slow_recordings():
-    """Says when it has begun, then takes its time."""
-    (cache_folder() / f"begun-{os.getpid()}").touch()
-    for number in range(20):
-        time.sleep(0.02)
-        yield recording(f"clip {number}", wave(number))
-
-
-def build_slowly(results):
-    cache = open_cache("slow", slow_recordings, Preparation(16_000), lambda line: None)
-    results.put((len(cache.packed), int(cache.packed.values.long().sum())))
-
-
-def begun():
-    return list(cache_folder().glob("begun-*"))
-
-
-def test_two_processes_build_it_once():
-    cache_folder().mkdir()
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    processes = [context.Process(target=build_slowly, args=(results,)) for _ in range(3)]
-    for process in processes:
-        process.start()
-    outcomes = {results.get(timeout=30) for _ in processes}
-    for process in processes:
-        process.join()
-    assert len(outcomes) == 1 and outcomes.pop()[0] == 20
-    assert len(begun()) == 1
-
-
-def test_a_killed_build_is_begun_anew_and_cleared_away():
-    cache_folder().mkdir()
-    context = multiprocessing.get_context("fork")
-    process = context.Process(target=build_slowly, args=(context.Queue(),))
-    process.start()
-    while not begun():
-        time.sleep(0.005)
-    time.sleep(0.1)
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    cache = open_cache("slow", slow_recordings, Preparation(16_000), lambda line: None)
-    assert len(cache.packed) == 20
-    assert sorted(path.name for path in cache.folder.parent.iterdir()) == [
-        cache.folder.name,
-        f"{cache.folder.name}.lock",
-    ]

@@ -5,9 +5,11 @@ import os
 import numpy as np
 import pytest
 import soundfile
-from gancore_audio.reading import Refused, find_recordings, inspect, read_blocks
+from gancore_audio.reading import find_recordings, inspect, read_blocks
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from gancore.data.refusal import Refused
 
 
 def tone(seconds=0.25, rate_hz=16_000, channels=1, frequency_hz=440.0, peak=0.5):

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gancore.data.refusal import Refused
 from gancore.data.splits import Split
 from gancore.errors import DataError
 from gancore_image.idx import is_idx, label_partner, read_idx
 from gancore_image.npz import read_npz
-from gancore_image.preparing import Picture, Pixels, Refused, array_picture
+from gancore_image.preparing import Picture, Pixels, array_picture
 from gancore_image.scaling import to_levels
 
 CIFAR_SIDE = 32

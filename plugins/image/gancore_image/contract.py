@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gancore.data.refusal import Refusal, printable, refusal_lines
 from gancore.data.splits import SPLITS, Split
 from gancore.domain import Source
 from gancore_image.cache import Cache
 from gancore_image.preparing import Preparation
 from gancore_image.supply import Supply
 
-SHOWN = 20
-"""Skipped files named one by one; the rest stands in a file."""
 CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 FITS = {
     "crop": "the largest centred square",
@@ -43,7 +41,7 @@ class Account:
     preparation: Preparation
     kept: Kept
     origin: str
-    skipped: Sequence[tuple[str, str]]
+    skipped: Sequence[Refusal]
 
 
 def data_contract(account: Account) -> list[str]:
@@ -57,7 +55,7 @@ def data_contract(account: Account) -> list[str]:
         _labels(account),
         _splits(account),
         *_others(account),
-        *_skipped(account),
+        *refusal_lines(account.skipped, account.cache.folder),
     ]
 
 
@@ -119,23 +117,3 @@ def _others(account: Account) -> list[str]:
         return []
     told = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in others.most_common(6))
     return [f"passed over: {others.total():,} files that are no pictures by their suffix ({told})"]
-
-
-def _skipped(account: Account) -> list[str]:
-    skipped = account.skipped
-    if not skipped:
-        return ["skipped: none"]
-    lines = [f"skipped: {len(skipped):,}"]
-    lines += [f"  {printable(name)}: {reason}" for name, reason in skipped[:SHOWN]]
-    if len(skipped) > SHOWN:
-        path = account.cache.folder / "skipped.txt"
-        lines.append(f"  and {len(skipped) - SHOWN:,} more, all in {path}")
-        with contextlib.suppress(OSError):  # a cache may lie where nobody can write
-            path.write_text("".join(f"{printable(name)}\t{reason}\n" for name, reason in skipped))
-    return lines
-
-
-def printable(name: str) -> str:
-    """A name as it may be printed: bytes that are no text, and control characters, are escaped."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

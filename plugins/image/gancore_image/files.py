@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import zipfile
 import zlib
@@ -10,8 +9,9 @@ from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
+from gancore.data.inventory import files_below, is_hidden
+from gancore.data.refusal import Refusal, Refused
 from gancore.errors import DataError
-from gancore_image.preparing import Refused
 from gancore_image.reading import MOST_BYTES
 
 
@@ -20,7 +20,7 @@ class Files(Protocol):
 
     place: Path
     names: list[str]
-    refused: list[tuple[str, str]]
+    refused: list[Refusal]
 
     def stamp(self, name: str) -> list[int]:
         """Numbers that change when the file does."""
@@ -37,8 +37,8 @@ class FolderFiles:
 
     def __init__(self, place: Path) -> None:
         self.place = place if place.is_dir() else place.parent
-        self.names = sorted(_below(place)) if place.is_dir() else [place.name]
-        self.refused: list[tuple[str, str]] = []
+        self.names = files_below(place) if place.is_dir() else [place.name]
+        self.refused: list[Refusal] = []
 
     def stamp(self, name: str) -> list[int]:
         try:
@@ -59,25 +59,6 @@ class FolderFiles:
             raise Refused(f"it cannot be read ({error.strerror})") from None
 
 
-def _below(root: Path) -> list[str]:
-    found: list[str] = []
-    entered: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        below = "" if folder == str(root) else f"{Path(folder).relative_to(root).as_posix()}/"
-        found += (below + name for name in files if not _is_hidden(name))
-    return found
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))
-
-
 class ZipFiles:
     """The members of a zip archive. Nothing is written anywhere, and no member swells past the limit.
 
@@ -91,7 +72,7 @@ class ZipFiles:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DataError(f"{place} cannot be opened as a zip archive: {error}", "make it anew") from None
         members = [member for member in self._bundle.infolist() if not member.is_dir()]
-        self.refused: list[tuple[str, str]] = []
+        self.refused: list[Refusal] = []
         shown = [member for member in members if not _any_hidden(member.filename)]
         counts = Counter(member.filename for member in shown)
         whole = [member for member in shown if self._accept(member, counts[member.filename])]
@@ -135,7 +116,7 @@ def _fault(member: zipfile.ZipInfo, count: int) -> str:
 
 
 def _any_hidden(name: str) -> bool:
-    return any(_is_hidden(part) and part != ".." for part in PurePosixPath(name).parts)
+    return any(is_hidden(part) and part != ".." for part in PurePosixPath(name).parts)
 
 
 def _common_top(names: list[str]) -> str:

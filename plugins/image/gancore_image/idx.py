@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore_image.preparing import Refused
+from gancore.data.refusal import Refused
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _NAME = re.compile(r"[.-]idx\d(?:[.-]ubyte)?(?:\.gz)?$|\.idx(?:\.gz)?$")

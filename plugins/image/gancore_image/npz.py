@@ -14,8 +14,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from gancore.data.refusal import Refused
 from gancore.data.splits import Split
-from gancore_image.preparing import Pixels, Refused
+from gancore_image.preparing import Pixels
 from gancore_image.scaling import to_levels
 
 MOST_BYTES = 1 << 34

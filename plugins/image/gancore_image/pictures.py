@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from gancore.data.labels import Labels
+from gancore.data.refusal import Refusal, some
 from gancore.data.splits import SPLITS, Split
+from gancore.data.telling import Announce
 from gancore.domain import Data, Source, Spec
 from gancore.errors import DataError
 from gancore_image.cache import Cache, open_cache
 from gancore_image.config import ImageConfig
 from gancore_image.contract import Account, Kept, data_contract
-from gancore_image.inventory import some
 from gancore_image.preparing import Preparation
 from gancore_image.splitting import split_rows
 from gancore_image.supply import Supply, find_supply
 from gancore_image.views import PictureView
-
-Announce = Callable[[str], None]
 
 
 def open_pictures(source: Source, config: ImageConfig, announce: Announce = lambda line: None) -> Data:
@@ -65,7 +63,7 @@ def _labels(supply: Supply, cache: Cache, config: ImageConfig) -> Labels:
     return supply.labels(names, config)
 
 
-def _kept(cache: Cache, labels: Labels, config: ImageConfig, skipped: list[tuple[str, str]]) -> Kept:
+def _kept(cache: Cache, labels: Labels, config: ImageConfig, skipped: list[Refusal]) -> Kept:
     """Adds to ``skipped`` what it leaves out."""
     table = cache.table
     splits = split_rows(table.identities, table.splits, config.valid_share, config.test_share)

@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gancore.data.refusal import Refused
 from gancore.data.splits import Split
 
 Pixels = NDArray[np.uint8]
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 """PIL's modes by the number of channels."""
-
-
-class Refused(Exception):  # noqa: N818 - a verdict on a file, never shown to the user as an error
-    """A picture that cannot be used; the message is the reason."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore_image.preparing import Pixels, Refused
+from gancore.data.refusal import Refused
+from gancore_image.preparing import Pixels
 
 
 def to_levels(values: NDArray[np.generic]) -> Pixels:

@@ -13,10 +13,13 @@ from pathlib import Path
 from PIL import Image
 
 from gancore.data.download import hash_of
+from gancore.data.inventory import Found
 from gancore.data.labels import FileSet, Labelling, Labels, read_labels
 from gancore.data.lock import exclusive
+from gancore.data.refusal import Refusal, Refused
 from gancore.data.sources import cache_folder
 from gancore.data.splits import Split
+from gancore.data.telling import Announce
 from gancore.data.unpack import is_archive, unpack
 from gancore.domain import Source
 from gancore.errors import DataError
@@ -24,12 +27,11 @@ from gancore_image.arrays import find_array_files, pictures_of, read_stacks, spl
 from gancore_image.cache import Made
 from gancore_image.digits import digits
 from gancore_image.files import Files, FolderFiles, ZipFiles
-from gancore_image.inventory import Found, take_inventory
-from gancore_image.preparing import Picture, Refused, suiting
-from gancore_image.reading import decode
+from gancore_image.inventory import take_inventory
+from gancore_image.preparing import Picture, suiting
+from gancore_image.reading import Header, decode
 from gancore_image.sources import LAYOUTS, Layout
 
-Announce = Callable[[str], None]
 Labeller = Callable[[Sequence[str], Labelling], Labels]
 DIGITS_SIDE = 16
 
@@ -45,7 +47,7 @@ class Supply:
     make: Callable[[], Made]
     layout: Layout = field(default_factory=Layout)
     labels: Labeller | None = None
-    skipped: Sequence[tuple[str, str]] = ()
+    skipped: Sequence[Refusal] = ()
     others: Counter[str] = field(default_factory=Counter)
     animated: int = 0
 
@@ -136,7 +138,7 @@ def _files(name: str, files: Files, layout: Layout, announce: Announce) -> Suppl
     )
 
 
-def _reader(files: Files, found: Found) -> Callable[[], Image.Image]:
+def _reader(files: Files, found: Found[Header]) -> Callable[[], Image.Image]:
     return lambda: decode(files.read(found.name))
 
 

@@ -13,8 +13,8 @@ from gancore_image.arrays import find_array_files, read_stacks, split_named
 from gancore_image.config import ImageConfig
 from gancore_image.idx import read_idx
 from gancore_image.pictures import open_pictures
-from gancore_image.preparing import Refused
 
+from gancore.data.refusal import Refused
 from gancore.domain import Source
 from gancore.errors import DataError
 

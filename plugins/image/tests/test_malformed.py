@@ -131,7 +131,7 @@ def reasons(data) -> dict[str, str]:
 
 
 def test_each_is_refused_by_name_and_nothing_else_is_lost(place, monkeypatch):
-    monkeypatch.setattr("gancore_image.contract.SHOWN", 100)
+    monkeypatch.setattr("gancore.data.refusal.SHOWN", 100)
     data = open_pictures(Source(place.name, place), ImageConfig())
     told = reasons(data)
     assert told.keys() == FILES.keys()

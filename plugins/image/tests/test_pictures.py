@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import tarfile
 import zipfile
@@ -15,7 +14,7 @@ import torch
 from gancore_image.cache import Made, open_cache
 from gancore_image.config import ImageConfig
 from gancore_image.pictures import open_pictures
-from gancore_image.preparing import Picture, Preparation, array_picture
+from gancore_image.preparing import Picture, Preparation
 from gancore_image.sources import LAYOUTS, SOURCES
 from gancore_image.splitting import split_rows
 from hypothesis import given, settings
@@ -289,43 +288,6 @@ def test_settings_of_their_own_have_caches_of_their_own(folder):
         opened(folder, **config).fingerprint for config in ({}, {"side": 8}, {"channels": 1}, {"fit": "pad"})
     }
     assert len(prints) == 4
-
-
-def test_a_damaged_cache_is_built_again(folder, tmp_path):
-    first = opened(folder).train.take(torch.arange(5), Key.of(0)).data.clone()
-    (values,) = (tmp_path / "cache" / "image").glob("*/values.bin")
-    values.write_bytes(values.read_bytes()[:-1])
-    assert torch.equal(opened(folder).train.take(torch.arange(5), Key.of(0)).data, first)
-
-
-def _build(folder: str) -> str:
-    return opened(Path(folder)).fingerprint
-
-
-def test_several_processes_build_it_once(folder, tmp_path):
-    with multiprocessing.get_context("fork").Pool(3) as pool:
-        assert len(set(pool.map(_build, [str(folder)] * 3))) == 1
-    assert len(list((tmp_path / "cache" / "image").glob("*/manifest.json"))) == 1
-
-
-def test_an_interrupted_build_leaves_nothing(tmp_path):
-    def broken():
-        yield array_picture("a", np.zeros((9, 9), dtype=np.uint8))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        open_cache("content", lambda: Made(broken(), 8), Preparation(), lambda line: None)
-    left = [p for p in (tmp_path / "cache" / "image").iterdir() if p.suffix != ".lock"]
-    assert left == []
-
-
-def test_a_full_disk_is_one_line(monkeypatch, tmp_path):
-    def full():
-        raise OSError(28, "No space left on device")
-        yield
-
-    with pytest.raises(DataError, match=r"the disk is full; the cache .* needs room"):
-        open_cache("content", lambda: Made(full(), 8), Preparation(), lambda line: None)
 
 
 def test_pictures_are_decoded_one_at_a_time():

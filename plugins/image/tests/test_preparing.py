@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gancore_image.preparing import Preparation, Refused, prepare, suiting
+from gancore_image.preparing import Preparation, prepare, suiting
 from gancore_image.scaling import to_levels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from gancore.data.refusal import Refused
 
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 

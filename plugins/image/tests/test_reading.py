@@ -6,11 +6,13 @@ import io
 
 import numpy as np
 import pytest
-from gancore_image.preparing import Preparation, Refused, prepare
+from gancore_image.preparing import Preparation, prepare
 from gancore_image.reading import decode, inspect
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from gancore.data.refusal import Refused
 
 
 def levels(height: int = 12, width: int = 10, channels: int = 3, seed: int = 0) -> np.ndarray:

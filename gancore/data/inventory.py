@@ -1,0 +1,133 @@
+"""Which files a set holds, and what each is: asked once per file, remembered by its stamp."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from gancore.data.refusal import Refusal, Refused
+from gancore.data.sources import cache_folder
+from gancore.data.telling import Announce, seldom
+from gancore.errors import GancoreError
+from gancore.files import atomic_write
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_FORMAT = 2
+
+Header = TypeVar("Header", bound="DataclassInstance")
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[Header]):
+    """A usable file: its name below the set's place (with /), its header, a hash of its content."""
+
+    name: str
+    header: Header
+    identity: str
+
+
+@dataclass(frozen=True)
+class Looking(Generic[Header]):
+    """How files are looked at, by name. Both ways raise Refused, or OSError, for what cannot be used.
+
+    ``stamp`` gives numbers that change when the file does; ``inspect`` its header and a hash of its content.
+    ``header`` is a dataclass of JSON values.
+    """
+
+    header: type[Header]
+    stamp: Callable[[str], list[int]]
+    inspect: Callable[[str], tuple[Header, str]]
+
+
+@dataclass
+class Inventory(Generic[Header]):
+    """The files that can be used, in order, and those that cannot."""
+
+    found: list[Found[Header]] = field(default_factory=list)
+    skipped: list[Refusal] = field(default_factory=list)
+
+
+def take_inventory(
+    kind: str, place: Path, names: Sequence[str], looking: Looking[Header], announce: Announce
+) -> Inventory[Header]:
+    """Every file of ``names``. A file whose stamp is that of last time is not inspected again.
+
+    ``kind`` names a folder in the cache, where what is known of the set at ``place`` is remembered.
+    """
+    memory = _memory(kind, place)
+    known, seen = _recall(memory), {}
+    inventory: Inventory[Header] = Inventory()
+    say = seldom(announce)
+    for number, name in enumerate(names, start=1):
+        try:
+            seen[name] = row = _row(name, looking, known.get(name))
+            inventory.found.append(Found(name, looking.header(*row["header"]), row["identity"]))
+        except Refused as refused:
+            inventory.skipped.append((name, str(refused)))
+        say(f"  {number:,} of {len(names):,} files looked at")
+    if seen != known:
+        _remember(memory, seen)
+    return inventory
+
+
+def _row(name: str, looking: Looking[Header], known: dict[str, Any] | None) -> dict[str, Any]:
+    try:
+        stamp = looking.stamp(name)
+        if known is not None and known["stamp"] == stamp:
+            return known
+        header, identity = looking.inspect(name)
+    except OSError as error:
+        raise Refused(f"it cannot be read ({error.strerror})") from None
+    return {"stamp": stamp, "header": list(astuple(header)), "identity": identity}
+
+
+def _memory(kind: str, place: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:16]
+    return cache_folder() / kind / "inventories" / f"{name}.json"
+
+
+def _recall(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        remembered = json.loads(path.read_text())
+        return remembered["files"] if remembered["format"] == _FORMAT else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _remember(path: Path, files: dict[str, dict[str, Any]]) -> None:
+    """Only saves time, so that a cache that cannot be written is no error here."""
+    with contextlib.suppress(OSError, GancoreError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, json.dumps({"format": _FORMAT, "files": files}))
+
+
+def files_below(root: Path) -> list[str]:
+    """The names, below ``root`` and with /, of all files there; sorted.
+
+    Hidden files and folders are passed over; each folder is entered once, however links run.
+    """
+    found: list[str] = []
+    entered: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in entered:
+            folders.clear()
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        below = "" if folder == str(root) else f"{Path(folder).relative_to(root).as_posix()}/"
+        found += (below + name for name in files if not is_hidden(name))
+    return sorted(found)
+
+
+def is_hidden(name: str) -> bool:
+    """A dot at the front, or what archives of one system leave beside the files."""
+    return name.startswith((".", "__MACOSX"))

@@ -1,0 +1,125 @@
+"""Files are found in any tree, looked at once, and again when they have changed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gancore.data.inventory import Found, Looking, files_below, take_inventory
+from gancore.data.refusal import Refused
+from gancore.data.sources import cache_folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    for name in ("b.txt", "a/2.txt", "a/1.txt", "a/deep/3.txt", ".git/x", ".hidden", "__MACOSX/a/1.txt"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_text(name)
+    return tmp_path / "set"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A header."""
+
+    letters: int
+    first: str
+
+
+class Looker:
+    """Looks at text files, and remembers at which."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.seen = root, []
+
+    def stamp(self, name: str) -> list[int]:
+        status = (self.root / name).stat()
+        return [status.st_size, status.st_mtime_ns]
+
+    def inspect(self, name: str) -> tuple[Size, str]:
+        self.seen.append(name)
+        text = (self.root / name).read_text()
+        if not text:
+            raise Refused("it is empty")
+        return Size(len(text), text[0]), hashlib.sha256(text.encode()).hexdigest()
+
+    def take(self, names=None, announce=lambda line: None):
+        self.seen.clear()
+        looking = Looking(Size, self.stamp, self.inspect)
+        return take_inventory("texts", self.root, names or files_below(self.root), looking, announce)
+
+
+NAMES = ["a/1.txt", "a/2.txt", "a/deep/3.txt", "b.txt"]
+
+
+def test_files_are_found_in_order_and_hidden_ones_passed_over(root):
+    assert files_below(root) == NAMES
+
+
+def test_circles_of_links_are_entered_once(root):
+    (root / "a" / "round").symlink_to(root)
+    (root / "z").symlink_to(root / "a" / "deep")
+    assert files_below(root) == NAMES
+
+
+def test_every_file_is_found_with_its_header(root):
+    inventory = Looker(root).take()
+    assert [found.name for found in inventory.found] == NAMES and inventory.skipped == []
+    digest = hashlib.sha256(b"a/2.txt").hexdigest()
+    assert inventory.found[1] == Found("a/2.txt", Size(7, "a"), digest)
+
+
+def test_what_is_known_is_not_inspected_again_until_it_changes(root):
+    looker = Looker(root)
+    first = looker.take()
+    assert looker.seen == NAMES
+    assert looker.take().found == first.found and looker.seen == []
+    (root / "b.txt").write_text("changed")
+    changed = looker.take()
+    assert looker.seen == ["b.txt"] and changed.found[3].header == Size(7, "c")
+    (root / "b.txt").unlink()
+    assert [found.name for found in looker.take().found] == NAMES[:3]
+
+
+def test_what_cannot_be_used_is_skipped_with_the_reason_and_asked_again(root):
+    (root / "empty.txt").write_text("")
+    looker = Looker(root)
+    inventory = looker.take([*NAMES, "empty.txt", "gone.txt"])
+    assert [found.name for found in inventory.found] == NAMES
+    assert inventory.skipped == [
+        ("empty.txt", "it is empty"),
+        ("gone.txt", "it cannot be read (No such file or directory)"),
+    ]
+    looker.take([*NAMES, "empty.txt"])
+    assert looker.seen == ["empty.txt"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1, "files": {"b.txt": []}}'])
+def test_a_damaged_memory_costs_time_and_nothing_else(root, content):
+    looker = Looker(root)
+    first = looker.take()
+    (memory,) = (cache_folder() / "texts" / "inventories").iterdir()
+    memory.write_text(content)
+    assert looker.take().found == first.found and looker.seen == NAMES
+
+
+def test_a_cache_that_nobody_can_write_costs_time_and_nothing_else(root, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "file"))
+    looker = Looker(root)
+    assert looker.take().found == looker.take().found and looker.seen == NAMES
+
+
+def test_now_and_then_it_says_how_far_it_is(root, monkeypatch):
+    monkeypatch.setattr("gancore.data.telling.PAUSE_SECONDS", -1.0)
+    told: list[str] = []
+    Looker(root).take(announce=told.append)
+    assert told == [f"  {number} of 4 files looked at" for number in (1, 2, 3, 4)]
