@@ -9,8 +9,11 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from pydantic import Field, field_validator
+
+from gancore.config import DataSection
 from gancore.errors import ConfigError, DataError, nearest
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl", "index.csv")
@@ -23,15 +26,35 @@ Contents = Callable[[str], bytes | None]
 """What a file at the root of a set holds; None: there is no such file."""
 
 
-class Labelling(Protocol):
-    """The keys of a ``data`` section that say where labels come from."""
+class LabelledSection(DataSection):
+    """``data`` of a domain that reads files: where their labels come from, and which shares are held out."""
 
-    @property
-    def labels(self) -> Literal["auto", "folder", "pattern", "metadata", "none"]: ...
-    @property
-    def label_pattern(self) -> str | None: ...
-    @property
-    def label_column(self) -> str | None: ...
+    labels: Literal["auto", "folder", "pattern", "metadata", "none"] = Field(
+        "auto", description="where labels come from: first sub-folder, file name, or metadata file"
+    )
+    label_pattern: str | None = Field(
+        None,
+        description="regular expression on the file name; its group `label`, or else the first, is the label",
+    )
+    label_column: str | None = Field(
+        None,
+        description="column of metadata.csv, metadata.jsonl or index.csv; none: label, class or category",
+    )
+    valid_share: float = Field(0.1, gt=0, le=0.4, description="share of the data held out to select by")
+    test_share: float = Field(0.1, gt=0, le=0.4, description="share of the data held out to report on")
+
+    @field_validator("label_pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        """A regular expression with a group, which is the label."""
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            if not groups:
+                raise ValueError(f"{pattern!r} has no group; put the part that is the label in parentheses")
+        return pattern
 
 
 @dataclass(frozen=True)
@@ -63,7 +86,7 @@ def in_folder(root: Path) -> Contents:
     return content
 
 
-def read_labels(files: FileSet, how: Labelling) -> Labels:
+def read_labels(files: FileSet, how: LabelledSection) -> Labels:
     """The labels of ``files``, as ``how`` says.
 
     Raises:
@@ -82,19 +105,7 @@ def read_labels(files: FileSet, how: Labelling) -> Labels:
     return labels
 
 
-def require_group(pattern: str | None) -> str | None:
-    """The pattern, if it is a regular expression with a group; for validators. Raises ValueError."""
-    if pattern is not None:
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-        if not groups:
-            raise ValueError(f"{pattern!r} has no group; put the part that is the label in parentheses")
-    return pattern
-
-
-def _choose(files: FileSet, how: Labelling) -> str:
+def _choose(files: FileSet, how: LabelledSection) -> str:
     if how.label_pattern:
         return "pattern"
     if how.label_column or _metadata_has_labels(files):
@@ -110,11 +121,11 @@ def _metadata_has_labels(files: FileSet) -> bool:
     return bool(set(first) & set(LABEL_COLUMNS) and set(first) & set(FILE_COLUMNS))
 
 
-def _by_folder(files: FileSet, how: Labelling) -> Labels:
+def _by_folder(files: FileSet, how: LabelledSection) -> Labels:
     return Labels([name.partition("/")[0] if "/" in name else None for name in files.names], "sub-folder")
 
 
-def _by_pattern(files: FileSet, how: Labelling) -> Labels:
+def _by_pattern(files: FileSet, how: LabelledSection) -> Labels:
     if how.label_pattern is None:
         raise ConfigError(
             "data.labels=pattern without data.label_pattern", r"for example data.label_pattern='^(\d)_'"
@@ -125,7 +136,7 @@ def _by_pattern(files: FileSet, how: Labelling) -> Labels:
     return Labels([match[group] if match else None for match in matches], f"file name ({how.label_pattern})")
 
 
-def _by_metadata(files: FileSet, how: Labelling) -> Labels:
+def _by_metadata(files: FileSet, how: LabelledSection) -> Labels:
     table = _table(files)
     if table is None:
         raise DataError(

@@ -51,6 +51,13 @@ def assign_splits(identities: Sequence[str], shares: Shares = (0.8, 0.1, 0.1)) -
     return [placed[identity] for identity in identities]
 
 
+def by_split(names: Sequence[str], splits: Sequence[Split]) -> dict[Split, list[str]]:
+    """The names of each split, in order."""
+    return {
+        split: [name for name, own in zip(names, splits, strict=True) if own == split] for split in SPLITS
+    }
+
+
 def _position(identity: str) -> float:
     """A number in [0, 1) that the identity alone decides."""
     digest = hashlib.blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=8).digest()

@@ -1,11 +1,11 @@
 """Labels from folders, file names and metadata files, and what is said when they make no sense."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 
-from gancore.data.labels import FileSet, in_folder, read_labels, require_group
+from gancore.data.labels import FileSet, LabelledSection, in_folder, read_labels
 from gancore.errors import ConfigError, DataError
 
 IN_FOLDERS = ["dog/1.wav", "cat/deep/2.wav", "dog/3.wav"]
@@ -13,7 +13,7 @@ FLAT = ["7_anna_0.wav", "3_bert_1.wav"]
 
 
 def labels(names, root, labels="auto", label_pattern=None, label_column=None):
-    how = SimpleNamespace(labels=labels, label_pattern=label_pattern, label_column=label_column)
+    how = LabelledSection(labels=labels, label_pattern=label_pattern, label_column=label_column)
     return read_labels(FileSet(names, str(root), in_folder(root)), how).values
 
 
@@ -99,5 +99,5 @@ def test_what_is_missing_is_said(tmp_path):
 
 @pytest.mark.parametrize("pattern, told", [("(", "no regular expression"), (r"\d", "no group")])
 def test_a_pattern_that_cannot_be_is_refused(pattern, told):
-    with pytest.raises(ValueError, match=told):
-        require_group(pattern)
+    with pytest.raises(ValidationError, match=told):
+        LabelledSection(label_pattern=pattern)

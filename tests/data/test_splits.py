@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gancore.data.splits import assign_splits, split_of
+from gancore.data.splits import assign_splits, by_split, split_of
 from gancore.errors import DataError
 
 NAMES = [f"item-{number}" for number in range(2000)]
@@ -53,3 +53,11 @@ def test_a_share_of_nothing_gives_an_empty_split():
 def test_two_items_cannot_be_split_in_three():
     with pytest.raises(DataError, match="2 distinct items"):
         assign_splits(["a", "b", "a"])
+
+
+def test_names_go_to_their_splits_in_order():
+    assert by_split(["a", "b", "c", "d"], ["test", "train", "test", "train"]) == {
+        "train": ["b", "d"],
+        "valid": [],
+        "test": ["a", "c"],
+    }

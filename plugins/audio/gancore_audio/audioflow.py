@@ -9,11 +9,11 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gancore import ConfigError, Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import Adam, Dequantised, FlowGame, Game, cosine, likelihood, warmup
 from gancore.nn.bijections import ActivationNorm, Bijection, Coupling, Mixing, Squeeze, zeroed
 from gancore.nn.flows import Flow
 from gancore_audio.mulaw import MU, cells, compand, expand
-from gancore_audio.recipes import classes_of
 
 STEEPNESS = MU / ((1 + MU) * math.log1p(MU))
 """dy/dx of companding at +-1."""
@@ -106,7 +106,7 @@ class AudioFlow(Recipe):
     Config = AudioFlowConfig
 
     def build(self, config: AudioFlowConfig, spec: Spec) -> Game:
-        classes = classes_of(config.conditional, spec)
+        classes = classes_told(config.conditional, spec)
         game = likelihood(
             lambda: wave_flow(
                 spec["length"], config.squeeze, config.couplings, config.width, config.layers, classes

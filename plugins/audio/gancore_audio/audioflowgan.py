@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import R1, Adam, Game, cosine, flow_gan
 from gancore_audio.audioflow import wave_flow, waveforms
-from gancore_audio.recipes import classes_of
 from gancore_audio.spectral import WaveAndSpectrumDiscriminator
 
 
@@ -42,7 +42,7 @@ class AudioFlowGAN(Recipe):
     Config = AudioFlowGANConfig
 
     def build(self, config: AudioFlowGANConfig, spec: Spec) -> Game:
-        length, classes = spec["length"], classes_of(config.conditional, spec)
+        length, classes = spec["length"], classes_told(config.conditional, spec)
         game = flow_gan(
             flow=lambda: wave_flow(
                 length, config.squeeze, config.couplings, config.width, config.layers, classes

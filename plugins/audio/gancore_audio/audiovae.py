@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import Adam, Game, cosine, likelihood
 from gancore.nn.variational import VariationalAutoencoder
 from gancore.runtime.randomness import Key
@@ -17,7 +18,6 @@ from gancore_audio.audioflow import waveforms
 from gancore_audio.lapped import Lapped, bands_of
 from gancore_audio.mulaw import compand
 from gancore_audio.networks import KERNEL, START, strides, widths
-from gancore_audio.recipes import classes_of
 from gancore_audio.strided import Downsample, Upsample
 
 LABEL = 16
@@ -133,7 +133,7 @@ class AudioVAE(Recipe):
     Config = AudioVAEConfig
 
     def build(self, config: AudioVAEConfig, spec: Spec) -> Game:
-        classes = classes_of(config.conditional, spec)
+        classes = classes_told(config.conditional, spec)
         game = likelihood(
             lambda: autoencoder(config, spec["length"], spec["rate_hz"], classes),
             rule=Adam(cosine(config.lr, config.lr / 20)),

@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu
 
-from gancore import ConfigError, Recipe, RecipeSection, Spec
+from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_judged
 from gancore.games import AdamW, Classifier, Game, classifier, cosine, noise, warmup
 from gancore_audio.spectral import window_samples
 from gancore_audio.spectrogram import log_mel
@@ -100,14 +101,9 @@ class SoundJudge(Recipe):
     Config = ClassifierConfig
 
     def build(self, config: ClassifierConfig, spec: Spec) -> Game:
-        classes = spec.get("classes") or []
-        if len(classes) < 2:
-            raise ConfigError(
-                f"recipe 'classifier' needs two labels at least, the data have {len(classes)}",
-                "set data.labels",
-            )
+        classes = classes_judged(spec)
         rate = warmup(cosine(config.lr, config.lr / 100), WARMUP)
         rule = AdamW(rate, weight_decay=config.weight_decay)
         return classifier(
-            lambda: SoundClassifier(config, spec["rate_hz"], spec["length"], len(classes)), rule=rule
+            lambda: SoundClassifier(config, spec["rate_hz"], spec["length"], classes), rule=rule
         )

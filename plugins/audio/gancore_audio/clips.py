@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gancore.data.classes import class_facts, numbered
 from gancore.data.inventory import Found
 from gancore.data.labels import FileSet, Labels, in_folder, read_labels
 from gancore.data.refusal import Refusal, some
-from gancore.data.splits import SPLITS, Split, assign_splits
+from gancore.data.splits import SPLITS, Split, assign_splits, by_split
 from gancore.data.telling import Announce
 from gancore.domain import Data, Source, Spec
 from gancore.errors import DataError
@@ -238,7 +239,7 @@ def _data(
     spec: dict[str, Any] = {"rate_hz": rate_hz, "length": length, "channels": 1, "source": source.name}
     spec["licence"] = source.entry.licence if source.entry else ""
     if classes:
-        spec |= {"classes": classes, "class_shares": _class_shares(views["train"], len(classes))}
+        spec |= class_facts(classes, views["train"].labels)
         built_in = source.path is None and source.name == PERCUSSION.name
         if any(pitches := pitches_of(classes, PITCHES_HZ if built_in else {})):
             spec["class_pitches_hz"] = [pitch and list(pitch) for pitch in pitches]
@@ -259,10 +260,7 @@ def _data(
         spec=Spec(spec),
         contract=data_contract(account),
         fingerprint=hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32],
-        splits={
-            split: [n for n, s in zip(pieces.names, pieces.splits, strict=True) if s == split]
-            for split in SPLITS
-        },
+        splits=by_split(pieces.names, pieces.splits),
     )
 
 
@@ -285,14 +283,7 @@ def _view(
     rate_hz: int,
 ) -> ClipView:
     rows = torch.tensor([row for row, own in enumerate(pieces.splits) if own == split], dtype=torch.int64)
-    number = {name: index for index, name in enumerate(classes)}
-    labels = torch.tensor([number[pieces.labels[row]] for row in rows.tolist()]) if classes else None
+    labels = numbered([pieces.labels[row] for row in rows.tolist()], classes)
     packed = cache.packed.part(pieces.items[rows], pieces.begins[rows], pieces.lengths[rows])
     fade_samples = round(config.fade_ms / 1000 * rate_hz)
     return ClipView.over(packed, labels, length, fade_samples, whole=config.window == "random")
-
-
-def _class_shares(train: ClipView, count: int) -> list[float]:
-    assert train.labels is not None
-    counts = torch.bincount(train.labels, minlength=count)
-    return [round(share, 6) for share in (counts / counts.sum()).tolist()]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from gancore.config import DataSection
-from gancore.data.labels import require_group
+from gancore.data.labels import LabelledSection
 
 
-class AudioConfig(DataSection):
+class AudioConfig(LabelledSection):
     rate_hz: int | None = Field(
         None, ge=1000, le=192_000, description="sampling rate; none: the source's commonest, at most 16000"
     )
@@ -30,18 +29,3 @@ class AudioConfig(DataSection):
     )
     min_seconds: float = Field(0.01, ge=0, description="shorter clips are left out")
     silence_db: float = Field(-60.0, ge=-96, le=0, description="clips whose peak is no higher are left out")
-    labels: Literal["auto", "folder", "pattern", "metadata", "none"] = Field(
-        "auto", description="where labels come from: first sub-folder, file name, or metadata file"
-    )
-    label_pattern: str | None = Field(
-        None,
-        description="regular expression on the file name; its group `label`, or else the first, is the label",
-    )
-    label_column: str | None = Field(
-        None,
-        description="column of metadata.csv, metadata.jsonl or index.csv; none: label, class or category",
-    )
-    valid_share: float = Field(0.1, gt=0, le=0.4, description="share of the clips held out to select by")
-    test_share: float = Field(0.1, gt=0, le=0.4, description="share of the clips held out to report on")
-
-    _has_a_group = field_validator("label_pattern")(require_group)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gancore.domain import Finding
+from gancore.symptoms import STEADIER, Symptom, shown
 from gancore_audio.combs import combs
 from gancore_audio.spectrogram import power_spectrogram
 
@@ -19,34 +19,20 @@ TONE_SHARE, TONE_STEADY_DB = 0.9, 2.0
 COMB_RATIO, COMB_SHARE = 2.5, 0.003
 
 
-class _Fault(NamedTuple):
-    """A fault is worth a word from this share of the samples on."""
-
-    share: float
-    seen: str
-    remedy: str
-
-
-_STEADIER = "raise a GAN's gradient penalty, train a likelihood model longer"
-_FAULTS = {
-    "silent": _Fault(0.05, "silent (under -60 dBFS)", f"look for silent clips in the data; {_STEADIER}"),
-    "constant": _Fault(
+SYMPTOMS = {
+    "silent": Symptom(0.05, "silent (under -60 dBFS)", f"look for silent clips in the data; {STEADIER}"),
+    "constant": Symptom(
         0.05, "a constant level, no sound", "lower the learning rates; start again from another seed"
     ),
-    "clipped": _Fault(0.05, "clipped (over 1 % of values at full scale)", _STEADIER),
+    "clipped": Symptom(0.05, "clipped (over 1 % of values at full scale)", STEADIER),
     # real drums hold up to one such sound in ten at a quarter of a second
-    "tone": _Fault(0.25, "one steady tone", f"train on more varied data; {_STEADIER}"),
+    "tone": Symptom(0.25, "one steady tone", f"train on more varied data; {STEADIER}"),
 }
 
 
 def diagnose(waveforms: Tensor, rate_hz: int) -> list[Finding]:
     """Faults of a set of samples (n, 1, time), each with its share and a remedy."""
-    n = len(waveforms)
-    findings = []
-    for name, found in faults(waveforms, rate_hz).items():
-        count, fault = int(found.sum()), _FAULTS[name]
-        if count and count >= fault.share * n:
-            findings.append(Finding(name, f"{count} of {n} samples are {fault.seen}", fault.remedy))
+    findings = shown(SYMPTOMS, faults(waveforms, rate_hz))
     lines = comb(waveforms)
     if lines is not None:
         period, ratio, share = lines

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import (
     R1,
     WGANGP,
@@ -56,7 +57,7 @@ class WaveGAN(Recipe):
     Config = WaveGANConfig
 
     def build(self, config: WaveGANConfig, spec: Spec) -> Game:
-        length, classes = spec["length"], classes_of(config.conditional, spec)
+        length, classes = spec["length"], classes_told(config.conditional, spec)
         rule = Adam(config.lr, (0.5, 0.9))
         return adversarial(
             generator=lambda: WaveGANGenerator(
@@ -116,7 +117,7 @@ class WaveGANLite(Recipe):
     Config = WaveGANLiteConfig
 
     def build(self, config: WaveGANLiteConfig, spec: Spec) -> Game:
-        length, classes = spec["length"], classes_of(config.conditional, spec)
+        length, classes = spec["length"], classes_told(config.conditional, spec)
         rule = Adam(cosine(config.lr, config.lr / 5), (0.5, 0.99))
         return adversarial(
             generator=lambda: WaveGANGenerator(
@@ -139,13 +140,3 @@ def _judges(config: WaveGANLiteConfig, spec: Spec, classes: int) -> Discriminato
     if config.spectrum:
         return WaveAndSpectrumDiscriminator(spec, config.width, *shuffle, classes)
     return WaveGANDiscriminator(spec["length"], config.width, *shuffle, classes)
-
-
-def classes_of(conditional: bool, spec: Spec) -> int:
-    """How many labels the networks are told; 0: none."""
-    from gancore import ConfigError
-
-    classes = spec.get("classes") or []
-    if conditional and not classes:
-        raise ConfigError("model.conditional is true, but the data have no labels", "set data.labels")
-    return len(classes) if conditional else 0

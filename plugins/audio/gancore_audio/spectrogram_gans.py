@@ -7,11 +7,11 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import R1, WGANGP, Adam, Game, Representation, adversarial, cosine, normal, uniform
 from gancore_audio.grids import Grid, GridDiscriminator, GridGenerator
 from gancore_audio.instantaneous import InstantaneousFrequency
 from gancore_audio.log_magnitude import LogMagnitude
-from gancore_audio.recipes import classes_of
 
 DIFFERENCES = {"wasserstein", "relativistic", "relativistic-average"}
 """Losses of a difference of logits, which never move their bias."""
@@ -93,7 +93,7 @@ def spectrogram_game(
     config: SpecGANConfig, spec: Spec, representation: Representation, grid: Grid, channels: int
 ) -> Game:
     """Two players on images (batch, channels, time, frequency)."""
-    classes = classes_of(config.conditional, spec)
+    classes = classes_told(config.conditional, spec)
     rule = Adam(cosine(config.lr, config.lr * config.lr_end), (0.5, config.beta2))
     penalty = {"r1": R1, "wgan-gp": WGANGP}[config.penalty](config.weight, config.penalty_every)
     return adversarial(

@@ -6,11 +6,11 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
 from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import Adam, Game, cosine, likelihood, warmup
 from gancore.nn.autoregressive import Autoregressive, ordered_
 from gancore.nn.causal import CausalStack, doubling
 from gancore_audio.mulaw import LEVELS, MuLaw
-from gancore_audio.recipes import classes_of
 
 LABEL = 16
 """Numbers that tell every layer a label."""
@@ -43,7 +43,7 @@ class WaveNet(Recipe):
     Config = WaveNetConfig
 
     def build(self, config: WaveNetConfig, spec: Spec) -> Game:
-        length, classes = spec["length"], classes_of(config.conditional, spec)
+        length, classes = spec["length"], classes_told(config.conditional, spec)
         rate = warmup(cosine(config.lr, config.lr / 100), 0.05)
         return likelihood(
             lambda: wavenet(config, length, classes),

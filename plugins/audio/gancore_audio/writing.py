@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gancore.domain import Samples
 from gancore.errors import DataError
 from gancore.naming import sample_stems, sample_titles, shown_in_overview
+from gancore.symptoms import finite_rows
 from gancore_audio.spectrogram import picture
 
 FULL_SCALE = 32767
@@ -29,8 +30,7 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
         DataError: a sample holds values that are not finite.
         OSError: the folder cannot be written, or is full.
     """
-    waveforms = samples.data.detach().float().cpu().numpy()[:, 0]  # (n, time)
-    _require_finite(waveforms)
+    waveforms = finite_rows(samples.data).numpy()[:, 0]  # (n, time)
     rate_hz, stems, written = int(samples.spec["rate_hz"]), sample_stems(samples), []
     folder.mkdir(parents=True, exist_ok=True)
     for stem, waveform in zip(stems, waveforms, strict=True):
@@ -70,12 +70,3 @@ def read_wav(path: Path) -> tuple[NDArray[np.float32], int]:
             f"{path} is not a mono 16-bit WAV file ({error})", "open it as data instead"
         ) from error
     return (np.frombuffer(frames, "<i2") / FULL_SCALE).astype(np.float32), rate_hz
-
-
-def _require_finite(waveforms: NDArray[np.float32]) -> None:
-    broken = np.flatnonzero(~np.isfinite(waveforms).all(axis=1))
-    if len(broken):
-        raise DataError(
-            f"{len(broken)} of {len(waveforms)} samples are not finite, first number {broken[0] + 1}",
-            "use an earlier checkpoint, or train again in fp32",
-        )

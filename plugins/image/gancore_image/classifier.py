@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu
 
-from gancore import ConfigError, Recipe, RecipeSection, Spec
+from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_judged
 from gancore.games import AdamW, Classifier, Game, classifier, cosine, noise, warmup
 
 END, WIDEST, GROUPS = 4, 4, 4
@@ -44,7 +45,7 @@ class ClassifierConfig(RecipeSection):
 class PictureClassifier(Classifier):
     """Pictures (batch, channels, side, side) to logits: convolutions, halved down to four pixels."""
 
-    def __init__(self, config: ClassifierConfig, spec: Spec) -> None:
+    def __init__(self, config: ClassifierConfig, spec: Spec, classes: int) -> None:
         super().__init__()
         self.config = config
         self.most = round(config.shift * spec["side"])
@@ -52,7 +53,7 @@ class PictureClassifier(Classifier):
         widths = [spec["channels"], *(config.width * min(2**layer, WIDEST) for layer in range(halvings))]
         self.layers = nn.Sequential(*(_layer(*pair) for pair in itertools.pairwise(widths)))
         self.dense = nn.Linear(widths[-1] * END**2, config.features)
-        self.head = nn.Linear(config.features, len(spec["classes"]))
+        self.head = nn.Linear(config.features, classes)
 
     def embed(self, data: Tensor) -> Tensor:
         """(batch, features)."""
@@ -104,12 +105,7 @@ class PictureJudge(Recipe):
     Config = ClassifierConfig
 
     def build(self, config: ClassifierConfig, spec: Spec) -> Game:
-        classes = spec.get("classes") or []
-        if len(classes) < 2:
-            raise ConfigError(
-                f"recipe 'classifier' needs two labels at least, the data have {len(classes)}",
-                "set data.labels",
-            )
+        classes = classes_judged(spec)
         rate = warmup(cosine(config.lr, config.lr / 100), WARMUP)
         rule = AdamW(rate, weight_decay=config.weight_decay)
-        return classifier(lambda: PictureClassifier(config, spec), rule=rule)
+        return classifier(lambda: PictureClassifier(config, spec, classes), rule=rule)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from gancore.config import DataSection
-from gancore.data.labels import require_group
+from gancore.data.labels import LabelledSection
 
 
-class ImageConfig(DataSection):
+class ImageConfig(LabelledSection):
     side: int | None = Field(
         None,
         ge=4,
@@ -35,18 +34,3 @@ class ImageConfig(DataSection):
         description="level under transparent pixels and about padded pictures; none: 255, or the data set's",
     )
     min_side: int = Field(8, ge=1, description="pictures with a shorter side than this are left out")
-    labels: Literal["auto", "folder", "pattern", "metadata", "none"] = Field(
-        "auto", description="where labels come from: first sub-folder, file name, or metadata file"
-    )
-    label_pattern: str | None = Field(
-        None,
-        description="regular expression on the file name; its group `label`, or else the first, is the label",
-    )
-    label_column: str | None = Field(
-        None,
-        description="column of metadata.csv, metadata.jsonl or index.csv; none: label, class or category",
-    )
-    valid_share: float = Field(0.1, gt=0, le=0.4, description="share of the pictures held out to select by")
-    test_share: float = Field(0.1, gt=0, le=0.4, description="share of the pictures held out to report on")
-
-    _has_a_group = field_validator("label_pattern")(require_group)

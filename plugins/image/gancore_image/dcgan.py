@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from gancore import Recipe, Spec
+from gancore.data.classes import classes_told
 from gancore.games import Adam, Discriminator, Game, adversarial, uniform
 from gancore_image.augmentation import AugmentedSection, augmentation_of
 from gancore_image.blocks import START, Logit, Norm, channels_last, doublings, widths
-from gancore_image.classes import classes_of
 
 WIDEST = 8
 """The most multiples of ``width``: at 64 pixels 4 x 4 x 1024 for a width of 128."""
@@ -43,7 +43,7 @@ class DCGAN(Recipe):
     Config = DCGANConfig
 
     def build(self, config: DCGANConfig, spec: Spec) -> Game:
-        classes = classes_of(config.conditional, spec)
+        classes = classes_told(config.conditional, spec)
         rule = Adam(config.lr, (0.5, 0.999))
         game = adversarial(
             generator=lambda: channels_last(

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gancore import ConfigError, Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import R1, R2, Adam, Discriminator, Game, adversarial, cosine, normal
-from gancore_image.classes import classes_of
 
 START, WIDEST = 4, 8
 """The side at which the generator starts and the discriminator ends; the most multiples of ``width``."""
@@ -42,7 +42,7 @@ class DCGANLite(Recipe):
     Config = DCGANLiteConfig
 
     def build(self, config: DCGANLiteConfig, spec: Spec) -> Game:
-        classes = classes_of(config.conditional, spec)
+        classes = classes_told(config.conditional, spec)
         rule = Adam(cosine(config.lr, config.lr / 5), (0.0, 0.99))
         penalties = [penalty(config.gamma, config.penalty_every) for penalty in (R1, R2)]
         return adversarial(

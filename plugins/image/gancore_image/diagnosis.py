@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gancore.domain import Finding
+from gancore.symptoms import STEADIER, Symptom, shown
 
 LEVEL = 1 / 127.5
 """One step of 255."""
@@ -18,32 +18,19 @@ CHROMA, ONE_HUE = 0.1, 0.99
 PERIODS, RATIO, SHARE = (2, 4), 3.0, 0.003
 
 
-class _Fault(NamedTuple):
-    """A fault is worth a word from this share of the samples on."""
-
-    share: float
-    seen: str
-    remedy: str
-
-
-_STEADIER = "raise a GAN's gradient penalty, train a likelihood model longer"
-_FAULTS = {
-    "blank": _Fault(0.05, "blank, of one level", f"look for blank pictures in the data; {_STEADIER}"),
-    "saturated": _Fault(
-        0.05, "noise of black and white, without levels between", f"lower the learning rates; {_STEADIER}"
+SYMPTOMS = {
+    "blank": Symptom(0.05, "blank, of one level", f"look for blank pictures in the data; {STEADIER}"),
+    "saturated": Symptom(
+        0.05, "noise of black and white, without levels between", f"lower the learning rates; {STEADIER}"
     ),
     # a photograph of the sky has one hue too
-    "one colour": _Fault(0.5, "of one hue", f"start again from another seed; {_STEADIER}"),
+    "one colour": Symptom(0.5, "of one hue", f"start again from another seed; {STEADIER}"),
 }
 
 
 def diagnose(pictures: Tensor) -> list[Finding]:
     """Faults of a set of samples (n, channels, side, side), each with its share and a remedy."""
-    n, findings = len(pictures), []
-    for name, found in faults(pictures).items():
-        count, fault = int(found.sum()), _FAULTS[name]
-        if count and count >= fault.share * n:
-            findings.append(Finding(name, f"{count} of {n} samples are {fault.seen}", fault.remedy))
+    findings = shown(SYMPTOMS, faults(pictures))
     board = checkerboard(pictures)
     if board is not None:
         period, ratio, share = board

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from gancore import ConfigError, Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import Adam, FlowGame, Game, cosine, likelihood, warmup
 from gancore.nn.bijections import ActivationNorm, Bijection, Coupling, Logit, Mixing, Squeeze, zeroed
 from gancore.nn.flows import Flow
 from gancore.nn.scales import Split
-from gancore_image.classes import classes_of
 from gancore_image.levels import STEP, dequantised
 
 END = 1 + STEP / 2
@@ -107,7 +107,7 @@ class Glow(Recipe):
     Config = GlowConfig
 
     def build(self, config: GlowConfig, spec: Spec) -> Game:
-        side, channels, classes = spec["side"], spec["channels"], classes_of(config.conditional, spec)
+        side, channels, classes = spec["side"], spec["channels"], classes_told(config.conditional, spec)
         return likelihood(
             lambda: image_flow(
                 side, channels, config.scales, config.couplings, config.width, config.edge, classes

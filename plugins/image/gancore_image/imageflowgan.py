@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import R1, R2, Adam, Game, cosine, flow_gan
-from gancore_image.classes import classes_of
 from gancore_image.dcgan_lite import LiteDiscriminator
 from gancore_image.glow import image_flow
 from gancore_image.levels import dequantised
@@ -46,7 +46,7 @@ class ImageFlowGAN(Recipe):
     Config = ImageFlowGANConfig
 
     def build(self, config: ImageFlowGANConfig, spec: Spec) -> Game:
-        side, channels, classes = spec["side"], spec["channels"], classes_of(config.conditional, spec)
+        side, channels, classes = spec["side"], spec["channels"], classes_told(config.conditional, spec)
         penalties = [penalty(config.gamma, config.penalty_every) for penalty in (R1, R2)]
         return flow_gan(
             flow=lambda: image_flow(

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import Adam, Game, cosine, likelihood, warmup
 from gancore.nn.variational import VariationalAutoencoder
 from gancore.runtime.randomness import Key
-from gancore_image.classes import classes_of
 from gancore_image.levels import Levels, pixels
 from gancore_image.logistic import LogisticMixture
 
@@ -156,7 +156,7 @@ class ImageVAE(Recipe):
     Config = ImageVAEConfig
 
     def build(self, config: ImageVAEConfig, spec: Spec) -> Game:
-        side, channels, classes = spec["side"], spec["channels"], classes_of(config.conditional, spec)
+        side, channels, classes = spec["side"], spec["channels"], classes_told(config.conditional, spec)
         return likelihood(
             lambda: autoencoder(config, side, channels, classes),
             rule=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),

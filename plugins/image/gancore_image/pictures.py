@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from gancore.data.classes import class_facts, numbered
 from gancore.data.labels import Labels
 from gancore.data.refusal import Refusal, some
-from gancore.data.splits import SPLITS, Split
+from gancore.data.splits import SPLITS, Split, by_split
 from gancore.data.telling import Announce
 from gancore.domain import Data, Source, Spec
 from gancore.errors import DataError
@@ -102,30 +103,19 @@ def _data(account: Account, kept: Kept) -> Data:
         "source": source.name,
         "licence": source.entry.licence if source.entry else "",
     }
-    if kept.classes:
-        spec |= {"classes": kept.classes, "class_shares": _shares(views["train"], len(kept.classes))}
+    spec |= class_facts(kept.classes, views["train"].labels)
     words = [cache.folder.name, kept.names, kept.labels, kept.splits]
     return Data(
         **views,
         spec=Spec(spec),
         contract=data_contract(account),
         fingerprint=hashlib.sha256(json.dumps(words).encode()).hexdigest()[:32],
-        splits={
-            split: [name for name, own in zip(kept.names, kept.splits, strict=True) if own == split]
-            for split in SPLITS
-        },
+        splits=by_split(kept.names, kept.splits),
     )
 
 
 def _view(split: Split, cache: Cache, kept: Kept) -> PictureView:
     rows = [row for row, own in enumerate(kept.splits) if own == split]
-    number = {name: index for index, name in enumerate(kept.classes)}
     items = torch.tensor([kept.items[row] for row in rows], dtype=torch.int64)
-    labels = torch.tensor([number[str(kept.labels[row])] for row in rows]) if kept.classes else None
+    labels = numbered([kept.labels[row] for row in rows], kept.classes)
     return PictureView(cache.packed, items, labels, cache.table.channels, cache.table.side)
-
-
-def _shares(train: PictureView, count: int) -> list[float]:
-    assert train.labels is not None
-    counts = torch.bincount(train.labels, minlength=count)
-    return [round(share, 6) for share in (counts / counts.sum()).tolist()]

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import elu
 
 from gancore import Recipe, RecipeSection, Spec
+from gancore.data.classes import classes_told
 from gancore.games import Adam, Game, cosine, likelihood, warmup
 from gancore.nn.autoregressive import ROWS
 from gancore.runtime.randomness import Key
-from gancore_image.classes import classes_of
 from gancore_image.levels import Levels, pixels
 from gancore_image.logistic import LogisticMixture
 from gancore_image.raster import RasterStack
@@ -107,7 +107,7 @@ class PixelCNN(Recipe):
     Config = PixelCNNConfig
 
     def build(self, config: PixelCNNConfig, spec: Spec) -> Game:
-        side, channels, classes = spec["side"], spec["channels"], classes_of(config.conditional, spec)
+        side, channels, classes = spec["side"], spec["channels"], classes_told(config.conditional, spec)
         rate = warmup(cosine(config.lr, config.lr / 50), 0.05)
         return likelihood(
             lambda: pixel_model(config, side, channels, classes),

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
 from gancore import Recipe, Spec
+from gancore.data.classes import classes_told
 from gancore.games import R1, R2, Adam, Discriminator, Game, Identity, adversarial, cosine, normal
 from gancore.trees import Tree, map_tree
 from gancore_image.augmentation import AugmentedSection, augmentation_of
 from gancore_image.blocks import START, Logit, channels_last, doublings, widths
-from gancore_image.classes import classes_of
 
 SLOPE = 0.2
 EXPANSION, GROUP = 2, 16
@@ -68,7 +68,7 @@ class R3(Recipe):
     Config = R3Config
 
     def build(self, config: R3Config, spec: Spec) -> Game:
-        classes, size = classes_of(config.conditional, spec), size_of(config)
+        classes, size = classes_told(config.conditional, spec), size_of(config)
         rule = Adam(cosine(config.lr, config.lr * config.lr_end), (0.0, config.beta2))
         gamma = cosine(config.gamma, config.gamma * config.gamma_end)
         return adversarial(

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from gancore import Recipe, Spec
+from gancore.data.classes import classes_told
 from gancore.games import Adam, Discriminator, Game, adversarial, linear, normal
 from gancore.nn.norms import spectral_norm
 from gancore_image.augmentation import AugmentedSection, augmentation_of
 from gancore_image.blocks import START, Logit, Norm, channels_last, doublings, widths
-from gancore_image.classes import classes_of
 
 EVEN = 32
 """Up to this side all layers are of one width; beyond they double inwards, up to sixteenfold."""
@@ -50,7 +50,7 @@ class SNGAN(Recipe):
     Config = SNGANConfig
 
     def build(self, config: SNGANConfig, spec: Spec) -> Game:
-        classes = classes_of(config.conditional, spec)
+        classes = classes_told(config.conditional, spec)
         even = spec["side"] <= EVEN
         own = config.generator_width or (256 if even else 64)
         judging = config.discriminator_width or (128 if even else 64)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from gancore.data.download import hash_of
 from gancore.data.inventory import Found
-from gancore.data.labels import FileSet, Labelling, Labels, read_labels
+from gancore.data.labels import FileSet, LabelledSection, Labels, read_labels
 from gancore.data.lock import exclusive
 from gancore.data.refusal import Refusal, Refused
 from gancore.data.sources import cache_folder
@@ -32,7 +32,7 @@ from gancore_image.preparing import Picture, suiting
 from gancore_image.reading import Header, decode
 from gancore_image.sources import LAYOUTS, Layout
 
-Labeller = Callable[[Sequence[str], Labelling], Labels]
+Labeller = Callable[[Sequence[str], LabelledSection], Labels]
 DIGITS_SIDE = 16
 
 
@@ -160,7 +160,7 @@ def _labeller(files: Files) -> Labeller:
         except Refused as refused:
             raise DataError(f"{files.place}/{name} cannot be used: {refused}") from None
 
-    def label(names: Sequence[str], how: Labelling) -> Labels:
+    def label(names: Sequence[str], how: LabelledSection) -> Labels:
         """Below the folders of the splits, where there are such."""
         split = any(_splits_of(names))
         within = [name.partition("/")[2] for name in names] if split else list(names)

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from gancore.domain import Samples
-from gancore.errors import DataError
 from gancore.naming import sample_stems, sample_titles, shown_in_overview
+from gancore.symptoms import finite_rows
 
 OVERVIEW, SIDE_BY_SIDE = 64, 1024
 """Samples in ``overview.png``: of those that stand alone, and of those that belong side by side."""
@@ -55,15 +55,9 @@ def to_bytes(data: Tensor) -> NDArray[np.uint8]:
     Raises:
         DataError: a sample holds values that are not finite.
     """
-    values = data.detach().float().cpu()
-    broken = torch.nonzero(~values.isfinite().flatten(1).all(1)).flatten()
-    if len(broken):
-        raise DataError(
-            f"{len(broken)} of {len(values)} samples are not finite, first number {int(broken[0]) + 1}",
-            "use an earlier checkpoint, or train again in fp32",
-        )
-    levels: NDArray[np.uint8] = ((values + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
-    return levels
+    levels = ((finite_rows(data) + 1) * 127.5).round().clamp(0, 255)
+    pixels: NDArray[np.uint8] = levels.to(torch.uint8).numpy()
+    return pixels
 
 
 def to_image(pixels: NDArray[np.uint8]) -> Image.Image:

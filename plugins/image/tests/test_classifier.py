@@ -26,7 +26,7 @@ SPEC = Spec({"side": 16, "channels": 1, "classes": ["a", "b", "c"]})
 def net(side: int = 16, channels: int = 1, **config) -> PictureClassifier:
     torch.manual_seed(0)
     spec = Spec({**SPEC.facts, "side": side, "channels": channels})
-    return PictureClassifier(ClassifierConfig(width=4, **config), spec)
+    return PictureClassifier(ClassifierConfig(width=4, **config), spec, len(spec["classes"]))
 
 
 @pytest.mark.parametrize(("side", "channels"), [(4, 1), (8, 3), (28, 1), (32, 2), (60, 4), (64, 3), (128, 3)])
