@@ -54,12 +54,20 @@ MEASURES: tuple[MeasureEntry, ...] = (
     _core("posterior_entropy", "scores:posterior_entropy", "the classifier's doubt"),
     _core("class_coverage", "scores:class_coverage", "classes with a fair share of the samples"),
     _core("label_accuracy", "scores:label_accuracy", "share of samples of the class that was asked for"),
+    _core(
+        "classification_accuracy",
+        "classification:classification_accuracy",
+        "accuracy on real rows of a judge that samples alone have taught",
+    ),
     _core("nll", "likelihood:nll", "-log p of the reference rows under the model"),
 )
 """The core's, in the order of the table."""
 
 PRINCIPAL = FeaturesEntry(
     "principal", "gancore.evaluation.principal:Principal", "standardised principal components of train"
+)
+COORDINATES = FeaturesEntry(
+    "coordinates", "gancore.evaluation.coordinates:Coordinates", "the values of a sample, as they are"
 )
 """Features of any data at all."""
 
@@ -73,7 +81,9 @@ def measures_for(domain: Domain, spec: Spec, announce: Callable[[str], None]) ->
 def features_for(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, FeaturesEntry]:
     """By name, the default first: the domain's own, then the core's, then those of plugins for it."""
     hooked = _hooked("gancore_features", FeaturesEntry, domain)
-    return _by_name([*domain.features_of(spec).values(), PRINCIPAL, *hooked], "features", announce)
+    return _by_name(
+        [*domain.features_of(spec).values(), PRINCIPAL, COORDINATES, *hooked], "features", announce
+    )
 
 
 def _hooked(hook: str, kind: type[Kind], domain: Domain) -> list[Kind]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from gancore.domain import Spec
+from gancore.domain import Data, Spec
 from gancore.runtime.randomness import CPU, Key
 from gancore.trees import Tree, count_rows, map_tree
+
+
+class Judges(Protocol):
+    """What a recipe gives that declares ``judge``: it is in evaluation mode, on the evaluation's device."""
+
+    def embed(self, data: Tree) -> Tensor: ...
+
+    def log_posteriors(self, data: Tree) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class Evidence:
     of memory. ``log_prob``: nats per row of ``real`` under the model that made ``fake``, (n,); ``bound``
     where it is a lower bound. ``classes``: names of the posteriors' columns. ``key``: for what a measure
     draws for itself; the same key gives the same value. ``device``: where what is costly is computed.
+    ``judge``: the domain's recipe that judges, trained on these data by the ordinary loop, once, and kept;
+    None where it has no such recipe.
     """
 
     fake: Sampled
@@ -55,6 +66,7 @@ class Evidence:
     bound: bool = False
     classes: Sequence[str] = ()
     device: torch.device = CPU
+    judge: Callable[[Data], Judges] | None = None
 
     @classmethod
     def of(cls, fake: Tree, real: Tree, spec: Spec) -> Evidence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -16,17 +16,24 @@ if TYPE_CHECKING:
     from gancore.models.model import Model
 
 
+class AskForJudge(Protocol):
+    """As :class:`gancore.evaluation.judging.Judging` is called."""
+
+    def __call__(self, recipe: str, changes: Mapping[str, Any], data: Data | None = None) -> Model: ...
+
+
 @dataclass(frozen=True)
 class Workbench:
     """What features may use to get ready: the data, a cache folder, and the loop to train a judge by.
 
     ``judge(recipe, settings)`` trains a recipe of the domain on the same source, once: the model comes
-    from the cache ever after. ``announce`` tells the user, line by line.
+    from the cache ever after. With a third argument it is trained on these data. ``announce`` tells the user,
+    line by line.
     """
 
     data: Data
     cache: Path
-    judge: Callable[[str, Mapping[str, Any]], Model]
+    judge: AskForJudge
     announce: Callable[[str], None] = field(default=lambda line: None)
 
 

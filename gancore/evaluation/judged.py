@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from gancore.domain import Spec
-from gancore.evaluation.features import Features, Workbench
+from gancore.domain import Data, Domain, Spec
+from gancore.evaluation.evidence import Judges
+from gancore.evaluation.features import AskForJudge, Features, Workbench
 from gancore.evaluation.store import content_of, digest_of
 from gancore.trees import Tree
 
 
-class Judges(Protocol):
-    """The sampler of a recipe that declares ``judge``."""
-
-    def embed(self, data: Tree) -> Tensor: ...
-
-    def log_posteriors(self, data: Tree) -> Tensor: ...
+def judge_of(domain: Domain, ask: AskForJudge) -> Callable[[Data], Judges] | None:
+    """``Evidence.judge``: the domain's first recipe that declares ``judge``, as it is; None: it has none."""
+    able = [name for name, entry in domain.recipes.items() if "judge" in entry.provides]
+    return (lambda data: cast(Judges, ask(able[0], {}, data).sampler)) if able else None
 
 
 class JudgeFeatures(Features):

@@ -13,10 +13,10 @@ import gancore
 from gancore.config import RunConfig
 from gancore.configure import load_config, settings
 from gancore.data.lock import exclusive
-from gancore.domain import Domain
+from gancore.domain import Data, Domain
 from gancore.errors import CheckpointError, ConfigError
 from gancore.evaluation.reference import Reference
-from gancore.evaluation.rows import identity_of
+from gancore.evaluation.rows import identity_of, view_of
 from gancore.evaluation.store import digest_of
 from gancore.files import discard
 from gancore.models.model import Model, open_model
@@ -29,7 +29,9 @@ from gancore.training.run import RunFolder
 
 @dataclass(frozen=True)
 class Judging:
-    """``Workbench.judge``: a recipe of the domain, trained on the reference's source and settings."""
+    """``Workbench.judge``: a recipe of the domain, trained on the reference's source and settings, or on rows
+    at hand.
+    """
 
     domain: Domain
     reference: Reference
@@ -39,27 +41,33 @@ class Judging:
     progress: Mode = "none"
     announce: Callable[[str], None] = field(default=lambda line: None)
 
-    def __call__(self, recipe: str, changes: Mapping[str, Any]) -> Model:
+    def __call__(self, recipe: str, changes: Mapping[str, Any], data: Data | None = None) -> Model:
         """The trained model; ``changes`` are keys of the recipe's section. Goes on where it was killed.
+
+        ``data``: rows at hand, known by their fingerprint; None: the reference's.
 
         Raises:
             ConfigError: no such key; or the folder cannot be written.
             PluginError: no such recipe.
         """
         entry, found = plugins().recipe(self.domain, recipe)
-        config = self._config(entry, found.Config, changes)
-        folder = self.cache / f"{self.domain.name}-{entry.name}-{self._digest(entry, config)[:24]}"
+        config = self._config(entry, found.Config, changes, data)
+        digest = self._digest(entry, config, data or self.reference.data)
+        folder = self.cache / f"{self.domain.name}-{entry.name}-{digest[:24]}"
         try:
             with exclusive(folder.with_name(f"{folder.name}.lock"), self.announce):
-                return self._kept(folder) or self._trained(folder, config)
+                return self._kept(folder) or self._trained(folder, config, data)
         except OSError as error:
             raise ConfigError(
                 f"no judge can be kept in {folder}: {error.strerror}", "set GANCORE_CACHE"
             ) from error
 
-    def _config(self, entry: RecipeEntry, section: Any, changes: Mapping[str, Any]) -> RunConfig:
+    def _config(
+        self, entry: RecipeEntry, section: Any, changes: Mapping[str, Any], data: Data | None
+    ) -> RunConfig:
         source = self.reference.source
         where = source.name if source.entry else str(source.path and source.path.resolve())
+        where = where if data is None else f"{len(view_of(data, 'train')):,} rows at hand"
         told = {
             "domain": self.domain.name,
             "recipe": entry.name,
@@ -70,14 +78,14 @@ class Judging:
         }
         return load_config(self.domain.Config, section, [settings(told, f"a judge's settings, {entry.name}")])
 
-    def _digest(self, entry: RecipeEntry, config: RunConfig) -> str:
+    def _digest(self, entry: RecipeEntry, config: RunConfig, rows: Data) -> str:
         """Of all that decides what is trained; not of where the data lie, nor of the machine."""
         data, train = (part.model_dump(mode="json") for part in (config.data, config.train))
         plugin = plugins().origin(entry)
         versions = [gancore.__version__, *((plugin.distribution, plugin.version) if plugin else ())]
         del data["source"], train["device"]
         model = config.model.model_dump(mode="json")
-        return digest_of(versions, entry.name, model, data, train, identity_of(self.reference.data))
+        return digest_of(versions, entry.name, model, data, train, identity_of(rows))
 
     def _kept(self, folder: Path) -> Model | None:
         status = RunFolder(folder).read_status()
@@ -90,11 +98,13 @@ class Judging:
             discard(folder)
             return None
 
-    def _trained(self, folder: Path, config: RunConfig) -> Model:
+    def _trained(self, folder: Path, config: RunConfig, data: Data | None) -> Model:
         name = f"{config.domain} {config.recipe}"
-        self.announce(f"training {name} on {self.reference.source.name}, once; it is kept in {folder}")
+        rows = self.reference.source.name if data is None else config.data.source
+        self.announce(f"training {name} on {rows}, once; it is kept in {folder}")
         folder.mkdir(parents=True, exist_ok=True)
-        result = play(Order(RunFolder(folder), config, self.data_root, force=True, progress=self.progress))
+        run = RunFolder(folder)
+        result = play(Order(run, config, self.data_root, force=True, progress=self.progress, data=data))
         if result.status != "done":  # Ctrl-C: what was trained is saved, and so is the user's time
             raise KeyboardInterrupt
         return open_model(result.model, str(self.device))

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from gancore.evaluation.evidence import Evidence
 
-Need = Literal["features", "log_posteriors", "condition", "train", "log_prob"]
+Need = Literal["features", "log_posteriors", "condition", "train", "log_prob", "judge"]
 """What a measure needs beside samples; where it is not to be had, the measure is left out, and says so."""
 
 Anchor = Literal["noise", "collapse"]

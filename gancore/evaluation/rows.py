@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gancore.domain import Batch, Data, View
+from gancore.domain import Batch, Data, Spec, View
 from gancore.errors import ConfigError, nearest
-from gancore.evaluation.store import content_of
+from gancore.evaluation.store import content_of, digest_of
 from gancore.models.sampling import to_cpu
 from gancore.runtime.randomness import Key, Rows
-from gancore.trees import Tree, join_rows, leaves
+from gancore.trees import Tree, join_rows, leaves, map_tree
 
 SPLITS = ("train", "valid", "test")
 IDENTIFYING = 1000
 ENOUGH = 300
+SELECTING = 0.1
 MOST_OF_TRAIN, MOST_COORDINATES = 10_000, 100_000_000
 
 
@@ -95,6 +96,32 @@ def take(view: View, indices: Tensor, key: Key) -> Batch:
     """Canonical rows on the CPU, with their condition."""
     batch = view.take(indices, key.cut(Rows.all(len(indices))))
     return Batch(to_cpu(batch.data), to_cpu(batch.condition))
+
+
+@dataclass(frozen=True)
+class Held:
+    """Rows in memory as a view of data."""
+
+    rows: Batch
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: Tensor, key: Key) -> Batch:
+        return cut(self.rows, indices).to(key.device)
+
+
+def cut(rows: Batch, indices: Tensor) -> Batch:
+    return Batch(*(map_tree(lambda leaf: leaf[indices], tree) for tree in (rows.data, rows.condition)))
+
+
+def data_of(rows: Batch, spec: Spec, key: Key) -> Data:
+    """To train a judge on rows: a tenth, drawn by ``key``, selects, and the others are trained on."""
+    order = key.permutation(len(rows))
+    count = len(rows) - max(1, round(SELECTING * len(rows)))
+    train, valid = Held(cut(rows, order[:count])), Held(cut(rows, order[count:]))
+    content = content_of([train.rows.data, train.rows.condition, valid.rows.data, valid.rows.condition])
+    return Data(train, valid, valid, spec, fingerprint=digest_of(content, count, dict(spec.facts)))
 
 
 def outline(tree: Tree) -> str:

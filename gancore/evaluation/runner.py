@@ -19,6 +19,7 @@ from gancore.evaluation.catalogue import features_for, measures_for, resolve_mea
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.features import Workbench
+from gancore.evaluation.judged import judge_of
 from gancore.evaluation.judging import Judging
 from gancore.evaluation.measure import Measure
 from gancore.evaluation.preparing import Preparing
@@ -83,7 +84,7 @@ def answer(question: Question) -> Evaluation:
     fake = _samples(question, model, rows.real)
     maps = Maps(spec, model.device, Store(preparing.bench.cache / "sets", question.announce))
     preparing.prepare(maps, features, measures.values())
-    taker = _taker(question, model, reference, rows, fake, maps, measures, preparing.lacking)
+    taker = _taker(question, model, reference, rows, fake, maps, measures, preparing)
     question.announce(f"{len(measures)} measures of {len(fake):,} samples")
     readings = tuple(taker.take(entries[name], measure) for name, measure in measures.items())
     about = describe(question, model, reference, rows, taker, [entries[name] for name in measures])
@@ -137,7 +138,7 @@ def _taker(
     fake: Batch,
     maps: Maps,
     measures: Mapping[str, Measure],
-    unclassified: str,
+    preparing: Preparing,
 ) -> Taker:
     wants = frozenset[str]().union(*(measure.wants for measure in measures.values()))
     likelihood = partial(log_prob_of, model) if hasattr(model.sampler, "log_prob") else None
@@ -152,10 +153,12 @@ def _taker(
         bool(getattr(model.sampler, "bound", False)),
         maps.classifier.classes if maps.classifier else (),
         model.device,
+        judge_of(model.domain, preparing.bench.judge),
     )
     lacking = {
-        "log_posteriors": "" if maps.classifier else unclassified,
+        "log_posteriors": "" if maps.classifier else preparing.lacking,
         "condition": "" if fake.condition is not None else "the model is not conditional",
+        "judge": "" if evidence.judge else f"{model.domain.name} has no recipe that judges",
         "log_prob": "" if log_prob is not None else _unlikely(likelihood is not None),
     }
     template = Reading("", None, source=reference.source.name, split=question.split, seed=question.seed)

@@ -60,9 +60,10 @@ class PluginBench:
 
 @dataclass
 class DomainBench:
-    """A domain with its tiny data, opened."""
+    """A domain with its tiny data, opened; or with these."""
 
     domain: Domain
+    given: Data | None = None
 
     @property
     def subject(self) -> str:
@@ -74,7 +75,7 @@ class DomainBench:
 
     @cached_property
     def data(self) -> Data:
-        return self.open()
+        return self.given or self.open()
 
     @cached_property
     def folder(self) -> Path:

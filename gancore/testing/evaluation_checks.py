@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.domain import Samples
+from gancore.domain import Data, Samples
 from gancore.errors import ConfigError
 from gancore.evaluation.catalogue import MEASURES, PRINCIPAL
 from gancore.evaluation.evidence import Evidence, Sampled
@@ -76,10 +76,11 @@ def _ready(bench: DomainBench) -> Iterator[tuple[str, Features]]:
 
 
 def _prepared(bench: DomainBench, entry: FeaturesEntry) -> Features:
-    def judge(recipe: str, changes: Mapping[str, Any]) -> Model:
+    def judge(recipe: str, changes: Mapping[str, Any], data: Data | None = None) -> Model:
         """Trained for a few rounds: nothing here hangs on how well it judges."""
         record, made = plugins().recipe(bench.domain, recipe)
-        trained = undisturbed(RecipeBench(bench, record, made).changed(**changes))
+        home = bench if data is None else DomainBench(bench.domain, data)
+        trained = undisturbed(RecipeBench(home, record, made).changed(**changes))
         trained.session.publish(trained.state)
         return open_model(trained.session.run.model, "cpu")
 

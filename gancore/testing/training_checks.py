@@ -98,7 +98,7 @@ def posteriors(judge: nn.Module, data: Data) -> Tensor:
 def _session(bench: RecipeBench, name: str) -> Session:
     run = RunFolder(bench.folder / name)
     run.path.mkdir(exist_ok=True)
-    return open_session(run, bench.config, None, lambda line: None)
+    return open_session(run, bench.config, None, lambda line: None, given=bench.home.given)
 
 
 def undisturbed(bench: RecipeBench) -> Training:

@@ -20,12 +20,16 @@ from gancore.training.progress import Mode, open_progress
 from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
+    from gancore.domain import Data
     from gancore.runtime.processes import Processes
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained, where, and how it is shown."""
+    """What is to be trained, where, and how it is shown.
+
+    ``data``: rows at hand, for one process; else those that the configuration names are opened.
+    """
 
     run: RunFolder
     config: RunConfig
@@ -34,6 +38,7 @@ class Order:
     force: bool = False
     progress: Mode = "plain"
     strict_plugins: bool = False
+    data: Data | None = None
 
 
 def carry_out(make_order: Callable[[], Order], devices: int | None) -> RunResult:
@@ -73,6 +78,7 @@ def play(
             force=order.force,
             processes=processes,
             asked=asked,
+            data=order.data,
         ).play()
 
 

@@ -16,6 +16,7 @@ from gancore.training.progress import Progress
 from gancore.training.run import RunFolder, RunStatus
 
 if TYPE_CHECKING:
+    from gancore.domain import Data
     from gancore.runtime.processes import Processes
     from gancore.training.checkpoint import Checkpoint
     from gancore.training.session import Session
@@ -43,7 +44,10 @@ class RunResult:
 
 @dataclass
 class Lifetime:
-    """Plays a run under its lock, and keeps its status true. ``state`` is None until training begins."""
+    """Plays a run under its lock, and keeps its status true. ``state`` is None until training begins.
+
+    ``data``: as for :class:`gancore.training.launch.Order`.
+    """
 
     run: RunFolder
     config: RunConfig
@@ -53,6 +57,7 @@ class Lifetime:
     force: bool
     processes: Processes | None = None
     asked: Callable[[], str] | None = None
+    data: Data | None = None
     state: State | None = None
     status: RunStatus = field(init=False)
 
@@ -75,8 +80,11 @@ class Lifetime:
         from gancore.training.session import open_session
 
         checkpoint = self._checkpoint()
-        alone = () if self.processes is None else (self.processes,)
-        session = open_session(self.run, self.config, self.data_root, self.progress.note, *alone)
+        from gancore.runtime.processes import ALONE
+
+        session = open_session(
+            self.run, self.config, self.data_root, self.progress.note, self.processes or ALONE, self.data
+        )
         self.status = replace(self.status, source=session.source_name)
         state = self._first_state(session) if checkpoint is None else self._next_state(session, checkpoint)
         if state.step >= state.total:

@@ -167,15 +167,19 @@ def open_session(
     data_root: Path | None,
     announce: Callable[[str], None],
     processes: Processes = ALONE,
+    given: Data | None = None,
 ) -> Session:
-    """Open the data and build the game that ``config`` describes."""
+    """Open the data, unless they are given, and build the game that ``config`` describes."""
     domain = plugins().domain(config.domain)
     entry, recipe = plugins().recipe(domain, config.recipe)
     device = resolve_device(config.train.device, processes)
     if config.train.deterministic:
         make_deterministic()
-    source = replace(resolve(config.data.source, domain.sources, data_root, announce), announce=announce)
-    data = _open(domain, source, config, processes)
+    if given is None:
+        source = replace(resolve(config.data.source, domain.sources, data_root, announce), announce=announce)
+        data = _open(domain, source, config, processes)
+    else:
+        source, data = Source(config.data.source or ""), given
     table = lay_table(config, recipe, data, device, processes)
     check_capabilities(entry, table.game.sampler())
     return Session(

@@ -1,0 +1,169 @@
+"""The classification accuracy score, where the truth is known: what teaches well, what teaches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from dots import CENTRES
+
+import gancore
+from gancore.domain import Batch, Spec
+from gancore.errors import ConfigError
+from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.evaluation.judging import Judging
+from gancore.evaluation.measures.classification import classification_accuracy, hits
+from gancore.evaluation.reference import Reference
+from gancore.evaluation.rows import SELECTING, data_of
+from gancore.plugins import plugins
+from gancore.runtime.randomness import Key
+
+SPEC = Spec({"classes": ["east", "north", "south"]})
+
+
+def points(n: int, name: str, spread: float = 0.3) -> Sampled:
+    key = Key.of("points", name)
+    labels = (key / "label").integers(3, n)
+    return Sampled(CENTRES[labels] + spread * (key / "noise").normal(n, 3), labels)
+
+
+@pytest.fixture
+def judging(of_dots, empty_cache) -> Judging:
+    """Its own source must not be looked at: there is none."""
+    domain = plugins().domain("dots")
+    reference = Reference(None, domain.Config(source="trio"), None)
+    return Judging(
+        domain, replace(reference, source=gancore.Source("none")), empty_cache / "judges", torch.device("cpu")
+    )
+
+
+@pytest.fixture
+def shown(judging) -> Callable[[Sampled], Evidence]:
+    def show(fake: Sampled) -> Evidence:
+        return Evidence(
+            fake,
+            points(500, "real"),
+            points(400, "train"),
+            SPEC,
+            judge=lambda data: judging("judge", {"steps": 80}, data).sampler,
+        )
+
+    return show
+
+
+def test_samples_of_the_law_teach_as_well_as_real_rows(shown):
+    evidence = shown(points(300, "fake"))
+    value, details = classification_accuracy.compute(evidence), classification_accuracy.details(evidence)
+    ceiling = details["taught by real rows of train"]
+    assert value > 0.97 and ceiling["value"] > 0.97
+    assert ceiling["low"] <= ceiling["value"] <= ceiling["high"] and ceiling["rows"] == 300
+    assert details["samples"] == 300
+    low, high, method = classification_accuracy.interval(evidence)
+    assert low <= value <= high and method == "Clopper-Pearson, 500 trials, given the one judge trained"
+
+
+def test_rows_of_train_give_the_ceiling_itself(shown):
+    evidence = shown(points(400, "train"))
+    ceiling = classification_accuracy.details(evidence)["taught by real rows of train"]["value"]
+    assert classification_accuracy.compute(evidence) == pytest.approx(ceiling, abs=0.02)
+
+
+def test_labels_that_were_shuffled_teach_chance(shown):
+    good = points(2000, "fake")
+    fake = Sampled(good.samples, good.condition[Key.of("shuffle").permutation(2000)])
+    evidence = shown(fake)
+    assert abs(classification_accuracy.compute(evidence) - 1 / 3) < 0.25
+    assert classification_accuracy.details(evidence)["taught by real rows of train"]["value"] > 0.97
+
+
+def test_labels_in_each_others_place_teach_what_is_wrong(shown):
+    good = points(300, "fake")
+    evidence = shown(Sampled(good.samples, (good.condition + 1) % 3))
+    assert classification_accuracy.compute(evidence) < 0.03
+
+
+def test_a_class_that_is_never_made_is_never_called(shown):
+    good = points(400, "fake")
+    evidence = shown(good.rows((good.condition < 2).nonzero().flatten()))
+    by_class = classification_accuracy.details(evidence)["by class"]
+    assert by_class["south"] == 0 and min(by_class["east"], by_class["north"]) > 0.95
+    share = float((evidence.real.condition < 2).double().mean())
+    assert classification_accuracy.compute(evidence) == pytest.approx(share, abs=0.03)
+
+
+def test_only_the_samples_are_seen_in_training_and_the_same_ones_teach_once(judging):
+    asked = []
+    fake = points(200, "fake")
+
+    def judge(data):
+        asked.append(data)
+        return judging("judge", {"steps": 30}, data).sampler
+
+    evidence = Evidence(fake, points(50, "real"), points(90, "train"), SPEC, judge=judge)
+    for _ in range(2):
+        hits(evidence, fake)
+    train, valid = asked[0].train.rows, asked[0].valid.rows
+    rows = torch.cat([train.data, valid.data])
+    assert len(valid) == SELECTING * 200
+    assert sorted(rows.tolist()) == sorted(fake.samples.tolist())
+    told = {
+        tuple(row): label for row, label in zip(fake.samples.tolist(), fake.condition.tolist(), strict=True)
+    }
+    assert [told[tuple(row)] for row in train.data.tolist()] == train.condition.tolist()
+    assert asked[0].fingerprint == asked[1].fingerprint
+    folders = [path for path in judging.cache.iterdir() if path.is_dir()]
+    assert len(folders) == 1
+
+
+def test_other_rows_labels_or_a_source_are_other_judges(judging):
+    rows = points(100, "fake")
+    batches = [
+        Batch(rows.samples, rows.condition),
+        Batch(rows.samples + 1e-6, rows.condition),
+        Batch(rows.samples, (rows.condition + 1) % 3),
+    ]
+    prints = {data_of(batch, SPEC, Key.of(0)).fingerprint for batch in batches}
+    prints.add(data_of(batches[0], Spec({"classes": ["a", "b", "c"]}), Key.of(0)).fingerprint)
+    assert len(prints) == 4
+    for batch in batches:
+        judging("judge", {"steps": 2}, data_of(batch, SPEC, Key.of(0)))
+    told = [path for path in judging.cache.iterdir() if path.is_dir()]
+    assert len(told) == 3
+    assert "100 rows" not in "".join(path.name for path in told)
+
+
+@pytest.mark.parametrize(
+    ("fake", "judge", "said"),
+    [
+        (Sampled(torch.zeros(20, 3), torch.zeros(20, 2)), True, "one label a sample"),
+        (Sampled(torch.zeros(20, 3)), True, "one label a sample"),
+        (points(20, "fake"), False, "no judge can be trained here"),
+    ],
+)
+def test_what_cannot_be_taught_is_said(shown, fake, judge, said):
+    evidence = shown(fake)
+    with pytest.raises(ConfigError, match=said):
+        classification_accuracy.compute(evidence if judge else replace(evidence, judge=None))
+
+
+# A whole evaluation.
+
+
+def test_a_model_that_passes_its_labels_over_teaches_chance_and_its_anchors_are_in_order(train):
+    run = train(conditional=True)
+    found = gancore.evaluate(run, measures=["classification_accuracy"], n=300, device="cpu")
+    reading = found["classification_accuracy"]
+    assert not reading.skipped
+    assert abs(reading.value - 1 / 3) < 0.3
+    assert reading.anchors["real"] > 0.95
+    assert reading.details["taught by real rows of train"]["value"] > 0.95
+
+
+def test_it_is_no_part_of_the_default_set_and_needs_a_conditional_model(train):
+    run = train()
+    found = gancore.evaluate(run, measures=["classification_accuracy"], n=100, device="cpu")
+    assert found["classification_accuracy"].skipped == "the model is not conditional"
+    names = [r.measure for r in gancore.evaluate(run, n=100, device="cpu")]
+    assert "classification_accuracy" not in names and "label_accuracy" in names
