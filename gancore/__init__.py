@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gancore.api import compare, evaluate, generate, load, train
+    from gancore.api import compare, evaluate, generate, load, neighbours, train
     from gancore.config import DataSection, RecipeSection
     from gancore.domain import Batch, Data, Domain, Finding, Samples, Source, Spec, View
     from gancore.errors import (
@@ -90,11 +90,12 @@ __all__ = [
     "generate",
     "hookimpl",
     "load",
+    "neighbours",
     "train",
 ]
 
 _HOMES = {
-    "api": ("compare", "evaluate", "generate", "load", "train"),
+    "api": ("compare", "evaluate", "generate", "load", "neighbours", "train"),
     "config": ("DataSection", "RecipeSection"),
     "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
     "evaluation.evidence": ("Evidence", "Sampled"),

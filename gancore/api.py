@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.data.lock import exclusive
-from gancore.errors import CheckpointError, ConfigError, GancoreError, nearest
+from gancore.errors import GancoreError
 from gancore.evaluation.reading import Evaluation, keep_evaluation
 from gancore.listing import RUNS, models, runs
+from gancore.loading import load, model_folder
 from gancore.plugins import plugins
+from gancore.seeing import generate, neighbours
 from gancore.training.launch import Order, carry_out
 from gancore.training.lifetime import RunResult
 from gancore.training.placing import existing_run, find_unfinished, new_run
@@ -21,8 +23,6 @@ from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
     from gancore.comparison.runner import Comparison
-    from gancore.domain import Domain, Samples
-    from gancore.models.model import Model
 
 __all__ = [
     "RunResult",
@@ -31,6 +31,7 @@ __all__ = [
     "generate",
     "load",
     "models",
+    "neighbours",
     "resolve_config",
     "runs",
     "train",
@@ -86,70 +87,6 @@ def _path(given: str | Path | None) -> Path | None:
     return None if given is None else Path(given)
 
 
-def load(model: str | Path, device: str = "auto") -> Model:
-    """A trained model: a run folder, a model folder, or the name of one that a plugin brings."""
-    from gancore.models.model import open_model
-
-    return open_model(_model_folder(model), device)
-
-
-def _model_folder(model: str | Path) -> Path:
-    path = Path(model)
-    if (path / "model").is_dir():
-        return path / "model"
-    if RunFolder(path).read_status() is not None:
-        raise CheckpointError(f"run {path} has no model yet", "train it until its first checkpoint")
-    if path.exists():
-        return path
-    entries = {entry.name: entry for entry in plugins().records("gancore_models")}
-    if str(model) not in entries:
-        hint = nearest(str(model), entries) if entries else "`gancore runs` lists what was trained here"
-        raise ConfigError(f"no run, model folder or named model {str(model)!r}", hint)
-    return Path(plugins().resolve(entries[str(model)]))
-
-
-def generate(
-    model: str | Path,
-    *,
-    n: int = 16,
-    out: str | Path = "samples",
-    seed: int = 0,
-    label: str | None = None,
-    each_label: bool = False,
-    interpolate: int | None = None,
-    truncation: float | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-) -> list[Path]:
-    """Write ``n`` samples into ``out``; returns the files. The same seed gives the same samples.
-
-    ``each_label``: ``n`` of every label, side by side. ``interpolate``: ``n`` ways of so many steps from one
-    sample to another. ``truncation``: see :meth:`gancore.models.model.Model.sample`.
-    """
-    if each_label and label is not None:
-        raise ConfigError(f"each label, and {label!r} alone", "give one of --label and --each-label")
-    loaded = load(model, device)
-    if interpolate is not None and each_label:
-        samples = loaded.interpolation_of_each_label(n, interpolate, seed, truncation)
-    elif interpolate is not None:
-        samples = loaded.interpolation(n, interpolate, seed, label, truncation)
-    elif each_label:
-        samples = loaded.each_label(n, seed, batch_size, truncation)
-    else:
-        samples = loaded.sample(n, seed, label, batch_size, truncation)
-    return _write(loaded.domain, samples, Path(out))
-
-
-def _write(domain: Domain, samples: Samples, folder: Path) -> list[Path]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return domain.write(samples, folder)
-    except OSError as error:
-        raise GancoreError(
-            f"cannot write samples to {folder}: {error.strerror}", "give another --out"
-        ) from error
-
-
 def _keep(file: Path, evaluation: Evaluation, announce: Callable[[str], None]) -> None:
     """In the run's folder, one process at a time. Where it cannot be written, nothing else is lost."""
     try:
@@ -193,7 +130,7 @@ def evaluate(
     from gancore.evaluation.runner import Question, answer
 
     question = Question(
-        folder=_model_folder(model),
+        folder=model_folder(model),
         name=str(model),
         against=None if against is None else str(against),
         measures=None if measures is None else tuple(measures),

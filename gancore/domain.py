@@ -127,14 +127,14 @@ class Samples:
     """Canonical samples with what is needed to write and to show them.
 
     ``columns``: so many belong side by side (of one class; the way from one to another; a sample and its
-    neighbours), then the next so many; 0: each stands alone. ``captions`` are shown in place of labels.
+    neighbours), then the next so many; 0: each stands alone. ``titles`` are shown in place of labels.
     """
 
     data: Tree
     spec: Spec
     condition: Tree = None
     columns: int = 0
-    captions: Sequence[str] = ()
+    titles: Sequence[str] = ()
 
     def __len__(self) -> int:
         return count_rows(self.data)
@@ -171,6 +171,8 @@ class Domain:
     """The measure by which a comparison chooses models on valid; empty, or none of these data: the last."""
     headline: ClassVar[str] = ""
     """The measure that a comparison's verdict is about, where it is trusted; empty: the first that is."""
+    closeness: ClassVar[str] = "coordinates"
+    """The features in which the nearest rows of train are looked for. All are: these should be quick."""
 
     def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
         """Those of ``measures`` that mean something for such data; by default all."""

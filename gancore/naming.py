@@ -16,8 +16,8 @@ def sample_labels(samples: Samples) -> list[str]:
 
 
 def sample_titles(samples: Samples) -> list[str]:
-    """What is shown with each sample: its caption, else its label."""
-    return list(samples.captions) or sample_labels(samples)
+    """What is shown with each sample: its title, else its label."""
+    return list(samples.titles) or sample_labels(samples)
 
 
 def sample_stems(samples: Samples) -> list[str]:
@@ -33,12 +33,12 @@ def sample_stems(samples: Samples) -> list[str]:
     ]
 
 
-def _padded(number: int, most: int, digits: int) -> str:
-    return f"{number:0{max(digits, len(str(most)))}d}"
+def _padded(number: int, most: int, width: int) -> str:
+    return f"{number:0{max(width, len(str(most)))}d}"
 
 
 def safe_name(label: str) -> str:
-    """A label as part of a file name: letters and digits of any script, dash and underscore."""
+    """A label as part of a file name: letters and numerals of any script, dash and underscore."""
     return re.sub(r"[^\w-]+", "_", label).strip("_")[:40] or "label"
 
 

@@ -13,6 +13,7 @@ from gancore.cli.evaluate import evaluate
 from gancore.cli.generate import generate
 from gancore.cli.info import info
 from gancore.cli.models import models
+from gancore.cli.neighbours import neighbours
 from gancore.cli.plugins import app as plugins_app
 from gancore.cli.runs import runs
 from gancore.cli.train import train
@@ -78,6 +79,6 @@ def gancore(
     """Train adversarial generative models in any domain, beside likelihood models, in one loop."""
 
 
-for command in (train, generate, evaluate, compare, runs, models, info):
+for command in (train, generate, neighbours, evaluate, compare, runs, models, info):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")

@@ -56,5 +56,7 @@ def truncated(z: Tensor, psi: float) -> Tensor:
     if math.isinf(psi):
         return z
     root = math.sqrt(2)
-    wide = torch.special.erfinv(math.erf(psi / root) * torch.special.erf(z.cpu().double() / root)) * root
-    return wide.to(z).clamp(-psi, psi)
+    within: Tensor = (
+        torch.special.erfinv(math.erf(psi / root) * torch.special.erf(z.cpu().double() / root)) * root
+    )
+    return within.to(z).clamp(-psi, psi)

@@ -41,7 +41,7 @@ def draw_samples(
     Raises:
         ConfigError: the model has no latents that could be truncated.
     """
-    make = sampler.sample if truncation is None else _truncated(sampler, truncation)
+    make: Make = sampler.sample if truncation is None else _truncated(sampler, truncation)  # type: ignore[assignment]
     made, unit = [], unit_of(sampler)
     step = -(-batch_size // unit) * unit
     for first in range(0, n, step):
@@ -80,7 +80,7 @@ def truncation_of(sampler: nn.Module, psi: float | None) -> Callable[[Tensor], T
         raise ConfigError(
             "this model's latents are not normal: they cannot be truncated", "leave out --truncation"
         )
-    return lambda latents: truncate(latents, psi)  # type: ignore[operator, no-any-return]
+    return lambda latents: truncate(latents, psi)  # type: ignore[operator]
 
 
 def unit_of(sampler: nn.Module) -> int:

@@ -33,7 +33,7 @@ def test_what_belongs_side_by_side_is_named_by_row_and_column():
 
 
 def test_captions_stand_in_place_of_labels():
-    assert sample_titles(samples(2, [0, 0], captions=["x", "y"])) == ["x", "y"]
+    assert sample_titles(samples(2, [0, 0], titles=["x", "y"])) == ["x", "y"]
     assert sample_titles(samples(2, [0, 0])) == ["cat", "cat"]
 
 

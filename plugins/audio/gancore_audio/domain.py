@@ -129,6 +129,7 @@ class Audio(Domain):
     features = {entry.name: entry for entry in FEATURES}
 
     selection = "mel_frechet"
+    closeness = "log-mel"
 
     def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
         pitched = "class_pitches_hz" in spec

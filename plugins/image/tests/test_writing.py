@@ -107,7 +107,7 @@ def test_the_domain_previews_any_channels(channels):
 
 
 def test_what_belongs_side_by_side_is_named_and_shown_by_row_and_column(tmp_path):
-    rows = Samples(pictures(6), samples(pictures()).spec, columns=2, captions=[f"{i}" for i in range(6)])
+    rows = Samples(pictures(6), samples(pictures()).spec, columns=2, titles=[f"{i}" for i in range(6)])
     *files, overview = write_samples(rows, tmp_path)
     assert [file.stem for file in files] == ["0001-01", "0001-02", "0002-01", "0002-02", "0003-01", "0003-02"]
     with Image.open(overview) as image:
@@ -117,7 +117,7 @@ def test_what_belongs_side_by_side_is_named_and_shown_by_row_and_column(tmp_path
         top, left = 2 + place // 2 * 78, 2 + place % 2 * 66
         whole = row.transpose(1, 2, 0).repeat(4, 0).repeat(4, 1)
         assert np.array_equal(shown[top : top + 64, left : left + 64], whole)
-        assert (shown[top + 64 : top + 76, left : left + 64] < 128).any()  # its caption
+        assert (shown[top + 64 : top + 76, left : left + 64] < 128).any()  # its title
     assert Images().preview(rows).size == (134, 236)
 
 

@@ -1,0 +1,36 @@
+"""From what a user names to a trained model. Nothing heavy is imported before one is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gancore.errors import CheckpointError, ConfigError, nearest
+from gancore.plugins import plugins
+from gancore.training.run import RunFolder
+
+if TYPE_CHECKING:
+    from gancore.models.model import Model
+
+
+def load(model: str | Path, device: str = "auto") -> Model:
+    """A trained model: a run folder, a model folder, or the name of one that a plugin brings."""
+    from gancore.models.model import open_model
+
+    return open_model(model_folder(model), device)
+
+
+def model_folder(model: str | Path) -> Path:
+    """The model folder of a run, one that is given itself, or that of a named model."""
+    path = Path(model)
+    if (path / "model").is_dir():
+        return path / "model"
+    if RunFolder(path).read_status() is not None:
+        raise CheckpointError(f"run {path} has no model yet", "train it until its first checkpoint")
+    if path.exists():
+        return path
+    entries = {entry.name: entry for entry in plugins().records("gancore_models")}
+    if str(model) not in entries:
+        hint = nearest(str(model), entries) if entries else "`gancore runs` lists what was trained here"
+        raise ConfigError(f"no run, model folder or named model {str(model)!r}", hint)
+    return Path(plugins().resolve(entries[str(model)]))

@@ -1,0 +1,100 @@
+"""The verbs that show what a model makes: its samples, these beside train, how they came to be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gancore.errors import ConfigError, GancoreError
+from gancore.files import atomic_write
+from gancore.loading import load, model_folder
+from gancore.training.run import RunFolder
+
+if TYPE_CHECKING:
+    from gancore.domain import Domain, Samples
+    from gancore.evaluation.neighbours import Neighbours
+
+
+def generate(
+    model: str | Path,
+    *,
+    n: int = 16,
+    out: str | Path = "samples",
+    seed: int = 0,
+    label: str | None = None,
+    each_label: bool = False,
+    interpolate: int | None = None,
+    truncation: float | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+) -> list[Path]:
+    """Write ``n`` samples into ``out``; returns the files. The same seed gives the same samples.
+
+    ``each_label``: ``n`` of every label, side by side. ``interpolate``: ``n`` ways of so many steps from one
+    sample to another. ``truncation``: see :meth:`gancore.models.model.Model.sample`.
+    """
+    if each_label and label is not None:
+        raise ConfigError(f"each label, and {label!r} alone", "give one of --label and --each-label")
+    loaded = load(model, device)
+    if interpolate is not None and each_label:
+        samples = loaded.interpolation_of_each_label(n, interpolate, seed, truncation)
+    elif interpolate is not None:
+        samples = loaded.interpolation(n, interpolate, seed, label, truncation)
+    elif each_label:
+        samples = loaded.each_label(n, seed, batch_size, truncation)
+    else:
+        samples = loaded.sample(n, seed, label, batch_size, truncation)
+    return _write(loaded.domain, samples, Path(out))
+
+
+def neighbours(
+    model: str | Path,
+    *,
+    n: int = 16,
+    k: int = 5,
+    out: str | Path = "neighbours",
+    features: str | None = None,
+    against: str | Path | None = None,
+    seed: int = 0,
+    label: str | None = None,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    announce: Callable[[str], None] = lambda line: None,
+) -> Neighbours:
+    """Write ``n`` samples into ``out``, each beside its ``k`` nearest rows of train, and ``neighbours.json``.
+
+    ``features``: in which they are near; by default those that the domain names. ``against``: as in
+    :func:`evaluate`. What is returned says whether the samples are copies.
+
+    Raises:
+        GancoreError: a mistake that the user can mend, in one line; as where the data are not here.
+    """
+    from gancore.evaluation.neighbours import Asked
+    from gancore.evaluation.neighbours import neighbours as found
+
+    place = model_folder(model)
+    loaded, run = load(place, device), RunFolder(place.absolute().parent)
+    asked = Asked(
+        k,
+        features,
+        None if against is None else str(against),
+        None if data_root is None else Path(data_root),
+        announce,
+    )
+    result = found(loaded, loaded.sample(n, seed, label), run if run.read_status() else None, asked)
+    _write(loaded.domain, result.samples, Path(out))
+    told = {"model": str(model), "seed": seed, **result.as_json()}
+    atomic_write(Path(out) / "neighbours.json", json.dumps(told, indent=1) + "\n")
+    return result
+
+
+def _write(domain: Domain, samples: Samples, folder: Path) -> list[Path]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return domain.write(samples, folder)
+    except OSError as error:
+        raise GancoreError(
+            f"cannot write samples to {folder}: {error.strerror}", "give another --out"
+        ) from error
