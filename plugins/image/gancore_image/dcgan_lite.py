@@ -9,15 +9,17 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from gancore import ConfigError, Recipe, RecipeSection, Spec
+from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
 from gancore.games import R1, R2, Adam, Discriminator, Game, adversarial, cosine, normal
+from gancore_image.augmentation import AugmentedSection, augmentation_of
+from gancore_image.blocks import START, doublings, widths
 
-START, WIDEST = 4, 8
-"""The side at which the generator starts and the discriminator ends; the most multiples of ``width``."""
+WIDEST = 8
+"""The most multiples of ``width``."""
 
 
-class DCGANLiteConfig(RecipeSection):
+class DCGANLiteConfig(AugmentedSection):
     """Radford et al. 2016 in outline, Huang et al. 2024 in what is played."""
 
     batch_size: PositiveInt = Field(64, description="rows of the joined batch")
@@ -55,26 +57,8 @@ class DCGANLite(Recipe):
             discriminator_rule=rule,
             average=config.average or None,
             conditional=config.conditional,
+            augmentation=augmentation_of(config),
         )
-
-
-def doublings(side: int) -> int:
-    """k of side = 4 * 2^k.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    k = (side // START).bit_length() - 1
-    if k < 1 or side != START * 2**k:
-        raise ConfigError(
-            f"data.side {side}: this recipe needs 4 * 2^k pixels, from 8 on", "set data.side to 16, 32 or 64"
-        )
-    return k
-
-
-def widths(width: int, layers: int) -> list[int]:
-    """Channels from the picture inwards: width, 2 width, 4 width, 8 width, 8 width, ..."""
-    return [width * min(2**layer, WIDEST) for layer in range(layers)]
 
 
 class LiteGenerator(nn.Module):
@@ -85,7 +69,7 @@ class LiteGenerator(nn.Module):
 
     def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
         super().__init__()
-        inwards = widths(width, doublings(spec["side"]))
+        inwards = widths(width, doublings(spec["side"]), WIDEST)
         self.label = nn.Embedding(classes, latent) if classes else None
         self.dense = nn.Linear(latent * (2 if classes else 1), START * START * inwards[-1])
         channels = [*inwards[::-1], spec["channels"]]
@@ -108,7 +92,7 @@ class LiteDiscriminator(Discriminator):
 
     def __init__(self, spec: Spec, width: int, classes: int = 0) -> None:
         super().__init__()
-        inwards = widths(width, doublings(spec["side"]))
+        inwards = widths(width, doublings(spec["side"]), WIDEST)
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 4, stride=2, padding=1)
             for before, after in zip([spec["channels"], *inwards], inwards, strict=False)
