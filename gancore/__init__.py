@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gancore.api import compare, evaluate, generate, load, neighbours, train
+    from gancore.api import compare, evaluate, film, generate, load, neighbours, train
     from gancore.config import DataSection, RecipeSection
     from gancore.domain import Batch, Data, Domain, Finding, Samples, Source, Spec, View
     from gancore.errors import (
@@ -87,6 +87,7 @@ __all__ = [
     "Workbench",
     "compare",
     "evaluate",
+    "film",
     "generate",
     "hookimpl",
     "load",
@@ -95,7 +96,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("compare", "evaluate", "generate", "load", "neighbours", "train"),
+    "api": ("compare", "evaluate", "film", "generate", "load", "neighbours", "train"),
     "config": ("DataSection", "RecipeSection"),
     "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
     "evaluation.evidence": ("Evidence", "Sampled"),

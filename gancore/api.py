@@ -14,7 +14,7 @@ from gancore.evaluation.reading import Evaluation, keep_evaluation
 from gancore.listing import RUNS, models, runs
 from gancore.loading import load, model_folder
 from gancore.plugins import plugins
-from gancore.seeing import generate, neighbours
+from gancore.seeing import film, generate, neighbours
 from gancore.training.launch import Order, carry_out
 from gancore.training.lifetime import RunResult
 from gancore.training.placing import existing_run, find_unfinished, new_run
@@ -28,6 +28,7 @@ __all__ = [
     "RunResult",
     "compare",
     "evaluate",
+    "film",
     "generate",
     "load",
     "models",

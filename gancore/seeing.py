@@ -15,6 +15,7 @@ from gancore.training.run import RunFolder
 if TYPE_CHECKING:
     from gancore.domain import Domain, Samples
     from gancore.evaluation.neighbours import Neighbours
+    from gancore.training.film import Film
 
 
 def generate(
@@ -88,6 +89,20 @@ def neighbours(
     told = {"model": str(model), "seed": seed, **result.as_json()}
     atomic_write(Path(out) / "neighbours.json", json.dumps(told, indent=1) + "\n")
     return result
+
+
+def film(
+    run: str | Path, *, out: str | Path | None = None, announce: Callable[[str], None] = lambda line: None
+) -> Film:
+    """Join the previews of a run into one GIF, by default ``film.gif`` in its folder.
+
+    Raises:
+        GancoreError: a mistake that the user can mend, in one line.
+    """
+    from gancore.training.film import make_film
+
+    folder = RunFolder(Path(run))
+    return make_film(folder, folder.path / "film.gif" if out is None else Path(out), announce)
 
 
 def _write(domain: Domain, samples: Samples, folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from gancore import __version__
 from gancore.cli.compare import compare
 from gancore.cli.evaluate import evaluate
+from gancore.cli.film import film
 from gancore.cli.generate import generate
 from gancore.cli.info import info
 from gancore.cli.models import models
@@ -79,6 +80,6 @@ def gancore(
     """Train adversarial generative models in any domain, beside likelihood models, in one loop."""
 
 
-for command in (train, generate, neighbours, evaluate, compare, runs, models, info):
+for command in (train, generate, neighbours, film, evaluate, compare, runs, models, info):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")
