@@ -33,4 +33,8 @@ class ImageConfig(LabelledSection):
         le=255,
         description="level under transparent pixels and about padded pictures; none: 255, or the data set's",
     )
+    stacked: bool = Field(
+        False,
+        description="a row is three grey pictures, as red, green and blue: their labels make modes to count",
+    )
     min_side: int = Field(8, ge=1, description="pictures with a shorter side than this are left out")

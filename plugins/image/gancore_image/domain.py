@@ -24,6 +24,7 @@ from gancore_image.diagnosis import diagnose
 from gancore_image.efficientnet import is_installed
 from gancore_image.pictures import open_pictures
 from gancore_image.sources import SOURCES
+from gancore_image.stacking import stack
 from gancore_image.writing import grid, write_samples
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ MEASURES = (
     ),
     MeasureEntry("bits_per_dimension", "gancore_image.bits:bits_per_dimension", "likelihood, at 8 bit"),
     MeasureEntry("ms_ssim", "gancore_image.diversity:diversity", "how alike pairs of one class are"),
+    MeasureEntry("modes", "gancore_image.modes:modes", "modes of stacked pictures that samples reach"),
+    MeasureEntry("mode_kl", "gancore_image.modes:mode_kl", "KL of the modes of samples from the data's"),
 )
 FEATURES = (
     FeaturesEntry(
@@ -106,7 +109,15 @@ FEATURES = (
         "last layer of a classifier trained on the same source",
         classifier=True,
     ),
+    FeaturesEntry(
+        "stacked_classifier",
+        "gancore_image.modes:StackedFeatures",
+        "the classifier of single pictures, channel by channel",
+        classifier=True,
+    ),
 )
+MODES = frozenset({"modes", "mode_kl"})
+"""Measures that mean something for stacked pictures alone."""
 
 
 class Images(Domain):
@@ -125,9 +136,14 @@ class Images(Domain):
         """What can be had for sure stands first, the core's own with it; what needs more comes after."""
         labelled = len(spec.get("classes") or []) > 1
         sure = [self.features["efficientnet-lite0"]] if is_installed() else []
-        sure += [self.features["classifier"]] if labelled else []
+        judge = "stacked_classifier" if spec.get("stacked") else "classifier"
+        sure += [self.features[judge]] if labelled else []
         others = [entry for entry in FEATURES if entry not in sure and not entry.classifier]
         return {entry.name: entry for entry in (*sure, PRINCIPAL, *others)}
+
+    def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
+        stacked = bool(spec.get("stacked"))
+        return {name: entry for name, entry in self.measures.items() if stacked or name not in MODES}
 
     def scaled(self, spec: Spec, factor: float) -> Spec | None:
         """Pictures of ``factor`` times the side, where that is a whole number of 4 pixels."""
@@ -137,7 +153,8 @@ class Images(Domain):
         return Spec({**spec.facts, "side": int(side)}, spec.tensors)
 
     def open(self, source: Source, config: ImageConfig) -> Data:
-        return open_pictures(source, config, source.announce)
+        data = open_pictures(source, config, source.announce)
+        return stack(data) if config.stacked else data
 
     def write(self, samples: Samples, folder: Path) -> list[Path]:
         return write_samples(samples, folder)
