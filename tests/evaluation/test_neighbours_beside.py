@@ -1,0 +1,117 @@
+"""Samples beside their nearest rows of train: all are looked at, and each is the one that it is said to be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import gancore
+from gancore import Batch, Samples, Spec
+from gancore.errors import ConfigError
+from gancore.evaluation import neighbours
+from gancore.evaluation.coordinates import Coordinates
+from gancore.evaluation.extraction import Maps
+from gancore.evaluation.store import Store
+from gancore.runtime.randomness import Key
+
+
+@dataclass
+class Drawn:
+    """Rows of which each draws a part of itself, as a view that cuts or augments does."""
+
+    n: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    def take(self, indices, key) -> Batch:
+        own = torch.stack([Key.of("drawn", int(index)).normal(3) for index in indices])
+        return Batch(own + 0.5 * key.normal(len(indices), 3), indices.clone())
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(neighbours, "CHUNK", 16)
+
+
+def test_the_search_finds_what_brute_force_finds_and_shows_the_very_rows_that_it_saw(small_chunks, tmp_path):
+    view = Drawn(100)
+    seen = torch.cat([batch.data for _, batch in neighbours._chunks(view)])
+    x = Key.of("x").normal(20, 3)
+    maps = Maps(Spec({}), torch.device("cpu"), Store(tmp_path), Coordinates())
+    distances, rows = neighbours.search(x, view, maps, 7)
+    true, order = torch.cdist(x.double(), seen.double()).sort(1)
+    assert torch.equal(rows, order[:, :7])
+    assert torch.allclose(distances, true[:, :7])
+    shown = neighbours.beside(Samples(x, Spec({})), view, rows, distances)
+    table = shown.data.view(20, 8, 3)
+    assert shown.columns == 8 and torch.equal(table[:, 0], x)
+    assert torch.equal(table[:, 1:], seen[rows])
+    assert shown.titles[:2] == ["sample 1", f"{distances[0, 0]:.3g}"] and len(shown.titles) == 160
+
+
+def test_all_rows_are_given_where_there_are_fewer_than_asked(tmp_path, small_chunks):
+    maps = Maps(Spec({}), torch.device("cpu"), Store(tmp_path), Coordinates())
+    distances, rows = neighbours.search(torch.zeros(2, 3), Drawn(18), maps, 50)
+    assert rows.shape == (2, 18) and rows.sort(1).values.tolist() == [list(range(18))] * 2
+    assert (distances[:, 1:] >= distances[:, :-1]).all()
+
+
+def beside(run, tmp_path, **settings):
+    return gancore.neighbours(run, out=tmp_path / "out", **{"n": 40, "device": "cpu", **settings})
+
+
+def test_a_copyist_is_found_out_and_its_sources_named(train, cache, tmp_path):
+    run = train(kept=300, blur=0.0)
+    found = beside(run, tmp_path, k=3)
+    told = json.loads((tmp_path / "out" / "neighbours.json").read_text())
+    assert found.copying.copies and told["verdict"]["copies"] is True
+    assert found.distances[:, 0].max() == 0 and found.rows[:, 0].max() < 300
+    assert told["features"]["name"] == "coordinates" and told["train"] == 400
+    assert told["samples"][0]["rows"] == found.rows[0].tolist()
+    assert (tmp_path / "out" / "dots.txt").exists()
+    data = found.samples.data.view(40, 4, 3)
+    assert torch.equal(data[:, 0], data[:, 1]) and not torch.equal(data[:, 1], data[:, 2])
+
+
+def test_one_that_only_learns_the_law_is_not(train, cache, tmp_path):
+    assert beside(train(kept=300, blur=0.3), tmp_path, n=200).copying.copies is False
+
+
+@pytest.mark.parametrize("features", ["plain", "doubled", "judged"])
+def test_any_features_can_be_asked_for(train, cache, tmp_path, features):
+    found = beside(train(blur=0.0), tmp_path, features=features)
+    assert found.about["features"]["name"] == features and found.copying.copies
+
+
+def test_the_same_seed_gives_the_same_bytes(train, cache, tmp_path):
+    run = train()
+    told = []
+    for out in ("a", "b"):
+        gancore.neighbours(run, n=5, out=tmp_path / out, device="cpu")
+        told.append((tmp_path / out / "neighbours.json").read_bytes())
+    assert told[0] == told[1]
+
+
+def test_a_model_folder_alone_finds_a_named_source_and_says_what_it_lacks_else(train, cache, tmp_path):
+    shutil.copytree(train() / "model", tmp_path / "shared")
+    assert beside(tmp_path / "shared", tmp_path).about["source"] == "trio"
+    config = json.loads((tmp_path / "shared" / "config.json").read_text())
+    config["data"].pop("source")
+    (tmp_path / "shared" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="does not say where its data are") as error:
+        beside(tmp_path / "shared", tmp_path)
+    assert "--against" in error.value.fix
+    assert beside(tmp_path / "shared", tmp_path, against="trio").about["source"] == "trio"
+
+
+def test_what_cannot_be_is_refused(train, cache, tmp_path):
+    run = train()
+    with pytest.raises(ConfigError, match="401 nearest of 400"):
+        beside(run, tmp_path, k=401)
+    with pytest.raises(ConfigError, match="no features 'plane'"):
+        beside(run, tmp_path, features="plane")
