@@ -9,6 +9,7 @@ import torch
 
 import gancore
 from gancore.evaluation.anchors import REPEATED
+from gancore.evaluation.features import Features
 from gancore.evaluation.intervals import clopper_pearson
 from gancore.evaluation.rows import RealRows
 from gancore.evaluation.taking import Taker
@@ -47,12 +48,20 @@ def describe(
         "n_real": len(rows.real),
         "n_train": len(rows.train),
         "device": model.device.type,
-        "features": {"name": maps.features.name, "hash": maps.features.digest} if maps.features else None,
+        "features": _features(maps.features),
         "classifier": _classifier(taker),
         "anchors": _anchors(rows, taker),
         "note": reference.note,
         "versions": _versions(model, entries),
     }
+
+
+def _features(features: Features | None) -> dict[str, str] | None:
+    """Name and hash, and what the Frechet distance on them is called."""
+    if features is None:
+        return None
+    told = {"name": features.name, "hash": features.digest}
+    return {**told, "frechet": features.frechet} if features.frechet else told
 
 
 def _classifier(taker: Taker) -> dict[str, Any] | None:

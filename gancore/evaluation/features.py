@@ -46,6 +46,8 @@ class Features:
     """
 
     name: ClassVar[str]
+    frechet: ClassVar[str] = ""
+    """What the field calls the Frechet distance on them, where it has a name of its own."""
 
     def prepare(self, bench: Workbench) -> None:
         """Raises ConfigError where what it needs is not there, and says where it is to be had."""

@@ -92,7 +92,8 @@ def footnotes(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _named(features: Mapping[str, Any]) -> str:
-    return f"{features['name']} ({features['hash'][:12]})"
+    called = features.get("frechet")
+    return f"{features['name']} ({features['hash'][:12]})" + (f"; frechet is the {called}" if called else "")
 
 
 def _accuracy(classifier: Mapping[str, Any], split: str) -> str:

@@ -5,13 +5,11 @@ A Frechet distance is named after its features: only on VGGish's is it what pape
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from torch import Tensor
 
 from gancore import ConfigError, Features, JudgeFeatures, Spec, Workbench
 from gancore.evaluation.store import digest_of
+from gancore.models.given import given_path
 from gancore_audio import crepe, vggish
 from gancore_audio.measures import FLOOR_DB, MOMENT_BANDS, clip_features
 
@@ -60,16 +58,12 @@ class VGGishFeatures(Features):
     """VGGish's 128 numbers, averaged over a sound's patches, from weights that the user has."""
 
     name = "vggish"
+    frechet = "FAD"
 
     def prepare(self, bench: Workbench) -> None:
-        path = os.environ.get(vggish.SETTING)
-        if not path:
-            raise ConfigError(
-                "features vggish need the published weights, which gancore neither brings nor downloads",
-                f"set {vggish.SETTING} to their file, or use features classifier or log-mel",
-            )
-        self.net, self.sha256 = vggish.load_vggish(Path(path))
-        bench.announce(f"vggish: weights of {Path(path).name}, sha256 {self.sha256}")
+        path = given_path(vggish.SETTING, self.name, "classifier or log-mel")
+        self.net, self.sha256 = vggish.load_vggish(path)
+        bench.announce(f"vggish: weights of {path.name}, sha256 {self.sha256}")
 
     @property
     def digest(self) -> str:

@@ -6,10 +6,6 @@ Front end and layers are those of its release: 16 kHz, 25 ms windows every 10 ms
 
 from __future__ import annotations
 
-import hashlib
-import io
-import pickle
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from gancore import CheckpointError, ConfigError
-from gancore.models.tensors import decode_tensors
+from gancore.models.given import Given
 from gancore_audio.crepe import resampled
 
 RATE_HZ, WINDOW, HOP, FFT = 16_000, 400, 160, 512
@@ -26,6 +21,7 @@ BANDS, LOWEST_HZ, HIGHEST_HZ, OFFSET = 64, 125.0, 7_500.0, 0.01
 FRAMES = 96
 """Frames of a patch, 0.96 s; patches do not overlap."""
 SETTING = "GANCORE_VGGISH"
+WANTED = "give VGGish's weights as a state_dict with features.0.weight ... embeddings.4.bias"
 LAYERS = (1, "pool", 2, "pool", 4, 4, "pool", 8, 8, "pool")
 """Convolutions by their width over the first one's, and what halves time and frequency."""
 
@@ -102,30 +98,8 @@ def load_vggish(path: Path) -> tuple[VGGish, str]:
     Raises:
         ConfigError: no such file, or it holds something else.
     """
-    try:
-        content = path.read_bytes()
-        state = _read(path, content)
-    except OSError as error:
-        raise ConfigError(f"{SETTING}: {path} cannot be read ({error.strerror})", "name a file") from error
-    except (CheckpointError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ConfigError(f"{SETTING}: {path} holds no weights that can be read safely", _wanted()) from error
+    given = Given.read(SETTING, path, WANTED)
     with torch.device("meta"):
         net = VGGish()
-    wanted = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    found = {name: tuple(t.shape) for name, t in state.items() if isinstance(t, Tensor)} if state else {}
-    lost = [name for name, shape in wanted.items() if found.get(name) != shape]
-    if lost:
-        raise ConfigError(f"{SETTING}: {path} lacks {lost[0]} of shape {wanted[lost[0]]}", _wanted())
-    net.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
-    return net.eval(), hashlib.sha256(content).hexdigest()
-
-
-def _read(path: Path, content: bytes) -> Mapping[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return decode_tensors(content, path.name)
-    held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return held if isinstance(held, Mapping) else {}
-
-
-def _wanted() -> str:
-    return "give VGGish's weights as a state_dict with features.0.weight ... embeddings.4.bias"
+    given.fill(net)
+    return net.eval(), given.sha256
