@@ -162,11 +162,12 @@ def load_efficientnet(device: str) -> EfficientNetLite0:
             INSTALL.replace("install", "install --force-reinstall"),
         )
     state = torch.load(file, map_location="cpu", weights_only=True)
-    net = EfficientNetLite0()
+    with torch.device("meta"):
+        net = EfficientNetLite0()
     made = {"classes.weight": state["_fc.weight"], "classes.bias": state["_fc.bias"]}
     for name, theirs in names_of(net).items():
         made[f"{name}.weight"], made[f"{name}.bias"] = folded(state, *theirs)
-    net.load_state_dict(made)
+    net.load_state_dict(made, assign=True)
     return net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
