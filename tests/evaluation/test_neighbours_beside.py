@@ -1,4 +1,4 @@
-"""Samples beside their nearest rows of train: all are looked at, and each is the one that it is said to be."""
+"""Samples beside their nearest rows of train: all are looked at, and each is what it is said to be."""
 
 from __future__ import annotations
 

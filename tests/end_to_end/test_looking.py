@@ -1,0 +1,63 @@
+"""Looking at a model of sounds: nothing of this is for one domain only."""
+
+from __future__ import annotations
+
+import json
+
+from PIL import Image
+from tiny_runs import press_ctrl_c
+
+
+def names(folder, kind="wav"):
+    return sorted(path.name for path in folder.glob(f"*.{kind}"))
+
+
+def test_sounds_of_each_label_stand_in_rows(gancore, conditional_run, tmp_path):
+    assert gancore("generate", conditional_run, "-n", 2, "--each-label", "--out", "all").code == 0
+    (label, *_), sounds = (
+        sorted({name.split("-")[2][:-4] for name in names(tmp_path / "all")}),
+        names(tmp_path / "all"),
+    )
+    assert len(sounds) == 2 * len({name.split("-")[2] for name in sounds}) > 4
+    gancore("generate", conditional_run, "-n", 2, "--label", label, "--out", "alone")
+    row = [(tmp_path / "all" / name).read_bytes() for name in sounds if name.endswith(f"-{label}.wav")]
+    assert row == [(tmp_path / "alone" / name).read_bytes() for name in names(tmp_path / "alone")]
+    with Image.open(tmp_path / "all" / "overview.png") as picture:
+        assert picture.width < 400 < picture.height  # two columns
+
+
+def test_truncated_sounds_are_others_and_alike(gancore, run, tmp_path):
+    for psi in (0.001, 2):
+        gancore("generate", run, "-n", 4, "--truncation", psi, "--out", f"{psi}")
+    alike, others = ([(tmp_path / f / n).read_bytes() for n in names(tmp_path / f)] for f in ("0.001", "2"))
+    assert not set(alike) & set(others)
+    apart = [sum(a != b for a, b in zip(*pair[:2], strict=True)) for pair in (alike, others)]
+    assert apart[0] < apart[1] / 2
+
+
+def test_a_sound_stands_beside_those_of_train_that_sound_like_it(gancore, run, tmp_path):
+    answer = gancore("neighbours", run, "-n", 3, "-k", 2, "--out", "beside", "--json")
+    told = json.loads(answer.out)
+    assert told["features"]["name"] == "log-mel" and len(told["samples"]) == 3
+    assert len(names(tmp_path / "beside")) == 9
+    assert json.loads((tmp_path / "beside" / "neighbours.json").read_text())["samples"] == told["samples"]
+
+
+def test_what_is_printed_is_one_line_that_a_person_can_judge_by(gancore, run):
+    answer = gancore("neighbours", run, "-n", 3, "-k", 2, "--quiet")
+    assert answer.err == "" and len(answer.out.splitlines()) == 1
+    assert "of 3 samples" in answer.out and "held-out rows" in answer.out
+
+
+def test_a_run_that_was_stopped_and_resumed_has_the_film_of_one_that_never_was(
+    gancore, train, after_round, run, tmp_path
+):
+    after_round(5, press_ctrl_c)
+    assert train("--out", "stopped", "--steps", 8).code == 130
+    assert "1 frames, steps 4 to 4" in gancore("film", "stopped").out
+    assert gancore("train", "--resume", "stopped", "--quiet").code == 0
+    for folder, file in (("stopped", "a.gif"), (run, "b.gif")):
+        assert gancore("film", folder, "--out", file, "--quiet").out == ""
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+    with Image.open(tmp_path / "a.gif") as film:
+        assert film.n_frames == 2
