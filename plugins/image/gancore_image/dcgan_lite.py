@@ -12,8 +12,9 @@ from torch.nn.functional import leaky_relu
 from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
 from gancore.games import R1, R2, Adam, Discriminator, Game, adversarial, cosine, normal
+from gancore.nn import piecewise
 from gancore_image.augmentation import AugmentedSection, augmentation_of
-from gancore_image.blocks import START, doublings, widths
+from gancore_image.blocks import START, channels_last, doublings, widths
 
 WIDEST = 8
 """The most multiples of ``width``."""
@@ -48,8 +49,9 @@ class DCGANLite(Recipe):
         rule = Adam(cosine(config.lr, config.lr / 5), (0.0, 0.99))
         penalties = [penalty(config.gamma, config.penalty_every) for penalty in (R1, R2)]
         return adversarial(
-            generator=lambda: LiteGenerator(spec, config.width, config.latent, classes),
+            generator=lambda: channels_last(LiteGenerator(spec, config.width, config.latent, classes)),
             discriminator=lambda: LiteDiscriminator(spec, config.width, classes),
+            discriminator_remedies=[channels_last],
             prior=normal(config.latent),
             loss=config.loss,
             penalties=penalties if config.gamma else [],
@@ -105,7 +107,7 @@ class LiteDiscriminator(Discriminator):
     def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         x = embedded
         for layer in self.layers:
-            x = leaky_relu(layer(x), 0.2)
+            x = piecewise.leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
         logits: Tensor = self.dense(features).squeeze(1)
         if self.label is not None:

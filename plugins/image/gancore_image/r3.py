@@ -15,11 +15,12 @@ from typing import Literal
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
+from torch.nn.functional import interpolate
 
 from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
 from gancore.games import R1, R2, Adam, Discriminator, Game, Identity, adversarial, cosine, normal
+from gancore.nn.piecewise import avg_pool2d, leaky_relu
 from gancore.trees import Tree, map_tree
 from gancore_image.augmentation import AugmentedSection, augmentation_of
 from gancore_image.blocks import START, Logit, channels_last, doublings, widths

@@ -65,6 +65,21 @@ def test_a_label_changes_nothing_at_first_in_the_discriminator_and_something_in_
     assert discriminator(same, torch.arange(3)).unique().numel() == 3
 
 
+def test_layers_with_channels_last_play_the_same_game():
+    """Three rounds, the first with the lazy penalties: to rounding, what plain layouts give."""
+    pictures = Key.of("pictures").uniform(24, 1, 16, 16, low=-1.0, high=1.0)
+    ends = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        game = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent=5, lr=1e-4), spec(16), 0)
+        assert game.discriminator.layers[1].weight.is_contiguous(memory_format=torch.channels_last)
+        game.to(memory_format=layout)
+        play(set_table(game, pictures, batch_size=8), 3)
+        ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
+    start = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent=5), spec(16), 0)
+    way = torch.cat([p.detach().flatten() for p in start.parameters()]) - ends[1]
+    assert (ends[0] - ends[1]).norm() < 1e-4 * way.norm()
+
+
 def test_it_learns_the_digits(tmp_path, monkeypatch):
     """After 250 rounds samples are nearer to test than the untrained generator's by far."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
