@@ -22,7 +22,7 @@ class Copying:
 
     ``threshold`` is of :func:`isolation`. ``chance``: of as many or more, where samples are like held-out
     rows. ``nearer``: the share of samples whose plain distance is below that of as many held-out rows;
-    smooth samples are near, copies or not, so it decides nothing. ``why_not``: no verdict can be given.
+    smooth samples are near, copies or not, so it decides nothing. ``why_not``: nothing can be told.
     """
 
     n: int
@@ -35,7 +35,8 @@ class Copying:
     why_not: str = ""
 
     @property
-    def copies(self) -> bool | None:
+    def sign(self) -> bool | None:
+        """Whether there is a sign of copies; None: nothing can be told."""
         return None if self.why_not else self.chance < ALARM
 
     def told(self) -> str:
@@ -44,7 +45,7 @@ class Copying:
             return f"whether samples are copies cannot be told: {self.why_not}"
         low, high, _ = clopper_pearson(self.near, self.n)
         return (
-            f"{'copies of train' if self.copies else 'no sign of copies'}: {self.near} of {self.n} samples "
+            f"{'a sign of copies' if self.sign else 'no sign of copies'}: {self.near} of {self.n} samples "
             f"({low:.0%} to {high:.0%}) are as near to one train row, beside others, as {self.level:.1%} of "
             f"{self.held_out:,} held-out rows are; by chance with p = {self.chance:.2g}"
         )

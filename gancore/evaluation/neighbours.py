@@ -61,7 +61,7 @@ class Neighbours:
     about: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        verdict = {**asdict(self.copying), "copies": self.copying.copies, "told": self.copying.told()}
+        verdict = {**asdict(self.copying), "sign": self.copying.sign, "told": self.copying.told()}
         plain = {name: value if value == value else None for name, value in verdict.items()}
         rows, distances = self.rows.tolist(), self.distances.tolist()
         beside = [{"rows": row, "distances": far} for row, far in zip(rows, distances, strict=True)]

@@ -28,39 +28,39 @@ def verdict(samples: torch.Tensor, held_out: torch.Tensor = HELD_OUT, train: tor
 
 def test_train_rows_are_copies():
     found = verdict(TRAIN[:16])
-    assert found.copies and found.near == found.n == 16
-    assert found.told().startswith("copies of train: 16 of 16 samples")
+    assert found.sign and found.near == found.n == 16
+    assert found.told().startswith("a sign of copies: 16 of 16 samples")
 
 
 def test_train_rows_with_a_little_noise_are_copies():
-    assert verdict(TRAIN[:16] + 0.1 * rows(16, "noise")).copies
+    assert verdict(TRAIN[:16] + 0.1 * rows(16, "noise")).sign
 
 
 def test_a_few_copies_among_many_samples_are_told():
     found = verdict(torch.cat([TRAIN[:40], rows(160, "others")]))
-    assert found.copies and 40 <= found.near < 60
+    assert found.sign and 40 <= found.near < 60
 
 
 def test_rows_like_the_held_out_ones_are_none():
     found = verdict(rows(200, "fresh"))
-    assert found.copies is False and found.near < 25
+    assert found.sign is False and found.near < 25
     assert found.told().startswith("no sign of copies")
 
 
 def test_smooth_samples_are_nearer_than_real_rows_and_yet_no_copies():
     """What shrinks towards the middle is near to everything: plain distances would call it memory."""
     found = verdict(0.3 * rows(200, "fresh"))
-    assert found.nearer > 0.9 and not found.copies
+    assert found.nearer > 0.9 and not found.sign
 
 
 def test_one_sample_over_and_over_is_no_copy_of_train():
-    assert not verdict(rows(1, "mode").expand(100, -1)).copies
+    assert not verdict(rows(1, "mode").expand(100, -1)).sign
 
 
 def test_false_alarms_are_as_rare_as_is_said():
     """Over 400 sets of samples and of held-out rows, all of one law."""
     distances = nearest(rows(400 * 72, "many"), TRAIN, CROWD)[0].view(400, 72, CROWD)
-    alarms = sum(bool(judge(part[:32], part[32:]).copies) for part in distances)
+    alarms = sum(bool(judge(part[:32], part[32:]).sign) for part in distances)
     assert alarms <= 400 * ALARM + 3 * (400 * ALARM) ** 0.5
 
 
@@ -89,11 +89,11 @@ def test_what_cannot_be_told_is_not_told():
     assert "no held-out rows" in judge(near, near[:0]).why_not
     assert "single row" in verdict(TRAIN[:4], train=TRAIN[:1]).why_not
     twins = verdict(TRAIN[:16], torch.cat([TRAIN[:60], HELD_OUT]))
-    assert "stand in train" in twins.why_not and twins.copies is None
+    assert "stand in train" in twins.why_not and twins.sign is None
     assert twins.told().startswith("whether samples are copies cannot be told")
 
 
 def test_few_held_out_rows_are_not_enough_for_an_alarm():
     """16 copies and one held-out row: the order of 17 values has one chance in 17 to be this."""
     found = verdict(TRAIN[:16], HELD_OUT[:1])
-    assert found.chance == pytest.approx(1 / 17) and not found.copies
+    assert found.chance == pytest.approx(1 / 17) and not found.sign

@@ -69,7 +69,7 @@ def test_a_copyist_is_found_out_and_its_sources_named(train, cache, tmp_path):
     run = train(kept=300, blur=0.0)
     found = beside(run, tmp_path, k=3)
     told = json.loads((tmp_path / "out" / "neighbours.json").read_text())
-    assert found.copying.copies and told["verdict"]["copies"] is True
+    assert found.copying.sign and told["verdict"]["sign"] is True
     assert found.distances[:, 0].max() == 0 and found.rows[:, 0].max() < 300
     assert told["features"]["name"] == "coordinates" and told["train"] == 400
     assert told["samples"][0]["rows"] == found.rows[0].tolist()
@@ -79,13 +79,13 @@ def test_a_copyist_is_found_out_and_its_sources_named(train, cache, tmp_path):
 
 
 def test_one_that_only_learns_the_law_is_not(train, cache, tmp_path):
-    assert beside(train(kept=300, blur=0.3), tmp_path, n=200).copying.copies is False
+    assert beside(train(kept=300, blur=0.3), tmp_path, n=200).copying.sign is False
 
 
 @pytest.mark.parametrize("features", ["plain", "doubled", "judged"])
 def test_any_features_can_be_asked_for(train, cache, tmp_path, features):
     found = beside(train(blur=0.0), tmp_path, features=features)
-    assert found.about["features"]["name"] == features and found.copying.copies
+    assert found.about["features"]["name"] == features and found.copying.sign
 
 
 def test_the_same_seed_gives_the_same_bytes(train, cache, tmp_path):

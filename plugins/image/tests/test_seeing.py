@@ -201,24 +201,24 @@ class TestCopiesOfDigits:
         chosen = train[Key.of("chosen").permutation(len(train))[:32]]
         noisy = chosen + 0.15 * Key.of("noise").normal(*chosen.shape)
         for pictures in (chosen, noisy, 0.9 * (chosen + 1) - 1):
-            assert verdict(pictures).copies
-        assert verdict(torch.cat([chosen, digits("test")[:128]])).copies
+            assert verdict(pictures).sign
+        assert verdict(torch.cat([chosen, digits("test")[:128]])).sign
 
     def test_unseen_pictures_are_none(self, verdict):
         found = verdict(digits("test"))
-        assert found.copies is False and found.n == 169
+        assert found.sign is False and found.n == 169
 
     def test_noise_hides_copies_from_plain_distances_alone(self, verdict):
         noisy = digits("train")[:32] + 0.15 * Key.of("noise").normal(32, 1, 16, 16)
         found = verdict(noisy)
-        assert found.copies and found.nearer < 2 * found.level
+        assert found.sign and found.nearer < 2 * found.level
 
     def test_means_of_unseen_pictures_that_are_alike_are_nearer_to_train_and_yet_none(self, verdict):
         """As a smooth model gives them: plain distances would call it memory."""
         unseen = torch.cat([digits("test"), digits("valid")])
         alike = nearest(digits("test").flatten(1), unseen.flatten(1), 5)[1]
         found = verdict(unseen[alike].mean(1))
-        assert found.nearer > 2 * found.level and not found.copies
+        assert found.nearer > 2 * found.level and not found.sign
 
 
 def test_a_film_shows_every_preview(run, tmp_path, capsys):
