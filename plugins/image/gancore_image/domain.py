@@ -115,6 +115,16 @@ FEATURES = (
         "the classifier of single pictures, channel by channel",
         classifier=True,
     ),
+    FeaturesEntry(
+        "inception-v3",
+        "gancore_image.inception:InceptionFeatures",
+        "those of FID, from weights that GANCORE_INCEPTION names; extra `inception`",
+    ),
+    FeaturesEntry(
+        "dinov2",
+        "gancore_image.dinov2:DINOv2Features",
+        "DINOv2's class token, from weights that GANCORE_DINOV2 names",
+    ),
 )
 MODES = frozenset({"modes", "mode_kl"})
 """Measures that mean something for stacked pictures alone."""

@@ -27,12 +27,14 @@ def opaque(samples: Tensor) -> Tensor:
 def resized(levels: Tensor, side: int) -> Tensor:
     """Levels at another side, by antialiased bicubic interpolation (a = -1/2), as Pillow has it.
 
-    Pillow rounds between its two passes as well as after them, so that a few pixels differ by one level.
+    Along rows first, then along columns, each to the nearest level, halves upwards.
     """
     if levels.shape[-1] == side:
         return levels
-    made = interpolate(levels, (side, side), mode="bicubic", antialias=True)
-    return made.round_().clamp_(0, WHITE)
+    for size in ((levels.shape[-2], side), (side, side)):
+        exact = interpolate(levels, size, mode="bicubic", antialias=True)
+        levels = exact.add_(0.5).floor_().clamp_(0, WHITE)
+    return levels
 
 
 def coloured(levels: Tensor) -> Tensor:
