@@ -32,7 +32,7 @@ class DCGANLiteConfig(AugmentedSection):
     loss: str = Field("relativistic", description="adversarial loss by name")
     gamma: NonNegativeFloat = Field(1.0, description="weight of R1 and of R2: gamma/2 |grad D|^2 each")
     penalty_every: PositiveInt = Field(16, description="rounds between steps of R1 and R2")
-    lr: PositiveFloat = Field(5e-4, description="both players' rate, falling to a fifth along a cosine")
+    lr: PositiveFloat = Field(2e-3, description="both players' rate, falling to a fifth along a cosine")
     average: NonNegativeFloat = Field(
         20_000.0, description="half-life of the generator's average, in samples; 0: none"
     )
