@@ -1,8 +1,9 @@
-"""Peers of ``image_throughput.py``: published networks in bare torch loops, or the packages themselves.
+"""Peers of ``image_throughput.py``: published networks in bare torch loops, and torchgan itself.
 
 Layer lists: DCGAN as torchgan 0.1.0 documents it for 32 pixels (layers of 4x4 and stride 2, 64 channels next
 to the picture, leaky ReLU 0.2, batch normalisation); SNGAN as in Miyato et al. 2018, tables 3 and 4, which
-mimicry 0.1.16 follows. Written from those lists; no code of theirs is here.
+mimicry 0.1.16 follows. Written from those lists; no code of theirs is here. mimicry itself does not start
+under torch 2.11: it imports torch._six, which is gone.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
-Play = Callable[[int], None]
-"""Makes so many rounds."""
+Play = Callable[[], None]
+"""Makes a round."""
 
 
 @dataclass(frozen=True)
@@ -150,22 +151,12 @@ def bare(peer: Peer, pictures: Tensor, batch: int) -> Play:
         g_rule.step()
         discriminator.requires_grad_(True)
 
-    def play(rounds: int) -> None:
-        for _ in range(rounds):
-            for _ in range(peer.moves):
-                discriminator_step()
-            generator_step()
+    def play() -> None:
+        for _ in range(peer.moves):
+            discriminator_step()
+        generator_step()
 
     return play
-
-
-def packaged(name: str, pictures: Tensor, batch: int) -> Play:
-    """The package's own networks, losses and steps, with Adam as its examples set it.
-
-    Raises:
-        ImportError: the package is not installed, or does not run here.
-    """
-    return {"dcgan": torchgan, "sngan": mimicry}[name](pictures, batch)
 
 
 def batches(pictures: Tensor, batch: int) -> Iterator[Tensor]:
@@ -174,6 +165,11 @@ def batches(pictures: Tensor, batch: int) -> Iterator[Tensor]:
 
 
 def torchgan(pictures: Tensor, batch: int) -> Play:
+    """The package's own networks, losses and steps, with Adam as its examples set it.
+
+    Raises:
+        ImportError: the package is not installed.
+    """
     from torchgan.losses import MinimaxDiscriminatorLoss, MinimaxGeneratorLoss
     from torchgan.models import DCGANDiscriminator as Judge
     from torchgan.models import DCGANGenerator as Maker
@@ -184,30 +180,8 @@ def torchgan(pictures: Tensor, batch: int) -> Play:
     d_rule = torch.optim.Adam(judge.parameters(), 2e-4, betas)
     g_loss, d_loss, reals = MinimaxGeneratorLoss(), MinimaxDiscriminatorLoss(), batches(pictures, batch)
 
-    def play(rounds: int) -> None:
-        for _ in range(rounds):
-            d_loss.train_ops(maker, judge, d_rule, next(reals), device)
-            g_loss.train_ops(maker, judge, g_rule, device, batch)
-
-    return play
-
-
-def mimicry(pictures: Tensor, batch: int) -> Play:
-    from torch_mimicry.nets.sngan import SNGANDiscriminator32, SNGANGenerator32
-    from torch_mimicry.training.metric_log import MetricLog
-
-    device, betas = pictures.device, PEERS["sngan"].betas
-    maker, judge = SNGANGenerator32().to(device), SNGANDiscriminator32().to(device)
-    g_rule = torch.optim.Adam(maker.parameters(), 2e-4, betas)
-    d_rule = torch.optim.Adam(judge.parameters(), 2e-4, betas)
-    reals = batches(pictures, batch)
-
-    def play(rounds: int) -> None:
-        for _ in range(rounds):
-            log = MetricLog()
-            for _ in range(PEERS["sngan"].moves):
-                real = (next(reals), None)
-                judge.train_step(real, maker, d_rule, log, device=device)
-            maker.train_step(real, judge, g_rule, log, device=device)
+    def play() -> None:
+        d_loss.train_ops(maker, judge, d_rule, next(reals), device)
+        g_loss.train_ops(maker, judge, g_rule, device, batch)
 
     return play
