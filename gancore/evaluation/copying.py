@@ -13,7 +13,9 @@ from gancore.evaluation.intervals import clopper_pearson
 
 CROWD = 50
 """Neighbours whose mean distance is the measure of what near is, about a sample (Carlini et al. 2023)."""
-LEVEL, ALARM = 0.05, 0.01
+LEVEL = 0.01
+"""Share of held-out rows that are as near. A larger one takes in what only smooth samples reach."""
+ALARM = 0.01
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def isolation(distances: Tensor) -> Tensor:
 def judge(fake: Tensor, held_out: Tensor) -> Copying:
     """From distances to the nearest train rows, ascending: of samples (n, J) and of held-out rows (m, J).
 
-    The threshold t is the q-th smallest r of the held-out rows, q = 5 % of m + 1. If samples were such rows
+    The threshold t is the q-th smallest r of the held-out rows, q = 1 % of m + 1. If samples were such rows
     too, the number of them below t would be negative hypergeometric, whatever the law of r: that they
     precede the q-th of the others is a matter of order alone.
     """

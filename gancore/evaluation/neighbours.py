@@ -27,11 +27,11 @@ from gancore.models.model import Model
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key
 from gancore.training.run import RunFolder
-from gancore.trees import Tree, join_rows, map_tree
+from gancore.trees import Tree, join_rows, leaves, map_tree
 
-CHUNK = 1024
-"""Rows of train that are held at once."""
-HELD_OUT = 1000
+VALUES = 8_000_000
+"""Of rows of train, held at once."""
+HELD_OUT = 500
 """Rows of valid at most, for the verdict."""
 UNKEPT = "coordinates"
 """Features that are as quickly made again as read."""
@@ -142,22 +142,30 @@ def _woven(first: Tree, second: Tree, order: Tensor) -> Tree:
 
 def _chunks(train: View) -> Iterator[tuple[int, Batch]]:
     """All rows in order: the first one's number, and the rows."""
-    for start in range(0, len(train), CHUNK):
-        yield start, _chunk(train, start)
+    height = _height(train)
+    for start in range(0, len(train), height):
+        yield start, _chunk(train, start, height)
 
 
-def _chunk(train: View, start: int) -> Batch:
+def _height(train: View) -> int:
+    """Rows of a chunk. Few large ones: in each the nearest are measured exactly."""
+    row = take(train, torch.tensor([0]), Key.of("neighbours"))
+    return max(1, VALUES // sum(leaf.numel() for leaf in leaves(row.data)))
+
+
+def _chunk(train: View, start: int, height: int) -> Batch:
     """The same each time, for views that cut or draw as well."""
-    return take(train, torch.arange(start, min(start + CHUNK, len(train))), Key.of("neighbours", start))
+    return take(train, torch.arange(start, min(start + height, len(train))), Key.of("neighbours", start))
 
 
 def _taken(train: View, rows: Tensor) -> Batch:
     """Those rows as the search has seen them."""
-    first = rows // CHUNK * CHUNK
+    height = _height(train)
+    first = rows // height * height
     parts, places = [], []
     for start in torch.unique(first).tolist():
         here = torch.nonzero(first == start).flatten()
-        parts.append(_picked(_chunk(train, start), rows[here] - start))
+        parts.append(_picked(_chunk(train, start, height), rows[here] - start))
         places.append(here)
     data = join_rows([part.data for part in parts])
     condition = None if parts[0].condition is None else join_rows([part.condition for part in parts])

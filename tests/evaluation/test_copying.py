@@ -38,19 +38,19 @@ def test_train_rows_with_a_little_noise_are_copies():
 
 def test_a_few_copies_among_many_samples_are_told():
     found = verdict(torch.cat([TRAIN[:40], rows(160, "others")]))
-    assert found.sign and 40 <= found.near < 60
+    assert found.sign and 40 <= found.near < 50
 
 
 def test_rows_like_the_held_out_ones_are_none():
     found = verdict(rows(200, "fresh"))
-    assert found.sign is False and found.near < 25
+    assert found.sign is False and found.near < 10
     assert found.told().startswith("no sign of copies")
 
 
 def test_smooth_samples_are_nearer_than_real_rows_and_yet_no_copies():
     """What shrinks towards the middle is near to everything: plain distances would call it memory."""
     found = verdict(0.3 * rows(200, "fresh"))
-    assert found.nearer > 0.9 and not found.sign
+    assert found.nearer > 20 * found.level and not found.sign
 
 
 def test_one_sample_over_and_over_is_no_copy_of_train():
@@ -65,8 +65,8 @@ def test_false_alarms_are_as_rare_as_is_said():
 
 
 def test_the_chance_is_that_of_all_orders():
-    """3 samples among 40 rows: of C(43, 3) placements, those with as many before the second row."""
-    n, m, q = 3, 40, 2
+    """2 samples among 199 rows: of C(201, 2) placements, those with as many before the second row."""
+    n, m, q = 2, 199, 2
     held_out = torch.stack([torch.arange(1.0, m + 1), torch.full((m,), 1000.0)], 1).double()
     for near in range(n + 1):
         fake = torch.tensor([[0.5, 1000.0]] * near + [[999.0, 1000.0]] * (n - near)).double()

@@ -35,7 +35,7 @@ class Drawn:
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(neighbours, "CHUNK", 16)
+    monkeypatch.setattr(neighbours, "VALUES", 3 * 16)
 
 
 def test_the_search_finds_what_brute_force_finds_and_shows_the_very_rows_that_it_saw(small_chunks, tmp_path):
