@@ -1,0 +1,49 @@
+"""Equal steps in bf16 and in fp32 lead to pictures of equal quality."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+import torch
+from gancore_image.config import ImageConfig
+from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig
+from gancore_image.domain import Images
+from gancore_image.sources import SOURCES
+from gancore_image.wavelets import wavelet_frechet
+from scipy.stats import t as student
+
+from gancore import Evidence
+from gancore.data.sources import resolve
+from gancore.models.model import build_game
+from gancore.runtime.randomness import Key
+from gancore.training.playing import play, set_table
+
+SEEDS, ROUNDS = range(6), 250
+
+
+@pytest.mark.slow
+def test_bf16_leaves_quality_as_it_is_at_equal_steps(tmp_path, monkeypatch):
+    """Digits, width 12: the seeds' mean difference of distances has 0 in its 99 % interval (Student's).
+
+    The interval is narrow enough to say something: under a tenth of the distance itself.
+    """
+    monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
+    data = Images().open(resolve(None, SOURCES, None, print), ImageConfig())
+    real = data.test.take(torch.arange(len(data.test)), Key.of(0)).data
+
+    def distance(seed: int, bf16: bool) -> float:
+        game = build_game(DCGANLite(), DCGANLiteConfig(width=12, average=500), data.spec, seed)
+        play(set_table(game, data.train, batch_size=32, seed=seed, bf16=bf16), ROUNDS)
+        with torch.no_grad():
+            fake = game.sampler().eval().sample(500, Key.of("samples"))
+        return wavelet_frechet.compute(Evidence.of(fake, real, data.spec))
+
+    full, half = ([distance(seed, bf16) for seed in SEEDS] for bf16 in (False, True))
+    differences = [b - a for a, b in zip(full, half, strict=True)]
+    error = statistics.stdev(differences) / len(SEEDS) ** 0.5
+    mean, reach = statistics.fmean(differences), error * float(student.ppf(0.995, len(SEEDS) - 1))
+    print(f"fp32 {full}\nbf16 {half}\nbf16 - fp32: {mean:.4f} +/- {reach:.4f}")
+    assert max(map(abs, differences)) > 0  # bf16 was really played in
+    assert abs(mean) <= reach
+    assert reach < statistics.fmean(full) / 10
