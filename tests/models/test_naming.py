@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gancore.domain import Samples, Spec
@@ -37,9 +37,10 @@ def test_captions_stand_in_place_of_labels():
     assert sample_titles(samples(2, [0, 0])) == ["cat", "cat"]
 
 
-@given(st.integers(1, 30_000), st.integers(0, 12))
+@settings(deadline=None)
+@given(st.integers(1, 12_000), st.integers(0, 12))
 def test_stems_sort_as_the_samples_do_and_are_all_different(n, columns):
-    n = n * columns if columns and n < 3000 else n - n % max(1, columns)
+    n -= n % max(1, columns)
     stems = sample_stems(samples(n, columns=columns))
     assert stems == sorted(stems) and len(set(stems)) == n
 
