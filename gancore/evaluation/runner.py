@@ -16,7 +16,7 @@ from gancore.errors import ConfigError, DataError
 from gancore.evaluation.about import describe
 from gancore.evaluation.anchors import Anchors
 from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
-from gancore.evaluation.evidence import Evidence
+from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.features import Workbench
 from gancore.evaluation.judged import judge_of
@@ -146,7 +146,9 @@ def _taker(
     evidence = Evidence(
         maps.see(fake, keep=False),
         maps.see(rows.real, keep=True),
-        maps.see(rows.train, keep=True),
+        maps.see(rows.train, keep=True)
+        if "train" in wants
+        else Sampled(rows.train.data, rows.train.condition),
         reference.data.spec,
         Key.of("evaluate", question.seed),
         log_prob,

@@ -172,9 +172,8 @@ def _needed(shown: Evidence, measure: Measure) -> Evidence | None:
     if any(getattr(shown.fake, name) is None for name in measure.needs & PARTS_OF_A_SET):
         return None
     log_prob = shown.log_prob if "log_prob" in wants else None
-    return replace(
-        shown, fake=cut(shown.fake), real=cut(shown.real), train=cut(shown.train), log_prob=log_prob
-    )
+    train = cut(shown.train) if "train" in wants else Sampled(shown.train.samples, shown.train.condition)
+    return replace(shown, fake=cut(shown.fake), real=cut(shown.real), train=train, log_prob=log_prob)
 
 
 def _check_measure(name: str, measure: Measure, evidence: Evidence) -> None:

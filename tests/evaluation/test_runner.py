@@ -89,7 +89,7 @@ def test_the_same_is_equal_byte_for_byte_from_an_empty_cache_and_from_a_full_one
 def test_real_rows_are_embedded_once_for_all_models_and_samples_always(train, empty_cache):
     one, other = train("one"), train("other", blur=0.5)
     evaluate(one)
-    assert dots.CALLS["embedded"] == 150 * 4 + 400  # samples, test, held-out rows, noise; train
+    assert dots.CALLS["embedded"] == 150 * 4  # samples, test, held-out rows, noise; no measure asks for train
     dots.CALLS.clear()
     evaluate(other)
     assert dots.CALLS["embedded"] == 150
@@ -97,6 +97,11 @@ def test_real_rows_are_embedded_once_for_all_models_and_samples_always(train, em
     assert dots.CALLS["mean_apart"] == 1  # its anchors are those of before
     dots.CALLS.clear()
     evaluate(other, data_root=None, seed=1)  # other rows
+    assert dots.CALLS["embedded"] == 150 * 4
+
+
+def test_train_is_embedded_where_a_measure_looks_at_it(train, empty_cache):
+    evaluate(train(), ["nearest_train"])
     assert dots.CALLS["embedded"] == 150 * 4 + 400
 
 

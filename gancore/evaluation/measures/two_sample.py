@@ -260,6 +260,7 @@ leave_one_out = Measure(
     unit="accuracy",
     details=leave_one_out_details,
     needs=frozenset({"features"}),
+    uses=frozenset({"train"}),
 )
 trained = Measure(
     compute=_trained,
@@ -267,4 +268,5 @@ trained = Measure(
     unit="accuracy",
     details=trained_details,
     needs=frozenset({"features"}),
+    uses=frozenset({"train"}),
 )
