@@ -57,7 +57,7 @@ def by_parts(look: Callable[[Tensor], Tensor], samples: Tensor) -> Tensor:
     """look(samples) without gradients, where each row depends on itself alone; on a CPU a few rows at a time.
 
     There each thread takes parts of its own, as many threads as torch has: none waits for another at every
-    layer, which takes ten times as long where cores are not free, and the numbers do not hang on how many.
+    layer, which takes ten times as long where cores are not free, and the numbers do not depend on how many.
     """
 
     @torch.no_grad()

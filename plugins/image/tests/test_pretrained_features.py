@@ -115,7 +115,7 @@ def test_it_knows_a_palace_and_a_flower_when_it_sees_them(name, classes):
     assert load_efficientnet("cpu").classes(embed(middle)).argmax(1).item() == classes
 
 
-def test_features_are_1280_numbers_of_each_picture_and_hang_on_no_other():
+def test_features_are_1280_numbers_of_each_picture_and_depend_on_no_other():
     samples = pictures(TOGETHER + 1, 1, 16)
     features = EfficientNetFeatures()
     features.prepare(Workbench(None, Path(), judge=None))
