@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from gancore import __version__, api
-from gancore.comparison.asked import LAST, REAL, Asked
-from gancore.comparison.entrants import selecting
+from gancore.comparison.asked import REAL, Asked
+from gancore.comparison.choosing import choice
 from gancore.comparison.folder import ComparisonFolder, Entrant, read_json, write_json
 from gancore.comparison.showing import write_beside
 from gancore.comparison.tradeoffs import Subject
@@ -25,7 +25,6 @@ from gancore.data.sources import resolve
 from gancore.domain import Data, Domain, Samples, Spec, View
 from gancore.errors import ConfigError, DataError, nearest
 from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
-from gancore.evaluation.measure import Measure
 from gancore.models.model import build_game
 from gancore.models.sampling import to_cpu
 from gancore.plugins import plugins
@@ -35,15 +34,15 @@ from gancore.runtime.randomness import Key, Rows
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
-def open_data(folder: ComparisonFolder, asked: Asked, first: Entrant, root: Path | None) -> None:
+def open_data(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant], root: Path | None) -> None:
     """Open what all are trained on, note what it is, and write some rows of test beside the samples to come.
 
     Raises:
         DataError: they cannot be read, or are not those that the comparison began with.
-        ConfigError: ``--select`` names no measure that can select here.
+        ConfigError: ``--select`` names no measure that can choose among these here.
     """
     domain = plugins().domain(asked.domain)
-    source, licence, data = _opened(domain, first.config, root)
+    source, licence, data = _opened(domain, everyone[0].config, root)
     if before := read_json(folder.about):
         if before["data"]["fingerprint"] != data.fingerprint:
             raise DataError(
@@ -51,13 +50,11 @@ def open_data(folder: ComparisonFolder, asked: Asked, first: Entrant, root: Path
             )
         return
     _check_measures(asked, domain, data.spec)
-    able = _able(domain, data.spec)
     shown = min(domain.shown(data.spec), len(_view(data.test)))
     found = {
         "data": _facts(data, source, licence),
-        "select": _selection(asked, domain, able),
         "headline": domain.headline,
-        "on_valid": {name: {"better": m.better, "unit": m.unit} for name, m in able.items()},
+        **choice(asked, domain, data.spec, _view(data.valid), everyone),
         "shown": shown,
         "machine": machine(asked.device),
         "versions": versions(),
@@ -99,20 +96,6 @@ def _check_measures(asked: Asked, domain: Domain, spec: Spec) -> None:
     if asked.features is not None and asked.features not in known:
         message = f"no features {asked.features!r} for these data"
         raise ConfigError(message, nearest(asked.features, known))
-
-
-def _able(domain: Domain, spec: Spec) -> dict[str, Measure]:
-    """Those of the domain that a training takes on valid, and that can choose among models."""
-    found = {name: plugins().resolve(entry) for name, entry in domain.measures_of(spec).items()}
-    return {name: m for name, m in found.items() if isinstance(m, Measure) and m.better and not m.needs}
-
-
-def _selection(asked: Asked, domain: Domain, able: Mapping[str, Measure]) -> str:
-    """What chooses each model; the domain's own counts where it has a meaning for such data."""
-    if asked.select not in (None, LAST, *able):
-        message = f"--select {asked.select}: no measure of that name can choose here"
-        raise ConfigError(message, nearest(str(asked.select), able))
-    return selecting(asked, domain.selection if domain.selection in able else "")
 
 
 def _write_real(folder: ComparisonFolder, domain: Domain, data: Data, shown: int, seed: int) -> None:

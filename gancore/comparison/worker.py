@@ -44,7 +44,7 @@ def work(job: Job) -> None:
     if job.entrant < 0:
         from gancore.comparison.opening import open_data
 
-        return open_data(folder, asked, everyone[0], root)
+        return open_data(folder, asked, everyone, root)
     bench = Bench(folder, asked, everyone[job.entrant], root, job.timed)
     for stage in job.stages:
         if not folder.is_finished(bench.entrant, stage):

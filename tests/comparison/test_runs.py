@@ -97,6 +97,18 @@ def test_both_were_trained_and_chosen_alike(whole):
         assert [point["step"] for point in run["curves"]["density_error"]] == [1, 2, 3, 4, 5, 6]
 
 
+def test_models_that_all_tell_a_likelihood_can_be_chosen_by_it(started, tmp_path):
+    recipes = ["realnvp", "kde"]
+    settings = [line for line in TINY["overrides"] if not line.startswith("mlpgan")]
+    settings[settings.index("model.batch_size=32")] = "realnvp:model.batch_size=32"
+    asked = TINY | {"recipes": recipes, "overrides": settings, "select": "nll", "measures": ["nll"]}
+    made = gancore.compare(**asked, out=tmp_path / "comparison")
+    for run in made.report["runs"]:
+        assert "select: nll" in (made.folder / "runs" / run["who"] / "config.yaml").read_text()
+        lowest = min(run["curves"]["nll"], key=lambda point: point["value"])
+        assert run["chosen_step"] == lowest["step"]
+
+
 def test_report_json_is_what_python_returns_and_what_the_page_was_made_of(whole):
     assert read_json(whole.folder / "report.json") == whole.report
     text = whole.page.read_text()
@@ -244,6 +256,7 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
         ({"overrides": ["train.seed=3"]}, "--seeds says how many"),
         ({"overrides": ["train.steps=3"]}, "--budget is the same for all"),
         ({"select": "beauty"}, "no measure of that name can choose here"),
+        ({"select": "nll"}, "--select nll: mlpgan tells no likelihood of these data"),
         ({"measures": ["beauty"]}, "no measure 'beauty' for these data"),
         ({"features": "beauty"}, "no features 'beauty'"),
         ({"domain": None}, "no domain is given"),
