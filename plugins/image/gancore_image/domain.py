@@ -156,9 +156,9 @@ class Images(Domain):
         return {name: entry for name, entry in self.measures.items() if stacked or name not in MODES}
 
     def scaled(self, spec: Spec, factor: float) -> Spec | None:
-        """Pictures of ``factor`` times the side, where that is a whole number of 4 pixels."""
+        """Pictures of ``factor`` times the side, where that is a whole number, 4 or more."""
         side = spec["side"] * factor
-        if side < 4 or side % 4:
+        if side < 4 or side % 1:
             return None
         return Spec({**spec.facts, "side": int(side)}, spec.tensors)
 

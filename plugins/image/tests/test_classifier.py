@@ -171,4 +171,5 @@ def test_pictures_can_be_larger_where_recipes_can_make_them():
     spec = Spec({"side": 16, "channels": 1, "classes": ["a"]})
     assert Images().scaled(spec, 2)["side"] == 32 and Images().scaled(spec, 0.5)["side"] == 8
     assert Images().scaled(spec, 2)["classes"] == ["a"]
+    assert Images().scaled(spec, 7 / 16)["side"] == 7
     assert Images().scaled(spec, 1 / 3) is None and Images().scaled(spec, 1 / 8) is None
