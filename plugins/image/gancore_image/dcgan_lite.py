@@ -19,6 +19,13 @@ from gancore_image.blocks import START, channels_last, doublings, widths
 WIDEST = 8
 """The most multiples of ``width``."""
 
+STEADY = 192
+"""Channels of the widest layer up to which the rate is as configured.
+
+Adam moves each weight by the rate, and a layer's output by that times its inputs: wider ones need less in
+proportion (Yang et al. 2021, "Tensor Programs V").
+"""
+
 
 class DCGANLiteConfig(AugmentedSection):
     """Radford et al. 2016 in outline, Huang et al. 2024 in what is played."""
@@ -32,7 +39,10 @@ class DCGANLiteConfig(AugmentedSection):
     loss: str = Field("relativistic", description="adversarial loss by name")
     gamma: NonNegativeFloat = Field(1.0, description="weight of R1 and of R2: gamma/2 |grad D|^2 each")
     penalty_every: PositiveInt = Field(16, description="rounds between steps of R1 and R2")
-    lr: PositiveFloat = Field(2e-3, description="both players' rate, falling to a fifth along a cosine")
+    lr: PositiveFloat = Field(
+        2e-3,
+        description="both players' rate, falling to a fifth along a cosine; less above 192 channels",
+    )
     average: NonNegativeFloat = Field(
         20_000.0, description="half-life of the generator's average, in samples; 0: none"
     )
@@ -46,7 +56,8 @@ class DCGANLite(Recipe):
 
     def build(self, config: DCGANLiteConfig, spec: Spec) -> Game:
         classes = classes_told(config.conditional, spec)
-        rule = Adam(cosine(config.lr, config.lr / 5), (0.0, 0.99))
+        rate = rate_of(config, spec["side"])
+        rule = Adam(cosine(rate, rate / 5), (0.0, 0.99))
         penalties = [penalty(config.gamma, config.penalty_every) for penalty in (R1, R2)]
         return adversarial(
             generator=lambda: channels_last(LiteGenerator(spec, config.width, config.latent, classes)),
@@ -61,6 +72,12 @@ class DCGANLite(Recipe):
             conditional=config.conditional,
             augmentation=augmentation_of(config),
         )
+
+
+def rate_of(config: DCGANLiteConfig, side: int) -> float:
+    """The configured rate, or less where layers are wide: at width 48, half of it from 64 pixels on."""
+    widest = max(widths(config.width, doublings(side), WIDEST))
+    return config.lr * min(1.0, STEADY / widest)
 
 
 class LiteGenerator(nn.Module):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from gancore_image.config import ImageConfig
@@ -52,6 +55,17 @@ def test_it_is_as_large_as_its_layers():
         assert sum(p.numel() for p in network.parameters()) == count
 
 
+@pytest.mark.parametrize(
+    ("side", "width", "rate"),
+    [(16, 48, 2e-3), (32, 48, 2e-3), (64, 48, 1e-3), (128, 48, 1e-3), (32, 96, 1e-3), (64, 12, 2e-3)],
+)
+def test_layers_of_over_192_channels_have_a_lower_rate_in_proportion(side, width, rate):
+    game = build_game(DCGANLite(), DCGANLiteConfig(width=width), spec(side), 0)
+    for player in game.players.values():
+        assert player.rule.lr(0.0) == pytest.approx(rate)
+        assert player.rule.lr(1.0) == pytest.approx(rate / 5)
+
+
 def test_a_label_changes_nothing_at_first_in_the_discriminator_and_something_in_the_generator():
     generator, discriminator = LiteGenerator(spec(), 4, 5, classes=3), LiteDiscriminator(spec(), 4, classes=3)
     latents = Key.of("z").normal(1, 5).expand(3, -1)
@@ -98,3 +112,24 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
     after = distance()
     print(before, after)
     assert after < before / 3
+
+
+@pytest.mark.slow
+def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
+    """After 240 rounds of the default, 2 of wavelet_frechet; where the discriminator had won, 15."""
+    monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
+    here = Path(__file__).resolve().parents[4] / "shared" / "data"
+    root = Path(os.environ.get("GANCORE_DATA", here))
+    if not (root / "clothing64").is_dir():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            f"no clothing64 under {root}; set GANCORE_DATA"
+        )
+    data = Images().open(resolve("clothing64", SOURCES, root, print), ImageConfig())
+    game = build_game(DCGANLite(), DCGANLiteConfig(), data.spec, 0)
+    play(set_table(game, data.train, batch_size=64, seed=0, bf16=True), 240)
+    real = data.test.take(torch.arange(len(data.test)), Key.of(0)).data
+    with torch.no_grad():
+        fake = game.sampler().eval().sample(len(real), Key.of("samples"))
+    distance = wavelet_frechet.compute(Evidence.of(fake, real, data.spec))
+    print(distance)
+    assert distance < 4
