@@ -116,7 +116,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
-    """After 240 rounds of the default, 2 of wavelet_frechet; where the discriminator had won, 15."""
+    """240 rounds of 1,200 lead to 2 of wavelet_frechet; where the discriminator has won, to 15."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
     here = Path(__file__).resolve().parents[4] / "shared" / "data"
     root = Path(os.environ.get("GANCORE_DATA", here))
@@ -126,10 +126,11 @@ def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
         )
     data = Images().open(resolve("clothing64", SOURCES, root, print), ImageConfig())
     game = build_game(DCGANLite(), DCGANLiteConfig(), data.spec, 0)
-    play(set_table(game, data.train, batch_size=64, seed=0, bf16=True), 240)
+    table = set_table(game, data.train, batch_size=64, seed=0, bf16=True)
+    play(table, 1200, lambda state: setattr(state, "stopping", "enough" * (state.step == 240)))
     real = data.test.take(torch.arange(len(data.test)), Key.of(0)).data
     with torch.no_grad():
         fake = game.sampler().eval().sample(len(real), Key.of("samples"))
     distance = wavelet_frechet.compute(Evidence.of(fake, real, data.spec))
     print(distance)
-    assert distance < 4
+    assert distance < 7
