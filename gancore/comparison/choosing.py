@@ -10,7 +10,6 @@ from gancore.comparison.entrants import selecting
 from gancore.comparison.folder import Entrant
 from gancore.domain import Domain, Spec, View
 from gancore.errors import ConfigError, nearest
-from gancore.evaluation.measure import Measure
 from gancore.models.model import build_game
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key
@@ -26,34 +25,24 @@ def choice(
     Raises:
         ConfigError: ``--select`` names none of them, or the likelihood where a recipe tells none.
     """
-    able = _able(domain, spec)
+    evaluator = Evaluator(domain, spec, valid, 1, Key.of("select"))
+    able = {name: measure for name, measure in evaluator.measures.items() if measure.better}
     if asked.select not in (None, LAST, NLL, *able):
         message = f"--select {asked.select}: no measure of that name can choose here"
         raise ConfigError(message, nearest(str(asked.select), [*able, NLL]))
     told = {name: {"better": measure.better, "unit": measure.unit} for name, measure in able.items()}
     if asked.select == NLL:
-        _refuse_unlikely(domain, spec, valid, everyone)
+        _refuse_unlikely(evaluator, everyone)
         told[NLL] = {"better": "lower", "unit": "nats a sample"}
     own = domain.selection if domain.selection in able else ""
     return {"select": selecting(asked, own), "on_valid": told}
 
 
-def _able(domain: Domain, spec: Spec) -> dict[str, Measure]:
-    """Those of the domain that a training takes on valid, and that can choose among models."""
-    found = {name: plugins().resolve(entry) for name, entry in domain.measures_of(spec).items()}
-    return {
-        name: measure
-        for name, measure in found.items()
-        if isinstance(measure, Measure) and measure.better and measure.quick and not measure.needs
-    }
-
-
-def _refuse_unlikely(domain: Domain, spec: Spec, valid: View, everyone: Iterable[Entrant]) -> None:
+def _refuse_unlikely(evaluator: Evaluator, everyone: Iterable[Entrant]) -> None:
     """Raises ConfigError, with its name, on a recipe whose models tell no likelihood of such data."""
-    evaluator = Evaluator(domain, spec, valid, 1, Key.of("select"))
     for entrant in everyone:
-        _, recipe = plugins().recipe(domain, entrant.recipe)
-        sampler = build_game(recipe, entrant.config.model, spec, entrant.seed).sampler()
+        _, recipe = plugins().recipe(evaluator.domain, entrant.recipe)
+        sampler = build_game(recipe, entrant.config.model, evaluator.spec, entrant.seed).sampler()
         try:
             evaluator.check(NLL, sampler)
         except ConfigError as error:

@@ -249,7 +249,6 @@ def _details(evidence: Evidence) -> Mapping[str, Any]:
                 "p value": defect.p_value,
                 "samples that show it most": list(defect.fake_rows),
                 "reference rows that show it least": list(defect.real_rows),
-                "direction": [round(weight, 4) for weight in defect.critic.direction.tolist()],
             }
             for defect in defects
         ],
