@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from gancore_image.config import ImageConfig
 from gancore_image.domain import Images
 from gancore_image.features import ClassifierFeatures
 from gancore_image.sources import SOURCES
+from named_sets import root_of
 
 from gancore import ConfigError, Spec, Workbench
 from gancore.data.sources import resolve
@@ -109,10 +109,7 @@ def test_it_tells_the_built_in_digits_apart(digits):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "share"), [("mnist", 0.985), ("fashion_mnist", 0.86)])
 def test_it_names_pictures_of_the_official_test_sets(name, share):
-    here = Path(__file__).resolve().parents[4] / "shared" / "data"
-    root = Path(os.environ.get("GANCORE_DATA", here))
-    if not (root / name).is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {name} under {root}; set GANCORE_DATA")
+    root = root_of(name)
     _, _, right, n = trained(name, ClassifierConfig().steps, root)
     low, high, _ = clopper_pearson(right, n)
     print(f"{right} of {n}: {right / n:.3f}, {low:.3f} to {high:.3f}")

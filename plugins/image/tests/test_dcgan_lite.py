@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 from gancore_image.config import ImageConfig
@@ -12,6 +9,7 @@ from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, LiteDiscriminat
 from gancore_image.domain import Images
 from gancore_image.sources import SOURCES
 from gancore_image.wavelets import wavelet_frechet
+from named_sets import root_of
 
 from gancore import ConfigError, Evidence, Spec
 from gancore.data.sources import resolve
@@ -118,12 +116,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
 def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
     """240 rounds of 1,200 lead to 2 of wavelet_frechet; where the discriminator has won, to 15."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    here = Path(__file__).resolve().parents[4] / "shared" / "data"
-    root = Path(os.environ.get("GANCORE_DATA", here))
-    if not (root / "clothing64").is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(
-            f"no clothing64 under {root}; set GANCORE_DATA"
-        )
+    root = root_of("clothing64")
     data = Images().open(resolve("clothing64", SOURCES, root, print), ImageConfig())
     game = build_game(DCGANLite(), DCGANLiteConfig(), data.spec, 0)
     table = set_table(game, data.train, batch_size=64, seed=0, bf16=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 from gancore_image.config import ImageConfig
 from gancore_image.diagnosis import checkerboard, diagnose, faults
 from gancore_image.pictures import open_pictures
 from gancore_image.sources import SOURCES
+from named_sets import root_of
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -113,9 +111,6 @@ def test_the_built_in_digits_raise_no_alarm(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "clothing64"])
 def test_real_sets_raise_no_alarm(name):
-    here = Path(__file__).resolve().parents[4] / "shared" / "data"
-    root = Path(os.environ.get("GANCORE_DATA", here))
-    if not (root / name).is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {name} under {root}; set GANCORE_DATA")
+    root = root_of(name)
     train = open_pictures(resolve(name, SOURCES, root, print), ImageConfig()).train
     assert alarms(train.take(torch.arange(0, len(train), 2)[:3000], Key.of(0)).data) == []

@@ -19,6 +19,7 @@ from gancore_image.sources import LAYOUTS, SOURCES
 from gancore_image.splitting import split_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from named_sets import root_of
 from PIL import Image
 
 from gancore.data.sources import resolve
@@ -336,10 +337,7 @@ def test_the_built_in_digits_are_the_uci_test_set():
 
 
 def real(name: str):
-    here = Path(__file__).resolve().parents[4] / "shared" / "data"
-    root = Path(os.environ.get("GANCORE_DATA", here))
-    if not (root / name).is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {name} under {root}; set GANCORE_DATA")
+    root = root_of(name)
     return open_pictures(resolve(name, SOURCES, root, lambda line: None), ImageConfig())
 
 

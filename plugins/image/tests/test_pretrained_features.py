@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from gancore_image.config import ImageConfig
 from gancore_image.domain import Images
 from gancore_image.efficientnet import EfficientNetFeatures, embed, load_efficientnet, weights_file
 from gancore_image.sight import TOGETHER, by_parts, coloured, normalised, opaque, resized
+from named_sets import root_of
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import Tensor
@@ -128,10 +128,7 @@ def test_features_are_1280_numbers_of_each_picture_and_depend_on_no_other():
 
 
 def source(name: str):
-    here = Path(__file__).resolve().parents[4] / "shared" / "data"
-    root = Path(os.environ.get("GANCORE_DATA", here))
-    if not (root / name).is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {name} under {root}; set GANCORE_DATA")
+    root = root_of(name)
     images = Images()
     return images.open(resolve(name, images.sources, root, lambda line: None), ImageConfig(source=name))
 
