@@ -10,7 +10,7 @@ from places import CORE, PACKAGES, shown, sources
 
 import gancore
 
-FILE_LINES, FUNCTION_LINES = 300, 40
+FILE_LINES, FUNCTION_LINES = 450, 40
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
