@@ -11,8 +11,8 @@ Markdown.
 A budget is minutes of processor time on one thread, so that other work on the machine does not decide: the
 cost of a round is the difference between a longer and a shorter training, each a process, and the number of
 rounds follows from it. Evaluation comes on top, in training and here. Every model is the last one of its
-training, with the recipe's own defaults; the figures are of its samples beside the test split, by the domain's
-default features.
+training, with the recipe's own defaults; the figures are of its samples beside the test split, by the
+domain's default features.
 """
 
 from __future__ import annotations
@@ -48,10 +48,12 @@ RECIPES = {
 }
 MEASURES = ("frechet", "coverage")
 SAMPLES = 1000
-PROBES = (2, 18)
-"""Rounds of the two trainings that a round's cost is taken from: one cycle of the lazy penalties apart."""
-SLOW_SECONDS = 20.0
-"""A first training that takes longer is compared with one of a single round more."""
+FEW, CYCLE = 2, 16
+"""Rounds of the shorter training, and how many more the longer one has at least: a cycle of lazy penalties."""
+ENOUGH_SECONDS = 6.0
+"""The longer training is lengthened until it takes so much more than the shorter one."""
+SLOW_SECONDS = 60.0
+"""Where the shorter training takes this long, a longer one has a single round more."""
 NEVER = 10**9
 QUIET = [f"upkeep.{name}={NEVER}" for name in ("evaluate_every", "preview_every")]
 
@@ -108,17 +110,17 @@ def train(trial: Trial, folder: Path, steps: int, *settings: str, resume: bool =
 
 
 def seconds_per_round(trial: Trial, out: Path) -> float:
-    """Processor seconds, kept in a file."""
+    """Processor seconds, kept in a file. The first training of all prepares the data and is not counted."""
     file = out / "costs" / f"{trial.data}-{trial.recipe}.json"
     if file.exists():
         return float(json.loads(file.read_text())["seconds_per_round"])
-    few, many = PROBES
     with tempfile.TemporaryDirectory() as scratch:
-        first = train(trial, Path(scratch) / "few", few, *QUIET)
-        many = few + 1 if first > SLOW_SECONDS else many
-        second = train(trial, Path(scratch) / "many", many, *QUIET)
-    cost = max(1e-4, (second - first) / (many - few))
-    _write(file, {"seconds_per_round": cost, "rounds": [few, many], "seconds": [first, second]})
+        _, few = (train(trial, Path(scratch) / f"few-{number}", FEW, *QUIET) for number in range(2))
+        more = 1 if few > SLOW_SECONDS else CYCLE
+        while (many := train(trial, Path(scratch) / f"{more}", FEW + more, *QUIET)) - few < ENOUGH_SECONDS:
+            more *= 4
+    cost = (many - few) / more
+    _write(file, {"seconds_per_round": cost, "rounds": [FEW, FEW + more], "seconds": [few, many]})
     return cost
 
 
