@@ -49,7 +49,7 @@ RECIPES = {
 MEASURES = ("frechet", "coverage")
 SAMPLES = 1000
 FEW, CYCLE = 2, 16
-"""Rounds of the shorter training, and how many more the longer one has at least: a cycle of lazy penalties."""
+"""Rounds of the shorter training, and how many more the longer one has: a cycle of lazy penalties."""
 ENOUGH_SECONDS = 6.0
 """The longer training is lengthened until it takes so much more than the shorter one."""
 SLOW_SECONDS = 60.0
