@@ -96,7 +96,7 @@ class Field:
         """
         params = self.params(move.player)
         parts = draw.micro_batches(self.table.accumulate)
-        costs = (self._evaluate(move, part, at, graph=at is not None) for part in parts)
+        costs = (self.evaluate(move, part, at, graph=at is not None) for part in parts)
         gradient = self.table.joiner.gradient(move, costs, params)
         return gradient if move.every == 1 else gradient.times(move.every)
 
@@ -128,7 +128,7 @@ class Field:
     def ahead(self, move: Move, draw: Draw, at: Mapping[str, Tensor]) -> list[Tensor]:
         """The gradient of a cost at the parameters ``at``, with the graph through it; of one part alone."""
         names = self.table.updaters[move.player].names
-        cost = self._evaluate(move, draw.unfrozen(), at, graph=True)
+        cost = self.evaluate(move, draw.unfrozen(), at, graph=True)
         return list(
             torch.autograd.grad(
                 cost.total(), [at[n] for n in names], create_graph=True, materialize_grads=True
@@ -187,9 +187,10 @@ class Field:
         """What is remembered beside the parameters of the move's player, to be applied as a gradient."""
         return Gradient([tensor.clone() for tensor in self.memory(move.player, slot)], {}, frozenset())
 
-    def _evaluate(
+    def evaluate(
         self, move: Move, draw: Draw, at: Mapping[str, Tensor] | None = None, graph: bool = False
     ) -> Cost:
+        """The cost of a move on one part of the batch, in the precision that it is played in."""
         with draw.noise(), self._precision(move, draw.device, graph):
             if at is None:
                 return self.game.cost(move, draw)
@@ -197,7 +198,7 @@ class Field:
             return cost
 
     def _share(self, move: Move, part: Draw, gradient: Gradient) -> Tensor:
-        cost = self._evaluate(move, part, graph=True)
+        cost = self.evaluate(move, part, graph=True)
         return share(cost, gradient.weights, self.table.joiner.all_parts)
 
     def _precision(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -18,6 +19,7 @@ from gancore.runtime.processes import ALONE, Processes
 from gancore.runtime.randomness import Key
 from gancore.training.budget import plan_rounds
 from gancore.training.loop import prepare, train
+from gancore.training.precision import check_precision
 from gancore.training.state import State
 from gancore.trees import Tree, count_rows, map_tree
 
@@ -70,6 +72,8 @@ def play(table: Table, rounds: int, watch: Callable[[State], None] | None = None
     Setting ``state.stopping`` in ``watch`` ends it early.
     """
     prepare(table)
+    if table.bf16 and "" in check_precision(table).modules:
+        table = replace(table, bf16=False)
     state = State(plan_rounds(table, TrainSection(steps=rounds), rounds))
     train(table, state, watch or (lambda state: None))
     return state

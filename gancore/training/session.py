@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 import gancore
 from gancore.config import RunConfig, config_hash
-from gancore.data.sources import resolve
+from gancore.data.sources import cache_folder, resolve
 from gancore.domain import Data, Domain, Source
 from gancore.errors import CheckpointError, ConfigError, DataError
 from gancore.files import atomic_write, encode_json
@@ -22,10 +22,12 @@ from gancore.models.sampling import generates
 from gancore.plugins import plugins
 from gancore.records import RecipeEntry
 from gancore.runtime.device import make_deterministic, resolve_device
+from gancore.runtime.kernels import KnownKernels
 from gancore.runtime.processes import ALONE, Processes
 from gancore.training.budget import plan_rounds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
 from gancore.training.loop import prepare
+from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.run import RunFolder
 from gancore.training.state import State
 from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors, run_precision
@@ -48,6 +50,9 @@ class Session:
     source_licence: str
     source_named: bool
     """Whether it is a data set that others know by this name, rather than somebody's folder."""
+    announce: Callable[[str], None]
+    fp32_modules: list[str] = field(default_factory=list)
+    """Modules that a machine of this run computed wrongly in bf16, and now in fp32; "" is the whole game."""
 
     def load(self, checkpoint: Checkpoint, force: bool) -> State:
         """Take in a checkpoint. Raises CheckpointError where it belongs to other data or networks."""
@@ -68,12 +73,14 @@ class Session:
         stored_rules = checkpoint.tensors["rules"]
         for player, updater in self.table.updaters.items():
             updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
+        self.fp32_modules = list(checkpoint.state.get("fp32_modules", []))
         return State.from_json(dict(checkpoint.state["state"]))
 
     def start(self, state: State | None, replan: bool = False) -> State:
         """All processes begin alike: from the first one's tensors, and where it stands (None: a new run)."""
         processes = self.table.dealer.processes
         processes.copy(all_tensors(self.table))
+        self._check_precision()
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:
             return State(self._plan())
@@ -81,6 +88,23 @@ class Session:
         if replan:
             state.replan(self._plan())
         return state
+
+    def _check_precision(self) -> None:
+        """Compute in fp32 what this machine gets wrong in bf16; the first process decides for all."""
+        if not self.table.bf16:
+            return
+        self._leave_bf16(self.fp32_modules)
+        check = check_precision(self.table, KnownKernels(cache_folder() / "kernels", self.device))
+        modules = self.table.dealer.processes.tell(sorted({*self.fp32_modules, *check.modules}))
+        if check.wrong:
+            self.announce(str(check))
+        self._leave_bf16(modules)
+
+    def _leave_bf16(self, modules: list[str]) -> None:
+        self.fp32_modules = modules
+        compute_in_fp32(self.table.game, {*modules} - {""})
+        if "" in modules:
+            self.table, self.precision = replace(self.table, bf16=False), "fp32"
 
     def begin(self) -> None:
         """Before round 0: note the splits, fit, draw what a game draws for itself."""
@@ -97,7 +121,11 @@ class Session:
             self.run.checkpoints,
             state.step,
             {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)},
-            {"state": state.to_json(), "fingerprint": self.data.fingerprint},
+            {
+                "state": state.to_json(),
+                "fingerprint": self.data.fingerprint,
+                "fp32_modules": self.fp32_modules,
+            },
             {"config": config_hash(self.config), "seed": self.config.train.seed},
             keep=self.config.upkeep.keep,
         )
@@ -194,6 +222,7 @@ def open_session(
         source_name=source.name,
         source_licence=source.entry.licence if source.entry else "",
         source_named=source.entry is not None,
+        announce=announce,
     )
 
 
