@@ -19,6 +19,7 @@ from gancore.models.folder import load_model
 from gancore.models.sampling import as_samples, condition_for, draw_samples, generates, interpolate
 from gancore.plugins import plugins
 from gancore.recipe import Recipe
+from gancore.runtime.ambient import pinned, seeded
 from gancore.runtime.device import resolve_device
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree, join_rows
@@ -37,6 +38,7 @@ class Model:
     config: dict[str, Any]
     device: torch.device
 
+    @pinned()
     def sample(
         self,
         n: int = 16,
@@ -60,6 +62,7 @@ class Model:
         """``n`` samples of every label, one label after the other, each from the same latents."""
         return self._side_by_side(n, lambda label: self.sample(n, seed, label, batch_size, truncation))
 
+    @pinned()
     def interpolation(
         self,
         n: int = 1,
@@ -105,11 +108,11 @@ class Model:
 
 def build_game(recipe: Recipe, section: RecipeSection, spec: Spec, seed: int) -> Game:
     """The game with its initial parameters a function of the seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(Key.of(seed, "build").seed)
+    with pinned(), seeded(Key.of(seed, "build").seed):
         return recipe.build(section, spec)
 
 
+@pinned()
 def open_model(folder: Path, device: str = "auto") -> Model:
     """Read a model folder and build its sampler by an installed recipe.
 
