@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gancore.arguments import checked
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.data.lock import exclusive
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 
+@checked
 def train(
     domain: str | None = None,
     *,
@@ -108,6 +110,7 @@ def _silent(line: str) -> None:
     """Tells nobody."""
 
 
+@checked
 def evaluate(
     model: str | Path,
     *,
@@ -161,6 +164,7 @@ def evaluate(
     return evaluation
 
 
+@checked
 def compare(
     domain: str | None = None,
     *,

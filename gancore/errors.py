@@ -33,7 +33,7 @@ class GancoreError(Exception):
     exit_code: ClassVar[ExitCode] = ExitCode.USER_MISTAKE
 
     def __init__(self, message: str, fix: str = "") -> None:
-        self.message, self.fix = message.rstrip(".;: "), fix
+        self.message, self.fix = cut(message.rstrip(".;: ")), cut(fix)
         super().__init__(f"{self.message}; {fix}" if fix else self.message)
 
     def __reduce__(self) -> tuple[type[GancoreError], tuple[str, str]]:
@@ -109,6 +109,14 @@ def out_of_memory(error: BaseException) -> OutOfMemoryError | None:
 def _size(text: str) -> str:
     number, unit = text.split()
     return f"{int(number) / 1e9:,.1f} GB" if unit == "bytes" else text
+
+
+def cut(text: str, longest: int = 1000) -> str:
+    """``text`` without its middle where it is longer: a value that is echoed may be of any size."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} [{len(text) - 2 * half:,} characters left out] {text[-half:]}"
 
 
 def text_of(error: BaseException) -> str:

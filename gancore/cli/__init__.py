@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from gancore.cli.streams import lasting_streams
-from gancore.errors import ExitCode, GancoreError, out_of_memory, text_of
+from gancore.errors import ExitCode, GancoreError, cut, out_of_memory, text_of
 from gancore.runtime.signals import exit_code, handled, interrupt
 
 LONGEST_QUOTE = 200
@@ -97,7 +97,7 @@ def failure(error: Exception) -> Failure:
     if hasattr(error, "format_message"):  # typer's usage errors; their class has moved between releases
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "gancore"
-        message = error.format_message().rstrip(".")
+        message = cut(error.format_message().rstrip("."))
         return Failure("UsageError", message, f"see `{command} --help`", ExitCode.USER_MISTAKE)
     if lacking := out_of_memory(error):
         return Failure(type(lacking).__name__, lacking.message, lacking.fix, lacking.exit_code)

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from gancore.arguments import checked
 from gancore.config import RecipeSection
 from gancore.domain import Domain, Samples, Spec
 from gancore.errors import CheckpointError, ConfigError
@@ -38,6 +39,7 @@ class Model:
     config: dict[str, Any]
     device: torch.device
 
+    @checked
     @pinned()
     def sample(
         self,
@@ -62,6 +64,7 @@ class Model:
         """``n`` samples of every label, one label after the other, each from the same latents."""
         return self._side_by_side(n, lambda label: self.sample(n, seed, label, batch_size, truncation))
 
+    @checked
     @pinned()
     def interpolation(
         self,

@@ -261,7 +261,7 @@ class Plugins:
 
 
 class _Registry:
-    """The registry of this process, made at its first use: one for all threads, which functools.cache is not."""
+    """The registry of this process, made at its first use: one for all threads."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

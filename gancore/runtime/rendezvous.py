@@ -16,6 +16,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from gancore.errors import ConfigError, GancoreError
 from gancore.runtime.processes import LostProcessError, Processes
+from gancore.runtime.signals import unhandled
 
 MEETING_SECONDS = 300.0
 """How long a process waits for the others of its launcher to appear."""
@@ -37,7 +38,7 @@ def launcher_store(processes: Processes, patience_seconds: float = MEETING_SECON
     """
     patience = timedelta(seconds=patience_seconds)
     try:
-        with _saying_who_waits(processes, patience_seconds):
+        with unhandled(), _saying_who_waits(processes, patience_seconds):
             store, *_ = next(rendezvous("env://", processes.rank, processes.world, timeout=patience))
     except ValueError as error:
         raise ConfigError(f"{_where()}: {error}", "set the address that the processes share") from error
@@ -61,7 +62,8 @@ def tell_by_store(store: Store, processes: Processes, make: Callable[[], Told]) 
         store.set("order", pickle.dumps(made).hex())
         return made
     try:
-        written = bytes(store.get("order"))
+        with unhandled():
+            written = bytes(store.get("order"))
     except RuntimeError as error:
         raise LostProcessError("the first process of this run does not answer", "see its error") from error
     if not written:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Ctrl-C; what a scheduler or a container sends; a terminal that closes; Slurm's ``--signal=USR1``."""
 
-Handler = Callable[[int, FrameType | None], Any]
+Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
 class Interrupted(KeyboardInterrupt):
@@ -72,6 +72,13 @@ def handled(handler: Handler) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def unhandled() -> Iterator[None]:
+    """Signals end the program at once: for a call that blocks, in which no handler of Python is run."""
+    with handled(signal.SIG_DFL):
+        yield
 
 
 @contextlib.contextmanager
