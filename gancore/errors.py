@@ -34,7 +34,7 @@ class GancoreError(Exception):
 
     def __init__(self, message: str, fix: str = "") -> None:
         self.message, self.fix = cut(message.rstrip(".;: ")), cut(fix)
-        super().__init__(f"{self.message}; {fix}" if fix else self.message)
+        super().__init__(f"{self.message}; {self.fix}" if fix else self.message)
 
     def __reduce__(self) -> tuple[type[GancoreError], tuple[str, str]]:
         """As made, so that it goes whole from one process to another."""
