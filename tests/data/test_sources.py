@@ -3,8 +3,8 @@
 import hashlib
 import io
 import zipfile
-from pathlib import Path
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
