@@ -62,7 +62,8 @@ class Runner:
             self._keep_asked()
             refuse_changed(self.folder, self.everyone)
             processes = Processes(lock, self.announce)
-            self._open(processes)
+            with _stopping(processes):
+                self._open(processes)
             for entrant in self.everyone:
                 self.folder.failure(entrant).unlink(missing_ok=True)
             self._make(processes)
@@ -153,7 +154,7 @@ def _stopping(processes: Processes) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        acknowledge("stopping: trainings in progress are saved first; the same command goes on with them")
+        acknowledge("stopping: what is in progress is saved first; the same command goes on with it")
         processes.stop()
         try:
             with handled(_hurry):

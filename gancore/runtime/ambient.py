@@ -17,11 +17,21 @@ import torch
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of the whole process, and the value that gancore works under."""
+    """One setting of the whole process. ``value``: what gancore works under, or a function of what was."""
 
     read: Callable[[], Any]
     write: Callable[[Any], None]
     value: Any
+
+    def pin(self) -> Any:
+        """Write the value; returns the one before."""
+        before = self.read()
+        self.put(self.value(before) if callable(self.value) else self.value)
+        return before
+
+    def put(self, value: Any) -> None:
+        if self.read() != value:
+            self.write(value)
 
 
 def _attribute(home: Any, name: str, value: Any) -> Setting:
@@ -39,13 +49,42 @@ def _set_deterministic(value: tuple[bool, bool]) -> None:
     torch.use_deterministic_algorithms(value[0], warn_only=value[1])
 
 
+def _homes_of_precision() -> list[Any]:
+    """Where torch keeps the precision of float32 products, the one for all first: it shows in the others."""
+    mkldnn = [getattr(torch.backends.mkldnn, kind) for kind in ("matmul", "conv", "rnn")]
+    return [torch.backends, *mkldnn, torch.backends.cuda.matmul]
+
+
+def _read_products() -> tuple[str, ...]:
+    """torch's older setting (empty where it refuses: both interfaces were used), then each of the newer."""
+    try:
+        old = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        old = ""
+    return old, *(home.fp32_precision for home in _homes_of_precision())
+
+
+def _write_products(values: tuple[str, ...]) -> None:
+    old, *new = values
+    if old:
+        torch.set_float32_matmul_precision(old)
+    for home, value in zip(_homes_of_precision(), new, strict=True):
+        home.fp32_precision = value
+
+
+def _pin_products(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Exact products: no tf32, no bf16."""
+    if values[0] == "highest" and not {"tf32", "bf16"} & set(values):
+        return values
+    return "highest", *("none" for _ in values[1:])
+
+
 SETTINGS = (
     Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
-    Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+    Setting(_read_products, _write_products, _pin_products),
     Setting(_is_deterministic, _set_deterministic, (False, False)),
     _attribute(torch.backends.cudnn, "benchmark", False),
     _attribute(torch.backends.cudnn, "deterministic", False),
-    *(_attribute(getattr(torch.backends.mkldnn, kind), "fp32_precision", "none") for kind in ("conv", "rnn")),
 )
 
 
@@ -61,8 +100,7 @@ class _Process:
     def pinned(self) -> Iterator[None]:
         with self._guard:
             if self._users == 0:
-                self._before = [setting.read() for setting in SETTINGS]
-                _write([setting.value for setting in SETTINGS])
+                self._before = [setting.pin() for setting in SETTINGS]
             self._users += 1
         try:
             yield
@@ -70,13 +108,8 @@ class _Process:
             with self._guard:
                 self._users -= 1
                 if self._users == 0:
-                    _write(self._before)
-
-
-def _write(values: list[Any]) -> None:
-    for setting, value in zip(SETTINGS, values, strict=True):
-        if setting.read() != value:
-            setting.write(value)
+                    for setting, value in zip(SETTINGS, self._before, strict=True):
+                        setting.put(value)
 
 
 _PROCESS = _Process()

@@ -9,14 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gancore.config import RunConfig
 from gancore.errors import ConfigError
-from gancore.runtime.signals import Interrupted, pass_on
+from gancore.runtime.signals import Interrupted, pass_on, unhandled
 from gancore.training.lifetime import Lifetime, RunResult
 from gancore.training.placing import keep_config
 from gancore.training.progress import Mode, open_progress
@@ -149,5 +149,7 @@ def _join_launcher(launcher: tuple[int, int, int], make_order: Callable[[], Orde
     watch_parent(os.getppid())
     store = launcher_store(processes)
     order: Order = tell_by_store(store, processes, make_order)
-    with joining(processes, order.config.upkeep.peer_seconds, store=store):
+    with ExitStack() as stack:
+        with unhandled():
+            stack.enter_context(joining(processes, order.config.upkeep.peer_seconds, store=store))
         return play(order, processes)

@@ -2,15 +2,18 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 import gancore
 from gancore.cli import main
-from gancore.errors import BusyError, DataError, TrainingError
+from gancore.errors import BusyError, DataError, ExitCode, TrainingError
+from gancore.runtime.signals import SIGNALS, exit_code
 from gancore.training.run import RunFolder, RunStatus
 
 
@@ -147,3 +150,10 @@ def test_a_reader_that_goes_away_is_no_error():
     child.stdout.close()
     _, told = child.communicate()
     assert told == b""
+
+
+def test_the_documented_exit_codes_are_those_of_the_code():
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| ([\d, ]+) \|", page.partition("## Exit codes")[2], re.MULTILINE)
+    documented = {int(code) for row in rows for code in row.split(",")}
+    assert documented == {*ExitCode, *(exit_code(number) for number in SIGNALS)}

@@ -10,6 +10,9 @@ from torch import nn
 
 from gancore.runtime.ambient import SETTINGS, pinned, seeded, training_alone
 
+PRODUCTS = ("highest", *["none"] * 5)
+PINNED = [torch.float32, PRODUCTS, (False, False), False, False]
+
 
 def state() -> list:
     return [setting.read() for setting in SETTINGS]
@@ -30,7 +33,7 @@ def changed():
 
 def test_settings_are_pinned_and_come_back(changed):
     with pinned():
-        assert state() == [setting.value for setting in SETTINGS]
+        assert state() == PINNED
         with pinned():
             assert torch.get_default_dtype() == torch.float32
         assert torch.get_default_dtype() == torch.float32
@@ -69,6 +72,34 @@ def test_no_autocast_no_inference_mode_and_no_other_device_reaches_inside():
         assert not torch.is_inference_mode_enabled()
     with torch.no_grad(), training_alone(print):
         assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+        lambda: setattr(torch.backends.mkldnn.conv, "fp32_precision", "tf32"),
+        lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+    ],
+    ids=["older", "newer", "convolutions", "all"],
+)
+def test_inexact_products_by_either_interface_of_torch(change):
+    fresh = state()
+    try:
+        change()
+        asked = state()
+        assert asked != fresh
+        with pinned():
+            assert state() == PINNED
+            torch.ones(2, 2) @ torch.ones(2, 2)
+        assert state() == asked
+    finally:
+        torch.backends.fp32_precision = "none"
+        torch.set_float32_matmul_precision("highest")
+        for setting, value in zip(SETTINGS, fresh, strict=True):
+            setting.put(value)
+    assert state() == fresh
 
 
 def test_what_is_set_within_ends_within():
