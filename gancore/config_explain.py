@@ -25,7 +25,7 @@ def explain(
     if error["type"] == "extra_forbidden":
         known = inside.model_fields
         hint = nearest(path[-1], [k for k in known if k != path[-1]])
-        return ConfigError(f"unknown key {key!r}{where}", nested_form(path[-1]) if "." in path[-1] else hint)
+        return ConfigError(f"unknown key {key!r}{where}", nested_form(path[-1]) or hint)
     described = f" ({text})" if (text := _description(inside, path[-1])) else ""
     if error["type"] == "missing" and len(path) == len(error["loc"]):
         return ConfigError(f"{key} is not given{described}", f"give --set {key}=VALUE")

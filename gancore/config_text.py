@@ -131,7 +131,9 @@ def read_file(path: Path) -> list[Setting]:
 
 
 def nested_form(key: str) -> str:
-    """The fix for a key with dots in a file, where sections are mappings: ``train: {seed: ...}``."""
+    """The fix for a key with dots in a file, where sections are mappings; empty for another key."""
+    if not re.fullmatch(r"\w+(\.\w+)+", key):
+        return ""
     *outer, last = key.split(".")
     return f"in a file write `{': {'.join([*outer, last])}: ...{'}' * len(outer)}`"
 

@@ -190,9 +190,7 @@ def _check_key(setting: Setting, sections: Sections) -> None:
         keys = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
         ending = [key for key in keys if key.partition(".")[2] == setting.path[-1]]
         hint = f"did you mean {ending[0]!r}?" if ending else nearest(head, ["domain", "recipe", *sections])
-        if "." in head:
-            hint = nested_form(head)
-        raise ConfigError(f"unknown key {setting.key!r} ({setting.where})", hint)
+        raise ConfigError(f"unknown key {setting.key!r} ({setting.where})", nested_form(head) or hint)
     if not rest and setting.value not in (None, {}):
         known = f"{head}.{next(iter(sections[head].model_fields))}"
         raise ConfigError(
