@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gancore.arguments import checked
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.data.lock import exclusive
@@ -15,7 +16,7 @@ from gancore.listing import RUNS, models, runs
 from gancore.loading import load, model_folder
 from gancore.plugins import plugins
 from gancore.seeing import film, generate, neighbours
-from gancore.training.launch import Order, carry_out
+from gancore.training.launch import Order, carry_out, heed
 from gancore.training.lifetime import RunResult
 from gancore.training.placing import existing_run, find_unfinished, new_run
 from gancore.training.progress import Mode
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 
+@checked
 def train(
     domain: str | None = None,
     *,
@@ -59,8 +61,13 @@ def train(
     with its share of every batch and an accelerator of its own where there are any; a script that gives
     it needs ``if __name__ == "__main__":`` around what it does.
 
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 finish the round and save; then they do what they would have done
+    without gancore: call the program's own handler, or end it.
+
     Raises:
         GancoreError: a mistake that the user can mend, in one line.
+        KeyboardInterrupt: after Ctrl-C; what was saved stands in its ``result``, a RunResult.
+        SystemExit: after SIGTERM and its like where the program does not handle them.
     """
     plugins().strict = strict_plugins
 
@@ -68,7 +75,7 @@ def train(
         run, config = _place(domain, _path(out), resume, settings)
         return Order(run, config, _path(data_root), _path(init_from), force, progress, strict_plugins)
 
-    return carry_out(order, devices)
+    return heed(carry_out(order, devices))
 
 
 def _place(
@@ -103,6 +110,7 @@ def _silent(line: str) -> None:
     """Tells nobody."""
 
 
+@checked
 def evaluate(
     model: str | Path,
     *,
@@ -156,6 +164,7 @@ def evaluate(
     return evaluation
 
 
+@checked
 def compare(
     domain: str | None = None,
     *,

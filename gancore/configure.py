@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from gancore.arguments import checked
 from gancore.config import (
     BUDGETS,
     DataSection,
@@ -19,7 +20,7 @@ from gancore.config import (
     UpkeepSection,
 )
 from gancore.config_explain import explain
-from gancore.config_text import Setting, one_line, read_file, read_value, short
+from gancore.config_text import Setting, nested_form, one_line, read_file, read_value, short
 from gancore.errors import ConfigError, nearest
 
 Layer: TypeAlias = Sequence[Setting]
@@ -34,6 +35,7 @@ FLAGS = {
 """Flags of ``gancore train`` and the keys they stand for."""
 
 
+@checked
 def resolve_config(
     domain: str | None = None,
     *,
@@ -188,7 +190,7 @@ def _check_key(setting: Setting, sections: Sections) -> None:
         keys = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
         ending = [key for key in keys if key.partition(".")[2] == setting.path[-1]]
         hint = f"did you mean {ending[0]!r}?" if ending else nearest(head, ["domain", "recipe", *sections])
-        raise ConfigError(f"unknown key {setting.key!r} ({setting.where})", hint)
+        raise ConfigError(f"unknown key {setting.key!r} ({setting.where})", nested_form(head) or hint)
     if not rest and setting.value not in (None, {}):
         known = f"{head}.{next(iter(sections[head].model_fields))}"
         raise ConfigError(

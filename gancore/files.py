@@ -17,12 +17,14 @@ import shutil
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gancore.errors import CheckpointError
+from gancore.errors import CheckpointError, StorageError
 
 Json: TypeAlias = Any
 """None, a bool, int, float or str; a list of them, or a dict from str to them."""
 
 CHUNK_BYTES = 1 << 24
+AGAIN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE})
+"""Failures of storage after which the same command may succeed later."""
 LEFTOVER = re.compile(r"\.(?:tmp|trash)-(?P<name>.+)-(?P<pid>\d+)")
 
 
@@ -175,7 +177,8 @@ def storage_error(error: OSError, what: str, folder: Path, needed_bytes: int = 0
         fix = "make the folder writable, or give another --out"
     elif error.errno == errno.EFBIG:
         reason, fix = f"{reason} ({_megabytes(needed_bytes)})", "raise the limit (ulimit -f)"
-    return CheckpointError(f"{what} could not be written to {folder}: {reason}", fix)
+    kind = StorageError if error.errno in AGAIN else CheckpointError
+    return kind(f"{what} could not be written to {folder}: {reason}", fix)
 
 
 def _room(folder: Path, needed_bytes: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gancore.arguments import checked
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import atomic_write
 from gancore.loading import load, model_folder
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gancore.training.film import Film
 
 
+@checked
 def generate(
     model: str | Path,
     *,
@@ -50,6 +52,7 @@ def generate(
     return _write(loaded.domain, samples, Path(out))
 
 
+@checked
 def neighbours(
     model: str | Path,
     *,
@@ -91,6 +94,7 @@ def neighbours(
     return result
 
 
+@checked
 def film(
     run: str | Path, *, out: str | Path | None = None, announce: Callable[[str], None] = lambda line: None
 ) -> Film:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gancore.cli.shared import complete_domain, complete_recipe, duration, print_json
-
-STOPPED = {"SIGTERM": 143}
-"""The exit code of a run that was stopped, and saved, by its signal; 130 for Ctrl-C."""
+from gancore.runtime.signals import Interrupted, exit_code
 
 
 def train(
@@ -69,8 +68,8 @@ def train(
     """Train a model.
 
     The configuration is layered: defaults, --config, flags, --set. At most one of --steps, --samples and
-    --seconds; without one, the recipe's own budget. Ctrl-C (exit code 130) and SIGTERM (143) finish the
-    step and save; a second Ctrl-C interrupts at once.
+    --seconds; without one, the recipe's own budget. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and
+    SIGUSR1 finish the round and save; a second Ctrl-C interrupts at once.
     """
     arguments: dict[str, Any] = {
         "recipe": recipe,
@@ -89,18 +88,22 @@ def train(
         return _print_config(domain, arguments, resume, strict_plugins)
     from gancore import api
 
-    result = api.train(
-        domain,
-        **arguments,
-        data_root=data_root,
-        out=out,
-        resume=resume,
-        devices=devices,
-        init_from=init_from,
-        force=force,
-        progress="none" if quiet else "json" if as_json else "live",
-        strict_plugins=strict_plugins,
-    )
+    arguments |= {
+        "data_root": data_root,
+        "out": out,
+        "resume": resume,
+        "devices": devices,
+        "init_from": init_from,
+        "force": force,
+        "progress": "none" if quiet else "json" if as_json else "live",
+        "strict_plugins": strict_plugins,
+    }
+    try:
+        result = api.train(domain, **arguments)
+    except Interrupted as stop:
+        if stop.result is None:
+            raise
+        result = stop.result
     _show(result, quiet or result.rank > 0, as_json)
 
 
@@ -128,4 +131,4 @@ def _show(result: Any, quiet: bool, as_json: bool) -> None:
         if result.generates:
             typer.echo(f"next: gancore generate {result.folder} -n 16 --out samples")
     if stopped:
-        raise typer.Exit(STOPPED.get(result.stopped_by, 130))
+        raise typer.Exit(exit_code(signal.Signals[result.stopped_by]))

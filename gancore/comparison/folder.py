@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gancore.config import RunConfig, config_hash
-from gancore.errors import CheckpointError, ConfigError
+from gancore.errors import BusyError, CheckpointError, ConfigError
 from gancore.evaluation.reading import Evaluation, decode, finite, plain
 from gancore.files import atomic_write, decode_json, sweep
 from gancore.training.run import RunFolder
@@ -112,7 +112,7 @@ class ComparisonFolder:
         """Hold the comparison; the descriptor goes to its processes, and with the last of them the lock.
 
         Raises:
-            ConfigError: another comparison is at work here.
+            BusyError: another comparison is at work here.
         """
         handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -124,7 +124,7 @@ class ComparisonFolder:
                 except BlockingIOError as error:
                     if time.monotonic() > deadline:
                         message = f"the comparison {self.path} is being made by another process"
-                        raise ConfigError(message, "wait for it, or stop it") from error
+                        raise BusyError(message, "wait for it, or stop it") from error
                     time.sleep(0.05)
             for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
                 sweep(folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gancore.config import RunConfig, config_hash
-from gancore.errors import CheckpointError, GancoreError
+from gancore.errors import CheckpointError, GancoreError, out_of_memory, text_of
 from gancore.plugins import plugins
 from gancore.training.placing import withdraw
 from gancore.training.progress import Progress
@@ -69,8 +69,11 @@ class Lifetime:
         try:
             result = self._play()
         except BaseException as error:
+            lacking = out_of_memory(error)
             with contextlib.suppress(GancoreError):  # on a full disk the first error is the one to tell
-                self._fail(error, before)
+                self._fail(lacking or error, before)
+            if lacking:
+                raise lacking from error
             raise
         self._end(result.status, None)
         return result
@@ -142,7 +145,7 @@ class Lifetime:
         self.state = state
         title = f"{self.config.domain} {self.config.recipe} on {session.device} {session.precision}"
         plugins().observe("gancore_train_start", run=self.run)
-        with stop_signals(lambda name: setattr(state, "stopping", name)):
+        with stop_signals(state, "this round is finished and the run saved"):
             try:
                 upkeep.begin(state, title)
                 processes = session.table.dealer.processes
@@ -212,7 +215,7 @@ class Lifetime:
     def _end(self, word: Any, error: BaseException | None) -> None:
         if self.state is not None:
             self.status = _at(self.status, self.state)
-        message = "" if error is None else str(error) or type(error).__name__
+        message = "" if error is None else text_of(error) or type(error).__name__
         self.progress.close(word)
         self.run.write_status(replace(self.status, status=word, error=message))
         plugins().observe("gancore_train_end", run=self.run, status=word, error=error)

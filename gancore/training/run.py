@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from gancore.errors import CheckpointError, ConfigError
+from gancore.errors import BusyError, CheckpointError, ConfigError
 from gancore.files import atomic_write, decode_json, encode_json, sweep
 
 Progress = Literal["running", "done", "stopped", "failed", "interrupted", "damaged"]
@@ -146,7 +146,7 @@ class RunFolder:
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
                     message = f"run folder {self.path} is in use by {self._holder()}"
-                    raise CheckpointError(message, "wait for it, or stop it") from error
+                    raise BusyError(message, "wait for it, or stop it") from error
                 time.sleep(0.02)
             except OSError as error:
                 raise self._not_lockable(error) from error

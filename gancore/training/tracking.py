@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gancore.errors import GancoreError
+from gancore.errors import GancoreError, cut, text_of
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -87,9 +87,12 @@ class Tracker:
             return
         try:
             action()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # asyncio.CancelledError is no Exception, nor is SystemExit
             self._failed.add(name)
-            reason = str(error) if isinstance(error, GancoreError) else f"{type(error).__name__}: {error}"
+            text = cut(text_of(error))
+            reason = text if isinstance(error, GancoreError) else f"{type(error).__name__}: {text}"
             self._note(f"{name} failed and is left out from here on: {reason}")
 
 

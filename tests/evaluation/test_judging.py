@@ -110,8 +110,8 @@ def in_a_process(action: Callable[[], object]) -> int:
         try:
             action()
             code = 0
-        except KeyboardInterrupt:
-            code = 130
+        except SystemExit as ended:
+            code = ended.code
         finally:
             os._exit(code)
     return pid
@@ -126,7 +126,7 @@ def wait_for(there: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow), (signal.SIGTERM, 130)],
+    [pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
 )
 def test_ended_in_the_middle_it_goes_on_and_is_the_same(judging, tmp_path, number, code):
     undisturbed = replace(judging, cache=tmp_path / "other")("judge", LONG)

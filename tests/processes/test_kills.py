@@ -80,7 +80,7 @@ def test_a_kill_leaves_nobody_and_the_run_goes_on_bit_by_bit(which, tmp_path):
     folder.mkdir()
     answer = killed(folder, which, 100)
     if which == "worker" and answer.code != 0:
-        assert answer.code == 2 and "SIGKILL; go on with --resume" in answer.error, answer
+        assert answer.code == 75 and "SIGKILL; go on with --resume" in answer.error, answer
     assert undisturbed(folder) == whole
 
 
