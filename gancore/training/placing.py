@@ -59,7 +59,7 @@ def is_unborn(run: RunFolder) -> bool:
     """Whether a run was killed here before it wrote its status: only its lock and configuration stand."""
     if not run.lock_file.is_file():
         return False
-    own = {run.lock_file.name, run.config_file.name}
+    own = {run.lock_file.name, f"{run.lock_file.name}.held", run.config_file.name}
     return all(path.name in own or LEFTOVER.fullmatch(path.name) for path in run.path.iterdir())
 
 
