@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     2: a mistake that the user can mend. 130: interrupted. 1: a defect of gancore.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [_with_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     wants_traceback = os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0")
     if "--traceback" in words:
         words.remove("--traceback")
@@ -31,6 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wants_traceback:
             sys.excepthook(type(error), error, error.__traceback__)
         return explain(error)
+
+
+def _with_home(word: str) -> str:
+    """``--out=~/runs`` as a shell would read ``--out ~/runs``: it leaves a ``~`` inside a word alone."""
+    option, equals, value = word.partition("=")
+    return f"{option}={os.path.expanduser(value)}" if equals and re.fullmatch(r"--[a-z-]+", option) else word
 
 
 def _escape_what_a_terminal_cannot_show() -> None:

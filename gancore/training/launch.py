@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gancore.config import RunConfig
 from gancore.errors import ConfigError, GancoreError
 from gancore.training.lifetime import Lifetime, RunResult
-from gancore.training.placing import keep_config
+from gancore.training.placing import check_config
 from gancore.training.progress import Mode, open_progress
 from gancore.training.run import RunFolder
 
@@ -66,11 +66,12 @@ def play(
         from gancore.training.follower import follow
 
         return follow(order.run, order.config, order.data_root, processes)
-    with order.run.lock():
-        keep_config(order.run, order.config, order.force)
+    with order.run.lock() as lock:
+        check_config(order.run, order.config, order.force)
         progress = open_progress(order.progress, sys.stdout if order.progress == "json" else sys.stderr)
         return Lifetime(
             run=order.run,
+            lock=lock,
             config=order.config,
             progress=progress,
             data_root=order.data_root,

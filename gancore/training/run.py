@@ -9,8 +9,8 @@ import contextlib
 import errno
 import os
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -28,7 +28,10 @@ PATIENCE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where a run stands. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC."""
+    """Where a run stands. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC.
+
+    ``environment``: what it is computed on, and by which versions.
+    """
 
     status: Progress
     domain: str = ""
@@ -42,6 +45,7 @@ class RunStatus:
     pid: int = 0
     error: str = ""
     config_hash: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "total": (int, type(None)),
     "seconds": (float, int),
     "pid": (int,),
+    "environment": (dict,),
 }
 
 
