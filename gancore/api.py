@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,8 +57,9 @@ def train(
 ) -> RunResult:
     """Train a model; ``settings`` are those of :func:`resolve_config`.
 
-    ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration, else a new
-    one. ``init_from`` is a run or model whose weights training starts from. ``devices``: processes, each
+    ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration and these data,
+    else a new one. A run that is named may be given another budget, counted from its beginning.
+    ``init_from`` is a run or model whose weights training starts from. ``devices``: processes, each
     with its share of every batch and an accelerator of its own where there are any; a script that gives
     it needs ``if __name__ == "__main__":`` around what it does.
 
@@ -72,27 +74,31 @@ def train(
     plugins().strict = strict_plugins
 
     def order() -> Order:
-        run, config = _place(domain, _path(out), resume, settings)
+        run, config = _place(domain, _path(out), resume, _path(data_root), settings)
         return Order(run, config, _path(data_root), _path(init_from), force, progress, strict_plugins)
 
     return heed(carry_out(order, devices))
 
 
 def _place(
-    domain: str | None, out: Path | None, resume: str | Path | None, settings: dict[str, Any]
+    domain: str | None,
+    out: Path | None,
+    resume: str | Path | None,
+    data_root: Path | None,
+    settings: dict[str, Any],
 ) -> tuple[RunFolder, RunConfig]:
     """The run folder to write, and the configuration that it is trained by."""
     if resume is not None and str(resume) != "auto":
-        run = existing_run(Path(resume))
+        run = existing_run(Path(os.path.expanduser(resume)))
         base = run.config_file if run.config_file.exists() else None
         return run, resolve_config(domain, **settings, base=base)
     config = resolve_config(domain, **settings)
-    unfinished = find_unfinished(config, out, RUNS) if resume is not None else None
+    unfinished = find_unfinished(config, out, RUNS, data_root) if resume is not None else None
     return unfinished or new_run(config, out, RUNS), config
 
 
 def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
+    return None if given is None else Path(os.path.expanduser(given))
 
 
 def _keep(file: Path, evaluation: Evaluation, announce: Callable[[str], None]) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -52,9 +53,29 @@ def aside_name(path: Path) -> Path:
     return path.parent / f".tmp-{path.name}-{os.getpid()}"
 
 
+def open_regular(path: Path, flags: int) -> int:
+    """A descriptor of a regular file; a link is not followed, and a pipe or device does not block.
+
+    Raises:
+        OSError: it cannot be opened, or is something else (EINVAL says what).
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.EINVAL, "it is a link, which is not followed", str(path)) from error
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.EINVAL, "it is no regular file", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return handle
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a whole file down to the disk. Raises OSError."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    handle = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         rest = memoryview(data)
         while rest:

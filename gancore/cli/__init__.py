@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Every error is one line on stderr; under --json also an object ``{"error": {...}}`` on stdout.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [_with_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     wants_traceback = os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0")
     if "--traceback" in words:
         words.remove("--traceback")
@@ -60,6 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if wants_traceback:
                 sys.excepthook(type(error), error, error.__traceback__)
             return _tell(failure(error), "--json" in words)
+
+
+def _with_home(word: str) -> str:
+    """``--out=~/runs`` as a shell would read ``--out ~/runs``: it leaves a ``~`` inside a word alone."""
+    option, equals, value = word.partition("=")
+    return f"{option}={os.path.expanduser(value)}" if equals and re.fullmatch(r"--[a-z-]+", option) else word
 
 
 def _run(words: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,7 +44,11 @@ def train(
         bool, typer.Option("--deterministic", help="The same bytes again on a GPU.")
     ] = False,
     resume: Annotated[
-        str | None, typer.Option(help="A run folder to go on with; auto: the last unfinished one like this.")
+        str | None,
+        typer.Option(
+            help="A run folder to go on with (--steps MORE: to a longer end);"
+            " auto: the last unfinished like this."
+        ),
     ] = None,
     init_from: Annotated[
         Path | None, typer.Option(help="A run or model whose weights the training starts from.")
@@ -68,8 +73,9 @@ def train(
     """Train a model.
 
     The configuration is layered: defaults, --config, flags, --set. At most one of --steps, --samples and
-    --seconds; without one, the recipe's own budget. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and
-    SIGUSR1 finish the round and save; a second Ctrl-C interrupts at once.
+    --seconds; without one, the recipe's own budget. With --resume RUN it counts from the run's beginning.
+    Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the round and save; a second Ctrl-C
+    interrupts at once.
     """
     arguments: dict[str, Any] = {
         "recipe": recipe,
@@ -124,11 +130,12 @@ def _show(result: Any, quiet: bool, as_json: bool) -> None:
         print_json({name: getattr(result, name) for name in names})
     elif not quiet and stopped:
         typer.echo(
-            f"stopped at step {result.step}, saved; go on with: gancore train --resume {result.folder}"
+            f"stopped at step {result.step}, saved; go on with:"
+            f" gancore train --resume {shlex.quote(str(result.folder))}"
         )
     elif not quiet:
         typer.echo(f"{result.step} steps in {duration(result.seconds)}; model: {result.model}")
         if result.generates:
-            typer.echo(f"next: gancore generate {result.folder} -n 16 --out samples")
+            typer.echo(f"next: gancore generate {shlex.quote(str(result.folder))} -n 16 --out samples")
     if stopped:
         raise typer.Exit(exit_code(signal.Signals[result.stopped_by]))

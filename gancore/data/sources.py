@@ -44,6 +44,14 @@ def is_built_in(entry: SourceEntry) -> bool:
     return not entry.files and not entry.home
 
 
+def absolute_source(given: str | None, entries: Mapping[str, SourceEntry]) -> str | None:
+    """A path that exists as an absolute one; anything else (a name, a path that is wrong) as it is given."""
+    if given is None or given in entries:
+        return given
+    path = os.path.expanduser(given)
+    return os.path.abspath(path) if os.path.exists(path) else given
+
+
 def resolve(
     given: str | None, entries: Mapping[str, SourceEntry], data_root: Path | None, announce: Announce
 ) -> Source:

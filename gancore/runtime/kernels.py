@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,10 +12,9 @@ import torch
 
 from gancore.errors import GancoreError
 from gancore.files import atomic_write
+from gancore.runtime.environment import environment
 
 FORMAT = 1
-SETTINGS = ("ONEDNN_", "DNNL_", "MKL_", "ATEN_CPU_CAPABILITY", "CUBLAS_", "NVIDIA_TF32_OVERRIDE")
-"""Environment variables that begin so choose kernels."""
 
 
 class KnownKernels:
@@ -70,25 +67,9 @@ def machine_hash(device: torch.device | None) -> str:
 
 
 def machine(device: torch.device | None) -> Mapping[str, str]:
-    """What a kernel's result may hang on: processor, instructions, libraries, threads, settings."""
-    facts = {
-        "processor": processor(),
-        "instructions": str(sorted(torch.cpu.get_capabilities().items())),
-        "torch": torch.__version__,
-        "build": hashlib.sha256(torch.__config__.show().encode()).hexdigest()[:16],
-        "threads": str(torch.get_num_threads()),
-        "settings": str(sorted((n, v) for n, v in os.environ.items() if n.startswith(SETTINGS))),
-    }
+    """What a kernel's result may depend on: processor, instructions, libraries, threads, settings."""
+    facts = environment(device or torch.device("cpu"), "bf16")
+    facts["build"] = hashlib.sha256(torch.__config__.show().encode()).hexdigest()[:16]
     if device is not None and device.type == "cuda":
-        facts["accelerator"] = torch.cuda.get_device_name(device)
         facts["cudnn"] = str(torch.backends.cudnn.version())  # type: ignore[no-untyped-call]
     return facts
-
-
-def processor() -> str:
-    """The processor's name as its maker gives it, or else the kind."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -61,7 +61,7 @@ class Training:
 
     def resumed(self, bench: RecipeBench, name: str) -> Training:
         """Saved, thrown away, and read back as a new process would."""
-        self.session.save(self.state)
+        self.session.save(self.state, {})
         checkpoint, refused = newest_checkpoint(self.session.run.checkpoints)
         if checkpoint is None:
             raise Breach(f"the checkpoint cannot be read back: {'; '.join(refused)}", STATE)

@@ -13,7 +13,7 @@ from gancore.domain import Batch, Domain, Spec, View
 from gancore.errors import ConfigError, nearest
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.measure import Measure
-from gancore.models.sampling import condition_for, draw_samples, generates, to_cpu
+from gancore.models.sampling import are_finite, condition_for, draw_samples, generates, to_cpu
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows
 from gancore.trees import Tree
@@ -68,12 +68,18 @@ class Evaluator:
         return draw_samples(sampler, self.n, self.key / "samples", condition)[0]
 
     def __call__(self, sampler: nn.Module, samples: Tree = None) -> Mapping[str, float]:
-        """Every measure by name; of ``samples``, where they have been drawn already."""
-        values, measures = {}, self.measures_of(sampler)
+        """Every measure by name; of ``samples``, where they have been drawn already.
+
+        Of samples that are not finite every measure is NaN.
+        """
+        values: dict[str, float] = {}
+        measures = self.measures_of(sampler)
         if measures:
             samples = self.draw(sampler) if samples is None else samples
-            evidence = Evidence.of(samples, to_cpu(self.reference.data), self.spec)
-            values = {name: measure.compute(evidence) for name, measure in measures.items()}
+            values = dict.fromkeys(measures, math.nan)
+            if are_finite(samples):
+                evidence = Evidence.of(samples, to_cpu(self.reference.data), self.spec)
+                values = {name: measure.compute(evidence) for name, measure in measures.items()}
         return values | self._nll(sampler)
 
     def _nll(self, sampler: nn.Module) -> dict[str, float]:

@@ -18,7 +18,7 @@ from gancore.config import RunConfig
 from gancore.errors import ConfigError
 from gancore.runtime.signals import Interrupted, pass_on, unhandled
 from gancore.training.lifetime import Lifetime, RunResult
-from gancore.training.placing import keep_config
+from gancore.training.placing import check_config
 from gancore.training.progress import Mode, open_progress
 from gancore.training.run import RunFolder
 
@@ -70,11 +70,12 @@ def play(
 
         with _alone(order):
             return follow(order.run, order.config, order.data_root, processes)
-    with order.run.lock(), _alone(order):
-        keep_config(order.run, order.config, order.force)
+    with order.run.lock() as lock, _alone(order):
+        check_config(order.run, order.config, order.force)
         progress = open_progress(order.progress, sys.stdout if order.progress == "json" else sys.stderr)
         return Lifetime(
             run=order.run,
+            lock=lock,
             config=order.config,
             progress=progress,
             data_root=order.data_root,

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import gancore
-from gancore.config import RunConfig, config_hash
+from gancore.config import RunConfig, what_trains
 from gancore.data.sources import cache_folder, resolve
 from gancore.domain import Data, Domain, Source
-from gancore.errors import CheckpointError, ConfigError, DataError
-from gancore.files import atomic_write, encode_json
+from gancore.errors import CheckpointError, DataError
+from gancore.files import Json, atomic_write, encode_json
 from gancore.games.field import Table
 from gancore.models.card import MeasuredFact, ModelFacts, model_card
 from gancore.models.folder import save_model
 from gancore.models.sampling import generates
 from gancore.plugins import plugins
 from gancore.records import RecipeEntry
-from gancore.runtime.device import make_deterministic, resolve_device
+from gancore.runtime.device import fast_in_bf16, make_deterministic, resolve_device
+from gancore.runtime.environment import environment
 from gancore.runtime.kernels import KnownKernels
 from gancore.runtime.processes import ALONE, Processes
 from gancore.training.budget import plan_rounds
@@ -30,7 +32,7 @@ from gancore.training.loop import prepare
 from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.run import RunFolder
 from gancore.training.state import State
-from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors, run_precision
+from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors
 from gancore.training.upkeep import parameter_count
 
 
@@ -56,10 +58,13 @@ class Session:
 
     def load(self, checkpoint: Checkpoint, force: bool) -> State:
         """Take in a checkpoint. Raises CheckpointError where it belongs to other data or networks."""
+        state = State.from_json(checkpoint.state.get("state"), len(self.table.game.phases))
         written = checkpoint.state.get("fingerprint", "")
         if written != self.data.fingerprint and not force:
+            known = f"{str(written)[:12]} then, {self.data.fingerprint[:12]} now"
             raise CheckpointError(
-                "the data are not those that this run began with", "restore them, or --force"
+                f"the data are not those that this run began with (fingerprint {known})",
+                "restore them, name their place by --data, or --force",
             )
         wanted = {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)}
         for name, own in wanted.items():
@@ -73,8 +78,9 @@ class Session:
         stored_rules = checkpoint.tensors["rules"]
         for player, updater in self.table.updaters.items():
             updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
-        self.fp32_modules = list(checkpoint.state.get("fp32_modules", []))
-        return State.from_json(dict(checkpoint.state["state"]))
+        names = {name for name, _ in self.table.game.named_modules()}
+        self.fp32_modules = [name for name in checkpoint.state.get("fp32_modules") or () if name in names]
+        return state
 
     def start(self, state: State | None, replan: bool = False) -> State:
         """All processes begin alike: from the first one's tensors, and where it stands (None: a new run)."""
@@ -84,7 +90,7 @@ class Session:
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:
             return State(self._plan())
-        state = state or State.from_json(told)
+        state = state or State.from_json(told, len(self.table.game.phases))
         if replan:
             state.replan(self._plan())
         return state
@@ -116,7 +122,13 @@ class Session:
     def _plan(self) -> list[int]:
         return plan_rounds(self.table, self.config.train, self.config.model.steps)
 
-    def save(self, state: State) -> None:
+    def save(self, state: State, log: Mapping[str, Json]) -> None:
+        """Write a checkpoint; ``log`` is what the next line of the log will need."""
+        about = {
+            "config": what_trains(self.config),
+            "seed": self.config.train.seed,
+            "environment": self.environment,
+        }
         save_checkpoint(
             self.run.checkpoints,
             state.step,
@@ -124,11 +136,18 @@ class Session:
             {
                 "state": state.to_json(),
                 "fingerprint": self.data.fingerprint,
+                "log": dict(log),
                 "fp32_modules": self.fp32_modules,
             },
-            {"config": config_hash(self.config), "seed": self.config.train.seed},
+            about,
             keep=self.config.upkeep.keep,
         )
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What this training is computed on, and the versions of what computes."""
+        facts = environment(self.device, self.precision, self.table.dealer.processes)
+        return {**facts, **self._distributions()}
 
     def publish(self, state: State) -> None:
         """Write the model folder as it stands now."""
@@ -196,8 +215,13 @@ def open_session(
     announce: Callable[[str], None],
     processes: Processes = ALONE,
     given: Data | None = None,
+    precision: str | None = None,
 ) -> Session:
-    """Open the data, unless they are given, and build the game that ``config`` describes."""
+    """Open the data, unless they are given, and build the game that ``config`` describes.
+
+    ``precision``: of the run so far, which ``auto`` keeps whatever this machine is fast in; the first
+    process knows it.
+    """
     domain = plugins().domain(config.domain)
     entry, recipe = plugins().recipe(domain, config.recipe)
     device = resolve_device(config.train.device, processes)
@@ -208,8 +232,10 @@ def open_session(
         data = _open(domain, source, config, processes)
     else:
         source, data = Source(config.data.source or ""), given
-    table = lay_table(config, recipe, data, device, processes)
+    table = lay_table(_keeping(config, processes.tell(precision)), recipe, data, device, processes)
     check_capabilities(entry, table.game.sampler())
+    if table.bf16 and precision == "bf16" and not fast_in_bf16(device):
+        announce(f"this run is trained in bf16, and goes on in it; {device.type} is slow in bf16 here")
     return Session(
         run=run,
         config=config,
@@ -218,12 +244,19 @@ def open_session(
         data=data,
         table=table,
         device=device,
-        precision=run_precision(config, table.game, device),
+        precision="bf16" if table.bf16 else "fp32",
         source_name=source.name,
         source_licence=source.entry.licence if source.entry else "",
         source_named=source.entry is not None,
         announce=announce,
     )
+
+
+def _keeping(config: RunConfig, precision: str | None) -> RunConfig:
+    """With the precision of the run so far in the place of ``auto``."""
+    if precision not in ("fp32", "bf16") or config.train.precision != "auto":
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
 
 
 def _open(domain: Domain, source: Source, config: RunConfig, processes: Processes) -> Data:
@@ -242,17 +275,3 @@ def _open(domain: Domain, source: Source, config: RunConfig, processes: Processe
     for line in data.contract:
         source.announce(line)
     return data
-
-
-def initialise(table: Table, tensors: Mapping[str, torch.Tensor], where: str) -> int:
-    """Take over every tensor whose name and shape fit; returns how many. Raises ConfigError on none."""
-    own = table.game.state_dict()
-    fitting: dict[str, Any] = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
-    if not fitting:
-        raise ConfigError(
-            f"--init-from {where}: none of its weights fits this configuration", "use its recipe"
-        )
-    table.game.load_state_dict(fitting, strict=False)
-    sampler = table.game.sampler()
-    sampler.load_state_dict({n: t for n, t in fitting.items() if n in sampler.state_dict()}, strict=False)
-    return len(fitting)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from gancore.errors import CheckpointError
 from gancore.games.game import Phase
 
 
@@ -18,6 +20,7 @@ class State:
 
     ``seconds`` counts training alone, not evaluation or checkpoints. ``best`` is what selection on
     valid has found: measure, step, value, and evaluations since. ``stopping`` says who asked to stop.
+    ``seen`` is the last step that was previewed and evaluated, where that was due.
     """
 
     plan: list[int]
@@ -27,6 +30,7 @@ class State:
     seconds: float = 0.0
     best: dict[str, Any] = field(default_factory=dict)
     planned: int = 0
+    seen: int = 0
     stopping: str = ""
 
     def __post_init__(self) -> None:
@@ -83,5 +87,36 @@ class State:
         return {name: value for name, value in asdict(self).items() if name != "stopping"}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> State:
+    def from_json(cls, values: Any, phases: int) -> State:
+        """A state of a game with so many phases. Raises CheckpointError, naming the key that is wrong."""
+        if not isinstance(values, dict) or set(values) - {field.name for field in fields(cls)}:
+            raise CheckpointError("state: not the keys of a training's state")
+        counts = ("step", "phase_index", "round_in_phase", "planned", "seen")
+        right = {name: _is_count(values[name]) for name in counts if name in values}
+        plan, seconds, best = (values.get(name, usual) for name, usual in _USUAL.items())
+        right["plan"] = isinstance(plan, list) and len(plan) == phases and all(map(_is_count, plan))
+        right["seconds"] = type(seconds) in (int, float) and 0 <= seconds < math.inf
+        right["best"] = isinstance(best, dict) and (not best or _is_best(best))
+        right["stopping"] = "stopping" not in values
+        right["phase_index"] = right.get("phase_index", True) and values.get("phase_index", 0) < phases
+        for name, good in right.items():
+            if not good:
+                raise CheckpointError(f"state: {name} is {values.get(name)!r}"[:200])
         return cls(**values)
+
+
+_USUAL: dict[str, Any] = {"plan": None, "seconds": 0.0, "best": {}}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _is_best(best: dict[str, Any]) -> bool:
+    return (
+        set(best) == {"measure", "step", "value", "since"}
+        and isinstance(best["measure"], str)
+        and _is_count(best["step"])
+        and _is_count(best["since"])
+        and type(best["value"]) in (int, float)
+    )

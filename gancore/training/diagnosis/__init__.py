@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gancore.domain import Finding
+from gancore.models.sampling import are_finite
 from gancore.training.diagnosis import memory
 from gancore.training.diagnosis.motion import Motion
 from gancore.training.diagnosis.scalars import Scalars
 from gancore.training.diagnosis.spread import Spread
 from gancore.training.diagnosis.verdicts import Alarms, Sign
-from gancore.trees import Tree, leaves
+from gancore.trees import Tree
 
 
 class Diagnosis:
@@ -41,11 +41,11 @@ class Diagnosis:
 
     def motion(self, step: int, tree: Tree) -> list[Finding]:
         """Faults of samples of the same latents, seen again and again."""
-        return self._alarms.hear(self._motion.signs(step, tree))
+        return self._alarms.hear(self._motion.signs(step, tree)) if are_finite(tree) else []
 
     def samples(self, tree: Tree) -> list[Finding]:
         """Faults of preview samples: rows on axis 0 of every leaf."""
-        broken = not _finite(tree)
+        broken = not are_finite(tree)
         found = self._alarms.hear(
             [Sign("non-finite samples", broken, "generated samples hold NaN or infinite values")]
         )
@@ -53,12 +53,8 @@ class Diagnosis:
 
     def coverage(self, tree: Tree) -> list[Finding]:
         """Faults of many samples, beside the reference."""
-        return self._alarms.hear(self._spread.signs_of_loss(tree)) if _finite(tree) else []
+        return self._alarms.hear(self._spread.signs_of_loss(tree)) if are_finite(tree) else []
 
     def judgement(self, seen: Tensor, unseen: Tensor, fake: Tensor) -> list[Finding]:
         """Faults of the discriminator, from its logits on train rows, on held-out and on generated ones."""
         return self._alarms.hear(memory.signs(seen, unseen, fake))
-
-
-def _finite(tree: Tree) -> bool:
-    return all(bool(torch.isfinite(leaf).all()) for leaf in leaves(tree))
