@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 import timing
+import uncovered
 
 # Jobs that a shell runs in the background ignore Ctrl-C, and so does all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -16,3 +17,4 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(timing.Timing(), "timing")
+    config.pluginmanager.register(uncovered.Uncovered(), "uncovered")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from needs import gpu
 
 from gancore.data.packed import Packed
 from gancore.errors import DataError
@@ -109,7 +110,7 @@ def test_on_the_cpu_the_mapping_stays(packed):
     assert packed.on("cpu").values.data_ptr() == packed.values.data_ptr()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@gpu
 def test_resident_windows_equal_mapped_ones(packed):
     items, starts = torch.tensor([3, 1, 0, 3]), torch.tensor([15, 0, 2, 0])
     mapped = packed.windows(items, starts, 9, "cpu")

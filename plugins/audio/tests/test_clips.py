@@ -9,6 +9,7 @@ import soundfile
 import torch
 from gancore_audio.clips import AudioConfig, data_from_arrays, open_clips
 from gancore_audio.sources import SOURCES
+from needs import data_root, gpu
 
 from gancore.data.sources import resolve
 from gancore.domain import Source
@@ -288,31 +289,22 @@ def test_the_built_in_percussion_opens_with_its_classes():
     assert len(data.train) > 100 and data.spec["licence"] == "CC0-1.0"
 
 
-@pytest.fixture
-def shared_data():
-    here = Path(__file__).parents[4] / "shared" / "data"
-    root = Path(os.environ["GANCORE_DATA"]) if "GANCORE_DATA" in os.environ else here
-    if not root.is_dir() and not os.environ.get("CI"):
-        pytest.skip(f"real recordings are not here: set GANCORE_DATA ({root})")
-    return root
-
-
-def test_spoken_digits_keep_their_official_test_set(shared_data):
-    data = open_clips(resolve("fsdd", SOURCES, shared_data, print), AudioConfig())
+def test_spoken_digits_keep_their_official_test_set():
+    data = open_clips(resolve("fsdd", SOURCES, data_root("fsdd"), print), AudioConfig())
     assert data.spec["classes"] == list("0123456789") and data.spec["rate_hz"] == 8000
     assert len(data.splits["test"]) == 300 and len(data.splits["train"]) + len(data.splits["valid"]) == 2700
     assert all(int(name.rpartition("_")[2].split(".")[0]) < 5 for name in data.splits["test"])
     assert data.spec["licence"] == "CC-BY-SA-4.0"
 
 
-def test_drums_of_all_rates_are_labelled_by_their_index(shared_data):
-    data = open_clips(resolve("drums", SOURCES, shared_data, print), AudioConfig())
+def test_drums_of_all_rates_are_labelled_by_their_index():
+    data = open_clips(resolve("drums", SOURCES, data_root("drums"), print), AudioConfig())
     assert "472 clips" in data.contract[0] and "kick" in data.spec["classes"]
     assert data.contract[-1] == "skipped: none"
 
 
-def test_digits_of_speech_commands_are_found_by_their_sample(shared_data):
-    data = open_clips(resolve("sc09", SOURCES, shared_data, print), AudioConfig())
+def test_digits_of_speech_commands_are_found_by_their_sample():
+    data = open_clips(resolve("sc09", SOURCES, data_root("sc09_sample"), print), AudioConfig())
     assert len(data.spec["classes"]) == 10 and data.spec["length"] == 16_384
 
 
@@ -328,7 +320,7 @@ def test_speech_commands_keeps_to_the_digits_and_its_lists(tmp_path):
     assert len(data.splits["train"]) == 14
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@gpu
 def test_resident_and_streamed_batches_are_equal(folder):
     view = opened(folder, length=1024).train
     indices, key = torch.arange(len(view)), Key.of(5)

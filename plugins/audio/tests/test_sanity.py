@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from gancore_audio.sanity import checkerboard, clipping, dc, ltas_distance, of_median, silence
+from needs import data_files
 from scipy import signal, stats
 from torch import Tensor
 
@@ -130,11 +129,7 @@ def test_the_median_of_a_skewed_law_is_covered():
 def test_recorded_digits_are_sane():
     import soundfile
 
-    roots = [os.environ.get("GANCORE_DATA"), Path(__file__).resolve().parents[4] / "shared" / "data"]
-    places = (Path(root) / "fsdd" / "recordings" for root in roots if root)
-    files = next((found for place in places if (found := sorted(place.glob("*_1?.flac")))), [])
-    if not files:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no digits; set GANCORE_DATA")
+    files = data_files("fsdd/recordings/*_1?.flac")
     sounds = torch.zeros(len(files), 1, TIME)
     for row, file in zip(sounds, files, strict=True):
         clip = soundfile.read(file, dtype="float32")[0][:TIME]

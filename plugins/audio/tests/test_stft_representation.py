@@ -1,8 +1,6 @@
 """Spectra and their way back: exact where nothing is lost, measured where phases are, on known sounds."""
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from gancore_audio.frames import Frames, agreed, first_phase, grid, griffin_lim
 from gancore_audio.instantaneous import SHARE, InstantaneousFrequency
 from gancore_audio.log_magnitude import LogMagnitude, unclipped
 from gancore_audio.mel_bands import MelBands, mel_triangles
+from needs import data_files
 from torch import Tensor
 from torchaudio.functional import melscale_fbanks
 
@@ -48,11 +47,7 @@ def chirp(low_hz: float = 300, high_hz: float = 1800) -> Tensor:
 
 def spoken(count: int = 40) -> Tensor:
     """Digits of six speakers, (count, 1, time), at peak 0.9."""
-    here = Path(__file__).resolve().parents[4] / "shared" / "data"
-    root = Path(os.environ.get("GANCORE_DATA", here))
-    paths = sorted((root / "fsdd" / "recordings").glob("*.flac"))
-    if not paths:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no FSDD under {root}; set GANCORE_DATA")
+    paths = data_files("fsdd/recordings/*.flac")
     rows = torch.zeros(count, 1, TIME)
     for row, path in zip(rows, paths[:: len(paths) // count], strict=False):
         clip = soundfile.read(path, dtype="float32")[0][:TIME]

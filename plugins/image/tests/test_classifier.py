@@ -11,7 +11,7 @@ from gancore_image.config import ImageConfig
 from gancore_image.domain import Images
 from gancore_image.features import ClassifierFeatures
 from gancore_image.sources import SOURCES
-from named_sets import root_of
+from needs import data_root
 
 from gancore import ConfigError, Spec, Workbench
 from gancore.data.sources import resolve
@@ -109,7 +109,7 @@ def test_it_tells_the_built_in_digits_apart(digits):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "share"), [("mnist", 0.985), ("fashion_mnist", 0.86)])
 def test_it_names_pictures_of_the_official_test_sets(name, share):
-    root = root_of(name)
+    root = data_root(name)
     _, _, right, n = trained(name, ClassifierConfig().steps, root)
     low, high, _ = clopper_pearson(right, n)
     print(f"{right} of {n}: {right / n:.3f}, {low:.3f} to {high:.3f}")

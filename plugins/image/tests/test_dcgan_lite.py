@@ -9,7 +9,7 @@ from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, LiteDiscriminat
 from gancore_image.domain import Images
 from gancore_image.sources import SOURCES
 from gancore_image.wavelets import wavelet_frechet
-from named_sets import root_of
+from needs import data_root
 
 from gancore import ConfigError, Evidence, Spec
 from gancore.data.sources import resolve
@@ -116,7 +116,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
 def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
     """240 rounds of 1,200 lead to 2 of wavelet_frechet; where the discriminator has won, to 15."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    root = root_of("clothing64")
+    root = data_root("clothing64")
     data = Images().open(resolve("clothing64", SOURCES, root, print), ImageConfig())
     game = build_game(DCGANLite(), DCGANLiteConfig(), data.spec, 0)
     table = set_table(game, data.train, batch_size=64, seed=0, bf16=True)

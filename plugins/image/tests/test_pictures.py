@@ -19,7 +19,7 @@ from gancore_image.sources import LAYOUTS, SOURCES
 from gancore_image.splitting import split_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from named_sets import root_of
+from needs import data_root
 from PIL import Image
 
 from gancore.data.sources import resolve
@@ -337,7 +337,7 @@ def test_the_built_in_digits_are_the_uci_test_set():
 
 
 def real(name: str):
-    root = root_of(name)
+    root = data_root(name)
     return open_pictures(resolve(name, SOURCES, root, lambda line: None), ImageConfig())
 
 

@@ -13,7 +13,7 @@ from gancore_image.config import ImageConfig
 from gancore_image.domain import Images
 from gancore_image.efficientnet import EfficientNetFeatures, embed, load_efficientnet, weights_file
 from gancore_image.sight import TOGETHER, by_parts, coloured, normalised, opaque, resized
-from named_sets import root_of
+from needs import data_root
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import Tensor
@@ -128,7 +128,7 @@ def test_features_are_1280_numbers_of_each_picture_and_depend_on_no_other():
 
 
 def source(name: str):
-    root = root_of(name)
+    root = data_root(name)
     images = Images()
     return images.open(resolve(name, images.sources, root, lambda line: None), ImageConfig(source=name))
 
