@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
+import forks
 import timing
 import uncovered
 
@@ -18,3 +19,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(timing.Timing(), "timing")
     config.pluginmanager.register(uncovered.Uncovered(), "uncovered")
+
+
+def pytest_runtest_setup() -> None:
+    """Workers that a test starts in this process are forks of it: none imports torch anew."""
+    workers = sys.modules.get("gancore.training.workers")
+    if workers is not None:
+        workers.CONTEXT = forks.FORKED

@@ -11,6 +11,7 @@ from gancore_audio.config import AudioConfig
 from gancore_audio.domain import Audio
 from gancore_audio.sources import SOURCES
 from needs import data_root
+from refusals import refused
 
 import gancore
 from gancore import ConfigError, Spec
@@ -73,7 +74,7 @@ def test_a_model_that_is_not_trained_hears_every_sound_as_it_is():
 
 @pytest.mark.parametrize("classes", [[], ["alone"]])
 def test_data_without_labels_are_refused(classes):
-    with pytest.raises(ConfigError, match=r"needs two labels at least, the data have [01]; set data\.labels"):
+    with refused(ConfigError, "classifier", "labels", fix="data.labels"):
         SoundJudge().build(ClassifierConfig(), Spec({**SPEC.facts, "classes": classes}))
 
 

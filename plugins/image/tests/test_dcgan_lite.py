@@ -10,6 +10,7 @@ from gancore_image.domain import Images
 from gancore_image.sources import SOURCES
 from gancore_image.wavelets import wavelet_frechet
 from needs import data_root
+from refusals import refused
 
 from gancore import ConfigError, Evidence, Spec
 from gancore.data.sources import resolve
@@ -36,7 +37,7 @@ def test_it_makes_and_judges_pictures_of_any_power_and_channels(side, channels):
 
 @pytest.mark.parametrize("side", [4, 12, 28, 48])
 def test_other_sides_are_refused_with_sides_that_will_do(side):
-    with pytest.raises(ConfigError, match=rf"data\.side {side}: .* set data\.side to 16, 32 or 64"):
+    with refused(ConfigError, "data.side", side, fix="data.side"):
         LiteGenerator(spec(side), 2, 5)
 
 
