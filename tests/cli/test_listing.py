@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from refusals import refused
 
 from gancore.cli import main
 from gancore.errors import ConfigError
@@ -65,7 +66,7 @@ def test_no_runs_yet(tmp_path, monkeypatch, capsys):
     assert main(["runs"]) == 0
     assert capsys.readouterr().out == "no runs in runs; `gancore train` makes one\n"
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="runs folder file: Not a directory"):
+    with refused(ConfigError, "file", "directory", fix="runs"):
         runs("file")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusals import refused
 
 from gancore.data.sources import resolve
 from gancore.errors import ConfigError, GancoreError
@@ -94,7 +95,7 @@ def test_what_cannot_be_is_said(judging, recipe, settings, said):
 
 def test_a_cache_that_cannot_be_written_is_said(judging, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigError, match=r"no judge can be kept in .*; set GANCORE_CACHE"):
+    with refused(ConfigError, tmp_path / "file", fix="GANCORE_CACHE"):
         replace(judging, cache=tmp_path / "file")("judge", QUICK)
 
 

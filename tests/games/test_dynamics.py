@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy import linalg
+from refusals import refused
 from torch import nn
 from toy_games import Judge, differing, field, play, points, set_table, whole
 from toy_plugin import registry
@@ -345,17 +345,17 @@ def test_a_plugin_brings_a_dynamics_of_its_own(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "line"),
+    ("name", "settings", "named", "fix"),
     [
-        ("extragradent", {}, "no dynamics is named 'extragradent'; did you mean 'extragradient'?"),
-        ("consensus", {"gama": 1.0}, "settings: consensus has no 'gama'; did you mean 'gamma'?"),
-        ("consensus", {"gamma": "much"}, "train.dynamics.settings.gamma: 'much'; give one like 10.0"),
-        ("unrolled", {"steps": True}, "train.dynamics.settings.steps: True; give one like 5"),
-        ("alternating", {"steps": 3}, "settings: alternating has no 'steps'; none is known"),
+        ("extragradent", {}, "extragradent", "extragradient"),
+        ("consensus", {"gama": 1.0}, "train.dynamics.settings consensus gama", "gamma"),
+        ("consensus", {"gamma": "much"}, "train.dynamics.settings.gamma much", "10.0"),
+        ("unrolled", {"steps": True}, "train.dynamics.settings.steps True", "5"),
+        ("alternating", {"steps": 3}, "train.dynamics.settings alternating steps", ""),
     ],
 )
-def test_what_cannot_be_is_one_line(name, settings, line):
-    with pytest.raises(ConfigError, match=re.escape(line)):
+def test_what_cannot_be_is_one_line(name, settings, named, fix):
+    with refused(ConfigError, *named.split(), fix=fix):
         find_dynamics(name, settings)
 
 

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from refusals import refused
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 import gancore.plugins
@@ -114,13 +115,13 @@ def test_every_loss_pulls_the_players_apart(name):
 @pytest.mark.parametrize(
     ("make", "hint"),
     [
-        (lambda: find_loss("wassertein"), "'wasserstein'"),
-        (lambda: measuring("logg"), "'log'"),
-        (lambda: minimax(1.0), "smooth < 1"),
+        (lambda: find_loss("wassertein"), "wasserstein"),
+        (lambda: measuring("logg"), "log"),
+        (lambda: minimax(1.0), "smooth"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(make, hint):
-    with pytest.raises(ConfigError, match=hint) as caught:
+    with refused(ConfigError, fix=hint) as caught:
         make()
     assert "\n" not in str(caught.value)
 
@@ -132,5 +133,5 @@ def test_a_plugin_brings_a_loss_by_name(monkeypatch):
     found.register(SimpleNamespace(gancore_losses=gancore.hookimpl(lambda: [entry])), "margins")
     monkeypatch.setattr(gancore.plugins, "plugins", lambda: found)
     assert find_loss("margin") is MARGIN
-    with pytest.raises(ConfigError, match="'margin'"):
+    with refused(ConfigError, "margn", fix="margin"):
         find_loss("margn")
