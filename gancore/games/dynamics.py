@@ -15,7 +15,6 @@ from torch import Tensor
 
 from gancore.errors import ConfigError, nearest
 from gancore.games.names import find_named
-from gancore.games.schedules import value
 
 if TYPE_CHECKING:
     from gancore.games.draw import Draw
@@ -218,13 +217,10 @@ class Unrolled(Dynamics):
         states = {player: updater.states() for player, updater in updaters.items()}
         for _ in range(self.steps):
             for move in theirs:
-                updater, rate = (
-                    updaters[move.player],
-                    value(field.game.players[move.player].rule.lr, field.progress),
-                )
-                points = [at[name] for name in updater.names]
-                gradients = field.ahead(move, draw, at)
-                points, states[move.player] = updater.ahead(points, gradients, states[move.player], rate)
+                updater, rate = updaters[move.player], field.rate(move.player)
+                points, state = [at[name] for name in updater.names], states[move.player]
+                gradients, correction = field.ahead(move, draw, at), field.phase.correction(move.player)
+                points, states[move.player] = updater.ahead(points, gradients, state, rate, correction)
                 at |= dict(zip(updater.names, points, strict=True))
         return at
 

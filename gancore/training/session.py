@@ -26,6 +26,7 @@ from gancore.runtime.processes import ALONE, Processes
 from gancore.training.budget import plan_rounds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
 from gancore.training.loop import prepare
+from gancore.training.opening import check_costs
 from gancore.training.run import RunFolder
 from gancore.training.state import State
 from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors, run_precision
@@ -88,6 +89,7 @@ class Session:
         facts = {"fingerprint": self.data.fingerprint, "contract": list(self.data.contract), "splits": splits}
         atomic_write(self.run.data_file, encode_json(facts))
         prepare(self.table)
+        check_costs(self.table)
 
     def _plan(self) -> list[int]:
         return plan_rounds(self.table, self.config.train, self.config.model.steps)

@@ -232,13 +232,13 @@ ALL = [
 ]
 
 
-def gan(dynamics, rule=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", **options):  # noqa: B008
+def gan(dynamics, rule=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", every=3, **options):  # noqa: B008
     return adversarial(
         generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
         discriminator=Judge,
         prior=normal(3),
         loss=loss,
-        penalties=[R1(0.1, every=3)],
+        penalties=[R1(0.1, every=every)],
         generator_rule=rule,
         discriminator_rule=rule,
         dynamics=dynamics,
@@ -270,25 +270,40 @@ def test_micro_batches_change_no_dynamics(dynamics, loss):
         assert torch.allclose(tensor, two[name], rtol=1e-4, atol=1e-6), name
 
 
+@pytest.mark.parametrize("correction", [1.0, 0.6])
 @pytest.mark.parametrize(
     "rule",
     [SGD(0.1), SGD(0.1, 0.9), Adam(0.1, (0.5, 0.9)), Adam(0.1, weight_decay=0.1), AdamW(0.1), RMSProp(0.1)],
 )
-def test_looking_ahead_is_the_rules_own_step(rule):
+def test_looking_ahead_is_the_rules_own_step(rule, correction):
     game = Quadratic(damping=0.3, rules=(rule, rule))
     table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
     updater, move = table.updaters["discriminator"], Move("discriminator")
     for step in range(3):
         gradient = field(table, step).gradient(move, field(table, step).draw(0))
         expected, states = updater.ahead(
-            updater.params, gradient.dense(updater.params), updater.states(), rule.lr
+            updater.params, gradient.dense(updater.params), updater.states(), rule.lr, correction
         )
         expected = [p.clone() for p in expected]
         slots = {slot: [t.clone() for t in tensors] for slot, tensors in states[0].items()}
-        field(table, step).apply(move, gradient)
+        updater.step(gradient.tensors, rule.lr, torch.zeros(()), correction)
         assert torch.allclose(updater.params[0], expected[0], rtol=1e-6)
         for slot, tensors in updater.states()[0].items():
             assert torch.allclose(tensors[0], slots[slot][0].to(tensors[0].dtype), rtol=1e-6), slot
+
+
+@pytest.mark.parametrize(("clip", "every"), [(None, 2), (0.1, 1), (0.1, 4)])
+def test_unrolled_opponents_step_as_they_will_in_play(clip, every):
+    """At the corrected rate where a penalty is lazy, and with the clipped gradient."""
+    build = lambda: gan(Unrolled(1), SGD(0.2), "wasserstein", every=every, clip=clip)  # noqa: E731
+    table = set_table(build, points())
+    now, move = field(table, 1), Move("discriminator")  # round 1: no lazy move is due
+    draw = now.draw(0)
+    ahead = Unrolled(1)._opponents(now, draw)
+    now.apply(move, now.gradient(move, draw))
+    updater = table.updaters["discriminator"]
+    for name, parameter in zip(updater.names, updater.params, strict=True):
+        assert torch.allclose(ahead[name], parameter, rtol=1e-5, atol=1e-7), name
 
 
 def test_products_with_the_jacobian_are_those_of_the_jacobian_itself():
