@@ -49,9 +49,9 @@ def reads_real(function: Values) -> bool:
 def couples_rows(function: Values) -> bool:
     """Whether the values of a batch are others than those of its parts. False where it cannot be tried."""
     logits = _logits()
-    first, second = (x[:CUT] for x in logits), (x[CUT:] for x in logits)
+    first, second = [x[:CUT] for x in logits], [x[CUT:] for x in logits]
     whole, again = _call(function, *logits), _call(function, *logits, seed=1)
-    parts = _call(function, *first), _call(function, *second)
+    parts = _call(function, first[0], first[1]), _call(function, second[0], second[1])
     if whole is None or again is None or not torch.equal(whole, again):
         return False  # it draws numbers of its own: nothing can be compared
     if parts[0] is None or parts[1] is None:

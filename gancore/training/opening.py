@@ -31,8 +31,8 @@ def check_costs(table: Table) -> None:
     Everything on the table is afterwards as it was before.
 
     Raises:
-        ConfigError: a player's gradient is exactly 0, it or the cost is not finite, or a cost couples rows and the game does
-            not state it.
+        ConfigError: a player's gradient is exactly 0, it or the cost is not finite, or a cost couples
+            rows and the game does not state it.
     """
     before = [tensor.detach().clone() for tensor in all_tensors(table)]
     try:

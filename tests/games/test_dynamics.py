@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
+from dataclasses import field as field_of
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 import torch
@@ -17,6 +20,9 @@ from toy_games import Judge, differing, field, play, points, set_table, whole
 from toy_plugin import registry
 
 import gancore
+from gancore.config import DynamicsSection
+from gancore.config_text import Setting
+from gancore.configure import read_override
 from gancore.errors import ConfigError
 from gancore.games import (
     R1,
@@ -359,6 +365,61 @@ def test_a_plugin_brings_a_dynamics_of_its_own(monkeypatch):
     assert torch.allclose(path[1, :2], path[0, :2] - 0.75 * H * (Quadratic().jacobian() @ path[0])[:2])
 
 
+@dataclass(frozen=True)
+class Anything(Alternating):
+    """Settings of every type that a configuration can hold."""
+
+    count: int
+    optional: int | None = None
+    betas: tuple[float, float] = (0.3, 0.1)
+    rates: list[float] = field_of(default_factory=list)
+    flag: bool = False
+    kind: Literal["one", "two"] = "one"
+
+    def __post_init__(self):
+        if self.count < 0:
+            raise ValueError("count is negative")
+
+
+@pytest.fixture
+def anything(monkeypatch):
+    found = registry()
+    entry = DynamicsEntry("anything", f"{__name__}:Anything", "x")
+    found.register(SimpleNamespace(gancore_dynamics=gancore.hookimpl(lambda: [entry])), "any")
+    monkeypatch.setattr("gancore.plugins.plugins", lambda: found)
+
+
+def test_settings_of_every_type_are_taken_as_their_hints_say(anything, tmp_path):
+    given = {"count": 3, "optional": 5, "betas": [1, 0.5], "rates": [1], "flag": True, "kind": "two"}
+    assert find_dynamics("anything", given) == Anything(3, 5, (1.0, 0.5), [1.0], True, "two")
+    section = DynamicsSection(name="anything", settings={**given, "optional": None})
+    assert DynamicsSection.model_validate_json(section.model_dump_json()) == section
+    assert find_dynamics("anything", section.settings).optional is None
+    told = [Setting(("train", "dynamics", "settings", k), v, "x") for k, v in given.items()]
+    written = [read_override(f"train.dynamics.settings.{k}={json.dumps(v)}") for k, v in given.items()]
+    assert [s.value for s in written] == [s.value for s in told]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({}, "'count'"),
+        ({"count": 1.5}, "settings.count"),
+        ({"count": True}, "settings.count"),
+        ({"count": "3"}, "settings.count"),
+        ({"count": -1}, "count is negative"),
+        ({"count": 1, "betas": [0.1]}, "settings.betas"),
+        ({"count": 1, "flag": 1}, "settings.flag"),
+        ({"count": 1, "kind": "three"}, "settings.kind"),
+        ({"count": 1, "optional": "none"}, "settings.optional"),
+    ],
+)
+def test_a_setting_left_out_or_of_another_type_is_one_line(anything, settings, key):
+    with pytest.raises(ConfigError, match=key) as caught:
+        find_dynamics("anything", settings)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "line"),
     [
@@ -367,6 +428,9 @@ def test_a_plugin_brings_a_dynamics_of_its_own(monkeypatch):
         ("consensus", {"gamma": "much"}, "train.dynamics.settings.gamma: 'much'; give one like 10.0"),
         ("unrolled", {"steps": True}, "train.dynamics.settings.steps: True; give one like 5"),
         ("alternating", {"steps": 3}, "settings: alternating has no 'steps'; none is known"),
+        ("consensus", {"gamma": None}, "train.dynamics.settings.gamma: None; give one like 10.0"),
+        ("consensus", {"gamma": [1.0]}, "train.dynamics.settings.gamma: [1.0]; give one like 10.0"),
+        ("consensus", {"gamma": float("inf")}, "train.dynamics.settings.gamma: inf"),
     ],
 )
 def test_what_cannot_be_is_one_line(name, settings, line):
