@@ -18,7 +18,7 @@ from gancore.games.dynamics import Alternating, Dynamics
 from gancore.games.field import Field
 from gancore.games.game import Game, Move, Phase, Player
 from gancore.games.loss_trial import Values, check_rows
-from gancore.games.losses import AdversarialLoss, find_loss
+from gancore.games.losses import AdversarialLoss, loss_of
 from gancore.games.penalties import Penalty, with_own_names
 from gancore.games.prior import Prior
 from gancore.games.representation import Identity, Representation
@@ -221,7 +221,7 @@ def adversarial(
         generating,
         Augmented(judging, augmentation) if augmentation else judging,
         prior,
-        find_loss(loss) if isinstance(loss, str) else loss,
+        loss_of(loss),
         penalties,
         representation or Identity(),
         average,

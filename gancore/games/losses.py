@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu, softplus
 
-from gancore.errors import ConfigError, nearest
+from gancore.errors import ConfigError, GancoreError, nearest
 from gancore.games.loss_trial import Values, couples_rows, reads_real, require_rows
 from gancore.games.names import find_named
 
@@ -150,6 +150,24 @@ LOSSES: Mapping[str, Callable[[], AdversarialLoss]] = {
     "relativistic-average": relativistic_average,
 }
 """Losses by the name that a configuration uses."""
+
+
+def loss_of(named: str | AdversarialLoss) -> AdversarialLoss:
+    """The loss, or where its name is unknown one that says so when a cost is evaluated.
+
+    Sampling evaluates none: a model is read where the plugin that brought its loss is not installed.
+    """
+    if isinstance(named, AdversarialLoss):
+        return named
+    try:
+        return find_loss(named)
+    except GancoreError as error:
+        missing = error
+
+    def refuse(real: Tensor, fake: Tensor) -> Tensor:
+        raise missing
+
+    return AdversarialLoss(refuse, refuse)
 
 
 def find_loss(name: str) -> AdversarialLoss:

@@ -20,8 +20,8 @@ from gancore.testing.toy import LinearGame, linear_table, toy_table
 from gancore.training.state import State
 
 ROUNDS = 12
-APPROACH = 400
-"""Rounds at a rate of 0.05 in which plain steps come from a distance of 1.1 to 1e-8 of the rest."""
+APPROACH = 150
+"""Rounds at a rate of 0.05 in which plain steps come from a distance of 1.1 to 1e-3 of the rest."""
 
 
 def takes_its_settings(bench: DynamicsBench) -> None:

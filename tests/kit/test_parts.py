@@ -8,14 +8,16 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from gancore.errors import GancoreError
 from gancore.games import AdversarialLoss, Alternating, Dynamics
 from gancore.games.dynamics import DYNAMICS
 from gancore.games.losses import LOSSES
 from gancore.records import DynamicsEntry, LossEntry
 from gancore.testing import CHECKS
-from gancore.testing.check import Breach, NotApplicable, perform
+from gancore.testing.check import perform
 from gancore.testing.part_bench import DynamicsBench, LossBench
+
+GENERATOR = torch.Generator()
+CPU = torch.device("cpu")
 
 
 def failed(bench):
@@ -40,10 +42,6 @@ def test_the_cores_own_losses_pass(name):
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_the_cores_own_dynamics_pass(name):
     assert failed(dynamics_bench(name)) == {}
-
-
-def _first_rows(r, f):
-    return softplus(f - r[: len(f)].flip(0))
 
 
 D, G = (lambda r, f: softplus(-r) + softplus(f)), (lambda r, f: softplus(-f))
@@ -133,10 +131,9 @@ class Required(Alternating):
 
 @dataclass(frozen=True)
 class Unwritable(Alternating):
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
 
-GENERATOR = torch.Generator()
 DYNAMICS_FAULTS = {
     Ascends: "comes_to_rest",
     Rests: "comes_to_rest",
@@ -152,7 +149,3 @@ DYNAMICS_FAULTS = {
 def test_a_planted_fault_of_a_dynamics_is_caught(kind, monkeypatch):
     monkeypatch.setitem(DYNAMICS, "planted", kind)
     assert DYNAMICS_FAULTS[kind] in failed(dynamics_bench("planted"))
-
-
-def test_what_checks_raise_is_a_line():
-    assert all(issubclass(kind, Exception) for kind in (Breach, NotApplicable, GancoreError))

@@ -13,6 +13,7 @@ from toy_games import Judge, differing, points, set_table, whole
 from gancore.errors import ConfigError
 from gancore.games import R1, Adam, AdversarialGame, AdversarialLoss, Cost, Move, adversarial, normal
 from gancore.games.game import Phase
+from gancore.runtime.randomness import Key
 from gancore.training.opening import check_costs
 
 MINUS = lambda r, f: -f  # noqa: E731
@@ -55,6 +56,13 @@ def test_a_player_that_gets_no_gradient_is_named():
     with pytest.raises(ConfigError, match="exactly 0") as caught:
         check_costs(table(game=Detached))
     assert "'generator'" in str(caught.value) and "'loss'" in str(caught.value)
+
+
+def test_an_unknown_loss_is_named_before_round_0_and_not_missed_by_a_sampler():
+    made = table("hing")
+    with pytest.raises(ConfigError, match="'hing'"):
+        check_costs(made)
+    made.game.sampler().sample(3, Key.of(0))
 
 
 def test_a_loss_that_is_constant_for_its_player_is_refused():
