@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import cached_property
 from typing import TypeAlias
 
@@ -38,6 +39,8 @@ class Table:
     batch_size: int
     accumulate: int = 1
     bf16: bool = False
+    played: list[object] = dataclass_field(default_factory=list, compare=False)
+    """Where :func:`gancore.training.playing.play` stopped, to go on from; empty before its first round."""
 
     @cached_property
     def joiner(self) -> Joiner:

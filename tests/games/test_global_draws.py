@@ -90,6 +90,15 @@ def test_threads_take_turns_at_the_global_generators():
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
+def test_playing_on_is_playing_longer():
+    from gancore.training.playing import play as play_on
+
+    tables = [set_table(build(nn.Dropout(0.3)), points()) for _ in range(2)]
+    play_on(tables[0], 7)
+    assert play_on(tables[1], 3).step == 3 and play_on(tables[1], 4).step == 7
+    assert differing(whole(tables[0]), whole(tables[1])) == []
+
+
 def test_a_game_at_rest_draws_nothing():
     table = set_table(build(nn.Identity()), points())
     with global_draws(table.dealer.key) as drew:
