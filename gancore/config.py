@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     PositiveFloat,
     PositiveInt,
     ValidationInfo,
@@ -71,7 +72,7 @@ class DynamicsSection(Section):
     name: str | None = Field(
         default=None, description="alternating, extragradient, ...; none: the recipe's own"
     )
-    settings: dict[str, bool | int | float | str] = Field(
+    settings: dict[str, JsonValue] = Field(
         default_factory=dict, description="of the dynamics, by name, as gamma for consensus"
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from gancore.errors import GancoreError, text_of
 
-Scope = Literal["plugin", "domain", "recipe"]
+Scope = Literal["plugin", "domain", "recipe", "loss", "dynamics"]
 State = Literal["ok", "failed", "skipped"]
 
 
@@ -29,7 +29,7 @@ class NotApplicable(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Check:
-    """``function`` takes what ``scope`` says: a PluginBench, a DomainBench or a RecipeBench."""
+    """``function`` takes what ``scope`` says: a PluginBench, a DomainBench, ..."""
 
     name: str
     holds: str

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from gancore.games.adversarial import AdversarialGame
 from gancore.games.field import Field
 from gancore.games.game import Game
+from gancore.nn.dropout import global_layer
 from gancore.testing.bench import RecipeBench
 from gancore.testing.check import Breach, NotApplicable
 from gancore.testing.compare import differing, equal, finite, global_generators
@@ -67,8 +68,8 @@ def keeps_costs_pure(bench: RecipeBench) -> None:
             if not equal(values[0], values[1]):
                 raise Breach(
                     f"the {move.cost} of the {move.player}, evaluated twice on one draw, is "
-                    f"{float(values[0]):.6g} and {float(values[1]):.6g}{_chance(table.game)}",
-                    "draw from the draw, and noise inside modules from gancore.games.noise",
+                    f"{float(values[0]):.6g} and {float(values[1]):.6g}{global_layer(table.game)}",
+                    "draw from the draw, and noise in modules from gancore.games.noise (gancore.nn.dropout)",
                 )
             after = table.game.state_dict()
             changed = [name for name in differing(before, after) if not _excused(table.game, name)]
@@ -137,14 +138,6 @@ def _require_same_gradient(
 def _excused(game: Game, tensor: str) -> bool:
     owner = game.get_submodule(tensor.rpartition(".")[0])
     return game.batch_coupled and isinstance(owner, nn.modules.batchnorm._BatchNorm)
-
-
-def _chance(module: nn.Module) -> str:
-    """Names a layer that is known to draw from the global generator."""
-    for name, part in module.named_modules():
-        if isinstance(part, nn.modules.dropout._DropoutNd | nn.RReLU):
-            return f" ({type(part).__name__} at {name} draws from the global generator)"
-    return ""
 
 
 def _detached(bench: RecipeBench) -> str:

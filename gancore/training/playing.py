@@ -67,13 +67,22 @@ def _is_view(data: object) -> bool:
 
 
 def play(table: Table, rounds: int, watch: Callable[[State], None] | None = None) -> State:
-    """Prepare the game and play ``rounds`` in all; ``watch`` is called after each with where it stands.
+    """Play ``rounds`` rounds; ``watch`` is called after each with where the game stands.
 
-    Setting ``state.stopping`` in ``watch`` ends it early.
+    The first call prepares the game, and another one goes on with the draws that come next: with constant
+    rates ``play(table, 5)`` twice is ``play(table, 10)``. Setting ``state.stopping`` in ``watch`` ends it.
     """
-    prepare(table)
+    before = table.played.pop() if table.played else None
+    if before is None:
+        prepare(table)
     if table.bf16 and "" in check_precision(table).modules:
         table = replace(table, bf16=False)
-    state = State(plan_rounds(table, TrainSection(steps=rounds), rounds))
+    if isinstance(before, State):
+        state = before
+        state.stopping = ""
+        state.replan(plan_rounds(table, TrainSection(steps=state.step + rounds), rounds))
+    else:
+        state = State(plan_rounds(table, TrainSection(steps=rounds), rounds))
+    table.played.append(state)
     train(table, state, watch or (lambda state: None))
     return state

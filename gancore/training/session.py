@@ -29,6 +29,7 @@ from gancore.runtime.processes import ALONE, Processes
 from gancore.training.budget import plan_rounds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
 from gancore.training.loop import prepare
+from gancore.training.opening import check_costs
 from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.run import RunFolder
 from gancore.training.state import State
@@ -89,6 +90,7 @@ class Session:
         self._check_precision()
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:
+            check_costs(self.table)
             return State(self._plan())
         state = state or State.from_json(told, len(self.table.game.phases))
         if replan:
