@@ -29,7 +29,9 @@ class RunResult:
     """What training left. ``status``: done, or stopped by the signal ``stopped_by`` (and saved).
 
     ``rank``: of the process that tells it; only that of rank 0 has written anything. ``generates``: the
-    model makes samples; one that judges does not.
+    model makes samples; one that judges does not. ``spent``: seconds by what took them beside training
+    (timing, evaluation, previews, checkpoints). ``verdict``: what is wrong with the model; empty: nothing
+    known.
     """
 
     folder: Path
@@ -40,6 +42,8 @@ class RunResult:
     stopped_by: str = ""
     rank: int = 0
     generates: bool = True
+    spent: Mapping[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
 
 @dataclass
@@ -103,6 +107,8 @@ class Lifetime:
             state.seconds,
             state.stopping,
             generates=generates(session.table.game.sampler()),
+            spent=dict(state.spent),
+            verdict=state.verdict,
         )
 
     def _checkpoint(self) -> Checkpoint | None:
@@ -152,17 +158,10 @@ class Lifetime:
                 upkeep.tracker.close()
 
     def _upkeep(self, session: Session, state: State) -> Upkeep:
-        from gancore.runtime.randomness import Key
-        from gancore.training.evaluation import Evaluator
         from gancore.training.tracking import Tracker
         from gancore.training.upkeep import Upkeep
 
-        held_out = session.data.valid
-        valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
         settings = self.config.upkeep
-        key = Key.of("valid", self.config.train.seed, device=session.device)
-        evaluator = Evaluator(session.domain, session.data.spec, valid, settings.evaluate_samples, key)
-        evaluator.check(settings.select, session.table.game.sampler())
 
         def save(now: State) -> None:
             session.save(now)
@@ -178,9 +177,10 @@ class Lifetime:
             seed=self.config.train.seed,
             progress=self.progress,
             tracker=Tracker(self.run.metrics_file, self.run.events, state.step, self.progress.note),
-            evaluator=evaluator,
+            evaluator=session.evaluator,
             save=save,
             publish=session.publish,
+            planned=state.cadence,
         )
 
     def _running(self, before: RunStatus | None) -> RunStatus:

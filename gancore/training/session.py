@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,17 @@ from gancore.plugins import plugins
 from gancore.records import RecipeEntry
 from gancore.runtime.device import make_deterministic, resolve_device
 from gancore.runtime.processes import ALONE, Processes
-from gancore.training.budget import plan_rounds
+from gancore.runtime.randomness import Key
+from gancore.training.budget import plan_rounds, plan_seconds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
+from gancore.training.evaluation import Evaluator
+from gancore.training.looks import LookCosts, measure_looks
 from gancore.training.loop import prepare
 from gancore.training.run import RunFolder
 from gancore.training.state import State
 from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors, run_precision
 from gancore.training.upkeep import parameter_count
+from gancore.training.watching import Cadence, Watch
 
 
 @dataclass
@@ -76,10 +82,12 @@ class Session:
         processes.copy(all_tensors(self.table))
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:
-            return State(self._plan())
+            return self._plan()
         state = state or State.from_json(told)
         if replan:
-            state.replan(self._plan())
+            planned = self._plan()
+            state.replan(planned.plan)
+            state.cadence = planned.cadence
         return state
 
     def begin(self) -> None:
@@ -89,8 +97,35 @@ class Session:
         atomic_write(self.run.data_file, encode_json(facts))
         prepare(self.table)
 
-    def _plan(self) -> list[int]:
-        return plan_rounds(self.table, self.config.train, self.config.model.steps)
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Raises ConfigError where ``upkeep.select`` names no measure of this run."""
+        held_out, settings = self.data.valid, self.config.upkeep
+        valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
+        key = Key.of("valid", self.config.train.seed, device=self.device)
+        evaluator = Evaluator(self.domain, self.data.spec, valid, settings.evaluate_samples, key)
+        evaluator.check(settings.select, self.table.game.sampler())
+        return evaluator
+
+    def _plan(self) -> State:
+        train = self.config.train
+        if train.seconds is None:
+            return State(plan_rounds(self.table, train, self.config.model.steps))
+        return plan_seconds(self.table, train.seconds, self.config.upkeep, self._look_costs)
+
+    def _look_costs(self) -> LookCosts:
+        settings, train = self.config.upkeep, self.config.train
+        cadence = Cadence.of(settings, self.config.model.steps)
+        watch = Watch(
+            self.table,
+            self.domain,
+            self.data.spec,
+            self.evaluator,
+            cadence,
+            settings.previews,
+            train.seed,
+        )
+        return measure_looks(watch, train.seconds or math.inf)
 
     def save(self, state: State) -> None:
         save_checkpoint(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -32,7 +33,8 @@ HOPELESS = 200
 class Upkeep:
     """Called after every round. ``save`` writes a checkpoint, ``publish`` the model folder.
 
-    ``total`` is the number of rounds planned at first: cadences that are not given are shares of it.
+    ``total`` is the number of rounds planned at first: cadences that are neither given nor ``planned`` are
+    shares of it.
 
     Nothing here changes training, but that selection may end it early; and that is a function of the
     step, so that a resumed run equals an undisturbed one.
@@ -50,13 +52,14 @@ class Upkeep:
     evaluator: Evaluator
     save: Callable[[State], None]
     publish: Callable[[State], None]
+    planned: Mapping[str, int] = field(default_factory=dict)
     _masked: dict[str, int] = field(default_factory=dict)
     _saved_step: int = -1
     _present: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._saved, self._logged = time.monotonic(), (0, 0.0)
-        self._cadence = Cadence.of(self.settings, self.total)
+        self._cadence = Cadence.of(self.settings, self.total, self.planned)
         self._watch = Watch(
             self.table,
             self.domain,
@@ -76,9 +79,11 @@ class Upkeep:
         if self._cadence.due(self._cadence.log, state):
             self._log(state)
         if self._watch.has_previews and self._cadence.due(self._cadence.preview, state):
-            self._preview(state)
+            with _counted(state, "previews"):
+                self._preview(state)
         if self._cadence.due(self._cadence.evaluate, state):
-            self._evaluate(state)
+            with _counted(state, "evaluation"):
+                self._evaluate(state)
         if time.monotonic() - self._saved > self.settings.checkpoint_seconds:
             self._save(state)
 
@@ -171,9 +176,10 @@ class Upkeep:
         return self.settings.patience is not None and state.best["since"] >= self.settings.patience
 
     def _save(self, state: State) -> None:
-        self.save(state)
-        if self.settings.select is None or not state.best:
-            self.publish(state)
+        with _counted(state, "checkpoints"):
+            self.save(state)
+            if self.settings.select is None or not state.best:
+                self.publish(state)
         self._saved, self._saved_step = time.monotonic(), state.step
         plugins().observe(
             "gancore_checkpoint",
@@ -190,6 +196,15 @@ class Upkeep:
     def _tell(self, findings: list[Finding]) -> None:
         for finding in findings:
             self.progress.note(f"{finding.name}: {finding.seen}; try: {finding.remedy}")
+
+
+@contextlib.contextmanager
+def _counted(state: State, name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        state.spend(name, time.perf_counter() - began)
 
 
 def parameter_count(module: nn.Module) -> int:

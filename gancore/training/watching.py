@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from gancore.training.evaluation import Evaluator
 from gancore.training.state import State
 from gancore.trees import Tree
 
+NONE: Mapping[str, int] = MappingProxyType({})
 MOTION_EVERY = 4
 """Rounds at least between two looks at where the samples of the same latents have moved: 16 rows of a
 forward pass, so about one hundredth of the work of four rounds."""
@@ -27,27 +30,28 @@ JUDGED_SHARE, JUDGED_FEWEST = 16, 64
 
 @dataclass(frozen=True)
 class Cadence:
-    """Rounds from one report, preview or evaluation to the next."""
+    """Rounds from one report, preview or evaluation to the next; 0: never."""
 
     log: int
     preview: int
     evaluate: int
 
     @classmethod
-    def of(cls, settings: UpkeepSection, total: int) -> Cadence:
-        """What is not given is a share of the rounds planned at first; a report comes every 50 at least.
+    def of(cls, settings: UpkeepSection, total: int, planned: Mapping[str, int] = NONE) -> Cadence:
+        """What is not given is as ``planned`` for a budget in seconds, or else a share of the rounds.
 
-        Ten evaluations, at equal shares, whatever the number of rounds (fewer only where there are under
-        90): models that are selected among as many are selected alike.
+        Without a plan there are ten evaluations, at equal shares, whatever the number of rounds (fewer only
+        where there are under 90): models that are selected among as many are selected alike. A report comes
+        every 50 rounds at least.
         """
         return cls(
             settings.log_every or max(1, min(50, total // 200)),
-            settings.preview_every or max(1, total // 10),
-            settings.evaluate_every or max(1, -(-total // 10)),
+            settings.preview_every or planned.get("preview", max(1, total // 10)),
+            settings.evaluate_every or planned.get("evaluate", max(1, -(-total // 10))),
         )
 
     def due(self, every: int, state: State) -> bool:
-        return state.step >= state.total or state.step % every == 0
+        return every > 0 and (state.step >= state.total or state.step % every == 0)
 
 
 @dataclass
