@@ -6,14 +6,14 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from gancore.config import UpkeepSection
 from gancore.errors import GancoreError
@@ -82,17 +82,15 @@ def measure_looks(watch: Watch, budget: float) -> LookCosts:
     preview = draw = 0.0
     if watch.has_previews:
         draw, preview = _preview_seconds(watch, PATIENCE * budget)
+    if draw == math.inf:
+        return LookCosts(draw, draw)
     units = math.ceil(watch.evaluator.n / watch.previews)
-    return LookCosts(preview, units * draw + _measure_seconds(watch))
+    return LookCosts(preview, units * draw + _measure_seconds(watch, PATIENCE * budget))
 
 
 def _preview_seconds(watch: Watch, patience: float) -> tuple[float, float]:
-    """Of drawing alone, and of the whole preview."""
-    try:
-        with Deadline(patience):
-            watch.preview()
-    except TooSlowError:
-        watch.table.game.train()
+    """Of drawing alone, and of the whole preview; ``inf`` where drawing takes longer than ``patience``."""
+    if _timed(watch.preview, patience) == math.inf:
         return math.inf, math.inf
     made: list[Any] = []
     draw = _timed(lambda: made.append(watch.preview()[0]))
@@ -106,7 +104,7 @@ def _preview_seconds(watch: Watch, patience: float) -> tuple[float, float]:
     return draw, draw + _timed(show)
 
 
-def _measure_seconds(watch: Watch) -> float:
+def _measure_seconds(watch: Watch, patience: float) -> float:
     """Of the measures: real rows stand in for samples, repeated up to their number."""
     evaluator = watch.evaluator
 
@@ -114,33 +112,43 @@ def _measure_seconds(watch: Watch) -> float:
         return leaf[torch.arange(evaluator.n) % len(leaf)].to("cpu")
 
     sampler = watch.table.game.sampler().eval()
-    seconds = _timed(lambda: evaluator(sampler, map_tree(rows, evaluator.reference.data)))
+    seconds = _timed(lambda: evaluator(sampler, map_tree(rows, evaluator.reference.data)), patience)
     watch.table.game.train()
     return seconds
 
 
-def _timed(action: Callable[[], object]) -> float:
-    """Seconds; an action that fails counts as well: the run itself will report the failure."""
+def _timed(action: Callable[[], object], patience: float = math.inf) -> float:
+    """Seconds, ``inf`` where they exceed ``patience``.
+
+    An action that fails counts as well: the run itself will report the failure.
+    """
     began = time.perf_counter()
-    with contextlib.suppress(GancoreError, OSError):
-        action()
+    try:
+        with contextlib.suppress(GancoreError, OSError), deadline(patience):
+            action()
+    except TooSlowError:
+        return math.inf
     return time.perf_counter() - began
 
 
 class TooSlowError(Exception):
-    """What ran under a :class:`Deadline` did not end in time."""
+    """What ran under a :func:`deadline` did not end in time."""
 
 
-class Deadline(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Within, the first operation on tensors after ``seconds`` raises TooSlowError."""
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Within, the first call of a module after ``seconds`` raises TooSlowError.
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._end = time.perf_counter() + seconds
+    Samplers that walk step by step call modules at every step, so they are stopped soon after.
+    """
+    end = time.perf_counter() + seconds
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if time.perf_counter() > self._end:
+    def check(module: nn.Module, inputs: object) -> None:
+        if time.perf_counter() > end:
             raise TooSlowError
-        return func(*args, **(kwargs or {}))
+
+    handle = register_module_forward_pre_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
