@@ -181,6 +181,7 @@ class Lifetime:
             save=save,
             publish=session.publish,
             planned=state.cadence,
+            keys=set(type(self.config.model).model_fields),
         )
 
     def _running(self, before: RunStatus | None) -> RunStatus:
@@ -219,7 +220,7 @@ class Lifetime:
 
 
 def _at(status: RunStatus, state: State) -> RunStatus:
-    return replace(status, step=state.step, total=state.total, seconds=state.seconds)
+    return replace(status, step=state.step, total=state.total, seconds=state.seconds, verdict=state.verdict)
 
 
 def _weights_of(path: Path) -> dict[str, Any]:

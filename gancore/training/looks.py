@@ -18,6 +18,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from gancore.config import UpkeepSection
 from gancore.errors import GancoreError
 from gancore.models.sampling import as_samples
+from gancore.training.state import State
 from gancore.training.watching import Watch
 from gancore.trees import map_tree
 
@@ -90,10 +91,10 @@ def measure_looks(watch: Watch, budget: float) -> LookCosts:
 
 def _preview_seconds(watch: Watch, patience: float) -> tuple[float, float]:
     """Of drawing alone, and of the whole preview; ``inf`` where drawing takes longer than ``patience``."""
-    if _timed(watch.preview, patience) == math.inf:
+    if _timed(lambda: watch.preview(State([1])), patience) == math.inf:
         return math.inf, math.inf
     made: list[Any] = []
-    draw = _timed(lambda: made.append(watch.preview()[0]))
+    draw = _timed(lambda: made.append(watch.preview(State([1]))[0]))
     samples = as_samples(made[0], watch.spec)
 
     def show() -> None:

@@ -29,7 +29,10 @@ PATIENCE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where a run stands. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC."""
+    """Where a run stands. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC.
+
+    ``verdict``: what is wrong with its model, as :func:`gancore.training.verdict.verdict` says it.
+    """
 
     status: Progress
     domain: str = ""
@@ -43,6 +46,7 @@ class RunStatus:
     pid: int = 0
     error: str = ""
     config_hash: str = ""
+    verdict: str = ""
 
 
 @dataclass(frozen=True)

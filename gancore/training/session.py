@@ -188,6 +188,7 @@ class Session:
                 measures=measures,
                 conditional=bool(getattr(sampler, "conditional", False)),
                 judges=not generates(sampler),
+                limits=[f"At its last evaluation the model was {state.verdict}."] if state.verdict else [],
             )
         )
 

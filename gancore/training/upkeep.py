@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -18,12 +18,15 @@ from gancore.games.field import Table
 from gancore.models.sampling import as_samples
 from gancore.plugins import plugins
 from gancore.runtime.device import memory_megabytes
+from gancore.symptoms import applicable
 from gancore.training.evaluation import Evaluator
 from gancore.training.progress import Progress, Report
 from gancore.training.run import RunFolder
 from gancore.training.state import State
 from gancore.training.tracking import Tracker
-from gancore.training.watching import Cadence, Watch
+from gancore.training.verdict import verdict
+from gancore.training.watching import Cadence, Watch, is_early
+from gancore.trees import Tree
 
 HOPELESS = 200
 """Rounds on end in which every step of a player was masked, before the run is stopped."""
@@ -34,7 +37,7 @@ class Upkeep:
     """Called after every round. ``save`` writes a checkpoint, ``publish`` the model folder.
 
     ``total`` is the number of rounds planned at first: cadences that are neither given nor ``planned`` are
-    shares of it.
+    shares of it. ``keys`` are those of the recipe's section: remedies name no others.
 
     Nothing here changes training, but that selection may end it early; and that is a function of the
     step, so that a resumed run equals an undisturbed one.
@@ -53,6 +56,7 @@ class Upkeep:
     save: Callable[[State], None]
     publish: Callable[[State], None]
     planned: Mapping[str, int] = field(default_factory=dict)
+    keys: Container[str] = ()
     _masked: dict[str, int] = field(default_factory=dict)
     _saved_step: int = -1
     _present: set[str] = field(default_factory=set)
@@ -133,10 +137,13 @@ class Upkeep:
                     )
 
     def _preview(self, state: State) -> None:
-        made, found = self._watch.preview()
+        made, found = self._watch.preview(state)
         samples = as_samples(made, self.spec)
         self._tell(found)
-        self._tell_news(self.domain.diagnose(samples))
+        if not is_early(state):
+            self._tell_news(self.domain.diagnose(samples))
+        if self._cadence.evaluate == 0:
+            state.verdict = verdict(made[0], self.evaluator.diversity)
         folder = self.run.samples / f"step-{state.step:09d}"
         try:
             paths = self.domain.write(samples, folder)
@@ -146,7 +153,7 @@ class Upkeep:
         plugins().observe("gancore_samples", run=self.run, step=state.step, paths=paths)
 
     def _evaluate(self, state: State) -> None:
-        samples, found = self._watch.evaluate()
+        samples, found = self._watch.evaluate(state)
         self._tell(found)
         values = self.evaluator(self.table.game.sampler().eval(), samples)
         self.table.game.train()
@@ -154,16 +161,23 @@ class Upkeep:
             self.tracker.scalars(state.step, {f"valid/{name}": value for name, value in values.items()})
         name = self.settings.select
         if name is None:
+            state.verdict = self._verdict(samples, values)
             return
         value = values[name]
         if not math.isfinite(value):
             self.progress.note(f"{name} on valid is {value} at step {state.step}: not a model to choose")
         elif self._is_best(state, name, value):
             state.best = {"measure": name, "step": state.step, "value": value, "since": 0}
+            state.verdict = self._verdict(samples, values)
             self.publish(state)
         elif self._is_over_patience(state):
             self.progress.note(f"{name} on valid has not improved since step {state.best['step']}: done")
             state.finish()
+
+    def _verdict(self, samples: Tree, values: Mapping[str, float]) -> str:
+        if samples is None:
+            return ""
+        return verdict(samples, self.evaluator.diversity, self.evaluator.beside_noise(values))
 
     def _is_best(self, state: State, name: str, value: float) -> bool:
         if state.best.get("measure") != name:
@@ -195,7 +209,8 @@ class Upkeep:
 
     def _tell(self, findings: list[Finding]) -> None:
         for finding in findings:
-            self.progress.note(f"{finding.name}: {finding.seen}; try: {finding.remedy}")
+            remedy = applicable(finding.remedy, self.keys)
+            self.progress.note(f"{finding.name}: {finding.seen}" + (f"; try: {remedy}" if remedy else ""))
 
 
 @contextlib.contextmanager

@@ -28,6 +28,15 @@ JUDGED_SHARE, JUDGED_FEWEST = 16, 64
 """Rows judged at an evaluation: one for so many that the discriminator was trained on since the last."""
 
 
+EARLY_ROUNDS, EARLY_SHARE = 100, 1 / 20
+"""Rounds, and the share of the rounds planned, before which samples and losses are not judged."""
+
+
+def is_early(state: State) -> bool:
+    """Whether there is nothing to judge yet: faults of samples at the first rounds are those of the start."""
+    return state.step < max(EARLY_ROUNDS, EARLY_SHARE * state.planned)
+
+
 @dataclass(frozen=True)
 class Cadence:
     """Rounds from one report, preview or evaluation to the next; 0: never."""
@@ -85,9 +94,9 @@ class Watch:
         if self.cadence.due(self.cadence.log, state):
             found += self.log(state)[1]
         if self.has_previews and self.cadence.due(self.cadence.preview, state):
-            found += self.preview()[1]
+            found += self.preview(state)[1]
         if self.cadence.due(self.cadence.evaluate, state):
-            found += self.evaluate()[1]
+            found += self.evaluate(state)[1]
         return found
 
     def phase(self, state: State) -> str:
@@ -96,18 +105,21 @@ class Watch:
     def log(self, state: State) -> tuple[dict[str, float], list[Finding]]:
         """The scalars since the last report, and what is wrong with them or with the samples' motion."""
         scalars = self.table.statistics.read()
+        self.diagnosis.early = is_early(state)
         found = self.diagnosis.scalars(state.step, {**scalars, "phase": self.phase(state)})
         if self._adversarial and state.step % self._motion_every == 0:
             found += self.diagnosis.motion(state.step, self._draw(UNIT)[0])
         return scalars, found
 
-    def preview(self) -> tuple[tuple[Tree, Tree], list[Finding]]:
+    def preview(self, state: State) -> tuple[tuple[Tree, Tree], list[Finding]]:
         """Samples from the same latents every time, with their condition."""
+        self.diagnosis.early = is_early(state)
         made = self._draw(self.previews)
         return made, self.diagnosis.samples(made[0])
 
-    def evaluate(self) -> tuple[Tree, list[Finding]]:
+    def evaluate(self, state: State) -> tuple[Tree, list[Finding]]:
         """As many samples as measures see (None where nobody looks at them)."""
+        self.diagnosis.early = is_early(state)
         if not (self._adversarial or self.evaluator.measures_of(self.table.game.sampler())):
             return None, []
         samples = self.evaluator.draw(self._sampler())

@@ -111,7 +111,7 @@ def test_a_run_measures_its_likelihood_and_shows_no_samples():
     assert evaluator(table.game.sampler()) == {NLL: pytest.approx(expected)}
     watch = Watch(table, Domain(), Spec({}), evaluator, Cadence.of(UpkeepSection(), 10), 16, 0)
     assert not watch.has_previews
-    assert watch.evaluate() == (None, [])
+    assert watch.evaluate(State([10])) == (None, [])
 
 
 def test_a_model_that_judges_refuses_to_generate():

@@ -6,8 +6,8 @@ import math
 import time
 
 import torch
-from toy_games import Judge, differing, points, set_table, whole
 from torch import Tensor, nn
+from toy_games import Judge, differing, points, set_table, whole
 
 from gancore.config import UpkeepSection
 from gancore.domain import Domain, Spec
