@@ -83,7 +83,8 @@ class TrainSection(Section):
     steps: PositiveInt | None = Field(default=None, description="budget in rounds")
     samples: PositiveInt | None = Field(default=None, description="budget in real samples seen")
     seconds: PositiveFloat | None = Field(
-        default=None, description="budget in seconds of training, on this machine"
+        default=None,
+        description="budget in seconds on the wall of this machine: training, evaluation, checkpoints",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="every draw is a function of it")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")

@@ -21,7 +21,9 @@ TAIL_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run. ``seconds`` of training; ``losses`` are those of its last log line."""
+    """One run. ``seconds`` of training; ``losses`` are those of its last log line; ``verdict``
+    says what is wrong with its model, empty: nothing known.
+    """
 
     name: str
     path: Path
@@ -35,6 +37,7 @@ class RunSummary:
     updated: str
     error: str
     losses: Mapping[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ def runs(folder: str | Path = RUNS) -> list[RunSummary]:
             updated=status.updated,
             error=status.error,
             losses=last_losses(run.metrics_file),
+            verdict=status.verdict,
         )
         for run, status in found
     ]

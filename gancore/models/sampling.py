@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gancore.domain import Domain, Samples, Spec
 from gancore.errors import ConfigError
 from gancore.runtime.randomness import Key, Rows
-from gancore.trees import Tree, cut_rows, join_rows, leaves, map_tree
+from gancore.trees import Tree, cut_rows, join_rows, map_tree
 
 BLOCK = 256
 """Draws are made for blocks of so many rows and cut, so that sample i depends on the seed and i alone."""
@@ -113,11 +113,6 @@ def _joined(made: list[tuple[Tree, Tree]]) -> tuple[Tree, Tree]:
 
 def to_cpu(tree: Tree) -> Tree:
     return map_tree(lambda x: x.detach().float().cpu() if x.is_floating_point() else x.cpu(), tree)
-
-
-def are_finite(tree: Tree) -> bool:
-    """Whether no leaf holds NaN or an infinite value."""
-    return all(bool(leaf.isfinite().all()) for leaf in leaves(tree))
 
 
 def condition_for(

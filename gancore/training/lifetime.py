@@ -37,7 +37,9 @@ class RunResult:
     """What training left. ``status``: done, or stopped by the signal ``stopped_by`` (and saved).
 
     ``rank``: of the process that tells it; only that of rank 0 has written anything. ``generates``: the
-    model makes samples; one that judges does not.
+    model makes samples; one that judges does not. ``spent``: seconds by what took them beside training
+    (timing, evaluation, previews, checkpoints). ``verdict``: what is wrong with the model; empty: nothing
+    known.
     """
 
     folder: Path
@@ -48,6 +50,8 @@ class RunResult:
     stopped_by: str = ""
     rank: int = 0
     generates: bool = True
+    spent: Mapping[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
 
 @dataclass
@@ -129,6 +133,8 @@ class Lifetime:
             state.seconds,
             state.stopping,
             generates=generates(session.table.game.sampler()),
+            spent=dict(state.spent),
+            verdict=state.verdict,
         )
 
     def _refuse_broken(self, upkeep: Upkeep, state: State) -> None:
@@ -215,17 +221,10 @@ class Lifetime:
                 upkeep.tracker.close()
 
     def _upkeep(self, session: Session, state: State) -> Upkeep:
-        from gancore.runtime.randomness import Key
-        from gancore.training.evaluation import Evaluator
         from gancore.training.tracking import Tracker
         from gancore.training.upkeep import Upkeep
 
-        held_out = session.data.valid
-        valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
         settings = self.config.upkeep
-        key = Key.of("valid", self.config.train.seed, device=session.device)
-        evaluator = Evaluator(session.domain, session.data.spec, valid, settings.evaluate_samples, key)
-        evaluator.check(settings.select, session.table.game.sampler())
 
         def save(now: State, log: Mapping[str, Any]) -> None:
             self.lock.check()
@@ -252,11 +251,13 @@ class Lifetime:
                 self.progress.note,
                 evaluated=state.seen == state.step,
             ),
-            evaluator=evaluator,
+            evaluator=session.evaluator,
             save=save,
             publish=publish,
             heard=lambda now: self._write_status(_at(self.status, now)),
             check=self.lock.check,
+            planned=state.cadence,
+            keys=set(type(self.config.model).model_fields),
         )
 
     def _write_status(self, status: RunStatus) -> None:
@@ -300,7 +301,7 @@ class Lifetime:
 
 
 def _at(status: RunStatus, state: State) -> RunStatus:
-    return replace(status, step=state.step, total=state.total, seconds=state.seconds)
+    return replace(status, step=state.step, total=state.total, seconds=state.seconds, verdict=state.verdict)
 
 
 def _environment(checkpoint: Checkpoint) -> Mapping[str, str]:

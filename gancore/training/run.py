@@ -31,6 +31,7 @@ class RunStatus:
     """Where a run stands. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC.
 
     ``environment``: what it is computed on, and by which versions.
+    ``verdict``: what is wrong with its model, as :func:`gancore.training.verdict.verdict` says it.
     """
 
     status: Progress
@@ -45,6 +46,7 @@ class RunStatus:
     pid: int = 0
     error: str = ""
     config_hash: str = ""
+    verdict: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,8 +27,11 @@ from gancore.runtime.device import fast_in_bf16, make_deterministic, resolve_dev
 from gancore.runtime.environment import environment
 from gancore.runtime.kernels import KnownKernels
 from gancore.runtime.processes import ALONE, Processes
-from gancore.training.budget import plan_rounds
+from gancore.runtime.randomness import Key
+from gancore.training.budget import plan_rounds, plan_seconds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
+from gancore.training.evaluation import Evaluator
+from gancore.training.looks import LookCosts, measure_looks
 from gancore.training.loop import prepare
 from gancore.training.opening import check_costs
 from gancore.training.precision import check_precision, compute_in_fp32
@@ -35,6 +39,7 @@ from gancore.training.run import RunFolder
 from gancore.training.state import State
 from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors
 from gancore.training.upkeep import parameter_count
+from gancore.training.watching import Cadence, Watch
 
 
 @dataclass
@@ -91,10 +96,12 @@ class Session:
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:
             check_costs(self.table)
-            return State(self._plan())
+            return self._plan()
         state = state or State.from_json(told, len(self.table.game.phases))
         if replan:
-            state.replan(self._plan())
+            planned = self._plan()
+            state.replan(planned.plan)
+            state.cadence = planned.cadence
         return state
 
     def _check_precision(self) -> None:
@@ -121,8 +128,35 @@ class Session:
         atomic_write(self.run.data_file, encode_json(facts))
         prepare(self.table)
 
-    def _plan(self) -> list[int]:
-        return plan_rounds(self.table, self.config.train, self.config.model.steps)
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Raises ConfigError where ``upkeep.select`` names no measure of this run."""
+        held_out, settings = self.data.valid, self.config.upkeep
+        valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
+        key = Key.of("valid", self.config.train.seed, device=self.device)
+        evaluator = Evaluator(self.domain, self.data.spec, valid, settings.evaluate_samples, key)
+        evaluator.check(settings.select, self.table.game.sampler())
+        return evaluator
+
+    def _plan(self) -> State:
+        train = self.config.train
+        if train.seconds is None:
+            return State(plan_rounds(self.table, train, self.config.model.steps))
+        return plan_seconds(self.table, train.seconds, self.config.upkeep, self._look_costs)
+
+    def _look_costs(self) -> LookCosts:
+        settings, train = self.config.upkeep, self.config.train
+        cadence = Cadence.of(settings, self.config.model.steps)
+        watch = Watch(
+            self.table,
+            self.domain,
+            self.data.spec,
+            self.evaluator,
+            cadence,
+            settings.previews,
+            train.seed,
+        )
+        return measure_looks(watch, train.seconds or math.inf)
 
     def save(self, state: State, log: Mapping[str, Json]) -> None:
         """Write a checkpoint; ``log`` is what the next line of the log will need."""
@@ -202,6 +236,7 @@ class Session:
                 measures=measures,
                 conditional=bool(getattr(sampler, "conditional", False)),
                 judges=not generates(sampler),
+                limits=[f"At its last evaluation the model was {state.verdict}."] if state.verdict else [],
             )
         )
 

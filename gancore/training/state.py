@@ -18,9 +18,12 @@ class State:
     A phase or a run may end early, and its plan with it; ``planned`` remains the sum before that, so
     that what hangs on it does not change when the run is resumed.
 
-    ``seconds`` counts training alone, not evaluation or checkpoints. ``best`` is what selection on
-    valid has found: measure, step, value, and evaluations since. ``stopping`` says who asked to stop.
-    ``seen`` is the last step that was previewed and evaluated, where that was due.
+    ``seconds`` counts training alone; ``spent`` counts what else took time (timing, evaluation, previews,
+    checkpoints), in seconds. ``cadence``: rounds from one preview or evaluation to the next where a budget in
+    seconds decides them, 0 for never. ``best`` is what selection on valid has found: measure, step, value,
+    and evaluations since. ``verdict`` says what is wrong with the model that stands, empty: nothing known.
+    ``stopping`` says who asked to stop. ``seen`` is the last step that was previewed and evaluated, where
+    that was due.
     """
 
     plan: list[int]
@@ -32,6 +35,9 @@ class State:
     planned: int = 0
     seen: int = 0
     stopping: str = ""
+    cadence: dict[str, int] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
     def __post_init__(self) -> None:
         self.planned = self.planned or self.total
@@ -75,6 +81,10 @@ class State:
             self.round_in_phase,
             *[0] * (len(self.plan) - self.phase_index - 1),
         ]
+
+    def spend(self, name: str, seconds: float) -> None:
+        """Count time that was not training."""
+        self.spent[name] = self.spent.get(name, 0.0) + seconds
 
     def replan(self, plan: Sequence[int]) -> None:
         """Another budget: what was done stays, and the last phase takes what is then left."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,15 +17,18 @@ from gancore.domain import Domain, Finding, Spec
 from gancore.errors import GancoreError, TrainingError
 from gancore.files import Json, discard
 from gancore.games.field import Table
-from gancore.models.sampling import are_finite, as_samples
+from gancore.models.sampling import as_samples
 from gancore.plugins import plugins
 from gancore.runtime.device import memory_megabytes
+from gancore.symptoms import applicable
 from gancore.training.evaluation import Evaluator
 from gancore.training.progress import Progress, Report
 from gancore.training.run import RunFolder
 from gancore.training.state import State
 from gancore.training.tracking import Tracker
-from gancore.training.watching import Cadence, Watch
+from gancore.training.verdict import verdict
+from gancore.training.watching import Cadence, Watch, is_early
+from gancore.trees import Tree, all_finite
 
 T = TypeVar("T")
 HOPELESS = 200
@@ -40,7 +44,8 @@ class Upkeep:
     ``save`` writes a checkpoint with what the log has gathered, ``publish`` the model folder, ``heard`` how
     far the run is; ``check`` raises where the run folder is no longer this run's.
 
-    ``total`` is the number of rounds planned at first: cadences that are not given are shares of it.
+    ``total`` is the number of rounds planned at first: cadences that are neither given nor ``planned`` are
+    shares of it. ``keys`` are those of the recipe's section: remedies name no others.
 
     Nothing here changes training, but that selection may end it early; and that is a function of the
     step, so that a resumed run equals an undisturbed one. A preview or an evaluation that fails is noted,
@@ -61,6 +66,8 @@ class Upkeep:
     publish: Callable[[State], None]
     heard: Callable[[State], None]
     check: Callable[[], None]
+    planned: Mapping[str, int] = field(default_factory=dict)
+    keys: Container[str] = ()
     _masked: dict[str, int] = field(default_factory=dict)
     _logged: tuple[int, float] = (0, 0.0)
     _in_checkpoint: Mapping[str, Json] = field(default_factory=dict)
@@ -69,7 +76,7 @@ class Upkeep:
 
     def __post_init__(self) -> None:
         self._saved = self._heard = time.monotonic()
-        self._cadence = Cadence.of(self.settings, self.total)
+        self._cadence = Cadence.of(self.settings, self.total, self.planned)
         self._watch = Watch(
             self.table,
             self.domain,
@@ -117,9 +124,11 @@ class Upkeep:
     def _look(self, state: State) -> None:
         """Preview and evaluate, where that is due."""
         if self._watch.has_previews and self._cadence.due(self._cadence.preview, state):
-            self._attempt("preview", state, lambda: self._preview(state))
+            with _counted(state, "previews"):
+                self._attempt("preview", state, lambda: self._preview(state))
         if self._cadence.due(self._cadence.evaluate, state):
-            self._evaluate(state)
+            with _counted(state, "evaluation"):
+                self._evaluate(state)
         state.seen = state.step
 
     def _attempt(self, what: str, state: State, action: Callable[[], T]) -> T | None:
@@ -165,7 +174,7 @@ class Upkeep:
             sampler = self.table.game.sampler()
             return all(bool(parameter.isfinite().all()) for parameter in sampler.parameters())
         if self._finite[0] != state.step:
-            self._finite = (state.step, are_finite(self._watch.preview()[0][0]))
+            self._finite = (state.step, all_finite(self._watch.preview(state)[0][0]))
         return self._finite[1]
 
     def _log(self, state: State) -> None:
@@ -210,13 +219,16 @@ class Upkeep:
                     )
 
     def _preview(self, state: State) -> None:
-        made, found = self._watch.preview()
+        made, found = self._watch.preview(state)
         self._tell(found)
-        self._finite = (state.step, are_finite(made[0]))
+        self._finite = (state.step, all_finite(made[0]))
+        if self._cadence.evaluate == 0:
+            state.verdict = verdict(made[0], self.evaluator.diversity)
         if not self._finite[1]:
             return
         samples = as_samples(made, self.spec)
-        self._tell_news(self.domain.diagnose(samples))
+        if not is_early(state):
+            self._tell_news(self.domain.diagnose(samples))
         folder = self.run.samples / f"step-{state.step:09d}"
         discard(folder)  # of an earlier life of the run
         try:
@@ -227,26 +239,33 @@ class Upkeep:
         plugins().observe("gancore_samples", run=self.run, step=state.step, paths=paths)
 
     def _evaluate(self, state: State) -> None:
-        values = self._attempt("evaluation", state, self._measured) or {}
+        samples, values = self._attempt("evaluation", state, lambda: self._measured(state)) or (None, {})
         if values:
             self.tracker.scalars(state.step, {f"valid/{name}": value for name, value in values.items()})
         name = self.settings.select
         if name is None:
+            state.verdict = self._verdict(samples, values)
             return
         value = values.get(name, math.nan)
         if not math.isfinite(value):
             self.progress.note(f"{name} on valid is {value} at step {state.step}: not a model to choose")
         elif self._is_best(state, name, value):
             state.best = {"measure": name, "step": state.step, "value": value, "since": 0}
+            state.verdict = self._verdict(samples, values)
             self.publish(state)
         elif self._is_over_patience(state):
             self.progress.note(f"{name} on valid has not improved since step {state.best['step']}: done")
             state.finish()
 
-    def _measured(self) -> Mapping[str, float]:
-        samples, found = self._watch.evaluate()
+    def _measured(self, state: State) -> tuple[Tree, Mapping[str, float]]:
+        samples, found = self._watch.evaluate(state)
         self._tell(found)
-        return self.evaluator(self.table.game.sampler().eval(), samples)
+        return samples, self.evaluator(self.table.game.sampler().eval(), samples)
+
+    def _verdict(self, samples: Tree, values: Mapping[str, float]) -> str:
+        if samples is None:
+            return ""
+        return verdict(samples, self.evaluator.diversity, self.evaluator.beside_noise(values))
 
     def _is_best(self, state: State, name: str, value: float) -> bool:
         if state.best.get("measure") != name:
@@ -259,9 +278,10 @@ class Upkeep:
         return self.settings.patience is not None and state.best["since"] >= self.settings.patience
 
     def _save(self, state: State) -> None:
-        self.save(state, self._gathered())
-        if self.settings.select is None or not state.best:
-            self.publish(state)
+        with _counted(state, "checkpoints"):
+            self.save(state, self._gathered())
+            if self.settings.select is None or not state.best:
+                self.publish(state)
         self._saved = self._heard = time.monotonic()
         self._in_checkpoint = state.to_json()
         plugins().observe(
@@ -278,7 +298,17 @@ class Upkeep:
 
     def _tell(self, findings: list[Finding]) -> None:
         for finding in findings:
-            self.progress.note(f"{finding.name}: {finding.seen}; try: {finding.remedy}")
+            remedy = applicable(finding.remedy, self.keys)
+            self.progress.note(f"{finding.name}: {finding.seen}" + (f"; try: {remedy}" if remedy else ""))
+
+
+@contextlib.contextmanager
+def _counted(state: State, name: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        state.spend(name, time.perf_counter() - began)
 
 
 def parameter_count(module: nn.Module) -> int:

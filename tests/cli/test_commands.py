@@ -27,6 +27,8 @@ def api(monkeypatch):
             stopped_by=api.stopped_by,
             rank=api.rank,
             generates=True,
+            spent={},
+            verdict="",
         )
 
     def generate(model, **arguments):
