@@ -131,7 +131,7 @@ def _of_runs(folder: Path) -> Iterator[ModelSummary]:
             continue
         texts = {key: content[key] for key in ("domain", "recipe") if isinstance(content.get(key), str)}
         if len(texts) == 2:
-            about = f"trained on {status.source}" if status.source else ""
+            about = f"trained on data {status.source!r}" if status.source else ""
             yield ModelSummary(str(run.path), **texts, origin="run", summary=about, step=status.step)
 
 

@@ -26,6 +26,9 @@ from gancore.training.launch import Order, heed, play
 from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
 
+PATIENCE = 3
+"""Evaluations without a better likelihood on valid, of ten planned, after which a judge is done."""
+
 
 @dataclass(frozen=True)
 class Judging:
@@ -74,7 +77,7 @@ class Judging:
             "data": {**self.reference.section.model_dump(mode="json"), "source": where},
             "model": changes,
             "train": {"device": str(self.device)},
-            "upkeep": {"select": "nll"},
+            "upkeep": {"select": "nll", "patience": PATIENCE},
         }
         return load_config(self.domain.Config, section, [settings(told, f"a judge's settings, {entry.name}")])
 

@@ -214,7 +214,7 @@ class Plugins:
         if info and info.state == "disabled":
             return PluginError(f"the plugin {name!r} ({info.distribution}) is {info.reason}", info.fix)
         hint = f"{nearest(name, known)}; " if known else ""
-        installed = f"installed: {', '.join(known) or 'none'}; or pip install gancore-{name}"
+        installed = f"installed: {', '.join(known) or 'none'}; `gancore plugins` lists them"
         return PluginError(f"no plugin provides the domain {name!r}", hint + installed)
 
     def _own_recipes(self, domain: Domain) -> dict[str, RecipeEntry]:

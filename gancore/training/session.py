@@ -222,7 +222,7 @@ class Session:
             ModelFacts(
                 domain=self.config.domain,
                 recipe=self.config.recipe,
-                source=self.source_name,
+                source=self.source_name if self.source_named else f"data '{self.source_name}'",
                 data=self.data.contract,
                 data_licence=self.source_licence,
                 steps=state.step,
