@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,7 @@ from gancore.testing.bench import RecipeBench
 from gancore.testing.check import Breach, NotApplicable
 from gancore.testing.compare import differing, equal, finite, global_generators
 from gancore.testing.network_checks import judged
+from gancore.training.precision import check_precision
 from gancore.trees import leaves, map_tree
 
 
@@ -104,12 +107,13 @@ def plays_in_bf16(bench: RecipeBench) -> None:
     _require_moves(table.game)
     if table.game.full_precision:
         raise NotApplicable("the game asks for full precision")
+    table = replace(table, bf16=True)
+    table = replace(table, bf16="" not in check_precision(table).modules)
     for phase in table.game.phases:
         field = Field(table, phase, 0, 0, 0.0)
         for index, move in field.moves():
-            with torch.autocast("cpu", torch.bfloat16), field.draw(index).noise():
-                total = table.game.cost(move, field.draw(index)).total()
-            if not finite(total):
+            gradient = field.gradient(move, field.draw(index))
+            if not all(finite(tensor) for tensor in gradient.tensors if tensor is not None):
                 raise Breach(
                     f"the {move.cost} of the {move.player} is not finite in bf16",
                     "set full_precision = True on the game, or compute that part in fp32",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -105,9 +105,12 @@ class State:
         right = {name: _is_count(values[name]) for name in counts if name in values}
         plan, seconds, best = (values.get(name, usual) for name, usual in _USUAL.items())
         right["plan"] = isinstance(plan, list) and len(plan) == phases and all(map(_is_count, plan))
-        right["seconds"] = type(seconds) in (int, float) and 0 <= seconds < math.inf
+        right["seconds"] = _is_duration(seconds)
         right["best"] = isinstance(best, dict) and (not best or _is_best(best))
         right["stopping"] = "stopping" not in values
+        right["cadence"] = _is_table(values.get("cadence", {}), _is_count)
+        right["spent"] = _is_table(values.get("spent", {}), _is_duration)
+        right["verdict"] = isinstance(values.get("verdict", ""), str)
         right["phase_index"] = right.get("phase_index", True) and values.get("phase_index", 0) < phases
         for name, good in right.items():
             if not good:
@@ -120,6 +123,15 @@ _USUAL: dict[str, Any] = {"plan": None, "seconds": 0.0, "best": {}}
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**53
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _is_table(values: Any, good: Callable[[Any], bool]) -> bool:
+    """Names, each with a value that is good."""
+    return isinstance(values, dict) and all(isinstance(n, str) and good(v) for n, v in values.items())
 
 
 def _is_best(best: dict[str, Any]) -> bool:
