@@ -98,8 +98,9 @@ def hold(path: Path, patience: float = 0.0, waiting: Callable[[str], None] | Non
     handle = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
         lock = _take(path, handle, time.monotonic() + patience, waiting or (lambda holder: None))
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, _mine(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds, and others cannot name its holder
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, _mine(), 0)
         ended = threading.Event()
         beat = threading.Thread(target=_beat, args=(handle, ended), daemon=True, name="lock heartbeat")
         beat.start()

@@ -84,10 +84,10 @@ class Lifetime:
         try:
             result = self._play()
         except BaseException as error:
-            lacking = out_of_memory(error)
+            lacking, intact = out_of_memory(error), self.lock.held.is_intact()
             with contextlib.suppress(GancoreError):  # on a full disk the first error is the one to tell
                 self._fail(lacking or error, before)
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not intact:
                 self.lock.check()  # what went wrong in a folder that is gone went wrong for that reason
             if lacking:
                 raise lacking from error

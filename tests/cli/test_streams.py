@@ -51,7 +51,9 @@ def test_a_reader_that_leaves_changes_nothing(broken):
 
 
 def test_a_finished_training_is_done_though_its_reader_left(broken, monkeypatch):
-    result = SimpleNamespace(folder="a", model="b", step=1, status="done", seconds=1.0, rank=0, stopped_by="")
+    result = SimpleNamespace(
+        folder="a", model="b", step=1, status="done", seconds=1.0, rank=0, stopped_by="", spent={}, verdict=""
+    )
     monkeypatch.setattr(gancore, "api", SimpleNamespace(train=lambda *_, **__: result), raising=False)
     monkeypatch.setattr("sys.stdout", broken)
     assert main(["train", "--domain", "toy", "--json"]) == 0

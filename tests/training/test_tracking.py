@@ -112,7 +112,7 @@ from gancore.training.tracking import MetricsFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path, limit = Path(sys.argv[1]), 150
 notes = []
-metrics = MetricsFile(path, 0, notes.append)
+metrics = MetricsFile(path, 0, True, notes.append)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 for step in range(1, 9):
     full = 3 <= step < 6
