@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,13 +108,21 @@ def train(
         "progress": "none" if quiet else "json" if as_json else "live",
         "strict_plugins": strict_plugins,
     }
+    with _left_by_a_signal() as left:
+        left.append(api.train(domain, **arguments))
+    _show(left[0], quiet or left[0].rank > 0, as_json)
+
+
+@contextlib.contextmanager
+def _left_by_a_signal() -> Iterator[list[Any]]:
+    """The result of a training, also where a signal ended it and it was saved."""
+    results: list[Any] = []
     try:
-        result = api.train(domain, **arguments)
+        yield results
     except Interrupted as stop:
         if stop.result is None:
             raise
-        result = stop.result
-    _show(result, quiet or result.rank > 0, as_json)
+        results.append(stop.result)
 
 
 def _print_config(domain: str | None, arguments: dict[str, Any], resume: str | None, strict: bool) -> None:

@@ -23,6 +23,8 @@ from gancore.training.diagnosis.spread import FEWEST, diversity
 from gancore.training.verdict import BesideNoise
 from gancore.trees import Tree, all_finite
 
+FEWEST_ROWS = 2
+"""Rows of valid below which no measure of samples can be taken."""
 NLL = "nll"
 """The measure of every likelihood model: -log p(x) on valid, in nats a sample."""
 
@@ -45,6 +47,8 @@ class Evaluator:
             name: measure for name, measure in found.items() if measure.quick and not measure.needs
         }
         count = min(self.n, len(self.valid))
+        if count < FEWEST_ROWS:
+            self.measures = {}
         key = (self.key.to("cpu") / "valid").cut(Rows.all(count))
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
         self.reference: Batch = self.valid.take(rows, key)

@@ -167,7 +167,7 @@ def record_calls(table: Table) -> list[Call]:
         game_round = Field(table, phase, 0, 0, 0.0)
         for move in game_round.everyone:
             part = next(game_round.draw(phase.moves.index(move)).micro_batches(_parts(table)))
-            with recorder.recording(part):
+            with recorder.watching(part):
                 game_round.evaluate(move, part)
     with torch.no_grad():
         for tensor, old in zip(all_tensors(table), before, strict=True):
@@ -195,7 +195,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._rows = Rows.all(1)
 
     @contextmanager
-    def recording(self, part: Draw) -> Iterator[None]:
+    def watching(self, part: Draw) -> Iterator[None]:
         self._rows = Rows.all(part.rows)
         with ExitStack() as stack:
             for name, module in self._modules.items():

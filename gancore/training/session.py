@@ -30,7 +30,7 @@ from gancore.runtime.processes import ALONE, Processes
 from gancore.runtime.randomness import Key
 from gancore.training.budget import plan_rounds, plan_seconds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
-from gancore.training.evaluation import Evaluator
+from gancore.training.evaluation import FEWEST_ROWS, Evaluator
 from gancore.training.looks import LookCosts, measure_looks
 from gancore.training.loop import prepare
 from gancore.training.opening import check_costs
@@ -136,6 +136,8 @@ class Session:
         key = Key.of("valid", self.config.train.seed, device=self.device)
         evaluator = Evaluator(self.domain, self.data.spec, valid, settings.evaluate_samples, key)
         evaluator.check(settings.select, self.table.game.sampler())
+        if len(evaluator.reference) < FEWEST_ROWS:
+            self.announce(f"valid has {len(evaluator.reference)} row: samples are not measured in training")
         return evaluator
 
     def _plan(self) -> State:
