@@ -47,7 +47,7 @@ class Evaluator:
             name: measure for name, measure in found.items() if measure.quick and not measure.needs
         }
         count = min(self.n, len(self.valid))
-        if count < FEWEST_ROWS:
+        if len(self.valid) < FEWEST_ROWS:
             self.measures = {}
         key = (self.key.to("cpu") / "valid").cut(Rows.all(count))
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]

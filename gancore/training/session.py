@@ -136,8 +136,8 @@ class Session:
         key = Key.of("valid", self.config.train.seed, device=self.device)
         evaluator = Evaluator(self.domain, self.data.spec, valid, settings.evaluate_samples, key)
         evaluator.check(settings.select, self.table.game.sampler())
-        if len(evaluator.reference) < FEWEST_ROWS:
-            self.announce(f"valid has {len(evaluator.reference)} row: samples are not measured in training")
+        if len(valid) < FEWEST_ROWS:
+            self.announce(f"valid has {len(valid)} row: samples are not measured in training")
         return evaluator
 
     def _plan(self) -> State:

@@ -242,7 +242,9 @@ class TestInitFrom:
     def test_says_how_much_of_it_fits(self, train, run):
         other = ("--set", "model.width=3", "--set", "model.latent=7")
         answer = train("--out", "new", "--init-from", run / "model", *other, *self.FROZEN)
-        assert f"1 of the 8 tensors of {run / 'model'} are taken over" in answer.err  # the last bias
+        assert (
+            f"1 of the 8 tensors of the model {run / 'model'} are taken over" in answer.err
+        )  # the last bias
 
     def test_refuses_what_is_neither_run_nor_model(self, train, tmp_path):
         assert "nothing" in train("--out", "new", "--init-from", "nothing", *self.FROZEN).error
