@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancore.cli.shared import complete_domain, print_json
+from gancore.cli.shared import complete_domain, print_json, say
 
 if TYPE_CHECKING:
     from gancore.testing import Result
@@ -28,12 +28,12 @@ def check(
     for result in kit.run(recipe):
         results.append(result)
         if not as_json:
-            typer.echo(_line(result))
+            say(_line(result))
     error = failure(kit.plugin.subject, results)
     if as_json:
         print_json({"plugin": name, "ok": error is None, "checks": [asdict(result) for result in results]})
     else:
-        typer.echo(summary(results))
+        say(summary(results))
     if error is not None:
         raise error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gancore.errors import printable
 from gancore.evaluation.reading import Evaluation, Reading
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def show(evaluation: Evaluation) -> None:
     if any(not reading.skipped for reading in evaluation):
         console.print(table(evaluation))
     for line in footnotes(evaluation):
-        console.print(line, markup=False, soft_wrap=not console.is_terminal)
+        console.print(printable(line), markup=False, soft_wrap=not console.is_terminal)
 
 
 def table(evaluation: Evaluation) -> Table:
