@@ -24,6 +24,17 @@ class ExitCode(IntEnum):
     """EX_TEMPFAIL of sysexits.h: nothing is wrong with what was asked for."""
 
 
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters, and those that turn the writing direction, as JSON escapes.
+
+    Text of foreign files could otherwise command the terminal. Lines and tabs stay; JSON stays equal JSON.
+    """
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 class GancoreError(Exception):
     """A mistake that the user can fix. The CLI prints it as one line and exits with ``exit_code``.
 

@@ -73,6 +73,19 @@ def open_regular(path: Path, flags: int) -> int:
     return handle
 
 
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """The content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: it cannot be opened, is something else (EINVAL) or larger (EFBIG).
+    """
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {_megabytes(most_bytes)}", str(path))
+    return content
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a whole file down to the disk. Raises OSError."""
     handle = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

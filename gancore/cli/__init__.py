@@ -14,7 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from gancore.cli.streams import lasting_streams
-from gancore.errors import ExitCode, GancoreError, cut, out_of_memory, text_of
+from gancore.errors import ExitCode, GancoreError, cut, out_of_memory, printable, text_of
 from gancore.runtime.signals import exit_code, handled, interrupt
 
 LONGEST_QUOTE = 200
@@ -119,7 +119,7 @@ def failure(error: Exception) -> Failure:
 
 
 def _tell(failure: Failure, as_json: bool) -> int:
-    print(failure.line, file=sys.stderr, flush=True)
+    print(printable(failure.line), file=sys.stderr, flush=True)
     if as_json:
-        print(failure.document, flush=True)
+        print(printable(failure.document), flush=True)
     return failure.code

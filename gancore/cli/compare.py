@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gancore.cli.shared import complete_domain, listed, print_json
+from gancore.cli.shared import complete_domain, listed, print_json, say
 from gancore.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def compare(
         data_root=data_root,
         out=out,
         resume=resume,
-        **({} if quiet else {"announce": lambda line: typer.echo(line, err=True)}),
+        **({} if quiet else {"announce": lambda line: say(line, to_stderr=True)}),
     )
     _show(made, quiet, as_json)
 
@@ -118,9 +118,9 @@ def _show(made: Comparison, quiet: bool, as_json: bool) -> None:
         print_json(made.report)
     elif not quiet:
         for statement in made.report["verdict"]:
-            typer.echo(statement["text"])
-        typer.echo(f"report: {made.page}")
+            say(statement["text"])
+        say(f"report: {made.page}")
     for failure in made.failures:
-        typer.echo(f"failed: {failure}", err=True)
+        say(f"failed: {failure}", to_stderr=True)
     if made.failures:
         raise typer.Exit(ExitCode.PARTLY_FAILED)

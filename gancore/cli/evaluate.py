@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gancore.cli.shared import listed
+from gancore.cli.shared import listed, say
 
 
 def evaluate(
@@ -44,7 +44,7 @@ def evaluate(
     """
     from gancore import api
 
-    told = {} if quiet else {"announce": lambda line: typer.echo(line, err=True)}
+    told = {} if quiet else {"announce": lambda line: say(line, to_stderr=True)}
     evaluation = api.evaluate(
         run_or_model,
         against=against,
@@ -61,7 +61,7 @@ def evaluate(
     )
     if as_json:
         for line in evaluation.lines():
-            typer.echo(line)
+            say(line)
     else:
         from gancore.evaluation.table import show
 

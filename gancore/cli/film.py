@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gancore.cli.shared import print_json
+from gancore.cli.shared import print_json, say
 
 
 def film(
@@ -20,8 +20,8 @@ def film(
     """Join the previews of a run, which are of the same latents, into one GIF."""
     from gancore import api
 
-    made = api.film(run, out=out, announce=lambda line: None if quiet else typer.echo(line, err=True))
+    made = api.film(run, out=out, announce=lambda line: None if quiet else say(line, to_stderr=True))
     if as_json:
         print_json(asdict(made))
     elif not quiet:
-        typer.echo(f"{made.file}: {len(made.steps)} frames, steps {made.steps[0]:,} to {made.steps[-1]:,}")
+        say(f"{made.file}: {len(made.steps)} frames, steps {made.steps[0]:,} to {made.steps[-1]:,}")

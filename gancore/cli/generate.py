@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gancore.cli.shared import print_json
+from gancore.cli.shared import print_json, say
 from gancore.errors import ConfigError
 
 
@@ -62,4 +62,4 @@ def generate(
         print_json({"files": [str(file) for file in files]})
     elif not quiet:
         for file in files:
-            typer.echo(file)
+            say(file)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gancore.cli.shared import print_json
+from gancore.cli.shared import print_json, say
 
 LIBRARIES = ("torch", "numpy", "pydantic", "pluggy", "typer", "safetensors", "tensorboard")
 
@@ -21,7 +21,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
         return print_json(facts)
     width = max(map(len, facts))
     for name, fact in facts.items():
-        typer.echo(f"{name.ljust(width)}  {_text(fact)}")
+        say(f"{name.ljust(width)}  {_text(fact)}")
 
 
 def _text(fact: Any) -> str:

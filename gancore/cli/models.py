@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gancore.cli.shared import complete_domain, print_json, print_table
+from gancore.cli.shared import complete_domain, print_json, print_table, say
 
 HEAD = ("model", "domain", "recipe", "step", "from", "licence", "about")
 
@@ -27,7 +27,7 @@ def models(
     if as_json:
         return print_json([asdict(model) for model in found])
     if not found:
-        return typer.echo(f"no models in {folder}; `gancore train` makes one")
+        return say(f"no models in {folder}; `gancore train` makes one")
     print_table(
         HEAD,
         [

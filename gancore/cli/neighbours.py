@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gancore.cli.shared import print_json
+from gancore.cli.shared import print_json, say
 
 
 def neighbours(
@@ -38,7 +38,7 @@ def neighbours(
     """Write samples, each beside its nearest rows of train, and say whether they are copies."""
     from gancore import api
 
-    told = {} if quiet else {"announce": lambda line: typer.echo(line, err=True)}
+    told = {} if quiet else {"announce": lambda line: say(line, to_stderr=True)}
     found = api.neighbours(
         run_or_model,
         n=n,
@@ -56,6 +56,6 @@ def neighbours(
     if as_json:
         print_json(found.as_json())
     else:
-        typer.echo(found.copying.told())
+        say(found.copying.told())
         if not quiet:
-            typer.echo(f"in {out}")
+            say(f"in {out}")

@@ -9,7 +9,7 @@ import typer
 
 from gancore.cli.plugins_check import check
 from gancore.cli.plugins_new import new
-from gancore.cli.shared import print_json, print_table
+from gancore.cli.shared import print_json, print_table, say
 
 if TYPE_CHECKING:
     from gancore.plugins import PluginInfo
@@ -43,11 +43,11 @@ def plugins(
     if as_json:
         return print_json([asdict(plugin) for plugin in found])
     if not found:
-        return typer.echo("no plugins are installed; each domain is one, in a distribution of its own")
+        return say("no plugins are installed; each domain is one, in a distribution of its own")
     print_table(HEAD, [_row(plugin, verbose) for plugin in found])
     for plugin in found:
         if plugin.state == "disabled":  # faults are told on stderr when a plugin is loaded
-            typer.echo(f"{plugin.name} is {plugin.reason}")
+            say(f"{plugin.name} is {plugin.reason}")
 
 
 def _row(plugin: PluginInfo, verbose: bool) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancore.cli.shared import complete_domain, print_json
+from gancore.cli.shared import complete_domain, print_json, say
 
 if TYPE_CHECKING:
     from gancore.testing import Result
@@ -28,16 +28,16 @@ def check(
     for result in kit.run(recipe):
         results.append(result)
         if not as_json:
-            typer.echo(_line(result))
+            say(_line(result))
     error = failure(kit.plugin.subject, results)
     if not as_json:
-        typer.echo(summary(results))
+        say(summary(results))
         if error is not None:
             raise error
         return
     print_json({"plugin": name, "ok": error is None, "checks": [asdict(result) for result in results]})
     if error is not None:  # stdout holds one document
-        typer.echo(f"error: {error}", err=True)
+        say(f"error: {error}", to_stderr=True)
         raise typer.Exit(error.exit_code)
 
 

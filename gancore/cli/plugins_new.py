@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from gancore.cli.shared import say
+
 
 def new(
     name: Annotated[str, typer.Argument(help="The domain's name: a-z, 0-9 and dashes.")],
@@ -23,6 +25,6 @@ def new(
 
     folder = out or Path(f"gancore-{name}")
     for file in write_project(name, folder):
-        typer.echo(file)
+        say(file)
     place = shlex.quote(str(folder) if folder.is_absolute() else f"./{folder}")
-    typer.echo(f"next: pip install -e {place} && gancore plugins check {name}")
+    say(f"next: pip install -e {place} && gancore plugins check {name}")

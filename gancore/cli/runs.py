@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancore.cli.shared import duration, print_json, print_table
+from gancore.cli.shared import duration, print_json, print_table, say
 
 if TYPE_CHECKING:
     from gancore.listing import RunSummary
@@ -27,7 +27,7 @@ def runs(
     if as_json:
         return print_json([asdict(run) for run in found])
     if not found:
-        return typer.echo(f"no runs in {folder}; `gancore train` makes one")
+        return say(f"no runs in {folder}; `gancore train` makes one")
     print_table(HEAD, [_row(run) for run in found])
 
 

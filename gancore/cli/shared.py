@@ -8,10 +8,17 @@ from typing import Any
 
 import typer
 
+from gancore.errors import printable
+
+
+def say(text: object, to_stderr: bool = False, newline: bool = True) -> None:
+    """Print what may hold foreign text: it cannot command the terminal."""
+    typer.echo(printable(str(text)), err=to_stderr, nl=newline)
+
 
 def print_json(value: Any) -> None:
     """One JSON document on one line, so that a program can read it from the last line of stdout."""
-    typer.echo(json.dumps(value, default=str, ensure_ascii=False))
+    say(json.dumps(value, default=str, ensure_ascii=False))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -19,7 +26,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     lines = [[*head], *([" ".join(cell.split()) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def listed(names: str | None) -> list[str] | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gancore.cli.shared import complete_domain, complete_recipe, duration, print_json
+from gancore.cli.shared import complete_domain, complete_recipe, duration, print_json, say
 from gancore.runtime.signals import Interrupted, exit_code
 
 
@@ -132,7 +132,7 @@ def _print_config(domain: str | None, arguments: dict[str, Any], resume: str | N
 
     plugins().strict = strict
     base = None if resume in (None, "auto") else Path(str(resume)) / "config.yaml"
-    typer.echo(dump(resolve_config(domain, **arguments, base=base)), nl=False)
+    say(dump(resolve_config(domain, **arguments, base=base)), newline=False)
 
 
 def _spent(training: float, spent: Mapping[str, float]) -> str:
@@ -147,17 +147,17 @@ def _show(result: Any, quiet: bool, as_json: bool) -> None:
         names = ("folder", "model", "step", "status", "seconds", "spent", "verdict")
         print_json({name: getattr(result, name) for name in names})
     elif not quiet and stopped:
-        typer.echo(
+        say(
             f"stopped at step {result.step}, saved; go on with:"
             f" gancore train --resume {shlex.quote(str(result.folder))}"
         )
     elif not quiet:
-        typer.echo(f"{result.step} steps in {duration(result.seconds)}; model: {result.model}")
+        say(f"{result.step} steps in {duration(result.seconds)}; model: {result.model}")
         if result.spent:
-            typer.echo(f"time: {_spent(result.seconds, result.spent)}")
+            say(f"time: {_spent(result.seconds, result.spent)}")
         if result.verdict:
-            typer.echo(f"verdict: {result.verdict}")
+            say(f"verdict: {result.verdict}")
         if result.generates:
-            typer.echo(f"next: gancore generate {shlex.quote(str(result.folder))} -n 16 --out samples")
+            say(f"next: gancore generate {shlex.quote(str(result.folder))} -n 16 --out samples")
     if stopped:
         raise typer.Exit(exit_code(signal.Signals[result.stopped_by]))

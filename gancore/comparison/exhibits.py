@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import mimetypes
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from gancore.comparison.folder import INDEX, read_json
+from gancore.files import open_regular, read_regular
 
 NUMBERED = re.compile(r"(\d+)")
 STILL = "image"
@@ -16,6 +20,8 @@ MEDIA = frozenset({STILL, "audio", "video"})
 """First words of media types for which pages have elements."""
 LINES, CHARACTERS = 60, 6000
 """What is shown of a text."""
+LARGEST_BYTES = 1 << 26
+"""Of a file that is embedded."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class File:
 
     @property
     def uri(self) -> str:
-        content = base64.b64encode(self.path.read_bytes()).decode()
+        content = base64.b64encode(read_regular(self.path, LARGEST_BYTES)).decode()
         return f"data:{self.media_type};base64,{content}"
 
     @property
@@ -54,6 +60,33 @@ class Exhibit:
         return sum(file.weight for file in (*self.whole, *shown))
 
 
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a folder of samples; empty where it is not there or a value is of another type."""
+    index = read_json(folder / INDEX)
+    files, count = index.get("files"), index.get("count")
+    is_whole = (
+        isinstance(files, list)
+        and all(isinstance(name, str) for name in files)
+        and isinstance(count, int)
+        and isinstance(index.get("preview", ""), str)
+    )
+    return index if is_whole else {}
+
+
+def is_inside(folder: Path, relative: str) -> bool:
+    """Whether a name leads to a regular file in ``folder``, through no link, that is small enough to embed.
+
+    An index may come from anybody: no name in it may lead to a file of the reader.
+    """
+    path, room = folder / relative, folder.parent
+    try:
+        here = room.parent.resolve(strict=True) / room.name / folder.name
+        unlinked = path.resolve(strict=True) == here / relative and here in (here / relative).parents
+        return unlinked and path.is_file() and path.stat().st_size <= LARGEST_BYTES
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
 def exhibits(root: Path, shown: Mapping[str, Mapping[str, Any]]) -> list[Exhibit]:
     """By name, as the report lists them."""
     return [_exhibit(root / told["folder"], name, told) for name, told in shown.items()]
@@ -64,6 +97,9 @@ def _exhibit(folder: Path, name: str, told: Mapping[str, Any]) -> Exhibit:
     items: dict[int, list[File]] = {}
     hidden: list[str] = []
     for relative in told["files"]:
+        if not is_inside(folder, relative):
+            hidden.append(relative)
+            continue
         file = read_file(folder / relative)
         number = NUMBERED.match(file.path.name)
         if file.kind == "other":
@@ -72,7 +108,8 @@ def _exhibit(folder: Path, name: str, told: Mapping[str, Any]) -> Exhibit:
             items.setdefault(int(number[1]), []).append(file)
         else:
             whole.append(file)
-    if told.get("preview") and not any(file.kind in MEDIA for file in whole):
+    preview = told.get("preview", "")
+    if preview and is_inside(folder, preview) and not any(file.kind in MEDIA for file in whole):
         whole.insert(0, read_file(folder / told["preview"]))
     whole.sort(key=lambda file: file.kind == "text")
     if any(file.kind == STILL for file in whole):  # it has them all: one by one they would be there twice
@@ -97,7 +134,7 @@ def read_file(path: Path) -> File:
 def _text(path: Path) -> str | None:
     """None: it is not text."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             head = file.read(4 * CHARACTERS)
         if b"\0" in head:
             return None

@@ -17,12 +17,13 @@ from typing import Any, Literal, get_args
 from gancore.config import RunConfig, config_hash
 from gancore.errors import BusyError, CheckpointError, ConfigError
 from gancore.evaluation.reading import Evaluation, decode, finite, plain
-from gancore.files import atomic_write, decode_json, sweep
+from gancore.files import atomic_write, decode_json, read_regular, sweep
 from gancore.locking import LockedError, hold
 from gancore.training.run import RunFolder
 
 PATIENCE_SECONDS = 10.0
 """How long the processes of a comparison that was killed have to be gone."""
+LARGEST_JSON_BYTES = 1 << 26
 ROOMS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
 LOCK, INDEX = "comparison.lock", "index.json"
 Stage = Literal["train", "evaluate", "show", "time"]
@@ -157,10 +158,10 @@ class ComparisonFolder:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Empty where it is not there or is torn: it is then made again."""
+    """Empty where it is not there, torn, a link, no regular file or too large: it is then made again."""
     try:
-        value = decode(path.read_text())
-    except (OSError, ValueError):
+        value = decode(read_regular(path, LARGEST_JSON_BYTES).decode())
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

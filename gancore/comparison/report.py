@@ -8,6 +8,7 @@ from typing import Any
 
 from gancore.comparison.asked import REAL, Asked
 from gancore.comparison.balance import in_words, row, until_target
+from gancore.comparison.exhibits import read_index
 from gancore.comparison.findings import Finding, Standing, find
 from gancore.comparison.folder import ComparisonFolder, Entrant, read_json, write_json
 from gancore.comparison.gathering import costs, evaluations, facts
@@ -131,10 +132,11 @@ def _about(read: Mapping[str, Mapping[int, Evaluation]]) -> dict[str, Any]:
 def _samples(folder: ComparisonFolder, everyone: Sequence[Entrant]) -> dict[str, Any]:
     """The files that stand side by side: real rows, then the first finished seed of each."""
     shown: dict[str, Any] = {}
-    if index := read_json(folder.samples(REAL) / "index.json"):
-        shown[REAL] = {"folder": REAL, **index}
+    if index := read_index(folder.samples(REAL)):
+        shown[REAL] = {**index, "folder": REAL}
     for entrant in everyone:
-        if entrant.name not in shown and folder.is_finished(entrant, "show"):
-            index = read_json(folder.samples(entrant) / "index.json")
-            shown[entrant.name] = {"folder": str(entrant), **index}
+        if entrant.name in shown or not folder.is_finished(entrant, "show"):
+            continue
+        if index := read_index(folder.samples(entrant)):
+            shown[entrant.name] = {**index, "folder": str(entrant)}
     return shown

@@ -17,7 +17,7 @@ from typing import Any
 from gancore.comparison.asked import Asked, read_asked
 from gancore.comparison.entrants import arguments, entrants, selecting
 from gancore.comparison.folder import ComparisonFolder, Entrant, Stage, read_json, write_json
-from gancore.errors import CheckpointError, DataError
+from gancore.errors import CheckpointError, DataError, printable
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ _STAGES: dict[Stage, Callable[[Bench], None]] = {
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def main(word: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gancore.errors import printable
 from gancore.evaluation.reading import Evaluation, Reading
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def show(evaluation: Evaluation) -> None:
         console.print(table(evaluation, console.width))
         console.print(summary(evaluation), markup=False, soft_wrap=not console.is_terminal)
     for line in footnotes(evaluation):
-        console.print(line, markup=False, soft_wrap=not console.is_terminal)
+        console.print(printable(line), markup=False, soft_wrap=not console.is_terminal)
 
 
 def table(evaluation: Evaluation, width: int = WIDE) -> Table:

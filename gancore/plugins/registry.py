@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from gancore.errors import PluginError, nearest
+from gancore.errors import PluginError, nearest, printable
 from gancore.plugins.checks import REGISTRATIONS, check_record
 from gancore.plugins.discovery import discover
 from gancore.plugins.faults import Fault, Origin
@@ -257,7 +257,7 @@ class Plugins:
             self._told.add(fault)
             if self.strict:
                 raise fault.error()
-            print(f"gancore: warning: {fault.error()}", file=sys.stderr)
+            print(printable(f"gancore: warning: {fault.error()}"), file=sys.stderr)
 
 
 class _Registry:

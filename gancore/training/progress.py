@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, cast
 
+from gancore.errors import printable
 from gancore.training.report import Part, Report, fit, format_seconds, report_parts
 from gancore.training.tracking import encode_line
 
@@ -170,7 +171,7 @@ class LiveProgress:
         self._live.refresh()
 
     def note(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
     def close(self, status: str) -> None:
         if self._open:

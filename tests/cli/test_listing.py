@@ -3,10 +3,12 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from refusals import refused
 
-from gancore.cli import main
-from gancore.errors import ConfigError
+from gancore.cli import explain, main
+from gancore.errors import ConfigError, GancoreError, printable
 from gancore.listing import last_losses, models, runs
 from gancore.training.run import RunFolder, RunStatus
 
@@ -95,3 +97,27 @@ def test_models_are_those_of_runs_and_of_plugins(folder, capsys):
 def test_a_damaged_model_is_not_listed(folder, content):
     (folder / "first" / "model" / "config.json").write_text(content)
     assert [model.name for model in models()] == ["toy/one"]
+
+
+HOSTILE = "\x1b]0;PWNED\x07\x1b[31m\x9b2J\r\u202e"
+
+
+@given(st.text() | st.text(st.characters(categories=["Cc"])))
+def test_printed_text_holds_no_control_but_lines_and_tabs(text):
+    assert all(letter.isprintable() or letter in "\t\n" or ord(letter) > 0x9F for letter in printable(text))
+    assert json.loads(printable(json.dumps(text, ensure_ascii=False))) == text
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_text_of_a_foreign_run_does_not_command_the_terminal(folder, capsys, options):
+    status = folder / "first" / "run.json"
+    status.write_text(json.dumps(json.loads(status.read_text()) | {"recipe": HOSTILE, "domain": HOSTILE}))
+    assert main(["runs", *options]) == 0
+    shown = capsys.readouterr().out
+    assert "PWNED" in shown and not set(HOSTILE) & {"\x1b", "\x07", "\x9b", "\r", "\u202e"} & set(shown)
+
+
+def test_a_foreign_name_in_an_error_does_not_command_the_terminal(capsys):
+    explain(GancoreError(HOSTILE, HOSTILE))
+    shown = capsys.readouterr().err
+    assert "PWNED" in shown and not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -205,6 +206,53 @@ def test_text_in_another_encoding_is_not_quoted(tmp_path):
     (tmp_path / "b.txt").write_text("Größe " * 5000)
     assert read_file(tmp_path / "a.txt").kind == "other"
     assert read_file(tmp_path / "b.txt").text.startswith("Größe")
+
+
+@pytest.mark.parametrize("way", ["absolute", "upwards", "link", "linked folder", "pipe", "large", "device"])
+def test_a_foreign_index_leads_to_no_file_outside(tmp_path, way):
+    """Whoever makes the page of a stranger's comparison gives away none of their own files."""
+    secret = tmp_path / "private" / "key.txt"
+    secret.parent.mkdir()
+    secret.write_text("MY-PRIVATE-KEY")
+    made = record(tmp_path / "foreign", Noise())
+    made.about(points(2))
+    folder = made.folder.samples("real")
+    (folder / "link.txt").symlink_to(secret)
+    (folder / "linked").symlink_to(secret.parent)
+    os.mkfifo(folder / "pipe.txt")
+    with (folder / "large.png").open("wb") as large:
+        large.truncate(1 << 30)
+    name = {
+        "absolute": str(secret),
+        "upwards": "../../../private/key.txt",
+        "link": "link.txt",
+        "linked folder": "linked/key.txt",
+        "pipe": "pipe.txt",
+        "large": "large.png",
+        "device": "/dev/zero",
+    }[way]
+    index = read_json(folder / "index.json")
+    outside = {"folder": "../../private", "files": [name, *index["files"]], "preview": name}
+    (folder / "index.json").write_text(json.dumps(index | outside))
+    made.report()
+    page = made.folder.page.read_text()
+    assert "MY-PRIVATE-KEY" not in page and "<img" in page
+    assert name in page, "it is named, not embedded"
+
+
+@pytest.mark.parametrize("change", [{"files": 3}, {"files": [3]}, {"count": "x"}, {"preview": []}])
+def test_an_index_of_other_types_shows_nothing(tmp_path, change):
+    made = record(tmp_path, Noise())
+    made.about(points(2))
+    file = made.folder.samples("real") / "index.json"
+    file.write_text(json.dumps(read_json(file) | change))
+    assert made.report()["samples"] == {}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_link_in_place_of_json_is_no_json(tmp_path, make):
+    make(tmp_path / "about.json")
+    assert read_json(tmp_path / "about.json") == {}
 
 
 class Noise(Domain):
