@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gancore.arguments import checked
 from gancore.errors import CheckpointError, ConfigError
 from gancore.files import Json, decode_json
 from gancore.records import ModelEntry
@@ -52,6 +53,7 @@ class ModelSummary:
     step: int | None = None
 
 
+@checked
 def runs(folder: str | Path = RUNS) -> list[RunSummary]:
     """The runs in a folder, the last touched first; a folder that is itself a run is listed alone.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gancore.arguments import checked
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import atomic_write
 from gancore.loading import load, model_folder
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gancore.training.film import Film
 
 
+@checked
 def generate(
     model: str | Path,
     *,
@@ -61,6 +63,7 @@ def generate(
     return written
 
 
+@checked
 def neighbours(
     model: str | Path,
     *,
@@ -105,6 +108,7 @@ def neighbours(
     return result
 
 
+@checked
 def film(
     run: str | Path, *, out: str | Path | None = None, announce: Callable[[str], None] = lambda line: None
 ) -> Film:

@@ -31,6 +31,7 @@ from gancore.evaluation.store import Store
 from gancore.evaluation.taking import Taker
 from gancore.models.model import Model, open_model
 from gancore.records import MeasureEntry
+from gancore.runtime.ambient import pinned
 from gancore.runtime.randomness import Key, Rows, noise_scope
 from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
@@ -67,6 +68,7 @@ class Question:
         return run if run.read_status() is not None else None
 
 
+@pinned()
 def answer(question: Question) -> Evaluation:
     """The readings of a model.
 

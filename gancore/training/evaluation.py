@@ -21,8 +21,10 @@ from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows
 from gancore.training.diagnosis.spread import FEWEST, diversity
 from gancore.training.verdict import BesideNoise
-from gancore.trees import Tree
+from gancore.trees import Tree, all_finite
 
+FEWEST_ROWS = 2
+"""Rows of valid below which no measure of samples can be taken."""
 NLL = "nll"
 """The measure of every likelihood model: -log p(x) on valid, in nats a sample."""
 
@@ -45,6 +47,8 @@ class Evaluator:
             name: measure for name, measure in found.items() if measure.quick and not measure.needs
         }
         count = min(self.n, len(self.valid))
+        if count < FEWEST_ROWS:
+            self.measures = {}
         key = (self.key.to("cpu") / "valid").cut(Rows.all(count))
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
         self.reference: Batch = self.valid.take(rows, key)
@@ -73,12 +77,18 @@ class Evaluator:
         return draw_samples(sampler, self.n, self.key / "samples", condition)[0]
 
     def __call__(self, sampler: nn.Module, samples: Tree = None) -> Mapping[str, float]:
-        """Every measure by name; of ``samples``, where they have been drawn already."""
-        values, measures = {}, self.measures_of(sampler)
+        """Every measure by name; of ``samples``, where they have been drawn already.
+
+        Of samples that are not finite every measure is NaN.
+        """
+        values: dict[str, float] = {}
+        measures = self.measures_of(sampler)
         if measures:
             samples = self.draw(sampler) if samples is None else samples
-            evidence = Evidence.of(samples, to_cpu(self.reference.data), self.spec)
-            values = {name: measure.compute(evidence) for name, measure in measures.items()}
+            values = dict.fromkeys(measures, math.nan)
+            if all_finite(samples):
+                evidence = Evidence.of(samples, to_cpu(self.reference.data), self.spec)
+                values = {name: measure.compute(evidence) for name, measure in measures.items()}
         return values | self._nll(sampler)
 
     def beside_noise(self, values: Mapping[str, float]) -> BesideNoise | None:

@@ -92,7 +92,7 @@ class Watch:
         """All that is due after this round, for a game without a run folder."""
         found = []
         if self.cadence.due(self.cadence.log, state):
-            found += self.log(state)[1]
+            found += self.log(state)[1] + self.motion(state)
         if self.has_previews and self.cadence.due(self.cadence.preview, state):
             found += self.preview(state)[1]
         if self.cadence.due(self.cadence.evaluate, state):
@@ -103,13 +103,16 @@ class Watch:
         return self.table.game.phases[min(state.phase_index, len(state.plan) - 1)].name
 
     def log(self, state: State) -> tuple[dict[str, float], list[Finding]]:
-        """The scalars since the last report, and what is wrong with them or with the samples' motion."""
+        """The scalars since the last report, and what is wrong with them."""
         scalars = self.table.statistics.read()
         self.diagnosis.early = is_early(state)
-        found = self.diagnosis.scalars(state.step, {**scalars, "phase": self.phase(state)})
+        return scalars, self.diagnosis.scalars(state.step, {**scalars, "phase": self.phase(state)})
+
+    def motion(self, state: State) -> list[Finding]:
+        """What is wrong with the samples' motion, where it is due to look at it at a report."""
         if self._adversarial and state.step % self._motion_every == 0:
-            found += self.diagnosis.motion(state.step, self._draw(UNIT)[0])
-        return scalars, found
+            return self.diagnosis.motion(state.step, self._draw(UNIT)[0])
+        return []
 
     def preview(self, state: State) -> tuple[tuple[Tree, Tree], list[Finding]]:
         """Samples from the same latents every time, with their condition."""

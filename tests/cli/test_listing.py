@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from refusals import refused
 
 from gancore.cli import main
 from gancore.errors import ConfigError
@@ -65,7 +66,7 @@ def test_no_runs_yet(tmp_path, monkeypatch, capsys):
     assert main(["runs"]) == 0
     assert capsys.readouterr().out == "no runs in runs; `gancore train` makes one\n"
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="runs folder file: Not a directory"):
+    with refused(ConfigError, "file", "directory", fix="runs"):
         runs("file")
 
 
@@ -85,7 +86,7 @@ def test_models_are_those_of_runs_and_of_plugins(folder, capsys):
     assert main(["models", "--domain", "toy"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["model", "runs/first", "toy/one"]
-    assert "trained on fsdd" in lines[1]
+    assert "trained on data 'fsdd'" in lines[1]
     assert main(["models", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
 

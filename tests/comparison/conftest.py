@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from needs import lack
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -33,12 +33,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def browser():
-    """A real Chromium, headless. Where there is none, tests are skipped, but never in CI."""
+    """A real Chromium, headless."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"no browser: none of {', '.join(BROWSERS)} is on the path; .ci/run installs one")
-        pytest.skip("no Chromium is installed")
+        lack("a browser", "apt-get install chromium, or put another Chromium on the path")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -3,8 +3,10 @@
 import os
 
 import pytest
+from refusals import refused
 
 from gancore.config_text import MAXIMUM_BYTES, read_file
+from gancore.configure import resolve_config
 from gancore.errors import ConfigError
 
 
@@ -59,20 +61,20 @@ def test_a_file_that_cannot_be_read_is_told_by_line(complaint, content, said, tm
 
 
 def test_what_is_no_file(tmp_path):
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: No such file or directory; name a readable"):
+    with refused(ConfigError, tmp_path / "nowhere.yaml", fix="YAML"):
         read_file(tmp_path / "nowhere.yaml")
-    with pytest.raises(ConfigError, match="Is a directory"):
+    with refused(ConfigError, tmp_path, "directory", fix="YAML"):
         read_file(tmp_path)
-    with pytest.raises(ConfigError, match="not a path"):
+    with refused(ConfigError, "path", fix="YAML"):
         read_file(tmp_path / "a\0b")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.skipif(os.geteuid() == 0, reason="needs a user whom modes bind; run without root")
 def test_a_file_that_may_not_be_read(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("a: 1")
     path.chmod(0)
-    with pytest.raises(ConfigError, match="Permission denied"):
+    with refused(ConfigError, path, fix="readable"):
         read_file(path)
 
 
@@ -101,3 +103,12 @@ def test_an_empty_file_says_nothing(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("# nothing\n")
     assert read_file(path) == []
+
+
+def test_a_dotted_key_is_answered_with_the_nested_form(tmp_path):
+    file = tmp_path / "run.yaml"
+    for content, nested in (("train.seed: 4\n", "train: {seed: ...}"), ("train: {a.b: 4}\n", "a: {b: ...}")):
+        file.write_text(f"domain: toy\n{content}")
+        with pytest.raises(ConfigError) as error:
+            resolve_config(config=file)
+        assert nested in error.value.fix

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from refusals import refused
 from toy_plugin import ToyData, ToyModel
 
 from gancore.config import RecipeSection, config_hash, difference
@@ -172,7 +173,7 @@ def test_wrong_names_get_the_nearest():
 def test_a_layer_from_plain_values():
     config = load_config(ToyData, ToyModel, [settings({"model": {"penalty": {"every": 2}}}, "config.json")])
     assert config.model.penalty.every == 2
-    with pytest.raises(ConfigError, match=r"unknown key 'model\.wdth' \(config\.json\)"):
+    with refused(ConfigError, "model.wdth", "config.json", fix="width"):
         load_config(ToyData, ToyModel, [settings({"model": {"wdth": 1}}, "config.json")])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from refusals import refused
 
 from gancore.data.classes import class_facts, classes_judged, classes_told, numbered
 from gancore.domain import Spec
@@ -35,12 +36,12 @@ def test_networks_are_told_the_labels_only_where_a_recipe_is_conditional():
 
 @pytest.mark.parametrize("facts", [{}, {"classes": []}, {"classes": None}])
 def test_a_conditional_recipe_needs_labels(facts):
-    with pytest.raises(ConfigError, match=r"the data have no labels; set data\.labels"):
+    with refused(ConfigError, "labels", fix="data.labels"):
         classes_told(True, Spec(facts))
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_judge_needs_two_labels(count):
     assert classes_judged(Spec({"classes": NAMES})) == 3
-    with pytest.raises(ConfigError, match=f"two labels at least, the data have {count}"):
+    with refused(ConfigError, "classifier", count, fix="data.labels"):
         classes_judged(Spec({"classes": NAMES[:count]}))

@@ -5,6 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from refusals import refused
 
 from gancore.data.download import download
 from gancore.errors import DataError
@@ -124,7 +125,7 @@ def test_a_wrong_hash_names_both_and_keeps_nothing(server, tmp_path):
 
 
 def test_a_missing_file_is_not_tried_again(server, tmp_path):
-    with pytest.raises(DataError, match="404"):
+    with refused(DataError, 404):
         get(f"{server.url}/missing", tmp_path / "f")
     assert len(server.seen) == 1
 
@@ -148,18 +149,18 @@ def test_redirects_out_of_the_web_are_refused(server, tmp_path, elsewhere):
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/f", "/etc/hostname"])
 def test_only_the_web_is_downloaded(tmp_path, url):
-    with pytest.raises(DataError, match="http"):
+    with refused(DataError, "downloaded"):
         get(url, tmp_path / "f")
 
 
 def test_no_server_is_one_clear_line(server, tmp_path):
     lines = []
-    with pytest.raises(DataError, match="cannot be downloaded"):
+    with refused(DataError, "downloaded"):
         get("http://127.0.0.1:9/f", tmp_path / "f", attempts=3, announce=lines.append)
     assert len(lines) == 2
 
 
 def test_an_unwritable_target_is_named(server, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
+    with refused(DataError, tmp_path / "file" / "f"):
         get(f"{server.url}/file", tmp_path / "file" / "f")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from gancore.data.packed import Packed
 from gancore.data.prepared import each_once, open_prepared
@@ -177,14 +178,14 @@ def test_a_full_disk_is_one_line():
         raise OSError(errno.ENOSPC, "No space left on device")
         yield
 
-    with pytest.raises(DataError, match=r"the disk is full; the cache .* needs room; free some"):
+    with refused(DataError, "disk", "cache", fix="GANCORE_CACHE"):
         opened(full())
 
 
 def test_a_cache_nobody_can_write_is_one_clear_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DataError, match=r"cannot be written: .*; set GANCORE_CACHE"):
+    with refused(DataError, tmp_path / "file", fix="GANCORE_CACHE"):
         opened(TWO)
 
 

@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 
 import pytest
+from refusals import refused
 
 from gancore.data.unpack import Caps, unpack
 from gancore.errors import DataError
@@ -48,7 +49,7 @@ def test_members_land_in_the_folder(tmp_path, make, name):
 @pytest.mark.parametrize("make, archive", [(tar_with, "a.tar.gz"), (zip_with, "a.zip")])
 @pytest.mark.parametrize("name", ["../evil", "top/../../evil", "/tmp/evil", "..\\evil", "C:\\evil"])
 def test_members_that_leave_the_folder_are_refused(tmp_path, make, archive, name):
-    with pytest.raises(DataError, match="outside"):
+    with refused(DataError, "outside"):
         unpack(make(tmp_path / archive, (name, b"x")), tmp_path / "out")
     assert not any(path.is_file() for path in (tmp_path / "out").rglob("*"))
 
@@ -64,7 +65,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path, kind, target):
 def test_links_in_a_zip_are_refused(tmp_path):
     info = zipfile.ZipInfo("escape")
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with pytest.raises(DataError, match="link"):
+    with refused(DataError, "escape", "link"):
         unpack(zip_with(tmp_path / "a.zip", (info, "/etc")), tmp_path / "out")
 
 
@@ -80,12 +81,12 @@ def test_device_files_are_refused(tmp_path):
     [
         (Caps(members=2), "members"),
         (Caps(total_bytes=100_000), "bytes"),
-        (Caps(ratio=10, free_bytes=1000), "times its size"),
+        (Caps(ratio=10, free_bytes=1000), 10),
     ],
 )
 def test_what_swells_beyond_the_caps_is_refused(tmp_path, make, name, caps, why):
     archive = make(tmp_path / name, *((f"zeros-{i}", bytes(100_000)) for i in range(5)))
-    with pytest.raises(DataError, match=why):
+    with refused(DataError, name, why):
         unpack(archive, tmp_path / "out", caps)
 
 
@@ -94,5 +95,5 @@ def test_a_damaged_archive_is_one_clear_line(tmp_path, make, name):
     archive = make(tmp_path / name, ("one", bytes(range(256)) * 400))
     content = archive.read_bytes()
     archive.write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match="cannot be unpacked"):
+    with refused(DataError, "unpacked"):
         unpack(archive, tmp_path / "out")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from dots import CENTRES
+from refusals import refused
 
 import gancore
 from gancore.domain import Batch, Spec
@@ -137,14 +138,14 @@ def test_other_rows_labels_or_a_source_are_other_judges(judging):
 @pytest.mark.parametrize(
     ("fake", "judge", "said"),
     [
-        (Sampled(torch.zeros(20, 3), torch.zeros(20, 2)), True, "one label a sample"),
-        (Sampled(torch.zeros(20, 3)), True, "one label a sample"),
-        (points(20, "fake"), False, "no judge can be trained here"),
+        (Sampled(torch.zeros(20, 3), torch.zeros(20, 2)), True, "class"),
+        (Sampled(torch.zeros(20, 3)), True, "class"),
+        (points(20, "fake"), False, "domain"),
     ],
 )
 def test_what_cannot_be_taught_is_said(shown, fake, judge, said):
     evidence = shown(fake)
-    with pytest.raises(ConfigError, match=said):
+    with refused(ConfigError, fix=said):
         classification_accuracy.compute(evidence if judge else replace(evidence, judge=None))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 from torch import Tensor
 
 from gancore.domain import Batch, Data, Spec
@@ -173,9 +174,9 @@ def test_a_folder_that_cannot_be_written_costs_time_and_is_told_of_once(tmp_path
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (lambda x: x[0], r"features 'bad' give shape \(4,\) for 10 samples"),
-        (lambda x: x[:5], r"give shape \(5, 4\) for 10 samples"),
-        (lambda x: x / 0 * 0, "give values that are not a number for 10 samples"),
+        (lambda x: x[0], "(4,)|10"),
+        (lambda x: x[:5], "(5, 4)|10"),
+        (lambda x: x / 0 * 0, "number|10"),
     ],
 )
 def test_what_are_no_features_is_said(maps, made, said):
@@ -186,7 +187,7 @@ def test_what_are_no_features_is_said(maps, made, said):
             return made(samples)
 
     maps.features = Bad()
-    with pytest.raises(PluginError, match=said):
+    with refused(PluginError, "bad", *said.split("|")):
         maps.see(Batch(torch.ones(10, 4)), keep=False)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from evidences import featured
 from prdc import compute_prdc
+from refusals import refused
 from torch import Tensor
 
 from gancore.errors import ConfigError
@@ -58,7 +59,7 @@ def test_distances_far_from_the_origin_keep_their_digits():
 
 def test_more_neighbours_than_there_are_is_said_so():
     x = normal("x", n=3, d=2)
-    with pytest.raises(ConfigError, match="give at least 4 samples"):
+    with refused(ConfigError, fix=4):
         radii(x, 3)
 
 
@@ -134,7 +135,7 @@ def test_the_interval_of_a_share_is_one_even_where_all_subsets_agree(name):
 
 def test_too_few_rows_have_no_interval():
     x = normal("x", n=15, d=2)
-    with pytest.raises(ConfigError, match="give at least 20"):
+    with refused(ConfigError, 15, fix=20):
         neighbours.density_measure.interval(featured(x, x))
 
 

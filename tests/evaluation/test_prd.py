@@ -7,6 +7,7 @@ from math import sqrt
 import pytest
 import torch
 from evidences import featured
+from refusals import refused
 from torch import Tensor
 
 from gancore.errors import ConfigError
@@ -117,7 +118,7 @@ def test_fewer_different_rows_than_clusters_are_clusters_of_their_own():
 
 def test_too_few_rows_make_no_clusters():
     x = Key.of("few").normal(30, 2)
-    with pytest.raises(ConfigError, match="give 40 samples"):
+    with refused(ConfigError, 20, 30, fix=40):
         prd.prd_recall.compute(featured(x, x))
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from gancore.errors import CheckpointError
 from gancore.evaluation.reading import Evaluation, Reading, keep_evaluation, plain, read_evaluations
@@ -82,7 +83,7 @@ def test_a_file_keeps_what_was_asked_otherwise_and_replaces_what_was_asked_alike
 def test_what_is_no_evaluation_is_said_in_one_line_and_written_over(tmp_path, content):
     path = tmp_path / "measures.jsonl"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"holds no evaluation.*; evaluate again"):
+    with refused(CheckpointError, "measures.jsonl", fix="evaluate"):
         Evaluation.read(path)
     keep_evaluation(path, SOME)
     assert Evaluation.read(path) == SOME
@@ -102,7 +103,7 @@ def test_tensors_and_arrays_become_lists():
     torch, numpy = pytest.importorskip("torch"), pytest.importorskip("numpy")
     told = {"curve": torch.tensor([1.0, 2.0]), "n": numpy.int64(3), 4: (True, None)}
     assert plain(told) == {"curve": [1.0, 2.0], "n": 3, "4": [True, None]}
-    with pytest.raises(TypeError, match="object is no JSON value"):
+    with refused(TypeError, "object", "JSON"):
         plain({"thing": object()})
 
 

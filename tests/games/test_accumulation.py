@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from refusals import refused
 from torch import nn
 from toy_games import Judge, play, points
 
@@ -71,7 +72,7 @@ def test_a_cost_that_couples_rows_is_refused_in_parts_in_one_line():
         return lay_table(config, Coupled(), data, torch.device("cpu"), ALONE)
 
     assert sit(1).accumulate == 1
-    with pytest.raises(ConfigError, match=r"couples the rows.*model\.accumulate=1"):
+    with refused(ConfigError, "rows", fix="model.accumulate=1"):
         sit(2)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refused
 from torch import nn
 from toy_games import Judge, differing, play, points, set_table, whole
 
@@ -160,7 +161,7 @@ def test_a_phase_in_seconds_within_a_budget_in_steps(clock):
     ],
 )
 def test_a_budget_below_what_the_recipe_fixes_is_refused_in_one_line(phases, budget):
-    with pytest.raises(ConfigError, match="less than the recipe's fixed phases take; raise the budget"):
+    with refused(ConfigError, "budget", fix="budget"):
         plan(*phases, **budget)
 
 

@@ -1,7 +1,5 @@
 """Plays a document: writes its files, runs its commands and its Python, in order, with tiny training.
 
-    python play.py DOCUMENT FOLDER
-
 In ```sh blocks every line is a command: ``gancore`` ones are run word for word (training is made tiny by
 settings of its own, later than those of the line), the others must be ones that :func:`check` knows.
 A ```python, ```toml or ```yaml block that begins with ``# path/of.file`` is written there.
@@ -32,7 +30,14 @@ TINY_AUDIO = [*TINY, "data.rate_hz=8000", "data.length=1024", "model.width=2"]
 
 
 def play(document: Path) -> None:
+    """In the working folder, and in a process that ends with it: much is put in the place of other things.
+
+    Raises:
+        SystemExit: a command failed, or nobody checks it.
+    """
     text = document.read_text()
+    sys.path.insert(0, os.getcwd())
+    os.environ |= {"OMP_NUM_THREADS": "1", "GANCORE_TRACEBACK": "1"}
     make_recordings(Path("recordings"))
     make_pictures(Path("pictures"))
     make_training_tiny()
@@ -193,11 +198,3 @@ def check(words: list[str]) -> None:
             if (ROOT / script).is_file():
                 return
     raise SystemExit(f"nobody checks this command: {shlex.join(words)}")
-
-
-if __name__ == "__main__":
-    source, where = Path(sys.argv[1]).absolute(), Path(sys.argv[2])
-    where.mkdir(parents=True, exist_ok=True)
-    os.chdir(where)
-    sys.path.insert(0, os.getcwd())
-    play(source)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from places import ROOT, run
-from play import TINY_AUDIO
+from forks import Fork, import_all
+from places import ROOT
+from play import TINY_AUDIO, play
 
-PLAYER = Path(__file__).with_name("play.py")
 DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
 ALSO = [
     "examples/README.md",
@@ -20,10 +22,29 @@ ALSO = [
 LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)?(#[^)]*)?\)")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    import_all()
+
+
+def played(document: Path, folder: Path) -> None:
+    player = Fork(folder, lambda: play(document), log=folder / "played.txt")
+    assert player.join(600) == 0, player.log.read_text()
+
+
+def script(path: Path, *words: object) -> Callable[[], None]:
+    """What ``python path words`` does."""
+
+    def main() -> None:
+        sys.argv = [str(path), *map(str, words)]
+        runpy.run_path(str(path), run_name="__main__")
+
+    return main
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_its_commands_and_its_code_run(name, tmp_path):
-    done = run([sys.executable, str(PLAYER), str(ROOT / name), str(tmp_path / "here")], tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    played(ROOT / name, tmp_path)
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, *ALSO])
@@ -45,13 +66,13 @@ def anchors(path: Path) -> set[str]:
 
 
 def test_examples_train_and_generate(tmp_path):
-    trained = run([sys.executable, str(ROOT / "examples/train_and_sample.py"), *TINY_AUDIO], tmp_path)
-    assert trained.returncode == 0, trained.stderr
+    trained = Fork(tmp_path, script(ROOT / "examples/train_and_sample.py", *TINY_AUDIO))
+    assert trained.join() == 0, trained.log.read_text()
     (folder,) = (tmp_path / "runs").iterdir()
     assert len(list((folder / "sounds").glob("*.wav"))) == 8
-    drawn = run([sys.executable, str(ROOT / "examples/generate_from_model.py"), str(folder)], tmp_path)
-    assert drawn.returncode == 0, drawn.stderr
-    assert "(16, 1, 1024)" in drawn.stdout
+    drawn = Fork(tmp_path, script(ROOT / "examples/generate_from_model.py", folder))
+    assert drawn.join() == 0, drawn.log.read_text()
+    assert "(16, 1, 1024)" in drawn.log.read_text()
     assert len(list((tmp_path / "samples").glob("*/*.wav"))) == 32
 
 
@@ -65,8 +86,7 @@ gancore train --domain audio --recipe wavegan --set model.shuffle=0 --out runs/w
 ```
 """
     (tmp_path / "guide.md").write_text(guide)
-    done = run([sys.executable, str(PLAYER), str(tmp_path / "guide.md"), str(tmp_path)], tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    played(tmp_path / "guide.md", tmp_path)
     assert "loss: margin" in (tmp_path / "runs/margin/config.yaml").read_text()
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from refusals import refused
 from torch import nn
 
 from gancore.domain import Domain, Spec
@@ -46,7 +47,7 @@ def bench(model: type[Classifier] = Linear) -> SimpleNamespace:
 def test_a_judge_that_is_not_broken_passes_and_is_asked_for_no_samples():
     gives_posteriors(bench())
     for check in (samples_by_latent, matches_shapes):
-        with pytest.raises(NotApplicable, match="judges samples, and makes none"):
+        with refused(NotApplicable, "judges"):
             check(bench())
 
 
@@ -76,14 +77,14 @@ class Deep(Linear):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Leaking, "change with the other rows"),
-        (Short, r"have the shapes \(6, 1\)"),
-        (Infinite, "not finite"),
-        (Deep, r"\(6, 1, 3\)"),
+        (Leaking, "posteriors|rows"),
+        (Short, "(6, 1)"),
+        (Infinite, "posteriors|finite"),
+        (Deep, "(6, 1, 3)"),
     ],
 )
 def test_a_broken_judge_is_caught(model, words):
-    with pytest.raises(Breach, match=words):
+    with refused(Breach, *words.split("|")):
         gives_posteriors(bench(model))
 
 
@@ -92,7 +93,7 @@ def test_posteriors_that_do_not_sum_to_one_are_caught():
     judge = broken.sampler()
     judge.log_posteriors = lambda data: judge.model(data)
     broken.sampler = lambda: judge
-    with pytest.raises(Breach, match="do not sum to one"):
+    with refused(Breach, "posteriors", fix="log_softmax"):
         gives_posteriors(broken)
 
 

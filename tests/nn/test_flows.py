@@ -5,6 +5,7 @@ import math
 import pytest
 import scipy.stats
 import torch
+from refusals import refused
 from torch import nn
 
 from gancore.nn.bijections import (
@@ -129,7 +130,8 @@ def test_each_bijection_of_a_chain_tells_its_own_determinant(flow):
 def test_there_and_back_is_where_one_was(flow):
     flow, rows, labels = flow
     z, _ = flow.encode(rows, labels)
-    torch.testing.assert_close(flow.decode(z, labels), rows, rtol=1e-10, atol=1e-10)
+    # below 1e-10 on an AMD EPYC, 1.3e-10 on an Intel Xeon: sums in another order, which inverting enlarges
+    torch.testing.assert_close(flow.decode(z, labels), rows, rtol=1e-9, atol=1e-9)
     latents = torch.randn(5, flow.size)
     there = flow.decode(latents, labels)
     torch.testing.assert_close(flow.encode(there, labels)[0], latents, rtol=1e-9, atol=1e-9)
@@ -233,7 +235,7 @@ def test_squeezing_moves_numbers_and_loses_none():
     assert y[0, :4, 0].tolist() == [0, 1, 2, 3] and y[0, 4:, 1].tolist() == [12, 13, 14, 15]
     square = torch.arange(16.0).view(1, 1, 4, 4)
     assert Squeeze(2)(square)[0][0, :, 0, 0].tolist() == [0, 1, 4, 5]
-    with pytest.raises(ValueError, match="an axis of 6 cannot be cut into 4 equal parts"):
+    with refused(ValueError, 6, 4):
         Flow([1, 6], [Squeeze(4)])
 
 
@@ -256,5 +258,5 @@ def test_a_network_in_low_precision_leaves_the_data_in_theirs(precision):
 
 def test_a_bijection_must_say_what_it_does():
     for call in (Bijection().forward, Bijection().inverse):
-        with pytest.raises(TypeError, match="Bijection must define"):
+        with refused(TypeError, "Bijection"):
             call(torch.zeros(1))

@@ -3,6 +3,7 @@
 import pytest
 import scipy.special
 import torch
+from refusals import refused
 
 from gancore.nn.bijections import ActivationNorm, Logit, Squeeze, prepare, shape_through
 from gancore.nn.flows import Flow
@@ -31,7 +32,7 @@ def test_what_goes_on_is_prepared_by_a_first_batch():
 def test_shapes_are_followed_and_others_refused():
     chain = [Squeeze(2), Split((4, 3, 3), 2, [])]
     assert shape_through(chain, (1, 6, 6)) == (36,)
-    with pytest.raises(ValueError, match="are split"):
+    with refused(ValueError, "(4, 2, 2)"):
         shape_through(chain, (1, 4, 4))
 
 

@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from refusals import refused
 
 from gancore import DomainEntry, PluginError, RecipeEntry, hookimpl
 
@@ -70,31 +71,33 @@ def test_the_domain_of_a_broken_plugin_gives_its_fault_as_the_error(site, capsys
 def test_the_domain_of_a_disabled_plugin_names_the_variable(site, monkeypatch):
     site.install_tides()
     monkeypatch.setenv("GANCORE_DISABLE_PLUGINS", "tides")
-    with pytest.raises(PluginError, match="disabled by GANCORE_DISABLE_PLUGINS"):
+    with refused(PluginError, "tides", fix="GANCORE_DISABLE_PLUGINS"):
         site.plugins().domain("tides")
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
+    ("source", "named", "fix"),
     [
-        ("import librarium", "needs the module 'librarium', which is not installed .*pip install librarium"),
-        ("", "AttributeError.*'Tides'.*--upgrade gancore-tides"),
-        ("Tides = 3", "not a subclass of gancore.Domain"),
-        ("import sys; sys.exit()", "calls sys.exit when 'tides_domain:Tides' is imported"),
+        ("import librarium", "librarium", "librarium"),
+        ("", "AttributeError Tides", "gancore-tides"),
+        ("Tides = 3", "tides_domain:Tides gancore.Domain", "gancore-tides"),
+        ("import sys; sys.exit()", "sys.exit tides_domain:Tides", "gancore-tides"),
         (
             "from gancore import Domain\nclass Tides(Domain):\n    name = 'sea'",
-            "whose name is 'sea'.*name = 'tides'",
+            "sea",
+            "tides",
         ),
         (
             TIDES_THAT_FAIL,
-            r"fails when tides_domain:Tides\(\) is called: KeyError",
+            "tides_domain:Tides() KeyError",
+            "gancore-tides",
         ),
     ],
 )
-def test_a_domain_class_that_cannot_be_used_names_distribution_and_fix(site, source, words):
+def test_a_domain_class_that_cannot_be_used_names_distribution_and_fix(site, source, named, fix):
     site.install_tides()
     (site.folder / "tides_domain.py").write_text(source)
-    with pytest.raises(PluginError, match=words) as error:
+    with refused(PluginError, *named.split(), fix=fix) as error:
         site.plugins().domain("tides")
     assert "plugin 'tides' (gancore-tides 1.2)" in say(error)
     assert "\n" not in say(error)
@@ -129,7 +132,7 @@ def test_a_recipe_of_another_plugin_is_found_and_cannot_take_a_name_of_the_domai
 def test_an_unknown_recipe_names_the_nearest(site):
     site.install_tides()
     plugins = site.plugins()
-    with pytest.raises(PluginError, match=r"domain 'tides' has no recipe 'mono'; did you mean 'moon'\?"):
+    with refused(PluginError, "tides", "mono", fix="moon"):
         plugins.recipe(plugins.domain("tides"), "mono")
 
 
@@ -173,7 +176,7 @@ def test_a_registered_object_that_is_broken_is_told(site, capsys):
 
 def test_a_missing_factory_is_blamed_on_the_plugin_that_names_it(site):
     site.install_tides()
-    with pytest.raises(PluginError, match=r"\(gancore-tides 1.2\) lacks its own module 'tides.gone'"):
+    with refused(PluginError, "gancore-tides", 1.2, "tides.gone"):
         plugins = site.plugins()
         plugins.load_all()
         plugins.resolve(DomainEntry("tides", "tides.gone:Tides", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from refusals import refused
 
 from gancore import PluginError, hookimpl
 
@@ -59,7 +60,7 @@ def test_strict_raises_what_an_observer_raised(site):
     site.install("gancore-reef", {"reef": REEF.format(deed="raise OSError('disk full')")})
     plugins = site.plugins(strict=True)
     plugins.load_all()
-    with pytest.raises(PluginError, match=r"gancore-reef.*disk full") as caught:
+    with refused(PluginError, "gancore-reef", "disk") as caught:
         step(plugins, 0)
     assert isinstance(caught.value.__cause__, OSError)
 
@@ -86,5 +87,5 @@ def test_the_listing_names_what_a_plugin_observes(site):
 
 
 def test_an_event_that_no_hook_knows_is_a_mistake_of_the_caller(site):
-    with pytest.raises(ValueError, match="did you mean 'gancore_step_end'"):
+    with refused(ValueError, "gancore_step_ends", "gancore_step_end"):
         site.plugins().observe("gancore_step_ends")

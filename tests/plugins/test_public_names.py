@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from refusals import refused
 
 import gancore
 from gancore import hookspecs, records
@@ -17,7 +18,7 @@ def test_every_public_name_is_there(name):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+    with refused(AttributeError, "trian"):
         gancore.trian  # noqa: B018
 
 

@@ -1,6 +1,7 @@
 """What a recipe declares is checked against its sampler before anything is trained."""
 
 import pytest
+from refusals import refused
 from torch import nn
 
 from gancore.errors import ConfigError
@@ -22,11 +23,11 @@ def test_what_a_sampler_has_may_be_declared():
 @pytest.mark.parametrize(("capability", "lack"), [("likelihood", "log_prob"), ("inversion", "invert")])
 def test_what_it_has_not_is_refused(capability, lack):
     sampler = ModelSampler(nn.Linear(1, 1), Identity(), conditional=False)
-    with pytest.raises(ConfigError, match=f"'toy' declares '{capability}', but its sampler has no {lack}"):
+    with refused(ConfigError, "toy", capability, lack):
         check_capabilities(entry(capability), sampler)
 
 
 def test_a_misspelt_capability_is_named_with_the_nearest():
     sampler = ModelSampler(nn.Linear(1, 1), Identity(), conditional=False)
-    with pytest.raises(ConfigError, match="did you mean 'likelihood'"):
+    with refused(ConfigError, "likelyhood", "likelihood"):
         check_capabilities(entry("likelyhood"), sampler)

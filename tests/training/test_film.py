@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refused
 
 import gancore
 from gancore.errors import CheckpointError, ConfigError
@@ -147,13 +148,13 @@ def test_the_same_previews_give_the_same_bytes(run, tmp_path):
 
 
 def test_what_cannot_be_filmed_is_refused(run, tmp_path):
-    with pytest.raises(ConfigError, match="no pictures of previews"):
+    with refused(ConfigError, "samples", fix="preview"):
         gancore.film(run.path)
-    with pytest.raises(ConfigError, match="no run folder"):
+    with refused(ConfigError, "nowhere", fix="gancore"):
         gancore.film(tmp_path / "nowhere")
     preview(run, 1)
-    with pytest.raises(ConfigError, match="a film is a GIF"):
+    with refused(ConfigError, "film.mp4", fix="NAME.gif"):
         gancore.film(run.path, out=tmp_path / "film.mp4")
-    with pytest.raises(CheckpointError, match="could not be written"):
+    with refused(CheckpointError, "film.gif", fix="--out"):
         gancore.film(run.path, out=tmp_path / "no" / "film.gif")
     assert filming.previews(run)

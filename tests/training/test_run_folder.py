@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from refusals import refused
 
 from gancore.errors import CheckpointError, ConfigError
 from gancore.training.run import RunFolder, RunStatus, latest_run, list_runs
@@ -52,13 +53,12 @@ def test_each_run_gets_a_folder_of_its_own(tmp_path):
 def test_a_root_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("x")
     for root in (tmp_path / "file", tmp_path / "file" / "runs"):
-        with pytest.raises(ConfigError, match=r"no run can be made in .*; give another --out"):
+        with refused(ConfigError, root, fix="--out"):
             RunFolder.create(root, "run")
 
 
 def test_a_run_in_use_is_refused_with_the_process(run, holder):
-    line = f"is in use by process {holder.pid}; wait for it, or stop it"
-    with pytest.raises(CheckpointError, match=line), run.lock():
+    with refused(CheckpointError, run.path, holder.pid, fix="stop"), run.lock():
         raise AssertionError("two processes hold one run")
     assert run.read_status().status == "running"
 
@@ -77,7 +77,7 @@ def test_a_killed_holder_lets_go_and_the_run_reads_as_interrupted(run, holder):
 
 
 def test_one_process_cannot_hold_a_run_twice(run):
-    with run.lock(), pytest.raises(CheckpointError, match=f"in use by process {os.getpid()}"), run.lock():
+    with run.lock(), refused(CheckpointError, run.path, os.getpid()), run.lock():
         pass
     with run.lock():
         pass
@@ -97,7 +97,7 @@ def test_a_look_at_the_lock_does_not_stop_a_run_from_beginning(run):
 
 def test_a_run_that_cannot_be_locked_is_one_line(tmp_path):
     with (
-        pytest.raises(CheckpointError, match=r"cannot be locked: .*give another --out"),
+        refused(CheckpointError, "no", fix="--out"),
         RunFolder(tmp_path / "no").lock(),
     ):
         pass

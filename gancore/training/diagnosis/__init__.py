@@ -40,7 +40,7 @@ class Diagnosis:
 
     def motion(self, step: int, tree: Tree) -> list[Finding]:
         """Faults of samples of the same latents, seen again and again."""
-        return self._alarms.hear(self._motion.signs(step, tree), self.early)
+        return self._alarms.hear(self._motion.signs(step, tree), self.early) if all_finite(tree) else []
 
     def samples(self, tree: Tree) -> list[Finding]:
         """Faults of preview samples: rows on axis 0 of every leaf."""

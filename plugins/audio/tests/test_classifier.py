@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from gancore_audio.classifier import ClassifierConfig, SoundClassifier, SoundJud
 from gancore_audio.config import AudioConfig
 from gancore_audio.domain import Audio
 from gancore_audio.sources import SOURCES
+from needs import data_root
+from refusals import refused
 
 import gancore
 from gancore import ConfigError, Spec
@@ -73,7 +74,7 @@ def test_a_model_that_is_not_trained_hears_every_sound_as_it_is():
 
 @pytest.mark.parametrize("classes", [[], ["alone"]])
 def test_data_without_labels_are_refused(classes):
-    with pytest.raises(ConfigError, match=r"needs two labels at least, the data have [01]; set data\.labels"):
+    with refused(ConfigError, "classifier", "labels", fix="data.labels"):
         SoundJudge().build(ClassifierConfig(), Spec({**SPEC.facts, "classes": classes}))
 
 
@@ -99,10 +100,7 @@ def test_it_tells_synthesised_percussion_apart():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_it_names_at_least_97_of_100_spoken_digits(seed):
     """On the official test set; windows of 4,096 samples at 8 kHz, as generators make them."""
-    here = Path(__file__).resolve().parents[4] / "shared" / "data"
-    root = Path(os.environ.get("GANCORE_DATA", here))
-    if not (root / "fsdd").is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no digits; set GANCORE_DATA")
+    root = data_root("fsdd")
     steps = ClassifierConfig().steps
     _, right, n = trained("fsdd", steps, root, seed, length=4096)
     low, high, _ = clopper_pearson(right, n)

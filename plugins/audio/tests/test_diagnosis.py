@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
 import torch
 from gancore_audio.diagnosis import comb, diagnose, faults
 from gancore_audio.percussion import SAMPLE_RATE_HZ, synthesize
+from needs import data_files
 from torch import Tensor
 
 RATE_HZ, TIME = 8000, 4096
@@ -25,14 +23,6 @@ def peaked(clip: np.ndarray, length: int = TIME) -> Tensor:
     """Cut or padded to ``length``, at peak 1."""
     cut = torch.from_numpy(np.pad(clip[:length], (0, max(0, length - len(clip)))))
     return (cut / cut.abs().max())[None]
-
-
-def recordings(pattern: str) -> list[Path]:
-    roots = [os.environ.get("GANCORE_DATA"), Path(__file__).resolve().parents[4] / "shared" / "data"]
-    found = next((sorted(Path(root).glob(pattern)) for root in roots if root and Path(root).is_dir()), [])
-    if not found:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no recordings {pattern}; set GANCORE_DATA")
-    return found
 
 
 def test_each_fault_is_found_in_the_sample_that_has_it_and_nowhere_else():
@@ -94,7 +84,7 @@ def test_short_sounds_can_be_diagnosed(length):
 
 
 def test_recorded_digits_raise_no_alarm():
-    paths = recordings("fsdd/recordings/*_0.flac") + recordings("fsdd/recordings/*_1.flac")
+    paths = data_files("fsdd/recordings/*_0.flac") + data_files("fsdd/recordings/*_1.flac")
     digits = torch.stack([peaked(soundfile.read(path, dtype="float32")[0]) for path in paths])
     assert not torch.stack(list(faults(digits, 8000).values())).any()
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(0))
@@ -103,7 +93,7 @@ def test_recorded_digits_raise_no_alarm():
 
 def test_recorded_drums_raise_no_alarm():
     clips = [
-        soundfile.read(path, dtype="float32", always_2d=True) for path in recordings("drums/*/*.flac")[::4]
+        soundfile.read(path, dtype="float32", always_2d=True) for path in data_files("drums/*/*.flac")[::4]
     ]
     drums = torch.stack([peaked(clip.mean(1), 16384) for clip, rate_hz in clips if rate_hz == 44100])
     assert len(drums) > 50

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from gancore_audio.recipes import WaveGAN, WaveGANConfig, WaveGANLite, WaveGANLiteConfig
+from refusals import refused
 
 from gancore import ConfigError, Spec
 from gancore.games import Adam, Move
@@ -51,7 +52,7 @@ def test_a_label_changes_no_judgement_at_first():
 
 
 def test_labels_that_the_data_do_not_have_are_refused():
-    with pytest.raises(ConfigError, match="no labels"):
+    with refused(ConfigError, "model.conditional", fix="data.labels"):
         WaveGANLite().build(WaveGANLiteConfig(conditional=True), Spec(PLAIN))
 
 

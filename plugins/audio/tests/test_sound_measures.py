@@ -13,6 +13,7 @@ from gancore_audio.measures import (
     pairwise_distance,
     spectra,
 )
+from refusals import refused
 
 from gancore import Evidence, Spec
 from gancore.evaluation.measures.frechet import frechet_distance
@@ -45,7 +46,7 @@ def test_the_mean_distance_is_that_of_all_pairs():
     assert pairwise_distance(x) == pytest.approx(float(torch.stack(pairs).mean()), rel=1e-9)
     alone = [float((x[:1] - x[1:]).square().mean((1, 2)).sqrt().mean())]
     assert mean_distances(x)[0] == pytest.approx(alone[0], rel=1e-9)
-    with pytest.raises(ValueError, match="at least 2"):
+    with refused(ValueError, 2, 1):
         pairwise_distance(x[:1])
 
 

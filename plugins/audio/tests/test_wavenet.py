@@ -6,6 +6,7 @@ import pytest
 import torch
 from gancore_audio.mulaw import LEVELS, MuLaw, cells, codes, compand, edges, expand
 from gancore_audio.wavenet import WaveNet, WaveNetConfig
+from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
 from gancore.runtime.randomness import Key
@@ -95,7 +96,7 @@ def test_it_is_no_model_that_samples_in_parallel():
 
 
 def test_labels_that_the_data_do_not_have_are_refused():
-    with pytest.raises(ConfigError, match="no labels"):
+    with refused(ConfigError, "model.conditional", fix="data.labels"):
         WaveNet().build(WaveNetConfig(conditional=True), Spec({"length": 64, "rate_hz": 8000}))
 
 

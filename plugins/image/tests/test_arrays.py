@@ -13,6 +13,7 @@ from gancore_image.arrays import find_array_files, read_stacks, split_named
 from gancore_image.config import ImageConfig
 from gancore_image.idx import read_idx
 from gancore_image.pictures import open_pictures
+from refusals import refused
 
 from gancore.data.refusal import Refused
 from gancore.domain import Source
@@ -84,42 +85,42 @@ GOOD = idx(levels(3, 9, 9))
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "truncated: 0 of 4 bytes"),
-        (GOOD[:10], "truncated: 6 of 12 bytes"),
-        (GOOD[:-1], "truncated: 242 of 243 bytes"),
-        (GOOD + b"x", "more than the 243 bytes"),
-        (b"\x01" + GOOD[1:], "does not begin as an IDX file"),
-        (GOOD[:2] + b"\x07" + GOOD[3:], "does not begin as an IDX file"),
-        (GOOD[:3] + b"\x09" + GOOD[4:], "does not begin as an IDX file"),
+        (b"", "truncated 0 4"),
+        (GOOD[:10], "truncated 6 12"),
+        (GOOD[:-1], "truncated 242 243"),
+        (GOOD + b"x", "243"),
+        (b"\x01" + GOOD[1:], "IDX"),
+        (GOOD[:2] + b"\x07" + GOOD[3:], "IDX"),
+        (GOOD[:3] + b"\x09" + GOOD[4:], "IDX"),
         (struct.pack(">HBBIII", 0, 8, 3, 2**31, 2**10, 2**10), "promises"),
-        (struct.pack(">HBBIII", 0, 8, 3, 2**13, 2**10, 2**10), "truncated: 0 of 8,589,934,592"),
-        (idx(levels(3, 9, 9, 7)), "no axis of 1 to 4 channels"),
+        (struct.pack(">HBBIII", 0, 8, 3, 2**13, 2**10, 2**10), "truncated 0 8,589,934,592"),
+        (idx(levels(3, 9, 9, 7)), "axis 4 channels"),
         (idx(levels(0, 9, 9)), "shape"),
     ],
 )
 def test_idx_files_that_lie_are_refused(tmp_path, content, told):
     (tmp_path / "a-images-idx3-ubyte").write_bytes(content)
-    with pytest.raises(DataError, match=told):
+    with refused(DataError, *told.split()):
         stacks_of(tmp_path)
 
 
 def test_a_gzip_bomb_is_read_no_further_than_its_head_promises(tmp_path):
     path = tmp_path / "a-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(GOOD + bytes(50_000_000)))
-    with pytest.raises(Refused, match="more than the 243 bytes"):
+    with refused(Refused, 243):
         read_idx(path)
 
 
 def test_labels_that_do_not_fit_are_refused(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(GOOD)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(levels(4)))
-    with pytest.raises(DataError, match=r"holds 3 pictures, train-labels-idx1-ubyte \(4,\) labels"):
+    with refused(DataError, 3, "train-labels-idx1-ubyte", "(4,)"):
         stacks_of(tmp_path)
 
 
 def test_labels_alone_are_no_pictures(tmp_path):
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx(levels(4)))
-    with pytest.raises(DataError, match="labels alone"):
+    with refused(DataError, "labels", fix="height"):
         stacks_of(tmp_path)
 
 
@@ -174,16 +175,16 @@ class Trap:
 @pytest.mark.parametrize(
     ("arrays", "told"),
     [
-        ({"images": np.array([Trap(), None], dtype=object)}, "without unpickling"),
-        ({"labels": np.arange(4)}, r"no array of pictures, but labels \(4,\)"),
-        ({}, "no array of pictures, but nothing"),
-        ({"images": levels(4, 9, 9), "labels": np.arange(5)}, "holds 4 pictures, labels 5 labels"),
+        ({"images": np.array([Trap(), None], dtype=object)}, "unpickling"),
+        ({"labels": np.arange(4)}, "labels (4,)"),
+        ({}, "nothing"),
+        ({"images": levels(4, 9, 9), "labels": np.arange(5)}, "4 5 labels"),
         ({"images": levels(4, 9, 9) * 1000.0}, "outside"),
     ],
 )
 def test_npz_files_that_are_no_pictures_are_refused(tmp_path, arrays, told):
     np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(DataError, match=told):
+    with refused(DataError, *told.split()):
         stacks_of(tmp_path)
 
 
@@ -194,7 +195,7 @@ def test_npz_files_that_are_no_pictures_are_refused(tmp_path, arrays, told):
 )
 def test_other_files_called_npz_are_refused(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.npz: it cannot be read as npz without unpickling"):
+    with refused(DataError, "a.npz", "unpickling"):
         stacks_of(tmp_path)
 
 
@@ -202,7 +203,7 @@ def test_what_an_npz_promises_is_summed_before_it_is_unpacked(tmp_path):
     head = {"descr": "|u1", "fortran_order": False, "shape": (2**20, 2**8, 2**8)}
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as bundle, bundle.open("images.npy", "w") as file:
         np.lib.format.write_array_header_1_0(file, head)
-    with pytest.raises(DataError, match="its arrays promise 68,719,476,736 bytes"):
+    with refused(DataError, "a.npz", "68,719,476,736"):
         stacks_of(tmp_path)
 
 
@@ -232,7 +233,7 @@ def test_binary_batches_are_a_label_and_three_planes(tmp_path):
 @pytest.mark.parametrize("size", [0, 3072, 3074])
 def test_batches_of_broken_records_are_refused(tmp_path, size):
     (tmp_path / "data_batch_1.bin").write_bytes(bytes(size))
-    with pytest.raises(DataError, match="no whole number of records of 3,073"):
+    with refused(DataError, "data_batch_1.bin", "3,073"):
         stacks_of(tmp_path)
 
 

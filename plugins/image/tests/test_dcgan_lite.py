@@ -9,7 +9,8 @@ from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, LiteDiscriminat
 from gancore_image.domain import Images
 from gancore_image.sources import SOURCES
 from gancore_image.wavelets import wavelet_frechet
-from named_sets import root_of
+from needs import data_root
+from refusals import refused
 
 from gancore import ConfigError, Evidence, Spec
 from gancore.data.sources import resolve
@@ -36,7 +37,7 @@ def test_it_makes_and_judges_pictures_of_any_power_and_channels(side, channels):
 
 @pytest.mark.parametrize("side", [4, 12, 28, 48])
 def test_other_sides_are_refused_with_sides_that_will_do(side):
-    with pytest.raises(ConfigError, match=rf"data\.side {side}: .* set data\.side to 16, 32 or 64"):
+    with refused(ConfigError, "data.side", side, fix="data.side"):
         LiteGenerator(spec(side), 2, 5)
 
 
@@ -116,7 +117,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
 def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
     """240 rounds of 1,200 lead to 2 of wavelet_frechet; where the discriminator has won, to 15."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    root = root_of("clothing64")
+    root = data_root("clothing64")
     data = Images().open(resolve("clothing64", SOURCES, root, print), ImageConfig())
     game = build_game(DCGANLite(), DCGANLiteConfig(), data.spec, 0)
     table = set_table(game, data.train, batch_size=64, seed=0, bf16=True)

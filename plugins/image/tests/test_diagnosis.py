@@ -8,7 +8,7 @@ from gancore_image.config import ImageConfig
 from gancore_image.diagnosis import checkerboard, diagnose, faults
 from gancore_image.pictures import open_pictures
 from gancore_image.sources import SOURCES
-from named_sets import root_of
+from needs import data_root
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -111,6 +111,6 @@ def test_the_built_in_digits_raise_no_alarm(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "clothing64"])
 def test_real_sets_raise_no_alarm(name):
-    root = root_of(name)
+    root = data_root(name)
     train = open_pictures(resolve(name, SOURCES, root, print), ImageConfig()).train
     assert alarms(train.take(torch.arange(0, len(train), 2)[:3000], Key.of(0)).data) == []

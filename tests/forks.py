@@ -1,0 +1,110 @@
+"""Programs in copies of this process: a fork takes milliseconds, an import of torch takes seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing.context import ForkContext, ForkProcess
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+HEAVY = (
+    "gancore.training.session",
+    "gancore.training.upkeep",
+    "gancore.training.workers",
+    "gancore.evaluation.runner",
+    "gancore.comparison.opening",
+    "gancore.comparison.tradeoffs",
+    "torch.utils.tensorboard",
+    "matplotlib.figure",
+    "scipy.signal",
+    "scipy.stats",
+    "sklearn.cluster",
+)
+
+
+def import_all(*more: str) -> None:
+    """What each fork would import for itself."""
+    for name in (*HEAVY, *more):
+        import_module(name)
+
+
+class Fork:
+    """``action`` in a copy of this process, in ``folder``; what it and its children print goes to ``log``.
+
+    Its exit code is what ``action`` returns (None: 0) or exits with; 99 where it raises anything else.
+    """
+
+    def __init__(self, folder: Path, action: Callable[[], int | None], log: Path | None = None) -> None:
+        self.log = log or folder / "log.txt"
+        self._code: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._live(folder, action)
+
+    def _live(self, folder: Path, action: Callable[[], int | None]) -> None:
+        code = 99
+        try:
+            os.chdir(folder)
+            sys.stdout = sys.stderr = self.log.open("w", buffering=1)
+            for stream in (1, 2):
+                os.dup2(sys.stdout.fileno(), stream)
+            code = action() or 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+            print(end.code)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def kill(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def poll(self) -> int | None:
+        """Its exit code, negative where a signal ended it; None: it lives."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+    def join(self, seconds: float = 120) -> int:
+        """Its exit code; killed after ``seconds``, which fails the test."""
+        try:
+            self.wait_for(lambda: self.poll() is not None, seconds)
+        finally:
+            if self.poll() is None:
+                os.kill(self.pid, signal.SIGKILL)
+        assert self._code is not None
+        return self._code
+
+    def wait_for(self, there: Callable[[], bool], seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while not there():
+            assert time.monotonic() < deadline, self.log.read_text(errors="replace")
+            time.sleep(0.005)
+
+
+class _Process(ForkProcess):
+    """A fork that gets its order as another program would: pickled."""
+
+    def __init__(self, *, target: Callable[..., None], args: tuple[Any, ...], daemon: bool) -> None:
+        order, *rest = args
+        copy = ForkingPickler.loads(ForkingPickler.dumps(order))
+        super().__init__(target=target, args=(copy, *rest), daemon=daemon)
+
+
+class Forked(ForkContext):
+    """In place of ``gancore.training.workers.CONTEXT``: the workers of ``--devices N`` are forks."""
+
+    Process = _Process
+
+
+FORKED = Forked()
