@@ -1,5 +1,6 @@
 """A budget becomes rounds of phases, all of it and no more; timing leaves no trace."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -139,6 +140,12 @@ def test_a_cadence_that_is_given_costs_rounds_and_is_kept(clock):
     assert state.total == pytest.approx(60 / 0.4, rel=0.1)
     cadence = Cadence.of(UpkeepSection(evaluate_every=1), state.planned, state.cadence)
     assert cadence.evaluate == 1
+
+
+def test_a_resumed_run_keeps_the_rounds_and_cadences_of_its_first_life(clock):
+    state, _ = planned(Phase([], dynamics=Waits(0.1)), seconds=60.0, preview=0.1, evaluation=3.0)
+    again = State.from_json(json.loads(json.dumps(state.to_json())))
+    assert again == state and again.cadence["evaluate"] > 0
 
 
 def test_a_cadence_of_zero_rounds_is_never_due():

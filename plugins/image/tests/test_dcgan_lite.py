@@ -44,9 +44,7 @@ def test_other_sides_are_refused_with_sides_that_will_do(side):
 
 
 def test_it_is_as_large_as_its_layers():
-    """At 32 pixels and width w: layers between 1, w, 2w, 4w channels, a dense layer of 4x4x4w cells; kernels of
-    3x3 in the generator, of 4x4 in the discriminator.
-    """
+    """At 32 pixels and width w: layers between 1, w, 2w, 4w channels, a dense layer of 4x4x4w cells."""
     w, latent = 48, 64
     pairs = w + 2 * w * w + 8 * w * w
     layers = 16 * pairs
@@ -142,7 +140,7 @@ def test_a_layer_that_enlarges_repeats_pixels_before_a_convolution():
 
 
 def test_an_untrained_generator_leaves_no_pattern_at_the_stride():
-    """What a free 4x4 kernel of stride 2 leaves of even maps: each of its four phases has a level of its own."""
+    """A free 4x4 kernel of stride 2 makes of even maps four levels, one for each of its phases."""
     even = torch.ones(1, 8, 6, 6)
     torch.manual_seed(0)
     free = torch.nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1)(even)[0, 0, 2:-2, 2:-2]
