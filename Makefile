@@ -43,8 +43,8 @@ demo: .venv/.installed
 	echo; \
 	echo "8 sounds, a spectrogram of each, and overview.png: $$run/sounds"; \
 	echo "Next (after: source .venv/bin/activate)"; \
-	echo "  more sounds           gancore generate $$run -n 16 --seed 1 --out samples"; \
-	echo "  from one to another   gancore generate $$run -n 2 --interpolate 8 --out samples"; \
+	echo "  more sounds           gancore generate $$run -n 16 --seed 1 --out more"; \
+	echo "  from one to another   gancore generate $$run -n 2 --interpolate 8 --out between"; \
 	echo "  your own recordings   gancore train --domain audio --data FOLDER --seconds 1200"; \
 	echo "  curves and previews   tensorboard --logdir runs"
 

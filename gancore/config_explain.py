@@ -29,7 +29,7 @@ def explain(
     described = f" ({text})" if (text := _description(inside, path[-1])) else ""
     if error["type"] == "missing" and len(path) == len(error["loc"]):
         return ConfigError(f"{key} is not given{described}", f"give --set {key}=VALUE")
-    allowed = _allowed(inside, path[-1])
+    allowed = allowed_values(inside, path[-1])
     if allowed and error["type"] not in ("value_error", "assertion_error"):
         reason = "not allowed"
     fix = (
@@ -65,7 +65,7 @@ def _description(section: type[Section], key: str) -> str:
     return one_line(field.description or "") if field else ""
 
 
-def _allowed(section: type[Section], key: str) -> str:
+def allowed_values(section: type[Section], key: str) -> str:
     """What a key takes, in words: ``an integer > 0 or null``; empty when its type has no such words."""
     try:
         schema = section.model_json_schema()

@@ -7,12 +7,16 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gancore.arguments import checked
 from gancore.errors import CheckpointError, ConfigError
 from gancore.files import Json, decode_json
 from gancore.records import ModelEntry
 from gancore.training.run import list_runs
+
+if TYPE_CHECKING:
+    from gancore.config import RecipeSection
 
 RUNS = Path("runs")
 """Where runs go unless told otherwise."""
@@ -54,6 +58,33 @@ class ModelSummary:
 
 
 @checked
+@dataclass(frozen=True)
+class KeySummary:
+    """A key of a recipe as ``--set`` takes it; ``allowed`` in words, as ``an integer > 0``.
+
+    ``default`` is a JSON value; None where there is none.
+    """
+
+    key: str
+    default: Any
+    allowed: str
+    about: str
+
+
+@dataclass(frozen=True)
+class RecipeSummary:
+    """One recipe. ``default``: the one that is trained where none is named. ``provides``: what its model can
+    do, as ``likelihood``.
+    """
+
+    name: str
+    domain: str
+    summary: str
+    default: bool
+    provides: tuple[str, ...]
+    keys: tuple[KeySummary, ...]
+
+
 def runs(folder: str | Path = RUNS) -> list[RunSummary]:
     """The runs in a folder, the last touched first; a folder that is itself a run is listed alone.
 
@@ -114,6 +145,38 @@ def last_losses(metrics: Path) -> dict[str, float]:
 def _is_loss(name: str, value: Json) -> bool:
     return (
         name.rpartition("/")[2] == "loss" and isinstance(value, (int, float)) and not isinstance(value, bool)
+    )
+
+
+def recipes(domain: str | None = None) -> list[RecipeSummary]:
+    """The recipes of a domain, the default one first; of all installed domains where none is named.
+
+    Raises:
+        PluginError: no such domain, or a recipe that cannot be loaded.
+    """
+    from gancore.plugins import plugins
+
+    names = [domain] if domain else [entry.name for entry in plugins().records("gancore_domains")]
+    found = []
+    for name in names:
+        home = plugins().domain(name)
+        for number, entry in enumerate(plugins().recipes(home).values()):
+            section = plugins().recipe(home, entry.name)[1].Config
+            provides = tuple(sorted(entry.provides))
+            keys = _keys_of(section)
+            found.append(RecipeSummary(entry.name, name, entry.summary, number == 0, provides, keys))
+    return found
+
+
+def _keys_of(section: type[RecipeSection]) -> tuple[KeySummary, ...]:
+    from gancore.config_explain import allowed_values
+
+    defaults = section.model_construct().model_dump(mode="json")
+    return tuple(
+        KeySummary(
+            f"model.{name}", defaults.get(name), allowed_values(section, name), field.description or ""
+        )
+        for name, field in section.model_fields.items()
     )
 
 

@@ -16,6 +16,7 @@ from gancore.cli.info import info
 from gancore.cli.models import models
 from gancore.cli.neighbours import neighbours
 from gancore.cli.plugins import app as plugins_app
+from gancore.cli.recipes import recipes
 from gancore.cli.runs import runs
 from gancore.cli.train import train
 from gancore.records import CommandEntry
@@ -80,6 +81,6 @@ def gancore(
     """Train adversarial generative models in any domain, beside likelihood models, in one loop."""
 
 
-for command in (train, generate, neighbours, film, evaluate, compare, runs, models, info):
+for command in (train, generate, neighbours, film, evaluate, compare, runs, models, recipes, info):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")

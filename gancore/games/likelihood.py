@@ -11,9 +11,11 @@ from gancore.games.cost import Cost
 from gancore.games.draw import Draw
 from gancore.games.field import Field
 from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.prior import Prior, normal
 from gancore.games.representation import Identity, Representation
 from gancore.games.rules import Adam, Rule
 from gancore.nn.average import Average
+from gancore.nn.variational import VariationalAutoencoder
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree
 
@@ -53,6 +55,21 @@ class LikelihoodSampler(ModelSampler):
         return log_prob + log_det
 
 
+class LatentSampler(LikelihoodSampler):
+    """One whose model has ``latents`` with a standard normal prior, and renders them: an autoencoder."""
+
+    @property
+    def prior(self) -> Prior:
+        return normal(int(self.model.latent))  # type: ignore[arg-type]
+
+    def latents(self, n: int, key: Key) -> Tensor:
+        return self.model.latents(n, key)  # type: ignore[operator, no-any-return]
+
+    def render(self, latents: Tensor, condition: Tree = None) -> Tree:
+        made = self.model.render(latents, *_optional(condition))  # type: ignore[operator]
+        return self.representation.decode(made)
+
+
 def model_sampler(model: nn.Module, representation: Representation, conditional: bool) -> ModelSampler:
     """The sampler that suits what the model can."""
     kind = LikelihoodSampler if hasattr(model, "log_prob") else ModelSampler
@@ -82,7 +99,8 @@ class LikelihoodGame(Game):
 
     def sampler(self) -> nn.Module:
         model = self.model if self.average is None else self.average.module
-        return LikelihoodSampler(model, self.representation, self.conditional)
+        kind = LatentSampler if isinstance(model, VariationalAutoencoder) else LikelihoodSampler
+        return kind(model, self.representation, self.conditional)
 
 
 def likelihood(

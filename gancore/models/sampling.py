@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gancore.domain import Domain, Samples, Spec
 from gancore.errors import ConfigError
-from gancore.runtime.randomness import Key, Rows
+from gancore.runtime.randomness import CPU, Key, Rows
 from gancore.trees import Tree, cut_rows, join_rows, map_tree
 
 BLOCK = 256
@@ -33,20 +33,29 @@ def draw_samples(
     condition: Callable[[int, Key], Tree],
     batch_size: int = 64,
     truncation: float | None = None,
+    unit: int | None = None,
 ) -> tuple[Tree, Tree]:
     """``n`` canonical samples on the CPU, and their condition; ``batch_size`` are held by the device.
 
-    ``truncation``: latents are no farther from the middle, number by number.
+    ``truncation``: latents are no farther from the middle, number by number. ``unit``: rows that the networks
+    see at once, by default :func:`unit_of`; it is halved where the device runs out of memory, which changes
+    samples by rounding alone.
 
     Raises:
         ConfigError: the model has no latents that could be truncated.
     """
     make: Make = sampler.sample if truncation is None else _truncated(sampler, truncation)  # type: ignore[assignment]
-    made, unit = [], unit_of(sampler)
-    step = -(-batch_size // unit) * unit
-    for first in range(0, n, step):
-        starts = range(first, min(n, first + step), unit)
-        made.append(_joined([_unit(make, unit, start, n, key, condition) for start in starts]))
+    made, first, unit = [], 0, unit or unit_of(sampler, key.device)
+    while first < n:
+        stop = first + -(-batch_size // unit) * unit
+        starts = range(first, min(n, stop), unit)
+        try:
+            made.append(_joined([_unit(make, unit, start, n, key, condition) for start in starts]))
+            first = stop
+        except torch.OutOfMemoryError:
+            if unit <= UNIT:
+                raise
+            unit //= 2
     return _joined(made)
 
 
@@ -83,8 +92,8 @@ def truncation_of(sampler: nn.Module, psi: float | None) -> Callable[[Tensor], T
     return lambda latents: truncate(latents, psi)  # type: ignore[operator]
 
 
-def unit_of(sampler: nn.Module) -> int:
-    """Rows that this sampler makes at once.
+def unit_of(sampler: nn.Module, device: torch.device = CPU) -> int:
+    """Rows that this sampler makes at once on this device: on an accelerator a whole block.
 
     Raises:
         ValueError: they do not divide a block, so that a unit would lie in two.
@@ -92,7 +101,7 @@ def unit_of(sampler: nn.Module) -> int:
     unit = int(getattr(sampler, "unit", None) or UNIT)
     if BLOCK % unit:
         raise ValueError(f"a sampler's unit must divide {BLOCK}, and {unit} does not")
-    return unit
+    return unit if device.type == "cpu" else BLOCK
 
 
 def _unit(

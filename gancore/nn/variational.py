@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from gancore.runtime.randomness import Key, noise
-from gancore.trees import Tree
+from gancore.trees import Tree, cut_rows, join_rows
 
 DRAWS = Key.of("importance")
 """Draws of an evaluation, the same each time."""
+RENDERING = Key.of("rendering")
+"""Noise of samples that are made of given latents, the same for each."""
 
 
 class Likelihood(Protocol):
@@ -92,5 +94,17 @@ class VariationalAutoencoder(nn.Module):
         return m, log_s
 
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
-        z = (key / "z").normal(n, self.latent)
+        z = self.latents(n, key)
         return self.likelihood.sample(self.decoder(z, condition), key / "x")
+
+    def latents(self, n: int, key: Key) -> Tensor:
+        """Those of :meth:`sample` by the same key, (n, latent)."""
+        return (key / "z").normal(n, self.latent)
+
+    def render(self, z: Tensor, condition: Tree = None) -> Tree:
+        """Samples of latents (n, latent), whose law p(x | z) is drawn from by the same noise for every row:
+        so they change gradually with z.
+        """
+        decoded, key = self.decoder(z, condition), RENDERING.to(z.device)
+        rows = [cut_rows(decoded, row, row + 1) for row in range(len(z))]
+        return join_rows([self.likelihood.sample(row, key) for row in rows])

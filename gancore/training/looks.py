@@ -6,18 +6,18 @@ import contextlib
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
+from torch import Tensor
 
 from gancore.config import UpkeepSection
 from gancore.errors import GancoreError
 from gancore.models.sampling import as_samples
+from gancore.training.patience import TooSlowError, deadline
 from gancore.training.state import State
 from gancore.training.watching import Watch
 from gancore.trees import map_tree
@@ -130,26 +130,3 @@ def _timed(action: Callable[[], object], patience: float = math.inf) -> float:
     except TooSlowError:
         return math.inf
     return time.perf_counter() - began
-
-
-class TooSlowError(Exception):
-    """What ran under a :func:`deadline` did not end in time."""
-
-
-@contextlib.contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Within, the first call of a module after ``seconds`` raises TooSlowError.
-
-    Samplers that walk step by step call modules at every step, so they are stopped soon after.
-    """
-    end = time.perf_counter() + seconds
-
-    def check(module: nn.Module, inputs: object) -> None:
-        if time.perf_counter() > end:
-            raise TooSlowError
-
-    handle = register_module_forward_pre_hook(check)
-    try:
-        yield
-    finally:
-        handle.remove()

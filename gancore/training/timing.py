@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 import torch
 
@@ -13,14 +15,19 @@ from gancore.errors import ConfigError, GancoreError
 from gancore.games.field import Field, Table
 from gancore.games.game import Phase
 from gancore.games.statistics import Statistics
+from gancore.training.patience import TooSlowError, deadline
 from gancore.training.table import all_tensors
 
 SHARE, MOST_SECONDS = 1 / 100, 20.0
 """Of a budget, what timing a phase may take beside the warm-up; and in seconds, at most."""
 ROUGH_SHARE = 1 / 10
 """Where whole rounds would take more of the budget than this, they are timed on a part of a batch."""
-PART = 4
-"""The part of a batch on which rounds are timed roughly: one of so many."""
+PART, PROBE = 4, 16
+"""The parts of a batch, one of so many, on which rounds are timed roughly, and on which a first round shows
+whether there is time for one.
+"""
+PATIENCE = 1 / 8
+"""Of the budget, how long that first round is waited for."""
 CERTAIN_SECONDS = 10.0
 """A rough estimate above the budget is checked on a whole round if that takes no longer than this."""
 
@@ -52,28 +59,57 @@ def round_kinds(phase: Phase) -> dict[int, float]:
 
 def _measured(table: Table, phase: Phase, budget: float) -> float:
     kinds = round_kinds(phase)
-    rough = _rough_seconds(table, phase, kinds)
-    if rough is not None and rough > budget and rough > CERTAIN_SECONDS:
-        _refuse_slow(rough, budget)
-    if rough is not None and 2 * len(kinds) * rough > ROUGH_SHARE * budget and rough <= budget:
-        return rough
+    probed = _probe(table, phase, budget)
+    if probed is not None and 2 * len(kinds) * probed > ROUGH_SHARE * budget and probed <= budget:
+        rough = _rough_seconds(table, phase, kinds)
+        if rough is not None and 2 * len(kinds) * rough > ROUGH_SHARE * budget:
+            return rough
     cost = _fine_seconds(table, phase, kinds, min(MOST_SECONDS, SHARE * budget))
     if cost > budget:
         _refuse_slow(cost, budget)
     return cost
 
 
+def _probe(table: Table, phase: Phase, budget: float) -> float | None:
+    """Rather too many seconds of a round, from a small part of the batch; None: it cannot be divided so.
+
+    Raises:
+        ConfigError: even so it is seen that one round takes longer than the budget.
+    """
+    part, small = _part_of(table, PROBE)
+    if part == 1:
+        return None
+    play = _player(small, phase)
+    try:
+        with deadline(PATIENCE * budget if table.dealer.processes.world == 1 else math.inf):
+            cost = part * play(0)
+            if cost > budget:
+                cost = part * play(0)  # the first call set up kernels and memory
+    except TooSlowError:
+        _refuse_slow(part * PATIENCE * budget, budget)
+    except (GancoreError, RuntimeError, ValueError):  # a cost that sees so many rows at once, or more
+        return None
+    if cost > budget and cost > CERTAIN_SECONDS:
+        _refuse_slow(cost, budget)
+    return cost
+
+
+def _part_of(table: Table, most: int) -> tuple[int, Table]:
+    """Into how many parts, ``most`` at most, the batch can be cut; and the table with one of them."""
+    whole = table.accumulate * table.dealer.processes.world
+    part = most
+    while part > 1 and (table.batch_size % part or table.batch_size // part % whole):
+        part //= 2
+    return part, replace(table, batch_size=table.batch_size // part)
+
+
 def _rough_seconds(table: Table, phase: Phase, kinds: dict[int, float]) -> float | None:
     """Seconds of a round from a part of the batch, rather too many; None: the batch cannot be divided so."""
-    size = table.batch_size // PART
-    if table.batch_size % PART or size % (table.accumulate * table.dealer.processes.world):
-        return None
-    play = _player(replace(table, batch_size=size), phase)
+    part, small = _part_of(table, PART)
+    play = _player(small, phase)
     try:
-        for number in kinds:
-            play(number)  # the first call of each kind sets up kernels and memory
-        return PART * sum(share * play(number) for number, share in kinds.items())
-    except (GancoreError, RuntimeError, ValueError):  # a cost that sees so many rows at once, or more
+        return part * sum(share * play(number) for number, share in kinds.items())
+    except (GancoreError, RuntimeError, ValueError):  # as in a probe
         return None
 
 
@@ -106,7 +142,7 @@ def _player(table: Table, phase: Phase) -> Callable[[int], float]:
     return play
 
 
-def _refuse_slow(cost: float, budget: float) -> None:
+def _refuse_slow(cost: float, budget: float) -> NoReturn:
     raise ConfigError(
         f"one round of training takes about {cost:.3g} s here, and the budget is {budget:g} s",
         f"give --seconds {2 * max(1, round(cost))} or more, or set a smaller model.batch_size",

@@ -13,7 +13,7 @@ from gancore.config import UpkeepSection
 from gancore.domain import Domain, Finding, Spec, View
 from gancore.games.draw import Encoded
 from gancore.games.field import Table
-from gancore.models.sampling import UNIT, condition_for, draw_samples, generates
+from gancore.models.sampling import UNIT, condition_for, draw_samples, generates, unit_of
 from gancore.runtime.randomness import Key, Rows, noise_scope
 from gancore.training.diagnosis import Diagnosis
 from gancore.training.evaluation import Evaluator
@@ -165,7 +165,7 @@ class Watch:
         sampler = self._sampler()
         condition = condition_for(sampler, self.domain, self.spec, None)
         key = Key.of("preview", self.seed, device=self.table.dealer.key.device)
-        made = draw_samples(sampler, n, key, condition)
+        made = draw_samples(sampler, n, key, condition, unit=unit_of(sampler))  # few: no block of them
         self.table.game.train()
         return made
 

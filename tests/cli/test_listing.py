@@ -121,3 +121,39 @@ def test_a_foreign_name_in_an_error_does_not_command_the_terminal(capsys):
     explain(GancoreError(HOSTILE, HOSTILE))
     shown = capsys.readouterr().err
     assert "PWNED" in shown and not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
+
+
+def test_recipes_are_listed_with_what_they_provide_and_their_keys(capsys):
+    assert main(["recipes", "--domain", "toy", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["name"], each["default"]) for each in found] == [("lite", True), ("plain", False)]
+    keys = {key["key"]: key for key in found[0]["keys"]}
+    assert keys["model.width"] == {
+        "key": "model.width",
+        "default": 16,
+        "allowed": "an integer >= 1 and <= 4096",
+        "about": "channels of the first layer",
+    }
+    assert keys["model.penalty"]["default"] == {"gamma": 1.0, "every": 16}
+
+
+def test_a_named_recipe_is_shown_with_its_keys(capsys):
+    assert main(["recipes", "lite"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split()[:2] == ["model.width", "16"] for line in lines)
+    assert main(["recipes"]) == 0
+    assert "plain" in capsys.readouterr().out
+
+
+def test_a_recipe_that_is_none_names_the_nearest(capsys):
+    assert main(["recipes", "lait"]) == 2
+    assert "'lite'" in capsys.readouterr().err
+
+
+def test_the_state_of_a_run_says_what_is_wrong_with_its_model(tmp_path, capsys):
+    run = RunFolder.create(tmp_path, "white")
+    run.write_status(RunStatus("done", "toy", "lite", verdict="collapsed: all alike"))
+    assert main(["runs", str(tmp_path)]) == 0
+    assert "done (collapsed)" in capsys.readouterr().out
+    assert main(["runs", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["verdict"] == "collapsed: all alike"

@@ -1,5 +1,6 @@
 """A budget becomes rounds of phases, all of it and no more; timing leaves no trace."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -113,12 +114,12 @@ def test_a_round_longer_than_the_budget_is_refused_before_it_is_played_whole(clo
     with pytest.raises(ConfigError) as refusal:
         planned(Phase([], dynamics=Waits(396.0)), seconds=30.0)
     assert "396 s" in refusal.value.message and "--seconds" in refusal.value.fix
-    assert Waits.now - began < 396.0
+    assert Waits.now - began < 396.0 / 2
 
 
 def test_a_slow_round_is_timed_on_a_part_of_the_batch(clock):
     state, timing = planned(Phase([], dynamics=Waits(20.0)), seconds=60.0)
-    assert state.plan == [2] and timing == pytest.approx(10.0)
+    assert state.plan == [2] and timing == pytest.approx(7.5)
 
 
 def test_lazy_moves_are_weighted_by_how_often_they_are_made():
@@ -139,6 +140,13 @@ def test_a_cadence_that_is_given_costs_rounds_and_is_kept(clock):
     assert state.total == pytest.approx(60 / 0.4, rel=0.1)
     cadence = Cadence.of(UpkeepSection(evaluate_every=1), state.planned, state.cadence)
     assert cadence.evaluate == 1
+
+
+def test_a_resumed_run_keeps_the_rounds_and_cadences_of_its_first_life(clock):
+    phase = Phase([], dynamics=Waits(0.1))
+    state, _ = planned(phase, seconds=60.0, preview=0.1, evaluation=3.0)
+    again = State.from_json(json.loads(json.dumps(state.to_json())), 1)
+    assert again == state and again.cadence["evaluate"] > 0
 
 
 def test_a_cadence_of_zero_rounds_is_never_due():

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import time
 
+import pytest
 import torch
+from gancore.training.patience import TooSlowError, deadline
 from torch import Tensor, nn
 from toy_games import Judge, differing, points, set_table, whole
 
 from gancore.config import UpkeepSection
 from gancore.domain import Domain, Spec
+from gancore.errors import ConfigError
 from gancore.games import Game, adversarial, normal
 from gancore.games.field import Table
 from gancore.runtime.randomness import Key
 from gancore.training.evaluation import Evaluator
-from gancore.training.looks import TooSlowError, deadline, measure_looks
+from gancore.training.looks import measure_looks
 from gancore.training.playing import TensorView
+from gancore.training.timing import seconds_per_round
 from gancore.training.watching import Cadence, Watch
 
 
@@ -70,6 +74,16 @@ def test_a_sampler_that_walks_for_longer_than_the_budget_allows_is_stopped() -> 
     assert costs.preview == costs.evaluation == math.inf
     assert table.game.generator.made < 10**5  # type: ignore[union-attr, operator]
     assert table.game.training
+
+
+def test_a_round_that_takes_longer_than_the_budget_is_stopped_and_refused() -> None:
+    table = table_of(10**6)
+    before = whole(table)
+    with pytest.raises(ConfigError) as refusal:
+        seconds_per_round(table, table.game.phases[0], 2.0)
+    assert "--seconds" in refusal.value.fix
+    assert table.game.generator.made < 10**5  # type: ignore[union-attr, operator]
+    assert differing(before, whole(table)) == []
 
 
 def test_no_module_is_stopped_when_the_deadline_is_over() -> None:

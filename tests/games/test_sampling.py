@@ -82,6 +82,37 @@ def test_a_sampler_may_ask_for_larger_units_and_gives_the_same_samples():
         draw_samples(InUnits(48), 10, KEY, nothing)
 
 
+class Small(InUnits):
+    """Runs out of memory above 64 rows."""
+
+    def sample(self, n, key, condition=None):
+        if n > 64:
+            raise torch.OutOfMemoryError("64 rows are the most")
+        return super().sample(n, key, condition)
+
+
+def test_out_of_memory_halves_the_unit_and_gives_the_same_samples():
+    nothing = lambda n, key: None  # noqa: E731
+    small = Small()
+    samples = draw_samples(InUnits(), 600, KEY, nothing)[0]
+    assert torch.equal(draw_samples(small, 600, KEY, nothing, unit=256)[0], samples)
+    assert set(small.asked) == {64}
+
+
+def test_out_of_memory_with_the_smallest_unit_is_an_error():
+    class Full(InUnits):
+        def sample(self, n, key, condition=None):
+            raise torch.OutOfMemoryError("none is left")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        draw_samples(Full(), 10, KEY, lambda n, key: None, unit=256)
+
+
+def test_an_accelerator_makes_whole_blocks_and_a_cpu_small_units():
+    assert unit_of(InUnits(), torch.device("cuda")) == 256
+    assert unit_of(InUnits(64), torch.device("cpu")) == 64
+
+
 def test_a_likelihood_models_sampler_hands_on_what_its_model_asks_for():
     assert unit_of(model_sampler(InUnits(64), Identity(), conditional=False)) == 64
     assert unit_of(model_sampler(InUnits(), Identity(), conditional=False)) == 16

@@ -131,3 +131,17 @@ def test_it_samples_what_it_says_that_it_does(float64):
     samples = case.model.sample(40_000, Key.of("vae"))
     torch.testing.assert_close(samples.mean(0), case.exact.mean, rtol=0.1, atol=0.03)
     torch.testing.assert_close(samples.T.cov(), case.exact.covariance_matrix, rtol=0.05, atol=0.05)
+
+
+def test_samples_of_given_latents_change_gradually_with_them():
+    """The law of each sample is drawn from by the same noise: equal latents give equal samples."""
+    model = linear_gaussian().model
+    z = model.latents(5, Key.of("latents"))
+    assert z.shape == (5, 2)
+    with torch.no_grad():
+        made, moved = model.render(z), model.render(z + 1e-4)
+        assert torch.equal(model.render(z[3:4])[0], made[3])
+        assert (moved - made).abs().max() < 1e-3
+        noise = made - model.decoder(z)
+    torch.testing.assert_close(noise, noise[:1].expand_as(noise))
+    assert noise.abs().max() > 0

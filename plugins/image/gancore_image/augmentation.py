@@ -1,4 +1,4 @@
-"""Differentiable augmentation of pictures (Zhao et al. 2020): colour, translation, cutout.
+"""Differentiable augmentation of pictures (Zhao et al. 2020): colour, translation, cutout; and flips.
 
 Changes of float pictures (batch, channels, side, side) in [-1, 1], each row by draws of its own. With 2 or 4
 channels the last one is alpha, which colour leaves alone.
@@ -21,7 +21,7 @@ from gancore.runtime.randomness import Noise
 SHIFT, CUT = 1 / 8, 1 / 2
 """The furthest translation, and the side of what is cut out, as shares of a picture's side."""
 
-Kind = Literal["colour", "translation", "cutout"]
+Kind = Literal["colour", "translation", "cutout", "flip"]
 
 
 class AugmentedSection(RecipeSection):
@@ -31,7 +31,8 @@ class AugmentedSection(RecipeSection):
         "none", description="of all that D sees: never, by chance, by a chance that rises, or as it overfits"
     )
     augmentation_changes: list[Kind] = Field(
-        ["colour", "translation", "cutout"], description="what is done to pictures that D sees"
+        ["colour", "translation", "cutout"],
+        description="what is done to pictures that D sees; flip: left and right, not for text and digits",
     )
     augmentation_strength: float = Field(
         1.0, ge=0, le=1, description="chance of each change; at the end, where it rises"
@@ -85,10 +86,16 @@ def cutout(x: Tensor, noise: Noise) -> Tensor:
     return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 
+def flip(x: Tensor, noise: Noise) -> Tensor:
+    """Left and right exchanged with a chance of one half: faces, clothes, landscapes; not text or digits."""
+    return torch.where(noise.uniform(len(x), 1, 1, 1) < 0.5, x.flip(-1), x)
+
+
 CHANGES = {
     "colour": (brightness, saturation, contrast),
     "translation": (translation,),
     "cutout": (cutout,),
+    "flip": (flip,),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv_transpose2d, pad
 
 from gancore import ConfigError
 
@@ -28,6 +29,24 @@ def doublings(side: int) -> int:
 def widths(width: int, layers: int, widest: int) -> list[int]:
     """Channels from the picture inwards: width, 2 width, 4 width, ..., at most ``widest`` width."""
     return [width * min(2**layer, widest) for layer in range(layers)]
+
+
+class Enlarge(nn.Module):
+    """(batch, before, side, side) to (batch, after, 2 side, 2 side): pixels repeated, then a 3x3 convolution.
+
+    Computed as one transposed convolution of stride 2 whose 4x4 kernel is the 3x3 one, convolved with a box
+    of 2x2: the same numbers at the cost of a free 4x4 kernel, which would leave a checkerboard (Odena et al.
+    2016).
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(before, after, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = self.convolution.weight.transpose(0, 1).flip(2, 3)  # (before, after, 3, 3)
+        boxed = sum(pad(kernel, (left, 1 - left, top, 1 - top)) for left in (0, 1) for top in (0, 1))
+        return conv_transpose2d(x, boxed, self.convolution.bias, stride=2, padding=1)
 
 
 class Norm(nn.Module):

@@ -14,7 +14,7 @@ from gancore.data.classes import classes_told
 from gancore.games import R1, R2, Adam, Discriminator, Game, adversarial, cosine, normal
 from gancore.nn import piecewise
 from gancore_image.augmentation import AugmentedSection, augmentation_of
-from gancore_image.blocks import START, channels_last, doublings, widths
+from gancore_image.blocks import START, Enlarge, channels_last, doublings, widths
 
 WIDEST = 8
 """The most multiples of ``width``."""
@@ -92,10 +92,7 @@ class LiteGenerator(nn.Module):
         self.label = nn.Embedding(classes, latent) if classes else None
         self.dense = nn.Linear(latent * (2 if classes else 1), START * START * inwards[-1])
         channels = [*inwards[::-1], spec["channels"]]
-        self.layers = nn.ModuleList(
-            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
-            for before, after in itertools.pairwise(channels)
-        )
+        self.layers = nn.ModuleList(Enlarge(before, after) for before, after in itertools.pairwise(channels))
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:

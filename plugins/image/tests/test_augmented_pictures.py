@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from gancore_image.augmentation import CHANGES, brightness, contrast, cutout, saturation, translation
+from gancore_image.augmentation import (
+    CHANGES,
+    AugmentedSection,
+    augmentation_of,
+    brightness,
+    contrast,
+    cutout,
+    flip,
+    saturation,
+    translation,
+)
 from scipy.stats import chisquare, ks_2samp
 
 from gancore.games import Augmentation, Augmented, Discriminator
@@ -48,6 +58,20 @@ def test_colours_are_changed_by_the_formulas_and_alpha_never(channels):
         made = apply(change, x).numpy()
         np.testing.assert_allclose(made[:, : c.shape[1]], wanted, atol=1e-6)
         np.testing.assert_array_equal(made[:, c.shape[1] :], given[:, c.shape[1] :].astype(np.float32))
+
+
+def test_a_flip_mirrors_about_half_of_the_pictures_left_and_right():
+    x = pictures(rows=400)
+    made = apply(flip, x)
+    mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(made, x, strict=True)]
+    same = [torch.equal(a, b) for a, b in zip(made, x, strict=True)]
+    assert all(a != b for a, b in zip(mirrored, same, strict=True)) and 150 < sum(mirrored) < 250
+
+
+def test_flips_are_made_only_where_they_are_asked_for():
+    assert augmentation_of(AugmentedSection(augmentation="fixed")).changes.count(flip) == 0
+    asked = AugmentedSection(augmentation="fixed", augmentation_changes=["flip"])
+    assert list(augmentation_of(asked).changes) == [flip]
 
 
 def test_a_grey_picture_has_no_saturation():
@@ -118,7 +142,7 @@ def test_rows_are_changed_apart(change):
     made, other = apply(change, x), apply(change, torch.cat([x[:3], -x[3:]]))
     assert torch.equal(made[:3], other[:3])
     alike = apply(change, x[:1].expand(6, -1, -1, -1))
-    assert len(torch.unique(alike.flatten(1), dim=0)) > 2
+    assert len(torch.unique(alike.flatten(1), dim=0)) > (1 if change is flip else 2)
 
 
 def test_reals_and_fakes_are_changed_by_draws_of_their_own_and_by_one_law():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from gancore_image.blocks import Enlarge
 from gancore_image.config import ImageConfig
 from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, LiteDiscriminator, LiteGenerator
 from gancore_image.domain import Images
@@ -11,6 +12,7 @@ from gancore_image.sources import SOURCES
 from gancore_image.wavelets import wavelet_frechet
 from needs import data_root
 from refusals import refused
+from torch.nn.functional import interpolate
 
 from gancore import ConfigError, Evidence, Spec
 from gancore.data.sources import resolve
@@ -42,10 +44,11 @@ def test_other_sides_are_refused_with_sides_that_will_do(side):
 
 
 def test_it_is_as_large_as_its_layers():
-    """At 32 pixels and width w: 4x4 layers between 1, w, 2w, 4w channels, a dense layer of 4x4x4w cells."""
+    """At 32 pixels and width w: layers between 1, w, 2w, 4w channels, a dense layer of 4x4x4w cells."""
     w, latent = 48, 64
-    layers = 16 * (w + 2 * w * w + 8 * w * w)
-    generator = layers + (2 * w + w + 1) + (latent + 1) * 16 * 4 * w
+    pairs = w + 2 * w * w + 8 * w * w
+    layers = 16 * pairs
+    generator = 9 * pairs + (2 * w + w + 1) + (latent + 1) * 16 * 4 * w
     discriminator = layers + (w + 2 * w + 4 * w) + 16 * 4 * w
     for network, count in (
         (LiteGenerator(spec(), w, latent), generator),
@@ -128,3 +131,18 @@ def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
     distance = wavelet_frechet.compute(Evidence.of(fake, real, data.spec))
     print(distance)
     assert distance < 7
+
+
+def test_a_layer_that_enlarges_repeats_pixels_before_a_convolution():
+    layer = Enlarge(5, 3).double()
+    x = torch.randn(2, 5, 6, 6, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), layer.convolution(interpolate(x, scale_factor=2)))
+
+
+def test_an_untrained_generator_leaves_no_pattern_at_the_stride():
+    """A free 4x4 kernel of stride 2 makes of even maps four levels, one for each of its phases."""
+    even = torch.ones(1, 8, 6, 6)
+    torch.manual_seed(0)
+    free = torch.nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1)(even)[0, 0, 2:-2, 2:-2]
+    mine = Enlarge(8, 1)(even)[0, 0, 2:-2, 2:-2]
+    assert free.std() > 0.05 and mine.std() < 1e-6

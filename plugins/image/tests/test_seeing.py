@@ -26,6 +26,7 @@ DCGAN_LITE = [*SMALL, "model.width=4", "model.latent=8", "upkeep.preview_every=1
 OTHERS = {
     "dcgan": ["model.width=2", "model.latent=8"],
     "glow": ["model.width=4", "model.couplings=1"],
+    "imagevae": ["model.width=4", "model.latent=3"],
     "pixelcnn": ["model.width=4", "model.layers=2", "model.components=2"],
 }
 
@@ -134,6 +135,12 @@ class TestWays:
         assert made.columns == 4 and made.condition.tolist() == [c for c in range(10) for _ in range(8)]
         alone = model.interpolation(2, 4, seed=3, label="7")
         assert torch.equal(made.data[56:64], alone.data)
+
+    def test_a_variational_autoencoder_has_ways_too(self, others):
+        model = gancore.load(others["imagevae"], "cpu")
+        made = model.interpolation(2, 5, seed=1)
+        steps = (made.data.view(2, 5, -1).diff(dim=1)).abs().amax(-1)
+        assert made.columns == 5 and bool((steps > 0).all())
 
     def test_a_model_without_latents_says_so(self, others):
         with refused(ConfigError, "latents", fix="--interpolate"):

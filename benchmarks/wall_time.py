@@ -1,0 +1,95 @@
+"""How long ``gancore train --seconds S`` takes on the wall, for every recipe of audio and image.
+
+One process a recipe, so that imports and reading data count too. A line is appended to the file for each
+recipe; those that stand there are not run again. Bar: wall time is at most 1.3 times the seconds asked for.
+
+    python benchmarks/wall_time.py wall_time.jsonl --seconds 60 [--only audio/specgan,image/r3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from gancore.listing import recipes
+
+SETTINGS = {"audio": ["data.length=16384"], "image": ["data.side=64", "data.source=digits"]}
+"""The built-in percussion, and pictures of 64 pixels."""
+LIMIT = 10
+"""A run is ended after so many times the seconds asked for."""
+REFUSED = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--only", default="", help="domain/recipe, between commas")
+    options = parser.parse_args()
+    done = {(line["recipe"], line["asked"]) for line in read(options.file)}
+    for name in names(options.only):
+        if (name, options.seconds) not in done:
+            line = measure(name, options.seconds)
+            with options.file.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+    print(table([line for line in read(options.file) if line["asked"] == options.seconds]))
+
+
+def names(only: str) -> list[str]:
+    every = [f"{domain}/{recipe.name}" for domain in SETTINGS for recipe in recipes(domain)]
+    return [name for name in every if not only or name in only.split(",")]
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def measure(name: str, seconds: float) -> dict[str, Any]:
+    """One training in a process and a folder of its own."""
+    domain, recipe = name.split("/")
+    words = ["train", "--domain", domain, "--recipe", recipe, "--seconds", f"{seconds:g}", "--json"]
+    words += [word for setting in SETTINGS[domain] for word in ("--set", setting)]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "gancore", *words, "--out", f"{folder}/run"]
+        began = time.perf_counter()
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT * seconds)
+        wall = time.perf_counter() - began
+    result = {} if answer.returncode else json.loads(answer.stdout.splitlines()[-1])
+    errors = answer.stderr.strip().splitlines()
+    return {
+        "recipe": name,
+        "asked": seconds,
+        "wall": round(wall, 1),
+        "steps": result.get("step"),
+        "trained": result.get("seconds"),
+        "spent": result.get("spent", {}),
+        "refused": errors[-1] if answer.returncode == REFUSED and errors else "",
+        "failed": errors[-1] if answer.returncode not in (0, REFUSED) and errors else "",
+    }
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    rows = ["| recipe | asked, s | wall, s | wall / asked | rounds | trained, s | looks, s | timing, s | |"]
+    rows.append("|---|---:|---:|---:|---:|---:|---:|---:|---|")
+    for line in lines:
+        spent = line["spent"]
+        looks = spent.get("evaluation", 0.0) + spent.get("previews", 0.0)
+        trained = "" if line["trained"] is None else f"{line['trained']:.0f}"
+        ratio = line["wall"] / line["asked"]
+        rows.append(
+            f"| {line['recipe']} | {line['asked']:g} | {line['wall']:.0f} | {ratio:.2f} "
+            f"| {line['steps'] or ''} | {trained} | {looks:.1f} | {spent.get('timing', 0.0):.1f} "
+            f"| {line['refused'] or line['failed']} |"
+        )
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()
