@@ -56,7 +56,7 @@ def generate(
         batch_size=batch_size,
         device=device,
         force=force,
-        announce=lambda line: None if quiet else typer.echo(line, err=True),
+        announce=lambda line: None if quiet else say(line, to_stderr=True),
     )
     if as_json:
         print_json({"files": [str(file) for file in files]})

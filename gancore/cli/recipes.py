@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gancore.cli.shared import complete_domain, print_json, print_table
+from gancore.cli.shared import complete_domain, print_json, print_table, say
 
 HEAD = ("recipe", "domain", "provides", "about")
 KEYS = ("key", "default", "allowed", "about")
@@ -38,7 +38,7 @@ def recipes(
     ]
     print_table(HEAD, [(*row, each.summary) for row, each in zip(rows, found, strict=True)])
     if recipe is None:
-        return typer.echo("`gancore recipes RECIPE` shows the keys of one, with defaults and ranges")
+        return say("`gancore recipes RECIPE` shows the keys of one, with defaults and ranges")
     for each in found:
-        typer.echo(f"\nkeys of {each.domain} {each.name}, for --set KEY=VALUE:")
+        say(f"\nkeys of {each.domain} {each.name}, for --set KEY=VALUE:")
         print_table(KEYS, [(key.key, str(key.default), key.allowed, key.about) for key in each.keys])
