@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from gancore.config import DataSection
 from gancore.errors import ConfigError, DataError, nearest
+from gancore.texts import label_text
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl", "index.csv")
 FILE_COLUMNS = ("file_name", "file", "path", "filename")
@@ -102,7 +103,7 @@ def read_labels(files: FileSet, how: LabelledSection) -> Labels:
             f"nothing in {files.place} has a label from its {labels.origin}",
             "set data.labels=none, or another way",
         )
-    return labels
+    return Labels([label and label_text(label) for label in labels.values], labels.origin)
 
 
 def _choose(files: FileSet, how: LabelledSection) -> str:

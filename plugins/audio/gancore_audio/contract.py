@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from gancore.data.refusal import Refusal, printable, refusal_lines
+from gancore.data.refusal import Refusal, refusal_lines
 from gancore.data.splits import SPLITS, Split
 from gancore.domain import Source
+from gancore.texts import printable
 from gancore_audio.cache import Cache
 from gancore_audio.windows import ClipView
 

@@ -60,7 +60,7 @@ def inspect(path: Path) -> Clip:
 
     _check_file(path)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             clip = Clip(file.samplerate, file.channels, file.frames)
             notes = file.extra_info
     except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -114,7 +114,7 @@ def read_blocks(path: Path, clip: Clip, rate_hz: int) -> Iterator[Block]:
     resample = _resampler(clip.rate_hz, rate_hz)
     left = clip.frames
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             while left:
                 block = file.read(min(BLOCK_FRAMES, left), dtype="float32", always_2d=True)
                 left -= len(block)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gancore.data.refusal import Refused
 from gancore.data.splits import Split
 from gancore.errors import DataError
+from gancore.texts import label_text
 from gancore_image.idx import is_idx, label_partner, read_idx
 from gancore_image.npz import read_npz
 from gancore_image.preparing import Picture, Pixels, array_picture
@@ -132,6 +133,6 @@ def label_names(stack: Stack) -> list[str]:
     """A class name for each picture: that of its number, or the number itself."""
     assert stack.labels is not None
     if stack.labels.dtype.kind not in "iu":
-        return [str(label) for label in stack.labels.tolist()]
-    known = dict(enumerate(stack.classes))
+        return [label_text(label) for label in stack.labels.tolist()]
+    known = {number: label_text(name) for number, name in enumerate(stack.classes)}
     return [str(known.get(label, label)) for label in stack.labels.tolist()]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gancore.data.refusal import Refusal, printable, refusal_lines
+from gancore.data.refusal import Refusal, refusal_lines
 from gancore.data.splits import SPLITS, Split
 from gancore.domain import Source
+from gancore.texts import printable
 from gancore_image.cache import Cache
 from gancore_image.preparing import Preparation
 from gancore_image.supply import Supply
