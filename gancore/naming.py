@@ -40,7 +40,7 @@ def _padded(number: int, most: int, width: int) -> str:
 
 
 def safe_name(label: str) -> str:
-    """A label as part of a file name: letters with their marks and numerals of any script, dash, underscore."""
+    """A label as part of a file name: letters of any script, marks, digits, dash and underscore."""
     kept = "".join(c if _stands_in_names(c) else " " for c in unicodedata.normalize("NFC", label[:1000]))
     return re.sub(r"[ _]*[ ][ _]*", "_", kept).strip("_")[:40] or "label"
 

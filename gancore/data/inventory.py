@@ -20,7 +20,7 @@ from gancore.files import atomic_write
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_FORMAT = 2
+_FORMAT = 3
 
 Header = TypeVar("Header", bound="DataclassInstance")
 
@@ -107,6 +107,14 @@ def _remember(path: Path, files: dict[str, dict[str, Any]]) -> None:
     with contextlib.suppress(OSError, GancoreError):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps({"format": _FORMAT, "files": files}))
+
+
+def stamp_of(status: os.stat_result) -> list[int]:
+    """Numbers that change when a file is written or replaced, even by one of equal size and date.
+
+    A program can set a file's date, but neither the time of its last change of status nor its inode.
+    """
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def files_below(root: Path) -> list[str]:

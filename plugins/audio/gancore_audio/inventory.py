@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gancore.data.inventory import Found, Looking
+from gancore.data.inventory import Found, Looking, stamp_of
 from gancore.data.inventory import take_inventory as take
 from gancore.data.refusal import Refusal, some
 from gancore.data.telling import Announce
@@ -56,8 +56,7 @@ def take_inventory(root: Path, keep: Callable[[str], bool], announce: Announce) 
 
 def _looking(base: Path) -> Looking[Clip]:
     def stamp(name: str) -> list[int]:
-        status = (base / name).stat()
-        return [status.st_size, status.st_mtime_ns]
+        return stamp_of((base / name).stat())
 
     def look(name: str) -> tuple[Clip, str]:
         clip = inspect(base / name)

@@ -5,18 +5,26 @@ A file that cannot be used is :class:`Refused` with a reason; its neighbours are
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gancore.data.inventory import files_below
 from gancore.data.refusal import Refused
+from gancore_audio.mpeg import open_counted
+
+if TYPE_CHECKING:
+    import soundfile
 
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus"})
 LONGEST_SECONDS = 36_000.0
@@ -60,7 +68,7 @@ def inspect(path: Path) -> Clip:
 
     _check_file(path)
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        with _opened(path) as file:
             clip = Clip(file.samplerate, file.channels, file.frames)
             notes = file.extra_info
     except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -68,6 +76,16 @@ def inspect(path: Path) -> Clip:
     _check_whole(clip, notes)
     _check_usable(clip)
     return clip
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    import soundfile
+
+    with contextlib.closing(open_counted(path) or io.BytesIO()) as counted:
+        whole = os.fsencode(path) if isinstance(counted, io.BytesIO) else counted
+        with soundfile.SoundFile(whole) as file:
+            yield file
 
 
 def _check_file(path: Path) -> None:
@@ -114,7 +132,7 @@ def read_blocks(path: Path, clip: Clip, rate_hz: int) -> Iterator[Block]:
     resample = _resampler(clip.rate_hz, rate_hz)
     left = clip.frames
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        with _opened(path) as file:
             while left:
                 block = file.read(min(BLOCK_FRAMES, left), dtype="float32", always_2d=True)
                 left -= len(block)

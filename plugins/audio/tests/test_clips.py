@@ -329,3 +329,15 @@ def test_resident_and_streamed_batches_are_equal(folder):
     resident = view.on("cuda").take(indices, key.to("cuda")).data
     assert resident.is_cuda and torch.equal(resident.cpu(), streamed)
     assert torch.equal(view.take(indices, key.to("cuda")).data, resident)
+
+
+def test_recordings_replaced_by_others_of_equal_size_and_date_are_read_anew(tmp_path):
+    marks = []
+    for seed in (0, 100):
+        for number in range(12):
+            path = tmp_path / "data" / f"{number}.wav"
+            path.unlink(missing_ok=True)
+            write(path, noise(seed + number, 2048))
+            os.utime(path, (315_532_800, 315_532_800))
+        marks.append(opened(tmp_path / "data").fingerprint)
+    assert marks[0] != marks[1]

@@ -383,3 +383,15 @@ def test_a_set_that_cannot_be_downloaded_says_where_it_is_to_be_had(monkeypatch)
     monkeypatch.delenv("GANCORE_DATA", raising=False)
     with refused(DataError, "clothing64", fix="https://github.com/alexeygrigorev"):
         resolve("clothing64", SOURCES, None, lambda line: None)
+
+
+def test_pictures_replaced_by_others_of_equal_size_and_date_are_read_anew(tmp_path):
+    marks = []
+    for seed in (0, 100):
+        for number in range(12):
+            path = tmp_path / "data" / f"{number}.bmp"
+            path.unlink(missing_ok=True)
+            save(path, picture(seed + number))
+            os.utime(path, (315_532_800, 315_532_800))
+        marks.append(opened(tmp_path / "data").fingerprint)
+    assert marks[0] != marks[1]
