@@ -35,5 +35,10 @@ def caption(text: str, limit: int = 80) -> str:
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 clip``, ``1,200 clips``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()

@@ -17,10 +17,11 @@ from gancore.data.classes import class_facts, numbered
 from gancore.data.inventory import Found
 from gancore.data.labels import FileSet, Labels, in_folder, read_labels
 from gancore.data.refusal import Refusal, some
-from gancore.data.splits import SPLITS, Split, assign_splits, by_split
+from gancore.data.splits import SPLITS, Split, assign_splits, by_split, own_splits
 from gancore.data.telling import Announce
 from gancore.domain import Data, Source, Spec
 from gancore.errors import DataError
+from gancore.texts import counted
 from gancore_audio.cache import Cache, Preparation, Recording, open_cache
 from gancore_audio.config import AudioConfig
 from gancore_audio.contract import Account, data_contract
@@ -60,6 +61,8 @@ class Pieces:
     lengths: Tensor
     labels: list[str | None]
     splits: list[Split]
+    clips: list[int]
+    """The items of the clips that the pieces are of, one for each clip."""
 
 
 def open_clips(source: Source, config: AudioConfig, announce: Announce = lambda line: None) -> Data:
@@ -148,7 +151,7 @@ def _open(supply: Supply, source: Source, config: AudioConfig, announce: Announc
         if label is None and labels.origin
     ]
     pieces = _pieces(cache, supply, labels, kept, config, rate_hz)
-    return _data(source, config, cache, pieces, labels.origin, skipped, rate_hz)
+    return _data(source, config, cache, pieces, labels, skipped, rate_hz)
 
 
 def _labels(supply: Supply, cache: Cache, config: AudioConfig) -> Labels:
@@ -173,9 +176,11 @@ def _pieces(
     lengths, own = cache.packed.lengths[items], [labels.values[row] for row in kept]
     if len(set(identities)) < len(SPLITS):
         return _in_time(names, items, lengths, own, config, rate_hz)
-    fixed = supply.layout.official_splits(names, supply.root) if supply.root else {}
+    held_out = ((name, split) for name, split in zip(names, own_splits(names), strict=True))
+    fixed = {name: split for name, split in held_out if split in ("valid", "test")}
+    fixed |= supply.layout.official_splits(names, supply.root) if supply.root else {}
     splits = _splits(names, identities, fixed, config)
-    return Pieces(names, items, torch.zeros_like(lengths), lengths, own, splits)
+    return Pieces(names, items, torch.zeros_like(lengths), lengths, own, splits, items.tolist())
 
 
 def _splits(
@@ -211,7 +216,7 @@ def _in_time(
     begins, sizes = borders[:, :-1].reshape(-1), borders.diff().reshape(-1)
     if int(sizes.min()) < SHORTEST_PIECE_SECONDS * rate_hz:
         raise DataError(
-            f"{len(names)} recordings are too few, and too short to be divided in time",
+            f"{counted(len(names), 'recording')} can be used, too few for 3 splits and too short to be cut",
             "give at least 3, or longer ones, so that some can be held out",
         )
     told = [
@@ -219,7 +224,8 @@ def _in_time(
         for name, begin, size in zip(np.repeat(names, 3), begins.tolist(), sizes.tolist(), strict=True)
     ]
     repeated = [label for label in labels for _ in SPLITS]
-    return Pieces(told, items.repeat_interleave(3), begins, sizes, repeated, list(SPLITS) * len(names))
+    splits = list(SPLITS) * len(names)
+    return Pieces(told, items.repeat_interleave(3), begins, sizes, repeated, splits, items.tolist())
 
 
 def _data(
@@ -227,7 +233,7 @@ def _data(
     config: AudioConfig,
     cache: Cache,
     pieces: Pieces,
-    origin: str,
+    labels: Labels,
     skipped: list[Refusal],
     rate_hz: int,
 ) -> Data:
@@ -253,7 +259,17 @@ def _data(
         config.fade_ms,
     ]
     account = Account(
-        source, cache, pieces.splits, pieces.lengths, views, classes, origin, skipped, rate_hz, length
+        source,
+        cache,
+        pieces.clips,
+        pieces.splits,
+        pieces.lengths,
+        views,
+        classes,
+        labels,
+        skipped,
+        rate_hz,
+        length,
     )
     return Data(
         **views,
