@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Supply:
     make: Callable[[], Iterable[Recording]]
     rate_hz: int
     skipped: Sequence[Refusal] = ()
+    others: Counter[str] = field(default_factory=Counter)
     root: Path | None = None
     layout: Layout = field(default_factory=Layout)
 
@@ -123,7 +125,9 @@ def _folder(source: Source, config: AudioConfig, announce: Announce) -> Supply:
         return (_recording(inventory.base, found) for found in inventory.found)
 
     rate_hz = min(inventory.commonest_rate_hz, DEFAULT_HIGHEST_RATE_HZ)
-    return Supply(content.hexdigest(), make, rate_hz, inventory.skipped, inventory.base, layout)
+    return Supply(
+        content.hexdigest(), make, rate_hz, inventory.skipped, inventory.others, inventory.base, layout
+    )
 
 
 def _recording(base: Path, found: Found[Clip]) -> Recording:
@@ -151,7 +155,7 @@ def _open(supply: Supply, source: Source, config: AudioConfig, announce: Announc
         if label is None and labels.origin
     ]
     pieces = _pieces(cache, supply, labels, kept, config, rate_hz)
-    return _data(source, config, cache, pieces, labels, skipped, rate_hz)
+    return _data(source, config, cache, pieces, labels, skipped, supply.others, rate_hz)
 
 
 def _labels(supply: Supply, cache: Cache, config: AudioConfig) -> Labels:
@@ -235,6 +239,7 @@ def _data(
     pieces: Pieces,
     labels: Labels,
     skipped: list[Refusal],
+    others: Counter[str],
     rate_hz: int,
 ) -> Data:
     classes = sorted({label for label in pieces.labels if label is not None})
@@ -258,19 +263,8 @@ def _data(
         config.window,
         config.fade_ms,
     ]
-    account = Account(
-        source,
-        cache,
-        pieces.clips,
-        pieces.splits,
-        pieces.lengths,
-        views,
-        classes,
-        labels,
-        skipped,
-        rate_hz,
-        length,
-    )
+    used, left_out = (pieces.clips, pieces.splits, pieces.lengths), (skipped, others)
+    account = Account(source, cache, *used, views, classes, labels, *left_out, rate_hz, length)
     return Data(
         **views,
         spec=Spec(spec),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
+from gancore.data.inventory import other_kinds_lines
 from gancore.data.labels import Labels
 from gancore.data.refusal import Refusal, refusal_lines
 from gancore.data.splits import SPLITS, Split
@@ -31,6 +33,7 @@ class Account:
     classes: Sequence[str]
     labels: Labels
     skipped: Sequence[Refusal]
+    others: Counter[str]
     rate_hz: int
     length: int
 
@@ -44,6 +47,7 @@ def data_contract(account: Account) -> list[str]:
         account.labels.line(account.classes),
         _windows(account),
         _splits(account),
+        *other_kinds_lines(account.others),
         *_skipped(account),
     ]
 

@@ -19,14 +19,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.inventory import files_below
 from gancore.data.refusal import Refused
 from gancore_audio.mpeg import open_counted
 
 if TYPE_CHECKING:
     import soundfile
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus"})
+SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".opus",
+        ".caf",
+        ".au",
+        ".w64",
+        ".rf64",
+    }
+)
 LONGEST_SECONDS = 36_000.0
 MOST_CHANNELS = 16
 RATES_HZ = range(100, 1_000_001)
@@ -53,9 +68,9 @@ class Clip:
         return self.frames / self.rate_hz
 
 
-def find_recordings(root: Path) -> list[str]:
-    """The names, below ``root`` and with /, of all audio files there, by suffix; sorted."""
-    return [name for name in files_below(root) if os.path.splitext(name)[1].lower() in SUFFIXES]
+def is_recording(name: str) -> bool:
+    """Whether a file is audio by its suffix."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def inspect(path: Path) -> Clip:

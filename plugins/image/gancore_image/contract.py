@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gancore.data.inventory import other_kinds_lines
 from gancore.data.labels import Labels
 from gancore.data.refusal import Refusal, refusal_lines
 from gancore.data.splits import SPLITS, Split
@@ -56,7 +57,7 @@ def data_contract(account: Account) -> list[str]:
         *_frames(account),
         account.labels.line(account.kept.classes),
         _splits(account),
-        *_others(account),
+        *other_kinds_lines(account.supply.others),
         *refusal_lines(account.skipped, account.cache.folder),
     ]
 
@@ -103,11 +104,3 @@ def _splits(account: Account) -> str:
     counts = ", ".join(f"{account.kept.splits.count(split):,} {split}" for split in SPLITS)
     own = sorted({split for split in account.cache.table.splits if split})
     return f"splits: {counts}" + (f"; the set's own: {', '.join(own)}" if own else "")
-
-
-def _others(account: Account) -> list[str]:
-    others = account.supply.others
-    if not others:
-        return []
-    told = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in others.most_common(6))
-    return [f"not used: {counted(others.total(), 'file')} of other kinds by suffix ({told})"]

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
-from gancore.data.inventory import files_below, is_hidden, stamp_of
+from gancore.data.inventory import Listing, is_hidden, list_files, stamp_of
 from gancore.data.refusal import Refusal, Refused
 from gancore.errors import DataError
 from gancore_image.reading import MOST_BYTES
@@ -37,8 +37,8 @@ class FolderFiles:
 
     def __init__(self, place: Path) -> None:
         self.place = place if place.is_dir() else place.parent
-        self.names = files_below(place) if place.is_dir() else [place.name]
-        self.refused: list[Refusal] = []
+        listing = list_files(place) if place.is_dir() else Listing([place.name], [])
+        self.names, self.refused = listing.names, listing.refused
 
     def stamp(self, name: str) -> list[int]:
         try:
