@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from gancore.config import DataSection
+from gancore.config_text import short
 from gancore.errors import ConfigError, nearest
 from gancore.records import FeaturesEntry, MeasureEntry, RecipeEntry, SourceEntry
 from gancore.runtime.randomness import Key
+from gancore.texts import label_text
 from gancore.trees import Tree, count_rows, cut_rows, map_tree
 
 if TYPE_CHECKING:
@@ -240,8 +242,9 @@ class Domain:
             return torch.bucketize(key.uniform(n), edges).clamp_(max=len(classes) - 1)
         if not classes:
             raise ConfigError(f"label {label!r}: this model knows no labels", "leave out --label")
-        if label not in classes:
+        known = label if label in classes else label_text(label)
+        if known not in classes:
             raise ConfigError(
-                f"label {label!r} is not one of the model's {len(classes)}", nearest(label, classes)
+                f"label {short(label)} is not one of the model's {len(classes)}", nearest(known, classes)
             )
-        return torch.full((n,), classes.index(label), dtype=torch.int64, device=key.device)
+        return torch.full((n,), classes.index(known), dtype=torch.int64, device=key.device)

@@ -35,7 +35,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     Raises:
         CheckpointError: the disk is full, broken, or the folder not writable; the old file stays.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     aside = aside_name(path)
     try:
         write_synced(aside, data)
@@ -182,8 +182,13 @@ def sha256(data: bytes) -> str:
 
 
 def encode_json(value: Json) -> bytes:
-    """The one way in which gancore writes JSON: sorted keys, so that equal values are equal bytes."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    """The one way in which gancore writes JSON: sorted keys, so that equal values are equal bytes.
+
+    Names of files that are not UTF-8 hold lone surrogates; these stand as JSON's escapes, and are read back.
+    """
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def decode_json(data: bytes, name: str) -> dict[str, Json]:

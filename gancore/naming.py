@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from gancore.domain import Samples
+from gancore.texts import caption
 
 
 def sample_labels(samples: Samples) -> list[str]:
@@ -16,8 +18,8 @@ def sample_labels(samples: Samples) -> list[str]:
 
 
 def sample_titles(samples: Samples) -> list[str]:
-    """What is shown with each sample: its title, else its label."""
-    return list(samples.titles) or sample_labels(samples)
+    """What is shown with each sample, in one short line: its title, else its label."""
+    return [caption(title) for title in samples.titles or sample_labels(samples)]
 
 
 def sample_stems(samples: Samples) -> list[str]:
@@ -38,8 +40,14 @@ def _padded(number: int, most: int, width: int) -> str:
 
 
 def safe_name(label: str) -> str:
-    """A label as part of a file name: letters and numerals of any script, dash and underscore."""
-    return re.sub(r"[^\w-]+", "_", label).strip("_")[:40] or "label"
+    """A label as part of a file name: letters of any script, marks, digits, dash and underscore."""
+    kept = "".join(c if _stands_in_names(c) else " " for c in unicodedata.normalize("NFC", label[:1000]))
+    return re.sub(r"[ _]*[ ][ _]*", "_", kept).strip("_")[:40] or "label"
+
+
+def _stands_in_names(character: str) -> bool:
+    """Marks are no part of a word to ``re``, but letters of many scripts are not readable without."""
+    return character in "-_" or character.isalnum() or unicodedata.category(character)[0] == "M"
 
 
 def shown_in_overview(samples: Samples, most: int, most_side_by_side: int) -> int:

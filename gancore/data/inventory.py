@@ -6,21 +6,24 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gancore.data.refusal import Refusal, Refused
 from gancore.data.sources import cache_folder
+from gancore.data.tables import METADATA_FILES
 from gancore.data.telling import Announce, seldom
 from gancore.errors import GancoreError
 from gancore.files import atomic_write
+from gancore.texts import counted, printable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_FORMAT = 2
+_FORMAT = 3
 
 Header = TypeVar("Header", bound="DataclassInstance")
 
@@ -109,23 +112,70 @@ def _remember(path: Path, files: dict[str, dict[str, Any]]) -> None:
         atomic_write(path, json.dumps({"format": _FORMAT, "files": files}))
 
 
-def files_below(root: Path) -> list[str]:
-    """The names, below ``root`` and with /, of all files there; sorted.
+def stamp_of(status: os.stat_result) -> list[int]:
+    """Numbers that change when a file is written or replaced, even by one of equal size and date.
 
-    Hidden files and folders are passed over; each folder is entered once, however links run.
+    A program can set a file's date, but neither the time of its last change of status nor its inode.
     """
-    found: list[str] = []
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files below a folder: their names (with /, sorted), and the folders that cannot be read."""
+
+    names: list[str]
+    refused: list[Refusal]
+
+
+def list_files(root: Path) -> Listing:
+    """All files below ``root``; hidden ones are left out, each folder is entered once, however links run."""
+    names: list[str] = []
+    refused: list[Refusal] = []
     entered: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            status = os.stat(root / below)
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(root / below) as entries:
+                shown = sorted((entry for entry in entries if not is_hidden(entry.name)), key=_name_of)
+        except OSError as error:
+            refused.append((below or str(root), f"the folder cannot be read ({error.strerror})"))
             continue
-        entered.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        below = "" if folder == str(root) else f"{Path(folder).relative_to(root).as_posix()}/"
-        found += (below + name for name in files if not is_hidden(name))
-    return sorted(found)
+        folders = {entry.name for entry in shown if _is_folder(entry)}
+        names += [below + entry.name for entry in shown if entry.name not in folders]
+        waiting += [f"{below}{name}/" for name in sorted(folders, reverse=True)]
+    return Listing(sorted(names), refused)
+
+
+def _name_of(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def other_kinds(names: Sequence[str], suffixes: Container[str]) -> Counter[str]:
+    """How many files have none of ``suffixes``, by their suffix; metadata files do not count."""
+    kinds = (os.path.splitext(name)[1].lower() for name in names if name not in METADATA_FILES)
+    return Counter(kind for kind in kinds if kind not in suffixes)
+
+
+def other_kinds_lines(others: Counter[str]) -> list[str]:
+    """For a data contract: the files that were not looked at, by suffix; no line where there are none."""
+    if not others:
+        return []
+    shown = ", ".join(f"{printable(kind) or 'no suffix'} {n:,}" for kind, n in others.most_common(6))
+    more = ", ..." if len(others) > 6 else ""
+    return [f"not used: {counted(others.total(), 'file')} of other kinds by suffix ({shown}{more})"]
 
 
 def is_hidden(name: str) -> bool:

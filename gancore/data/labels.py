@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 
 from gancore.config import DataSection
-from gancore.errors import ConfigError, DataError, nearest
+from gancore.data.splits import below_splits
+from gancore.data.tables import METADATA_FILES, Contents, file_key, read_table
+from gancore.errors import ConfigError, DataError
+from gancore.texts import label_text, printable
 
-METADATA_FILES = ("metadata.csv", "metadata.jsonl", "index.csv")
 FILE_COLUMNS = ("file_name", "file", "path", "filename")
 LABEL_COLUMNS = ("label", "class", "category")
 MOST_FOLDERS = 200
 """More sub-folders than this are not taken for classes unless ``data.labels`` says so."""
-
-Contents = Callable[[str], bytes | None]
-"""What a file at the root of a set holds; None: there is no such file."""
 
 
 class LabelledSection(DataSection):
@@ -50,7 +46,7 @@ class LabelledSection(DataSection):
         if pattern is not None:
             try:
                 groups = re.compile(pattern).groups
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
             if not groups:
                 raise ValueError(f"{pattern!r} has no group; put the part that is the label in parentheses")
@@ -59,10 +55,22 @@ class LabelledSection(DataSection):
 
 @dataclass(frozen=True)
 class Labels:
-    """A label for each name (None: it has none), and where they come from; empty where there are none."""
+    """A label for each name (None: it has none), and where they come from; empty where there are none.
+
+    ``line`` says it to the user.
+    """
 
     values: list[str | None]
     origin: str = ""
+    note: str = ""
+    """Why a set that seems to have labels is used without."""
+
+    def line(self, classes: Sequence[str]) -> str:
+        """For a data contract; ``classes`` are those of the rows that are used."""
+        if not classes:
+            return f"labels: none{self.note and f' ({self.note})'}"
+        shown = ", ".join(map(printable, classes[:12])) + (", ..." if len(classes) > 12 else "")
+        return f"labels: {len(classes)} from {self.origin}: {shown}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,17 @@ def read_labels(files: FileSet, how: LabelledSection) -> Labels:
             f"nothing in {files.place} has a label from its {labels.origin}",
             "set data.labels=none, or another way",
         )
-    return labels
+    clean = [label_text(label) or None if label else None for label in labels.values]
+    if None in clean and _is_guess(how):
+        lacking = f"{clean.count(None):,} of {len(clean):,} files have no label in {labels.origin}"
+        note = f"{lacking}; data.labels={way} uses the others alone"
+        return Labels([None] * len(clean), "", note)
+    return Labels(clean, labels.origin)
+
+
+def _is_guess(how: LabelledSection) -> bool:
+    """Nobody asked for labels: a file without one is used like the others, and all go without."""
+    return how.labels == "auto" and how.label_pattern is None and how.label_column is None
 
 
 def _choose(files: FileSet, how: LabelledSection) -> str:
@@ -110,19 +128,23 @@ def _choose(files: FileSet, how: LabelledSection) -> str:
         return "pattern"
     if how.label_column or _metadata_has_labels(files):
         return "metadata"
-    folders = {name.partition("/")[0] if "/" in name else "" for name in files.names}
+    folders = set(_first_folders(files))
     return "folder" if "" not in folders and 2 <= len(folders) <= MOST_FOLDERS else "none"
 
 
 def _metadata_has_labels(files: FileSet) -> bool:
-    if (table := _table(files)) is None:
+    if (table := read_table(files.contents, files.place)) is None:
         return False
-    first = next(iter(_rows(*table)), {})
-    return bool(set(first) & set(LABEL_COLUMNS) and set(first) & set(FILE_COLUMNS))
+    return bool(table.column(FILE_COLUMNS) and table.column(LABEL_COLUMNS))
 
 
 def _by_folder(files: FileSet, how: LabelledSection) -> Labels:
-    return Labels([name.partition("/")[0] if "/" in name else None for name in files.names], "sub-folder")
+    return Labels([folder or None for folder in _first_folders(files)], "sub-folder")
+
+
+def _first_folders(files: FileSet) -> list[str]:
+    """Of each file the first folder, below those of splits; "" where there is none."""
+    return [name.partition("/")[0] if "/" in name else "" for name in below_splits(files.names)]
 
 
 def _by_pattern(files: FileSet, how: LabelledSection) -> Labels:
@@ -137,62 +159,15 @@ def _by_pattern(files: FileSet, how: LabelledSection) -> Labels:
 
 
 def _by_metadata(files: FileSet, how: LabelledSection) -> Labels:
-    table = _table(files)
+    table = read_table(files.contents, files.place)
     if table is None:
         raise DataError(
             f"no metadata file in {files.place}", f"give {' or '.join(METADATA_FILES)}, or set data.labels"
         )
-    path = table[0]
-    rows = list(_rows(*table))
-    if not rows:
-        raise DataError(f"{path} has no rows")
-    file_column = _column(path, rows[0], FILE_COLUMNS)
-    label_column = _column(path, rows[0], (how.label_column,) if how.label_column else LABEL_COLUMNS)
-    told = {str(row.get(file_column)): row.get(label_column) for row in rows}
-    labels = [told.get(name) for name in files.names]
-    return Labels(
-        [None if label in (None, "") else str(label) for label in labels],
-        f"column {label_column!r} of {PurePosixPath(path).name}",
-    )
-
-
-def _table(files: FileSet) -> tuple[str, bytes] | None:
-    """The metadata file: where it lies, and what it holds."""
-    for name in METADATA_FILES:
-        if (content := files.contents(name)) is not None:
-            return f"{files.place}/{name}", content
-    return None
-
-
-def _rows(path: str, content: bytes) -> Iterable[dict[str, Any]]:
-    try:
-        lines = io.StringIO(content.decode("utf-8-sig"), newline="")
-        if path.endswith(".csv"):
-            yield from csv.DictReader(lines)
-            return
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield _json_row(line, path, number)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}", "it should be UTF-8 text, one row for each file"
-        ) from None
-
-
-def _json_row(line: str, path: str, number: int) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"line {number} of {path} is not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise DataError(f"line {number} of {path} is not an object", 'write {"file_name": ..., "label": ...}')
-    return row
-
-
-def _column(path: str, row: dict[str, Any], wanted: Iterable[str]) -> str:
-    wanted = list(wanted)
-    for name in wanted:
-        if name in row:
-            return name
-    columns = [str(column) for column in row]
-    raise DataError(f"{path} has no column {' or '.join(map(repr, wanted))}", nearest(wanted[0], columns))
+    if not table.rows:
+        raise DataError(f"{table.path} has no rows", "write a row for each file, or set data.labels=none")
+    column = table.needed((how.label_column,) if how.label_column else LABEL_COLUMNS)
+    known = table.pairs(table.needed(FILE_COLUMNS), column)
+    within = zip(files.names, below_splits(files.names), strict=True)
+    values = [known.get(file_key(name), known.get(file_key(below))) for name, below in within]
+    return Labels(values, f"column {column!r} of {PurePosixPath(table.path).name}")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from gancore.texts import printable
+
 Refusal: TypeAlias = tuple[str, str]
 """The name of what cannot be used, and the reason."""
 
@@ -39,9 +41,3 @@ def refusal_lines(refusals: Sequence[Refusal], folder: Path, heading: str = "") 
         with contextlib.suppress(OSError):  # a cache may lie where nobody can write
             path.write_text("".join(f"{printable(name)}\t{reason}\n" for name, reason in refusals))
     return lines
-
-
-def printable(name: str) -> str:
-    """A name as it may be printed: bytes that are no text, and control characters, are escaped."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -15,6 +15,7 @@ from gancore.data.telling import Announce, seldom
 from gancore.data.unpack import is_archive, unpack
 from gancore.errors import DataError, nearest
 from gancore.records import SourceEntry
+from gancore.texts import printable
 
 if TYPE_CHECKING:
     from gancore.domain import Source
@@ -106,7 +107,7 @@ def _named(entry: SourceEntry, data_root: Path | None, announce: Announce) -> So
 def _source(name: str, path: Path | None, entry: SourceEntry | None, announce: Announce) -> Source:
     from gancore.domain import Source  # imports torch, which those who only ask for a folder can do without
 
-    return Source(name, path, entry, announce)
+    return Source(printable(name), path, entry, announce)
 
 
 def _roots(data_root: Path | None) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
@@ -12,6 +13,37 @@ from gancore.errors import DataError
 Split: TypeAlias = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 Shares: TypeAlias = tuple[float, float, float]
+
+
+_SPLIT_WORDS = re.compile(r"(?<![a-z])(train|test|t10k|valid|validation|val)(?![a-z])")
+_SPLIT_NAMES: dict[str, Split] = {"train": "train", "test": "test", "t10k": "test"}
+
+
+def split_named(name: str) -> Split | None:
+    """The split that a file's, a folder's or an array's name says, if it says one."""
+    found = _SPLIT_WORDS.findall(re.sub(r"[_\W]+", " ", name.lower()))
+    return _SPLIT_NAMES.get(found[0], "valid") if found else None
+
+
+def below_splits(names: Sequence[str]) -> list[str]:
+    """The names (with /) below their first folders where all of these are named for splits; else as given."""
+    return list(names) if None in _of_folders(names) else [name.partition("/")[2] for name in names]
+
+
+def own_splits(names: Sequence[str]) -> list[Split | None]:
+    """Of names (with /) the splits that a set has by its first folders; all None where it has none.
+
+    Every first folder is named for a split, and one of them for train: a set that holds only what others
+    test on is divided like any other.
+    """
+    splits = _of_folders(names)
+    return splits if "train" in splits and None not in splits else [None] * len(names)
+
+
+def _of_folders(names: Sequence[str]) -> list[Split | None]:
+    tops = [name.partition("/")[0] if "/" in name else "" for name in names]
+    named = {top: split_named(top) if top.isalnum() else None for top in set(tops)}
+    return [named[top] for top in tops]
 
 
 def split_of(identity: str, shares: Shares = (0.8, 0.1, 0.1)) -> Split:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from gancore.data.inventory import Found, Looking, files_below, take_inventory
+from gancore.data.inventory import Found, Looking, list_files, other_kinds, other_kinds_lines, take_inventory
 from gancore.data.refusal import Refused
 from gancore.data.sources import cache_folder
 
@@ -54,20 +56,20 @@ class Looker:
     def take(self, names=None, announce=lambda line: None):
         self.seen.clear()
         looking = Looking(Size, self.stamp, self.inspect)
-        return take_inventory("texts", self.root, names or files_below(self.root), looking, announce)
+        return take_inventory("texts", self.root, names or list_files(self.root).names, looking, announce)
 
 
 NAMES = ["a/1.txt", "a/2.txt", "a/deep/3.txt", "b.txt"]
 
 
 def test_files_are_found_in_order_and_hidden_ones_passed_over(root):
-    assert files_below(root) == NAMES
+    assert list_files(root).names == NAMES
 
 
 def test_circles_of_links_are_entered_once(root):
     (root / "a" / "round").symlink_to(root)
     (root / "z").symlink_to(root / "a" / "deep")
-    assert files_below(root) == NAMES
+    assert list_files(root).names == NAMES
 
 
 def test_every_file_is_found_with_its_header(root):
@@ -123,3 +125,35 @@ def test_now_and_then_it_says_how_far_it_is(root, monkeypatch):
     told: list[str] = []
     Looker(root).take(announce=told.append)
     assert told == [f"  {number} of 4 files looked at" for number in (1, 2, 3, 4)]
+
+
+def test_folders_deeper_than_the_stack_are_listed(tmp_path):
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(os.open("x.txt", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    assert list_files(tmp_path).names == ["d/" * 1200 + "x.txt"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(root, monkeypatch):
+    scandir = os.scandir
+
+    def refusing(path):
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    listing = list_files(root)
+    assert listing.names == ["a/1.txt", "a/2.txt", "b.txt"]
+    assert [name for name, _ in listing.refused] == ["a/deep/"]
+
+
+def test_files_of_other_kinds_are_counted_by_suffix():
+    others = other_kinds(["a.wav", "b.m4a", "c/d.M4A", "metadata.csv", "e"], {".wav"})
+    assert others == {".m4a": 2, "": 1}
+    assert ".m4a 2" in other_kinds_lines(others)[0] and other_kinds_lines(Counter()) == []

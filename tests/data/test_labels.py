@@ -48,7 +48,56 @@ def test_none_is_none(tmp_path):
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_a_table_is_found_by_itself(tmp_path, name, mark):
     (tmp_path / name).write_text(mark + 'file,class\n7_anna_0.wav,"seven, spoken"\n', encoding="utf-8")
-    assert labels(FLAT, tmp_path) == ["seven, spoken", None]
+    assert labels(FLAT, tmp_path, "metadata") == ["seven, spoken", None]
+
+
+def test_a_table_that_labels_some_files_alone_costs_no_files(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,label\n7_anna_0.wav,a\n")
+    files = FileSet(FLAT, str(tmp_path), in_folder(tmp_path))
+    found = read_labels(files, LabelledSection())
+    assert found.values == [None, None] and found.origin == ""
+    assert "1 of 2" in found.line([]) and "data.labels=metadata" in found.line([])
+    assert read_labels(files, LabelledSection(labels="metadata")).values == ["a", None]
+
+
+SPELLINGS = {
+    "semicolons": b"file_name;label\r\n7_anna_0.wav;a, b\r\n3_bert_1.wav;c\r\n",
+    "tabs": b"file_name\tlabel\n7_anna_0.wav\ta, b\n3_bert_1.wav\tc\n",
+    "spaces": b'file_name, label\n7_anna_0.wav, "a, b"\n3_bert_1.wav, c\n',
+    "capitals": b'File_Name,Label\n7_anna_0.wav,"a, b"\n3_bert_1.wav,c\n',
+    "wide": 'file_name,label\n7_anna_0.wav,"a, b"\n3_bert_1.wav,c\n'.encode("utf-16"),
+    "windows": b'file_name,label\n.\\7_anna_0.wav,"a, b"\n.\\3_bert_1.wav,c\n',
+    "quotes": b'"file_name","label"\n"7_anna_0.wav","a, b"\n"3_bert_1.wav","c"\n',
+}
+
+
+@pytest.mark.parametrize("content", SPELLINGS.values(), ids=SPELLINGS)
+def test_tables_are_read_as_spreadsheets_write_them(tmp_path, content):
+    (tmp_path / "metadata.csv").write_bytes(content)
+    assert labels(FLAT, tmp_path) == ["a, b", "c"]
+
+
+@pytest.mark.parametrize("folder", ["test", "validation", "train"])
+def test_classes_below_a_lone_folder_of_a_split_are_labels(tmp_path, folder):
+    assert labels([f"{folder}/{name}" for name in IN_FOLDERS], tmp_path) == ["dog", "cat", "dog"]
+
+
+def test_a_composed_name_of_a_table_is_found_on_a_disk_that_decomposes(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file,label\ncaf\u00e9.wav,a\n", encoding="utf-8")
+    assert labels(["cafe\u0301.wav"], tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("value", [["a"], {"b": 1}])
+def test_labels_of_a_wrong_type_are_named_by_their_line(tmp_path, value):
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": FLAT[0], "label": value}))
+    with refused(DataError, "metadata.jsonl", 1, "label", fix="text"):
+        labels(FLAT, tmp_path)
+
+
+def test_deeply_nested_json_is_named_by_its_line(tmp_path):
+    (tmp_path / "metadata.jsonl").write_text("[" * 200_000)
+    with refused(DataError, "metadata.jsonl", 1):
+        labels(FLAT, tmp_path)
 
 
 def test_json_lines_with_a_column_of_ones_choice(tmp_path):
@@ -58,7 +107,7 @@ def test_json_lines_with_a_column_of_ones_choice(tmp_path):
     ]
     (tmp_path / "metadata.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
     assert labels(FLAT, tmp_path, label_column="speaker") == [None, "bert"]
-    assert labels(FLAT, tmp_path) == [None, "3"]
+    assert labels(FLAT, tmp_path, "metadata") == [None, "3"]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +147,9 @@ def test_what_is_missing_is_said(tmp_path):
         labels(FLAT, tmp_path, labels="folder")
 
 
-@pytest.mark.parametrize("pattern, told", [("(", "expression"), (r"\d", "group")])
+@pytest.mark.parametrize(
+    "pattern, told", [("(", "expression"), (r"\d", "group"), ("(a{99999999999})", "expression")]
+)
 def test_a_pattern_that_cannot_be_is_refused(pattern, told):
     with refused(ValidationError, "label_pattern", told):
         LabelledSection(label_pattern=pattern)

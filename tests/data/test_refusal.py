@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gancore.data.refusal import printable, refusal_lines, some
+from gancore.data.refusal import refusal_lines, some
+from gancore.texts import printable
 
 THIRTY = [(f"file {number}", "it is empty") for number in range(30)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -234,3 +235,14 @@ def test_training_that_only_gives_nan_stops_and_names_the_player(gancore, tmp_pa
     assert status["error"] in error
     assert status["step"] == 200
     assert list((tmp_path / "run" / "checkpoints").glob("step-*/manifest.json"))
+
+
+def test_a_folder_and_a_file_whose_names_are_not_utf8_train(gancore, tmp_path):
+    record(tmp_path / "sounds")
+    place = (tmp_path / "sounds").rename(tmp_path / os.fsdecode(b"m\xe9lodies"))
+    (place / "good-00.wav").rename(place / os.fsdecode(b"caf\xe9.wav"))
+    answer = gancore("train", *TINY, "--steps", 4, "--data", place, "--out", tmp_path / "run")
+    assert answer.code == 0, answer.err
+    splits = json.loads((tmp_path / "run" / "data.json").read_text())["splits"]
+    assert "caf\udce9.wav" in [name for names in splits.values() for name in names]
+    assert gancore("runs", "--json", tmp_path).code == 0

@@ -19,7 +19,7 @@ from gancore_audio.reading import Block
 FULL_SCALE = 32_768
 """An int16 sample over this is a sample in [-1, 1)."""
 
-_FORMAT = 1
+_FORMAT = 2
 _LOUDEST = FULL_SCALE - 1
 _HELD_SAMPLES = 1 << 22  # a longer recording is decoded twice rather than held (16 MB)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,11 @@ from gancore.data.classes import class_facts, numbered
 from gancore.data.inventory import Found
 from gancore.data.labels import FileSet, Labels, in_folder, read_labels
 from gancore.data.refusal import Refusal, some
-from gancore.data.splits import SPLITS, Split, assign_splits, by_split
+from gancore.data.splits import SPLITS, Split, assign_splits, by_split, own_splits
 from gancore.data.telling import Announce
 from gancore.domain import Data, Source, Spec
 from gancore.errors import DataError
+from gancore.texts import counted
 from gancore_audio.cache import Cache, Preparation, Recording, open_cache
 from gancore_audio.config import AudioConfig
 from gancore_audio.contract import Account, data_contract
@@ -46,6 +48,7 @@ class Supply:
     make: Callable[[], Iterable[Recording]]
     rate_hz: int
     skipped: Sequence[Refusal] = ()
+    others: Counter[str] = field(default_factory=Counter)
     root: Path | None = None
     layout: Layout = field(default_factory=Layout)
 
@@ -60,6 +63,8 @@ class Pieces:
     lengths: Tensor
     labels: list[str | None]
     splits: list[Split]
+    clips: list[int]
+    """The items of the clips that the pieces are of, one for each clip."""
 
 
 def open_clips(source: Source, config: AudioConfig, announce: Announce = lambda line: None) -> Data:
@@ -120,7 +125,9 @@ def _folder(source: Source, config: AudioConfig, announce: Announce) -> Supply:
         return (_recording(inventory.base, found) for found in inventory.found)
 
     rate_hz = min(inventory.commonest_rate_hz, DEFAULT_HIGHEST_RATE_HZ)
-    return Supply(content.hexdigest(), make, rate_hz, inventory.skipped, inventory.base, layout)
+    return Supply(
+        content.hexdigest(), make, rate_hz, inventory.skipped, inventory.others, inventory.base, layout
+    )
 
 
 def _recording(base: Path, found: Found[Clip]) -> Recording:
@@ -148,7 +155,7 @@ def _open(supply: Supply, source: Source, config: AudioConfig, announce: Announc
         if label is None and labels.origin
     ]
     pieces = _pieces(cache, supply, labels, kept, config, rate_hz)
-    return _data(source, config, cache, pieces, labels.origin, skipped, rate_hz)
+    return _data(source, config, cache, pieces, labels, skipped, supply.others, rate_hz)
 
 
 def _labels(supply: Supply, cache: Cache, config: AudioConfig) -> Labels:
@@ -173,9 +180,11 @@ def _pieces(
     lengths, own = cache.packed.lengths[items], [labels.values[row] for row in kept]
     if len(set(identities)) < len(SPLITS):
         return _in_time(names, items, lengths, own, config, rate_hz)
-    fixed = supply.layout.official_splits(names, supply.root) if supply.root else {}
+    held_out = ((name, split) for name, split in zip(names, own_splits(names), strict=True))
+    fixed = {name: split for name, split in held_out if split in ("valid", "test")}
+    fixed |= supply.layout.official_splits(names, supply.root) if supply.root else {}
     splits = _splits(names, identities, fixed, config)
-    return Pieces(names, items, torch.zeros_like(lengths), lengths, own, splits)
+    return Pieces(names, items, torch.zeros_like(lengths), lengths, own, splits, items.tolist())
 
 
 def _splits(
@@ -211,7 +220,7 @@ def _in_time(
     begins, sizes = borders[:, :-1].reshape(-1), borders.diff().reshape(-1)
     if int(sizes.min()) < SHORTEST_PIECE_SECONDS * rate_hz:
         raise DataError(
-            f"{len(names)} recordings are too few, and too short to be divided in time",
+            f"{counted(len(names), 'recording')} can be used, too few for 3 splits and too short to be cut",
             "give at least 3, or longer ones, so that some can be held out",
         )
     told = [
@@ -219,7 +228,8 @@ def _in_time(
         for name, begin, size in zip(np.repeat(names, 3), begins.tolist(), sizes.tolist(), strict=True)
     ]
     repeated = [label for label in labels for _ in SPLITS]
-    return Pieces(told, items.repeat_interleave(3), begins, sizes, repeated, list(SPLITS) * len(names))
+    splits = list(SPLITS) * len(names)
+    return Pieces(told, items.repeat_interleave(3), begins, sizes, repeated, splits, items.tolist())
 
 
 def _data(
@@ -227,8 +237,9 @@ def _data(
     config: AudioConfig,
     cache: Cache,
     pieces: Pieces,
-    origin: str,
+    labels: Labels,
     skipped: list[Refusal],
+    others: Counter[str],
     rate_hz: int,
 ) -> Data:
     classes = sorted({label for label in pieces.labels if label is not None})
@@ -252,9 +263,8 @@ def _data(
         config.window,
         config.fade_ms,
     ]
-    account = Account(
-        source, cache, pieces.splits, pieces.lengths, views, classes, origin, skipped, rate_hz, length
-    )
+    used, left_out = (pieces.clips, pieces.splits, pieces.lengths), (skipped, others)
+    account = Account(source, cache, *used, views, classes, labels, *left_out, rate_hz, length)
     return Data(
         **views,
         spec=Spec(spec),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from gancore.data.refusal import Refusal, printable, refusal_lines
+from gancore.data.inventory import other_kinds_lines
+from gancore.data.labels import Labels
+from gancore.data.refusal import Refusal, refusal_lines
 from gancore.data.splits import SPLITS, Split
 from gancore.domain import Source
+from gancore.texts import counted
 from gancore_audio.cache import Cache
 from gancore_audio.windows import ClipView
 
@@ -21,12 +25,15 @@ class Account:
 
     source: Source
     cache: Cache
+    clips: Sequence[int]
+    """Of each clip that is used its item of the cache; equal clips share one."""
     splits: Sequence[Split]
     lengths: Tensor
     views: Mapping[str, ClipView]
     classes: Sequence[str]
-    origin: str
+    labels: Labels
     skipped: Sequence[Refusal]
+    others: Counter[str]
     rate_hz: int
     length: int
 
@@ -37,19 +44,20 @@ def data_contract(account: Account) -> list[str]:
         _what(account),
         _how(account),
         _level(account),
-        _labels(account),
+        account.labels.line(account.classes),
         _windows(account),
         _splits(account),
+        *other_kinds_lines(account.others),
         *_skipped(account),
     ]
 
 
 def _what(account: Account) -> str:
-    table, seconds = account.cache.table, int(account.lengths.sum()) / account.rate_hz
-    distinct = len(set(table.items))
-    copies = f" ({distinct:,} distinct)" if distinct < len(table.items) else ""
+    seconds, count = int(account.lengths.sum()) / account.rate_hz, len(account.clips)
+    distinct = len(set(account.clips))
+    copies = f" ({distinct:,} distinct)" if distinct < count else ""
     licence = f", licence {account.source.entry.licence}" if account.source.entry else ""
-    return f"data: {account.source.name}, {len(table.names):,} clips{copies}, {_duration(seconds)}{licence}"
+    return f"data: {account.source.name}, {counted(count, 'clip')}{copies}, {_duration(seconds)}{licence}"
 
 
 def _how(account: Account) -> str:
@@ -64,13 +72,6 @@ def _level(account: Account) -> str:
         f"peak: median {np.median(peaks):.1f} dB, from {peaks.min():.1f} to {peaks.max():.1f} dB, "
         f"{loud:,} clips at or above full scale; before preparation"
     )
-
-
-def _labels(account: Account) -> str:
-    if not account.classes:
-        return "labels: none"
-    shown = ", ".join(map(printable, account.classes[:12])) + (", ..." if len(account.classes) > 12 else "")
-    return f"labels: {len(account.classes)} from {account.origin}: {shown}"
 
 
 def _windows(account: Account) -> str:

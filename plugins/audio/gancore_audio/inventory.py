@@ -8,12 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gancore.data.inventory import Found, Looking
+from gancore.data.inventory import (
+    Found,
+    Listing,
+    Looking,
+    list_files,
+    other_kinds,
+    other_kinds_lines,
+    stamp_of,
+)
 from gancore.data.inventory import take_inventory as take
 from gancore.data.refusal import Refusal, some
 from gancore.data.telling import Announce
 from gancore.errors import DataError
-from gancore_audio.reading import SUFFIXES, Clip, find_recordings, inspect
+from gancore_audio.reading import SUFFIXES, Clip, inspect, is_recording
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,8 @@ class Inventory:
     base: Path
     found: Sequence[Found[Clip]]
     skipped: Sequence[Refusal]
+    others: Counter[str]
+    """How many files are no audio by their suffix."""
 
     @property
     def commonest_rate_hz(self) -> int:
@@ -40,10 +50,15 @@ def take_inventory(root: Path, keep: Callable[[str], bool], announce: Announce) 
     if not root.exists():
         raise DataError(f"no file or folder {root} exists", "check the path")
     base = root.parent if root.is_file() else root
-    names = [root.name] if root.is_file() else [name for name in find_recordings(root) if keep(name)]
+    listing = Listing([root.name], []) if root.is_file() else list_files(root)
+    kept = [name for name in listing.names if keep(name)]
+    names = kept if root.is_file() else [name for name in kept if is_recording(name)]
+    others = other_kinds(kept, SUFFIXES)
     if not names:
+        lines = [*other_kinds_lines(others), *(f"{name}: {reason}" for name, reason in listing.refused[:3])]
         raise DataError(
-            f"no audio in {root}", f"it should hold files that end in {', '.join(sorted(SUFFIXES))}"
+            f"no audio in {root}" + (f" ({'; '.join(lines)})" if lines else ""),
+            f"it should hold files that end in {', '.join(sorted(SUFFIXES))}",
         )
     looked = take("audio", base, names, _looking(base), announce)
     if not looked.found:
@@ -51,13 +66,12 @@ def take_inventory(root: Path, keep: Callable[[str], bool], announce: Announce) 
             f"none of the {len(names)} audio files in {root} can be used: {some(looked.skipped)}",
             "give recordings that other programs can play",
         )
-    return Inventory(base, looked.found, looked.skipped)
+    return Inventory(base, looked.found, [*listing.refused, *looked.skipped], others)
 
 
 def _looking(base: Path) -> Looking[Clip]:
     def stamp(name: str) -> list[int]:
-        status = (base / name).stat()
-        return [status.st_size, status.st_mtime_ns]
+        return stamp_of((base / name).stat())
 
     def look(name: str) -> tuple[Clip, str]:
         clip = inspect(base / name)

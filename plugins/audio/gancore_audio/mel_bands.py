@@ -55,11 +55,28 @@ class MelBands(nn.Module):
 
 
 def mel_triangles(bins: int, bands: int, rate_hz: float) -> Tensor:
-    """Triangles, (bins, bands), from 0 Hz to a bin above half the rate; mel = 1127 ln(1 + f / 700)."""
+    """Triangles, (bins, bands), from 0 Hz to a bin above half the rate; mel = 1127 ln(1 + f / 700).
+
+    Where bins are so wide that the lowest bands would hold none, the scale begins at half a bin instead.
+
+    Raises:
+        ConfigError: a band without a bin, or a bin without a band.
+    """
     width_hz = rate_hz / 2 / bins
+    for begin_hz in (0.0, width_hz / 2):
+        triangles = _triangles(bins, bands, width_hz, begin_hz)
+        if triangles.sum(0).all() and triangles.sum(1).all():
+            return triangles
+    raise ConfigError(
+        f"model.bands {bands} do not fit the {bins} bins of model.window {2 * bins} at {rate_hz:g} Hz",
+        "give other model.bands, a longer model.window, or a lower data.rate_hz",
+    )
+
+
+def _triangles(bins: int, bands: int, width_hz: float, begin_hz: float) -> Tensor:
     frequencies = torch.arange(1, bins + 1, dtype=torch.float64)[:, None] * width_hz
-    top = 1127 * math.log1p((rate_hz / 2 + width_hz) / 700)
-    edges = 700 * torch.expm1(torch.linspace(0, top, bands + 2, dtype=torch.float64) / 1127)
+    begin, top = (1127 * math.log1p(end / 700) for end in (begin_hz, (bins + 1) * width_hz))
+    edges = 700 * torch.expm1(torch.linspace(begin, top, bands + 2, dtype=torch.float64) / 1127)
     centres, half = edges[1:-1], NARROWEST / 2 * width_hz
     lows, highs = torch.minimum(edges[:-2], centres - half), torch.maximum(edges[2:], centres + half)
     rising, falling = (frequencies - lows) / (centres - lows), (highs - frequencies) / (highs - centres)

@@ -5,20 +5,43 @@ A file that cannot be used is :class:`Refused` with a reason; its neighbours are
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.inventory import files_below
 from gancore.data.refusal import Refused
+from gancore_audio.mpeg import open_counted
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus"})
+if TYPE_CHECKING:
+    import soundfile
+
+SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".opus",
+        ".caf",
+        ".au",
+        ".w64",
+        ".rf64",
+    }
+)
 LONGEST_SECONDS = 36_000.0
 MOST_CHANNELS = 16
 RATES_HZ = range(100, 1_000_001)
@@ -45,9 +68,9 @@ class Clip:
         return self.frames / self.rate_hz
 
 
-def find_recordings(root: Path) -> list[str]:
-    """The names, below ``root`` and with /, of all audio files there, by suffix; sorted."""
-    return [name for name in files_below(root) if os.path.splitext(name)[1].lower() in SUFFIXES]
+def is_recording(name: str) -> bool:
+    """Whether a file is audio by its suffix."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def inspect(path: Path) -> Clip:
@@ -60,7 +83,7 @@ def inspect(path: Path) -> Clip:
 
     _check_file(path)
     try:
-        with soundfile.SoundFile(path) as file:
+        with _opened(path) as file:
             clip = Clip(file.samplerate, file.channels, file.frames)
             notes = file.extra_info
     except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -68,6 +91,16 @@ def inspect(path: Path) -> Clip:
     _check_whole(clip, notes)
     _check_usable(clip)
     return clip
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    import soundfile
+
+    with contextlib.closing(open_counted(path) or io.BytesIO()) as counted:
+        whole = os.fsencode(path) if isinstance(counted, io.BytesIO) else counted
+        with soundfile.SoundFile(whole) as file:
+            yield file
 
 
 def _check_file(path: Path) -> None:
@@ -114,7 +147,7 @@ def read_blocks(path: Path, clip: Clip, rate_hz: int) -> Iterator[Block]:
     resample = _resampler(clip.rate_hz, rate_hz)
     left = clip.frames
     try:
-        with soundfile.SoundFile(path) as file:
+        with _opened(path) as file:
             while left:
                 block = file.read(min(BLOCK_FRAMES, left), dtype="float32", always_2d=True)
                 left -= len(block)

@@ -329,3 +329,35 @@ def test_resident_and_streamed_batches_are_equal(folder):
     resident = view.on("cuda").take(indices, key.to("cuda")).data
     assert resident.is_cuda and torch.equal(resident.cpu(), streamed)
     assert torch.equal(view.take(indices, key.to("cuda")).data, resident)
+
+
+def test_recordings_replaced_by_others_of_equal_size_and_date_are_read_anew(tmp_path):
+    marks = []
+    for seed in (0, 100):
+        for number in range(12):
+            path = tmp_path / "data" / f"{number}.wav"
+            path.unlink(missing_ok=True)
+            write(path, noise(seed + number, 2048))
+            os.utime(path, (315_532_800, 315_532_800))
+        marks.append(opened(tmp_path / "data").fingerprint)
+    assert marks[0] != marks[1]
+
+
+def test_folders_named_for_splits_are_the_splits_and_labels_lie_below(tmp_path):
+    for number in range(30):
+        split = ("train", "train", "test")[number % 3]
+        write(tmp_path / "data" / split / ("a", "b")[number // 3 % 2] / f"{number}.wav", noise(number, 1600))
+    data = opened(tmp_path / "data")
+    assert data.spec["classes"] == ["a", "b"]
+    assert len(data.splits["test"]) == 10 and all(name.startswith("test/") for name in data.splits["test"])
+    assert data.splits["valid"] and all(name.startswith("train/") for name in data.splits["valid"])
+
+
+def test_a_table_that_labels_half_of_the_recordings_costs_none(tmp_path):
+    for number in range(20):
+        write(tmp_path / "data" / f"{number}.wav", noise(number, 1600))
+    rows = "".join(f"{number}.wav,{'ab'[number % 2]}\n" for number in range(10))
+    (tmp_path / "data" / "metadata.csv").write_text(f"file_name,label\n{rows}")
+    told = opened(tmp_path / "data").contract
+    assert "20 clips" in told[0] and any("10 of 20" in line for line in told) and "skipped: none" in told[-1]
+    assert "10 clips" in opened(tmp_path / "data", labels="metadata").contract[0]

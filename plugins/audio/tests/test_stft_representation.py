@@ -337,3 +337,11 @@ def test_silence_stays_silence_on_mel_bands():
     image = representation.encode(Batch(torch.zeros(1, 1, TIME))).data
     assert (image[:, 0] == -1).all()
     assert representation.decode(image).abs().max() == 0
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16_000, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize(("window", "bands"), [(64, 16), (256, 64), (256, 128), (1024, 128), (2048, 1024)])
+def test_no_band_is_empty_at_any_rate(rate_hz, window, bands):
+    mel = MelBands(window // 2, bands, rate_hz)
+    assert mel.means.isfinite().all() and mel.spreads.isfinite().all()
+    torch.testing.assert_close(mel.means.sum(0), torch.ones(bands))

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancore.data.refusal import Refused
-from gancore.data.splits import Split
+from gancore.data.splits import Split, split_named
 from gancore.errors import DataError
+from gancore.texts import label_text
 from gancore_image.idx import is_idx, label_partner, read_idx
 from gancore_image.npz import read_npz
 from gancore_image.preparing import Picture, Pixels, array_picture
@@ -20,8 +21,6 @@ from gancore_image.scaling import to_levels
 
 CIFAR_SIDE = 32
 _CIFAR_FILE = re.compile(r"(data_batch|test_batch).*\.bin$")
-_SPLIT_WORDS = re.compile(r"(?<![a-z])(train|test|t10k|valid|validation|val)(?![a-z])")
-_SPLITS: dict[str, Split] = {"train": "train", "test": "test", "t10k": "test"}
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,6 @@ class Stack:
     labels: NDArray[np.generic] | None = None
     split: Split | None = None
     classes: Sequence[str] = ()
-
-
-def split_named(name: str) -> Split | None:
-    """The split that a file's or an array's name tells of, if it tells of one."""
-    found = _SPLIT_WORDS.findall(re.sub(r"[_\W]+", " ", name.lower()))
-    return _SPLITS.get(found[0], "valid") if found else None
 
 
 def find_array_files(place: Path) -> list[Path]:
@@ -132,6 +125,6 @@ def label_names(stack: Stack) -> list[str]:
     """A class name for each picture: that of its number, or the number itself."""
     assert stack.labels is not None
     if stack.labels.dtype.kind not in "iu":
-        return [str(label) for label in stack.labels.tolist()]
-    known = dict(enumerate(stack.classes))
+        return [label_text(label) for label in stack.labels.tolist()]
+    known = {number: label_text(name) for number, name in enumerate(stack.classes)}
     return [str(known.get(label, label)) for label in stack.labels.tolist()]

@@ -14,6 +14,7 @@ from gancore.data.prepared import Prepared, each_once, open_prepared
 from gancore.data.refusal import Refusal
 from gancore.data.splits import Split
 from gancore.data.telling import Announce
+from gancore.texts import label_text
 from gancore_image.preparing import Picture, Pixels, Preparation, prepare
 
 _FORMAT = 2
@@ -77,7 +78,7 @@ def open_cache(content: str, make: Callable[[], Made], preparation: Preparation,
 
 def _build(folder: Path, made: Made, preparation: Preparation, announce: Announce) -> Table:
     side = preparation.side or made.side
-    table = Table(side=side, classes=list(made.classes), skipped=list(made.skipped))
+    table = Table(side=side, classes=[label_text(name) for name in made.classes], skipped=list(made.skipped))
     with Packed.create(folder / _WIDE, "uint8") as writer:
         storing = Storing(writer, replace(preparation, side=side))
         for picture, stored in each_once(made.pictures, storing, table.skipped, announce, "pictures"):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gancore.data.refusal import Refusal, printable, refusal_lines
+from gancore.data.inventory import other_kinds_lines
+from gancore.data.labels import Labels
+from gancore.data.refusal import Refusal, refusal_lines
 from gancore.data.splits import SPLITS, Split
 from gancore.domain import Source
+from gancore.texts import counted
 from gancore_image.cache import Cache
 from gancore_image.preparing import Preparation
 from gancore_image.supply import Supply
@@ -40,7 +43,7 @@ class Account:
     cache: Cache
     preparation: Preparation
     kept: Kept
-    origin: str
+    labels: Labels
     skipped: Sequence[Refusal]
 
 
@@ -52,9 +55,9 @@ def data_contract(account: Account) -> list[str]:
         _fit(account),
         *_alpha(account),
         *_frames(account),
-        _labels(account),
+        account.labels.line(account.kept.classes),
         _splits(account),
-        *_others(account),
+        *other_kinds_lines(account.supply.others),
         *refusal_lines(account.skipped, account.cache.folder),
     ]
 
@@ -64,7 +67,7 @@ def _what(account: Account) -> str:
     distinct = len(set(kept.items))
     copies = f" ({distinct:,} distinct)" if distinct < len(kept.items) else ""
     licence = f", licence {account.source.entry.licence}" if account.source.entry else ""
-    return f"data: {account.source.name}, {len(kept.items):,} pictures{copies}{licence}"
+    return f"data: {account.source.name}, {counted(len(kept.items), 'picture')}{copies}{licence}"
 
 
 def _pixels(account: Account) -> str:
@@ -97,23 +100,7 @@ def _frames(account: Account) -> list[str]:
     return [f"animated: {animated:,}, of which the first frame is taken"] if animated else []
 
 
-def _labels(account: Account) -> str:
-    classes = account.kept.classes
-    if not classes:
-        return "labels: none"
-    shown = ", ".join(map(printable, classes[:12])) + (", ..." if len(classes) > 12 else "")
-    return f"labels: {len(classes)} from {account.origin}: {shown}"
-
-
 def _splits(account: Account) -> str:
     counts = ", ".join(f"{account.kept.splits.count(split):,} {split}" for split in SPLITS)
     own = sorted({split for split in account.cache.table.splits if split})
     return f"splits: {counts}" + (f"; the set's own: {', '.join(own)}" if own else "")
-
-
-def _others(account: Account) -> list[str]:
-    others = account.supply.others
-    if not others:
-        return []
-    told = ", ".join(f"{suffix or 'no suffix'} {count:,}" for suffix, count in others.most_common(6))
-    return [f"passed over: {others.total():,} files that are no pictures by their suffix ({told})"]

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
-from gancore.data.inventory import files_below, is_hidden
+from gancore.data.inventory import Listing, is_hidden, list_files, stamp_of
 from gancore.data.refusal import Refusal, Refused
 from gancore.errors import DataError
 from gancore_image.reading import MOST_BYTES
@@ -37,8 +37,8 @@ class FolderFiles:
 
     def __init__(self, place: Path) -> None:
         self.place = place if place.is_dir() else place.parent
-        self.names = files_below(place) if place.is_dir() else [place.name]
-        self.refused: list[Refusal] = []
+        listing = list_files(place) if place.is_dir() else Listing([place.name], [])
+        self.names, self.refused = listing.names, listing.refused
 
     def stamp(self, name: str) -> list[int]:
         try:
@@ -49,7 +49,7 @@ class FolderFiles:
             raise Refused("it is not a file")
         if status.st_size > MOST_BYTES:
             raise Refused(f"it takes {status.st_size >> 20:,} MiB, more than {MOST_BYTES >> 20}")
-        return [status.st_size, status.st_mtime_ns]
+        return stamp_of(status)
 
     def read(self, name: str) -> bytes:
         self.stamp(name)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gancore.data.inventory import Found, Looking
+from gancore.data.inventory import Found, Looking, other_kinds
 from gancore.data.inventory import take_inventory as take
 from gancore.data.refusal import Refusal, some
 from gancore.data.telling import Announce
@@ -35,7 +35,7 @@ def take_inventory(files: Files, announce: Announce) -> Inventory:
         DataError: none that looks like a picture; none that can be used.
     """
     names = [name for name in files.names if _suffix(name) in SUFFIXES]
-    others = Counter(_suffix(name) for name in files.names if _suffix(name) not in SUFFIXES)
+    others = other_kinds(files.names, SUFFIXES)
     looked = take("image", files.place, names, _looking(files), announce)
     skipped = [*files.refused, *looked.skipped]
     if not looked.found and not skipped:

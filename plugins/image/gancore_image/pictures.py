@@ -41,7 +41,7 @@ def open_pictures(source: Source, config: ImageConfig, announce: Announce = lamb
         )
     labels = _labels(supply, cache, config)
     kept = _kept(cache, labels, config, skipped)
-    account = Account(source, supply, cache, preparation, kept, labels.origin, skipped)
+    account = Account(source, supply, cache, preparation, kept, labels, skipped)
     return _data(account, kept)
 
 

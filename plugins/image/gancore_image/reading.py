@@ -16,8 +16,10 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gancore.data.refusal import Refused
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif"})
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM")
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".ppm", ".pgm"}
+)
 MOST_PIXELS = 1 << 26
 """67 million: 8,192 by 8,192."""
 MOST_BYTES = 1 << 29
@@ -92,6 +94,8 @@ def _refusing(reason: str) -> Iterator[None]:
     """PIL's decoders raise whatever they stumble over."""
     try:
         yield
+    except Refused:
+        raise
     except UnidentifiedImageError:
         raise Refused(f"it is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file") from None
     except Image.DecompressionBombError:
@@ -110,6 +114,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _plain(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise Refused(
+            "its levels are fractions, whose black and white are not known; save it with 8 or 16 bits"
+        )
     if image.mode in _SIXTEEN_BITS:
         return _eight_bits(image)
     alpha = "A" if image.mode in _ALPHA or "transparency" in image.info else ""

@@ -18,12 +18,12 @@ from gancore.data.labels import FileSet, LabelledSection, Labels, read_labels
 from gancore.data.lock import exclusive
 from gancore.data.refusal import Refusal, Refused
 from gancore.data.sources import cache_folder
-from gancore.data.splits import Split
+from gancore.data.splits import own_splits
 from gancore.data.telling import Announce
 from gancore.data.unpack import is_archive, unpack
 from gancore.domain import Source
 from gancore.errors import DataError
-from gancore_image.arrays import find_array_files, pictures_of, read_stacks, split_named
+from gancore_image.arrays import find_array_files, pictures_of, read_stacks
 from gancore_image.cache import Made
 from gancore_image.digits import digits
 from gancore_image.files import Files, FolderFiles, ZipFiles
@@ -115,7 +115,7 @@ def _arrays(name: str, files: list[Path], layout: Layout, announce: Announce) ->
 
 def _files(name: str, files: Files, layout: Layout, announce: Announce) -> Supply:
     inventory = take_inventory(files, announce)
-    splits = _splits_of([found.name for found in inventory.found])
+    splits = own_splits([found.name for found in inventory.found])
     content = json.dumps([(found.name, found.identity) for found in inventory.found])
 
     def make() -> Made:
@@ -142,15 +142,6 @@ def _reader(files: Files, found: Found[Header]) -> Callable[[], Image.Image]:
     return lambda: decode(files.read(found.name))
 
 
-def _splits_of(names: Sequence[str]) -> list[Split | None]:
-    """Where every first sub-folder is named for a split, and one of them train: the set's own splits."""
-    tops = {name: name.partition("/")[0] if "/" in name else "" for name in names}
-    own = {top: split_named(top) if top.isalnum() else None for top in set(tops.values())}
-    if None in own.values() or "train" not in own.values():
-        return [None] * len(names)
-    return [own[tops[name]] for name in names]
-
-
 def _labeller(files: Files) -> Labeller:
     def content(name: str) -> bytes | None:
         if name not in files.names:
@@ -161,9 +152,6 @@ def _labeller(files: Files) -> Labeller:
             raise DataError(f"{files.place}/{name} cannot be used: {refused}") from None
 
     def label(names: Sequence[str], how: LabelledSection) -> Labels:
-        """Below the folders of the splits, where there are such."""
-        split = any(_splits_of(names))
-        within = [name.partition("/")[2] for name in names] if split else list(names)
-        return read_labels(FileSet(within, str(files.place), content), how)
+        return read_labels(FileSet(list(names), str(files.place), content), how)
 
     return label

@@ -9,13 +9,14 @@ import zipfile
 
 import numpy as np
 import pytest
-from gancore_image.arrays import find_array_files, read_stacks, split_named
+from gancore_image.arrays import find_array_files, read_stacks
 from gancore_image.config import ImageConfig
 from gancore_image.idx import read_idx
 from gancore_image.pictures import open_pictures
 from refusals import refused
 
 from gancore.data.refusal import Refused
+from gancore.data.splits import split_named
 from gancore.domain import Source
 from gancore.errors import DataError
 

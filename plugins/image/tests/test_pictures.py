@@ -144,7 +144,7 @@ def test_the_contract_speaks_of_alpha_and_frames(tmp_path):
     told = "\n".join(opened(tmp_path / "d", background=128).contract)
     assert "alpha: 6 pictures have it, laid on level 128" in told
     assert "animated: 1, of which the first frame is taken" in told
-    assert "passed over: 1 files that are no pictures by their suffix (.txt 1)" in told
+    assert "not used: 1 file of other kinds by suffix (.txt 1)" in told
     assert "alpha: 6 pictures have it, kept" in "\n".join(opened(tmp_path / "d", channels=4).contract)
 
 
@@ -164,7 +164,8 @@ def test_a_table_labels_pictures_and_those_without_are_left_out_by_name(tmp_path
         {"file_name": f"{number}.png", "label": "even" if number % 2 == 0 else "odd"} for number in range(8)
     ]
     (tmp_path / "d" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    data = opened(tmp_path / "d")
+    assert len(names(opened(tmp_path / "d"))) == 9  # nobody asked for labels
+    data = opened(tmp_path / "d", labels="metadata")
     assert data.spec["classes"] == ["even", "odd"] and "  8.png: it has no label" in data.contract
     assert len(names(data)) == 8
 
@@ -383,3 +384,15 @@ def test_a_set_that_cannot_be_downloaded_says_where_it_is_to_be_had(monkeypatch)
     monkeypatch.delenv("GANCORE_DATA", raising=False)
     with refused(DataError, "clothing64", fix="https://github.com/alexeygrigorev"):
         resolve("clothing64", SOURCES, None, lambda line: None)
+
+
+def test_pictures_replaced_by_others_of_equal_size_and_date_are_read_anew(tmp_path):
+    marks = []
+    for seed in (0, 100):
+        for number in range(12):
+            path = tmp_path / "data" / f"{number}.bmp"
+            path.unlink(missing_ok=True)
+            save(path, picture(seed + number))
+            os.utime(path, (315_532_800, 315_532_800))
+        marks.append(opened(tmp_path / "data").fingerprint)
+    assert marks[0] != marks[1]

@@ -42,7 +42,14 @@ def test_8_bit_pictures_come_back_exactly(channels):
 
 @pytest.mark.parametrize(
     ("form", "settings"),
-    [("BMP", {}), ("WEBP", {"lossless": True}), ("PNG", {"interlace": 1}), ("PNG", {"compress_level": 0})],
+    [
+        ("BMP", {}),
+        ("WEBP", {"lossless": True}),
+        ("PNG", {"interlace": 1}),
+        ("PNG", {"compress_level": 0}),
+        ("TIFF", {}),
+        ("PPM", {}),
+    ],
 )
 def test_lossless_formats_come_back_exactly(form, settings):
     array = levels()
@@ -51,7 +58,7 @@ def test_lossless_formats_come_back_exactly(form, settings):
 
 def test_lossy_formats_come_back_nearly():
     smooth = np.linspace(0, 255, 64)[None, :, None] * np.ones((48, 1, 3))
-    for form in ("JPEG", "WEBP"):
+    for form in ("JPEG", "WEBP", "AVIF"):
         back = read(saved(Image.fromarray(smooth.astype(np.uint8)), form, quality=95))
         assert np.abs(back - smooth).mean() < 3, form
 
@@ -202,3 +209,9 @@ def test_the_number_of_pixels_is_looked_at_before_they_are_decoded():
     assert inspect(saved(fine)).width == 8192
     with refused(Refused, "8,193", "8,192", "67,108,864"):
         inspect(saved(over))
+
+
+def test_levels_that_are_fractions_are_refused():
+    image = Image.fromarray(np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10))
+    with refused(Refused, "fractions", 8, 16):
+        decode(saved(image, "TIFF"))
