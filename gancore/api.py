@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gancore.arguments import checked
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.data.lock import exclusive
@@ -15,7 +17,7 @@ from gancore.listing import RUNS, models, runs
 from gancore.loading import load, model_folder
 from gancore.plugins import plugins
 from gancore.seeing import film, generate, neighbours
-from gancore.training.launch import Order, carry_out
+from gancore.training.launch import Order, carry_out, heed
 from gancore.training.lifetime import RunResult
 from gancore.training.placing import existing_run, find_unfinished, new_run
 from gancore.training.progress import Mode
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 
+@checked
 def train(
     domain: str | None = None,
     *,
@@ -54,38 +57,48 @@ def train(
 ) -> RunResult:
     """Train a model; ``settings`` are those of :func:`resolve_config`.
 
-    ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration, else a new
-    one. ``init_from`` is a run or model whose weights training starts from. ``devices``: processes, each
+    ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration and these data,
+    else a new one. A run that is named may be given another budget, counted from its beginning.
+    ``init_from`` is a run or model whose weights training starts from. ``devices``: processes, each
     with its share of every batch and an accelerator of its own where there are any; a script that gives
     it needs ``if __name__ == "__main__":`` around what it does.
 
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 finish the round and save; then they do what they would have done
+    without gancore: call the program's own handler, or end it.
+
     Raises:
         GancoreError: a mistake that the user can mend, in one line.
+        KeyboardInterrupt: after Ctrl-C; what was saved stands in its ``result``, a RunResult.
+        SystemExit: after SIGTERM and its like where the program does not handle them.
     """
     plugins().strict = strict_plugins
 
     def order() -> Order:
-        run, config = _place(domain, _path(out), resume, settings)
+        run, config = _place(domain, _path(out), resume, _path(data_root), settings)
         return Order(run, config, _path(data_root), _path(init_from), force, progress, strict_plugins)
 
-    return carry_out(order, devices)
+    return heed(carry_out(order, devices))
 
 
 def _place(
-    domain: str | None, out: Path | None, resume: str | Path | None, settings: dict[str, Any]
+    domain: str | None,
+    out: Path | None,
+    resume: str | Path | None,
+    data_root: Path | None,
+    settings: dict[str, Any],
 ) -> tuple[RunFolder, RunConfig]:
     """The run folder to write, and the configuration that it is trained by."""
     if resume is not None and str(resume) != "auto":
-        run = existing_run(Path(resume))
+        run = existing_run(Path(os.path.expanduser(resume)))
         base = run.config_file if run.config_file.exists() else None
         return run, resolve_config(domain, **settings, base=base)
     config = resolve_config(domain, **settings)
-    unfinished = find_unfinished(config, out, RUNS) if resume is not None else None
+    unfinished = find_unfinished(config, out, RUNS, data_root) if resume is not None else None
     return unfinished or new_run(config, out, RUNS), config
 
 
 def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
+    return None if given is None else Path(os.path.expanduser(given))
 
 
 def _keep(file: Path, evaluation: Evaluation, announce: Callable[[str], None]) -> None:
@@ -103,6 +116,7 @@ def _silent(line: str) -> None:
     """Tells nobody."""
 
 
+@checked
 def evaluate(
     model: str | Path,
     *,
@@ -156,6 +170,7 @@ def evaluate(
     return evaluation
 
 
+@checked
 def compare(
     domain: str | None = None,
     *,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     PositiveFloat,
     PositiveInt,
     ValidationInfo,
@@ -71,7 +72,7 @@ class DynamicsSection(Section):
     name: str | None = Field(
         default=None, description="alternating, extragradient, ...; none: the recipe's own"
     )
-    settings: dict[str, bool | int | float | str] = Field(
+    settings: dict[str, JsonValue] = Field(
         default_factory=dict, description="of the dynamics, by name, as gamma for consensus"
     )
 
@@ -82,7 +83,8 @@ class TrainSection(Section):
     steps: PositiveInt | None = Field(default=None, description="budget in rounds")
     samples: PositiveInt | None = Field(default=None, description="budget in real samples seen")
     seconds: PositiveFloat | None = Field(
-        default=None, description="budget in seconds of training, on this machine"
+        default=None,
+        description="budget in seconds on the wall of this machine: training, evaluation, checkpoints",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="every draw is a function of it")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
@@ -139,23 +141,42 @@ class RunConfig(Section):
     upkeep: UpkeepSection = UpkeepSection()
 
 
+BUDGET_KEYS = frozenset({*(f"train.{name}" for name in BUDGETS), "model.steps"})
+"""Keys that say how long a run trains: they may change when it is resumed."""
+
+
+def what_trains(config: RunConfig) -> dict[str, Any]:
+    """The values that decide what is trained, as JSON.
+
+    Without ``upkeep``, and without the place of the data: the data are known by their fingerprint.
+    """
+    return config.model_dump(mode="json", exclude={"upkeep": True, "data": {"source"}})
+
+
 def config_hash(config: RunConfig) -> str:
-    """sha256 over every section but ``upkeep``, which does not change what is trained."""
-    content = config.model_dump(mode="json", exclude={"upkeep"})
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    """sha256 over :func:`what_trains`."""
+    return hashlib.sha256(json.dumps(what_trains(config), sort_keys=True).encode()).hexdigest()
 
 
-def difference(old: RunConfig, new: RunConfig) -> list[str]:
+def budget(config: RunConfig) -> tuple[float | None, ...]:
+    """Equal for two configurations that plan equally many rounds."""
+    train, model = config.train, config.model
+    given = [getattr(train, name) for name in BUDGETS]
+    rounds = model.steps if given == [None] * len(BUDGETS) else None
+    return (*given, rounds, model.batch_size if train.samples is not None else None)
+
+
+def difference(old: RunConfig, new: RunConfig, but: Collection[str] = ()) -> list[str]:
     """What a resumed run would do otherwise: ``["model.width: 16 -> 32"]``; empty: nothing.
 
-    ``upkeep`` may change freely: it does not change what is trained.
+    ``upkeep`` and the place of the data may change freely, and so may the keys in ``but``.
     """
-    before, after = (dict(_leaves(c.model_dump(mode="json", exclude={"upkeep"}))) for c in (old, new))
+    before, after = (dict(_leaves(what_trains(config))) for config in (old, new))
     keys = [*before, *(key for key in after if key not in before)]
     return [
         f"{key}: {before.get(key, '(absent)')} -> {after.get(key, '(absent)')}"
         for key in keys
-        if before.get(key) != after.get(key)
+        if before.get(key) != after.get(key) and key not in but
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic_core import ErrorDetails
 
 from gancore.config import Section
-from gancore.config_text import one_line, short
+from gancore.config_text import nested_form, one_line, short
 from gancore.errors import ConfigError, nearest
 
 
@@ -24,9 +24,8 @@ def explain(
     where = where_given((name, *path))
     if error["type"] == "extra_forbidden":
         known = inside.model_fields
-        return ConfigError(
-            f"unknown key {key!r}{where}", nearest(path[-1], [k for k in known if k != path[-1]])
-        )
+        hint = nearest(path[-1], [k for k in known if k != path[-1]])
+        return ConfigError(f"unknown key {key!r}{where}", nested_form(path[-1]) or hint)
     described = f" ({text})" if (text := _description(inside, path[-1])) else ""
     if error["type"] == "missing" and len(path) == len(error["loc"]):
         return ConfigError(f"{key} is not given{described}", f"give --set {key}=VALUE")

@@ -130,6 +130,14 @@ def read_file(path: Path) -> list[Setting]:
     return list(_settings(node, (), name))
 
 
+def nested_form(key: str) -> str:
+    """The fix for a key with dots in a file, where sections are mappings; empty for another key."""
+    if not re.fullmatch(r"\w+(\.\w+)+", key):
+        return ""
+    *outer, last = key.split(".")
+    return f"in a file write `{': {'.join([*outer, last])}: ...{'}' * len(outer)}`"
+
+
 def read_value(text: str, where: str) -> Any:
     """One value of ``--set``, as YAML."""
     node = _compose(text, lambda line: where)

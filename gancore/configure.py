@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
+from gancore.arguments import checked
 from gancore.config import (
     BUDGETS,
     DataSection,
@@ -19,7 +20,7 @@ from gancore.config import (
     UpkeepSection,
 )
 from gancore.config_explain import explain
-from gancore.config_text import Setting, one_line, read_file, read_value, short
+from gancore.config_text import Setting, nested_form, one_line, read_file, read_value, short
 from gancore.errors import ConfigError, nearest
 
 Layer: TypeAlias = Sequence[Setting]
@@ -34,6 +35,7 @@ FLAGS = {
 """Flags of ``gancore train`` and the keys they stand for."""
 
 
+@checked
 def resolve_config(
     domain: str | None = None,
     *,
@@ -50,7 +52,7 @@ def resolve_config(
     deterministic: bool | None = None,
     base: str | Path | None = None,
 ) -> RunConfig:
-    """What a run would be told; opens no data.
+    """What a run would be told; opens no data. A path of data is made absolute.
 
     ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``; ``base`` is a file beneath
     all others: the configuration of a run that is resumed.
@@ -74,12 +76,31 @@ def resolve_config(
     layers = [read_file(Path(file)) for file in (base, config) if file is not None]
     layers.append([Setting(FLAGS[k], v, f"--{k}") for k, v in flags.items() if v is not None])
     layers.append([read_override(text) for text in overrides])
-    return _with_plugins(layers)
+    return _placed(_with_plugins(layers))
+
+
+def _placed(config: RunConfig) -> RunConfig:
+    """With the absolute path of its data, so that the run works from any folder."""
+    from gancore.data.sources import absolute_source
+    from gancore.plugins import plugins
+
+    source = absolute_source(config.data.source, plugins().domain(config.domain).sources)
+    if source == config.data.source:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"source": source})})
 
 
 def read_config(path: Path) -> RunConfig:
     """The configuration that stands in a file alone, as a run folder keeps it."""
     return _with_plugins([read_file(path)])
+
+
+def read_values(values: Mapping[str, Any], where: str) -> RunConfig:
+    """The configuration that nested mappings hold, as a checkpoint keeps it; ``where`` names it in errors.
+
+    Keys that a later version of a plugin added have their defaults.
+    """
+    return _with_plugins([settings(values, where)])
 
 
 def _with_plugins(layers: Sequence[Layer]) -> RunConfig:
@@ -188,7 +209,7 @@ def _check_key(setting: Setting, sections: Sections) -> None:
         keys = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
         ending = [key for key in keys if key.partition(".")[2] == setting.path[-1]]
         hint = f"did you mean {ending[0]!r}?" if ending else nearest(head, ["domain", "recipe", *sections])
-        raise ConfigError(f"unknown key {setting.key!r} ({setting.where})", hint)
+        raise ConfigError(f"unknown key {setting.key!r} ({setting.where})", nested_form(head) or hint)
     if not rest and setting.value not in (None, {}):
         known = f"{head}.{next(iter(sections[head].model_fields))}"
         raise ConfigError(

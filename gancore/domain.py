@@ -142,7 +142,11 @@ class Samples:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a diagnosis saw, and the remedy it names."""
+    """What a diagnosis saw, and the remedy it names: alternatives between commas.
+
+    An alternative that needs a key of the recipe ends with its names, ``[model.pack|model.packed]``; it is
+    shown only where the recipe has one of them (:func:`gancore.symptoms.applicable`).
+    """
 
     name: str
     seen: str

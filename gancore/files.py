@@ -14,15 +14,18 @@ import json
 import os
 import re
 import shutil
+import stat
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gancore.errors import CheckpointError
+from gancore.errors import CheckpointError, StorageError
 
 Json: TypeAlias = Any
 """None, a bool, int, float or str; a list of them, or a dict from str to them."""
 
 CHUNK_BYTES = 1 << 24
+AGAIN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE})
+"""Failures of storage after which the same command may succeed later."""
 LEFTOVER = re.compile(r"\.(?:tmp|trash)-(?P<name>.+)-(?P<pid>\d+)")
 
 
@@ -50,9 +53,29 @@ def aside_name(path: Path) -> Path:
     return path.parent / f".tmp-{path.name}-{os.getpid()}"
 
 
+def open_regular(path: Path, flags: int) -> int:
+    """A descriptor of a regular file; a link is not followed, and a pipe or device does not block.
+
+    Raises:
+        OSError: it cannot be opened, or is something else (EINVAL says what).
+    """
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.EINVAL, "it is a link, which is not followed", str(path)) from error
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.EINVAL, "it is no regular file", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return handle
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a whole file down to the disk. Raises OSError."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    handle = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         rest = memoryview(data)
         while rest:
@@ -175,7 +198,8 @@ def storage_error(error: OSError, what: str, folder: Path, needed_bytes: int = 0
         fix = "make the folder writable, or give another --out"
     elif error.errno == errno.EFBIG:
         reason, fix = f"{reason} ({_megabytes(needed_bytes)})", "raise the limit (ulimit -f)"
-    return CheckpointError(f"{what} could not be written to {folder}: {reason}", fix)
+    kind = StorageError if error.errno in AGAIN else CheckpointError
+    return kind(f"{what} could not be written to {folder}: {reason}", fix)
 
 
 def _room(folder: Path, needed_bytes: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gancore.arguments import checked
 from gancore.errors import CheckpointError, ConfigError
 from gancore.files import Json, decode_json
 from gancore.records import ModelEntry
@@ -20,7 +21,9 @@ TAIL_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run. ``seconds`` of training; ``losses`` are those of its last log line."""
+    """One run. ``seconds`` of training; ``losses`` are those of its last log line; ``verdict``
+    says what is wrong with its model, empty: nothing known.
+    """
 
     name: str
     path: Path
@@ -34,6 +37,7 @@ class RunSummary:
     updated: str
     error: str
     losses: Mapping[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class ModelSummary:
     step: int | None = None
 
 
+@checked
 def runs(folder: str | Path = RUNS) -> list[RunSummary]:
     """The runs in a folder, the last touched first; a folder that is itself a run is listed alone.
 
@@ -81,6 +86,7 @@ def runs(folder: str | Path = RUNS) -> list[RunSummary]:
             updated=status.updated,
             error=status.error,
             losses=last_losses(run.metrics_file),
+            verdict=status.verdict,
         )
         for run, status in found
     ]
@@ -125,7 +131,7 @@ def _of_runs(folder: Path) -> Iterator[ModelSummary]:
             continue
         texts = {key: content[key] for key in ("domain", "recipe") if isinstance(content.get(key), str)}
         if len(texts) == 2:
-            about = f"trained on {status.source}" if status.source else ""
+            about = f"trained on data {status.source!r}" if status.source else ""
             yield ModelSummary(str(run.path), **texts, origin="run", summary=about, step=status.step)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gancore.arguments import checked
 from gancore.errors import CheckpointError, ConfigError, nearest
 from gancore.plugins import plugins
 from gancore.training.run import RunFolder
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from gancore.models.model import Model
 
 
+@checked
 def load(model: str | Path, device: str = "auto") -> Model:
     """A trained model: a run folder, a model folder, or the name of one that a plugin brings."""
     from gancore.models.model import open_model

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -10,8 +11,31 @@ from torch import Tensor
 from gancore.domain import Finding
 from gancore.errors import DataError
 
-STEADIER = "raise a GAN's gradient penalty, train a likelihood model longer"
+PENALTY_KEYS = "[model.penalty_weight|model.gamma|model.weight|model.penalty]"
+"""The keys by which recipes set the weight of their gradient penalty: see :func:`applicable`."""
+STEADIER = f"raise the gradient penalty {PENALTY_KEYS}, train longer"
 """What steadies training in either kind of model; part of many a remedy."""
+
+
+def applicable(remedy: str, keys: Container[str]) -> str:
+    """Those alternatives of ``remedy`` that a recipe with these ``keys`` of its section has.
+
+    Alternatives stand between commas. One that needs a key ends with ``[model.pack|model.packed]``, the
+    names that the key may have: the first that the recipe has is shown; without one, the alternative is left
+    out.
+    """
+    kept = []
+    for alternative in re.split(r", (?:or )?|; ", remedy):
+        text, names = _split_keys(alternative)
+        found = [name for name in names if name.removeprefix("model.") in keys]
+        if found or not names:
+            kept.append(f"{text} ({found[0]})" if found else text)
+    return ", or ".join(kept)
+
+
+def _split_keys(alternative: str) -> tuple[str, list[str]]:
+    text, bracket, names = alternative.strip().removesuffix("]").partition(" [")
+    return text, names.split("|") if bracket else []
 
 
 class Symptom(NamedTuple):

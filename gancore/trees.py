@@ -71,3 +71,8 @@ def join_rows(trees: Sequence[Tree]) -> Tree:
     """Several trees of one shape, stacked along axis 0."""
     columns = zip(*(leaves(tree) for tree in trees), strict=True)
     return rebuild(trees[0], [torch.cat(column) for column in columns])
+
+
+def all_finite(tree: Tree) -> bool:
+    """Whether no leaf holds NaN or an infinite value."""
+    return all(bool(torch.isfinite(leaf).all()) for leaf in leaves(tree))

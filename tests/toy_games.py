@@ -97,7 +97,7 @@ def _resume(folder: Path, table: Table) -> State:
     table.game.load_state_dict(dict(checkpoint.tensors["game"]))
     for player, updater in table.updaters.items():
         updater.load({name: checkpoint.tensors["rules"][f"{player}/{name}"] for name in updater.tensors()})
-    return State.from_json(dict(checkpoint.state["state"]))
+    return State.from_json(checkpoint.state["state"], len(table.game.phases))
 
 
 def whole(table: Table) -> dict[str, Tensor]:

@@ -2,75 +2,124 @@
 
 from __future__ import annotations
 
-import io
+import errno
+import json
 import os
+import re
+import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
 
-from gancore.errors import GancoreError
+from gancore.cli.streams import lasting_streams
+from gancore.errors import ExitCode, GancoreError, cut, out_of_memory, text_of
+from gancore.runtime.signals import exit_code, handled, interrupt
 
-USER_MISTAKE, INTERNAL_ERROR, INTERRUPTED = 2, 1, 130
+LONGEST_QUOTE = 200
+"""Characters of a foreign exception's text that are shown."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a command failed: ``kind`` is the name of the exception, ``fix`` how to fix it."""
+
+    kind: str
+    message: str
+    fix: str
+    code: int
+
+    @property
+    def line(self) -> str:
+        """What stderr gets."""
+        head = "internal error" if self.code == ExitCode.INTERNAL_ERROR else "error"
+        return " ".join(f"{head}: {self.message}{'; ' if self.fix else ''}{self.fix}".split())
+
+    @property
+    def document(self) -> str:
+        """What stdout gets under --json."""
+        return json.dumps({"error": vars(self)}, ensure_ascii=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code; every error is one line on stderr.
+    """Run the command and return its exit code, one of ExitCode or 128 and the number of a signal.
 
-    2: a mistake that the user can mend. 130: interrupted. 1: a defect of gancore.
+    Every error is one line on stderr; under --json also an object ``{"error": {...}}`` on stdout.
     """
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = [_with_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     wants_traceback = os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0")
     if "--traceback" in words:
         words.remove("--traceback")
         wants_traceback = True
-    _escape_what_a_terminal_cannot_show()
-    try:
-        return _run(words or ["--help"])
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        if wants_traceback:
-            sys.excepthook(type(error), error, error.__traceback__)
-        return explain(error)
+    with lasting_streams():
+        try:
+            return _run(words or ["--help"])
+        except KeyboardInterrupt:
+            return exit_code(signal.SIGINT)
+        except Exception as error:
+            if wants_traceback:
+                sys.excepthook(type(error), error, error.__traceback__)
+            return _tell(failure(error), "--json" in words)
 
 
-def _escape_what_a_terminal_cannot_show() -> None:
-    """A file name in another encoding is no reason to fail."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+def _with_home(word: str) -> str:
+    """``--out=~/runs`` as a shell would read ``--out ~/runs``: it leaves a ``~`` inside a word alone."""
+    option, equals, value = word.partition("=")
+    return f"{option}={os.path.expanduser(value)}" if equals and re.fullmatch(r"--[a-z-]+", option) else word
 
 
 def _run(words: Sequence[str]) -> int:
+    """Signals end the command where it saves nothing; typer reports each of them as Ctrl-C."""
     import typer
 
     from gancore.cli.app import app
 
-    try:
-        returned = typer.main.get_command(app).main(words, prog_name="gancore", standalone_mode=False)
-    except typer.Abort:
-        return _say("aborted", INTERNAL_ERROR)
-    return returned if isinstance(returned, int) else 0
+    ended_by: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        ended_by.append(number)
+        interrupt(number, frame)
+
+    with handled(end):
+        try:
+            returned = typer.main.get_command(app).main(words, prog_name="gancore", standalone_mode=False)
+        except typer.Abort:
+            raise GancoreError("the input ended before an answer") from None
+    if ended_by and returned == exit_code(signal.SIGINT):
+        return exit_code(ended_by[0])
+    return returned if isinstance(returned, int) else ExitCode.DONE
 
 
 def explain(error: Exception) -> int:
-    """Say in one line what went wrong; the exit code."""
+    """Say in one line on stderr what went wrong; the exit code."""
+    return _tell(failure(error), as_json=False)
+
+
+def failure(error: Exception) -> Failure:
+    """What went wrong, in words, and the exit code that goes with it."""
+    kind = type(error).__name__
     if isinstance(error, GancoreError):
-        return _say(f"error: {error}", USER_MISTAKE)
+        return Failure(kind, error.message, error.fix, error.exit_code)
     if hasattr(error, "format_message"):  # typer's usage errors; their class has moved between releases
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "gancore"
-        return _say(f"error: {error.format_message().rstrip('.')}; see `{command} --help`", USER_MISTAKE)
+        message = cut(error.format_message().rstrip("."))
+        return Failure("UsageError", message, f"see `{command} --help`", ExitCode.USER_MISTAKE)
+    if lacking := out_of_memory(error):
+        return Failure(type(lacking).__name__, lacking.message, lacking.fix, lacking.exit_code)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _say(f"error: {where}{error.strerror or error}", USER_MISTAKE)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        fix = "make model.batch_size smaller, or model.accumulate larger"
-        return _say(f"error: out of memory; {fix}", USER_MISTAKE)
-    kind = type(error).__name__
-    advice = "run again with --traceback (or GANCORE_TRACEBACK=1) and report it"
-    return _say(f"internal error: {kind}: {str(error)[:200]}; {advice}", INTERNAL_ERROR)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        code = ExitCode.TRY_AGAIN if full else ExitCode.USER_MISTAKE
+        return Failure(kind, f"{where}{error.strerror or error}", "", code)
+    message = f"{kind}: {text_of(error)[:LONGEST_QUOTE]}"
+    fix = "run again with --traceback (or GANCORE_TRACEBACK=1) and report it"
+    return Failure(kind, message, fix, ExitCode.INTERNAL_ERROR)
 
 
-def _say(line: str, code: int) -> int:
-    """One line on stderr, whatever the message holds."""
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
-    return code
+def _tell(failure: Failure, as_json: bool) -> int:
+    print(failure.line, file=sys.stderr, flush=True)
+    if as_json:
+        print(failure.document, flush=True)
+    return failure.code

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gancore.cli.shared import complete_domain, listed, print_json
-from gancore.errors import ConfigError
+from gancore.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from gancore.comparison.runner import Comparison
-
-SOME_FAILED = 3
-"""The exit code where the report stands, but not of all that were asked for."""
 
 
 def compare(
@@ -126,4 +123,4 @@ def _show(made: Comparison, quiet: bool, as_json: bool) -> None:
     for failure in made.failures:
         typer.echo(f"failed: {failure}", err=True)
     if made.failures:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(ExitCode.PARTLY_FAILED)

@@ -33,6 +33,7 @@ def generate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples at once; does not change them.")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Replace the samples that --out holds.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The files as JSON.")] = False,
 ) -> None:
@@ -54,6 +55,8 @@ def generate(
         truncation=truncation,
         batch_size=batch_size,
         device=device,
+        force=force,
+        announce=lambda line: None if quiet else typer.echo(line, err=True),
     )
     if as_json:
         print_json({"files": [str(file) for file in files]})

@@ -31,6 +31,7 @@ def neighbours(
     data_root: Annotated[
         Path | None, typer.Option(help="Where named data sets lie; default: GANCORE_DATA, or the cache.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the samples that --out holds.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="What was found as JSON.")] = False,
 ) -> None:
@@ -49,6 +50,7 @@ def neighbours(
         label=label,
         device=device,
         data_root=data_root,
+        force=force,
         **told,
     )
     if as_json:

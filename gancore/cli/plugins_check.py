@@ -30,12 +30,15 @@ def check(
         if not as_json:
             typer.echo(_line(result))
     error = failure(kit.plugin.subject, results)
-    if as_json:
-        print_json({"plugin": name, "ok": error is None, "checks": [asdict(result) for result in results]})
-    else:
+    if not as_json:
         typer.echo(summary(results))
-    if error is not None:
-        raise error
+        if error is not None:
+            raise error
+        return
+    print_json({"plugin": name, "ok": error is None, "checks": [asdict(result) for result in results]})
+    if error is not None:  # stdout holds one document
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code)
 
 
 def _line(result: Result) -> str:

@@ -39,7 +39,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
         run.domain,
         run.recipe,
         f"{run.step}{total}",
-        run.status,
+        run.status + (f" ({run.verdict.partition(':')[0]})" if run.verdict else ""),
         duration(run.seconds),
         run.error or losses,
     )

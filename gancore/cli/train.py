@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gancore.cli.shared import complete_domain, complete_recipe, duration, print_json
-
-STOPPED = {"SIGTERM": 143}
-"""The exit code of a run that was stopped, and saved, by its signal; 130 for Ctrl-C."""
+from gancore.runtime.signals import Interrupted, exit_code
 
 
 def train(
@@ -33,7 +35,9 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Budget in rounds.")] = None,
     samples: Annotated[int | None, typer.Option(help="Budget in real samples seen.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Budget in seconds of training.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Budget in seconds on the wall, evaluation and checkpoints included.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Every draw is a function of it.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
     devices: Annotated[
@@ -44,7 +48,11 @@ def train(
         bool, typer.Option("--deterministic", help="The same bytes again on a GPU.")
     ] = False,
     resume: Annotated[
-        str | None, typer.Option(help="A run folder to go on with; auto: the last unfinished one like this.")
+        str | None,
+        typer.Option(
+            help="A run folder to go on with (--steps MORE: to a longer end);"
+            " auto: the last unfinished like this."
+        ),
     ] = None,
     init_from: Annotated[
         Path | None, typer.Option(help="A run or model whose weights the training starts from.")
@@ -69,8 +77,9 @@ def train(
     """Train a model.
 
     The configuration is layered: defaults, --config, flags, --set. At most one of --steps, --samples and
-    --seconds; without one, the recipe's own budget. Ctrl-C (exit code 130) and SIGTERM (143) finish the
-    step and save; a second Ctrl-C interrupts at once.
+    --seconds; without one, the recipe's own budget. With --resume RUN it counts from the run's beginning.
+    Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the round and save; a second Ctrl-C
+    interrupts at once.
     """
     arguments: dict[str, Any] = {
         "recipe": recipe,
@@ -89,19 +98,31 @@ def train(
         return _print_config(domain, arguments, resume, strict_plugins)
     from gancore import api
 
-    result = api.train(
-        domain,
-        **arguments,
-        data_root=data_root,
-        out=out,
-        resume=resume,
-        devices=devices,
-        init_from=init_from,
-        force=force,
-        progress="none" if quiet else "json" if as_json else "live",
-        strict_plugins=strict_plugins,
-    )
-    _show(result, quiet or result.rank > 0, as_json)
+    arguments |= {
+        "data_root": data_root,
+        "out": out,
+        "resume": resume,
+        "devices": devices,
+        "init_from": init_from,
+        "force": force,
+        "progress": "none" if quiet else "json" if as_json else "live",
+        "strict_plugins": strict_plugins,
+    }
+    with _left_by_a_signal() as left:
+        left.append(api.train(domain, **arguments))
+    _show(left[0], quiet or left[0].rank > 0, as_json)
+
+
+@contextlib.contextmanager
+def _left_by_a_signal() -> Iterator[list[Any]]:
+    """The result of a training, also where a signal ended it and it was saved."""
+    results: list[Any] = []
+    try:
+        yield results
+    except Interrupted as stop:
+        if stop.result is None:
+            raise
+        results.append(stop.result)
 
 
 def _print_config(domain: str | None, arguments: dict[str, Any], resume: str | None, strict: bool) -> None:
@@ -114,18 +135,29 @@ def _print_config(domain: str | None, arguments: dict[str, Any], resume: str | N
     typer.echo(dump(resolve_config(domain, **arguments, base=base)), nl=False)
 
 
+def _spent(training: float, spent: Mapping[str, float]) -> str:
+    """``trained 52 s, evaluation 4 s, previews 1 s``."""
+    parts = [f"trained {duration(training)}"]
+    return ", ".join(parts + [f"{name} {duration(seconds)}" for name, seconds in spent.items()])
+
+
 def _show(result: Any, quiet: bool, as_json: bool) -> None:
     stopped = result.status == "stopped"
     if as_json and not result.rank:
-        names = ("folder", "model", "step", "status", "seconds")
+        names = ("folder", "model", "step", "status", "seconds", "spent", "verdict")
         print_json({name: getattr(result, name) for name in names})
     elif not quiet and stopped:
         typer.echo(
-            f"stopped at step {result.step}, saved; go on with: gancore train --resume {result.folder}"
+            f"stopped at step {result.step}, saved; go on with:"
+            f" gancore train --resume {shlex.quote(str(result.folder))}"
         )
     elif not quiet:
         typer.echo(f"{result.step} steps in {duration(result.seconds)}; model: {result.model}")
+        if result.spent:
+            typer.echo(f"time: {_spent(result.seconds, result.spent)}")
+        if result.verdict:
+            typer.echo(f"verdict: {result.verdict}")
         if result.generates:
-            typer.echo(f"next: gancore generate {result.folder} -n 16 --out samples")
+            typer.echo(f"next: gancore generate {shlex.quote(str(result.folder))} -n 16 --out samples")
     if stopped:
-        raise typer.Exit(STOPPED.get(result.stopped_by, 130))
+        raise typer.Exit(exit_code(signal.Signals[result.stopped_by]))

@@ -7,19 +7,18 @@ evaluation, timing or set of samples is known by content, and never made again.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gancore.config import RunConfig, config_hash
-from gancore.errors import CheckpointError, ConfigError
+from gancore.errors import BusyError, CheckpointError, ConfigError
 from gancore.evaluation.reading import Evaluation, decode, finite, plain
 from gancore.files import atomic_write, decode_json, sweep
+from gancore.locking import LockedError, hold
 from gancore.training.run import RunFolder
 
 PATIENCE_SECONDS = 10.0
@@ -90,7 +89,7 @@ class ComparisonFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             others = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
-            if others - {LOCK} and not self.asked.is_file():
+            if others - {LOCK, f"{LOCK}.held"} and not self.asked.is_file():
                 raise ConfigError(
                     f"--out {self.path} is a folder with other things in it", "give a new or empty one"
                 )
@@ -112,25 +111,21 @@ class ComparisonFolder:
         """Hold the comparison; the descriptor goes to its processes, and with the last of them the lock.
 
         Raises:
-            ConfigError: another comparison is at work here.
+            BusyError: another comparison is at work here.
         """
-        handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > deadline:
-                        message = f"the comparison {self.path} is being made by another process"
-                        raise ConfigError(message, "wait for it, or stop it") from error
-                    time.sleep(0.05)
-            for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
-                sweep(folder)
-            yield handle
-        finally:
-            os.close(handle)
+            with hold(self.path / LOCK, PATIENCE_SECONDS) as held:
+                for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
+                    sweep(folder)
+                yield held.handle
+        except LockedError as error:
+            message = f"the comparison {self.path} is being made by {error}"
+            raise BusyError(message, "wait for it, or stop it") from error
+        except OSError as error:
+            if error.filename is None or os.fsdecode(error.filename) != str(self.path / LOCK):
+                raise
+            message = f"the comparison {self.path} cannot be locked: {error.strerror}"
+            raise ConfigError(message, f"remove {LOCK}, or give another folder") from error
 
     def weights(self, entrant: Entrant) -> str:
         """sha256 of the weights of a finished training; empty: it is not finished, or not as asked."""

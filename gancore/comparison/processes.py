@@ -48,7 +48,7 @@ class Processes:
         return Outcome(INTERRUPTED if stopped else code, complaint(code, said))
 
     def _start(self, job: Job) -> subprocess.Popen[str]:
-        """Out of the terminal's group: Ctrl-C is told to all of them once, by :meth:`stop`."""
+        """Out of the terminal's group: signals reach all of them once, by :meth:`stop`."""
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         return subprocess.Popen(
             [sys.executable, "-m", "gancore.comparison.worker", job.encode()],
@@ -78,7 +78,20 @@ class Processes:
         with self._guard:
             self._stopped = True
             for process in self._running:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)  # heard even where a shell has Ctrl-C ignored
+
+    def wait(self) -> None:
+        """Until those at work have ended."""
+        for process in self._at_work():
+            process.wait()
+
+    def kill(self) -> None:
+        for process in self._at_work():
+            process.kill()
+
+    def _at_work(self) -> list[subprocess.Popen[str]]:
+        with self._guard:
+            return list(self._running)
 
 
 def complaint(code: int, last: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gancore.comparison.asked import Asked, first_difference, read_asked
@@ -19,6 +21,7 @@ from gancore.comparison.worker import Job
 from gancore.config_text import dump
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import atomic_write
+from gancore.runtime.signals import acknowledge, ending, handled, interrupt
 
 Run = Callable[[Job, str], Outcome]
 DOING = {"train": "training", "evaluate": "measuring", "show": "drawing samples of", "time": "timing"}
@@ -55,11 +58,12 @@ class Runner:
 
     def __call__(self) -> Comparison:
         self.folder.make()
-        with self.folder.lock() as lock:
+        with ending(), self.folder.lock() as lock:
             self._keep_asked()
             refuse_changed(self.folder, self.everyone)
             processes = Processes(lock, self.announce)
-            self._open(processes)
+            with _stopping(processes):
+                self._open(processes)
             for entrant in self.everyone:
                 self.folder.failure(entrant).unlink(missing_ok=True)
             self._make(processes)
@@ -146,9 +150,21 @@ def failures_in(report: Mapping[str, Any]) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _stopping(processes: Processes) -> Iterator[None]:
-    """Ctrl-C lets those at work save what they have."""
+    """A signal lets those at work save what they have."""
     try:
         yield
     except KeyboardInterrupt:
+        acknowledge("stopping: what is in progress is saved first; the same command goes on with it")
         processes.stop()
+        try:
+            with handled(_hurry):
+                processes.wait()
+        except KeyboardInterrupt:
+            processes.kill()
         raise
+
+
+def _hurry(number: int, frame: FrameType | None) -> None:
+    """While work is saved a second Ctrl-C is heard; what a scheduler repeats is not."""
+    if number == signal.SIGINT:
+        interrupt(number, frame)

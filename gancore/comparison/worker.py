@@ -153,14 +153,14 @@ def main(word: str) -> int:
     """The exit code, as of a command."""
     from gancore.cli import explain
     from gancore.runtime.processes import watch_parent
+    from gancore.runtime.signals import handled, interrupt
 
     job = Job(**json.loads(word))
     if job.parent:
-        watch_parent()
-        if os.getppid() != job.parent:  # it was gone before it could be watched
-            return 1
+        watch_parent(job.parent)
     try:
-        work(job)
+        with handled(interrupt):
+            work(job)
     except KeyboardInterrupt:
         return 130
     except Exception as error:

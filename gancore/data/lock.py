@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: builders then work side by side, and the first one to rename wins
-    fcntl = None  # type: ignore[assignment]
+from gancore.locking import hold
 
 
 @contextlib.contextmanager
@@ -18,18 +15,14 @@ def exclusive(path: Path, announce: Callable[[str], None] = lambda line: None) -
     """Holds the lock file ``path``; waits, and says so, while another process holds it.
 
     The lock goes with the process, so a killed one leaves nothing to mend.
+
+    Raises:
+        OSError: the lock file cannot be made, or is a link or a pipe.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        _wait(file, path, announce)
+
+    def waiting(holder: str) -> None:
+        announce(f"Waiting for {holder}, which holds {path}")
+
+    with hold(path, math.inf, waiting):
         yield
-
-
-def _wait(file: IO[str], path: Path, announce: Callable[[str], None]) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        announce(f"Waiting for another process that holds {path}")
-        fcntl.flock(file, fcntl.LOCK_EX)

@@ -15,7 +15,7 @@ from gancore.data.packed import Packed
 from gancore.data.refusal import Refusal, Refused
 from gancore.data.sources import cache_folder
 from gancore.data.telling import Announce, seldom
-from gancore.errors import DataError
+from gancore.errors import DataError, StorageError
 from gancore.files import aside_name, discard, put_in_place, sweep, write_synced
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def open_prepared(
 
 def _failure(error: OSError, folder: Path) -> DataError:
     if error.errno == errno.ENOSPC:
-        return DataError(
+        return StorageError(
             f"the disk is full; the cache {folder} needs room", "free some, or set GANCORE_CACHE"
         )
     return DataError(f"the cache {folder} cannot be written: {error.strerror}", "set GANCORE_CACHE")

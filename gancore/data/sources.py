@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
 
 def cache_folder() -> Path:
-    """What gancore keeps and can make again: ``$GANCORE_CACHE``, else the user's cache folder."""
-    if own := os.environ.get("GANCORE_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gancore"
+    """What gancore keeps and can make again: ``$GANCORE_CACHE``, else the user's cache folder.
+
+    Raises:
+        DataError: neither is known: no HOME is set, and the user is not in the system's list.
+    """
+    own, shared = os.environ.get("GANCORE_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(own).expanduser() if own else Path(shared or "~/.cache").expanduser() / "gancore"
+    except RuntimeError as error:
+        where = "GANCORE_CACHE" if own else "XDG_CACHE_HOME" if shared else "the user's cache folder"
+        raise DataError(f"{where} is below a home folder that is not known", "set GANCORE_CACHE") from error
 
 
 def data_folder() -> Path:
@@ -35,6 +42,14 @@ def data_folder() -> Path:
 def is_built_in(entry: SourceEntry) -> bool:
     """A source that is made, not found: without files to fetch and without a home to fetch them from."""
     return not entry.files and not entry.home
+
+
+def absolute_source(given: str | None, entries: Mapping[str, SourceEntry]) -> str | None:
+    """A path that exists as an absolute one; anything else (a name, a path that is wrong) as it is given."""
+    if given is None or given in entries:
+        return given
+    path = os.path.expanduser(given)
+    return os.path.abspath(path) if os.path.exists(path) else given
 
 
 def resolve(
@@ -74,14 +89,13 @@ def _default(entries: Mapping[str, SourceEntry], announce: Announce) -> Source:
 def _named(entry: SourceEntry, data_root: Path | None, announce: Announce) -> Source:
     if is_built_in(entry):
         return _source(entry.name, None, entry, announce)
-    roots = _roots(data_root)
-    if found := _first_folder(roots, entry.name):
+    if found := _first_folder(_roots(data_root), entry.name):
         return _source(entry.name, found, entry, announce)
-    if found := _first_folder(roots, f"{entry.name}_sample"):
+    if found := _first_folder(_roots(data_root), f"{entry.name}_sample"):
         announce(f"Using {found}: only a sample of {entry.name}")
         return _source(entry.name, found, entry, announce)
     if not entry.files:
-        looked = ", ".join(str(root / entry.name) for root in roots)
+        looked = ", ".join(str(root / entry.name) for root in _roots(data_root))
         raise DataError(
             f"the data set {entry.name!r} is not here (looked for {looked}), and it cannot be downloaded",
             f"get it from {entry.home} and put it under --data-root or $GANCORE_DATA",
@@ -95,10 +109,13 @@ def _source(name: str, path: Path | None, entry: SourceEntry | None, announce: A
     return Source(name, path, entry, announce)
 
 
-def _roots(data_root: Path | None) -> list[Path]:
-    environment = os.environ.get("GANCORE_DATA")
-    given = [data_root, Path(environment).expanduser() if environment else None, data_folder()]
-    return [root for root in given if root is not None]
+def _roots(data_root: Path | None) -> Iterator[Path]:
+    """Where a named set may lie, the nearest first; the cache's folder is looked for last."""
+    if data_root is not None:
+        yield data_root
+    if environment := os.environ.get("GANCORE_DATA"):
+        yield Path(os.path.expanduser(environment))
+    yield data_folder()
 
 
 def _first_folder(roots: Iterable[Path], name: str) -> Path | None:

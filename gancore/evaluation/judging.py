@@ -22,9 +22,12 @@ from gancore.files import discard
 from gancore.models.model import Model, open_model
 from gancore.plugins import plugins
 from gancore.records import RecipeEntry
-from gancore.training.launch import Order, play
+from gancore.training.launch import Order, heed, play
 from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
+
+PATIENCE = 3
+"""Evaluations without a better likelihood on valid, of ten planned, after which a judge is done."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Judging:
             "data": {**self.reference.section.model_dump(mode="json"), "source": where},
             "model": changes,
             "train": {"device": str(self.device)},
-            "upkeep": {"select": "nll"},
+            "upkeep": {"select": "nll", "patience": PATIENCE},
         }
         return load_config(self.domain.Config, section, [settings(told, f"a judge's settings, {entry.name}")])
 
@@ -104,7 +107,8 @@ class Judging:
         self.announce(f"training {name} on {rows}, once; it is kept in {folder}")
         folder.mkdir(parents=True, exist_ok=True)
         run = RunFolder(folder)
-        result = play(Order(run, config, self.data_root, force=True, progress=self.progress, data=data))
-        if result.status != "done":  # Ctrl-C: what was trained is saved, and so is the user's time
+        order = Order(run, config, self.data_root, force=True, progress=self.progress, data=data)
+        result = heed(play(order))
+        if result.status != "done":  # what was trained is saved; its handler let the program go on
             raise KeyboardInterrupt
         return open_model(result.model, str(self.device))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gancore.data.sources import cache_folder
+from gancore.data.telling import Announce, seldom
 from gancore.domain import Batch
 from gancore.errors import ConfigError, DataError
 from gancore.evaluation.about import describe
@@ -29,6 +30,8 @@ from gancore.evaluation.rows import RealRows, outline, real_rows
 from gancore.evaluation.store import Store
 from gancore.evaluation.taking import Taker
 from gancore.models.model import Model, open_model
+from gancore.records import MeasureEntry
+from gancore.runtime.ambient import pinned
 from gancore.runtime.randomness import Key, Rows, noise_scope
 from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
@@ -65,6 +68,7 @@ class Question:
         return run if run.read_status() is not None else None
 
 
+@pinned()
 def answer(question: Question) -> Evaluation:
     """The readings of a model.
 
@@ -86,9 +90,18 @@ def answer(question: Question) -> Evaluation:
     preparing.prepare(maps, features, measures.values())
     taker = _taker(question, model, reference, rows, fake, maps, measures, preparing)
     question.announce(f"{len(measures)} measures of {len(fake):,} samples")
-    readings = tuple(taker.take(entries[name], measure) for name, measure in measures.items())
+    readings = tuple(_readings(taker, entries, measures, seldom(question.announce)))
     about = describe(question, model, reference, rows, taker, [entries[name] for name in measures])
     return Evaluation(question.name, readings, about)
+
+
+def _readings(
+    taker: Taker, entries: Mapping[str, MeasureEntry], measures: Mapping[str, Measure], say: Announce
+) -> Iterator[Reading]:
+    """``say`` is told which measure is being taken."""
+    for number, (name, measure) in enumerate(measures.items(), start=1):
+        say(f"  measure {number} of {len(measures)}: {name}")
+        yield taker.take(entries[name], measure)
 
 
 def _preparing(question: Question, model: Model, reference: Reference) -> Preparing:

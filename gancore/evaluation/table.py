@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ANCHORS = ("real", "noise", "collapse")
+BAD = ("noise", "collapse")
+COLUMNS = ("measure", "value", "95 % interval", *ANCHORS, "best", "unit", "trust")
+RIGHT, WRAPPED = {"value", "95 % interval", *ANCHORS}, {"unit": 9, "trust": 12}
+"""Columns to the right; and those of words, with the characters that they have at least."""
+NARROW, LEFT_OUT_WHERE_NARROW = 120, {"noise", "collapse", "best"}
+"""Terminals of fewer columns show the table without these; JSON and the run's file have them."""
 WIDE = 140
 """Columns where no terminal says how many there are."""
 
@@ -23,29 +29,57 @@ def show(evaluation: Evaluation) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE)
     if any(not reading.skipped for reading in evaluation):
-        console.print(table(evaluation))
+        console.print(table(evaluation, console.width))
+        console.print(summary(evaluation), markup=False, soft_wrap=not console.is_terminal)
     for line in footnotes(evaluation):
         console.print(line, markup=False, soft_wrap=not console.is_terminal)
 
 
-def table(evaluation: Evaluation) -> Table:
-    """One row for each reading that was taken."""
+def table(evaluation: Evaluation, width: int = WIDE) -> Table:
+    """One row for each reading that was taken; where narrow, without the bad anchors, so that unit and trust
+    can be read.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     made = Table(box=SIMPLE_HEAD, title=evaluation.model, title_justify="left", pad_edge=False)
-    made.add_column("measure", no_wrap=True)
-    made.add_column("value", justify="right", no_wrap=True)
-    made.add_column("95 % interval", justify="right", no_wrap=True)
-    for name in ANCHORS:
-        made.add_column(name, justify="right", style="dim", no_wrap=True)
-    made.add_column("best", no_wrap=True)
-    made.add_column("unit")
-    made.add_column("trust")
+    narrow = width < NARROW
+    shown = [index for index, name in enumerate(COLUMNS) if not (narrow and name in LEFT_OUT_WHERE_NARROW)]
+    for index in shown:
+        name = COLUMNS[index]
+        made.add_column(
+            name,
+            justify="right" if name in RIGHT else "left",
+            style="dim" if name in ANCHORS else None,
+            no_wrap=name not in WRAPPED and not (narrow and name == "95 % interval"),
+            min_width=WRAPPED.get(name),
+            overflow="fold",
+        )
     for reading in evaluation:
         if not reading.skipped:
-            made.add_row(*row(reading), style=None if reading.trusted else "yellow")
+            cells = row(reading)
+            made.add_row(*(cells[index] for index in shown), style=None if reading.trusted else "yellow")
     return made
+
+
+def summary(evaluation: Evaluation) -> str:
+    """One line: how many readings can be trusted, and which of these are no better than a bad anchor."""
+    taken = [reading for reading in evaluation if not reading.skipped]
+    trusted = [reading for reading in taken if reading.trusted]
+    line = f"summary: {len(trusted)} of {len(taken)} measures order their anchors and can be trusted"
+    bad = [reading.measure for reading in trusted if _is_as_bad_as_an_anchor(reading)]
+    if bad:
+        return f"{line}; no better than noise or a collapse: {', '.join(bad)}"
+    return f"{line}; none of them is as bad as noise or a collapse" if trusted else line
+
+
+def _is_as_bad_as_an_anchor(reading: Reading) -> bool:
+    """Whether the value is no better than the better one of those bad anchors that the measure sees."""
+    blind = reading.trust.partition("blind to ")[2]
+    bad = [reading.anchors[name] for name in BAD if name in reading.anchors and name not in blind]
+    if reading.value is None or not bad or reading.better is None:
+        return False
+    return reading.value <= max(bad) if reading.better == "higher" else reading.value >= min(bad)
 
 
 def row(reading: Reading) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancore.domain import Batch
+from gancore.errors import ConfigError
 from gancore.games.augmentation import Augmentation, Augmented
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
@@ -16,8 +17,9 @@ from gancore.games.draw import Draw
 from gancore.games.dynamics import Alternating, Dynamics
 from gancore.games.field import Field
 from gancore.games.game import Game, Move, Phase, Player
-from gancore.games.losses import AdversarialLoss, find_loss
-from gancore.games.penalties import Penalty
+from gancore.games.loss_trial import Values, check_rows
+from gancore.games.losses import AdversarialLoss, loss_of
+from gancore.games.penalties import Penalty, with_own_names
 from gancore.games.prior import Prior
 from gancore.games.representation import Identity, Representation
 from gancore.games.rules import Adam, Rule
@@ -73,8 +75,8 @@ class AdversarialGame(Game):
         self.representation = representation
         self.average = Average(generator, average) if average else None
         self.prior, self.loss = prior, loss
-        self.penalties = {penalty.name: penalty for penalty in penalties}
-        self.batch_coupled = loss.batch_coupled
+        self.penalties = {penalty.name: penalty for penalty in with_own_names(penalties)}
+        self.batch_coupled = bool(loss.batch_coupled)
 
     def cost(self, move: Move, draw: Draw) -> Cost:
         if move.player == "generator":
@@ -89,7 +91,7 @@ class AdversarialGame(Game):
             fake = self.fake(draw, batch.condition)
         real_logits = self.logits(draw, batch.data, batch.condition)
         fake_logits = self.logits(draw, fake, batch.condition)
-        cost = Cost().add("loss", self.loss.discriminator(real_logits, fake_logits))
+        cost = Cost().add("loss", self._values("discriminator", real_logits, fake_logits))
         for penalty in self.penalties.values():
             if penalty.every == 1:
                 self._penalise(cost, penalty, batch, fake, draw)
@@ -99,11 +101,18 @@ class AdversarialGame(Game):
         real = self.real(draw) if self.loss.generator_needs_real else None
         condition = real.condition if real else draw.condition() if self.conditional else None
         fake_logits = self.logits(draw, self.fake(draw, condition), condition)
-        if real is None:
-            return Cost().add("loss", self.loss.generator(fake_logits, fake_logits))
+        if real is None:  # the function does not read its first argument
+            return Cost().add("loss", self._values("generator", fake_logits, fake_logits))
         with draw.frozen():
             real_logits = self.logits(draw, real.data, real.condition)
-        return Cost().add("loss", self.loss.generator(real_logits, fake_logits))
+        return Cost().add("loss", self._values("generator", real_logits, fake_logits))
+
+    def _values(self, player: str, real: Tensor, fake: Tensor) -> Tensor:
+        """What the loss gives this player, one value a row. Raises ConfigError where it does not."""
+        function: Values = getattr(self.loss, player)
+        values = function(real, fake)
+        check_rows(values, len(fake), player)
+        return values
 
     def penalty_cost(self, penalty: Penalty, draw: Draw) -> Cost:
         """A lazy penalty, alone."""
@@ -203,11 +212,16 @@ def adversarial(
     """
     generating = _remedied(generator(), generator_remedies)  # first: networks draw in this order
     judging = _remedied(discriminator(), discriminator_remedies)
+    if not isinstance(judging, Discriminator):
+        raise ConfigError(
+            f"the discriminator is {type(judging).__name__}, no gancore.games.Discriminator",
+            "subclass Discriminator and define judge(embedded, condition), which gives the logits",
+        )
     made = game(
         generating,
         Augmented(judging, augmentation) if augmentation else judging,
         prior,
-        find_loss(loss) if isinstance(loss, str) else loss,
+        loss_of(loss),
         penalties,
         representation or Identity(),
         average,
@@ -217,7 +231,8 @@ def adversarial(
         "discriminator": Player(["discriminator"], discriminator_rule, clip),
         "generator": Player(["generator"], generator_rule, clip),
     }
-    lazy = [Move("discriminator", penalty.name, penalty.every) for penalty in penalties if penalty.every > 1]
+    lazy = [Move("discriminator", name, penalty.every) for name, penalty in made.penalties.items()]
+    lazy = [move for move in lazy if move.every > 1]
     moves = [*[Move("discriminator")] * discriminator_moves, *lazy, Move("generator")]
     made.phases = [Phase(moves, dynamics=dynamics, name="adversarial")]
     return made

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from gancore.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Term:
@@ -33,9 +35,12 @@ class Cost:
     seen: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
     def add(self, name: str, values: Tensor, mask: Tensor | None = None, scale: float | Tensor = 1.0) -> Cost:
-        """Add a term: ``values`` of any shape (rows first), ``mask`` of a shape that broadcasts to it."""
-        if name in self.terms:
-            raise ValueError(f"the cost has a term {name!r} already")
+        """Add a term: ``values`` of any shape (rows first), ``mask`` of a shape that broadcasts to it.
+
+        Raises:
+            ConfigError: the cost has a term, or a seen value, of this name.
+        """
+        self._refuse_taken(name)
         numerator, weight = _reduce(values, mask)
         self.terms[name] = Term(numerator, weight, scale)
         self.seen[name] = (numerator.detach(), weight)
@@ -43,8 +48,13 @@ class Cost:
 
     def see(self, name: str, values: Tensor, mask: Tensor | None = None) -> Cost:
         """For logs and ``after_move``; no gradient."""
+        self._refuse_taken(name)
         self.seen[name] = _reduce(values.detach(), mask)
         return self
+
+    def _refuse_taken(self, name: str) -> None:
+        if name in self.seen:
+            raise ConfigError(f"the cost has a value named {name!r} already", "give each a name of its own")
 
     def total(self) -> Tensor:
         """The cost of this batch alone, a scalar."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from gancore.domain import Batch, View
 from gancore.games.representation import Representation
 from gancore.runtime.processes import ALONE, Processes
-from gancore.runtime.randomness import Key, Rows, noise_scope
+from gancore.runtime.randomness import Key, Rows, global_draws, noise_scope
 from gancore.trees import Tree, map_tree
 
 
@@ -75,6 +75,7 @@ class Dealer:
         processes: Processes = ALONE,
     ) -> None:
         self.views, self.processes = views, processes
+        self.encoded_by, self.seed = representation, seed
         self.encoded = {name: Encoded(view, representation) for name, view in views.items()}
         self.key = Key.of(seed, device=device)
         self._orders: dict[tuple[str, int], Order] = {}
@@ -163,6 +164,13 @@ class Draw:
     def noise(self) -> contextlib.AbstractContextManager[None]:
         """The noise of modules, anew from the same key at each evaluation."""
         return noise_scope(self._key / "noise", self._rows)
+
+    def global_draws(self) -> contextlib.AbstractContextManager[Callable[[], bool]]:
+        """Draws of modules from torch's global generators, anew from the same key at each evaluation.
+
+        They are made for these rows alone, so they differ with the number of parts of a batch.
+        """
+        return global_draws(self._key / "global" / self._rows.start)
 
     def micro_batches(self, count: int) -> Iterator[Draw]:
         """The same draw in ``count`` equal parts."""

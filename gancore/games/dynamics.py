@@ -7,15 +7,15 @@ parameters theta; J its Jacobian; h a rate. Written with plain steps; every dyna
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
-from gancore.errors import ConfigError, nearest
+from gancore.errors import ConfigError
 from gancore.games.names import find_named
-from gancore.games.schedules import value
+from gancore.games.settings import make_with_settings
 
 if TYPE_CHECKING:
     from gancore.games.draw import Draw
@@ -218,13 +218,10 @@ class Unrolled(Dynamics):
         states = {player: updater.states() for player, updater in updaters.items()}
         for _ in range(self.steps):
             for move in theirs:
-                updater, rate = (
-                    updaters[move.player],
-                    value(field.game.players[move.player].rule.lr, field.progress),
-                )
-                points = [at[name] for name in updater.names]
-                gradients = field.ahead(move, draw, at)
-                points, states[move.player] = updater.ahead(points, gradients, states[move.player], rate)
+                updater, rate = updaters[move.player], field.rate(move.player)
+                points, state = [at[name] for name in updater.names], states[move.player]
+                gradients, correction = field.ahead(move, draw, at), field.phase.correction(move.player)
+                points, states[move.player] = updater.ahead(points, gradients, state, rate, correction)
                 at |= dict(zip(updater.names, points, strict=True))
         return at
 
@@ -246,22 +243,14 @@ def find_dynamics(name: str, settings: Mapping[str, object] | None = None) -> Dy
     """The dynamics of this name, here or from a plugin, with these settings.
 
     Raises:
-        ConfigError: no such dynamics, no such setting, or a value of another kind.
+        ConfigError: no such dynamics, no such setting, a required one left out, or a value of another type.
     """
-    kind: type[Dynamics] = find_named("dynamics", name, DYNAMICS, "gancore_dynamics")
-    known = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
-    for key, given in (settings or {}).items():
-        if key not in known:
-            raise ConfigError(f"train.dynamics.settings: {name} has no {key!r}", nearest(key, known))
-        if not _suits(given, known[key]):
-            raise ConfigError(f"train.dynamics.settings.{key}: {given!r}", f"give one like {known[key]!r}")
-    return kind(**(settings or {}))
-
-
-def _suits(given: object, default: object) -> bool:
-    """Whether a setting is of its default's kind; a whole number does for any number."""
-    kinds = (int, float) if type(default) is float else (type(default),)
-    return type(given) in kinds
+    found = find_named("dynamics", name, DYNAMICS, "gancore_dynamics")
+    if isinstance(found, Dynamics) and not settings:
+        return found
+    if not (isinstance(found, type) and issubclass(found, Dynamics)):
+        raise ConfigError(f"the dynamics {name!r} is {type(found).__name__}", "make it a class, of Dynamics")
+    return make_with_settings(found, settings or {}, name, "train.dynamics.settings")
 
 
 def _together(field: Field, turn: Turn) -> tuple[Draw, Sequence[Move]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import cached_property
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from gancore.errors import ConfigError
 from gancore.games.cost import Cost
 from gancore.games.draw import Dealer, Draw
 from gancore.games.game import Game, Move, Phase
@@ -20,6 +22,7 @@ from gancore.games.gradient import Gradient, Joiner, Tensors, differentiate, eit
 from gancore.games.schedules import value
 from gancore.games.statistics import Statistics
 from gancore.games.updater import Updater
+from gancore.nn.dropout import global_layer
 
 Turn: TypeAlias = Sequence[tuple[int, Move]]
 """Moves with their places in the phase's list."""
@@ -36,6 +39,8 @@ class Table:
     batch_size: int
     accumulate: int = 1
     bf16: bool = False
+    played: list[object] = dataclass_field(default_factory=list, compare=False)
+    """Where :func:`gancore.training.playing.play` stopped, to go on from; empty before its first round."""
 
     @cached_property
     def joiner(self) -> Joiner:
@@ -96,7 +101,7 @@ class Field:
         """
         params = self.params(move.player)
         parts = draw.micro_batches(self.table.accumulate)
-        costs = (self._evaluate(move, part, at, graph=at is not None) for part in parts)
+        costs = (self.evaluate(move, part, at, graph=at is not None) for part in parts)
         gradient = self.table.joiner.gradient(move, costs, params)
         return gradient if move.every == 1 else gradient.times(move.every)
 
@@ -128,12 +133,17 @@ class Field:
     def ahead(self, move: Move, draw: Draw, at: Mapping[str, Tensor]) -> list[Tensor]:
         """The gradient of a cost at the parameters ``at``, with the graph through it; of one part alone."""
         names = self.table.updaters[move.player].names
-        cost = self._evaluate(move, draw.unfrozen(), at, graph=True)
-        return list(
-            torch.autograd.grad(
-                cost.total(), [at[n] for n in names], create_graph=True, materialize_grads=True
-            )
-        )
+        cost = self.evaluate(move, draw.unfrozen(), at, graph=True)
+        points, clip = [at[name] for name in names], self.game.players[move.player].clip
+        gradients = torch.autograd.grad(cost.total(), points, create_graph=True, materialize_grads=True)
+        if clip is None:
+            return list(gradients)
+        factor = _clipping(_norm(list(gradients), draw.device), clip)
+        return [gradient * factor for gradient in gradients]
+
+    def rate(self, player: str) -> float:
+        """The rate of the player's rule in this round, before the correction for lazy moves."""
+        return value(self.game.players[player].rule.lr, self.progress)
 
     def apply(self, move: Move, gradient: Gradient) -> Tensor:
         """One step of the move's player; masked on the device where the gradient is not finite.
@@ -145,8 +155,8 @@ class Field:
         ok = (norm < math.inf).float()
         skip = 1 - ok
         tensors = gradient.tensors if player.clip is None else _clipped(gradient.tensors, norm, player.clip)
-        lr = value(player.rule.lr, self.progress)
-        self.table.updaters[move.player].step(tensors, lr, skip, self.phase.correction(move.player))
+        rate, correction = self.rate(move.player), self.phase.correction(move.player)
+        self.table.updaters[move.player].step(tensors, rate, skip, correction)
         if not self._on_trial:
             self.table.statistics.move(move, gradient, norm, skip)
             self.game.after_move(move, {**gradient.means, "ok": ok})
@@ -187,17 +197,37 @@ class Field:
         """What is remembered beside the parameters of the move's player, to be applied as a gradient."""
         return Gradient([tensor.clone() for tensor in self.memory(move.player, slot)], {}, frozenset())
 
-    def _evaluate(
+    def evaluate(
         self, move: Move, draw: Draw, at: Mapping[str, Tensor] | None = None, graph: bool = False
     ) -> Cost:
-        with draw.noise(), self._precision(move, draw.device, graph):
-            if at is None:
-                return self.game.cost(move, draw)
-            cost: Cost = functional_call(self.game, dict(at), (move, draw))
-            return cost
+        """The cost of a move on one part of the batch, in the precision that it is played in."""
+        with draw.noise(), draw.global_draws() as drew, self._precision(move, draw.device, graph):
+            cost = self.game.cost(move, draw) if at is None else self._cost_at(move, draw, at)
+            self._check(move, cost, drew)
+        return cost
+
+    def _cost_at(self, move: Move, draw: Draw, at: Mapping[str, Tensor]) -> Cost:
+        cost: Cost = functional_call(self.game, dict(at), (move, draw))
+        return cost
+
+    def _check(self, move: Move, cost: object, drew: Callable[[], bool]) -> None:
+        """A cost is a Cost; parts of a batch would not draw from a global generator what the whole does."""
+        if not isinstance(cost, Cost) or not cost.terms:
+            seen = "a Cost without a term" if isinstance(cost, Cost) else type(cost).__name__
+            raise ConfigError(
+                f"the cost {move.cost!r} of player {move.player!r} is {seen}",
+                'return Cost().add("loss", values), with one value for each row',
+            )
+        if self.table.joiner.all_parts > 1 and drew():
+            raise ConfigError(
+                f"the cost {move.cost!r} of player {move.player!r} draws from torch's global generator"
+                f"{global_layer(self.game)}, and parts of a batch would draw other numbers than the whole",
+                "use gancore.nn.dropout.Dropout or gancore.games.noise(), or train on one process with"
+                " model.accumulate=1",
+            )
 
     def _share(self, move: Move, part: Draw, gradient: Gradient) -> Tensor:
-        cost = self._evaluate(move, part, graph=True)
+        cost = self.evaluate(move, part, graph=True)
         return share(cost, gradient.weights, self.table.joiner.all_parts)
 
     def _precision(
@@ -244,6 +274,10 @@ def _norm(tensors: Tensors, device: torch.device) -> Tensor:
     return norm
 
 
+def _clipping(norm: Tensor, bound: float) -> Tensor:
+    return torch.clamp(bound / (norm + 1e-12), max=1.0)
+
+
 def _clipped(tensors: Tensors, norm: Tensor, bound: float) -> Tensors:
-    factor = torch.clamp(bound / (norm + 1e-12), max=1.0)
+    factor = _clipping(norm, bound)
     return [None if g is None else g * factor for g in tensors]

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from gancore.domain import Batch, View
+from gancore.errors import ConfigError, nearest
 from gancore.games.cost import Cost
 from gancore.games.dynamics import Alternating, Dynamics
 from gancore.games.representation import Identity, Representation
 from gancore.games.rules import Adam, Rule
+from gancore.games.schedules import require_every
 from gancore.games.updater import Updater
 from gancore.nn.norms import Spectral, spectral_norms
 
@@ -35,6 +37,9 @@ class Move:
     player: str
     cost: str = "loss"
     every: int = 1
+
+    def __post_init__(self) -> None:
+        require_every(self.every, f"the move {self.cost!r} of player {self.player!r}")
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,17 @@ class Game(nn.Module):
         return spectral_norms(self)
 
     def updaters(self) -> dict[str, Updater]:
-        """A fresh update state for every player."""
+        """A fresh update state for every player.
+
+        Raises:
+            ConfigError: a move names a player that the game has not, or a player a part.
+        """
+        for move in (move for phase in self.phases for move in phase.moves):
+            if move.player not in self.players:
+                raise ConfigError(
+                    f"a move names the player {move.player!r}, and the game has none of this name",
+                    nearest(move.player, self.players),
+                )
         return {
             name: Updater(player.rule, self._groups(player), self._slots(name))
             for name, player in self.players.items()
@@ -164,7 +179,12 @@ class Game(nn.Module):
     def _groups(self, player: Player) -> list[tuple[float, dict[str, Tensor]]]:
         groups: list[tuple[float, dict[str, Tensor]]] = []
         for part, factor in player.factors().items():
-            module = self.get_submodule(part)
+            module = dict(self.named_modules()).get(part)
+            if module is None:
+                parts = [name for name, _ in self.named_children()]
+                raise ConfigError(
+                    f"a player has the part {part!r}, no network of the game", nearest(part, parts)
+                )
             groups.append(
                 (factor, {f"{part}.{name}": p for name, p in module.named_parameters() if p.requires_grad})
             )

@@ -13,28 +13,44 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, relu, softplus
 
-from gancore.errors import ConfigError, nearest
+from gancore.errors import ConfigError, GancoreError, nearest
+from gancore.games.loss_trial import Values, couples_rows, reads_real, require_rows
 from gancore.games.names import find_named
-
-Values = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """Two functions of (real logits, fake logits): what each player minimises.
+    """Two functions of (real logits, fake logits): what each player minimises, one value for each row.
 
-    ``generator_needs_real``: the generator's cost looks at reals too.
-    ``batch_coupled``: a value depends on other rows through their mean.
+    ``generator_needs_real``: the generator's function reads the real logits. ``batch_coupled``: a value
+    depends on other rows, as through their mean. Both are found by calling the functions once; state
+    them only where that cannot show it (a function that takes logits of a special shape).
     ``probability``: sigmoid(logit) is a probability of being real (not so for a critic).
     ``difference``: only differences of logits count, so that one logit's sign says nothing.
+
+    Raises:
+        ConfigError: a function returns one number for a batch, or reads what is stated to be unread.
     """
 
     discriminator: Values
     generator: Values
-    generator_needs_real: bool = False
-    batch_coupled: bool = False
+    generator_needs_real: bool | None = None
+    batch_coupled: bool | None = None
     probability: bool = True
     difference: bool = False
+
+    def __post_init__(self) -> None:
+        for name, function in (("discriminator", self.discriminator), ("generator", self.generator)):
+            require_rows(function, name)
+        found = {
+            "generator_needs_real": reads_real(self.generator),
+            "batch_coupled": couples_rows(self.discriminator) or couples_rows(self.generator),
+        }
+        for name, holds in found.items():
+            stated = getattr(self, name)
+            if holds and stated is False:
+                raise ConfigError(f"the loss states {name}=False, and it is not so", f"leave out {name}")
+            object.__setattr__(self, name, holds if stated is None else stated)
 
 
 def minimax(smooth: float = 0.0) -> AdversarialLoss:
@@ -101,7 +117,6 @@ def relativistic_paired() -> AdversarialLoss:
     return AdversarialLoss(
         lambda r, f: softplus(-(r - f)),
         lambda r, f: softplus(-(f - r)),
-        generator_needs_real=True,
         probability=False,
         difference=True,
     )
@@ -116,8 +131,6 @@ def relativistic_average() -> AdversarialLoss:
     return AdversarialLoss(
         judged,
         lambda r, f: judged(f, r),
-        generator_needs_real=True,
-        batch_coupled=True,
         probability=False,
         difference=True,
     )
@@ -137,6 +150,24 @@ LOSSES: Mapping[str, Callable[[], AdversarialLoss]] = {
     "relativistic-average": relativistic_average,
 }
 """Losses by the name that a configuration uses."""
+
+
+def loss_of(named: str | AdversarialLoss) -> AdversarialLoss:
+    """The loss, or where its name is unknown one that says so when a cost is evaluated.
+
+    Sampling evaluates none: a model is read where the plugin that brought its loss is not installed.
+    """
+    if isinstance(named, AdversarialLoss):
+        return named
+    try:
+        return find_loss(named)
+    except GancoreError as error:
+        missing = error
+
+    def refuse(real: Tensor, fake: Tensor) -> Tensor:
+        raise missing
+
+    return AdversarialLoss(refuse, refuse)
 
 
 def find_loss(name: str) -> AdversarialLoss:

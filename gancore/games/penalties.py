@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import torch
 from torch import Tensor
 
 from gancore.games.discriminator import Discriminator
-from gancore.games.schedules import Schedule
+from gancore.games.schedules import Schedule, require_every
 from gancore.trees import Tree, leaves, map_tree, rebuild
 
 
@@ -63,8 +64,22 @@ class Penalty:
     every: int = 1
     needs_fake: bool = False
 
+    def __post_init__(self) -> None:
+        require_every(self.every, f"the penalty {self.name!r}")
+
     def lazily(self, every: int) -> Penalty:
         return replace(self, every=every)
+
+
+def with_own_names(penalties: Sequence[Penalty]) -> list[Penalty]:
+    """The penalties, each under a name of its own: of two named ``r1`` the second becomes ``r1-2``."""
+    taken, named = {"loss"}, []
+    for penalty in penalties:
+        numbered = (penalty.name if k == 1 else f"{penalty.name}-{k}" for k in count(1))
+        name = next(name for name in numbered if name not in taken)
+        taken.add(name)
+        named.append(penalty if name == penalty.name else replace(penalty, name=name))
+    return named
 
 
 def R1(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802

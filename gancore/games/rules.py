@@ -47,7 +47,9 @@ class Rule(Protocol):
         correction: float,
     ) -> None: ...
 
-    def ahead(self, params: Tensors, grads: Tensors, state: State, lr: float) -> tuple[Tensors, State]: ...
+    def ahead(
+        self, params: Tensors, grads: Tensors, state: State, lr: float, correction: float
+    ) -> tuple[Tensors, State]: ...
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,10 @@ class Adam:
             maximize=False,
         )
 
-    def ahead(self, params: Tensors, grads: Tensors, state: State, lr: float) -> tuple[Tensors, State]:
-        beta1, beta2 = self.betas
+    def ahead(
+        self, params: Tensors, grads: Tensors, state: State, lr: float, correction: float
+    ) -> tuple[Tensors, State]:
+        lr, (beta1, beta2) = lr * correction, (beta**correction for beta in self.betas)
         shrunk, grads = self._decayed(params, grads, lr)
         count = [n.double() + 1 for n in state["count"]]
         mean = [beta1 * m + (1 - beta1) * g for m, g in zip(state["mean"], grads, strict=True)]
@@ -141,10 +145,11 @@ class RMSProp:
         torch._foreach_add_(scale, self.eps)
         torch._foreach_addcdiv_(params, grads, scale, -lr * correction)
 
-    def ahead(self, params: Tensors, grads: Tensors, state: State, lr: float) -> tuple[Tensors, State]:
-        square = [
-            self.alpha * v + (1 - self.alpha) * g * g for v, g in zip(state["square"], grads, strict=True)
-        ]
+    def ahead(
+        self, params: Tensors, grads: Tensors, state: State, lr: float, correction: float
+    ) -> tuple[Tensors, State]:
+        lr, alpha = lr * correction, self.alpha**correction
+        square = [alpha * v + (1 - alpha) * g * g for v, g in zip(state["square"], grads, strict=True)]
         moved = [p - lr * g / (_root(v) + self.eps) for p, g, v in zip(params, grads, square, strict=True)]
         return moved, {"square": square}
 
@@ -177,11 +182,14 @@ class SGD:
             steps = _without(memory, skip)
         torch._foreach_add_(params, steps, alpha=-lr * correction)
 
-    def ahead(self, params: Tensors, grads: Tensors, state: State, lr: float) -> tuple[Tensors, State]:
+    def ahead(
+        self, params: Tensors, grads: Tensors, state: State, lr: float, correction: float
+    ) -> tuple[Tensors, State]:
         if self.momentum:
-            grads = [self.momentum * m + g for m, g in zip(state["momentum"], grads, strict=True)]
+            momentum = self.momentum**correction
+            grads = [momentum * m + g for m, g in zip(state["momentum"], grads, strict=True)]
             state = {"momentum": grads}
-        return [p - lr * g for p, g in zip(params, grads, strict=True)], state
+        return [p - lr * correction * g for p, g in zip(params, grads, strict=True)], state
 
 
 def _root(square: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+from gancore.errors import ConfigError
+
 Schedule: TypeAlias = Callable[[float], float]
 """A number as a function of the phase's progress in [0, 1]."""
 
@@ -32,3 +34,9 @@ def exponential(start: float, end: float) -> Schedule:
 def warmup(target: Schedule | float, share: float) -> Schedule:
     """Linear from 0 over the first ``share`` of the phase, then ``target``."""
     return lambda progress: value(target, progress) * min(1.0, progress / share if share > 0 else 1.0)
+
+
+def require_every(every: int, what: str) -> None:
+    """Raises ConfigError where ``every`` is no number of rounds."""
+    if type(every) is not int or every < 1:
+        raise ConfigError(f"{what} is made every {every!r} rounds", "give a whole number, 1 at least")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ class Statistics:
 
     def __init__(self) -> None:
         self._pending: list[tuple[list[str], Tensor]] = []
+        self._sums: dict[str, tuple[float, int]] = {}
 
     def move(self, move: Move, gradient: Gradient, norm: Tensor, skip: Tensor) -> None:
         """Note one move: its cost's terms, what it saw, its gradient's norm, and whether it was masked.
@@ -30,16 +32,25 @@ class Statistics:
 
     def forget(self) -> None:
         """For a process that logs nothing."""
-        self._pending = []
+        self._pending, self._sums = [], {}
 
     def read(self) -> dict[str, float]:
         """Means since the last reading; one transfer from the device."""
-        if not self._pending:
-            return {}
-        flat = torch.cat([values for _, values in self._pending]).tolist()
-        names = [name for names, _ in self._pending for name in names]
-        self._pending = []
-        totals: dict[str, list[float]] = {}
-        for name, number in zip(names, flat, strict=True):
-            totals.setdefault(name, []).append(number)
-        return {name: sum(numbers) / len(numbers) for name, numbers in totals.items()}
+        sums = self.sums()
+        self.forget()
+        return {name: total / count for name, (total, count) in sums.items()}
+
+    def sums(self) -> dict[str, tuple[float, int]]:
+        """Sum and number of what was noted since the last reading, by name: what a checkpoint keeps."""
+        if self._pending:
+            flat = torch.cat([values for _, values in self._pending]).tolist()
+            names = [name for names, _ in self._pending for name in names]
+            self._pending = []
+            for name, number in zip(names, flat, strict=True):
+                total, count = self._sums.get(name, (0.0, 0))
+                self._sums[name] = (total + number, count + 1)
+        return dict(self._sums)
+
+    def recall(self, sums: Mapping[str, tuple[float, int]]) -> None:
+        """Go on from sums that a checkpoint kept."""
+        self._pending, self._sums = [], dict(sums)

@@ -61,7 +61,7 @@ class Updater:
         return [group.state for group in self._groups]
 
     def ahead(
-        self, params: Tensors, grads: Tensors, states: list[State], lr: float
+        self, params: Tensors, grads: Tensors, states: list[State], lr: float, correction: float
     ) -> tuple[Tensors, list[State]]:
         """A step from ``params`` as a pure function, differentiable; this updater stays as it is."""
         moved: Tensors = []
@@ -69,7 +69,8 @@ class Updater:
         start = 0
         for group, state in zip(self._groups, states, strict=True):
             stop = start + len(group.params)
-            points, new = self.rule.ahead(params[start:stop], grads[start:stop], state, lr * group.factor)
+            rate = lr * group.factor
+            points, new = self.rule.ahead(params[start:stop], grads[start:stop], state, rate, correction)
             moved, after, start = [*moved, *points], [*after, new], stop
         return moved, after
 

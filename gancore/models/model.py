@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from gancore.arguments import checked
 from gancore.config import RecipeSection
 from gancore.domain import Domain, Samples, Spec
 from gancore.errors import CheckpointError, ConfigError
@@ -19,6 +20,7 @@ from gancore.models.folder import load_model
 from gancore.models.sampling import as_samples, condition_for, draw_samples, generates, interpolate
 from gancore.plugins import plugins
 from gancore.recipe import Recipe
+from gancore.runtime.ambient import pinned, seeded
 from gancore.runtime.device import resolve_device
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree, join_rows
@@ -37,6 +39,8 @@ class Model:
     config: dict[str, Any]
     device: torch.device
 
+    @checked
+    @pinned()
     def sample(
         self,
         n: int = 16,
@@ -60,6 +64,8 @@ class Model:
         """``n`` samples of every label, one label after the other, each from the same latents."""
         return self._side_by_side(n, lambda label: self.sample(n, seed, label, batch_size, truncation))
 
+    @checked
+    @pinned()
     def interpolation(
         self,
         n: int = 1,
@@ -105,11 +111,11 @@ class Model:
 
 def build_game(recipe: Recipe, section: RecipeSection, spec: Spec, seed: int) -> Game:
     """The game with its initial parameters a function of the seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(Key.of(seed, "build").seed)
+    with pinned(), seeded(Key.of(seed, "build").seed):
         return recipe.build(section, spec)
 
 
+@pinned()
 def open_model(folder: Path, device: str = "auto") -> Model:
     """Read a model folder and build its sampler by an installed recipe.
 

@@ -92,6 +92,8 @@ def _disabled(origin: Origin) -> str:
 
 def _unknown_selection(origins: list[Origin]) -> list[Fault]:
     known = {_plain(name) for origin in origins for name in (origin.name, origin.distribution)}
-    unknown = sorted((_selection(ONLY) or set()) - known)
-    reason = f"is named in {ONLY} and is not installed"
-    return [Fault(Origin(name, ""), reason, nearest(name, known - {""})) for name in unknown]
+    return [
+        Fault(Origin(name, ""), f"is named in {variable} and is not installed", nearest(name, known - {""}))
+        for variable in (ONLY, WITHOUT)
+        for name in sorted((_selection(variable) or set()) - known)
+    ]

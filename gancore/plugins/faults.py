@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from gancore.errors import PluginError
+from gancore.errors import PluginError, text_of
 
 LONGEST_QUOTE = 200
 """Characters of a foreign error message that go into the line."""
@@ -76,7 +76,7 @@ def _missing(name: str, error: BaseException, origin: Origin, module: str, subje
 
 
 def _quote(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(text_of(error).split())
     short = text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "..."
     return f"{type(error).__name__}: {short}" if short else type(error).__name__
 

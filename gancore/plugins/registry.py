@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from gancore.errors import PluginError, nearest
 from gancore.plugins.checks import REGISTRATIONS, check_record
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     from gancore.recipe import Recipe
 
 
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[Plugins, Given], Returned],
+) -> Callable[Concatenate[Plugins, Given], Returned]:
+    """Threads take turns: a plugin that two of them load at once would be registered twice."""
+
+    @wraps(method)
+    def guarded(self: Plugins, /, *arguments: Given.args, **options: Given.kwargs) -> Returned:
+        with self._guard:
+            return method(self, *arguments, **options)
+
+    return guarded
+
+
 class Plugins:
     """Installed and registered plugins, in order of precedence: when two claim a name, the first keeps it.
 
@@ -32,16 +50,19 @@ class Plugins:
         self.strict = strict
         self._found, self._metadata_faults = discover()
         self._told: set[Fault] = set()
+        self._guard = threading.RLock()
 
     def listing(self) -> list[PluginInfo]:
         """Every installed or registered plugin; loads none and tells nothing: shells complete from it."""
         return [plugin.info() for plugin in self._found]
 
+    @_one_at_a_time
     def load_all(self) -> None:
         """Load every plugin that is not disabled."""
         self._load_all()
         self._tell()
 
+    @_one_at_a_time
     def register(self, module: object, name: str) -> None:
         """Take in a module or object with hook implementations, after the installed plugins."""
         origin = Origin(name, getattr(module, "__name__", type(module).__name__))
@@ -49,6 +70,7 @@ class Plugins:
         self._found[-1].load()
         self._tell()
 
+    @_one_at_a_time
     def records(self, hook: str) -> list[Entry]:
         """All records of a registration hook, such as ``gancore_losses``; loads all plugins."""
         if hook not in REGISTRATIONS:
@@ -74,6 +96,7 @@ class Plugins:
             raise Fault(origin, reason, f"write name = {name!r} in {entry.factory}", subject=name).error()
         return domain
 
+    @_one_at_a_time
     def recipes(self, domain: Domain) -> dict[str, RecipeEntry]:
         """Recipes by name: the domain's own, the default one first, then those of other plugins."""
         self._load_all()
@@ -88,6 +111,7 @@ class Plugins:
         self._tell()
         return found
 
+    @_one_at_a_time
     def recipe(self, domain: Domain, name: str | None = None) -> tuple[RecipeEntry, Recipe]:
         """A recipe of the domain, by default its first; loads other plugins only if the domain has none such.
 
@@ -166,6 +190,7 @@ class Plugins:
         fix = f"rename it, or {loser.origin.removal()}"
         loser.drop(hook, record, Fault(loser.origin, reason, fix, subject=record.name))
 
+    @_one_at_a_time
     def _find_domain(self, name: str) -> Entry:
         for plugin in self._found:
             if plugin.origin.name == name:
@@ -189,7 +214,7 @@ class Plugins:
         if info and info.state == "disabled":
             return PluginError(f"the plugin {name!r} ({info.distribution}) is {info.reason}", info.fix)
         hint = f"{nearest(name, known)}; " if known else ""
-        installed = f"installed: {', '.join(known) or 'none'}; or pip install gancore-{name}"
+        installed = f"installed: {', '.join(known) or 'none'}; `gancore plugins` lists them"
         return PluginError(f"no plugin provides the domain {name!r}", hint + installed)
 
     def _own_recipes(self, domain: Domain) -> dict[str, RecipeEntry]:
@@ -223,6 +248,7 @@ class Plugins:
         owner = self._owner(entry)
         return owner.origin if owner else Origin(entry.name, entry.factory.partition(":")[0])
 
+    @_one_at_a_time
     def _tell(self) -> None:
         faults = [*self._metadata_faults, *(fault for plugin in self._found for fault in plugin.faults)]
         for fault in faults:
@@ -234,7 +260,20 @@ class Plugins:
             print(f"gancore: warning: {fault.error()}", file=sys.stderr)
 
 
-@cache
-def plugins() -> Plugins:
-    """The registry of this process."""
-    return Plugins()
+class _Registry:
+    """The registry of this process, made at its first use: one for all threads."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._made: Plugins | None = None
+
+    def __call__(self) -> Plugins:
+        with self._guard:
+            self._made = self._made or Plugins()
+            return self._made
+
+    def cache_clear(self) -> None:
+        self._made = None
+
+
+plugins = _Registry()

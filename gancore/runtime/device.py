@@ -9,6 +9,9 @@ import torch
 from gancore.errors import ConfigError, nearest
 from gancore.runtime.processes import ALONE, Processes
 
+WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
+"""Values of ONEDNN_MAX_CPU_ISA under which oneDNN emulates bf16."""
+
 
 def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
     """``auto`` is the first accelerator, else the CPU. Several processes have an accelerator each.
@@ -36,10 +39,12 @@ def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
 
 
 def fast_in_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 matrices in hardware."""
+    """Whether the device multiplies bf16 matrices in hardware, and its library may."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
+        if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in WITHOUT_BF16:
+            return False
         able = torch.cpu.get_capabilities()
         return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
     return False

@@ -7,25 +7,30 @@ batch is added up here. Alone, nothing is sent and nothing is copied.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import PrefixStore, Store
-from torch.distributed.rendezvous import rendezvous
 
-from gancore.errors import TrainingError
+from gancore.errors import ExitCode, TrainingError
 from gancore.runtime.randomness import Rows
 
 BUCKET_BYTES = 25 * 2**20
 WATCH_SECONDS = 0.2
+QUOTAS = (
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
+"""Where the kernel says how much time of how much the container gets."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Processes:
         if self.world > 1:
             for bucket in _buckets(tensors):
                 flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
-                _sent(dist.all_reduce, flat)
+                sent(dist.all_reduce, flat)
                 _scatter(flat, bucket)
 
     @torch.no_grad()
@@ -61,7 +66,7 @@ class Processes:
         if self.world > 1:
             for bucket in _buckets(list(tensors)):
                 flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
-                _sent(dist.broadcast, flat.view(torch.uint8), src=0)
+                sent(dist.broadcast, flat.view(torch.uint8), src=0)
                 _scatter(flat, bucket)
 
     def most(self, *numbers: float) -> list[float]:
@@ -69,7 +74,7 @@ class Processes:
         if self.world == 1:
             return list(numbers)
         values = torch.tensor(numbers, dtype=torch.float64)
-        _sent(dist.all_reduce, values, op=dist.ReduceOp.MAX)
+        sent(dist.all_reduce, values, op=dist.ReduceOp.MAX)
         return [float(value) for value in values]
 
     def tell(self, value: Any = None) -> Any:
@@ -77,7 +82,7 @@ class Processes:
         if self.world == 1:
             return value
         said = [value]
-        _sent(dist.broadcast_object_list, said, src=0)
+        sent(dist.broadcast_object_list, said, src=0)
         return said[0]
 
     def joined(self, rows: Tensor) -> Tensor:
@@ -92,16 +97,14 @@ ALONE = Processes()
 
 @contextlib.contextmanager
 def joining(processes: Processes, patience_seconds: float = 600.0, **meeting: Any) -> Iterator[None]:
-    """Meet the others. ``meeting`` is what ``init_process_group`` needs to find them; none: a launcher.
+    """Meet the others. ``meeting`` is what ``init_process_group`` needs to find them.
 
     A process that is silent for ``patience_seconds`` is taken for lost.
     """
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes.world))
-    if not meeting:
-        meeting = {"store": _store_of_launcher(processes)}
-    _sent(
+        torch.set_num_threads(max(1, allowed_cores() // processes.world))
+    sent(
         dist.init_process_group,
         backend,
         rank=processes.rank,
@@ -115,33 +118,46 @@ def joining(processes: Processes, patience_seconds: float = 600.0, **meeting: An
         dist.destroy_process_group()
 
 
-def _store_of_launcher(processes: Processes) -> Store:
-    """The launcher's store, in a part of its own for each restart.
+def allowed_cores() -> int:
+    """Cores that this process may use: those of its cpuset (taskset, Slurm), within its cgroup's quota."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        cores = os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _quota())))
 
-    torchrun keeps one store over restarts; what the dead processes left there would be taken for the
-    addresses of the living.
-    """
-    store, *_ = _sent(next, rendezvous("env://", processes.rank, processes.world))
-    return PrefixStore(f"gancore/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+
+def _quota() -> float:
+    """Cores' worth of time that the container gets (cgroup 2, then 1); infinite without a limit."""
+    for names in QUOTAS:
+        try:
+            words = " ".join(Path(name).read_text() for name in names).split()
+            return float(words[0]) / float(words[1]) if float(words[0]) > 0 else math.inf
+        except (OSError, ValueError, IndexError):  # no such cgroup, or "max"
+            continue
+    return math.inf
 
 
-def watch_parent() -> None:
-    """End this process when its parent is gone: an orphan would go on writing checkpoints."""
-    parent = os.getppid()
+def watch_parent(parent: int) -> None:
+    """End this process when ``parent`` is gone, or is already: an orphan would go on writing checkpoints."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(WATCH_SECONDS)
         os._exit(1)
 
+    if os.getppid() != parent:
+        os._exit(1)
     threading.Thread(target=watch, name="watch parent", daemon=True).start()
 
 
 class LostProcessError(TrainingError):
     """Another process of this run does not answer; its own error says why."""
 
+    exit_code = ExitCode.TRY_AGAIN
 
-def _sent(send: Any, *arguments: Any, **options: Any) -> Any:
+
+def sent(send: Any, *arguments: Any, **options: Any) -> Any:
     try:
         return send(*arguments, **options)
     except RuntimeError as error:  # torch.distributed has no narrower one for a peer that is gone
@@ -187,7 +203,7 @@ class _Joined(torch.autograd.Function):
     def forward(context: Any, rows: Tensor, processes: Processes) -> Tensor:
         context.processes = processes
         everyone = [torch.empty_like(rows) for _ in range(processes.world)]
-        _sent(dist.all_gather, everyone, rows.contiguous())
+        sent(dist.all_gather, everyone, rows.contiguous())
         return torch.cat(everyone)
 
     @staticmethod
@@ -202,7 +218,7 @@ class _Own(torch.autograd.Function):
     def forward(context: Any, rows: Tensor, processes: Processes) -> Tensor:
         context.processes = processes
         total = rows.clone(memory_format=torch.contiguous_format)
-        _sent(dist.all_reduce, total)
+        sent(dist.all_reduce, total)
         return processes.rows(len(total)).cut(total)
 
     @staticmethod

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -159,3 +160,44 @@ def noise(count: int, device: torch.device) -> Noise:
         return scope
     fresh = int(torch.randint(2**62, ()).item())
     return Noise(Key.of(fresh, device=device), Rows.all(count))
+
+
+_turn = threading.RLock()
+"""Held while the process-wide generators follow one key: threads take turns."""
+
+
+@contextlib.contextmanager
+def global_draws(key: Key) -> Iterator[Callable[[], bool]]:
+    """Within, draws from torch's global generators (``nn.Dropout``) are a function of ``key``.
+
+    Yields a function that says whether anything was drawn so far. Afterwards the generators are
+    as they were before.
+    """
+    with _turn:
+        generators = _global_generators(key.device)
+        before = [generator.get_state() for generator in generators]
+        seed = key.seed
+        for generator in generators:
+            generator.manual_seed(seed)
+
+        def drew() -> bool:
+            fresh = [torch.Generator(generator.device).manual_seed(seed) for generator in generators]
+            pairs = zip(generators, fresh, strict=True)
+            return not all(torch.equal(now.get_state(), then.get_state()) for now, then in pairs)
+
+        try:
+            yield drew
+        finally:
+            for generator, state in zip(generators, before, strict=True):
+                generator.set_state(state)
+
+
+def _global_generators(device: torch.device) -> list[torch.Generator]:
+    """The CPU's, and the device's own."""
+    if device.type == "cpu":
+        return [torch.default_generator]
+    if device.type == "mps":
+        return [torch.default_generator, torch.mps._get_default_mps_generator()]
+    module = torch.get_device_module(device)
+    index = module.current_device() if device.index is None else device.index
+    return [torch.default_generator, module.default_generators[index]]

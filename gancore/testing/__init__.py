@@ -2,7 +2,16 @@
 
 from gancore.testing.check import Breach, Check, NotApplicable, Result
 from gancore.testing.checks import CHECKS
-from gancore.testing.conformance import DomainConformance
+from gancore.testing.conformance import DomainConformance, PluginConformance
 from gancore.testing.kit import Kit
 
-__all__ = ["CHECKS", "Breach", "Check", "DomainConformance", "Kit", "NotApplicable", "Result"]
+__all__ = [
+    "CHECKS",
+    "Breach",
+    "Check",
+    "DomainConformance",
+    "Kit",
+    "NotApplicable",
+    "PluginConformance",
+    "Result",
+]

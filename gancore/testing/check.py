@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from gancore.errors import GancoreError
+from gancore.errors import GancoreError, text_of
 
-Scope = Literal["plugin", "domain", "recipe"]
+Scope = Literal["plugin", "domain", "recipe", "loss", "dynamics"]
 State = Literal["ok", "failed", "skipped"]
 
 
@@ -29,7 +29,7 @@ class NotApplicable(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Check:
-    """``function`` takes what ``scope`` says: a PluginBench, a DomainBench or a RecipeBench."""
+    """``function`` takes what ``scope`` says: a PluginBench, a DomainBench, ..."""
 
     name: str
     holds: str
@@ -82,7 +82,7 @@ def perform(check: Check, bench: Any) -> Result:
 
 def quoted(error: BaseException) -> str:
     """An exception in one line, with the innermost line of code that is neither gancore's nor torch's."""
-    text = one_line(str(error))[:300]
+    text = one_line(text_of(error))[:300]
     return f"{type(error).__name__}: {text}{_place(error)}" if text else type(error).__name__ + _place(error)
 
 

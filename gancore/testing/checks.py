@@ -5,8 +5,10 @@ from __future__ import annotations
 from gancore.testing import (
     derivative_checks,
     domain_checks,
+    dynamics_checks,
     evaluation_checks,
     game_checks,
+    loss_checks,
     network_checks,
     output_checks,
     plugin_checks,
@@ -65,6 +67,26 @@ CHECKS: tuple[Check, ...] = (
             training_checks.keeps_its_model,
             training_checks.trains_on_labels,
             game_checks.plays_in_bf16,
+        )
+    ),
+    *(
+        Check.of("loss", function)
+        for function in (
+            loss_checks.gives_values_by_row,
+            loss_checks.stays_finite,
+            loss_checks.pulls_players_apart,
+            loss_checks.couples_as_stated,
+            loss_checks.gives_gradients,
+            dynamics_checks.resumes_with_the_loss,
+        )
+    ),
+    *(
+        Check.of("dynamics", function)
+        for function in (
+            dynamics_checks.takes_its_settings,
+            dynamics_checks.comes_to_rest,
+            dynamics_checks.adds_up,
+            dynamics_checks.resumes_with_the_dynamics,
         )
     ),
 )

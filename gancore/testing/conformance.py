@@ -10,6 +10,46 @@ from gancore.testing.check import Breach, Check, NotApplicable
 from gancore.testing.checks import CHECKS
 from gancore.testing.kit import Kit
 
+PART_SCOPES = ("loss", "dynamics")
+"""Of checks that need no domain."""
+
+
+class PluginConformance:
+    """Holds a plugin's losses and dynamics to the contract; it needs no domain. In a pytest file::
+
+        from gancore.testing import PluginConformance
+
+        class TestMargin(PluginConformance):
+            plugin = "margin"
+
+    Each check is a test, ``test_stays_finite[loss/margin]`` for each loss.
+    """
+
+    plugin: ClassVar[str] = ""
+    _parts_kit: ClassVar[Kit | None] = None
+
+    @classmethod
+    def kit(cls) -> Kit:
+        """The kit that the tests of this class share."""
+        if cls._parts_kit is None:
+            cls._parts_kit = Kit.of(cls.plugin)
+        return cls._parts_kit
+
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        """One test for each loss or dynamics."""
+        for scope in PART_SCOPES:
+            if scope in metafunc.fixturenames:
+                try:
+                    names = [name for name, part in self.kit().parts.items() if part.scope == scope]
+                except GancoreError:
+                    names = [""]
+                metafunc.parametrize(scope, names)
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        """What the benches hold may go."""
+        cls._parts_kit = None
+
 
 class DomainConformance:
     """Holds a plugin to the contract. Subclass it in a pytest file, and name the domain::
@@ -62,7 +102,7 @@ def _make(check: Check, bench: Any) -> None:
 
 
 def _test(check: Check) -> Callable[..., None]:
-    def of_plugin(self: DomainConformance) -> None:
+    def of_plugin(self: DomainConformance | PluginConformance) -> None:
         _make(check, self.kit().plugin)
 
     def of_domain(self: DomainConformance) -> None:
@@ -72,11 +112,26 @@ def _test(check: Check) -> Callable[..., None]:
         kit = self.kit()
         _make(check, kit.recipes[recipe] if recipe else next(iter(kit.recipes.values())))
 
-    kinds: dict[str, Callable[..., None]] = {"plugin": of_plugin, "domain": of_domain, "recipe": of_recipe}
+    def of_loss(self: PluginConformance, loss: str) -> None:
+        _make(check, self.kit().parts[loss])
+
+    def of_dynamics(self: PluginConformance, dynamics: str) -> None:
+        _make(check, self.kit().parts[dynamics])
+
+    kinds: dict[str, Callable[..., None]] = {
+        "plugin": of_plugin,
+        "domain": of_domain,
+        "recipe": of_recipe,
+        "loss": of_loss,
+        "dynamics": of_dynamics,
+    }
     test = kinds[check.scope]
     test.__name__, test.__doc__ = f"test_{check.name}", check.holds
     return test
 
 
 for _check in CHECKS:
-    setattr(DomainConformance, f"test_{_check.name}", _test(_check))
+    if _check.scope not in PART_SCOPES:
+        setattr(DomainConformance, f"test_{_check.name}", _test(_check))
+    if _check.scope in ("plugin", *PART_SCOPES):
+        setattr(PluginConformance, f"test_{_check.name}", _test(_check))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from gancore.games.adversarial import AdversarialGame
 from gancore.games.field import Field
 from gancore.games.game import Game
+from gancore.nn.dropout import global_layer
 from gancore.testing.bench import RecipeBench
 from gancore.testing.check import Breach, NotApplicable
 from gancore.testing.compare import differing, equal, finite, global_generators
 from gancore.testing.network_checks import judged
+from gancore.training.precision import check_precision
 from gancore.trees import leaves, map_tree
 
 
@@ -67,8 +71,8 @@ def keeps_costs_pure(bench: RecipeBench) -> None:
             if not equal(values[0], values[1]):
                 raise Breach(
                     f"the {move.cost} of the {move.player}, evaluated twice on one draw, is "
-                    f"{float(values[0]):.6g} and {float(values[1]):.6g}{_chance(table.game)}",
-                    "draw from the draw, and noise inside modules from gancore.games.noise",
+                    f"{float(values[0]):.6g} and {float(values[1]):.6g}{global_layer(table.game)}",
+                    "draw from the draw, and noise in modules from gancore.games.noise (gancore.nn.dropout)",
                 )
             after = table.game.state_dict()
             changed = [name for name in differing(before, after) if not _excused(table.game, name)]
@@ -103,12 +107,13 @@ def plays_in_bf16(bench: RecipeBench) -> None:
     _require_moves(table.game)
     if table.game.full_precision:
         raise NotApplicable("the game asks for full precision")
+    table = replace(table, bf16=True)
+    table = replace(table, bf16="" not in check_precision(table).modules)
     for phase in table.game.phases:
         field = Field(table, phase, 0, 0, 0.0)
         for index, move in field.moves():
-            with torch.autocast("cpu", torch.bfloat16), field.draw(index).noise():
-                total = table.game.cost(move, field.draw(index)).total()
-            if not finite(total):
+            gradient = field.gradient(move, field.draw(index))
+            if not all(finite(tensor) for tensor in gradient.tensors if tensor is not None):
                 raise Breach(
                     f"the {move.cost} of the {move.player} is not finite in bf16",
                     "set full_precision = True on the game, or compute that part in fp32",
@@ -137,14 +142,6 @@ def _require_same_gradient(
 def _excused(game: Game, tensor: str) -> bool:
     owner = game.get_submodule(tensor.rpartition(".")[0])
     return game.batch_coupled and isinstance(owner, nn.modules.batchnorm._BatchNorm)
-
-
-def _chance(module: nn.Module) -> str:
-    """Names a layer that is known to draw from the global generator."""
-    for name, part in module.named_modules():
-        if isinstance(part, nn.modules.dropout._DropoutNd | nn.RReLU):
-            return f" ({type(part).__name__} at {name} draws from the global generator)"
-    return ""
 
 
 def _detached(bench: RecipeBench) -> str:

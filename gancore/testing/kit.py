@@ -13,6 +13,7 @@ from gancore.records import RecipeEntry
 from gancore.testing.bench import DomainBench, PluginBench, RecipeBench
 from gancore.testing.check import Result, perform
 from gancore.testing.checks import CHECKS
+from gancore.testing.part_bench import DynamicsBench, LossBench
 
 GATES = ("resolves_records", "opens", "builds")
 """Where one of these fails there is nothing to look at: the checks behind it would say so again."""
@@ -69,6 +70,16 @@ class Kit:
                 benches.append(RecipeBench(home, *plugins().recipe(home.domain, entry.name)))
         return {bench.subject: bench for bench in benches}
 
+    @cached_property
+    def parts(self) -> dict[str, LossBench | DynamicsBench]:
+        """The plugin's losses and dynamics, by ``loss/name`` and ``dynamics/name``."""
+        kinds: dict[str, type[LossBench] | type[DynamicsBench]] = {
+            "gancore_losses": LossBench,
+            "gancore_dynamics": DynamicsBench,
+        }
+        benches = [kinds[hook](entry) for hook, entry in self.plugin.records if hook in kinds]
+        return {bench.subject: bench for bench in benches}
+
     def only(self, recipe: str | None) -> list[RecipeBench]:
         """The recipes of this name, or all.
 
@@ -95,6 +106,8 @@ class Kit:
                 return
         for bench in chosen:
             yield from _checked(bench, "recipe")
+        for part in self.parts.values() if recipe is None else ():
+            yield from _checked(part, part.scope)
 
 
 def _checked(bench: Any, scope: str) -> Generator[Result, None, bool]:

@@ -20,7 +20,7 @@ from gancore.testing.bench import ROUNDS, RecipeBench
 from gancore.testing.check import Breach, NotApplicable
 from gancore.testing.compare import differing, equal, finite, global_generators
 from gancore.training.checkpoint import newest_checkpoint
-from gancore.training.launch import Order, play
+from gancore.training.launch import Order, heed, play
 from gancore.training.loop import train
 from gancore.training.run import RunFolder
 from gancore.training.session import Session, open_session
@@ -61,7 +61,7 @@ class Training:
 
     def resumed(self, bench: RecipeBench, name: str) -> Training:
         """Saved, thrown away, and read back as a new process would."""
-        self.session.save(self.state)
+        self.session.save(self.state, {})
         checkpoint, refused = newest_checkpoint(self.session.run.checkpoints)
         if checkpoint is None:
             raise Breach(f"the checkpoint cannot be read back: {'; '.join(refused)}", STATE)
@@ -176,7 +176,7 @@ def _of_run(bench: RecipeBench, name: str, processes: int = 1) -> Mapping[str, T
     run = RunFolder(bench.folder / name)
     run.path.mkdir()
     order = Order(run, bench.config, progress="none")
-    play(order) if processes == 1 else spawn(order, processes)
+    heed(play(order) if processes == 1 else spawn(order, processes))
     checkpoint, refused = newest_checkpoint(run.checkpoints)
     if checkpoint is None:
         raise Breach(f"the run left no checkpoint that can be read ({'; '.join(refused) or 'none'})", STATE)

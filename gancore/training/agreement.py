@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from gancore.runtime.processes import Processes
+from gancore.runtime.signals import SIGNALS, name_of, noted
 from gancore.training.state import State
 
-SIGNALS = ("", "SIGINT", "SIGTERM")
-"""Who may ask a run to stop."""
+REASONS = ("", *(name_of(number) for number in SIGNALS))
+"""Who may ask a run to stop: nobody, or one of the signals."""
 
 
 def nobody() -> str:
@@ -34,28 +32,18 @@ def agreeing(
     def after(state: State) -> None:
         upkeep(state)
         state.stopping = state.stopping or asked()
-        stop, ended = processes.most(SIGNALS.index(state.stopping), state.step >= state.total)
-        state.stopping = SIGNALS[int(stop)]
+        stop, ended = processes.most(REASONS.index(state.stopping), state.step >= state.total)
+        state.stopping = REASONS[int(stop)]
         if ended:
             state.finish()
 
     return after
 
 
-@contextlib.contextmanager
-def stop_signals(ask: Callable[[str], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask once, and the step is finished; a second Ctrl-C interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def stop_signals(state: State, promise: str = "") -> AbstractContextManager[None]:
+    """A signal ends training after the round in progress; ``promise`` is what stderr is told then."""
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        ask(signal.Signals(number).name)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def note(number: int) -> None:
+        state.stopping = name_of(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return noted(note, promise)

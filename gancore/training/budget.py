@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-import torch
-
-from gancore.config import TrainSection
+from gancore.config import TrainSection, UpkeepSection
 from gancore.errors import ConfigError
-from gancore.games.field import Field, Table
+from gancore.games.field import Table
 from gancore.games.game import Phase
-from gancore.games.statistics import Statistics
+from gancore.training.looks import SHARE, LookCosts, allowed, seconds_of_given
+from gancore.training.state import State
 from gancore.training.table import all_tensors
+from gancore.training.timing import seconds_per_round
+
+LEAST = 0.5
+"""Of a budget in seconds, the share that training gets whatever else takes time."""
+SAVED_BYTES_PER_SECOND = 1e8
+"""How fast checkpoints and models are written: a slow disk."""
 
 
 def plan_rounds(table: Table, train: TrainSection, default_steps: int) -> list[int]:
-    """The rounds of each phase.
+    """The rounds of each phase, where the budget is in steps or samples.
 
-    Fixed phases take their rounds (or seconds) first; the others divide what is left by their
-    shares. Seconds become rounds by timing some rounds that are then undone.
+    Fixed phases take their rounds (or seconds) first; the others divide what is left by their shares.
     """
     phases = table.game.phases
-    if train.seconds is not None:
-        return _in_seconds(table, phases, train.seconds)
     if train.samples is not None:
         total = -(-train.samples // table.batch_size)
     else:
@@ -35,19 +36,50 @@ def plan_rounds(table: Table, train: TrainSection, default_steps: int) -> list[i
     return _divide(left, phases, fixed)
 
 
+def plan_seconds(
+    table: Table, seconds: float, settings: UpkeepSection, measure_looks: Callable[[], LookCosts]
+) -> State:
+    """A new run's state, where the budget is ``seconds`` on the wall from here to the last checkpoint.
+
+    Rounds are timed and then undone; previews and evaluations get a tenth of the budget, less the time
+    that planning took, and a twentieth at least. Rounds and cadences are fixed here, so that a resumed run
+    equals an undisturbed one.
+
+    Raises:
+        ConfigError: one round takes longer than the budget, or fixed phases do.
+    """
+    began = time.perf_counter()
+    phases, processes = table.game.phases, table.dealer.processes
+    costs = [seconds_per_round(table, phase, seconds) for phase in phases]
+    looked: LookCosts = processes.tell(measure_looks() if processes.first else None)
+    (spent,) = processes.most(time.perf_counter() - began)
+    looks = allowed(looked, max(SHARE * seconds - spent, SHARE / 2 * seconds), settings)
+    costs = [cost + seconds_of_given(looked, settings, seconds) for cost in costs]
+    taken = spent + looks.seconds + _seconds_of_saving(table)
+    plan = _in_seconds(phases, costs, seconds, max(LEAST * seconds, seconds - taken))
+    return State(plan, cadence=looks.cadence(sum(plan)), spent={"timing": spent})
+
+
+def _seconds_of_saving(table: Table) -> float:
+    """Of the last checkpoint and the model."""
+    return 2 * sum(tensor.nbytes for tensor in all_tensors(table)) / SAVED_BYTES_PER_SECOND
+
+
 def _fixed(table: Table, phase: Phase) -> int | None:
     if phase.rounds is None and phase.seconds is not None:
         return max(1, round(phase.seconds / seconds_per_round(table, phase, phase.seconds)))
     return phase.rounds
 
 
-def _in_seconds(table: Table, phases: Sequence[Phase], seconds: float) -> list[int]:
-    costs = [seconds_per_round(table, phase, seconds) for phase in phases]
+def _in_seconds(
+    phases: Sequence[Phase], costs: Sequence[float], seconds: float, training: float
+) -> list[int]:
+    """Rounds of phases with these ``costs`` a round that take the ``training`` part of the budget."""
     fixed = [
         phase.rounds if phase.seconds is None else max(1, round(phase.seconds / c))
         for phase, c in zip(phases, costs, strict=True)
     ]
-    left = seconds - sum((rounds or 0) * cost for rounds, cost in zip(fixed, costs, strict=True))
+    left = training - sum((rounds or 0) * cost for rounds, cost in zip(fixed, costs, strict=True))
     _refuse_overdrawn(left, fixed, f"{seconds:g} seconds")
     shares = sum(phase.share for phase, rounds in zip(phases, fixed, strict=True) if rounds is None)
     return [
@@ -73,49 +105,3 @@ def _refuse_overdrawn(left: float, fixed: Sequence[int | None], budget: str) -> 
         raise ConfigError(
             f"the budget of {budget} is less than the recipe's fixed phases take", "raise the budget"
         )
-
-
-def seconds_per_round(table: Table, phase: Phase, budget: float) -> float:
-    """Time some rounds of the phase, whole cycles of its lazy moves, and undo them.
-
-    The timing takes a fiftieth of the budget, 20 seconds at most, but one cycle at least.
-    """
-    before = _snapshot(table)
-    play = _player(table, phase)
-    play(2)
-    rounds, began = 0, time.perf_counter()
-    most = table.dealer.processes.most  # all processes play the same number of rounds
-    while rounds == 0 or most(time.perf_counter() - began)[0] < min(20.0, budget / 50):
-        play(phase.cycle)
-        rounds += phase.cycle
-    (cost,) = most((time.perf_counter() - began) / rounds)
-    _restore(table, before)
-    return cost
-
-
-def _player(table: Table, phase: Phase) -> Callable[[int], None]:
-    trial = replace(table, statistics=Statistics())
-    made = 0
-
-    def play(rounds: int) -> None:
-        nonlocal made
-        for _ in range(rounds):
-            field = Field(trial, phase, made, made, 0.0)
-            phase.dynamics.round(field)
-            table.game.after_round(field)
-            made += 1
-        if table.dealer.key.device.type == "cuda":
-            torch.cuda.synchronize()
-        trial.statistics.read()
-
-    return play
-
-
-def _snapshot(table: Table) -> list[torch.Tensor]:
-    return [tensor.detach().clone() for tensor in all_tensors(table)]
-
-
-@torch.no_grad()
-def _restore(table: Table, before: list[torch.Tensor]) -> None:
-    for tensor, old in zip(all_tensors(table), before, strict=True):
-        tensor.copy_(old)

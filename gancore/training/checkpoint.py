@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,11 @@ FIX = "use another checkpoint, or start the run anew"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose files all matched its manifest; tensors by file and name, on the CPU."""
+    """A checkpoint whose files all matched its manifest; tensors by file and name, on the CPU.
+
+    ``manifest["about"]`` has the configuration (``config``), the seed, and the ``environment`` that it was
+    computed in.
+    """
 
     step: int
     tensors: Mapping[str, Mapping[str, Tensor]]
@@ -67,8 +71,8 @@ def save_checkpoint(
 ) -> Path:
     """Write ``folder/step-...``; then remove all but the newest ``keep`` and the steps in ``protect``.
 
-    Each entry NAME of ``tensors`` becomes NAME.safetensors; ``about`` (the hash of the configuration,
-    the seed) goes into the manifest. One process writes a folder at a time: hold the run's lock.
+    Each entry NAME of ``tensors`` becomes NAME.safetensors; ``about`` (the configuration, the
+    seed, the environment) goes into the manifest. One process writes a folder at a time: hold the run's lock.
 
     Raises:
         CheckpointError: it cannot be written; what was there before stays.
@@ -207,10 +211,15 @@ def _read_manifest(path: Path) -> dict[str, Json]:
         raise CheckpointError(f"written in format {manifest.get('version')!r}, this gancore reads {VERSION}")
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     # The bytes are compared too: a manifest altered to something that merely parses alike is refused.
-    if manifest.get("sha256") != sha256(encode_json(content)) or encode_json(manifest) != data:
+    try:
+        intact = manifest.get("sha256") == sha256(encode_json(content)) and encode_json(manifest) == data
+    except (ValueError, RecursionError):  # half a pair of surrogates, or nested too deep
+        intact = False
+    if not intact:
         raise CheckpointError(f"{MANIFEST} is damaged")
-    if not isinstance(manifest.get("step"), int) or not _are_files(manifest.get("files")):
-        raise CheckpointError(f"{MANIFEST} says what no checkpoint says")
+    wrong = [name for name, right in _RIGHT.items() if not right(manifest.get(name))]
+    if wrong:
+        raise CheckpointError(f"{MANIFEST}: {wrong[0]} is not that of a checkpoint")
     return manifest
 
 
@@ -221,7 +230,24 @@ def _are_files(files: Json) -> bool:
         and STATE in files
         and all(name == STATE or TENSORS_NAME.fullmatch(name) for name in files)
         and all(isinstance(facts, dict) and set(facts) == {"bytes", "sha256"} for facts in files.values())
+        and all(type(facts["bytes"]) is int and isinstance(facts["sha256"], str) for facts in files.values())
     )
+
+
+def _is_about(about: Json) -> bool:
+    """Whether the parts that are read of it have their types; all of them may be missing."""
+    if not isinstance(about, dict):
+        return False
+    environment = about.get("environment", {})
+    return isinstance(environment, dict) and all(isinstance(text, str) for text in environment.values())
+
+
+_RIGHT: Mapping[str, Callable[[Json], bool]] = {
+    "step": lambda step: type(step) is int and 0 <= step < 10**18,
+    "files": _are_files,
+    "about": _is_about,
+}
+"""What each part of a manifest must be, beyond being whole."""
 
 
 def _read_file(path: Path, facts: Mapping[str, Json]) -> bytes:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import nn
 
 from gancore.domain import Batch, Domain, Spec, View
 from gancore.errors import ConfigError, nearest
+from gancore.evaluation.anchors import noise
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.measure import Measure
+from gancore.evaluation.trust import value_of
 from gancore.models.sampling import condition_for, draw_samples, generates, to_cpu
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows
-from gancore.trees import Tree
+from gancore.training.diagnosis.spread import FEWEST, diversity
+from gancore.training.verdict import BesideNoise
+from gancore.trees import Tree, all_finite
 
+FEWEST_ROWS = 2
+"""Rows of valid below which no measure of samples can be taken."""
 NLL = "nll"
 """The measure of every likelihood model: -log p(x) on valid, in nats a sample."""
 
@@ -40,6 +47,8 @@ class Evaluator:
             name: measure for name, measure in found.items() if measure.quick and not measure.needs
         }
         count = min(self.n, len(self.valid))
+        if count < FEWEST_ROWS:
+            self.measures = {}
         key = (self.key.to("cpu") / "valid").cut(Rows.all(count))
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
         self.reference: Batch = self.valid.take(rows, key)
@@ -68,13 +77,44 @@ class Evaluator:
         return draw_samples(sampler, self.n, self.key / "samples", condition)[0]
 
     def __call__(self, sampler: nn.Module, samples: Tree = None) -> Mapping[str, float]:
-        """Every measure by name; of ``samples``, where they have been drawn already."""
-        values, measures = {}, self.measures_of(sampler)
+        """Every measure by name; of ``samples``, where they have been drawn already.
+
+        Of samples that are not finite every measure is NaN.
+        """
+        values: dict[str, float] = {}
+        measures = self.measures_of(sampler)
         if measures:
             samples = self.draw(sampler) if samples is None else samples
-            evidence = Evidence.of(samples, to_cpu(self.reference.data), self.spec)
-            values = {name: measure.compute(evidence) for name, measure in measures.items()}
+            values = dict.fromkeys(measures, math.nan)
+            if all_finite(samples):
+                evidence = Evidence.of(samples, to_cpu(self.reference.data), self.spec)
+                values = {name: measure.compute(evidence) for name, measure in measures.items()}
         return values | self._nll(sampler)
+
+    def beside_noise(self, values: Mapping[str, float]) -> BesideNoise | None:
+        """The domain's measure for selection, of the samples (in ``values``) and of noise.
+
+        None where the domain names none, where it does not order noise, or with fewer than 32 rows.
+        """
+        name = self.domain.selection
+        measure = self.measures.get(name)
+        if measure is None or name not in values or measure.better is None or "noise" in measure.blind:
+            return None
+        if len(self.reference) < FEWEST:
+            return None
+        return BesideNoise(name, values[name], self._of_noise, measure.better)
+
+    @cached_property
+    def _of_noise(self) -> float:
+        """The domain's measure for selection of noise; NaN where it fails."""
+        real = to_cpu(self.reference.data)
+        evidence = Evidence.of(noise(real, Key.of("valid", "noise")), real, self.spec)
+        return value_of(self.measures[self.domain.selection], evidence)
+
+    @cached_property
+    def diversity(self) -> list[float]:
+        """Mean distance of two rows of valid, by leaf."""
+        return diversity(self.reference.data)
 
     def _nll(self, sampler: nn.Module) -> dict[str, float]:
         if not hasattr(sampler, "log_prob"):

@@ -19,7 +19,7 @@ def follow(run: RunFolder, config: RunConfig, data_root: Path | None, processes:
     plugins().load_all()
     session = open_session(run, config, data_root, lambda line: None, processes)
     state = session.start(None)
-    with stop_signals(lambda name: setattr(state, "stopping", name)):
+    with stop_signals(state):
         forget = session.table.statistics.forget
         train(session.table, state, agreeing(lambda state: forget(), processes))
     status = "stopped" if state.stopping else "done"

@@ -6,16 +6,19 @@ The first process of several lives the run's :class:`Lifetime`; the others follo
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gancore.config import RunConfig
-from gancore.errors import ConfigError, GancoreError
+from gancore.errors import ConfigError
+from gancore.runtime.signals import Interrupted, pass_on, unhandled
 from gancore.training.lifetime import Lifetime, RunResult
-from gancore.training.placing import keep_config
+from gancore.training.placing import check_config
 from gancore.training.progress import Mode, open_progress
 from gancore.training.run import RunFolder
 
@@ -58,19 +61,21 @@ def carry_out(make_order: Callable[[], Order], devices: int | None) -> RunResult
 def play(
     order: Order, processes: Processes | None = None, asked: Callable[[], str] | None = None
 ) -> RunResult:
-    """This process's part of the training."""
+    """This process's part of the training; one at a time in a process."""
     from gancore.plugins import plugins
 
     plugins().strict = order.strict_plugins
     if processes is not None and not processes.first:
         from gancore.training.follower import follow
 
-        return follow(order.run, order.config, order.data_root, processes)
-    with order.run.lock():
-        keep_config(order.run, order.config, order.force)
+        with _alone(order):
+            return follow(order.run, order.config, order.data_root, processes)
+    with order.run.lock() as lock, _alone(order):
+        check_config(order.run, order.config, order.force)
         progress = open_progress(order.progress, sys.stdout if order.progress == "json" else sys.stderr)
         return Lifetime(
             run=order.run,
+            lock=lock,
             config=order.config,
             progress=progress,
             data_root=order.data_root,
@@ -82,14 +87,50 @@ def play(
         ).play()
 
 
+def _alone(order: Order) -> AbstractContextManager[None]:
+    from gancore.runtime.ambient import training_alone
+
+    say = order.progress not in ("none", "json")
+    return training_alone(lambda line: print(f"{order.run.path} {line}", file=sys.stderr) if say else None)
+
+
+def heed(result: RunResult) -> RunResult:
+    """The result of a training; a signal that stopped it now reaches whom it was meant for.
+
+    Raises:
+        Interrupted: Python's own handler of Ctrl-C, or the program's handler, ends the program.
+        SystemExit: the signal that nobody handles ends the program.
+    """
+    if result.stopped_by:
+        number = signal.Signals[result.stopped_by]
+        try:
+            pass_on(number)
+        except KeyboardInterrupt as error:
+            raise Interrupted(number, result) from error
+    return result
+
+
 def _launcher() -> tuple[int, int, int] | None:
-    """(rank, world, local rank) as torchrun and its like set them; None: there is no launcher."""
+    """(rank, world, local rank) as torchrun and its like set them; None: there is no launcher.
+
+    Raises:
+        ConfigError: the variables say that there is one, and do not say where its processes meet.
+    """
     try:
         rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         local = int(os.environ.get("LOCAL_RANK", rank))
     except (KeyError, ValueError):
         return None
-    return (rank, world, local) if world > 1 else None
+    if world <= 1:
+        return None
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if missing:
+        raise ConfigError(
+            f"RANK={rank} and WORLD_SIZE={world} are set, {' and '.join(missing)} not: no launcher started"
+            " this process",
+            "unset RANK and WORLD_SIZE, or start the processes with torchrun",
+        )
+    return rank, world, local
 
 
 def _check_launcher(launcher: tuple[int, int, int], devices: int | None) -> None:
@@ -101,20 +142,15 @@ def _check_launcher(launcher: tuple[int, int, int], devices: int | None) -> None
 
 
 def _join_launcher(launcher: tuple[int, int, int], make_order: Callable[[], Order]) -> RunResult:
-    """The first process decides what is trained; the others hear of it."""
-    from gancore.runtime.processes import LostProcessError, Processes, joining, watch_parent
+    """The first process decides what is trained; the others read it from the store, and then they join."""
+    from gancore.runtime.processes import Processes, joining, watch_parent
+    from gancore.runtime.rendezvous import launcher_store, tell_by_store
 
     processes = Processes(*launcher)
-    watch_parent()
-    with joining(processes):
-        order: Order | None = None
-        if processes.first:
-            try:
-                order = make_order()
-            except GancoreError:
-                processes.tell(None)
-                raise
-        order = processes.tell(order)
-        if order is None:
-            raise LostProcessError("the first process of this run could not begin", "see its error")
+    watch_parent(os.getppid())
+    store = launcher_store(processes)
+    order: Order = tell_by_store(store, processes, make_order)
+    with ExitStack() as stack:
+        with unhandled():
+            stack.enter_context(joining(processes, order.config.upkeep.peer_seconds, store=store))
         return play(order, processes)

@@ -8,12 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore.config import RunConfig, config_hash
-from gancore.errors import CheckpointError, GancoreError
+from gancore.config import BUDGET_KEYS, RunConfig, budget, config_hash, difference
+from gancore.configure import read_values
+from gancore.errors import (
+    CheckpointError,
+    ConfigError,
+    GancoreError,
+    TrainingError,
+    out_of_memory,
+    text_of,
+)
 from gancore.plugins import plugins
-from gancore.training.placing import withdraw
+from gancore.training.placing import keep_config, withdraw
 from gancore.training.progress import Progress
-from gancore.training.run import RunFolder, RunStatus
+from gancore.training.run import RunFolder, RunLock, RunStatus
 
 if TYPE_CHECKING:
     from gancore.domain import Data
@@ -29,7 +37,9 @@ class RunResult:
     """What training left. ``status``: done, or stopped by the signal ``stopped_by`` (and saved).
 
     ``rank``: of the process that tells it; only that of rank 0 has written anything. ``generates``: the
-    model makes samples; one that judges does not.
+    model makes samples; one that judges does not. ``spent``: seconds by what took them beside training
+    (timing, evaluation, previews, checkpoints). ``verdict``: what is wrong with the model; empty: nothing
+    known.
     """
 
     folder: Path
@@ -40,16 +50,21 @@ class RunResult:
     stopped_by: str = ""
     rank: int = 0
     generates: bool = True
+    spent: Mapping[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
 
 @dataclass
 class Lifetime:
     """Plays a run under its lock, and keeps its status true. ``state`` is None until training begins.
 
+    Nothing is written where the lock is no longer that of the folder on the path.
+
     ``data``: as for :class:`gancore.training.launch.Order`.
     """
 
     run: RunFolder
+    lock: RunLock
     config: RunConfig
     progress: Progress
     data_root: Path | None
@@ -65,35 +80,50 @@ class Lifetime:
         plugins().load_all()
         before = self.run.read_status()
         self.status = self._running(before)
-        self.run.write_status(self.status)
+        self._write_status(self.status)
         try:
             result = self._play()
         except BaseException as error:
+            lacking, intact = out_of_memory(error), self.lock.held.is_intact()
             with contextlib.suppress(GancoreError):  # on a full disk the first error is the one to tell
-                self._fail(error, before)
+                self._fail(lacking or error, before)
+            if isinstance(error, Exception) and not intact:
+                self.lock.check()  # what went wrong in a folder that is gone went wrong for that reason
+            if lacking:
+                raise lacking from error
             raise
         self._end(result.status, None)
         return result
 
     def _play(self) -> RunResult:
         from gancore.models.sampling import generates
+        from gancore.runtime.processes import ALONE
         from gancore.training.session import open_session
 
         checkpoint = self._checkpoint()
-        from gancore.runtime.processes import ALONE
-
         session = open_session(
-            self.run, self.config, self.data_root, self.progress.note, self.processes or ALONE, self.data
+            self.run,
+            self.config,
+            self.data_root,
+            self.progress.note,
+            self.processes or ALONE,
+            self.data,
+            None if checkpoint is None else _environment(checkpoint).get("precision"),
         )
-        self.status = replace(self.status, source=session.source_name)
+        self.status = replace(self.status, source=session.source_name, environment=session.environment)
         state = self._first_state(session) if checkpoint is None else self._next_state(session, checkpoint)
+        self.lock.check()
+        keep_config(self.run, self.config)
+        upkeep = self._upkeep(session, state)
         if state.step >= state.total:
             self.progress.note(f"{self.run.path} is finished: step {state.step} of {state.total}")
             if self.config.upkeep.select is None or not state.best:
-                session.publish(state)  # a kill may have come between the last checkpoint and its model
+                upkeep.publish(state)  # a kill may have come between the last checkpoint and its model
         else:
-            self._train(session, state, self._upkeep(session, state))
+            self._train(session, state, upkeep, {} if checkpoint is None else checkpoint.state.get("log"))
         self.state = state
+        if not state.stopping and not state.best:
+            self._refuse_broken(upkeep, state)
         stopped = "stopped" if state.stopping else "done"
         return RunResult(
             self.run.path,
@@ -103,7 +133,21 @@ class Lifetime:
             state.seconds,
             state.stopping,
             generates=generates(session.table.game.sampler()),
+            spent=dict(state.spent),
+            verdict=state.verdict,
         )
+
+    def _refuse_broken(self, upkeep: Upkeep, state: State) -> None:
+        """Raises TrainingError where training has ended with a model that makes nothing usable."""
+        try:
+            told = "" if upkeep.has_finite_samples(state) else "makes samples that are NaN or infinite"
+        except Exception as error:
+            told = " ".join(f"cannot be sampled ({type(error).__name__}: {error})".split())[:200]
+        if told:
+            raise TrainingError(
+                f"training has ended at step {state.step}, and its model {told}",
+                "train anew at lower rates, with clipped gradients or in fp32; the checkpoints are kept",
+            )
 
     def _checkpoint(self) -> Checkpoint | None:
         from gancore.training.checkpoint import newest_checkpoint
@@ -115,36 +159,61 @@ class Lifetime:
             raise CheckpointError(
                 f"no checkpoint of {self.run.path} can be used ({refused[0]})", "--force starts anew"
             )
+        if checkpoint is not None:
+            self._refuse_foreign(checkpoint)
         return checkpoint
 
-    def _first_state(self, session: Session) -> State:
-        from gancore.training.session import initialise
+    def _refuse_foreign(self, checkpoint: Checkpoint) -> None:
+        """Raises CheckpointError where it was written under another configuration than this run's."""
+        kept = _config_of(checkpoint)
+        changes = difference(kept, self.config, but=BUDGET_KEYS) if kept is not None else []
+        if kept is None:
+            self.progress.note(f"{checkpoint.path.name} does not say of which configuration it is")
+        elif changes and not self.force:
+            raise CheckpointError(
+                f"{checkpoint.path.name} of {self.run.path} is of another configuration than the run:"
+                f" {', '.join(changes)}",
+                "remove that checkpoint, restore config.yaml, or go on all the same with --force",
+            )
 
+    def _first_state(self, session: Session) -> State:
         if self.init_from is not None:
-            weights = _weights_of(self.init_from)
-            count = initialise(session.table, weights, str(self.init_from))
-            self.progress.note(f"{count} of the {len(weights)} tensors of {self.init_from} are taken over")
+            from gancore.training.origin import take_over
+
+            self.progress.note(take_over(session.table, self.init_from))
+        self.lock.check()
         session.begin()
         return session.start(None)
 
     def _next_state(self, session: Session, checkpoint: Checkpoint) -> State:
-        changed = checkpoint.manifest["about"].get("config") != config_hash(self.config)  # only under force
-        state = session.start(session.load(checkpoint, self.force), replan=changed)
-        self.progress.note(f"resumed from step {state.step}")
+        from gancore.runtime.environment import changes
+
+        kept = _config_of(checkpoint)
+        loaded = session.load(checkpoint, self.force)
+        before, replan = loaded.total, kept is not None and budget(kept) != budget(self.config)
+        state = session.start(loaded, replan)
+        note = self.progress.note
+        note(f"resumed from step {state.step}")
+        if replan:
+            share = f"{state.progress:.0%} of it" if state.step < state.total else "its end"
+            note(f"the budget is {state.total} rounds now, {before} before; schedules go on at {share}")
+        others = changes(_environment(checkpoint), session.environment) if _environment(checkpoint) else []
+        if others:
+            note(f"from here on not byte-equal to an undisturbed run: {', '.join(others)}")
         if self.init_from is not None:
-            self.progress.note("--init-from is passed over: this run has weights of its own")
+            note("--init-from is passed over: this run has weights of its own")
         return state
 
-    def _train(self, session: Session, state: State, upkeep: Upkeep) -> None:
+    def _train(self, session: Session, state: State, upkeep: Upkeep, log: Mapping[str, Any] | None) -> None:
         from gancore.training.agreement import agreeing, nobody, stop_signals
         from gancore.training.loop import train
 
         self.state = state
         title = f"{self.config.domain} {self.config.recipe} on {session.device} {session.precision}"
         plugins().observe("gancore_train_start", run=self.run)
-        with stop_signals(lambda name: setattr(state, "stopping", name)):
+        with stop_signals(state, "this round is finished and the run saved"):
             try:
-                upkeep.begin(state, title)
+                upkeep.begin(state, title, log)
                 processes = session.table.dealer.processes
                 train(session.table, state, agreeing(upkeep, processes, self.asked or nobody))
                 upkeep.finish(state)
@@ -152,21 +221,19 @@ class Lifetime:
                 upkeep.tracker.close()
 
     def _upkeep(self, session: Session, state: State) -> Upkeep:
-        from gancore.runtime.randomness import Key
-        from gancore.training.evaluation import Evaluator
         from gancore.training.tracking import Tracker
         from gancore.training.upkeep import Upkeep
 
-        held_out = session.data.valid
-        valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
         settings = self.config.upkeep
-        key = Key.of("valid", self.config.train.seed, device=session.device)
-        evaluator = Evaluator(session.domain, session.data.spec, valid, settings.evaluate_samples, key)
-        evaluator.check(settings.select, session.table.game.sampler())
 
-        def save(now: State) -> None:
-            session.save(now)
-            self.run.write_status(_at(self.status, now))
+        def save(now: State, log: Mapping[str, Any]) -> None:
+            self.lock.check()
+            session.save(now, log)
+            self._write_status(_at(self.status, now))
+
+        def publish(now: State) -> None:
+            self.lock.check()
+            session.publish(now)
 
         return Upkeep(
             run=self.run,
@@ -177,11 +244,25 @@ class Lifetime:
             total=state.planned,
             seed=self.config.train.seed,
             progress=self.progress,
-            tracker=Tracker(self.run.metrics_file, self.run.events, state.step, self.progress.note),
-            evaluator=evaluator,
+            tracker=Tracker(
+                self.run.metrics_file,
+                self.run.events,
+                state.step,
+                self.progress.note,
+                evaluated=state.seen == state.step,
+            ),
+            evaluator=session.evaluator,
             save=save,
-            publish=session.publish,
+            publish=publish,
+            heard=lambda now: self._write_status(_at(self.status, now)),
+            check=self.lock.check,
+            planned=state.cadence,
+            keys=set(type(self.config.model).model_fields),
         )
+
+    def _write_status(self, status: RunStatus) -> None:
+        self.lock.check()
+        self.run.write_status(status)
 
     def _running(self, before: RunStatus | None) -> RunStatus:
         """Running, and as far as the run was when it was last heard of."""
@@ -204,35 +285,43 @@ class Lifetime:
             self._end("interrupted" if interrupted else "failed", error)
         elif before is not None:
             self.progress.close("")
-            self.run.write_status(before)
+            self._write_status(before)
         else:
             self.progress.close("")
+            self.lock.check()
             withdraw(self.run)
 
     def _end(self, word: Any, error: BaseException | None) -> None:
         if self.state is not None:
             self.status = _at(self.status, self.state)
-        message = "" if error is None else str(error) or type(error).__name__
+        message = "" if error is None else text_of(error) or type(error).__name__
         self.progress.close(word)
-        self.run.write_status(replace(self.status, status=word, error=message))
+        self._write_status(replace(self.status, status=word, error=message))
         plugins().observe("gancore_train_end", run=self.run, status=word, error=error)
 
 
 def _at(status: RunStatus, state: State) -> RunStatus:
-    return replace(status, step=state.step, total=state.total, seconds=state.seconds)
+    return replace(status, step=state.step, total=state.total, seconds=state.seconds, verdict=state.verdict)
 
 
-def _weights_of(path: Path) -> dict[str, Any]:
-    """The tensors of a run's newest checkpoint, or of a model folder."""
-    from gancore.models.folder import load_model
-    from gancore.training.checkpoint import newest_checkpoint
+def _environment(checkpoint: Checkpoint) -> Mapping[str, str]:
+    told: Mapping[str, str] = checkpoint.manifest["about"].get("environment", {})
+    return told
 
-    if (path / "checkpoints").is_dir():
-        checkpoint, refused = newest_checkpoint(path / "checkpoints")
-        if checkpoint is None:
-            raise CheckpointError(
-                f"{path} has no usable checkpoint ({'; '.join(refused) or 'none is there'})",
-                "give another run, or a model folder",
-            )
-        return dict(checkpoint.tensors["game"])
-    return dict(load_model(path).tensors)
+
+def _config_of(checkpoint: Checkpoint) -> RunConfig | None:
+    """The configuration that a checkpoint was written under; None: an older gancore, which noted a hash.
+
+    Raises:
+        CheckpointError: it is none of the installed plugins.
+    """
+    values = checkpoint.manifest["about"].get("config")
+    if not isinstance(values, dict):
+        return None
+    try:
+        return read_values(values, f"{checkpoint.path.name}/manifest.json")
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{checkpoint.path.name}: its configuration does not suit what is installed: {error.message}",
+            "install what it was trained with, or use another checkpoint",
+        ) from error

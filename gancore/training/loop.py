@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from gancore.games.field import Field, Table
-from gancore.runtime.randomness import Rows
+from gancore.runtime.randomness import Rows, global_draws
 from gancore.training.state import State
 
 
@@ -21,8 +21,9 @@ def train(table: Table, state: State, upkeep: Callable[[State], None]) -> None:
     while (phase := state.phase(game.phases)) is not None:
         began = time.perf_counter()
         field = Field(table, phase, state.step, state.round_in_phase, state.progress)
-        done = phase.dynamics.round(field)
-        game.after_round(field)
+        with global_draws(table.dealer.key / state.step / "round"):
+            done = phase.dynamics.round(field)
+            game.after_round(field)
         state.advance(done)
         state.seconds += time.perf_counter() - began
         upkeep(state)
@@ -30,6 +31,7 @@ def train(table: Table, state: State, upkeep: Callable[[State], None]) -> None:
 
 def prepare(table: Table) -> None:
     """Before round 0: what is fitted on train, then what a game draws for itself."""
-    table.game.fit(table.dealer.views)
     rows = Rows.all(table.batch_size)
-    table.game.prepare(table.dealer.deal(-1, 0, rows, 0, 0.0))
+    with global_draws(table.dealer.key / "prepare"):
+        table.game.fit(table.dealer.views)
+        table.game.prepare(table.dealer.deal(-1, 0, rows, 0, 0.0))

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from gancore.config import RunConfig, config_hash, difference
+from gancore.config import BUDGET_KEYS, RunConfig, difference
 from gancore.config_text import dump
 from gancore.configure import read_config
-from gancore.errors import ConfigError
-from gancore.files import LEFTOVER, atomic_write
-from gancore.training.run import RunFolder, latest_run
+from gancore.data.sources import resolve
+from gancore.errors import ConfigError, GancoreError
+from gancore.files import LEFTOVER, atomic_write, decode_json
+from gancore.training.run import RunFolder, RunStatus, latest_run
 
 
 def existing_run(path: Path) -> RunFolder:
@@ -22,13 +26,54 @@ def existing_run(path: Path) -> RunFolder:
     return run
 
 
-def find_unfinished(config: RunConfig, out: Path | None, runs: Path) -> RunFolder | None:
-    """What ``--resume auto`` goes on with: the run in ``out``, or the last unfinished one like this."""
+def find_unfinished(
+    config: RunConfig, out: Path | None, runs: Path, data_root: Path | None = None
+) -> RunFolder | None:
+    """What ``--resume auto`` goes on with: the run in ``out``, or the last unfinished one like this.
+
+    One is like this if its configuration is the same (keys that a plugin added since have their defaults)
+    and its data are, wherever they lie.
+    """
     if out is not None:
         run = RunFolder(out)
         return run if run.read_status() is not None or is_unborn(run) else None
-    wanted = config_hash(config)
-    return latest_run(runs, lambda run, status: status.config_hash == wanted)
+    here = _Fingerprint(config, data_root)
+
+    def is_like_this(run: RunFolder, status: RunStatus) -> bool:
+        if (status.domain, status.recipe) != (config.domain, config.recipe):
+            return False
+        try:
+            old = read_config(run.config_file)
+        except GancoreError:
+            return False
+        return not difference(old, config) and (old.data.source == config.data.source or here.is_that_of(run))
+
+    return latest_run(runs, is_like_this)
+
+
+@dataclass
+class _Fingerprint:
+    """Of the data that a configuration names: they are opened when first asked for."""
+
+    config: RunConfig
+    data_root: Path | None
+    value: str | None = None
+
+    def is_that_of(self, run: RunFolder) -> bool:
+        try:
+            recorded = decode_json(run.data_file.read_bytes(), run.data_file.name).get("fingerprint")
+            if self.value is None:
+                self.value = self._open()
+        except (OSError, GancoreError):
+            return False
+        return bool(recorded) and recorded == self.value
+
+    def _open(self) -> str:
+        from gancore.plugins import plugins
+
+        domain = plugins().domain(self.config.domain)
+        source = resolve(self.config.data.source, domain.sources, self.data_root, lambda line: None)
+        return domain.open(source, self.config.data).fingerprint
 
 
 def new_run(config: RunConfig, out: Path | None, runs: Path) -> RunFolder:
@@ -37,12 +82,15 @@ def new_run(config: RunConfig, out: Path | None, runs: Path) -> RunFolder:
         return RunFolder.create(runs, f"{config.domain}-{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
     run = RunFolder(out)
     if run.read_status() is not None:
-        raise ConfigError(f"--out {out} holds a run already", f"go on with --resume {out}, or give another")
+        fix = f"go on with --resume {shlex.quote(str(out))}, or give another"
+        raise ConfigError(f"--out {out} holds a run already", fix)
     if out.is_dir():
         _require_empty(run)
         return run
     if out.exists():
         raise ConfigError(f"--out {out} is a file", "give a folder")
+    if os.path.lexists(out):
+        raise ConfigError(f"--out {out} is a link to {os.readlink(out)}, which is not there", "make it")
     return RunFolder.create(out.parent, out.name)
 
 
@@ -59,19 +107,27 @@ def is_unborn(run: RunFolder) -> bool:
     """Whether a run was killed here before it wrote its status: only its lock and configuration stand."""
     if not run.lock_file.is_file():
         return False
-    own = {run.lock_file.name, run.config_file.name}
+    own = {run.lock_file.name, f"{run.lock_file.name}.held", run.config_file.name}
     return all(path.name in own or LEFTOVER.fullmatch(path.name) for path in run.path.iterdir())
 
 
-def keep_config(run: RunFolder, config: RunConfig, force: bool) -> None:
-    """Write the resolved configuration; refuse one that differs from the run's own."""
-    if run.config_file.exists():
-        changes = difference(read_config(run.config_file), config)
-        if changes and not force:
-            raise ConfigError(
-                f"the configuration of {run.path} is another: {', '.join(changes)}",
-                "leave the change out, start a new run, or go on all the same with --force",
-            )
+def check_config(run: RunFolder, config: RunConfig, force: bool) -> None:
+    """Refuse a configuration that differs from the run's own; that of a new run is written.
+
+    The budget may differ, and so may the place of the data: their fingerprint is checked.
+    """
+    if not run.config_file.exists():
+        return keep_config(run, config)
+    changes = difference(read_config(run.config_file), config, but=BUDGET_KEYS)
+    if changes and not force:
+        raise ConfigError(
+            f"the configuration of {run.path} is another: {', '.join(changes)}",
+            "leave the change out, start a new run, or go on all the same with --force",
+        )
+
+
+def keep_config(run: RunFolder, config: RunConfig) -> None:
+    """Write the resolved configuration."""
     atomic_write(run.config_file, dump(config))
 
 

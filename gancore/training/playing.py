@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -18,6 +19,7 @@ from gancore.runtime.processes import ALONE, Processes
 from gancore.runtime.randomness import Key
 from gancore.training.budget import plan_rounds
 from gancore.training.loop import prepare, train
+from gancore.training.precision import check_precision
 from gancore.training.state import State
 from gancore.trees import Tree, count_rows, map_tree
 
@@ -65,11 +67,22 @@ def _is_view(data: object) -> bool:
 
 
 def play(table: Table, rounds: int, watch: Callable[[State], None] | None = None) -> State:
-    """Prepare the game and play ``rounds`` in all; ``watch`` is called after each with where it stands.
+    """Play ``rounds`` rounds; ``watch`` is called after each with where the game stands.
 
-    Setting ``state.stopping`` in ``watch`` ends it early.
+    The first call prepares the game, and another one goes on with the draws that come next: with constant
+    rates ``play(table, 5)`` twice is ``play(table, 10)``. Setting ``state.stopping`` in ``watch`` ends it.
     """
-    prepare(table)
-    state = State(plan_rounds(table, TrainSection(steps=rounds), rounds))
+    before = table.played.pop() if table.played else None
+    if before is None:
+        prepare(table)
+    if table.bf16 and "" in check_precision(table).modules:
+        table = replace(table, bf16=False)
+    if isinstance(before, State):
+        state = before
+        state.stopping = ""
+        state.replan(plan_rounds(table, TrainSection(steps=state.step + rounds), rounds))
+    else:
+        state = State(plan_rounds(table, TrainSection(steps=rounds), rounds))
+    table.played.append(state)
     train(table, state, watch or (lambda state: None))
     return state

@@ -36,11 +36,14 @@ class Progress(Protocol):
     def close(self, status: str) -> None: ...
 
 
-def open_progress(mode: Mode, stream: IO[str]) -> Progress:
-    """The progress of this mode; ``live`` needs a terminal and is ``plain`` where there is none."""
-    safe = _SafeStream(stream)
-    if mode == "none":
+def open_progress(mode: Mode, stream: IO[str] | None) -> Progress:
+    """The progress of this mode; ``live`` needs a terminal and is ``plain`` where there is none.
+
+    ``stream`` is None where the program has none, as under a daemon: then nothing is shown.
+    """
+    if mode == "none" or stream is None:
         return NoProgress()
+    safe = _SafeStream(stream)
     if mode == "json":
         return JsonProgress(safe)
     capable = safe.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")

@@ -6,19 +6,18 @@ Light: nothing here imports torch, so that listing runs is instant.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
+import errno
 import os
-import socket
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from gancore.errors import CheckpointError, ConfigError
+from gancore.errors import BusyError, CheckpointError, ConfigError, TrainingError
 from gancore.files import atomic_write, decode_json, encode_json, sweep
+from gancore.locking import Lock, LockedError, hold, is_held
 
 Progress = Literal["running", "done", "stopped", "failed", "interrupted", "damaged"]
 """stopped: by the user, saved. interrupted: killed. damaged: its run.json cannot be read."""
@@ -29,7 +28,11 @@ PATIENCE_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where a run stands. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC."""
+    """Where a run stands. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC.
+
+    ``environment``: what it is computed on, and by which versions.
+    ``verdict``: what is wrong with its model, as :func:`gancore.training.verdict.verdict` says it.
+    """
 
     status: Progress
     domain: str = ""
@@ -43,6 +46,37 @@ class RunStatus:
     pid: int = 0
     error: str = ""
     config_hash: str = ""
+    verdict: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunLock:
+    """This process's hold on a run folder."""
+
+    path: Path
+    held: Lock
+
+    def check(self) -> None:
+        """To be called before every write.
+
+        Raises:
+            TrainingError: the path no longer names the folder that is held, so nothing may be written there.
+        """
+        if self.held.is_intact():
+            return
+        moved = self.held.moved_to()
+        if moved is None:
+            raise TrainingError(
+                f"run folder {self.path} was removed or replaced while it was trained; training has stopped"
+                " and nothing more was written",
+                "start the run anew, and leave its folder alone while it trains",
+            )
+        raise TrainingError(
+            f"run folder {self.path} was moved to {moved.parent} while it was trained; training has stopped"
+            " at the last checkpoint there",
+            f"go on with --resume {shlex.quote(str(moved.parent))}",
+        )
 
 
 @dataclass(frozen=True)
@@ -115,68 +149,30 @@ class RunFolder:
             raise ConfigError(f"no run can be made in {root}: {error.strerror}", fix) from error
 
     @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run; sweep what a killed holder left. The kernel lets go when the process ends.
+    def lock(self) -> Iterator[RunLock]:
+        """Hold the run; remove what a killed holder left over.
 
         Raises:
             CheckpointError: another process holds it, or the folder cannot be locked.
         """
-        handle = self._open_lock()
-        try:
-            self._take(handle)
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, encode_json({"pid": os.getpid(), "host": socket.gethostname()}), 0)
-            sweep(self.path)
-            yield
-        finally:
-            os.close(handle)  # releases; the file stays, since removing it would let two processes in
-
-    def _open_lock(self) -> int:
-        try:
-            return os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise self._not_lockable(error) from error
-
-    def _take(self, handle: int) -> None:
-        """Wait a moment: `gancore runs` holds the lock for an instant when it looks."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    message = f"run folder {self.path} is in use by {self._holder()}"
-                    raise CheckpointError(message, "wait for it, or stop it") from error
-                time.sleep(0.02)
-            except OSError as error:
-                raise self._not_lockable(error) from error
-
-    def _not_lockable(self, error: OSError) -> CheckpointError:
         fix = "make it writable, or give another --out"
-        return CheckpointError(f"run folder {self.path} cannot be locked: {error.strerror}", fix)
-
-    def _holder(self) -> str:
         try:
-            holder = json.loads(self.lock_file.read_bytes())
-            here = holder["host"] == socket.gethostname()
-            return f"process {holder['pid']}" + ("" if here else f" on {holder['host']}")
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process"
+            with hold(self.lock_file, PATIENCE_SECONDS) as held:  # `gancore runs` holds it for an instant
+                sweep(self.path)
+                yield RunLock(self.path, held)
+        except LockedError as error:
+            message = f"run folder {self.path} is in use by {error}"
+            raise BusyError(message, "wait for it, or stop it") from error
+        except OSError as error:
+            if error.filename is None or Path(os.fsdecode(error.filename)) != self.lock_file:
+                raise
+            if error.errno == errno.EINVAL:
+                fix = f"remove {shlex.quote(str(self.lock_file))}"
+            reason = error.strerror
+            raise CheckpointError(f"run folder {self.path} cannot be locked: {reason}", fix) from error
 
     def is_in_use(self) -> bool:
-        try:
-            handle = os.open(self.lock_file, os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        finally:
-            os.close(handle)
-        return False
+        return is_held(self.lock_file)
 
     @staticmethod
     def now() -> str:
@@ -221,6 +217,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "total": (int, type(None)),
     "seconds": (float, int),
     "pid": (int,),
+    "environment": (dict,),
 }
 
 

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import gancore
-from gancore.config import RunConfig, config_hash
-from gancore.data.sources import resolve
+from gancore.config import RunConfig, what_trains
+from gancore.data.sources import cache_folder, resolve
 from gancore.domain import Data, Domain, Source
-from gancore.errors import CheckpointError, ConfigError, DataError
-from gancore.files import atomic_write, encode_json
+from gancore.errors import CheckpointError, DataError
+from gancore.files import Json, atomic_write, encode_json
 from gancore.games.field import Table
 from gancore.models.card import MeasuredFact, ModelFacts, model_card
 from gancore.models.folder import save_model
 from gancore.models.sampling import generates
 from gancore.plugins import plugins
 from gancore.records import RecipeEntry
-from gancore.runtime.device import make_deterministic, resolve_device
+from gancore.runtime.device import fast_in_bf16, make_deterministic, resolve_device
+from gancore.runtime.environment import environment
+from gancore.runtime.kernels import KnownKernels
 from gancore.runtime.processes import ALONE, Processes
-from gancore.training.budget import plan_rounds
+from gancore.runtime.randomness import Key
+from gancore.training.budget import plan_rounds, plan_seconds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
+from gancore.training.evaluation import FEWEST_ROWS, Evaluator
+from gancore.training.looks import LookCosts, measure_looks
 from gancore.training.loop import prepare
+from gancore.training.opening import check_costs
+from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.run import RunFolder
 from gancore.training.state import State
-from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors, run_precision
+from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors
 from gancore.training.upkeep import parameter_count
+from gancore.training.watching import Cadence, Watch
 
 
 @dataclass
@@ -48,13 +58,19 @@ class Session:
     source_licence: str
     source_named: bool
     """Whether it is a data set that others know by this name, rather than somebody's folder."""
+    announce: Callable[[str], None]
+    fp32_modules: list[str] = field(default_factory=list)
+    """Modules that a machine of this run computed wrongly in bf16, and now in fp32; "" is the whole game."""
 
     def load(self, checkpoint: Checkpoint, force: bool) -> State:
         """Take in a checkpoint. Raises CheckpointError where it belongs to other data or networks."""
+        state = State.from_json(checkpoint.state.get("state"), len(self.table.game.phases))
         written = checkpoint.state.get("fingerprint", "")
         if written != self.data.fingerprint and not force:
+            known = f"{str(written)[:12]} then, {self.data.fingerprint[:12]} now"
             raise CheckpointError(
-                "the data are not those that this run began with", "restore them, or --force"
+                f"the data are not those that this run began with (fingerprint {known})",
+                "restore them, name their place by --data, or --force",
             )
         wanted = {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)}
         for name, own in wanted.items():
@@ -68,19 +84,42 @@ class Session:
         stored_rules = checkpoint.tensors["rules"]
         for player, updater in self.table.updaters.items():
             updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
-        return State.from_json(dict(checkpoint.state["state"]))
+        names = {name for name, _ in self.table.game.named_modules()}
+        self.fp32_modules = [name for name in checkpoint.state.get("fp32_modules") or () if name in names]
+        return state
 
     def start(self, state: State | None, replan: bool = False) -> State:
         """All processes begin alike: from the first one's tensors, and where it stands (None: a new run)."""
         processes = self.table.dealer.processes
         processes.copy(all_tensors(self.table))
+        self._check_precision()
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:
-            return State(self._plan())
-        state = state or State.from_json(told)
+            check_costs(self.table)
+            return self._plan()
+        state = state or State.from_json(told, len(self.table.game.phases))
         if replan:
-            state.replan(self._plan())
+            planned = self._plan()
+            state.replan(planned.plan)
+            state.cadence = planned.cadence
         return state
+
+    def _check_precision(self) -> None:
+        """Compute in fp32 what this machine gets wrong in bf16; the first process decides for all."""
+        if not self.table.bf16:
+            return
+        self._leave_bf16(self.fp32_modules)
+        check = check_precision(self.table, KnownKernels(cache_folder() / "kernels", self.device))
+        modules = self.table.dealer.processes.tell(sorted({*self.fp32_modules, *check.modules}))
+        if check.wrong:
+            self.announce(str(check))
+        self._leave_bf16(modules)
+
+    def _leave_bf16(self, modules: list[str]) -> None:
+        self.fp32_modules = modules
+        compute_in_fp32(self.table.game, {*modules} - {""})
+        if "" in modules:
+            self.table, self.precision = replace(self.table, bf16=False), "fp32"
 
     def begin(self) -> None:
         """Before round 0: note the splits, fit, draw what a game draws for itself."""
@@ -89,18 +128,64 @@ class Session:
         atomic_write(self.run.data_file, encode_json(facts))
         prepare(self.table)
 
-    def _plan(self) -> list[int]:
-        return plan_rounds(self.table, self.config.train, self.config.model.steps)
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Raises ConfigError where ``upkeep.select`` names no measure of this run."""
+        held_out, settings = self.data.valid, self.config.upkeep
+        valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
+        key = Key.of("valid", self.config.train.seed, device=self.device)
+        evaluator = Evaluator(self.domain, self.data.spec, valid, settings.evaluate_samples, key)
+        evaluator.check(settings.select, self.table.game.sampler())
+        if len(evaluator.reference) < FEWEST_ROWS:
+            self.announce(f"valid has {len(evaluator.reference)} row: samples are not measured in training")
+        return evaluator
 
-    def save(self, state: State) -> None:
+    def _plan(self) -> State:
+        train = self.config.train
+        if train.seconds is None:
+            return State(plan_rounds(self.table, train, self.config.model.steps))
+        return plan_seconds(self.table, train.seconds, self.config.upkeep, self._look_costs)
+
+    def _look_costs(self) -> LookCosts:
+        settings, train = self.config.upkeep, self.config.train
+        cadence = Cadence.of(settings, self.config.model.steps)
+        watch = Watch(
+            self.table,
+            self.domain,
+            self.data.spec,
+            self.evaluator,
+            cadence,
+            settings.previews,
+            train.seed,
+        )
+        return measure_looks(watch, train.seconds or math.inf)
+
+    def save(self, state: State, log: Mapping[str, Json]) -> None:
+        """Write a checkpoint; ``log`` is what the next line of the log will need."""
+        about = {
+            "config": what_trains(self.config),
+            "seed": self.config.train.seed,
+            "environment": self.environment,
+        }
         save_checkpoint(
             self.run.checkpoints,
             state.step,
             {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)},
-            {"state": state.to_json(), "fingerprint": self.data.fingerprint},
-            {"config": config_hash(self.config), "seed": self.config.train.seed},
+            {
+                "state": state.to_json(),
+                "fingerprint": self.data.fingerprint,
+                "log": dict(log),
+                "fp32_modules": self.fp32_modules,
+            },
+            about,
             keep=self.config.upkeep.keep,
         )
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What this training is computed on, and the versions of what computes."""
+        facts = environment(self.device, self.precision, self.table.dealer.processes)
+        return {**facts, **self._distributions()}
 
     def publish(self, state: State) -> None:
         """Write the model folder as it stands now."""
@@ -139,7 +224,7 @@ class Session:
             ModelFacts(
                 domain=self.config.domain,
                 recipe=self.config.recipe,
-                source=self.source_name,
+                source=self.source_name if self.source_named else f"data '{self.source_name}'",
                 data=self.data.contract,
                 data_licence=self.source_licence,
                 steps=state.step,
@@ -153,6 +238,7 @@ class Session:
                 measures=measures,
                 conditional=bool(getattr(sampler, "conditional", False)),
                 judges=not generates(sampler),
+                limits=[f"At its last evaluation the model was {state.verdict}."] if state.verdict else [],
             )
         )
 
@@ -168,8 +254,13 @@ def open_session(
     announce: Callable[[str], None],
     processes: Processes = ALONE,
     given: Data | None = None,
+    precision: str | None = None,
 ) -> Session:
-    """Open the data, unless they are given, and build the game that ``config`` describes."""
+    """Open the data, unless they are given, and build the game that ``config`` describes.
+
+    ``precision``: of the run so far, which ``auto`` keeps whatever this machine is fast in; the first
+    process knows it.
+    """
     domain = plugins().domain(config.domain)
     entry, recipe = plugins().recipe(domain, config.recipe)
     device = resolve_device(config.train.device, processes)
@@ -180,8 +271,10 @@ def open_session(
         data = _open(domain, source, config, processes)
     else:
         source, data = Source(config.data.source or ""), given
-    table = lay_table(config, recipe, data, device, processes)
+    table = lay_table(_keeping(config, processes.tell(precision)), recipe, data, device, processes)
     check_capabilities(entry, table.game.sampler())
+    if table.bf16 and precision == "bf16" and not fast_in_bf16(device):
+        announce(f"this run is trained in bf16, and goes on in it; {device.type} is slow in bf16 here")
     return Session(
         run=run,
         config=config,
@@ -190,11 +283,19 @@ def open_session(
         data=data,
         table=table,
         device=device,
-        precision=run_precision(config, table.game, device),
+        precision="bf16" if table.bf16 else "fp32",
         source_name=source.name,
         source_licence=source.entry.licence if source.entry else "",
         source_named=source.entry is not None,
+        announce=announce,
     )
+
+
+def _keeping(config: RunConfig, precision: str | None) -> RunConfig:
+    """With the precision of the run so far in the place of ``auto``."""
+    if precision not in ("fp32", "bf16") or config.train.precision != "auto":
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
 
 
 def _open(domain: Domain, source: Source, config: RunConfig, processes: Processes) -> Data:
@@ -213,17 +314,3 @@ def _open(domain: Domain, source: Source, config: RunConfig, processes: Processe
     for line in data.contract:
         source.announce(line)
     return data
-
-
-def initialise(table: Table, tensors: Mapping[str, torch.Tensor], where: str) -> int:
-    """Take over every tensor whose name and shape fit; returns how many. Raises ConfigError on none."""
-    own = table.game.state_dict()
-    fitting: dict[str, Any] = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
-    if not fitting:
-        raise ConfigError(
-            f"--init-from {where}: none of its weights fits this configuration", "use its recipe"
-        )
-    table.game.load_state_dict(fitting, strict=False)
-    sampler = table.game.sampler()
-    sampler.load_state_dict({n: t for n, t in fitting.items() if n in sampler.state_dict()}, strict=False)
-    return len(fitting)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from gancore.errors import CheckpointError
 from gancore.games.game import Phase
 
 
@@ -16,8 +18,12 @@ class State:
     A phase or a run may end early, and its plan with it; ``planned`` remains the sum before that, so
     that what hangs on it does not change when the run is resumed.
 
-    ``seconds`` counts training alone, not evaluation or checkpoints. ``best`` is what selection on
-    valid has found: measure, step, value, and evaluations since. ``stopping`` says who asked to stop.
+    ``seconds`` counts training alone; ``spent`` counts what else took time (timing, evaluation, previews,
+    checkpoints), in seconds. ``cadence``: rounds from one preview or evaluation to the next where a budget in
+    seconds decides them, 0 for never. ``best`` is what selection on valid has found: measure, step, value,
+    and evaluations since. ``verdict`` says what is wrong with the model that stands, empty: nothing known.
+    ``stopping`` says who asked to stop. ``seen`` is the last step that was previewed and evaluated, where
+    that was due.
     """
 
     plan: list[int]
@@ -27,7 +33,11 @@ class State:
     seconds: float = 0.0
     best: dict[str, Any] = field(default_factory=dict)
     planned: int = 0
+    seen: int = 0
     stopping: str = ""
+    cadence: dict[str, int] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
     def __post_init__(self) -> None:
         self.planned = self.planned or self.total
@@ -72,6 +82,10 @@ class State:
             *[0] * (len(self.plan) - self.phase_index - 1),
         ]
 
+    def spend(self, name: str, seconds: float) -> None:
+        """Count time that was not training."""
+        self.spent[name] = self.spent.get(name, 0.0) + seconds
+
     def replan(self, plan: Sequence[int]) -> None:
         """Another budget: what was done stays, and the last phase takes what is then left."""
         now = self.phase_index
@@ -83,5 +97,48 @@ class State:
         return {name: value for name, value in asdict(self).items() if name != "stopping"}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> State:
+    def from_json(cls, values: Any, phases: int) -> State:
+        """A state of a game with so many phases. Raises CheckpointError, naming the key that is wrong."""
+        if not isinstance(values, dict) or set(values) - {field.name for field in fields(cls)}:
+            raise CheckpointError("state: not the keys of a training's state")
+        counts = ("step", "phase_index", "round_in_phase", "planned", "seen")
+        right = {name: _is_count(values[name]) for name in counts if name in values}
+        plan, seconds, best = (values.get(name, usual) for name, usual in _USUAL.items())
+        right["plan"] = isinstance(plan, list) and len(plan) == phases and all(map(_is_count, plan))
+        right["seconds"] = _is_duration(seconds)
+        right["best"] = isinstance(best, dict) and (not best or _is_best(best))
+        right["stopping"] = "stopping" not in values
+        right["cadence"] = _is_table(values.get("cadence", {}), _is_count)
+        right["spent"] = _is_table(values.get("spent", {}), _is_duration)
+        right["verdict"] = isinstance(values.get("verdict", ""), str)
+        right["phase_index"] = right.get("phase_index", True) and values.get("phase_index", 0) < phases
+        for name, good in right.items():
+            if not good:
+                raise CheckpointError(f"state: {name} is {values.get(name)!r}"[:200])
         return cls(**values)
+
+
+_USUAL: dict[str, Any] = {"plan": None, "seconds": 0.0, "best": {}}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _is_table(values: Any, good: Callable[[Any], bool]) -> bool:
+    """Names, each with a value that is good."""
+    return isinstance(values, dict) and all(isinstance(n, str) and good(v) for n, v in values.items())
+
+
+def _is_best(best: dict[str, Any]) -> bool:
+    return (
+        set(best) == {"measure", "step", "value", "since"}
+        and isinstance(best["measure"], str)
+        and _is_count(best["step"])
+        and _is_count(best["since"])
+        and type(best["value"]) in (int, float)
+    )

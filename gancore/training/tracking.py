@@ -12,11 +12,12 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gancore.errors import GancoreError
+from gancore.errors import GancoreError, cut, text_of
+from gancore.files import open_regular
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Note: TypeAlias = Callable[[str], None]
 
+TAIL_BYTES = 1 << 16
+"""Read at once from the end of a long file."""
 NOT_PLOTTED = frozenset({"step", "seconds", "samples", "phase"})
 """What stands in every line of metrics.jsonl beside the scalars."""
 
@@ -33,15 +36,21 @@ class Tracker:
     """The diary of a run, kept by rank 0.
 
     What an earlier life of the run wrote after ``resume_step`` is forgotten, so that a resumed run's
-    diary equals an undisturbed one's. ``note`` is told, once each, what could not be written.
+    diary equals an undisturbed one's; ``evaluated``: whether that step's evaluation had been made. ``note``
+    is told, once each, what could not be written.
     """
 
     def __init__(
-        self, metrics_path: Path, events_folder: Path, resume_step: int, note: Note | None = None
+        self,
+        metrics_path: Path,
+        events_folder: Path,
+        resume_step: int,
+        note: Note | None = None,
+        evaluated: bool = True,
     ) -> None:
         self._note = note or logging.getLogger("gancore").warning
         self._failed: set[str] = set()
-        self._metrics = MetricsFile(metrics_path, resume_step, self._note)
+        self._metrics = MetricsFile(metrics_path, resume_step, evaluated, self._note)
         self._events = _Events(events_folder, resume_step)
         self._loggers = self._open_loggers(metrics_path.parent)
 
@@ -87,22 +96,25 @@ class Tracker:
             return
         try:
             action()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # asyncio.CancelledError is no Exception, nor is SystemExit
             self._failed.add(name)
-            reason = str(error) if isinstance(error, GancoreError) else f"{type(error).__name__}: {error}"
+            text = cut(text_of(error))
+            reason = text if isinstance(error, GancoreError) else f"{type(error).__name__}: {text}"
             self._note(f"{name} failed and is left out from here on: {reason}")
 
 
 class MetricsFile:
     """``metrics.jsonl``: a JSON object a line, in the file at once when ``append`` returns."""
 
-    def __init__(self, path: Path, resume_step: int, note: Note) -> None:
+    def __init__(self, path: Path, resume_step: int, evaluated: bool, note: Note) -> None:
         self._path, self._note = path, note
         self._warned = self._torn = False
         self._file: Any = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            forget_after(path, resume_step)
+            forget_after(path, resume_step, evaluated)
         except OSError as error:
             self._warn(error)
 
@@ -110,7 +122,8 @@ class MetricsFile:
         line = encode_line(content).encode() + b"\n"
         try:
             if self._file is None:
-                self._file = self._path.open("ab", buffering=0)
+                handle = open_regular(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+                self._file = os.fdopen(handle, "ab", buffering=0)
             if self._torn:  # half a line stands there: end it, so that only it is lost
                 line = b"\n" + line
             self._torn = self._file.write(line) != len(line)
@@ -199,24 +212,53 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [entry for _, entry in _entries(content)]
 
 
-def forget_after(path: Path, step: int) -> None:
-    """Drop the lines after ``step`` and the torn ones; the file is replaced whole or not at all."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    kept = b"".join(line + b"\n" for line, entry in _entries(content) if entry["step"] <= step)
-    if kept == content:
-        return
-    aside = path.with_name(path.name + ".new")
+def forget_after(path: Path, step: int, evaluated: bool = True) -> None:
+    """Cut the file off behind the last whole line of ``step`` or before; it is read from its end.
+
+    ``evaluated`` False: what was measured on valid at ``step`` itself is forgotten too.
+
+    Raises:
+        OSError: it cannot be read or cut, or is no regular file.
+    """
     try:
-        with aside.open("wb") as file:
-            file.write(kept)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+        handle = open_regular(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        size = os.fstat(handle).st_size
+        end = next((end for end, line in _from_the_end(handle, size) if _stays(line, step, evaluated)), 0)
+        if end < size:
+            os.ftruncate(handle, end)
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _stays(line: bytes, step: int, evaluated: bool) -> bool:
+    for _, entry in _entries(line):
+        late = entry["step"] == step and not evaluated and any(name.startswith("valid/") for name in entry)
+        return entry["step"] <= step and not late
+    return False
+
+
+def _from_the_end(handle: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """The lines that have an end, the last one first, each with the place behind it."""
+    start, rest = size, b""  # ``rest`` begins at ``start``: a line whose beginning was not read yet
+    while start > 0:
+        count = min(TAIL_BYTES, start)
+        start -= count
+        read = os.pread(handle, count, start) + rest
+        first, *lines = read.split(b"\n")
+        if not lines:
+            rest = read
+            continue
+        end = start + len(read) - len(lines.pop())  # what has no end is torn
+        for line in reversed(lines):
+            yield end, line
+            end -= len(line) + 1
+        rest = first + b"\n"
+    if rest.endswith(b"\n"):
+        yield len(rest), rest[:-1]
 
 
 def _entries(content: bytes) -> Iterable[tuple[bytes, dict[str, Any]]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from gancore.training.evaluation import Evaluator
 from gancore.training.state import State
 from gancore.trees import Tree
 
+NONE: Mapping[str, int] = MappingProxyType({})
 MOTION_EVERY = 4
 """Rounds at least between two looks at where the samples of the same latents have moved: 16 rows of a
 forward pass, so about one hundredth of the work of four rounds."""
@@ -25,29 +28,39 @@ JUDGED_SHARE, JUDGED_FEWEST = 16, 64
 """Rows judged at an evaluation: one for so many that the discriminator was trained on since the last."""
 
 
+EARLY_ROUNDS, EARLY_SHARE = 100, 1 / 20
+"""Rounds, and the share of the rounds planned, before which samples and losses are not judged."""
+
+
+def is_early(state: State) -> bool:
+    """Whether there is nothing to judge yet: faults of samples at the first rounds are those of the start."""
+    return state.step < max(EARLY_ROUNDS, EARLY_SHARE * state.planned)
+
+
 @dataclass(frozen=True)
 class Cadence:
-    """Rounds from one report, preview or evaluation to the next."""
+    """Rounds from one report, preview or evaluation to the next; 0: never."""
 
     log: int
     preview: int
     evaluate: int
 
     @classmethod
-    def of(cls, settings: UpkeepSection, total: int) -> Cadence:
-        """What is not given is a share of the rounds planned at first; a report comes every 50 at least.
+    def of(cls, settings: UpkeepSection, total: int, planned: Mapping[str, int] = NONE) -> Cadence:
+        """What is not given is as ``planned`` for a budget in seconds, or else a share of the rounds.
 
-        Ten evaluations, at equal shares, whatever the number of rounds (fewer only where there are under
-        90): models that are selected among as many are selected alike.
+        Without a plan there are ten evaluations, at equal shares, whatever the number of rounds (fewer only
+        where there are under 90): models that are selected among as many are selected alike. A report comes
+        every 50 rounds at least.
         """
         return cls(
             settings.log_every or max(1, min(50, total // 200)),
-            settings.preview_every or max(1, total // 10),
-            settings.evaluate_every or max(1, -(-total // 10)),
+            settings.preview_every or planned.get("preview", max(1, total // 10)),
+            settings.evaluate_every or planned.get("evaluate", max(1, -(-total // 10))),
         )
 
     def due(self, every: int, state: State) -> bool:
-        return state.step >= state.total or state.step % every == 0
+        return every > 0 and (state.step >= state.total or state.step % every == 0)
 
 
 @dataclass
@@ -79,31 +92,37 @@ class Watch:
         """All that is due after this round, for a game without a run folder."""
         found = []
         if self.cadence.due(self.cadence.log, state):
-            found += self.log(state)[1]
+            found += self.log(state)[1] + self.motion(state)
         if self.has_previews and self.cadence.due(self.cadence.preview, state):
-            found += self.preview()[1]
+            found += self.preview(state)[1]
         if self.cadence.due(self.cadence.evaluate, state):
-            found += self.evaluate()[1]
+            found += self.evaluate(state)[1]
         return found
 
     def phase(self, state: State) -> str:
         return self.table.game.phases[min(state.phase_index, len(state.plan) - 1)].name
 
     def log(self, state: State) -> tuple[dict[str, float], list[Finding]]:
-        """The scalars since the last report, and what is wrong with them or with the samples' motion."""
+        """The scalars since the last report, and what is wrong with them."""
         scalars = self.table.statistics.read()
-        found = self.diagnosis.scalars(state.step, {**scalars, "phase": self.phase(state)})
-        if self._adversarial and state.step % self._motion_every == 0:
-            found += self.diagnosis.motion(state.step, self._draw(UNIT)[0])
-        return scalars, found
+        self.diagnosis.early = is_early(state)
+        return scalars, self.diagnosis.scalars(state.step, {**scalars, "phase": self.phase(state)})
 
-    def preview(self) -> tuple[tuple[Tree, Tree], list[Finding]]:
+    def motion(self, state: State) -> list[Finding]:
+        """What is wrong with the samples' motion, where it is due to look at it at a report."""
+        if self._adversarial and state.step % self._motion_every == 0:
+            return self.diagnosis.motion(state.step, self._draw(UNIT)[0])
+        return []
+
+    def preview(self, state: State) -> tuple[tuple[Tree, Tree], list[Finding]]:
         """Samples from the same latents every time, with their condition."""
+        self.diagnosis.early = is_early(state)
         made = self._draw(self.previews)
         return made, self.diagnosis.samples(made[0])
 
-    def evaluate(self) -> tuple[Tree, list[Finding]]:
+    def evaluate(self, state: State) -> tuple[Tree, list[Finding]]:
         """As many samples as measures see (None where nobody looks at them)."""
+        self.diagnosis.early = is_early(state)
         if not (self._adversarial or self.evaluator.measures_of(self.table.game.sampler())):
             return None, []
         samples = self.evaluator.draw(self._sampler())

@@ -10,13 +10,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from types import FrameType
 
-from gancore.errors import GancoreError, TrainingError
+from gancore.errors import ConfigError, ExitCode, GancoreError, TrainingError, out_of_memory, text_of
 from gancore.runtime.processes import LostProcessError, Processes, joining, watch_parent
+from gancore.runtime.signals import handled, noted
 from gancore.training.launch import Order, play
 from gancore.training.lifetime import RunResult
 
@@ -27,13 +28,19 @@ CONTEXT = multiprocessing.get_context("spawn")
 Outcome = RunResult | BaseException
 
 
+class WorkerDiedError(TrainingError):
+    """A process ended without a word: it was killed, or crashed."""
+
+    exit_code = ExitCode.TRY_AGAIN
+
+
 class Worker:
     """One process, and the end of the pipe on which its outcome comes."""
 
     def __init__(self, order: Order, processes: Processes, meeting: Path, request: Synchronized[int]) -> None:
         self.processes = processes
         self.pipe, theirs = CONTEXT.Pipe(duplex=False)
-        arguments = (order, processes, meeting, request, theirs)
+        arguments = (order, processes, meeting, request, theirs, os.getpid())
         self.process = CONTEXT.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
@@ -48,10 +55,10 @@ class Worker:
                 self.process.join()
                 self.outcome = self._death()
 
-    def _death(self) -> TrainingError:
+    def _death(self) -> WorkerDiedError:
         code = self.process.exitcode or 0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return TrainingError(
+        return WorkerDiedError(
             f"process {self.processes.rank} of {self.processes.world} {how}", "go on with --resume"
         )
 
@@ -66,8 +73,9 @@ def spawn(order: Order, world: int) -> RunResult:
     Raises:
         GancoreError: what ended the first of them that failed for a reason of its own.
     """
-    request: Synchronized[int] = CONTEXT.Value("i", 0)
-    with tempfile.TemporaryDirectory() as folder, _signals_become(request):
+    request = _shared_request()
+    promise = "all processes finish this round and the run is saved"
+    with tempfile.TemporaryDirectory() as folder, noted(partial(setattr, request, "value"), promise):
         workers = []
         try:
             with _deaf():
@@ -112,23 +120,20 @@ def _end(workers: Sequence[Worker]) -> None:
         worker.process.join()
 
 
-@contextlib.contextmanager
-def _signals_become(request: Synchronized[int]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM are left for the first worker to read; a second Ctrl-C interrupts at once."""
+def _shared_request() -> Synchronized[int]:
+    """The number of the signal that asks all to stop; 0: none.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        request.value = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
+    Raises:
+        ConfigError: this machine gives no memory that processes can share.
+    """
     try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: whoever runs us looks after signals
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return CONTEXT.Value("i", 0)
+    except OSError as error:
+        raise ConfigError(
+            f"--devices: processes share memory in /dev/shm and TMPDIR, and one of them cannot be"
+            f" written ({error.strerror or error})",
+            "make both writable (docker run --shm-size=1g), or train with --devices 1",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -146,18 +151,26 @@ def _deaf() -> Iterator[None]:
 
 
 def _work(
-    order: Order, processes: Processes, meeting: Path, request: Synchronized[int], pipe: Connection
+    order: Order,
+    processes: Processes,
+    meeting: Path,
+    request: Synchronized[int],
+    pipe: Connection,
+    parent: int,
 ) -> None:
     """What a worker does: its part, then how it ended into the pipe."""
     os.setsid()  # out of the terminal's group
-    watch_parent()
+    watch_parent(parent)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
 
     def asked() -> str:
         return signal.Signals(request.value).name if request.value else ""
 
     try:
-        with joining(processes, order.config.upkeep.peer_seconds, init_method=meeting.as_uri()):
+        with (
+            handled(lambda number, frame: None),  # the parent hears signals for all
+            joining(processes, order.config.upkeep.peer_seconds, init_method=meeting.as_uri()),
+        ):
             outcome: Outcome = play(order, processes, asked)
     except BaseException as error:
         outcome = _portable(error, processes)
@@ -172,8 +185,8 @@ def _portable(error: BaseException, processes: Processes) -> BaseException:
         )
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return KeyboardInterrupt()
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return MemoryError()
+    if lacking := out_of_memory(error):
+        return lacking
     if os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0"):
         traceback.print_exception(error)
-    return RuntimeError(f"{type(error).__name__} on process {processes.rank}: {error}")
+    return RuntimeError(f"{type(error).__name__} on process {processes.rank}: {text_of(error)}")

@@ -27,6 +27,8 @@ def api(monkeypatch):
             stopped_by=api.stopped_by,
             rank=api.rank,
             generates=True,
+            spent={},
+            verdict="",
         )
 
     def generate(model, **arguments):
@@ -108,6 +110,8 @@ def test_the_last_line_of_train_as_json_is_the_result(api, capsys):
         "step": 7,
         "status": "done",
         "seconds": 61.0,
+        "spent": {},
+        "verdict": "",
     }
 
 
@@ -139,6 +143,7 @@ def test_print_config_of_a_resumed_run_starts_from_the_run(capsys, tmp_path):
 def test_generate_hands_over_and_prints_the_files(api, capsys):
     words = "generate runs/a -n 2 --out o --seed 3 --label x --each-label --interpolate 4 --truncation 0.5"
     assert main([*words.split(), "--batch-size", "5", "--device", "cpu"]) == 0
+    api.asked["generate"].pop("announce")
     assert api.asked["generate"] == {
         "model": "runs/a",
         "n": 2,
@@ -150,6 +155,7 @@ def test_generate_hands_over_and_prints_the_files(api, capsys):
         "truncation": 0.5,
         "batch_size": 5,
         "device": "cpu",
+        "force": False,
     }
     assert capsys.readouterr().out == "samples/0.txt\nsamples/1.txt\n"
     assert main(["generate", "--model", "toy/one", "--json"]) == 0

@@ -14,6 +14,7 @@ import gancore
 from gancore.api import evaluate as verb
 from gancore.cli import main
 from gancore.evaluation.reading import Evaluation, Reading
+from gancore.evaluation.table import summary, table
 
 ABOUT = {
     "n": 2000,
@@ -150,3 +151,34 @@ def test_a_run_that_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
     assert main(["evaluate", "runs/a"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: no run, model folder or named model 'runs/a'")
+
+
+def test_at_eighty_columns_every_trust_and_unit_can_be_read():
+    from rich.console import Console
+
+    long = Reading(
+        "classifier_frechet", 12345.67, 11111.11, 13333.33, "U", "squared distance", trust=READINGS[1].trust
+    )
+    console = Console(width=80, highlight=False)
+    with console.capture() as caught:
+        console.print(table(Evaluation("runs/a", (*READINGS, long), ABOUT), 80))
+    lines = caught.get().splitlines()
+    assert max(map(len, lines)) <= 80 and "\u2026" not in caught.get()
+    words = " ".join(caught.get().split())
+    for word in ("unit", "trust", "kernel", "share", "distance", "noise", "1.235e+04", "real"):
+        assert word in words
+
+
+@pytest.mark.parametrize(
+    ("value", "better", "trust", "bad"),
+    [
+        (0.6, "lower", "yes", True),
+        (0.4, "lower", "yes", False),
+        (0.4, "higher", "yes", True),
+        (0.6, "lower", "no: noise not told from real", False),
+    ],
+)
+def test_the_summary_names_what_is_no_better_than_noise(value, better, trust, bad):
+    reading = Reading("kid", value, better=better, trust=trust, anchors={"real": 0.1, "noise": 0.5})
+    line = summary(Evaluation("runs/a", (reading,), ABOUT))
+    assert ("no better than noise or a collapse: kid" in line) is bad and "\n" not in line

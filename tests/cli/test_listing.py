@@ -86,7 +86,7 @@ def test_models_are_those_of_runs_and_of_plugins(folder, capsys):
     assert main(["models", "--domain", "toy"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["model", "runs/first", "toy/one"]
-    assert "trained on fsdd" in lines[1]
+    assert "trained on data 'fsdd'" in lines[1]
     assert main(["models", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
 

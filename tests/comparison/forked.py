@@ -70,3 +70,9 @@ class ForkedProcesses:
 
     def stop(self) -> None:
         self.stopped = True
+
+    def wait(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass

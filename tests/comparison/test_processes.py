@@ -127,14 +127,15 @@ def wait_for(there, seconds: float = 120) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_the_same_line_goes_on(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_the_same_line_goes_on(number, code, tmp_path):
     words = [*WORDS, "--out", "comparison"]
     folder = tmp_path / "comparison"
     process = start(*words, folder=tmp_path)
     wait_for(lambda: list(folder.glob("runs/mlpgan-seed0/checkpoints/step-*")))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     answer = finish(process)
-    assert answer.code == 130 and "Traceback" not in answer.err
+    assert answer.code == code and "Traceback" not in answer.err
     assert json.loads((folder / "runs/mlpgan-seed0/run.json").read_text())["status"] in ("stopped", "done")
     assert finish(start(*words, folder=tmp_path), 300).code == 0
     assert finish(start(*WORDS, "--out", "whole", folder=tmp_path), 300).code == 0

@@ -6,6 +6,7 @@ import pytest
 from refusals import refused
 
 from gancore.config_text import MAXIMUM_BYTES, read_file
+from gancore.configure import resolve_config
 from gancore.errors import ConfigError
 
 
@@ -102,3 +103,12 @@ def test_an_empty_file_says_nothing(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("# nothing\n")
     assert read_file(path) == []
+
+
+def test_a_dotted_key_is_answered_with_the_nested_form(tmp_path):
+    file = tmp_path / "run.yaml"
+    for content, nested in (("train.seed: 4\n", "train: {seed: ...}"), ("train: {a.b: 4}\n", "a: {b: ...}")):
+        file.write_text(f"domain: toy\n{content}")
+        with pytest.raises(ConfigError) as error:
+            resolve_config(config=file)
+        assert nested in error.value.fix

@@ -4,6 +4,7 @@ import hashlib
 import io
 import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -83,6 +84,20 @@ def test_the_cache_folder_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("GANCORE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder() == tmp_path / "xdg" / "gancore"
+
+
+def test_without_a_home_the_cache_is_asked_for(tmp_path, monkeypatch):
+    def unknown(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("GANCORE_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    with pytest.raises(DataError) as error:
+        cache_folder()
+    assert "GANCORE_CACHE" in error.value.fix
+    (tmp_path / "rocks").mkdir()
+    assert find("rocks", tmp_path)[0].path == tmp_path / "rocks"  # what is found needs no cache
 
 
 @pytest.fixture

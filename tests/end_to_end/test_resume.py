@@ -10,8 +10,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from tiny_runs import TINY, Child, checkpoints, digest, press_ctrl_c, weights
+from tiny_runs import SETTINGS, TINY, Child, checkpoints, digest, press_ctrl_c, weights
 
+import gancore
 from gancore.models.folder import load_model
 from gancore.training.checkpoint import load_checkpoint
 from gancore.training.tracking import read_metrics
@@ -42,6 +43,7 @@ def test_a_signal_finishes_the_round_and_saves_and_the_run_can_go_on(
     answer = train("--out", "stopped", "--steps", 8)
     assert answer.code == code
     assert "stopped at step 5, saved; go on with: gancore train --resume stopped" in answer.out
+    assert f"{number.name}: " in answer.err
     stopped = tmp_path / "stopped"
     assert (status(stopped)["status"], status(stopped)["step"]) == ("stopped", 5)
     assert [path.name for path in checkpoints(stopped)] == ["step-000000005"]
@@ -50,6 +52,35 @@ def test_a_signal_finishes_the_round_and_saves_and_the_run_can_go_on(
     assert weights(stopped) == weights(run)
     assert log_steps(stopped) == list(range(1, 9))
     assert status(stopped)["status"] == "done"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
+def test_signals_of_terminals_and_of_slurm_save_too(train, after_round, tmp_path, number, code):
+    after_round(2, lambda: os.kill(os.getpid(), number))
+    assert train("--out", "stopped", "--steps", 8, "--quiet").code == code
+    assert [path.name for path in checkpoints(tmp_path / "stopped")] == ["step-000000002"]
+
+
+def test_in_a_script_a_signal_reaches_the_script_once_the_run_is_saved(after_round, tmp_path):
+    overrides = [f"{key}={value}" for key, value in SETTINGS.items()]
+    told = {"device": "cpu", "steps": 8, "overrides": overrides, "progress": "none"}
+    after_round(2, press_ctrl_c)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        gancore.train("audio", out=tmp_path / "by_hand", **told)
+    assert (stopped.value.result.step, stopped.value.result.status) == (2, "stopped")
+    after_round(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        gancore.train("audio", out=tmp_path / "by_slurm", **told)
+    assert ended.value.code == 143
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        after_round(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert gancore.train("audio", out=tmp_path / "handled", **told).status == "stopped"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+    assert all(checkpoints(tmp_path / name) for name in ("by_hand", "by_slurm", "handled"))
 
 
 def test_a_signal_between_upkeep_and_the_next_round_is_saved_as_well(

@@ -113,7 +113,8 @@ class TestWithoutATerminal:
             re.match(r"4/4 +100% .*samples/s  D loss .*  G loss .*  D\(real\)", line) for line in lines
         )
         assert lines[-1] == "done"
-        told, following = answer.out.splitlines()
+        told, times, *_, following = answer.out.splitlines()
+        assert times.startswith("time: trained ")
         assert re.fullmatch(r"4 steps in \d+ s; model: run/model", told)
         assert following == "next: gancore generate run -n 16 --out samples"
 

@@ -111,8 +111,8 @@ def in_a_process(action: Callable[[], object]) -> int:
         try:
             action()
             code = 0
-        except KeyboardInterrupt:
-            code = 130
+        except SystemExit as ended:
+            code = ended.code
         finally:
             os._exit(code)
     return pid
@@ -127,7 +127,7 @@ def wait_for(there: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow), (signal.SIGTERM, 130)],
+    [pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
 )
 def test_ended_in_the_middle_it_goes_on_and_is_the_same(judging, tmp_path, number, code):
     undisturbed = replace(judging, cache=tmp_path / "other")("judge", LONG)
@@ -150,4 +150,4 @@ def test_two_processes_that_ask_at_once_train_one(judging, tmp_path):
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
     told = "".join((tmp_path / name).read_text() for name in ("one", "two"))
     assert told.count("training dots judge") == 1
-    assert told.count("Waiting for another process") == 1
+    assert told.count("Waiting for") == 1

@@ -63,7 +63,7 @@ def test_all_rows_are_given_where_there_are_fewer_than_asked(tmp_path, small_chu
 
 
 def beside(run, tmp_path, **settings):
-    return gancore.neighbours(run, out=tmp_path / "out", **{"n": 40, "device": "cpu", **settings})
+    return gancore.neighbours(run, **{"out": tmp_path / "out", "n": 40, "device": "cpu", **settings})
 
 
 def test_a_copyist_is_found_out_and_its_sources_named(train, cache, tmp_path):
@@ -105,9 +105,10 @@ def test_a_model_folder_alone_finds_a_named_source_and_says_what_it_lacks_else(t
     config["data"].pop("source")
     (tmp_path / "shared" / "config.json").write_text(json.dumps(config))
     with refused(ConfigError, fix="--against") as error:
-        beside(tmp_path / "shared", tmp_path)
+        beside(tmp_path / "shared", tmp_path, out=tmp_path / "refused")
     assert "--against" in error.value.fix
-    assert beside(tmp_path / "shared", tmp_path, against="trio").about["source"] == "trio"
+    again = {"out": tmp_path / "again", "against": "trio"}
+    assert beside(tmp_path / "shared", tmp_path, **again).about["source"] == "trio"
 
 
 def test_what_cannot_be_is_refused(train, cache, tmp_path):

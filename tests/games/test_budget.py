@@ -10,28 +10,34 @@ from refusals import refused
 from torch import nn
 from toy_games import Judge, differing, play, points, set_table, whole
 
-from gancore.config import TrainSection
+from gancore.config import TrainSection, UpkeepSection
 from gancore.errors import ConfigError
 from gancore.games import R1, SGD, Adam, Dynamics, Game, Move, Phase, Player, adversarial, fitted, normal
 from gancore.nn.norms import spectral_norm
-from gancore.training.budget import plan_rounds, seconds_per_round
+from gancore.training.budget import plan_rounds, plan_seconds
+from gancore.training.looks import LookCosts, Looks, allowed
+from gancore.training.state import State
+from gancore.training.timing import round_kinds, seconds_per_round
+from gancore.training.watching import Cadence
 
 
 class Waits(Dynamics):
-    """A round of known length, by a clock that nothing else moves."""
+    """A round of known length, in proportion to its batch, by a clock that nothing else moves."""
 
     now = 0.0
 
-    def __init__(self, seconds):
-        self.seconds = seconds
+    def __init__(self, seconds, batch_size=8):
+        self.seconds, self.batch_size = seconds, batch_size
 
     def round(self, field):
-        Waits.now += self.seconds
+        Waits.now += self.seconds * field.table.batch_size / self.batch_size
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr("gancore.training.budget.time", SimpleNamespace(perf_counter=lambda: Waits.now))
+    clock = SimpleNamespace(perf_counter=lambda: Waits.now)
+    for module in ("budget", "timing"):
+        monkeypatch.setattr(f"gancore.training.{module}.time", clock)
 
 
 class Idle(Game):
@@ -44,6 +50,14 @@ def plan(*phases, batch_size=8, **budget):
     return plan_rounds(
         set_table(lambda: Idle(*phases), points(), batch_size=batch_size), TrainSection(**budget), 77
     )
+
+
+def planned(*phases, seconds, preview=0.0, evaluation=0.0, **upkeep):
+    """The state of a run of so many seconds on the wall, and how long its planning took."""
+    table = set_table(lambda: Idle(*phases), points(), batch_size=8)
+    began = Waits.now
+    costs = LookCosts(preview, evaluation)
+    return plan_seconds(table, seconds, UpkeepSection(**upkeep), lambda: costs), Waits.now - began
 
 
 shares = st.floats(0.01, 100.0)
@@ -72,9 +86,65 @@ def test_samples_are_rounds_of_whole_batches_and_the_recipe_has_a_default():
 
 def test_seconds_are_timed_for_each_phase_and_divided_by_share(clock):
     phases = [Phase([], dynamics=Waits(0.002), share=1.0), Phase([], dynamics=Waits(0.004), share=3.0)]
-    rounds = plan(*phases, seconds=4.0)
-    spent = [n * s for n, s in zip(rounds, (0.002, 0.004), strict=True)]
-    assert spent == pytest.approx([1.0, 3.0], abs=0.01)
+    state, timing = planned(*phases, seconds=4.0)
+    spent = [n * s for n, s in zip(state.plan, (0.002, 0.004), strict=True)]
+    assert spent == pytest.approx([(4.0 - timing) / 4, 3 * (4.0 - timing) / 4], abs=0.01)
+    assert state.spent == {"timing": pytest.approx(timing)} and timing < 0.2
+
+
+@given(st.floats(1e-4, 0.4), st.floats(0, 60), st.floats(0, 60))
+def test_training_timing_previews_and_evaluations_fit_into_the_seconds(cost, preview, evaluation):
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("budget", "timing"):
+            patch.setattr(f"gancore.training.{module}.time", SimpleNamespace(perf_counter=lambda: Waits.now))
+        state, timing = planned(
+            Phase([], dynamics=Waits(cost)), seconds=60.0, preview=preview, evaluation=evaluation
+        )
+    looks = 0.0
+    for name, one in (("preview", preview), ("evaluate", evaluation)):
+        every = state.cadence[name]
+        looks += one * (-(-state.total // every)) if every else 0.0
+    assert looks <= 6.001
+    assert 45 < timing + looks + state.total * cost <= 60.001
+
+
+def test_a_round_longer_than_the_budget_is_refused_before_it_is_played_whole(clock):
+    began = Waits.now
+    with pytest.raises(ConfigError) as refusal:
+        planned(Phase([], dynamics=Waits(396.0)), seconds=30.0)
+    assert "396 s" in refusal.value.message and "--seconds" in refusal.value.fix
+    assert Waits.now - began < 396.0
+
+
+def test_a_slow_round_is_timed_on_a_part_of_the_batch(clock):
+    state, timing = planned(Phase([], dynamics=Waits(20.0)), seconds=60.0)
+    assert state.plan == [2] and timing == pytest.approx(10.0)
+
+
+def test_lazy_moves_are_weighted_by_how_often_they_are_made():
+    moves = [Move("d"), Move("d", "r1", every=16), Move("g", every=4)]
+    assert round_kinds(Phase(moves)) == {0: 1 / 16, 1: 12 / 16, 4: 3 / 16}
+
+
+def test_what_is_too_slow_to_be_looked_at_is_not_but_a_model_that_is_selected_is_evaluated_once():
+    slow = LookCosts(float("inf"), float("inf"))
+    assert allowed(slow, 6.0, UpkeepSection()) == Looks(0, 0, 0.0)
+    assert allowed(slow, 6.0, UpkeepSection(select="nll")).evaluations == 1
+    assert allowed(LookCosts(0.1, 2.0), 6.0, UpkeepSection()).evaluations == 2
+    assert allowed(LookCosts(0.1, 0.1), 6.0, UpkeepSection()) == Looks(10, 10, pytest.approx(2.0))
+
+
+def test_a_cadence_that_is_given_costs_rounds_and_is_kept(clock):
+    state, _ = planned(Phase([], dynamics=Waits(0.1)), seconds=60.0, evaluation=0.3, evaluate_every=1)
+    assert state.total == pytest.approx(60 / 0.4, rel=0.1)
+    cadence = Cadence.of(UpkeepSection(evaluate_every=1), state.planned, state.cadence)
+    assert cadence.evaluate == 1
+
+
+def test_a_cadence_of_zero_rounds_is_never_due():
+    cadence = Cadence.of(UpkeepSection(), 10, {"preview": 0, "evaluate": 10})
+    state = State([10], step=10)
+    assert not cadence.due(cadence.preview, state) and cadence.due(cadence.evaluate, state)
 
 
 def test_a_phase_in_seconds_within_a_budget_in_steps(clock):
@@ -88,12 +158,17 @@ def test_a_phase_in_seconds_within_a_budget_in_steps(clock):
         ([Phase([], rounds=20)], {"steps": 19}),
         ([Phase([], rounds=20), Phase([])], {"steps": 20}),
         ([Phase([], rounds=20), Phase([])], {"samples": 100}),
-        ([Phase([], seconds=2.0, dynamics=Waits(0.001)), Phase([])], {"seconds": 1.0}),
     ],
 )
 def test_a_budget_below_what_the_recipe_fixes_is_refused_in_one_line(phases, budget):
     with refused(ConfigError, "budget", fix="budget"):
         plan(*phases, **budget)
+
+
+def test_seconds_below_what_the_recipe_fixes_are_refused_in_one_line(clock):
+    with pytest.raises(ConfigError) as refusal:
+        planned(Phase([], seconds=2.0, dynamics=Waits(0.001)), Phase([], dynamics=Waits(0.001)), seconds=1.0)
+    assert refusal.value.fix == "raise the budget"
 
 
 class Optimistic(Dynamics):
@@ -147,7 +222,7 @@ def test_timing_a_model_that_is_fitted_leaves_it_unfitted():
             return self.mean.expand(n, 2)
 
     table = set_table(lambda: fitted(Mean()), points())
-    assert plan_rounds(table, TrainSection(seconds=1.0), 10)[0] > 0
+    assert plan_seconds(table, 1.0, UpkeepSection(), lambda: LookCosts(0.0, 0.0)).total > 0
     assert torch.equal(table.game.model.mean, torch.zeros(2))
 
 

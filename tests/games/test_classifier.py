@@ -15,6 +15,7 @@ from gancore.models.model import Model
 from gancore.records import RecipeEntry
 from gancore.runtime.randomness import Key
 from gancore.training.evaluation import NLL, Evaluator
+from gancore.training.state import State
 from gancore.training.table import check_capabilities
 from gancore.training.watching import Cadence, Watch
 
@@ -112,7 +113,7 @@ def test_a_run_measures_its_likelihood_and_shows_no_samples():
     assert evaluator(table.game.sampler()) == {NLL: pytest.approx(expected)}
     watch = Watch(table, Domain(), Spec({}), evaluator, Cadence.of(UpkeepSection(), 10), 16, 0)
     assert not watch.has_previews
-    assert watch.evaluate() == (None, [])
+    assert watch.evaluate(State([10])) == (None, [])
 
 
 def test_a_model_that_judges_refuses_to_generate():

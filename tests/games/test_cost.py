@@ -1,8 +1,10 @@
 """A cost is a sum of weighted means, and what its mask leaves out cannot harm it."""
 
+import pytest
 import torch
 from refusals import refused
 
+from gancore.errors import ConfigError
 from gancore.games import Cost
 
 VALUES = torch.tensor([[1.0, 2.0], [3.0, float("nan")]], requires_grad=True)
@@ -14,8 +16,16 @@ def test_terms_are_scaled_means_and_what_is_seen_adds_nothing():
     assert cost.see("seen", torch.tensor([100.0])).total().item() == 2.0 + 0.5 * 6.0
     weights = torch.tensor([3.0, 1.0])
     assert Cost().add("weighed", torch.tensor([1.0, 5.0]), mask=weights).total().item() == 2.0
-    with refused(ValueError, "one"):
-        cost.add("one", torch.tensor([1.0]))
+
+
+@pytest.mark.parametrize("again", ["add", "see"])
+@pytest.mark.parametrize("first", ["add", "see"])
+def test_two_values_of_one_name_are_refused_whoever_gives_them(first, again):
+    """A seen value of a term's name would take the place of the term's weight, one term would be lost."""
+    cost = Cost()
+    getattr(cost, first)("one", torch.ones(2))
+    with refused(ConfigError, "one"):
+        getattr(cost, again)("one", torch.ones(2))
 
 
 def test_padding_may_hold_anything():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from dataclasses import field as field_of
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 import torch
@@ -17,6 +20,9 @@ from toy_games import Judge, differing, field, play, points, set_table, whole
 from toy_plugin import registry
 
 import gancore
+from gancore.config import DynamicsSection
+from gancore.config_text import Setting
+from gancore.configure import read_override
 from gancore.errors import ConfigError
 from gancore.games import (
     R1,
@@ -232,13 +238,13 @@ ALL = [
 ]
 
 
-def gan(dynamics, rule=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", **options):  # noqa: B008
+def gan(dynamics, rule=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", every=3, **options):  # noqa: B008
     return adversarial(
         generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
         discriminator=Judge,
         prior=normal(3),
         loss=loss,
-        penalties=[R1(0.1, every=3)],
+        penalties=[R1(0.1, every=every)],
         generator_rule=rule,
         discriminator_rule=rule,
         dynamics=dynamics,
@@ -270,25 +276,40 @@ def test_micro_batches_change_no_dynamics(dynamics, loss):
         assert torch.allclose(tensor, two[name], rtol=1e-4, atol=1e-6), name
 
 
+@pytest.mark.parametrize("correction", [1.0, 0.6])
 @pytest.mark.parametrize(
     "rule",
     [SGD(0.1), SGD(0.1, 0.9), Adam(0.1, (0.5, 0.9)), Adam(0.1, weight_decay=0.1), AdamW(0.1), RMSProp(0.1)],
 )
-def test_looking_ahead_is_the_rules_own_step(rule):
+def test_looking_ahead_is_the_rules_own_step(rule, correction):
     game = Quadratic(damping=0.3, rules=(rule, rule))
     table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
     updater, move = table.updaters["discriminator"], Move("discriminator")
     for step in range(3):
         gradient = field(table, step).gradient(move, field(table, step).draw(0))
         expected, states = updater.ahead(
-            updater.params, gradient.dense(updater.params), updater.states(), rule.lr
+            updater.params, gradient.dense(updater.params), updater.states(), rule.lr, correction
         )
         expected = [p.clone() for p in expected]
         slots = {slot: [t.clone() for t in tensors] for slot, tensors in states[0].items()}
-        field(table, step).apply(move, gradient)
+        updater.step(gradient.tensors, rule.lr, torch.zeros(()), correction)
         assert torch.allclose(updater.params[0], expected[0], rtol=1e-6)
         for slot, tensors in updater.states()[0].items():
             assert torch.allclose(tensors[0], slots[slot][0].to(tensors[0].dtype), rtol=1e-6), slot
+
+
+@pytest.mark.parametrize(("clip", "every"), [(None, 2), (0.1, 1), (0.1, 4)])
+def test_unrolled_opponents_step_as_they_will_in_play(clip, every):
+    """At the corrected rate where a penalty is lazy, and with the clipped gradient."""
+    build = lambda: gan(Unrolled(1), SGD(0.2), "wasserstein", every=every, clip=clip)  # noqa: E731
+    table = set_table(build, points())
+    now, move = field(table, 1), Move("discriminator")  # round 1: no lazy move is due
+    draw = now.draw(0)
+    ahead = Unrolled(1)._opponents(now, draw)
+    now.apply(move, now.gradient(move, draw))
+    updater = table.updaters["discriminator"]
+    for name, parameter in zip(updater.names, updater.params, strict=True):
+        assert torch.allclose(ahead[name], parameter, rtol=1e-5, atol=1e-7), name
 
 
 def test_products_with_the_jacobian_are_those_of_the_jacobian_itself():
@@ -344,6 +365,60 @@ def test_a_plugin_brings_a_dynamics_of_its_own(monkeypatch):
     assert torch.allclose(path[1, :2], path[0, :2] - 0.75 * H * (Quadratic().jacobian() @ path[0])[:2])
 
 
+@dataclass(frozen=True)
+class Anything(Alternating):
+    """Settings of every type that a configuration can hold."""
+
+    count: int
+    optional: int | None = None
+    betas: tuple[float, float] = (0.3, 0.1)
+    rates: list[float] = field_of(default_factory=list)
+    flag: bool = False
+    kind: Literal["one", "two"] = "one"
+
+    def __post_init__(self):
+        if self.count < 0:
+            raise ValueError("count is negative")
+
+
+@pytest.fixture
+def anything(monkeypatch):
+    found = registry()
+    entry = DynamicsEntry("anything", f"{__name__}:Anything", "x")
+    found.register(SimpleNamespace(gancore_dynamics=gancore.hookimpl(lambda: [entry])), "any")
+    monkeypatch.setattr("gancore.plugins.plugins", lambda: found)
+
+
+def test_settings_of_every_type_are_taken_as_their_hints_say(anything, tmp_path):
+    given = {"count": 3, "optional": 5, "betas": [1, 0.5], "rates": [1], "flag": True, "kind": "two"}
+    assert find_dynamics("anything", given) == Anything(3, 5, (1.0, 0.5), [1.0], True, "two")
+    section = DynamicsSection(name="anything", settings={**given, "optional": None})
+    assert DynamicsSection.model_validate_json(section.model_dump_json()) == section
+    assert find_dynamics("anything", section.settings).optional is None
+    told = [Setting(("train", "dynamics", "settings", k), v, "x") for k, v in given.items()]
+    written = [read_override(f"train.dynamics.settings.{k}={json.dumps(v)}") for k, v in given.items()]
+    assert [s.value for s in written] == [s.value for s in told]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({}, "'count'"),
+        ({"count": 1.5}, "settings.count"),
+        ({"count": True}, "settings.count"),
+        ({"count": "3"}, "settings.count"),
+        ({"count": -1}, "count is negative"),
+        ({"count": 1, "betas": [0.1]}, "settings.betas"),
+        ({"count": 1, "flag": 1}, "settings.flag"),
+        ({"count": 1, "kind": "three"}, "settings.kind"),
+        ({"count": 1, "optional": "none"}, "settings.optional"),
+    ],
+)
+def test_a_setting_left_out_or_of_another_type_is_one_line(anything, settings, key):
+    with refused(ConfigError, *key.split()):
+        find_dynamics("anything", settings)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "named", "fix"),
     [
@@ -352,6 +427,9 @@ def test_a_plugin_brings_a_dynamics_of_its_own(monkeypatch):
         ("consensus", {"gamma": "much"}, "train.dynamics.settings.gamma much", "10.0"),
         ("unrolled", {"steps": True}, "train.dynamics.settings.steps True", "5"),
         ("alternating", {"steps": 3}, "train.dynamics.settings alternating steps", ""),
+        ("consensus", {"gamma": None}, "train.dynamics.settings.gamma None", "10.0"),
+        ("consensus", {"gamma": [1.0]}, "train.dynamics.settings.gamma", "10.0"),
+        ("consensus", {"gamma": float("inf")}, "train.dynamics.settings.gamma inf", ""),
     ],
 )
 def test_what_cannot_be_is_one_line(name, settings, named, fix):

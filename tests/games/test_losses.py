@@ -6,6 +6,7 @@ import pytest
 import torch
 from refusals import refused
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
+from torch.nn.functional import softplus
 
 import gancore.plugins
 from gancore.errors import ConfigError
@@ -99,6 +100,47 @@ def test_relativistic_losses_depend_on_differences_and_are_symmetric():
         average.discriminator(R, F), entropy(R - F.mean(), 1.0) + entropy(F - R.mean(), 0.0)
     )
     assert average.batch_coupled and not relativistic_paired().batch_coupled
+
+
+def test_what_a_loss_looks_at_is_found_without_being_stated():
+    """Written as the guide says: two functions. Real logits behind detach or a comparison count too."""
+    for reads in (
+        lambda r, f: softplus(r - f),
+        lambda r, f: softplus(r.detach() - f),
+        lambda r, f: f.where(r > f, 0),
+    ):
+        assert AdversarialLoss(lambda r, f: softplus(f - r), reads).generator_needs_real
+    plain = AdversarialLoss(lambda r, f: softplus(f - r), lambda r, f: softplus(-f))
+    assert plain.generator_needs_real is False and plain.batch_coupled is False
+    for coupled in (
+        lambda r, f: softplus(f - r.mean()),
+        lambda r, f: f - r.std(0),
+        lambda r, f: f.softmax(0),
+    ):
+        assert AdversarialLoss(coupled, lambda r, f: -f).batch_coupled
+        assert AdversarialLoss(lambda r, f: f - r, coupled).batch_coupled
+    noisy = AdversarialLoss(lambda r, f: f - r + torch.rand_like(f), lambda r, f: -f)
+    assert noisy.batch_coupled is False
+
+
+def test_a_trial_of_a_loss_leaves_the_callers_generator_alone():
+    before = torch.get_rng_state()
+    AdversarialLoss(lambda r, f: f - r + torch.rand_like(f), lambda r, f: -f)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("stated", ["generator_needs_real", "batch_coupled"])
+def test_a_loss_that_states_what_is_not_so_is_refused(stated):
+    with pytest.raises(ConfigError, match=stated):
+        AdversarialLoss(lambda r, f: f - r, lambda r, f: r.mean() - f, **{stated: False})
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+@pytest.mark.parametrize("values", [lambda r, f: (f - r).mean(), lambda r, f: (f - r)[:3], lambda r, f: 1.0])
+def test_a_loss_without_a_value_for_each_row_is_refused(player, values):
+    functions = {"discriminator": lambda r, f: f - r, "generator": lambda r, f: -f, player: values}
+    with pytest.raises(ConfigError, match="one value for each row"):
+        AdversarialLoss(**functions)
 
 
 @pytest.mark.parametrize("name", LOSSES)

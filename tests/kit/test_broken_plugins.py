@@ -61,7 +61,7 @@ def test_what_two_processes_train_otherwise_is_caught(site):
     (check,) = (check for check in CHECKS if check.name == "trains_on_two_processes")
     result = perform(check, Kit.of("tides").recipes["tides/normal"])
     assert result.state == "failed"
-    assert "on two processes it ends" in result.told and "draw.joined" in result.told
+    assert "batch_coupled" in result.told and "draw.joined" in result.told
 
 
 def test_nothing_is_looked_at_behind_a_plugin_that_cannot_be_imported(site):

@@ -13,7 +13,7 @@ from refusals import refused
 
 from gancore.cli import main
 from gancore.errors import PluginError
-from gancore.testing import CHECKS, DomainConformance, Kit
+from gancore.testing import CHECKS, DomainConformance, Kit, PluginConformance
 
 
 def test_every_check_says_what_it_holds_under_a_name_of_its_own():
@@ -24,7 +24,8 @@ def test_every_check_says_what_it_holds_under_a_name_of_its_own():
 
 
 def test_both_fronts_make_the_same_checks():
-    tests = {name for name in vars(DomainConformance) if name.startswith("test_")}
+    fronts = (DomainConformance, PluginConformance)
+    tests = {name for front in fronts for name in vars(front) if name.startswith("test_")}
     assert tests == {f"test_{check.name}" for check in CHECKS}
     assert DomainConformance.test_trains.__doc__ == next(c.holds for c in CHECKS if c.name == "trains")
 
@@ -131,5 +132,5 @@ def test_a_plugin_of_recipes_for_another_domain_is_checked_on_that_domain(site, 
     assert list(kit.recipes) == ["tides/again"]
     assert kit.domains == {}
     results = list(kit.run())
-    assert {result.subject for result in results} == {"shore", "tides/again"}
+    assert {result.subject for result in results} == {"shore", "tides/again", "loss/hinged"}
     assert [result for result in results if result.state == "failed"] == []

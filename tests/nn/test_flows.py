@@ -130,7 +130,8 @@ def test_each_bijection_of_a_chain_tells_its_own_determinant(flow):
 def test_there_and_back_is_where_one_was(flow):
     flow, rows, labels = flow
     z, _ = flow.encode(rows, labels)
-    torch.testing.assert_close(flow.decode(z, labels), rows, rtol=1e-10, atol=1e-10)
+    # below 1e-10 on an AMD EPYC, 1.3e-10 on an Intel Xeon: sums in another order, which inverting enlarges
+    torch.testing.assert_close(flow.decode(z, labels), rows, rtol=1e-9, atol=1e-9)
     latents = torch.randn(5, flow.size)
     there = flow.decode(latents, labels)
     torch.testing.assert_close(flow.encode(there, labels)[0], latents, rtol=1e-9, atol=1e-9)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from refusals import refused
 
 from gancore import PluginError
 from gancore.plugins import PluginInfo, Plugins
 
+LOSS = """
+@hookimpl
+def gancore_losses():
+    return [LossEntry("plain", "slow:plain", "none")]
+"""
 HEAD = "from gancore import hookimpl, DomainEntry, LossEntry, MeasureEntry\n"
 
 
@@ -15,6 +22,21 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     captured = capsys.readouterr()
     assert captured.out == ""
     return captured.err.splitlines()
+
+
+def test_threads_that_use_it_first_all_find_a_sound_plugin(site):
+    site.install("gancore-slow", {"slow": f"import time\ntime.sleep(0.2)\n{HEAD}{LOSS}"})
+    plugins, found = site.plugins(), []
+    threads = [
+        threading.Thread(target=lambda: found.append(len(plugins.records("gancore_losses"))))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [1] * 6
+    assert info(plugins, "slow").state == "ok"
 
 
 def info(plugins: Plugins, name: str) -> PluginInfo:

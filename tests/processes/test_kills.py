@@ -100,7 +100,7 @@ def test_a_kill_leaves_nobody_and_the_run_goes_on_bit_by_bit(which, tmp_path):
     folder.mkdir()
     answer = killed(folder, which, 100, forked)
     if which == "worker" and answer.code != 0:
-        assert answer.code == 2 and "SIGKILL" in answer.error and "--resume" in answer.error, answer
+        assert answer.code == 75 and "SIGKILL" in answer.error and "--resume" in answer.error, answer
     assert undisturbed(folder, forked) == whole
 
 

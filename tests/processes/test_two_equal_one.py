@@ -183,7 +183,9 @@ def sampled(processes, rule):
 
 
 def test_wavegan_lites_samples_under_adam():
-    (alone,), (first, second) = (on(n, sampled, Adam(6e-4, (0.5, 0.99))) for n in (1, 2))
+    """An eps above rounding: Adam makes a step of full size where a gradient is rounding alone, and of that
+    parts of a batch have other bits than the whole (with eps 1e-8: 6e-8 on an AMD EPYC, 1.3e-3 on a Xeon)."""
+    (alone,), (first, second) = (on(n, sampled, Adam(6e-4, (0.5, 0.99), 1e-4)) for n in (1, 2))
     assert (first == second).all()
     assert abs(alone).max() > 0
     assert abs(alone - first).max() <= 1e-4

@@ -230,10 +230,13 @@ def signed(content: dict) -> bytes:
     [
         ({"format": "other"}, "not that of a gancore checkpoint"),
         ({"version": 99}, "written in format 99, this gancore reads 1"),
-        ({"step": "two"}, "says what no checkpoint says"),
-        ({"files": ["state.json"]}, "says what no checkpoint says"),
-        ({"files": {}}, "says what no checkpoint says"),
-        ({"files": {"state.json": {"bytes": 1, "sha256": ""}, "../x.safetensors": {}}}, "no checkpoint says"),
+        ({"step": "two"}, "that of a checkpoint"),
+        ({"files": ["state.json"]}, "that of a checkpoint"),
+        ({"files": {}}, "that of a checkpoint"),
+        (
+            {"files": {"state.json": {"bytes": 1, "sha256": ""}, "../x.safetensors": {}}},
+            "that of a checkpoint",
+        ),
     ],
 )
 def test_a_foreign_manifest_is_refused(change, reason, two_steps):

@@ -296,3 +296,9 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines() -> None:
         "240/1000",
         "done",
     ]
+
+
+def test_a_program_without_streams_shows_nothing():
+    progress = open_progress("plain", None)
+    progress.note("nobody reads this")
+    progress.close("done")

@@ -1,5 +1,6 @@
 """The diary of a run: complete, free of duplicates after a resume, and never the reason why a run stops."""
 
+import asyncio
 import json
 import math
 import subprocess
@@ -111,7 +112,7 @@ from gancore.training.tracking import MetricsFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path, limit = Path(sys.argv[1]), 150
 notes = []
-metrics = MetricsFile(path, 0, notes.append)
+metrics = MetricsFile(path, 0, True, notes.append)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 for step in range(1, 9):
     full = 3 <= step < 6
@@ -205,7 +206,20 @@ def test_plugins_loggers_hear_everything_and_a_failing_one_is_dropped(
         def __init__(self, run_folder: Path) -> None:
             raise ValueError("no account")
 
-    use_loggers(monkeypatch, unborn=Unborn, quitter=Quitter, ledger=Ledger)
+    class UnspeakableError(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    class Cancelled(Ledger):
+        def scalars(self, step: int, numbers: Mapping[str, float]) -> None:
+            raise asyncio.CancelledError
+
+    class Mute(Ledger):
+        def scalars(self, step: int, numbers: Mapping[str, float]) -> None:
+            raise UnspeakableError
+
+    loggers = {"unborn": Unborn, "quitter": Quitter, "cancelled": Cancelled, "mute": Mute}
+    use_loggers(monkeypatch, **loggers, ledger=Ledger)
     notes: list[str] = []
     tracker = Tracker(tmp_path / "metrics.jsonl", tmp_path / "events", 0, notes.append)
     heard.clear()
@@ -220,5 +234,5 @@ def test_plugins_loggers_hear_everything_and_a_failing_one_is_dropped(
         ("close",),
     ]
     assert Quitter.calls == 1
-    assert [note.split(" failed")[0] for note in notes] == ["logger 'unborn'", "logger 'quitter'"]
+    assert [note.split(" failed")[0] for note in notes] == [f"logger {name!r}" for name in loggers]
     assert "ValueError: no account" in notes[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -37,10 +37,8 @@ class Spread:
         self._rows = [leaf.detach().cpu().flatten(1) for leaf in leaves(tree)]
 
     def signs_of_sameness(self, tree: Tree) -> Iterator[Sign]:
-        real = self._diversity or ()
-        ratios = [own / other for own, other in zip(diversity(tree), real, strict=False) if other > 0]
-        if ratios:
-            share = max(ratios)  # one leaf that is alike in all samples may be so by nature
+        share = alikeness(tree, self._diversity or [])
+        if share is not None:
             seen = f"generated samples differ from each other {share:.1%} as much as real ones do"
             yield Sign("diversity collapse", share < COLLAPSED, seen, of="sameness")
 
@@ -86,6 +84,15 @@ def left_out(n: int, m: int, k: int) -> float:
 def diversity(tree: Tree) -> list[float]:
     """Mean distance of two rows, by leaf."""
     return [_mean_distance(leaf.detach()[:ROWS].flatten(1)) for leaf in leaves(tree)]
+
+
+def alikeness(tree: Tree, real: Sequence[float]) -> float | None:
+    """How much samples differ from each other, as a share of what real ones (``real``, by leaf) do.
+
+    None: real ones do not differ. Of several leaves the largest: one may be alike in all samples by nature.
+    """
+    ratios = [own / other for own, other in zip(diversity(tree), real, strict=False) if other > 0]
+    return max(ratios, default=None)
 
 
 def _mean_distance(rows: Tensor) -> float:  # (rows, entries)

@@ -1,4 +1,7 @@
-"""The names of what can be wrong, how long each must hold before it is told, and what helps."""
+"""The names of what can be wrong, how long each must hold before it is told, and what helps.
+
+Remedies are written as :func:`gancore.symptoms.applicable` reads them.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gancore.domain import Finding
+from gancore.symptoms import PENALTY_KEYS
 
 CALM = 5  # looks without a fault, after which it is told anew
 
-_R1 = "raise the weight of the gradient penalty (R1)"
+_R1 = "raise the weight of the gradient penalty (R1) " + PENALTY_KEYS
 _SLOWER = "lower the discriminator's learning rate"
 _STEADIER = "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)"
 _DYNAMICS = "--set train.dynamics.name=extragradient (or consensus)"
@@ -21,18 +25,23 @@ FAULTS = {  # name: (looks on end before it is told, remedy)
     "vanishing generator gradient": (3, f"use the non-saturating or a Wasserstein loss, {_R1}, or {_SLOWER}"),
     "oscillation": (
         5,
-        f"{_R1}, {_DYNAMICS}, lower both learning rates, or average the generator (model.average)",
+        f"{_R1}, {_DYNAMICS}, lower both learning rates, or average the generator [model.average]",
     ),
     "diversity collapse": (
         2,
         f"{_R1}, lower the generator's learning rate, give the discriminator more moves, or let it see"
-        " several samples at once where the recipe can (packing)",
+        " several samples at once (packing) [model.pack|model.packed]",
     ),
     "memorising discriminator": (
         2,
-        f"add data or augment them, use a smaller discriminator, {_R1}, or stop earlier (upkeep.select)",
+        f"add data, augment what it sees [model.augmentation], use a smaller discriminator, {_R1}, or stop"
+        " earlier (upkeep.select)",
     ),
 }
+
+
+AT_ONCE = frozenset({"non-finite values", "non-finite samples"})
+"""Faults that are told from the first round on; the others wait until there is something to judge."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,12 @@ class Alarms:
     def __init__(self) -> None:
         self._alarms: dict[tuple[str, str], Alarm] = {}
 
-    def hear(self, signs: Iterable[Sign]) -> list[Finding]:
+    def hear(self, signs: Iterable[Sign], early: bool = False) -> list[Finding]:
+        """``early``: only what can be judged from the first round on is heard."""
         found = []
         for sign in signs:
+            if early and sign.name not in AT_ONCE:
+                continue
             patience, remedy = FAULTS[sign.name]
             alarm = self._alarms.setdefault((sign.name, sign.of), Alarm(patience))
             if alarm.rings(sign.holds):

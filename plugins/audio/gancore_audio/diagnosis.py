@@ -40,7 +40,10 @@ def diagnose(waveforms: Tensor, rate_hz: int) -> list[Finding]:
             f"multiples of {rate_hz / period:g} Hz (rate / {period}) hold {100 * share:.1f} % of the energy, "
             f"{10 * math.log10(ratio):.0f} dB more than the frequencies beside them"
         )
-        remedy = "checkerboard of the upsampling: use nearest upsampling, a post filter or more phase shuffle"
+        remedy = (
+            "train longer (upsampling leaves this pattern), use a post filter [model.post_filter], "
+            "or more phase shuffle [model.shuffle]"
+        )
         findings.append(Finding("comb", seen, remedy))
     return findings
 

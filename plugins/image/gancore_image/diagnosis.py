@@ -38,7 +38,7 @@ def diagnose(pictures: Tensor) -> list[Finding]:
             f"a pattern that repeats every {period} pixels holds {100 * share:.1f} % of the energy, "
             f"{ratio:.1f} times as much as its neighbours in frequency"
         )
-        remedy = "checkerboard of the upsampling: train longer, or upsample by repeating pixels"
+        remedy = "train longer (upsampling leaves this pattern)"
         findings.append(Finding("checkerboard", seen, remedy))
     return findings
 

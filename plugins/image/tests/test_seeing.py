@@ -65,6 +65,29 @@ def levels(path: Path) -> np.ndarray:
         return np.asarray(picture).astype(int)
 
 
+class TestAFolderThatHoldsOtherSamples:
+    def test_is_refused_and_left_as_it_is(self, run, tmp_path):
+        gancore.generate(run, n=4, out=tmp_path)
+        before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+        with pytest.raises(ConfigError) as error:
+            gancore.generate(run, n=2, seed=1, out=tmp_path)
+        assert str(tmp_path) in error.value.message and "--force" in error.value.fix
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+    def test_is_replaced_by_force_with_nothing_left_over_and_what_is_no_sample_stays(self, run, tmp_path):
+        gancore.generate(run, n=4, out=tmp_path)
+        (tmp_path / "notes.txt").write_text("mine")
+        said = []
+        written = gancore.generate(run, n=2, seed=1, out=tmp_path, force=True, announce=said.append)
+        assert {*tmp_path.iterdir()} == {*written, tmp_path / "notes.txt"}
+        assert "5 files" in said[0]
+
+    def test_is_refused_by_neighbours_too(self, run, tmp_path):
+        gancore.generate(run, n=1, out=tmp_path)
+        with pytest.raises(ConfigError, match="other samples"):
+            gancore.neighbours(run, n=1, out=tmp_path)
+
+
 class TestEachLabel:
     def test_a_row_of_the_grid_is_what_its_label_alone_gives(self, run, tmp_path):
         files = gancore.generate(run, n=3, each_label=True, seed=5, out=tmp_path / "all")

@@ -1,0 +1,119 @@
+"""What the public verbs take from Python: a mistake is one line that names the argument and the fix."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from numbers import Integral, Real
+from typing import Any, ParamSpec, TypeVar
+
+from gancore.config_text import short
+from gancore.errors import ConfigError, nearest
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an argument may be, as a test and in words."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _count(least: int) -> Kind:
+    return Kind(lambda value: _whole(value) and value >= least, f"a whole number, {least} or more")
+
+
+def _one_of(*choices: str) -> Kind:
+    return Kind(lambda value: value in choices, f"one of {', '.join(choices)}")
+
+
+PATH = Kind(lambda value: isinstance(value, str | os.PathLike), "a path or a name, as text or pathlib.Path")
+TEXT = Kind(lambda value: isinstance(value, str), "text")
+NUMBER = Kind(lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number")
+SWITCH = Kind(lambda value: isinstance(value, bool), "True or False")
+TEXTS = Kind(
+    lambda value: (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and all(isinstance(item, str) for item in value)
+    ),
+    'a list of texts, as ["a", "b"]',
+)
+CALLED = Kind(callable, "a function of one line of text")
+
+KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("model", "run", "data", "data_root", "out", "resume", "init_from"), PATH),
+    **dict.fromkeys(("against", "config", "base", "folder"), PATH),
+    **dict.fromkeys(("domain", "recipe", "label", "features", "split", "device", "precision"), TEXT),
+    **dict.fromkeys(("select", "budget"), TEXT),
+    **dict.fromkeys(("overrides", "recipes", "measures"), TEXTS),
+    **dict.fromkeys(("n", "k", "devices", "seeds", "jobs", "batch_size", "columns"), _count(1)),
+    **dict.fromkeys(("seed", "evaluation_seed"), _count(0)),
+    **dict.fromkeys(("interpolate",), _count(2)),
+    **dict.fromkeys(("truncation",), NUMBER),
+    **dict.fromkeys(("force", "strict_plugins", "each_label", "card", "deterministic"), SWITCH),
+    "progress": _one_of("live", "plain", "json", "none"),
+    "announce": CALLED,
+}
+"""By the name of an argument, which means the same in every verb; others are checked where they are used."""
+
+
+def checked(verb: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """``verb``, which raises ConfigError where an argument is unknown, missing, or of another kind.
+
+    None is allowed where it is the default. Names that go on to :func:`gancore.configure.resolve_config`
+    (``**settings``) are those that it takes.
+    """
+    parameters = inspect.signature(verb).parameters
+    hands_on = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+    @wraps(verb)
+    def call(*arguments: Given.args, **options: Given.kwargs) -> Returned:
+        known = _named(parameters) | (_named(_settings()) if hands_on else {})
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise ConfigError(f"{verb.__name__} has no argument {unknown[0]!r}", nearest(unknown[0], known))
+        for name, value in _bound(verb, arguments, options).items():
+            if name in KINDS and not (value is None and known[name].default is None):
+                _check(name, value)
+        return verb(*arguments, **options)
+
+    return call
+
+
+def _named(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
+    return {name: each for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
+
+
+def _settings() -> Mapping[str, inspect.Parameter]:
+    from gancore.configure import resolve_config
+
+    return inspect.signature(resolve_config).parameters
+
+
+def _bound(verb: Callable[..., Any], arguments: Any, options: Any) -> dict[str, Any]:
+    """Arguments by name, ``**settings`` opened."""
+    try:
+        bound = inspect.signature(verb).bind(*arguments, **options)
+    except TypeError as error:
+        raise ConfigError(f"{verb.__name__}: {error}", f"see help(gancore.{verb.__name__})") from None
+    names: dict[str, Any] = dict(bound.arguments)
+    settings: dict[str, Any] = names.pop("settings", {})
+    return names | settings
+
+
+def _check(name: str, value: Any) -> None:
+    kind = KINDS[name]
+    if not kind.holds(value):
+        what = short(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+        raise ConfigError(f"{name} is {what}", f"give {kind.words}")

@@ -1,0 +1,72 @@
+"""A mistaken Python argument is one line that names it and the fix, in every verb."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gancore
+from gancore import api
+from gancore.arguments import KINDS
+from gancore.errors import ConfigError, GancoreError
+
+VERBS = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
+FREE = {"steps", "samples", "seconds", "settings"}
+"""Budgets are checked with the configuration."""
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "said"),
+    [
+        ("train", {"devices": 0}, "devices"),
+        ("train", {"devices": True}, "devices"),
+        ("train", {"step": 2}, "did you mean 'steps'"),
+        ("train", {"overrides": "model.width=8"}, "overrides"),
+        ("train", {"overrides": [3]}, "overrides"),
+        ("train", {"progress": "loud"}, "live, plain"),
+        ("train", {"data": np.zeros(3)}, "data is a ndarray"),
+        ("train", {"seed": -1}, "seed"),
+        ("train", {"force": "yes"}, "force"),
+        ("generate", {"model": "x", "n": 0}, "n is 0"),
+        ("generate", {"model": "x", "n": 2.5}, "n is 2.5"),
+        ("generate", {"model": None}, "model"),
+        ("generate", {}, "model"),
+        ("generate", {"model": "x", "interpolate": 1}, "interpolate"),
+        ("neighbours", {"model": "x", "k": 0}, "k is 0"),
+        ("evaluate", {"model": "x", "measures": "frechet"}, "measures"),
+        ("evaluate", {"model": "x", "mesures": ["frechet"]}, "did you mean 'measures'"),
+        ("compare", {"domain": "toy", "recipes": "a,b"}, "recipes"),
+        ("compare", {"domain": "toy", "seeds": 0}, "seeds"),
+        ("film", {"run": 3}, "run is 3"),
+        ("load", {"model": 3}, "model is 3"),
+    ],
+)
+def test_a_mistake_is_one_line(verb, arguments, said):
+    with pytest.raises(ConfigError) as error:
+        getattr(gancore, verb)(**arguments)
+    assert said in str(error.value) and error.value.fix
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+def test_every_argument_of_every_verb_is_checked(verb):
+    assert inspect.signature(verb).parameters.keys() - KINDS.keys() <= FREE
+
+
+def test_what_numpy_counts_is_a_number():
+    with pytest.raises(ConfigError, match="no run"):
+        gancore.generate("nowhere", n=np.int64(3))
+
+
+@given(
+    name=st.sampled_from(sorted(KINDS)),
+    value=st.one_of(st.none(), st.floats(), st.binary(), st.tuples(), st.just(object), st.text()),
+)
+def test_whatever_is_given_is_taken_or_refused_in_one_line(name, value):
+    kind = KINDS[name]
+    assert kind.holds(value) in (True, False)
+    assert issubclass(ConfigError, GancoreError) and kind.words

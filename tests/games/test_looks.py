@@ -1,0 +1,83 @@
+"""What a preview and an evaluation cost is measured before training, and bounded."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+from torch import Tensor, nn
+from toy_games import Judge, differing, points, set_table, whole
+
+from gancore.config import UpkeepSection
+from gancore.domain import Domain, Spec
+from gancore.games import Game, adversarial, normal
+from gancore.games.field import Table
+from gancore.runtime.randomness import Key
+from gancore.training.evaluation import Evaluator
+from gancore.training.looks import TooSlowError, deadline, measure_looks
+from gancore.training.playing import TensorView
+from gancore.training.watching import Cadence, Watch
+
+
+class Walk(nn.Module):
+    """A generator that calls a module step by step, a millisecond each."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps, self.layer = steps, nn.Linear(3, 2)
+        self.made = 0
+
+    def forward(self, latents: Tensor) -> Tensor:
+        x: Tensor = self.layer(latents)
+        for _ in range(self.steps):
+            time.sleep(0.001)
+            x = x + 0 * self.layer(latents)
+            self.made += 1
+        return x
+
+
+def table_of(steps: int) -> Table:
+    def build() -> Game:
+        return adversarial(generator=lambda: Walk(steps), discriminator=Judge, prior=normal(3))
+
+    return set_table(build, points())
+
+
+class Writes(Domain):
+    name = "writes"
+
+    def write(self, samples, folder):  # type: ignore[no-untyped-def]
+        return []
+
+
+def watch_of(table: Table) -> Watch:
+    evaluator = Evaluator(Writes(), Spec({}), TensorView(points()), 64, Key.of("valid", 0))
+    return Watch(table, Writes(), Spec({}), evaluator, Cadence.of(UpkeepSection(), 10), 16, 0)
+
+
+def test_looks_are_measured_and_leave_no_trace() -> None:
+    table = table_of(0)
+    before = whole(table)
+    costs = measure_looks(watch_of(table), 60.0)
+    assert 0 < costs.preview < math.inf and 0 < costs.evaluation < math.inf
+    assert differing(before, whole(table)) == [] and table.game.training
+
+
+def test_a_sampler_that_walks_for_longer_than_the_budget_allows_is_stopped() -> None:
+    table = table_of(10**6)
+    costs = measure_looks(watch_of(table), 1.0)
+    assert costs.preview == costs.evaluation == math.inf
+    assert table.game.generator.made < 10**5  # type: ignore[union-attr, operator]
+    assert table.game.training
+
+
+def test_no_module_is_stopped_when_the_deadline_is_over() -> None:
+    layer = nn.Linear(2, 2)
+    try:
+        with deadline(-1.0):
+            layer(torch.zeros(1, 2))
+        raise AssertionError("it was not stopped")
+    except TooSlowError:
+        pass
+    layer(torch.zeros(1, 2))
