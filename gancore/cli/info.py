@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
+from dataclasses import asdict
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -14,14 +16,39 @@ from gancore.cli.shared import print_json, say
 LIBRARIES = ("torch", "numpy", "pydantic", "pluggy", "typer", "safetensors", "tensorboard")
 
 
-def info(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Check every recipe's layers in bf16 on this machine; takes minutes."),
+    ] = False,
+) -> None:
     """Show versions, device, precision, threads, folders and plugins."""
+    if check:
+        return _check(as_json)
     facts = {**_software(), **_machine(), **_folders(), "plugins": _plugins()}
     if as_json:
         return print_json(facts)
     width = max(map(len, facts))
     for name, fact in facts.items():
         say(f"{name.ljust(width)}  {_text(fact)}")
+
+
+def _check(as_json: bool) -> None:
+    from gancore.testing.precision_survey import survey_precision
+
+    rows = []
+    for row in survey_precision():
+        rows.append(asdict(row))
+        if not as_json:
+            found = row.skipped or f"{row.operations:4} operations, {row.seconds:5.2f} s, {_wrong(row.wrong)}"
+            say(f"{row.domain:<10} {row.recipe:<14} {row.size:<8} {found}")
+    if as_json:
+        print_json(rows)
+
+
+def _wrong(faults: Sequence[str]) -> str:
+    return f"{len(faults)} wrong and computed in fp32: {', '.join(faults)}" if faults else "all right"
 
 
 def _text(fact: Any) -> str:

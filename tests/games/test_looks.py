@@ -7,7 +7,6 @@ import time
 
 import pytest
 import torch
-from gancore.training.patience import TooSlowError, deadline
 from torch import Tensor, nn
 from toy_games import Judge, differing, points, set_table, whole
 
@@ -19,6 +18,7 @@ from gancore.games.field import Table
 from gancore.runtime.randomness import Key
 from gancore.training.evaluation import Evaluator
 from gancore.training.looks import measure_looks
+from gancore.training.patience import TooSlowError, deadline
 from gancore.training.playing import TensorView
 from gancore.training.timing import seconds_per_round
 from gancore.training.watching import Cadence, Watch
