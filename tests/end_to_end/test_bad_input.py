@@ -123,14 +123,14 @@ class TestData:
 
 
 MISTAKES = {
-    "recipe": (("--recipe", "wavegan-light"), "wavegan-lite"),
+    "recipe": (("--recipe", "specgam"), "specgan"),
     "domain": (("--domain", "adio"), "audio"),
     "source": (("--data", "percusion"), "percussion"),
     "key": (("--set", "model.widht=3"), "did you mean 'width'?"),
     "section": (("--set", "modell.width=3"), "model"),
     "value": (("--set", "model.width=wide"), "model.width"),
     "value-out-of-range": (("--set", "model.width=-1"), "model.width"),
-    "length": (("--set", "data.length=1008"), "data.length"),
+    "length": (("--recipe", "wavegan-lite", "--set", "data.length=1008"), "data.length"),
     "loss": (("--set", "model.loss=nonsaturatign"), "nonsaturating"),
     "no-equals": (("--set", "model.width"), "key=value"),
     "device": (("--device", "cud"), "cuda"),

@@ -108,7 +108,7 @@ class TestWithoutATerminal:
         assert "\x1b" not in answer.out + answer.err
         assert "\r" not in answer.out + answer.err
         lines = answer.err.splitlines()
-        assert "audio wavegan-lite on cpu" in answer.err
+        assert "audio specgan on cpu" in answer.err
         assert any(
             re.match(r"4/4 +100% .*samples/s  D loss .*  G loss .*  D\(real\)", line) for line in lines
         )

@@ -70,6 +70,12 @@ class Audio(Domain):
         entry.name: entry
         for entry in (
             RecipeEntry(
+                "specgan",
+                "gancore_audio.spectrogram_gans:SpecGAN",
+                "SpecGAN for small budgets: log-magnitude spectrograms, turned into sound by Griffin and Lim",
+                provides=frozenset({"parallel", "conditional"}),
+            ),
+            RecipeEntry(
                 "wavegan-lite",
                 "gancore_audio.recipes:WaveGANLite",
                 "WaveGAN's generator for small budgets, judged by waveform and by spectrogram",
@@ -79,12 +85,6 @@ class Audio(Domain):
                 "wavegan",
                 "gancore_audio.recipes:WaveGAN",
                 "WaveGAN as published: WGAN-GP, five discriminator moves, phase shuffle, post filter",
-                provides=frozenset({"parallel", "conditional"}),
-            ),
-            RecipeEntry(
-                "specgan",
-                "gancore_audio.spectrogram_gans:SpecGAN",
-                "SpecGAN: log-magnitude spectrograms, turned into sound by Griffin and Lim",
                 provides=frozenset({"parallel", "conditional"}),
             ),
             RecipeEntry(

@@ -13,6 +13,20 @@ from gancore import ConfigError
 MOMENTUM = 0.99
 """Perraudin et al. 2013, section 4: the fastest that still converges."""
 TINY = 1e-12
+SMALLEST = 4
+"""Cells along the shorter side of the smallest image in a network."""
+
+SHORTEST, LONGEST = 16, 256
+"""Samples of an automatic window."""
+FEWEST = 8
+"""Frames of the shortest sound: fewer cells than that are not halved."""
+
+
+def window_and_hop(length: int, window: int | None, hop: int | None) -> tuple[int, int]:
+    """As given; else a window of 256, or of a power of two at most a quarter of the sound, and half of it."""
+    if window is None:
+        window = min(max(SHORTEST, 1 << (length // 4).bit_length() - 1), LONGEST)
+    return window, hop if hop is not None else window // 2
 
 
 class Frames(nn.Module):
@@ -20,17 +34,20 @@ class Frames(nn.Module):
 
     (n, time) to (n, time / hop, window / 2 + 1), complex: frame t holds the samples from
     t hop - (window - hop) / 2 on, with silence before and after the sound. A sine of amplitude 1 in the
-    middle of a bin has magnitude 1 there.
+    middle of a bin has magnitude 1 there. ``count``: how many frames, more than the sound fills; silence
+    follows it.
     """
 
-    def __init__(self, window: int, hop: int) -> None:
+    def __init__(self, window: int, hop: int, count: int | None = None) -> None:
         super().__init__()
         self.window, self.hop, self.side = window, hop, (window - hop) // 2
+        self.count = count
         self.taper: Tensor
         self.register_buffer("taper", torch.hann_window(window), persistent=False)
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        frames = pad(waveforms, (self.side, self.side)).unfold(1, self.window, self.hop)
+        silence = self.count * self.hop - waveforms.shape[1] if self.count is not None else 0
+        frames = pad(waveforms, (self.side, self.side + silence)).unfold(1, self.window, self.hop)
         return torch.fft.rfft(frames * self.taper) * (2 / self.taper.sum())
 
     def inverse(self, spectra: Tensor) -> Tensor:
@@ -51,23 +68,25 @@ class Frames(nn.Module):
         return summed
 
 
-def grid(length: int, window: int, hop: int) -> tuple[int, int]:
-    """Frames and bins (without one of the two outermost) of a sound.
+def grid(length: int, window: int, hop: int, bands: int = 0) -> tuple[int, int]:
+    """Frames, and bands (0: bins, without one of the two outermost), on which a sound is laid.
+
+    There are as many frames as networks need that halve both sides until the shorter has 4 cells: a sound
+    that fills fewer is followed by silence.
 
     Raises:
-        ConfigError: the hop does not divide the window in two or more, or the sound in frames.
+        ConfigError: the hop does not divide the window in two or more.
     """
-    if window % (2 * hop) or window > length:
+    if window % (2 * hop):
         raise ConfigError(
-            f"model.window {window} with model.hop {hop}, on sounds of {length} samples",
-            "give a window no longer than the sound, and a hop that is half of it, a quarter, an eighth",
+            f"model.hop {hop} with model.window {window}",
+            "give a hop that is half of the window, a quarter, an eighth",
         )
-    if length % hop:
-        raise ConfigError(
-            f"data.length {length} is not a whole number of hops of {hop} samples",
-            f"set data.length to {-(-length // hop) * hop}, or model.hop",
-        )
-    return length // hop, window // 2
+    cells, frames = bands or window // 2, max(-(-length // hop), FEWEST)
+    together = 1
+    while cells % (2 * together) == 0 and min(frames, cells) // together > SMALLEST:
+        together *= 2
+    return -(-frames // together) * together, cells
 
 
 def griffin_lim(magnitudes: Tensor, frames: Frames, iterations: int) -> Tensor:

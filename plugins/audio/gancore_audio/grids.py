@@ -11,10 +11,8 @@ from torch.nn.functional import leaky_relu, relu
 
 from gancore import ConfigError
 from gancore.games import Discriminator
+from gancore_audio.frames import SMALLEST
 from gancore_audio.networks import label_projection
-
-SMALLEST = 4
-"""Cells along the shorter side that the dense layer gives, and that the last convolution leaves."""
 
 Grid = tuple[int, int]
 """Cells in time and in frequency."""
@@ -28,7 +26,7 @@ def halvings(grid: Grid) -> int:
     if not times:
         raise ConfigError(
             f"a spectrogram of {grid[0]} frames by {grid[1]} bands cannot be halved",
-            "set data.length, model.window and model.hop so that both are powers of two, 8 or more",
+            "set model.window or model.bands so that bands are a power of two, 8 or more",
         )
     return times
 

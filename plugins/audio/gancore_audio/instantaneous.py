@@ -44,9 +44,9 @@ class InstantaneousFrequency(Representation):
         iterations: int,
     ) -> None:
         super().__init__()
-        frames, bins = grid(length, window, hop)
-        self.frames, self.bands = Frames(window, hop), MelBands(bins, bands, rate_hz)
-        self.grid = frames, self.bands.count
+        self.bands = MelBands(window // 2, bands, rate_hz)
+        self.grid = grid(length, window, hop, bands)
+        self.length, self.frames = length, Frames(window, hop, self.grid[0])
         self.floor, self.iterations = 10 ** (floor_db / 20), iterations
         self.loudest: Tensor
         self.register_buffer("loudest", torch.zeros(()))
@@ -72,7 +72,7 @@ class InstantaneousFrequency(Representation):
             phase = self.bands.spread((math.pi / SHARE * frequency).cumsum(1))
             magnitudes, phases = (pad(x, (1, 0)) for x in (powers.sqrt(), phase))
             waveforms = agreed(magnitudes, phases, self.frames, self.iterations)
-            return unclipped(waveforms)[:, None]
+            return unclipped(waveforms[:, : self.length])[:, None]
 
     @property
     def _span(self) -> Tensor:

@@ -32,7 +32,7 @@ class LogMagnitude(Representation):
     def __init__(self, length: int, window: int, hop: int, floor_db: float, iterations: int) -> None:
         super().__init__()
         self.grid = grid(length, window, hop)
-        self.frames = Frames(window, hop)
+        self.length, self.frames = length, Frames(window, hop, self.grid[0])
         self.floor, self.iterations = 10 ** (floor_db / 20), iterations
         self.mean: Tensor
         self.scale: Tensor
@@ -58,7 +58,8 @@ class LogMagnitude(Representation):
         with torch.autocast(outputs.device.type, enabled=False):
             log = outputs[:, 0].float() * self.scale + self.mean
             magnitudes = pad((log.exp() - self.floor).clamp_min(0), (0, 1))
-            return unclipped(griffin_lim(magnitudes, self.frames, self.iterations))[:, None]
+            waveforms = griffin_lim(magnitudes, self.frames, self.iterations)
+            return unclipped(waveforms[:, : self.length])[:, None]
 
     def _log(self, waveforms: Tensor) -> Tensor:
         return torch.log(self.frames(waveforms)[:, :, :-1].abs() + self.floor)

@@ -9,10 +9,13 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from gancore import Recipe, RecipeSection, Spec
 from gancore.data.classes import classes_told
 from gancore.games import R1, WGANGP, Adam, Game, Representation, adversarial, cosine, normal, uniform
+from gancore_audio.frames import window_and_hop
 from gancore_audio.grids import Grid, GridDiscriminator, GridGenerator
 from gancore_audio.instantaneous import InstantaneousFrequency
 from gancore_audio.log_magnitude import LogMagnitude
 
+BANDS = 64
+"""Mel bands, where a quarter of the window is no fewer."""
 DIFFERENCES = {"wasserstein", "relativistic", "relativistic-average"}
 """Losses of a difference of logits, which never move their bias."""
 
@@ -22,8 +25,12 @@ class SpecGANConfig(RecipeSection):
 
     batch_size: PositiveInt = Field(16, description="rows of the joined batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
-    window: int = Field(256, ge=16, le=8192, description="samples of a frame")
-    hop: int = Field(128, ge=8, le=4096, description="samples between frames: a half or a quarter of them")
+    window: int | None = Field(
+        None, ge=16, le=8192, description="samples of a frame; none: 256, fewer for the shortest sounds"
+    )
+    hop: int | None = Field(
+        None, ge=8, le=4096, description="samples between frames; none: half of the window"
+    )
     floor_db: float = Field(-60.0, ge=-160, le=-20, description="magnitude that is silence, 0: a full sine")
     iterations: NonNegativeInt = Field(32, le=1000, description="of Griffin and Lim, when samples are made")
     width: PositiveInt = Field(
@@ -54,17 +61,18 @@ class SpecGAN(Recipe):
     Config = SpecGANConfig
 
     def build(self, config: SpecGANConfig, spec: Spec) -> Game:
-        representation = LogMagnitude(
-            spec["length"], config.window, config.hop, config.floor_db, config.iterations
-        )
+        window, hop = window_and_hop(spec["length"], config.window, config.hop)
+        representation = LogMagnitude(spec["length"], window, hop, config.floor_db, config.iterations)
         return spectrogram_game(config, spec, representation, representation.grid, channels=1)
 
 
 class IFGANConfig(SpecGANConfig):
     """The same, on two images: log magnitude and instantaneous frequency, in mel bands."""
 
-    bands: NonNegativeInt = Field(
-        64, le=4096, description="mel bands, at most window / 2; 0: the bins themselves"
+    bands: NonNegativeInt | None = Field(
+        None,
+        le=4096,
+        description="mel bands, at most window / 2; 0: bins; none: 64, or a quarter of a shorter window",
     )
     iterations: NonNegativeInt = Field(
         16, le=1000, description="of Griffin and Lim, from the phases that were told; 0: those as they are"
@@ -77,12 +85,13 @@ class IFGAN(Recipe):
     Config = IFGANConfig
 
     def build(self, config: IFGANConfig, spec: Spec) -> Game:
+        window, hop = window_and_hop(spec["length"], config.window, config.hop)
         representation = InstantaneousFrequency(
             spec["length"],
             spec["rate_hz"],
-            config.window,
-            config.hop,
-            config.bands,
+            window,
+            hop,
+            min(BANDS, window // 4) if config.bands is None else config.bands,
             config.floor_db,
             config.iterations,
         )

@@ -90,7 +90,7 @@ def test_networks_fit_every_grid_that_halves(grid, start, kernel):
 
 @pytest.mark.parametrize("grid", [(7, 64), (32, 4), (32, 65)])
 def test_a_grid_that_does_not_halve_is_refused_in_one_line(grid):
-    with refused(ConfigError, fix="data.length"):
+    with refused(ConfigError, fix="model.window"):
         halvings(grid)
 
 
