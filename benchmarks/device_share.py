@@ -6,10 +6,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import conv2d
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -32,28 +34,43 @@ def wait(device: torch.device) -> None:
 
 @dataclass
 class Peak:
-    """The device's matrix products, timed in turn with the contestants: operations a second."""
+    """The most that the device multiplies, products or convolutions, timed in turn with the contestants.
+
+    Libraries differ: on some processors convolutions of one library run at twice the rate of another's matrix
+    products, so the peak of a precision is the best of both, in operations a second.
+    """
 
     device: torch.device
-    seconds: dict[torch.dtype, list[float]] = field(default_factory=dict)
+    seconds: dict[tuple[torch.dtype, str], list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        side = 8192 if self.device.type == "cuda" else 1024
-        self.matrices = {
-            precision: torch.randn(side, side, device=self.device).to(precision)
-            for precision in (torch.float32, torch.bfloat16)
+        accelerated = self.device.type == "cuda"
+        side, rows = (8192, 256) if accelerated else (1024, 8)
+        channels, cells = 128, 32
+        self.operations = {
+            "products": 2 * side**3,
+            "convolutions": 2 * rows * cells**2 * channels**2 * 9,
         }
+        self.works: dict[tuple[torch.dtype, str], Callable[[], Tensor]] = {}
+        for precision in (torch.float32, torch.bfloat16):
+            matrix = torch.randn(side, side, device=self.device).to(precision)
+            picture = torch.randn(rows, channels, cells, cells, device=self.device).to(precision)
+            kernel = torch.randn(channels, channels, 3, 3, device=self.device).to(precision)
+            picture, kernel = (x.to(memory_format=torch.channels_last) for x in (picture, kernel))
+            self.works[precision, "products"] = partial(torch.matmul, matrix, matrix)
+            self.works[precision, "convolutions"] = partial(conv2d, picture, kernel, padding=1)
 
     def turn(self, clock: str) -> None:
-        for precision, matrix in self.matrices.items():
+        for name, work in self.works.items():
+            with torch.no_grad():
+                self.seconds.setdefault(name, []).append(timed(work, self.device, clock))
 
-            def product(matrix: Tensor = matrix) -> Tensor:
-                return matrix @ matrix
-
-            self.seconds.setdefault(precision, []).append(timed(product, self.device, clock))
+    def rates(self) -> dict[tuple[torch.dtype, str], float]:
+        """Operations a second by precision and kind."""
+        return {name: self.operations[name[1]] / statistics.median(s[1:]) for name, s in self.seconds.items()}
 
     def of(self, precision: torch.dtype) -> float:
-        return 2 * len(self.matrices[precision]) ** 3 / statistics.median(self.seconds[precision][1:])
+        return max(rate for (of, _), rate in self.rates().items() if of == precision)
 
 
 class Counter(TorchDispatchMode):

@@ -6,9 +6,9 @@
 Cases: ``lite`` (the default recipe in fp32 and bf16), ``penalties`` (R1 every 16 rounds against every round),
 ``dcgan`` and ``sngan`` (a peer's published networks at 32x32x3 in a bare torch loop in fp32, with
 ``--torchgan`` in torchgan's own steps too; then our recipes of the same layers).
-All of a case play in one process and take turns round by round, in step with matrix products of the device,
-so that a busy machine slows all alike. A round is the mean over a cycle: medians of rounds with lazy
-penalties and of rounds without. Ratios are of rounds played in turn, with their quartiles.
+All of a case play in one process and take turns round by round, in step with matrix products and convolutions
+of the device, so that a busy machine slows all alike. A round is the mean over a cycle: medians of rounds
+with lazy penalties and of rounds without. Ratios are of rounds played in turn, with their quartiles.
 Pictures a second are real pictures that the discriminator met. The share is of the peak at the precision of
 the main moves, with operations counted (penalties run in fp32 always).
 ``--profile`` tells where the time of a case's last contestant goes instead.
@@ -183,11 +183,10 @@ def contest(found: dict[str, Contestant], pairs: int, device: torch.device, cloc
                 each.lazy.append(timed(each.play, device, clock))
             each.main.append(timed(each.play, device, clock))
             peak.turn(clock)
-    peaks = {precision: peak.of(precision) for precision in peak.matrices}
-    print("matrix products: " + ", ".join(f"{p} {s / 1e9:.0f} GFLOP/s" for p, s in peaks.items()))
+    print("; ".join(f"{kind} in {p}: {rate / 1e9:.0f} GFLOP/s" for (p, kind), rate in peak.rates().items()))
     first = next(iter(found.values()))
     for name, each in found.items():
-        show(name, each, first, counted[name] / peaks[each.precision])
+        show(name, each, first, counted[name] / peak.of(each.precision))
 
 
 def show(name: str, each: Contestant, first: Contestant, least: float) -> None:
