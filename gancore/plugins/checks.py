@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from gancore import records
 from gancore.plugins.faults import Fault, Origin
@@ -24,6 +25,9 @@ REGISTRATIONS: Mapping[str, type[Entry]] = {
 }
 """Registration hooks and the kind of record that each returns."""
 
+MOST_RECORDS = 1000
+"""That one hook of one plugin may return: a generator could go on for ever."""
+
 REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 """``package.module:Object``"""
 
@@ -34,8 +38,12 @@ def sort_records(hook: str, returned: object, origin: Origin) -> tuple[list[Entr
     if isinstance(returned, (str, Entry)) or not isinstance(returned, Iterable):
         reason = f"returns {_article(returned)} from {hook}, which must return a list of {kind.__name__}"
         return [], [Fault(origin, reason, origin.remedy())]
+    found = list(islice(returned, MOST_RECORDS + 1))
+    if len(found) > MOST_RECORDS:
+        reason = f"returns more than {MOST_RECORDS:,} records from {hook}, and all of them are left out"
+        return [], [Fault(origin, reason, origin.remedy())]
     good, faults = [], []
-    for record in returned:
+    for record in found:
         fault = check_record(record, kind, hook, origin)
         if fault is not None:
             faults.append(fault)

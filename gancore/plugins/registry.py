@@ -40,6 +40,10 @@ def _one_at_a_time(
     return guarded
 
 
+NO_PLUGINS = frozenset({"", "gancore", "torch", *sys.stdlib_module_names}) - {"__main__"}
+"""Packages that a record may name and no plugin brings."""
+
+
 class Plugins:
     """Installed and registered plugins, in order of precedence: when two claim a name, the first keeps it.
 
@@ -158,6 +162,17 @@ class Plugins:
         """The plugin that registered ``entry``, or whose package holds its factory; None: no plugin."""
         owner = self._owner(entry)
         return owner.info() if owner else None
+
+    def packages(self) -> dict[str, Origin]:
+        """The plugin that each top-level package belongs to, as far as plugins are loaded."""
+        found: dict[str, Origin] = {}
+        for plugin in self._found:
+            factories = [record.factory for records in plugin.records.values() for record in records]
+            for name in (plugin.origin.module, *factories):
+                top = name.partition(":")[0].partition(".")[0]
+                if top not in NO_PLUGINS:
+                    found.setdefault(top, plugin.origin)
+        return found
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Tell every loaded plugin's observer what happened."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from gancore.config import UpkeepSection
 from gancore.domain import Domain, Finding, Spec
-from gancore.errors import GancoreError, TrainingError
+from gancore.errors import GancoreError, TrainingError, in_words
 from gancore.files import Json, discard
 from gancore.games.field import Table
 from gancore.models.sampling import as_samples
@@ -137,8 +137,7 @@ class Upkeep:
         try:
             return action()
         except Exception as error:
-            told = str(error) if isinstance(error, GancoreError) else f"{type(error).__name__}: {error}"
-            self.progress.note(f"{what} of step {state.step} failed: {' '.join(told.split())[:300]}")
+            self.progress.note(f"{what} of step {state.step} failed: {in_words(error, 300)}")
         finally:
             self.table.game.train()
         return None
@@ -234,7 +233,7 @@ class Upkeep:
         try:
             paths = self.domain.write(samples, folder)
         except (OSError, GancoreError) as error:
-            return self.progress.note(f"preview of step {state.step} not written: {error}")
+            return self.progress.note(f"preview of step {state.step} not written: {in_words(error)}")
         self.tracker.samples(state.step, samples, self.domain, paths)
         plugins().observe("gancore_samples", run=self.run, step=state.step, paths=paths)
 
