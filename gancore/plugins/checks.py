@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -79,11 +80,30 @@ def _flaw(record: Entry, where: str) -> str:
         return f"whose name is {record.name!r}"
     if not isinstance(record.factory, str) or not record.factory:
         return f"named {record.name!r} whose factory is {record.factory!r}"
-    if not isinstance(record, records.ModelEntry) and not REFERENCE.fullmatch(record.factory):
+    if isinstance(record, records.ModelEntry):
+        return _flaw_of_model(record)
+    if not REFERENCE.fullmatch(record.factory):
         return f"named {record.name!r} whose factory {record.factory!r} is not 'package.module:Object'"
     if where == "gancore_recipes" and not getattr(record, "domain", ""):
         return f"named {record.name!r} that names no domain"
     return ""
+
+
+def is_url(factory: str) -> bool:
+    return "://" in factory
+
+
+def _flaw_of_model(record: records.ModelEntry) -> str:
+    """Nothing is looked for: the folder or the archive may be large, or far."""
+    if not is_url(record.factory):
+        absolute = os.path.isabs(record.factory)
+        return (
+            "" if absolute else f"named {record.name!r} whose factory {record.factory!r} is no absolute path"
+        )
+    if not record.factory.startswith(("https://", "http://")):
+        return f"named {record.name!r} whose factory {record.factory!r} is no http:// or https:// address"
+    known = isinstance(record.sha256, str) and re.fullmatch("[0-9a-f]{64}", record.sha256)
+    return "" if known else f"named {record.name!r} without the sha256 of its archive, 64 hexadecimal digits"
 
 
 def _article(thing: object) -> str:

@@ -14,7 +14,7 @@ from gancore.plugins.discovery import discover
 from gancore.plugins.faults import Fault, Origin
 from gancore.plugins.plugin import OBSERVERS, Plugin, PluginInfo
 from gancore.plugins.resolve import import_factory, make
-from gancore.records import Entry, FeaturesEntry, MeasureEntry, RecipeEntry
+from gancore.records import Entry, FeaturesEntry, MeasureEntry, ModelEntry, RecipeEntry
 
 if TYPE_CHECKING:
     from gancore.domain import Domain
@@ -167,7 +167,8 @@ class Plugins:
         """The plugin that each top-level package belongs to, as far as plugins are loaded."""
         found: dict[str, Origin] = {}
         for plugin in self._found:
-            factories = [record.factory for records in plugin.records.values() for record in records]
+            records = [record for records in plugin.records.values() for record in records]
+            factories = [record.factory for record in records if not isinstance(record, ModelEntry)]
             for name in (plugin.origin.module, *factories):
                 top = name.partition(":")[0].partition(".")[0]
                 if top not in NO_PLUGINS:
