@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ from gancore.arguments import checked
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.data.lock import exclusive
-from gancore.errors import GancoreError
+from gancore.errors import GancoreError, printable
 from gancore.evaluation.reading import Evaluation, keep_evaluation
 from gancore.listing import RUNS, models, runs
-from gancore.loading import load, model_folder
+from gancore.loading import load, model_folder, origin_folder
 from gancore.plugins import plugins
 from gancore.seeing import film, generate, neighbours
 from gancore.training.launch import Order, carry_out, heed
@@ -59,9 +60,9 @@ def train(
 
     ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration and these data,
     else a new one. A run that is named may be given another budget, counted from its beginning.
-    ``init_from`` is a run or model whose weights training starts from. ``devices``: processes, each
-    with its share of every batch and an accelerator of its own where there are any; a script that gives
-    it needs ``if __name__ == "__main__":`` around what it does.
+    ``init_from`` is a run or model, or the name of a model, whose weights training starts from. ``devices``:
+    processes, each with its share of every batch and an accelerator of its own where there are any; a script
+    that gives it needs ``if __name__ == "__main__":`` around what it does.
 
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 finish the round and save; then they do what they would have done
     without gancore: call the program's own handler, or end it.
@@ -74,8 +75,9 @@ def train(
     plugins().strict = strict_plugins
 
     def order() -> Order:
+        origin = None if init_from is None else origin_folder(init_from, _on_stderr)
         run, config = _place(domain, _path(out), resume, _path(data_root), settings)
-        return Order(run, config, _path(data_root), _path(init_from), force, progress, strict_plugins)
+        return Order(run, config, _path(data_root), origin, force, progress, strict_plugins)
 
     return heed(carry_out(order, devices))
 
@@ -95,6 +97,10 @@ def _place(
     config = resolve_config(domain, **settings)
     unfinished = find_unfinished(config, out, RUNS, data_root) if resume is not None else None
     return unfinished or new_run(config, out, RUNS), config
+
+
+def _on_stderr(line: str) -> None:
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def _path(given: str | Path | None) -> Path | None:
@@ -145,7 +151,7 @@ def evaluate(
     from gancore.evaluation.runner import Question, answer
 
     question = Question(
-        folder=model_folder(model),
+        folder=model_folder(model, announce),
         name=str(model),
         against=None if against is None else str(against),
         measures=None if measures is None else tuple(measures),

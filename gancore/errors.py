@@ -134,8 +134,18 @@ def text_of(error: BaseException) -> str:
     """The text of a foreign exception; one whose text raises has none."""
     try:
         return str(error)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return ""
+
+
+def in_words(error: BaseException, longest: int = 200) -> str:
+    """``error`` on one line: a GancoreError as it is, any other after the name of its kind."""
+    text = " ".join(text_of(error).split())
+    if not isinstance(error, GancoreError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

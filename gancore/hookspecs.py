@@ -129,13 +129,14 @@ def gancore_features() -> Iterable[FeaturesEntry]:
 
 @hookspec
 def gancore_models() -> Iterable[ModelEntry]:
-    """Trained models; ``factory`` is a folder, or the URL of an archive whose ``sha256`` is given.
+    """Trained models; ``factory`` is an absolute path, or the URL of an archive whose ``sha256`` is given.
 
     ::
 
         @hookimpl
         def gancore_models():
-            return [ModelEntry("tides/harbour", HARBOUR, "one gauge", domain="tides", licence="CC0-1.0")]
+            harbour = str(Path(__file__).parent / "harbour")
+            return [ModelEntry("tides/harbour", harbour, "one gauge", domain="tides", licence="CC0-1.0")]
     """
 
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gancore.arguments import checked
-from gancore.errors import CheckpointError, ConfigError, nearest
+from gancore.data.sources import cache_folder, fetch
+from gancore.errors import CheckpointError, ConfigError, PluginError, nearest
 from gancore.plugins import plugins
+from gancore.plugins.checks import is_url
+from gancore.records import ModelEntry, SourceEntry
 from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
     from gancore.models.model import Model
+
+Announce = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    """Tells nobody."""
 
 
 @checked
@@ -22,17 +33,54 @@ def load(model: str | Path, device: str = "auto") -> Model:
     return open_model(model_folder(model), device)
 
 
-def model_folder(model: str | Path) -> Path:
-    """The model folder of a run, one that is given itself, or that of a named model."""
+def model_folder(model: str | Path, announce: Announce = _silent) -> Path:
+    """The model folder of a run, one that is given itself, or that of a named model; it may be downloaded.
+
+    Raises:
+        CheckpointError: the run has no model yet.
+        ConfigError: there is no such thing.
+        GancoreError: the named model cannot be had.
+    """
     path = Path(model)
     if (path / "model").is_dir():
         return path / "model"
     if RunFolder(path).read_status() is not None:
         raise CheckpointError(f"run {path} has no model yet", "train it until its first checkpoint")
-    if path.exists():
-        return path
+    return path if path.exists() else _named(str(model), announce)
+
+
+def origin_folder(origin: str | Path, announce: Announce) -> Path:
+    """The run or model folder that a training starts from, or that of a named model; errors as above."""
+    path = Path(os.path.expanduser(origin))
+    return path if path.exists() else _named(str(origin), announce)
+
+
+def _named(name: str, announce: Announce) -> Path:
     entries = {entry.name: entry for entry in plugins().records("gancore_models")}
-    if str(model) not in entries:
-        hint = nearest(str(model), entries) if entries else "`gancore runs` lists what was trained here"
-        raise ConfigError(f"no run, model folder or named model {str(model)!r}", hint)
-    return Path(plugins().resolve(entries[str(model)]))
+    entry = entries.get(name)
+    if not isinstance(entry, ModelEntry):
+        hint = nearest(name, entries) if entries else "`gancore runs` lists what was trained here"
+        raise ConfigError(f"no run, model folder or named model {name!r}", hint)
+    return folder_of(entry, announce)
+
+
+def folder_of(entry: ModelEntry, announce: Announce = _silent) -> Path:
+    """The model folder that a plugin names; the archive of a URL is fetched once into the cache.
+
+    Raises:
+        PluginError: there is no model folder.
+        DataError: it cannot be downloaded.
+    """
+    folder = Path(entry.factory)
+    if is_url(entry.factory):
+        licence = entry.licence or "not stated"
+        source = SourceEntry(entry.name, entry.summary, licence, {entry.factory: entry.sha256})
+        folder = fetch(source, cache_folder() / "models" / entry.sha256[:32], announce)
+    if not (folder / "config.json").is_file():
+        plugin = plugins().origin(entry)
+        who = f"the plugin {plugin.name!r} ({plugin.distribution} {plugin.version})" if plugin else "a plugin"
+        raise PluginError(
+            f"{who} brings the model {entry.name!r}, and {folder} holds none",
+            "let its factory be a folder that gancore wrote as RUN/model, or a URL of such a folder packed",
+        )
+    return folder

@@ -74,7 +74,11 @@ class FeaturesEntry(Entry):
 
 @dataclass(frozen=True)
 class ModelEntry(Entry):
-    """A pretrained model; ``factory`` is a folder, or a URL of an archive with its sha256."""
+    """A trained model; ``factory`` is the absolute path of a model folder, or the URL of an archive of one.
+
+    ``sha256`` is that of the archive, 64 hexadecimal digits; a folder has none. In a package the path is
+    ``str(Path(__file__).parent / "harbour")``. The name is what ``--model`` and ``--init-from`` take.
+    """
 
     domain: str = ""
     licence: str = ""

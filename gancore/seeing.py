@@ -49,7 +49,7 @@ def generate(
     before = _samples_before(Path(out), force)
     if each_label and label is not None:
         raise ConfigError(f"each label, and {label!r} alone", "give one of --label and --each-label")
-    loaded = load(model, device)
+    loaded = load(model_folder(model, announce), device)
     if interpolate is not None and each_label:
         samples = loaded.interpolation_of_each_label(n, interpolate, seed, truncation)
     elif interpolate is not None:
@@ -91,7 +91,7 @@ def neighbours(
     from gancore.evaluation.neighbours import neighbours as found
 
     before = _samples_before(Path(out), force)
-    place = model_folder(model)
+    place = model_folder(model, announce)
     loaded, run = load(place, device), RunFolder(place.absolute().parent)
     asked = Asked(
         k,

@@ -64,7 +64,14 @@ def gancore_domains() -> list[DomainEntry]:
 @hookimpl
 def gancore_models() -> list[ModelEntry]:
     return [
-        ModelEntry("toy/one", "https://example.org/one.zip", "a trained toy", domain="toy", licence="CC0")
+        ModelEntry(
+            "toy/one",
+            "https://example.org/one.zip",
+            "a trained toy",
+            domain="toy",
+            licence="CC0",
+            sha256="0" * 64,
+        )
     ]
 
 

@@ -14,11 +14,9 @@ from types import FrameType
 from typing import NoReturn
 
 from gancore.cli.streams import lasting_streams
-from gancore.errors import ExitCode, GancoreError, cut, out_of_memory, printable, text_of
+from gancore.errors import ExitCode, GancoreError, cut, in_words, out_of_memory, printable, text_of
+from gancore.plugins.blame import blamed, caller
 from gancore.runtime.signals import exit_code, handled, interrupt
-
-LONGEST_QUOTE = 200
-"""Characters of a foreign exception's text that are shown."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(words or ["--help"])
         except KeyboardInterrupt:
             return exit_code(signal.SIGINT)
-        except Exception as error:
+        except BaseException as error:
+            if isinstance(error, SystemExit) and blamed(error) is None:
+                raise
             if wants_traceback:
                 sys.excepthook(type(error), error, error.__traceback__)
             return _tell(failure(error), "--json" in words)
@@ -91,12 +91,12 @@ def _run(words: Sequence[str]) -> int:
     return returned if isinstance(returned, int) else ExitCode.DONE
 
 
-def explain(error: Exception) -> int:
+def explain(error: BaseException) -> int:
     """Say in one line on stderr what went wrong; the exit code."""
     return _tell(failure(error), as_json=False)
 
 
-def failure(error: Exception) -> Failure:
+def failure(error: BaseException) -> Failure:
     """What went wrong, in words, and the exit code that goes with it."""
     kind = type(error).__name__
     if isinstance(error, GancoreError):
@@ -112,8 +112,12 @@ def failure(error: Exception) -> Failure:
         where = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         code = ExitCode.TRY_AGAIN if full else ExitCode.USER_MISTAKE
-        return Failure(kind, f"{where}{error.strerror or error}", "", code)
-    message = f"{kind}: {text_of(error)[:LONGEST_QUOTE]}"
+        return Failure(kind, f"{where}{error.strerror or text_of(error)}", "", code)
+    if told := blamed(error):
+        return Failure(type(told).__name__, told.message, told.fix, told.exit_code)
+    message = in_words(error)
+    if who := caller(error):
+        message += f" (called by {who})"
     fix = "run again with --traceback (or GANCORE_TRACEBACK=1) and report it"
     return Failure(kind, message, fix, ExitCode.INTERNAL_ERROR)
 

@@ -55,7 +55,7 @@ def train(
         ),
     ] = None,
     init_from: Annotated[
-        Path | None, typer.Option(help="A run or model whose weights the training starts from.")
+        Path | None, typer.Option(help="A run, a model, or the name of one, to start from its weights.")
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Resume although the configuration changed.")

@@ -20,7 +20,7 @@ def facts(folder: ComparisonFolder, entrant: Entrant) -> dict[str, Any]:
     status = run.read_status()
     model = read_json(run.model / "config.json") if run.model.is_dir() else {}
     failure = read_json(folder.failure(entrant))
-    batch_size = entrant.config.model.batch_size
+    a_round = _samples_a_round(model.get("training", {}), entrant)
     done = folder.is_finished(entrant, "train")
     return {
         "who": str(entrant),
@@ -32,7 +32,7 @@ def facts(folder: ComparisonFolder, entrant: Entrant) -> dict[str, Any]:
         "weights": folder.weights(entrant),
         "steps": status.step if status else 0,
         "planned_steps": status.total if status else None,
-        "samples": status.step * batch_size if status else 0,
+        "samples": round(status.step * a_round) if status else 0,
         "seconds": status.seconds if status else 0.0,
         "chosen_step": model.get("training", {}).get("step"),
         "precision": model.get("training", {}).get("precision", ""),
@@ -40,18 +40,25 @@ def facts(folder: ComparisonFolder, entrant: Entrant) -> dict[str, Any]:
         "machine": read_json(folder.training(entrant)).get("machine", ""),
         "fingerprint": read_json(run.data_file).get("fingerprint", ""),
         "config": entrant.config.model_dump(mode="json"),
-        "curves": curves(read_metrics(run.metrics_file), batch_size),
+        "curves": curves(read_metrics(run.metrics_file), a_round),
     }
 
 
-def curves(lines: Sequence[Mapping[str, Any]], batch_size: int) -> dict[str, list[dict[str, float]]]:
+def _samples_a_round(training: Mapping[str, float], entrant: Entrant) -> float:
+    """As the model tells: a fitted one looks at all rows in each round. Without a model, a batch."""
+    step, samples = training.get("step"), training.get("samples")
+    return samples / step if step and samples else float(entrant.config.model.batch_size)
+
+
+def curves(lines: Sequence[Mapping[str, Any]], a_round: float) -> dict[str, list[dict[str, float]]]:
     """Each measure taken on valid: its value by step, samples seen and seconds of training."""
     clock = [(line["step"], line["seconds"]) for line in lines if "seconds" in line]
     found: dict[str, list[dict[str, float]]] = {}
     for line in lines:
         for name, value in line.items():
             if name.startswith(ON_VALID) and isinstance(value, (int, float)) and math.isfinite(value):
-                point = {"step": line["step"], "samples": line["step"] * batch_size, "value": float(value)}
+                samples = round(line["step"] * a_round)
+                point = {"step": line["step"], "samples": samples, "value": float(value)}
                 point["seconds"] = at_step(clock, line["step"])
                 found.setdefault(name.removeprefix(ON_VALID), []).append(point)
     return found

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancore.config import RecipeSection
 from gancore.domain import Domain, Spec
-from gancore.errors import GancoreError
+from gancore.errors import GancoreError, in_words
 from gancore.models.model import build_game
 from gancore.models.sampling import condition_for
 from gancore.recipe import Recipe
@@ -145,5 +145,4 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 
 def _reason(error: BaseException) -> str:
-    text = error.message if isinstance(error, GancoreError) else str(error) or type(error).__name__
-    return " ".join(text.split())[:160]
+    return error.message[:160] if isinstance(error, GancoreError) else in_words(error, 160)

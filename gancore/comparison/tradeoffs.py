@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gancore.comparison.speed import growth, time_batches
 from gancore.config import RecipeSection
 from gancore.domain import Batch, Data, View
-from gancore.errors import GancoreError
+from gancore.errors import GancoreError, in_words
 from gancore.evaluation.intervals import of_mean
 from gancore.games.game import Game
 from gancore.models.model import Model
@@ -117,7 +117,7 @@ def inversion(subject: Subject) -> dict[str, Any]:
                 apart.append((again.double() - x.double()).abs().flatten())
                 values.append(x.double().abs().max())
     except (GancoreError, RuntimeError, ValueError) as error:
-        return {"kind": "failed", "note": f"{type(error).__name__}: {error}"}
+        return {"kind": "failed", "note": in_words(error)}
     errors = torch.cat(apart)
     return {
         "kind": "measured",

@@ -163,7 +163,7 @@ def main(word: str) -> int:
             work(job)
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
+    except BaseException as error:  # a plugin's SystemExit would be taken for a training that is done
         if os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0"):
             sys.excepthook(type(error), error, error.__traceback__)
         return explain(error)

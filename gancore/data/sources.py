@@ -130,7 +130,7 @@ def fetch(entry: SourceEntry, folder: Path, announce: Announce) -> Path:
     """
     announce(
         f"{entry.name}: {entry.summary}. Licence: {entry.licence}. "
-        f"About {entry.megabytes:,.0f} MB, kept in {folder}"
+        f"{f'About {entry.megabytes:,.0f} MB, kept' if entry.megabytes else 'Kept'} in {folder}"
     )
     work = folder.with_name(f"{folder.name}.part")
     try:

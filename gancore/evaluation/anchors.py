@@ -6,13 +6,10 @@ are kept.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from hashlib import sha256
-from pathlib import Path
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,7 +20,7 @@ from gancore.evaluation.extraction import Maps, spec_digest
 from gancore.evaluation.measure import Measure
 from gancore.evaluation.measures.two_sample import FEWEST, leave_one_out_details
 from gancore.evaluation.principal import flat
-from gancore.evaluation.store import content_of, digest_of
+from gancore.evaluation.store import code_of, content_of, digest_of
 from gancore.evaluation.trust import Anchored, bounds_of, value_of
 from gancore.records import MeasureEntry
 from gancore.runtime.randomness import Key
@@ -138,7 +135,7 @@ class Anchors:
 
     def _key(self, entry: MeasureEntry, measure: Measure) -> str:
         """Everything that the values depend on."""
-        said = {need: features.digest for need, features in self.maps.by_need.items()}
+        said = {need: self.maps.identity(need) for need in self.maps.by_need}
         return digest_of(
             "anchors",
             VERSION,
@@ -159,15 +156,3 @@ class Anchors:
     @cached_property
     def _train(self) -> str:
         return content_of([self.evidence.train.samples, self.evidence.train.condition])
-
-
-@cache
-def code_of(factory: str) -> str:
-    """sha256 over all Python files of the package that a factory lives in: its measures may have changed."""
-    top = factory.partition(":")[0].partition(".")[0]
-    spec = importlib.util.find_spec(top)
-    places = map(Path, (spec.submodule_search_locations if spec else None) or ())
-    files = sorted(file for place in places for file in place.rglob("*.py"))
-    if not files and spec and spec.origin:
-        files = [Path(spec.origin)]
-    return sha256(b"".join(sha256(file.read_bytes()).digest() for file in files)).hexdigest()

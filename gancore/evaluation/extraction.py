@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,13 +21,17 @@ CHUNK = 256
 
 @dataclass
 class Maps:
-    """Features and classifier, each where a measure needs it; the same maps see every set."""
+    """Features and classifier, each where a measure needs it; the same maps see every set.
+
+    ``made_of``: by need, a digest of what its map may hang on beside what its own digest says.
+    """
 
     spec: Spec
     device: torch.device
     store: Store
     features: Features | None = None
     classifier: Features | None = None
+    made_of: dict[str, str] = field(default_factory=dict)
 
     def see(self, rows: Batch, keep: bool) -> Sampled:
         """The rows with what is said of them. ``keep``: they are real, so others will ask again."""
@@ -39,7 +43,7 @@ class Maps:
             call = features.embed if kind == "features" else features.log_posteriors
             if not content:
                 return self._chunked(call, features, rows.data)
-            key = digest_of(kind, content, features.digest, spec_digest(self.spec))
+            key = digest_of(kind, content, self.identity(kind), spec_digest(self.spec))
             made = self.store.tensors(key, lambda: {kind: self._chunked(call, features, rows.data)})
             return made[kind]
 
@@ -64,6 +68,10 @@ class Maps:
                 f"features {features.name!r} give {held} for {rows} samples", "give others with --features"
             )
         return said
+
+    def identity(self, need: str) -> list[str]:
+        """What tells the map of a need from all others, JSON."""
+        return [self.by_need[need].digest, self.made_of.get(need, "")]
 
     @property
     def by_need(self) -> dict[str, Features]:

@@ -24,7 +24,6 @@ from gancore.evaluation.reference import Reference, open_reference
 from gancore.evaluation.rows import outline, take, view_of
 from gancore.evaluation.store import Store
 from gancore.models.model import Model
-from gancore.plugins import plugins
 from gancore.runtime.randomness import Key
 from gancore.training.run import RunFolder
 from gancore.trees import Tree, join_rows, leaves, map_tree
@@ -83,8 +82,8 @@ def neighbours(model: Model, samples: Samples, run: RunFolder | None, asked: Ask
     held_out = _held_out(reference)
     if outline(samples.data) != outline(take(train, torch.tensor([0]), Key.of("neighbours")).data):
         raise ConfigError("samples and data are of different shapes", "give data of the model's kind")
-    features = _features(model, reference, asked)
-    maps = Maps(reference.data.spec, model.device, Store(_cache() / "sets", asked.announce), features)
+    maps = Maps(reference.data.spec, model.device, Store(_cache() / "sets", asked.announce))
+    features = _look(maps, model, reference, asked)
     asked.announce(f"looking at {len(train):,} rows of train, by {features.name}")
     both = Batch(samples.data if held_out is None else join_rows([samples.data, held_out.data]))
     distances, rows = search(_embedded(maps, both, keep=False), train, maps, max(asked.k, CROWD))
@@ -194,14 +193,14 @@ def _cache() -> Path:
     return cache_folder() / "evaluation"
 
 
-def _features(model: Model, reference: Reference, asked: Asked) -> Features:
-    """By default those in which the domain takes closeness to be what people see or hear."""
+def _look(maps: Maps, model: Model, reference: Reference, asked: Asked) -> Features:
+    """Give the maps their features: by default those in which near is what people see or hear as near."""
     judging = Judging(
         model.domain, reference, _cache() / "judges", model.device, asked.data_root, announce=asked.announce
     )
     bench = Workbench(reference.data, _cache(), judging, asked.announce)
     entries = features_for(model.domain, reference.data.spec, asked.announce)
-    name = Preparing(entries, bench).choose(asked.features or model.domain.closeness)
-    features = plugins().features(entries[name])
-    features.prepare(bench)
-    return features
+    preparing = Preparing(entries, bench)
+    preparing.look(maps, preparing.choose(asked.features or model.domain.closeness))
+    assert maps.features is not None
+    return maps.features

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gancore.domain import Data, Spec
 from gancore.evaluation.features import Features, Workbench
-from gancore.evaluation.rows import identity_of, take, view_of
+from gancore.evaluation.rows import take, view_of
 from gancore.evaluation.store import Store, content_of, digest_of
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree, leaves
@@ -39,8 +39,8 @@ class Principal(Features):
 
     def prepare(self, bench: Workbench) -> None:
         store = Store(bench.cache / "principal", bench.announce)
-        key = digest_of("principal", VERSION, identity_of(bench.data))
-        found = store.tensors(key, lambda: _fit(bench.data))
+        x = _rows(bench.data)
+        found = store.tensors(digest_of("principal", VERSION, content_of(x)), lambda: _fit(x))
         self.mean, self.weights = found["mean"], found["weights"]  # (coordinates), (coordinates, components)
 
     @property
@@ -52,12 +52,15 @@ class Principal(Features):
         return (x - self.mean.to(x.device)) @ self.weights.to(x.device)
 
 
-def _fit(data: Data) -> dict[str, Tensor]:
+def _rows(data: Data) -> Tensor:
+    """Those of train that it is fitted to, (rows, coordinates)."""
     train, key = view_of(data, "train"), Key.of("principal")
     order = key.permutation(len(train))
     x = flat(take(train, order[:FEW_ROWS], key / "few").data)
-    if x.shape[1] <= FEW_COORDINATES:
-        x = flat(take(train, order[:MANY_ROWS], key / "many").data)
+    return x if x.shape[1] > FEW_COORDINATES else flat(take(train, order[:MANY_ROWS], key / "many").data)
+
+
+def _fit(x: Tensor) -> dict[str, Tensor]:
     mean = x.double().mean(0)
     x = x.double() - mean
     values, vectors = _leading(x)

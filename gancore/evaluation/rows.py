@@ -58,7 +58,10 @@ def real_rows(data: Data, split: str, n: int, key: Key) -> RealRows:
         if home == "train":
             free, wanted = min(free, rows // 2), min(wanted, ENOUGH - sum(origin.values()))
         if (count := min(free, wanted)) > 0:
-            held_out.append(_rows(data, home, key, rows - count if home == "train" else used, count))
+            batch = _rows(data, home, key, rows - count if home == "train" else used, count)
+            if real.condition is not None and batch.condition is None:
+                continue  # rows of another kind: no measure of labels could be taken of them
+            held_out.append(batch if real.condition is not None else Batch(batch.data))
             origin[home] = count
     apart = min(most, size - origin.get("train", 0))
     return RealRows(real, _rows(data, "train", key, 0, most), _joined(held_out), origin, apart)
@@ -134,8 +137,15 @@ def outline(tree: Tree) -> str:
 
 
 def identity_of(data: Data) -> str:
-    """The fingerprint; of data without one the content of some rows of train."""
-    if data.fingerprint:
-        return data.fingerprint
-    train, key = view_of(data, "train"), Key.of("identity")
-    return content_of(take(train, key.permutation(len(train))[:IDENTIFYING], key).data)
+    """A digest of the fingerprint, and of some rows of train and of valid, with their conditions.
+
+    A fingerprint alone tells of the files; which rows a plugin makes of them may change with its code.
+    """
+    told: list[object] = [data.fingerprint]
+    for split, found in (("train", data.train), ("valid", data.valid)):
+        for view in found.values() if isinstance(found, Mapping) else (found,):
+            key = Key.of("identity", split, len(view))
+            rows = key.permutation(len(view))[:IDENTIFYING]
+            batch = take(view, rows, key) if len(rows) else None
+            told += [len(view), batch and content_of([batch.data, batch.condition])]
+    return digest_of(*told)

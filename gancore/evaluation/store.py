@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,25 @@ def content_of(tree: Tree) -> str:
         content.update(repr((str(leaf.dtype), tuple(leaf.shape))).encode())
         content.update(leaf.detach().cpu().contiguous().numpy().data)
     return content.hexdigest()
+
+
+@cache
+def code_of(factory: str) -> str:
+    """sha256 over all Python files of the package that a factory lives in: what it makes may have changed.
+
+    Empty where there are none, as of the running program.
+    """
+    top = factory.partition(":")[0].partition(".")[0]
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # a module without a spec
+        return ""
+    places = map(Path, (spec.submodule_search_locations if spec else None) or ())
+    files = sorted(file for place in places for file in place.rglob("*.py"))
+    if not files and spec and spec.has_location and spec.origin:
+        files = [Path(spec.origin)]
+    each = [hashlib.sha256(file.read_bytes()).digest() for file in files]
+    return hashlib.sha256(b"".join(each)).hexdigest()
 
 
 @dataclass

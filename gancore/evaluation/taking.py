@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from gancore.errors import GancoreError
+from gancore.errors import GancoreError, in_words
 from gancore.evaluation.anchors import Anchors
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.extraction import Maps
@@ -41,8 +41,8 @@ class Taker:
         except GancoreError as error:
             reading = replace(reading, skipped=str(error), trust="not taken")
         except Exception as error:
-            told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            reading = replace(reading, skipped=f"{entry.factory} raises {told}", trust="not taken")
+            told = f"{entry.factory} raises {in_words(error)}"
+            reading = replace(reading, skipped=told, trust="not taken")
         return replace(reading, seconds=round(time.perf_counter() - began, 3))
 
     def _named(self, entry: MeasureEntry, measure: Measure) -> Reading:

@@ -42,6 +42,11 @@ class Table:
     played: list[object] = dataclass_field(default_factory=list, compare=False)
     """Where :func:`gancore.training.playing.play` stopped, to go on from; empty before its first round."""
 
+    @property
+    def samples_a_round(self) -> int:
+        """Real samples that a round looks at."""
+        return self.game.samples_a_round(self.batch_size, self.dealer.views)
+
     @cached_property
     def joiner(self) -> Joiner:
         """Adds up what micro-batches and processes give."""
@@ -65,7 +70,7 @@ class Field:
     @property
     def samples(self) -> int:
         """Real samples seen when this round is over."""
-        return (self.step + 1) * self.table.batch_size
+        return (self.step + 1) * self.table.samples_a_round
 
     def moves(self) -> Iterator[tuple[int, Move]]:
         """The moves of this round with their places in the phase's list; lazy ones where they are due."""

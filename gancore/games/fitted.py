@@ -19,7 +19,8 @@ from gancore.trees import Tree
 
 
 class FittedModel(Protocol):
-    """A module whose buffers ``fit`` fills from views of encoded samples; each call is one round.
+    """A module whose buffers ``fit`` fills from views of encoded samples; each call is one round, and counts
+    as a look at all of them.
 
     ``fit`` returns True when it is done (a model fitted in one pass: at once), so that iterative
     methods are checkpointed and resumed like any training. Buffer shapes do not depend on the data
@@ -51,6 +52,10 @@ class FittedGame(Game):
         self.model, self.representation, self.conditional = model, representation, conditional
         self.players = {}
         self.phases = [Phase([], dynamics=Fitting(), name="fit")]
+
+    def samples_a_round(self, batch_size: int, views: Mapping[str, View]) -> int:
+        """All rows of train, whatever the size of a batch."""
+        return sum(map(len, views.values()))
 
     def sampler(self) -> nn.Module:
         return model_sampler(self.model, self.representation, self.conditional)

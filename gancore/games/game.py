@@ -107,6 +107,10 @@ class Game(nn.Module):
         super().__init__()
         self.representation: Representation = Identity()
 
+    def samples_a_round(self, batch_size: int, views: Mapping[str, View]) -> int:
+        """Real samples that a round looks at; reports, budgets and averages count by them."""
+        return batch_size
+
     def cost(self, move: Move, draw: Draw) -> Cost:
         """The cost of a move, pure: dynamics evaluate it twice, accumulation k times."""
         raise TypeError(f"{type(self).__name__} must define cost(move, draw)")

@@ -26,7 +26,8 @@ class ModelFacts:
     """What a card says; nothing is made up, and what is left empty is left out.
 
     ``data`` holds the lines of the data contract, ``data_licence`` the licence as its owner states it,
-    ``licence`` that of the weights. ``parameters`` counts those of the model folder. ``judges``: the model
+    ``licence`` that of the weights. ``parameters`` counts those of the model folder. ``plugins``: that it
+    needs; ``only_trained_with``: that only its training used; versions by distribution. ``judges``: the model
     tells classes apart and makes no samples.
     """
 
@@ -44,6 +45,7 @@ class ModelFacts:
     parameters: int | None = None
     licence: str = "other"
     plugins: Mapping[str, str] = field(default_factory=dict)
+    only_trained_with: Mapping[str, str] = field(default_factory=dict)
     measures: Sequence[MeasuredFact] = ()
     limits: Sequence[str] = ()
     conditional: bool = False
@@ -137,10 +139,15 @@ def _training(facts: ModelFacts) -> str:
         "device": f"{facts.device}, {facts.precision}" if facts.precision else facts.device,
         "seed": str(facts.seed),
         "parameters": f"{facts.parameters:,}" if facts.parameters is not None else "",
-        "written by": ", ".join(f"{name} {version}" for name, version in sorted(facts.plugins.items())),
+        "needs": _versions(facts.plugins),
+        "only trained with": _versions(facts.only_trained_with),
     }
     lines = [f"- {name}: {_line(text)}" for name, text in rows.items() if text]
     return "\n".join(["## Training", "", *lines])
+
+
+def _versions(plugins: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(plugins.items()))
 
 
 def _measures(measures: Sequence[MeasuredFact]) -> str:

@@ -14,9 +14,10 @@ from torch import nn
 from gancore.arguments import checked
 from gancore.config import RecipeSection
 from gancore.domain import Domain, Samples, Spec
-from gancore.errors import CheckpointError, ConfigError
+from gancore.errors import CheckpointError, ConfigError, GancoreError
 from gancore.games.game import Game
-from gancore.models.folder import load_model
+from gancore.models.folder import LoadedModel, load_model
+from gancore.models.needs import with_needs
 from gancore.models.sampling import as_samples, condition_for, draw_samples, generates, interpolate
 from gancore.plugins import plugins
 from gancore.recipe import Recipe
@@ -121,16 +122,25 @@ def open_model(folder: Path, device: str = "auto") -> Model:
 
     Raises:
         CheckpointError: damaged, or its weights are not those of the recipe it names.
-        PluginError: its domain or recipe is not installed.
+        PluginError: a plugin that it needs is not installed: with its name and version.
     """
     loaded = load_model(folder)
+    try:
+        domain, sampler = _built(loaded, folder)
+    except GancoreError as error:
+        told = with_needs(error, loaded.config, f"model folder {folder}")
+        raise told from (None if told is error else error)
+    where = resolve_device(device)
+    return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where)
+
+
+def _built(loaded: LoadedModel, folder: Path) -> tuple[Domain, nn.Module]:
     domain = plugins().domain(str(loaded.config["domain"]))
     _, recipe = plugins().recipe(domain, str(loaded.config["recipe"]))
     section = _section(recipe, loaded.config.get("model"), folder)
     sampler = build_game(recipe, section, loaded.spec, seed=0).sampler()
     load_weights(sampler, loaded.tensors, str(folder))
-    where = resolve_device(device)
-    return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where)
+    return domain, sampler
 
 
 def _section(recipe: Recipe, values: Any, folder: Path) -> RecipeSection:

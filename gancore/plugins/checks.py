@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from gancore import records
 from gancore.plugins.faults import Fault, Origin
@@ -24,6 +26,9 @@ REGISTRATIONS: Mapping[str, type[Entry]] = {
 }
 """Registration hooks and the kind of record that each returns."""
 
+MOST_RECORDS = 1000
+"""That one hook of one plugin may return: a generator could go on for ever."""
+
 REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 """``package.module:Object``"""
 
@@ -34,8 +39,12 @@ def sort_records(hook: str, returned: object, origin: Origin) -> tuple[list[Entr
     if isinstance(returned, (str, Entry)) or not isinstance(returned, Iterable):
         reason = f"returns {_article(returned)} from {hook}, which must return a list of {kind.__name__}"
         return [], [Fault(origin, reason, origin.remedy())]
+    found = list(islice(returned, MOST_RECORDS + 1))
+    if len(found) > MOST_RECORDS:
+        reason = f"returns more than {MOST_RECORDS:,} records from {hook}, and all of them are left out"
+        return [], [Fault(origin, reason, origin.remedy())]
     good, faults = [], []
-    for record in returned:
+    for record in found:
         fault = check_record(record, kind, hook, origin)
         if fault is not None:
             faults.append(fault)
@@ -71,11 +80,30 @@ def _flaw(record: Entry, where: str) -> str:
         return f"whose name is {record.name!r}"
     if not isinstance(record.factory, str) or not record.factory:
         return f"named {record.name!r} whose factory is {record.factory!r}"
-    if not isinstance(record, records.ModelEntry) and not REFERENCE.fullmatch(record.factory):
+    if isinstance(record, records.ModelEntry):
+        return _flaw_of_model(record)
+    if not REFERENCE.fullmatch(record.factory):
         return f"named {record.name!r} whose factory {record.factory!r} is not 'package.module:Object'"
     if where == "gancore_recipes" and not getattr(record, "domain", ""):
         return f"named {record.name!r} that names no domain"
     return ""
+
+
+def is_url(factory: str) -> bool:
+    return "://" in factory
+
+
+def _flaw_of_model(record: records.ModelEntry) -> str:
+    """Nothing is looked for: the folder or the archive may be large, or far."""
+    if not is_url(record.factory):
+        absolute = os.path.isabs(record.factory)
+        return (
+            "" if absolute else f"named {record.name!r} whose factory {record.factory!r} is no absolute path"
+        )
+    if not record.factory.startswith(("https://", "http://")):
+        return f"named {record.name!r} whose factory {record.factory!r} is no http:// or https:// address"
+    known = isinstance(record.sha256, str) and re.fullmatch("[0-9a-f]{64}", record.sha256)
+    return "" if known else f"named {record.name!r} without the sha256 of its archive, 64 hexadecimal digits"
 
 
 def _article(thing: object) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from gancore.errors import PluginError, text_of
+from gancore.errors import PluginError, in_words
 
-LONGEST_QUOTE = 200
-"""Characters of a foreign error message that go into the line."""
+
+class LeftError(BaseException):
+    """Foreign code called ``os._exit``, which would end the program as if all were done."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,14 @@ def explain(error: BaseException, origin: Origin, where: str, module: str = "", 
     """The fault behind ``error``, which came out of the plugin's code ``where`` ("at import")."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error.name, error, origin, module or origin.module, subject)
-    deed = f"calls sys.exit {where}" if isinstance(error, SystemExit) else f"fails {where}: {_quote(error)}"
-    return Fault(origin, deed + _place(error), origin.remedy(), subject=subject, cause=error)
+    return Fault(origin, deed(error, where) + _place(error), origin.remedy(), subject=subject, cause=error)
+
+
+def deed(error: BaseException, where: str) -> str:
+    """What the plugin did ``where``: ``calls sys.exit at import``, ``fails at import: KeyError: 'a'``."""
+    if isinstance(error, SystemExit):
+        return f"calls sys.exit {where}"
+    return f"calls {error} {where}" if isinstance(error, LeftError) else f"fails {where}: {in_words(error)}"
 
 
 def _missing(name: str, error: BaseException, origin: Origin, module: str, subject: str) -> Fault:
@@ -73,12 +80,6 @@ def _missing(name: str, error: BaseException, origin: Origin, module: str, subje
         )
     reason = f"needs the module {name!r}, which is not installed{_place(error)}"
     return Fault(origin, reason, f"pip install {package}", subject=subject, cause=error)
-
-
-def _quote(error: BaseException) -> str:
-    text = " ".join(text_of(error).split())
-    short = text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "..."
-    return f"{type(error).__name__}: {short}" if short else type(error).__name__
 
 
 def _place(error: BaseException) -> str:

@@ -10,8 +10,10 @@ import pluggy
 
 from gancore import hookspecs
 from gancore.errors import nearest
+from gancore.plugins import foreign
 from gancore.plugins.checks import REGISTRATIONS, sort_records
 from gancore.plugins.faults import Fault, Origin, explain
+from gancore.plugins.foreign import importing
 from gancore.records import Entry
 
 OBSERVERS = frozenset(
@@ -58,9 +60,10 @@ class Plugin:
         if self.loaded or self._disabled:
             return
         try:
-            module = self._source()
-            self.loaded = True
-            self._attach(module)
+            with importing(self.origin, foreign.LIGHT_SECONDS):
+                module = self._source()
+                self.loaded = True
+                self._attach(module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -14,7 +14,7 @@ from gancore.plugins.discovery import discover
 from gancore.plugins.faults import Fault, Origin
 from gancore.plugins.plugin import OBSERVERS, Plugin, PluginInfo
 from gancore.plugins.resolve import import_factory, make
-from gancore.records import Entry, FeaturesEntry, MeasureEntry, RecipeEntry
+from gancore.records import Entry, FeaturesEntry, MeasureEntry, ModelEntry, RecipeEntry
 
 if TYPE_CHECKING:
     from gancore.domain import Domain
@@ -38,6 +38,10 @@ def _one_at_a_time(
             return method(self, *arguments, **options)
 
     return guarded
+
+
+NO_PLUGINS = frozenset({"", "gancore", "torch", *sys.stdlib_module_names}) - {"__main__"}
+"""Packages that a record may name and no plugin brings."""
 
 
 class Plugins:
@@ -158,6 +162,18 @@ class Plugins:
         """The plugin that registered ``entry``, or whose package holds its factory; None: no plugin."""
         owner = self._owner(entry)
         return owner.info() if owner else None
+
+    def packages(self) -> dict[str, Origin]:
+        """The plugin that each top-level package belongs to, as far as plugins are loaded."""
+        found: dict[str, Origin] = {}
+        for plugin in self._found:
+            records = [record for records in plugin.records.values() for record in records]
+            factories = [record.factory for record in records if not isinstance(record, ModelEntry)]
+            for name in (plugin.origin.module, *factories):
+                top = name.partition(":")[0].partition(".")[0]
+                if top not in NO_PLUGINS:
+                    found.setdefault(top, plugin.origin)
+        return found
 
     def observe(self, hook: str, **arguments: Any) -> None:
         """Tell every loaded plugin's observer what happened."""

@@ -6,8 +6,10 @@ import importlib
 from functools import reduce
 from typing import TypeVar
 
+from gancore.plugins import foreign
 from gancore.plugins.checks import REFERENCE
 from gancore.plugins.faults import Fault, Origin, explain
+from gancore.plugins.foreign import importing
 from gancore.records import Entry
 
 Made = TypeVar("Made")
@@ -25,7 +27,8 @@ def import_factory(entry: Entry, origin: Origin) -> object:
         raise Fault(origin, reason, origin.remedy(), subject=subject).error()
     module, _, path = reference.partition(":")
     try:
-        return reduce(getattr, path.split("."), importlib.import_module(module))
+        with importing(origin, foreign.HEAVY_SECONDS, f"is importing {module}"):
+            return reduce(getattr, path.split("."), importlib.import_module(module))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -46,7 +49,8 @@ def make(entry: Entry, origin: Origin, base: type[Made]) -> Made:
         )
         raise Fault(origin, reason, origin.remedy(), subject=entry.name).error()
     try:
-        return found()
+        with importing(origin, foreign.HEAVY_SECONDS, f"is making {entry.factory}"):
+            return found()
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -20,6 +20,7 @@ from gancore.domain import Batch, Data, Domain, Samples, View
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
 from gancore.games.field import Table
+from gancore.games.fitted import FittedGame
 from gancore.games.game import Game
 from gancore.models.model import build_game
 from gancore.models.sampling import generates, to_cpu
@@ -29,7 +30,7 @@ from gancore.recipe import Recipe
 from gancore.records import Entry, RecipeEntry
 from gancore.runtime.randomness import Key, Rows
 from gancore.testing.check import NotApplicable
-from gancore.training.playing import set_table
+from gancore.training.playing import play, set_table
 
 ROUNDS = 12
 """Rounds of the trainings that the kit makes."""
@@ -157,24 +158,33 @@ class RecipeBench:
         return build_game(self.recipe, self.config.model, self.home.data.spec, self.config.train.seed)
 
     def table(self, accumulate: int = 1) -> Table:
-        """The game, fitted and laid out before its first round."""
+        """The game, laid out before its first round; what it fits on train beforehand is fitted."""
         from gancore.training.loop import prepare
 
-        table = set_table(
+        table = self._set(accumulate)
+        prepare(table)
+        table.game.train()
+        return table
+
+    def _set(self, accumulate: int = 1) -> Table:
+        return set_table(
             self.build(),
             self.home.views("train"),
             batch_size=self.batch_size,
             accumulate=accumulate,
             seed=self.config.train.seed,
         )
-        prepare(table)
-        table.game.train()
-        return table
 
     @cached_property
     def laid(self) -> Table:
-        """A table that checks share: they look at it and change nothing."""
-        return self.table()
+        """A table that checks share: they look at it and change nothing. A fitted model has its rounds behind
+        it: before them it may have nothing to sample from.
+        """
+        table = self._set()
+        if not isinstance(table.game, FittedGame):
+            return self.table()
+        play(table, ROUNDS)
+        return table
 
     @property
     def game(self) -> Game:

@@ -10,7 +10,11 @@ from typing import Any
 
 from gancore.evaluation.measure import Measure
 from gancore.games.losses import AdversarialLoss
+from gancore.loading import folder_of
+from gancore.models.model import open_model
+from gancore.models.sampling import generates
 from gancore.plugins import plugins
+from gancore.plugins.checks import is_url
 from gancore.records import Entry, FeaturesEntry, MeasureEntry, ModelEntry, RecipeEntry, SourceEntry
 from gancore.testing.bench import PluginBench
 from gancore.testing.check import Breach, NotApplicable
@@ -66,8 +70,8 @@ def resolves_records(bench: PluginBench) -> None:
 def resolve_record(hook: str, entry: Entry) -> None:
     """Raises Breach or PluginError where the object that a record names is missing, or of another kind."""
     if isinstance(entry, ModelEntry):
-        return  # a folder or an archive: fetched when it is asked for
-    if hook == "gancore_domains":
+        opens_model(entry)
+    elif hook == "gancore_domains":
         resolve_domain(entry.name)
     elif isinstance(entry, RecipeEntry):
         plugins().recipe(plugins().domain(entry.domain), entry.name)
@@ -80,6 +84,26 @@ def resolve_record(hook: str, entry: Entry) -> None:
         _expect(entry, made if isinstance(made, AdversarialLoss) else made(), AdversarialLoss)
     else:
         plugins().resolve(entry)
+
+
+def opens_model(entry: ModelEntry) -> None:
+    """A model's folder opens here, and makes what the record says; an archive is not downloaded for it.
+
+    Raises:
+        GancoreError: it does not open.
+        Breach: it is of another domain, or without a licence.
+    """
+    if not entry.licence:
+        raise Breach(f"the model {entry.name!r} has no licence", "name that of its weights in the record")
+    if is_url(entry.factory):
+        return
+    model = open_model(folder_of(entry), "cpu")
+    if model.domain.name != entry.domain:
+        own = model.domain.name
+        told = f"the model {entry.name!r} is of the domain {own!r}, its record says {entry.domain!r}"
+        raise Breach(told, f"write domain={own!r}")
+    if generates(model.sampler):
+        model.sample(1)
 
 
 def resolve_domain(name: str) -> None:

@@ -27,7 +27,7 @@ def plan_rounds(table: Table, train: TrainSection, default_steps: int) -> list[i
     """
     phases = table.game.phases
     if train.samples is not None:
-        total = -(-train.samples // table.batch_size)
+        total = -(-train.samples // table.samples_a_round)
     else:
         total = train.steps or default_steps
     fixed = [_fixed(table, phase) for phase in phases]

@@ -17,6 +17,8 @@ from gancore.training.run import RunFolder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from gancore.domain import Domain, Samples
+
 STEP = re.compile(r"step-(\d+)")
 NUMBERED = re.compile(r"\d")
 STILLS = (".png", ".jpg", ".jpeg", ".webp")
@@ -65,13 +67,28 @@ def make_film(run: RunFolder, file: Path, announce: Callable[[str], None]) -> Fi
     return Film(file, steps, sorted({step for step, _ in found} - set(steps)))
 
 
+def shows_all(file: Path) -> bool:
+    """Whether a file of a preview is a picture of more than one numbered sample."""
+    return file.suffix.lower() in STILLS and not NUMBERED.match(file.name)
+
+
+def keep_picture(domain: Domain, samples: Samples, folder: Path) -> list[Path]:
+    """Write what ``Domain.preview`` shows of samples beside their files; empty where it shows nothing."""
+    picture = domain.preview(samples)
+    if picture is None:
+        return []
+    content = io.BytesIO()
+    picture.convert("RGB").save(content, "PNG")
+    atomic_write(folder / "preview.png", content.getvalue())
+    return [folder / "preview.png"]
+
+
 def previews(run: RunFolder) -> list[tuple[int, Path]]:
     """Steps, ascending, and the picture of each: the first that shows more than one numbered sample."""
     found = []
     for folder in run.samples.glob("step-*"):
         step = STEP.fullmatch(folder.name)
-        stills = [path for path in sorted(folder.glob("*")) if path.suffix.lower() in STILLS]
-        whole = [path for path in stills if not NUMBERED.match(path.name)]
+        whole = [path for path in sorted(folder.glob("*")) if shows_all(path)]
         if step and whole:
             found.append((int(step[1]), whole[0]))
     return sorted(found)

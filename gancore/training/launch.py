@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from gancore.config import RunConfig
 from gancore.errors import ConfigError
+from gancore.plugins.foreign import on_stderr
 from gancore.runtime.signals import Interrupted, pass_on, unhandled
 from gancore.training.lifetime import Lifetime, RunResult
 from gancore.training.placing import check_config
@@ -68,11 +69,12 @@ def play(
     if processes is not None and not processes.first:
         from gancore.training.follower import follow
 
-        with _alone(order):
+        with _alone(order), _showing(order):
             return follow(order.run, order.config, order.data_root, processes)
-    with order.run.lock() as lock, _alone(order):
+    plugins().load_all()  # before the run has a folder: one may hang
+    with order.run.lock() as lock, _alone(order), _showing(order) as stream:
         check_config(order.run, order.config, order.force)
-        progress = open_progress(order.progress, sys.stdout if order.progress == "json" else sys.stderr)
+        progress = open_progress(order.progress, stream)
         return Lifetime(
             run=order.run,
             lock=lock,
@@ -85,6 +87,17 @@ def play(
             asked=asked,
             data=order.data,
         ).play()
+
+
+@contextmanager
+def _showing(order: Order) -> Iterator[IO[str] | None]:
+    """The stream of the progress; that of JSON is stdout, where nothing else is printed meanwhile."""
+    if order.progress != "json":
+        yield sys.stderr
+        return
+    stdout = sys.stdout
+    with on_stderr():
+        yield stdout
 
 
 def _alone(order: Order) -> AbstractContextManager[None]:

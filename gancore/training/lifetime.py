@@ -14,11 +14,15 @@ from gancore.errors import (
     CheckpointError,
     ConfigError,
     GancoreError,
+    PluginError,
     TrainingError,
+    in_words,
     out_of_memory,
     text_of,
 )
 from gancore.plugins import plugins
+from gancore.plugins.blame import blamed
+from gancore.plugins.foreign import staying
 from gancore.training.placing import keep_config, withdraw
 from gancore.training.progress import Progress
 from gancore.training.run import RunFolder, RunLock, RunStatus
@@ -77,20 +81,20 @@ class Lifetime:
     status: RunStatus = field(init=False)
 
     def play(self) -> RunResult:
-        plugins().load_all()
         before = self.run.read_status()
         self.status = self._running(before)
         self._write_status(self.status)
         try:
-            result = self._play()
+            with staying():
+                result = self._play()
         except BaseException as error:
-            lacking, intact = out_of_memory(error), self.lock.held.is_intact()
+            told, intact = out_of_memory(error) or _ended_by_a_plugin(error), self.lock.held.is_intact()
             with contextlib.suppress(GancoreError):  # on a full disk the first error is the one to tell
-                self._fail(lacking or error, before)
+                self._fail(told or error, before)
             if isinstance(error, Exception) and not intact:
                 self.lock.check()  # what went wrong in a folder that is gone went wrong for that reason
-            if lacking:
-                raise lacking from error
+            if told:
+                raise told from error
             raise
         self._end(result.status, None)
         return result
@@ -142,7 +146,7 @@ class Lifetime:
         try:
             told = "" if upkeep.has_finite_samples(state) else "makes samples that are NaN or infinite"
         except Exception as error:
-            told = " ".join(f"cannot be sampled ({type(error).__name__}: {error})".split())[:200]
+            told = f"cannot be sampled ({in_words(error)})"
         if told:
             raise TrainingError(
                 f"training has ended at step {state.step}, and its model {told}",
@@ -294,10 +298,22 @@ class Lifetime:
     def _end(self, word: Any, error: BaseException | None) -> None:
         if self.state is not None:
             self.status = _at(self.status, self.state)
-        message = "" if error is None else text_of(error) or type(error).__name__
+        message = "" if error is None else _told(error)
         self.progress.close(word)
         self._write_status(replace(self.status, status=word, error=message))
         plugins().observe("gancore_train_end", run=self.run, status=word, error=error)
+
+
+def _told(error: BaseException) -> str:
+    """An interruption and a mistake by its text, whatever else ended the run by its kind too."""
+    if isinstance(error, (GancoreError, KeyboardInterrupt)):
+        return text_of(error) or type(error).__name__
+    return str(blamed(error) or in_words(error))
+
+
+def _ended_by_a_plugin(error: BaseException) -> PluginError | None:
+    """What to raise in the place of a plugin's SystemExit, CancelledError and their like."""
+    return None if isinstance(error, (Exception, KeyboardInterrupt)) else blamed(error)
 
 
 def _at(status: RunStatus, state: State) -> RunStatus:

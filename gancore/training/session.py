@@ -20,6 +20,7 @@ from gancore.files import Json, atomic_write, encode_json
 from gancore.games.field import Table
 from gancore.models.card import MeasuredFact, ModelFacts, model_card
 from gancore.models.folder import save_model
+from gancore.models.needs import needed_to_sample, used_in_training
 from gancore.models.sampling import generates
 from gancore.plugins import plugins
 from gancore.records import RecipeEntry
@@ -185,7 +186,7 @@ class Session:
     def environment(self) -> dict[str, str]:
         """What this training is computed on, and the versions of what computes."""
         facts = environment(self.device, self.precision, self.table.dealer.processes)
-        return {**facts, **self._distributions()}
+        return {**facts, **self._needed, **self._only_trained_with}
 
     def publish(self, state: State) -> None:
         """Write the model folder as it stands now."""
@@ -195,13 +196,14 @@ class Session:
             "recipe": self.config.recipe,
             "model": self.config.model.model_dump(mode="json"),
             "data": self._data_settings(),
-            "plugins": self._distributions(),
+            "plugins": self._needed,
             "gancore": gancore.__version__,
             "training": {
+                "plugins": self._only_trained_with,
                 "source": self.source_name,
                 "fingerprint": self.data.fingerprint,
                 "step": state.step,
-                "samples": state.step * self.table.batch_size,
+                "samples": state.step * self.table.samples_a_round,
                 "seed": self.config.train.seed,
                 "precision": self.precision,
                 "torch": torch.__version__,
@@ -228,13 +230,14 @@ class Session:
                 data=self.data.contract,
                 data_licence=self.source_licence,
                 steps=state.step,
-                samples=state.step * self.table.batch_size,
+                samples=state.step * self.table.samples_a_round,
                 seconds=state.seconds,
                 device=self.device.type,
                 precision=self.precision,
                 seed=self.config.train.seed,
                 parameters=parameter_count(sampler),
-                plugins=self._distributions(),
+                plugins=self._needed,
+                only_trained_with=self._only_trained_with,
                 measures=measures,
                 conditional=bool(getattr(sampler, "conditional", False)),
                 judges=not generates(sampler),
@@ -242,9 +245,14 @@ class Session:
             )
         )
 
-    def _distributions(self) -> Mapping[str, str]:
-        plugin = plugins().origin(self.entry)
-        return {plugin.distribution: plugin.version} if plugin and plugin.distribution else {}
+    @cached_property
+    def _needed(self) -> dict[str, str]:
+        return needed_to_sample(self.domain, self.entry, self.table.game.sampler())
+
+    @cached_property
+    def _only_trained_with(self) -> dict[str, str]:
+        used = used_in_training(self.table.game)
+        return {name: version for name, version in used.items() if name not in self._needed}
 
 
 def open_session(

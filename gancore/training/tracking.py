@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gancore.errors import GancoreError, cut, text_of
+from gancore.errors import in_words
 from gancore.files import open_regular
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ class Tracker:
             raise
         except BaseException as error:  # asyncio.CancelledError is no Exception, nor is SystemExit
             self._failed.add(name)
-            text = cut(text_of(error))
-            reason = text if isinstance(error, GancoreError) else f"{type(error).__name__}: {text}"
-            self._note(f"{name} failed and is left out from here on: {reason}")
+            self._note(f"{name} failed and is left out from here on: {in_words(error, 1000)}")
 
 
 class MetricsFile:

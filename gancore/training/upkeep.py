@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from gancore.config import UpkeepSection
 from gancore.domain import Domain, Finding, Spec
-from gancore.errors import GancoreError, TrainingError
+from gancore.errors import GancoreError, TrainingError, in_words
 from gancore.files import Json, discard
 from gancore.games.field import Table
 from gancore.models.sampling import as_samples
@@ -22,6 +23,7 @@ from gancore.plugins import plugins
 from gancore.runtime.device import memory_megabytes
 from gancore.symptoms import applicable
 from gancore.training.evaluation import Evaluator
+from gancore.training.film import keep_picture, shows_all
 from gancore.training.progress import Progress, Report
 from gancore.training.run import RunFolder
 from gancore.training.state import State
@@ -137,8 +139,7 @@ class Upkeep:
         try:
             return action()
         except Exception as error:
-            told = str(error) if isinstance(error, GancoreError) else f"{type(error).__name__}: {error}"
-            self.progress.note(f"{what} of step {state.step} failed: {' '.join(told.split())[:300]}")
+            self.progress.note(f"{what} of step {state.step} failed: {in_words(error, 300)}")
         finally:
             self.table.game.train()
         return None
@@ -185,7 +186,7 @@ class Upkeep:
         phase = self._watch.phase(state)
         facts = {
             "seconds": round(state.seconds, 3),
-            "samples": state.step * self.table.batch_size,
+            "samples": state.step * self.table.samples_a_round,
             "phase": phase,
         }
         self.tracker.scalars(state.step, {**facts, **scalars})
@@ -193,7 +194,7 @@ class Upkeep:
             Report(
                 step=state.step,
                 total=state.total,
-                samples_per_second=rounds * self.table.batch_size / spent,
+                samples_per_second=rounds * self.table.samples_a_round / spent,
                 eta_seconds=(state.total - state.step) * spent / max(1, rounds),
                 scalars=scalars,
                 memory_megabytes=memory_megabytes(self.table.dealer.key.device),
@@ -232,9 +233,12 @@ class Upkeep:
         folder = self.run.samples / f"step-{state.step:09d}"
         discard(folder)  # of an earlier life of the run
         try:
-            paths = self.domain.write(samples, folder)
+            paths = list(self.domain.write(samples, folder))
         except (OSError, GancoreError) as error:
-            return self.progress.note(f"preview of step {state.step} not written: {error}")
+            return self.progress.note(f"preview of step {state.step} not written: {in_words(error)}")
+        if not any(map(shows_all, paths)):
+            keep = partial(keep_picture, self.domain, samples, folder)
+            paths += self._attempt("picture", state, keep) or []
         self.tracker.samples(state.step, samples, self.domain, paths)
         plugins().observe("gancore_samples", run=self.run, step=state.step, paths=paths)
 

@@ -16,6 +16,7 @@ from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from gancore.errors import ConfigError, ExitCode, GancoreError, TrainingError, out_of_memory, text_of
+from gancore.plugins.blame import blamed
 from gancore.runtime.processes import LostProcessError, Processes, joining, watch_parent
 from gancore.runtime.signals import handled, noted
 from gancore.training.launch import Order, play
@@ -183,10 +184,11 @@ def _portable(error: BaseException, processes: Processes) -> BaseException:
         return (
             error if type(error).__module__.startswith("gancore.") else GancoreError(error.message, error.fix)
         )
+    told = blamed(error)
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return KeyboardInterrupt()
+        return told or KeyboardInterrupt()
     if lacking := out_of_memory(error):
         return lacking
     if os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0"):
         traceback.print_exception(error)
-    return RuntimeError(f"{type(error).__name__} on process {processes.rank}: {text_of(error)}")
+    return told or RuntimeError(f"{type(error).__name__} on process {processes.rank}: {text_of(error)}")

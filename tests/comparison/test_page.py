@@ -336,7 +336,7 @@ def test_curves_are_read_by_measure_and_what_is_not_finite_is_left_out():
         {"step": 20, "seconds": 4.0},
         {"step": 20, "valid/m": 0.25},
     ]
-    told = read_curves(lines, batch_size=8)
+    told = read_curves(lines, a_round=8)
     assert told == {
         "m": [
             {"step": 10, "samples": 80, "value": 0.5, "seconds": 2.0},

@@ -11,11 +11,11 @@ import torch
 
 import gancore
 from gancore.domain import Batch, Spec
-from gancore.evaluation.anchors import Anchors, code_of, is_bad, noise, repeated
+from gancore.evaluation.anchors import Anchors, is_bad, noise, repeated
 from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.measure import Measure
-from gancore.evaluation.store import Store
+from gancore.evaluation.store import Store, code_of
 from gancore.evaluation.trust import Anchored, trust
 from gancore.records import MeasureEntry
 from gancore.runtime.randomness import Key

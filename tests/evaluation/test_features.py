@@ -98,9 +98,11 @@ def test_all_leaves_of_a_tree_are_coordinates():
 def test_they_are_kept_for_the_same_data_and_made_again_for_others(tmp_path):
     x, y = slanted(200, 4), slanted(200, 5)[:, :4]
     one = principal(x, tmp_path)
-    assert principal(y, tmp_path).digest == one.digest  # of the same fingerprint: read, not made
-    other = principal(y, tmp_path, "other")
-    assert other.digest != one.digest
+    files = {file: file.stat().st_ino for file in (tmp_path / "principal").rglob("*") if file.is_file()}
+    assert principal(x, tmp_path, "other").digest == one.digest
+    assert files == {file: file.stat().st_ino for file in files}, "the same rows are fitted once"
+    other = principal(y, tmp_path)
+    assert other.digest != one.digest, "of the same fingerprint, and of other rows"
     for file in (tmp_path / "principal").rglob("*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[:-1])

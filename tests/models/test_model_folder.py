@@ -250,6 +250,7 @@ FACTS = ModelFacts(
     data_licence="CC BY 4.0, Some Owner",
     parameters=70_123,
     plugins={"gancore-rings": "1.0"},
+    only_trained_with={"gancore-losses": "2.0"},
     measures=[
         MeasuredFact("distance", 4.1234567, "dB", n=256, split="valid", interval=(3.9, 4.4)),
         MeasuredFact("a|b", 1),
@@ -267,6 +268,8 @@ def test_the_card_says_what_is_known():
         "    3,000 clips, 1,500 s\n",
         "1,200 steps, 38,400 samples, 61 s",
         "- seed: 3",
+        "- needs: gancore-rings 1.0",
+        "- only trained with: gancore-losses 2.0",
         "70,123",
         "| distance | 4.123 dB | 3.9 to 4.4 | 256 | valid |",
         "| a/b | 1 | not known | not known | not known |",

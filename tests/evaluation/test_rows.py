@@ -1,0 +1,138 @@
+"""The real rows of an evaluation, and what tells data from other data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from gancore import hookimpl
+from gancore.domain import Batch, Data, Spec
+from gancore.evaluation.extraction import Maps
+from gancore.evaluation.features import Features, Workbench
+from gancore.evaluation.preparing import Preparing
+from gancore.evaluation.rows import identity_of, real_rows
+from gancore.evaluation.store import Store
+from gancore.plugins import plugins
+from gancore.records import FeaturesEntry
+from gancore.runtime.randomness import Key
+
+
+@dataclass
+class Rows:
+    data: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def take(self, indices: Tensor, key: Key) -> Batch:
+        return Batch(self.data[indices], None if self.labels is None else self.labels[indices])
+
+
+def rows(n: int, name: str, labelled: bool = False) -> Rows:
+    return Rows(Key.of(name).normal(n, 3), torch.arange(n) % 2 if labelled else None)
+
+
+def data(train: bool = False, valid: bool = False, test: bool = False) -> Data:
+    """Few rows each, of one fingerprint; with labels in the splits that are named."""
+    views = rows(90, "train", train), rows(10, "valid", valid), rows(30, "test", test)
+    return Data(*views, Spec({}), fingerprint="f")
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("valid", [False, True])
+@pytest.mark.parametrize("test", [False, True])
+def test_held_out_rows_are_of_one_kind_whichever_splits_have_labels(train, valid, test):
+    found = real_rows(data(train, valid, test), "test", 25, Key.of("evaluate"))
+    assert found.held_out is not None
+    assert (found.held_out.condition is not None) == (found.real.condition is not None) == test
+    homes = {"train": train or not test, "valid": valid or not test, "test": True}
+    assert set(found.origin) == {home for home, fits in homes.items() if fits}
+    assert len(found.held_out) == sum(found.origin.values())
+    assert found.apart == 90 - found.origin.get("train", 0)
+
+
+def changed(split: str, view: Rows) -> Data:
+    return replace(data(True, True, True), **{split: view})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed("train", Rows(rows(90, "train").data.flip(0), torch.arange(90) % 2)),
+        changed("train", rows(90, "train")),
+        changed("train", rows(89, "train", True)),
+        changed("train", {"a": rows(90, "train", True), "b": rows(90, "b", True)}),
+        changed("valid", rows(10, "other", True)),
+        replace(data(True, True, True), fingerprint="g"),
+    ],
+    ids=["order", "labels", "size", "views", "valid", "fingerprint"],
+)
+def test_data_are_known_by_their_rows_and_not_by_their_fingerprint_alone(other):
+    own = data(True, True, True)
+    assert identity_of(own) == identity_of(data(True, True, True))
+    assert identity_of(other) != identity_of(own)
+
+
+SEEN: list[int] = []
+
+
+class Fitted(Features):
+    """Fitted to train; its own digest knows the fingerprint alone."""
+
+    name = "fitted"
+    digest = "f" * 64
+
+    def prepare(self, bench: Workbench) -> None:
+        self.mean = bench.data.train.data.mean(0)
+
+    def embed(self, samples: Tensor, spec: Spec) -> Tensor:
+        SEEN.append(len(samples))
+        return samples - self.mean
+
+
+class OfFitted:
+    @hookimpl
+    def gancore_features(self) -> list[FeaturesEntry]:
+        return [FeaturesEntry("fitted", f"{__name__}:Fitted", "")]
+
+
+@pytest.fixture
+def see(tmp_path, monkeypatch):
+    """What the features say of the same rows, kept in one store, and how many rows they were shown."""
+    before = list(plugins()._found)
+    plugins().register(OfFitted(), "fitted")
+    (entry,) = [entry for entry in plugins().records("gancore_features") if entry.name == "fitted"]
+
+    def call(given: Data) -> tuple[Tensor, int]:
+        SEEN.clear()
+        maps = Maps(Spec({}), torch.device("cpu"), Store(tmp_path))
+        Preparing({"fitted": entry}, Workbench(given, tmp_path, judge=None)).look(maps, "fitted")
+        return maps.see(Batch(given.test.data), keep=True).features, sum(SEEN)
+
+    yield call
+    plugins()._found[:] = before
+
+
+def test_what_is_kept_of_features_is_made_again_when_the_rows_change(see):
+    first, count = see(data())
+    assert count == 30
+    assert see(data())[1] == 0
+    other, count = see(replace(data(), train=rows(90, "other")))
+    assert count == 30
+    assert not torch.equal(first, other)
+
+
+def test_and_when_the_version_of_the_plugin_or_its_code_does(see, monkeypatch):
+    see(data())
+    origin = plugins()._found[-1].origin
+    monkeypatch.setattr(
+        plugins()._found[-1], "origin", replace(origin, distribution="gancore-fitted", version="2.0")
+    )
+    assert see(data())[1] == 30
+    assert see(data())[1] == 0
+    monkeypatch.setattr("gancore.evaluation.preparing.code_of", lambda factory: "other")
+    assert see(data())[1] == 30

@@ -1,0 +1,124 @@
+"""What core shows and counts of plugins that do little for it: pictures from preview alone, fitted models."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from kit_site import Change
+from refusals import names
+
+import gancore
+from gancore.config import TrainSection
+from gancore.plugins import plugins
+from gancore.testing.bench import DomainBench, RecipeBench
+from gancore.testing.output_checks import _noise
+from gancore.testing.sampling_checks import samples_by_latent
+from gancore.training.budget import plan_rounds
+
+PREVIEW = """
+    def preview(self, samples):
+        from PIL import Image
+
+        return Image.new("L", (24, 18), 30 * len(samples))
+
+    def tiny(self):"""
+FITTED = '''
+
+class Rows(nn.Module):
+    """Keeps train, and draws from it; before it is fitted it has nothing but zeros."""
+
+    def __init__(self, length):
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(16, length))
+
+    def fit(self, views, key):
+        (view,) = views.values()
+        self.rows.copy_(view.take(key.permutation(len(view))[:16], key).data)
+        return True
+
+    def sample(self, n, key):
+        return self.rows[key.integers(16, n)]
+
+
+class Normal(Recipe):
+    def build(self, config, spec):
+        from gancore.games import fitted
+
+        return fitted(Rows(spec["length"]))
+'''
+OVERRIDES = ["data.length=16", "upkeep.previews=3", "upkeep.preview_every=1"]
+
+
+def train(out, recipe: str, **settings):
+    return gancore.train(
+        "tides", recipe=recipe, overrides=OVERRIDES, out=out, progress="none", **{"steps": 3, **settings}
+    )
+
+
+@pytest.fixture
+def of_rows(site):
+    site.install(
+        Change("recipes.py", "\n\nclass Normal(Recipe):", f"{FITTED}\n\nclass OldNormal(Recipe):"),
+        Change("domain.py", 'provides=frozenset({"likelihood"}),', 'provides=frozenset({"parallel"}),'),
+    )
+
+
+def test_a_film_is_made_of_pictures_that_preview_alone_gives(site, tmp_path):
+    site.install(Change("domain.py", "\n    def tiny(self):", PREVIEW))
+    run = train(tmp_path / "run", "normal").folder
+    assert gancore.film(run).steps == [1, 2, 3]
+    (written,) = (run / "samples" / "step-000000003").glob("*.png")
+    assert written.name == "preview.png"
+
+
+def test_a_domain_without_pictures_has_none(site, tmp_path):
+    site.install()
+    run = train(tmp_path / "run", "normal").folder
+    assert list((run / "samples").rglob("*.png")) == []
+
+
+def test_a_preview_that_raises_ends_nothing(site, tmp_path, capfd):
+    site.install(Change("domain.py", "\n    def tiny(self):", PREVIEW.replace("from PIL", "1 / 0; from PIL")))
+    settings = {"recipe": "normal", "steps": 2, "overrides": OVERRIDES, "out": tmp_path / "run"}
+    run = gancore.train("tides", **settings, progress="plain").folder
+    assert len(list((run / "samples" / "step-000000002").glob("*.csv"))) == 3
+    assert names(capfd.readouterr().err, "ZeroDivisionError")
+
+
+def test_a_fitted_model_has_seen_all_rows_in_each_round(of_rows, tmp_path):
+    run = train(tmp_path / "run", "normal", steps=1)
+    domain = plugins().domain("tides")
+    rows = len(DomainBench(domain).open().train)
+    config = json.loads((run.model / "config.json").read_text())
+    assert config["training"]["samples"] == rows
+    logged = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["samples"] for line in logged if "samples" in line] == [rows]
+    assert names((run.model / "README.md").read_text(), f"{rows:,}")
+
+
+@pytest.fixture
+def bench(of_rows) -> RecipeBench:
+    domain = plugins().domain("tides")
+    return RecipeBench(DomainBench(domain), *plugins().recipe(domain, "normal"))
+
+
+def test_a_budget_in_samples_is_rounds_of_all_rows(bench):
+    rows = len(bench.home.view("train"))
+    assert plan_rounds(bench.table(), TrainSection(samples=2 * rows + 1), 100) == [3]
+
+
+def test_the_kit_samples_a_fitted_model_that_is_fitted(bench):
+    samples_by_latent(bench)
+    assert bench.game.model.rows.abs().sum() > 0
+
+
+def test_the_kits_noise_keeps_the_values_of_each_coordinate():
+    """Codes of a table stay in their column."""
+    codes = torch.stack([torch.arange(40) % 3, 100 + torch.arange(40) % 7], 1)
+    shuffled = _noise({"codes": codes, "on": codes[:, 0] > 0})
+    assert not torch.equal(shuffled["codes"], codes)
+    for column in range(2):
+        assert torch.equal(shuffled["codes"][:, column].sort().values, codes[:, column].sort().values)
+    assert shuffled["on"].sum() == (codes[:, 0] > 0).sum()
