@@ -26,6 +26,7 @@ from gancore.texts import counted
 from gancore_audio.cache import Cache, Preparation, Recording, open_cache
 from gancore_audio.config import AudioConfig
 from gancore_audio.contract import Account, data_contract
+from gancore_audio.cutting import cut, short_windows
 from gancore_audio.inventory import take_inventory
 from gancore_audio.labels import pitches_of
 from gancore_audio.percussion import PITCHES_HZ
@@ -264,7 +265,7 @@ def _data(
         config.fade_ms,
     ]
     used, left_out = (pieces.clips, pieces.splits, pieces.lengths), (skipped, others)
-    account = Account(source, cache, *used, views, classes, labels, *left_out, rate_hz, length)
+    account = Account(source, cache, *used, views, classes, labels, *left_out, rate_hz, length, config.window)
     return Data(
         **views,
         spec=Spec(spec),
@@ -296,4 +297,6 @@ def _view(
     labels = numbered([pieces.labels[row] for row in rows.tolist()], classes)
     packed = cache.packed.part(pieces.items[rows], pieces.begins[rows], pieces.lengths[rows])
     fade_samples = round(config.fade_ms / 1000 * rate_hz)
-    return ClipView.over(packed, labels, length, fade_samples, whole=config.window == "random")
+    whole = len(pieces.clips) == len(pieces.names)
+    cuts = cut(packed, length, config.window, short_windows(pieces.lengths, length) if whole else 0)
+    return ClipView.over(packed, cuts, labels, length, fade_samples)
