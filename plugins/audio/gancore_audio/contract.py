@@ -105,7 +105,7 @@ def _cuts(account: Account) -> list[str]:
         told.append(f"{quiet_starts:,} windows are nearly silent; data.window=auto begins at the sound")
     elif account.window == "random" and share >= TOLD:
         told.append(f"{share:.0%} of the windows are nearly silent; data.window=auto leaves them out")
-    elif account.window == "auto" and share >= TOLD:
+    elif account.window == "auto" and share >= TOLD and at_start < longer:
         told.append("near silence is left out")
     return ["; ".join(told)]
 
