@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +13,20 @@ from gancore.domain import Batch
 from gancore.runtime.randomness import Key
 from gancore_audio.cache import FULL_SCALE
 from gancore_audio.cutting import Cuts
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Of each clip the recording that it is of, and where it begins in there, in samples."""
+
+    names: Sequence[str]
+    begins: Tensor
+    rate_hz: int
+
+    def told(self, clip: int, start: int, length: int) -> str:
+        """``kick.wav at 0.25-0.51 s``."""
+        begin = int(self.begins[clip]) + start
+        return f"{self.names[clip]} at {begin / self.rate_hz:.2f}-{(begin + length) / self.rate_hz:.2f} s"
 
 
 @dataclass(frozen=True)
@@ -29,16 +44,24 @@ class ClipView:
     length: int
     fade: Tensor
     """Gains of the samples of a fade in."""
+    sources: Sources | None = None
+    """Which recordings the clips are of."""
 
     @classmethod
     def over(
-        cls, packed: Packed, cuts: Cuts, labels: Tensor | None, length: int, fade_samples: int = 0
+        cls,
+        packed: Packed,
+        cuts: Cuts,
+        labels: Tensor | None,
+        length: int,
+        fade_samples: int = 0,
+        sources: Sources | None = None,
     ) -> ClipView:
         """The rows that ``cuts`` names, of clips of ``packed`` with a label each (n)."""
         samples = min(fade_samples, length // 4)
         fade = 0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(samples) + 0.5) / max(samples, 1))
         labels = None if labels is None else labels[cuts.clips]
-        return cls(packed, cuts, labels, length, fade)
+        return cls(packed, cuts, labels, length, fade, sources)
 
     def __len__(self) -> int:
         return len(self.cuts.clips)
@@ -58,6 +81,15 @@ class ClipView:
         self._fade(data, starts > 0, starts + self.length < self.packed.lengths[clips])
         labels = None if self.labels is None else self.labels[indices].to(key.device, non_blocking=True)
         return Batch(data[:, None], labels)
+
+    def origins(self, indices: Tensor, key: Key) -> list[str]:
+        """The recording and the place in it of each row, empty where the clips are of none."""
+        if not self.sources:
+            return []
+        clips, starts = self.cuts.clips[indices], self._starts(indices, key)
+        lengths = self.packed.lengths[clips].clamp(max=self.length)
+        rows = zip(clips.tolist(), starts.tolist(), lengths.tolist(), strict=True)
+        return [self.sources.told(*row) for row in rows]
 
     def _starts(self, indices: Tensor, key: Key) -> Tensor:
         """On the CPU, where the tables are: streamed and resident, CPU and accelerator cut alike."""

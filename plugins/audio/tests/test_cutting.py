@@ -102,3 +102,16 @@ def test_a_silent_stretch_of_a_recording_still_has_windows():
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16 * LENGTH).astype(np.float32)
     data = opened([np.concatenate([noise, np.zeros(4 * LENGTH, dtype=np.float32)])])
     assert all(len(getattr(data, split)) for split in SPLITS)
+
+
+def test_rows_say_which_recording_they_are_of_and_where():
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 12 * LENGTH).astype(np.float32)
+    view = opened([noise]).test  # the last tenth of the only recording
+    (name,) = view.origins(torch.tensor([0]), Key.of(3))
+    clip, _, begin = name.partition(" at ")
+    start = round(float(begin.split("-")[0]) * 8000)
+    assert clip == "0" and 10.8 * LENGTH - 40 <= start <= 11 * LENGTH + 40
+    other = view.take(torch.tensor([0]), Key.of(3)).data[0, 0]
+    scaled = torch.from_numpy(noise) / np.abs(noise).max()
+    windows = scaled.unfold(0, LENGTH, 1)[start - 40 : start + 41]
+    assert (windows - other).abs().amax(1).min() < 1e-3
