@@ -23,6 +23,7 @@ from gancore.data.telling import Announce
 from gancore.data.unpack import is_archive, unpack
 from gancore.domain import Source
 from gancore.errors import DataError
+from gancore.files import used
 from gancore_image.arrays import find_array_files, pictures_of, read_stacks
 from gancore_image.cache import Made
 from gancore_image.digits import digits
@@ -78,6 +79,7 @@ def _unpacked(path: Path, announce: Announce) -> Path:
     if not folder.is_dir():
         with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
             _unpack_once(path, folder, announce)
+    used(folder)
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
