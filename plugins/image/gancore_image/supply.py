@@ -29,6 +29,7 @@ from gancore_image.cache import Made
 from gancore_image.digits import digits
 from gancore_image.files import Files, FolderFiles, ZipFiles
 from gancore_image.inventory import take_inventory
+from gancore_image.npz import numeric_labels
 from gancore_image.preparing import Picture, suiting
 from gancore_image.reading import Header, decode
 from gancore_image.sources import LAYOUTS, Layout
@@ -104,7 +105,8 @@ def _digits() -> Supply:
 
 
 def _arrays(name: str, files: list[Path], layout: Layout, announce: Announce) -> Supply:
-    content = json.dumps([[path.name, hash_of(path)] for path in files])
+    # Earlier versions passed over numeric labels: what they kept of such files is another content.
+    content = json.dumps([[path.name, hash_of(path), *numeric_labels(path)] for path in files])
 
     def make() -> Made:
         announce(f"Preparing the pictures of {name}, once")
