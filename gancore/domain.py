@@ -52,11 +52,20 @@ class View(Protocol):
     ``take`` crops, augments, draws: a pure function of its arguments. ``indices`` (int64, on the
     CPU) and the draws of ``key`` (first axis: ``len(indices)``) belong to the same rows: a row's
     result depends on its own index and draw alone. The batch comes back on ``key.device``.
+
+    A view may also say where rows come from: ``origins(indices, key)``, a text each for the rows that
+    ``take`` gives for the same arguments, as a file's name; see :func:`origins`.
     """
 
     def __len__(self) -> int: ...
 
     def take(self, indices: Tensor, key: Key) -> Batch: ...
+
+
+def origins(view: View, indices: Tensor, key: Key) -> list[str]:
+    """Where the rows of ``view.take(indices, key)`` come from, a text each; empty if it cannot say."""
+    told = getattr(view, "origins", None)
+    return list(told(indices, key)) if told else []
 
 
 def on_device(view: View, device: torch.device, most_megabytes: float) -> View:

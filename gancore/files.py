@@ -167,6 +167,12 @@ def sweep(folder: Path, name: str | None = None) -> None:
             discard(path)
 
 
+def used(path: Path) -> None:
+    """Note that an item of the cache, a folder or a file, is used now: `gancore cache` removes by age."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gancore import __version__
+from gancore.cli.cache import app as cache_app
 from gancore.cli.compare import compare
 from gancore.cli.evaluate import evaluate
 from gancore.cli.film import film
@@ -84,3 +85,4 @@ def gancore(
 for command in (train, generate, neighbours, film, evaluate, compare, runs, models, recipes, info):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")
+app.add_typer(cache_app, name="cache")

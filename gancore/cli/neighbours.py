@@ -58,4 +58,6 @@ def neighbours(
     else:
         say(found.copying.told())
         if not quiet:
+            for line in found.told():
+                say(line)
             say(f"in {out}")

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from gancore.data.kept import tell_if_large
 from gancore.data.lock import exclusive
 from gancore.data.packed import Packed
 from gancore.data.refusal import Refusal, Refused
 from gancore.data.sources import cache_folder
 from gancore.data.telling import Announce, seldom
 from gancore.errors import DataError, StorageError
-from gancore.files import aside_name, discard, put_in_place, sweep, write_synced
+from gancore.files import aside_name, discard, put_in_place, sweep, used, write_synced
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -66,12 +67,14 @@ def open_prepared(
     key = hashlib.sha256(json.dumps(list(words), sort_keys=True).encode()).hexdigest()
     folder = cache_folder() / kind / key[:24]
     if kept := _load(folder, table):  # whole since it has its name; may lie where nobody can write
+        used(folder)
         return kept
     try:
         with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
             if (kept := _load(folder, table)) is None:
                 _build(folder, build)
                 kept = _load(folder, table)
+                tell_if_large(announce)
     except OSError as error:
         raise _failure(error, folder) from None
     if kept is None:

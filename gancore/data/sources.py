@@ -14,6 +14,7 @@ from gancore.data.lock import exclusive
 from gancore.data.telling import Announce, seldom
 from gancore.data.unpack import is_archive, unpack
 from gancore.errors import DataError, nearest
+from gancore.files import used
 from gancore.records import SourceEntry
 from gancore.texts import printable
 
@@ -91,6 +92,8 @@ def _named(entry: SourceEntry, data_root: Path | None, announce: Announce) -> So
     if is_built_in(entry):
         return _source(entry.name, None, entry, announce)
     if found := _first_folder(_roots(data_root), entry.name):
+        if found.parent == data_folder():
+            used(found)
         return _source(entry.name, found, entry, announce)
     if found := _first_folder(_roots(data_root), f"{entry.name}_sample"):
         announce(f"Using {found}: only a sample of {entry.name}")

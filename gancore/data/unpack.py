@@ -67,8 +67,8 @@ def _unpack_zip(archive: Path, folder: Path, caps: Caps) -> None:
         members = bundle.infolist()
         _check_all(archive, caps, members)
         for member in members:
-            target = folder / member.filename
-            if member.is_dir():
+            target = folder / member.filename.replace("\\", "/")  # as programs of Windows part folders
+            if member.filename.endswith(("/", "\\")):
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ CROWD = 50
 LEVEL = 0.01
 """Share of held-out rows that are as near. A larger one takes in what only smooth samples reach."""
 ALARM = 0.01
+TWINS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Copying:
     ``threshold`` is of :func:`isolation`. ``chance``: of as many or more, where samples are like held-out
     rows. ``nearer``: the share of samples whose plain distance is below that of as many held-out rows;
     smooth samples are near, copies or not, so it decides nothing. ``why_not``: nothing can be told.
+    ``twins``: held-out rows that stand in train too, each with its row there, where the data name rows.
     """
 
     n: int
@@ -35,6 +38,7 @@ class Copying:
     chance: float = math.nan
     nearer: float = math.nan
     why_not: str = ""
+    twins: Sequence[tuple[str, str]] = ()
 
     @property
     def sign(self) -> bool | None:
@@ -44,13 +48,22 @@ class Copying:
     def told(self) -> str:
         """One line for people."""
         if self.why_not:
-            return f"whether samples are copies cannot be told: {self.why_not}"
+            return f"whether samples are copies cannot be told: {self.why_not}{self._twins()}"
         low, high, _ = clopper_pearson(self.near, self.n)
         return (
             f"{'a sign of copies' if self.sign else 'no sign of copies'}: {self.near} of {self.n} samples "
-            f"({low:.0%} to {high:.0%}) are as near to one train row, beside others, as {self.level:.1%} of "
-            f"{self.held_out:,} held-out rows are; by chance with p = {self.chance:.2g}"
+            f"(95 % interval: {low:.0%} to {high:.0%}) are unusually near to one train row, against "
+            f"{self.level:.1%} of {self.held_out:,} held-out rows; p = {self.chance:.2g}"
         )
+
+    def _twins(self) -> str:
+        """The first few pairs of equal rows, and what to do about them."""
+        if not self.twins:
+            return ""
+        shown = "; ".join(f"{held_out} is {train}" for held_out, train in self.twins[:TWINS_SHOWN])
+        more = len(self.twins) - TWINS_SHOWN
+        rest = f"; and {more:,} more" if more > 0 else ""
+        return f" ({shown}{rest}). Remove one of each pair, and train again"
 
 
 def isolation(distances: Tensor) -> Tensor:
@@ -76,7 +89,8 @@ def judge(fake: Tensor, held_out: Tensor) -> Copying:
     q = max(1, math.floor(LEVEL * (m + 1)))
     t, plain = (float(values.sort().values[q - 1]) for values in (isolation(held_out), held_out[:, 0]))
     if t == 0:
-        return Copying(n, m, why_not="too many held-out rows stand in train themselves")
+        count = int((isolation(held_out) == 0).sum())
+        return Copying(n, m, why_not=f"{count} of {m:,} held-out rows stand in train themselves")
     near = int((isolation(fake) < t).sum())
     chance = float(nhypergeom.sf(near - 1, n + m, n, q))
     nearer = float((fake[:, 0] < plain).double().mean())

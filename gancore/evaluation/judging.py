@@ -18,7 +18,7 @@ from gancore.errors import CheckpointError, ConfigError
 from gancore.evaluation.reference import Reference
 from gancore.evaluation.rows import identity_of, view_of
 from gancore.evaluation.store import digest_of
-from gancore.files import discard
+from gancore.files import discard, used
 from gancore.models.model import Model, open_model
 from gancore.plugins import plugins
 from gancore.records import RecipeEntry
@@ -95,6 +95,7 @@ class Judging:
         if status is None or status.status != "done":
             return None
         try:
+            used(folder)
             return open_model(folder / "model", str(self.device))
         except CheckpointError as error:
             self.announce(f"a judge is trained again: {error}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gancore.data.sources import cache_folder
-from gancore.domain import Batch, Samples, View
+from gancore.domain import Batch, Samples, View, origins
 from gancore.errors import ConfigError
 from gancore.evaluation.catalogue import features_for
 from gancore.evaluation.copying import CROWD, Copying, judge
@@ -50,12 +50,14 @@ class Asked:
 @dataclass(frozen=True)
 class Neighbours:
     """``samples``: each followed by its ``k`` nearest rows of train, side by side. ``rows`` and ``distances``
-    (n, k): which they are, and how far. ``about``: features, source, and how many rows were looked at.
+    (n, k): which they are, and how far. ``names``: of each sample the files of these rows, empty where the
+    data name none. ``about``: features, source, and how many rows were looked at.
     """
 
     samples: Samples
     rows: Tensor
     distances: Tensor
+    names: Sequence[Sequence[str]]
     copying: Copying
     about: Mapping[str, Any]
 
@@ -63,8 +65,17 @@ class Neighbours:
         verdict = {**asdict(self.copying), "sign": self.copying.sign, "told": self.copying.told()}
         plain = {name: value if value == value else None for name, value in verdict.items()}
         rows, distances = self.rows.tolist(), self.distances.tolist()
-        beside = [{"rows": row, "distances": far} for row, far in zip(rows, distances, strict=True)]
+        beside: list[dict[str, Any]] = [
+            {"rows": row, "distances": far} for row, far in zip(rows, distances, strict=True)
+        ]
+        for sample, names in zip(beside, self.names, strict=False):
+            sample["names"] = list(names)
         return {**self.about, "verdict": plain, "samples": beside}
+
+    def told(self) -> list[str]:
+        """A line for each sample: the row of train that is nearest to it."""
+        nearest_rows = enumerate(zip(self.names, self.distances[:, 0].tolist(), strict=False), start=1)
+        return [f"sample {n}: {names[0]}, {far:.3g} away" for n, (names, far) in nearest_rows]
 
 
 def neighbours(model: Model, samples: Samples, run: RunFolder | None, asked: Asked) -> Neighbours:
@@ -85,14 +96,16 @@ def neighbours(model: Model, samples: Samples, run: RunFolder | None, asked: Ask
     maps = Maps(reference.data.spec, model.device, Store(_cache() / "sets", asked.announce))
     features = _look(maps, model, reference, asked)
     asked.announce(f"looking at {len(train):,} rows of train, by {features.name}")
-    both = Batch(samples.data if held_out is None else join_rows([samples.data, held_out.data]))
+    both = Batch(samples.data if held_out is None else join_rows([samples.data, held_out.rows.data]))
     distances, rows = search(_embedded(maps, both, keep=False), train, maps, max(asked.k, CROWD))
     n, k = len(samples), asked.k
+    flat = names_of(train, rows[:n, :k].flatten())
     return Neighbours(
         beside(samples, train, rows[:n, :k], distances[:n, :k]),
         rows[:n, :k],
         distances[:n, :k],
-        judge(distances[:n], distances[n:]),
+        [flat[start : start + k] for start in range(0, len(flat), k)],
+        _judged(distances, rows, n, train, held_out),
         {
             "features": {"name": features.name, "hash": features.digest},
             "source": reference.source.name,
@@ -100,6 +113,17 @@ def neighbours(model: Model, samples: Samples, run: RunFolder | None, asked: Ask
             "note": reference.note,
         },
     )
+
+
+def _judged(distances: Tensor, rows: Tensor, n: int, train: View, held_out: HeldOut | None) -> Copying:
+    """The first ``n`` rows are of samples, the others of what is held out."""
+    found = judge(distances[:n], distances[n:])
+    if not found.why_not or held_out is None or not held_out.names:
+        return found
+    equal = torch.nonzero(distances[n:, 0] == 0).flatten()
+    there = names_of(train, rows[n:, 0][equal])
+    pairs = [(held_out.names[row], name) for row, name in zip(equal.tolist(), there, strict=True)]
+    return replace(found, twins=pairs)
 
 
 def search(x: Tensor, train: View, maps: Maps, most: int) -> tuple[Tensor, Tensor]:
@@ -146,6 +170,21 @@ def _chunks(train: View) -> Iterator[tuple[int, Batch]]:
         yield start, _chunk(train, start, height)
 
 
+def names_of(train: View, rows: Tensor) -> list[str]:
+    """Where those rows come from, as the search has seen them; empty where the data cannot say."""
+    height = _height(train)
+    names: dict[int, str] = {}
+    for start in torch.unique(rows // height * height).tolist():
+        indices, key = _part(train, start, height)
+        names |= zip(indices.tolist(), origins(train, indices, key), strict=False)
+    return [names[row] for row in rows.tolist()] if names else []
+
+
+def _part(train: View, start: int, height: int) -> tuple[Tensor, Key]:
+    """The rows of a chunk and the key of their draws."""
+    return torch.arange(start, min(start + height, len(train))), Key.of("neighbours", start)
+
+
 def _height(train: View) -> int:
     """Rows of a chunk. Few large ones: in each the nearest are measured exactly."""
     row = take(train, torch.tensor([0]), Key.of("neighbours"))
@@ -154,7 +193,7 @@ def _height(train: View) -> int:
 
 def _chunk(train: View, start: int, height: int) -> Batch:
     """The same each time, for views that cut or draw as well."""
-    return take(train, torch.arange(start, min(start + height, len(train))), Key.of("neighbours", start))
+    return take(train, *_part(train, start, height))
 
 
 def _taken(train: View, rows: Tensor) -> Batch:
@@ -175,12 +214,21 @@ def _picked(batch: Batch, indices: Tensor) -> Batch:
     return Batch(*(map_tree(lambda leaf: leaf[indices], tree) for tree in (batch.data, batch.condition)))
 
 
-def _held_out(reference: Reference) -> Batch | None:
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows of valid, and where they come from; no names where the data cannot say."""
+
+    rows: Batch
+    names: Sequence[str]
+
+
+def _held_out(reference: Reference) -> HeldOut | None:
     valid = view_of(reference.data, "valid")
     if not len(valid):
         return None
     key = Key.of("neighbours", "valid")
-    return take(valid, key.permutation(len(valid))[:HELD_OUT], key / "rows")
+    indices, draws = key.permutation(len(valid))[:HELD_OUT], key / "rows"
+    return HeldOut(take(valid, indices, draws), origins(valid, indices, draws))
 
 
 def _embedded(maps: Maps, batch: Batch, keep: bool) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from gancore.errors import GancoreError
-from gancore.files import atomic_write
+from gancore.files import atomic_write, used
 from gancore.models.tensors import decode_tensors, encode_tensors
 from gancore.trees import Tree, leaves
 
@@ -85,6 +85,7 @@ class Store:
             data = self._file(key).read_bytes()
         except OSError:
             return None
+        used(self._file(key))
         seal, content = data[:SEAL_BYTES], data[SEAL_BYTES:]
         return content if hashlib.sha256(content).digest() == seal else None
 

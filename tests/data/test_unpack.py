@@ -97,3 +97,12 @@ def test_a_damaged_archive_is_one_clear_line(tmp_path, make, name):
     archive.write_bytes(content[: len(content) // 2])
     with refused(DataError, "unpacked"):
         unpack(archive, tmp_path / "out")
+
+
+def test_backslashes_part_folders_in_a_zip(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        info = zipfile.ZipInfo("x")
+        info.filename = "cat\\1.txt"
+        bundle.writestr(info, b"meow")
+    folder = unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert (folder / "cat" / "1.txt").read_bytes() == b"meow"

@@ -90,7 +90,7 @@ def test_what_cannot_be_told_is_not_told():
     assert "single row" in verdict(TRAIN[:4], train=TRAIN[:1]).why_not
     twins = verdict(TRAIN[:16], torch.cat([TRAIN[:60], HELD_OUT]))
     assert "stand in train" in twins.why_not and twins.sign is None
-    assert twins.told().startswith("whether samples are copies cannot be told")
+    assert twins.told().startswith("whether samples are copies cannot be told") and "60 of " in twins.told()
 
 
 def test_few_held_out_rows_are_not_enough_for_an_alarm():

@@ -26,12 +26,13 @@ from gancore.texts import counted
 from gancore_audio.cache import Cache, Preparation, Recording, open_cache
 from gancore_audio.config import AudioConfig
 from gancore_audio.contract import Account, data_contract
+from gancore_audio.cutting import cut, short_windows
 from gancore_audio.inventory import take_inventory
 from gancore_audio.labels import pitches_of
 from gancore_audio.percussion import PITCHES_HZ
 from gancore_audio.reading import Block, Clip, read_blocks
 from gancore_audio.sources import LAYOUTS, PERCUSSION, Layout
-from gancore_audio.windows import ClipView
+from gancore_audio.windows import ClipView, Sources
 
 __all__ = ["AudioConfig", "ClipView", "data_from_arrays", "open_clips"]
 
@@ -58,6 +59,8 @@ class Pieces:
     """What is trained and judged on, by column: clips, or stretches of clips where those are too few."""
 
     names: list[str]
+    """Where a piece is a stretch of a recording, with its times; ``files`` are the recordings' own."""
+    files: list[str]
     items: Tensor
     begins: Tensor
     lengths: Tensor
@@ -184,7 +187,7 @@ def _pieces(
     fixed = {name: split for name, split in held_out if split in ("valid", "test")}
     fixed |= supply.layout.official_splits(names, supply.root) if supply.root else {}
     splits = _splits(names, identities, fixed, config)
-    return Pieces(names, items, torch.zeros_like(lengths), lengths, own, splits, items.tolist())
+    return Pieces(names, names, items, torch.zeros_like(lengths), lengths, own, splits, items.tolist())
 
 
 def _splits(
@@ -229,7 +232,8 @@ def _in_time(
     ]
     repeated = [label for label in labels for _ in SPLITS]
     splits = list(SPLITS) * len(names)
-    return Pieces(told, items.repeat_interleave(3), begins, sizes, repeated, splits, items.tolist())
+    files = [name for name in names for _ in SPLITS]
+    return Pieces(told, files, items.repeat_interleave(3), begins, sizes, repeated, splits, items.tolist())
 
 
 def _data(
@@ -264,7 +268,7 @@ def _data(
         config.fade_ms,
     ]
     used, left_out = (pieces.clips, pieces.splits, pieces.lengths), (skipped, others)
-    account = Account(source, cache, *used, views, classes, labels, *left_out, rate_hz, length)
+    account = Account(source, cache, *used, views, classes, labels, *left_out, rate_hz, length, config.window)
     return Data(
         **views,
         spec=Spec(spec),
@@ -296,4 +300,7 @@ def _view(
     labels = numbered([pieces.labels[row] for row in rows.tolist()], classes)
     packed = cache.packed.part(pieces.items[rows], pieces.begins[rows], pieces.lengths[rows])
     fade_samples = round(config.fade_ms / 1000 * rate_hz)
-    return ClipView.over(packed, labels, length, fade_samples, whole=config.window == "random")
+    whole = len(pieces.clips) == len(pieces.names)
+    cuts = cut(packed, length, config.window, short_windows(pieces.lengths, length) if whole else 0)
+    sources = Sources([pieces.files[row] for row in rows.tolist()], pieces.begins[rows], rate_hz)
+    return ClipView.over(packed, cuts, labels, length, fade_samples, sources)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from gancore.data.labels import LabelledSection
+from gancore_audio.cutting import Window
 
 
 class AudioConfig(LabelledSection):
@@ -20,8 +21,10 @@ class AudioConfig(LabelledSection):
         multiple_of=16,
         description="samples in a window; none: the shortest 16 * 4^k covering 75 % of the clips, to 65536",
     )
-    window: Literal["random", "start"] = Field(
-        "random", description="cut windows from anywhere in a clip, or only from its start"
+    window: Window = Field(
+        "auto",
+        description="where windows are cut: at a clip's start, at random anywhere in it, or auto: at the "
+        "start of clips of few windows, in longer ones anywhere that isn't nearly silent",
     )
     fade_ms: float = Field(5.0, ge=0, le=1000, description="fade at the ends where a window cuts into a clip")
     normalize: Literal["peak", "none"] = Field(

@@ -16,7 +16,11 @@ from gancore.data.splits import SPLITS, Split
 from gancore.domain import Source
 from gancore.texts import counted
 from gancore_audio.cache import Cache
+from gancore_audio.cutting import Window
 from gancore_audio.windows import ClipView
+
+TOLD = 0.005
+"""The least share of nearly silent windows that is told."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Account:
     others: Counter[str]
     rate_hz: int
     length: int
+    window: Window
 
 
 def data_contract(account: Account) -> list[str]:
@@ -46,6 +51,7 @@ def data_contract(account: Account) -> list[str]:
         _level(account),
         account.labels.line(account.classes),
         _windows(account),
+        *_cuts(account),
         _splits(account),
         *other_kinds_lines(account.others),
         *_skipped(account),
@@ -83,9 +89,30 @@ def _windows(account: Account) -> str:
     )
 
 
+def _cuts(account: Account) -> list[str]:
+    """Where windows are cut from clips that are longer, and how many are nearly silent."""
+    cuts = [view.cuts for view in account.views.values()]
+    longer, at_start, quiet_starts = (
+        sum(counts) for counts in zip(*((c.longer, c.at_start, c.quiet_starts) for c in cuts), strict=True)
+    )
+    if not longer:
+        return []
+    where = [f"{at_start:,} at their start"] if at_start else []
+    where += [f"{longer - at_start:,} anywhere"] if at_start < longer else []
+    told = [f"cuts: of {counted(longer, 'clip')} longer than a window {' and '.join(where)}"]
+    share = account.views["train"].cuts.quiet
+    if account.window == "start" and quiet_starts:
+        told.append(f"{quiet_starts:,} windows are nearly silent; data.window=auto begins at the sound")
+    elif account.window == "random" and share >= TOLD:
+        told.append(f"{share:.0%} of the windows are nearly silent; data.window=auto leaves them out")
+    elif account.window == "auto" and share >= TOLD and at_start < longer:
+        told.append("near silence is left out")
+    return ["; ".join(told)]
+
+
 def padding_share(view: ClipView) -> float:
     """The mean share of a window that is filled up with zeros."""
-    lengths = view.packed.lengths[view.clips].clamp(max=view.length)
+    lengths = view.packed.lengths[view.cuts.clips].clamp(max=view.length)
     return 1.0 - float(lengths.double().mean()) / view.length
 
 

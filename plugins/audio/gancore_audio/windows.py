@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,44 +12,59 @@ from gancore.data.packed import Packed
 from gancore.domain import Batch
 from gancore.runtime.randomness import Key
 from gancore_audio.cache import FULL_SCALE
+from gancore_audio.cutting import Cuts
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Of each clip the recording that it is of, and where it begins in there, in samples."""
+
+    names: Sequence[str]
+    begins: Tensor
+    rate_hz: int
+
+    def told(self, clip: int, start: int, length: int) -> str:
+        """``kick.wav at 0.25-0.51 s``."""
+        begin = int(self.begins[clip]) + start
+        return f"{self.names[clip]} at {begin / self.rate_hz:.2f}-{(begin + length) / self.rate_hz:.2f} s"
 
 
 @dataclass(frozen=True)
 class ClipView:
     """Windows of ``length`` samples in [-1, 1], (batch, 1, length), with the clips' labels, if any.
 
-    A clip that holds k windows counts as k rows, and row j draws its start from the j-th of k equal
-    stretches: long recordings weigh by their length, and none of it is passed over. Shorter clips
+    Each row is cut from one clip, between two starts: see :func:`gancore_audio.cutting.cut`. Shorter clips
     are filled up with zeros at the end. Ends that cut into a clip are faded.
     """
 
     packed: Packed
-    clips: Tensor
-    """Of each row the clip, an item of ``packed``; with ``lows`` and ``highs``, its first and last start."""
-    lows: Tensor
-    highs: Tensor
+    cuts: Cuts
+    """Of each row the clip, an item of ``packed``, its first and its last start."""
     labels: Tensor | None
     length: int
     fade: Tensor
     """Gains of the samples of a fade in."""
+    sources: Sources | None = None
+    """Which recordings the clips are of."""
 
     @classmethod
     def over(
-        cls, packed: Packed, labels: Tensor | None, length: int, fade_samples: int = 0, whole: bool = True
+        cls,
+        packed: Packed,
+        cuts: Cuts,
+        labels: Tensor | None,
+        length: int,
+        fade_samples: int = 0,
+        sources: Sources | None = None,
     ) -> ClipView:
-        """All clips of ``packed`` with a label each (n); only their starts, unless ``whole``."""
-        slack = (packed.lengths - length).clamp_(min=0)
-        counts = (packed.lengths // length).clamp_(min=1) if whole else torch.ones_like(slack)
-        clips = torch.arange(len(packed)).repeat_interleave(counts)
-        row = torch.arange(len(clips)) - (counts.cumsum(0) - counts)[clips]
-        slack, count = (slack if whole else slack * 0)[clips], counts[clips]
+        """The rows that ``cuts`` names, of clips of ``packed`` with a label each (n)."""
         samples = min(fade_samples, length // 4)
         fade = 0.5 - 0.5 * torch.cos(torch.pi * (torch.arange(samples) + 0.5) / max(samples, 1))
-        labels = None if labels is None else labels[clips]
-        return cls(packed, clips, slack * row // count, slack * (row + 1) // count, labels, length, fade)
+        labels = None if labels is None else labels[cuts.clips]
+        return cls(packed, cuts, labels, length, fade, sources)
 
     def __len__(self) -> int:
-        return len(self.clips)
+        return len(self.cuts.clips)
 
     @property
     def megabytes(self) -> float:
@@ -60,16 +76,25 @@ class ClipView:
         return replace(self, packed=self.packed.on(device))
 
     def take(self, indices: Tensor, key: Key) -> Batch:
-        clips, starts = self.clips[indices], self._starts(indices, key)
+        clips, starts = self.cuts.clips[indices], self._starts(indices, key)
         data = self.packed.windows(clips, starts, self.length, key.device).float().div_(FULL_SCALE)
         self._fade(data, starts > 0, starts + self.length < self.packed.lengths[clips])
         labels = None if self.labels is None else self.labels[indices].to(key.device, non_blocking=True)
         return Batch(data[:, None], labels)
 
+    def origins(self, indices: Tensor, key: Key) -> list[str]:
+        """The recording and the place in it of each row, empty where the clips are of none."""
+        if not self.sources:
+            return []
+        clips, starts = self.cuts.clips[indices], self._starts(indices, key)
+        lengths = self.packed.lengths[clips].clamp(max=self.length)
+        rows = zip(clips.tolist(), starts.tolist(), lengths.tolist(), strict=True)
+        return [self.sources.told(*row) for row in rows]
+
     def _starts(self, indices: Tensor, key: Key) -> Tensor:
         """On the CPU, where the tables are: streamed and resident, CPU and accelerator cut alike."""
         share = (key / "window").to("cpu").uniform(len(indices)).double()
-        low, high = self.lows[indices], self.highs[indices]
+        low, high = self.cuts.lows[indices], self.cuts.highs[indices]
         return low + (share * (high - low + 1)).long().clamp_(max=high - low)
 
     def _fade(self, data: Tensor, cut_before: Tensor, cut_after: Tensor) -> None:

@@ -125,7 +125,7 @@ def test_long_recordings_count_by_their_length_and_every_part_is_seen():
     rows = torch.arange(len(view))
     starts = torch.stack([view._starts(rows, Key.of(step)) for step in range(50)])
     assert starts.min() < 400 and starts.max() > 158_000
-    assert (view.lows[rows] <= starts).all() and (starts <= view.highs[rows]).all()
+    assert (view.cuts.lows[rows] <= starts).all() and (starts <= view.cuts.highs[rows]).all()
 
 
 def test_splits_are_disjoint_and_no_copy_crosses_over(folder):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.refusal import Refused
+from gancore.data.refusal import Refusal, Refused
 from gancore.data.splits import Split, split_named
 from gancore.errors import DataError
 from gancore.texts import label_text
@@ -52,17 +52,17 @@ def _holds_arrays(path: Path) -> bool:
     return path.suffix == ".npz" or bool(_CIFAR_FILE.match(path.name)) or is_idx(path)
 
 
-def read_stacks(files: Sequence[Path], classes: Sequence[str]) -> tuple[list[Stack], list[tuple[str, str]]]:
+def read_stacks(files: Sequence[Path], classes: Sequence[str]) -> tuple[list[Stack], list[Refusal]]:
     """All pictures of ``files``, train first, and which files were refused; ``classes`` name numbers.
 
     Raises:
         DataError: none of the files can be used.
     """
     stacks: list[Stack] = []
-    skipped: list[tuple[str, str]] = []
+    skipped: list[Refusal] = []
     for path in files:
         try:
-            stacks += _read(path, files)
+            stacks += _read(path, files, skipped)
         except Refused as refused:
             skipped.append((path.name, str(refused)))
         except MemoryError:
@@ -77,11 +77,12 @@ def read_stacks(files: Sequence[Path], classes: Sequence[str]) -> tuple[list[Sta
     return sorted(named, key=lambda stack: order.index(stack.split)), skipped
 
 
-def _read(path: Path, files: Sequence[Path]) -> list[Stack]:
+def _read(path: Path, files: Sequence[Path], skipped: list[Refusal]) -> list[Stack]:
+    """Adds to ``skipped`` arrays of labels that cannot be used."""
     if path.suffix == ".npz":
         return [
             Stack(f"{path.stem}/{key}", pixels, labels, split_named(key) or split_named(path.stem), classes)
-            for key, pixels, labels, classes in read_npz(path, split_named)
+            for key, pixels, labels, classes in read_npz(path, split_named, skipped)
         ]
     if path.suffix == ".bin":
         return [_read_cifar(path)]

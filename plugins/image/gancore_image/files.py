@@ -62,7 +62,7 @@ class FolderFiles:
 class ZipFiles:
     """The members of a zip archive. Nothing is written anywhere, and no member swells past the limit.
 
-    Where all lies in one folder of the archive, names begin below that folder.
+    Where all lies in one folder of the archive, names begin below that folder. Backslashes part folders too.
     """
 
     def __init__(self, place: Path) -> None:
@@ -71,13 +71,13 @@ class ZipFiles:
             self._bundle = zipfile.ZipFile(place)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DataError(f"{place} cannot be opened as a zip archive: {error}", "make it anew") from None
-        members = [member for member in self._bundle.infolist() if not member.is_dir()]
+        members = [member for member in self._bundle.infolist() if not _name(member).endswith("/")]
         self.refused: list[Refusal] = []
-        shown = [member for member in members if not _any_hidden(member.filename)]
-        counts = Counter(member.filename for member in shown)
-        whole = [member for member in shown if self._accept(member, counts[member.filename])]
-        top = _common_top([member.filename for member in whole])
-        self._members = {member.filename[len(top) :]: member for member in whole}
+        shown = [member for member in members if not _any_hidden(_name(member))]
+        counts = Counter(_name(member) for member in shown)
+        whole = [member for member in shown if self._accept(member, counts[_name(member)])]
+        top = _common_top([_name(member) for member in whole])
+        self._members = {_name(member)[len(top) :]: member for member in whole}
         self.names = sorted(self._members)
 
     def _accept(self, member: zipfile.ZipInfo, count: int) -> bool:
@@ -96,6 +96,11 @@ class ZipFiles:
                 return file.read()  # at most the size that its entry tells, which _fault has seen
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
             raise Refused(f"it cannot be unpacked ({error})") from None
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """With / between folders, where a program of Windows has written a backslash."""
+    return member.filename.replace("\\", "/")
 
 
 def _fault(member: zipfile.ZipInfo, count: int) -> str:

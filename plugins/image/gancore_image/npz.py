@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.refusal import Refused
+from gancore.data.refusal import Refusal, Refused
 from gancore.data.splits import Split
 from gancore_image.preparing import Pixels
 from gancore_image.scaling import to_levels
@@ -26,11 +26,12 @@ _NAMES = re.compile(r"(?:class|label)_?names?|classes|categories")
 Part = tuple[str, Pixels, NDArray[np.generic] | None, list[str]]
 
 
-def read_npz(path: Path, split_named: Callable[[str], Split | None]) -> list[Part]:
+def read_npz(path: Path, split_named: Callable[[str], Split | None], notes: list[Refusal]) -> list[Part]:
     """(key, pictures, labels or None, class names) of each array of pictures: those of three or four axes.
 
-    Labels are an array of one axis, as long as the pictures, whose key speaks of labels (``labels``, ``y``)
-    and of the same split. Nothing is unpickled.
+    Labels are an array whose key speaks of labels (``labels``, ``y``) and of the same split: a whole number,
+    also as a float, or a name for each picture, or one-hot rows (n, classes). One that is none of these is
+    added to ``notes``. Nothing is unpickled.
 
     Raises:
         Refused: not an npz file, damaged, too large, pickled, or without pictures.
@@ -42,9 +43,26 @@ def read_npz(path: Path, split_named: Callable[[str], Split | None]) -> list[Par
         raise Refused(f"it holds no array of pictures, but {told}")
     classes = _take_names(arrays)
     return [
-        (key, to_levels(array), _labels_for(key, len(array), arrays, split_named), classes)
+        (key, to_levels(array), _labels_for(key, len(array), arrays, split_named, notes), classes)
         for key, array in pictures.items()
     ]
+
+
+def numeric_labels(path: Path) -> list[str]:
+    """The arrays of labels that are floats or have columns, by their heads; none of what cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            return [member.filename for member in bundle.infolist() if _is_numeric(bundle, member)]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError):
+        return []
+
+
+def _is_numeric(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    if not _LABELS.search(member.filename.lower().removesuffix(".npy")):
+        return False
+    with bundle.open(member) as file:
+        shape, dtype = _head(file)
+    return len(shape) in (1, 2) and (dtype.kind == "f" or shape[1:] not in ((), (1,)))
 
 
 def _take_names(arrays: dict[str, NDArray[np.generic]]) -> list[str]:
@@ -60,16 +78,39 @@ def _text(name: str | bytes) -> str:
 
 
 def _labels_for(
-    key: str, count: int, arrays: dict[str, NDArray[np.generic]], split_named: Callable[[str], Split | None]
+    key: str,
+    count: int,
+    arrays: dict[str, NDArray[np.generic]],
+    split_named: Callable[[str], Split | None],
+    notes: list[Refusal],
 ) -> NDArray[np.generic] | None:
     for other, array in arrays.items():
-        speaks = _LABELS.search(other.lower()) and split_named(other) == split_named(key)
-        flat = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
-        if speaks and flat.ndim == 1 and flat.dtype.kind in "iuUS":
-            if len(flat) != count:
-                raise Refused(f"{key} holds {count:,} pictures, {other} {len(flat):,} labels")
-            return np.array([_text(v) for v in flat.tolist()]) if flat.dtype.kind == "S" else flat
+        if not _LABELS.search(other.lower()) or split_named(other) != split_named(key) or array.ndim > 2:
+            continue
+        labels = _as_labels(array)
+        if labels is None:
+            what = f"{array.dtype} {array.shape}"
+            notes.append((other, f"these are no labels ({what}): give whole numbers, names or one-hot rows"))
+        elif len(labels) != count:
+            raise Refused(f"{key} holds {count:,} pictures, {other} {len(labels):,} labels")
+        else:
+            return labels
     return None
+
+
+def _as_labels(array: NDArray[np.generic]) -> NDArray[np.generic] | None:
+    """(n) whole numbers or names, from these, from floats that are whole, or from one-hot rows (n, k)."""
+    if array.ndim == 2 and array.shape[1] > 1:
+        hot = array == 1
+        one_hot = array.dtype.kind in "iufb" and bool(((array == 0) | hot).all() and (hot.sum(1) == 1).all())
+        return hot.argmax(1) if one_hot else None
+    flat = array.reshape(-1)
+    if flat.dtype.kind == "f":
+        values = flat.astype(np.float64)
+        return values.astype(np.int64) if bool((values == np.rint(values)).all()) else None
+    if flat.dtype.kind == "S":
+        return np.array([_text(value) for value in flat.tolist()])
+    return flat if flat.dtype.kind in "iuU" else None
 
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -94,7 +135,12 @@ def _require_room(path: Path) -> None:
 
 
 def _promised(file: IO[bytes]) -> int:
+    shape, dtype = _head(file)
+    return math.prod(shape) * dtype.itemsize
+
+
+def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
-    return math.prod(shape) * dtype.itemsize
+    return shape, dtype

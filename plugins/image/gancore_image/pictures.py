@@ -118,4 +118,5 @@ def _view(split: Split, cache: Cache, kept: Kept) -> PictureView:
     rows = [row for row, own in enumerate(kept.splits) if own == split]
     items = torch.tensor([kept.items[row] for row in rows], dtype=torch.int64)
     labels = numbered([kept.labels[row] for row in rows], kept.classes)
-    return PictureView(cache.packed, items, labels, cache.table.channels, cache.table.side)
+    names = [kept.names[row] for row in rows]
+    return PictureView(cache.packed, items, labels, cache.table.channels, cache.table.side, names)

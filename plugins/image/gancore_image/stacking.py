@@ -53,6 +53,11 @@ class StackedView:
         place = self.classes ** torch.arange(STACKED - 1, -1, -1)
         return (labels.view(-1, STACKED) * place).sum(1)
 
+    def origins(self, indices: Tensor, key: Key) -> list[str]:
+        """The three files of each row."""
+        names = self.single.origins(self.rows[indices].flatten(), key)
+        return [" + ".join(names[at : at + STACKED]) for at in range(0, len(names), STACKED)]
+
     def take(self, indices: Tensor, key: Key) -> Batch:
         pictures = self.single.take(self.rows[indices].flatten(), key).data  # (3 batch, 1, side, side)
         stacked = pictures.view(-1, STACKED, *pictures.shape[2:])

@@ -23,11 +23,13 @@ from gancore.data.telling import Announce
 from gancore.data.unpack import is_archive, unpack
 from gancore.domain import Source
 from gancore.errors import DataError
+from gancore.files import used
 from gancore_image.arrays import find_array_files, pictures_of, read_stacks
 from gancore_image.cache import Made
 from gancore_image.digits import digits
 from gancore_image.files import Files, FolderFiles, ZipFiles
 from gancore_image.inventory import take_inventory
+from gancore_image.npz import numeric_labels
 from gancore_image.preparing import Picture, suiting
 from gancore_image.reading import Header, decode
 from gancore_image.sources import LAYOUTS, Layout
@@ -78,6 +80,7 @@ def _unpacked(path: Path, announce: Announce) -> Path:
     if not folder.is_dir():
         with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
             _unpack_once(path, folder, announce)
+    used(folder)
     inside = list(folder.iterdir())
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
@@ -102,7 +105,8 @@ def _digits() -> Supply:
 
 
 def _arrays(name: str, files: list[Path], layout: Layout, announce: Announce) -> Supply:
-    content = json.dumps([[path.name, hash_of(path)] for path in files])
+    # Earlier versions passed over numeric labels: what they kept of such files is another content.
+    content = json.dumps([[path.name, hash_of(path), *numeric_labels(path)] for path in files])
 
     def make() -> Made:
         announce(f"Preparing the pictures of {name}, once")

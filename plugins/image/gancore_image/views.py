@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,6 +26,8 @@ class PictureView:
     labels: Tensor | None
     channels: int
     side: int
+    names: Sequence[str] = ()
+    """Of each row the file that it is of."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -40,6 +43,10 @@ class PictureView:
 
     def conditions(self, indices: Tensor) -> Tensor | None:
         return None if self.labels is None else self.labels[indices]
+
+    def origins(self, indices: Tensor, key: Key) -> list[str]:
+        """The files of the rows, empty where they have none."""
+        return [self.names[row] for row in indices.tolist()] if self.names else []
 
     def take(self, indices: Tensor, key: Key) -> Batch:
         pictures = self.packed.values.view(-1, self.channels, self.side, self.side)

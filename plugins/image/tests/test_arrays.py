@@ -12,6 +12,7 @@ import pytest
 from gancore_image.arrays import find_array_files, read_stacks
 from gancore_image.config import ImageConfig
 from gancore_image.idx import read_idx
+from gancore_image.npz import numeric_labels
 from gancore_image.pictures import open_pictures
 from refusals import refused
 
@@ -171,6 +172,37 @@ def test_labels_may_be_text_or_a_column(tmp_path, labels):
 class Trap:
     def __reduce__(self):
         return (open, ("/tmp/gancore-was-here", "w"))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.arange(20) % 3,
+        (np.arange(20) % 3).astype(np.float32),
+        np.eye(3)[np.arange(20) % 3],
+        np.eye(3, dtype=bool)[np.arange(20) % 3],
+        (np.arange(20) % 3)[:, None].astype(np.float64),
+    ],
+)
+def test_labels_are_whole_numbers_also_as_floats_and_one_hot_rows(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", images=levels(20, 9, 9), labels=labels)
+    (stack,), skipped = stacks_of(tmp_path)
+    assert stack.labels.tolist() == [number % 3 for number in range(20)] and skipped == []
+
+
+@pytest.mark.parametrize("labels", [np.arange(20) / 3, np.ones((20, 3)), np.full(20, np.nan)])
+def test_what_is_no_label_is_named_and_the_pictures_are_used(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", images=levels(20, 9, 9), labels=labels)
+    data = open_pictures(Source("set", tmp_path), ImageConfig())
+    assert "labels: none" in data.contract
+    assert any("labels" in line and "one-hot" in line for line in data.contract)
+
+
+def test_a_cache_that_was_made_without_numeric_labels_is_not_used_for_them(tmp_path):
+    plain, soft = tmp_path / "plain.npz", tmp_path / "soft.npz"
+    np.savez(plain, images=levels(4, 9, 9), labels=np.arange(4))
+    np.savez(soft, images=levels(4, 9, 9), labels=np.eye(4), y_shift=np.zeros(4))
+    assert numeric_labels(plain) == [] and numeric_labels(soft) == ["labels.npy", "y_shift.npy"]
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_folders_named_for_splits_are_the_splits_and_labels_lie_below(tmp_path):
     assert all(name.startswith({"valid": "val"}.get(split, split)) for name, split in names(data).items())
 
 
-@pytest.mark.parametrize("kind", ["zip", "zip with a top folder", "tar.gz"])
+@pytest.mark.parametrize("kind", ["zip", "zip with a top folder", "zip with backslashes", "tar.gz"])
 def test_an_archive_is_as_its_folder(folder, tmp_path, kind):
     path = tmp_path / ("pack.tar.gz" if kind == "tar.gz" else "pack.zip")
     top = "data/" if kind != "zip" else ""
@@ -192,7 +192,10 @@ def test_an_archive_is_as_its_folder(folder, tmp_path, kind):
     else:
         with zipfile.ZipFile(path, "w") as bundle:
             for file in folder.rglob("*.png"):
-                bundle.write(file, top + str(file.relative_to(folder)))
+                name = top + str(file.relative_to(folder))
+                info = zipfile.ZipInfo("x")
+                info.filename = name.replace("/", "\\") if "back" in kind else name
+                bundle.writestr(info, file.read_bytes())
     packed, loose = opened(path), opened(folder)
     assert names(packed) == names(loose) and packed.spec["classes"] == loose.spec["classes"]
     for split in SPLITS:

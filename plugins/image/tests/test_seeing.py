@@ -252,6 +252,31 @@ class TestCopiesOfDigits:
         assert found.nearer > 2 * found.level and not found.sign
 
 
+def test_neighbours_name_files_and_the_copies_that_hinder_the_test(tmp_path):
+    """Pictures of train stand in valid too, under other bytes."""
+    levels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    for number, pixels in enumerate(levels):
+        for split, quality in (("train", 1), ("valid", 9)):
+            place = tmp_path / "data" / split / f"{number:02}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(place, compress_level=quality)
+    settings = ["data.side=8", "model.width=2", "model.batch_size=4"]
+    told = {"data": tmp_path / "data", "steps": 1, "device": "cpu", "progress": "none"}
+    gancore.train("image", recipe="dcgan-lite", overrides=settings, out=tmp_path / "run", **told)
+    found = gancore.neighbours(tmp_path / "run", n=3, k=2, out=tmp_path / "out", device="cpu")
+    samples = json.loads((tmp_path / "out" / "neighbours.json").read_text())["samples"]
+    assert [len(sample["names"]) for sample in samples] == [2, 2, 2]
+    assert samples[0]["names"][0].startswith("train/")
+    assert found.told()[0].startswith(f"sample 1: {samples[0]['names'][0]}, ")
+    assert found.copying.sign is None and len(found.copying.twins) > 30
+    assert all(
+        (Path(held_out).parent.name, Path(train).parent.name) == ("valid", "train")
+        and Path(held_out).name == Path(train).name
+        for held_out, train in found.copying.twins
+    )
+    assert found.copying.twins[0][0] in found.copying.told()
+
+
 def test_a_film_shows_every_preview(run, tmp_path, capsys):
     assert main(["film", str(run), "--out", str(tmp_path / "film.gif"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == [1, 2, 3, 4]
