@@ -103,6 +103,10 @@ _Dumper.add_representer(str, _write_text)
 _STYLE: dict[str, Any] = {"allow_unicode": True, "width": 2**30}
 
 
+_STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+"""What a shell hands over as a file: ``--config <(program)``. Another pipe is not waited for."""
+
+
 def read_file(path: Path) -> list[Setting]:
     """Every key of a YAML file, nested mappings opened.
 
@@ -111,6 +115,8 @@ def read_file(path: Path) -> list[Setting]:
     """
     name = one_line(str(path))
     try:
+        if not (path.is_file() or str(path).startswith(_STREAMS)) and path.exists():
+            raise ConfigError(f"configuration {name}: it is no regular file", "name a YAML file")
         with path.open("rb") as file:
             content = file.read(MAXIMUM_BYTES + 1)
         text = content.decode("utf-8-sig")

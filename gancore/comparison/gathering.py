@@ -9,6 +9,7 @@ from typing import Any
 from gancore.comparison.folder import ComparisonFolder, Entrant, read_json
 from gancore.errors import CheckpointError
 from gancore.evaluation.reading import Evaluation
+from gancore.files import LARGEST_LISTING_BYTES
 from gancore.training.tracking import read_metrics
 
 ON_VALID = "valid/"
@@ -19,6 +20,7 @@ def facts(folder: ComparisonFolder, entrant: Entrant) -> dict[str, Any]:
     run = folder.run(entrant)
     status = run.read_status()
     model = read_json(run.model / "config.json") if run.model.is_dir() else {}
+    trained = _object(model, "training")
     failure = read_json(folder.failure(entrant))
     batch_size = entrant.config.model.batch_size
     done = folder.is_finished(entrant, "train")
@@ -34,14 +36,20 @@ def facts(folder: ComparisonFolder, entrant: Entrant) -> dict[str, Any]:
         "planned_steps": status.total if status else None,
         "samples": status.step * batch_size if status else 0,
         "seconds": status.seconds if status else 0.0,
-        "chosen_step": model.get("training", {}).get("step"),
-        "precision": model.get("training", {}).get("precision", ""),
-        "plugins": model.get("plugins", {}),
+        "chosen_step": trained.get("step"),
+        "precision": trained.get("precision", ""),
+        "plugins": _object(model, "plugins"),
         "machine": read_json(folder.training(entrant)).get("machine", ""),
-        "fingerprint": read_json(run.data_file).get("fingerprint", ""),
+        "fingerprint": read_json(run.data_file, LARGEST_LISTING_BYTES).get("fingerprint", ""),
         "config": entrant.config.model_dump(mode="json"),
         "curves": curves(read_metrics(run.metrics_file), batch_size),
     }
+
+
+def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object of that name; empty where there is none."""
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def curves(lines: Sequence[Mapping[str, Any]], batch_size: int) -> dict[str, list[dict[str, float]]]:

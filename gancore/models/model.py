@@ -14,9 +14,10 @@ from torch import nn
 from gancore.arguments import checked
 from gancore.config import RecipeSection
 from gancore.domain import Domain, Samples, Spec
-from gancore.errors import CheckpointError, ConfigError
+from gancore.errors import CheckpointError, ConfigError, GancoreError, out_of_memory, text_of
+from gancore.facts import check_facts
 from gancore.games.game import Game
-from gancore.models.folder import load_model
+from gancore.models.folder import CONFIG, load_model
 from gancore.models.sampling import as_samples, condition_for, draw_samples, generates, interpolate
 from gancore.plugins import plugins
 from gancore.recipe import Recipe
@@ -126,8 +127,9 @@ def open_model(folder: Path, device: str = "auto") -> Model:
     loaded = load_model(folder)
     domain = plugins().domain(str(loaded.config["domain"]))
     _, recipe = plugins().recipe(domain, str(loaded.config["recipe"]))
+    check_facts(domain.Facts, loaded.spec.facts, f"{folder}/{CONFIG}")
     section = _section(recipe, loaded.config.get("model"), folder)
-    sampler = build_game(recipe, section, loaded.spec, seed=0).sampler()
+    sampler = _built(recipe, section, loaded.spec, folder)
     load_weights(sampler, loaded.tensors, str(folder))
     where = resolve_device(device)
     return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where)
@@ -144,13 +146,42 @@ def _section(recipe: Recipe, values: Any, folder: Path) -> RecipeSection:
         ) from error
 
 
+def _built(recipe: Recipe, section: RecipeSection, spec: Spec, folder: Path) -> nn.Module:
+    """Raises CheckpointError where the recipe makes nothing of what config.json says."""
+    try:
+        return build_game(recipe, section, spec, seed=0).sampler()
+    except Exception as error:  # whatever a recipe raises of values that it did not write
+        if lacking := out_of_memory(error):
+            raise CheckpointError(f"{folder}: building its model: {lacking.message}", _RESTORE) from error
+        told = error.message if isinstance(error, GancoreError) else f"{type(error).__name__}: {text_of(error)}"
+        raise CheckpointError(
+            f"{folder}/{CONFIG}: the recipe makes no model of it ({' '.join(told.split())[:200]})", _RESTORE
+        ) from error
+
+
 def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
-    """Raises CheckpointError where names or shapes are not the module's."""
+    """Raises CheckpointError where names, shapes or kinds of number are not the module's, or one is no number."""
     own = module.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys()) or [n for n, t in own.items() if t.shape != tensors[n].shape]
+    wrong = sorted(own.keys() ^ tensors.keys()) or [n for n, t in own.items() if not _fits(t, tensors[n])]
     if wrong:
         raise CheckpointError(
             f"{where}: the weights are not those of its recipe (first difference: {wrong[0]})",
             "use the version of the plugin that trained it (see its config.json)",
         )
+    broken = [n for n, t in own.items() if bool((t.isfinite() & ~tensors[n].to(t).isfinite()).any())]
+    if broken:
+        raise CheckpointError(
+            f"{where}: its weights hold NaN or infinity (first: {broken[0]})",
+            "fetch the model again, or train it anew at lower rates",
+        )
     module.load_state_dict(tensors)
+
+
+_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+_RESTORE = "restore config.json as it was written, or fetch the model again"
+
+
+def _fits(own: torch.Tensor, given: torch.Tensor) -> bool:
+    """Whether a tensor can stand for another: of its shape and type; any width of floats is as good."""
+    alike = own.dtype == given.dtype or {own.dtype, given.dtype} <= _FLOATS
+    return alike and own.shape == given.shape

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from math import isqrt
 from typing import Any, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from gancore.config import DataSection
+from gancore.facts import SpecFacts
 from gancore.records import SourceEntry
 
 PICTURES = frozenset({"polygons", "triangles"})
@@ -104,3 +105,34 @@ class SyntheticConfig(DataSection):
         return {
             name: value if (given := getattr(self, name)) is None else given for name, value in own.items()
         }
+
+
+class SyntheticFacts(SpecFacts):
+    """What makes a truth again: a source, all its knobs, and the seed that places what is random."""
+
+    source: str
+    knobs: dict[str, Any]
+    seed: int = Field(ge=0, lt=2**31)
+    points: PositiveInt = Field(le=5_000_000)
+    shape: list[PositiveInt] = Field(description="of one sample")
+
+    @model_validator(mode="after")
+    def _are_those_of_a_source(self) -> Self:
+        if self.source not in KNOBS:
+            raise ValueError(f"{self.source!r} is no source; they are {', '.join(KNOBS)}")
+        try:
+            known = SyntheticConfig.model_validate({**self.knobs, "source": self.source}).knobs()
+        except ValidationError as error:
+            raise ValueError(f"knobs: {error.errors()[0]['msg']}") from error
+        if known != self.knobs:
+            raise ValueError(f"knobs are not those of {self.source}: {', '.join(known)}")
+        if self.shape != _shape(known):
+            raise ValueError(f"shape is {self.shape}, and that of these knobs {_shape(known)}")
+        return self
+
+
+def _shape(knobs: Mapping[str, Any]) -> list[int]:
+    """Of one sample of a source with these knobs."""
+    if "side" in knobs:
+        return [1, knobs["side"], knobs["side"]]
+    return [knobs.get("dimension", knobs.get("ambient", 2))]
