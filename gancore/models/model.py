@@ -153,14 +153,14 @@ def _built(recipe: Recipe, section: RecipeSection, spec: Spec, folder: Path) -> 
     except Exception as error:  # whatever a recipe raises of values that it did not write
         if lacking := out_of_memory(error):
             raise CheckpointError(f"{folder}: building its model: {lacking.message}", _RESTORE) from error
-        told = error.message if isinstance(error, GancoreError) else f"{type(error).__name__}: {text_of(error)}"
-        raise CheckpointError(
-            f"{folder}/{CONFIG}: the recipe makes no model of it ({' '.join(told.split())[:200]})", _RESTORE
-        ) from error
+        text = error.message if isinstance(error, GancoreError) else text_of(error)
+        reason = " ".join(f"{type(error).__name__}: {text}".split())[:200]
+        message = f"{folder}/{CONFIG}: the recipe makes no model of it ({reason})"
+        raise CheckpointError(message, _RESTORE) from error
 
 
 def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
-    """Raises CheckpointError where names, shapes or kinds of number are not the module's, or one is no number."""
+    """Raises CheckpointError where names, shapes or types are not the module's, or a number is not finite."""
     own = module.state_dict()
     wrong = sorted(own.keys() ^ tensors.keys()) or [n for n, t in own.items() if not _fits(t, tensors[n])]
     if wrong:

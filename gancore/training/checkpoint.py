@@ -141,7 +141,9 @@ def _manifest(step: int, files: Mapping[str, Json], about: Mapping[str, Json]) -
 def _is_same(path: Path, manifest: bytes) -> bool:
     """Whether this very checkpoint is there already, whole."""
     try:
-        return read_regular(path / MANIFEST, LARGEST_JSON_BYTES) == manifest and load_checkpoint(path).step >= 0
+        return (
+            read_regular(path / MANIFEST, LARGEST_JSON_BYTES) == manifest and load_checkpoint(path).step >= 0
+        )
     except (OSError, CheckpointError):
         return False
 

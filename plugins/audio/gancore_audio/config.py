@@ -15,7 +15,10 @@ LOWEST_HZ, HIGHEST_HZ, LONGEST = 1000, 192_000, 1 << 22
 
 class AudioConfig(LabelledSection):
     rate_hz: int | None = Field(
-        None, ge=LOWEST_HZ, le=HIGHEST_HZ, description="sampling rate; none: the source's commonest, at most 16000"
+        None,
+        ge=LOWEST_HZ,
+        le=HIGHEST_HZ,
+        description="sampling rate; none: the source's commonest, at most 16000",
     )
     length: int | None = Field(
         None,
@@ -38,6 +41,8 @@ class AudioConfig(LabelledSection):
 class AudioFacts(SpecFacts):
     rate_hz: int = Field(ge=LOWEST_HZ, le=HIGHEST_HZ, description="sampling rate")
     length: int = Field(ge=16, le=LONGEST, multiple_of=16, description="samples in a window")
-    class_pitches_hz: list[Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)] | None] | None = Field(
+    class_pitches_hz: (
+        list[Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)] | None] | None
+    ) = Field(
         default=None, description="lowest and highest pitch that each label is named after, where it is"
     )
