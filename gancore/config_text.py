@@ -41,7 +41,10 @@ def one_line(text: str) -> str:
 
 def short(value: Any, limit: int = 60) -> str:
     """A value as it can stand in a one-line message."""
-    text = one_line(repr(value))
+    try:
+        text = one_line(repr(value))
+    except (RecursionError, ValueError):  # nested too deep, or an integer of too many digits
+        text = f"a {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

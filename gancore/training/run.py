@@ -205,9 +205,9 @@ def _status_from(content: dict[str, object]) -> RunStatus:
     known = {field.name: content[field.name] for field in fields(RunStatus) if field.name in content}
     for name, value in known.items():
         if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
-            raise CheckpointError(f"run.json: {name} is {value!r}")
+            raise CheckpointError(f"run.json: {name} is a {type(value).__name__}")
     if known.get("status") not in get_args(Progress):
-        raise CheckpointError(f"run.json: status is {known.get('status')!r}")
+        raise CheckpointError(f"run.json: status is none of {', '.join(get_args(Progress))}")
     return RunStatus(**known)  # type: ignore[arg-type]
 
 

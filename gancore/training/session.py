@@ -85,7 +85,9 @@ class Session:
         for player, updater in self.table.updaters.items():
             updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
         names = {name for name, _ in self.table.game.named_modules()}
-        self.fp32_modules = [name for name in checkpoint.state.get("fp32_modules") or () if name in names]
+        kept = checkpoint.state.get("fp32_modules")
+        known = kept if isinstance(kept, list) else []
+        self.fp32_modules = [name for name in known if isinstance(name, str) and name in names]
         return state
 
     def start(self, state: State | None, replan: bool = False) -> State:
