@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isqrt
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from gancore.config import DataSection
 from gancore.facts import SpecFacts
@@ -44,6 +44,8 @@ _SUMMARIES = {
 }
 SOURCES: Mapping[str, SourceEntry] = {name: SourceEntry(name, _SUMMARIES[name], "CC0-1.0") for name in KNOBS}
 MOST_LATTICE_POINTS = 10_000
+Length = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""Far beyond these float32 rounds points to one another, or squares of distances to infinity."""
 
 
 class SyntheticConfig(DataSection):
@@ -56,14 +58,14 @@ class SyntheticConfig(DataSection):
     held_out: PositiveInt = Field(10_000, le=1_000_000, description="rows of valid, and as many of test")
     components: int | None = Field(None, ge=1, le=1000, description="Gaussians, arms, circles or pieces")
     dimension: int | None = Field(None, ge=1, le=1024, description="coordinates of a point")
-    separation: PositiveFloat | None = Field(
+    separation: Length | None = Field(
         None, description="distance of neighbours on a grid or lattice; smallest distance of two means"
     )
-    std: PositiveFloat | None = Field(None, description="standard deviation of the noise, per coordinate")
+    std: Length | None = Field(None, description="standard deviation of the noise, per coordinate")
     imbalance: float | None = Field(
         None, ge=1, le=1e6, description="weight of the commonest component over that of the rarest"
     )
-    radius: PositiveFloat | None = Field(None, description="of the ring, the outer circle or the arms' ends")
+    radius: Length | None = Field(None, description="of the ring, the outer circle or the arms' ends")
     turns: float | None = Field(None, ge=0.1, le=10, description="windings of a spiral's arm")
     nu: float | None = Field(None, ge=0.5, le=1000, description="tail index: moments below it exist")
     intrinsic: int | None = Field(None, ge=1, le=64, description="dimension of the manifold")
@@ -72,7 +74,7 @@ class SyntheticConfig(DataSection):
         None, ge=0, le=50, description="waves of the manifold, radians a unit; 0: flat"
     )
     levels: int | None = Field(None, ge=2, le=1000, description="lattice points along an axis")
-    gap: PositiveFloat | None = Field(None, description="empty space between two unit cubes")
+    gap: Length | None = Field(None, description="empty space between two unit cubes")
     vertices: int | None = Field(None, ge=3, le=12, description="most vertices of a polygon; fewest are 3")
     side: int | None = Field(None, ge=8, le=128, description="picture side")
 
