@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -128,6 +129,29 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def write_whole(folder: Path, write: Callable[[Path], Sequence[Path]]) -> list[Path]:
+    """Files that ``write`` makes in the folder it is given, moved into ``folder`` when all are whole.
+
+    A kill leaves none under its final name, or whole ones. Returns what ``write`` returns, as moved.
+
+    Raises:
+        OSError: a file cannot be moved; and whatever ``write`` raises.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    aside = aside_name(folder / "files")
+    try:
+        aside.mkdir()
+        written = [path.relative_to(aside) for path in write(aside)]
+        for path in sorted(path for path in aside.rglob("*") if not path.is_dir()):
+            final = folder / path.relative_to(aside)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, final)
+    finally:
+        discard(aside)
+    return [folder / name for name in written]
 
 
 def put_in_place(finished: Path, final: Path) -> None:
