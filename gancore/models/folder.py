@@ -164,7 +164,10 @@ def _unreadable(folder: Path, error: OSError) -> CheckpointError:
         return CheckpointError(f"no model folder {folder}", "name a run, a model folder or a known model")
     name = Path(error.filename).name if error.filename else "a file"
     reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-    return CheckpointError(f"model folder {folder}: {name} {reason}", FIX)
+    fix = (
+        f"put a copy of what it names in its place (cp -L), or {FIX}" if (folder / name).is_symlink() else FIX
+    )
+    return CheckpointError(f"model folder {folder}: {name} {reason}", fix)
 
 
 def _read_config(folder: Path) -> dict[str, Json]:
