@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gancore.evaluation.judged import JudgeFeatures
     from gancore.evaluation.measure import Interval, Measure
     from gancore.evaluation.reading import Evaluation, Reading
+    from gancore.facts import SpecFacts
     from gancore.hookspecs import hookimpl
     from gancore.recipe import Recipe
     from gancore.records import (
@@ -82,6 +83,7 @@ __all__ = [
     "Source",
     "SourceEntry",
     "Spec",
+    "SpecFacts",
     "TrainingError",
     "View",
     "Workbench",
@@ -104,6 +106,7 @@ _HOMES = {
     "evaluation.judged": ("JudgeFeatures",),
     "evaluation.measure": ("Interval", "Measure"),
     "evaluation.reading": ("Evaluation", "Reading"),
+    "facts": ("SpecFacts",),
     "hookspecs": ("hookimpl",),
     "recipe": ("Recipe",),
     "records": tuple(name for name in __all__ if name == "API" or name.endswith("Entry")),

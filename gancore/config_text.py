@@ -41,7 +41,10 @@ def one_line(text: str) -> str:
 
 def short(value: Any, limit: int = 60) -> str:
     """A value as it can stand in a one-line message."""
-    text = one_line(repr(value))
+    try:
+        text = one_line(repr(value))
+    except (RecursionError, ValueError):  # nested too deep, or an integer of too many digits
+        text = f"a {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
@@ -103,6 +106,10 @@ _Dumper.add_representer(str, _write_text)
 _STYLE: dict[str, Any] = {"allow_unicode": True, "width": 2**30}
 
 
+_STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+"""What a shell hands over as a file: ``--config <(program)``. Another pipe is not waited for."""
+
+
 def read_file(path: Path) -> list[Setting]:
     """Every key of a YAML file, nested mappings opened.
 
@@ -111,6 +118,8 @@ def read_file(path: Path) -> list[Setting]:
     """
     name = one_line(str(path))
     try:
+        if not (path.is_file() or str(path).startswith(_STREAMS)) and path.exists():
+            raise ConfigError(f"configuration {name}: it is no regular file", "name a YAML file")
         with path.open("rb") as file:
             content = file.read(MAXIMUM_BYTES + 1)
         text = content.decode("utf-8-sig")

@@ -13,6 +13,7 @@ from torch import Tensor
 from gancore.config import DataSection
 from gancore.config_text import short
 from gancore.errors import ConfigError, nearest
+from gancore.facts import SpecFacts
 from gancore.records import FeaturesEntry, MeasureEntry, RecipeEntry, SourceEntry
 from gancore.runtime.randomness import Key
 from gancore.texts import label_text
@@ -173,6 +174,8 @@ class Domain:
     name: ClassVar[str]
     Config: ClassVar[type[DataSection]] = DataSection
     """The ``data`` section of the configuration: how a source is read."""
+    Facts: ClassVar[type[SpecFacts]] = SpecFacts
+    """What the spec of a model must hold; checked when one is loaded, before anything is built of it."""
     sources: ClassVar[Mapping[str, SourceEntry]] = {}
     """Named data sets; the first one without files is the built-in default."""
     recipes: ClassVar[Mapping[str, RecipeEntry]] = {}

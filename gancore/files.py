@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +25,10 @@ Json: TypeAlias = Any
 """None, a bool, int, float or str; a list of them, or a dict from str to them."""
 
 CHUNK_BYTES = 1 << 24
+LARGEST_JSON_BYTES = 1 << 26
+"""Of a file of JSON or text that is read whole."""
+LARGEST_LISTING_BYTES = 1 << 28
+"""Of ``data.json``, which names every file of the data."""
 AGAIN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE})
 """Failures of storage after which the same command may succeed later."""
 LEFTOVER = re.compile(r"\.(?:tmp|trash)-(?P<name>.+)-(?P<pid>\d+)")
@@ -74,16 +79,32 @@ def open_regular(path: Path, flags: int) -> int:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file of at most so many bytes.
+    """The content of a regular file of at most so many bytes: the way to read what may come from anybody.
 
     Raises:
         OSError: it cannot be opened, is something else (EINVAL) or larger (EFBIG).
     """
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise OSError(errno.EFBIG, f"it is larger than {_megabytes(most_bytes)}", str(path))
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
+            reason = f"it has {_megabytes(size)}, and is read up to {_megabytes(most_bytes)}"
+            raise OSError(errno.EFBIG, reason, str(path))
+        return file.read(size)  # what is appended meanwhile is of the next reader
+
+
+def read_json_object(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Json]:
+    """The JSON object in a regular file.
+
+    Raises:
+        OSError: as :func:`read_regular`.
+        CheckpointError: it holds something else.
+    """
+    return decode_json(read_regular(path, most_bytes), path.name)
+
+
+def most_tensor_bytes() -> int:
+    """The largest file of tensors that is read: a half of this machine's memory, as they are held twice."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -108,6 +129,29 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def write_whole(folder: Path, write: Callable[[Path], Sequence[Path]]) -> list[Path]:
+    """Files that ``write`` makes in the folder it is given, moved into ``folder`` when all are whole.
+
+    A kill leaves none under its final name, or whole ones. Returns what ``write`` returns, as moved.
+
+    Raises:
+        OSError: a file cannot be moved; and whatever ``write`` raises.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    aside = aside_name(folder / "files")
+    try:
+        aside.mkdir()
+        written = [path.relative_to(aside) for path in write(aside)]
+        for path in sorted(path for path in aside.rglob("*") if not path.is_dir()):
+            final = folder / path.relative_to(aside)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, final)
+    finally:
+        discard(aside)
+    return [folder / name for name in written]
 
 
 def put_in_place(finished: Path, final: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gancore.arguments import checked
 from gancore.errors import CheckpointError, ConfigError
-from gancore.files import Json, decode_json
+from gancore.files import Json, open_regular, read_json_object
 from gancore.records import ModelEntry
 from gancore.training.run import list_runs
 
@@ -126,7 +126,7 @@ def runs(folder: str | Path = RUNS) -> list[RunSummary]:
 def last_losses(metrics: Path) -> dict[str, float]:
     """The losses in the last whole line of ``metrics.jsonl`` that has some; empty where none has."""
     try:
-        with metrics.open("rb") as file:
+        with os.fdopen(open_regular(metrics, os.O_RDONLY), "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = file.read().split(b"\n")
     except OSError:
@@ -189,7 +189,7 @@ def models(domain: str | None = None, folder: str | Path = RUNS) -> list[ModelSu
 def _of_runs(folder: Path) -> Iterator[ModelSummary]:
     for run, status in list_runs(folder):
         try:
-            content = decode_json((run.model / "config.json").read_bytes(), "config.json")
+            content = read_json_object(run.model / "config.json")
         except (OSError, CheckpointError):
             continue
         texts = {key: content[key] for key in ("domain", "recipe") if isinstance(content.get(key), str)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gancore.arguments import checked
 from gancore.errors import ConfigError, GancoreError
-from gancore.files import atomic_write
+from gancore.files import atomic_write, write_whole
 from gancore.loading import load, model_folder
 from gancore.training.run import RunFolder
 
@@ -153,8 +153,7 @@ def _remove_stale(before: Sequence[Path], written: Sequence[Path], announce: Cal
 
 def _write(domain: Domain, samples: Samples, folder: Path) -> list[Path]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return domain.write(samples, folder)
+        return write_whole(folder, lambda aside: domain.write(samples, aside))
     except OSError as error:
         raise GancoreError(
             f"cannot write samples to {folder}: {error.strerror}", "give another --out"

@@ -19,6 +19,7 @@ from gancore.cli.neighbours import neighbours
 from gancore.cli.plugins import app as plugins_app
 from gancore.cli.recipes import recipes
 from gancore.cli.runs import runs
+from gancore.cli.shared import say
 from gancore.cli.train import train
 from gancore.records import CommandEntry
 
@@ -66,7 +67,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"gancore {__version__}")
+        say(f"gancore {__version__}")
         raise typer.Exit()
 
 

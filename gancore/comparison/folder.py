@@ -17,13 +17,12 @@ from typing import Any, Literal, get_args
 from gancore.config import RunConfig, config_hash
 from gancore.errors import BusyError, CheckpointError, ConfigError
 from gancore.evaluation.reading import Evaluation, decode, finite, plain
-from gancore.files import atomic_write, decode_json, read_regular, sweep
+from gancore.files import LARGEST_JSON_BYTES, atomic_write, read_json_object, read_regular, sweep
 from gancore.locking import LockedError, hold
 from gancore.training.run import RunFolder
 
 PATIENCE_SECONDS = 10.0
 """How long the processes of a comparison that was killed have to be gone."""
-LARGEST_JSON_BYTES = 1 << 26
 ROOMS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
 LOCK, INDEX = "comparison.lock", "index.json"
 Stage = Literal["train", "evaluate", "show", "time"]
@@ -135,7 +134,7 @@ class ComparisonFolder:
         if status is None or status.status != "done" or status.config_hash != config_hash(entrant.config):
             return ""
         try:
-            files = decode_json((run.model / "config.json").read_bytes(), "config.json")["files"]
+            files = read_json_object(run.model / "config.json")["files"]
             return str(files["model.safetensors"])
         except (OSError, CheckpointError, KeyError, TypeError):
             return ""
@@ -157,10 +156,10 @@ class ComparisonFolder:
             return ""
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
     """Empty where it is not there, torn, a link, no regular file or too large: it is then made again."""
     try:
-        value = decode(read_regular(path, LARGEST_JSON_BYTES).decode())
+        value = decode(read_regular(path, most_bytes).decode())
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -9,6 +9,7 @@ from typing import Any
 from gancore.comparison.folder import ComparisonFolder, Entrant, read_json
 from gancore.errors import CheckpointError
 from gancore.evaluation.reading import Evaluation
+from gancore.files import LARGEST_LISTING_BYTES
 from gancore.training.tracking import read_metrics
 
 ON_VALID = "valid/"
@@ -19,8 +20,9 @@ def facts(folder: ComparisonFolder, entrant: Entrant) -> dict[str, Any]:
     run = folder.run(entrant)
     status = run.read_status()
     model = read_json(run.model / "config.json") if run.model.is_dir() else {}
+    trained = _object(model, "training")
     failure = read_json(folder.failure(entrant))
-    a_round = _samples_a_round(model.get("training", {}), entrant)
+    a_round = _samples_a_round(trained, entrant)
     done = folder.is_finished(entrant, "train")
     return {
         "who": str(entrant),
@@ -34,20 +36,28 @@ def facts(folder: ComparisonFolder, entrant: Entrant) -> dict[str, Any]:
         "planned_steps": status.total if status else None,
         "samples": round(status.step * a_round) if status else 0,
         "seconds": status.seconds if status else 0.0,
-        "chosen_step": model.get("training", {}).get("step"),
-        "precision": model.get("training", {}).get("precision", ""),
-        "plugins": model.get("plugins", {}),
+        "chosen_step": trained.get("step"),
+        "precision": trained.get("precision", ""),
+        "plugins": _object(model, "plugins"),
         "machine": read_json(folder.training(entrant)).get("machine", ""),
-        "fingerprint": read_json(run.data_file).get("fingerprint", ""),
+        "fingerprint": read_json(run.data_file, LARGEST_LISTING_BYTES).get("fingerprint", ""),
         "config": entrant.config.model_dump(mode="json"),
         "curves": curves(read_metrics(run.metrics_file), a_round),
     }
 
 
-def _samples_a_round(training: Mapping[str, float], entrant: Entrant) -> float:
+def _samples_a_round(training: Mapping[str, Any], entrant: Entrant) -> float:
     """As the model tells: a fitted one looks at all rows in each round. Without a model, a batch."""
     step, samples = training.get("step"), training.get("samples")
-    return samples / step if step and samples else float(entrant.config.model.batch_size)
+    if isinstance(step, int) and isinstance(samples, int) and step > 0:
+        return samples / step
+    return float(entrant.config.model.batch_size)
+
+
+def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object of that name; empty where there is none."""
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def curves(lines: Sequence[Mapping[str, Any]], a_round: float) -> dict[str, list[dict[str, float]]]:

@@ -23,7 +23,7 @@ from gancore.comparison.tradeoffs import Subject
 from gancore.config import RunConfig
 from gancore.data.sources import resolve
 from gancore.domain import Data, Domain, Samples, Spec, View
-from gancore.errors import ConfigError, DataError, nearest
+from gancore.errors import ConfigError, DataError, nearest, printable
 from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
 from gancore.models.model import build_game
 from gancore.models.sampling import to_cpu
@@ -64,12 +64,16 @@ def open_data(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant
 
 
 def _opened(domain: Domain, config: RunConfig, root: Path | None) -> tuple[str, str, Data]:
-    source = resolve(config.data.source, domain.sources, root, print)
-    data = domain.open(replace(source, announce=print), config.data)
+    source = resolve(config.data.source, domain.sources, root, _say)
+    data = domain.open(replace(source, announce=_say), config.data)
     for name in ("train", "valid", "test"):
         if not len(_view(getattr(data, name))):
             raise DataError(f"no row is left for {name}", "add data, or loosen what data.* leaves out")
     return source.name, source.entry.licence if source.entry else "", data
+
+
+def _say(line: str) -> None:
+    print(printable(line), flush=True)
 
 
 def _view(views: View | Mapping[str, View]) -> View:
@@ -91,8 +95,8 @@ def _facts(data: Data, source: str, licence: str) -> dict[str, Any]:
 
 def _check_measures(asked: Asked, domain: Domain, spec: Spec) -> None:
     """Now, and not when all is trained. Raises ConfigError on a name of no measure or no features here."""
-    resolve_measures(measures_for(domain, spec, print), asked.measures, print)
-    known = features_for(domain, spec, print)
+    resolve_measures(measures_for(domain, spec, _say), asked.measures, _say)
+    known = features_for(domain, spec, _say)
     if asked.features is not None and asked.features not in known:
         message = f"no features {asked.features!r} for these data"
         raise ConfigError(message, nearest(asked.features, known))

@@ -18,6 +18,7 @@ from gancore.comparison.asked import Asked, read_asked
 from gancore.comparison.entrants import arguments, entrants, selecting
 from gancore.comparison.folder import ComparisonFolder, Entrant, Stage, read_json, write_json
 from gancore.errors import CheckpointError, DataError, printable
+from gancore.files import LARGEST_LISTING_BYTES
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def _train(bench: Bench) -> None:
     result = api.train(**told, data_root=bench.data_root, out=run.path, resume="auto", progress="plain")
     if result.status != "done":
         raise KeyboardInterrupt
-    if read_json(run.data_file).get("fingerprint") != bench.about["data"]["fingerprint"]:
+    seen = read_json(run.data_file, LARGEST_LISTING_BYTES).get("fingerprint")
+    if seen != bench.about["data"]["fingerprint"]:
         raise DataError("the data changed since this comparison began", "begin a new one")
 
 

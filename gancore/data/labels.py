@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from gancore.config import DataSection
+from gancore.data.matching import search_all
 from gancore.data.splits import below_splits
 from gancore.data.tables import METADATA_FILES, Contents, file_key, read_table
 from gancore.errors import ConfigError, DataError
@@ -154,7 +155,7 @@ def _by_pattern(files: FileSet, how: LabelledSection) -> Labels:
         )
     pattern = re.compile(how.label_pattern)
     group = "label" if "label" in pattern.groupindex else 1
-    matches = (pattern.search(PurePosixPath(name).name) for name in files.names)
+    matches = search_all(pattern, [PurePosixPath(name).name for name in files.names], "data.label_pattern")
     return Labels([match[group] if match else None for match in matches], f"file name ({how.label_pattern})")
 
 

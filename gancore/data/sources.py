@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from gancore.data.download import Progress, download
+from gancore.data.download import LARGEST_BYTES, Progress, check_scheme, download
 from gancore.data.lock import exclusive
 from gancore.data.telling import Announce, seldom
 from gancore.data.unpack import is_archive, unpack
@@ -20,6 +20,10 @@ from gancore.texts import printable
 
 if TYPE_CHECKING:
     from gancore.domain import Source
+
+
+SLACK_BYTES = 100_000_000
+"""A file may be so much larger than twice what its source says of the whole data set."""
 
 
 def cache_folder() -> Path:
@@ -142,9 +146,11 @@ def fetch(entry: SourceEntry, folder: Path, announce: Announce) -> Path:
                 return folder
             content = work / "content"
             shutil.rmtree(content, ignore_errors=True)
+            most = round(2e6 * entry.megabytes + SLACK_BYTES) if entry.megabytes else LARGEST_BYTES
             for url, sha256 in entry.files.items():
-                name = Path(urlsplit(url).path).name
-                _place(download(url, work / name, sha256, announce, _reporter(announce)), content)
+                check_scheme(url)
+                target, say = work / Path(urlsplit(url).path).name, _reporter(announce)
+                _place(download(url, target, sha256, announce, say, most_bytes=most), content)
             _only_child(content).rename(folder)
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:

@@ -13,7 +13,7 @@ from gancore.evaluation.features import Features
 from gancore.evaluation.intervals import clopper_pearson
 from gancore.evaluation.rows import RealRows
 from gancore.evaluation.taking import Taker
-from gancore.files import sha256
+from gancore.files import most_tensor_bytes, read_regular, sha256
 from gancore.models.folder import WEIGHTS
 from gancore.models.model import Model
 from gancore.plugins import plugins
@@ -39,7 +39,7 @@ def describe(
     return {
         "domain": model.domain.name,
         "recipe": model.config["recipe"],
-        "model_hash": sha256((question.folder / WEIGHTS).read_bytes()),
+        "model_hash": sha256(read_regular(question.folder / WEIGHTS, most_tensor_bytes())),
         "source": reference.source.name,
         "fingerprint": reference.data.fingerprint,
         "split": question.split,

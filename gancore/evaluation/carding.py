@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gancore.errors import CheckpointError
 from gancore.evaluation.reading import Evaluation, Reading
-from gancore.files import atomic_write
+from gancore.files import LARGEST_JSON_BYTES, atomic_write, read_regular
 from gancore.models.card import MeasuredFact, with_measures
 from gancore.models.folder import CARD
 
@@ -19,7 +19,7 @@ def put_on_card(folder: Path, evaluation: Evaluation) -> None:
     """
     file = folder / CARD
     try:
-        card = file.read_text()
+        card = read_regular(file, LARGEST_JSON_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{file} cannot be read", "leave out --card") from error
     told = [fact_of(reading) for reading in evaluation if reading.trusted and not reading.skipped]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gancore.errors import CheckpointError
-from gancore.files import atomic_write
+from gancore.files import LARGEST_JSON_BYTES, atomic_write, read_regular
 
 FORMAT = 1
 TRUSTED = "yes"
@@ -107,7 +107,7 @@ def read_evaluations(path: Path) -> list[Evaluation]:
         CheckpointError: it cannot be read, or holds something else.
     """
     try:
-        lines = [decode(line) for line in path.read_bytes().decode().split("\n") if line]
+        lines = [decode(line) for line in read_regular(path, LARGEST_JSON_BYTES).decode().split("\n") if line]
         found = list(_parted(lines))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}", "evaluate again") from error

@@ -31,7 +31,7 @@ def show(evaluation: Evaluation) -> None:
         console = Console(highlight=False, width=WIDE)
     if any(not reading.skipped for reading in evaluation):
         console.print(table(evaluation, console.width))
-        console.print(summary(evaluation), markup=False, soft_wrap=not console.is_terminal)
+        console.print(printable(summary(evaluation)), markup=False, soft_wrap=not console.is_terminal)
     for line in footnotes(evaluation):
         console.print(printable(line), markup=False, soft_wrap=not console.is_terminal)
 
@@ -42,8 +42,11 @@ def table(evaluation: Evaluation, width: int = WIDE) -> Table:
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, title=evaluation.model, title_justify="left", pad_edge=False)
+    made = Table(
+        box=SIMPLE_HEAD, title=Text(printable(evaluation.model)), title_justify="left", pad_edge=False
+    )
     narrow = width < NARROW
     shown = [index for index, name in enumerate(COLUMNS) if not (narrow and name in LEFT_OUT_WHERE_NARROW)]
     for index in shown:
@@ -58,7 +61,7 @@ def table(evaluation: Evaluation, width: int = WIDE) -> Table:
         )
     for reading in evaluation:
         if not reading.skipped:
-            cells = row(reading)
+            cells = [Text(printable(cell)) for cell in row(reading)]
             made.add_row(*(cells[index] for index in shown), style=None if reading.trusted else "yellow")
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import dedent
@@ -91,7 +92,7 @@ def model_card(facts: ModelFacts) -> str:
     """The text of README.md, with YAML front matter."""
     sections = [
         _front_matter(facts),
-        f"# {_line(facts.recipe)} trained on {_line(facts.source)}",
+        f"# {_plain(facts.recipe)} trained on {_plain(facts.source)}",
         _data(facts),
         _training(facts),
         _measures(facts.measures),
@@ -124,7 +125,7 @@ def _front_matter(facts: ModelFacts) -> str:
 
 
 def _data(facts: ModelFacts) -> str:
-    licence = _line(facts.data_licence) or "not stated; ask the owner of the data before sharing"
+    licence = _plain(facts.data_licence) or "not stated; ask the owner of the data before sharing"
     lines = ["## Data", "", f"Source: `{_code(facts.source)}`. Licence of the data: {licence}."]
     if facts.data:
         # A code block: names of files are shown as they are, whatever they contain.
@@ -142,7 +143,7 @@ def _training(facts: ModelFacts) -> str:
         "needs": _versions(facts.plugins),
         "only trained with": _versions(facts.only_trained_with),
     }
-    lines = [f"- {name}: {_line(text)}" for name, text in rows.items() if text]
+    lines = [f"- {name}: {_plain(text)}" for name, text in rows.items() if text]
     return "\n".join(["## Training", "", *lines])
 
 
@@ -166,7 +167,7 @@ def _measure_row(measure: MeasuredFact) -> str:
         f"{measure.n:,}" if measure.n is not None else "not known",
         measure.split or "not known",
     ]
-    return f"| {' | '.join(_line(cell).replace('|', '/') for cell in cells)} |"
+    return f"| {' | '.join(_plain(cell).replace('|', '/') for cell in cells)} |"
 
 
 def _limits(facts: ModelFacts) -> str:
@@ -180,11 +181,16 @@ def _limits(facts: ModelFacts) -> str:
     )
     if facts.licence == "other":
         general.append("The licence of the weights is not settled: it depends on the rights in the data.")
-    return "\n".join(["## Limits", "", *(f"- {_line(text)}" for text in [*facts.limits, *general])])
+    return "\n".join(["## Limits", "", *(f"- {_plain(text)}" for text in [*facts.limits, *general])])
 
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _plain(text: str) -> str:
+    """One line as Markdown shows it, whatever it holds: no HTML, no links, no emphasis."""
+    return re.sub(r"([\\`*\[\]<&])", r"\\\1", _line(text))
 
 
 def _code(text: str) -> str:

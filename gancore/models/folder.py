@@ -19,10 +19,12 @@ from gancore.errors import CheckpointError
 from gancore.files import (
     Json,
     aside_name,
-    decode_json,
     discard,
     encode_json,
+    most_tensor_bytes,
     put_in_place,
+    read_json_object,
+    read_regular,
     sha256,
     storage_error,
     sweep,
@@ -162,11 +164,14 @@ def _unreadable(folder: Path, error: OSError) -> CheckpointError:
         return CheckpointError(f"no model folder {folder}", "name a run, a model folder or a known model")
     name = Path(error.filename).name if error.filename else "a file"
     reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-    return CheckpointError(f"model folder {folder}: {name} {reason}", FIX)
+    fix = (
+        f"put a copy of what it names in its place (cp -L), or {FIX}" if (folder / name).is_symlink() else FIX
+    )
+    return CheckpointError(f"model folder {folder}: {name} {reason}", fix)
 
 
 def _read_config(folder: Path) -> dict[str, Json]:
-    content = decode_json((folder / CONFIG).read_bytes(), CONFIG)
+    content = read_json_object(folder / CONFIG)
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{CONFIG} is not that of a gancore model")
     if content.get("version") != VERSION:
@@ -194,7 +199,7 @@ def _check_config(config: Mapping[str, Json], name: str) -> None:
 
 def _read(path: Path, digests: Mapping[str, Json]) -> bytes:
     """The bytes of a file, checked against the config's sha256 of it, where that says one."""
-    data = path.read_bytes()
+    data = read_regular(path, most_tensor_bytes())
     if path.name in digests and sha256(data) != digests[path.name]:
         decode_tensors(data, path.name)  # says more, where it is no safetensors file at all
         raise CheckpointError(

@@ -14,9 +14,10 @@ from torch import nn
 from gancore.arguments import checked
 from gancore.config import RecipeSection
 from gancore.domain import Domain, Samples, Spec
-from gancore.errors import CheckpointError, ConfigError, GancoreError
+from gancore.errors import CheckpointError, ConfigError, GancoreError, in_words, out_of_memory
+from gancore.facts import check_facts
 from gancore.games.game import Game
-from gancore.models.folder import LoadedModel, load_model
+from gancore.models.folder import CONFIG, LoadedModel, load_model
 from gancore.models.needs import with_needs
 from gancore.models.sampling import as_samples, condition_for, draw_samples, generates, interpolate
 from gancore.plugins import plugins
@@ -137,8 +138,9 @@ def open_model(folder: Path, device: str = "auto") -> Model:
 def _built(loaded: LoadedModel, folder: Path) -> tuple[Domain, nn.Module]:
     domain = plugins().domain(str(loaded.config["domain"]))
     _, recipe = plugins().recipe(domain, str(loaded.config["recipe"]))
+    check_facts(domain.Facts, loaded.spec.facts, f"{folder}/{CONFIG}")
     section = _section(recipe, loaded.config.get("model"), folder)
-    sampler = build_game(recipe, section, loaded.spec, seed=0).sampler()
+    sampler = _sampler(recipe, section, loaded.spec, folder)
     load_weights(sampler, loaded.tensors, str(folder))
     return domain, sampler
 
@@ -154,13 +156,40 @@ def _section(recipe: Recipe, values: Any, folder: Path) -> RecipeSection:
         ) from error
 
 
+def _sampler(recipe: Recipe, section: RecipeSection, spec: Spec, folder: Path) -> nn.Module:
+    """Raises CheckpointError where the recipe makes nothing of what config.json says."""
+    try:
+        return build_game(recipe, section, spec, seed=0).sampler()
+    except Exception as error:  # whatever a recipe raises of values that it did not write
+        if lacking := out_of_memory(error):
+            raise CheckpointError(f"{folder}: building its model: {lacking.message}", _RESTORE) from error
+        message = f"{folder}/{CONFIG}: the recipe makes no model of it ({in_words(error)})"
+        raise CheckpointError(message, _RESTORE) from error
+
+
 def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
-    """Raises CheckpointError where names or shapes are not the module's."""
+    """Raises CheckpointError where names, shapes or types are not the module's, or a number is not finite."""
     own = module.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys()) or [n for n, t in own.items() if t.shape != tensors[n].shape]
+    wrong = sorted(own.keys() ^ tensors.keys()) or [n for n, t in own.items() if not _fits(t, tensors[n])]
     if wrong:
         raise CheckpointError(
             f"{where}: the weights are not those of its recipe (first difference: {wrong[0]})",
             "use the version of the plugin that trained it (see its config.json)",
         )
+    broken = [n for n, t in own.items() if bool((t.isfinite() & ~tensors[n].to(t).isfinite()).any())]
+    if broken:
+        raise CheckpointError(
+            f"{where}: its weights hold NaN or infinity (first: {broken[0]})",
+            "fetch the model again, or train it anew at lower rates",
+        )
     module.load_state_dict(tensors)
+
+
+_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+_RESTORE = "restore config.json as it was written, or fetch the model again"
+
+
+def _fits(own: torch.Tensor, given: torch.Tensor) -> bool:
+    """Whether a tensor can stand for another: of its shape and type; any width of floats is as good."""
+    alike = own.dtype == given.dtype or {own.dtype, given.dtype} <= _FLOATS
+    return alike and own.shape == given.shape

@@ -14,7 +14,7 @@ from typing import TypeVar
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from gancore.errors import ConfigError, GancoreError
+from gancore.errors import ConfigError, GancoreError, printable
 from gancore.runtime.processes import LostProcessError, Processes
 from gancore.runtime.signals import unhandled
 
@@ -91,7 +91,7 @@ def _saying_who_waits(processes: Processes, seconds: float) -> Iterator[None]:
         f"gancore: process {processes.rank} waits for the others of WORLD_SIZE={processes.world} at "
         f"{_where()}, for {seconds:g} s at most; without a launcher unset RANK and WORLD_SIZE"
     )
-    timer = threading.Timer(SILENT_SECONDS, lambda: print(line, file=sys.stderr, flush=True))
+    timer = threading.Timer(SILENT_SECONDS, lambda: print(printable(line), file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()
     try:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gancore.config import Section, TrainSection, UpkeepSection
 from gancore.domain import Batch, View
-from gancore.errors import ConfigError, nearest
+from gancore.errors import CheckpointError, ConfigError, nearest
+from gancore.facts import check_facts
 from gancore.plugins import plugins
 from gancore.runtime.randomness import Key, Rows
 from gancore.testing.bench import SPLITS, DomainBench
@@ -128,9 +129,10 @@ def writes_its_spec(bench: DomainBench) -> None:
     for name, tensor in spec.tensors.items():
         if not isinstance(tensor, Tensor):
             raise Breach(f"spec.tensors[{name!r}] is {type(tensor).__name__}", "keep tensors there")
-    classes, shares = spec.get("classes") or [], spec.get("class_shares") or []
-    if shares and len(shares) != len(classes):
-        raise Breach(f"{len(shares)} class_shares for {len(classes)} classes", "give one for each")
+    try:
+        check_facts(bench.domain.Facts, spec.facts, "the spec")
+    except CheckpointError as error:
+        raise Breach(error.message, "Domain.Facts says what a spec holds: let both say the same") from None
 
 
 def keys_its_batches(bench: DomainBench) -> None:

@@ -20,12 +20,15 @@ from torch import Tensor
 import gancore
 from gancore.errors import CheckpointError
 from gancore.files import (
+    LARGEST_JSON_BYTES,
     Json,
     aside_name,
     decode_json,
     discard,
     encode_json,
+    most_tensor_bytes,
     put_in_place,
+    read_regular,
     sha256,
     storage_error,
     sweep,
@@ -138,7 +141,9 @@ def _manifest(step: int, files: Mapping[str, Json], about: Mapping[str, Json]) -
 def _is_same(path: Path, manifest: bytes) -> bool:
     """Whether this very checkpoint is there already, whole."""
     try:
-        return (path / MANIFEST).read_bytes() == manifest and load_checkpoint(path).step >= 0
+        return (
+            read_regular(path / MANIFEST, LARGEST_JSON_BYTES) == manifest and load_checkpoint(path).step >= 0
+        )
     except (OSError, CheckpointError):
         return False
 
@@ -203,7 +208,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _read_manifest(path: Path) -> dict[str, Json]:
-    data = (path / MANIFEST).read_bytes()
+    data = read_regular(path / MANIFEST, LARGEST_JSON_BYTES)
     manifest = decode_json(data, MANIFEST)
     if manifest.get("format") != FORMAT:
         raise CheckpointError(f"{MANIFEST} is not that of a gancore checkpoint")
@@ -254,7 +259,7 @@ def _read_file(path: Path, facts: Mapping[str, Json]) -> bytes:
     size = path.stat().st_size
     if size != facts["bytes"]:
         raise CheckpointError(f"{path.name} has {size:,} bytes, not {facts['bytes']:,}")
-    data = path.read_bytes()
+    data = read_regular(path, min(size, most_tensor_bytes()))
     if sha256(data) != facts["sha256"]:
         raise CheckpointError(f"{path.name} is damaged (its sha256 is not the manifest's)")
     return data

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gancore.errors import ConfigError
-from gancore.files import atomic_write
+from gancore.files import atomic_write, read_regular
 from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 STEP = re.compile(r"step-(\d+)")
 NUMBERED = re.compile(r"\d")
-STILLS = (".png", ".jpg", ".jpeg", ".webp")
+STILLS, FORMATS = (".png", ".jpg", ".jpeg", ".webp"), ("PNG", "JPEG", "WEBP")
 FRAMES, SIDE, DOTS = 120, 800, 20_000_000
 """At most so many frames, evenly chosen, the first and the last among them; so wide or high; so many dots in
 all frames together: a byte each before GIF packs them."""
 WHOLE_SECONDS, SHORTEST, LONGEST, LAST = 12.0, 0.08, 0.5, 2.0
 """The whole film, within limits for a frame; and how long the last one stays."""
+LARGEST_STILL_BYTES, LARGEST_STILL_DOTS = 1 << 26, 1 << 26
+"""Of a preview that is read."""
 BAR, NARROWEST = 16, 140
 """Height of the line that tells the step, and the width that it needs."""
 
@@ -57,7 +60,7 @@ def make_film(run: RunFolder, file: Path, announce: Callable[[str], None]) -> Fi
     for step, picture in found:
         try:
             frames.append((step, read(picture)))
-        except (OSError, SyntaxError, ValueError) as error:  # as Pillow speaks of torn files
+        except Exception as error:  # of torn and swollen files Pillow raises anything
             announce(f"{picture} cannot be read and is left out: {' '.join(str(error).split())}")
     if not frames:
         raise ConfigError(f"no pictures of previews in {run.samples}", "train it until its first preview")
@@ -102,10 +105,13 @@ def evenly(found: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path
 
 
 def read(path: Path) -> Image:
-    """Raises OSError or what else Pillow raises on a torn file."""
+    """Raises OSError, ValueError or what else Pillow raises on a torn file, or one that is too large."""
     from PIL import Image
 
-    with Image.open(path) as picture:
+    content = io.BytesIO(read_regular(path, LARGEST_STILL_BYTES))
+    with warnings.catch_warnings(action="ignore"), Image.open(content, formats=FORMATS) as picture:
+        if picture.width * picture.height > LARGEST_STILL_DOTS:  # a few bytes can claim any size
+            raise ValueError(f"it is {picture.width} x {picture.height}, more than a preview has")
         return picture.convert("RGB")
 
 

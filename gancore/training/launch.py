@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from gancore.config import RunConfig
-from gancore.errors import ConfigError
+from gancore.errors import ConfigError, printable
 from gancore.plugins.foreign import on_stderr
 from gancore.runtime.signals import Interrupted, pass_on, unhandled
 from gancore.training.lifetime import Lifetime, RunResult
@@ -104,7 +104,12 @@ def _alone(order: Order) -> AbstractContextManager[None]:
     from gancore.runtime.ambient import training_alone
 
     say = order.progress not in ("none", "json")
-    return training_alone(lambda line: print(f"{order.run.path} {line}", file=sys.stderr) if say else None)
+
+    def tell(line: str) -> None:
+        if say:
+            print(printable(f"{order.run.path} {line}"), file=sys.stderr)
+
+    return training_alone(tell)
 
 
 def heed(result: RunResult) -> RunResult:

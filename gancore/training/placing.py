@@ -14,7 +14,7 @@ from gancore.config_text import dump
 from gancore.configure import read_config
 from gancore.data.sources import resolve
 from gancore.errors import ConfigError, GancoreError
-from gancore.files import LEFTOVER, atomic_write, decode_json
+from gancore.files import LARGEST_LISTING_BYTES, LEFTOVER, atomic_write, read_json_object
 from gancore.training.run import RunFolder, RunStatus, latest_run
 
 
@@ -61,7 +61,7 @@ class _Fingerprint:
 
     def is_that_of(self, run: RunFolder) -> bool:
         try:
-            recorded = decode_json(run.data_file.read_bytes(), run.data_file.name).get("fingerprint")
+            recorded = read_json_object(run.data_file, LARGEST_LISTING_BYTES).get("fingerprint")
             if self.value is None:
                 self.value = self._open()
         except (OSError, GancoreError):

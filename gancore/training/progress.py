@@ -94,7 +94,7 @@ class PlainProgress:
         self._write(report)
 
     def note(self, line: str) -> None:
-        self._stream.line(line)
+        self._stream.line(printable(line))
 
     def close(self, status: str) -> None:
         if self._closed:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from gancore.errors import printable
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def report_parts(report: Report, eta_seconds: float | None = None) -> list[Part]
         parts.append(Part(f"{report.memory_megabytes:.0f} MB", 7))
     if report.phase:
         parts.append(Part(report.phase, 8))
-    return parts
+    return [replace(part, text=printable(part.text)) for part in parts]
 
 
 def _scalar_parts(scalars: Mapping[str, float]) -> list[Part]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from gancore.errors import BusyError, CheckpointError, ConfigError, TrainingError
-from gancore.files import atomic_write, decode_json, encode_json, sweep
+from gancore.files import atomic_write, encode_json, read_json_object, sweep
 from gancore.locking import Lock, LockedError, hold, is_held
 
 Progress = Literal["running", "done", "stopped", "failed", "interrupted", "damaged"]
@@ -188,7 +188,7 @@ class RunFolder:
     def read_status(self) -> RunStatus | None:
         """Where the run stands; None: this is no run folder. ``running`` without its lock: interrupted."""
         try:
-            status = _status_from(decode_json(self.status_file.read_bytes(), self.status_file.name))
+            status = _status_from(read_json_object(self.status_file))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -205,9 +205,9 @@ def _status_from(content: dict[str, object]) -> RunStatus:
     known = {field.name: content[field.name] for field in fields(RunStatus) if field.name in content}
     for name, value in known.items():
         if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
-            raise CheckpointError(f"run.json: {name} is {value!r}")
+            raise CheckpointError(f"run.json: {name} is a {type(value).__name__}")
     if known.get("status") not in get_args(Progress):
-        raise CheckpointError(f"run.json: status is {known.get('status')!r}")
+        raise CheckpointError(f"run.json: status is none of {', '.join(get_args(Progress))}")
     return RunStatus(**known)  # type: ignore[arg-type]
 
 

@@ -76,7 +76,8 @@ class Session:
         wanted = {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)}
         for name, own in wanted.items():
             stored = checkpoint.tensors.get(name, {})
-            if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in stored.items()}:
+            kinds = [{n: (t.shape, t.dtype) for n, t in group.items()} for group in (own, stored)]
+            if kinds[0] != kinds[1]:
                 raise CheckpointError(
                     f"{checkpoint.path.name}: its {name} tensors are not those of this configuration",
                     "start a new run; --init-from takes over what fits",
@@ -86,7 +87,9 @@ class Session:
         for player, updater in self.table.updaters.items():
             updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
         names = {name for name, _ in self.table.game.named_modules()}
-        self.fp32_modules = [name for name in checkpoint.state.get("fp32_modules") or () if name in names]
+        kept = checkpoint.state.get("fp32_modules")
+        told = kept if isinstance(kept, list) else []
+        self.fp32_modules = [name for name in told if isinstance(name, str) and name in names]
         return state
 
     def start(self, state: State | None, replan: bool = False) -> State:

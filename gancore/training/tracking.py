@@ -28,6 +28,8 @@ Note: TypeAlias = Callable[[str], None]
 
 TAIL_BYTES = 1 << 16
 """Read at once from the end of a long file."""
+LONGEST_LINE_BYTES = 1 << 20
+"""Of metrics.jsonl: a longer one is none of gancore's."""
 NOT_PLOTTED = frozenset({"step", "seconds", "samples", "phase"})
 """What stands in every line of metrics.jsonl beside the scalars."""
 
@@ -204,10 +206,11 @@ def _plain(value: Any) -> Any:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics file; those that are torn, or not of this format, are left out."""
     try:
-        content = path.read_bytes()
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            lines = iter(lambda: file.readline(LONGEST_LINE_BYTES), b"")
+            return [entry for line in lines for _, entry in _entries(line)]
     except OSError:
         return []
-    return [entry for _, entry in _entries(content)]
 
 
 def forget_after(path: Path, step: int, evaluated: bool = True) -> None:
@@ -263,7 +266,7 @@ def _entries(content: bytes) -> Iterable[tuple[bytes, dict[str, Any]]]:
     for line in content.split(b"\n"):
         try:
             entry = json.loads(line)
-        except ValueError:  # empty, torn, or not text
+        except (ValueError, RecursionError):  # empty, torn, or not text
             continue
         if isinstance(entry, dict) and isinstance(entry.get("step"), int):
             yield line, entry

@@ -16,7 +16,7 @@ from torch import nn
 from gancore.config import UpkeepSection
 from gancore.domain import Domain, Finding, Spec
 from gancore.errors import GancoreError, TrainingError, in_words
-from gancore.files import Json, discard
+from gancore.files import Json, discard, write_whole
 from gancore.games.field import Table
 from gancore.models.sampling import as_samples
 from gancore.plugins import plugins
@@ -233,7 +233,7 @@ class Upkeep:
         folder = self.run.samples / f"step-{state.step:09d}"
         discard(folder)  # of an earlier life of the run
         try:
-            paths = list(self.domain.write(samples, folder))
+            paths = write_whole(folder, lambda aside: self.domain.write(samples, aside))
         except (OSError, GancoreError) as error:
             return self.progress.note(f"preview of step {state.step} not written: {in_words(error)}")
         if not any(map(shows_all, paths)):

@@ -1,7 +1,9 @@
 """The downloader against a server of its own, which cuts, lies, redirects and forgets."""
 
+import contextlib
 import hashlib
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -164,3 +166,116 @@ def test_an_unwritable_target_is_named(server, tmp_path):
     (tmp_path / "file").write_text("")
     with refused(DataError, tmp_path / "file" / "f"):
         get(f"{server.url}/file", tmp_path / "file" / "f")
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """A server that means no good, or is broken; by path."""
+
+    def do_GET(self):
+        self.server.seen.append(self.path)
+        getattr(self, self.path.strip("/").partition("?")[0])()
+
+    def answer(self, code, *headers, body=b""):
+        self.send_response(code)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def malformed(self):
+        self.answer(302, ("Location", "http://[::1"))
+
+    def no_port(self):
+        self.answer(302, ("Location", "http://127.0.0.1:port/x"))
+
+    def foreign_letters(self):
+        self.answer(302, ("Location", "http://127.0.0.1:1/\xff\xfe"))
+
+    def endless_number(self):
+        self.answer(200, ("Content-Length", "9" * 5000), body=b"x" * 100)
+
+    def superscript(self):
+        self.answer(200, ("Content-Length", "\xb2"), body=b"x" * 100)
+
+    def alternating(self):
+        sent = 2000 if len(self.server.seen) % 2 else 1000
+        self.answer(200, ("Content-Length", "5000"), body=b"x" * sent)
+
+    def unsatisfiable(self):
+        self.answer(416)
+
+    def too_large(self):
+        self.answer(200, ("Content-Length", str(10**12)), body=b"x" * 100)
+
+    def without_end(self):
+        self.answer(200)
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(bytes(100_000))
+
+    def dripping(self):
+        self.answer(200, ("Content-Length", str(len(BODY))))
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.02)
+
+    def control(self):
+        self.send_response(404, "\x1b]0;owned\x07")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def hostile(server):
+    server.RequestHandlerClass = Hostile
+    return server
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["malformed", "no_port", "foreign_letters", "endless_number", "superscript", "unsatisfiable", "control"],
+)
+def test_an_answer_that_makes_no_sense_is_one_clear_line(hostile, tmp_path, path):
+    with refused(DataError, path):
+        get(f"{hostile.url}/{path}", tmp_path / "f", attempts=2)
+    assert not (tmp_path / "f").exists()
+
+
+def test_an_answer_416_to_no_range_does_not_speak_of_the_disk(hostile, tmp_path):
+    with refused(DataError, 416, fix="address"):
+        get(f"{hostile.url}/unsatisfiable", tmp_path / "f")
+    assert hostile.seen == ["/unsatisfiable"]
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://exa mple:80x/", "https://\x00/"])
+def test_an_address_that_is_none_is_one_clear_line(tmp_path, url):
+    with refused(DataError):
+        get(url, tmp_path / "f", attempts=1)
+
+
+def test_an_address_of_any_letters_is_fetched(server, tmp_path):
+    assert get(f"{server.url}/fil\u00e9 \u4e2d", tmp_path / "f").read_bytes() == BODY
+    assert server.seen == [("/fil%C3%A9%20%E4%B8%AD", None)]
+
+
+def test_lengths_that_go_up_and_down_are_no_headway(hostile, tmp_path):
+    with refused(DataError, "alternating"):
+        get(f"{hostile.url}/alternating", tmp_path / "f", attempts=3)
+    assert len(hostile.seen) <= 4
+
+
+@pytest.mark.parametrize("path", ["too_large", "without_end"])
+def test_a_file_larger_than_was_expected_is_not_taken(hostile, tmp_path, path):
+    with refused(DataError, path, "larger"):
+        get(f"{hostile.url}/{path}", tmp_path / "f", most_bytes=3_000_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_transfer_that_would_not_end_is_given_up(hostile, tmp_path, monkeypatch):
+    monkeypatch.setattr("gancore.data.download.PATIENCE_SECONDS", 0.2)
+    with refused(DataError, "dripping"):
+        get(f"{hostile.url}/dripping", tmp_path / "f")
+    assert len(hostile.seen) == 1

@@ -153,3 +153,11 @@ def test_what_is_missing_is_said(tmp_path):
 def test_a_pattern_that_cannot_be_is_refused(pattern, told):
     with refused(ValidationError, "label_pattern", told):
         LabelledSection(label_pattern=pattern)
+
+
+def test_a_pattern_that_would_not_end_is_given_up_and_its_name_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("gancore.data.matching.PATIENCE_SECONDS", 0.2)
+    slow = "a" * 60 + "!.wav"
+    with refused(ConfigError, "data.label_pattern", slow, fix="data.label_pattern"):
+        labels(["a.wav", slow], tmp_path, label_pattern=r"^((a+)+)\.wav$")
+    assert labels(FLAT, tmp_path, label_pattern=r"^(\d)_") == ["7", "3"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
+import pytest
 from PIL import Image
-from tiny_runs import press_ctrl_c
+from tiny_runs import Child, digest, press_ctrl_c
 
 
 def names(folder, kind="wav"):
@@ -61,3 +64,25 @@ def test_a_run_that_was_stopped_and_resumed_has_the_film_of_one_that_never_was(
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
     with Image.open(tmp_path / "a.gif") as film:
         assert film.n_frames == 2
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_kill_while_samples_are_written_leaves_no_torn_file(run, tmp_path, force):
+    from gancore_audio.domain import Audio
+
+    out = tmp_path / "made"
+    words = ["generate", run, "-n", 3, "--out", out, "--quiet"]
+    before = {}
+    if force:
+        assert Child(tmp_path, *words, "--seed", 1).wait().code == 0
+        before = digest(out)
+        words.append("--force")
+
+    def write(self, samples, folder):
+        (folder / "0001.wav").write_bytes(b"RIFF torn")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert Child(tmp_path, *words, first=lambda: setattr(Audio, "write", write)).wait().code == -9
+    assert {name: told for name, told in digest(out).items() if not name.startswith(".tmp-")} == before
+    assert Child(tmp_path, *words).wait().code == 0
+    assert not [path.name for path in out.iterdir() if path.name.startswith(".")]

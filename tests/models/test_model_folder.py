@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -307,3 +308,21 @@ def test_no_licence_breaks_the_front_matter(licence):
     text = model_card(ModelFacts("rings", "gan", "mine", 1, 2, 3, "cpu", 0, licence=licence))
     front = text.removeprefix("---\n").split("\n---\n\n# ")[0]
     assert yaml.safe_load(front)["license"] == (" ".join(licence.split()) or "other")
+
+
+def test_no_name_on_a_card_becomes_html_or_a_link():
+    name = "<img src=x onerror=alert(1)> [here](http://example.org) & `code`"
+    measure = MeasuredFact(name, 1.0, split=name)
+    facts = ModelFacts(
+        "d", name, name, 1, 1, 1.0, "cpu", 0, data_licence=name, measures=[measure], limits=[name]
+    )
+    text = model_card(facts).split("---\n", 2)[2]
+    spoken = [line for line in text.splitlines() if "onerror" in line and not line.startswith("Source: `")]
+    assert len(spoken) >= 4
+    assert all("\\<img" in line and "\\[here\\]" in line and "\\&" in line for line in spoken)
+    assert not re.search(r"(?<!\\)<img", re.sub(r"`[^`]*`", "", "\n".join(spoken).replace("\\`", "")))
+
+
+def test_a_card_shows_ordinary_names_as_they_are():
+    text = model_card(ModelFacts("image", "dcgan-lite", "fashion_mnist", 1, 1, 1.0, "cpu", 0))
+    assert "# dcgan-lite trained on fashion_mnist\n" in text

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
+from gancore import SpecFacts
 from gancore.data.labels import LabelledSection
 from gancore_audio.cutting import Window
+
+LOWEST_HZ, HIGHEST_HZ, LONGEST = 1000, 192_000, 1 << 22
+"""Sampling rates and samples in a window that can be."""
 
 
 class AudioConfig(LabelledSection):
     rate_hz: int | None = Field(
-        None, ge=1000, le=192_000, description="sampling rate; none: the source's commonest, at most 16000"
+        None,
+        ge=LOWEST_HZ,
+        le=HIGHEST_HZ,
+        description="sampling rate; none: the source's commonest, at most 16000",
     )
     length: int | None = Field(
         None,
         ge=16,
-        le=1 << 22,
+        le=LONGEST,
         multiple_of=16,
         description="samples in a window; none: the shortest 16 * 4^k covering 75 % of the clips, to 65536",
     )
@@ -32,3 +39,13 @@ class AudioConfig(LabelledSection):
     )
     min_seconds: float = Field(0.01, ge=0, description="shorter clips are left out")
     silence_db: float = Field(-60.0, ge=-96, le=0, description="clips whose peak is no higher are left out")
+
+
+class AudioFacts(SpecFacts):
+    rate_hz: int = Field(ge=LOWEST_HZ, le=HIGHEST_HZ, description="sampling rate")
+    length: int = Field(ge=16, le=LONGEST, multiple_of=16, description="samples in a window")
+    class_pitches_hz: (
+        list[Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)] | None] | None
+    ) = Field(
+        default=None, description="lowest and highest pitch that each label is named after, where it is"
+    )

@@ -19,7 +19,7 @@ from gancore import (
 )
 from gancore.naming import sample_titles
 from gancore_audio.clips import open_clips
-from gancore_audio.config import AudioConfig
+from gancore_audio.config import AudioConfig, AudioFacts
 from gancore_audio.diagnosis import diagnose
 from gancore_audio.sources import SOURCES
 from gancore_audio.spectrogram import picture
@@ -65,6 +65,7 @@ class Audio(Domain):
 
     name = "audio"
     Config = AudioConfig
+    Facts = AudioFacts
     sources = SOURCES
     recipes = {
         entry.name: entry

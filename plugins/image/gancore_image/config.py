@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from gancore import SpecFacts
 from gancore.data.labels import LabelledSection
 
 
@@ -38,3 +39,10 @@ class ImageConfig(LabelledSection):
         description="a row is three grey pictures, as red, green and blue: their labels make modes to count",
     )
     min_side: int = Field(8, ge=1, description="pictures with a shorter side than this are left out")
+
+
+class ImageFacts(SpecFacts):
+    side: int = Field(ge=4, le=1024, description="pixels of a side")
+    channels: int = Field(ge=1, le=4, description="1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha")
+    stacked: bool = Field(default=False, description="three grey pictures in one")
+    stacked_classes: list[str] | None = Field(default=None, description="labels of one of these")

@@ -19,7 +19,7 @@ from gancore import (
 )
 from gancore.evaluation.catalogue import PRINCIPAL
 from gancore.naming import sample_titles
-from gancore_image.config import ImageConfig
+from gancore_image.config import ImageConfig, ImageFacts
 from gancore_image.diagnosis import diagnose
 from gancore_image.efficientnet import is_installed
 from gancore_image.pictures import open_pictures
@@ -135,6 +135,7 @@ class Images(Domain):
 
     name = "image"
     Config = ImageConfig
+    Facts = ImageFacts
     sources = SOURCES
     recipes = {entry.name: entry for entry in RECIPES}
     measures = {entry.name: entry for entry in MEASURES}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gancore.cli.shared import duration, print_json, print_table
+from gancore.cli.shared import duration, print_json, print_table, say
 
 if TYPE_CHECKING:
     from gancore import ExperimentEntry
@@ -73,7 +73,7 @@ def list_experiments(as_json: bool) -> None:
     if as_json:
         return print_json(rows)
     if not rows:
-        return typer.echo("no experiments are registered")
+        return say("no experiments are registered")
     print_table(("experiment", "quick", "full", "question"), [_listed(row) for row in rows])
 
 
@@ -99,7 +99,7 @@ def _run(
             raise
         failure = f"failed: {type(error).__name__}: {error}"
         if not as_json:
-            typer.echo(f"{entry.name}: {failure}")
+            say(f"{entry.name}: {failure}")
         return {"name": entry.name, "reproduced": False, "verdict": failure, "seconds": 0.0}
     if not as_json:
         _print_report(report, long=alone)
@@ -117,18 +117,18 @@ def _print_report(report: Report, long: bool) -> None:
     verdict = "reproduced" if report.reproduced else "NOT reproduced"
     if long:
         _print_details(report.content)
-    typer.echo(f"{report.name}: {verdict}: {report.figure}")
+    say(f"{report.name}: {verdict}: {report.figure}")
     if long:
-        typer.echo(f"{report.folder / 'result.json'}\n{report.folder / 'picture.png'}")
+        say(f"{report.folder / 'result.json'}\n{report.folder / 'picture.png'}")
 
 
 def _print_details(content: dict[str, Any]) -> None:
-    typer.echo(content["question"])
-    typer.echo(f"predicted: {content['prediction']}\n")
+    say(content["question"])
+    say(f"predicted: {content['prediction']}\n")
     print_table(("", "predicted", "measured", ""), [_measured(check) for check in content["measurement"]])
-    typer.echo("")
+    say("")
     for remark in content["remarks"]:
-        typer.echo(remark)
+        say(remark)
 
 
 def _measured(check: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -142,11 +142,11 @@ def _measured(check: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _print_summary(results: list[dict[str, Any]]) -> None:
-    typer.echo("")
+    say("")
     rows = [
         (r["name"], "reproduced" if r["reproduced"] else "NOT reproduced", f"{r['seconds']:.1f} s")
         for r in results
     ]
     print_table(("experiment", "verdict", "time"), rows)
     good = sum(result["reproduced"] for result in results)
-    typer.echo(f"{good} of {len(results)} reproduced")
+    say(f"{good} of {len(results)} reproduced")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gancore.cli.shared import say
+
 app = typer.Typer(help="Look at distributions of known truth.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -20,7 +22,7 @@ def field(
     """The discriminator's logit over the plane, its gradient as arrows, samples; or log p and the score."""
     from gancore_synthetic.fields import save_field
 
-    typer.echo(save_field(run, out, n, label))
+    say(save_field(run, out, n, label))
 
 
 @app.command()
@@ -33,4 +35,4 @@ def show(
     """Points of a source, over its density."""
     from gancore_synthetic.fields import save_truth
 
-    typer.echo(save_truth(source, settings or [], out, n))
+    say(save_truth(source, settings or [], out, n))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isqrt
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from gancore.config import DataSection
+from gancore.facts import SpecFacts
 from gancore.records import SourceEntry
 
 PICTURES = frozenset({"polygons", "triangles"})
@@ -43,6 +44,8 @@ _SUMMARIES = {
 }
 SOURCES: Mapping[str, SourceEntry] = {name: SourceEntry(name, _SUMMARIES[name], "CC0-1.0") for name in KNOBS}
 MOST_LATTICE_POINTS = 10_000
+Length = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""Far beyond these float32 rounds points to one another, or squares of distances to infinity."""
 
 
 class SyntheticConfig(DataSection):
@@ -55,14 +58,14 @@ class SyntheticConfig(DataSection):
     held_out: PositiveInt = Field(10_000, le=1_000_000, description="rows of valid, and as many of test")
     components: int | None = Field(None, ge=1, le=1000, description="Gaussians, arms, circles or pieces")
     dimension: int | None = Field(None, ge=1, le=1024, description="coordinates of a point")
-    separation: PositiveFloat | None = Field(
+    separation: Length | None = Field(
         None, description="distance of neighbours on a grid or lattice; smallest distance of two means"
     )
-    std: PositiveFloat | None = Field(None, description="standard deviation of the noise, per coordinate")
+    std: Length | None = Field(None, description="standard deviation of the noise, per coordinate")
     imbalance: float | None = Field(
         None, ge=1, le=1e6, description="weight of the commonest component over that of the rarest"
     )
-    radius: PositiveFloat | None = Field(None, description="of the ring, the outer circle or the arms' ends")
+    radius: Length | None = Field(None, description="of the ring, the outer circle or the arms' ends")
     turns: float | None = Field(None, ge=0.1, le=10, description="windings of a spiral's arm")
     nu: float | None = Field(None, ge=0.5, le=1000, description="tail index: moments below it exist")
     intrinsic: int | None = Field(None, ge=1, le=64, description="dimension of the manifold")
@@ -71,7 +74,7 @@ class SyntheticConfig(DataSection):
         None, ge=0, le=50, description="waves of the manifold, radians a unit; 0: flat"
     )
     levels: int | None = Field(None, ge=2, le=1000, description="lattice points along an axis")
-    gap: PositiveFloat | None = Field(None, description="empty space between two unit cubes")
+    gap: Length | None = Field(None, description="empty space between two unit cubes")
     vertices: int | None = Field(None, ge=3, le=12, description="most vertices of a polygon; fewest are 3")
     side: int | None = Field(None, ge=8, le=128, description="picture side")
 
@@ -104,3 +107,34 @@ class SyntheticConfig(DataSection):
         return {
             name: value if (given := getattr(self, name)) is None else given for name, value in own.items()
         }
+
+
+class SyntheticFacts(SpecFacts):
+    """What makes a truth again: a source, all its knobs, and the seed that places what is random."""
+
+    source: str
+    knobs: dict[str, Any]
+    seed: int = Field(ge=0, lt=2**31)
+    points: PositiveInt = Field(le=5_000_000)
+    shape: list[PositiveInt] = Field(description="of one sample")
+
+    @model_validator(mode="after")
+    def _are_those_of_a_source(self) -> Self:
+        if self.source not in KNOBS:
+            raise ValueError(f"{self.source!r} is no source; they are {', '.join(KNOBS)}")
+        try:
+            known = SyntheticConfig.model_validate({**self.knobs, "source": self.source}).knobs()
+        except ValidationError as error:
+            raise ValueError(f"knobs: {error.errors()[0]['msg']}") from error
+        if known != self.knobs:
+            raise ValueError(f"knobs are not those of {self.source}: {', '.join(known)}")
+        if self.shape != _shape(known):
+            raise ValueError(f"shape is {self.shape}, and that of these knobs {_shape(known)}")
+        return self
+
+
+def _shape(knobs: Mapping[str, Any]) -> list[int]:
+    """Of one sample of a source with these knobs."""
+    if "side" in knobs:
+        return [1, knobs["side"], knobs["side"]]
+    return [knobs.get("dimension", knobs.get("ambient", 2))]

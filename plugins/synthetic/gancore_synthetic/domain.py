@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gancore import Data, Domain, MeasureEntry, RecipeEntry, Samples, Source, Spec
-from gancore_synthetic.config import SOURCES, SyntheticConfig
+from gancore_synthetic.config import SOURCES, SyntheticConfig, SyntheticFacts
 from gancore_synthetic.data import open_truth
 from gancore_synthetic.measures import measures_for
 from gancore_synthetic.pictures import picture
@@ -57,6 +57,7 @@ class Synthetic(Domain):
 
     name = "synthetic"
     Config = SyntheticConfig
+    Facts = SyntheticFacts
     sources = SOURCES
     recipes = {entry.name: entry for entry in RECIPES}
     measures = {entry.name: entry for entry in MEASURES}

@@ -1,0 +1,80 @@
+"""Text and files of strangers meet the terminal and the reader through one door each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from places import CORE, PACKAGES, shown, sources
+
+PRINTERS = {"print", "typer.echo", "sys.stdout.write", "sys.stderr.write", "typer.secho", "click.echo"}
+OWN = ("gancore/testing/", "gancore/scaffold/")
+"""What reads and prints what the same program wrote."""
+
+OF_STRANGERS = [
+    path
+    for folder in ("models", "training", "evaluation", "comparison")
+    for path in sources(CORE / folder)
+    if path.name not in ("given.py", "anchors.py", "store.py")  # a file that the user names; gancore's own
+]
+OF_STRANGERS += [CORE / name for name in ("listing.py", "loading.py", "seeing.py", "locking.py")]
+
+
+def nodes(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(path.read_text()))
+
+
+def is_safe(word: ast.expr) -> bool:
+    """A constant, or what went through ``printable``."""
+    return isinstance(word, ast.Constant) or (
+        isinstance(word, ast.Call) and ast.unparse(word.func) == "printable"
+    )
+
+
+def unsafe_prints(path: Path) -> list[int]:
+    every = list(nodes(path))
+    called = [node for node in every if isinstance(node, ast.Call)]
+    heads = {id(node.func) for node in called}
+    lines = [
+        node.lineno
+        for node in called
+        if (ast.unparse(node.func) in PRINTERS or ast.unparse(node.func).endswith("console.print"))
+        and not all(is_safe(word) for word in node.args)
+    ]
+    as_values = [
+        node.lineno
+        for node in every
+        if isinstance(node, ast.Name) and node.id == "print" and id(node) not in heads
+    ]
+    return lines + as_values
+
+
+ALLOWED = {"gancore/evaluation/table.py": 1}
+"""A table whose cells went through ``printable`` one by one."""
+
+
+@pytest.mark.parametrize("path", sources(CORE, *PACKAGES), ids=shown)
+def test_what_is_printed_went_through_printable(path):
+    if not shown(path).startswith(OWN):
+        assert len(unsafe_prints(path)) == ALLOWED.get(shown(path), 0), unsafe_prints(path)
+
+
+READERS = {"read_bytes", "read_text", "open"}
+INSIDE = {"gancore/comparison/page.py"}
+"""Reads a template of the package."""
+
+
+@pytest.mark.parametrize("path", OF_STRANGERS, ids=shown)
+def test_files_of_strangers_are_read_as_regular_files(path):
+    """By :func:`gancore.files.read_regular` and its like: no link is followed, no pipe waited for."""
+    lines = [
+        node.lineno
+        for node in nodes(path)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in READERS
+        and ast.unparse(node.func.value) not in ("os", "Image", "domain", "model.domain", "self.home", "self")
+    ]
+    assert lines == [] or shown(path) in INSIDE
