@@ -11,6 +11,7 @@ from gancore.arguments import checked
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.data.lock import exclusive
+from gancore.data.rows import as_rows, is_rows
 from gancore.errors import GancoreError
 from gancore.evaluation.reading import Evaluation, keep_evaluation
 from gancore.listing import RUNS, models, runs
@@ -57,6 +58,9 @@ def train(
 ) -> RunResult:
     """Train a model; ``settings`` are those of :func:`resolve_config`.
 
+    ``data`` is a name, a path, or a tensor or array of rows. Rows are kept as a file in the run's folder, so
+    that any process can resume and evaluate it; the domain says which shapes it reads.
+
     ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration and these data,
     else a new one. A run that is named may be given another budget, counted from its beginning.
     ``init_from`` is a run or model whose weights training starts from. ``devices``: processes, each
@@ -88,13 +92,20 @@ def _place(
     settings: dict[str, Any],
 ) -> tuple[RunFolder, RunConfig]:
     """The run folder to write, and the configuration that it is trained by."""
+    rows = as_rows(settings["data"]) if is_rows(settings.get("data")) else None
+    if rows is not None:
+        settings = {**settings, "data": rows.name}
     if resume is not None and str(resume) != "auto":
         run = existing_run(Path(os.path.expanduser(resume)))
         base = run.config_file if run.config_file.exists() else None
-        return run, resolve_config(domain, **settings, base=base)
-    config = resolve_config(domain, **settings)
-    unfinished = find_unfinished(config, out, RUNS, data_root) if resume is not None else None
-    return unfinished or new_run(config, out, RUNS), config
+        config = resolve_config(domain, **settings, base=base)
+    else:
+        config = resolve_config(domain, **settings)
+        unfinished = find_unfinished(config, out, RUNS, data_root) if resume is not None else None
+        run = unfinished or new_run(config, out, RUNS)
+    if rows is not None:
+        rows.keep(run.rows)
+    return run, config
 
 
 def _path(given: str | Path | None) -> Path | None:
@@ -176,7 +187,7 @@ def compare(
     *,
     budget: str | None = None,
     recipes: Sequence[str] = (),
-    data: str | Path | None = None,
+    data: str | Path | Any | None = None,
     seeds: int = 1,
     overrides: Sequence[str] = (),
     select: str | None = None,
@@ -209,7 +220,7 @@ def compare(
         return asking.resume(Path(resume), jobs, _path(data_root), announce)
     told = {
         "domain": domain,
-        "data": None if data is None else str(data),
+        "data": data,
         "budget": budget,
         "seeds": seeds,
         "settings": list(overrides),

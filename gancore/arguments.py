@@ -11,7 +11,9 @@ from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
 from gancore.config_text import short
+from gancore.data.rows import is_rows
 from gancore.errors import ConfigError, nearest
+from gancore.plugins.own_recipe import is_recipe_class
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
@@ -38,6 +40,13 @@ def _one_of(*choices: str) -> Kind:
 
 
 PATH = Kind(lambda value: isinstance(value, str | os.PathLike), "a path or a name, as text or pathlib.Path")
+DATA = Kind(
+    lambda value: PATH.holds(value) or is_rows(value),
+    "a path or a name, or rows as a tensor or a numpy array",
+)
+RECIPE = Kind(
+    lambda value: isinstance(value, str) or is_recipe_class(value), "a name or a subclass of gancore.Recipe"
+)
 TEXT = Kind(lambda value: isinstance(value, str), "text")
 NUMBER = Kind(lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number")
 SWITCH = Kind(lambda value: isinstance(value, bool), "True or False")
@@ -52,9 +61,11 @@ TEXTS = Kind(
 CALLED = Kind(callable, "a function of one line of text")
 
 KINDS: Mapping[str, Kind] = {
-    **dict.fromkeys(("model", "run", "data", "data_root", "out", "resume", "init_from"), PATH),
+    "data": DATA,
+    **dict.fromkeys(("model", "run", "data_root", "out", "resume", "init_from"), PATH),
     **dict.fromkeys(("against", "config", "base", "folder"), PATH),
-    **dict.fromkeys(("domain", "recipe", "label", "features", "split", "device", "precision"), TEXT),
+    "recipe": RECIPE,
+    **dict.fromkeys(("domain", "label", "features", "split", "device", "precision"), TEXT),
     **dict.fromkeys(("select", "budget"), TEXT),
     **dict.fromkeys(("overrides", "recipes", "measures"), TEXTS),
     **dict.fromkeys(("n", "k", "devices", "seeds", "jobs", "batch_size", "columns"), _count(1)),

@@ -21,7 +21,10 @@ from gancore.config import (
 )
 from gancore.config_explain import explain
 from gancore.config_text import Setting, nested_form, one_line, read_file, read_value, short
+from gancore.data.rows import as_rows, is_rows
 from gancore.errors import ConfigError, nearest
+from gancore.plugins.own_recipe import name_of_recipe
+from gancore.recipe import Recipe
 
 Layer: TypeAlias = Sequence[Setting]
 Sections: TypeAlias = Mapping[str, type[Section]]
@@ -39,8 +42,8 @@ FLAGS = {
 def resolve_config(
     domain: str | None = None,
     *,
-    recipe: str | None = None,
-    data: str | Path | None = None,
+    recipe: str | type[Recipe] | None = None,
+    data: str | Path | Any | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     steps: int | None = None,
@@ -54,7 +57,9 @@ def resolve_config(
 ) -> RunConfig:
     """What a run would be told; opens no data. A path of data is made absolute.
 
-    ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``; ``base`` is a file beneath
+    ``recipe`` is a name, or a subclass of :class:`gancore.Recipe` at the top of a module: its process finds
+    it again by ``module:Class``, others where they have imported the module.
+    ``data`` is a name, a path, or a tensor or array of rows. ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``; ``base`` is a file beneath
     all others: the configuration of a run that is resumed.
 
     Raises:
@@ -63,8 +68,8 @@ def resolve_config(
     """
     flags = {
         "domain": domain,
-        "recipe": recipe,
-        "data": None if data is None else str(data),
+        "recipe": None if recipe is None else name_of_recipe(recipe),
+        "data": _source_of(data),
         "steps": steps,
         "samples": samples,
         "seconds": seconds,
@@ -77,6 +82,10 @@ def resolve_config(
     layers.append([Setting(FLAGS[k], v, f"--{k}") for k, v in flags.items() if v is not None])
     layers.append([read_override(text) for text in overrides])
     return _placed(_with_plugins(layers))
+
+
+def _source_of(data: str | Path | Any | None) -> str | None:
+    return as_rows(data).name if is_rows(data) else None if data is None else str(data)
 
 
 def _placed(config: RunConfig) -> RunConfig:
@@ -121,7 +130,7 @@ def _name(merged: Mapping[tuple[str, ...], Setting], key: str) -> str | None:
     setting = merged.get((key,))
     if setting is None or setting.value is None:
         return None
-    if not isinstance(setting.value, str) or not re.fullmatch(r"[\w./-]+", setting.value):
+    if not isinstance(setting.value, str) or not re.fullmatch(r"[\w./:-]+", setting.value):
         raise ConfigError(
             f"{key}: {short(setting.value)} ({setting.where}) is no name", f"give a {key}'s name"
         )

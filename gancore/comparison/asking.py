@@ -12,6 +12,7 @@ from gancore.comparison.entrants import entrants, every_recipe
 from gancore.comparison.folder import ComparisonFolder
 from gancore.comparison.report import write_report
 from gancore.comparison.runner import Comparison, Runner, failures_in
+from gancore.data.rows import as_rows, is_rows
 from gancore.errors import ConfigError
 
 Announce = Callable[[str], None]
@@ -31,9 +32,12 @@ def begin(
         raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
     if told["budget"] is None:
         raise ConfigError("no budget is given", f"give --budget, {EXAMPLES}")
-    asked = ask(**told, recipes=read_recipes(recipes or every_recipe(told["domain"])))
-    folder = out or _fresh(runs, asked.domain)
-    return Runner(ComparisonFolder(folder), asked, jobs, data_root, announce)()
+    folder = ComparisonFolder(out or _fresh(runs, told["domain"]))
+    data = told["data"]
+    rows = as_rows(data) if is_rows(data) else None
+    source = str((folder.rows / rows.name).absolute()) if rows else None if data is None else str(data)
+    asked = ask(**{**told, "data": source}, recipes=read_recipes(recipes or every_recipe(told["domain"])))
+    return Runner(folder, asked, jobs, data_root, announce, rows)()
 
 
 def _fresh(runs: Path, domain: str) -> Path:

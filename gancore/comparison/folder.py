@@ -65,6 +65,11 @@ class ComparisonFolder:
     def figures(self) -> Path:
         return self.path / "report.json"
 
+    @property
+    def rows(self) -> Path:
+        """Where rows lie that a program gave in memory."""
+        return self.path / "data"
+
     def run(self, entrant: Entrant) -> RunFolder:
         return RunFolder(self.path / "runs" / str(entrant))
 
@@ -103,7 +108,9 @@ class ComparisonFolder:
         """Take back a comparison whose data could not be opened; what others put into the folder stays."""
         for file in (self.asked, self.path / LOCK):
             file.unlink(missing_ok=True)
-        for folder in (*(self.path / name for name in ROOMS), self.path):
+        for file in self.rows.glob("rows-*.npy"):
+            file.unlink()
+        for folder in (self.rows, *(self.path / name for name in ROOMS), self.path):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 

@@ -19,6 +19,7 @@ from gancore.comparison.processes import INTERRUPTED, Outcome, Processes
 from gancore.comparison.report import write_report
 from gancore.comparison.worker import Job
 from gancore.config_text import dump
+from gancore.data.rows import GivenRows
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import atomic_write
 from gancore.runtime.signals import acknowledge, ending, handled, interrupt
@@ -46,6 +47,8 @@ class Runner:
     jobs: int = 1
     data_root: Path | None = None
     announce: Callable[[str], None] = field(default=lambda line: None)
+    rows: GivenRows | None = None
+    """Data that a program gave in memory, to be kept in the folder."""
     everyone: list[Entrant] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +63,8 @@ class Runner:
         self.folder.make()
         with ending(), self.folder.lock() as lock:
             self._keep_asked()
+            if self.rows is not None:
+                self.rows.keep(self.folder.rows)
             refuse_changed(self.folder, self.everyone)
             processes = Processes(lock, self.announce)
             with _stopping(processes):

@@ -267,7 +267,8 @@ def open_session(
     if config.train.deterministic:
         make_deterministic()
     if given is None:
-        source = replace(resolve(config.data.source, domain.sources, data_root, announce), announce=announce)
+        source = resolve(config.data.source, domain.sources, data_root, announce, run.rows)
+        source = replace(source, announce=announce)
         data = _open(domain, source, config, processes)
     else:
         source, data = Source(config.data.source or ""), given
