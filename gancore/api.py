@@ -15,7 +15,7 @@ from gancore.data.rows import as_rows, is_rows
 from gancore.errors import GancoreError
 from gancore.evaluation.reading import Evaluation, keep_evaluation
 from gancore.listing import RUNS, models, runs
-from gancore.loading import load, model_folder
+from gancore.loading import load, load_game, model_folder
 from gancore.plugins import plugins
 from gancore.seeing import film, generate, neighbours
 from gancore.training.launch import Order, carry_out, heed
@@ -34,6 +34,7 @@ __all__ = [
     "film",
     "generate",
     "load",
+    "load_game",
     "models",
     "neighbours",
     "resolve_config",

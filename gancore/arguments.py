@@ -70,6 +70,7 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("overrides", "recipes", "measures"), TEXTS),
     **dict.fromkeys(("n", "k", "devices", "seeds", "jobs", "batch_size", "columns"), _count(1)),
     **dict.fromkeys(("seed", "evaluation_seed"), _count(0)),
+    **dict.fromkeys(("step",), _count(0)),
     **dict.fromkeys(("interpolate",), _count(2)),
     **dict.fromkeys(("truncation",), NUMBER),
     **dict.fromkeys(("force", "strict_plugins", "each_label", "card", "deterministic"), SWITCH),

@@ -120,8 +120,12 @@ class UpkeepSection(Section):
     patience: PositiveInt | None = Field(
         default=None, description="evaluations without improvement before an early stop"
     )
+    checkpoint_every: PositiveInt | None = Field(
+        default=None,
+        description="rounds between checkpoints that stay, beside those of keep; none: none stay",
+    )
     checkpoint_seconds: PositiveFloat = Field(default=60.0, description="seconds between checkpoints")
-    keep: PositiveInt = Field(default=2, description="checkpoints kept")
+    keep: PositiveInt = Field(default=2, description="newest checkpoints kept")
     peer_seconds: PositiveFloat = Field(
         default=600.0, description="on several processes, silence after which one is taken for lost"
     )

@@ -58,9 +58,9 @@ def resolve_config(
     """What a run would be told; opens no data. A path of data is made absolute.
 
     ``recipe`` is a name, or a subclass of :class:`gancore.Recipe` at the top of a module: its process finds
-    it again by ``module:Class``, others where they have imported the module.
-    ``data`` is a name, a path, or a tensor or array of rows. ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``; ``base`` is a file beneath
-    all others: the configuration of a run that is resumed.
+    it again by ``module:Class``, others where they have imported the module. ``data`` is a name, a path, or
+    a tensor or array of rows. ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``; ``base``
+    is a file beneath all others: the configuration of a run that is resumed.
 
     Raises:
         ConfigError: a key or value that cannot be, with where it was given.

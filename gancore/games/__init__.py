@@ -19,6 +19,7 @@ from gancore.games.dynamics import (
     Unrolled,
 )
 from gancore.games.field import Field
+from gancore.games.field_jacobian import jacobian
 from gancore.games.fitted import FittedModel, fitted
 from gancore.games.flow import FlowGame, FlowGANGame, FlowSampler, flow_gan
 from gancore.games.game import Game, Move, Phase, Player
@@ -90,6 +91,7 @@ __all__ = [
     "exponential",
     "fitted",
     "flow_gan",
+    "jacobian",
     "likelihood",
     "linear",
     "noise",

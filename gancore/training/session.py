@@ -179,7 +179,14 @@ class Session:
             },
             about,
             keep=self.config.upkeep.keep,
+            protect=self._lasting,
         )
+
+    @property
+    def _lasting(self) -> range:
+        """The steps whose checkpoints stay."""
+        every = self.config.upkeep.checkpoint_every
+        return range(0, 2**53, every) if every else range(0)
 
     @cached_property
     def environment(self) -> dict[str, str]:

@@ -73,6 +73,7 @@ class Upkeep:
     _in_checkpoint: Mapping[str, Json] = field(default_factory=dict)
     _present: set[str] = field(default_factory=set)
     _finite: tuple[int, bool] = (-1, True)
+    _saved_step: int = -1
 
     def __post_init__(self) -> None:
         self._saved = self._heard = time.monotonic()
@@ -144,7 +145,9 @@ class Upkeep:
         return None
 
     def _save_when_due(self, state: State) -> None:
-        if time.monotonic() - self._saved > self.settings.checkpoint_seconds:
+        every = self.settings.checkpoint_every
+        lasting = bool(every) and state.step % every == 0 and state.step != self._saved_step
+        if lasting or time.monotonic() - self._saved > self.settings.checkpoint_seconds:
             self._save(state)
 
     def _gathered(self) -> dict[str, Json]:
@@ -283,6 +286,7 @@ class Upkeep:
             if self.settings.select is None or not state.best:
                 self.publish(state)
         self._saved = self._heard = time.monotonic()
+        self._saved_step = state.step
         self._in_checkpoint = state.to_json()
         plugins().observe(
             "gancore_checkpoint",

@@ -10,13 +10,12 @@ from forks import Fork
 from gancore_synthetic.config import SyntheticConfig
 from gancore_synthetic.domain import Synthetic
 from gancore_synthetic.measures import measures_for
+from linear_gan import LinearGAN
 from refusals import refused
-from torch import nn
 
 import gancore
 from gancore import ConfigError, DataError, PluginError, Samples, Source
 from gancore.configure import resolve_config
-from gancore.games import SGD, Discriminator, adversarial, normal
 from gancore.runtime.randomness import Key
 
 TINY = ["model.width=4", "model.batch_size=8", "upkeep.evaluate_samples=16"]
@@ -33,27 +32,6 @@ def opened(path, **settings):
 def trained(folder, steps=3, **told):
     options = {"out": folder, "overrides": TINY} | told
     return gancore.train("synthetic", steps=steps, progress="none", **options)
-
-
-class Judge(Discriminator):
-    def __init__(self, size):
-        super().__init__()
-        self.net = nn.Linear(size, 1)
-
-    def judge(self, embedded, condition=None):
-        return self.net(embedded).squeeze(-1)
-
-
-class Linear(gancore.Recipe):
-    def build(self, config, spec):
-        (size,) = spec["shape"]
-        return adversarial(
-            generator=lambda: nn.Linear(2, size),
-            discriminator=lambda: Judge(size),
-            prior=normal(2),
-            generator_rule=SGD(0.1),
-            discriminator_rule=SGD(0.1),
-        )
 
 
 def test_a_file_of_points_is_split_and_no_row_is_lost(tmp_path):
@@ -144,11 +122,11 @@ def test_rows_are_compared(tmp_path):
 
 def test_a_recipe_of_the_program_trains_and_loads(tmp_path, monkeypatch):
     """By its class; a process that has not imported its module is told so, and imports nothing."""
-    run = trained(tmp_path / "a", data=points(), recipe=Linear, overrides=[])
+    run = trained(tmp_path / "a", data=points(), recipe=LinearGAN, overrides=[])
     assert gancore.load(run.folder).sample(2).data.shape == (2, 3)
     assert gancore.train(resume=run.folder, steps=4, progress="none").step == 4
-    monkeypatch.delitem(sys.modules, Linear.__module__)
-    with refused(PluginError, f"{Linear.__module__}:Linear", fix=Linear.__module__):
+    monkeypatch.delitem(sys.modules, LinearGAN.__module__)
+    with refused(PluginError, f"{LinearGAN.__module__}:LinearGAN", fix=LinearGAN.__module__):
         gancore.load(run.folder)
 
 
