@@ -69,7 +69,7 @@ def save_checkpoint(
     keep: int,
     protect: Collection[int] = (),
 ) -> Path:
-    """Write ``folder/step-...``; then remove older ones, but the newest ``keep`` and the steps in ``protect``.
+    """Write ``folder/step-...``; remove older ones, but the newest ``keep`` and the steps in ``protect``.
 
     Each entry NAME of ``tensors`` becomes NAME.safetensors; ``about`` (the configuration, the
     seed, the environment) goes into the manifest. One process writes a folder at a time: hold the run's lock.
