@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -78,10 +79,11 @@ def resolve_config(
         "precision": precision,
         "deterministic": deterministic,
     }
-    layers = [read_file(Path(file)) for file in (base, config) if file is not None]
+    kept = [] if base is None else read_file(Path(base))
+    layers = [] if config is None else [read_file(Path(config))]
     layers.append([Setting(FLAGS[k], v, f"--{k}") for k, v in flags.items() if v is not None])
     layers.append([read_override(text) for text in overrides])
-    return _placed(_with_plugins(layers))
+    return _placed(_with_plugins(layers, kept))
 
 
 def _source_of(data: str | Path | Any | None) -> str | None:
@@ -101,7 +103,7 @@ def _placed(config: RunConfig) -> RunConfig:
 
 def read_config(path: Path) -> RunConfig:
     """The configuration that stands in a file alone, as a run folder keeps it."""
-    return _with_plugins([read_file(path)])
+    return _with_plugins([], read_file(path))
 
 
 def read_values(values: Mapping[str, Any], where: str) -> RunConfig:
@@ -109,21 +111,33 @@ def read_values(values: Mapping[str, Any], where: str) -> RunConfig:
 
     Keys that a later version of a plugin added have their defaults.
     """
-    return _with_plugins([settings(values, where)])
+    return _with_plugins([], settings(values, where))
 
 
-def _with_plugins(layers: Sequence[Layer]) -> RunConfig:
-    """Asks the plugins for the sections of the domain and the recipe that the layers name."""
+def _with_plugins(layers: Sequence[Layer], kept: Layer = ()) -> RunConfig:
+    """Asks the plugins for the sections of the domain and the recipe that the layers name.
+
+    ``kept`` lies beneath them: what a run or a checkpoint keeps, where keys may have the names of then.
+    """
     from gancore.plugins import plugins
 
-    merged = _merge(layers)
+    merged = _merge([kept, *layers])
     domain = _name(merged, "domain")
     if domain is None:
         raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
     kind = plugins().domain(domain)
     entry, recipe = plugins().recipe(kind, _name(merged, "recipe"))
     chosen = Setting(("recipe",), entry.name, "chosen")
-    return load_config(kind.Config, recipe.Config, [*layers, [chosen]])
+    return load_config(kind.Config, recipe.Config, [_upgraded(kept, recipe.Config), *layers, [chosen]])
+
+
+def _upgraded(kept: Layer, model: type[RecipeSection]) -> Layer:
+    return [
+        replace(setting, path=("model", model.key_now(setting.path[1], setting.value)))
+        if setting.path[0] == "model" and len(setting.path) == 2
+        else setting
+        for setting in kept
+    ]
 
 
 def _name(merged: Mapping[tuple[str, ...], Setting], key: str) -> str | None:

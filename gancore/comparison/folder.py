@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gancore.config import RunConfig, config_hash
-from gancore.errors import BusyError, CheckpointError, ConfigError
+from gancore.config import RunConfig, config_hash, difference
+from gancore.configure import read_config
+from gancore.errors import BusyError, CheckpointError, ConfigError, GancoreError
 from gancore.evaluation.reading import Evaluation, decode, finite, plain
 from gancore.files import atomic_write, decode_json, read_regular, sweep
 from gancore.locking import LockedError, hold
@@ -139,13 +140,23 @@ class ComparisonFolder:
         """sha256 of the weights of a finished training; empty: it is not finished, or not as asked."""
         run = self.run(entrant)
         status = run.read_status()
-        if status is None or status.status != "done" or status.config_hash != config_hash(entrant.config):
+        if status is None or status.status != "done" or not self._is_of(run, status.config_hash, entrant):
             return ""
         try:
             files = decode_json((run.model / "config.json").read_bytes(), "config.json")["files"]
             return str(files["model.safetensors"])
         except (OSError, CheckpointError, KeyError, TypeError):
             return ""
+
+    @staticmethod
+    def _is_of(run: RunFolder, told: str, entrant: Entrant) -> bool:
+        """Whether the run was trained by this configuration: keys that plugins added since have defaults."""
+        if told == config_hash(entrant.config):
+            return True
+        try:
+            return not difference(read_config(run.config_file), entrant.config)
+        except GancoreError:
+            return False
 
     def is_finished(self, entrant: Entrant, stage: Stage) -> bool:
         """Whether what the stage leaves lies here, and was made of the weights that lie here."""

@@ -31,6 +31,7 @@ from gancore.games.prior import Prior, normal, uniform
 from gancore.games.representation import Identity, Representation
 from gancore.games.rules import SGD, Adam, AdamW, RMSProp, Rule
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
+from gancore.games.section import AdversarialSection, defaults
 from gancore.runtime.randomness import noise
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Adaptive",
     "AdversarialGame",
     "AdversarialLoss",
+    "AdversarialSection",
     "Alternating",
     "Augmentation",
     "Augmented",
@@ -88,6 +90,7 @@ __all__ = [
     "augmentation",
     "classifier",
     "cosine",
+    "defaults",
     "exponential",
     "fitted",
     "flow_gan",

@@ -135,6 +135,8 @@ def open_model(folder: Path, device: str = "auto") -> Model:
 
 def _section(recipe: Recipe, values: Any, folder: Path) -> RecipeSection:
     try:
+        if isinstance(values, dict):
+            values = {recipe.Config.key_now(key, value): value for key, value in values.items()}
         return recipe.Config.model_validate(values)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
