@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import reduce
+from typing import cast
 
 from gancore.errors import ConfigError, PluginError
 from gancore.recipe import Recipe
@@ -40,13 +41,13 @@ def own_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
     """
     module, _, path = name.partition(":")
     try:
-        found = reduce(getattr, path.split("."), sys.modules[module])
+        found: object = reduce(getattr, path.split("."), cast(object, sys.modules[module]))
     except (KeyError, AttributeError):
         raise PluginError(
             f"the recipe {name!r} is a class of a program, and the module {module!r} is not imported here,"
             " or has it not",
             f"import {module} before, or bring the recipe as a plugin (`gancore plugins new`)",
         ) from None
-    if not is_recipe_class(found):
+    if not (isinstance(found, type) and issubclass(found, Recipe)):
         raise PluginError(f"{name!r} is no subclass of gancore.Recipe", "name a recipe")
     return RecipeEntry(name, name, (found.__doc__ or "").partition("\n")[0]), found()

@@ -49,7 +49,7 @@ class LoadedGame:
         Raises:
             ConfigError: the game has no such part, or several.
         """
-        modules = {path: module for path, module in self.game.named_modules() if path}
+        modules: dict[str, nn.Module] = {path: module for path, module in self.game.named_modules() if path}
         if name in modules:
             return modules[name]
         found = [path for path in modules if path.endswith(f".{name}")]
@@ -67,7 +67,7 @@ class LoadedGame:
     @property
     def averaged(self) -> nn.Module:
         """The average of the generator, or of the model. Raises ConfigError where the recipe has none."""
-        average = getattr(self.game, "average", None)
+        average: object = getattr(self.game, "average", None)
         if not isinstance(average, Average):
             raise ConfigError(f"{self.run.path} was trained without an average", "set model.average")
         return average.module

@@ -146,7 +146,7 @@ class Upkeep:
 
     def _save_when_due(self, state: State) -> None:
         every = self.settings.checkpoint_every
-        lasting = bool(every) and state.step % every == 0 and state.step != self._saved_step
+        lasting = every is not None and state.step % every == 0 and state.step != self._saved_step
         if lasting or time.monotonic() - self._saved > self.settings.checkpoint_seconds:
             self._save(state)
 
