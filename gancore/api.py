@@ -189,8 +189,9 @@ def compare(
     budget: str | None = None,
     recipes: Sequence[str] = (),
     data: str | Path | Any | None = None,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     overrides: Sequence[str] = (),
+    grid: Sequence[str] = (),
     select: str | None = None,
     n: int = 2000,
     measures: Sequence[str] | None = None,
@@ -207,9 +208,10 @@ def compare(
 
     ``budget``: of each training, as ``"10m"``, ``"20000 steps"`` or ``"1e6 samples"``. ``recipes``: names, or
     ``"name=recipe"``; by default all of the domain. ``overrides``: ``"key=value"`` for all, or
-    ``"name:key=value"``. ``select``: the measure on valid that chooses each model, or ``"last"``; by default
-    the domain's own. What is finished in ``out`` is not made again; ``resume`` is such a folder, and asks
-    nothing else.
+    ``"name:key=value"``. ``grid``: ``"key=value,value"``, tried in every combination by every recipe.
+    ``seeds``: how many (0, 1, ...), or which; they are added to those that ``out`` has. ``select``: the
+    measure on valid that chooses each model, or ``"last"``; by default the domain's own. What is finished in
+    ``out`` is not made again; ``resume`` is such a folder, and asks nothing else.
 
     Raises:
         GancoreError: a mistake that the user can mend, in one line. A recipe that fails raises nothing: see
@@ -223,8 +225,9 @@ def compare(
         "domain": domain,
         "data": data,
         "budget": budget,
-        "seeds": seeds,
+        "seeds": seeds if isinstance(seeds, int) else list(seeds),
         "settings": list(overrides),
+        "grid": list(grid),
         "select": select,
         "n": n,
         "measures": None if measures is None else list(measures),

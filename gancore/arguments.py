@@ -35,6 +35,11 @@ def _count(least: int) -> Kind:
     return Kind(lambda value: _whole(value) and value >= least, f"a whole number, {least} or more")
 
 
+def _are_seeds(value: Any) -> bool:
+    listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    return listed and all(_whole(seed) and seed >= 0 for seed in value)
+
+
 def _one_of(*choices: str) -> Kind:
     return Kind(lambda value: value in choices, f"one of {', '.join(choices)}")
 
@@ -58,6 +63,10 @@ TEXTS = Kind(
     ),
     'a list of texts, as ["a", "b"]',
 )
+SEEDS = Kind(
+    lambda value: (_whole(value) and value >= 1) or _are_seeds(value),
+    "how many, 1 or more, or a list of seeds",
+)
 CALLED = Kind(callable, "a function of one line of text")
 
 KINDS: Mapping[str, Kind] = {
@@ -67,13 +76,14 @@ KINDS: Mapping[str, Kind] = {
     "recipe": RECIPE,
     **dict.fromkeys(("domain", "label", "features", "split", "device", "precision"), TEXT),
     **dict.fromkeys(("select", "budget"), TEXT),
-    **dict.fromkeys(("overrides", "recipes", "measures"), TEXTS),
-    **dict.fromkeys(("n", "k", "devices", "seeds", "jobs", "batch_size", "columns"), _count(1)),
+    **dict.fromkeys(("overrides", "recipes", "measures", "grid"), TEXTS),
+    **dict.fromkeys(("n", "k", "devices", "jobs", "batch_size", "columns"), _count(1)),
     **dict.fromkeys(("seed", "evaluation_seed"), _count(0)),
     **dict.fromkeys(("step",), _count(0)),
     **dict.fromkeys(("interpolate",), _count(2)),
     **dict.fromkeys(("truncation",), NUMBER),
     **dict.fromkeys(("force", "strict_plugins", "each_label", "card", "deterministic"), SWITCH),
+    "seeds": SEEDS,
     "progress": _one_of("live", "plain", "json", "none"),
     "announce": CALLED,
 }

@@ -10,6 +10,7 @@ from typing import Any
 from gancore.comparison.asked import EXAMPLES, ask, read_asked, read_recipes
 from gancore.comparison.entrants import entrants, every_recipe
 from gancore.comparison.folder import ComparisonFolder
+from gancore.comparison.grid import with_grid
 from gancore.comparison.report import write_report
 from gancore.comparison.runner import Comparison, Runner, failures_in
 from gancore.data.rows import as_rows, is_rows
@@ -36,7 +37,10 @@ def begin(
     data = told["data"]
     rows = as_rows(data) if is_rows(data) else None
     source = str((folder.rows / rows.name).absolute()) if rows else None if data is None else str(data)
-    asked = ask(**{**told, "data": source}, recipes=read_recipes(recipes or every_recipe(told["domain"])))
+    known = read_recipes(recipes or every_recipe(told["domain"]))
+    rest = {name: value for name, value in told.items() if name != "grid"}
+    entered, settings = with_grid(known, told["settings"], told["grid"])
+    asked = ask(**{**rest, "data": source, "recipes": entered, "settings": settings})
     return Runner(folder, asked, jobs, data_root, announce, rows)()
 
 

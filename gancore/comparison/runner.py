@@ -76,13 +76,17 @@ class Runner:
         return Comparison(self.folder.path, self.folder.page, report, failures_in(report))
 
     def _keep_asked(self) -> None:
+        """New seeds are added to those that the folder has; all else is as it was begun."""
         if self.folder.asked.is_file():
-            changed = first_difference(read_asked(self.folder.asked), self.asked)
+            before = read_asked(self.folder.asked)
+            self.asked = self.asked.joined(before.seeds)
+            changed = first_difference(before.joined(self.asked.seeds), self.asked)
             if changed:
                 raise ConfigError(
                     f"{self.folder.path} holds a comparison that was asked otherwise: {changed}",
                     "go on with --resume alone, or give another --out",
                 )
+            self.everyone = entrants(self.asked)
         atomic_write(self.folder.asked, dump(self.asked))
 
     def _open(self, run: Run) -> None:
