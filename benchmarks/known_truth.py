@@ -67,7 +67,7 @@ class Setting:
         return [
             f"train.dynamics.name={name}",
             *told,
-            f"model.gamma={self.gamma}",
+            f"model.penalty_weight={self.gamma}",
             *self.nets(),
             f"upkeep.evaluate_samples={EVALUATED}",
             "upkeep.previews=256",

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gancore.api import compare, evaluate, film, generate, load, neighbours, train
+    from gancore.api import compare, evaluate, film, generate, load, load_game, neighbours, train
     from gancore.config import DataSection, RecipeSection
     from gancore.domain import Batch, Data, Domain, Finding, Samples, Source, Spec, View
     from gancore.errors import (
@@ -93,12 +93,13 @@ __all__ = [
     "generate",
     "hookimpl",
     "load",
+    "load_game",
     "neighbours",
     "train",
 ]
 
 _HOMES = {
-    "api": ("compare", "evaluate", "film", "generate", "load", "neighbours", "train"),
+    "api": ("compare", "evaluate", "film", "generate", "load", "load_game", "neighbours", "train"),
     "config": ("DataSection", "RecipeSection"),
     "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
     "evaluation.evidence": ("Evidence", "Sampled"),

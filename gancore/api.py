@@ -12,10 +12,11 @@ from gancore.arguments import checked
 from gancore.config import RunConfig
 from gancore.configure import resolve_config
 from gancore.data.lock import exclusive
+from gancore.data.rows import as_rows, is_rows
 from gancore.errors import GancoreError, printable
 from gancore.evaluation.reading import Evaluation, keep_evaluation
 from gancore.listing import RUNS, models, runs
-from gancore.loading import load, model_folder, origin_folder
+from gancore.loading import load, load_game, model_folder, origin_folder
 from gancore.plugins import plugins
 from gancore.seeing import film, generate, neighbours
 from gancore.training.launch import Order, carry_out, heed
@@ -34,6 +35,7 @@ __all__ = [
     "film",
     "generate",
     "load",
+    "load_game",
     "models",
     "neighbours",
     "resolve_config",
@@ -57,6 +59,9 @@ def train(
     **settings: Any,
 ) -> RunResult:
     """Train a model; ``settings`` are those of :func:`resolve_config`.
+
+    ``data`` is a name, a path, or a tensor or array of rows. Rows are kept as a file in the run's folder, so
+    that any process can resume and evaluate it; the domain says which shapes it reads.
 
     ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration and these data,
     else a new one. A run that is named may be given another budget, counted from its beginning.
@@ -90,13 +95,20 @@ def _place(
     settings: dict[str, Any],
 ) -> tuple[RunFolder, RunConfig]:
     """The run folder to write, and the configuration that it is trained by."""
+    rows = as_rows(settings["data"]) if is_rows(settings.get("data")) else None
+    if rows is not None:
+        settings = {**settings, "data": rows.name}
     if resume is not None and str(resume) != "auto":
         run = existing_run(Path(os.path.expanduser(resume)))
         base = run.config_file if run.config_file.exists() else None
-        return run, resolve_config(domain, **settings, base=base)
-    config = resolve_config(domain, **settings)
-    unfinished = find_unfinished(config, out, RUNS, data_root) if resume is not None else None
-    return unfinished or new_run(config, out, RUNS), config
+        config = resolve_config(domain, **settings, base=base)
+    else:
+        config = resolve_config(domain, **settings)
+        unfinished = find_unfinished(config, out, RUNS, data_root) if resume is not None else None
+        run = unfinished or new_run(config, out, RUNS)
+    if rows is not None:
+        rows.keep(run.rows)
+    return run, config
 
 
 def _on_stderr(line: str) -> None:
@@ -182,9 +194,10 @@ def compare(
     *,
     budget: str | None = None,
     recipes: Sequence[str] = (),
-    data: str | Path | None = None,
-    seeds: int = 1,
+    data: str | Path | Any | None = None,
+    seeds: int | Sequence[int] = 1,
     overrides: Sequence[str] = (),
+    grid: Sequence[str] = (),
     select: str | None = None,
     n: int = 2000,
     measures: Sequence[str] | None = None,
@@ -201,9 +214,10 @@ def compare(
 
     ``budget``: of each training, as ``"10m"``, ``"20000 steps"`` or ``"1e6 samples"``. ``recipes``: names, or
     ``"name=recipe"``; by default all of the domain. ``overrides``: ``"key=value"`` for all, or
-    ``"name:key=value"``. ``select``: the measure on valid that chooses each model, or ``"last"``; by default
-    the domain's own. What is finished in ``out`` is not made again; ``resume`` is such a folder, and asks
-    nothing else.
+    ``"name:key=value"``. ``grid``: ``"key=value,value"``, tried in every combination by every recipe.
+    ``seeds``: how many (0, 1, ...), or which; they are added to those that ``out`` has. ``select``: the
+    measure on valid that chooses each model, or ``"last"``; by default the domain's own. What is finished in
+    ``out`` is not made again; ``resume`` is such a folder, and asks nothing else.
 
     Raises:
         GancoreError: a mistake that the user can mend, in one line. A recipe that fails raises nothing: see
@@ -215,10 +229,11 @@ def compare(
         return asking.resume(Path(resume), jobs, _path(data_root), announce)
     told = {
         "domain": domain,
-        "data": None if data is None else str(data),
+        "data": data,
         "budget": budget,
-        "seeds": seeds,
+        "seeds": seeds if isinstance(seeds, int) else list(seeds),
         "settings": list(overrides),
+        "grid": list(grid),
         "select": select,
         "n": n,
         "measures": None if measures is None else list(measures),

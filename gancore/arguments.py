@@ -11,7 +11,9 @@ from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
 from gancore.config_text import short
+from gancore.data.rows import is_rows
 from gancore.errors import ConfigError, nearest
+from gancore.plugins.own_recipe import is_recipe_class
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
@@ -33,11 +35,23 @@ def _count(least: int) -> Kind:
     return Kind(lambda value: _whole(value) and value >= least, f"a whole number, {least} or more")
 
 
+def _are_seeds(value: Any) -> bool:
+    listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    return listed and all(_whole(seed) and seed >= 0 for seed in value)
+
+
 def _one_of(*choices: str) -> Kind:
     return Kind(lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
 PATH = Kind(lambda value: isinstance(value, str | os.PathLike), "a path or a name, as text or pathlib.Path")
+DATA = Kind(
+    lambda value: PATH.holds(value) or is_rows(value),
+    "a path or a name, or rows as a tensor or a numpy array",
+)
+RECIPE = Kind(
+    lambda value: isinstance(value, str) or is_recipe_class(value), "a name or a subclass of gancore.Recipe"
+)
 TEXT = Kind(lambda value: isinstance(value, str), "text")
 NUMBER = Kind(lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number")
 SWITCH = Kind(lambda value: isinstance(value, bool), "True or False")
@@ -49,19 +63,27 @@ TEXTS = Kind(
     ),
     'a list of texts, as ["a", "b"]',
 )
+SEEDS = Kind(
+    lambda value: (_whole(value) and value >= 1) or _are_seeds(value),
+    "how many, 1 or more, or a list of seeds",
+)
 CALLED = Kind(callable, "a function of one line of text")
 
 KINDS: Mapping[str, Kind] = {
-    **dict.fromkeys(("model", "run", "data", "data_root", "out", "resume", "init_from"), PATH),
+    "data": DATA,
+    **dict.fromkeys(("model", "run", "data_root", "out", "resume", "init_from"), PATH),
     **dict.fromkeys(("against", "config", "base", "folder"), PATH),
-    **dict.fromkeys(("domain", "recipe", "label", "features", "split", "device", "precision"), TEXT),
+    "recipe": RECIPE,
+    **dict.fromkeys(("domain", "label", "features", "split", "device", "precision"), TEXT),
     **dict.fromkeys(("select", "budget"), TEXT),
-    **dict.fromkeys(("overrides", "recipes", "measures"), TEXTS),
-    **dict.fromkeys(("n", "k", "devices", "seeds", "jobs", "batch_size", "columns"), _count(1)),
+    **dict.fromkeys(("overrides", "recipes", "measures", "grid"), TEXTS),
+    **dict.fromkeys(("n", "k", "devices", "jobs", "batch_size", "columns"), _count(1)),
     **dict.fromkeys(("seed", "evaluation_seed"), _count(0)),
+    **dict.fromkeys(("step",), _count(0)),
     **dict.fromkeys(("interpolate",), _count(2)),
     **dict.fromkeys(("truncation",), NUMBER),
     **dict.fromkeys(("force", "strict_plugins", "each_label", "card", "deterministic"), SWITCH),
+    "seeds": SEEDS,
     "progress": _one_of("live", "plain", "json", "none"),
     "announce": CALLED,
 }

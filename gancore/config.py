@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -55,9 +55,17 @@ class DataSection(Section):
 class RecipeSection(Section):
     """``recipe``: a recipe adds its architecture, costs and rates."""
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys as they were called once, and their names now: runs of then are read, new settings refused."""
+
     batch_size: PositiveInt = Field(default=32, description="rows of the joined batch, over all processes")
     accumulate: PositiveInt = Field(default=1, description="micro-batches of a joined batch, to save memory")
     steps: PositiveInt = Field(default=10_000, description="rounds, when the command names no budget")
+
+    @classmethod
+    def key_now(cls, key: str, value: Any) -> str:
+        """The name of a key that a run of before may have under another one."""
+        return key if key in cls.model_fields else cls.renamed.get(key, key)
 
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
@@ -120,8 +128,12 @@ class UpkeepSection(Section):
     patience: PositiveInt | None = Field(
         default=None, description="evaluations without improvement before an early stop"
     )
+    checkpoint_every: PositiveInt | None = Field(
+        default=None,
+        description="rounds between checkpoints that stay, beside those of keep; none: none stay",
+    )
     checkpoint_seconds: PositiveFloat = Field(default=60.0, description="seconds between checkpoints")
-    keep: PositiveInt = Field(default=2, description="checkpoints kept")
+    keep: PositiveInt = Field(default=2, description="newest checkpoints kept")
     peer_seconds: PositiveFloat = Field(
         default=600.0, description="on several processes, silence after which one is taken for lost"
     )

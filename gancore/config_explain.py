@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
-from gancore.config import Section
+from gancore.config import RecipeSection, Section
 from gancore.config_text import nested_form, one_line, short
 from gancore.errors import ConfigError, nearest
 
@@ -24,6 +24,10 @@ def explain(
     where = where_given((name, *path))
     if error["type"] == "extra_forbidden":
         known = inside.model_fields
+        renamed = inside.renamed if issubclass(inside, RecipeSection) else {}
+        if path[-1] in renamed:
+            now = one_line(".".join((name, *path[:-1], renamed[path[-1]])))
+            return ConfigError(f"unknown key {key!r}{where}", f"it is called {now} now")
         hint = nearest(path[-1], [k for k in known if k != path[-1]])
         return ConfigError(f"unknown key {key!r}{where}", nested_form(path[-1]) or hint)
     described = f" ({text})" if (text := _description(inside, path[-1])) else ""

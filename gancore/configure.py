@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,7 +22,10 @@ from gancore.config import (
 )
 from gancore.config_explain import explain
 from gancore.config_text import Setting, nested_form, one_line, read_file, read_value, short
+from gancore.data.rows import as_rows, is_rows
 from gancore.errors import ConfigError, nearest
+from gancore.plugins.own_recipe import name_of_recipe
+from gancore.recipe import Recipe
 
 Layer: TypeAlias = Sequence[Setting]
 Sections: TypeAlias = Mapping[str, type[Section]]
@@ -39,8 +43,8 @@ FLAGS = {
 def resolve_config(
     domain: str | None = None,
     *,
-    recipe: str | None = None,
-    data: str | Path | None = None,
+    recipe: str | type[Recipe] | None = None,
+    data: str | Path | Any | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     steps: int | None = None,
@@ -54,8 +58,10 @@ def resolve_config(
 ) -> RunConfig:
     """What a run would be told; opens no data. A path of data is made absolute.
 
-    ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``; ``base`` is a file beneath
-    all others: the configuration of a run that is resumed.
+    ``recipe`` is a name, or a subclass of :class:`gancore.Recipe` at the top of a module: its process finds
+    it again by ``module:Class``, others where they have imported the module. ``data`` is a name, a path, or
+    a tensor or array of rows. ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``; ``base``
+    is a file beneath all others: the configuration of a run that is resumed.
 
     Raises:
         ConfigError: a key or value that cannot be, with where it was given.
@@ -63,8 +69,8 @@ def resolve_config(
     """
     flags = {
         "domain": domain,
-        "recipe": recipe,
-        "data": None if data is None else str(data),
+        "recipe": None if recipe is None else name_of_recipe(recipe),
+        "data": _source_of(data),
         "steps": steps,
         "samples": samples,
         "seconds": seconds,
@@ -73,10 +79,15 @@ def resolve_config(
         "precision": precision,
         "deterministic": deterministic,
     }
-    layers = [read_file(Path(file)) for file in (base, config) if file is not None]
+    kept = [] if base is None else read_file(Path(base))
+    layers = [] if config is None else [read_file(Path(config))]
     layers.append([Setting(FLAGS[k], v, f"--{k}") for k, v in flags.items() if v is not None])
     layers.append([read_override(text) for text in overrides])
-    return _placed(_with_plugins(layers))
+    return _placed(_with_plugins(layers, kept))
+
+
+def _source_of(data: str | Path | Any | None) -> str | None:
+    return as_rows(data).name if is_rows(data) else None if data is None else str(data)
 
 
 def _placed(config: RunConfig) -> RunConfig:
@@ -92,7 +103,7 @@ def _placed(config: RunConfig) -> RunConfig:
 
 def read_config(path: Path) -> RunConfig:
     """The configuration that stands in a file alone, as a run folder keeps it."""
-    return _with_plugins([read_file(path)])
+    return _with_plugins([], read_file(path))
 
 
 def read_values(values: Mapping[str, Any], where: str) -> RunConfig:
@@ -100,28 +111,40 @@ def read_values(values: Mapping[str, Any], where: str) -> RunConfig:
 
     Keys that a later version of a plugin added have their defaults.
     """
-    return _with_plugins([settings(values, where)])
+    return _with_plugins([], settings(values, where))
 
 
-def _with_plugins(layers: Sequence[Layer]) -> RunConfig:
-    """Asks the plugins for the sections of the domain and the recipe that the layers name."""
+def _with_plugins(layers: Sequence[Layer], kept: Layer = ()) -> RunConfig:
+    """Asks the plugins for the sections of the domain and the recipe that the layers name.
+
+    ``kept`` lies beneath them: what a run or a checkpoint keeps, where keys may have the names of then.
+    """
     from gancore.plugins import plugins
 
-    merged = _merge(layers)
+    merged = _merge([kept, *layers])
     domain = _name(merged, "domain")
     if domain is None:
         raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
     kind = plugins().domain(domain)
     entry, recipe = plugins().recipe(kind, _name(merged, "recipe"))
     chosen = Setting(("recipe",), entry.name, "chosen")
-    return load_config(kind.Config, recipe.Config, [*layers, [chosen]])
+    return load_config(kind.Config, recipe.Config, [_upgraded(kept, recipe.Config), *layers, [chosen]])
+
+
+def _upgraded(kept: Layer, model: type[RecipeSection]) -> Layer:
+    return [
+        replace(setting, path=("model", model.key_now(setting.path[1], setting.value)))
+        if setting.path[0] == "model" and len(setting.path) == 2
+        else setting
+        for setting in kept
+    ]
 
 
 def _name(merged: Mapping[tuple[str, ...], Setting], key: str) -> str | None:
     setting = merged.get((key,))
     if setting is None or setting.value is None:
         return None
-    if not isinstance(setting.value, str) or not re.fullmatch(r"[\w./-]+", setting.value):
+    if not isinstance(setting.value, str) or not re.fullmatch(r"[\w./:-]+", setting.value):
         raise ConfigError(
             f"{key}: {short(setting.value)} ({setting.where}) is no name", f"give a {key}'s name"
         )

@@ -17,6 +17,7 @@ from gancore.training.run import RunFolder
 
 if TYPE_CHECKING:
     from gancore.models.model import Model
+    from gancore.training.loaded_game import LoadedGame
 
 Announce = Callable[[str], None]
 
@@ -31,6 +32,21 @@ def load(model: str | Path, device: str = "auto") -> Model:
     from gancore.models.model import open_model
 
     return open_model(model_folder(model), device)
+
+
+@checked
+def load_game(run: str | Path, step: int | None = None, device: str = "cpu") -> LoadedGame:
+    """The game of a run folder: all its networks, not the sampler alone, and the table it is played on.
+
+    ``step``: that of one of its checkpoints (``upkeep.checkpoint_every`` keeps more of them); by default the
+    newest.
+
+    Raises:
+        GancoreError: no such run or checkpoint, in one line.
+    """
+    from gancore.training.loaded_game import open_game
+
+    return open_game(Path(run).expanduser(), step, device)
 
 
 def model_folder(model: str | Path, announce: Announce = _silent) -> Path:

@@ -29,10 +29,19 @@ def compare(
     budget: Annotated[
         str | None, typer.Option(help="Of each training: 10m, 90s, 1h, 20000 steps, 1e6 samples.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each recipe: seeds 0, 1, ...")] = 1,
+    seeds: Annotated[
+        str,
+        typer.Option(metavar="N|A,B", help="How many (0, 1, ...), or which; added to those that --out has."),
+    ] = "1",
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="For all; NAME:KEY=VALUE for one. May be repeated."),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B", help="Values that every recipe tries, in all combinations. May be repeated."
+        ),
     ] = None,
     select: Annotated[
         str | None,
@@ -76,6 +85,7 @@ def compare(
     failed.
     """
     from gancore import api
+    from gancore.comparison.asked import read_seeds
 
     if resume is not None or report is not None:
         _refuse_more({"--domain": domain, "--budget": budget, "--recipes": recipes, "--out": out})
@@ -88,8 +98,9 @@ def compare(
         data=data,
         recipes=listed(recipes) or (),
         budget=budget,
-        seeds=seeds,
+        seeds=read_seeds(seeds),
         overrides=overrides or [],
+        grid=grid or [],
         select=select,
         n=n,
         measures=listed(measures),

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
 
@@ -24,7 +24,7 @@ LAST = "last"
 _FOR_ONE = re.compile(r"(?P<name>[^:=]*):(?P<setting>.*)", re.DOTALL)
 _BY_THE_COMPARISON = {
     **dict.fromkeys((f"train.{name}" for name in BUDGETS), "--budget is the same for all"),
-    "train.seed": "--seeds says how many",
+    "train.seed": "--seeds says which",
     "train.device": "--device is the same for all",
     "data.source": "--data is the same for all",
     "upkeep.select": "--select is the same for all",
@@ -35,6 +35,9 @@ _BY_THE_COMPARISON = {
 """Keys that no --set may give, and what says it instead."""
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class Asked(Section):
     """The fields in the order in which they are told apart when a comparison is resumed."""
 
@@ -42,7 +45,7 @@ class Asked(Section):
     data: str | None = Field(description="a named data set or a path; none: the built-in default")
     recipes: dict[str, str] = Field(min_length=1, description="what is compared: a name, and its recipe")
     budget: str = Field(description="of each training")
-    seeds: PositiveInt = Field(description="trainings of each recipe: seeds 0, 1, ...")
+    seeds: list[Seed] = Field(min_length=1, description="of the trainings of each recipe")
     settings: list[str] = Field(description="--set: key=value for all, name:key=value for one of them")
     select: str | None = Field(
         description=f"measure on valid that chooses each model; {LAST}: none; none: the domain's own"
@@ -52,6 +55,19 @@ class Asked(Section):
     features: str | None = Field(description="the map to vectors; none: the domain's first")
     evaluation_seed: NonNegativeInt = Field(description="the samples that are measured and shown")
     device: str = Field(description="of training, measuring and timing")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, seeds: Any) -> Any:
+        """A number of seeds stands for 0, 1, ..."""
+        return list(range(seeds)) if type(seeds) is int else seeds
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is named twice")
+        return seeds
 
     @field_validator("budget")
     @classmethod
@@ -77,7 +93,7 @@ class Asked(Section):
             ("--data", self.data),
             ("--recipes", _shown(self.recipes)),
             ("--budget", self.budget),
-            ("--seeds", self.seeds),
+            ("--seeds", _seeds_shown(self.seeds)),
             *(("--set", text) for text in self.settings),
             ("--select", self.select),
             ("-n", self.n),
@@ -88,6 +104,11 @@ class Asked(Section):
         ]
         said = [word for flag, value in flags if value is not None for word in (flag, str(value))]
         return shlex.join(["gancore", "compare", *said])
+
+    def joined(self, seeds: Sequence[int]) -> Asked:
+        """The same with these seeds first, and with those of its own that are not among them."""
+        own = [seed for seed in self.seeds if seed not in seeds]
+        return self.model_copy(update={"seeds": [*seeds, *own]})
 
     def settings_of(self, name: str) -> list[str]:
         """``key=value`` for one of those compared: what is for all, then its own."""
@@ -181,6 +202,25 @@ def first_difference(old: Asked, new: Asked) -> str:
         if before[name] != after[name]:
             return f"{name}: {_shown(before[name])} -> {_shown(after[name])}"
     return ""
+
+
+def read_seeds(text: str) -> int | list[int]:
+    """``3``: so many; ``0,7,9`` or ``7,``: these. Raises ConfigError."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or (numbers == [0] and "," not in text):
+        raise ConfigError(
+            f"--seeds {short(text)} names no seeds", "write how many, as 3, or which, as 0,7,9 (one: 7,)"
+        )
+    return numbers if "," in text else numbers[0]
+
+
+def _seeds_shown(seeds: Sequence[int]) -> str:
+    """As :func:`read_seeds` reads it."""
+    counted = list(seeds) == list(range(len(seeds)))
+    return str(len(seeds)) if counted else ",".join(map(str, seeds)) + "," * (len(seeds) == 1)
 
 
 def _shown(value: Any) -> str:

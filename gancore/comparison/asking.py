@@ -10,8 +10,10 @@ from typing import Any
 from gancore.comparison.asked import EXAMPLES, ask, read_asked, read_recipes
 from gancore.comparison.entrants import entrants, every_recipe
 from gancore.comparison.folder import ComparisonFolder
+from gancore.comparison.grid import with_grid
 from gancore.comparison.report import write_report
 from gancore.comparison.runner import Comparison, Runner, failures_in
+from gancore.data.rows import as_rows, is_rows
 from gancore.errors import ConfigError
 
 Announce = Callable[[str], None]
@@ -31,9 +33,15 @@ def begin(
         raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
     if told["budget"] is None:
         raise ConfigError("no budget is given", f"give --budget, {EXAMPLES}")
-    asked = ask(**told, recipes=read_recipes(recipes or every_recipe(told["domain"])))
-    folder = out or _fresh(runs, asked.domain)
-    return Runner(ComparisonFolder(folder), asked, jobs, data_root, announce)()
+    folder = ComparisonFolder(out or _fresh(runs, told["domain"]))
+    data = told["data"]
+    rows = as_rows(data) if is_rows(data) else None
+    source = str((folder.rows / rows.name).absolute()) if rows else None if data is None else str(data)
+    known = read_recipes(recipes or every_recipe(told["domain"]))
+    rest = {name: value for name, value in told.items() if name != "grid"}
+    entered, settings = with_grid(known, told["settings"], told["grid"])
+    asked = ask(**{**rest, "data": source, "recipes": entered, "settings": settings})
+    return Runner(folder, asked, jobs, data_root, announce, rows)()
 
 
 def _fresh(runs: Path, domain: str) -> Path:

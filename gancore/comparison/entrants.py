@@ -35,7 +35,7 @@ def entrants(asked: Asked) -> list[Entrant]:
         PluginError: no such domain or recipe.
     """
     _refuse_judges(asked)
-    return [_entrant(asked, name, seed) for seed in range(asked.seeds) for name in asked.recipes]
+    return [_entrant(asked, name, seed) for seed in asked.seeds for name in asked.recipes]
 
 
 def _entrant(asked: Asked, name: str, seed: int) -> Entrant:

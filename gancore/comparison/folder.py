@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gancore.config import RunConfig, config_hash
-from gancore.errors import BusyError, CheckpointError, ConfigError
+from gancore.config import RunConfig, config_hash, difference
+from gancore.configure import read_config
+from gancore.errors import BusyError, CheckpointError, ConfigError, GancoreError
 from gancore.evaluation.reading import Evaluation, decode, finite, plain
 from gancore.files import LARGEST_JSON_BYTES, atomic_write, read_json_object, read_regular, sweep
 from gancore.locking import LockedError, hold
@@ -64,6 +65,11 @@ class ComparisonFolder:
     def figures(self) -> Path:
         return self.path / "report.json"
 
+    @property
+    def rows(self) -> Path:
+        """Where rows lie that a program gave in memory."""
+        return self.path / "data"
+
     def run(self, entrant: Entrant) -> RunFolder:
         return RunFolder(self.path / "runs" / str(entrant))
 
@@ -102,7 +108,9 @@ class ComparisonFolder:
         """Take back a comparison whose data could not be opened; what others put into the folder stays."""
         for file in (self.asked, self.path / LOCK):
             file.unlink(missing_ok=True)
-        for folder in (*(self.path / name for name in ROOMS), self.path):
+        for file in self.rows.glob("rows-*.npy"):
+            file.unlink()
+        for folder in (self.rows, *(self.path / name for name in ROOMS), self.path):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
@@ -131,13 +139,23 @@ class ComparisonFolder:
         """sha256 of the weights of a finished training; empty: it is not finished, or not as asked."""
         run = self.run(entrant)
         status = run.read_status()
-        if status is None or status.status != "done" or status.config_hash != config_hash(entrant.config):
+        if status is None or status.status != "done" or not self._is_of(run, status.config_hash, entrant):
             return ""
         try:
             files = read_json_object(run.model / "config.json")["files"]
             return str(files["model.safetensors"])
         except (OSError, CheckpointError, KeyError, TypeError):
             return ""
+
+    @staticmethod
+    def _is_of(run: RunFolder, told: str, entrant: Entrant) -> bool:
+        """Whether the run was trained by this configuration: keys that plugins added since have defaults."""
+        if told == config_hash(entrant.config):
+            return True
+        try:
+            return not difference(read_config(run.config_file), entrant.config)
+        except GancoreError:
+            return False
 
     def is_finished(self, entrant: Entrant, stage: Stage) -> bool:
         """Whether what the stage leaves lies here, and was made of the weights that lie here."""

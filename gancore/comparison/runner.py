@@ -19,6 +19,7 @@ from gancore.comparison.processes import INTERRUPTED, Outcome, Processes
 from gancore.comparison.report import write_report
 from gancore.comparison.worker import Job
 from gancore.config_text import dump
+from gancore.data.rows import GivenRows
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import atomic_write
 from gancore.runtime.signals import acknowledge, ending, handled, interrupt
@@ -46,6 +47,8 @@ class Runner:
     jobs: int = 1
     data_root: Path | None = None
     announce: Callable[[str], None] = field(default=lambda line: None)
+    rows: GivenRows | None = None
+    """Data that a program gave in memory, to be kept in the folder."""
     everyone: list[Entrant] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +63,8 @@ class Runner:
         self.folder.make()
         with ending(), self.folder.lock() as lock:
             self._keep_asked()
+            if self.rows is not None:
+                self.rows.keep(self.folder.rows)
             refuse_changed(self.folder, self.everyone)
             processes = Processes(lock, self.announce)
             with _stopping(processes):
@@ -71,13 +76,17 @@ class Runner:
         return Comparison(self.folder.path, self.folder.page, report, failures_in(report))
 
     def _keep_asked(self) -> None:
+        """New seeds are added to those that the folder has; all else is as it was begun."""
         if self.folder.asked.is_file():
-            changed = first_difference(read_asked(self.folder.asked), self.asked)
+            before = read_asked(self.folder.asked)
+            self.asked = self.asked.joined(before.seeds)
+            changed = first_difference(before.joined(self.asked.seeds), self.asked)
             if changed:
                 raise ConfigError(
                     f"{self.folder.path} holds a comparison that was asked otherwise: {changed}",
                     "go on with --resume alone, or give another --out",
                 )
+            self.everyone = entrants(self.asked)
         atomic_write(self.folder.asked, dump(self.asked))
 
     def _open(self, run: Run) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gancore.data.download import LARGEST_BYTES, Progress, check_scheme, download
 from gancore.data.lock import exclusive
+from gancore.data.rows import ROWS_NAME
 from gancore.data.telling import Announce, seldom
 from gancore.data.unpack import is_archive, unpack
 from gancore.errors import DataError, nearest
@@ -59,13 +60,18 @@ def absolute_source(given: str | None, entries: Mapping[str, SourceEntry]) -> st
 
 
 def resolve(
-    given: str | None, entries: Mapping[str, SourceEntry], data_root: Path | None, announce: Announce
+    given: str | None,
+    entries: Mapping[str, SourceEntry],
+    data_root: Path | None,
+    announce: Announce,
+    rows: Path | None = None,
 ) -> Source:
     """The source that ``--data`` means.
 
     None is the built-in default. A name of ``entries`` is looked for in ``data_root``,
     ``$GANCORE_DATA`` and the user's cache, and else downloaded there: only a set asked for by its name
-    ever is. Anything else is a path (``./name`` where a name hides it).
+    ever is. Anything else is a path (``./name`` where a name hides it). ``rows`` is the folder in which a
+    run keeps rows that a program gave in memory.
 
     Raises:
         DataError: no such name or path; a set that can neither be found nor downloaded.
@@ -76,7 +82,14 @@ def resolve(
         return _default(entries, announce)
     if given in entries:
         return _named(entries[given], data_root, announce)
+    if rows is not None and ROWS_NAME.fullmatch(given) and (rows / given).is_file():
+        return _source(given, rows / given, None, announce)
     path = os.path.expanduser(given)
+    if ROWS_NAME.fullmatch(given) and not os.path.exists(path):
+        raise DataError(
+            f"the rows {given}, which a program gave in memory, are not here",
+            f"name the file that the run keeps, as --data RUN/data/{given}",
+        )
     if not os.path.exists(path):
         raise DataError(
             f"no file or folder {given!r} exists, and no data set has that name",

@@ -40,7 +40,8 @@ def open_reference(
         DataError: the data are not here, or cannot be read.
     """
     section = _section(model, run, against)
-    source = resolve(section.source, model.domain.sources, data_root, announce)
+    rows = None if run is None else run.rows
+    source = resolve(section.source, model.domain.sources, data_root, announce, rows)
     data = model.domain.open(replace(source, announce=announce), section)
     _agree(model, source.name, data)
     return Reference(source, section, data, _changed(model, data) if against is None else "")

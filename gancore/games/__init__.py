@@ -19,6 +19,7 @@ from gancore.games.dynamics import (
     Unrolled,
 )
 from gancore.games.field import Field
+from gancore.games.field_jacobian import jacobian
 from gancore.games.fitted import FittedModel, fitted
 from gancore.games.flow import FlowGame, FlowGANGame, FlowSampler, flow_gan
 from gancore.games.game import Game, Move, Phase, Player
@@ -30,6 +31,7 @@ from gancore.games.prior import Prior, normal, uniform
 from gancore.games.representation import Identity, Representation
 from gancore.games.rules import SGD, Adam, AdamW, RMSProp, Rule
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
+from gancore.games.section import AdversarialSection, defaults
 from gancore.runtime.randomness import noise
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Adaptive",
     "AdversarialGame",
     "AdversarialLoss",
+    "AdversarialSection",
     "Alternating",
     "Augmentation",
     "Augmented",
@@ -87,9 +90,11 @@ __all__ = [
     "augmentation",
     "classifier",
     "cosine",
+    "defaults",
     "exponential",
     "fitted",
     "flow_gan",
+    "jacobian",
     "likelihood",
     "linear",
     "noise",

@@ -147,6 +147,8 @@ def _built(loaded: LoadedModel, folder: Path) -> tuple[Domain, nn.Module]:
 
 def _section(recipe: Recipe, values: Any, folder: Path) -> RecipeSection:
     try:
+        if isinstance(values, dict):
+            values = {recipe.Config.key_now(key, value): value for key, value in values.items()}
         return recipe.Config.model_validate(values)
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))

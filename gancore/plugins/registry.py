@@ -119,9 +119,15 @@ class Plugins:
     def recipe(self, domain: Domain, name: str | None = None) -> tuple[RecipeEntry, Recipe]:
         """A recipe of the domain, by default its first; loads other plugins only if the domain has none such.
 
+        ``module:Class`` is a recipe that this program has imported itself.
+
         Raises:
             PluginError: no such recipe, or it cannot be loaded.
         """
+        if name is not None and ":" in name:
+            from gancore.plugins.own_recipe import own_recipe
+
+            return own_recipe(name)
         known = self._own_recipes(domain)
         self._tell()
         if not known or (name is not None and name not in known):

@@ -72,7 +72,7 @@ def save_checkpoint(
     keep: int,
     protect: Collection[int] = (),
 ) -> Path:
-    """Write ``folder/step-...``; then remove all but the newest ``keep`` and the steps in ``protect``.
+    """Write ``folder/step-...``; remove older ones, but the newest ``keep`` and the steps in ``protect``.
 
     Each entry NAME of ``tensors`` becomes NAME.safetensors; ``about`` (the configuration, the
     seed, the environment) goes into the manifest. One process writes a folder at a time: hold the run's lock.
@@ -152,11 +152,11 @@ def _retire(folder: Path, step: int, keep: int, protect: Collection[int]) -> Non
     """Remove old checkpoints. Later ones are left alone; torn ones do not count as kept."""
     kept = 0
     for old, path in _by_step(folder).items():
-        if old > step:
+        if old > step or old in protect:
             continue
         wanted = old == step or (kept < keep and _has_its_files(path))
         kept += wanted
-        if not wanted and old not in protect:
+        if not wanted:
             discard(path)
 
 
@@ -167,6 +167,11 @@ def _by_step(folder: Path) -> dict[int, Path]:
         steps = {int(match[1]): name for name in found if (match := STEP_NAME.fullmatch(name))}
         return {step: found[steps[step]] for step in sorted(steps, reverse=True)}
     return {}
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """The steps of which a checkpoint lies here, oldest first, whole or not."""
+    return sorted(_by_step(folder))
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:

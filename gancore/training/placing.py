@@ -79,7 +79,8 @@ class _Fingerprint:
 def new_run(config: RunConfig, out: Path | None, runs: Path) -> RunFolder:
     """A fresh run folder. Raises ConfigError where ``out`` holds anything, or cannot be made."""
     if out is None:
-        return RunFolder.create(runs, f"{config.domain}-{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}")
+        recipe = config.recipe.replace(":", "-")
+        return RunFolder.create(runs, f"{config.domain}-{recipe}-{datetime.now():%Y%m%d-%H%M%S}")
     run = RunFolder(out)
     if run.read_status() is not None:
         fix = f"go on with --resume {shlex.quote(str(out))}, or give another"
@@ -107,7 +108,7 @@ def is_unborn(run: RunFolder) -> bool:
     """Whether a run was killed here before it wrote its status: only its lock and configuration stand."""
     if not run.lock_file.is_file():
         return False
-    own = {run.lock_file.name, f"{run.lock_file.name}.held", run.config_file.name}
+    own = {run.lock_file.name, f"{run.lock_file.name}.held", run.config_file.name, run.rows.name}
     return all(path.name in own or LEFTOVER.fullmatch(path.name) for path in run.path.iterdir())
 
 
@@ -136,5 +137,9 @@ def withdraw(run: RunFolder) -> None:
     for file in (run.status_file, run.data_file, run.config_file, run.lock_file):
         with contextlib.suppress(OSError):
             file.unlink()
+    with contextlib.suppress(OSError):
+        for file in run.rows.glob("rows-*.npy"):
+            file.unlink()
+        run.rows.rmdir()
     with contextlib.suppress(OSError):
         run.path.rmdir()

@@ -95,6 +95,11 @@ class RunFolder:
         return self.path / "data.json"
 
     @property
+    def rows(self) -> Path:
+        """Where rows lie that a program gave in memory (:mod:`gancore.data.rows`)."""
+        return self.path / "data"
+
+    @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 

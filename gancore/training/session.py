@@ -183,7 +183,14 @@ class Session:
             },
             about,
             keep=self.config.upkeep.keep,
+            protect=self._lasting,
         )
+
+    @property
+    def _lasting(self) -> range:
+        """The steps whose checkpoints stay."""
+        every = self.config.upkeep.checkpoint_every
+        return range(0, 2**53, every) if every else range(0)
 
     @cached_property
     def environment(self) -> dict[str, str]:
@@ -278,7 +285,8 @@ def open_session(
     if config.train.deterministic:
         make_deterministic()
     if given is None:
-        source = replace(resolve(config.data.source, domain.sources, data_root, announce), announce=announce)
+        source = resolve(config.data.source, domain.sources, data_root, announce, run.rows)
+        source = replace(source, announce=announce)
         data = _open(domain, source, config, processes)
     else:
         source, data = Source(config.data.source or ""), given

@@ -32,7 +32,15 @@ def lay_table(
         ConfigError: the game does not allow this dynamics, accumulation or number of processes.
         DataError: a view of train is empty.
     """
-    game = build_game(recipe, config.model, data.spec, config.train.seed).to(device)
+    game = build_game(recipe, config.model, data.spec, config.train.seed)
+    return set_game(game, config, data, device, processes, run_precision(config, game, device) == "bf16")
+
+
+def set_game(
+    game: Game, config: RunConfig, data: Data, device: torch.device, processes: Processes, bf16: bool
+) -> Table:
+    """Put a game beside its data; its phases get the dynamics that the configuration names."""
+    game = game.to(device)
     game.phases = _phases(game, config)
     _check_parts(game, config, processes)
     views = _views(data, device, config)
@@ -43,7 +51,7 @@ def lay_table(
         statistics=Statistics(),
         batch_size=config.model.batch_size,
         accumulate=config.model.accumulate,
-        bf16=run_precision(config, game, device) == "bf16",
+        bf16=bf16,
     )
 
 

@@ -75,6 +75,7 @@ class Upkeep:
     _in_checkpoint: Mapping[str, Json] = field(default_factory=dict)
     _present: set[str] = field(default_factory=set)
     _finite: tuple[int, bool] = (-1, True)
+    _saved_step: int = -1
 
     def __post_init__(self) -> None:
         self._saved = self._heard = time.monotonic()
@@ -145,7 +146,9 @@ class Upkeep:
         return None
 
     def _save_when_due(self, state: State) -> None:
-        if time.monotonic() - self._saved > self.settings.checkpoint_seconds:
+        every = self.settings.checkpoint_every
+        lasting = every is not None and state.step % every == 0 and state.step != self._saved_step
+        if lasting or time.monotonic() - self._saved > self.settings.checkpoint_seconds:
             self._save(state)
 
     def _gathered(self) -> dict[str, Json]:
@@ -287,6 +290,7 @@ class Upkeep:
             if self.settings.select is None or not state.best:
                 self.publish(state)
         self._saved = self._heard = time.monotonic()
+        self._saved_step = state.step
         self._in_checkpoint = state.to_json()
         plugins().observe(
             "gancore_checkpoint",

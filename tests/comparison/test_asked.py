@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 
-from gancore.comparison.asked import Asked, ask, first_difference, read_asked, read_recipes
+from gancore.comparison.asked import Asked, ask, first_difference, read_asked, read_recipes, read_seeds
+from gancore.comparison.grid import with_grid
 from gancore.config_text import dump
 from gancore.errors import ConfigError
 
@@ -95,7 +96,7 @@ def test_every_key_says_what_it_means():
 def test_the_first_difference_is_named():
     one = ask(**BASE)
     assert first_difference(one, one) == ""
-    assert first_difference(one, ask(**(BASE | {"seeds": 3, "n": 5}))) == "seeds: 2 -> 3"
+    assert first_difference(one, ask(**(BASE | {"seeds": 3, "n": 5}))) == "seeds: 0 1 -> 0 1 2"
     other = ask(**(BASE | {"recipes": {"small": "mlpgan"}}))
     assert first_difference(one, other) == "recipes: small=mlpgan,large=mlpgan -> small=mlpgan"
 
@@ -125,3 +126,51 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, text):
 def test_a_folder_without_a_comparison_is_told(tmp_path):
     with refused(ConfigError, tmp_path, fix="gancore"):
         read_asked(tmp_path / "comparison.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("3", [0, 1, 2]), ("0,7,9", [0, 7, 9]), ("7,", [7]), ("1", [0]), ("0,", [0])]
+)
+def test_seeds_are_counted_or_named(text, seeds):
+    asked = ask(**(BASE | {"seeds": read_seeds(text)}))
+    assert asked.seeds == seeds
+    words = shlex.split(asked.command)
+    assert ask(**(BASE | {"seeds": read_seeds(words[words.index("--seeds") + 1])})) == asked
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "a", "1,-2", ",", "1.5"])
+def test_seeds_that_cannot_be(text):
+    with refused(ConfigError, "--seeds", fix="0,7,9"):
+        read_seeds(text)
+    with refused(ConfigError, "seeds"):
+        ask(**(BASE | {"seeds": [1, 1]}))
+
+
+def test_a_grid_names_every_combination_and_keeps_the_settings_of_each():
+    settings = ["model.batch_size=8", "small:model.loss=hinge"]
+    recipes, told = with_grid(BASE["recipes"], settings, ["model.width=16,32", "model.penalty=r1,wgan-gp"])
+    assert list(recipes)[:2] == ["small-width-16-penalty-r1", "small-width-16-penalty-wgan-gp"]
+    assert len(recipes) == 8 and set(recipes.values()) == {"mlpgan"}
+    asked = ask(**(BASE | {"recipes": recipes, "settings": told}))
+    assert asked.settings_of("small-width-32-penalty-r1") == [
+        "model.batch_size=8",
+        "model.loss=hinge",
+        "model.width=32",
+        "model.penalty=r1",
+    ]
+    assert "model.loss=hinge" not in asked.settings_of("large-width-32-penalty-r1")
+    assert with_grid(BASE["recipes"], settings, []) == (BASE["recipes"], settings)
+
+
+@pytest.mark.parametrize(
+    "grid", [["model.width=16"], ["model.width"], ["=1,2"], ["width=1,2"], ["model.a=1,2", "model.a=3,4"]]
+)
+def test_a_grid_that_cannot_be(grid):
+    with refused(ConfigError, "--grid"):
+        with_grid(BASE["recipes"], [], grid)
+
+
+def test_a_grid_over_the_data_is_refused():
+    recipes, told = with_grid(BASE["recipes"], [], ["data.std=0.1,0.2"])
+    with refused(ConfigError, "--set"):
+        ask(**(BASE | {"recipes": recipes, "settings": told}))

@@ -137,7 +137,6 @@ def test_resume_asks_what_was_asked(whole, started):
         ({"budget": "7 steps"}, "budget: 6 steps -> 7 steps"),
         ({"recipes": ["mlpgan"], "overrides": SMALL}, "recipes: mlpgan,realnvp -> mlpgan"),
         ({"n": 65}, "n: 64 -> 65"),
-        ({"seeds": 2}, "seeds: 1 -> 2"),
         ({"select": "last"}, "select: none -> last"),
     ],
 )
@@ -254,7 +253,7 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
         ({"overrides": ["mlpgan:model.widht=8"]}, "mlpgan: unknown key 'model.widht'"),
         ({"overrides": ["vae:model.width=8"]}, "'vae' is not compared here"),
         ({"overrides": ["mlpgan:data.points=8"]}, "all are trained on the same data"),
-        ({"overrides": ["train.seed=3"]}, "--seeds says how many"),
+        ({"overrides": ["train.seed=3"]}, "--seeds says which"),
         ({"overrides": ["train.steps=3"]}, "--budget is the same for all"),
         ({"select": "beauty"}, "no measure of that name can choose here"),
         ({"select": "nll"}, "--select nll: mlpgan tells no likelihood of these data"),
@@ -347,3 +346,15 @@ def readings(folder: Path) -> dict[str, list[str]]:
 def test_a_name_that_looks_like_a_path_stays_inside(tmp_path):
     with pytest.raises((ConfigError, DataError)):
         gancore.compare(**(TINY | {"recipes": ["../x=mlpgan"]}), out=tmp_path / "comparison")
+
+
+def test_more_seeds_are_added_to_those_that_are_there(whole, started, tmp_path):
+    folder = tmp_path / "copy"
+    os.system(f"cp -a {whole.folder} {folder}")
+    before = (folder / "runs/mlpgan-seed0/model/model.safetensors").read_bytes()
+    made = gancore.compare(**TINY, seeds=[0, 7], out=folder)
+    trained = [job.entrant for job in started if "train" in job.stages]
+    assert trained == [2, 3] and made.failures == ()
+    assert runner.read_asked(ComparisonFolder(folder).asked).seeds == [0, 7]
+    assert (folder / "runs/mlpgan-seed7/model").is_dir()
+    assert (folder / "runs/mlpgan-seed0/model/model.safetensors").read_bytes() == before

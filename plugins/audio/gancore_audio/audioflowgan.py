@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from gancore import Recipe, RecipeSection, Spec
+from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
-from gancore.games import R1, Adam, Game, cosine, flow_gan
+from gancore.games import AdversarialSection, Game, defaults, flow_gan
 from gancore_audio.audioflow import wave_flow, waveforms
 from gancore_audio.spectral import WaveAndSpectrumDiscriminator
 
 
-class AudioFlowGANConfig(RecipeSection):
+@defaults(
+    penalty_weight=0.1,
+    penalty_every=16,
+    lr=2e-3,
+    discriminator_lr=6e-4,
+    lr_end=0.1,
+    clip=100.0,
+    average=5_000.0,
+)
+class AudioFlowGANConfig(AdversarialSection):
     """Both rates fall to a tenth along a cosine."""
 
     batch_size: PositiveInt = Field(8, description="rows of the joined batch")
@@ -24,15 +33,6 @@ class AudioFlowGANConfig(RecipeSection):
     width: PositiveInt = Field(32, description="channels of a coupling's network")
     layers: PositiveInt = Field(4, le=12, description="dilated convolutions of a coupling's network")
     judge_width: PositiveInt = Field(16, description="channels of the discriminator next to the waveform")
-    loss: str = Field("nonsaturating", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(0.1, description="weight of R1: gamma/2 |grad D|^2; 0: none")
-    penalty_every: PositiveInt = Field(16, description="rounds between R1 steps")
-    lr: PositiveFloat = Field(2e-3, description="the flow's rate at first")
-    judge_lr: PositiveFloat = Field(6e-4, description="the discriminator's rate at first")
-    clip: PositiveFloat = Field(100.0, description="bound on each gradient's norm")
-    average: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -49,12 +49,7 @@ class AudioFlowGAN(Recipe):
             ),
             discriminator=lambda: WaveAndSpectrumDiscriminator(spec, config.judge_width, 1, True, classes),
             likelihood_weight=config.likelihood_weight,
-            loss=config.loss,
-            penalties=[R1(config.gamma, config.penalty_every)] if config.gamma else [],
-            generator_rule=Adam(cosine(config.lr, config.lr / 10), (0.5, 0.99)),
-            discriminator_rule=Adam(cosine(config.judge_lr, config.judge_lr / 10), (0.5, 0.99)),
-            average=config.average or None,
-            clip=config.clip,
+            **config.options(),
             conditional=config.conditional,
             representation=waveforms(),
         )

@@ -64,7 +64,7 @@ def take_inventory(root: Path, keep: Callable[[str], bool], announce: Announce) 
     if not looked.found:
         raise DataError(
             f"none of the {len(names)} audio files in {root} can be used: {some(looked.skipped)}",
-            "give recordings that other programs can play",
+            f"give recordings that other programs can play, as {', '.join(sorted(SUFFIXES))}",
         )
     return Inventory(base, looked.found, [*listing.refused, *looked.skipped], others)
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gancore import Recipe, RecipeSection, Spec
+from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
 from gancore.games import (
-    R1,
-    WGANGP,
-    Adam,
+    AdversarialSection,
     Discriminator,
     Game,
     adversarial,
     augmentation,
-    cosine,
+    defaults,
     normal,
     uniform,
 )
@@ -26,7 +24,15 @@ from gancore_audio.networks import WaveGANDiscriminator, WaveGANGenerator
 from gancore_audio.spectral import WaveAndSpectrumDiscriminator
 
 
-class WaveGANConfig(RecipeSection):
+@defaults(
+    loss="wasserstein",
+    penalty="wgan-gp",
+    penalty_weight=10.0,
+    discriminator_moves=5,
+    lr=1e-4,
+    beta2=0.9,
+)
+class WaveGANConfig(AdversarialSection):
     """Donahue et al. 2019, appendix D; reference implementation's post filter."""
 
     batch_size: PositiveInt = Field(64, description="rows of the joined batch")
@@ -42,12 +48,6 @@ class WaveGANConfig(RecipeSection):
     shuffle_per: Literal["example", "batch"] = Field(
         "example", description="one shift an example, or one a batch"
     )
-    discriminator_moves: PositiveInt = Field(5, description="discriminator moves a round")
-    penalty: PositiveFloat = Field(10.0, description="weight of the WGAN-GP gradient penalty")
-    lr: PositiveFloat = Field(1e-4, description="Adam's rate for both players")
-    average: NonNegativeFloat = Field(
-        0.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -58,7 +58,6 @@ class WaveGAN(Recipe):
 
     def build(self, config: WaveGANConfig, spec: Spec) -> Game:
         length, classes = spec["length"], classes_told(config.conditional, spec)
-        rule = Adam(config.lr, (0.5, 0.9))
         return adversarial(
             generator=lambda: WaveGANGenerator(
                 length, config.width, config.latent, config.post_filter, classes
@@ -67,17 +66,13 @@ class WaveGAN(Recipe):
                 length, config.width, config.shuffle, config.shuffle_per == "example", classes, bias=False
             ),
             prior=uniform(config.latent),
-            loss="wasserstein",
-            penalties=[WGANGP(config.penalty)],
-            generator_rule=rule,
-            discriminator_rule=rule,
-            discriminator_moves=config.discriminator_moves,
-            average=config.average or None,
+            **config.options(),
             conditional=config.conditional,
         )
 
 
-class WaveGANLiteConfig(RecipeSection):
+@defaults(penalty_weight=0.1, penalty_every=16, lr=6e-4, lr_end=0.2, average=20_000.0)
+class WaveGANLiteConfig(AdversarialSection):
     """WaveGAN's generator for minutes instead of days, judged by its waveform and by its spectrum."""
 
     batch_size: PositiveInt = Field(32, description="rows of the joined batch")
@@ -94,13 +89,6 @@ class WaveGANLiteConfig(RecipeSection):
         "example", description="one shift an example, or one a batch"
     )
     spectrum: bool = Field(True, description="the discriminator also judges the log spectrogram")
-    loss: str = Field("nonsaturating", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(0.1, description="weight of R1: gamma/2 |grad D|^2")
-    penalty_every: PositiveInt = Field(16, description="rounds between R1 steps")
-    lr: PositiveFloat = Field(6e-4, description="both players' rate, falling to a fifth along a cosine")
-    average: NonNegativeFloat = Field(
-        20_000.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     augmentation: How = Field(
         "none",
         description="of all that D sees, by gain, shift and filter: none, fixed, rising or adaptive",
@@ -118,19 +106,14 @@ class WaveGANLite(Recipe):
 
     def build(self, config: WaveGANLiteConfig, spec: Spec) -> Game:
         length, classes = spec["length"], classes_told(config.conditional, spec)
-        rule = Adam(cosine(config.lr, config.lr / 5), (0.5, 0.99))
         return adversarial(
             generator=lambda: WaveGANGenerator(
                 length, config.width, config.latent, config.post_filter, classes
             ),
             discriminator=lambda: _judges(config, spec, classes),
             prior=normal(config.latent),
-            loss=config.loss,
-            penalties=[R1(config.gamma, config.penalty_every)] if config.gamma else [],
+            **config.options(),
             augmentation=augmentation(config.augmentation, CHANGES, config.augmentation_strength),
-            generator_rule=rule,
-            discriminator_rule=rule,
-            average=config.average or None,
             conditional=config.conditional,
         )
 

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gancore import Recipe, RecipeSection, Spec
+from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
-from gancore.games import R1, WGANGP, Adam, Game, Representation, adversarial, cosine, normal, uniform
+from gancore.games import (
+    AdversarialSection,
+    Game,
+    Representation,
+    adversarial,
+    defaults,
+    normal,
+    uniform,
+)
 from gancore_audio.frames import window_and_hop
 from gancore_audio.grids import Grid, GridDiscriminator, GridGenerator
 from gancore_audio.instantaneous import InstantaneousFrequency
@@ -20,7 +28,8 @@ DIFFERENCES = {"wasserstein", "relativistic", "relativistic-average"}
 """Losses of a difference of logits, which never move their bias."""
 
 
-class SpecGANConfig(RecipeSection):
+@defaults(penalty_every=16, lr=1e-3, lr_end=0.2, average=20_000.0)
+class SpecGANConfig(AdversarialSection):
     """Defaults are for minutes; the values of the paper stand in the plugin's page."""
 
     batch_size: PositiveInt = Field(16, description="rows of the joined batch")
@@ -39,19 +48,6 @@ class SpecGANConfig(RecipeSection):
     kernel: int = Field(4, ge=3, le=9, description="cells along a side of each convolution")
     latent: PositiveInt = Field(64, description="numbers in a latent")
     prior: Literal["normal", "uniform"] = Field("normal", description="N(0, 1), or evenly in [-1, 1]")
-    loss: str = Field("nonsaturating", description="adversarial loss by name")
-    penalty: Literal["r1", "wgan-gp"] = Field("r1", description="gradient penalty on the discriminator")
-    weight: NonNegativeFloat = Field(
-        1.0, description="of the penalty: gamma of R1, lambda of WGAN-GP; 0: none"
-    )
-    penalty_every: PositiveInt = Field(16, description="rounds between steps of the penalty; 1: in each")
-    discriminator_moves: PositiveInt = Field(1, description="discriminator moves a round")
-    lr: PositiveFloat = Field(1e-3, description="Adam's rate for both players at first")
-    lr_end: PositiveFloat = Field(0.2, le=1, description="the rate at the end, as a share; along a cosine")
-    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's memory of squares; of gradients it is 0.5")
-    average: NonNegativeFloat = Field(
-        20_000.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -103,20 +99,13 @@ def spectrogram_game(
 ) -> Game:
     """Two players on images (batch, channels, time, frequency)."""
     classes = classes_told(config.conditional, spec)
-    rule = Adam(cosine(config.lr, config.lr * config.lr_end), (0.5, config.beta2))
-    penalty = {"r1": R1, "wgan-gp": WGANGP}[config.penalty](config.weight, config.penalty_every)
     return adversarial(
         generator=lambda: GridGenerator(grid, channels, config.width, config.latent, config.kernel, classes),
         discriminator=lambda: GridDiscriminator(
             grid, channels, config.width, config.kernel, classes, config.loss not in DIFFERENCES
         ),
         prior={"normal": normal, "uniform": uniform}[config.prior](config.latent),
-        loss=config.loss,
-        penalties=[penalty] if config.weight else [],
-        generator_rule=rule,
-        discriminator_rule=rule,
-        discriminator_moves=config.discriminator_moves,
-        average=config.average or None,
+        **config.options(),
         representation=representation,
         conditional=config.conditional,
     )

@@ -1,4 +1,4 @@
-"""Pictures as arrays: IDX files (gzipped or not), npz files, CIFAR's binary batches."""
+"""Pictures as arrays: IDX files (gzipped or not), npy and npz files, CIFAR's binary batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gancore.data.splits import Split, split_named
 from gancore.errors import DataError
 from gancore.texts import label_text
 from gancore_image.idx import is_idx, label_partner, read_idx
-from gancore_image.npz import read_npz
+from gancore_image.npz import read_npy, read_npz
 from gancore_image.preparing import Picture, Pixels, array_picture
 from gancore_image.scaling import to_levels
 
@@ -38,9 +38,12 @@ class Stack:
 
 
 def find_array_files(place: Path) -> list[Path]:
-    """``place``, or those in it, that hold arrays of pictures; of a file and its gzipped twin the file."""
+    """``place``, or those in it, that hold arrays of pictures; of a file and its gzipped twin the file.
+
+    An npy file counts where it is named itself: among pictures it is mostly something else.
+    """
     if place.is_file():
-        return [place] if _holds_arrays(place) else []
+        return [place] if _holds_arrays(place) or place.suffix == ".npy" else []
     files = sorted(path for path in place.iterdir() if path.is_file() and _holds_arrays(path))
     names = {path.name for path in files}
     return [
@@ -84,6 +87,8 @@ def _read(path: Path, files: Sequence[Path], skipped: list[Refusal]) -> list[Sta
             Stack(f"{path.stem}/{key}", pixels, labels, split_named(key) or split_named(path.stem), classes)
             for key, pixels, labels, classes in read_npz(path, split_named, skipped)
         ]
+    if path.suffix == ".npy":
+        return [Stack(path.stem, to_levels(read_npy(path)), None, split_named(path.stem))]
     if path.suffix == ".bin":
         return [_read_cifar(path)]
     return _read_idx_pair(path, files)

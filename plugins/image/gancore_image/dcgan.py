@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
-from gancore.games import Adam, Discriminator, Game, adversarial, uniform
+from gancore.games import AdversarialSection, Discriminator, Game, adversarial, defaults, uniform
 from gancore_image.augmentation import AugmentedSection, augmentation_of
 from gancore_image.blocks import START, Logit, Norm, channels_last, doublings, widths
 
@@ -19,7 +19,8 @@ WIDEST = 8
 DEVIATION = 0.02
 
 
-class DCGANConfig(AugmentedSection):
+@defaults(penalty="none", lr=2e-4, beta2=0.999)
+class DCGANConfig(AugmentedSection, AdversarialSection):
     """Radford et al. 2016, sections 3 and 4."""
 
     batch_size: PositiveInt = Field(128, description="rows of the joined batch")
@@ -29,11 +30,6 @@ class DCGANConfig(AugmentedSection):
     )
     kernel: int = Field(5, ge=3, le=7, description="pixels along a side of each convolution; 4 in many ports")
     latent: PositiveInt = Field(100, description="numbers in a latent, evenly in [-1, 1]")
-    loss: str = Field("nonsaturating", description="adversarial loss by name")
-    lr: PositiveFloat = Field(2e-4, description="Adam's rate for both players")
-    average: NonNegativeFloat = Field(
-        0.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -44,17 +40,13 @@ class DCGAN(Recipe):
 
     def build(self, config: DCGANConfig, spec: Spec) -> Game:
         classes = classes_told(config.conditional, spec)
-        rule = Adam(config.lr, (0.5, 0.999))
         game = adversarial(
             generator=lambda: channels_last(
                 DCGANGenerator(spec, config.width, config.latent, config.kernel, classes)
             ),
             discriminator=lambda: DCGANDiscriminator(spec, config.width, config.kernel, classes),
             prior=uniform(config.latent),
-            loss=config.loss,
-            generator_rule=rule,
-            discriminator_rule=rule,
-            average=config.average or None,
+            **config.options(),
             conditional=config.conditional,
             augmentation=augmentation_of(config),
         )

@@ -5,13 +5,20 @@ from __future__ import annotations
 import itertools
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
-from gancore.games import R1, R2, Adam, Discriminator, Game, adversarial, cosine, normal
+from gancore.games import (
+    AdversarialSection,
+    Discriminator,
+    Game,
+    adversarial,
+    defaults,
+    normal,
+)
 from gancore.nn import piecewise
 from gancore_image.augmentation import AugmentedSection, augmentation_of
 from gancore_image.blocks import START, Enlarge, channels_last, doublings, widths
@@ -27,7 +34,16 @@ proportion (Yang et al. 2021, "Tensor Programs V").
 """
 
 
-class DCGANLiteConfig(AugmentedSection):
+@defaults(
+    loss="relativistic",
+    penalty="r1+r2",
+    penalty_every=16,
+    lr=2e-3,
+    lr_end=0.2,
+    beta1=0.0,
+    average=20_000.0,
+)
+class DCGANLiteConfig(AugmentedSection, AdversarialSection):
     """Radford et al. 2016 in outline, Huang et al. 2024 in what is played."""
 
     batch_size: PositiveInt = Field(64, description="rows of the joined batch")
@@ -36,16 +52,6 @@ class DCGANLiteConfig(AugmentedSection):
         48, description="channels next to the picture; doubled at every layer inwards, up to eightfold"
     )
     latent: PositiveInt = Field(64, description="numbers in a latent")
-    loss: str = Field("relativistic", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(1.0, description="weight of R1 and of R2: gamma/2 |grad D|^2 each")
-    penalty_every: PositiveInt = Field(16, description="rounds between steps of R1 and R2")
-    lr: PositiveFloat = Field(
-        2e-3,
-        description="both players' rate, falling to a fifth along a cosine; less above 192 channels",
-    )
-    average: NonNegativeFloat = Field(
-        20_000.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -56,28 +62,20 @@ class DCGANLite(Recipe):
 
     def build(self, config: DCGANLiteConfig, spec: Spec) -> Game:
         classes = classes_told(config.conditional, spec)
-        rate = rate_of(config, spec["side"])
-        rule = Adam(cosine(rate, rate / 5), (0.0, 0.99))
-        penalties = [penalty(config.gamma, config.penalty_every) for penalty in (R1, R2)]
         return adversarial(
             generator=lambda: channels_last(LiteGenerator(spec, config.width, config.latent, classes)),
             discriminator=lambda: LiteDiscriminator(spec, config.width, classes),
             discriminator_remedies=[channels_last],
             prior=normal(config.latent),
-            loss=config.loss,
-            penalties=penalties if config.gamma else [],
-            generator_rule=rule,
-            discriminator_rule=rule,
-            average=config.average or None,
+            **config.options(rate_scale(config.width, spec["side"])),
             conditional=config.conditional,
             augmentation=augmentation_of(config),
         )
 
 
-def rate_of(config: DCGANLiteConfig, side: int) -> float:
-    """The configured rate, or less where layers are wide: at width 48, half of it from 64 pixels on."""
-    widest = max(widths(config.width, doublings(side), WIDEST))
-    return config.lr * min(1.0, STEADY / widest)
+def rate_scale(width: int, side: int) -> float:
+    """Of the configured rates: less than 1 where layers are wide; at width 48, a half from 64 pixels on."""
+    return min(1.0, STEADY / max(widths(width, doublings(side), WIDEST)))
 
 
 class LiteGenerator(nn.Module):

@@ -39,8 +39,10 @@ def take_inventory(files: Files, announce: Announce) -> Inventory:
     looked = take("image", files.place, names, _looking(files), announce)
     skipped = [*files.refused, *looked.skipped]
     if not looked.found and not skipped:
+        where = files.place / files.names[0] if len(files.names) == 1 else files.place
         raise DataError(
-            f"no pictures in {files.place}", f"it should hold files that end in {', '.join(sorted(SUFFIXES))}"
+            f"no pictures in {where}",
+            f"give files that end in {', '.join(sorted(SUFFIXES))}, arrays (.npy, .npz, IDX), or an archive",
         )
     if not looked.found:
         raise DataError(

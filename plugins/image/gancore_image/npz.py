@@ -1,4 +1,4 @@
-"""npz files: which of their arrays are pictures, which are labels, which name the classes."""
+"""npy and npz files: which of their arrays are pictures, which are labels, which name the classes."""
 
 from __future__ import annotations
 
@@ -63,6 +63,22 @@ def _is_numeric(bundle: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
     with bundle.open(member) as file:
         shape, dtype = _head(file)
     return len(shape) in (1, 2) and (dtype.kind == "f" or shape[1:] not in ((), (1,)))
+
+
+def read_npy(path: Path) -> NDArray[np.generic]:
+    """The array of an npy file: three or four axes. Raises Refused. Nothing is unpickled."""
+    try:
+        with path.open("rb") as file:
+            promised = _promised(file)
+        if promised > MOST_BYTES:
+            raise Refused(f"its array promises {promised:,} bytes, more than {MOST_BYTES:,}")
+        array: NDArray[np.generic] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Refused(f"it cannot be read as npy without unpickling ({told})") from None
+    if array.ndim not in (3, 4):
+        raise Refused(f"it holds no array of pictures, but one of shape {array.shape}")
+    return array
 
 
 def _take_names(arrays: dict[str, NDArray[np.generic]]) -> list[str]:

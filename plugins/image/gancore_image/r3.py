@@ -13,13 +13,21 @@ from math import gcd
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
-from gancore.games import R1, R2, Adam, Discriminator, Game, Identity, adversarial, cosine, normal
+from gancore.games import (
+    AdversarialSection,
+    Discriminator,
+    Game,
+    Identity,
+    adversarial,
+    defaults,
+    normal,
+)
 from gancore.nn.piecewise import avg_pool2d, leaky_relu
 from gancore.trees import Tree, map_tree
 from gancore_image.augmentation import AugmentedSection, augmentation_of
@@ -43,7 +51,17 @@ SIZES = {"small": Size(width=24, widest=8, blocks=1), "base": Size(width=768, wi
 """``base`` is the paper's for CIFAR-10: 768 channels throughout, 96 groups, two blocks a stage."""
 
 
-class R3Config(AugmentedSection):
+@defaults(
+    loss="relativistic",
+    penalty="r1+r2",
+    penalty_weight=10.0,
+    penalty_every=4,
+    lr=2e-3,
+    lr_end=0.25,
+    beta1=0.0,
+    average=50_000.0,
+)
+class R3Config(AugmentedSection, AdversarialSection):
     """Huang et al. 2024; the paper's values for CIFAR-10 stand in the plugin's page."""
 
     batch_size: PositiveInt = Field(64, description="rows of the joined batch")
@@ -51,15 +69,6 @@ class R3Config(AugmentedSection):
     size: Literal["small", "base"] = Field("small", description="of both networks: for hours, or for days")
     width: PositiveInt | None = Field(None, description="channels next to the picture; none: the size's")
     latent: PositiveInt = Field(64, description="numbers in a latent")
-    gamma: PositiveFloat = Field(10.0, description="weight of R1 and of R2 at first: gamma/2 |grad D|^2 each")
-    gamma_end: PositiveFloat = Field(1.0, le=1, description="that weight at the end, as a share")
-    penalty_every: PositiveInt = Field(4, description="rounds between steps of R1 and R2; 1: in each")
-    lr: PositiveFloat = Field(2e-3, description="Adam's rate for both players at first")
-    lr_end: PositiveFloat = Field(0.25, le=1, description="that rate at the end, as a share; along a cosine")
-    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's memory of squares; of gradients it is 0")
-    average: NonNegativeFloat = Field(
-        50_000.0, description="half-life of the generator's average, in samples; it grows to this; 0: none"
-    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -70,18 +79,12 @@ class R3(Recipe):
 
     def build(self, config: R3Config, spec: Spec) -> Game:
         classes, size = classes_told(config.conditional, spec), size_of(config)
-        rule = Adam(cosine(config.lr, config.lr * config.lr_end), (0.0, config.beta2))
-        gamma = cosine(config.gamma, config.gamma * config.gamma_end)
         return adversarial(
             generator=lambda: channels_last(R3Generator(spec, size, config.latent, classes)),
             discriminator=lambda: R3Discriminator(spec, size, classes),
             prior=normal(config.latent),
-            loss="relativistic",
-            penalties=[penalty(gamma, config.penalty_every) for penalty in (R1, R2)],
-            generator_rule=rule,
-            discriminator_rule=rule,
+            **config.options(),
             discriminator_remedies=[channels_last],
-            average=config.average or None,
             conditional=config.conditional,
             representation=Clamped(),
             augmentation=augmentation_of(config),

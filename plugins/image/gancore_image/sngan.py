@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from gancore import Recipe, Spec
 from gancore.data.classes import classes_told
-from gancore.games import Adam, Discriminator, Game, adversarial, linear, normal
+from gancore.games import AdversarialSection, Discriminator, Game, adversarial, defaults, normal
 from gancore.nn.norms import spectral_norm
 from gancore_image.augmentation import AugmentedSection, augmentation_of
 from gancore_image.blocks import START, Logit, Norm, channels_last, doublings, widths
@@ -23,7 +23,17 @@ EVEN = 32
 WIDEST = 16
 
 
-class SNGANConfig(AugmentedSection):
+@defaults(
+    loss="hinge",
+    penalty="none",
+    discriminator_moves=5,
+    lr=2e-4,
+    lr_end=0.0,
+    schedule="linear",
+    beta1=0.0,
+    beta2=0.9,
+)
+class SNGANConfig(AugmentedSection, AdversarialSection):
     """Miyato et al. 2018, appendix B."""
 
     batch_size: PositiveInt = Field(64, description="rows of the joined batch")
@@ -35,12 +45,6 @@ class SNGANConfig(AugmentedSection):
         None, description="channels next to the picture; none: 128 up to side 32, beyond 64, doubled inwards"
     )
     latent: PositiveInt = Field(128, description="numbers in a latent")
-    loss: str = Field("hinge", description="adversarial loss by name")
-    discriminator_moves: PositiveInt = Field(5, description="discriminator moves a round")
-    lr: PositiveFloat = Field(2e-4, description="Adam's rate for both players, falling to 0 in a line")
-    average: NonNegativeFloat = Field(
-        0.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -54,17 +58,12 @@ class SNGAN(Recipe):
         even = spec["side"] <= EVEN
         own = config.generator_width or (256 if even else 64)
         judging = config.discriminator_width or (128 if even else 64)
-        rule = Adam(linear(config.lr, 0.0), (0.0, 0.9))
         game = adversarial(
             generator=lambda: channels_last(SNGANGenerator(spec, own, config.latent, classes)),
             discriminator=lambda: SNGANDiscriminator(spec, judging, classes),
             prior=normal(config.latent),
-            loss=config.loss,
-            generator_rule=rule,
-            discriminator_rule=rule,
-            discriminator_moves=config.discriminator_moves,
+            **config.options(),
             discriminator_remedies=[spectral_norm, channels_last],
-            average=config.average or None,
             conditional=config.conditional,
             augmentation=augmentation_of(config),
         )

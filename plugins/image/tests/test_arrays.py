@@ -289,3 +289,24 @@ def test_batches_of_broken_records_are_refused(tmp_path, size):
 )
 def test_splits_are_named_by_whole_words(name, split):
     assert split_named(name) == split
+
+
+def test_an_npy_file_is_pictures_where_it_is_named_itself(tmp_path):
+    np.save(tmp_path / "mine.npy", np.zeros((3, 8, 8), np.uint8))
+    assert find_array_files(tmp_path / "mine.npy") == [tmp_path / "mine.npy"]
+    assert find_array_files(tmp_path) == []
+    (stack,), _ = read_stacks([tmp_path / "mine.npy"], ())
+    assert stack.pixels.shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize("content", [np.zeros((3, 8)), np.array([[[None]]], dtype=object)], ids=str)
+def test_other_npy_files_are_refused(tmp_path, content):
+    np.save(tmp_path / "mine.npy", content, allow_pickle=True)
+    with refused(DataError, "mine.npy"):
+        read_stacks([tmp_path / "mine.npy"], ())
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "mine.xyz").write_bytes(b"?")
+    with refused(DataError, str(tmp_path / "mine.xyz"), fix=".npy"):
+        open_pictures(Source("mine.xyz", tmp_path / "mine.xyz"), ImageConfig())

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from gancore.games import R1, Alternating, Penalty, Simultaneous
+from gancore.games import R1, Alternating, Penalty, Simultaneous, jacobian
 from gancore.training.playing import play, set_table
 from gancore_lab import games, theory
 from gancore_lab.experiment import Check, Experiment, Outcome
-from gancore_lab.jacobian import Complex, jacobian
 from gancore_lab.measuring import NOTHING
 from gancore_lab.pictures import label, legend, panels
 from gancore_lab.small import ring, small_gan
 from gancore_lab.theory import Matrix
+
+Complex = NDArray[np.complex128]
 
 
 def eigenvalues(J: Matrix, gamma: float = 0.0) -> Complex:
@@ -47,7 +49,7 @@ def dirac_checks(setup: Mapping[str, Any]) -> list[Check]:
     for gamma in setup["dirac_gammas"]:
         penalties = [R1(gamma)] if gamma else []
         game = games.dirac("minimax", Simultaneous(), penalties=penalties, start=(0.0, 0.0))
-        J = jacobian(set_table(game, NOTHING, batch_size=1), 1)
+        J = jacobian(set_table(game, NOTHING, batch_size=1)).numpy()
         roots = [gamma / 2 + s * np.emath.sqrt(gamma**2 / 4 - 0.25) for s in (1, -1)]
         found = np.linalg.eigvals(J)
         name = f"Dirac-GAN, R1 {gamma:g}: eigenvalue of J,"
@@ -66,7 +68,7 @@ def trained(setup: Mapping[str, Any], seed: int, penalties: Sequence[Penalty]) -
     table = set_table(game, ring(setup["rows"], setup, seed), batch_size=setup["batch_size"], seed=seed)
     play(table, setup["rounds"], lambda state: table.statistics.forget())
     first = sum(p.numel() for p in game.discriminator.parameters())
-    return jacobian(table, setup["jacobian_rows"], setup["rounds"]), first
+    return jacobian(table, setup["jacobian_rows"], setup["rounds"]).numpy(), first
 
 
 def measure(setup: Mapping[str, Any], seed: int) -> Outcome:

@@ -61,13 +61,10 @@ def open_truth(source: Source, config: SyntheticConfig) -> Data:
     """Draws train, valid and test: a pure function of the source, its knobs and ``data.seed``.
 
     Raises:
-        DataError: the source is a file or folder.
+        DataError: no such source.
     """
-    if source.path is not None or source.name not in KNOBS:
-        raise DataError(
-            f"the synthetic domain reads no files, and {source.name!r} is none of its sources",
-            nearest(source.name, KNOBS),
-        )
+    if source.name not in KNOBS:
+        raise DataError(f"{source.name!r} is no source of the synthetic domain", nearest(source.name, KNOBS))
     knobs = config.model_copy(update={"source": source.name}).knobs()
     truth = make_truth(source.name, knobs, config.seed)
     told = 1 < len(truth.weights) <= MOST_CLASSES

@@ -10,6 +10,7 @@ from gancore import Data, Domain, MeasureEntry, RecipeEntry, Samples, Source, Sp
 from gancore_synthetic.config import SOURCES, SyntheticConfig, SyntheticFacts
 from gancore_synthetic.data import open_truth
 from gancore_synthetic.measures import measures_for
+from gancore_synthetic.own_points import open_points
 from gancore_synthetic.pictures import picture
 from gancore_synthetic.writing import write_samples
 
@@ -79,7 +80,7 @@ class Synthetic(Domain):
         return 500 if len(spec["shape"]) == 1 else 36  # points are seen in their density, pictures one by one
 
     def open(self, source: Source, config: SyntheticConfig) -> Data:
-        return open_truth(source, config)
+        return open_truth(source, config) if source.path is None else open_points(source, config)
 
     def write(self, samples: Samples, folder: Path) -> list[Path]:
         return write_samples(samples, folder)

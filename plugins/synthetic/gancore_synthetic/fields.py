@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gancore import Batch, CheckpointError, ConfigError, Samples, Spec
-from gancore.configure import read_config, resolve_config
+from gancore import Batch, ConfigError, Samples, load_game
+from gancore.configure import resolve_config
 from gancore.domain import Source
 from gancore.games import AdversarialGame, Game
-from gancore.models.model import build_game
-from gancore.plugins import plugins
 from gancore.runtime.randomness import Key
-from gancore.training.checkpoint import newest_checkpoint
-from gancore.training.run import RunFolder
 from gancore_synthetic.config import SOURCES
 from gancore_synthetic.domain import Synthetic
 from gancore_synthetic.pictures import field_picture, picture
@@ -32,7 +28,10 @@ Values = Callable[[Tensor], Tensor]
 
 def save_field(folder: Path, out: Path, n: int, label: str | None) -> Path:
     """The field of a run, as a picture."""
-    game, spec, step = trained_game(RunFolder(folder))
+    loaded = load_game(folder)
+    game, spec, step = loaded.game, loaded.spec, loaded.step
+    if loaded.domain.name != Synthetic.name:
+        raise ConfigError(f"{folder} is a run of {loaded.domain.name}", "give one of the synthetic domain")
     if list(spec["shape"]) != [2]:
         raise ConfigError(
             f"{folder} is not of points in the plane", "a field is drawn in two dimensions alone"
@@ -55,30 +54,6 @@ def save_field(folder: Path, out: Path, n: int, label: str | None) -> Path:
     logarithm = not isinstance(game, AdversarialGame)
     image = field_picture(value, samples, truth_of(spec), f"{title}, step {step:,}", logarithm)
     return _saved(image, out)
-
-
-def trained_game(run: RunFolder) -> tuple[Game, Spec, int]:
-    """The game as the run's newest checkpoint left it, the spec of its data, and the step.
-
-    Raises:
-        CheckpointError: no usable checkpoint.
-        ConfigError: a run of another domain.
-    """
-    if not run.config_file.exists():
-        raise CheckpointError(f"{run.path} is no run folder", "`gancore runs` lists what was trained here")
-    config = read_config(run.config_file)
-    if config.domain != Synthetic.name:
-        raise ConfigError(f"{run.path} is a run of {config.domain}", "give one of the synthetic domain")
-    checkpoint, refused = newest_checkpoint(run.checkpoints)
-    if checkpoint is None:
-        raise CheckpointError(
-            f"{run.path} has no usable checkpoint", refused[0] if refused else "train it longer"
-        )
-    spec = _spec(config.data)
-    _, recipe = plugins().recipe(Synthetic(), config.recipe)
-    game = build_game(recipe, config.model, spec, config.train.seed)
-    game.load_state_dict(dict(checkpoint.tensors["game"]))
-    return game.eval(), spec, checkpoint.step
 
 
 def field_of(game: Game, condition: Callable[[int], Tensor | None]) -> tuple[str, Values]:
@@ -104,12 +79,6 @@ def save_truth(source: str, settings: Sequence[str], out: Path, n: int) -> Path:
     data = Synthetic().open(Source(source, None, SOURCES.get(source)), config.data)
     batch = data.valid.take(torch.arange(n), Key.of("show"))
     return _saved(picture(Samples(batch.data, data.spec, batch.condition)), out)
-
-
-def _spec(data_config: object) -> Spec:
-    name = data_config.source or next(iter(SOURCES))
-    small = data_config.model_copy(update={"held_out": 1})
-    return Synthetic().open(Source(name, None, SOURCES[name]), small).spec
 
 
 def _saved(image: Image, out: Path) -> Path:

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gancore import ConfigError, Recipe, RecipeSection, Spec
-from gancore.games import R1, Adam, FlowGame, Game, cosine, flow_gan, likelihood
+from gancore.games import Adam, AdversarialSection, FlowGame, Game, cosine, defaults, flow_gan, likelihood
 from gancore.nn.bijections import MaskedCoupling, zeroed
 from gancore.nn.flows import Flow
 from gancore_synthetic.networks import Labelled, MLPDiscriminator, Standardised
@@ -70,7 +70,8 @@ class RealNVP(Recipe):
         return game
 
 
-class FlowGANConfig(RecipeSection):
+@defaults(penalty_weight=0.02, lr=1e-3, lr_end=0.01, clip=10.0, average=20_000.0)
+class FlowGANConfig(AdversarialSection):
     """Rates fall to a hundredth along a cosine."""
 
     batch_size: PositiveInt = Field(256, description="rows of the joined batch")
@@ -83,13 +84,6 @@ class FlowGANConfig(RecipeSection):
     depth: PositiveInt = Field(2, le=20, description="hidden layers of a coupling's network")
     judge_width: PositiveInt = Field(128, description="units of a hidden layer of the discriminator")
     judge_depth: PositiveInt = Field(3, le=20, description="hidden layers of the discriminator")
-    loss: str = Field("nonsaturating", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(0.02, description="weight of R1: gamma/2 |grad D|^2; 0: none")
-    lr: PositiveFloat = Field(1e-3, description="both players' rate at first")
-    clip: PositiveFloat = Field(10.0, description="bound on each gradient's norm")
-    average: NonNegativeFloat = Field(
-        20_000.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     conditional: bool = Field(False, description="train on the components as labels")
 
 
@@ -100,17 +94,11 @@ class FlowGAN(Recipe):
 
     def build(self, config: FlowGANConfig, spec: Spec) -> Game:
         size, classes = _size(spec), classes_of(config.conditional, spec)
-        rule = Adam(cosine(config.lr, config.lr / 100), (0.5, 0.99))
         game = flow_gan(
             flow=lambda: real_nvp(size, config.couplings, config.width, config.depth, classes),
             discriminator=lambda: MLPDiscriminator(size, config.judge_width, config.judge_depth, classes),
             likelihood_weight=config.likelihood_weight,
-            loss=config.loss,
-            penalties=[R1(config.gamma)] if config.gamma else [],
-            generator_rule=rule,
-            discriminator_rule=rule,
-            average=config.average or None,
-            clip=config.clip,
+            **config.options(),
             conditional=config.conditional,
             representation=Standardised(tuple(spec["shape"])),
         )

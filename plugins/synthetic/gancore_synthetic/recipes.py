@@ -5,10 +5,17 @@ from __future__ import annotations
 from math import prod
 from typing import Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from gancore import ConfigError, Recipe, RecipeSection, Spec
-from gancore.games import R1, Adam, AdversarialGame, Game, adversarial, cosine, normal
+from gancore import ConfigError, Recipe, Spec
+from gancore.games import (
+    AdversarialGame,
+    AdversarialSection,
+    Game,
+    adversarial,
+    defaults,
+    normal,
+)
 from gancore_synthetic.networks import (
     Labelled,
     MLPDiscriminator,
@@ -18,7 +25,8 @@ from gancore_synthetic.networks import (
 )
 
 
-class MLPGANConfig(RecipeSection):
+@defaults(penalty_weight=0.02, lr=2e-3, lr_end=0.1, average=20_000.0)
+class MLPGANConfig(AdversarialSection):
     """Rates fall to a tenth along a cosine."""
 
     batch_size: PositiveInt = Field(256, description="rows of the joined batch")
@@ -26,13 +34,6 @@ class MLPGANConfig(RecipeSection):
     width: PositiveInt = Field(128, description="units of a hidden layer")
     depth: PositiveInt = Field(3, le=20, description="hidden layers")
     latent: PositiveInt = Field(4, description="numbers in a latent, N(0, 1)")
-    loss: str = Field("nonsaturating", description="adversarial loss by name")
-    gamma: NonNegativeFloat = Field(0.02, description="weight of R1: gamma/2 |grad D|^2; 0: none")
-    lr: PositiveFloat = Field(2e-3, description="both players' rate at first")
-    discriminator_moves: PositiveInt = Field(1, description="discriminator moves a round")
-    average: NonNegativeFloat = Field(
-        20_000.0, description="half-life of the generator's average, in samples; 0: none"
-    )
     conditional: bool = Field(False, description="train on the components as labels")
 
 
@@ -45,17 +46,11 @@ class MLPGAN(Recipe):
         size, classes = prod(spec["shape"]), classes_of(config.conditional, spec)
         shape = config.latent, config.width, config.depth, size, classes
         is_picture = len(spec["shape"]) == 3
-        rule = Adam(cosine(config.lr, config.lr / 10), (0.5, 0.99))
         game = adversarial(
             generator=lambda: Labelled(*shape, bounded=is_picture),
             discriminator=lambda: MLPDiscriminator(size, config.width, config.depth, classes),
             prior=normal(config.latent),
-            loss=config.loss,
-            penalties=[R1(config.gamma)] if config.gamma else [],
-            generator_rule=rule,
-            discriminator_rule=rule,
-            discriminator_moves=config.discriminator_moves,
-            average=config.average or None,
+            **config.options(),
             conditional=config.conditional,
             representation=Standardised(tuple(spec["shape"])),
         )
@@ -63,7 +58,8 @@ class MLPGAN(Recipe):
         return game
 
 
-class PacGANConfig(RecipeSection):
+@defaults(penalty_weight=0.0, lr=1e-4, beta1=0.8, beta2=0.999)
+class PacGANConfig(AdversarialSection):
     """Lin et al. 2018, section 4.1; what the text leaves open is as in the authors' code."""
 
     batch_size: PositiveInt = Field(100, description="rows of the joined batch; published: 100 times pack")
@@ -71,8 +67,6 @@ class PacGANConfig(RecipeSection):
     pack: PositiveInt = Field(
         1, le=16, description="samples that the discriminator judges at once: PacGAN2, ..."
     )
-    gamma: NonNegativeFloat = Field(0.0, description="weight of R1: gamma/2 |grad D|^2; 0: none")
-    lr: PositiveFloat = Field(1e-4, description="Adam's rate for both players")
 
     @model_validator(mode="after")
     def _whole_packs(self) -> Self:
@@ -96,14 +90,11 @@ class PacGAN(Recipe):
         if len(spec["shape"]) != 1:
             raise ConfigError("pacgan is for points, not for pictures", "use --recipe mlpgan")
         (dimension,) = spec["shape"]
-        rule = Adam(config.lr, (0.8, 0.999))
         game = adversarial(
             generator=lambda: pacgan_generator(2, dimension),
             discriminator=lambda: PackedDiscriminator(dimension, config.pack),
             prior=normal(2),
-            penalties=[R1(config.gamma)] if config.gamma else [],
-            generator_rule=rule,
-            discriminator_rule=rule,
+            **config.options(),
             game=PackedGame,
         )
         game.batch_coupled = game.full_precision = True

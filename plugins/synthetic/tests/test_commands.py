@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from gancore_synthetic.fields import field_of, trained_game
+from gancore_synthetic.fields import field_of
 from gancore_synthetic.pictures import _arrows
 from PIL import Image
 
 import gancore
 from gancore.cli import main
-from gancore.training.run import RunFolder
 
 TINY = [
     "data.points=500",
@@ -39,7 +38,8 @@ def test_the_field_of_a_discriminator_is_drawn(run, tmp_path, capsys):
 def test_a_likelihood_model_has_a_field_too(tmp_path):
     folder = train(tmp_path / "flow", "realnvp")
     assert main(["synthetic", "field", str(folder), "--out", str(tmp_path / "f.png")]) == 0
-    game, _, step = trained_game(RunFolder(folder))
+    loaded = gancore.load_game(folder)
+    game, step = loaded.game, loaded.step
     title, value = field_of(game, lambda rows: None)
     assert title.startswith("log p") and step == 3 and value(torch.zeros(4, 2)).shape == (4,)
 
@@ -49,7 +49,7 @@ def test_a_packs_field_is_that_of_equal_points(tmp_path):
     shared = [word for word in TINY if "width" not in word]
     more = ["model.pack=2", "model.batch_size=4"]
     gancore.train("synthetic", recipe="pacgan", data="ring", steps=2, out=folder, overrides=[*shared, *more])
-    game, *_ = trained_game(RunFolder(folder))
+    game = gancore.load_game(folder).game
     points = torch.randn(3, 2)
     logits = field_of(game, lambda rows: None)[1](points)
     pairs = points.repeat_interleave(2, dim=0)
@@ -58,7 +58,7 @@ def test_a_packs_field_is_that_of_equal_points(tmp_path):
 
 def test_the_game_is_the_checkpoints(run):
     """Samples of the rebuilt game are those of the published model."""
-    game, _, _ = trained_game(RunFolder(run))
+    game = gancore.load_game(run).game
     model = gancore.load(run, "cpu")
     label = torch.zeros(5, dtype=torch.int64)
     z = torch.randn(5, 4)

@@ -92,9 +92,9 @@ def test_a_wrong_knob_is_one_line_with_its_place():
     assert "\n" not in str(caught.value)
 
 
-def test_files_are_not_read(tmp_path):
+def test_folders_are_not_read(tmp_path):
     (tmp_path / "points").mkdir()
-    with refused(DataError, "files", "points", fix="ring"):
+    with refused(DataError, "points", fix="npy"):
         Synthetic().open(
             Source("points", tmp_path / "points"), SyntheticConfig(source=str(tmp_path / "points"))
         )

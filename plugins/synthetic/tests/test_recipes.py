@@ -1,5 +1,6 @@
 """The recipes are what their papers say."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -14,7 +15,9 @@ from gancore_synthetic.vae import VAE, VAEConfig
 from pydantic import ValidationError
 from refusals import refused
 
+import gancore
 from gancore import Batch, ConfigError, Spec
+from gancore.files import encode_json
 from gancore.games import Adam, Move
 from gancore.games.dynamics import DYNAMICS, find_dynamics
 from gancore.runtime.randomness import Key
@@ -82,7 +85,7 @@ def test_maxout_is_the_largest_of_its_pieces():
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_pacgan_with_packs_and_r1_is_played_by_every_dynamics(dynamics):
     torch.manual_seed(0)
-    game = PacGAN().build(PacGANConfig(pack=2, gamma=0.1, lr=1e-3), PLANE)
+    game = PacGAN().build(PacGANConfig(pack=2, penalty_weight=0.1, lr=1e-3), PLANE)
     game.phases = [replace(phase, dynamics=find_dynamics(dynamics)) for phase in game.phases]
     before = [p.detach().clone() for p in game.parameters()]
     play(set_table(game, two_moons(200), batch_size=8), 2)
@@ -91,8 +94,8 @@ def test_pacgan_with_packs_and_r1_is_played_by_every_dynamics(dynamics):
 
 
 def test_r1_is_a_term_where_it_has_a_weight():
-    assert not MLPGAN().build(MLPGANConfig(gamma=0), PLANE).penalties
-    (penalty,) = PacGAN().build(PacGANConfig(gamma=0.5, pack=2), PLANE).penalties.values()
+    assert not MLPGAN().build(MLPGANConfig(penalty_weight=0), PLANE).penalties
+    (penalty,) = PacGAN().build(PacGANConfig(penalty_weight=0.5, pack=2), PLANE).penalties.values()
     assert (penalty.name, penalty.weight, penalty.every) == ("r1", 0.5, 1)
 
 
@@ -256,3 +259,32 @@ def test_vae_config_is_its_networks():
     game = VAE().build(VAEConfig(width=8, depth=1, latent=3), PLANE)
     assert parameters(game.model.encoder) == [(8, 2), (8,), (6, 8), (6,)]
     assert parameters(game.model.decoder) == [(8, 3), (8,), (2, 8), (2,)]
+
+
+@pytest.mark.parametrize("penalty", ["none", "r1", "r2", "r1+r2", "wgan-gp"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+@pytest.mark.parametrize("recipe", [MLPGAN, PacGAN, FlowGAN])
+def test_every_optimizer_plays_every_penalty(recipe, optimizer, penalty):
+    torch.manual_seed(0)
+    told = {"pack": 2, "batch_size": 8} if recipe is PacGAN else {"width": 4}
+    config = recipe.Config(optimizer=optimizer, penalty=penalty, penalty_weight=0.1, penalty_every=2, **told)
+    game = recipe().build(config, PLANE)
+    play(set_table(game, two_moons(50), batch_size=8), 2)
+    assert all(p.isfinite().all() for p in game.parameters())
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "hinge", "relativistic"])
+def test_pacgan_plays_other_losses(loss):
+    game = PacGAN().build(PacGANConfig(pack=2, batch_size=8, loss=loss), PLANE)
+    play(set_table(game, two_moons(50), batch_size=8), 2)
+    assert all(p.isfinite().all() for p in game.parameters())
+
+
+def test_a_model_folder_of_before_is_read_by_the_names_of_now(tmp_path):
+    settings = ["data.points=100", "data.held_out=20", "model.width=4", "upkeep.evaluate_samples=16"]
+    run = gancore.train("synthetic", steps=2, out=tmp_path / "a", overrides=settings, progress="none")
+    file = run.model / "config.json"
+    told = json.loads(file.read_text())
+    told["model"]["gamma"] = told["model"].pop("penalty_weight")
+    file.write_bytes(encode_json(told))
+    assert gancore.load(run.model).sample(2).data.shape == (2, 2)

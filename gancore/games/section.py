@@ -1,0 +1,131 @@
+"""The keys of a recipe with a discriminator: loss, penalty, rules, average, alike in all recipes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from gancore.config import RecipeSection
+from gancore.games.penalties import R1, R2, WGANGP, Penalty
+from gancore.games.rules import SGD, Adam, AdamW, RMSProp, Rule
+from gancore.games.schedules import Schedule, cosine, linear
+
+SectionT = TypeVar("SectionT", bound=RecipeSection)
+PENALTIES: Mapping[str, tuple[Callable[[Schedule | float, int], Penalty], ...]] = {
+    "none": (),
+    "r1": (R1,),
+    "r2": (R2,),
+    "r1+r2": (R1, R2),
+    "wgan-gp": (WGANGP,),
+}
+SCHEDULES = {"cosine": cosine, "linear": linear}
+
+
+class Options(TypedDict):
+    """Arguments of :func:`gancore.games.adversarial` that the section decides."""
+
+    loss: str
+    penalties: Sequence[Penalty]
+    generator_rule: Rule
+    discriminator_rule: Rule
+    discriminator_moves: int
+    average: float | None
+    clip: float | None
+
+
+class AdversarialSection(RecipeSection):
+    """Recipes give it :func:`defaults`, and pass :meth:`options` on to ``adversarial`` or ``flow_gan``."""
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "gamma": "penalty_weight",
+        "weight": "penalty_weight",
+        "gamma_end": "penalty_weight_end",
+        "judge_lr": "discriminator_lr",
+    }
+
+    loss: str = Field("nonsaturating", description="adversarial loss by name")
+    penalty: Literal["none", "r1", "r2", "r1+r2", "wgan-gp"] = Field(
+        "r1", description="gradient penalty on the discriminator; its strength is penalty_weight"
+    )
+    penalty_weight: NonNegativeFloat = Field(
+        1.0, description="gamma of R1 and R2: gamma/2 |grad D|^2 each; lambda of WGAN-GP; 0: none"
+    )
+    penalty_weight_end: NonNegativeFloat = Field(
+        1.0, le=1, description="that weight at the end, as a share of it; along a cosine"
+    )
+    penalty_every: PositiveInt = Field(1, description="rounds between steps of the penalty; 1: in each")
+    discriminator_moves: PositiveInt = Field(1, description="discriminator moves a round")
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field("adam", description="rule of both players")
+    lr: PositiveFloat = Field(2e-4, description="rate of both players at first")
+    discriminator_lr: PositiveFloat | None = Field(
+        None, description="the discriminator's rate at first; none: lr"
+    )
+    lr_end: NonNegativeFloat = Field(1.0, le=1, description="rates at the end, as a share; 1: constant")
+    schedule: Literal["cosine", "linear"] = Field("cosine", description="how rates go there")
+    beta1: float = Field(0.5, ge=0, lt=1, description="memory of gradients: Adam's, or SGD's momentum")
+    discriminator_beta1: float | None = Field(
+        None, ge=0, lt=1, description="that of the discriminator's rule; none: beta1"
+    )
+    beta2: float = Field(0.99, ge=0, lt=1, description="memory of squares: Adam's and RMSProp's")
+    clip: NonNegativeFloat = Field(0.0, description="bound on each gradient's norm; 0: none")
+    average: NonNegativeFloat = Field(
+        0.0, description="half-life of the generator's average, in samples; 0: none"
+    )
+
+    @classmethod
+    def key_now(cls, key: str, value: Any) -> str:
+        """``penalty`` was a weight once, in a recipe that had no other penalty."""
+        if key == "penalty" and isinstance(value, int | float):
+            return "penalty_weight"
+        return super().key_now(key, value)
+
+    def options(self, scale: float = 1.0) -> Options:
+        """What these keys say, both rates times ``scale``."""
+        judging = self.lr if self.discriminator_lr is None else self.discriminator_lr
+        beta1 = self.beta1 if self.discriminator_beta1 is None else self.discriminator_beta1
+        return {
+            "loss": self.loss,
+            "penalties": self._penalties(),
+            "generator_rule": self._rule(self.lr * scale, self.beta1),
+            "discriminator_rule": self._rule(judging * scale, beta1),
+            "discriminator_moves": self.discriminator_moves,
+            "average": self.average or None,
+            "clip": self.clip or None,
+        }
+
+    def _penalties(self) -> list[Penalty]:
+        if self.penalty_weight == 0:
+            return []
+        weight = _toward(self.penalty_weight, self.penalty_weight_end, cosine)
+        return [penalty(weight, self.penalty_every) for penalty in PENALTIES[self.penalty]]
+
+    def _rule(self, lr: float, beta1: float) -> Rule:
+        rate = _toward(lr, self.lr_end, SCHEDULES[self.schedule])
+        if self.optimizer == "sgd":
+            return SGD(rate, beta1)
+        if self.optimizer == "rmsprop":
+            return RMSProp(rate, self.beta2)
+        return (AdamW if self.optimizer == "adamw" else Adam)(rate, (beta1, self.beta2))
+
+
+def _toward(start: float, share: float, schedule: Callable[[float, float], Schedule]) -> Schedule | float:
+    """From ``start`` to that ``share`` of it; a plain number where nothing changes."""
+    return start if share == 1 else schedule(start, start * share)
+
+
+def defaults(**values: Any) -> Callable[[type[SectionT]], type[SectionT]]:
+    """A decorator: the section's inherited keys with these defaults, all else of them as it is."""
+
+    def with_defaults(section: type[SectionT]) -> type[SectionT]:
+        for name, value in values.items():
+            field = copy.copy(section.model_fields[name])
+            field.default = value
+            section.model_fields[name] = field
+        section.model_rebuild(force=True)
+        section.model_validate(values)  # pydantic does not validate defaults
+        return section
+
+    return with_defaults

@@ -1,0 +1,53 @@
+"""Recipes that a program defines itself: named ``module:Class``, with no plugin around them."""
+
+from __future__ import annotations
+
+import sys
+from functools import reduce
+from typing import cast
+
+from gancore.errors import ConfigError, PluginError
+from gancore.recipe import Recipe
+from gancore.records import RecipeEntry
+
+
+def is_recipe_class(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Recipe)
+
+
+def name_of_recipe(recipe: str | type[Recipe]) -> str:
+    """``module:Class`` of a class, which a process that has imported the module finds again.
+
+    Raises:
+        ConfigError: the class lies inside a function.
+    """
+    if isinstance(recipe, str):
+        return recipe
+    if "<locals>" in recipe.__qualname__:
+        raise ConfigError(
+            f"the recipe {recipe.__qualname__} is defined inside a function",
+            "define it at the top of a module",
+        )
+    return f"{recipe.__module__}:{recipe.__qualname__}"
+
+
+def own_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
+    """The recipe that ``module:Class`` names, of the modules that this program has imported.
+
+    Nothing is imported by a name that stands in a file.
+
+    Raises:
+        PluginError: the module is not imported, or holds no such recipe.
+    """
+    module, _, path = name.partition(":")
+    try:
+        found: object = reduce(getattr, path.split("."), cast(object, sys.modules[module]))
+    except (KeyError, AttributeError):
+        raise PluginError(
+            f"the recipe {name!r} is a class of a program, and the module {module!r} is not imported here,"
+            " or has it not",
+            f"import {module} before, or bring the recipe as a plugin (`gancore plugins new`)",
+        ) from None
+    if not (isinstance(found, type) and issubclass(found, Recipe)):
+        raise PluginError(f"{name!r} is no subclass of gancore.Recipe", "name a recipe")
+    return RecipeEntry(name, name, (found.__doc__ or "").partition("\n")[0]), found()

@@ -1,0 +1,120 @@
+"""From a run to its game: networks, data and rules as a checkpoint left them, and its Jacobian."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from linear_gan import LinearGAN
+from refusals import refused
+
+import gancore
+from gancore import CheckpointError, ConfigError, DataError
+from gancore.games import Field
+from gancore.training.playing import play
+
+SHOWN = ["upkeep.evaluate_samples=16", "upkeep.previews=2"]
+
+
+def points(seed=0):
+    return torch.randn(100, 2, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "linear"
+    settings = [*SHOWN, "upkeep.checkpoint_every=3", "upkeep.keep=1", "model.batch_size=8"]
+    gancore.train(
+        "synthetic",
+        recipe=LinearGAN,
+        data=points(),
+        steps=10,
+        out=folder,
+        overrides=settings,
+        progress="none",
+    )
+    return folder
+
+
+def test_checkpoints_of_every_so_many_rounds_stay(run):
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        f"step-{step:09d}" for step in (3, 6, 9, 10)
+    ]
+    with refused(CheckpointError, 4, 3, 9, fix="upkeep.checkpoint_every"):
+        gancore.load_game(run, step=4)
+
+
+def test_a_game_has_the_raw_networks_and_the_average(run):
+    loaded = gancore.load_game(run)
+    assert loaded.step == 10 and loaded.spec["shape"] == [2]
+    sampler = gancore.load(run, "cpu").sampler
+    assert torch.equal(loaded.averaged.weight, sampler.generator.weight)
+    assert not torch.equal(loaded.generator.weight, loaded.averaged.weight)
+    assert loaded.discriminator(points()).shape == (100,)
+    assert loaded.network("discriminator.net") is loaded.network("net") is loaded.game.discriminator.net
+    with refused(ConfigError, "encoder"):
+        loaded.encoder  # noqa: B018
+
+
+def test_its_table_goes_on_as_the_run_did(run):
+    """With the data, the rules' memory and the draws that the run had at that step."""
+    early, late = gancore.load_game(run, step=6), gancore.load_game(run, step=9)
+    early.game.train()
+    play(early.table, 3)
+    for name, tensor in late.game.state_dict().items():
+        assert torch.equal(early.game.state_dict()[name], tensor), name
+
+
+def gradients(table):
+    """The field at the parameters as they stand, of 16 rows, as one vector."""
+    now = Field(replace(table, batch_size=16), table.game.phases[0], 6, 6, 0.6)
+    found = now.gradients(now.everyone, now.draw(0))
+    dense = [t for move in now.everyone for t in found[move].dense(now.params(move.player))]
+    return torch.cat([t.flatten() for t in dense])
+
+
+def test_its_jacobian_is_the_derivative_of_its_field(run):
+    loaded = gancore.load_game(run, step=6)
+    J, table, h = loaded.jacobian(rows=16), loaded.table, 1e-2
+    params = [p for player in ("discriminator", "generator") for p in table.updaters[player].params]
+    columns = []
+    for p in params:
+        for i in range(p.numel()):
+            ends = []
+            for sign in (1, -2):
+                with torch.no_grad():
+                    p.view(-1)[i] += sign * h
+                ends.append(gradients(table))
+            with torch.no_grad():
+                p.view(-1)[i] += h
+            columns.append((ends[0] - ends[1]) / (2 * h))
+    assert J.dtype is torch.float64
+    torch.testing.assert_close(J, torch.stack(columns, 1).double(), atol=2e-3, rtol=1e-2)
+
+
+def test_an_autoencoder_has_its_encoder(tmp_path, monkeypatch):
+    settings = [*SHOWN, "data.points=100", "data.held_out=20", "model.width=4", "model.batch_size=8"]
+    gancore.train("synthetic", recipe="vae", steps=2, out=tmp_path / "a", overrides=settings, progress="none")
+    loaded = gancore.load_game(tmp_path / "a")
+    assert isinstance(loaded.encoder, torch.nn.Module)
+    with refused(ConfigError, "discriminator"):
+        loaded.discriminator  # noqa: B018
+    monkeypatch.setattr("gancore.games.field_jacobian.MOST_PARAMETERS", 10)
+    with refused(ConfigError, "parameters", 10, fix="gancore.games.Field.jacobian"):
+        loaded.jacobian()
+
+
+def test_other_data_are_refused(run, tmp_path):
+    loaded = gancore.load_game(run)
+    (file,) = (run / "data").iterdir()
+    kept = file.read_bytes()
+    try:
+        file.unlink()
+        with refused(DataError, file.name):
+            loaded.table  # noqa: B018
+    finally:
+        file.write_bytes(kept)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with refused(CheckpointError, str(tmp_path)):
+        gancore.load_game(tmp_path)
