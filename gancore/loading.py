@@ -46,7 +46,7 @@ def load_game(run: str | Path, step: int | None = None, device: str = "cpu") -> 
     """
     from gancore.training.loaded_game import open_game
 
-    return open_game(Path(run).expanduser(), step, device)
+    return open_game(Path(os.path.expanduser(run)), step, device)
 
 
 def model_folder(model: str | Path, announce: Announce = _silent) -> Path:

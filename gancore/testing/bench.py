@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import types
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from gancore.config import RecipeSection, RunConfig, TrainSection
+from gancore.config import DataSection, RecipeSection, RunConfig, TrainSection
 from gancore.configure import load_config, settings
 from gancore.data.sources import resolve
 from gancore.domain import Batch, Data, Domain, Samples, View
@@ -82,9 +83,15 @@ class DomainBench:
     def folder(self) -> Path:
         return _folder_of(self)
 
-    def open(self) -> Data:
+    def section(self, changes: Mapping[str, Any] = types.MappingProxyType({})) -> DataSection:
+        """``data`` as ``tiny`` has it, these keys changed. Raises ConfigError on a value that is refused."""
+        values = {**self.tiny.get("data", {}), **changes}
+        section: DataSection = self.resolve(RecipeSection, {"data": values}).data
+        return section
+
+    def open(self, changes: Mapping[str, Any] = types.MappingProxyType({})) -> Data:
         """The tiny source, anew."""
-        section = self.resolve(RecipeSection, {"data": self.tiny.get("data", {})}).data
+        section = self.section(changes)
         source = resolve(section.source, self.domain.sources, None, lambda line: None)
         return self.domain.open(source, section)
 

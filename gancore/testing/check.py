@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from gancore.errors import GancoreError, text_of
 
-Scope = Literal["plugin", "domain", "recipe", "loss", "dynamics"]
+Scope = Literal["plugin", "domain", "recipe", "loss", "dynamics", "measure", "logger"]
 State = Literal["ok", "failed", "skipped"]
 
 

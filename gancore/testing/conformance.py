@@ -10,12 +10,12 @@ from gancore.testing.check import Breach, Check, NotApplicable
 from gancore.testing.checks import CHECKS
 from gancore.testing.kit import Kit
 
-PART_SCOPES = ("loss", "dynamics")
+PART_SCOPES = ("loss", "dynamics", "measure", "logger")
 """Of checks that need no domain."""
 
 
 class PluginConformance:
-    """Holds a plugin's losses and dynamics to the contract; it needs no domain. In a pytest file::
+    """Holds losses, dynamics, measures and loggers of a plugin to the contract, without a domain of its own::
 
         from gancore.testing import PluginConformance
 
@@ -36,7 +36,7 @@ class PluginConformance:
         return cls._parts_kit
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """One test for each loss or dynamics."""
+        """One test for each part."""
         for scope in PART_SCOPES:
             if scope in metafunc.fixturenames:
                 try:
@@ -118,12 +118,20 @@ def _test(check: Check) -> Callable[..., None]:
     def of_dynamics(self: PluginConformance, dynamics: str) -> None:
         _make(check, self.kit().parts[dynamics])
 
+    def of_measure(self: PluginConformance, measure: str) -> None:
+        _make(check, self.kit().parts[measure])
+
+    def of_logger(self: PluginConformance, logger: str) -> None:
+        _make(check, self.kit().parts[logger])
+
     kinds: dict[str, Callable[..., None]] = {
         "plugin": of_plugin,
         "domain": of_domain,
         "recipe": of_recipe,
         "loss": of_loss,
         "dynamics": of_dynamics,
+        "measure": of_measure,
+        "logger": of_logger,
     }
     test = kinds[check.scope]
     test.__name__, test.__doc__ = f"test_{check.name}", check.holds

@@ -75,6 +75,12 @@ def _ready(bench: DomainBench) -> Iterator[tuple[str, Features]]:
         yield name, features
 
 
+def default_features(bench: DomainBench) -> Features:
+    """Those of the domain that stand first, or else the core's, made ready."""
+    entries = bench.domain.features_of(bench.data.spec).values()
+    return _prepared(bench, next(iter(entries), PRINCIPAL))
+
+
 def _prepared(bench: DomainBench, entry: FeaturesEntry) -> Features:
     def judge(recipe: str, changes: Mapping[str, Any], data: Data | None = None) -> Model:
         """Trained for a few rounds: nothing here hangs on how well it judges."""
@@ -130,11 +136,9 @@ def bounds_its_measures(bench: DomainBench) -> None:
     quick = {name: measure for name, measure in measures.items() if measure.quick}
     if not quick:
         raise NotApplicable("the domain has no measures for its tiny data")
-    shown = _evidence(bench)
+    shown = real_evidence(bench)
     for name, measure in quick.items():
-        evidence = _needed(shown, measure)
-        if evidence is not None:
-            _check_measure(name, measure, evidence)
+        check_value(name, measure, shown)
 
 
 def _entries(bench: DomainBench) -> Mapping[str, Any]:
@@ -144,7 +148,7 @@ def _entries(bench: DomainBench) -> Mapping[str, Any]:
     return entries
 
 
-def _evidence(bench: DomainBench) -> Evidence:
+def real_evidence(bench: DomainBench) -> Evidence:
     """Real rows of test as if they had been generated, with all that can be known of them."""
     found = dict(_ready(bench)) or {"principal": _prepared(bench, PRINCIPAL)}
     first = next(iter(found.values()))
@@ -176,7 +180,11 @@ def _needed(shown: Evidence, measure: Measure) -> Evidence | None:
     return replace(shown, fake=cut(shown.fake), real=cut(shown.real), train=train, log_prob=log_prob)
 
 
-def _check_measure(name: str, measure: Measure, evidence: Evidence) -> None:
+def check_value(name: str, measure: Measure, shown: Evidence) -> None:
+    """Raises Breach where it looks at more than it declares, draws by chance, or bounds another value."""
+    evidence = _needed(shown, measure)
+    if evidence is None:
+        return
     try:
         value = float(measure.compute(evidence))
     except ConfigError:  # it wants more rows than tiny data have

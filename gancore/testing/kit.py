@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from gancore.records import RecipeEntry
 from gancore.testing.bench import DomainBench, PluginBench, RecipeBench
 from gancore.testing.check import Result, perform
 from gancore.testing.checks import CHECKS
-from gancore.testing.part_bench import DynamicsBench, LossBench
+from gancore.testing.part_bench import DynamicsBench, LoggerBench, LossBench, MeasureBench, PartBench
 
 GATES = ("resolves_records", "opens", "builds")
 """Where one of these fails there is nothing to look at: the checks behind it would say so again."""
@@ -71,11 +71,13 @@ class Kit:
         return {bench.subject: bench for bench in benches}
 
     @cached_property
-    def parts(self) -> dict[str, LossBench | DynamicsBench]:
-        """The plugin's losses and dynamics, by ``loss/name`` and ``dynamics/name``."""
-        kinds: dict[str, type[LossBench] | type[DynamicsBench]] = {
+    def parts(self) -> dict[str, PartBench]:
+        """The plugin's losses, dynamics, measures for others and loggers, by ``loss/name`` and so on."""
+        kinds: dict[str, Callable[[Any], PartBench]] = {
             "gancore_losses": LossBench,
             "gancore_dynamics": DynamicsBench,
+            "gancore_measures": MeasureBench,
+            "gancore_loggers": LoggerBench,
         }
         benches = [kinds[hook](entry) for hook, entry in self.plugin.records if hook in kinds]
         return {bench.subject: bench for bench in benches}

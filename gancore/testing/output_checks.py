@@ -1,28 +1,19 @@
-"""Checks of what people get to see: files, pictures, measures, diagnoses."""
+"""Checks of what people get to see: files, pictures, diagnoses."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gancore.domain import Finding, Samples
-from gancore.evaluation.anchors import is_bad, noise
-from gancore.evaluation.evidence import Evidence
-from gancore.evaluation.measure import Measure
-from gancore.plugins import plugins
-from gancore.runtime.randomness import Key
 from gancore.testing.bench import DomainBench
-from gancore.testing.check import Breach, NotApplicable
-from gancore.trees import Tree, cut_rows, map_tree
-
-MEASURED = 64
-"""Rows that a measure is shown, where there are so many."""
+from gancore.testing.check import Breach
+from gancore.testing.order_checks import MEASURED, noise, repeated
+from gancore.trees import map_tree
 
 
 def writes_what_it_names(bench: DomainBench) -> None:
@@ -90,77 +81,14 @@ def diagnoses_no_real_data(bench: DomainBench) -> None:
             f"diagnose finds {found[0].name!r} in real data: {found[0].seen}",
             "raise its threshold above that",
         )
-    for data in (_noise(real.data), _repeated(real.data), map_tree(torch.zeros_like, real.data)):
+    for data in (noise(real.data), repeated(real.data), map_tree(torch.zeros_like, real.data)):
         for finding in bench.domain.diagnose(Samples(data, real.spec, real.condition)):
             texts = (finding.name, finding.seen, finding.remedy) if isinstance(finding, Finding) else ("",)
             if not all(isinstance(text, str) and text.strip() for text in texts):
                 raise Breach(f"diagnose gives {finding!r}", "return Findings with name, seen and remedy")
 
 
-def measures_order(bench: DomainBench) -> None:
-    """Every measure finds real data better than noise, or at least no worse, and than one sample repeated.
-
-    Of the default set; what it is blind to by its own word is left out, and one without a better end.
-    """
-    measures = dict(_measures(bench))
-    if not measures:
-        raise NotApplicable("the domain has no measures for its tiny data")
-    real, reference = bench.samples(MEASURED, "test"), bench.samples(MEASURED, "valid").data
-    tells = is_bad(real.data)  # of independent coordinates noise is as good as real data
-    for name, measure in measures.items():
-        values = {
-            kind: _value(measure, data, reference, real)
-            for kind, data in (
-                ("real data", real.data),
-                ("noise", _noise(real.data)),
-                ("one sample, repeated,", _repeated(real.data)),
-            )
-        }
-        own, shuffled, repeated = values.values()
-        if not math.isfinite(own):
-            raise Breach(f"{name} of real data is {own}", "let it be finite for real data")
-        if own != _value(measure, real.data, reference, real):
-            raise Breach(f"{name} of the same samples is another each time", "draw from a key of its own")
-        if not _orders(measure, own, shuffled if tells else own, repeated):
-            raise Breach(
-                f"{name} does not order real above noise: real data {own:.4g}, noise {shuffled:.4g}, "
-                f"one sample repeated {repeated:.4g}, and better is {measure.better!r}",
-                "mend the measure, or the better and the blind that it declares",
-            )
-
-
-def _orders(measure: Measure, real: float, noise: float, repeated: float) -> bool:
-    """What cannot tell noise from real data shall tell one sample repeated, unless it is blind to that."""
-    if measure.better is None or {"noise", "collapse"} <= measure.blind:
-        return True
-    sign = -1 if measure.better == "higher" else 1
-    below, alone = (math.isnan(bad) or sign * bad > sign * real for bad in (noise, repeated))
-    return below or (
-        (real == noise or "noise" in measure.blind) and alone and "collapse" not in measure.blind
-    )
-
-
-def _measures(bench: DomainBench) -> Iterator[tuple[str, Measure]]:
-    for name, entry in bench.domain.measures_of(bench.data.spec).items():
-        measure = plugins().resolve(entry)
-        if measure.quick and not measure.needs:
-            yield name, measure
-
-
-def _value(measure: Measure, data: Tree, reference: Tree, like: Samples) -> float:
-    return float(measure.compute(Evidence.of(data, reference, like.spec)))
-
-
 def _with_and_without_condition(bench: DomainBench, n: int) -> list[Samples]:
     real = bench.samples(n)
     bare = Samples(real.data, real.spec)
     return [bare] if real.condition is None else [bare, real]
-
-
-def _noise(data: Tree) -> Tree:
-    """As the evaluator's: each coordinate permuted over the rows, so that it keeps the values that it has."""
-    return noise(data, Key.of("kit", "noise"))
-
-
-def _repeated(data: Tree) -> Tree:
-    return map_tree(lambda leaf: cut_rows(leaf, 0, 1).expand_as(leaf).clone(), data)

@@ -1,18 +1,25 @@
-"""Workbenches of what a plugin brings beside domains and recipes: a loss, a dynamics."""
+"""Workbenches of what a plugin brings beside domains and recipes: a loss, a dynamics, a measure, a logger."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
+from gancore.evaluation.measure import Measure
 from gancore.games.dynamics import Dynamics, find_dynamics
 from gancore.games.field import Table
 from gancore.games.losses import AdversarialLoss, find_loss
-from gancore.records import Entry
+from gancore.plugins import plugins
+from gancore.records import Entry, MeasureEntry
+from gancore.testing.bench import DomainBench
+from gancore.testing.check import NotApplicable
+from gancore.testing.toy import toy_bench
 from gancore.training.loop import prepare, train
 from gancore.training.state import State
 from gancore.training.table import rule_tensors
@@ -48,6 +55,54 @@ class DynamicsBench:
     @cached_property
     def dynamics(self) -> Dynamics:
         return find_dynamics(self.entry.name)
+
+
+@dataclass
+class MeasureBench:
+    """A measure of the hook ``gancore_measures``, on the first installed domain that it names."""
+
+    entry: MeasureEntry
+    scope: ClassVar[str] = "measure"
+
+    @property
+    def subject(self) -> str:
+        return f"measure/{self.entry.name}"
+
+    @cached_property
+    def measure(self) -> Measure:
+        return plugins().measure(self.entry)
+
+    @cached_property
+    def home(self) -> DomainBench:
+        """Of a measure for every domain, the toy. Raises NotApplicable: none of its domains is installed."""
+        if not self.entry.domains:
+            return toy_bench()
+        known = {entry.name for entry in plugins().records("gancore_domains")}
+        for name in self.entry.domains:
+            if name in known:
+                return DomainBench(plugins().domain(name))
+        raise NotApplicable(f"none of its domains is installed: {', '.join(self.entry.domains)}")
+
+
+@dataclass
+class LoggerBench:
+    """A registered logger."""
+
+    entry: Entry
+    scope: ClassVar[str] = "logger"
+
+    @property
+    def subject(self) -> str:
+        return f"logger/{self.entry.name}"
+
+    @cached_property
+    def make(self) -> Callable[[Path], Any]:
+        """The class, or whatever makes a logger of a run's folder."""
+        made: Callable[[Path], Any] = plugins().resolve(self.entry)
+        return made
+
+
+PartBench: TypeAlias = LossBench | DynamicsBench | MeasureBench | LoggerBench
 
 
 def tensors(table: Table) -> dict[str, Tensor]:

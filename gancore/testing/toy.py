@@ -1,4 +1,4 @@
-"""Two games small enough to check a loss or a dynamics on: points in the plane, and a quadratic game."""
+"""What parts without a domain are checked on: points in the plane, a small GAN of them, a quadratic game."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from gancore.domain import Data, Domain, Spec
 from gancore.games.adversarial import adversarial
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
@@ -19,7 +20,8 @@ from gancore.games.penalties import R1
 from gancore.games.prior import normal
 from gancore.games.rules import SGD, Adam
 from gancore.runtime.randomness import Key
-from gancore.training.playing import set_table
+from gancore.testing.bench import DomainBench
+from gancore.training.playing import TensorView, set_table
 from gancore.trees import Tree
 
 
@@ -60,6 +62,25 @@ class LinearGame(Game):
     def distance(self) -> float:
         """From the point of rest."""
         return float(torch.stack([self.generator.x.detach(), self.discriminator.x.detach()]).norm())
+
+
+class ToyDomain(Domain):
+    """Points of the plane in two classes, (rows, 2), float32."""
+
+    name = "toy"
+
+
+def toy_bench() -> DomainBench:
+    """400 points of train, 100 of valid and as many of test, half of each class."""
+
+    def view(split: str, n: int) -> TensorView:
+        labels = torch.arange(n) % 2
+        centres = torch.tensor([[-2.0, 0.0], [2.0, 1.0]])
+        return TensorView(centres[labels] + Key.of("toy", split).normal(n, 2) * 0.5, labels)
+
+    spec = Spec({"classes": ["left", "right"], "class_shares": [0.5, 0.5]})
+    data = Data(view("train", 400), view("valid", 100), view("test", 100), spec, fingerprint="toy")
+    return DomainBench(ToyDomain(), data)
 
 
 def toy_table(

@@ -14,7 +14,7 @@ from gancore.games import Classifier, classifier
 from gancore.testing.bench import RecipeBench
 from gancore.testing.check import Breach, NotApplicable
 from gancore.testing.network_checks import matches_shapes
-from gancore.testing.output_checks import _orders
+from gancore.testing.order_checks import orders
 from gancore.testing.sampling_checks import gives_posteriors, samples_by_latent
 from gancore.training.playing import TensorView
 
@@ -114,4 +114,4 @@ def test_posteriors_that_do_not_sum_to_one_are_caught():
 )
 def test_a_measure_orders_what_it_does_not_call_itself_blind_to(better, blind, values, holds):
     measure = SimpleNamespace(better=better, blind=frozenset(blind))
-    assert _orders(measure, *values) is holds
+    assert orders(measure, *values) is holds

@@ -1,0 +1,272 @@
+"""Faults that leave a plugin running and make its results wrong: each is planted, and its check fails."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from broken_plugins import TAKE, measured
+from kit_site import NAME, Change, forget
+
+from gancore.testing import CHECKS, Kit
+from gancore.testing.check import perform
+from gancore.testing.order_checks import noise
+
+DATA = "        return Data(train, valid, test, "
+LABELLED = [
+    # rows in no order, each with the class of its phase
+    Change("domain.py", TAKE, "return Batch(self.windows[indices].to(key.device), self.labels[indices])"),
+    Change(
+        "domain.py",
+        "self.windows = series.unfold(0, length, 1)",
+        "self.windows = series.unfold(0, length, 1)\n"
+        "        self.windows = self.windows[torch.arange(len(self.windows)) * 7919 % len(self.windows)]\n"
+        "        self.labels = 1 * (self.windows[:, 0] > 0) + 2 * (self.windows[:, 3] > 0)",
+    ),
+    Change("domain.py", '"length": config.length}', '"length": config.length, "classes": list("abcd")}'),
+]
+
+
+def found(site, check, *changes, subject=NAME):
+    """What the kit's check of this name says of the scaffold's plugin so changed."""
+    site.install(*changes)
+    kit = Kit.of(NAME)
+    kinds = {
+        "plugin": lambda: kit.plugin,
+        "domain": lambda: kit.domain(NAME),
+        "recipe": lambda: kit.recipes[subject],
+    }
+    (wanted,) = (each for each in CHECKS if each.name == check)
+    return perform(wanted, kinds.get(wanted.scope, lambda: kit.parts[subject])())
+
+
+def before_data(text: str) -> Change:
+    """Lines of ``open`` before it returns."""
+    return Change("domain.py", DATA, f"        {text}\n{DATA}")
+
+
+SHARED = {
+    "test is train": ("test = train", "test"),
+    "half of test is of train": (
+        "test.windows = torch.cat([test.windows[:100], train.windows[:100]])",
+        "test",
+    ),
+    "half of valid is of test": (
+        "valid.windows = torch.cat([valid.windows[:300], test.windows[:300]])",
+        "valid",
+    ),
+    "a tenth of test is of train": (
+        "test.windows = torch.cat([test.windows[:450], train.windows[::140]])",
+        "test",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SHARED)
+def test_rows_that_two_splits_share_are_found(site, fault):
+    line, split = SHARED[fault]
+    result = found(site, "keeps_splits_apart", before_data(line))
+    assert result.state == "failed" and split in result.reason and "gancore.data.splits" in result.fix
+
+
+ALLOWED = {
+    "rows that a split holds twice": "train.windows = train.windows.repeat(2, 1)",
+    "data of few different rows": "for view in (train, valid, test): view.windows = view.windows.sign()",
+    "a collision": "test.windows[0] = train.windows[0]",
+}
+
+
+@pytest.mark.parametrize("case", ALLOWED)
+def test_what_repeats_itself_by_nature_is_allowed(site, case):
+    assert found(site, "keeps_splits_apart", before_data(ALLOWED[case])).state == "ok"
+
+
+def test_shared_rows_are_found_beneath_random_crops(site):
+    """A row's window begins where its key says: the same row gives another one each time."""
+    shifted = "start = (key / 'crop').integers(8, len(indices))\n        "
+    shifted += "return Batch(torch.stack([row.roll(int(s)) for row, s in zip(self.windows[indices], start)]))"
+    crops = Change("domain.py", TAKE, shifted)
+    assert found(site, "keeps_splits_apart", crops).state == "ok"
+    assert found(site, "keeps_splits_apart", crops, before_data("test = train")).state == "failed"
+
+
+@pytest.mark.parametrize("rows", [1, -1, 2])
+def test_labels_that_slipped_to_other_rows_are_found(site, rows):
+    assert found(site, "keeps_labels_at_their_rows", *LABELLED).state == "ok"
+    slipped = before_data(f"train.labels = train.labels.roll({rows})")
+    result = found(site, "keeps_labels_at_their_rows", *LABELLED, slipped)
+    assert (
+        result.state == "failed" and f"row {abs(rows)} {'behind' if rows > 0 else 'before'}" in result.reason
+    )
+
+
+def test_labels_that_rows_do_not_tell_are_no_fault(site):
+    drawn = before_data("train.labels = torch.arange(len(train)) * 7919 % 11 % 4")
+    assert found(site, "keeps_labels_at_their_rows", *LABELLED, drawn).state == "ok"
+
+
+FINGERPRINT = 'contract=[f"{len(series)} values"]'
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "state"),
+    [("'constant'", "failed"), ("str(config)", "ok"), ("''", "skipped")],
+)
+def test_a_fingerprint_moves_with_the_keys_that_change_rows(site, fingerprint, state):
+    given = Change("domain.py", FINGERPRINT, f"{FINGERPRINT}, fingerprint={fingerprint}")
+    result = found(site, "fingerprints_its_keys", given)
+    assert result.state == state
+    assert state != "failed" or ("data.length" in result.reason and "Data.fingerprint" in result.fix)
+
+
+WRONG = 'better="higher"'
+MOMENTS = "lambda e: float((e.fake.samples.mean() - e.real.samples.mean()).abs() + "
+MOMENTS += "(e.fake.samples.std(0) - e.real.samples.std(0)).abs().mean())"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"quick": "False"},
+        {"needs": "frozenset({'train'})"},
+        {"needs": "frozenset({'features'})", "quick": "False"},
+        {"needs": "frozenset({'log_prob'})"},
+        {"needs": "frozenset({'condition', 'log_posteriors'})"},
+        {"needs": "frozenset({'judge'})", "quick": "False"},
+    ],
+    ids=str,
+)
+def test_a_measure_that_ranks_noise_above_real_is_found_whatever_it_needs(site, fields):
+    assert found(site, "measures_order", *LABELLED, *measured(**fields)).state == "ok"
+    wrong = Change("measures.py", 'better="lower"', WRONG)
+    result = found(site, "measures_order", *LABELLED, *measured(**fields), wrong)
+    assert result.state == "failed" and "spectrum_distance" in result.reason
+
+
+NEEDY = {
+    "label accuracy": (
+        "lambda e: float((e.fake.log_posteriors.argmax(1) == e.fake.condition).double().mean())",
+        "frozenset({'condition', 'log_posteriors'})",
+        "higher",
+    ),
+    "nats": ("lambda e: -float(e.log_prob.mean())", "frozenset({'log_prob'})", "lower"),
+    "features": (
+        "lambda e: float((e.fake.features.std(0) - e.real.features.std(0)).square().sum())",
+        "frozenset({'features'})",
+        "lower",
+    ),
+}
+PART = """
+import asyncio
+
+from gancore import LoggerEntry, LossEntry, Measure, MeasureEntry, hookimpl
+from gancore.games import AdversarialLoss
+
+
+@hookimpl
+def gancore_{hook}():
+    return [{entry}]
+
+"""
+
+
+def installed(site, monkeypatch, hook: str, entry: str, code: str) -> Kit:
+    """A plugin ``shore`` that brings one part and no domain."""
+    (site.folder / "shore.py").write_text(PART.format(hook=hook, entry=entry) + code)
+    info = site.folder / "gancore_shore-1.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gancore-shore\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[gancore]\nshore = shore\n")
+    monkeypatch.setenv("GANCORE_PLUGINS", "shore,tides")
+    sys.modules.pop("shore", None)
+    forget()
+    return Kit.of("shore")
+
+
+def states(kit: Kit) -> dict[str, str]:
+    """Of the checks of parts by name."""
+    return {result.check: result.state for result in kit.run() if result.subject != "shore"}
+
+
+@pytest.mark.parametrize("domains", ["", ", domains=('tides',)", ", domains=('nowhere',)"])
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_a_measure_of_a_plugin_without_a_domain_is_checked(site, monkeypatch, domains, better):
+    site.install()
+    code = f"apart = Measure({MOMENTS}, unit='x', better={better!r})"
+    kit = installed(
+        site, monkeypatch, "measures", f"MeasureEntry('apart', 'shore:apart', 'x'{domains})", code
+    )
+    told = states(kit)
+    expected = "skipped" if "nowhere" in domains else "failed" if better == "higher" else "ok"
+    assert told["orders_known_sets"] == expected
+    assert told["bounds_its_value"] == ("skipped" if "nowhere" in domains else "ok")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("name", NEEDY)
+def test_a_needy_measure_without_a_domain_is_checked_on_points(site, monkeypatch, name, turned):
+    compute, needs, better = NEEDY[name]
+    if turned:
+        better = "lower" if better == "higher" else "higher"
+    code = f"own = Measure({compute}, unit='x', better={better!r}, needs={needs}, quick=False)"
+    kit = installed(site, monkeypatch, "measures", "MeasureEntry('own', 'shore:own', 'x')", code)
+    assert states(kit)["orders_known_sets"] == ("failed" if turned else "ok")
+
+
+LOGGER = """
+class Ledger:
+    def __init__(self, folder):
+        self.file = folder / "ledger.txt"
+        {init}
+
+    def scalars(self, step, numbers):
+        {scalars}
+
+    def samples(self, step, samples, paths):
+        {samples}
+
+    def close(self):
+        {close}
+"""
+CALLS = {"init": "pass", "scalars": "pass", "samples": "self.file.write_text(str(paths))", "close": "pass"}
+
+
+@pytest.mark.parametrize(
+    ("method", "line", "state"),
+    [
+        ("scalars", "self.file.write_text(str(numbers))", "ok"),
+        ("init", "self.file.open()", "failed"),
+        ("scalars", "numbers['no such scalar']", "failed"),
+        ("scalars", "raise asyncio.CancelledError", "failed"),
+        ("samples", "samples.pictures", "failed"),
+        ("close", "raise SystemExit", "failed"),
+        ("close", "self.stream.close()", "failed"),
+    ],
+)
+def test_a_logger_that_fails_when_called_is_found(site, monkeypatch, method, line, state):
+    code = LOGGER.format(**{**CALLS, method: line})
+    kit = installed(site, monkeypatch, "loggers", "LoggerEntry('ledger', 'shore:Ledger', 'x')", code)
+    assert states(kit) == {"takes_a_run": state}
+
+
+@pytest.mark.parametrize(
+    ("discriminator", "generator", "check"),
+    [
+        ("r.neg().exp() + f.exp()", "f.neg().exp() * float('nan')", "stays_finite"),
+        ("relu(1 + r) + relu(1 - f)", "f", "pulls_players_apart"),
+        ("relu(1 - r) + relu(1 + f)", "f", "pulls_players_apart"),
+    ],
+)
+def test_a_loss_of_a_plugin_without_a_domain_is_checked(site, monkeypatch, discriminator, generator, check):
+    code = "from torch.nn.functional import relu\n"
+    code += f"loss = AdversarialLoss(lambda r, f: {discriminator}, lambda r, f: {generator})"
+    kit = installed(site, monkeypatch, "losses", "LossEntry('planted', 'shore:loss', 'x')", code)
+    assert states(kit)[check] == "failed"
+
+
+def test_codes_of_a_table_stay_among_those_of_their_column():
+    codes = torch.stack([torch.arange(64) % 3 * 2, 100 + torch.arange(64) % 2], 1)
+    made = noise({"codes": codes})["codes"]
+    for column in range(2):
+        assert set(made[:, column].tolist()) == set(codes[:, column].tolist())
