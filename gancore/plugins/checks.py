@@ -103,7 +103,9 @@ def _flaw_of_model(record: records.ModelEntry) -> str:
     if not record.factory.startswith(("https://", "http://")):
         return f"named {record.name!r} whose factory {record.factory!r} is no http:// or https:// address"
     known = isinstance(record.sha256, str) and re.fullmatch("[0-9a-f]{64}", record.sha256)
-    return "" if known else f"named {record.name!r} without the sha256 of its archive, 64 hexadecimal digits"
+    return (
+        "" if known else f"named {record.name!r} without the sha256 of its archive, 64 hexadecimal characters"
+    )
 
 
 def _article(thing: object) -> str:

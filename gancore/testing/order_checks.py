@@ -136,13 +136,12 @@ def require_order(name: str, measure: Measure, sets: KnownSets) -> bool:
         fix = f"mend it, or declare what else it needs: its needs are {sorted(measure.needs)}"
         raise Breach(f"{name} raises {quoted(error)}", fix) from error
     own, noisy, alone = values.values()
-    if not sets.tell_noise:
-        noisy = own
     if not math.isfinite(own):
         raise Breach(f"{name} of real data is {own}", "let it be finite for real data")
     if own != again:
         raise Breach(f"{name} of the same samples is another each time", "draw from evidence.key")
-    if not orders(measure, own, noisy, alone):
+    noises = (noisy,) if sets.tell_noise else (noisy, own)
+    if not any(orders(measure, own, each, alone) for each in noises):
         raise Breach(
             f"{name} does not order real above noise: real data {own:.4g}, noise {noisy:.4g}, one sample "
             f"repeated {alone:.4g}, and better is {measure.better!r}",

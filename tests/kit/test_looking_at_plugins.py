@@ -13,7 +13,7 @@ import gancore
 from gancore.config import TrainSection
 from gancore.plugins import plugins
 from gancore.testing.bench import DomainBench, RecipeBench
-from gancore.testing.output_checks import _noise
+from gancore.testing.order_checks import noise
 from gancore.testing.sampling_checks import samples_by_latent
 from gancore.training.budget import plan_rounds
 
@@ -117,7 +117,7 @@ def test_the_kit_samples_a_fitted_model_that_is_fitted(bench):
 def test_the_kits_noise_keeps_the_values_of_each_coordinate():
     """Codes of a table stay in their column."""
     codes = torch.stack([torch.arange(40) % 3, 100 + torch.arange(40) % 7], 1)
-    shuffled = _noise({"codes": codes, "on": codes[:, 0] > 0})
+    shuffled = noise({"codes": codes, "on": codes[:, 0] > 0})
     assert not torch.equal(shuffled["codes"], codes)
     for column in range(2):
         assert torch.equal(shuffled["codes"][:, column].sort().values, codes[:, column].sort().values)
