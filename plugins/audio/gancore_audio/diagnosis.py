@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gancore.domain import Finding
-from gancore.symptoms import RATE_KEYS, STEADIER, Symptom, shown
+from gancore.symptoms import CALMER, STEADIER, Symptom, shown
 from gancore_audio.combs import combs
 from gancore_audio.spectrogram import power_spectrogram
 
@@ -24,7 +24,7 @@ SYMPTOMS = {
     "constant": Symptom(
         0.05,
         "a constant level, no sound",
-        f"lower the learning rates {RATE_KEYS}; start again from another seed",
+        f"{CALMER}; start again from another seed",
     ),
     "clipped": Symptom(0.05, "clipped (over 1 % of values at full scale)", STEADIER),
     # real drums hold up to one such sound in ten at a quarter of a second

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gancore.domain import Finding
-from gancore.symptoms import RATE_KEYS, STEADIER, Symptom, shown
+from gancore.symptoms import CALMER, STEADIER, Symptom, shown
 
 LEVEL = 1 / 127.5
 """One step of 255."""
@@ -23,7 +23,7 @@ SYMPTOMS = {
     "saturated": Symptom(
         0.05,
         "noise of black and white, without levels between",
-        f"lower the learning rates {RATE_KEYS}; {STEADIER}",
+        f"{CALMER}; {STEADIER}",
     ),
     # a photograph of the sky has one hue too
     "one colour": Symptom(0.5, "of one hue", f"start again from another seed; {STEADIER}"),
