@@ -18,8 +18,15 @@ def sample_labels(samples: Samples) -> list[str]:
 
 
 def sample_titles(samples: Samples) -> list[str]:
-    """What is shown with each sample, in one short line: its title, else its label."""
-    return [caption(title) for title in samples.titles or sample_labels(samples)]
+    """What is shown with each sample, in one short line: its title, else its label.
+
+    Of samples side by side a label stands at the first of those in a row that share it.
+    """
+    if samples.titles:
+        return [caption(title) for title in samples.titles]
+    labels = [caption(label) for label in sample_labels(samples)]
+    columns = samples.columns or 1
+    return ["" if at % columns and label == labels[at - 1] else label for at, label in enumerate(labels)]
 
 
 def sample_stems(samples: Samples) -> list[str]:

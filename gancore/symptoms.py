@@ -13,6 +13,9 @@ from gancore.errors import DataError
 
 PENALTY_KEYS = "[model.penalty_weight|model.gamma|model.weight|model.penalty]"
 """The keys by which recipes set the weight of their gradient penalty: see :func:`applicable`."""
+RATE_KEYS = "[model.lr|model.learning_rate]"
+"""The keys by which recipes set the learning rates."""
+CALMER = f"lower the learning rates {RATE_KEYS}"
 STEADIER = f"raise the gradient penalty {PENALTY_KEYS}, train longer"
 """What steadies training in either kind of model; part of many a remedy."""
 

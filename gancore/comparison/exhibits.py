@@ -112,8 +112,8 @@ def _exhibit(folder: Path, name: str, told: Mapping[str, Any]) -> Exhibit:
     if preview and is_inside(folder, preview) and not any(file.kind in MEDIA for file in whole):
         whole.insert(0, read_file(folder / told["preview"]))
     whole.sort(key=lambda file: file.kind == "text")
-    if any(file.kind == STILL for file in whole):  # it has them all: one by one they would be there twice
-        items = {n: kept for n, files in items.items() if (kept := [f for f in files if f.kind != STILL])}
+    if any(file.kind == STILL for file in whole):  # it has them all: alone they would be there twice
+        items = {n: files for n, files in items.items() if any(file.kind != STILL for file in files)}
     return Exhibit(name, told["count"], whole, dict(sorted(items.items())), hidden)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -110,6 +111,7 @@ def subsampling(
     draws: int = 40,
     least: int = 8,
     share_of: Literal["fake", "real"] | None = None,
+    lowest: float = -math.inf,
 ) -> Callable[[Evidence], Interval]:
     """Subsets without replacement, Politis and Romano 1994; the truth is the expectation at this n.
 
@@ -122,6 +124,7 @@ def subsampling(
 
     ``share_of``: the value is a share of those rows, so the interval stays within [0, 1] and is never
     narrower than a binomial one with two more of each outcome: subsets that all agree prove no certainty.
+    ``lowest``: the least that a value can be, which the interval doesn't pass.
     """
 
     def interval(evidence: Evidence) -> Interval:
@@ -139,7 +142,8 @@ def subsampling(
             f"{draws} subsets of {b[0]} and {b[1]} rows without replacement; of the expectation at this n"
         )
         if share_of is None:
-            return around(value, error, draws - 1, method)
+            low, high, _ = around(value, error, draws - 1, method)
+            return Interval(max(low, lowest), high, method)
         error = max(error, binomial_error(value, n if share_of == "fake" else m))
         low, high, _ = around(value, error, draws - 1, method)
         return Interval(max(low, 0.0), min(high, 1.0), method)

@@ -33,6 +33,7 @@ from gancore.models.model import Model, open_model
 from gancore.records import MeasureEntry
 from gancore.runtime.ambient import pinned
 from gancore.runtime.randomness import Key, Rows, noise_scope
+from gancore.texts import counted
 from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
 from gancore.trees import leaves
@@ -76,7 +77,8 @@ def answer(question: Question) -> Evaluation:
         GancoreError: a mistake that the user can mend, in one line.
     """
     if question.n < LEAST:
-        raise ConfigError(f"{question.n} samples are too few to measure", f"give at least {LEAST}")
+        told = counted(question.n, "sample")
+        raise ConfigError(f"{told}, too few to measure", f"give at least {LEAST}")
     model = open_model(question.folder, question.device)
     reference = open_reference(model, question.run, question.against, question.data_root, question.announce)
     spec = reference.data.spec
@@ -85,9 +87,9 @@ def answer(question: Question) -> Evaluation:
     preparing = _preparing(question, model, reference)
     features = preparing.choose(question.features)
     rows = real_rows(reference.data, question.split, question.n, Key.of("evaluate", question.seed))
-    fake = _samples(question, model, rows.real)
     maps = Maps(spec, model.device, Store(preparing.bench.cache / "sets", question.announce))
-    preparing.prepare(maps, features, measures.values())
+    preparing.prepare(maps, features, measures.values())  # before samples: weights may not be here
+    fake = _samples(question, model, rows.real)
     taker = _taker(question, model, reference, rows, fake, maps, measures, preparing)
     question.announce(f"{len(measures)} measures of {len(fake):,} samples")
     readings = tuple(_readings(taker, entries, measures, seldom(question.announce)))

@@ -297,7 +297,7 @@ def test_without_held_out_rows_nothing_is_checked_and_that_is_said(train):
         ({"measures": []}, "no measure is named"),
         ({"measures": ["elsewhere"]}, "no measure 'elsewhere' for these data"),
         ({"features": "plian"}, "no features 'plian' for these data; did you mean 'plain'?"),
-        ({"n": 15}, "15 samples are too few to measure; give at least 16"),
+        ({"n": 15}, "15 samples, too few to measure; give at least 16"),
         ({"split": "tset"}, "no split 'tset'; did you mean 'test'?"),
         ({"device": "tpu"}, "'tpu'"),
         ({"against": "trioo"}, "no file or folder 'trioo' exists, and no data set has that name"),

@@ -37,6 +37,11 @@ def test_captions_stand_in_place_of_labels():
     assert sample_titles(samples(2, [0, 0])) == ["cat", "cat"]
 
 
+def test_a_label_stands_once_in_a_row_of_those_that_share_it():
+    side_by_side = samples(4, [0, 0, 0, 1], columns=2)
+    assert sample_titles(side_by_side) == ["cat", "", "cat", sample_labels(side_by_side)[3]]
+
+
 @settings(deadline=None)
 @given(st.integers(1, 12_000), st.integers(0, 12))
 def test_stems_sort_as_the_samples_do_and_are_all_different(n, columns):

@@ -85,7 +85,7 @@ def test_a_discriminator_that_wins_is_told_with_figures() -> None:
     series = [answers(0.7, 0.3)] * 20 + [answers(0.998, 0.002)] * 30
     ((step, finding),) = watch(series)
     assert (step, finding.name) == (30, "discriminator wins")
-    assert "0.9980" in finding.seen and "0.0020" in finding.seen and "R1" in finding.remedy
+    assert "0.9980" in finding.seen and "0.0020" in finding.seen and "penalty" in finding.remedy
 
 
 def test_a_discriminator_that_wins_now_and_then_is_none() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
 
+from gancore import listing
 from gancore.symptoms import applicable
 from gancore.training.diagnosis import Diagnosis
 from gancore.training.diagnosis.spread import diversity
@@ -74,3 +76,14 @@ def test_a_remedy_names_only_keys_that_the_recipe_has() -> None:
 def test_every_remedy_leaves_something_to_do_in_any_recipe(name: str) -> None:
     shown = applicable(FAULTS[name][1], set())
     assert shown and "[" not in shown and "model." not in shown
+
+
+@pytest.mark.parametrize("recipe", ["specgan", "wavegan", "dcgan", "pixelcnn"])
+def test_remedies_of_a_recipe_name_keys_that_it_has(recipe: str) -> None:
+    (found,) = [each for each in listing.recipes() if each.name == recipe]
+    keys = {key.key.removeprefix("model.") for key in found.keys}
+    for _, remedy in FAULTS.values():
+        shown = applicable(remedy, keys)
+        assert set(re.findall(r"model\.(\w+)", shown)) <= keys
+        assert ("moves" in shown) <= ("discriminator_moves" in keys)
+        assert ("discriminator's learning rate" in shown) <= ("judge_lr" in keys)

@@ -61,7 +61,7 @@ def _measure(
         compute,
         "share" if share_of else "ratio",
         better="higher",
-        interval=subsampling(compute, fraction, draws=25, least=2 * DENSITY_K, share_of=share_of),
+        interval=subsampling(compute, fraction, draws=25, least=2 * DENSITY_K, share_of=share_of, lowest=0.0),
         needs=frozenset({"features"}),
         blind=blind_to,
     )

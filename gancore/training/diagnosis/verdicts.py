@@ -9,33 +9,41 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gancore.domain import Finding
-from gancore.symptoms import PENALTY_KEYS
+from gancore.symptoms import CALMER, PENALTY_KEYS
 
 CALM = 5  # looks without a fault, after which it is told anew
 
-_R1 = "raise the weight of the gradient penalty (R1) " + PENALTY_KEYS
-_SLOWER = "lower the discriminator's learning rate"
-_STEADIER = "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)"
+_PENALTY = "raise the weight of the gradient penalty " + PENALTY_KEYS
+_SLOWER = "lower the discriminator's learning rate [model.judge_lr|model.discriminator_lr]"
+_STEADIER = f"{CALMER}, clip gradients [model.clip], or train in fp32 (--precision fp32)"
 _DYNAMICS = "--set train.dynamics.name=extragradient (or consensus)"
 
 FAULTS = {  # name: (looks on end before it is told, remedy)
     "non-finite values": (1, _STEADIER),
     "non-finite samples": (1, _STEADIER),
-    "discriminator wins": (10, f"{_R1}, {_SLOWER}, or give the generator more moves"),
-    "vanishing generator gradient": (3, f"use the non-saturating or a Wasserstein loss, {_R1}, or {_SLOWER}"),
+    "discriminator wins": (
+        10,
+        f"{_PENALTY}, {_SLOWER}, give the generator more moves [model.generator_moves], or {_DYNAMICS}",
+    ),
+    "vanishing generator gradient": (
+        3,
+        f"use the non-saturating or a Wasserstein loss [model.loss], {_PENALTY}, {_SLOWER}, or {_DYNAMICS}",
+    ),
     "oscillation": (
         5,
-        f"{_R1}, {_DYNAMICS}, lower both learning rates, or average the generator [model.average]",
+        f"{_PENALTY}, {_DYNAMICS}, {CALMER}, or average the generator [model.average]",
     ),
     "diversity collapse": (
         2,
-        f"{_R1}, lower the generator's learning rate, give the discriminator more moves, or let it see"
-        " several samples at once (packing) [model.pack|model.packed]",
+        f"{_PENALTY}, {CALMER}, give the discriminator more moves [model.discriminator_moves], let it see"
+        " several samples at once (packing) [model.pack|model.packed], or keep the best model instead of the"
+        " last (upkeep.select)",
     ),
     "memorising discriminator": (
         2,
-        f"add data, augment what it sees [model.augmentation], use a smaller discriminator, {_R1}, or stop"
-        " earlier (upkeep.select)",
+        "add data, augment what it sees [model.augmentation], use a smaller discriminator"
+        f" [model.judge_width|model.discriminator_width|model.width], {_PENALTY}, or stop earlier"
+        " (upkeep.select)",
     ),
 }
 

@@ -76,7 +76,7 @@ def _level(account: Account) -> str:
     loud = int((peaks > -0.01).sum())
     return (
         f"peak: median {np.median(peaks):.1f} dB, from {peaks.min():.1f} to {peaks.max():.1f} dB, "
-        f"{loud:,} clips at or above full scale; before preparation"
+        f"{counted(loud, 'clip')} at or above full scale; before preparation"
     )
 
 
@@ -117,7 +117,8 @@ def padding_share(view: ClipView) -> float:
 
 
 def _splits(account: Account) -> str:
-    counts = (f"{account.splits.count(s):,} {s} ({len(account.views[s]):,} windows)" for s in SPLITS)
+    windows = {split: counted(len(account.views[split]), "window") for split in SPLITS}
+    counts = (f"{account.splits.count(split):,} {split} ({windows[split]})" for split in SPLITS)
     return f"splits: {', '.join(counts)}"
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gancore.domain import Finding
-from gancore.symptoms import STEADIER, Symptom, shown
+from gancore.symptoms import CALMER, STEADIER, Symptom, shown
 from gancore_audio.combs import combs
 from gancore_audio.spectrogram import power_spectrogram
 
@@ -22,7 +22,9 @@ COMB_RATIO, COMB_SHARE = 2.5, 0.003
 SYMPTOMS = {
     "silent": Symptom(0.05, "silent (under -60 dBFS)", f"look for silent clips in the data; {STEADIER}"),
     "constant": Symptom(
-        0.05, "a constant level, no sound", "lower the learning rates; start again from another seed"
+        0.05,
+        "a constant level, no sound",
+        f"{CALMER}; start again from another seed",
     ),
     "clipped": Symptom(0.05, "clipped (over 1 % of values at full scale)", STEADIER),
     # real drums hold up to one such sound in ten at a quarter of a second

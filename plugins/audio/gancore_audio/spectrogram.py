@@ -23,7 +23,7 @@ FLOOR_DB = -80.0
 _CHUNK = 128
 """Clips transformed at a time, to bound memory."""
 
-_CELL_WIDTH, _CELL_HEIGHT, _STRIP_HEIGHT, _TITLE_HEIGHT, _GAP = 176, 112, 30, 14, 6
+_CELL_WIDTH, _CELL_HEIGHT, _STRIP_HEIGHT, _TITLE_HEIGHT, _AXIS_HEIGHT, _GAP = 176, 112, 30, 14, 14, 6
 
 
 def log_mel(
@@ -70,14 +70,16 @@ def picture(
     """A grid of log-mel spectrograms, each under its waveform: (n, time) -> an RGB picture.
 
     ``columns``: none makes the grid as square as may be.
-    Time runs to the right, pitch upwards; colours run from ``FLOOR_DB`` (black) to 0 dB.
+    Time runs to the right, along an axis in seconds, pitch upwards; colours run from ``FLOOR_DB`` (black) to
+    0 dB.
     """
     from PIL import Image, ImageDraw
 
     samples = np.asarray(samples, dtype=np.float32)
     columns = columns or max(1, math.ceil(math.sqrt(len(samples))))
     rows = max(1, math.ceil(len(samples) / columns))
-    cell = (_CELL_WIDTH + _GAP, _TITLE_HEIGHT + _STRIP_HEIGHT + _CELL_HEIGHT + _GAP)
+    seconds = samples.shape[1] / rate_hz
+    cell = (_CELL_WIDTH + _GAP, _TITLE_HEIGHT + _STRIP_HEIGHT + _CELL_HEIGHT + _AXIS_HEIGHT + _GAP)
     sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP + _TITLE_HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
     for index, (waveform, colours) in enumerate(zip(samples, _coloured(samples, rate_hz), strict=True)):
@@ -86,7 +88,7 @@ def picture(
         _draw_waveform(draw, waveform, left, top + _TITLE_HEIGHT)
         spectrogram = Image.fromarray(colours).resize((_CELL_WIDTH, _CELL_HEIGHT), Image.Resampling.BILINEAR)
         sheet.paste(spectrogram, (left, top + _TITLE_HEIGHT + _STRIP_HEIGHT))
-    seconds = samples.shape[1] / rate_hz
+        _draw_time(draw, seconds, left, top + _TITLE_HEIGHT + _STRIP_HEIGHT + _CELL_HEIGHT)
     legend = f"{seconds:.3g} s, 0-{rate_hz // 2} Hz (mel), {FLOOR_DB:.0f} to 0 dB"
     draw.text((_GAP, rows * cell[1] + _GAP - 2), legend, fill="black")
     return sheet
@@ -98,6 +100,17 @@ def _coloured(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.uint8]:
 
     decibels = log_mel(torch.from_numpy(np.nan_to_num(samples)), rate_hz).flip(1).numpy()
     return (colormaps["magma"](decibels / -FLOOR_DB + 1)[..., :3] * 255).astype(np.uint8)
+
+
+def _draw_time(draw: ImageDraw, seconds: float, left: int, top: int) -> None:
+    """Ticks at every quarter, with their times at the first, the middle and the last."""
+    for quarter in range(5):
+        x = left + round((_CELL_WIDTH - 1) * quarter / 4)
+        draw.line((x, top, x, top + 3), fill=(60, 60, 90))
+        if quarter % 2 == 0:
+            text = f"{seconds * quarter / 4:.2g}" if quarter < 4 else f"{seconds:.3g} s"
+            shift = draw.textlength(text) * quarter / 4
+            draw.text((x - shift, top + 2), text, fill=(60, 60, 90))
 
 
 def _draw_waveform(draw: ImageDraw, waveform: NDArray[np.float32], left: int, top: int) -> None:

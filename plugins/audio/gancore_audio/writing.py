@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gancore.domain import Samples
 from gancore.errors import DataError
-from gancore.naming import sample_labels, sample_stems, shown_in_overview
+from gancore.naming import sample_stems, shown_in_overview
 from gancore.symptoms import finite_rows
 from gancore_audio.spectrogram import picture
 
@@ -37,8 +37,7 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
         write_wav(folder / f"{stem}.wav", waveform, rate_hz)
         picture(waveform[None], rate_hz, [stem]).save(folder / f"{stem}.png")
         written += [folder / f"{stem}.wav", folder / f"{stem}.png"]
-    numbered = [f"{number} {label}".strip() for number, label in enumerate(sample_labels(samples), start=1)]
-    titles = samples.titles or numbered
+    titles = samples.titles or stems  # as the files are called
     shown = shown_in_overview(samples, OVERVIEW, SIDE_BY_SIDE)
     overview = picture(waveforms[:shown], rate_hz, titles[:shown], samples.columns or None)
     overview.save(folder / "overview.png")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from gancore.data.inventory import other_kinds_lines
 from gancore.data.labels import Labels
 from gancore.data.refusal import Refusal, refusal_lines
@@ -15,6 +17,8 @@ from gancore_image.cache import Cache
 from gancore_image.preparing import Preparation
 from gancore_image.supply import Supply
 
+LOOKED_AT, WIDE = 1 << 26, 127
+"""Values whose range is looked at, and the widest range that is told."""
 CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 FITS = {
     "crop": "the largest centred square",
@@ -53,6 +57,7 @@ def data_contract(account: Account) -> list[str]:
         _what(account),
         _pixels(account),
         _fit(account),
+        *_levels(account),
         *_alpha(account),
         *_frames(account),
         account.labels.line(account.kept.classes),
@@ -77,6 +82,14 @@ def _pixels(account: Account) -> str:
         f"pixels: {table.side}x{table.side}, {table.channels} ({CHANNELS[table.channels]}), uint8, "
         f"{room:,.1f} MiB in the cache; from sides of {min(sides):,} to {max(sides):,}"
     )
+
+
+def _levels(account: Account) -> list[str]:
+    """A line where the first pictures have little contrast: all are dark, light or grey."""
+    low, high = (int(bound) for bound in torch.aminmax(account.cache.packed.values[:LOOKED_AT]))
+    if high - low > WIDE:
+        return []
+    return [f"levels: from {low} to {high} of 255; samples will have no more contrast than that"]
 
 
 def _fit(account: Account) -> str:

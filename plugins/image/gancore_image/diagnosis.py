@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gancore.domain import Finding
-from gancore.symptoms import STEADIER, Symptom, shown
+from gancore.symptoms import CALMER, STEADIER, Symptom, shown
 
 LEVEL = 1 / 127.5
 """One step of 255."""
@@ -21,7 +21,9 @@ PERIODS, RATIO, SHARE = (2, 4), 3.0, 0.003
 SYMPTOMS = {
     "blank": Symptom(0.05, "blank, of one level", f"look for blank pictures in the data; {STEADIER}"),
     "saturated": Symptom(
-        0.05, "noise of black and white, without levels between", f"lower the learning rates; {STEADIER}"
+        0.05,
+        "noise of black and white, without levels between",
+        f"{CALMER}; {STEADIER}",
     ),
     # a photograph of the sky has one hue too
     "one colour": Symptom(0.5, "of one hue", f"start again from another seed; {STEADIER}"),

@@ -399,3 +399,12 @@ def test_pictures_replaced_by_others_of_equal_size_and_date_are_read_anew(tmp_pa
             os.utime(path, (315_532_800, 315_532_800))
         marks.append(opened(tmp_path / "data").fingerprint)
     assert marks[0] != marks[1]
+
+
+@pytest.mark.parametrize("highest, told", [(20, True), (200, False)])
+def test_the_range_of_levels_is_told_where_it_is_narrow(tmp_path, highest, told):
+    levels = np.random.default_rng(0).integers(0, highest, (30, 8, 8), dtype=np.uint8)
+    for number, pixels in enumerate(levels):
+        save(tmp_path / "d" / f"{number}.png", Image.fromarray(pixels))
+    lines = [line for line in opened(tmp_path / "d").contract if line.startswith("levels: ")]
+    assert [f"0 to {highest - 1}" in line for line in lines] == [True] * told
