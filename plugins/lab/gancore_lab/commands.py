@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+<<<<<<< HEAD
 from gancore.cli.shared import duration, print_json, print_table, say
+=======
+from gancore.cli.shared import duration, print_json, print_table
+from gancore.errors import ConfigError
+>>>>>>> p4
 
 if TYPE_CHECKING:
     from gancore import ExperimentEntry
@@ -36,6 +42,13 @@ def lab(
     quick: Annotated[bool, typer.Option("--quick", help="The version that takes seconds.")] = False,
     out: Annotated[Path, typer.Option(help="Where NAME/result.json and picture.png go.")] = Path("lab"),
     seed: Annotated[int, typer.Option(min=0, help="Of networks, data and latents.")] = 0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A number of the set-up. May be repeated."),
+    ] = None,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Show the set-up, which --set changes, and play nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, on one line.")] = False,
 ) -> None:
     """Run experiments whose outcome is predicted, and say whether the prediction came true.
@@ -47,7 +60,13 @@ def lab(
     from gancore_lab.running import chosen
 
     wanted = chosen(names)
-    results = [_run(entry, out, quick, seed, as_json, alone=len(wanted) == 1) for entry in wanted]
+    if changes and len(wanted) > 1:
+        raise ConfigError("--set with several experiments", "run one: each has a set-up of its own")
+    if settings:
+        return show_settings(wanted, quick, changes or [], as_json)
+    results = [
+        _run(entry, out, quick, seed, changes or [], as_json, alone=len(wanted) == 1) for entry in wanted
+    ]
     if as_json:
         print_json(results)
     elif len(wanted) > 1:
@@ -77,6 +96,19 @@ def list_experiments(as_json: bool) -> None:
     print_table(("experiment", "quick", "full", "question"), [_listed(row) for row in rows])
 
 
+def show_settings(wanted: list[ExperimentEntry], quick: bool, changes: list[str], as_json: bool) -> None:
+    """Every number of the set-up by its key."""
+    from gancore_lab.running import load
+    from gancore_lab.settings import changed
+
+    setups = {entry.name: changed(entry.name, load(entry).settings(quick), changes) for entry in wanted}
+    if as_json:
+        return print_json(setups)
+    for name, setup in setups.items():
+        for key, value in setup.items():
+            typer.echo(f"{name}  {key}={json.dumps(value, ensure_ascii=False)}")
+
+
 def _listed(row: dict[str, Any]) -> tuple[str, str, str, str]:
     if "error" in row:
         return row["name"], "", "", f"cannot be loaded: {row['error']}"
@@ -84,7 +116,13 @@ def _listed(row: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _run(
-    entry: ExperimentEntry, out: Path, quick: bool, seed: int, as_json: bool, alone: bool
+    entry: ExperimentEntry,
+    out: Path,
+    quick: bool,
+    seed: int,
+    changes: list[str],
+    as_json: bool,
+    alone: bool,
 ) -> dict[str, Any]:
     """The result as JSON has it, told in words unless JSON was asked for.
 
@@ -93,7 +131,7 @@ def _run(
     from gancore_lab.running import load, run
 
     try:
-        report = run(entry.name, load(entry), out, quick=quick, seed=seed)
+        report = run(entry.name, load(entry), out, quick=quick, seed=seed, changes=changes)
     except Exception as error:
         if alone:
             raise

@@ -36,7 +36,7 @@ def _trap(ax: Axes, outcome: Outcome) -> None:
     trap = outcome.curves["trap"]
     ax.plot(trap["far"], label="from (1, 1)", color="tab:red")
     ax.plot(trap["near"], label="from (0.01, 0.01)", color="tab:blue")
-    ax.plot(predicted_curve(trap["rate"], trap["near"], 50), **PREDICTED)
+    ax.plot(predicted_curve(trap["rate"], trap["near"], trap["window"][0]), **PREDICTED)
     ax.set_ylim(1e-13, 1e3)
     label(ax, "the trap: consensus, 5 discriminator moves", "round", "", log="y")
     legend(ax)

@@ -6,17 +6,19 @@ import io
 import math
 import platform
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gancore import ConfigError, ExperimentEntry, PluginError
+from gancore import ConfigError, ExperimentEntry, GancoreError, PluginError
+from gancore.config_text import short
 from gancore.errors import nearest
 from gancore.files import atomic_write
 from gancore.plugins import plugins
 from gancore_lab.experiment import Check, Experiment, Outcome
+from gancore_lab.settings import changed
 
 ALL = "all"
 
@@ -64,11 +66,26 @@ def chosen(names: Iterable[str]) -> list[ExperimentEntry]:
     return list(wanted.values())
 
 
-def run(name: str, experiment: Experiment, out: Path, *, quick: bool = False, seed: int = 0) -> Report:
-    """Measure, judge, and write ``out/name/picture.png`` and ``result.json``."""
-    setup = experiment.settings(quick)
+def run(
+    name: str,
+    experiment: Experiment,
+    out: Path,
+    *,
+    quick: bool = False,
+    seed: int = 0,
+    changes: Sequence[str] = (),
+) -> Report:
+    """Measure, judge, and write ``out/name/picture.png`` and ``result.json``.
+
+    ``changes``: ``"key=value"`` of the setup. Numbers from elsewhere are left out beside what is measured
+    otherwise than there.
+
+    Raises:
+        ConfigError: the setup has no such key, or cannot be played with such a value.
+    """
+    setup = changed(name, experiment.settings(quick), changes)
     began, worked = time.perf_counter(), time.process_time()
-    outcome = _on_one_core(experiment, setup, seed)
+    outcome = _measured(name, experiment, setup, seed, changes)
     seconds = {"seconds": time.perf_counter() - began, "core_seconds": time.process_time() - worked}
     verdict = {"reproduced": outcome.reproduced, "figure": figure(outcome)}
     content = {
@@ -82,6 +99,7 @@ def run(name: str, experiment: Experiment, out: Path, *, quick: bool = False, se
         "verdict": verdict,
         "seed": seed,
         "quick": quick,
+        "changed": list(changes),
         "versions": versions(),
         **{name: round(value, 2) for name, value in seconds.items()},
         "picture": "picture.png",
@@ -91,6 +109,25 @@ def run(name: str, experiment: Experiment, out: Path, *, quick: bool = False, se
     atomic_write(folder / "picture.png", _png(experiment, outcome))
     atomic_write(folder / "result.json", _json(content))
     return Report(name, outcome.reproduced, str(verdict["figure"]), folder, content)
+
+
+def _measured(
+    name: str, experiment: Experiment, setup: dict[str, Any], seed: int, changes: Sequence[str]
+) -> Outcome:
+    if not changes:
+        return _on_one_core(experiment, setup, seed)
+    try:
+        outcome = _on_one_core(experiment, setup, seed)
+    except GancoreError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"{name} cannot be played with --set {' --set '.join(changes)} ({short(told)})",
+            "give values nearer to those of `gancore lab NAME --settings`",
+        ) from error
+    alone = [replace(c, predicted=None) if c.relation == "beside" else c for c in outcome.checks]
+    return replace(outcome, checks=alone)
 
 
 def figure(outcome: Outcome) -> str:

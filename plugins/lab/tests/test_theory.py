@@ -205,6 +205,9 @@ def test_the_condition_of_lgq_is_the_sign_of_the_whole_jacobian(gamma, tau):
     assert (moving.real.max() < 0) == lgq.stable(gamma, tau, setup)
     fastest = np.abs(1 + setup["rate"] * moving).max()
     assert lgq.growth(gamma, tau, setup)[0] == pytest.approx(fastest, abs=1e-8)
+    for rate in (0.005, 0.05, 0.2):
+        slowest = np.abs(1 + rate * moving).max()
+        assert lgq.settled(gamma, tau, {**setup, "rate": rate}) == pytest.approx(slowest, abs=1e-6)
 
 
 def test_rates_are_read_off_orbits():
