@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-<<<<<<< HEAD
 from gancore.cli.shared import duration, print_json, print_table, say
-=======
-from gancore.cli.shared import duration, print_json, print_table
 from gancore.errors import ConfigError
->>>>>>> p4
 
 if TYPE_CHECKING:
     from gancore import ExperimentEntry
@@ -106,7 +102,7 @@ def show_settings(wanted: list[ExperimentEntry], quick: bool, changes: list[str]
         return print_json(setups)
     for name, setup in setups.items():
         for key, value in setup.items():
-            typer.echo(f"{name}  {key}={json.dumps(value, ensure_ascii=False)}")
+            say(f"{name}  {key}={json.dumps(value, ensure_ascii=False)}")
 
 
 def _listed(row: dict[str, Any]) -> tuple[str, str, str, str]:
