@@ -220,7 +220,12 @@ class RecipeBench:
         return _folder_of(self)
 
     def sampler(self) -> torch.nn.Module:
-        return self.game.sampler().eval()
+        """In evaluation mode; of a game without moves, which is fitted by its rounds, after training."""
+        from gancore.testing.training_checks import undisturbed
+
+        if any(phase.moves for phase in self.game.phases):
+            return self.game.sampler().eval()
+        return undisturbed(self).session.table.game.sampler().eval()
 
     def generating(self) -> torch.nn.Module:
         """The sampler of a recipe that makes samples. Raises NotApplicable for a judge."""

@@ -12,9 +12,12 @@ from gancore.runtime.randomness import Key, Rows, noise_scope
 from gancore.testing.bench import RecipeBench
 from gancore.testing.check import Breach, NotApplicable
 from gancore.testing.compare import apart, equal, finite, global_generators, outline, told
+from gancore.testing.variety import require_variety
 from gancore.trees import Tree, cut_rows, leaves
 
 ROWS = 6
+VARIED = 64
+"""Rows that are sampled to see whether they vary."""
 BACK = 1e-3
 """How far decode(encode(x)) may be from x, relative to the largest value."""
 
@@ -76,17 +79,22 @@ def knows_its_log_det(bench: RecipeBench) -> None:
 
 
 def samples_by_latent(bench: RecipeBench) -> None:
-    """The same key gives the same samples, another key others, and row i hangs on the key's row i alone."""
+    """The same key gives the same samples, another key others, and row i hangs on the key's row i alone.
+
+    Of every number of a sample: none has the order of its rows in common under three keys, none is one for
+    all rows and another under another key, and no leaf of floats stands still where that of real rows varies.
+    """
     sampler = bench.generating()
-    joined = _sampled(bench, sampler, Key.of("kit"), 0, ROWS)
+    joined = _sampled(bench, sampler, Key.of("kit"), 0, VARIED)
     with global_generators(1):
-        again = _sampled(bench, sampler, Key.of("kit"), 0, ROWS)
+        again = _sampled(bench, sampler, Key.of("kit"), 0, VARIED)
     if not equal(joined, again):
         raise Breach(
             "sample gives other samples for the same key",
             "draw from its key, and not from a global generator",
         )
-    if equal(joined, _sampled(bench, sampler, Key.of("another"), 0, ROWS)):
+    another = _sampled(bench, sampler, Key.of("another"), 0, VARIED)
+    if equal(joined, another):
         raise Breach("sample gives the same samples for every key", "draw latents from the key")
     part = _sampled(bench, sampler, Key.of("kit"), 2, 4)
     away = apart(part, cut_rows(joined, 2, 4))
@@ -95,6 +103,12 @@ def samples_by_latent(bench: RecipeBench) -> None:
             f"rows 2 to 4 sampled alone are {away:.2g} away from those of the joined batch",
             "let row i hang on the key's row i alone: no batch statistics in evaluation",
         )
+    require_variety(
+        joined,
+        another,
+        bench.home.samples(VARIED).data,
+        lambda: _sampled(bench, sampler, Key.of(3), 0, VARIED),
+    )
 
 
 def interpolates(bench: RecipeBench) -> None:
@@ -185,7 +199,7 @@ def _encoded(representation: Representation, batch: Batch, grad: bool = False) -
 
 def _sampled(bench: RecipeBench, sampler: nn.Module, key: Key, start: int, stop: int) -> Tree:
     """Rows ``start`` to ``stop`` of the samples of one joined batch."""
-    cut, spec = key.cut(Rows(start, stop, ROWS)), bench.home.data.spec
+    cut, spec = key.cut(Rows(start, stop, VARIED)), bench.home.data.spec
     wanted = None
     if getattr(sampler, "conditional", False):
         wanted = bench.home.domain.condition(None, stop - start, spec, cut / "condition")

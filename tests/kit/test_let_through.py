@@ -7,38 +7,13 @@ import sys
 import pytest
 import torch
 from broken_plugins import TAKE, measured
-from kit_site import NAME, Change, forget
+from kit_site import Change, forget
+from planted import LABELLED, found
 
-from gancore.testing import CHECKS, Kit
-from gancore.testing.check import perform
+from gancore.testing import Kit
 from gancore.testing.order_checks import noise
 
 DATA = "        return Data(train, valid, test, "
-LABELLED = [
-    # rows in no order, each with the class of its phase
-    Change("domain.py", TAKE, "return Batch(self.windows[indices].to(key.device), self.labels[indices])"),
-    Change(
-        "domain.py",
-        "self.windows = series.unfold(0, length, 1)",
-        "self.windows = series.unfold(0, length, 1)\n"
-        "        self.windows = self.windows[torch.arange(len(self.windows)) * 7919 % len(self.windows)]\n"
-        "        self.labels = 1 * (self.windows[:, 0] > 0) + 2 * (self.windows[:, 3] > 0)",
-    ),
-    Change("domain.py", '"length": config.length}', '"length": config.length, "classes": list("abcd")}'),
-]
-
-
-def found(site, check, *changes, subject=NAME):
-    """What the kit's check of this name says of the scaffold's plugin so changed."""
-    site.install(*changes)
-    kit = Kit.of(NAME)
-    kinds = {
-        "plugin": lambda: kit.plugin,
-        "domain": lambda: kit.domain(NAME),
-        "recipe": lambda: kit.recipes[subject],
-    }
-    (wanted,) = (each for each in CHECKS if each.name == check)
-    return perform(wanted, kinds.get(wanted.scope, lambda: kit.parts[subject])())
 
 
 def before_data(text: str) -> Change:
