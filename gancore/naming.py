@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from gancore.domain import Samples
-from gancore.texts import caption
+from gancore.texts import one_line
 
 
 def sample_labels(samples: Samples) -> list[str]:
@@ -23,8 +23,8 @@ def sample_titles(samples: Samples) -> list[str]:
     Of samples side by side a label stands at the first of those in a row that share it.
     """
     if samples.titles:
-        return [caption(title) for title in samples.titles]
-    labels = [caption(label) for label in sample_labels(samples)]
+        return [one_line(title) for title in samples.titles]
+    labels = [one_line(label) for label in sample_labels(samples)]
     columns = samples.columns or 1
     return ["" if at % columns and label == labels[at - 1] else label for at, label in enumerate(labels)]
 
@@ -47,7 +47,7 @@ def _padded(number: int, most: int, width: int) -> str:
 
 
 def safe_name(label: str) -> str:
-    """A label as part of a file name: letters of any script, marks, digits, dash and underscore."""
+    """A label as part of a file name: letters of any script, marks, numbers, dash and underscore."""
     kept = "".join(c if _stands_in_names(c) else " " for c in unicodedata.normalize("NFC", label[:1000]))
     return re.sub(r"[ _]*[ ][ _]*", "_", kept).strip("_")[:40] or "label"
 

@@ -14,7 +14,7 @@ def label_text(text: object) -> str:
     """A label as gancore keeps it: one line, composed (NFC), printable, at most ``LONGEST_LABEL`` characters.
 
     Runs of white space become one space; what does not print (control sequences, bytes that are not UTF-8)
-    becomes an escape. A longer label ends in eight hexadecimal digits of its SHA-256, so that labels which
+    becomes an escape. A longer label ends in eight characters of its SHA-256, so that labels which
     differ keep differing. Applied again, nothing changes.
     """
     label = printable(unicodedata.normalize("NFC", " ".join(str(text).split())))
@@ -29,14 +29,14 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else _escaped(c) for c in name)
 
 
-def caption(text: str, limit: int = 80) -> str:
+def one_line(text: str, limit: int = 80) -> str:
     """One printable line of at most ``limit`` characters, to stand beside a picture."""
     line = printable(text[: 4 * limit])
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 clip``, ``1,200 clips``."""
+    """``1 row``, ``1,200 rows``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

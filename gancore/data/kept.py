@@ -27,14 +27,14 @@ _KEPT_FILE = re.compile(
     r"evaluation/\w+/[0-9a-f]{2}/[0-9a-f]{64}|\w+/inventories/[0-9a-f]{16}\.json|kernels/[\w.-]+\.json"
 )
 _PLACES = ("*", "*/*")
-"""Where folders with a lock lie below the cache: ``audio/KEY``, ``data/NAME``, ``evaluation/judges/KEY``."""
+"""Where folders with a lock lie below the cache: ``KIND/KEY``, ``data/NAME``, ``evaluation/judges/KEY``."""
 
 
 @dataclass(frozen=True)
 class Kept:
     """One item of the cache: a folder, or a file. ``used``: when it was last used, seconds since 1970.
 
-    ``group``: the folder that it is in, as ``audio`` or ``evaluation/sets``; ``about``: what it is.
+    ``group``: the folder that it is in, as ``data`` or ``evaluation/sets``; ``about``: what it is.
     """
 
     path: Path

@@ -34,6 +34,7 @@ from gancore.training.checkpoint import Checkpoint, save_checkpoint
 from gancore.training.evaluation import FEWEST_ROWS, Evaluator
 from gancore.training.looks import LookCosts, measure_looks
 from gancore.training.loop import prepare
+from gancore.training.memory import check_memory
 from gancore.training.opening import check_costs
 from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.run import RunFolder
@@ -96,6 +97,7 @@ class Session:
         """All processes begin alike: from the first one's tensors, and where it stands (None: a new run)."""
         processes = self.table.dealer.processes
         processes.copy(all_tensors(self.table))
+        check_memory(self.table)
         self._check_precision()
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:

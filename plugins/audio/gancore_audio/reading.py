@@ -99,8 +99,27 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
 
     with contextlib.closing(open_counted(path) or io.BytesIO()) as counted:
         whole = os.fsencode(path) if isinstance(counted, io.BytesIO) else counted
-        with soundfile.SoundFile(whole) as file:
+        with _silent():
+            file = soundfile.SoundFile(whole)
+        with file:
             yield file
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing reaches stderr meanwhile: libmpg123 writes there what is odd in a file, past Python."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _check_file(path: Path) -> None:
@@ -149,7 +168,8 @@ def read_blocks(path: Path, clip: Clip, rate_hz: int) -> Iterator[Block]:
     try:
         with _opened(path) as file:
             while left:
-                block = file.read(min(BLOCK_FRAMES, left), dtype="float32", always_2d=True)
+                with _silent():
+                    block = file.read(min(BLOCK_FRAMES, left), dtype="float32", always_2d=True)
                 left -= len(block)
                 if not len(block):
                     raise Refused(f"it is truncated: {clip.frames - left:,} of {clip.frames:,} frames")

@@ -1,6 +1,8 @@
 """The reader: any rate, any number of channels, any length; and every kind of bad file by its reason."""
 
+import contextlib
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -237,3 +239,17 @@ def test_a_pipe_named_wav_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     with refused(Refused, "file"):
         inspect(tmp_path / "pipe.wav")
+
+
+def test_what_the_decoder_of_mp3_complains_of_does_not_reach_stderr(tmp_path, capfd):
+    sound = np.sin(2 * np.pi * 220 * np.arange(44_100) / 22_050).astype(np.float32) / 2
+    soundfile.write(tmp_path / "a.mp3", sound, 22_050)
+    content = bytearray((tmp_path / "a.mp3").read_bytes())
+    for place in range(2000, len(content) - 40, 1500):
+        content[place : place + 40] = b"U" * 40
+    (tmp_path / "a.mp3").write_bytes(content)
+    with contextlib.suppress(Refused):
+        clip = inspect(tmp_path / "a.mp3")
+        list(read_blocks(tmp_path / "a.mp3", clip, clip.rate_hz))
+    print("still there", file=sys.stderr)
+    assert capfd.readouterr().err == "still there\n"
