@@ -42,6 +42,16 @@ class Measure:
     blind: frozenset[Anchor] = frozenset()
     quick: bool = True
     uses: frozenset[Need] = frozenset()
+    paired: bool = False
+    """It sees as many samples as real rows."""
+    most: int | None = None
+    """It sees at most so many of each."""
+
+    def rows_seen(self, fake: int, real: int) -> tuple[int, int]:
+        """How many of these samples and real rows it looks at."""
+        if self.paired:
+            fake = real = min(fake, real)
+        return (fake, real) if self.most is None else (min(fake, self.most), min(real, self.most))
 
     @property
     def wants(self) -> frozenset[Need]:

@@ -47,13 +47,14 @@ class Taker:
 
     def _named(self, entry: MeasureEntry, measure: Measure) -> Reading:
         said = {need: f for need, f in self.maps.by_need.items() if need in measure.wants}
+        n, n_real = measure.rows_seen(len(self.evidence.fake), len(self.evidence.real))
         return replace(
             self.template,
             measure=entry.name,
             unit=measure.unit,
             better=measure.better,
-            n=len(self.evidence.fake),
-            n_real=len(self.evidence.real),
+            n=n,
+            n_real=n_real,
             features=", ".join(features.name for features in said.values()),
             features_hash=", ".join(features.digest for features in said.values()),
         )

@@ -173,3 +173,22 @@ def test_what_is_missing_is_said_in_a_line():
         two_sample.trained.compute(featured(few, few))
     with refused(ConfigError, "features"):
         two_sample.pair(bare, bare, Key.of("bare"))
+
+
+@pytest.mark.parametrize(("fake", "real"), [(1200, 1100), (40, 60), (60, 40)])
+@pytest.mark.parametrize("measure", [two_sample.leave_one_out, two_sample.trained, peeling.peeling])
+def test_a_reading_tells_as_many_rows_as_the_test_sees(measure, fake, real):
+    key, seen = Key.of("seen"), []
+    evidence = featured((key / "fake").normal(fake, 2), (key / "real").normal(real, 2))
+    pair = two_sample.pair
+
+    def noting(*told):
+        made = pair(*told)
+        seen.append((len(made.fake), len(made.real)))
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(two_sample, "pair", noting)
+        patch.setattr(peeling, "pair", noting)
+        measure.compute(evidence)
+    assert seen[0] == measure.rows_seen(fake, real)

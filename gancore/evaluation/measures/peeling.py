@@ -261,6 +261,7 @@ peeling = Measure(
     unit=f"sum of 2 AUC - 1 over {MOST} directions",
     details=_details,
     needs=frozenset({"features"}),
+    paired=True,
 )
 """Total separability, of all directions: to leave out those that chance explains would leave out low ones and
 make the value too high. How many are significant stands in the details."""

@@ -259,6 +259,8 @@ leave_one_out = Measure(
     interval=leave_one_out_interval,
     unit="accuracy",
     details=leave_one_out_details,
+    paired=True,
+    most=MOST_ROWS,
     needs=frozenset({"features"}),
     uses=frozenset({"train"}),
 )
@@ -267,6 +269,7 @@ trained = Measure(
     interval=trained_interval,
     unit="accuracy",
     details=trained_details,
+    paired=True,
     needs=frozenset({"features"}),
     uses=frozenset({"train"}),
 )

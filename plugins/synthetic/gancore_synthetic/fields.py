@@ -68,6 +68,11 @@ def field_of(game: Game, condition: Callable[[int], Tensor | None]) -> tuple[str
 
         return "discriminator's logit and its gradient", logit
     sampler = game.sampler().eval()
+    if not hasattr(sampler, "log_prob"):
+        raise ConfigError(
+            f"{type(game).__name__} has neither the discriminator of an AdversarialGame nor a density",
+            "give a run of another recipe",
+        )
     return "log p and the score", lambda points: sampler.log_prob(Batch(points, condition(len(points))))
 
 

@@ -6,9 +6,12 @@ import torch
 from gancore_synthetic.fields import field_of
 from gancore_synthetic.pictures import _arrows
 from PIL import Image
+from refusals import refused
 
 import gancore
+from gancore import ConfigError
 from gancore.cli import main
+from gancore.games import Game
 
 TINY = [
     "data.points=500",
@@ -106,3 +109,12 @@ def test_labels_must_suit_the_run(run, tmp_path, capsys):
     assert main(["synthetic", "field", str(high), "--out", out]) == 2
     errors = capsys.readouterr().err
     assert errors.count("error: ") == 4 and "two dimensions alone" in errors
+
+
+def test_a_game_without_discriminator_and_density_has_no_field():
+    class Other(Game):
+        def sampler(self):
+            return torch.nn.Identity()
+
+    with refused(ConfigError, "Other", fix="run"):
+        field_of(Other(), lambda rows: None)
