@@ -102,9 +102,14 @@ def read_json_object(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[s
     return decode_json(read_regular(path, most_bytes), path.name)
 
 
+def memory_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def most_tensor_bytes() -> int:
     """The largest file of tensors that is read: a half of this machine's memory, as they are held twice."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return memory_bytes() // 2
 
 
 def write_synced(path: Path, data: bytes) -> None:

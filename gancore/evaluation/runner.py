@@ -29,6 +29,7 @@ from gancore.evaluation.reference import Reference, open_reference
 from gancore.evaluation.rows import RealRows, outline, real_rows
 from gancore.evaluation.store import Store
 from gancore.evaluation.taking import Taker
+from gancore.files import memory_bytes
 from gancore.models.model import Model, open_model
 from gancore.records import MeasureEntry
 from gancore.runtime.ambient import pinned
@@ -127,6 +128,7 @@ def _samples(question: Question, model: Model, real: Batch) -> Batch:
     Raises:
         DataError: it is not finite, or of another shape than the real rows.
     """
+    _require_memory(question.n, real)
     question.announce(f"making {question.n:,} samples of {question.name}")
     made = model.sample(question.n, question.seed, batch_size=BATCH)
     broken = torch.zeros(question.n, dtype=torch.bool)
@@ -143,6 +145,18 @@ def _samples(question: Question, model: Model, real: Batch) -> Batch:
             "give data of the model's kind",
         )
     return Batch(made.data, made.condition)
+
+
+def _require_memory(n: int, real: Batch) -> None:
+    """Raises ConfigError where so many samples, and once more while they are joined, do not fit in memory."""
+    row = sum(leaf[0].numel() * leaf.element_size() for leaf in leaves(real.data))
+    needed, there = 2 * n * row, memory_bytes()
+    if needed > there:
+        raise ConfigError(
+            f"{n:,} samples of {row:,} bytes take {needed / 1e9:,.1f} GB of memory, and this machine has"
+            f" {there / 1e9:,.1f} GB",
+            f"give -n {there // (4 * row)} or fewer",
+        )
 
 
 def _taker(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
+
 import pytest
 import torch
 from evidences import featured
@@ -114,3 +117,18 @@ def test_features_in_float32_are_summed_in_float64():
 def test_one_row_makes_no_pair():
     with refused(ConfigError, fix=2):
         kernel_distance(normal("x", n=1, d=3), normal("y", n=5, d=3))
+
+
+def test_sums_hold_one_block_at_a_time():
+    """Not all of them: a small tensor kept of each would leave room between freed blocks that none fits."""
+    from forks import Fork
+
+    x, y = normal("x", n=6000, d=4), normal("y", n=6000, d=4)
+    kernel_distance(x[:1000], y[:1000])
+
+    def grow() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        kernel_distance(x, y)  # matrices of 288 MB
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before > 250_000)
+
+    assert Fork(Path.cwd(), grow, Path("/dev/null")).join() == 0

@@ -342,3 +342,8 @@ def test_no_model_yet_and_no_such_model(train, tmp_path):
     shutil.rmtree(run / "model")
     with refused(CheckpointError, "run", fix="checkpoint"):
         evaluate(run)
+
+
+def test_more_samples_than_memory_holds_are_refused_before_they_are_made(train):
+    with refused(ConfigError, "memory", fix="-n"):
+        evaluate(train(), ["height"], n=10**14)

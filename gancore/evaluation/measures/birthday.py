@@ -50,7 +50,10 @@ def threshold_of(real: Tensor) -> float:
 def count_within(x: Tensor, threshold: float) -> Tensor:
     """How many other rows of x (s, d) lie within the threshold of each; (s)."""
     radius = torch.full((len(x),), threshold, dtype=torch.float64)
-    return torch.cat([chunk.within(radius).sum(1) for chunk in chunks(x, x)]).double() - 1
+    counts = x.new_empty(len(x), dtype=torch.float64)
+    for chunk in chunks(x, x):
+        counts[chunk.start : chunk.start + len(chunk.squared)] = chunk.within(radius).sum(1)
+    return counts - 1
 
 
 def collisions_of(evidence: Evidence) -> Collisions:

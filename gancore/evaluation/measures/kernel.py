@@ -28,24 +28,29 @@ class Sums(NamedTuple):
     squares: Tensor
 
 
-def kernel(x: Tensor, y: Tensor) -> Tensor:
-    """k(x, y) = (x . y / d + 1)^3, rows of (m, d) with rows of (n, d)."""
-    return (x @ y.T / x.shape[1] + 1) ** 3
+def kernel(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+    """k(x, y) = (x . y / d + 1)^3, rows of (m, d) with rows of (n, d); into ``out`` (m, n), where given."""
+    return torch.mm(x, y.T, out=out).div_(x.shape[1]).add_(1).pow_(3)
 
 
 def sums(x: Tensor, y: Tensor, same: bool = False, entries: int = CHUNK_ENTRIES) -> Sums:
-    """Of the kernel between all rows, in float64. ``same``: x is y, and no row is paired with itself."""
+    """Of the kernel between all rows, in float64. ``same``: x is y, and no row is paired with itself.
+
+    One block serves all: blocks allocated one after another can leave a heap of gaps as large as all pairs.
+    """
     height = max(1, entries // max(len(y), 1))
     y = y.double()
-    rows, columns, squares = [], y.new_zeros(len(y)), y.new_zeros(())
+    rows, columns, squares = y.new_zeros(len(x)), y.new_zeros(len(y)), y.new_zeros(())
+    room = y.new_empty(min(height, len(x)), len(y))
     for start in range(0, len(x), height):
-        block = kernel(x[start : start + height].double(), y)
+        part = x[start : start + height].double()
+        block = kernel(part, y, room[: len(part)])
         if same:
             block.diagonal(start).zero_()
-        rows.append(block.sum(1))
+        rows[start : start + height] = block.sum(1)
         columns += block.sum(0)
         squares += block.square_().sum()
-    return Sums(torch.cat(rows), columns, squares)
+    return Sums(rows, columns, squares)
 
 
 class Pairs(NamedTuple):
