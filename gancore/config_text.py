@@ -43,7 +43,7 @@ def short(value: Any, limit: int = 60) -> str:
     """A value as it can stand in a one-line message."""
     try:
         text = one_line(repr(value))
-    except (RecursionError, ValueError):  # nested too deep, or an integer that is too long
+    except (RecursionError, ValueError):  # nested too deep, or an integer too long to print
         text = f"a {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
