@@ -164,14 +164,11 @@ def _unreadable(folder: Path, error: OSError) -> CheckpointError:
         return CheckpointError(f"no model folder {folder}", "name a run, a model folder or a known model")
     name = Path(error.filename).name if error.filename else "a file"
     reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-    fix = (
-        f"put a copy of what it names in its place (cp -L), or {FIX}" if (folder / name).is_symlink() else FIX
-    )
-    return CheckpointError(f"model folder {folder}: {name} {reason}", fix)
+    return CheckpointError(f"model folder {folder}: {name} {reason}", FIX)
 
 
 def _read_config(folder: Path) -> dict[str, Json]:
-    content = read_json_object(folder / CONFIG)
+    content = read_json_object((folder / CONFIG).resolve())
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{CONFIG} is not that of a gancore model")
     if content.get("version") != VERSION:
@@ -198,8 +195,11 @@ def _check_config(config: Mapping[str, Json], name: str) -> None:
 
 
 def _read(path: Path, digests: Mapping[str, Json]) -> bytes:
-    """The bytes of a file, checked against the config's sha256 of it, where that says one."""
-    data = read_regular(path, most_tensor_bytes())
+    """The bytes of a file, checked against the config's sha256 of it, where that says one.
+
+    A link is followed: caches of downloaded models are made of links. No file is written here.
+    """
+    data = read_regular(path.resolve(), most_tensor_bytes())
     if path.name in digests and sha256(data) != digests[path.name]:
         decode_tensors(data, path.name)  # says more, where it is no safetensors file at all
         raise CheckpointError(

@@ -51,6 +51,14 @@ def test_a_model_comes_back(model):
     assert (model / "README.md").read_text() == "# card\n"
 
 
+def test_a_folder_of_links_loads_as_caches_of_downloads_hold_it(model, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for file in model.iterdir():
+        (linked / file.name).symlink_to(file.resolve())
+    assert load_model(linked).config == load_model(model).config
+
+
 def test_a_spec_without_tensors_has_no_file(tmp_path):
     save_model(tmp_path / "model", WEIGHTS, CONFIG, Spec({"n": 1}), "")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
