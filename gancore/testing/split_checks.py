@@ -32,7 +32,7 @@ SIGMAS = 4.0
 def keeps_splits_apart(bench: DomainBench) -> None:
     """No split holds more rows of another's contents, byte for byte, than that one holds twice itself.
 
-    Rows are taken with one and the same draw, so that random crops of one item are equal too. Data of
+    Rows are taken with one and the same draw, so that random crops of one row are equal too. Data of
     few different rows repeat themselves, within a split as between splits: that much is allowed, and 5 %.
     """
     held = {split: [_contents(view) for view in bench.views(split).values()] for split in SPLITS}
