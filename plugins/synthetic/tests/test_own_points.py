@@ -98,7 +98,9 @@ def test_equal_rows_go_on_and_others_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "rows", [torch.randn(5), points() * np.inf, np.array([["a"]]), torch.zeros(0, 2)], ids=str
+    "rows",
+    [torch.ones(5), points() * np.inf, np.array([["a"]]), torch.zeros(0, 2)],
+    ids=["one axis", "infinite", "text", "none"],
 )
 def test_rows_that_cannot_be_kept_are_refused(tmp_path, rows):
     with refused(ConfigError, "data"):
