@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -109,8 +110,9 @@ def _named(entry: SourceEntry, data_root: Path | None, announce: Announce) -> So
     if is_built_in(entry):
         return _source(entry.name, None, entry, announce)
     if found := _first_folder(_roots(data_root), entry.name):
-        if found.parent == data_folder():
-            used(found)
+        with suppress(DataError):  # what is found needs no cache
+            if found.parent == data_folder():
+                used(found)
         return _source(entry.name, found, entry, announce)
     if found := _first_folder(_roots(data_root), f"{entry.name}_sample"):
         announce(f"Using {found}: only a sample of {entry.name}")

@@ -107,7 +107,7 @@ def test_players_and_pictures_are_there_and_loaded_and_nothing_leaves_the_page(v
     loaded = seen.page.evaluate(LOADED)
     assert len(loaded["players"]) == SHOWN * (1 + len(RECIPES))
     assert all(seconds == pytest.approx(0.25, abs=0.01) for seconds in loaded["players"])
-    assert len(loaded["pictures"]) == 1 + len(RECIPES)
+    assert len(loaded["pictures"]) == (1 + SHOWN) * (1 + len(RECIPES))  # an overview, and one a player
     assert all(width > 0 for width in loaded["pictures"])
     assert seen.said == []
     assert {url for url in seen.asked if not url.startswith("data:")} <= {report.page.as_uri()[:60]}

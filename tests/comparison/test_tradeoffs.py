@@ -126,7 +126,7 @@ def test_a_size_that_the_recipe_refuses_is_named():
             return super().build(config, spec)
 
     told = growth(Long(), Picky(), RecipeSection(), SPEC, CPU)
-    assert told["not_measured"] == "at 0.5 of the size: too short for its layers"
+    assert told["not_measured"] == "at 0.5 of the size: ValueError: too short for its layers"
 
 
 class Clock:
@@ -172,7 +172,7 @@ def test_a_batch_that_does_not_fit_is_not_measured():
 
     told = time_batches(Large(4), Stiff(), SPEC, CPU)
     assert told["1"]["calls"] >= 1
-    assert told["256"] == {"not_measured": "out of memory: 256 rows of this"}
+    assert told["256"] == {"not_measured": "RuntimeError: out of memory: 256 rows of this"}
 
 
 class Gaussian(nn.Module):

@@ -63,7 +63,7 @@ def test_a_file_that_cannot_be_read_is_told_by_line(complaint, content, said, tm
 def test_what_is_no_file(tmp_path):
     with refused(ConfigError, tmp_path / "nowhere.yaml", fix="YAML"):
         read_file(tmp_path / "nowhere.yaml")
-    with refused(ConfigError, tmp_path, "directory", fix="YAML"):
+    with refused(ConfigError, tmp_path, fix="YAML"):
         read_file(tmp_path)
     with refused(ConfigError, "path", fix="YAML"):
         read_file(tmp_path / "a\0b")

@@ -140,7 +140,7 @@ def test_an_unknown_key_in_a_file_is_named_with_its_line_even_if_overridden(file
         ("train.seed=2147483648", "give an integer >= 0 and < 2147483648"),
         ("train.steps=0", "give an integer > 0 or null (budget in rounds)"),
         ("model.accumulate=5", "model: accumulate 5 does not divide batch_size 32"),
-        ("upkeep.keep=0", "give an integer > 0 (checkpoints kept)"),
+        ("upkeep.keep=0", "give an integer > 0"),
         ("model.width", "not of the form section.key=value"),
         ("=3", "not of the form section.key=value"),
         ("model..width=3", "not of the form section.key=value"),
