@@ -86,4 +86,4 @@ def test_remedies_of_a_recipe_name_keys_that_it_has(recipe: str) -> None:
         shown = applicable(remedy, keys)
         assert set(re.findall(r"model\.(\w+)", shown)) <= keys
         assert ("moves" in shown) <= ("discriminator_moves" in keys)
-        assert ("discriminator's learning rate" in shown) <= ("judge_lr" in keys)
+        assert ("discriminator's learning rate" in shown) <= ("discriminator_lr" in keys)

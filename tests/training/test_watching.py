@@ -138,7 +138,7 @@ def test_a_game_that_turns_for_ever_is_seen(loss: str) -> None:
     period = 2 * math.pi / (0.2 if loss == "wasserstein" else 0.1)
     told = float(finding.seen.split("once in about ")[1].split()[0])
     assert told == pytest.approx(period, rel=0.15)
-    assert "R1" in finding.remedy and "train.dynamics.name=extragradient" in finding.remedy
+    assert "gradient penalty" in finding.remedy and "train.dynamics.name=extragradient" in finding.remedy
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ PUBLISHED = {
     "prior": "uniform",
     "loss": "wasserstein",
     "penalty": "wgan-gp",
-    "weight": 10,
+    "penalty_weight": 10,
     "penalty_every": 1,
     "discriminator_moves": 5,
     "lr": 1e-4,

@@ -14,7 +14,6 @@ from gancore_image.sources import SOURCES
 import gancore
 from gancore import Data, Evidence, Sampled
 from gancore.data.sources import resolve
-from gancore.evaluation.intervals import clopper_pearson
 from gancore.evaluation.judging import Judging
 from gancore.evaluation.measures.classification import classification_accuracy as cas
 from gancore.evaluation.reference import Reference
@@ -56,8 +55,8 @@ def test_other_real_rows_reach_the_ceiling(data, shown):
 def test_labels_that_were_shuffled_teach_chance(data, shown):
     real = rows(data, "train", 700, 700)
     evidence = shown(Sampled(real.samples, real.condition[Key.of("shuffle").permutation(700)]))
-    low, high, _ = clopper_pearson(round(0.1 * 169), 169, tail=1e-4)
-    assert low < cas.compute(evidence) < high
+    # Rows of one digit are called alike, so that ten digits, not 169 rows, are right by chance: sd 0.095.
+    assert cas.compute(evidence) < 0.1 + 4 * 0.095
 
 
 def test_digits_never_made_are_never_called_and_the_ceiling_is_as_before(data, shown):

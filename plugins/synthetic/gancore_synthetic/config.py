@@ -117,9 +117,14 @@ class SyntheticFacts(SpecFacts):
     seed: int = Field(ge=0, lt=2**31)
     points: PositiveInt = Field(le=5_000_000)
     shape: list[PositiveInt] = Field(description="of one sample")
+    own_points: bool = Field(default=False, description="rows of the user, of which no truth is known")
 
     @model_validator(mode="after")
     def _are_those_of_a_source(self) -> Self:
+        if self.own_points:
+            if self.knobs or len(self.shape) != 1:
+                raise ValueError("points of one's own have no knobs and one axis")
+            return self
         if self.source not in KNOBS:
             raise ValueError(f"{self.source!r} is no source; they are {', '.join(KNOBS)}")
         try:
