@@ -31,6 +31,8 @@ from gancore.trees import Tree, cut_rows, leaves, map_tree
 
 MEASURED = 64
 """Rows that a measure is shown, where there are so many."""
+ROUNDING = 1e-5
+"""Share by which values differ that are sums of the same numbers in another order."""
 SURE = 0.9
 """Probability that the judge of the kit gives to a real row's own class."""
 UNLIKELY = -1000.0
@@ -154,6 +156,8 @@ def orders(measure: Measure, real: float, noise: float, repeated: float) -> bool
     """What cannot tell noise from real data shall tell one sample repeated, unless it is blind to that."""
     if measure.better is None or {"noise", "collapse"} <= measure.blind:
         return True
+    if math.isclose(real, noise, rel_tol=ROUNDING):
+        noise = real
     sign = -1 if measure.better == "higher" else 1
     below, alone = (math.isnan(bad) or sign * bad > sign * real for bad in (noise, repeated))
     return below or (
