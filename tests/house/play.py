@@ -88,6 +88,7 @@ def make_pictures(folder: Path) -> None:
 
 def make_training_tiny() -> None:
     """For the command line and for Python alike. A run that is resumed keeps the settings that it has."""
+    import gancore
     from gancore import api
 
     train = api.train
@@ -98,11 +99,12 @@ def make_training_tiny() -> None:
             given["overrides"] = [*(given.get("overrides") or []), *own]
         return train(domain, **given)
 
-    api.train = tiny
+    api.train = gancore.train = tiny
 
 
 def make_comparisons_tiny() -> None:
     """Their processes are spared: what each would do is done here, where everything is imported already."""
+    import gancore
     from gancore import api
     from gancore.comparison import runner
 
@@ -115,7 +117,8 @@ def make_comparisons_tiny() -> None:
             given |= {**TINY_COMPARISON, "overrides": [*given["overrides"], *shared, *data]}
         return compare(domain, **given)
 
-    api.compare, runner.Processes = tiny, InProcess
+    api.compare = gancore.compare = tiny
+    runner.Processes = InProcess
 
 
 class InProcess:
