@@ -55,7 +55,7 @@ def test_other_real_rows_reach_the_ceiling(data, shown):
 def test_labels_that_were_shuffled_teach_chance(data, shown):
     real = rows(data, "train", 700, 700)
     evidence = shown(Sampled(real.samples, real.condition[Key.of("shuffle").permutation(700)]))
-    # Rows of one digit are called alike, so that ten digits, not 169 rows, are right by chance: sd 0.095.
+    # If rows of one digit are called alike, ten digits, not 169 rows, are right by chance: sd 0.095.
     assert cas.compute(evidence) < 0.1 + 4 * 0.095
 
 
