@@ -33,7 +33,8 @@ def lay_table(
         DataError: a view of train is empty.
     """
     game = build_game(recipe, config.model, data.spec, config.train.seed)
-    return set_game(game, config, data, device, processes, run_precision(config, game, device) == "bf16")
+    precision = processes.tell(run_precision(config, game, device))
+    return set_game(game, config, data, device, processes, precision == "bf16")
 
 
 def set_game(

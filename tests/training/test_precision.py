@@ -12,6 +12,7 @@ from toy_games import Judge, points
 
 from gancore.games import Cost, Discriminator, Game, Move, Phase, Player, adversarial, normal
 from gancore.games.field import Field
+from gancore.runtime import device
 from gancore.runtime.device import fast_in_bf16
 from gancore.runtime.kernels import KnownKernels
 from gancore.runtime.randomness import Key
@@ -279,10 +280,24 @@ class TestWhatIsKnownOfAMachine:
 
 
 def test_auto_is_fp32_where_onednn_may_not_use_its_instructions_for_bf16(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     for limit, fast in (("AVX2", False), ("avx512_core", False), ("AVX512_CORE_BF16", True), ("", True)):
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
         assert fast_in_bf16(CPU) is fast
+
+
+@pytest.mark.parametrize(("speed", "fast"), [(0.5, False), (1.0, False), (2.0, True)])
+def test_auto_is_bf16_on_a_processor_without_amx_only_where_that_is_faster(speed, fast, monkeypatch):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(device, "bf16_speed", lambda: speed)
+    assert fast_in_bf16(CPU) is fast
+
+
+def test_the_speed_of_bf16_is_that_of_larger_products():
+    matrices = [torch.ones(1024, 1024, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
+    exact, fast = (min(device._seconds_of_product(matrix) for _ in range(5)) for matrix in matrices)
+    assert 0.4 < device.bf16_speed() / (exact / fast) < 2.5
 
 
 @pytest.mark.skipif(
