@@ -37,18 +37,23 @@ def plan_rounds(table: Table, train: TrainSection, default_steps: int) -> list[i
 
 
 def plan_seconds(
-    table: Table, seconds: float, settings: UpkeepSection, measure_looks: Callable[[], LookCosts]
+    table: Table,
+    seconds: float,
+    settings: UpkeepSection,
+    measure_looks: Callable[[], LookCosts],
+    began: float | None = None,
 ) -> State:
-    """A new run's state, where the budget is ``seconds`` on the wall from here to the last checkpoint.
+    """A new run's state, where the budget is ``seconds`` on the wall from ``began`` to the last checkpoint.
 
+    ``began``: of ``time.perf_counter``, before the checks that precede the first round; None: now.
     Rounds are timed and then undone; previews and evaluations get a tenth of the budget, less the time
-    that planning took, and a twentieth at least. Rounds and cadences are fixed here, so that a resumed run
+    that all this took, and a twentieth at least. Rounds and cadences are fixed here, so that a resumed run
     equals an undisturbed one.
 
     Raises:
         ConfigError: one round takes longer than the budget, or fixed phases do.
     """
-    began = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     phases, processes = table.game.phases, table.dealer.processes
     costs = [seconds_per_round(table, phase, seconds) for phase in phases]
     looked: LookCosts = processes.tell(measure_looks() if processes.first else None)

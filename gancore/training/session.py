@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -95,17 +96,17 @@ class Session:
 
     def start(self, state: State | None, replan: bool = False) -> State:
         """All processes begin alike: from the first one's tensors, and where it stands (None: a new run)."""
-        processes = self.table.dealer.processes
+        processes, began = self.table.dealer.processes, time.perf_counter()
         processes.copy(all_tensors(self.table))
         check_memory(self.table)
         self._check_precision()
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:
             check_costs(self.table)
-            return self._plan()
+            return self._plan(began)
         state = state or State.from_json(told, len(self.table.game.phases))
         if replan:
-            planned = self._plan()
+            planned = self._plan(began)
             state.replan(planned.plan)
             state.cadence = planned.cadence
         return state
@@ -146,11 +147,11 @@ class Session:
             self.announce(f"valid has {len(valid)} row: samples are not measured in training")
         return evaluator
 
-    def _plan(self) -> State:
+    def _plan(self, began: float) -> State:
         train = self.config.train
         if train.seconds is None:
             return State(plan_rounds(self.table, train, self.config.model.steps))
-        return plan_seconds(self.table, train.seconds, self.config.upkeep, self._look_costs)
+        return plan_seconds(self.table, train.seconds, self.config.upkeep, self._look_costs, began)
 
     def _look_costs(self) -> LookCosts:
         settings, train = self.config.upkeep, self.config.train

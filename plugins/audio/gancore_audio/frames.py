@@ -1,4 +1,4 @@
-"""Spectra of sounds in exactly length / hop frames, and back; phases of magnitudes by Griffin and Lim."""
+"""Spectra of sounds in frames, as many as networks need, and back; phases of magnitudes by Griffin and Lim."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ def halvings(grid: Grid) -> int:
         times, time, frequency = times + 1, time // 2, frequency // 2
     if not times:
         raise ConfigError(
-            f"a spectrogram of {grid[0]} frames by {grid[1]} bands cannot be halved",
-            "set model.window or model.bands so that bands are a power of two, 8 or more",
+            f"a spectrogram of {grid[0]} frames by {grid[1]} rows in frequency cannot be halved",
+            "leave model.window out (and model.bands, where the recipe has it), or make it a power of two, 16 or more",
         )
     return times
 

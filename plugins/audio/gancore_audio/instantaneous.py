@@ -19,7 +19,7 @@ SHARE = 0.8
 
 
 class InstantaneousFrequency(Representation):
-    """Waveforms (n, 1, time) to images (n, 2, time / hop, bands) in [-1, 1], and back without a search.
+    """Waveforms (n, 1, time) to images (n, 2, frames, bands) in [-1, 1], and back without a search.
 
     Engel et al. 2019, section 3.1: 1/2 log(|X|^2 + floor^2), and the phase's difference from frame to
     frame over pi, both averaged in mel bands (``bands`` 0: on the bins themselves, where decode

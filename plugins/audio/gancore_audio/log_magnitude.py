@@ -20,7 +20,7 @@ DEVIATIONS = 3
 
 
 class LogMagnitude(Representation):
-    """Waveforms (n, 1, time) to images (n, 1, time / hop, window / 2) in [-1, 1], and back by Griffin-Lim.
+    """Waveforms (n, 1, time) to images (n, 1, frames, window / 2) in [-1, 1], and back by Griffin-Lim.
 
     (log(|X| + floor) - m) / 3 s of each bin but the highest, m and s over train (Donahue et al. 2019, section
     3.2). The floor, in dB of a full-scale sine, is what silence is; it is taken off again. Phases are

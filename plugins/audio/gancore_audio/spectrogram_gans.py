@@ -22,8 +22,8 @@ from gancore_audio.grids import Grid, GridDiscriminator, GridGenerator
 from gancore_audio.instantaneous import InstantaneousFrequency
 from gancore_audio.log_magnitude import LogMagnitude
 
-BANDS = 64
-"""Mel bands, where a quarter of the window is no fewer."""
+BANDS, FEWEST_BANDS = 64, 8
+"""Mel bands: a quarter of the window, within these."""
 DIFFERENCES = {"wasserstein", "relativistic", "relativistic-average"}
 """Losses of a difference of logits, which never move their bias."""
 
@@ -68,7 +68,7 @@ class IFGANConfig(SpecGANConfig):
     bands: NonNegativeInt | None = Field(
         None,
         le=4096,
-        description="mel bands, at most window / 2; 0: bins; none: 64, or a quarter of a shorter window",
+        description="mel bands, at most window / 2; 0: bins; none: a quarter of the window, from 8 to 64",
     )
     iterations: NonNegativeInt = Field(
         16, le=1000, description="of Griffin and Lim, from the phases that were told; 0: those as they are"
@@ -87,7 +87,7 @@ class IFGAN(Recipe):
             spec["rate_hz"],
             window,
             hop,
-            min(BANDS, window // 4) if config.bands is None else config.bands,
+            min(max(FEWEST_BANDS, window // 4), BANDS) if config.bands is None else config.bands,
             config.floor_db,
             config.iterations,
         )

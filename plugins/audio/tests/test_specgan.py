@@ -94,6 +94,14 @@ def test_a_grid_that_does_not_halve_is_refused_in_one_line(grid):
         halvings(grid)
 
 
+@pytest.mark.parametrize("rate_hz", [100, 8000, 44_100])
+@pytest.mark.parametrize("length", [16, 48, 64, 112, 128, 1008])
+@pytest.mark.parametrize(("recipe", "config"), [(SpecGAN, SpecGANConfig), (IFGAN, IFGANConfig)])
+def test_short_sounds_at_any_rate_need_no_settings(recipe, config, length, rate_hz):
+    game = recipe().build(config(width=2, latent=4), Spec({"length": length, "rate_hz": rate_hz}))
+    assert game.eval().sampler().sample(2, Key.of(0)).shape == (2, 1, length)
+
+
 def test_a_sound_is_heard_at_its_length_whatever_the_frames():
     for recipe, config in ((SpecGAN, SpecGANConfig(width=2)), (IFGAN, IFGANConfig(width=2, hop=64))):
         sampler = recipe().build(config, Spec(PLAIN)).sampler()
