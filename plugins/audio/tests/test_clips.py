@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 from gancore_audio.clips import AudioConfig, data_from_arrays, open_clips
+from gancore_audio.config import AudioFacts
 from gancore_audio.sources import SOURCES
 from needs import data_root, gpu
 from refusals import refused
@@ -15,6 +16,7 @@ from refusals import refused
 from gancore.data.sources import resolve
 from gancore.domain import Source
 from gancore.errors import DataError
+from gancore.facts import check_facts
 from gancore.runtime.randomness import Key, Rows
 
 SPLITS = ("train", "valid", "test")
@@ -189,12 +191,20 @@ def test_the_default_length_covers_three_quarters_of_the_clips(lengths, expected
 
 @pytest.mark.parametrize(
     "rates, expected",
-    [([8000, 8000, 44_100], 8000), ([44_100, 44_100, 8000], 16_000), ([8000, 11_025], 11_025)],
+    [
+        ([8000, 8000, 44_100], 8000),
+        ([44_100, 44_100, 8000], 16_000),
+        ([8000, 11_025], 11_025),
+        ([100, 100, 100], 100),
+    ],
 )
 def test_the_default_rate_is_the_commonest_up_to_16_khz(tmp_path, rates, expected):
+    """And a model may be of it, as a user may ask for it."""
     for number, rate_hz in enumerate(rates):
         write(tmp_path / "data" / f"{number}.wav", noise(number, 2 * rate_hz), rate_hz)
-    assert opened(tmp_path / "data").spec["rate_hz"] == expected
+    spec = opened(tmp_path / "data").spec
+    assert spec["rate_hz"] == expected == AudioConfig(rate_hz=expected).rate_hz
+    check_facts(AudioFacts, spec.facts, "model")
 
 
 def test_the_fingerprint_changes_with_data_and_settings_alone(folder):

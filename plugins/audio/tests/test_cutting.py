@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from gancore_audio import cutting
 from gancore_audio.clips import AudioConfig, data_from_arrays
 
 from gancore.runtime.randomness import Key
@@ -88,7 +89,49 @@ def test_a_window_begins_at_the_sound_where_a_clip_begins_in_silence(before):
     clips = [hit(seed, 2.3, before) for seed in range(3)] + [hit(seed, 0.9) for seed in range(3, 20)]
     assert loudness(opened(clips)).min() > 0.5
     assert loudness(opened(clips, window="start")).min() == 0
-    assert "3 windows" in told(opened(clips, window="start"))
+    assert "3 windows nearly silent" in told(opened(clips, window="start"))
+
+
+def noises(count, windows=4):
+    """Of each half is silence, first or last."""
+    loud = [np.random.default_rng(n).uniform(-0.5, 0.5, windows * LENGTH // 2) for n in range(count)]
+    rest = np.zeros(windows * LENGTH // 2)
+    pairs = [[one, rest] if number % 2 else [rest, one] for number, one in enumerate(loud)]
+    return [np.concatenate(pair).astype(np.float32) for pair in pairs]
+
+
+def test_long_clips_are_looked_at_in_parts(monkeypatch):
+    whole = opened(noises(12)).train.cuts
+    monkeypatch.setattr(cutting, "BLOCKS_AT_ONCE", 7)
+    parts = opened(noises(12)).train.cuts
+    for column in ("clips", "lows", "highs"):
+        assert torch.equal(getattr(whole, column), getattr(parts, column))
+    assert whole.quiet == parts.quiet > 0.2
+
+
+@pytest.mark.parametrize("window, words", [("start", "of the"), ("random", "about")])
+def test_where_cuts_do_not_depend_on_silence_some_clips_are_looked_at(monkeypatch, window, words):
+    clips = noises(40)
+    every = opened(clips, window=window).train.cuts
+    monkeypatch.setattr(cutting, "LOOKED_AT", 30 * LENGTH)
+    looked_at = []
+    heard = cutting._sounding
+
+    def counting(values, length):
+        looked_at.append(len(values))
+        return heard(values, length)
+
+    monkeypatch.setattr(cutting, "_sounding", counting)
+    data = opened(clips, window=window)
+    assert sum(looked_at) <= 3 * cutting.LOOKED_AT
+    assert torch.equal(every.lows, data.train.cuts.lows) and torch.equal(every.highs, data.train.cuts.highs)
+    assert data.train.cuts.looked_at == 7 < data.train.cuts.longer
+    assert words in told(data).partition(";")[2]
+
+
+def test_one_silent_window_is_one():
+    clips = [hit(0, 2.3, 1.2)] + [hit(seed, 0.9) for seed in range(1, 20)]
+    assert "1 window nearly silent" in told(opened(clips, window="start"))
 
 
 def test_one_recording_cut_in_time_is_heard_whole():

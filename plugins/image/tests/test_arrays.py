@@ -206,12 +206,32 @@ def test_a_cache_that_was_made_without_numeric_labels_is_not_used_for_them(tmp_p
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        {"n_classes": np.int64(3)},
+        {"n_classes": np.array([3])},
+        {"class_weights": np.ones(3)},
+        {"label_embedding": np.eye(3)},
+        {"label_map": np.array(["a", "b", "c"])},
+        {"y": np.ones(3)},
+    ],
+)
+def test_other_arrays_that_speak_of_labels_cost_no_picture(tmp_path, other):
+    np.savez(tmp_path / "a.npz", images=levels(20, 9, 9), **other, labels=np.arange(20) % 3)
+    (stack,), notes = stacks_of(tmp_path)
+    assert stack.labels.tolist() == [number % 3 for number in range(20)]
+    (value,) = other.values()
+    assert [name for name, _ in notes] == ([] if value.ndim == 0 else list(other))
+
+
+@pytest.mark.parametrize(
     ("arrays", "told"),
     [
         ({"images": np.array([Trap(), None], dtype=object)}, "unpickling"),
         ({"labels": np.arange(4)}, "labels (4,)"),
         ({}, "nothing"),
         ({"images": levels(4, 9, 9), "labels": np.arange(5)}, "4 5 labels"),
+        ({"x_train": levels(4, 9, 9), "y_train": np.array([["a"]] * 5)}, "4 y_train 5 labels"),
         ({"images": levels(4, 9, 9) * 1000.0}, "outside"),
     ],
 )
@@ -230,6 +250,18 @@ def test_other_files_called_npz_are_refused(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
     with refused(DataError, "a.npz", "unpickling"):
         stacks_of(tmp_path)
+
+
+@pytest.mark.parametrize("offset, patch", [(8, 1), (10, 99)], ids=["encrypted", "unknown compression"])
+def test_members_that_cannot_be_unpacked_are_refused(tmp_path, offset, patch):
+    np.savez(tmp_path / "a.npz", images=levels(4, 9, 9), labels=np.arange(4))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    for name in (b"images.npy", b"labels.npy"):  # in the central directory, and before the member's content
+        central, local = content.rindex(name) - 46 + offset, content.index(name) - 30 + offset - 2
+        content[central : central + 2] = content[local : local + 2] = struct.pack("<H", patch)
+    (tmp_path / "a.npz").write_bytes(content)
+    with refused(DataError, "a.npz", "unpickling"):
+        open_pictures(Source("a", tmp_path / "a.npz"), ImageConfig())
 
 
 def test_what_an_npz_promises_is_summed_before_it_is_unpacked(tmp_path):
@@ -295,6 +327,8 @@ def test_an_npy_file_is_pictures_where_it_is_named_itself(tmp_path):
     np.save(tmp_path / "mine.npy", np.zeros((3, 8, 8), np.uint8))
     assert find_array_files(tmp_path / "mine.npy") == [tmp_path / "mine.npy"]
     assert find_array_files(tmp_path) == []
+    with refused(DataError, tmp_path, "mine.npy", fix=tmp_path / "mine.npy"):
+        open_pictures(Source("folder", tmp_path), ImageConfig())
     (stack,), _ = read_stacks([tmp_path / "mine.npy"], ())
     assert stack.pixels.shape == (3, 8, 8)
 

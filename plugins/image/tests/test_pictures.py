@@ -408,3 +408,28 @@ def test_the_range_of_levels_is_told_where_it_is_narrow(tmp_path, highest, told)
         save(tmp_path / "d" / f"{number}.png", Image.fromarray(pixels))
     lines = [line for line in opened(tmp_path / "d").contract if line.startswith("levels: ")]
     assert [f"0 to {highest - 1}" in line for line in lines] == [True] * told
+
+
+def levels_told(path, **config):
+    return [line for line in opened(path, **config).contract if line.startswith("levels: ")]
+
+
+def test_light_pictures_behind_dark_ones_are_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr("gancore_image.contract.LOOKED_AT", 4 * 64)
+    for number in range(20):
+        low = 0 if number < 10 else 200
+        pixels = np.random.default_rng(number).integers(low, low + 20, (8, 8), dtype=np.uint8)
+        save(tmp_path / "d" / f"{number:02}.png", Image.fromarray(pixels))
+    assert levels_told(tmp_path / "d") == []
+
+
+def test_alpha_hides_no_dark_pictures(tmp_path, monkeypatch):
+    for number in range(20):
+        pixels = np.random.default_rng(number).integers(0, 20, (8, 8, 4), dtype=np.uint8)
+        pixels[..., 3] = 255
+        save(tmp_path / "d" / f"{number:02}.png", Image.fromarray(pixels))
+    (line,) = levels_told(tmp_path / "d", channels=4)
+    assert "0 to 19" in line
+    monkeypatch.setattr("gancore_image.contract.LOOKED_AT", 4 * 192)
+    (line,) = levels_told(tmp_path / "d", channels=4)
+    assert "in 4 pictures" in line

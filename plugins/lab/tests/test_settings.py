@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from gancore_lab import running
 from gancore_lab.dirac import EXPERIMENT as DIRAC
-from gancore_lab.dirac import measure
+from gancore_lab.dirac import Case, measure
 from gancore_lab.experiment import Check, Experiment, Outcome
 from gancore_lab.lgq import EXPERIMENT as LGQ
 from gancore_lab.settings import changed
@@ -82,16 +84,53 @@ def tossed(setup, seed):
     return Outcome(checks, remarks=[str(setup["throws"])])
 
 
-def test_numbers_from_elsewhere_stand_beside_the_set_up_of_then_alone(tmp_path):
-    coin = Experiment("?", "?", "?", {"throws": 10}, tossed, lambda outcome: Figure())
-    for changes, beside in (((), 0.1), (("throws=3",), None)):
-        content = running.run("coin", coin, tmp_path, changes=changes).content
-        assert content["measurement"][1]["predicted"] == beside and content["changed"] == list(changes)
-    with refused(ConfigError, "coin", "throws=0", fix="gancore"):
-        running.run("coin", coin, tmp_path, changes=["throws=0"])
+def drawn(outcome):
+    if outcome.remarks == ["1"]:
+        raise IndexError("one throw is no curve")
+    return Figure()
+
+
+COIN = Experiment("?", "?", "?", {"throws": 10}, tossed, drawn)
+
+
+def test_a_value_that_cannot_be_played_is_refused(tmp_path):
+    content = running.run("coin", COIN, tmp_path, changes=["throws=3"]).content
+    assert content["changed"] == ["throws=3"] and content["measurement"][1]["predicted"] == 0.1
+    with refused(ConfigError, "coin", "throws=0", fix="coin"):
+        running.run("coin", COIN, tmp_path, changes=["throws=0"])
+
+
+def test_what_cannot_be_drawn_is_refused_and_what_was_measured_kept(tmp_path):
+    running.run("coin", COIN, tmp_path)
+    with refused(ConfigError, "coin", "throws=1", "result.json", fix="coin"):
+        running.run("coin", COIN, tmp_path, changes=["throws=1"])
+    told = json.loads((tmp_path / "coin/result.json").read_text())
+    assert told["changed"] == ["throws=1"] and not (tmp_path / "coin/picture.png").exists()
+    with pytest.raises(IndexError):  # no change is to blame
+        running.run("coin", replace(COIN, setup={"throws": 1}), tmp_path)
+
+
+def test_numbers_from_elsewhere_stand_beside_what_is_as_there(monkeypatch):
+    """Whatever else of the set-up was changed: |z| after 500 rounds, however many there are."""
+    monkeypatch.setattr(Case, "play", lambda case, rounds, start, seed: 1 / np.arange(1.0, rounds + 2))
+
+    def beside(**changes):
+        checks = measure({**DIRAC.setup, **FEW, **changes}, 0).checks
+        return [check for check in checks if check.relation == "beside" and check.predicted is not None]
+
+    (found,) = beside(circle_time=30.0, tolerance=0.5, trap_near=0.1)
+    assert found.measured == 1 / 501 and "NS-GAN, simultaneous" in found.name
+    assert not any(beside(**change) for change in ({"rate": 0.3}, {"start": 0.3}, {"time": 30.0}))
 
 
 def test_the_command_shows_the_set_up_and_changes_it(capsys):
     assert main(["lab", "dirac", "--settings", "--set", "rate=0.1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dirac"]["rate"] == 0.1
     assert main(["lab", "dirac", "lgq", "--set", "rate=0.1"]) == 2
+
+
+@pytest.mark.parametrize("words", [["--settings"], ["--set", "rate=1"]])
+def test_a_set_up_is_of_an_experiment_that_is_named(words, capsys):
+    assert main(["lab", *words]) == 2
+    told = capsys.readouterr()
+    assert words[0] in told.err and not told.out

@@ -2,20 +2,22 @@
 
 import shutil
 import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from forks import Fork
-from gancore_synthetic.config import SyntheticConfig
+from gancore_synthetic.config import SyntheticConfig, SyntheticFacts
 from gancore_synthetic.domain import Synthetic
 from gancore_synthetic.measures import measures_for
 from linear_gan import LinearGAN
 from refusals import refused
 
 import gancore
-from gancore import ConfigError, DataError, PluginError, Samples, Source
+from gancore import CheckpointError, ConfigError, DataError, PluginError, Samples, Source
 from gancore.configure import resolve_config
+from gancore.facts import check_facts
 from gancore.runtime.randomness import Key
 
 TINY = ["model.width=4", "model.batch_size=8", "upkeep.evaluate_samples=16"]
@@ -29,6 +31,11 @@ def opened(path, **settings):
     return Synthetic().open(Source(path.name, path), SyntheticConfig(source=str(path), **settings))
 
 
+def split(data):
+    views = (data.train, data.valid, data.test)
+    return [view.take(torch.arange(len(view)), Key.of(0)).data for view in views]
+
+
 def trained(folder, steps=3, **told):
     options = {"out": folder, "overrides": TINY} | told
     return gancore.train("synthetic", steps=steps, progress="none", **options)
@@ -38,13 +45,48 @@ def test_a_file_of_points_is_split_and_no_row_is_lost(tmp_path):
     file = tmp_path / "mine.npy"
     np.save(file, points().numpy())
     data = opened(file)
-    parts = [
-        view.take(torch.arange(len(view)), Key.of(0)).data for view in (data.train, data.valid, data.test)
-    ]
+    parts = split(data)
     assert [len(part) for part in parts] == [160, 20, 20]
     assert torch.equal(torch.cat(parts).sort(0).values, points().sort(0).values)
     assert opened(file, seed=1).fingerprint != data.fingerprint == opened(file).fingerprint
     assert not measures_for(data.spec), "no truth is known"
+
+
+def test_equal_rows_are_in_one_split(tmp_path):
+    rows = points(400)
+    rows[380:] = rows[torch.arange(20) * 7]
+    rows[5, 1], rows[399] = 0.0, rows[5]
+    rows[399, 1] = -0.0
+    np.save(tmp_path / "mine.npy", rows.numpy())
+    data = opened(tmp_path / "mine.npy")
+    parts = split(data)
+    sets = [{tuple(row) for row in part.tolist()} for part in parts]
+    assert sum(map(len, sets)) == len(set.union(*sets)) == 380
+    assert sum(map(len, parts)) == 400 and min(map(len, parts)) >= 38
+    assert "repeated: 20 rows" in "; ".join(data.contract)
+
+
+def test_points_of_a_lattice_are_drawn_row_by_row(tmp_path):
+    """Few points, each many times: no split is to lack one."""
+    np.save(tmp_path / "mine.npy", points(2000, 2).round().clamp(-1, 1).numpy())
+    data = opened(tmp_path / "mine.npy")
+    parts = split(data)
+    assert [len(part) for part in parts] == [1600, 200, 200]
+    assert len({len(part.unique(dim=0)) for part in parts}) == 1
+    assert any(line.startswith("repeated: 1,99") for line in data.contract)
+
+
+def test_a_model_of_any_number_of_own_points_opens():
+    own = {"own_points": True, "source": "mine.npy", "knobs": {}, "seed": 0, "shape": [2]}
+    check_facts(SyntheticFacts, {**own, "points": 8_000_000}, "model")
+    with refused(CheckpointError, "5,000,000"):
+        drawn = opened_facts("circles")
+        check_facts(SyntheticFacts, {**drawn, "points": 8_000_000}, "model")
+
+
+def opened_facts(source):
+    config = SyntheticConfig(source=source, points=100, held_out=20)
+    return dict(Synthetic().open(Source(source), config).spec.facts)
 
 
 @pytest.mark.parametrize("coordinates", [1, 2, 5])
@@ -59,13 +101,34 @@ def test_points_are_drawn_over_their_outline(tmp_path, coordinates):
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((30, 4, 4)), np.zeros((3, 2)), np.full((30, 2), np.nan), np.array([["a", "b"]] * 30)],
-    ids=["pictures", "few", "nan", "text"],
+    [
+        np.zeros((30, 4, 4)),
+        np.zeros((3, 2)),
+        np.full((30, 2), np.nan),
+        np.full((30, 2), 1e300),
+        np.array([["a", "b"]] * 30),
+    ],
+    ids=["pictures", "few", "nan", "large", "text"],
 )
 def test_other_files_are_refused(tmp_path, array):
     np.save(tmp_path / "mine.npy", array)
-    with refused(DataError, "mine.npy"):
+    with refused(DataError, "mine.npy"), warnings.catch_warnings():
+        warnings.simplefilter("error")
         opened(tmp_path / "mine.npy")
+
+
+def test_files_that_are_npy_by_name_alone_are_refused(tmp_path):
+    file = tmp_path / "mine.npy"
+    with file.open("wb") as opened_file:
+        np.savez(opened_file, points().numpy())
+    with refused(DataError, "mine.npy", fix="npy"):
+        opened(file)
+    with file.open("wb") as opened_file:  # of 2^50 rows one is there
+        head = {"descr": "<f4", "fortran_order": False, "shape": (2**50, 2)}
+        np.lib.format.write_array_header_1_0(opened_file, head)
+        opened_file.write(bytes(8))
+    with refused(DataError, "mine.npy", 8, "9,007,199,254,740,992"):
+        opened(file)
 
 
 def test_what_is_no_file_of_points_is_refused(tmp_path):
