@@ -33,6 +33,7 @@ class Model:
     """A sampler with what is needed to use it.
 
     ``config`` is the model folder's config.json. ``model.sample(4).data`` are four canonical samples.
+    ``digest``: sha256 of the file that its weights were read from, hexadecimal; empty: of none.
     """
 
     sampler: nn.Module
@@ -40,6 +41,7 @@ class Model:
     domain: Domain
     config: dict[str, Any]
     device: torch.device
+    digest: str = ""
 
     @checked
     @pinned()
@@ -132,7 +134,7 @@ def open_model(folder: Path, device: str = "auto") -> Model:
         told = with_needs(error, loaded.config, f"model folder {folder}")
         raise told from (None if told is error else error)
     where = resolve_device(device)
-    return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where)
+    return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where, loaded.digest)
 
 
 def _built(loaded: LoadedModel, folder: Path) -> tuple[Domain, nn.Module]:
