@@ -95,6 +95,27 @@ def test_equal_rows_go_on_and_others_are_refused(tmp_path):
     assert trained(tmp_path / "a", steps=4, data=points(), resume="auto").step == 4
     with refused(gancore.CheckpointError, "fingerprint"):
         gancore.train(resume=tmp_path / "a", data=points(seed=1), steps=5, progress="none")
+    assert len(list((tmp_path / "a/data").iterdir())) == 1, "refused rows are not kept"
+    with refused(ConfigError, "model.width"):
+        gancore.train(
+            resume=tmp_path / "a", data=points(seed=1), overrides=["model.width=5"], progress="none"
+        )
+    assert len(list((tmp_path / "a/data").iterdir())) == 1
+
+
+def test_a_kill_after_the_rows_leaves_what_can_be_begun(tmp_path, monkeypatch):
+    class KilledError(Exception):
+        pass
+
+    def killed(make_order, devices):
+        make_order()
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gancore.api.carry_out", killed)
+        with pytest.raises(KilledError):
+            trained(tmp_path / "a", data=points())
+    assert trained(tmp_path / "a", data=points(), resume="auto").step == 3
 
 
 @pytest.mark.parametrize(
