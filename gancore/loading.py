@@ -35,18 +35,26 @@ def load(model: str | Path, device: str = "auto") -> Model:
 
 
 @checked
-def load_game(run: str | Path, step: int | None = None, device: str = "cpu") -> LoadedGame:
+def load_game(
+    run: str | Path,
+    step: int | None = None,
+    device: str = "cpu",
+    *,
+    data_root: str | Path | None = None,
+    announce: Announce = _silent,
+) -> LoadedGame:
     """The game of a run folder: all its networks, not the sampler alone, and the table it is played on.
 
     ``step``: that of one of its checkpoints (``upkeep.checkpoint_every`` keeps more of them); by default the
-    newest.
+    newest. ``data_root``: where named data are looked for first; ``announce`` is told of what is downloaded.
 
     Raises:
         GancoreError: no such run or checkpoint, in one line.
     """
     from gancore.training.loaded_game import open_game
 
-    return open_game(Path(os.path.expanduser(run)), step, device)
+    root = None if data_root is None else Path(os.path.expanduser(data_root))
+    return open_game(Path(os.path.expanduser(run)), step, device, root, announce)
 
 
 def model_folder(model: str | Path, announce: Announce = _silent) -> Path:

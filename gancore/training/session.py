@@ -39,7 +39,14 @@ from gancore.training.opening import check_costs
 from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.run import RunFolder
 from gancore.training.state import State
-from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors
+from gancore.training.table import (
+    all_tensors,
+    check_capabilities,
+    lay_table,
+    rule_tensors,
+    take_networks,
+    take_rules,
+)
 from gancore.training.upkeep import parameter_count
 from gancore.training.watching import Cadence, Watch
 
@@ -74,19 +81,9 @@ class Session:
                 f"the data are not those that this run began with (fingerprint {known})",
                 "restore them, name their place by --data, or --force",
             )
-        wanted = {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)}
-        for name, own in wanted.items():
-            stored = checkpoint.tensors.get(name, {})
-            kinds = [{n: (t.shape, t.dtype) for n, t in group.items()} for group in (own, stored)]
-            if kinds[0] != kinds[1]:
-                raise CheckpointError(
-                    f"{checkpoint.path.name}: its {name} tensors are not those of this configuration",
-                    "start a new run; --init-from takes over what fits",
-                )
-        self.table.game.load_state_dict(dict(checkpoint.tensors["game"]))
-        stored_rules = checkpoint.tensors["rules"]
-        for player, updater in self.table.updaters.items():
-            updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
+        fix = "start a new run; --init-from takes over what fits"
+        take_networks(self.table.game, checkpoint, fix)
+        take_rules(self.table, checkpoint, fix)
         names = {name for name, _ in self.table.game.named_modules()}
         kept = checkpoint.state.get("fp32_modules")
         told = kept if isinstance(kept, list) else []
