@@ -9,8 +9,9 @@ from pydantic import Field, PositiveFloat
 from gancore import SpecFacts
 from gancore.data.labels import LabelledSection
 from gancore_audio.cutting import Window
+from gancore_audio.reading import RATES_HZ
 
-LOWEST_HZ, HIGHEST_HZ, LONGEST = 1000, 192_000, 1 << 22
+LOWEST_HZ, HIGHEST_HZ, LONGEST = RATES_HZ.start, 192_000, 1 << 22
 """Sampling rates and samples in a window that can be."""
 
 

@@ -92,19 +92,20 @@ def _windows(account: Account) -> str:
 def _cuts(account: Account) -> list[str]:
     """Where windows are cut from clips that are longer, and how many are nearly silent."""
     cuts = [view.cuts for view in account.views.values()]
-    longer, at_start, quiet_starts = (
-        sum(counts) for counts in zip(*((c.longer, c.at_start, c.quiet_starts) for c in cuts), strict=True)
-    )
+    counts = ((c.longer, c.at_start, c.looked_at, c.quiet_starts) for c in cuts)
+    longer, at_start, looked_at, quiet_starts = map(sum, zip(*counts, strict=True))
     if not longer:
         return []
     where = [f"{at_start:,} at their start"] if at_start else []
     where += [f"{longer - at_start:,} anywhere"] if at_start < longer else []
     told = [f"cuts: of {counted(longer, 'clip')} longer than a window {' and '.join(where)}"]
     share = account.views["train"].cuts.quiet
+    of, about = (f" of the {looked_at:,} looked at", "about ") if looked_at < longer else ("", "")
     if account.window == "start" and quiet_starts:
-        told.append(f"{quiet_starts:,} windows are nearly silent; data.window=auto begins at the sound")
+        silent = f"{counted(quiet_starts, 'window')}{of} nearly silent"
+        told.append(f"{silent}; data.window=auto cuts where something is heard")
     elif account.window == "random" and share >= TOLD:
-        told.append(f"{share:.0%} of the windows are nearly silent; data.window=auto leaves them out")
+        told.append(f"{about}{share:.0%} of the windows are nearly silent; data.window=auto leaves them out")
     elif account.window == "auto" and share >= TOLD and at_start < longer:
         told.append("near silence is left out")
     return ["; ".join(told)]

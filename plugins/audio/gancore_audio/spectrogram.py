@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ def log_mel(
     """Mel spectrogram in dB, at least ``FLOOR_DB``: (n, time) -> (n, bands, frames), float32.
 
     The Hann window is by default the power of two nearest to 32 ms, the hop a quarter of it. Frames
-    are transformed at twice the window's length, so that even the narrowest band holds a frequency.
+    are transformed at twice the window's length, so that from 2 kHz on even the narrowest of 64 bands holds
+    a frequency.
     """
     window = window or 2 ** round(math.log2(0.032 * rate_hz))
     filters = _mel_filters(rate_hz, bands, 2 * window).to(waveform.device)
@@ -58,7 +60,9 @@ def _mel_filters(rate_hz: int, bands: int, n_fft: int) -> Tensor:
     """Triangles of height 1 from 0 Hz to half the rate: (n_fft / 2 + 1, bands)."""
     from torchaudio.functional import melscale_fbanks
 
-    return melscale_fbanks(n_fft // 2 + 1, 0.0, rate_hz / 2, bands, rate_hz)
+    with warnings.catch_warnings():  # bands without a frequency are silent in all sounds
+        warnings.filterwarnings("ignore", message=".*mel filterbank has all zero.*")
+        return melscale_fbanks(n_fft // 2 + 1, 0.0, rate_hz / 2, bands, rate_hz)
 
 
 def picture(

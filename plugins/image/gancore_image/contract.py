@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from gancore_image.preparing import Preparation
 from gancore_image.supply import Supply
 
 LOOKED_AT, WIDE = 1 << 26, 127
-"""Values whose range is looked at, and the widest range that is told."""
+"""Levels that are looked at, and the widest range of them that is told."""
 CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 FITS = {
     "crop": "the largest centred square",
@@ -85,11 +86,20 @@ def _pixels(account: Account) -> str:
 
 
 def _levels(account: Account) -> list[str]:
-    """A line where the first pictures have little contrast: all are dark, light or grey."""
-    low, high = (int(bound) for bound in torch.aminmax(account.cache.packed.values[:LOOKED_AT]))
+    """A line where pictures have little contrast: all are dark, light or grey. Alpha is no contrast."""
+    table = account.cache.table
+    items = torch.tensor(sorted(set(account.kept.items)), dtype=torch.int64)
+    colours = table.channels - (table.channels in (2, 4))
+    pictures = account.cache.packed.values.view(-1, table.channels, table.side**2)
+    looked_at = items[:: max(1, math.ceil(len(items) * colours * table.side**2 / LOOKED_AT))]
+    if not len(items):
+        return []
+    low, high = (int(bound) for bound in torch.aminmax(pictures[looked_at, :colours]))
     if high - low > WIDE:
         return []
-    return [f"levels: from {low} to {high} of 255; samples will have no more contrast than that"]
+    some = len(looked_at) < len(items)
+    where = f", in {len(looked_at):,} pictures from all over the set; if others are alike," if some else ";"
+    return [f"levels: from {low} to {high} of 255{where} samples will have no more contrast than that"]
 
 
 def _fit(account: Account) -> str:

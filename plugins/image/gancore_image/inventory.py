@@ -39,17 +39,27 @@ def take_inventory(files: Files, announce: Announce) -> Inventory:
     looked = take("image", files.place, names, _looking(files), announce)
     skipped = [*files.refused, *looked.skipped]
     if not looked.found and not skipped:
-        where = files.place / files.names[0] if len(files.names) == 1 else files.place
-        raise DataError(
-            f"no pictures in {where}",
-            f"give files that end in {', '.join(sorted(SUFFIXES))}, arrays (.npy, .npz, IDX), or an archive",
-        )
+        raise _nothing(files)
     if not looked.found:
         raise DataError(
             f"none of the {len(skipped)} pictures in {files.place} can be used: {some(skipped)}",
             "give pictures that other programs can show",
         )
     return Inventory(files, looked.found, skipped, others)
+
+
+def _nothing(files: Files) -> DataError:
+    if arrays := [name for name in files.names if _suffix(name) == ".npy"]:
+        how = "name it itself" if files.place.is_dir() else "unpack it, and name it itself"
+        return DataError(
+            f"no pictures in {files.place}, but {arrays[0]}",
+            f"if that is an array of pictures, {how}: --data {files.place / arrays[0]}",
+        )
+    where = files.place / files.names[0] if len(files.names) == 1 else files.place
+    return DataError(
+        f"no pictures in {where}",
+        f"give files that end in {', '.join(sorted(SUFFIXES))}, arrays (.npy, .npz, IDX), or an archive",
+    )
 
 
 def _suffix(name: str) -> str:

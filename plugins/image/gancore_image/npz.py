@@ -21,7 +21,19 @@ from gancore_image.scaling import to_levels
 
 MOST_BYTES = 1 << 34
 _LABELS = re.compile(r"(?:^|_)(?:labels?|y|targets?|classes|class)(?:_|$)")
+_SPLIT = r"(?:train|t10k|test|valid|validation|val)"
+_CALLED_LABELS = re.compile(rf"(?:{_SPLIT}_)?(?:labels?|y|targets?)(?:_{_SPLIT})?")
+"""Of arrays with these names a wrong number is a mistake, of others (``n_classes``) another kind of array."""
 _NAMES = re.compile(r"(?:class|label)_?names?|classes|categories")
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,  # encrypted; NotImplementedError: an unknown compression
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 Part = tuple[str, Pixels, NDArray[np.generic] | None, list[str]]
 
@@ -30,11 +42,13 @@ def read_npz(path: Path, split_named: Callable[[str], Split | None], notes: list
     """(key, pictures, labels or None, class names) of each array of pictures: those of three or four axes.
 
     Labels are an array whose key speaks of labels (``labels``, ``y``) and of the same split: a whole number,
-    also as a float, or a name for each picture, or one-hot rows (n, classes). One that is none of these is
-    added to ``notes``. Nothing is unpickled.
+    also as a float, or a name for each picture, or one-hot rows (n, classes). One that is none of these, or
+    not as many (``class_weights``), is added to ``notes``; single numbers are passed over. Nothing is
+    unpickled.
 
     Raises:
-        Refused: not an npz file, damaged, too large, pickled, or without pictures.
+        Refused: not an npz file, damaged, encrypted, too large, pickled, without pictures, or with another
+            number of labels than of pictures.
     """
     arrays = _load(path)
     pictures = {key: array for key, array in arrays.items() if array.ndim in (3, 4)}
@@ -53,7 +67,7 @@ def numeric_labels(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as bundle:
             return [member.filename for member in bundle.infolist() if _is_numeric(bundle, member)]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError):
+    except _UNREADABLE:
         return []
 
 
@@ -101,17 +115,25 @@ def _labels_for(
     notes: list[Refusal],
 ) -> NDArray[np.generic] | None:
     for other, array in arrays.items():
-        if not _LABELS.search(other.lower()) or split_named(other) != split_named(key) or array.ndim > 2:
+        if not _LABELS.search(other.lower()) or split_named(other) != split_named(key):
             continue
-        labels = _as_labels(array)
+        if array.ndim not in (1, 2):
+            continue
+        labels, what = _as_labels(array), f"{array.dtype} {array.shape}"
         if labels is None:
-            what = f"{array.dtype} {array.shape}"
             notes.append((other, f"these are no labels ({what}): give whole numbers, names or one-hot rows"))
-        elif len(labels) != count:
+        elif len(labels) == count:
+            return labels
+        elif _CALLED_LABELS.fullmatch(other.lower()) and _is_column(array):
             raise Refused(f"{key} holds {count:,} pictures, {other} {len(labels):,} labels")
         else:
-            return labels
+            notes.append((other, f"these are no labels ({what}): {key} holds {count:,} pictures"))
     return None
+
+
+def _is_column(array: NDArray[np.generic]) -> bool:
+    """Whole numbers or names, (n) or (n, 1)."""
+    return array.dtype.kind in "iuUS" and array.shape[1:] in ((), (1,))
 
 
 def _as_labels(array: NDArray[np.generic]) -> NDArray[np.generic] | None:
@@ -134,7 +156,7 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
         _require_room(path)
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+    except _UNREADABLE as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Refused(f"it cannot be read as npz without unpickling ({told})") from None
 

@@ -52,6 +52,11 @@ def lab(
     Exit code 0: every prediction came true. 1: one did not (see the verdict). 2: a mistake in the command.
     """
     if not names:
+        if settings or changes:
+            raise ConfigError(
+                f"{'--settings' if settings else '--set'} of no experiment",
+                "name an experiment, as in gancore lab dirac --settings",
+            )
         return list_experiments(as_json)
     from gancore_lab.running import chosen
 

@@ -112,8 +112,8 @@ def measure(setup: Mapping[str, Any], seed: int) -> Outcome:
         curves["orbits"][case.name] = (lengths, rate)
         if rate is not None:
             checks.append(_rate_check(case, rate, lengths, window, setup, seed))
-        if case.loss in EARLIER and case.rates[0] == case.rates[1] and setup.items() >= EARLIER_AT.items():
-            checks += _beside_earlier(case, lengths)
+        if case.rates == 2 * (setup["rate"],) and setup.items() >= EARLIER_AT.items():
+            checks += _beside_earlier(case, float(lengths[steps]))
     checks += _circles(setup, curves["orbits"])
     checks += _trap(setup, seed, curves["trap"])
     return Outcome(checks, curves, REMARKS)
@@ -143,11 +143,11 @@ def _rate_check(
     return Check(f"rate: {case.name}", measured, "=", rate.radius, setup["tolerance"], note)
 
 
-def _beside_earlier(case: Case, lengths: Orbit) -> list[Check]:
-    if case.method not in COMPARED:
+def _beside_earlier(case: Case, distance: float) -> list[Check]:
+    if case.loss not in EARLIER or case.method not in COMPARED:
         return []
     earlier = EARLIER[case.loss][COMPARED.index(case.method)]
-    return [Check(f"distance: {case.name}", float(lengths[-1]), "beside", earlier)]
+    return [Check(f"distance: {case.name}", distance, "beside", earlier)]
 
 
 def _circles(setup: Mapping[str, Any], orbits: Mapping[str, Any]) -> list[Check]:
@@ -186,7 +186,8 @@ def _trap(setup: Mapping[str, Any], seed: int, curves: dict[str, Any]) -> list[C
     curves["far"] = case.play(rounds(setup, "trap_time"), (-far, far), seed)
     curves["rate"], curves["window"] = rate, window
     measured = tail_rate(curves["near"], window, rate.power)
-    known = setup["rate"] == EARLIER_AT["rate"]
+    known = (setup["rate"], far) == (EARLIER_AT["rate"], EARLIER_AT["start"])
+    earlier = "; 11.0 by the other program" if setup["trap_time"] == EARLIER_AT["time"] else ""
     return [
         Check(f"rate: {case.name}", measured, "=", rate.radius, setup["tolerance"], f"from {near:g} off"),
         Check(
@@ -194,7 +195,7 @@ def _trap(setup: Mapping[str, Any], seed: int, curves: dict[str, Any]) -> list[C
             float(curves["far"][-1]),
             ">" if known else "beside",
             float(curves["far"][0]) if known else None,
-            note="from (1, 1) it runs away; 11.0 by the other program" if known else "nothing is predicted",
+            note=f"from (1, 1) it runs away{earlier}" if known else "nothing is predicted",
         ),
     ]
 

@@ -17,7 +17,8 @@ class Check:
     """One measured number with what was predicted of it.
 
     ``=``: predicted within ``tolerance``; ``<``, ``>``: predicted on that side of the number.
-    ``beside``: nothing is predicted, so nothing is judged; the number (if any) is from elsewhere.
+    ``beside``: nothing is predicted, so nothing is judged; the number (if any) is from elsewhere, and given
+    only where this set-up is that of elsewhere.
     """
 
     name: str

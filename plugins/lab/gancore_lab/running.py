@@ -6,8 +6,9 @@ import io
 import math
 import platform
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -75,17 +76,17 @@ def run(
     seed: int = 0,
     changes: Sequence[str] = (),
 ) -> Report:
-    """Measure, judge, and write ``out/name/picture.png`` and ``result.json``.
+    """Measure, judge, and write ``out/name/result.json`` and then ``picture.png``.
 
-    ``changes``: ``"key=value"`` of the setup. Numbers from elsewhere are left out beside what is measured
-    otherwise than there.
+    ``changes``: ``"key=value"`` of the setup.
 
     Raises:
-        ConfigError: the setup has no such key, or cannot be played with such a value.
+        ConfigError: the setup has no such key, or cannot be played or drawn with such a value.
     """
     setup = changed(name, experiment.settings(quick), changes)
     began, worked = time.perf_counter(), time.process_time()
-    outcome = _measured(name, experiment, setup, seed, changes)
+    with _blaming(name, changes, "cannot be played"):
+        outcome = _on_one_core(experiment, setup, seed)
     seconds = {"seconds": time.perf_counter() - began, "core_seconds": time.process_time() - worked}
     verdict = {"reproduced": outcome.reproduced, "figure": figure(outcome)}
     content = {
@@ -106,28 +107,29 @@ def run(
     }
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / "picture.png", _png(experiment, outcome))
+    (folder / "picture.png").unlink(missing_ok=True)  # of an earlier result
     atomic_write(folder / "result.json", _json(content))
+    with _blaming(name, changes, f"is measured ({folder / 'result.json'}), but cannot be drawn"):
+        picture = _png(experiment, outcome)
+    atomic_write(folder / "picture.png", picture)
     return Report(name, outcome.reproduced, str(verdict["figure"]), folder, content)
 
 
-def _measured(
-    name: str, experiment: Experiment, setup: dict[str, Any], seed: int, changes: Sequence[str]
-) -> Outcome:
-    if not changes:
-        return _on_one_core(experiment, setup, seed)
+@contextmanager
+def _blaming(name: str, changes: Sequence[str], failed: str) -> Iterator[None]:
+    """What fails where the setup was changed is a mistake in the changes."""
     try:
-        outcome = _on_one_core(experiment, setup, seed)
+        yield
     except GancoreError:
         raise
     except Exception as error:
+        if not changes:
+            raise
         told = f"{type(error).__name__}: {error}"
         raise ConfigError(
-            f"{name} cannot be played with --set {' --set '.join(changes)} ({short(told)})",
-            "give values nearer to those of `gancore lab NAME --settings`",
+            f"{name} {failed} with --set {' --set '.join(changes)} ({short(told)})",
+            f"give values nearer to those of `gancore lab {name} --settings`",
         ) from error
-    alone = [replace(c, predicted=None) if c.relation == "beside" else c for c in outcome.checks]
-    return replace(outcome, checks=alone)
 
 
 def figure(outcome: Outcome) -> str:

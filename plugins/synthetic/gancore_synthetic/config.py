@@ -43,7 +43,7 @@ _SUMMARIES = {
     "triangles": "triangles as grey pictures (Lucic et al. 2018)",
 }
 SOURCES: Mapping[str, SourceEntry] = {name: SourceEntry(name, _SUMMARIES[name], "CC0-1.0") for name in KNOBS}
-MOST_LATTICE_POINTS = 10_000
+MOST_POINTS, MOST_LATTICE_POINTS = 5_000_000, 10_000
 Length = Annotated[float, Field(ge=1e-6, le=1e6)]
 """Far beyond these float32 rounds points to one another, or squares of distances to infinity."""
 
@@ -53,7 +53,7 @@ class SyntheticConfig(DataSection):
 
     seed: int = Field(0, ge=0, lt=2**31, description="the data are a function of it and of the knobs")
     points: PositiveInt | None = Field(
-        None, le=5_000_000, description="rows of train; none: 100,000, pictures 60,000"
+        None, le=MOST_POINTS, description="rows of train; none: 100,000, pictures 60,000"
     )
     held_out: PositiveInt = Field(10_000, le=1_000_000, description="rows of valid, and as many of test")
     components: int | None = Field(None, ge=1, le=1000, description="Gaussians, arms, circles or pieces")
@@ -115,7 +115,7 @@ class SyntheticFacts(SpecFacts):
     source: str
     knobs: dict[str, Any]
     seed: int = Field(ge=0, lt=2**31)
-    points: PositiveInt = Field(le=5_000_000)
+    points: PositiveInt = Field(description="rows of train")
     shape: list[PositiveInt] = Field(description="of one sample")
     own_points: bool = Field(default=False, description="rows of the user, of which no truth is known")
 
@@ -127,6 +127,8 @@ class SyntheticFacts(SpecFacts):
             return self
         if self.source not in KNOBS:
             raise ValueError(f"{self.source!r} is no source; they are {', '.join(KNOBS)}")
+        if self.points > MOST_POINTS:
+            raise ValueError(f"points are more than the {MOST_POINTS:,} that are drawn of a source")
         try:
             known = SyntheticConfig.model_validate({**self.knobs, "source": self.source}).knobs()
         except ValidationError as error:
