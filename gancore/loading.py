@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gancore.arguments import checked
 from gancore.data.sources import cache_folder, fetch
 from gancore.errors import CheckpointError, ConfigError, PluginError, nearest
+from gancore.files import used
 from gancore.plugins import plugins
 from gancore.plugins.checks import is_url
 from gancore.records import ModelEntry, SourceEntry
@@ -99,7 +100,11 @@ def folder_of(entry: ModelEntry, announce: Announce = _silent) -> Path:
     if is_url(entry.factory):
         licence = entry.licence or "not stated"
         source = SourceEntry(entry.name, entry.summary, licence, {entry.factory: entry.sha256})
-        folder = fetch(source, cache_folder() / "models" / entry.sha256[:32], announce)
+        folder = cache_folder() / "models" / entry.sha256[:32]
+        if folder.is_dir():  # whole since it has its name; may lie where nobody can write
+            used(folder)
+        else:
+            fetch(source, folder, announce)
     if not (folder / "config.json").is_file():
         plugin = plugins().origin(entry)
         who = f"the plugin {plugin.name!r} ({plugin.distribution} {plugin.version})" if plugin else "a plugin"
