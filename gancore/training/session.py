@@ -16,7 +16,7 @@ from gancore.config import RunConfig, what_trains
 from gancore.data.sources import cache_folder, resolve
 from gancore.domain import Data, Domain, Source
 from gancore.errors import CheckpointError, DataError
-from gancore.files import Json, atomic_write, encode_json
+from gancore.files import Json, aside_name, atomic_write, discard, encode_json
 from gancore.games.field import Table
 from gancore.models.card import MeasuredFact, ModelFacts, model_card
 from gancore.models.folder import save_model
@@ -32,7 +32,7 @@ from gancore.runtime.randomness import Key
 from gancore.training.budget import plan_rounds, plan_seconds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
 from gancore.training.evaluation import FEWEST_ROWS, Evaluator
-from gancore.training.looks import LookCosts, measure_looks
+from gancore.training.looks import LookCosts, measure_looks, timed
 from gancore.training.loop import prepare
 from gancore.training.memory import check_memory
 from gancore.training.opening import check_costs
@@ -161,17 +161,32 @@ class Session:
             settings.previews,
             train.seed,
         )
-        return measure_looks(watch, train.seconds or math.inf)
+        costs = measure_looks(watch, train.seconds or math.inf)
+        return costs if settings.checkpoint_every is None else replace(costs, saving=self._saving_seconds())
 
-    def save(self, state: State, log: Mapping[str, Json]) -> None:
-        """Write a checkpoint; ``log`` is what the next line of the log will need."""
+    def _saving_seconds(self) -> float:
+        """Of one checkpoint and its model, written into a folder of their own in the run."""
+        aside = RunFolder(aside_name(self.run.path / "saving"))
+
+        def write(step: int) -> None:
+            self.save(State([1], step), {}, aside)
+            self.publish(State([1], step), aside)
+
+        try:
+            timed(lambda: write(0))  # the first time it is also found out what stands in them
+            return timed(lambda: write(1))
+        finally:
+            discard(aside.path)
+
+    def save(self, state: State, log: Mapping[str, Json], run: RunFolder | None = None) -> None:
+        """Write a checkpoint, into ``run`` if one is given; ``log`` is what the next line of it will need."""
         about = {
             "config": what_trains(self.config),
             "seed": self.config.train.seed,
             "environment": self.environment,
         }
         save_checkpoint(
-            self.run.checkpoints,
+            (run or self.run).checkpoints,
             state.step,
             {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)},
             {
@@ -197,8 +212,8 @@ class Session:
         facts = environment(self.device, self.precision, self.table.dealer.processes)
         return {**facts, **self._needed, **self._only_trained_with}
 
-    def publish(self, state: State) -> None:
-        """Write the model folder as it stands now."""
+    def publish(self, state: State, run: RunFolder | None = None) -> None:
+        """Write the model folder as it stands now, into another ``run`` if one is given."""
         sampler = self.table.game.sampler()
         facts = {
             "domain": self.config.domain,
@@ -218,7 +233,8 @@ class Session:
                 "torch": torch.__version__,
             },
         }
-        save_model(self.run.model, sampler.state_dict(), facts, self.data.spec, self._card(state, sampler))
+        card = self._card(state, sampler)
+        save_model((run or self.run).model, sampler.state_dict(), facts, self.data.spec, card)
 
     def _data_settings(self) -> dict[str, Any]:
         """How the data were read. A path of this machine does not travel: then there is no ``source``."""

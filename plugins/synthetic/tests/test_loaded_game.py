@@ -49,6 +49,16 @@ def test_checkpoints_of_every_so_many_rounds_stay(run):
         gancore.load_game(run, step=4)
 
 
+def test_checkpoints_of_every_round_fit_into_a_budget_in_seconds(tmp_path):
+    """A round takes far less than a checkpoint: without counting these it would be a minute."""
+    settings = [*SHOWN, "upkeep.checkpoint_every=1", "model.batch_size=8"]
+    told = {"recipe": LinearGAN, "data": points(), "seconds": 1.0, "progress": "none"}
+    made = gancore.train("synthetic", out=tmp_path / "a", overrides=settings, **told)
+    assert made.seconds + made.spent["checkpoints"] < 4
+    assert len(list((tmp_path / "a/checkpoints").iterdir())) == made.step
+    assert not list((tmp_path / "a").rglob(".tmp-*"))
+
+
 def test_a_game_has_the_raw_networks_and_the_average(run):
     loaded = gancore.load_game(run)
     assert loaded.step == 10 and loaded.spec["shape"] == [2]
