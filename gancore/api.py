@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -230,7 +231,9 @@ def compare(
         "domain": domain,
         "data": data,
         "budget": budget,
-        "seeds": seeds if isinstance(seeds, int) else list(seeds),
+        "seeds": [operator.index(seed) for seed in seeds]
+        if isinstance(seeds, Sequence)
+        else operator.index(seeds),
         "settings": list(overrides),
         "grid": list(grid),
         "select": select,
