@@ -261,7 +261,7 @@ class Lifetime:
             heard=lambda now: self._write_status(_at(self.status, now)),
             check=self.lock.check,
             planned=state.cadence,
-            keys=set(type(self.config.model).model_fields),
+            keys=self.config.model.keys_that_help(),
         )
 
     def _write_status(self, status: RunStatus) -> None:
