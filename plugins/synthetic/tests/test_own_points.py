@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -161,3 +162,16 @@ def test_only_recipes_are_taken_for_recipes():
         resolve_config("synthetic", recipe=Inside)
     with refused(PluginError, "os:system"):
         resolve_config("synthetic", recipe="os:system")
+
+
+def test_looking_for_a_recipe_asks_no_module_to_make_its_names(monkeypatch):
+    asked = []
+    lazy = ModuleType("lazy")
+    lazy.__getattr__ = lambda name: asked.append(name) or LinearGAN
+    monkeypatch.setitem(sys.modules, "lazy", lazy)
+    with refused(PluginError, "lazy", "Heavy", fix="lazy"):
+        resolve_config("synthetic", recipe="lazy:Heavy")
+    for name in ("lazy:Heavy.deep", "sys:path.x", "sys:maxsize.real"):
+        with refused(PluginError, name):
+            resolve_config("synthetic", recipe=name)
+    assert asked == []
