@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from gancore.plugins import plugins
 from gancore.seeing import film, generate, neighbours
 from gancore.training.launch import Order, carry_out, heed
 from gancore.training.lifetime import RunResult
-from gancore.training.placing import existing_run, find_unfinished, new_run
+from gancore.training.placing import existing_run, find_unfinished, keep_rows, new_run
 from gancore.training.progress import Mode
 from gancore.training.run import RunFolder
 
@@ -81,7 +82,11 @@ def train(
 
     def order() -> Order:
         origin = None if init_from is None else origin_folder(init_from, _on_stderr)
-        run, config = _place(domain, _path(out), resume, _path(data_root), settings)
+        rows = as_rows(settings["data"]) if is_rows(settings.get("data")) else None
+        asked = settings if rows is None else {**settings, "data": rows.name}
+        run, config = _place(domain, _path(out), resume, _path(data_root), asked)
+        if rows is not None:
+            keep_rows(run, config, rows, force)
         return Order(run, config, _path(data_root), origin, force, progress, strict_plugins)
 
     return heed(carry_out(order, devices))
@@ -95,9 +100,6 @@ def _place(
     settings: dict[str, Any],
 ) -> tuple[RunFolder, RunConfig]:
     """The run folder to write, and the configuration that it is trained by."""
-    rows = as_rows(settings["data"]) if is_rows(settings.get("data")) else None
-    if rows is not None:
-        settings = {**settings, "data": rows.name}
     if resume is not None and str(resume) != "auto":
         run = existing_run(Path(os.path.expanduser(resume)))
         base = run.config_file if run.config_file.exists() else None
@@ -106,8 +108,6 @@ def _place(
         config = resolve_config(domain, **settings)
         unfinished = find_unfinished(config, out, RUNS, data_root) if resume is not None else None
         run = unfinished or new_run(config, out, RUNS)
-    if rows is not None:
-        rows.keep(run.rows)
     return run, config
 
 
@@ -231,7 +231,9 @@ def compare(
         "domain": domain,
         "data": data,
         "budget": budget,
-        "seeds": seeds if isinstance(seeds, int) else list(seeds),
+        "seeds": [operator.index(seed) for seed in seeds]
+        if isinstance(seeds, Sequence)
+        else operator.index(seeds),
         "settings": list(overrides),
         "grid": list(grid),
         "select": select,

@@ -67,6 +67,17 @@ class RecipeSection(Section):
         """The name of a key that a run of before may have under another one."""
         return key if key in cls.model_fields else cls.renamed.get(key, key)
 
+    def without_effect(self) -> Mapping[str, str]:
+        """The keys that change nothing while others have their values, each with what to set instead.
+
+        Where the user gives such a key another value than its default, that is refused.
+        """
+        return {}
+
+    def keys_that_help(self) -> set[str]:
+        """What remedies may name: keys that have an effect, and ``key=value`` where that would help."""
+        return set(type(self).model_fields) - self.without_effect().keys()
+
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
         if self.batch_size % self.accumulate:

@@ -128,7 +128,18 @@ def _with_plugins(layers: Sequence[Layer], kept: Layer = ()) -> RunConfig:
     kind = plugins().domain(domain)
     entry, recipe = plugins().recipe(kind, _name(merged, "recipe"))
     chosen = Setting(("recipe",), entry.name, "chosen")
-    return load_config(kind.Config, recipe.Config, [_upgraded(kept, recipe.Config), *layers, [chosen]])
+    config = load_config(kind.Config, recipe.Config, [_upgraded(kept, recipe.Config), *layers, [chosen]])
+    _refuse_idle(config.model, layers)
+    return config
+
+
+def _refuse_idle(section: RecipeSection, layers: Sequence[Layer]) -> None:
+    """Raises ConfigError where a key of the recipe is given that its other keys leave without effect."""
+    idle = section.without_effect()
+    for setting in (setting for layer in layers for setting in layer if setting.path[0] == "model"):
+        key = setting.path[1] if len(setting.path) > 1 else ""
+        if key in idle and getattr(section, key) not in (0, type(section).model_fields[key].default):
+            raise ConfigError(f"{setting.key} ({setting.where}) changes nothing here", f"set {idle[key]} too")
 
 
 def _upgraded(kept: Layer, model: type[RecipeSection]) -> Layer:

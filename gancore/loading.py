@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gancore.arguments import checked
 from gancore.data.sources import cache_folder, fetch
 from gancore.errors import CheckpointError, ConfigError, PluginError, nearest
+from gancore.files import used
 from gancore.plugins import plugins
 from gancore.plugins.checks import is_url
 from gancore.records import ModelEntry, SourceEntry
@@ -35,18 +36,26 @@ def load(model: str | Path, device: str = "auto") -> Model:
 
 
 @checked
-def load_game(run: str | Path, step: int | None = None, device: str = "cpu") -> LoadedGame:
+def load_game(
+    run: str | Path,
+    step: int | None = None,
+    device: str = "cpu",
+    *,
+    data_root: str | Path | None = None,
+    announce: Announce = _silent,
+) -> LoadedGame:
     """The game of a run folder: all its networks, not the sampler alone, and the table it is played on.
 
     ``step``: that of one of its checkpoints (``upkeep.checkpoint_every`` keeps more of them); by default the
-    newest.
+    newest. ``data_root``: where named data are looked for first; ``announce`` is told of what is downloaded.
 
     Raises:
         GancoreError: no such run or checkpoint, in one line.
     """
     from gancore.training.loaded_game import open_game
 
-    return open_game(Path(os.path.expanduser(run)), step, device)
+    root = None if data_root is None else Path(os.path.expanduser(data_root))
+    return open_game(Path(os.path.expanduser(run)), step, device, root, announce)
 
 
 def model_folder(model: str | Path, announce: Announce = _silent) -> Path:
@@ -91,7 +100,11 @@ def folder_of(entry: ModelEntry, announce: Announce = _silent) -> Path:
     if is_url(entry.factory):
         licence = entry.licence or "not stated"
         source = SourceEntry(entry.name, entry.summary, licence, {entry.factory: entry.sha256})
-        folder = fetch(source, cache_folder() / "models" / entry.sha256[:32], announce)
+        folder = cache_folder() / "models" / entry.sha256[:32]
+        if folder.is_dir():  # whole since it has its name; may lie where nobody can write
+            used(folder)
+        else:
+            fetch(source, folder, announce)
     if not (folder / "config.json").is_file():
         plugin = plugins().origin(entry)
         who = f"the plugin {plugin.name!r} ({plugin.distribution} {plugin.version})" if plugin else "a plugin"

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from gancore.domain import Samples
-from gancore.texts import one_line
+from gancore.texts import shortened
 
 
 def sample_labels(samples: Samples) -> list[str]:
@@ -23,8 +23,8 @@ def sample_titles(samples: Samples) -> list[str]:
     Of samples side by side a label stands at the first of those in a row that share it.
     """
     if samples.titles:
-        return [one_line(title) for title in samples.titles]
-    labels = [one_line(label) for label in sample_labels(samples)]
+        return [shortened(title) for title in samples.titles]
+    labels = [shortened(label) for label in sample_labels(samples)]
     columns = samples.columns or 1
     return ["" if at % columns and label == labels[at - 1] else label for at, label in enumerate(labels)]
 

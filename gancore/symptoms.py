@@ -16,7 +16,9 @@ PENALTY_KEYS = "[model.penalty_weight|model.gamma|model.weight|model.penalty]"
 RATE_KEYS = "[model.lr|model.learning_rate]"
 """The keys by which recipes set the learning rates."""
 CALMER = f"lower the learning rates {RATE_KEYS}"
-STEADIER = f"raise the gradient penalty {PENALTY_KEYS}, train longer"
+PENALISE = f"raise the weight of the gradient penalty {PENALTY_KEYS}, penalise gradients [model.penalty=r1]"
+"""Where there is a penalty, a stronger one; where there is none, one."""
+STEADIER = f"{PENALISE}, train longer"
 """What steadies training in either kind of model; part of many a remedy."""
 
 
@@ -25,7 +27,7 @@ def applicable(remedy: str, keys: Container[str]) -> str:
 
     Alternatives stand between commas. One that needs a key ends with ``[model.pack|model.packed]``, the
     names that the key may have: the first that the recipe has is shown; without one, the alternative is left
-    out.
+    out. ``[model.penalty=r1]`` is a key with a value that would help (``RecipeSection.keys_that_help``).
     """
     kept = []
     for alternative in re.split(r", (?:or )?|; ", remedy):

@@ -29,7 +29,7 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else _escaped(c) for c in name)
 
 
-def one_line(text: str, limit: int = 80) -> str:
+def shortened(text: str, limit: int = 80) -> str:
     """One printable line of at most ``limit`` characters, to stand beside a picture."""
     line = printable(text[: 4 * limit])
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

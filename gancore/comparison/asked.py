@@ -19,6 +19,8 @@ from gancore.errors import ConfigError, nearest
 REAL = "real"
 """What rows of test are called where samples stand side by side."""
 NAME = re.compile(r"[\w][\w.-]*")
+MOST_SEEDS = 1000
+"""That a number may stand for: each is a training of every recipe."""
 LAST = "last"
 """``select``: the model as it stands when the budget is used up."""
 _FOR_ONE = re.compile(r"(?P<name>[^:=]*):(?P<setting>.*)", re.DOTALL)
@@ -60,7 +62,11 @@ class Asked(Section):
     @classmethod
     def _counted(cls, seeds: Any) -> Any:
         """A number of seeds stands for 0, 1, ..."""
-        return list(range(seeds)) if type(seeds) is int else seeds
+        if type(seeds) is not int:
+            return seeds
+        if seeds > MOST_SEEDS:
+            raise ConfigError(f"seeds: {seeds:,} are asked for", f"give {MOST_SEEDS} at most")
+        return list(range(seeds))
 
     @field_validator("seeds")
     @classmethod

@@ -17,7 +17,7 @@ from gancore.data.sources import cache_folder
 from gancore.data.tables import METADATA_FILES
 from gancore.data.telling import Announce, seldom
 from gancore.errors import GancoreError
-from gancore.files import atomic_write
+from gancore.files import atomic_write, used
 from gancore.texts import counted, printable
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def take_inventory(
     """
     memory = _memory(kind, place)
     known, seen = _recall(memory), {}
+    if known:
+        used(memory)
     inventory: Inventory[Header] = Inventory()
     say = seldom(announce)
     for number, name in enumerate(names, start=1):

@@ -1,7 +1,8 @@
 """What the cache folder holds: how large each item is, when it was last used; removal by age or of all.
 
-Only what gancore itself keeps there is seen: a folder with its lock file beside it, and files under the names
-that inventories, evaluations and checks of kernels have. Other files in the folder are left alone.
+Only what gancore itself keeps there is seen: folders in the places and under the names that it gives them,
+each with its lock file beside it, and files under the names that inventories, evaluations and checks of
+kernels have. Whatever else lies in the folder is left alone.
 """
 
 from __future__ import annotations
@@ -24,10 +25,18 @@ LARGE_BYTES = 20 << 30
 """A cache of more is told of when something is added to it."""
 DAY_SECONDS = 86_400.0
 _KEPT_FILE = re.compile(
-    r"evaluation/\w+/[0-9a-f]{2}/[0-9a-f]{64}|\w+/inventories/[0-9a-f]{16}\.json|kernels/[\w.-]+\.json"
+    r"evaluation/\w+/[0-9a-f]{2}/[0-9a-f]{64}|[\w.-]+/inventories/[0-9a-f]{16}\.json"
+    r"|kernels/[0-9a-f]{16}\.json"
 )
+_KEPT_FOLDER = re.compile(
+    r"data/[^/]+|models/[0-9a-f]{32}|evaluation/judges/[^/]+-[0-9a-f]{24}"
+    r"|[\w.-]+/[0-9a-f]{24}|[\w.-]+/unpacked/[0-9a-f]{24}"
+)
+"""Data sets, models and judges; what is prepared of a kind; and its archives, unpacked."""
 _PLACES = ("*", "*/*")
-"""Where folders with a lock lie below the cache: ``KIND/KEY``, ``data/NAME``, ``evaluation/judges/KEY``."""
+"""How deep these lie below the cache."""
+_PART = ".part"
+"""A folder of this suffix is a download or an archive that is not whole yet."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +97,24 @@ def tell_if_large(announce: Announce) -> None:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Folders that a lock stands beside, and what dead processes left of such."""
+    """Folders that a lock stands beside, what is not whole of them, and what dead processes left of such."""
     for place in _PLACES:
         for lock in root.glob(f"{place}/*.lock"):
-            if (folder := lock.with_suffix("")).is_dir() and not folder.is_symlink():
-                yield folder
+            whole = lock.with_suffix("")
+            for folder in (whole, whole.with_name(f"{whole.name}{_PART}")):
+                if _is_kept_folder(root, whole) and folder.is_dir() and not folder.is_symlink():
+                    yield folder
     for place in _PLACES:
         for path in root.glob(f"{place}/.*"):
             found = LEFTOVER.fullmatch(path.name)
-            if found and path.is_dir() and not is_alive(int(found["pid"])):
+            if not found or not _is_kept_folder(root, path.with_name(found["name"].removesuffix(_PART))):
+                continue
+            if path.is_dir() and not is_alive(int(found["pid"])):
                 yield path
+
+
+def _is_kept_folder(root: Path, path: Path) -> bool:
+    return _KEPT_FOLDER.fullmatch(path.relative_to(root).as_posix()) is not None
 
 
 def _is_kept(path: Path) -> bool:
@@ -108,13 +125,16 @@ def _folder_item(root: Path, path: Path) -> Kept:
     inside = [status for status in map(_status, path.rglob("*")) if status is not None]
     size = sum(status.st_size for status in inside)
     own = _status(path)
-    return Kept(path, _group(root, path), size, own.st_mtime if own else 0.0, _about(path))
+    last = own.st_mtime if own else 0.0
+    if path.suffix == _PART:  # bytes are added to a file in it, and its own date stands still
+        last = max([last, *(status.st_mtime for status in inside)])
+    return Kept(path, path.parent.relative_to(root).as_posix(), size, last, _about(path))
 
 
 def _file_item(root: Path, path: Path) -> Kept:
     status = _status(path)
     size, last = (status.st_size, status.st_mtime) if status else (0, 0.0)
-    return Kept(path, "/".join(path.relative_to(root).parts[:2]), size, last, "")
+    return Kept(path, "/".join(path.parent.relative_to(root).parts[:2]), size, last, "")
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -124,14 +144,12 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def _group(root: Path, path: Path) -> str:
-    return path.parent.relative_to(root).as_posix()
-
-
 def _about(path: Path) -> str:
     """Of prepared items how many, and the first one's name; else the folder's own name."""
     if LEFTOVER.fullmatch(path.name):
         return "left by a process that ended"
+    if path.suffix == _PART:
+        return f"{path.stem}, not whole yet"
     try:
         names = json.loads((path / "table.json").read_text())["names"]
         return f"{len(names):,} prepared, first {names[0]}"
@@ -141,8 +159,8 @@ def _about(path: Path) -> str:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a folder, if it has one."""
-    lock = path.with_name(f"{path.name}.lock")
+    """Hold the lock of a folder, or of what a part will become, if there is one."""
+    lock = path.with_name(f"{path.name.removesuffix(_PART)}.lock")
     if not lock.is_file():
         yield
         return

@@ -64,11 +64,9 @@ def _unpack_tar(archive: Path, folder: Path, caps: Caps) -> None:
 
 def _unpack_zip(archive: Path, folder: Path, caps: Caps) -> None:
     with zipfile.ZipFile(archive) as bundle:
-        members = bundle.infolist()
-        _check_all(archive, caps, members)
-        for member in members:
-            target = folder / member.filename.replace("\\", "/")  # as programs of Windows part folders
-            if member.filename.endswith(("/", "\\")):
+        for name, member in _checked(archive, caps, bundle.infolist()):
+            target = folder / name
+            if name.endswith("/"):
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,14 +74,21 @@ def _unpack_zip(archive: Path, folder: Path, caps: Caps) -> None:
                 shutil.copyfileobj(source, file)
 
 
-def _check_all(archive: Path, caps: Caps, members: Iterable[zipfile.ZipInfo]) -> None:
+def _checked(
+    archive: Path, caps: Caps, members: Iterable[zipfile.ZipInfo]
+) -> list[tuple[str, zipfile.ZipInfo]]:
+    """All members with the names that they are written by, each of these checked before one is written."""
     meter = _Meter(archive, caps)
+    named = []
     for member in members:
-        meter.count(member.filename, member.file_size)
+        name = member.filename.replace("\\", "/")  # as programs of Windows part folders
+        meter.count(name, member.file_size)
         if stat.S_ISLNK(member.external_attr >> 16):
             raise DataError(
                 f"{archive} is not unpacked: its member {member.filename!r} is a link", "repack it without"
             )
+        named.append((name, member))
+    return named
 
 
 class _Meter:
@@ -110,5 +115,6 @@ class _Meter:
 
 
 def _stays_inside(name: str) -> bool:
+    """Neither of Posix nor of Windows has it a drive, a root or a step up."""
     paths = PurePosixPath(name), PureWindowsPath(name)
-    return not any(path.is_absolute() or path.drive or ".." in path.parts for path in paths)
+    return not any(path.anchor or ".." in path.parts for path in paths)

@@ -13,8 +13,6 @@ from gancore.evaluation.features import Features
 from gancore.evaluation.intervals import clopper_pearson
 from gancore.evaluation.rows import RealRows
 from gancore.evaluation.taking import Taker
-from gancore.files import most_tensor_bytes, read_regular, sha256
-from gancore.models.folder import WEIGHTS
 from gancore.models.model import Model
 from gancore.plugins import plugins
 from gancore.records import MeasureEntry
@@ -39,7 +37,7 @@ def describe(
     return {
         "domain": model.domain.name,
         "recipe": model.config["recipe"],
-        "model_hash": sha256(read_regular(question.folder / WEIGHTS, most_tensor_bytes())),
+        "model_hash": model.digest,
         "source": reference.source.name,
         "fingerprint": reference.data.fingerprint,
         "split": question.split,

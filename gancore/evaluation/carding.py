@@ -14,12 +14,15 @@ from gancore.models.folder import CARD
 def put_on_card(folder: Path, evaluation: Evaluation) -> None:
     """Replace the measures that the model's README.md tells by those readings that can be trusted.
 
+    Where the card is a link, as in caches of downloaded models, it is read through it, and the new card
+    takes the link's place: what the link leads to stays as it is.
+
     Raises:
         CheckpointError: there is no card, or it cannot be written.
     """
     file = folder / CARD
     try:
-        card = read_regular(file, LARGEST_JSON_BYTES).decode()
+        card = read_regular(file.resolve(), LARGEST_JSON_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{file} cannot be read", "leave out --card") from error
     told = [fact_of(reading) for reading in evaluation if reading.trusted and not reading.skipped]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -40,7 +41,8 @@ def content_of(tree: Tree) -> str:
 def code_of(factory: str) -> str:
     """sha256 over all Python files of the package that a factory lives in: what it makes may have changed.
 
-    Empty where there are none, as of the running program.
+    Empty where there are none, as of the running program. What cannot be read is no code that runs: editors
+    leave links to nowhere beside a file.
     """
     top = factory.partition(":")[0].partition(".")[0]
     try:
@@ -48,10 +50,13 @@ def code_of(factory: str) -> str:
     except ValueError:  # a module without a spec
         return ""
     places = map(Path, (spec.submodule_search_locations if spec else None) or ())
-    files = sorted(file for place in places for file in place.rglob("*.py"))
+    files = sorted(file for place in places for file in place.rglob("*.py") if file.is_file())
     if not files and spec and spec.has_location and spec.origin:
         files = [Path(spec.origin)]
-    each = [hashlib.sha256(file.read_bytes()).digest() for file in files]
+    each = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            each.append(hashlib.sha256(file.read_bytes()).digest())
     return hashlib.sha256(b"".join(each)).hexdigest()
 
 

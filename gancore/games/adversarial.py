@@ -174,9 +174,9 @@ class AdversarialGame(Game):
     def after_round(self, field: Field) -> None:
         super().after_round(field)
         if isinstance(self.discriminator, Augmented):
-            self.discriminator.after_round(field.step, field.table.batch_size, field.progress)
+            self.discriminator.after_round(field.step, field.table.samples_a_round, field.progress)
         if self.average is not None:
-            self.average.update(field.table.batch_size, field.samples)
+            self.average.update(field.table.samples_a_round, field.samples)
 
     def sampler(self) -> nn.Module:
         generator = self.generator if self.average is None else self.average.module

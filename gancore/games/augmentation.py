@@ -110,13 +110,13 @@ class Augmented(Discriminator):
             ok = means["ok"]
             self.signs += torch.stack([torch.where(ok > 0, means["r_t"].to(ok.dtype), 0.0), ok])
 
-    def after_round(self, step: int, batch_size: int, progress: float) -> None:
+    def after_round(self, step: int, samples: int, progress: float) -> None:
         asked = self.augmentation.strength
         if not isinstance(asked, Adaptive):
             self.strength.fill_(value(asked, progress))
         elif (step + 1) % asked.every == 0:
             above = (self.signs[0] - asked.target * self.signs[1]).sign()
-            self.strength.add_(above * (asked.every * batch_size / asked.samples)).clamp_(0, 1)
+            self.strength.add_(above * (asked.every * samples / asked.samples)).clamp_(0, 1)
             self.signs.zero_()
 
 

@@ -77,7 +77,7 @@ class ClassifierGame(Game):
     def after_round(self, field: Field) -> None:
         super().after_round(field)
         if self.average is not None:
-            self.average.update(field.table.batch_size, field.samples)
+            self.average.update(field.table.samples_a_round, field.samples)
 
     def sampler(self) -> Judge:
         model = self.model if self.average is None else cast(Classifier, self.average.module)

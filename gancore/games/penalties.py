@@ -25,10 +25,13 @@ def gradient_sqnorm(discriminator: Discriminator, embedded: Tree, condition: Tre
 def interpolate(real: Tree, fake: Tree, alpha: Tensor) -> Tree:
     """alpha x + (1 - alpha) y with one alpha per example, whatever the leaves' shapes.
 
-    ``alpha`` may have more rows than the trees: where several samples are judged as one."""
+    ``alpha`` may have more rows than the trees, where several samples are judged as one: these take the first
+    one's, so that parts of a batch take what the whole does.
+    """
 
     def mixed(x: Tensor, y: Tensor) -> Tensor:
-        a = alpha[: len(x)].to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+        own = alpha[:: len(alpha) // len(x)][: len(x)]
+        a = own.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
         return a * x + (1 - a) * y
 
     return rebuild(real, [mixed(x, y) for x, y in zip(leaves(real), leaves(fake), strict=True)])

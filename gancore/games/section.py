@@ -82,6 +82,16 @@ class AdversarialSection(RecipeSection):
             return "penalty_weight"
         return super().key_now(key, value)
 
+    def without_effect(self) -> Mapping[str, str]:
+        idle = ("penalty_weight", "penalty_weight_end", "penalty_every") if self.penalty == "none" else ()
+        return {**super().without_effect(), **dict.fromkeys(idle, "model.penalty=r1")}
+
+    def keys_that_help(self) -> set[str]:
+        keys = super().keys_that_help()
+        if self.penalty == "none":  # there is none to be raised
+            keys = keys - {"penalty"} | {"penalty=r1"}
+        return keys | {"discriminator_moves=1"} if self.discriminator_moves > 1 else keys
+
     def options(self, scale: float = 1.0) -> Options:
         """What these keys say, both rates times ``scale``."""
         judging = self.lr if self.discriminator_lr is None else self.discriminator_lr

@@ -42,11 +42,15 @@ FIX = "fetch or save the model again"
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model folder as read: nothing built yet. ``config`` is what ``save_model`` was given."""
+    """A model folder as read: nothing built yet. ``config`` is what ``save_model`` was given.
+
+    ``digest``: sha256 of its file of weights, hexadecimal.
+    """
 
     config: dict[str, Json]
     spec: Spec
     tensors: dict[str, Tensor]
+    digest: str
 
 
 def save_model(
@@ -143,16 +147,19 @@ def load_model(folder: Path) -> LoadedModel:
     """
     try:
         content = _read_config(folder)
-        tensors = decode_tensors(_read(folder / WEIGHTS, content["files"]), WEIGHTS)
+        weights, digest = _read(folder / WEIGHTS, content["files"])
+        tensors = decode_tensors(weights, WEIGHTS)
         spec_tensors = (
-            decode_tensors(_read(folder / SPEC, content["files"]), SPEC) if _has_spec(folder, content) else {}
+            decode_tensors(_read(folder / SPEC, content["files"])[0], SPEC)
+            if _has_spec(folder, content)
+            else {}
         )
     except CheckpointError as error:
         raise CheckpointError(f"model folder {folder}: {error.message}", error.fix or FIX) from error
     except OSError as error:
         raise _unreadable(folder, error) from error
     config = {name: value for name, value in content.items() if name not in RESERVED}
-    return LoadedModel(config, Spec(content["spec"], spec_tensors), tensors)
+    return LoadedModel(config, Spec(content["spec"], spec_tensors), tensors, digest)
 
 
 def _has_spec(folder: Path, content: Mapping[str, Json]) -> bool:
@@ -194,15 +201,16 @@ def _check_config(config: Mapping[str, Json], name: str) -> None:
         raise CheckpointError(f"{name}: plugins must map distributions to versions, both strings")
 
 
-def _read(path: Path, digests: Mapping[str, Json]) -> bytes:
-    """The bytes of a file, checked against the config's sha256 of it, where that says one.
+def _read(path: Path, digests: Mapping[str, Json]) -> tuple[bytes, str]:
+    """The bytes of a file and their sha256, checked against the config's, where that says one.
 
     A link is followed: caches of downloaded models are made of links. No file is written here.
     """
     data = read_regular(path.resolve(), most_tensor_bytes())
-    if path.name in digests and sha256(data) != digests[path.name]:
+    digest = sha256(data)
+    if digests.get(path.name, digest) != digest:
         decode_tensors(data, path.name)  # says more, where it is no safetensors file at all
         raise CheckpointError(
             f"{path.name} is not the file that {CONFIG} was written with (its sha256 differs)"
         )
-    return data
+    return data, digest

@@ -33,6 +33,7 @@ class Model:
     """A sampler with what is needed to use it.
 
     ``config`` is the model folder's config.json. ``model.sample(4).data`` are four canonical samples.
+    ``digest``: sha256 of the file that its weights were read from, hexadecimal; empty: of none.
     """
 
     sampler: nn.Module
@@ -40,6 +41,7 @@ class Model:
     domain: Domain
     config: dict[str, Any]
     device: torch.device
+    digest: str = ""
 
     @checked
     @pinned()
@@ -132,7 +134,7 @@ def open_model(folder: Path, device: str = "auto") -> Model:
         told = with_needs(error, loaded.config, f"model folder {folder}")
         raise told from (None if told is error else error)
     where = resolve_device(device)
-    return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where)
+    return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where, loaded.digest)
 
 
 def _built(loaded: LoadedModel, folder: Path) -> tuple[Domain, nn.Module]:
@@ -165,12 +167,17 @@ def _sampler(recipe: Recipe, section: RecipeSection, spec: Spec, folder: Path) -
     except Exception as error:  # whatever a recipe raises of values that it did not write
         if lacking := out_of_memory(error):
             raise CheckpointError(f"{folder}: building its model: {lacking.message}", _RESTORE) from error
-        message = f"{folder}/{CONFIG}: the recipe makes no model of it ({in_words(error)})"
+        message = (
+            f"{folder}/{CONFIG}: the recipe cannot build a model from these settings ({in_words(error)})"
+        )
         raise CheckpointError(message, _RESTORE) from error
 
 
 def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
-    """Raises CheckpointError where names, shapes or types are not the module's, or a number is not finite."""
+    """Raises CheckpointError where names, shapes or types are not the module's, or a number is none.
+
+    Buffers may hold infinity: log probabilities of what cannot be.
+    """
     own = module.state_dict()
     wrong = sorted(own.keys() ^ tensors.keys()) or [n for n, t in own.items() if not _fits(t, tensors[n])]
     if wrong:
@@ -178,7 +185,8 @@ def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str
             f"{where}: the weights are not those of its recipe (first difference: {wrong[0]})",
             "use the version of the plugin that trained it (see its config.json)",
         )
-    broken = [n for n, t in own.items() if bool((t.isfinite() & ~tensors[n].to(t).isfinite()).any())]
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    broken = [n for n, t in own.items() if _is_broken(t, tensors[n].to(t), n in parameters)]
     if broken:
         raise CheckpointError(
             f"{where}: its weights hold NaN or infinity (first: {broken[0]})",
@@ -189,6 +197,12 @@ def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str
 
 _FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 _RESTORE = "restore config.json as it was written, or fetch the model again"
+
+
+def _is_broken(own: torch.Tensor, given: torch.Tensor, trained: bool) -> bool:
+    """Whether a number is NaN, or in a parameter infinite, that is not so in the module as it is built."""
+    wrong = own.isfinite() & ~given.isfinite() if trained else given.isnan() & ~own.isnan()
+    return bool(wrong.any())
 
 
 def _fits(own: torch.Tensor, given: torch.Tensor) -> bool:

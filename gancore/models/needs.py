@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
@@ -24,10 +25,17 @@ def needed_to_sample(domain: Domain, entry: RecipeEntry, sampler: nn.Module) -> 
 
 def used_in_training(game: Game) -> dict[str, str]:
     """Of all networks, and of losses, penalties, rules and dynamics."""
-    held = [*vars(game).values(), *getattr(game, "penalties", {}).values()]
+    held = [thing for value in vars(game).values() for thing in (value, *_within(value))]
     held += [player.rule for player in game.players.values()] + [phase.dynamics for phase in game.phases]
     parts = [part for thing in held for part in (thing, *getattr(thing, "__dict__", {}).values())]
     return _versions([*_modules(game), *map(_home, parts)])
+
+
+def _within(value: object) -> Iterable[object]:
+    """What a list, a tuple or a mapping holds itself."""
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _versions(modules: Iterable[str]) -> dict[str, str]:
@@ -59,21 +67,35 @@ def with_needs(error: GancoreError, config: Mapping[str, Any], where: str) -> Ga
     """``error`` of a model that cannot be built here, with the plugin that it lacks or that has changed."""
     missing = lacking(config)
     if missing:
-        names, pins = _told(missing)
-        return PluginError(f"{where} needs {names}, not installed here", f"pip install {pins}")
+        return PluginError(f"{where} needs {_told(missing)}, not installed here", _install(missing))
     changed = {name: version for name, version in config["plugins"].items() if _installed(name) != version}
     if changed and isinstance(error, CheckpointError):
-        names, pins = _told(changed)
         here = ", ".join(f"{name} {_installed(name)}" for name in changed)
-        message = f"{error.message}; it was written by {names}, and here is {here}"
-        return CheckpointError(message, f"pip install {pins}")
+        message = f"{error.message}; it was written by {_told(changed)}, and here is {here}"
+        return CheckpointError(message, _install(changed))
     return error
 
 
-def _told(versions: Mapping[str, str]) -> tuple[str, str]:
-    """In words, and as pip takes them."""
-    names = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return cut(names, 300), cut(" ".join(f"{name}=={version}" for name, version in versions.items()), 300)
+def _told(versions: Mapping[str, str]) -> str:
+    return cut(", ".join(f"{name} {version}" for name, version in versions.items()), 300)
+
+
+def _install(versions: Mapping[str, str]) -> str:
+    """The command that installs them. A model comes from anybody: what is no name or version is left out."""
+    pins = [
+        f"{name}=={version}"
+        for name, version in versions.items()
+        if _NAME.fullmatch(name) and _VERSION.fullmatch(version)
+    ]
+    if not pins:
+        return "fetch the model from where it was published: its config.json names no distribution"
+    return cut(f"pip install {' '.join(pins)}", 300)
+
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[._-]*[A-Za-z0-9])*")
+"""Of a distribution (PEP 503)."""
+_VERSION = re.compile(r"[0-9](?:[.!+_-]?[A-Za-z0-9])*")
+"""Of the characters of PEP 440, and none that a shell or pip would read as something else."""
 
 
 def _installed(name: str) -> str | None:

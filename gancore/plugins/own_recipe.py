@@ -34,18 +34,20 @@ def name_of_recipe(recipe: str | type[Recipe]) -> str:
 def own_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
     """The recipe that ``module:Class`` names, of the modules that this program has imported.
 
-    Nothing is imported by a name that stands in a file.
+    Nothing is imported and no code is run by a name that stands in a file: what is not in a module's or a
+    class's own ``vars`` is not found.
 
     Raises:
         PluginError: the module is not imported, or holds no such recipe.
     """
     module, _, path = name.partition(":")
     try:
-        found: object = reduce(getattr, path.split("."), cast(object, sys.modules[module]))
-    except (KeyError, AttributeError):
+        found: object = reduce(
+            lambda holder, part: vars(holder)[part], path.split("."), cast(object, sys.modules[module])
+        )
+    except (KeyError, TypeError):
         raise PluginError(
-            f"the recipe {name!r} is a class of a program, and the module {module!r} is not imported here,"
-            " or has it not",
+            f"recipe {name!r}: module {module!r} is not imported in this program, or has no class {path!r}",
             f"import {module} before, or bring the recipe as a plugin (`gancore plugins new`)",
         ) from None
     if not (isinstance(found, type) and issubclass(found, Recipe)):

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from gancore.errors import GancoreError
-from gancore.files import atomic_write
+from gancore.files import atomic_write, used
 from gancore.runtime.environment import environment
 
 FORMAT = 1
@@ -26,6 +26,8 @@ class KnownKernels:
     def __init__(self, folder: Path | None = None, device: torch.device | None = None) -> None:
         self._file = None if folder is None else folder / f"{machine_hash(device)}.json"
         self._known: dict[str, tuple[float, bool]] = {} if self._file is None else _read(self._file)
+        if self._file is not None and self._known:
+            used(self._file)
         self._new = False
 
     def __contains__(self, key: str) -> bool:

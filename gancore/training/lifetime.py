@@ -23,7 +23,7 @@ from gancore.errors import (
 from gancore.plugins import plugins
 from gancore.plugins.blame import blamed
 from gancore.plugins.foreign import staying
-from gancore.training.placing import keep_config, withdraw
+from gancore.training.placing import keep_config, withdraw, withdraw_rows
 from gancore.training.progress import Progress
 from gancore.training.run import RunFolder, RunLock, RunStatus
 
@@ -261,7 +261,7 @@ class Lifetime:
             heard=lambda now: self._write_status(_at(self.status, now)),
             check=self.lock.check,
             planned=state.cadence,
-            keys=set(type(self.config.model).model_fields),
+            keys=self.config.model.keys_that_help(),
         )
 
     def _write_status(self, status: RunStatus) -> None:
@@ -290,6 +290,7 @@ class Lifetime:
         elif before is not None:
             self.progress.close("")
             self._write_status(before)
+            withdraw_rows(self.run, self.config)
         else:
             self.progress.close("")
             self.lock.check()

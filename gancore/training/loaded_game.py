@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +29,7 @@ from gancore.runtime.processes import ALONE
 from gancore.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, saved_steps, step_name
 from gancore.training.run import RunFolder
 from gancore.training.state import State
-from gancore.training.table import set_game
+from gancore.training.table import set_game, take_networks, take_rules
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class LoadedGame:
     run: RunFolder
     checkpoint: Checkpoint
     device: torch.device
+    data_root: Path | None = None
+    announce: Callable[[str], None] = field(default=lambda line: None)
 
     def network(self, name: str) -> nn.Module:
         """A part of the game by its name, as ``model.encoder``, or by the end of it, as ``encoder``.
@@ -83,8 +87,7 @@ class LoadedGame:
     @cached_property
     def data(self) -> Data:
         """Raises DataError where they are not here."""
-        source = resolve(self.config.data.source, self.domain.sources, None, lambda line: None, self.run.rows)
-        return self.domain.open(source, self.config.data)
+        return _data(self.run, self.config, self.domain, self.data_root, self.announce)
 
     @cached_property
     def table(self) -> Table:
@@ -93,32 +96,41 @@ class LoadedGame:
         :func:`gancore.training.playing.play` goes on with it, ``gancore.games.Field`` looks at it.
 
         Raises:
-            CheckpointError: the data are not those that the run was trained on.
+            CheckpointError: the data are not those that the run was trained on, or its rules are others now.
         """
         written = self.checkpoint.state.get("fingerprint", "")
         if written != self.data.fingerprint:
             raise CheckpointError(
-                f"the data are not those that {self.run.path} was trained on", "restore them"
+                f"the data are not those that {self.run.path} was trained on",
+                "restore them, or give the data_root that has them",
             )
         table = set_game(self.game, self.config, self.data, self.device, ALONE, bf16=False)
-        rules = self.checkpoint.tensors["rules"]
-        for player, updater in table.updaters.items():
-            updater.load({name: rules[f"{player}/{name}"] for name in updater.tensors()})
-        table.played.append(self._state())
+        take_rules(table, self.checkpoint, _OLD_PLUGIN)
+        table.played.append(State.from_json(self.checkpoint.state.get("state"), len(self.game.phases)))
         return table
-
-    def _state(self) -> State:
-        return State.from_json(self.checkpoint.state.get("state"), len(self.game.phases))
 
     @pinned()
     def jacobian(self, rows: int | None = None) -> Tensor:
-        """Of the game's vector field where the checkpoint stands: :func:`gancore.games.jacobian`."""
-        table, state = self.table, self._state()
-        return jacobian(table, rows, self.step, min(state.progress, 1.0), state.phase_index)
+        """Of the game's vector field where the table stands: :func:`gancore.games.jacobian`.
+
+        That is at the checkpoint, and after ``play(loaded.table, 5)`` five rounds on.
+        """
+        table = self.table
+        state = cast(State, table.played[-1])
+        return jacobian(table, rows, state.step, min(state.progress, 1.0), state.phase_index)
+
+
+_OLD_PLUGIN = "use the version of the plugin that trained it"
 
 
 @pinned()
-def open_game(folder: Path, step: int | None, device: str) -> LoadedGame:
+def open_game(
+    folder: Path,
+    step: int | None,
+    device: str,
+    data_root: Path | None = None,
+    announce: Callable[[str], None] = lambda line: None,
+) -> LoadedGame:
     """The game of a run at one of its checkpoints, by default the newest.
 
     Raises:
@@ -131,16 +143,16 @@ def open_game(folder: Path, step: int | None, device: str) -> LoadedGame:
     config, checkpoint = read_config(run.config_file), _checkpoint(run, step)
     domain = plugins().domain(config.domain)
     _, recipe = plugins().recipe(domain, config.recipe)
-    spec = _spec(run, config, domain)
+    if run.model.is_dir():
+        spec = load_model(run.model).spec
+    else:
+        spec = _data(run, config, domain, data_root, announce).spec
     game, where = build_game(recipe, config.model, spec, config.train.seed), resolve_device(device)
-    try:
-        game.load_state_dict(dict(checkpoint.tensors.get("game", {})))
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{checkpoint.path.name} of {folder} holds other networks than its recipe builds now",
-            "use the version of the plugin that trained it",
-        ) from error
-    return LoadedGame(game.to(where).eval(), checkpoint.step, config, spec, domain, run, checkpoint, where)
+    take_networks(game, checkpoint, _OLD_PLUGIN)
+    game = game.to(where).eval()
+    return LoadedGame(
+        game, checkpoint.step, config, spec, domain, run, checkpoint, where, data_root, announce
+    )
 
 
 def _checkpoint(run: RunFolder, step: int | None) -> Checkpoint:
@@ -160,9 +172,12 @@ def _checkpoint(run: RunFolder, step: int | None) -> Checkpoint:
     return checkpoint
 
 
-def _spec(run: RunFolder, config: RunConfig, domain: Domain) -> Spec:
-    """Of the run's model; where that is not there yet, of the data."""
-    if run.model.is_dir():
-        return load_model(run.model).spec
-    source = resolve(config.data.source, domain.sources, None, lambda line: None, run.rows)
-    return domain.open(source, config.data).spec
+def _data(
+    run: RunFolder,
+    config: RunConfig,
+    domain: Domain,
+    data_root: Path | None,
+    announce: Callable[[str], None],
+) -> Data:
+    source = resolve(config.data.source, domain.sources, data_root, announce, run.rows)
+    return domain.open(replace(source, announce=announce), config.data)

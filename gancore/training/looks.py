@@ -30,10 +30,14 @@ PATIENCE = 1 / 20
 
 @dataclass(frozen=True)
 class LookCosts:
-    """Seconds of one preview and of one evaluation; ``inf``: too slow to be measured within the budget."""
+    """Seconds of one preview and of one evaluation; ``inf``: too slow to be measured within the budget.
+
+    ``saving``: of a checkpoint with its model; 0 where no cadence is given for it.
+    """
 
     preview: float
     evaluation: float
+    saving: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,12 @@ def _affordable(seconds: float, cost: float) -> int:
 
 
 def seconds_of_given(costs: LookCosts, settings: UpkeepSection, budget: float) -> float:
-    """Seconds a round that previews and evaluations take whose cadence the configuration gives."""
-    pairs = ((costs.preview, settings.preview_every), (costs.evaluation, settings.evaluate_every))
+    """Seconds a round that looks and checkpoints take whose cadence the configuration gives."""
+    pairs = (
+        (costs.preview, settings.preview_every),
+        (costs.evaluation, settings.evaluate_every),
+        (costs.saving, settings.checkpoint_every),
+    )
     return sum(min(cost, budget) / every for cost, every in pairs if every)
 
 
@@ -91,10 +99,10 @@ def measure_looks(watch: Watch, budget: float) -> LookCosts:
 
 def _preview_seconds(watch: Watch, patience: float) -> tuple[float, float]:
     """Of drawing alone, and of the whole preview; ``inf`` where drawing takes longer than ``patience``."""
-    if _timed(lambda: watch.preview(State([1])), patience) == math.inf:
+    if timed(lambda: watch.preview(State([1])), patience) == math.inf:
         return math.inf, math.inf
     made: list[Any] = []
-    draw = _timed(lambda: made.append(watch.preview(State([1]))[0]))
+    draw = timed(lambda: made.append(watch.preview(State([1]))[0]))
     samples = as_samples(made[0], watch.spec)
 
     def show() -> None:
@@ -102,7 +110,7 @@ def _preview_seconds(watch: Watch, patience: float) -> tuple[float, float]:
         with tempfile.TemporaryDirectory() as folder:
             watch.domain.write(samples, Path(folder) / "preview")
 
-    return draw, draw + _timed(show)
+    return draw, draw + timed(show)
 
 
 def _measure_seconds(watch: Watch, patience: float) -> float:
@@ -113,12 +121,12 @@ def _measure_seconds(watch: Watch, patience: float) -> float:
         return leaf[torch.arange(evaluator.n) % len(leaf)].to("cpu")
 
     sampler = watch.table.game.sampler().eval()
-    seconds = _timed(lambda: evaluator(sampler, map_tree(rows, evaluator.reference.data)), patience)
+    seconds = timed(lambda: evaluator(sampler, map_tree(rows, evaluator.reference.data)), patience)
     watch.table.game.train()
     return seconds
 
 
-def _timed(action: Callable[[], object], patience: float = math.inf) -> float:
+def timed(action: Callable[[], object], patience: float = math.inf) -> float:
     """Seconds, ``inf`` where they exceed ``patience``.
 
     An action that fails counts as well: the run itself will report the failure.

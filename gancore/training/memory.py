@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gancore.errors import ConfigError, GancoreError
+from gancore.errors import ConfigError
 from gancore.games.draw import Dealer
 from gancore.games.field import Field, Table
 from gancore.games.game import Move
@@ -21,8 +21,10 @@ from gancore.training.table import all_tensors
 
 MANY_ROWS = 256
 """Parts of no more rows are not looked at."""
-TRIED_ROWS = 16
-"""The fewest rows on which the need of a row is measured."""
+TRIED_ROWS = 24, 48
+"""So few rows and so many are tried, whatever the batch: what the second need more is the need of rows.
+Both are multiples of what packed rows come in.
+"""
 
 
 def check_memory(table: Table) -> None:
@@ -35,7 +37,7 @@ def check_memory(table: Table) -> None:
     room = available_bytes(table.dealer.key.device)
     if rows <= MANY_ROWS or room is None:
         return
-    need = rows * _bytes_a_row(table, rows) * (0.5 if table.bf16 else 1.0)
+    need = rows * _bytes_a_row(table) * (0.5 if table.bf16 else 1.0)
     if need > room:
         raise ConfigError(
             f"a round of model.batch_size={table.batch_size} in {table.joiner.all_parts} part(s) needs "
@@ -58,28 +60,33 @@ def available_bytes(device: torch.device) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def _bytes_a_row(table: Table, rows: int) -> float:
-    """Of the move that keeps most; 0 where it cannot be measured."""
-    tried = next(count for count in range(TRIED_ROWS, rows + 1) if rows % count == 0)
-    dealer = table.dealer
-    alone = Dealer(dealer.views, dealer.encoded_by, dealer.seed, dealer.key.device)
-    small = replace(
-        table, dealer=alone, batch_size=tried, accumulate=1, bf16=False, statistics=Statistics(), played=[]
-    )
+def _bytes_a_row(table: Table) -> float:
+    """Of the move that keeps most, what rows alone make it keep; 0 where it cannot be measured."""
     before = [tensor.detach().clone() for tensor in all_tensors(table)]
+    few, many = TRIED_ROWS
     try:
-        kept = [
-            _kept_bytes(Field(small, phase, 0, 0, 0.0), index, move)
-            for phase in table.game.phases
-            for index, move in enumerate(phase.moves)
-        ]
-    except (GancoreError, RuntimeError, ValueError):  # whatever is wrong, the first round says it
-        kept = []
+        pairs = zip(_kept_by_moves(table, few), _kept_by_moves(table, many), strict=True)
+        return max([0.0, *((more - less) / (many - few) for less, more in pairs)])
+    except Exception:  # a cost may refuse so few rows in its own way; what is wrong the first round says
+        return 0.0
     finally:
         with torch.no_grad():
             for tensor, old in zip(all_tensors(table), before, strict=True):
                 tensor.copy_(old)
-    return max(kept, default=0.0) / tried
+
+
+def _kept_by_moves(table: Table, rows: int) -> list[float]:
+    """Bytes for each move of each phase, on a batch of so many rows."""
+    dealer = table.dealer
+    alone = Dealer(dealer.views, dealer.encoded_by, dealer.seed, dealer.key.device)
+    small = replace(
+        table, dealer=alone, batch_size=rows, accumulate=1, bf16=False, statistics=Statistics(), played=[]
+    )
+    return [
+        _kept_bytes(Field(small, phase, 0, 0, 0.0), index, move)
+        for phase in table.game.phases
+        for index, move in enumerate(phase.moves)
+    ]
 
 
 def _kept_bytes(field: Field, index: int, move: Move) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from gancore.config import BUDGET_KEYS, RunConfig, difference
 from gancore.config_text import dump
 from gancore.configure import read_config
+from gancore.data.rows import ROWS_NAME, GivenRows
 from gancore.data.sources import resolve
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import LARGEST_LISTING_BYTES, LEFTOVER, atomic_write, read_json_object
@@ -127,9 +128,37 @@ def check_config(run: RunFolder, config: RunConfig, force: bool) -> None:
         )
 
 
+def keep_rows(run: RunFolder, config: RunConfig, rows: GivenRows, force: bool) -> None:
+    """Write rows that a program gave in memory into the run, unless its configuration refuses them.
+
+    Under the run's lock: after a kill what stands there is a run that can be begun.
+
+    Raises:
+        ConfigError: as :func:`check_config`.
+        CheckpointError: they cannot be written, or the run is in use; a new run is taken back.
+    """
+    with run.lock():
+        check_config(run, config, force)
+        try:
+            rows.keep(run.rows)
+        except GancoreError:
+            if run.read_status() is None:
+                withdraw(run)
+            raise
+
+
 def keep_config(run: RunFolder, config: RunConfig) -> None:
     """Write the resolved configuration."""
     atomic_write(run.config_file, dump(config))
+
+
+def withdraw_rows(run: RunFolder, config: RunConfig) -> None:
+    """Take back rows that a program gave in memory to a run which goes on with its own."""
+    given = config.data.source or ""
+    with contextlib.suppress(OSError, GancoreError):
+        own = read_config(run.config_file).data.source or ""
+        if ROWS_NAME.fullmatch(given) and Path(own).name != given:
+            (run.rows / given).unlink()
 
 
 def withdraw(run: RunFolder) -> None:

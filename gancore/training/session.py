@@ -17,7 +17,7 @@ from gancore.config import RunConfig, what_trains
 from gancore.data.sources import cache_folder, resolve
 from gancore.domain import Data, Domain, Source
 from gancore.errors import CheckpointError, DataError
-from gancore.files import Json, atomic_write, encode_json
+from gancore.files import Json, aside_name, atomic_write, discard, encode_json
 from gancore.games.field import Table
 from gancore.models.card import MeasuredFact, ModelFacts, model_card
 from gancore.models.folder import save_model
@@ -33,14 +33,21 @@ from gancore.runtime.randomness import Key
 from gancore.training.budget import plan_rounds, plan_seconds
 from gancore.training.checkpoint import Checkpoint, save_checkpoint
 from gancore.training.evaluation import FEWEST_ROWS, Evaluator
-from gancore.training.looks import LookCosts, measure_looks
+from gancore.training.looks import LookCosts, measure_looks, timed
 from gancore.training.loop import prepare
 from gancore.training.memory import check_memory
 from gancore.training.opening import check_costs
 from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.run import RunFolder
 from gancore.training.state import State
-from gancore.training.table import all_tensors, check_capabilities, lay_table, rule_tensors
+from gancore.training.table import (
+    all_tensors,
+    check_capabilities,
+    lay_table,
+    rule_tensors,
+    take_networks,
+    take_rules,
+)
 from gancore.training.upkeep import parameter_count
 from gancore.training.watching import Cadence, Watch
 
@@ -75,19 +82,9 @@ class Session:
                 f"the data are not those that this run began with (fingerprint {known})",
                 "restore them, name their place by --data, or --force",
             )
-        wanted = {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)}
-        for name, own in wanted.items():
-            stored = checkpoint.tensors.get(name, {})
-            kinds = [{n: (t.shape, t.dtype) for n, t in group.items()} for group in (own, stored)]
-            if kinds[0] != kinds[1]:
-                raise CheckpointError(
-                    f"{checkpoint.path.name}: its {name} tensors are not those of this configuration",
-                    "start a new run; --init-from takes over what fits",
-                )
-        self.table.game.load_state_dict(dict(checkpoint.tensors["game"]))
-        stored_rules = checkpoint.tensors["rules"]
-        for player, updater in self.table.updaters.items():
-            updater.load({name: stored_rules[f"{player}/{name}"] for name in updater.tensors()})
+        fix = "start a new run; --init-from takes over what fits"
+        take_networks(self.table.game, checkpoint, fix)
+        take_rules(self.table, checkpoint, fix)
         names = {name for name, _ in self.table.game.named_modules()}
         kept = checkpoint.state.get("fp32_modules")
         told = kept if isinstance(kept, list) else []
@@ -165,17 +162,32 @@ class Session:
             settings.previews,
             train.seed,
         )
-        return measure_looks(watch, train.seconds or math.inf)
+        costs = measure_looks(watch, train.seconds or math.inf)
+        return costs if settings.checkpoint_every is None else replace(costs, saving=self._saving_seconds())
 
-    def save(self, state: State, log: Mapping[str, Json]) -> None:
-        """Write a checkpoint; ``log`` is what the next line of the log will need."""
+    def _saving_seconds(self) -> float:
+        """Of one checkpoint and its model, written into a folder of their own in the run."""
+        aside = RunFolder(aside_name(self.run.path / "saving"))
+
+        def write(step: int) -> None:
+            self.save(State([1], step), {}, aside)
+            self.publish(State([1], step), aside)
+
+        try:
+            timed(lambda: write(0))  # the first time it is also found out what stands in them
+            return timed(lambda: write(1))
+        finally:
+            discard(aside.path)
+
+    def save(self, state: State, log: Mapping[str, Json], run: RunFolder | None = None) -> None:
+        """Write a checkpoint, into ``run`` if one is given; ``log`` is what the next line of it will need."""
         about = {
             "config": what_trains(self.config),
             "seed": self.config.train.seed,
             "environment": self.environment,
         }
         save_checkpoint(
-            self.run.checkpoints,
+            (run or self.run).checkpoints,
             state.step,
             {"game": self.table.game.state_dict(), "rules": rule_tensors(self.table)},
             {
@@ -201,8 +213,8 @@ class Session:
         facts = environment(self.device, self.precision, self.table.dealer.processes)
         return {**facts, **self._needed, **self._only_trained_with}
 
-    def publish(self, state: State) -> None:
-        """Write the model folder as it stands now."""
+    def publish(self, state: State, run: RunFolder | None = None) -> None:
+        """Write the model folder as it stands now, into another ``run`` if one is given."""
         sampler = self.table.game.sampler()
         facts = {
             "domain": self.config.domain,
@@ -222,7 +234,8 @@ class Session:
                 "torch": torch.__version__,
             },
         }
-        save_model(self.run.model, sampler.state_dict(), facts, self.data.spec, self._card(state, sampler))
+        card = self._card(state, sampler)
+        save_model((run or self.run).model, sampler.state_dict(), facts, self.data.spec, card)
 
     def _data_settings(self) -> dict[str, Any]:
         """How the data were read. A path of this machine does not travel: then there is no ``source``."""

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from gancore.config import RunConfig
 from gancore.domain import Data, View, on_device
-from gancore.errors import ConfigError, DataError, nearest
+from gancore.errors import CheckpointError, ConfigError, DataError, nearest
 from gancore.games.draw import Dealer
 from gancore.games.dynamics import find_dynamics
 from gancore.games.field import Table
@@ -21,6 +21,7 @@ from gancore.recipe import Recipe
 from gancore.records import RecipeEntry
 from gancore.runtime.device import resolve_precision
 from gancore.runtime.processes import Processes
+from gancore.training.checkpoint import Checkpoint
 
 
 def lay_table(
@@ -148,6 +149,30 @@ def rule_tensors(table: Table) -> dict[str, torch.Tensor]:
     return {
         f"{player}/{n}": t for player, updater in table.updaters.items() for n, t in updater.tensors().items()
     }
+
+
+def take_networks(game: Game, checkpoint: Checkpoint, fix: str) -> None:
+    """Every tensor of a game as a checkpoint holds it; see :func:`_stored` for the error."""
+    game.load_state_dict(dict(_stored(checkpoint, "game", game.state_dict(), fix)))
+
+
+def take_rules(table: Table, checkpoint: Checkpoint, fix: str) -> None:
+    """The state of every player's rule as a checkpoint holds it; see :func:`_stored` for the error."""
+    stored = _stored(checkpoint, "rules", rule_tensors(table), fix)
+    for player, updater in table.updaters.items():
+        updater.load({name: stored[f"{player}/{name}"] for name in updater.tensors()})
+
+
+def _stored(
+    checkpoint: Checkpoint, group: str, own: Mapping[str, torch.Tensor], fix: str
+) -> Mapping[str, torch.Tensor]:
+    """Raises CheckpointError where names, shapes or types are other than ``own``."""
+    stored = checkpoint.tensors.get(group, {})
+    kinds = [{name: (t.shape, t.dtype) for name, t in tensors.items()} for tensors in (own, stored)]
+    if kinds[0] != kinds[1]:
+        message = f"{checkpoint.path}: its {group} tensors are not those of this configuration"
+        raise CheckpointError(message, fix)
+    return stored
 
 
 def all_tensors(table: Table) -> list[torch.Tensor]:

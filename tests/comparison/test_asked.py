@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import shlex
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 
-from gancore.comparison.asked import Asked, ask, first_difference, read_asked, read_recipes, read_seeds
+import gancore
+from gancore.comparison.asked import (
+    MOST_SEEDS,
+    Asked,
+    ask,
+    first_difference,
+    read_asked,
+    read_recipes,
+    read_seeds,
+)
 from gancore.comparison.grid import with_grid
 from gancore.config_text import dump
 from gancore.errors import ConfigError
@@ -144,6 +154,36 @@ def test_seeds_that_cannot_be(text):
         read_seeds(text)
     with refused(ConfigError, "seeds"):
         ask(**(BASE | {"seeds": [1, 1]}))
+
+
+def test_no_more_seeds_are_counted_than_can_be_trained():
+    with refused(ConfigError, "seeds", fix=MOST_SEEDS):
+        ask(**(BASE | {"seeds": read_seeds("2000000000")}))
+
+
+@pytest.mark.parametrize("seeds", [np.int64(3), [np.int64(0), np.int32(1), 2]])
+def test_seeds_of_numpy_are_seeds(seeds, monkeypatch):
+    told = {}
+    monkeypatch.setattr("gancore.comparison.asking.begin", lambda asked, *rest: told.update(asked))
+    gancore.compare("synthetic", budget="10m", seeds=seeds)
+    assert ask(**(BASE | {"seeds": told["seeds"]})).seeds == [0, 1, 2]
+
+
+def test_combinations_of_a_grid_have_names_of_their_own_and_values_are_given_once():
+    recipes, told = with_grid({"gan": "gan"}, [], ["model.note=a+b,a-b,a_b"])
+    assert list(recipes) == ["gan-note-a-b", "gan-note-a-b-2", "gan-note-a_b"]
+    assert told == [
+        f"{name}:model.note={note}" for name, note in zip(recipes, ["a+b", "a-b", "a_b"], strict=True)
+    ]
+    for values in ("16,32,16", "1e-4,0.0001"):
+        with refused(ConfigError, "--grid", fix="once"):
+            with_grid({"gan": "gan"}, [], [f"model.width={values}"])
+
+
+def test_a_grid_beyond_all_bounds_is_refused_before_it_is_written_out():
+    axes = [f"model.k{i}=" + ",".join(map(str, range(100))) for i in range(12)]
+    with refused(ConfigError, "--grid", fix=100):
+        with_grid({"gan": "gan"}, [], axes)
 
 
 def test_a_grid_names_every_combination_and_keeps_the_settings_of_each():

@@ -84,7 +84,10 @@ def test_what_is_known_is_not_inspected_again_until_it_changes(root):
     looker = Looker(root)
     first = looker.take()
     assert looker.seen == NAMES
+    (memory,) = (cache_folder() / "texts" / "inventories").iterdir()
+    os.utime(memory, (0, 0))
     assert looker.take().found == first.found and looker.seen == []
+    assert memory.stat().st_mtime > 0, "reading it is using it"
     (root / "b.txt").write_text("changed")
     changed = looker.take()
     assert looker.seen == ["b.txt"] and changed.found[3].header == Size(7, "c")

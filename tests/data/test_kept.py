@@ -12,6 +12,7 @@ from gancore.cli import main
 from gancore.data import kept, prepared
 from gancore.data.packed import Packed
 from gancore.locking import hold
+from gancore.runtime.kernels import KnownKernels
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +97,63 @@ def test_a_large_cache_is_told_of_where_it_grows(cache, monkeypatch):
     assert lines == []
     prepare("two", lines.append)
     assert len(lines) == 1 and "gancore cache" in lines[0]
+
+
+def put(path, lock=True):
+    """A folder with a file of ten bytes, and a lock beside it as of its own making."""
+    path.mkdir(parents=True)
+    (path / "file").write_bytes(b"1234567890")
+    if lock:
+        path.with_name(f"{path.name.removesuffix('.part')}.lock").touch()
+    return path
+
+
+KEY = "0123456789abcdef" * 2
+OWN = (
+    "data/kicks",
+    f"models/{KEY}",
+    f"evaluation/judges/dots-judge-{KEY[:24]}",
+    f"image/unpacked/{KEY[:24]}",
+)
+
+
+@pytest.mark.parametrize("name", ["mine/thesis", "models/thesis", "evaluation/judges/thesis", "a/b/thesis"])
+def test_a_locked_folder_of_somebody_elses_name_is_left_alone(cache, name):
+    own, theirs = [put(cache / place) for place in OWN], put(cache / name)
+    left = put(theirs.with_name(f".tmp-{theirs.name}-{2**22 + 1}"), lock=False)
+    assert {item.path for item in kept.kept_items()} == set(own)
+    assert main(["cache", "clear", "--all"]) == 0
+    assert theirs.exists() and left.exists() and not any(path.exists() for path in own)
+
+
+@pytest.mark.parametrize("place", ["data/kicks", f"models/{KEY}", f"image/unpacked/{KEY[:24]}"])
+def test_what_is_not_whole_is_listed_and_goes_unless_it_is_being_made(cache, place):
+    part = put(cache / f"{place}.part")
+    (item,) = kept.kept_items()
+    assert (item.path, item.size) == (part, 10)
+    age(part, 40)
+    assert kept.unused_for([*kept.kept_items()], 30) == [], "its file has grown since"
+    with hold(part.with_suffix(".lock")):
+        assert kept.clear([item]) == ([], [item])
+    assert kept.clear([item]) == ([item], []) and not part.exists()
+
+
+def test_files_are_grouped_by_their_folder(cache):
+    places = {
+        f"kernels/{KEY[:16]}.json": "kernels",
+        f"audio/inventories/{KEY[:16]}.json": "audio/inventories",
+    }
+    for place in places:
+        (cache / place).parent.mkdir(parents=True)
+        (cache / place).touch()
+    assert {str(item.path.relative_to(cache)): item.group for item in kept.kept_items()} == places
+
+
+def test_known_kernels_are_used_when_they_are_read(cache):
+    known = KnownKernels(cache / "kernels")
+    known["call"] = (0.1, False)
+    known.save()
+    (file,) = (cache / "kernels").iterdir()
+    age(file, 40)
+    KnownKernels(cache / "kernels")
+    assert kept.unused_for(kept.kept_items(), 30) == []

@@ -16,7 +16,7 @@ from gancore.errors import ConfigError
 from gancore.files import atomic_write, decode_json, encode_json
 from gancore.naming import safe_name, sample_titles
 from gancore.runtime.randomness import Key
-from gancore.texts import LONGEST_LABEL, label_text, one_line
+from gancore.texts import LONGEST_LABEL, label_text, shortened
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=200)
 
@@ -65,8 +65,8 @@ def test_a_label_that_is_not_there_is_named_in_short():
 @given(ANY_TEXT)
 def test_any_title_can_be_drawn_and_any_label_can_stand_in_a_file_name(text):
     samples = Samples(torch.zeros(1, 2), Spec({}), titles=[text])
-    assert sample_titles(samples) == [one_line(text)]
-    assert len(one_line(text)) <= 80 and one_line(text).encode().find(b"\n") < 0
+    assert sample_titles(samples) == [shortened(text)]
+    assert len(shortened(text)) <= 80 and shortened(text).encode().find(b"\n") < 0
     assert safe_name(text).encode() and len(safe_name(text)) <= 40
 
 

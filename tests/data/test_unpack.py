@@ -47,7 +47,10 @@ def test_members_land_in_the_folder(tmp_path, make, name):
 
 
 @pytest.mark.parametrize("make, archive", [(tar_with, "a.tar.gz"), (zip_with, "a.zip")])
-@pytest.mark.parametrize("name", ["../evil", "top/../../evil", "/tmp/evil", "..\\evil", "C:\\evil"])
+@pytest.mark.parametrize(
+    "name",
+    ["../evil", "top/../../evil", "/tmp/evil", "..\\evil", "C:\\evil", "\\tmp\\evil", "top\\..\\..\\evil"],
+)
 def test_members_that_leave_the_folder_are_refused(tmp_path, make, archive, name):
     with refused(DataError, "outside"):
         unpack(make(tmp_path / archive, (name, b"x")), tmp_path / "out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 
 import dots
@@ -194,6 +195,17 @@ def test_a_collapse_keeps_the_labels_of_its_rows(anchors):
     sets = replace(anchors, held_out=Batch(anchors.held_out.data, labels)).sets
     assert sets["collapse"].condition.unique().tolist() == [0, 1, 2]
     assert torch.equal(sets["noise"].condition, labels)
+
+
+def test_the_code_is_that_of_files_whatever_an_editor_leaves_beside_them(tmp_path, monkeypatch):
+    (tmp_path / "edited").mkdir()
+    (tmp_path / "edited" / "__init__.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_of("edited:x")
+    (tmp_path / "edited" / ".#kernel.py").symlink_to("somebody@host.1234")
+    os.mkfifo(tmp_path / "edited" / "pipe.py")
+    code_of.cache_clear()
+    assert code_of("edited:x") == before
 
 
 def test_the_code_of_a_measure_is_that_of_its_whole_package():

@@ -184,6 +184,21 @@ def test_what_can_be_trusted_goes_onto_the_card(train):
     assert gancore.load(run, "cpu").sample(2).data.shape == (2, 3)
 
 
+def test_a_folder_of_links_is_evaluated_as_caches_of_downloads_hold_it(train, tmp_path):
+    run = train()
+    linked, blobs = tmp_path / "snapshot", tmp_path / "blobs"
+    shutil.copytree(run / "model", blobs)
+    linked.mkdir()
+    for file in blobs.iterdir():
+        (linked / file.name).symlink_to(file)
+    before = (blobs / "README.md").read_bytes()
+    found = evaluate(linked, ["certain"], card=True)
+    assert found.about["model_hash"] == evaluate(run, ["certain"]).about["model_hash"]
+    assert (
+        "| certain |" in (linked / "README.md").read_text() and (blobs / "README.md").read_bytes() == before
+    )
+
+
 def test_a_copyist_is_caught_by_the_measures_of_memory_and_by_them_alone(train):
     """It gives back 300 of the 400 rows of train, in the core's default set, on the judge's features."""
     found = evaluate(train(blur=0.0), None, n=200, features="judged")

@@ -43,6 +43,28 @@ def test_one_two_and_four_micro_batches_train_alike(loss):
         assert all(others[name] == pytest.approx(value, abs=1e-5) for name, value in figures.items())
 
 
+class Packed(Judge):
+    """Two rows are judged as one."""
+
+    def __init__(self):
+        super().__init__(inputs=4)
+
+    def embed(self, data):
+        return data.reshape(len(data) // 2, -1)
+
+
+def test_interpolates_of_packed_rows_are_the_same_in_parts():
+    def build():
+        return adversarial(
+            generator=lambda: nn.Linear(3, 2), discriminator=Packed, prior=normal(3), penalties=[WGANGP(1.0)],
+            generator_rule=SGD(0.05), discriminator_rule=SGD(0.05),
+        )  # fmt: skip
+
+    joined, parted = (play(build, points(), 6, accumulate=k).game.state_dict() for k in (1, 2))
+    for name, tensor in joined.items():
+        assert torch.allclose(parted[name], tensor, rtol=1e-5, atol=1e-6), name
+
+
 def test_a_term_that_the_player_cannot_move_adds_nothing():
     class Constant(Game):
         def __init__(self):

@@ -53,11 +53,11 @@ def plan(*phases, batch_size=8, **budget):
     )
 
 
-def planned(*phases, seconds, preview=0.0, evaluation=0.0, **upkeep):
+def planned(*phases, seconds, preview=0.0, evaluation=0.0, saving=0.0, **upkeep):
     """The state of a run of so many seconds on the wall, and how long its planning took."""
     table = set_table(lambda: Idle(*phases), points(), batch_size=8)
     began = Waits.now
-    costs = LookCosts(preview, evaluation)
+    costs = LookCosts(preview, evaluation, saving)
     return plan_seconds(table, seconds, UpkeepSection(**upkeep), lambda: costs), Waits.now - began
 
 
@@ -140,6 +140,13 @@ def test_a_cadence_that_is_given_costs_rounds_and_is_kept(clock):
     assert state.total == pytest.approx(60 / 0.4, rel=0.1)
     cadence = Cadence.of(UpkeepSection(evaluate_every=1), state.planned, state.cadence)
     assert cadence.evaluate == 1
+
+
+def test_checkpoints_at_a_given_cadence_cost_rounds(clock):
+    for every, cost in ((10, 0.4), (None, 0.1)):
+        phase = Phase([], dynamics=Waits(0.1))
+        state, _ = planned(phase, seconds=60.0, saving=3.0, checkpoint_every=every)
+        assert state.total == pytest.approx(60 / cost, rel=0.1)
 
 
 def test_a_resumed_run_keeps_the_rounds_and_cadences_of_its_first_life(clock):

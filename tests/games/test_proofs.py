@@ -23,6 +23,7 @@ from gancore.games import (
     adversarial,
     cosine,
     fitted,
+    jacobian,
     likelihood,
     noise,
     normal,
@@ -337,3 +338,42 @@ def test_k_means_ends_when_it_has_converged_and_resumes_bit_equal(tmp_path):
     nearest = distances.argmin(1)
     for k in range(3):
         assert torch.allclose(data[nearest == k].mean(0), undisturbed.game.model.centres[k])
+
+
+class TwoPulls(Game):
+    """One player by two costs, |x|^2 / 2 and x y, against one that minimises y^2 / 2 - x y."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+        self.players = {"one": Player(["one"]), "other": Player(["other"])}
+        self.phases = [Phase([Move("one", "own"), Move("one", "shared"), Move("other")])]
+
+    def cost(self, move, draw):
+        x, y = self.one.weight[0], self.other.weight[0]
+        told = {"own": x.square() / 2, "shared": x * y, "loss": y.square() / 2 - x * y}
+        return Cost().add("loss", told[move.cost])
+
+
+def test_the_field_of_a_player_with_two_costs_is_their_sum():
+    table = set_table(TwoPulls, points())
+    assert jacobian(table).tolist() == [[1, 1], [-1, 1]]
+
+
+class NormedJudge(Judge):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Softplus(), nn.Linear(3, 1))
+
+
+def test_a_jacobian_is_of_the_game_as_it_trains_whatever_its_mode_and_changes_nothing():
+    table = set_table(lambda: adversarial(generator=lambda: nn.Linear(3, 2), discriminator=NormedJudge,
+                                          prior=normal(3)), points())  # fmt: skip
+    expected = jacobian(table)
+    play(lambda: table.game, points(), 2)
+    before = whole(table)
+    trained = jacobian(table)
+    table.game.discriminator.eval()
+    assert torch.equal(jacobian(table), trained) and not torch.equal(trained, expected)
+    assert differing(before, whole(table)) == []
+    assert table.game.training and not table.game.discriminator.layers[1].training

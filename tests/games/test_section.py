@@ -12,6 +12,8 @@ from gancore.domain import DataSection
 from gancore.games import SGD, Adam, AdamW, AdversarialSection, RMSProp, defaults
 from gancore.games.schedules import value
 from gancore.plugins import plugins
+from gancore.symptoms import applicable
+from gancore.training.diagnosis.verdicts import FAULTS
 
 ADVERSARIAL = {
     "audio": ["wavegan", "wavegan-lite", "specgan", "ifgan", "audioflowgan"],
@@ -96,6 +98,35 @@ def test_no_gan_is_forgotten():
         for name, entry in kind.recipes.items():
             _, recipe = plugins().recipe(kind, name)
             assert issubclass(recipe.Config, AdversarialSection) == (name in ADVERSARIAL[domain]), entry
+
+
+def test_the_weight_of_no_penalty_is_refused_where_it_is_given_and_read_where_it_was_kept(tmp_path):
+    given = ["model.penalty=none", "model.penalty_weight=5"]
+    with refused(ConfigError, "model.penalty_weight", fix="model.penalty=r1"):
+        resolve_config("synthetic", overrides=given)
+    with refused(ConfigError, "model.penalty_every", fix="model.penalty=r1"):
+        resolve_config("image", recipe="dcgan", overrides=["model.penalty_every=16"])
+    for fine in (["model.penalty_weight=0"], ["model.penalty_weight=1"], ["model.penalty=r1", given[1]]):
+        resolve_config("image", recipe="dcgan", overrides=fine)
+    (tmp_path / "config.yaml").write_text(
+        "domain: image\nrecipe: dcgan\nmodel:\n  penalty: none\n  penalty_weight: 5\n"
+    )
+    assert read_config(tmp_path / "config.yaml").model.penalty_weight == 5
+    assert resolve_config(base=tmp_path / "config.yaml", steps=3).model.penalty == "none"
+
+
+def test_remedies_are_told_what_would_have_an_effect():
+    advice = FAULTS["discriminator wins"][1]
+    for words, told in (
+        (["penalty=none"], "model.penalty=r1"),
+        (["penalty=r1"], "model.penalty_weight"),
+        (["discriminator_moves=3"], "model.discriminator_moves=1"),
+    ):
+        keys = config(AdversarialSection, *(f"model.{word}" for word in words)).keys_that_help()
+        shown = applicable(advice, keys)
+        assert f"({told})" in shown
+        assert ("penalty_weight" in shown) == (words != ["penalty=none"])
+        assert ("moves" in shown) == (words == ["discriminator_moves=3"])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -90,7 +91,7 @@ def test_a_folder_is_sampled_started_from_and_checked(brings, harbour, tmp_path,
     assert check_of_records() == ""
 
 
-def test_an_archive_is_fetched_once(brings, harbour, server):
+def test_an_archive_is_fetched_once(brings, harbour, server, tmp_path):
     folder, url, asked = server
     archive = Path(shutil.make_archive(str(folder / "harbour"), "zip", harbour.parent, "model"))
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -100,6 +101,13 @@ def test_an_archive_is_fetched_once(brings, harbour, server):
     assert asked == ["/harbour.zip"]
     assert check_of_records() == ""
     assert len(asked) == 1, "a check downloads nothing"
+    (kept,) = (path for path in (tmp_path / "cache" / "models").iterdir() if path.is_dir())
+    os.utime(kept, (0, 0))
+    kept.with_name(f"{kept.name}.lock").unlink()
+    told: list[str] = []
+    assert model_folder("tides/harbour", told.append) == kept
+    assert told == [] and not kept.with_name(f"{kept.name}.lock").exists(), "it may lie where none is written"
+    assert kept.stat().st_mtime > 0, "reading it is using it"
 
 
 def test_an_archive_of_another_content_is_refused(brings, server):

@@ -16,12 +16,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from refusals import refused
 from safetensors import safe_open
+from torch import nn
 
 import gancore
 from gancore.domain import Spec
 from gancore.errors import CheckpointError
 from gancore.models.card import MeasuredFact, ModelFacts, model_card, with_measures
 from gancore.models.folder import load_model, save_model
+from gancore.models.model import load_weights
 
 CONFIG = {"domain": "rings", "recipe": "gan", "model": {"width": 8}, "plugins": {"gancore-rings": "1.0"}}
 WEIGHTS = {"net.weight": torch.arange(6.0).reshape(2, 3), "net.steps": torch.tensor(7)}
@@ -334,3 +336,22 @@ def test_no_name_on_a_card_becomes_html_or_a_link():
 def test_a_card_shows_ordinary_names_as_they_are():
     text = model_card(ModelFacts("image", "dcgan-lite", "fashion_mnist", 1, 1, 1.0, "cpu", 0))
     assert "# dcgan-lite trained on fashion_mnist\n" in text
+
+
+class Fitted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2))
+        self.register_buffer("log_probs", torch.zeros(3))
+
+
+def test_a_buffer_may_hold_minus_infinity_and_a_parameter_no_more_than_a_buffer_nan():
+    impossible = torch.tensor([0.0, -torch.inf, 0.0])
+    model = Fitted()
+    load_weights(model, {"scale": torch.ones(2), "log_probs": impossible}, "m")
+    assert torch.equal(model.log_probs, impossible)
+    for name, value in (("scale", torch.inf), ("scale", torch.nan), ("log_probs", torch.nan)):
+        broken = {k: t.clone() for k, t in Fitted().state_dict().items()}
+        broken[name][0] = value
+        with refused(CheckpointError, "m", name):
+            load_weights(Fitted(), broken, "m")

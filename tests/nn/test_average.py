@@ -1,11 +1,14 @@
 """The moving average forgets by samples, not by rounds."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 from toy_games import Judge, play, points
 
-from gancore.games import adversarial, normal
+from gancore.games import AdversarialGame, Game, LikelihoodGame, adversarial, normal
+from gancore.games.classifier import ClassifierGame
 from gancore.nn.average import Average
 
 
@@ -58,3 +61,15 @@ def test_a_game_averages_its_generator_and_samples_from_the_average():
     plain = play(build(None), points(), 50).game
     assert plain.sampler().generator is plain.generator
     assert torch.equal(plain.generator.weight, game.generator.weight)
+
+
+@pytest.mark.parametrize("kind", [AdversarialGame, LikelihoodGame, ClassifierGame])
+def test_a_game_whose_round_looks_at_more_than_a_batch_averages_by_what_it_looks_at(kind, monkeypatch):
+    told = []
+    monkeypatch.setattr(Average, "update", lambda self, batch, samples: told.append((batch, samples)))
+    game = kind.__new__(kind)
+    Game.__init__(game)
+    game.average, game.discriminator = Average(nn.Linear(1, 1), 100.0), None
+    table = SimpleNamespace(samples_a_round=24, batch_size=8)
+    game.after_round(SimpleNamespace(table=table, samples=48))
+    assert told == [(24, 48)]

@@ -2,9 +2,13 @@
 
 import pytest
 from refusals import refused
+from torch import nn
+from toy_games import Judge, points, set_table
 
 import gancore
 from gancore.errors import ConfigError
+from gancore.games import adversarial, normal
+from gancore.nn.norms import spectral_norm
 from gancore.training import memory
 
 SETTINGS = ["data.points=512", "data.held_out=32", "model.width=8"]
@@ -35,6 +39,56 @@ def test_a_batch_beyond_memory_is_refused_with_what_would_fit(tmp_path, monkeypa
     parts = int(caught.value.fix.rstrip(")").split()[-1])
     assert 10 < parts < 1000
     train(tmp_path / "small", 256)  # so few rows are not looked at
+
+
+class Watched(Judge):
+    """It notes how many rows it is shown, and refuses all but whole batches if so asked."""
+
+    def __init__(self, wanted=None):
+        super().__init__()
+        self.wanted, self.seen = wanted, []
+
+    def judge(self, embedded, condition=None):
+        self.seen.append(len(embedded))
+        assert self.wanted in (None, len(embedded))
+        return super().judge(embedded, condition)
+
+
+class Wide(Judge):
+    """Its normalised matrix, of 1 MB, is made anew at each forward pass; a row keeps some 10 kB."""
+
+    def __init__(self):
+        super().__init__()
+        middle = spectral_norm(nn.Linear(500, 500, bias=False))
+        self.layers = nn.Sequential(nn.Linear(2, 500), nn.Tanh(), middle, nn.Tanh(), nn.Linear(500, 1))
+
+
+def checked(judge, rows, room, monkeypatch):
+    """The discriminator after a look at a round of so many rows, with so many bytes free."""
+    monkeypatch.setattr(memory, "available_bytes", lambda device: room)
+
+    def build():
+        return adversarial(generator=lambda: nn.Linear(3, 2), discriminator=judge, prior=normal(3))
+
+    table = set_table(build, points(), batch_size=rows)
+    memory.check_memory(table)
+    return table.game.discriminator
+
+
+def test_few_rows_are_tried_whatever_divides_the_batch(monkeypatch):
+    assert max(checked(Watched, 100_003, 1 << 60, monkeypatch).seen) < 100
+    with refused(ConfigError, "model.batch_size"):
+        checked(Watched, 100_003, 100_000, monkeypatch)
+
+
+def test_what_is_kept_once_whatever_the_rows_is_not_counted_by_rows(monkeypatch):
+    checked(Wide, 1024, 50_000_000, monkeypatch)
+    with refused(ConfigError, "model.batch_size"):
+        checked(Wide, 1024, 5_000_000, monkeypatch)
+
+
+def test_a_cost_that_takes_whole_batches_alone_is_let_through(monkeypatch):
+    assert checked(lambda: Watched(1024), 1024, 1, monkeypatch).seen
 
 
 def test_looking_changes_no_byte_of_the_training(tmp_path, monkeypatch):

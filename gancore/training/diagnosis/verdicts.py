@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gancore.domain import Finding
-from gancore.symptoms import CALMER, PENALTY_KEYS
+from gancore.symptoms import CALMER, PENALISE
 
 CALM = 5  # looks without a fault, after which it is told anew
 
-_PENALTY = "raise the weight of the gradient penalty " + PENALTY_KEYS
 _SLOWER = "lower the discriminator's learning rate [model.judge_lr|model.discriminator_lr]"
 _STEADIER = f"{CALMER}, clip gradients [model.clip], or train in fp32 (--precision fp32)"
 _DYNAMICS = "--set train.dynamics.name=extragradient (or consensus)"
@@ -23,26 +22,27 @@ FAULTS = {  # name: (looks on end before it is told, remedy)
     "non-finite samples": (1, _STEADIER),
     "discriminator wins": (
         10,
-        f"{_PENALTY}, {_SLOWER}, give the generator more moves [model.generator_moves], or {_DYNAMICS}",
+        f"{PENALISE}, {_SLOWER}, give the discriminator fewer moves [model.discriminator_moves=1], or"
+        f" {_DYNAMICS}",
     ),
     "vanishing generator gradient": (
         3,
-        f"use the non-saturating or a Wasserstein loss [model.loss], {_PENALTY}, {_SLOWER}, or {_DYNAMICS}",
+        f"use the non-saturating or a Wasserstein loss [model.loss], {PENALISE}, {_SLOWER}, or {_DYNAMICS}",
     ),
     "oscillation": (
         5,
-        f"{_PENALTY}, {_DYNAMICS}, {CALMER}, or average the generator [model.average]",
+        f"{PENALISE}, {_DYNAMICS}, {CALMER}, or average the generator [model.average]",
     ),
     "diversity collapse": (
         2,
-        f"{_PENALTY}, {CALMER}, give the discriminator more moves [model.discriminator_moves], let it see"
+        f"{PENALISE}, {CALMER}, give the discriminator more moves [model.discriminator_moves], let it see"
         " several samples at once (packing) [model.pack|model.packed], or keep the best model instead of the"
         " last (upkeep.select)",
     ),
     "memorising discriminator": (
         2,
         "add data, augment what it sees [model.augmentation], use a smaller discriminator"
-        f" [model.judge_width|model.discriminator_width|model.width], {_PENALTY}, or stop earlier"
+        f" [model.judge_width|model.discriminator_width|model.width], {PENALISE}, or stop earlier"
         " (upkeep.select)",
     ),
 }

@@ -9,7 +9,7 @@ from refusals import refused
 
 import gancore
 from gancore import CheckpointError, ConfigError, DataError
-from gancore.games import Field
+from gancore.games import Adam, Field, Player
 from gancore.training.playing import play
 
 SHOWN = ["upkeep.evaluate_samples=16", "upkeep.previews=2"]
@@ -22,7 +22,13 @@ def points(seed=0):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "linear"
-    settings = [*SHOWN, "upkeep.checkpoint_every=3", "upkeep.keep=1", "model.batch_size=8"]
+    settings = [
+        *SHOWN,
+        "train.precision=fp32",
+        "upkeep.checkpoint_every=3",
+        "upkeep.keep=1",
+        "model.batch_size=8",
+    ]
     gancore.train(
         "synthetic",
         recipe=LinearGAN,
@@ -43,6 +49,16 @@ def test_checkpoints_of_every_so_many_rounds_stay(run):
         gancore.load_game(run, step=4)
 
 
+def test_checkpoints_of_every_round_fit_into_a_budget_in_seconds(tmp_path):
+    """A round takes far less than a checkpoint: without counting these it would be a minute."""
+    settings = [*SHOWN, "upkeep.checkpoint_every=1", "model.batch_size=8"]
+    told = {"recipe": LinearGAN, "data": points(), "seconds": 1.0, "progress": "none"}
+    made = gancore.train("synthetic", out=tmp_path / "a", overrides=settings, **told)
+    assert made.seconds + made.spent["checkpoints"] < 4
+    assert len(list((tmp_path / "a/checkpoints").iterdir())) == made.step
+    assert not list((tmp_path / "a").rglob(".tmp-*"))
+
+
 def test_a_game_has_the_raw_networks_and_the_average(run):
     loaded = gancore.load_game(run)
     assert loaded.step == 10 and loaded.spec["shape"] == [2]
@@ -58,10 +74,10 @@ def test_a_game_has_the_raw_networks_and_the_average(run):
 def test_its_table_goes_on_as_the_run_did(run):
     """With the data, the rules' memory and the draws that the run had at that step."""
     early, late = gancore.load_game(run, step=6), gancore.load_game(run, step=9)
-    early.game.train()
     play(early.table, 3)
     for name, tensor in late.game.state_dict().items():
         assert torch.equal(early.game.state_dict()[name], tensor), name
+    assert torch.equal(early.jacobian(rows=16), late.jacobian(rows=16)), "of where it stands now"
 
 
 def gradients(table):
@@ -113,6 +129,24 @@ def test_other_data_are_refused(run, tmp_path):
             loaded.table  # noqa: B018
     finally:
         file.write_bytes(kept)
+
+
+def test_a_rule_of_another_kind_is_refused(run, monkeypatch):
+    build = LinearGAN.build
+
+    def other(self, config, spec):
+        game = build(self, config, spec)
+        game.players["generator"] = Player(["generator"], Adam(0.1))
+        return game
+
+    monkeypatch.setattr(LinearGAN, "build", other)
+    with refused(CheckpointError, "rules"):
+        gancore.load_game(run).table  # noqa: B018
+
+
+def test_its_data_are_looked_for_where_they_are_said_to_be(run, tmp_path):
+    with refused(DataError, tmp_path / "none"):
+        gancore.load_game(run, data_root=tmp_path / "none").data  # noqa: B018
 
 
 def test_what_is_no_run_is_refused(tmp_path):

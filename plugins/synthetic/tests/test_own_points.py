@@ -3,6 +3,7 @@
 import shutil
 import sys
 import warnings
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -158,6 +159,27 @@ def test_equal_rows_go_on_and_others_are_refused(tmp_path):
     assert trained(tmp_path / "a", steps=4, data=points(), resume="auto").step == 4
     with refused(gancore.CheckpointError, "fingerprint"):
         gancore.train(resume=tmp_path / "a", data=points(seed=1), steps=5, progress="none")
+    assert len(list((tmp_path / "a/data").iterdir())) == 1, "refused rows are not kept"
+    with refused(ConfigError, "model.width"):
+        gancore.train(
+            resume=tmp_path / "a", data=points(seed=1), overrides=["model.width=5"], progress="none"
+        )
+    assert len(list((tmp_path / "a/data").iterdir())) == 1
+
+
+def test_a_kill_after_the_rows_leaves_what_can_be_begun(tmp_path, monkeypatch):
+    class KilledError(Exception):
+        pass
+
+    def killed(make_order, devices):
+        make_order()
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gancore.api.carry_out", killed)
+        with pytest.raises(KilledError):
+            trained(tmp_path / "a", data=points())
+    assert trained(tmp_path / "a", data=points(), resume="auto").step == 3
 
 
 @pytest.mark.parametrize(
@@ -203,3 +225,16 @@ def test_only_recipes_are_taken_for_recipes():
         resolve_config("synthetic", recipe=Inside)
     with refused(PluginError, "os:system"):
         resolve_config("synthetic", recipe="os:system")
+
+
+def test_looking_for_a_recipe_asks_no_module_to_make_its_names(monkeypatch):
+    asked = []
+    lazy = ModuleType("lazy")
+    lazy.__getattr__ = lambda name: asked.append(name) or LinearGAN
+    monkeypatch.setitem(sys.modules, "lazy", lazy)
+    with refused(PluginError, "lazy", "Heavy", fix="lazy"):
+        resolve_config("synthetic", recipe="lazy:Heavy")
+    for name in ("lazy:Heavy.deep", "sys:path.x", "sys:maxsize.real"):
+        with refused(PluginError, name):
+            resolve_config("synthetic", recipe=name)
+    assert asked == []
