@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from gancore.errors import CheckpointError, StorageError
+from gancore.errors import CheckpointError, PluginError, StorageError
 
 Json: TypeAlias = Any
 """None, a bool, int, float or str; a list of them, or a dict from str to them."""
@@ -136,20 +136,22 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_whole(folder: Path, write: Callable[[Path], Sequence[Path]]) -> list[Path]:
+def write_whole(folder: Path, write: Callable[[Path], Sequence[Path]], writer: str) -> list[Path]:
     """Files that ``write`` makes in the folder it is given, moved into ``folder`` when all are whole.
 
-    A kill leaves none under its final name, or whole ones. Returns what ``write`` returns, as moved.
+    After a kill, every file under its final name is whole; some may be missing. Returns what ``write``
+    returns, as moved. ``writer`` is whose ``write`` it is, for messages.
 
     Raises:
+        PluginError: ``write`` returns what is no path in the folder it was given.
         OSError: a file cannot be moved; and whatever ``write`` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
-    aside = aside_name(folder / "files")
+    sweep(folder, "files")
+    aside = aside_name(folder.resolve() / "files")
     try:
         aside.mkdir()
-        written = [path.relative_to(aside) for path in write(aside)]
+        written = [_path_within(aside, path, writer) for path in write(aside)]
         for path in sorted(path for path in aside.rglob("*") if not path.is_dir()):
             final = folder / path.relative_to(aside)
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +159,18 @@ def write_whole(folder: Path, write: Callable[[Path], Sequence[Path]]) -> list[P
     finally:
         discard(aside)
     return [folder / name for name in written]
+
+
+def _path_within(aside: Path, path: object, writer: str) -> Path:
+    """Relative to ``aside``, which is resolved; a link that was written is itself, not what it leads to."""
+    fix = "return the paths of the files, below the folder that write(samples, folder) is given"
+    if not isinstance(path, str | os.PathLike):
+        raise PluginError(f"{writer} returns {type(path).__name__} objects for the files it wrote", fix)
+    found = Path(path)
+    try:
+        return (found.parent.resolve() / found.name).relative_to(aside)
+    except ValueError:
+        raise PluginError(f"{writer} returns {found}, which is not in the folder it was given", fix) from None
 
 
 def put_in_place(finished: Path, final: Path) -> None:

@@ -153,7 +153,7 @@ def _remove_stale(before: Sequence[Path], written: Sequence[Path], announce: Cal
 
 def _write(domain: Domain, samples: Samples, folder: Path) -> list[Path]:
     try:
-        return write_whole(folder, lambda aside: domain.write(samples, aside))
+        return write_whole(folder, lambda aside: domain.write(samples, aside), f"the domain {domain.name!r}")
     except OSError as error:
         raise GancoreError(
             f"cannot write samples to {folder}: {error.strerror}", "give another --out"

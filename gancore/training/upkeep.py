@@ -236,7 +236,8 @@ class Upkeep:
         folder = self.run.samples / f"step-{state.step:09d}"
         discard(folder)  # of an earlier life of the run
         try:
-            paths = write_whole(folder, lambda aside: self.domain.write(samples, aside))
+            writer = f"the domain {self.domain.name!r}"
+            paths = write_whole(folder, lambda aside: self.domain.write(samples, aside), writer)
         except (OSError, GancoreError) as error:
             return self.progress.note(f"preview of step {state.step} not written: {in_words(error)}")
         if not any(map(shows_all, paths)):

@@ -15,8 +15,8 @@ import torch
 from refusals import refused
 
 from gancore.domain import Spec
-from gancore.errors import CheckpointError
-from gancore.files import atomic_write
+from gancore.errors import CheckpointError, PluginError
+from gancore.files import atomic_write, write_whole
 from gancore.models.folder import load_model, save_model
 from gancore.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 
@@ -226,3 +226,39 @@ def test_a_model_folder_is_replaced_where_names_cannot_be_exchanged(tmp_path, mo
     model.write(2)
     assert model.read() == 2
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def samples_into(folder, told=lambda path: path):
+    def write(aside):
+        (aside / "deep").mkdir()
+        (aside / "deep" / "1.txt").write_text("one")
+        return [told(aside / "deep" / "1.txt")]
+
+    return write_whole(folder, write, "the domain 'toy'")
+
+
+@pytest.mark.parametrize("told", [Path, str, Path.resolve, os.path.relpath], ids=str)
+def test_a_writer_may_name_its_files_in_any_way(told, tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path("out"), Path("link/out"), tmp_path / "link" / "absolute"):
+        assert samples_into(folder, told) == [folder / "deep" / "1.txt"]
+        assert [path.read_text() for path in folder.rglob("*.txt")] == ["one"]
+
+
+@pytest.mark.parametrize("told", [lambda path: "/tmp/1.txt", lambda path: path.name, lambda path: 1])
+def test_a_writer_that_names_other_files_is_named(told, tmp_path):
+    with refused(PluginError, "toy", fix="write"):
+        samples_into(tmp_path, told)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_was_left_of_samples_is_swept_from_somebodys_folder(tmp_path):
+    dead = 2**22 + 1
+    for name in (f".tmp-files-{dead}", f".trash-files-{dead}"):
+        (tmp_path / name).mkdir()
+    theirs = tmp_path / f".tmp-thesis-{dead}"
+    theirs.write_text("theirs")
+    samples_into(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [theirs.name, "deep"]
