@@ -47,7 +47,8 @@ def resolve_device(name: str, processes: Processes = ALONE) -> torch.device:
 def fast_in_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bf16 matrices in hardware, its library may, and it gains by that.
 
-    Processors with AVX512_BF16 differ: AMD's are about twice as fast in bf16, Intel's without AMX half as fast.
+    Processors with AVX512_BF16 differ: AMD's are about twice as fast in bf16, Intel's without AMX are half
+    as fast.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -69,7 +70,7 @@ def bf16_speed() -> float:
         matrices = [torch.ones(SIDE, SIDE, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
         seconds = [[_seconds_of_product(matrix) for matrix in matrices] for _ in range(PAIRS)]
     exact, fast = (min(column) for column in zip(*seconds, strict=True))
-    return exact / fast
+    return float(exact / fast)
 
 
 def _seconds_of_product(matrix: torch.Tensor) -> float:

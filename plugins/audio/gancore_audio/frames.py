@@ -1,4 +1,4 @@
-"""Spectra of sounds in frames, as many as networks need, and back; phases of magnitudes by Griffin and Lim."""
+"""Spectra of sounds in as many frames as networks need, and back; phases by Griffin and Lim."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def halvings(grid: Grid) -> int:
     if not times:
         raise ConfigError(
             f"a spectrogram of {grid[0]} frames by {grid[1]} rows in frequency cannot be halved",
-            "leave model.window out (and model.bands, where the recipe has it), or make it a power of two, 16 or more",
+            "leave model.window and model.bands out, or make the window a power of two, 16 or more",
         )
     return times
 
