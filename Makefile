@@ -1,6 +1,6 @@
 # make demo: sounds in about two minutes of training, from a bare clone. make test, make lint: the project's checks.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow test-long lint clean
 
 DEMO_SECONDS ?= 120
 PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
@@ -14,7 +14,8 @@ PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest
 help:
 	@echo "make demo       train on built-in sounds for $(DEMO_SECONDS) s and write 8 new ones"
 	@echo "make test       the tests of the core and of the plugins"
-	@echo "make test-slow  the tests that take minutes"
+	@echo "make test-slow  those that take more than a second or two each; CI runs them too"
+	@echo "make test-long  those that take minutes each: before a release"
 	@echo "make lint       ruff and mypy"
 	@echo "make clean      remove caches and build folders; .venv and runs stay"
 
@@ -52,7 +53,10 @@ test: .venv/.installed-test
 	$(PYTEST) -n 2
 
 test-slow: .venv/.installed-test
-	$(PYTEST) -m slow
+	$(PYTEST) -n 2 -m slow
+
+test-long: .venv/.installed-test
+	$(PYTEST) -n 2 -m long
 
 lint: .venv/.installed-test
 	.venv/bin/ruff check .

@@ -9,26 +9,29 @@ from collections.abc import Sequence
 import pytest
 
 NEEDS = re.compile(r"needs (?P<what>[^;]+); (?P<fix>.+)", re.DOTALL)
-SLOW = "slow"
+MARKS = ("slow", "long")
+"""Marks of tests that run on their own: ``make test-slow``, ``make test-long``."""
 
 
 class Uncovered:
-    """Counts tests that were skipped for what this machine lacks, and slow ones that were deselected."""
+    """Counts tests that were skipped for what this machine lacks, and those that run on their own."""
 
     def __init__(self) -> None:
         self.lacks: Counter[tuple[str, str]] = Counter()
-        self.slow = 0
+        self.marked: Counter[str] = Counter()
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self.slow += sum(item.get_closest_marker(SLOW) is not None for item in items)
+        self.marked.update(mark for mark in MARKS for item in items if item.get_closest_marker(mark))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput[SLOW] = self.slow
+            session.config.workeroutput["marked"] = dict(self.marked)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: object) -> None:
-        self.slow = max(self.slow, getattr(node, "workeroutput", {}).get(SLOW, 0))  # all workers select alike
+        self.marked |= Counter(
+            getattr(node, "workeroutput", {}).get("marked", {})
+        )  # all workers select alike
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.skipped and isinstance(report.longrepr, tuple):
@@ -38,8 +41,9 @@ class Uncovered:
 
     def line(self) -> str:
         parts = [f"{what}: {count} tests ({fix})" for (what, fix), count in sorted(self.lacks.items())]
-        if self.slow:
-            parts.append(f"slow: {self.slow} tests (make test-slow)")
+        parts += [
+            f"{mark}: {self.marked[mark]} tests (make test-{mark})" for mark in MARKS if self.marked[mark]
+        ]
         return f"Not covered: {'; '.join(parts) or 'nothing'}."
 
     @pytest.hookimpl(trylast=True)

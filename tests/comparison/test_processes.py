@@ -127,7 +127,7 @@ def wait_for(there, seconds: float = 120) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_the_same_line_goes_on(number, code, tmp_path):
     words = [*WORDS, "--out", "comparison"]
@@ -143,7 +143,7 @@ def test_a_signal_saves_and_the_same_line_goes_on(number, code, tmp_path):
     assert weights(folder) == weights(tmp_path / "whole")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_kills_at_random_moments_cost_nothing_that_was_finished(tmp_path):
     """The command alone is killed: its processes notice, and let go of the comparison."""
     words, folder, chance = [*WORDS, "--out", "comparison"], tmp_path / "comparison", random.Random(1)

@@ -30,7 +30,7 @@ QUICK = {*AT_HAND[:1], *AT_HAND[-1:]}
 
 
 @pytest.mark.parametrize(
-    "instructions", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in AT_HAND]
+    "instructions", [pytest.param(name, marks=[] if name in QUICK else pytest.mark.long) for name in AT_HAND]
 )
 def test_a_resumed_run_is_the_undisturbed_one_under(instructions, tmp_path):
     env = {**os.environ, "ONEDNN_MAX_CPU_ISA": instructions, "OMP_NUM_THREADS": "1"}

@@ -21,7 +21,7 @@ def is_being_written(run: Path) -> bool:
     return any(run.rglob(".tmp-*"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_kills_change_nothing(tmp_path):
     assert finish(start(*WORDS, "--out", "whole", folder=tmp_path), 300).code == 0
     run, moments, chance = tmp_path / "killed", [], random.Random(1)

@@ -1,7 +1,7 @@
 """Intervals of distances, k-NN measures and curves hold the truth as often as they say.
 
 Each world has a truth: a closed form where there is one, else the mean over many other draws. A few runs of
-each in CI, 200 in the slow tests.
+each in CI, 200 in the long tests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gancore.runtime.randomness import Key
 class World:
     """``truth`` None: the mean over many draws. ``wide``: the interval is known to be too wide there.
 
-    ``quick``: made in CI too. ``runs``: of the slow test; more where 98 % is the truth, and 200 may hold 199.
+    ``quick``: made in CI too. ``runs``: of the long test; more where 98 % is the truth, and 200 may hold 199.
     """
 
     measure: Measure
@@ -122,7 +122,7 @@ def test_an_interval_mostly_holds_the_truth(name):
     assert covered(name, RUNS, 40) >= 16 / RUNS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", WORLDS)
 def test_an_interval_holds_the_truth_as_often_as_it_says(name):
     assert 0.90 <= covered(name, WORLDS[name].runs, 400) <= (1 if WORLDS[name].wide else 0.99)

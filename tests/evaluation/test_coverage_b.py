@@ -1,7 +1,7 @@
 """Intervals of two-sample tests, memory, bins, classes and likelihoods hold the truth as often as they say.
 
 Each world has a truth: a closed form, the mean over many other draws, or what the very same judge does on
-many more rows. A few runs of each in CI, 200 in the slow tests.
+many more rows. A few runs of each in CI, 200 in the long tests.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def test_an_interval_mostly_holds_the_truth(name):
     assert covered(name, RUNS) >= 16 / RUNS
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", WORLDS)
 def test_an_interval_holds_the_truth_as_often_as_it_says(name):
     assert 0.90 <= covered(name, 200) <= (1 if WORLDS[name].exact else 0.99)

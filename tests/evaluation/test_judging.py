@@ -127,7 +127,7 @@ def wait_for(there: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
+    [pytest.param(signal.SIGKILL, -9, marks=pytest.mark.long), (signal.SIGTERM, 143)],
 )
 def test_ended_in_the_middle_it_goes_on_and_is_the_same(judging, tmp_path, number, code):
     undisturbed = replace(judging, cache=tmp_path / "other")("judge", LONG)

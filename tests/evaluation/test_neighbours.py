@@ -139,7 +139,7 @@ def test_too_few_rows_have_no_interval():
         neighbours.density_measure.interval(featured(x, x))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_figures_that_prdc_publishes_for_equal_gaussians():
     """Its page: 10,000 rows of 1,000 dimensions, k = 5: .477, .471, 1.056, .974."""
     real, fake = (normal("page", i, n=10_000, d=1000) for i in range(2))

@@ -216,7 +216,7 @@ def test_a_copyist_is_caught_by_the_measures_of_memory_and_by_them_alone(train):
             assert reading.method
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_anywhere_it_leaves_nothing_that_the_next_one_stumbles_over(train, empty_cache, tmp_path):
     run = train()
     whole = tmp_path / "whole"

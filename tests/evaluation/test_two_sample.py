@@ -162,7 +162,7 @@ def test_equal_laws_are_rarely_rejected():
     assert_level(20)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_equal_laws_are_rejected_as_rarely_as_promised():
     assert_level(200)
 

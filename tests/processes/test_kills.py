@@ -104,7 +104,7 @@ def test_a_kill_leaves_nobody_and_the_run_goes_on_bit_by_bit(which, tmp_path):
     assert undisturbed(folder, forked) == whole
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_kills_of_workers_and_of_the_parent(tmp_path):
     whole = undisturbed(tmp_path / "whole")
     folder = tmp_path / "broken"
@@ -126,7 +126,7 @@ def torchrun(folder: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, env=environment, **pipes)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_of_torchrun_is_killed_and_restarted(tmp_path):
     whole = undisturbed(tmp_path / "whole")
     folder = tmp_path / "broken"
@@ -141,7 +141,7 @@ def test_a_worker_of_torchrun_is_killed_and_restarted(tmp_path):
     wait_until(lambda: alive(folder / "run") == [], "left behind")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_of_a_killed_torchrun_end_too(tmp_path):
     process = torchrun(tmp_path)
     wait_until(lambda: checkpoints(tmp_path / "run"), "no checkpoint came")

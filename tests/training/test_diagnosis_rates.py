@@ -11,7 +11,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks/diagnosis_rates.py"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nine_faults_of_ten_are_found_and_one_healthy_game_in_twenty_at_most_raises_an_alarm() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--jobs", "2", "--check"], capture_output=True, text=True

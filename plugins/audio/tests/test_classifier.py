@@ -96,7 +96,7 @@ def test_it_tells_synthesised_percussion_apart():
     assert right >= 0.9 * n, f"{right} of {n}"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1])
 def test_it_names_at_least_97_of_100_spoken_digits(seed):
     """On the official test set; windows of 4,096 samples at 8 kHz, as generators make them."""

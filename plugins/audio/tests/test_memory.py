@@ -12,13 +12,13 @@ import soundfile
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "streaming_memory.py"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_times_the_recordings_take_at_most_50_mib_more(tmp_path):
     told = subprocess.run([sys.executable, BENCHMARK], check=True, capture_output=True, text=True).stdout
     assert "within 50" in told.splitlines()[-1], told
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_recording_of_two_hours_is_prepared_in_little_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "cache"))
     (tmp_path / "data").mkdir()

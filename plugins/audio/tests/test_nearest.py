@@ -148,7 +148,7 @@ def test_intervals_hold_the_truth_in_a_few_worlds(name):
     assert coverage(name, 12) >= 9 / 12
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", WORLDS)
 def test_intervals_hold_the_truth_as_often_as_they_say(name):
     share = coverage(name, 200)

@@ -22,7 +22,7 @@ from gancore.training.playing import play, set_table
 SEEDS, ROUNDS = range(6), 250
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bf16_leaves_quality_as_it_is_at_equal_steps(tmp_path, monkeypatch):
     """Digits, width 12: the seeds' mean difference of distances has 0 in its 99 % interval (Student's).
 

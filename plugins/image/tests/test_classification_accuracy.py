@@ -70,7 +70,7 @@ def test_digits_never_made_are_never_called_and_the_ceiling_is_as_before(data, s
     assert cas.compute(evidence) < 0.6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_conditional_model_is_scored_beside_its_anchors(tmp_path, monkeypatch):
     """The whole way, with the judge as it is: an untrained generator teaches little, held-out rows much."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "cache"))

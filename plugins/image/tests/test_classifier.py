@@ -107,7 +107,7 @@ def test_it_tells_the_built_in_digits_apart(digits):
     assert right >= 0.95 * n, f"{right} of {n}"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "share"), [("mnist", 0.985), ("fashion_mnist", 0.86)])
 def test_it_names_pictures_of_the_official_test_sets(name, share):
     root = data_root(name)

@@ -116,7 +116,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
     assert after < before / 3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
     """240 rounds of 1,200 lead to 2 of wavelet_frechet; where the discriminator has won, to 15."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))

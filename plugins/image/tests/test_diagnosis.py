@@ -108,7 +108,7 @@ def test_the_built_in_digits_raise_no_alarm(tmp_path, monkeypatch):
     assert alarms(train.take(torch.arange(len(train)), Key.of(0)).data) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "clothing64"])
 def test_real_sets_raise_no_alarm(name):
     root = data_root(name)

@@ -346,7 +346,7 @@ def real(name: str):
     return open_pictures(resolve(name, SOURCES, root, lambda line: None), ImageConfig())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "n", "test", "shape", "mean"),
     [

@@ -134,7 +134,7 @@ def source(name: str):
     return images.open(resolve(name, images.sources, root, lambda line: None), ImageConfig(source=name))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_means_of_400_photographs_tell_200_others_apart(tmp_path, monkeypatch):
     """By the nearest class mean: 79.5 % were measured elsewhere on other rows, and chance is 10 %."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))

@@ -267,7 +267,7 @@ def test_a_generator_of_a_few_triples_has_so_many_modes(data, judged):
     assert int(counts_of(sampled).max()) == 20
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_trained_model_is_told_its_modes(tmp_path, monkeypatch):
     """The whole way: train on stacked digits, evaluate; the anchors are in order."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "cache"))

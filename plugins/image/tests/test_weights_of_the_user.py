@@ -153,7 +153,7 @@ class Shown(torch.utils.data.Dataset):
         return self.levels[index]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fid_is_what_torch_fidelity_calculates_from_the_same_pictures(published, fid):
     real, fake = pictures(48, name="real"), pictures(48, name="fake").square()
     told = torch_fidelity.calculate_metrics(

@@ -36,7 +36,7 @@ def test_a_flow_comes_near_to_the_entropy_of_a_gaussian(tmp_path):
     assert found["valid/density_error"] < 0.1 and "valid/modes" not in found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_default_recipe_finds_all_of_the_ring(tmp_path):
     run = gancore.train(
         "synthetic", steps=2500, out=tmp_path / "ring", overrides=["upkeep.evaluate_samples=2500"]

@@ -149,7 +149,7 @@ def test_broken_samples_are_measured_as_bad(source):
     assert values.get("density_error", 1) > 0.4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_intervals_hold_the_expectation_as_often_as_they_say():
     """Points half of which are noise, 400 at a time, 150 times: 95 % of the intervals, less 3 sd of that."""
     own, n, times = truth("ring"), 400, 150
