@@ -41,6 +41,7 @@ def play(document: Path) -> None:
     make_recordings(Path("recordings"))
     make_pictures(Path("pictures"))
     make_training_tiny()
+    make_judges_tiny()
     make_comparisons_tiny()
     if "runs/first" in text and "--out runs/first" not in text:
         command("gancore train --domain audio --out runs/first --set model.conditional=true --quiet")
@@ -100,6 +101,18 @@ def make_training_tiny() -> None:
         return train(domain, **given)
 
     api.train = gancore.train = tiny
+
+
+def make_judges_tiny() -> None:
+    """Classifiers that an evaluation trains: a few rounds, kept apart from those of whole length."""
+    import gancore_audio.classifier
+    import gancore_image.classifier
+
+    from gancore.games import defaults
+
+    os.environ["GANCORE_CACHE"] = os.path.abspath("cache")
+    for plugin in (gancore_audio, gancore_image):
+        defaults(steps=10)(plugin.classifier.ClassifierConfig)
 
 
 def make_comparisons_tiny() -> None:
