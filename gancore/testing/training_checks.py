@@ -26,7 +26,7 @@ from gancore.training.loop import train
 from gancore.training.run import RunFolder
 from gancore.training.session import Session, open_session
 from gancore.training.state import State
-from gancore.training.table import lay_table, rule_tensors
+from gancore.training.table import rule_tensors, set_game
 from gancore.training.workers import spawn
 from gancore.trees import Tree
 
@@ -153,8 +153,10 @@ def trains_on_two_processes(bench: RecipeBench) -> None:
         raise NotApplicable("the game has no players: each process fits it alike")
     if not plugins_are_installed(bench):
         raise NotApplicable("the running program registered the plugin: other processes do not know it")
-    try:
-        lay_table(bench.config, bench.recipe, bench.home.data, one.session.device, Processes(0, 2))
+    try:  # the other process is not there: nothing may ask it
+        set_game(
+            bench.build(), bench.config, bench.home.data, one.session.device, Processes(0, 2), bf16=False
+        )
     except ConfigError as error:
         raise NotApplicable(f"it refuses two processes: {error.message}") from error
     parameters, begin = one.session.table.game.named_parameters(), dict(bench.game.named_parameters())
