@@ -21,7 +21,6 @@ from gancore.domain import Batch, Data, Domain, Samples, View
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
 from gancore.games.field import Table
-from gancore.games.fitted import FittedGame
 from gancore.games.game import Game
 from gancore.models.model import build_game
 from gancore.models.sampling import generates, to_cpu
@@ -31,11 +30,12 @@ from gancore.recipe import Recipe
 from gancore.records import Entry, RecipeEntry
 from gancore.runtime.randomness import Key, Rows
 from gancore.testing.check import NotApplicable
+from gancore.training.loop import prepare
 from gancore.training.playing import play, set_table
 
 ROUNDS = 12
 """Rounds of the trainings that the kit makes."""
-UPKEEP = {"previews": 2, "preview_every": 6, "evaluate_every": 6, "evaluate_samples": 32}
+UPKEEP = {"log_every": 4, "previews": 2, "preview_every": 6, "evaluate_every": 6, "evaluate_samples": 32}
 SPLITS = ("train", "valid", "test")
 
 
@@ -66,6 +66,8 @@ class DomainBench:
 
     domain: Domain
     given: Data | None = None
+    made: dict[str, Any] = field(default_factory=dict)
+    """What checks have made and share."""
 
     @property
     def subject(self) -> str:
@@ -166,14 +168,13 @@ class RecipeBench:
 
     def table(self, accumulate: int = 1) -> Table:
         """The game, laid out before its first round; what it fits on train beforehand is fitted."""
-        from gancore.training.loop import prepare
-
-        table = self._set(accumulate)
+        table = self.unprepared(accumulate)
         prepare(table)
         table.game.train()
         return table
 
-    def _set(self, accumulate: int = 1) -> Table:
+    def unprepared(self, accumulate: int = 1) -> Table:
+        """The game with its data: nothing is fitted."""
         return set_table(
             self.build(),
             self.home.views("train"),
@@ -184,13 +185,16 @@ class RecipeBench:
 
     @cached_property
     def laid(self) -> Table:
-        """A table that checks share: they look at it and change nothing. A fitted model has its rounds behind
-        it: before them it may have nothing to sample from.
+        """A table that checks share: they look at it and change nothing.
+
+        Of a game without moves, which its rounds fit, after them: before it may have nothing to sample from.
         """
-        table = self._set()
-        if not isinstance(table.game, FittedGame):
-            return self.table()
-        play(table, ROUNDS)
+        table = self.unprepared()
+        if any(phase.moves for phase in table.game.phases):
+            prepare(table)
+            table.game.train()
+        else:
+            play(table, ROUNDS)  # which prepares it
         return table
 
     @property
@@ -220,12 +224,8 @@ class RecipeBench:
         return _folder_of(self)
 
     def sampler(self) -> torch.nn.Module:
-        """In evaluation mode; of a game without moves, which is fitted by its rounds, after training."""
-        from gancore.testing.training_checks import undisturbed
-
-        if any(phase.moves for phase in self.game.phases):
-            return self.game.sampler().eval()
-        return undisturbed(self).session.table.game.sampler().eval()
+        """That of the shared game, in evaluation mode."""
+        return self.game.sampler().eval()
 
     def generating(self) -> torch.nn.Module:
         """The sampler of a recipe that makes samples. Raises NotApplicable for a judge."""

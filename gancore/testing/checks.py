@@ -25,7 +25,14 @@ from gancore.testing import (
 from gancore.testing.check import Check
 
 CHECKS: tuple[Check, ...] = (
-    *(Check.of("plugin", f) for f in (plugin_checks.imports_light, plugin_checks.resolves_records)),
+    *(
+        Check.of("plugin", function)
+        for function in (
+            plugin_checks.imports_light,
+            plugin_checks.resolves_records,
+            plugin_checks.opens_models,
+        )
+    ),
     *(
         Check.of("domain", function)
         for function in (

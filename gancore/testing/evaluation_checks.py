@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,11 +26,12 @@ from gancore.runtime.randomness import Key
 from gancore.testing.bench import DomainBench, RecipeBench
 from gancore.testing.check import Breach, NotApplicable, quoted
 from gancore.testing.compare import apart, global_generators
+from gancore.testing.order_checks import good_posteriors, has_labels, teach
 from gancore.testing.training_checks import undisturbed
 from gancore.trees import cut_rows
 
 ROWS = 64
-PARTS = (0, 1, 8, ROWS)
+PARTS = (0, 1, 8, 16)
 """Where rows are cut to be shown apart."""
 ROUNDING = 1e-3
 PARTS_OF_A_SET = frozenset({"features", "log_posteriors", "condition"})
@@ -58,7 +59,7 @@ def _ready(bench: DomainBench) -> Iterator[tuple[str, Features]]:
     """Those of the domain that can be had here; the default must be."""
     for number, (name, entry) in enumerate(bench.domain.features_of(bench.data.spec).items()):
         try:
-            features = _prepared(bench, entry)
+            features = _shared(bench, entry)
         except ConfigError as error:
             if number == 0:
                 raise Breach(
@@ -78,7 +79,16 @@ def _ready(bench: DomainBench) -> Iterator[tuple[str, Features]]:
 def default_features(bench: DomainBench) -> Features:
     """Those of the domain that stand first, or else the core's, made ready."""
     entries = bench.domain.features_of(bench.data.spec).values()
-    return _prepared(bench, next(iter(entries), PRINCIPAL))
+    return _shared(bench, next(iter(entries), PRINCIPAL))
+
+
+def _shared(bench: DomainBench, entry: FeaturesEntry) -> Features:
+    """Made ready once for each bench: a judge may be trained for them."""
+    name = f"features/{entry.name}"
+    if name not in bench.made:
+        bench.made[name] = _prepared(bench, entry)
+    features: Features = bench.made[name]
+    return features
 
 
 def _prepared(bench: DomainBench, entry: FeaturesEntry) -> Features:
@@ -107,7 +117,7 @@ def _check_map(name: str, call: Any, real: Samples) -> Tensor:
         raise Breach(f"{name} of the same samples is another each time", "draw nothing, or from a fixed key")
     ends = itertools.pairwise(PARTS)
     parts = [call(cut_rows(real.data, *end), real.spec) for end in ends if end[0] < len(real)]
-    away = apart(whole, torch.cat(parts))
+    away = apart(whole[: PARTS[-1]], torch.cat(parts))
     if away > ROUNDING:
         raise Breach(
             f"{name} of a row hangs on the rows beside it (by {away:.2g} of its size)",
@@ -136,9 +146,14 @@ def bounds_its_measures(bench: DomainBench) -> None:
     quick = {name: measure for name, measure in measures.items() if measure.quick}
     if not quick:
         raise NotApplicable("the domain has no measures for its tiny data")
-    shown = real_evidence(bench)
+    shown, unseen = real_evidence(bench, quick.values()), []
     for name, measure in quick.items():
-        check_value(name, measure, shown)
+        try:
+            check_value(name, measure, shown)
+        except NotApplicable as reason:
+            unseen.append(str(reason))
+    if len(unseen) == len(quick):
+        raise NotApplicable("; ".join(unseen))
 
 
 def _entries(bench: DomainBench) -> Mapping[str, Any]:
@@ -148,47 +163,67 @@ def _entries(bench: DomainBench) -> Mapping[str, Any]:
     return entries
 
 
-def real_evidence(bench: DomainBench) -> Evidence:
-    """Real rows of test as if they had been generated, with all that can be known of them."""
-    found = dict(_ready(bench)) or {"principal": _prepared(bench, PRINCIPAL)}
-    first = next(iter(found.values()))
-    judge = next((features for features in found.values() if features.classes), None)
+def real_evidence(bench: DomainBench, measures: Iterable[Measure]) -> Evidence:
+    """Real rows of test as if they had been generated, with all that these measures want to know of them.
+
+    Where rows have labels, and no features know them, what a judge says is made up.
+    """
+    wants = frozenset[str]().union(*(measure.wants for measure in measures))
+    known = _ready(bench) if "log_posteriors" in wants else ()
+    judge = next((features for _, features in known if features.classes), None)
 
     def see(split: str) -> Sampled:
         rows = bench.samples(ROWS, split)
-        said = judge.log_posteriors(rows.data, rows.spec) if judge else None
-        return Sampled(rows.data, rows.condition, first.embed(rows.data, rows.spec), said)
+        embedded = said = None
+        if "features" in wants:
+            embedded = default_features(bench).embed(rows.data, rows.spec)
+        if "log_posteriors" in wants:
+            said = judge.log_posteriors(rows.data, rows.spec) if judge else good_posteriors(rows)
+        return Sampled(rows.data, rows.condition, embedded, said)
 
     fake, real, train = map(see, ("test", "valid", "train"))
-    log_prob = -Key.of("kit", "log_prob").uniform(len(real), low=1.0, high=2.0)
-    classes = judge.classes if judge else ()
-    return Evidence(fake, real, train, bench.data.spec, Key.of("kit", "evaluate"), log_prob, classes=classes)
+    made = Evidence(fake, real, train, bench.data.spec, Key.of("kit", "evaluate"))
+    return replace(
+        made,
+        log_prob=-Key.of("kit", "log_prob").uniform(len(real), low=1.0, high=2.0),
+        classes=judge.classes if judge else bench.data.spec.get("classes") or (),
+        judge=teach if has_labels(bench.samples(ROWS, "train")) else None,
+    )
 
 
-def _needed(shown: Evidence, measure: Measure) -> Evidence | None:
-    """What it declares that it needs or uses, and nothing else; None where that is not to be had."""
+def _needed(name: str, shown: Evidence, measure: Measure) -> Evidence:
+    """What it declares that it needs or uses, and nothing else. Raises NotApplicable: it is not to be had."""
     wants: frozenset[str] = measure.wants
+    held = {**{part: getattr(shown.fake, part) for part in PARTS_OF_A_SET}, "judge": shown.judge}
+    if missing := sorted(need for need in measure.needs if need in held and held[need] is None):
+        raise NotApplicable(f"the tiny data have not what {name} needs: {', '.join(missing)}")
 
     def cut(sampled: Sampled) -> Sampled:
         kept = {name: getattr(sampled, name) if name in wants else None for name in PARTS_OF_A_SET}
         return replace(sampled, **kept)
 
-    if any(getattr(shown.fake, name) is None for name in measure.needs & PARTS_OF_A_SET):
-        return None
-    log_prob = shown.log_prob if "log_prob" in wants else None
-    train = cut(shown.train) if "train" in wants else Sampled(shown.train.samples, shown.train.condition)
-    return replace(shown, fake=cut(shown.fake), real=cut(shown.real), train=train, log_prob=log_prob)
+    return replace(
+        shown,
+        fake=cut(shown.fake),
+        real=cut(shown.real),
+        train=cut(shown.train) if "train" in wants else Sampled(shown.train.samples, shown.train.condition),
+        log_prob=shown.log_prob if "log_prob" in wants else None,
+        judge=shown.judge if "judge" in wants else None,
+    )
 
 
 def check_value(name: str, measure: Measure, shown: Evidence) -> None:
-    """Raises Breach where it looks at more than it declares, draws by chance, or bounds another value."""
-    evidence = _needed(shown, measure)
-    if evidence is None:
-        return
+    """Looks at one measure.
+
+    Raises:
+        Breach: it looks at more than it declares, draws by chance, or bounds another value.
+        NotApplicable: it has no value here: what it needs is missing, or it wants more rows.
+    """
+    evidence = _needed(name, shown, measure)
     try:
         value = float(measure.compute(evidence))
-    except ConfigError:  # it wants more rows than tiny data have
-        return
+    except ConfigError as error:
+        raise NotApplicable(f"{name} has no value for the tiny data: {error.message}") from error
     except Exception as error:
         fix = f"mend it, or declare what else it needs: its needs are {sorted(measure.needs)}"
         raise Breach(f"{name} of real data raises {quoted(error)}", fix) from error

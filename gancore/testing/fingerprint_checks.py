@@ -6,7 +6,7 @@ import math
 import time
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import torch
 from pydantic.fields import FieldInfo
@@ -25,6 +25,8 @@ FACTORS = (2, 0.5, 4, 0.25)
 MOST_SECONDS = 10.0
 TRIED = 6
 """Values of a key that are tried until one opens and changes rows."""
+BOUNDS = ("ge", "gt", "le", "lt", "multiple_of")
+"""Of a number, as pydantic and annotated_types name them."""
 
 
 def fingerprints_its_keys(bench: DomainBench) -> None:
@@ -69,30 +71,41 @@ def _opened(bench: DomainBench, key: str, value: Any) -> Data | None:
 def _others(section: DataSection) -> Iterator[tuple[str, list[Any]]]:
     """Each key with values that it might have instead of its own."""
     for name, field in type(section).model_fields.items():
-        values = list(_values(field.annotation, getattr(section, name), field))
+        values = list(_values(field.annotation, getattr(section, name), field.metadata))
         if name != "source" and values:
             yield name, values[:TRIED]
 
 
-def _values(kind: Any, now: Any, field: FieldInfo) -> Iterator[Any]:
-    if kind is bool:
+def _values(kind: Any, now: Any, rules: Sequence[Any]) -> Iterator[Any]:
+    """``rules``: what the annotations around the type say of its values."""
+    if get_origin(kind) is Annotated:
+        kind, *more = get_args(kind)
+        inner = [rule for m in more for rule in (m.metadata if isinstance(m, FieldInfo) else [m])]
+        yield from _values(kind, now, [*rules, *inner])
+    elif kind is bool:
         yield not now
     elif get_origin(kind) is Literal:
         yield from (value for value in get_args(kind) if value != now)
     elif get_origin(kind) in (Union, types.UnionType):
         for part in get_args(kind):
             if part is not type(None):
-                yield from _values(part, now, field)
+                yield from _values(part, now, rules)
     elif kind in (int, float):
-        yield from _numbers(kind, now, field)
+        yield from _numbers(kind, now, rules)
 
 
-def _numbers(kind: type, now: Any, field: FieldInfo) -> Iterator[Any]:
+def _numbers(kind: type, now: Any, rules: Sequence[Any]) -> Iterator[Any]:
     """About the value; where there is none, upwards from the lowest that is allowed."""
-    rules = ("ge", "gt", "multiple_of")
-    bounds = {rule: getattr(m, rule) for m in field.metadata for rule in rules if hasattr(m, rule)}
+    told = {name: getattr(rule, name, None) for rule in rules for name in BOUNDS if hasattr(rule, name)}
+    bounds = {name: value for name, value in told.items() if value is not None}
     low = bounds.get("ge", bounds.get("gt", 0)) or bounds.get("multiple_of", 1)
-    numbers = [low, low * 2, low * 4, low * 16] if now is None else [now * f for f in FACTORS] + [now + 1]
+    high = bounds.get("le", bounds.get("lt", math.inf))
+    if low >= high:  # a share: between 0 and 1
+        low = high / 2
+    if isinstance(now, int | float):
+        numbers = [*(now * factor for factor in FACTORS), now + 1]
+    else:  # none, or a word
+        numbers = [low, low * 2, low * 4, low * 16]
     for number in numbers:
         made = kind(number) if kind is float else math.floor(number)
         if made != now:

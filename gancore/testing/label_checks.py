@@ -39,8 +39,7 @@ def heeds_its_labels(bench: RecipeBench) -> None:
         if _heeds(game, give, told):
             continue
         raise Breach(
-            f"{name} {'are' if name.endswith('s') else 'is'} the same for the labels {classes[0]!r} and "
-            f"{classes[-1]!r}, bit by bit",
+            f"{name} the same for the labels {classes[0]!r} and {classes[-1]!r}, bit by bit",
             fix,
         )
 
@@ -57,22 +56,22 @@ Give = Callable[[Tree], Tree]
 
 
 def _given(bench: RecipeBench, game: Game) -> dict[str, tuple[Give, str]]:
-    """What must hang on a condition, as functions of it, each with the remedy."""
+    """What must hang on a condition, as functions of it, each with the remedy; named with its verb."""
     real = bench.home.view("train").take(torch.arange(ROWS) % len(bench.home.view("train")), _key()).data
     made: dict[str, tuple[Give, str]] = {}
     if hasattr(game.sampler(), "sample"):
-        made["samples of one key"] = (
+        made["samples of one key are"] = (
             lambda condition: _sampler(game).sample(ROWS, _key(), condition),  # type: ignore[operator]
             "let the generator take the condition that sample is given; draw no label from the latent",
         )
     if hasattr(game.sampler(), "log_prob"):
-        made["the likelihood of a row"] = (
+        made["the likelihood of a row is"] = (
             lambda condition: _sampler(game).log_prob(Batch(real, condition)),  # type: ignore[operator]
             "let log_prob look at its condition",
         )
     if isinstance(game, AdversarialGame) and _has_the_cores_cost(type(game)):
         encoded = game.representation.encode(Batch(real)).data
-        made["the discriminator's logits"] = (
+        made["the discriminator's logits are"] = (
             lambda condition: game.discriminator(encoded, condition),
             "let judge look at its condition: else nothing tells the generator what labels mean",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from gancore.testing.laws import Total, log_total
 from gancore.trees import Tree, leaves
 
 FEW_NUMBERS = 64
+MOST_NUMBERS = 65_536
+"""Of longer rows the samples alone would fill the memory."""
 DRAWN, FEW_DRAWN = 3072, 768
 OFF = 0.3
 """Nats by which the logarithm of the total may be off."""
@@ -30,7 +33,8 @@ def sums_to_one(bench: RecipeBench) -> None:
     Codes of few places are enumerated. Else it is seen beside kernels about the model's samples: to 0.3 nats
     where those overlap with it, as they do for up to some tens of numbers. A longer row is made short by
     Domain.scaled, where it can be, with fresh parameters. Checked is what the representation holds: its
-    log_det has a check of its own.
+    log_det has a check of its own. Not checked are padded rows, which a leaf of booleans beside others tells:
+    what stands under a mask is free, so that a sum over all rows counts one sample many times.
     """
     sampler = bench.sampler()
     if not hasattr(sampler, "log_prob"):
@@ -38,6 +42,7 @@ def sums_to_one(bench: RecipeBench) -> None:
     if not hasattr(sampler, "sample"):
         raise NotApplicable("it has no sample to set its likelihood beside")
     law = _law(bench, sampler)
+    _require_whole_rows(law)
     total = _total(law)
     what = "exp(log_prob)" + (", a bound," if law.is_bound else "")
     if total.low > OFF or total.high < -OFF:
@@ -85,9 +90,26 @@ class Law:
         made: Tensor = told
         return made
 
+    @cached_property
+    def outline(self) -> list[Tensor]:
+        """The leaves of two rows."""
+        return leaves(self.sample(2))
+
     @property
     def numbers(self) -> int:
-        return sum(leaf[0].numel() for leaf in leaves(self.sample(2)))
+        return sum(leaf[0].numel() for leaf in self.outline)
+
+
+def _require_whole_rows(law: Law) -> None:
+    """Raises NotApplicable where rows are padded and masked, or too long."""
+    masks = [leaf.dtype == torch.bool for leaf in law.outline]
+    if any(masks) and not all(masks):
+        raise NotApplicable(
+            "a leaf of booleans beside others says that rows are padded: what is masked is in no law "
+            "(a column of yes and no can be integers)"
+        )
+    if law.numbers > MOST_NUMBERS:
+        raise NotApplicable(f"a row of {law.numbers} numbers is too long to be sampled some hundred times")
 
 
 def _total(law: Law) -> Total:

@@ -109,21 +109,16 @@ class Kernels:
 
     centres: Flat
     root: Tensor
-    """Lower triangle, (d, d): noise times it is added."""
+    """Noise times it is added: (d,), or where numbers vary together a lower triangle (d, d)."""
     steps: float
     tables: Sequence[Tensor]
     """Of each place log shares of its codes."""
 
     def log_prob(self, rows: Flat) -> Tensor:
-        x, c = (
-            torch.linalg.solve_triangular(self.root, f.numbers.T, upper=False).T for f in (rows, self.centres)
-        )
+        x, c = self._whitened(rows.numbers), self._whitened(self.centres.numbers)
         d = x.shape[1]
-        each = (
-            -0.5 * torch.cdist(x, c).square()
-            - 0.5 * d * math.log(2 * math.pi)
-            - self.root.diagonal().log().sum()
-        )
+        scales = self.root if self.root.dim() == 1 else self.root.diagonal()
+        each = -0.5 * torch.cdist(x, c).square() - 0.5 * d * math.log(2 * math.pi) - scales.log().sum()
         for place, table in enumerate(self.tables):
             code = rows.codes[:, place]
             inside = (code >= 0) & (code < len(table))
@@ -135,11 +130,18 @@ class Kernels:
         mixed: Tensor = each.logsumexp(1) - math.log(len(self.centres))
         return mixed
 
+    def _whitened(self, x: Tensor) -> Tensor:
+        if self.root.dim() == 1:
+            return x / self.root
+        white: Tensor = torch.linalg.solve_triangular(self.root, x.T, upper=False).T
+        return white
+
     def draw(self, n: int) -> Flat:
         key = Key.of("kit", "kernels")
         chosen = (key / "centre").integers(len(self.centres), n)
         numbers = self.centres.numbers[chosen]
-        numbers = numbers + (key / "numbers").normal(*numbers.shape).double() @ self.root.T
+        noise = (key / "numbers").normal(*numbers.shape).double()
+        numbers = numbers + (noise * self.root if self.root.dim() == 1 else noise @ self.root.T)
         codes = self.centres.codes[chosen].clone()
         for place, table in enumerate(self.tables):
             fresh = torch.bucketize((key / "code" / place).uniform(n).double(), table.exp().cumsum(0))
@@ -160,12 +162,12 @@ def _kernels(rows: Flat) -> list[Kernels]:
 
 
 def _root(x: Tensor) -> Tensor:
-    """Of the covariance; where rows are few, of the variances alone."""
+    """Of the covariance, (d, d); where rows are few, of the variances alone, (d,): a row may be long."""
     if not x.shape[1]:
-        return torch.zeros(0, 0, dtype=torch.float64)
+        return torch.zeros(0, dtype=torch.float64)
     spread = x.var(0).clamp_min(1e-12)
     if len(x) < 10 * x.shape[1]:
-        return spread.sqrt().diag()
+        return spread.sqrt()
     covariance = torch.cov(x.T).reshape(x.shape[1], x.shape[1])
     root: Tensor = torch.linalg.cholesky(covariance + 1e-6 * spread.diag())
     return root

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,8 +52,10 @@ def measures_order(bench: DomainBench) -> None:
         name: plugins().measure(entry) for name, entry in bench.domain.measures_of(bench.data.spec).items()
     }
     sets = KnownSets(bench)
-    if not [require_order(name, measure, sets) for name, measure in measures.items()]:
+    if not measures:
         raise NotApplicable("the domain has no measures for its tiny data")
+    if not any([require_order(name, measure, sets) for name, measure in measures.items()]):
+        raise NotApplicable(f"the tiny data have not what its measures need: {', '.join(measures)}")
 
 
 @dataclass
@@ -76,10 +77,11 @@ class KnownSets:
         if not measure.wants:
             kinds = dict(_sets(real))
             return {kind: Evidence.of(s.data, reference.data, real.spec) for kind, s in kinds.items()}
-        labelled = isinstance(real.condition, Tensor) and bool(real.spec.get("classes"))
+        labelled = has_labels(real)
         if measure.needs & {"condition", "log_posteriors", "judge"} and not labelled:
             return None
-        if "judge" in measure.needs and not self._teaches(real):
+        judge = teach if "judge" in measure.wants and labelled and self._teaches(real) else None
+        if "judge" in measure.needs and judge is None:
             return None
         train = self._seen(self.bench.samples(TAUGHT, "train"), "train", measure)
         beside = self._seen(reference, "real data", measure)
@@ -88,29 +90,26 @@ class KnownSets:
         for kind, samples in _sets(real):
             shown = self._seen(samples, kind, measure)
             evidence = Evidence(shown, beside, train, real.spec, key, classes=real.spec.get("classes") or ())
-            made[kind] = replace(evidence, **self._more(kind, measure))
+            made[kind] = replace(evidence, judge=judge, log_prob=self._log_prob(kind, measure))
         return made
 
     def _seen(self, samples: Samples, kind: str, measure: Measure) -> Sampled:
         wants, condition = measure.wants, samples.condition
         features = self._embedded(samples) if "features" in wants else None
-        said = None
-        if "log_posteriors" in wants and condition is not None:
-            said = _posteriors(condition, len(samples.spec["classes"]), kind)
+        said = good_posteriors(samples, kind) if "log_posteriors" in wants else None
         return Sampled(samples.data, condition if "condition" in wants else None, features, said)
 
-    def _more(self, kind: str, measure: Measure) -> dict[str, Any]:
+    def _log_prob(self, kind: str, measure: Measure) -> Tensor | None:
         """A model that makes noise finds real rows unlikely."""
-        more: dict[str, Any] = {"judge": _teach} if "judge" in measure.wants else {}
-        if "log_prob" in measure.wants:
-            rows = len(self.bench.samples(MEASURED, "valid"))
-            log_prob = -Key.of("kit", "log_prob").uniform(rows, low=1.0, high=2.0)
-            more["log_prob"] = log_prob + (UNLIKELY if kind == NOISE else 0.0)
-        return more
+        if "log_prob" not in measure.wants:
+            return None
+        rows = len(self.bench.samples(MEASURED, "valid"))
+        log_prob = -Key.of("kit", "log_prob").uniform(rows, low=1.0, high=2.0)
+        return log_prob + (UNLIKELY if kind == NOISE else 0.0)
 
     def _teaches(self, real: Samples) -> bool:
         """Whether the nearest row tells labels: else a judge taught by real rows is none of a good one."""
-        judge = _teach(self.bench.data)
+        judge = teach(self.bench.data)
         right = [
             float((judge.log_posteriors(data).argmax(1) == real.condition).double().mean())
             for data in (real.data, noise(real.data))
@@ -181,6 +180,21 @@ def repeated(data: Tree) -> Tree:
     return map_tree(lambda leaf: cut_rows(leaf, 0, 1).expand_as(leaf).clone(), data)
 
 
+def has_labels(samples: Samples) -> bool:
+    """Whether each row has one of the classes that the spec names."""
+    labels = samples.condition
+    one_each = isinstance(labels, Tensor) and labels.dim() == 1 and not labels.is_floating_point()
+    return one_each and bool(samples.spec.get("classes"))
+
+
+def good_posteriors(samples: Samples, kind: str = "real data") -> Tensor | None:
+    """What a good judge says of a known set, (rows, classes); None where rows have no labels."""
+    labels = samples.condition
+    if not isinstance(labels, Tensor) or not has_labels(samples):
+        return None
+    return _posteriors(labels, len(samples.spec["classes"]), kind)
+
+
 def _posteriors(labels: Tensor, classes: int, kind: str) -> Tensor:
     """What a good judge says, (rows, classes): of noise that it may be anything."""
     flat_out = torch.full((len(labels), classes), 1.0 / classes)
@@ -191,7 +205,8 @@ def _posteriors(labels: Tensor, classes: int, kind: str) -> Tensor:
     return (flat_out * tilt).log().log_softmax(1)
 
 
-def _teach(data: Data) -> NearestRow:
+def teach(data: Data) -> NearestRow:
+    """A judge of labelled data, as :attr:`Evidence.judge` makes one."""
     train = view_of(data, "train")
     rows = torch.arange(min(len(train), TAUGHT))
     return NearestRow(take(train, rows, Key.of("kit", "judge")), len(data.spec["classes"]))

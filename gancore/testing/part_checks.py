@@ -27,8 +27,11 @@ def orders_known_sets(bench: MeasureBench) -> None:
 
 
 def bounds_its_value(bench: MeasureBench) -> None:
-    """It looks at what it declares alone, gives the same again, and its interval holds its value."""
-    check_value(bench.entry.name, bench.measure, real_evidence(bench.home))
+    """It looks at what it declares alone, gives the same again, and its interval holds its value.
+
+    Shown are real rows with likelihoods, and where they are labelled, a judge and its posteriors.
+    """
+    check_value(bench.entry.name, bench.measure, real_evidence(bench.home, [bench.measure]))
 
 
 def takes_a_run(bench: LoggerBench) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from gancore.evaluation.measure import Measure
 from gancore.games.losses import AdversarialLoss
 from gancore.loading import folder_of
+from gancore.models.folder import load_model
 from gancore.models.model import open_model
 from gancore.models.sampling import generates
 from gancore.plugins import plugins
@@ -58,7 +59,10 @@ def imports_light(bench: PluginBench) -> None:
 
 
 def resolves_records(bench: PluginBench) -> None:
-    """Every record is good, under its own name, and names an object of its kind."""
+    """Every record is good, under its own name, and names an object of its kind.
+
+    Models have a check of their own.
+    """
     if bench.info.reason:
         raise Breach(f"the plugin {bench.info.reason}", bench.info.fix)
     if not bench.records and not bench.info.observes:
@@ -70,8 +74,8 @@ def resolves_records(bench: PluginBench) -> None:
 def resolve_record(hook: str, entry: Entry) -> None:
     """Raises Breach or PluginError where the object that a record names is missing, or of another kind."""
     if isinstance(entry, ModelEntry):
-        opens_model(entry)
-    elif hook == "gancore_domains":
+        return  # a folder or an address: opens_models
+    if hook == "gancore_domains":
         resolve_domain(entry.name)
     elif isinstance(entry, RecipeEntry):
         plugins().recipe(plugins().domain(entry.domain), entry.name)
@@ -86,22 +90,42 @@ def resolve_record(hook: str, entry: Entry) -> None:
         plugins().resolve(entry)
 
 
+def opens_models(bench: PluginBench) -> None:
+    """Every model has a licence, and its folder opens here as one of the domain that its record says.
+
+    Not looked at are archives, which would be downloaded, and models of a domain that is not installed.
+    """
+    entries = [entry for _, entry in bench.records if isinstance(entry, ModelEntry)]
+    unseen = []
+    for entry in entries:
+        try:
+            opens_model(entry)
+        except NotApplicable as reason:
+            unseen.append(str(reason))
+    if len(unseen) == len(entries):
+        raise NotApplicable("; ".join(unseen) or "it brings no trained model")
+
+
 def opens_model(entry: ModelEntry) -> None:
     """A model's folder opens here, and makes what the record says; an archive is not downloaded for it.
 
     Raises:
         GancoreError: it does not open.
         Breach: it is of another domain, or without a licence.
+        NotApplicable: its domain is not installed.
     """
     if not entry.licence:
         raise Breach(f"the model {entry.name!r} has no licence", "name that of its weights in the record")
     if is_url(entry.factory):
         return
-    model = open_model(folder_of(entry), "cpu")
-    if model.domain.name != entry.domain:
-        own = model.domain.name
+    folder = folder_of(entry)
+    own = load_model(folder).config["domain"]
+    if own != entry.domain:
         told = f"the model {entry.name!r} is of the domain {own!r}, its record says {entry.domain!r}"
         raise Breach(told, f"write domain={own!r}")
+    if own not in {record.name for record in plugins().records("gancore_domains")}:
+        raise NotApplicable(f"the domain {own!r} of the model {entry.name!r} is not installed")
+    model = open_model(folder, "cpu")
     if generates(model.sampler):
         model.sample(1)
 

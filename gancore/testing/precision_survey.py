@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gancore.configure import resolve_config
 from gancore.data.sources import cache_folder
-from gancore.domain import Domain
 from gancore.errors import GancoreError
 from gancore.games.field import Table
 from gancore.plugins import plugins
 from gancore.records import RecipeEntry
 from gancore.runtime.kernels import KnownKernels
 from gancore.testing.bench import DomainBench, RecipeBench
+from gancore.testing.check import quoted
 from gancore.training.loop import prepare
 from gancore.training.precision import check_precision
 from gancore.training.run import RunFolder
@@ -27,6 +26,7 @@ class Row:
     """One recipe at one size: on its domain's tiny data (``tiny``), or on its built-in data (``default``).
 
     ``operations`` were checked in ``seconds``; those in ``wrong`` failed; ``skipped`` says why none was.
+    Of a domain that cannot be had there is one row, without recipe and size.
     """
 
     domain: str
@@ -39,36 +39,44 @@ class Row:
 
 
 def survey_precision() -> Iterator[Row]:
-    """A row for each recipe of each domain and each size, as it is made. Nothing is trained or kept."""
-    plugins().load_all()
-    for info in plugins().listing():
+    """A row for each recipe of each domain and each size, as it is made. Nothing is trained or kept.
+
+    What a plugin raises is the reason why its own row is skipped, and ends nothing.
+    """
+    for record in plugins().records("gancore_domains"):
         try:
-            domain = plugins().domain(info.name)
-        except GancoreError:  # a plugin without a domain of its own
+            home = DomainBench(plugins().domain(record.name))
+            recipes = plugins().recipes(home.domain)
+        except Exception as error:
+            yield Row(record.name, "", "", skipped=_reason(error))
             continue
-        for entry in domain.recipes.values():
+        for entry in recipes.values():
             for size, lay in (("tiny", _tiny), ("default", _default)):
-                yield _row(domain, entry, size, lay)
+                yield _row(home, entry, size, lay)
 
 
-def _row(domain: Domain, entry: RecipeEntry, size: str, lay: Any) -> Row:
-    row = Row(domain.name, entry.name, size)
+def _row(home: DomainBench, entry: RecipeEntry, size: str, lay: Callable[..., Table]) -> Row:
+    row = Row(home.domain.name, entry.name, size)
     try:
-        table: Table = lay(domain, entry)
-    except GancoreError as error:
-        return replace(row, skipped=error.message)
-    if table.game.full_precision:
-        return replace(row, skipped="trains in fp32")
-    prepare(table)
-    known = KnownKernels(cache_folder() / "kernels", table.dealer.key.device)
-    check = check_precision(replace(table, bf16=True), known)
+        table = lay(home, entry)
+        if table.game.full_precision:
+            return replace(row, skipped="trains in fp32")
+        prepare(table)
+        known = KnownKernels(cache_folder() / "kernels", table.dealer.key.device)
+        check = check_precision(replace(table, bf16=True), known)
+    except (Exception, SystemExit) as error:
+        return replace(row, skipped=_reason(error))
     return replace(row, operations=check.calls, wrong=tuple(map(str, check.wrong)), seconds=check.seconds)
 
 
-def _tiny(domain: Domain, entry: RecipeEntry) -> Table:
-    return RecipeBench(DomainBench(domain), entry, plugins().recipe(domain, entry.name)[1]).table()
+def _reason(error: BaseException) -> str:
+    return error.message if isinstance(error, GancoreError) else f"raises {quoted(error)}"
 
 
-def _default(domain: Domain, entry: RecipeEntry) -> Table:
-    config = resolve_config(domain.name, recipe=entry.name)
+def _tiny(home: DomainBench, entry: RecipeEntry) -> Table:
+    return RecipeBench(home, *plugins().recipe(home.domain, entry.name)).unprepared()
+
+
+def _default(home: DomainBench, entry: RecipeEntry) -> Table:
+    config = resolve_config(home.domain.name, recipe=entry.name)
     return open_session(RunFolder(Path("unused")), config, None, lambda line: None).table

@@ -35,10 +35,10 @@ def keeps_splits_apart(bench: DomainBench) -> None:
     Rows are taken with one and the same draw, so that random crops of one row are equal too. Data of
     few different rows repeat themselves, within a split as between splits: that much is allowed, and 5 %.
     """
-    held = {split: [_contents(view) for view in bench.views(split).values()] for split in SPLITS}
+    held = {split: [(_contents(view), len(view)) for view in bench.views(split).values()] for split in SPLITS}
     for one, other in itertools.permutations(SPLITS, 2):
-        for rows, others in itertools.product(held[one], held[other]):
-            _require_apart(one, rows, other, others, len(bench.view(other)))
+        for (rows, _), (others, size) in itertools.product(held[one], held[other]):
+            _require_apart(one, rows, other, others, size)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,10 @@ def _digest(row: Tree) -> bytes:
 
 
 def _require_apart(one: str, rows: Counter[bytes], other: str, others: Counter[bytes], size: int) -> None:
-    """Rows of ``one`` that stand in ``other`` are no more than rows of ``other`` that stand there twice."""
+    """Rows of ``one`` that stand in ``other`` are no more than rows of ``other`` that stand there twice.
+
+    ``size``: how many rows the view has that ``others`` are of.
+    """
     n, m = rows.total(), others.total()
     shared = sum(count for content, count in rows.items() if content in others)
     twice = sum(count for count in others.values() if count > 1)

@@ -24,6 +24,7 @@ def test_the_plugin_that_is_not_broken_passes_every_check(site):
         *("gives_likelihoods", "gives_posteriors", "interpolates", "inverts", "trains_on_labels"),
         *("fingerprints_its_keys", "keeps_labels_at_their_rows", "sums_to_one", "heeds_its_labels"),
         *("gives_finite_logits", "judges_rows_apart", "differentiates_twice", "maps_rows_apart"),
+        "opens_models",
     }
 
 

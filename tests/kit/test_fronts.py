@@ -112,7 +112,7 @@ def test_a_plugin_that_is_switched_off_says_so(site, monkeypatch):
         site.check()
 
 
-def test_a_plugin_of_recipes_for_another_domain_is_checked_on_that_domain(site, tmp_path):
+def test_a_plugin_of_recipes_for_another_domain_is_checked_on_that_domain(site, monkeypatch):
     """A loss and a recipe, and no domain of its own."""
     site.install()
     package = site.folder / "shore.py"
@@ -127,7 +127,8 @@ def test_a_plugin_of_recipes_for_another_domain_is_checked_on_that_domain(site, 
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gancore-shore\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[gancore]\nshore = shore\n")
-    pytest.MonkeyPatch().setenv("GANCORE_PLUGINS", "tides,shore")
+    monkeypatch.setenv("GANCORE_PLUGINS", "tides,shore")
+    monkeypatch.delitem(sys.modules, "shore", raising=False)
     kit = Kit.of("shore")
     assert list(kit.recipes) == ["tides/again"]
     assert kit.domains == {}

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated, Literal
 
 import pytest
 import torch
 from broken_plugins import TAKE, measured
 from kit_site import Change, forget
 from planted import LABELLED, found
+from pydantic import Field, PositiveFloat, PositiveInt
+from refusals import refused
 
-from gancore.testing import Kit
-from gancore.testing.order_checks import noise
+from gancore.config import DataSection
+from gancore.domain import Data, Spec
+from gancore.evaluation.measure import Measure
+from gancore.runtime.randomness import Key
+from gancore.testing import Kit, split_checks
+from gancore.testing.bench import DomainBench
+from gancore.testing.check import Breach
+from gancore.testing.evaluation_checks import real_evidence
+from gancore.testing.fingerprint_checks import _others
+from gancore.testing.order_checks import KnownSets, noise
+from gancore.testing.toy import ToyDomain, toy_bench
+from gancore.training.playing import TensorView
 
 DATA = "        return Data(train, valid, test, "
 
@@ -66,6 +79,25 @@ def test_shared_rows_are_found_beneath_random_crops(site):
     assert found(site, "keeps_splits_apart", crops, before_data("test = train")).state == "failed"
 
 
+def unpaired(shared: int, **rows: int) -> DomainBench:
+    """Views of these names and sizes in each split; test shares so many rows of the last one with train."""
+    splits = {
+        split: {name: TensorView(Key.of(split, name).normal(n, 2)) for name, n in rows.items()}
+        for split in ("train", "valid", "test")
+    }
+    last = list(rows)[-1]
+    splits["test"][last].data[:shared] = splits["train"][last].data[:shared]
+    return DomainBench(ToyDomain(), Data(**splits, spec=Spec({})))
+
+
+def test_the_views_of_a_split_have_their_own_sizes(monkeypatch):
+    """Of a large view some rows are looked at, and what of it may stand elsewhere is as much less."""
+    monkeypatch.setattr(split_checks, "MOST_ROWS", 64)
+    with refused(Breach, "train", "test", fix="gancore.data.splits"):
+        split_checks.keeps_splits_apart(unpaired(640, a=3, b=640))
+    split_checks.keeps_splits_apart(unpaired(2, a=6400, b=64))
+
+
 @pytest.mark.parametrize("rows", [1, -1, 2])
 def test_labels_that_slipped_to_other_rows_are_found(site, rows):
     assert found(site, "keeps_labels_at_their_rows", *LABELLED).state == "ok"
@@ -95,6 +127,26 @@ def test_a_fingerprint_moves_with_the_keys_that_change_rows(site, fingerprint, s
     assert state != "failed" or ("data.length" in result.reason and "Data.fingerprint" in result.fix)
 
 
+class Ruled(DataSection):
+    stride: PositiveInt | None = None
+    seconds: PositiveFloat | None = Field(None, le=3600)
+    std: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    window: Literal["auto"] | PositiveInt = "auto"
+
+
+def test_keys_that_may_be_none_and_have_rules_have_other_values():
+    others = dict(_others(Ruled()))
+    for key in Ruled.model_fields.keys() - DataSection.model_fields.keys():
+        valid = []
+        for value in others[key]:
+            try:
+                valid.append(Ruled(**{key: value}))
+            except ValueError:
+                continue
+        assert valid, key
+
+
 WRONG = 'better="higher"'
 MOMENTS = "lambda e: float((e.fake.samples.mean() - e.real.samples.mean()).abs() + "
 MOMENTS += "(e.fake.samples.std(0) - e.real.samples.std(0)).abs().mean())"
@@ -119,7 +171,43 @@ def test_a_measure_that_ranks_noise_above_real_is_found_whatever_it_needs(site, 
     assert result.state == "failed" and "spectrum_distance" in result.reason
 
 
+def bare(spec: Spec, *, labelled: bool) -> DomainBench:
+    """The toy's points under another spec."""
+    data = toy_bench().data
+    views = (data.train, data.valid, data.test)
+    made = [TensorView(view.data, view.condition if labelled else None) for view in views]
+    return DomainBench(ToyDomain(), Data(*made, spec, fingerprint="bare"))
+
+
+def test_posteriors_and_a_judge_are_shown_where_rows_have_labels_and_nowhere_else():
+    wanted = frozenset({"judge", "log_posteriors", "condition"})
+    measure = Measure(lambda evidence: 0.0, unit="x", uses=wanted)
+    classes = Spec({"classes": ["left", "right"]})
+    benches = [toy_bench(), bare(classes, labelled=False), bare(Spec({}), labelled=True)]
+    for bench, held in zip(benches, (True, False, False), strict=True):
+        for shown in (*KnownSets(bench).evidence(measure).values(), real_evidence(bench, [measure])):
+            assert (shown.judge is not None) == (shown.fake.log_posteriors is not None) == held
+
+
+@pytest.mark.parametrize("check", ["measures_order", "bounds_its_measures"])
+@pytest.mark.parametrize("lacks", ["labels", "rows"])
+def test_measures_that_have_no_value_are_told_as_not_looked_at(site, check, lacks):
+    refuses = "from gancore import ConfigError; raise ConfigError('few', 'more')\n    return float("
+    changes = {
+        "labels": measured(needs="frozenset({'log_posteriors'})"),
+        "rows": [Change("measures.py", "return float(", refuses)],
+    }
+    result = found(site, check, *changes[lacks])
+    assert result.state == "skipped" and "spectrum_distance" in result.reason
+
+
 NEEDY = {
+    "a judge taught by real rows": (
+        "lambda e: float((taught(e).log_posteriors(e.fake.samples).argmax(1) == e.fake.condition)"
+        ".double().mean())",
+        "frozenset({'condition', 'judge'})",
+        "higher",
+    ),
     "label accuracy": (
         "lambda e: float((e.fake.log_posteriors.argmax(1) == e.fake.condition).double().mean())",
         "frozenset({'condition', 'log_posteriors'})",
@@ -142,6 +230,14 @@ from gancore.games import AdversarialLoss
 @hookimpl
 def gancore_{hook}():
     return [{entry}]
+
+
+def taught(evidence):
+    from gancore.domain import Batch
+    from gancore.evaluation.rows import data_of
+
+    rows = Batch(evidence.real.samples, evidence.real.condition)
+    return evidence.judge(data_of(rows, evidence.spec, evidence.key))
 
 """
 
@@ -186,7 +282,16 @@ def test_a_needy_measure_without_a_domain_is_checked_on_points(site, monkeypatch
         better = "lower" if better == "higher" else "higher"
     code = f"own = Measure({compute}, unit='x', better={better!r}, needs={needs}, quick=False)"
     kit = installed(site, monkeypatch, "measures", "MeasureEntry('own', 'shore:own', 'x')", code)
-    assert states(kit)["orders_known_sets"] == ("failed" if turned else "ok")
+    told = states(kit)
+    assert told["orders_known_sets"] == ("failed" if turned else "ok")
+    assert told["bounds_its_value"] == "ok"
+
+
+def test_a_measure_without_a_value_is_told_as_not_looked_at(site, monkeypatch):
+    code = "def refuse(e):\n    from gancore import ConfigError\n\n    raise ConfigError('few', 'more')\n\n\n"
+    code += "own = Measure(refuse, unit='x')"
+    kit = installed(site, monkeypatch, "measures", "MeasureEntry('own', 'shore:own', 'x')", code)
+    assert set(states(kit).values()) == {"skipped"}
 
 
 LOGGER = """

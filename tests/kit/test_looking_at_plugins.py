@@ -114,6 +114,18 @@ def test_the_kit_samples_a_fitted_model_that_is_fitted(bench):
     assert bench.game.model.rows.abs().sum() > 0
 
 
+@pytest.mark.parametrize("recipe", ["dense", "normal"])
+def test_the_game_that_checks_share_is_built_once(of_rows, monkeypatch, recipe):
+    """Sampled is that same game too, one that rounds fit among them."""
+    built, build = [], RecipeBench.build
+    monkeypatch.setattr(RecipeBench, "build", lambda self: built.append(build(self)) or built[-1])
+    domain = plugins().domain("tides")
+    bench = RecipeBench(DomainBench(domain), *plugins().recipe(domain, recipe))
+    parts = set(bench.game.modules())
+    assert {part for part in bench.sampler().modules() if part is not bench.sampler()} & parts
+    assert built == [bench.game]
+
+
 def test_the_kits_noise_keeps_the_values_of_each_coordinate():
     """Codes of a table stay in their column."""
     codes = torch.stack([torch.arange(40) % 3, 100 + torch.arange(40) % 7], 1)

@@ -20,7 +20,7 @@ from gancore.cli import main
 from gancore.errors import ConfigError, DataError, PluginError
 from gancore.loading import model_folder
 from gancore.plugins import plugins
-from gancore.testing import Kit
+from gancore.testing import Kit, Result
 
 LIGHT = '    return [DomainEntry("tides", "gancore_tides.domain:TidesDomain", "series of values")]'
 HOOK = """
@@ -73,10 +73,12 @@ def server(tmp_path):
         thread.join()
 
 
-def check_of_records() -> str:
-    """What the kit says of the records; empty: they are good."""
-    result = next(r for r in Kit.of("tides").run() if r.check == "resolves_records")
-    return "" if result.state == "ok" else result.told
+def check_of_models() -> Result:
+    """What the kit says of the models; and that it goes on behind it."""
+    checked = Kit.of("tides").run()
+    result = next(r for r in checked if r.check == "opens_models")
+    assert next(checked).subject == "tides"
+    return result
 
 
 def test_a_folder_is_sampled_started_from_and_checked(brings, harbour, tmp_path, capsys, monkeypatch):
@@ -88,7 +90,7 @@ def test_a_folder_is_sampled_started_from_and_checked(brings, harbour, tmp_path,
     assert names(capsys.readouterr().err, str(harbour))
     assert main(["models", "--json"]) == 0
     assert "tides/harbour" in [model["name"] for model in json.loads(capsys.readouterr().out)]
-    assert check_of_records() == ""
+    assert check_of_models().state == "ok"
 
 
 def test_an_archive_is_fetched_once(brings, harbour, server, tmp_path):
@@ -99,7 +101,7 @@ def test_an_archive_is_fetched_once(brings, harbour, server, tmp_path):
     for _ in range(2):
         assert len(gancore.load("tides/harbour").sample(2)) == 2
     assert asked == ["/harbour.zip"]
-    assert check_of_records() == ""
+    assert check_of_models().state == "ok"
     assert len(asked) == 1, "a check downloads nothing"
     (kept,) = (path for path in (tmp_path / "cache" / "models").iterdir() if path.is_dir())
     os.utime(kept, (0, 0))
@@ -140,7 +142,7 @@ def test_a_folder_that_holds_no_model_names_the_plugin(brings, tmp_path):
     brings(str(tmp_path / "nothing"))
     with refused(PluginError, "gancore-tides", "0.1.0", "tides/harbour", tmp_path / "nothing"):
         gancore.load("tides/harbour")
-    assert names(check_of_records(), "tides/harbour")
+    assert names(check_of_models().told, "tides/harbour")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +150,16 @@ def test_a_folder_that_holds_no_model_names_the_plugin(brings, tmp_path):
 )
 def test_a_record_that_says_other_things_than_the_model_is_a_breach(brings, harbour, rest, domain, word):
     brings(str(harbour), rest, domain)
-    assert names(check_of_records(), word)
+    result = check_of_models()
+    assert result.state == "failed" and names(result.told, word)
+
+
+def test_a_model_of_a_domain_that_is_not_installed_is_not_looked_at(brings, harbour):
+    config = json.loads((harbour / "config.json").read_text())
+    (harbour / "config.json").write_text(json.dumps({**config, "domain": "ebb"}))
+    brings(str(harbour), domain="ebb")
+    result = check_of_models()
+    assert result.state == "skipped" and names(result.reason, "ebb")
 
 
 def test_a_name_that_no_plugin_has_is_a_users_mistake(brings, harbour, tmp_path):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 from broken_plugins import GENERATOR, JUDGED, LAYERS, LOG_PROB, MODEL, SAMPLED, more
 from kit_site import Change
 from planted import LABELLED, found
 from refusals import refused
+from torch import nn
 
+from gancore.domain import Domain, Spec
 from gancore.runtime.randomness import Key
-from gancore.testing.check import Breach
-from gancore.testing.laws import log_total
+from gancore.testing.check import Breach, NotApplicable
+from gancore.testing.law_checks import sums_to_one
+from gancore.testing.laws import Flat, _kernels, log_total
 from gancore.testing.variety import require_variety
 
 
@@ -115,7 +121,12 @@ def test_a_recipe_that_takes_labels_passes(site):
 
 @pytest.mark.parametrize(
     ("faults", "word"),
-    [([DEAF], "samples"), ([UNHEARD], "logits"), ([DEAF, UNHEARD], "samples"), ([BY_LATENT], "samples")],
+    [
+        ([DEAF], "samples of one key are"),
+        ([UNHEARD], "logits are"),
+        ([DEAF, UNHEARD], "samples"),
+        ([BY_LATENT], "samples"),
+    ],
 )
 def test_labels_that_are_ignored_are_found(site, faults, word):
     result = found(site, "heeds_its_labels", *CONDITIONAL, *faults, subject="tides/dense")
@@ -145,6 +156,39 @@ def test_a_likelihood_that_does_not_integrate_to_one_is_found(site, claimed, bou
     )
     result = found(site, "sums_to_one", own, said, subject="tides/normal")
     assert result.state == state and (state == "ok" or "nats" in result.reason)
+
+
+def test_rows_of_more_numbers_than_memory_holds_are_left_alone(site, monkeypatch):
+    monkeypatch.setattr("gancore.testing.law_checks.MOST_NUMBERS", 15)
+    result = found(site, "sums_to_one", subject="tides/normal")
+    assert result.state == "skipped" and "16" in result.reason
+
+
+class Padded(nn.Module):
+    """Sequences of 1 to 4 codes or numbers with a mask: what is behind their end is 0, and has no part."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def sample(self, n, key, condition=None):
+        mask = torch.arange(4) <= (key / "length").integers(4, n, 1)
+        rows = (key / "rows").integers(3, n, 4) if self.name == "codes" else (key / "rows").normal(n, 4)
+        return {self.name: rows * mask, "mask": mask}
+
+    def log_prob(self, batch):
+        rows, mask = batch.data[self.name], batch.data["mask"]
+        codes = torch.full(mask.shape, -math.log(3))
+        each = codes if self.name == "codes" else torch.distributions.Normal(0.0, 1.0).log_prob(rows)
+        whole = (mask.long().diff(dim=1) <= 0).all(1) & mask[:, 0]
+        return torch.where(whole, (each * mask).sum(1) - math.log(4), -math.inf)
+
+
+@pytest.mark.parametrize("name", ["codes", "numbers"])
+def test_padded_rows_are_not_summed_over(name):
+    home = SimpleNamespace(domain=Domain(), data=SimpleNamespace(spec=Spec({})))
+    with refused(NotApplicable, "padded"):
+        sums_to_one(SimpleNamespace(home=home, sampler=lambda: Padded(name)))
 
 
 def test_a_model_that_fit_fills_is_sampled_when_it_is_fitted(site):
@@ -194,6 +238,16 @@ def test_codes_of_few_places_are_enumerated(off, holds):
     total = log_total(rows, lambda x: SHARES[x[:, 0], x[:, 1]].log() + off, is_bound=False)
     assert abs(total.low - off) < 1e-6 and total.low == total.high
     assert (abs(total.low) < 0.01) == holds
+
+
+def test_of_long_rows_the_variances_alone_are_kept():
+    """A square matrix of a row of 16,384 numbers would take 2 GB."""
+    rows, law = Key.of("rows").normal(48, 4096), torch.distributions.Normal(0.0, 1.0)
+    kernels = _kernels(Flat.of(rows))
+    assert all(kernel.root.numel() == 4096 for kernel in kernels)
+    total = log_total(rows, lambda x: law.log_prob(x).sum(1), is_bound=False)
+    assert total.low < 0 < total.high
+    assert log_total(rows, lambda x: law.log_prob(x).mean(1), is_bound=False).low > 1000
 
 
 @pytest.mark.parametrize("off", [0.0, 3.0, -3.0])

@@ -6,9 +6,13 @@ import json
 
 import pytest
 import torch
+import toy_plugin
 
 from gancore.cli import main
+from gancore.games.game import Game
+from gancore.hookspecs import hookimpl
 from gancore.plugins import plugins
+from gancore.records import DomainEntry, RecipeEntry
 from gancore.testing.precision_survey import survey_precision
 
 
@@ -16,8 +20,11 @@ from gancore.testing.precision_survey import survey_precision
 def two_recipes(monkeypatch, tmp_path):
     """One that trains in bf16 and one that does not; nothing is known of this machine yet."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    listing = [info for info in plugins().listing() if info.name in ("image", "synthetic")]
-    monkeypatch.setattr(type(plugins()), "listing", lambda self: listing)
+    records = plugins().records
+    known = [entry for entry in records("gancore_domains") if entry.name in ("image", "synthetic")]
+    monkeypatch.setattr(
+        plugins(), "records", lambda hook: known if hook == "gancore_domains" else records(hook)
+    )
     for domain, recipe in (("image", "dcgan-lite"), ("synthetic", "mlpgan")):
         of = plugins().domain(domain)
         monkeypatch.setattr(type(of), "recipes", {recipe: of.recipes[recipe]})
@@ -40,3 +47,36 @@ def test_a_layer_that_is_wrong_stands_in_the_row(two_recipes, monkeypatch):
     monkeypatch.setattr(torch.nn, "Conv2d", Wrong)
     [row] = [row for row in survey_precision() if (row.recipe, row.size) == ("dcgan-lite", "tiny")]
     assert row.wrong
+
+
+def test_every_layout_is_prepared_once(two_recipes, monkeypatch):
+    prepared, fit = [], Game.fit
+    monkeypatch.setattr(Game, "fit", lambda self, views: prepared.append(self) or fit(self, views))
+    assert [row.size for row in survey_precision() if row.recipe == "dcgan-lite"] == ["tiny", "default"]
+    assert len({id(game) for game in prepared}) == len(prepared)
+
+
+class Boxes:
+    @hookimpl
+    def gancore_domains(self):
+        broken = DomainEntry("gone", "no_such_module:Domain", "cannot be imported")
+        return [*toy_plugin.gancore_domains(), broken]
+
+
+class Shore:
+    @hookimpl
+    def gancore_recipes(self):
+        return [RecipeEntry("lent", "toy_plugin:Plain", "theirs", domain="toy")]
+
+
+def test_no_domain_and_no_recipe_is_left_out_and_what_one_raises_ends_nothing(monkeypatch):
+    """A plugin of two domains under other names than its own, and one that lends a recipe; all raise."""
+    registry = toy_plugin.registry()
+    registry._found.clear()
+    for plugin in (Boxes, Shore):
+        registry.register(plugin(), plugin.__name__)
+    monkeypatch.setattr(plugins, "_made", registry)
+    rows = list(survey_precision())
+    found = {(row.domain, row.recipe) for row in rows}
+    assert found == {("toy", "lite"), ("toy", "plain"), ("toy", "lent"), ("gone", "")}
+    assert all(row.skipped for row in rows)
