@@ -1,16 +1,16 @@
 """Which recipe gives the best samples in the time that a newcomer gives it?
 
     python benchmarks/default_recipes.py train --domain audio [--data percussion,fsdd] [--minutes 2,20]
-        [--seeds 0,1] [--recipes A,B] [--out build/default_recipes]
-    python benchmarks/default_recipes.py table [--out build/default_recipes]
+        [--seeds 0,1] [--recipes A,B] [--out benchmarks/default_recipes] [--runs build/default_recipes]
+    python benchmarks/default_recipes.py table [--out benchmarks/default_recipes]
 
 ``train`` makes what is missing, shortest first, and may be stopped at any time: a training goes on where it
-was, and what is finished is not made again. Two domains may run side by side in one folder. ``table`` prints
-Markdown.
+was, and what is finished is not made again. Two domains may run side by side in one folder. Costs and results
+are in ``--out``, a file each with the machine in it; trainings in ``--runs``. ``table`` prints Markdown.
 
 A budget is minutes of processor time on one thread, so that other work on the machine does not decide: the
 cost of a round is the difference between a longer and a shorter training, each a process, and the number of
-rounds follows from it. Evaluation comes on top, in training and here. Every model is the last one of its
+rounds follows from it: the budget is of the machine on which the cost was measured. Evaluation comes on top, in training and here. Every model is the last one of its
 training, with the recipe's own defaults; the figures are of its samples beside the test split, by the
 domain's default features.
 """
@@ -31,6 +31,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from gancore.runtime.environment import instructions, processor
 
 DATA = {"audio": ("percussion", "fsdd"), "image": ("fashion_mnist", "clothing64")}
 RECIPES = {
@@ -120,7 +122,12 @@ def seconds_per_round(trial: Trial, out: Path) -> float:
         while (many := train(trial, Path(scratch) / f"{more}", FEW + more, *QUIET)) - few < ENOUGH_SECONDS:
             more *= 4
     cost = (many - few) / more
-    _write(file, {"seconds_per_round": cost, "rounds": [FEW, FEW + more], "seconds": [few, many]})
+    machine = f"{processor()}, {instructions()}"
+    _write(
+        file,
+        {"seconds_per_round": cost, "rounds": [FEW, FEW + more], "seconds": [few, many]}
+        | {"machine": machine},
+    )
     return cost
 
 
@@ -131,9 +138,9 @@ def _write(file: Path, content: object) -> None:
     aside.replace(file)
 
 
-def make(trial: Trial, out: Path) -> None:
+def make(trial: Trial, out: Path, runs: Path) -> None:
     """Train, measure and record one trial, or nothing where that was done."""
-    file, folder = out / "results" / f"{trial.name}.json", out / "runs" / trial.name
+    file, folder = out / "results" / f"{trial.name}.json", runs / trial.name
     if file.exists():
         return
     cost = seconds_per_round(trial, out)
@@ -145,7 +152,8 @@ def make(trial: Trial, out: Path) -> None:
     _write(
         file,
         {**asdict(trial), "steps": steps, "seconds_per_round": cost, "processor_seconds": used}
-        | {"wall_seconds": time.monotonic() - began, "measures": readings},
+        | {"wall_seconds": time.monotonic() - began, "date": time.strftime("%Y-%m-%d")}
+        | {"environment": json.loads((folder / "run.json").read_text())["environment"], "measures": readings},
     )
 
 
@@ -236,7 +244,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--recipes", help="names, by commas")
     parser.add_argument("--minutes", default="2,20")
     parser.add_argument("--seeds", default="0,1")
-    parser.add_argument("--out", type=Path, default=Path("build/default_recipes"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/default_recipes"))
+    parser.add_argument("--runs", type=Path, default=Path("build/default_recipes"))
     return parser.parse_args()
 
 
@@ -257,7 +266,7 @@ def main() -> None:
         return
     for trial in trials(given):
         try:
-            make(trial, given.out)
+            make(trial, given.out, given.runs)
         except RuntimeError as error:
             print(f"{trial.name}: {error}", flush=True)
 
