@@ -10,9 +10,9 @@ are in ``--out``, a file each with the machine in it; trainings in ``--runs``. `
 
 A budget is minutes of processor time on one thread, so that other work on the machine does not decide: the
 cost of a round is the difference between a longer and a shorter training, each a process, and the number of
-rounds follows from it: the budget is of the machine on which the cost was measured. Evaluation comes on top, in training and here. Every model is the last one of its
-training, with the recipe's own defaults; the figures are of its samples beside the test split, by the
-domain's default features.
+rounds follows from it: the budget is of the machine on which the cost was measured. Evaluation comes on top,
+in training and here. Every model is the last one of its training, with the recipe's own defaults; the figures
+are of its samples beside the test split, by the domain's default features.
 """
 
 from __future__ import annotations

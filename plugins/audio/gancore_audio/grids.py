@@ -7,10 +7,11 @@ from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
+from torch.nn.functional import relu
 
 from gancore import ConfigError
 from gancore.games import Discriminator
+from gancore.nn import piecewise
 from gancore_audio.frames import SMALLEST
 from gancore_audio.networks import label_projection
 
@@ -83,7 +84,7 @@ class GridDiscriminator(Discriminator):
     def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         x = embedded
         for layer in self.layers:
-            x = leaky_relu(layer(x), 0.2)
+            x = piecewise.leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
         logits = self.dense(features).squeeze(1)
         if self.label is not None:

@@ -28,6 +28,7 @@ PUBLISHED = {
     "discriminator_moves": 5,
     "lr": 1e-4,
     "lr_end": 1,
+    "beta1": 0.5,
     "beta2": 0.9,
     "average": 0,
 }
@@ -69,7 +70,8 @@ def test_published_settings_are_played_as_published():
 def test_by_default_each_player_makes_one_move_and_the_penalty_is_lazy(recipe, config):
     game = recipe().build(config(width=2), Spec(PLAIN))
     (phase,) = game.phases
-    assert phase.moves == [Move("discriminator"), Move("discriminator", "r1", 16), Move("generator")]
+    lazy = [Move("discriminator", penalty, 16) for penalty in ("r1", "r2")]
+    assert phase.moves == [Move("discriminator"), *lazy, Move("generator")]
     rate = game.players["generator"].rule.lr
     assert rate(1.0) == pytest.approx(rate(0.0) / 5)
     assert game.average is not None
