@@ -53,7 +53,7 @@ test: .venv/.installed-test
 	$(PYTEST) -n 2
 
 test-slow: .venv/.installed-test
-	$(PYTEST) -n 2 -m slow
+	$(PYTEST) -n 2 -m "slow and not long"
 
 test-long: .venv/.installed-test
 	$(PYTEST) -n 2 -m long

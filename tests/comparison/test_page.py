@@ -269,6 +269,7 @@ class Noise(Domain):
         return files
 
 
+@pytest.mark.slow
 def test_what_has_no_room_is_left_out_of_each_alike(tmp_path):
     """16 pictures of 0.67 MB in each of three: 32 MB; the page stays under 10."""
     made = record(tmp_path, Noise())

@@ -82,6 +82,7 @@ def stranger(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_a_recipe_of_somebody_else_takes_part_with_no_change_to_the_core(stranger, tmp_path):
     said = []
     made = gancore.compare(

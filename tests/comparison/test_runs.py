@@ -72,6 +72,7 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {path.parts[-3]: path.read_bytes() for path in folder.glob("runs/*/model/model.safetensors")}
 
 
+@pytest.mark.slow
 def test_it_trains_measures_shows_and_times_each(whole):
     report = whole.report
     assert whole.failures == ()
@@ -98,6 +99,7 @@ def test_both_were_trained_and_chosen_alike(whole):
         assert [point["step"] for point in run["curves"]["density_error"]] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_models_that_all_tell_a_likelihood_can_be_chosen_by_it(started, tmp_path):
     recipes = ["realnvp", "kde"]
     settings = [line for line in TINY["overrides"] if not line.startswith("mlpgan")]
@@ -173,6 +175,7 @@ def test_other_weights_are_measured_anew(whole, started, tmp_path):
     assert not any(kept.is_finished(first, stage) for stage in ("evaluate", "show", "time"))
 
 
+@pytest.mark.slow
 def test_a_recipe_that_fails_is_reported_and_the_rest_goes_on(started, tmp_path):
     """PacGAN is for points: on pictures it refuses, when it is built. The exit code is then 3."""
     folder = tmp_path / "comparison"
@@ -197,6 +200,7 @@ def test_a_recipe_that_fails_is_reported_and_the_rest_goes_on(started, tmp_path)
     assert not list((folder / "runs").glob("pacgan*"))
 
 
+@pytest.mark.slow
 def test_a_recipe_that_diverges_is_reported(started, tmp_path):
     rates = ["model.lr=1e30", "upkeep.log_every=50"]
     made = gancore.compare(
@@ -233,6 +237,7 @@ def test_data_that_changed_are_refused(whole, started, tmp_path):
     assert len(started) == 1
 
 
+@pytest.mark.slow
 def test_several_at_once_give_what_one_after_another_gives(whole, started, tmp_path):
     made = gancore.compare(**TINY, jobs=2, out=tmp_path / "comparison")
     assert weights(made.folder) == weights(whole.folder)
@@ -323,6 +328,7 @@ def finished(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+@pytest.mark.slow
 def test_killed_anywhere_it_repeats_nothing_and_ends_as_if_it_had_not_been(whole, started, tmp_path):
     folder, kept = tmp_path / "comparison", {}
     for moment in MOMENTS.values():
@@ -348,6 +354,7 @@ def test_a_name_that_looks_like_a_path_stays_inside(tmp_path):
         gancore.compare(**(TINY | {"recipes": ["../x=mlpgan"]}), out=tmp_path / "comparison")
 
 
+@pytest.mark.slow
 def test_more_seeds_are_added_to_those_that_are_there(whole, started, tmp_path):
     folder = tmp_path / "copy"
     os.system(f"cp -a {whole.folder} {folder}")

@@ -90,6 +90,7 @@ class TestData:
         assert train("--data", "sounds", "--out", "run", "--steps", 2).code == 0
         assert gancore("generate", "run", "-n", 1).code == 0
 
+    @pytest.mark.slow
     def test_a_recording_of_two_hours_trains(self, train, tmp_path):
         (tmp_path / "sounds").mkdir()
         with soundfile.SoundFile(tmp_path / "sounds" / "long.flac", "w", RATE_HZ, 1) as file:
@@ -148,6 +149,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_on_the_command_line_names_what_was_meant(train, mistake, tmp_path):
     words, hint = MISTAKES[mistake]
@@ -224,6 +226,7 @@ def test_runs_shows_a_damaged_run_beside_whole_ones(gancore, run, tmp_path):
     assert found == {"one": "done", "two": "damaged"}
 
 
+@pytest.mark.slow
 def test_training_that_only_gives_nan_stops_and_names_the_player(gancore, tmp_path):
     words = ["train", *TINY, "--precision", "fp32", "--steps", 1000, "--out", "run"]
     words += ["--set", "model.lr=1e30", "--set", "upkeep.log_every=50", "--set", "upkeep.preview_every=100"]

@@ -103,6 +103,7 @@ def test_a_limit_on_the_size_of_files_is_one_line(early, gancore, run, tmp_path)
 
 
 class TestADamagedCheckpoint:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["game.safetensors", "rules.safetensors", "state.json", "manifest.json"])
     @pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
     def test_is_passed_over_for_the_one_before(self, gancore, early, run, name, damage):
@@ -120,6 +121,7 @@ class TestADamagedCheckpoint:
         assert "resumed from step 6" in answer.err
         assert weights(early) == weights(run)
 
+    @pytest.mark.slow
     def test_where_all_are_is_one_line_until_force_starts_anew(self, gancore, early, run):
         for path in checkpoints(early):
             (path / "manifest.json").write_text("{}")

@@ -85,6 +85,7 @@ def copied(conditional_run: Path, tmp_path: Path) -> Path:
     return shutil.copytree(conditional_run, tmp_path / "foreign")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", ["spec", "model", None])
 def test_any_config_of_a_model_generates_or_is_refused(copied: Path, section: str | None):
     file = copied / "model" / "config.json"
@@ -124,6 +125,7 @@ def test_wrong_facts_are_named(copied: Path):
             gancore.load(copied)
 
 
+@pytest.mark.slow
 def test_any_status_of_a_run_is_listed_and_filmed_or_refused(copied: Path):
     file = copied / "run.json"
     document = json.loads(file.read_text())
@@ -236,6 +238,7 @@ CASES = [(name, a_pipe) for name in NAMES]
 CASES += [("model/model.safetensors", a_link_to_endless_bytes), ("model/model.safetensors", a_huge_file)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "replace"), CASES, ids=lambda case: getattr(case, "__name__", case))
 def test_no_verb_waits_for_what_is_no_file(
     run: Path, tmp_path: Path, name: str, replace: Callable[[Path], None]

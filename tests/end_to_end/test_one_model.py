@@ -29,6 +29,7 @@ def undisturbed(tmp_path_factory) -> list[bytes]:
     return [train(folder / str(seed), seed) for seed in range(3)]
 
 
+@pytest.mark.slow
 def test_in_threads_of_one_process(undisturbed, tmp_path):
     threads = [threading.Thread(target=train, args=(tmp_path / str(seed), seed)) for seed in range(3)]
     for thread in threads:
@@ -53,6 +54,7 @@ def test_under_any_setting_of_the_caller(undisturbed, tmp_path):
     assert torch.equal(samples, gancore.load(tmp_path / "run").sample(4).data)
 
 
+@pytest.mark.slow
 def test_what_a_training_sets_is_gone_after_it(undisturbed, tmp_path):
     assert train(tmp_path / "run", deterministic=True) == undisturbed[0]
     assert not torch.are_deterministic_algorithms_enabled()

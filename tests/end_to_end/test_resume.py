@@ -111,6 +111,7 @@ def test_a_second_ctrl_c_interrupts_at_once_and_the_last_checkpoint_stays(
     assert weights(stopped) == weights(run)
 
 
+@pytest.mark.slow
 def test_resume_auto_goes_on_with_the_unfinished_run_of_this_configuration(train, after_round, run, tmp_path):
     after_round(5, press_ctrl_c)
     train("--steps", 8)
@@ -123,6 +124,7 @@ def test_resume_auto_goes_on_with_the_unfinished_run_of_this_configuration(train
     assert len(list((tmp_path / "runs").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_resume_auto_with_out_makes_the_run_then_goes_on_then_says_that_it_is_finished(
     train, stopped, run, tmp_path
 ):
@@ -145,6 +147,7 @@ def test_a_kill_between_the_last_checkpoint_and_its_model_loses_nothing(gancore,
     assert digest(tmp_path / "copy" / "model") == digest(run / "model")
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_status_can_be_resumed_and_made_anew(train, gancore, run, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -191,6 +194,7 @@ class TestOtherData:
         gancore("generate", run, "-n", 40, "--out", tmp_path / "sounds")
         return tmp_path / "sounds"
 
+    @pytest.mark.slow
     def test_are_refused_and_the_run_is_as_it_was(self, gancore, sounds, tmp_path):
         assert gancore("train", *TINY, "--data", sounds, "--steps", 4, "--out", "run").code == 0
         before = digest(tmp_path / "run" / "checkpoints")

@@ -77,6 +77,7 @@ def install(folder: Path, name: str, source: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder)}
 
 
+@pytest.mark.slow
 def test_plugins_are_told_what_happens(tmp_path):
     env = install(tmp_path / "site", "watcher", WATCHER)
     answer = finish(start("train", *TINY, "--steps", 4, "--out", "run", folder=tmp_path, env=env))
@@ -90,6 +91,7 @@ def test_plugins_are_told_what_happens(tmp_path):
     assert told[7] == {"hook": "end", "status": "done"}
 
 
+@pytest.mark.slow
 def test_a_watcher_that_fails_is_named_once_and_training_goes_on(tmp_path):
     env = install(tmp_path / "site", "sleeper", FAULTY)
     answer = finish(start("train", *TINY, "--steps", 4, "--out", "run", folder=tmp_path, env=env))
@@ -165,6 +167,7 @@ def terminal(tmp_path):
         os.waitpid(pid, 0)
 
 
+@pytest.mark.slow
 def test_on_a_terminal_one_line_lives_and_the_cursor_stays(terminal):
     code, text = terminal(
         "train",

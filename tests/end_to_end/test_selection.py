@@ -50,6 +50,7 @@ def test_the_model_is_the_one_that_valid_found_best(train, after_round, tmp_path
     assert weights(tmp_path / "run") == weights(tmp_path / "four")
 
 
+@pytest.mark.slow
 def test_a_real_measure_chooses_its_own_minimum(train, tmp_path):
     words = ("--set", "upkeep.select=mel_distance", "--set", "upkeep.evaluate_every=5")
     assert train("--out", "run", "--steps", 40, "--set", "model.lr=0.01", *words).code == 0
@@ -100,6 +101,7 @@ def test_another_measure_chosen_later_starts_its_own_search(train, gancore, tmp_
     assert best_of(tmp_path / "run")["measure"] == "mel_frechet"
 
 
+@pytest.mark.slow
 def test_a_killed_search_finds_the_same_model(train, gancore, tmp_path):
     words = (*SELECT, "--set", "model.lr=0.01", "--set", "upkeep.checkpoint_seconds=0.000001")
     train("--out", "whole", "--steps", 12, *words)

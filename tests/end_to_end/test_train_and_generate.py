@@ -100,6 +100,7 @@ class TestGenerate:
         with Image.open(tmp_path / "sounds" / "0001.png") as picture:
             assert min(picture.size) > 50
 
+    @pytest.mark.slow
     def test_same_seed_same_bytes_whatever_the_number_and_the_batch_size(self, gancore, run, tmp_path):
         gancore("generate", run, "-n", 20, "--out", "whole", "--seed", 3)
         whole = wavs(tmp_path / "whole")
@@ -108,6 +109,7 @@ class TestGenerate:
             gancore("generate", run, "-n", n, "--out", out, "--seed", 3, "--batch-size", size)
             assert wavs(out) == dict(list(whole.items())[:n])
 
+    @pytest.mark.slow
     def test_a_number_of_samples_is_its_own_at_every_size_and_across_blocks(self, run):
         """The bytes of floats, not only those of rounded sound."""
         model = load(run)

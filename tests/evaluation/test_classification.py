@@ -162,6 +162,7 @@ def test_a_model_that_passes_its_labels_over_teaches_chance_and_its_anchors_are_
     assert reading.details["taught by real rows of train"]["value"] > 0.95
 
 
+@pytest.mark.slow
 def test_it_is_no_part_of_the_default_set_and_needs_a_conditional_model(train):
     run = train()
     found = gancore.evaluate(run, measures=["classification_accuracy"], n=100, device="cpu")

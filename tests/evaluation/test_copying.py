@@ -57,6 +57,7 @@ def test_one_sample_over_and_over_is_no_copy_of_train():
     assert not verdict(rows(1, "mode").expand(100, -1)).sign
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_is_said():
     """Over 400 sets of samples and of held-out rows, all of one law."""
     distances = nearest(rows(400 * 72, "many"), TRAIN, CROWD)[0].view(400, 72, CROWD)

@@ -116,6 +116,7 @@ def covered(name: str, runs: int, truth_runs: int) -> float:
     return coverage(world.measure, world.make, truth_of(name, truth_runs), runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, world in WORLDS.items() if world.quick])
 def test_an_interval_mostly_holds_the_truth(name):
     """18 of 20 or more are to be expected in 92 % of cases; fewer than 16 in 0.3 %."""

@@ -215,6 +215,7 @@ def covered(name: str, runs: int) -> float:
     return coverage(world.measure, world.make, world.truth, runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORLDS)
 def test_an_interval_mostly_holds_the_truth(name):
     """18 of 20 or more are to be expected in 92 % of cases; fewer than 16 in 0.3 %."""

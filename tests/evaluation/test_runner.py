@@ -73,6 +73,7 @@ def test_where_it_cannot_be_kept_it_is_told_all_the_same(train):
     assert told[-1] == f"kept in {run / 'measures.jsonl'}"
 
 
+@pytest.mark.slow
 def test_the_same_is_equal_byte_for_byte_from_an_empty_cache_and_from_a_full_one(train, empty_cache):
     run = train(conditional=True, likely=True)
     lines = []

@@ -42,6 +42,7 @@ def script(path: Path, *words: object) -> Callable[[], None]:
     return main
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_its_commands_and_its_code_run(name, tmp_path):
     played(ROOT / name, tmp_path)

@@ -125,6 +125,7 @@ def test_an_empty_folder_and_a_deep_one_are_filled(tmp_path):
         }
 
 
+@pytest.mark.slow
 def test_from_a_name_to_the_first_sample_in_under_three_minutes(tmp_path, capsys):
     """As a user does it: every step a program of its own. The figure is printed."""
     site = tmp_path / "site"

@@ -21,6 +21,7 @@ KEYS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_reproduces_and_says_so(name, tmp_path):
     threads = torch.get_num_threads()
