@@ -12,7 +12,7 @@ INSTALL := .venv/bin/python -m pip install -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest
 
 help:
-	@echo "make demo       train on built-in sounds for $(DEMO_SECONDS) s and write 8 new ones"
+	@echo "make demo       train on built-in drums for $(DEMO_SECONDS) s and write a new sound of each kind"
 	@echo "make test       the tests of the core and of the plugins"
 	@echo "make test-slow  those that take more than a second or two each; CI runs them too"
 	@echo "make test-long  those that take minutes each: before a release"
@@ -39,12 +39,13 @@ help:
 
 demo: .venv/.installed
 	@set -eu; run=runs/demo-$$(date +%Y%m%d-%H%M%S); \
-	.venv/bin/gancore train --domain audio --seconds $(DEMO_SECONDS) --out $$run; \
-	.venv/bin/gancore generate $$run -n 8 --out $$run/sounds --quiet; \
+	.venv/bin/gancore train --domain audio --set model.conditional=true --seconds $(DEMO_SECONDS) --out $$run; \
+	.venv/bin/gancore generate $$run --each-label -n 1 --out $$run/sounds --quiet; \
 	echo; \
-	echo "8 sounds, a spectrogram of each, and overview.png: $$run/sounds"; \
+	echo "a sound of each of 8 kinds, its spectrogram, and overview.png: $$run/sounds"; \
 	echo "Next (after: source .venv/bin/activate)"; \
 	echo "  more sounds           gancore generate $$run -n 16 --seed 1 --out more"; \
+	echo "  of one kind           gancore generate $$run -n 8 --label snare --out snares"; \
 	echo "  from one to another   gancore generate $$run -n 2 --interpolate 8 --out between"; \
 	echo "  your own recordings   gancore train --domain audio --data FOLDER --seconds 1200"; \
 	echo "  curves and previews   tensorboard --logdir runs"

@@ -215,6 +215,10 @@ class Lifetime:
         self.state = state
         title = f"{self.config.domain} {self.config.recipe} on {session.device} {session.precision}"
         plugins().observe("gancore_train_start", run=self.run)
+        labels = session.data.spec.get("classes")
+        if labels and state.step == 0 and getattr(self.config.model, "conditional", True) is False:
+            unused = f"the {len(labels)} labels are not used"
+            self.progress.note(f"{unused}; model.conditional=true trains on them, often to truer samples")
         with stop_signals(state, "this round is finished and the run saved"):
             try:
                 upkeep.begin(state, title, log)

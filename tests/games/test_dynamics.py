@@ -183,6 +183,7 @@ class Bilinear(Quadratic):
         self.B = torch.eye(2, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("h", [0.2, 0.4])
 @pytest.mark.parametrize("name", RATES)
 def test_rates_on_the_bilinear_game(name, h):

@@ -175,6 +175,7 @@ def test_a_flow_is_prepared_by_the_first_batch_once(kind, tmp_path):
     torch.testing.assert_close(table.game.average.module.bijections[0].mean, first.mean, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["likelihood", "adversarial"])
 def test_labels_reach_both_costs_and_the_sampler(kind):
     """Two Gaussians, one to a label: knowing it is worth log 2 nats, and samples lie where it says."""

@@ -35,6 +35,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "check", "words", "recipe"), CASES)
 def test_a_broken_plugin_is_caught_by_a_message_that_names_the_breach(site, changes, check, words, recipe):
     failed = {r.check: r.told for r in site.check(*changes, recipe=recipe) if r.state == "failed"}

@@ -30,6 +30,7 @@ def test_both_fronts_make_the_same_checks():
     assert DomainConformance.test_trains.__doc__ == next(c.holds for c in CHECKS if c.name == "trains")
 
 
+@pytest.mark.slow
 def test_the_class_needs_no_pytest_to_be_imported():
     program = "import sys, gancore.testing; sys.exit('pytest' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

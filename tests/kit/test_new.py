@@ -178,6 +178,7 @@ def test_from_a_name_to_the_first_sample_in_under_three_minutes(tmp_path, capsys
     assert sum(took.values()) < 180
 
 
+@pytest.mark.slow
 def test_the_project_s_own_tests_pass(tmp_path):
     write_project("sea-level", tmp_path / "project")
     info = tmp_path / "project" / "gancore_sea_level-0.1.0.dist-info"

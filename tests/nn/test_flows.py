@@ -162,6 +162,7 @@ def grid(flow, labels=None, steps=700):
     return torch.cartesian_prod(*lines), float(4 * reach.prod() / (steps - 1) ** 2)
 
 
+@pytest.mark.slow
 def test_a_density_integrates_to_one(float64):
     for seed in range(3):
         flow = plane(seed, classes=2)

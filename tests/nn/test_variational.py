@@ -78,6 +78,7 @@ def test_the_importance_bound_is_what_it_is_in_closed_form(draws, float64):
     torch.testing.assert_close(case.model.importance_bound(data, key=key), wanted, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_many_draws_bring_the_bound_from_the_elbo_to_the_likelihood(float64):
     case = linear_gaussian(shift=0.8)
     row, keys = case.exact.sample((1,)), [Key.of("draws", number) for number in range(100)]

@@ -92,6 +92,7 @@ def killed(folder: Path, which: str, after: int, begin: Begin = begin) -> Answer
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc; run on Linux")
 @pytest.mark.parametrize("which", ["worker", "parent"])
 def test_a_kill_leaves_nobody_and_the_run_goes_on_bit_by_bit(which, tmp_path):

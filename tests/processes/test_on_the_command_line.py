@@ -27,6 +27,7 @@ def run(folder, *words):
     return Child(folder, *WORDS, *words).wait()
 
 
+@pytest.mark.slow
 def test_one_and_two_devices_train_alike_and_either_goes_on_with_the_others_run(tmp_path):
     for devices, name in ((1, "one"), (2, "two")):
         answer = run(tmp_path, "--devices", devices, "--steps", 6, "--out", name, "--json")
@@ -57,6 +58,7 @@ def test_a_mistake_is_one_line_whoever_finds_it(words, named, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_stop_is_heard_by_all_and_saved(tmp_path):
     words = ["--devices", 2, "--steps", 100_000, "--out", "run", "--set", "upkeep.checkpoint_seconds=0.2"]
     process = start(*WORDS, *words, folder=tmp_path)
@@ -72,6 +74,7 @@ def test_a_stop_is_heard_by_all_and_saved(tmp_path):
     assert weights(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_seconds_become_the_same_number_of_rounds_on_all(tmp_path):
     answer = run(tmp_path, "--devices", 2, "--seconds", 3, "--out", "run", "--quiet")
     assert answer.code == 0, answer

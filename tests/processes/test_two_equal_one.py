@@ -142,11 +142,13 @@ DYNAMICS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamics", DYNAMICS, ids=lambda d: type(d).__name__)
 def test_under_every_dynamics(dynamics):
     assert_close(*one_and_two(lambda: gan(dynamics=dynamics), points(), accumulate=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dynamics", [Consensus(0.3), SymplecticAdjustment(0.3)], ids=lambda d: type(d).__name__
 )
@@ -169,6 +171,7 @@ def waves():
     return (0.5 * torch.sin(2 * math.pi * pitch * time)).unsqueeze(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_wavegan_lite_with_phase_shuffle(accumulate):
     assert_close(*one_and_two(lambda: wavegan_lite(SGD(1e-2)), waves(), accumulate=accumulate))
@@ -182,6 +185,7 @@ def sampled(processes, rule):
         return game.sampler().eval().sample(8, Key.of("samples")).numpy()
 
 
+@pytest.mark.slow
 def test_wavegan_lites_samples_under_adam():
     """An eps above rounding: Adam makes a step of full size where a gradient is rounding alone, and of that
     parts of a batch have other bits than the whole (with eps 1e-8: 6e-8 on an AMD EPYC, 1.3e-3 on a Xeon)."""

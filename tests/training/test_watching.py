@@ -148,6 +148,7 @@ def test_the_same_game_damped_is_left_alone(calm: dict[str, object]) -> None:
     assert watched(laid(dirac(loss="wasserstein", **calm), POINT, 8), POINT, 400) == []
 
 
+@pytest.mark.slow
 def test_a_generator_that_cannot_reach_half_of_the_modes_is_seen() -> None:
     """Of eight modes three lie on the left; the two on the axis are cut in half."""
     table = laid(gan(2, generator=RightHalf, penalties=[R1(0.1)]), ring(2048, 1), 64)
@@ -157,6 +158,7 @@ def test_a_generator_that_cannot_reach_half_of_the_modes_is_seen() -> None:
     assert 20 < share < 60
 
 
+@pytest.mark.slow
 def test_one_that_reaches_them_all_is_left_alone() -> None:
     assert watched(laid(gan(2, penalties=[R1(0.1)]), ring(2048, 1), 64), ring(512, 2), 500) == []
 
@@ -189,6 +191,7 @@ def test_a_minimax_gradient_vanishes_before_a_better_discriminator_and_the_other
     assert ("vanishing generator gradient" in names(watched(table, train[:256], 500))) is vanishes
 
 
+@pytest.mark.slow
 def test_a_gradient_that_falls_because_all_is_well_is_none() -> None:
     """Towards equilibrium the generator's gradient falls too, but there D does not tell real from fake."""
     table = laid(gan(2, loss="minimax", penalties=[R1(1.0)]), rows_of(2048, 1, 2), 64)

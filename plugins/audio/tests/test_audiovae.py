@@ -88,6 +88,7 @@ def test_a_label_moves_the_samples_and_is_refused_where_there_is_none():
         AudioVAE().build(AudioVAEConfig(conditional=True), Spec({"length": 256, "rate_hz": 8000}))
 
 
+@pytest.mark.slow
 def test_it_comes_near_to_the_entropy_of_noise_that_fades():
     """Normal noise whose deviation s falls over time has H = sum log s + T/2 log(2 pi e) nats; noise of one
     level for all time would be 76 more. Samples fade alike.

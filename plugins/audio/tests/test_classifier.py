@@ -91,6 +91,7 @@ def trained(source: str, rounds: int, root: Path | None = None, seed: int = 0, *
     return judge, right, len(batch)
 
 
+@pytest.mark.slow
 def test_it_tells_synthesised_percussion_apart():
     _, right, n = trained("percussion", 40)
     assert right >= 0.9 * n, f"{right} of {n}"

@@ -294,12 +294,14 @@ def test_the_contract_tells_all(folder):
         assert word in words
 
 
+@pytest.mark.slow
 def test_the_built_in_percussion_opens_with_its_classes():
     data = open_clips(resolve(None, SOURCES, None, print), AudioConfig())
     assert len(data.spec["classes"]) == 8 and data.spec["rate_hz"] == 16_000
     assert len(data.train) > 100 and data.spec["licence"] == "CC0-1.0"
 
 
+@pytest.mark.slow
 def test_spoken_digits_keep_their_official_test_set():
     data = open_clips(resolve("fsdd", SOURCES, data_root("fsdd"), print), AudioConfig())
     assert data.spec["classes"] == list("0123456789") and data.spec["rate_hz"] == 8000

@@ -45,6 +45,7 @@ def shown(data, tmp_path_factory) -> Callable[[Sampled], Evidence]:
     return partial(Evidence, real=beside[0], train=beside[1], spec=data.spec, judge=taught)
 
 
+@pytest.mark.slow
 def test_other_real_rows_reach_the_ceiling(data, shown):
     evidence = shown(rows(data, "train", 700, 700))
     value, ceiling = cas.compute(evidence), cas.details(evidence)["taught by real rows of train"]
@@ -59,6 +60,7 @@ def test_labels_that_were_shuffled_teach_chance(data, shown):
     assert cas.compute(evidence) < 0.1 + 4 * 0.095
 
 
+@pytest.mark.slow
 def test_digits_never_made_are_never_called_and_the_ceiling_is_as_before(data, shown):
     real = rows(data, "train", 700, 700)
     evidence = shown(real.rows((real.condition < 5).nonzero().flatten()))

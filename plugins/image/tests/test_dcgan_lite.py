@@ -96,6 +96,7 @@ def test_layers_with_channels_last_play_the_same_game():
     assert (ends[0] - ends[1]).norm() < 1e-4 * way.norm()
 
 
+@pytest.mark.slow
 def test_it_learns_the_digits(tmp_path, monkeypatch):
     """After 250 rounds samples are nearer to test than the untrained generator's by far."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))

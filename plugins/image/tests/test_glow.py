@@ -51,6 +51,7 @@ def test_a_density_of_images_is_that_of_brute_force(side, channels, scales):
     torch.testing.assert_close(flow.decode(z, labels), x)
 
 
+@pytest.mark.slow
 def test_a_flow_of_two_pixels_integrates_to_one_over_all_cells():
     """Probabilities of the 256 x 256 cells and of what lies beyond them; each cell's bound is below it."""
     torch.manual_seed(0)
@@ -121,6 +122,7 @@ def test_the_likelihood_told_is_the_same_each_time_and_row_by_row():
     torch.testing.assert_close(told[2:4], sampler.log_prob(Batch(x[2:4])))
 
 
+@pytest.mark.slow
 def test_one_image_for_ever_has_no_more_than_its_cells_density():
     """Of a flow that knows nothing else the bound is below log 127.5 nats a pixel: 0 bits."""
     torch.manual_seed(0)

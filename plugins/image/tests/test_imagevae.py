@@ -104,6 +104,7 @@ def test_a_label_moves_the_samples_and_is_refused_where_there_is_none():
         ImageVAE().build(ImageVAEConfig(conditional=True), PLAIN)
 
 
+@pytest.mark.slow
 def test_it_learns_what_halves_of_images_share():
     """The left half is black or white, the right the other: log 2 nats, where pixels alone would have 44."""
     white = torch.arange(512) % 2

@@ -159,6 +159,7 @@ def test_the_default_is_as_large_as_the_document_says():
     assert sum(parameter.numel() for parameter in game.model.parameters()) == 137_359
 
 
+@pytest.mark.slow
 def test_it_learns_the_entropy_of_images_that_are_known():
     """Rows are black or white as a coin says, and turn from one to the next with probability 0.1: log 2 +
     5 h(0.1) = 2.3 nats an image of 6 x 6, where pixels alone would have 25.

@@ -108,6 +108,7 @@ class TestEachLabel:
                     == (tmp_path / "all" / f"{row:04d}-0{place}-{row - 1}.png").read_bytes()
                 )
 
+    @pytest.mark.slow
     def test_a_model_without_labels_has_none(self, others, tmp_path):
         with refused(ConfigError, "labels", fix="--each-label"):
             gancore.generate(others["glow"], each_label=True, out=tmp_path / "x")

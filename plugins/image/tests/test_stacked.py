@@ -228,6 +228,7 @@ def seen(features: StackedFeatures, pictures: Tensor) -> Sampled:
     return Sampled(pictures, log_posteriors=features.log_posteriors(pictures, features.spec))
 
 
+@pytest.mark.slow
 def test_the_judge_sees_each_channel_by_itself(data, judged):
     batch = data.test.take(torch.arange(40), Key.of(0))
     said = judged.log_posteriors(batch.data, data.spec)

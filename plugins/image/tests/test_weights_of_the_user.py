@@ -120,6 +120,7 @@ def fid(published) -> InceptionFeatures:
     return features
 
 
+@pytest.mark.slow
 def test_features_are_those_of_torch_fidelity_on_the_same_bytes(published, fid):
     samples = pictures(2)
     theirs = torch_fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(published))
@@ -134,6 +135,7 @@ def test_grey_pictures_are_seen_as_colour(fid):
     assert torch.equal(fid.embed(grey, SPEC), fid.embed(grey.repeat(1, 3, 1, 1), SPEC))
 
 
+@pytest.mark.slow
 def test_the_distance_on_them_is_called_fid_and_is_torch_fidelity_s(fid):
     """On some of the columns, so that few pictures give covariances of full rank."""
     real, fake = (fid.embed(pictures(5, name=name), SPEC)[:, ::683] for name in ("real", "fake"))

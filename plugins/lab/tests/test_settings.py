@@ -55,6 +55,7 @@ def test_a_change_that_cannot_be_is_one_line(word, named, fix):
         changed("x", SETUP, [word])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.1, 0.2])
 def test_dirac_has_rounds_enough_at_any_rate(rate):
     outcome = measure({**DIRAC.setup, **FEW, "rate": rate, "trap_time": 12.0}, 0)
@@ -63,6 +64,7 @@ def test_dirac_has_rounds_enough_at_any_rate(rate):
     assert bool(beside) == (rate == 0.2), "the other program played at h = 0.2"
 
 
+@pytest.mark.slow
 def test_the_limit_cycle_is_not_predicted_at_large_rates():
     outcome = measure({**DIRAC.setup, **FEW, "rate": 0.5, "trap_time": 12.0}, 0)
     (circle,) = [check for check in outcome.checks if "NS-GAN, simultaneous" in check.name][1:]

@@ -77,6 +77,7 @@ def test_arrows_point_along_the_gradient():
     assert arrows.norm(dim=1).diff().min() > 0 and arrows.norm(dim=1).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_source_is_shown(tmp_path):
     out = tmp_path / "t.png"
     words = ["synthetic", "show", "spirals", "--set", "data.turns=2", "-n", "100", "--out", str(out)]
@@ -99,6 +100,7 @@ def test_mistakes_are_one_line(words, told, tmp_path, monkeypatch, capsys):
     assert len(said) == 1 and told in said[0] and said[0].startswith("error: ")
 
 
+@pytest.mark.slow
 def test_labels_must_suit_the_run(run, tmp_path, capsys):
     out = str(tmp_path / "f.png")
     assert main(["synthetic", "field", str(run), "--out", out]) == 2

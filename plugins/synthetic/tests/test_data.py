@@ -106,6 +106,7 @@ def samples(source, n=7, **knobs):
     return Samples(batch.data, data.spec, batch.condition)
 
 
+@pytest.mark.slow
 def test_points_are_written_as_tables(tmp_path):
     given = samples("spirals")
     files = Synthetic().write(given, tmp_path / "new")

@@ -13,6 +13,7 @@ def last_measures(folder):
     return {name: value for line in lines for name, value in line.items() if name.startswith("valid/")}
 
 
+@pytest.mark.slow
 def test_a_kernel_density_comes_near_to_the_entropy_of_the_ring(tmp_path):
     """H = log 8 + 1 + log(2 pi std^2), in nats: no model has a lower nll but by chance, 1/sqrt(n)."""
     overrides = ["data.points=20000", "model.centres=4000", "upkeep.evaluate_samples=2000"]
@@ -24,6 +25,7 @@ def test_a_kernel_density_comes_near_to_the_entropy_of_the_ring(tmp_path):
     assert found["valid/reverse_kl"] < 0.02 and found["valid/density_error"] < 0.12
 
 
+@pytest.mark.slow
 def test_a_flow_comes_near_to_the_entropy_of_a_gaussian(tmp_path):
     """H = 1 + log(2 pi std^2) in the plane; a few rounds do, as the flow begins at a Gaussian."""
     overrides = ["data.components=1", "data.points=5000", "model.width=8", "upkeep.evaluate_samples=2000"]

@@ -41,6 +41,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_checkpoints_of_every_so_many_rounds_stay(run):
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
         f"step-{step:09d}" for step in (3, 6, 9, 10)

@@ -78,6 +78,7 @@ def test_only_samples_of_high_quality_are_counted_as_in_pacgans_code():
     assert reverse_kl(own, torch.cat([inside, far])) == pytest.approx(math.log(8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [s for s in KNOBS if s not in ("polygons", "triangles")])
 def test_true_samples_have_the_density_error_of_chance(source):
     """About sqrt(C / (2 pi n)), C cells."""

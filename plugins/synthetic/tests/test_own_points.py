@@ -199,6 +199,7 @@ def test_a_run_that_cannot_begin_takes_its_rows_with_it(tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_rows_are_compared(tmp_path):
     told = {"recipes": ["kde"], "budget": "2 steps", "n": 16, "measures": ["frechet"]}
     made = gancore.compare("synthetic", data=points(), out=tmp_path / "c", **told)

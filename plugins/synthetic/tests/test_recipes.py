@@ -136,6 +136,7 @@ def two_moons(n=2000):
     return rows + 0.1 * (Key.of("noise")).normal(n, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "config"), [(RealNVP, RealNVPConfig(width=16)), (KernelDensity, KernelConfig(centres=500))]
 )
