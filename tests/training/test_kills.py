@@ -237,7 +237,9 @@ def samples_into(folder, told=lambda path: path):
     return write_whole(folder, write, "the domain 'toy'")
 
 
-@pytest.mark.parametrize("told", [Path, str, Path.resolve, os.path.relpath], ids=str)
+@pytest.mark.parametrize(
+    "told", [Path, str, Path.resolve, os.path.relpath], ids=["path", "text", "resolved", "relative"]
+)
 def test_a_writer_may_name_its_files_in_any_way(told, tmp_path, monkeypatch):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -247,7 +249,11 @@ def test_a_writer_may_name_its_files_in_any_way(told, tmp_path, monkeypatch):
         assert [path.read_text() for path in folder.rglob("*.txt")] == ["one"]
 
 
-@pytest.mark.parametrize("told", [lambda path: "/tmp/1.txt", lambda path: path.name, lambda path: 1])
+@pytest.mark.parametrize(
+    "told",
+    [lambda path: "/tmp/1.txt", lambda path: path.name, lambda path: 1],
+    ids=["elsewhere", "name", "number"],
+)
 def test_a_writer_that_names_other_files_is_named(told, tmp_path):
     with refused(PluginError, "toy", fix="write"):
         samples_into(tmp_path, told)
