@@ -34,12 +34,20 @@ def environment(device: torch.device, precision: str, processes: Processes = ALO
 
 def processor() -> str:
     """The processor's name as the system gives it."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def maker() -> str:
+    """The processor's maker as it names itself: GenuineIntel, AuthenticAMD; empty where Linux doesn't say."""
+    return _cpuinfo("vendor_id")
+
+
+def _cpuinfo(key: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except (OSError, ValueError):
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def instructions() -> str:

@@ -160,16 +160,16 @@ def test_a_run_killed_before_its_first_status_can_be_resumed_and_made_anew(train
 
 class TestAnotherConfiguration:
     def test_is_refused_with_the_difference(self, gancore, stopped):
-        answer = gancore("train", "--resume", stopped, "--set", "model.lr=0.002", "--seed", 4)
-        assert re.search(r"model\.lr: [\d.e-]+ -> 0\.002, train\.seed: 0 -> 4", answer.error)
+        answer = gancore("train", "--resume", stopped, "--set", "model.lr=0.003", "--seed", 4)
+        assert re.search(r"model\.lr: [\d.e-]+ -> 0\.003, train\.seed: 0 -> 4", answer.error)
         assert "--force" in answer.error
         assert (status(stopped)["status"], status(stopped)["step"]) == ("stopped", 5)
         assert gancore("train", "--resume", stopped).code == 0
 
     def test_is_taken_under_force_and_then_is_the_runs_own(self, gancore, stopped, run):
-        assert gancore("train", "--resume", stopped, "--set", "model.lr=0.002", "--force").code == 0
+        assert gancore("train", "--resume", stopped, "--set", "model.lr=0.003", "--force").code == 0
         assert weights(stopped) != weights(run)
-        assert "lr: 0.002" in (stopped / "config.yaml").read_text()
+        assert "lr: 0.003" in (stopped / "config.yaml").read_text()
         assert status(stopped)["step"] == 8
 
     def test_may_differ_in_upkeep(self, gancore, stopped, run):

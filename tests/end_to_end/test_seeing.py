@@ -58,7 +58,9 @@ def test_tensorboard_has_scalars_pictures_and_sounds(run):
     events = EventAccumulator(str(run / "events"), size_guidance={"images": 0, "audio": 0, "scalars": 0})
     events.Reload()
     tags = events.Tags()
-    assert {"generator/loss", "discriminator/loss", "D(real)", "valid/mel_distance"} <= set(tags["scalars"])
+    assert {"generator/loss", "discriminator/loss", "discriminator/r1", "valid/mel_distance"} <= set(
+        tags["scalars"]
+    )
     assert [event.step for event in events.Scalars("generator/loss")] == list(range(1, 9))
     [picture, *_] = tags["images"]
     assert [event.step for event in events.Images(picture)] == [4, 8]
@@ -112,7 +114,7 @@ class TestWithoutATerminal:
         lines = answer.err.splitlines()
         assert "audio specgan on cpu" in answer.err
         assert any(
-            re.match(r"4/4 +100% .*samples/s  D loss .*  G loss .*  D\(real\)", line) for line in lines
+            re.match(r"4/4 +100% .*samples/s  D loss .*  G loss .*  D gradient", line) for line in lines
         )
         assert lines[-1] == "done"
         told, times, *_, following = answer.out.splitlines()

@@ -65,7 +65,7 @@ class TestARunFolder:
     def test_has_the_resolved_configuration(self, run):
         config = yaml.safe_load((run / "config.yaml").read_text())
         assert config["model"]["width"] == 2
-        assert config["model"]["loss"] == "nonsaturating"  # nobody gave it
+        assert config["model"]["loss"] == "relativistic"  # nobody gave it
         assert config["train"]["steps"] == 8
 
     def test_has_a_card_with_budget_data_and_licence(self, run):

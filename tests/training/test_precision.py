@@ -286,18 +286,14 @@ def test_auto_is_fp32_where_onednn_may_not_use_its_instructions_for_bf16(monkeyp
         assert fast_in_bf16(CPU) is fast
 
 
-@pytest.mark.parametrize(("speed", "fast"), [(0.5, False), (1.0, False), (2.0, True)])
-def test_auto_is_bf16_on_a_processor_without_amx_only_where_that_is_faster(speed, fast, monkeypatch):
+@pytest.mark.parametrize(("maker", "fast"), [("GenuineIntel", False), ("AuthenticAMD", True), ("", False)])
+def test_auto_is_bf16_on_a_processor_without_amx_only_of_makers_where_that_is_faster(
+    maker, fast, monkeypatch
+):
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    monkeypatch.setattr(device, "bf16_speed", lambda: speed)
+    monkeypatch.setattr(device, "maker", lambda: maker)
     assert fast_in_bf16(CPU) is fast
-
-
-def test_the_speed_of_bf16_is_that_of_larger_products():
-    matrices = [torch.ones(1024, 1024, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
-    exact, fast = (min(device._seconds_of_product(matrix) for _ in range(5)) for matrix in matrices)
-    assert 0.4 < device.bf16_speed() / (exact / fast) < 2.5
 
 
 @pytest.mark.skipif(
