@@ -333,7 +333,7 @@ def test_killed_anywhere_it_repeats_nothing_and_ends_as_if_it_had_not_been(whole
     folder, kept = tmp_path / "comparison", {}
     for moment in MOMENTS.values():
         assert killed(folder, moment) == "killed"
-        time.sleep(0.5)  # its children end by themselves, and may finish a file until then
+        time.sleep(1.5)  # its children end by themselves, and may finish a file until then
         kept |= finished(folder)
     assert len({name.partition("/")[0] for name in kept}) >= 4
     made = gancore.compare(**TINY, out=folder)
