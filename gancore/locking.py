@@ -23,6 +23,8 @@ from pathlib import Path
 
 from gancore.files import encode_json, is_alive, open_regular
 
+RUN_LOCK = "run.lock"
+"""The lock file of a run: a folder that holds it is a run's."""
 HEARTBEAT_SECONDS = 10.0
 SILENT_SECONDS = 30.0
 """A holder on another host whose heartbeat stands still for so long has ended."""

@@ -18,6 +18,7 @@ from gancore.data.tables import METADATA_FILES
 from gancore.data.telling import Announce, seldom
 from gancore.errors import GancoreError
 from gancore.files import atomic_write, used
+from gancore.locking import RUN_LOCK
 from gancore.texts import counted, printable
 
 if TYPE_CHECKING:
@@ -131,7 +132,10 @@ class Listing:
 
 
 def list_files(root: Path) -> Listing:
-    """All files below ``root``; hidden ones are left out, each folder is entered once, however links run."""
+    """All files below ``root``; hidden ones are left out, each folder is entered once, however links run.
+
+    A run that lies below ``root`` is refused: what it holds was generated.
+    """
     names: list[str] = []
     refused: list[Refusal] = []
     entered: set[tuple[int, int]] = set()
@@ -147,6 +151,9 @@ def list_files(root: Path) -> Listing:
                 shown = sorted((entry for entry in entries if not is_hidden(entry.name)), key=_name_of)
         except OSError as error:
             refused.append((below or str(root), f"the folder cannot be read ({error.strerror})"))
+            continue
+        if below and any(entry.name == RUN_LOCK for entry in shown):
+            refused.append((below, "it is a run, and what it holds was generated"))
             continue
         folders = {entry.name for entry in shown if _is_folder(entry)}
         names += [below + entry.name for entry in shown if entry.name not in folders]

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 
 from gancore.errors import BusyError, CheckpointError, ConfigError, TrainingError
 from gancore.files import atomic_write, encode_json, read_json_object, sweep
-from gancore.locking import Lock, LockedError, hold, is_held
+from gancore.locking import RUN_LOCK, Lock, LockedError, hold, is_held
 
 Progress = Literal["running", "done", "stopped", "failed", "interrupted", "damaged"]
 """stopped: by the user, saved. interrupted: killed. damaged: its run.json cannot be read."""
@@ -114,7 +114,7 @@ class RunFolder:
 
     @property
     def lock_file(self) -> Path:
-        return self.path / "run.lock"
+        return self.path / RUN_LOCK
 
     @property
     def events(self) -> Path:

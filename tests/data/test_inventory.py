@@ -160,6 +160,16 @@ def test_a_folder_that_cannot_be_read_is_named(root, monkeypatch):
     assert [name for name, _ in listing.refused] == ["a/deep/"]
 
 
+def test_what_a_run_below_the_folder_holds_is_no_data(tmp_path):
+    for name in ("a.wav", "runs/first/run.lock", "runs/first/samples/1.wav", "runs/notes/b.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    listing = list_files(tmp_path)
+    assert listing.names == ["a.wav", "runs/notes/b.wav"]
+    assert [name for name, _ in listing.refused] == ["runs/first/"]
+    assert "1.wav" in list_files(tmp_path / "runs/first/samples").names
+
+
 def test_files_of_other_kinds_are_counted_by_suffix():
     others = other_kinds(["a.wav", "b.m4a", "c/d.M4A", "metadata.csv", "e"], {".wav"})
     assert others == {".m4a": 2, "": 1}
