@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 import stat
 import tarfile
@@ -11,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
 
 from gancore.errors import DataError
 
@@ -42,8 +45,6 @@ def unpack(archive: Path, folder: Path, caps: Caps | None = None) -> Path:
             _unpack_zip(archive, folder, caps)
         else:
             _unpack_tar(archive, folder, caps)
-    except tarfile.FilterError as error:
-        raise DataError(f"{archive} is not unpacked: {error}", "it would write outside its folder") from None
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}", "delete it and fetch it again") from None
     except OSError as error:
@@ -59,7 +60,28 @@ def _unpack_tar(archive: Path, folder: Path, caps: Caps) -> None:
         meter = _Meter(archive, caps)
         for member in tar:
             meter.count(member.name, member.size)
-            tar.extract(member, folder, filter="data", set_attrs=False)
+            target = folder / member.name
+            if member.isdir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            source = _content(archive, tar, member)
+            meter.count(member.name, 0 if member.isreg() else source.seek(0, io.SEEK_END))
+            source.seek(0)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
+
+
+def _content(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """Of a file, or of the one within the archive that a link leads to: no link is made."""
+    with contextlib.suppress(KeyError):
+        source = tar.extractfile(member) if member.isreg() or member.islnk() or member.issym() else None
+        if source is not None:
+            return source
+    raise DataError(
+        f"{archive} is not unpacked: its member {member.name!r} is a device, or a link to no file in it",
+        "repack it without",
+    )
 
 
 def _unpack_zip(archive: Path, folder: Path, caps: Caps) -> None:

@@ -65,6 +65,15 @@ def test_links_out_of_the_folder_are_refused(tmp_path, kind, target):
         unpack(archive, tmp_path / "out")
 
 
+@pytest.mark.parametrize(("kind", "target"), [(tarfile.SYMTYPE, "one"), (tarfile.LNKTYPE, "top/one")])
+def test_links_to_files_of_the_archive_become_copies_which_count(tmp_path, kind, target):
+    archive = tar_with(tmp_path / "a.tar.gz", ("top/one", b"1" * 1000), link(kind, "top/two", target))
+    folder = unpack(archive, tmp_path / "out")
+    assert (folder / "top/two").read_bytes() == b"1" * 1000 and not (folder / "top/two").is_symlink()
+    with refused(DataError, "bytes"):
+        unpack(archive, tmp_path / "again", Caps(total_bytes=1500))
+
+
 def test_links_in_a_zip_are_refused(tmp_path):
     info = zipfile.ZipInfo("escape")
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
