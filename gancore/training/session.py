@@ -69,6 +69,8 @@ class Session:
     source_named: bool
     """Whether it is a data set that others know by this name, rather than somebody's folder."""
     announce: Callable[[str], None]
+    began: float = field(default_factory=time.perf_counter)
+    """When its opening began: a budget in seconds counts from there."""
     fp32_modules: list[str] = field(default_factory=list)
     """Modules that a machine of this run computed wrongly in bf16, and now in fp32; "" is the whole game."""
 
@@ -93,17 +95,17 @@ class Session:
 
     def start(self, state: State | None, replan: bool = False) -> State:
         """All processes begin alike: from the first one's tensors, and where it stands (None: a new run)."""
-        processes, began = self.table.dealer.processes, time.perf_counter()
+        processes = self.table.dealer.processes
         processes.copy(all_tensors(self.table))
         check_memory(self.table)
         self._check_precision()
         told, replan = processes.tell((state and state.to_json(), replan))
         if told is None:
             check_costs(self.table)
-            return self._plan(began)
+            return self._plan()
         state = state or State.from_json(told, len(self.table.game.phases))
         if replan:
-            planned = self._plan(began)
+            planned = self._plan()
             state.replan(planned.plan)
             state.cadence = planned.cadence
         return state
@@ -144,11 +146,11 @@ class Session:
             self.announce(f"valid has {len(valid)} row: samples are not measured in training")
         return evaluator
 
-    def _plan(self, began: float) -> State:
+    def _plan(self) -> State:
         train = self.config.train
         if train.seconds is None:
             return State(plan_rounds(self.table, train, self.config.model.steps))
-        return plan_seconds(self.table, train.seconds, self.config.upkeep, self._look_costs, began)
+        return plan_seconds(self.table, train.seconds, self.config.upkeep, self._look_costs, self.began)
 
     def _look_costs(self) -> LookCosts:
         settings, train = self.config.upkeep, self.config.train
@@ -295,7 +297,7 @@ def open_session(
     ``precision``: of the run so far, which ``auto`` keeps whatever this machine is fast in; the first
     process knows it.
     """
-    domain = plugins().domain(config.domain)
+    began, domain = time.perf_counter(), plugins().domain(config.domain)
     entry, recipe = plugins().recipe(domain, config.recipe)
     device = resolve_device(config.train.device, processes)
     if config.train.deterministic:
@@ -323,6 +325,7 @@ def open_session(
         source_licence=source.entry.licence if source.entry else "",
         source_named=source.entry is not None,
         announce=announce,
+        began=began,
     )
 
 
