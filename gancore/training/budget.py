@@ -9,7 +9,7 @@ from gancore.config import TrainSection, UpkeepSection
 from gancore.errors import ConfigError
 from gancore.games.field import Table
 from gancore.games.game import Phase
-from gancore.training.looks import SHARE, LookCosts, allowed, seconds_of_given
+from gancore.training.looks import SHARE, LookCosts, allowed, motion_every, seconds_of_given
 from gancore.training.state import State
 from gancore.training.table import all_tensors
 from gancore.training.timing import seconds_per_round
@@ -47,8 +47,8 @@ def plan_seconds(
 
     ``began``: of ``time.perf_counter``, before the checks that precede the first round; None: now.
     Rounds are timed and then undone; previews and evaluations get a tenth of the budget, less the time
-    that all this took, and a twentieth at least. Rounds and cadences are fixed here, so that a resumed run
-    equals an undisturbed one.
+    that all this took, and a twentieth at least; looks at motion get a twentieth of training. Rounds and
+    cadences are fixed here, so that a resumed run equals an undisturbed one.
 
     Raises:
         ConfigError: one round takes longer than the budget, or fixed phases do.
@@ -59,10 +59,13 @@ def plan_seconds(
     looked: LookCosts = processes.tell(measure_looks() if processes.first else None)
     (spent,) = processes.most(time.perf_counter() - began)
     looks = allowed(looked, max(SHARE * seconds - spent, SHARE / 2 * seconds), settings)
-    costs = [cost + seconds_of_given(looked, settings, seconds) for cost in costs]
+    motion = motion_every(looked.motion, min(costs))
+    more = seconds_of_given(looked, settings, seconds) + (looked.motion / motion if motion else 0.0)
+    costs = [cost + more for cost in costs]
     taken = spent + looks.seconds + _seconds_of_saving(table)
     plan = _in_seconds(phases, costs, seconds, max(LEAST * seconds, seconds - taken))
-    return State(plan, cadence=looks.cadence(sum(plan)), spent={"timing": spent})
+    cadence = {**looks.cadence(sum(plan)), "motion": motion}
+    return State(plan, cadence=cadence, spent={"timing": spent})
 
 
 def _seconds_of_saving(table: Table) -> float:

@@ -19,11 +19,13 @@ from gancore.errors import GancoreError
 from gancore.models.sampling import as_samples
 from gancore.training.patience import TooSlowError, deadline
 from gancore.training.state import State
-from gancore.training.watching import Watch
+from gancore.training.watching import MOTION_EVERY, Watch
 from gancore.trees import map_tree
 
 SHARE, MOST = 0.1, 10
 """Of the budget, what previews and evaluations take together; and how many there are of each, at most."""
+MOTION_SHARE = 1 / 20
+"""Of the time of training, what looking at the samples' motion takes at most."""
 PATIENCE = 1 / 20
 """Of the budget, how long the first preview is waited for before it counts as too slow."""
 
@@ -32,11 +34,13 @@ PATIENCE = 1 / 20
 class LookCosts:
     """Seconds of one preview and of one evaluation; ``inf``: too slow to be measured within the budget.
 
-    ``saving``: of a checkpoint with its model; 0 where no cadence is given for it.
+    ``motion``: of one look at where samples have moved. ``saving``: of a checkpoint with its model; 0 where
+    no cadence is given for it.
     """
 
     preview: float
     evaluation: float
+    motion: float = 0.0
     saving: float = 0.0
 
 
@@ -73,6 +77,13 @@ def _affordable(seconds: float, cost: float) -> int:
     return MOST if cost * MOST <= seconds else int(seconds / cost)
 
 
+def motion_every(cost: float, seconds_a_round: float) -> int:
+    """Rounds at least between looks at motion that take ``cost`` seconds each; 0: never."""
+    if cost == math.inf:
+        return 0
+    return max(MOTION_EVERY, math.ceil(cost / (MOTION_SHARE * seconds_a_round)))
+
+
 def seconds_of_given(costs: LookCosts, settings: UpkeepSection, budget: float) -> float:
     """Seconds a round that looks and checkpoints take whose cadence the configuration gives."""
     pairs = (
@@ -92,9 +103,10 @@ def measure_looks(watch: Watch, budget: float) -> LookCosts:
     if watch.has_previews:
         draw, preview = _preview_seconds(watch, PATIENCE * budget)
     if draw == math.inf:
-        return LookCosts(draw, draw)
+        return LookCosts(draw, draw, draw)
     units = math.ceil(watch.evaluator.n / watch.previews)
-    return LookCosts(preview, units * draw + _measure_seconds(watch, PATIENCE * budget))
+    motion = timed(lambda: watch.motion(State([1]))) if watch.sees_motion(State([1])) else 0.0
+    return LookCosts(preview, units * draw + _measure_seconds(watch, PATIENCE * budget), motion)
 
 
 def _preview_seconds(watch: Watch, patience: float) -> tuple[float, float]:

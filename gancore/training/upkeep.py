@@ -205,7 +205,9 @@ class Upkeep:
             )
         )
         self._tell(found)
-        self._tell(self._attempt("motion", state, lambda: self._watch.motion(state)) or [])
+        if self._watch.sees_motion(state):
+            with _counted(state, "motion"):
+                self._tell(self._attempt("motion", state, lambda: self._watch.motion(state)) or [])
         plugins().observe("gancore_step_end", run=self.run, step=state.step, scalars=scalars)
         self._stop_when_hopeless(state, scalars, rounds)
 

@@ -22,8 +22,7 @@ from gancore.trees import Tree
 
 NONE: Mapping[str, int] = MappingProxyType({})
 MOTION_EVERY = 4
-"""Rounds at least between two looks at where the samples of the same latents have moved: 16 rows of a
-forward pass, so about one hundredth of the work of four rounds."""
+"""Rounds at least between two looks at where the samples of the same latents have moved."""
 JUDGED_SHARE, JUDGED_FEWEST = 16, 64
 """Rows judged at an evaluation: one for so many that the discriminator was trained on since the last."""
 
@@ -39,11 +38,12 @@ def is_early(state: State) -> bool:
 
 @dataclass(frozen=True)
 class Cadence:
-    """Rounds from one report, preview or evaluation to the next; 0: never."""
+    """Rounds from one report, preview, evaluation or look at the samples' motion to the next; 0: never."""
 
     log: int
     preview: int
     evaluate: int
+    motion: int
 
     @classmethod
     def of(cls, settings: UpkeepSection, total: int, planned: Mapping[str, int] = NONE) -> Cadence:
@@ -51,12 +51,14 @@ class Cadence:
 
         Without a plan there are ten evaluations, at equal shares, whatever the number of rounds (fewer only
         where there are under 90): models that are selected among as many are selected alike. A report comes
-        every 50 rounds at least.
+        every 50 rounds at least, and motion is looked at together with reports.
         """
+        log = settings.log_every or max(1, min(50, total // 200))
         return cls(
-            settings.log_every or max(1, min(50, total // 200)),
+            log,
             settings.preview_every or planned.get("preview", max(1, total // 10)),
             settings.evaluate_every or planned.get("evaluate", max(1, -(-total // 10))),
+            log * -(-planned.get("motion", MOTION_EVERY) // log),
         )
 
     def due(self, every: int, state: State) -> bool:
@@ -86,13 +88,14 @@ class Watch:
         self.has_previews = generates(self.table.game.sampler())
         trained = self.cadence.evaluate * self.table.batch_size
         self._rows = min(self.evaluator.n, max(JUDGED_FEWEST, trained // JUDGED_SHARE))
-        self._motion_every = self.cadence.log * -(-MOTION_EVERY // self.cadence.log)
 
     def __call__(self, state: State) -> list[Finding]:
         """All that is due after this round, for a game without a run folder."""
         found = []
         if self.cadence.due(self.cadence.log, state):
-            found += self.log(state)[1] + self.motion(state)
+            found += self.log(state)[1]
+            if self.sees_motion(state):
+                found += self.motion(state)
         if self.has_previews and self.cadence.due(self.cadence.preview, state):
             found += self.preview(state)[1]
         if self.cadence.due(self.cadence.evaluate, state):
@@ -108,11 +111,14 @@ class Watch:
         self.diagnosis.early = is_early(state)
         return scalars, self.diagnosis.scalars(state.step, {**scalars, "phase": self.phase(state)})
 
+    def sees_motion(self, state: State) -> bool:
+        """Whether this is a report at which the samples' motion is looked at."""
+        every = self.cadence.motion
+        return self._adversarial and every > 0 and state.step % every == 0
+
     def motion(self, state: State) -> list[Finding]:
-        """What is wrong with the samples' motion, where it is due to look at it at a report."""
-        if self._adversarial and state.step % self._motion_every == 0:
-            return self.diagnosis.motion(state.step, self._draw(UNIT)[0])
-        return []
+        """What is wrong with the samples' motion."""
+        return self.diagnosis.motion(state.step, self._draw(UNIT)[0])
 
     def preview(self, state: State) -> tuple[tuple[Tree, Tree], list[Finding]]:
         """Samples from the same latents every time, with their condition."""
