@@ -53,11 +53,11 @@ def plan(*phases, batch_size=8, **budget):
     )
 
 
-def planned(*phases, seconds, preview=0.0, evaluation=0.0, saving=0.0, **upkeep):
+def planned(*phases, seconds, preview=0.0, evaluation=0.0, motion=0.0, saving=0.0, **upkeep):
     """The state of a run of so many seconds on the wall, and how long its planning took."""
     table = set_table(lambda: Idle(*phases), points(), batch_size=8)
     began = Waits.now
-    costs = LookCosts(preview, evaluation, saving)
+    costs = LookCosts(preview, evaluation, motion, saving)
     return plan_seconds(table, seconds, UpkeepSection(**upkeep), lambda: costs), Waits.now - began
 
 
@@ -93,20 +93,26 @@ def test_seconds_are_timed_for_each_phase_and_divided_by_share(clock):
     assert state.spent == {"timing": pytest.approx(timing)} and timing < 0.2
 
 
-@given(st.floats(1e-4, 0.4), st.floats(0, 60), st.floats(0, 60))
-def test_training_timing_previews_and_evaluations_fit_into_the_seconds(cost, preview, evaluation):
+@given(st.floats(1e-4, 0.4), st.floats(0, 60), st.floats(0, 60), st.floats(0, 60))
+def test_training_timing_and_looks_fit_into_the_seconds(cost, preview, evaluation, motion):
     with pytest.MonkeyPatch.context() as patch:
         for module in ("budget", "timing"):
             patch.setattr(f"gancore.training.{module}.time", SimpleNamespace(perf_counter=lambda: Waits.now))
         state, timing = planned(
-            Phase([], dynamics=Waits(cost)), seconds=60.0, preview=preview, evaluation=evaluation
+            Phase([], dynamics=Waits(cost)),
+            seconds=60.0,
+            preview=preview,
+            evaluation=evaluation,
+            motion=motion,
         )
     looks = 0.0
     for name, one in (("preview", preview), ("evaluate", evaluation)):
         every = state.cadence[name]
         looks += one * (-(-state.total // every)) if every else 0.0
     assert looks <= 6.001
-    assert 45 < timing + looks + state.total * cost <= 60.001
+    moving = state.total / state.cadence["motion"] * motion
+    assert moving <= 0.05 * state.total * cost + 1e-9
+    assert 45 < timing + looks + moving + state.total * cost <= 60.001
 
 
 def test_a_round_longer_than_the_budget_is_refused_before_it_is_played_whole(clock):
