@@ -11,8 +11,10 @@ from gancore.evaluation.evidence import Evidence
 Need = Literal["features", "log_posteriors", "condition", "train", "log_prob", "judge"]
 """What a measure needs beside samples; where it is not to be had, the measure is left out, and says so."""
 
-Anchor = Literal["noise", "collapse"]
-"""Known-bad sets: ``noise`` keeps each coordinate's marginal alone, ``collapse`` repeats a few real rows."""
+Anchor = Literal["noise", "collapse", "shrunk", "points"]
+"""Known-bad sets. ``noise`` keeps each coordinate's marginal alone, ``collapse`` repeats a few real rows;
+``shrunk`` has features halfway to their mean, ``points`` close to those of a few real rows.
+"""
 
 
 class Interval(NamedTuple):
@@ -27,7 +29,9 @@ class Interval(NamedTuple):
 class Measure:
     """``compute`` gives the value; ``interval`` bounds it from the same evidence.
 
-    ``better`` None: neither end is. ``blind``: anchors that the measure cannot tell from real data by its
+    ``better`` None: neither end is. ``ideal``: the best value, where that is no end of the scale, as one half
+    is of a two-sample test; what is nearer to it is better. ``doubt``: why this value, or its interval, is not
+    to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the measure cannot tell from real data by its
     definition, as precision cannot see collapse. ``details``: what JSON and the report show beside the
     value (a curve, shares of classes). ``quick``: part of the default set. ``uses``: what it takes where that
     is to be had, and does without elsewhere.
@@ -44,6 +48,8 @@ class Measure:
     uses: frozenset[Need] = frozenset()
     paired: bool = False
     """It sees as many samples as real rows."""
+    ideal: float | None = None
+    doubt: Callable[[Evidence], str] | None = None
     most: int | None = None
     """It sees at most so many of each."""
 

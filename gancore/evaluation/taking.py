@@ -73,4 +73,6 @@ class Taker:
         if self.anchors is None:
             return replace(reading, trust="unchecked: no held-out rows for anchors")
         anchored = self.anchors.measured(entry, measure)
-        return replace(reading, anchors=anchored.values, trust=trust(measure, anchored))
+        doubt = measure.doubt(evidence) if measure.doubt else ""
+        told = f"no: {doubt}" if doubt else trust(measure, anchored)
+        return replace(reading, anchors=anchored.values, trust=told)
