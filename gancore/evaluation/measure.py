@@ -31,8 +31,8 @@ class Measure:
 
     ``better`` None: neither end is. ``ideal``: the best value, where that is no end of the scale, as one half
     is of a two-sample test; what is nearer to it is better. ``doubt``: why this value, or its interval, is not
-    to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the measure cannot tell from real data by its
-    definition, as precision cannot see collapse. ``details``: what JSON and the report show beside the
+    to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the measure
+    cannot tell from real data by its definition, as precision cannot see collapse. ``details``: what JSON and the report show beside the
     value (a curve, shares of classes). ``quick``: part of the default set. ``uses``: what it takes where that
     is to be had, and does without elsewhere.
     """
@@ -48,10 +48,10 @@ class Measure:
     uses: frozenset[Need] = frozenset()
     paired: bool = False
     """It sees as many samples as real rows."""
-    ideal: float | None = None
-    doubt: Callable[[Evidence], str] | None = None
     most: int | None = None
     """It sees at most so many of each."""
+    ideal: float | None = None
+    doubt: Callable[[Evidence], str] | None = None
 
     def rows_seen(self, fake: int, real: int) -> tuple[int, int]:
         """How many of these samples and real rows it looks at."""
