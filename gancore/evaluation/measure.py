@@ -30,11 +30,11 @@ class Measure:
     """``compute`` gives the value; ``interval`` bounds it from the same evidence.
 
     ``better`` None: neither end is. ``ideal``: the best value, where that is no end of the scale, as one half
-    is of a two-sample test; what is nearer to it is better. ``doubt``: why this value, or its interval, is not
-    to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the measure
-    cannot tell from real data by its definition, as precision cannot see collapse. ``details``: what JSON and the report show beside the
-    value (a curve, shares of classes). ``quick``: part of the default set. ``uses``: what it takes where that
-    is to be had, and does without elsewhere.
+    is of a two-sample test; what is nearer to it is better. ``doubt``: why this value, or its interval, is
+    not to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the measure
+    cannot tell from real data by its definition, as precision cannot see collapse. ``details``: what JSON and
+    the report show beside the value (a curve, shares of classes). ``quick``: part of the default set.
+    ``uses``: what it takes where that is to be had, and does without elsewhere.
     """
 
     compute: Callable[[Evidence], float]
