@@ -17,6 +17,12 @@ Anchor = Literal["noise", "collapse", "shrunk", "points"]
 """
 
 
+Kind = Literal["distance", "fidelity", "diversity", "memory"]
+"""What a measure asks: how far the two laws are apart, whether samples look real, whether they are as diverse
+as real rows, whether they are copies of train.
+"""
+
+
 class Interval(NamedTuple):
     """A 95 % interval over samples, and how it was made."""
 
@@ -46,6 +52,7 @@ class Measure:
     blind: frozenset[Anchor] = frozenset()
     quick: bool = True
     uses: frozenset[Need] = frozenset()
+    kind: Kind = "distance"
     paired: bool = False
     """It sees as many samples as real rows."""
     most: int | None = None

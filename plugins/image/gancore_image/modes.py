@@ -28,6 +28,7 @@ class StackedFeatures(Features):
     """
 
     name = "stacked_classifier"
+    learned = True
 
     def prepare(self, bench: Workbench) -> None:
         single, self.spec = singles(bench.data), bench.data.spec
