@@ -114,12 +114,11 @@ class Anchors:
         return len(self.held_out)
 
     def sets_for(self, measure: Measure) -> Mapping[str, Sampled]:
-        """What a measure is shown, by name; of the features alone where they are all that it needs."""
+        """What a measure is shown, by name; where it sees features alone, of features too."""
         sets = self._sets_of(self.rows_for(measure))
-        if measure.needs - {"features", "train"} or "features" not in measure.needs:
-            return sets
         features = sets["real"].features
-        assert features is not None, "the maps have features where a measure needs them"
+        if features is None or "features" not in measure.needs <= {"features", "train"}:
+            return sets
         made = {"shrunk": shrunk(features), "points": points(features)}
         return {**sets, **{name: replace(sets["real"], features=those) for name, those in made.items()}}
 

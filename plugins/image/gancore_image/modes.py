@@ -133,6 +133,7 @@ modes = Measure(
     details=_details,
     needs=NEEDS,
     blind=frozenset({"noise"}),
+    kind="diversity",
 )
 """Noise is called something, too."""
 mode_kl = Measure(
@@ -142,4 +143,5 @@ mode_kl = Measure(
     details=_details,
     needs=NEEDS,
     blind=frozenset({"noise"}),
+    kind="diversity",
 )
