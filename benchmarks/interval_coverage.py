@@ -1,14 +1,14 @@
-"""How often each measure's 95 % interval holds the truth, and how often the measure says that it is to be trusted.
+"""How often each measure's 95 % interval holds the truth, and how often it is said to be trusted.
 
     python benchmarks/interval_coverage.py coverage.jsonl --pairs 40 --measures frechet kid
     python benchmarks/interval_coverage.py coverage.jsonl --report
 
 Pairs of sets are drawn from seven laws at four pairs of sizes. The truth of a measure is its expectation at
-these sizes, estimated by its mean over the other pairs; its own error adds a share of 1/pairs to the variance
+these sizes, estimated by its mean over the other pairs, whose own error adds a share of 1/pairs to the variance
 that the interval has to hold. Every value is a line of the file: the same command goes on where it was
-stopped, and more pairs may be asked for later. The table has, of each measure and law, the share of the pairs that
-hold the truth among those without a doubt, and the share of pairs without a doubt; a measure passes where at
-most 10 % of all pairs are trusted and miss, or where it covers 90 % of those that it trusts.
+stopped, and more pairs may be asked for later. The table has, of each measure, law and sizes, how many of the
+pairs without a doubt hold the truth, and of how many pairs. A measure passes where at most 10 % of all pairs
+are trusted and miss, or where it holds the truth in 90 % of those that it trusts.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def modes(weights: Tensor) -> Law:
     def of(key: Key, rows: int, weights: Tensor) -> Tensor:
         edges = (weights / weights.sum()).cumsum(0)
         which = torch.searchsorted(edges, (key / "which").uniform(rows)).clamp(max=MODES - 1)
-        return 4 * torch.nn.functional.one_hot(which, MODES).float() + 0.5 * (key / "cloud").normal(rows, MODES)
+        return 4 * torch.nn.functional.one_hot(which, MODES).float() + 0.5 * (key / "cloud").normal(
+            rows, MODES
+        )
 
     return lambda key, n, m: (of(key / "fake", n, weights), of(key / "real", m, torch.ones(MODES)))
 
@@ -116,7 +118,9 @@ def identity(line: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(line[name] for name in ("law", "n", "m", "measure", "pair"))
 
 
-def run(path: Path, laws: Iterable[str], sizes: Iterable[tuple[int, int]], names: Iterable[str], pairs: int) -> None:
+def run(
+    path: Path, laws: Iterable[str], sizes: Iterable[tuple[int, int]], names: Iterable[str], pairs: int
+) -> None:
     """Pair by pair over everything, so that what was stopped is even."""
     known, measures = {identity(line) for line in read(path)}, of_features()
     with path.open("a") as out:

@@ -30,6 +30,9 @@ MEASURES: tuple[MeasureEntry, ...] = (
     _core("frechet", "frechet:distance", "Frechet distance of Gaussians with the moments of the features"),
     _core("frechet_infinity", "frechet:infinity", "the same at infinitely many samples"),
     _core("kid", "kernel:kid", "squared MMD with a cubic kernel, without bias"),
+    _core(
+        "mmd_gaussian", "kernel:mmd_gaussian", "squared MMD with a Gaussian kernel as wide as the reference"
+    ),
     _core("precision", "neighbours:precision_measure", "share of samples within a real row's k-NN ball"),
     _core("recall", "neighbours:recall_measure", "share of real rows within a sample's k-NN ball"),
     _core("density", "neighbours:density_measure", "real k-NN balls about a sample, over k"),

@@ -20,6 +20,7 @@ from gancore.evaluation.distances import nearest
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import clopper_pearson
 from gancore.evaluation.measure import Interval, Measure
+from gancore.evaluation.pairs import features_of
 
 ROWS_PER_BIN, MOST_BINS = 25, 100
 """K = n / 25, from 2 to 100: 25 rows a bin are the fewest for which the z-test is near its level."""
@@ -41,11 +42,7 @@ class Counts(NamedTuple):
 
 def counts_of(evidence: Evidence) -> Counts:
     """K-means on train, and who falls where."""
-    fake, real, train = (sampled.features for sampled in (evidence.fake, evidence.real, evidence.train))
-    if fake is None or real is None or train is None:
-        raise ConfigError(
-            "bins need features of the samples, of the reference and of train", "choose features"
-        )
+    fake, real, train = (features_of(sampled) for sampled in (evidence.fake, evidence.real, evidence.train))
     k = number_of_bins(min(len(fake), len(real), len(train)))
     scale = train.double().std(0).clamp(min=1e-12)
     fitted = train[(evidence.key / "rows").permutation(len(train))[:FITTED_ROWS]]

@@ -19,6 +19,7 @@ from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.intervals import around, clopper_pearson, subset_error
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.ranking import area, chance_of_area, chance_of_calls, share_above
+from gancore.evaluation.pairs import at_random
 from gancore.runtime.randomness import Key
 
 MOST_ROWS = 1000
@@ -46,7 +47,7 @@ def pair(fake: Sampled, real: Sampled, key: Key, most: int | None = None) -> Pai
     m = min(len(fake), len(real), most or len(fake))
     if m < FEWEST:
         raise ConfigError(f"a two-sample test on {m} rows of each", f"give at least {FEWEST}")
-    chosen = ((key / name).permutation(n)[:m] for name, n in (("fake", len(fake)), ("real", len(real))))
+    chosen = (at_random(x, key / name)[:m] for x, name in ((fake.features, "fake"), (real.features, "real")))
     return Pair(fake.features[next(chosen)], real.features[next(chosen)], key)
 
 

@@ -1,0 +1,35 @@
+"""Whether an interval can rest on the rows at hand: with a heavy tail a few of them carry all that there is.
+
+An error of a mean is estimated from squares of what each row adds. Where the fourth moment of that is not
+finite, the largest square stands for the sum of all, however many rows there are, and the interval misses the
+truth.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+LEAST = 0.6
+"""Rows that carry the error, over sqrt(n). At n = 1000 in 8 dimensions 6 or more of Gaussians, 0.7 at most of
+Student's t with 3 degrees of freedom, each in 95 % of cases."""
+
+
+def carrying(added: Tensor) -> float:
+    """How many of rows that add a_i (n): (sum w)^2 / sum w^2, w_i = (a_i - mean a)^2; 1 where one has it all."""
+    added = added.double()
+    weights = (added - added.mean()).square()
+    total = weights.square().sum()
+    return float(weights.sum() ** 2 / total) if total > 0 else float(len(added))
+
+
+def heavy(added: Tensor) -> bool:
+    """``added`` (n): how far each row can move the value, up to a factor."""
+    return carrying(added) < LEAST * float(len(added) ** 0.5)
+
+
+def doubt_of(real: Tensor, fake: Tensor) -> str:
+    """Of what the rows of either set (m) and (n) add; empty where all is well."""
+    for name, added in (("the reference", real), ("the samples", fake)):
+        if heavy(added):
+            return f"heavy tail: {carrying(added):.0f} of {len(added):,} rows of {name} carry its error"
+    return ""
