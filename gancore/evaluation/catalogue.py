@@ -42,6 +42,7 @@ MEASURES: tuple[MeasureEntry, ...] = (
     _core("sliced_wasserstein", "sliced:sliced", "Wasserstein-2 distance over random directions"),
     _core("c2st_neighbour", "two_sample:leave_one_out", "accuracy of the nearest neighbour: sample or real?"),
     _core("c2st_trained", "two_sample:trained", "accuracy of a small trained network: sample or real?"),
+    _core("jensen_shannon", "informed:jensen_shannon", "how far apart the laws are at least, 0 to 1"),
     _core("peeling", "peeling:peeling", "how separable samples are along directions found one after another"),
     _core("ndb", "bins:ndb", "share of bins of the data with too many or too few samples"),
     _core("authenticity", "memory:authenticity", "share of samples that are no near copies of train"),

@@ -7,7 +7,13 @@ truth.
 
 from __future__ import annotations
 
+from math import sqrt
+
+import torch
 from torch import Tensor
+
+from gancore.evaluation.evidence import Evidence
+from gancore.evaluation.pairs import pair
 
 LEAST = 0.6
 """Rows that carry the error, over sqrt(n). At n = 1000 in 8 dimensions 6 or more of Gaussians, 0.7 at most of
@@ -15,7 +21,7 @@ Student's t with 3 degrees of freedom, each in 95 % of cases."""
 
 
 def carrying(added: Tensor) -> float:
-    """How many of rows that add a_i (n): (sum w)^2 / sum w^2, w_i = (a_i - mean a)^2; 1 where one has it all."""
+    """How many of rows that add a_i (n): (sum w)^2 / sum w^2, w_i = (a_i - mean a)^2; 1 if one has all."""
     added = added.double()
     weights = (added - added.mean()).square()
     total = weights.square().sum()
@@ -24,7 +30,7 @@ def carrying(added: Tensor) -> float:
 
 def heavy(added: Tensor) -> bool:
     """``added`` (n): how far each row can move the value, up to a factor."""
-    return carrying(added) < LEAST * float(len(added) ** 0.5)
+    return carrying(added) < LEAST * sqrt(len(added))
 
 
 def doubt_of(real: Tensor, fake: Tensor) -> str:
@@ -33,3 +39,12 @@ def doubt_of(real: Tensor, fake: Tensor) -> str:
         if heavy(added):
             return f"heavy tail: {carrying(added):.0f} of {len(added):,} rows of {name} carry its error"
     return ""
+
+
+def doubt_of_squares(evidence: Evidence) -> str:
+    """Of measures that rest on second moments: a row moves them by |x_i - mean|^2."""
+
+    def added(x: Tensor) -> Tensor:
+        return (x.double() - x.mean(0, dtype=torch.float64)).square().sum(1)
+
+    return doubt_of(*map(added, pair(evidence)))

@@ -14,7 +14,7 @@ from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import Blocks, block_jackknife, without
 from gancore.evaluation.measure import Interval, Measure, Need
 from gancore.evaluation.pairs import on_features, pair, shuffled
-from gancore.evaluation.tails import doubt_of
+from gancore.evaluation.tails import doubt_of_squares
 
 CHUNK_ROWS = 2048
 BLOCKS, FEW_BLOCKS = 10, 6
@@ -140,23 +140,13 @@ def _infinity_details(evidence: Evidence) -> dict[str, list[float]]:
     return {"rows": [len(fake) / s for s in points], "distance": list(points.values())}
 
 
-def squares(x: Tensor) -> Tensor:
-    """|x_i - mean|^2 of rows (n, d), float64: by how much a row moves the moments; (n)."""
-    return (x.double() - x.mean(0, dtype=torch.float64)).square().sum(1)
-
-
-def tail_doubt(evidence: Evidence) -> str:
-    """Where few rows carry the covariances."""
-    return doubt_of(*map(squares, pair(evidence)))
-
-
 FEATURES: frozenset[Need] = frozenset({"features"})
 
 distance = Measure(
     on_features(frechet_distance),
     "features^2",
     interval=_distance_interval,
-    doubt=tail_doubt,
+    doubt=doubt_of_squares,
     needs=FEATURES,
 )
 """Frechet distance at this n."""
@@ -166,7 +156,7 @@ infinity = Measure(
     "features^2",
     interval=_infinity_interval,
     details=_infinity_details,
-    doubt=tail_doubt,
+    doubt=doubt_of_squares,
     needs=FEATURES,
 )
 """Frechet distance at infinitely many samples of either set."""

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from gancore.evaluation.evidence import Evidence
-from gancore.evaluation.intervals import t_quantile
+from gancore.evaluation.intervals import around
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.ranking import area, chance_of_area, placements
-from gancore.evaluation.measures.two_sample import Pair, halves, pair
+from gancore.evaluation.measures.two_sample import Fold, Pair, Scores, cross_scored, halves, pair
 from gancore.runtime.randomness import Key
 
 MOST = 6
@@ -32,6 +32,7 @@ COMPONENTS = (8, 32, 128)
 
 LEVEL = 0.05
 SHOWN = 8
+SPLITS = 3
 OVERSAMPLED, POWERS = 16, 3
 RIDGE = 1e-3
 """Added to covariances of whitened coordinates."""
@@ -213,27 +214,30 @@ def peel(evidence: Evidence) -> list[Defect]:
     return found
 
 
-def _placed(evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """Rows whose means are the total separability: of samples and of real rows of the held-out half (m)."""
-    seen, unseen = halves(pair(evidence.fake, evidence.real, evidence.key))
-    of_fake, of_real = torch.zeros(len(unseen.fake)).double(), torch.zeros(len(unseen.real)).double()
-    for critic in train_critics(seen):
-        fake, real = critic(unseen.fake), critic(unseen.real)
+def _placed(evidence: Evidence) -> Scores:
+    """Rows whose means are the total separability, of samples and of real rows (m): by critics of others."""
+    return cross_scored(pair(evidence.fake, evidence.real, evidence.key), _separated, SPLITS)
+
+
+def _separated(fold: Fold) -> tuple[Tensor, Tensor]:
+    """What each unseen row adds, summed over the critics."""
+    of_fake, of_real = (torch.zeros(len(fold.rows), dtype=torch.float64) for _ in range(2))
+    for critic in train_critics(fold.seen):
+        fake, real = critic(fold.unseen.fake), critic(fold.unseen.real)
         of_fake += 2 * placements(fake, real) - 1
         of_real += 1 - 2 * placements(real, fake)
     return of_fake, of_real
 
 
 def _interval(evidence: Evidence) -> Interval:
-    """DeLong et al. 1988: sums of areas from the same rows; of what these very critics do on further rows.
+    """DeLong et al. 1988: sums of areas from the same rows; of the expectation at this n.
 
     A separation without any overlap proves no certainty: the error is at least that of one row.
     """
-    of_fake, of_real = _placed(evidence)
-    m = len(of_fake)
-    error = max(float((of_fake.var() / m + of_real.var() / m).sqrt()), 1 / m)
-    value, reach = float(of_fake.mean()), t_quantile(m - 1) * error
-    return Interval(value - reach, value + reach, f"DeLong, {m} held-out rows of each")
+    found = _placed(evidence)
+    m = len(found.fake)
+    method = f"DeLong, rows of {SPLITS} splits, both halves judged; of the expectation at this n"
+    return around(float(found.fake.mean()), max(found.error, 1 / m), m - 1, method)
 
 
 def _details(evidence: Evidence) -> Mapping[str, Any]:
@@ -256,7 +260,7 @@ def _details(evidence: Evidence) -> Mapping[str, Any]:
 
 
 peeling = Measure(
-    compute=lambda evidence: float(_placed(evidence)[0].mean()),
+    compute=lambda evidence: float(_placed(evidence).fake.mean()),
     interval=_interval,
     unit=f"sum of 2 AUC - 1 over {MOST} directions",
     details=_details,
