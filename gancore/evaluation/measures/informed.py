@@ -1,10 +1,10 @@
 """How far apart two laws are at least, on a scale of its own: a bound on their Jensen-Shannon divergence.
 
-Krimmel et al. 2025, "PolyGraph Discrepancy": whoever tells samples from real rows by probabilities q has,
-on rows that he has not seen, D = 1 + (E_fake log2 q + E_real log2 (1 - q)) / 2 <= JS(fake, real), in bits: 0 for
-equal laws, 1 for disjoint ones. Equality is reached by the true posterior alone, so what a judge does not
-learn is missing, and nothing is ever made up. There the judge is TabPFN and its descriptors are of graphs;
-here it is a logistic regression on any features: coordinates, their squares, and the shares of neighbours.
+Krimmel et al. 2025, "PolyGraph Discrepancy": a judge who tells samples from real rows by probabilities q has,
+on rows that he has not seen, D = 1 + (E_fake log2 q + E_real log2 (1 - q)) / 2 <= JS(fake, real), in bits: 0
+for equal laws, 1 for disjoint ones. The true posterior alone reaches it, so what a judge does not learn is
+missing, and nothing is made up. There the judge is TabPFN on descriptors of graphs; here it is a logistic
+regression on any features: coordinates, their squares, and shares of neighbours.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COMPONENTS = 64
 NEIGHBOURS = (5, 25)
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """C of the logistic regression: the inverse of the penalty on standardised columns."""
-TEMPERED = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
+TEMPERED = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0)
 """By which the log-odds are multiplied: what held-out rows of the judge's own bear out."""
 BITS = 1 / 0.6931471805599453
 
@@ -174,10 +174,10 @@ def _compute(evidence: Evidence) -> float:
 
 
 def _interval(evidence: Evidence) -> Interval:
-    """Of the expectation at this n; never narrower than of one row, told or not."""
+    """Of the expectation; judges that say nothing prove no certainty: of two rows at least."""
     found = _scores(evidence)
     least = min(len(found.fake), len(found.real))
-    value, error = float(found.fake.mean() + found.real.mean()) / 2, max(found.error / 2, 1 / (2 * least))
+    value, error = float(found.fake.mean() + found.real.mean()) / 2, max(found.error / 2, 1 / least)
     method = f"rows judged by {FOLDS} judges that have not seen them; of the expectation at this n"
     low, high, _ = around(value, error, least - 1, method)
     return Interval(low, min(high, 1.0), method)
@@ -202,4 +202,4 @@ jensen_shannon = Measure(
     most=MOST_ROWS,
     needs=frozenset({"features"}),
 )
-"""A lower bound on the Jensen-Shannon divergence: 0 for equal laws, by chance a little below; 1 for disjoint."""
+"""A lower bound on the Jensen-Shannon divergence: 0 for equal laws, by chance a bit less; 1 for disjoint."""
