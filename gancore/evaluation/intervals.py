@@ -32,7 +32,7 @@ def around(value: float, error: float, degrees: float, method: str) -> Interval:
     return Interval(value - reach, value + reach, method)
 
 
-def clopper_pearson(successes: int, trials: int, tail: float = TAIL) -> Interval:
+def clopper_pearson(successes: float, trials: int, tail: float = TAIL) -> Interval:
     """The exact interval of a share from independent trials: at least 95 %, whatever the share.
 
     ``tail``: how often the share may lie beyond either end; smaller where several shares are bounded at once.

@@ -5,8 +5,11 @@ Rows come in the order of what they hold, so that a value depends on neither the
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,13 +21,23 @@ from gancore.runtime.randomness import CPU, Key
 from gancore.trees import leaves
 
 
+LEADING = 8
+
+Result = TypeVar("Result")
+
+
 def canonical(rows: Tensor) -> Tensor:
-    """Row numbers (n) of (n, ...) in the order of their bytes: it depends on what the rows hold alone."""
+    """Row numbers (n) of (n, ...) in an order that depends on what the rows hold alone: lexicographic.
+
+    By the first :data:`LEADING` columns, so that no scale matters; equal ones by their bytes.
+    """
     flat = np.ascontiguousarray(rows.detach().cpu().reshape(len(rows), -1).numpy())
     if not flat.size:
         return torch.arange(len(rows))
     words = flat.view(np.dtype((np.void, flat.shape[1] * flat.itemsize)))
-    return torch.from_numpy(words.ravel().argsort(kind="stable"))
+    by_bytes = np.empty(len(flat), dtype=np.int64)
+    by_bytes[words.ravel().argsort(kind="stable")] = np.arange(len(flat))
+    return torch.from_numpy(np.lexsort((by_bytes, *flat[:, :LEADING].T[::-1])))
 
 
 def at_random(rows: Tensor, key: Key) -> Tensor:
@@ -63,6 +76,25 @@ def pair(evidence: Evidence) -> tuple[Tensor, Tensor]:
 def on_features(function: Callable[[Tensor, Tensor], float]) -> Callable[[Evidence], float]:
     """A function of (real, fake) as one of evidence."""
     return lambda evidence: function(*pair(evidence))
+
+
+def once(function: Callable[[Evidence], Result]) -> Callable[[Evidence], Result]:
+    """What is costly is found once for the value, its interval and its details: they see the same evidence.
+
+    Kept of the last evidence alone, and only as long as that is there.
+    """
+    kept: list[tuple[weakref.ref[Evidence], Result]] = []
+
+    @wraps(function)
+    def found(evidence: Evidence) -> Result:
+        for seen, result in kept[-1:]:
+            if seen() is evidence:
+                return result
+        result = function(evidence)
+        kept[:] = [(weakref.ref(evidence), result)]
+        return result
+
+    return found
 
 
 def shuffled(evidence: Evidence) -> tuple[Tensor, Tensor]:

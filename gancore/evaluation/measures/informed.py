@@ -22,7 +22,7 @@ from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.intervals import around
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.two_sample import Scores, with_squares
-from gancore.evaluation.pairs import at_random
+from gancore.evaluation.pairs import at_random, once
 from gancore.runtime.randomness import Key
 
 MOST_ROWS = 1000
@@ -162,6 +162,7 @@ def chosen(rows: Rows, seen: Tensor) -> tuple[float, float]:
     return max(won, key=won.__getitem__)
 
 
+@once
 def _scores(evidence: Evidence) -> Scores:
     rows = rows_of(evidence.fake, evidence.real, evidence.key)
     found = scores_of(rows)

@@ -21,7 +21,7 @@ from gancore.evaluation.distances import CHUNK_ENTRIES
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import t_quantile
 from gancore.evaluation.measure import Interval, Measure
-from gancore.evaluation.pairs import pair
+from gancore.evaluation.pairs import once, pair
 from gancore.evaluation.tails import doubt_of
 from gancore.runtime.randomness import Key
 
@@ -176,6 +176,7 @@ def interval_of(k: Pairs) -> Interval:
 def _measure(choose: Callable[[Tensor], Kernel], doubt: Callable[[Evidence], str] | None) -> Measure:
     """``choose``: the kernel for a reference (m, d)."""
 
+    @once
     def pairs(evidence: Evidence) -> Pairs:
         real, fake = pair(evidence)
         return pairs_of(real, fake, kernel=choose(real))

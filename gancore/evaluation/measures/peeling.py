@@ -22,6 +22,7 @@ from gancore.evaluation.intervals import around
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.ranking import area, chance_of_area, placements
 from gancore.evaluation.measures.two_sample import Fold, Pair, Scores, cross_scored, halves, pair
+from gancore.evaluation.pairs import once
 from gancore.runtime.randomness import Key
 
 MOST = 6
@@ -32,7 +33,7 @@ COMPONENTS = (8, 32, 128)
 
 LEVEL = 0.05
 SHOWN = 8
-SPLITS = 3
+SPLITS = 6
 OVERSAMPLED, POWERS = 16, 3
 RIDGE = 1e-3
 """Added to covariances of whitened coordinates."""
@@ -154,13 +155,23 @@ def train_critics(seen: Pair, most: int = MOST) -> list[Critic]:
     x, critics = z @ whiten, []
     taken = torch.zeros(whiten.shape[1], 0, dtype=torch.float64)
     for _ in range(min(most, whiten.shape[1])):
-        rest = x - (x @ taken) @ taken.T
-        w = best_direction(rest[:m], rest[m:])
-        w = w - taken @ (taken.T @ w)
-        w = w / w.norm()
+        left = complement(taken)
+        rest = x @ left
+        w = left @ best_direction(rest[:m], rest[m:])
         critics.append(critic_of(whiten @ w, centre, scale, seen))
         taken = torch.cat([taken, w.unsqueeze(1)], 1)
     return critics
+
+
+def complement(taken: Tensor) -> Tensor:
+    """Orthonormal (r, r - k) beside k orthonormal columns (r, k): the coordinates in turn, less those and each other.
+
+    Rows are seen in it, not only freed of what is taken: where they do not vary, a ratio of spreads is one of
+    roundings.
+    """
+    r, k = taken.shape
+    axes: Tensor = torch.linalg.qr(torch.cat([taken, torch.eye(r, dtype=taken.dtype)], 1)).Q
+    return axes[:, k:]
 
 
 def scale_of(both: Tensor, real: Tensor) -> Tensor:
@@ -214,6 +225,7 @@ def peel(evidence: Evidence) -> list[Defect]:
     return found
 
 
+@once
 def _placed(evidence: Evidence) -> Scores:
     """Rows whose means are the total separability, of samples and of real rows (m): by critics of others."""
     return cross_scored(pair(evidence.fake, evidence.real, evidence.key), _separated, SPLITS)

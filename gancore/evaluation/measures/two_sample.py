@@ -19,7 +19,7 @@ from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.intervals import around, subset_error
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.ranking import area, chance_of_area, chance_of_calls, share_above
-from gancore.evaluation.pairs import at_random
+from gancore.evaluation.pairs import at_random, once
 from gancore.runtime.randomness import Key
 
 MOST_ROWS = 1000
@@ -281,6 +281,7 @@ def hits(fold: Fold) -> tuple[Tensor, Tensor]:
     return (judge(fold.unseen.fake) > 0).double(), (judge(fold.unseen.real) <= 0).double()
 
 
+@once
 def _hits(evidence: Evidence) -> Scores:
     return cross_scored(pair(evidence.fake, evidence.real, evidence.key), hits)
 
