@@ -1,4 +1,4 @@
-"""Whether an interval can rest on the rows at hand: with a heavy tail a few of them carry all that there is.
+"""Whether an interval can rest on the rows at hand: they may be few, or few of them carry all that there is.
 
 An error of a mean is estimated from squares of what each row adds. Where the fourth moment of that is not
 finite, the largest square stands for the sum of all, however many rows there are, and the interval misses the
@@ -15,9 +15,12 @@ from torch import Tensor
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.pairs import pair
 
-LEAST = 0.6
-"""Rows that carry the error, over sqrt(n). At n = 1000 in 8 dimensions 6 or more of Gaussians, 0.7 at most of
-Student's t with 3 degrees of freedom, each in 95 % of cases."""
+LEAST = 0.5
+"""Rows that carry the error, over sqrt(n). Measured in 95 % of draws of 1,000 rows in 8 dimensions: 6 or more of
+Gaussians, 0.7 at most of Student's t with 3 degrees of freedom; medians of pictures and spectra: 3 to 13."""
+
+
+ENOUGH = 100
 
 
 def carrying(added: Tensor) -> float:
@@ -39,6 +42,12 @@ def doubt_of(real: Tensor, fake: Tensor) -> str:
         if heavy(added):
             return f"heavy tail: {carrying(added):.0f} of {len(added):,} rows of {name} carry its error"
     return ""
+
+
+def doubt_of_few(evidence: Evidence) -> str:
+    """Of measures whose interval held the truth in 82 to 87 % of pairs of 50 rows, on some laws."""
+    fewest = min(len(evidence.fake), len(evidence.real))
+    return f"few rows: {fewest} of {ENOUGH}" if fewest < ENOUGH else ""
 
 
 def doubt_of_squares(evidence: Evidence) -> str:

@@ -95,11 +95,6 @@ def test_what_is_kept_of_one_evidence_is_not_given_for_another():
         return len(given.fake)
 
     first, second = evidence(30), evidence(40)
-    assert [count(first), count(first), count(second), count(first), count(replace(first))] == [
-        30,
-        30,
-        40,
-        30,
-        30,
-    ]
+    turns = [first, first, second, first, replace(first)]
+    assert [count(given) for given in turns] == [30, 30, 40, 30, 30]
     assert asked == [30, 40, 30, 30]

@@ -22,7 +22,7 @@ from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import t_quantile
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.pairs import once, pair
-from gancore.evaluation.tails import doubt_of
+from gancore.evaluation.tails import doubt_of, doubt_of_few
 from gancore.runtime.randomness import Key
 
 BANDWIDTH_ROWS = 2000
@@ -190,12 +190,13 @@ def _measure(choose: Callable[[Tensor], Kernel], doubt: Callable[[Evidence], str
     )
 
 
-def tail_doubt(evidence: Evidence) -> str:
+def kid_doubt(evidence: Evidence) -> str:
     """A row moves MMD^2 by 2 sqrt(k(x, x)) MMD at most (Cauchy and Schwarz): as |x|^3 where x is large."""
-    return doubt_of(*((x.double().square().mean(1) + 1) ** 1.5 for x in pair(evidence)))
+    few = doubt_of_few(evidence)
+    return few or doubt_of(*((x.double().square().mean(1) + 1) ** 1.5 for x in pair(evidence)))
 
 
-kid = _measure(lambda real: cubic, tail_doubt)
+kid = _measure(lambda real: cubic, kid_doubt)
 """Unbiased squared MMD with the cubic kernel."""
 mmd_gaussian = _measure(of_reference, None)
 """Unbiased squared MMD with the Gaussian kernel whose bandwidth is the reference's median distance."""

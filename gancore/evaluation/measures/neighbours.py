@@ -13,9 +13,11 @@ from typing import Literal
 from torch import Tensor
 
 from gancore.evaluation.distances import CHUNK_ENTRIES, chunks, nearest
+from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import subsampling
 from gancore.evaluation.measure import Anchor, Measure
 from gancore.evaluation.pairs import on_features
+from gancore.evaluation.tails import doubt_of_few
 
 PRECISION_K = 3
 DENSITY_K = 5
@@ -55,6 +57,7 @@ def _measure(
     fraction: float,
     share_of: Literal["fake", "real"] | None,
     blind_to: frozenset[Anchor] = frozenset(),
+    doubt: Callable[[Evidence], str] | None = doubt_of_few,
 ) -> Measure:
     compute = on_features(function)
     return Measure(
@@ -64,11 +67,12 @@ def _measure(
         interval=subsampling(compute, fraction, draws=25, least=2 * DENSITY_K, share_of=share_of, lowest=0.0),
         needs=frozenset({"features"}),
         blind=blind_to,
+        doubt=doubt,
     )
 
 
 COLLAPSE: frozenset[Anchor] = frozenset({"collapse"})
-precision_measure = _measure(precision, 1 / 3, "fake", COLLAPSE)
+precision_measure = _measure(precision, 1 / 3, "fake", COLLAPSE, None)
 """Share of samples that lie where real ones do; few samples over and over may do so too."""
 recall_measure = _measure(recall, 1 / 3, "real")
 """Share of real rows that lie where samples do."""

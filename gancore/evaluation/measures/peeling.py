@@ -164,10 +164,9 @@ def train_critics(seen: Pair, most: int = MOST) -> list[Critic]:
 
 
 def complement(taken: Tensor) -> Tensor:
-    """Orthonormal (r, r - k) beside k orthonormal columns (r, k): the coordinates in turn, less those and each other.
+    """Orthonormal (r, r - k) beside k orthonormal columns (r, k): the coordinates in turn, less those.
 
-    Rows are seen in it, not only freed of what is taken: where they do not vary, a ratio of spreads is one of
-    roundings.
+    A ratio of spreads along what is taken would be one of roundings.
     """
     r, k = taken.shape
     axes: Tensor = torch.linalg.qr(torch.cat([taken, torch.eye(r, dtype=taken.dtype)], 1)).Q
