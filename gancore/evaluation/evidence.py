@@ -50,7 +50,7 @@ class Evidence:
     """The ground of every measure.
 
     ``fake``: what is judged. ``real``: rows of the reference split. ``train``: rows of train, for measures
-    of memory. ``log_prob``: nats per row of ``real`` under the model that made ``fake``, (n,); ``bound``
+    of memory; of how many there are, ``train_size`` (None: these are all). ``log_prob``: nats per row of ``real`` under the model that made ``fake``, (n,); ``bound``
     where it is a lower bound. ``classes``: names of the posteriors' columns. ``key``: for what a measure
     draws for itself; the same key gives the same value. ``device``: where what is costly is computed.
     ``judge``: the domain's recipe that judges, trained on these data by the ordinary loop, once, and kept;
@@ -67,6 +67,12 @@ class Evidence:
     classes: Sequence[str] = ()
     device: torch.device = CPU
     judge: Callable[[Data], Judges] | None = None
+    train_size: int | None = None
+
+    @property
+    def share_of_train(self) -> float:
+        """That measures of memory see."""
+        return min(1.0, len(self.train) / (self.train_size or len(self.train)))
 
     @classmethod
     def of(cls, fake: Tree, real: Tree, spec: Spec) -> Evidence:
