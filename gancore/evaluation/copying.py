@@ -73,7 +73,7 @@ class Copying:
 
 
 def gap(distances: Tensor) -> Tensor:
-    """How much nearer the nearest row of train is than the others let expect: infinite where it is equal, (n).
+    """How much nearer the nearest row of train is than the others let expect, (n): infinite at an equal one.
 
     Of distances (n, J) to the nearest train rows, ascending: log(d_2 / d_1) over the mean of
     j log(d_{j+1} / d_j), j = 2 to J - 1. Where rows lie about a sample with a density in D dimensions, all

@@ -6,15 +6,17 @@ people judge the closest pairs. Here two samples are one where they are nearer t
 that different real rows keep (:func:`threshold_of`). K(t) is the chance that two samples lie within
 t of each other, and the value 1 / K(h).
 
-What lies near by chance is told from what repeats by a second distance, 2h. Let A = sum p^2 be the chance of a
-repeat, and B(t) that two different ones lie within t: K(t) = A + B(t) where copies of one differ by less than
-t. Of a law with a density in one dimension or more B(2t) >= 2 B(t) while t is small beside its spread. So
+What lies near by chance is told from what repeats by a second distance, 2h. Let A = sum p^2 be the chance of
+a repeat, and B(t) that two different ones lie within t: K(t) = A + B(t) where copies of one differ by less
+than t. Of a law with a density in one dimension or more B(2t) >= 2 B(t) while t is small beside its spread
+(what spreads less than h is one to this test). So
 
     2 K(h) - K(2h) <= A <= K(2h)
 
 whatever the density, and N is within 1 / K(2h) and 1 / (2 K(h) - K(2h)); without end where that is not
-positive, as for every law with a density alone: the number is then one of the samples taken, not of the law.
-The same bounds hold 1 / K(t) for every t up to 2h. So they do not hang on the error of h.
+positive, as for every law with a density alone: the number is then one of the samples taken, not of the law,
+and the reading says that it cannot be told. The same bounds hold 1 / K(t) for every t up to 2h, and so do not
+hang on the error of h.
 """
 
 from __future__ import annotations
@@ -104,7 +106,8 @@ def collisions_of(evidence: Evidence) -> Collisions:
     if min(len(fake), len(real)) < 2:
         raise ConfigError("pairs among fewer than 2 rows", "give 2 or more samples of each set")
     threshold, twins = threshold_of(real)
-    return Collisions(*count_within(fake, (threshold, 2 * threshold)), threshold, twins)
+    near, wide = count_within(fake, (threshold, 2 * threshold))
+    return Collisions(near, wide, threshold, twins)
 
 
 def support(found: Collisions) -> float:
@@ -123,8 +126,8 @@ def overdispersion(counts: Tensor, signed: Tensor | None = None) -> float:
     T = sum_i c_i (c_i - 1) / s(s-1)(s-2) is an estimate without bias; so Var C is about
     E C + s(s-1)(s-2) (T - p^2), p = C / (s(s-1)/2). It is 1 where all are equally likely.
 
-    ``signed``: for each row the sum of its pairs' signs, where pairs are counted by sign: then the variance is
-    that of the sum of signs, over the number of all pairs.
+    ``signed``: for each row the sum of its pairs' signs, where pairs are counted by sign: then the variance
+    is that of the sum of signs, over the number of all pairs.
     """
     s, pairs = len(counts), float(counts.sum()) / 2
     if not pairs or s < 3:
@@ -170,8 +173,9 @@ def bounds(found: Collisions) -> tuple[float, float]:
 def _interval(evidence: Evidence) -> Interval:
     found = collisions_of(evidence)
     method = (
-        f"{found.pairs:g} pairs within {found.threshold:.3g} and {found.wide_pairs:g} within twice that: Poisson"
-        f" ends with variance {overdispersion(found.wide):.3g} times their number; at every threshold up to that"
+        f"{found.pairs:g} pairs within {found.threshold:.3g} and {found.wide_pairs:g} within twice that: "
+        f"Poisson ends with variance {overdispersion(found.wide):.3g} times their number; at every threshold "
+        "up to that"
     )
     return Interval(*bounds(found), method)
 

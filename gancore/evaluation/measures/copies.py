@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
 
 def found_in(evidence: Evidence) -> Found:
-    """Raises ConfigError: no features, or train has too few rows."""
+    """Raises ConfigError: no features, or train has too few rows; DataError: the reference is part of it."""
     fake, real, train = (part.features for part in (evidence.fake, evidence.real, evidence.train))
     if fake is None or real is None or train is None:
         raise ConfigError("a measure of copies without features", "choose features")
@@ -48,6 +48,8 @@ def _found(fake: Tensor, real: Tensor, train: Tensor) -> Found:
     copying = judge(ours, theirs, rows[:, 0])
     if isnan(copying.level):
         raise ConfigError(f"no copies can be told: {copying.why_not}", "give more rows")
+    if copying.level == 1:
+        raise DataError("all reference rows stand in train", "hold out rows that do not")
     return Found(copying, 1 + float(count_within(fake, (_radius(real),))[0].mean()))
 
 
