@@ -57,10 +57,10 @@ class Evidence:
 
     ``fake``: what is judged. ``real``: rows of the reference split. ``train``: rows of train, for measures
     of memory, and ``train_size``, of how many (None: these are all). ``log_prob``: nats per row of ``real``
-    under the model that made ``fake``, (n,); ``bound`` where it is a lower bound. ``classes``: names of the posteriors' columns. ``key``: for what a measure
-    draws for itself; the same key gives the same value. ``device``: where what is costly is computed.
-    ``judge``: the domain's recipe that judges, trained on these data by the ordinary loop, once, and kept;
-    None where it has no such recipe.
+    under the model that made ``fake``, (n,); ``bound`` where it is a lower bound. ``classes``: names of the
+    posteriors' columns. ``key``: for what a measure draws for itself; the same key gives the same value.
+    ``device``: where what is costly is computed. ``judge``: the domain's recipe that judges, trained on these
+    data by the ordinary loop, once, and kept; None where it has no such recipe.
     """
 
     fake: Sampled

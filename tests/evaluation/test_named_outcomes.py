@@ -20,7 +20,7 @@ from gancore.evaluation.taking import Taker
 from gancore.plugins import plugins
 from gancore.runtime.randomness import CPU, Key
 
-N, D, CLASSES = 120, 5, ["a", "b", "c"]
+N, D, CLASSES = 100, 5, ["a", "b", "c"]
 ENTRIES = {entry.name: entry for entry in MEASURES}
 JUDGED = {"classification_accuracy"}
 """What trains a judge looks at no features."""
