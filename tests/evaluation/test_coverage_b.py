@@ -23,6 +23,7 @@ from gancore.evaluation.measure import Measure
 from gancore.evaluation.measures import (
     bins,
     birthday,
+    copies,
     informed,
     likelihood,
     memory,
@@ -88,6 +89,13 @@ def third_copied(key: Key, n: int = 300) -> Evidence:
     copied = (key / "which").uniform(n) < 1 / 3
     fake[copied] = TRAIN[(key / "of").integers(len(TRAIN), n)][copied]
     return featured(fake, normal(key / "real", n, 3), TRAIN)
+
+
+def half_seen(key: Key) -> Evidence:
+    """Half of the rows of train, drawn anew."""
+    evidence = third_copied(key)
+    seen = (key / "seen").permutation(len(TRAIN))[: len(TRAIN) // 2]
+    return replace(evidence, train=evidence.train.rows(seen), train_size=len(TRAIN))
 
 
 def shares(count: int, power: float) -> Tensor:
@@ -192,7 +200,9 @@ WORLDS = {
     "birthday, uneven": World(
         birthday.birthday, book_of(1000, 300, 0.7), float(1 / shares(1000, 0.7).square().sum())
     ),
-    "birthday, rare": World(birthday.birthday, book_of(10_000, 200, 0), 10_000, wide=True),
+    "birthday, rare": World(birthday.birthday, book_of(10_000, 200, 0), 10_000, exact=True),
+    "copies": World(copies.copies, third_copied, 1 / 3, exact=True),
+    "copies of a part of train": World(copies.copies, half_seen, 1 / 3, exact=True),
     "inception score": World(
         scores.inception_score, judged, once(lambda: math.exp(scores.log_inception_score(many_posteriors())))
     ),
