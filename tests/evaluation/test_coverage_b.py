@@ -200,9 +200,9 @@ WORLDS = {
     "birthday, uneven": World(
         birthday.birthday, book_of(1000, 300, 0.7), float(1 / shares(1000, 0.7).square().sum())
     ),
-    "birthday, rare": World(birthday.birthday, book_of(10_000, 200, 0), 10_000, exact=True),
-    "copies": World(copies.copies, third_copied, 1 / 3, exact=True),
-    "copies of a part of train": World(copies.copies, half_seen, 1 / 3, exact=True),
+    "birthday, rare": World(birthday.birthday, book_of(10_000, 200, 0), 10_000, wide=True),
+    "copies": World(copies.copies, third_copied, 1 / 3, wide=True),
+    "copies of a part of train": World(copies.copies, half_seen, 1 / 3, wide=True),
     "inception score": World(
         scores.inception_score, judged, once(lambda: math.exp(scores.log_inception_score(many_posteriors())))
     ),
