@@ -260,6 +260,7 @@ leave_one_out = Measure(
     unit="accuracy",
     details=leave_one_out_details,
     paired=True,
+    kind="two-sample",
     most=MOST_ROWS,
     needs=frozenset({"features"}),
     uses=frozenset({"train"}),
@@ -270,6 +271,7 @@ trained = Measure(
     unit="accuracy",
     details=trained_details,
     paired=True,
+    kind="two-sample",
     needs=frozenset({"features"}),
     uses=frozenset({"train"}),
 )
