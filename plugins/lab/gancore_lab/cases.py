@@ -12,6 +12,7 @@ definition, nothing is asked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,12 +24,14 @@ from torch import Tensor
 from gancore.evaluation.measure import Anchor, Kind
 from gancore.runtime.randomness import Key
 from gancore_lab import laws
-from gancore_lab.laws import FAR, MODES, Law
+from gancore_lab.laws import MODES, Law
 
 KINDS = frozenset(get_args(Kind))
 LAWS = frozenset({"fidelity", "diversity", "both", "two-sample"})
 EVEN = laws.mixture([1.0] * MODES)
 FAR_DIMENSIONS = 64
+OUTLYING = 24.0
+"""How far an outlier is from the origin, along the diagonal; coordinates have standard deviation 1."""
 
 Truth = Literal["worse", "same", "not worse"]
 Twin = Literal["order", "seed", "size"]
@@ -72,8 +75,8 @@ class Case:
     ``worse``: kinds of measure that must say so; ``far``: those that must where the laws stand far apart
     because of the dimension alone (64 and more). ``same``: kinds that must not tell them from real rows;
     ``kept``: those that must not call them worse. Kinds in none are not asked. ``spot``: what the samples
-    are, in words. ``like``: anchors that are this fault, so that a measure which declares its blindness to one
-    has said so. ``beside``, ``held``: rows of the reference and held-out ones, over those of the samples.
+    are, in words. ``like``: anchors that are this fault, so that a measure which declares its blindness to
+    one has said so. ``beside``, ``held``: rows of the reference and held-out ones, over those of the samples.
     ``classes``: the law is the mixture, and measures of classes see its exact posteriors. ``labels``: what
     the samples were asked to be, given the modes that they are of.
     """
@@ -91,6 +94,8 @@ class Case:
     classes: bool = False
     labels: Callable[[Tensor], Tensor] = lambda modes: modes
     twin: Twin | None = None
+    reference: Callable[[Tensor], Tensor] = lambda real: real
+    """What the rows of the reference have that no other set has."""
     paper: bool = False
     """One of those of the position paper."""
 
@@ -115,7 +120,7 @@ def _shifted(by: float, column: int | None = None) -> Callable[[World], Tensor]:
     def fake(world: World) -> Tensor:
         rows: Tensor = world.fresh()
         if column is None:
-            return rows + by / world.d**0.5
+            return rows + by / math.sqrt(world.d)
         rows[:, column] += by
         return rows
 
@@ -131,6 +136,12 @@ def _near(rows: Tensor, world: World, by: float) -> Tensor:
     return rows + by * (world.key / "near").normal(world.n, world.d)
 
 
+def _with_outlier(real: Tensor) -> Tensor:
+    rows = real.clone()
+    rows[0] = OUTLYING / math.sqrt(real.shape[1])
+    return rows
+
+
 def _tenth_copied(world: World) -> Tensor:
     rows, count = world.fresh(), world.n // 10
     rows[:count] = world.train[:count]
@@ -139,7 +150,7 @@ def _tenth_copied(world: World) -> Tensor:
 
 def _overlapping(world: World) -> Tensor:
     """A cube that shares a fifth of its volume with the real one."""
-    return world.fresh() + 1 - 0.2 ** (1 / world.d)
+    return world.fresh() + 1 - math.pow(0.2, 1 / world.d)
 
 
 def _asked_for_another(modes: Tensor) -> Tensor:
@@ -268,8 +279,9 @@ CASES: dict[str, Case] = {
     ),
     "onto an outlier": Case(
         "all samples about one real outlier",
-        laws.with_outlier,
-        lambda world: world.fresh(laws.gaussian) + FAR / world.d**0.5,
+        laws.gaussian,
+        lambda world: world.fresh() + OUTLYING / math.sqrt(world.d),
+        reference=_with_outlier,
         worse=ALL_LAWS,
         kept=NEVER_MEMORY,
         paper=True,

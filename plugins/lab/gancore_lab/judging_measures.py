@@ -90,7 +90,8 @@ class Sets:
     @classmethod
     def of(cls, case: Case, world: World) -> Sets:
         beside, held = (round(share * world.n) for share in (case.beside, case.held))
-        return cls(case.fake(world), world.real[:beside], world.train, world.held[:held])
+        real = case.reference(world.real[:beside])
+        return cls(case.fake(world), real, world.train, world.held[:held])
 
     def twin(self, kind: str) -> Sets:
         """The sets that must be read alike; see :data:`gancore_lab.cases.Twin`."""

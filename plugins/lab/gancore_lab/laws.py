@@ -134,15 +134,5 @@ def one_wide(key: Key, n: int, d: int) -> Tensor:
     return rows
 
 
-def with_outlier(key: Key, n: int, d: int) -> Tensor:
-    """Gaussian, but for the first row, which is :data:`FAR` from the origin along the diagonal."""
-    rows = key.normal(n, d)
-    rows[0] = FAR / d**0.5
-    return rows
-
-
-FAR = 24.0
-
-
 def integers(key: Key, n: int, d: int) -> Tensor:
     return key.normal(n, d).round()

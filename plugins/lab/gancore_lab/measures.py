@@ -46,11 +46,14 @@ def measure(setup: Mapping[str, Any], seed: int) -> Outcome:
     table = {
         "rows": list(setup["rows"]),
         "dimensions": list(setup["dimensions"]),
+        "draws": setup["draws"],
         "cases": {name: case.spot for name, case in tried.items()},
         "outcomes": outcomes,
     }
     checks = [_checked(name, letters, cells) for name, letters in outcomes.items()]
-    return Outcome(checks, {"table": table}, list(_remarks(outcomes, drawn)), found={**table, "draws": drawn})
+    return Outcome(
+        checks, {"table": table}, list(_remarks(outcomes, drawn)), found={"table": table, "drawn": drawn}
+    )
 
 
 def _chosen(asked: Sequence[str], known: Mapping[str, Any]) -> Mapping[str, Any]:
