@@ -20,8 +20,8 @@ MISSED, FALSE_ALARM = "SF"
 
 @cache
 def checked() -> Any:
-    """``rows`` and ``dimensions`` that were tried, in so many ``draws``; ``cases``: by name, in words; ``outcomes``: by measure and
-    case a letter for each number of rows and each dimension, in that order.
+    """``rows`` and ``dimensions`` that were tried, in so many ``draws``; ``cases``: by name, in words;
+    ``outcomes``: by measure and case a letter for each number of rows and each dimension, in that order.
     """
     return json.loads(FILE.read_text())
 

@@ -142,6 +142,13 @@ def _with_outlier(real: Tensor) -> Tensor:
     return rows
 
 
+def _all_but_one(world: World) -> Tensor:
+    """The ball about the one that is not far away holds all real rows."""
+    rows = world.fresh() + OUTLYING / math.sqrt(world.d)
+    rows[0] = 0
+    return rows
+
+
 def _tenth_copied(world: World) -> Tensor:
     rows, count = world.fresh(), world.n // 10
     rows[:count] = world.train[:count]
@@ -282,6 +289,14 @@ CASES: dict[str, Case] = {
         laws.gaussian,
         lambda world: world.fresh() + OUTLYING / math.sqrt(world.d),
         reference=_with_outlier,
+        worse=ALL_LAWS,
+        kept=NEVER_MEMORY,
+        paper=True,
+    ),
+    "all but one far away": Case(
+        "samples far away, but for one",
+        laws.gaussian,
+        _all_but_one,
         worse=ALL_LAWS,
         kept=NEVER_MEMORY,
         paper=True,

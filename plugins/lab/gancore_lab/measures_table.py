@@ -16,11 +16,13 @@ from typing import Any
 from gancore.errors import ConfigError, GancoreError
 from gancore.evaluation import blind_spots
 from gancore.files import atomic_write
+from gancore.texts import counted
 from gancore_lab.cases import CASES
 from gancore_lab.judging_measures import measures
 
 DOCUMENT = Path("docs/evaluation.md")
-BEGIN, END = "<!-- made by: make measures -->", "<!-- end of what is made -->"
+BEGIN, END = "<!-- measures -->", "<!-- /measures -->"
+"""The table stands between these lines; ``make measures`` writes it."""
 GROUPS = {
     "Fidelity and diversity": ("fidelity", "diversity"),
     "Distances of laws, and two-sample tests": ("both", "two-sample"),
@@ -34,7 +36,8 @@ def rendered(table: Mapping[str, Any]) -> str:
     rows, dimensions = (
         " and ".join(f"{number:,}" for number in table[name]) for name in ("rows", "dimensions")
     )
-    told = f"Blocks of letters: {rows} rows; letters in a block: {dimensions} dimensions; {table['draws']} draws."
+    told = f"Blocks of letters: {rows} rows; letters of a block: {dimensions} dimensions"
+    told += f"; the median of {counted(table['draws'], 'draw')}."
     parts = [_group(heading, kinds, table) for heading, kinds in GROUPS.items()]
     return "\n\n".join([told, *("\n".join(lines) for lines in map(list, parts) if lines)])
 
