@@ -17,10 +17,9 @@ Anchor = Literal["noise", "collapse", "shrunk", "points"]
 """
 
 
-Kind = Literal["fidelity", "diversity", "both", "two-sample", "memory", "support", "classes", "labels"]
-"""What a measure is about: whether samples are like real ones, whether all real ones are reached, how far the
-laws are apart (both at once), a test whether they differ, copies of train, how many different samples there
-are, the shares of classes, whether samples are of the class that was asked for.
+Kind = Literal["distance", "fidelity", "diversity", "memory"]
+"""What a measure asks: how far the two laws are apart, whether samples look real, whether they are as diverse
+as real rows, whether they are copies of train.
 """
 
 
@@ -38,10 +37,10 @@ class Measure:
 
     ``better`` None: neither end is. ``ideal``: the best value, where that is no end of the scale, as one half
     is of a two-sample test; what is nearer to it is better. ``doubt``: why this value, or its interval, is
-    not to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the
-    measure cannot tell from real data by its definition, as precision cannot see collapse. ``details``: what
-    JSON and the report show beside the value (a curve, shares of classes). ``quick``: part of the default
-    set. ``uses``: what it takes where that is to be had, and does without elsewhere.
+    not to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the measure
+    cannot tell from real data by its definition, as precision cannot see collapse. ``details``: what JSON and
+    the report show beside the value (a curve, shares of classes). ``quick``: part of the default set.
+    ``uses``: what it takes where that is to be had, and does without elsewhere.
     """
 
     compute: Callable[[Evidence], float]
@@ -53,14 +52,13 @@ class Measure:
     blind: frozenset[Anchor] = frozenset()
     quick: bool = True
     uses: frozenset[Need] = frozenset()
+    kind: Kind = "distance"
     paired: bool = False
     """It sees as many samples as real rows."""
     most: int | None = None
     """It sees at most so many of each."""
     ideal: float | None = None
     doubt: Callable[[Evidence], str] | None = None
-    kind: Kind = "both"
-    """What it is about; says what it is fair to ask of it (``gancore lab measures``)."""
 
     def rows_seen(self, fake: int, real: int) -> tuple[int, int]:
         """How many of these samples and real rows it looks at."""

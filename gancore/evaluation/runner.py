@@ -196,7 +196,7 @@ def _taker(
     anchors = None
     if rows.held_out is not None:
         apart = replace(evidence, train=evidence.train.rows(torch.arange(rows.apart)))
-        anchors = Anchors(rows.held_out, apart, maps, likelihood)
+        anchors = Anchors(rows.held_out, apart, maps, likelihood, rows.unseen)
     return Taker(evidence, maps, anchors, {need: why for need, why in lacking.items() if why}, template)
 
 

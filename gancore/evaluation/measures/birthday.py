@@ -122,9 +122,9 @@ birthday = Measure(
     compute=lambda evidence: support(collisions_of(evidence)),
     interval=_interval,
     unit="distinct samples",
-    kind="support",
     better="higher",
     details=_details,
     needs=frozenset({"features"}),
     blind=frozenset({"noise"}),
+    kind="diversity",
 )

@@ -83,7 +83,6 @@ def _details(evidence: Evidence) -> Mapping[str, Any]:
 classification_accuracy = Measure(
     compute=lambda evidence: float(hits(evidence, evidence.fake).double().mean()),
     interval=_interval,
-    kind="labels",
     unit="share",
     better="higher",
     details=_details,

@@ -123,20 +123,20 @@ authenticity = Measure(
     compute=lambda evidence: float(_authentic(evidence.fake, evidence).double().mean()),
     interval=_authenticity_interval,
     unit="share of samples",
-    kind="memory",
     better="higher",
     details=_authenticity_details,
     needs=frozenset({"features", "train"}),
-    blind=frozenset({"noise", "collapse"}),
+    blind=frozenset({"noise", "collapse", "shrunk", "points"}),
+    kind="memory",
 )
 nearest_train = Measure(
     compute=lambda evidence: ratio(*_distances(evidence)),
     interval=_ratio_interval,
     unit="ratio of distances",
-    kind="memory",
     better=None,
     details=_ratio_details,
     needs=frozenset({"features", "train"}),
-    blind=frozenset({"collapse"}),
+    blind=frozenset({"collapse", "shrunk", "points"}),
+    kind="memory",
 )
 """1: as far from train as unseen data; far below: memorised; above: somewhere else."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gancore.evaluation.distances import CHUNK_ENTRIES, chunks, nearest
 from gancore.evaluation.intervals import subsampling
-from gancore.evaluation.measure import Anchor, Kind, Measure
+from gancore.evaluation.measure import Kind, Measure
 from gancore.evaluation.pairs import on_features
 
 PRECISION_K = 3
@@ -55,8 +55,8 @@ def _measure(
     kind: Kind,
     fraction: float,
     share_of: Literal["fake", "real"] | None,
-    blind_to: frozenset[Anchor] = frozenset(),
 ) -> Measure:
+    """One of fidelity asks nothing about how many different samples there are."""
     compute = on_features(function)
     return Measure(
         compute,
@@ -64,17 +64,16 @@ def _measure(
         better="higher",
         interval=subsampling(compute, fraction, draws=25, least=2 * DENSITY_K, share_of=share_of, lowest=0.0),
         needs=frozenset({"features"}),
-        blind=blind_to,
+        blind=frozenset({"collapse", "points"} if kind == "fidelity" else ()),
         kind=kind,
     )
 
 
-COLLAPSE: frozenset[Anchor] = frozenset({"collapse"})
-precision_measure = _measure(precision, "fidelity", 1 / 3, "fake", COLLAPSE)
+precision_measure = _measure(precision, "fidelity", 1 / 3, "fake")
 """Share of samples that lie where real ones do; few samples over and over may do so too."""
 recall_measure = _measure(recall, "diversity", 1 / 3, "real")
 """Share of real rows that lie where samples do."""
-density_measure = _measure(density, "fidelity", 1 / 2, None, COLLAPSE)
+density_measure = _measure(density, "fidelity", 1 / 2, None)
 """How densely real rows lie about samples; 1 on average for equal laws."""
 coverage_measure = _measure(coverage, "diversity", 1 / 2, "real")
 """Share of real rows with a sample nearby."""

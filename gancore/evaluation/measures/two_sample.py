@@ -260,7 +260,6 @@ leave_one_out = Measure(
     unit="accuracy",
     details=leave_one_out_details,
     paired=True,
-    kind="two-sample",
     most=MOST_ROWS,
     needs=frozenset({"features"}),
     uses=frozenset({"train"}),
@@ -271,7 +270,6 @@ trained = Measure(
     unit="accuracy",
     details=trained_details,
     paired=True,
-    kind="two-sample",
     needs=frozenset({"features"}),
     uses=frozenset({"train"}),
 )

@@ -21,13 +21,17 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from gancore.evaluation.measure import Anchor, Kind
+from gancore.evaluation.measure import Anchor
 from gancore.runtime.randomness import Key
 from gancore_lab import laws
 from gancore_lab.laws import MODES, Law
 
+Kind = Literal["distance", "two-sample", "fidelity", "diversity", "support", "memory", "classes", "labels"]
+"""What is asked of a measure: its own kind, with tests of two samples, the number of different samples, the
+shares of classes, and labels apart.
+"""
 KINDS = frozenset(get_args(Kind))
-LAWS = frozenset({"fidelity", "diversity", "both", "two-sample"})
+LAWS = frozenset({"fidelity", "diversity", "distance", "two-sample"})
 EVEN = laws.mixture([1.0] * MODES)
 FAR_DIMENSIONS = 64
 OUTLYING = 24.0
@@ -169,10 +173,10 @@ def _of(law: Law) -> Callable[[World], Tensor]:
     return lambda world: world.fresh(law)
 
 
-ALL_LAWS = _kinds("fidelity diversity both two-sample")
+ALL_LAWS = _kinds("fidelity diversity distance two-sample")
 NEVER_MEMORY = _kinds("memory")
-EQUAL = _kinds("fidelity diversity both two-sample memory support classes labels")
-LOST = _kinds("diversity both two-sample")
+EQUAL = _kinds("fidelity diversity distance two-sample memory support classes labels")
+LOST = _kinds("diversity distance two-sample")
 DROPPED = [1.0] * (MODES - 3)
 HEAVY_MODE = [0.9, *[0.1 / (MODES - 1)] * (MODES - 1)]
 
@@ -212,7 +216,7 @@ CASES: dict[str, Case] = {
         "samples at twice the spread",
         laws.gaussian,
         lambda world: world.fresh() * 2,
-        worse=_kinds("fidelity both two-sample"),
+        worse=_kinds("fidelity distance two-sample"),
         far=_kinds("diversity"),
         kept=NEVER_MEMORY,
         paper=True,
@@ -253,7 +257,7 @@ CASES: dict[str, Case] = {
         "invented modes",
         laws.mixture([1.0] * 5),
         _of(EVEN),
-        worse=_kinds("fidelity both two-sample"),
+        worse=_kinds("fidelity distance two-sample"),
         kept=_kinds("diversity"),
         paper=True,
     ),
@@ -273,14 +277,14 @@ CASES: dict[str, Case] = {
         "one mode in the place of two, of equal mean and covariance",
         laws.two_modes,
         _of(laws.one_mode),
-        worse=_kinds("fidelity both two-sample"),
+        worse=_kinds("fidelity distance two-sample"),
         paper=True,
     ),
     "independent": Case(
         "coordinates that are not tied to each other",
         laws.correlated,
         _of(laws.gaussian),
-        worse=_kinds("fidelity both two-sample"),
+        worse=_kinds("fidelity distance two-sample"),
         far=_kinds("diversity"),
         like=frozenset({"noise"}),
     ),
@@ -319,13 +323,13 @@ CASES: dict[str, Case] = {
         paper=True,
     ),
     "integers for reals": Case(
-        "rounded values", laws.gaussian, _of(laws.integers), worse=_kinds("both two-sample"), paper=True
+        "rounded values", laws.gaussian, _of(laws.integers), worse=_kinds("distance two-sample"), paper=True
     ),
     "reals for integers": Case(
         "values that should be whole",
         laws.integers,
         _of(laws.gaussian),
-        worse=_kinds("both two-sample"),
+        worse=_kinds("distance two-sample"),
         paper=True,
     ),
     "sphere, half the radius": Case(
@@ -348,14 +352,14 @@ CASES: dict[str, Case] = {
         laws.gaussian,
         lambda world: world.train.clone(),
         worse=_kinds("memory"),
-        kept=_kinds("fidelity diversity both"),
+        kept=_kinds("fidelity diversity distance"),
     ),
     "near copies of train": Case(
         "train with a little noise",
         laws.gaussian,
         lambda world: _near(world.train, world, 0.01),
         worse=_kinds("memory"),
-        kept=_kinds("fidelity diversity both"),
+        kept=_kinds("fidelity diversity distance"),
     ),
     "a tenth copied": Case(
         "a tenth of copies of train", laws.gaussian, _tenth_copied, worse=_kinds("memory")

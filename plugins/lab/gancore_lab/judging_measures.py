@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,14 +17,14 @@ from gancore.evaluation.coordinates import Coordinates
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.measure import Measure
-from gancore.evaluation.reading import Reading
+from gancore.evaluation.reading import Difference, Reading
 from gancore.evaluation.store import Store, digest_of
 from gancore.evaluation.taking import Taker
 from gancore.plugins import plugins
 from gancore.records import MeasureEntry
 from gancore.runtime.randomness import CPU, Key
 from gancore.trees import Tree
-from gancore_lab.cases import Case, Truth, World
+from gancore_lab.cases import Case, Kind, Truth, World
 from gancore_lab.laws import MODES, centres
 
 PASSES, SAYS_SO, MISSED, FALSE_ALARM, NOT_ASKED = "PWSF."
@@ -53,6 +53,15 @@ def measures() -> dict[str, tuple[MeasureEntry, Measure]]:
     """The core's measures whose needs are met by rows, exact posteriors and labels."""
     found = {entry.name: (entry, plugins().measure(entry)) for entry in MEASURES}
     return {name: pair for name, pair in found.items() if pair[1].needs <= MET}
+
+
+def asked_of(name: str, measure: Measure) -> Kind:
+    """What may be asked of a measure: more narrowly than its kind says."""
+    if "log_posteriors" in measure.needs:
+        return "labels" if "condition" in measure.needs else "classes"
+    if measure.kind == "distance" and measure.ideal is not None:
+        return "two-sample"
+    return "support" if name == "birthday" else measure.kind
 
 
 class Bayes(Coordinates):
@@ -107,117 +116,51 @@ def _sorted(rows: Tensor) -> Tensor:
     return rows[rows[:, 0].argsort()]
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A taker for some sets, as ``gancore evaluate`` makes one for a model and its data."""
+def taker_of(sets: Sets, case: Case, store: Store) -> Taker:
+    """As ``gancore evaluate`` makes one for a model and its data; features are the values themselves."""
+    bayes = Bayes() if case.classes else None
+    maps = Maps(Spec({}), CPU, store, Coordinates(), bayes)
 
-    taker: Taker
-    anchors: Anchors
+    def batch(rows: Tensor, labels: Callable[[Tensor], Tensor] = lambda modes: modes) -> Batch:
+        return Batch(rows, labels(modes_of(rows)) if case.classes else None)
 
-    @classmethod
-    def of(cls, sets: Sets, case: Case, store: Store) -> Shown:
-        spec = Spec({})
-        bayes = Bayes() if case.classes else None
-        maps = Maps(spec, CPU, store, Coordinates(), bayes)
-
-        def batch(rows: Tensor, asked: bool = False) -> Batch:
-            if not case.classes:
-                return Batch(rows)
-            return Batch(rows, case.labels(modes_of(rows)) if asked else modes_of(rows))
-
-        fake, real, train = (
-            maps.see(batch(x, i == 0), keep=False) for i, x in enumerate((sets.fake, sets.real, sets.train))
-        )
-        key = Key.of("evaluate", sets.seed)
-        evidence = Evidence(fake, real, train, spec, key, classes=bayes.classes if bayes else ())
-        anchors = Anchors(batch(sets.held), evidence, maps)
-        lacking = {} if case.classes else dict.fromkeys(("log_posteriors", "condition"), "no classes here")
-        return cls(Taker(evidence, maps, anchors, lacking, Reading("", None)), anchors)
-
-    def read(self, entry: MeasureEntry, measure: Measure) -> Reading:
-        return self.taker.take(entry, measure)
-
-    def around_real(self, entry: MeasureEntry, measure: Measure) -> tuple[float, float] | None:
-        """The interval of the measure of held-out rows, which the taker has asked for before."""
-        return self.anchors.measured(entry, measure).around
-
-
-class Span(NamedTuple):
-    """A value with its interval, on a scale where more is worse."""
-
-    low: float
-    value: float
-    high: float
-
-
-def badness(measure: Measure, value: float, low: float | None, high: float | None) -> Span:
-    """Where the measure has an ideal, the distance to it; else the value, or its negative."""
-    ends = sorted((value if low is None else low, value if high is None else high))
-    if measure.ideal is not None:
-        off = [abs(end - measure.ideal) for end in ends]
-        least = 0.0 if ends[0] <= measure.ideal <= ends[1] else min(off)
-        return Span(least, abs(value - measure.ideal), max(off))
-    if measure.better == "higher":
-        return Span(-ends[1], -value, -ends[0])
-    return Span(ends[0], value, ends[1])
-
-
-def told_apart(a: Span, b: Span) -> int:
-    """1: ``a`` is worse than ``b`` outside the interval of their difference; -1: better; 0: neither."""
-    if a.value > b.value:
-        return int(a.value - b.value > math.hypot(a.value - a.low, b.high - b.value))
-    return -int(b.value - a.value > math.hypot(a.high - a.value, b.value - b.low))
+    fake = maps.see(batch(sets.fake, case.labels), keep=False)
+    real, train = (maps.see(batch(rows), keep=False) for rows in (sets.real, sets.train))
+    classes = bayes.classes if bayes else ()
+    evidence = Evidence(fake, real, train, maps.spec, Key.of("evaluate", sets.seed), classes=classes)
+    lacking = {} if case.classes else dict.fromkeys(("log_posteriors", "condition"), "no classes here")
+    return Taker(evidence, maps, Anchors(batch(sets.held), evidence, maps), lacking, Reading("", None))
 
 
 def judge(
     case: Case, sets: Sets, d: int, found: Mapping[str, tuple[MeasureEntry, Measure]], store: Store
 ) -> Iterator[tuple[str, Verdict]]:
     """A verdict on each measure that is asked."""
-    shown = Shown.of(sets, case, store)
-    twin = Shown.of(sets.twin(case.twin), case, store) if case.twin else None
+    taker = taker_of(sets, case, store)
+    twin = taker_of(sets.twin(case.twin), case, store) if case.twin else None
     for name, (entry, measure) in found.items():
-        truth = case.truth(measure.kind, d)
-        judged = measure.better is not None or measure.ideal is not None or twin
-        if (
-            truth is None
-            or not judged
-            or not (case.classes or measure.needs <= MET - {"log_posteriors", "condition"})
-        ):
+        truth = case.truth(asked_of(name, measure), d)
+        if truth is None or not (measure.better or twin) or measure.needs & taker.lacking.keys():
             continue
-        reading = shown.read(entry, measure)
+        reading = taker.take(entry, measure)
         if twin:
-            yield name, _agreeing(case, reading, twin.read(entry, measure))
+            yield name, _agreeing(case, reading, twin.take(entry, measure))
         else:
-            yield name, _verdict(case, truth, measure, reading, shown.around_real(entry, measure))
+            yield name, _verdict(case, truth, measure, reading)
 
 
 def _given(letter: str, why: str, reading: Reading) -> Verdict:
     return Verdict(letter, why, reading.value, reading.low, reading.high, reading.anchors.get("real"))
 
 
-def _verdict(
-    case: Case, truth: Truth, measure: Measure, reading: Reading, around: tuple[float, float] | None
-) -> Verdict:
+def _verdict(case: Case, truth: Truth, measure: Measure, reading: Reading) -> Verdict:
     if reading.value is None:
         return _given(SAYS_SO, f"not taken: {reading.skipped}", reading)
-    if "real" not in reading.anchors:
-        return _given(SAYS_SO, reading.trust, reading)
-    value = badness(measure, reading.value, reading.low, reading.high)
-    real = badness(measure, reading.anchors["real"], *(around or (None, None)))
-    bad = [
-        badness(measure, anchor, None, None).value
-        for name, anchor in reading.anchors.items()
-        if name != "real" and name not in measure.blind and not math.isnan(anchor)
-    ]
-    said = told_apart(value, real)
-    if truth == "not worse":
-        said = max(said, 0)
-    if (
-        truth != "worse"
-        and said
-        and bad
-        and abs(value.value - real.value) < MATERIAL * abs(max(bad) - real.value)
-    ):
+    if (beside := reading.beside("real")) is None:
+        return _given(SAYS_SO, f"not to be compared with real rows; {reading.trust}", reading)
+    said = int(beside.low > 0) - int(beside.high < 0)
+    bad = [name for name in reading.anchors if name != "real" and name not in measure.blind]
+    if (truth == "not worse" and said < 0) or (truth != "worse" and not _is_material(beside, reading, bad)):
         said = 0
     if said == (1 if truth == "worse" else 0):
         return _given(PASSES, "" if reading.trusted else reading.trust, reading)
@@ -225,12 +168,22 @@ def _verdict(
         return _given(SAYS_SO, reading.trust, reading)
     if case.like & measure.blind:
         return _given(SAYS_SO, "blind to it by its definition", reading)
-    if reading.low is None or not math.isfinite(value.high - value.low):
-        return _given(SAYS_SO, "it has no interval", reading)
-    if truth == "worse" and not said and bad and value.high >= min(bad):
+    if truth == "worse" and not said and any(_reaches(reading, name) for name in bad):
         return _given(SAYS_SO, "its interval holds real rows and a bad anchor", reading)
     how = {1: "worse than real rows", 0: "like real rows", -1: "better than real rows"}[said]
     return _given(MISSED if truth == "worse" else FALSE_ALARM, how, reading)
+
+
+def _is_material(beside: Difference, reading: Reading, bad: Sequence[str]) -> bool:
+    """Whether a difference is a good part of the way from real rows to the worst anchor."""
+    real = reading.badness(reading.anchors["real"])
+    ways = [reading.badness(reading.anchors[name]) - real for name in bad]
+    return abs(beside.value) >= MATERIAL * max([way for way in ways if not math.isnan(way)], default=0.0)
+
+
+def _reaches(reading: Reading, anchor: str) -> bool:
+    beside = reading.beside(anchor)
+    return beside is not None and beside.high >= 0
 
 
 def _agreeing(case: Case, one: Reading, other: Reading) -> Verdict:

@@ -18,17 +18,17 @@ from gancore.evaluation import blind_spots
 from gancore.files import atomic_write
 from gancore.texts import counted
 from gancore_lab.cases import CASES
-from gancore_lab.judging_measures import measures
+from gancore_lab.judging_measures import asked_of, measures
 
 DOCUMENT = Path("docs/evaluation.md")
 BEGIN, END = "<!-- measures -->", "<!-- /measures -->"
 """The table stands between these lines; ``make measures`` writes it."""
 GROUPS = {
     "Fidelity and diversity": ("fidelity", "diversity"),
-    "Distances of laws, and two-sample tests": ("both", "two-sample"),
-    "Memory, support, classes and labels": ("memory", "support", "classes", "labels"),
+    "Distances of laws, and two-sample tests": ("distance", "two-sample"),
+    "Memory, different samples, classes and labels": ("memory", "support", "classes", "labels"),
 }
-"""By heading, the kinds of the measures that stand beside each other."""
+"""By heading, what is asked of the measures that stand beside each other."""
 
 
 def rendered(table: Mapping[str, Any]) -> str:
@@ -43,11 +43,10 @@ def rendered(table: Mapping[str, Any]) -> str:
 
 
 def _group(heading: str, kinds: Sequence[str], table: Mapping[str, Any]) -> Iterator[str]:
-    found = measures()
     outcomes = table["outcomes"]
+    kind = {name: asked_of(name, measure) for name, (_, measure) in measures().items()}
     named = sorted(
-        (name for name in outcomes if found[name][1].kind in kinds),
-        key=lambda name: kinds.index(found[name][1].kind),
+        (name for name in outcomes if kind[name] in kinds), key=lambda name: kinds.index(kind[name])
     )
     if not named:
         return
