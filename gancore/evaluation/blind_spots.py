@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("blind_spots.json")
-MISSED, FALSE_ALARM = "SF"
-"""A fault that the measure does not tell from real rows; no fault, and it tells one."""
+MISSED, FALSE_ALARM, DEPENDS = SILENT = "SFD"
+"""A fault that the measure does not tell from real rows; no fault, and it tells one; another value where it
+must be the same: each with trust "yes".
+"""
+SAID = {MISSED: "cannot see", FALSE_ALARM: "finds fault with", DEPENDS: "depends on"}
 
 
 @cache
@@ -26,26 +29,26 @@ def checked() -> Any:
     return json.loads(FILE.read_text())
 
 
-def blind_spots(measure: str, d: int, n: int) -> str:
-    """What a measure of the core is known to get wrong on ``n`` rows of ``d`` features, in a few words.
+def known(measure: str, d: int, n: int) -> Mapping[str, str]:
+    """By case, the letter of a measure of the core on ``n`` rows of ``d`` features.
 
-    Of the rows and dimensions that were tried the nearest ones count, on a logarithmic scale. Empty: nothing
-    is known, as of a measure that was not tried.
+    Of the rows and dimensions that were tried the nearest ones count, on a logarithmic scale. Empty: the
+    measure was not tried.
     """
     table = checked()
-    row, column = _nearest(table["rows"], n), _nearest(table["dimensions"], d)
-    place = row * len(table["dimensions"]) + column
-    found = {
-        letter: [table["cases"][case] for case, letters in cases.items() if letters[place] == letter]
-        for cases in (table["outcomes"].get(measure, {}),)
-        for letter in (MISSED, FALSE_ALARM)
-    }
-    told = [
-        f"{verb} {', '.join(found[letter])}"
-        for letter, verb in ((MISSED, "cannot see"), (FALSE_ALARM, "finds fault with"))
-        if found[letter]
-    ]
-    return f"{'; '.join(told)} at d = {table['dimensions'][column]}" if told else ""
+    place = _nearest(table["rows"], n) * len(table["dimensions"]) + _nearest(table["dimensions"], d)
+    return {case: letters[place] for case, letters in table["outcomes"].get(measure, {}).items()}
+
+
+def blind_spots(measure: str, d: int, n: int) -> str:
+    """What :func:`known` has of a measure that it gets wrong with trust "yes", in words; empty: nothing."""
+    table, letters = checked(), known(measure, d, n)
+    told = []
+    for letter, verb in SAID.items():
+        if spots := [table["cases"][case] for case, its in letters.items() if its == letter]:
+            told.append(f"{verb} {', '.join(spots)}")
+    tried = table["dimensions"][_nearest(table["dimensions"], d)]
+    return f"{'; '.join(told)} at d = {tried}" if told else ""
 
 
 def _nearest(tried: Sequence[int], asked: int) -> int:

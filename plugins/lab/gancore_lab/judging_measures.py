@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gancore.domain import Batch, Spec
 from gancore.evaluation.anchors import Anchors
+from gancore.evaluation.blind_spots import DEPENDS, FALSE_ALARM, MISSED
 from gancore.evaluation.catalogue import MEASURES
 from gancore.evaluation.coordinates import Coordinates
 from gancore.evaluation.evidence import Evidence
@@ -27,11 +28,10 @@ from gancore.trees import Tree
 from gancore_lab.cases import Case, Kind, Truth, World
 from gancore_lab.laws import MODES, centres
 
-PASSES, SAYS_SO, MISSED, FALSE_ALARM, NOT_ASKED = "PWSF."
-"""Right; wrong or mute, and its trust, its interval or its definition says so; a fault that it does not tell,
-with trust "yes"; no fault, and it tells one, with trust "yes"; no question to this kind of measure."""
-SILENT = MISSED + FALSE_ALARM
-ORDER = PASSES + SAYS_SO + MISSED + FALSE_ALARM
+PASSES, SAYS_SO, NOT_ASKED = "PW."
+"""Right; wrong or mute, and its trust, interval or definition says so; no question to this measure."""
+ORDER = PASSES + SAYS_SO + MISSED + FALSE_ALARM + DEPENDS
+"""From the best to the worst."""
 MET = frozenset({"features", "train", "log_posteriors", "condition"})
 """Needs of a measure that cases meet."""
 MATERIAL = 0.1
@@ -199,7 +199,7 @@ def _agreeing(case: Case, one: Reading, other: Reading) -> Verdict:
         return _given(SAYS_SO, one.trust, one)
     if case.twin == "size" and "at this n" in one.method:
         return _given(SAYS_SO, "its interval is of the value at this n, and says so", one)
-    return _given(FALSE_ALARM, f"{other.value:.4g} elsewhere", one)
+    return _given(DEPENDS, f"{other.value:.4g} elsewhere", one)
 
 
 def letter_of(letters: Sequence[str]) -> str:

@@ -15,17 +15,23 @@ from matplotlib.patches import Patch
 
 from gancore.data.sources import cache_folder
 from gancore.errors import ConfigError, nearest
-from gancore.evaluation.blind_spots import blind_spots
+from gancore.evaluation.blind_spots import SILENT, known
 from gancore.evaluation.store import Store, code_of, digest_of
 from gancore.runtime.randomness import Key
 from gancore_lab import cases, judging_measures, laws
 from gancore_lab.cases import CASES, World
 from gancore_lab.experiment import Check, Experiment, Outcome
-from gancore_lab.judging_measures import ORDER, SILENT, Sets, Verdict, judge, letter_of, measures
+from gancore_lab.judging_measures import ORDER, Sets, Verdict, judge, letter_of, measures
 
 ALL = ("all",)
-COLOURS = {"P": "#4c9f70", "W": "#e8c547", "S": "#c0392b", "F": "#7d3c98"}
-MEANING = {"P": "right", "W": "wrong, and says so", "S": "misses it silently", "F": "finds fault silently"}
+COLOURS = {"P": "#4c9f70", "W": "#e8c547", "S": "#c0392b", "F": "#7d3c98", "D": "#2471a3"}
+MEANING = {
+    "P": "right",
+    "W": "wrong, and says so",
+    "S": "misses it silently",
+    "F": "finds fault silently",
+    "D": "depends on it silently",
+}
 
 Draws = Mapping[str, Mapping[str, Mapping[str, list[Verdict]]]]
 """By measure, case and cell (``n x d``): a verdict of each draw."""
@@ -97,7 +103,7 @@ def _checked(name: str, letters: Mapping[str, str], cells: Sequence[tuple[int, i
         f"{case}, n {n}, d {d}"
         for case, told in letters.items()
         for letter, (n, d) in zip(told, cells, strict=True)
-        if letter in SILENT and CASES[case].spot not in blind_spots(name, d, n)
+        if letter in SILENT and known(name, d, n).get(case, "") not in tuple(SILENT)
     ]
     return Check(f"{name}: silently wrong", len(unsaid), "<", 1, note="; ".join(unsaid[:3]))
 
@@ -125,7 +131,7 @@ def draw(outcome: Outcome) -> Figure:
         image[i * rows : (i + 1) * rows, j * columns : (j + 1) * columns] = np.reshape(block, (rows, columns))
     figure = Figure(figsize=(4 + 0.4 * len(named), 2.5 + 0.3 * len(tried)), dpi=110, layout="constrained")
     ax = figure.subplots()
-    ax.imshow(image, cmap=ListedColormap(list(COLOURS.values())), vmin=0, vmax=3, aspect="auto")
+    ax.imshow(image, cmap=ListedColormap(list(COLOURS.values())), vmin=0, vmax=len(ORDER) - 1, aspect="auto")
     ax.set_xticks(columns * np.arange(len(named)) + (columns - 1) / 2, named, rotation=90, fontsize=8)
     ax.set_yticks(rows * np.arange(len(tried)) + (rows - 1) / 2, tried, fontsize=8)
     ax.hlines(rows * np.arange(1, len(tried)) - 0.5, -0.5, image.shape[1] - 0.5, color="white", linewidth=2)
@@ -135,7 +141,7 @@ def draw(outcome: Outcome) -> Figure:
     ax.tick_params(length=0)
     ax.set_title(f"in a cell: n {table['rows']} down, d {table['dimensions']} across", fontsize=10)
     patches = [Patch(color=COLOURS[letter], label=MEANING[letter]) for letter in ORDER]
-    figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(ORDER), fontsize=8)
     return figure
 
 
