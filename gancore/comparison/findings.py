@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import mean, stdev
 
-from gancore.evaluation.reading import TRUSTED, Difference, Evaluation, Reading
+from gancore.evaluation.reading import TRUSTED, Evaluation, Reading
 
 UNORDERED = "unordered"
 """How the trust in a measure without a better end begins."""
@@ -49,6 +49,12 @@ class Standing:
     def anchors(self, name: str) -> float:
         """What the measure says of this anchor, the mean over seeds; a likelihood has one of its own."""
         return mean(reading.anchors.get(name, math.nan) for reading in self.readings.values())
+
+    @property
+    def matched(self) -> float | None:
+        """At as many samples as the anchors have rows, the mean over seeds; None: not known."""
+        found = [r.matched for r in self.readings.values() if r.matched is not None]
+        return mean(found) if len(found) == len(self.readings) > 0 else None
 
     @property
     def spread(self) -> float | None:
@@ -137,56 +143,31 @@ class Finding:
         return name in lead and len(lead) < len(self.standings)
 
     def reaches_real(self, name: str, comparisons: int = 1) -> bool:
-        """Whether no training of this recipe is worse than held-out real rows beyond both intervals, at 95 %
-        for so many ``comparisons`` together. Where nobody knows, it does not.
-        """
-        besides = self._beside(name, "real", comparisons)
-        return bool(besides) and all(beside is not None and beside.low <= 0 for beside in besides)
+        """Whether no training of this recipe is worse than held-out real rows; no where nobody knows."""
+        told = [reading.worse_than_real(comparisons) for reading in self._readings_of(name)]
+        return bool(told) and not any(worse or worse is None for worse in told)
 
     def is_told(self, name: str, comparisons: int) -> bool:
-        """Whether some training of this recipe is worse than held-out real rows, at 95 % for so many
-        ``comparisons`` together.
-        """
-        besides = self._beside(name, "real", comparisons)
-        return any(beside is not None and beside.low > 0 for beside in besides)
+        """Whether some training of this recipe is worse than held-out real rows."""
+        return any(reading.worse_than_real(comparisons) for reading in self._readings_of(name))
 
     def no_better_than(self, name: str, anchor: str) -> bool:
-        """Whether no training of this recipe is better than a bad anchor, beyond its interval."""
-        besides = self._beside(name, anchor)
-        return bool(besides) and all(beside is not None and beside.high >= 0 for beside in besides)
+        """Whether no training of this recipe is better than a bad anchor."""
+        readings = self._readings_of(name)
+        return bool(readings) and all(reading.no_better_than(anchor) for reading in readings)
 
     def is_bad(self, name: str) -> bool:
         """Whether it is no better than one of the bad anchors that the measure sees."""
-        return any(self.no_better_than(name, anchor) for anchor in self.seen)
-
-    @property
-    def seen(self) -> list[str]:
-        """The bad anchors that the measure can see by its definition."""
-        blind = self.first.trust.partition("blind to ")[2].split()
-        return [name for name in self.first.anchors if name != "real" and name not in blind]
-
-    def _beside(self, name: str, anchor: str, comparisons: int = 1) -> list[Difference | None]:
-        readings = self.standings[name].readings.values()
-        return [reading.beside(anchor, comparisons) for reading in readings if anchor in reading.anchors]
-
-    @property
-    def bad(self) -> str:
-        """The known-bad set from which the way to real rows is counted; empty: there is none."""
-        return next((name for name in ("noise", "collapse") if name in self.first.anchors), "")
+        return any(self.no_better_than(name, anchor) for anchor in self.first.seen)
 
     def closed(self, name: str) -> float | None:
-        """How much of the way from a known-bad set to held-out real rows a recipe has gone, at the numbers of
-        rows of these: 0 none, 1 all of it; the mean over seeds.
-        """
-        parts = []
-        for reading in self.standings[name].readings.values():
-            ends = [reading.anchors.get(end, math.nan) for end in (self.bad, "real")]
-            value = math.nan if reading.matched is None else reading.matched
-            bad, real, mine = map(reading.badness, (*ends, value))
-            if not (math.isfinite(mine) and real < bad):
-                return None
-            parts.append((bad - mine) / (bad - real))
-        return mean(parts) if parts else None
+        """How much of the way from a bad anchor to real rows a recipe has gone, the mean over seeds."""
+        parts = [reading.closed for reading in self._readings_of(name)]
+        known = [part for part in parts if part is not None]
+        return mean(known) if known and len(known) == len(parts) else None
+
+    def _readings_of(self, name: str) -> list[Reading]:
+        return list(self.standings[name].readings.values())
 
 
 @dataclass(frozen=True)
@@ -199,6 +180,15 @@ class Findings:
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.all)
+
+    def readings_of(self, name: str) -> list[list[Reading]]:
+        """All that were taken of each training of a recipe."""
+        seeds: dict[int, list[Reading]] = {}
+        for finding in self.all:
+            if name in finding.standings:
+                for seed, reading in finding.standings[name].readings.items():
+                    seeds.setdefault(seed, []).append(reading)
+        return [[reading for reading in read if not reading.skipped] for read in seeds.values()]
 
     @property
     def headline(self) -> Finding | None:

@@ -6,19 +6,22 @@ recipes, as against the models trained here, unless the spread over seeds bears 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
 from gancore.comparison.findings import Finding, Findings, difference_over_seeds
 from gancore.comparison.words import figure, listed, measured
+from gancore.evaluation.reading import Reading
+from gancore.evaluation.summary import collapse_by, copies_by, noise_by
 
 RULES = {
     "headline": "The verdict is about the measure that the domain prefers, or else the first of the table,"
     " which has an interval for every model, is trusted on these data, and is blind to no way of being bad.",
     "fault": "Noise, and a collapse onto a few rows, are measured as samples are. A recipe is no better than"
-    " noise where the measure of the verdict, or half of those that see noise, say so of every training; it"
-    " is collapsed where half of the measures of diversity say so.",
+    " noise where the first distance, or more than half of all that see noise, say so of every training; it"
+    " is collapsed where more than half of the measures of diversity say so, and copies where those of memory"
+    " do.",
     "better": "One recipe is better than another by a measure where the 95 % intervals over samples of its"
     " trainings lie, all of them, wholly on the better side of those of the other's; where it is better than"
     " the bad anchors; and where the other is worse than held-out real rows: nothing is better than these.",
@@ -95,27 +98,25 @@ def _nobody(names: Sequence[str]) -> Statement:
 
 
 def _faults(case: Case, headline: Finding) -> list[Statement]:
-    """What is bad about a recipe, whoever else is worse."""
+    """What is bad about all trainings of a recipe, whoever else is worse."""
     told = []
     for name in headline.ranked():
-        bad = [text for text in (_noise(case, headline, name), _collapse(case, name)) if text]
+        seeds = case.findings.readings_of(name)
+        by = {
+            "no better than noise": _by_all(noise_by, seeds),
+            "collapsed": _by_all(collapse_by, seeds),
+            "a copyist of train": _by_all(copies_by, seeds),
+        }
+        bad = [f"{fault} (by {listed(measures)})" for fault, measures in by.items() if measures]
         if bad:
             told.append(Statement("fault", f"{name} is {' and '.join(bad)}."))
     return told
 
 
-def _noise(case: Case, headline: Finding, name: str) -> str:
-    seeing = [f for f in _deciding(case, name) if "noise" in f.seen]
-    saying = [f.measure for f in seeing if f.no_better_than(name, "noise")]
-    if headline.measure in saying or (seeing and 2 * len(saying) >= len(seeing)):
-        return f"no better than noise (by {listed(saying)})"
-    return ""
-
-
-def _collapse(case: Case, name: str) -> str:
-    seeing = [f for f in _deciding(case, name) if f.first.kind == "diversity" and "collapse" in f.seen]
-    saying = [f.measure for f in seeing if f.no_better_than(name, "collapse")]
-    return f"collapsed (by {listed(saying)})" if seeing and 2 * len(saying) >= len(seeing) else ""
+def _by_all(fault: Callable[[Sequence[Reading]], list[str]], seeds: Sequence[Sequence[Reading]]) -> list[str]:
+    """The measures that find this fault in every training."""
+    found = [fault(readings) for readings in seeds]
+    return [measure for measure in found[0] if all(measure in others for others in found)] if found else []
 
 
 def _deciding(case: Case, name: str) -> list[Finding]:
@@ -209,9 +210,12 @@ def _floor(case: Case, finding: Finding) -> list[Statement]:
     closed = finding.closed(best)
     if closed is None:
         return []
+    standing = finding.standings[best]
     way = f"{best} has gone {figure(100 * closed)} % of the way there"
-    bad = f"{finding.bad} ({figure(finding.standings[best].anchors(finding.bad))})"
-    return [Statement("real", f"Held-out real rows have {figure(real)}: {way} from {bad}.")]
+    bad = f"{finding.first.bad} ({figure(standing.anchors(finding.first.bad))})"
+    alike = f" at {finding.first.n_anchors:,} samples, where {best} has {figure(standing.matched)}"
+    beside = alike if standing.matched != standing.value else ""
+    return [Statement("real", f"Held-out real rows have {figure(real)}{beside}: {way} from {bad}.")]
 
 
 def _others(case: Case, headline: Finding) -> list[Statement]:

@@ -117,7 +117,7 @@ class Anchors:
         """What a measure is shown, by name; where it sees features alone, of features too."""
         sets = self._sets_of(self.rows_for(measure))
         features = sets["real"].features
-        if features is None or "features" not in measure.needs <= {"features", "train"}:
+        if features is None or "features" not in measure.needs or measure.needs - {"features", "train"}:
             return sets
         made = {"shrunk": shrunk(features), "points": points(features)}
         return {**sets, **{name: replace(sets["real"], features=those) for name, those in made.items()}}

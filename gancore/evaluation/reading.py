@@ -109,6 +109,36 @@ class Reading:
         low = a - b - wider * math.hypot(a - a_least, b_most - b)
         return Difference(a - b, low, a - b + wider * math.hypot(a_most - a, b - b_least))
 
+    def worse_than_real(self, comparisons: int = 1) -> bool | None:
+        """Than held-out real rows, beyond both intervals, at 95 % for so many ``comparisons`` together; None:
+        that is not known.
+        """
+        beside = self.beside("real", comparisons)
+        return None if beside is None else beside.low > 0
+
+    def no_better_than(self, anchor: str) -> bool:
+        """Than a bad anchor, beyond its own interval; no where that is not known."""
+        beside = self.beside(anchor)
+        return beside is not None and beside.high >= 0
+
+    @property
+    def seen(self) -> list[str]:
+        """The bad anchors that the measure can see by its definition."""
+        blind = self.trust.partition("blind to ")[2].split()
+        return [name for name in self.anchors if name != "real" and name not in blind]
+
+    @property
+    def bad(self) -> str:
+        """The known-bad set from which the way to real rows is counted; empty: there is none."""
+        return next((name for name in ("noise", "collapse") if name in self.anchors), "")
+
+    @property
+    def closed(self) -> float | None:
+        """How much of the way from ``bad`` to real rows it has gone: 0 none, 1 all of it; None: not known."""
+        ends = [self.anchors.get(name, math.nan) for name in (self.bad, "real")]
+        bad, real, mine = map(self.badness, (*ends, math.nan if self.matched is None else self.matched))
+        return (bad - mine) / (bad - real) if math.isfinite(mine) and real < bad else None
+
     @property
     def bounds(self) -> tuple[float, float] | None:
         """The least and the most badness within the interval; None: there is none."""
