@@ -111,12 +111,12 @@ def _checked(name: str, letters: Mapping[str, str], cells: Sequence[tuple[int, i
 def _remarks(outcomes: Mapping[str, Mapping[str, str]], drawn: Draws) -> Iterator[str]:
     for name, by_case in outcomes.items():
         count = Counter("".join(by_case.values()).replace(".", ""))
-        told = ", ".join(f"{count[letter]} {MEANING[letter]}" for letter in ORDER)
+        told = ", ".join(f"{count[letter]} {MEANING[letter]}" for letter in ORDER if count[letter])
         yield f"{name}: of {sum(count.values())} cells {told}"
     verdicts = [v for by_case in drawn.values() for by_cell in by_case.values() for v in by_cell.values()]
     right = [one for each in verdicts for one in each if one.letter == "P"]
     distrusted = sum(bool(one.why) for one in right)
-    yield f"of {len(right):,} right answers {distrusted:,} had no trust"
+    yield f'of {len(right):,} right answers {distrusted:,} were given with trust "no"'
 
 
 def draw(outcome: Outcome) -> Figure:
@@ -141,7 +141,7 @@ def draw(outcome: Outcome) -> Figure:
     ax.tick_params(length=0)
     ax.set_title(f"in a cell: n {table['rows']} down, d {table['dimensions']} across", fontsize=10)
     patches = [Patch(color=COLOURS[letter], label=MEANING[letter]) for letter in ORDER]
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(ORDER), fontsize=8)
+    figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
