@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from gancore.errors import CheckpointError
 from gancore.files import LARGEST_JSON_BYTES, atomic_write, read_regular
 
-FORMAT = 2
+FORMAT, READ = 2, (1, 2)
+"""What is written, and what is read: readings of format 1 have no values at the anchors' numbers of rows."""
 TRUSTED = "yes"
 
 
@@ -231,7 +232,7 @@ def _parted(lines: Sequence[Any]) -> Iterator[Evaluation]:
         raise ValueError("the first line is not about an evaluation")
     for at, stop in zip(heads, [*heads[1:], len(lines)], strict=True):
         head, *rows, last = lines[at:stop]
-        if head["format"] != FORMAT or last.keys() != {"seconds"}:
+        if head["format"] not in READ or last.keys() != {"seconds"}:
             raise ValueError("another format, or cut short")
         readings = [replace(Reading(**row), seconds=last["seconds"][row["measure"]]) for row in rows]
         yield Evaluation(head["model"], tuple(readings), head["about"])

@@ -140,7 +140,7 @@ def test_all_figures_of_the_tables_stand_in_report_json(done):
         "seconds": 0.0,
         "details": {},
     }
-    assert report["brief"][0] == "By made_up nothing separates the best, a, from the others."
+    assert report["brief"][0] == "By made_up a is better than b."
     assert nll["recipes"]["a"]["seeds"]["0"]["skipped"] == "this model has no likelihood"
     assert report["tradeoffs"]["a"]["quality"] == pytest.approx(0.7 / 0.9)
     assert report["headline"] == "made_up"
