@@ -33,13 +33,17 @@ GROUPS = {
 
 def rendered(table: Mapping[str, Any]) -> str:
     """The Markdown of a table as :func:`gancore.evaluation.blind_spots.checked` gives it."""
-    rows, dimensions = (
-        " and ".join(f"{number:,}" for number in table[name]) for name in ("rows", "dimensions")
-    )
+    rows, dimensions = (_listed(table[name]) for name in ("rows", "dimensions"))
     told = f"Blocks of letters: {rows} rows; letters of a block: {dimensions} dimensions"
     told += f"; the median of {counted(table['draws'], 'draw')}."
     parts = [_group(heading, kinds, table) for heading, kinds in GROUPS.items()]
     return "\n\n".join([told, *("\n".join(lines) for lines in map(list, parts) if lines)])
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """``2, 16 and 64``"""
+    *first, last = (f"{number:,}" for number in numbers)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _group(heading: str, kinds: Sequence[str], table: Mapping[str, Any]) -> Iterator[str]:
