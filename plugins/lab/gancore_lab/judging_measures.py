@@ -168,8 +168,8 @@ def _verdict(case: Case, truth: Truth, measure: Measure, reading: Reading) -> Ve
         return _given(SAYS_SO, reading.trust, reading)
     if case.like & measure.blind:
         return _given(SAYS_SO, "blind to it by its definition", reading)
-    if truth == "worse" and not said and any(_reaches(reading, name) for name in bad):
-        return _given(SAYS_SO, "its interval holds real rows and a bad anchor", reading)
+    if truth == "worse" and not said and _is_mute(reading, bad):
+        return _given(SAYS_SO, "its interval holds what is good and what is bad", reading)
     how = {1: "worse than real rows", 0: "like real rows", -1: "better than real rows"}[said]
     return _given(MISSED if truth == "worse" else FALSE_ALARM, how, reading)
 
@@ -181,9 +181,15 @@ def _is_material(beside: Difference, reading: Reading, bad: Sequence[str]) -> bo
     return abs(beside.value) >= MATERIAL * max([way for way in ways if not math.isnan(way)], default=0.0)
 
 
-def _reaches(reading: Reading, anchor: str) -> bool:
-    beside = reading.beside(anchor)
-    return beside is not None and beside.high >= 0
+def _is_mute(reading: Reading, bad: Sequence[str]) -> bool:
+    """Whether the interval, which holds real rows, also holds a bad anchor; where the measure sees none, half
+    of what real rows have.
+    """
+    if bad:
+        besides = [reading.beside(name) for name in bad]
+        return any(beside is not None and beside.high >= 0 for beside in besides)
+    bounds = reading.bounds
+    return bounds is not None and bounds[1] - bounds[0] >= 0.5 * abs(reading.badness(reading.anchors["real"]))
 
 
 def _agreeing(case: Case, one: Reading, other: Reading) -> Verdict:

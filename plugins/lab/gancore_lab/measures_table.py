@@ -94,7 +94,7 @@ def publish(result: Path, document: Path = DOCUMENT) -> None:
         ConfigError: the result is of a part of the experiment, or of another one.
     """
     told = json.loads(result.read_text())
-    part = told["quick"] or any(not change.startswith("draws=") for change in told["changed"])
+    part = told["quick"] or any(change.startswith(("cases", "measures")) for change in told["changed"])
     if told["name"] != "measures" or part:
         raise ConfigError(
             f"{result} is no full result of measures", "run gancore lab measures without --quick"

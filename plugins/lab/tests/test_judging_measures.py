@@ -91,7 +91,7 @@ def test_an_interval_that_holds_a_bad_anchor_says_nothing(tmp_path):
     case = replace(CASES["widened"])
     held = World(case.law, Key.of("judging"), 64, 3).held
     measure = Measure(distinct, "", interval=unsure, blind=frozenset({"shrunk", "noise", "points"}))
-    assert verdict(measure, case, tmp_path).why == "its interval holds real rows and a bad anchor"
+    assert verdict(measure, case, tmp_path).why == "its interval holds what is good and what is bad"
 
 
 @pytest.mark.parametrize(("weight", "letter"), [(1e4, "F"), (1.0, "P")])
@@ -161,3 +161,11 @@ def test_every_measure_on_rows_posteriors_and_labels_is_checked():
 
 def test_laws_and_module_agree_on_the_number_of_modes():
     assert len(judging_measures.Bayes().classes) == len(laws.centres(16))
+
+
+@pytest.mark.parametrize(("reach", "letter"), [(0.6, "W"), (0.2, "S")])
+def test_an_interval_as_wide_as_its_scale_says_nothing_without_an_anchor(reach, letter, tmp_path):
+    """Blind to every anchor, as shares of classes are: only its interval can say that it does not know."""
+    blind = frozenset({"collapse", "noise", "shrunk", "points"})
+    measure = Measure(lambda e: 1.0, "", "higher", interval=steady(lambda e: 1.0, reach), blind=blind)
+    assert verdict(measure, "widened", tmp_path).letter == letter
