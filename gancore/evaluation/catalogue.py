@@ -45,7 +45,8 @@ MEASURES: tuple[MeasureEntry, ...] = (
     _core("jensen_shannon", "informed:jensen_shannon", "how far apart the laws are at least, 0 to 1"),
     _core("peeling", "peeling:peeling", "how separable samples are along directions found one after another"),
     _core("ndb", "bins:ndb", "share of bins of the data with too many or too few samples"),
-    _core("authenticity", "memory:authenticity", "share of samples that are no near copies of train"),
+    _core("copies", "copies:copies", "share of samples that are copies of train rows"),
+    _core("authenticity", "memory:authenticity", "share of samples farther from train than train's own rows"),
     _core("nearest_train", "memory:nearest_train", "distance to train over that of unseen rows"),
     _core("birthday", "birthday:birthday", "size of the support, from how many samples coincide"),
     _core(

@@ -20,7 +20,6 @@ from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.runtime.randomness import CPU, Key
 from gancore.trees import leaves
 
-
 LEADING = 8
 
 Result = TypeVar("Result")

@@ -39,6 +39,7 @@ class Taker:
         began = time.perf_counter()
         reading = self._named(entry, measure)
         missing = [self.lacking[need] for need in sorted(measure.needs) if need in self.lacking]
+        missing += [why for need in sorted(measure.wants) if (why := self.evidence.broken(need))]
         if missing:
             return replace(reading, skipped=missing[0], trust="not taken")
         try:

@@ -178,7 +178,7 @@ def _interval(evidence: Evidence) -> Interval:
     """Of the expectation; judges that say nothing prove no certainty: of two rows at least."""
     found = _scores(evidence)
     least = min(len(found.fake), len(found.real))
-    value, error = float(found.fake.mean() + found.real.mean()) / 2, max(found.error / 2, 1 / least)
+    value, error = float(found.fake.mean() + found.real.mean()) / 2, max(found.error() / 2, 1 / least)
     method = f"rows judged by {FOLDS} judges that have not seen them; of the expectation at this n"
     low, high, _ = around(value, error, least - 1, method)
     return Interval(low, min(high, 1.0), method)

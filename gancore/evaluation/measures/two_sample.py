@@ -248,15 +248,15 @@ class Scores(NamedTuple):
     fake: Tensor
     real: Tensor
 
-    @property
-    def error(self) -> float:
-        """Standard error of the mean of the two means, or of either where both are the same.
+    def error(self, teaching: float = 2) -> float:
+        """Standard error of the sum of the two means, from ``teaching`` times the variance over rows.
 
-        Rows of one split teach the judges of the other half: what they teach by chance, they are told apart
-        by. Of equal laws this doubles the variance (all is of second order, and each pair of rows counts in
-        both halves); farther off less, and it is always doubled: measured 0.9 to 1.9 in the place of 2.
+        Rows of one half teach the judges of the other, and what they teach by chance, they are told by: of
+        equal laws all is of second order, and each pair of rows counts in both halves, so that the variance
+        is twice that over rows. Farther off it is less, unless judges choose among directions.
         """
-        return float((2 * (self.fake.var() / len(self.fake) + self.real.var() / len(self.real))).sqrt())
+        spread = self.fake.var() / len(self.fake) + self.real.var() / len(self.real)
+        return float((teaching * spread).sqrt())
 
 
 def cross_scored(whole: Pair, score: Callable[[Fold], tuple[Tensor, Tensor]], splits: int = SPLITS) -> Scores:
@@ -296,7 +296,7 @@ def trained_interval(evidence: Evidence) -> Interval:
     found = _hits(evidence)
     m, value = len(found.fake), float(found.fake.mean() + found.real.mean()) / 2
     method = f"rows of {SPLITS} splits, both halves judged; of the expectation at this n"
-    low, high, _ = around(value, max(found.error / 2, 1 / m), m - 1, method)
+    low, high, _ = around(value, max(found.error() / 2, 1 / m), m - 1, method)
     return Interval(max(low, 0.0), min(high, 1.0), method)
 
 
