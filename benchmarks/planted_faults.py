@@ -2,7 +2,7 @@
 
     python benchmarks/planted_faults.py take [--data mnist,fsdd] [--n 300] [--features principal]
         [--out benchmarks/planted_faults]
-    python benchmarks/planted_faults.py table [--out benchmarks/planted_faults]
+    python benchmarks/planted_faults.py table [--data fsdd] [--all] [--out benchmarks/planted_faults]
 
 ``take`` measures held-out rows of each data set, as they are and with each of eight faults at three
 strengths, in the place of samples, by the features and measures that ``gancore evaluate`` has. It may be
@@ -12,7 +12,9 @@ samples. A fault is seen in a draw where its value is worse than 97.5 % of furth
 Student's t over that spread. It is planted in three draws, its classes and rows drawn anew. Measures that
 know no better end, or an ideal in the middle, are held to both ends.
 
-``table`` prints Markdown. A number is the least of the three strengths from which on every draw was seen.
+``table`` prints Markdown: of each set of features the least strength from which on every draw was seen by a
+measure, and by which; ``--all`` of each measure by itself, with what a pair of clean blocks alarms beside the
+others, and seconds a value.
 """
 
 from __future__ import annotations
@@ -301,22 +303,49 @@ def rows_of(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Scale, list[st
                 yield name, measure, scale, cells, told["seconds"][measure]
 
 
-def table(out: Path, data: list[str]) -> None:
-    for file in sorted(out.glob("*.json")):
+def table(out: Path, data: list[str], whole: bool) -> None:
+    for file in sorted(out.glob("*.json"), key=order_of):
         found = json.loads(file.read_text())
-        about = found["about"]
-        if data and about["data"] not in data:
-            continue
-        faults = FAULTS[about["domain"]]
-        head = [f"{f.name}, {f.unit}: {', '.join(f'{s:g}' for s in f.strengths)}" for f in faults]
-        print(f"\n### {about['data']}, n = {about['n']:,}, {about['blocks']} blocks\n")
+        if not data or found["about"]["data"] in data:
+            tell(found, whole)
+
+
+def order_of(file: Path) -> tuple[int, int]:
+    name, n = file.stem.rsplit("-", 1)
+    return list(DATA).index(name), int(n)
+
+
+def tell(found: Mapping[str, Any], whole: bool) -> None:
+    """What each set of features sees by any measure; ``whole``: what each measure does."""
+    about = found["about"]
+    faults = FAULTS[about["domain"]]
+    head = [f"{f.name}, {f.unit}: {', '.join(f'{s:g}' for s in f.strengths)}" for f in faults]
+    print(f"\n**{about['data']}**, n = {about['n']:,}, {about['blocks']} blocks\n")
+    rows = list(rows_of(found))
+    if whole:
         print(f"| features | measure | {' | '.join(head)} | false alarms | seconds |")
         print("|---|---|" + "---|" * (len(head) + 2))
-        for name, measure, scale, cells, seconds in rows_of(found):
+        for name, measure, scale, cells, seconds in rows:
             if set(cells) != {"-"}:
-                print(
-                    f"| {name} | {measure} | {' | '.join(cells)} | {scale.false_alarms:.0%} | {seconds:.2g} |"
-                )
+                told = f"| {name} | `{measure}` | {' | '.join(cells)} "
+                print(f"{told}| {scale.false_alarms:.0%} | {seconds:.2g} |")
+        return
+    print(f"| features | {' | '.join(head)} |")
+    print("|---|" + "---|" * len(head))
+    for name in found["looks"]:
+        own = [(measure, cells) for look, measure, _, cells, _ in rows if look == name]
+        if own:
+            print(f"| {name} | {' | '.join(best_of(fault, k, own) for k, fault in enumerate(faults))} |")
+
+
+def best_of(fault: Fault, column: int, rows: list[tuple[str, list[str]]]) -> str:
+    """The least strength that a measure sees, the measures that do in the order of the catalogue."""
+    for strength in fault.strengths:
+        able = [measure for measure, cells in rows if cells[column] == f"{strength:g}"]
+        if able:
+            more = f" and {len(able) - 2} more" if len(able) > 2 else ""
+            return f"{strength:g}: {', '.join(f'`{name}`' for name in able[:2])}{more}"
+    return "-"
 
 
 def main() -> None:
@@ -327,11 +356,12 @@ def main() -> None:
     parser.add_argument("--data", default="", help="of them, with commas; default all")
     parser.add_argument("--n", default="300", help="rows of each set")
     parser.add_argument("--features", default="", help="of them, with commas; default all")
+    parser.add_argument("--all", action="store_true", help="a table of every measure")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "planted_faults")
     asked = parser.parse_args()
     data = [name for name in asked.data.split(",") if name]
     if asked.what == "table":
-        table(asked.out, data)
+        table(asked.out, data, asked.all)
         return
     torch.set_num_threads(1)
     for n in map(int, asked.n.split(",")):
