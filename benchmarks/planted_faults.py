@@ -35,6 +35,7 @@ from scipy.stats import t as student
 
 from gancore.data.sources import cache_folder, resolve
 from gancore.domain import Batch, Data, Domain
+from gancore.errors import GancoreError
 from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
 from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.extraction import Maps
@@ -169,7 +170,7 @@ class Look:
         rows = Batch(*(map_tree(lambda leaf: leaf[block], t) for t in (pool.rows.data, pool.rows.condition)))
         return self.maps.see(Batch(fault.change(rows.data, strength, pool.spec), rows.condition), keep=True)
 
-    def taken(self, fault: Fault | None, strength: float, draw: Draw) -> dict[str, Reading]:
+    def taken(self, fault: Fault | None, strength: float, draw: Draw, names: list[str]) -> dict[str, Reading]:
         pool, classifier = self.bench.pool, self.maps.classifier
         evidence = Evidence(
             self.planted(fault, strength, draw),
@@ -182,49 +183,62 @@ class Look:
         if classifier is None:
             lacking["log_posteriors"] = self.bench.preparing.lacking
         taker = Taker(evidence, self.maps, None, lacking, Reading("", None))
-        return {name: taker.take(*pair) for name, pair in self.measures.items()}
+        return {name: taker.take(*self.measures[name]) for name in names}
 
 
 def fill(bench: Bench, only: list[str]) -> None:
     """Everything that is missing of a data set, written after each fault."""
     found = json.loads(bench.file.read_text()) if bench.file.exists() else {"looks": {}}
-    names = [*bench.preparing.entries, NONE]
-    for name in [name for name in names if not only or name in only]:
+    for name in [name for name in (*bench.preparing.entries, NONE) if not only or name in only]:
         told = found["looks"].setdefault(name, {"values": {}, "seconds": {}})
-        faults: list[Fault | None] = [None, *FAULTS[bench.domain.name]]
-        missing = [f for f in faults if (f.name if f else CLEAN) not in told["values"]]
-        if not missing or "left out" in told:
+        wanted = [n for n, (_, m) in bench.measures.items() if ("features" in m.wants) is (name != NONE)]
+        if "left out" in told or not any(missing(told, fault, wanted) for fault in faults_of(bench)):
             continue
         try:
             look = Look(bench, name)
-        except Exception as error:
+        except GancoreError as error:
             told["left out"] = str(error)
             print(f"{bench.name} {name}: {error}", flush=True)
             continue
-        told["prepared"], told["seconds a row"] = look.prepared, look.embedded
-        for fault in missing:
-            began = time.process_time()
-            told["values"][fault.name if fault else CLEAN] = values_of(look, fault, told["seconds"])
-            found["about"] = about(bench)
-            bench.out.mkdir(parents=True, exist_ok=True)
-            atomic_write(bench.file, (json.dumps(found, indent=1) + "\n").encode())
-            spent = time.process_time() - began
-            print(f"{bench.name} {name} {fault.name if fault else CLEAN}: {spent:.0f} s", flush=True)
+        told["prepared"], told["seconds a row"] = round(look.prepared, 1), round(look.embedded, 5)
+        for fault in faults_of(bench):
+            began, names = time.process_time(), missing(told, fault, wanted)
+            if names:
+                add_values(look, fault, told, names)
+                found["about"] = about(bench)
+                bench.out.mkdir(parents=True, exist_ok=True)
+                atomic_write(bench.file, (json.dumps(found, indent=1) + "\n").encode())
+                print(f"{bench.name} {name} {title(fault)}: {time.process_time() - began:.0f} s", flush=True)
 
 
-def values_of(look: Look, fault: Fault | None, seconds: dict[str, float]) -> dict[str, Any]:
+def faults_of(bench: Bench) -> list[Fault | None]:
+    """None: clean rows, which come first."""
+    return [None, *FAULTS[bench.domain.name]]
+
+
+def title(fault: Fault | None) -> str:
+    return fault.name if fault else CLEAN
+
+
+def missing(told: Mapping[str, Any], fault: Fault | None, wanted: list[str]) -> list[str]:
+    """Measures that have not been taken of a fault."""
+    have = told["values"].get(title(fault), {})
+    have = next(iter(have.values()), {}) if fault else have
+    return [name for name in wanted if name not in have]
+
+
+def add_values(look: Look, fault: Fault | None, told: dict[str, Any], names: list[str]) -> None:
     """Of clean rows by measure the value in each draw; of a fault that by strength."""
     every = draws(len(look.bench.pool.blocks))
-    strengths = fault.strengths if fault else (0.0,)
-    found: dict[str, dict[str, list[float | None]]] = {}
-    for strength in strengths:
-        readings = [look.taken(fault, strength, draw) for draw in (every[:DRAWS] if fault else every)]
-        found[f"{strength:g}"] = {
-            name: [as_json(reading[name].value) for reading in readings] for name in readings[0]
-        }
+    found = told["values"].setdefault(title(fault), {})
+    for strength in fault.strengths if fault else (0.0,):
+        readings = [look.taken(fault, strength, draw, names) for draw in (every[:DRAWS] if fault else every)]
+        values = {name: [as_json(reading[name].value) for reading in readings] for name in names}
+        (found.setdefault(f"{strength:g}", {}) if fault else found).update(values)
         if fault is None:
-            seconds |= {n: round(sum(r[n].seconds for r in readings) / len(readings), 3) for n in readings[0]}
-    return found if fault else found["0"]
+            for name in names:
+                seconds = sum(reading[name].seconds for reading in readings) / len(readings)
+                told["seconds"][name] = float(f"{seconds:.2g}")
 
 
 def as_json(value: float | None) -> float | None:
