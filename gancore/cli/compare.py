@@ -128,6 +128,9 @@ def _show(made: Comparison, quiet: bool, as_json: bool) -> None:
     if as_json:
         print_json(made.report)
     elif not quiet:
+        for line in made.report["brief"]:
+            say(line)
+        say("")
         for statement in made.report["verdict"]:
             say(statement["text"])
         say(f"report: {made.page}")

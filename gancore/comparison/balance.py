@@ -16,7 +16,11 @@ from gancore.comparison.words import figure, listed, seconds
 CLEARLY = 1.5
 """Ratio of times below which nobody is called fast."""
 GROWS = 0.25
-"""Exponent of the number of operations from which sampling is called sequential."""
+"""Exponent of the number of operations below which nothing is called sequential."""
+FASTER = 1.5
+"""By how much more operations the last doubling of the size adds than the one before, if they grow with the
+size itself, and not with the number of its doublings as the layers of a deeper network do.
+"""
 Costs = Mapping[int, Mapping[str, Any]]
 
 
@@ -82,7 +86,7 @@ def _efficiency(name: str, told: Mapping[str, Any], headline: Finding | None) ->
     """The way to real rows that was gone, and that for the time and for the parameters."""
     if headline is None or name not in headline.standings:
         return {}
-    closed = headline.closed(headline.standings[name].value)
+    closed = headline.closed(name)
     if closed is None:
         return {}
     trained, size = told["training_seconds"], told["parameters"]
@@ -147,8 +151,24 @@ def _paces(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _growths(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Operations one after another are what cannot be made side by side."""
-    growths = {name: one.get("growth", {}).get("operations_exponent") for name, one in rows.items()}
-    grow = [f"{name} (size^{growth:.2f})" for name, growth in growths.items() if growth and growth > GROWS]
+    growths = {name: one.get("growth", {}) for name, one in rows.items()}
+    grow = [
+        f"{name} (size^{growth['operations_exponent']:.2f})"
+        for name, growth in growths.items()
+        if is_sequential(growth)
+    ]
     if not grow:
         return []
     return [f"The operations of {listed(grow)} grow with the size of a sample: not parallel."]
+
+
+def is_sequential(growth: Mapping[str, Any]) -> bool:
+    """Whether operations one after another grow as a power of a sample's size, and not as its logarithm."""
+    if growth.get("operations_exponent", 0) <= GROWS:
+        return False
+    points = growth.get("points", [])
+    counts = {point["factor"]: point["operations"] for point in points}
+    doubled = [counts[2 * factor] - count for factor, count in counts.items() if 2 * factor in counts]
+    if len(doubled) < 2:
+        return True
+    return bool(doubled[-1] >= FASTER * doubled[-2])

@@ -34,12 +34,27 @@ class Standing:
         return mean(self.values) if self.values else math.nan
 
     @property
+    def bounds(self) -> list[tuple[float, float]]:
+        """The least and the most badness within the interval of each seed."""
+        return [bounds for reading in self.readings.values() if (bounds := reading.bounds) is not None]
+
+    @property
     def lows(self) -> list[float]:
         return [r.low for r in self.readings.values() if r.low is not None]
 
     @property
     def highs(self) -> list[float]:
         return [r.high for r in self.readings.values() if r.high is not None]
+
+    def anchors(self, name: str) -> float:
+        """What the measure says of this anchor, the mean over seeds; a likelihood has one of its own."""
+        return mean(reading.anchors.get(name, math.nan) for reading in self.readings.values())
+
+    @property
+    def matched(self) -> float | None:
+        """At as many samples as the anchors have rows, the mean over seeds; None: not known."""
+        found = [r.matched for r in self.readings.values() if r.matched is not None]
+        return mean(found) if len(found) == len(self.readings) > 0 else None
 
     @property
     def spread(self) -> float | None:
@@ -73,6 +88,13 @@ class Finding:
         return (taken or self.readings)[0]
 
     @property
+    def anchors(self) -> Mapping[str, float]:
+        """Those of all; empty where a model has its own, as of a likelihood."""
+        first = self.first.anchors
+        alike = all(reading.anchors == first for reading in self.readings if not reading.skipped)
+        return first if alike else {}
+
+    @property
     def higher(self) -> bool:
         return self.first.better == "higher"
 
@@ -93,40 +115,59 @@ class Finding:
         """Whether the verdict may be about it: it decides, and is blind to no way of being bad."""
         return self.decides and all(reading.trust == TRUSTED for reading in self.readings)
 
-    def beats(self, one: float, other: float) -> bool:
-        return one > other if self.higher else one < other
+    def badness(self, name: str) -> float:
+        """Of the mean over seeds: lower is better."""
+        return self.first.badness(self.standings[name].value)
 
     def apart(self, one: str, other: str) -> bool:
-        """Whether ``one`` is better than ``other`` beyond both intervals, in every pair of their seeds."""
-        a, b = self.standings[one], self.standings[other]
-        return min(a.lows) > max(b.highs) if self.higher else max(a.highs) < min(b.lows)
+        """Whether ``one`` is better than ``other`` beyond both intervals, in every pair of their seeds, and
+        this is worth something: ``one`` is better than every bad anchor, ``other`` is worse than real rows.
+        """
+        mine, theirs = (self.standings[name].bounds for name in (one, other))
+        if not (mine and theirs and max(high for _, high in mine) < min(low for low, _ in theirs)):
+            return False
+        return not (self.is_bad(one) or self.reaches_real(other))
 
     def ranked(self) -> list[str]:
         """Names from the best value to the worst."""
-        return sorted(self.standings, key=lambda n: self.standings[n].value, reverse=self.higher)
+        return sorted(self.standings, key=self.badness)
 
     def lead(self) -> list[str]:
         """The best, and all that it is not apart from."""
         best, *others = self.ranked()
         return [best, *(name for name in others if not self.apart(best, name))]
 
-    def reaches_real(self, name: str) -> bool:
-        """Whether every interval of this recipe holds what real rows have, or lies beyond it."""
-        real, standing = self.first.anchors.get("real", math.nan), self.standings[name]
-        bounds = zip(standing.lows, standing.highs, strict=True)
-        return all(high >= real if self.higher else low <= real for low, high in bounds)
+    def leads(self, name: str) -> bool:
+        """Whether it is among the best, and another is not."""
+        lead = self.lead()
+        return name in lead and len(lead) < len(self.standings)
 
-    @property
-    def bad(self) -> str:
-        """The known-bad set from which the way to real rows is counted; empty: there is none."""
-        return next((name for name in ("noise", "collapse") if name in self.first.anchors), "")
+    def reaches_real(self, name: str, comparisons: int = 1) -> bool:
+        """Whether no training of this recipe is worse than held-out real rows; no where nobody knows."""
+        told = [reading.worse_than_real(comparisons) for reading in self._readings_of(name)]
+        return bool(told) and not any(worse or worse is None for worse in told)
 
-    def closed(self, value: float) -> float | None:
-        """How much of the way from a known-bad set to held-out real rows: 0 none, 1 all of it."""
-        bad, real = (self.first.anchors.get(name, math.nan) for name in (self.bad, "real"))
-        if not (math.isfinite(value) and self.beats(real, bad)):
-            return None
-        return (bad - value) / (bad - real)
+    def is_told(self, name: str, comparisons: int) -> bool:
+        """Whether some training of this recipe is worse than held-out real rows."""
+        return any(reading.worse_than_real(comparisons) for reading in self._readings_of(name))
+
+    def no_better_than(self, name: str, anchor: str) -> bool:
+        """Whether no training of this recipe is better than a bad anchor."""
+        readings = self._readings_of(name)
+        return bool(readings) and all(reading.no_better_than(anchor) for reading in readings)
+
+    def is_bad(self, name: str) -> bool:
+        """Whether it is no better than one of the bad anchors that the measure sees."""
+        return any(self.no_better_than(name, anchor) for anchor in self.first.seen)
+
+    def closed(self, name: str) -> float | None:
+        """How much of the way from a bad anchor to real rows a recipe has gone, the mean over seeds."""
+        parts = [reading.closed for reading in self._readings_of(name)]
+        known = [part for part in parts if part is not None]
+        return mean(known) if known and len(known) == len(parts) else None
+
+    def _readings_of(self, name: str) -> list[Reading]:
+        return list(self.standings[name].readings.values())
 
 
 @dataclass(frozen=True)
@@ -139,6 +180,15 @@ class Findings:
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.all)
+
+    def readings_of(self, name: str) -> list[list[Reading]]:
+        """All that were taken of each training of a recipe."""
+        seeds: dict[int, list[Reading]] = {}
+        for finding in self.all:
+            if name in finding.standings:
+                for seed, reading in finding.standings[name].readings.items():
+                    seeds.setdefault(seed, []).append(reading)
+        return [[reading for reading in read if not reading.skipped] for read in seeds.values()]
 
     @property
     def headline(self) -> Finding | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from gancore.comparison.asked import REAL, Asked
 from gancore.comparison.balance import in_words, row, until_target
+from gancore.comparison.brief import brief
 from gancore.comparison.exhibits import read_index
 from gancore.comparison.findings import Finding, Standing, find
 from gancore.comparison.folder import ComparisonFolder, Entrant, read_json, write_json
@@ -57,6 +58,7 @@ def gather(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) 
         "command": asked.command,
         "asked": asked.model_dump(mode="json") | {"budget_in_words": asked.spent.in_words},
         "about": about,
+        "brief": brief(case),
         "verdict": [vars(statement) for statement in judge(case)],
         "rules": RULES,
         "headline": findings.headline.measure if findings.headline else "",
@@ -94,7 +96,8 @@ def _measure(finding: Finding) -> dict[str, Any]:
         "taken": any(standing.values for standing in finding.standings.values()),
         "distrust": finding.distrust,
         "decides": finding.decides,
-        "anchors": dict(first.anchors),
+        "anchors": dict(finding.anchors),
+        "n_anchors": first.n_anchors,
         "method": first.method,
         "n": first.n,
         "n_real": first.n_real,
@@ -112,6 +115,8 @@ def _standing(standing: Standing) -> dict[str, Any]:
             "value": reading.value,
             "low": reading.low,
             "high": reading.high,
+            "matched": reading.matched,
+            "anchors": dict(reading.anchors),
             "trust": reading.trust,
             "skipped": reading.skipped,
             "seconds": reading.seconds,

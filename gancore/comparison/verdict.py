@@ -6,18 +6,25 @@ recipes, as against the models trained here, unless the spread over seeds bears 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
 from gancore.comparison.findings import Finding, Findings, difference_over_seeds
 from gancore.comparison.words import figure, listed, measured
+from gancore.evaluation.reading import Reading
+from gancore.evaluation.summary import collapse_by, copies_by, noise_by
 
 RULES = {
     "headline": "The verdict is about the measure that the domain prefers, or else the first of the table,"
     " which has an interval for every model, is trusted on these data, and is blind to no way of being bad.",
+    "fault": "Noise, and a collapse onto a few rows, are measured as samples are. A recipe is no better than"
+    " noise where the first distance, or more than half of all that see noise, say so of every training; it"
+    " is collapsed where more than half of the measures of diversity say so, and copies where those of memory"
+    " do.",
     "better": "One recipe is better than another by a measure where the 95 % intervals over samples of its"
-    " trainings lie, all of them, wholly on the better side of those of the other's.",
+    " trainings lie, all of them, wholly on the better side of those of the other's; where it is better than"
+    " the bad anchors; and where the other is worse than held-out real rows: nothing is better than these.",
     "lead": "The recipe with the best mean over seeds leads, together with all that it is not better than by"
     " that rule.",
     "seeds": "Of recipes, rather than of the models trained here, this is said only where Welch's interval of"
@@ -25,9 +32,10 @@ RULES = {
     " variance over seeds is never taken for less than that over samples.",
     "gan": "The best recipe whose players play against each other stands against the best of the others, by"
     " the same rule.",
-    "real": "Held-out real rows, measured alike, are the floor: a recipe whose intervals reach it, seed by"
-    " seed, cannot be told from data by this measure at this n; measures by which it can are named. Noise, or"
-    " else collapse, is the other end of the way.",
+    "real": "Held-out real rows, measured alike and at the same number of rows, are the floor: a recipe"
+    " cannot be told from them by a measure where no training is worse by more than the two intervals allow,"
+    " at 95 % for all measures and trainings together (Bonferroni). Noise, or else collapse, is the other end"
+    " of the way.",
     "others": "Every other measure that has its intervals and is trusted is asked whether the best recipe"
     " leads there too, alone or with others, or another is better.",
     "trust": "A measure that does not order its anchors on these data (real rows better than noise and than"
@@ -78,7 +86,7 @@ def judge(case: Case) -> list[Statement]:
             Statement("headline", "No verdict: no measure is bounded and trusted for all of them here.")
         ]
     else:
-        about = (_lead, _values, _seeds, _worth, _floor, _others)
+        about = (_faults, _lead, _values, _seeds, _worth, _floor, _others)
         statements = [statement for rule in about for statement in rule(case, finding)]
     return [*statements, *_distrust(case), *_costs(case), *_limits(case)]
 
@@ -89,11 +97,39 @@ def _nobody(names: Sequence[str]) -> Statement:
     return Statement("headline", f"No verdict: {names[0]} alone was measured, and has nothing beside it.")
 
 
+def _faults(case: Case, headline: Finding) -> list[Statement]:
+    """What is bad about all trainings of a recipe, whoever else is worse."""
+    told = []
+    for name in headline.ranked():
+        seeds = case.findings.readings_of(name)
+        by = {
+            "no better than noise": _by_all(noise_by, seeds),
+            "collapsed": _by_all(collapse_by, seeds),
+            "a copyist of train": _by_all(copies_by, seeds),
+        }
+        bad = [f"{fault} (by {listed(measures)})" for fault, measures in by.items() if measures]
+        if bad:
+            told.append(Statement("fault", f"{name} is {' and '.join(bad)}."))
+    return told
+
+
+def _by_all(fault: Callable[[Sequence[Reading]], list[str]], seeds: Sequence[Sequence[Reading]]) -> list[str]:
+    """The measures that find this fault in every training."""
+    found = [fault(readings) for readings in seeds]
+    return [measure for measure in found[0] if all(measure in others for others in found)] if found else []
+
+
+def _deciding(case: Case, name: str) -> list[Finding]:
+    return [f for f in case.findings if f.decides and name in f.standings]
+
+
 def _lead(case: Case, finding: Finding) -> list[Statement]:
     best, *others = finding.ranked()
     near = [name for name in others if not finding.apart(best, name)]
     far = [name for name in others if name not in near]
     name = finding.measure
+    if all(map(finding.is_bad, finding.standings)):
+        return [Statement("lead", f"On {name}, nobody leads: none is better than every bad anchor.")]
     if not near:
         return [Statement("lead", f"On {name}, {best} is better than {listed(far)}.")]
     if far:
@@ -162,40 +198,53 @@ def _value(finding: Finding, name: str) -> str:
 
 
 def _floor(case: Case, finding: Finding) -> list[Statement]:
-    best, anchors = finding.lead()[0], finding.first.anchors
-    if finding.reaches_real(best):
+    best = finding.lead()[0]
+    real = finding.standings[best].anchors("real")
+    deciding = _deciding(case, best)
+    comparisons = sum(len(f.standings[best].readings) for f in deciding)
+    if finding.reaches_real(best, comparisons):
         told = f"By {finding.measure}, at this n, {best} cannot be told from held-out real rows"
-        others = [f.measure for f in case.findings if f.decides and not f.reaches_real(best)]
+        others = [f.measure for f in deciding if f.is_told(best, comparisons)]
         rest = f"; by {listed(others)} it can" if others else ""
-        return [Statement("real", f"{told} ({figure(anchors['real'])}){rest}.")]
-    closed = finding.closed(finding.standings[best].value)
+        return [Statement("real", f"{told} ({figure(real)}){rest}.")]
+    closed = finding.closed(best)
     if closed is None:
         return []
+    standing = finding.standings[best]
     way = f"{best} has gone {figure(100 * closed)} % of the way there"
-    bad = f"{finding.bad} ({figure(anchors[finding.bad])})"
-    return [Statement("real", f"Held-out real rows have {figure(anchors['real'])}: {way} from {bad}.")]
+    bad = f"{finding.first.bad} ({figure(standing.anchors(finding.first.bad))})"
+    alike = f" at {finding.first.n_anchors:,} samples, where {best} has {figure(standing.matched)}"
+    beside = alike if standing.matched != standing.value else ""
+    return [Statement("real", f"Held-out real rows have {figure(real)}{beside}: {way} from {bad}.")]
 
 
 def _others(case: Case, headline: Finding) -> list[Statement]:
     """Whether the other measures say the same of the one that leads."""
     best = headline.lead()[0]
-    rest = [finding for finding in case.findings if finding.decides and finding is not headline]
-    rest = [finding for finding in rest if best in finding.standings and len(finding.standings) > 1]
-    if not rest:
-        return []
+    rest = [finding for finding in _deciding(case, best) if finding is not headline]
+    rest = [finding for finding in rest if len(finding.standings) > 1]
+    hopeless = [f.measure for f in rest if all(map(f.is_bad, f.standings))]
+    rest = [f for f in rest if f.measure not in hopeless]
     alone = [f.measure for f in rest if f.lead() == [best]]
-    shared = [f.measure for f in rest if best in f.lead() and f.lead() != [best]]
+    shared = [f.measure for f in rest if f.leads(best) and f.lead() != [best]]
+    level = [f.measure for f in rest if len(f.lead()) == len(f.standings)]
     behind = [f"{f.measure} ({listed(f.lead())})" for f in rest if best not in f.lead()]
     told = [
         text
         for text, names in (
-            (f"leads alone on {listed(alone)}", alone),
-            (f"shares the lead on {listed(shared)}", shared),
-            (f"is behind on {'; '.join(behind)}", behind),
+            (f"{best} leads alone on {listed(alone)}", alone),
+            (f"{best} shares the lead on {listed(shared)}", shared),
+            (f"{best} is behind on {'; '.join(behind)}", behind),
+            (f"nothing separates them on {listed(level)}", level),
+            (f"nobody is better than every bad anchor on {listed(hopeless)}", hopeless),
         )
         if names
     ]
-    return [Statement("others", f"By the other measures that can be trusted, {best} {'; it '.join(told)}.")]
+    return (
+        [Statement("others", f"By the other measures that can be trusted, {'; '.join(told)}.")]
+        if told
+        else []
+    )
 
 
 def _distrust(case: Case) -> list[Statement]:

@@ -9,6 +9,7 @@ import torch
 
 import gancore
 from gancore.evaluation.anchors import REPEATED
+from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.features import Features
 from gancore.evaluation.intervals import clopper_pearson
 from gancore.evaluation.rows import RealRows
@@ -64,18 +65,24 @@ def _features(features: Features | None) -> dict[str, str] | None:
 
 def _classifier(taker: Taker) -> dict[str, Any] | None:
     """Name and hash, and how many of the reference rows it calls by their label."""
-    features, real = taker.maps.classifier, taker.evidence.real
+    features = taker.maps.classifier
     if features is None:
         return None
     told: dict[str, Any] = {"name": features.name, "hash": features.digest}
-    names, labels = list(taker.evidence.spec.get("classes") or []), real.condition
+    accuracy = accuracy_of(features, taker.evidence)
+    return {**told, "classes": list(features.classes), "accuracy": accuracy} if accuracy else told
+
+
+def accuracy_of(classifier: Features, evidence: Evidence) -> dict[str, Any] | None:
+    """On the reference rows, with its interval; None where they have no labels of its classes."""
+    real, names = evidence.real, list(evidence.spec.get("classes") or [])
+    labels = real.condition
     if not names or real.log_posteriors is None or not isinstance(labels, torch.Tensor) or labels.dim() != 1:
-        return told
-    called = [features.classes[column] for column in real.log_posteriors.argmax(1).tolist()]
+        return None
+    called = [classifier.classes[column] for column in real.log_posteriors.argmax(1).tolist()]
     right = sum(name == names[label] for name, label in zip(called, labels.tolist(), strict=True))
     low, high, method = clopper_pearson(right, len(called))
-    accuracy = {"value": right / len(called), "low": low, "high": high, "method": method, "n": len(called)}
-    return {**told, "classes": list(features.classes), "accuracy": accuracy}
+    return {"value": right / len(called), "low": low, "high": high, "method": method, "n": len(called)}
 
 
 def _anchors(rows: RealRows, taker: Taker) -> dict[str, Any]:

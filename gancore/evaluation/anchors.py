@@ -1,4 +1,4 @@
-"""Three sets whose quality is known, which every measure is shown: one as good as can be, two bad ones.
+"""Sets whose quality is known, which every measure is shown: one as good as can be, and bad ones.
 
 A measure that does not order them is not to be trusted there. Their values are the same for every model, and
 are kept.
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from gancore.domain import Batch, Spec
+from gancore.evaluation.distances import nearest
 from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.extraction import Maps, spec_digest
 from gancore.evaluation.measure import Measure
@@ -26,7 +27,7 @@ from gancore.records import MeasureEntry
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree, map_tree
 
-VERSION = 2
+VERSION = 3
 REPEATED = 0.05
 """Share of the held-out rows that the collapse consists of."""
 COLUMNS = 512
@@ -75,27 +76,67 @@ def repeated(n: int) -> Tensor:
     return torch.arange(n) % max(1, math.ceil(REPEATED * n))
 
 
+def shrunk(features: Tensor) -> Tensor:
+    """Halfway to their mean, (n, d): no tails, and in many dimensions nearer to real rows than these are."""
+    mean = features.double().mean(0)
+    return (mean + (features.double() - mean) / 2).float()
+
+
+def points(features: Tensor) -> Tensor:
+    """Nine tenths of the way to the nearest of those rows (n, d) that :func:`repeated` chooses."""
+    few = features[: int(repeated(len(features)).max()) + 1].double()
+    place = few[nearest(features, few, 1)[1].flatten()]
+    return (place + (features.double() - place) / 10).float()
+
+
 @dataclass
 class Anchors:
     """``evidence`` is that of the model; of it the real sets alone are looked at, and of train only what is
     not among the held-out rows.
 
-    ``log_prob``: nats per row under the model; None where it gives none.
+    ``unseen``: how many of the held-out rows, from the first, no model was trained on; None: all. What a
+    trained classifier says is measured on these alone. ``log_prob``: nats per row under the model; None where
+    it gives none.
     """
 
     held_out: Batch
     evidence: Evidence
     maps: Maps
     log_prob: Callable[[Batch], Tensor | None] | None = None
+    unseen: int | None = None
+
+    def rows_for(self, measure: Measure) -> int:
+        """How many rows its anchors have; 0: there are none that it may be shown."""
+        maps = self.maps.by_need
+        learned = any(need in maps and maps[need].learned for need in measure.wants)
+        if self.unseen is not None and (learned or "judge" in measure.needs):
+            return self.unseen
+        return len(self.held_out)
+
+    def sets_for(self, measure: Measure) -> Mapping[str, Sampled]:
+        """What a measure is shown, by name; where it sees features alone, of features too."""
+        sets = self._sets_of(self.rows_for(measure))
+        features = sets["real"].features
+        if features is None or "features" not in measure.needs or measure.needs - {"features", "train"}:
+            return sets
+        made = {"shrunk": shrunk(features), "points": points(features)}
+        return {**sets, **{name: replace(sets["real"], features=those) for name, those in made.items()}}
+
+    def _sets_of(self, count: int) -> Mapping[str, Sampled]:
+        if count not in self._sets:
+            rows = self.held_out.rows(0, count)
+            real = self.maps.see(rows, keep=True)
+            self._sets[count] = {"real": real}
+            if self.noise_is_bad:
+                shuffled = noise(rows.data, Key.of("evaluate", "noise"))
+                self._sets[count]["noise"] = self.maps.see(Batch(shuffled, rows.condition), keep=True)
+            self._sets[count]["collapse"] = real.rows(repeated(count))
+        return self._sets[count]
 
     @cached_property
-    def sets(self) -> Mapping[str, Sampled]:
-        real = self.maps.see(self.held_out, keep=True)
-        made = {"real": real, "collapse": real.rows(repeated(len(self.held_out)))}
-        if self.noise_is_bad:
-            shuffled = noise(self.held_out.data, Key.of("evaluate", "noise"))
-            made["noise"] = self.maps.see(Batch(shuffled, self.held_out.condition), keep=True)
-        return {name: made[name] for name in ("real", "noise", "collapse") if name in made}
+    def _sets(self) -> dict[int, dict[str, Sampled]]:
+        """By number of rows."""
+        return {}
 
     @cached_property
     def noise_is_bad(self) -> bool:
@@ -111,11 +152,13 @@ class Anchors:
         evidence = replace(self.evidence, key=self.evidence.key / entry.name)
         if "log_prob" in measure.needs:
             return self._likelihoods(evidence, measure)
+        if not self.rows_for(measure):
+            return Anchored({})
         store, key = self.maps.store, self._key(entry, measure)
         kept = store.json(key)
         if kept is not None:
             return Anchored.from_json(kept)
-        seen = {name: replace(evidence, fake=rows) for name, rows in self.sets.items()}
+        seen = {name: replace(evidence, fake=rows) for name, rows in self.sets_for(measure).items()}
         values = {name: value_of(measure, shown) for name, shown in seen.items()}
         found = Anchored(values, bounds_of(measure, seen["real"]))
         if found.is_whole:
@@ -125,7 +168,7 @@ class Anchors:
     def _likelihoods(self, evidence: Evidence, measure: Measure) -> Anchored:
         """Of a model's likelihood: that of anchors in the place of the reference."""
         seen = {}
-        for name, rows in self.sets.items():
+        for name, rows in self._sets_of(len(self.held_out)).items():
             if self.log_prob is not None and name not in measure.blind:
                 few = rows.rows(torch.arange(min(len(rows), LIKELIHOOD_ROWS)))
                 log_prob = self.log_prob(Batch(few.samples, few.condition))
@@ -140,7 +183,8 @@ class Anchors:
             "anchors",
             VERSION,
             [entry.name, entry.factory, code_of(entry.factory), list(self.evidence.key.path)],
-            [self._held_out, self._real, self._train if "train" in measure.wants else ""],
+            [self._held_out, self.rows_for(measure)],
+            [self._real, self._train if "train" in measure.wants else ""],
             {need: said[need] for need in sorted(measure.wants & said.keys())},
             spec_digest(self.evidence.spec),
         )

@@ -74,6 +74,10 @@ class Evidence:
         beside = Sampled(real)
         return cls(Sampled(fake), beside, beside, spec)
 
+    def part(self, fake: int, key: Key) -> Evidence:
+        """So many of the samples, drawn without replacement, and the key's draws."""
+        return replace(self, fake=self.fake.rows(key.permutation(len(self.fake))[:fake]), key=key)
+
     def subset(self, fake: int, real: int, key: Key) -> Evidence:
         """Rows drawn without replacement, and the key's draws."""
         chosen = (key / "fake").permutation(len(self.fake))[:fake]

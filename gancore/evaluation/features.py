@@ -46,6 +46,8 @@ class Features:
     """
 
     name: ClassVar[str]
+    learned: ClassVar[bool] = False
+    """Whether it was trained on rows of train, which it then knows from others."""
     frechet: ClassVar[str] = ""
     """What the field calls the Frechet distance on them, where it has a name of its own."""
 

@@ -28,6 +28,7 @@ class JudgeFeatures(Features):
     """
 
     name = "classifier"
+    learned = True
 
     def prepare(self, bench: Workbench) -> None:
         sampler = bench.judge(self.name, {}).sampler

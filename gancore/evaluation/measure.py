@@ -17,6 +17,12 @@ Anchor = Literal["noise", "collapse", "shrunk", "points"]
 """
 
 
+Kind = Literal["distance", "fidelity", "diversity", "memory"]
+"""What a measure asks: how far the two laws are apart, whether samples look real, whether they are as diverse
+as real rows, whether they are copies of train.
+"""
+
+
 class Interval(NamedTuple):
     """A 95 % interval over samples, and how it was made."""
 
@@ -30,11 +36,11 @@ class Measure:
     """``compute`` gives the value; ``interval`` bounds it from the same evidence.
 
     ``better`` None: neither end is. ``ideal``: the best value, where that is no end of the scale, as one half
-    is of a two-sample test; what is nearer to it is better. ``doubt``: why this value, or its interval, is not
-    to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the measure
-    cannot tell from real data by its definition, as precision cannot see collapse. ``details``: what JSON and the report show beside the
-    value (a curve, shares of classes). ``quick``: part of the default set. ``uses``: what it takes where that
-    is to be had, and does without elsewhere.
+    is of a two-sample test; what is nearer to it is better. ``doubt``: why this value, or its interval, is
+    not to be trusted on this evidence, in a few words; empty where it is. ``blind``: anchors that the measure
+    cannot tell from real data by its definition, as precision cannot see collapse. ``details``: what JSON and
+    the report show beside the value (a curve, shares of classes). ``quick``: part of the default set.
+    ``uses``: what it takes where that is to be had, and does without elsewhere.
     """
 
     compute: Callable[[Evidence], float]
@@ -46,6 +52,7 @@ class Measure:
     blind: frozenset[Anchor] = frozenset()
     quick: bool = True
     uses: frozenset[Need] = frozenset()
+    kind: Kind = "distance"
     paired: bool = False
     """It sees as many samples as real rows."""
     most: int | None = None

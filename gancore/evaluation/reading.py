@@ -12,13 +12,30 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from statistics import NormalDist
+from typing import Any, NamedTuple
 
 from gancore.errors import CheckpointError
 from gancore.files import LARGEST_JSON_BYTES, atomic_write, read_regular
 
-FORMAT = 1
+FORMAT, READ = 2, (1, 2)
+"""What is written, and what is read: readings of format 1 have no values at the anchors' numbers of rows."""
 TRUSTED = "yes"
+
+
+class Difference(NamedTuple):
+    """A difference, and where it may lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+def badness(value: float, better: str | None, ideal: float | None = None) -> float:
+    """A value turned so that lower is better: its distance from ``ideal``, or itself with a sign."""
+    if ideal is not None:
+        return abs(value - ideal)
+    return -value if better == "higher" else value
 
 
 @dataclass(frozen=True)
@@ -26,10 +43,15 @@ class Reading:
     """One measure's value with all that it needs to be believed.
 
     ``low`` to ``high`` is the 95 % interval over samples, made by ``method``; None and "": there is none.
-    ``n`` generated samples stand beside ``n_real`` rows of ``split`` of ``source``. ``anchors``: the measure
-    of known sets, ``real`` (held-out rows: as good as can be), ``noise`` and ``collapse`` (both bad).
-    ``trust``: "yes" (and what it is blind to by definition), or in a few words why not. ``skipped``: why it
-    was left out; ``value`` is then None. ``details`` are JSON values: a curve, shares of classes.
+    ``kind``: what the measure asks. ``ideal``: the best value, where that is no end of the scale. ``n``
+    generated samples stand beside ``n_real`` rows of ``split`` of ``source``. ``anchors``: the measure of
+    known sets, ``real`` (held-out rows: as good as can be; its own interval is ``real_low`` to ``real_high``)
+    and the bad ones ``noise``, ``collapse``, ``shrunk`` and ``points``, of ``n_anchors`` rows each.
+    ``matched``, with its interval: the measure of as many samples as these, which alone may be compared with
+    them; None: not to be had.
+    ``trust``: "yes" (and what it is blind to by definition), or in a few words why not. ``note``: what else
+    is to be known of it. ``skipped``: why it was left out; ``value`` is then None. ``details`` are JSON
+    values: a curve, shares of classes.
     """
 
     measure: str
@@ -39,9 +61,17 @@ class Reading:
     method: str = ""
     unit: str = ""
     better: str | None = None
+    kind: str = "distance"
+    ideal: float | None = None
     n: int = 0
     n_real: int = 0
     anchors: Mapping[str, float] = field(default_factory=dict)
+    real_low: float | None = None
+    real_high: float | None = None
+    n_anchors: int = 0
+    matched: float | None = None
+    matched_low: float | None = None
+    matched_high: float | None = None
     trust: str = TRUSTED
     features: str = ""
     features_hash: str = ""
@@ -50,12 +80,79 @@ class Reading:
     seed: int = 0
     seconds: float = 0.0
     details: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
     skipped: str = ""
 
     @property
     def trusted(self) -> bool:
         """Whether it orders every anchor that it can see by its definition."""
         return self.trust.startswith(TRUSTED)
+
+    def badness(self, value: float) -> float:
+        """How far from the best a value is, whichever end that is: lower is better."""
+        return badness(value, self.better, self.ideal)
+
+    def beside(self, anchor: str, comparisons: int = 1) -> Difference | None:
+        """By how much worse it is than an anchor, at the anchor's number of rows; None: that is not known.
+
+        The interval holds the difference of :meth:`badness` at 95 % for so many ``comparisons`` together
+        (Bonferroni), from the two intervals (MOVER: Zou and Donner 2008). That of ``real`` is its own, those
+        of bad anchors are taken as exact. Both values share their reference rows, so that it is too wide.
+        """
+        other = self.anchors.get(anchor)
+        mine = self.matched, self.matched_low, self.matched_high
+        theirs = (other, self.real_low, self.real_high) if anchor == "real" else (other, other, other)
+        numbers = [number for number in (*mine, *theirs) if number is not None and math.isfinite(number)]
+        if len(numbers) < len(mine) + len(theirs) or self.better is None:
+            return None
+        (a, a_least, a_most), (b, b_least, b_most) = map(self._bounds, (numbers[:3], numbers[3:]))
+        wider = NormalDist().inv_cdf(1 - 0.025 / comparisons) / NormalDist().inv_cdf(0.975)
+        low = a - b - wider * math.hypot(a - a_least, b_most - b)
+        return Difference(a - b, low, a - b + wider * math.hypot(a_most - a, b - b_least))
+
+    def worse_than_real(self, comparisons: int = 1) -> bool | None:
+        """Than held-out real rows, beyond both intervals, at 95 % for so many ``comparisons`` together; None:
+        that is not known.
+        """
+        beside = self.beside("real", comparisons)
+        return None if beside is None else beside.low > 0
+
+    def no_better_than(self, anchor: str) -> bool:
+        """Than a bad anchor, beyond its own interval; no where that is not known."""
+        beside = self.beside(anchor)
+        return beside is not None and beside.high >= 0
+
+    @property
+    def seen(self) -> list[str]:
+        """The bad anchors that the measure can see by its definition."""
+        blind = self.trust.partition("blind to ")[2].split()
+        return [name for name in self.anchors if name != "real" and name not in blind]
+
+    @property
+    def bad(self) -> str:
+        """The known-bad set from which the way to real rows is counted; empty: there is none."""
+        return next((name for name in ("noise", "collapse") if name in self.anchors), "")
+
+    @property
+    def closed(self) -> float | None:
+        """How much of the way from ``bad`` to real rows it has gone: 0 none, 1 all of it; None: not known."""
+        ends = [self.anchors.get(name, math.nan) for name in (self.bad, "real")]
+        bad, real, mine = map(self.badness, (*ends, math.nan if self.matched is None else self.matched))
+        return (bad - mine) / (bad - real) if math.isfinite(mine) and real < bad else None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The least and the most badness within the interval; None: there is none."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return self._bounds((self.value, self.low, self.high))[1:]
+
+    def _bounds(self, numbers: Sequence[float]) -> tuple[float, float, float]:
+        """Badness of a value, and the least and the most within its interval."""
+        value, low, high = numbers
+        ends = self.badness(value), self.badness(low), self.badness(high)
+        within = self.ideal is not None and low <= self.ideal <= high
+        return ends[0], 0.0 if within else min(ends), max(ends)
 
 
 @dataclass(frozen=True)
@@ -135,7 +232,7 @@ def _parted(lines: Sequence[Any]) -> Iterator[Evaluation]:
         raise ValueError("the first line is not about an evaluation")
     for at, stop in zip(heads, [*heads[1:], len(lines)], strict=True):
         head, *rows, last = lines[at:stop]
-        if head["format"] != FORMAT or last.keys() != {"seconds"}:
+        if head["format"] not in READ or last.keys() != {"seconds"}:
             raise ValueError("another format, or cut short")
         readings = [replace(Reading(**row), seconds=last["seconds"][row["measure"]]) for row in rows]
         yield Evaluation(head["model"], tuple(readings), head["about"])

@@ -26,7 +26,8 @@ class RealRows:
     """``real``: of the reference split. ``train``: measures of memory must see as much of it as can be.
 
     ``held_out``: for the anchors, not of the reference; None where there are no more. ``origin``: how many of
-    them each split gave. The first ``apart`` rows of train are not among them.
+    them each split gave, in this order; those of train are the last. The first ``apart`` rows of train are
+    not among them.
     """
 
     real: Batch
@@ -35,13 +36,17 @@ class RealRows:
     origin: Mapping[str, int]
     apart: int
 
+    @property
+    def unseen(self) -> int:
+        """How many of the held-out rows, from the first, no model was trained on."""
+        return sum(count for split, count in self.origin.items() if split != "train")
+
 
 def real_rows(data: Data, split: str, n: int, key: Key) -> RealRows:
     """Up to ``n`` rows of the split, as many of train as fit, and up to ``n`` held-out ones.
 
-    The held-out ones are of valid, unless that is the reference; then of what is left of the reference split;
-    and where these are fewer than 300, from the end of train, at most half of it: a judge has learnt its rows
-    by heart, so that they are not quite like unseen ones.
+    The held-out ones are what is left of the reference split, then rows of valid; and where these are fewer
+    than 300, rows from the end of train, at most half of it.
 
     Raises:
         ConfigError: no such split, or it has no rows.
@@ -52,7 +57,7 @@ def real_rows(data: Data, split: str, n: int, key: Key) -> RealRows:
     size, most = len(view_of(data, "train")), rows_that_fit(real.data, n)
     held_out: list[Batch] = []
     origin: dict[str, int] = {}
-    for home in dict.fromkeys(("valid", split, "train")):
+    for home in [home for home in dict.fromkeys((split, "valid")) if home != "train"] + ["train"]:
         rows, used = len(view_of(data, home)), n if home == split else 0
         free, wanted = rows - used, n - sum(origin.values())
         if home == "train":

@@ -14,7 +14,7 @@ from gancore.data.sources import cache_folder
 from gancore.data.telling import Announce, seldom
 from gancore.domain import Batch
 from gancore.errors import ConfigError, DataError
-from gancore.evaluation.about import describe
+from gancore.evaluation.about import accuracy_of, describe
 from gancore.evaluation.anchors import Anchors
 from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
 from gancore.evaluation.evidence import Evidence, Sampled
@@ -28,6 +28,7 @@ from gancore.evaluation.reading import Evaluation, Reading
 from gancore.evaluation.reference import Reference, open_reference
 from gancore.evaluation.rows import RealRows, outline, real_rows
 from gancore.evaluation.store import Store
+from gancore.evaluation.summary import accuracy
 from gancore.evaluation.taking import Taker
 from gancore.files import memory_bytes
 from gancore.models.model import Model, open_model
@@ -196,8 +197,15 @@ def _taker(
     anchors = None
     if rows.held_out is not None:
         apart = replace(evidence, train=evidence.train.rows(torch.arange(rows.apart)))
-        anchors = Anchors(rows.held_out, apart, maps, likelihood)
-    return Taker(evidence, maps, anchors, {need: why for need, why in lacking.items() if why}, template)
+        anchors = Anchors(rows.held_out, apart, maps, likelihood, rows.unseen)
+    lacking = {need: why for need, why in lacking.items() if why}
+    return Taker(evidence, maps, anchors, lacking, template, _notes(maps, evidence, question.split))
+
+
+def _notes(maps: Maps, evidence: Evidence, split: str) -> dict[str, str]:
+    """How good the classifier is that scores rest on."""
+    told = accuracy_of(maps.classifier, evidence) if maps.classifier else None
+    return {"log_posteriors": f"the classifier of the scores is {accuracy(told, split)}"} if told else {}
 
 
 def _unlikely(has_one: bool) -> str:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from gancore.errors import printable
 from gancore.evaluation.reading import Evaluation, Reading
+from gancore.evaluation.summary import accuracy, summary
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 ANCHORS = ("real", "noise", "collapse")
-BAD = ("noise", "collapse")
 COLUMNS = ("measure", "value", "95 % interval", *ANCHORS, "best", "unit", "trust")
 RIGHT, WRAPPED = {"value", "95 % interval", *ANCHORS}, {"unit": 9, "trust": 12}
 """Columns to the right; and those of words, with the characters that they have at least."""
@@ -30,8 +30,9 @@ def show(evaluation: Evaluation) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE)
     if any(not reading.skipped for reading in evaluation):
+        for line in summary(evaluation):
+            console.print(printable(line), markup=False, soft_wrap=True)
         console.print(table(evaluation, console.width))
-        console.print(printable(summary(evaluation)), markup=False, soft_wrap=not console.is_terminal)
     for line in footnotes(evaluation):
         console.print(printable(line), markup=False, soft_wrap=not console.is_terminal)
 
@@ -64,26 +65,6 @@ def table(evaluation: Evaluation, width: int = WIDE) -> Table:
             cells = [Text(printable(cell)) for cell in row(reading)]
             made.add_row(*(cells[index] for index in shown), style=None if reading.trusted else "yellow")
     return made
-
-
-def summary(evaluation: Evaluation) -> str:
-    """One line: how many readings can be trusted, and which of these are no better than a bad anchor."""
-    taken = [reading for reading in evaluation if not reading.skipped]
-    trusted = [reading for reading in taken if reading.trusted]
-    line = f"summary: {len(trusted)} of {len(taken)} measures order their anchors and can be trusted"
-    bad = [reading.measure for reading in trusted if _is_as_bad_as_an_anchor(reading)]
-    if bad:
-        return f"{line}; no better than noise or a collapse: {', '.join(bad)}"
-    return f"{line}; none of them is as bad as noise or a collapse" if trusted else line
-
-
-def _is_as_bad_as_an_anchor(reading: Reading) -> bool:
-    """Whether the value is no better than the better one of those bad anchors that the measure sees."""
-    blind = reading.trust.partition("blind to ")[2]
-    bad = [reading.anchors[name] for name in BAD if name in reading.anchors and name not in blind]
-    if reading.value is None or not bad or reading.better is None:
-        return False
-    return reading.value <= max(bad) if reading.better == "higher" else reading.value >= min(bad)
 
 
 def row(reading: Reading) -> list[str]:
@@ -137,6 +118,4 @@ def _named(features: Mapping[str, Any]) -> str:
 def _accuracy(classifier: Mapping[str, Any], split: str) -> str:
     if "accuracy" not in classifier:
         return ""
-    value, low, high = (100 * classifier["accuracy"][name] for name in ("value", "low", "high"))
-    rows = f"{classifier['accuracy']['n']:,} rows of {split}"
-    return f", right on {value:.1f} % of {rows} ({low:.1f} to {high:.1f})"
+    return f", {accuracy(classifier['accuracy'], split)}"

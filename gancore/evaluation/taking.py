@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from gancore.errors import GancoreError, in_words
 from gancore.evaluation.anchors import Anchors
@@ -15,12 +16,15 @@ from gancore.evaluation.reading import Reading, plain
 from gancore.evaluation.trust import trust
 from gancore.records import MeasureEntry
 
+PARTS = 5
+"""Of the samples, each of as many as the anchors have, over which a value beside theirs is averaged."""
+
 
 @dataclass(frozen=True)
 class Taker:
     """``lacking``: for each need that is not met, the reason. ``anchors`` None: there are no rows for them.
 
-    ``template``: what all readings share.
+    ``template``: what all readings share. ``notes``: by need, what is to be known of what meets it.
     """
 
     evidence: Evidence
@@ -28,6 +32,7 @@ class Taker:
     anchors: Anchors | None
     lacking: Mapping[str, str]
     template: Reading
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def take(self, entry: MeasureEntry, measure: Measure) -> Reading:
         """The reading; of a measure that cannot be taken, the reason. A broken one loses only itself."""
@@ -53,10 +58,13 @@ class Taker:
             measure=entry.name,
             unit=measure.unit,
             better=measure.better,
+            kind=measure.kind,
+            ideal=measure.ideal,
             n=n,
             n_real=n_real,
             features=", ".join(features.name for features in said.values()),
             features_hash=", ".join(features.digest for features in said.values()),
+            note="; ".join(self.notes[need] for need in sorted(measure.needs) if need in self.notes),
         )
 
     def _taken(self, reading: Reading, entry: MeasureEntry, measure: Measure) -> Reading:
@@ -70,9 +78,42 @@ class Taker:
                 reading = replace(reading, method=f"none: {error}")
         if measure.details is not None:
             reading = replace(reading, details=plain(measure.details(evidence)))
-        if self.anchors is None:
-            return replace(reading, trust="unchecked: no held-out rows for anchors")
-        anchored = self.anchors.measured(entry, measure)
         doubt = measure.doubt(evidence) if measure.doubt else ""
+        if self.anchors is None or not (count := self.anchors.rows_for(measure)):
+            return replace(reading, trust=f"no: {doubt}" if doubt else self._unchecked())
+        anchored = self.anchors.measured(entry, measure)
         told = f"no: {doubt}" if doubt else trust(measure, anchored)
-        return replace(reading, anchors=anchored.values, trust=told)
+        real_low, real_high = anchored.around or (None, None)
+        reading = replace(
+            reading,
+            anchors=anchored.values,
+            real_low=real_low,
+            real_high=real_high,
+            n_anchors=count,
+            trust=told,
+        )
+        return self._matched(reading, measure, evidence)
+
+    def _unchecked(self) -> str:
+        rows = "held-out rows" if self.anchors is None else "rows that its classifier has not seen"
+        return f"unchecked: no {rows} for anchors"
+
+    def _matched(self, reading: Reading, measure: Measure, evidence: Evidence) -> Reading:
+        """With the value at the anchors' numbers of rows: the mean over parts of the samples.
+
+        Its interval is that of the first part, about this mean. A judge is not trained anew for each part.
+        """
+        n, n_real, count = len(evidence.fake), len(evidence.real), reading.n_anchors
+        same = measure.rows_seen(n, n_real) == measure.rows_seen(count, n_real)
+        if same or "log_prob" in measure.needs:
+            return replace(reading, matched=reading.value, matched_low=reading.low, matched_high=reading.high)
+        if count > n or "judge" in measure.needs or reading.low is None or measure.interval is None:
+            return reading
+        try:
+            parts = [evidence.part(count, evidence.key / "matched" / number) for number in range(PARTS)]
+            values = [float(measure.compute(part)) for part in parts]
+            low, high, _ = measure.interval(parts[0])
+        except GancoreError:  # too few rows
+            return reading
+        moved = fmean(values) - values[0]
+        return replace(reading, matched=fmean(values), matched_low=low + moved, matched_high=high + moved)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.measure import Measure
-from gancore.evaluation.reading import TRUSTED
+from gancore.evaluation.reading import TRUSTED, badness
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,25 @@ def bounds_of(measure: Measure, evidence: Evidence) -> tuple[float, float] | Non
 
 def trust(measure: Measure, anchored: Anchored) -> str:
     """Yes, or what is to be known. A bad anchor within the interval of the good one is not told from it."""
+    bad_of = partial(badness, better=measure.better, ideal=measure.ideal)
     values, blind = anchored.values, sorted(measure.blind)
     if measure.better is None:
         return "unordered: neither end is better"
     bad = [name for name in values if name != "real" and name not in blind]
     if not bad and not blind:
         return "unchecked: no anchor to order"
-    sign = 1 if measure.better == "lower" else -1
-    good = max(sign * end for end in (values["real"], *(anchored.around or ())))
-    lost = [name for name in bad if not good < sign * values[name] or math.isnan(values["real"])]
-    if lost:
-        return f"no: {' and '.join(lost)} not told from real"
+    good = [bad_of(end) for end in (values["real"], *(anchored.around or ()))]
+    broken = math.isnan(values["real"])
+    lost = [name for name in bad if broken or not max(good) < bad_of(values[name])]
+    better = [name for name in lost if bad_of(values[name]) < min(good)]
+    told = [
+        f"{' and '.join(names)} {verdict}"
+        for names, verdict in (
+            ([name for name in lost if name not in better], "not told from real"),
+            (better, "better than real"),
+        )
+        if names
+    ]
+    if told:
+        return f"no: {', '.join(told)}"
     return f"{TRUSTED}, blind to {' and '.join(blind)} by definition" if blind else TRUSTED

@@ -14,7 +14,7 @@ import gancore
 from gancore.api import evaluate as verb
 from gancore.cli import main
 from gancore.evaluation.reading import Evaluation, Reading
-from gancore.evaluation.table import summary, table
+from gancore.evaluation.table import table
 
 ABOUT = {
     "n": 2000,
@@ -89,7 +89,7 @@ def test_the_table_has_a_row_for_what_was_taken_and_a_line_for_what_it_rests_on(
     told = capsys.readouterr()
     assert told.err == "making samples\n"
     lines = [line.split() for line in told.out.splitlines()]
-    assert lines[0] == ["runs/a"]
+    assert lines[0][0] == "runs/a:"
     rows = {line[0]: line[1:] for line in lines if line}
     assert rows["measure"] == [
         "value",
@@ -167,18 +167,3 @@ def test_at_eighty_columns_every_trust_and_unit_can_be_read():
     words = " ".join(caught.get().split())
     for word in ("unit", "trust", "kernel", "share", "distance", "noise", "1.235e+04", "real"):
         assert word in words
-
-
-@pytest.mark.parametrize(
-    ("value", "better", "trust", "bad"),
-    [
-        (0.6, "lower", "yes", True),
-        (0.4, "lower", "yes", False),
-        (0.4, "higher", "yes", True),
-        (0.6, "lower", "no: noise not told from real", False),
-    ],
-)
-def test_the_summary_names_what_is_no_better_than_noise(value, better, trust, bad):
-    reading = Reading("kid", value, better=better, trust=trust, anchors={"real": 0.1, "noise": 0.5})
-    line = summary(Evaluation("runs/a", (reading,), ABOUT))
-    assert ("no better than noise or a collapse: kid" in line) is bad and "\n" not in line

@@ -26,8 +26,16 @@ Bounds = tuple[float, float, float]
 
 
 def reading(measure: str, bounds: Bounds | None, **facts: Any) -> Reading:
+    """As many samples as anchors have rows, and an interval of 0.01 to either side of real rows."""
     value, low, high = bounds or (None, None, None)
+    real = facts.get("anchors", ANCHORS).get("real")
     defaults = {
+        "matched": value,
+        "matched_low": low,
+        "matched_high": high,
+        "n_anchors": 2000,
+        "real_low": real and real - 0.01,
+        "real_high": real and real + 0.01,
         "unit": "nats",
         "better": "lower",
         "n": 2000,

@@ -133,11 +133,14 @@ def test_all_figures_of_the_tables_stand_in_report_json(done):
         "value": 0.3,
         "low": 0.25,
         "high": 0.35,
+        "matched": 0.3,
+        "anchors": {"real": 0.1, "noise": 1.0, "collapse": 0.9},
         "trust": "yes",
         "skipped": "",
         "seconds": 0.0,
         "details": {},
     }
+    assert report["brief"][0] == "By made_up a is better than b."
     assert nll["recipes"]["a"]["seeds"]["0"]["skipped"] == "this model has no likelihood"
     assert report["tradeoffs"]["a"]["quality"] == pytest.approx(0.7 / 0.9)
     assert report["headline"] == "made_up"

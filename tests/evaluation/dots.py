@@ -191,6 +191,7 @@ class Plain(Features):
 
 class Judged(Features):
     name = "judged"
+    learned = True
     classes = ("east", "north", "south")
 
     def prepare(self, bench: Workbench) -> None:

@@ -13,6 +13,7 @@ import torch
 import gancore
 from gancore.domain import Batch, Spec
 from gancore.evaluation.anchors import Anchors, is_bad, noise, repeated
+from gancore.evaluation.coordinates import Coordinates
 from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.measure import Measure
@@ -62,8 +63,8 @@ def test_a_collapse_is_a_twentieth_of_the_rows_over_and_over(n, distinct):
 # Trust.
 
 
-def measure(better="lower", blind=()):
-    return Measure(lambda evidence: 0.0, unit="", better=better, blind=frozenset(blind))
+def measure(better="lower", blind=(), ideal=None):
+    return Measure(lambda evidence: 0.0, unit="", better=better, blind=frozenset(blind), ideal=ideal)
 
 
 @pytest.mark.parametrize(
@@ -73,12 +74,15 @@ def measure(better="lower", blind=()):
         (measure("higher"), 3, 1, 2, "yes"),
         (measure(), 1, math.inf, 2, "yes"),
         (measure(), 1, 2, 1, "no: collapse not told from real"),
-        (measure(), 3, 2, 1, "no: noise and collapse not told from real"),
-        (measure("higher"), 1, 2, 0, "no: noise not told from real"),
+        (measure(), 3, 2, 1, "no: noise and collapse better than real"),
+        (measure(), 3, 3, 1, "no: noise not told from real, collapse better than real"),
+        (measure("higher"), 1, 2, 0, "no: noise better than real"),
         (measure(), 1, math.nan, 2, "no: noise not told from real"),
         (measure(), math.nan, 1, 2, "no: noise and collapse not told from real"),
         (measure(blind=["collapse"]), 1, 2, 0, "yes, blind to collapse by definition"),
-        (measure(blind=["collapse"]), 3, 2, 0, "no: noise not told from real"),
+        (measure(blind=["collapse"]), 3, 2, 0, "no: noise better than real"),
+        (measure(ideal=0.5), 0.45, 0.6, 0.2, "yes"),
+        (measure(ideal=0.5), 0.6, 0.6, 0.45, "no: noise not told from real, collapse better than real"),
         (measure(blind=["collapse", "noise"]), 1, 0, 0, "yes, blind to collapse and noise by definition"),
         (measure(better=None), 1, 2, 3, "unordered: neither end is better"),
     ],
@@ -128,12 +132,17 @@ def anchors(tmp_path) -> Anchors:
     return Anchors(Batch(held), evidence, Maps(Spec({}), torch.device("cpu"), Store(tmp_path)))
 
 
+def sets(anchors: Anchors) -> dict[str, Sampled]:
+    """What a measure of samples is shown."""
+    return dict(anchors.sets_for(Measure(Called(), unit="")))
+
+
 def test_values_are_those_of_the_sets_and_are_made_once_for_all_models(anchors):
     called = Called()
     values = anchors.measured(ENTRY, Measure(called, unit="")).values
     assert list(values) == ["real", "noise", "collapse"]
     real = anchors.evidence.real.samples
-    for name, rows in anchors.sets.items():
+    for name, rows in sets(anchors).items():
         assert values[name] == pytest.approx(float((rows.samples.mean(0) - real.mean(0)).norm()))
     other = replace(anchors, evidence=replace(anchors.evidence, fake=Sampled(torch.ones(5, 3))))
     assert other.measured(ENTRY, Measure(called, unit="")).values == values
@@ -153,9 +162,10 @@ def test_values_are_those_of_the_sets_and_are_made_once_for_all_models(anchors):
 def test_what_they_depend_on_makes_them_anew(anchors, other):
     called = Called()
     needy = Measure(called, unit="", needs=frozenset({"features"}))
+    anchors = replace(anchors, maps=replace(anchors.maps, features=Coordinates()))
     anchors.measured(ENTRY, needy)
     other(anchors).measured(ENTRY, needy)
-    assert called.times == 6
+    assert called.times == 10
 
 
 def test_what_fails_on_an_anchor_orders_nothing_and_is_tried_again(anchors):
@@ -177,7 +187,7 @@ def test_what_fails_on_an_anchor_orders_nothing_and_is_tried_again(anchors):
 def test_where_coordinates_are_independent_noise_is_no_bad_set_and_is_left_out(anchors, d):
     """At 1 % by chance; these are not among them."""
     independent = Key.of("independent", d).normal(400, d).exp()
-    assert list(replace(anchors, held_out=Batch(independent)).sets) == ["real", "collapse"]
+    assert list(sets(replace(anchors, held_out=Batch(independent)))) == ["real", "collapse"]
     assert not is_bad(independent)
 
 
@@ -186,15 +196,15 @@ def test_where_they_depend_on_each_other_it_is_one(anchors):
     ring = torch.cat([angle.cos(), angle.sin()], 1)
     assert is_bad(ring)
     assert is_bad(torch.cat([ring, Key.of("more").normal(400, 1)], 1))
-    assert list(replace(anchors, held_out=Batch(ring)).sets) == ["real", "noise", "collapse"]
+    assert list(sets(replace(anchors, held_out=Batch(ring)))) == ["real", "noise", "collapse"]
     assert is_bad(Key.of("many").normal(50, 65)), "of many coordinates nobody asks"
 
 
 def test_a_collapse_keeps_the_labels_of_its_rows(anchors):
     labels = torch.arange(60)
-    sets = replace(anchors, held_out=Batch(anchors.held_out.data, labels)).sets
-    assert sets["collapse"].condition.unique().tolist() == [0, 1, 2]
-    assert torch.equal(sets["noise"].condition, labels)
+    made = sets(replace(anchors, held_out=Batch(anchors.held_out.data, labels)))
+    assert made["collapse"].condition.unique().tolist() == [0, 1, 2]
+    assert torch.equal(made["noise"].condition, labels)
 
 
 def test_the_code_is_that_of_files_whatever_an_editor_leaves_beside_them(tmp_path, monkeypatch):
@@ -218,4 +228,4 @@ def test_a_measure_that_reads_them_the_wrong_way_round_is_marked(train):
     """A share of samples that are repeated, which calls itself the better the more of them there are."""
     found = gancore.evaluate(train(), measures=["wrong_way"], n=100, device="cpu")["wrong_way"]
     assert found.anchors == {"real": 0.0, "noise": 0.0, "collapse": 0.95}
-    assert found.trust == "no: collapse not told from real"
+    assert found.trust == "no: collapse better than real"

@@ -99,6 +99,25 @@ def test_a_file_that_was_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path):
             Evaluation.read(path)
 
 
+def test_an_evaluation_of_format_1_is_read_and_kept_beside_new_ones(tmp_path):
+    """Its readings have no values at the anchors' numbers, so nothing is said of real rows."""
+    path = tmp_path / "measures.jsonl"
+    row = {
+        "measure": "kid",
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "better": "lower",
+        "anchors": {"real": 0.1},
+    }
+    lines = {"format": 1, "model": "runs/a", "about": {"n": 9}}, row, {"seconds": {"kid": 1.0}}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    keep_evaluation(path, SOME)
+    old, new = read_evaluations(path)
+    assert (old["kid"].value, old["kid"].matched, old["kid"].worse_than_real()) == (0.5, None, None)
+    assert new == SOME
+
+
 def test_tensors_and_arrays_become_lists():
     torch, numpy = pytest.importorskip("torch"), pytest.importorskip("numpy")
     told = {"curve": torch.tensor([1.0, 2.0]), "n": numpy.int64(3), 4: (True, None)}

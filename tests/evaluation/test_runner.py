@@ -211,7 +211,7 @@ def test_a_copyist_is_caught_by_the_measures_of_memory_and_by_them_alone(train):
     assert found["class_coverage"].value == 3
     assert found["recall"].value > 0.8
     for reading in found:
-        assert reading.skipped or reading.anchors.keys() <= {"real", "noise", "collapse"}
+        assert reading.skipped or reading.anchors.keys() <= {"real", "noise", "collapse", "shrunk", "points"}
         if reading.low is not None:
             assert reading.low <= reading.value <= reading.high, reading
             assert reading.method
@@ -287,11 +287,11 @@ def test_data_that_have_changed_since_are_told_of(train):
 # Which rows.
 
 
-def test_held_out_rows_are_of_valid_then_of_the_rest_of_test_then_of_the_rest_of_train(train):
+def test_held_out_rows_are_of_the_rest_of_test_then_of_valid_then_of_the_rest_of_train(train):
     run = train(data_points=300, data_valid=40, data_test=170)
     anchors = evaluate(run, ["height"], n=150).about["anchors"]
     assert anchors["n"] == 150
-    assert anchors["real"] == "held-out real rows: 40 of valid, 20 of test, 90 of train"
+    assert anchors["real"] == "held-out real rows: 20 of test, 40 of valid, 90 of train"
     anchors = evaluate(run, ["height"], n=150, split="valid").about["anchors"]
     assert anchors["real"] == "held-out real rows: 150 of train"  # at most half
 

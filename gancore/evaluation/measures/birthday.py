@@ -126,4 +126,5 @@ birthday = Measure(
     details=_details,
     needs=frozenset({"features"}),
     blind=frozenset({"noise"}),
+    kind="diversity",
 )

@@ -126,7 +126,8 @@ authenticity = Measure(
     better="higher",
     details=_authenticity_details,
     needs=frozenset({"features", "train"}),
-    blind=frozenset({"noise", "collapse"}),
+    blind=frozenset({"noise", "collapse", "shrunk", "points"}),
+    kind="memory",
 )
 nearest_train = Measure(
     compute=lambda evidence: ratio(*_distances(evidence)),
@@ -135,6 +136,7 @@ nearest_train = Measure(
     better=None,
     details=_ratio_details,
     needs=frozenset({"features", "train"}),
-    blind=frozenset({"collapse"}),
+    blind=frozenset({"collapse", "shrunk", "points"}),
+    kind="memory",
 )
 """1: as far from train as unseen data; far below: memorised; above: somewhere else."""

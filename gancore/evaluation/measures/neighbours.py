@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gancore.evaluation.distances import CHUNK_ENTRIES, chunks, nearest
 from gancore.evaluation.intervals import subsampling
-from gancore.evaluation.measure import Anchor, Measure
+from gancore.evaluation.measure import Kind, Measure
 from gancore.evaluation.pairs import on_features
 
 PRECISION_K = 3
@@ -52,10 +52,11 @@ def coverage(real: Tensor, fake: Tensor, k: int = DENSITY_K, entries: int = CHUN
 
 def _measure(
     function: Callable[[Tensor, Tensor], float],
+    kind: Kind,
     fraction: float,
     share_of: Literal["fake", "real"] | None,
-    blind_to: frozenset[Anchor] = frozenset(),
 ) -> Measure:
+    """One of fidelity asks nothing about how many different samples there are."""
     compute = on_features(function)
     return Measure(
         compute,
@@ -63,16 +64,16 @@ def _measure(
         better="higher",
         interval=subsampling(compute, fraction, draws=25, least=2 * DENSITY_K, share_of=share_of, lowest=0.0),
         needs=frozenset({"features"}),
-        blind=blind_to,
+        blind=frozenset({"collapse", "points"} if kind == "fidelity" else ()),
+        kind=kind,
     )
 
 
-COLLAPSE: frozenset[Anchor] = frozenset({"collapse"})
-precision_measure = _measure(precision, 1 / 3, "fake", COLLAPSE)
+precision_measure = _measure(precision, "fidelity", 1 / 3, "fake")
 """Share of samples that lie where real ones do; few samples over and over may do so too."""
-recall_measure = _measure(recall, 1 / 3, "real")
+recall_measure = _measure(recall, "diversity", 1 / 3, "real")
 """Share of real rows that lie where samples do."""
-density_measure = _measure(density, 1 / 2, None, COLLAPSE)
+density_measure = _measure(density, "fidelity", 1 / 2, None)
 """How densely real rows lie about samples; 1 on average for equal laws."""
-coverage_measure = _measure(coverage, 1 / 2, "real")
+coverage_measure = _measure(coverage, "diversity", 1 / 2, "real")
 """Share of real rows with a sample nearby."""

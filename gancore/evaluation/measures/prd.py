@@ -156,7 +156,7 @@ def _measure(beta: float, blind: frozenset[Anchor], **more: Any) -> Measure:
     return Measure(compute, "F score", "higher", interval, needs=needs, blind=blind, **more)
 
 
-prd_recall = _measure(BETA, frozenset(), details=_details)
+prd_recall = _measure(BETA, frozenset(), kind="diversity", details=_details)
 """F_8: how much of the real distribution the samples reach."""
-prd_precision = _measure(1 / BETA, frozenset({"collapse"}))
+prd_precision = _measure(1 / BETA, frozenset({"collapse", "points"}), kind="fidelity")
 """F_1/8: how much of the samples' distribution is real."""

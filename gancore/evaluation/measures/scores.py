@@ -208,6 +208,7 @@ class_coverage = Measure(
     details=_shares,
     needs=frozenset({"log_posteriors"}),
     blind=frozenset({"collapse", "noise"}),
+    kind="diversity",
 )
 label_accuracy = Measure(
     compute=lambda evidence: float(_hits(evidence.fake).double().mean()),
@@ -217,4 +218,5 @@ label_accuracy = Measure(
     details=_accuracy_details,
     needs=frozenset({"log_posteriors", "condition"}),
     blind=frozenset({"collapse"}),
+    kind="fidelity",
 )

@@ -137,6 +137,7 @@ mel_diversity = Measure(
     better="higher",
     interval=_diversity_interval,
     blind=frozenset({"noise"}),
+    kind="diversity",
 )
 """How different samples are from each other, as a share of the reference's; more than it counts as 1."""
 mel_frechet = Measure(

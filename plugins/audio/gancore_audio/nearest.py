@@ -94,6 +94,7 @@ mel_self = Measure(
     interval=lambda evidence: subsampling(_mean_self, draws=20)(_seen(evidence)),
     details=_self_details,
     blind=frozenset({"noise"}),
+    kind="diversity",
 )
 """|D|self: distance of a sample to the nearest other one, on average. It falls with the number of samples."""
 mel_train = Measure(

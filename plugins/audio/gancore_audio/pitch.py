@@ -127,6 +127,7 @@ pitch_accuracy = Measure(
     details=_accuracy_details,
     needs=frozenset({"condition"}),
     blind=frozenset({"collapse"}),
+    kind="fidelity",
     quick=False,
 )
 """Share of samples whose pitch is that of their label, or at most 50 cents beyond, of those that have one."""

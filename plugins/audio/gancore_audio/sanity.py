@@ -108,6 +108,7 @@ def _of_rows(rows: Rows, unit: str, bound: Callable[[Tensor], Interval]) -> Meas
         interval=lambda evidence: bound(rows(evidence.fake.samples)),
         details=details,
         blind=frozenset({"noise", "collapse"}),
+        kind="fidelity",
     )
 
 
@@ -124,6 +125,7 @@ checkerboard = Measure(
     interval=_comb_interval,
     details=_comb_details,
     blind=frozenset({"noise", "collapse"}),
+    kind="fidelity",
 )
 """Tones at multiples of rate / 4^k, which strided upsampling leaves."""
 dc = _of_rows(dc_share, "% of energy", of_mean)

@@ -150,5 +150,6 @@ diversity = Measure(
     details=_details,
     uses=frozenset({"condition", "log_posteriors"}),
     blind=frozenset({"noise"}),
+    kind="diversity",
 )
 """Low is diverse, and so is noise: samples as diverse as the data are as alike as reference rows."""

@@ -28,6 +28,7 @@ class StackedFeatures(Features):
     """
 
     name = "stacked_classifier"
+    learned = True
 
     def prepare(self, bench: Workbench) -> None:
         single, self.spec = singles(bench.data), bench.data.spec
@@ -132,6 +133,7 @@ modes = Measure(
     details=_details,
     needs=NEEDS,
     blind=frozenset({"noise"}),
+    kind="diversity",
 )
 """Noise is called something, too."""
 mode_kl = Measure(
@@ -141,4 +143,5 @@ mode_kl = Measure(
     details=_details,
     needs=NEEDS,
     blind=frozenset({"noise"}),
+    kind="diversity",
 )

@@ -93,10 +93,14 @@ def _exact_percent(on_support: bool) -> Callable[[Evidence], Interval]:
 FEW: frozenset[Anchor] = frozenset({"collapse"})
 """A few good points over and over are good points, and may be of all components."""
 MEASURES: Mapping[str, Measure] = {
-    "modes": Measure(_of(captured), unit="components", better="higher", blind=FEW | {"noise"}),
-    "high_quality": Measure(_of(share_on_support), "%", "higher", _exact_percent(True), blind=FEW),
+    "modes": Measure(
+        _of(captured), unit="components", better="higher", blind=FEW | {"noise"}, kind="diversity"
+    ),
+    "high_quality": Measure(
+        _of(share_on_support), "%", "higher", _exact_percent(True), blind=FEW, kind="fidelity"
+    ),
     "reverse_kl": Measure(_of(reverse_kl), "nats", interval=subsampling(_of(reverse_kl))),
     "density_error": Measure(_of(density_error), "total variation", interval=subsampling(_of(density_error))),
-    "off_support": Measure(_of(off_support), "%", "lower", _exact_percent(False), blind=FEW),
+    "off_support": Measure(_of(off_support), "%", "lower", _exact_percent(False), blind=FEW, kind="fidelity"),
 }
 modes, high_quality, kl, density, outside = MEASURES.values()
