@@ -88,6 +88,7 @@ scarcest_class = Measure(
     details=_details,
     needs=frozenset({"log_posteriors"}),
     blind=frozenset({"collapse", "noise"}),
+    kind="diversity",
 )
 """How much there is of the class that samples lack most, of its share in the reference. One of equal laws' is
 the scarcest by chance: the more rows, the nearer to 1 is its value.
