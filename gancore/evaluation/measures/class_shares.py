@@ -27,12 +27,10 @@ def shares_of(p: Tensor, prior: Tensor) -> Tensor:
     over rows of (p_k w_k / prior_k) over their sum. What it often takes for another class counts for its own
     nevertheless, which counts of the likeliest class do not.
     """
-    shares = prior
+    scaled, shares = p / prior, prior
     for _ in range(ROUNDS):
-        weighted = p * (shares / prior)
-        shares = (weighted / weighted.sum(1, keepdim=True)).mean(0).clamp_min(LEAST)
-        shares = shares / shares.sum()
-    return shares
+        shares = (shares * ((1 / (scaled @ shares)) @ scaled) / len(p)).clamp_min(LEAST)
+    return shares / shares.sum()
 
 
 def _prior(evidence: Evidence) -> Tensor:
