@@ -18,6 +18,10 @@ ROUNDS = 200
 FEWEST = 8
 """Rows of a class that are to be expected in either set, that it is looked at."""
 LEAST = 1e-9
+SUBSET = 0.5
+"""Of the rows, in the subsets that bound it: in fewer the least of the ratios is another class each time. Of 60
+sets of 300 rows that a poor classifier judged, 54 and 55 intervals held (51 and 54 by a quarter of the rows).
+"""
 
 
 def shares_of(p: Tensor, prior: Tensor) -> Tensor:
@@ -82,7 +86,7 @@ scarcest_class = Measure(
     compute=scarcest,
     unit="of its share",
     better="higher",
-    interval=subsampling(scarcest, lowest=0.0),
+    interval=subsampling(scarcest, SUBSET, lowest=0.0),
     details=_details,
     needs=frozenset({"log_posteriors"}),
     blind=frozenset({"collapse", "noise"}),
