@@ -19,8 +19,8 @@ FEWEST = 8
 """Rows of a class that are to be expected in either set, that it is looked at."""
 LEAST = 1e-9
 SUBSET = 0.5
-"""Of the rows, in the subsets that bound it: in fewer the least of the ratios is another class each time. Of 60
-sets of 300 rows that a poor classifier judged, 54 and 55 intervals held (51 and 54 by a quarter of the rows).
+"""Of the rows, in the subsets that bound it: in fewer the least of the ratios is another class each time. Of
+60 sets of 300 rows that a poor classifier judged, 54 and 55 intervals held (by a quarter, 51 and 54).
 """
 
 
