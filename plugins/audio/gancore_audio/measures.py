@@ -62,7 +62,7 @@ def clip_features(waveforms: Tensor, rate_hz: int) -> Tensor:
 
 
 KEPT = 8
-"""Descriptions of sets that are at hand again: a measure sees each set for its value, interval and anchors."""
+"""Descriptions of sets that are at hand again: a measure sees each for its value, interval and anchors."""
 _kept: OrderedDict[tuple[object, str, int], Tensor] = OrderedDict()
 
 
