@@ -46,6 +46,7 @@ def describe(
         "n": question.n,
         "n_real": len(rows.real),
         "n_train": len(rows.train),
+        "train_size": taker.evidence.train_size,
         "device": model.device.type,
         "features": _features(maps.features),
         "classifier": _classifier(taker),

@@ -30,6 +30,9 @@ MEASURES: tuple[MeasureEntry, ...] = (
     _core("frechet", "frechet:distance", "Frechet distance of Gaussians with the moments of the features"),
     _core("frechet_infinity", "frechet:infinity", "the same at infinitely many samples"),
     _core("kid", "kernel:kid", "squared MMD with a cubic kernel, without bias"),
+    _core(
+        "mmd_gaussian", "kernel:mmd_gaussian", "squared MMD with a Gaussian kernel as wide as the reference"
+    ),
     _core("precision", "neighbours:precision_measure", "share of samples within a real row's k-NN ball"),
     _core("recall", "neighbours:recall_measure", "share of real rows within a sample's k-NN ball"),
     _core("density", "neighbours:density_measure", "real k-NN balls about a sample, over k"),
@@ -39,9 +42,11 @@ MEASURES: tuple[MeasureEntry, ...] = (
     _core("sliced_wasserstein", "sliced:sliced", "Wasserstein-2 distance over random directions"),
     _core("c2st_neighbour", "two_sample:leave_one_out", "accuracy of the nearest neighbour: sample or real?"),
     _core("c2st_trained", "two_sample:trained", "accuracy of a small trained network: sample or real?"),
+    _core("jensen_shannon", "informed:jensen_shannon", "how far apart the laws are at least, 0 to 1"),
     _core("peeling", "peeling:peeling", "how separable samples are along directions found one after another"),
     _core("ndb", "bins:ndb", "share of bins of the data with too many or too few samples"),
-    _core("authenticity", "memory:authenticity", "share of samples that are no near copies of train"),
+    _core("copies", "copies:copies", "share of samples that are copies of train rows"),
+    _core("authenticity", "memory:authenticity", "share of samples farther from train than train's own rows"),
     _core("nearest_train", "memory:nearest_train", "distance to train over that of unseen rows"),
     _core("birthday", "birthday:birthday", "size of the support, from how many samples coincide"),
     _core(

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import nhypergeom
+from scipy.stats import hypergeom, nhypergeom
 from torch import Tensor
 
 from gancore.evaluation.intervals import clopper_pearson
 
 CROWD = 50
-"""Neighbours whose mean distance is the measure of what near is, about a sample (Carlini et al. 2023)."""
+"""Neighbours whose distances say what is near, about a sample."""
+FEWEST = 3
+"""Rows of train: the nearest, the next, and one that says how far apart such rows are."""
+EQUAL = 1e-5
+"""Of the farthest of the neighbours' distances: less is rounding."""
 LEVEL = 0.01
-"""Share of held-out rows that are as near. A larger one takes in what only smooth samples reach."""
+"""Share of held-out rows that are as near."""
 ALARM = 0.01
 TWINS_SHOWN = 3
 
@@ -24,10 +28,11 @@ TWINS_SHOWN = 3
 class Copying:
     """``near`` of ``n`` samples are as near to a train row as the nearest ``level`` of ``held_out`` rows are.
 
-    ``threshold`` is of :func:`isolation`. ``chance``: of as many or more, where samples are like held-out
-    rows. ``nearer``: the share of samples whose plain distance is below that of as many held-out rows;
-    smooth samples are near, copies or not, so it decides nothing. ``why_not``: nothing can be told.
-    ``twins``: held-out rows that stand in train too, each with its row there, where the data name rows.
+    ``threshold`` is of :func:`gap`. ``chance``: of as many or more, where samples are like held-out rows.
+    ``nearer``: the share of samples whose plain distance is below that of as many held-out rows; smooth
+    samples are near, copies or not, so it decides nothing. ``equal``: held-out rows that stand in train.
+    ``why_not``: nothing can be told. ``twins``: held-out rows that stand in train too, each with its row
+    there, where the data name rows.
     """
 
     n: int
@@ -37,6 +42,7 @@ class Copying:
     near: int = 0
     chance: float = math.nan
     nearer: float = math.nan
+    equal: int = 0
     why_not: str = ""
     twins: Sequence[tuple[str, str]] = ()
 
@@ -66,32 +72,56 @@ class Copying:
         return f" ({shown}{rest}). Remove one of each pair, and train again"
 
 
-def isolation(distances: Tensor) -> Tensor:
-    """r(x) = d_1(x) / mean_j d_j(x), of the distances (n, J) to the nearest train rows: 0 at a copy, (n).
+def gap(distances: Tensor) -> Tensor:
+    """How much nearer the nearest row of train is than the others let expect, (n): infinite at an equal one.
 
-    Carlini et al. 2023, "Extracting training data from diffusion models", the distance of section 5, without
-    its constant. A blurred sample is near to everything; r compares what is nearest with what else is near.
+    Of distances (n, J) to the nearest train rows, ascending: log(d_2 / d_1) over the mean of
+    j log(d_{j+1} / d_j), j = 2 to J - 1. Where rows lie about a sample with a density in D dimensions, all
+    of j log(d_{j+1} / d_j) are exponential with the mean 1 / D, whatever D and the density are (Renyi 1953,
+    Levina and Bickel 2005), so that the ratio has one law for all samples, in the middle of the data and at
+    their border. The nearest over the mean of the nearest 50 (Carlini et al. 2023) has not: it calls samples
+    copies that shrink towards the mean, where there are many dimensions.
+
+    Distances that are equal but for rounding are those of equal rows of train, and count as one.
     """
-    mean = distances.mean(1)
-    return torch.where(mean > 0, distances[:, 0] / mean.clamp_min(1e-300), 0.0)
+    nearest, rounding = distances[:, 0], EQUAL * distances[:, -1]
+    others = distances.masked_fill(distances <= (nearest + rounding).unsqueeze(1), math.inf).amin(1)
+    steps = distances.clamp_min(1e-300).log().diff(dim=1)[:, 1:]
+    scale = (steps * torch.arange(2, distances.shape[1])).mean(1)
+    found = (others / nearest.clamp_min(1e-300)).log() / scale.clamp_min(1e-300)
+    found = torch.where(others.isinf(), 0.0, found)
+    return torch.where(nearest <= rounding, math.inf, found)
 
 
-def judge(fake: Tensor, held_out: Tensor) -> Copying:
+def judge(fake: Tensor, held_out: Tensor, rows: Tensor) -> Copying:
     """From distances to the nearest train rows, ascending: of samples (n, J) and of held-out rows (m, J).
 
-    The threshold t is the q-th smallest r of the held-out rows, q = 1 % of m + 1. If samples were such rows
-    too, the number of them below t would be negative hypergeometric, whatever the law of r: that they
-    precede the q-th of the others is a matter of order alone.
+    The threshold t is the q-th largest gap of the held-out rows, q = 1 % of m + 1. If samples were such rows
+    too, the number of them above t would be negative hypergeometric, whatever the law of gaps: that they
+    precede the q-th of the others is a matter of order alone. Where so many held-out rows are equal to train
+    rows that t is infinite, samples that are equal to one are counted beside them (Fisher's exact test).
+
+    ``rows`` (n): the nearest train row of each sample. In many dimensions a few rows are the nearest of many
+    samples, above all of such as shrink towards the mean; those samples are near together or not at all. So
+    the test counts n / D samples of which near / D are near, D being how many near ones share their row with
+    one of them on average, itself included.
     """
     n, m = len(fake), len(held_out)
-    if not m or fake.shape[1] < 2:
-        return Copying(n, m, why_not="there are no held-out rows" if not m else "train has a single row")
+    if not m or fake.shape[1] < FEWEST:
+        missing = "there are no held-out rows" if not m else f"train has fewer than {FEWEST} rows"
+        return Copying(n, m, why_not=missing)
     q = max(1, math.floor(LEVEL * (m + 1)))
-    t, plain = (float(values.sort().values[q - 1]) for values in (isolation(held_out), held_out[:, 0]))
-    if t == 0:
-        count = int((isolation(held_out) == 0).sum())
-        return Copying(n, m, why_not=f"{count} of {m:,} held-out rows stand in train themselves")
-    near = int((isolation(fake) < t).sum())
-    chance = float(nhypergeom.sf(near - 1, n + m, n, q))
-    nearer = float((fake[:, 0] < plain).double().mean())
-    return Copying(n, m, q / (m + 1), t, near, chance, nearer)
+    ours, theirs = gap(fake), gap(held_out)
+    t, plain = float(theirs.sort().values[-q]), float(held_out[:, 0].sort().values[q - 1])
+    equal = int(theirs.isinf().sum())
+    hits = ours.isinf() if math.isinf(t) else ours > t
+    near, nearer = int(hits.sum()), float((fake[:, 0] < plain).double().mean())
+    shared = torch.unique(rows[hits], return_counts=True)[1].double()
+    together = float(shared.square().sum() / shared.sum()) if near else 1.0
+    trials, counted = max(1, round(n / together)), math.ceil(near / together)
+    if math.isinf(t):
+        chance = float(hypergeom.sf(counted - 1, trials + m, counted + equal, trials))
+        why_not = f"{equal:,} of {m:,} held-out rows stand in train themselves"
+        return Copying(n, m, equal / m, t, near, chance, nearer, equal, why_not)
+    chance = float(nhypergeom.sf(counted - 1, trials + m, trials, q))
+    return Copying(n, m, q / (m + 1), t, near, chance, nearer, equal)

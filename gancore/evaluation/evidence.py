@@ -14,6 +14,12 @@ from gancore.runtime.randomness import CPU, Key
 from gancore.trees import Tree, count_rows, map_tree
 
 
+def broken_rows(said: Tensor, need: str) -> int:
+    """How many rows of (n, d) hold what is no value: features are finite, log posteriors may be -inf."""
+    usable = said < torch.inf if need == "log_posteriors" else said.isfinite()
+    return int((~usable.all(1)).sum())
+
+
 class Judges(Protocol):
     """What a recipe gives that declares ``judge``: it is in evaluation mode, on the evaluation's device."""
 
@@ -50,11 +56,11 @@ class Evidence:
     """The ground of every measure.
 
     ``fake``: what is judged. ``real``: rows of the reference split. ``train``: rows of train, for measures
-    of memory. ``log_prob``: nats per row of ``real`` under the model that made ``fake``, (n,); ``bound``
-    where it is a lower bound. ``classes``: names of the posteriors' columns. ``key``: for what a measure
-    draws for itself; the same key gives the same value. ``device``: where what is costly is computed.
-    ``judge``: the domain's recipe that judges, trained on these data by the ordinary loop, once, and kept;
-    None where it has no such recipe.
+    of memory, and ``train_size``, of how many (None: these are all). ``log_prob``: nats per row of ``real``
+    under the model that made ``fake``, (n,); ``bound`` where it is a lower bound. ``classes``: names of the
+    posteriors' columns. ``key``: for what a measure draws for itself; the same key gives the same value.
+    ``device``: where what is costly is computed. ``judge``: the domain's recipe that judges, trained on these
+    data by the ordinary loop, once, and kept; None where it has no such recipe.
     """
 
     fake: Sampled
@@ -67,6 +73,26 @@ class Evidence:
     classes: Sequence[str] = ()
     device: torch.device = CPU
     judge: Callable[[Data], Judges] | None = None
+    train_size: int | None = None
+
+    @property
+    def share_of_train(self) -> float:
+        """That measures of memory see."""
+        return min(1.0, len(self.train) / (self.train_size or len(self.train)))
+
+    def broken(self, need: str) -> str:
+        """Why what measures need is not to be used, in one line; empty where it is.
+
+        A map may give no finite values for finite samples, as the logarithm of silence.
+        """
+        if need not in ("features", "log_posteriors"):
+            return ""
+        for name, part in (("samples", self.fake), ("reference rows", self.real), ("train rows", self.train)):
+            said: Tensor | None = getattr(part, need)
+            if said is not None and (count := broken_rows(said, need)):
+                what = need.replace("_", " ")
+                return f"the {what} of {count:,} of {len(said):,} {name} are not finite"
+        return ""
 
     @classmethod
     def of(cls, fake: Tree, real: Tree, spec: Spec) -> Evidence:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gancore.domain import Batch, Spec
 from gancore.errors import PluginError
-from gancore.evaluation.evidence import Sampled
+from gancore.evaluation.evidence import Sampled, broken_rows
 from gancore.evaluation.features import Features
 from gancore.evaluation.store import Store, content_of, digest_of
 from gancore.trees import Tree, cut_rows, map_tree
@@ -34,7 +34,11 @@ class Maps:
     made_of: dict[str, str] = field(default_factory=dict)
 
     def see(self, rows: Batch, keep: bool) -> Sampled:
-        """The rows with what is said of them. ``keep``: they are real, so others will ask again."""
+        """The rows with what is said of them. ``keep``: they are real, so others will ask again.
+
+        Raises:
+            PluginError: a map gives another shape than (rows, d); or, of real rows, what is not finite.
+        """
         content = content_of(rows.data) if keep else ""
 
         def say(kind: str, features: Features | None) -> Tensor | None:
@@ -44,8 +48,14 @@ class Maps:
             if not content:
                 return self._chunked(call, features, rows.data)
             key = digest_of(kind, content, self.identity(kind), spec_digest(self.spec))
-            made = self.store.tensors(key, lambda: {kind: self._chunked(call, features, rows.data)})
-            return made[kind]
+            made = self.store.tensors(key, lambda: {kind: self._chunked(call, features, rows.data)})[kind]
+            if broken := broken_rows(made, kind):
+                raise PluginError(
+                    f"features {features.name!r} give values that are not finite for {broken:,} of "
+                    f"{len(made):,} real rows",
+                    "give others with --features",
+                )
+            return made
 
         return Sampled(
             rows.data,
@@ -62,10 +72,10 @@ class Maps:
             chunk = map_tree(lambda leaf: leaf.to(self.device), cut_rows(samples, start, start + CHUNK))
             parts.append(call(chunk, self.spec).float().cpu())
         said = torch.cat(parts)
-        if said.dim() != 2 or len(said) != rows or said.isnan().any():
-            held = "values that are not a number" if said.isnan().any() else f"shape {tuple(said.shape)}"
+        if said.dim() != 2 or len(said) != rows:
             raise PluginError(
-                f"features {features.name!r} give {held} for {rows} samples", "give others with --features"
+                f"features {features.name!r} give shape {tuple(said.shape)} for {rows} samples",
+                "give others with --features",
             )
         return said
 

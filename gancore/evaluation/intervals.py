@@ -13,6 +13,7 @@ from torch import Tensor
 from gancore.errors import ConfigError
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.measure import Interval
+from gancore.evaluation.pairs import in_order
 
 TAIL = 0.025
 
@@ -31,7 +32,7 @@ def around(value: float, error: float, degrees: float, method: str) -> Interval:
     return Interval(value - reach, value + reach, method)
 
 
-def clopper_pearson(successes: int, trials: int, tail: float = TAIL) -> Interval:
+def clopper_pearson(successes: float, trials: int, tail: float = TAIL) -> Interval:
     """The exact interval of a share from independent trials: at least 95 %, whatever the share.
 
     ``tail``: how often the share may lie beyond either end; smaller where several shares are bounded at once.
@@ -136,7 +137,8 @@ def subsampling(
                 f"give at least {2 * least} of each",
             )
         b = round(f * n), round(f * m)
-        values = [compute(evidence.subset(*b, evidence.key / "subset" / i)) for i in range(draws)]
+        sorted_rows = in_order(evidence)
+        values = [compute(sorted_rows.subset(*b, evidence.key / "subset" / i)) for i in range(draws)]
         value, error = compute(evidence), subset_error(torch.tensor(values, dtype=torch.float64), f)
         method = (
             f"{draws} subsets of {b[0]} and {b[1]} rows without replacement; of the expectation at this n"

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from gancore.data.sources import cache_folder
 from gancore.domain import Batch, Samples, View, origins
-from gancore.errors import ConfigError
+from gancore.errors import ConfigError, DataError
 from gancore.evaluation.catalogue import features_for
 from gancore.evaluation.copying import CROWD, Copying, judge
 from gancore.evaluation.distances import nearest
+from gancore.evaluation.evidence import broken_rows
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.features import Features, Workbench
 from gancore.evaluation.judging import Judging
@@ -117,7 +118,7 @@ def neighbours(model: Model, samples: Samples, run: RunFolder | None, asked: Ask
 
 def _judged(distances: Tensor, rows: Tensor, n: int, train: View, held_out: HeldOut | None) -> Copying:
     """The first ``n`` rows are of samples, the others of what is held out."""
-    found = judge(distances[:n], distances[n:])
+    found = judge(distances[:n], distances[n:], rows[:n, 0])
     if not found.why_not or held_out is None or not held_out.names:
         return found
     equal = torch.nonzero(distances[n:, 0] == 0).flatten()
@@ -232,8 +233,14 @@ def _held_out(reference: Reference) -> HeldOut | None:
 
 
 def _embedded(maps: Maps, batch: Batch, keep: bool) -> Tensor:
+    """Raises DataError where they are not finite, so that no row is near."""
     features = maps.see(replace(batch, condition=None), keep).features
     assert features is not None
+    if broken := broken_rows(features, "features"):
+        raise DataError(
+            f"the features of {broken:,} of {len(features):,} samples and held-out rows are not finite",
+            "give others with --features",
+        )
     return features
 
 

@@ -26,7 +26,7 @@ from gancore.evaluation.measure import Measure
 from gancore.evaluation.preparing import Preparing
 from gancore.evaluation.reading import Evaluation, Reading
 from gancore.evaluation.reference import Reference, open_reference
-from gancore.evaluation.rows import RealRows, outline, real_rows
+from gancore.evaluation.rows import RealRows, outline, real_rows, view_of
 from gancore.evaluation.store import Store
 from gancore.evaluation.summary import accuracy
 from gancore.evaluation.taking import Taker
@@ -186,6 +186,7 @@ def _taker(
         maps.classifier.classes if maps.classifier else (),
         model.device,
         judge_of(model.domain, preparing.bench.judge),
+        len(view_of(reference.data, "train")),
     )
     lacking = {
         "log_posteriors": "" if maps.classifier else preparing.lacking,

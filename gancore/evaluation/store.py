@@ -69,13 +69,16 @@ class Store:
     complained: bool = False
 
     def tensors(self, key: str, make: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The tensors of this key: read, or else made and written."""
+        """The tensors of this key: read, or else made and written.
+
+        Those just made are given as they would be read, contiguous: a product of matrices may round otherwise
+        where they lie otherwise in memory.
+        """
         found = self.read(key)
-        if found is not None:
-            return decode_tensors(found, key)
-        made = make()
-        self.write(key, encode_tensors(made, key))
-        return made
+        if found is None:
+            found = encode_tensors(make(), key)
+            self.write(key, found)
+        return decode_tensors(found, key)
 
     def json(self, key: str) -> Any:
         """The JSON value of this key; None: there is none."""

@@ -10,7 +10,8 @@ from gancore.evaluation.reading import TRUSTED, Evaluation, Reading
 MOST, WIDTH, LABEL = 8, 80, 10
 SHOWN = 2
 """Measures of diversity that are shown with their figures."""
-NOISE, COLLAPSED, ALIKE = "no better than noise", "collapsed", "cannot be told from real rows"
+WEAK = 0.9
+"""A classifier that is right on fewer rows is noted."""
 
 
 def summary(evaluation: Evaluation) -> list[str]:
@@ -72,7 +73,7 @@ def standing(reading: Reading, comparisons: int) -> str:
         return f"no better than {'noise' if worse[0] == 'noise' else 'a collapse'}"
     told = reading.worse_than_real(comparisons)
     if told is False:
-        return ALIKE
+        return "cannot be told from real rows"
     closed = reading.closed
     if closed is None:
         return "worse than real rows" if told else "not compared with real rows"
@@ -101,7 +102,7 @@ def _diverse(readings: Sequence[Reading]) -> str:
         return "not known: no measure of diversity can be trusted on these data"
     figures = ", ".join(f"{r.measure} {_pair(r)}" for r in found[:SHOWN])
     if collapse_by(readings):
-        return f"{COLLAPSED}: {figures}"
+        return f"collapsed: {figures}"
     less = any(reading.worse_than_real(len(found)) for reading in found)
     return f"{'less than real rows' if less else 'as real rows'}: {figures}"
 
@@ -146,7 +147,11 @@ def _notes(readings: Sequence[Reading], about: Mapping[str, Any]) -> Iterator[st
     n, n_real = about.get("n", 0), about.get("n_real", 0)
     if n > n_real:
         yield f"only {n_real:,} rows for {n:,} samples: many measures depend on both numbers"
-    yield from dict.fromkeys(reading.note for reading in readings if reading.note)
+    told = (about.get("classifier") or {}).get("accuracy")
+    if told and told["high"] < WEAK:
+        yield f"the classifier is {accuracy(told, about['split'])}"
+    shown = [chief(readings), *firm(readings, "diversity")[:SHOWN]]
+    yield from dict.fromkeys(reading.note for reading in shown if reading is not None and reading.note)
 
 
 def _advice(readings: Sequence[Reading]) -> str:

@@ -105,6 +105,7 @@ def footnotes(evaluation: Evaluation) -> Iterator[str]:
         yield f"classifier: {_named(about['classifier'])}{_accuracy(about['classifier'], about['split'])}"
     if about["note"]:
         yield f"note: {about['note']}"
+    yield from (f"note: {note}" for note in dict.fromkeys(r.note for r in evaluation if r.note))
     for reading in evaluation:
         if reading.skipped:
             yield f"left out: {reading.measure}: {reading.skipped}"

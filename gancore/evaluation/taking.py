@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from gancore.errors import GancoreError, in_words
 from gancore.evaluation.anchors import Anchors
+from gancore.evaluation.blind_spots import blind_spots
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.extraction import Maps
 from gancore.evaluation.measure import Measure
@@ -39,6 +40,7 @@ class Taker:
         began = time.perf_counter()
         reading = self._named(entry, measure)
         missing = [self.lacking[need] for need in sorted(measure.needs) if need in self.lacking]
+        missing += [why for need in sorted(measure.wants) if (why := self.evidence.broken(need))]
         if missing:
             return replace(reading, skipped=missing[0], trust="not taken")
         try:
@@ -64,8 +66,16 @@ class Taker:
             n_real=n_real,
             features=", ".join(features.name for features in said.values()),
             features_hash=", ".join(features.digest for features in said.values()),
-            note="; ".join(self.notes[need] for need in sorted(measure.needs) if need in self.notes),
+            note="; ".join(self._notes(entry, measure, n)),
         )
+
+    def _notes(self, entry: MeasureEntry, measure: Measure, n: int) -> Iterator[str]:
+        yield from (self.notes[need] for need in sorted(measure.needs) if need in self.notes)
+        features = self.evidence.fake.features
+        if features is None or "features" not in measure.needs:
+            return
+        if known := blind_spots(entry.name, features.shape[1], n):
+            yield f"{entry.name} {known}"
 
     def _taken(self, reading: Reading, entry: MeasureEntry, measure: Measure) -> Reading:
         evidence = replace(self.evidence, key=self.evidence.key / entry.name)

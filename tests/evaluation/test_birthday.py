@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from evidences import featured, holds
+from refusals import refused
 from scipy.stats import poisson
 from torch import Tensor
 
+from gancore.errors import DataError
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.measures import birthday
 from gancore.runtime.randomness import Key
@@ -50,24 +53,53 @@ def test_a_collapse_to_a_few_is_counted():
 def test_pairs_are_those_of_brute_force():
     fake = from_book(300, 200, jitter=0.3).fake.features
     distances = torch.cdist(fake.double(), fake.double(), compute_mode="donot_use_mm_for_euclid_dist")
-    threshold = float(distances[distances > 0].quantile(0.01))
-    expected = (distances <= threshold).sum(1).double() - 1
-    assert torch.equal(birthday.count_within(fake, threshold), expected)
+    thresholds = tuple(float(distances[distances > 0].quantile(q)) for q in (0.01, 0.1))
+    found = birthday.count_within(fake, thresholds)
+    for counts, threshold in zip(found, thresholds, strict=True):
+        assert torch.equal(counts, (distances <= threshold).sum(1).double() - 1)
 
 
 def test_exact_repeats_are_found_far_from_the_origin_too():
     far = 1e4 + Key.of("far").normal(100, D)
-    assert birthday.count_within(torch.cat([far, far]), 0.0).tolist() == [1.0] * 200
+    assert birthday.count_within(torch.cat([far, far]), (0.0,))[0].tolist() == [1.0] * 200
 
 
-def test_real_rows_are_rarely_one_with_another():
-    threshold = birthday.threshold_of(REAL)
-    again = (birthday.count_within(REAL, threshold) > 0).double().mean()
-    assert 0 < again <= 0.002
+def test_the_threshold_is_half_of_what_nine_in_ten_real_rows_keep():
+    distances = torch.cdist(REAL.double(), REAL.double()).fill_diagonal_(torch.inf).amin(1)
+    threshold, twins = birthday.threshold_of(REAL)
+    assert threshold == pytest.approx(float(distances.quantile(0.1)) / 2) and twins == 0
+    assert float(birthday.count_within(REAL, (threshold,))[0].sum()) == 0
 
 
-def test_real_rows_that_repeat_make_only_equal_rows_one():
-    assert birthday.threshold_of(torch.cat([REAL[:50], REAL[:50]])) == 0
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.6])
+def test_real_rows_that_repeat_do_not_set_the_threshold(share):
+    """Equal rows, and rows that differ by rounding, are one: whatever their share."""
+    count = int(share * 1000)
+    again = REAL[:count] + 1e-6 * Key.of("rounding").normal(count, D)
+    threshold, twins = birthday.threshold_of(torch.cat([REAL[:1000], again]))
+    assert threshold == pytest.approx(birthday.threshold_of(REAL[:1000])[0], rel=0.05)
+    assert twins == 2 * count
+
+
+def test_near_twins_of_a_few_real_rows_do_not_set_the_threshold():
+    near = REAL[:30] + 0.05 * Key.of("near").normal(30, D)
+    twinned = birthday.threshold_of(torch.cat([REAL[:1000], near]))[0]
+    assert twinned == pytest.approx(birthday.threshold_of(REAL[:1000])[0], rel=0.1)
+
+
+def test_a_duplicate_among_real_rows_does_not_make_a_collapse_diverse():
+    """200 samples that are nearly white, and eight copies among the real rows: one sample, and surely so."""
+    white = 3 + 0.01 * Key.of("white").normal(200, D)
+    evidence = featured(white, torch.cat([REAL[:300], REAL[:8]]))
+    assert birthday.birthday.compute(evidence) == 1
+    low, high, _ = birthday.birthday.interval(evidence)
+    assert low == 1 and high < 1.02 and birthday.birthday.doubt(evidence) == ""
+    assert birthday.birthday.details(evidence)["real rows that are equal to another"] == 16
+
+
+def test_real_rows_that_are_all_equal_are_refused_in_a_line():
+    with refused(DataError, "equal", fix="--features"):
+        birthday.birthday.compute(featured(REAL[:100], REAL[:1].expand(100, -1)))
 
 
 def test_where_nothing_repeats_there_is_a_lower_bound_alone():
@@ -79,11 +111,46 @@ def test_where_nothing_repeats_there_is_a_lower_bound_alone():
     assert math.isinf(high) and "0 pairs" in method
 
 
+LAWS: dict[str, tuple[int, Callable[[Key, int], Tensor]]] = {
+    "equal": (8, lambda key, n: key.normal(n, 8)),
+    "plane": (2, lambda key, n: key.normal(n, 2)),
+    "shrunken": (2, lambda key, n: 0.3 * key.normal(n, 2)),
+    "narrower": (64, lambda key, n: 0.9 * key.normal(n, 64)),
+    "line": (2, lambda key, n: key.normal(n, 1).expand(n, 2)),
+    "uniform": (1, lambda key, n: key.uniform(n, 1)),
+}
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(("n", "m"), [(300, 300), (800, 200)])
+def test_of_a_law_with_a_density_nobody_tells_how_many_there_are(law, n, m):
+    """The number follows n; at 95 % one draw in 40 may have an upper end by chance."""
+    d, draw = LAWS[law]
+    told = []
+    for number in range(6):
+        key = Key.of("density", law, number)
+        evidence = featured(draw(key / "fake", n), (key / "real").normal(m, d))
+        told.append(birthday.birthday.doubt(evidence))
+        assert bool(told[-1]) == math.isinf(birthday.birthday.interval(evidence).high)
+    assert sum("at least" in line for line in told) >= 5
+
+
+def test_the_bounds_hold_at_every_threshold_up_to_the_wider_one():
+    """1 / K(t) of the law, by many samples, beside the bounds that few give; so h may be off."""
+    few, many = from_book(400, 500, 1, jitter=0.05), from_book(400, 4000, 1, jitter=0.05)
+    found = birthday.collisions_of(few)
+    low, high = birthday.bounds(found)
+    thresholds = tuple(part * found.threshold for part in (0.5, 1.0, 1.5, 2.0))
+    for counts in birthday.count_within(many.fake.features, thresholds):
+        assert low <= 4000 * 3999 / float(counts.sum()) <= high
+
+
 @pytest.mark.parametrize("mean", [0.7, 5.0])
 def test_the_estimate_is_never_too_large_on_average(mean):
     """E possible / (C + 1) = N (1 - exp(-mean)), summed over Poisson's probabilities."""
     counts = range(60)
-    estimates = [birthday.support(birthday.Collisions(torch.full((400,), c / 200.0), 0.0)) for c in counts]
+    near = [torch.full((400,), c / 200.0) for c in counts]
+    estimates = [birthday.support(birthday.Collisions(each, each, 0.0)) for each in near]
     expected = sum(poisson.pmf(c, mean) * estimate for c, estimate in zip(counts, estimates, strict=True))
     assert expected == pytest.approx(400 * 399 / 2 / mean * (1 - math.exp(-mean)), rel=1e-6)
 
@@ -107,7 +174,7 @@ def test_pairs_vary_by_what_is_said(power):
     found = []
     for number in range(400):
         code = codes(Key.of("codes", number), 300, power)
-        found.append(birthday.Collisions(code.bincount(minlength=500)[code].double() - 1, 0.0))
-    pairs = torch.tensor([collisions.pairs for collisions in found])
-    said = torch.tensor([birthday.overdispersion(collisions) for collisions in found]).mean()
+        found.append(code.bincount(minlength=500)[code].double() - 1)
+    pairs = torch.tensor([float(counts.sum()) / 2 for counts in found])
+    said = torch.tensor([birthday.overdispersion(counts) for counts in found]).mean()
     assert float(said) == pytest.approx(float(pairs.var() / pairs.mean()), rel=0.25)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import pytest
 import torch
+from scipy.stats import f, kstest
 
-from gancore.evaluation.copying import ALARM, CROWD, Copying, isolation, judge
+from gancore.evaluation.copying import ALARM, CROWD, Copying, gap, judge
 from gancore.evaluation.distances import nearest
 from gancore.runtime.randomness import Key
 
@@ -23,7 +25,8 @@ TRAIN, HELD_OUT = rows(2000, "train"), rows(300, "held out")
 
 def verdict(samples: torch.Tensor, held_out: torch.Tensor = HELD_OUT, train: torch.Tensor = TRAIN) -> Copying:
     near = min(CROWD, len(train))
-    return judge(nearest(samples, train, near)[0], nearest(held_out, train, near)[0])
+    distances, found = nearest(samples, train, near)
+    return judge(distances, nearest(held_out, train, near)[0], found[:, 0])
 
 
 def test_train_rows_are_copies():
@@ -53,25 +56,48 @@ def test_smooth_samples_are_nearer_than_real_rows_and_yet_no_copies():
     assert found.nearer > 20 * found.level and not found.sign
 
 
+@pytest.mark.parametrize("d", [8, 64])
+@pytest.mark.parametrize("scale", [0.5, 0.75])
+def test_samples_that_shrink_towards_the_mean_are_no_copies(d, scale):
+    """In many dimensions they are near to a few rows of train, which are in the middle too."""
+    key = Key.of("shrunken", d)
+    train, held_out, fresh = ((key / name).normal(1500, d) for name in ("train", "held out", "fresh"))
+    found = verdict(scale * fresh, held_out, train)
+    assert not found.sign and found.near < 0.03 * found.n
+
+
 def test_one_sample_over_and_over_is_no_copy_of_train():
     assert not verdict(rows(1, "mode").expand(100, -1)).sign
+
+
+def test_samples_that_are_near_to_the_same_row_count_as_one():
+    """All lie at one spot that is near by chance: so do one in a hundred modes, of however many samples."""
+    spot = HELD_OUT[gap(nearest(HELD_OUT, TRAIN, CROWD)[0]).argmax()]
+    found = verdict(spot.expand(200, -1))
+    assert found.near == 200 and found.chance > 0.005
+
+
+def test_a_few_rows_of_train_over_and_over_are_copies():
+    found = verdict(TRAIN[:5].repeat(40, 1))
+    assert found.sign and found.near == 200
 
 
 @pytest.mark.slow
 def test_false_alarms_are_as_rare_as_is_said():
     """Over 400 sets of samples and of held-out rows, all of one law."""
-    distances = nearest(rows(400 * 72, "many"), TRAIN, CROWD)[0].view(400, 72, CROWD)
-    alarms = sum(bool(judge(part[:32], part[32:]).sign) for part in distances)
+    distances, found = nearest(rows(400 * 72, "many"), TRAIN, CROWD)
+    parts = zip(distances.view(400, 72, CROWD), found[:, 0].view(400, 72), strict=True)
+    alarms = sum(bool(judge(part[:32], part[32:], near[:32]).sign) for part, near in parts)
     assert alarms <= 400 * ALARM + 3 * (400 * ALARM) ** 0.5
 
 
 def test_the_chance_is_that_of_all_orders():
     """2 samples among 199 rows: of C(201, 2) placements, those with as many before the second row."""
     n, m, q = 2, 199, 2
-    held_out = torch.stack([torch.arange(1.0, m + 1), torch.full((m,), 1000.0)], 1).double()
+    held_out = crowd(torch.arange(1.0, m + 1))
     for near in range(n + 1):
-        fake = torch.tensor([[0.5, 1000.0]] * near + [[999.0, 1000.0]] * (n - near)).double()
-        found = judge(fake, held_out)
+        fake = crowd(torch.tensor([0.5] * near + [999.0] * (n - near)))
+        found = judge(fake, held_out, torch.arange(n))
         places = list(combinations(range(n + m), n))
         others = [[place for place in range(n + m) if place not in chosen][q - 1] for chosen in places]
         hits = [sum(place < t for place in chosen) >= near for chosen, t in zip(places, others, strict=True)]
@@ -79,18 +105,46 @@ def test_the_chance_is_that_of_all_orders():
         assert found.chance == pytest.approx(sum(hits) / len(hits))
 
 
-def test_isolation_is_zero_at_a_copy_one_among_equals_and_has_no_unit():
-    distances = torch.tensor([[0.0, 2.0, 4.0], [3.0, 3.0, 3.0], [1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]).double()
-    assert isolation(distances).tolist() == [0.0, 1.0, 0.5, 0.0]
-    assert torch.equal(isolation(7 * distances), isolation(distances))
+def crowd(first: torch.Tensor) -> torch.Tensor:
+    """Distances of which only the nearest differ."""
+    others = torch.tensor([1000.0, 2000.0, 3000.0]).expand(len(first), -1)
+    return torch.cat([first[:, None], others], 1).double()
+
+
+def test_the_gap_by_hand():
+    """log 2 / mean(2 log 2, 3 log(5/4)); infinite of a copy, of rows that repeat too; 0 among equals."""
+    distances = torch.tensor(
+        [
+            [1.0, 2.0, 4.0, 5.0],
+            [0.0, 2.0, 4.0, 5.0],
+            [0.0, 0.0, 4.0, 5.0],
+            [3.0, 3.0, 3.0, 3.0],
+            [1.0, 1.0, 2.0, 3.0],
+        ]
+    ).double()
+    found = gap(distances)
+    assert float(found[0]) == pytest.approx(2 * math.log(2) / (2 * math.log(2) + 3 * math.log(5 / 4)))
+    assert found[1:4].tolist() == [math.inf, math.inf, 0.0]
+    assert float(found[4]) == pytest.approx(math.log(2) / ((2 * math.log(2) + 3 * math.log(1.5)) / 2))
+    torch.testing.assert_close(gap(7 * distances), found)
+
+
+@pytest.mark.parametrize("d", [3, 12])
+def test_gaps_of_a_uniform_law_are_those_of_exponential_ones(d):
+    """All of j log(d_{j+1} / d_j) are exponential with one mean: the ratio is F(2, 2 * 48), for any D."""
+    key = Key.of("uniform", d)
+    train, middle = (key / "train").uniform(4000, d), 0.4 + 0.2 * (key / "x").uniform(1500, d)
+    found = gap(nearest(middle, train, CROWD)[0])
+    assert kstest(found.numpy(), f(2, 2 * (CROWD - 2)).cdf).pvalue > 0.001
 
 
 def test_what_cannot_be_told_is_not_told():
     near = nearest(TRAIN[:4], TRAIN, CROWD)[0]
-    assert "no held-out rows" in judge(near, near[:0]).why_not
-    assert "single row" in verdict(TRAIN[:4], train=TRAIN[:1]).why_not
+    assert "no held-out rows" in judge(near, near[:0], torch.arange(4)).why_not
+    assert "fewer than 3 rows" in verdict(TRAIN[:4], train=TRAIN[:2]).why_not
     twins = verdict(TRAIN[:16], torch.cat([TRAIN[:60], HELD_OUT]))
     assert "stand in train" in twins.why_not and twins.sign is None
+    assert twins.equal == 60 and twins.near == 16 and twins.chance < 1e-6
     assert twins.told().startswith("whether samples are copies cannot be told") and "60 of " in twins.told()
 
 

@@ -87,6 +87,8 @@ WORLDS = {
     "KID, equal": World(kernel.kid, equal, 0.0),
     "KID, nearly": World(kernel.kid, nearly, kid_truth(0.3)),
     "KID, moved": World(kernel.kid, partial(gaussians, shift=1.0), kid_truth(1.0)),
+    "Gaussian kernel, equal": World(kernel.mmd_gaussian, equal, 0.0),
+    "Gaussian kernel, moved": World(kernel.mmd_gaussian, moved),
     "precision, equal": World(neighbours.precision_measure, equal, quick=False),
     "precision, moved": World(neighbours.precision_measure, partial(gaussians, shift=2.0)),
     "recall, moved": World(neighbours.recall_measure, moved),

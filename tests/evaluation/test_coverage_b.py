@@ -23,10 +23,11 @@ from gancore.evaluation.measure import Measure
 from gancore.evaluation.measures import (
     bins,
     birthday,
+    copies,
+    informed,
     likelihood,
     memory,
     peeling,
-    ranking,
     scores,
     two_sample,
 )
@@ -37,15 +38,17 @@ MANY = 20_000
 
 @dataclass(frozen=True)
 class World:
-    """``truth`` of all evidence, or, where it is that of the judge within, of each.
+    """``truth`` of all evidence, or of each.
 
-    ``exact``: discrete, and at least 95 % by construction, which may be 100 %.
+    ``wide``: at least 95 % by construction, maybe 100 %: discrete, or a variance that is bounded above.
     """
 
     measure: Measure
     make: Callable[[Key], Evidence]
     truth: float | Callable[[Evidence], float]
-    exact: bool = False
+    wide: bool = False
+    quick: bool = True
+    """Made in CI too; judges are trained anew for each pair."""
 
 
 def once(truth: Callable[[], float]) -> Callable[[Evidence], float]:
@@ -74,20 +77,6 @@ def many(make: Callable[..., Evidence]) -> Evidence:
     return make(Key.of("more"), MANY)
 
 
-def accuracy_of_this_judge(evidence: Evidence) -> float:
-    pair, more = two_sample.pair(evidence.fake, evidence.real, evidence.key), many(shifted)
-    judge = two_sample.train(two_sample.halves(pair)[0])
-    right = (judge(more.fake.features) > 0).double().mean() + (judge(more.real.features) <= 0).double().mean()
-    return float(right) / 2
-
-
-def areas_of_these_critics(evidence: Evidence) -> float:
-    pair, more = two_sample.pair(evidence.fake, evidence.real, evidence.key), many(widened)
-    critics = peeling.train_critics(two_sample.halves(pair)[0])
-    areas = [ranking.area(critic(more.fake.features), critic(more.real.features)) for critic in critics]
-    return sum(2 * area - 1 for area in areas)
-
-
 TRAIN = normal(Key.of("train"), 500, 3)
 
 
@@ -100,6 +89,13 @@ def third_copied(key: Key, n: int = 300) -> Evidence:
     copied = (key / "which").uniform(n) < 1 / 3
     fake[copied] = TRAIN[(key / "of").integers(len(TRAIN), n)][copied]
     return featured(fake, normal(key / "real", n, 3), TRAIN)
+
+
+def half_seen(key: Key) -> Evidence:
+    """Half of the rows of train, drawn anew."""
+    evidence = third_copied(key)
+    seen = (key / "seen").permutation(len(TRAIN))[: len(TRAIN) // 2]
+    return replace(evidence, train=evidence.train.rows(seen), train_size=len(TRAIN))
 
 
 def shares(count: int, power: float) -> Tensor:
@@ -180,8 +176,19 @@ WORLDS = {
     "nearest neighbour": World(
         two_sample.leave_one_out, shifted, once(lambda: expectation(two_sample.leave_one_out, shifted, 200))
     ),
-    "trained judge": World(two_sample.trained, shifted, accuracy_of_this_judge),
-    "peeling": World(peeling.peeling, widened, areas_of_these_critics),
+    "trained judge": World(
+        two_sample.trained, shifted, once(lambda: expectation(two_sample.trained, shifted, 60)), True, False
+    ),
+    "peeling": World(
+        peeling.peeling, widened, once(lambda: expectation(peeling.peeling, widened, 25)), wide=True
+    ),
+    "bound on a divergence": World(
+        informed.jensen_shannon,
+        shifted,
+        once(lambda: expectation(informed.jensen_shannon, shifted, 60)),
+        True,
+        False,
+    ),
     "bins": World(bins.ndb, beside_train, once(lambda: expectation(bins.ndb, beside_train, 200))),
     "authenticity": World(
         memory.authenticity, third_copied, once(lambda: memory.authenticity.compute(many(third_copied)))
@@ -193,17 +200,19 @@ WORLDS = {
     "birthday, uneven": World(
         birthday.birthday, book_of(1000, 300, 0.7), float(1 / shares(1000, 0.7).square().sum())
     ),
-    "birthday, rare": World(birthday.birthday, book_of(10_000, 200, 0), 10_000, exact=True),
+    "birthday, rare": World(birthday.birthday, book_of(10_000, 200, 0), 10_000, wide=True),
+    "copies": World(copies.copies, third_copied, 1 / 3, wide=True),
+    "copies of a part of train": World(copies.copies, half_seen, 1 / 3, wide=True),
     "inception score": World(
         scores.inception_score, judged, once(lambda: math.exp(scores.log_inception_score(many_posteriors())))
     ),
-    "inception score of sure posteriors": World(scores.inception_score, sure, 6, exact=True),
+    "inception score of sure posteriors": World(scores.inception_score, sure, 6, wide=True),
     "modified inception score": World(scores.modified_inception_score, judged, once(modified_truth)),
     "AM": World(scores.am, judged, once(am_truth)),
     "posterior entropy": World(
         scores.posterior_entropy, judged, once(lambda: float(entr(many_posteriors()).sum(1).mean()))
     ),
-    "class coverage": World(scores.class_coverage, labels_at_the_edge, 1, exact=True),
+    "class coverage": World(scores.class_coverage, labels_at_the_edge, 1, wide=True),
     "label accuracy": World(scores.label_accuracy, asked, 0.9),
     "likelihood": World(likelihood.nll, likely, 2.5 * (1 + math.log(2 * math.pi))),
 }
@@ -216,7 +225,7 @@ def covered(name: str, runs: int) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", [name for name, world in WORLDS.items() if world.quick])
 def test_an_interval_mostly_holds_the_truth(name):
     """18 of 20 or more are to be expected in 92 % of cases; fewer than 16 in 0.3 %."""
     assert covered(name, RUNS) >= 16 / RUNS
@@ -225,4 +234,4 @@ def test_an_interval_mostly_holds_the_truth(name):
 @pytest.mark.long
 @pytest.mark.parametrize("name", WORLDS)
 def test_an_interval_holds_the_truth_as_often_as_it_says(name):
-    assert 0.90 <= covered(name, 200) <= (1 if WORLDS[name].exact else 0.99)
+    assert 0.90 <= covered(name, 200) <= (1 if WORLDS[name].wide else 0.99)

@@ -109,6 +109,26 @@ def test_they_are_kept_for_the_same_data_and_made_again_for_others(tmp_path):
     assert principal(y, tmp_path).digest == other.digest
 
 
+@pytest.mark.parametrize("d", [2, 3, 8, 16, 64, 256])
+def test_features_fitted_and_features_read_are_the_same_bytes(tmp_path, d):
+    """Those at hand after fitting and those of the next time, of samples and of rows that are kept."""
+    x = Key.of("x", d).normal(700, d)
+    fitted, loaded = principal(x, tmp_path), principal(x, tmp_path)
+    assert fitted.weights.is_contiguous() and fitted.weights.stride() == loaded.weights.stride()
+    assert torch.equal(fitted.embed(x, Spec({})), loaded.embed(x, Spec({})))
+    looks = [Maps(Spec({}), torch.device("cpu"), Store(tmp_path / "sets"), each) for each in (fitted, loaded)]
+    kept = [maps.see(Batch(x), keep=True).features for maps in looks]
+    copied = looks[1].see(Batch(x[:300]), keep=False).features
+    assert torch.equal(kept[0], kept[1]) and torch.equal(copied, kept[0][:300])
+
+
+def test_a_store_gives_what_it_was_given_as_it_will_be_read(tmp_path):
+    x = torch.arange(6.0).reshape(2, 3).T
+    store = Store(tmp_path)
+    made, read = (store.tensors("key", lambda: {"x": x})["x"] for _ in range(2))
+    assert torch.equal(made, x) and made.stride() == read.stride() == (2, 1)
+
+
 # Extraction.
 
 
@@ -178,7 +198,6 @@ def test_a_folder_that_cannot_be_written_costs_time_and_is_told_of_once(tmp_path
     [
         (lambda x: x[0], "(4,)|10"),
         (lambda x: x[:5], "(5, 4)|10"),
-        (lambda x: x / 0 * 0, "number|10"),
     ],
 )
 def test_what_are_no_features_is_said(maps, made, said):
@@ -191,6 +210,22 @@ def test_what_are_no_features_is_said(maps, made, said):
     maps.features = Bad()
     with refused(PluginError, "bad", *said.split("|")):
         maps.see(Batch(torch.ones(10, 4)), keep=False)
+
+
+def test_features_that_are_not_finite_are_refused_of_real_rows_alone(maps):
+    """Of samples the measures that need them are left out; see test_named_outcomes.py."""
+
+    class Logarithm(Features):
+        name, digest = "logarithm", "b" * 64
+
+        def embed(self, samples: Tensor, spec: Spec) -> Tensor:
+            return samples.log()
+
+    maps.features, x = Logarithm(), torch.ones(10, 4)
+    x[3:5] = 0
+    with refused(PluginError, "logarithm", "2", "10", fix="--features"):
+        maps.see(Batch(x), keep=True)
+    assert maps.see(Batch(x), keep=False).features[3:5].isinf().all()
 
 
 def test_content_is_of_bytes_types_and_shapes():

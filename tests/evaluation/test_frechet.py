@@ -158,7 +158,7 @@ def test_measures_do_not_hang_on_the_order_of_rows_in_a_way_that_matters():
     x = torch.cat([normal("x", n=200, d=4) - 5, normal("y", n=200, d=4) + 5])
     y = torch.cat([normal("z", n=200, d=4) - 5, normal("w", n=200, d=4) + 5])
     low, high, method = frechet.infinity.interval(featured(y, x))
-    assert low < 0.5 and high - low < 2 and "10 blocks" in method
+    assert low < 0.5 and high - low < 4 and "10 blocks" in method  # classes are 20 apart
 
 
 def test_few_rows_have_a_value_but_no_interval():

@@ -15,9 +15,9 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gancore.errors import ConfigError
 from gancore.evaluation.measures.kernel import (
+    cubic,
     interval_of,
     jackknife_variance,
-    kernel,
     kernel_distance,
     kid,
     mmd2,
@@ -32,8 +32,8 @@ def normal(*path: int | str, n: int, d: int) -> Tensor:
 
 
 def all_matrices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    within = kernel(x, x).fill_diagonal_(0), kernel(y, y).fill_diagonal_(0)
-    return *within, kernel(x, y)
+    within = cubic(x, x).fill_diagonal_(0), cubic(y, y).fill_diagonal_(0)
+    return *within, cubic(x, y)
 
 
 @pytest.mark.parametrize("entries", [1, 70, 10**6])

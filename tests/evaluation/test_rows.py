@@ -77,6 +77,14 @@ def test_data_are_known_by_their_rows_and_not_by_their_fingerprint_alone(other):
     assert identity_of(other) != identity_of(own)
 
 
+def test_the_order_of_unpaired_views_is_part_of_what_data_are():
+    """The first of them is what an evaluation looks at."""
+    views = {"a": rows(90, "train", True), "b": rows(90, "b", True)}
+    assert identity_of(changed("train", views)) == identity_of(changed("train", dict(views)))
+    swapped = dict(reversed(views.items()))
+    assert identity_of(changed("train", views)) != identity_of(changed("train", swapped))
+
+
 SEEN: list[int] = []
 
 

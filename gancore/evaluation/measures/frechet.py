@@ -14,6 +14,7 @@ from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import Blocks, block_jackknife, without
 from gancore.evaluation.measure import Interval, Measure, Need
 from gancore.evaluation.pairs import on_features, pair, shuffled
+from gancore.evaluation.tails import doubt_of_squares
 
 CHUNK_ROWS = 2048
 BLOCKS, FEW_BLOCKS = 10, 6
@@ -141,7 +142,13 @@ def _infinity_details(evidence: Evidence) -> dict[str, list[float]]:
 
 FEATURES: frozenset[Need] = frozenset({"features"})
 
-distance = Measure(on_features(frechet_distance), "features^2", interval=_distance_interval, needs=FEATURES)
+distance = Measure(
+    on_features(frechet_distance),
+    "features^2",
+    interval=_distance_interval,
+    doubt=doubt_of_squares,
+    needs=FEATURES,
+)
 """Frechet distance at this n."""
 
 infinity = Measure(
@@ -149,6 +156,7 @@ infinity = Measure(
     "features^2",
     interval=_infinity_interval,
     details=_infinity_details,
+    doubt=doubt_of_squares,
     needs=FEATURES,
 )
 """Frechet distance at infinitely many samples of either set."""

@@ -1,23 +1,32 @@
-"""Kernel distance: the unbiased squared MMD with a cubic kernel over all pairs, Binkowski et al. 2018 (KID).
+"""Kernel distances: unbiased squared MMD over all pairs, of a cubic kernel (KID) and of a Gaussian one (KAD).
 
-Pairs are summed by blocks, so that no matrix of all of them stands anywhere and no subsets are needed; what
-is known as KID is the mean of the same estimate over small subsets: the same expectation, more noise.
+Binkowski et al. 2018 take the cubic kernel, Chung et al. 2025 (section 3) the Gaussian whose bandwidth is
+the median distance between rows of the reference. Pairs are summed by blocks, so that no matrix of all of
+them stands anywhere and no subsets are needed; what is known as KID is the mean of the same estimate over
+small subsets: the same expectation, more noise. What is known as KAD is this times a constant, on features of
+audio; other features and another constant give other numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf, sqrt
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gancore.errors import ConfigError
+from gancore.errors import ConfigError, DataError
 from gancore.evaluation.distances import CHUNK_ENTRIES
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import t_quantile
 from gancore.evaluation.measure import Interval, Measure
-from gancore.evaluation.pairs import on_features, pair
+from gancore.evaluation.pairs import once, pair
+from gancore.evaluation.tails import doubt_of, doubt_of_few
+from gancore.runtime.randomness import Key
+
+BANDWIDTH_ROWS = 2000
+"""Of the reference, whose pairs the median is of."""
 
 
 class Sums(NamedTuple):
@@ -28,12 +37,39 @@ class Sums(NamedTuple):
     squares: Tensor
 
 
-def kernel(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
-    """k(x, y) = (x . y / d + 1)^3, rows of (m, d) with rows of (n, d); into ``out`` (m, n), where given."""
+Kernel = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Rows (m, d) and (n, d), float64, give (m, n); into the third, where that is a tensor of this shape."""
+
+
+def cubic(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+    """k(x, y) = (x . y / d + 1)^3."""
     return torch.mm(x, y.T, out=out).div_(x.shape[1]).add_(1).pow_(3)
 
 
-def sums(x: Tensor, y: Tensor, same: bool = False, entries: int = CHUNK_ENTRIES) -> Sums:
+def gaussian(bandwidth: float, centre: Tensor) -> Kernel:
+    """k(x, y) = exp(-|x - y|^2 / 2 h^2); ``centre`` (d) lies near the rows, for |x - y| to lose no digits."""
+
+    def kernel(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        x, y = x - centre, y - centre
+        squares = x.square().sum(1, keepdim=True) + y.square().sum(1)
+        products = torch.mm(x, y.T, out=out)
+        return products.mul_(-2).add_(squares).clamp_(min=0).div_(-2 * bandwidth**2).exp_()
+
+    return kernel
+
+
+def of_reference(real: Tensor) -> Kernel:
+    """The Gaussian kernel whose bandwidth is the median distance between rows of the reference (m, d)."""
+    rows = real[Key.of("bandwidth").permutation(len(real))[:BANDWIDTH_ROWS]].double()
+    bandwidth = float(torch.pdist(rows).median())
+    if bandwidth == 0:
+        raise DataError("half of the pairs of reference rows are equal", "hold out rows that differ")
+    return gaussian(bandwidth, real.mean(0, dtype=torch.float64))
+
+
+def sums(
+    x: Tensor, y: Tensor, same: bool = False, entries: int = CHUNK_ENTRIES, kernel: Kernel = cubic
+) -> Sums:
     """Of the kernel between all rows, in float64. ``same``: x is y, and no row is paired with itself.
 
     One block serves all: blocks allocated one after another can leave a heap of gaps as large as all pairs.
@@ -61,11 +97,13 @@ class Pairs(NamedTuple):
     cross: Sums
 
 
-def pairs_of(real: Tensor, fake: Tensor, entries: int = CHUNK_ENTRIES) -> Pairs:
+def pairs_of(real: Tensor, fake: Tensor, entries: int = CHUNK_ENTRIES, kernel: Kernel = cubic) -> Pairs:
     if min(len(real), len(fake)) < 2:
         raise ConfigError("pairs among fewer than 2 rows", "give 2 or more samples of each set")
     return Pairs(
-        sums(real, real, True, entries), sums(fake, fake, True, entries), sums(real, fake, False, entries)
+        sums(real, real, True, entries, kernel),
+        sums(fake, fake, True, entries, kernel),
+        sums(real, fake, False, entries, kernel),
     )
 
 
@@ -79,9 +117,11 @@ def mmd2(k: Pairs) -> float:
     return float(within - 2 * k.cross.rows.sum() / (m * n))
 
 
-def kernel_distance(real: Tensor, fake: Tensor, entries: int = CHUNK_ENTRIES) -> float:
+def kernel_distance(
+    real: Tensor, fake: Tensor, entries: int = CHUNK_ENTRIES, kernel: Kernel = cubic
+) -> float:
     """Unbiased MMD^2 of features (m, d) and (n, d)."""
-    return mmd2(pairs_of(real, fake, entries))
+    return mmd2(pairs_of(real, fake, entries, kernel))
 
 
 def jackknife_variance(k: Pairs) -> float:
@@ -133,9 +173,30 @@ def interval_of(k: Pairs) -> Interval:
     return Interval(middle - reach, middle + reach, method)
 
 
-def _interval(evidence: Evidence) -> Interval:
-    return interval_of(pairs_of(*pair(evidence)))
+def _measure(choose: Callable[[Tensor], Kernel], doubt: Callable[[Evidence], str] | None) -> Measure:
+    """``choose``: the kernel for a reference (m, d)."""
+
+    @once
+    def pairs(evidence: Evidence) -> Pairs:
+        real, fake = pair(evidence)
+        return pairs_of(real, fake, kernel=choose(real))
+
+    return Measure(
+        lambda evidence: mmd2(pairs(evidence)),
+        "MMD^2",
+        interval=lambda evidence: interval_of(pairs(evidence)),
+        doubt=doubt,
+        needs=frozenset({"features"}),
+    )
 
 
-kid = Measure(on_features(kernel_distance), "MMD^2", interval=_interval, needs=frozenset({"features"}))
+def kid_doubt(evidence: Evidence) -> str:
+    """A row moves MMD^2 by 2 sqrt(k(x, x)) MMD at most (Cauchy and Schwarz): as |x|^3 where x is large."""
+    few = doubt_of_few(evidence)
+    return few or doubt_of(*((x.double().square().mean(1) + 1) ** 1.5 for x in pair(evidence)))
+
+
+kid = _measure(lambda real: cubic, kid_doubt)
 """Unbiased squared MMD with the cubic kernel."""
+mmd_gaussian = _measure(of_reference, None)
+"""Unbiased squared MMD with the Gaussian kernel whose bandwidth is the reference's median distance."""

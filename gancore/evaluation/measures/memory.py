@@ -17,6 +17,7 @@ from gancore.evaluation.distances import nearest
 from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.intervals import around, clopper_pearson, subset_error
 from gancore.evaluation.measure import Interval, Measure
+from gancore.evaluation.measures.copies import sign_of
 from gancore.evaluation.measures.ranking import placements
 from gancore.runtime.randomness import Key
 
@@ -65,15 +66,17 @@ def _authenticity_interval(evidence: Evidence) -> Interval:
 
 
 def _authenticity_details(evidence: Evidence) -> Mapping[str, Any]:
-    """``copied``: the share of copies that, among samples otherwise like reference rows, gives this value."""
-    ours, theirs = (
-        float(_authentic(sampled, evidence).double().mean()) for sampled in (evidence.fake, evidence.real)
-    )
     return {
-        "of reference rows": theirs,
-        "copied": max(0.0, 1 - ours / theirs) if theirs > 0 else None,
+        "of reference rows": float(_authentic(evidence.real, evidence).double().mean()),
         "rows of train": len(evidence.train),
     }
+
+
+def _authenticity_doubt(evidence: Evidence) -> str:
+    """Samples in the middle of the data are nearer to train than its own rows are, copies or not."""
+    high = _authenticity_interval(evidence).high
+    below = high < float(_authentic(evidence.real, evidence).double().mean())
+    return "smooth or shrunken samples are near too; see copies" if below and not sign_of(evidence) else ""
 
 
 # The ratio of distances.
@@ -128,6 +131,8 @@ authenticity = Measure(
     needs=frozenset({"features", "train"}),
     blind=frozenset({"noise", "collapse", "shrunk", "points"}),
     kind="memory",
+    quick=False,
+    doubt=_authenticity_doubt,
 )
 nearest_train = Measure(
     compute=lambda evidence: ratio(*_distances(evidence)),

@@ -13,9 +13,11 @@ from typing import Literal
 from torch import Tensor
 
 from gancore.evaluation.distances import CHUNK_ENTRIES, chunks, nearest
+from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import subsampling
 from gancore.evaluation.measure import Kind, Measure
 from gancore.evaluation.pairs import on_features
+from gancore.evaluation.tails import doubt_of_few
 
 PRECISION_K = 3
 DENSITY_K = 5
@@ -55,6 +57,7 @@ def _measure(
     kind: Kind,
     fraction: float,
     share_of: Literal["fake", "real"] | None,
+    doubt: Callable[[Evidence], str] | None = doubt_of_few,
 ) -> Measure:
     """One of fidelity asks nothing about how many different samples there are."""
     compute = on_features(function)
@@ -66,10 +69,11 @@ def _measure(
         needs=frozenset({"features"}),
         blind=frozenset({"collapse", "points"} if kind == "fidelity" else ()),
         kind=kind,
+        doubt=doubt,
     )
 
 
-precision_measure = _measure(precision, "fidelity", 1 / 3, "fake")
+precision_measure = _measure(precision, "fidelity", 1 / 3, "fake", None)
 """Share of samples that lie where real ones do; few samples over and over may do so too."""
 recall_measure = _measure(recall, "diversity", 1 / 3, "real")
 """Share of real rows that lie where samples do."""

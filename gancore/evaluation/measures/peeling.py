@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from gancore.evaluation.evidence import Evidence
-from gancore.evaluation.intervals import t_quantile
+from gancore.evaluation.intervals import around
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.ranking import area, chance_of_area, placements
-from gancore.evaluation.measures.two_sample import Pair, halves, pair
+from gancore.evaluation.measures.two_sample import Fold, Pair, Scores, cross_scored, halves, pair
+from gancore.evaluation.pairs import once
 from gancore.runtime.randomness import Key
 
 MOST = 6
@@ -32,6 +33,9 @@ COMPONENTS = (8, 32, 128)
 
 LEVEL = 0.05
 SHOWN = 8
+SPLITS = 6
+TEACHING = 3.0
+"""Times the variance over rows: measured 1.4 to 2.9 at 50 rows of seven laws."""
 OVERSAMPLED, POWERS = 16, 3
 RIDGE = 1e-3
 """Added to covariances of whitened coordinates."""
@@ -153,13 +157,22 @@ def train_critics(seen: Pair, most: int = MOST) -> list[Critic]:
     x, critics = z @ whiten, []
     taken = torch.zeros(whiten.shape[1], 0, dtype=torch.float64)
     for _ in range(min(most, whiten.shape[1])):
-        rest = x - (x @ taken) @ taken.T
-        w = best_direction(rest[:m], rest[m:])
-        w = w - taken @ (taken.T @ w)
-        w = w / w.norm()
+        left = complement(taken)
+        rest = x @ left
+        w = left @ best_direction(rest[:m], rest[m:])
         critics.append(critic_of(whiten @ w, centre, scale, seen))
         taken = torch.cat([taken, w.unsqueeze(1)], 1)
     return critics
+
+
+def complement(taken: Tensor) -> Tensor:
+    """Orthonormal (r, r - k) beside k orthonormal columns (r, k): the coordinates in turn, less those.
+
+    A ratio of spreads along what is taken would be one of roundings.
+    """
+    r, k = taken.shape
+    axes: Tensor = torch.linalg.qr(torch.cat([taken, torch.eye(r, dtype=taken.dtype)], 1)).Q
+    return axes[:, k:]
 
 
 def scale_of(both: Tensor, real: Tensor) -> Tensor:
@@ -213,27 +226,31 @@ def peel(evidence: Evidence) -> list[Defect]:
     return found
 
 
-def _placed(evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """Rows whose means are the total separability: of samples and of real rows of the held-out half (m)."""
-    seen, unseen = halves(pair(evidence.fake, evidence.real, evidence.key))
-    of_fake, of_real = torch.zeros(len(unseen.fake)).double(), torch.zeros(len(unseen.real)).double()
-    for critic in train_critics(seen):
-        fake, real = critic(unseen.fake), critic(unseen.real)
+@once
+def _placed(evidence: Evidence) -> Scores:
+    """Rows whose means are the total separability, of samples and of real rows (m): by critics of others."""
+    return cross_scored(pair(evidence.fake, evidence.real, evidence.key), _separated, SPLITS)
+
+
+def _separated(fold: Fold) -> tuple[Tensor, Tensor]:
+    """What each unseen row adds, summed over the critics."""
+    of_fake, of_real = (torch.zeros(len(fold.rows), dtype=torch.float64) for _ in range(2))
+    for critic in train_critics(fold.seen):
+        fake, real = critic(fold.unseen.fake), critic(fold.unseen.real)
         of_fake += 2 * placements(fake, real) - 1
         of_real += 1 - 2 * placements(real, fake)
     return of_fake, of_real
 
 
 def _interval(evidence: Evidence) -> Interval:
-    """DeLong et al. 1988: sums of areas from the same rows; of what these very critics do on further rows.
+    """DeLong et al. 1988: sums of areas from the same rows; of the expectation at this n.
 
     A separation without any overlap proves no certainty: the error is at least that of one row.
     """
-    of_fake, of_real = _placed(evidence)
-    m = len(of_fake)
-    error = max(float((of_fake.var() / m + of_real.var() / m).sqrt()), 1 / m)
-    value, reach = float(of_fake.mean()), t_quantile(m - 1) * error
-    return Interval(value - reach, value + reach, f"DeLong, {m} held-out rows of each")
+    found = _placed(evidence)
+    m = len(found.fake)
+    method = f"DeLong, rows of {SPLITS} splits, both halves judged; of the expectation at this n"
+    return around(float(found.fake.mean()), max(found.error(TEACHING), 1 / m), m - 1, method)
 
 
 def _details(evidence: Evidence) -> Mapping[str, Any]:
@@ -256,7 +273,7 @@ def _details(evidence: Evidence) -> Mapping[str, Any]:
 
 
 peeling = Measure(
-    compute=lambda evidence: float(_placed(evidence)[0].mean()),
+    compute=lambda evidence: float(_placed(evidence).fake.mean()),
     interval=_interval,
     unit=f"sum of 2 AUC - 1 over {MOST} directions",
     details=_details,

@@ -22,7 +22,7 @@ from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import Blocks, around, block_jackknife_variance, without
 from gancore.evaluation.measure import Anchor, Interval, Measure, Need
 from gancore.evaluation.measures.bins import centres_of
-from gancore.evaluation.pairs import shuffled
+from gancore.evaluation.pairs import once, shuffled
 from gancore.runtime.randomness import Key
 
 CLUSTERS = 20
@@ -106,6 +106,7 @@ def curve_of(found: Bins) -> Curve:
     return Curve(curves.precision.mean(0), curves.recall.mean(0))
 
 
+@once
 def _bins_of(evidence: Evidence) -> Bins:
     return bins(*shuffled(evidence), evidence.key)
 

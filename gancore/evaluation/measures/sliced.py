@@ -12,6 +12,7 @@ from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import Blocks, around, block_jackknife_variance, without
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.pairs import shuffled
+from gancore.evaluation.tails import doubt_of_squares
 from gancore.runtime.randomness import Key
 
 PROJECTIONS = 256
@@ -88,5 +89,7 @@ def _interval(evidence: Evidence) -> Interval:
     return around(value, sqrt(variance), BLOCKS - 1, method)
 
 
-sliced = Measure(_compute, "features", interval=_interval, needs=frozenset({"features"}))
+sliced = Measure(
+    _compute, "features", interval=_interval, doubt=doubt_of_squares, needs=frozenset({"features"})
+)
 """Sliced Wasserstein-2 distance."""

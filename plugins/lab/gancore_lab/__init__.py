@@ -13,6 +13,7 @@ EXPERIMENTS = {
     "spectrum": "eigenvalues of the game's Jacobian, before and after a remedy",
     "oscillation": "the same game with and without averaging",
     "staleness": "players who see each other late",
+    "measures": "what measures of samples say of laws whose truth is known",
 }
 
 

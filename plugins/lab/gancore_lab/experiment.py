@@ -50,13 +50,15 @@ class Outcome:
     """What an experiment measured.
 
     ``curves`` holds what the picture shows, ``remarks`` what the numbers alone do not say, ``setup``
-    numbers that came up on the way (of parameters, say) and belong to the set-up.
+    numbers that came up on the way (of parameters, say) and belong to the set-up; ``found`` what was measured
+    beyond the checks, for the JSON.
     """
 
     checks: Sequence[Check]
     curves: Mapping[str, Any] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     setup: Mapping[str, Any] = field(default_factory=dict)
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def judged(self) -> list[Check]:

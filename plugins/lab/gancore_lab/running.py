@@ -97,6 +97,7 @@ def run(
         "source": experiment.source,
         "measurement": [_told(check) for check in outcome.checks],
         "remarks": list(outcome.remarks),
+        "found": outcome.found,
         "verdict": verdict,
         "seed": seed,
         "quick": quick,

@@ -17,7 +17,7 @@ from PIL import Image
 
 KEYS = {
     "name", "question", "setup", "prediction", "source", "measurement", "remarks", "verdict", "seed", "quick",
-    "changed", "versions", "seconds", "core_seconds", "picture",
+    "changed", "found", "versions", "seconds", "core_seconds", "picture",
 }  # fmt: skip
 
 

@@ -1,0 +1,203 @@
+"""How often each measure's 95 % interval holds the truth, and how often it is said to be trusted.
+
+    python benchmarks/interval_coverage.py coverage.jsonl --pairs 40 --measures frechet kid
+    python benchmarks/interval_coverage.py coverage.jsonl --report
+
+Pairs of sets are drawn from seven laws at four pairs of sizes. The truth of a measure is its expectation at
+these sizes, estimated by its mean over the other pairs, whose own error adds a share of 1/pairs to the variance
+that the interval has to hold. Every value is a line of the file: the same command goes on where it was
+stopped, and more pairs may be asked for later. The table has, of each measure, law and sizes, how many of the
+pairs without a doubt hold the truth, and of how many pairs. A measure passes where at most 10 % of all pairs
+are trusted and miss, or where it holds the truth in 90 % of those that it trusts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gancore.domain import Spec
+from gancore.errors import GancoreError
+from gancore.evaluation.catalogue import MEASURES
+from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.evaluation.measure import Measure
+from gancore.plugins import plugins
+from gancore.runtime.randomness import Key
+
+Law = Callable[[Key, int, int], tuple[Tensor, Tensor]]
+D, MODES = 8, 10
+SIZES = ((50, 50), (1000, 1000), (2000, 300), (300, 2000))
+"""Samples and real rows."""
+TRAIN_ROWS = 1000
+
+
+def gaussian(d: int = D, shift: float = 0.0, scale: float = 1.0) -> Law:
+    """N(0, I) beside samples whose first coordinate is moved, and all narrowed."""
+
+    def draw(key: Key, n: int, m: int) -> tuple[Tensor, Tensor]:
+        fake = scale * (key / "fake").normal(n, d)
+        fake[:, 0] += shift
+        return fake, (key / "real").normal(m, d)
+
+    return draw
+
+
+def student(key: Key, n: int, m: int) -> tuple[Tensor, Tensor]:
+    """Equal laws, each coordinate Student's t with three degrees: z / sqrt(chi^2_3 / 3)."""
+
+    def of(key: Key, rows: int) -> Tensor:
+        chi = (key / "chi").normal(rows, D, 3).square().sum(2) / 3
+        return (key / "z").normal(rows, D) / chi.sqrt()
+
+    return of(key / "fake", n), of(key / "real", m)
+
+
+def modes(weights: Tensor) -> Law:
+    """Ten clouds in ten corners, equally likely among real rows, by ``weights`` (10) among samples."""
+
+    def of(key: Key, rows: int, weights: Tensor) -> Tensor:
+        edges = (weights / weights.sum()).cumsum(0)
+        which = torch.searchsorted(edges, (key / "which").uniform(rows)).clamp(max=MODES - 1)
+        return 4 * torch.nn.functional.one_hot(which, MODES).float() + 0.5 * (key / "cloud").normal(
+            rows, MODES
+        )
+
+    return lambda key, n, m: (of(key / "fake", n, weights), of(key / "real", m, torch.ones(MODES)))
+
+
+LAWS: Mapping[str, Law] = {
+    "equal": gaussian(),
+    "shifted": gaussian(shift=0.5),
+    "narrowed": gaussian(scale=0.8),
+    "t3": student,
+    "dropped": modes((torch.arange(MODES) < 7).float()),
+    "skewed": modes(0.7 ** torch.arange(MODES)),
+    "d64": gaussian(d=64, scale=0.9),
+}
+
+
+def evidence_of(law: str, n: int, m: int, pair: int) -> Evidence:
+    """The same train rows for all pairs: what is said of them is given."""
+    fake, real = LAWS[law](Key.of("coverage", law, n, m, pair), n, m)
+    train = LAWS[law](Key.of("coverage", law, "train"), 2, TRAIN_ROWS)[1]
+    sets = [Sampled(x, features=x) for x in (fake, real, train)]
+    return Evidence(*sets, Spec({}), key=Key.of("evaluate", pair))
+
+
+def of_features() -> dict[str, Measure]:
+    """The core's measures that need features, and train at most."""
+    found = {entry.name: plugins().measure(entry) for entry in MEASURES}
+    return {name: measure for name, measure in found.items() if "features" in measure.needs}
+
+
+def taken(measure: Measure, evidence: Evidence) -> dict[str, Any]:
+    began = time.perf_counter()
+    try:
+        assert measure.interval is not None
+        value, (low, high, _) = float(measure.compute(evidence)), measure.interval(evidence)
+        doubt = measure.doubt(evidence) if measure.doubt else ""
+        found = {"value": value, "low": float(low), "high": float(high), "doubt": doubt}
+    except GancoreError as error:
+        found = {"refused": str(error)}
+    return {**found, "seconds": round(time.perf_counter() - began, 4)}
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def identity(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(line[name] for name in ("law", "n", "m", "measure", "pair"))
+
+
+def run(
+    path: Path, laws: Iterable[str], sizes: Iterable[tuple[int, int]], names: Iterable[str], pairs: int
+) -> None:
+    """Pair by pair over everything, so that what was stopped is even."""
+    known, measures = {identity(line) for line in read(path)}, of_features()
+    with path.open("a") as out:
+        for pair in range(pairs):
+            for law in laws:
+                for n, m in sizes:
+                    lacking = [name for name in names if (law, n, m, name, pair) not in known]
+                    evidence = evidence_of(law, n, m, pair) if lacking else None
+                    for name in lacking:
+                        assert evidence is not None
+                        place = {"law": law, "n": n, "m": m, "measure": name, "pair": pair}
+                        out.write(json.dumps({**place, **taken(measures[name], evidence)}) + "\n")
+                    out.flush()
+
+
+def judged(lines: list[dict[str, Any]]) -> dict[str, float]:
+    """Of the pairs of one measure, law and size. The truth of a pair is the mean over the others."""
+    values = torch.tensor([line["value"] for line in lines], dtype=torch.float64)
+    truths = (values.sum() - values) / max(1, len(values) - 1)
+    held = [line["low"] <= truth <= line["high"] for line, truth in zip(lines, truths.tolist(), strict=True)]
+    trusted = [not line["doubt"] for line in lines]
+    both = sum(h and t for h, t in zip(held, trusted, strict=True))
+    missed = (sum(trusted) - both) / len(lines)
+    return {
+        "pairs": len(lines),
+        "held": sum(held) / len(lines),
+        "trusted": sum(trusted) / len(lines),
+        "held where trusted": both / max(1, sum(trusted)),
+        "missed": missed,
+        "passes": float(missed <= 0.1 + 1e-9 or both >= 0.9 * sum(trusted)),
+    }
+
+
+def report(path: Path, names: Iterable[str] | None) -> None:
+    groups: dict[tuple[str, str, int, int], list[dict[str, Any]]] = defaultdict(list)
+    refused: dict[tuple[str, str, int, int], int] = defaultdict(int)
+    for line in read(path):
+        place = (line["measure"], line["law"], line["n"], line["m"])
+        if "refused" in line:
+            refused[place] += 1
+        else:
+            groups[place].append(line)
+    shown = [name for name in (names or of_features()) if any(place[0] == name for place in groups)]
+    print("held of pairs without a doubt / pairs without a doubt, of pairs; ! fails; - refused")
+    for name in shown:
+        print(f"\n{name}")
+        for n, m in SIZES:
+            cells = []
+            for law in LAWS:
+                place = (name, law, n, m)
+                found = judged(groups[place]) if len(groups[place]) > 1 else None
+                if found is None:
+                    cells.append(f"{law} -" if refused[place] else f"{law} ?")
+                    continue
+                pairs = int(found["pairs"])
+                trusted = round(found["trusted"] * pairs)
+                held = round(found["held where trusted"] * trusted)
+                cells.append(f"{law} {held}/{trusted} of {pairs}{'' if found['passes'] else '!'}")
+            print(f"  {n:>4}/{m:<4}  " + "  ".join(cells))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, help="JSON lines: read, gone on with, or reported")
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--laws", nargs="+", choices=list(LAWS), default=list(LAWS))
+    parser.add_argument("--sizes", nargs="+", default=[f"{n}/{m}" for n, m in SIZES], metavar="N/M")
+    parser.add_argument("--measures", nargs="+", choices=list(of_features()), default=None, metavar="NAME")
+    parser.add_argument("--report", action="store_true", help="print the table of what the file holds")
+    asked = parser.parse_args()
+    if not asked.report:
+        sizes = [(int(n), int(m)) for n, m in (text.split("/") for text in asked.sizes)]
+        run(asked.file, asked.laws, sizes, asked.measures or list(of_features()), asked.pairs)
+    report(asked.file, asked.measures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Whether an interval can rest on the rows at hand: they may be few, or few of them carry all that there is.
+
+An error of a mean is estimated from squares of what each row adds. Where the fourth moment of that is not
+finite, the largest square stands for the sum of all, however many rows there are, and the interval misses the
+truth.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from gancore.evaluation.evidence import Evidence
+from gancore.evaluation.pairs import pair
+
+LEAST = 0.5
+"""Rows that carry the error, over sqrt(n). Measured in 95 % of draws of 1,000 rows in 8 dimensions: 6 or more
+of Gaussians, 0.7 at most of Student's t with 3 degrees; of pictures and spectra 3 to 13 in the median."""
+
+ENOUGH = 100
+"""Rows."""
+
+
+def carrying(added: Tensor) -> float:
+    """How many of rows that add a_i (n): (sum w)^2 / sum w^2, w_i = (a_i - mean a)^2; 1 if one has all."""
+    added = added.double()
+    weights = (added - added.mean()).square()
+    total = weights.square().sum()
+    return float(weights.sum() ** 2 / total) if total > 0 else float(len(added))
+
+
+def heavy(added: Tensor) -> bool:
+    """``added`` (n): how far each row can move the value, up to a factor."""
+    return carrying(added) < LEAST * sqrt(len(added))
+
+
+def doubt_of(real: Tensor, fake: Tensor) -> str:
+    """Of what the rows of either set (m) and (n) add; empty where all is well."""
+    for name, added in (("the reference", real), ("the samples", fake)):
+        if heavy(added):
+            return f"heavy tail: {carrying(added):.0f} of {len(added):,} rows of {name} carry its error"
+    return ""
+
+
+def doubt_of_few(evidence: Evidence) -> str:
+    """Of measures whose interval held the truth in 82 to 87 % of pairs of 50 rows, on some laws."""
+    fewest = min(len(evidence.fake), len(evidence.real))
+    return f"few rows: {fewest} of {ENOUGH}" if fewest < ENOUGH else ""
+
+
+def doubt_of_squares(evidence: Evidence) -> str:
+    """Of measures that rest on second moments: a row moves them by |x_i - mean|^2."""
+
+    def added(x: Tensor) -> Tensor:
+        return (x.double() - x.mean(0, dtype=torch.float64)).square().sum(1)
+
+    return doubt_of(*map(added, pair(evidence)))
