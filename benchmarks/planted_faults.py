@@ -68,6 +68,7 @@ DATA: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 NONE = "none"
 """In place of features: measures that look at the samples themselves, or at posteriors."""
 CLEAN, MOST_CLEAN, DRAWS, MOST_BLOCKS, TRAIN = "clean", 10, 3, 6, 600
+UNKNOWN = "not taken"
 LACKING = {"log_prob": "real rows have no likelihood", "judge": "no judge is taught here"}
 UNLIKELY = {"judge", "log_prob"}
 
@@ -296,7 +297,9 @@ def scale_of(told: Mapping[str, Any], kind: Mapping[str, Any], measure: str) -> 
 
 
 def least_seen(told: Mapping[str, Any], scale: Scale, fault: Fault, measure: str) -> str:
-    """The least strength from which on all draws were seen, ``-`` for none."""
+    """The least strength from which on all draws were seen; ``-``: none."""
+    if fault.name not in told["values"]:
+        return UNKNOWN
     least = "-"
     for strength in reversed(fault.strengths):
         values = told["values"].get(fault.name, {}).get(f"{strength:g}", {}).get(measure, [])
@@ -340,7 +343,7 @@ def tell(found: Mapping[str, Any], whole: bool) -> None:
         print(f"| features | measure | {' | '.join(head)} | false alarms | seconds |")
         print("|---|---|" + "---|" * (len(head) + 2))
         for name, measure, scale, cells, seconds in rows:
-            if set(cells) != {"-"}:
+            if not {*cells} <= {"-", UNKNOWN}:
                 told = f"| {name} | `{measure}` | {' | '.join(cells)} "
                 print(f"{told}| {scale.false_alarms:.0%} | {seconds:.2g} |")
         return
@@ -359,7 +362,7 @@ def best_of(fault: Fault, column: int, rows: list[tuple[str, list[str]]]) -> str
         if able:
             more = f" and {len(able) - 2} more" if len(able) > 2 else ""
             return f"{strength:g}: {', '.join(f'`{name}`' for name in able[:2])}{more}"
-    return "-"
+    return rows[0][1][column]
 
 
 def main() -> None:
