@@ -141,7 +141,7 @@ def evaluate(
     against: str | Path | None = None,
     measures: Sequence[str] | None = None,
     features: str | None = None,
-    n: int = 2000,
+    n: int | None = None,
     split: str = "test",
     seed: int = 0,
     device: str = "auto",
@@ -151,6 +151,8 @@ def evaluate(
     announce: Callable[[str], None] = _silent,
 ) -> Evaluation:
     """Measure ``n`` samples of a model beside the ``split`` of the data that it was trained on.
+
+    By default there are as many samples as the split has rows, from 300 to 2,000.
 
     ``against``: another source, a name or a path, read with the model's own settings of the data.
     ``measures``: names; by default the quick ones. ``features``: by default the domain's first.

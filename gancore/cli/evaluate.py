@@ -23,7 +23,12 @@ def evaluate(
     features: Annotated[
         str | None, typer.Option(metavar="NAME", help="Features by name. Default: the domain's first.")
     ] = None,
-    n: Annotated[int, typer.Option("-n", min=16, help="How many samples, and at most how many rows.")] = 2000,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "-n", min=16, help="Samples, and at most so many rows. Default: as the split has, 300 to 2,000."
+        ),
+    ] = None,
     split: Annotated[str, typer.Option(help="The reference: test, valid or train.")] = "test",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",

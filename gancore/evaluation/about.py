@@ -43,7 +43,7 @@ def describe(
         "fingerprint": reference.data.fingerprint,
         "split": question.split,
         "seed": question.seed,
-        "n": question.n,
+        "n": len(taker.evidence.fake),
         "n_real": len(rows.real),
         "n_train": len(rows.train),
         "train_size": taker.evidence.train_size,

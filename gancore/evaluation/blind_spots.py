@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 FILE = Path(__file__).with_name("blind_spots.json")
 MISSED, FALSE_ALARM, DEPENDS = SILENT = "SFD"
@@ -21,12 +21,22 @@ must be the same: each with trust "yes".
 SAID = {MISSED: "cannot see", FALSE_ALARM: "finds fault with", DEPENDS: "depends on"}
 
 
-@cache
-def checked() -> Any:
+class Checked(TypedDict):
     """``rows`` and ``dimensions`` that were tried, in so many ``draws``; ``cases``: by name, in words;
     ``outcomes``: by measure and case a letter for each number of rows and each dimension, in that order.
     """
-    return json.loads(FILE.read_text())
+
+    rows: list[int]
+    dimensions: list[int]
+    draws: int
+    cases: dict[str, str]
+    outcomes: dict[str, dict[str, str]]
+
+
+@cache
+def checked() -> Checked:
+    """The table as it was made last."""
+    return cast(Checked, json.loads(FILE.read_text()))
 
 
 def known(measure: str, d: int, n: int) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gancore.data.sources import cache_folder
 from gancore.data.telling import Announce, seldom
-from gancore.domain import Batch
+from gancore.domain import Batch, Data
 from gancore.errors import ConfigError, DataError
 from gancore.evaluation.about import accuracy_of, describe
 from gancore.evaluation.anchors import Anchors
@@ -42,6 +42,8 @@ from gancore.trees import leaves
 
 LEAST = 16
 """Samples; fewer say nothing."""
+SAMPLES = 300, 2000
+"""How many are made where nobody says: at least, and at most."""
 BATCH = 256
 """Samples that the device makes at once."""
 LIKELIHOOD_BATCH = 64
@@ -56,7 +58,7 @@ class Question:
     against: str | None = None
     measures: tuple[str, ...] | None = None
     features: str | None = None
-    n: int = 2000
+    n: int | None = None
     split: str = "test"
     seed: int = 0
     device: str = "auto"
@@ -78,7 +80,7 @@ def answer(question: Question) -> Evaluation:
     Raises:
         GancoreError: a mistake that the user can mend, in one line.
     """
-    if question.n < LEAST:
+    if question.n is not None and question.n < LEAST:
         told = counted(question.n, "sample")
         raise ConfigError(f"{told}, too few to measure", f"give at least {LEAST}")
     model = open_model(question.folder, question.device)
@@ -88,10 +90,11 @@ def answer(question: Question) -> Evaluation:
     measures = resolve_measures(entries, question.measures, question.announce)
     preparing = _preparing(question, model, reference)
     features = preparing.choose(question.features)
-    rows = real_rows(reference.data, question.split, question.n, Key.of("evaluate", question.seed))
+    n = question.n or samples_beside(reference.data, question.split)
+    rows = real_rows(reference.data, question.split, n, Key.of("evaluate", question.seed))
     maps = Maps(spec, model.device, Store(preparing.bench.cache / "sets", question.announce))
     preparing.prepare(maps, features, measures.values())  # before samples: weights may not be here
-    fake = _samples(question, model, rows.real)
+    fake = _samples(question, n, model, rows.real)
     taker = _taker(question, model, reference, rows, fake, maps, measures, preparing)
     question.announce(f"{len(measures)} measures of {len(fake):,} samples")
     readings = tuple(_readings(taker, entries, measures, seldom(question.announce)))
@@ -123,21 +126,27 @@ def _preparing(question: Question, model: Model, reference: Reference) -> Prepar
     return Preparing(features_for(model.domain, reference.data.spec, question.announce), bench)
 
 
-def _samples(question: Question, model: Model, real: Batch) -> Batch:
+def samples_beside(data: Data, split: str) -> int:
+    """As many as the reference has rows, so that neither set is known much better than the other."""
+    fewest, most = SAMPLES
+    return min(max(len(view_of(data, split)), fewest), most)
+
+
+def _samples(question: Question, n: int, model: Model, real: Batch) -> Batch:
     """What the model makes; of classes as often as in train.
 
     Raises:
         DataError: it is not finite, or of another shape than the real rows.
     """
-    _require_memory(question.n, real)
-    question.announce(f"making {question.n:,} samples of {question.name}")
-    made = model.sample(question.n, question.seed, batch_size=BATCH)
-    broken = torch.zeros(question.n, dtype=torch.bool)
+    _require_memory(n, real)
+    question.announce(f"making {n:,} samples of {question.name}")
+    made = model.sample(n, question.seed, batch_size=BATCH)
+    broken = torch.zeros(n, dtype=torch.bool)
     for leaf in leaves(made.data):
-        broken |= ~leaf.reshape(question.n, -1).isfinite().all(1)
+        broken |= ~leaf.reshape(n, -1).isfinite().all(1)
     if broken.any():
         raise DataError(
-            f"{int(broken.sum()):,} of {question.n:,} samples of {question.name} are not finite",
+            f"{int(broken.sum()):,} of {n:,} samples of {question.name} are not finite",
             "train it anew at lower rates",
         )
     if outline(made.data) != outline(real.data):

@@ -75,10 +75,16 @@ def row(reading: Reading) -> list[str]:
         number(reading.value),
         bounds,
         *(number(reading.anchors.get(name)) for name in ANCHORS),
-        {"lower": "low", "higher": "high"}.get(reading.better or "", ""),
+        _best(reading),
         reading.unit,
         reading.trust.removesuffix(" by definition"),
     ]
+
+
+def _best(reading: Reading) -> str:
+    if reading.ideal is not None:
+        return f"{reading.ideal:g}"
+    return {"lower": "low", "higher": "high"}.get(reading.better or "", "")
 
 
 def number(value: float | None) -> str:

@@ -45,7 +45,7 @@ def doubt_of(real: Tensor, fake: Tensor) -> str:
 
 
 def doubt_of_few(evidence: Evidence) -> str:
-    """Of measures whose interval held the truth in 82 to 87 % of pairs of 50 rows, on some laws."""
+    """Of measures whose interval held the truth in 80 to 85 % of pairs of 50 rows, on some laws."""
     fewest = min(len(evidence.fake), len(evidence.real))
     return f"few rows: {fewest} of {ENOUGH}" if fewest < ENOUGH else ""
 

@@ -4,7 +4,7 @@ Binkowski et al. 2018 take the cubic kernel, Chung et al. 2025 (section 3) the G
 the median distance between rows of the reference. Pairs are summed by blocks, so that no matrix of all of
 them stands anywhere and no subsets are needed; what is known as KID is the mean of the same estimate over
 small subsets: the same expectation, more noise. What is known as KAD is this times a constant, on features of
-audio; other features and another constant give other numbers.
+another network; other features and another constant give other numbers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def cubic(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def gaussian(bandwidth: float, centre: Tensor) -> Kernel:
-    """k(x, y) = exp(-|x - y|^2 / 2 h^2); ``centre`` (d) lies near the rows, for |x - y| to lose no digits."""
+    """k(x, y) = exp(-|x - y|^2 / 2 h^2); ``centre`` (d) lies near the rows, so that |x - y| is precise."""
 
     def kernel(x: Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         x, y = x - centre, y - centre
