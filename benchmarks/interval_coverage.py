@@ -4,7 +4,7 @@
     python benchmarks/interval_coverage.py coverage.jsonl --report
 
 Pairs of sets are drawn from seven laws at four pairs of sizes. The truth of a measure is its expectation at
-these sizes, estimated by its mean over the other pairs, whose own error adds a share of 1/pairs to the variance
+these sizes, estimated by its mean over the other pairs, whose error adds a share of 1/pairs to the variance
 that the interval has to hold. Every value is a line of the file: the same command goes on where it was
 stopped, and more pairs may be asked for later. The table has, of each measure, law and sizes, how many of the
 pairs without a doubt hold the truth, and of how many pairs. A measure passes where at most 10 % of all pairs

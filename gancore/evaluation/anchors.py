@@ -6,6 +6,7 @@ are kept.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from gancore.domain import Batch, Spec
+from gancore.errors import PluginError
 from gancore.evaluation.distances import nearest
 from gancore.evaluation.evidence import Evidence, Sampled
 from gancore.evaluation.extraction import Maps, spec_digest
@@ -129,7 +131,8 @@ class Anchors:
             self._sets[count] = {"real": real}
             if self.noise_is_bad:
                 shuffled = noise(rows.data, Key.of("evaluate", "noise"))
-                self._sets[count]["noise"] = self.maps.see(Batch(shuffled, rows.condition), keep=True)
+                with contextlib.suppress(PluginError):  # of noise features need not be finite
+                    self._sets[count]["noise"] = self.maps.see(Batch(shuffled, rows.condition), keep=True)
             self._sets[count]["collapse"] = real.rows(repeated(count))
         return self._sets[count]
 
@@ -184,7 +187,7 @@ class Anchors:
             VERSION,
             [entry.name, entry.factory, code_of(entry.factory), list(self.evidence.key.path)],
             [self._held_out, self.rows_for(measure)],
-            [self._real, self._train if "train" in measure.wants else ""],
+            [self._real, *([self._train, self.evidence.train_size] if "train" in measure.wants else [])],
             {need: said[need] for need in sorted(measure.wants & said.keys())},
             spec_digest(self.evidence.spec),
         )

@@ -1,6 +1,6 @@
 """What measures are known to get wrong with trust "yes", as ``gancore lab measures`` found it.
 
-The table is made by that experiment on laws whose truth is known; ``docs/evaluation.md`` shows it
+The table is made by that experiment on laws whose truth is known; ``docs/measures-checked.md`` shows it
 whole. Imports no torch.
 """
 

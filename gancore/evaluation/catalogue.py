@@ -58,6 +58,9 @@ MEASURES: tuple[MeasureEntry, ...] = (
     _core("am_score", "scores:am", "shares of the classes beside train's, plus the classifier's doubt"),
     _core("posterior_entropy", "scores:posterior_entropy", "the classifier's doubt"),
     _core("class_coverage", "scores:class_coverage", "classes with a fair share of the samples"),
+    _core(
+        "scarcest_class", "class_shares:scarcest_class", "how much there is of the class that is lacking most"
+    ),
     _core("label_accuracy", "scores:label_accuracy", "share of samples of the class that was asked for"),
     _core(
         "classification_accuracy",

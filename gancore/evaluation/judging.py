@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import gancore
-from gancore.config import RunConfig
+from gancore.config import RecipeSection, RunConfig
 from gancore.configure import load_config, settings
 from gancore.data.lock import exclusive
 from gancore.domain import Data, Domain
@@ -28,6 +28,10 @@ from gancore.training.run import RunFolder
 
 PATIENCE = 3
 """Evaluations without a better likelihood on valid, of ten planned, after which a judge is done."""
+PASSES, FEWEST_ROUNDS = 40, 100
+"""A judge gets as many passes over train at most, as it soon knows few rows by heart, and as many rounds at
+least.
+"""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,14 @@ class Judging:
             "train": {"device": str(self.device)},
             "upkeep": {"select": "nll", "patience": PATIENCE},
         }
-        return load_config(self.domain.Config, section, [settings(told, f"a judge's settings, {entry.name}")])
+        config = load_config(
+            self.domain.Config, section, [settings(told, f"a judge's settings, {entry.name}")]
+        )
+        if "steps" in changes:
+            return config
+        rows = len(view_of(data or self.reference.data, "train"))
+        model = config.model.model_copy(update={"steps": rounds_for(rows, config.model)})
+        return config.model_copy(update={"model": model})
 
     def _digest(self, entry: RecipeEntry, config: RunConfig, rows: Data) -> str:
         """Of all that decides what is trained; not of where the data lie, nor of the machine."""
@@ -105,7 +116,9 @@ class Judging:
     def _trained(self, folder: Path, config: RunConfig, data: Data | None) -> Model:
         name = f"{config.domain} {config.recipe}"
         rows = self.reference.source.name if data is None else config.data.source
-        self.announce(f"training {name} on {rows}, once; it is kept in {folder}")
+        self.announce(
+            f"training {name} on {rows}, at most {config.model.steps:,} rounds, once; it is kept in {folder}"
+        )
         folder.mkdir(parents=True, exist_ok=True)
         run = RunFolder(folder)
         order = Order(run, config, self.data_root, force=True, progress=self.progress, data=data)
@@ -113,3 +126,8 @@ class Judging:
         if result.status != "done":  # what was trained is saved; its handler let the program go on
             raise KeyboardInterrupt
         return open_model(result.model, str(self.device))
+
+
+def rounds_for(rows: int, model: RecipeSection) -> int:
+    """The recipe's own number, or that of 40 passes over so few rows."""
+    return min(model.steps, max(FEWEST_ROUNDS, -(-PASSES * rows // model.batch_size)))

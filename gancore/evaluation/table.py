@@ -97,6 +97,9 @@ def footnotes(evaluation: Evaluation) -> Iterator[str]:
         f"anchors: {anchors['n']:,} rows each; {anchors['real']}; noise: {anchors['noise']}; "
         f"collapse: {anchors['collapse']}"
     )
+    looked, train = about.get("n_train", 0), about.get("train_size") or 0
+    if looked < train:
+        yield f"train: measures of memory look at {looked:,} of {train:,} rows"
     if any(" by definition" in reading.trust for reading in evaluation):
         yield "blind: the measure cannot tell that anchor from real rows, by its definition"
     if about["features"]:

@@ -16,7 +16,7 @@ from gancore.evaluation.measure import Measure
 from gancore.plugins import plugins
 from gancore.records import FeaturesEntry, MeasureEntry
 
-PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
 
 
 class Bare(Domain):

@@ -40,7 +40,7 @@ MANY = 20_000
 class World:
     """``truth`` of all evidence, or of each.
 
-    ``wide``: at least 95 % by construction, maybe 100 %: discrete, or a variance that is bounded above.
+    ``exact``: at least 95 % by construction, which may be 100 %.
     """
 
     measure: Measure
@@ -196,7 +196,7 @@ WORLDS = {
     "nearest in train": World(
         memory.nearest_train, third_copied, once(lambda: memory.nearest_train.compute(many(third_copied)))
     ),
-    "birthday, even": World(birthday.birthday, book_of(1000, 300, 0), 1000),
+    "birthday, even": World(birthday.birthday, book_of(1000, 300, 0), 1000, wide=True),
     "birthday, uneven": World(
         birthday.birthday, book_of(1000, 300, 0.7), float(1 / shares(1000, 0.7).square().sum())
     ),

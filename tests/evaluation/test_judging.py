@@ -15,7 +15,7 @@ from refusals import refused
 
 from gancore.data.sources import resolve
 from gancore.errors import ConfigError, GancoreError
-from gancore.evaluation.judging import Judging
+from gancore.evaluation.judging import Judging, rounds_for
 from gancore.evaluation.reference import Reference
 from gancore.models.model import Model
 from gancore.plugins import plugins
@@ -58,11 +58,26 @@ def test_it_is_trained_once_and_judges(judging):
     one = judging("judge", {"steps": 60})
     other = judging("judge", {"steps": 60})
     (line,) = told
-    assert line.startswith(f"training dots judge on trio, once; it is kept in {judging.cache}")
+    told_of = "training dots judge on trio, at most 60 rounds, once; it is kept in "
+    assert line.startswith(told_of + str(judging.cache))
     assert equal(one, other)
     rows = judging.reference.data.test
     right = one.sampler.log_posteriors(rows.rows).argmax(1) == rows.labels
     assert right.float().mean() > 0.95
+
+
+@pytest.mark.parametrize(("points", "rounds"), [(20, 100), (400, 500), (4000, 1000)])
+def test_few_rows_are_not_passed_over_for_ever(judging, points, rounds):
+    """40 passes in batches of 32, a hundred rounds at least, and never more than the recipe's own."""
+    section = plugins().recipe(judging.domain, "judge")[1].Config(steps=1000, batch_size=32)
+    assert rounds_for(points, section) == rounds
+
+
+def test_the_default_budget_is_that_of_the_rows_at_hand(judging, monkeypatch):
+    monkeypatch.setattr("gancore.evaluation.judging.FEWEST_ROUNDS", 5)
+    judging, told = listening(replace(judging, reference=reference("trio", points=16)))
+    judging("judge", {})
+    assert "at most 20 rounds, once" in told[0]
 
 
 def test_other_settings_data_or_sizes_make_another(judging):

@@ -88,8 +88,9 @@ def _interval(evidence: Evidence) -> Interval:
 
 
 def _ends(evidence: Evidence) -> tuple[float, float]:
-    """Of s - q by the ends of each (MOVER: Zou and Donner 2008): s a binomial share, q a share of the rows of
-    the reference, of which the threshold is an order statistic.
+    """Low of s - q by the ends of each (MOVER: Zou and Donner 2008): s a binomial share, q one of the
+    reference rows, of which the threshold is an order statistic. High of s alone: samples that are no
+    copies may be near less often than the reference rows are.
 
     Where a part of train is looked at, it is a matter of chance whether a row is among it that many samples
     copy. They are then one trial together: n over the mean number of samples that coincide.
@@ -98,10 +99,9 @@ def _ends(evidence: Evidence) -> tuple[float, float]:
     trials = found.n if seen == 1 else found.n / alike
     s, q = found.near / found.n, found.level
     s_low, s_high = ends(s * trials, trials)
-    q_low, q_high = ends(round(q * found.held_out), found.held_out)
+    q_high = ends(round(q * found.held_out), found.held_out)[1]
     low = s - q - sqrt((s - s_low) ** 2 + (q_high - q) ** 2)
-    high = s - q + sqrt((s_high - s) ** 2 + (q - q_low) ** 2)
-    return share_of(low, q, seen), share_of(high, q, seen)
+    return share_of(low, q, seen), share_of(s_high, 0.0, seen)
 
 
 def ends(successes: float, trials: float) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import around
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.ranking import area, chance_of_area, placements
-from gancore.evaluation.measures.two_sample import Fold, Pair, Scores, cross_scored, halves, pair
+from gancore.evaluation.measures.two_sample import Fold, Pair, Scores, crossed, gathered, halves, pair
 from gancore.evaluation.pairs import once
 from gancore.runtime.randomness import Key
 
@@ -229,7 +229,9 @@ def peel(evidence: Evidence) -> list[Defect]:
 @once
 def _placed(evidence: Evidence) -> Scores:
     """Rows whose means are the total separability, of samples and of real rows (m): by critics of others."""
-    return cross_scored(pair(evidence.fake, evidence.real, evidence.key), _separated, SPLITS)
+    whole = pair(evidence.fake, evidence.real, evidence.key)
+    parts = ((fold.rows, *_separated(fold)) for fold in crossed(whole, SPLITS))
+    return gathered(len(whole.fake), parts, SPLITS)
 
 
 def _separated(fold: Fold) -> tuple[Tensor, Tensor]:

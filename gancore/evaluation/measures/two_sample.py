@@ -6,7 +6,7 @@ out in turn, and small trained networks, each row judged by those that have not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -259,31 +259,44 @@ class Scores(NamedTuple):
         return float((teaching * spread).sqrt())
 
 
-def cross_scored(whole: Pair, score: Callable[[Fold], tuple[Tensor, Tensor]], splits: int = SPLITS) -> Scores:
-    """``score`` gives what the fold's unseen rows add, of samples and of real rows."""
-    m = len(whole.fake)
+def gathered(m: int, parts: Iterable[tuple[Tensor, Tensor, Tensor]], splits: int = SPLITS) -> Scores:
+    """Of each fold which rows it judges, and what these add, of samples and of real: means over splits."""
     found = Scores(torch.zeros(m, dtype=torch.float64), torch.zeros(m, dtype=torch.float64))
-    for fold in crossed(whole, splits):
-        for total, part in zip(found, score(fold), strict=True):
-            total[fold.rows] += part / splits
+    for rows, fake, real in parts:
+        found.fake[rows] += fake / splits
+        found.real[rows] += real / splits
     return found
 
 
 def judged(fake: Sampled, real: Sampled, key: Key) -> Verdict:
-    seen, unseen = halves(pair(fake, real, key))
-    judge = train(seen)
-    return Verdict(judge(unseen.fake), judge(unseen.real))
+    return verdict_of(next(crossed(pair(fake, real, key))))
 
 
-def hits(fold: Fold) -> tuple[Tensor, Tensor]:
-    """Which rows the judge of this fold calls what they are."""
+def _folds(evidence: Evidence) -> Iterator[Fold]:
+    return crossed(pair(evidence.fake, evidence.real, evidence.key))
+
+
+def verdict_of(fold: Fold) -> Verdict:
+    """By a judge whom the rows seen have taught."""
     judge = train(fold.seen)
-    return (judge(fold.unseen.fake) > 0).double(), (judge(fold.unseen.real) <= 0).double()
+    return Verdict(judge(fold.unseen.fake), judge(fold.unseen.real))
+
+
+@once
+def _first(evidence: Evidence) -> Verdict:
+    return verdict_of(next(_folds(evidence)))
 
 
 @once
 def _hits(evidence: Evidence) -> Scores:
-    return cross_scored(pair(evidence.fake, evidence.real, evidence.key), hits)
+    """Which rows are called what they are."""
+
+    def parts() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for number, fold in enumerate(_folds(evidence)):
+            said = verdict_of(fold) if number else _first(evidence)
+            yield fold.rows, (said.fake > 0).double(), (said.real <= 0).double()
+
+    return gathered(min(len(evidence.fake), len(evidence.real)), parts())
 
 
 def _trained(evidence: Evidence) -> float:
@@ -301,11 +314,11 @@ def trained_interval(evidence: Evidence) -> Interval:
 
 
 def trained_details(evidence: Evidence) -> Mapping[str, Any]:
-    """Of one more split, of which one half teaches, so that p values hold given its judge.
+    """Of one half of the rows, so that p values hold given its judge.
 
     ``against train``: lower than the value where train is memorised.
     """
-    verdict = judged(evidence.fake, evidence.real, evidence.key)
+    verdict = _first(evidence)
     found: dict[str, Any] = {
         "area under ROC": area(verdict.fake, verdict.real),
         "p value of accuracy": chance_of_calls(*verdict.calls, len(verdict.fake)),

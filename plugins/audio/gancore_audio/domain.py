@@ -38,6 +38,7 @@ MEASURES = tuple(
         ("mel_self", "nearest:mel_self", "|D|self: log-mel distance to the nearest other sample, dB"),
         ("mel_train", "nearest:mel_train", "|D|train: log-mel distance to the nearest row of train, dB"),
         ("ltas_distance", "sanity:ltas_distance", "long-term average spectra apart, dB"),
+        ("onset_distance", "onset:onset_distance", "times at which sounds begin, ms apart"),
         ("checkerboard", "sanity:checkerboard", "energy of tones at multiples of rate / 4^k, %"),
         ("dc", "sanity:dc", "energy of the mean level, %"),
         ("clipping", "sanity:clipping", "share of samples over 1 % of whose values are at full scale"),

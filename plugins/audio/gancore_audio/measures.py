@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from gancore import Evidence, Interval, Measure, Sampled
 from gancore.evaluation.distances import chunks
 from gancore.evaluation.intervals import around
 from gancore.evaluation.measures import frechet
+from gancore.evaluation.store import content_of
 from gancore_audio.spectrogram import log_mel
 
 FLOOR_DB = -60.0
@@ -59,12 +61,27 @@ def clip_features(waveforms: Tensor, rate_hz: int) -> Tensor:
     return torch.cat([decibels.mean(2), decibels.std(2, correction=0)], dim=1)
 
 
+KEPT = 8
+"""Descriptions of sets that are at hand again: a measure sees each for its value, interval and anchors."""
+_kept: OrderedDict[tuple[object, str, int], Tensor] = OrderedDict()
+
+
+def once(describe: Callable[[Tensor, int], Tensor], waveforms: Tensor, rate_hz: int) -> Tensor:
+    """``describe`` of the waveforms, from the last ones where those had the same content."""
+    key = (describe, content_of(waveforms), rate_hz)
+    found = _kept.pop(key, None)
+    _kept[key] = found = describe(waveforms, rate_hz) if found is None else found
+    while len(_kept) > KEPT:
+        _kept.popitem(last=False)
+    return found
+
+
 def described(evidence: Evidence, describe: Callable[[Tensor, int], Tensor]) -> Evidence:
     """The same with features of our own, (waveforms, rate_hz) -> (n, d), made once for all subsets."""
     rate_hz = int(evidence.spec["rate_hz"])
 
     def one(sampled: Sampled) -> Sampled:
-        return replace(sampled, features=describe(sampled.samples, rate_hz))
+        return replace(sampled, features=once(describe, sampled.samples, rate_hz))
 
     return replace(evidence, fake=one(evidence.fake), real=one(evidence.real))
 
@@ -105,8 +122,12 @@ def _distance_interval(evidence: Evidence) -> Interval:
 def _ratio(evidence: Evidence) -> tuple[Tensor, Tensor]:
     """Mean distances of the clips of either set, (n) and (m)."""
     rate_hz = int(evidence.spec["rate_hz"])
-    fake, real = (mean_distances(spectra(s.samples, rate_hz)) for s in (evidence.fake, evidence.real))
+    fake, real = (once(_mean_distances, s.samples, rate_hz) for s in (evidence.fake, evidence.real))
     return fake, real
+
+
+def _mean_distances(waveforms: Tensor, rate_hz: int) -> Tensor:
+    return mean_distances(spectra(waveforms, rate_hz))
 
 
 def _diversity(evidence: Evidence) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 from gancore import Evidence, Interval, Measure, Sampled
 from gancore.evaluation.distances import nearest
 from gancore.evaluation.intervals import of_mean, subsampling
-from gancore_audio.measures import described, features, spectra
+from gancore_audio.measures import described, features, once, spectra
 from gancore_audio.spectral import window_samples
 
 
@@ -42,7 +42,7 @@ def _seen(evidence: Evidence) -> Evidence:
 
 
 def _seen_with_train(evidence: Evidence) -> Evidence:
-    train = cells(evidence.train.samples, int(evidence.spec["rate_hz"]))
+    train = once(cells, evidence.train.samples, int(evidence.spec["rate_hz"]))
     return replace(_seen(evidence), train=replace(evidence.train, features=train))
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from gancore_audio.measures import (
+    KEPT,
     clip_features,
     mean_distances,
     mel_distance,
     mel_diversity,
     mel_frechet,
+    once,
     pairwise_distance,
     spectra,
 )
@@ -93,3 +95,20 @@ def test_frechet_grows_with_noise_and_falls_with_likeness():
     louder = [mel_frechet.compute(evidence(SOUNDS * gain, SOUNDS)) for gain in (1.0, 1.2, 1.5, 3.0)]
     assert louder == sorted(louder)
     assert clip_features(SOUNDS, 8000).shape == (24, 64)
+
+
+def test_a_set_is_described_once_and_others_are_not_taken_for_it():
+    asked = []
+
+    def describe(waveforms, rate_hz):
+        asked.append(len(waveforms))
+        return waveforms.flatten(1).mean(1, keepdim=True)
+
+    first = once(describe, SOUNDS, 8000)
+    assert torch.equal(once(describe, SOUNDS.clone(), 8000), first) and asked == [24]
+    assert not torch.equal(once(describe, -SOUNDS, 8000), first)
+    once(describe, SOUNDS, 16000)
+    assert asked == [24, 24, 24]
+    for number in range(KEPT):
+        once(describe, SOUNDS[: 2 + number], 8000)
+    assert once(describe, SOUNDS, 8000) is not first and asked[-1] == 24

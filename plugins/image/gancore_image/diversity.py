@@ -6,6 +6,8 @@ Odena, Olah and Shlens 2017: a class whose pairs are more alike than real ones h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from gancore import ConfigError, Evidence, Interval, Measure, Sampled
 from gancore.evaluation.intervals import around
+from gancore.evaluation.store import content_of
 from gancore.runtime.randomness import Key
 from gancore_image.levels import levels
 from gancore_image.similarity import ms_ssim, scales
@@ -58,16 +61,33 @@ def pairs(labels: Tensor, key: Key) -> Tensor:
     return torch.cat(found)
 
 
+@dataclass(frozen=True)
+class Paired:
+    """Pairs of pictures, the same as others of the same content, so that all of them are compared once."""
+
+    digest: str
+    samples: Tensor = field(compare=False, repr=False)
+    rows: Tensor = field(compare=False, repr=False)
+    device: torch.device
+
+
+@lru_cache(maxsize=1)
+def _compared_once(paired: Paired) -> Tensor:
+    """MS-SSIM of each pair, (pairs), float64."""
+    at_once = max(1, PIXELS_AT_ONCE // max(1, paired.samples[0].numel()))
+
+    def of(rows: Tensor) -> Tensor:
+        x, y = (levels(paired.samples[column].to(paired.device)).double() for column in rows.T)
+        return ms_ssim(x, y).cpu()
+
+    return torch.cat([of(rows) for rows in paired.rows.split(at_once)])
+
+
 def similarities(sampled: Sampled, labels: Tensor, evidence: Evidence) -> dict[int, Tensor]:
     """MS-SSIM of the pairs of each class that has two or more, float64."""
     paired = pairs(labels, evidence.key)
-    at_once = max(1, PIXELS_AT_ONCE // max(1, sampled.samples[0].numel()))
-
-    def of(rows: Tensor) -> Tensor:
-        x, y = (levels(sampled.samples[column].to(evidence.device)).double() for column in rows.T)
-        return ms_ssim(x, y).cpu()
-
-    told = torch.cat([of(rows) for rows in paired.split(at_once)])
+    digest = content_of([sampled.samples, paired])
+    told = _compared_once(Paired(digest, sampled.samples, paired, evidence.device))
     own = labels[paired[:, 0]]
     by_class = {label: told[own == label] for label in own.unique().tolist()}
     return {label: values for label, values in by_class.items() if len(values) >= FEWEST}

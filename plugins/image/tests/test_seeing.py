@@ -16,7 +16,7 @@ from refusals import refused
 import gancore
 from gancore import ConfigError, Source
 from gancore.cli import main
-from gancore.evaluation.copying import CROWD, judge
+from gancore.evaluation.copying import CROWD, Copying, judge
 from gancore.evaluation.distances import nearest
 from gancore.runtime.randomness import Key, Rows
 
@@ -222,7 +222,12 @@ def digits(split: str) -> torch.Tensor:
 def verdict():
     train, valid = (digits(split).flatten(1) for split in ("train", "valid"))
     held_out = nearest(valid, train, CROWD)[0]
-    return lambda pictures: judge(nearest(pictures.flatten(1), train, CROWD)[0], held_out)
+
+    def verdict(pictures: torch.Tensor) -> Copying:
+        distances, rows = nearest(pictures.flatten(1), train, CROWD)
+        return judge(distances, held_out, rows[:, 0])
+
+    return verdict
 
 
 class TestCopiesOfDigits:

@@ -1,4 +1,4 @@
-"""The table of what measures were seen to miss: in ``docs/evaluation.md``, and where the core reads it.
+"""The table of what measures were seen to miss: in ``docs/measures-checked.md``, and where the core reads it.
 
     python -m gancore_lab.measures_table lab/measures/result.json
 
@@ -20,7 +20,7 @@ from gancore.texts import counted
 from gancore_lab.cases import CASES
 from gancore_lab.judging_measures import asked_of, measures
 
-DOCUMENT = Path("docs/evaluation.md")
+DOCUMENT = Path("docs/measures-checked.md")
 BEGIN, END = "<!-- measures -->", "<!-- /measures -->"
 """The table stands between these lines; ``make measures`` writes it."""
 GROUPS = {

@@ -1,0 +1,222 @@
+"""Faults of known kind and strength, planted into real held-out rows: what :mod:`planted_faults` measures.
+
+A fault either chooses rows (a class dropped, rows repeated, copies of train), or changes each row, or only
+its label. Strengths go from slight to gross.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from gancore_audio.crepe import resampled
+from gancore_image.classifier import moved_by
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from gancore.domain import Batch, Spec
+from gancore.runtime.randomness import Key
+
+SIDE = 32
+"""The side on which strengths in pixels are counted; at other sides they are in proportion."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows of all sets beside each other, by number: of held-out blocks, and of train."""
+
+    rows: Batch
+    blocks: list[Tensor]
+    train: Tensor
+    spec: Spec
+
+    @property
+    def labels(self) -> Tensor:
+        labels: Tensor = self.rows.condition
+        return labels
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One pair of blocks: the reference, and those rows that stand in place of samples."""
+
+    real: int
+    fake: int
+    key: Key
+
+
+Choice = Callable[[Pool, Draw, float], Tensor]
+"""Row numbers of the pool, as many as a block has."""
+Change = Callable[[Tensor, float, Spec], Tensor]
+"""Canonical rows to canonical rows."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``strengths`` of three kinds; ``unit`` says what they are. One of ``choose`` and ``change`` is given,
+    or neither: then labels alone are changed.
+    """
+
+    name: str
+    unit: str
+    strengths: tuple[float, float, float]
+    choose: Choice | None = None
+    change: Change | None = None
+
+
+def drop_classes(pool: Pool, draw: Draw, share: float) -> Tensor:
+    """The block without a share of the classes, filled up with other held-out rows of those left."""
+    classes = pool.labels.unique()
+    count = max(1, round(share * len(classes)))
+    lost = classes[(draw.key / "classes").permutation(len(classes))[:count]]
+    others = [block for number, block in enumerate(pool.blocks) if number not in (draw.real, draw.fake)]
+    rows = torch.cat([pool.blocks[draw.fake], *others])
+    return rows[~torch.isin(pool.labels[rows], lost)][: len(pool.blocks[0])]
+
+
+def repeat_few(pool: Pool, draw: Draw, share: float) -> Tensor:
+    """A share of the block, over and over."""
+    block = pool.blocks[draw.fake]
+    return block[torch.arange(len(block)) % max(1, round(share * len(block)))]
+
+
+def copy_train(pool: Pool, draw: Draw, share: float) -> Tensor:
+    """A share of the block are rows of train."""
+    block = pool.blocks[draw.fake]
+    count = min(round(share * len(block)), len(pool.train))
+    copied = pool.train[(draw.key / "train").permutation(len(pool.train))[:count]]
+    return torch.cat([block[count:], copied])
+
+
+def wrong_labels(labels: Tensor, share: float, key: Key) -> Tensor:
+    """A share of the labels drawn anew among the others."""
+    classes = labels.unique()
+    wrong = (key / "which").permutation(len(labels))[: round(share * len(labels))]
+    steps = 1 + (key / "steps").integers(len(classes) - 1, len(wrong))
+    changed = labels.clone()
+    changed[wrong] = classes[(torch.searchsorted(classes, labels[wrong]) + steps) % len(classes)]
+    return changed
+
+
+# Pictures, (n, channels, side, side) in [-1, 1].
+
+
+def blur(x: Tensor, sigma: float, spec: Spec) -> Tensor:
+    """A Gaussian of this deviation, edges repeated."""
+    sigma *= x.shape[-1] / SIDE
+    reach = max(1, round(3 * sigma))
+    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
+    weights /= weights.sum()
+    n, channels, side, _ = x.shape
+    planes = pad(x.reshape(n * channels, 1, side, side), (reach,) * 4, mode="replicate")
+    return conv2d(conv2d(planes, weights[None, None, :, None]), weights[None, None, None]).reshape(x.shape)
+
+
+def move(x: Tensor, pixels: float, spec: Spec) -> Tensor:
+    """Down and to the right; what moves in repeats the edge."""
+    return moved_by(x, torch.full((len(x), 2), max(1, round(pixels * x.shape[-1] / SIDE))))
+
+
+def tint(x: Tensor, shift: float, spec: Spec) -> Tensor:
+    """The first channel lighter and the last one darker, of a scale of 2; grey pictures lighter."""
+    shifts = torch.zeros(x.shape[1])
+    shifts[-1] = -shift
+    shifts[0] = shift
+    return (x + shifts[:, None, None]).clamp(-1, 1)
+
+
+def flatten(x: Tensor, contrast: float, spec: Spec) -> Tensor:
+    """Contrast of each picture about its own mean."""
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return mean + contrast * (x - mean)
+
+
+# Sounds, (n, 1, time) in [-1, 1].
+
+
+def low_pass(x: Tensor, share: float, spec: Spec) -> Tensor:
+    """Nothing is left above this share of half the rate."""
+    spectrum = torch.fft.rfft(x)
+    spectrum[..., round(share * (spectrum.shape[-1] - 1)) :] = 0
+    return torch.fft.irfft(spectrum, x.shape[-1])
+
+
+def late(x: Tensor, milliseconds: float, spec: Spec) -> Tensor:
+    """Silence first; the end is lost."""
+    count = round(milliseconds / 1000 * spec["rate_hz"])
+    return pad(x, (count, 0))[..., : x.shape[-1]]
+
+
+def higher(x: Tensor, semitones: float, spec: Spec) -> Tensor:
+    """Played faster, silence at the end."""
+    fast = round(spec["rate_hz"] * 2 ** (semitones / 12))
+    made = resampled(x[:, 0], fast, spec["rate_hz"])[:, None]
+    return pad(made, (0, x.shape[-1] - made.shape[-1])).clamp(-1, 1)
+
+
+def softer(x: Tensor, decibels: float, spec: Spec) -> Tensor:
+    return x * 10 ** (-decibels / 20)
+
+
+# Points, (n, dimension); lengths in standard deviations of a component.
+
+
+def noisy(x: Tensor, deviations: float, spec: Spec) -> Tensor:
+    return x + deviations * spec["knobs"]["std"] * Key.of("faults", "noise").normal(*x.shape)
+
+
+def aside(x: Tensor, deviations: float, spec: Spec) -> Tensor:
+    shift = torch.zeros(x.shape[1])
+    shift[0] = deviations * spec["knobs"]["std"]
+    return x + shift
+
+
+def strays(x: Tensor, share: float, spec: Spec) -> Tensor:
+    """A share of the points anywhere in the box about all."""
+    count, key = round(share * len(x)), Key.of("faults", "strays")
+    low, high = x.amin(0), x.amax(0)
+    anywhere = low + (high - low) * key.uniform(count, x.shape[1])
+    return torch.cat([anywhere, x[count:]])
+
+
+def tighter(x: Tensor, factor: float, spec: Spec) -> Tensor:
+    """Each component drawn together about its own mean."""
+    from gancore_synthetic.truth import truth_of
+
+    component = truth_of(spec).assign(x.double())
+    means = torch.stack([x[component == k].mean(0) for k in component.unique()])
+    own = means[torch.searchsorted(component.unique(), component)]
+    return own + factor * (x - own)
+
+
+def _faults(*changes: Fault) -> tuple[Fault, ...]:
+    return (
+        Fault("dropped classes", "share", (0.1, 0.2, 0.4), choose=drop_classes),
+        Fault("few rows repeated", "share left", (0.5, 0.2, 0.05), choose=repeat_few),
+        Fault("copies of train", "share", (0.1, 0.3, 1.0), choose=copy_train),
+        *changes,
+        Fault("wrong labels", "share", (0.05, 0.2, 0.5)),
+    )
+
+
+FAULTS: Mapping[str, tuple[Fault, ...]] = {
+    "image": _faults(
+        Fault("blur", "pixels of 32", (0.5, 1.0, 2.0), change=blur),
+        Fault("moved", "pixels of 32", (1.0, 2.0, 4.0), change=move),
+        Fault("tint or level", "of 2", (0.1, 0.2, 0.4), change=tint),
+        Fault("contrast", "factor", (0.9, 0.7, 0.5), change=flatten),
+    ),
+    "audio": _faults(
+        Fault("low-pass", "of half the rate", (0.7, 0.5, 0.25), change=low_pass),
+        Fault("silence first", "ms", (20.0, 50.0, 100.0), change=late),
+        Fault("pitch", "semitones", (0.5, 1.0, 3.0), change=higher),
+        Fault("softer", "dB", (3.0, 6.0, 12.0), change=softer),
+    ),
+    "synthetic": _faults(
+        Fault("noise", "std", (0.5, 1.0, 2.0), change=noisy),
+        Fault("shifted", "std", (1.0, 3.0, 10.0), change=aside),
+        Fault("strays", "share", (0.01, 0.05, 0.2), change=strays),
+        Fault("shrunken modes", "factor", (0.8, 0.5, 0.2), change=tighter),
+    ),
+}

@@ -1,0 +1,390 @@
+"""Which features and measures see which faults? Faults of known strength in real held-out rows.
+
+    python benchmarks/planted_faults.py take [--data mnist,fsdd] [--n 300] [--features principal]
+        [--out benchmarks/planted_faults]
+    python benchmarks/planted_faults.py table [--data fsdd] [--all] [--out benchmarks/planted_faults]
+
+``take`` measures held-out rows of each data set, as they are and with each of eight faults at three
+strengths, in the place of samples, by the features and measures that ``gancore evaluate`` has. It may be
+stopped at any time, and makes what is missing. Held-out rows (of valid and test) are cut into blocks of
+n; what clean rows give is the spread over up to ten pairs of blocks, one the reference, one in place of
+samples. A fault is seen in a draw where its value is worse than 97.5 % of further clean pairs would be, by
+Student's t over that spread. It is planted in three draws, its classes and rows drawn anew. Measures that
+know no better end, or an ideal in the middle, are held to both ends.
+
+``table`` prints Markdown: of each set of features the least strength from which on every draw was seen by a
+measure, and by which; ``--all`` of each measure by itself, with what a pair of clean blocks alarms beside the
+others, and seconds a value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from faults import FAULTS, Draw, Fault, Pool, wrong_labels
+from scipy.stats import t as student
+
+from gancore.data.sources import cache_folder, resolve
+from gancore.domain import Batch, Data, Domain
+from gancore.errors import GancoreError
+from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
+from gancore.evaluation.evidence import Evidence, Sampled
+from gancore.evaluation.extraction import Maps
+from gancore.evaluation.features import Workbench
+from gancore.evaluation.judging import Judging
+from gancore.evaluation.measure import Measure
+from gancore.evaluation.preparing import Preparing
+from gancore.evaluation.reading import Reading
+from gancore.evaluation.reference import Reference
+from gancore.evaluation.rows import take
+from gancore.evaluation.store import Store
+from gancore.evaluation.taking import Taker
+from gancore.files import atomic_write
+from gancore.plugins import plugins
+from gancore.records import MeasureEntry
+from gancore.runtime.environment import processor
+from gancore.runtime.randomness import CPU, Key
+from gancore.trees import join_rows, map_tree
+
+DATA: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "mnist": ("image", {}),
+    "cifar10": ("image", {}),
+    "clothing64": ("image", {"valid_share": 0.4}),
+    "fsdd": ("audio", {"valid_share": 0.4}),
+    "percussion": ("audio", {"valid_share": 0.4, "test_share": 0.3}),
+    "ring": ("synthetic", {"points": 10_000}),
+    "grid": ("synthetic", {"points": 10_000}),
+}
+"""By data set its domain and settings: of small ones more is held out."""
+NONE = "none"
+"""In place of features: measures that look at the samples themselves, or at posteriors."""
+CLEAN, MOST_CLEAN, DRAWS, MOST_BLOCKS, TRAIN = "clean", 10, 3, 6, 600
+UNKNOWN = "not taken"
+LACKING = {"log_prob": "real rows have no likelihood", "judge": "no judge is taught here"}
+UNLIKELY = {"judge", "log_prob"}
+
+
+@dataclass
+class Bench:
+    """One data set at one n."""
+
+    name: str
+    n: int
+    out: Path
+
+    @cached_property
+    def domain(self) -> Domain:
+        return plugins().domain(DATA[self.name][0])
+
+    @cached_property
+    def reference(self) -> Reference:
+        section = self.domain.Config(source=self.name, **DATA[self.name][1])
+        source = resolve(self.name, self.domain.sources, None, print)
+        return Reference(source, section, self.domain.open(source, section))
+
+    @cached_property
+    def preparing(self) -> Preparing:
+        cache = cache_folder() / "evaluation"
+        judge = Judging(self.domain, self.reference, cache / "judges", CPU, announce=print)
+        bench = Workbench(self.reference.data, cache, judge, print)
+        return Preparing(features_for(self.domain, self.reference.data.spec, print), bench)
+
+    @cached_property
+    def measures(self) -> Mapping[str, tuple[MeasureEntry, Measure]]:
+        """Those of the default set; of each the value alone, as the spread over draws bounds it here."""
+        entries = measures_for(self.domain, self.reference.data.spec, print)
+        found = resolve_measures(entries, None, print)
+        bare = {n: replace(m, interval=None, details=None, doubt=None) for n, m in found.items()}
+        return {name: (entries[name], m) for name, m in bare.items() if not m.needs & UNLIKELY}
+
+    @cached_property
+    def pool(self) -> Pool:
+        return pool_of(self.reference.data, self.n)
+
+    @property
+    def file(self) -> Path:
+        return self.out / f"{self.name}-{self.n}.json"
+
+
+def pool_of(data: Data, n: int) -> Pool:
+    """Blocks of n held-out rows, and some rows of train."""
+    key, parts, count = Key.of("planted faults"), [], MOST_BLOCKS * n
+    for split, most in (("test", count), ("valid", count), ("train", TRAIN)):
+        view = getattr(data, split)
+        parts.append(take(view, (key / split).permutation(len(view))[:most], key / split))
+    rows = Batch(join_rows([p.data for p in parts]), join_rows([p.condition for p in parts]))
+    held = len(parts[0]) + len(parts[1])
+    order = (key / "blocks").permutation(held)
+    blocks = list(order.split(n))[:MOST_BLOCKS]
+    whole = [block for block in blocks if len(block) == n]
+    return Pool(rows, whole, torch.arange(held, len(rows)), data.spec)
+
+
+def draws(blocks: int) -> list[Draw]:
+    """Ordered pairs of blocks, each block as often as can be."""
+    pairs = [(a, (a + step) % blocks) for step in range(1, blocks) for a in range(blocks)]
+    return [Draw(a, b, Key.of("draw", k)) for k, (a, b) in enumerate(pairs[:MOST_CLEAN])]
+
+
+@dataclass
+class Look:
+    """A data set seen through one set of features."""
+
+    bench: Bench
+    features: str
+
+    def __post_init__(self) -> None:
+        bench, began = self.bench, time.process_time()
+        on_features = self.features != NONE
+        self.measures = {
+            name: pair
+            for name, pair in bench.measures.items()
+            if ("features" in pair[1].wants) is on_features
+        }
+        store = Store(cache_folder() / "evaluation" / "sets", print)
+        self.maps = Maps(bench.reference.data.spec, CPU, store)
+        bench.preparing.prepare(self.maps, self.features, [pair[1] for pair in self.measures.values()])
+        self.prepared, began = time.process_time() - began, time.process_time()
+        self.seen = self.maps.see(bench.pool.rows, keep=True)
+        self.embedded = (time.process_time() - began) / len(self.seen)
+
+    def planted(self, fault: Fault | None, strength: float, draw: Draw) -> Sampled:
+        pool = self.bench.pool
+        block = pool.blocks[draw.fake]
+        if fault is None:
+            return self.seen.rows(block)
+        key = draw.key / fault.name
+        if fault.choose is not None:
+            return self.seen.rows(fault.choose(pool, replace(draw, key=key), strength))
+        if fault.change is None:
+            rows = self.seen.rows(block)
+            return replace(rows, condition=wrong_labels(rows.condition, strength, key))
+        rows = Batch(*(map_tree(lambda leaf: leaf[block], t) for t in (pool.rows.data, pool.rows.condition)))
+        return self.maps.see(Batch(fault.change(rows.data, strength, pool.spec), rows.condition), keep=True)
+
+    def taken(self, fault: Fault | None, strength: float, draw: Draw, names: list[str]) -> dict[str, Reading]:
+        pool, classifier = self.bench.pool, self.maps.classifier
+        evidence = Evidence(
+            self.planted(fault, strength, draw),
+            self.seen.rows(pool.blocks[draw.real]),
+            self.seen.rows(pool.train),
+            pool.spec,
+            classes=classifier.classes if classifier else (),
+        )
+        lacking = dict(LACKING)
+        if classifier is None:
+            lacking["log_posteriors"] = self.bench.preparing.lacking
+        taker = Taker(evidence, self.maps, None, lacking, Reading("", None))
+        return {name: taker.take(*self.measures[name]) for name in names}
+
+
+def fill(bench: Bench, only: list[str]) -> None:
+    """Everything that is missing of a data set, written after each fault."""
+    found = json.loads(bench.file.read_text()) if bench.file.exists() else {"looks": {}}
+    for name in [name for name in (*bench.preparing.entries, NONE) if not only or name in only]:
+        told = found["looks"].setdefault(name, {"values": {}, "seconds": {}})
+        wanted = [n for n, (_, m) in bench.measures.items() if ("features" in m.wants) is (name != NONE)]
+        if "left out" in told or not any(missing(told, fault, wanted) for fault in faults_of(bench)):
+            continue
+        try:
+            look = Look(bench, name)
+        except GancoreError as error:
+            told["left out"] = str(error)
+            print(f"{bench.name} {name}: {error}", flush=True)
+            continue
+        told["prepared"], told["seconds a row"] = round(look.prepared, 1), round(look.embedded, 5)
+        for fault in faults_of(bench):
+            began, names = time.process_time(), missing(told, fault, wanted)
+            if names:
+                add_values(look, fault, told, names)
+                found["about"] = about(bench)
+                bench.out.mkdir(parents=True, exist_ok=True)
+                atomic_write(bench.file, (json.dumps(found, indent=1) + "\n").encode())
+                print(f"{bench.name} {name} {title(fault)}: {time.process_time() - began:.0f} s", flush=True)
+
+
+def faults_of(bench: Bench) -> list[Fault | None]:
+    """None: clean rows, which come first."""
+    return [None, *FAULTS[bench.domain.name]]
+
+
+def title(fault: Fault | None) -> str:
+    return fault.name if fault else CLEAN
+
+
+def missing(told: Mapping[str, Any], fault: Fault | None, wanted: list[str]) -> list[str]:
+    """Measures that have not been taken of a fault."""
+    have = told["values"].get(title(fault), {})
+    have = next(iter(have.values()), {}) if fault else have
+    return [name for name in wanted if name not in have]
+
+
+def add_values(look: Look, fault: Fault | None, told: dict[str, Any], names: list[str]) -> None:
+    """Of clean rows by measure the value in each draw; of a fault that by strength."""
+    every = draws(len(look.bench.pool.blocks))
+    found = told["values"].setdefault(title(fault), {})
+    for strength in fault.strengths if fault else (0.0,):
+        readings = [look.taken(fault, strength, draw, names) for draw in (every[:DRAWS] if fault else every)]
+        values = {name: [as_json(reading[name].value) for reading in readings] for name in names}
+        (found.setdefault(f"{strength:g}", {}) if fault else found).update(values)
+        if fault is None:
+            for name in names:
+                seconds = sum(reading[name].seconds for reading in readings) / len(readings)
+                told["seconds"][name] = float(f"{seconds:.2g}")
+
+
+def as_json(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
+def about(bench: Bench) -> dict[str, Any]:
+    return {
+        "data": bench.name,
+        "domain": bench.domain.name,
+        "n": bench.n,
+        "blocks": len(bench.pool.blocks),
+        "rows of train": len(bench.pool.train),
+        "processor": processor(),
+        "measures": {
+            name: {"better": m.better, "ideal": m.ideal, "needs": sorted(m.needs)}
+            for name, (_, m) in bench.measures.items()
+        },
+    }
+
+
+# What was seen.
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What clean pairs gave of a measure, and which end is worse: -1 low, 1 high, 0 both."""
+
+    clean: list[float]
+    worse: int
+
+    def sees(self, value: float | None) -> bool:
+        if value is None:
+            return False
+        count, mean = len(self.clean), sum(self.clean) / len(self.clean)
+        spread = (sum((v - mean) ** 2 for v in self.clean) / (count - 1)) ** 0.5
+        away = (value - mean) * self.worse if self.worse else abs(value - mean)
+        return away > float(student.ppf(0.975, count - 1)) * spread * (1 + 1 / count) ** 0.5 + 1e-9
+
+    @property
+    def false_alarms(self) -> float:
+        """Share of clean pairs that are seen beside the others."""
+        others = [self.clean[:k] + self.clean[k + 1 :] for k in range(len(self.clean))]
+        return sum(Scale(o, self.worse).sees(v) for o, v in zip(others, self.clean, strict=True)) / len(
+            others
+        )
+
+
+def scale_of(told: Mapping[str, Any], kind: Mapping[str, Any], measure: str) -> Scale | None:
+    values = told["values"].get(CLEAN, {}).get(measure)
+    if not values or any(value is None for value in values):
+        return None
+    ends = {"lower": 1, "higher": -1}
+    return Scale(values, 0 if kind["ideal"] is not None else ends.get(kind["better"] or "", 0))
+
+
+def least_seen(told: Mapping[str, Any], scale: Scale, fault: Fault, measure: str) -> str:
+    """The least strength from which on all draws were seen; ``-``: none."""
+    if fault.name not in told["values"]:
+        return UNKNOWN
+    least = "-"
+    for strength in reversed(fault.strengths):
+        values = told["values"].get(fault.name, {}).get(f"{strength:g}", {}).get(measure, [])
+        if not values or not all(scale.sees(value) for value in values):
+            break
+        least = f"{strength:g}"
+    return least
+
+
+def rows_of(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Scale, list[str], float]]:
+    """Features, measure, scale, what is seen of each fault, seconds."""
+    domain = found["about"]["domain"]
+    for name, told in found["looks"].items():
+        for measure, kind in found["about"]["measures"].items():
+            scale = scale_of(told, kind, measure)
+            if scale is not None:
+                cells = [least_seen(told, scale, fault, measure) for fault in FAULTS[domain]]
+                yield name, measure, scale, cells, told["seconds"][measure]
+
+
+def table(out: Path, data: list[str], whole: bool) -> None:
+    for file in sorted(out.glob("*.json"), key=order_of):
+        found = json.loads(file.read_text())
+        if not data or found["about"]["data"] in data:
+            tell(found, whole)
+
+
+def order_of(file: Path) -> tuple[int, int]:
+    name, n = file.stem.rsplit("-", 1)
+    return list(DATA).index(name), int(n)
+
+
+def tell(found: Mapping[str, Any], whole: bool) -> None:
+    """What each set of features sees by any measure; ``whole``: what each measure does."""
+    about = found["about"]
+    faults = FAULTS[about["domain"]]
+    head = [f"{f.name}, {f.unit}: {', '.join(f'{s:g}' for s in f.strengths)}" for f in faults]
+    print(f"\n**{about['data']}**, n = {about['n']:,}, {about['blocks']} blocks\n")
+    rows = list(rows_of(found))
+    if whole:
+        print(f"| features | measure | {' | '.join(head)} | false alarms | seconds |")
+        print("|---|---|" + "---|" * (len(head) + 2))
+        for name, measure, scale, cells, seconds in rows:
+            if not {*cells} <= {"-", UNKNOWN}:
+                told = f"| {name} | `{measure}` | {' | '.join(cells)} "
+                print(f"{told}| {scale.false_alarms:.0%} | {seconds:.2g} |")
+        return
+    print(f"| features | {' | '.join(head)} |")
+    print("|---|" + "---|" * len(head))
+    for name in found["looks"]:
+        own = [(measure, cells) for look, measure, _, cells, _ in rows if look == name]
+        if own:
+            print(f"| {name} | {' | '.join(best_of(fault, k, own) for k, fault in enumerate(faults))} |")
+
+
+def best_of(fault: Fault, column: int, rows: list[tuple[str, list[str]]]) -> str:
+    """The least strength that a measure sees, the measures that do in the order of the catalogue."""
+    for strength in fault.strengths:
+        able = [measure for measure, cells in rows if cells[column] == f"{strength:g}"]
+        if able:
+            more = f" and {len(able) - 2} more" if len(able) > 2 else ""
+            return f"{strength:g}: {', '.join(f'`{name}`' for name in able[:2])}{more}"
+    return rows[0][1][column]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("take", "table"))
+    parser.add_argument("--data", default="", help="of them, with commas; default all")
+    parser.add_argument("--n", default="300", help="rows of each set")
+    parser.add_argument("--features", default="", help="of them, with commas; default all")
+    parser.add_argument("--all", action="store_true", help="a table of every measure")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "planted_faults")
+    asked = parser.parse_args()
+    data = [name for name in asked.data.split(",") if name]
+    if asked.what == "table":
+        table(asked.out, data, asked.all)
+        return
+    torch.set_num_threads(1)
+    for n in map(int, asked.n.split(",")):
+        for name in data or DATA:
+            fill(Bench(name, n, asked.out), [f for f in asked.features.split(",") if f])
+
+
+if __name__ == "__main__":
+    main()
