@@ -17,7 +17,7 @@ help:
 	@echo "make test-slow  those that take more than a second or two each; CI runs them too"
 	@echo "make test-long  those that take minutes each: before a release"
 	@echo "make lint       ruff and mypy"
-	@echo "make measures   every measure on laws of known truth again, into docs and core; an hour, and it can be resumed"
+	@echo "make measures   every measure on laws of known truth again, into docs and core; over an hour, resumable"
 	@echo "make clean      remove caches and build folders; .venv and runs stay"
 
 .venv/bin/pip:

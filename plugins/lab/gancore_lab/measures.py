@@ -167,5 +167,5 @@ EXPERIMENT = Experiment(
     },
     measure=measure,
     draw=draw,
-    seconds=(4, 3600),
+    seconds=(4, 4500),
 )
