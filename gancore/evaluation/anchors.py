@@ -29,7 +29,7 @@ from gancore.records import MeasureEntry
 from gancore.runtime.randomness import Key
 from gancore.trees import Tree, map_tree
 
-VERSION = 3
+VERSION = 4
 REPEATED = 0.05
 """Share of the held-out rows that the collapse consists of."""
 COLUMNS = 512
@@ -78,10 +78,12 @@ def repeated(n: int) -> Tensor:
     return torch.arange(n) % max(1, math.ceil(REPEATED * n))
 
 
-def shrunk(features: Tensor) -> Tensor:
-    """Halfway to their mean, (n, d): no tails, and in many dimensions nearer to real rows than these are."""
+def scaled(features: Tensor, scale: float) -> Tensor:
+    """About their mean, (n, d). At a half there are no tails, and in many dimensions all are nearer to real
+    rows than these are to each other; at twice the scale they are far from all, and their balls hold all.
+    """
     mean = features.double().mean(0)
-    return (mean + (features.double() - mean) / 2).float()
+    return (mean + scale * (features.double() - mean)).float()
 
 
 def points(features: Tensor) -> Tensor:
@@ -121,7 +123,11 @@ class Anchors:
         features = sets["real"].features
         if features is None or "features" not in measure.needs or measure.needs - {"features", "train"}:
             return sets
-        made = {"shrunk": shrunk(features), "points": points(features)}
+        made = {
+            "shrunk": scaled(features, 0.5),
+            "widened": scaled(features, 2.0),
+            "points": points(features),
+        }
         return {**sets, **{name: replace(sets["real"], features=those) for name, those in made.items()}}
 
     def _sets_of(self, count: int) -> Mapping[str, Sampled]:

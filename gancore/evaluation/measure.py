@@ -11,9 +11,10 @@ from gancore.evaluation.evidence import Evidence
 Need = Literal["features", "log_posteriors", "condition", "train", "log_prob", "judge"]
 """What a measure needs beside samples; where it is not to be had, the measure is left out, and says so."""
 
-Anchor = Literal["noise", "collapse", "shrunk", "points"]
+Anchor = Literal["noise", "collapse", "shrunk", "widened", "points"]
 """Known-bad sets. ``noise`` keeps each coordinate's marginal alone, ``collapse`` repeats a few real rows;
-``shrunk`` has features halfway to their mean, ``points`` close to those of a few real rows.
+``shrunk`` has features halfway to their mean, ``widened`` twice as far from it, ``points`` close to those of
+a few real rows.
 """
 
 

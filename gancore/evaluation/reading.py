@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -46,7 +46,7 @@ class Reading:
     ``kind``: what the measure asks. ``ideal``: the best value, where that is no end of the scale. ``n``
     generated samples stand beside ``n_real`` rows of ``split`` of ``source``. ``anchors``: the measure of
     known sets, ``real`` (held-out rows: as good as can be; its own interval is ``real_low`` to ``real_high``)
-    and the bad ones ``noise``, ``collapse``, ``shrunk`` and ``points``, of ``n_anchors`` rows each.
+    and the bad ones ``noise``, ``collapse``, ``shrunk``, ``widened`` and ``points``, of ``n_anchors`` rows.
     ``matched``, with its interval: the measure of as many samples as these, which alone may be compared with
     them; None: not to be had.
     ``trust``: "yes" (and what it is blind to by definition), or in a few words why not. ``note``: what else
@@ -98,14 +98,19 @@ class Reading:
         The interval holds the difference of :meth:`badness` at 95 % for so many ``comparisons`` together
         (Bonferroni), from the two intervals (MOVER: Zou and Donner 2008). That of ``real`` is its own, those
         of bad anchors are taken as exact. Both values share their reference rows, so that it is too wide.
+        Of a value beside real rows with an ideal between, it is how far they are apart.
         """
         other = self.anchors.get(anchor)
         mine = self.matched, self.matched_low, self.matched_high
         theirs = (other, self.real_low, self.real_high) if anchor == "real" else (other, other, other)
-        numbers = [number for number in (*mine, *theirs) if number is not None and math.isfinite(number)]
+        numbers = [number for number in (*mine, *theirs) if number is not None and not math.isnan(number)]
         if len(numbers) < len(mine) + len(theirs) or self.better is None:
             return None
-        (a, a_least, a_most), (b, b_least, b_most) = map(self._bounds, (numbers[:3], numbers[3:]))
+        if not (math.isfinite(numbers[0]) and math.isfinite(numbers[3])):
+            return None
+        signed = self.ideal is not None and anchor == "real"
+        turn = self._from_ideal(numbers[0]) if signed else self._bounds
+        (a, a_least, a_most), (b, b_least, b_most) = map(turn, (numbers[:3], numbers[3:]))
         wider = NormalDist().inv_cdf(1 - 0.025 / comparisons) / NormalDist().inv_cdf(0.975)
         low = a - b - wider * math.hypot(a - a_least, b_most - b)
         return Difference(a - b, low, a - b + wider * math.hypot(a_most - a, b - b_least))
@@ -146,6 +151,17 @@ class Reading:
         if self.value is None or self.low is None or self.high is None:
             return None
         return self._bounds((self.value, self.low, self.high))[1:]
+
+    def _from_ideal(self, value: float) -> Callable[[Sequence[float]], tuple[float, float, float]]:
+        """How far beyond the ideal a value and its ends are, on the side of ``value``."""
+        ideal = self.ideal or 0.0
+        side = math.copysign(1.0, value - ideal)
+
+        def turn(numbers: Sequence[float]) -> tuple[float, float, float]:
+            one, *ends = (side * (number - ideal) for number in numbers)
+            return one, min(ends), max(ends)
+
+        return turn
 
     def _bounds(self, numbers: Sequence[float]) -> tuple[float, float, float]:
         """Badness of a value, and the least and the most within its interval."""

@@ -7,6 +7,7 @@ truth.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import torch
@@ -21,6 +22,8 @@ of Gaussians, 0.7 at most of Student's t with 3 degrees; of pictures and spectra
 
 ENOUGH = 100
 """Rows."""
+ALONE = 0.99
+"""Share of all variance that one feature has, from which distances are of this one alone."""
 
 
 def carrying(added: Tensor) -> float:
@@ -48,6 +51,22 @@ def doubt_of_few(evidence: Evidence) -> str:
     """Of measures whose interval held the truth in 80 to 85 % of pairs of 50 rows, on some laws."""
     fewest = min(len(evidence.fake), len(evidence.real))
     return f"few rows: {fewest} of {ENOUGH}" if fewest < ENOUGH else ""
+
+
+def doubt_of_scale(evidence: Evidence) -> str:
+    """Of measures by Euclidean distances: one feature may be all that these see."""
+    d = pair(evidence)[0].shape[1]
+    for name, x in zip(("the reference", "the samples"), pair(evidence), strict=True):
+        variances = x.double().var(0)
+        share = float(variances.max() / variances.sum().clamp_min(1e-300))
+        if d > 1 and share > ALONE:
+            return f"one of {d} features has {100 * share:.1f} % of the variance of {name}"
+    return ""
+
+
+def first(*doubts: Callable[[Evidence], str]) -> Callable[[Evidence], str]:
+    """Of several doubts the first that there is."""
+    return lambda evidence: next(filter(None, (doubt(evidence) for doubt in doubts)), "")
 
 
 def doubt_of_squares(evidence: Evidence) -> str:

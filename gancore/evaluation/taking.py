@@ -102,7 +102,7 @@ class Taker:
             n_anchors=count,
             trust=told,
         )
-        return self._matched(reading, measure, evidence)
+        return beyond_real(self._matched(reading, measure, evidence))
 
     def _unchecked(self) -> str:
         rows = "held-out rows" if self.anchors is None else "rows that its classifier has not seen"
@@ -127,3 +127,14 @@ class Taker:
             return reading
         moved = fmean(values) - values[0]
         return replace(reading, matched=fmean(values), matched_low=low + moved, matched_high=high + moved)
+
+
+def beyond_real(reading: Reading) -> Reading:
+    """Without trust where the samples come out better than held-out real rows, which no model can be.
+
+    Of a measure of memory that is no wonder: nothing real is farther from train than real rows.
+    """
+    beside = reading.beside("real")
+    if not reading.trusted or beside is None or beside.high >= 0 or reading.kind == "memory":
+        return reading
+    return replace(reading, trust="no: better than real rows")

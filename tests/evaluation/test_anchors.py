@@ -165,7 +165,7 @@ def test_what_they_depend_on_makes_them_anew(anchors, other):
     anchors = replace(anchors, maps=replace(anchors.maps, features=Coordinates()))
     anchors.measured(ENTRY, needy)
     other(anchors).measured(ENTRY, needy)
-    assert called.times == 10
+    assert called.times == 12
 
 
 def test_what_fails_on_an_anchor_orders_nothing_and_is_tried_again(anchors):

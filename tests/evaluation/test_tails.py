@@ -10,7 +10,7 @@ from evidences import featured
 from torch import Tensor
 
 from gancore.evaluation.measures import frechet, kernel, neighbours, sliced
-from gancore.evaluation.tails import carrying, doubt_of_few, doubt_of_squares, heavy
+from gancore.evaluation.tails import carrying, doubt_of_few, doubt_of_scale, doubt_of_squares, heavy
 from gancore.runtime.randomness import Key
 
 D = 8
@@ -71,9 +71,17 @@ def test_one_heavy_set_of_the_two_is_enough_and_is_named():
 
 
 def test_bounded_kernels_and_shares_know_no_tail():
-    for measure in (kernel.mmd_gaussian, neighbours.precision_measure):
-        assert measure.doubt is None
-    assert doubts(neighbours.recall_measure.doubt, student, 100, 100, 1) == 0
+    assert kernel.mmd_gaussian.doubt is None
+    for measure in (neighbours.precision_measure, neighbours.recall_measure):
+        assert doubts(measure.doubt, student, 100, 100, 1) == 0
+
+
+def test_one_feature_that_is_nearly_all_variance_takes_trust_from_distances():
+    scale = torch.tensor([1000.0, *[1.0] * 7])
+    fake, real = (scale * normal(Key.of("scale", name), 300) for name in ("fake", "real"))
+    assert "one of 8 features has 100.0 % of the variance" in doubt_of_scale(featured(fake, real))
+    assert doubt_of_scale(featured(fake / scale, real / scale)) == ""
+    assert doubt_of_scale(featured(fake[:, :1], real[:, :1])) == ""
 
 
 def test_rows_that_carry_the_error_are_counted():

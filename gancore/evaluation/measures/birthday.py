@@ -206,7 +206,7 @@ birthday = Measure(
     better="higher",
     details=_details,
     needs=frozenset({"features"}),
-    blind=frozenset({"noise", "shrunk"}),
+    blind=frozenset({"noise", "shrunk", "widened"}),
     doubt=_doubt,
     kind="diversity",
 )

@@ -145,7 +145,7 @@ copies = Measure(
     unit="share of samples",
     details=_details,
     needs=frozenset({"features", "train"}),
-    blind=frozenset({"noise", "collapse", "shrunk", "points"}),
+    blind=frozenset({"noise", "collapse", "shrunk", "widened", "points"}),
     doubt=_doubt,
     kind="memory",
 )

@@ -129,7 +129,7 @@ authenticity = Measure(
     better="higher",
     details=_authenticity_details,
     needs=frozenset({"features", "train"}),
-    blind=frozenset({"noise", "collapse", "shrunk", "points"}),
+    blind=frozenset({"noise", "collapse", "shrunk", "widened", "points"}),
     kind="memory",
     quick=False,
     doubt=_authenticity_doubt,
@@ -141,7 +141,7 @@ nearest_train = Measure(
     better=None,
     details=_ratio_details,
     needs=frozenset({"features", "train"}),
-    blind=frozenset({"collapse", "shrunk", "points"}),
+    blind=frozenset({"collapse", "shrunk", "widened", "points"}),
     kind="memory",
 )
 """1: as far from train as unseen data; far below: memorised; above: somewhere else."""

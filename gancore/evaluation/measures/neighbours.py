@@ -8,16 +8,16 @@ d, float64 within. All four depend on n and are not 1 for equal laws: compare at
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from gancore.evaluation.distances import CHUNK_ENTRIES, chunks, nearest
 from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import subsampling
-from gancore.evaluation.measure import Kind, Measure
+from gancore.evaluation.measure import Anchor, Measure
 from gancore.evaluation.pairs import on_features
-from gancore.evaluation.tails import doubt_of_few
+from gancore.evaluation.tails import doubt_of_few, doubt_of_scale, first
 
 PRECISION_K = 3
 DENSITY_K = 5
@@ -54,12 +54,11 @@ def coverage(real: Tensor, fake: Tensor, k: int = DENSITY_K, entries: int = CHUN
 
 def _measure(
     function: Callable[[Tensor, Tensor], float],
-    kind: Kind,
     fraction: float,
     share_of: Literal["fake", "real"] | None,
-    doubt: Callable[[Evidence], str] | None = doubt_of_few,
+    doubt: Callable[[Evidence], str],
+    **facts: Any,
 ) -> Measure:
-    """One of fidelity asks nothing about how many different samples there are."""
     compute = on_features(function)
     return Measure(
         compute,
@@ -67,17 +66,19 @@ def _measure(
         better="higher",
         interval=subsampling(compute, fraction, draws=25, least=2 * DENSITY_K, share_of=share_of, lowest=0.0),
         needs=frozenset({"features"}),
-        blind=frozenset({"collapse", "points"} if kind == "fidelity" else ()),
-        kind=kind,
         doubt=doubt,
+        **facts,
     )
 
 
-precision_measure = _measure(precision, "fidelity", 1 / 3, "fake", None)
+DOUBT = first(doubt_of_few, doubt_of_scale)
+FEW: frozenset[Anchor] = frozenset({"collapse", "points"})
+WIDE: frozenset[Anchor] = frozenset({"widened"})
+precision_measure = _measure(precision, 1 / 3, "fake", doubt_of_scale, kind="fidelity", blind=FEW)
 """Share of samples that lie where real ones do; few samples over and over may do so too."""
-recall_measure = _measure(recall, "diversity", 1 / 3, "real")
-"""Share of real rows that lie where samples do."""
-density_measure = _measure(density, "fidelity", 1 / 2, None)
-"""How densely real rows lie about samples; 1 on average for equal laws."""
-coverage_measure = _measure(coverage, "diversity", 1 / 2, "real")
+recall_measure = _measure(recall, 1 / 3, "real", DOUBT, kind="diversity", blind=WIDE)
+"""Share of real rows that lie where samples do; where these lie far apart, their balls hold everything."""
+density_measure = _measure(density, 1 / 2, None, DOUBT, kind="fidelity", blind=FEW, ideal=1.0)
+"""How densely real rows lie about samples: 1 on average for equal laws, more for samples in their middle."""
+coverage_measure = _measure(coverage, 1 / 2, "real", DOUBT, kind="diversity")
 """Share of real rows with a sample nearby."""

@@ -23,6 +23,7 @@ from gancore.evaluation.intervals import Blocks, around, block_jackknife_varianc
 from gancore.evaluation.measure import Anchor, Interval, Measure, Need
 from gancore.evaluation.measures.bins import centres_of
 from gancore.evaluation.pairs import once, shuffled
+from gancore.evaluation.tails import doubt_of_scale
 from gancore.runtime.randomness import Key
 
 CLUSTERS = 20
@@ -154,10 +155,12 @@ def _details(evidence: Evidence) -> Mapping[str, Any]:
 def _measure(beta: float, blind: frozenset[Anchor], **more: Any) -> Measure:
     compute, interval = partial(_score, beta=beta), partial(_interval, beta=beta)
     needs: frozenset[Need] = frozenset({"features"})
-    return Measure(compute, "F score", "higher", interval, needs=needs, blind=blind, **more)
+    return Measure(
+        compute, "F score", "higher", interval, needs=needs, blind=blind, doubt=doubt_of_scale, **more
+    )
 
 
-prd_recall = _measure(BETA, frozenset(), kind="diversity", details=_details)
+prd_recall = _measure(BETA, frozenset({"widened"}), kind="diversity", details=_details)
 """F_8: how much of the real distribution the samples reach."""
 prd_precision = _measure(1 / BETA, frozenset({"collapse", "points"}), kind="fidelity")
 """F_1/8: how much of the samples' distribution is real."""

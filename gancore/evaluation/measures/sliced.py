@@ -12,7 +12,7 @@ from gancore.evaluation.evidence import Evidence
 from gancore.evaluation.intervals import Blocks, around, block_jackknife_variance, without
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.pairs import shuffled
-from gancore.evaluation.tails import doubt_of_squares
+from gancore.evaluation.tails import doubt_of_scale, doubt_of_squares, first
 from gancore.runtime.randomness import Key
 
 PROJECTIONS, FEW = 256, 64
@@ -94,6 +94,10 @@ def _interval(evidence: Evidence) -> Interval:
 
 
 sliced = Measure(
-    _compute, "features", interval=_interval, doubt=doubt_of_squares, needs=frozenset({"features"})
+    _compute,
+    "features",
+    interval=_interval,
+    doubt=first(doubt_of_squares, doubt_of_scale),
+    needs=frozenset({"features"}),
 )
 """Sliced Wasserstein-2 distance."""

@@ -20,6 +20,7 @@ from gancore.evaluation.intervals import around, subset_error
 from gancore.evaluation.measure import Interval, Measure
 from gancore.evaluation.measures.ranking import area, chance_of_area, chance_of_calls, share_above
 from gancore.evaluation.pairs import at_random, once
+from gancore.evaluation.tails import doubt_of_scale
 from gancore.runtime.randomness import Key
 
 MOST_ROWS = 1000
@@ -341,6 +342,7 @@ leave_one_out = Measure(
     unit="accuracy",
     ideal=0.5,
     details=leave_one_out_details,
+    doubt=doubt_of_scale,
     paired=True,
     most=MOST_ROWS,
     needs=frozenset({"features"}),

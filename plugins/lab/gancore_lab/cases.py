@@ -219,6 +219,7 @@ CASES: dict[str, Case] = {
         worse=_kinds("fidelity distance two-sample"),
         far=_kinds("diversity"),
         kept=NEVER_MEMORY,
+        like=frozenset({"widened"}),
         paper=True,
     ),
     "repeated": Case(
