@@ -45,7 +45,10 @@ def _lead(case: Case, finding: Finding | None) -> str:
 def _recipe(case: Case, finding: Finding, name: str) -> str:
     """``specgan: 46.0, 98 % of the way from noise to real; copies train``"""
     standing, closed = finding.standings[name], finding.closed(name)
-    if finding.reaches_real(name):
+    deciding = [f for f in case.findings if f.decides and name in f.standings]
+    comparisons = sum(len(f.standings[name].readings) for f in deciding)
+    told = any(f.is_told(name, comparisons) for f in deciding)
+    if not told and finding.reaches_real(name, comparisons):
         place = "cannot be told from real rows"
     elif closed is None:
         place = "not compared with real rows"

@@ -18,6 +18,8 @@ MISSED, FALSE_ALARM, DEPENDS = SILENT = "SFD"
 """A fault that the measure does not tell from real rows; no fault, and it tells one; another value where it
 must be the same: each with trust "yes".
 """
+SHOWN = 2
+"""Cases that a note names; all stand in ``docs/measures-checked.md``."""
 SAID = {MISSED: "cannot see", FALSE_ALARM: "finds fault with", DEPENDS: "depends on"}
 
 
@@ -56,7 +58,8 @@ def blind_spots(measure: str, d: int, n: int) -> str:
     told = []
     for letter, verb in SAID.items():
         if spots := [table["cases"][case] for case, its in letters.items() if its == letter]:
-            told.append(f"{verb} {', '.join(spots)}")
+            more = f" and {len(spots) - SHOWN} more" if len(spots) > SHOWN else ""
+            told.append(f"{verb} {', '.join(spots[:SHOWN])}{more}")
     tried = table["dimensions"][_nearest(table["dimensions"], d)]
     return f"{'; '.join(told)} at d = {tried}" if told else ""
 

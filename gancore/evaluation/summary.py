@@ -65,13 +65,15 @@ def collapse_by(readings: Sequence[Reading]) -> list[str]:
     return saying if 2 * len(saying) > len(seeing) else []
 
 
-def standing(reading: Reading, comparisons: int) -> str:
-    """Where a value is between noise, or else a collapse, and real rows, in words."""
+def standing(reading: Reading, told: bool | None) -> str:
+    """Where a value is between noise, or else a collapse, and real rows, in words.
+
+    ``told``: whether any distance tells the samples from real rows.
+    """
     bad = [anchor for anchor in ("noise", "collapse") if anchor in reading.seen]
     worse = [anchor for anchor in bad if reading.no_better_than(anchor)]
     if worse:
         return f"no better than {'noise' if worse[0] == 'noise' else 'a collapse'}"
-    told = reading.worse_than_real(comparisons)
     if told is False:
         return "cannot be told from real rows"
     closed = reading.closed
@@ -80,11 +82,19 @@ def standing(reading: Reading, comparisons: int) -> str:
     return f"{100 * closed:.0f} % of the way from {reading.bad} to real"
 
 
+def told_from_real(readings: Sequence[Reading]) -> bool | None:
+    """Whether a distance finds the samples worse than real rows, at 95 % for all; None: that is not known."""
+    distances = firm(readings, "distance")
+    told = [reading.worse_than_real(len(distances)) for reading in distances]
+    known = [worse for worse in told if worse is not None]
+    return any(known) if known else None
+
+
 def _good(readings: Sequence[Reading]) -> str:
     reading = chief(readings)
     if reading is None:
         return "not known: no distance can be trusted on these data"
-    return f"{_figures(reading)}: {standing(reading, len(firm(readings, 'distance')))}"
+    return f"{_figures(reading)}: {standing(reading, told_from_real(readings))}"
 
 
 def _figures(reading: Reading) -> str:
@@ -150,8 +160,6 @@ def _notes(readings: Sequence[Reading], about: Mapping[str, Any]) -> Iterator[st
     told = (about.get("classifier") or {}).get("accuracy")
     if told and told["high"] < WEAK:
         yield f"the classifier is {accuracy(told, about['split'])}"
-    shown = [chief(readings), *firm(readings, "diversity")[:SHOWN]]
-    yield from dict.fromkeys(reading.note for reading in shown if reading is not None and reading.note)
 
 
 def _advice(readings: Sequence[Reading]) -> str:
@@ -163,8 +171,7 @@ def _advice(readings: Sequence[Reading]) -> str:
         return "train with another recipe or more regularisation: it repeats itself"
     if copies_by(readings):
         return "gancore neighbours MODEL shows what is copied; train less, or on more"
-    reading = chief(readings)
-    if reading is not None and reading.worse_than_real() is False:
+    if told_from_real(readings) is False:
         return "look and listen: these figures cannot tell it from real rows"
     return "train longer, and compare recipes: gancore compare"
 

@@ -99,8 +99,17 @@ def test_the_gravest_fault_gives_the_advice():
 
 
 def test_few_rows_and_weak_classifiers_are_noted():
-    told = summary(Evaluation("m", [reading("frechet", 30.0, note="weak")], ABOUT | {"n_real": 80}))
+    weak = {"accuracy": {"value": 0.528, "low": 0.36, "high": 0.69, "n": 36}}
+    told = summary(Evaluation("m", [reading("frechet", 30.0)], ABOUT | {"n_real": 80, "classifier": weak}))
     assert sum(line.startswith("note:") for line in told) == 2
+    assert any("right on 52.8 % of 36 rows of test" in line for line in told)
+
+
+def test_one_distance_that_tells_is_enough():
+    """The chief one rests on few rows and cannot; another can."""
+    unsure = reading("frechet", 30.0, half=40.0)
+    assert "cannot be told" in lines(unsure)["good"]
+    assert "78 % of the way" in lines(unsure, reading("kid", 50.0))["good"]
 
 
 @given(
