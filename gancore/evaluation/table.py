@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ANCHORS = ("real", "noise", "collapse")
-COLUMNS = ("measure", "value", "95 % interval", *ANCHORS, "best", "unit", "trust")
-RIGHT, WRAPPED = {"value", "95 % interval", *ANCHORS}, {"unit": 9, "trust": 12}
+MATCHED = "as many"
+"""The value at the anchors' number of rows, where that of any reading differs from its own."""
+COLUMNS = ("measure", "value", "95 % interval", MATCHED, *ANCHORS, "best", "unit", "trust")
+RIGHT, WRAPPED = {"value", "95 % interval", MATCHED, *ANCHORS}, {"unit": 9, "trust": 12}
 """Columns to the right; and those of words, with the characters that they have at least."""
 NARROW, LEFT_OUT_WHERE_NARROW = 120, {"noise", "collapse", "best"}
 """Terminals of fewer columns show the table without these; JSON and the run's file have them."""
@@ -49,7 +51,10 @@ def table(evaluation: Evaluation, width: int = WIDE) -> Table:
         box=SIMPLE_HEAD, title=Text(printable(evaluation.model)), title_justify="left", pad_edge=False
     )
     narrow = width < NARROW
-    shown = [index for index, name in enumerate(COLUMNS) if not (narrow and name in LEFT_OUT_WHERE_NARROW)]
+    left_out = set(LEFT_OUT_WHERE_NARROW) if narrow else set()
+    if all(reading.matched in (None, reading.value) for reading in evaluation):
+        left_out.add(MATCHED)
+    shown = [index for index, name in enumerate(COLUMNS) if name not in left_out]
     for index in shown:
         name = COLUMNS[index]
         made.add_column(
@@ -68,12 +73,13 @@ def table(evaluation: Evaluation, width: int = WIDE) -> Table:
 
 
 def row(reading: Reading) -> list[str]:
-    """Measure, value, interval, the anchors, which end is the best, unit, trust."""
+    """The cells of :data:`COLUMNS`."""
     bounds = "" if reading.low is None else f"{number(reading.low)} to {number(reading.high)}"
     return [
         reading.measure,
         number(reading.value),
         bounds,
+        number(reading.matched),
         *(number(reading.anchors.get(name)) for name in ANCHORS),
         _best(reading),
         reading.unit,
@@ -106,6 +112,8 @@ def footnotes(evaluation: Evaluation) -> Iterator[str]:
     looked, train = about.get("n_train", 0), about.get("train_size") or 0
     if looked < train:
         yield f"train: measures of memory look at {looked:,} of {train:,} rows"
+    if any(reading.matched not in (None, reading.value) for reading in evaluation):
+        yield "as many: the value at as many samples as the anchors have rows, to compare with them"
     if any(" by definition" in reading.trust for reading in evaluation):
         yield "blind: the measure cannot tell that anchor from real rows, by its definition"
     if about["features"]:
