@@ -79,7 +79,7 @@ def standing(reading: Reading, told: bool | None) -> str:
     closed = reading.closed
     if closed is None:
         return "worse than real rows" if told else "not compared with real rows"
-    return f"{100 * closed:.0f} % of the way from {reading.bad} to real"
+    return f"{100 * closed:.0f} % of the way to real"
 
 
 def told_from_real(readings: Sequence[Reading]) -> bool | None:
@@ -114,13 +114,13 @@ def _diverse(readings: Sequence[Reading]) -> str:
     if collapse_by(readings):
         return f"collapsed: {figures}"
     less = any(reading.worse_than_real(len(found)) for reading in found)
-    return f"{'less than real rows' if less else 'as real rows'}: {figures}"
+    return f"{'less than real' if less else 'as real rows'}: {figures}"
 
 
 def _pair(reading: Reading) -> str:
     value = reading.value if reading.matched is None else reading.matched
     real = reading.anchors.get("real")
-    return number(value) + ("" if real is None else f" (real {number(real)})")
+    return number(value) + ("" if real is None else f" of {number(real)}")
 
 
 def copied(readings: Sequence[Reading]) -> Reading | None:

@@ -16,7 +16,7 @@ ANCHORS = ("real", "noise", "collapse")
 MATCHED = "as many"
 """The value at the anchors' number of rows, where that of any reading differs from its own."""
 COLUMNS = ("measure", "value", "95 % interval", MATCHED, *ANCHORS, "best", "unit", "trust")
-RIGHT, WRAPPED = {"value", "95 % interval", MATCHED, *ANCHORS}, {"unit": 9, "trust": 12}
+RIGHT, WRAPPED = {"value", "95 % interval", MATCHED, *ANCHORS}, {"unit": 10, "trust": 12}
 """Columns to the right; and those of words, with the characters that they have at least."""
 NARROW, LEFT_OUT_WHERE_NARROW = 120, {"noise", "collapse", "best"}
 """Terminals of fewer columns show the table without these; JSON and the run's file have them."""

@@ -44,7 +44,7 @@ def lines(*readings: Reading, **about) -> dict[str, str]:
         (120.0, "frechet 120 (real 10, noise 100): no better than noise"),
         (99.9, "frechet 99.9 (real 10, noise 100): no better than noise"),
         (85.0, "frechet 85 (real 10, noise 100): no better than a collapse"),
-        (37.0, "frechet 37 (real 10, noise 100): 70 % of the way from noise to real"),
+        (37.0, "frechet 37 (real 10, noise 100): 70 % of the way to real"),
         (10.5, "frechet 10.5 (real 10, noise 100): cannot be told from real rows"),
         (5.0, "frechet 5 (real 10, noise 100): cannot be told from real rows"),
     ],
@@ -56,9 +56,9 @@ def test_how_good(value, said):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (0.04, "collapsed: recall 0.04 (real 0.9)"),
-        (0.5, "less than real rows: recall 0.5 (real 0.9)"),
-        (0.88, "as real rows: recall 0.88 (real 0.9)"),
+        (0.04, "collapsed: recall 0.04 of 0.9"),
+        (0.5, "less than real: recall 0.5 of 0.9"),
+        (0.88, "as real rows: recall 0.88 of 0.9"),
     ],
 )
 def test_how_diverse(value, said):
@@ -68,7 +68,7 @@ def test_how_diverse(value, said):
 def test_what_is_compared_is_the_value_at_the_numbers_of_the_anchors():
     """Of 2,000 samples half a mode is covered; of 300, as many as there are real rows, a third."""
     many = recall(0.9, matched=0.3, matched_low=0.28, matched_high=0.32)
-    assert lines(many)["diverse"] == "less than real rows: recall 0.3 (real 0.9)"
+    assert lines(many)["diverse"] == "less than real: recall 0.3 of 0.9"
     unknown = recall(0.9, matched=None, matched_low=None, matched_high=None)
     assert unknown.worse_than_real() is None
 
