@@ -105,8 +105,10 @@ def footnotes(evaluation: Evaluation) -> Iterator[str]:
         f"{about['split']} of {about['source']}; intervals are over samples, not over trainings"
     )
     anchors = about["anchors"]
+    fewer = sorted({r.n_anchors for r in evaluation if 0 < r.n_anchors < anchors["n"]})
+    but = f" ({fewer[0]:,} where a map is asked that was trained on the others)" if fewer else ""
     yield (
-        f"anchors: {anchors['n']:,} rows each; {anchors['real']}; noise: {anchors['noise']}; "
+        f"anchors: {anchors['n']:,} rows each{but}; {anchors['real']}; noise: {anchors['noise']}; "
         f"collapse: {anchors['collapse']}"
     )
     looked, train = about.get("n_train", 0), about.get("train_size") or 0
