@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gancore.comparison.findings import Finding
-from gancore.comparison.verdict import Case
+from gancore.comparison.verdict import Case, best_of_both
 from gancore.comparison.words import figure, listed
 from gancore.evaluation.summary import MOST, collapse_by, copies_by, cut, noise_by
 
@@ -61,12 +61,10 @@ def _recipe(case: Case, finding: Finding, name: str) -> str:
 
 
 def _worth(case: Case, finding: Finding) -> list[str]:
-    kinds = case.kinds or {}
-    ranked = [name for name in finding.ranked() if name in kinds]
-    gan = next((name for name in ranked if kinds[name] == "GAN"), None)
-    other = next((name for name in ranked if kinds[name] != "GAN"), None)
-    if gan is None or other is None:
+    both = best_of_both(case, finding)
+    if both is None:
         return []
+    gan, other = both
     if finding.apart(gan, other):
         return [f"Is a GAN worth it here? Yes: {gan} is better than {other}."]
     if finding.apart(other, gan):

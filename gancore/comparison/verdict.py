@@ -176,13 +176,20 @@ def _range(counts: Set[int]) -> str:
     return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
-def _worth(case: Case, finding: Finding) -> list[Statement]:
+def best_of_both(case: Case, finding: Finding) -> tuple[str, str] | None:
+    """The best GAN and the best of the others; None where there is not one of each."""
     kinds = case.kinds or {}
     ranked = [name for name in finding.ranked() if name in kinds]
     gan = next((name for name in ranked if kinds[name] == "GAN"), None)
     other = next((name for name in ranked if kinds[name] != "GAN"), None)
-    if gan is None or other is None:
+    return None if gan is None or other is None else (gan, other)
+
+
+def _worth(case: Case, finding: Finding) -> list[Statement]:
+    both, kinds = best_of_both(case, finding), case.kinds or {}
+    if both is None:
         return []
+    gan, other = both
     by = f"Is a GAN worth it here? By {finding.measure}"
     best = f"the best GAN, {gan} ({_value(finding, gan)})"
     rival = f"the {kinds[other]} {other} ({_value(finding, other)})"
