@@ -31,7 +31,7 @@ STEADY = 48
 
 Adam moves each weight by the rate, and a layer's output by that times its inputs: wider ones need less in
 proportion (Yang et al. 2021, "Tensor Programs V"). At 192 channels a rate of 1e-3 or 2e-3 turned all pictures
-of 32 pixels white or black within the first rounds, 5e-4 did not.
+of 32 pixels black within the first rounds, 5e-4 did not.
 """
 
 

@@ -152,7 +152,7 @@ def test_an_untrained_generator_leaves_no_pattern_at_the_stride():
     assert free.std() > 0.05 and mine.std() < 1e-6
 
 
-def test_at_its_default_width_it_does_not_turn_white_within_the_first_rounds(tmp_path):
+def test_at_its_default_width_its_pictures_do_not_turn_blank_within_the_first_rounds(tmp_path):
     """A rate four times as high makes all pictures one: 0.004 apart after eight rounds."""
     quiet = [f"upkeep.{name}_every=1000" for name in ("evaluate", "preview")]
     overrides = ["data.side=32", "train.precision=fp32", "model.average=0", *quiet]
