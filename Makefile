@@ -1,4 +1,4 @@
-# make demo: sounds in about two minutes of training, from a bare clone. make test, make lint: the project's checks.
+# make demo: sounds after about two minutes of training, from a fresh clone. make test, make lint: the checks of the project.
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-long lint measures clean
 
@@ -16,8 +16,8 @@ help:
 	@echo "make test       the tests of the core and of the plugins"
 	@echo "make test-slow  those that take more than a second or two each; CI runs them too"
 	@echo "make test-long  those that take minutes each: before a release"
-	@echo "make lint       ruff and mypy"
-	@echo "make measures   every measure on laws of known truth again, into docs and core; over an hour, resumable"
+	@echo "make lint       ruff, mypy, and the list of words in tools/words.txt"
+	@echo "make measures   compute every measure on distributions of known truth again, into docs and core; over an hour, resumable"
 	@echo "make clean      remove caches and build folders; .venv and runs stay"
 
 .venv/bin/pip:
@@ -25,7 +25,7 @@ help:
 		echo "gancore needs Python 3.11 or later with its venv module; found none. Name one: make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# Without build isolation the constraints hold for the build too, and nothing is fetched twice.
+# Without build isolation the constraints apply to the build, too, and nothing is downloaded twice.
 .venv/.installed: $(DECLARED) | .venv/bin/pip
 	@echo "Installing into .venv; the first time this takes minutes."
 	$(INSTALL) --quiet --upgrade "setuptools>=77,<82" wheel
@@ -64,8 +64,9 @@ lint: .venv/.installed-test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/python tools/check_words.py
 
-# The experiment fails where a measure is silently wrong and no note tells of it yet; the tables then do.
+# The experiment fails if a measure is wrong without a note; the tables then show it.
 measures: .venv/.installed
 	-.venv/bin/gancore lab measures --out lab
 	.venv/bin/python -m gancore_lab.measures_table lab/measures/result.json

@@ -23,6 +23,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_runtest_setup() -> None:
     """Workers that a test starts in this process are forks of it: none imports torch anew."""
-    workers = sys.modules.get("gancore.training.workers")
+    workers = sys.modules.get("gancore.training.launch")
     if workers is not None:
         workers.CONTEXT = forks.FORKED

@@ -32,7 +32,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gancore.runtime.environment import instructions, processor
+from gancore.runtime.device import processor_name, vector_instructions
 
 DATA = {"audio": ("percussion", "fsdd"), "image": ("fashion_mnist", "clothing64")}
 RECIPES = {
@@ -77,17 +77,17 @@ class Trial:
 
 def gancore(*arguments: str) -> float:
     """Run the command on one thread; returns its seconds of processor time."""
-    before = _children()
+    before = _child_cpu_seconds()
     command = [sys.executable, "-m", "gancore", *arguments]
     made = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
     if made.returncode == 130:
         raise KeyboardInterrupt
     if made.returncode:
         raise RuntimeError(f"exit code {made.returncode}: gancore {' '.join(arguments)}")
-    return _children() - before
+    return _child_cpu_seconds() - before
 
 
-def _children() -> float:
+def _child_cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -111,7 +111,7 @@ def train(trial: Trial, folder: Path, steps: int, *settings: str, resume: bool =
     )
 
 
-def seconds_per_round(trial: Trial, out: Path) -> float:
+def seconds_per_step(trial: Trial, out: Path) -> float:
     """Processor seconds, kept in a file. The first training of all prepares the data and is not counted."""
     file = out / "costs" / f"{trial.data}-{trial.recipe}.json"
     if file.exists():
@@ -122,7 +122,7 @@ def seconds_per_round(trial: Trial, out: Path) -> float:
         while (many := train(trial, Path(scratch) / f"{more}", FEW + more, *QUIET)) - few < ENOUGH_SECONDS:
             more *= 4
     cost = (many - few) / more
-    machine = f"{processor()}, {instructions()}"
+    machine = f"{processor_name()}, {vector_instructions()}"
     _write(
         file,
         {"seconds_per_round": cost, "rounds": [FEW, FEW + more], "seconds": [few, many]}
@@ -138,12 +138,12 @@ def _write(file: Path, content: object) -> None:
     aside.replace(file)
 
 
-def make(trial: Trial, out: Path, runs: Path) -> None:
+def run_trial(trial: Trial, out: Path, runs: Path) -> None:
     """Train, measure and record one trial, or nothing where that was done."""
     file, folder = out / "results" / f"{trial.name}.json", runs / trial.name
     if file.exists():
         return
-    cost = seconds_per_round(trial, out)
+    cost = seconds_per_step(trial, out)
     steps = max(1, int(60 * trial.minutes / cost))
     print(f"{time.strftime('%H:%M')} {trial.name}: {steps} rounds of {cost:.3f} s", flush=True)
     began = time.monotonic()
@@ -266,7 +266,7 @@ def main() -> None:
         return
     for trial in trials(given):
         try:
-            make(trial, given.out, given.runs)
+            run_trial(trial, given.out, given.runs)
         except RuntimeError as error:
             print(f"{trial.name}: {error}", flush=True)
 

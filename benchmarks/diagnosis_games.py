@@ -16,7 +16,7 @@ from gancore.games import (
     AdversarialGame,
     Discriminator,
     Game,
-    adversarial,
+    adversarial_game,
     normal,
 )
 
@@ -97,7 +97,7 @@ def spiral(std: float = 0.05) -> Points:
     return Points(2, draw, lambda x: torch.cdist(x, path).argmin(1) * 8 // 400, [1 / 8] * 8)
 
 
-def turned(points: Points, dimension: int, seed: int) -> Points:
+def rotated(points: Points, dimension: int, seed: int) -> Points:
     """The same points on a random plane in more dimensions."""
     basis = torch.linalg.qr(
         torch.randn(dimension, points.dimension, generator=torch.Generator().manual_seed(seed))
@@ -123,7 +123,7 @@ class Perceptron(Discriminator):
         super().__init__()
         self.layers = layers([inputs, *[width] * depth, 1])
 
-    def judge(self, embedded: Tensor, condition: object = None) -> Tensor:
+    def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
         return self.layers(embedded).squeeze(-1)
 
 
@@ -134,7 +134,7 @@ class Slope(Discriminator):
         super().__init__()
         self.psi = nn.Parameter(start.clone())
 
-    def judge(self, embedded: Tensor, condition: object = None) -> Tensor:
+    def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
         return embedded @ self.psi
 
 
@@ -230,7 +230,7 @@ class Case:
     batch: int = 64
     rows: int = 4096
     log_every: int | None = None
-    spoil: Callable[[Tensor], Tensor] = lambda rows: rows
+    corrupt: Callable[[Tensor], Tensor] = lambda rows: rows
     truth: dict[str, bool | None] = field(default_factory=dict)
 
 
@@ -254,12 +254,12 @@ def gan(
         network = layers([latent, *[width] * depth, points.dimension])
         return Mapped(network, last) if last else network
 
-    return lambda: adversarial(
+    return lambda: adversarial_game(
         generator=generator,
         discriminator=lambda: Perceptron(points.dimension, judge_width or width, judge_depth),
         prior=normal(latent),
-        generator_rule=Adam(g_rate, (beta, 0.99)),
-        discriminator_rule=Adam(d_rate, (beta, 0.99)),
+        generator_optimizer=Adam(g_rate, (beta, 0.99)),
+        discriminator_optimizer=Adam(d_rate, (beta, 0.99)),
         **settings,
     )
 
@@ -268,11 +268,11 @@ def linear_game(
     *, start: Tensor, std: float, g_rate: float, d_rate: float, **settings: object
 ) -> Callable[[], Game]:
     """theta against psi: Dirac-GAN with std 0, the bilinear game under the Wasserstein loss."""
-    return lambda: adversarial(
+    return lambda: adversarial_game(
         generator=lambda: Shift(start, std),
         discriminator=lambda: Slope(start.flip(0)),
         prior=normal(len(start)),
-        generator_rule=SGD(g_rate),
-        discriminator_rule=SGD(d_rate),
+        generator_optimizer=SGD(g_rate),
+        discriminator_optimizer=SGD(d_rate),
         **settings,
     )

@@ -16,14 +16,14 @@ from diagnosis_games import (
     grid,
     linear_game,
     ring,
+    rotated,
     round_map,
     scattered,
     spiral,
-    turned,
     turns,
 )
 
-from gancore.games import R1, WGANGP, Adam, likelihood
+from gancore.games import R1, WGANGP, Adam, likelihood_game
 from gancore.games.dynamics import Consensus, Extragradient, Simultaneous
 
 Family = Callable[[random.Random, int], Case]
@@ -42,8 +42,8 @@ def some_points(chance: random.Random, seed: int) -> Points:
             lambda: scattered(8, 4, 0.2, seed),
             lambda: gaussian(2),
             lambda: gaussian(8),
-            lambda: turned(ring(8), 16, seed),
-            lambda: turned(spiral(), 8, seed),
+            lambda: rotated(ring(8), 16, seed),
+            lambda: rotated(spiral(), 8, seed),
         ]
     )()
 
@@ -104,12 +104,12 @@ def critic(chance: random.Random, seed: int) -> Case:
 
 def fitted_gaussian(chance: random.Random, seed: int) -> Case:
     """Maximum likelihood: one player, nothing to fight."""
-    points = chance.choice([gaussian(2), gaussian(8), turned(gaussian(2), 2, seed)])
+    points = chance.choice([gaussian(2), gaussian(8), rotated(gaussian(2), 2, seed)])
     rate = chance.choice([1e-2, 3e-3])
     return Case(
         "maximum likelihood",
         points,
-        lambda: likelihood(lambda: Affine(points.dimension), rule=Adam(rate)),
+        lambda: likelihood_game(lambda: Affine(points.dimension), optimizer=Adam(rate)),
         800,
         seed,
         batch=chance.choice([4, 16, 64]),
@@ -171,14 +171,14 @@ def bad_row(chance: random.Random, seed: int) -> Case:
     points = some_points(chance, seed)
     bad = chance.choice([float("nan"), float("inf")])
 
-    def spoil(rows: torch.Tensor) -> torch.Tensor:
+    def corrupt(rows: torch.Tensor) -> torch.Tensor:
         rows = rows.clone()
         rows[chance.randrange(len(rows)), 0] = bad
         return rows
 
     build = gan(points, penalties=[R1(0.3)], width=32)
     return Case(
-        f"a row with {bad}", points, build, 400, seed, rows=2048, spoil=spoil, truth={"non-finite": True}
+        f"a row with {bad}", points, build, 400, seed, rows=2048, corrupt=corrupt, truth={"non-finite": True}
     )
 
 
@@ -310,7 +310,7 @@ def hopping(chance: random.Random, seed: int) -> Case:
 def far_ahead(chance: random.Random, seed: int) -> Case:
     """Arjovsky and Bottou 2017, section 2.2: the generator hardly moves, its loss is minimax."""
     dimension = chance.choice([16, 32, 64])
-    points = turned(chance.choice([gaussian(2), ring(8), spiral()]), dimension, seed)
+    points = rotated(chance.choice([gaussian(2), ring(8), spiral()]), dimension, seed)
     build = gan(
         points,
         latent=2,
@@ -327,7 +327,7 @@ def far_ahead(chance: random.Random, seed: int) -> Case:
 
 def unsaturated(chance: random.Random, seed: int) -> Case:
     """The same under the -log D alternative, whose gradient does not vanish."""
-    points = turned(chance.choice([gaussian(2), ring(8), spiral()]), 32, seed)
+    points = rotated(chance.choice([gaussian(2), ring(8), spiral()]), 32, seed)
     build = gan(
         points,
         latent=2,

@@ -10,9 +10,9 @@ import torch
 from diagnosis_games import Case
 from torch import Tensor
 
-from gancore.games.field import Table
-from gancore.runtime.randomness import Key, Rows
-from gancore.training.state import State
+from gancore.games.training_setup import TrainingSetup
+from gancore.random import Key, RowRange
+from gancore.training.state import TrainState
 
 TRAIL = 400  # places of the generator's mean that are kept
 LOOKS = 40  # exact gradients
@@ -24,7 +24,7 @@ class Oracle:
     """Called after every round. It measures on thousands of rows what the diagnosis sees on few."""
 
     case: Case
-    table: Table
+    table: TrainingSetup
     total: int
     trail: list[Tensor] = field(default_factory=list)
     gradients: list[tuple[float, float]] = field(default_factory=list)
@@ -40,10 +40,10 @@ class Oracle:
         self.spread = self.case.points.spread
         among = torch.cdist(self.fresh[:500], self.fresh).kthvalue(2, dim=1).values
         self.reach = max(0.3 * self.spread, 1.5 * float(among.median()))
-        rows = next(iter(self.table.dealer.views.values())).data
+        rows = next(iter(self.table.batches.views.values())).data
         self.broken = not bool(torch.isfinite(rows).all())
 
-    def __call__(self, state: State) -> None:
+    def __call__(self, state: TrainState) -> None:
         if state.step % max(1, self.total // TRAIL) == 0:
             self.trail.append(self._samples(256).mean(0))
         if self.adversarial and state.step % max(1, self.total // LOOKS) == 0:
@@ -64,7 +64,7 @@ class Oracle:
     @torch.no_grad()
     def _samples(self, n: int) -> Tensor:
         sampler = self.table.game.sampler().eval()
-        made = sampler.sample(n, Key.of("oracle").cut(Rows.all(n)))
+        made = sampler.sample(n, Key.of("oracle").with_rows(RowRange.all(n)))
         self.table.game.train()
         return made
 
@@ -90,7 +90,7 @@ class Oracle:
     def _area(self) -> float:
         """P(D(train row) > D(fresh row)): 1/2 where D knows nothing of its rows."""
         judge = self.table.game.discriminator
-        train = judge(next(iter(self.table.dealer.views.values())).data[:4000])
+        train = judge(next(iter(self.table.batches.views.values())).data[:4000])
         fresh = judge(self.fresh).sort().values
         below = torch.searchsorted(fresh, train) + torch.searchsorted(fresh, train, right=True)
         return float(below.double().mean() / 2 / len(fresh))

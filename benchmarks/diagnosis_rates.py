@@ -3,7 +3,7 @@
     python benchmarks/diagnosis_rates.py [--seeds 5000] [--family NAME] [--jobs 2] [--check]
 
 Every game is played by the shared loop and shown to the diagnosis by the code that shows it a run
-(gancore/training/watching.py). What is true of it is known by construction or measured by
+(gancore/training/monitor.py). What is true of it is known by construction or measured by
 diagnosis_oracle.py on thousands of rows that the diagnosis never sees. Thresholds were set on the seeds
 from 0 to 4000 on; figures are reported on those from 5000 on. With --check the exit code is 1 where
 fewer than 90 % of a fault are found, or more than 5 % of the healthy games raise its alarm.
@@ -23,19 +23,21 @@ from diagnosis_grid import cases
 from diagnosis_oracle import Oracle
 from scipy.stats import beta
 
-from gancore.config import UpkeepSection
-from gancore.domain import Domain, Spec
-from gancore.runtime.randomness import Key
-from gancore.training.evaluation import Evaluator
-from gancore.training.playing import TensorView, play, set_table
-from gancore.training.state import State
-from gancore.training.watching import Cadence, Watch
+from gancore.config import UpkeepConfig
+from gancore.data.dataset import Spec
+from gancore.domain import Domain
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.monitor import Intervals, Monitor
+from gancore.training.setup import TensorView, set_up
+from gancore.training.state import TrainState
+from gancore.training.validation import Validator
 
 HELD_OUT = 512
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GameResult:
     """What is true of a game, and what was said of it: by name, the step of the first finding."""
 
     family: str
@@ -50,23 +52,23 @@ class Outcome:
         return all(self.truth.get(name) is False for name in NAMES)
 
 
-def observed(family: str, case: Case) -> Outcome:
+def diagnose_game(family: str, case: Case) -> GameResult:
     """Play one game under the eyes of the diagnosis and of the oracle."""
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(case.seed)
-    rows = case.spoil(case.points.draw(case.rows, generator))
+    rows = case.corrupt(case.points.draw(case.rows, generator))
     valid = TensorView(case.points.draw(HELD_OUT, generator))
     torch.manual_seed(case.seed)
-    table = set_table(case.build(), rows, batch_size=case.batch, seed=case.seed)
-    settings = UpkeepSection(log_every=case.log_every)
+    table = set_up(case.build(), rows, batch_size=case.batch, seed=case.seed)
+    settings = UpkeepConfig(log_every=case.log_every)
     key = Key.of("valid", case.seed)
-    evaluator = Evaluator(Domain(), Spec({}), valid, settings.evaluate_samples, key)
-    cadence = Cadence.of(settings, case.rounds)
-    watch = Watch(table, Domain(), Spec({}), evaluator, cadence, settings.previews, case.seed)
+    validator = Validator(Domain(), Spec({}), valid, settings.evaluate_samples, key)
+    cadence = Intervals.of(settings, case.rounds)
+    watch = Monitor(table, Domain(), Spec({}), validator, cadence, settings.previews, case.seed)
     oracle = Oracle(case, table, case.rounds)
     said: dict[str, int] = {}
 
-    def both(state: State) -> None:
+    def both(state: TrainState) -> None:
         oracle(state)
         for finding in watch(state):
             said.setdefault(
@@ -74,7 +76,7 @@ def observed(family: str, case: Case) -> Outcome:
             )
 
     play(table, case.rounds, both)
-    return Outcome(family, case.name, case.seed, oracle.truth(), said, time.perf_counter() - began)
+    return GameResult(family, case.name, case.seed, oracle.truth(), said, time.perf_counter() - began)
 
 
 def interval(hits: int, of: int) -> tuple[float, float]:
@@ -91,7 +93,7 @@ def share(hits: int, of: int) -> str:
     return f"{hits} of {of}, {hits / of:.1%} ({low:.1%} to {high:.1%})"
 
 
-def report(outcomes: Sequence[Outcome]) -> None:
+def report(outcomes: Sequence[GameResult]) -> None:
     healthy = [o for o in outcomes if o.healthy]
     print(
         f"\n{len(outcomes)} games, {len(healthy)} of them healthy, {sum(o.seconds for o in outcomes):.0f} s\n"
@@ -117,7 +119,7 @@ def report(outcomes: Sequence[Outcome]) -> None:
         print(f"in between, counted nowhere: {name} {len(unclear)}, an alarm in {sum(unclear)} of them")
 
 
-def meets_the_bars(outcomes: Sequence[Outcome]) -> bool:
+def meets_targets(outcomes: Sequence[GameResult]) -> bool:
     for name in NAMES:
         have = [name in o.said for o in outcomes if o.truth.get(name)]
         healthy = [name in o.said for o in outcomes if o.healthy]
@@ -126,7 +128,7 @@ def meets_the_bars(outcomes: Sequence[Outcome]) -> bool:
     return True
 
 
-def errors(outcomes: Sequence[Outcome]) -> None:
+def errors(outcomes: Sequence[GameResult]) -> None:
     for o in outcomes:
         for name in NAMES:
             if o.truth.get(name) and name not in o.said:
@@ -135,10 +137,10 @@ def errors(outcomes: Sequence[Outcome]) -> None:
                 print(f"false: {name} in {o.family} {o.seed}, {o.name}, step {o.said[name]}")
 
 
-def _one(work: tuple[int, str, int]) -> Outcome:
+def _one(work: tuple[int, str, int]) -> GameResult:
     torch.set_num_threads(1)
     base, only, place = work
-    return observed(*list(cases(base, only))[place])
+    return diagnose_game(*list(cases(base, only))[place])
 
 
 def main() -> None:
@@ -166,7 +168,7 @@ def main() -> None:
             )
     report(outcomes)
     errors(outcomes)
-    if given.check and not meets_the_bars(outcomes):
+    if given.check and not meets_targets(outcomes):
         raise SystemExit("a bar is not met: 90 % found, 5 % false alarms")
 
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from gancore_audio.crepe import resampled
-from gancore_image.classifier import moved_by
+from gancore_audio.mel import resample
+from gancore_image.classifier import shift_with_edges
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from gancore.domain import Batch, Spec
-from gancore.runtime.randomness import Key
+from gancore.data.dataset import Batch, Spec
+from gancore.random import Key
 
 SIDE = 32
 """The side on which strengths in pixels are counted; at other sides they are in proportion."""
@@ -115,7 +115,7 @@ def blur(x: Tensor, sigma: float, spec: Spec) -> Tensor:
 
 def move(x: Tensor, pixels: float, spec: Spec) -> Tensor:
     """Down and to the right; what moves in repeats the edge."""
-    return moved_by(x, torch.full((len(x), 2), max(1, round(pixels * x.shape[-1] / SIDE))))
+    return shift_with_edges(x, torch.full((len(x), 2), max(1, round(pixels * x.shape[-1] / SIDE))))
 
 
 def tint(x: Tensor, shift: float, spec: Spec) -> Tensor:
@@ -151,7 +151,7 @@ def late(x: Tensor, milliseconds: float, spec: Spec) -> Tensor:
 def higher(x: Tensor, semitones: float, spec: Spec) -> Tensor:
     """Played faster, silence at the end."""
     fast = round(spec["rate_hz"] * 2 ** (semitones / 12))
-    made = resampled(x[:, 0], fast, spec["rate_hz"])[:, None]
+    made = resample(x[:, 0], fast, spec["rate_hz"])[:, None]
     return pad(made, (0, x.shape[-1] - made.shape[-1])).clamp(-1, 1)
 
 
@@ -182,9 +182,9 @@ def strays(x: Tensor, share: float, spec: Spec) -> Tensor:
 
 def tighter(x: Tensor, factor: float, spec: Spec) -> Tensor:
     """Each component drawn together about its own mean."""
-    from gancore_synthetic.truth import truth_of
+    from gancore_synthetic.registry import distribution_of
 
-    component = truth_of(spec).assign(x.double())
+    component = distribution_of(spec).assign(x.double())
     means = torch.stack([x[component == k].mean(0) for k in component.unique()])
     own = means[torch.searchsorted(component.unique(), component)]
     return own + factor * (x - own)

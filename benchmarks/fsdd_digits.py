@@ -16,21 +16,23 @@ import os
 from pathlib import Path
 
 import torch
-from gancore_audio.clips import AudioConfig, ClipView, open_clips
-from gancore_audio.diagnosis import diagnose, faults
-from gancore_audio.measures import clip_features, pairwise_distance, spectra, spectrum_distance
+from gancore_audio.config import AudioConfig
+from gancore_audio.dataset import open_audio
+from gancore_audio.diagnosis import diagnose, find_faults
+from gancore_audio.export import spectrogram_grid
+from gancore_audio.mel_metrics import log_mel_moments, log_mel_spectra, pairwise_distance, spectrum_distance
+from gancore_audio.segments import SegmentView
 from gancore_audio.sources import SOURCES
-from gancore_audio.spectrogram import picture
 from PIL import Image
 from torch import Tensor, nn
 
 import gancore
-from gancore.data.sources import resolve
-from gancore.domain import Batch
+from gancore.data.dataset import Batch
+from gancore.data.sources import resolve_source
 from gancore.errors import GancoreError
-from gancore.evaluation.intervals import clopper_pearson
-from gancore.evaluation.measures.frechet import frechet_distance
-from gancore.runtime.randomness import Key
+from gancore.metrics.frechet import frechet_distance
+from gancore.metrics.intervals import clopper_pearson
+from gancore.random import Key
 
 RATE_HZ, TIME = 8000, 4096
 SPECTRA = ((64, -60.0), (32, -40.0))
@@ -43,14 +45,14 @@ ROWS = 256
 
 def read_fsdd(root: Path) -> tuple[Batch, Batch]:
     """All of the official train (index 5-49) and test (0-4) splits, cut at their start."""
-    data = open_clips(resolve("fsdd", SOURCES, root, print), AudioConfig(length=TIME, window="start"))
+    data = open_audio(resolve_source("fsdd", SOURCES, root, print), AudioConfig(length=TIME, window="start"))
     train, valid, test = (everything(view) for view in (data.train, data.valid, data.test))
     pairs = zip((train.data, train.condition), (valid.data, valid.condition), strict=True)
     return Batch(*(torch.cat(pair) for pair in pairs)), test
 
 
-def everything(view: ClipView) -> Batch:
-    return view.take(torch.arange(len(view)), Key.of("all"))
+def everything(view: SegmentView) -> Batch:
+    return view.get_batch(torch.arange(len(view)), Key.of("all"))
 
 
 def classifier(test: Batch, root: Path, folder: Path, seed: int) -> nn.Module:
@@ -109,13 +111,13 @@ def enveloped_noise(n: int, recordings: Tensor) -> Tensor:
 
 def row(name: str, sounds: Tensor, held_out: Tensor, judge: nn.Module) -> str:
     """One line of the table."""
-    found = {fault: int(rows.sum()) for fault, rows in faults(sounds, RATE_HZ).items()}
+    found = {fault: int(rows.sum()) for fault, rows in find_faults(sounds, RATE_HZ).items()}
     cells = [
         f"{name:<24} {len(sounds):>4}",
         f"{found['silent']:>6} {found['constant']:>8} {found['clipped']:>7} {found['tone']:>4}",
     ]
     for bands, floor_db in SPECTRA:
-        own, expected = (spectra(x, RATE_HZ, bands, floor_db) for x in (sounds, held_out))
+        own, expected = (log_mel_spectra(x, RATE_HZ, bands, floor_db) for x in (sounds, held_out))
         share = pairwise_distance(own) / pairwise_distance(expected)
         cells.append(f"{spectrum_distance(own, expected):>6.2f} {100 * share:>5.0f}")
     probability = posteriors(judge, sounds)
@@ -123,7 +125,7 @@ def row(name: str, sounds: Tensor, held_out: Tensor, judge: nn.Module) -> str:
     return "  ".join(
         [
             *cells,
-            f"{frechet_distance(clip_features(held_out, RATE_HZ), clip_features(sounds, RATE_HZ)):>7.0f}",
+            f"{frechet_distance(log_mel_moments(held_out, RATE_HZ), log_mel_moments(sounds, RATE_HZ)):>7.0f}",
             f"{int((heard >= DIGIT_SHARE).sum()):>6} {100 * float(probability.amax(1).mean()):>10.1f}",
             " ".join(f"{100 * float(digit):>3.0f}" for digit in heard),
         ]
@@ -145,7 +147,7 @@ def side_by_side(generated: Tensor, recorded: Tensor, path: Path) -> None:
     """16 generated spectrograms on the left, 16 recorded ones on the right."""
     titles = [[f"{word} {n}" for n in range(1, 17)] for word in ("generated", "recorded")]
     left, right = (
-        picture(sounds[:16, 0].numpy(), RATE_HZ, names)
+        spectrogram_grid(sounds[:16, 0].numpy(), RATE_HZ, names)
         for sounds, names in zip((generated, recorded), titles, strict=True)
     )
     sheet = Image.new("RGB", (left.width + right.width + 24, left.height), "white")
@@ -196,7 +198,7 @@ def main() -> None:
     for name, sounds in sets.items():
         print(row(name, sounds, held_out, judge))
     for finding in diagnose(sets["generated"], RATE_HZ) if given.folder else ():
-        print(f"{finding.name}: {finding.seen}; {finding.remedy}")
+        print(f"{finding.name}: {finding.message}; {finding.fix}")
 
 
 if __name__ == "__main__":

@@ -23,20 +23,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from device_share import CLOCKS, Counter, Peak, tell_profile, timed
+from gancore_image.dataset import ImageView
 from gancore_image.dcgan import DCGAN, DCGANConfig
-from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, LiteDiscriminator, LiteGenerator
+from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, DCGANLiteDiscriminator, DCGANLiteGenerator
 from gancore_image.sngan import SNGAN, SNGANConfig
-from gancore_image.views import PictureView
 from image_peers import PEERS, Play, bare, torchgan
+from timing import CLOCKS, Counter, Peak, print_profile, timed
 
 from gancore import Spec
-from gancore.data.packed import Packed
-from gancore.games import R1, AdversarialGame, Game, adversarial, normal
-from gancore.runtime.randomness import Key
+from gancore.data.packed import PackedArray
+from gancore.games import R1, AdversarialGame, Game, adversarial_game, normal
+from gancore.random import Key
 from gancore.training.loop import train
-from gancore.training.playing import set_table
-from gancore.training.state import State
+from gancore.training.setup import set_up
+from gancore.training.state import TrainState
 
 PICTURES, SIDE, EVERY, LOG_EVERY = 2_000, 32, 16, 50
 
@@ -68,26 +68,26 @@ class Contestant:
 # Contestants ------------------------------------------------------------------------------------
 
 
-def bytes_of(channels: int, device: torch.device) -> PictureView:
+def bytes_of(channels: int, device: torch.device) -> ImageView:
     """Noise as stored pictures: bytes, on the device whole."""
     values = Key.of("pictures").uniform(PICTURES * channels * SIDE**2, high=256.0).to(torch.uint8)
     lengths = torch.full((PICTURES,), channels * SIDE**2)
-    packed = Packed(values, lengths.cumsum(0) - lengths, lengths)
-    return PictureView(packed, torch.arange(PICTURES), None, channels, SIDE).on(device)
+    packed = PackedArray(values, lengths.cumsum(0) - lengths, lengths)
+    return ImageView(packed, torch.arange(PICTURES), None, channels, SIDE).to(device)
 
 
-def ours(game: Game, view: PictureView, batch: int, bf16: bool, moves: int = 1, cycle: int = 1) -> Contestant:
+def ours(game: Game, view: ImageView, batch: int, bf16: bool, moves: int = 1, cycle: int = 1) -> Contestant:
     """The shared loop; figures are read as often as a run logs them."""
-    table = set_table(game, view, batch_size=batch, bf16=bf16, device=view.packed.values.device)
-    state = State([10**9])
+    table = set_up(game, view, batch_size=batch, bf16=bf16, device=view.packed.values.device)
+    state = TrainState([10**9])
 
-    def upkeep(state: State) -> None:
+    def upkeep(state: TrainState) -> None:
         if state.step % LOG_EVERY == 0:
-            table.statistics.read()
-        state.stopping = "pause"
+            table.scalars.read()
+        state.stop_signal = "pause"
 
     def play() -> None:
-        state.stopping = ""
+        state.stop_signal = ""
         train(table, state, upkeep)
 
     def to_lazy() -> None:
@@ -111,8 +111,9 @@ def penalties(batch: int, device: torch.device, peers: bool) -> dict[str, Contes
     view, spec = bytes_of(1, device), Spec({"side": SIDE, "channels": 1})
 
     def r1(every: int) -> AdversarialGame:
-        return adversarial(
-            generator=lambda: LiteGenerator(spec, 48, 64), discriminator=lambda: LiteDiscriminator(spec, 48),
+        return adversarial_game(
+            generator=lambda: DCGANLiteGenerator(spec, 48, 64),
+            discriminator=lambda: DCGANLiteDiscriminator(spec, 48),
             prior=normal(64), loss="relativistic", penalties=[R1(1.0, every)], average=20_000.0,
         )  # fmt: skip
 
@@ -132,7 +133,7 @@ def penalties(batch: int, device: torch.device, peers: bool) -> dict[str, Contes
 def beside(name: str, batch: int, device: torch.device, peers: bool) -> dict[str, Contestant]:
     """A peer in fp32, and our recipe of the same layers in fp32 and bf16."""
     view, spec, peer = bytes_of(3, device), Spec({"side": SIDE, "channels": 3}), PEERS[name]
-    floats = view.take(torch.arange(PICTURES), Key.of(0, device=device)).data
+    floats = view.get_batch(torch.arange(PICTURES), Key.of(0, device=device)).data
 
     def other(play: Play) -> Contestant:
         return Contestant(play, batch * peer.moves, torch.float32)
@@ -173,7 +174,7 @@ def operations(contestant: Contestant) -> float:
     return contestant.mean(counts[-1], counts[0])
 
 
-def contest(found: dict[str, Contestant], pairs: int, device: torch.device, clock: str) -> None:
+def compare_in_turns(found: dict[str, Contestant], pairs: int, device: torch.device, clock: str) -> None:
     """Each plays a round in its turn, as often as ``pairs`` says, and a lazy one for every three."""
     peak, counted = Peak(device), {name: operations(each) for name, each in found.items()}
     for pair in range(pairs):
@@ -182,7 +183,7 @@ def contest(found: dict[str, Contestant], pairs: int, device: torch.device, cloc
                 each.to_lazy()
                 each.lazy.append(timed(each.play, device, clock))
             each.main.append(timed(each.play, device, clock))
-            peak.turn(clock)
+            peak.measure(clock)
     print("; ".join(f"{kind} in {p}: {rate / 1e9:.0f} GFLOP/s" for (p, kind), rate in peak.rates().items()))
     first = next(iter(found.values()))
     for name, each in found.items():
@@ -226,9 +227,9 @@ def main() -> None:
         )
         if options.profile:
             last = list(found.values())[-1]
-            tell_profile(last.play, last.cycle)
+            print_profile(last.play, last.cycle)
         else:
-            contest(found, options.pairs, device, options.clock)
+            compare_in_turns(found, options.pairs, device, options.clock)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.domain import Spec
+from gancore.data.dataset import Spec
 from gancore.errors import GancoreError
-from gancore.evaluation.catalogue import MEASURES
-from gancore.evaluation.evidence import Evidence, Sampled
-from gancore.evaluation.measure import Measure
+from gancore.evaluation.catalogue import CORE_METRICS
+from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.plugins import plugins
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 Law = Callable[[Key, int, int], tuple[Tensor, Tensor]]
 D, MODES = 8, 10
@@ -84,26 +83,26 @@ LAWS: Mapping[str, Law] = {
 }
 
 
-def evidence_of(law: str, n: int, m: int, pair: int) -> Evidence:
+def evidence_of(law: str, n: int, m: int, pair: int) -> MetricInputs:
     """The same train rows for all pairs: what is said of them is given."""
     fake, real = LAWS[law](Key.of("coverage", law, n, m, pair), n, m)
     train = LAWS[law](Key.of("coverage", law, "train"), 2, TRAIN_ROWS)[1]
-    sets = [Sampled(x, features=x) for x in (fake, real, train)]
-    return Evidence(*sets, Spec({}), key=Key.of("evaluate", pair))
+    sets = [SampleSet(x, features=x) for x in (fake, real, train)]
+    return MetricInputs(*sets, Spec({}), key=Key.of("evaluate", pair))
 
 
-def of_features() -> dict[str, Measure]:
+def of_features() -> dict[str, Metric]:
     """The core's measures that need features, and train at most."""
-    found = {entry.name: plugins().measure(entry) for entry in MEASURES}
-    return {name: measure for name, measure in found.items() if "features" in measure.needs}
+    found = {entry.name: plugins().load_metric(entry) for entry in CORE_METRICS}
+    return {name: measure for name, measure in found.items() if "features" in measure.requires}
 
 
-def taken(measure: Measure, evidence: Evidence) -> dict[str, Any]:
+def taken(measure: Metric, inputs: MetricInputs) -> dict[str, Any]:
     began = time.perf_counter()
     try:
         assert measure.interval is not None
-        value, (low, high, _) = float(measure.compute(evidence)), measure.interval(evidence)
-        doubt = measure.doubt(evidence) if measure.doubt else ""
+        value, (low, high, _) = float(measure.compute(inputs)), measure.interval(inputs)
+        doubt = measure.caveat(inputs) if measure.caveat else ""
         found = {"value": value, "low": float(low), "high": float(high), "doubt": doubt}
     except GancoreError as error:
         found = {"refused": str(error)}
@@ -128,11 +127,11 @@ def run(
             for law in laws:
                 for n, m in sizes:
                     lacking = [name for name in names if (law, n, m, name, pair) not in known]
-                    evidence = evidence_of(law, n, m, pair) if lacking else None
+                    inputs = evidence_of(law, n, m, pair) if lacking else None
                     for name in lacking:
-                        assert evidence is not None
+                        assert inputs is not None
                         place = {"law": law, "n": n, "m": m, "measure": name, "pair": pair}
-                        out.write(json.dumps({**place, **taken(measures[name], evidence)}) + "\n")
+                        out.write(json.dumps({**place, **taken(measures[name], inputs)}) + "\n")
                     out.flush()
 
 

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from device_share import CLOCKS, timed
+from timing import CLOCKS, timed
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
@@ -71,7 +71,9 @@ def move(kind: type[nn.Linear], width: int = 128, depth: int = 3, rows: int = 51
     return step
 
 
-def contest(name: str, first: Callable[[], Any], second: Callable[[], Any], pairs: int, clock: str) -> None:
+def compare_in_turns(
+    name: str, first: Callable[[], Any], second: Callable[[], Any], pairs: int, clock: str
+) -> None:
     times: list[tuple[float, float]] = []
     for pair in range(pairs):
         both = [
@@ -106,8 +108,8 @@ def main() -> None:
         x, weight, bias = torch.randn(rows, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
         with torch.no_grad():
             works = [partial(law, x, weight, bias) for law in (linear, onednn)]
-            contest(f"{rows} x {inputs} to {outputs}", *works, given.pairs, given.clock)
-    contest("a discriminator's move", move(nn.Linear), move(FastLinear), given.pairs, given.clock)
+            compare_in_turns(f"{rows} x {inputs} to {outputs}", *works, given.pairs, given.clock)
+    compare_in_turns("a discriminator's move", move(nn.Linear), move(FastLinear), given.pairs, given.clock)
 
 
 if __name__ == "__main__":

@@ -24,15 +24,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from gancore.domain import Batch
-from gancore.games import R1, Adam, AdversarialGame, Discriminator, adversarial, normal
-from gancore.games.draw import Dealer
-from gancore.games.field import Table
-from gancore.games.statistics import Statistics
-from gancore.runtime.device import fast_in_bf16
-from gancore.runtime.randomness import Key
+from gancore.data.dataset import Batch
+from gancore.games import R1, Adam, AdversarialGame, Discriminator, adversarial_game, normal
+from gancore.games.draw import BatchSource
+from gancore.games.training_setup import ScalarMeans, TrainingSetup
+from gancore.random import Key
+from gancore.runtime.device import is_bf16_fast
 from gancore.training.loop import train
-from gancore.training.state import State
+from gancore.training.state import TrainState
 
 EVERY, GAMMA, RATE, BETAS, HALF_LIFE, LOG_EVERY = 16, 1.0, 2e-4, (0.5, 0.99), 20_000.0, 50
 
@@ -119,22 +118,22 @@ class Rows:
     def __len__(self) -> int:
         return len(self.data)
 
-    def take(self, indices: Tensor, key: Key) -> Batch:
+    def get_batch(self, indices: Tensor, key: Key) -> Batch:
         return Batch(self.data[indices.to(self.data.device)])
 
 
 def shared_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Callable[[int], None]:
-    dealer = Dealer({"train": Rows(data)}, game.representation, 0, data.device)
-    table = Table(game, dealer, game.updaters(), Statistics(), batch, bf16=bf16)
-    state = State([10**9])
+    batches = BatchSource({"train": Rows(data)}, game.representation, 0, data.device)
+    table = TrainingSetup(game, batches, game.optimizer_states(), ScalarMeans(), batch, bf16=bf16)
+    state = TrainState([10**9])
 
     def play(rounds: int) -> None:
-        end, state.stopping = state.step + rounds, ""
+        end, state.stop_signal = state.step + rounds, ""
 
-        def upkeep(state: State) -> None:
+        def upkeep(state: TrainState) -> None:
             if state.step % LOG_EVERY == 0:
-                table.statistics.read()
-            state.stopping = "pause" if state.step == end else ""
+                table.scalars.read()
+            state.stop_signal = "pause" if state.step == end else ""
 
         train(table, state, upkeep)
 
@@ -157,21 +156,21 @@ class TinyJudge(Discriminator):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(2, 32), nn.LeakyReLU(0.2), nn.Linear(32, 1))
 
-    def judge(self, embedded: Tensor, condition: object = None) -> Tensor:
+    def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
         return self.layers(embedded).squeeze(1)
 
 
 def tiny() -> AdversarialGame:
     rule = Adam(RATE, BETAS)
-    return adversarial(
+    return adversarial_game(
         generator=lambda: nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2)),
         discriminator=TinyJudge, prior=normal(4), penalties=[R1(GAMMA, EVERY)],
-        generator_rule=rule, discriminator_rule=rule, average=HALF_LIFE,
+        generator_optimizer=rule, discriminator_optimizer=rule, average=HALF_LIFE,
     )  # fmt: skip
 
 
 def wavegan_lite() -> AdversarialGame:
-    from gancore_audio.recipes import WaveGANLite, WaveGANLiteConfig
+    from gancore_audio.wavegan import WaveGANLite, WaveGANLiteConfig
 
     from gancore import Spec
 
@@ -194,7 +193,7 @@ CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
 
 def measure(name: str, pairs: int, rounds: int, device: torch.device, clock: str, profile: bool) -> None:
     case = CASES[name]
-    bf16 = case.bf16 and fast_in_bf16(device)
+    bf16 = case.bf16 and is_bf16_fast(device)
     torch.manual_seed(0)
     data = case.data().to(device)
     bare = bare_loop(case.build().to(device), data, case.batch, bf16)

@@ -17,9 +17,9 @@ import time
 
 import torch
 
-from gancore.evaluation.measures import neighbours
-from gancore.evaluation.measures.frechet import frechet_distance
-from gancore.runtime.randomness import Key
+from gancore.metrics import precision_recall
+from gancore.metrics.frechet import frechet_distance
+from gancore.random import Key
 
 
 def main() -> None:
@@ -61,7 +61,8 @@ def measure_neighbours() -> None:
     before = peak_megabytes()
     began = time.perf_counter()
     values = {
-        name: getattr(neighbours, name)(real, fake) for name in ("precision", "recall", "density", "coverage")
+        name: getattr(precision_recall, name)(real, fake)
+        for name in ("precision", "recall", "density", "coverage")
     }
     taken, beyond = time.perf_counter() - began, peak_megabytes() - before
     told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())

@@ -33,27 +33,25 @@ import torch
 from faults import FAULTS, Draw, Fault, Pool, wrong_labels
 from scipy.stats import t as student
 
-from gancore.data.sources import cache_folder, resolve
-from gancore.domain import Batch, Data, Domain
+from gancore.data.cache import cache_folder
+from gancore.data.dataset import Batch, Data
+from gancore.data.sources import resolve_source
+from gancore.domain import Domain
+from gancore.entries import MetricEntry
 from gancore.errors import GancoreError
-from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
-from gancore.evaluation.evidence import Evidence, Sampled
-from gancore.evaluation.extraction import Maps
-from gancore.evaluation.features import Workbench
-from gancore.evaluation.judging import Judging
-from gancore.evaluation.measure import Measure
-from gancore.evaluation.preparing import Preparing
-from gancore.evaluation.reading import Reading
-from gancore.evaluation.reference import Reference
-from gancore.evaluation.rows import take
-from gancore.evaluation.store import Store
-from gancore.evaluation.taking import Taker
+from gancore.evaluation.cache import DiskCache
+from gancore.evaluation.catalogue import available_extractors, available_metrics, load_metrics
+from gancore.evaluation.classifier import ClassifierCache
+from gancore.evaluation.evaluator import Evaluator
+from gancore.evaluation.features import ExtractorLoader, FeatureContext, FeaturePipeline
+from gancore.evaluation.reference import ReferenceData, read_rows
+from gancore.evaluation.result import MetricResult
 from gancore.files import atomic_write
+from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.plugins import plugins
-from gancore.records import MeasureEntry
-from gancore.runtime.environment import processor
-from gancore.runtime.randomness import CPU, Key
-from gancore.trees import join_rows, map_tree
+from gancore.random import CPU, Key
+from gancore.runtime.device import processor_name
+from gancore.trees import tree_cat, tree_map
 
 DATA: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mnist": ("image", {}),
@@ -83,28 +81,28 @@ class Bench:
 
     @cached_property
     def domain(self) -> Domain:
-        return plugins().domain(DATA[self.name][0])
+        return plugins().load_domain(DATA[self.name][0])
 
     @cached_property
-    def reference(self) -> Reference:
+    def reference(self) -> ReferenceData:
         section = self.domain.Config(source=self.name, **DATA[self.name][1])
-        source = resolve(self.name, self.domain.sources, None, print)
-        return Reference(source, section, self.domain.open(source, section))
+        source = resolve_source(self.name, self.domain.sources, None, print)
+        return ReferenceData(source, section, self.domain.open(source, section))
 
     @cached_property
-    def preparing(self) -> Preparing:
+    def loader(self) -> ExtractorLoader:
         cache = cache_folder() / "evaluation"
-        judge = Judging(self.domain, self.reference, cache / "judges", CPU, announce=print)
-        bench = Workbench(self.reference.data, cache, judge, print)
-        return Preparing(features_for(self.domain, self.reference.data.spec, print), bench)
+        judge = ClassifierCache(self.domain, self.reference, cache / "judges", CPU, announce=print)
+        bench = FeatureContext(self.reference.data, cache, judge, print)
+        return ExtractorLoader(available_extractors(self.domain, self.reference.data.spec, print), bench)
 
     @cached_property
-    def measures(self) -> Mapping[str, tuple[MeasureEntry, Measure]]:
+    def measures(self) -> Mapping[str, tuple[MetricEntry, Metric]]:
         """Those of the default set; of each the value alone, as the spread over draws bounds it here."""
-        entries = measures_for(self.domain, self.reference.data.spec, print)
-        found = resolve_measures(entries, None, print)
-        bare = {n: replace(m, interval=None, details=None, doubt=None) for n, m in found.items()}
-        return {name: (entries[name], m) for name, m in bare.items() if not m.needs & UNLIKELY}
+        entries = available_metrics(self.domain, self.reference.data.spec, print)
+        found = load_metrics(entries, None, print)
+        bare = {n: replace(m, interval=None, details=None, caveat=None) for n, m in found.items()}
+        return {name: (entries[name], m) for name, m in bare.items() if not m.requires & UNLIKELY}
 
     @cached_property
     def pool(self) -> Pool:
@@ -120,8 +118,8 @@ def pool_of(data: Data, n: int) -> Pool:
     key, parts, count = Key.of("planted faults"), [], MOST_BLOCKS * n
     for split, most in (("test", count), ("valid", count), ("train", TRAIN)):
         view = getattr(data, split)
-        parts.append(take(view, (key / split).permutation(len(view))[:most], key / split))
-    rows = Batch(join_rows([p.data for p in parts]), join_rows([p.condition for p in parts]))
+        parts.append(read_rows(view, (key / split).permutation(len(view))[:most], key / split))
+    rows = Batch(tree_cat([p.data for p in parts]), tree_cat([p.condition for p in parts]))
     held = len(parts[0]) + len(parts[1])
     order = (key / "blocks").permutation(held)
     blocks = list(order.split(n))[:MOST_BLOCKS]
@@ -136,7 +134,7 @@ def draws(blocks: int) -> list[Draw]:
 
 
 @dataclass
-class Look:
+class FeatureRun:
     """A data set seen through one set of features."""
 
     bench: Bench
@@ -148,55 +146,61 @@ class Look:
         self.measures = {
             name: pair
             for name, pair in bench.measures.items()
-            if ("features" in pair[1].wants) is on_features
+            if ("features" in pair[1].all_requirements) is on_features
         }
-        store = Store(cache_folder() / "evaluation" / "sets", print)
-        self.maps = Maps(bench.reference.data.spec, CPU, store)
-        bench.preparing.prepare(self.maps, self.features, [pair[1] for pair in self.measures.values()])
+        store = DiskCache(cache_folder() / "evaluation" / "sets", print)
+        self.pipeline = FeaturePipeline(bench.reference.data.spec, CPU, store)
+        bench.loader.load(self.pipeline, self.features, [pair[1] for pair in self.measures.values()])
         self.prepared, began = time.process_time() - began, time.process_time()
-        self.seen = self.maps.see(bench.pool.rows, keep=True)
+        self.seen = self.pipeline.extract(bench.pool.rows, cache=True)
         self.embedded = (time.process_time() - began) / len(self.seen)
 
-    def planted(self, fault: Fault | None, strength: float, draw: Draw) -> Sampled:
+    def planted(self, fault: Fault | None, strength: float, draw: Draw) -> SampleSet:
         pool = self.bench.pool
         block = pool.blocks[draw.fake]
         if fault is None:
-            return self.seen.rows(block)
+            return self.seen.select(block)
         key = draw.key / fault.name
         if fault.choose is not None:
-            return self.seen.rows(fault.choose(pool, replace(draw, key=key), strength))
+            return self.seen.select(fault.choose(pool, replace(draw, key=key), strength))
         if fault.change is None:
-            rows = self.seen.rows(block)
+            rows = self.seen.select(block)
             return replace(rows, condition=wrong_labels(rows.condition, strength, key))
-        rows = Batch(*(map_tree(lambda leaf: leaf[block], t) for t in (pool.rows.data, pool.rows.condition)))
-        return self.maps.see(Batch(fault.change(rows.data, strength, pool.spec), rows.condition), keep=True)
+        rows = Batch(*(tree_map(lambda leaf: leaf[block], t) for t in (pool.rows.data, pool.rows.condition)))
+        return self.pipeline.extract(
+            Batch(fault.change(rows.data, strength, pool.spec), rows.condition), cache=True
+        )
 
-    def taken(self, fault: Fault | None, strength: float, draw: Draw, names: list[str]) -> dict[str, Reading]:
-        pool, classifier = self.bench.pool, self.maps.classifier
-        evidence = Evidence(
+    def taken(
+        self, fault: Fault | None, strength: float, draw: Draw, names: list[str]
+    ) -> dict[str, MetricResult]:
+        pool, classifier = self.bench.pool, self.pipeline.classifier
+        inputs = MetricInputs(
             self.planted(fault, strength, draw),
-            self.seen.rows(pool.blocks[draw.real]),
-            self.seen.rows(pool.train),
+            self.seen.select(pool.blocks[draw.real]),
+            self.seen.select(pool.train),
             pool.spec,
             classes=classifier.classes if classifier else (),
         )
         lacking = dict(LACKING)
         if classifier is None:
-            lacking["log_posteriors"] = self.bench.preparing.lacking
-        taker = Taker(evidence, self.maps, None, lacking, Reading("", None))
-        return {name: taker.take(*self.measures[name]) for name in names}
+            lacking["log_posteriors"] = self.bench.loader.no_classifier_reason
+        evaluator = Evaluator(inputs, self.pipeline, None, lacking, MetricResult("", None))
+        return {name: evaluator.evaluate(*self.measures[name]) for name in names}
 
 
-def fill(bench: Bench, only: list[str]) -> None:
+def measure_missing(bench: Bench, only: list[str]) -> None:
     """Everything that is missing of a data set, written after each fault."""
     found = json.loads(bench.file.read_text()) if bench.file.exists() else {"looks": {}}
-    for name in [name for name in (*bench.preparing.entries, NONE) if not only or name in only]:
+    for name in [name for name in (*bench.loader.entries, NONE) if not only or name in only]:
         told = found["looks"].setdefault(name, {"values": {}, "seconds": {}})
-        wanted = [n for n, (_, m) in bench.measures.items() if ("features" in m.wants) is (name != NONE)]
+        wanted = [
+            n for n, (_, m) in bench.measures.items() if ("features" in m.all_requirements) is (name != NONE)
+        ]
         if "left out" in told or not any(missing(told, fault, wanted) for fault in faults_of(bench)):
             continue
         try:
-            look = Look(bench, name)
+            look = FeatureRun(bench, name)
         except GancoreError as error:
             told["left out"] = str(error)
             print(f"{bench.name} {name}: {error}", flush=True)
@@ -228,7 +232,7 @@ def missing(told: Mapping[str, Any], fault: Fault | None, wanted: list[str]) -> 
     return [name for name in wanted if name not in have]
 
 
-def add_values(look: Look, fault: Fault | None, told: dict[str, Any], names: list[str]) -> None:
+def add_values(look: FeatureRun, fault: Fault | None, told: dict[str, Any], names: list[str]) -> None:
     """Of clean rows by measure the value in each draw; of a fault that by strength."""
     every = draws(len(look.bench.pool.blocks))
     found = told["values"].setdefault(title(fault), {})
@@ -253,9 +257,9 @@ def about(bench: Bench) -> dict[str, Any]:
         "n": bench.n,
         "blocks": len(bench.pool.blocks),
         "rows of train": len(bench.pool.train),
-        "processor": processor(),
+        "processor": processor_name(),
         "measures": {
-            name: {"better": m.better, "ideal": m.ideal, "needs": sorted(m.needs)}
+            name: {"better": m.better, "ideal": m.ideal, "needs": sorted(m.requires)}
             for name, (_, m) in bench.measures.items()
         },
     }
@@ -296,7 +300,7 @@ def scale_of(told: Mapping[str, Any], kind: Mapping[str, Any], measure: str) -> 
     return Scale(values, 0 if kind["ideal"] is not None else ends.get(kind["better"] or "", 0))
 
 
-def least_seen(told: Mapping[str, Any], scale: Scale, fault: Fault, measure: str) -> str:
+def least_detected(told: Mapping[str, Any], scale: Scale, fault: Fault, measure: str) -> str:
     """The least strength from which on all draws were seen; ``-``: none."""
     if fault.name not in told["values"]:
         return UNKNOWN
@@ -316,7 +320,7 @@ def rows_of(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Scale, list[st
         for measure, kind in found["about"]["measures"].items():
             scale = scale_of(told, kind, measure)
             if scale is not None:
-                cells = [least_seen(told, scale, fault, measure) for fault in FAULTS[domain]]
+                cells = [least_detected(told, scale, fault, measure) for fault in FAULTS[domain]]
                 yield name, measure, scale, cells, told["seconds"][measure]
 
 
@@ -324,7 +328,7 @@ def table(out: Path, data: list[str], whole: bool) -> None:
     for file in sorted(out.glob("*.json"), key=order_of):
         found = json.loads(file.read_text())
         if not data or found["about"]["data"] in data:
-            tell(found, whole)
+            print_tables(found, whole)
 
 
 def order_of(file: Path) -> tuple[int, int]:
@@ -332,7 +336,7 @@ def order_of(file: Path) -> tuple[int, int]:
     return list(DATA).index(name), int(n)
 
 
-def tell(found: Mapping[str, Any], whole: bool) -> None:
+def print_tables(found: Mapping[str, Any], whole: bool) -> None:
     """What each set of features sees by any measure; ``whole``: what each measure does."""
     about = found["about"]
     faults = FAULTS[about["domain"]]
@@ -383,7 +387,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for n in map(int, asked.n.split(",")):
         for name in data or DATA:
-            fill(Bench(name, n, asked.out), [f for f in asked.features.split(",") if f])
+            measure_missing(Bench(name, n, asked.out), [f for f in asked.features.split(",") if f])
 
 
 if __name__ == "__main__":

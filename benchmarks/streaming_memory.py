@@ -74,33 +74,34 @@ def _recordings(folder: Path | None):
     import numpy as np
     import soundfile
     from gancore_audio import percussion
-    from gancore_audio.reading import find_recordings
+    from gancore_audio.recordings import is_recording
 
     if folder is None:
         for name, _, samples in percussion.synthesize():
             yield name, (samples * 32_000).astype(np.int16), percussion.SAMPLE_RATE_HZ
         return
-    for number, name in enumerate(find_recordings(folder)):
-        samples, rate_hz = soundfile.read(folder / name, dtype="int16", always_2d=True)
+    for number, name in enumerate(sorted(path for path in folder.rglob("*") if is_recording(path.name))):
+        samples, rate_hz = soundfile.read(name, dtype="int16", always_2d=True)
         yield f"{number:06}", (samples[:, 0] // 2), rate_hz
 
 
 def measure(folder: Path) -> dict[str, float]:
     """Opens the folder and takes batches, in this process, while the largest RssAnon is noted."""
-    from gancore_audio.clips import AudioConfig, open_clips
+    from gancore_audio.config import AudioConfig
+    from gancore_audio.dataset import open_audio
 
-    from gancore.domain import Source
-    from gancore.runtime.randomness import Key
+    from gancore.data.sources import Source
+    from gancore.random import Key
 
     watch = Watch()
-    data = open_clips(Source("measured", folder), AudioConfig())
+    data = open_audio(Source("measured", folder), AudioConfig())
     order = Key.of(0, "order").integers(len(data.train), BATCHES, ROWS)
     for step, indices in enumerate(order):
-        data.train.take(indices, Key.of(0, step))
+        data.train.get_batch(indices, Key.of(0, step))
     clips = sum(len(names) for names in data.splits.values())
     return {
         "clips": clips,
-        "data_megabytes": round(data.train.megabytes, 1),
+        "data_megabytes": round(data.train.size_mb, 1),
         "before_megabytes": round(watch.before, 1),
         "peak_megabytes": round(watch.stop(), 1),
     }

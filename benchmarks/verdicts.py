@@ -1,19 +1,19 @@
-"""How often a verdict names a winner that is none, and misses one that is.
+"""False and missed winners of the verdict, by simulation.
 
     python benchmarks/verdicts.py train.jsonl [--sizes 100,300,1000] [--comparisons 200] [--measures A,B]
 
-Data are a mixture of ten Gaussians in eight dimensions. A model is this law with its modes moved, weighed
-anew and widened, by so much as its recipe and its seed say. Four kinds of comparison, of two recipes with two
-seeds each, measured and judged as ``gancore compare`` does it:
+Data are a mixture of ten Gaussians in eight dimensions. A model is this distribution with its modes moved,
+reweighted and widened, by amounts that depend on its recipe and seed. Four kinds of comparison, of two
+recipes with two seeds each, evaluated as in ``gancore compare``:
 
-- ``equal``: all models are the law of the data itself. A winner among models is false.
-- ``spread``: models of both recipes differ from the data, and by their seeds, alike. A winner among recipes,
-  "beyond the spread over seeds", is false.
-- ``ordered``: the models of one recipe are further from the data than those of the other. It is missed where
-  nothing separates them, and false where the other is called better.
-- ``lost``: one recipe has lost three of the ten modes. It must be told from real rows, and lose.
+- ``equal``: all models are the distribution of the data itself. A winner among models is false.
+- ``spread``: models of both recipes differ equally from the data, and by their seeds. A winner among
+  recipes, "beyond the spread over seeds", is false.
+- ``ordered``: the models of one recipe are further from the data than those of the other. The winner is
+  missed if nothing separates them, and false if the other is called better.
+- ``lost``: one recipe has lost three of the ten modes. It must be distinguished from real rows, and lose.
 
-A line is appended to the file for each comparison; those that stand there are not made again.
+A line is appended to the file for each comparison; those in the file are not repeated.
 """
 
 from __future__ import annotations
@@ -29,29 +29,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.comparison.findings import find
-from gancore.comparison.verdict import Case, Statement, judge
-from gancore.domain import Batch, Spec
-from gancore.evaluation.anchors import Anchors
-from gancore.evaluation.catalogue import MEASURES
-from gancore.evaluation.coordinates import Coordinates
-from gancore.evaluation.evidence import Evidence, Sampled
-from gancore.evaluation.extraction import Maps
-from gancore.evaluation.reading import Evaluation, Reading
-from gancore.evaluation.store import Store
-from gancore.evaluation.taking import Taker
+from gancore.comparison.analysis import analyse
+from gancore.comparison.verdict import Statement, VerdictInputs, write_verdict
+from gancore.data.dataset import Batch, Spec
+from gancore.evaluation.cache import DiskCache
+from gancore.evaluation.catalogue import CORE_METRICS
+from gancore.evaluation.controls import Controls
+from gancore.evaluation.evaluator import Evaluator
+from gancore.evaluation.features import Coordinates, FeaturePipeline
+from gancore.evaluation.result import EvaluationResult, MetricResult
+from gancore.metrics.metric import MetricInputs, SampleSet
 from gancore.plugins import plugins
-from gancore.runtime.randomness import CPU, Key
+from gancore.random import CPU, Key
 
 MODES, D = 10, 8
 KINDS = ("equal", "spread", "ordered", "lost")
 DEFAULT = "frechet,kid,precision,recall,density,coverage,prd_recall,sliced_wasserstein,c2st_neighbour"
-ENTRIES = {entry.name: entry for entry in MEASURES}
-Told = dict[str, Any]
+ENTRIES = {entry.name: entry for entry in CORE_METRICS}
+Record = dict[str, Any]
 
 
-def law(key: Key, n: int, moved: float = 0.0, seed: Key | None = None, modes: int = MODES) -> Tensor:
-    """(n, D) of the data's law, or of a model that is ``moved`` from it in a way of its seed."""
+def sample(key: Key, n: int, moved: float = 0.0, seed: Key | None = None, modes: int = MODES) -> Tensor:
+    """(n, D) rows of the data, or of a model that is ``moved`` from them in a way that its seed decides."""
     centres = 3 * Key.of("centres").normal(MODES, D)
     weights, scale = torch.ones(modes), 1.0
     if seed is not None:
@@ -63,57 +62,57 @@ def law(key: Key, n: int, moved: float = 0.0, seed: Key | None = None, modes: in
 
 
 def models(kind: str, key: Key, n: int) -> Iterator[tuple[str, int, Tensor]]:
-    """Name, seed and samples of each."""
+    """Name, seed and samples of each model."""
     for name in "ab":
         for seed in range(2):
             own = key / name / seed
             moved = {"equal": 0.0, "lost": 0.0, "spread": 0.2, "ordered": 0.2 if name == "a" else 0.8}[kind]
             kept = MODES - 3 if kind == "lost" and name == "b" else MODES
-            yield name, seed, law(own, n, moved, own / "model" if moved else None, kept)
+            yield name, seed, sample(own, n, moved, own / "model" if moved else None, kept)
 
 
-def compare(kind: str, number: int, n: int, measures: list[str]) -> Told:
+def compare(kind: str, number: int, n: int, measures: list[str]) -> Record:
     key = Key.of("verdicts", kind, number, n)
-    real, train, held = (law(key / split, n) for split in ("real", "train", "held"))
-    read: dict[str, dict[int, Evaluation]] = {}
+    real, train, held = (sample(key / split, n) for split in ("real", "train", "held"))
+    read: dict[str, dict[int, EvaluationResult]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        maps = Maps(Spec({}), CPU, Store(Path(folder)), Coordinates())
+        pipeline = FeaturePipeline(Spec({}), CPU, DiskCache(Path(folder)), Coordinates())
         for name, seed, fake in models(kind, key, n):
-            evidence = Evidence(*map(_sampled, (fake, real, train)), Spec({}), Key.of("evaluate", number))
-            anchors = Anchors(Batch(held), evidence, maps)
-            taker = Taker(evidence, maps, anchors, {}, Reading("", None))
-            readings = [taker.take(ENTRIES[m], plugins().measure(ENTRIES[m])) for m in measures]
-            read.setdefault(name, {})[seed] = Evaluation(f"{name}-{seed}", tuple(readings))
-    findings = find(read)
-    statements = judge(Case(findings, "no"))
-    headline = findings.headline
-    by_measure = {f.measure: f.lead() for f in findings if f.decides}
+            inputs = MetricInputs(*map(_sampled, (fake, real, train)), Spec({}), Key.of("evaluate", number))
+            anchors = Controls(Batch(held), inputs, pipeline)
+            evaluator = Evaluator(inputs, pipeline, anchors, {}, MetricResult("", None))
+            readings = [evaluator.evaluate(ENTRIES[m], plugins().load_metric(ENTRIES[m])) for m in measures]
+            read.setdefault(name, {})[seed] = EvaluationResult(f"{name}-{seed}", tuple(readings))
+    analysis = analyse(read)
+    statements = write_verdict(VerdictInputs(analysis, "no"))
+    headline = analysis.headline
+    leaders = {f.metric: f.leaders() for f in analysis if f.is_decisive}
     return {
-        "headline": headline.measure if headline else "",
-        "lead": headline.lead() if headline else [],
-        "leads": by_measure,
-        "beyond_seeds": "goes beyond the spread" in _said(statements, "seeds"),
-        "not_told": [name for name in read if headline and headline.reaches_real(name, len(by_measure) * 2)],
-        "named": "it can" in _said(statements, "real"),
-        "distrusted": [f.measure for f in findings if f.distrust],
+        "headline": headline.metric if headline else "",
+        "lead": headline.leaders() if headline else [],
+        "leads": leaders,
+        "beyond_seeds": "goes beyond the spread" in _text_of(statements, "seeds"),
+        "not_told": [name for name in read if headline and headline.matches_real(name, len(leaders) * 2)],
+        "named": "it is" in _text_of(statements, "real"),
+        "distrusted": [f.metric for f in analysis if f.distrust_reason],
     }
 
 
-def _sampled(rows: Tensor) -> Sampled:
-    return Sampled(rows, features=rows)
+def _sampled(rows: Tensor) -> SampleSet:
+    return SampleSet(rows, features=rows)
 
 
-def _said(statements: list[Statement], rule: str) -> str:
+def _text_of(statements: list[Statement], rule: str) -> str:
     return " ".join(statement.text for statement in statements if statement.rule == rule)
 
 
-def summary(lines: list[Told]) -> str:
+def markdown(lines: list[Record]) -> str:
     """Markdown: for each kind and size how often the verdict was wrong, and how often it was silent."""
     rows = [
         "| kind | n | made | winner a | winner b | beyond seeds | b not told from real | told by others |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    groups: dict[tuple[str, int], list[Told]] = {}
+    groups: dict[tuple[str, int], list[Record]] = {}
     for line in lines:
         groups.setdefault((line["kind"], line["n"]), []).append(line)
     for (kind, n), found in sorted(groups.items()):
@@ -150,7 +149,7 @@ def main() -> None:
                 lines.append({"kind": kind, "n": n, "number": number, **told})
                 with options.file.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
-    print(summary(lines))
+    print(markdown(lines))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gancore.listing import recipes
+from gancore.summaries import list_recipes
 
 SETTINGS = {"audio": ["data.length=16384"], "image": ["data.side=64", "data.source=digits"]}
 """The built-in percussion, and pictures of 64 pixels."""
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def names(only: str) -> list[str]:
-    every = [f"{domain}/{recipe.name}" for domain in SETTINGS for recipe in recipes(domain)]
+    every = [f"{domain}/{recipe.name}" for domain in SETTINGS for recipe in list_recipes(domain)]
     return [name for name in every if not only or name in only.split(",")]
 
 

@@ -13,7 +13,7 @@ folder = Path(sys.argv[2] if len(sys.argv) > 2 else "samples")
 
 samples = model.sample(16, seed=1)  # number i depends on the seed and i alone
 print(f"{tuple(samples.data.shape)} between {samples.data.min():.3f} and {samples.data.max():.3f}")
-between = model.interpolation(steps=16, seed=1)
+between = model.interpolate(points=16, seed=1)
 
 for name, some in (("drawn", samples), ("between", between)):
     files = model.domain.write(some, folder / name)

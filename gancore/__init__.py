@@ -5,13 +5,31 @@ The public names are imported at first use (PEP 562), so that ``import gancore``
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gancore.lazy import attach
 
 if TYPE_CHECKING:
-    from gancore.api import compare, evaluate, film, generate, load, load_game, neighbours, train
-    from gancore.config import DataSection, RecipeSection
-    from gancore.domain import Batch, Data, Domain, Finding, Samples, Source, Spec, View
+    from gancore.api import animate, compare, evaluate, generate, load, load_game, neighbours, train
+    from gancore.config import DataConfig, RecipeConfig
+    from gancore.data.dataset import Batch, Data, Spec, SpecSchema, View
+    from gancore.data.sources import Source
+    from gancore.domain import Diagnostic, Domain
+    from gancore.entries import (
+        CONTRACT_VERSION,
+        CommandEntry,
+        DomainEntry,
+        DynamicsEntry,
+        ExperimentEntry,
+        FeatureExtractorEntry,
+        LoggerEntry,
+        LossEntry,
+        MetricEntry,
+        ModelEntry,
+        RecipeEntry,
+        RemedyEntry,
+        SourceEntry,
+    )
     from gancore.errors import (
         CheckpointError,
         ConfigError,
@@ -20,108 +38,69 @@ if TYPE_CHECKING:
         PluginError,
         TrainingError,
     )
-    from gancore.evaluation.evidence import Evidence, Sampled
-    from gancore.evaluation.features import Features, Workbench
-    from gancore.evaluation.judged import JudgeFeatures
-    from gancore.evaluation.measure import Interval, Measure
-    from gancore.evaluation.reading import Evaluation, Reading
-    from gancore.facts import SpecFacts
+    from gancore.evaluation.features import ClassifierFeatureExtractor, FeatureContext, FeatureExtractor
+    from gancore.evaluation.result import EvaluationResult, MetricResult
     from gancore.hookspecs import hookimpl
+    from gancore.metrics.metric import Interval, Metric, MetricInputs, SampleSet
     from gancore.recipe import Recipe
-    from gancore.records import (
-        API,
-        CommandEntry,
-        DomainEntry,
-        DynamicsEntry,
-        ExperimentEntry,
-        FeaturesEntry,
-        LoggerEntry,
-        LossEntry,
-        MeasureEntry,
-        ModelEntry,
-        RecipeEntry,
-        RemedyEntry,
-        SourceEntry,
-    )
+    from gancore.samples import Samples
+    from gancore.summaries import list_models, list_recipes, list_runs
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "API",
+    "CONTRACT_VERSION",
     "Batch",
     "CheckpointError",
+    "ClassifierFeatureExtractor",
     "CommandEntry",
     "ConfigError",
     "Data",
+    "DataConfig",
     "DataError",
-    "DataSection",
+    "Diagnostic",
     "Domain",
     "DomainEntry",
     "DynamicsEntry",
-    "Evaluation",
-    "Evidence",
+    "EvaluationResult",
     "ExperimentEntry",
-    "Features",
-    "FeaturesEntry",
-    "Finding",
+    "FeatureContext",
+    "FeatureExtractor",
+    "FeatureExtractorEntry",
     "GancoreError",
     "Interval",
-    "JudgeFeatures",
     "LoggerEntry",
     "LossEntry",
-    "Measure",
-    "MeasureEntry",
+    "Metric",
+    "MetricEntry",
+    "MetricInputs",
+    "MetricResult",
     "ModelEntry",
     "PluginError",
-    "Reading",
     "Recipe",
+    "RecipeConfig",
     "RecipeEntry",
-    "RecipeSection",
     "RemedyEntry",
-    "Sampled",
+    "SampleSet",
     "Samples",
     "Source",
     "SourceEntry",
     "Spec",
-    "SpecFacts",
+    "SpecSchema",
     "TrainingError",
     "View",
-    "Workbench",
+    "animate",
     "compare",
     "evaluate",
-    "film",
     "generate",
     "hookimpl",
+    "list_models",
+    "list_recipes",
+    "list_runs",
     "load",
     "load_game",
     "neighbours",
     "train",
 ]
 
-_HOMES = {
-    "api": ("compare", "evaluate", "film", "generate", "load", "load_game", "neighbours", "train"),
-    "config": ("DataSection", "RecipeSection"),
-    "domain": ("Batch", "Data", "Domain", "Finding", "Samples", "Source", "Spec", "View"),
-    "evaluation.evidence": ("Evidence", "Sampled"),
-    "evaluation.features": ("Features", "Workbench"),
-    "evaluation.judged": ("JudgeFeatures",),
-    "evaluation.measure": ("Interval", "Measure"),
-    "evaluation.reading": ("Evaluation", "Reading"),
-    "facts": ("SpecFacts",),
-    "hookspecs": ("hookimpl",),
-    "recipe": ("Recipe",),
-    "records": tuple(name for name in __all__ if name == "API" or name.endswith("Entry")),
-    "errors": tuple(name for name in __all__ if name.endswith("Error")),
-}
-_HOME = {name: f"gancore.{module}" for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = globals()[name] = getattr(import_module(_HOME[name]), name)
-        return value
-    raise AttributeError(f"module 'gancore' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, __file__)

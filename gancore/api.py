@@ -1,4 +1,4 @@
-"""The verbs as plain functions; the command line is a thin layer over them."""
+"""The public functions. The command line calls these."""
 
 from __future__ import annotations
 
@@ -9,43 +9,44 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore.arguments import checked
+from gancore.arguments import validate_arguments, validate_arguments_with
 from gancore.config import RunConfig
-from gancore.configure import resolve_config
-from gancore.data.lock import exclusive
-from gancore.data.rows import as_rows, is_rows
-from gancore.errors import GancoreError, printable
-from gancore.evaluation.reading import Evaluation, keep_evaluation
-from gancore.listing import RUNS, models, runs
-from gancore.loading import load, load_game, model_folder, origin_folder
+from gancore.config_layers import resolve_config
+from gancore.data.sources import array_source, is_array
+from gancore.errors import GancoreError
+from gancore.evaluation.result import EvaluationResult, store_evaluation
+from gancore.file_lock import exclusive_lock
+from gancore.model_lookup import find_model, find_weights, load, load_game
 from gancore.plugins import plugins
-from gancore.seeing import film, generate, neighbours
-from gancore.training.launch import Order, carry_out, heed
-from gancore.training.lifetime import RunResult
-from gancore.training.placing import existing_run, find_unfinished, keep_rows, new_run
-from gancore.training.progress import Mode
-from gancore.training.run import RunFolder
+from gancore.progress import ProgressMode
+from gancore.run_folder import RunFolder
+from gancore.summaries import RUNS, list_models, list_runs
+from gancore.text import escape_control
+from gancore.training.launch import TrainJob, deliver_signal, launch
+from gancore.training.resume import existing_run, find_unfinished, new_run, write_rows
+from gancore.training.trainer import RunResult
+from gancore.visualize import animate, generate, neighbours
 
 if TYPE_CHECKING:
-    from gancore.comparison.runner import Comparison
+    from gancore.comparison.runner import ComparisonResult
 
 __all__ = [
     "RunResult",
+    "animate",
     "compare",
     "evaluate",
-    "film",
     "generate",
+    "list_models",
+    "list_runs",
     "load",
     "load_game",
-    "models",
     "neighbours",
     "resolve_config",
-    "runs",
     "train",
 ]
 
 
-@checked
+@validate_arguments_with(settings=resolve_config)
 def train(
     domain: str | None = None,
     *,
@@ -55,51 +56,51 @@ def train(
     devices: int | None = None,
     init_from: str | Path | None = None,
     force: bool = False,
-    progress: Mode = "plain",
+    progress: ProgressMode = "plain",
     strict_plugins: bool = False,
     **settings: Any,
 ) -> RunResult:
-    """Train a model; ``settings`` are those of :func:`resolve_config`.
+    """Train a model. ``settings`` are those of :func:`resolve_config`.
 
-    ``data`` is a name, a path, or a tensor or array of rows. Rows are kept as a file in the run's folder, so
-    that any process can resume and evaluate it; the domain says which shapes it reads.
+    ``data`` is a name, a path, or a tensor or array of examples. In-memory data are saved in the run folder,
+    so that any process can resume and evaluate the run. The domain defines which shapes it accepts.
 
-    ``resume`` is a run folder, or ``"auto"``: the last unfinished run of this configuration and these data,
-    else a new one. A run that is named may be given another budget, counted from its beginning.
-    ``init_from`` is a run or model, or the name of a model, whose weights training starts from. ``devices``:
-    processes, each with its share of every batch and an accelerator of its own where there are any; a script
-    that gives it needs ``if __name__ == "__main__":`` around what it does.
+    ``resume`` is a run folder, or ``"auto"``: the newest unfinished run with this configuration and these
+    data, else a new run. A named run may be given another budget, which counts from its first round.
+    ``init_from`` is a run, a model, or the name of a model, whose weights training starts from. ``devices``:
+    the number of processes. Each computes a part of every batch, on an accelerator of its own if there are
+    any. A script that sets it needs ``if __name__ == "__main__":`` around its code.
 
-    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 finish the round and save; then they do what they would have done
-    without gancore: call the program's own handler, or end it.
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 finish the current round and save a checkpoint. The signal is then
+    handled as it would be without gancore: by the program's handler, or by ending the program.
 
     Raises:
-        GancoreError: a mistake that the user can mend, in one line.
-        KeyboardInterrupt: after Ctrl-C; what was saved stands in its ``result``, a RunResult.
-        SystemExit: after SIGTERM and its like where the program does not handle them.
+        GancoreError: a user error, described in one line.
+        KeyboardInterrupt: after Ctrl-C; its ``result`` is the RunResult of what was saved.
+        SystemExit: after SIGTERM, SIGHUP or SIGUSR1, if the program does not handle them.
     """
     plugins().strict = strict_plugins
 
-    def order() -> Order:
-        origin = None if init_from is None else origin_folder(init_from, _on_stderr)
-        rows = as_rows(settings["data"]) if is_rows(settings.get("data")) else None
-        asked = settings if rows is None else {**settings, "data": rows.name}
-        run, config = _place(domain, _path(out), resume, _path(data_root), asked)
+    def make_job() -> TrainJob:
+        origin = None if init_from is None else find_weights(init_from, _print_to_stderr)
+        rows = array_source(settings["data"]) if is_array(settings.get("data")) else None
+        train_settings = settings if rows is None else {**settings, "data": rows.name}
+        run, config = _resolve_run(domain, _expand(out), resume, _expand(data_root), train_settings)
         if rows is not None:
-            keep_rows(run, config, rows, force)
-        return Order(run, config, _path(data_root), origin, force, progress, strict_plugins)
+            write_rows(run, config, rows, force)
+        return TrainJob(run, config, _expand(data_root), origin, force, progress, strict_plugins)
 
-    return heed(carry_out(order, devices))
+    return deliver_signal(launch(make_job, devices))
 
 
-def _place(
+def _resolve_run(
     domain: str | None,
     out: Path | None,
     resume: str | Path | None,
     data_root: Path | None,
     settings: dict[str, Any],
 ) -> tuple[RunFolder, RunConfig]:
-    """The run folder to write, and the configuration that it is trained by."""
+    """The run folder to write, and the configuration of the run."""
     if resume is not None and str(resume) != "auto":
         run = existing_run(Path(os.path.expanduser(resume)))
         base = run.config_file if run.config_file.exists() else None
@@ -111,30 +112,30 @@ def _place(
     return run, config
 
 
-def _on_stderr(line: str) -> None:
-    print(printable(line), file=sys.stderr, flush=True)
+def _print_to_stderr(line: str) -> None:
+    print(escape_control(line), file=sys.stderr, flush=True)
 
 
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(os.path.expanduser(given))
+def _expand(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(os.path.expanduser(path))
 
 
-def _keep(file: Path, evaluation: Evaluation, announce: Callable[[str], None]) -> None:
-    """In the run's folder, one process at a time. Where it cannot be written, nothing else is lost."""
+def _store_evaluation(file: Path, evaluation: EvaluationResult, announce: Callable[[str], None]) -> None:
+    """Add to the run's evaluations under a lock. A write error is reported and does not raise."""
     try:
-        with exclusive(file.with_suffix(".lock"), announce):
-            keep_evaluation(file, evaluation)
+        with exclusive_lock(file.with_suffix(".lock"), announce):
+            store_evaluation(file, evaluation)
     except (OSError, GancoreError) as error:
-        announce(f"the evaluation is not kept: {error}")
+        announce(f"the evaluation was not stored: {error}")
     else:
-        announce(f"kept in {file}")
+        announce(f"stored in {file}")
 
 
-def _silent(line: str) -> None:
-    """Tells nobody."""
+def _discard(line: str) -> None:
+    """Discard the line."""
 
 
-@checked
+@validate_arguments
 def evaluate(
     model: str | Path,
     *,
@@ -148,93 +149,95 @@ def evaluate(
     data_root: str | Path | None = None,
     out: str | Path | None = None,
     card: bool = False,
-    announce: Callable[[str], None] = _silent,
-) -> Evaluation:
-    """Measure ``n`` samples of a model beside the ``split`` of the data that it was trained on.
+    announce: Callable[[str], None] = _discard,
+) -> EvaluationResult:
+    """Evaluate ``n`` samples of a model against the ``split`` of its training data.
 
-    By default there are as many samples as the split has rows, from 300 to 2,000.
+    By default there are as many samples as the split has examples, from 300 to 2,000.
 
-    ``against``: another source, a name or a path, read with the model's own settings of the data.
-    ``measures``: names; by default the quick ones. ``features``: by default the domain's first.
-    The evaluation is kept in the run's folder (``measures.jsonl``), and written to ``out`` alone; with
-    ``card`` the readings that can be trusted go onto the model's card.
+    ``against``: another source, a name or a path, read with the data settings of the model.
+    ``measures``: names; the default is the quick ones. ``features``: the default is the domain's first.
+    The evaluation is stored in the run folder (``measures.jsonl``) and written to ``out``. With ``card`` the
+    results that can be trusted are written into the model card.
 
     Raises:
-        GancoreError: a mistake that the user can mend, in one line.
+        GancoreError: a user error, described in one line.
     """
-    from gancore.evaluation.runner import Question, answer
+    from gancore.evaluation.runner import EvaluationRequest, run_evaluation
 
-    question = Question(
-        folder=model_folder(model, announce),
-        name=str(model),
+    request = EvaluationRequest(
+        folder=find_model(model, announce),
+        model_name=str(model),
         against=None if against is None else str(against),
-        measures=None if measures is None else tuple(measures),
+        metrics=None if measures is None else tuple(measures),
         features=features,
         n=n,
         split=split,
         seed=seed,
         device=device,
-        data_root=_path(data_root),
-        progress="none" if announce is _silent else "plain",
+        data_root=_expand(data_root),
+        progress="none" if announce is _discard else "plain",
         announce=announce,
     )
-    evaluation = answer(question)
-    if question.run is not None:
-        _keep(question.run.measures_file, evaluation, announce)
+    evaluation = run_evaluation(request)
+    if request.run is not None:
+        _store_evaluation(request.run.measures_file, evaluation, announce)
     if out is not None:
         evaluation.write(Path(out))
     if card:
-        from gancore.evaluation.carding import put_on_card
+        from gancore.evaluation.report import write_to_card
 
-        put_on_card(question.folder, evaluation)
+        write_to_card(request.folder, evaluation)
     return evaluation
 
 
-@checked
+@validate_arguments
 def compare(
     domain: str | None = None,
     *,
     budget: str | None = None,
     recipes: Sequence[str] = (),
     data: str | Path | Any | None = None,
-    seeds: int | Sequence[int] = 1,
+    seeds: int | Sequence[int] | None = None,
     overrides: Sequence[str] = (),
     grid: Sequence[str] = (),
     select: str | None = None,
-    n: int = 2000,
+    n: int | None = None,
     measures: Sequence[str] | None = None,
     features: str | None = None,
-    evaluation_seed: int = 0,
-    device: str = "auto",
+    evaluation_seed: int | None = None,
+    device: str | None = None,
     jobs: int = 1,
     data_root: str | Path | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     announce: Callable[[str], None] = lambda line: None,
-) -> Comparison:
-    """Train recipes alike, each in processes of its own, judge them alike, and write a page about it.
+) -> ComparisonResult:
+    """Train recipes under the same conditions, evaluate them in the same way, and write a report.
 
-    ``budget``: of each training, as ``"10m"``, ``"20000 steps"`` or ``"1e6 samples"``. ``recipes``: names, or
-    ``"name=recipe"``; by default all of the domain. ``overrides``: ``"key=value"`` for all, or
-    ``"name:key=value"``. ``grid``: ``"key=value,value"``, tried in every combination by every recipe.
-    ``seeds``: how many (0, 1, ...), or which; they are added to those that ``out`` has. ``select``: the
-    measure on valid that chooses each model, or ``"last"``; by default the domain's own. What is finished in
-    ``out`` is not made again; ``resume`` is such a folder, and asks nothing else.
+    Each training runs in a process of its own. ``budget``: of each training, as ``"10m"``, ``"20000 steps"``
+    or ``"1e6 samples"``. ``recipes``: names, or ``"name=recipe"``; the default is all of the domain.
+    ``overrides``: ``"key=value"`` for all, or ``"name:key=value"``. ``grid``: ``"key=value,value"``; every
+    recipe tries every combination. ``seeds``: how many (0, 1, ...; by default 1), or which; they are added to
+    those that ``out`` has. ``select``: the measure on valid that selects each model, or ``"last"``; the
+    default is that of the domain. ``n``: samples of each model, by default 2,000. Finished parts in ``out``
+    are not computed again. ``resume``: the folder of an earlier comparison, which is continued with its
+    stored settings; only ``seeds`` can be added.
 
     Raises:
-        GancoreError: a mistake that the user can mend, in one line. A recipe that fails raises nothing: see
-            ``failures`` of what is returned.
+        GancoreError: a user error, described in one line. A recipe that fails does not raise: see
+            ``failures`` of the result.
     """
-    from gancore.comparison import asking
+    from gancore.comparison import runner
 
-    if resume is not None:
-        return asking.resume(Path(resume), jobs, _path(data_root), announce)
-    told = {
+    values = {
         "domain": domain,
         "data": data,
         "budget": budget,
         "seeds": [operator.index(seed) for seed in seeds]
         if isinstance(seeds, Sequence)
+        else None
+        if seeds is None
         else operator.index(seeds),
         "settings": list(overrides),
         "grid": list(grid),
@@ -245,4 +248,7 @@ def compare(
         "evaluation_seed": evaluation_seed,
         "device": device,
     }
-    return asking.begin(told, recipes, jobs, _path(data_root), _path(out), RUNS, announce)
+    if resume is not None:
+        given = {**values, "recipes": recipes, "out": out}
+        return runner.resume_comparison(Path(resume), given, jobs, _expand(data_root), announce)
+    return runner.start_comparison(values, recipes, jobs, _expand(data_root), _expand(out), RUNS, announce)

@@ -1,4 +1,4 @@
-"""What the public verbs take from Python: a mistake is one line that names the argument and the fix."""
+"""Validates arguments of the public functions: an invalid one raises ConfigError, in one line."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from functools import wraps
 from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
-from gancore.config_text import short
-from gancore.data.rows import is_rows
-from gancore.errors import ConfigError, nearest
-from gancore.plugins.own_recipe import is_recipe_class
+from gancore.data.sources import is_array
+from gancore.errors import ConfigError
+from gancore.plugins.imports import is_recipe_class
+from gancore.text import short_repr, suggestion
 
-Given = ParamSpec("Given")
-Returned = TypeVar("Returned")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What an argument may be, as a test and in words."""
+    """What an argument may be: a test, and a description for messages."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -46,7 +46,7 @@ def _one_of(*choices: str) -> Kind:
 
 PATH = Kind(lambda value: isinstance(value, str | os.PathLike), "a path or a name, as text or pathlib.Path")
 DATA = Kind(
-    lambda value: PATH.holds(value) or is_rows(value),
+    lambda value: PATH.holds(value) or is_array(value),
     "a path or a name, or rows as a tensor or a numpy array",
 )
 RECIPE = Kind(
@@ -87,24 +87,32 @@ KINDS: Mapping[str, Kind] = {
     "progress": _one_of("live", "plain", "json", "none"),
     "announce": CALLED,
 }
-"""By the name of an argument, which means the same in every verb; others are checked where they are used."""
+"""By argument name, which means the same in every function; others are validated where they are used."""
 
 
-def checked(verb: Callable[Given, Returned]) -> Callable[Given, Returned]:
-    """``verb``, which raises ConfigError where an argument is unknown, missing, or of another kind.
+def validate_arguments(verb: Callable[P, R]) -> Callable[P, R]:
+    """``verb``, which raises ConfigError if an argument is unknown, missing or of the wrong type.
 
-    None is allowed where it is the default. Names that go on to :func:`gancore.configure.resolve_config`
-    (``**settings``) are those that it takes.
+    None is allowed where it is the default.
     """
-    parameters = inspect.signature(verb).parameters
-    hands_on = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return _validated(verb, {})
+
+
+def validate_arguments_with(settings: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """The same for a verb that passes its ``**settings`` on to the function ``settings``."""
+    return lambda verb: _validated(verb, inspect.signature(settings).parameters)
+
+
+def _validated(verb: Callable[P, R], settings: Mapping[str, inspect.Parameter]) -> Callable[P, R]:
+    known = _named(inspect.signature(verb).parameters) | _named(settings)
 
     @wraps(verb)
-    def call(*arguments: Given.args, **options: Given.kwargs) -> Returned:
-        known = _named(parameters) | (_named(_settings()) if hands_on else {})
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
         unknown = [name for name in options if name not in known]
         if unknown:
-            raise ConfigError(f"{verb.__name__} has no argument {unknown[0]!r}", nearest(unknown[0], known))
+            raise ConfigError(
+                f"{verb.__name__} has no argument {unknown[0]!r}", suggestion(unknown[0], known)
+            )
         for name, value in _bound(verb, arguments, options).items():
             if name in KINDS and not (value is None and known[name].default is None):
                 _check(name, value)
@@ -117,14 +125,8 @@ def _named(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Par
     return {name: each for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
 
 
-def _settings() -> Mapping[str, inspect.Parameter]:
-    from gancore.configure import resolve_config
-
-    return inspect.signature(resolve_config).parameters
-
-
 def _bound(verb: Callable[..., Any], arguments: Any, options: Any) -> dict[str, Any]:
-    """Arguments by name, ``**settings`` opened."""
+    """The arguments by name; those of ``**settings`` are among them."""
     try:
         bound = inspect.signature(verb).bind(*arguments, **options)
     except TypeError as error:
@@ -137,5 +139,7 @@ def _bound(verb: Callable[..., Any], arguments: Any, options: Any) -> dict[str, 
 def _check(name: str, value: Any) -> None:
     kind = KINDS[name]
     if not kind.holds(value):
-        what = short(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+        what = (
+            short_repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+        )
         raise ConfigError(f"{name} is {what}", f"give {kind.words}")

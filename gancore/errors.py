@@ -1,59 +1,48 @@
-"""The one kind of error that users see: a line that says what, where, and how to fix it."""
+"""Exceptions that are shown to users as one line: what is wrong, where, how to fix it."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import ClassVar
 
+from gancore.text import truncate, truncate_middle
+
 
 class ExitCode(IntEnum):
-    """What a command reports to the shell; docs/configuration.md has the table.
+    """Exit codes of commands; docs/configuration.md has the table.
 
-    A command that a signal ended reports 128 and the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
+    A command that a signal ends exits with 128 plus the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
     """
 
-    DONE = 0
+    OK = 0
     INTERNAL_ERROR = 1
-    USER_MISTAKE = 2
-    PARTLY_FAILED = 3
+    USER_ERROR = 2
+    PARTIAL_FAILURE = 3
     TRAINING_FAILED = 4
-    TRY_AGAIN = 75
-    """EX_TEMPFAIL of sysexits.h: nothing is wrong with what was asked for."""
-
-
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """``text`` with control characters, and those that turn the writing direction, as JSON escapes.
-
-    Text of foreign files could otherwise command the terminal. Lines and tabs stay; JSON stays equal JSON.
-    """
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    TEMPORARY_FAILURE = 75
+    """EX_TEMPFAIL of sysexits.h: the same command may succeed later."""
 
 
 class GancoreError(Exception):
-    """A mistake that the user can fix. The CLI prints it as one line and exits with ``exit_code``.
+    """An error that the user can fix. The command line prints it as one line and exits with ``exit_code``.
 
     ``message`` says what is wrong and where; ``fix`` says how to fix it.
     """
 
-    exit_code: ClassVar[ExitCode] = ExitCode.USER_MISTAKE
+    exit_code: ClassVar[ExitCode] = ExitCode.USER_ERROR
 
     def __init__(self, message: str, fix: str = "") -> None:
-        self.message, self.fix = cut(message.rstrip(".;: ")), cut(fix)
+        self.message, self.fix = truncate_middle(message.rstrip(".;: ")), truncate_middle(fix)
         super().__init__(f"{self.message}; {self.fix}" if fix else self.message)
 
     def __reduce__(self) -> tuple[type[GancoreError], tuple[str, str]]:
-        """As made, so that it goes whole from one process to another."""
+        """Message and fix, so that the error can be passed from one process to another."""
         return type(self), (self.message, self.fix)
 
 
 class ConfigError(GancoreError):
-    """A key or value of the configuration that cannot be."""
+    """An invalid key or value in the configuration."""
 
 
 class DataError(GancoreError):
@@ -61,36 +50,36 @@ class DataError(GancoreError):
 
 
 class PluginError(GancoreError):
-    """A plugin that is missing, broken or of another API version."""
+    """A plugin that is missing, broken or made for another version of the plugin contract."""
 
 
 class CheckpointError(GancoreError):
-    """A checkpoint or model folder that is damaged, foreign or in use."""
+    """A checkpoint or model folder that is damaged, in use, or not written by gancore."""
 
 
 class BusyError(CheckpointError):
-    """Another process is at work on the same folder."""
+    """Another process is using the same folder."""
 
-    exit_code = ExitCode.TRY_AGAIN
+    exit_code = ExitCode.TEMPORARY_FAILURE
 
 
 class StorageError(CheckpointError, DataError):
-    """What cannot be written now: the disk is full, a quota used up, a device fails."""
+    """A file cannot be written: the disk is full, a quota is used up, or a device fails."""
 
-    exit_code = ExitCode.TRY_AGAIN
+    exit_code = ExitCode.TEMPORARY_FAILURE
 
 
 class TrainingError(GancoreError):
-    """Training that cannot go on."""
+    """Training cannot continue."""
 
     exit_code = ExitCode.TRAINING_FAILED
 
 
 class OutOfMemoryError(TrainingError):
-    """More memory is needed than there is."""
+    """Not enough memory."""
 
 
-_LACKS_MEMORY = (
+_OUT_OF_MEMORY_PHRASES = (
     "DefaultCPUAllocator",  # torch on the CPU: a RuntimeError
     "out of memory",
     "std::bad_alloc",
@@ -100,17 +89,17 @@ _LACKS_MEMORY = (
 )
 
 
-def out_of_memory(error: BaseException) -> OutOfMemoryError | None:
-    """``error`` as one line if it says that memory is lacking, as torch, numpy and Python say it."""
-    text = text_of(error)
+def as_out_of_memory(error: BaseException) -> OutOfMemoryError | None:
+    """An OutOfMemoryError, if ``error`` reports missing memory as torch, numpy or Python do."""
+    text = safe_str(error)
     if not (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and any(words in text for words in _LACKS_MEMORY))
+        or (isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY_PHRASES))
     ):
         return None
-    asked = re.search(r"tried to allocate (\d+ bytes|[\d.]+ .iB)", text, re.IGNORECASE)
-    size = f" (one tensor of {_size(asked[1])})" if asked else ""
+    found = re.search(r"tried to allocate (\d+ bytes|[\d.]+ .iB)", text, re.IGNORECASE)
+    size = f" (one tensor of {_size(found[1])})" if found else ""
     return OutOfMemoryError(
         f"out of memory{size}",
         "make model.batch_size or the networks (model.width) smaller, or model.accumulate larger",
@@ -122,16 +111,8 @@ def _size(text: str) -> str:
     return f"{int(number) / 1e9:,.1f} GB" if unit == "bytes" else text
 
 
-def cut(text: str, longest: int = 1000) -> str:
-    """``text`` without its middle where it is longer: a value that is echoed may be of any size."""
-    if len(text) <= longest:
-        return text
-    half = longest // 2
-    return f"{text[:half]} [{len(text) - 2 * half:,} characters left out] {text[-half:]}"
-
-
-def text_of(error: BaseException) -> str:
-    """The text of a foreign exception; one whose text raises has none."""
+def safe_str(error: BaseException) -> str:
+    """``str(error)``, or an empty string if that raises."""
     try:
         return str(error)
     except KeyboardInterrupt:
@@ -140,18 +121,9 @@ def text_of(error: BaseException) -> str:
         return ""
 
 
-def in_words(error: BaseException, longest: int = 200) -> str:
-    """``error`` on one line: a GancoreError as it is, any other after the name of its kind."""
-    text = " ".join(text_of(error).split())
+def describe_error(error: BaseException, limit: int = 200) -> str:
+    """``error`` on one line: the text of a GancoreError; of any other, its class name and its text."""
+    text = " ".join(safe_str(error).split())
     if not isinstance(error, GancoreError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest of ``known``, or lists them: ``did you mean 'width'?``"""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if known else "none is known"
+    return truncate(text, limit)

@@ -1,7 +1,7 @@
-"""Files that survive a kill: written aside, synced, renamed into place.
+"""Files that survive a kill: written under a temporary name, synced, renamed.
 
-Light: nothing here imports torch. Whatever is on its way in or out is called
-``.tmp-NAME-PID`` or ``.trash-NAME-PID``, so that the next process can sweep what a dead one left.
+Light: nothing here imports torch. What is being written or removed is called ``.tmp-NAME-PID`` or
+``.trash-NAME-PID``, so that the next process can remove what a killed one left.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import ctypes
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,36 +26,36 @@ Json: TypeAlias = Any
 """None, a bool, int, float or str; a list of them, or a dict from str to them."""
 
 CHUNK_BYTES = 1 << 24
-LARGEST_JSON_BYTES = 1 << 26
-"""Of a file of JSON or text that is read whole."""
-LARGEST_LISTING_BYTES = 1 << 28
-"""Of ``data.json``, which names every file of the data."""
-AGAIN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE})
-"""Failures of storage after which the same command may succeed later."""
+MAX_JSON_BYTES = 1 << 26
+"""Maximum size of a file of JSON or text that is read whole."""
+MAX_DATA_JSON_BYTES = 1 << 28
+"""Maximum size of ``data.json``, which names every file of the data."""
+RETRYABLE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE})
+"""Storage errors after which the same command may succeed later."""
 LEFTOVER = re.compile(r"\.(?:tmp|trash)-(?P<name>.+)-(?P<pid>\d+)")
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write a file so that readers, even after a kill, see the old content or the new, never a part.
+    """Write a file so that readers, even after a kill, see the old content or the new, never a part of it.
 
     Raises:
         CheckpointError: the disk is full, broken, or the folder not writable; the old file stays.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    aside = aside_name(path)
+    temporary = temporary_path(path)
     try:
-        write_synced(aside, data)
-        os.replace(aside, path)
-        sync_folder(path.parent)
+        write_fsync(temporary, data)
+        os.replace(temporary, path)
+        fsync_folder(path.parent)
     except OSError as error:
         raise storage_error(error, path.name, path.parent, len(data)) from error
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(aside)
+            os.unlink(temporary)
 
 
-def aside_name(path: Path) -> Path:
-    """Where this process prepares ``path``: beside it, hidden."""
+def temporary_path(path: Path) -> Path:
+    """Where this process writes ``path`` first: hidden, in the same folder."""
     return path.parent / f".tmp-{path.name}-{os.getpid()}"
 
 
@@ -62,7 +63,7 @@ def open_regular(path: Path, flags: int) -> int:
     """A descriptor of a regular file; a link is not followed, and a pipe or device does not block.
 
     Raises:
-        OSError: it cannot be opened, or is something else (EINVAL says what).
+        OSError: it cannot be opened, or is not a regular file (EINVAL).
     """
     try:
         handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
@@ -70,50 +71,50 @@ def open_regular(path: Path, flags: int) -> int:
         if error.errno == errno.ELOOP:
             raise OSError(errno.EINVAL, "it is a link, which is not followed", str(path)) from error
         if error.errno == errno.ENXIO:
-            raise OSError(errno.EINVAL, "it is no regular file", str(path)) from error
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path)) from error
         raise
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return handle
 
 
-def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of a regular file of at most so many bytes: the way to read what may come from anybody.
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file of at most ``max_bytes``: for files that anybody may have written.
 
     Raises:
-        OSError: it cannot be opened, is something else (EINVAL) or larger (EFBIG).
+        OSError: it cannot be opened, is not a regular file (EINVAL) or larger (EFBIG).
     """
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if size > most_bytes:
-            reason = f"it has {_megabytes(size)}, and is read up to {_megabytes(most_bytes)}"
+        if size > max_bytes:
+            reason = f"it has {_megabytes(size)}, the maximum is {_megabytes(max_bytes)}"
             raise OSError(errno.EFBIG, reason, str(path))
-        return file.read(size)  # what is appended meanwhile is of the next reader
+        return file.read(size)  # ignores what is appended since
 
 
-def read_json_object(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Json]:
+def read_json_object(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Json]:
     """The JSON object in a regular file.
 
     Raises:
         OSError: as :func:`read_regular`.
-        CheckpointError: it holds something else.
+        CheckpointError: it is not a JSON object.
     """
-    return decode_json(read_regular(path, most_bytes), path.name)
+    return decode_json(read_regular(path, max_bytes), path.name)
 
 
-def memory_bytes() -> int:
-    """The memory of this machine."""
+def total_memory_bytes() -> int:
+    """The memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def most_tensor_bytes() -> int:
-    """The largest file of tensors that is read: a half of this machine's memory, as they are held twice."""
-    return memory_bytes() // 2
+def max_tensor_bytes() -> int:
+    """Maximum size of a file of tensors that is read: half of the memory, because they are held twice."""
+    return total_memory_bytes() // 2
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a whole file down to the disk. Raises OSError."""
+def write_fsync(path: Path, data: bytes) -> None:
+    """Write a file and sync it to the disk. Raises OSError."""
     handle = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         rest = memoryview(data)
@@ -124,74 +125,74 @@ def write_synced(path: Path, data: bytes) -> None:
         os.close(handle)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the file system can."""
+def fsync_folder(folder: Path) -> None:
+    """Sync the names in a folder to the disk, if the file system can."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync no folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot sync folders
             raise
     finally:
         os.close(handle)
 
 
-def write_whole(folder: Path, write: Callable[[Path], Sequence[Path]], writer: str) -> list[Path]:
-    """Files that ``write`` makes in the folder it is given, moved into ``folder`` when all are whole.
+def write_files_atomic(folder: Path, write: Callable[[Path], Sequence[Path]], writer: str) -> list[Path]:
+    """Let ``write`` write files into a temporary folder, then move them into ``folder``.
 
-    After a kill, every file under its final name is whole; some may be missing. Returns what ``write``
-    returns, as moved. ``writer`` is whose ``write`` it is, for messages.
+    After a kill, every file under its final name is complete; some may be missing. Returns the paths that
+    ``write`` returns, in ``folder``. ``writer``: the name of the owner of ``write``, for messages.
 
     Raises:
-        PluginError: ``write`` returns what is no path in the folder it was given.
+        PluginError: ``write`` returns something else than paths in the folder it was given.
         OSError: a file cannot be moved; and whatever ``write`` raises.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder, "files")
-    aside = aside_name(folder.resolve() / "files")
+    remove_leftovers(folder, "files")
+    temporary = temporary_path(folder.resolve() / "files")
     try:
-        aside.mkdir()
-        written = [_path_within(aside, path, writer) for path in write(aside)]
-        for path in sorted(path for path in aside.rglob("*") if not path.is_dir()):
-            final = folder / path.relative_to(aside)
+        temporary.mkdir()
+        written = [_path_within(temporary, path, writer) for path in write(temporary)]
+        for path in sorted(path for path in temporary.rglob("*") if not path.is_dir()):
+            final = folder / path.relative_to(temporary)
             final.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, final)
     finally:
-        discard(aside)
+        remove(temporary)
     return [folder / name for name in written]
 
 
-def _path_within(aside: Path, path: object, writer: str) -> Path:
-    """Relative to ``aside``, which is resolved; a link that was written is itself, not what it leads to."""
+def _path_within(temporary: Path, path: object, writer: str) -> Path:
+    """The path relative to ``temporary``, which is resolved; a link that was written is not followed."""
     fix = "return the paths of the files, below the folder that write(samples, folder) is given"
     if not isinstance(path, str | os.PathLike):
         raise PluginError(f"{writer} returns {type(path).__name__} objects for the files it wrote", fix)
     found = Path(path)
     try:
-        return (found.parent.resolve() / found.name).relative_to(aside)
+        return (found.parent.resolve() / found.name).relative_to(temporary)
     except ValueError:
         raise PluginError(f"{writer} returns {found}, which is not in the folder it was given", fix) from None
 
 
-def put_in_place(finished: Path, final: Path) -> None:
-    """Give a finished, synced folder its final name; a folder that has that name now goes.
+def replace_folder(finished: Path, final: Path) -> None:
+    """Rename a finished, synced folder to its final name; remove a folder that has that name.
 
-    Where the system can exchange names, ``final`` is whole at every instant. Raises OSError.
+    If the system can exchange names, ``final`` is complete at every instant. Raises OSError.
     """
     if not final.exists():
         os.rename(finished, final)
-    elif not _exchange(finished, final):
+    elif not _exchange_names(finished, final):
         trash = final.parent / f".trash-{final.name}-{os.getpid()}"
         os.rename(final, trash)
         os.rename(finished, final)
         finished = trash
-    sync_folder(final.parent)
+    fsync_folder(final.parent)
     if finished.exists():
-        discard(finished)
+        remove(finished)
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two names in one act (renameat2 of Linux); False where that cannot be done."""
+def _exchange_names(one: Path, other: Path) -> bool:
+    """Exchange two names atomically (renameat2 of Linux); False if that is impossible."""
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     try:
         rename = ctypes.CDLL(None).renameat2
@@ -200,14 +201,14 @@ def _exchange(one: Path, other: Path) -> bool:
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
-def discard(path: Path) -> None:
-    """Remove a folder or file: first its name, so that a kill leaves nothing that looks whole."""
+def remove(path: Path) -> None:
+    """Remove a folder or file; rename it first, so that a kill never leaves a folder that looks complete."""
     trash = path
     if not LEFTOVER.fullmatch(path.name):
         trash = path.parent / f".trash-{path.name}-{os.getpid()}"
         try:
             os.rename(path, trash)
-        except OSError:  # what cannot be removed costs room, but no training
+        except OSError:  # what cannot be removed costs space, but must not stop training
             return
     if trash.is_dir() and not trash.is_symlink():
         shutil.rmtree(trash, ignore_errors=True)
@@ -216,27 +217,27 @@ def discard(path: Path) -> None:
             os.unlink(trash)
 
 
-def sweep(folder: Path, name: str | None = None) -> None:
-    """Remove what dead processes left in ``folder`` (of entry ``name`` alone, if given).
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes left in ``folder`` (only leftovers of ``name``, if given).
 
-    Leftovers of this process's own number are removed too: they are of an earlier one that had it.
+    Leftovers with this process's own number are removed too: an earlier process had it.
     """
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         found = LEFTOVER.fullmatch(path.name)
         if not found or (name is not None and found["name"] != name):
             continue
         pid = int(found["pid"])
-        if pid == os.getpid() or not is_alive(pid):
-            discard(path)
+        if pid == os.getpid() or not is_process_alive(pid):
+            remove(path)
 
 
-def used(path: Path) -> None:
-    """Note that an item of the cache, a folder or a file, is used now: `gancore cache` removes by age."""
+def mark_used(path: Path) -> None:
+    """Record that an item of the cache, a folder or a file, is used now: `gancore cache` removes by age."""
     with contextlib.suppress(OSError):
         os.utime(path)
 
 
-def is_alive(pid: int) -> bool:
+def is_process_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -251,13 +252,32 @@ def sha256(data: bytes) -> str:
 
 
 def encode_json(value: Json) -> bytes:
-    """The one way in which gancore writes JSON: sorted keys, so that equal values are equal bytes.
+    """JSON as gancore writes it: with sorted keys, so that equal values give equal bytes.
 
-    Names of files that are not UTF-8 hold lone surrogates; these stand as JSON's escapes, and are read back.
+    File names that are not UTF-8 hold lone surrogates; these are written as JSON escapes, and read back.
     """
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(
         "utf-8", "backslashreplace"
     )
+
+
+def encode_json_line(content: Mapping[str, Any]) -> str:
+    """One line of strict JSON; NaN and infinities become null, and ``nonfinite`` lists their names."""
+    plain = {name: json_value(value) for name, value in content.items()}
+    nonfinite = [
+        name for name, value in plain.items() if isinstance(value, float) and not math.isfinite(value)
+    ]
+    plain.update(dict.fromkeys(nonfinite))
+    if nonfinite:
+        plain["nonfinite"] = nonfinite
+    return json.dumps(plain, allow_nan=False)
+
+
+def json_value(value: Any) -> Any:
+    """A value that JSON can hold: one-element tensors and numpy numbers become floats."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    return float(value)
 
 
 def decode_json(data: bytes, name: str) -> dict[str, Json]:
@@ -273,11 +293,11 @@ def decode_json(data: bytes, name: str) -> dict[str, Json]:
 
 
 def storage_error(error: OSError, what: str, folder: Path, needed_bytes: int = 0) -> CheckpointError:
-    """One line for a write that failed: what, where, why, how to mend it."""
+    """One-line error for a failed write: what, where, why, how to fix it."""
     reason, fix = error.strerror or str(error), "check the folder, or give another --out"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        full = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
-        reason = f"{full}{_room(folder, needed_bytes)}"
+        full = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is mark_used up"
+        reason = f"{full}{_free_space(folder, needed_bytes)}"
         fix = f"free at least {_megabytes(2 * needed_bytes)} there, or give another --out"
     elif error.errno == errno.EIO:
         reason, fix = "the disk reports an input/output error", "check the disk, or give another --out"
@@ -285,11 +305,11 @@ def storage_error(error: OSError, what: str, folder: Path, needed_bytes: int = 0
         fix = "make the folder writable, or give another --out"
     elif error.errno == errno.EFBIG:
         reason, fix = f"{reason} ({_megabytes(needed_bytes)})", "raise the limit (ulimit -f)"
-    kind = StorageError if error.errno in AGAIN else CheckpointError
+    kind = StorageError if error.errno in RETRYABLE_ERRORS else CheckpointError
     return kind(f"{what} could not be written to {folder}: {reason}", fix)
 
 
-def _room(folder: Path, needed_bytes: int) -> str:
+def _free_space(folder: Path, needed_bytes: int) -> str:
     try:
         free = shutil.disk_usage(folder).free
     except OSError:

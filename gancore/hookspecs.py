@@ -1,4 +1,4 @@
-"""What a plugin may say to gancore: one specification per hook.
+"""The hooks that a plugin may implement.
 
 A plugin is a light module (it imports no torch) that the entry-point group ``gancore`` names::
 
@@ -6,10 +6,10 @@ A plugin is a light module (it imports no torch) that the entry-point group ``ga
     tides = "gancore_tides"
 
 It implements the hooks below that it needs, each marked with ``hookimpl``. *Registration* hooks are called
-once, when the plugin is loaded, and return records (:mod:`gancore.records`) that name classes as strings.
-*Observers* are told what training did, on the first process only and after the fact; ``run`` is the run's
-folder. What they return is ignored, and one that raises is reported and not called again. An implementation
-may leave out arguments that it does not use.
+once, when the plugin is loaded, and return entries (:mod:`gancore.entries`) that name classes as strings.
+*Observers* are called after an event of training, on rank 0 only; ``run`` is the folder of the run. Their
+return values are ignored, and one that raises is reported and not called again. An implementation may leave
+out arguments that it does not use.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -23,20 +23,20 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from gancore.records import (
+    from gancore.entries import (
         CommandEntry,
         DomainEntry,
         DynamicsEntry,
         ExperimentEntry,
-        FeaturesEntry,
+        FeatureExtractorEntry,
         LoggerEntry,
         LossEntry,
-        MeasureEntry,
+        MetricEntry,
         ModelEntry,
         RecipeEntry,
         RemedyEntry,
     )
-    from gancore.training.run import RunFolder
+    from gancore.run_folder import RunFolder
 
 hookspec = pluggy.HookspecMarker("gancore")
 hookimpl = pluggy.HookimplMarker("gancore")
@@ -45,7 +45,7 @@ hookimpl = pluggy.HookimplMarker("gancore")
 
 @hookspec
 def gancore_domains() -> Iterable[DomainEntry]:
-    """Kinds of data. ``--domain tides`` looks into the plugin named ``tides`` first.
+    """Kinds of data. ``--domain tides`` loads the plugin named ``tides`` first.
 
     ::
 
@@ -57,7 +57,7 @@ def gancore_domains() -> Iterable[DomainEntry]:
 
 @hookspec
 def gancore_recipes() -> Iterable[RecipeEntry]:
-    """Recipes for a domain of another plugin; a domain's own recipes stand in ``Domain.recipes``.
+    """Recipes for a domain of another plugin; a domain's own recipes are in ``Domain.recipes``.
 
     ::
 
@@ -81,7 +81,7 @@ def gancore_losses() -> Iterable[LossEntry]:
 
 @hookspec
 def gancore_remedies() -> Iterable[RemedyEntry]:
-    """Penalties, normalisations, augmentations: what steadies training.
+    """Penalties, normalisations, augmentations.
 
     ::
 
@@ -93,7 +93,7 @@ def gancore_remedies() -> Iterable[RemedyEntry]:
 
 @hookspec
 def gancore_dynamics() -> Iterable[DynamicsEntry]:
-    """Ways in which moves follow one another.
+    """Update schemes: how the moves of a step follow one another.
 
     ::
 
@@ -104,26 +104,27 @@ def gancore_dynamics() -> Iterable[DynamicsEntry]:
 
 
 @hookspec
-def gancore_measures() -> Iterable[MeasureEntry]:
-    """Numbers about samples; ``domains`` left empty means every domain.
+def gancore_metrics() -> Iterable[MetricEntry]:
+    """Metrics of samples; ``domains`` left empty means every domain.
 
     ::
 
         @hookimpl
-        def gancore_measures():
-            return [MeasureEntry("range", "my_measures:RANGE", "tidal range, metres", domains=("tides",))]
+        def gancore_metrics():
+            return [MetricEntry("range", "my_metrics:RANGE", "tidal range, metres", domains=("tides",))]
     """
 
 
 @hookspec
-def gancore_features() -> Iterable[FeaturesEntry]:
-    """Fixed maps from samples to vectors, which measures share.
+def gancore_feature_extractors() -> Iterable[FeatureExtractorEntry]:
+    """Fixed maps from samples to vectors, which metrics share.
 
     ::
 
         @hookimpl
-        def gancore_features():
-            return [FeaturesEntry("harmonics", "my_features:Harmonics", "harmonics", domains=("tides",))]
+        def gancore_feature_extractors():
+            entry = FeatureExtractorEntry("harmonics", "my_features:Harmonics", "x", domains=("tides",))
+            return [entry]
     """
 
 
@@ -142,7 +143,7 @@ def gancore_models() -> Iterable[ModelEntry]:
 
 @hookspec
 def gancore_loggers() -> Iterable[LoggerEntry]:
-    """Places that scalars and samples of a run go to.
+    """Destinations of the scalars and samples of a run.
 
     ::
 
@@ -165,20 +166,20 @@ def gancore_experiments() -> Iterable[ExperimentEntry]:
 
 
 @hookspec
-def gancore_cli() -> Iterable[CommandEntry]:
+def gancore_commands() -> Iterable[CommandEntry]:
     """Command groups; ``factory`` names a ``typer.Typer``, imported when the command is called.
 
     ::
 
         @hookimpl
-        def gancore_cli():
+        def gancore_commands():
             return [CommandEntry("tides", "gancore_tides.commands:app", "look at gauges")]
     """
 
 
 @hookspec
 def gancore_train_start(run: RunFolder) -> None:
-    """Training is about to make its first round, or its first since it was resumed.
+    """Called before the first round of training, or the first since it was resumed.
 
     ::
 
@@ -189,46 +190,46 @@ def gancore_train_start(run: RunFolder) -> None:
 
 
 @hookspec
-def gancore_step_end(run: RunFolder, step: int, scalars: Mapping[str, float]) -> None:
-    """A round was logged (not every round is: reading numbers off a device costs time).
+def gancore_step_logged(run: RunFolder, step: int, scalars: Mapping[str, float]) -> None:
+    """Called after a round is logged, which not every round is: reading numbers from a device takes time.
 
-    ``scalars`` are the means since the round that was logged before.
+    ``scalars`` are means since the previously logged round.
 
     ::
 
         @hookimpl
-        def gancore_step_end(step, scalars):
+        def gancore_step_logged(step, scalars):
             print(step, dict(scalars))
     """
 
 
 @hookspec
-def gancore_samples(run: RunFolder, step: int, paths: Sequence[Path]) -> None:
-    """A preview was written: ``paths`` are its files.
+def gancore_samples_written(run: RunFolder, step: int, paths: Sequence[Path]) -> None:
+    """Called after a preview is written: ``paths`` are its files.
 
     ::
 
         @hookimpl
-        def gancore_samples(paths):
+        def gancore_samples_written(paths):
             shutil.copy(paths[0], "newest")
     """
 
 
 @hookspec
-def gancore_checkpoint(run: RunFolder, step: int, path: Path) -> None:
-    """A checkpoint stands whole at ``path``, a folder.
+def gancore_checkpoint_saved(run: RunFolder, step: int, path: Path) -> None:
+    """Called after a checkpoint is saved: ``path`` is its folder.
 
     ::
 
         @hookimpl
-        def gancore_checkpoint(path):
+        def gancore_checkpoint_saved(path):
             subprocess.run(["rsync", "-a", str(path), "backup:"], check=True)
     """
 
 
 @hookspec
 def gancore_train_end(run: RunFolder, status: str, error: BaseException | None) -> None:
-    """Training ended, however it did: also when it was interrupted or failed.
+    """Called when training ends, also when it was interrupted or failed.
 
     ::
 

@@ -1,4 +1,4 @@
-"""Batches are trees: a tensor, or a tuple, list or mapping of trees, or None."""
+"""Trees of tensors (pytrees): a tensor, or a tuple, list or mapping of trees, or None."""
 
 from __future__ import annotations
 
@@ -12,67 +12,68 @@ Tree: TypeAlias = Any
 """A tensor; a tuple, list or mapping of trees; or None."""
 
 
-def map_tree(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
-    """``function`` applied to every leaf."""
+def tree_map(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+    """Apply ``function`` to every leaf."""
     if tree is None:
         return None
     if isinstance(tree, Tensor):
         return function(tree)
     if isinstance(tree, Mapping):
-        return {name: map_tree(function, branch) for name, branch in tree.items()}
+        return {name: tree_map(function, branch) for name, branch in tree.items()}
     if isinstance(tree, (tuple, list)):
-        return type(tree)(map_tree(function, branch) for branch in tree)
+        return type(tree)(tree_map(function, branch) for branch in tree)
     raise TypeError(f"a batch tree holds tensors, tuples, lists, mappings, None; not {type(tree).__name__}")
 
 
-def leaves(tree: Tree) -> list[Tensor]:
+def tree_leaves(tree: Tree) -> list[Tensor]:
     """All tensors of the tree, in order."""
-    return list(_walk(tree))
+    return list(_iterate(tree))
 
 
-def _walk(tree: Tree) -> Iterator[Tensor]:
+def _iterate(tree: Tree) -> Iterator[Tensor]:
     if isinstance(tree, Tensor):
         yield tree
     elif isinstance(tree, Mapping):
         for branch in tree.values():
-            yield from _walk(branch)
+            yield from _iterate(branch)
     elif isinstance(tree, (tuple, list)):
         for branch in tree:
-            yield from _walk(branch)
+            yield from _iterate(branch)
     elif tree is not None:
         raise TypeError(
             f"a batch tree holds tensors, tuples, lists, mappings, None; not {type(tree).__name__}"
         )
 
 
-def rebuild(tree: Tree, new_leaves: Sequence[Tensor]) -> Tree:
-    """A tree of the same shape with these leaves."""
-    supply = iter(new_leaves)
-    return map_tree(lambda _: next(supply), tree)
+def tree_unflatten(tree: Tree, leaves: Sequence[Tensor]) -> Tree:
+    """A tree with the structure of ``tree`` and these leaves."""
+    iterator = iter(leaves)
+    return tree_map(lambda _: next(iterator), tree)
 
 
-def count_rows(tree: Tree) -> int:
-    """The length of axis 0, which all leaves share.
+def tree_batch_size(tree: Tree) -> int:
+    """The length of axis 0, which is the same for all leaves.
 
     Raises:
-        ValueError: the leaves disagree, or there is none.
+        ValueError: the lengths differ, or there is no leaf.
     """
-    counts = {leaf.shape[0] for leaf in leaves(tree)}
+    counts = {leaf.shape[0] for leaf in tree_leaves(tree)}
     if len(counts) != 1:
         raise ValueError(f"the leaves of a batch share axis 0; found lengths {sorted(counts)}")
     return counts.pop()
 
 
-def cut_rows(tree: Tree, start: int, stop: int) -> Tree:
-    return map_tree(lambda leaf: leaf[start:stop], tree)
+def tree_slice(tree: Tree, start: int, stop: int) -> Tree:
+    """Examples ``start`` to ``stop`` of every leaf."""
+    return tree_map(lambda leaf: leaf[start:stop], tree)
 
 
-def join_rows(trees: Sequence[Tree]) -> Tree:
-    """Several trees of one shape, stacked along axis 0."""
-    columns = zip(*(leaves(tree) for tree in trees), strict=True)
-    return rebuild(trees[0], [torch.cat(column) for column in columns])
+def tree_cat(trees: Sequence[Tree]) -> Tree:
+    """Concatenate trees of the same structure along axis 0."""
+    columns = zip(*(tree_leaves(tree) for tree in trees), strict=True)
+    return tree_unflatten(trees[0], [torch.cat(column) for column in columns])
 
 
-def all_finite(tree: Tree) -> bool:
-    """Whether no leaf holds NaN or an infinite value."""
-    return all(bool(torch.isfinite(leaf).all()) for leaf in leaves(tree))
+def tree_all_finite(tree: Tree) -> bool:
+    """Whether every value of every leaf is finite."""
+    return all(bool(torch.isfinite(leaf).all()) for leaf in tree_leaves(tree))

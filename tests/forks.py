@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 HEAVY = (
-    "gancore.training.session",
-    "gancore.training.upkeep",
-    "gancore.training.workers",
+    "gancore.training.run_context",
+    "gancore.training.callbacks",
+    "gancore.training.launch",
     "gancore.evaluation.runner",
-    "gancore.comparison.opening",
+    "gancore.comparison.preparation",
     "gancore.comparison.tradeoffs",
     "torch.utils.tensorboard",
     "matplotlib.figure",
@@ -102,7 +102,7 @@ class _Process(ForkProcess):
 
 
 class Forked(ForkContext):
-    """In place of ``gancore.training.workers.CONTEXT``: the workers of ``--devices N`` are forks."""
+    """In place of ``gancore.training.launch.CONTEXT``: the workers of ``--devices N`` are forks."""
 
     Process = _Process
 

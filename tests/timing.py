@@ -48,7 +48,7 @@ class Timing:
         self.tests[report.nodeid] += sum(value for name, value in report.user_properties if name == COST)
         self.walls[report.nodeid] += report.duration
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, session: pytest.RunContext) -> None:
         if hasattr(session.config, "workeroutput"):
             session.config.workeroutput[COST] = cpu_seconds()
 

@@ -8,29 +8,29 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gancore.config import TrainSection
+from gancore.config import TrainConfig
 from gancore.games import Discriminator, Game
-from gancore.games.field import Field, Table
-from gancore.training import playing
-from gancore.training.budget import plan_rounds
-from gancore.training.checkpoint import newest_checkpoint, save_checkpoint
-from gancore.training.loop import prepare, train
-from gancore.training.playing import TensorView
-from gancore.training.state import State
-from gancore.training.table import rule_tensors
+from gancore.games.training_setup import TrainingSetup
+from gancore.games.training_step import TrainingStep
+from gancore.training import setup
+from gancore.training.checkpoint import latest_checkpoint, optimizer_tensors, save_checkpoint
+from gancore.training.loop import prepare_game, train
+from gancore.training.plan import plan_steps
+from gancore.training.setup import TensorView
+from gancore.training.state import TrainState
 from gancore.trees import Tree
 
 Rows = TensorView
 
 
-class Judge(Discriminator):
+class DenseDiscriminator(Discriminator):
     """Two layers, smooth, so that penalties have curvature."""
 
     def __init__(self, inputs: int = 2, width: int = 8) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(inputs, width), nn.Softplus(), nn.Linear(width, 1))
 
-    def judge(self, embedded: Tree, condition: Tree = None) -> Tensor:
+    def logits(self, embedded: Tree, condition: Tree = None) -> Tensor:
         return self.layers(embedded).squeeze(-1)
 
 
@@ -44,7 +44,7 @@ Build = Callable[[], Game]
 Views = Tensor | Rows | Mapping[str, Rows]
 
 
-def set_table(
+def set_up(
     build: Build,
     data: Views,
     *,
@@ -53,15 +53,15 @@ def set_table(
     seed: int = 0,
     build_seed: int = 0,
     bf16: bool = False,
-) -> Table:
+) -> TrainingSetup:
     with torch.random.fork_rng():
         torch.manual_seed(build_seed)
         game = build()
-    return playing.set_table(game, data, batch_size=batch_size, accumulate=accumulate, seed=seed, bf16=bf16)
+    return setup.set_up(game, data, batch_size=batch_size, accumulate=accumulate, seed=seed, bf16=bf16)
 
 
-def field(table: Table, step: int = 0, phase: int = 0, progress: float = 0.0) -> Field:
-    return Field(table, table.game.phases[phase], step, step, progress)
+def training_step(table: TrainingSetup, step: int = 0, phase: int = 0, progress: float = 0.0) -> TrainingStep:
+    return TrainingStep(table, table.game.phases[phase], step, step, progress)
 
 
 def play(
@@ -72,37 +72,39 @@ def play(
     kills: Sequence[int] = (),
     folder: Path | None = None,
     **settings: int | bool,
-) -> Table:
+) -> TrainingSetup:
     """Train ``rounds`` in all, and at each step of ``kills`` throw everything away but the checkpoint."""
-    table = set_table(build, data, **settings)
-    prepare(table)
-    state = State(plan_rounds(table, TrainSection(steps=rounds), rounds))
+    table = set_up(build, data, **settings)
+    prepare_game(table)
+    state = TrainState(plan_steps(table, TrainConfig(steps=rounds), rounds))
     for stop in kills:
-        train(table, state, lambda now, stop=stop: setattr(now, "stopping", "x" * (now.step == stop)))
+        train(table, state, lambda now, stop=stop: setattr(now, "stop_signal", "x" * (now.step == stop)))
         assert state.step == stop
         _save(folder, table, state)
-        table = set_table(build, data, **settings, build_seed=99)
+        table = set_up(build, data, **settings, build_seed=99)
         state = _resume(folder, table)
     train(table, state, lambda now: None)
     return table
 
 
-def _save(folder: Path, table: Table, state: State) -> None:
-    tensors = {"game": table.game.state_dict(), "rules": rule_tensors(table)}
+def _save(folder: Path, table: TrainingSetup, state: TrainState) -> None:
+    tensors = {"game": table.game.state_dict(), "rules": optimizer_tensors(table)}
     save_checkpoint(folder, state.step, tensors, {"state": state.to_json()}, {}, keep=1)
 
 
-def _resume(folder: Path, table: Table) -> State:
-    checkpoint, _ = newest_checkpoint(folder)
+def _resume(folder: Path, table: TrainingSetup) -> TrainState:
+    checkpoint, _ = latest_checkpoint(folder)
     table.game.load_state_dict(dict(checkpoint.tensors["game"]))
-    for player, updater in table.updaters.items():
-        updater.load({name: checkpoint.tensors["rules"][f"{player}/{name}"] for name in updater.tensors()})
-    return State.from_json(checkpoint.state["state"], len(table.game.phases))
+    for player, optimizer in table.optimizers.items():
+        optimizer.load_state_dict(
+            {name: checkpoint.tensors["rules"][f"{player}/{name}"] for name in optimizer.state_dict()}
+        )
+    return TrainState.from_json(checkpoint.state["state"], len(table.game.phases))
 
 
-def whole(table: Table) -> dict[str, Tensor]:
+def whole(table: TrainingSetup) -> dict[str, Tensor]:
     """Everything that a run is, by name, copied."""
-    tensors = {**table.game.state_dict(), **{f"rules/{n}": t for n, t in rule_tensors(table).items()}}
+    tensors = {**table.game.state_dict(), **{f"rules/{n}": t for n, t in optimizer_tensors(table).items()}}
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 

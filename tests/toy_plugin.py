@@ -8,12 +8,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from gancore.config import DataSection, RecipeSection, Section
+from gancore.config import DataConfig, RecipeConfig, Section
 from gancore.domain import Domain
+from gancore.entries import CommandEntry, DomainEntry, ModelEntry, RecipeEntry
 from gancore.hookspecs import hookimpl
-from gancore.plugins import Plugins
+from gancore.plugins import PluginRegistry
 from gancore.recipe import Recipe
-from gancore.records import CommandEntry, DomainEntry, ModelEntry, RecipeEntry
 
 
 class Penalty(Section):
@@ -21,12 +21,12 @@ class Penalty(Section):
     every: int = Field(default=16, ge=1, description="rounds between two")
 
 
-class ToyData(DataSection):
+class ToyData(DataConfig):
     rate_hz: int | None = Field(default=None, ge=1, le=192_000, description="samples per second")
     labels: bool = Field(default=False, description="whether to read labels")
 
 
-class ToyModel(RecipeSection):
+class ToyModel(RecipeConfig):
     width: int = Field(default=16, ge=1, le=4096, description="channels of the first layer")
     rate: float = Field(default=2e-4, gt=0, description="learning rate")
     loss: Literal["nonsaturating", "hinge"] = Field(default="nonsaturating", description="the game's loss")
@@ -88,16 +88,16 @@ def make_commands() -> object:
 
 
 @hookimpl
-def gancore_cli() -> list[CommandEntry]:
+def gancore_commands() -> list[CommandEntry]:
     return [CommandEntry("toys", f"{__name__}:commands", "play with toys")]
 
 
 commands = make_commands()
 
 
-def registry() -> Plugins:
+def registry() -> PluginRegistry:
     """A registry that knows this module and nothing that is installed."""
-    found = Plugins()
+    found = PluginRegistry()
     found._found.clear()
     hooks = {name: value for name, value in globals().items() if name.startswith("gancore_")}
     found.register(SimpleNamespace(__name__=__name__, **hooks), "toy")

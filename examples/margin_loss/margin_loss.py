@@ -16,4 +16,6 @@ def margin(width: float = 0.5):
 
     from gancore.games import AdversarialLoss
 
-    return AdversarialLoss(lambda r, f: relu(width - r) + relu(width + f), lambda r, f: -f, probability=False)
+    return AdversarialLoss(
+        lambda r, f: relu(width - r) + relu(width + f), lambda r, f: -f, logit_is_log_odds=False
+    )

@@ -1,4 +1,4 @@
-"""The commands, and how those of plugins join them."""
+"""The commands of gancore and of plugins."""
 
 from __future__ import annotations
 
@@ -11,21 +11,17 @@ from gancore import __version__
 from gancore.cli.cache import app as cache_app
 from gancore.cli.compare import compare
 from gancore.cli.evaluate import evaluate
-from gancore.cli.film import film
-from gancore.cli.generate import generate
+from gancore.cli.generate import film, generate, neighbours
 from gancore.cli.info import info
-from gancore.cli.models import models
-from gancore.cli.neighbours import neighbours
 from gancore.cli.plugins import app as plugins_app
-from gancore.cli.recipes import recipes
-from gancore.cli.runs import runs
-from gancore.cli.shared import say
+from gancore.cli.summaries import models, recipes, runs
 from gancore.cli.train import train
-from gancore.records import CommandEntry
+from gancore.console import print_line
+from gancore.entries import CommandEntry
 
 
 class PluginCommand(TyperCommand):
-    """A plugin's command group: listed by its record, imported when it is called."""
+    """A plugin's command group: listed by its entry, imported when it is called."""
 
     def __init__(self, entry: CommandEntry) -> None:
         super().__init__(name=entry.name, callback=None, help=entry.summary, rich_markup_mode=None)
@@ -34,30 +30,30 @@ class PluginCommand(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         from gancore.plugins import plugins
 
-        command = typer.main.get_command(plugins().resolve(self.entry))
+        command = typer.main.get_command(plugins().load_object(self.entry))
         return command.make_context(info_name, args, parent, **extra)
 
 
-class Commands(TyperGroup):
-    """gancore's own commands, then those of plugins; plugins are loaded only where their commands matter."""
+class CommandGroup(TyperGroup):
+    """The built-in commands, then those of plugins, which are loaded only when they are needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        own = super().list_commands(ctx)
-        return [*own, *sorted(self._of_plugins().keys() - set(own))]
+        builtin = super().list_commands(ctx)
+        return [*builtin, *sorted(self._plugin_commands().keys() - set(builtin))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        own = super().get_command(ctx, cmd_name)
-        return own or self._of_plugins().get(cmd_name)
+        builtin = super().get_command(ctx, cmd_name)
+        return builtin or self._plugin_commands().get(cmd_name)
 
-    def _of_plugins(self) -> dict[str, PluginCommand]:
+    def _plugin_commands(self) -> dict[str, PluginCommand]:
         from gancore.plugins import plugins
 
-        entries = plugins().records("gancore_cli")
+        entries = plugins().entries("gancore_commands")
         return {entry.name: PluginCommand(entry) for entry in entries if isinstance(entry, CommandEntry)}
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=CommandGroup,
     help="Train adversarial generative models in any domain, beside likelihood models, in one loop.",
     rich_markup_mode=None,  # plain help: half the start-up time
     pretty_exceptions_enable=False,
@@ -67,7 +63,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        say(f"gancore {__version__}")
+        print_line(f"gancore {__version__}")
         raise typer.Exit()
 
 
@@ -77,7 +73,7 @@ def gancore(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show where an error arose; may stand anywhere.")
+        bool, typer.Option("--traceback", help="Show the traceback of an error; may stand anywhere.")
     ] = False,
 ) -> None:
     """Train adversarial generative models in any domain, beside likelihood models, in one loop."""

@@ -1,4 +1,4 @@
-"""``gancore cache``: what is kept to save time, how large it is, and its removal."""
+"""``gancore cache``: list and remove what the cache holds."""
 
 from __future__ import annotations
 
@@ -9,73 +9,73 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gancore.cli.shared import print_json, print_table, say
+from gancore.cli.options import JsonOption
+from gancore.console import print_json, print_line, print_table
 from gancore.errors import ConfigError
-from gancore.texts import counted
+from gancore.text import count_noun, format_size
 
 if TYPE_CHECKING:
-    from gancore.data.kept import Kept
+    from gancore.data.cache import CacheItem
 
-HEAD = ("kind", "size", "last used", "what")
+COLUMNS = ("kind", "size", "last used", "what")
 
-app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="List or clear what is kept to save time."
-)
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List or remove what the cache holds.")
 
 
 @app.command("list")
-def list_kept(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, item by item.")] = False,
+def list_cache(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, item by item.")] = False,
 ) -> None:
-    """List what the cache holds: prepared data, downloads, what evaluations keep."""
-    from gancore.data.kept import kept_items
-    from gancore.data.sources import cache_folder
+    """List what the cache holds: prepared data, downloads, results of evaluations."""
+    from gancore.data.cache import cache_folder, cache_items
 
-    items = kept_items()
+    items = cache_items()
     if as_json:
         return print_json([asdict(item) for item in items])
     rows = [_row(item.group, [item], item.about) for item in items if item.about]
     files = [item for item in items if not item.about]
     for group in sorted({item.group for item in files}):
         inside = [item for item in files if item.group == group]
-        rows.append(_row(group, inside, counted(len(inside), "file")))
+        rows.append(_row(group, inside, count_noun(len(inside), "file")))
     if rows:
-        print_table(HEAD, rows)
-    return say(f"{_size(sum(item.size for item in items))} in {cache_folder()}")
+        print_table(COLUMNS, rows)
+    return print_line(f"{format_size(sum(item.size for item in items))} in {cache_folder()}")
 
 
 @app.command()
 def clear(
     unused_for: Annotated[
-        float | None, typer.Option(metavar="DAYS", min=0, help="What was not used for so many days.")
+        float | None, typer.Option(metavar="DAYS", min=0, help="Items that were not used for so many days.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of it, downloads too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="What was removed as JSON.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All items, downloads too.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Remove what the cache holds: what was not used for some days, or all. It is made again when needed."""
-    from gancore.data import kept
+    """Remove items of the cache: those not used for some days, or all. They are made again when needed."""
+    from gancore.data import cache
 
     if everything == (unused_for is not None):
-        raise ConfigError("what should be removed is not said", "give one of --unused-for DAYS and --all")
-    items = kept.kept_items()
-    gone, held = kept.clear(items if unused_for is None else kept.unused_for(items, unused_for))
+        raise ConfigError("nothing to remove was selected", "give --unused-for DAYS or --all")
+    items = cache.cache_items()
+    removed, skipped = cache.delete_items(
+        items if unused_for is None else cache.last_used_before(items, unused_for)
+    )
     if as_json:
-        return print_json({"removed": [str(item.path) for item in gone], "held": [str(i.path) for i in held]})
-    say(f"{counted(len(gone), 'item')} removed, {_size(sum(item.size for item in gone))}")
-    for item in held:
-        say(f"kept, since another process holds it or it is not ours to remove: {item.path}")
+        return print_json(
+            {"removed": [str(item.path) for item in removed], "held": [str(i.path) for i in skipped]}
+        )
+    print_line(
+        f"{count_noun(len(removed), 'item')} removed, {format_size(sum(item.size for item in removed))}"
+    )
+    for item in skipped:
+        print_line(f"not removed (in use, or not created by gancore): {item.path}")
     return None
 
 
-def _row(group: str, items: Sequence[Kept], about: str) -> tuple[str, str, str, str]:
+def _row(group: str, items: Sequence[CacheItem], about: str) -> tuple[str, str, str, str]:
     last = max(item.used for item in items)
     return (
         group,
-        _size(sum(item.size for item in items)),
+        format_size(sum(item.size for item in items)),
         time.strftime("%Y-%m-%d", time.localtime(last)),
         about,
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:,.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:,.1f} MiB"

@@ -1,4 +1,4 @@
-"""``gancore evaluate``: a trained model's samples beside real ones, in figures with intervals and anchors."""
+"""``gancore evaluate``: compare samples of a model with real examples, with intervals and anchors."""
 
 from __future__ import annotations
 
@@ -7,53 +7,57 @@ from typing import Annotated
 
 import typer
 
-from gancore.cli.shared import listed, say
+from gancore.cli.options import (
+    AgainstOption,
+    DataRootOption,
+    DeviceOption,
+    FeaturesOption,
+    MeasuresOption,
+    NoProgressOption,
+    RunOrModelArgument,
+    split_names,
+)
+from gancore.console import print_line, progress_printer
 
 
 def evaluate(
-    run_or_model: Annotated[
-        str, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder, a model folder, or a model's name.")
-    ],
-    against: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Other data than the model's own: a name or a path.")
-    ] = None,
-    measures: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Measures by name; all: every one. Default: the quick.")
-    ] = None,
-    features: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Features by name. Default: the domain's first.")
-    ] = None,
+    run_or_model: RunOrModelArgument,
+    against: AgainstOption = None,
+    measures: MeasuresOption = None,
+    features: FeaturesOption = None,
     n: Annotated[
         int | None,
         typer.Option(
-            "-n", min=16, help="Samples, and at most so many rows. Default: as the split has, 300 to 2,000."
+            "-n",
+            min=16,
+            help="Samples, and at most so many real ones. Default: as in the split, 300 to 2,000.",
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="The reference: test, valid or train.")] = "test",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    data_root: Annotated[
-        Path | None, typer.Option(help="Where named data sets lie; default: GANCORE_DATA, or the cache.")
+    device: DeviceOption = "auto",
+    data_root: DataRootOption = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the JSON lines to this file, too.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON lines there too.")] = None,
     card: Annotated[
-        bool, typer.Option("--card", help="Put what can be trusted onto the model's card.")
+        bool, typer.Option("--card", help="Write the results that can be trusted into the model card.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
+    quiet: NoProgressOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")] = False,
 ) -> None:
-    """Measure a trained model.
+    """Evaluate a trained model.
 
-    Every figure stands beside that of three known sets: held-out real rows, noise, and a collapse. What was
-    measured of a run is kept in its folder, in measures.jsonl.
+    Every value is printed with those of three known sets: held-out real examples, noise, and a collapse. The
+    results of a run are stored in its folder, in measures.jsonl.
     """
     from gancore import api
 
-    told = {} if quiet else {"announce": lambda line: say(line, to_stderr=True)}
+    progress_options = {} if quiet else {"announce": progress_printer(quiet)}
     evaluation = api.evaluate(
         run_or_model,
         against=against,
-        measures=listed(measures),
+        measures=split_names(measures),
         features=features,
         n=n,
         split=split,
@@ -62,12 +66,12 @@ def evaluate(
         data_root=data_root,
         out=out,
         card=card,
-        **told,
+        **progress_options,
     )
     if as_json:
         for line in evaluation.lines():
-            say(line)
+            print_line(line)
     else:
-        from gancore.evaluation.table import show
+        from gancore.evaluation.report import print_report
 
-        show(evaluation)
+        print_report(evaluation)

@@ -1,13 +1,27 @@
-"""``gancore generate``: samples from a trained model, as files that people open."""
+"""``gancore generate``, ``neighbours``, ``film``: write samples of a model or a run as files."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gancore.cli.shared import print_json, say
+from gancore.cli.options import (
+    AgainstOption,
+    DataRootOption,
+    DeviceOption,
+    JsonOption,
+    LabelOption,
+    NoProgressOption,
+    OutFolderOption,
+    OverwriteOption,
+    QuietOption,
+    RunOrModelArgument,
+    SampleSeedOption,
+)
+from gancore.console import print_json, print_line, progress_printer
 from gancore.errors import ConfigError
 
 
@@ -17,31 +31,30 @@ def generate(
     ] = None,
     model: Annotated[str | None, typer.Option(help="A model by name; see `gancore models`.")] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
-    out: Annotated[Path, typer.Option(help="The folder for the files; made if missing.")] = Path("samples"),
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
-    label: Annotated[str | None, typer.Option(help="Samples of this class only.")] = None,
+    out: OutFolderOption = Path("samples"),
+    seed: SampleSeedOption = 0,
+    label: LabelOption = None,
     each_label: Annotated[
         bool, typer.Option("--each-label", help="-n samples of every class, side by side.")
     ] = False,
     interpolate: Annotated[
         int | None,
-        typer.Option(metavar="STEPS", min=2, help="-n ways of so many steps from one sample to another."),
+        typer.Option(metavar="STEPS", min=2, help="-n paths of so many samples from one sample to another."),
     ] = None,
     truncation: Annotated[
         float | None,
-        typer.Option(metavar="PSI", help="Normal latents no farther from 0: less variety, fewer outliers."),
+        typer.Option(metavar="PSI", help="Limit of normal latents: less variety, fewer outliers."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples at once; does not change them.")] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Replace the samples that --out holds.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The files as JSON.")] = False,
+    device: DeviceOption = "auto",
+    force: OverwriteOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write samples of a trained model."""
-    chosen = run_or_model or model
-    if not chosen or (run_or_model and model):
-        given = "two models are given" if chosen else "no model is given"
-        raise ConfigError(given, "give a run folder, a model folder, or --model NAME")
+    if not (run_or_model or model) or (run_or_model and model):
+        problem = "two models are given" if model else "no model is given"
+        raise ConfigError(problem, "give a run folder, a model folder, or --model NAME")
     from gancore import api
 
     files = api.generate(
@@ -56,10 +69,72 @@ def generate(
         batch_size=batch_size,
         device=device,
         force=force,
-        announce=lambda line: None if quiet else say(line, to_stderr=True),
+        announce=progress_printer(quiet),
     )
     if as_json:
         print_json({"files": [str(file) for file in files]})
     elif not quiet:
         for file in files:
-            say(file)
+            print_line(file)
+
+
+def neighbours(
+    run_or_model: RunOrModelArgument,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many training examples beside each.")] = 5,
+    out: OutFolderOption = Path("neighbours"),
+    features: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Features that measure distance. Default: those of the domain."),
+    ] = None,
+    against: AgainstOption = None,
+    seed: SampleSeedOption = 0,
+    label: LabelOption = None,
+    device: DeviceOption = "auto",
+    data_root: DataRootOption = None,
+    force: OverwriteOption = False,
+    quiet: NoProgressOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write samples, each beside its nearest training examples, and report whether they are copies."""
+    from gancore import api
+
+    progress_options = {} if quiet else {"announce": progress_printer(quiet)}
+    found = api.neighbours(
+        run_or_model,
+        n=n,
+        k=k,
+        out=out,
+        features=features,
+        against=against,
+        seed=seed,
+        label=label,
+        device=device,
+        data_root=data_root,
+        force=force,
+        **progress_options,
+    )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_line(found.copy_test.summary())
+        if not quiet:
+            for line in found.summary():
+                print_line(line)
+            print_line(f"in {out}")
+
+
+def film(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: RUN/film.gif.")] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Join the previews of a run, which show the same latents, into one GIF."""
+    from gancore import api
+
+    made = api.animate(run, out=out, announce=progress_printer(quiet))
+    if as_json:
+        print_json(asdict(made))
+    elif not quiet:
+        print_line(f"{made.file}: {len(made.steps)} frames, steps {made.steps[0]:,} to {made.steps[-1]:,}")

@@ -1,4 +1,4 @@
-"""``gancore info``: what a report of a fault should say about this machine."""
+"""``gancore info``: versions, device and folders, for a bug report."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from gancore.cli.shared import print_json, say
+from gancore.cli.options import JsonOption
+from gancore.console import print_json, print_line
 
 LIBRARIES = ("torch", "numpy", "pydantic", "pluggy", "typer", "safetensors", "tensorboard")
 
 
 def info(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: JsonOption = False,
     check: Annotated[
         bool,
         typer.Option("--check", help="Check every recipe's layers in bf16 on this machine; takes minutes."),
@@ -25,36 +26,39 @@ def info(
 ) -> None:
     """Show versions, device, precision, threads, folders and plugins."""
     if check:
-        return _check(as_json)
-    facts = {**_software(), **_machine(), **_folders(), "plugins": _plugins()}
+        return _check_precision(as_json)
+    content = {**_software(), **_machine(), **_folders(), "plugins": _plugins()}
     if as_json:
-        return print_json(facts)
-    width = max(map(len, facts))
-    for name, fact in facts.items():
-        say(f"{name.ljust(width)}  {_text(fact)}")
+        return print_json(content)
+    width = max(map(len, content))
+    for name, value in content.items():
+        print_line(f"{name.ljust(width)}  {_format(value)}")
 
 
-def _check(as_json: bool) -> None:
+def _check_precision(as_json: bool) -> None:
     from gancore.testing.precision_survey import survey_precision
 
     rows = []
     for row in survey_precision():
         rows.append(asdict(row))
         if not as_json:
-            found = row.skipped or f"{row.operations:4} operations, {row.seconds:5.2f} s, {_wrong(row.wrong)}"
-            say(f"{row.domain:<10} {row.recipe:<14} {row.size:<8} {found}")
+            found = (
+                row.skipped
+                or f"{row.operations:4} operations, {row.seconds:5.2f} s, {_format_faults(row.wrong)}"
+            )
+            print_line(f"{row.domain:<10} {row.recipe:<14} {row.size:<8} {found}")
     if as_json:
         print_json(rows)
 
 
-def _wrong(faults: Sequence[str]) -> str:
-    return f"{len(faults)} wrong and computed in fp32: {', '.join(faults)}" if faults else "all right"
+def _format_faults(faults: Sequence[str]) -> str:
+    return f"{len(faults)} wrong and computed in fp32: {', '.join(faults)}" if faults else "no fault"
 
 
-def _text(fact: Any) -> str:
-    if isinstance(fact, dict):
-        return ", ".join(f"{name} {value}" for name, value in fact.items()) or "none"
-    return str(fact)
+def _format(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items()) or "none"
+    return str(value)
 
 
 def _software() -> dict[str, Any]:
@@ -89,7 +93,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _folders() -> dict[str, Any]:
-    from gancore.data.sources import cache_folder, data_folder
+    from gancore.data.cache import cache_folder, data_folder
 
     own = os.environ.get("GANCORE_DATA")
     return {
@@ -102,4 +106,4 @@ def _plugins() -> dict[str, str]:
     from gancore.plugins import plugins
 
     plugins().load_all()
-    return {plugin.name: f"{plugin.version} {plugin.state}" for plugin in plugins().listing()}
+    return {plugin.name: f"{plugin.version} {plugin.state}" for plugin in plugins().list_plugins()}

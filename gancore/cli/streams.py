@@ -1,4 +1,4 @@
-"""Standard streams that outlast whoever reads them: a closed one never ends a command that does its work."""
+"""stdout and stderr that ignore a closed pipe, so that the command finishes its work."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
-GONE = frozenset({errno.EPIPE, errno.EIO, errno.ESHUTDOWN})
-"""The reader has left, or the terminal has hung up."""
+PIPE_CLOSED = frozenset({errno.EPIPE, errno.EIO, errno.ESHUTDOWN})
+"""Errors of a pipe whose reader has exited, and of a terminal that was closed."""
 
 
-class LastingStream:
-    """A text stream; once its reader is gone, what is written is dropped."""
+class PipeSafeStream:
+    """A text stream. Once its reader has exited, written text is discarded."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -27,35 +27,35 @@ class LastingStream:
         try:
             return self._stream.write(text)
         except OSError as error:
-            self._give_up(error)
+            self._discard_rest(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as error:
-            self._give_up(error)
+            self._discard_rest(error)
 
-    def _give_up(self, error: OSError) -> None:
-        """What is still in its buffer, and all that follows, goes nowhere. Raises other errors."""
-        if error.errno not in GONE:
+    def _discard_rest(self, error: OSError) -> None:
+        """Send the rest of the buffer, and all that follows, to the null device. Other errors are raised."""
+        if error.errno not in PIPE_CLOSED:
             raise error
         with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, self._stream.fileno())
+            os.close(devnull)
 
 
 @contextlib.contextmanager
-def lasting_streams() -> Iterator[None]:
-    """stdin, stdout and stderr are open, and writing never fails for want of a reader."""
+def pipe_safe_streams() -> Iterator[None]:
+    """Open stdin, stdout and stderr if they are closed; writing does not fail when the reader has exited."""
     _open_descriptors()
     before = sys.stdin, sys.stdout, sys.stderr
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name in another encoding is no reason to fail
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the encoding lacks must not fail
         sys.stdout.reconfigure(errors="backslashreplace")
-    with open(os.devnull, "r+") as nowhere:
-        sys.stdin = sys.stdin or nowhere
-        sys.stdout, sys.stderr = (cast(TextIO, LastingStream(stream or nowhere)) for stream in before[1:])
+    with open(os.devnull, "r+") as devnull:
+        sys.stdin = sys.stdin or devnull
+        sys.stdout, sys.stderr = (cast(TextIO, PipeSafeStream(stream or devnull)) for stream in before[1:])
         try:
             yield
         finally:
@@ -65,7 +65,7 @@ def lasting_streams() -> Iterator[None]:
 
 
 def _open_descriptors() -> None:
-    """Descriptors 0 to 2 lead somewhere: else the next file that is opened would get what is printed."""
+    """Open descriptors 0 to 2 if they are closed; else the next opened file would receive what is printed."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -1,1 +1,1 @@
-"""The comparison: recipes trained alike, judged alike, and one page that says what came of it."""
+"""Compare recipes: train each under the same budget, evaluate each with the same metrics, write a report."""

@@ -1,4 +1,4 @@
-"""Charts as SVG text: curves of training, and intervals beside anchors. Colours are classes of the page."""
+"""Charts as SVG text: training curves, and intervals with controls. Colours are CSS classes of the page."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from gancore.comparison.words import figure
+from gancore.comparison.formatting import format_number
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 290, 64, 14, 12, 44
-ROW, LABELS = 26, 120
-KINDS = 8
-"""Colours and marks before they begin again."""
-WIDE = 8.0
-"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+ROW_HEIGHT, LABEL_WIDTH = 26, 120
+STYLES = 8
+"""Number of different colours."""
+LOG_RATIO = 8.0
+"""Ratio of the largest to the smallest value above which an axis is logarithmic."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One training: ``index`` is that of its recipe, and so its colour and mark."""
+    """One trial; ``index`` is that of its recipe and decides colour and marker."""
 
     label: str
     index: int
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """From values to places along ``start`` to ``stop``."""
+    """Maps values to positions between ``start`` and ``stop``."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Axis:
     logarithmic: bool = False
 
     @classmethod
-    def over(
+    def spanning(
         cls,
         values: Sequence[float],
         start: float,
@@ -45,14 +45,14 @@ class Axis:
         can_be_logarithmic: bool,
         from_zero: bool = False,
     ) -> Axis:
-        """Over all values with a margin; logarithmic where they are positive and far apart."""
+        """An axis over all values with a margin; logarithmic if they are positive and far apart."""
         low, high = (0.0 if from_zero else min(values)), max(values)
-        if can_be_logarithmic and low > 0 and high / low > WIDE:
+        if can_be_logarithmic and low > 0 and high / low > LOG_RATIO:
             return cls(low / 1.2, high * 1.2, start, stop, True)
         margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
         return cls(low if from_zero else low - margin, high + margin, start, stop)
 
-    def __call__(self, value: float) -> float:
+    def position(self, value: float) -> float:
         low, high, value = (
             (math.log(x) for x in (self.low, self.high, value))
             if self.logarithmic
@@ -62,16 +62,16 @@ class Axis:
 
     def ticks(self, count: int = 5) -> list[float]:
         """Round values along the axis."""
-        return self._decades() if self.logarithmic else self._round(count)
+        return self._log_ticks() if self.logarithmic else self._linear_ticks(count)
 
-    def _round(self, count: int) -> list[float]:
+    def _linear_ticks(self, count: int) -> list[float]:
         rough = (self.high - self.low) / count
         size = 10.0 ** math.floor(math.log10(rough))
         step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(number * step, 12) for number in range(first, last + 1)]
 
-    def _decades(self) -> list[float]:
+    def _log_ticks(self) -> list[float]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
         factors = (1,) if last - first > 2 else (1, 2, 5)
         every = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
@@ -79,38 +79,42 @@ class Axis:
         return within[:: max(1, math.ceil(len(within) / 6))]
 
 
-def curves(lines: Sequence[Line], across: str, up: str) -> str:
-    """Values of every training against ``across``; empty where there are none."""
+def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
+    """Values of every trial against ``x_label``; empty if there are none."""
     points = [point for line in lines for point in line.points]
     if not points:
         return ""
-    x = Axis.over([p[0] for p in points], LEFT, WIDTH - RIGHT, False, from_zero=True)
-    y = Axis.over([p[1] for p in points], HEIGHT - BOTTOM, TOP, True)
-    body = [*_grid(x, y), _axis_names(across, up)]
+    x = Axis.spanning([p[0] for p in points], LEFT, WIDTH - RIGHT, False, from_zero=True)
+    y = Axis.spanning([p[1] for p in points], HEIGHT - BOTTOM, TOP, True)
+    body = [*_grid(x, y), _axis_names(x_label, y_label)]
     for line in lines:
-        places = [(x(a), y(b)) for a, b in line.points]
-        body.append(f'<g class="c{line.index % KINDS}"><title>{escape(line.label)}</title>')
-        body.append(f'<polyline class="line" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in places)}"/>')
-        body += [mark(line.index, a, b) for a, b in places]
+        positions = [(x.position(a), y.position(b)) for a, b in line.points]
+        body.append(f'<g class="c{line.index % STYLES}"><title>{escape(line.label)}</title>')
+        body.append(f'<polyline class="line" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in positions)}"/>')
+        body += [marker(line.index, a, b) for a, b in positions]
         body.append("</g>")
-    return _svg(HEIGHT, f"{up} against {across}, by training", body)
+    return _svg(HEIGHT, f"{y_label} against {x_label}, by training", body)
 
 
 def _grid(x: Axis, y: Axis) -> Iterator[str]:
     for value in y.ticks():
-        place = y(value)
-        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>'
-        yield _text(LEFT - 6, place + 4, _tick(value), "tick", "end")
+        level = y.position(value)
+        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>'
+        yield _text(LEFT - 6, level + 4, _tick(value), "tick", "end")
     for value in x.ticks(4):
-        place = x(value)
-        yield f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-        yield _text(place, HEIGHT - BOTTOM + 16, _tick(value), "tick")
+        position = x.position(value)
+        yield _vertical("grid", position, TOP, HEIGHT - BOTTOM)
+        yield _text(position, HEIGHT - BOTTOM + 16, _tick(value), "tick")
 
 
-def _axis_names(across: str, up: str) -> str:
-    upright = _text(-(TOP + HEIGHT - BOTTOM) / 2, 13, up, "name")
-    level = _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, across, "name")
+def _axis_names(x_label: str, y_label: str) -> str:
+    upright = _text(-(TOP + HEIGHT - BOTTOM) / 2, 13, y_label, "name")
+    level = _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, "name")
     return f'{level}<g transform="rotate(-90)">{upright}</g>'
+
+
+def _vertical(kind: str, x: float, top: float, bottom: float) -> str:
+    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "middle") -> str:
@@ -118,93 +122,91 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str = "middle") -> s
 
 
 def _tick(value: float) -> str:
-    text = figure(value)
+    text = format_number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 @dataclass(frozen=True)
 class Row:
-    """One recipe on one measure: (value, low, high) of each seed; bounds are None where there are none."""
+    """One recipe by one metric: (value, low, high) of each seed; bounds are None if there are none."""
 
     label: str
     index: int
     seeds: Sequence[tuple[float, float | None, float | None]]
 
 
-def intervals(rows: Sequence[Row], anchors: Mapping[str, float], name: str) -> str:
-    """Values with their 95 % intervals over samples, a line a seed; anchors that are near stand as lines."""
+def interval_chart(rows: Sequence[Row], controls: Mapping[str, float], title: str) -> str:
+    """Values with 95 % intervals over samples, a line per seed; controls in range are vertical lines."""
     numbers = [x for row in rows for seed in row.seeds for x in seed if x is not None and math.isfinite(x)]
     if not numbers:
         return ""
-    near = _near(anchors, numbers)
-    x = Axis.over([*numbers, *near.values()], LABELS, WIDTH - RIGHT, True)
-    names, top = _anchor_names(near, x)
-    bottom = top + 4 + ROW * len(rows)
-    body = [*_across(x, top, bottom, name), *names]
-    for value in near.values():
-        body.append(
-            f'<line class="anchor" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{top}" y2="{bottom}"/>'
-        )
+    in_range = _controls_in_range(controls, numbers)
+    x = Axis.spanning([*numbers, *in_range.values()], LABEL_WIDTH, WIDTH - RIGHT, True)
+    names, top = _control_labels(in_range, x)
+    bottom = top + 4 + ROW_HEIGHT * len(rows)
+    body = [*_x_axis(x, top, bottom, title), *names]
+    body += [_vertical("anchor", x.position(value), top, bottom) for value in in_range.values()]
     for number, row in enumerate(rows):
-        body += _row(row, x, top + 4 + ROW * number)
-    return _svg(bottom + 40, f"{name}: intervals over samples", body)
+        body += _interval_row(row, x, top + 4 + ROW_HEIGHT * number)
+    return _svg(bottom + 40, f"{title}: intervals over samples", body)
 
 
-def _anchor_names(near: Mapping[str, float], x: Axis) -> tuple[list[str], float]:
-    """Above their lines, one below the other where they would meet; and where the rows may begin."""
-    names, ends = [], [-math.inf] * max(1, len(near))
-    for anchor, value in sorted(near.items(), key=lambda item: x(item[1])):
-        place, width = x(value), 6.5 * len(anchor)
-        left = min(max(place - width / 2, LABELS), WIDTH - RIGHT - width)
+def _control_labels(in_range: Mapping[str, float], x: Axis) -> tuple[list[str], float]:
+    """Labels above the lines of controls, stacked where they would overlap; and the top of the rows."""
+    names, ends = [], [-math.inf] * max(1, len(in_range))
+    for control, value in sorted(in_range.items(), key=lambda item: x.position(item[1])):
+        position, width = x.position(value), 6.5 * len(control)
+        left = min(max(position - width / 2, LABEL_WIDTH), WIDTH - RIGHT - width)
         line = next(number for number, end in enumerate(ends) if left > end + 4)
         ends[line] = left + width
-        names.append(_text(left, 11 + 13 * line, anchor, "tick", "start"))
+        names.append(_text(left, 11 + 13 * line, control, "tick", "start"))
     used = sum(end > -math.inf for end in ends)
     return names, 3 + 13 * used
 
 
-def _near(anchors: Mapping[str, float], numbers: Sequence[float]) -> dict[str, float]:
-    """Those that do not push the models into a corner."""
+def _controls_in_range(controls: Mapping[str, float], numbers: Sequence[float]) -> dict[str, float]:
+    """The controls that are near enough to the values to leave them readable."""
     low, high = min(numbers), max(numbers)
     width = max(high - low, 0.05 * max(abs(low), abs(high)))
-    positive = low > 0 and all(value > 0 for value in anchors.values())
-    near = {}
-    for anchor, value in anchors.items():
+    positive = low > 0 and all(value > 0 for value in controls.values())
+    in_range = {}
+    for control, value in controls.items():
         far = max(low - value, value - high) > 3 * width
         if math.isfinite(value) and not (far and not (positive and low / 50 < value < high * 50)):
-            near[anchor] = value
-    return near
+            in_range[control] = value
+    return in_range
 
 
-def _across(x: Axis, top: float, bottom: float, name: str) -> Iterator[str]:
+def _x_axis(x: Axis, top: float, bottom: float, title: str) -> Iterator[str]:
     for value in x.ticks(5):
-        place = x(value)
-        yield f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{top}" y2="{bottom}"/>'
-        yield _text(place, bottom + 15, _tick(value), "tick")
-    yield _text((LABELS + WIDTH - RIGHT) / 2, bottom + 34, name, "name")
+        position = x.position(value)
+        yield _vertical("grid", position, top, bottom)
+        yield _text(position, bottom + 15, _tick(value), "tick")
+    yield _text((LABEL_WIDTH + WIDTH - RIGHT) / 2, bottom + 34, title, "name")
 
 
-def _row(row: Row, x: Axis, top: float) -> Iterator[str]:
-    middle = top + ROW / 2
-    yield _text(LABELS - 10, middle + 4, _clipped(row.label), "label", "end")
-    yield f'<g class="c{row.index % KINDS}">'
-    step = min(7.0, (ROW - 8) / max(1, len(row.seeds)))
+def _interval_row(row: Row, x: Axis, top: float) -> Iterator[str]:
+    middle = top + ROW_HEIGHT / 2
+    yield _text(LABEL_WIDTH - 10, middle + 4, _truncated(row.label), "label", "end")
+    yield f'<g class="c{row.index % STYLES}">'
+    step = min(7.0, (ROW_HEIGHT - 8) / max(1, len(row.seeds)))
     for number, (value, low, high) in enumerate(row.seeds):
         if not math.isfinite(value):
             continue
         y = middle + (number - (len(row.seeds) - 1) / 2) * step
         if low is not None and high is not None and math.isfinite(low) and math.isfinite(high):
-            yield f'<line class="interval" x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield mark(row.index, x(value), y)
+            ends = f'x1="{x.position(low):.1f}" x2="{x.position(high):.1f}"'
+            yield f'<line class="interval" {ends} y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield marker(row.index, x.position(value), y)
     yield "</g>"
 
 
-def _clipped(text: str, most: int = 16) -> str:
+def _truncated(text: str, most: int = 16) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def mark(index: int, x: float, y: float, size: float = 3.6) -> str:
-    """Circle, square, diamond, triangle, ... so that recipes are told apart without colours."""
+def marker(index: int, x: float, y: float, size: float = 3.6) -> str:
+    """Circle, square, diamond, triangle, ... so that recipes can be distinguished without colours."""
     corners: tuple[Sequence[tuple[float, float]], ...] = (
         (),
         ((-1, -1), (1, -1), (1, 1), (-1, 1)),
@@ -219,10 +221,10 @@ def mark(index: int, x: float, y: float, size: float = 3.6) -> str:
     return f'<polygon class="mark" points="{points}"/>'
 
 
-def key(index: int) -> str:
-    """The mark of a recipe, for the legend and for headings."""
-    drawn = mark(index, 7, 7, 4.4)
-    return f'<svg class="key c{index % KINDS}" viewBox="0 0 14 14" aria-hidden="true">{drawn}</svg>'
+def legend_marker(index: int) -> str:
+    """The marker of a recipe, for the legend and for headings."""
+    drawn = marker(index, 7, 7, 4.4)
+    return f'<svg class="key c{index % STYLES}" viewBox="0 0 14 14" aria-hidden="true">{drawn}</svg>'
 
 
 def _svg(height: float, title: str, body: Sequence[str]) -> str:

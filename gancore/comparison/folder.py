@@ -1,7 +1,7 @@
-"""The comparison folder: its names, its lock, and what of it is finished. Imports no torch.
+"""The folder of a comparison: names of its files, its lock, and which stages are finished. Imports no torch.
 
-Everything in it is written whole or not at all, and says which model it is about: a finished training,
-evaluation, timing or set of samples is known by content, and never made again.
+Every file is written atomically and contains the hash of the model that it is about, so that a finished
+training, evaluation, profile or gallery is recognised and never repeated.
 """
 
 from __future__ import annotations
@@ -9,39 +9,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gancore.config import RunConfig, config_hash, difference
-from gancore.configure import read_config
+from gancore.comparison.config import Trial
+from gancore.config import config_hash, diff_configs
+from gancore.config_layers import load_config_file
 from gancore.errors import BusyError, CheckpointError, ConfigError, GancoreError
-from gancore.evaluation.reading import Evaluation, decode, finite, plain
-from gancore.files import LARGEST_JSON_BYTES, atomic_write, read_json_object, read_regular, sweep
-from gancore.locking import LockedError, hold
-from gancore.training.run import RunFolder
+from gancore.evaluation.result import EvaluationResult, decode_lossless, encode_non_finite, to_json_value
+from gancore.file_lock import LockedError, file_lock
+from gancore.files import MAX_JSON_BYTES, atomic_write, read_json_object, read_regular, remove_leftovers
+from gancore.run_folder import RunFolder
 
-PATIENCE_SECONDS = 10.0
-"""How long the processes of a comparison that was killed have to be gone."""
-ROOMS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
+LOCK_TIMEOUT_SECONDS = 10.0
+"""Timeout for taking the lock of a killed comparison, whose processes are still ending."""
+SUBFOLDERS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
 LOCK, INDEX = "comparison.lock", "index.json"
 Stage = Literal["train", "evaluate", "show", "time"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-"""What is done with each entrant, in this order: training in a process of its own, the rest in another."""
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """One training of the comparison: what is compared, under one seed."""
-
-    name: str
-    recipe: str
-    seed: int
-    config: RunConfig
-
-    def __str__(self) -> str:
-        return f"{self.name}-seed{self.seed}"
+"""Stages of each trial, in this order: training in one process, the others in a second one."""
 
 
 @dataclass(frozen=True)
@@ -49,97 +37,107 @@ class ComparisonFolder:
     path: Path
 
     @property
-    def asked(self) -> Path:
+    def config_file(self) -> Path:
         return self.path / "comparison.yaml"
 
     @property
-    def about(self) -> Path:
-        """What was found before the first training: data, machine, versions."""
+    def environment_file(self) -> Path:
+        """Data, machine and library versions, as recorded before the first training."""
         return self.path / "about.json"
 
     @property
-    def page(self) -> Path:
+    def report_html(self) -> Path:
         return self.path / "report.html"
 
     @property
-    def figures(self) -> Path:
+    def report_json(self) -> Path:
         return self.path / "report.json"
 
     @property
-    def rows(self) -> Path:
-        """Where rows lie that a program gave in memory."""
+    def data_folder(self) -> Path:
+        """Copies of rows that a program passed in memory."""
         return self.path / "data"
 
-    def run(self, entrant: Entrant) -> RunFolder:
-        return RunFolder(self.path / "runs" / str(entrant))
+    def run_folder(self, trial: Trial) -> RunFolder:
+        return RunFolder(self.path / "runs" / str(trial))
 
-    def evaluation(self, entrant: Entrant) -> Path:
-        return self.path / "evaluations" / f"{entrant}.jsonl"
+    def evaluation_file(self, trial: Trial) -> Path:
+        return self.path / "evaluations" / f"{trial}.jsonl"
 
-    def tradeoffs(self, entrant: Entrant) -> Path:
-        return self.path / "tradeoffs" / f"{entrant}.json"
+    def tradeoffs_file(self, trial: Trial) -> Path:
+        return self.path / "tradeoffs" / f"{trial}.json"
 
-    def samples(self, entrant: Entrant | str) -> Path:
-        """Files of samples; ``real`` has rows of test."""
-        return self.path / "samples" / str(entrant)
+    def samples(self, trial: Trial | str) -> Path:
+        """The gallery of a trial; that of ``real`` has rows of test."""
+        return self.path / "samples" / str(trial)
 
-    def failure(self, entrant: Entrant) -> Path:
-        return self.path / "failures" / f"{entrant}.json"
+    def failure_file(self, trial: Trial) -> Path:
+        return self.path / "failures" / f"{trial}.json"
 
-    def training(self, entrant: Entrant) -> Path:
-        """On what machine it was trained."""
-        return self.path / "trainings" / f"{entrant}.json"
+    def machine_file(self, trial: Trial) -> Path:
+        """Names of the machines that a trial was trained on."""
+        return self.path / "trainings" / f"{trial}.json"
 
-    def make(self) -> None:
-        """Raises ConfigError where it cannot be made, or holds something else."""
+    def create(self) -> None:
+        """Raises ConfigError if the folder cannot be created or contains something else."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             others = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
-            if others - {LOCK, f"{LOCK}.held"} and not self.asked.is_file():
+            if others - {LOCK, f"{LOCK}.held"} and not self.config_file.is_file():
                 raise ConfigError(
-                    f"--out {self.path} is a folder with other things in it", "give a new or empty one"
+                    f"--out {self.path} is a folder with other things in it", "give a new or empty folder"
                 )
-            for name in ROOMS:
+            for name in SUBFOLDERS:
                 (self.path / name).mkdir(exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--out {self.path}: {error.strerror}", "give another folder") from error
 
-    def withdraw(self) -> None:
-        """Take back a comparison whose data could not be opened; what others put into the folder stays."""
-        for file in (self.asked, self.path / LOCK):
+    def undo_create(self) -> None:
+        """Removes what :meth:`create` made, if the data cannot be opened; files of others stay."""
+        for file in (self.config_file, self.path / LOCK):
             file.unlink(missing_ok=True)
-        for file in self.rows.glob("rows-*.npy"):
+        for file in self.data_folder.glob("rows-*.npy"):
             file.unlink()
-        for folder in (self.rows, *(self.path / name for name in ROOMS), self.path):
+        for folder in (self.data_folder, *(self.path / name for name in SUBFOLDERS), self.path):
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
-        """Hold the comparison; the descriptor goes to its processes, and with the last of them the lock.
+        """Locks the comparison; its jobs inherit the descriptor, so the lock lasts until the last one exits.
 
         Raises:
-            BusyError: another comparison is at work here.
+            BusyError: another process runs this comparison.
         """
         try:
-            with hold(self.path / LOCK, PATIENCE_SECONDS) as held:
+            with file_lock(self.path / LOCK, LOCK_TIMEOUT_SECONDS) as held:
                 for folder in [self.path, *(path for path in self.path.rglob("*") if path.is_dir())]:
-                    sweep(folder)
+                    remove_leftovers(folder)
                 yield held.handle
         except LockedError as error:
-            message = f"the comparison {self.path} is being made by {error}"
-            raise BusyError(message, "wait for it, or stop it") from error
+            message = f"the comparison {self.path} is locked by {error}"
+            raise BusyError(message, "wait until it ends, or stop it") from error
         except OSError as error:
             if error.filename is None or os.fsdecode(error.filename) != str(self.path / LOCK):
                 raise
             message = f"the comparison {self.path} cannot be locked: {error.strerror}"
             raise ConfigError(message, f"remove {LOCK}, or give another folder") from error
 
-    def weights(self, entrant: Entrant) -> str:
-        """sha256 of the weights of a finished training; empty: it is not finished, or not as asked."""
-        run = self.run(entrant)
+    def check_configs(self, trials: Sequence[Trial]) -> None:
+        """Raises ConfigError if a trial that was started here has another configuration now."""
+        for trial in trials:
+            file = self.run_folder(trial).config_file
+            if file.exists() and (changes := diff_configs(load_config_file(file), trial.config)):
+                raise ConfigError(
+                    f"{trial} was started with another configuration: {changes[0]}",
+                    "install the versions that it was started with, or start a new comparison",
+                )
+
+    def weights_hash(self, trial: Trial) -> str:
+        """sha256 of the weights of a finished trial; empty: not finished, or another configuration."""
+        run = self.run_folder(trial)
         status = run.read_status()
-        if status is None or status.status != "done" or not self._is_of(run, status.config_hash, entrant):
+        if status is None or status.status != "done" or not self._has_config(run, status.config_hash, trial):
             return ""
         try:
             files = read_json_object(run.model / "config.json")["files"]
@@ -148,42 +146,42 @@ class ComparisonFolder:
             return ""
 
     @staticmethod
-    def _is_of(run: RunFolder, told: str, entrant: Entrant) -> bool:
-        """Whether the run was trained by this configuration: keys that plugins added since have defaults."""
-        if told == config_hash(entrant.config):
+    def _has_config(run: RunFolder, run_hash: str, trial: Trial) -> bool:
+        """Whether the run has the trial's configuration; keys that plugins added since have defaults."""
+        if run_hash == config_hash(trial.config):
             return True
         try:
-            return not difference(read_config(run.config_file), entrant.config)
+            return not diff_configs(load_config_file(run.config_file), trial.config)
         except GancoreError:
             return False
 
-    def is_finished(self, entrant: Entrant, stage: Stage) -> bool:
-        """Whether what the stage leaves lies here, and was made of the weights that lie here."""
-        weights = self.weights(entrant)
+    def is_finished(self, trial: Trial, stage: Stage) -> bool:
+        """Whether the stage's result exists and was computed from the present weights."""
+        weights = self.weights_hash(trial)
         if stage == "train" or not weights:
             return bool(weights)
         if stage == "evaluate":
-            return self._evaluated(entrant) == weights
-        file = self.tradeoffs(entrant) if stage == "time" else self.samples(entrant) / INDEX
+            return self._evaluated_weights(trial) == weights
+        file = self.tradeoffs_file(trial) if stage == "time" else self.samples(trial) / INDEX
         return bool(read_json(file).get("weights") == weights)
 
-    def _evaluated(self, entrant: Entrant) -> str:
+    def _evaluated_weights(self, trial: Trial) -> str:
         try:
-            return str(Evaluation.read(self.evaluation(entrant)).about.get("model_hash", ""))
+            return str(EvaluationResult.read(self.evaluation_file(trial)).metadata.get("model_hash", ""))
         except CheckpointError:
             return ""
 
 
-def read_json(path: Path, most_bytes: int = LARGEST_JSON_BYTES) -> dict[str, Any]:
-    """Empty where it is not there, torn, a link, no regular file or too large: it is then made again."""
+def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Returns {} if the file is missing, damaged, a link, not a regular file or too large."""
     try:
-        value = decode(read_regular(path, most_bytes).decode())
+        value = decode_lossless(read_regular(path, most_bytes).decode())
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Numbers that JSON has not are kept as in an evaluation."""
-    text = json.dumps(finite(plain(value)), indent=1, ensure_ascii=False, allow_nan=False)
+    """Writes JSON atomically; non-finite numbers are encoded as in an evaluation."""
+    text = json.dumps(encode_non_finite(to_json_value(value)), indent=1, ensure_ascii=False, allow_nan=False)
     atomic_write(path, text + "\n")

@@ -1,102 +1,135 @@
-"""The report of a comparison: everything as numbers in report.json, and the page made of that."""
+"""The report of a comparison: all figures in report.json, and a self-contained page rendered from them.
+
+The page has no script, loads nothing, and is smaller than 10 MB. Imports no torch.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from gancore.comparison.asked import REAL, Asked
-from gancore.comparison.balance import in_words, row, until_target
-from gancore.comparison.brief import brief
-from gancore.comparison.exhibits import read_index
-from gancore.comparison.findings import Finding, Standing, find
-from gancore.comparison.folder import ComparisonFolder, Entrant, read_json, write_json
-from gancore.comparison.gathering import costs, evaluations, facts
-from gancore.comparison.page import render
-from gancore.comparison.verdict import RULES, Case, judge
-from gancore.evaluation.reading import Evaluation
-from gancore.files import atomic_write
+import yaml
+
+from gancore.comparison.analysis import MetricComparison, RecipeResult, analyse
+from gancore.comparison.charts import Line, Row, interval_chart, legend_marker, line_chart
+from gancore.comparison.config import REAL, ComparisonConfig, Trial
+from gancore.comparison.folder import ComparisonFolder, read_json, write_json
+from gancore.comparison.formatting import format_count, format_number, format_seconds, join_names
+from gancore.comparison.gallery import Gallery, read_galleries, read_index, samples_that_fit
+from gancore.comparison.tradeoff_table import time_to_target, tradeoff_row, tradeoff_statements
+from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
+from gancore.errors import CheckpointError
+from gancore.evaluation.result import EvaluationResult
+from gancore.files import MAX_DATA_JSON_BYTES, atomic_write
+from gancore.run_folder import read_metrics
 
 FORMAT = 1
+ON_VALID = "valid/"
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_PAGE_CHARACTERS = 9_000_000
+TEXT_CHARACTERS = 1_200_000
+"""Part of the page that is kept for everything but samples."""
+AXIS_UNITS = {
+    "seconds": ((3600, "hours of training"), (60, "minutes of training"), (1, "seconds of training")),
+    "samples": (
+        (1e6, "million real samples seen"),
+        (1e3, "thousand real samples seen"),
+        (1, "real samples seen"),
+    ),
+}
+"""Units of the x axes; used is the largest of which the longest curve has two."""
+MAX_CURVES = 6
+"""Metrics whose curves are drawn."""
 
 
-def write_report(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) -> dict[str, Any]:
-    """From what lies in the folder, as far as it is; returns what stands in report.json."""
-    report = gather(folder, asked, everyone)
-    write_json(folder.figures, report)
-    atomic_write(folder.page, render(report, folder))
+def write_report(
+    folder: ComparisonFolder, config: ComparisonConfig, trials: Sequence[Trial]
+) -> dict[str, Any]:
+    """Writes both files from the results in the folder so far; returns the content of report.json."""
+    report = make_report(folder, config, trials)
+    write_json(folder.report_json, report)
+    atomic_write(folder.report_html, render_html(report, folder))
     return report
 
 
-def gather(folder: ComparisonFolder, asked: Asked, everyone: Sequence[Entrant]) -> dict[str, Any]:
-    """All the figures, as JSON values."""
-    about = read_json(folder.about)
-    runs = [facts(folder, entrant) for entrant in everyone]
-    read, spent = evaluations(folder, everyone), costs(folder, everyone)
-    findings = find(read, about.get("headline", ""))
-    rows = {
-        name: row(name, [run for run in runs if run["name"] == name], spent.get(name, {}), findings)
-        for name in asked.recipes
+def make_report(
+    folder: ComparisonFolder, config: ComparisonConfig, trials: Sequence[Trial]
+) -> dict[str, Any]:
+    """All figures as JSON values."""
+    environment = read_json(folder.environment_file)
+    runs = [trial_facts(folder, trial) for trial in trials]
+    evaluations, tradeoffs = evaluations_by_seed(folder, trials), tradeoffs_by_seed(folder, trials)
+    analysis = analyse(evaluations, environment.get("headline", ""))
+    tradeoff_rows = {
+        name: tradeoff_row(name, _runs_of(name, runs), tradeoffs.get(name, {}), analysis)
+        for name in config.recipes
     }
-    select = about.get("select", "")
+    select, budget = environment.get("select", ""), config.parsed_budget
     failures = [{"who": run["who"], **run["failure"]} for run in runs if run["failure"]]
-    higher = about.get("on_valid", {}).get(select, {}).get("better") == "higher"
-    target = until_target(runs, select, higher) if select else {}
-    case = Case(
-        findings,
-        asked.spent.in_words,
-        about.get("machine", ""),
-        {name: one["kind"] for name, one in rows.items() if one["kind"]},
-        unfinished(runs) if select else [],
-        {failure["who"]: f"{failure['message']} ({failure['stage']})" for failure in failures},
-        in_words(rows),
-        seconds_of(runs) if asked.spent.unit == "seconds" else {},
+    higher = environment.get("on_valid", {}).get(select, {}).get("better") == "higher"
+    target = time_to_target(runs, select, higher) if select else {}
+    inputs = VerdictInputs(
+        analysis,
+        budget.in_words,
+        environment.get("machine", ""),
+        kinds={name: row["kind"] for name, row in tradeoff_rows.items() if row["kind"]},
+        still_improving=still_improving(runs) if select else [],
+        failures={failure["who"]: f"{failure['message']} ({failure['stage']})" for failure in failures},
+        tradeoffs=tradeoff_statements(tradeoff_rows),
+        training_seconds=mean_training_seconds(runs) if budget.unit == "seconds" else {},
     )
     return {
         "format": FORMAT,
-        "command": asked.command,
-        "asked": asked.model_dump(mode="json") | {"budget_in_words": asked.spent.in_words},
-        "about": about,
-        "brief": brief(case),
-        "verdict": [vars(statement) for statement in judge(case)],
+        "command": config.command,
+        "asked": config.model_dump(mode="json") | {"budget_in_words": budget.in_words},
+        "about": environment,
+        "brief": summarise(inputs),
+        "verdict": [vars(statement) for statement in write_verdict(inputs)],
         "rules": RULES,
-        "headline": findings.headline.measure if findings.headline else "",
-        "measures": [_measure(finding) for finding in findings],
-        "evaluation": _about(read),
-        "tradeoffs": rows,
+        "headline": analysis.headline.metric if analysis.headline else "",
+        "measures": [_metric_json(comparison) for comparison in analysis],
+        "evaluation": _about_evaluation(evaluations),
+        "tradeoffs": tradeoff_rows,
         "until_target": target,
         "runs": runs,
         "failures": failures,
-        "samples": _samples(folder, everyone),
+        "samples": _samples(folder, trials),
     }
 
 
-def unfinished(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of which a seed's chosen model is the last of many."""
+def _runs_of(name: str, runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [run for run in runs if run["name"] == name]
+
+
+def still_improving(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Recipes of which a trial selected its last model, of several."""
     late = [run["name"] for run in runs if run["steps"] > 1 and run["chosen_step"] == run["steps"]]
     return list(dict.fromkeys(late))
 
 
-def seconds_of(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """What the finished trainings of each recipe took, in the mean."""
-    taken: dict[str, list[float]] = {}
+def mean_training_seconds(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean training time of the finished trials of each recipe."""
+    by_name: dict[str, list[float]] = {}
     for run in runs:
         if run["state"] == "done":
-            taken.setdefault(run["name"], []).append(run["seconds"])
-    return {name: mean(seconds) for name, seconds in taken.items()}
+            by_name.setdefault(run["name"], []).append(run["seconds"])
+    return {name: mean(seconds) for name, seconds in by_name.items()}
 
 
-def _measure(finding: Finding) -> dict[str, Any]:
-    first = finding.first
+def _metric_json(comparison: MetricComparison) -> dict[str, Any]:
+    first = comparison.first
     return {
-        "measure": finding.measure,
+        "measure": comparison.metric,
         "unit": first.unit,
         "better": first.better,
-        "taken": any(standing.values for standing in finding.standings.values()),
-        "distrust": finding.distrust,
-        "decides": finding.decides,
-        "anchors": dict(finding.anchors),
+        "taken": any(result.values for result in comparison.results.values()),
+        "distrust": comparison.distrust_reason,
+        "decides": comparison.is_decisive,
+        "anchors": dict(comparison.anchors),
         "n_anchors": first.n_anchors,
         "method": first.method,
         "n": first.n,
@@ -104,12 +137,12 @@ def _measure(finding: Finding) -> dict[str, Any]:
         "split": first.split,
         "features": first.features,
         "features_hash": first.features_hash,
-        "lead": finding.lead() if finding.decides else [],
-        "recipes": {name: _standing(standing) for name, standing in finding.standings.items()},
+        "lead": comparison.leaders() if comparison.is_decisive else [],
+        "recipes": {name: _recipe_json(result) for name, result in comparison.results.items()},
     }
 
 
-def _standing(standing: Standing) -> dict[str, Any]:
+def _recipe_json(result: RecipeResult) -> dict[str, Any]:
     seeds = {
         str(seed): {
             "value": reading.value,
@@ -122,26 +155,223 @@ def _standing(standing: Standing) -> dict[str, Any]:
             "seconds": reading.seconds,
             "details": dict(reading.details),
         }
-        for seed, reading in standing.readings.items()
+        for seed, reading in result.readings.items()
     }
-    value = standing.value if standing.values else None
-    return {"value": value, "spread": standing.spread, "seeds": seeds}
+    value = result.value if result.values else None
+    return {"value": value, "spread": result.std_over_seeds, "seeds": seeds}
 
 
-def _about(read: Mapping[str, Mapping[int, Evaluation]]) -> dict[str, Any]:
-    """What evaluations say of themselves; that of the first, which are those of all but the model's hash."""
-    first = next((one for seeds in read.values() for one in seeds.values()), None)
-    return {} if first is None else dict(first.about)
+def _about_evaluation(evaluations: Mapping[str, Mapping[int, EvaluationResult]]) -> dict[str, Any]:
+    """``about`` of the first evaluation; those of the others differ in the hash of the model only."""
+    first = next((one for seeds in evaluations.values() for one in seeds.values()), None)
+    return {} if first is None else dict(first.metadata)
 
 
-def _samples(folder: ComparisonFolder, everyone: Sequence[Entrant]) -> dict[str, Any]:
-    """The files that stand side by side: real rows, then the first finished seed of each."""
+def _samples(folder: ComparisonFolder, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Indices of the galleries: real rows, then the first finished seed of each recipe."""
     shown: dict[str, Any] = {}
     if index := read_index(folder.samples(REAL)):
         shown[REAL] = {**index, "folder": REAL}
-    for entrant in everyone:
-        if entrant.name in shown or not folder.is_finished(entrant, "show"):
+    for trial in trials:
+        if trial.name in shown or not folder.is_finished(trial, "show"):
             continue
-        if index := read_index(folder.samples(entrant)):
-            shown[entrant.name] = {**index, "folder": str(entrant)}
+        if index := read_index(folder.samples(trial)):
+            shown[trial.name] = {**index, "folder": str(trial)}
     return shown
+
+
+def trial_facts(folder: ComparisonFolder, trial: Trial) -> dict[str, Any]:
+    """State, cost, configuration and validation curves of one trial."""
+    run = folder.run_folder(trial)
+    status = run.read_status()
+    model = read_json(run.model / "config.json") if run.model.is_dir() else {}
+    trained = _mapping(model, "training")
+    failure = read_json(folder.failure_file(trial))
+    samples_per_step = _samples_per_step(trained, trial)
+    done = folder.is_finished(trial, "train")
+    return {
+        "who": str(trial),
+        "name": trial.name,
+        "recipe": trial.recipe,
+        "seed": trial.seed,
+        "state": "failed" if failure else "done" if done else status.status if status else "not begun",
+        "failure": failure,
+        "weights": folder.weights_hash(trial),
+        "steps": status.step if status else 0,
+        "planned_steps": status.total if status else None,
+        "samples": round(status.step * samples_per_step) if status else 0,
+        "seconds": status.seconds if status else 0.0,
+        "chosen_step": trained.get("step"),
+        "precision": trained.get("precision", ""),
+        "plugins": _mapping(model, "plugins"),
+        "machine": read_json(folder.machine_file(trial)).get("machine", ""),
+        "fingerprint": read_json(run.data_file, MAX_DATA_JSON_BYTES).get("fingerprint", ""),
+        "config": trial.config.model_dump(mode="json"),
+        "curves": validation_curves(read_metrics(run.metrics_file), samples_per_step),
+    }
+
+
+def _samples_per_step(training: Mapping[str, Any], trial: Trial) -> float:
+    """As recorded in the model, since a fitted one sees all rows in each round; without a model, a batch."""
+    step, samples = training.get("step"), training.get("samples")
+    if isinstance(step, int) and isinstance(samples, int) and step > 0:
+        return samples / step
+    return float(trial.config.model.batch_size)
+
+
+def _mapping(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object of that name; {} if there is none."""
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def validation_curves(
+    lines: Sequence[Mapping[str, Any]], samples_per_step: float
+) -> dict[str, list[dict[str, float]]]:
+    """Every metric on valid: its values with step, samples seen and seconds of training."""
+    clock = [(line["step"], line["seconds"]) for line in lines if "seconds" in line]
+    curves: dict[str, list[dict[str, float]]] = {}
+    for line in lines:
+        for name, value in line.items():
+            if name.startswith(ON_VALID) and isinstance(value, (int, float)) and math.isfinite(value):
+                samples = round(line["step"] * samples_per_step)
+                point = {"step": line["step"], "samples": samples, "value": float(value)}
+                point["seconds"] = seconds_at_step(clock, line["step"])
+                curves.setdefault(name.removeprefix(ON_VALID), []).append(point)
+    return curves
+
+
+def seconds_at_step(clock: Sequence[tuple[int, float]], step: int) -> float:
+    """Seconds of training at a step, by linear interpolation between logged ones."""
+    before = (0, 0.0)
+    for after in [(0, 0.0), *clock]:
+        if after[0] >= step:
+            width = after[0] - before[0]
+            return before[1] + (after[1] - before[1]) * ((step - before[0]) / width if width else 1.0)
+        before = after
+    return before[1]
+
+
+def evaluations_by_seed(
+    folder: ComparisonFolder, trials: Sequence[Trial]
+) -> dict[str, dict[int, EvaluationResult]]:
+    """Evaluations of the present models, by name and seed."""
+    evaluations: dict[str, dict[int, EvaluationResult]] = {}
+    for trial in trials:
+        if folder.is_finished(trial, "evaluate"):
+            try:
+                evaluation = EvaluationResult.read(folder.evaluation_file(trial))
+            except CheckpointError:
+                continue
+            evaluations.setdefault(trial.name, {})[trial.seed] = evaluation
+    return evaluations
+
+
+def tradeoffs_by_seed(
+    folder: ComparisonFolder, trials: Sequence[Trial]
+) -> dict[str, dict[int, dict[str, Any]]]:
+    """Trade-offs of the present models, by name and seed."""
+    tradeoffs: dict[str, dict[int, dict[str, Any]]] = {}
+    for trial in trials:
+        if folder.is_finished(trial, "time"):
+            tradeoffs.setdefault(trial.name, {})[trial.seed] = read_json(folder.tradeoffs_file(trial))
+    return tradeoffs
+
+
+def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
+    """The page. Samples that do not fit are left out, the same number from each recipe."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": format_number,
+        "seconds": format_seconds,
+        "count": format_count,
+        "names": join_names,
+        "yaml": _yaml,
+    }
+    galleries = read_galleries(folder.path / "samples", report["samples"])
+    index = {name: number for number, name in enumerate(report["asked"]["recipes"])}
+    return environment.get_template("report.html").render(
+        report=report,
+        style=(TEMPLATES / "report.css").read_text(),
+        title=_title(report),
+        markers={name: legend_marker(number) for name, number in index.items()},
+        galleries=galleries,
+        real=REAL,
+        max_number=samples_that_fit(galleries, MAX_PAGE_CHARACTERS - TEXT_CHARACTERS),
+        intervals={metric["measure"]: _intervals(metric, index) for metric in report["measures"]},
+        curves=_curves(report, index),
+        not_computed=_not_computed(report),
+        heading=partial(_gallery_heading, report),
+    )
+
+
+def _title(report: Mapping[str, Any]) -> str:
+    config = report["asked"]
+    source = report["about"].get("data", {}).get("source") or config["data"] or "built-in data"
+    return f"{config['domain']}: {source}"
+
+
+def _gallery_heading(report: Mapping[str, Any], gallery: Gallery) -> str:
+    return "rows of test" if gallery.name == REAL else str(report["tradeoffs"][gallery.name]["kind"])
+
+
+def _not_computed(report: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Metrics that were computed for no recipe, by the reason."""
+    by_reason: dict[str, list[str]] = {}
+    for metric in report["measures"]:
+        if not metric["taken"]:
+            seeds = (seed for one in metric["recipes"].values() for seed in one["seeds"].values())
+            by_reason.setdefault(next(seeds)["skipped"], []).append(metric["measure"])
+    return by_reason
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _intervals(metric: Mapping[str, Any], index: Mapping[str, int]) -> str:
+    rows = []
+    for name, result in metric["recipes"].items():
+        seeds = [
+            (s["value"], s["low"], s["high"]) for s in result["seeds"].values() if s["value"] is not None
+        ]
+        if seeds:
+            rows.append(Row(name, index[name], seeds))
+    unit = f", {metric['unit']}" if metric["unit"] else ""
+    better = f" ({metric['better']} is better)" if metric["better"] else ""
+    return interval_chart(rows, metric["anchors"], f"{metric['measure']}{unit}{better}")
+
+
+def _curves(report: Mapping[str, Any], index: Mapping[str, int]) -> list[dict[str, str]]:
+    """Charts of each metric on valid against seconds and samples; the one that selected the models first."""
+    select = report["about"].get("select", "")
+    metrics: dict[str, None] = {select: None} if select else {}
+    for run in report["runs"]:
+        metrics |= dict.fromkeys(run["curves"])
+    charts = []
+    for metric in metrics:
+        by_axis = {x: learning_curve(report["runs"], metric, x, index) for x in ("seconds", "samples")}
+        if by_axis["seconds"]:
+            charts.append({"metric": metric, **by_axis})
+    return charts[:MAX_CURVES]
+
+
+def learning_curve(runs: Sequence[Mapping[str, Any]], metric: str, x: str, index: Mapping[str, int]) -> str:
+    """``metric`` of every trial against ``x``, seconds or samples."""
+    curves = {run["who"]: (run["name"], run["curves"].get(metric, [])) for run in runs}
+    longest = max((point[x] for _, curve in curves.values() for point in curve), default=1.0)
+    size, unit = next((size, unit) for size, unit in AXIS_UNITS[x] if longest >= 2 * size or size == 1)
+    lines = [
+        Line(trial, index[name], [(point[x] / size, point["value"]) for point in curve])
+        for trial, (name, curve) in curves.items()
+        if curve
+    ]
+    return line_chart(lines, unit, f"{metric} on valid")

@@ -1,179 +1,265 @@
-"""A comparison from its first training to its page; what is finished is never made again."""
+"""Start or resume a comparison, or rewrite its report. Finished stages are skipped."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gancore.comparison.asked import Asked, first_difference, read_asked
-from gancore.comparison.entrants import entrants, refuse_changed
-from gancore.comparison.folder import STAGES, ComparisonFolder, Entrant, Stage, read_json, write_json
-from gancore.comparison.processes import INTERRUPTED, Outcome, Processes
+from gancore.budget import EXAMPLES
+from gancore.comparison.config import (
+    ComparisonConfig,
+    Trial,
+    expand_grid,
+    first_difference,
+    make_config,
+    make_trials,
+    read_comparison_config,
+    read_recipes,
+    sampling_recipes,
+)
+from gancore.comparison.folder import STAGES, ComparisonFolder, Stage, read_json, write_json
 from gancore.comparison.report import write_report
-from gancore.comparison.worker import Job
-from gancore.config_text import dump
-from gancore.data.rows import GivenRows
-from gancore.errors import ConfigError, GancoreError
+from gancore.comparison.worker import INTERRUPTED, Job, JobPool, JobResult
+from gancore.config_yaml import to_yaml
+from gancore.data.sources import ArraySource, array_source, is_array
+from gancore.errors import ConfigError
 from gancore.files import atomic_write
-from gancore.runtime.signals import acknowledge, ending, handled, interrupt
+from gancore.runtime.signals import interrupt_on_signal, print_from_handler, raise_interrupted, signal_handler
 
-Run = Callable[[Job, str], Outcome]
-DOING = {"train": "training", "evaluate": "measuring", "show": "drawing samples of", "time": "timing"}
+RunJob = Callable[[Job, str], JobResult]
+Announce = Callable[[str], None]
+STAGE_TEXT = {"train": "training", "evaluate": "measuring", "show": "drawing samples of", "time": "timing"}
+DEFAULTS = {"seeds": 1, "n": 2000, "evaluation_seed": 0, "device": "auto"}
+"""Settings of a new comparison that are not given."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What a comparison left. ``report`` is what stands in report.json; ``failures`` say what went wrong."""
+class ComparisonResult:
+    """Result of a comparison: ``report`` is the content of report.json; ``failures`` has a line for each."""
 
     folder: Path
-    page: Path
+    report_html: Path
     report: dict[str, Any]
     failures: tuple[str, ...] = ()
 
 
 @dataclass
-class Runner:
-    """``jobs`` entrants at once; ``announce`` is told, line by line, what is being done."""
+class ComparisonRunner:
+    """Runs a comparison, ``jobs`` trials at a time; ``announce`` receives progress lines."""
 
     folder: ComparisonFolder
-    asked: Asked
+    config: ComparisonConfig
     jobs: int = 1
     data_root: Path | None = None
-    announce: Callable[[str], None] = field(default=lambda line: None)
-    rows: GivenRows | None = None
-    """Data that a program gave in memory, to be kept in the folder."""
-    everyone: list[Entrant] = field(init=False)
+    announce: Announce = field(default=lambda line: None)
+    data_rows: ArraySource | None = None
+    """Data that a program passed in memory, to be saved in the folder."""
+    trials: list[Trial] = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.jobs > 1 and self.asked.spent.unit == "seconds":
+        if self.jobs > 1 and self.config.parsed_budget.unit == "seconds":
             raise ConfigError(
-                f"--jobs {self.jobs} with a budget in seconds: trainings side by side share their time",
+                f"--jobs {self.jobs} with a budget in seconds: parallel trainings would share their time",
                 "give the budget in steps or samples, or leave --jobs out",
             )
-        self.everyone = entrants(self.asked)
+        self.trials = make_trials(self.config)
 
-    def __call__(self) -> Comparison:
-        self.folder.make()
-        with ending(), self.folder.lock() as lock:
-            self._keep_asked()
-            if self.rows is not None:
-                self.rows.keep(self.folder.rows)
-            refuse_changed(self.folder, self.everyone)
-            processes = Processes(lock, self.announce)
-            with _stopping(processes):
-                self._open(processes)
-            for entrant in self.everyone:
-                self.folder.failure(entrant).unlink(missing_ok=True)
-            self._make(processes)
-            report = write_report(self.folder, self.asked, self.everyone)
-        return Comparison(self.folder.path, self.folder.page, report, failures_in(report))
+    def __call__(self) -> ComparisonResult:
+        self.folder.create()
+        with interrupt_on_signal(), self.folder.lock() as lock_fd:
+            self._save_config()
+            if self.data_rows is not None:
+                self.data_rows.store(self.folder.data_folder)
+            self.folder.check_configs(self.trials)
+            pool = JobPool(lock_fd, self.announce)
+            with _stop_on_signal(pool):
+                self._prepare(pool)
+            for trial in self.trials:
+                self.folder.failure_file(trial).unlink(missing_ok=True)
+            self._run_trials(pool)
+            report = write_report(self.folder, self.config, self.trials)
+        return ComparisonResult(self.folder.path, self.folder.report_html, report, failure_lines(report))
 
-    def _keep_asked(self) -> None:
-        """New seeds are added to those that the folder has; all else is as it was begun."""
-        if self.folder.asked.is_file():
-            before = read_asked(self.folder.asked)
-            self.asked = self.asked.joined(before.seeds)
-            changed = first_difference(before.joined(self.asked.seeds), self.asked)
+    def _save_config(self) -> None:
+        """Adds new seeds to those in the folder; any other change is refused."""
+        if self.folder.config_file.is_file():
+            before = read_comparison_config(self.folder.config_file)
+            self.config = self.config.with_seeds(before.seeds)
+            changed = first_difference(before.with_seeds(self.config.seeds), self.config)
             if changed:
                 raise ConfigError(
-                    f"{self.folder.path} holds a comparison that was asked otherwise: {changed}",
-                    "go on with --resume alone, or give another --out",
+                    f"{self.folder.path} has a comparison with different settings: {changed}",
+                    "use --resume without other options, or another --out",
                 )
-            self.everyone = entrants(self.asked)
-        atomic_write(self.folder.asked, dump(self.asked))
+            self.trials = make_trials(self.config)
+        atomic_write(self.folder.config_file, to_yaml(self.config))
 
-    def _open(self, run: Run) -> None:
-        """The data, before anything is trained on them; once more where something is still to be trained."""
-        if read_json(self.folder.about) and all(self._has(entrant, "train") for entrant in self.everyone):
+    def _prepare(self, run: RunJob) -> None:
+        """Opens the data before the first training, and again while a training is unfinished.
+
+        Raises:
+            GancoreError: the error of the job, of the same class where that is one of gancore's.
+        """
+        recorded = read_json(self.folder.environment_file)
+        if recorded and all(self._is_done(trial, "train") for trial in self.trials):
             return
-        outcome = run(self._job(-1, ()), "data")
-        if outcome.code and not self.folder.about.is_file():
-            self.folder.withdraw()
-        if outcome.code == INTERRUPTED:
+        result = run(self._make_job(None, ()), "data")
+        if result.code and not self.folder.environment_file.is_file():
+            self.folder.undo_create()
+        if result.code == INTERRUPTED:
             raise KeyboardInterrupt
-        if outcome.code:
-            message, _, fix = outcome.message.partition("; ")
-            raise GancoreError(message, fix)
+        if result.code:
+            raise result.error()
 
-    def _make(self, processes: Processes) -> None:
-        alone: tuple[Stage, ...] = STAGES[1:] if self.jobs == 1 else STAGES[1:3]
-        with ThreadPoolExecutor(self.jobs) as pool, _stopping(processes):
+    def _run_trials(self, pool: JobPool) -> None:
+        later: tuple[Stage, ...] = STAGES[1:] if self.jobs == 1 else STAGES[1:3]
+        with ThreadPoolExecutor(self.jobs) as threads, _stop_on_signal(pool):
             waiting: set[Future[None]] = set()
-            for number in range(len(self.everyone)):
-                waiting.add(pool.submit(self._take_through, number, alone, processes))
-            self._await(waiting)
-            for number in range(len(self.everyone)):  # clocks run where nothing else does
-                self._await({pool.submit(self._stage, number, ("time",), processes)})
+            for number in range(len(self.trials)):
+                waiting.add(threads.submit(self._run_trial, number, later, pool))
+            self._wait_and_report(waiting)
+            for number in range(len(self.trials)):  # timings need an otherwise idle machine
+                self._wait_and_report({threads.submit(self._run_stages, number, ("time",), pool)})
 
-    def _await(self, waiting: set[Future[None]]) -> None:
-        """The page is written anew whenever someone is through."""
+    def _wait_and_report(self, waiting: set[Future[None]]) -> None:
+        """Rewrites the report whenever a trial has finished."""
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
-            write_report(self.folder, self.asked, self.everyone)
+            write_report(self.folder, self.config, self.trials)
 
-    def _take_through(self, number: int, later: tuple[Stage, ...], run: Run) -> None:
-        self._stage(number, ("train",), run)
-        self._stage(number, later, run)
+    def _run_trial(self, number: int, later: tuple[Stage, ...], run: RunJob) -> None:
+        self._run_stages(number, ("train",), run)
+        self._run_stages(number, later, run)
 
-    def _stage(self, number: int, stages: tuple[Stage, ...], run: Run) -> None:
-        """What of these is not finished, in one process; a failure is noted and nothing follows it."""
-        entrant = self.everyone[number]
-        left = tuple(stage for stage in stages if not self._has(entrant, stage))
-        if not left or self.folder.failure(entrant).exists():
+    def _run_stages(self, number: int, stages: tuple[Stage, ...], run: RunJob) -> None:
+        """Runs the unfinished stages in one process; after a failure no later stage is run."""
+        trial = self.trials[number]
+        left = tuple(stage for stage in stages if not self._is_done(trial, stage))
+        if not left or self.folder.failure_file(trial).exists():
             return
-        self.announce(f"{DOING[left[0]]} {entrant} ({number + 1} of {len(self.everyone)})")
-        outcome = run(self._job(number, left), str(entrant))
-        if outcome.code == INTERRUPTED:
+        self.announce(f"{STAGE_TEXT[left[0]]} {trial} ({number + 1} of {len(self.trials)})")
+        result = run(self._make_job(number, left), str(trial))
+        if result.code == INTERRUPTED:
             return
-        if outcome.code:
-            stage = next((stage for stage in left if not self._has(entrant, stage)), left[-1])
-            write_json(self.folder.failure(entrant), {"stage": stage, "message": outcome.message})
+        if result.code:
+            stage = next((stage for stage in left if not self._is_done(trial, stage)), left[-1])
+            write_json(self.folder.failure_file(trial), {"stage": stage, "message": result.message})
 
-    def _job(self, number: int, stages: tuple[Stage, ...]) -> Job:
-        timed = number >= 0 and not self._is_timed(self.everyone[number])
+    def _make_job(self, number: int | None, stages: tuple[Stage, ...]) -> Job:
+        profile_speed = number is not None and not self._is_profiled(self.trials[number])
         root = None if self.data_root is None else str(self.data_root)
-        return Job(str(self.folder.path.absolute()), number, stages, timed, root, os.getpid())
+        return Job(str(self.folder.path.absolute()), number, stages, profile_speed, root, os.getpid())
 
-    def _is_timed(self, entrant: Entrant) -> bool:
-        """Whether another seed of the same recipe was: seconds a sample do not depend on the seed."""
-        same = (other for other in self.everyone if other.name == entrant.name and other != entrant)
-        return any("seconds_a_sample" in read_json(self.folder.tradeoffs(other)) for other in same)
+    def _is_profiled(self, trial: Trial) -> bool:
+        """Whether another seed of the same recipe was timed: the time per sample does not depend on it."""
+        same = (other for other in self.trials if other.name == trial.name and other != trial)
+        return any("seconds_a_sample" in read_json(self.folder.tradeoffs_file(other)) for other in same)
 
-    def _has(self, entrant: Entrant, stage: Stage) -> bool:
-        return self.folder.is_finished(entrant, stage)
+    def _is_done(self, trial: Trial, stage: Stage) -> bool:
+        return self.folder.is_finished(trial, stage)
 
 
-def failures_in(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """A line for each that did not come through."""
+def failure_lines(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """One line for each trial that failed."""
     return tuple(f"{failure['who']}: {failure['message']}" for failure in report["failures"])
 
 
 @contextlib.contextmanager
-def _stopping(processes: Processes) -> Iterator[None]:
-    """A signal lets those at work save what they have."""
+def _stop_on_signal(pool: JobPool) -> Iterator[None]:
+    """On a signal, running jobs save a checkpoint and end."""
     try:
         yield
     except KeyboardInterrupt:
-        acknowledge("stopping: what is in progress is saved first; the same command goes on with it")
-        processes.stop()
+        print_from_handler("stopping: running trials save first; repeat the command to continue")
+        pool.stop()
         try:
-            with handled(_hurry):
-                processes.wait()
+            with signal_handler(_on_signal):
+                pool.wait()
         except KeyboardInterrupt:
-            processes.kill()
+            pool.kill()
         raise
 
 
-def _hurry(number: int, frame: FrameType | None) -> None:
-    """While work is saved a second Ctrl-C is heard; what a scheduler repeats is not."""
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """A second Ctrl-C stops immediately; repeated SIGTERM from a scheduler is ignored."""
     if number == signal.SIGINT:
-        interrupt(number, frame)
+        raise_interrupted(number, frame)
+
+
+def start_comparison(
+    values: Mapping[str, Any],
+    recipes: Sequence[str],
+    jobs: int,
+    data_root: Path | None,
+    out: Path | None,
+    runs_folder: Path,
+    announce: Announce,
+) -> ComparisonResult:
+    """Runs a comparison in ``out`` or in a new folder of ``runs_folder``; finished stages there are skipped.
+
+    ``values`` are those of :class:`ComparisonConfig` and ``grid``; None means the default.
+    """
+    if values["domain"] is None:
+        raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
+    if values["budget"] is None:
+        raise ConfigError("no budget is given", f"give --budget, {EXAMPLES}")
+    folder = ComparisonFolder(out or _new_folder(runs_folder, values["domain"]))
+    data = values["data"]
+    rows = array_source(data) if is_array(data) else None
+    source = str((folder.data_folder / rows.name).absolute()) if rows else None if data is None else str(data)
+    named = read_recipes(recipes or sampling_recipes(values["domain"]))
+    expanded, overrides = expand_grid(named, values["settings"], values["grid"])
+    given = {name: value for name, value in values.items() if name != "grid"}
+    given |= {name: value for name, value in DEFAULTS.items() if given.get(name) is None}
+    config = make_config(**{**given, "data": source, "recipes": expanded, "settings": overrides})
+    return ComparisonRunner(folder, config, jobs, data_root, announce, rows)()
+
+
+def _new_folder(runs_folder: Path, domain: str) -> Path:
+    name, number = f"compare-{domain}-{datetime.now():%Y%m%d-%H%M%S}", 1
+    while (path := runs_folder / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return path
+
+
+def resume_comparison(
+    path: Path, given: Mapping[str, Any], jobs: int, data_root: Path | None, announce: Announce
+) -> ComparisonResult:
+    """Continues the comparison in ``path``; seeds in ``given`` are added to its own.
+
+    Raises:
+        ConfigError: another setting is given: the folder stores them.
+    """
+    folder = ComparisonFolder(path)
+    config = read_comparison_config(folder.config_file)
+    for name, value in given.items():
+        if name != "seeds" and _is_given(value):
+            raise ConfigError(
+                f"{name} is given together with resume: {path} stores the settings of its comparison",
+                f"leave {name} out; only seeds can be added",
+            )
+    if given.get("seeds") is not None:
+        config = make_config(**{**config.model_dump(), "seeds": given["seeds"]})
+    return ComparisonRunner(folder, config, jobs, data_root, announce)()
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and not (isinstance(value, list | tuple) and len(value) == 0)
+
+
+def rewrite_report(path: Path) -> ComparisonResult:
+    """Writes the report again from the results in the folder; nothing is trained or evaluated."""
+    folder = ComparisonFolder(path)
+    config = read_comparison_config(folder.config_file)
+    report = write_report(folder, config, make_trials(config))
+    return ComparisonResult(path, folder.report_html, report, failure_lines(report))

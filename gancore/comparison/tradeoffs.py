@@ -1,37 +1,46 @@
-"""What a model costs and what it can be asked beside samples: the trade-off table, measured."""
+"""Measures the trade-offs of a model: parameters, likelihood, inversion, speed, and how speed scales."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from gancore.comparison.speed import growth, time_batches
-from gancore.config import RecipeSection
-from gancore.domain import Batch, Data, View
-from gancore.errors import GancoreError, in_words
-from gancore.evaluation.intervals import of_mean
+from gancore.config import RecipeConfig
+from gancore.data.dataset import Batch, Data, Spec, View
+from gancore.domain import Domain
+from gancore.errors import GancoreError, describe_error
 from gancore.games.game import Game
-from gancore.models.model import Model
-from gancore.models.sampling import to_cpu
+from gancore.metrics.intervals import mean_interval
+from gancore.models.model import Model, build_game
+from gancore.models.sampling import condition_sampler, to_cpu
+from gancore.random import Key, RowRange
 from gancore.recipe import Recipe
-from gancore.runtime.randomness import Key, Rows
-from gancore.trees import leaves
+from gancore.trees import tree_leaves
 
-LIKELIHOOD_ROWS, INVERTED_ROWS, AT_ONCE = 1000, 256, 50
+LIKELIHOOD_ROWS, INVERSION_ROWS, BATCH = 1000, 256, 50
+BATCH_SIZES = (1, 256)
+TIMED_CALLS = 7
+MAX_CALL_SECONDS = 20.0
+"""A slower call is made once, cold; no further calls are made after this many seconds."""
+SIZE_FACTORS = (0.125, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A trained model with the recipe that made it and the data that it is asked about."""
+class TrainedTrial:
+    """A trained model with its recipe and data."""
 
     model: Model
     game: Game
     recipe: Recipe
-    section: RecipeSection
+    config: RecipeConfig
     data: Data
 
     @property
@@ -39,53 +48,53 @@ class Subject:
         views = self.data.test
         return next(iter(views.values())) if isinstance(views, Mapping) else views
 
-    def rows(self, count: int) -> list[Batch]:
-        """Rows of test, the same for every model, a few at a time on the model's device."""
+    def test_batches(self, count: int) -> list[Batch]:
+        """``count`` rows of test, the same for every model, in small batches on the model's device."""
         count = min(count, len(self.test))
         key = Key.of("tradeoffs", 0)
         chosen = (key / "rows").permutation(len(self.test))[:count]
-        batch = self.test.take(chosen, (key / "test").cut(Rows.all(count)))
-        parts = range(0, count, AT_ONCE)
-        return [batch.rows(at, min(count, at + AT_ONCE)).to(self.model.device) for at in parts]
+        batch = self.test.get_batch(chosen, (key / "test").with_rows(RowRange.all(count)))
+        parts = range(0, count, BATCH)
+        return [batch.slice(at, min(count, at + BATCH)).to(self.model.device) for at in parts]
 
 
-def measure(subject: Subject, timed: bool) -> dict[str, Any]:
-    """All of it; ``timed`` False leaves the clock out: another seed of the same recipe was timed."""
-    model = subject.model
-    told: dict[str, Any] = {
-        "parameters": parameters(model.sampler),
-        "players": players(subject.game),
-        "likelihood": likelihood(subject),
-        "inversion": inversion(subject),
+def profile(trained: TrainedTrial, profile_speed: bool) -> dict[str, Any]:
+    """All trade-offs; without ``profile_speed`` no times, if another seed of the recipe was timed."""
+    model = trained.model
+    tradeoffs: dict[str, Any] = {
+        "parameters": sampler_parameters(model.sampler),
+        "players": parameters_by_player(trained.game),
+        "likelihood": measure_likelihood(trained),
+        "inversion": measure_inversion(trained),
     }
-    if timed:
-        told["seconds_a_sample"] = time_batches(model.sampler, model.domain, model.spec, model.device)
-        told["growth"] = growth(model.domain, subject.recipe, subject.section, model.spec, model.device)
-    return told
+    if profile_speed:
+        tradeoffs["seconds_a_sample"] = time_sampling(model.sampler, model.domain, model.spec, model.device)
+        tradeoffs["growth"] = scaling(model.domain, trained.recipe, trained.config, model.spec, model.device)
+    return tradeoffs
 
 
-def parameters(module: nn.Module) -> int:
-    """Numbers that sampling needs: parameters, and what was fitted into buffers."""
+def sampler_parameters(module: nn.Module) -> int:
+    """Count of floating-point numbers that sampling needs: parameters, and fitted buffers."""
     return sum(tensor.numel() for tensor in module.state_dict().values() if tensor.is_floating_point())
 
 
-def players(game: Game) -> dict[str, int]:
-    """Parameters that each player of the game trains."""
+def parameters_by_player(game: Game) -> dict[str, int]:
+    """Count of parameters that each player of the game trains."""
     return {
-        name: sum(p.numel() for part in player.factors() for p in game.get_submodule(part).parameters())
+        name: sum(p.numel() for part in player.lr_factors() for p in game.get_submodule(part).parameters())
         for name, player in game.players.items()
     }
 
 
 @torch.no_grad()
-def likelihood(subject: Subject) -> dict[str, Any]:
-    """-log p(x) on rows of test, nats a canonical sample: exact, a bound, or none to be had."""
-    sampler = subject.model.sampler
+def measure_likelihood(trained: TrainedTrial) -> dict[str, Any]:
+    """-log p(x) of test rows in nats per canonical sample: exact, a bound, or none."""
+    sampler = trained.model.sampler
     if not hasattr(sampler, "log_prob"):
         return {"kind": "none"}
     values: list[Tensor] = []
     try:
-        for batch in subject.rows(LIKELIHOOD_ROWS):
+        for batch in trained.test_batches(LIKELIHOOD_ROWS):
             log_prob = sampler.log_prob(batch)  # type: ignore[operator]
             if log_prob is None:
                 return {"kind": "none", "note": "not of canonical samples: its representation loses some"}
@@ -93,36 +102,156 @@ def likelihood(subject: Subject) -> dict[str, Any]:
     except (GancoreError, RuntimeError) as error:
         return {"kind": "none", "note": f"{error}"}
     nll = torch.cat(values)
-    kind = "bound" if getattr(sampler, "bound", False) else "exact"
-    told = {"kind": kind, "nll": float(nll.mean()), "n": len(nll), "unit": "nats a sample"}
+    kind = "bound" if getattr(sampler, "lower_bound", False) else "exact"
+    likelihood = {"kind": kind, "nll": float(nll.mean()), "n": len(nll), "unit": "nats a sample"}
     if len(nll) < 2 or not bool(nll.isfinite().all()):
-        return told
-    low, high, method = of_mean(nll)
-    return told | {"low": low, "high": high, "method": method}
+        return likelihood
+    low, high, method = mean_interval(nll)
+    return likelihood | {"low": low, "high": high, "method": method}
 
 
 @torch.no_grad()
-def inversion(subject: Subject) -> dict[str, Any]:
-    """|render(invert(x)) - x| over rows of test: the largest, the mean, and the largest |x| beside it."""
-    sampler = subject.model.sampler
+def measure_inversion(trained: TrainedTrial) -> dict[str, Any]:
+    """|render(invert(x)) - x| over test rows: the largest and the mean, with the largest |x|."""
+    sampler = trained.model.sampler
     if not (hasattr(sampler, "invert") and hasattr(sampler, "render")):
         return {"kind": "none"}
-    apart: list[Tensor] = []
+    differences: list[Tensor] = []
     values: list[Tensor] = []
     try:
-        for batch in subject.rows(INVERTED_ROWS):
+        for batch in trained.test_batches(INVERSION_ROWS):
             condition = batch.condition if getattr(sampler, "conditional", False) else None
-            back = to_cpu(sampler.render(sampler.invert(batch), condition))  # type: ignore[operator]
-            for x, again in zip(leaves(to_cpu(batch.data)), leaves(back), strict=True):
-                apart.append((again.double() - x.double()).abs().flatten())
+            rendered = to_cpu(sampler.render(sampler.invert(batch), condition))  # type: ignore[operator]
+            for x, inverted in zip(tree_leaves(to_cpu(batch.data)), tree_leaves(rendered), strict=True):
+                differences.append((inverted.double() - x.double()).abs().flatten())
                 values.append(x.double().abs().max())
     except (GancoreError, RuntimeError, ValueError) as error:
-        return {"kind": "failed", "note": in_words(error)}
-    errors = torch.cat(apart)
+        return {"kind": "failed", "note": describe_error(error)}
+    errors = torch.cat(differences)
     return {
         "kind": "measured",
         "largest": float(errors.max()),
         "mean": float(errors.mean()),
         "largest_value": float(torch.stack(values).max()),
-        "n": min(INVERTED_ROWS, len(subject.test)),
+        "n": min(INVERSION_ROWS, len(trained.test)),
     }
+
+
+@dataclass(frozen=True)
+class Timing:
+    """``seconds`` per sample: the median of ``calls`` warm calls; ``calls`` 0: the first call, cold."""
+
+    seconds: float
+    calls: int
+    batch: int
+
+
+def seconds_per_sample(call: Callable[[], object], batch: int, device: torch.device) -> Timing:
+    """The median of up to 7 calls after a warm-up call; if that is slow, its own time."""
+    first = _timed(call, device)
+    if first > MAX_CALL_SECONDS:
+        return Timing(first / batch, 0, batch)
+    times: list[float] = []
+    while len(times) < TIMED_CALLS and (not times or sum(times) + first < MAX_CALL_SECONDS):
+        times.append(_timed(call, device))
+    return Timing(median(times) / batch, len(times), batch)
+
+
+def _timed(call: Callable[[], object], device: torch.device) -> float:
+    began = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+@torch.no_grad()
+def time_sampling(sampler: nn.Module, domain: Domain, spec: Spec, device: torch.device) -> dict[str, Any]:
+    """Seconds per sample by batch size; if it cannot be measured, the reason."""
+    timings: dict[str, Any] = {}
+    for batch in BATCH_SIZES:
+        try:
+            call = _sampling_call(sampler, domain, spec, batch, device)
+            timings[str(batch)] = asdict(seconds_per_sample(call, batch, device))
+        except (RuntimeError, MemoryError) as error:
+            timings[str(batch)] = {"not_measured": _error_text(error)}
+    return timings
+
+
+def _sampling_call(
+    sampler: nn.Module, domain: Domain, spec: Spec, batch: int, device: torch.device
+) -> Callable[[], object]:
+    key = Key.of("time", 0, device=device)
+    condition = condition_sampler(sampler, domain, spec, None)(batch, key / "condition")
+    return lambda: sampler.sample(batch, key, condition)  # type: ignore[operator]
+
+
+class _OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the tensor operations that are called, one after another, within the context."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def scaling(
+    domain: Domain, recipe: Recipe, config: RecipeConfig, spec: Spec, device: torch.device
+) -> dict[str, Any]:
+    """Seconds and operations of the untrained recipe at several sample sizes, and the exponents of both.
+
+    y ~ size^exponent, by least squares on logarithms. An operation is one kernel call: work within one is
+    parallel, so the number of operations is a lower bound on the sequential steps of a sample.
+    """
+    points: list[dict[str, float]] = []
+    reason, elapsed = "", 0.0
+    for factor in SIZE_FACTORS:
+        scaled = spec if factor == 1 else domain.scale_spec(spec, factor)
+        if scaled is None:
+            reason = reason or "the data have no size that can be changed"
+            continue
+        try:
+            began = time.perf_counter()
+            points.append({"factor": factor, **_measure_at_size(domain, recipe, config, scaled, device)})
+            elapsed += time.perf_counter() - began
+        except (GancoreError, RuntimeError, MemoryError, ValueError) as error:
+            reason = f"at {factor:g} of the size: {_error_text(error)}"
+        if elapsed > 4 * MAX_CALL_SECONDS:
+            break
+    if len(points) < 2:
+        return {"not_measured": reason or "too slow at the smallest size", "points": points}
+    sizes = [point["factor"] for point in points]
+    result: dict[str, Any] = {"points": points, "note": reason}
+    return result | {
+        name: power_law_exponent(sizes, [point[name.removesuffix("_exponent")] for point in points])
+        for name in ("seconds_exponent", "operations_exponent")
+    }
+
+
+def _measure_at_size(
+    domain: Domain, recipe: Recipe, config: RecipeConfig, spec: Spec, device: torch.device
+) -> dict[str, float]:
+    sampler = build_game(recipe, config, spec, seed=0).to(device).sampler().eval()
+    call = _sampling_call(sampler, domain, spec, 1, device)
+    timing = seconds_per_sample(call, 1, device)
+    with _OperationCounter() as counter:
+        call()
+    return {"seconds": timing.seconds, "calls": timing.calls, "operations": counter.count}
+
+
+def power_law_exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
+    """b of y = a size^b by least squares on logarithms."""
+    x, y = ([math.log(value) for value in column] for column in (sizes, values))
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    squares = sum((a - mean_x) ** 2 for a in x)
+    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / squares
+
+
+def _error_text(error: BaseException) -> str:
+    return error.message[:160] if isinstance(error, GancoreError) else describe_error(error, 160)

@@ -1,7 +1,7 @@
-"""The verdict in words, each statement from a rule that is written down; imports no torch.
+"""Writes the verdict of a comparison by stated rules, and its summary in a few lines; imports no torch.
 
-Nothing is said to be better unless the intervals are apart in every pair of trainings, and nothing of
-recipes, as against the models trained here, unless the spread over seeds bears it.
+A recipe is called better only if the intervals are apart in every pair of trials; this is said of recipes in
+general, not only of the models trained here, only if the spread over seeds supports it.
 """
 
 from __future__ import annotations
@@ -10,282 +10,370 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
-from gancore.comparison.findings import Finding, Findings, difference_over_seeds
-from gancore.comparison.words import figure, listed, measured
-from gancore.evaluation.reading import Reading
-from gancore.evaluation.summary import collapse_by, copies_by, noise_by
+from gancore.comparison.analysis import Analysis, MetricComparison, seed_difference_interval
+from gancore.comparison.formatting import format_number, join_names
+from gancore.evaluation.report import (
+    MAX_LINES,
+    metrics_showing_collapse,
+    metrics_showing_copies,
+    metrics_showing_noise,
+    shorten_line,
+)
+from gancore.evaluation.result import MetricResult
 
 RULES = {
-    "headline": "The verdict is about the measure that the domain prefers, or else the first of the table,"
-    " which has an interval for every model, is trusted on these data, and is blind to no way of being bad.",
-    "fault": "Noise, and a collapse onto a few rows, are measured as samples are. A recipe is no better than"
-    " noise where the first distance, or more than half of all that see noise, say so of every training; it"
-    " is collapsed where more than half of the measures of diversity say so, and copies where those of memory"
-    " do.",
-    "better": "One recipe is better than another by a measure where the 95 % intervals over samples of its"
-    " trainings lie, all of them, wholly on the better side of those of the other's; where it is better than"
-    " the bad anchors; and where the other is worse than held-out real rows: nothing is better than these.",
+    "headline": "The verdict is about the metric that the domain prefers, or else the first of the table,"
+    " that has an interval for every model, is trusted on these data, and is sensitive to every control.",
+    "fault": "Noise, and a collapse onto a few rows, are evaluated like samples. A recipe is no better than"
+    " noise if the first distance, or more than half of the metrics that are sensitive to noise, say so of"
+    " every trial; it is collapsed if more than half of the metrics of diversity say so, and copies train if"
+    " more than half of those of memory say so.",
+    "better": "A recipe is better than another by a metric if the 95 % intervals over samples of all its"
+    " trials are on the better side of all those of the other's; if it is better than the bad controls; and"
+    " if the other is worse than held-out real rows, since nothing can be better than these.",
     "lead": "The recipe with the best mean over seeds leads, together with all that it is not better than by"
     " that rule.",
-    "seeds": "Of recipes, rather than of the models trained here, this is said only where Welch's interval of"
-    " the difference of means over seeds excludes zero, at 95 % for all pairs together (Bonferroni); the"
-    " variance over seeds is never taken for less than that over samples.",
-    "gan": "The best recipe whose players play against each other stands against the best of the others, by"
-    " the same rule.",
-    "real": "Held-out real rows, measured alike and at the same number of rows, are the floor: a recipe"
-    " cannot be told from them by a measure where no training is worse by more than the two intervals allow,"
-    " at 95 % for all measures and trainings together (Bonferroni). Noise, or else collapse, is the other end"
-    " of the way.",
-    "others": "Every other measure that has its intervals and is trusted is asked whether the best recipe"
-    " leads there too, alone or with others, or another is better.",
-    "trust": "A measure that does not order its anchors on these data (real rows better than noise and than"
-    " collapse, where it can see them) takes no part.",
-    "spent": "A budget in seconds becomes rounds when a training begins, by timing some; where the machine"
-    " changes its pace, trainings take more or less than that, which is said from a tenth on.",
-    "unfinished": "A recipe was still improving where the model that was chosen is its last.",
+    "seeds": "This is said of recipes, not only of the models trained here, if Welch's interval of the"
+    " difference of means over seeds excludes zero, at 95 % for all pairs together (Bonferroni); the variance"
+    " is that over seeds, or that over samples if it is larger.",
+    "gan": "The best recipe with several players is compared with the best of the others, by the same rule.",
+    "real": "Held-out real rows, evaluated in the same way at the same number of rows, are the optimum: a"
+    " recipe is not distinguishable from them by a metric if no trial is worse by more than the two intervals"
+    " allow, at 95 % for all metrics and trials together (Bonferroni). Noise, or else collapse, is the other"
+    " end of the scale.",
+    "others": "For every other metric that is trusted and has all its intervals: whether the best recipe"
+    " leads, alone or with others, or another is better.",
+    "trust": "A metric is left out if it does not order its controls on these data: real rows better than"
+    " noise and than collapse, if it is sensitive to them.",
+    "spent": "A budget in seconds is converted to a number of rounds when a training begins, by timing some;"
+    " if the machine changes its speed, the training takes a different time. Differences from 10 % on are"
+    " reported.",
+    "unfinished": "A recipe was still improving if its selected model is its last.",
 }
-"""How each statement comes about, as the page explains it."""
+"""The rule of each statement, as the page explains it."""
 
-UNEVEN = 1.1
-"""Ratio of the most to the least seconds of training from which budgets are not called equal."""
+UNEVEN_TIME_RATIO = 1.1
+"""Ratio of the longest to the shortest training from which times are reported as different."""
+MAX_RECIPES = 4
+"""Recipes that have a line of their own in the summary."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """``rule`` names the rule in :data:`RULES`, or what the statement is about."""
+    """``rule`` is a key of :data:`RULES`, or the subject of the statement."""
 
     rule: str
     text: str
 
 
 @dataclass(frozen=True)
-class Case:
-    """What a verdict is about. ``kinds``: "GAN", "likelihood model", ... by name, where it is known.
+class VerdictInputs:
+    """What a verdict is derived from; mappings are by name of the recipe, those of failures by trial.
 
-    ``unfinished``: names whose chosen model is their last. ``failures``: by name, in words.
+    ``kinds``: "GAN", "likelihood model", ..., if known. ``still_improving``: recipes whose selected model is
+    their last. ``tradeoffs``: statements. ``training_seconds``: means over seeds, if the budget is a time.
     """
 
-    findings: Findings
+    analysis: Analysis
     budget: str
     machine: str = ""
     kinds: Mapping[str, str] | None = None
-    unfinished: Sequence[str] = ()
+    still_improving: Sequence[str] = ()
     failures: Mapping[str, str] | None = None
-    costs: Sequence[str] = ()
-    spent: Mapping[str, float] | None = None
-    """Seconds of training by name, the mean over seeds, where the budget is of seconds."""
+    tradeoffs: Sequence[str] = ()
+    training_seconds: Mapping[str, float] | None = None
 
 
-def judge(case: Case) -> list[Statement]:
-    """The first statement is the verdict; the others say what it rests on and where it ends."""
-    finding = case.findings.headline
-    if len(case.findings.names) < 2:
-        statements = [_nobody(case.findings.names)]
-    elif finding is None:
+def write_verdict(inputs: VerdictInputs) -> list[Statement]:
+    """The statements; the first is the verdict, the others are its reasons and limits."""
+    comparison = inputs.analysis.headline
+    if len(inputs.analysis.names) < 2:
+        statements = [_no_verdict(inputs.analysis.names)]
+    elif comparison is None:
         statements = [
-            Statement("headline", "No verdict: no measure is bounded and trusted for all of them here.")
+            Statement(
+                "headline", "No verdict: no metric is trusted here and has an interval for all recipes."
+            )
         ]
     else:
-        about = (_faults, _lead, _values, _seeds, _worth, _floor, _others)
-        statements = [statement for rule in about for statement in rule(case, finding)]
-    return [*statements, *_distrust(case), *_costs(case), *_limits(case)]
+        rules = (_faults, _lead, _values, _seeds, _gan_or_not, _against_real, _other_metrics)
+        statements = [statement for rule in rules for statement in rule(inputs, comparison)]
+    return [*statements, *_distrusted(inputs), *_tradeoffs(inputs), *_scope(inputs)]
 
 
-def _nobody(names: Sequence[str]) -> Statement:
+def _no_verdict(names: Sequence[str]) -> Statement:
     if not names:
-        return Statement("headline", "No verdict: nothing has been trained and measured to its end.")
-    return Statement("headline", f"No verdict: {names[0]} alone was measured, and has nothing beside it.")
+        return Statement("headline", "No verdict: no trial has been trained and evaluated.")
+    return Statement("headline", f"No verdict: only {names[0]} was evaluated.")
 
 
-def _faults(case: Case, headline: Finding) -> list[Statement]:
-    """What is bad about all trainings of a recipe, whoever else is worse."""
-    told = []
+def _faults(inputs: VerdictInputs, headline: MetricComparison) -> list[Statement]:
+    """Faults of all trials of a recipe, whether or not another recipe is worse."""
+    statements = []
     for name in headline.ranked():
-        seeds = case.findings.readings_of(name)
+        seeds = inputs.analysis.readings_of(name)
         by = {
-            "no better than noise": _by_all(noise_by, seeds),
-            "collapsed": _by_all(collapse_by, seeds),
-            "a copyist of train": _by_all(copies_by, seeds),
+            "is no better than noise": _by_all(metrics_showing_noise, seeds),
+            "is collapsed": _by_all(metrics_showing_collapse, seeds),
+            "copies train": _by_all(metrics_showing_copies, seeds),
         }
-        bad = [f"{fault} (by {listed(measures)})" for fault, measures in by.items() if measures]
-        if bad:
-            told.append(Statement("fault", f"{name} is {' and '.join(bad)}."))
-    return told
+        faults = [f"{fault} (by {join_names(metrics)})" for fault, metrics in by.items() if metrics]
+        if faults:
+            statements.append(Statement("fault", f"{name} {' and '.join(faults)}."))
+    return statements
 
 
-def _by_all(fault: Callable[[Sequence[Reading]], list[str]], seeds: Sequence[Sequence[Reading]]) -> list[str]:
-    """The measures that find this fault in every training."""
-    found = [fault(readings) for readings in seeds]
-    return [measure for measure in found[0] if all(measure in others for others in found)] if found else []
+def _by_all(
+    fault: Callable[[Sequence[MetricResult]], list[str]], seeds: Sequence[Sequence[MetricResult]]
+) -> list[str]:
+    """The metrics that find this fault in every trial."""
+    by_seed = [fault(readings) for readings in seeds]
+    return [metric for metric in by_seed[0] if all(metric in each for each in by_seed)] if by_seed else []
 
 
-def _deciding(case: Case, name: str) -> list[Finding]:
-    return [f for f in case.findings if f.decides and name in f.standings]
+def _deciding(inputs: VerdictInputs, name: str) -> list[MetricComparison]:
+    return [f for f in inputs.analysis if f.is_decisive and name in f.results]
 
 
-def _lead(case: Case, finding: Finding) -> list[Statement]:
-    best, *others = finding.ranked()
-    near = [name for name in others if not finding.apart(best, name)]
-    far = [name for name in others if name not in near]
-    name = finding.measure
-    if all(map(finding.is_bad, finding.standings)):
-        return [Statement("lead", f"On {name}, nobody leads: none is better than every bad anchor.")]
-    if not near:
-        return [Statement("lead", f"On {name}, {best} is better than {listed(far)}.")]
-    if far:
-        text = f"On {name}, {best} has the best value and nothing separates it from {listed(near)}"
-        return [Statement("lead", f"{text}; it is better than {listed(far)}.")]
-    told = [Statement("lead", f"On {name}, nothing separates the best, {best}, from {listed(near)}.")]
-    pairs = [f"{a} is better than {b}" for a, b in permutations(others, 2) if finding.apart(a, b)]
-    return [*told, Statement("better", f"Further down, {listed(pairs)}.")] if pairs else told
+def _lead(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
+    best, *others = comparison.ranked()
+    not_separated = [name for name in others if not comparison.is_better(best, name)]
+    worse = [name for name in others if name not in not_separated]
+    name = comparison.metric
+    if all(map(comparison.is_bad, comparison.results)):
+        return [Statement("lead", f"On {name}, no recipe leads: none is better than every bad control.")]
+    if not not_separated:
+        return [Statement("lead", f"On {name}, {best} is better than {join_names(worse)}.")]
+    near = join_names(not_separated)
+    if worse:
+        text = f"On {name}, {best} has the best value and nothing separates it from {near}"
+        return [Statement("lead", f"{text}; it is better than {join_names(worse)}.")]
+    lead = Statement("lead", f"On {name}, nothing separates the best, {best}, from {near}.")
+    pairs = [f"{a} is better than {b}" for a, b in permutations(others, 2) if comparison.is_better(a, b)]
+    return [lead, Statement("better", f"Further down, {join_names(pairs)}.")] if pairs else [lead]
 
 
-def _values(case: Case, finding: Finding) -> list[Statement]:
-    end = "higher" if finding.higher else "lower"
-    parts = [f"{name} {measured(finding, name)}" for name in finding.ranked()]
-    unit = f", in {finding.first.unit}" if finding.first.unit else ""
-    return [Statement("better", f"{finding.measure}{unit}, {end} is better: {'; '.join(parts)}.")]
+def _values(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
+    direction = "higher" if comparison.higher else "lower"
+    parts = [f"{name} {_value_with_intervals(comparison, name)}" for name in comparison.ranked()]
+    unit = f", in {comparison.first.unit}" if comparison.first.unit else ""
+    return [Statement("better", f"{comparison.metric}{unit}, {direction} is better: {'; '.join(parts)}.")]
 
 
-def _seeds(case: Case, finding: Finding) -> list[Statement]:
-    lead, counts = finding.lead(), {len(s.values) for s in finding.standings.values()}
+def _value_with_intervals(comparison: MetricComparison, name: str) -> str:
+    """The mean over seeds, with the interval over samples of each seed."""
+    result = comparison.results[name]
+    bounds = [
+        f"{format_number(low)} to {format_number(high)}"
+        for low, high in zip(result.lows, result.highs, strict=True)
+    ]
+    return f"{format_number(result.value)} ({', '.join(bounds)})"
+
+
+def _seeds(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
+    leaders, counts = comparison.leaders(), {len(each.values) for each in comparison.results.values()}
     if counts == {1}:
-        text = "Each recipe was trained once: whether another seed would end alike is not known."
-        return [Statement("seeds", text)]
-    best = lead[0]
-    others = [name for name in finding.ranked() if name not in lead]
+        return [Statement("seeds", "Each recipe was trained once: the effect of the seed is unknown.")]
+    best = leaders[0]
+    others = [name for name in comparison.ranked() if name not in leaders]
     if not others:
         return []
-    pairs = len(list(combinations(finding.standings, 2)))
-    sure: list[str] = []
-    open_: list[str] = []
+    pairs = len(list(combinations(comparison.results, 2)))
+    excluded: list[str] = []
+    not_excluded: list[str] = []
     for other in others:
-        bounds = difference_over_seeds(finding.standings[best], finding.standings[other], pairs)
-        excluded = bounds is not None and (bounds[0] > 0 or bounds[1] < 0)
-        (sure if excluded else open_).append(other)
-    told = []
-    if sure:
-        told.append(f"That {best} is better than {listed(sure)} goes beyond the spread over seeds as well.")
-    if open_:
-        text = f"That {best} is better than {listed(open_)} holds for every model trained here"
-        told.append(f"{text}; the spread over {_range(counts)} seeds does not bear it out for the recipes.")
-    return [Statement("seeds", " ".join(told))]
+        bounds = seed_difference_interval(comparison.results[best], comparison.results[other], pairs)
+        is_excluded = bounds is not None and (bounds[0] > 0 or bounds[1] < 0)
+        (excluded if is_excluded else not_excluded).append(other)
+    parts = []
+    if excluded:
+        text = f"That {best} is better than {join_names(excluded)}"
+        parts.append(f"{text} goes beyond the spread over seeds as well.")
+    if not_excluded:
+        text = f"That {best} is better than {join_names(not_excluded)} holds for every model trained here"
+        spread = f"the spread over {_range(counts)} seeds"
+        parts.append(f"{text}; {spread} is too large to say so of the recipes.")
+    return [Statement("seeds", " ".join(parts))]
 
 
 def _range(counts: Set[int]) -> str:
     return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
-def best_of_both(case: Case, finding: Finding) -> tuple[str, str] | None:
-    """The best GAN and the best of the others; None where there is not one of each."""
-    kinds = case.kinds or {}
-    ranked = [name for name in finding.ranked() if name in kinds]
+def best_gan_and_other(inputs: VerdictInputs, comparison: MetricComparison) -> tuple[str, str] | None:
+    """The best GAN and the best of the others; None if there is not one of each."""
+    kinds = inputs.kinds or {}
+    ranked = [name for name in comparison.ranked() if name in kinds]
     gan = next((name for name in ranked if kinds[name] == "GAN"), None)
     other = next((name for name in ranked if kinds[name] != "GAN"), None)
     return None if gan is None or other is None else (gan, other)
 
 
-def _worth(case: Case, finding: Finding) -> list[Statement]:
-    both, kinds = best_of_both(case, finding), case.kinds or {}
+def _gan_or_not(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
+    both, kinds = best_gan_and_other(inputs, comparison), inputs.kinds or {}
     if both is None:
         return []
     gan, other = both
-    by = f"Is a GAN worth it here? By {finding.measure}"
-    best = f"the best GAN, {gan} ({_value(finding, gan)})"
-    rival = f"the {kinds[other]} {other} ({_value(finding, other)})"
-    if finding.apart(gan, other):
+    by = f"Is a GAN worth it here? By {comparison.metric}"
+    best = f"the best GAN, {gan} ({_value(comparison, gan)})"
+    rival = f"the {kinds[other]} {other} ({_value(comparison, other)})"
+    if comparison.is_better(gan, other):
         return [Statement("gan", f"{by}, yes: {best}, is better than {rival}, the best of the others.")]
-    if finding.apart(other, gan):
-        return [Statement("gan", f"{by}, no: {best}, loses to {rival}.")]
-    return [Statement("gan", f"{by} that cannot be told: nothing separates {best}, from {rival}.")]
+    if comparison.is_better(other, gan):
+        return [Statement("gan", f"{by}, no: {best}, is worse than {rival}.")]
+    return [Statement("gan", f"{by} this is undecided: nothing separates {best}, from {rival}.")]
 
 
-def _value(finding: Finding, name: str) -> str:
-    return figure(finding.standings[name].value)
+def _value(comparison: MetricComparison, name: str) -> str:
+    return format_number(comparison.results[name].value)
 
 
-def _floor(case: Case, finding: Finding) -> list[Statement]:
-    best = finding.lead()[0]
-    real = finding.standings[best].anchors("real")
-    deciding = _deciding(case, best)
-    comparisons = sum(len(f.standings[best].readings) for f in deciding)
-    if finding.reaches_real(best, comparisons):
-        told = f"By {finding.measure}, at this n, {best} cannot be told from held-out real rows"
-        others = [f.measure for f in deciding if f.is_told(best, comparisons)]
-        rest = f"; by {listed(others)} it can" if others else ""
-        return [Statement("real", f"{told} ({figure(real)}){rest}.")]
-    closed = finding.closed(best)
+def _against_real(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
+    best = comparison.leaders()[0]
+    real = comparison.results[best].anchors("real")
+    deciding = _deciding(inputs, best)
+    comparisons = sum(len(f.results[best].readings) for f in deciding)
+    if comparison.matches_real(best, comparisons):
+        text = f"By {comparison.metric}, at this n, {best} is not distinguishable from held-out real rows"
+        others = [f.metric for f in deciding if f.worse_than_real(best, comparisons)]
+        rest = f"; by {join_names(others)} it is" if others else ""
+        return [Statement("real", f"{text} ({format_number(real)}){rest}.")]
+    closed = comparison.gap_closed(best)
     if closed is None:
         return []
-    standing = finding.standings[best]
-    way = f"{best} has gone {figure(100 * closed)} % of the way there"
-    bad = f"{finding.first.bad} ({figure(standing.anchors(finding.first.bad))})"
-    alike = f" at {finding.first.n_anchors:,} samples, where {best} has {figure(standing.matched)}"
-    beside = alike if standing.matched != standing.value else ""
-    return [Statement("real", f"Held-out real rows have {figure(real)}{beside}: {way} from {bad}.")]
+    result = comparison.results[best]
+    share = f"{best} has gone {format_number(100 * closed)} % of the way there"
+    bad = f"{comparison.first.bad_control} ({format_number(result.anchors(comparison.first.bad_control))})"
+    matched = f" at {comparison.first.n_anchors:,} samples, where {best} has {format_number(result.matched)}"
+    matched = matched if result.matched != result.value else ""
+    return [Statement("real", f"Held-out real rows have {format_number(real)}{matched}: {share} from {bad}.")]
 
 
-def _others(case: Case, headline: Finding) -> list[Statement]:
-    """Whether the other measures say the same of the one that leads."""
-    best = headline.lead()[0]
-    rest = [finding for finding in _deciding(case, best) if finding is not headline]
-    rest = [finding for finding in rest if len(finding.standings) > 1]
-    hopeless = [f.measure for f in rest if all(map(f.is_bad, f.standings))]
-    rest = [f for f in rest if f.measure not in hopeless]
-    alone = [f.measure for f in rest if f.lead() == [best]]
-    shared = [f.measure for f in rest if f.leads(best) and f.lead() != [best]]
-    level = [f.measure for f in rest if len(f.lead()) == len(f.standings)]
-    behind = [f"{f.measure} ({listed(f.lead())})" for f in rest if best not in f.lead()]
-    told = [
+def _other_metrics(inputs: VerdictInputs, headline: MetricComparison) -> list[Statement]:
+    """Whether the recipe that leads by the headline leads by the other metrics, too."""
+    best = headline.leaders()[0]
+    rest = [comparison for comparison in _deciding(inputs, best) if comparison is not headline]
+    rest = [comparison for comparison in rest if len(comparison.results) > 1]
+    none_better_than_controls = [f.metric for f in rest if all(map(f.is_bad, f.results))]
+    rest = [f for f in rest if f.metric not in none_better_than_controls]
+    alone = [f.metric for f in rest if f.leaders() == [best]]
+    shared = [f.metric for f in rest if f.is_leader(best) and f.leaders() != [best]]
+    tied = [f.metric for f in rest if len(f.leaders()) == len(f.results)]
+    behind = [f"{f.metric} ({join_names(f.leaders())})" for f in rest if best not in f.leaders()]
+    no_lead = f"no recipe is better than every bad control on {join_names(none_better_than_controls)}"
+    parts = [
         text
         for text, names in (
-            (f"{best} leads alone on {listed(alone)}", alone),
-            (f"{best} shares the lead on {listed(shared)}", shared),
+            (f"{best} leads alone on {join_names(alone)}", alone),
+            (f"{best} shares the lead on {join_names(shared)}", shared),
             (f"{best} is behind on {'; '.join(behind)}", behind),
-            (f"nothing separates them on {listed(level)}", level),
-            (f"nobody is better than every bad anchor on {listed(hopeless)}", hopeless),
+            (f"nothing separates them on {join_names(tied)}", tied),
+            (no_lead, none_better_than_controls),
         )
         if names
     ]
-    return (
-        [Statement("others", f"By the other measures that can be trusted, {'; '.join(told)}.")]
-        if told
-        else []
-    )
+    return [Statement("others", f"By the other trusted metrics, {'; '.join(parts)}.")] if parts else []
 
 
-def _distrust(case: Case) -> list[Statement]:
-    told = [f"{f.measure} ({f.distrust})" for f in case.findings if f.distrust]
-    if not told:
+def _distrusted(inputs: VerdictInputs) -> list[Statement]:
+    metrics = [f"{f.metric} ({f.distrust_reason})" for f in inputs.analysis if f.distrust_reason]
+    if not metrics:
         return []
-    return [Statement("trust", f"Not to be trusted on these data, and left out: {'; '.join(told)}.")]
+    return [Statement("trust", f"Not trusted on these data, and left out: {'; '.join(metrics)}.")]
 
 
-def _costs(case: Case) -> list[Statement]:
-    return [Statement("costs", " ".join(case.costs))] if case.costs else []
+def _tradeoffs(inputs: VerdictInputs) -> list[Statement]:
+    return [Statement("costs", " ".join(inputs.tradeoffs))] if inputs.tradeoffs else []
 
 
-def _limits(case: Case) -> list[Statement]:
-    told = [
-        Statement("failed", f"{name} did not come through: {reason}.")
-        for name, reason in (case.failures or {}).items()
+def _scope(inputs: VerdictInputs) -> list[Statement]:
+    statements = [
+        Statement("failed", f"{name} failed: {reason}.") for name, reason in (inputs.failures or {}).items()
     ]
-    if case.unfinished:
-        verb = "was" if len(case.unfinished) == 1 else "were"
-        text = f"{listed(case.unfinished)} {verb} still improving when the budget was used up"
-        told.append(Statement("unfinished", f"{text}: with more of it the order may be another."))
-    told += _spent(case.spent or {})
-    where = f" on {case.machine}" if case.machine else ""
-    text = f"All of this holds for these data and {case.budget} of training each{where}, and for no more."
-    return [*told, Statement("limits", text)]
+    if inputs.still_improving:
+        verb = "was" if len(inputs.still_improving) == 1 else "were"
+        text = f"{join_names(inputs.still_improving)} {verb} still improving when the budget was used up"
+        statements.append(Statement("unfinished", f"{text}: with a larger budget the order may change."))
+    statements += _uneven_time(inputs.training_seconds or {})
+    where = f" on {inputs.machine}" if inputs.machine else ""
+    text = f"This holds only for these data and {inputs.budget} of training each{where}."
+    return [*statements, Statement("limits", text)]
 
 
-def _spent(spent: Mapping[str, float]) -> list[Statement]:
-    """Whoever took the least, and the most, where these are not one budget."""
-    if not spent:
+def _uneven_time(seconds: Mapping[str, float]) -> list[Statement]:
+    """The shortest and the longest training, if their times differ noticeably."""
+    if not seconds:
         return []
-    least, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
-    if spent[most] <= UNEVEN * spent[least]:
+    least, most = min(seconds, key=seconds.__getitem__), max(seconds, key=seconds.__getitem__)
+    if seconds[most] <= UNEVEN_TIME_RATIO * seconds[least]:
         return []
-    text = f"The trainings did not take alike: {least} {spent[least]:.0f} s, {most} {spent[most]:.0f} s"
-    return [Statement("spent", f"{text}, in the mean over seeds.")]
+    text = f"Training times differ: {least} {seconds[least]:.0f} s, {most} {seconds[most]:.0f} s"
+    return [Statement("spent", f"{text} (means over seeds).")]
+
+
+def summarise(inputs: VerdictInputs) -> list[str]:
+    """At most eight lines of at most 80 columns: the leader, each recipe against real rows, whether a GAN is
+    worth it, and metrics that are not trusted.
+    """
+    comparison = inputs.analysis.headline
+    distrusted = [f.metric for f in inputs.analysis if f.distrust_reason]
+    lines = [_summary_headline(inputs, comparison)]
+    if comparison is not None:
+        ranked = comparison.ranked()
+        lines += [f"  {_summary_recipe(inputs, comparison, name)}" for name in ranked[:MAX_RECIPES]]
+        if more := ranked[MAX_RECIPES:]:
+            lines.append(f"  further down: {join_names(more)}")
+        lines += _summary_gan(inputs, comparison)
+    if distrusted:
+        lines.append(f"not trusted here: {join_names(distrusted)}")
+    return [shorten_line(line) for line in lines][:MAX_LINES]
+
+
+def _summary_headline(inputs: VerdictInputs, comparison: MetricComparison | None) -> str:
+    if comparison is None:
+        return "No verdict: no metric is trusted and has an interval for all recipes."
+    best, *others = comparison.ranked()
+    worse = [name for name in others if comparison.is_better(best, name)]
+    if all(map(comparison.is_bad, comparison.results)):
+        return f"By {comparison.metric} no recipe leads: none is better than noise or a collapse."
+    if not others:
+        return f"Only {best} was evaluated, by {comparison.metric}."
+    if not worse:
+        return f"By {comparison.metric} nothing separates the best, {best}, from the others."
+    tied = [name for name in others if name not in worse]
+    with_others = f" (level with {join_names(tied)})" if tied else ""
+    return f"By {comparison.metric} {best}{with_others} is better than {join_names(worse)}."
+
+
+def _summary_recipe(inputs: VerdictInputs, comparison: MetricComparison, name: str) -> str:
+    """``specgan: 46.0, 98 % of the way from noise to real; copies train``"""
+    result, closed = comparison.results[name], comparison.gap_closed(name)
+    deciding = _deciding(inputs, name)
+    comparisons = sum(len(f.results[name].readings) for f in deciding)
+    is_worse = any(f.worse_than_real(name, comparisons) for f in deciding)
+    if not is_worse and comparison.matches_real(name, comparisons):
+        rank = "not distinguishable from real rows"
+    elif closed is None:
+        rank = "not compared with real rows"
+    else:
+        rank = f"{100 * closed:.0f} % of the way from {comparison.first.bad_control} to real"
+    seeds = inputs.analysis.readings_of(name)
+    finders = {
+        "no better than noise": metrics_showing_noise,
+        "collapsed": metrics_showing_collapse,
+        "copies train": metrics_showing_copies,
+    }
+    faults = [fault for fault, find in finders.items() if seeds and all(map(find, seeds))]
+    return "; ".join([f"{name}: {format_number(result.value)}, {rank}", *faults])
+
+
+def _summary_gan(inputs: VerdictInputs, comparison: MetricComparison) -> list[str]:
+    both = best_gan_and_other(inputs, comparison)
+    if both is None:
+        return []
+    gan, other = both
+    if comparison.is_better(gan, other):
+        return [f"Is a GAN worth it here? Yes: {gan} is better than {other}."]
+    if comparison.is_better(other, gan):
+        return [f"Is a GAN worth it here? No: {other} is better than {gan}."]
+    return [f"Is a GAN worth it here? Undecided: {gan} and {other} are level."]

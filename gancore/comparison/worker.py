@@ -1,175 +1,336 @@
-"""One process of a comparison: ``python -m gancore.comparison.worker JOB``, where JOB is JSON.
+"""Jobs of a comparison, each in its own process: ``python -m gancore.comparison.worker JOB``, JOB in JSON.
 
-It opens the data, or takes one entrant through some stages, and ends with the exit codes of the command
-line; what went wrong is the last line that it says.
+A job opens the data, or runs some stages of one trial. It ends with an exit code of the command line; if it
+fails, its last two lines are the error as text and as JSON. :class:`JobPool` starts jobs, forwards their
+output line by line, and stops them together.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gancore.comparison.asked import Asked, read_asked
-from gancore.comparison.entrants import arguments, entrants, selecting
-from gancore.comparison.folder import ComparisonFolder, Entrant, Stage, read_json, write_json
-from gancore.errors import CheckpointError, DataError, printable
-from gancore.files import LARGEST_LISTING_BYTES
+from gancore import errors
+from gancore.comparison.config import (
+    ComparisonConfig,
+    Trial,
+    make_trials,
+    read_comparison_config,
+    selection_metric,
+    train_arguments,
+)
+from gancore.comparison.folder import ComparisonFolder, Stage, read_json, write_json
+from gancore.errors import CheckpointError, DataError, ExitCode, GancoreError
+from gancore.files import MAX_DATA_JSON_BYTES
+from gancore.text import escape_control
+
+INTERRUPTED = 130
+ERROR_START = '{"error": '
+"""Start of the line with the error of a failed job."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """``entrant`` -1: open the data, and say what they are. ``parent``: without it this process ends."""
+    """``trial``: its number; None: prepare the comparison. The job ends if ``parent_pid`` does."""
 
     folder: str
-    entrant: int = -1
+    trial: int | None = None
     stages: Sequence[Stage] = ()
-    timed: bool = True
+    profile_speed: bool = True
     data_root: str | None = None
-    parent: int = 0
+    parent_pid: int = 0
 
-    def encode(self) -> str:
+    def to_json(self) -> str:
         return json.dumps(vars(self))
 
 
-def work(job: Job) -> None:
-    """Raises GancoreError as everything does that can be mended."""
+def run_job(job: Job) -> None:
+    """Raises GancoreError for user errors."""
     folder = ComparisonFolder(Path(job.folder))
-    asked = read_asked(folder.asked)
-    everyone = entrants(asked)
+    config = read_comparison_config(folder.config_file)
+    trials = make_trials(config)
     root = None if job.data_root is None else Path(job.data_root)
-    if job.entrant < 0:
-        from gancore.comparison.opening import open_data
+    if job.trial is None:
+        from gancore.comparison.preparation import prepare_comparison
 
-        return open_data(folder, asked, everyone, root)
-    bench = Bench(folder, asked, everyone[job.entrant], root, job.timed)
+        return prepare_comparison(folder, config, trials, root)
+    context = JobContext(folder, config, trials[job.trial], root, job.profile_speed)
     for stage in job.stages:
-        if not folder.is_finished(bench.entrant, stage):
-            _STAGES[stage](bench)
+        if not folder.is_finished(context.trial, stage):
+            _STAGE_FUNCTIONS[stage](context)
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What a stage works with."""
+class JobContext:
+    """Arguments of a stage."""
 
     folder: ComparisonFolder
-    asked: Asked
-    entrant: Entrant
+    config: ComparisonConfig
+    trial: Trial
     data_root: Path | None
-    timed: bool
+    profile_speed: bool
 
     @property
-    def about(self) -> Mapping[str, Any]:
-        return read_json(self.folder.about)
+    def environment(self) -> Mapping[str, Any]:
+        return read_json(self.folder.environment_file)
 
     @property
-    def weights(self) -> str:
-        found = self.folder.weights(self.entrant)
-        if not found:
-            raise CheckpointError(f"{self.entrant} has no finished model", "train it first")
-        return found
+    def weights_hash(self) -> str:
+        weights_hash = self.folder.weights_hash(self.trial)
+        if not weights_hash:
+            raise CheckpointError(f"{self.trial} has no finished model", "train it first")
+        return weights_hash
 
 
-def _train(bench: Bench) -> None:
+def _train(context: JobContext) -> None:
     from gancore import api
 
-    run = bench.folder.run(bench.entrant)
-    select = selecting(bench.asked, bench.about.get("select", ""))
-    told = arguments(bench.asked, bench.entrant.name, bench.entrant.seed, select)
-    _note_machine(bench)
-    result = api.train(**told, data_root=bench.data_root, out=run.path, resume="auto", progress="plain")
+    run = context.folder.run_folder(context.trial)
+    select = selection_metric(context.config, context.environment.get("select", ""))
+    arguments = train_arguments(context.config, context.trial.name, context.trial.seed, select)
+    _record_machine(context)
+    result = api.train(
+        **arguments, data_root=context.data_root, out=run.path, resume="auto", progress="plain"
+    )
     if result.status != "done":
         raise KeyboardInterrupt
-    seen = read_json(run.data_file, LARGEST_LISTING_BYTES).get("fingerprint")
-    if seen != bench.about["data"]["fingerprint"]:
-        raise DataError("the data changed since this comparison began", "begin a new one")
+    fingerprint = read_json(run.data_file, MAX_DATA_JSON_BYTES).get("fingerprint")
+    if fingerprint != context.environment["data"]["fingerprint"]:
+        raise DataError("the data changed since this comparison was started", "start a new comparison")
 
 
-def _note_machine(bench: Bench) -> None:
-    """Of a training that goes on elsewhere, all that it was made on."""
-    from gancore.comparison.opening import machine
+def _record_machine(context: JobContext) -> None:
+    """Records every machine that a trial was trained on."""
+    from gancore.comparison.preparation import machine_name
 
-    file, here = bench.folder.training(bench.entrant), machine(bench.asked.device)
-    before = [name for name in read_json(file).get("machine", "").split("; ") if name]
-    if here not in before:
-        write_json(file, {"machine": "; ".join([*before, here])})
+    file, name = context.folder.machine_file(context.trial), machine_name(context.config.device)
+    known = [known for known in read_json(file).get("machine", "").split("; ") if known]
+    if name not in known:
+        write_json(file, {"machine": "; ".join([*known, name])})
 
 
-def _evaluate(bench: Bench) -> None:
+def _evaluate(context: JobContext) -> None:
     from gancore import api
 
-    asked = bench.asked
+    config = context.config
     evaluation = api.evaluate(
-        bench.folder.run(bench.entrant).path,
-        measures=asked.measures,
-        features=asked.features,
-        n=asked.n,
-        seed=asked.evaluation_seed,
-        device=asked.device,
-        data_root=bench.data_root,
+        context.folder.run_folder(context.trial).path,
+        measures=config.measures,
+        features=config.features,
+        n=config.n,
+        seed=config.evaluation_seed,
+        device=config.device,
+        data_root=context.data_root,
         announce=_say,
     )
-    replace(evaluation, model=str(bench.entrant)).write(bench.folder.evaluation(bench.entrant))
+    replace(evaluation, model=str(context.trial)).write(context.folder.evaluation_file(context.trial))
 
 
-def _show(bench: Bench) -> None:
-    from gancore import api
-    from gancore.comparison.showing import write_beside
+def _sample(context: JobContext) -> None:
+    from gancore.comparison.gallery import write_gallery
+    from gancore.models.model import load_model
 
-    model = api.load(bench.folder.run(bench.entrant).path, bench.asked.device)
-    samples = model.sample(int(bench.about["shown"]), bench.asked.evaluation_seed)
-    write_beside(
-        bench.folder.samples(bench.entrant), model.domain, samples, bench.asked.evaluation_seed, bench.weights
-    )
+    seed = context.config.evaluation_seed
+    model = load_model(context.folder.run_folder(context.trial).model, context.config.device)
+    samples = model.sample(int(context.environment["shown"]), seed)
+    write_gallery(context.folder.samples(context.trial), model.domain, samples, seed, context.weights_hash)
 
 
-def _time(bench: Bench) -> None:
-    from gancore.comparison.opening import machine, subject_of
-    from gancore.comparison.tradeoffs import measure
+def _profile(context: JobContext) -> None:
+    from gancore.comparison.preparation import load_trained_trial, machine_name
+    from gancore.comparison.tradeoffs import profile
 
-    weights = bench.weights
-    told = measure(subject_of(bench.folder, bench.asked, bench.entrant, bench.data_root), bench.timed)
+    weights_hash, device = context.weights_hash, context.config.device
+    trained = load_trained_trial(context.folder, device, context.trial, context.data_root)
+    tradeoffs = profile(trained, context.profile_speed)
     write_json(
-        bench.folder.tradeoffs(bench.entrant),
-        {**told, "weights": weights, "machine": machine(bench.asked.device)},
+        context.folder.tradeoffs_file(context.trial),
+        {**tradeoffs, "weights": weights_hash, "machine": machine_name(device)},
     )
 
 
-_STAGES: dict[Stage, Callable[[Bench], None]] = {
+_STAGE_FUNCTIONS: dict[Stage, Callable[[JobContext], None]] = {
     "train": _train,
     "evaluate": _evaluate,
-    "show": _show,
-    "time": _time,
+    "show": _sample,
+    "time": _profile,
 }
 
 
 def _say(line: str) -> None:
-    print(printable(line), file=sys.stderr, flush=True)
+    print(escape_control(line), file=sys.stderr, flush=True)
 
 
-def main(word: str) -> int:
-    """The exit code, as of a command."""
-    from gancore.cli import explain
-    from gancore.runtime.processes import watch_parent
-    from gancore.runtime.signals import handled, interrupt
+def main(job_json: str) -> int:
+    """Runs a job; returns an exit code of the command line."""
+    from gancore.runtime.distributed import exit_with_parent
+    from gancore.runtime.signals import raise_interrupted, signal_handler
 
-    job = Job(**json.loads(word))
-    if job.parent:
-        watch_parent(job.parent)
+    job = Job(**json.loads(job_json))
+    if job.parent_pid:
+        exit_with_parent(job.parent_pid)
     try:
-        with handled(interrupt):
-            work(job)
+        with signal_handler(raise_interrupted):
+            run_job(job)
     except KeyboardInterrupt:
-        return 130
-    except BaseException as error:  # a plugin's SystemExit would be taken for a training that is done
+        return INTERRUPTED
+    except BaseException as error:  # a plugin's SystemExit must not look like a finished job
         if os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0"):
             sys.excepthook(type(error), error, error.__traceback__)
-        return explain(error)
+        return _report_error(error)
     return 0
+
+
+def _report_error(error: BaseException) -> int:
+    """Prints the error as text and as JSON; returns its exit code."""
+    from gancore.failure import describe_failure as describe
+    from gancore.failure import report_failure
+
+    code = report_failure(error)
+    _say(describe(error).document)
+    return code
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a job ended: its exit code, and the last line that it printed."""
+
+    code: int
+    last_line: str = ""
+
+    @property
+    def message(self) -> str:
+        """The error in one line; empty if there was none."""
+        details = self._details
+        if details and self.code > 0:
+            return " ".join("; ".join(filter(None, (details["message"], details["fix"]))).split())
+        return failure_message(self.code, self.last_line)
+
+    def error(self) -> GancoreError:
+        """The error of the job, of the same class where that is one of gancore's, with its exit code."""
+        details = self._details
+        if not details:
+            return JobError(self.message, "", self.code)
+        kind = getattr(errors, details["kind"], None)
+        if isinstance(kind, type) and issubclass(kind, GancoreError) and kind.exit_code == self.code:
+            return kind(details["message"], details["fix"])
+        return JobError(details["message"], details["fix"], self.code)
+
+    @property
+    def _details(self) -> Mapping[str, str]:
+        if not self.last_line.startswith(ERROR_START):
+            return {}
+        try:
+            details = json.loads(self.last_line)["error"]
+        except ValueError:
+            return {}
+        return {name: str(details.get(name, "")) for name in ("kind", "message", "fix")}
+
+
+class JobError(GancoreError):
+    """An error of a job that is of no class of gancore, with the job's exit code."""
+
+    def __init__(self, message: str, fix: str, code: int) -> None:
+        super().__init__(message, fix)
+        with contextlib.suppress(ValueError):
+            self.exit_code = ExitCode(code)  # type: ignore[misc]
+
+    def __reduce__(self) -> tuple[type[GancoreError], Any]:
+        return type(self), (self.message, self.fix, int(self.exit_code))
+
+
+@dataclass
+class JobPool:
+    """Starts jobs; every job inherits ``lock_fd``, so the lock is held until the last of them exits."""
+
+    lock_fd: int
+    announce: Callable[[str], None]
+    _running: set[subprocess.Popen[str]] = field(default_factory=set)
+    _stopped: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, job: Job, title: str) -> JobResult:
+        """Runs one job to its end; may be called from several threads."""
+        with self._lock:
+            if self._stopped:
+                return JobResult(INTERRUPTED)
+            process = self._start(job)
+            self._running.add(process)
+        assert process.stdout is not None
+        with process.stdout:
+            last_line = forward_output(process.stdout, title, self.announce)
+        code = process.wait()
+        with self._lock:
+            self._running.discard(process)
+            stopped = self._stopped
+        return JobResult(INTERRUPTED if stopped else code, last_line)
+
+    def _start(self, job: Job) -> subprocess.Popen[str]:
+        """In its own session: signals of the terminal reach jobs only through :meth:`stop`, once."""
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        return subprocess.Popen(
+            [sys.executable, "-m", "gancore.comparison.worker", job.to_json()],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+            pass_fds=(self.lock_fd,),
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """Starts no more jobs; running jobs save a checkpoint and end."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.send_signal(signal.SIGTERM)  # a shell may have SIGINT ignored
+
+    def wait(self) -> None:
+        """Waits until all running jobs have ended."""
+        for process in self._live():
+            process.wait()
+
+    def kill(self) -> None:
+        for process in self._live():
+            process.kill()
+
+    def _live(self) -> list[subprocess.Popen[str]]:
+        with self._lock:
+            return list(self._running)
+
+
+def forward_output(lines: Iterable[str], title: str, announce: Callable[[str], None]) -> str:
+    """Announces every line of a job but the error in JSON; returns the last line."""
+    last = ""
+    for line in lines:
+        if line.strip():
+            last = line.strip()
+            if not last.startswith(ERROR_START):
+                announce(f"{title}: {last}")
+    return last
+
+
+def failure_message(code: int, last_line: str) -> str:
+    """Why a process failed: its last line without the prefix "error: "."""
+    if code == 0:
+        return ""
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}"
+    for prefix in ("internal error: ", "error: "):
+        if last_line.startswith(prefix):
+            return last_line.removeprefix(prefix)
+    return last_line or f"it ended with exit code {code}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Files from the web, checked: http and https only, resumed, compared with a known sha256."""
+"""Downloads over http and https: resumed, limited in size and time, compared with a known sha256."""
 
 from __future__ import annotations
 
@@ -22,16 +22,24 @@ from gancore.errors import DataError
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
-LARGEST_BYTES = 1 << 37
-"""Of a file of which nobody said how large it is."""
-MOST_REQUESTS = 1000
-PATIENCE_SECONDS, SLOWEST_BYTES_PER_SECOND = 300.0, 5000
-"""A transfer may take so long, and as long again as all that has come would take at this rate."""
-_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-_OUR_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR}
+MAX_BYTES = 1 << 37
+"""Limit for a file whose size is not known in advance."""
+MAX_REQUESTS = 1000
+MIN_TIMEOUT_SECONDS, MIN_BYTES_PER_SECOND = 300.0, 5000
+"""A transfer fails after the first, plus the time that its bytes would take at the second."""
+_RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_LOCAL_ERRNOS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+}
 
 Progress = Callable[[int, int | None], None]
-"""Told (bytes so far, bytes in all or None) at each chunk."""
+"""Called with (bytes so far, total bytes or None) at each chunk."""
 
 
 def download(
@@ -42,19 +50,19 @@ def download(
     progress: Progress = lambda done, total: None,
     attempts: int = 5,
     pause_seconds: float = 1.0,
-    most_bytes: int = LARGEST_BYTES,
+    most_bytes: int = MAX_BYTES,
 ) -> Path:
-    """Fetches ``url`` into ``target``, or leaves it if it is there with the right hash.
+    """Downloads ``url`` to ``target``, unless ``target`` exists with this hash.
 
-    What has come of a broken transfer stays in ``target``.part and is carried on, up to ``attempts``
-    times without headway, and at the next call. ``target`` appears whole and right, or not at all.
+    The bytes of a broken transfer stay in ``target``.part, from which it is resumed: up to ``attempts`` times
+    without progress, and at the next call. ``target`` appears complete and verified, or not at all.
 
     Raises:
-        DataError: another scheme than http and https, no such file, no connection, full disk, wrong hash;
-            more than ``most_bytes``, or so slow that it would not end.
+        DataError: a scheme other than http and https, no such file, no connection, a full disk, a wrong hash,
+            more than ``most_bytes``, or too slow.
     """
     check_scheme(url)
-    if target.is_file() and hash_of(target) == sha256:
+    if target.is_file() and file_sha256(target) == sha256:
         return target
     part = target.with_name(f"{target.name}.part")
     transfer = _Transfer(url, part, announce, progress, attempts, pause_seconds, most_bytes)
@@ -62,8 +70,8 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
         resumed = part.exists()
         transfer.run()
-        if resumed and hash_of(part) != sha256:
-            announce(f"What was left of an earlier download of {url} does not fit; starting again")
+        if resumed and file_sha256(part) != sha256:
+            announce(f"The partial file of an earlier download of {url} does not match; starting again")
             part.unlink()
             transfer.run()
         _check_hash(url, part, sha256)
@@ -77,23 +85,23 @@ def download(
 
 
 def check_scheme(url: str) -> None:
-    """Raises DataError unless ``url`` is an address of http or https."""
+    """Raises DataError unless ``url`` is an http or https URL."""
     try:
         scheme = urlsplit(url).scheme
     except ValueError as error:
-        raise DataError(f"{url} is no address ({error})", "check the address") from None
+        raise DataError(f"{url} is not a valid URL ({error})", "check the URL") from None
     if scheme not in ("http", "https"):
-        raise DataError(f"{url} is not downloaded", "only http:// and https:// are")
+        raise DataError(f"{url} is not downloaded", "give a URL that begins with http:// or https://")
 
 
-def hash_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_hash(url: str, part: Path, sha256: str) -> None:
-    found = hash_of(part)
+    found = file_sha256(part)
     if found != sha256:
         part.unlink()
         raise DataError(
@@ -102,15 +110,15 @@ def _check_hash(url: str, part: Path, sha256: str) -> None:
         )
 
 
-class _LostError(Exception):
-    """The transfer broke in a way that another attempt may mend."""
+class _ConnectionLostError(Exception):
+    """The connection was lost; another attempt may succeed."""
 
 
 @dataclass
 class _Transfer:
-    """A file on its way into ``part``, and what its server has been allowed so far.
+    """One download into ``part``, with the time, bytes and requests used so far.
 
-    ``received``: bytes since it began, those that came again included; ``longest``: of ``part``, ever.
+    ``received``: bytes since it began, including those received repeatedly.
     """
 
     url: str
@@ -125,26 +133,26 @@ class _Transfer:
     requests: int = 0
 
     def run(self) -> None:
-        """Attempts until the file is whole; headway sets the count of failures back."""
+        """Requests the file until it is complete; progress resets the count of failures."""
         failures, longest = 0, _size(self.part)
         while True:
             self.requests += 1
             try:
                 return self._fetch()
-            except _LostError as lost:
+            except _ConnectionLostError as lost:
                 size = _size(self.part)
                 failures = 1 if size > longest else failures + 1
                 longest = max(longest, size)
-                if failures >= self.attempts or self.requests >= MOST_REQUESTS:
+                if failures >= self.attempts or self.requests >= MAX_REQUESTS:
                     raise DataError(
                         f"{self.url} cannot be downloaded: {lost}",
-                        f"try again: the {size:,} bytes that came are kept; or fetch it by hand",
+                        f"try again (the {size:,} bytes received are kept), or download it by hand",
                     ) from None
                 self.announce(f"Download interrupted ({lost}); trying again")
                 time.sleep(self.pause_seconds * 2 ** (failures - 1))
 
     def _fetch(self) -> None:
-        """One attempt, from where ``part`` ends."""
+        """One request, from the end of ``part`` on."""
         have = _size(self.part)
         headers = {"User-Agent": "gancore", "Accept-Encoding": "identity"}
         if have:
@@ -152,23 +160,25 @@ class _Transfer:
         try:
             request = urllib.request.Request(_in_ascii(self.url), headers=headers)
             with _opener().open(request, timeout=TIMEOUT_SECONDS) as answer:
-                self._take(answer, have)
+                self._receive(answer, have)
         except urllib.error.HTTPError as error:
             error.close()
-            self._answered(error, have)
-        except ValueError as error:  # an address that leads on to none, a header that is no number
-            raise self._failed(f"its server's answer cannot be read ({error})") from None
+            self._handle_http_error(error, have)
+        except ValueError as error:  # a redirect to an invalid URL, a header that is not a number
+            raise self._error(f"its server's answer cannot be read ({error})") from None
         except (OSError, http.client.HTTPException) as error:
-            if _is_of_our_disk(error):
+            if _is_local(error):
                 raise
-            raise _LostError(getattr(error, "reason", None) or str(error) or type(error).__name__) from None
+            raise _ConnectionLostError(
+                getattr(error, "reason", None) or str(error) or type(error).__name__
+            ) from None
 
-    def _take(self, answer: Any, have: int) -> None:
-        """Raises _LostError where the connection ends early, DataError where it is too much or too slow."""
+    def _receive(self, answer: Any, have: int) -> None:
+        """Raises _ConnectionLostError if the connection ends early, DataError beyond the limits."""
         if answer.status != 206 or _range_start(answer.headers) != have:
             have = 0
         total = _total(answer.headers, have)
-        self._allow(total or 0)
+        self._check_limits(total or 0)
         size = "size unknown" if total is None else _megabytes(total)
         self.announce(f"Downloading {self.url} ({size}{f', from {have:,} bytes on' if have else ''})")
         with self.part.open("ab" if have else "wb") as file:
@@ -176,47 +186,47 @@ class _Transfer:
                 file.write(chunk)
                 have += len(chunk)
                 self.received += len(chunk)
-                self._allow(have)
+                self._check_limits(have)
                 self.progress(have, total)
             file.flush()
             os.fsync(file.fileno())
         if total is not None and have < total:
-            raise _LostError(f"the connection ended after {have:,} of {total:,} bytes")
+            raise _ConnectionLostError(f"the connection ended after {have:,} of {total:,} bytes")
 
-    def _allow(self, size: int) -> None:
-        """Raises DataError where a file of so many bytes is too large, or all has taken too long."""
+    def _check_limits(self, size: int) -> None:
+        """Raises DataError if a file of ``size`` bytes is too large, or the transfer too slow."""
         if size > self.most_bytes:
             self.part.unlink(missing_ok=True)
-            raise self._failed(f"it is larger than {_megabytes(self.most_bytes)}, which is what was expected")
-        if time.monotonic() - self.began > PATIENCE_SECONDS + self.received / SLOWEST_BYTES_PER_SECOND:
-            raise self._failed(f"it comes at fewer than {SLOWEST_BYTES_PER_SECOND:,} bytes a second")
+            raise self._error(f"it is larger than the expected {_megabytes(self.most_bytes)}")
+        if time.monotonic() - self.began > MIN_TIMEOUT_SECONDS + self.received / MIN_BYTES_PER_SECOND:
+            raise self._error(f"it is slower than {MIN_BYTES_PER_SECOND:,} bytes per second")
 
-    def _answered(self, error: urllib.error.HTTPError, have: int) -> None:
-        """What to make of an answer that is no file; returns where ``part`` is the whole file already."""
+    def _handle_http_error(self, error: urllib.error.HTTPError, have: int) -> None:
+        """Handles an HTTP error status. Returns if ``part`` is already complete."""
         if error.code == 416 and have:
             if _total_of_range(error.headers) == have:
                 return
-            self.part.unlink()  # as long as the file, or longer: not a piece of it
-            raise _LostError("the file at the source has changed") from None
-        if error.code in _TRY_AGAIN:
-            raise _LostError(f"the server answers {error.code} {error.reason}") from None
-        raise self._failed(f"{error.code} {error.reason}") from None
+            self.part.unlink()  # not a prefix of the file
+            raise _ConnectionLostError("the file at the source has changed") from None
+        if error.code in _RETRY_STATUS:
+            raise _ConnectionLostError(f"the server answers {error.code} {error.reason}") from None
+        raise self._error(f"{error.code} {error.reason}") from None
 
-    def _failed(self, reason: str) -> DataError:
+    def _error(self, reason: str) -> DataError:
         return DataError(
-            f"{self.url} cannot be downloaded: {reason}", "check the address, or fetch it by hand"
+            f"{self.url} cannot be downloaded: {reason}", "check the URL, or download it by hand"
         )
 
 
 def _in_ascii(url: str) -> str:
-    """The address with what is no ASCII, or white space, as %XX."""
+    """The URL with white space and non-ASCII characters percent-encoded."""
     return quote(url, safe=string.punctuation)
 
 
-def _is_of_our_disk(error: Exception) -> bool:
+def _is_local(error: Exception) -> bool:
     return (
         isinstance(error, OSError)
-        and error.errno in _OUR_DISK
+        and error.errno in _LOCAL_ERRNOS
         and not isinstance(error, urllib.error.URLError)
     )
 
@@ -243,7 +253,7 @@ def _total(headers: Message, have: int) -> int | None:
 
 
 def _number(text: str) -> int | None:
-    """A count of bytes as a header has it; None: it is none."""
+    """A byte count in a header; None: it is not one."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 

@@ -1,4 +1,4 @@
-"""Which files a set holds, and what each is: asked once per file, remembered by its stamp."""
+"""The files of a data set and their headers, which are cached until a file changes; skipped items."""
 
 from __future__ import annotations
 
@@ -10,19 +10,52 @@ from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from gancore.data.refusal import Refusal, Refused
-from gancore.data.sources import cache_folder
-from gancore.data.tables import METADATA_FILES
-from gancore.data.telling import Announce, seldom
+from gancore.data.cache import cache_folder
+from gancore.data.metadata import METADATA_FILES
+from gancore.data.sources import Announce, throttle
 from gancore.errors import GancoreError
-from gancore.files import atomic_write, used
-from gancore.locking import RUN_LOCK
-from gancore.texts import counted, printable
+from gancore.file_lock import RUN_LOCK
+from gancore.files import atomic_write, mark_used
+from gancore.text import count_noun, escape_unprintable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+SkippedItem: TypeAlias = tuple[str, str]
+"""The name of an item that cannot be used, and the reason."""
+
+LISTED = 20
+"""Skipped items that are listed individually; the others are written to skipped.txt."""
+
+
+class SkipItem(Exception):  # noqa: N818 - a verdict on an item, never shown to the user as an error
+    """Raised for an item that cannot be used; the message is the reason."""
+
+
+def first_skipped(skipped: Sequence[SkippedItem], most: int = 3) -> str:
+    """The first few in one line, and how many more there are."""
+    listed = "; ".join(f"{escape_unprintable(name)}: {reason}" for name, reason in skipped[:most])
+    return listed + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
+
+
+def skipped_lines(skipped: Sequence[SkippedItem], folder: Path, heading: str = "") -> list[str]:
+    """Summary lines of the data: how many items were skipped, and each with its reason.
+
+    Those beyond ``LISTED`` go into ``skipped.txt`` in ``folder``. ``heading`` replaces the bare count.
+    """
+    if not skipped:
+        return ["skipped: none"]
+    lines = [f"skipped: {heading or f'{len(skipped):,}'}"]
+    lines += [f"  {escape_unprintable(name)}: {reason}" for name, reason in skipped[:LISTED]]
+    if len(skipped) > LISTED:
+        path = folder / "skipped.txt"
+        lines.append(f"  and {len(skipped) - LISTED:,} more, all in {path}")
+        with contextlib.suppress(OSError):  # the cache may be read-only
+            path.write_text("".join(f"{escape_unprintable(name)}\t{reason}\n" for name, reason in skipped))
+    return lines
+
 
 _FORMAT = 3
 
@@ -30,114 +63,117 @@ Header = TypeVar("Header", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[Header]):
-    """A usable file: its name below the set's place (with /), its header, a hash of its content."""
+class InventoryItem(Generic[Header]):
+    """A usable file: its path below the root of the data set (with /), header and content hash."""
 
     name: str
     header: Header
-    identity: str
+    content_hash: str
 
 
 @dataclass(frozen=True)
-class Looking(Generic[Header]):
-    """How files are looked at, by name. Both ways raise Refused, or OSError, for what cannot be used.
+class FileInspector(Generic[Header]):
+    """How a file is inspected, by name. Both functions raise SkipItem or OSError for an unusable file.
 
-    ``stamp`` gives numbers that change when the file does; ``inspect`` its header and a hash of its content.
+    ``stat_key`` gives numbers that change when the file does; ``read_header`` its header and a hash of its
+    content.
     ``header`` is a dataclass of JSON values.
     """
 
     header: type[Header]
-    stamp: Callable[[str], list[int]]
-    inspect: Callable[[str], tuple[Header, str]]
+    stat_key: Callable[[str], list[int]]
+    read_header: Callable[[str], tuple[Header, str]]
 
 
 @dataclass
 class Inventory(Generic[Header]):
-    """The files that can be used, in order, and those that cannot."""
+    """The files that can be used, in order, and those that are skipped."""
 
-    found: list[Found[Header]] = field(default_factory=list)
-    skipped: list[Refusal] = field(default_factory=list)
+    found: list[InventoryItem[Header]] = field(default_factory=list)
+    skipped: list[SkippedItem] = field(default_factory=list)
 
 
-def take_inventory(
-    kind: str, place: Path, names: Sequence[str], looking: Looking[Header], announce: Announce
+def build_inventory(
+    kind: str, location: Path, names: Sequence[str], inspector: FileInspector[Header], announce: Announce
 ) -> Inventory[Header]:
-    """Every file of ``names``. A file whose stamp is that of last time is not inspected again.
+    """Inspects every file of ``names``; a file whose ``stat_key`` is unchanged is not read again.
 
-    ``kind`` names a folder in the cache, where what is known of the set at ``place`` is remembered.
+    ``kind`` names the folder of the cache that holds the index of the data set at ``location``.
     """
-    memory = _memory(kind, place)
-    known, seen = _recall(memory), {}
-    if known:
-        used(memory)
+    index = _index_file(kind, location)
+    previous, current = _read_index(index), {}
+    if previous:
+        mark_used(index)
     inventory: Inventory[Header] = Inventory()
-    say = seldom(announce)
+    report = throttle(announce)
     for number, name in enumerate(names, start=1):
         try:
-            seen[name] = row = _row(name, looking, known.get(name))
-            inventory.found.append(Found(name, looking.header(*row["header"]), row["identity"]))
-        except Refused as refused:
-            inventory.skipped.append((name, str(refused)))
-        say(f"  {number:,} of {len(names):,} files looked at")
-    if seen != known:
-        _remember(memory, seen)
+            current[name] = record = _record(name, inspector, previous.get(name))
+            inventory.found.append(
+                InventoryItem(name, inspector.header(*record["header"]), record["identity"])
+            )
+        except SkipItem as skipped:
+            inventory.skipped.append((name, str(skipped)))
+        report(f"  {number:,} of {len(names):,} files inspected")
+    if current != previous:
+        _write_index(index, current)
     return inventory
 
 
-def _row(name: str, looking: Looking[Header], known: dict[str, Any] | None) -> dict[str, Any]:
+def _record(name: str, inspector: FileInspector[Header], previous: dict[str, Any] | None) -> dict[str, Any]:
     try:
-        stamp = looking.stamp(name)
-        if known is not None and known["stamp"] == stamp:
-            return known
-        header, identity = looking.inspect(name)
+        stat_key = inspector.stat_key(name)
+        if previous is not None and previous["stamp"] == stat_key:
+            return previous
+        header, content_hash = inspector.read_header(name)
     except OSError as error:
-        raise Refused(f"it cannot be read ({error.strerror})") from None
-    return {"stamp": stamp, "header": list(astuple(header)), "identity": identity}
+        raise SkipItem(f"it cannot be read ({error.strerror})") from None
+    return {"stamp": stat_key, "header": list(astuple(header)), "identity": content_hash}
 
 
-def _memory(kind: str, place: Path) -> Path:
-    name = hashlib.sha256(os.fsencode(place.resolve())).hexdigest()[:16]
+def _index_file(kind: str, location: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(location.resolve())).hexdigest()[:16]
     return cache_folder() / kind / "inventories" / f"{name}.json"
 
 
-def _recall(path: Path) -> dict[str, dict[str, Any]]:
+def _read_index(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        remembered = json.loads(path.read_text())
-        return remembered["files"] if remembered["format"] == _FORMAT else {}
+        content = json.loads(path.read_text())
+        return content["files"] if content["format"] == _FORMAT else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def _remember(path: Path, files: dict[str, dict[str, Any]]) -> None:
-    """Only saves time, so that a cache that cannot be written is no error here."""
+def _write_index(path: Path, files: dict[str, dict[str, Any]]) -> None:
+    """The index only saves time, so a cache that cannot be written is not an error."""
     with contextlib.suppress(OSError, GancoreError):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps({"format": _FORMAT, "files": files}))
 
 
-def stamp_of(status: os.stat_result) -> list[int]:
+def file_stat_key(status: os.stat_result) -> list[int]:
     """Numbers that change when a file is written or replaced, even by one of equal size and date.
 
-    A program can set a file's date, but neither the time of its last change of status nor its inode.
+    A program can set a file's modification time, but neither its status change time nor its inode.
     """
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The files below a folder: their names (with /, sorted), and the folders that cannot be read."""
+class FileList:
+    """The files below a folder: their names (with /, sorted), and the folders that are skipped."""
 
     names: list[str]
-    refused: list[Refusal]
+    skipped: list[SkippedItem]
 
 
-def list_files(root: Path) -> Listing:
-    """All files below ``root``; hidden ones are left out, each folder is entered once, however links run.
+def list_files(root: Path) -> FileList:
+    """All files below ``root`` except hidden ones; each folder is entered once, whatever links there are.
 
-    A run that lies below ``root`` is refused: what it holds was generated.
+    A run below ``root`` is skipped: its files were generated.
     """
     names: list[str] = []
-    refused: list[Refusal] = []
+    skipped: list[SkippedItem] = []
     entered: set[tuple[int, int]] = set()
     waiting = [""]
     while waiting:
@@ -150,15 +186,15 @@ def list_files(root: Path) -> Listing:
             with os.scandir(root / below) as entries:
                 shown = sorted((entry for entry in entries if not is_hidden(entry.name)), key=_name_of)
         except OSError as error:
-            refused.append((below or str(root), f"the folder cannot be read ({error.strerror})"))
+            skipped.append((below or str(root), f"the folder cannot be read ({error.strerror})"))
             continue
         if below and any(entry.name == RUN_LOCK for entry in shown):
-            refused.append((below, "it is a run, and what it holds was generated"))
+            skipped.append((below, "it is a run, whose files were generated"))
             continue
         folders = {entry.name for entry in shown if _is_folder(entry)}
         names += [below + entry.name for entry in shown if entry.name not in folders]
         waiting += [f"{below}{name}/" for name in sorted(folders, reverse=True)]
-    return Listing(sorted(names), refused)
+    return FileList(sorted(names), skipped)
 
 
 def _name_of(entry: os.DirEntry[str]) -> str:
@@ -172,21 +208,21 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def other_kinds(names: Sequence[str], suffixes: Container[str]) -> Counter[str]:
-    """How many files have none of ``suffixes``, by their suffix; metadata files do not count."""
+def count_other_suffixes(names: Sequence[str], suffixes: Container[str]) -> Counter[str]:
+    """The number of files with other suffixes, by suffix; metadata files do not count."""
     kinds = (os.path.splitext(name)[1].lower() for name in names if name not in METADATA_FILES)
     return Counter(kind for kind in kinds if kind not in suffixes)
 
 
-def other_kinds_lines(others: Counter[str]) -> list[str]:
-    """For a data contract: the files that were not looked at, by suffix; no line where there are none."""
+def other_suffix_lines(others: Counter[str]) -> list[str]:
+    """Summary line of files with other suffixes; empty if there are none."""
     if not others:
         return []
-    shown = ", ".join(f"{printable(kind) or 'no suffix'} {n:,}" for kind, n in others.most_common(6))
+    shown = ", ".join(f"{escape_unprintable(kind) or 'no suffix'} {n:,}" for kind, n in others.most_common(6))
     more = ", ..." if len(others) > 6 else ""
-    return [f"not used: {counted(others.total(), 'file')} of other kinds by suffix ({shown}{more})"]
+    return [f"not used: {count_noun(others.total(), 'file')} of other kinds by suffix ({shown}{more})"]
 
 
 def is_hidden(name: str) -> bool:
-    """A dot at the front, or what archives of one system leave beside the files."""
+    """The name begins with a dot, or with the name of the folder that macOS adds to archives."""
     return name.startswith((".", "__MACOSX"))

@@ -1,29 +1,35 @@
-"""Labels of a set's files: from the sub-folder, the file name, or a metadata file."""
+"""Labels of files, from folders, file names or a metadata file, and the class indices made of them."""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from types import FrameType
+from typing import Literal, NoReturn
 
+import torch
 from pydantic import Field, field_validator
+from torch import Tensor
 
-from gancore.config import DataSection
-from gancore.data.matching import search_all
-from gancore.data.splits import below_splits
-from gancore.data.tables import METADATA_FILES, Contents, file_key, read_table
+from gancore.config import DataConfig
+from gancore.data.dataset import Spec
+from gancore.data.metadata import METADATA_FILES, ReadFile, normalised_name, read_metadata
+from gancore.data.splits import strip_split_folders
 from gancore.errors import ConfigError, DataError
-from gancore.texts import label_text, printable
+from gancore.text import clean_label, escape_unprintable
 
 FILE_COLUMNS = ("file_name", "file", "path", "filename")
 LABEL_COLUMNS = ("label", "class", "category")
 MOST_FOLDERS = 200
-"""More sub-folders than this are not taken for classes unless ``data.labels`` says so."""
+"""More sub-folders than this are used as classes only with ``data.labels=folder``."""
 
 
-class LabelledSection(DataSection):
+class LabelledSection(DataConfig):
     """``data`` of a domain that reads files: where their labels come from, and which shares are held out."""
 
     labels: Literal["auto", "folder", "pattern", "metadata", "none"] = Field(
@@ -48,7 +54,7 @@ class LabelledSection(DataSection):
             try:
                 groups = re.compile(pattern).groups
             except (re.error, OverflowError, RecursionError) as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
             if not groups:
                 raise ValueError(f"{pattern!r} has no group; put the part that is the label in parentheses")
         return pattern
@@ -56,35 +62,32 @@ class LabelledSection(DataSection):
 
 @dataclass(frozen=True)
 class Labels:
-    """A label for each name (None: it has none), and where they come from; empty where there are none.
-
-    ``line`` says it to the user.
-    """
+    """A label for each name (None: it has none), and where they come from; empty if there are none."""
 
     values: list[str | None]
-    origin: str = ""
+    source: str = ""
     note: str = ""
-    """Why a set that seems to have labels is used without."""
+    """Why a data set that seems to have labels is used without them."""
 
-    def line(self, classes: Sequence[str]) -> str:
-        """For a data contract; ``classes`` are those of the rows that are used."""
+    def summary_line(self, classes: Sequence[str]) -> str:
+        """The line of ``Data.summary``; ``classes`` are those of the rows that are used."""
         if not classes:
             return f"labels: none{self.note and f' ({self.note})'}"
-        shown = ", ".join(map(printable, classes[:12])) + (", ..." if len(classes) > 12 else "")
-        return f"labels: {len(classes)} from {self.origin}: {shown}"
+        shown = ", ".join(map(escape_unprintable, classes[:12])) + (", ..." if len(classes) > 12 else "")
+        return f"labels: {len(classes)} from {self.source}: {shown}"
 
 
 @dataclass(frozen=True)
 class FileSet:
-    """The names of a set's files (below its root, with /), where it lies, and what its tables hold."""
+    """A data set: the names of its files (below its root, with /), its location, and how to read a file."""
 
     names: list[str]
-    place: str
-    contents: Contents
+    location: str
+    read_file: ReadFile
 
 
-def in_folder(root: Path) -> Contents:
-    """What files in a folder hold."""
+def folder_reader(root: Path) -> ReadFile:
+    """Reads the files of a folder."""
 
     def content(name: str) -> bytes | None:
         try:
@@ -95,80 +98,175 @@ def in_folder(root: Path) -> Contents:
     return content
 
 
-def read_labels(files: FileSet, how: LabelledSection) -> Labels:
-    """The labels of ``files``, as ``how`` says.
+def read_labels(files: FileSet, section: LabelledSection) -> Labels:
+    """The labels of ``files``, as ``section`` says.
 
     Raises:
-        ConfigError: a way to label without what it needs.
-        DataError: a metadata file that is missing or makes no sense; labels that no file has.
+        ConfigError: the method lacks a setting that it needs.
+        DataError: a metadata file that is missing or invalid; no file has a label.
     """
-    way = _choose(files, how) if how.labels == "auto" else how.labels
-    if way == "none":
+    method = _choose_method(files, section) if section.labels == "auto" else section.labels
+    if method == "none":
         return Labels([None] * len(files.names))
-    labels = {"folder": _by_folder, "pattern": _by_pattern, "metadata": _by_metadata}[way](files, how)
+    labels = {"folder": _by_folder, "pattern": _by_pattern, "metadata": _by_metadata}[method](files, section)
     if not any(labels.values):
         raise DataError(
-            f"nothing in {files.place} has a label from its {labels.origin}",
-            "set data.labels=none, or another way",
+            f"no file in {files.location} has a label from its {labels.source}",
+            "set data.labels=none, or another method",
         )
-    clean = [label_text(label) or None if label else None for label in labels.values]
-    if None in clean and _is_guess(how):
-        lacking = f"{clean.count(None):,} of {len(clean):,} files have no label in {labels.origin}"
-        note = f"{lacking}; data.labels={way} uses the others alone"
+    clean = [clean_label(label) or None if label else None for label in labels.values]
+    if None in clean and _is_automatic(section):
+        lacking = f"{clean.count(None):,} of {len(clean):,} files have no label in {labels.source}"
+        note = f"{lacking}; data.labels={method} uses the others alone"
         return Labels([None] * len(clean), "", note)
-    return Labels(clean, labels.origin)
+    return Labels(clean, labels.source)
 
 
-def _is_guess(how: LabelledSection) -> bool:
-    """Nobody asked for labels: a file without one is used like the others, and all go without."""
-    return how.labels == "auto" and how.label_pattern is None and how.label_column is None
+def _is_automatic(section: LabelledSection) -> bool:
+    """Labels were guessed, not requested: if one file has none, no labels are used."""
+    return section.labels == "auto" and section.label_pattern is None and section.label_column is None
 
 
-def _choose(files: FileSet, how: LabelledSection) -> str:
-    if how.label_pattern:
+def _choose_method(files: FileSet, section: LabelledSection) -> str:
+    if section.label_pattern:
         return "pattern"
-    if how.label_column or _metadata_has_labels(files):
+    if section.label_column or _has_label_column(files):
         return "metadata"
     folders = set(_first_folders(files))
     return "folder" if "" not in folders and 2 <= len(folders) <= MOST_FOLDERS else "none"
 
 
-def _metadata_has_labels(files: FileSet) -> bool:
-    if (table := read_table(files.contents, files.place)) is None:
+def _has_label_column(files: FileSet) -> bool:
+    if (metadata := read_metadata(files.read_file, files.location)) is None:
         return False
-    return bool(table.column(FILE_COLUMNS) and table.column(LABEL_COLUMNS))
+    return bool(metadata.column(FILE_COLUMNS) and metadata.column(LABEL_COLUMNS))
 
 
-def _by_folder(files: FileSet, how: LabelledSection) -> Labels:
+def _by_folder(files: FileSet, section: LabelledSection) -> Labels:
     return Labels([folder or None for folder in _first_folders(files)], "sub-folder")
 
 
 def _first_folders(files: FileSet) -> list[str]:
-    """Of each file the first folder, below those of splits; "" where there is none."""
-    return [name.partition("/")[0] if "/" in name else "" for name in below_splits(files.names)]
+    """The first folder of each file, below folders of splits; "" if there is none."""
+    return [name.partition("/")[0] if "/" in name else "" for name in strip_split_folders(files.names)]
 
 
-def _by_pattern(files: FileSet, how: LabelledSection) -> Labels:
-    if how.label_pattern is None:
+def _by_pattern(files: FileSet, section: LabelledSection) -> Labels:
+    if section.label_pattern is None:
         raise ConfigError(
             "data.labels=pattern without data.label_pattern", r"for example data.label_pattern='^(\d)_'"
         )
-    pattern = re.compile(how.label_pattern)
+    pattern = re.compile(section.label_pattern)
     group = "label" if "label" in pattern.groupindex else 1
-    matches = search_all(pattern, [PurePosixPath(name).name for name in files.names], "data.label_pattern")
-    return Labels([match[group] if match else None for match in matches], f"file name ({how.label_pattern})")
+    matches = search_with_timeout(
+        pattern, [PurePosixPath(name).name for name in files.names], "data.label_pattern"
+    )
+    return Labels(
+        [match[group] if match else None for match in matches], f"file name ({section.label_pattern})"
+    )
 
 
-def _by_metadata(files: FileSet, how: LabelledSection) -> Labels:
-    table = read_table(files.contents, files.place)
-    if table is None:
+def _by_metadata(files: FileSet, section: LabelledSection) -> Labels:
+    metadata = read_metadata(files.read_file, files.location)
+    if metadata is None:
         raise DataError(
-            f"no metadata file in {files.place}", f"give {' or '.join(METADATA_FILES)}, or set data.labels"
+            f"no metadata file in {files.location}", f"give {' or '.join(METADATA_FILES)}, or set data.labels"
         )
-    if not table.rows:
-        raise DataError(f"{table.path} has no rows", "write a row for each file, or set data.labels=none")
-    column = table.needed((how.label_column,) if how.label_column else LABEL_COLUMNS)
-    known = table.pairs(table.needed(FILE_COLUMNS), column)
-    within = zip(files.names, below_splits(files.names), strict=True)
-    values = [known.get(file_key(name), known.get(file_key(below))) for name, below in within]
-    return Labels(values, f"column {column!r} of {PurePosixPath(table.path).name}")
+    if not metadata.rows:
+        raise DataError(f"{metadata.path} has no rows", "write a row for each file, or set data.labels=none")
+    column = metadata.require_column((section.label_column,) if section.label_column else LABEL_COLUMNS)
+    known = metadata.labels_by_file(metadata.require_column(FILE_COLUMNS), column)
+    within = zip(files.names, strip_split_folders(files.names), strict=True)
+    values = [known.get(normalised_name(name), known.get(normalised_name(below))) for name, below in within]
+    return Labels(values, f"column {column!r} of {PurePosixPath(metadata.path).name}")
+
+
+MIN_TIMEOUT_SECONDS, NAMES_PER_SECOND = 10.0, 10_000
+"""Matching may take the first, plus the time that the names would take at the second."""
+
+
+class _MatchTimeoutError(Exception):
+    """Matching took too long."""
+
+
+def search_with_timeout(
+    pattern: re.Pattern[str], names: Sequence[str], key: str
+) -> list[re.Match[str] | None]:
+    """The first match in each name. ``key`` is the setting that holds the pattern.
+
+    Raises:
+        ConfigError: it takes too long, as a pattern does whose parts can match a name in many ways.
+    """
+    found: list[re.Match[str] | None] = []
+    try:
+        with _time_limit(MIN_TIMEOUT_SECONDS + len(names) / NAMES_PER_SECOND):
+            for name in names:
+                found.append(pattern.search(name))
+    except _MatchTimeoutError:
+        raise ConfigError(
+            f"{key} {pattern.pattern!r} takes too long on {names[len(found)]!r}",
+            f"write {key} without a repetition inside a repetition, as (a+)+",
+        ) from None
+    return found
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raises _MatchTimeoutError in the block; no limit off the main thread or if the timer is in use."""
+    if threading.current_thread() is not threading.main_thread() or signal.getitimer(signal.ITIMER_REAL)[0]:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise _MatchTimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def class_indices(labels: Sequence[str | None], classes: Sequence[str]) -> Tensor | None:
+    """The index of each label in ``classes``, (n), int64; None if there are no classes."""
+    if not classes:
+        return None
+    index_of = {name: index for index, name in enumerate(classes)}
+    return torch.tensor([index_of[str(label)] for label in labels], dtype=torch.int64)
+
+
+def class_fields(classes: Sequence[str], train: Tensor | None) -> dict[str, list[str] | list[float]]:
+    """``classes`` and ``class_shares`` of a spec, from the class indices of train; empty without classes."""
+    if train is None:
+        return {}
+    counts = torch.bincount(train, minlength=len(classes))
+    shares = [round(share, 6) for share in (counts / counts.sum()).tolist()]
+    return {"classes": list(classes), "class_shares": shares}
+
+
+def num_conditional_classes(conditional: bool, spec: Spec) -> int:
+    """Number of classes that the networks are conditioned on; 0 if the recipe is unconditional.
+
+    Raises:
+        ConfigError: the recipe is conditional, and the data have no labels.
+    """
+    classes = spec.get("classes") or []
+    if conditional and not classes:
+        raise ConfigError("model.conditional is true, but the data have no labels", "set data.labels")
+    return len(classes) if conditional else 0
+
+
+def num_classifier_classes(spec: Spec) -> int:
+    """Number of classes of the recipe `classifier`.
+
+    Raises:
+        ConfigError: fewer than two.
+    """
+    count = len(spec.get("classes") or [])
+    if count < 2:
+        raise ConfigError(
+            f"recipe 'classifier' needs at least two labels, the data have {count}", "set data.labels"
+        )
+    return count

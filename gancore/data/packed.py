@@ -1,7 +1,7 @@
 """Items of varying length, packed back to back in one file of integers that is mapped, not read.
 
-A large set costs no memory beyond its table of lengths: pages come and go with the system's file
-cache. A small one can be put on an accelerator whole, as the same integers.
+A large array needs no memory beyond its lengths: the operating system caches its pages. A small one can be
+copied to an accelerator as the same integers.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _VALUES, _LENGTHS, _MANIFEST = "values.bin", "lengths.npy", "manifest.json"
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedArray:
     """``values`` (all items, 1-d) with the ``offsets`` and ``lengths`` of the items (int64, CPU)."""
 
     values: Tensor
     offsets: Tensor
     lengths: Tensor
     _copies: dict[torch.device, Tensor] = field(default_factory=dict, repr=False, compare=False)
-    """The values on accelerators, which all parts of a set share."""
+    """The values on accelerators, which all slices of an array share."""
 
     @staticmethod
-    def create(folder: Path, dtype: str = "int16") -> PackedWriter:
-        """A writer into ``folder``, which becomes a valid set when the writer closes, not before."""
-        return PackedWriter(folder, dtype)
+    def create(folder: Path, dtype: str = "int16") -> PackedArrayWriter:
+        """A writer into ``folder``, which becomes a valid array when the writer closes, not before."""
+        return PackedArrayWriter(folder, dtype)
 
     @classmethod
-    def open(cls, folder: Path) -> Packed:
-        """Maps a finished set.
+    def open(cls, folder: Path) -> PackedArray:
+        """Maps a finished array.
 
         Raises:
             DataError: it is missing, half written, cut short or of another format.
@@ -57,21 +57,21 @@ class Packed:
             intact &= len(lengths) == manifest["items"] and int(lengths.sum()) == manifest["values"]
             intact &= (folder / _VALUES).stat().st_size == size
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"the packed set {folder} cannot be read: {error}", "delete it") from None
+            raise DataError(f"the packed array {folder} cannot be read: {error}", "delete it") from None
         if not intact:
-            raise DataError(f"the packed set {folder} is damaged", "delete it")
-        values = _map(folder / _VALUES, manifest["dtype"], manifest["values"])
+            raise DataError(f"the packed array {folder} is damaged", "delete it")
+        values = _memory_map(folder / _VALUES, manifest["dtype"], manifest["values"])
         return cls(values, lengths.cumsum(0) - lengths, lengths)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @property
-    def megabytes(self) -> float:
+    def size_mb(self) -> float:
         return self.values.numel() * self.values.element_size() / 2**20
 
-    def on(self, device: torch.device | str) -> Packed:
-        """The set whole on ``device``. For a CPU the mapping stays: it is memory already."""
+    def to(self, device: torch.device | str) -> PackedArray:
+        """The whole array on ``device``. On a CPU the mapping stays."""
         device = torch.device(device)
         if device.type == self.values.device.type:
             return self
@@ -79,23 +79,22 @@ class Packed:
             self._copies[device] = self.values.to(device)
         return replace(self, values=self._copies[device])
 
-    def part(self, items: Tensor, begins: Tensor, lengths: Tensor) -> Packed:
-        """A set of pieces, each ``lengths`` values of an item from ``begins`` on (int64, CPU).
+    def slices(self, items: Tensor, begins: Tensor, lengths: Tensor) -> PackedArray:
+        """An array of slices, each ``lengths`` values of an item from ``begins`` on (int64, CPU).
 
-        Nothing is copied; a window of a piece never shows what lies behind the piece.
+        Nothing is copied; a window never reads beyond the end of its slice.
         """
         return replace(self, offsets=self.offsets[items] + begins, lengths=lengths)
 
     def windows(self, items: Tensor, starts: Tensor, length: int, device: torch.device | str) -> Tensor:
-        """``length`` values of each item from its start on, (n, length); zeros behind the item's end.
+        """``length`` values of each item from its start on, (n, length); zeros beyond the end of the item.
 
-        ``items`` and ``starts`` (int64) are on the CPU, where they are made, so nothing waits for an
-        accelerator.
+        ``items`` and ``starts`` (int64) are on the CPU, so nothing waits for an accelerator.
         """
         begin = self.offsets[items] + starts
-        inside = (self.lengths[items] - starts).clamp_(0, length)
+        valid_length = (self.lengths[items] - starts).clamp_(0, length)
         rows = self._rows(begin, length)
-        _clear_tails(rows, inside)
+        _zero_padding(rows, valid_length)
         return rows.to(device, non_blocking=True)
 
     def _rows(self, begin: Tensor, length: int) -> Tensor:
@@ -107,17 +106,17 @@ class Packed:
         return self.values[positions.clamp_(max=total - 1).to(home)]
 
 
-def _clear_tails(rows: Tensor, inside: Tensor) -> None:
-    """Zeros from position ``inside`` of each row on, in place."""
+def _zero_padding(rows: Tensor, valid_length: Tensor) -> None:
+    """Sets each row to zero from position ``valid_length`` on, in place."""
     if rows.device.type == "cpu":  # a mask of all positions costs ten times as much here
-        for row, count in zip(rows, inside.tolist(), strict=True):
+        for row, count in zip(rows, valid_length.tolist(), strict=True):
             row[count:] = 0
         return
-    inside = inside.to(rows.device, non_blocking=True)
-    rows.masked_fill_(torch.arange(rows.shape[1], device=rows.device) >= inside[:, None], 0)
+    valid_length = valid_length.to(rows.device, non_blocking=True)
+    rows.masked_fill_(torch.arange(rows.shape[1], device=rows.device) >= valid_length[:, None], 0)
 
 
-def _map(path: Path, dtype: str, count: int) -> Tensor:
+def _memory_map(path: Path, dtype: str, count: int) -> Tensor:
     if not count:
         return torch.empty(0, dtype=getattr(torch, dtype))
     values = np.memmap(path, dtype=np.dtype(dtype).newbyteorder("<"), mode="r", shape=(count,))
@@ -126,12 +125,12 @@ def _map(path: Path, dtype: str, count: int) -> Tensor:
         return torch.from_numpy(values)
 
 
-class PackedWriter:
-    """Appends items as they come, then closes; an exception inside ``with`` leaves no valid set."""
+class PackedArrayWriter:
+    """Appends items, then closes; an exception in the ``with`` block leaves no valid array."""
 
     def __init__(self, folder: Path, dtype: str) -> None:
         if dtype not in TYPES:
-            raise ValueError(f"a packed set holds integers {TYPES}, not {dtype}")
+            raise ValueError(f"a packed array holds integers {TYPES}, not {dtype}")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MANIFEST).unlink(missing_ok=True)
         self._folder, self._dtype = folder, dtype
@@ -140,7 +139,7 @@ class PackedWriter:
         self._total = 0
 
     def append(self, parts: NDArray[np.integer] | Iterable[NDArray[np.integer]]) -> int:
-        """One item, whole or in parts; its index. If the parts raise, the item leaves no trace."""
+        """Append one item, whole or in parts; returns its index. If the parts raise, nothing is appended."""
         length = 0
         little = np.dtype(self._dtype).newbyteorder("<")
         try:
@@ -156,7 +155,7 @@ class PackedWriter:
         return len(self._lengths) - 1
 
     def close(self) -> None:
-        """Makes the set valid: everything on disk first, the manifest last."""
+        """Makes the array valid: syncs the data to disk first, and writes the manifest last."""
         _sync(self._file)
         self._file.close()
         with (self._folder / _LENGTHS).open("wb") as file:
@@ -172,7 +171,7 @@ class PackedWriter:
         aside.write_text(json.dumps(manifest))
         aside.replace(self._folder / _MANIFEST)
 
-    def __enter__(self) -> PackedWriter:
+    def __enter__(self) -> PackedArrayWriter:
         return self
 
     def __exit__(

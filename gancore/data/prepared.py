@@ -1,4 +1,4 @@
-"""Items prepared once: a packed set with a table, keyed by content and settings, whole or not there."""
+"""Data prepared once: a packed array with metadata, keyed by content and settings, complete or absent."""
 
 from __future__ import annotations
 
@@ -10,71 +10,72 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from gancore.data.kept import tell_if_large
-from gancore.data.lock import exclusive
-from gancore.data.packed import Packed
-from gancore.data.refusal import Refusal, Refused
-from gancore.data.sources import cache_folder
-from gancore.data.telling import Announce, seldom
+from gancore.data.cache import cache_folder, warn_if_large
+from gancore.data.inventory import SkipItem, SkippedItem
+from gancore.data.packed import PackedArray
+from gancore.data.sources import Announce, throttle
 from gancore.errors import DataError, StorageError
-from gancore.files import aside_name, discard, put_in_place, sweep, used, write_synced
+from gancore.file_lock import exclusive_lock
+from gancore.files import mark_used, remove, remove_leftovers, replace_folder, temporary_path, write_fsync
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_TABLE = "table.json"
+_METADATA = "table.json"
 
 
 class Item(Protocol):
-    """Something to prepare. ``identity`` is a hash of its content: of equal items one is stored."""
+    """An item to prepare. ``content_hash`` is a hash of its content: of equal items one is stored."""
 
     @property
     def name(self) -> str: ...
     @property
-    def identity(self) -> str: ...
+    def content_hash(self) -> str: ...
 
 
-TableT = TypeVar("TableT", bound="DataclassInstance")
+MetadataT = TypeVar("MetadataT", bound="DataclassInstance")
 ItemT = TypeVar("ItemT", bound=Item)
 Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True)
-class Prepared(Generic[TableT]):
-    """A packed set in its folder, with the table of what is known of it."""
+class PreparedData(Generic[MetadataT]):
+    """A packed array in its folder, with its metadata."""
 
     folder: Path
-    packed: Packed
-    table: TableT
+    packed: PackedArray
+    metadata: MetadataT
 
 
 def open_prepared(
     kind: str,
-    words: Sequence[Any],
-    table: type[TableT],
-    build: Callable[[Path], TableT],
+    key: Sequence[Any],
+    metadata: type[MetadataT],
+    build: Callable[[Path], MetadataT],
     announce: Announce,
-) -> Prepared[TableT]:
-    """What ``build`` makes: a packed set in the folder that it is given, and a table of it.
+) -> PreparedData[MetadataT]:
+    """What ``build`` makes: a packed array in the folder that it is given, and its metadata.
 
-    It is called only if nothing is kept for ``words`` (JSON values) in the cache of this ``kind``. Several
-    processes may call this at once: one builds, the others wait. A killed build leaves nothing.
-    ``table`` is a dataclass of JSON values.
+    It is called only if the cache of this ``kind`` has nothing for ``key`` (JSON values). Several processes
+    may call this at once: one builds, the others wait. A killed build leaves nothing.
+    ``metadata`` is a dataclass of JSON values.
 
     Raises:
         DataError: the cache cannot be written.
     """
-    key = hashlib.sha256(json.dumps(list(words), sort_keys=True).encode()).hexdigest()
-    folder = cache_folder() / kind / key[:24]
-    if kept := _load(folder, table):  # whole since it has its name; may lie where nobody can write
-        used(folder)
+    digest = hashlib.sha256(json.dumps(list(key), sort_keys=True).encode()).hexdigest()
+    folder = cache_folder() / kind / digest[:24]
+    if kept := _load(
+        folder, metadata
+    ):  # complete because it was renamed into place; the folder may be read-only
+        mark_used(folder)
         return kept
     try:
-        with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
-            if (kept := _load(folder, table)) is None:
+        with exclusive_lock(folder.with_name(f"{folder.name}.lock"), announce):
+            if (kept := _load(folder, metadata)) is None:
                 _build(folder, build)
-                kept = _load(folder, table)
-                tell_if_large(announce)
+                kept = _load(folder, metadata)
+                warn_if_large(announce)
     except OSError as error:
         raise _failure(error, folder) from None
     if kept is None:
@@ -85,59 +86,59 @@ def open_prepared(
 def _failure(error: OSError, folder: Path) -> DataError:
     if error.errno == errno.ENOSPC:
         return StorageError(
-            f"the disk is full; the cache {folder} needs room", "free some, or set GANCORE_CACHE"
+            f"the disk is full; the cache {folder} needs space", "free space, or set GANCORE_CACHE"
         )
     return DataError(f"the cache {folder} cannot be written: {error.strerror}", "set GANCORE_CACHE")
 
 
-def _load(folder: Path, table: type[TableT]) -> Prepared[TableT] | None:
-    """None if it is missing or damaged: then it is built again."""
+def _load(folder: Path, metadata: type[MetadataT]) -> PreparedData[MetadataT] | None:
+    """None if it is missing or damaged; it is then built again."""
     try:
-        columns = json.loads((folder / _TABLE).read_text())
-        return Prepared(folder, Packed.open(folder), table(**columns))
+        columns = json.loads((folder / _METADATA).read_text())
+        return PreparedData(folder, PackedArray.open(folder), metadata(**columns))
     except (DataError, OSError, ValueError, TypeError):
         return None
 
 
-def _build(folder: Path, build: Callable[[Path], TableT]) -> None:
-    sweep(folder.parent, folder.name)  # what killed builds left: the lock is ours
-    aside = aside_name(folder)
+def _build(folder: Path, build: Callable[[Path], MetadataT]) -> None:
+    remove_leftovers(folder.parent, folder.name)  # leftovers of killed builds; this process holds the lock
+    aside = temporary_path(folder)
     aside.mkdir()
     try:
-        table = build(aside)
-        write_synced(aside / _TABLE, json.dumps(asdict(table)).encode())
-        put_in_place(aside, folder)
+        metadata = build(aside)
+        write_fsync(aside / _METADATA, json.dumps(asdict(metadata)).encode())
+        replace_folder(aside, folder)
     finally:
         if aside.exists():
-            discard(aside)
+            remove(aside)
 
 
-def each_once(
+def store_unique(
     items: Iterable[ItemT],
     store: Callable[[ItemT], Stored],
-    skipped: list[Refusal],
+    skipped: list[SkippedItem],
     announce: Announce,
-    what: str,
+    noun: str,
 ) -> Iterator[tuple[ItemT, Stored]]:
-    """The items in order, each with what ``store`` gives for its content; it is called once for equal ones.
+    """The items in order, each with what ``store`` returns, which is called once for items of equal content.
 
-    Those that it refuses are left out, and added to ``skipped``. ``what`` they are is told on the way.
+    Skipped items are appended to ``skipped``. ``noun`` names the items in progress lines.
     """
-    known: dict[str, Stored | Refused] = {}
-    say = seldom(announce)
+    known: dict[str, Stored | SkipItem] = {}
+    report = throttle(announce)
     for number, item in enumerate(items, start=1):
-        if item.identity not in known:
-            known[item.identity] = _stored(item, store)
-        result = known[item.identity]
-        if isinstance(result, Refused):
+        if item.content_hash not in known:
+            known[item.content_hash] = _stored(item, store)
+        result = known[item.content_hash]
+        if isinstance(result, SkipItem):
             skipped.append((item.name, str(result)))
         else:
             yield item, result
-        say(f"  {number:,} {what} prepared")
+        report(f"  {number:,} {noun} prepared")
 
 
-def _stored(item: ItemT, store: Callable[[ItemT], Stored]) -> Stored | Refused:
+def _stored(item: ItemT, store: Callable[[ItemT], Stored]) -> Stored | SkipItem:
     try:
         return store(item)
-    except Refused as refused:
-        return Refused(str(refused))  # without the traceback, which would hold the item's content
+    except SkipItem as refused:
+        return SkipItem(str(refused))  # without the traceback, which would hold the item's content

@@ -1,118 +1,132 @@
-"""Where data come from: the built-in default, a named set, or a path; and where things are kept."""
+"""Where data come from: the built-in default, a named data set, a path, or an array in memory."""
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from gancore.data.download import LARGEST_BYTES, Progress, check_scheme, download
-from gancore.data.lock import exclusive
-from gancore.data.rows import ROWS_NAME
-from gancore.data.telling import Announce, seldom
-from gancore.data.unpack import is_archive, unpack
-from gancore.errors import DataError, nearest
-from gancore.files import used
-from gancore.records import SourceEntry
-from gancore.texts import printable
+from gancore.data.archives import is_archive, unpack_archive
+from gancore.data.cache import data_folder
+from gancore.data.download import MAX_BYTES, Progress, check_scheme, download
+from gancore.entries import SourceEntry
+from gancore.errors import ConfigError, DataError
+from gancore.file_lock import exclusive_lock
+from gancore.files import atomic_write, mark_used, sha256
+from gancore.text import escape_unprintable, suggestion
 
-if TYPE_CHECKING:
-    from gancore.domain import Source
+Announce: TypeAlias = Callable[[str], None]
+"""Reports progress to the user, one line at a time."""
+
+REPORT_SECONDS = 5.0
+
+
+def throttle(announce: Announce) -> Announce:
+    """Rate-limits ``announce`` to one line every REPORT_SECONDS; the first line comes after that time."""
+    last = time.monotonic()
+
+    def report(line: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > REPORT_SECONDS:
+            last = time.monotonic()
+            announce(line)
+
+    return report
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data come from: a name, and the file or folder (None: built in).
+
+    ``announce`` tells the user, line by line, what reading it does.
+    """
+
+    name: str
+    path: Path | None = None
+    entry: SourceEntry | None = None
+    announce: Callable[[str], None] = field(default=lambda line: None, compare=False)
 
 
 SLACK_BYTES = 100_000_000
-"""A file may be so much larger than twice what its source says of the whole data set."""
-
-
-def cache_folder() -> Path:
-    """What gancore keeps and can make again: ``$GANCORE_CACHE``, else the user's cache folder.
-
-    Raises:
-        DataError: neither is known: no HOME is set, and the user is not in the system's list.
-    """
-    own, shared = os.environ.get("GANCORE_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    try:
-        return Path(own).expanduser() if own else Path(shared or "~/.cache").expanduser() / "gancore"
-    except RuntimeError as error:
-        where = "GANCORE_CACHE" if own else "XDG_CACHE_HOME" if shared else "the user's cache folder"
-        raise DataError(f"{where} is below a home folder that is not known", "set GANCORE_CACHE") from error
-
-
-def data_folder() -> Path:
-    """Where downloaded data sets go."""
-    return cache_folder() / "data"
+"""A file may be this much larger than twice the size that its source states for the whole data set."""
 
 
 def is_built_in(entry: SourceEntry) -> bool:
-    """A source that is made, not found: without files to fetch and without a home to fetch them from."""
-    return not entry.files and not entry.home
+    """A source that the domain generates: it has neither files nor a home page."""
+    return not entry.files and not entry.homepage
 
 
 def absolute_source(given: str | None, entries: Mapping[str, SourceEntry]) -> str | None:
-    """A path that exists as an absolute one; anything else (a name, a path that is wrong) as it is given."""
+    """An existing path, made absolute; anything else (a name, a wrong path) unchanged."""
     if given is None or given in entries:
         return given
     path = os.path.expanduser(given)
     return os.path.abspath(path) if os.path.exists(path) else given
 
 
-def resolve(
+def resolve_source(
     given: str | None,
     entries: Mapping[str, SourceEntry],
     data_root: Path | None,
     announce: Announce,
-    rows: Path | None = None,
+    array_folder: Path | None = None,
 ) -> Source:
-    """The source that ``--data`` means.
+    """The source that ``--data`` names.
 
-    None is the built-in default. A name of ``entries`` is looked for in ``data_root``,
-    ``$GANCORE_DATA`` and the user's cache, and else downloaded there: only a set asked for by its name
-    ever is. Anything else is a path (``./name`` where a name hides it). ``rows`` is the folder in which a
-    run keeps rows that a program gave in memory.
+    None is the built-in default. A name of ``entries`` is searched in ``data_root``, ``$GANCORE_DATA`` and
+    the user's cache, and else downloaded into the cache; nothing else is downloaded. Any other text is a path
+    (``./name`` if a data set has the same name). ``array_folder`` is the folder in which a run keeps an array
+    that a program passed in memory.
 
     Raises:
-        DataError: no such name or path; a set that can neither be found nor downloaded.
+        DataError: no such name or path; a data set that is neither found nor has a download.
     """
     if data_root is not None and not data_root.is_dir():
-        raise DataError(f"the data root {data_root} is no folder", "give an existing one")
+        raise DataError(f"--data-root {data_root} is not a folder", "give an existing folder")
     if given is None:
-        return _default(entries, announce)
+        return _default_source(entries, announce)
     if given in entries:
-        return _named(entries[given], data_root, announce)
-    if rows is not None and ROWS_NAME.fullmatch(given) and (rows / given).is_file():
-        return _source(given, rows / given, None, announce)
+        return _named_source(entries[given], data_root, announce)
+    if array_folder is not None and ARRAY_NAME.fullmatch(given) and (array_folder / given).is_file():
+        return _source(given, array_folder / given, None, announce)
     path = os.path.expanduser(given)
-    if ROWS_NAME.fullmatch(given) and not os.path.exists(path):
+    if ARRAY_NAME.fullmatch(given) and not os.path.exists(path):
         raise DataError(
-            f"the rows {given}, which a program gave in memory, are not here",
-            f"name the file that the run keeps, as --data RUN/data/{given}",
+            f"the array {given} of an earlier Python call was not found",
+            f"give the file that the run keeps: --data RUN/data/{given}",
         )
     if not os.path.exists(path):
         raise DataError(
             f"no file or folder {given!r} exists, and no data set has that name",
-            nearest(given, entries),
+            suggestion(given, entries),
         )
     return _source(Path(path).resolve().name, Path(path), None, announce)
 
 
-def _default(entries: Mapping[str, SourceEntry], announce: Announce) -> Source:
+def _default_source(entries: Mapping[str, SourceEntry], announce: Announce) -> Source:
     for entry in entries.values():
         if is_built_in(entry):
             return _source(entry.name, None, entry, announce)
-    raise DataError("this domain has no built-in data", f"name a data set or a path ({nearest('', entries)})")
+    raise DataError(
+        "this domain has no built-in data", f"name a data set or a path ({suggestion('', entries)})"
+    )
 
 
-def _named(entry: SourceEntry, data_root: Path | None, announce: Announce) -> Source:
+def _named_source(entry: SourceEntry, data_root: Path | None, announce: Announce) -> Source:
     if is_built_in(entry):
         return _source(entry.name, None, entry, announce)
     if found := _first_folder(_roots(data_root), entry.name):
-        with suppress(DataError):  # what is found needs no cache
+        with suppress(DataError):  # a data set that was found needs no cache
             if found.parent == data_folder():
-                used(found)
+                mark_used(found)
         return _source(entry.name, found, entry, announce)
     if found := _first_folder(_roots(data_root), f"{entry.name}_sample"):
         announce(f"Using {found}: only a sample of {entry.name}")
@@ -120,20 +134,18 @@ def _named(entry: SourceEntry, data_root: Path | None, announce: Announce) -> So
     if not entry.files:
         looked = ", ".join(str(root / entry.name) for root in _roots(data_root))
         raise DataError(
-            f"the data set {entry.name!r} is not here (looked for {looked}), and it cannot be downloaded",
-            f"get it from {entry.home} and put it under --data-root or $GANCORE_DATA",
+            f"the data set {entry.name!r} was not found in {looked} and has no download",
+            f"get it from {entry.homepage} and put it under --data-root or $GANCORE_DATA",
         )
     return _source(entry.name, fetch(entry, data_folder() / entry.name, announce), entry, announce)
 
 
 def _source(name: str, path: Path | None, entry: SourceEntry | None, announce: Announce) -> Source:
-    from gancore.domain import Source  # imports torch, which those who only ask for a folder can do without
-
-    return Source(printable(name), path, entry, announce)
+    return Source(escape_unprintable(name), path, entry, announce)
 
 
 def _roots(data_root: Path | None) -> Iterator[Path]:
-    """Where a named set may lie, the nearest first; the cache's folder is looked for last."""
+    """The folders that may hold a named data set, in the order of the search."""
     if data_root is not None:
         yield data_root
     if environment := os.environ.get("GANCORE_DATA"):
@@ -146,27 +158,27 @@ def _first_folder(roots: Iterable[Path], name: str) -> Path | None:
 
 
 def fetch(entry: SourceEntry, folder: Path, announce: Announce) -> Path:
-    """Downloads and unpacks a data set; ``folder`` appears whole or not at all.
+    """Downloads and unpacks a data set; ``folder`` appears complete or not at all.
 
-    Archives that hold one folder and nothing else are opened up to its contents.
+    Of an archive that holds one folder and nothing else, the contents of that folder are taken.
     """
     announce(
         f"{entry.name}: {entry.summary}. Licence: {entry.licence}. "
-        f"{f'About {entry.megabytes:,.0f} MB, kept' if entry.megabytes else 'Kept'} in {folder}"
+        f"{f'About {entry.size_mb:,.0f} MB, kept' if entry.size_mb else 'Kept'} in {folder}"
     )
     work = folder.with_name(f"{folder.name}.part")
     try:
-        with exclusive(folder.with_name(f"{folder.name}.lock"), announce):
-            if folder.is_dir():  # another process was faster
+        with exclusive_lock(folder.with_name(f"{folder.name}.lock"), announce):
+            if folder.is_dir():  # another process has downloaded it meanwhile
                 return folder
             content = work / "content"
             shutil.rmtree(content, ignore_errors=True)
-            most = round(2e6 * entry.megabytes + SLACK_BYTES) if entry.megabytes else LARGEST_BYTES
+            most = round(2e6 * entry.size_mb + SLACK_BYTES) if entry.size_mb else MAX_BYTES
             for url, sha256 in entry.files.items():
                 check_scheme(url)
-                target, say = work / Path(urlsplit(url).path).name, _reporter(announce)
-                _place(download(url, target, sha256, announce, say, most_bytes=most), content)
-            _only_child(content).rename(folder)
+                target, say = work / Path(urlsplit(url).path).name, _progress_reporter(announce)
+                _copy_or_unpack(download(url, target, sha256, announce, say, most_bytes=most), content)
+            _single_subfolder(content).rename(folder)
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise DataError(
@@ -175,24 +187,77 @@ def fetch(entry: SourceEntry, folder: Path, announce: Announce) -> Path:
     return folder
 
 
-def _place(path: Path, content: Path) -> None:
+def _copy_or_unpack(path: Path, content: Path) -> None:
     content.mkdir(parents=True, exist_ok=True)
     if is_archive(path):
-        unpack(path, content)
+        unpack_archive(path, content)
     else:
         shutil.copyfile(path, content / path.name)
 
 
-def _only_child(folder: Path) -> Path:
+def _single_subfolder(folder: Path) -> Path:
     children = list(folder.iterdir())
     return children[0] if len(children) == 1 and children[0].is_dir() else folder
 
 
-def _reporter(announce: Announce) -> Progress:
-    """Says how far a download is, every few seconds."""
-    say = seldom(announce)
+def _progress_reporter(announce: Announce) -> Progress:
+    """Announces the progress of a download every REPORT_SECONDS."""
+    say = throttle(announce)
 
     def report(done: int, total: int | None) -> None:
         say(f"  {done / 1e6:,.1f} MB" + (f" of {total / 1e6:,.1f} MB" if total else ""))
 
     return report
+
+
+ARRAY_NAME = re.compile(r"rows-[0-9a-f]{16}\.npy")
+_KINDS = "biuf"
+"""Kinds of numpy types: bool, signed and unsigned integer, float."""
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """An array as an npy file whose ``name`` has its sha256, so equal arrays are the same source."""
+
+    name: str
+    content: bytes
+
+    def store(self, folder: Path) -> Path:
+        """Write the file into ``folder`` unless it is there already."""
+        path = folder / self.name
+        if not path.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, self.content)
+        return path
+
+
+def is_array(value: object) -> bool:
+    """Whether ``value`` is a tensor or an array, not the name or the path of data."""
+    return hasattr(value, "__array__") and hasattr(value, "shape")
+
+
+def array_source(value: Any) -> ArraySource:
+    """A tensor or an array, with the samples on its first axis, as a source.
+
+    Raises:
+        ConfigError: its values are not real numbers, it has no samples, or values are not finite.
+    """
+    import numpy as np
+
+    try:
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"data is a {type(value).__name__} that numpy cannot hold: {error}", "give numbers in float32"
+        ) from None
+    if array.dtype.kind not in _KINDS:
+        raise ConfigError(f"data is an array of {array.dtype}", "give real numbers, as float32 or uint8")
+    if array.ndim < 2 or not array.size:
+        raise ConfigError(f"data has shape {array.shape}", "give rows on the first axis, as (rows, numbers)")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0, 0])
+        raise ConfigError(f"row {row} of data is not finite", "leave such rows out")
+    file = io.BytesIO()
+    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    content = file.getvalue()
+    return ArraySource(f"rows-{sha256(content)[:16]}.npy", content)

@@ -1,1 +1,1 @@
-"""The evaluator: measures on samples and features, each with the interval that is valid for it."""
+"""The evaluation of a model, from a request (``runner.py``) to its results (``result.py``) and report."""

@@ -1,53 +1,76 @@
-"""Which measures and features there are for some data: the core's, the domain's, other plugins'.
+"""The available metrics and features: the core's, the domain's, other plugins'; and known failures of
+metrics.
 
-Light records, as everywhere: a measure is imported when it is asked for.
+Light records: a metric is imported when it is needed. Imports no torch.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
-from gancore.errors import ConfigError, PluginError, nearest
+from gancore.entries import FeatureExtractorEntry, MetricEntry
+from gancore.errors import ConfigError, PluginError
 from gancore.plugins import plugins
-from gancore.records import FeaturesEntry, MeasureEntry
+from gancore.text import suggestion
 
 if TYPE_CHECKING:
-    from gancore.domain import Domain, Spec
-    from gancore.evaluation.measure import Measure
+    from gancore.data.dataset import Spec
+    from gancore.domain import Domain
+    from gancore.metrics.metric import Metric
 
 ALL = "all"
-"""In place of names: every measure there is, those outside the default set included."""
+"""In place of names: every available metric, including those outside the default set."""
 
-Kind = TypeVar("Kind", MeasureEntry, FeaturesEntry)
-
-
-def _core(name: str, home: str, summary: str) -> MeasureEntry:
-    return MeasureEntry(name, f"gancore.evaluation.measures.{home}", summary)
+EntryT = TypeVar("EntryT", MetricEntry, FeatureExtractorEntry)
 
 
-MEASURES: tuple[MeasureEntry, ...] = (
-    _core("frechet", "frechet:distance", "Frechet distance of Gaussians with the moments of the features"),
-    _core("frechet_infinity", "frechet:infinity", "the same at infinitely many samples"),
+def _core(name: str, factory: str, summary: str) -> MetricEntry:
+    return MetricEntry(name, f"gancore.metrics.{factory}", summary)
+
+
+CORE_METRICS: tuple[MetricEntry, ...] = (
+    _core(
+        "frechet", "frechet:frechet_metric", "Frechet distance of Gaussians with the moments of the features"
+    ),
+    _core("frechet_infinity", "frechet:frechet_infinity_metric", "the same at infinitely many samples"),
     _core("kid", "kernel:kid", "squared MMD with a cubic kernel, without bias"),
     _core(
         "mmd_gaussian", "kernel:mmd_gaussian", "squared MMD with a Gaussian kernel as wide as the reference"
     ),
-    _core("precision", "neighbours:precision_measure", "share of samples within a real row's k-NN ball"),
-    _core("recall", "neighbours:recall_measure", "share of real rows within a sample's k-NN ball"),
-    _core("density", "neighbours:density_measure", "real k-NN balls about a sample, over k"),
-    _core("coverage", "neighbours:coverage_measure", "share of real k-NN balls that hold a sample"),
-    _core("prd_recall", "prd:prd_recall", "F_8 of the precision-recall curve of distributions"),
-    _core("prd_precision", "prd:prd_precision", "F_1/8 of the same curve"),
-    _core("sliced_wasserstein", "sliced:sliced", "Wasserstein-2 distance over random directions"),
-    _core("c2st_neighbour", "two_sample:leave_one_out", "accuracy of the nearest neighbour: sample or real?"),
-    _core("c2st_trained", "two_sample:trained", "accuracy of a small trained network: sample or real?"),
-    _core("jensen_shannon", "informed:jensen_shannon", "how far apart the laws are at least, 0 to 1"),
-    _core("peeling", "peeling:peeling", "how separable samples are along directions found one after another"),
+    _core("precision", "precision_recall:precision_metric", "share of samples within a real row's k-NN ball"),
+    _core("recall", "precision_recall:recall_metric", "share of real rows within a sample's k-NN ball"),
+    _core("density", "precision_recall:density_metric", "real k-NN balls about a sample, over k"),
+    _core("coverage", "precision_recall:coverage_metric", "share of real k-NN balls that hold a sample"),
+    _core("prd_recall", "precision_recall:prd_recall", "F_8 of the precision-recall curve of distributions"),
+    _core("prd_precision", "precision_recall:prd_precision", "F_1/8 of the same curve"),
+    _core(
+        "sliced_wasserstein",
+        "sliced_wasserstein:sliced_wasserstein_metric",
+        "Wasserstein-2 distance over random directions",
+    ),
+    _core(
+        "c2st_neighbour", "two_sample:c2st_neighbour", "accuracy of the nearest neighbour: sample or real?"
+    ),
+    _core("c2st_trained", "two_sample:c2st_trained", "accuracy of a small trained network: sample or real?"),
+    _core(
+        "jensen_shannon",
+        "jensen_shannon:jensen_shannon",
+        "a lower bound on the distance of the distributions, 0 to 1",
+    ),
+    _core("peeling", "peeling:peeling", "separability of samples along directions found one after another"),
     _core("ndb", "bins:ndb", "share of bins of the data with too many or too few samples"),
-    _core("copies", "copies:copies", "share of samples that are copies of train rows"),
-    _core("authenticity", "memory:authenticity", "share of samples farther from train than train's own rows"),
-    _core("nearest_train", "memory:nearest_train", "distance to train over that of unseen rows"),
+    _core("copies", "memorization:copies", "share of samples that are copies of train rows"),
+    _core(
+        "authenticity",
+        "memorization:authenticity",
+        "share of samples farther from train than train's own rows",
+    ),
+    _core("nearest_train", "memorization:nearest_train", "distance to train over that of unseen rows"),
     _core("birthday", "birthday:birthday", "size of the support, from how many samples coincide"),
     _core(
         "inception_score", "scores:inception_score", "exp of the information that a sample has of its class"
@@ -55,81 +78,148 @@ MEASURES: tuple[MeasureEntry, ...] = (
     _core(
         "modified_inception_score", "scores:modified_inception_score", "exp of the mean KL between samples"
     ),
-    _core("am_score", "scores:am", "shares of the classes beside train's, plus the classifier's doubt"),
-    _core("posterior_entropy", "scores:posterior_entropy", "the classifier's doubt"),
-    _core("class_coverage", "scores:class_coverage", "classes with a fair share of the samples"),
     _core(
-        "scarcest_class", "class_shares:scarcest_class", "how much there is of the class that is lacking most"
+        "am_score",
+        "scores:am_score_metric",
+        "class shares compared with train's, plus the classifier's uncertainty",
     ),
-    _core("label_accuracy", "scores:label_accuracy", "share of samples of the class that was asked for"),
+    _core("posterior_entropy", "scores:posterior_entropy", "the classifier's uncertainty"),
+    _core("class_coverage", "scores:class_coverage", "classes with a fair share of the samples"),
+    _core("scarcest_class", "scores:scarcest_class", "relative share of the class that is lacking most"),
+    _core("label_accuracy", "scores:label_accuracy", "share of samples of the requested class"),
     _core(
         "classification_accuracy",
-        "classification:classification_accuracy",
-        "accuracy on real rows of a judge that samples alone have taught",
+        "scores:classification_accuracy",
+        "accuracy on real rows of a classifier that is trained on samples alone",
     ),
-    _core("nll", "likelihood:nll", "-log p of the reference rows under the model"),
+    _core("nll", "scores:nll", "-log p of the reference rows under the model"),
 )
 """The core's, in the order of the table."""
 
-PRINCIPAL = FeaturesEntry(
-    "principal", "gancore.evaluation.principal:Principal", "standardised principal components of train"
+PRINCIPAL_COMPONENTS = FeatureExtractorEntry(
+    "principal",
+    "gancore.evaluation.features:PrincipalComponents",
+    "standardised principal components of train",
 )
-COORDINATES = FeaturesEntry(
-    "coordinates", "gancore.evaluation.coordinates:Coordinates", "the values of a sample, as they are"
+COORDINATES = FeatureExtractorEntry(
+    "coordinates", "gancore.evaluation.features:Coordinates", "the values of a sample, as they are"
 )
-"""Features of any data at all."""
+"""Features for any data."""
 
 
-def measures_for(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, MeasureEntry]:
-    """By name: the core's, then the domain's own, then those of plugins for it. The first keeps a name."""
-    hooked = _hooked("gancore_measures", MeasureEntry, domain)
-    return _by_name([*MEASURES, *domain.measures_of(spec).values(), *hooked], "measure", announce)
+def available_metrics(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, MetricEntry]:
+    """By name: the core's, then the domain's own, then those of plugins for it; the first of a name wins."""
+    from_plugins = _from_plugins("gancore_metrics", MetricEntry, domain)
+    return _by_name([*CORE_METRICS, *domain.metrics_for(spec).values(), *from_plugins], "measure", announce)
 
 
-def features_for(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, FeaturesEntry]:
+def available_extractors(
+    domain: Domain, spec: Spec, announce: Callable[[str], None]
+) -> dict[str, FeatureExtractorEntry]:
     """By name, the default first: the domain's own, then the core's, then those of plugins for it."""
-    hooked = _hooked("gancore_features", FeaturesEntry, domain)
+    from_plugins = _from_plugins("gancore_feature_extractors", FeatureExtractorEntry, domain)
     return _by_name(
-        [*domain.features_of(spec).values(), PRINCIPAL, COORDINATES, *hooked], "features", announce
+        [*domain.feature_extractors_for(spec).values(), PRINCIPAL_COMPONENTS, COORDINATES, *from_plugins],
+        "features",
+        announce,
     )
 
 
-def _hooked(hook: str, kind: type[Kind], domain: Domain) -> list[Kind]:
-    entries = [entry for entry in plugins().records(hook) if isinstance(entry, kind)]
+def _from_plugins(hook: str, kind: type[EntryT], domain: Domain) -> list[EntryT]:
+    entries = [entry for entry in plugins().entries(hook) if isinstance(entry, kind)]
     return [entry for entry in entries if not entry.domains or domain.name in entry.domains]
 
 
-def _by_name(entries: Sequence[Kind], what: str, announce: Callable[[str], None]) -> dict[str, Kind]:
-    found: dict[str, Kind] = {}
+def _by_name(entries: Sequence[EntryT], what: str, announce: Callable[[str], None]) -> dict[str, EntryT]:
+    found: dict[str, EntryT] = {}
     for entry in entries:
-        holder = found.setdefault(entry.name, entry)
-        if holder is not entry:
-            announce(f"{what} {entry.name!r} of {entry.factory} is left out: {holder.factory} has its name")
+        first = found.setdefault(entry.name, entry)
+        if first is not entry:
+            announce(f"{what} {entry.name!r} of {entry.factory} is left out: {first.factory} has its name")
     return found
 
 
-def resolve_measures(
-    known: Mapping[str, MeasureEntry], names: Sequence[str] | None, announce: Callable[[str], None]
-) -> dict[str, Measure]:
-    """The measures of these names, in the order asked for; None: those of the default set.
+def load_metrics(
+    entries: Mapping[str, MetricEntry], names: Sequence[str] | None, announce: Callable[[str], None]
+) -> dict[str, Metric]:
+    """The metrics of these names, in the given order; None: those of the default set.
 
-    One that cannot be imported is left out, and told of, where it was not asked for by its name.
+    A metric that is not named and cannot be imported is left out with a message.
 
     Raises:
-        ConfigError: no such measure; names the nearest.
-        PluginError: one that was asked for cannot be imported.
+        ConfigError: no such metric; names the nearest.
+        PluginError: a named metric cannot be imported.
     """
     if names is not None and not names:
-        raise ConfigError("no measure is named", nearest("", known))
+        raise ConfigError("no measure is named", suggestion("", entries))
     if names is not None and list(names) != [ALL]:
         for name in names:
-            if name not in known:
-                raise ConfigError(f"no measure {name!r} for these data", nearest(name, known))
-        return {name: plugins().measure(known[name]) for name in names}
+            if name not in entries:
+                raise ConfigError(f"no measure {name!r} for these data", suggestion(name, entries))
+        return {name: plugins().load_metric(entries[name]) for name in names}
     found = {}
-    for name, entry in known.items():
+    for name, entry in entries.items():
         try:
-            found[name] = plugins().measure(entry)
+            found[name] = plugins().load_metric(entry)
         except PluginError as error:
             announce(f"measure {name!r} is left out: {error}")
-    return {name: measure for name, measure in found.items() if measure.quick or names is not None}
+    return {name: metric for name, metric in found.items() if metric.quick or names is not None}
+
+
+# What metrics are known to get wrong with trust "yes", as the experiment ``gancore lab measures`` found on
+# distributions whose true values are known.
+
+FAILURES_FILE = Path(__file__).with_name("known_failures.json")
+MISSED, FALSE_ALARM, DEPENDS = ALL_FAILURES = "SFD"
+"""The metric does not detect a fault; it reports a fault that does not exist; it depends on what it must not
+depend on: each with trust "yes".
+"""
+CASES_SHOWN = 2
+"""Cases that a note lists; all are in ``docs/measures-checked.md``."""
+VERBS = {MISSED: "cannot see", FALSE_ALARM: "finds fault with", DEPENDS: "depends on"}
+
+
+class FailureTable(TypedDict):
+    """``rows`` and ``dimensions`` that were tried, in this many ``draws``; ``cases``: descriptions by name;
+    ``outcomes``: by metric and case a letter for each number of rows and each dimension, in that order.
+    """
+
+    rows: list[int]
+    dimensions: list[int]
+    draws: int
+    cases: dict[str, str]
+    outcomes: dict[str, dict[str, str]]
+
+
+@cache
+def failure_table() -> FailureTable:
+    """The latest table."""
+    return cast(FailureTable, json.loads(FAILURES_FILE.read_text()))
+
+
+def outcomes_for(metric: str, d: int, n: int) -> Mapping[str, str]:
+    """By case, the letter of a metric of the core on ``n`` rows of ``d`` features.
+
+    From the nearest tried numbers of rows and dimensions, on a logarithmic scale. Empty: the metric was not
+    tried.
+    """
+    table = failure_table()
+    row, column = _nearest_index(table["rows"], n), _nearest_index(table["dimensions"], d)
+    position = row * len(table["dimensions"]) + column
+    return {case: letters[position] for case, letters in table["outcomes"].get(metric, {}).items()}
+
+
+def known_failures(metric: str, d: int, n: int) -> str:
+    """The failures of a metric with trust "yes" on such data, in words; empty: none are known."""
+    table, letters = failure_table(), outcomes_for(metric, d, n)
+    parts = []
+    for letter, verb in VERBS.items():
+        if cases := [table["cases"][case] for case, outcome in letters.items() if outcome == letter]:
+            more = f" and {len(cases) - CASES_SHOWN} more" if len(cases) > CASES_SHOWN else ""
+            parts.append(f"{verb} {', '.join(cases[:CASES_SHOWN])}{more}")
+    tried = table["dimensions"][_nearest_index(table["dimensions"], d)]
+    return f"{'; '.join(parts)} at d = {tried}" if parts else ""
+
+
+def _nearest_index(values: Sequence[int], target: int) -> int:
+    return min(range(len(values)), key=lambda i: abs(math.log(values[i] / max(target, 1))))

@@ -1,4 +1,4 @@
-"""Samples beside the rows of train that are nearest to them, and whether that is too near for chance."""
+"""The nearest train rows of samples, and a test whether samples are copies of train rows."""
 
 from __future__ import annotations
 
@@ -10,36 +10,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.data.sources import cache_folder
-from gancore.domain import Batch, Samples, View, origins
+from gancore.data.dataset import Batch, View, get_origins
 from gancore.errors import ConfigError, DataError
-from gancore.evaluation.catalogue import features_for
-from gancore.evaluation.copying import CROWD, Copying, judge
-from gancore.evaluation.distances import nearest
-from gancore.evaluation.evidence import broken_rows
-from gancore.evaluation.extraction import Maps
-from gancore.evaluation.features import Features, Workbench
-from gancore.evaluation.judging import Judging
-from gancore.evaluation.preparing import Preparing
-from gancore.evaluation.reference import Reference, open_reference
-from gancore.evaluation.rows import outline, take, view_of
-from gancore.evaluation.store import Store
+from gancore.evaluation.cache import DiskCache
+from gancore.evaluation.classifier import evaluation_cache, extractor_loader
+from gancore.evaluation.features import FeatureExtractor, FeaturePipeline
+from gancore.evaluation.reference import ReferenceData, describe_shapes, first_view, open_reference, read_rows
+from gancore.metrics.distances import nearest
+from gancore.metrics.memorization import NEIGHBOURS, CopyTest, copy_test
+from gancore.metrics.metric import count_invalid_rows
 from gancore.models.model import Model
-from gancore.runtime.randomness import Key
-from gancore.training.run import RunFolder
-from gancore.trees import Tree, join_rows, leaves, map_tree
+from gancore.random import Key
+from gancore.run_folder import RunFolder
+from gancore.samples import Samples
+from gancore.trees import Tree, tree_cat, tree_leaves, tree_map
 
-VALUES = 8_000_000
-"""Of rows of train, held at once."""
-HELD_OUT = 500
-"""Rows of valid at most, for the verdict."""
-UNKEPT = "coordinates"
-"""Features that are as quickly made again as read."""
+MAX_VALUES_IN_MEMORY = 8_000_000
+"""Values of train rows that are in memory at once."""
+HELD_OUT_ROWS = 500
+"""Maximal number of rows of valid for the copy test."""
+JSON_KEYS = {
+    "n_near": "near",
+    "p_value": "chance",
+    "nearer_share": "nearer",
+    "n_equal": "equal",
+    "undecided": "why_not",
+    "duplicates": "twins",
+}
+"""Keys of ``neighbours.json`` for fields of :class:`CopyTest` that have other names there."""
+UNCACHED = "coordinates"
+"""Features that are as fast to compute as to read from the cache."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of a model; see :func:`gancore.neighbours`."""
+class NeighbourRequest:
+    """The arguments of :func:`gancore.neighbours`."""
 
     k: int = 5
     features: str | None = None
@@ -49,64 +54,68 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """``samples``: each followed by its ``k`` nearest rows of train, side by side. ``rows`` and ``distances``
-    (n, k): which they are, and how far. ``names``: of each sample the files of these rows, empty where the
-    data name none. ``about``: features, source, and how many rows were looked at.
+class NeighbourResult:
+    """``samples``: each followed by its ``k`` nearest train rows. ``train_indices`` and ``distances`` (n, k):
+    their numbers and distances. ``names``: for each sample the files of these rows; empty if the data name
+    none. ``metadata``: features, source, and how many rows were searched.
     """
 
     samples: Samples
-    rows: Tensor
+    train_indices: Tensor
     distances: Tensor
     names: Sequence[Sequence[str]]
-    copying: Copying
-    about: Mapping[str, Any]
+    copy_test: CopyTest
+    metadata: Mapping[str, Any]
 
-    def as_json(self) -> dict[str, Any]:
-        verdict = {**asdict(self.copying), "sign": self.copying.sign, "told": self.copying.told()}
-        plain = {name: value if value == value else None for name, value in verdict.items()}
-        rows, distances = self.rows.tolist(), self.distances.tolist()
-        beside: list[dict[str, Any]] = [
-            {"rows": row, "distances": far} for row, far in zip(rows, distances, strict=True)
-        ]
-        for sample, names in zip(beside, self.names, strict=False):
+    def to_json(self) -> dict[str, Any]:
+        verdict = {JSON_KEYS.get(name, name): value for name, value in asdict(self.copy_test).items()}
+        verdict |= {"sign": self.copy_test.significant, "told": self.copy_test.summary()}
+        verdict = {name: value if value == value else None for name, value in verdict.items()}
+        pairs = zip(self.train_indices.tolist(), self.distances.tolist(), strict=True)
+        samples: list[dict[str, Any]] = [{"rows": rows, "distances": distances} for rows, distances in pairs]
+        for sample, names in zip(samples, self.names, strict=False):
             sample["names"] = list(names)
-        return {**self.about, "verdict": plain, "samples": beside}
+        return {**self.metadata, "verdict": verdict, "samples": samples}
 
-    def told(self) -> list[str]:
-        """A line for each sample: the row of train that is nearest to it."""
+    def summary(self) -> list[str]:
+        """A line for each sample with its nearest train row."""
         nearest_rows = enumerate(zip(self.names, self.distances[:, 0].tolist(), strict=False), start=1)
-        return [f"sample {n}: {names[0]}, {far:.3g} away" for n, (names, far) in nearest_rows]
+        return [f"sample {n}: {names[0]}, {distance:.3g} away" for n, (names, distance) in nearest_rows]
 
 
-def neighbours(model: Model, samples: Samples, run: RunFolder | None, asked: Asked) -> Neighbours:
-    """Every row of train is looked at.
+def find_neighbours(
+    model: Model, samples: Samples, run: RunFolder | None, request: NeighbourRequest
+) -> NeighbourResult:
+    """Searches all rows of train.
 
     Raises:
-        GancoreError: the data are not here or of another kind, or the features cannot be had.
+        GancoreError: the data are missing or of another kind, or the features are not available.
     """
-    reference = open_reference(model, run, asked.against, asked.data_root, asked.announce)
+    reference = open_reference(model, run, request.against, request.data_root, request.announce)
     if reference.note:
-        asked.announce(f"mind: {reference.note}")
-    train = view_of(reference.data, "train")
-    if asked.k > len(train):
-        raise ConfigError(f"{asked.k} nearest of {len(train)} rows of train", "ask for fewer")
+        request.announce(f"warning: {reference.note}")
+    train = first_view(reference.data, "train")
+    if request.k > len(train):
+        raise ConfigError(f"k = {request.k} is larger than the {len(train)} train rows", "give a smaller -k")
     held_out = _held_out(reference)
-    if outline(samples.data) != outline(take(train, torch.tensor([0]), Key.of("neighbours")).data):
-        raise ConfigError("samples and data are of different shapes", "give data of the model's kind")
-    maps = Maps(reference.data.spec, model.device, Store(_cache() / "sets", asked.announce))
-    features = _look(maps, model, reference, asked)
-    asked.announce(f"looking at {len(train):,} rows of train, by {features.name}")
-    both = Batch(samples.data if held_out is None else join_rows([samples.data, held_out.rows.data]))
-    distances, rows = search(_embedded(maps, both, keep=False), train, maps, max(asked.k, CROWD))
-    n, k = len(samples), asked.k
+    first_row = read_rows(train, torch.tensor([0]), Key.of("neighbours"))
+    if describe_shapes(samples.data) != describe_shapes(first_row.data):
+        raise ConfigError("samples and data have different shapes", "give data of the model's kind")
+    cache = DiskCache(evaluation_cache() / "sets", request.announce)
+    pipeline = FeaturePipeline(reference.data.spec, model.device, cache)
+    features = _load_extractor(pipeline, model, reference, request)
+    request.announce(f"searching {len(train):,} rows of train, by {features.name}")
+    both = Batch(samples.data if held_out is None else tree_cat([samples.data, held_out.rows.data]))
+    x = _extract_finite(pipeline, both, cache=False)
+    distances, rows = search_train(x, train, pipeline, max(request.k, NEIGHBOURS))
+    n, k = len(samples), request.k
     flat = names_of(train, rows[:n, :k].flatten())
-    return Neighbours(
-        beside(samples, train, rows[:n, :k], distances[:n, :k]),
+    return NeighbourResult(
+        interleave(samples, train, rows[:n, :k], distances[:n, :k]),
         rows[:n, :k],
         distances[:n, :k],
         [flat[start : start + k] for start in range(0, len(flat), k)],
-        _judged(distances, rows, n, train, held_out),
+        _test_for_copies(distances, rows, n, train, held_out),
         {
             "features": {"name": features.name, "hash": features.digest},
             "source": reference.source.name,
@@ -116,146 +125,142 @@ def neighbours(model: Model, samples: Samples, run: RunFolder | None, asked: Ask
     )
 
 
-def _judged(distances: Tensor, rows: Tensor, n: int, train: View, held_out: HeldOut | None) -> Copying:
-    """The first ``n`` rows are of samples, the others of what is held out."""
-    found = judge(distances[:n], distances[n:], rows[:n, 0])
-    if not found.why_not or held_out is None or not held_out.names:
+def _test_for_copies(
+    distances: Tensor, rows: Tensor, n: int, train: View, held_out: HeldOutRows | None
+) -> CopyTest:
+    """The first ``n`` rows are of samples, the others of held-out rows."""
+    found = copy_test(distances[:n], distances[n:], rows[:n, 0])
+    if not found.undecided or held_out is None or not held_out.names:
         return found
     equal = torch.nonzero(distances[n:, 0] == 0).flatten()
-    there = names_of(train, rows[n:, 0][equal])
-    pairs = [(held_out.names[row], name) for row, name in zip(equal.tolist(), there, strict=True)]
-    return replace(found, twins=pairs)
+    train_names = names_of(train, rows[n:, 0][equal])
+    pairs = [(held_out.names[row], name) for row, name in zip(equal.tolist(), train_names, strict=True)]
+    return replace(found, duplicates=pairs)
 
 
-def search(x: Tensor, train: View, maps: Maps, most: int) -> tuple[Tensor, Tensor]:
-    """For each row of x (n, d) the ``most`` nearest rows, or all: distances, ascending, and numbers."""
+def search_train(x: Tensor, train: View, pipeline: FeaturePipeline, count: int) -> tuple[Tensor, Tensor]:
+    """For each row of x (n, d) the ``count`` nearest rows, or all: distances, ascending, and numbers."""
     best = torch.empty(len(x), 0, dtype=torch.float64)
     rows = torch.empty(len(x), 0, dtype=torch.int64)
-    for start, batch in _chunks(train):
-        y = _embedded(maps, batch, keep=maps.features is not None and maps.features.name != UNKEPT)
-        far, found = nearest(x, y, min(most, len(y)))
-        joined, numbers = torch.cat([best, far], 1), torch.cat([rows, found + start], 1)
+    for start, batch in _train_chunks(train):
+        use_cache = pipeline.features is not None and pipeline.features.name != UNCACHED
+        y = _extract_finite(pipeline, batch, use_cache)
+        distance, found = nearest(x, y, min(count, len(y)))
+        joined, numbers = torch.cat([best, distance], 1), torch.cat([rows, found + start], 1)
         best, order = joined.sort(dim=1, stable=True)
-        best, rows = best[:, :most], numbers.gather(1, order)[:, :most]
+        best, rows = best[:, :count], numbers.gather(1, order)[:, :count]
     return best, rows
 
 
-def beside(samples: Samples, train: View, rows: Tensor, distances: Tensor) -> Samples:
+def interleave(samples: Samples, train: View, rows: Tensor, distances: Tensor) -> Samples:
     """Each sample, then its rows (n, k) of train, titled by their distance."""
     n, k = rows.shape
-    found = _taken(train, rows.flatten())
+    found = _read_train_rows(train, rows.flatten())
     order = torch.cat([torch.arange(n).unsqueeze(1), n + torch.arange(n * k).view(n, k)], 1).flatten()
     with_labels = samples.condition is not None and found.condition is not None
     titles = [
         text
-        for number, far in enumerate(distances.tolist(), start=1)
-        for text in (f"sample {number}", *(f"{d:.3g}" for d in far))
+        for number, distance in enumerate(distances.tolist(), start=1)
+        for text in (f"sample {number}", *(f"{d:.3g}" for d in distance))
     ]
     return Samples(
-        _woven(samples.data, found.data, order),
+        _join_in_order(samples.data, found.data, order),
         samples.spec,
-        _woven(samples.condition, found.condition, order) if with_labels else None,
+        _join_in_order(samples.condition, found.condition, order) if with_labels else None,
         columns=k + 1,
-        titles=titles,
+        headings=titles,
     )
 
 
-def _woven(first: Tree, second: Tree, order: Tensor) -> Tree:
-    return map_tree(lambda leaf: leaf[order], join_rows([first, second]))
+def _join_in_order(first: Tree, second: Tree, order: Tensor) -> Tree:
+    return tree_map(lambda leaf: leaf[order], tree_cat([first, second]))
 
 
-def _chunks(train: View) -> Iterator[tuple[int, Batch]]:
+def _train_chunks(train: View) -> Iterator[tuple[int, Batch]]:
     """All rows in order: the first one's number, and the rows."""
-    height = _height(train)
-    for start in range(0, len(train), height):
-        yield start, _chunk(train, start, height)
+    chunk_rows = _chunk_size(train)
+    for start in range(0, len(train), chunk_rows):
+        yield start, _read_chunk(train, start, chunk_rows)
 
 
 def names_of(train: View, rows: Tensor) -> list[str]:
-    """Where those rows come from, as the search has seen them; empty where the data cannot say."""
-    height = _height(train)
+    """The origins of these rows, as read by the search; empty if the data do not know them."""
+    chunk_rows = _chunk_size(train)
     names: dict[int, str] = {}
-    for start in torch.unique(rows // height * height).tolist():
-        indices, key = _part(train, start, height)
-        names |= zip(indices.tolist(), origins(train, indices, key), strict=False)
+    for start in torch.unique(rows // chunk_rows * chunk_rows).tolist():
+        indices, key = _chunk_indices(train, start, chunk_rows)
+        names |= zip(indices.tolist(), get_origins(train, indices, key), strict=False)
     return [names[row] for row in rows.tolist()] if names else []
 
 
-def _part(train: View, start: int, height: int) -> tuple[Tensor, Key]:
+def _chunk_indices(train: View, start: int, chunk_rows: int) -> tuple[Tensor, Key]:
     """The rows of a chunk and the key of their draws."""
-    return torch.arange(start, min(start + height, len(train))), Key.of("neighbours", start)
+    return torch.arange(start, min(start + chunk_rows, len(train))), Key.of("neighbours", start)
 
 
-def _height(train: View) -> int:
-    """Rows of a chunk. Few large ones: in each the nearest are measured exactly."""
-    row = take(train, torch.tensor([0]), Key.of("neighbours"))
-    return max(1, VALUES // sum(leaf.numel() for leaf in leaves(row.data)))
+def _chunk_size(train: View) -> int:
+    """Rows of a chunk: large, since the nearest rows of each chunk are computed exactly."""
+    row = read_rows(train, torch.tensor([0]), Key.of("neighbours"))
+    return max(1, MAX_VALUES_IN_MEMORY // sum(leaf.numel() for leaf in tree_leaves(row.data)))
 
 
-def _chunk(train: View, start: int, height: int) -> Batch:
-    """The same each time, for views that cut or draw as well."""
-    return take(train, *_part(train, start, height))
+def _read_chunk(train: View, start: int, chunk_rows: int) -> Batch:
+    """The same rows each time, also for views that crop or draw."""
+    return read_rows(train, *_chunk_indices(train, start, chunk_rows))
 
 
-def _taken(train: View, rows: Tensor) -> Batch:
-    """Those rows as the search has seen them."""
-    height = _height(train)
-    first = rows // height * height
+def _read_train_rows(train: View, rows: Tensor) -> Batch:
+    """These rows, as read by the search."""
+    chunk_rows = _chunk_size(train)
+    first = rows // chunk_rows * chunk_rows
     parts, places = [], []
     for start in torch.unique(first).tolist():
         here = torch.nonzero(first == start).flatten()
-        parts.append(_picked(_chunk(train, start, height), rows[here] - start))
+        parts.append(_select(_read_chunk(train, start, chunk_rows), rows[here] - start))
         places.append(here)
-    data = join_rows([part.data for part in parts])
-    condition = None if parts[0].condition is None else join_rows([part.condition for part in parts])
-    return _picked(Batch(data, condition), torch.cat(places).argsort())
+    data = tree_cat([part.data for part in parts])
+    condition = None if parts[0].condition is None else tree_cat([part.condition for part in parts])
+    return _select(Batch(data, condition), torch.cat(places).argsort())
 
 
-def _picked(batch: Batch, indices: Tensor) -> Batch:
-    return Batch(*(map_tree(lambda leaf: leaf[indices], tree) for tree in (batch.data, batch.condition)))
+def _select(batch: Batch, indices: Tensor) -> Batch:
+    return Batch(*(tree_map(lambda leaf: leaf[indices], tree) for tree in (batch.data, batch.condition)))
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """Rows of valid, and where they come from; no names where the data cannot say."""
+class HeldOutRows:
+    """Rows of valid and their origins; no names if the data do not know them."""
 
     rows: Batch
     names: Sequence[str]
 
 
-def _held_out(reference: Reference) -> HeldOut | None:
-    valid = view_of(reference.data, "valid")
+def _held_out(reference: ReferenceData) -> HeldOutRows | None:
+    valid = first_view(reference.data, "valid")
     if not len(valid):
         return None
     key = Key.of("neighbours", "valid")
-    indices, draws = key.permutation(len(valid))[:HELD_OUT], key / "rows"
-    return HeldOut(take(valid, indices, draws), origins(valid, indices, draws))
+    indices, draws = key.permutation(len(valid))[:HELD_OUT_ROWS], key / "rows"
+    return HeldOutRows(read_rows(valid, indices, draws), get_origins(valid, indices, draws))
 
 
-def _embedded(maps: Maps, batch: Batch, keep: bool) -> Tensor:
-    """Raises DataError where they are not finite, so that no row is near."""
-    features = maps.see(replace(batch, condition=None), keep).features
+def _extract_finite(pipeline: FeaturePipeline, batch: Batch, cache: bool) -> Tensor:
+    """Features of these rows. Raises DataError: they are not finite, so that distances are undefined."""
+    features = pipeline.extract(replace(batch, condition=None), cache).features
     assert features is not None
-    if broken := broken_rows(features, "features"):
+    if invalid := count_invalid_rows(features, "features"):
         raise DataError(
-            f"the features of {broken:,} of {len(features):,} samples and held-out rows are not finite",
-            "give others with --features",
+            f"the features of {invalid:,} of {len(features):,} samples and held-out rows are not finite",
+            "choose others with --features",
         )
     return features
 
 
-def _cache() -> Path:
-    return cache_folder() / "evaluation"
-
-
-def _look(maps: Maps, model: Model, reference: Reference, asked: Asked) -> Features:
-    """Give the maps their features: by default those in which near is what people see or hear as near."""
-    judging = Judging(
-        model.domain, reference, _cache() / "judges", model.device, asked.data_root, announce=asked.announce
-    )
-    bench = Workbench(reference.data, _cache(), judging, asked.announce)
-    entries = features_for(model.domain, reference.data.spec, asked.announce)
-    preparing = Preparing(entries, bench)
-    preparing.look(maps, preparing.choose(asked.features or model.domain.closeness))
-    assert maps.features is not None
-    return maps.features
+def _load_extractor(
+    pipeline: FeaturePipeline, model: Model, reference: ReferenceData, request: NeighbourRequest
+) -> FeatureExtractor:
+    """By default the domain's ``closeness`` features, whose distances match perception."""
+    loader = extractor_loader(model, reference, request.data_root, announce=request.announce)
+    loader.load_extractor(pipeline, loader.choose(request.features or model.domain.neighbour_features))
+    assert pipeline.features is not None
+    return pipeline.features

@@ -1,27 +1,34 @@
-"""The real data that a model is held against: those that it was trained on, or another source read alike."""
+"""The real data of an evaluation: those that the model was trained on, or another source read alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gancore.config import DataSection, RecipeSection
-from gancore.configure import load_config, read_config, settings
-from gancore.data.sources import resolve
-from gancore.domain import Data, Source
+from torch import Tensor
+
+from gancore.config import DataConfig, RecipeConfig
+from gancore.config_layers import build_config, flatten_settings, load_config_file
+from gancore.data.dataset import Batch, Data, View
+from gancore.data.sources import Source, resolve_source
+from gancore.digests import digest_json, digest_tensors
 from gancore.errors import ConfigError
 from gancore.models.model import Model
-from gancore.training.run import RunFolder
+from gancore.models.sampling import to_cpu
+from gancore.random import Key, RowRange
+from gancore.run_folder import RunFolder
+from gancore.text import suggestion
+from gancore.trees import Tree, tree_cat, tree_leaves
 
 
 @dataclass(frozen=True)
-class Reference:
-    """``section``: the settings that the data were read by; ``note``: what the user should know of them."""
+class ReferenceData:
+    """``section``: the settings that the data were read with; ``note``: a remark for the user."""
 
     source: Source
-    section: DataSection
+    section: DataConfig
     data: Data
     note: str = ""
 
@@ -32,56 +39,56 @@ def open_reference(
     against: str | None,
     data_root: Path | None,
     announce: Callable[[str], None],
-) -> Reference:
-    """Reads the data.
+) -> ReferenceData:
+    """Opens the data.
 
     Raises:
         ConfigError: the model does not say what it was trained on, or the source is of another kind.
-        DataError: the data are not here, or cannot be read.
+        DataError: the data are missing, or cannot be read.
     """
-    section = _section(model, run, against)
-    rows = None if run is None else run.rows
-    source = resolve(section.source, model.domain.sources, data_root, announce, rows)
+    section = _data_section(model, run, against)
+    rows = None if run is None else run.rows_folder
+    source = resolve_source(section.source, model.domain.sources, data_root, announce, rows)
     data = model.domain.open(replace(source, announce=announce), section)
-    _agree(model, source.name, data)
-    return Reference(source, section, data, _changed(model, data) if against is None else "")
+    _check_compatible(model, source.name, data)
+    return ReferenceData(source, section, data, _fingerprint_note(model, data) if against is None else "")
 
 
-def _section(model: Model, run: RunFolder | None, against: str | None) -> DataSection:
-    """The data settings of the run, or else of the model; with ``against``, read as the model's spec says."""
-    own = _own(model, run)
+def _data_section(model: Model, run: RunFolder | None, against: str | None) -> DataConfig:
+    """The data settings of the run, or else of the model; with ``against`` completed from the spec."""
+    own = _stored_settings(model, run)
     if against is None:
         if own is None or "source" not in own:
             raise ConfigError("the model does not say where its data are", "give them with --against")
-        return _checked(model, own)
-    pinned = {key: value for key, value in _shared(model).items() if (own or {}).get(key) is None}
-    return _checked(model, {**(own or {}), **pinned, "source": against})
+        return _validate(model, own)
+    pinned = {key: value for key, value in _settings_in_spec(model).items() if (own or {}).get(key) is None}
+    return _validate(model, {**(own or {}), **pinned, "source": against})
 
 
-def _own(model: Model, run: RunFolder | None) -> dict[str, Any] | None:
+def _stored_settings(model: Model, run: RunFolder | None) -> dict[str, Any] | None:
     if run is not None and run.config_file.exists():
-        values: dict[str, Any] = read_config(run.config_file).data.model_dump(mode="json")
+        values: dict[str, Any] = load_config_file(run.config_file).data.model_dump(mode="json")
         return values
-    kept = model.config.get("data")
-    return dict(kept) if isinstance(kept, Mapping) else None
+    stored = model.config.get("data")
+    return dict(stored) if isinstance(stored, Mapping) else None
 
 
-def _shared(model: Model) -> dict[str, Any]:
-    """What the spec says of keys of the data section: a rate that was left to the source, say."""
+def _settings_in_spec(model: Model) -> dict[str, Any]:
+    """Keys of the data section that the spec gives, for example a sample rate that was left to the source."""
     keys = model.domain.Config.model_fields.keys() - {"source"}
-    return {key: model.spec.facts[key] for key in keys & model.spec.facts.keys()}
+    return {key: model.spec.fields[key] for key in keys & model.spec.fields.keys()}
 
 
-def _checked(model: Model, values: Mapping[str, Any]) -> DataSection:
-    told = {"domain": model.domain.name, "recipe": str(model.config["recipe"]), "data": values}
-    layer = settings(told, "settings of the model's data")
-    section: DataSection = load_config(model.domain.Config, RecipeSection, [layer]).data
+def _validate(model: Model, values: Mapping[str, Any]) -> DataConfig:
+    content = {"domain": model.domain.name, "recipe": str(model.config["recipe"]), "data": values}
+    layer = flatten_settings(content, "settings of the model's data")
+    section: DataConfig = build_config(model.domain.Config, RecipeConfig, [layer]).data
     return section
 
 
-def _agree(model: Model, name: str, data: Data) -> None:
-    """Raises ConfigError where the data are of another kind than the model's samples."""
-    for key, own in _shared(model).items():
+def _check_compatible(model: Model, name: str, data: Data) -> None:
+    """Raises ConfigError: the data are of another kind than the model's samples."""
+    for key, own in _settings_in_spec(model).items():
         other = data.spec.get(key, own)
         if other != own:
             raise ConfigError(
@@ -95,10 +102,129 @@ def _agree(model: Model, name: str, data: Data) -> None:
         )
 
 
-def _changed(model: Model, data: Data) -> str:
-    """A note where the data are not those that the model was trained on: test rows may have been in train."""
-    told = model.config.get("training")
-    known = told.get("fingerprint") if isinstance(told, Mapping) else None
-    if known in (None, data.fingerprint):
+def _fingerprint_note(model: Model, data: Data) -> str:
+    """A note if the data are not those that the model was trained on: test rows may have been in train."""
+    values = model.config.get("training")
+    trained_fingerprint = values.get("fingerprint") if isinstance(values, Mapping) else None
+    if trained_fingerprint in (None, data.fingerprint):
         return ""
     return "the data, or their splits, are not those that the model was trained on"
+
+
+SPLITS = ("train", "valid", "test")
+DIGEST_ROWS = 1000
+"""Rows of a split that :func:`digest_data` reads."""
+MIN_CONTROL_ROWS = 300
+"""Held-out rows below which rows of train are added to the controls."""
+MAX_TRAIN_ROWS, MAX_TRAIN_COORDINATES = 10_000, 100_000_000
+
+
+@dataclass(frozen=True)
+class RealData:
+    """The real rows of an evaluation; which rows they are is a function of the seed and of the data alone.
+
+    ``real``: of the reference split. ``train``: as much of train as fits, for memorization metrics.
+    ``held_out``: for the controls, disjoint from the reference; None if there are no more rows.
+    ``held_out_counts``: how many of them each split gave, in this order; those of train are the last. The
+    first ``n_train_disjoint`` rows of ``train`` are not among them.
+    """
+
+    real: Batch
+    train: Batch
+    held_out: Batch | None
+    held_out_counts: Mapping[str, int]
+    n_train_disjoint: int
+
+    @property
+    def n_not_trained_on(self) -> int:
+        """How many of the held-out rows, from the first, no model was trained on."""
+        return sum(count for split, count in self.held_out_counts.items() if split != "train")
+
+
+def select_real_data(data: Data, split: str, n: int, key: Key) -> RealData:
+    """Up to ``n`` rows of the split, as many of train as fit, and up to ``n`` held-out ones.
+
+    The held-out rows are the rest of the reference split, then rows of valid; if these are fewer than 300,
+    also rows from the end of train, at most half of it.
+
+    Raises:
+        ConfigError: no such split, or it has no rows.
+    """
+    if not len(first_view(data, split)):
+        raise ConfigError(f"the data have no rows in {split}", "give another --split, or more data")
+    real = _read_split(data, split, key, 0, n)
+    size, max_rows = len(first_view(data, "train")), max_train_rows(real.data, n)
+    held_out: list[Batch] = []
+    counts: dict[str, int] = {}
+    others = [name for name in dict.fromkeys((split, "valid")) if name != "train"]
+    for name in (*others, "train"):
+        rows, n_used = len(first_view(data, name)), n if name == split else 0
+        n_free, wanted = rows - n_used, n - sum(counts.values())
+        if name == "train":
+            n_free, wanted = min(n_free, rows // 2), min(wanted, MIN_CONTROL_ROWS - sum(counts.values()))
+        if (count := min(n_free, wanted)) > 0:
+            batch = _read_split(data, name, key, rows - count if name == "train" else n_used, count)
+            if real.condition is not None and batch.condition is None:
+                continue  # rows without labels: metrics of labels could not use them
+            held_out.append(batch if real.condition is not None else Batch(batch.data))
+            counts[name] = count
+    n_train_disjoint = min(max_rows, size - counts.get("train", 0))
+    train = _read_split(data, "train", key, 0, max_rows)
+    return RealData(real, train, _joined(held_out), counts, n_train_disjoint)
+
+
+def max_train_rows(rows: Tree, n: int) -> int:
+    """At least ``n``; up to 10,000 if their coordinates fit in memory."""
+    coordinates = sum(leaf[0].numel() for leaf in tree_leaves(rows))
+    return max(n, min(MAX_TRAIN_ROWS, MAX_TRAIN_COORDINATES // max(1, coordinates)))
+
+
+def _read_split(data: Data, split: str, key: Key, first: int, count: int) -> Batch:
+    view = first_view(data, split)
+    return read_rows(view, (key / split).permutation(len(view))[first : first + count], key / split / first)
+
+
+def _joined(batches: Sequence[Batch]) -> Batch | None:
+    if not batches:
+        return None
+    conditions = [batch.condition for batch in batches]
+    return Batch(
+        tree_cat([batch.data for batch in batches]), None if conditions[0] is None else tree_cat(conditions)
+    )
+
+
+def first_view(data: Data, split: str) -> View:
+    """The view of a split; of several (unpaired sets) the first. Raises ConfigError: no such split."""
+    if split not in SPLITS:
+        raise ConfigError(f"no split {split!r}", suggestion(split, SPLITS))
+    found: View | Mapping[str, View] = getattr(data, split)
+    return next(iter(found.values())) if isinstance(found, Mapping) else found
+
+
+def read_rows(view: View, indices: Tensor, key: Key) -> Batch:
+    """Canonical rows on the CPU, with their condition."""
+    batch = view.get_batch(indices, key.with_rows(RowRange.all(len(indices))))
+    return Batch(to_cpu(batch.data), to_cpu(batch.condition))
+
+
+def describe_shapes(tree: Tree) -> str:
+    """Shape of a row, and type, of every leaf, as ``1 x 64 float32``: the same for samples of one kind."""
+    return ", ".join(
+        f"{' x '.join(map(str, leaf.shape[1:])) or 1} {str(leaf.dtype).removeprefix('torch.')}"
+        for leaf in tree_leaves(tree)
+    )
+
+
+def digest_data(data: Data) -> str:
+    """A digest of the fingerprint, and of some rows of train and of valid, with their conditions.
+
+    The fingerprint identifies the files only; the rows that a plugin makes of them may change with its code.
+    """
+    parts: list[object] = [data.fingerprint]
+    for split, found in (("train", data.train), ("valid", data.valid)):
+        for view in found.values() if isinstance(found, Mapping) else (found,):
+            key = Key.of("identity", split, len(view))
+            rows = key.permutation(len(view))[:DIGEST_ROWS]
+            batch = read_rows(view, rows, key) if len(rows) else None
+            parts += [len(view), batch and digest_tensors([batch.data, batch.condition])]
+    return digest_json(*parts)

@@ -1,238 +1,336 @@
-"""One evaluation, from a model and its data to readings: samples, features, anchors, measures."""
+"""Runs one evaluation: samples, features, controls, metrics; from a model and its data to an
+EvaluationResult.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gancore.data.sources import cache_folder
-from gancore.data.telling import Announce, seldom
-from gancore.domain import Batch, Data
+import gancore
+from gancore.data.dataset import Batch, Data
+from gancore.data.sources import Announce, throttle
+from gancore.entries import MetricEntry
 from gancore.errors import ConfigError, DataError
-from gancore.evaluation.about import accuracy_of, describe
-from gancore.evaluation.anchors import Anchors
-from gancore.evaluation.catalogue import features_for, measures_for, resolve_measures
-from gancore.evaluation.evidence import Evidence, Sampled
-from gancore.evaluation.extraction import Maps
-from gancore.evaluation.features import Workbench
-from gancore.evaluation.judged import judge_of
-from gancore.evaluation.judging import Judging
-from gancore.evaluation.measure import Measure
-from gancore.evaluation.preparing import Preparing
-from gancore.evaluation.reading import Evaluation, Reading
-from gancore.evaluation.reference import Reference, open_reference
-from gancore.evaluation.rows import RealRows, outline, real_rows, view_of
-from gancore.evaluation.store import Store
-from gancore.evaluation.summary import accuracy
-from gancore.evaluation.taking import Taker
-from gancore.files import memory_bytes
-from gancore.models.model import Model, open_model
-from gancore.records import MeasureEntry
-from gancore.runtime.ambient import pinned
-from gancore.runtime.randomness import Key, Rows, noise_scope
-from gancore.texts import counted
-from gancore.training.progress import Mode
-from gancore.training.run import RunFolder
-from gancore.trees import leaves
+from gancore.evaluation.cache import DiskCache
+from gancore.evaluation.catalogue import available_metrics, load_metrics
+from gancore.evaluation.classifier import classifier_trainer, extractor_loader
+from gancore.evaluation.controls import COLLAPSE_SHARE, Controls
+from gancore.evaluation.evaluator import Evaluator
+from gancore.evaluation.features import ExtractorLoader, FeatureExtractor, FeaturePipeline
+from gancore.evaluation.reference import (
+    RealData,
+    ReferenceData,
+    describe_shapes,
+    first_view,
+    open_reference,
+    select_real_data,
+)
+from gancore.evaluation.report import format_accuracy
+from gancore.evaluation.result import EvaluationResult, MetricResult
+from gancore.files import total_memory_bytes
+from gancore.metrics.intervals import clopper_pearson
+from gancore.metrics.metric import Metric, MetricInputs, SampleSet
+from gancore.models.model import Model, load_model
+from gancore.plugins import plugins
+from gancore.progress import ProgressMode
+from gancore.random import Key, RowRange, noise_scope
+from gancore.run_folder import RunFolder
+from gancore.runtime.torch_settings import pinned_settings
+from gancore.text import count_noun
+from gancore.trees import tree_leaves
 
-LEAST = 16
-"""Samples; fewer say nothing."""
-SAMPLES = 300, 2000
-"""How many are made where nobody says: at least, and at most."""
-BATCH = 256
-"""Samples that the device makes at once."""
+MIN_SAMPLES = 16
+DEFAULT_SAMPLES = 300, 2000
+"""Limits of the default number of samples."""
+BATCH_SIZE = 256
+"""Samples that the device generates at once."""
 LIKELIHOOD_BATCH = 64
+NO_NOISE_CONTROL = (
+    "left out: neighbours cannot tell it from real rows, as where all coordinates are independent"
+)
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of a model; see :func:`gancore.evaluate`. ``folder`` is the model's."""
+class EvaluationRequest:
+    """The arguments of :func:`gancore.evaluate`; ``folder`` is the model's."""
 
     folder: Path
-    name: str
+    model_name: str
     against: str | None = None
-    measures: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = None
     features: str | None = None
     n: int | None = None
     split: str = "test"
     seed: int = 0
     device: str = "auto"
     data_root: Path | None = None
-    progress: Mode = "none"
+    progress: ProgressMode = "none"
     announce: Callable[[str], None] = field(default=lambda line: None)
 
     @property
     def run(self) -> RunFolder | None:
-        """The run that the model lies in."""
+        """The run that contains the model."""
         run = RunFolder(self.folder.absolute().parent)
         return run if run.read_status() is not None else None
 
 
-@pinned()
-def answer(question: Question) -> Evaluation:
-    """The readings of a model.
+@pinned_settings()
+def run_evaluation(request: EvaluationRequest) -> EvaluationResult:
+    """Evaluates a model.
 
     Raises:
-        GancoreError: a mistake that the user can mend, in one line.
+        GancoreError: a user error, in one line.
     """
-    if question.n is not None and question.n < LEAST:
-        told = counted(question.n, "sample")
-        raise ConfigError(f"{told}, too few to measure", f"give at least {LEAST}")
-    model = open_model(question.folder, question.device)
-    reference = open_reference(model, question.run, question.against, question.data_root, question.announce)
+    announce = request.announce
+    if request.n is not None and request.n < MIN_SAMPLES:
+        raise ConfigError(
+            f"{count_noun(request.n, 'sample')} are too few to evaluate", f"give at least {MIN_SAMPLES}"
+        )
+    model = load_model(request.folder, request.device)
+    reference = open_reference(model, request.run, request.against, request.data_root, announce)
     spec = reference.data.spec
-    entries = measures_for(model.domain, spec, question.announce)
-    measures = resolve_measures(entries, question.measures, question.announce)
-    preparing = _preparing(question, model, reference)
-    features = preparing.choose(question.features)
-    n = question.n or samples_beside(reference.data, question.split)
-    rows = real_rows(reference.data, question.split, n, Key.of("evaluate", question.seed))
-    maps = Maps(spec, model.device, Store(preparing.bench.cache / "sets", question.announce))
-    preparing.prepare(maps, features, measures.values())  # before samples: weights may not be here
-    fake = _samples(question, n, model, rows.real)
-    taker = _taker(question, model, reference, rows, fake, maps, measures, preparing)
-    question.announce(f"{len(measures)} measures of {len(fake):,} samples")
-    readings = tuple(_readings(taker, entries, measures, seldom(question.announce)))
-    about = describe(question, model, reference, rows, taker, [entries[name] for name in measures])
-    return Evaluation(question.name, readings, about)
+    entries = available_metrics(model.domain, spec, announce)
+    metrics = load_metrics(entries, request.metrics, announce)
+    loader = extractor_loader(model, reference, request.data_root, request.progress, announce)
+    features = loader.choose(request.features)
+    n = request.n or default_sample_count(reference.data, request.split)
+    data = select_real_data(reference.data, request.split, n, Key.of("evaluate", request.seed))
+    pipeline = FeaturePipeline(spec, model.device, DiskCache(loader.context.cache_folder / "sets", announce))
+    loader.load(pipeline, features, metrics.values())  # before the samples, since weights may be missing
+    fake = _draw_samples(request, n, model, data.real)
+    evaluator = _build_evaluator(request, model, reference, data, fake, pipeline, metrics, loader)
+    announce(f"{len(metrics)} measures of {len(fake):,} samples")
+    results = tuple(_evaluate_all(evaluator, entries, metrics, throttle(announce)))
+    used = [entries[name] for name in metrics]
+    metadata = build_metadata(request, model, reference, data, evaluator, used)
+    return EvaluationResult(request.model_name, results, metadata)
 
 
-def _readings(
-    taker: Taker, entries: Mapping[str, MeasureEntry], measures: Mapping[str, Measure], say: Announce
-) -> Iterator[Reading]:
-    """``say`` is told which measure is being taken."""
-    for number, (name, measure) in enumerate(measures.items(), start=1):
-        say(f"  measure {number} of {len(measures)}: {name}")
-        yield taker.take(entries[name], measure)
+def _evaluate_all(
+    evaluator: Evaluator,
+    entries: Mapping[str, MetricEntry],
+    metrics: Mapping[str, Metric],
+    announce: Announce,
+) -> Iterator[MetricResult]:
+    """``announce`` gets the metric that is being computed."""
+    for number, (name, metric) in enumerate(metrics.items(), start=1):
+        announce(f"  measure {number} of {len(metrics)}: {name}")
+        yield evaluator.evaluate(entries[name], metric)
 
 
-def _preparing(question: Question, model: Model, reference: Reference) -> Preparing:
-    cache = cache_folder() / "evaluation"
-    judge = Judging(
-        model.domain,
-        reference,
-        cache / "judges",
-        model.device,
-        question.data_root,
-        question.progress,
-        question.announce,
-    )
-    bench = Workbench(reference.data, cache, judge, question.announce)
-    return Preparing(features_for(model.domain, reference.data.spec, question.announce), bench)
+def default_sample_count(data: Data, split: str) -> int:
+    """The number of rows of the reference split, within limits, so that both sets are equally precise."""
+    fewest, most = DEFAULT_SAMPLES
+    return min(max(len(first_view(data, split)), fewest), most)
 
 
-def samples_beside(data: Data, split: str) -> int:
-    """As many as the reference has rows, so that neither set is known much better than the other."""
-    fewest, most = SAMPLES
-    return min(max(len(view_of(data, split)), fewest), most)
-
-
-def _samples(question: Question, n: int, model: Model, real: Batch) -> Batch:
-    """What the model makes; of classes as often as in train.
+def _draw_samples(request: EvaluationRequest, n: int, model: Model, real: Batch) -> Batch:
+    """Samples of the model; of classes as frequent as in train.
 
     Raises:
-        DataError: it is not finite, or of another shape than the real rows.
+        DataError: they are not finite, or of another shape than the real rows.
     """
     _require_memory(n, real)
-    question.announce(f"making {n:,} samples of {question.name}")
-    made = model.sample(n, question.seed, batch_size=BATCH)
-    broken = torch.zeros(n, dtype=torch.bool)
-    for leaf in leaves(made.data):
-        broken |= ~leaf.reshape(n, -1).isfinite().all(1)
-    if broken.any():
+    request.announce(f"making {n:,} samples of {request.model_name}")
+    samples = model.sample(n, request.seed, batch_size=BATCH_SIZE)
+    invalid = torch.zeros(n, dtype=torch.bool)
+    for leaf in tree_leaves(samples.data):
+        invalid |= ~leaf.reshape(n, -1).isfinite().all(1)
+    if invalid.any():
         raise DataError(
-            f"{int(broken.sum()):,} of {n:,} samples of {question.name} are not finite",
-            "train it anew at lower rates",
+            f"{int(invalid.sum()):,} of {n:,} samples of {request.model_name} are not finite",
+            "train it again with lower learning rates",
         )
-    if outline(made.data) != outline(real.data):
+    shapes, real_shapes = describe_shapes(samples.data), describe_shapes(real.data)
+    if shapes != real_shapes:
         raise DataError(
-            f"a sample of {question.name} is {outline(made.data)}, and a real row {outline(real.data)}",
-            "give data of the model's kind",
+            f"a sample of {request.model_name} has shape and type {shapes}, a real row has {real_shapes}",
+            "give --against data of the model's kind",
         )
-    return Batch(made.data, made.condition)
+    return Batch(samples.data, samples.condition)
 
 
 def _require_memory(n: int, real: Batch) -> None:
-    """Raises ConfigError where so many samples, and once more while they are joined, do not fit in memory."""
-    row = sum(leaf[0].numel() * leaf.element_size() for leaf in leaves(real.data))
-    needed, there = 2 * n * row, memory_bytes()
-    if needed > there:
+    """Raises ConfigError: this many samples, twice while they are joined, do not fit in memory."""
+    row = sum(leaf[0].numel() * leaf.element_size() for leaf in tree_leaves(real.data))
+    needed, available = 2 * n * row, total_memory_bytes()
+    if needed > available:
         raise ConfigError(
             f"{n:,} samples of {row:,} bytes take {needed / 1e9:,.1f} GB of memory, and this machine has"
-            f" {there / 1e9:,.1f} GB",
-            f"give -n {there // (4 * row)} or fewer",
+            f" {available / 1e9:,.1f} GB",
+            f"give -n {available // (4 * row)} or fewer",
         )
 
 
-def _taker(
-    question: Question,
+def _build_evaluator(
+    request: EvaluationRequest,
     model: Model,
-    reference: Reference,
-    rows: RealRows,
+    reference: ReferenceData,
+    data: RealData,
     fake: Batch,
-    maps: Maps,
-    measures: Mapping[str, Measure],
-    preparing: Preparing,
-) -> Taker:
-    wants = frozenset[str]().union(*(measure.wants for measure in measures.values()))
-    likelihood = partial(log_prob_of, model) if hasattr(model.sampler, "log_prob") else None
-    log_prob = likelihood(rows.real) if likelihood and "log_prob" in wants else None
-    evidence = Evidence(
-        maps.see(fake, keep=False),
-        maps.see(rows.real, keep=True),
-        maps.see(rows.train, keep=True)
-        if "train" in wants
-        else Sampled(rows.train.data, rows.train.condition),
+    pipeline: FeaturePipeline,
+    metrics: Mapping[str, Metric],
+    loader: ExtractorLoader,
+) -> Evaluator:
+    requirements = frozenset[str]().union(*(metric.all_requirements for metric in metrics.values()))
+    likelihood = partial(model_log_prob, model) if hasattr(model.sampler, "log_prob") else None
+    log_prob = likelihood(data.real) if likelihood and "log_prob" in requirements else None
+    inputs = MetricInputs(
+        pipeline.extract(fake, cache=False),
+        pipeline.extract(data.real, cache=True),
+        pipeline.extract(data.train, cache=True)
+        if "train" in requirements
+        else SampleSet(data.train.data, data.train.condition),
         reference.data.spec,
-        Key.of("evaluate", question.seed),
+        Key.of("evaluate", request.seed),
         log_prob,
-        bool(getattr(model.sampler, "bound", False)),
-        maps.classifier.classes if maps.classifier else (),
+        bool(getattr(model.sampler, "lower_bound", False)),
+        pipeline.classifier.classes if pipeline.classifier else (),
         model.device,
-        judge_of(model.domain, preparing.bench.judge),
-        len(view_of(reference.data, "train")),
+        classifier_trainer(model.domain, loader.context.train_recipe),
+        len(first_view(reference.data, "train")),
     )
-    lacking = {
-        "log_posteriors": "" if maps.classifier else preparing.lacking,
+    reasons = {
+        "log_posteriors": "" if pipeline.classifier else loader.no_classifier_reason,
         "condition": "" if fake.condition is not None else "the model is not conditional",
-        "judge": "" if evidence.judge else f"{model.domain.name} has no recipe that judges",
-        "log_prob": "" if log_prob is not None else _unlikely(likelihood is not None),
+        "judge": "" if inputs.train_classifier else f"{model.domain.name} has no recipe that judges",
+        "log_prob": "" if log_prob is not None else _no_likelihood_reason(likelihood is not None),
     }
-    template = Reading("", None, source=reference.source.name, split=question.split, seed=question.seed)
-    anchors = None
-    if rows.held_out is not None:
-        apart = replace(evidence, train=evidence.train.rows(torch.arange(rows.apart)))
-        anchors = Anchors(rows.held_out, apart, maps, likelihood, rows.unseen)
-    lacking = {need: why for need, why in lacking.items() if why}
-    return Taker(evidence, maps, anchors, lacking, template, _notes(maps, evidence, question.split))
+    unavailable = {requirement: reason for requirement, reason in reasons.items() if reason}
+    template = MetricResult("", None, source=reference.source.name, split=request.split, seed=request.seed)
+    controls = None
+    if data.held_out is not None:
+        disjoint = replace(inputs, train=inputs.train.select(torch.arange(data.n_train_disjoint)))
+        controls = Controls(data.held_out, disjoint, pipeline, likelihood, data.n_not_trained_on)
+    notes = _classifier_note(pipeline, inputs, request.split)
+    return Evaluator(inputs, pipeline, controls, unavailable, template, notes)
 
 
-def _notes(maps: Maps, evidence: Evidence, split: str) -> dict[str, str]:
-    """How good the classifier is that scores rest on."""
-    told = accuracy_of(maps.classifier, evidence) if maps.classifier else None
-    return {"log_posteriors": f"the classifier of the scores is {accuracy(told, split)}"} if told else {}
+def _classifier_note(pipeline: FeaturePipeline, inputs: MetricInputs, split: str) -> dict[str, str]:
+    """The accuracy of the classifier that scores depend on."""
+    accuracy = classifier_accuracy(pipeline.classifier, inputs) if pipeline.classifier else None
+    if not accuracy:
+        return {}
+    return {"log_posteriors": f"the classifier of the scores is {format_accuracy(accuracy, split)}"}
 
 
-def _unlikely(has_one: bool) -> str:
+def _no_likelihood_reason(has_one: bool) -> str:
     return (
         "its likelihood is of something else than these samples" if has_one else "the model has no likelihood"
     )
 
 
 @torch.no_grad()
-def log_prob_of(model: Model, rows: Batch) -> Tensor | None:
+def model_log_prob(model: Model, rows: Batch) -> Tensor | None:
     """Nats per row under the model, (n,), on the CPU; None: they are not comparable."""
     parts = []
     for start in range(0, len(rows), LIKELIHOOD_BATCH):
-        batch = rows.rows(start, start + LIKELIHOOD_BATCH).to(model.device)
-        with noise_scope(Key.of("evaluate", "log_prob", start, device=model.device), Rows.all(len(batch))):
+        batch = rows.slice(start, start + LIKELIHOOD_BATCH).to(model.device)
+        with noise_scope(
+            Key.of("evaluate", "log_prob", start, device=model.device), RowRange.all(len(batch))
+        ):
             part = model.sampler.log_prob(batch)  # type: ignore[operator]
         if part is None:
             return None
         parts.append(part.float().cpu())
     return torch.cat(parts)
+
+
+def build_metadata(
+    request: EvaluationRequest,
+    model: Model,
+    reference: ReferenceData,
+    data: RealData,
+    evaluator: Evaluator,
+    entries: Sequence[MetricEntry],
+) -> dict[str, Any]:
+    """What a reader needs to trust the evaluation and to repeat it, as JSON values.
+
+    Without times and folders of the machine, so that equal evaluations have equal metadata.
+    """
+    return {
+        "domain": model.domain.name,
+        "recipe": model.config["recipe"],
+        "model_hash": model.weights_sha256,
+        "source": reference.source.name,
+        "fingerprint": reference.data.fingerprint,
+        "split": request.split,
+        "seed": request.seed,
+        "n": len(evaluator.inputs.fake),
+        "n_real": len(data.real),
+        "n_train": len(data.train),
+        "train_size": evaluator.inputs.train_size,
+        "device": model.device.type,
+        "features": _features_metadata(evaluator.pipeline.features),
+        "classifier": _classifier_metadata(evaluator),
+        "anchors": _controls_metadata(data, evaluator),
+        "note": reference.note,
+        "versions": _versions(model, entries),
+    }
+
+
+def _features_metadata(features: FeatureExtractor | None) -> dict[str, str] | None:
+    """Name and hash, and the name of the Frechet distance on these features."""
+    if features is None:
+        return None
+    values = {"name": features.name, "hash": features.digest}
+    return {**values, "frechet": features.frechet_name} if features.frechet_name else values
+
+
+def _classifier_metadata(evaluator: Evaluator) -> dict[str, Any] | None:
+    """Name, hash and classes, and the accuracy on the reference rows."""
+    classifier = evaluator.pipeline.classifier
+    if classifier is None:
+        return None
+    values: dict[str, Any] = {"name": classifier.name, "hash": classifier.digest}
+    accuracy = classifier_accuracy(classifier, evaluator.inputs)
+    return {**values, "classes": list(classifier.classes), "accuracy": accuracy} if accuracy else values
+
+
+def classifier_accuracy(classifier: FeatureExtractor, inputs: MetricInputs) -> dict[str, Any] | None:
+    """On the reference rows, with its interval; None if they have no labels of its classes."""
+    real, names = inputs.real, list(inputs.spec.get("classes") or [])
+    labels = real.condition
+    if not names or real.log_posteriors is None or not isinstance(labels, torch.Tensor) or labels.dim() != 1:
+        return None
+    predicted = [classifier.classes[column] for column in real.log_posteriors.argmax(1).tolist()]
+    n_correct = sum(name == names[label] for name, label in zip(predicted, labels.tolist(), strict=True))
+    low, high, method = clopper_pearson(n_correct, len(predicted))
+    return {
+        "value": n_correct / len(predicted),
+        "low": low,
+        "high": high,
+        "method": method,
+        "n": len(predicted),
+    }
+
+
+def _controls_metadata(data: RealData, evaluator: Evaluator) -> dict[str, Any]:
+    n = len(data.held_out) if data.held_out else 0
+    without_noise = evaluator.controls is not None and not evaluator.controls.has_noise
+    origins = ", ".join(f"{count:,} of {split}" for split, count in data.held_out_counts.items())
+    return {
+        "n": n,
+        "real": f"held-out real rows: {origins or 'there are none'}",
+        "noise": NO_NOISE_CONTROL
+        if without_noise
+        else "the same rows, each coordinate permuted over them on its own",
+        "collapse": f"{COLLAPSE_SHARE:.0%} of the same rows, over and over",
+    }
+
+
+def _versions(model: Model, entries: Sequence[MetricEntry]) -> dict[str, str]:
+    """Of gancore, torch, and the plugins that the data, the recipe and the metrics come from."""
+    versions = {"gancore": gancore.__version__, "torch": torch.__version__}
+    for entry in entries:
+        plugin = plugins().plugin_of(entry)
+        if plugin is not None and plugin.distribution:
+            versions[plugin.distribution] = plugin.version
+    return {**versions, **model.config["plugins"]}

@@ -1,13 +1,21 @@
 """Games, players, costs and dynamics: what recipes are made of."""
 
-from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversarial
-from gancore.games.augmentation import Adaptive, Augmentation, Augmented, augmentation
-from gancore.games.classifier import Classifier, ClassifierGame, Judge, classifier
-from gancore.games.cost import Cost
-from gancore.games.dequantised import Cells, Dequantised
+from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversarial_game
+from gancore.games.adversarial_config import AdversarialConfig, with_defaults
+from gancore.games.augmentation import (
+    AdaptiveProbability,
+    Augmentation,
+    AugmentationMode,
+    AugmentedDiscriminator,
+    BatchTransform,
+    make_augmentation,
+)
+from gancore.games.classifier import Classifier, ClassifierGame, TrainedClassifier, classifier_game
+from gancore.games.cost import Cost, Term
 from gancore.games.discriminator import Discriminator, TokenDiscriminator
-from gancore.games.draw import Draw
+from gancore.games.draw import BatchSource, Draw, EncodedView
 from gancore.games.dynamics import (
+    DYNAMICS,
     Alternating,
     Consensus,
     Dynamics,
@@ -17,24 +25,32 @@ from gancore.games.dynamics import (
     Simultaneous,
     SymplecticAdjustment,
     Unrolled,
+    find_dynamics,
 )
-from gancore.games.field import Field
-from gancore.games.field_jacobian import jacobian
-from gancore.games.fitted import FittedModel, fitted
+from gancore.games.fitted import FittedGame, FittedModel, fitted_game
 from gancore.games.flow import FlowGame, FlowGANGame, FlowSampler, flow_gan
 from gancore.games.game import Game, Move, Phase, Player
 from gancore.games.gradient import Gradient
-from gancore.games.likelihood import LikelihoodGame, LikelihoodSampler, likelihood
-from gancore.games.losses import LOSSES, AdversarialLoss
-from gancore.games.penalties import R1, R2, WGANGP, Penalty
+from gancore.games.jacobian import compute_jacobian
+from gancore.games.likelihood import (
+    LatentSampler,
+    LikelihoodGame,
+    LikelihoodSampler,
+    ModelSampler,
+    likelihood_game,
+)
+from gancore.games.losses import LOSSES, AdversarialLoss, find_loss
+from gancore.games.optimizers import SGD, Adam, AdamW, Optimizer, OptimizerState, RMSprop
+from gancore.games.penalties import R1, R2, WGANGP, Penalty, gradient_squared_norm, interpolate
 from gancore.games.prior import Prior, normal, uniform
-from gancore.games.representation import Identity, Representation
-from gancore.games.rules import SGD, Adam, AdamW, RMSProp, Rule
+from gancore.games.representation import CellBounds, Dequantization, Identity, Representation
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
-from gancore.games.section import AdversarialSection, defaults
-from gancore.runtime.randomness import noise
+from gancore.games.training_setup import ScalarMeans, TrainingSetup
+from gancore.games.training_step import TrainingStep, Turn
+from gancore.random import noise
 
 __all__ = [
+    "DYNAMICS",
     "LOSSES",
     "R1",
     "R2",
@@ -42,24 +58,28 @@ __all__ = [
     "WGANGP",
     "Adam",
     "AdamW",
-    "Adaptive",
+    "AdaptiveProbability",
+    "AdversarialConfig",
     "AdversarialGame",
     "AdversarialLoss",
-    "AdversarialSection",
     "Alternating",
     "Augmentation",
-    "Augmented",
-    "Cells",
+    "AugmentationMode",
+    "AugmentedDiscriminator",
+    "BatchSource",
+    "BatchTransform",
+    "CellBounds",
     "Classifier",
     "ClassifierGame",
     "Consensus",
     "Cost",
-    "Dequantised",
+    "Dequantization",
     "Discriminator",
     "Draw",
     "Dynamics",
+    "EncodedView",
     "Extragradient",
-    "Field",
+    "FittedGame",
     "FittedModel",
     "FlowGANGame",
     "FlowGame",
@@ -68,37 +88,49 @@ __all__ = [
     "GeneratorSampler",
     "Gradient",
     "Identity",
-    "Judge",
+    "LatentSampler",
     "LikelihoodGame",
     "LikelihoodSampler",
+    "ModelSampler",
     "Move",
     "Optimistic",
+    "Optimizer",
+    "OptimizerState",
     "PastExtragradient",
     "Penalty",
     "Phase",
     "Player",
     "Prior",
-    "RMSProp",
+    "RMSprop",
     "Representation",
-    "Rule",
+    "ScalarMeans",
     "Schedule",
     "Simultaneous",
     "SymplecticAdjustment",
+    "Term",
     "TokenDiscriminator",
+    "TrainedClassifier",
+    "TrainingSetup",
+    "TrainingStep",
+    "Turn",
     "Unrolled",
-    "adversarial",
-    "augmentation",
-    "classifier",
+    "adversarial_game",
+    "classifier_game",
+    "compute_jacobian",
     "cosine",
-    "defaults",
     "exponential",
-    "fitted",
+    "find_dynamics",
+    "find_loss",
+    "fitted_game",
     "flow_gan",
-    "jacobian",
-    "likelihood",
+    "gradient_squared_norm",
+    "interpolate",
+    "likelihood_game",
     "linear",
+    "make_augmentation",
     "noise",
     "normal",
     "uniform",
     "warmup",
+    "with_defaults",
 ]

@@ -1,4 +1,4 @@
-"""The game of one player that judges: p(label | data) by cross-entropy, in the same loop as every GAN."""
+"""The game of a classifier: p(label | data) by cross-entropy."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gancore.domain import Batch
+from gancore.data.dataset import Batch
 from gancore.games.cost import Cost
 from gancore.games.draw import Draw
-from gancore.games.field import Field
 from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.optimizers import Adam, Optimizer
 from gancore.games.representation import Identity, Representation
-from gancore.games.rules import Adam, Rule
-from gancore.nn.average import Average
 from gancore.trees import Tree
 
 
 class Classifier(nn.Module):
-    """Data to logits in two steps, ``classify(embed(data))``; measures use the first as features."""
+    """From data to logits in two steps, ``classify(embed(data))``; metrics use the embedding as features."""
 
     def embed(self, data: Tree) -> Tensor:
         """(batch, features), float."""
@@ -35,8 +33,8 @@ class Classifier(nn.Module):
         return self.classify(self.embed(data))
 
 
-class Judge(nn.Module):
-    """What a model folder of a classifier holds. It has no ``sample``: it judges canonical samples."""
+class TrainedClassifier(nn.Module):
+    """What a classifier's model folder stores: it classifies canonical samples and has no ``sample``."""
 
     def __init__(self, model: Classifier, representation: Representation) -> None:
         super().__init__()
@@ -57,45 +55,40 @@ class Judge(nn.Module):
 
 
 class ClassifierGame(Game):
-    """Built by :func:`classifier`."""
+    """Built by :func:`classifier_game`."""
 
     conditional = True
 
     def __init__(self, model: Classifier, representation: Representation, average: float | None) -> None:
         super().__init__()
         self.model, self.representation = model, representation
-        self.average = Average(model, average) if average else None
+        self.track_ema(model, average)
 
     def cost(self, move: Move, draw: Draw) -> Cost:
-        """-log p(label | data) in nats a sample; ``accuracy`` is seen beside it."""
+        """-log p(label | data) in nats per sample; ``accuracy`` is logged."""
         batch = draw.real()
         logits = self.model(batch.data)  # (batch, classes)
-        right = (logits.argmax(1) == batch.condition).to(torch.float32)
+        correct = (logits.argmax(1) == batch.condition).to(torch.float32)
         cost = Cost().add("cross_entropy", cross_entropy(logits, batch.condition, reduction="none"))
-        return cost.see("accuracy", right)
+        return cost.log("accuracy", correct)
 
-    def after_round(self, field: Field) -> None:
-        super().after_round(field)
-        if self.average is not None:
-            self.average.update(field.table.samples_a_round, field.samples)
-
-    def sampler(self) -> Judge:
-        model = self.model if self.average is None else cast(Classifier, self.average.module)
-        return Judge(model, self.representation)
+    def sampler(self) -> TrainedClassifier:
+        return TrainedClassifier(cast(Classifier, self.averaged(self.model)), self.representation)
 
 
-def classifier(
+def classifier_game(
     model: Callable[[], Classifier],
     *,
-    rule: Rule = Adam(1e-3),  # noqa: B008
+    optimizer: Optimizer = Adam(1e-3),  # noqa: B008
     average: float | None = None,
     clip: float | None = None,
     representation: Representation | None = None,
 ) -> ClassifierGame:
-    """A judge: a model of the labels given the data. It is trained, selected and kept like a generator, and
-    samples nothing; its recipe declares ``judge``.
+    """A classifier: a model of the labels given the data.
+
+    It is trained, selected and stored like a generator but generates nothing; its recipe declares ``judge``.
     """
     game = ClassifierGame(model(), representation or Identity(), average)
-    game.players = {"classifier": Player(["model"], rule, clip)}
+    game.players = {"classifier": Player(["model"], optimizer, clip)}
     game.phases = [Phase([Move("classifier")], name="classification")]
     return game

@@ -1,4 +1,4 @@
-"""The cost of one move: a sum of weighted terms that micro-batches and processes add up exactly."""
+"""The cost of one move: a sum of terms, which micro-batches and processes add up exactly."""
 
 from __future__ import annotations
 
@@ -12,62 +12,68 @@ from gancore.errors import ConfigError
 
 @dataclass(frozen=True)
 class Term:
-    """``scale * numerator / weight``; the numerator carries the gradient, the weight none."""
+    """``scale * numerator / mask_total``; only the numerator has a gradient.
+
+    Without a mask, ``mask_total`` is None and the numerator is a mean.
+    """
 
     numerator: Tensor
-    weight: Tensor | None
+    mask_total: Tensor | None
     scale: float | Tensor
 
-    def scaled(self, values: Tensor) -> Tensor:
+    def apply_scale(self, values: Tensor) -> Tensor:
         return values if isinstance(self.scale, float) and self.scale == 1.0 else self.scale * values
 
 
 @dataclass
 class Cost:
-    """``sum_k scale_k * sum(values_k) / weight_k``, with a weight per term: rows, tokens, a mask.
+    """A sum of terms, each with its own divisor: the number of rows, of tokens, or a mask's sum.
 
-    A term without a mask is the mean of its values; with one, ``sum(values * mask) / sum(mask)``
-    over the *joined* batch, however unevenly the mask falls on its parts. Where the mask is 0 a value may
-    be anything, and a mask that is 0 everywhere makes a term of 0.
+    A term without a mask is ``scale * mean(values)``; with one, ``scale * sum(values * mask) / sum(mask)``
+    over the global batch, however unevenly the mask is spread over micro-batches. Values at which the mask is
+    0 are ignored, even if not finite. A mask that is 0 everywhere gives a term of 0.
     """
 
     terms: dict[str, Term] = field(default_factory=dict)
-    seen: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    logged: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
     def add(self, name: str, values: Tensor, mask: Tensor | None = None, scale: float | Tensor = 1.0) -> Cost:
         """Add a term: ``values`` of any shape (rows first), ``mask`` of a shape that broadcasts to it.
 
         Raises:
-            ConfigError: the cost has a term, or a seen value, of this name.
+            ConfigError: the cost already has a term or a logged value of this name.
         """
-        self._refuse_taken(name)
-        numerator, weight = _reduce(values, mask)
-        self.terms[name] = Term(numerator, weight, scale)
-        self.seen[name] = (numerator.detach(), weight)
+        self._require_new_name(name)
+        numerator, mask_total = _masked_sum(values, mask)
+        self.terms[name] = Term(numerator, mask_total, scale)
+        self.logged[name] = (numerator.detach(), mask_total)
         return self
 
-    def see(self, name: str, values: Tensor, mask: Tensor | None = None) -> Cost:
-        """For logs and ``after_move``; no gradient."""
-        self._refuse_taken(name)
-        self.seen[name] = _reduce(values.detach(), mask)
+    def log(self, name: str, values: Tensor, mask: Tensor | None = None) -> Cost:
+        """Add a value for logs and ``after_move`` that is not part of the cost."""
+        self._require_new_name(name)
+        self.logged[name] = _masked_sum(values.detach(), mask)
         return self
 
-    def _refuse_taken(self, name: str) -> None:
-        if name in self.seen:
-            raise ConfigError(f"the cost has a value named {name!r} already", "give each a name of its own")
+    def _require_new_name(self, name: str) -> None:
+        if name in self.logged:
+            raise ConfigError(f"the cost already has a value named {name!r}", "use another name")
 
     def total(self) -> Tensor:
-        """The cost of this batch alone, a scalar."""
-        terms = [term.scaled(divided(term.numerator, term.weight)) for term in self.terms.values()]
+        """The cost of this micro-batch alone, a scalar."""
+        terms = [
+            term.apply_scale(divide_or_zero(term.numerator, term.mask_total)) for term in self.terms.values()
+        ]
         return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
 
 
-def divided(total: Tensor, weight: Tensor | None) -> Tensor:
-    """``total / weight``; 0 where nothing was weighed; a total without a weight is a mean already."""
-    return total if weight is None else total / torch.where(weight == 0, 1.0, weight)
+def divide_or_zero(total: Tensor, mask_total: Tensor | None) -> Tensor:
+    """``total / mask_total``; 0 if the mask is 0 everywhere; ``total`` itself without a mask."""
+    return total if mask_total is None else total / torch.where(mask_total == 0, 1.0, mask_total)
 
 
-def _reduce(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _masked_sum(values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The sum under the mask and the mask's sum; without a mask the mean and None."""
     if values.dtype is torch.bfloat16:
         values = values.float()
     if mask is None:

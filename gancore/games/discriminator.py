@@ -1,41 +1,41 @@
-"""A discriminator is ``judge(embed(data), condition)``."""
+"""A discriminator is ``logits(embed(data), condition)``."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from gancore.trees import Tree, leaves
+from gancore.trees import Tree, tree_leaves
 
 
 class Discriminator(nn.Module):
-    """``embed`` gives float leaves; penalties, interpolations and attacks act there.
+    """``embed`` gives float leaves, on which penalties and interpolations act.
 
-    By default the data are their own embedding, so subclasses need define ``judge`` alone.
+    By default the data are their own embedding, so a subclass has to define only ``logits``.
     """
 
     def embed(self, data: Tree) -> Tree:
-        """Data (real, or a generator's output) to float leaves. Never detach what it returns."""
+        """From data (real, or a generator's output) to float leaves. Must not detach them."""
         return data
 
-    def judge(self, embedded: Tree, condition: Tree = None) -> Tensor:
+    def logits(self, embedded: Tree, condition: Tree = None) -> Tensor:
         """Logits of shape (batch,) or (batch, several)."""
-        raise TypeError(f"{type(self).__name__} must define judge(embedded, condition)")
+        raise TypeError(f"{type(self).__name__} must define logits(embedded, condition)")
 
-    def sqnorm(self, gradients: Tree) -> Tensor:
-        """|d logit / d data|^2 per row, from gradients with respect to the embedding: (batch,)."""
-        return torch.stack([g.square().flatten(1).sum(1) for g in leaves(gradients)]).sum(0)
+    def squared_norm(self, gradients: Tree) -> Tensor:
+        """|d logit / d data|^2 per row, (batch,), from gradients with respect to the embedding."""
+        return torch.stack([g.square().flatten(1).sum(1) for g in tree_leaves(gradients)]).sum(0)
 
     def forward(self, data: Tree, condition: Tree = None) -> Tensor:
-        logits: Tensor = self.judge(self.embed(data), condition)
+        logits: Tensor = self.logits(self.embed(data), condition)
         return logits
 
 
 class TokenDiscriminator(Discriminator):
-    """Reads tokens through a linear embedding: ids and rows of a simplex alike.
+    """Takes tokens, as ids or as rows of a simplex, through a linear embedding.
 
-    With e = x W the gradient with respect to the one-hot x is W g, whose squared norm is
-    g (W^T W) g^T: the exact penalty on one-hots, without making them.
+    With e = x W the gradient with respect to the one-hot x is W g, whose squared norm is g (W^T W) g^T. This
+    gives the exact penalty on one-hot rows without making them.
     """
 
     def __init__(self, vocabulary: int, width: int) -> None:
@@ -48,6 +48,6 @@ class TokenDiscriminator(Discriminator):
             return torch.matmul(data, self.embedding)
         return nn.functional.embedding(data, self.embedding)
 
-    def sqnorm(self, gradients: Tree) -> Tensor:
+    def squared_norm(self, gradients: Tree) -> Tensor:
         gram = self.embedding.T @ self.embedding  # (width, width)
         return torch.einsum("btw,wv,btv->b", gradients, gram, gradients)

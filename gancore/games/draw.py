@@ -1,4 +1,4 @@
-"""What one move may look at: data, latents, noise, each a pure function of (seed, step, index, name)."""
+"""The data, latents and noise of one move, each a pure function of (seed, step, index, name)."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from gancore.domain import Batch, View
+from gancore.data.dataset import Batch, View
 from gancore.games.representation import Representation
-from gancore.runtime.processes import ALONE, Processes
-from gancore.runtime.randomness import Key, Rows, global_draws, noise_scope
-from gancore.trees import Tree, map_tree
+from gancore.random import Key, RowRange, fork_global_rng, noise_scope
+from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from gancore.trees import Tree, tree_map
 
 
-class Order:
-    """The order in which a view's rows are met: a fresh permutation every epoch.
+class EpochSampler:
+    """The order of a view's rows: a new permutation for each epoch.
 
-    ``at(position, count)`` is a pure function, so no place in the epoch need be saved.
+    ``indices(position, count)`` is a pure function, so no position has to be saved.
     """
 
     def __init__(self, length: int, key: Key) -> None:
         self.length, self.key = length, key.to("cpu")
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
 
-    def at(self, position: int, count: int) -> Tensor:
-        """Row numbers ``position ... position + count - 1`` of the endless order, int64, on the CPU."""
-        parts = []
+    def indices(self, position: int, count: int) -> Tensor:
+        """Row numbers ``position ... position + count - 1`` of the sequence of epochs, int64, on the CPU."""
+        chunks = []
         while count:
             epoch, start = divmod(position, self.length)
-            parts.append(self._permuted(epoch)[start : start + count])
-            position, count = position + len(parts[-1]), count - len(parts[-1])
-        return torch.cat(parts)
+            chunks.append(self._permutation_of(epoch)[start : start + count])
+            position, count = position + len(chunks[-1]), count - len(chunks[-1])
+        return torch.cat(chunks)
 
-    def _permuted(self, epoch: int) -> Tensor:
+    def _permutation_of(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             self._epoch, self._permutation = epoch, (self.key / epoch).permutation(self.length)
         return self._permutation
 
 
-class Encoded:
-    """A view as the networks see it: through the representation, in full precision, without gradient."""
+class EncodedView:
+    """A view whose batches are encoded by the representation, in fp32 and without gradient."""
 
     def __init__(self, view: View, representation: Representation) -> None:
         self.view, self.representation = view, representation
@@ -50,20 +50,21 @@ class Encoded:
         return len(self.view)
 
     @torch.no_grad()
-    def take(self, indices: Tensor, key: Key) -> Batch:
-        batch = self.view.take(indices, key).to(key.device)
-        # Noise of the representation's own: how often a move asks for its reals changes no other noise.
+    def get_batch(self, indices: Tensor, key: Key) -> Batch:
+        batch = self.view.get_batch(indices, key).to(key.device)
+        # A separate noise scope, so that repeated calls of `Draw.real` change no other noise.
         with (
-            noise_scope(key.cut(None) / "encode", key.rows or Rows.all(len(indices))),
+            noise_scope(key.with_rows(None) / "encode", key.rows or RowRange.all(len(indices))),
             torch.autocast(key.device.type, enabled=False),
         ):
             return self.representation.encode(batch)
 
 
-class Dealer:
-    """Deals draws: the views on their device, and an order of its own for every view and move.
+class BatchSource:
+    """Makes draws from the views on the device. Each pair of view and move has its own order of rows.
 
-    ``views`` are of canonical samples, ``encoded`` of what the networks see; ``processes`` share each batch.
+    ``views`` give canonical samples, ``encoded_views`` give what the networks take; ``processes`` share each
+    batch.
     """
 
     def __init__(
@@ -72,40 +73,43 @@ class Dealer:
         representation: Representation,
         seed: int,
         device: torch.device,
-        processes: Processes = ALONE,
+        processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.views, self.processes = views, processes
-        self.encoded_by, self.seed = representation, seed
-        self.encoded = {name: Encoded(view, representation) for name, view in views.items()}
+        self.representation, self.seed = representation, seed
+        self.encoded_views = {name: EncodedView(view, representation) for name, view in views.items()}
         self.key = Key.of(seed, device=device)
-        self._orders: dict[tuple[str, int], Order] = {}
+        self._orders: dict[tuple[str, int], EpochSampler] = {}
 
-    def deal(self, step: int, index: int, rows: Rows, turn: int, progress: float) -> Draw:
-        """The draw of move ``index`` in round ``step``, which this move makes for the ``turn``-th time."""
-        return Draw(self, self.key / step / index, rows, index, turn, progress)
+    def draw(self, step: int, index: int, rows: RowRange, occurrence: int, progress: float) -> Draw:
+        """The draw of move ``index`` in step ``step``; the move was made ``occurrence`` times before."""
+        return Draw(self, self.key / step / index, rows, index, occurrence, progress)
 
-    def indices(self, view: str, index: int, turn: int, rows: Rows) -> Tensor:
-        """Row numbers of ``view``: every row once an epoch for each move."""
+    def indices(self, view: str, index: int, occurrence: int, rows: RowRange) -> Tensor:
+        """Row numbers of ``view``: each move gets every row once per epoch."""
         if (view, index) not in self._orders:
-            self._orders[view, index] = Order(len(self.views[view]), self.key / "order" / view / index)
-        return rows.cut(self._orders[view, index].at(turn * rows.total, rows.total))
+            self._orders[view, index] = EpochSampler(len(self.views[view]), self.key / "order" / view / index)
+        return rows.select(self._orders[view, index].indices(occurrence * rows.total, rows.total))
 
 
 class Draw:
-    """The draws of one move, made for the joined batch and cut to these rows.
+    """The data and noise of one move, drawn for the global batch and restricted to ``rows``.
 
     ``progress`` runs from 0 to 1 over the phase.
     """
 
-    def __init__(self, dealer: Dealer, key: Key, rows: Rows, index: int, turn: int, progress: float) -> None:
-        self._dealer, self._key, self._rows, self._index, self._turn = dealer, key, rows, index, turn
+    def __init__(
+        self, batches: BatchSource, key: Key, rows: RowRange, index: int, occurrence: int, progress: float
+    ) -> None:
+        self._batches, self._key, self._rows = batches, key, rows
+        self._index, self._occurrence = index, occurrence
         self.progress = progress
         self._reals: dict[str, Batch] = {}
-        self._freezes = True
+        self._freezes_opponents = True
 
     @property
-    def rows(self) -> int:
-        """Rows of this part of the batch."""
+    def num_rows(self) -> int:
+        """Rows of this draw: of one micro-batch on one process."""
         return self._rows.count
 
     @property
@@ -113,76 +117,76 @@ class Draw:
         return self._key.device
 
     def real(self, view: str | None = None) -> Batch:
-        """Rows of train, encoded by the representation. ``view`` names one of several unpaired sets."""
-        name = view or next(iter(self._dealer.views))
+        """Encoded rows of train. ``view`` names one of several unpaired sets; by default the first."""
+        name = view or next(iter(self._batches.views))
         if name not in self._reals:
-            key = (self._key / "real" / name).cut(self._rows)
-            self._reals[name] = self._dealer.encoded[name].take(self._indices(name), key)
+            key = (self._key / "real" / name).with_rows(self._rows)
+            self._reals[name] = self._batches.encoded_views[name].get_batch(self._indices(name), key)
         return self._reals[name]
 
     def condition(self, view: str | None = None) -> Tree:
-        """The condition of the same rows; cheaper than ``real`` where the view offers ``conditions``."""
-        name = view or next(iter(self._dealer.views))
-        offer = getattr(self._dealer.views[name], "conditions", None)
-        if offer is None or name in self._reals:
+        """The condition of the same rows; cheaper than ``real`` if the view has ``conditions``."""
+        name = view or next(iter(self._batches.views))
+        conditions_of = getattr(self._batches.views[name], "get_conditions", None)
+        if conditions_of is None or name in self._reals:
             return self.real(view).condition
-        return map_tree(lambda leaf: leaf.to(self.device), offer(self._indices(name)))
+        return tree_map(lambda leaf: leaf.to(self.device), conditions_of(self._indices(name)))
 
     def normal(self, *shape: int, name: str = "z") -> Tensor:
-        """N(0, 1) of shape (rows, *shape)."""
-        return self.key(name).normal(self.rows, *shape)
+        """N(0, 1) of shape (num_rows, *shape)."""
+        return self.key(name).normal(self.num_rows, *shape)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0, name: str = "u") -> Tensor:
-        """U(low, high) of shape (rows, *shape)."""
-        return self.key(name).uniform(self.rows, *shape, low=low, high=high)
+        """U(low, high) of shape (num_rows, *shape)."""
+        return self.key(name).uniform(self.num_rows, *shape, low=low, high=high)
 
     def key(self, name: str) -> Key:
-        """For draws of any other kind; the first axis of each is the batch."""
-        return (self._key / name).cut(self._rows)
+        """The key for any other noise; the first axis of what it draws is the batch."""
+        return (self._key / name).with_rows(self._rows)
 
-    def joined(self, values: Tensor) -> Tensor:
-        """The rows of the joined batch, from the rows of all processes; differentiable.
+    def all_gather(self, values: Tensor) -> Tensor:
+        """The rows of the global batch, from the rows of all processes; differentiable.
 
-        For costs that couple the rows of a batch: those look at all of them, on every process alike.
+        For costs that couple the rows of a batch; every process evaluates them on all rows.
         """
-        return values if self._rows.count == self._rows.total else self._dealer.processes.joined(values)
+        return values if self._rows.count == self._rows.total else self._batches.processes.all_gather(values)
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean over the rows of the joined batch, over processes, differentiable."""
-        return self.joined(values).mean()
+    def global_mean(self, values: Tensor) -> Tensor:
+        """The mean over the rows of the global batch; differentiable."""
+        return self.all_gather(values).mean()
 
-    def frozen(self) -> contextlib.AbstractContextManager[object]:
-        """No gradient through the opponent (dynamics that differentiate the whole field lift it)."""
-        return torch.no_grad() if self._freezes else contextlib.nullcontext()
+    def freeze_opponents(self) -> contextlib.AbstractContextManager[object]:
+        """A context without gradient through opponents, except in draws of :meth:`without_freezing`."""
+        return torch.no_grad() if self._freezes_opponents else contextlib.nullcontext()
 
-    def unfrozen(self) -> Draw:
-        """The same draw, for those who differentiate the whole field: nothing is frozen in it."""
-        draw = Draw(self._dealer, self._key, self._rows, self._index, self._turn, self.progress)
-        draw._reals, draw._freezes = self._reals, False
+    def without_freezing(self) -> Draw:
+        """The same draw with gradients through opponents, for dynamics that need those."""
+        draw = Draw(self._batches, self._key, self._rows, self._index, self._occurrence, self.progress)
+        draw._reals, draw._freezes_opponents = self._reals, False
         return draw
 
     def noise(self) -> contextlib.AbstractContextManager[None]:
-        """The noise of modules, anew from the same key at each evaluation."""
+        """The noise scope of modules: the same noise at each evaluation."""
         return noise_scope(self._key / "noise", self._rows)
 
     def global_draws(self) -> contextlib.AbstractContextManager[Callable[[], bool]]:
-        """Draws of modules from torch's global generators, anew from the same key at each evaluation.
+        """Seeds torch's global generators, so that modules draw the same at each evaluation.
 
-        They are made for these rows alone, so they differ with the number of parts of a batch.
+        The seed depends on these rows, so a divided batch gives other numbers than a whole one.
         """
-        return global_draws(self._key / "global" / self._rows.start)
+        return fork_global_rng(self._key / "global" / self._rows.start)
 
     def micro_batches(self, count: int) -> Iterator[Draw]:
-        """The same draw in ``count`` equal parts."""
+        """The same draw in ``count`` equal micro-batches."""
         if count == 1:
             yield self
             return
-        size = self.rows // count
+        size = self.num_rows // count
         for start in range(self._rows.start, self._rows.stop, size):
-            rows = Rows(start, start + size, self._rows.total)
-            part = Draw(self._dealer, self._key, rows, self._index, self._turn, self.progress)
-            part._freezes = self._freezes
-            yield part
+            rows = RowRange(start, start + size, self._rows.total)
+            micro_batch = Draw(self._batches, self._key, rows, self._index, self._occurrence, self.progress)
+            micro_batch._freezes_opponents = self._freezes_opponents
+            yield micro_batch
 
     def _indices(self, view: str) -> Tensor:
-        return self._dealer.indices(view, self._index, self._turn, self._rows)
+        return self._batches.indices(view, self._index, self._occurrence, self._rows)

@@ -1,7 +1,8 @@
-"""How moves follow one another.
+"""Dynamics: in which order, and by which gradients, the players of a game are updated.
 
-Below, g is the joint field of the game: the gradients of all players' costs, each by that player's own
-parameters theta; J its Jacobian; h a rate. Written with plain steps; every dynamics takes any rule.
+Below, g is the vector field of the game: the gradients of all players' costs, each with respect to that
+player's own parameters theta; J is its Jacobian; h the learning rate. The formulas are for gradient descent;
+every dynamics works with every optimizer.
 """
 
 from __future__ import annotations
@@ -14,174 +15,172 @@ import torch
 from torch import Tensor
 
 from gancore.errors import ConfigError
-from gancore.games.names import find_named
-from gancore.games.settings import make_with_settings
+from gancore.games.lookup import build_with_settings, find_by_name
 
 if TYPE_CHECKING:
     from gancore.games.draw import Draw
-    from gancore.games.field import Field, Turn
     from gancore.games.game import Move
     from gancore.games.gradient import Gradient
+    from gancore.games.training_step import TrainingStep, Turn
 
 
 class Dynamics:
-    """How a round is played: define ``turn``, or ``round`` as a whole.
+    """How one training step is made: define ``play_turn``, or ``play`` as a whole.
 
-    A dynamics holds settings alone. What it must remember from round to round it names in ``slots``: a
-    tensor like each parameter of its players, zeros at first, at ``field.memory(player, slot)``; these
-    are saved with the rules' own state, and undone with it after timing.
+    A dynamics has settings and no state of its own. State that must survive a step is declared in
+    ``state_names``: ``step.dynamics_state(player, name)`` is then a tensor like each parameter of the player,
+    zeros at first, which is saved and restored with the state of the optimizers.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
-    needs_graph: ClassVar[bool] = False
-    """Differentiates through steps: refused on several processes and under accumulation."""
+    state_names: ClassVar[tuple[str, ...]] = ()
+    differentiates_updates: ClassVar[bool] = False
+    """It differentiates through updates, so it is refused on several processes and with micro-batches."""
 
-    def round(self, field: Field) -> bool | None:
-        """Play one round: the main moves turn by turn, then the lazy ones, each a plain step of its own.
+    def play(self, step: TrainingStep) -> bool | None:
+        """Make one training step: the main moves turn by turn, then each lazy move as a separate update.
 
-        Returns True when the phase is done before its budget.
+        Returns True if the phase is complete before the end of its budget.
         """
-        for turn in field.turns():
-            self.turn(field, turn)
-        field.play_lazy_moves()
+        for turn in step.turns():
+            self.play_turn(step, turn)
+        step.play_lazy_moves()
         return None
 
-    def turn(self, field: Field, turn: Turn) -> None:
-        """Play moves that are made together: no move is listed twice."""
-        raise TypeError(f"{type(self).__name__} must define turn(field, turn) or round(field)")
+    def play_turn(self, step: TrainingStep, turn: Turn) -> None:
+        """Make the moves of one turn, in which no move occurs twice."""
+        raise TypeError(f"{type(self).__name__} must define play_turn(step, turn) or play(step)")
 
 
 @dataclass(frozen=True)
 class Alternating(Dynamics):
-    """Each move sees the parameters that the moves before it left: Goodfellow et al. 2014, algorithm 1."""
+    """Each move uses the parameters after the moves before it: Goodfellow et al. 2014, algorithm 1."""
 
-    def round(self, field: Field) -> bool | None:
-        for index, move in field.moves():
-            field.apply(move, field.gradient(move, field.draw(index)))
+    def play(self, step: TrainingStep) -> bool | None:
+        for index, move in step.due_moves():
+            step.apply(move, step.gradient(move, step.draw(index)))
         return None
 
 
 @dataclass(frozen=True)
 class Simultaneous(Dynamics):
-    """theta - h g(theta): all moves of a turn see the parameters, and the draw, with which it began."""
+    """theta - h g(theta): all moves of a turn use the parameters before the turn, and one draw."""
 
-    def turn(self, field: Field, turn: Turn) -> None:
-        draw, moves = _together(field, turn)
-        for move, gradient in field.gradients(moves, draw).items():
-            field.apply(move, gradient)
+    def play_turn(self, step: TrainingStep, turn: Turn) -> None:
+        draw, moves = _shared_draw(step, turn)
+        step.apply_all(step.gradients(moves, draw))
 
 
 @dataclass(frozen=True)
 class Extragradient(Dynamics):
     """theta' = theta - h g(theta);  theta - h g(theta'), on one draw.
 
-    Korpelevich 1976; with Adam, Gidel et al. 2019, algorithm 4: both steps feed the moments.
+    Korpelevich 1976; with Adam, Gidel et al. 2019, algorithm 4: both updates change the moments.
     """
 
-    def turn(self, field: Field, turn: Turn) -> None:
-        draw, moves = _together(field, turn)
-        with field.trial():
-            for move, gradient in field.gradients(moves, draw).items():
-                field.apply(move, gradient)
-            gradients = field.gradients(moves, draw)
-        for move, gradient in gradients.items():
-            field.apply(move, gradient)
+    def play_turn(self, step: TrainingStep, turn: Turn) -> None:
+        draw, moves = _shared_draw(step, turn)
+        with step.look_ahead():
+            step.apply_all(step.gradients(moves, draw))
+            gradients = step.gradients(moves, draw)
+        step.apply_all(gradients)
 
 
 @dataclass(frozen=True)
 class PastExtragradient(Dynamics):
-    """Extragradient whose look ahead uses the gradient of the last one: one gradient a round.
+    """Extragradient that looks ahead by the previous gradient: one gradient per step.
 
     theta' = theta - h g(theta'_before);  theta - h g(theta'). Popov 1980; Gidel et al. 2019, section 3.2.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ("gradient",)
+    state_names: ClassVar[tuple[str, ...]] = ("gradient",)
 
-    def turn(self, field: Field, turn: Turn) -> None:
-        draw, moves = _together(field, turn)
-        with field.trial():
+    def play_turn(self, step: TrainingStep, turn: Turn) -> None:
+        draw, moves = _shared_draw(step, turn)
+        with step.look_ahead():
             for move in moves:
-                field.apply(move, field.from_memory(move, "gradient"))
-            gradients = field.gradients(moves, draw)
+                step.apply(move, step.stored_gradient(move, "gradient"))
+            gradients = step.gradients(moves, draw)
         for move, gradient in gradients.items():
-            field.apply(move, gradient)
-            _remember(field.memory(move.player, "gradient"), gradient.dense(field.params(move.player)))
+            step.apply(move, gradient)
+            _store(
+                step.dynamics_state(move.player, "gradient"), gradient.materialize(step.params(move.player))
+            )
 
 
 @dataclass(frozen=True)
 class Optimistic(Dynamics):
-    """theta - 2 s + s_before, where s is the rule's step: Daskalakis et al. 2018, eq. 6 and algorithm 1.
+    """theta - 2 s + s_before, s the optimizer's displacement: Daskalakis et al. 2018, eq. 6 and algorithm 1.
 
-    With plain steps s = h g(theta). A step that is masked neither moves nor is remembered.
+    With gradient descent s = h g(theta). A masked update changes neither parameters nor s_before.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ("step",)
+    state_names: ClassVar[tuple[str, ...]] = ("step",)
 
-    def turn(self, field: Field, turn: Turn) -> None:
-        draw, moves = _together(field, turn)
-        for move, gradient in field.gradients(moves, draw).items():
-            params, last = field.params(move.player), field.memory(move.player, "step")
+    def play_turn(self, step: TrainingStep, turn: Turn) -> None:
+        draw, moves = _shared_draw(step, turn)
+        for move, gradient in step.gradients(moves, draw).items():
+            params, previous = step.params(move.player), step.dynamics_state(move.player, "step")
             before = [p.detach().clone() for p in params]
-            ok = field.apply(move, gradient)
+            ok = step.apply(move, gradient)
             with torch.no_grad():
-                step = torch._foreach_sub(params, before)
-                for p, new, old in zip(params, step, last, strict=True):
+                displacement = torch._foreach_sub(params, before)
+                for p, new, old in zip(params, displacement, previous, strict=True):
                     p.add_(torch.where(ok > 0, new - old, 0.0))
                     old.copy_(torch.where(ok > 0, new, old))
 
 
 @dataclass(frozen=True)
 class Consensus(Dynamics):
-    """theta - h (g + gamma J^T g): descends |g|^2 / 2 too. Mescheder et al. 2017, eq. 14 and algorithm 2.
+    """theta - h (g + gamma J^T g): also descends |g|^2 / 2. Mescheder et al. 2017, eq. 14 and algorithm 2.
 
-    ``alternating``: each move of a turn sees the moves before it. Published with one move for each
-    player and simultaneous steps.
+    ``alternating``: each move of a turn uses the parameters after the moves before it. Published with one
+    move per player and simultaneous updates.
     """
 
     gamma: float = 10.0
     alternating: bool = False
 
-    def turn(self, field: Field, turn: Turn) -> None:
-        for part in [[each] for each in turn] if self.alternating else [turn]:
-            draw, moves = _together(field, part)
-            gradients = field.gradients(field.everyone, draw)
-            correction = field.jacobian(gradients, draw)
-            for move in moves:
-                field.apply(move, gradients[move].plus(correction[move], self.gamma))
+    def play_turn(self, step: TrainingStep, turn: Turn) -> None:
+        for group in [[each] for each in turn] if self.alternating else [turn]:
+            draw, moves = _shared_draw(step, group)
+            gradients = step.gradients(step.main_moves, draw)
+            correction = step.jacobian(gradients, draw)
+            step.apply_all({move: gradients[move].add(correction[move], self.gamma) for move in moves})
 
 
 @dataclass(frozen=True)
 class SymplecticAdjustment(Dynamics):
     """theta - h (g + lambda A^T g), A = (J - J^T) / 2: Balduzzi et al. 2018, algorithm 1.
 
-    ``align`` chooses the sign of lambda that is drawn to stable points and driven off unstable ones:
+    ``align`` chooses the sign of lambda that is attracted by stable points and repelled by unstable ones:
     sign(<g, J^T g> <A^T g, J^T g> / d + 1/10), d the number of parameters.
     """
 
     weight: float = 1.0
     align: bool = True
 
-    def turn(self, field: Field, turn: Turn) -> None:
-        draw, moves = _together(field, turn)
-        gradients = field.gradients(field.everyone, draw)
-        transposed = field.jacobian(gradients, draw)
-        forward = field.jacobian(gradients, draw, transpose=False)
+    def play_turn(self, step: TrainingStep, turn: Turn) -> None:
+        draw, moves = _shared_draw(step, turn)
+        gradients = step.gradients(step.main_moves, draw)
+        transposed = step.jacobian(gradients, draw)
+        forward = step.jacobian(gradients, draw, transpose=False)
         adjustment = {
             move: [0.5 * (t - f) for t, f in zip(transposed[move], forward[move], strict=True)]
             for move in gradients
         }
-        weight = self.weight * (self._sign(field, gradients, transposed, adjustment) if self.align else 1.0)
-        for move in moves:
-            field.apply(move, gradients[move].plus(adjustment[move], weight))
+        weight = self.weight * (self._sign(step, gradients, transposed, adjustment) if self.align else 1.0)
+        step.apply_all({move: gradients[move].add(adjustment[move], weight) for move in moves})
 
     @staticmethod
     def _sign(
-        field: Field,
+        step: TrainingStep,
         gradients: Mapping[Move, Gradient],
         transposed: Mapping[Move, list[Tensor]],
         adjustment: Mapping[Move, list[Tensor]],
     ) -> Tensor:
-        g = torch.cat([t.flatten() for m in gradients for t in gradients[m].dense(field.params(m.player))])
+        g = torch.cat(
+            [t.flatten() for m in gradients for t in gradients[m].materialize(step.params(m.player))]
+        )
         hamiltonian, adjusted = (
             torch.cat([t.flatten() for move in gradients for t in tensors[move]])
             for tensors in (transposed, adjustment)
@@ -191,38 +190,41 @@ class SymplecticAdjustment(Dynamics):
 
 @dataclass(frozen=True)
 class Unrolled(Dynamics):
-    """``player`` descends its cost as it would be after ``steps`` more steps of its opponents.
+    """``player`` descends its cost as it would be after ``steps`` more updates of its opponents.
 
-    Metz et al. 2017, eq. 4 to 7: the gradient goes through those steps, which are made by the opponents'
-    own rules and undone. All else alternates.
+    Metz et al. 2017, eq. 4 to 7: the gradient goes through those updates, which the opponents' own
+    optimizers make and which are undone. All other moves alternate.
     """
 
     steps: int = 5
     player: str = "generator"
-    needs_graph: ClassVar[bool] = True
+    differentiates_updates: ClassVar[bool] = True
 
-    def round(self, field: Field) -> bool | None:
-        for index, move in field.moves():
-            draw, at = field.draw(index), None
+    def play(self, step: TrainingStep) -> bool | None:
+        for index, move in step.due_moves():
+            draw, at = step.draw(index), None
             if move.player == self.player and move.every == 1:
-                draw = draw.unfrozen()
-                at = self._opponents(field, draw)
-            field.apply(move, field.gradient(move, draw, at))
+                draw = draw.without_freezing()
+                at = self._unrolled_opponents(step, draw)
+            step.apply(move, step.gradient(move, draw, at))
         return None
 
-    def _opponents(self, field: Field, draw: Draw) -> dict[str, Tensor]:
-        """The opponents' parameters by name, after their steps."""
-        theirs = [move for move in field.everyone if move.player != self.player]
-        updaters = {move.player: field.table.updaters[move.player] for move in theirs}
-        at = {name: p for u in updaters.values() for name, p in zip(u.names, u.params, strict=True)}
-        states = {player: updater.states() for player, updater in updaters.items()}
+    def _unrolled_opponents(self, step: TrainingStep, draw: Draw) -> dict[str, Tensor]:
+        """The opponents' parameters by name, after their updates."""
+        opponent_moves = [move for move in step.main_moves if move.player != self.player]
+        optimizers = {move.player: step.setup.optimizers[move.player] for move in opponent_moves}
+        at = {name: p for o in optimizers.values() for name, p in zip(o.names, o.params, strict=True)}
+        states = {player: optimizer.snapshot() for player, optimizer in optimizers.items()}
         for _ in range(self.steps):
-            for move in theirs:
-                updater, rate = updaters[move.player], field.rate(move.player)
-                points, state = [at[name] for name in updater.names], states[move.player]
-                gradients, correction = field.ahead(move, draw, at), field.phase.correction(move.player)
-                points, states[move.player] = updater.ahead(points, gradients, state, rate, correction)
-                at |= dict(zip(updater.names, points, strict=True))
+            for move in opponent_moves:
+                optimizer, lr = optimizers[move.player], step.lr(move.player)
+                params, state = [at[name] for name in optimizer.names], states[move.player]
+                gradients = step.differentiable_gradient(move, draw, at)
+                scale = step.phase.lazy_reg_scale(move.player)
+                params, states[move.player] = optimizer.differentiable_update(
+                    params, gradients, state, lr, scale
+                )
+                at |= dict(zip(optimizer.names, params, strict=True))
         return at
 
 
@@ -236,30 +238,33 @@ DYNAMICS: Mapping[str, type[Dynamics]] = {
     "symplectic": SymplecticAdjustment,
     "unrolled": Unrolled,
 }
-"""Dynamics by the name that a configuration uses."""
+"""Dynamics by name, as in ``train.dynamics.name``."""
 
 
 def find_dynamics(name: str, settings: Mapping[str, object] | None = None) -> Dynamics:
-    """The dynamics of this name, here or from a plugin, with these settings.
+    """The dynamics of this name, built in or of a plugin, with these settings.
 
     Raises:
-        ConfigError: no such dynamics, no such setting, a required one left out, or a value of another type.
+        ConfigError: no such dynamics or setting, a missing required setting, or a value of another type.
     """
-    found = find_named("dynamics", name, DYNAMICS, "gancore_dynamics")
+    found = find_by_name("dynamics", name, DYNAMICS, "gancore_dynamics")
     if isinstance(found, Dynamics) and not settings:
         return found
     if not (isinstance(found, type) and issubclass(found, Dynamics)):
-        raise ConfigError(f"the dynamics {name!r} is {type(found).__name__}", "make it a class, of Dynamics")
-    return make_with_settings(found, settings or {}, name, "train.dynamics.settings")
+        raise ConfigError(
+            f"the dynamics {name!r} is registered as {type(found).__name__}, not as a subclass of Dynamics",
+            "change the plugin's entry: name a class",
+        )
+    return build_with_settings(found, settings or {}, name, "train.dynamics.settings")
 
 
-def _together(field: Field, turn: Turn) -> tuple[Draw, Sequence[Move]]:
-    """The one draw that the moves of a turn share."""
-    return field.draw(turn[0][0]), [move for _, move in turn]
+def _shared_draw(step: TrainingStep, turn: Turn) -> tuple[Draw, Sequence[Move]]:
+    """The draw that all moves of a turn share, and these moves."""
+    return step.draw(turn[0][0]), [move for _, move in turn]
 
 
-def _remember(memory: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """As a copy: a reference would follow the tensor that the next round writes into."""
+def _store(state: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy the values: a reference would change with the next step."""
     with torch.no_grad():
-        for kept, new in zip(memory, values, strict=True):
-            kept.copy_(new)
+        for previous, new in zip(state, values, strict=True):
+            previous.copy_(new)

@@ -1,4 +1,4 @@
-"""Models that no gradient trains: block models, n-grams, kernels, k-means."""
+"""Models that are fitted without gradients: block models, n-grams, kernels, k-means."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import Protocol
 
 from torch import nn
 
-from gancore.domain import View
+from gancore.data.dataset import View
 from gancore.games.dynamics import Dynamics
-from gancore.games.field import Field
 from gancore.games.game import Game, Phase
 from gancore.games.likelihood import model_sampler
 from gancore.games.representation import Identity, Representation
-from gancore.runtime.randomness import Key
+from gancore.games.training_step import TrainingStep
+from gancore.random import Key
 from gancore.trees import Tree
 
 
 class FittedModel(Protocol):
-    """A module whose buffers ``fit`` fills from views of encoded samples; each call is one round, and counts
-    as a look at all of them.
+    """A module whose buffers ``fit`` fills from views of encoded samples.
 
-    ``fit`` returns True when it is done (a model fitted in one pass: at once), so that iterative
-    methods are checkpointed and resumed like any training. Buffer shapes do not depend on the data
-    but through the spec. ``log_prob``, and ``condition`` where the game is conditional, are as in
-    :func:`gancore.games.likelihood`.
+    Each call of ``fit`` is one round that uses all samples. It returns True when the fit is complete (at once
+    for a model that needs one pass), so that iterative methods are checkpointed and resumed like any
+    training. The shapes of buffers depend only on the spec. ``log_prob``, and ``condition`` if the game is
+    conditional, are as in :func:`gancore.games.likelihood_game`.
     """
 
     def fit(self, views: Mapping[str, View], key: Key) -> bool: ...
@@ -34,35 +33,35 @@ class FittedModel(Protocol):
 
 
 @dataclass(frozen=True)
-class Fitting(Dynamics):
-    """A dynamics without moves: one call of ``fit`` a round."""
+class FitDynamics(Dynamics):
+    """A dynamics without moves: one call of ``fit`` per round."""
 
-    def round(self, field: Field) -> bool | None:
-        game = field.game
+    def play(self, step: TrainingStep) -> bool | None:
+        game = step.game
         assert isinstance(game, FittedGame)
-        dealer = field.table.dealer
-        return game.model.fit(dealer.encoded, dealer.key / field.step)  # type: ignore[operator, no-any-return]
+        batches = step.setup.batches
+        return game.model.fit(batches.encoded_views, batches.key / step.number)  # type: ignore[operator, no-any-return]
 
 
 class FittedGame(Game):
-    """Built by :func:`fitted`."""
+    """Built by :func:`fitted_game`."""
 
     def __init__(self, model: nn.Module, representation: Representation, conditional: bool) -> None:
         super().__init__()
         self.model, self.representation, self.conditional = model, representation, conditional
         self.players = {}
-        self.phases = [Phase([], dynamics=Fitting(), name="fit")]
+        self.phases = [Phase([], dynamics=FitDynamics(), name="fit")]
 
     def samples_a_round(self, batch_size: int, views: Mapping[str, View]) -> int:
-        """All rows of train, whatever the size of a batch."""
+        """All rows of train, whatever the batch size."""
         return sum(map(len, views.values()))
 
     def sampler(self) -> nn.Module:
         return model_sampler(self.model, self.representation, self.conditional)
 
 
-def fitted(
+def fitted_game(
     model: nn.Module, *, representation: Representation | None = None, conditional: bool = False
 ) -> FittedGame:
-    """A game without players around a :class:`FittedModel`; same loop, run folder, checkpoints, report."""
+    """A game without players for a :class:`FittedModel`; runs and checkpoints are as for other games."""
     return FittedGame(model, representation or Identity(), conditional)

@@ -1,4 +1,4 @@
-"""Games of flows: by likelihood, adversarially, or both at once, with latents there and back."""
+"""Games of normalizing flows: trained by likelihood, adversarially, or both."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from gancore.domain import Batch
-from gancore.games.adversarial import AdversarialGame, adversarial
+from gancore.data.dataset import Batch
+from gancore.games.adversarial import AdversarialGame, adversarial_game
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
 from gancore.games.likelihood import LikelihoodGame, LikelihoodSampler
 from gancore.games.prior import Prior, normal
-from gancore.games.schedules import Schedule, value
+from gancore.games.schedules import Schedule, schedule_value
 from gancore.nn.flows import Flow
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 from gancore.trees import Tree
 
 
 class FlowSampler(LikelihoodSampler):
-    """Samples in parallel, knows the density of each, and finds the latents of canonical samples."""
+    """Samples in parallel, with exact density, and with the latents of given canonical samples."""
 
     @property
     def prior(self) -> Prior:
@@ -38,20 +38,19 @@ class FlowSampler(LikelihoodSampler):
         return self.representation.decode(self.flow.decode(latents, condition))
 
     def invert(self, batch: Batch) -> Tensor:
-        """The latents of canonical samples: ``render(invert(batch))`` gives them back."""
-        encoded = self.representation.undecode(batch)
+        """The latents of canonical samples: ``render(invert(batch))`` gives these samples."""
+        encoded = self.representation.preimage(batch)
         return self.flow.encode(encoded.data, encoded.condition if self.conditional else None)[0]
 
 
 class FlowGame(LikelihoodGame):
-    """The game of one player, a :class:`gancore.nn.flows.Flow`: ``likelihood(..., game=FlowGame)``."""
+    """Trains a :class:`gancore.nn.Flow` by likelihood: ``likelihood_game(..., game=FlowGame)``."""
 
-    def prepare(self, draw: Draw) -> None:
-        _prepare(self.model, draw, self.conditional)
+    def initialize(self, draw: Draw) -> None:
+        _initialize_flow(self.model, draw, self.conditional)
 
     def sampler(self) -> nn.Module:
-        model = self.model if self.average is None else self.average.module
-        return FlowSampler(model, self.representation, self.conditional)
+        return FlowSampler(self.averaged(self.model), self.representation, self.conditional)
 
 
 class FlowGANGame(AdversarialGame):
@@ -59,21 +58,20 @@ class FlowGANGame(AdversarialGame):
 
     likelihood_weight: Schedule | float = 1.0
 
-    def prepare(self, draw: Draw) -> None:
-        _prepare(self.generator, draw, self.conditional)
+    def initialize(self, draw: Draw) -> None:
+        _initialize_flow(self.generator, draw, self.conditional)
 
     def generator_cost(self, draw: Draw) -> Cost:
-        """Eq. 7: V_G(G, D) - lambda E log p_G(x); nats a sample, of the representation."""
+        """Eq. 7: V_G(G, D) - lambda E log p_G(x); in nats per encoded sample."""
         cost = super().generator_cost(draw)
         if self.likelihood_weight == 0:
             return cost
         batch = self.real(draw)
         nll = -cast(Flow, self.generator).log_prob(batch.data, batch.condition)
-        return cost.add("nll", nll, scale=value(self.likelihood_weight, draw.progress))
+        return cost.add("nll", nll, scale=schedule_value(self.likelihood_weight, draw.progress))
 
     def sampler(self) -> nn.Module:
-        generator = self.generator if self.average is None else self.average.module
-        return FlowSampler(generator, self.representation, self.conditional)
+        return FlowSampler(self.averaged(self.generator), self.representation, self.conditional)
 
 
 def flow_gan(
@@ -83,13 +81,13 @@ def flow_gan(
     likelihood_weight: Schedule | float = 1.0,
     **options: Any,
 ) -> FlowGANGame:
-    """A GAN whose generator has an exact likelihood; ``options`` are those of :func:`adversarial`.
+    """A GAN whose generator has an exact likelihood; ``options`` are those of :func:`adversarial_game`.
 
-    ``likelihood_weight`` is lambda of eq. 7, per nat a sample; 0: purely adversarial. (By likelihood alone a
-    flow is trained by ``likelihood(..., game=FlowGame)``.)
+    ``likelihood_weight`` is lambda of eq. 7, per nat and sample; 0: adversarial only. To train a flow by
+    likelihood only, use ``likelihood_game(..., game=FlowGame)``.
     """
     generator = flow()
-    game = adversarial(
+    game = adversarial_game(
         generator=lambda: generator,
         discriminator=discriminator,
         prior=normal(generator.size),
@@ -101,6 +99,6 @@ def flow_gan(
     return game
 
 
-def _prepare(flow: nn.Module, draw: Draw, conditional: bool) -> None:
+def _initialize_flow(flow: nn.Module, draw: Draw, conditional: bool) -> None:
     batch = draw.real()
-    cast(Flow, flow).prepare(batch.data, batch.condition if conditional else None)
+    cast(Flow, flow).initialize(batch.data, batch.condition if conditional else None)

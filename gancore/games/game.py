@@ -1,4 +1,4 @@
-"""A game: players, their costs, and the phases of their play."""
+"""A game: its players, their costs, and the phases of its training."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from gancore.domain import Batch, View
-from gancore.errors import ConfigError, nearest
+from gancore.data.dataset import Batch, View
+from gancore.errors import ConfigError
 from gancore.games.cost import Cost
 from gancore.games.dynamics import Alternating, Dynamics
+from gancore.games.optimizers import Adam, Optimizer, OptimizerState
 from gancore.games.representation import Identity, Representation
-from gancore.games.rules import Adam, Rule
 from gancore.games.schedules import require_every
-from gancore.games.updater import Updater
-from gancore.nn.norms import Spectral, spectral_norms
+from gancore.nn.ema import EMA
+from gancore.nn.spectral_normalization import SpectralNorm, spectral_norm_layers
+from gancore.text import suggestion
 
 if TYPE_CHECKING:
     from gancore.games.draw import Draw
-    from gancore.games.field import Field
-    from gancore.runtime.randomness import Key
+    from gancore.games.training_step import TrainingStep
+    from gancore.random import Key
 
 
 @dataclass(frozen=True)
 class Move:
     """One update of one player by one of its costs.
 
-    With ``every`` above 1 the move is lazy: made in every so many rounds, as a step of its own,
-    in fp32, its gradient multiplied by ``every`` and the player's rule corrected for the additional
-    steps (Karras et al. 2020, appendix B).
+    With ``every`` above 1 the move is lazy: it is made once in so many steps, as a separate update in fp32.
+    Its gradient is multiplied by ``every``, and the player's optimizer is scaled for the additional updates
+    (Karras et al. 2020, appendix B).
     """
 
     player: str
@@ -44,75 +45,86 @@ class Move:
 
 @dataclass(frozen=True)
 class Player:
-    """A set of parameters and its update rule.
+    """A set of parameters and its optimizer.
 
-    ``parts`` names networks of the game, each with a factor on the rule's rate; a network may belong
-    to several players, each of which keeps its own state for it. ``clip`` bounds the gradient's norm.
+    ``networks`` names modules of the game; a mapping gives each a factor on the learning rate. A network may
+    belong to several players, each of which has its own optimizer state for it. ``clip`` bounds the norm of
+    the gradient.
     """
 
-    parts: Sequence[str] | Mapping[str, float]
-    rule: Rule = field(default_factory=Adam)
+    networks: Sequence[str] | Mapping[str, float]
+    optimizer: Optimizer = field(default_factory=Adam)
     clip: float | None = None
 
-    def factors(self) -> Mapping[str, float]:
-        return self.parts if isinstance(self.parts, Mapping) else dict.fromkeys(self.parts, 1.0)
+    def lr_factors(self) -> Mapping[str, float]:
+        """The factor on the learning rate of each network."""
+        return self.networks if isinstance(self.networks, Mapping) else dict.fromkeys(self.networks, 1.0)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training with its own list of moves; a round makes that list once.
+    """A part of training with its own list of moves. Each round makes every move of the list once.
 
-    Its length is ``rounds``, or ``seconds``, or else a ``share`` of what the budget leaves.
-    A move listed five times is made five times, each time with draws of its own.
+    Its length is ``rounds``, or ``seconds``, or else a share of the remaining budget in proportion to
+    ``budget_share``. A move listed five times is made five times, each time with its own draw.
     """
 
     moves: Sequence[Move]
     rounds: int | None = None
     seconds: float | None = None
-    share: float = 1.0
+    budget_share: float = 1.0
     dynamics: Dynamics = field(default_factory=Alternating)
     name: str = "training"
 
-    def correction(self, player: str) -> float:
-        """m / (m + sum 1/every): the share of this player's steps that its main moves are."""
-        mine = [move for move in self.moves if move.player == player]
-        main = sum(move.every == 1 for move in mine)
-        lazy = sum(1 / move.every for move in mine if move.every > 1)
-        return main / (main + lazy) if main else 1.0
+    def lazy_reg_scale(self, player: str) -> float:
+        """m / (m + sum 1/every) for m main moves: their share in the updates of this player."""
+        moves = [move for move in self.moves if move.player == player]
+        num_main = sum(move.every == 1 for move in moves)
+        lazy_rate = sum(1 / move.every for move in moves if move.every > 1)
+        return num_main / (num_main + lazy_rate) if num_main else 1.0
 
     @property
-    def cycle(self) -> int:
-        """Rounds after which every lazy move has been made."""
+    def lazy_period(self) -> int:
+        """The number of rounds in which every lazy move is made at least once."""
         return max((move.every for move in self.moves), default=1)
 
 
 class Game(nn.Module):
     """What a recipe builds.
 
-    Networks, averages, baselines, replay, mixture weights are sub-modules and buffers, so that one
-    state_dict is the whole state. Subclasses set ``players`` and ``phases`` and define ``cost`` and
+    Networks, EMA, baselines, replay buffers and mixture weights are sub-modules and buffers, so that one
+    ``state_dict`` is the whole state. Subclasses set ``players`` and ``phases`` and define ``cost`` and
     ``sampler``.
     """
 
     players: Mapping[str, Player]
     phases: Sequence[Phase]
     batch_coupled: bool = False
-    """A cost mixes the rows of a batch: it is reduced over processes and refused under accumulation."""
-    full_precision: bool = False
-    """Costs are never evaluated in bf16 unless the user asks for it: data finer than bf16 can tell."""
-    statistics_per_process: bool = False
-    """Batch normalisation may see the rows of each process apart; without this it is refused on several."""
+    """A cost couples the rows of a batch: it is reduced over processes and refused with micro-batches."""
+    fp32_by_default: bool = False
+    """``precision=auto`` means fp32 for this game, because its data need more than bf16's 8 bits."""
+    local_batch_norm: bool = False
+    """Batch normalisation may use the rows of one process; if False, several processes are refused."""
 
     def __init__(self) -> None:
         super().__init__()
         self.representation: Representation = Identity()
+        self.average: EMA | None = None
+
+    def track_ema(self, network: nn.Module, halflife: float | None) -> None:
+        """Average this network over training; ``halflife`` in samples, None: no EMA."""
+        self.average = EMA(network, halflife) if halflife else None
+
+    def averaged(self, network: nn.Module) -> nn.Module:
+        """The EMA of ``network``, which :meth:`track_ema` was given; without an EMA the network itself."""
+        return network if self.average is None else self.average.module
 
     def samples_a_round(self, batch_size: int, views: Mapping[str, View]) -> int:
-        """Real samples that a round looks at; reports, budgets and averages count by them."""
+        """Real samples that a round uses; reports, budgets and the EMA count them."""
         return batch_size
 
     def cost(self, move: Move, draw: Draw) -> Cost:
-        """The cost of a move, pure: dynamics evaluate it twice, accumulation k times."""
+        """The cost of a move: a pure function, since dynamics and micro-batches evaluate it several times."""
         raise TypeError(f"{type(self).__name__} must define cost(move, draw)")
 
     def forward(self, move: Move, draw: Draw) -> Cost:
@@ -120,76 +132,82 @@ class Game(nn.Module):
         return self.cost(move, draw)
 
     def sampler(self) -> nn.Module:
-        """What a model folder holds: ``sample(n, key, condition)``; ``log_prob``, ``invert`` where it can."""
+        """What a model folder stores: ``sample(n, key, condition)``; ``log_prob``, ``invert`` if it can."""
         raise TypeError(f"{type(self).__name__} must define sampler()")
 
-    def judge(self, real: Batch, key: Key) -> tuple[Tensor, Tensor] | None:
-        """What the discriminator says of encoded rows and of as many fakes; None where there is none to ask.
+    def discriminator_logits(self, real: Batch, key: Key) -> tuple[Tensor, Tensor] | None:
+        """Logits of encoded real rows and of as many fakes, or None without a discriminator.
 
-        Changes nothing: it is how a run sees whether rows of train are told from held-out ones.
+        Changes no state. The diagnosis compares training rows with held-out rows by it.
         """
         return None
 
-    def prepare(self, draw: Draw) -> None:
-        """Once, before round 0: reference batches, data-dependent initialisation; into buffers."""
+    def initialize(self, draw: Draw) -> None:
+        """Called once before training: data-dependent initialisation and reference batches, into buffers."""
 
     def fit(self, views: Mapping[str, View]) -> None:
-        """Once, before ``prepare``: what is fitted on the whole of train; the representation."""
+        """Called once before ``initialize``: fits the representation on all of train."""
         for view in views.values():
             self.representation.fit(view)
 
     def after_move(self, move: Move, means: Mapping[str, Tensor]) -> None:
-        """Baselines and adaptive strengths, from the means of the joined batch, on the device.
+        """Update baselines and adaptive settings from the means over the global batch, on the device.
 
-        ``means["ok"]`` is 0 where the step was masked because its gradient was not finite.
+        ``means["ok"]`` is 0 if the update was masked because its gradient was not finite.
         """
 
-    def after_round(self, field: Field) -> None:
-        """Averages, replay. Call ``super().after_round(field)``: it moves the spectral norms on."""
-        for norm, weight in self._spectral_norms:
-            norm.iterate(weight)
+    def after_round(self, step: TrainingStep) -> None:
+        """Update replay buffers and the like.
+
+        Call ``super().after_round(step)``: it updates the spectral norms and the EMA.
+        """
+        for norm, weight in self._spectral_norm_layers:
+            norm.power_iterate(weight)
+        if self.average is not None:
+            self.average.update(step.setup.samples_a_round, step.samples)
 
     @cached_property
-    def _spectral_norms(self) -> list[tuple[Spectral, Tensor]]:
-        return spectral_norms(self)
+    def _spectral_norm_layers(self) -> list[tuple[SpectralNorm, Tensor]]:
+        return spectral_norm_layers(self)
 
-    def updaters(self) -> dict[str, Updater]:
-        """A fresh update state for every player.
+    def optimizer_states(self) -> dict[str, OptimizerState]:
+        """A new optimizer state for every player.
 
         Raises:
-            ConfigError: a move names a player that the game has not, or a player a part.
+            ConfigError: a move names a player, or a player a network, that the game does not have.
         """
         for move in (move for phase in self.phases for move in phase.moves):
             if move.player not in self.players:
                 raise ConfigError(
-                    f"a move names the player {move.player!r}, and the game has none of this name",
-                    nearest(move.player, self.players),
+                    f"a move names the player {move.player!r}, which this game does not have",
+                    suggestion(move.player, self.players),
                 )
         return {
-            name: Updater(player.rule, self._groups(player), self._slots(name))
+            name: OptimizerState(
+                player.optimizer, self._param_groups(name, player), self._dynamics_state_names(name)
+            )
             for name, player in self.players.items()
         }
 
-    def _slots(self, player: str) -> list[str]:
-        """What the dynamics of this player's phases remember."""
-        slots = [
-            slot
+    def _dynamics_state_names(self, player: str) -> list[str]:
+        """The names of the state that the dynamics of this player's phases keep."""
+        names = [
+            name
             for phase in self.phases
             if any(move.player == player for move in phase.moves)
-            for slot in phase.dynamics.slots
+            for name in phase.dynamics.state_names
         ]
-        return list(dict.fromkeys(slots))
+        return list(dict.fromkeys(names))
 
-    def _groups(self, player: Player) -> list[tuple[float, dict[str, Tensor]]]:
+    def _param_groups(self, player_name: str, player: Player) -> list[tuple[float, dict[str, Tensor]]]:
         groups: list[tuple[float, dict[str, Tensor]]] = []
-        for part, factor in player.factors().items():
-            module = dict(self.named_modules()).get(part)
+        for network, factor in player.lr_factors().items():
+            module = dict(self.named_modules()).get(network)
             if module is None:
-                parts = [name for name, _ in self.named_children()]
                 raise ConfigError(
-                    f"a player has the part {part!r}, no network of the game", nearest(part, parts)
+                    f"player {player_name!r} names the network {network!r}, which this game does not have",
+                    suggestion(network, [name for name, _ in self.named_children()]),
                 )
-            groups.append(
-                (factor, {f"{part}.{name}": p for name, p in module.named_parameters() if p.requires_grad})
-            )
+            params = {f"{network}.{name}": p for name, p in module.named_parameters() if p.requires_grad}
+            groups.append((factor, params))
         return groups

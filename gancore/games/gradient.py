@@ -1,4 +1,4 @@
-"""The gradient of a cost over the joined batch: over micro-batches and over processes."""
+"""The gradient of a cost over the global batch: all micro-batches of all processes."""
 
 from __future__ import annotations
 
@@ -9,157 +9,216 @@ import torch
 from torch import Tensor
 
 from gancore.errors import TrainingError
-from gancore.games.cost import Cost, divided
+from gancore.games.cost import Cost, divide_or_zero
 from gancore.games.game import Move
-from gancore.runtime.processes import Processes
+from gancore.runtime.distributed import ProcessGroup
 
-Tensors = list[Tensor | None]
+OptionalTensors = list[Tensor | None]
 
 
 @dataclass(frozen=True)
 class Gradient:
-    """A player's gradient over the joined batch (None: its cost does not see the parameter).
+    """A player's gradient over the global batch (None: its cost does not use the parameter).
 
-    ``means`` holds every term and every seen value of the cost, as means of the joined batch;
-    ``terms`` says which of them are terms, ``weights`` what each masked value was divided by.
+    ``means`` holds every term and every logged value of the cost, as means over the global batch;
+    ``terms`` names those that are terms, ``mask_totals`` holds the divisor of each masked value.
     """
 
-    tensors: Tensors
+    tensors: OptionalTensors
     means: Mapping[str, Tensor]
     terms: frozenset[str]
-    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    mask_totals: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def plus(self, others: Sequence[Tensor], scale: float | Tensor = 1.0) -> Gradient:
-        """With ``scale * others`` added; what the cost does not see stays unseen."""
+    def add(self, others: Sequence[Tensor], scale: float | Tensor = 1.0) -> Gradient:
+        """The sum with ``scale * others``. Entries that are None stay None."""
         pairs = zip(self.tensors, others, strict=True)
         return replace(self, tensors=[None if g is None else g + scale * o for g, o in pairs])
 
-    def times(self, factor: float) -> Gradient:
+    def scale(self, factor: float) -> Gradient:
+        """The product with ``factor``."""
         return replace(self, tensors=[None if g is None else g * factor for g in self.tensors])
 
-    def dense(self, params: Sequence[Tensor]) -> list[Tensor]:
-        """The tensors, with zeros for what the cost does not see."""
+    def materialize(self, params: Sequence[Tensor]) -> list[Tensor]:
+        """The tensors, with zeros for parameters that the cost does not use."""
         return [torch.zeros_like(p) if g is None else g for p, g in zip(params, self.tensors, strict=True)]
 
 
 def differentiate(
     total: Tensor, params: Sequence[Tensor], retain: bool = False, graph: bool = False
-) -> Tensors:
+) -> OptionalTensors:
     if not total.requires_grad:
         return [None] * len(params)
     keep = retain or graph
     return list(torch.autograd.grad(total, params, allow_unused=True, retain_graph=keep, create_graph=graph))
 
 
-def share(cost: Cost, weights: Mapping[str, Tensor], parts: int) -> Tensor:
-    """What one of ``parts`` equal parts adds to the joined cost, whose ``weights`` are known."""
+def micro_batch_cost(cost: Cost, mask_totals: Mapping[str, Tensor], num_micro_batches: int) -> Tensor:
+    """The share of one of ``num_micro_batches`` equal micro-batches in the cost of the global batch."""
     terms = [
-        term.scaled(term.numerator / parts if term.weight is None else divided(term.numerator, weights[name]))
+        term.apply_scale(
+            term.numerator / num_micro_batches
+            if term.mask_total is None
+            else divide_or_zero(term.numerator, mask_totals[name])
+        )
         for name, term in cost.terms.items()
     ]
     return torch.stack(terms).sum()
 
 
-class Joiner:
-    """Adds up the parts of a joined batch, of which each process has ``parts``."""
+class GradientReducer:
+    """Adds up gradients over the micro-batches of the global batch; each process has ``micro_batches``."""
 
-    def __init__(self, processes: Processes, parts: int) -> None:
-        self.processes, self.parts = processes, parts
-        self._seen: dict[Move, list[bool]] = {}
+    def __init__(self, processes: ProcessGroup, micro_batches: int) -> None:
+        self.processes, self.micro_batches = processes, micro_batches
+        self._used_params: dict[Move, list[bool]] = {}
 
     @property
-    def all_parts(self) -> int:
-        return self.parts * self.processes.world
+    def num_micro_batches(self) -> int:
+        """Over all processes."""
+        return self.micro_batches * self.processes.world_size
 
-    def gradient(self, move: Move, costs: Iterable[Cost], params: Sequence[Tensor]) -> Gradient:
-        """From this process's costs, one for each of its parts, to the joined gradient."""
-        if self.all_parts == 1:
+    def reduce(self, move: Move, costs: Iterable[Cost], params: Sequence[Tensor]) -> Gradient:
+        """The gradient over the global batch, from the costs of this process's micro-batches."""
+        if self.num_micro_batches == 1:
             (cost,) = costs
-            means = {name: divided(total, weight) for name, (total, weight) in cost.seen.items()}
-            weights = {name: weight for name, (_, weight) in cost.seen.items() if weight is not None}
-            return Gradient(differentiate(cost.total(), params), means, frozenset(cost.terms), weights)
-        sums = _Sums()
+            means = {
+                name: divide_or_zero(total, mask_total) for name, (total, mask_total) in cost.logged.items()
+            }
+            mask_totals = {
+                name: mask_total for name, (_, mask_total) in cost.logged.items() if mask_total is not None
+            }
+            return Gradient(differentiate(cost.total(), params), means, frozenset(cost.terms), mask_totals)
+        sums = _GradientSums()
         for cost in costs:
-            sums.take(cost, params, self.all_parts)
-        self._over_processes(move, sums, params)
-        return Gradient(sums.joined(params), sums.means(), frozenset(cost.terms), sums.weights)
+            sums.add(cost, params, self.num_micro_batches)
+        self._all_reduce(move, sums, params)
+        return Gradient(sums.gradient(params), sums.means(), frozenset(cost.terms), sums.mask_totals)
 
-    def total(self, tensors: Tensors, params: Sequence[Tensor]) -> list[Tensor]:
+    def all_sum(self, tensors: OptionalTensors, params: Sequence[Tensor]) -> list[Tensor]:
         """The sum over processes of tensors like ``params``; None counts as zeros."""
         own = [
             torch.zeros_like(p) if t is None else t.contiguous() for p, t in zip(params, tensors, strict=True)
         ]
-        self.processes.add(own)
+        self.processes.all_reduce(own)
         return own
 
-    def _over_processes(self, move: Move, sums: _Sums, params: Sequence[Tensor]) -> None:
-        """One message for a move: gradients, means and weights together."""
-        if self.processes.world == 1:
+    def _all_reduce(self, move: Move, sums: _GradientSums, params: Sequence[Tensor]) -> None:
+        """One message per move: gradients, means and mask totals together."""
+        if self.processes.world_size == 1:
             return
-        seen = self._agree(move, sums, len(params))
+        used = self._agree_on_used_params(move, sums, len(params))
         for name, tensors in sums.gradients.items():
-            pairs = zip(tensors, params, seen, strict=True)
+            pairs = zip(tensors, params, used, strict=True)
             sums.gradients[name] = [
-                None if not s else torch.zeros_like(p) if g is None else g.contiguous() for g, p, s in pairs
+                None if not u else torch.zeros_like(p) if g is None else g.contiguous() for g, p, u in pairs
             ]
-        live = [g for tensors in sums.gradients.values() for g in tensors if g is not None]
-        self.processes.add([*live, *sums.values.values(), *sums.weights.values()])
+        present = [g for tensors in sums.gradients.values() for g in tensors if g is not None]
+        self.processes.all_reduce([*present, *sums.values.values(), *sums.mask_totals.values()])
 
-    def _agree(self, move: Move, sums: _Sums, count: int) -> list[bool]:
-        """Which parameters the move's cost sees: agreed on once, since all must send the same number."""
+    def _agree_on_used_params(self, move: Move, sums: _GradientSums, count: int) -> list[bool]:
+        """Which parameters the cost uses.
+
+        All processes agree once, because all must reduce the same number of tensors.
+        """
         own = [any(tensors[i] is not None for tensors in sums.gradients.values()) for i in range(count)]
-        if move not in self._seen:
-            self._seen[move] = [value > 0 for value in self.processes.most(*map(float, own))]
-        if any(mine and not known for mine, known in zip(own, self._seen[move], strict=True)):
+        if move not in self._used_params:
+            self._used_params[move] = [value > 0 for value in self.processes.all_max(*map(float, own))]
+        if any(mine and not known for mine, known in zip(own, self._used_params[move], strict=True)):
             raise TrainingError(
-                f"the {move.cost} of {move.player} sees parameters that it did not see in its first round",
-                "let a cost see the same parameters in every round, or train on one process",
+                f"the cost {move.cost!r} of player {move.player!r} uses other parameters than before",
+                "make each cost use the same parameters in every step, or train on one process",
             )
-        return self._seen[move]
+        return self._used_params[move]
 
 
-class _Sums:
-    """Running sums of gradients, one for all plain terms and one for each masked term."""
+class _GradientSums:
+    """Running sums of gradients: one for all terms without a mask, and one for each masked term."""
 
     def __init__(self) -> None:
-        self.gradients: dict[str, Tensors] = {}
+        self.gradients: dict[str, OptionalTensors] = {}
         self.values: dict[str, Tensor] = {}
-        self.weights: dict[str, Tensor] = {}
+        self.mask_totals: dict[str, Tensor] = {}
 
-    def take(self, cost: Cost, params: Sequence[Tensor], parts: int) -> None:
-        """Plain means are averaged over the parts, masked terms keep their sums."""
-        for name, (total, weight) in cost.seen.items():
-            self._see(name, total, weight, parts)
-        means = [term.scaled(term.numerator) for term in cost.terms.values() if term.weight is None]
-        masked = {name: term for name, term in cost.terms.items() if term.weight is not None}
+    def add(self, cost: Cost, params: Sequence[Tensor], num_micro_batches: int) -> None:
+        """Terms without a mask are averaged over micro-batches, masked terms are summed."""
+        for name, (total, mask_total) in cost.logged.items():
+            self._add_logged(name, total, mask_total, num_micro_batches)
+        means = [term.apply_scale(term.numerator) for term in cost.terms.values() if term.mask_total is None]
+        masked = {name: term for name, term in cost.terms.items() if term.mask_total is not None}
         if means:
-            self._add("", differentiate(torch.stack(means).sum() / parts, params, retain=bool(masked)))
+            self._add_gradients(
+                "", differentiate(torch.stack(means).sum() / num_micro_batches, params, retain=bool(masked))
+            )
         for left, (name, term) in reversed(list(enumerate(masked.items()))):
-            self._add(name, differentiate(term.scaled(term.numerator), params, retain=left > 0))
+            self._add_gradients(
+                name, differentiate(term.apply_scale(term.numerator), params, retain=left > 0)
+            )
 
-    def _add(self, name: str, tensors: Tensors) -> None:
+    def _add_gradients(self, name: str, tensors: OptionalTensors) -> None:
         before = self.gradients.get(name, [None] * len(tensors))
-        self.gradients[name] = [either(a, b) for a, b in zip(before, tensors, strict=True)]
+        self.gradients[name] = [add_optional(a, b) for a, b in zip(before, tensors, strict=True)]
 
-    def _see(self, name: str, total: Tensor, weight: Tensor | None, parts: int) -> None:
-        if weight is None:
-            total = total / parts
+    def _add_logged(
+        self, name: str, total: Tensor, mask_total: Tensor | None, num_micro_batches: int
+    ) -> None:
+        if mask_total is None:
+            total = total / num_micro_batches
         else:
-            self.weights[name] = self.weights.get(name, torch.zeros_like(weight)) + weight
+            self.mask_totals[name] = self.mask_totals.get(name, torch.zeros_like(mask_total)) + mask_total
         self.values[name] = self.values.get(name, torch.zeros_like(total)) + total
 
-    def joined(self, params: Sequence[Tensor]) -> Tensors:
-        result: Tensors = [None] * len(params)
+    def gradient(self, params: Sequence[Tensor]) -> OptionalTensors:
+        result: OptionalTensors = [None] * len(params)
         for name, tensors in self.gradients.items():
-            weight = self.weights.get(name) if name else None
-            scaled = [None if g is None else divided(g, weight) for g in tensors]
-            result = [either(a, b) for a, b in zip(result, scaled, strict=True)]
+            mask_total = self.mask_totals.get(name) if name else None
+            scaled = [None if g is None else divide_or_zero(g, mask_total) for g in tensors]
+            result = [add_optional(a, b) for a, b in zip(result, scaled, strict=True)]
         return result
 
     def means(self) -> dict[str, Tensor]:
-        return {name: divided(total, self.weights.get(name)) for name, total in self.values.items()}
+        return {
+            name: divide_or_zero(total, self.mask_totals.get(name)) for name, total in self.values.items()
+        }
 
 
-def either(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    """The sum of what is there of two gradients."""
+def add_optional(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """The sum of two gradients, either of which may be None."""
     return b if a is None else a if b is None else a + b
+
+
+def vector_jacobian_product(
+    vector_field: Mapping[Move, OptionalTensors],
+    params: Mapping[Move, list[Tensor]],
+    vectors: Mapping[Move, list[Tensor]],
+) -> dict[Move, OptionalTensors]:
+    """J^T u = d <g, u> / d theta."""
+    pairs = [
+        (g, u)
+        for move in vector_field
+        for g, u in zip(vector_field[move], vectors[move], strict=True)
+        if g is not None
+    ]
+    inner = torch.stack([(g * u).sum() for g, u in pairs]).sum()
+    return {move: differentiate(inner, params[move], retain=True) for move in vector_field}
+
+
+def jacobian_vector_product(
+    vector_field: Mapping[Move, OptionalTensors],
+    params: Mapping[Move, list[Tensor]],
+    vectors: Mapping[Move, list[Tensor]],
+) -> dict[Move, OptionalTensors]:
+    """J u = d <J^T w, u> / d w, since J^T w is linear in w."""
+    dummies = {move: [torch.zeros_like(p, requires_grad=True) for p in params[move]] for move in vector_field}
+    pairs = [
+        (g, w)
+        for move in vector_field
+        for g, w in zip(vector_field[move], dummies[move], strict=True)
+        if g is not None
+    ]
+    inner = torch.stack([(g * w).sum() for g, w in pairs]).sum()
+    along = []
+    for move in vector_field:
+        for t, u in zip(differentiate(inner, params[move], graph=True), vectors[move], strict=True):
+            along += [] if t is None else [(t * u).sum()]
+    total = torch.stack(along).sum()
+    return {move: differentiate(total, dummies[move], retain=True) for move in vector_field}

@@ -1,4 +1,4 @@
-"""Gradient penalties on a discriminator, taken in fp32 on its embedding, with the gradient through it."""
+"""Gradient penalties on a discriminator: R1, R2 and WGAN-GP, in fp32, with respect to its embedding."""
 
 from __future__ import annotations
 
@@ -11,56 +11,61 @@ from torch import Tensor
 
 from gancore.games.discriminator import Discriminator
 from gancore.games.schedules import Schedule, require_every
-from gancore.trees import Tree, leaves, map_tree, rebuild
+from gancore.trees import Tree, tree_leaves, tree_map, tree_unflatten
 
 
-def gradient_sqnorm(discriminator: Discriminator, embedded: Tree, condition: Tree) -> Tensor:
+def gradient_squared_norm(discriminator: Discriminator, embedded: Tree, condition: Tree) -> Tensor:
     """|grad_x D(x)|^2 per row, (batch,), differentiable in the discriminator's parameters."""
-    points = map_tree(lambda x: x if x.requires_grad else x.detach().requires_grad_(), embedded)
-    logits = discriminator.judge(points, condition)
-    gradients = torch.autograd.grad(logits.sum(), leaves(points), create_graph=True, materialize_grads=True)
-    return discriminator.sqnorm(rebuild(points, gradients))
+    points = tree_map(lambda x: x if x.requires_grad else x.detach().requires_grad_(), embedded)
+    logits = discriminator.logits(points, condition)
+    gradients = torch.autograd.grad(
+        logits.sum(), tree_leaves(points), create_graph=True, materialize_grads=True
+    )
+    return discriminator.squared_norm(tree_unflatten(points, gradients))
 
 
 def interpolate(real: Tree, fake: Tree, alpha: Tensor) -> Tree:
     """alpha x + (1 - alpha) y with one alpha per example, whatever the leaves' shapes.
 
-    ``alpha`` may have more rows than the trees, where several samples are judged as one: these take the first
-    one's, so that parts of a batch take what the whole does.
+    ``alpha`` may have more rows than the trees (packed samples). Each pack takes the alpha of its first
+    sample, so that a divided batch gives the same result.
     """
 
-    def mixed(x: Tensor, y: Tensor) -> Tensor:
-        own = alpha[:: len(alpha) // len(x)][: len(x)]
-        a = own.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+    def blend(x: Tensor, y: Tensor) -> Tensor:
+        first_of_pack = alpha[:: len(alpha) // len(x)][: len(x)]
+        a = first_of_pack.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
         return a * x + (1 - a) * y
 
-    return rebuild(real, [mixed(x, y) for x, y in zip(leaves(real), leaves(fake), strict=True)])
+    return tree_unflatten(
+        real, [blend(x, y) for x, y in zip(tree_leaves(real), tree_leaves(fake), strict=True)]
+    )
 
 
 def r1(discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor) -> Tensor:
     """1/2 |grad D(x)|^2 at reals (Mescheder et al. 2018, eq. 9); (batch,)."""
-    return 0.5 * gradient_sqnorm(discriminator, real, condition)
+    return 0.5 * gradient_squared_norm(discriminator, real, condition)
 
 
 def r2(discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor) -> Tensor:
     """1/2 |grad D(G(z))|^2 at fakes (Mescheder et al. 2018, eq. 10); (batch,)."""
-    return 0.5 * gradient_sqnorm(discriminator, fake, condition)
+    return 0.5 * gradient_squared_norm(discriminator, fake, condition)
 
 
-def unit_norm(discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor) -> Tensor:
+def wgan_gp(discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor) -> Tensor:
     """(|grad D(x')| - 1)^2 at interpolates, norm per example (Gulrajani et al. 2017, eq. 3); (batch,)."""
-    between = interpolate(real, fake, alpha)
-    return (gradient_sqnorm(discriminator, between, condition).add(1e-12).sqrt() - 1) ** 2
+    interpolates = interpolate(real, fake, alpha)
+    return (gradient_squared_norm(discriminator, interpolates, condition).add(1e-12).sqrt() - 1) ** 2
 
 
 PenaltyFunction = Callable[[Discriminator, Tree, Tree, Tree, Tensor], Tensor]
+"""From (discriminator, embedded reals, embedded fakes, condition, alpha) to one value per row."""
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """``weight * function``: a term of every discriminator move, or with ``every`` a lazy move of its own.
+    """``weight * function``: a term of each discriminator move, or with ``every`` above 1 a lazy move.
 
-    ``needs_fake``: the function looks at fakes.
+    ``needs_fake``: the function uses fakes.
     """
 
     name: str
@@ -72,19 +77,16 @@ class Penalty:
     def __post_init__(self) -> None:
         require_every(self.every, f"the penalty {self.name!r}")
 
-    def lazily(self, every: int) -> Penalty:
-        return replace(self, every=every)
 
-
-def with_own_names(penalties: Sequence[Penalty]) -> list[Penalty]:
-    """The penalties, each under a name of its own: of two named ``r1`` the second becomes ``r1-2``."""
-    taken, named = {"loss"}, []
+def with_unique_names(penalties: Sequence[Penalty]) -> list[Penalty]:
+    """The penalties with unique names: of two named ``r1`` the second becomes ``r1-2``."""
+    used, renamed = {"loss"}, []
     for penalty in penalties:
         numbered = (penalty.name if k == 1 else f"{penalty.name}-{k}" for k in count(1))
-        name = next(name for name in numbered if name not in taken)
-        taken.add(name)
-        named.append(penalty if name == penalty.name else replace(penalty, name=name))
-    return named
+        name = next(name for name in numbered if name not in used)
+        used.add(name)
+        renamed.append(penalty if name == penalty.name else replace(penalty, name=name))
+    return renamed
 
 
 def R1(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802
@@ -99,4 +101,4 @@ def R2(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802
 
 def WGANGP(weight: Schedule | float = 10.0, every: int = 1) -> Penalty:  # noqa: N802
     """lambda E (|grad D(x')| - 1)^2 over interpolates, alpha one per example."""
-    return Penalty("gradient_penalty", unit_norm, weight, every, needs_fake=True)
+    return Penalty("gradient_penalty", wgan_gp, weight, every, needs_fake=True)

@@ -1,36 +1,40 @@
-"""What a recipe really trains on, between the domain's canonical samples and the networks."""
+"""Representations: what networks take instead of canonical samples."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
-from gancore.domain import Batch, View
-from gancore.trees import Tree
+from gancore.data.dataset import Batch, View
+from gancore.random import Key, noise
+from gancore.trees import Tree, tree_leaves
 
 
 class Representation(nn.Module):
-    """Fitted on train, with a way there (``encode``) and back (``decode``).
+    """A transform of canonical samples (``encode``) with a way back (``decode``), fitted on train.
 
-    What ``fit`` learns goes into buffers whose shapes the spec gives. ``many_to_one``: decode does not
-    undo encode, and need not. ``bound``: encode adds noise by which likelihoods become lower bounds.
+    ``fit`` writes to buffers whose shapes the spec gives. ``many_to_one``: ``decode`` is not the inverse of
+    ``encode``. ``lower_bound``: ``encode`` adds noise, so that likelihoods become lower bounds.
     """
 
     many_to_one: bool = False
-    bound: bool = False
+    lower_bound: bool = False
 
     def fit(self, train: View) -> None:
         """Learn statistics from train."""
 
     def encode(self, batch: Batch) -> Batch:
-        """Canonical samples to what the networks see; the condition stays."""
+        """From canonical samples to the networks' inputs; the condition is kept."""
         raise TypeError(f"{type(self).__name__} must define encode(batch)")
 
     def decode(self, outputs: Tree) -> Tree:
-        """What a generator gives to canonical samples; many to one if need be."""
+        """From a generator's outputs to canonical samples; may be many-to-one."""
         raise TypeError(f"{type(self).__name__} must define decode(outputs)")
 
-    def undecode(self, batch: Batch) -> Batch:
-        """What ``decode`` gives these very samples of; by default what ``encode`` gives."""
+    def preimage(self, batch: Batch) -> Batch:
+        """The encoded batch that ``decode`` maps exactly to these samples; by default ``encode(batch)``."""
         return self.encode(batch)
 
     def log_det(self, batch: Batch) -> Tensor | None:
@@ -39,7 +43,7 @@ class Representation(nn.Module):
 
 
 class Identity(Representation):
-    """Networks see canonical samples themselves."""
+    """Canonical samples, unchanged."""
 
     def encode(self, batch: Batch) -> Batch:
         return batch
@@ -48,7 +52,51 @@ class Identity(Representation):
         return outputs
 
     def log_det(self, batch: Batch) -> Tensor | None:
-        from gancore.trees import leaves
-
-        first = leaves(batch.data)[0]
+        first = tree_leaves(batch.data)[0]
         return first.new_zeros(first.shape[0])
+
+
+CellBounds = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From values to the lower edge and the width of the cell of each."""
+
+
+class Dequantization(Representation):
+    """Uniform dequantization: ``encode`` gives l(x) + w(x) u, u ~ U(0, 1), over the cell of each number.
+
+    For any density q of encoded samples, by Jensen's inequality (Theis et al. 2016, section 3.1),
+
+        log P(cell of x) = log int_cell q >= E_u log q(l + w u) + sum log w,
+
+    so E_u log q(encode(x)) is a lower bound of log P(cell) - sum log w, the log density that is uniform
+    within each cell. It is at most -sum log w, however often a value recurs. In evaluation u is the same for
+    every row and at every call.
+
+    ``cells`` must be a pure function. Decoded numbers are clamped to ``low`` ... ``high``.
+    """
+
+    many_to_one = True
+    lower_bound = True
+
+    def __init__(self, cells: CellBounds, low: float = -math.inf, high: float = math.inf) -> None:
+        super().__init__()
+        self.cells, self.low, self.high = cells, low, high
+
+    def encode(self, batch: Batch) -> Batch:
+        x = batch.data
+        low, width = self.cells(x)
+        if self.training:
+            u = noise(len(x), x.device).uniform(*x.shape)
+        else:
+            u = Key.of("dequantise", device=x.device).uniform(1, *x.shape[1:])
+        return Batch(low + width * u, batch.condition)
+
+    def preimage(self, batch: Batch) -> Batch:
+        return batch
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        return outputs.clamp(self.low, self.high)
+
+    def log_det(self, batch: Batch) -> Tensor:
+        """0, because edges and widths have the unit of the samples."""
+        zeros: Tensor = batch.data.new_zeros(len(batch))
+        return zeros

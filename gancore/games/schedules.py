@@ -12,12 +12,13 @@ Schedule: TypeAlias = Callable[[float], float]
 """A number as a function of the phase's progress in [0, 1]."""
 
 
-def value(schedule: Schedule | float, progress: float) -> float:
-    """The schedule at ``progress``; a plain number is itself throughout."""
+def schedule_value(schedule: Schedule | float, progress: float) -> float:
+    """The schedule's value at ``progress``; a plain number is constant."""
     return schedule(progress) if callable(schedule) else float(schedule)
 
 
 def linear(start: float, end: float) -> Schedule:
+    """From ``start`` to ``end`` along a line."""
     return lambda progress: start + (end - start) * progress
 
 
@@ -33,10 +34,12 @@ def exponential(start: float, end: float) -> Schedule:
 
 def warmup(target: Schedule | float, share: float) -> Schedule:
     """Linear from 0 over the first ``share`` of the phase, then ``target``."""
-    return lambda progress: value(target, progress) * min(1.0, progress / share if share > 0 else 1.0)
+    return lambda progress: (
+        schedule_value(target, progress) * min(1.0, progress / share if share > 0 else 1.0)
+    )
 
 
 def require_every(every: int, what: str) -> None:
-    """Raises ConfigError where ``every`` is no number of rounds."""
+    """Raises ConfigError unless ``every`` is an integer of at least 1."""
     if type(every) is not int or every < 1:
-        raise ConfigError(f"{what} is made every {every!r} rounds", "give a whole number, 1 at least")
+        raise ConfigError(f"{what} has every={every!r}", "give an integer of at least 1")

@@ -1,0 +1,1 @@
+"""Trained models: the folder that is shared, loading, sampling, the model card."""

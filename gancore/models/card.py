@@ -1,4 +1,4 @@
-"""The model card: a README.md that says where a model comes from and what it cannot do."""
+"""The model card: a README.md with the origin, the metrics and the limits of a model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import yaml
 
 
 @dataclass(frozen=True)
-class MeasuredFact:
-    """A measured value with what it needs to be believed. ``n`` counts the samples it saw."""
+class CardMetric:
+    """A measured value with its interval and reference. ``n``: the number of samples that were used."""
 
     name: str
     value: float
@@ -23,13 +23,13 @@ class MeasuredFact:
 
 
 @dataclass(frozen=True)
-class ModelFacts:
-    """What a card says; nothing is made up, and what is left empty is left out.
+class CardData:
+    """The content of a model card; empty fields are omitted.
 
-    ``data`` holds the lines of the data contract, ``data_licence`` the licence as its owner states it,
-    ``licence`` that of the weights. ``parameters`` counts those of the model folder. ``plugins``: that it
-    needs; ``only_trained_with``: that only its training used; versions by distribution. ``judges``: the model
-    tells classes apart and makes no samples.
+    ``data``: the lines of the data contract. ``data_licence``: the licence as the owner of the data states
+    it; ``licence``: that of the weights. ``parameters``: their number in the model folder. ``plugins``: those
+    that the model needs; ``training_plugins``: those that only its training used; versions by distribution.
+    ``is_classifier``: the model classifies and generates no samples.
     """
 
     domain: str
@@ -46,14 +46,14 @@ class ModelFacts:
     parameters: int | None = None
     licence: str = "other"
     plugins: Mapping[str, str] = field(default_factory=dict)
-    only_trained_with: Mapping[str, str] = field(default_factory=dict)
-    measures: Sequence[MeasuredFact] = ()
+    training_plugins: Mapping[str, str] = field(default_factory=dict)
+    metrics: Sequence[CardMetric] = ()
     limits: Sequence[str] = ()
     conditional: bool = False
-    judges: bool = False
+    is_classifier: bool = False
 
 
-USE = """
+GENERATOR_USAGE = """
     ## Use
 
     With the folder of this card as `MODEL`:
@@ -72,68 +72,70 @@ USE = """
 
     Nothing in this folder is executed: it holds weights (safetensors), JSON and this text.
 """
-JUDGE_USE = """
+CLASSIFIER_USAGE = """
     ## Use
 
-    It tells classes apart, and makes no samples. With the folder of this card as `MODEL`:
+    The model classifies, and generates no samples. With the folder of this card as `MODEL`:
 
     ```python
     import gancore
 
-    judge, classes = gancore.load("MODEL").sampler, gancore.load("MODEL").spec["classes"]
-    # judge.log_posteriors(data): log p(class | data), (n, classes); judge.embed(data): its features
+    model = gancore.load("MODEL")
+    classifier, classes = model.sampler, model.spec["classes"]
+    # classifier.log_posteriors(data): log p(class | data), (n, classes); classifier.embed(data): its features
     ```
 
     Nothing in this folder is executed: it holds weights (safetensors), JSON and this text.
 """
 
 
-def model_card(facts: ModelFacts) -> str:
+def model_card(facts: CardData) -> str:
     """The text of README.md, with YAML front matter."""
     sections = [
         _front_matter(facts),
-        f"# {_plain(facts.recipe)} trained on {_plain(facts.source)}",
+        f"# {_escape_markdown(facts.recipe)} trained on {_escape_markdown(facts.source)}",
         _data(facts),
         _training(facts),
-        _measures(facts.measures),
+        _metrics(facts.metrics),
         _use(facts),
         _limits(facts),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _use(facts: ModelFacts) -> str:
-    if facts.judges:
-        return dedent(JUDGE_USE).strip()
-    return dedent(USE).strip().format(label=" --label LABEL" if facts.conditional else "")
+def _use(facts: CardData) -> str:
+    if facts.is_classifier:
+        return dedent(CLASSIFIER_USAGE).strip()
+    return dedent(GENERATOR_USAGE).strip().format(label=" --label LABEL" if facts.conditional else "")
 
 
-def with_measures(card: str, measures: Sequence[MeasuredFact]) -> str:
-    """The card with these measures in the place of those that it tells; at its end, where it tells none."""
-    before, told, rest = card.partition("\n## Measures\n")
-    _, heading, after = rest.partition("\n## ") if told else ("", "", "")
-    return f"{before.rstrip()}\n\n{_measures(measures)}\n" + (f"\n## {after}" if heading else "")
+def with_metrics(card: str, metrics: Sequence[CardMetric]) -> str:
+    """The card with its section of measures replaced; a card without such a section gets it at its end."""
+    before, heading_found, rest = card.partition("\n## Measures\n")
+    _, next_heading, after = rest.partition("\n## ") if heading_found else ("", "", "")
+    text = f"{before.rstrip()}\n\n{_metrics(metrics)}\n"
+    return text + (f"\n## {after}" if next_heading else "")
 
 
-def _front_matter(facts: ModelFacts) -> str:
+def _front_matter(facts: CardData) -> str:
     content = {
-        "license": _line(facts.licence) or "other",
+        "license": _single_line(facts.licence) or "other",
         "library_name": "gancore",
         "tags": ["gan", "gancore", facts.domain, facts.recipe],
     }
     return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
 
 
-def _data(facts: ModelFacts) -> str:
-    licence = _plain(facts.data_licence) or "not stated; ask the owner of the data before sharing"
-    lines = ["## Data", "", f"Source: `{_code(facts.source)}`. Licence of the data: {licence}."]
+def _data(facts: CardData) -> str:
+    licence = _escape_markdown(facts.data_licence) or "not stated; ask the owner of the data before sharing"
+    lines = ["## Data", "", f"Source: `{_inline_code(facts.source)}`. Licence of the data: {licence}."]
     if facts.data:
-        # A code block: names of files are shown as they are, whatever they contain.
-        lines += ["", *(f"    {_line(text)}" for text in facts.data)]
+        # A code block shows names of files as they are, whatever they contain.
+        lines += ["", *(f"    {_single_line(text)}" for text in facts.data)]
     return "\n".join(lines)
 
 
-def _training(facts: ModelFacts) -> str:
+def _training(facts: CardData) -> str:
     rows = {
         "domain, recipe": f"{facts.domain}, {facts.recipe}",
         "budget": f"{facts.steps:,} steps, {facts.samples:,} samples, {facts.seconds:,.0f} s",
@@ -141,9 +143,9 @@ def _training(facts: ModelFacts) -> str:
         "seed": str(facts.seed),
         "parameters": f"{facts.parameters:,}" if facts.parameters is not None else "",
         "needs": _versions(facts.plugins),
-        "only trained with": _versions(facts.only_trained_with),
+        "only trained with": _versions(facts.training_plugins),
     }
-    lines = [f"- {name}: {_plain(text)}" for name, text in rows.items() if text]
+    lines = [f"- {name}: {_escape_markdown(text)}" for name, text in rows.items() if text]
     return "\n".join(["## Training", "", *lines])
 
 
@@ -151,47 +153,49 @@ def _versions(plugins: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(plugins.items()))
 
 
-def _measures(measures: Sequence[MeasuredFact]) -> str:
-    if not measures:
-        return "## Measures\n\nNone was taken."
+def _metrics(metrics: Sequence[CardMetric]) -> str:
+    if not metrics:
+        return "## Measures\n\nNot measured."
     head = ["## Measures", "", "| measure | value | interval | n | reference |", "|---|---|---|---|---|"]
-    return "\n".join(head + [_measure_row(measure) for measure in measures])
+    return "\n".join(head + [_metric_row(metric) for metric in metrics])
 
 
-def _measure_row(measure: MeasuredFact) -> str:
-    interval = f"{measure.interval[0]:.4g} to {measure.interval[1]:.4g}" if measure.interval else "not known"
+def _metric_row(metric: CardMetric) -> str:
+    interval = f"{metric.interval[0]:.4g} to {metric.interval[1]:.4g}" if metric.interval else "not known"
     cells = [
-        measure.name,
-        f"{measure.value:.4g} {measure.unit}".strip(),
+        metric.name,
+        f"{metric.value:.4g} {metric.unit}".strip(),
         interval,
-        f"{measure.n:,}" if measure.n is not None else "not known",
-        measure.split or "not known",
+        f"{metric.n:,}" if metric.n is not None else "not known",
+        metric.split or "not known",
     ]
-    return f"| {' | '.join(_plain(cell).replace('|', '/') for cell in cells)} |"
+    return f"| {' | '.join(_escape_markdown(cell).replace('|', '/') for cell in cells)} |"
 
 
-def _limits(facts: ModelFacts) -> str:
+def _limits(facts: CardData) -> str:
     general = (
-        ["It knows the classes of its training data alone, and names one of them for whatever it is shown."]
-        if facts.judges
+        ["It knows only the classes of its training data, and assigns one of them to every input."]
+        if facts.is_classifier
         else [
-            "It can only resemble its training data, their gaps and their faults included.",
-            "Its samples may come close to single training examples; that was not ruled out.",
+            "Its samples resemble its training data, including their gaps and faults.",
+            "Its samples may be close to single training examples; this was not ruled out.",
         ]
     )
     if facts.licence == "other":
         general.append("The licence of the weights is not settled: it depends on the rights in the data.")
-    return "\n".join(["## Limits", "", *(f"- {_plain(text)}" for text in [*facts.limits, *general])])
+    return "\n".join(
+        ["## Limits", "", *(f"- {_escape_markdown(text)}" for text in [*facts.limits, *general])]
+    )
 
 
-def _line(text: str) -> str:
+def _single_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _plain(text: str) -> str:
-    """One line as Markdown shows it, whatever it holds: no HTML, no links, no emphasis."""
-    return re.sub(r"([\\`*\[\]<&])", r"\\\1", _line(text))
+def _escape_markdown(text: str) -> str:
+    """One line with the characters of HTML, links and emphasis escaped."""
+    return re.sub(r"([\\`*\[\]<&])", r"\\\1", _single_line(text))
 
 
-def _code(text: str) -> str:
-    return _line(text).replace("`", "'")
+def _inline_code(text: str) -> str:
+    return _single_line(text).replace("`", "'")

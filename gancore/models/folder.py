@@ -1,7 +1,7 @@
-"""The model folder: what is shared. Weights and spec as safetensors, config as JSON, a card to read.
+"""The model folder, which is shared: weights and spec as safetensors, config as JSON, a model card.
 
-Loading reads JSON and safetensors and nothing else: nothing in a model folder is executed or
-unpickled, and what its config names is only ever looked up among the installed plugins.
+Only JSON and safetensors are read: nothing in a model folder is executed or unpickled, and names in its
+config are only looked up among the installed plugins.
 """
 
 from __future__ import annotations
@@ -14,164 +14,165 @@ from pathlib import Path
 from torch import Tensor
 
 import gancore
-from gancore.domain import Spec
+from gancore.data.dataset import Spec
 from gancore.errors import CheckpointError
 from gancore.files import (
     Json,
-    aside_name,
-    discard,
     encode_json,
-    most_tensor_bytes,
-    put_in_place,
+    fsync_folder,
+    max_tensor_bytes,
     read_json_object,
     read_regular,
+    remove,
+    remove_leftovers,
+    replace_folder,
     sha256,
     storage_error,
-    sweep,
-    sync_folder,
-    write_synced,
+    temporary_path,
+    write_fsync,
 )
 from gancore.models.tensors import decode_tensors, encode_tensors
 
 FORMAT, VERSION = "gancore-model", 1
 WEIGHTS, SPEC, CONFIG, CARD = "model.safetensors", "spec.safetensors", "config.json", "README.md"
-OWN_FILES = frozenset({WEIGHTS, SPEC, CONFIG, CARD})
-RESERVED = frozenset({"format", "version", "spec", "files"})
-FIX = "fetch or save the model again"
+MODEL_FILES = frozenset({WEIGHTS, SPEC, CONFIG, CARD})
+RESERVED_KEYS = frozenset({"format", "version", "spec", "files"})
+FETCH_AGAIN = "fetch or save the model again"
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A model folder as read: nothing built yet. ``config`` is what ``save_model`` was given.
+class ModelFiles:
+    """The content of a model folder; no network is built. ``config`` is that of ``write_model_folder``.
 
-    ``digest``: sha256 of its file of weights, hexadecimal.
+    ``weights_sha256``: sha256 of the file of weights, hexadecimal.
     """
 
     config: dict[str, Json]
     spec: Spec
     tensors: dict[str, Tensor]
-    digest: str
+    weights_sha256: str
 
 
-def save_model(
+def write_model_folder(
     folder: Path,
     sampler_state: Mapping[str, Tensor],
     config: Mapping[str, Json],
     spec: Spec,
     card: str,
 ) -> None:
-    """Write a model folder, aside, then swapped in: a kill leaves the old one whole or the new one.
+    """Write a model folder atomically.
 
-    ``config`` has ``domain`` and ``recipe`` (names), ``model`` (the recipe's section), ``plugins``
-    (version by distribution) and whatever facts of the training should travel. Equal tensors give a
-    ``model.safetensors`` equal byte for byte. A folder that is no model folder is never replaced;
-    a model folder to which someone added files is kept as ``NAME.before-1``.
+    It is written to a temporary folder and renamed, so an interruption leaves the old or the new one
+    complete. ``config`` has ``domain`` and ``recipe`` (names), ``model`` (the recipe's section), ``plugins``
+    (version by distribution) and facts of the training. Equal tensors give an equal ``model.safetensors``,
+    byte for byte. A folder that is not a model folder is never replaced; a model folder with additional files
+    is renamed to ``NAME.before-1``.
 
     Raises:
-        CheckpointError: the folder cannot be written, or is something else than a model.
+        CheckpointError: the folder cannot be written, or is not a model folder.
     """
     folder = folder.resolve()
-    files = _contents(sampler_state, config, spec, card)
+    files = _encode_files(sampler_state, config, spec, card)
     try:
-        _refuse_to_replace(folder)
+        _check_replaceable(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        sweep(folder.parent, folder.name)
+        remove_leftovers(folder.parent, folder.name)
         _write(folder, files)
     except OSError as error:
         raise storage_error(error, "the model", folder, sum(map(len, files.values()))) from error
 
 
-def _contents(
+def _encode_files(
     sampler_state: Mapping[str, Tensor], config: Mapping[str, Json], spec: Spec, card: str
 ) -> dict[str, bytes]:
-    """The bytes of each file, by name."""
+    """The bytes of every file, by name."""
     _check_config(config, "the model's config")
-    if taken := RESERVED & set(config):
+    if conflicts := RESERVED_KEYS & set(config):
         raise CheckpointError(
-            f"the model's config uses reserved keys: {', '.join(sorted(taken))}", "rename them"
+            f"the model's config uses reserved keys: {', '.join(sorted(conflicts))}", "rename them"
         )
     files = {WEIGHTS: encode_tensors(sampler_state, "the model")}
     if spec.tensors:
         files[SPEC] = encode_tensors(spec.tensors, "the spec")
-    content = {
+    config_content = {
         "gancore": gancore.__version__,
         **config,
         "format": FORMAT,
         "version": VERSION,
-        "spec": dict(spec.facts),
+        "spec": dict(spec.fields),
         "files": {name: sha256(data) for name, data in files.items()},
     }
-    return {**files, CONFIG: encode_json(content), CARD: card.encode()}
+    return {**files, CONFIG: encode_json(config_content), CARD: card.encode()}
 
 
-def _refuse_to_replace(folder: Path) -> None:
-    """Raises CheckpointError where something stands that is neither a model nor an empty folder."""
+def _check_replaceable(folder: Path) -> None:
+    """Raise CheckpointError if the path exists and is neither a model folder nor an empty folder."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
         _read_config(folder)
     except (CheckpointError, OSError) as error:
-        message = f"{folder} holds something else than a model: it is not replaced"
+        message = f"{folder} is not a model folder and is not overwritten"
         raise CheckpointError(message, "give another folder, or empty this one") from error
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    aside = aside_name(folder)
+    temporary = temporary_path(folder)
     try:
-        os.mkdir(aside)
+        os.mkdir(temporary)
         for name, data in files.items():
-            write_synced(aside / name, data)
-        sync_folder(aside)
-        _set_additions_aside(folder)
-        put_in_place(aside, folder)
+            write_fsync(temporary / name, data)
+        fsync_folder(temporary)
+        _back_up_extra_files(folder)
+        replace_folder(temporary, folder)
     finally:
-        if aside.exists():
-            discard(aside)
+        if temporary.exists():
+            remove(temporary)
 
 
-def _set_additions_aside(folder: Path) -> None:
-    """Rename a model folder that holds more than a model, so that nothing of the user's is lost."""
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= OWN_FILES:
+def _back_up_extra_files(folder: Path) -> None:
+    """Rename a model folder that has files of the user, so that they are not lost."""
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} <= MODEL_FILES:
         return
     number = 1
-    while (kept := folder.parent / f"{folder.name}.before-{number}").exists():
+    while (backup := folder.parent / f"{folder.name}.before-{number}").exists():
         number += 1
-    os.rename(folder, kept)
+    os.rename(folder, backup)
 
 
-def load_model(folder: Path) -> LoadedModel:
-    """Read a model folder; see the module's text for what is never done.
+def read_model_folder(folder: Path) -> ModelFiles:
+    """Read a model folder. Nothing in it is executed or unpickled.
 
     Raises:
-        CheckpointError: a file is missing, damaged, of another format, or no safetensors at all.
+        CheckpointError: a file is missing, damaged, of another format, or not safetensors.
     """
     try:
         content = _read_config(folder)
-        weights, digest = _read(folder / WEIGHTS, content["files"])
+        weights, digest = _read_verified(folder / WEIGHTS, content["files"])
         tensors = decode_tensors(weights, WEIGHTS)
         spec_tensors = (
-            decode_tensors(_read(folder / SPEC, content["files"])[0], SPEC)
+            decode_tensors(_read_verified(folder / SPEC, content["files"])[0], SPEC)
             if _has_spec(folder, content)
             else {}
         )
     except CheckpointError as error:
-        raise CheckpointError(f"model folder {folder}: {error.message}", error.fix or FIX) from error
+        raise CheckpointError(f"model folder {folder}: {error.message}", error.fix or FETCH_AGAIN) from error
     except OSError as error:
-        raise _unreadable(folder, error) from error
-    config = {name: value for name, value in content.items() if name not in RESERVED}
-    return LoadedModel(config, Spec(content["spec"], spec_tensors), tensors, digest)
+        raise _read_error(folder, error) from error
+    config = {name: value for name, value in content.items() if name not in RESERVED_KEYS}
+    return ModelFiles(config, Spec(content["spec"], spec_tensors), tensors, digest)
 
 
 def _has_spec(folder: Path, content: Mapping[str, Json]) -> bool:
     return SPEC in content["files"] or (folder / SPEC).exists()
 
 
-def _unreadable(folder: Path, error: OSError) -> CheckpointError:
+def _read_error(folder: Path, error: OSError) -> CheckpointError:
     if not folder.exists():
         return CheckpointError(f"no model folder {folder}", "name a run, a model folder or a known model")
     name = Path(error.filename).name if error.filename else "a file"
     reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-    return CheckpointError(f"model folder {folder}: {name} {reason}", FIX)
+    return CheckpointError(f"model folder {folder}: {name} {reason}", FETCH_AGAIN)
 
 
 def _read_config(folder: Path) -> dict[str, Json]:
@@ -190,7 +191,7 @@ def _read_config(folder: Path) -> dict[str, Json]:
 
 
 def _check_config(config: Mapping[str, Json], name: str) -> None:
-    """Names are names: nothing but strings where plugins are looked up."""
+    """Check that names used to look up plugins are strings."""
     for key in ("domain", "recipe"):
         if not isinstance(config.get(key), str):
             raise CheckpointError(f"{name}: {key} must be a name, not {config.get(key)!r}"[:200])
@@ -201,15 +202,15 @@ def _check_config(config: Mapping[str, Json], name: str) -> None:
         raise CheckpointError(f"{name}: plugins must map distributions to versions, both strings")
 
 
-def _read(path: Path, digests: Mapping[str, Json]) -> tuple[bytes, str]:
-    """The bytes of a file and their sha256, checked against the config's, where that says one.
+def _read_verified(path: Path, digests: Mapping[str, Json]) -> tuple[bytes, str]:
+    """The bytes of a file and their sha256, checked against that of the config if it has one.
 
-    A link is followed: caches of downloaded models are made of links. No file is written here.
+    A link is followed, since caches of downloaded models consist of links. No file is written.
     """
-    data = read_regular(path.resolve(), most_tensor_bytes())
+    data = read_regular(path.resolve(), max_tensor_bytes())
     digest = sha256(data)
     if digests.get(path.name, digest) != digest:
-        decode_tensors(data, path.name)  # says more, where it is no safetensors file at all
+        decode_tensors(data, path.name)  # has a better message if this is not a safetensors file
         raise CheckpointError(
             f"{path.name} is not the file that {CONFIG} was written with (its sha256 differs)"
         )

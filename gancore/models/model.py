@@ -1,4 +1,4 @@
-"""A trained model, loaded: five lines of Python from a folder to samples."""
+"""A loaded model: build the sampler of a model folder and generate samples."""
 
 from __future__ import annotations
 
@@ -11,29 +11,36 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from gancore.arguments import checked
-from gancore.config import RecipeSection
-from gancore.domain import Domain, Samples, Spec
-from gancore.errors import CheckpointError, ConfigError, GancoreError, in_words, out_of_memory
-from gancore.facts import check_facts
+from gancore.arguments import validate_arguments
+from gancore.config import RecipeConfig
+from gancore.data.dataset import Spec, validate_spec
+from gancore.domain import Domain
+from gancore.errors import CheckpointError, ConfigError, GancoreError, as_out_of_memory, describe_error
 from gancore.games.game import Game
-from gancore.models.folder import CONFIG, LoadedModel, load_model
-from gancore.models.needs import with_needs
-from gancore.models.sampling import as_samples, condition_for, draw_samples, generates, interpolate
+from gancore.models.folder import CONFIG, ModelFiles, read_model_folder
+from gancore.models.requirements import explain_missing
+from gancore.models.sampling import (
+    condition_sampler,
+    draw_samples,
+    generates,
+    interpolate_latents,
+    to_samples,
+)
 from gancore.plugins import plugins
+from gancore.random import Key
 from gancore.recipe import Recipe
-from gancore.runtime.ambient import pinned, seeded
 from gancore.runtime.device import resolve_device
-from gancore.runtime.randomness import Key
-from gancore.trees import Tree, join_rows
+from gancore.runtime.torch_settings import pinned_settings, torch_seed
+from gancore.samples import Samples
+from gancore.trees import Tree, tree_cat
 
 
 @dataclass(frozen=True)
 class Model:
-    """A sampler with what is needed to use it.
+    """A sampler with its spec, domain and configuration.
 
-    ``config`` is the model folder's config.json. ``model.sample(4).data`` are four canonical samples.
-    ``digest``: sha256 of the file that its weights were read from, hexadecimal; empty: of none.
+    ``config``: the model folder's config.json. ``model.sample(4).data`` are four canonical samples.
+    ``weights_sha256``: sha256 of the file of weights, hexadecimal; empty if there is no file.
     """
 
     sampler: nn.Module
@@ -41,10 +48,10 @@ class Model:
     domain: Domain
     config: dict[str, Any]
     device: torch.device
-    digest: str = ""
+    weights_sha256: str = ""
 
-    @checked
-    @pinned()
+    @validate_arguments
+    @pinned_settings()
     def sample(
         self,
         n: int = 16,
@@ -53,159 +60,160 @@ class Model:
         batch_size: int = 64,
         truncation: float | None = None,
     ) -> Samples:
-        """``n`` samples; number i depends on ``seed`` and i alone.
+        """``n`` samples; sample i depends on ``seed`` and i alone.
 
-        ``truncation``: latents no farther from 0, number by number (Brock et al. 2019): less variety,
-        samples nearer to the middle of what was learned.
+        ``truncation``: bound on the absolute value of every latent (Brock et al. 2019). Truncated samples
+        have less variety and are closer to the mode of the learned distribution.
         """
         condition = self._condition(label)
         made = draw_samples(self.sampler, n, self._key(seed), condition, batch_size, truncation)
-        return as_samples(made, self.spec)
+        return to_samples(made, self.spec)
 
-    def each_label(
+    def sample_each_label(
         self, n: int = 8, seed: int = 0, batch_size: int = 64, truncation: float | None = None
     ) -> Samples:
-        """``n`` samples of every label, one label after the other, each from the same latents."""
-        return self._side_by_side(n, lambda label: self.sample(n, seed, label, batch_size, truncation))
+        """``n`` samples of every label, one label after the other, all from the same latents."""
+        return self._for_each_label(n, lambda label: self.sample(n, seed, label, batch_size, truncation))
 
-    @checked
-    @pinned()
-    def interpolation(
+    @validate_arguments
+    @pinned_settings()
+    def interpolate(
         self,
         n: int = 1,
-        steps: int = 8,
+        points: int = 8,
         seed: int = 0,
         label: str | None = None,
         truncation: float | None = None,
     ) -> Samples:
-        """``n`` ways of ``steps`` samples each: from sample 0 of this seed to sample 1, from 2 to 3, ..."""
+        """``n`` paths of ``points`` samples each: from sample 0 of this seed to sample 1, from 2 to 3, ..."""
         condition = self._condition(label)
-        made = interpolate(self.sampler, n, steps, self._key(seed), condition, truncation)
-        return as_samples(made, self.spec, columns=steps)
+        made = interpolate_latents(self.sampler, n, points, self._key(seed), condition, truncation)
+        return to_samples(made, self.spec, columns=points)
 
-    def interpolation_of_each_label(
-        self, n: int = 1, steps: int = 8, seed: int = 0, truncation: float | None = None
+    def interpolate_each_label(
+        self, n: int = 1, points: int = 8, seed: int = 0, truncation: float | None = None
     ) -> Samples:
-        """``n`` ways of every label, from the same latents to the same."""
-        return self._side_by_side(steps, lambda label: self.interpolation(n, steps, seed, label, truncation))
+        """``n`` paths of every label, all between the same latents."""
+        return self._for_each_label(
+            points, lambda label: self.interpolate(n, points, seed, label, truncation)
+        )
 
-    def _side_by_side(self, columns: int, make: Callable[[str], Samples]) -> Samples:
-        """Raises ConfigError where the model knows no labels."""
+    def _for_each_label(self, columns: int, make: Callable[[str], Samples]) -> Samples:
+        """Samples of every label, one after the other. Raise ConfigError if the model has no labels."""
         classes = list(self.spec.get("classes") or [])
         if not getattr(self.sampler, "conditional", False) or not classes:
             fix = "leave out --each-label, or train with --set model.conditional=true"
             raise ConfigError("samples of each label: this model was trained without labels", fix)
         made = [make(label) for label in classes]
-        data, condition = (
-            join_rows([getattr(part, name) for part in made]) for name in ("data", "condition")
-        )
+        data, condition = (tree_cat([getattr(part, name) for part in made]) for name in ("data", "condition"))
         return Samples(data, self.spec, condition, columns)
 
     def _condition(self, label: str | None) -> Callable[[int, Key], Tree]:
         if not generates(self.sampler):
             raise ConfigError(
-                f"a model of recipe {self.config['recipe']!r} judges samples, it makes none",
+                f"recipe {self.config['recipe']!r} trains a classifier, which generates no samples",
                 "give a model that generates",
             )
-        return condition_for(self.sampler, self.domain, self.spec, label)
+        return condition_sampler(self.sampler, self.domain, self.spec, label)
 
     def _key(self, seed: int) -> Key:
         return Key.of("samples", seed, device=self.device)
 
 
-def build_game(recipe: Recipe, section: RecipeSection, spec: Spec, seed: int) -> Game:
-    """The game with its initial parameters a function of the seed."""
-    with pinned(), seeded(Key.of(seed, "build").seed):
+def build_game(recipe: Recipe, section: RecipeConfig, spec: Spec, seed: int) -> Game:
+    """Build the game; its initial parameters are a function of the seed."""
+    with pinned_settings(), torch_seed(Key.of(seed, "build").seed):
         return recipe.build(section, spec)
 
 
-@pinned()
-def open_model(folder: Path, device: str = "auto") -> Model:
-    """Read a model folder and build its sampler by an installed recipe.
+@pinned_settings()
+def load_model(folder: Path, device: str = "auto") -> Model:
+    """Read a model folder and build its sampler with the installed recipe.
 
     Raises:
-        CheckpointError: damaged, or its weights are not those of the recipe it names.
-        PluginError: a plugin that it needs is not installed: with its name and version.
+        CheckpointError: the folder is damaged, or its weights do not match the recipe.
+        PluginError: a required plugin is not installed; names it with its version.
     """
-    loaded = load_model(folder)
+    files = read_model_folder(folder)
     try:
-        domain, sampler = _built(loaded, folder)
+        domain, sampler = _build(files, folder)
     except GancoreError as error:
-        told = with_needs(error, loaded.config, f"model folder {folder}")
-        raise told from (None if told is error else error)
-    where = resolve_device(device)
-    return Model(sampler.to(where).eval(), loaded.spec, domain, dict(loaded.config), where, loaded.digest)
+        explained = explain_missing(error, files.config, f"model folder {folder}")
+        raise explained from (None if explained is error else error)
+    target = resolve_device(device)
+    sampler = sampler.to(target).eval()
+    return Model(sampler, files.spec, domain, dict(files.config), target, files.weights_sha256)
 
 
-def _built(loaded: LoadedModel, folder: Path) -> tuple[Domain, nn.Module]:
-    domain = plugins().domain(str(loaded.config["domain"]))
-    _, recipe = plugins().recipe(domain, str(loaded.config["recipe"]))
-    check_facts(domain.Facts, loaded.spec.facts, f"{folder}/{CONFIG}")
-    section = _section(recipe, loaded.config.get("model"), folder)
-    sampler = _sampler(recipe, section, loaded.spec, folder)
-    load_weights(sampler, loaded.tensors, str(folder))
+def _build(files: ModelFiles, folder: Path) -> tuple[Domain, nn.Module]:
+    domain = plugins().load_domain(str(files.config["domain"]))
+    _, recipe = plugins().load_recipe(domain, str(files.config["recipe"]))
+    validate_spec(domain.Schema, files.spec.fields, f"{folder}/{CONFIG}")
+    section = _recipe_section(recipe, files.config.get("model"), folder)
+    sampler = _build_sampler(recipe, section, files.spec, folder)
+    load_weights(sampler, files.tensors, str(folder))
     return domain, sampler
 
 
-def _section(recipe: Recipe, values: Any, folder: Path) -> RecipeSection:
+def _recipe_section(recipe: Recipe, values: Any, folder: Path) -> RecipeConfig:
     try:
         if isinstance(values, dict):
             values = {recipe.Config.key_now(key, value): value for key, value in values.items()}
         return recipe.Config.model_validate(values)
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
+        key = ".".join(map(str, error.errors()[0]["loc"]))
         raise CheckpointError(
-            f"{folder}/config.json: model.{place} does not suit the installed recipe",
+            f"{folder}/config.json: model.{key} does not fit the installed recipe",
             "use the version of the plugin that trained it",
         ) from error
 
 
-def _sampler(recipe: Recipe, section: RecipeSection, spec: Spec, folder: Path) -> nn.Module:
-    """Raises CheckpointError where the recipe makes nothing of what config.json says."""
+def _build_sampler(recipe: Recipe, section: RecipeConfig, spec: Spec, folder: Path) -> nn.Module:
+    """Raise CheckpointError if the recipe cannot build a model from config.json."""
     try:
         return build_game(recipe, section, spec, seed=0).sampler()
-    except Exception as error:  # whatever a recipe raises of values that it did not write
-        if lacking := out_of_memory(error):
-            raise CheckpointError(f"{folder}: building its model: {lacking.message}", _RESTORE) from error
-        message = (
-            f"{folder}/{CONFIG}: the recipe cannot build a model from these settings ({in_words(error)})"
-        )
-        raise CheckpointError(message, _RESTORE) from error
+    except Exception as error:  # a recipe may raise anything for values that it did not write
+        if oom := as_out_of_memory(error):
+            raise CheckpointError(f"{folder}: building its model: {oom.message}", _RESTORE_CONFIG) from error
+        reason = describe_error(error)
+        message = f"{folder}/{CONFIG}: the recipe cannot build a model from these settings ({reason})"
+        raise CheckpointError(message, _RESTORE_CONFIG) from error
 
 
 def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
-    """Raises CheckpointError where names, shapes or types are not the module's, or a number is none.
+    """Load the tensors. Raise CheckpointError if they do not match, or a number is not finite.
 
-    Buffers may hold infinity: log probabilities of what cannot be.
+    Buffers may hold infinity, for example log probabilities of impossible events.
     """
-    own = module.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys()) or [n for n, t in own.items() if not _fits(t, tensors[n])]
-    if wrong:
+    expected = module.state_dict()
+    mismatched = sorted(expected.keys() ^ tensors.keys())
+    mismatched = mismatched or [n for n, t in expected.items() if not _matches(t, tensors[n])]
+    if mismatched:
         raise CheckpointError(
-            f"{where}: the weights are not those of its recipe (first difference: {wrong[0]})",
+            f"{where}: the weights are not those of its recipe (first difference: {mismatched[0]})",
             "use the version of the plugin that trained it (see its config.json)",
         )
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
-    broken = [n for n, t in own.items() if _is_broken(t, tensors[n].to(t), n in parameters)]
-    if broken:
+    invalid = [n for n, t in expected.items() if _has_new_non_finite(t, tensors[n].to(t), n in parameters)]
+    if invalid:
         raise CheckpointError(
-            f"{where}: its weights hold NaN or infinity (first: {broken[0]})",
-            "fetch the model again, or train it anew at lower rates",
+            f"{where}: its weights hold NaN or infinity (first: {invalid[0]})",
+            "fetch the model again, or train it again with lower rates",
         )
     module.load_state_dict(tensors)
 
 
 _FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
-_RESTORE = "restore config.json as it was written, or fetch the model again"
+_RESTORE_CONFIG = "restore config.json as it was written, or fetch the model again"
 
 
-def _is_broken(own: torch.Tensor, given: torch.Tensor, trained: bool) -> bool:
-    """Whether a number is NaN, or in a parameter infinite, that is not so in the module as it is built."""
-    wrong = own.isfinite() & ~given.isfinite() if trained else given.isnan() & ~own.isnan()
-    return bool(wrong.any())
+def _has_new_non_finite(built: torch.Tensor, loaded: torch.Tensor, trained: bool) -> bool:
+    """Whether loading introduces NaN, or an infinite parameter, that the built module does not have."""
+    new = built.isfinite() & ~loaded.isfinite() if trained else loaded.isnan() & ~built.isnan()
+    return bool(new.any())
 
 
-def _fits(own: torch.Tensor, given: torch.Tensor) -> bool:
-    """Whether a tensor can stand for another: of its shape and type; any width of floats is as good."""
-    alike = own.dtype == given.dtype or {own.dtype, given.dtype} <= _FLOATS
-    return alike and own.shape == given.shape
+def _matches(expected: torch.Tensor, loaded: torch.Tensor) -> bool:
+    """Whether shape and type are the same; floats of any width are equivalent."""
+    same_kind = expected.dtype == loaded.dtype or {expected.dtype, loaded.dtype} <= _FLOATS
+    return same_kind and expected.shape == loaded.shape

@@ -1,4 +1,4 @@
-"""Samples as a function of (model, seed, number): the same whatever the batch size."""
+"""Generate samples. Each is a function of (model, seed, index), whatever the batch size."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from gancore.domain import Domain, Samples, Spec
+from gancore.data.dataset import Spec
+from gancore.domain import Domain
 from gancore.errors import ConfigError
-from gancore.runtime.randomness import CPU, Key, Rows
-from gancore.trees import Tree, cut_rows, join_rows, map_tree
+from gancore.random import CPU, Key, RowRange
+from gancore.samples import Samples
+from gancore.trees import Tree, tree_cat, tree_map, tree_slice
 
-BLOCK = 256
-"""Draws are made for blocks of so many rows and cut, so that sample i depends on the seed and i alone."""
-UNIT = 16
-"""Rows that the networks see at once. A sum is rounded otherwise in a batch of another size, so it is one
-size always: what of it nobody asked for is made too, and left out. A sampler whose work is mostly the same
-for many rows as for few, as that of a walk step by step, asks for more by an attribute ``unit``."""
+KEY_BLOCK = 256
+"""Draws are made for blocks of so many samples and cut, so that sample i depends on the seed and i alone."""
+NETWORK_BATCH = 16
+"""Batch size of every network call. It is constant because rounding depends on the batch size; surplus
+samples are dropped. A sampler whose time hardly depends on the batch size, for example an autoregressive one,
+can ask for larger batches by an attribute ``unit``."""
 
 
 def generates(sampler: nn.Module) -> bool:
-    """Whether there are samples to be had: a judge has none."""
+    """Whether the model generates samples; a classifier does not."""
     return hasattr(sampler, "sample")
 
 
@@ -35,36 +37,36 @@ def draw_samples(
     truncation: float | None = None,
     unit: int | None = None,
 ) -> tuple[Tree, Tree]:
-    """``n`` canonical samples on the CPU, and their condition; ``batch_size`` are held by the device.
+    """``n`` canonical samples on the CPU, and their condition; the device holds ``batch_size`` at a time.
 
-    ``truncation``: latents are no farther from the middle, number by number. ``unit``: rows that the networks
-    see at once, by default :func:`unit_of`; it is halved where the device runs out of memory, which changes
-    samples by rounding alone.
+    ``truncation``: bound on the absolute value of every latent. ``unit``: batch size of network calls, by
+    default :func:`network_batch_size`; it is halved when the device runs out of memory, which changes samples
+    by rounding only.
 
     Raises:
-        ConfigError: the model has no latents that could be truncated.
+        ConfigError: the model has no latents that can be truncated.
     """
-    make: Make = sampler.sample if truncation is None else _truncated(sampler, truncation)  # type: ignore[assignment]
-    made, first, unit = [], 0, unit or unit_of(sampler, key.device)
-    while first < n:
-        stop = first + -(-batch_size // unit) * unit
-        starts = range(first, min(n, stop), unit)
+    make: MakeSamples = sampler.sample if truncation is None else _truncated(sampler, truncation)  # type: ignore[assignment]
+    made, done, unit = [], 0, unit or network_batch_size(sampler, key.device)
+    while done < n:
+        stop = done + -(-batch_size // unit) * unit
+        starts = range(done, min(n, stop), unit)
         try:
-            made.append(_joined([_unit(make, unit, start, n, key, condition) for start in starts]))
-            first = stop
+            made.append(_joined([_one_batch(make, unit, start, n, key, condition) for start in starts]))
+            done = stop
         except torch.OutOfMemoryError:
-            if unit <= UNIT:
+            if unit <= NETWORK_BATCH:
                 raise
             unit //= 2
     return _joined(made)
 
 
-Make = Callable[[int, Key, Tree], Tree]
+MakeSamples = Callable[[int, Key, Tree], Tree]
 
 
-def _truncated(sampler: nn.Module, psi: float) -> Make:
-    """How such rows are made, whole or only their latents."""
-    truncate = truncation_of(sampler, psi)
+def _truncated(sampler: nn.Module, psi: float) -> MakeSamples:
+    """A function that makes samples, or only their latents."""
+    truncate = truncation_function(sampler, psi)
 
     def make(n: int, key: Key, condition: Tree) -> Tree:
         return sampler.render(truncate(sampler.latents(n, key)), condition)  # type: ignore[operator]
@@ -72,11 +74,11 @@ def _truncated(sampler: nn.Module, psi: float) -> Make:
     return make
 
 
-def truncation_of(sampler: nn.Module, psi: float | None) -> Callable[[Tensor], Tensor]:
-    """What is done to latents; without ``psi`` nothing.
+def truncation_function(sampler: nn.Module, psi: float | None) -> Callable[[Tensor], Tensor]:
+    """The function that truncates latents; the identity if ``psi`` is None.
 
     Raises:
-        ConfigError: psi is no threshold, or the latents are not normal, or there are none.
+        ConfigError: psi is not positive, or the latents are not normal, or the model has none.
     """
     if psi is None:
         return lambda latents: latents
@@ -92,46 +94,46 @@ def truncation_of(sampler: nn.Module, psi: float | None) -> Callable[[Tensor], T
     return lambda latents: truncate(latents, psi)  # type: ignore[operator]
 
 
-def unit_of(sampler: nn.Module, device: torch.device = CPU) -> int:
-    """Rows that this sampler makes at once on this device: on an accelerator a whole block.
+def network_batch_size(sampler: nn.Module, device: torch.device = CPU) -> int:
+    """Batch size of this sampler's network calls on this device; on an accelerator a whole block.
 
     Raises:
-        ValueError: they do not divide a block, so that a unit would lie in two.
+        ValueError: the batch size does not divide ``KEY_BLOCK``, so that a batch would span two blocks.
     """
-    unit = int(getattr(sampler, "unit", None) or UNIT)
-    if BLOCK % unit:
-        raise ValueError(f"a sampler's unit must divide {BLOCK}, and {unit} does not")
-    return unit if device.type == "cpu" else BLOCK
+    unit = int(getattr(sampler, "unit", None) or NETWORK_BATCH)
+    if KEY_BLOCK % unit:
+        raise ValueError(f"the unit {unit} of the sampler does not divide {KEY_BLOCK}")
+    return unit if device.type == "cpu" else KEY_BLOCK
 
 
-def _unit(
-    make: Make, unit: int, start: int, n: int, key: Key, condition: Callable[[int, Key], Tree]
+def _one_batch(
+    make: MakeSamples, unit: int, start: int, n: int, key: Key, condition: Callable[[int, Key], Tree]
 ) -> tuple[Tree, Tree]:
-    """The unit that begins with row ``start``, cut off at ``n``, where it was made."""
-    block, row = divmod(start, BLOCK)
-    key = (key / block).cut(Rows(row, row + unit, BLOCK))
-    wanted = condition(unit, key / "condition")
-    return cut_rows(make(unit, key, wanted), 0, n - start), cut_rows(wanted, 0, n - start)
+    """One network batch, from sample ``start`` on, cut at ``n``, on the device."""
+    block, row = divmod(start, KEY_BLOCK)
+    key = (key / block).with_rows(RowRange(row, row + unit, KEY_BLOCK))
+    conditions = condition(unit, key / "condition")
+    return tree_slice(make(unit, key, conditions), 0, n - start), tree_slice(conditions, 0, n - start)
 
 
 def _joined(made: list[tuple[Tree, Tree]]) -> tuple[Tree, Tree]:
-    """Rows of several, on the CPU."""
-    data, wanted = (list(trees) for trees in zip(*made, strict=True))
-    return to_cpu(join_rows(data)), None if wanted[0] is None else to_cpu(join_rows(wanted))
+    """Several batches as one, on the CPU."""
+    data, conditions = (list(trees) for trees in zip(*made, strict=True))
+    return to_cpu(tree_cat(data)), None if conditions[0] is None else to_cpu(tree_cat(conditions))
 
 
 def to_cpu(tree: Tree) -> Tree:
-    return map_tree(lambda x: x.detach().float().cpu() if x.is_floating_point() else x.cpu(), tree)
+    return tree_map(lambda x: x.detach().float().cpu() if x.is_floating_point() else x.cpu(), tree)
 
 
-def condition_for(
+def condition_sampler(
     sampler: nn.Module, domain: Domain, spec: Spec, label: str | None
 ) -> Callable[[int, Key], Tree]:
-    """How the condition of samples is chosen. Raises ConfigError on a label that cannot be."""
+    """The function that makes conditions of samples. Raises ConfigError if the label is unknown."""
     if getattr(sampler, "conditional", False):
         if label is not None:
-            domain.condition(label, 1, spec, Key.of(0))
-        return lambda n, key: domain.condition(label, n, spec, key)
+            domain.make_condition(label, 1, spec, Key.of(0))
+        return lambda n, key: domain.make_condition(label, n, spec, key)
     if label is not None:
         fix = "leave out --label, or train with --set model.conditional=true"
         raise ConfigError(f"label {label!r}: this model was trained without labels", fix)
@@ -139,31 +141,34 @@ def condition_for(
 
 
 @torch.no_grad()
-def interpolate(
+def interpolate_latents(
     sampler: nn.Module,
     n: int,
-    steps: int,
+    points: int,
     key: Key,
     condition: Callable[[int, Key], Tree],
     truncation: float | None = None,
 ) -> tuple[Tree, Tree]:
-    """``n`` ways of ``steps`` samples each, one way after the other: the first from sample 0 to sample 1 of
-    this key, the next from 2 to 3. Latents walk; a condition is the start's all the way.
+    """``n`` interpolation paths of ``points`` samples each, one after the other.
+
+    The first goes from sample 0 to sample 1 of this key, the next from 2 to 3. Latents are interpolated; the
+    condition is that of the start.
 
     Raises:
-        ConfigError: the model has no latents to walk between, or there are fewer than two steps.
+        ConfigError: the model has no latents to interpolate, or there are fewer than two points.
     """
     if not hasattr(sampler, "render"):
         raise ConfigError("this model has no latents to interpolate", "leave out --interpolate")
-    if steps < 2:
-        raise ConfigError(f"a way of {steps} steps", "give 2 at least: its two ends")
-    ends, wanted = _latents(sampler, 2 * n, key, condition, truncation_of(sampler, truncation))
-    along = torch.linspace(0, 1, steps, device=ends.device).repeat(n).unsqueeze(1)
-    start, stop = (ends[first::2].repeat_interleave(steps, 0) for first in (0, 1))
-    path = sampler.prior.between(start, stop, along)  # type: ignore[union-attr, operator]
-    wanted = map_tree(lambda x: x[::2].repeat_interleave(steps, 0), wanted)
+    if points < 2:
+        raise ConfigError(f"an interpolation path of {points} samples", "give at least 2: both ends")
+    endpoints, conditions = _latents(sampler, 2 * n, key, condition, truncation_function(sampler, truncation))
+    positions = torch.linspace(0, 1, points, device=endpoints.device).repeat(n).unsqueeze(1)
+    start, stop = (endpoints[first::2].repeat_interleave(points, 0) for first in (0, 1))
+    latents = sampler.prior.interpolate(start, stop, positions)  # type: ignore[union-attr, operator]
+    conditions = tree_map(lambda x: x[::2].repeat_interleave(points, 0), conditions)
     parts = [
-        (cut_rows(path, at, at + UNIT), cut_rows(wanted, at, at + UNIT)) for at in range(0, n * steps, UNIT)
+        (tree_slice(latents, at, at + NETWORK_BATCH), tree_slice(conditions, at, at + NETWORK_BATCH))
+        for at in range(0, n * points, NETWORK_BATCH)
     ]
     return _joined([(to_cpu(sampler.render(z, c)), c) for z, c in parts])  # type: ignore[operator]
 
@@ -180,11 +185,12 @@ def _latents(
     def make(n: int, key: Key, condition: Tree) -> Tree:
         return truncate(sampler.latents(n, key))  # type: ignore[operator]
 
-    unit = unit_of(sampler)
-    made = [_unit(make, unit, start, n, key, condition) for start in range(0, n, unit)]
-    latents, wanted = (list(trees) for trees in zip(*made, strict=True))
-    return join_rows(latents), None if wanted[0] is None else join_rows(wanted)
+    unit = network_batch_size(sampler)
+    made = [_one_batch(make, unit, start, n, key, condition) for start in range(0, n, unit)]
+    latents, conditions = (list(trees) for trees in zip(*made, strict=True))
+    return tree_cat(latents), None if conditions[0] is None else tree_cat(conditions)
 
 
-def as_samples(made: tuple[Tree, Tree], spec: Spec, columns: int = 0) -> Samples:
+def to_samples(made: tuple[Tree, Tree], spec: Spec, columns: int = 0) -> Samples:
+    """Data and condition as Samples."""
     return Samples(made[0], spec, made[1], columns)

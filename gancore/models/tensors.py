@@ -1,4 +1,4 @@
-"""Named tensors to bytes and back, as safetensors: no code in them, and equal tensors give equal bytes."""
+"""Encode and decode named tensors as safetensors. Equal tensors give equal bytes; no code is stored."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from torch import Tensor
 
 from gancore.errors import CheckpointError
 
-LONGEST_HEADER_BYTES = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 """The limit that the safetensors format sets."""
 
 
 def encode_tensors(tensors: Mapping[str, Tensor], name: str) -> bytes:
-    """The bytes of a safetensors file. ``name`` says in errors what was to be stored.
+    """The bytes of a safetensors file. Errors name ``name``.
 
-    Tensors may share memory, lie on any device, be strided: what is stored is a copy of its own.
+    Tensors may share memory, be on any device and be strided: a copy is stored.
     """
-    plain = _on_their_own(tensors)
+    plain = _without_shared_memory(tensors)
     try:
         return safetensors.torch.save(plain, metadata={"format": "pt"})
     except (KeyError, ValueError, safetensors.SafetensorError) as error:
         kinds = sorted({f"{tensor.dtype}, {tensor.layout}" for tensor in plain.values()})
-        fix = f"keep dense tensors of a common type in it; found {'; '.join(kinds)}"
+        fix = f"use dense tensors of a common type; found {'; '.join(kinds)}"
         raise CheckpointError(f"{name} cannot be stored as safetensors ({error})", fix) from error
 
 
-def _on_their_own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Dense CPU tensors by sorted name, no two of which share memory; copied only where they must be."""
+def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Dense CPU tensors by sorted name that share no memory; copied only if necessary."""
     plain: dict[str, Tensor] = {}
-    seen: set[int] = set()
+    storages: set[int] = set()
     for key in sorted(tensors):
         tensor = tensors[key].detach().to("cpu")
         if tensor.layout is torch.strided:
             tensor = tensor.contiguous()
-            if tensor.untyped_storage().data_ptr() in seen:
+            if tensor.untyped_storage().data_ptr() in storages:
                 tensor = tensor.clone()
-            seen.add(tensor.untyped_storage().data_ptr())
+            storages.add(tensor.untyped_storage().data_ptr())
         plain[key] = tensor
     return plain
 
@@ -48,11 +48,11 @@ def decode_tensors(data: bytes, name: str) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU. Nothing is unpickled, whatever the file is.
 
     Raises:
-        CheckpointError: the bytes are no safetensors file, or a damaged one; names ``name``.
+        CheckpointError: the bytes are not a safetensors file, or it is damaged; names ``name``.
     """
     problem = _header_problem(data)
     if problem:
-        raise CheckpointError(f"{name} {problem}", "save the model with gancore again, or fetch it again")
+        raise CheckpointError(f"{name} {problem}", "save the model again with gancore, or fetch it again")
     try:
         tensors = safetensors.torch.load(data)
     except (KeyError, ValueError, AssertionError, safetensors.SafetensorError) as error:
@@ -62,20 +62,20 @@ def decode_tensors(data: bytes, name: str) -> dict[str, Tensor]:
 
 
 def _header_problem(data: bytes) -> str:
-    """What is wrong with the start of a file that should be safetensors: 8 bytes of length, then '{'."""
+    """The fault in the header of a safetensors file (8 bytes of length, then '{'); empty if there is none."""
     if data[8:9] == b"{":
         length = int.from_bytes(data[:8], "little")
-        if length > LONGEST_HEADER_BYTES:
+        if length > MAX_HEADER_BYTES:
             return f"claims a header of {length:,} bytes, more than safetensors allows"
         return f"is truncated ({len(data):,} bytes)" if length > len(data) - 8 else ""
-    kind = _kind(data)
-    if not kind:
+    other = _other_format(data)
+    if not other:
         return f"is truncated ({len(data):,} bytes)" if len(data) < 9 else "is not a safetensors file"
-    return f"is not a safetensors file (it looks like {kind}); gancore never unpickles"
+    return f"is not a safetensors file (it looks like {other}); gancore never unpickles"
 
 
-def _kind(data: bytes) -> str:
-    """What other kind of weights file this looks like; empty where it is none that we know."""
+def _other_format(data: bytes) -> str:
+    """The other format of weights that this looks like; empty if it is not known."""
     if data[:2] == b"PK":
         return "a zip archive, as torch.save writes it, with a pickle inside"
     binary = data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")

@@ -1,0 +1,63 @@
+"""Networks and building blocks that several domains share."""
+
+from gancore.nn.autoregressive import SAMPLING_BATCH, Autoregressive, Trunk, init_ordered_, sample_categorical
+from gancore.nn.causal import CausalStack, CausalStepper, doubling_dilations, gated_activation
+from gancore.nn.dropout import Dropout
+from gancore.nn.ema import EMA
+from gancore.nn.flows import (
+    ActNorm,
+    AffineCoupling,
+    Bijection,
+    Flow,
+    InvertibleConv1x1,
+    Logit,
+    MaskedAffineCoupling,
+    Split,
+    Squeeze,
+    chain_output_shape,
+    forward_chain,
+    initialize_chain,
+    inverse_chain,
+    zero_init,
+)
+from gancore.nn.piecewise_linear import avg_pool2d, leaky_relu
+from gancore.nn.recurrent import Recurrent
+from gancore.nn.spectral_normalization import SpectralNorm, spectral_norm, spectral_norm_layers
+from gancore.nn.vae import DecoderLikelihood, GaussianLikelihood, VariationalAutoencoder
+
+__all__ = [
+    "EMA",
+    "SAMPLING_BATCH",
+    "ActNorm",
+    "AffineCoupling",
+    "Autoregressive",
+    "Bijection",
+    "CausalStack",
+    "CausalStepper",
+    "DecoderLikelihood",
+    "Dropout",
+    "Flow",
+    "GaussianLikelihood",
+    "InvertibleConv1x1",
+    "Logit",
+    "MaskedAffineCoupling",
+    "Recurrent",
+    "SpectralNorm",
+    "Split",
+    "Squeeze",
+    "Trunk",
+    "VariationalAutoencoder",
+    "avg_pool2d",
+    "chain_output_shape",
+    "doubling_dilations",
+    "forward_chain",
+    "gated_activation",
+    "init_ordered_",
+    "initialize_chain",
+    "inverse_chain",
+    "leaky_relu",
+    "sample_categorical",
+    "spectral_norm",
+    "spectral_norm_layers",
+    "zero_init",
+]

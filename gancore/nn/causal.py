@@ -1,4 +1,4 @@
-"""Stacks of dilated causal convolutions, over whole sequences and step by step."""
+"""Stacks of dilated causal convolutions, over whole sequences and one time step at a time."""
 
 from __future__ import annotations
 
@@ -17,97 +17,108 @@ class CausalStack(nn.Module):
 
         z_k = tanh(W_f,k * x_k + V_f,k h) sigmoid(W_g,k * x_k + V_g,k h),   x_(k+1) = x_k + R_k z_k,
 
-    and the outputs sum_k S_k z_k + b. ``inputs`` channels go in and run through, ``outputs`` come out, and
-    ``condition`` is the size of h, the same at every time; 0: there is none.
+    and the outputs sum_k S_k z_k + b. ``in_features`` channels go in and through, ``out_features`` come
+    out; ``condition`` is the size of h, which is constant in time; 0: no condition.
 
-    Sequences are (batch, time, channels). Output t hangs on inputs t - reach + 1 to t alone, as if zeros
-    stood before the first.
+    Sequences are (batch, time, channels). Output t depends on inputs t - receptive_field + 1 to t; the
+    sequence is padded with zeros on the left.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, dilations: Sequence[int], condition: int = 0, kernel: int = 2
+        self,
+        in_features: int,
+        out_features: int,
+        dilations: Sequence[int],
+        condition: int = 0,
+        kernel: int = 2,
     ) -> None:
         super().__init__()
         if kernel < 2 or not dilations or min(dilations) < 1:
-            raise ConfigError(f"a causal stack of kernel {kernel} and dilations {list(dilations)}")
-        self.inputs, self.outputs, self.kernel = inputs, outputs, kernel
+            raise ConfigError(
+                f"a causal stack has kernel={kernel} and dilations={list(dilations)}",
+                "give a kernel of at least 2, and dilations of at least 1",
+            )
+        self.in_features, self.out_features, self.kernel = in_features, out_features, kernel
         self.dilations = tuple(dilations)
-        self.filters = nn.ModuleList(nn.Linear(kernel * inputs, 2 * inputs) for _ in dilations)
-        self.residuals = nn.ModuleList(nn.Linear(inputs, inputs, bias=False) for _ in dilations[1:])
-        self.skips = nn.Linear(len(dilations) * inputs, outputs)  # all S_k beside each other
-        self.condition = nn.Linear(condition, len(dilations) * 2 * inputs, bias=False) if condition else None
+        self.filters = nn.ModuleList(nn.Linear(kernel * in_features, 2 * in_features) for _ in dilations)
+        self.residuals = nn.ModuleList(nn.Linear(in_features, in_features, bias=False) for _ in dilations[1:])
+        self.skips = nn.Linear(len(dilations) * in_features, out_features)  # all S_k concatenated
+        size = len(dilations) * 2 * in_features
+        self.condition = nn.Linear(condition, size, bias=False) if condition else None
 
     @property
-    def reach(self) -> int:
-        """Inputs that an output hangs on."""
+    def receptive_field(self) -> int:
+        """The number of inputs on which an output depends."""
         return 1 + (self.kernel - 1) * sum(self.dilations)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """(batch, time, inputs), (batch, condition) to (batch, time, outputs)."""
-        told, gates = self._told(condition), []
+        """(batch, time, in_features), (batch, condition) to (batch, time, out_features)."""
+        condition_bias, gates = self._condition_bias(condition), []
         for k, dilation in enumerate(self.dilations):
-            before = self.filters[k](self._taps(x, dilation))
-            gates.append(gated(before if told is None else before + told[:, None, k]))
+            pre_activation = self.filters[k](self._taps(x, dilation))
+            if condition_bias is not None:
+                pre_activation = pre_activation + condition_bias[:, None, k]
+            gates.append(gated_activation(pre_activation))
             if k < len(self.residuals):
                 x = x + self.residuals[k](gates[-1])
         outputs: Tensor = self.skips(torch.cat(gates, 2))
         return outputs
 
     def _taps(self, x: Tensor, dilation: int) -> Tensor:
-        """Beside each time those that the kernel sees before it, the oldest first."""
+        """At each time the inputs under the kernel, concatenated, the oldest first."""
         past, time = (self.kernel - 1) * dilation, x.shape[1]
         padded = pad(x, (0, 0, past, 0))
         return torch.cat([padded[:, tap * dilation :][:, :time] for tap in range(self.kernel)], 2)
 
-    def _told(self, condition: Tensor | None) -> Tensor | None:
-        """What the condition adds before each layer's gate: (batch, layers, 2 * inputs)."""
+    def _condition_bias(self, condition: Tensor | None) -> Tensor | None:
+        """What the condition adds to each layer's pre-activation: (batch, layers, 2 * in_features)."""
         if self.condition is None:
             return None
-        told: Tensor = self.condition(condition)
-        return told.view(len(told), len(self.dilations), -1)
+        condition_bias: Tensor = self.condition(condition)
+        return condition_bias.view(len(condition_bias), len(self.dilations), -1)
 
     @torch.no_grad()
-    def steps(self, rows: int, condition: Tensor | None = None) -> CausalSteps:
-        """A walk along ``rows`` sequences; each step costs the same, however far it has come."""
-        return CausalSteps(self, rows, condition)
+    def stepper(self, num_rows: int, condition: Tensor | None = None) -> CausalStepper:
+        """One time step per call along ``num_rows`` sequences, at a constant cost per step."""
+        return CausalStepper(self, num_rows, condition)
 
 
-def gated(before: Tensor, axis: int = -1) -> Tensor:
-    """tanh(f / 2) sigmoid(g) of (f, g) side by side: 2 sigmoid(f) - 1 is tanh(f / 2), in one kernel for both.
+def gated_activation(x: Tensor, axis: int = -1) -> Tensor:
+    """tanh(f / 2) sigmoid(g) for x = (f, g): one sigmoid for both, since tanh(f / 2) = 2 sigmoid(f) - 1.
 
-    The half is taken up by the weights of f.
+    The weights of f absorb the factor 1/2.
     """
-    f, g = before.sigmoid().chunk(2, axis)
+    f, g = x.sigmoid().chunk(2, axis)
     return torch.addcmul(-g, f, g, value=2)
 
 
 class _Layer(NamedTuple):
-    """One layer in a walk: its weights, and buffers that are made once."""
+    """One layer of a stepper: its weights, and buffers that are allocated once."""
 
     ring: Tensor
-    """Its last inputs, (slots, rows, inputs): that of time t lies in slot t mod slots."""
+    """The last inputs, (ring_size, rows, in_features); that of time t is at index t mod ring_size."""
     taps: Tensor
     weight: Tensor
     bias: Tensor
-    """For every row alike, or with what the condition adds, (rows, 2 * inputs)."""
+    """Of all rows, or with the bias of the condition (rows, 2 * in_features)."""
     residual: Tensor | None
     gate: Tensor
-    """Where z goes: this layer's columns of what all skips see."""
+    """A view of this layer's columns in the input of the skips, to which z is written."""
 
 
-class CausalSteps:
-    """The stack step by step, with a ring buffer for each layer (Paine et al. 2016): O(1) a step.
+class CausalStepper:
+    """The stack one time step per call, with a ring buffer per layer (Paine et al. 2016): O(1) per step.
 
-    Called on the inputs of the next time, (rows, inputs), it gives the outputs, (rows, outputs): those of the
-    whole sequence but for rounding. Without gradient.
+    From the inputs of the next time step, (rows, in_features), to its outputs, (rows, out_features): those of
+    :meth:`CausalStack.forward` except for rounding. Without gradient.
     """
 
     def __init__(self, stack: CausalStack, rows: int, condition: Tensor | None) -> None:
         self.stack, self.time = stack, 0
-        weight, width = stack.skips.weight, stack.inputs
-        told = stack._told(condition)
-        self.before = weight.new_empty(rows, 2 * width)
-        self.f, self.g = self.before.chunk(2, 1)
+        weight, width = stack.skips.weight, stack.in_features
+        condition_bias = stack._condition_bias(condition)
+        self.pre_activation = weight.new_empty(rows, 2 * width)
+        self.f, self.g = self.pre_activation.chunk(2, 1)
         self.gates = weight.new_empty(rows, len(stack.dilations) * width)
         filters, residuals = (
             [cast(nn.Linear, layer) for layer in layers] for layers in (stack.filters, stack.residuals)
@@ -117,7 +128,7 @@ class CausalSteps:
                 ring=weight.new_zeros((stack.kernel - 1) * dilation, rows, width),
                 taps=weight.new_empty(rows, stack.kernel * width),
                 weight=filters[k].weight.T,
-                bias=filters[k].bias if told is None else filters[k].bias + told[:, k],
+                bias=filters[k].bias if condition_bias is None else filters[k].bias + condition_bias[:, k],
                 residual=residuals[k].weight.T if k < len(residuals) else None,
                 gate=self.gates[:, k * width : (k + 1) * width],
             )
@@ -127,13 +138,13 @@ class CausalSteps:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         for layer, dilation in zip(self.layers, self.stack.dilations, strict=True):
-            slots = len(layer.ring)
-            seen = [layer.ring[(self.time - back) % slots] for back in range(slots, 0, -dilation)]
-            torch.cat([*seen, x], 1, out=layer.taps)
-            layer.ring[self.time % slots].copy_(x)
-            torch.addmm(layer.bias, layer.taps, layer.weight, out=self.before)
-            self.before.sigmoid_()
-            torch.addcmul(self.g.neg(), self.f, self.g, value=2, out=layer.gate)  # as in gated
+            ring_size = len(layer.ring)
+            past = [layer.ring[(self.time - back) % ring_size] for back in range(ring_size, 0, -dilation)]
+            torch.cat([*past, x], 1, out=layer.taps)
+            layer.ring[self.time % ring_size].copy_(x)
+            torch.addmm(layer.bias, layer.taps, layer.weight, out=self.pre_activation)
+            self.pre_activation.sigmoid_()
+            torch.addcmul(self.g.neg(), self.f, self.g, value=2, out=layer.gate)  # as in gated_activation
             if layer.residual is not None:
                 x = torch.addmm(x, layer.gate, layer.residual)
         self.time += 1
@@ -141,6 +152,6 @@ class CausalSteps:
         return outputs
 
 
-def doubling(blocks: int, layers: int) -> list[int]:
-    """Dilations 1, 2, 4, ..., 2^(layers - 1), so many ``blocks`` times."""
+def doubling_dilations(blocks: int, layers: int) -> list[int]:
+    """Dilations 1, 2, 4, ..., 2^(layers - 1), repeated ``blocks`` times."""
     return [2**layer for _ in range(blocks) for layer in range(layers)]

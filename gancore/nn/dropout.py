@@ -1,19 +1,19 @@
-"""Dropout whose zeros are a function of (seed, step, index): alike in parts of a batch and after a resume."""
+"""Dropout whose zeros are a function of (seed, step, index): equal with micro-batches and after a resume."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from gancore.runtime.randomness import noise
+from gancore.random import noise
 
 
 class Dropout(nn.Module):
-    """Each number is 0 with probability ``p``, and divided by 1 - p otherwise; in evaluation nothing happens.
+    """Like ``torch.nn.Dropout`` (Srivastava et al. 2014), for micro-batches and several processes.
 
-    As ``torch.nn.Dropout`` (Srivastava et al. 2014), but drawn row by row from the noise of the evaluation in
-    progress, so it suits micro-batches and several processes. ``whole_channels``: all of a channel (axis 1)
-    or none of it, as ``torch.nn.Dropout2d``. Input (rows, ...), rows a multiple of the batch's.
+    Each number is 0 with probability ``p``, else divided by 1 - p; in evaluation nothing changes. The zeros
+    are drawn row by row from the noise scope of the cost. ``whole_channels``: all of a channel (axis 1) or
+    none of it, as ``torch.nn.Dropout2d``. The input is (rows, ...), with a multiple of the batch's rows.
 
     Raises:
         ValueError: ``p`` is not in [0, 1).
@@ -22,7 +22,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float = 0.5, whole_channels: bool = False) -> None:
         super().__init__()
         if not 0 <= p < 1:
-            raise ValueError(f"a dropout of {p}: give 0 <= p < 1")
+            raise ValueError(f"dropout has p={p}: give 0 <= p < 1")
         self.p, self.whole_channels = p, whole_channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,9 +36,9 @@ class Dropout(nn.Module):
         return f"p={self.p}, whole_channels={self.whole_channels}"
 
 
-def global_layer(module: nn.Module) -> str:
-    """``" (Dropout at generator.net.1)"``: a layer that is known to draw from torch's global generator."""
-    for name, part in module.named_modules():
-        if isinstance(part, nn.modules.dropout._DropoutNd | nn.RReLU):
-            return f" ({type(part).__name__} at {name})"
+def find_global_rng_layer(module: nn.Module) -> str:
+    """``" (Dropout at generator.net.1)"`` for a layer that uses torch's global generator; else empty."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.modules.dropout._DropoutNd | nn.RReLU):
+            return f" ({type(layer).__name__} at {name})"
     return ""

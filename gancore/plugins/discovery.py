@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from importlib import metadata
 
-from gancore.errors import nearest
-from gancore.plugins.faults import Fault, Origin
+from gancore.plugins.faults import Fault, PluginId
 from gancore.plugins.plugin import Plugin
+from gancore.text import suggestion
 
 GROUP = "gancore"
-ONLY, WITHOUT = "GANCORE_PLUGINS", "GANCORE_DISABLE_PLUGINS"
+ENABLED_VARIABLE, DISABLED_VARIABLE = "GANCORE_PLUGINS", "GANCORE_DISABLE_PLUGINS"
 
 
 def discover() -> tuple[list[Plugin], list[Fault]]:
@@ -23,12 +23,12 @@ def discover() -> tuple[list[Plugin], list[Fault]]:
     authors, plugins = _authors("gancore"), []
     faults: list[Fault] = []
     for point in _entry_points(faults):
-        origin = _origin(point)
-        first_party = bool(authors) and _authors(origin.distribution) == authors
-        plugin = Plugin(origin, point.load, disabled=_disabled(origin))
-        plugins.append((not first_party, origin.distribution, origin.name, plugin))
+        plugin_id = _plugin_id(point)
+        first_party = bool(authors) and _authors(plugin_id.distribution) == authors
+        plugin = Plugin(plugin_id, point.load, disabled=_disabled(plugin_id))
+        plugins.append((not first_party, plugin_id.distribution, plugin_id.name, plugin))
     found = [plugin for *_, plugin in sorted(plugins, key=lambda ranked: ranked[:3])]
-    return found, faults + _unknown_selection([plugin.origin for plugin in found])
+    return found, faults + _unknown_names([plugin.id for plugin in found])
 
 
 def _entry_points(faults: list[Fault]) -> list[metadata.EntryPoint]:
@@ -46,21 +46,21 @@ def _entry_points_one_by_one(faults: list[Fault]) -> Iterator[metadata.EntryPoin
             name = distribution.name if points else ""
         except Exception as error:
             if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
-                origin = Origin("?", "", distribution.name, distribution.version)
+                plugin_id = PluginId("?", "", distribution.name, distribution.version)
                 reason = "has entry points that cannot be read"
-                faults.append(Fault(origin, reason, origin.reinstall(), cause=error))
+                faults.append(Fault(plugin_id, reason, plugin_id.reinstall_command(), cause=error))
             continue
         if points and name not in seen:
             seen.add(name)
             yield from points
 
 
-def _origin(point: metadata.EntryPoint) -> Origin:
+def _plugin_id(point: metadata.EntryPoint) -> PluginId:
     module = point.value.partition(":")[0].strip()
     distribution = point.dist
     if distribution is None:
-        return Origin(point.name, module)
-    return Origin(point.name, module, distribution.name or "", distribution.version or "")
+        return PluginId(point.name, module)
+    return PluginId(point.name, module, distribution.name or "", distribution.version or "")
 
 
 def _authors(distribution: str) -> str:
@@ -71,29 +71,31 @@ def _authors(distribution: str) -> str:
     return "; ".join(sorted(about.get_all("Author", []) + about.get_all("Author-email", [])))
 
 
-def _selection(variable: str) -> set[str] | None:
+def _names_in(variable: str) -> set[str] | None:
     """The names in an environment variable; None when it is not set."""
     value = os.environ.get(variable)
-    return None if value is None else {_plain(name) for name in value.split(",") if name.strip()}
+    return None if value is None else {_normalised(name) for name in value.split(",") if name.strip()}
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
-def _disabled(origin: Origin) -> str:
+def _disabled(plugin_id: PluginId) -> str:
     """The variable that keeps this plugin out, named by plugin or by distribution; empty: none does."""
-    only, without = _selection(ONLY), _selection(WITHOUT)
-    names = {_plain(origin.name), _plain(origin.distribution)}
+    only, without = _names_in(ENABLED_VARIABLE), _names_in(DISABLED_VARIABLE)
+    names = {_normalised(plugin_id.name), _normalised(plugin_id.distribution)}
     if without is not None and names & without:
-        return WITHOUT
-    return ONLY if only is not None and not names & only else ""
+        return DISABLED_VARIABLE
+    return ENABLED_VARIABLE if only is not None and not names & only else ""
 
 
-def _unknown_selection(origins: list[Origin]) -> list[Fault]:
-    known = {_plain(name) for origin in origins for name in (origin.name, origin.distribution)}
+def _unknown_names(ids: list[PluginId]) -> list[Fault]:
+    known = {_normalised(name) for plugin_id in ids for name in (plugin_id.name, plugin_id.distribution)}
     return [
-        Fault(Origin(name, ""), f"is named in {variable} and is not installed", nearest(name, known - {""}))
-        for variable in (ONLY, WITHOUT)
-        for name in sorted((_selection(variable) or set()) - known)
+        Fault(
+            PluginId(name, ""), f"is named in {variable} and is not installed", suggestion(name, known - {""})
+        )
+        for variable in (ENABLED_VARIABLE, DISABLED_VARIABLE)
+        for name in sorted((_names_in(variable) or set()) - known)
     ]

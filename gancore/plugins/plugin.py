@@ -1,25 +1,51 @@
-"""One plugin, kept apart from all others: whatever it does wrong becomes a fault of its own."""
+"""One plugin, isolated from all others: whatever goes wrong in it becomes a fault of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 import pluggy
 
-from gancore import hookspecs
-from gancore.errors import nearest
-from gancore.plugins import foreign
-from gancore.plugins.checks import REGISTRATIONS, sort_records
-from gancore.plugins.faults import Fault, Origin, explain
-from gancore.plugins.foreign import importing
-from gancore.records import Entry
+from gancore import entries, hookspecs
+from gancore.entries import CONTRACT_VERSION, REFERENCE, Entry
+from gancore.plugins import imports
+from gancore.plugins.faults import Fault, PluginId, fault_from
+from gancore.plugins.imports import plugin_import
+from gancore.text import suggestion
 
-OBSERVERS = frozenset(
-    {"gancore_train_start", "gancore_step_end", "gancore_samples", "gancore_checkpoint", "gancore_train_end"}
+ENTRY_HOOKS: Mapping[str, type[Entry]] = {
+    "gancore_domains": entries.DomainEntry,
+    "gancore_recipes": entries.RecipeEntry,
+    "gancore_losses": entries.LossEntry,
+    "gancore_remedies": entries.RemedyEntry,
+    "gancore_dynamics": entries.DynamicsEntry,
+    "gancore_metrics": entries.MetricEntry,
+    "gancore_feature_extractors": entries.FeatureExtractorEntry,
+    "gancore_models": entries.ModelEntry,
+    "gancore_loggers": entries.LoggerEntry,
+    "gancore_experiments": entries.ExperimentEntry,
+    "gancore_commands": entries.CommandEntry,
+}
+"""Registration hooks, with the kind of entry that each returns."""
+
+OBSERVER_HOOKS = frozenset(
+    {
+        "gancore_train_start",
+        "gancore_step_logged",
+        "gancore_samples_written",
+        "gancore_checkpoint_saved",
+        "gancore_train_end",
+    }
 )
-"""Hooks that are told what training did."""
+"""Hooks that are called after an event of training."""
+
+MAX_ENTRIES = 1000
+"""Entries that one hook of one plugin may return: a generator could be endless."""
 
 State = Literal["listed", "ok", "broken", "incompatible", "disabled"]
 
@@ -28,7 +54,7 @@ State = Literal["listed", "ok", "broken", "incompatible", "disabled"]
 class PluginInfo:
     """What ``gancore plugins`` shows of one plugin.
 
-    ``listed``: installed and not loaded yet; only then is ``registers`` (names by hook) not known.
+    ``listed``: installed and not loaded yet; only then is ``registers`` (names by hook) unknown.
     ``reason`` and ``fix`` are those of its first fault; the rest of a broken plugin works.
     """
 
@@ -44,11 +70,11 @@ class PluginInfo:
 
 
 class Plugin:
-    """A plugin from its entry point to its records. It has a plugin manager for itself alone."""
+    """A plugin from its entry point to its entries. It has a plugin manager of its own."""
 
-    def __init__(self, origin: Origin, source: Callable[[], object], disabled: str = "") -> None:
-        self.origin = origin
-        self.records: dict[str, list[Entry]] = {}
+    def __init__(self, plugin_id: PluginId, source: Callable[[], object], disabled: str = "") -> None:
+        self.id = plugin_id
+        self.entries: dict[str, list[Entry]] = {}
         self.observers: set[str] = set()
         self.faults: list[Fault] = []
         self.loaded = False
@@ -56,19 +82,19 @@ class Plugin:
         self._manager = pluggy.PluginManager("gancore")
 
     def load(self) -> None:
-        """Import the plugin and take in its records, once; never raises but for KeyboardInterrupt."""
+        """Import the plugin and read its entries, once. Raises nothing but KeyboardInterrupt."""
         if self.loaded or self._disabled:
             return
         try:
-            with importing(self.origin, foreign.LIGHT_SECONDS):
+            with plugin_import(self.id, imports.LIGHT_SECONDS):
                 module = self._source()
                 self.loaded = True
-                self._attach(module)
+                self._register_hooks(module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self.loaded = True
-            self.blame(explain(error, self.origin, "at import"))
+            self.add_fault(fault_from(error, self.id, "at import"))
 
     def observe(self, hook: str, arguments: Mapping[str, Any]) -> None:
         """Call this plugin's observer, if it has one; one that raises is not called again."""
@@ -80,34 +106,34 @@ class Plugin:
             raise
         except BaseException as error:
             self.observers.discard(hook)
-            self.blame(explain(error, self.origin, f"in {hook}, which is not called again"))
+            self.add_fault(fault_from(error, self.id, f"in {hook}, which is not called again"))
 
-    def blame(self, fault: Fault) -> None:
+    def add_fault(self, fault: Fault) -> None:
         if fault not in self.faults:
             self.faults.append(fault)
 
-    def drop(self, hook: str, record: Entry, fault: Fault) -> None:
-        self.records[hook] = [other for other in self.records[hook] if other is not record]
-        self.blame(fault)
+    def remove_entry(self, hook: str, entry: Entry, fault: Fault) -> None:
+        self.entries[hook] = [other for other in self.entries[hook] if other is not entry]
+        self.add_fault(fault)
 
     def info(self) -> PluginInfo:
-        origin, state, reason, fix = self.origin, self._state(), "", ""
+        reason = fix = ""
         if self.faults:
             reason, fix = self.faults[0].reason, self.faults[0].fix
         elif self._disabled:
             reason, fix = f"disabled by {self._disabled}", f"change {self._disabled}"
-        registers = {hook: tuple(r.name for r in found) for hook, found in self.records.items() if found}
-        observes = tuple(sorted(self.observers))
         return PluginInfo(
-            origin.name,
-            origin.distribution,
-            origin.version,
-            origin.module,
-            state,
+            self.id.name,
+            self.id.distribution,
+            self.id.version,
+            self.id.module,
+            self._state(),
             reason,
             fix,
-            registers,
-            observes,
+            registers={
+                hook: tuple(entry.name for entry in found) for hook, found in self.entries.items() if found
+            },
+            observes=tuple(sorted(self.observers)),
         )
 
     def _state(self) -> State:
@@ -117,57 +143,131 @@ class Plugin:
             return "disabled"
         return "ok" if self.loaded else "listed"
 
-    def _attach(self, module: object) -> None:
+    def _register_hooks(self, module: object) -> None:
         self._manager.add_hookspecs(hookspecs)
         try:
-            self._manager.register(module, self.origin.name)
-        except pluggy.PluginValidationError as error:  # asks for arguments that the hook does not give
-            self.blame(Fault(self.origin, _one_line(error), self.origin.remedy(), cause=error))
+            self._manager.register(module, self.id.name)
+        except pluggy.PluginValidationError as error:  # it takes arguments that the hook does not pass
+            reason = "cannot be registered: " + " ".join(str(error).split())
+            self.add_fault(Fault(self.id, reason, self.id.fix(), cause=error))
             return
         callers = {caller.name: caller.has_spec() for caller in self._manager.get_hookcallers(module) or ()}
-        fault = self._hook_fault(module, callers)
+        fault = self._check_hooks(module, callers)
         if fault is not None:
-            self.blame(fault)
+            self.add_fault(fault)
             return
-        self.observers = set(OBSERVERS & callers.keys())
-        for hook in REGISTRATIONS:
+        self.observers = set(OBSERVER_HOOKS & callers.keys())
+        for hook in ENTRY_HOOKS:
             if hook in callers:
-                self._register(hook)
+                self._read_entries(hook)
 
-    def _hook_fault(self, module: object, implemented: Mapping[str, bool]) -> Fault | None:
-        known = REGISTRATIONS.keys() | OBSERVERS
+    def _check_hooks(self, module: object, implemented: Mapping[str, bool]) -> Fault | None:
+        known = ENTRY_HOOKS.keys() | OBSERVER_HOOKS
         unknown = sorted(name for name, specified in implemented.items() if not specified)
         if unknown:
-            return Fault(
-                self.origin, f"implements an unknown hook {unknown[0]!r}", nearest(unknown[0], known)
-            )
+            return Fault(self.id, f"implements an unknown hook {unknown[0]!r}", suggestion(unknown[0], known))
         unmarked = sorted(
             name for name in known - implemented.keys() if callable(getattr(module, name, None))
         )
         if unmarked:
-            return Fault(
-                self.origin, f"has {unmarked[0]} without a mark", f"write @hookimpl above {unmarked[0]}"
-            )
+            return Fault(self.id, f"has {unmarked[0]} without a mark", f"write @hookimpl above {unmarked[0]}")
         if not implemented:
-            reason = f"implements no hook in {self.origin.module or 'its module'}"
-            return Fault(self.origin, reason, self.origin.remedy())
+            return Fault(self.id, f"implements no hook in {self.id.module or 'its module'}", self.id.fix())
         return None
 
-    def _register(self, hook: str) -> None:
+    def _read_entries(self, hook: str) -> None:
         try:
             returned = self._call(hook, {})
-            self.records[hook], faults = sort_records(hook, returned, self.origin)
+            self.entries[hook], faults = split_entries(hook, returned, self.id)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            faults = [explain(error, self.origin, f"in {hook}")]
+            faults = [fault_from(error, self.id, f"in {hook}")]
         for fault in faults:
-            self.blame(fault)
+            self.add_fault(fault)
 
     def _call(self, hook: str, arguments: Mapping[str, Any]) -> object:
         results: list[object] = getattr(self._manager.hook, hook)(**arguments)
         return results[0] if results else None
 
 
-def _one_line(error: pluggy.PluginValidationError) -> str:
-    return "cannot be registered: " + " ".join(str(error).split())
+def split_entries(hook: str, returned: object, plugin: PluginId) -> tuple[list[Entry], list[Fault]]:
+    """The valid entries that ``hook`` returned, and a fault for each other one."""
+    kind = ENTRY_HOOKS[hook]
+    if isinstance(returned, (str, Entry)) or not isinstance(returned, Iterable):
+        reason = f"returns {_with_article(returned)} from {hook}, which must return a list of {kind.__name__}"
+        return [], [Fault(plugin, reason, plugin.fix())]
+    found = list(islice(returned, MAX_ENTRIES + 1))
+    if len(found) > MAX_ENTRIES:
+        reason = f"returns more than {MAX_ENTRIES:,} entries from {hook}, and all of them are left out"
+        return [], [Fault(plugin, reason, plugin.fix())]
+    valid, faults = [], []
+    for entry in found:
+        fault = check_entry(entry, kind, hook, plugin)
+        if fault is not None:
+            faults.append(fault)
+        elif isinstance(entry, Entry):
+            valid.append(entry)
+    return valid, faults
+
+
+def check_entry(entry: object, kind: type[Entry], where: str, plugin: PluginId) -> Fault | None:
+    """What is wrong with an entry, if anything is. Nothing is imported."""
+    if not isinstance(entry, kind):
+        reason = f"returns {_with_article(entry)} from {where}, which takes {kind.__name__} only"
+        return Fault(plugin, reason, plugin.fix())
+    if entry.contract != CONTRACT_VERSION:
+        reason = (
+            f"is incompatible: {entry.name!r} is written for contract {entry.contract}, "
+            f"this gancore has contract {CONTRACT_VERSION}"
+        )
+        upgrade = "gancore" if _is_newer(entry.contract) else plugin.distribution or "gancore"
+        return Fault(
+            plugin, reason, f"pip install --upgrade {upgrade}", "incompatible", entry=str(entry.name)
+        )
+    flaw = _entry_flaw(entry, where)
+    if flaw:
+        reason = f"returns a {kind.__name__} from {where} {flaw}"
+        return Fault(plugin, reason, plugin.fix(), entry=str(entry.name))
+    return None
+
+
+def _is_newer(contract: object) -> bool:
+    return not isinstance(contract, int) or contract > CONTRACT_VERSION
+
+
+def _entry_flaw(entry: Entry, where: str) -> str:
+    if not isinstance(entry.name, str) or not entry.name or entry.name != entry.name.strip():
+        return f"whose name is {entry.name!r}"
+    if not isinstance(entry.factory, str) or not entry.factory:
+        return f"named {entry.name!r} whose factory is {entry.factory!r}"
+    if isinstance(entry, entries.ModelEntry):
+        return _model_flaw(entry)
+    if not REFERENCE.fullmatch(entry.factory):
+        return f"named {entry.name!r} whose factory {entry.factory!r} is not 'package.module:Object'"
+    if where == "gancore_recipes" and not getattr(entry, "domain", ""):
+        return f"named {entry.name!r} that names no domain"
+    return ""
+
+
+def is_url(factory: str) -> bool:
+    return "://" in factory
+
+
+def _model_flaw(entry: entries.ModelEntry) -> str:
+    """The path is not opened here: it may be large or remote."""
+    of_entry = f"named {entry.name!r}"
+    if not is_url(entry.factory):
+        absolute = os.path.isabs(entry.factory)
+        return "" if absolute else f"{of_entry} whose factory {entry.factory!r} is not an absolute path"
+    if not entry.factory.startswith(("https://", "http://")):
+        return f"{of_entry} whose factory {entry.factory!r} is not an http:// or https:// URL"
+    known = isinstance(entry.sha256, str) and re.fullmatch("[0-9a-f]{64}", entry.sha256)
+    return "" if known else f"{of_entry} without the sha256 of its archive, 64 hexadecimal characters"
+
+
+def _with_article(thing: object) -> str:
+    if thing is None:
+        return "nothing"
+    name = type(thing).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -1,4 +1,4 @@
-"""The registry: every plugin there is, and what they provide by name. The only global state of gancore."""
+"""The registry: the installed plugins, and what they provide by name. The only global state of gancore."""
 
 from __future__ import annotations
 
@@ -8,116 +8,116 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from gancore.errors import PluginError, nearest, printable
-from gancore.plugins.checks import REGISTRATIONS, check_record
+from gancore.entries import Entry, FeatureExtractorEntry, MetricEntry, ModelEntry, RecipeEntry
+from gancore.errors import PluginError
 from gancore.plugins.discovery import discover
-from gancore.plugins.faults import Fault, Origin
-from gancore.plugins.plugin import OBSERVERS, Plugin, PluginInfo
-from gancore.plugins.resolve import import_factory, make
-from gancore.records import Entry, FeaturesEntry, MeasureEntry, ModelEntry, RecipeEntry
+from gancore.plugins.faults import Fault, PluginId
+from gancore.plugins.imports import import_object, instantiate, load_program_recipe
+from gancore.plugins.plugin import ENTRY_HOOKS, OBSERVER_HOOKS, Plugin, PluginInfo, check_entry
+from gancore.text import escape_control, suggestion
 
 if TYPE_CHECKING:
     from gancore.domain import Domain
-    from gancore.evaluation.features import Features
-    from gancore.evaluation.measure import Measure
+    from gancore.evaluation.features import FeatureExtractor
+    from gancore.metrics.metric import Metric
     from gancore.recipe import Recipe
 
 
-Given = ParamSpec("Given")
-Returned = TypeVar("Returned")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def _one_at_a_time(
-    method: Callable[Concatenate[Plugins, Given], Returned],
-) -> Callable[Concatenate[Plugins, Given], Returned]:
-    """Threads take turns: a plugin that two of them load at once would be registered twice."""
+def _locked(
+    method: Callable[Concatenate[PluginRegistry, P], R],
+) -> Callable[Concatenate[PluginRegistry, P], R]:
+    """Holds the registry's lock: a plugin that two threads load at once would be registered twice."""
 
     @wraps(method)
-    def guarded(self: Plugins, /, *arguments: Given.args, **options: Given.kwargs) -> Returned:
+    def locked(self: PluginRegistry, /, *arguments: P.args, **options: P.kwargs) -> R:
         with self._guard:
             return method(self, *arguments, **options)
 
-    return guarded
+    return locked
 
 
-NO_PLUGINS = frozenset({"", "gancore", "torch", *sys.stdlib_module_names}) - {"__main__"}
-"""Packages that a record may name and no plugin brings."""
+CORE_PACKAGES = frozenset({"", "gancore", "torch", *sys.stdlib_module_names}) - {"__main__"}
+"""Packages that an entry may name and that belong to no plugin."""
 
 
-class Plugins:
+class PluginRegistry:
     """Installed and registered plugins, in order of precedence: when two claim a name, the first keeps it.
 
-    Each fault of a plugin is told once, in one line on stderr; with ``strict`` it raises PluginError.
+    Each fault is printed once, in one line on stderr; with ``strict`` it raises PluginError.
     """
 
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict
         self._found, self._metadata_faults = discover()
-        self._told: set[Fault] = set()
+        self._reported: set[Fault] = set()
         self._guard = threading.RLock()
 
-    def listing(self) -> list[PluginInfo]:
-        """Every installed or registered plugin; loads none and tells nothing: shells complete from it."""
+    def list_plugins(self) -> list[PluginInfo]:
+        """Every installed or registered plugin. Loads none and prints nothing: shells complete from it."""
         return [plugin.info() for plugin in self._found]
 
-    @_one_at_a_time
+    @_locked
     def load_all(self) -> None:
         """Load every plugin that is not disabled."""
         self._load_all()
-        self._tell()
+        self._report_faults()
 
-    @_one_at_a_time
+    @_locked
     def register(self, module: object, name: str) -> None:
-        """Take in a module or object with hook implementations, after the installed plugins."""
-        origin = Origin(name, getattr(module, "__name__", type(module).__name__))
-        self._found.append(Plugin(origin, lambda: module))
+        """Add a module or object with hook implementations, after the installed plugins."""
+        plugin_id = PluginId(name, getattr(module, "__name__", type(module).__name__))
+        self._found.append(Plugin(plugin_id, lambda: module))
         self._found[-1].load()
-        self._tell()
+        self._report_faults()
 
-    @_one_at_a_time
-    def records(self, hook: str) -> list[Entry]:
-        """All records of a registration hook, such as ``gancore_losses``; loads all plugins."""
-        if hook not in REGISTRATIONS:
-            raise ValueError(f"{hook!r} registers nothing; {nearest(hook, REGISTRATIONS)}")
+    @_locked
+    def entries(self, hook: str) -> list[Entry]:
+        """All entries of a registration hook, such as ``gancore_losses``; loads all plugins."""
+        if hook not in ENTRY_HOOKS:
+            raise ValueError(f"{hook!r} registers nothing; {suggestion(hook, ENTRY_HOOKS)}")
         self.load_all()
-        return list(self._claims(hook).values())
+        return list(self._first_claims(hook).values())
 
-    def domain(self, name: str) -> Domain:
+    def load_domain(self, name: str) -> Domain:
         """The domain of this name; loads only the plugin of the same name, unless that has no such domain.
 
         Raises:
             PluginError: no such domain, or it cannot be loaded.
         """
         entry = self._find_domain(name)
-        self._tell()
+        self._report_faults()
         from gancore.domain import Domain
 
-        origin = self._origin(entry)
-        domain = make(entry, origin, Domain)
-        called = getattr(domain, "name", None)
-        if called != name:
-            reason = f"provides the domain {name!r} by a class whose name is {called!r}"
-            raise Fault(origin, reason, f"write name = {name!r} in {entry.factory}", subject=name).error()
+        plugin_id = self._id_of(entry)
+        domain = instantiate(entry, plugin_id, Domain)
+        actual = getattr(domain, "name", None)
+        if actual != name:
+            reason = f"provides the domain {name!r} by a class whose name is {actual!r}"
+            raise Fault(plugin_id, reason, f"write name = {name!r} in {entry.factory}", entry=name).to_error()
         return domain
 
-    @_one_at_a_time
-    def recipes(self, domain: Domain) -> dict[str, RecipeEntry]:
+    @_locked
+    def recipe_entries(self, domain: Domain) -> dict[str, RecipeEntry]:
         """Recipes by name: the domain's own, the default one first, then those of other plugins."""
         self._load_all()
-        found = self._own_recipes(domain)
-        for entry in list(self._claims("gancore_recipes").values()):
+        found = self._domain_recipes(domain)
+        for entry in list(self._first_claims("gancore_recipes").values()):
             if not isinstance(entry, RecipeEntry) or entry.domain != domain.name:
                 continue
             if entry.name in found:
-                self._lose("gancore_recipes", entry, f"the domain {domain.name!r} itself has")
+                self._drop_duplicate("gancore_recipes", entry, f"the domain {domain.name!r} itself has")
             else:
                 found[entry.name] = entry
-        self._tell()
+        self._report_faults()
         return found
 
-    @_one_at_a_time
-    def recipe(self, domain: Domain, name: str | None = None) -> tuple[RecipeEntry, Recipe]:
-        """A recipe of the domain, by default its first; loads other plugins only if the domain has none such.
+    @_locked
+    def load_recipe(self, domain: Domain, name: str | None = None) -> tuple[RecipeEntry, Recipe]:
+        """A recipe of the domain, by default its first; loads other plugins only if the domain lacks it.
 
         ``module:Class`` is a recipe that this program has imported itself.
 
@@ -125,161 +125,163 @@ class Plugins:
             PluginError: no such recipe, or it cannot be loaded.
         """
         if name is not None and ":" in name:
-            from gancore.plugins.own_recipe import own_recipe
-
-            return own_recipe(name)
-        known = self._own_recipes(domain)
-        self._tell()
+            return load_program_recipe(name)
+        known = self._domain_recipes(domain)
+        self._report_faults()
         if not known or (name is not None and name not in known):
-            known = self.recipes(domain)
+            known = self.recipe_entries(domain)
         name = name or next(iter(known), "")
         if name not in known:
-            asked = f"no recipe {name!r}" if name else "no recipe"
-            raise PluginError(f"the domain {domain.name!r} has {asked}", nearest(name, known))
+            requested = f"no recipe {name!r}" if name else "no recipe"
+            raise PluginError(f"the domain {domain.name!r} has {requested}", suggestion(name, known))
         from gancore.recipe import Recipe
 
-        return known[name], make(known[name], self._origin(known[name]), Recipe)
+        return known[name], instantiate(known[name], self._id_of(known[name]), Recipe)
 
-    def resolve(self, entry: Entry) -> Any:
+    def load_object(self, entry: Entry) -> Any:
         """The object that ``entry.factory`` names, imported.
 
         Raises:
             PluginError: it cannot be imported; names the distribution and the fix.
         """
-        return import_factory(entry, self._origin(entry))
+        return import_object(entry, self._id_of(entry))
 
-    def measure(self, entry: MeasureEntry) -> Measure:
-        """The measure that ``entry`` names. Raises PluginError: it cannot be imported, or is none."""
-        from gancore.evaluation.measure import Measure
+    def load_metric(self, entry: MetricEntry) -> Metric:
+        """The metric that ``entry`` names. Raises PluginError: it cannot be imported, or is not a metric."""
+        from gancore.metrics.metric import Metric
 
-        found, origin = self.resolve(entry), self._origin(entry)
-        if not isinstance(found, Measure):
-            reason = f"names {entry.factory!r} for {entry.name!r}, which is not a gancore.Measure"
-            raise Fault(origin, reason, origin.remedy(), subject=entry.name).error()
+        found, plugin_id = self.load_object(entry), self._id_of(entry)
+        if not isinstance(found, Metric):
+            reason = f"names {entry.factory!r} for {entry.name!r}, which is not a gancore.Metric"
+            raise Fault(plugin_id, reason, plugin_id.fix(), entry=entry.name).to_error()
         return found
 
-    def features(self, entry: FeaturesEntry) -> Features:
-        """What ``entry`` names, not prepared yet. Raises PluginError: it cannot be made, or is none."""
-        from gancore.evaluation.features import Features
+    def load_feature_extractor(self, entry: FeatureExtractorEntry) -> FeatureExtractor:
+        """The feature extractor that ``entry`` names, not prepared yet.
 
-        return make(entry, self._origin(entry), Features)
+        Raises:
+            PluginError: it cannot be instantiated, or is not a feature extractor.
+        """
+        from gancore.evaluation.features import FeatureExtractor
 
-    def origin(self, entry: Entry) -> PluginInfo | None:
+        return instantiate(entry, self._id_of(entry), FeatureExtractor)
+
+    def plugin_of(self, entry: Entry) -> PluginInfo | None:
         """The plugin that registered ``entry``, or whose package holds its factory; None: no plugin."""
-        owner = self._owner(entry)
-        return owner.info() if owner else None
+        plugin = self._owning_plugin(entry)
+        return plugin.info() if plugin else None
 
-    def packages(self) -> dict[str, Origin]:
-        """The plugin that each top-level package belongs to, as far as plugins are loaded."""
-        found: dict[str, Origin] = {}
+    def packages(self) -> dict[str, PluginId]:
+        """The plugin that each top-level package belongs to, among loaded plugins."""
+        found: dict[str, PluginId] = {}
         for plugin in self._found:
-            records = [record for records in plugin.records.values() for record in records]
-            factories = [record.factory for record in records if not isinstance(record, ModelEntry)]
-            for name in (plugin.origin.module, *factories):
+            entries = [entry for entries in plugin.entries.values() for entry in entries]
+            factories = [entry.factory for entry in entries if not isinstance(entry, ModelEntry)]
+            for name in (plugin.id.module, *factories):
                 top = name.partition(":")[0].partition(".")[0]
-                if top not in NO_PLUGINS:
-                    found.setdefault(top, plugin.origin)
+                if top not in CORE_PACKAGES:
+                    found.setdefault(top, plugin.id)
         return found
 
-    def observe(self, hook: str, **arguments: Any) -> None:
-        """Tell every loaded plugin's observer what happened."""
-        if hook not in OBSERVERS:
-            raise ValueError(f"{hook!r} observes nothing; {nearest(hook, OBSERVERS)}")
+    def call_observers(self, hook: str, **arguments: Any) -> None:
+        """Call this observer of every loaded plugin that has it."""
+        if hook not in OBSERVER_HOOKS:
+            raise ValueError(f"{hook!r} observes nothing; {suggestion(hook, OBSERVER_HOOKS)}")
         for plugin in self._found:
             plugin.observe(hook, arguments)
-        self._tell()
+        self._report_faults()
 
     def _load_all(self) -> None:
         for plugin in self._found:
             plugin.load()
-        for hook in REGISTRATIONS:
-            self._claims(hook)
+        for hook in ENTRY_HOOKS:
+            self._first_claims(hook)
 
-    def _claims(self, hook: str) -> Mapping[tuple[str, str], Entry]:
-        """The records of loaded plugins by (domain of a recipe, name); who claims a name twice loses it."""
-        held: dict[tuple[str, str], Entry] = {}
+    def _first_claims(self, hook: str) -> Mapping[tuple[str, str], Entry]:
+        """Entries by (domain of a recipe, name); on a duplicate the first plugin keeps the name."""
+        claims: dict[tuple[str, str], Entry] = {}
         for plugin in self._found:
-            for record in plugin.records.get(hook, ()):
-                key = (record.domain if isinstance(record, RecipeEntry) else "", record.name)
-                holder = held.setdefault(key, record)
-                if holder is not record:
-                    self._lose(hook, record, f"{self._origin(holder)} has")
-        return held
+            for entry in plugin.entries.get(hook, ()):
+                key = (entry.domain if isinstance(entry, RecipeEntry) else "", entry.name)
+                first = claims.setdefault(key, entry)
+                if first is not entry:
+                    self._drop_duplicate(hook, entry, f"{self._id_of(first)} has")
+        return claims
 
-    def _lose(self, hook: str, record: Entry, holder: str) -> None:
-        loser = next(p for p in self._found if any(r is record for r in p.records.get(hook, ())))
-        reason = f"registers {record.name!r} in {hook}, which {holder} already; that one stays"
-        fix = f"rename it, or {loser.origin.removal()}"
-        loser.drop(hook, record, Fault(loser.origin, reason, fix, subject=record.name))
+    def _drop_duplicate(self, hook: str, entry: Entry, holder: str) -> None:
+        plugin = next(p for p in self._found if any(e is entry for e in p.entries.get(hook, ())))
+        reason = f"registers {entry.name!r} in {hook}, which {holder} already; that one stays"
+        fix = f"rename it, or {plugin.id.uninstall_command()}"
+        plugin.remove_entry(hook, entry, Fault(plugin.id, reason, fix, entry=entry.name))
 
-    @_one_at_a_time
+    @_locked
     def _find_domain(self, name: str) -> Entry:
         for plugin in self._found:
-            if plugin.origin.name == name:
+            if plugin.id.name == name:
                 plugin.load()
         key = ("", name)
-        if key not in self._claims("gancore_domains"):
+        if key not in self._first_claims("gancore_domains"):
             self._load_all()
-        claims = self._claims("gancore_domains")
+        claims = self._first_claims("gancore_domains")
         if key in claims:
             return claims[key]
-        raise self._no_domain(name, sorted(known for _, known in claims))
+        raise self._missing_domain(name, sorted(known for _, known in claims))
 
-    def _no_domain(self, name: str, known: list[str]) -> PluginError:
+    def _missing_domain(self, name: str, known: list[str]) -> PluginError:
         for plugin in self._found:
             for fault in plugin.faults:
-                if name in (fault.subject, plugin.origin.name):
-                    self._told.add(fault)  # it becomes the error itself
-                    return fault.error()
-        self._tell()
-        info = next((plugin.info() for plugin in self._found if plugin.origin.name == name), None)
+                if name in (fault.entry, plugin.id.name):
+                    self._reported.add(fault)  # it becomes the error itself
+                    return fault.to_error()
+        self._report_faults()
+        info = next((plugin.info() for plugin in self._found if plugin.id.name == name), None)
         if info and info.state == "disabled":
             return PluginError(f"the plugin {name!r} ({info.distribution}) is {info.reason}", info.fix)
-        hint = f"{nearest(name, known)}; " if known else ""
+        hint = f"{suggestion(name, known)}; " if known else ""
         installed = f"installed: {', '.join(known) or 'none'}; `gancore plugins` lists them"
         return PluginError(f"no plugin provides the domain {name!r}", hint + installed)
 
-    def _own_recipes(self, domain: Domain) -> dict[str, RecipeEntry]:
-        owner = next(
-            (p for p in self._found for r in p.records.get("gancore_domains", ()) if r.name == domain.name),
+    def _domain_recipes(self, domain: Domain) -> dict[str, RecipeEntry]:
+        plugin = next(
+            (p for p in self._found for e in p.entries.get("gancore_domains", ()) if e.name == domain.name),
             None,
         )
-        origin = owner.origin if owner else Origin(domain.name, type(domain).__module__)
+        plugin_id = plugin.id if plugin else PluginId(domain.name, type(domain).__module__)
         if not isinstance(domain.recipes, Mapping):
             reason = f"has a {type(domain.recipes).__name__} as {type(domain).__name__}.recipes"
-            raise Fault(origin, reason, "write a mapping of names to RecipeEntry").error()
-        good = {}
+            raise Fault(plugin_id, reason, "write a mapping of names to RecipeEntry").to_error()
+        valid = {}
         for name, entry in domain.recipes.items():
-            fault = check_record(entry, RecipeEntry, f"{type(domain).__name__}.recipes", origin)
+            fault = check_entry(entry, RecipeEntry, f"{type(domain).__name__}.recipes", plugin_id)
             if fault is None:
-                good[name] = entry
-            elif owner:
-                owner.blame(fault)
+                valid[name] = entry
+            elif plugin:
+                plugin.add_fault(fault)
             else:
-                raise fault.error()
-        return good
+                raise fault.to_error()
+        return valid
 
-    def _owner(self, entry: Entry) -> Plugin | None:
+    def _owning_plugin(self, entry: Entry) -> Plugin | None:
         for plugin in self._found:
-            if any(record is entry for records in plugin.records.values() for record in records):
+            if any(own is entry for entries in plugin.entries.values() for own in entries):
                 return plugin
         package = entry.factory.partition(":")[0].partition(".")[0]
-        return next((p for p in self._found if p.origin.module.partition(".")[0] == package), None)
+        return next((p for p in self._found if p.id.module.partition(".")[0] == package), None)
 
-    def _origin(self, entry: Entry) -> Origin:
-        owner = self._owner(entry)
-        return owner.origin if owner else Origin(entry.name, entry.factory.partition(":")[0])
+    def _id_of(self, entry: Entry) -> PluginId:
+        plugin = self._owning_plugin(entry)
+        return plugin.id if plugin else PluginId(entry.name, entry.factory.partition(":")[0])
 
-    @_one_at_a_time
-    def _tell(self) -> None:
+    @_locked
+    def _report_faults(self) -> None:
         faults = [*self._metadata_faults, *(fault for plugin in self._found for fault in plugin.faults)]
         for fault in faults:
-            if fault in self._told:
+            if fault in self._reported:
                 continue
-            self._told.add(fault)
+            self._reported.add(fault)
             if self.strict:
-                raise fault.error()
-            print(printable(f"gancore: warning: {fault.error()}"), file=sys.stderr)
+                raise fault.to_error()
+            print(escape_control(f"gancore: warning: {fault.to_error()}"), file=sys.stderr)
 
 
 class _Registry:
@@ -287,11 +289,11 @@ class _Registry:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._made: Plugins | None = None
+        self._made: PluginRegistry | None = None
 
-    def __call__(self) -> Plugins:
+    def __call__(self) -> PluginRegistry:
         with self._guard:
-            self._made = self._made or Plugins()
+            self._made = self._made or PluginRegistry()
             return self._made
 
     def cache_clear(self) -> None:

@@ -1,1 +1,1 @@
-"""Devices, precision and randomness: the ground that games and the loop stand on."""
+"""Devices, processes, signals and settings of torch."""

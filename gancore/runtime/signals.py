@@ -1,6 +1,6 @@
-"""Signals that ask a program to end: noted while work is saved, then passed on to whom they were meant for.
+"""Handles stop signals: records them while work is saved, then delivers them to the program's own handler.
 
-One policy for every command and for Python. Imports no torch.
+One policy for all commands and for Python. Imports no torch.
 """
 
 from __future__ import annotations
@@ -14,52 +14,52 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""Ctrl-C; what a scheduler or a container sends; a terminal that closes; Slurm's ``--signal=USR1``."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Ctrl-C; the signal of schedulers and containers; a terminal that closes; Slurm's ``--signal=USR1``."""
 
 Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended what was going on. ``result``: the RunResult of a training that was saved, or None."""
+    """A signal ended the work. ``result``: the RunResult of a training that was saved, or None."""
 
     def __init__(self, number: int, result: Any = None) -> None:
         self.number, self.result = number, result
-        super().__init__(name_of(number))
+        super().__init__(signal_name(number))
 
     def __reduce__(self) -> tuple[type[Interrupted], tuple[int, Any]]:
         return type(self), (self.number, self.result)
 
     @property
     def exit_code(self) -> int:
-        return exit_code(self.number)
+        return signal_exit_code(self.number)
 
 
-def name_of(number: int) -> str:
+def signal_name(number: int) -> str:
     return signal.Signals(number).name
 
 
-def exit_code(number: int) -> int:
-    """What a shell reports of a program that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+def signal_exit_code(number: int) -> int:
+    """What a shell reports for a program ended by this signal: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + number
 
 
-def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """A handler that ends the work in progress at once; ``finally`` blocks are run."""
+def raise_interrupted(number: int, frame: FrameType | None) -> NoReturn:
+    """A handler that ends the work in progress at once; ``finally`` blocks run."""
     raise Interrupted(number)
 
 
 @contextlib.contextmanager
-def handled(handler: Handler) -> Iterator[None]:
-    """``handler`` for all of SIGNALS; those before it are back afterwards.
+def signal_handler(handler: Handler) -> Iterator[None]:
+    """Within, ``handler`` handles all of STOP_SIGNALS; the former handlers are restored afterwards.
 
-    Outside the main thread nothing is done, as the main thread gets all signals. A signal that the caller
-    ignores stays ignored (SIGHUP under nohup), but for Ctrl-C: shells ignore it for jobs in the background.
+    Does nothing outside the main thread, because the main thread gets all signals. A signal that the caller
+    ignores stays ignored (SIGHUP under nohup), except Ctrl-C: shells ignore it for jobs in the background.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    found = {number: signal.getsignal(number) for number in SIGNALS}
+    found = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     before = {
         number: old
         for number, old in found.items()
@@ -75,56 +75,56 @@ def handled(handler: Handler) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unhandled() -> Iterator[None]:
-    """Signals end the program at once: for a call that blocks, in which no handler of Python is run."""
-    with handled(signal.SIG_DFL):
+def default_handlers() -> Iterator[None]:
+    """Within, signals end the program at once: for blocking calls, during which Python runs no handler."""
+    with signal_handler(signal.SIG_DFL):
         yield
 
 
 @contextlib.contextmanager
-def noted(note: Callable[[int], None], promise: str = "") -> Iterator[None]:
-    """A signal is noted, and acknowledged on stderr with ``promise``; a second Ctrl-C interrupts at once."""
-    seen: list[int] = []
+def record_signals(note: Callable[[int], None], message: str = "") -> Iterator[None]:
+    """Within, pass signals to ``note``; write ``message`` to stderr; a second Ctrl-C interrupts at once."""
+    received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if promise and not seen:
-            acknowledge(f"{name_of(number)}: {promise}; Ctrl-C interrupts at once")
-        seen.append(number)
+        if message and not received:
+            print_from_handler(f"{signal_name(number)}: {message}; Ctrl-C interrupts at once")
+        received.append(number)
         note(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    with handled(handle):
+    with signal_handler(handle):
         yield
 
 
 @contextlib.contextmanager
-def ending() -> Iterator[None]:
-    """Any of SIGNALS ends the block with Interrupted, and then reaches whom it was meant for."""
+def interrupt_on_signal() -> Iterator[None]:
+    """Any of STOP_SIGNALS ends the block with Interrupted, and is then delivered to the program's handler."""
     try:
-        with handled(interrupt):
+        with signal_handler(raise_interrupted):
             yield
     except Interrupted as stop:
-        pass_on(stop.number)
+        deliver(stop.number)
         raise
 
 
-def pass_on(number: int) -> None:
+def deliver(number: int) -> None:
     """Do what the signal would have done without gancore: call its handler, or end the program.
 
     Raises:
         KeyboardInterrupt: by Python's own handler of Ctrl-C.
-        SystemExit: for a signal that nobody handles; its exit code is 128 and the signal's number.
+        SystemExit: for a signal without a handler; its exit code is 128 plus the signal's number.
     """
     handler = signal.getsignal(number)
     if callable(handler):
         handler(number, None)
     elif handler is signal.SIG_DFL:
-        raise SystemExit(exit_code(number))
+        raise SystemExit(signal_exit_code(number))
 
 
-def acknowledge(line: str) -> None:
-    """One line on stderr, past its buffers: a handler may be called in the middle of a write."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none: nobody is there to read
+def print_from_handler(line: str) -> None:
+    """Write a line to stderr, bypassing its buffer: a handler may be called in the middle of a write."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
         stream = sys.stderr
         clear = "\r\x1b[2K" if stream.isatty() else ""
         os.write(stream.fileno(), f"{clear}{line}\n".encode())

@@ -1,17 +1,16 @@
-"""The kit that holds every plugin to the contract: the same checks under pytest and on the command line."""
+"""The kit: checks that a plugin keeps the contract, the same under pytest and on the command line."""
 
-from gancore.testing.check import Breach, Check, NotApplicable, Result
-from gancore.testing.checks import CHECKS
+from gancore.testing.check import Check, CheckFailure, CheckResult, SkipCheck
 from gancore.testing.conformance import DomainConformance, PluginConformance
-from gancore.testing.kit import Kit
+from gancore.testing.kit import CHECKS, Kit
 
 __all__ = [
     "CHECKS",
-    "Breach",
     "Check",
+    "CheckFailure",
+    "CheckResult",
     "DomainConformance",
     "Kit",
-    "NotApplicable",
     "PluginConformance",
-    "Result",
+    "SkipCheck",
 ]

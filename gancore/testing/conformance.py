@@ -6,16 +6,15 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from gancore.errors import GancoreError
-from gancore.testing.check import Breach, Check, NotApplicable
-from gancore.testing.checks import CHECKS
-from gancore.testing.kit import Kit
+from gancore.testing.check import Check, CheckFailure, SkipCheck
+from gancore.testing.kit import CHECKS, Kit
 
 PART_SCOPES = ("loss", "dynamics", "measure", "logger")
 """Of checks that need no domain."""
 
 
 class PluginConformance:
-    """Holds losses, dynamics, measures and loggers of a plugin to the contract, without a domain of its own::
+    """Checks losses, dynamics, metrics and loggers of a plugin without a domain of its own::
 
         from gancore.testing import PluginConformance
 
@@ -32,7 +31,7 @@ class PluginConformance:
     def kit(cls) -> Kit:
         """The kit that the tests of this class share."""
         if cls._parts_kit is None:
-            cls._parts_kit = Kit.of(cls.plugin)
+            cls._parts_kit = Kit.for_name(cls.plugin)
         return cls._parts_kit
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
@@ -47,12 +46,12 @@ class PluginConformance:
 
     @classmethod
     def teardown_class(cls) -> None:
-        """What the benches hold may go."""
+        """Releases the fixtures."""
         cls._parts_kit = None
 
 
 class DomainConformance:
-    """Holds a plugin to the contract. Subclass it in a pytest file, and name the domain::
+    """Checks that a plugin keeps the contract. Subclass it in a pytest file, and name the domain::
 
         from gancore.testing import DomainConformance
 
@@ -60,7 +59,7 @@ class DomainConformance:
             domain = "tides"
 
     Each check is a test, ``test_trains[tides/dense]`` for each recipe. The checks are those of
-    ``gancore plugins check``, on what ``Domain.tiny`` says.
+    ``gancore plugins check``, with ``Domain.tiny_config()``.
     """
 
     domain: ClassVar[str] = ""
@@ -70,11 +69,11 @@ class DomainConformance:
     def kit(cls) -> Kit:
         """The kit that the tests of this class share, so that data are opened once."""
         if cls._kit is None:
-            cls._kit = Kit.of(cls.domain)
+            cls._kit = Kit.for_name(cls.domain)
         return cls._kit
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """One test for each recipe; where they cannot be listed, one that says why."""
+        """One test for each recipe; if they cannot be listed, one test that says why."""
         if "recipe" in metafunc.fixturenames:
             try:
                 names = list(self.kit().recipes)
@@ -84,20 +83,20 @@ class DomainConformance:
 
     @classmethod
     def teardown_class(cls) -> None:
-        """What the benches hold may go."""
+        """Releases the fixtures."""
         cls._kit = None
 
 
-def _make(check: Check, bench: Any) -> None:
+def _make(check: Check, fixture: Any) -> None:
     import pytest
 
     try:
-        check.function(bench)
-    except NotApplicable as reason:
+        check.function(fixture)
+    except SkipCheck as reason:
         pytest.skip(str(reason))
-    except Breach as breach:
+    except CheckFailure as breach:
         pytest.fail(
-            f"{check.name} of {bench.subject}: {breach}\nIt must hold that: {check.holds}", pytrace=False
+            f"{check.name} of {fixture.subject}: {breach}\nIt must hold that: {check.holds}", pytrace=False
         )
 
 

@@ -1,86 +1,112 @@
-"""Checks of a domain on its tiny data: what it opens, and batches as pure functions of their key."""
+"""Checks of a domain on its tiny data: what it opens, batches, conditions, files, pictures, diagnostics."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gancore.config import Section, TrainSection, UpkeepSection
-from gancore.domain import Batch, View
-from gancore.errors import CheckpointError, ConfigError, nearest
-from gancore.facts import check_facts
+from gancore.config import Section, TrainConfig, UpkeepConfig
+from gancore.data.dataset import Batch, View, validate_spec
+from gancore.data.splits import SPLITS
+from gancore.domain import Diagnostic
+from gancore.errors import CheckpointError, ConfigError
 from gancore.plugins import plugins
-from gancore.runtime.randomness import Key, Rows
-from gancore.testing.bench import SPLITS, DomainBench
-from gancore.testing.check import Breach, NotApplicable
-from gancore.testing.compare import equal, finite, global_generators, outline, told
-from gancore.trees import cut_rows, leaves
+from gancore.random import Key, RowRange
+from gancore.samples import Samples
+from gancore.testing.check import (
+    CheckFailure,
+    SkipCheck,
+    describe_tree,
+    global_seed,
+    tree_all_finite,
+    tree_signature,
+    trees_equal,
+)
+from gancore.testing.fixtures import DomainFixture
+from gancore.testing.metric_checks import MEASURED, noise, repeated
+from gancore.text import suggestion
+from gancore.trees import tree_leaves, tree_map, tree_slice
 
 ROWS = 6
-PURE = "draw whatever is random in take from its key (key / 'name'), row by row"
+PURE = "draw all randomness of get_batch from its key (key / 'name'), row by row"
 
 
-def describes_its_keys(bench: DomainBench) -> None:
+def documents_its_keys(fixture: DomainFixture) -> None:
     """Every key of the data section has a default that is valid, and a description."""
-    check_section(bench.domain.Config, "data")
+    check_section(fixture.domain.Config, "data")
 
 
 def check_section(kind: type[Section], name: str) -> None:
-    """Raises Breach where a field has no description or no default, or a default that is not valid."""
+    """Raises CheckFailure where a field has no description or no default, or a default that is not valid."""
     for key, field in kind.model_fields.items():
         if not (field.description or "").strip():
-            raise Breach(
+            raise CheckFailure(
                 f"{name}.{key} ({kind.__name__}) has no description",
                 "write Field(default, description=...): people read it in --print-config",
             )
         if field.is_required():
-            raise Breach(f"{name}.{key} ({kind.__name__}) has no default", "give it one that works")
+            raise CheckFailure(f"{name}.{key} ({kind.__name__}) has no default", "give it one that works")
         default = field.get_default(call_default_factory=True)
         if isinstance(default, Section):
             check_section(type(default), f"{name}.{key}")
     try:
         kind.model_validate(kind().model_dump(mode="json"))
     except ValueError as error:
-        raise Breach(f"the defaults of {kind.__name__} are not valid: {error}", "mend them") from error
+        raise CheckFailure(f"the defaults of {kind.__name__} are not valid: {error}", "fix them") from error
 
 
-def says_what_is_tiny(bench: DomainBench) -> None:
-    """tiny gives sections of a configuration, with keys that are known: of model, to one recipe at least."""
-    recipes = [plugins().recipe(bench.domain, name)[1] for name in plugins().recipes(bench.domain)]
+def tiny_config_is_valid(fixture: DomainFixture) -> None:
+    """tiny_config() has known sections and keys; a key of model is one of at least one recipe."""
+    recipes = [
+        plugins().load_recipe(fixture.domain, name)[1] for name in plugins().recipe_entries(fixture.domain)
+    ]
     known = {
-        "data": set(bench.domain.Config.model_fields),
+        "data": set(fixture.domain.Config.model_fields),
         "model": {key for recipe in recipes for key in recipe.Config.model_fields},
-        "train": set(TrainSection.model_fields),
-        "upkeep": set(UpkeepSection.model_fields),
+        "train": set(TrainConfig.model_fields),
+        "upkeep": set(UpkeepConfig.model_fields),
     }
-    for section, values in bench.tiny.items():
+    for section, values in fixture.tiny_config.items():
         if section not in known or not isinstance(values, Mapping):
-            raise Breach(f"tiny has {section!r}: {values!r}", f"give mappings by section: {', '.join(known)}")
+            raise CheckFailure(
+                f"tiny has {section!r}: {values!r}", f"give mappings by section: {', '.join(known)}"
+            )
         for key in values:
             if key not in known[section]:
-                raise Breach(f"tiny has {section}.{key}, which nobody knows", nearest(key, known[section]))
+                raise CheckFailure(
+                    f"tiny_config() has the unknown key {section}.{key}", suggestion(key, known[section])
+                )
 
 
-def opens(bench: DomainBench) -> None:
-    """Its tiny source opens: train, valid and test hold rows of one kind, finite, and differ by name."""
+def opens(fixture: DomainFixture) -> None:
+    """Its tiny source opens: train, valid and test hold finite rows of one kind, and share no name."""
     outlines = {}
     for split in SPLITS:
-        for name, view in bench.views(split).items():
+        for name, view in fixture.views(split).items():
             if len(view) == 0:
-                raise Breach(f"{split} has no rows", "give every split its share")
+                raise CheckFailure(f"{split} has no rows", "give every split its share")
             batch = _take(view, Key.of("kit"))
-            if not finite(batch.data):
-                raise Breach(f"{split} holds values that are not finite", "leave such rows out in open")
-            outlines[split, name] = outline(batch.data), outline(batch.condition), told(batch.data)
+            if not tree_all_finite(batch.data):
+                raise CheckFailure(f"{split} holds values that are not finite", "leave such rows out in open")
+            outlines[split, name] = (
+                tree_signature(batch.data),
+                tree_signature(batch.condition),
+                describe_tree(batch.data),
+            )
     first, *others = outlines.items()
     for (split, _), kind in others:
-        if len(bench.views("train")) == 1 and kind[:2] != first[1][:2]:
-            raise Breach(f"{split} holds {kind[2]}, train {first[1][2]}", "cut all splits alike")
-    _require_disjoint(bench.data.splits)
+        if len(fixture.views("train")) == 1 and kind[:2] != first[1][:2]:
+            raise CheckFailure(
+                f"{split} holds {kind[2]}, train {first[1][2]}", "cut all splits in the same way"
+            )
+    _require_disjoint(fixture.data.splits)
 
 
 def _require_disjoint(splits: Mapping[str, Any]) -> None:
@@ -88,138 +114,249 @@ def _require_disjoint(splits: Mapping[str, Any]) -> None:
     for split, names in splits.items():
         for name in names:
             if held.setdefault(name, split) != split:
-                raise Breach(
+                raise CheckFailure(
                     f"{name!r} is in {held[name]} and in {split}",
-                    "put what belongs together into one split: else valid measures what was learnt by heart",
+                    "put related items into one split; otherwise valid measures memorised training data",
                 )
 
 
-def opens_alike(bench: DomainBench) -> None:
-    """Opened again, whatever was drawn in between, the data are the same: a resumed run sees no others."""
-    with global_generators(1):
-        again = bench.open()
-    if again.fingerprint != bench.data.fingerprint:
-        raise Breach("opened twice, the data have two fingerprints", "let it hang on content and settings")
+def opens_reproducibly(fixture: DomainFixture) -> None:
+    """Opened again, the data are the same, whatever was drawn in between: resumed runs need it."""
+    with global_seed(1):
+        again = fixture.open()
+    if again.fingerprint != fixture.data.fingerprint:
+        raise CheckFailure(
+            "opened twice, the data have two fingerprints", "compute it from content and settings only"
+        )
     for split in SPLITS:
         view = getattr(again, split)
         other = next(iter(view.values())) if isinstance(view, Mapping) else view
-        own = bench.view(split)
-        if len(own) != len(other) or not equal(_take(own, Key.of(1)).data, _take(other, Key.of(1)).data):
-            raise Breach(
+        own = fixture.view(split)
+        if len(own) != len(other) or not trees_equal(
+            _take(own, Key.of(1)).data, _take(other, Key.of(1)).data
+        ):
+            raise CheckFailure(
                 f"opened twice, {split} holds other rows",
                 "split and order by what the rows are, or by gancore.data.splits, not by chance",
             )
 
 
-def writes_its_spec(bench: DomainBench) -> None:
-    """The spec is JSON and named tensors, and reads back as it was: models are built from it alone."""
-    spec = bench.data.spec
-    for name, value in spec.facts.items():
+def spec_is_json(fixture: DomainFixture) -> None:
+    """The spec is JSON and named tensors, and reads back unchanged: models are built from it alone."""
+    spec = fixture.data.spec
+    for name, value in spec.fields.items():
         try:
             back = json.loads(json.dumps(value))
         except (TypeError, ValueError) as error:
-            raise Breach(
-                f"spec[{name!r}] is no JSON: {error}", "keep numbers, text, lists; or tensors"
+            raise CheckFailure(
+                f"spec[{name!r}] is not JSON: {error}", "store numbers, text and lists, or tensors"
             ) from None
         if back != value or type(back) is not type(value):
-            raise Breach(
+            raise CheckFailure(
                 f"spec[{name!r}] reads back as {back!r}, not {value!r}",
                 "write lists for tuples, text for keys",
             )
     for name, tensor in spec.tensors.items():
         if not isinstance(tensor, Tensor):
-            raise Breach(f"spec.tensors[{name!r}] is {type(tensor).__name__}", "keep tensors there")
+            raise CheckFailure(f"spec.tensors[{name!r}] is {type(tensor).__name__}", "keep tensors there")
     try:
-        check_facts(bench.domain.Facts, spec.facts, "the spec")
+        validate_spec(fixture.domain.Schema, spec.fields, "the spec")
     except CheckpointError as error:
-        raise Breach(error.message, "Domain.Facts says what a spec holds: let both say the same") from None
+        raise CheckFailure(
+            error.message, "Domain.Schema says what a spec holds: let both say the same"
+        ) from None
 
 
-def keys_its_batches(bench: DomainBench) -> None:
-    """take(indices, key) is a pure function: the same again, whatever was drawn in between."""
+def batches_depend_on_key_only(fixture: DomainFixture) -> None:
+    """get_batch(indices, key) is a pure function: the same again, whatever was drawn in between."""
     for split in SPLITS:
-        for view in bench.views(split).values():
+        for view in fixture.views(split).values():
             batch = _take(view, Key.of("kit"))
-            with global_generators(1):
+            with global_seed(1):
                 again = _take(view, Key.of("kit"))
-            if equal([batch.data, batch.condition], [again.data, again.condition]):
+            if trees_equal([batch.data, batch.condition], [again.data, again.condition]):
                 continue
-            with global_generators(1):
-                alike = equal(again.data, _take(view, Key.of("kit")).data)
-            cause = "it draws from a global generator" if alike else "it remembers what was asked before"
-            raise Breach(f"take gives other {split} rows for the same indices and key: {cause}", PURE)
+            with global_seed(1):
+                reproducible = trees_equal(again.data, _take(view, Key.of("kit")).data)
+            cause = "it draws from a global generator" if reproducible else "it depends on earlier calls"
+            raise CheckFailure(
+                f"get_batch gives other {split} rows for the same indices and key: {cause}", PURE
+            )
 
 
-def keeps_rows_apart(bench: DomainBench) -> None:
-    """A row of a batch hangs on its own index and draw alone: cut rows equal rows of the joined batch."""
+def batches_rows_independently(fixture: DomainFixture) -> None:
+    """Each row of a batch depends only on its own index and draw: cut rows equal rows of the global batch."""
     for split in SPLITS:
-        for view in bench.views(split).values():
-            _require_rows_apart(view, split)
+        for view in fixture.views(split).values():
+            _require_independent_rows(view, split)
 
 
-def _require_rows_apart(view: View, split: str) -> None:
+def _require_independent_rows(view: View, split: str) -> None:
     joined = _take(view, Key.of("kit"))
     if len(joined) != ROWS:
-        raise Breach(f"{ROWS} indices give {len(joined)} {split} rows", "return one row for each index")
+        raise CheckFailure(f"{ROWS} indices give {len(joined)} {split} rows", "return one row for each index")
     for start, stop in ((0, 2), (2, ROWS)):
         part = _take(view, Key.of("kit"), start, stop)
-        if not equal(part.data, cut_rows(joined.data, start, stop)):
-            raise Breach(f"{split} rows {start} to {stop} alone are not those of the joined batch", PURE)
+        if not trees_equal(part.data, tree_slice(joined.data, start, stop)):
+            raise CheckFailure(
+                f"{split} rows {start} to {stop} alone are not those of the global batch", PURE
+            )
     other = (torch.arange(ROWS) + 1) % len(view)
     other[0] = 0
-    mixed = view.take(other, Key.of("kit").cut(Rows.all(ROWS)))
-    if not equal(cut_rows(mixed.data, 0, 1), cut_rows(joined.data, 0, 1)):
-        raise Breach(f"a {split} row changes with the other rows of its batch", PURE)
+    mixed = view.get_batch(other, Key.of("kit").with_rows(RowRange.all(ROWS)))
+    if not trees_equal(tree_slice(mixed.data, 0, 1), tree_slice(joined.data, 0, 1)):
+        raise CheckFailure(f"a {split} row changes with the other rows of its batch", PURE)
 
 
-def offers_what_take_gives(bench: DomainBench) -> None:
-    """What a view offers beside take agrees with it: conditions, and its data on the device."""
-    view, indices = bench.view("train"), torch.arange(ROWS) % len(bench.view("train"))
+def optional_members_agree(fixture: DomainFixture) -> None:
+    """The optional members of a view agree with get_batch: its conditions, and its data on the device."""
+    view, indices = fixture.view("train"), torch.arange(ROWS) % len(fixture.view("train"))
     batch = _take(view, Key.of("kit"))
-    if hasattr(view, "conditions") and not equal(view.conditions(indices), batch.condition):
-        raise Breach("conditions(indices) differs from the condition that take gives", "return the same")
-    if hasattr(view, "megabytes"):
-        if not hasattr(view, "on"):
-            raise Breach("the view has megabytes, and no on(device)", "offer both, or neither")
-        if not equal(_take(view.on(torch.device("cpu")), Key.of("kit")).data, batch.data):
-            raise Breach("the view on a device gives other rows than the view itself", "draw both alike")
+    if hasattr(view, "get_conditions") and not trees_equal(view.get_conditions(indices), batch.condition):
+        raise CheckFailure(
+            "get_conditions(indices) differs from the condition of get_batch", "return the same in both"
+        )
+    if hasattr(view, "size_mb"):
+        if not hasattr(view, "to"):
+            raise CheckFailure("the view has size_mb, but no to(device)", "offer both, or neither")
+        if not trees_equal(_take(view.to(torch.device("cpu")), Key.of("kit")).data, batch.data):
+            raise CheckFailure(
+                "the view on a device gives other rows than the view itself", "draw both from the key"
+            )
 
 
-def conditions(bench: DomainBench) -> None:
-    """Labels become conditions like those of train; a label that is not there is a ConfigError."""
-    spec, domain, key = bench.data.spec, bench.domain, Key.of("kit")
-    _require_refusal(bench, "no such label of the kit")
+def makes_conditions(fixture: DomainFixture) -> None:
+    """Labels become conditions like those of train; an unknown label is a ConfigError."""
+    spec, domain, key = fixture.data.spec, fixture.domain, Key.of("kit")
+    _require_refusal(fixture, "no such label of the kit")
     classes = spec.get("classes") or []
     if not classes:
         return
-    own = _take(bench.view("train"), key).condition
+    own = _take(fixture.view("train"), key).condition
     if own is None:
-        raise Breach("the spec has classes, but the batches have no condition", "give the rows' labels")
-    drawn = domain.condition(None, ROWS, spec, key.cut(Rows.all(ROWS)))
-    for label, made in (("", drawn), (classes[-1], domain.condition(str(classes[-1]), ROWS, spec, key))):
-        if outline(made) != outline(own) or {len(leaf) for leaf in leaves(made)} != {ROWS}:
+        raise CheckFailure("the spec has classes, but the batches have no condition", "give the rows' labels")
+    drawn = domain.make_condition(None, ROWS, spec, key.with_rows(RowRange.all(ROWS)))
+    for label, made in (("", drawn), (classes[-1], domain.make_condition(str(classes[-1]), ROWS, spec, key))):
+        if tree_signature(made) != tree_signature(own) or {len(leaf) for leaf in tree_leaves(made)} != {ROWS}:
             what = f"the condition of label {label!r}" if label else "a drawn condition"
-            raise Breach(f"{what} is {told(made)}, that of train {told(own)}", "make them alike")
-    part = domain.condition(None, 2, spec, key.cut(Rows(2, 4, ROWS)))
-    if not equal(part, cut_rows(drawn, 2, 4)):
-        raise Breach("cut rows of a drawn condition are not those of the joined one", "draw from the key")
+            raise CheckFailure(
+                f"{what} is {describe_tree(made)}, that of train {describe_tree(own)}",
+                "return the same structure, shape and type",
+            )
+    part = domain.make_condition(None, 2, spec, key.with_rows(RowRange(2, 4, ROWS)))
+    if not trees_equal(part, tree_slice(drawn, 2, 4)):
+        raise CheckFailure(
+            "cut rows of a drawn condition are not those of the joined one", "draw from the key"
+        )
 
 
-def _require_refusal(bench: DomainBench, label: str) -> None:
+def _require_refusal(fixture: DomainFixture, label: str) -> None:
     try:
-        bench.domain.condition(label, 1, bench.data.spec, Key.of("kit"))
+        fixture.domain.make_condition(label, 1, fixture.data.spec, Key.of("kit"))
     except ConfigError:
         return
-    raise Breach(f"condition({label!r}, ...) is accepted", "raise ConfigError for a label that is not there")
+    raise CheckFailure(
+        f"condition({label!r}, ...) is accepted", "raise ConfigError for a label that is not there"
+    )
 
 
 def _take(view: View, key: Key, start: int = 0, stop: int = ROWS) -> Batch:
-    """The rows of one and the same joined batch, from ``start`` to ``stop``."""
+    """The rows of one and the same global batch, from ``start`` to ``stop``."""
     indices = torch.arange(start, stop) % len(view)
-    return view.take(indices, key.cut(Rows(start, stop, ROWS)))
+    return view.get_batch(indices, key.with_rows(RowRange(start, stop, ROWS)))
 
 
-def is_conditional(bench: DomainBench) -> None:
-    """Raises NotApplicable where the tiny data have no classes."""
-    if not bench.data.spec.get("classes"):
-        raise NotApplicable("the tiny data have no classes")
+def is_conditional(fixture: DomainFixture) -> None:
+    """Raises SkipCheck where the tiny data have no classes."""
+    if not fixture.data.spec.get("classes"):
+        raise SkipCheck("the tiny data have no classes")
+
+
+def returns_the_files_it_writes(fixture: DomainFixture) -> None:
+    """write returns every file it writes: complete, inside the folder, for one and several samples."""
+    sizes = {}
+    for n in (1, 5):
+        for samples in _with_and_without_condition(fixture, n):
+            sizes[len(samples)] = _written(fixture, samples)
+    if len(sizes) > 1 and sizes[max(sizes)] <= sizes[1]:
+        raise CheckFailure(
+            f"{max(sizes)} samples take no more room than one ({sizes[1]} bytes)", "write every sample"
+        )
+
+
+def _written(fixture: DomainFixture, samples: Samples) -> int:
+    """Bytes in all."""
+    with tempfile.TemporaryDirectory(prefix="gancore-check-") as place, contextlib.chdir(place):
+        folder = Path(place).resolve() / "run" / "samples"
+        paths = [Path(path) for path in fixture.domain.write(samples, folder)]
+        found = {path.resolve() for path in Path(place).resolve().rglob("*") if path.is_file()}
+        named = {path.resolve() for path in paths}
+        if not paths:
+            raise CheckFailure(f"write names no file for {len(samples)} samples", "return every file written")
+        for path in sorted(named):
+            if not path.is_file():
+                raise CheckFailure(
+                    f"write names {path.name}, and does not write it", "return what was written"
+                )
+            if not path.is_relative_to(folder):
+                raise CheckFailure(
+                    f"write puts {path.name} outside its folder", "write into the folder it is given"
+                )
+            if path.stat().st_size == 0:
+                raise CheckFailure(f"write leaves {path.name} empty", "write the sample into it")
+        if extra := sorted(found - named):
+            raise CheckFailure(
+                f"write leaves {extra[0].name}, and does not name it", "return every file written"
+            )
+        return sum(path.stat().st_size for path in named)
+
+
+def makes_previews(fixture: DomainFixture) -> None:
+    """preview gives a picture or None, of one sample and of several; log_to_tensorboard accepts samples."""
+    for n in (1, 5):
+        for samples in _with_and_without_condition(fixture, n):
+            picture = fixture.domain.preview(samples)
+            if picture is None:
+                continue
+            if not (hasattr(picture, "convert") and min(getattr(picture, "size", (0, 0))) > 0):
+                raise CheckFailure(
+                    f"preview returns {type(picture).__name__}", "return a PIL picture, or None"
+                )
+    fixture.domain.log_to_tensorboard(fixture.samples(2), _Writer(), 0)  # type: ignore[arg-type]
+
+
+class _Writer:
+    """Takes whatever TensorBoard's SummaryWriter takes."""
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("add_"):
+            raise AttributeError(name)
+        return lambda *given, **named: None
+
+
+def diagnoses_no_real_data(fixture: DomainFixture) -> None:
+    """diagnose gives diagnostics, each with a message and a fix, and none on real data."""
+    real = fixture.samples(MEASURED)
+    found = fixture.domain.diagnose(real)
+    if found:
+        raise CheckFailure(
+            f"diagnose finds {found[0].name!r} in real data: {found[0].message}",
+            "raise its threshold above that",
+        )
+    for data in (noise(real.data), repeated(real.data), tree_map(torch.zeros_like, real.data)):
+        for diagnostic in fixture.domain.diagnose(Samples(data, real.spec, real.condition)):
+            texts = (
+                (diagnostic.name, diagnostic.message, diagnostic.fix)
+                if isinstance(diagnostic, Diagnostic)
+                else ("",)
+            )
+            if not all(isinstance(text, str) and text.strip() for text in texts):
+                raise CheckFailure(
+                    f"diagnose returns {diagnostic!r}", "return Diagnostics with name, message and fix"
+                )
+
+
+def _with_and_without_condition(fixture: DomainFixture, n: int) -> list[Samples]:
+    real = fixture.samples(n)
+    bare = Samples(real.data, real.spec)
+    return [bare] if real.condition is None else [bare, real]

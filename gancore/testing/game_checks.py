@@ -1,128 +1,148 @@
-"""Checks of a recipe's costs: gradients that arrive, that add up, and that nothing disturbs."""
+"""Checks of a recipe's game: configuration, costs, gradients and second derivatives."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.gradcheck import GradcheckError
 
+from gancore.config_layers import load_config_file
+from gancore.config_yaml import to_yaml
+from gancore.data.dataset import Spec
 from gancore.games.adversarial import AdversarialGame
-from gancore.games.field import Field
+from gancore.games.discriminator import Discriminator
 from gancore.games.game import Game
-from gancore.nn.dropout import global_layer
-from gancore.testing.bench import RecipeBench
-from gancore.testing.check import Breach, NotApplicable
-from gancore.testing.compare import differing, equal, finite, global_generators
-from gancore.testing.network_checks import judged
+from gancore.games.training_step import TrainingStep
+from gancore.models.model import build_game
+from gancore.nn.dropout import find_global_rng_layer
+from gancore.testing.check import (
+    CheckFailure,
+    SkipCheck,
+    collapse_spaces,
+    differing_names,
+    global_seed,
+    tree_all_finite,
+    trees_equal,
+)
+from gancore.testing.domain_checks import check_section
+from gancore.testing.fixtures import RecipeFixture
+from gancore.testing.network_checks import discriminators, logits_of
 from gancore.training.precision import check_precision
-from gancore.trees import leaves, map_tree
+from gancore.trees import tree_leaves, tree_map
 
 
-def reaches_every_parameter(bench: RecipeBench) -> None:
+def reaches_every_parameter(fixture: RecipeFixture) -> None:
     """Every player gets a finite gradient, the generator through the discriminator, for each parameter."""
-    table = bench.table()
+    table = fixture.setup()
     _require_moves(table.game)
     reached: dict[str, set[str]] = {player: set() for player in table.game.players}
     for phase in table.game.phases:
         for step in range(4):
-            field = Field(table, phase, step, step, progress=step / 4)
+            training_step = TrainingStep(table, phase, step, step, progress=step / 4)
             for index, move in enumerate(phase.moves):
-                gradient = field.gradient(move, field.draw(index))
-                names = table.updaters[move.player].names
+                gradient = training_step.gradient(move, training_step.draw(index))
+                names = table.optimizers[move.player].names
                 for name, tensor in zip(names, gradient.tensors, strict=True):
-                    if tensor is not None and not finite(tensor):
-                        raise Breach(
+                    if tensor is not None and not tree_all_finite(tensor):
+                        raise CheckFailure(
                             f"the gradient of {name} is not finite in round {step}",
-                            "look for sqrt or log at 0",
+                            "avoid sqrt and log at 0",
                         )
                     if tensor is not None and bool(tensor.any()):
                         reached[move.player].add(name)
-                field.apply(move, gradient)
-            table.game.after_round(field)
+                training_step.apply(move, gradient)
+            table.game.after_round(training_step)
     for player, found in reached.items():
-        lost = [name for name in table.updaters[player].names if name not in found]
+        lost = [name for name in table.optimizers[player].names if name not in found]
         if lost and not found:
-            raise Breach(f"no gradient reaches the {player}{_detached(bench)}", "keep the graph whole")
+            raise CheckFailure(
+                f"no gradient reaches the {player}{_detached(fixture)}", "keep the graph whole"
+            )
         if lost:
-            raise Breach(
+            raise CheckFailure(
                 f"no gradient reaches {', '.join(lost[:3])} of the {player} ({len(lost)} in all)",
                 "use it, or do not create it: as a bias before a normalisation",
             )
 
 
-def keeps_costs_pure(bench: RecipeBench) -> None:
-    """A cost evaluated twice is the same, and changes nothing: dynamics evaluate it twice.
+def costs_are_pure(fixture: RecipeFixture) -> None:
+    """A cost evaluated twice is the same, and changes nothing: dynamics evaluate costs twice.
 
     The running statistics of batch normalisation are excused where the game is batch_coupled.
     """
-    table = bench.table()
+    table = fixture.setup()
     _require_moves(table.game)
     before = {name: tensor.clone() for name, tensor in table.game.state_dict().items()}
     for phase in table.game.phases:
-        field = Field(table, phase, 0, 0, 0.0)
+        training_step = TrainingStep(table, phase, 0, 0, 0.0)
         for index, move in enumerate(phase.moves):
             values = []
             for seed in (1, 2):
-                with global_generators(seed):
-                    draw = field.draw(index)
+                with global_seed(seed):
+                    draw = training_step.draw(index)
                     with draw.noise():
                         values.append(table.game.cost(move, draw).total().detach())
-            if not equal(values[0], values[1]):
-                raise Breach(
+            if not trees_equal(values[0], values[1]):
+                raise CheckFailure(
                     f"the {move.cost} of the {move.player}, evaluated twice on one draw, is "
-                    f"{float(values[0]):.6g} and {float(values[1]):.6g}{global_layer(table.game)}",
+                    f"{float(values[0]):.6g} and {float(values[1]):.6g}{find_global_rng_layer(table.game)}",
                     "draw from the draw, and noise in modules from gancore.games.noise (gancore.nn.dropout)",
                 )
             after = table.game.state_dict()
-            changed = [name for name in differing(before, after) if not _excused(table.game, name)]
+            changed = [name for name in differing_names(before, after) if not _excused(table.game, name)]
             if changed:
-                raise Breach(
+                raise CheckFailure(
                     f"evaluating the {move.cost} of the {move.player} changes {changed[0]}",
                     "change state in after_move or after_round, never in a forward pass",
                 )
 
 
-def adds_up_in_parts(bench: RecipeBench) -> None:
-    """Two micro-batches give the gradient of the joined batch: as accumulation and processes need it."""
-    _require_moves(bench.game)
-    if bench.game.batch_coupled:
-        raise NotApplicable("the game is batch_coupled: its costs do not add up in parts, and it says so")
-    if bench.batch_size % 2:
-        raise Breach(f"tiny has a batch of {bench.batch_size}", "give tiny an even model.batch_size")
-    whole, parts = bench.table(), bench.table(accumulate=2)
+def micro_batches_add_up(fixture: RecipeFixture) -> None:
+    """Two micro-batches give the gradient of the global batch, as accumulation and processes need it."""
+    _require_moves(fixture.game)
+    if fixture.game.batch_coupled:
+        raise SkipCheck("the game is batch_coupled: its costs do not add up in parts, and it says so")
+    if fixture.batch_size % 2:
+        raise CheckFailure(f"tiny has a batch of {fixture.batch_size}", "give tiny an even model.batch_size")
+    whole, parts = fixture.setup(), fixture.setup(accumulate=2)
     for phase in whole.game.phases:
         for index, move in enumerate(phase.moves):
             gradients = []
             for table in (whole, parts):
-                field = Field(table, phase, 0, 0, 0.0)
-                gradients.append(field.gradient(move, field.draw(index)).tensors)
-            names = whole.updaters[move.player].names
+                training_step = TrainingStep(table, phase, 0, 0, 0.0)
+                gradients.append(training_step.gradient(move, training_step.draw(index)).tensors)
+            names = whole.optimizers[move.player].names
             _require_same_gradient(f"the {move.cost} of the {move.player}", names, *gradients)
 
 
-def plays_in_bf16(bench: RecipeBench) -> None:
-    """Under --precision auto some machines train in bf16: one round of it is finite too."""
-    table = bench.table()
+def trains_in_bf16(fixture: RecipeFixture) -> None:
+    """Under --precision auto some machines train in bf16: one round in bf16 is finite too."""
+    table = fixture.setup()
     _require_moves(table.game)
-    if table.game.full_precision:
-        raise NotApplicable("the game asks for full precision")
+    if table.game.fp32_by_default:
+        raise SkipCheck("the game asks for full precision")
     table = replace(table, bf16=True)
     table = replace(table, bf16="" not in check_precision(table).modules)
     for phase in table.game.phases:
-        field = Field(table, phase, 0, 0, 0.0)
-        for index, move in field.moves():
-            gradient = field.gradient(move, field.draw(index))
-            if not all(finite(tensor) for tensor in gradient.tensors if tensor is not None):
-                raise Breach(
+        training_step = TrainingStep(table, phase, 0, 0, 0.0)
+        for index, move in training_step.due_moves():
+            gradient = training_step.gradient(move, training_step.draw(index))
+            if not all(tree_all_finite(tensor) for tensor in gradient.tensors if tensor is not None):
+                raise CheckFailure(
                     f"the {move.cost} of the {move.player} is not finite in bf16",
-                    "set full_precision = True on the game, or compute that part in fp32",
+                    "set fp32_by_default = True on the game, or compute that part in fp32",
                 )
 
 
 def _require_moves(game: Game) -> None:
     if not any(phase.moves for phase in game.phases):
-        raise NotApplicable("the game has no moves: no gradient trains it")
+        raise SkipCheck("the game has no moves: no gradient trains it")
 
 
 def _require_same_gradient(
@@ -133,9 +153,9 @@ def _require_same_gradient(
         if (a is None) != (b is None) or (
             a is not None and b is not None and float((a - b).abs().max()) > 1e-3 * scale
         ):
-            raise Breach(
+            raise CheckFailure(
                 f"{cost}: the gradient of {name} in two halves is not that of the whole batch",
-                "keep rows apart, give masks to Cost.add, or set batch_coupled = True on the game",
+                "compute rows independently, pass masks to Cost.add, or set batch_coupled = True on the game",
             )
 
 
@@ -144,22 +164,202 @@ def _excused(game: Game, tensor: str) -> bool:
     return game.batch_coupled and isinstance(owner, nn.modules.batchnorm._BatchNorm)
 
 
-def _detached(bench: RecipeBench) -> str:
+def _detached(fixture: RecipeFixture) -> str:
     """Where the way from the generator to its cost is cut."""
-    game = bench.game
+    game = fixture.game
     if not isinstance(game, AdversarialGame):
         return ""
-    draw = bench.draw()
-    batch = bench.reals(draw)
+    draw = fixture.draw()
+    batch = fixture.real_batch(draw)
     fake = game.fake(draw, batch.condition)
     embedded = game.discriminator.embed(fake)
     ways = (("the generator's output is detached", fake), ("embed detaches it", embedded))
     for cut, tree in ways:
-        if not any(leaf.requires_grad for leaf in leaves(tree)):
+        if not any(leaf.requires_grad for leaf in tree_leaves(tree)):
             return f": {cut}"
-    points = map_tree(lambda x: x.detach().requires_grad_(), embedded)
-    logits = judged(bench, game.discriminator, points, batch.condition, embedded=True)
+    points = tree_map(lambda x: x.detach().requires_grad_(), embedded)
+    logits = logits_of(fixture, game.discriminator, points, batch.condition, embedded=True)
     grads = (
-        torch.autograd.grad(logits.sum(), leaves(points), allow_unused=True) if logits.requires_grad else []
+        torch.autograd.grad(logits.sum(), tree_leaves(points), allow_unused=True)
+        if logits.requires_grad
+        else []
     )
-    return "" if any(g is not None and bool(g.any()) for g in grads) else ": judge does not look at its input"
+    return "" if any(g is not None and bool(g.any()) for g in grads) else ": judge does not use its input"
+
+
+def configuration_round_trips(fixture: RecipeFixture) -> None:
+    """Every key has a valid default and a description; a configuration reads back equal from YAML."""
+    check_section(fixture.recipe.Config, "model")
+    config = fixture.config
+    file = fixture.folder / "config.yaml"
+    file.write_text(to_yaml(config))
+    back = load_config_file(file)
+    if back != config:
+        before, after = config.model_dump(mode="json"), back.model_dump(mode="json")
+        changed = [
+            f"{section}.{key}: {value!r} becomes {after[section].get(key)!r}"
+            for section in ("data", "model")
+            for key, value in before[section].items()
+            if after[section].get(key) != value
+        ]
+        raise CheckFailure(
+            f"the configuration does not read back equal ({', '.join(changed) or 'a type changes'})",
+            "a validator must leave alone what it gave itself; keep to plain types",
+        )
+
+
+def builds(fixture: RecipeFixture) -> None:
+    """build gives a game from the configuration and the stored spec; the seed determines everything else."""
+    spec = fixture.domain_fixture.data.spec
+    stored = Spec(json.loads(json.dumps(dict(spec.fields))), spec.tensors)
+    made = []
+    for seed in (1, 2):
+        with global_seed(seed):
+            game = build_game(fixture.recipe, fixture.config.model, stored, fixture.config.train.seed)
+        if not isinstance(game, Game):
+            raise CheckFailure(
+                f"{type(fixture.recipe).__name__}.build returns {type(game).__name__}, not a Game",
+                "return a gancore.games.Game: adversarial_game(...), likelihood_game(...), fitted_game(...),"
+                " or your own",
+            )
+        made.append(game.state_dict())
+    if lost := differing_names(*made):
+        raise CheckFailure(
+            f"built twice with one seed, {lost[0]} differs", "draw initial parameters from torch alone"
+        )
+    _ = fixture.prepared_setup
+
+
+def has_declared_capabilities(fixture: RecipeFixture) -> None:
+    """The sampler has the capabilities that the entry declares, and a bound is declared as one."""
+    from gancore.training.setup import check_capabilities
+
+    sampler, capabilities = fixture.sampler(), fixture.entry.capabilities
+    check_capabilities(fixture.entry, sampler)
+    is_bound = bool(getattr(sampler, "lower_bound", False))
+    if "bound" in capabilities and not is_bound:
+        raise CheckFailure(
+            "it declares a bound, and sampler.lower_bound is false", "set lower_bound = True on the model"
+        )
+    if is_bound and "likelihood" in capabilities and "bound" not in capabilities:
+        raise CheckFailure(
+            "its log_prob is a bound that is declared as likelihood", "add 'bound' to capabilities"
+        )
+    if "conditional" in capabilities and "conditional" not in fixture.recipe.Config.model_fields:
+        raise CheckFailure(
+            "it declares conditional, and has no key model.conditional", "add conditional: bool"
+        )
+
+
+KEEP = "write the backward of that operation in operations that can be differentiated themselves"
+
+
+def differentiates_twice(fixture: RecipeFixture) -> None:
+    """The gradient of a discriminator by its input can be differentiated, as penalties need it."""
+    for name, discriminator in discriminators(fixture).items():
+        batch = fixture.real_batch(fixture.draw())
+        points = tree_map(lambda x: x.detach().requires_grad_(), discriminator.embed(batch.data))
+        logits = logits_of(fixture, discriminator, points, batch.condition, embedded=True)
+        own = _operations(logits)
+        first = _gradient(logits.sum(), tree_leaves(points), f"{name}: backward{own}", create_graph=True)
+        squares = [g.square().sum() for g in first if g is not None]
+        if not squares or not any(square.requires_grad for square in squares):
+            raise CheckFailure(f"{name}: the gradient by its input has no graph of its own{own}", KEEP)
+        sqnorm = torch.stack(squares).sum()
+        if any(node.name() == "torch::autograd::Error" for node in _nodes(sqnorm)):
+            raise CheckFailure(
+                f"{name}: double backward meets an operation that is once_differentiable{own}", KEEP
+            )
+        params = [p for p in discriminator.parameters() if p.requires_grad]
+        second = _gradient(sqnorm, params, f"{name}: double backward{own}")
+        live = [g for g in second if g is not None]
+        if not all(map(tree_all_finite, live)):
+            raise CheckFailure(
+                f"{name}: double backward gives values that are not finite", "avoid sqrt and log at 0"
+            )
+        if not any(bool(g.any()) for g in live):
+            raise CheckFailure(f"{name}: double backward reaches no parameter{own}", KEEP)
+        _require_true_derivatives(fixture, name, discriminator, logits)
+
+
+def _require_true_derivatives(
+    fixture: RecipeFixture, name: str, discriminator: Discriminator, logits: Tensor
+) -> None:
+    """An operation with a backward of its own may give a second derivative that is wrong without a word."""
+    batch = fixture.real_batch(fixture.draw())
+    for function in _functions(logits):
+        with _recorded(function) as calls, torch.no_grad():
+            logits_of(fixture, discriminator, batch.data, batch.condition)
+        for given in calls[:1]:
+            points = [_point(argument) for argument in given]
+            if any(isinstance(point, Tensor) and point.requires_grad for point in points):
+                try:
+                    torch.autograd.gradgradcheck(function.apply, points, fast_mode=True, nondet_tol=1e-9)
+                except GradcheckError as error:
+                    raise CheckFailure(
+                        f"{name}: the second derivative of {function.__name__} is not that of finite "
+                        f"differences: {collapse_spaces(str(error))[:120]}",
+                        KEEP,
+                    ) from error
+                except RuntimeError:
+                    continue  # it takes no double precision, without which finite differences are too rough
+
+
+def _point(argument: Any) -> Any:
+    """An argument in double precision, to be differentiated by."""
+    if isinstance(argument, Tensor) and argument.is_floating_point():
+        return argument.detach().double().requires_grad_()
+    return argument
+
+
+@contextlib.contextmanager
+def _recorded(function: Any) -> Iterator[list[tuple[Any, ...]]]:
+    """Within, what an operation is called with is noted."""
+    calls: list[tuple[Any, ...]] = []
+    apply = function.apply
+
+    def noted(*given: Any) -> Any:
+        calls.append(given)
+        return apply(*given)
+
+    function.apply = staticmethod(noted)
+    try:
+        yield calls
+    finally:
+        del function.apply
+
+
+def _gradient(
+    output: Tensor, inputs: Sequence[Tensor], what: str, create_graph: bool = False
+) -> list[Tensor | None]:
+    try:
+        return list(torch.autograd.grad(output, inputs, create_graph=create_graph, allow_unused=True))
+    except RuntimeError as error:
+        raise CheckFailure(
+            f"{what} fails: {' '.join(str(error).split())[:200]}",
+            KEEP,
+        ) from error
+
+
+def _operations(logits: Tensor) -> str:
+    """Names the operations behind ``logits`` whose backward is written by hand, where there are any."""
+    names = sorted(function.__name__ for function in _functions(logits))
+    return f" (operations with a backward of their own: {', '.join(names)})" if names else ""
+
+
+def _functions(tensor: Tensor) -> set[Any]:
+    """The subclasses of torch.autograd.Function behind a tensor."""
+    found = (getattr(type(node), "_forward_cls", None) for node in _nodes(tensor))
+    return {function for function in found if function is not None}
+
+
+def _nodes(tensor: Tensor) -> Iterator[Any]:
+    """The graph behind a tensor."""
+    seen: set[Any] = set()
+    waiting = [tensor.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            yield node
+            waiting += [before for before, _ in node.next_functions]

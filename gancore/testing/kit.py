@@ -1,145 +1,241 @@
-"""The kit: a plugin's benches, and every check made on each of them."""
+"""The kit: the checks, in the order in which they are made, and the fixtures of a plugin to make them on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gancore.errors import ConfigError, GancoreError, PluginError, nearest
+from gancore.entries import RecipeEntry
+from gancore.errors import ConfigError, GancoreError, PluginError
 from gancore.plugins import PluginInfo, plugins
-from gancore.records import RecipeEntry
-from gancore.testing.bench import DomainBench, PluginBench, RecipeBench
-from gancore.testing.check import Result, perform
-from gancore.testing.checks import CHECKS
-from gancore.testing.part_bench import DynamicsBench, LoggerBench, LossBench, MeasureBench, PartBench
+from gancore.testing import (
+    data_checks,
+    domain_checks,
+    feature_checks,
+    game_checks,
+    likelihood_checks,
+    metric_checks,
+    network_checks,
+    part_checks,
+    plugin_checks,
+    sampling_checks,
+    training_checks,
+)
+from gancore.testing.check import Check, CheckResult, Scope, run_check
+from gancore.testing.fixtures import DomainFixture, PluginFixture, RecipeFixture
+from gancore.testing.part_fixtures import (
+    DynamicsFixture,
+    LoggerFixture,
+    LossFixture,
+    MetricFixture,
+    PartFixture,
+)
+from gancore.text import suggestion
 
-GATES = ("resolves_records", "opens", "builds")
-"""Where one of these fails there is nothing to look at: the checks behind it would say so again."""
+_FUNCTIONS: Mapping[Scope, tuple[Callable[[Any], None], ...]] = {
+    "plugin": (
+        plugin_checks.imports_light,
+        plugin_checks.resolves_entries,
+        plugin_checks.opens_models,
+    ),
+    "domain": (
+        domain_checks.documents_its_keys,
+        domain_checks.tiny_config_is_valid,
+        domain_checks.opens,
+        domain_checks.opens_reproducibly,
+        data_checks.fingerprints_its_keys,
+        domain_checks.spec_is_json,
+        domain_checks.batches_depend_on_key_only,
+        domain_checks.batches_rows_independently,
+        data_checks.splits_are_disjoint,
+        data_checks.labels_match_their_rows,
+        domain_checks.optional_members_agree,
+        domain_checks.makes_conditions,
+        domain_checks.returns_the_files_it_writes,
+        domain_checks.makes_previews,
+        metric_checks.metrics_rank_real_data_first,
+        domain_checks.diagnoses_no_real_data,
+        feature_checks.embeds_rows_independently,
+        metric_checks.intervals_contain_values,
+    ),
+    "recipe": (
+        game_checks.configuration_round_trips,
+        game_checks.builds,
+        game_checks.has_declared_capabilities,
+        network_checks.matches_shapes,
+        network_checks.gives_finite_logits,
+        network_checks.scores_rows_independently,
+        game_checks.reaches_every_parameter,
+        game_checks.differentiates_twice,
+        game_checks.costs_are_pure,
+        game_checks.micro_batches_add_up,
+        sampling_checks.encodes_and_decodes,
+        sampling_checks.log_det_matches_jacobian,
+        sampling_checks.samples_depend_on_key_only,
+        sampling_checks.interpolates,
+        sampling_checks.gives_likelihoods,
+        likelihood_checks.likelihood_sums_to_one,
+        sampling_checks.gives_posteriors,
+        sampling_checks.inverts,
+        training_checks.trains,
+        training_checks.run_equals_loop,
+        training_checks.resumes,
+        training_checks.trains_on_two_processes,
+        training_checks.model_folder_round_trips,
+        training_checks.trains_on_labels,
+        network_checks.depends_on_labels,
+        game_checks.trains_in_bf16,
+    ),
+    "loss": (
+        part_checks.returns_one_value_per_row,
+        part_checks.stays_finite,
+        part_checks.gradients_have_right_signs,
+        part_checks.couples_rows_as_declared,
+        part_checks.gives_gradients,
+        part_checks.resumes_with_the_loss,
+    ),
+    "dynamics": (
+        part_checks.settings_round_trip,
+        part_checks.converges_on_linear_game,
+        part_checks.dynamics_micro_batches_add_up,
+        part_checks.resumes_with_the_dynamics,
+    ),
+    "measure": (metric_checks.ranks_real_data_first, metric_checks.interval_contains_value),
+    "logger": (part_checks.logs_a_run,),
+}
+
+CHECKS: tuple[Check, ...] = tuple(
+    Check.from_function(scope, function) for scope, functions in _FUNCTIONS.items() for function in functions
+)
+"""All checks, in order. `gancore plugins check` and pytest read this list."""
+
+PREREQUISITES = ("resolves_entries", "opens", "builds")
+"""If one of these fails, later checks of the subject are not run."""
 
 
 @dataclass
 class Kit:
-    """Checks one plugin: it, the domains that it brings, and the recipes that it brings for any domain."""
+    """Checks one plugin: itself, its domains, and its recipes for any domain."""
 
-    plugin: PluginBench
+    plugin: PluginFixture
 
     @classmethod
-    def of(cls, name: str) -> Kit:
-        """Of the plugin of this name, or that brings the domain of this name.
+    def for_name(cls, name: str) -> Kit:
+        """The kit of the plugin of this name, or of the plugin with the domain of this name.
 
         Raises:
-            PluginError: there is none.
+            PluginError: there is no such plugin.
         """
         plugins().load_all()
-        found = {info.name: info for info in plugins().listing()}
-        info = found.get(name) or _bringing(name)
+        found = {info.name: info for info in plugins().list_plugins()}
+        info = found.get(name) or _plugin_of_domain(name)
         if info is None:
-            raise PluginError(f"no plugin is named {name!r}", nearest(name, found))
+            raise PluginError(f"no plugin is named {name!r}", suggestion(name, found))
         if info.state == "disabled":
             raise PluginError(f"the plugin {name!r} ({info.distribution}) is {info.reason}", info.fix)
-        return cls(PluginBench(info))
+        return cls(PluginFixture(info))
 
     @cached_property
-    def domains(self) -> dict[str, DomainBench]:
+    def domains(self) -> dict[str, DomainFixture]:
         """Of the plugin, by name."""
-        names = [entry.name for hook, entry in self.plugin.records if hook == "gancore_domains"]
-        return {name: DomainBench(plugins().domain(name)) for name in names}
+        names = [entry.name for hook, entry in self.plugin.entries if hook == "gancore_domains"]
+        return {name: DomainFixture(plugins().load_domain(name)) for name in names}
 
-    def domain(self, name: str) -> DomainBench:
-        """Raises PluginError where the plugin does not bring it."""
+    def domain(self, name: str) -> DomainFixture:
+        """Raises PluginError if the plugin does not have it."""
         if name not in self.domains:
             raise PluginError(
-                f"the plugin {self.plugin.subject!r} brings no domain {name!r}", nearest(name, self.domains)
+                f"the plugin {self.plugin.subject!r} has no domain {name!r}", suggestion(name, self.domains)
             )
         return self.domains[name]
 
     @cached_property
-    def recipes(self) -> dict[str, RecipeBench]:
-        """Of the plugin, by ``domain/recipe``: those of its domains, and those that it lends to others."""
-        benches = [
-            RecipeBench(home, *plugins().recipe(home.domain, name))
+    def recipes(self) -> dict[str, RecipeFixture]:
+        """Of the plugin, by ``domain/recipe``: those of its domains, and those for other domains."""
+        fixtures = [
+            RecipeFixture(home, *plugins().load_recipe(home.domain, name))
             for home in self.domains.values()
-            for name, entry in plugins().recipes(home.domain).items()
+            for name, entry in plugins().recipe_entries(home.domain).items()
             if self.plugin.owns(entry)
         ]
-        for _, entry in self.plugin.records:
+        for _, entry in self.plugin.entries:
             if isinstance(entry, RecipeEntry) and entry.domain not in self.domains:
-                home = DomainBench(plugins().domain(entry.domain))
-                benches.append(RecipeBench(home, *plugins().recipe(home.domain, entry.name)))
-        return {bench.subject: bench for bench in benches}
+                home = DomainFixture(plugins().load_domain(entry.domain))
+                fixtures.append(RecipeFixture(home, *plugins().load_recipe(home.domain, entry.name)))
+        return {fixture.subject: fixture for fixture in fixtures}
 
     @cached_property
-    def parts(self) -> dict[str, PartBench]:
+    def parts(self) -> dict[str, PartFixture]:
         """The plugin's losses, dynamics, measures for others and loggers, by ``loss/name`` and so on."""
-        kinds: dict[str, Callable[[Any], PartBench]] = {
-            "gancore_losses": LossBench,
-            "gancore_dynamics": DynamicsBench,
-            "gancore_measures": MeasureBench,
-            "gancore_loggers": LoggerBench,
+        kinds: dict[str, Callable[[Any], PartFixture]] = {
+            "gancore_losses": LossFixture,
+            "gancore_dynamics": DynamicsFixture,
+            "gancore_metrics": MetricFixture,
+            "gancore_loggers": LoggerFixture,
         }
-        benches = [kinds[hook](entry) for hook, entry in self.plugin.records if hook in kinds]
-        return {bench.subject: bench for bench in benches}
+        fixtures = [kinds[hook](entry) for hook, entry in self.plugin.entries if hook in kinds]
+        return {fixture.subject: fixture for fixture in fixtures}
 
-    def only(self, recipe: str | None) -> list[RecipeBench]:
+    def select_recipes(self, recipe: str | None) -> list[RecipeFixture]:
         """The recipes of this name, or all.
 
         Raises:
             ConfigError: there is none.
         """
-        chosen = [bench for bench in self.recipes.values() if recipe in (None, bench.entry.name)]
+        chosen = [fixture for fixture in self.recipes.values() if recipe in (None, fixture.entry.name)]
         if recipe is not None and not chosen:
-            known = [bench.entry.name for bench in self.recipes.values()]
+            known = [fixture.entry.name for fixture in self.recipes.values()]
             raise ConfigError(
-                f"the plugin {self.plugin.subject!r} has no recipe {recipe!r}", nearest(recipe, known)
+                f"the plugin {self.plugin.subject!r} has no recipe {recipe!r}", suggestion(recipe, known)
             )
         return chosen
 
-    def run(self, recipe: str | None = None) -> Iterator[Result]:
-        """Every check, as it is made. What can be looked at no further is left at its first failure."""
-        gate = yield from _checked(self.plugin, "plugin")
+    def run(self, recipe: str | None = None) -> Iterator[CheckResult]:
+        """Run every check, and give each result. A failed prerequisite ends the checks of its subject."""
+        gate = yield from _run_checks(self.plugin, "plugin")
         if not gate:
             return
-        chosen = self.only(recipe)
+        chosen = self.select_recipes(recipe)
         for home in self.domains.values():
-            gate = yield from _checked(home, "domain")
+            gate = yield from _run_checks(home, "domain")
             if not gate:
                 return
-        for bench in chosen:
-            yield from _checked(bench, "recipe")
+        for fixture in chosen:
+            yield from _run_checks(fixture, "recipe")
         for part in self.parts.values() if recipe is None else ():
-            yield from _checked(part, part.scope)
+            yield from _run_checks(part, part.scope)
 
 
-def _checked(bench: Any, scope: str) -> Generator[Result, None, bool]:
-    """The checks of one subject; returns False where one failed that the others stand on."""
+def _run_checks(fixture: Any, scope: str) -> Generator[CheckResult, None, bool]:
+    """The checks of one subject; returns False if a prerequisite failed."""
     for check in CHECKS:
         if check.scope == scope:
-            result = perform(check, bench)
+            result = run_check(check, fixture)
             yield result
-            if check.name in GATES and result.state == "failed":
+            if check.name in PREREQUISITES and result.state == "failed":
                 return False
     return True
 
 
-def _bringing(domain: str) -> PluginInfo | None:
-    for entry in plugins().records("gancore_domains"):
+def _plugin_of_domain(domain: str) -> PluginInfo | None:
+    for entry in plugins().entries("gancore_domains"):
         if entry.name == domain:
-            return plugins().origin(entry)
+            return plugins().plugin_of(entry)
     return None
 
 
-def summary(results: list[Result]) -> str:
+def summary_of(results: list[CheckResult]) -> str:
     counts = {
         state: sum(result.state == state for result in results) for state in ("ok", "failed", "skipped")
     }
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    return f"{len(results)} checks in {sum(result.seconds for result in results):.0f} s: {told}"
+    listed = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    return f"{len(results)} checks in {sum(result.seconds for result in results):.0f} s: {listed}"
 
 
-def failure(plugin: str, results: list[Result]) -> GancoreError | None:
-    """The one line where a check failed."""
+def failure_of(plugin: str, results: list[CheckResult]) -> GancoreError | None:
+    """The error of the first failed check, in one line; None if none failed."""
     failed = [result for result in results if result.state == "failed"]
     if not failed:
         return None

@@ -1,119 +1,134 @@
-"""Checks of a recipe's networks: shapes, logits, each row by itself, double backward."""
+"""Checks of networks: shapes, logits, and their dependence on labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gancore.domain import Batch
+from gancore.data.dataset import Batch
 from gancore.games.adversarial import AdversarialGame
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
-from gancore.runtime.randomness import Rows, noise_scope
-from gancore.testing.bench import RecipeBench
-from gancore.testing.check import Breach, NotApplicable
-from gancore.testing.compare import apart, finite, outline, told
-from gancore.trees import Tree, cut_rows, join_rows, leaves
+from gancore.games.game import Game
+from gancore.random import Key, RowRange, noise_scope
+from gancore.testing.check import (
+    CheckFailure,
+    SkipCheck,
+    describe_tree,
+    relative_difference,
+    tree_all_finite,
+    tree_signature,
+    trees_equal,
+)
+from gancore.testing.fixtures import RecipeFixture
+from gancore.testing.training_checks import conditional_run
+from gancore.trees import Tree, tree_cat, tree_leaves, tree_slice
 
 CLOSE = 1e-4
 """Results of the same sums in another order differ by less, relative to the largest."""
 
 
-def matches_shapes(bench: RecipeBench) -> None:
-    """Samples have the tree, the shape and the type of real ones, after decode and where D embeds them."""
-    from gancore.models.sampling import condition_for, draw_samples
-    from gancore.runtime.randomness import Key
+def matches_shapes(fixture: RecipeFixture) -> None:
+    """Samples have the tree, shape and type of real ones, after decode and after embed of a discriminator."""
+    from gancore.models.sampling import condition_sampler, draw_samples
+    from gancore.random import Key
 
-    sampler, real = bench.generating(), bench.home.samples(4).data
-    condition = condition_for(sampler, bench.home.domain, bench.home.data.spec, None)
+    sampler, real = fixture.generating_sampler(), fixture.domain_fixture.samples(4).data
+    condition = condition_sampler(
+        sampler, fixture.domain_fixture.domain, fixture.domain_fixture.data.spec, None
+    )
     fake, _ = draw_samples(sampler, 4, Key.of("kit"), condition)
-    if outline(fake) != outline(real):
-        raise Breach(
-            f"a sample is {told(fake)}, a real one {told(real)}",
+    if tree_signature(fake) != tree_signature(real):
+        raise CheckFailure(
+            f"a sample is {describe_tree(fake)}, a real one {describe_tree(real)}",
             "let the generator, with decode, give what take gives",
         )
-    if not finite(fake):
-        raise Breach("samples of the fresh model are not finite", "look at its initial parameters")
-    if isinstance(bench.game, AdversarialGame):
-        draw = bench.draw()
-        batch = bench.reals(draw)
-        d = bench.game.discriminator
-        seen = [d.embed(tree) for tree in (batch.data, bench.game.fake(draw, batch.condition))]
-        if outline(seen[0]) != outline(seen[1]):
-            raise Breach(
-                f"the discriminator embeds real rows as {told(seen[0])}, fakes as {told(seen[1])}",
+    if not tree_all_finite(fake):
+        raise CheckFailure("samples of the fresh model are not finite", "look at its initial parameters")
+    if isinstance(fixture.game, AdversarialGame):
+        draw = fixture.draw()
+        batch = fixture.real_batch(draw)
+        d = fixture.game.discriminator
+        seen = [d.embed(tree) for tree in (batch.data, fixture.game.fake(draw, batch.condition))]
+        if tree_signature(seen[0]) != tree_signature(seen[1]):
+            raise CheckFailure(
+                f"the discriminator embeds real rows as {describe_tree(seen[0])}, "
+                f"fake ones as {describe_tree(seen[1])}",
                 "let embed give one kind of both: penalties interpolate there",
             )
 
 
-def gives_finite_logits(bench: RecipeBench) -> None:
+def gives_finite_logits(fixture: RecipeFixture) -> None:
     """Every discriminator gives finite logits, one row for each sample: (batch,) or (batch, several)."""
-    for name, discriminator in discriminators(bench).items():
-        for kind, tree, condition in _seen(bench, discriminator):
-            logits = judged(bench, discriminator, tree, condition)
-            rows = bench.batch_size
+    for name, discriminator in discriminators(fixture).items():
+        for kind, tree, condition in _seen(fixture, discriminator):
+            logits = logits_of(fixture, discriminator, tree, condition)
+            rows = fixture.batch_size
             if not isinstance(logits, Tensor) or logits.dim() not in (1, 2) or len(logits) != rows:
                 shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-                raise Breach(
+                raise CheckFailure(
                     f"{name} gives logits of shape {shape} for {rows} {kind} rows",
                     "return (batch,) or (batch, several); squeeze(1) takes out an axis of one",
                 )
-            if not finite(logits):
-                raise Breach(f"{name} gives logits that are not finite for {kind} rows", "keep them finite")
+            if not tree_all_finite(logits):
+                raise CheckFailure(
+                    f"{name} gives logits that are not finite for {kind} rows", "keep them finite"
+                )
 
 
-def judges_rows_apart(bench: RecipeBench) -> None:
-    """A row's logits stay when the other rows of its batch change, unless the game is batch_coupled."""
-    if bench.game.batch_coupled:
-        discriminators(bench)
-        raise NotApplicable("the game is batch_coupled: its costs mix rows, and it says so")
-    for name, discriminator in discriminators(bench).items():
-        for kind, tree, condition in _seen(bench, discriminator):
-            before = judged(bench, discriminator, tree, condition)
-            half = bench.batch_size // 2
-            after = judged(bench, discriminator, _changed(tree, half), condition)
-            change = apart(before[:half], after[:half])
+def scores_rows_independently(fixture: RecipeFixture) -> None:
+    """The logits of a row do not change with the other rows of its batch, or the game is batch_coupled."""
+    if fixture.game.batch_coupled:
+        discriminators(fixture)
+        raise SkipCheck("the game is batch_coupled: its costs mix rows, and it says so")
+    for name, discriminator in discriminators(fixture).items():
+        for kind, tree, condition in _seen(fixture, discriminator):
+            before = logits_of(fixture, discriminator, tree, condition)
+            half = fixture.batch_size // 2
+            after = logits_of(fixture, discriminator, _changed(tree, half), condition)
+            change = relative_difference(before[:half], after[:half])
             if change > CLOSE:
-                raise Breach(
+                raise CheckFailure(
                     f"{name} leaks across the batch: the logits of {kind} rows change by {change:.2g} when "
                     f"other rows change{_coupling(discriminator)}",
                     "normalise each row by itself, or set batch_coupled = True on the game",
                 )
 
 
-def discriminators(bench: RecipeBench) -> dict[str, Discriminator]:
-    if not bench.discriminators:
-        raise NotApplicable("the game has no discriminator")
-    return bench.discriminators
+def discriminators(fixture: RecipeFixture) -> dict[str, Discriminator]:
+    if not fixture.discriminators:
+        raise SkipCheck("the game has no discriminator")
+    return fixture.discriminators
 
 
-def _seen(bench: RecipeBench, discriminator: Discriminator) -> Iterator[tuple[str, Tree, Tree]]:
-    """(kind, data, condition) of what the discriminator is shown."""
-    draw = bench.draw()
-    batch: Batch = bench.reals(draw)
+def _seen(fixture: RecipeFixture, discriminator: Discriminator) -> Iterator[tuple[str, Tree, Tree]]:
+    """(kind, data, condition) of the inputs of the discriminator."""
+    draw = fixture.draw()
+    batch: Batch = fixture.real_batch(draw)
     yield "real", batch.data, batch.condition
-    game = bench.game
+    game = fixture.game
     if isinstance(game, AdversarialGame) and discriminator is game.discriminator:
         with torch.no_grad():
             yield "fake", game.fake(draw, batch.condition), batch.condition
 
 
-def judged(
-    bench: RecipeBench, discriminator: Discriminator, tree: Tree, condition: Tree, embedded: bool = False
+def logits_of(
+    fixture: RecipeFixture, discriminator: Discriminator, tree: Tree, condition: Tree, embedded: bool = False
 ) -> Any:
-    """Logits in training mode, under one and the same noise."""
-    draw: Draw = bench.draw()
-    with noise_scope(draw.key("kit").cut(None), Rows.all(bench.batch_size)):
-        return (discriminator.judge if embedded else discriminator)(tree, condition)
+    """Logits in training mode, with the same noise in every call."""
+    draw: Draw = fixture.draw()
+    with noise_scope(draw.key("kit").with_rows(None), RowRange.all(fixture.batch_size)):
+        return (discriminator.logits if embedded else discriminator)(tree, condition)
 
 
 def _changed(tree: Tree, kept: int) -> Tree:
     """The first ``kept`` rows, and for the others the first one again and again."""
-    others = [cut_rows(tree, 0, 1)] * (len(leaves(tree)[0]) - kept)
-    return join_rows([cut_rows(tree, 0, kept), *others])
+    others = [tree_slice(tree, 0, 1)] * (len(tree_leaves(tree)[0]) - kept)
+    return tree_cat([tree_slice(tree, 0, kept), *others])
 
 
 def _coupling(module: nn.Module) -> str:
@@ -122,3 +137,116 @@ def _coupling(module: nn.Module) -> str:
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             return f" ({type(part).__name__} at {name or 'the top'})"
     return ""
+
+
+ROWS = 8
+PERTURBATION, MIN_PERTURBATION = 0.3, 0.1
+"""Size of the perturbation of parameters: as a share of their spread, and at least."""
+
+
+def depends_on_labels(fixture: RecipeFixture) -> None:
+    """After 3 rounds two labels give different samples for one key, and likelihoods and logits for one row.
+
+    The first and the last class are given to 8 rows each. Whatever is equal bit by bit is compared once more
+    with every parameter moved at random: what begins at zero, or is rounded to levels, differs then. Logits
+    are compared if the cost is that of AdversarialGame: another may use labels in another way.
+    """
+    game = conditional_run(fixture).session.setup.game
+    classes = fixture.domain_fixture.data.spec["classes"]
+    if len(classes) < 2:
+        raise SkipCheck("the tiny data have one class alone")
+    conditions = [_condition(fixture, str(label)) for label in (classes[0], classes[-1])]
+    for name, (give, fix) in _given(fixture, game).items():
+        if _differs_by_label(game, give, conditions):
+            continue
+        raise CheckFailure(
+            f"{name} the same for the labels {classes[0]!r} and {classes[-1]!r}, bit by bit",
+            fix,
+        )
+
+
+def _condition(fixture: RecipeFixture, label: str) -> Tree:
+    return fixture.domain_fixture.domain.make_condition(label, ROWS, fixture.domain_fixture.data.spec, _key())
+
+
+def _key() -> Key:
+    return Key.of("kit", "labels").with_rows(RowRange.all(ROWS))
+
+
+Output = Callable[[Tree], Tree]
+
+
+def _given(fixture: RecipeFixture, game: Game) -> dict[str, tuple[Output, str]]:
+    """Outputs that must depend on the condition, as functions of it, each with a fix; by name and verb."""
+    real = (
+        fixture.domain_fixture.view("train")
+        .get_batch(torch.arange(ROWS) % len(fixture.domain_fixture.view("train")), _key())
+        .data
+    )
+    made: dict[str, tuple[Output, str]] = {}
+    if hasattr(game.sampler(), "sample"):
+        made["samples of one key are"] = (
+            lambda condition: _sampler(game).sample(ROWS, _key(), condition),  # type: ignore[operator]
+            "let the generator take the condition that sample is given; draw no label from the latent",
+        )
+    if hasattr(game.sampler(), "log_prob"):
+        made["the likelihood of a row is"] = (
+            lambda condition: _sampler(game).log_prob(Batch(real, condition)),  # type: ignore[operator]
+            "let log_prob use its condition",
+        )
+    if isinstance(game, AdversarialGame) and _has_the_cores_cost(type(game)):
+        encoded = game.representation.encode(Batch(real)).data
+        made["the discriminator's logits are"] = (
+            lambda condition: game.discriminator(encoded, condition),
+            "let judge use its condition: without it the generator cannot learn labels",
+        )
+    return made
+
+
+def _sampler(game: Game) -> nn.Module:
+    return game.sampler().eval()
+
+
+def _has_the_cores_cost(kind: type[AdversarialGame]) -> bool:
+    return (
+        kind.cost is AdversarialGame.cost
+        and kind.discriminator_cost is AdversarialGame.discriminator_cost
+        and kind.logits is AdversarialGame.logits
+    )
+
+
+@torch.no_grad()
+def _differs_by_label(game: Game, give: Output, conditions: list[Tree]) -> bool:
+    def differ() -> bool:
+        outcomes = []
+        for condition in conditions:
+            with noise_scope(Key.of("kit", "noise"), RowRange.all(ROWS)):
+                outcomes.append(give(condition))
+        return outcomes[0] is None or not trees_equal(*outcomes)
+
+    was_training = game.training
+    game.eval()
+    try:
+        if differ():
+            return True
+        with _perturbed(game):
+            return differ()
+    finally:
+        game.train(was_training)
+
+
+@contextlib.contextmanager
+def _perturbed(game: Game) -> Iterator[None]:
+    """In the block, every parameter is perturbed, those of averages too."""
+    before = {name: parameter.detach().clone() for name, parameter in game.named_parameters()}
+    try:
+        for name, parameter in game.named_parameters():
+            spread = (
+                max(MIN_PERTURBATION, float(parameter.std())) if parameter.numel() > 1 else MIN_PERTURBATION
+            )
+            step: Tensor = Key.of("kit", "moved", name).normal(*parameter.shape) * (PERTURBATION * spread)
+            parameter.add_(step.to(parameter))
+        yield
+    finally:
+        for name, parameter in game.named_parameters():
+            parameter.copy_(before[name])

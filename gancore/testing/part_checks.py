@@ -1,45 +1,210 @@
-"""Checks of measures and loggers that a plugin brings for domains of others, or for every domain."""
+"""Checks of losses, dynamics, metrics and loggers that a plugin brings."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from gancore.errors import text_of
-from gancore.testing.check import Breach, NotApplicable
-from gancore.testing.evaluation_checks import check_value, real_evidence
-from gancore.testing.order_checks import KnownSets, require_order
-from gancore.testing.part_bench import LoggerBench, MeasureBench
-from gancore.testing.toy import toy_bench
+import torch
+from torch import Tensor
+
+from gancore.config import DynamicsConfig
+from gancore.errors import safe_str
+from gancore.games.dynamics import Dynamics, find_dynamics
+from gancore.games.loss_probe import require_value_per_row
+from gancore.games.losses import find_loss
+from gancore.games.training_setup import TrainingSetup
+from gancore.random import Key
+from gancore.testing.check import CheckFailure, SkipCheck, differing_names, global_seed, tree_all_finite
+from gancore.testing.part_fixtures import (
+    DynamicsFixture,
+    LinearGame,
+    LoggerFixture,
+    LossFixture,
+    all_tensors,
+    linear_setup,
+    load_tensors,
+    toy_fixture,
+    toy_setup,
+    train_until,
+)
+from gancore.training.checks import MAX_COUPLING, check_costs, row_coupling
+from gancore.training.loop import prepare_game
+from gancore.training.state import TrainState
+
+PLAYERS = ("discriminator", "generator")
+FAR = 30.0
+"""Logits that a discriminator reaches; ``log(sigmoid(x))``, written out, is not finite there."""
+
+
+def _logits(centre: float, spread: float, *shape: int) -> tuple[Tensor, Tensor]:
+    key = Key.of("kit", "logits")
+    real, fake = ((key / name).normal(*shape) * spread + centre for name in ("real", "fake"))
+    return real.requires_grad_(), fake.requires_grad_()
+
+
+def returns_one_value_per_row(fixture: LossFixture) -> None:
+    """Both functions give one value for each row, for logits of shape (rows,) and (rows, several)."""
+    for shape in ((8,), (8, 3)):
+        for player in PLAYERS:
+            require_value_per_row(getattr(fixture.loss, player)(*_logits(0.0, 1.0, *shape)), 8, player)
+
+
+def stays_finite(fixture: LossFixture) -> None:
+    """Values and gradients are finite, at logits of -30 and 30 too."""
+    for centre in (-FAR, 0.0, FAR):
+        for player in PLAYERS:
+            logits = _logits(centre, 1.0, 8)
+            values = getattr(fixture.loss, player)(*logits)
+            grads = torch.autograd.grad(values.sum(), logits, allow_unused=True)
+            if not all(bool(t.isfinite().all()) for t in (values, *(g for g in grads if g is not None))):
+                raise CheckFailure(
+                    f"the {player}'s value or gradient is not finite at logits of {centre:g}",
+                    "write it on the logit: softplus(-x) for -log sigmoid(x)",
+                )
+
+
+def gradients_have_right_signs(fixture: LossFixture) -> None:
+    """The discriminator gains by higher real and lower fake logits, the generator by higher fake ones."""
+    logits = _logits(0.5, 0.2, 8)
+    up, down = torch.autograd.grad(fixture.loss.discriminator(*logits).sum(), logits, materialize_grads=True)
+    _, fake = torch.autograd.grad(fixture.loss.generator(*logits).sum(), logits, materialize_grads=True)
+    slopes = {
+        "the discriminator's loss does not fall where real logits rise": up.sum(),
+        "the discriminator's loss does not rise where fake logits rise": -down.sum(),
+        "the generator's loss does not fall where fake logits rise": fake.sum(),
+    }
+    for fault, slope in slopes.items():
+        if not float(slope) < 0:
+            raise CheckFailure(
+                fault, "both functions are minimised: check the sign and the order (real, fake)"
+            )
+
+
+def couples_rows_as_declared(fixture: LossFixture) -> None:
+    """Rows are independent, or the loss declares batch_coupled: two micro-batches give the whole gradient."""
+    if fixture.loss.batch_coupled:
+        return  # found by calling it, or stated: then it is refused under accumulation
+    table = toy_setup(fixture.loss)
+    prepare_game(table)
+    for index, move in enumerate(table.game.phases[0].moves):
+        if move.every == 1 and row_coupling(table, table.game.phases[0], index, move, rows=8) > MAX_COUPLING:
+            raise CheckFailure(
+                f"the {move.player}'s gradient of two halves of a batch is not that of the whole",
+                "compute rows independently, or declare batch_coupled=True",
+            )
+
+
+def gives_gradients(fixture: LossFixture) -> None:
+    """In a small GAN both players get a gradient that is finite and not 0."""
+    table = toy_setup(fixture.loss)
+    prepare_game(table)
+    check_costs(table)
+
+
+ROUNDS = 12
+APPROACH = 150
+"""Rounds at a rate of 0.05 in which plain steps come from a distance of 1.1 to 1e-3 of the rest."""
+
+
+def settings_round_trip(fixture: DynamicsFixture) -> None:
+    """Every setting has a default, can be written in a configuration, and reads back unchanged."""
+    kind = type(fixture.dynamics)
+    values = {field.name: getattr(fixture.dynamics, field.name) for field in _fields(kind)}
+    try:
+        section = DynamicsConfig(name=fixture.entry.name, settings=values)
+        given = DynamicsConfig.model_validate_json(section.model_dump_json()).settings
+    except ValueError as error:
+        raise CheckFailure(
+            f"a setting cannot be written in a configuration: {error}", "use JSON's types"
+        ) from error
+    again = find_dynamics(fixture.entry.name, given)
+    for name, value in values.items():
+        if getattr(again, name) != value:
+            raise CheckFailure(
+                f"the setting {name} of {value!r} comes back as {getattr(again, name)!r}",
+                "annotate it: tuple[float, float], int | None, ...",
+            )
+
+
+def _fields(kind: type[Dynamics]) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+
+
+def converges_on_linear_game(fixture: DynamicsFixture) -> None:
+    """On a linear game with one stable equilibrium it converges to it."""
+    table = linear_setup(fixture.dynamics)
+    assert isinstance(table.game, LinearGame)
+    begin = table.game.distance()
+    train_until(table, TrainState([APPROACH]), APPROACH)
+    end = table.game.distance()
+    if end == begin:
+        raise CheckFailure("it moves no player", "call step.apply(move, step.gradient(move, draw))")
+    if not math.isfinite(end) or end > 0.1 * begin:
+        raise CheckFailure(
+            f"on x^2/2 + xy/2 and y^2/2 - xy/2 at a rate of 0.05 it goes from {begin:.3g} to {end:.3g} of"
+            f" the rest in {APPROACH} rounds, where plain steps go to 0",
+            "check the sign of its corrections",
+        )
+
+
+def dynamics_micro_batches_add_up(fixture: DynamicsFixture) -> None:
+    """Two micro-batches train what the whole batch does, unless it declares differentiates_updates."""
+    if fixture.dynamics.differentiates_updates:
+        raise SkipCheck("it declares differentiates_updates, and is refused under accumulation")
+    one, two = (toy_setup(dynamics=fixture.dynamics, accumulate=parts) for parts in (1, 2))
+    for table in (one, two):
+        train_until(table, TrainState([ROUNDS]), ROUNDS)
+    other = all_tensors(two)
+    for name, tensor in all_tensors(one).items():
+        if not torch.allclose(tensor, other[name], rtol=1e-3, atol=1e-4):
+            raise CheckFailure(
+                f"with model.accumulate=2 {name} ends elsewhere", "take gradients from step.gradient"
+            )
+
+
+def resumes_with_the_dynamics(fixture: DynamicsFixture) -> None:
+    """In a small GAN, saved at half and resumed, the dynamics equals an uninterrupted one byte for byte."""
+    _require_resume(lambda seed: toy_setup(dynamics=find_dynamics(fixture.entry.name), build_seed=seed))
+
+
+def resumes_with_the_loss(fixture: LossFixture) -> None:
+    """In a small GAN, saved at half and resumed, training by the loss ends where it does uninterrupted."""
+    _require_resume(lambda seed: toy_setup(find_loss(fixture.entry.name), build_seed=seed))
+
+
+def _require_resume(build: Callable[[int], TrainingSetup]) -> None:
+    whole, first, second = build(0), build(0), build(1)
+    train_until(whole, TrainState([ROUNDS]), ROUNDS)
+    state = train_until(first, TrainState([ROUNDS]), ROUNDS // 2)
+    load_tensors(second, all_tensors(first))
+    with global_seed(2):
+        train_until(second, state, ROUNDS)
+    broken = [name for name, tensor in all_tensors(whole).items() if not tree_all_finite(tensor)]
+    if broken:
+        raise CheckFailure(f"after {ROUNDS} rounds {broken[0]} is not finite", "look for a division by 0")
+    lost = differing_names(all_tensors(whole), all_tensors(second))
+    if lost:
+        raise CheckFailure(
+            f"saved at round {ROUNDS // 2} and resumed, {lost[0]} differs ({len(lost)} tensors do)",
+            "remember in state_names alone (step.dynamics_state), draw from the draw alone",
+        )
+
 
 SCALARS = {"generator/loss": 0.7, "discriminator/loss": 1.3, "valid/nll": math.nan, "rate": math.inf}
-"""What training may have to tell."""
+"""Scalars that training may log."""
 
 
-def orders_known_sets(bench: MeasureBench) -> None:
-    """It finds real data better than noise, or no worse, and than one sample repeated, as it declares.
-
-    On the tiny data of a domain that it names, or on labelled points of the plane.
-    """
-    if not require_order(bench.entry.name, bench.measure, KnownSets(bench.home)):
-        raise NotApplicable(f"the data of {bench.home.subject} have not what it needs")
-
-
-def bounds_its_value(bench: MeasureBench) -> None:
-    """It looks at what it declares alone, gives the same again, and its interval holds its value.
-
-    Shown are real rows with likelihoods, and where they are labelled, a judge and its posteriors.
-    """
-    check_value(bench.entry.name, bench.measure, real_evidence(bench.home, [bench.measure]))
-
-
-def takes_a_run(bench: LoggerBench) -> None:
-    """Made with a run's folder, it takes scalars (NaN too), samples with their files, and close.
+def logs_a_run(fixture: LoggerFixture) -> None:
+    """Created with a run folder, it takes scalars (NaN too), samples with their files, and close.
 
     The samples are 4 points of the plane with labels, as from any domain.
     """
-    samples = toy_bench().samples(4)
+    samples = toy_fixture().samples(4)
     with tempfile.TemporaryDirectory(prefix="gancore-check-") as place:
         file = Path(place) / "0001.txt"
         file.write_text("a sample")
@@ -51,14 +216,14 @@ def takes_a_run(bench: LoggerBench) -> None:
         ]
         doing = "making it with the run's folder"
         try:
-            logger = bench.make(Path(place))
+            logger = fixture.make(Path(place))
             for call, given in calls:
                 doing = call
                 getattr(logger, call)(*given)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # asyncio.CancelledError is no Exception
-            raise Breach(
-                f"{doing} raises {type(error).__name__}: {text_of(error)}",
+        except BaseException as error:  # asyncio.CancelledError is not an Exception
+            raise CheckFailure(
+                f"{doing} raises {type(error).__name__}: {safe_str(error)}",
                 "define scalars(step, numbers), samples(step, samples, paths) and close()",
             ) from error

@@ -6,27 +6,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gancore.configure import resolve_config
-from gancore.data.sources import cache_folder
+from gancore.config_layers import resolve_config
+from gancore.data.cache import cache_folder
+from gancore.entries import RecipeEntry
 from gancore.errors import GancoreError
-from gancore.games.field import Table
+from gancore.games.training_setup import TrainingSetup
 from gancore.plugins import plugins
-from gancore.records import RecipeEntry
-from gancore.runtime.kernels import KnownKernels
-from gancore.testing.bench import DomainBench, RecipeBench
-from gancore.testing.check import quoted
-from gancore.training.loop import prepare
+from gancore.run_folder import RunFolder
+from gancore.runtime.kernel_cache import KernelCache
+from gancore.testing.check import error_text
+from gancore.testing.fixtures import DomainFixture, RecipeFixture
+from gancore.training.loop import prepare_game
 from gancore.training.precision import check_precision
-from gancore.training.run import RunFolder
-from gancore.training.session import open_session
+from gancore.training.run_context import open_run
 
 
 @dataclass(frozen=True)
-class Row:
+class PrecisionRow:
     """One recipe at one size: on its domain's tiny data (``tiny``), or on its built-in data (``default``).
 
     ``operations`` were checked in ``seconds``; those in ``wrong`` failed; ``skipped`` says why none was.
-    Of a domain that cannot be had there is one row, without recipe and size.
+    Of a domain that is not available there is one row, without recipe and size.
     """
 
     domain: str
@@ -38,31 +38,33 @@ class Row:
     skipped: str = ""
 
 
-def survey_precision() -> Iterator[Row]:
+def survey_precision() -> Iterator[PrecisionRow]:
     """A row for each recipe of each domain and each size, as it is made. Nothing is trained or kept.
 
     What a plugin raises is the reason why its own row is skipped, and ends nothing.
     """
-    for record in plugins().records("gancore_domains"):
+    for record in plugins().entries("gancore_domains"):
         try:
-            home = DomainBench(plugins().domain(record.name))
-            recipes = plugins().recipes(home.domain)
+            home = DomainFixture(plugins().load_domain(record.name))
+            recipes = plugins().recipe_entries(home.domain)
         except Exception as error:
-            yield Row(record.name, "", "", skipped=_reason(error))
+            yield PrecisionRow(record.name, "", "", skipped=_reason(error))
             continue
         for entry in recipes.values():
-            for size, lay in (("tiny", _tiny), ("default", _default)):
-                yield _row(home, entry, size, lay)
+            for size, make_setup in (("tiny", _tiny), ("default", _default)):
+                yield _row(home, entry, size, make_setup)
 
 
-def _row(home: DomainBench, entry: RecipeEntry, size: str, lay: Callable[..., Table]) -> Row:
-    row = Row(home.domain.name, entry.name, size)
+def _row(
+    home: DomainFixture, entry: RecipeEntry, size: str, make_setup: Callable[..., TrainingSetup]
+) -> PrecisionRow:
+    row = PrecisionRow(home.domain.name, entry.name, size)
     try:
-        table = lay(home, entry)
-        if table.game.full_precision:
+        table = make_setup(home, entry)
+        if table.game.fp32_by_default:
             return replace(row, skipped="trains in fp32")
-        prepare(table)
-        known = KnownKernels(cache_folder() / "kernels", table.dealer.key.device)
+        prepare_game(table)
+        known = KernelCache(cache_folder() / "kernels", table.batches.key.device)
         check = check_precision(replace(table, bf16=True), known)
     except (Exception, SystemExit) as error:
         return replace(row, skipped=_reason(error))
@@ -70,13 +72,13 @@ def _row(home: DomainBench, entry: RecipeEntry, size: str, lay: Callable[..., Ta
 
 
 def _reason(error: BaseException) -> str:
-    return error.message if isinstance(error, GancoreError) else f"raises {quoted(error)}"
+    return error.message if isinstance(error, GancoreError) else f"raises {error_text(error)}"
 
 
-def _tiny(home: DomainBench, entry: RecipeEntry) -> Table:
-    return RecipeBench(home, *plugins().recipe(home.domain, entry.name)).unprepared()
+def _tiny(home: DomainFixture, entry: RecipeEntry) -> TrainingSetup:
+    return RecipeFixture(home, *plugins().load_recipe(home.domain, entry.name)).unprepared_setup()
 
 
-def _default(home: DomainBench, entry: RecipeEntry) -> Table:
+def _default(home: DomainFixture, entry: RecipeEntry) -> TrainingSetup:
     config = resolve_config(home.domain.name, recipe=entry.name)
-    return open_session(RunFolder(Path("unused")), config, None, lambda line: None).table
+    return open_run(RunFolder(Path("unused")), config, None, lambda line: None).setup

@@ -10,24 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from gancore.config import RunConfig
-from gancore.domain import Data
+from gancore.data.dataset import Data
 from gancore.errors import ConfigError
-from gancore.models.model import open_model
-from gancore.models.sampling import condition_for, draw_samples, generates
+from gancore.models.model import load_model
+from gancore.models.sampling import condition_sampler, draw_samples, generates
 from gancore.plugins import plugins
-from gancore.runtime.processes import Processes
-from gancore.runtime.randomness import Key
-from gancore.testing.bench import ROUNDS, RecipeBench
-from gancore.testing.check import Breach, NotApplicable
-from gancore.testing.compare import differing, equal, finite, global_generators
-from gancore.training.checkpoint import newest_checkpoint
-from gancore.training.launch import Order, heed, play
+from gancore.random import Key
+from gancore.run_folder import RunFolder
+from gancore.runtime.distributed import ProcessGroup
+from gancore.testing.check import (
+    CheckFailure,
+    SkipCheck,
+    differing_names,
+    global_seed,
+    tree_all_finite,
+    trees_equal,
+)
+from gancore.testing.fixtures import ROUNDS, RecipeFixture
+from gancore.training.checkpoint import latest_checkpoint, optimizer_tensors
+from gancore.training.launch import TrainJob, deliver_signal, run_job, spawn_workers
 from gancore.training.loop import train
-from gancore.training.run import RunFolder
-from gancore.training.session import Session, open_session
-from gancore.training.state import State
-from gancore.training.table import rule_tensors, set_game
-from gancore.training.workers import spawn
+from gancore.training.run_context import RunContext, open_run
+from gancore.training.setup import setup_from_game
+from gancore.training.state import TrainState
 from gancore.trees import Tree
 
 SAMPLES = 5
@@ -39,220 +44,245 @@ STATE = "keep state in parameters and buffers (register_buffer), which state_dic
 
 
 @dataclass
-class Training:
-    """A run of the bench's recipe, played in this process without upkeep."""
+class TrainingRun:
+    """A run of the fixture's recipe, played in this process without upkeep."""
 
-    session: Session
-    state: State
+    session: RunContext
+    state: TrainState
 
     @classmethod
-    def begin(cls, bench: RecipeBench, name: str) -> Training:
-        session = _session(bench, name)
-        session.begin()
-        return cls(session, session.start(None))
+    def begin(cls, fixture: RecipeFixture, name: str) -> TrainingRun:
+        session = _session(fixture, name)
+        session.prepare()
+        return cls(session, session.synchronize(None))
 
-    def play(self, rounds: int = ROUNDS) -> Training:
+    def play(self, rounds: int = ROUNDS) -> TrainingRun:
         """On to this round, or to the end of the budget."""
 
-        def watch(state: State) -> None:
-            state.stopping = "kit" if state.step >= rounds < state.total else ""
+        def watch(state: TrainState) -> None:
+            state.stop_signal = "kit" if state.step >= rounds < state.total_steps else ""
 
-        train(self.session.table, self.state, watch)
-        self.state.stopping = ""
+        train(self.session.setup, self.state, watch)
+        self.state.stop_signal = ""
         return self
 
-    def resumed(self, bench: RecipeBench, name: str) -> Training:
-        """Saved, thrown away, and read back as a new process would."""
-        self.session.save(self.state, {})
-        checkpoint, refused = newest_checkpoint(self.session.run.checkpoints)
+    def resumed(self, fixture: RecipeFixture, name: str) -> TrainingRun:
+        """Saved, discarded, and read back as a new process would."""
+        self.session.save_checkpoint(self.state, {})
+        checkpoint, refused = latest_checkpoint(self.session.run.checkpoints)
         if checkpoint is None:
-            raise Breach(f"the checkpoint cannot be read back: {'; '.join(refused)}", STATE)
-        session = _session(bench, name)
-        return Training(session, session.load(checkpoint, force=False))
+            raise CheckFailure(f"the checkpoint cannot be read back: {'; '.join(refused)}", STATE)
+        session = _session(fixture, name)
+        return TrainingRun(session, session.load_checkpoint(checkpoint, force=False))
 
     def tensors(self) -> Mapping[str, Tensor]:
         """All that a checkpoint holds."""
-        return {**self.session.table.game.state_dict(), **rule_tensors(self.session.table)}
+        return {**self.session.setup.game.state_dict(), **optimizer_tensors(self.session.setup)}
 
     def outputs(self) -> Tree:
-        """What the model is for: samples; of a judge, what it says of rows of train."""
-        table, home = self.session.table, self.session
+        """The output of the model: samples, or of a classifier the posteriors of rows of train."""
+        table, home = self.session.setup, self.session
         sampler = table.game.sampler().eval()
         if not generates(sampler):
-            said = posteriors(sampler, home.data)
+            said = classifier_log_probs(sampler, home.data)
             table.game.train()
             return said
-        condition = condition_for(sampler, home.domain, home.data.spec, None)
+        condition = condition_sampler(sampler, home.domain, home.data.spec, None)
         made = draw_samples(sampler, SAMPLES, Key.of("samples", 0), condition)
         table.game.train()
         return made[0]
 
 
 @torch.no_grad()
-def posteriors(judge: nn.Module, data: Data) -> Tensor:
+def classifier_log_probs(judge: nn.Module, data: Data) -> Tensor:
     """log p(class | row) of the first rows of train, (rows, classes)."""
     train = next(iter(data.train.values())) if isinstance(data.train, Mapping) else data.train
     rows = torch.arange(SAMPLES) % len(train)
-    said: Tensor = judge.log_posteriors(train.take(rows, Key.of("rows")).data)  # type: ignore[operator]
+    said: Tensor = judge.log_posteriors(train.get_batch(rows, Key.of("rows")).data)  # type: ignore[operator]
     return said
 
 
-def _session(bench: RecipeBench, name: str) -> Session:
-    run = RunFolder(bench.folder / name)
+def _session(fixture: RecipeFixture, name: str) -> RunContext:
+    run = RunFolder(fixture.folder / name)
     run.path.mkdir(exist_ok=True)
-    return open_session(run, bench.config, None, lambda line: None, given=bench.home.given)
+    return open_run(run, fixture.config, None, lambda line: None, data=fixture.domain_fixture.data_override)
 
 
-def undisturbed(bench: RecipeBench) -> Training:
-    """The training that others are compared with; made once for each bench."""
-    if "undisturbed" not in bench.made:
-        training = Training.begin(bench, "undisturbed")
-        bench.made["before"] = {name: tensor.clone() for name, tensor in training.tensors().items()}
-        bench.made["undisturbed"] = training.play()
-    trained: Training = bench.made["undisturbed"]
+def uninterrupted(fixture: RecipeFixture) -> TrainingRun:
+    """The training that others are compared with; run once for each fixture."""
+    if "uninterrupted" not in fixture.shared:
+        training = TrainingRun.begin(fixture, "uninterrupted")
+        fixture.shared["before"] = {name: tensor.clone() for name, tensor in training.tensors().items()}
+        fixture.shared["uninterrupted"] = training.play()
+    trained: TrainingRun = fixture.shared["uninterrupted"]
     return trained
 
 
-def trains(bench: RecipeBench) -> None:
+def trains(fixture: RecipeFixture) -> None:
     """Twelve rounds leave every number finite, mask no step, and change what is trained."""
-    training = undisturbed(bench)
-    before, after = bench.made["before"], training.tensors()
-    broken = [name for name, tensor in after.items() if not finite(tensor)]
+    training = uninterrupted(fixture)
+    before, after = fixture.shared["before"], training.tensors()
+    broken = [name for name, tensor in after.items() if not tree_all_finite(tensor)]
     if broken:
-        raise Breach(
+        raise CheckFailure(
             f"after {training.state.step} rounds {broken[0]} is not finite", "lower the learning rates"
         )
-    scalars = training.session.table.statistics.read()
+    scalars = training.session.setup.scalars.read()
     for name, value in scalars.items():
         if name.endswith("/masked") and value > 0:
             move = name.removesuffix("/masked")
-            raise Breach(
+            raise CheckFailure(
                 f"{value:.0%} of the steps of the {move} had a gradient that is not finite",
                 "lower the learning rates, or clip gradients",
             )
         if not math.isfinite(value):
-            raise Breach(f"{name} is {value} in {training.state.step} rounds", "lower the learning rates")
-    if after and not differing(before, after):
-        raise Breach("training changes nothing", "name the networks in the players' parts")
+            raise CheckFailure(
+                f"{name} is {value} in {training.state.step} rounds", "lower the learning rates"
+            )
+    if after and not differing_names(before, after):
+        raise CheckFailure("training changes nothing", "name the networks in the players' parts")
 
 
-def trains_as_a_run(bench: RecipeBench) -> None:
-    """gancore.train ends where the loop alone does: looking at samples and measuring disturb nothing."""
-    lost = differing(undisturbed(bench).tensors(), _of_run(bench, "run"))
+def run_equals_loop(fixture: RecipeFixture) -> None:
+    """gancore.train ends where the loop alone does: previews and validation do not change training."""
+    lost = differing_names(uninterrupted(fixture).tensors(), _of_run(fixture, "run"))
     if lost:
-        raise Breach(
+        raise CheckFailure(
             f"a run with previews and measures ends with another {lost[0]} than one without",
             "let sample and measures change nothing, and draw from keys alone",
         )
 
 
-def trains_on_two_processes(bench: RecipeBench) -> None:
-    """Two processes train what one does, but for the rounding of sums; or the recipe refuses them."""
-    one = undisturbed(bench)
-    if not one.session.table.game.players:
-        raise NotApplicable("the game has no players: each process fits it alike")
-    if not plugins_are_installed(bench):
-        raise NotApplicable("the running program registered the plugin: other processes do not know it")
+def trains_on_two_processes(fixture: RecipeFixture) -> None:
+    """Two processes train what one does, up to the rounding of sums, or the recipe refuses them."""
+    one = uninterrupted(fixture)
+    if not one.session.setup.game.players:
+        raise SkipCheck("the game has no players: every process fits the same")
+    if not plugins_are_installed(fixture):
+        raise SkipCheck("the running program registered the plugin: other processes do not know it")
     try:  # the other process is not there: nothing may ask it
-        set_game(
-            bench.build(), bench.config, bench.home.data, one.session.device, Processes(0, 2), bf16=False
+        setup_from_game(
+            fixture.build(),
+            fixture.config,
+            fixture.domain_fixture.data,
+            one.session.device,
+            ProcessGroup(0, 2),
+            bf16=False,
         )
     except ConfigError as error:
-        raise NotApplicable(f"it refuses two processes: {error.message}") from error
-    parameters, begin = one.session.table.game.named_parameters(), dict(bench.game.named_parameters())
-    two = _of_run(bench, "two", processes=2)
+        raise SkipCheck(f"it refuses two processes: {error.message}") from error
+    parameters, begin = one.session.setup.game.named_parameters(), dict(fixture.game.named_parameters())
+    two = _of_run(fixture, "two", processes=2)
     ways = [(p.detach() - begin[name].detach(), p.detach() - two[name]) for name, p in parameters]
     way, away = (float(torch.cat([t.flatten() for t in each]).norm()) for each in zip(*ways, strict=True))
     if away > APART * way:
-        raise Breach(
+        raise CheckFailure(
             f"on two processes it ends {away / way:.1%} of its way from where one process ends",
-            "add up costs by rows or masks, and let batch_coupled costs look at draw.joined(...)",
+            "add up costs by rows or masks, and let batch_coupled costs look at draw.all_gather(...)",
         )
 
 
-def plugins_are_installed(bench: RecipeBench) -> bool:
-    owner = plugins().origin(bench.entry)
+def plugins_are_installed(fixture: RecipeFixture) -> bool:
+    owner = plugins().plugin_of(fixture.entry)
     return owner is not None and bool(owner.distribution)
 
 
-def _of_run(bench: RecipeBench, name: str, processes: int = 1) -> Mapping[str, Tensor]:
+def _of_run(fixture: RecipeFixture, name: str, processes: int = 1) -> Mapping[str, Tensor]:
     """The tensors of the last checkpoint of a run as `gancore train` makes it."""
-    run = RunFolder(bench.folder / name)
+    run = RunFolder(fixture.folder / name)
     run.path.mkdir()
-    config = bench.config if processes == 1 else _looked_at_once(bench.config)
-    order = Order(run, config, progress="none")
-    heed(play(order) if processes == 1 else spawn(order, processes))
-    checkpoint, refused = newest_checkpoint(run.checkpoints)
+    config = fixture.config if processes == 1 else _log_at_end(fixture.config)
+    order = TrainJob(run, config, progress="none")
+    deliver_signal(run_job(order) if processes == 1 else spawn_workers(order, processes))
+    checkpoint, refused = latest_checkpoint(run.checkpoints)
     if checkpoint is None:
-        raise Breach(f"the run left no checkpoint that can be read ({'; '.join(refused) or 'none'})", STATE)
+        raise CheckFailure(
+            f"the run left no checkpoint that can be read ({'; '.join(refused) or 'none'})", STATE
+        )
     return {**checkpoint.tensors["game"], **checkpoint.tensors["rules"]}
 
 
-def _looked_at_once(config: RunConfig) -> RunConfig:
-    """At the end alone: that looks disturb nothing is seen on one process."""
+def _log_at_end(config: RunConfig) -> RunConfig:
+    """Logging at the end only; that logging changes nothing is checked on one process."""
     rare = {"log_every": ROUNDS, "preview_every": ROUNDS, "evaluate_every": ROUNDS}
     return config.model_copy(update={"upkeep": config.upkeep.model_copy(update=rare)})
 
 
-def resumes(bench: RecipeBench) -> None:
-    """Saved at half, thrown away and resumed, it equals an undisturbed training byte for byte."""
-    training = Training.begin(bench, "resumed").play(ROUNDS // 2)
-    if training.state.step >= training.state.total:
-        training = Training.begin(bench, "resumed-early").play(1)
-    if training.state.step >= training.state.total:
-        raise NotApplicable(f"it is done in {training.state.step} round: there is nothing to resume")
+def resumes(fixture: RecipeFixture) -> None:
+    """Saved at half, discarded and resumed, it equals an uninterrupted training byte for byte."""
+    training = TrainingRun.begin(fixture, "resumed").play(ROUNDS // 2)
+    if training.state.step >= training.state.total_steps:
+        training = TrainingRun.begin(fixture, "resumed-early").play(1)
+    if training.state.step >= training.state.total_steps:
+        raise SkipCheck(f"it is done in {training.state.step} round: there is nothing to resume")
     half = training.state.step
-    with global_generators(1):
-        training = training.resumed(bench, training.session.run.path.name).play()
-    whole = undisturbed(bench)
-    lost = differing(whole.tensors(), training.tensors())
+    with global_seed(1):
+        training = training.resumed(fixture, training.session.run.path.name).play()
+    whole = uninterrupted(fixture)
+    lost = differing_names(whole.tensors(), training.tensors())
     if lost:
-        raise Breach(f"saved at round {half} and resumed, {lost[0]} differs ({len(lost)} tensors do)", STATE)
-    if not equal(whole.outputs(), training.outputs()):
-        raise Breach(f"saved at round {half} and resumed, its samples differ, and no tensor does", STATE)
+        raise CheckFailure(
+            f"saved at round {half} and resumed, {lost[0]} differs ({len(lost)} tensors do)", STATE
+        )
+    if not trees_equal(whole.outputs(), training.outputs()):
+        raise CheckFailure(
+            f"saved at round {half} and resumed, its samples differ, and no tensor does", STATE
+        )
 
 
-def keeps_its_model(bench: RecipeBench) -> None:
-    """The model folder, read back, gives the trained model's samples, a judge's posteriors, bit by bit."""
-    training = undisturbed(bench)
-    training.session.publish(training.state)
-    with global_generators(1):
-        model = open_model(training.session.run.model, "cpu")
-    own, judges = training.outputs(), not generates(model.sampler)
-    back = posteriors(model.sampler, bench.home.data) if judges else model.sample(SAMPLES, seed=0).data
-    kind = "posteriors" if judges else "samples"
-    if not equal(own, back):
-        raise Breach(f"read back from its model folder, the model gives other {kind}", STATE)
-    if not finite(own):
-        raise Breach(f"the trained model's {kind} are not finite", "lower the learning rates")
+def model_folder_round_trips(fixture: RecipeFixture) -> None:
+    """The model folder, read back, gives the samples, or the posteriors, of the trained model bit by bit."""
+    training = uninterrupted(fixture)
+    training.session.export_model(training.state)
+    with global_seed(1):
+        model = load_model(training.session.run.model, "cpu")
+    own, is_classifier = training.outputs(), not generates(model.sampler)
+    back = (
+        classifier_log_probs(model.sampler, fixture.domain_fixture.data)
+        if is_classifier
+        else model.sample(SAMPLES, seed=0).data
+    )
+    kind = "posteriors" if is_classifier else "samples"
+    if not trees_equal(own, back):
+        raise CheckFailure(f"read back from its model folder, the model gives other {kind}", STATE)
+    if not tree_all_finite(own):
+        raise CheckFailure(f"the trained model's {kind} are not finite", "lower the learning rates")
 
 
-def on_labels(bench: RecipeBench) -> Training:
-    """A training on labels, 3 rounds long; made once for each bench. Raises NotApplicable: it takes none."""
-    classes = bench.home.data.spec.get("classes") or []
-    has_key = "conditional" in bench.recipe.Config.model_fields
-    if not has_key and not getattr(bench.sampler(), "conditional", False):
-        raise NotApplicable("it has no key model.conditional")
+def conditional_run(fixture: RecipeFixture) -> TrainingRun:
+    """A training on labels, 3 rounds long; made once for each fixture. Raises SkipCheck: it takes none."""
+    classes = fixture.domain_fixture.data.spec.get("classes") or []
+    has_key = "conditional" in fixture.recipe.Config.model_fields
+    if not has_key and not getattr(fixture.sampler(), "conditional", False):
+        raise SkipCheck("it has no key model.conditional")
     if not classes:
-        raise NotApplicable("the tiny data have no classes")
-    if "on_labels" not in bench.made:
-        labelled = bench.changed(conditional=True) if has_key else bench
-        bench.made["on_labels"] = Training.begin(labelled, "labelled").play(3)
-    trained: Training = bench.made["on_labels"]
+        raise SkipCheck("the tiny data have no classes")
+    if "conditional_run" not in fixture.shared:
+        labelled = fixture.changed(conditional=True) if has_key else fixture
+        fixture.shared["conditional_run"] = TrainingRun.begin(labelled, "labelled").play(3)
+    trained: TrainingRun = fixture.shared["conditional_run"]
     return trained
 
 
-def trains_on_labels(bench: RecipeBench) -> None:
-    """With model.conditional it trains on the labels, and samples of a label come out."""
-    sampler = on_labels(bench).session.table.game.sampler().eval()
+def trains_on_labels(fixture: RecipeFixture) -> None:
+    """With model.conditional it trains on the labels and gives samples of a label."""
+    sampler = conditional_run(fixture).session.setup.game.sampler().eval()
     if not getattr(sampler, "conditional", False):
-        raise Breach("model.conditional is true, and the sampler is not", "hand conditional on to the game")
-    label = str(bench.home.data.spec["classes"][0])
-    condition = condition_for(sampler, bench.home.domain, bench.home.data.spec, label)
+        raise CheckFailure(
+            "model.conditional is true, and the sampler is not", "hand conditional on to the game"
+        )
+    label = str(fixture.domain_fixture.data.spec["classes"][0])
+    condition = condition_sampler(
+        sampler, fixture.domain_fixture.domain, fixture.domain_fixture.data.spec, label
+    )
     made, wanted = draw_samples(sampler, 2, Key.of("samples", 0), condition)
-    if not finite(made) or wanted is None:
-        raise Breach("samples of a label are not finite, or have no condition", "look at the label's way")
-    reals = bench.home.samples(2)
-    paths = bench.home.domain.write(type(reals)(made, reals.spec, wanted), bench.folder / "labelled-samples")
+    if not tree_all_finite(made) or wanted is None:
+        raise CheckFailure(
+            "samples of a label are not finite, or have no condition", "look at the label's way"
+        )
+    reals = fixture.domain_fixture.samples(2)
+    paths = fixture.domain_fixture.domain.write(
+        type(reals)(made, reals.spec, wanted), fixture.folder / "labelled-samples"
+    )
     if not paths:
-        raise Breach("write gives no file for samples of a label", "write them")
+        raise CheckFailure("write gives no file for samples of a label", "write them")

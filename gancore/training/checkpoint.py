@@ -1,7 +1,7 @@
-"""Checkpoints: folders ``step-000000123`` that are whole or not there.
+"""Checkpoints: folders ``step-000000123`` that are complete or absent.
 
-A checkpoint is written aside, every file synced, its manifest last, then renamed into place. The
-newest one whose files match its manifest wins; there is no pointer file that could be wrong.
+A checkpoint is written under a temporary name, every file synced, its manifest last, then renamed. The
+latest one whose files match its manifest is used; there is no pointer file that could be wrong.
 Nothing is ever unpickled.
 """
 
@@ -20,28 +20,30 @@ from torch import Tensor
 import gancore
 from gancore.errors import CheckpointError
 from gancore.files import (
-    LARGEST_JSON_BYTES,
+    MAX_JSON_BYTES,
     Json,
-    aside_name,
     decode_json,
-    discard,
     encode_json,
-    most_tensor_bytes,
-    put_in_place,
+    fsync_folder,
+    max_tensor_bytes,
     read_regular,
+    remove,
+    remove_leftovers,
+    replace_folder,
     sha256,
     storage_error,
-    sweep,
-    sync_folder,
-    write_synced,
+    temporary_path,
+    write_fsync,
 )
+from gancore.games.game import Game
+from gancore.games.training_setup import TrainingSetup
 from gancore.models.tensors import decode_tensors, encode_tensors
 
 FORMAT, VERSION = "gancore-checkpoint", 1
 MANIFEST, STATE = "manifest.json", "state.json"
 STEP_NAME = re.compile(r"step-(\d{9,18})")
 TENSORS_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
-FIX = "use another checkpoint, or start the run anew"
+FIX = "use another checkpoint, or start a new run"
 
 
 @dataclass(frozen=True)
@@ -70,28 +72,28 @@ def save_checkpoint(
     state: Mapping[str, Json],
     about: Mapping[str, Json],
     keep: int,
-    protect: Collection[int] = (),
+    permanent: Collection[int] = (),
 ) -> Path:
-    """Write ``folder/step-...``; remove older ones, but the newest ``keep`` and the steps in ``protect``.
+    """Write ``folder/step-...``; remove older ones except the latest ``keep`` and the steps in ``permanent``.
 
     Each entry NAME of ``tensors`` becomes NAME.safetensors; ``about`` (the configuration, the
-    seed, the environment) goes into the manifest. One process writes a folder at a time: hold the run's lock.
+    seed, the environment) goes into the manifest. Hold the run's lock: one process writes at a time.
 
     Raises:
-        CheckpointError: it cannot be written; what was there before stays.
+        CheckpointError: it cannot be written; older checkpoints stay.
     """
     final = folder / step_name(step)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        sweep(folder)
+        remove_leftovers(folder)
         _write(final, step, tensors, state, about)
     except OSError as error:
         needed = sum(t.numel() * t.element_size() for group in tensors.values() for t in group.values())
         failed = storage_error(error, f"checkpoint of step {step}", folder, needed)
-        older = [path.name for path in _by_step(folder).values() if path != final]
+        older = [path.name for path in _folders_by_step(folder).values() if path != final]
         kept = f" ({older[0]} stays)" if older else ""
         raise CheckpointError(failed.message + kept, failed.fix) from error
-    _retire(folder, step, keep, protect)
+    _remove_old(folder, step, keep, permanent)
     return final
 
 
@@ -102,26 +104,26 @@ def _write(
     state: Mapping[str, Json],
     about: Mapping[str, Json],
 ) -> None:
-    aside = aside_name(final)
+    temporary = temporary_path(final)
     try:
-        os.mkdir(aside)
+        os.mkdir(temporary)
         files = {
-            f"{name}.safetensors": _put(aside, f"{name}.safetensors", encode_tensors(group, name))
+            f"{name}.safetensors": _write_file(temporary, f"{name}.safetensors", encode_tensors(group, name))
             for name, group in tensors.items()
         }
-        files[STATE] = _put(aside, STATE, encode_json(state))
+        files[STATE] = _write_file(temporary, STATE, encode_json(state))
         manifest = _manifest(step, files, about)
-        write_synced(aside / MANIFEST, manifest)
-        sync_folder(aside)
-        if not _is_same(final, manifest):
-            put_in_place(aside, final)
+        write_fsync(temporary / MANIFEST, manifest)
+        fsync_folder(temporary)
+        if not _is_saved(final, manifest):
+            replace_folder(temporary, final)
     finally:
-        if aside.exists():
-            discard(aside)
+        if temporary.exists():
+            remove(temporary)
 
 
-def _put(folder: Path, name: str, data: bytes) -> dict[str, Json]:
-    write_synced(folder / name, data)
+def _write_file(folder: Path, name: str, data: bytes) -> dict[str, Json]:
+    write_fsync(folder / name, data)
     return {"bytes": len(data), "sha256": sha256(data)}
 
 
@@ -138,30 +140,28 @@ def _manifest(step: int, files: Mapping[str, Json], about: Mapping[str, Json]) -
     return encode_json({**content, "sha256": sha256(encode_json(content))})
 
 
-def _is_same(path: Path, manifest: bytes) -> bool:
-    """Whether this very checkpoint is there already, whole."""
+def _is_saved(path: Path, manifest: bytes) -> bool:
+    """Whether exactly this checkpoint is there already, complete."""
     try:
-        return (
-            read_regular(path / MANIFEST, LARGEST_JSON_BYTES) == manifest and load_checkpoint(path).step >= 0
-        )
+        return read_regular(path / MANIFEST, MAX_JSON_BYTES) == manifest and load_checkpoint(path).step >= 0
     except (OSError, CheckpointError):
         return False
 
 
-def _retire(folder: Path, step: int, keep: int, protect: Collection[int]) -> None:
-    """Remove old checkpoints. Later ones are left alone; torn ones do not count as kept."""
+def _remove_old(folder: Path, step: int, keep: int, permanent: Collection[int]) -> None:
+    """Remove old checkpoints. Later ones stay; incomplete ones do not count as kept."""
     kept = 0
-    for old, path in _by_step(folder).items():
-        if old > step or old in protect:
+    for old, path in _folders_by_step(folder).items():
+        if old > step or old in permanent:
             continue
-        wanted = old == step or (kept < keep and _has_its_files(path))
+        wanted = old == step or (kept < keep and _sizes_match(path))
         kept += wanted
         if not wanted:
-            discard(path)
+            remove(path)
 
 
-def _by_step(folder: Path) -> dict[int, Path]:
-    """The checkpoint folders by step, newest first, whole or not."""
+def _folders_by_step(folder: Path) -> dict[int, Path]:
+    """The checkpoint folders by step, latest first, complete or not."""
     with contextlib.suppress(OSError):
         found = {path.name: path for path in folder.iterdir()}
         steps = {int(match[1]): name for name in found if (match := STEP_NAME.fullmatch(name))}
@@ -170,14 +170,14 @@ def _by_step(folder: Path) -> dict[int, Path]:
 
 
 def saved_steps(folder: Path) -> list[int]:
-    """The steps of which a checkpoint lies here, oldest first, whole or not."""
-    return sorted(_by_step(folder))
+    """The steps of the checkpoints in ``folder``, ascending, complete or not."""
+    return sorted(_folders_by_step(folder))
 
 
-def newest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest whole checkpoint, and why each newer one was refused (one line each)."""
+def latest_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The latest complete checkpoint, and why each later one was refused (one line each)."""
     refused = []
-    for step, path in _by_step(folder).items():
+    for step, path in _folders_by_step(folder).items():
         try:
             checkpoint = load_checkpoint(path)
         except CheckpointError as error:
@@ -193,7 +193,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint, every file checked against the manifest.
 
     Raises:
-        CheckpointError: a file is missing, torn, altered, of another format or version.
+        CheckpointError: a file is missing, truncated, altered, of another format or version.
     """
     try:
         manifest = _read_manifest(path)
@@ -213,28 +213,28 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _read_manifest(path: Path) -> dict[str, Json]:
-    data = read_regular(path / MANIFEST, LARGEST_JSON_BYTES)
+    data = read_regular(path / MANIFEST, MAX_JSON_BYTES)
     manifest = decode_json(data, MANIFEST)
     if manifest.get("format") != FORMAT:
-        raise CheckpointError(f"{MANIFEST} is not that of a gancore checkpoint")
+        raise CheckpointError(f"{MANIFEST} is not the manifest of a gancore checkpoint")
     if manifest.get("version") != VERSION:
         raise CheckpointError(f"written in format {manifest.get('version')!r}, this gancore reads {VERSION}")
     content = {key: value for key, value in manifest.items() if key != "sha256"}
-    # The bytes are compared too: a manifest altered to something that merely parses alike is refused.
+    # The bytes are compared too: a manifest that was altered and parses to the same values is refused.
     try:
         intact = manifest.get("sha256") == sha256(encode_json(content)) and encode_json(manifest) == data
-    except (ValueError, RecursionError):  # half a pair of surrogates, or nested too deep
+    except (ValueError, RecursionError):  # a lone surrogate, or nested too deep
         intact = False
     if not intact:
         raise CheckpointError(f"{MANIFEST} is damaged")
     wrong = [name for name, right in _RIGHT.items() if not right(manifest.get(name))]
     if wrong:
-        raise CheckpointError(f"{MANIFEST}: {wrong[0]} is not that of a checkpoint")
+        raise CheckpointError(f"{MANIFEST}: {wrong[0]} is not what a checkpoint has there")
     return manifest
 
 
 def _are_files(files: Json) -> bool:
-    """Whether this lists the files that a checkpoint can have: plain names in its own folder."""
+    """Whether this lists files that a checkpoint can have: plain names in its own folder."""
     return (
         isinstance(files, dict)
         and STATE in files
@@ -245,7 +245,7 @@ def _are_files(files: Json) -> bool:
 
 
 def _is_about(about: Json) -> bool:
-    """Whether the parts that are read of it have their types; all of them may be missing."""
+    """Whether the parts that are read have the right types; each of them may be missing."""
     if not isinstance(about, dict):
         return False
     environment = about.get("environment", {})
@@ -257,23 +257,56 @@ _RIGHT: Mapping[str, Callable[[Json], bool]] = {
     "files": _are_files,
     "about": _is_about,
 }
-"""What each part of a manifest must be, beyond being whole."""
+"""What each part of a manifest must be, in an undamaged file."""
 
 
 def _read_file(path: Path, facts: Mapping[str, Json]) -> bytes:
     size = path.stat().st_size
     if size != facts["bytes"]:
         raise CheckpointError(f"{path.name} has {size:,} bytes, not {facts['bytes']:,}")
-    data = read_regular(path, min(size, most_tensor_bytes()))
+    data = read_regular(path, min(size, max_tensor_bytes()))
     if sha256(data) != facts["sha256"]:
-        raise CheckpointError(f"{path.name} is damaged (its sha256 is not the manifest's)")
+        raise CheckpointError(f"{path.name} is damaged (its sha256 differs from the manifest's)")
     return data
 
 
-def _has_its_files(path: Path) -> bool:
-    """A quick look without reading the tensors: manifest and sizes."""
+def _sizes_match(path: Path) -> bool:
+    """A quick check without reading the tensors: manifest and sizes."""
     try:
         files = _read_manifest(path)["files"]
         return all((path / name).stat().st_size == facts["bytes"] for name, facts in files.items())
     except (OSError, CheckpointError):
         return False
+
+
+def optimizer_tensors(setup: TrainingSetup) -> dict[str, torch.Tensor]:
+    """The state of every player's optimizer, by name."""
+    return {
+        f"{player}/{n}": t
+        for player, optimizer in setup.optimizers.items()
+        for n, t in optimizer.state_dict().items()
+    }
+
+
+def load_networks(game: Game, checkpoint: Checkpoint, fix: str) -> None:
+    """Load every tensor of a game from a checkpoint; see :func:`_matching_tensors` for the error."""
+    game.load_state_dict(dict(_matching_tensors(checkpoint, "game", game.state_dict(), fix)))
+
+
+def load_optimizers(setup: TrainingSetup, checkpoint: Checkpoint, fix: str) -> None:
+    """Load the state of every player's optimizer; see :func:`_matching_tensors` for the error."""
+    stored = _matching_tensors(checkpoint, "rules", optimizer_tensors(setup), fix)
+    for player, optimizer in setup.optimizers.items():
+        optimizer.load_state_dict({name: stored[f"{player}/{name}"] for name in optimizer.state_dict()})
+
+
+def _matching_tensors(
+    checkpoint: Checkpoint, group: str, own: Mapping[str, torch.Tensor], fix: str
+) -> Mapping[str, torch.Tensor]:
+    """Raises CheckpointError if names, shapes or types differ from ``own``."""
+    stored = checkpoint.tensors.get(group, {})
+    kinds = [{name: (t.shape, t.dtype) for name, t in tensors.items()} for tensors in (own, stored)]
+    if kinds[0] != kinds[1]:
+        message = f"{checkpoint.path}: its {group} tensors do not fit this configuration"
+        raise CheckpointError(message, fix)
+    return stored

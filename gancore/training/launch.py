@@ -1,38 +1,63 @@
-"""One training on one process or on several: here, in processes started here, or in those of a launcher.
+"""Starts a training on one process or on several: here, in processes started here, or in those of a launcher.
 
-The first process of several lives the run's :class:`Lifetime`; the others follow it round by round.
+Rank 0 is the run's :class:`Trainer`; the other processes train with it round by round. Imports torch only
+when training starts.
 """
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from gancore.config import RunConfig
-from gancore.errors import ConfigError, printable
-from gancore.plugins.foreign import on_stderr
-from gancore.runtime.signals import Interrupted, pass_on, unhandled
-from gancore.training.lifetime import Lifetime, RunResult
-from gancore.training.placing import check_config
-from gancore.training.progress import Mode, open_progress
-from gancore.training.run import RunFolder
+from gancore.errors import (
+    ConfigError,
+    ExitCode,
+    GancoreError,
+    TrainingError,
+    as_out_of_memory,
+    safe_str,
+)
+from gancore.plugins import plugins as registry
+from gancore.plugins.faults import plugin_error
+from gancore.plugins.imports import stdout_to_stderr
+from gancore.progress import ProgressMode, open_progress
+from gancore.run_folder import RunFolder
+from gancore.runtime.signals import Interrupted, default_handlers, deliver, record_signals, signal_handler
+from gancore.text import escape_control
+from gancore.training.resume import check_config
+from gancore.training.trainer import RunResult, Trainer, train_worker
 
 if TYPE_CHECKING:
-    from gancore.domain import Data
-    from gancore.runtime.processes import Processes
+    from gancore.data.dataset import Data
+    from gancore.runtime.distributed import ProcessGroup
+
+GRACE_SECONDS = 10.0
+"""How long the other workers may take to end when one of them has failed."""
+
+CONTEXT = multiprocessing.get_context("spawn")
+WorkerResult = RunResult | BaseException
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be trained, where, and how it is shown.
+class TrainJob:
+    """What to train, in which run folder, and how to show it.
 
-    ``data``: rows at hand, for one process; else those that the configuration names are opened.
+    ``data``: already opened data, for one process; else those that the configuration names are opened.
     """
 
     run: RunFolder
@@ -40,99 +65,82 @@ class Order:
     data_root: Path | None = None
     init_from: Path | None = None
     force: bool = False
-    progress: Mode = "plain"
+    progress: ProgressMode = "plain"
     strict_plugins: bool = False
     data: Data | None = None
 
 
-def carry_out(make_order: Callable[[], Order], devices: int | None) -> RunResult:
-    """Train on ``devices`` processes; under a launcher (it sets RANK) on those that it started."""
+def launch(make_job: Callable[[], TrainJob], devices: int | None) -> RunResult:
+    """Train on ``devices`` processes, or under a launcher (which sets RANK) on those that it started."""
     launcher = _launcher()
     if launcher is not None:
         _check_launcher(launcher, devices)
-        return _join_launcher(launcher, make_order)
-    order = make_order()
+        return _join_launcher(launcher, make_job)
+    job = make_job()
     if devices is None or devices == 1:
-        return play(order)
-    from gancore.training.workers import spawn
-
-    return spawn(order, devices)
+        return run_job(job)
+    return spawn_workers(job, devices)
 
 
-def play(
-    order: Order, processes: Processes | None = None, asked: Callable[[], str] | None = None
+def run_job(
+    job: TrainJob, processes: ProcessGroup | None = None, stop_requested: Callable[[], str] | None = None
 ) -> RunResult:
-    """This process's part of the training; one at a time in a process."""
+    """Run this process's part of a training job; one job at a time per process."""
     from gancore.plugins import plugins
 
-    plugins().strict = order.strict_plugins
-    if processes is not None and not processes.first:
-        from gancore.training.follower import follow
-
-        with _alone(order), _showing(order):
-            return follow(order.run, order.config, order.data_root, processes)
+    plugins().strict = job.strict_plugins
+    if processes is not None and not processes.is_main:
+        with _one_training(job), _progress_stream(job):
+            return train_worker(job.run, job.config, job.data_root, processes)
     plugins().load_all()  # before the run has a folder: one may hang
-    with order.run.lock() as lock, _alone(order), _showing(order) as stream:
-        check_config(order.run, order.config, order.force)
-        progress = open_progress(order.progress, stream)
-        return Lifetime(
-            run=order.run,
-            lock=lock,
-            config=order.config,
-            progress=progress,
-            data_root=order.data_root,
-            init_from=order.init_from,
-            force=order.force,
-            processes=processes,
-            asked=asked,
-            data=order.data,
-        ).play()
+    with job.run.lock() as lock, _one_training(job), _progress_stream(job) as stream:
+        check_config(job.run, job.config, job.force)
+        progress = open_progress(job.progress, stream)
+        return Trainer(job, lock, progress, processes, stop_requested).fit()
 
 
 @contextmanager
-def _showing(order: Order) -> Iterator[IO[str] | None]:
-    """The stream of the progress; that of JSON is stdout, where nothing else is printed meanwhile."""
-    if order.progress != "json":
+def _progress_stream(job: TrainJob) -> Iterator[IO[str] | None]:
+    """The stream of the progress: stderr, for JSON stdout, where nothing else is then printed."""
+    if job.progress != "json":
         yield sys.stderr
         return
     stdout = sys.stdout
-    with on_stderr():
+    with stdout_to_stderr():
         yield stdout
 
 
-def _alone(order: Order) -> AbstractContextManager[None]:
-    from gancore.runtime.ambient import training_alone
+def _one_training(job: TrainJob) -> AbstractContextManager[None]:
+    from gancore.runtime.torch_settings import one_training_at_a_time
 
-    say = order.progress not in ("none", "json")
+    def announce(line: str) -> None:
+        if job.progress not in ("none", "json"):
+            print(escape_control(f"{job.run.path} {line}"), file=sys.stderr)
 
-    def tell(line: str) -> None:
-        if say:
-            print(printable(f"{order.run.path} {line}"), file=sys.stderr)
-
-    return training_alone(tell)
+    return one_training_at_a_time(announce)
 
 
-def heed(result: RunResult) -> RunResult:
-    """The result of a training; a signal that stopped it now reaches whom it was meant for.
+def deliver_signal(result: RunResult) -> RunResult:
+    """Return the result of a training; deliver a signal that stopped it to the program's own handler.
 
     Raises:
         Interrupted: Python's own handler of Ctrl-C, or the program's handler, ends the program.
-        SystemExit: the signal that nobody handles ends the program.
+        SystemExit: the program has no handler for the signal, which therefore ends it.
     """
-    if result.stopped_by:
-        number = signal.Signals[result.stopped_by]
+    if result.stop_signal:
+        number = signal.Signals[result.stop_signal]
         try:
-            pass_on(number)
+            deliver(number)
         except KeyboardInterrupt as error:
             raise Interrupted(number, result) from error
     return result
 
 
 def _launcher() -> tuple[int, int, int] | None:
-    """(rank, world, local rank) as torchrun and its like set them; None: there is no launcher.
+    """(rank, world size, local rank) as torchrun and similar launchers set them; None: there is no launcher.
 
     Raises:
-        ConfigError: the variables say that there is one, and do not say where its processes meet.
+        ConfigError: the variables name a launcher, but not the address at which its processes meet.
     """
     try:
         rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -152,23 +160,205 @@ def _launcher() -> tuple[int, int, int] | None:
 
 
 def _check_launcher(launcher: tuple[int, int, int], devices: int | None) -> None:
-    world = launcher[1]
-    if devices not in (None, 1, world):
+    world_size = launcher[1]
+    if devices not in (None, 1, world_size):
         raise ConfigError(
-            f"--devices {devices}, but the launcher started {world} processes", "leave --devices out"
+            f"--devices {devices}, but the launcher started {world_size} processes", "leave --devices out"
         )
 
 
-def _join_launcher(launcher: tuple[int, int, int], make_order: Callable[[], Order]) -> RunResult:
-    """The first process decides what is trained; the others read it from the store, and then they join."""
-    from gancore.runtime.processes import Processes, joining, watch_parent
-    from gancore.runtime.rendezvous import launcher_store, tell_by_store
+def _join_launcher(launcher: tuple[int, int, int], make_job: Callable[[], TrainJob]) -> RunResult:
+    """Rank 0 makes the job; the other processes read it from the store; then all connect."""
+    from gancore.runtime.distributed import (
+        ProcessGroup,
+        broadcast_by_store,
+        connect,
+        exit_with_parent,
+        launcher_store,
+    )
 
-    processes = Processes(*launcher)
-    watch_parent(os.getppid())
+    processes = ProcessGroup(*launcher)
+    exit_with_parent(os.getppid())
     store = launcher_store(processes)
-    order: Order = tell_by_store(store, processes, make_order)
+    job: TrainJob = broadcast_by_store(store, processes, make_job)
     with ExitStack() as stack:
-        with unhandled():
-            stack.enter_context(joining(processes, order.config.upkeep.peer_seconds, store=store))
-        return play(order, processes)
+        with default_handlers():
+            stack.enter_context(connect(processes, job.config.upkeep.peer_seconds, store=store))
+        return run_job(job, processes)
+
+
+class WorkerDiedError(TrainingError):
+    """A worker process was killed or crashed."""
+
+    exit_code = ExitCode.TEMPORARY_FAILURE
+
+
+class Worker:
+    """One process, and our end of the pipe through which it sends its result."""
+
+    def __init__(
+        self, job: TrainJob, processes: ProcessGroup, rendezvous_file: Path, stop_signal: Synchronized[int]
+    ) -> None:
+        self.processes = processes
+        self.pipe, theirs = CONTEXT.Pipe(duplex=False)
+        arguments = (job, processes, rendezvous_file, stop_signal, theirs, os.getpid())
+        self.process = CONTEXT.Process(target=_worker_main, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()
+        self.outcome: WorkerResult | None = None
+
+    def poll(self) -> None:
+        """Read its result, if it has ended."""
+        if self.outcome is None and (self.pipe.poll() or not self.process.is_alive()):
+            try:
+                self.outcome = self.pipe.recv()
+            except (EOFError, OSError):
+                self.process.join()
+                self.outcome = self._death_error()
+
+    def _death_error(self) -> WorkerDiedError:
+        code = self.process.exitcode or 0
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return WorkerDiedError(
+            f"process {self.processes.rank} of {self.processes.world_size} {how}", "continue with --resume"
+        )
+
+    @property
+    def failed(self) -> bool:
+        return isinstance(self.outcome, BaseException)
+
+
+def spawn_workers(job: TrainJob, world_size: int) -> RunResult:
+    """Train on ``world_size`` processes of this machine.
+
+    Raises:
+        GancoreError: the error of the first process that failed for a reason of its own.
+    """
+    from gancore.runtime.distributed import ProcessGroup
+
+    stop_signal = _shared_stop_signal()
+    message = "all processes finish this round and the run is saved"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        record_signals(partial(setattr, stop_signal, "value"), message),
+    ):
+        workers = []
+        try:
+            with _ignore_sigint():
+                for rank in range(world_size):
+                    group = ProcessGroup(rank, world_size, rank)
+                    workers.append(Worker(job, group, Path(folder) / "meeting", stop_signal))
+            _wait(workers)
+        finally:
+            _stop_all(workers)
+    return _first_result(workers)
+
+
+def _wait(workers: Sequence[Worker]) -> None:
+    """Wait until all have ended; if one has failed, at most GRACE_SECONDS longer."""
+    deadline = float("inf")
+    while any(worker.outcome is None for worker in workers) and time.monotonic() < deadline:
+        waiting = [worker for worker in workers if worker.outcome is None]
+        wait([w.pipe for w in waiting] + [w.process.sentinel for w in waiting], timeout=0.2)
+        for worker in waiting:
+            worker.poll()
+        if deadline == float("inf") and any(worker.failed for worker in workers):
+            deadline = time.monotonic() + GRACE_SECONDS
+
+
+def _first_result(workers: Sequence[Worker]) -> RunResult:
+    from gancore.runtime.distributed import LostProcessError
+
+    outcomes = [worker.outcome for worker in workers]
+    causes = [o for o in outcomes if isinstance(o, BaseException) and not isinstance(o, LostProcessError)]
+    for outcome in [*causes, *outcomes]:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    first = outcomes[0]
+    assert isinstance(first, RunResult)
+    return first
+
+
+def _stop_all(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        if worker.outcome is None:
+            worker.process.kill()
+    for worker in workers:
+        worker.process.join()
+
+
+def _shared_stop_signal() -> Synchronized[int]:
+    """The number of the signal that stops all workers; 0: none.
+
+    Raises:
+        ConfigError: this machine has no memory that processes can share.
+    """
+    try:
+        return CONTEXT.Value("i", 0)
+    except OSError as error:
+        raise ConfigError(
+            f"--devices: processes share memory in /dev/shm and TMPDIR, and one of them cannot be"
+            f" written ({error.strerror or error})",
+            "make both writable (docker run --shm-size=1g), or train with --devices 1",
+        ) from error
+
+
+@contextlib.contextmanager
+def _ignore_sigint() -> Iterator[None]:
+    """Processes started within ignore Ctrl-C, which a terminal sends to them as well."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _worker_main(
+    job: TrainJob,
+    processes: ProcessGroup,
+    rendezvous_file: Path,
+    stop_signal: Synchronized[int],
+    pipe: Connection,
+    parent: int,
+) -> None:
+    """What a worker process does: its part of the job; then it sends the result through the pipe."""
+    from gancore.runtime.distributed import connect, exit_with_parent
+
+    os.setsid()  # leaves the terminal's process group
+    exit_with_parent(parent)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+
+    def stop_requested() -> str:
+        return signal.Signals(stop_signal.value).name if stop_signal.value else ""
+
+    try:
+        with (
+            signal_handler(lambda number, frame: None),  # the parent handles signals for all workers
+            connect(processes, job.config.upkeep.peer_seconds, init_method=rendezvous_file.as_uri()),
+        ):
+            outcome: WorkerResult = run_job(job, processes, stop_requested)
+    except BaseException as error:
+        outcome = _picklable_error(error, processes)
+    pipe.send(outcome)
+
+
+def _picklable_error(error: BaseException, processes: ProcessGroup) -> BaseException:
+    """The error as one that the parent can raise: plugins' own classes need not be picklable."""
+    if isinstance(error, GancoreError):
+        return (
+            error if type(error).__module__.startswith("gancore.") else GancoreError(error.message, error.fix)
+        )
+    user_error = plugin_error(error, registry().packages())
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return user_error or KeyboardInterrupt()
+    if lacking := as_out_of_memory(error):
+        return lacking
+    if os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0"):
+        traceback.print_exception(error)
+    return user_error or RuntimeError(
+        f"{type(error).__name__} on process {processes.rank}: {safe_str(error)}"
+    )

@@ -1,9 +1,8 @@
-"""A run's game as one of its checkpoints left it: networks, the table it is played on, its Jacobian."""
+"""A run's game at one of its checkpoints: networks, training setup, Jacobian."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -12,29 +11,40 @@ import torch
 from torch import Tensor, nn
 
 from gancore.config import RunConfig
-from gancore.configure import read_config
-from gancore.data.sources import resolve
-from gancore.domain import Data, Domain, Spec
-from gancore.errors import CheckpointError, ConfigError, nearest
-from gancore.games.field import Table
-from gancore.games.field_jacobian import jacobian
+from gancore.config_layers import load_config_file
+from gancore.data.dataset import Data, Spec
+from gancore.data.sources import resolve_source
+from gancore.domain import Domain
+from gancore.errors import CheckpointError, ConfigError
 from gancore.games.game import Game
-from gancore.models.folder import load_model
+from gancore.games.jacobian import compute_jacobian
+from gancore.games.training_setup import TrainingSetup
+from gancore.models.folder import read_model_folder
 from gancore.models.model import build_game
-from gancore.nn.average import Average
+from gancore.nn.ema import EMA
 from gancore.plugins import plugins
-from gancore.runtime.ambient import pinned
+from gancore.progress import Announce, silent
+from gancore.run_folder import RunFolder
 from gancore.runtime.device import resolve_device
-from gancore.runtime.processes import ALONE
-from gancore.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, saved_steps, step_name
-from gancore.training.run import RunFolder
-from gancore.training.state import State
-from gancore.training.table import set_game, take_networks, take_rules
+from gancore.runtime.distributed import SINGLE_PROCESS
+from gancore.runtime.torch_settings import pinned_settings
+from gancore.text import suggestion
+from gancore.training.checkpoint import (
+    Checkpoint,
+    latest_checkpoint,
+    load_checkpoint,
+    load_networks,
+    load_optimizers,
+    saved_steps,
+    step_name,
+)
+from gancore.training.setup import setup_from_game
+from gancore.training.state import TrainState
 
 
 @dataclass(frozen=True)
 class LoadedGame:
-    """A game at ``step`` of its run. ``spec`` describes the data; they are opened for ``table`` alone."""
+    """A game at ``step`` of its run. ``spec`` describes the data; only ``setup`` opens them."""
 
     game: Game
     step: int
@@ -45,7 +55,7 @@ class LoadedGame:
     checkpoint: Checkpoint
     device: torch.device
     data_root: Path | None = None
-    announce: Callable[[str], None] = field(default=lambda line: None)
+    announce: Announce = silent
 
     def network(self, name: str) -> nn.Module:
         """A part of the game by its name, as ``model.encoder``, or by the end of it, as ``encoder``.
@@ -60,19 +70,19 @@ class LoadedGame:
         if len(found) != 1:
             known = found or [path for path, _ in self.game.named_children()]
             which = "several parts" if found else "no part"
-            raise ConfigError(f"the game of {self.run.path} has {which} {name!r}", nearest(name, known))
+            raise ConfigError(f"the game of {self.run.path} has {which} {name!r}", suggestion(name, known))
         return modules[found[0]]
 
     @property
     def generator(self) -> nn.Module:
-        """As it is trained; :attr:`averaged` is what the model folder holds where the recipe averages."""
+        """The generator that trains; :attr:`ema` is what the model folder holds if the recipe averages."""
         return self.network("generator")
 
     @property
-    def averaged(self) -> nn.Module:
-        """The average of the generator, or of the model. Raises ConfigError where the recipe has none."""
+    def ema(self) -> nn.Module:
+        """The average of the generator, or of the model. Raises ConfigError if the recipe has none."""
         average: object = getattr(self.game, "average", None)
-        if not isinstance(average, Average):
+        if not isinstance(average, EMA):
             raise ConfigError(f"{self.run.path} was trained without an average", "set model.average")
         return average.module
 
@@ -86,69 +96,72 @@ class LoadedGame:
 
     @cached_property
     def data(self) -> Data:
-        """Raises DataError where they are not here."""
+        """Raises DataError if the data are not on this machine."""
         return _data(self.run, self.config, self.domain, self.data_root, self.announce)
 
     @cached_property
-    def table(self) -> Table:
-        """The game, its data and its rules, as the run goes on with them, in fp32.
+    def setup(self) -> TrainingSetup:
+        """The game, its data and its optimizers, as the run would continue with them, in fp32.
 
-        :func:`gancore.training.playing.play` goes on with it, ``gancore.games.Field`` looks at it.
+        :func:`gancore.training.loop.play` trains it further; ``gancore.games.TrainingStep`` gives its
+        gradients.
 
         Raises:
-            CheckpointError: the data are not those that the run was trained on, or its rules are others now.
+            CheckpointError: the data differ from those the run was trained on, or the optimizers do.
         """
         written = self.checkpoint.state.get("fingerprint", "")
         if written != self.data.fingerprint:
             raise CheckpointError(
-                f"the data are not those that {self.run.path} was trained on",
+                f"the data differ from those {self.run.path} was trained on",
                 "restore them, or give the data_root that has them",
             )
-        table = set_game(self.game, self.config, self.data, self.device, ALONE, bf16=False)
-        take_rules(table, self.checkpoint, _OLD_PLUGIN)
-        table.played.append(State.from_json(self.checkpoint.state.get("state"), len(self.game.phases)))
-        return table
+        setup = setup_from_game(self.game, self.config, self.data, self.device, SINGLE_PROCESS, bf16=False)
+        load_optimizers(setup, self.checkpoint, _FIX_PLUGIN)
+        setup.resume_state.append(
+            TrainState.from_json(self.checkpoint.state.get("state"), len(self.game.phases))
+        )
+        return setup
 
-    @pinned()
+    @pinned_settings()
     def jacobian(self, rows: int | None = None) -> Tensor:
-        """Of the game's vector field where the table stands: :func:`gancore.games.jacobian`.
+        """Jacobian of the game's vector field here, by :func:`gancore.games.compute_jacobian`.
 
-        That is at the checkpoint, and after ``play(loaded.table, 5)`` five rounds on.
+        These are the checkpoint's; after ``play(loaded.setup, 5)`` those five rounds later.
         """
-        table = self.table
-        state = cast(State, table.played[-1])
-        return jacobian(table, rows, state.step, min(state.progress, 1.0), state.phase_index)
+        setup = self.setup
+        state = cast(TrainState, setup.resume_state[-1])
+        return compute_jacobian(setup, rows, state.step, min(state.progress, 1.0), state.phase_index)
 
 
-_OLD_PLUGIN = "use the version of the plugin that trained it"
+_FIX_PLUGIN = "use the version of the plugin that trained it"
 
 
-@pinned()
+@pinned_settings()
 def open_game(
     folder: Path,
     step: int | None,
     device: str,
     data_root: Path | None = None,
-    announce: Callable[[str], None] = lambda line: None,
+    announce: Announce = silent,
 ) -> LoadedGame:
-    """The game of a run at one of its checkpoints, by default the newest.
+    """The game of a run at one of its checkpoints, by default the latest.
 
     Raises:
-        CheckpointError: no run, no such checkpoint, or one of other networks than the recipe builds now.
-        DataError: the run has no model yet, and its data are not here.
+        CheckpointError: no run, no such checkpoint, or its networks differ from those that the recipe builds.
+        DataError: the run has no model yet, and its data are not on this machine.
     """
     run = RunFolder(folder)
     if not run.config_file.is_file():
-        raise CheckpointError(f"{folder} is no run folder", "`gancore runs` lists what was trained here")
-    config, checkpoint = read_config(run.config_file), _checkpoint(run, step)
-    domain = plugins().domain(config.domain)
-    _, recipe = plugins().recipe(domain, config.recipe)
+        raise CheckpointError(f"{folder} is not a run folder", "`gancore runs` lists what was trained here")
+    config, checkpoint = load_config_file(run.config_file), _checkpoint(run, step)
+    domain = plugins().load_domain(config.domain)
+    _, recipe = plugins().load_recipe(domain, config.recipe)
     if run.model.is_dir():
-        spec = load_model(run.model).spec
+        spec = read_model_folder(run.model).spec
     else:
         spec = _data(run, config, domain, data_root, announce).spec
     game, where = build_game(recipe, config.model, spec, config.train.seed), resolve_device(device)
-    take_networks(game, checkpoint, _OLD_PLUGIN)
+    load_networks(game, checkpoint, _FIX_PLUGIN)
     game = game.to(where).eval()
     return LoadedGame(
         game, checkpoint.step, config, spec, domain, run, checkpoint, where, data_root, announce
@@ -165,7 +178,7 @@ def _checkpoint(run: RunFolder, step: int | None) -> Checkpoint:
                 "give one of these; --set upkeep.checkpoint_every=N keeps one every N rounds",
             )
         return load_checkpoint(run.checkpoints / step_name(step))
-    checkpoint, refused = newest_checkpoint(run.checkpoints)
+    checkpoint, refused = latest_checkpoint(run.checkpoints)
     if checkpoint is None:
         fix = refused[0] if refused else "train it longer"
         raise CheckpointError(f"{run.path} has no usable checkpoint", fix)
@@ -177,7 +190,7 @@ def _data(
     config: RunConfig,
     domain: Domain,
     data_root: Path | None,
-    announce: Callable[[str], None],
+    announce: Announce,
 ) -> Data:
-    source = resolve(config.data.source, domain.sources, data_root, announce, run.rows)
+    source = resolve_source(config.data.source, domain.sources, data_root, announce, run.rows_folder)
     return domain.open(replace(source, announce=announce), config.data)

@@ -1,37 +1,67 @@
-"""The one loop that trains every game."""
+"""The one loop that trains every game: in a run, and in memory (:func:`play`)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from gancore.games.field import Field, Table
-from gancore.runtime.randomness import Rows, global_draws
-from gancore.training.state import State
+from gancore.config import TrainConfig
+from gancore.games.training_setup import TrainingSetup
+from gancore.games.training_step import TrainingStep
+from gancore.random import RowRange, fork_global_rng
+from gancore.training.plan import plan_steps
+from gancore.training.precision import check_precision
+from gancore.training.state import TrainState
 
 
-def train(table: Table, state: State, upkeep: Callable[[State], None]) -> None:
-    """Play the game's phases to their end.
+def train(setup: TrainingSetup, state: TrainState, on_step_end: Callable[[TrainState], None]) -> None:
+    """Play the game's phases to their end; call ``on_step_end`` after each round.
 
-    Every draw is a pure function of (seed, step, index, name), so a run that is killed and resumed
-    equals an undisturbed one, byte for byte on the same machine.
+    Every draw is a pure function of (seed, step, index, name), so a run that was killed and resumed
+    equals an uninterrupted one, byte for byte on the same machine.
     """
-    game = table.game
+    game = setup.game
     game.train()
-    while (phase := state.phase(game.phases)) is not None:
-        began = time.perf_counter()
-        field = Field(table, phase, state.step, state.round_in_phase, state.progress)
-        with global_draws(table.dealer.key / state.step / "round"):
-            done = phase.dynamics.round(field)
-            game.after_round(field)
+    while (phase := state.current_phase(game.phases)) is not None:
+        started = time.perf_counter()
+        training_step = TrainingStep(setup, phase, state.step, state.round_in_phase, state.progress)
+        with fork_global_rng(setup.batches.key / state.step / "round"):
+            done = phase.dynamics.play(training_step)
+            game.after_round(training_step)
         state.advance(done)
-        state.seconds += time.perf_counter() - began
-        upkeep(state)
+        state.seconds += time.perf_counter() - started
+        on_step_end(state)
 
 
-def prepare(table: Table) -> None:
-    """Before round 0: what is fitted on train, then what a game draws for itself."""
-    rows = Rows.all(table.batch_size)
-    with global_draws(table.dealer.key / "prepare"):
-        table.game.fit(table.dealer.views)
-        table.game.prepare(table.dealer.deal(-1, 0, rows, 0, 0.0))
+def prepare_game(setup: TrainingSetup) -> None:
+    """Before round 0: fit what is fitted on train, then let the game draw what it needs."""
+    rows = RowRange.all(setup.batch_size)
+    with fork_global_rng(setup.batches.key / "prepare"):
+        setup.game.fit(setup.batches.views)
+        setup.game.initialize(setup.batches.draw(-1, 0, rows, 0, 0.0))
+
+
+def play(
+    setup: TrainingSetup, rounds: int, on_step_end: Callable[[TrainState], None] | None = None
+) -> TrainState:
+    """Play ``rounds`` rounds in memory, without a run folder; call ``on_step_end`` after each.
+
+    The first call prepares the game. Another call continues with the next draws: with constant rates
+    ``play(setup, 5)`` twice equals ``play(setup, 10)``. To end it, set ``state.stop_signal`` in
+    ``on_step_end``.
+    """
+    previous = setup.resume_state.pop() if setup.resume_state else None
+    if previous is None:
+        prepare_game(setup)
+    if setup.bf16 and "" in check_precision(setup).modules:
+        setup = replace(setup, bf16=False)
+    if isinstance(previous, TrainState):
+        state = previous
+        state.stop_signal = ""
+        state.change_budget(plan_steps(setup, TrainConfig(steps=state.step + rounds), rounds))
+    else:
+        state = TrainState(plan_steps(setup, TrainConfig(steps=rounds), rounds))
+    setup.resume_state.append(state)
+    train(setup, state, on_step_end or (lambda state: None))
+    return state

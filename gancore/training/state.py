@@ -1,4 +1,4 @@
-"""Where a run stands: everything but tensors that a resumed run must know."""
+"""The state of a training beside its tensors: what a resumed run needs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gancore.games.game import Phase
 
 
 @dataclass
-class State:
+class TrainState:
     """``plan`` is the number of rounds of each phase, fixed before the first one.
 
-    A phase or a run may end early, and its plan with it; ``planned`` remains the sum before that, so
-    that what hangs on it does not change when the run is resumed.
+    A phase or a run may end early, which shortens its plan; ``planned`` remains the sum before that, so that
+    what depends on it does not change when the run is resumed.
 
-    ``seconds`` counts training alone; ``spent`` counts what else took time (timing, evaluation, previews,
-    checkpoints), in seconds. ``cadence``: rounds from one preview or evaluation to the next where a budget in
-    seconds decides them, 0 for never. ``best`` is what selection on valid has found: measure, step, value,
-    and evaluations since. ``verdict`` says what is wrong with the model that stands, empty: nothing known.
-    ``stopping`` says who asked to stop. ``seen`` is the last step that was previewed and evaluated, where
-    that was due.
+    ``seconds`` counts training alone; ``spent`` the seconds of everything else (timing, evaluation, previews,
+    checkpoints). ``cadence``: rounds from one preview or evaluation to the next if a budget in seconds
+    decides them, 0 for never. ``best`` is the result of selection on valid: measure, step, value, and the
+    number of evaluations since. ``verdict`` says what is wrong with the current model; empty: nothing known.
+    ``stop_signal``: the signal that stops training, or empty. ``seen`` is the last step after which the
+    previews and evaluations that were due had been made.
     """
 
     plan: list[int]
@@ -34,27 +34,27 @@ class State:
     best: dict[str, Any] = field(default_factory=dict)
     planned: int = 0
     seen: int = 0
-    stopping: str = ""
+    stop_signal: str = ""
     cadence: dict[str, int] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
     verdict: str = ""
 
     def __post_init__(self) -> None:
-        self.planned = self.planned or self.total
+        self.planned = self.planned or self.total_steps
 
     @property
-    def new(self) -> bool:
+    def is_new(self) -> bool:
         return self.step == 0
 
     @property
-    def total(self) -> int:
+    def total_steps(self) -> int:
         return sum(self.plan)
 
-    def phase(self, phases: Sequence[Phase]) -> Phase | None:
-        """The phase of the next round; None when training is over or was asked to stop."""
+    def current_phase(self, phases: Sequence[Phase]) -> Phase | None:
+        """The phase of the next round; None when training is over or a signal stops it."""
         while self._phase_is_over and self.phase_index + 1 < len(phases):
             self.phase_index, self.round_in_phase = self.phase_index + 1, 0
-        if self.stopping or self._phase_is_over:
+        if self.stop_signal or self._phase_is_over:
             return None
         return phases[self.phase_index]
 
@@ -64,50 +64,50 @@ class State:
 
     @property
     def progress(self) -> float:
-        """Of the phase, from 0 to 1."""
+        """Share of the phase that is done, from 0 to 1."""
         return self.round_in_phase / self.plan[self.phase_index]
 
-    def advance(self, done: bool | None) -> None:
-        """One round more; ``done`` ends the phase here."""
+    def advance(self, phase_done: bool | None) -> None:
+        """Count one round; ``phase_done`` ends the phase here."""
         self.step += 1
         self.round_in_phase += 1
-        if done:
+        if phase_done:
             self.plan[self.phase_index] = self.round_in_phase
 
-    def finish(self) -> None:
-        """End training here: the plan becomes what was done."""
+    def end_here(self) -> None:
+        """End training here: the plan becomes the rounds that were played."""
         self.plan = [
             *self.plan[: self.phase_index],
             self.round_in_phase,
             *[0] * (len(self.plan) - self.phase_index - 1),
         ]
 
-    def spend(self, name: str, seconds: float) -> None:
-        """Count time that was not training."""
+    def add_overhead(self, name: str, seconds: float) -> None:
+        """Count seconds that were not training."""
         self.spent[name] = self.spent.get(name, 0.0) + seconds
 
-    def replan(self, plan: Sequence[int]) -> None:
-        """Another budget: what was done stays, and the last phase takes what is then left."""
+    def change_budget(self, plan: Sequence[int]) -> None:
+        """Plan for another budget: finished rounds stay, and the last phase takes the rest."""
         now = self.phase_index
         self.planned = sum(plan)
         self.plan = [*self.plan[:now], max(plan[now], self.round_in_phase), *plan[now + 1 :]]
-        self.plan[-1] += max(0, self.planned - self.total)
+        self.plan[-1] += max(0, self.planned - self.total_steps)
 
     def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name != "stopping"}
+        return {name: value for name, value in asdict(self).items() if name != "stop_signal"}
 
     @classmethod
-    def from_json(cls, values: Any, phases: int) -> State:
-        """A state of a game with so many phases. Raises CheckpointError, naming the key that is wrong."""
+    def from_json(cls, values: Any, phases: int) -> TrainState:
+        """The state of a game with this number of phases. Raises CheckpointError, naming the wrong key."""
         if not isinstance(values, dict) or set(values) - {field.name for field in fields(cls)}:
-            raise CheckpointError("state: not the keys of a training's state")
+            raise CheckpointError("state: its keys are not those of a training state")
         counts = ("step", "phase_index", "round_in_phase", "planned", "seen")
         right = {name: _is_count(values[name]) for name in counts if name in values}
         plan, seconds, best = (values.get(name, usual) for name, usual in _USUAL.items())
         right["plan"] = isinstance(plan, list) and len(plan) == phases and all(map(_is_count, plan))
         right["seconds"] = _is_duration(seconds)
         right["best"] = isinstance(best, dict) and (not best or _is_best(best))
-        right["stopping"] = "stopping" not in values
+        right["stop_signal"] = "stop_signal" not in values
         right["cadence"] = _is_table(values.get("cadence", {}), _is_count)
         right["spent"] = _is_table(values.get("spent", {}), _is_duration)
         right["verdict"] = isinstance(values.get("verdict", ""), str)
@@ -130,7 +130,7 @@ def _is_duration(value: Any) -> bool:
 
 
 def _is_table(values: Any, good: Callable[[Any], bool]) -> bool:
-    """Names, each with a value that is good."""
+    """Whether these are names, each with a good value."""
     return isinstance(values, dict) and all(isinstance(n, str) and good(v) for n, v in values.items())
 
 

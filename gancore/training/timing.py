@@ -1,155 +1,253 @@
-"""How long a round of a phase takes, measured on rounds that are undone afterwards."""
+"""Measures seconds before a run starts: of a round (undone afterwards), a preview, an evaluation."""
 
 from __future__ import annotations
 
+import contextlib
 import math
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from gancore.errors import ConfigError, GancoreError
-from gancore.games.field import Field, Table
 from gancore.games.game import Phase
-from gancore.games.statistics import Statistics
-from gancore.training.patience import TooSlowError, deadline
-from gancore.training.table import all_tensors
+from gancore.games.training_setup import ScalarMeans, TrainingSetup
+from gancore.games.training_step import TrainingStep
+from gancore.models.sampling import to_samples
+from gancore.training.monitor import Monitor
+from gancore.training.setup import restored
+from gancore.training.state import TrainState
+from gancore.trees import tree_map
 
-SHARE, MOST_SECONDS = 1 / 100, 20.0
-"""Of a budget, what timing a phase may take beside the warm-up; and in seconds, at most."""
+TIMING_SHARE, MAX_TIMING_SECONDS = 1 / 100, 20.0
+"""Maximum share of a budget for timing a phase, beside the warm-up; maximum seconds."""
 ROUGH_SHARE = 1 / 10
-"""Where whole rounds would take more of the budget than this, they are timed on a part of a batch."""
-PART, PROBE = 4, 16
-"""The parts of a batch, one of so many, on which rounds are timed roughly, and on which a first round shows
-whether there is time for one.
+"""If whole rounds would take a larger share of the budget, they are timed on a part of a batch."""
+ROUGH_PARTS, PROBE_PARTS = 4, 16
+"""Into how many parts a batch is cut for a rough timing, and for the first round, which shows whether there
+is time for a rough timing.
 """
-PATIENCE = 1 / 8
-"""Of the budget, how long that first round is waited for."""
-CERTAIN_SECONDS = 10.0
+PROBE_SHARE = 1 / 8
+"""Share of the budget after which that first round counts as too slow."""
+MAX_CONFIRM_SECONDS = 10.0
 """A rough estimate above the budget is checked on a whole round if that takes no longer than this."""
+MAX_WAIT_SHARE = 1 / 20
+"""Share of the budget after which the first preview counts as too slow."""
 
 
-def seconds_per_round(table: Table, phase: Phase, budget: float) -> float:
+def seconds_per_step(setup: TrainingSetup, phase: Phase, budget: float) -> float:
     """Mean seconds of a round over a whole cycle of the phase's lazy moves; ``budget`` is in seconds.
 
-    Each kind of round (which lazy moves are due) is timed and weighted by how often it occurs. All tensors
-    are as before when this returns.
+    Each kind of round (by which lazy moves are due) is timed and weighted by how often it occurs. All
+    tensors are restored.
 
     Raises:
         ConfigError: one round takes longer than the budget.
     """
-    before = [tensor.detach().clone() for tensor in all_tensors(table)]
-    try:
-        return _measured(table, phase, budget)
-    finally:
-        _restore(table, before)
+    with restored(setup):
+        return _choose_estimate(setup, phase, budget)
 
 
-def round_kinds(phase: Phase) -> dict[int, float]:
+def step_kinds(phase: Phase) -> dict[int, float]:
     """The first round of each kind, and the share of rounds that are of this kind."""
     due = [
         tuple(i for i, move in enumerate(phase.moves) if number % move.every == 0)
-        for number in range(phase.cycle)
+        for number in range(phase.lazy_period)
     ]
     return {due.index(kind): count / len(due) for kind, count in Counter(due).items()}
 
 
-def _measured(table: Table, phase: Phase, budget: float) -> float:
-    kinds = round_kinds(phase)
-    probed = _probe(table, phase, budget)
+def _choose_estimate(setup: TrainingSetup, phase: Phase, budget: float) -> float:
+    kinds = step_kinds(phase)
+    probed = _probe(setup, phase, budget)
     if probed is not None and 2 * len(kinds) * probed > ROUGH_SHARE * budget and probed <= budget:
-        rough = _rough_seconds(table, phase, kinds)
+        rough = _rough_estimate(setup, phase, kinds)
         if rough is not None and 2 * len(kinds) * rough > ROUGH_SHARE * budget:
             return rough
-    cost = _fine_seconds(table, phase, kinds, min(MOST_SECONDS, SHARE * budget))
+    cost = _fine_estimate(setup, phase, kinds, min(MAX_TIMING_SECONDS, TIMING_SHARE * budget))
     if cost > budget:
-        _refuse_slow(cost, budget)
+        _raise_too_slow(cost, budget)
     return cost
 
 
-def _probe(table: Table, phase: Phase, budget: float) -> float | None:
-    """Rather too many seconds of a round, from a small part of the batch; None: it cannot be divided so.
+def _probe(setup: TrainingSetup, phase: Phase, budget: float) -> float | None:
+    """Upper estimate of a round's seconds from a small part of the batch; None: it cannot be divided.
 
     Raises:
-        ConfigError: even so it is seen that one round takes longer than the budget.
+        ConfigError: even this shows that one round takes longer than the budget.
     """
-    part, small = _part_of(table, PROBE)
-    if part == 1:
+    parts, small = _with_smaller_batch(setup, PROBE_PARTS)
+    if parts == 1:
         return None
-    play = _player(small, phase)
+    play = _step_timer(small, phase)
     try:
-        with deadline(PATIENCE * budget if table.dealer.processes.world == 1 else math.inf):
-            cost = part * play(0)
+        with time_limit(PROBE_SHARE * budget if setup.batches.processes.world_size == 1 else math.inf):
+            cost = parts * play(0)
             if cost > budget:
-                cost = part * play(0)  # the first call set up kernels and memory
-    except TooSlowError:
-        _refuse_slow(part * PATIENCE * budget, budget)
-    except (GancoreError, RuntimeError, ValueError):  # a cost that sees so many rows at once, or more
+                cost = parts * play(0)  # the first call set up kernels and memory
+    except TimeLimitError:
+        _raise_too_slow(parts * PROBE_SHARE * budget, budget)
+    except (GancoreError, RuntimeError, ValueError):  # a cost that needs at least so many rows
         return None
-    if cost > budget and cost > CERTAIN_SECONDS:
-        _refuse_slow(cost, budget)
+    if cost > budget and cost > MAX_CONFIRM_SECONDS:
+        _raise_too_slow(cost, budget)
     return cost
 
 
-def _part_of(table: Table, most: int) -> tuple[int, Table]:
-    """Into how many parts, ``most`` at most, the batch can be cut; and the table with one of them."""
-    whole = table.accumulate * table.dealer.processes.world
-    part = most
-    while part > 1 and (table.batch_size % part or table.batch_size // part % whole):
-        part //= 2
-    return part, replace(table, batch_size=table.batch_size // part)
+def _with_smaller_batch(setup: TrainingSetup, max_parts: int) -> tuple[int, TrainingSetup]:
+    """Into how many parts, at most ``max_parts``, the batch can be cut; and the setup with one of them."""
+    whole = setup.accumulate * setup.batches.processes.world_size
+    parts = max_parts
+    while parts > 1 and (setup.batch_size % parts or setup.batch_size // parts % whole):
+        parts //= 2
+    return parts, replace(setup, batch_size=setup.batch_size // parts)
 
 
-def _rough_seconds(table: Table, phase: Phase, kinds: dict[int, float]) -> float | None:
-    """Seconds of a round from a part of the batch, rather too many; None: the batch cannot be divided so."""
-    part, small = _part_of(table, PART)
-    play = _player(small, phase)
+def _rough_estimate(setup: TrainingSetup, phase: Phase, kinds: dict[int, float]) -> float | None:
+    """Upper estimate of a round's seconds from a part of the batch; None: it cannot be divided."""
+    parts, small = _with_smaller_batch(setup, ROUGH_PARTS)
+    play = _step_timer(small, phase)
     try:
-        return part * sum(share * play(number) for number, share in kinds.items())
+        return parts * sum(share * play(number) for number, share in kinds.items())
     except (GancoreError, RuntimeError, ValueError):  # as in a probe
         return None
 
 
-def _fine_seconds(table: Table, phase: Phase, kinds: dict[int, float], patience: float) -> float:
-    play = _player(table, phase)
+def _fine_estimate(setup: TrainingSetup, phase: Phase, kinds: dict[int, float], seconds: float) -> float:
+    """Mean seconds of whole rounds, repeated for ``seconds``."""
+    play = _step_timer(setup, phase)
     for number in kinds:
         play(number)
     spent, passes = dict.fromkeys(kinds, 0.0), 0
-    while passes == 0 or sum(spent.values()) < patience:
+    while passes == 0 or sum(spent.values()) < seconds:
         passes += 1
         for number in kinds:
             spent[number] += play(number)
     return sum(share * spent[number] / passes for number, share in kinds.items())
 
 
-def _player(table: Table, phase: Phase) -> Callable[[int], float]:
-    """Plays the round of this number; returns its seconds, those of the slowest process."""
-    trial = replace(table, statistics=Statistics())
+def _step_timer(setup: TrainingSetup, phase: Phase) -> Callable[[int], float]:
+    """A function that plays the round of a number and returns its seconds, those of the slowest process."""
+    timed = replace(setup, scalars=ScalarMeans())
 
     def play(number: int) -> float:
-        began = time.perf_counter()
-        field = Field(trial, phase, number, number, 0.0)
-        phase.dynamics.round(field)
-        table.game.after_round(field)
-        if table.dealer.key.device.type == "cuda":
+        started = time.perf_counter()
+        training_step = TrainingStep(timed, phase, number, number, 0.0)
+        phase.dynamics.play(training_step)
+        setup.game.after_round(training_step)
+        if setup.batches.key.device.type == "cuda":
             torch.cuda.synchronize()
-        trial.statistics.read()
-        return table.dealer.processes.most(time.perf_counter() - began)[0]
+        timed.scalars.read()
+        return setup.batches.processes.all_max(time.perf_counter() - started)[0]
 
     return play
 
 
-def _refuse_slow(cost: float, budget: float) -> NoReturn:
+def _raise_too_slow(cost: float, budget: float) -> NoReturn:
     raise ConfigError(
         f"one round of training takes about {cost:.3g} s here, and the budget is {budget:g} s",
         f"give --seconds {2 * max(1, round(cost))} or more, or set a smaller model.batch_size",
     )
 
 
-@torch.no_grad()
-def _restore(table: Table, before: list[torch.Tensor]) -> None:
-    for tensor, old in zip(all_tensors(table), before, strict=True):
-        tensor.copy_(old)
+@dataclass(frozen=True)
+class EvaluationCosts:
+    """Seconds of one preview and of one evaluation; ``inf``: too slow to be measured within the budget.
+
+    ``motion``: of one check of the samples' motion. ``checkpoint``: of a checkpoint with its model; 0 where
+    no interval is configured for it.
+    """
+
+    preview: float
+    evaluation: float
+    motion: float = 0.0
+    checkpoint: float = 0.0
+
+
+def measure_evaluation_costs(monitor: Monitor, budget: float) -> EvaluationCosts:
+    """Draw and write one preview into a temporary folder, and evaluate real rows in place of samples.
+
+    Pass a new ``monitor``: its diagnosis sees the untrained model.
+    """
+    preview = draw = 0.0
+    if monitor.can_sample:
+        draw, preview = _time_preview(monitor, MAX_WAIT_SHARE * budget)
+    if draw == math.inf:
+        return EvaluationCosts(draw, draw, draw)
+    units, first = math.ceil(monitor.validator.n_samples / monitor.previews), TrainState([1])
+    motion = time_call(lambda: monitor.check_motion(first)) if monitor.is_motion_due(first) else 0.0
+    return EvaluationCosts(preview, units * draw + _time_metrics(monitor, MAX_WAIT_SHARE * budget), motion)
+
+
+def _time_preview(monitor: Monitor, limit: float) -> tuple[float, float]:
+    """Seconds of drawing alone, and of the whole preview; ``inf`` if drawing takes longer than ``limit``."""
+    if time_call(lambda: monitor.draw_preview(TrainState([1])), limit) == math.inf:
+        return math.inf, math.inf
+    drawn: list[Any] = []
+    draw = time_call(lambda: drawn.append(monitor.draw_preview(TrainState([1]))[0]))
+    samples = to_samples(drawn[0], monitor.spec)
+
+    def show() -> None:
+        monitor.domain.diagnose(samples)
+        with tempfile.TemporaryDirectory() as folder:
+            monitor.domain.write(samples, Path(folder) / "preview")
+
+    return draw, draw + time_call(show)
+
+
+def _time_metrics(monitor: Monitor, limit: float) -> float:
+    """Seconds of the measures: real rows, repeated up to the number of samples, replace the samples."""
+    validator = monitor.validator
+
+    def rows(leaf: Tensor) -> Tensor:
+        return leaf[torch.arange(validator.n_samples) % len(leaf)].to("cpu")
+
+    sampler = monitor.setup.game.sampler().eval()
+    seconds = time_call(lambda: validator.validate(sampler, tree_map(rows, validator.reference.data)), limit)
+    monitor.setup.game.train()
+    return seconds
+
+
+def time_call(action: Callable[[], object], limit: float = math.inf) -> float:
+    """Seconds that ``action`` takes, ``inf`` if more than ``limit``.
+
+    An action that fails is timed as well: the run itself will report the failure.
+    """
+    started = time.perf_counter()
+    try:
+        with contextlib.suppress(GancoreError, OSError), time_limit(limit):
+            action()
+    except TimeLimitError:
+        return math.inf
+    return time.perf_counter() - started
+
+
+class TimeLimitError(Exception):
+    """What ran under a :func:`time_limit` took too long."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Within, the first call of a module after ``seconds`` raises TimeLimitError.
+
+    Sequential samplers call modules at every position, so they stop soon after. It works outside the main
+    thread, where ``signal.alarm`` does not.
+    """
+    end = time.perf_counter() + seconds
+
+    def check(module: nn.Module, inputs: object) -> None:
+        if time.perf_counter() > end:
+            raise TimeLimitError
+
+    handle = register_module_forward_pre_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()

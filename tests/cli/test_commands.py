@@ -24,9 +24,9 @@ def api(monkeypatch):
             step=7,
             status=api.status,
             seconds=61.0,
-            stopped_by=api.stopped_by,
+            stop_signal=api.stop_signal,
             rank=api.rank,
-            generates=True,
+            is_generator=True,
             spent={},
             verdict="",
         )
@@ -35,7 +35,7 @@ def api(monkeypatch):
         asked["generate"] = {"model": model, **arguments}
         return [Path("samples/0.txt"), Path("samples/1.txt")]
 
-    api = SimpleNamespace(train=train, generate=generate, asked=asked, status="done", stopped_by="", rank=0)
+    api = SimpleNamespace(train=train, generate=generate, asked=asked, status="done", stop_signal="", rank=0)
     monkeypatch.setattr(gancore, "api", api, raising=False)
     return api
 
@@ -87,9 +87,11 @@ def test_every_option_of_train_arrives(api):
 
 @pytest.mark.parametrize(("signal", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_stopped_run_says_how_to_go_on(api, capsys, signal, code):
-    api.status, api.stopped_by = "stopped", signal
+    api.status, api.stop_signal = "stopped", signal
     assert main(["train", "--domain", "toy"]) == code
-    assert capsys.readouterr().out == "stopped at step 7, saved; go on with: gancore train --resume runs/a\n"
+    assert (
+        capsys.readouterr().out == "stopped at step 7, saved; continue with: gancore train --resume runs/a\n"
+    )
 
 
 def test_of_several_processes_the_first_alone_speaks(api, capsys):
@@ -167,9 +169,9 @@ def test_plugins_lists_what_each_registers(capsys):
     assert main(["plugins"]) == 0
     head, row = capsys.readouterr().out.splitlines()
     assert head.split() == ["plugin", "version", "distribution", "state", "registers"]
-    assert row.split(maxsplit=2) == ["toy", "ok", "1 domains, 1 models, 1 cli"]
+    assert row.split(maxsplit=2) == ["toy", "ok", "1 domains, 1 models, 1 commands"]
     assert main(["plugins", "--verbose"]) == 0
-    assert "domains: toy; models: toy/one; cli: toys" in capsys.readouterr().out
+    assert "domains: toy; models: toy/one; commands: toys" in capsys.readouterr().out
     assert main(["plugins", "--json"]) == 0
     [plugin] = json.loads(capsys.readouterr().out)
     assert plugin["registers"]["gancore_domains"] == ["toy"]

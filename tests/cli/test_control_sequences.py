@@ -6,9 +6,9 @@ import io
 
 import pytest
 
-from gancore.evaluation.reading import Evaluation, Reading
-from gancore.evaluation.table import show
-from gancore.training.progress import Report, open_progress
+from gancore.evaluation.report import print_report
+from gancore.evaluation.result import EvaluationResult, MetricResult
+from gancore.progress import ProgressReport, open_progress
 
 BAD = "\x1b]0;owned\x07\x1b[31m\u202e"
 
@@ -18,7 +18,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def evaluation() -> Evaluation:
+def evaluation() -> EvaluationResult:
     about = {
         **dict.fromkeys(("n", "seed", "n_real"), 1),
         **dict.fromkeys(("split", "source", "note"), BAD),
@@ -26,12 +26,12 @@ def evaluation() -> Evaluation:
         "features": {"name": BAD, "hash": BAD},
         "classifier": None,
     }
-    taken = Reading(BAD, 1.0, unit=BAD, trust=f"yes {BAD}")
-    return Evaluation(f"[bold]{BAD}", [taken, Reading(BAD, None, skipped=BAD)], about)
+    taken = MetricResult(BAD, 1.0, unit=BAD, trust=f"yes {BAD}")
+    return EvaluationResult(f"[bold]{BAD}", [taken, MetricResult(BAD, None, skipped=BAD)], about)
 
 
 def test_a_table_of_an_evaluation(capsys):
-    show(evaluation())
+    print_report(evaluation())
     shown = capsys.readouterr().out
     assert "[bold]" in shown and "owned" in shown
     assert not set(BAD) & set(shown) - set("]0;owned[31m")
@@ -43,7 +43,7 @@ def test_the_progress_of_a_training(mode, monkeypatch):
     stream = Terminal()
     progress = open_progress(mode, stream)
     progress.start(2, 0, BAD)
-    progress.update(Report(2, 2, 1.0, 0.0, {f"{BAD}/loss": 1.0, BAD: 2.0}, phase=BAD))
+    progress.update(ProgressReport(2, 2, 1.0, 0.0, {f"{BAD}/loss": 1.0, BAD: 2.0}, phase=BAD))
     progress.note(BAD)
     progress.close(BAD)
     shown = stream.getvalue()

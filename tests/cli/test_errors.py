@@ -13,8 +13,8 @@ import pytest
 import gancore
 from gancore.cli import main
 from gancore.errors import BusyError, DataError, ExitCode, TrainingError
-from gancore.runtime.signals import SIGNALS, exit_code
-from gancore.training.run import RunFolder, RunStatus
+from gancore.run_folder import RunFolder, RunStatus
+from gancore.runtime.signals import STOP_SIGNALS, signal_exit_code
 
 
 @pytest.fixture
@@ -140,7 +140,8 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     assert b"\\u6ce2" in listed.stdout
     refused = run(b"train", b"--print-config", b"--domain", b"\xff\xe9")
     assert refused.returncode == 2
-    assert refused.stderr == b"error: domain: '\\udcff\\udce9' (--domain) is no name; give a domain's name\n"
+    problem = b"error: domain: '\\udcff\\udce9' (--domain) is not a name"
+    assert refused.stderr == problem + b"; give a domain's name\n"
 
 
 def test_a_reader_that_goes_away_is_no_error():
@@ -156,4 +157,4 @@ def test_the_documented_exit_codes_are_those_of_the_code():
     page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     rows = re.findall(r"^\| ([\d, ]+) \|", page.partition("## Exit codes")[2], re.MULTILINE)
     documented = {int(code) for row in rows for code in row.split(",")}
-    assert documented == {*ExitCode, *(exit_code(number) for number in SIGNALS)}
+    assert documented == {*ExitCode, *(signal_exit_code(number) for number in STOP_SIGNALS)}

@@ -13,8 +13,8 @@ import pytest
 import gancore
 from gancore.api import evaluate as verb
 from gancore.cli import main
-from gancore.evaluation.reading import Evaluation, Reading
-from gancore.evaluation.table import table
+from gancore.evaluation.report import build_table
+from gancore.evaluation.result import EvaluationResult, MetricResult
 
 ABOUT = {
     "n": 2000,
@@ -33,18 +33,20 @@ ABOUT = {
 }
 COMMON = {"better": "lower", "n": 2000, "n_real": 300}
 READINGS = (
-    Reading("kid", 0.01234567, 0.01, 0.015, "U", "kernel", anchors={"real": 0.001, "noise": 0.5}, **COMMON),
-    Reading("recall", 0.5, unit="share", better="higher", trust="no: noise not told from real"),
-    Reading("modes", 8.0, unit="", better=None, trust="yes, blind to collapse by definition"),
-    Reading("odd", math.nan, math.inf, math.inf, "none", "", **COMMON),
-    Reading("nll", None, skipped="the model has no likelihood", trust="not taken"),
+    MetricResult(
+        "kid", 0.01234567, 0.01, 0.015, "U", "kernel", anchors={"real": 0.001, "noise": 0.5}, **COMMON
+    ),
+    MetricResult("recall", 0.5, unit="share", better="higher", trust="no: noise not told from real"),
+    MetricResult("modes", 8.0, unit="", better=None, trust="yes, blind to collapse by definition"),
+    MetricResult("odd", math.nan, math.inf, math.inf, "none", "", **COMMON),
+    MetricResult("nll", None, skipped="the model has no likelihood", trust="not taken"),
 )
 
 
 @pytest.fixture
 def api(monkeypatch):
     """Stands for gancore.api and remembers what it was asked."""
-    api = SimpleNamespace(asked={}, evaluation=Evaluation("runs/a", READINGS, ABOUT))
+    api = SimpleNamespace(asked={}, evaluation=EvaluationResult("runs/a", READINGS, ABOUT))
 
     def evaluate(model, **arguments):
         api.asked = {"model": model, **arguments}
@@ -121,7 +123,9 @@ def test_the_table_has_a_row_for_what_was_taken_and_a_line_for_what_it_rests_on(
 
 
 def test_where_nothing_could_be_taken_there_is_no_table(api, capsys):
-    api.evaluation = Evaluation("runs/a", READINGS[-1:], {**ABOUT, "features": None, "classifier": None})
+    api.evaluation = EvaluationResult(
+        "runs/a", READINGS[-1:], {**ABOUT, "features": None, "classifier": None}
+    )
     assert main(["evaluate", "runs/a", "--quiet"]) == 0
     told = capsys.readouterr().out
     assert "measure" not in told.split("\n")[0]
@@ -156,12 +160,12 @@ def test_a_run_that_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
 def test_at_eighty_columns_every_trust_and_unit_can_be_read():
     from rich.console import Console
 
-    long = Reading(
+    long = MetricResult(
         "classifier_frechet", 12345.67, 11111.11, 13333.33, "U", "squared distance", trust=READINGS[1].trust
     )
     console = Console(width=80, highlight=False)
     with console.capture() as caught:
-        console.print(table(Evaluation("runs/a", (*READINGS, long), ABOUT), 80))
+        console.print(build_table(EvaluationResult("runs/a", (*READINGS, long), ABOUT), 80))
     lines = caught.get().splitlines()
     assert max(map(len, lines)) <= 80 and "\u2026" not in caught.get()
     words = " ".join(caught.get().split())

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 
-from gancore.cli import explain, main
-from gancore.errors import ConfigError, GancoreError, printable
-from gancore.listing import last_losses, models, runs
-from gancore.training.run import RunFolder, RunStatus
+from gancore.cli import main
+from gancore.errors import ConfigError, GancoreError
+from gancore.failure import report_failure
+from gancore.run_folder import RunFolder, RunStatus
+from gancore.summaries import last_losses, list_models, list_runs
+from gancore.text import escape_control
 
 
 @pytest.fixture
@@ -54,13 +56,13 @@ def test_runs_as_json(folder, capsys):
 
 
 def test_a_run_folder_itself_is_listed_alone(folder):
-    [run] = runs(folder / "first")
+    [run] = list_runs(folder / "first")
     assert (run.name, run.path) == ("first", folder / "first")
 
 
 def test_a_run_that_was_killed_is_interrupted(folder):
     RunFolder(folder / "first").write_status(RunStatus("running"))
-    assert {run.name: run.status for run in runs(folder)}["first"] == "interrupted"
+    assert {run.name: run.status for run in list_runs(folder)}["first"] == "interrupted"
 
 
 def test_no_runs_yet(tmp_path, monkeypatch, capsys):
@@ -69,7 +71,7 @@ def test_no_runs_yet(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "no runs in runs; `gancore train` makes one\n"
     (tmp_path / "file").write_text("")
     with refused(ConfigError, "file", "directory", fix="runs"):
-        runs("file")
+        list_runs("file")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"{", b"[1]\n" * 3, b"\xff\n", b"[" * 9000])
@@ -81,10 +83,10 @@ def test_metrics_that_say_nothing_have_no_losses(tmp_path, content):
 
 
 def test_models_are_those_of_runs_and_of_plugins(folder, capsys):
-    found = {model.name: model for model in models()}
+    found = {model.name: model for model in list_models()}
     assert found["runs/first"].step == 90
     assert found["toy/one"].licence == "CC0"
-    assert models("other") == []
+    assert list_models("other") == []
     assert main(["models", "--domain", "toy"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["model", "runs/first", "toy/one"]
@@ -96,7 +98,7 @@ def test_models_are_those_of_runs_and_of_plugins(folder, capsys):
 @pytest.mark.parametrize("content", ["{", "[]", '{"domain": 3, "recipe": "lite"}', "{}"])
 def test_a_damaged_model_is_not_listed(folder, content):
     (folder / "first" / "model" / "config.json").write_text(content)
-    assert [model.name for model in models()] == ["toy/one"]
+    assert [model.name for model in list_models()] == ["toy/one"]
 
 
 HOSTILE = "\x1b]0;PWNED\x07\x1b[31m\x9b2J\r\u202e"
@@ -104,8 +106,10 @@ HOSTILE = "\x1b]0;PWNED\x07\x1b[31m\x9b2J\r\u202e"
 
 @given(st.text() | st.text(st.characters(categories=["Cc"])))
 def test_printed_text_holds_no_control_but_lines_and_tabs(text):
-    assert all(letter.isprintable() or letter in "\t\n" or ord(letter) > 0x9F for letter in printable(text))
-    assert json.loads(printable(json.dumps(text, ensure_ascii=False))) == text
+    assert all(
+        letter.isprintable() or letter in "\t\n" or ord(letter) > 0x9F for letter in escape_control(text)
+    )
+    assert json.loads(escape_control(json.dumps(text, ensure_ascii=False))) == text
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -118,7 +122,7 @@ def test_text_of_a_foreign_run_does_not_command_the_terminal(folder, capsys, opt
 
 
 def test_a_foreign_name_in_an_error_does_not_command_the_terminal(capsys):
-    explain(GancoreError(HOSTILE, HOSTILE))
+    report_failure(GancoreError(HOSTILE, HOSTILE))
     shown = capsys.readouterr().err
     assert "PWNED" in shown and not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
 

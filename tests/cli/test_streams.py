@@ -12,7 +12,7 @@ import pytest
 
 import gancore
 from gancore.cli import main
-from gancore.cli.streams import LastingStream, lasting_streams
+from gancore.cli.streams import PipeSafeStream, pipe_safe_streams
 from gancore.errors import BusyError, ConfigError, GancoreError
 
 PROGRAM = "import sys; from gancore.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -26,8 +26,8 @@ def test_a_closed_stream_is_no_reason_to_fail(closed):
 
 def test_a_closed_descriptor_is_not_given_to_the_next_file(tmp_path):
     program = (
-        "import os, sys; from gancore.cli.streams import lasting_streams\n"
-        "with lasting_streams(): print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY) > 2)"
+        "import os, sys; from gancore.cli.streams import pipe_safe_streams\n"
+        "with pipe_safe_streams(): print(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY) > 2)"
     )
     command = f"\"{sys.executable}\" -c '{program}' {tmp_path / 'file'} 2>&-"
     assert subprocess.run(command, shell=True, capture_output=True, text=True).stdout == "True\n"
@@ -44,7 +44,7 @@ def broken():
 
 
 def test_a_reader_that_leaves_changes_nothing(broken):
-    stream = LastingStream(broken)
+    stream = PipeSafeStream(broken)
     for _ in range(3):
         stream.write("x" * 100_000)
         stream.flush()
@@ -52,7 +52,15 @@ def test_a_reader_that_leaves_changes_nothing(broken):
 
 def test_a_finished_training_is_done_though_its_reader_left(broken, monkeypatch):
     result = SimpleNamespace(
-        folder="a", model="b", step=1, status="done", seconds=1.0, rank=0, stopped_by="", spent={}, verdict=""
+        folder="a",
+        model="b",
+        step=1,
+        status="done",
+        seconds=1.0,
+        rank=0,
+        stop_signal="",
+        spent={},
+        verdict="",
     )
     monkeypatch.setattr(gancore, "api", SimpleNamespace(train=lambda *_, **__: result), raising=False)
     monkeypatch.setattr("sys.stdout", broken)
@@ -61,14 +69,14 @@ def test_a_finished_training_is_done_though_its_reader_left(broken, monkeypatch)
 
 def test_a_full_disk_is_not_a_reader_that_left():
     with open("/dev/full", "w") as stream, pytest.raises(OSError):
-        LastingStream(stream).write("x" * 100_000)
-        LastingStream(stream).flush()
+        PipeSafeStream(stream).write("x" * 100_000)
+        PipeSafeStream(stream).flush()
 
 
 def test_streams_that_are_none_are_there_within_and_none_again_after(monkeypatch):
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
-    with lasting_streams():
+    with pipe_safe_streams():
         print("nobody reads this")
         print("nor this", file=sys.stderr)
     assert sys.stdout is sys.stderr is None

@@ -10,20 +10,19 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from gancore.comparison import worker
-from gancore.comparison.processes import INTERRUPTED, Outcome, complaint
-from gancore.comparison.worker import Job
+from gancore.comparison.worker import INTERRUPTED, Job, JobResult, forward_output
 
 HEAVY = (
-    "gancore.training.session",
-    "gancore.training.upkeep",
+    "gancore.training.run_context",
+    "gancore.training.callbacks",
     "gancore.evaluation.runner",
-    "gancore.comparison.opening",
+    "gancore.comparison.preparation",
     "gancore.comparison.tradeoffs",
     "torch.utils.tensorboard",
     "matplotlib.figure",
     "scipy.stats",
-    "gancore_synthetic.recipes",
-    "gancore_synthetic.flow",
+    "gancore_synthetic.gans",
+    "gancore_synthetic.likelihoods",
 )
 
 
@@ -35,36 +34,33 @@ def import_all() -> None:
 
 @dataclass
 class ForkedProcesses:
-    """In place of :class:`gancore.comparison.processes.Processes`; ``jobs`` are all that were started."""
+    """In place of :class:`gancore.comparison.worker.JobPool`; ``jobs`` are all that were started."""
 
     lock: int
     announce: Callable[[str], None]
     jobs: list[Job] = field(default_factory=list)
     stopped: bool = False
 
-    def __call__(self, job: Job, title: str) -> Outcome:
+    def __call__(self, job: Job, title: str) -> JobResult:
         if self.stopped:
-            return Outcome(INTERRUPTED)
+            return JobResult(INTERRUPTED)
         self.jobs.append(job)
         ours, theirs = os.pipe()
         pid = os.fork()
         if pid == 0:
             self._live(job, theirs)
         os.close(theirs)
-        last = ""
-        with open(ours, errors="backslashreplace") as said:
-            for line in said:
-                last = line.strip() or last
-                self.announce(f"{title}: {last}")
+        with open(ours, errors="backslashreplace") as lines:
+            last_line = forward_output(lines, title, self.announce)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return Outcome(code, complaint(code, last))
+        return JobResult(code, last_line)
 
     def _live(self, job: Job, pipe: int) -> None:
         code = 99
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             sys.stdout = sys.stderr = os.fdopen(pipe, "w", buffering=1)
-            code = worker.main(job.encode())
+            code = worker.main(job.to_json())
         finally:
             os._exit(code)
 

@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gancore.comparison.asked import Asked, ask
-from gancore.comparison.entrants import entrants
-from gancore.comparison.folder import ComparisonFolder, Entrant, write_json
+from gancore.comparison.config import ComparisonConfig, Trial, make_config, make_trials
+from gancore.comparison.folder import ComparisonFolder, write_json
+from gancore.comparison.gallery import write_gallery
 from gancore.comparison.report import write_report
-from gancore.comparison.showing import write_beside
 from gancore.config import config_hash
-from gancore.config_text import dump
-from gancore.domain import Domain, Samples
-from gancore.evaluation.reading import Evaluation, Reading
-from gancore.training.run import RunStatus
+from gancore.config_yaml import to_yaml
+from gancore.domain import Domain
+from gancore.evaluation.result import EvaluationResult, MetricResult
+from gancore.run_folder import RunStatus
+from gancore.samples import Samples
 
 ANCHORS = {"real": 0.1, "noise": 1.0, "collapse": 0.9}
 Bounds = tuple[float, float, float]
 """Value, low, high."""
 
 
-def reading(measure: str, bounds: Bounds | None, **facts: Any) -> Reading:
+def reading(measure: str, bounds: Bounds | None, **facts: Any) -> MetricResult:
     """As many samples as anchors have rows, and an interval of 0.01 to either side of real rows."""
     value, low, high = bounds or (None, None, None)
     real = facts.get("anchors", ANCHORS).get("real")
@@ -49,19 +49,19 @@ def reading(measure: str, bounds: Bounds | None, **facts: Any) -> Reading:
     }
     if bounds is None:
         defaults["skipped"] = "this model has no likelihood"
-    return Reading(measure, value, low, high, **(defaults | facts))
+    return MetricResult(measure, value, low, high, **(defaults | facts))
 
 
 def evaluations(
     values: Mapping[str, Mapping[str, Sequence[Bounds | None]]], **facts: Mapping[str, Any]
-) -> dict[str, dict[int, Evaluation]]:
+) -> dict[str, dict[int, EvaluationResult]]:
     """``values[measure][name]``: the bounds of each seed; ``facts[measure]`` are those of its readings."""
     names = list(next(iter(values.values())))
-    found: dict[str, dict[int, Evaluation]] = {}
+    found: dict[str, dict[int, EvaluationResult]] = {}
     for name in names:
         for seed in range(len(next(iter(values.values()))[name])):
             read = [reading(m, by[name][seed], **facts.get(m, {})) for m, by in values.items()]
-            found.setdefault(name, {})[seed] = Evaluation(f"{name}-seed{seed}", read, {"seed": 0})
+            found.setdefault(name, {})[seed] = EvaluationResult(f"{name}-seed{seed}", read, {"seed": 0})
     return found
 
 
@@ -70,17 +70,17 @@ class Recorded:
     """Writes what trainings, evaluations and timings would have left."""
 
     folder: ComparisonFolder
-    asked: Asked
+    config: ComparisonConfig
     domain: Domain
-    everyone: list[Entrant] = field(init=False)
+    trials: list[Trial] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.folder.make()
-        self.folder.asked.write_text(dump(self.asked))
-        self.everyone = entrants(self.asked)
+        self.folder.create()
+        self.folder.config_file.write_text(to_yaml(self.config))
+        self.trials = make_trials(self.config)
 
     @classmethod
-    def of(cls, path: Path, domain: Domain, recipes: Mapping[str, str], **asked: Any) -> Recorded:
+    def of(cls, path: Path, domain: Domain, recipes: Mapping[str, str], **config: Any) -> Recorded:
         told = {
             "domain": domain.name,
             "data": None,
@@ -95,11 +95,11 @@ class Recorded:
             "evaluation_seed": 0,
             "device": "cpu",
         }
-        return cls(ComparisonFolder(path), ask(**(told | asked)), domain)
+        return cls(ComparisonFolder(path), make_config(**(told | config)), domain)
 
     def about(self, samples: Samples, select: str = "") -> None:
         write_json(
-            self.folder.about,
+            self.folder.environment_file,
             {
                 "data": {
                     "source": "made-up",
@@ -117,17 +117,17 @@ class Recorded:
                 "versions": {"gancore": "0.1.0"},
             },
         )
-        write_beside(self.folder.samples("real"), self.domain, samples, 0, "f" * 32)
+        write_gallery(self.folder.samples("real"), self.domain, samples, 0, "f" * 32)
 
-    def weights(self, entrant: Entrant) -> str:
-        return hashlib.sha256(str(entrant).encode()).hexdigest()
+    def weights(self, trial: Trial) -> str:
+        return hashlib.sha256(str(trial).encode()).hexdigest()
 
-    def training(self, entrant: Entrant, curve: Sequence[float] = (), steps: int = 1000) -> None:
-        run = self.folder.run(entrant)
+    def training(self, trial: Trial, curve: Sequence[float] = (), steps: int = 1000) -> None:
+        run = self.folder.run_folder(trial)
         run.model.mkdir(parents=True)
-        run.config_file.write_text(dump(entrant.config))
+        run.config_file.write_text(to_yaml(trial.config))
         facts = {
-            "files": {"model.safetensors": self.weights(entrant)},
+            "files": {"model.safetensors": self.weights(trial)},
             "training": {"step": steps, "precision": "fp32"},
             "plugins": {},
         }
@@ -141,26 +141,26 @@ class Recorded:
         run.write_status(
             RunStatus(
                 "done",
-                domain=self.asked.domain,
-                recipe=entrant.recipe,
+                domain=self.config.domain,
+                recipe=trial.recipe,
                 step=steps,
                 total=steps,
                 seconds=0.6 * steps,
-                config_hash=config_hash(entrant.config),
+                config_hash=config_hash(trial.config),
             )
         )
-        write_json(self.folder.training(entrant), {"machine": "CPU, 2 threads"})
+        write_json(self.folder.machine_file(trial), {"machine": "CPU, 2 threads"})
 
-    def evaluation(self, entrant: Entrant, readings: Sequence[Reading]) -> None:
-        about = {"model_hash": self.weights(entrant), "features": "made-up"}
-        Evaluation(str(entrant), readings, about).write(self.folder.evaluation(entrant))
+    def evaluation(self, trial: Trial, readings: Sequence[MetricResult]) -> None:
+        about = {"model_hash": self.weights(trial), "features": "made-up"}
+        EvaluationResult(str(trial), readings, about).write(self.folder.evaluation_file(trial))
 
-    def samples(self, entrant: Entrant, samples: Samples) -> None:
-        write_beside(self.folder.samples(entrant), self.domain, samples, 0, self.weights(entrant))
+    def samples(self, trial: Trial, samples: Samples) -> None:
+        write_gallery(self.folder.samples(trial), self.domain, samples, 0, self.weights(trial))
 
-    def tradeoffs(self, entrant: Entrant, **changes: Any) -> None:
+    def tradeoffs(self, trial: Trial, **changes: Any) -> None:
         told = {
-            "weights": self.weights(entrant),
+            "weights": self.weights(trial),
             "machine": "CPU, 2 threads",
             "parameters": 33_900,
             "players": {"discriminator": 33_500, "generator": 33_900},
@@ -179,7 +179,7 @@ class Recorded:
                 "operations_exponent": 0.0,
             },
         }
-        write_json(self.folder.tradeoffs(entrant), told | changes)
+        write_json(self.folder.tradeoffs_file(trial), told | changes)
 
     def report(self) -> dict[str, Any]:
-        return write_report(self.folder, self.asked, self.everyone)
+        return write_report(self.folder, self.config, self.trials)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gancore.comparison.budget import Budget, read_budget
+from gancore.budget import Budget, read_budget
 from gancore.errors import ConfigError
 
 

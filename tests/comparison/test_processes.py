@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import signal
 import sys
@@ -15,7 +16,8 @@ from test_runs import SMALL, finished, readings, weights
 from tiny_runs import finish, start
 
 import gancore
-from gancore.comparison.processes import complaint
+from gancore.comparison.worker import JobError, JobResult, failure_message, forward_output
+from gancore.errors import BusyError, ConfigError
 from gancore.plugins import registry
 
 PLUGIN = """
@@ -24,14 +26,14 @@ PLUGIN = """
     @hookimpl
     def gancore_recipes():
         entry = RecipeEntry("blob", "blob_recipe:Blob", "one Gaussian", domain="synthetic",
-                            provides=frozenset({"parallel", "likelihood"}))
+                            capabilities=frozenset({"parallel", "likelihood"}))
         return [entry]
 """
 RECIPE = """
     import torch
     from torch import nn
     from gancore import Recipe
-    from gancore.games import fitted
+    from gancore.games import fitted_game
 
     class Gaussian(nn.Module):
         def __init__(self, size):
@@ -41,7 +43,7 @@ RECIPE = """
 
         def fit(self, views, key):
             view = next(iter(views.values()))
-            rows = view.take(torch.arange(len(view)), key).data
+            rows = view.get_batch(torch.arange(len(view)), key).data
             self.mean.copy_(rows.mean(0))
             self.std.copy_(rows.std(0))
             return True
@@ -54,7 +56,7 @@ RECIPE = """
 
     class Blob(Recipe):
         def build(self, config, spec):
-            return fitted(Gaussian(spec["shape"][0]))
+            return fitted_game(Gaussian(spec["shape"][0]))
 """
 INFO = {
     "METADATA": "Metadata-Version: 2.1\nName: somebody-elses\nVersion: 3.1\n",
@@ -118,7 +120,36 @@ def test_a_recipe_of_somebody_else_takes_part_with_no_change_to_the_core(strange
     ],
 )
 def test_why_a_process_failed_is_its_last_line(code, last, told):
-    assert complaint(code, last) == told
+    assert failure_message(code, last) == told
+    assert JobResult(code, last).message == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "raised"),
+    [
+        ("ConfigError", 2, ConfigError),
+        ("BusyError", 75, BusyError),
+        ("KeyError", 1, JobError),
+        ("SomebodyElsesError", 4, JobError),
+        ("ConfigError", 1, JobError),
+        ("ExitCode", 1, JobError),
+    ],
+)
+def test_an_error_in_json_is_raised_again(kind, code, raised):
+    details = {"kind": kind, "message": "what is wrong", "fix": "how to fix it", "code": code}
+    result = JobResult(code, json.dumps({"error": details}))
+    error = result.error()
+    assert type(error) is raised and error.exit_code == code
+    assert (error.message, error.fix) == ("what is wrong", "how to fix it")
+    assert result.message == "what is wrong; how to fix it"
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is raised and again.exit_code == code
+
+
+def test_lines_of_a_job_are_announced_but_not_the_error_in_json():
+    said = []
+    last = forward_output(["a\n", "\n", "error: b\n", '{"error": {}}\n'], "job", said.append)
+    assert said == ["job: a", "job: error: b"] and last == '{"error": {}}'
 
 
 def wait_for(there, seconds: float = 120) -> None:

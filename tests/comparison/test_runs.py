@@ -15,7 +15,7 @@ from refusals import refused
 import gancore
 from gancore.comparison import runner
 from gancore.comparison.folder import ComparisonFolder, read_json
-from gancore.errors import ConfigError, DataError, GancoreError
+from gancore.errors import ConfigError, DataError, GancoreError, StorageError
 
 SMALL = ["data.points=400", "data.held_out=100", "upkeep.evaluate_samples=64", "upkeep.previews=2"]
 SMALL += ["upkeep.preview_every=1000", "upkeep.checkpoint_seconds=0.001"]
@@ -45,7 +45,7 @@ def started(monkeypatch):
         def __init__(self, lock, announce):
             super().__init__(lock, announce, jobs)
 
-    monkeypatch.setattr(runner, "Processes", Noting)
+    monkeypatch.setattr(runner, "JobPool", Noting)
     return jobs
 
 
@@ -55,7 +55,7 @@ def whole(tmp_path_factory):
     import_all()
     folder = tmp_path_factory.mktemp("whole") / "comparison"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "Processes", ForkedProcesses)
+        patch.setattr(runner, "JobPool", ForkedProcesses)
         return gancore.compare(**TINY, out=folder)
 
 
@@ -85,7 +85,7 @@ def test_it_trains_measures_shows_and_times_each(whole):
     assert report["tradeoffs"]["realnvp"]["kind"] == "likelihood model"
     assert report["samples"].keys() == {"real", "mlpgan", "realnvp"}
     assert {shown["count"] for shown in report["samples"].values()} == {100}
-    assert whole.page.stat().st_size < 10e6
+    assert whole.report_html.stat().st_size < 10e6
 
 
 def test_both_were_trained_and_chosen_alike(whole):
@@ -104,8 +104,8 @@ def test_models_that_all_tell_a_likelihood_can_be_chosen_by_it(started, tmp_path
     recipes = ["realnvp", "kde"]
     settings = [line for line in TINY["overrides"] if not line.startswith("mlpgan")]
     settings[settings.index("model.batch_size=32")] = "realnvp:model.batch_size=32"
-    asked = TINY | {"recipes": recipes, "overrides": settings, "select": "nll", "measures": ["nll"]}
-    made = gancore.compare(**asked, out=tmp_path / "comparison")
+    config = TINY | {"recipes": recipes, "overrides": settings, "select": "nll", "measures": ["nll"]}
+    made = gancore.compare(**config, out=tmp_path / "comparison")
     for run in made.report["runs"]:
         assert "select: nll" in (made.folder / "runs" / run["who"] / "config.yaml").read_text()
         lowest = min(run["curves"]["nll"], key=lambda point: point["value"])
@@ -114,23 +114,94 @@ def test_models_that_all_tell_a_likelihood_can_be_chosen_by_it(started, tmp_path
 
 def test_report_json_is_what_python_returns_and_what_the_page_was_made_of(whole):
     assert read_json(whole.folder / "report.json") == whole.report
-    text = whole.page.read_text()
+    text = whole.report_html.read_text()
     for statement in whole.report["verdict"]:
         assert statement["text"].split(":")[0].replace("'", "&#39;") in text
 
 
 def test_the_same_again_makes_nothing_again(whole, started):
-    before, page = contents(whole.folder), whole.page.read_bytes()
+    before, page = contents(whole.folder), whole.report_html.read_bytes()
     again = gancore.compare(**TINY, out=whole.folder)
     assert started == []
     assert contents(whole.folder) == before
     assert again.report == whole.report
-    assert again.page.read_bytes() == page
+    assert again.report_html.read_bytes() == page
 
 
-def test_resume_asks_what_was_asked(whole, started):
+def test_resume_uses_the_stored_settings(whole, started):
     assert gancore.compare(resume=whole.folder).report == whole.report
     assert started == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"domain": "synthetic"},
+        {"data": "ring"},
+        {"budget": "7 steps"},
+        {"recipes": ["mlpgan"]},
+        {"overrides": ["model.width=8"]},
+        {"grid": ["model.width=4,8"]},
+        {"select": "last"},
+        {"n": 64},
+        {"measures": ["reverse_kl"]},
+        {"features": "coordinates"},
+        {"evaluation_seed": 0},
+        {"device": "cpu"},
+        {"out": "elsewhere"},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_resume_refuses_every_other_setting_by_name(whole, started, given):
+    """Even one that is equal to the stored one: nothing is ignored silently."""
+    (name,) = given
+    name = {"overrides": "settings"}.get(name, name)
+    with refused(ConfigError, name, "resume", fix="seeds"):
+        gancore.compare(resume=whole.folder, **given)
+    assert started == []
+
+
+@pytest.mark.parametrize(("seeds", "all_seeds"), [(2, [0, 1]), ([7, 0], [0, 7]), ([0], [0])])
+def test_resume_adds_seeds(whole, monkeypatch, seeds, all_seeds):
+    """To those of the folder, which come first; the folder itself is not changed here."""
+    saved = []
+    monkeypatch.setattr(runner, "atomic_write", lambda path, text: saved.append(path.name))
+    monkeypatch.setattr(runner.ComparisonRunner, "_prepare", lambda self, pool: None)
+    monkeypatch.setattr(runner.ComparisonRunner, "_run_trials", lambda self, pool: None)
+    monkeypatch.setattr(runner, "write_report", lambda folder, config, trials: {"failures": [], "of": trials})
+    trials = gancore.compare(resume=whole.folder, seeds=seeds).report["of"]
+    assert list(dict.fromkeys(trial.seed for trial in trials)) == all_seeds
+    assert len(trials) == 2 * len(all_seeds) and saved == ["comparison.yaml"]
+
+
+@pytest.mark.slow
+def test_resume_trains_the_seeds_that_are_new(whole, started, tmp_path):
+    folder = tmp_path / "copy"
+    os.system(f"cp -a {whole.folder} {folder}")
+    from gancore.cli import main
+
+    assert main(["compare", "--resume", str(folder), "--seeds", "2", "--quiet"]) == 0
+    assert [job.trial for job in started if "train" in job.stages] == [2, 3]
+    assert (folder / "runs/mlpgan-seed1/model").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--resume", "--seeds", "2", "--set", "model.width=8"], "--set"),
+        (["--resume", "-n", "64"], "-n"),
+        (["--resume", "--device", "auto"], "--device"),
+        (["--report", "--seeds", "2"], "--seeds"),
+        (["--report", "--measures", "reverse_kl"], "--measures"),
+    ],
+)
+def test_options_that_the_folder_stores_are_refused_by_name(whole, started, words, named, capsys):
+    from gancore.cli import main
+
+    before = contents(whole.folder)
+    assert main(["compare", words[0], str(whole.folder), *words[1:]]) == 2
+    assert f"{named} cannot be combined with {words[0]}" in capsys.readouterr().err
+    assert started == [] and contents(whole.folder) == before
 
 
 @pytest.mark.parametrize(
@@ -156,7 +227,7 @@ def test_what_is_lost_is_made_again_and_nothing_else(whole, started, tmp_path):
     (folder / "tradeoffs" / "realnvp-seed0.json").write_text("{ torn")
     before = contents(folder)
     gancore.compare(resume=folder)
-    assert [(job.entrant, job.stages) for job in started] == [(0, ("evaluate",)), (1, ("time",))]
+    assert [(job.trial, job.stages) for job in started] == [(0, ("evaluate",)), (1, ("time",))]
     changed = {name for name, state in contents(folder).items() if before.get(name) != state}
     assert changed == {"evaluations/mlpgan-seed0.jsonl", "tradeoffs/realnvp-seed0.json"}
     assert readings(folder) == readings(whole.folder)
@@ -169,8 +240,8 @@ def test_other_weights_are_measured_anew(whole, started, tmp_path):
     other = folder / "runs" / "realnvp-seed0" / "model"
     os.system(f"rm -r {folder}/runs/mlpgan-seed0/model; cp -a {other} {folder}/runs/mlpgan-seed0/model")
     kept = ComparisonFolder(folder)
-    asked = runner.read_asked(kept.asked)
-    first = runner.entrants(asked)[0]
+    config = runner.read_comparison_config(kept.config_file)
+    first = runner.make_trials(config)[0]
     assert kept.is_finished(first, "train")
     assert not any(kept.is_finished(first, stage) for stage in ("evaluate", "show", "time"))
 
@@ -190,12 +261,12 @@ def test_a_recipe_that_fails_is_reported_and_the_rest_goes_on(started, tmp_path)
     report = read_json(folder / "report.json")
     (failure,) = report["failures"]
     assert failure["who"] == "pacgan-seed0" and failure["stage"] == "train"
-    assert "pacgan is for points, not for pictures" in failure["message"]
+    assert "pacgan is for points, and this source has images" in failure["message"]
     assert {run["who"]: run["state"] for run in report["runs"]} == {
         "pacgan-seed0": "failed",
         "mlpgan-seed0": "done",
     }
-    assert report["verdict"][0]["text"].startswith("No verdict: mlpgan alone was measured")
+    assert report["verdict"][0]["text"].startswith("No verdict: only mlpgan was evaluated")
     assert "pacgan is for points" in (folder / "report.html").read_text()
     assert not list((folder / "runs").glob("pacgan*"))
 
@@ -232,9 +303,37 @@ def test_data_that_changed_are_refused(whole, started, tmp_path):
     about = json.loads((folder / "about.json").read_text())
     about["data"]["fingerprint"] = "another"
     (folder / "about.json").write_text(json.dumps(about))
-    with refused(GancoreError, "data", fix="restore"):
+    with refused(DataError, "data", fix="restore"):
         gancore.compare(resume=folder)
     assert len(started) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code"),
+    [
+        (DataError("no such file", "give another"), DataError, 2),
+        (StorageError("the disk is full", "make room"), StorageError, 75),
+        (RuntimeError("singular"), GancoreError, 1),
+    ],
+)
+def test_an_error_of_the_preparation_keeps_class_and_exit_code(
+    started, tmp_path, monkeypatch, capsys, error, kind, code
+):
+    from gancore.cli import main
+    from gancore.comparison import preparation
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(preparation, "prepare_comparison", fail)
+    with pytest.raises(kind) as raised:
+        gancore.compare(**TINY, out=tmp_path / "comparison")
+    assert raised.value.exit_code == code and str(error).split(";")[0] in raised.value.message
+    if code == 2:
+        assert raised.value.fix == "give another"
+    words = ["compare", "--domain", "synthetic", "--budget", "6 steps", "--out", str(tmp_path / "other")]
+    assert main(words) == code
+    assert "{" not in capsys.readouterr().err, "the error in JSON is not shown"
 
 
 @pytest.mark.slow
@@ -256,12 +355,12 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
     [
         ({"recipes": ["mlpgn"], "overrides": []}, "did you mean 'mlpgan'?"),
         ({"overrides": ["mlpgan:model.widht=8"]}, "mlpgan: unknown key 'model.widht'"),
-        ({"overrides": ["vae:model.width=8"]}, "'vae' is not compared here"),
-        ({"overrides": ["mlpgan:data.points=8"]}, "all are trained on the same data"),
+        ({"overrides": ["vae:model.width=8"]}, "'vae' is not in this comparison"),
+        ({"overrides": ["mlpgan:data.points=8"]}, "all recipes share data.*"),
         ({"overrides": ["train.seed=3"]}, "--seeds says which"),
         ({"overrides": ["train.steps=3"]}, "--budget is the same for all"),
-        ({"select": "beauty"}, "no measure of that name can choose here"),
-        ({"select": "nll"}, "--select nll: mlpgan tells no likelihood of these data"),
+        ({"select": "beauty"}, "no metric of that name can select models here"),
+        ({"select": "nll"}, "--select nll: mlpgan gives no likelihood on these data"),
         ({"measures": ["beauty"]}, "no measure 'beauty' for these data"),
         ({"features": "beauty"}, "no features 'beauty'"),
         ({"domain": None}, "no domain is given"),
@@ -291,7 +390,7 @@ def killed(folder: Path, moment) -> str:
     if pid == 0:
         try:
             os.setsid()
-            runner.Processes = ForkedProcesses
+            runner.JobPool = ForkedProcesses
             gancore.compare(**TINY, out=folder)
         finally:
             os._exit(0)
@@ -360,8 +459,8 @@ def test_more_seeds_are_added_to_those_that_are_there(whole, started, tmp_path):
     os.system(f"cp -a {whole.folder} {folder}")
     before = (folder / "runs/mlpgan-seed0/model/model.safetensors").read_bytes()
     made = gancore.compare(**TINY, seeds=[0, 7], out=folder)
-    trained = [job.entrant for job in started if "train" in job.stages]
+    trained = [job.trial for job in started if "train" in job.stages]
     assert trained == [2, 3] and made.failures == ()
-    assert runner.read_asked(ComparisonFolder(folder).asked).seeds == [0, 7]
+    assert runner.read_comparison_config(ComparisonFolder(folder).config_file).seeds == [0, 7]
     assert (folder / "runs/mlpgan-seed7/model").is_dir()
     assert (folder / "runs/mlpgan-seed0/model/model.safetensors").read_bytes() == before

@@ -11,10 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gancore.comparison.processes import Processes
-from gancore.comparison.runner import _stopping
-from gancore.comparison.worker import Job
-from gancore.runtime.signals import ending
+from gancore.comparison.runner import _stop_on_signal
+from gancore.comparison.worker import Job, JobPool
+from gancore.runtime.signals import interrupt_on_signal
 
 SAVES = """
 import signal, sys, time
@@ -28,7 +27,7 @@ time.sleep(60)
 """
 
 
-class Saving(Processes):
+class Saving(JobPool):
     """Each job is a program that takes a moment to save."""
 
     def _start(self, job):
@@ -40,26 +39,26 @@ class Saving(Processes):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_each_signal_lets_those_at_work_save(number, tmp_path, capfd):
     at_work = threading.Event()
-    processes = Saving(0, lambda line: at_work.set())
+    pool = Saving(0, lambda line: at_work.set())
     file = tmp_path / "saved"
-    with pytest.raises((KeyboardInterrupt, SystemExit)), ending():  # noqa: SIM117
-        with ThreadPoolExecutor(1) as pool, _stopping(processes):
-            job = pool.submit(processes, Job(str(file)), "job")
+    with pytest.raises((KeyboardInterrupt, SystemExit)), interrupt_on_signal():  # noqa: SIM117
+        with ThreadPoolExecutor(1) as threads, _stop_on_signal(pool):
+            job = threads.submit(pool, Job(str(file)), "job")
             assert at_work.wait(60)
             os.kill(os.getpid(), number)
             job.result(60)
     assert file.read_text() == "SIGTERM"
-    assert "saved first" in capfd.readouterr().err
-    assert processes(Job(str(tmp_path / "next")), "next").code == 130
+    assert "save first" in capfd.readouterr().err
+    assert pool(Job(str(tmp_path / "next")), "next").code == 130
 
 
 def test_a_scheduler_that_repeats_itself_does_not_interrupt_the_saving(tmp_path):
     at_work = threading.Event()
-    processes = Saving(0, lambda line: at_work.set())
+    pool = Saving(0, lambda line: at_work.set())
     file = tmp_path / "saved"
-    with pytest.raises(SystemExit), ending():  # noqa: SIM117
-        with ThreadPoolExecutor(1) as pool, _stopping(processes):
-            pool.submit(processes, Job(str(file)), "job")
+    with pytest.raises(SystemExit), interrupt_on_signal():  # noqa: SIM117
+        with ThreadPoolExecutor(1) as threads, _stop_on_signal(pool):
+            threads.submit(pool, Job(str(file)), "job")
             assert at_work.wait(60)
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
             os.kill(os.getpid(), signal.SIGUSR1)

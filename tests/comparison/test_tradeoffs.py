@@ -9,19 +9,27 @@ import torch
 from torch import nn
 
 from gancore import Batch, Domain, Spec
-from gancore.comparison import speed
-from gancore.comparison.balance import in_words, kind, row, until_target
-from gancore.comparison.findings import Findings
-from gancore.comparison.speed import exponent, growth, seconds_a_sample, time_batches
-from gancore.comparison.tradeoffs import Subject, inversion, likelihood, parameters, players
-from gancore.config import RecipeSection
-from gancore.domain import Data
-from gancore.games import adversarial, fitted, normal
-from gancore.games import likelihood as likelihood_game
+from gancore.comparison import tradeoffs
+from gancore.comparison.analysis import Analysis
+from gancore.comparison.tradeoff_table import model_kind, time_to_target, tradeoff_row, tradeoff_statements
+from gancore.comparison.tradeoffs import (
+    TrainedTrial,
+    measure_inversion,
+    measure_likelihood,
+    parameters_by_player,
+    power_law_exponent,
+    sampler_parameters,
+    scaling,
+    seconds_per_sample,
+    time_sampling,
+)
+from gancore.config import RecipeConfig
+from gancore.data.dataset import Data
+from gancore.games import adversarial_game, fitted_game, likelihood_game, normal
 from gancore.games.discriminator import Discriminator
 from gancore.models.model import Model
 from gancore.recipe import Recipe
-from gancore.training.playing import TensorView
+from gancore.training.setup import TensorView
 
 CPU = torch.device("cpu")
 
@@ -57,7 +65,7 @@ class Untrained(Recipe):
     made: type = Parallel
 
     def build(self, config, spec):
-        return fitted(self.made(spec["length"]))
+        return fitted_game(self.made(spec["length"]))
 
 
 class UntrainedSequential(Untrained):
@@ -67,8 +75,8 @@ class UntrainedSequential(Untrained):
 class Long(Domain):
     name = "long"
 
-    def scaled(self, spec, factor):
-        return Spec({**spec.facts, "length": round(spec["length"] * factor)})
+    def scale_spec(self, spec, factor):
+        return Spec({**spec.fields, "length": round(spec["length"] * factor)})
 
 
 class Stiff(Domain):
@@ -78,11 +86,11 @@ class Stiff(Domain):
 SPEC = Spec({"length": 64})
 
 
-def subject(sampler: nn.Module, rows: torch.Tensor, labels: torch.Tensor | None = None) -> Subject:
+def trained(sampler: nn.Module, rows: torch.Tensor, labels: torch.Tensor | None = None) -> TrainedTrial:
     view = TensorView(rows) if labels is None else Labelled(rows, labels)
     data = Data(train=view, valid=view, test=view, spec=SPEC)
     model = Model(sampler, SPEC, Stiff(), {}, CPU)
-    return Subject(model, fitted(Parallel(4)), Untrained(), RecipeSection(), data)
+    return TrainedTrial(model, fitted_game(Parallel(4)), Untrained(), RecipeConfig(), data)
 
 
 class Labelled:
@@ -92,19 +100,19 @@ class Labelled:
     def __len__(self):
         return len(self.rows)
 
-    def take(self, indices, key):
+    def get_batch(self, indices, key):
         return Batch(self.rows[indices], self.labels[indices])
 
 
 @pytest.mark.parametrize("power", [-0.5, 0.0, 1.0, 2.0])
 def test_the_exponent_of_a_power_law_is_found(power):
     sizes = [0.125, 0.25, 0.5, 1.0]
-    assert exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power, abs=1e-12)
+    assert power_law_exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power, abs=1e-12)
 
 
 def test_operations_grow_with_the_size_where_sampling_is_sequential_and_do_not_where_it_is_parallel():
     told = {
-        recipe: growth(Long(), recipe(), RecipeSection(), SPEC, CPU)
+        recipe: scaling(Long(), recipe(), RecipeConfig(), SPEC, CPU)
         for recipe in (Untrained, UntrainedSequential)
     }
     assert told[Untrained]["operations_exponent"] == 0
@@ -114,7 +122,7 @@ def test_operations_grow_with_the_size_where_sampling_is_sequential_and_do_not_w
 
 
 def test_data_without_a_size_are_not_measured_and_it_says_so():
-    told = growth(Stiff(), Untrained(), RecipeSection(), SPEC, CPU)
+    told = scaling(Stiff(), Untrained(), RecipeConfig(), SPEC, CPU)
     assert told["not_measured"] == "the data have no size that can be changed"
 
 
@@ -125,7 +133,7 @@ def test_a_size_that_the_recipe_refuses_is_named():
                 raise ValueError("too short for its layers")
             return super().build(config, spec)
 
-    told = growth(Long(), Picky(), RecipeSection(), SPEC, CPU)
+    told = scaling(Long(), Picky(), RecipeConfig(), SPEC, CPU)
     assert told["not_measured"] == "at 0.5 of the size: ValueError: too short for its layers"
 
 
@@ -144,22 +152,22 @@ class Clock:
 
 def test_the_median_of_warm_calls_is_taken(monkeypatch):
     clock = Clock(15.0, 1.0, 1.0, 5.0, 1.0, 1.0, 1.0, 1.0)
-    monkeypatch.setattr(speed, "time", clock)
-    timing = seconds_a_sample(clock, 4, CPU)
+    monkeypatch.setattr(tradeoffs, "time", clock)
+    timing = seconds_per_sample(clock, 4, CPU)
     assert (timing.seconds, timing.calls, timing.batch) == (0.25, 3, 4)  # then the patience was spent
 
 
 def test_fast_ones_are_called_seven_times(monkeypatch):
     clock = Clock(0.5, 0.1)
-    monkeypatch.setattr(speed, "time", clock)
-    timing = seconds_a_sample(clock, 1, CPU)
+    monkeypatch.setattr(tradeoffs, "time", clock)
+    timing = seconds_per_sample(clock, 1, CPU)
     assert (timing.seconds, timing.calls) == (pytest.approx(0.1), 7)
 
 
 def test_what_takes_long_is_called_once_and_that_is_told(monkeypatch):
     clock = Clock(100.0)
-    monkeypatch.setattr(speed, "time", clock)
-    timing = seconds_a_sample(clock, 10, CPU)
+    monkeypatch.setattr(tradeoffs, "time", clock)
+    timing = seconds_per_sample(clock, 10, CPU)
     assert (timing.seconds, timing.calls) == (10.0, 0)
 
 
@@ -170,7 +178,7 @@ def test_a_batch_that_does_not_fit_is_not_measured():
                 raise RuntimeError("out of memory:  256 rows\nof this")
             return super().sample(n, key)
 
-    told = time_batches(Large(4), Stiff(), SPEC, CPU)
+    told = time_sampling(Large(4), Stiff(), SPEC, CPU)
     assert told["1"]["calls"] >= 1
     assert told["256"] == {"not_measured": "RuntimeError: out of memory: 256 rows of this"}
 
@@ -198,7 +206,7 @@ class Gaussian(nn.Module):
 def test_the_likelihood_of_a_gaussian_is_its_entropy():
     """-E log p = d/2 log(2 pi e) = 5.6758 for d = 4."""
     rows = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
-    told = likelihood(subject(Gaussian(), rows))
+    told = measure_likelihood(trained(Gaussian(), rows))
     assert told["kind"] == "exact" and told["n"] == 1000
     assert told["low"] < 2 * math.log(2 * math.pi * math.e) < told["high"]
     assert told["high"] - told["low"] < 0.4
@@ -208,29 +216,29 @@ def test_a_bound_is_called_one_and_what_is_not_comparable_none():
     rows = torch.zeros(8, 4)
 
     class Bound(Gaussian):
-        bound = True
+        lower_bound = True
 
     class Lossy(Gaussian):
         def log_prob(self, batch):
             return None
 
-    assert likelihood(subject(Bound(), rows))["kind"] == "bound"
-    told = likelihood(subject(Lossy(), rows))
+    assert measure_likelihood(trained(Bound(), rows))["kind"] == "bound"
+    told = measure_likelihood(trained(Lossy(), rows))
     assert told["kind"] == "none" and "not of canonical samples" in told["note"]
-    assert likelihood(subject(Parallel(4), rows)) == {"kind": "none"}
+    assert measure_likelihood(trained(Parallel(4), rows)) == {"kind": "none"}
 
 
 def test_the_inversion_error_is_the_one_that_was_planted():
     """One of 40 values is off by 0.25."""
     rows = torch.zeros(10, 4)
     rows[3, 1] = 3.0
-    told = inversion(subject(Gaussian(error=0.25), rows))
+    told = measure_inversion(trained(Gaussian(error=0.25), rows))
     assert told["largest"] == pytest.approx(0.25) and told["mean"] == pytest.approx(0.25 / 40)
     assert told["largest_value"] == 3.0 and told["n"] == 10
 
 
 def test_an_inversion_that_gives_no_number_is_not_called_exact():
-    told = inversion(subject(Gaussian(error=math.nan), torch.zeros(4, 4)))
+    told = measure_inversion(trained(Gaussian(error=math.nan), torch.zeros(4, 4)))
     assert math.isnan(told["largest"])
 
 
@@ -239,7 +247,7 @@ def test_one_that_fails_is_said_to():
         def render(self, latents, condition=None):
             raise RuntimeError("singular")
 
-    told = inversion(subject(Broken(), torch.zeros(4, 4)))
+    told = measure_inversion(trained(Broken(), torch.zeros(4, 4)))
     assert told["kind"] == "failed" and "singular" in told["note"]
 
 
@@ -253,7 +261,7 @@ def test_a_conditional_model_renders_under_the_labels_of_its_rows():
         def render(self, latents, condition=None):
             return latents + condition[:, None]
 
-    told = inversion(subject(Shifted(), torch.randn(12, 4), torch.arange(12)))
+    told = measure_inversion(trained(Shifted(), torch.randn(12, 4), torch.arange(12)))
     assert told["largest"] < 1e-5
 
 
@@ -262,16 +270,16 @@ class Judge(Discriminator):
         super().__init__()
         self.layer = nn.Linear(4, 1)
 
-    def judge(self, embedded, condition=None):
+    def logits(self, embedded, condition=None):
         return self.layer(embedded).squeeze(-1)
 
 
 def test_parameters_are_those_of_the_sampler_and_of_each_player():
-    game = adversarial(generator=lambda: nn.Linear(2, 4), discriminator=Judge, prior=normal(2))
-    assert parameters(game.sampler()) == 2 * 4 + 4
-    assert players(game) == {"generator": 12, "discriminator": 5}
-    assert players(fitted(Parallel(4))) == {}
-    assert players(likelihood_game(lambda: nn.Linear(2, 4))) == {"model": 12}
+    game = adversarial_game(generator=lambda: nn.Linear(2, 4), discriminator=Judge, prior=normal(2))
+    assert sampler_parameters(game.sampler()) == 2 * 4 + 4
+    assert parameters_by_player(game) == {"generator": 12, "discriminator": 5}
+    assert parameters_by_player(fitted_game(Parallel(4))) == {}
+    assert parameters_by_player(likelihood_game(lambda: nn.Linear(2, 4))) == {"model": 12}
 
 
 COSTS = {"players": {"a": 1, "b": 1}, "likelihood": {"kind": "none"}, "inversion": {"kind": "none"}}
@@ -288,7 +296,7 @@ COSTS = {"players": {"a": 1, "b": 1}, "likelihood": {"kind": "none"}, "inversion
     ],
 )
 def test_the_kind_is_told_from_what_was_measured(changes, told):
-    assert kind({0: COSTS | changes}) == told
+    assert model_kind({0: COSTS | changes}) == told
 
 
 def test_of_several_seeds_the_worst_inversion_and_the_mean_likelihood_are_told():
@@ -299,7 +307,7 @@ def test_of_several_seeds_the_worst_inversion_and_the_mean_likelihood_are_told()
             "inversion": {"kind": "measured", "largest": largest},
         }
 
-    told = row("a", [], {0: cost(1.0, 1e-6), 1: cost(3.0, math.nan)}, Findings())
+    told = tradeoff_row("a", [], {0: cost(1.0, 1e-6), 1: cost(3.0, math.nan)}, Analysis())
     assert told["likelihood"]["mean_over_seeds"] == 2.0
     assert math.isnan(told["inversion"]["largest"])
 
@@ -316,12 +324,12 @@ def test_the_time_to_the_level_that_all_reached():
         {"who": "b-seed1", "name": "b", "weights": "x", "curves": {"m": curve(4, 3, 3)}},
         {"who": "c-seed0", "name": "c", "weights": "x", "curves": {"m": curve(9, 8, 4)}},
     ]
-    told = until_target(runs, "m", higher=False)
+    told = time_to_target(runs, "m", higher=False)
     assert told["target"] == 4
     assert told["seconds"] == {"a": 10, "b": 15, "c": 30}
     assert told["samples"] == {"a": 100, "b": 150, "c": 300}
     higher = [run | {"curves": {"m": curve(*(-p["value"] for p in run["curves"]["m"]))}} for run in runs]
-    assert until_target(higher, "m", higher=True)["seconds"] == told["seconds"]
+    assert time_to_target(higher, "m", higher=True)["seconds"] == told["seconds"]
 
 
 def timed(seconds: float | None, batch: str = "256") -> dict:
@@ -330,8 +338,8 @@ def timed(seconds: float | None, batch: str = "256") -> dict:
 
 
 def test_nobody_is_called_fast_beside_one_that_could_not_be_timed():
-    told = in_words({"a": timed(0.001), "b": timed(None)})
+    told = tradeoff_statements({"a": timed(0.001), "b": timed(None)})
     assert told == []
-    told = in_words({"a": timed(0.001), "b": timed(0.1)})
-    assert told == ["In batches of 256, a makes a sample in 1 ms and b in 100 ms, 100 times as long."]
-    assert in_words({"a": timed(0.001), "b": timed(0.0012)}) == []
+    told = tradeoff_statements({"a": timed(0.001), "b": timed(0.1)})
+    assert told == ["In batches of 256, a generates a sample in 1 ms and b in 100 ms, 100 times as long."]
+    assert tradeoff_statements({"a": timed(0.001), "b": timed(0.0012)}) == []

@@ -1,4 +1,4 @@
-"""The verdict on readings whose answer is known."""
+"""The verdict and its summary in eight lines, on results whose answer is known."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from recorded import evaluations, reading
 from scipy import stats
 
-from gancore.comparison.findings import Findings, Standing, difference_over_seeds, find
-from gancore.comparison.verdict import RULES, Case, judge
-from gancore.evaluation.reading import Evaluation
+from gancore.comparison.analysis import Analysis, RecipeResult, analyse, seed_difference_interval
+from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
+from gancore.evaluation.report import MAX_LINES, MAX_WIDTH
+from gancore.evaluation.result import EvaluationResult
 
 BLIND = {"real": 0.9, "noise": 0.0, "collapse": 0.95}
 """The anchors of a measure that cannot see collapse, as precision."""
@@ -23,8 +26,8 @@ def around(*values: float, half: float = 0.01) -> list[tuple[float, float, float
 
 def verdict(values, case=(), **facts) -> dict[str, str]:
     """Statements by rule."""
-    found = find(evaluations(values, **facts))
-    told = judge(Case(found, "10 minutes", **dict(case)))
+    found = analyse(evaluations(values, **facts))
+    told = write_verdict(VerdictInputs(found, "10 minutes", **dict(case)))
     by_rule: dict[str, str] = {}
     for statement in told:
         by_rule[statement.rule] = f"{by_rule.get(statement.rule, '')} {statement.text}".strip()
@@ -71,13 +74,13 @@ def test_where_the_best_is_blurred_those_that_are_apart_further_down_are_named()
 
 def test_one_seed_says_nothing_of_another():
     told = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
-    assert told["seeds"] == "Each recipe was trained once: whether another seed would end alike is not known."
+    assert told["seeds"] == "Each recipe was trained once: the effect of the seed is unknown."
 
 
 def test_a_wide_spread_over_seeds_does_not_speak_for_the_recipes():
     told = verdict({"frechet": {"a": around(0.20, 0.30), "b": around(0.33, 0.45)}})
     assert told["first"] == "On frechet, a is better than b."
-    assert "the spread over 2 seeds does not bear it out for the recipes" in told["seeds"]
+    assert "the spread over 2 seeds is too large to say so of the recipes" in told["seeds"]
 
 
 def test_a_narrow_one_does():
@@ -90,7 +93,7 @@ def test_a_gan_that_loses_is_said_to_lose():
     told = verdict({"frechet": {"a": around(0.6), "b": around(0.2), "c": around(0.9)}}, kinds)
     assert told["gan"] == (
         "Is a GAN worth it here? By frechet, no: the best GAN, a (0.600),"
-        " loses to the likelihood model b (0.200)."
+        " is worse than the likelihood model b (0.200)."
     )
 
 
@@ -99,7 +102,7 @@ def test_one_that_wins_to_win_and_one_that_does_neither_to_do_neither():
     won = verdict({"frechet": {"a": around(0.2), "b": around(0.6)}}, kinds)
     drawn = verdict({"frechet": {"a": around(0.2), "b": around(0.21)}}, kinds)
     assert "yes: the best GAN, a (0.200), is better than the likelihood model b" in won["gan"]
-    assert "that cannot be told: nothing separates the best GAN, a" in drawn["gan"]
+    assert "this is undecided: nothing separates the best GAN, a" in drawn["gan"]
 
 
 @pytest.mark.parametrize("kinds", [{"a": "GAN", "b": "GAN"}, {"a": "fitted model", "b": "likelihood model"}])
@@ -115,9 +118,7 @@ def test_a_measure_that_is_not_trusted_decides_nothing_and_is_named():
     }
     told = verdict(values, **facts)
     assert told["first"] == "On kid, b is better than a."
-    assert (
-        told["trust"] == "Not to be trusted on these data, and left out: frechet (noise no worse than real)."
-    )
+    assert told["trust"] == "Not trusted on these data, and left out: frechet (noise no worse than real)."
 
 
 def test_a_measure_that_cannot_see_collapse_is_no_headline():
@@ -130,7 +131,7 @@ def test_a_measure_that_cannot_see_collapse_is_no_headline():
     }
     told = verdict(values, **facts)
     assert told["first"] == "On frechet, b is better than a."
-    assert told["others"] == "By the other measures that can be trusted, b is behind on precision (a)."
+    assert told["others"] == "By the other trusted metrics, b is behind on precision (a)."
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_measures_without_a_better_end_decide_nothing():
 
 def test_what_cannot_be_told_from_real_rows_is_said_to_be_so():
     told = verdict({"frechet": {"a": [(0.11, 0.09, 0.13)], "b": around(0.5)}})
-    assert told["real"] == "By frechet, at this n, a cannot be told from held-out real rows (0.100)."
+    assert told["real"] == "By frechet, at this n, a is not distinguishable from held-out real rows (0.100)."
 
 
 def test_and_by_which_measures_it_can():
@@ -166,7 +167,7 @@ def test_and_by_which_measures_it_can():
         "kid": {"a": [(0.0, -0.2, 0.2)], "b": around(0.5)},
     }
     told = verdict(values, c2st={"anchors": {"real": 0.5, "noise": 1.0, "collapse": 0.96}})
-    assert told["real"].endswith("held-out real rows (0.100); by c2st it can.")
+    assert told["real"].endswith("held-out real rows (0.100); by c2st it is.")
 
 
 def test_the_way_to_real_rows_is_counted_from_noise():
@@ -176,8 +177,8 @@ def test_the_way_to_real_rows_is_counted_from_noise():
 
 
 def test_a_model_worse_than_noise_has_gone_less_than_nothing():
-    found = find(evaluations({"frechet": {"a": around(1.9), "b": around(3.0)}}))
-    assert found.headline.closed("a") == pytest.approx(-1.0)
+    found = analyse(evaluations({"frechet": {"a": around(1.9), "b": around(3.0)}}))
+    assert found.headline.gap_closed("a") == pytest.approx(-1.0)
 
 
 def test_other_measures_are_asked_whether_they_agree():
@@ -190,77 +191,79 @@ def test_other_measures_are_asked_whether_they_agree():
     }
     told = verdict(values, coverage=high, recall=high)
     assert told["others"] == (
-        "By the other measures that can be trusted, a leads alone on kid; a is behind on recall (b);"
+        "By the other trusted metrics, a leads alone on kid; a is behind on recall (b);"
         " nothing separates them on coverage."
     )
 
 
 def test_failures_and_unfinished_trainings_and_the_limits_are_told():
     case = {
-        "unfinished": ["a"],
+        "still_improving": ["a"],
         "failures": {"c-seed0": "out of memory (train)"},
         "machine": "CPU, 2 threads",
     }
     told = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, case)
-    assert told["failed"] == "c-seed0 did not come through: out of memory (train)."
+    assert told["failed"] == "c-seed0 failed: out of memory (train)."
     assert told["unfinished"].startswith("a was still improving")
     assert told["limits"] == (
-        "All of this holds for these data and 10 minutes of training each on CPU, 2 threads, and for no more."
+        "This holds only for these data and 10 minutes of training each on CPU, 2 threads."
     )
 
 
 @pytest.mark.parametrize(
-    ("spent", "told"),
+    ("training_seconds", "told"),
     [
         ({"a": 360.0, "b": 380.0}, None),
         (
             {"a": 279.4, "b": 360.0, "c": 442.6},
-            "did not take alike: a 279 s, c 443 s, in the mean over seeds.",
+            "a 279 s, c 443 s (means over seeds).",
         ),
         ({}, None),
     ],
 )
-def test_budgets_that_were_not_one_are_named(spent, told):
-    found = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, {"spent": spent})
-    assert found.get("spent") == (told and f"The trainings {told}")
+def test_budgets_that_were_not_one_are_named(training_seconds, told):
+    found = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, {"training_seconds": training_seconds})
+    assert found.get("spent") == (told and f"Training times differ: {told}")
 
 
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({}, "No verdict: nothing has been trained and measured to its end."),
-        ({"frechet": {"a": around(0.2)}}, "No verdict: a alone was measured, and has nothing beside it."),
+        ({}, "No verdict: no trial has been trained and evaluated."),
+        ({"frechet": {"a": around(0.2)}}, "No verdict: only a was evaluated."),
     ],
 )
 def test_without_two_there_is_no_verdict(values, told):
-    found = find(evaluations(values)) if values else Findings()
-    assert judge(Case(found, "10 minutes"))[0].text == told
+    found = analyse(evaluations(values)) if values else Analysis()
+    assert write_verdict(VerdictInputs(found, "10 minutes"))[0].text == told
 
 
 def test_every_rule_is_explained():
-    case = Case(find(evaluations({"m": {"a": around(0.2), "b": around(0.4)}})), "1 hour", kinds={"a": "GAN"})
+    case = VerdictInputs(
+        analyse(evaluations({"m": {"a": around(0.2), "b": around(0.4)}})), "1 hour", kinds={"a": "GAN"}
+    )
     explained = {*RULES, "costs", "failed", "limits"}
-    assert {statement.rule for statement in judge(case)} <= explained
+    assert {statement.rule for statement in write_verdict(case)} <= explained
 
 
-def standings(values: torch.Tensor, half: float) -> list[Standing]:
+def results(values: torch.Tensor, half: float) -> list[RecipeResult]:
     """A row of values is a recipe's, one a seed."""
     read = [[reading("m", (v, v - half, v + half)) for v in row] for row in values.tolist()]
-    return [Standing(str(number), dict(enumerate(row))) for number, row in enumerate(read)]
+    return [RecipeResult(str(number), dict(enumerate(row))) for number, row in enumerate(read)]
 
 
 def test_over_seeds_it_is_welch_s_interval():
     """Beside scipy's, where the intervals over samples are negligible."""
     values = torch.tensor([[0.20, 0.26, 0.21], [0.50, 0.35, 0.41]], dtype=torch.float64)
-    one, other = standings(values, 1e-9)
-    low, high = difference_over_seeds(one, other, pairs=1)
+    one, other = results(values, 1e-9)
+    low, high = seed_difference_interval(one, other, pairs=1)
     expected = stats.ttest_ind(*values.tolist(), equal_var=False).confidence_interval(0.95)
     assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9)
 
 
 def test_seeds_that_agree_by_chance_do_not_hide_the_error_over_samples():
     values = torch.tensor([[0.2, 0.2], [0.201, 0.201]], dtype=torch.float64)
-    low, high = difference_over_seeds(*standings(values, 0.05), pairs=1)
+    low, high = seed_difference_interval(*results(values, 0.05), pairs=1)
     assert low < 0 < high
 
 
@@ -277,8 +280,8 @@ def test_equal_recipes_are_seldom_called_better():
     for _ in range(n):
         drawn = torch.randn(3, 3, generator=generator, dtype=torch.float64)
         drawn = drawn + torch.randn(3, 3, generator=generator, dtype=torch.float64)
-        everyone = standings(drawn, 1.96)
-        values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in everyone}
+        trials = results(drawn, 1.96)
+        values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in trials}
         told = verdict({"frechet": values}, frechet=FAR)
         wrong += "goes beyond the spread" in told.get("seeds", "")
         wrong_models += "is better than" in told["first"]
@@ -289,16 +292,16 @@ def test_equal_recipes_are_seldom_called_better():
 def test_recipes_far_apart_are_called_so():
     generator = torch.Generator().manual_seed(1)
     drawn = torch.tensor([[0.0], [40.0]]) + torch.randn(2, 3, generator=generator)
-    values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in standings(drawn, 1.96)}
+    values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in results(drawn, 1.96)}
     assert "goes beyond the spread" in verdict({"frechet": values}, frechet=FAR)["seeds"]
 
 
 def test_the_measure_that_the_domain_prefers_heads_where_it_can():
     values = {m: {"a": around(0.2), "b": around(0.4)} for m in ("frechet", "truth")}
-    assert find(evaluations(values), "truth").headline.measure == "truth"
-    assert find(evaluations(values), "unknown").headline.measure == "frechet"
+    assert analyse(evaluations(values), "truth").headline.metric == "truth"
+    assert analyse(evaluations(values), "unknown").headline.metric == "frechet"
     distrusted = evaluations(values, truth={"trust": "no: noise not told from real"})
-    assert find(distrusted, "truth").headline.measure == "frechet"
+    assert analyse(distrusted, "truth").headline.metric == "frechet"
 
 
 def test_where_noise_is_no_anchor_the_way_is_counted_from_collapse():
@@ -320,5 +323,66 @@ def test_one_that_nothing_could_check_is_left_out_and_named():
 
 
 def test_measures_keep_the_order_of_the_evaluation():
-    read = {"a": {0: Evaluation("a", [reading(m, (0.2, 0.1, 0.3)) for m in ("z", "b", "k")])}}
-    assert [finding.measure for finding in find(read)] == ["z", "b", "k"]
+    read = {"a": {0: EvaluationResult("a", [reading(m, (0.2, 0.1, 0.3)) for m in ("z", "b", "k")])}}
+    assert [comparison.metric for comparison in analyse(read)] == ["z", "b", "k"]
+
+
+def lines(values, facts=(), **case) -> list[str]:
+    return summarise(VerdictInputs(analyse(evaluations(values, **dict(facts))), "10 minutes", **case))
+
+
+def test_the_lead_each_recipe_and_the_question_of_the_house():
+    told = lines(
+        {"frechet": {"a": around(0.4), "b": around(0.2)}}, kinds={"a": "GAN", "b": "likelihood model"}
+    )
+    assert told == [
+        "By frechet b is better than a.",
+        "  b: 0.200, 89 % of the way from noise to real",
+        "  a: 0.400, 67 % of the way from noise to real",
+        "Is a GAN worth it here? No: b is better than a.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "lead"),
+    [
+        (
+            {"a": around(0.2), "b": around(0.205)},
+            "By frechet nothing separates the best, a, from the others.",
+        ),
+        ({"a": around(1.2), "b": around(1.5)}, "no recipe leads: none is better than noise"),
+        ({"a": around(0.95), "b": around(1.5)}, "no recipe leads: none is better than noise or a collapse"),
+        ({"a": around(0.02), "b": around(0.06)}, "nothing separates the best, a, from the others"),
+        ({"a": around(0.2), "b": around(0.205), "c": around(0.5)}, "a (level with b) is better than c."),
+        ({"a": around(0.2)}, "Only a was evaluated"),
+    ],
+    ids=["level", "behind noise", "behind a collapse", "beyond real rows", "two lead", "one"],
+)
+def test_who_leads(values, lead):
+    assert lead in lines({"frechet": values})[0]
+
+
+def test_faults_stand_beside_the_recipe():
+    high = {"better": "higher", "kind": "diversity"}
+    anchors = {"real": 0.9, "noise": 0.5, "collapse": 0.1}
+    told = lines(
+        {"frechet": {"a": around(0.4), "b": around(1.2)}, "recall": {"a": around(0.09), "b": around(0.8)}},
+        {"recall": {**high, "anchors": anchors}},
+    )
+    assert told[1].endswith("; collapsed")
+    assert told[2].endswith("; no better than noise")
+
+
+def test_without_a_trusted_measure_there_is_no_verdict():
+    told = lines({"frechet": {"a": around(0.4)}}, {"frechet": {"trust": "no: shrunk better than real"}})
+    assert told == [
+        "No verdict: no metric is trusted and has an interval for all recipes.",
+        "not trusted here: frechet",
+    ]
+
+
+@given(st.lists(st.tuples(st.text("abc ", min_size=1, max_size=90), st.floats(-1, 2)), max_size=12))
+def test_it_is_eight_lines_of_eighty_columns(found):
+    values = {name: around(value) for name, value in found}
+    told = lines({"frechet": values}) if values else []
+    assert len(told) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in told)

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from toy_plugin import Penalty, ToyData, ToyModel
 
-from gancore.config import RunConfig, TrainSection, UpkeepSection
-from gancore.config_text import dump, read_file
-from gancore.configure import load_config, resolve_config
+from gancore.config import RunConfig, TrainConfig, UpkeepConfig
+from gancore.config_layers import build_config, resolve_config
+from gancore.config_yaml import read_settings, to_yaml
 from gancore.errors import ConfigError, PluginError
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
@@ -25,7 +25,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=6,
 )
-sections = {"data": ToyData, "model": ToyModel, "train": TrainSection, "upkeep": UpkeepSection}
+sections = {"data": ToyData, "model": ToyModel, "train": TrainConfig, "upkeep": UpkeepConfig}
 known_keys = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
 keys = st.sampled_from([*known_keys, "model.penalty.gamma", "model.extra.every", "domain", "recipe"]) | text
 
@@ -101,7 +101,7 @@ models = st.builds(
     extra=st.none() | penalties,
 )
 trainings = st.builds(
-    TrainSection,
+    TrainConfig,
     steps=st.none(),
     samples=st.none(),
     seconds=st.none() | reals,
@@ -119,8 +119,8 @@ configs = st.builds(RunConfig, domain=names, recipe=names, data=data, model=mode
 @given(configs)
 def test_what_is_dumped_reads_back_the_same(tmp_path, config):
     path = tmp_path / "config.yaml"
-    path.write_text(dump(config), encoding="utf-8")
-    assert load_config(ToyData, ToyModel, [read_file(path)]) == config
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert build_config(ToyData, ToyModel, [read_settings(path)]) == config
 
 
 @pytest.mark.parametrize(
@@ -131,5 +131,5 @@ def test_words_that_look_like_something_else_stay_words(tmp_path, word):
         update={"data": ToyData(source=word)}
     )
     path = tmp_path / "config.yaml"
-    path.write_text(dump(config), encoding="utf-8")
-    assert load_config(ToyData, ToyModel, [read_file(path)]).data.source == word
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert build_config(ToyData, ToyModel, [read_settings(path)]).data.source == word

@@ -42,7 +42,7 @@ FREE = {"steps", "samples", "seconds", "settings"}
         ("evaluate", {"model": "x", "mesures": ["frechet"]}, "did you mean 'measures'"),
         ("compare", {"domain": "toy", "recipes": "a,b"}, "recipes"),
         ("compare", {"domain": "toy", "seeds": 0}, "seeds"),
-        ("film", {"run": 3}, "run is 3"),
+        ("animate", {"run": 3}, "run is 3"),
         ("load", {"model": 3}, "model is 3"),
     ],
 )

@@ -5,8 +5,8 @@ import os
 import pytest
 from refusals import refused
 
-from gancore.config_text import MAXIMUM_BYTES, read_file
-from gancore.configure import resolve_config
+from gancore.config_layers import resolve_config
+from gancore.config_yaml import MAX_CONFIG_BYTES, read_settings
 from gancore.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def complaint(tmp_path):
         path = tmp_path / "run.yaml"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(ConfigError) as caught:
-            read_file(path)
+            read_settings(path)
         text = str(caught.value)
         assert len(text.splitlines()) == 1
         return text.replace(str(path), "FILE")
@@ -32,8 +32,8 @@ def complaint(tmp_path):
         ("train:\n\tseed: 1\n", "FILE, line 2: not YAML: a tab"),
         ("train: {seed: 1\n", "FILE, line 2: not YAML"),
         ("a: b: c\n", "FILE, line 1: not YAML"),
-        ("- 1\n- 2\n", "FILE, line 1: no mapping of keys to values"),
-        ("just words\n", "FILE, line 1: no mapping of keys to values"),
+        ("- 1\n- 2\n", "FILE, line 1: not a mapping of keys to values"),
+        ("just words\n", "FILE, line 1: not a mapping of keys to values"),
         ("a: 1\n---\nb: 2\n", "FILE, line 2: not YAML"),
         (
             "a: 1\nb: !!python/name:os.system\n",
@@ -45,13 +45,13 @@ def complaint(tmp_path):
         ("a: !!int x\n", "FILE, line 1: 'x' cannot be read"),
         ("a: &x [1]\nb: *x\n", "FILE, line 2: not YAML: aliases"),
         ("a: &x [*x]\n", "aliases"),
-        ("? [1, 2]\n: 3\n", "a key that is no text"),
+        ("? [1, 2]\n: 3\n", "a key that is not text"),
         ('a: "\\UFFFFFFFF"\n', "FILE, line 1: not YAML: an escape beyond Unicode"),
         (b"train:\n  seed: \xff\n", "FILE, line 2: not UTF-8 text"),
         (b"a: 1\nb: \x00\n", "FILE, line 2: a character that YAML does not allow"),
         ("[" * 3_000, "nested too deeply"),
         ("".join(f"{' ' * n}a:\n" for n in range(40)), "nested too deeply"),
-        (b"# " + b"x" * MAXIMUM_BYTES, "larger than 1 MiB"),
+        (b"# " + b"x" * MAX_CONFIG_BYTES, "larger than 1 MiB"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_by_line(complaint, content, said, tmp_path, monkeypatch):
@@ -62,11 +62,11 @@ def test_a_file_that_cannot_be_read_is_told_by_line(complaint, content, said, tm
 
 def test_what_is_no_file(tmp_path):
     with refused(ConfigError, tmp_path / "nowhere.yaml", fix="YAML"):
-        read_file(tmp_path / "nowhere.yaml")
+        read_settings(tmp_path / "nowhere.yaml")
     with refused(ConfigError, tmp_path, fix="YAML"):
-        read_file(tmp_path)
+        read_settings(tmp_path)
     with refused(ConfigError, "path", fix="YAML"):
-        read_file(tmp_path / "a\0b")
+        read_settings(tmp_path / "a\0b")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="needs a user whom modes bind; run without root")
@@ -75,7 +75,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
     path.write_text("a: 1")
     path.chmod(0)
     with refused(ConfigError, path, fix="readable"):
-        read_file(path)
+        read_settings(path)
 
 
 def test_values_are_what_they_look_like(tmp_path):
@@ -83,7 +83,7 @@ def test_values_are_what_they_look_like(tmp_path):
     path.write_text(
         "﻿a: 1e-4\nb: 010\nc: no\nd: 12:30\ne: 2020-01-01\nf: 0x10\ng: .5\nh: ~\ni: -3\nj: {}\nk:\n  <<: x\n"
     )
-    values = {".".join(setting.path): setting.value for setting in read_file(path)}
+    values = {".".join(setting.path): setting.value for setting in read_settings(path)}
     assert values == {
         "a": 1e-4,
         "b": 10,
@@ -102,7 +102,7 @@ def test_values_are_what_they_look_like(tmp_path):
 def test_an_empty_file_says_nothing(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("# nothing\n")
-    assert read_file(path) == []
+    assert read_settings(path) == []
 
 
 def test_a_dotted_key_is_answered_with_the_nested_form(tmp_path):

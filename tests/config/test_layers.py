@@ -6,9 +6,9 @@ import pytest
 from refusals import refused
 from toy_plugin import ToyData, ToyModel
 
-from gancore.config import RecipeSection, config_hash, difference
-from gancore.config_text import dump
-from gancore.configure import load_config, read_config, resolve_config, settings
+from gancore.config import RecipeConfig, config_hash, diff_configs
+from gancore.config_layers import build_config, flatten_settings, load_config_file, resolve_config
+from gancore.config_yaml import to_yaml
 from gancore.errors import ConfigError, PluginError
 
 
@@ -56,7 +56,7 @@ def test_the_last_override_of_a_key_wins():
 def test_domain_and_recipe_may_stand_in_the_file(file):
     config = resolve(domain=None, config=file("domain: toy\nrecipe: plain\n"))
     assert (config.domain, config.recipe) == ("toy", "plain")
-    assert type(config.model) is RecipeSection
+    assert type(config.model) is RecipeConfig
 
 
 def test_the_data_flag_is_text_whatever_it_looks_like():
@@ -125,7 +125,7 @@ def test_an_unknown_key_in_a_file_is_named_with_its_line_even_if_overridden(file
         ("model.width=0", "give an integer >= 1 and <= 4096 (channels of the first layer)"),
         ("model.width=1.5", "model.width: 1.5"),
         ("model.width=wide", "model.width: 'wide'"),
-        ("model.width=true", "true and false are no numbers"),
+        ("model.width=true", "expected a number, got true or false"),
         ("model.rate=.inf", "give a number > 0 (learning rate)"),
         ("model.rate=.nan", "give a number > 0 (learning rate)"),
         ("model.loss=wasserstein", "give one of nonsaturating, hinge (the game's loss)"),
@@ -139,7 +139,7 @@ def test_an_unknown_key_in_a_file_is_named_with_its_line_even_if_overridden(file
         ("train.precision=fp16", "give one of auto, fp32, bf16"),
         ("train.seed=2147483648", "give an integer >= 0 and < 2147483648"),
         ("train.steps=0", "give an integer > 0 or null (budget in rounds)"),
-        ("model.accumulate=5", "model: accumulate 5 does not divide batch_size 32"),
+        ("model.accumulate=5", "model: batch_size 32 is not a multiple of accumulate 5"),
         ("upkeep.keep=0", "give an integer > 0"),
         ("model.width", "not of the form section.key=value"),
         ("=3", "not of the form section.key=value"),
@@ -167,29 +167,31 @@ def test_wrong_names_get_the_nearest():
     assert "did you mean 'lite'?" in complaint(recipe="litee")
     assert "did you mean 'toy'?" in complaint(domain="toi")
     assert complaint(domain=None).startswith("no domain is given; give --domain")
-    assert complaint("domain=5", domain=None).startswith("domain: 5 (--set domain=5) is no name")
+    assert complaint("domain=5", domain=None).startswith("domain: 5 (--set domain=5) is not a name")
 
 
 def test_a_layer_from_plain_values():
-    config = load_config(ToyData, ToyModel, [settings({"model": {"penalty": {"every": 2}}}, "config.json")])
+    config = build_config(
+        ToyData, ToyModel, [flatten_settings({"model": {"penalty": {"every": 2}}}, "config.json")]
+    )
     assert config.model.penalty.every == 2
     with refused(ConfigError, "model.wdth", "config.json", fix="width"):
-        load_config(ToyData, ToyModel, [settings({"model": {"wdth": 1}}, "config.json")])
+        build_config(ToyData, ToyModel, [flatten_settings({"model": {"wdth": 1}}, "config.json")])
 
 
 def test_a_dumped_configuration_reads_back_and_says_what_keys_mean(file):
     config = resolve("model.sizes=[1, 2]", 'model.note="a: #\\n b"', "model.folder=x/y", seconds=2.5, seed=3)
-    text = dump(config)
+    text = to_yaml(config)
     assert "  # channels of the first layer\n  width: 16\n" in text
-    assert read_config(file(text)) == config
+    assert load_config_file(file(text)) == config
 
 
 def test_a_resumed_run_starts_from_its_own_configuration(file):
     old = resolve("model.width=32", steps=100)
-    path = file(dump(old))
+    path = file(to_yaml(old))
     assert resolve_config(base=path) == old
     new = resolve_config(base=path, seconds=5.0, overrides=["model.width=8", "upkeep.keep=9"])
-    assert difference(old, new) == [
+    assert diff_configs(old, new) == [
         "model.width: 32 -> 8",
         "train.steps: 100 -> null",
         "train.seconds: null -> 5.0",
@@ -198,12 +200,12 @@ def test_a_resumed_run_starts_from_its_own_configuration(file):
 
 def test_upkeep_is_no_difference_and_not_in_the_hash():
     one, other = resolve(), resolve("upkeep.keep=9", "upkeep.log_every=3")
-    assert difference(one, other) == []
+    assert diff_configs(one, other) == []
     assert config_hash(one) == config_hash(other)
     assert config_hash(one) != config_hash(resolve(seed=1))
 
 
 def test_a_key_that_only_one_side_has_is_a_difference():
-    lines = difference(resolve(), resolve(recipe="plain"))
+    lines = diff_configs(resolve(), resolve(recipe="plain"))
     assert 'recipe: "lite" -> "plain"' in lines
     assert "model.width: 16 -> (absent)" in lines

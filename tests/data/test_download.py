@@ -245,7 +245,7 @@ def test_an_answer_that_makes_no_sense_is_one_clear_line(hostile, tmp_path, path
 
 
 def test_an_answer_416_to_no_range_does_not_speak_of_the_disk(hostile, tmp_path):
-    with refused(DataError, 416, fix="address"):
+    with refused(DataError, 416, fix="URL"):
         get(f"{hostile.url}/unsatisfiable", tmp_path / "f")
     assert hostile.seen == ["/unsatisfiable"]
 
@@ -275,7 +275,7 @@ def test_a_file_larger_than_was_expected_is_not_taken(hostile, tmp_path, path):
 
 
 def test_a_transfer_that_would_not_end_is_given_up(hostile, tmp_path, monkeypatch):
-    monkeypatch.setattr("gancore.data.download.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("gancore.data.download.MIN_TIMEOUT_SECONDS", 0.2)
     with refused(DataError, "dripping"):
         get(f"{hostile.url}/dripping", tmp_path / "f")
     assert len(hostile.seen) == 1

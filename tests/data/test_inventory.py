@@ -1,4 +1,4 @@
-"""Files are found in any tree, looked at once, and again when they have changed."""
+"""Which files a data set has, what is kept of their headers, and what is said of those that are skipped."""
 
 from __future__ import annotations
 
@@ -10,10 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gancore.data.inventory import Found, Looking, list_files, other_kinds, other_kinds_lines, take_inventory
-from gancore.data.refusal import Refused
-from gancore.data.sources import cache_folder
+from gancore.data.cache import cache_folder
+from gancore.data.inventory import (
+    FileInspector,
+    InventoryItem,
+    SkipItem,
+    build_inventory,
+    count_other_suffixes,
+    first_skipped,
+    list_files,
+    other_suffix_lines,
+    skipped_lines,
+)
+from gancore.text import escape_unprintable
 
 
 @pytest.fixture(autouse=True)
@@ -51,13 +63,13 @@ class Looker:
         self.seen.append(name)
         text = (self.root / name).read_text()
         if not text:
-            raise Refused("it is empty")
+            raise SkipItem("it is empty")
         return Size(len(text), text[0]), hashlib.sha256(text.encode()).hexdigest()
 
     def take(self, names=None, announce=lambda line: None):
         self.seen.clear()
-        looking = Looking(Size, self.stamp, self.inspect)
-        return take_inventory("texts", self.root, names or list_files(self.root).names, looking, announce)
+        looking = FileInspector(Size, self.stamp, self.inspect)
+        return build_inventory("texts", self.root, names or list_files(self.root).names, looking, announce)
 
 
 NAMES = ["a/1.txt", "a/2.txt", "a/deep/3.txt", "b.txt"]
@@ -77,7 +89,7 @@ def test_every_file_is_found_with_its_header(root):
     inventory = Looker(root).take()
     assert [found.name for found in inventory.found] == NAMES and inventory.skipped == []
     digest = hashlib.sha256(b"a/2.txt").hexdigest()
-    assert inventory.found[1] == Found("a/2.txt", Size(7, "a"), digest)
+    assert inventory.found[1] == InventoryItem("a/2.txt", Size(7, "a"), digest)
 
 
 def test_what_is_known_is_not_inspected_again_until_it_changes(root):
@@ -125,10 +137,10 @@ def test_a_cache_that_nobody_can_write_costs_time_and_nothing_else(root, tmp_pat
 
 
 def test_now_and_then_it_says_how_far_it_is(root, monkeypatch):
-    monkeypatch.setattr("gancore.data.telling.PAUSE_SECONDS", -1.0)
+    monkeypatch.setattr("gancore.data.sources.REPORT_SECONDS", -1.0)
     told: list[str] = []
     Looker(root).take(announce=told.append)
-    assert told == [f"  {number} of 4 files looked at" for number in (1, 2, 3, 4)]
+    assert told == [f"  {number} of 4 files inspected" for number in (1, 2, 3, 4)]
 
 
 def test_folders_deeper_than_the_stack_are_listed(tmp_path):
@@ -157,7 +169,7 @@ def test_a_folder_that_cannot_be_read_is_named(root, monkeypatch):
     monkeypatch.setattr(os, "scandir", refusing)
     listing = list_files(root)
     assert listing.names == ["a/1.txt", "a/2.txt", "b.txt"]
-    assert [name for name, _ in listing.refused] == ["a/deep/"]
+    assert [name for name, _ in listing.skipped] == ["a/deep/"]
 
 
 def test_what_a_run_below_the_folder_holds_is_no_data(tmp_path):
@@ -166,11 +178,51 @@ def test_what_a_run_below_the_folder_holds_is_no_data(tmp_path):
         (tmp_path / name).touch()
     listing = list_files(tmp_path)
     assert listing.names == ["a.wav", "runs/notes/b.wav"]
-    assert [name for name, _ in listing.refused] == ["runs/first/"]
+    assert [name for name, _ in listing.skipped] == ["runs/first/"]
     assert "1.wav" in list_files(tmp_path / "runs/first/samples").names
 
 
 def test_files_of_other_kinds_are_counted_by_suffix():
-    others = other_kinds(["a.wav", "b.m4a", "c/d.M4A", "metadata.csv", "e"], {".wav"})
+    others = count_other_suffixes(["a.wav", "b.m4a", "c/d.M4A", "metadata.csv", "e"], {".wav"})
     assert others == {".m4a": 2, "": 1}
-    assert ".m4a 2" in other_kinds_lines(others)[0] and other_kinds_lines(Counter()) == []
+    assert ".m4a 2" in other_suffix_lines(others)[0] and other_suffix_lines(Counter()) == []
+
+
+THIRTY = [(f"file {number}", "it is empty") for number in range(30)]
+
+
+def test_a_few_are_told_in_a_line_and_the_rest_counted():
+    assert first_skipped(THIRTY[:2]) == "file 0: it is empty; file 1: it is empty"
+    assert first_skipped(THIRTY, most=1) == "file 0: it is empty; and 29 more"
+
+
+def test_none_is_said():
+    assert skipped_lines([], None) == ["skipped: none"]
+
+
+def test_many_are_listed_in_a_file(tmp_path):
+    lines = skipped_lines(THIRTY, tmp_path)
+    assert lines[:2] == ["skipped: 30", "  file 0: it is empty"] and len(lines) == 22
+    assert lines[-1] == f"  and 10 more, all in {tmp_path / 'skipped.txt'}"
+    assert (tmp_path / "skipped.txt").read_text().splitlines() == [
+        f"{name}\t{reason}" for name, reason in THIRTY
+    ]
+
+
+def test_a_heading_stands_for_the_count():
+    assert skipped_lines(THIRTY[:1], None, "1, alas") == ["skipped: 1, alas", "  file 0: it is empty"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
+    assert len(skipped_lines(THIRTY, tmp_path / "gone")) == 22
+
+
+@given(st.binary(min_size=1, max_size=20))
+def test_any_name_can_be_printed_on_one_line(name):
+    text = escape_unprintable(name.decode("utf-8", "surrogateescape"))
+    assert text.isprintable() and text.encode()
+
+
+@given(st.text(st.characters(categories=["L", "N", "P"]), max_size=20))
+def test_names_that_are_text_stay_as_they_are(name):
+    assert escape_unprintable(name) == name

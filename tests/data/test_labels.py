@@ -1,12 +1,25 @@
-"""Labels from folders, file names and metadata files, and what is said when they make no sense."""
+"""Labels of files from folders, names and metadata files, and the class indices made of them."""
+
+from __future__ import annotations
 
 import json
 
 import pytest
+import torch
 from pydantic import ValidationError
 from refusals import refused
 
-from gancore.data.labels import FileSet, LabelledSection, in_folder, read_labels
+from gancore.data.dataset import Spec
+from gancore.data.labels import (
+    FileSet,
+    LabelledSection,
+    class_fields,
+    class_indices,
+    folder_reader,
+    num_classifier_classes,
+    num_conditional_classes,
+    read_labels,
+)
 from gancore.errors import ConfigError, DataError
 
 IN_FOLDERS = ["dog/1.wav", "cat/deep/2.wav", "dog/3.wav"]
@@ -15,7 +28,7 @@ FLAT = ["7_anna_0.wav", "3_bert_1.wav"]
 
 def labels(names, root, labels="auto", label_pattern=None, label_column=None):
     how = LabelledSection(labels=labels, label_pattern=label_pattern, label_column=label_column)
-    return read_labels(FileSet(names, str(root), in_folder(root)), how).values
+    return read_labels(FileSet(names, str(root), folder_reader(root)), how).values
 
 
 def test_the_first_sub_folder_is_the_label(tmp_path):
@@ -53,10 +66,10 @@ def test_a_table_is_found_by_itself(tmp_path, name, mark):
 
 def test_a_table_that_labels_some_files_alone_costs_no_files(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,label\n7_anna_0.wav,a\n")
-    files = FileSet(FLAT, str(tmp_path), in_folder(tmp_path))
+    files = FileSet(FLAT, str(tmp_path), folder_reader(tmp_path))
     found = read_labels(files, LabelledSection())
-    assert found.values == [None, None] and found.origin == ""
-    assert "1 of 2" in found.line([]) and "data.labels=metadata" in found.line([])
+    assert found.values == [None, None] and found.source == ""
+    assert "1 of 2" in found.summary_line([]) and "data.labels=metadata" in found.summary_line([])
     assert read_labels(files, LabelledSection(labels="metadata")).values == ["a", None]
 
 
@@ -156,8 +169,45 @@ def test_a_pattern_that_cannot_be_is_refused(pattern, told):
 
 
 def test_a_pattern_that_would_not_end_is_given_up_and_its_name_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("gancore.data.matching.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("gancore.data.labels.MIN_TIMEOUT_SECONDS", 0.2)
     slow = "a" * 60 + "!.wav"
     with refused(ConfigError, "data.label_pattern", slow, fix="data.label_pattern"):
         labels(["a.wav", slow], tmp_path, label_pattern=r"^((a+)+)\.wav$")
     assert labels(FLAT, tmp_path, label_pattern=r"^(\d)_") == ["7", "3"]
+
+
+NAMES = ["dog", "cat", "cow"]
+
+
+def test_labels_are_numbered_in_the_order_of_the_classes():
+    numbers = class_indices(["cow", "dog", "cow", "cat"], NAMES)
+    assert numbers.tolist() == [2, 0, 2, 1] and numbers.dtype == torch.int64
+    assert class_indices([], NAMES).dtype == torch.int64
+
+
+def test_without_classes_nothing_is_numbered_and_nothing_told():
+    assert class_indices([None, None], []) is None and class_fields([], None) == {}
+
+
+def test_shares_are_those_of_train_and_a_class_without_a_row_has_none():
+    facts = class_fields(NAMES, torch.tensor([0, 1, 0, 0]))
+    assert facts == {"classes": NAMES, "class_shares": [0.75, 0.25, 0.0]}
+
+
+def test_networks_are_told_the_labels_only_where_a_recipe_is_conditional():
+    spec = Spec({"classes": NAMES})
+    assert num_conditional_classes(True, spec) == 3 and num_conditional_classes(False, spec) == 0
+    assert num_conditional_classes(False, Spec({})) == 0
+
+
+@pytest.mark.parametrize("facts", [{}, {"classes": []}, {"classes": None}])
+def test_a_conditional_recipe_needs_labels(facts):
+    with refused(ConfigError, "labels", fix="data.labels"):
+        num_conditional_classes(True, Spec(facts))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_judge_needs_two_labels(count):
+    assert num_classifier_classes(Spec({"classes": NAMES})) == 3
+    with refused(ConfigError, "classifier", count, fix="data.labels"):
+        num_classifier_classes(Spec({"classes": NAMES[:count]}))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from needs import gpu
 from refusals import refused
 
-from gancore.data.packed import Packed
+from gancore.data.packed import PackedArray
 from gancore.errors import DataError
 
 ITEMS = [np.arange(1, 8), np.arange(100, 103), np.arange(0), np.arange(200, 220)]
@@ -18,9 +18,9 @@ ITEMS = [np.arange(1, 8), np.arange(100, 103), np.arange(0), np.arange(200, 220)
 
 @pytest.fixture
 def packed(tmp_path):
-    with Packed.create(tmp_path / "set") as writer:
+    with PackedArray.create(tmp_path / "set") as writer:
         assert [writer.append(item.astype(np.int16)) for item in ITEMS] == [0, 1, 2, 3]
-    return Packed.open(tmp_path / "set")
+    return PackedArray.open(tmp_path / "set")
 
 
 def window(item, start, length):
@@ -48,12 +48,12 @@ def test_windows_equal_the_obvious_way(tmp_path_factory, data, length):
     if not any(items):
         items.append([1])
     folder = tmp_path_factory.mktemp("packed")
-    with Packed.create(folder) as writer:
+    with PackedArray.create(folder) as writer:
         for item in items:
             writer.append(np.array(item, dtype=np.int16))
     picks = data.draw(st.lists(st.integers(0, len(items) - 1), min_size=1, max_size=8))
     starts = [data.draw(st.integers(0, len(items[pick]))) for pick in picks]
-    rows = Packed.open(folder).windows(torch.tensor(picks), torch.tensor(starts), length, "cpu")
+    rows = PackedArray.open(folder).windows(torch.tensor(picks), torch.tensor(starts), length, "cpu")
     expected = [
         window(np.array(items[pick], dtype=np.int16), start, length)
         for pick, start in zip(picks, starts, strict=True)
@@ -66,25 +66,25 @@ def test_an_item_may_come_in_parts_and_a_failed_one_leaves_no_trace(tmp_path):
         yield np.full(1000, 7, dtype=np.int16)
         raise ValueError("half way")
 
-    with Packed.create(tmp_path) as writer:
+    with PackedArray.create(tmp_path) as writer:
         assert writer.append(np.full(2, part, dtype=np.int16) for part in (1, 2)) == 0
         with pytest.raises(ValueError):
             writer.append(broken())
         assert writer.append(np.array([3], dtype=np.int16)) == 1
-    packed = Packed.open(tmp_path)
+    packed = PackedArray.open(tmp_path)
     assert packed.values.tolist() == [1, 1, 2, 2, 3] and packed.lengths.tolist() == [4, 1]
 
 
 def test_a_killed_writer_leaves_no_valid_set(tmp_path):
-    writer = Packed.create(tmp_path)
+    writer = PackedArray.create(tmp_path)
     writer.append(np.arange(5, dtype=np.int16))
     with pytest.raises(DataError):
-        Packed.open(tmp_path)
-    with pytest.raises(ZeroDivisionError), Packed.create(tmp_path) as writer:
+        PackedArray.open(tmp_path)
+    with pytest.raises(ZeroDivisionError), PackedArray.create(tmp_path) as writer:
         writer.append(np.arange(5, dtype=np.int16))
         raise ZeroDivisionError
     with pytest.raises(DataError):
-        Packed.open(tmp_path)
+        PackedArray.open(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["values.bin", "lengths.npy", "manifest.json"])
@@ -92,27 +92,27 @@ def test_a_set_cut_short_is_refused(packed, tmp_path, name):
     path = tmp_path / "set" / name
     path.write_bytes(path.read_bytes()[:-3])
     with refused(DataError, tmp_path / "set", fix="delete"):
-        Packed.open(tmp_path / "set")
+        PackedArray.open(tmp_path / "set")
 
 
 def test_another_format_is_refused(packed, tmp_path):
     path = tmp_path / "set" / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     with pytest.raises(DataError):
-        Packed.open(tmp_path / "set")
+        PackedArray.open(tmp_path / "set")
 
 
 def test_an_empty_set_is_a_set(tmp_path):
-    Packed.create(tmp_path).close()
-    assert len(Packed.open(tmp_path)) == 0
+    PackedArray.create(tmp_path).close()
+    assert len(PackedArray.open(tmp_path)) == 0
 
 
 def test_on_the_cpu_the_mapping_stays(packed):
-    assert packed.on("cpu").values.data_ptr() == packed.values.data_ptr()
+    assert packed.to("cpu").values.data_ptr() == packed.values.data_ptr()
 
 
 @gpu
 def test_resident_windows_equal_mapped_ones(packed):
     items, starts = torch.tensor([3, 1, 0, 3]), torch.tensor([15, 0, 2, 0])
     mapped = packed.windows(items, starts, 9, "cpu")
-    assert torch.equal(packed.on("cuda").windows(items, starts, 9, "cuda").cpu(), mapped)
+    assert torch.equal(packed.to("cuda").windows(items, starts, 9, "cuda").cpu(), mapped)

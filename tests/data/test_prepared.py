@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from refusals import refused
 
-from gancore.data.packed import Packed
-from gancore.data.prepared import each_once, open_prepared
-from gancore.data.refusal import Refused
-from gancore.data.sources import cache_folder
+from gancore.data.cache import cache_folder
+from gancore.data.inventory import SkipItem
+from gancore.data.packed import PackedArray
+from gancore.data.prepared import open_prepared, store_unique
 from gancore.errors import DataError
 
 
@@ -31,7 +31,7 @@ def own_cache(tmp_path, monkeypatch):
 @dataclass(frozen=True)
 class Word:
     name: str
-    identity: str
+    content_hash: str
 
 
 @dataclass
@@ -50,12 +50,12 @@ def built_of(words):
 
     def build(folder: Path) -> Table:
         table = Table()
-        with Packed.create(folder, "uint8") as writer:
+        with PackedArray.create(folder, "uint8") as writer:
 
             def store(word: Word) -> int:
-                return writer.append(np.frombuffer(word.identity.encode(), np.uint8))
+                return writer.append(np.frombuffer(word.content_hash.encode(), np.uint8))
 
-            for word, item in each_once(words, store, table.skipped, quiet, "words"):
+            for word, item in store_unique(words, store, table.skipped, quiet, "words"):
                 table.names.append(word.name)
                 table.items.append(item)
         return table
@@ -78,12 +78,14 @@ TWO = [Word("first", "one"), Word("second", "three"), Word("copy of first", "one
 def test_equal_items_are_stored_once_and_counted_each():
     kept = opened(TWO)
     assert letters(kept) == ["one", "three"]
-    assert kept.table.names == ["first", "second", "copy of first"] and kept.table.items == [0, 1, 0]
+    assert kept.metadata.names == ["first", "second", "copy of first"] and kept.metadata.items == [0, 1, 0]
 
 
 def test_what_is_kept_comes_back_as_it_was_made():
     first, again = opened(TWO), opened([])
-    assert again.table == first.table and letters(again) == letters(first) and again.folder == first.folder
+    assert (
+        again.metadata == first.metadata and letters(again) == letters(first) and again.folder == first.folder
+    )
 
 
 def test_it_is_built_once_per_key():
@@ -98,12 +100,12 @@ def test_a_refused_item_is_named_for_each_of_its_copies_and_asked_about_once():
 
     def store(word: Word) -> int:
         asked.append(word.name)
-        if word.identity == "bad":
-            raise Refused("it is bad")
+        if word.content_hash == "bad":
+            raise SkipItem("it is bad")
         return len(asked)
 
     words = [Word("a", "bad"), Word("b", "good"), Word("c", "bad"), Word("d", "good")]
-    assert [(word.name, got) for word, got in each_once(words, store, skipped, quiet, "words")] == [
+    assert [(word.name, got) for word, got in store_unique(words, store, skipped, quiet, "words")] == [
         ("b", 2),
         ("d", 2),
     ]
@@ -122,21 +124,21 @@ def test_a_refused_item_is_not_held_in_memory():
 
     def store(word: Word) -> int:
         content = Content()
-        raise Refused(f"{content.alive} at a time")
+        raise SkipItem(f"{content.alive} at a time")
 
     skipped: list[tuple[str, str]] = []
     gc.disable()
     try:
-        list(each_once([Word(str(n), str(n)) for n in range(9)], store, skipped, quiet, "words"))
+        list(store_unique([Word(str(n), str(n)) for n in range(9)], store, skipped, quiet, "words"))
         assert Content.alive == 0 and {reason for _, reason in skipped} == {"1 at a time"}
     finally:
         gc.enable()
 
 
 def test_now_and_then_it_says_how_far_it_is(monkeypatch):
-    monkeypatch.setattr("gancore.data.telling.PAUSE_SECONDS", -1.0)
+    monkeypatch.setattr("gancore.data.sources.REPORT_SECONDS", -1.0)
     told: list[str] = []
-    list(each_once(TWO, lambda word: 0, [], told.append, "words"))
+    list(store_unique(TWO, lambda word: 0, [], told.append, "words"))
     assert told == [f"  {number} words prepared" for number in (1, 2, 3)]
 
 
@@ -151,7 +153,7 @@ def test_a_damaged_set_is_built_again(name, spoil):
     if name == "table.json" and path.exists() and path.read_bytes() == b"{}":
         path.write_text(json.dumps({"foreign": 1}))
     kept = opened(TWO)
-    assert letters(kept) == ["one", "three"] and kept.table.items == [0, 1, 0]
+    assert letters(kept) == ["one", "three"] and kept.metadata.items == [0, 1, 0]
     assert left_over() == []
 
 

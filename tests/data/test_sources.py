@@ -10,12 +10,13 @@ from threading import Thread
 import pytest
 from refusals import refused
 
-from gancore.data.sources import cache_folder, data_folder, fetch, resolve
+from gancore.data.cache import cache_folder, data_folder
+from gancore.data.sources import fetch, resolve_source
+from gancore.entries import SourceEntry
 from gancore.errors import DataError
-from gancore.records import SourceEntry
 
 MADE = SourceEntry("rings", "made on the spot", "CC0-1.0")
-BY_HAND = SourceEntry("rocks", "to be fetched by hand", "CC0-1.0", home="https://example.org/rocks")
+BY_HAND = SourceEntry("rocks", "to be fetched by hand", "CC0-1.0", homepage="https://example.org/rocks")
 ENTRIES = {entry.name: entry for entry in (BY_HAND, MADE)}
 
 
@@ -27,7 +28,7 @@ def no_home(tmp_path, monkeypatch):
 
 def find(given, root=None, entries=ENTRIES):
     lines = []
-    return resolve(given, entries, root, lines.append), lines
+    return resolve_source(given, entries, root, lines.append), lines
 
 
 def test_nothing_given_is_the_built_in_default():

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 
-from gancore.data.splits import assign_splits, by_split, split_of
+from gancore.data.splits import assign_splits, group_by_split, hash_split
 from gancore.errors import DataError
 
 NAMES = [f"item-{number}" for number in range(2000)]
 
 
 def test_shares_are_kept():
-    counts = Counter(split_of(name) for name in NAMES)
+    counts = Counter(hash_split(name) for name in NAMES)
     assert abs(counts["train"] - 1600) < 60
     assert abs(counts["valid"] - 200) < 50
     assert abs(counts["test"] - 200) < 50
@@ -26,7 +26,7 @@ def test_new_items_move_no_old_one():
 
 
 def test_large_sets_are_split_by_split_of_alone():
-    assert assign_splits(NAMES) == [split_of(name) for name in NAMES]
+    assert assign_splits(NAMES) == [hash_split(name) for name in NAMES]
 
 
 @given(st.sets(st.text(max_size=8), min_size=3, max_size=12))
@@ -56,7 +56,7 @@ def test_two_items_cannot_be_split_in_three():
 
 
 def test_names_go_to_their_splits_in_order():
-    assert by_split(["a", "b", "c", "d"], ["test", "train", "test", "train"]) == {
+    assert group_by_split(["a", "b", "c", "d"], ["test", "train", "test", "train"]) == {
         "train": ["b", "d"],
         "valid": [],
         "test": ["a", "c"],

@@ -10,23 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 
-from gancore.data.labels import FileSet, LabelledSection, in_folder, read_labels
-from gancore.domain import Domain, Samples, Spec
+from gancore.data.dataset import Spec
+from gancore.data.labels import FileSet, LabelledSection, folder_reader, read_labels
+from gancore.domain import Domain
 from gancore.errors import ConfigError
 from gancore.files import atomic_write, decode_json, encode_json
-from gancore.naming import safe_name, sample_titles
-from gancore.runtime.randomness import Key
-from gancore.texts import LONGEST_LABEL, label_text, shortened
+from gancore.random import Key
+from gancore.samples import Samples, file_name_part
+from gancore.text import MAX_LABEL_LENGTH, clean_label, shorten
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=200)
 
 
 @given(ANY_TEXT)
 def test_any_text_becomes_a_label_that_can_be_stored_and_stays(text):
-    label = label_text(text)
+    label = clean_label(text)
     label.encode()
-    assert len(label) <= LONGEST_LABEL and len(label.splitlines()) <= 1
-    assert label_text(label) == label
+    assert len(label) <= MAX_LABEL_LENGTH and len(label.splitlines()) <= 1
+    assert clean_label(label) == label
 
 
 @pytest.mark.parametrize(
@@ -34,11 +35,11 @@ def test_any_text_becomes_a_label_that_can_be_stored_and_stays(text):
     [("big\ndog", "big dog"), (" cat ", "cat"), ("cafe\u0301", "caf\u00e9"), ("\x1b[31mred", "\\x1b[31mred")],
 )
 def test_labels_are_one_composed_printable_line(text, label):
-    assert label_text(text) == label
+    assert clean_label(text) == label
 
 
 def test_long_labels_that_differ_at_their_end_stay_two():
-    assert label_text("a" * 100_000 + "b") != label_text("a" * 100_000 + "c")
+    assert clean_label("a" * 100_000 + "b") != clean_label("a" * 100_000 + "c")
 
 
 def test_labels_of_a_table_are_read_so(tmp_path):
@@ -46,33 +47,33 @@ def test_labels_of_a_table_are_read_so(tmp_path):
         {"file_name": f"{i}.png", "label": label} for i, label in enumerate(["a\nb", "\udce9", "e\u0301"])
     ]
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    files = FileSet([f"{i}.png" for i in range(3)], str(tmp_path), in_folder(tmp_path))
+    files = FileSet([f"{i}.png" for i in range(3)], str(tmp_path), folder_reader(tmp_path))
     assert read_labels(files, LabelledSection()).values == ["a b", "\\udce9", "\u00e9"]
 
 
 @pytest.mark.parametrize("asked", ["caf\u00e9", "cafe\u0301", " caf\u00e9\n"])
 def test_a_label_is_found_however_it_is_composed(asked):
     spec = Spec({"classes": ["tea", "caf\u00e9"]})
-    assert Domain.condition(None, asked, 2, spec, Key.of(0)).tolist() == [1, 1]
+    assert Domain.make_condition(None, asked, 2, spec, Key.of(0)).tolist() == [1, 1]
 
 
 def test_a_label_that_is_not_there_is_named_in_short():
     with refused(ConfigError, 1, fix="tea") as caught:
-        Domain.condition(None, "x" * 100_000, 1, Spec({"classes": ["tea"]}), Key.of(0))
+        Domain.make_condition(None, "x" * 100_000, 1, Spec({"classes": ["tea"]}), Key.of(0))
     assert len(str(caught.value)) < 300
 
 
 @given(ANY_TEXT)
 def test_any_title_can_be_drawn_and_any_label_can_stand_in_a_file_name(text):
-    samples = Samples(torch.zeros(1, 2), Spec({}), titles=[text])
-    assert sample_titles(samples) == [shortened(text)]
-    assert len(shortened(text)) <= 80 and shortened(text).encode().find(b"\n") < 0
-    assert safe_name(text).encode() and len(safe_name(text)) <= 40
+    samples = Samples(torch.zeros(1, 2), Spec({}), headings=[text])
+    assert samples.titles() == [shorten(text)]
+    assert len(shorten(text)) <= 80 and shorten(text).encode().find(b"\n") < 0
+    assert file_name_part(text).encode() and len(file_name_part(text)) <= 40
 
 
 def test_marks_of_letters_stand_in_file_names():
-    assert safe_name("\u0939\u093f\u0928\u094d\u0926\u0940") == "\u0939\u093f\u0928\u094d\u0926\u0940"
-    assert safe_name("cafe\u0301") == "caf\u00e9"
+    assert file_name_part("\u0939\u093f\u0928\u094d\u0926\u0940") == "\u0939\u093f\u0928\u094d\u0926\u0940"
+    assert file_name_part("cafe\u0301") == "caf\u00e9"
 
 
 def test_names_that_are_not_utf8_survive_json(tmp_path):

@@ -50,16 +50,16 @@ def train(gancore: Gancore) -> Gancore:
 @pytest.fixture
 def after_round(monkeypatch):
     """``after_round(5, action)``: what happens, once, when round 5 is over, before its upkeep."""
-    from gancore.training.upkeep import Upkeep
+    from gancore.training.callbacks import Callbacks
 
-    upkeep = Upkeep.__call__
+    upkeep = Callbacks.on_step_end
     actions = {}
 
     def act(self, state):
         actions.pop(state.step, lambda: None)()
         upkeep(self, state)
 
-    monkeypatch.setattr(Upkeep, "__call__", act)
+    monkeypatch.setattr(Callbacks, "on_step_end", act)
     return actions.__setitem__
 
 

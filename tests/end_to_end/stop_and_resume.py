@@ -17,7 +17,7 @@ from tiny_runs import SETTINGS, press_ctrl_c, weights
 
 from gancore.cli import main
 from gancore.plugins import plugins
-from gancore.training.upkeep import Upkeep
+from gancore.training.callbacks import Callbacks
 
 RECIPES = (("audio", "wavegan-lite"), ("image", "dcgan-lite"), ("synthetic", "mlpgan"))
 ROUNDS, STOP = 6, 3
@@ -25,7 +25,7 @@ ROUNDS, STOP = 6, 3
 
 def stop_after(step: int) -> None:
     """The next training that gets there meets Ctrl-C."""
-    upkeep, waiting = Upkeep.__call__, [step]
+    upkeep, waiting = Callbacks.on_step_end, [step]
 
     def act(self, state):
         if state.step in waiting:
@@ -33,13 +33,13 @@ def stop_after(step: int) -> None:
             press_ctrl_c()
         upkeep(self, state)
 
-    Upkeep.__call__ = act
+    Callbacks.on_step_end = act
 
 
 def settings(domain: str, recipe: str) -> list[str]:
     """The domain's tiny sizes, as far as the recipe has such keys."""
-    of = plugins().domain(domain)
-    tiny, keys = of.tiny(), plugins().recipe(of, recipe)[1].Config.model_fields
+    of = plugins().load_domain(domain)
+    tiny, keys = of.tiny_config(), plugins().load_recipe(of, recipe)[1].Config.model_fields
     given = {f"data.{key}": value for key, value in tiny["data"].items()}
     given |= {key: value for key, value in SETTINGS.items() if key.startswith("upkeep.")}
     given |= {f"model.{key}": value for key, value in tiny["model"].items() if key in keys}

@@ -180,7 +180,7 @@ class TestWhereToWrite:
     def test_a_folder_with_other_things(self, train, tmp_path):
         (tmp_path / "home").mkdir()
         (tmp_path / "home" / "thesis.txt").write_text("mine")
-        assert "other things" in train("--out", "home", "--steps", 1).error
+        assert "other files" in train("--out", "home", "--steps", 1).error
         assert digest(tmp_path / "home").keys() == {"thesis.txt"}
 
     def test_a_folder_that_holds_a_run(self, train, run):

@@ -15,8 +15,8 @@ import pytest
 import torch
 from tiny_runs import TINY, Child, checkpoints, digest, weights
 
+from gancore.training.callbacks import Callbacks
 from gancore.training.checkpoint import load_checkpoint
-from gancore.training.upkeep import Upkeep
 
 EVERY_ROUND = ("--set", "upkeep.checkpoint_seconds=0.000001", "--set", "upkeep.keep=3")
 
@@ -67,7 +67,7 @@ class TestAFullDisk:
     @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
     def test_while_training_says_which_checkpoint_stays(self, gancore, early, run, small_disk, monkeypatch):
         shutil.copytree(early, small_disk / "run")
-        upkeep = Upkeep.__call__
+        upkeep = Callbacks.on_step_end
 
         def fill(self, state):
             with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as file:
@@ -76,7 +76,7 @@ class TestAFullDisk:
             upkeep(self, state)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Upkeep, "__call__", fill)
+            patch.setattr(Callbacks, "on_step_end", fill)
             error = gancore("train", "--resume", small_disk / "run").error
         assert "checkpoint of step 8 could not be written" in error
         assert "(step-000000007 stays)" in error
@@ -127,7 +127,7 @@ class TestADamagedCheckpoint:
             (path / "manifest.json").write_text("{}")
         error = gancore("train", "--resume", early).error
         assert "no checkpoint" in error
-        assert "--force starts anew" in error
+        assert "use --force to start" in error
         assert len(checkpoints(early)) == 3
         assert gancore("train", "--resume", early, "--force").code == 0
         assert weights(early) == weights(run)

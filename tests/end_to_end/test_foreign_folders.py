@@ -20,7 +20,7 @@ from tiny_runs import Child, checkpoints
 
 import gancore
 from gancore.errors import CheckpointError, GancoreError
-from gancore.listing import runs
+from gancore.summaries import list_runs
 
 Path_ = tuple[Any, ...]
 
@@ -132,7 +132,7 @@ def test_any_status_of_a_run_is_listed_and_filmed_or_refused(copied: Path):
     failed = []
     for name, made in mutations(document):
         file.write_text(json.dumps(made))
-        for verb in (lambda: runs(copied.parent), lambda: gancore.film(copied)):
+        for verb in (lambda: list_runs(copied.parent), lambda: gancore.animate(copied)):
             if told := works_or_refuses(verb):
                 failed.append(f"{name}: {told}")
     assert failed == []
@@ -147,7 +147,7 @@ def test_any_metrics_are_listed(copied: Path):
         "\0" * 100,
     ):
         (copied / "metrics.jsonl").write_text(f"{line}\n")
-        assert works_or_refuses(lambda: runs(copied.parent)) == ""
+        assert works_or_refuses(lambda: list_runs(copied.parent)) == ""
 
 
 def test_an_evaluation_of_any_data_settings_is_made_or_refused(copied: Path):
@@ -266,7 +266,7 @@ def test_a_film_passes_over_a_bomb_a_pipe_and_a_link(copied: Path, tmp_path: Pat
         folder = copied / "samples" / f"step-00000100{number}"
         folder.mkdir()
         spoil(folder / "overview.png")
-    made = gancore.film(copied, out=tmp_path / "film.gif")
+    made = gancore.animate(copied, out=tmp_path / "film.gif")
     assert 900 in made.steps and made.skipped == [1000, 1001, 1002]
 
 

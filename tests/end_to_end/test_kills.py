@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_runs import TINY, checkpoints, finish, start, weights
 
-from gancore.training.tracking import read_metrics
+from gancore.run_folder import read_metrics
 
 KILLS = 20
 STEPS = 200

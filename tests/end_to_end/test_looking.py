@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_and_resumed_has_the_film_of_one_that_never_was(
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_kill_while_samples_are_written_leaves_no_torn_file(run, tmp_path, force):
-    from gancore_audio.domain import Audio
+    from gancore_audio.domain import AudioDomain
 
     out = tmp_path / "made"
     words = ["generate", run, "-n", 3, "--out", out, "--quiet"]
@@ -90,7 +90,7 @@ def test_a_kill_while_samples_are_written_leaves_no_torn_file(run, tmp_path, for
         (folder / "0001.wav").write_bytes(b"RIFF torn")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    assert Child(tmp_path, *words, first=lambda: setattr(Audio, "write", write)).wait().code == -9
+    assert Child(tmp_path, *words, first=lambda: setattr(AudioDomain, "write", write)).wait().code == -9
     assert {name: told for name, told in digest(out).items() if not name.startswith(".tmp-")} == before
     assert Child(tmp_path, *words).wait().code == 0
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]

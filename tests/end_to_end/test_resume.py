@@ -13,10 +13,10 @@ import pytest
 from tiny_runs import SETTINGS, TINY, Child, checkpoints, digest, press_ctrl_c, weights
 
 import gancore
-from gancore.models.folder import load_model
+from gancore.models.folder import read_model_folder
+from gancore.run_folder import read_metrics
+from gancore.training.callbacks import Callbacks
 from gancore.training.checkpoint import load_checkpoint
-from gancore.training.tracking import read_metrics
-from gancore.training.upkeep import Upkeep
 
 
 def status(run: Path) -> dict:
@@ -42,7 +42,7 @@ def test_a_signal_finishes_the_round_and_saves_and_the_run_can_go_on(
     after_round(5, lambda: os.kill(os.getpid(), number))
     answer = train("--out", "stopped", "--steps", 8)
     assert answer.code == code
-    assert "stopped at step 5, saved; go on with: gancore train --resume stopped" in answer.out
+    assert "stopped at step 5, saved; continue with: gancore train --resume stopped" in answer.out
     assert f"{number.name}: " in answer.err
     stopped = tmp_path / "stopped"
     assert (status(stopped)["status"], status(stopped)["step"]) == ("stopped", 5)
@@ -86,14 +86,14 @@ def test_in_a_script_a_signal_reaches_the_script_once_the_run_is_saved(after_rou
 def test_a_signal_between_upkeep_and_the_next_round_is_saved_as_well(
     train, gancore, monkeypatch, run, tmp_path
 ):
-    upkeep = Upkeep.__call__
+    upkeep = Callbacks.on_step_end
 
     def and_then_stop(self, state):
         upkeep(self, state)
         if state.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Upkeep, "__call__", and_then_stop)
+    monkeypatch.setattr(Callbacks, "on_step_end", and_then_stop)
     assert train("--out", "stopped", "--steps", 8).code == 143
     assert [path.name for path in checkpoints(tmp_path / "stopped")] == ["step-000000003"]
 
@@ -178,7 +178,7 @@ class TestAnotherConfiguration:
 
     def test_that_is_another_network_is_refused_even_under_force(self, gancore, stopped):
         answer = gancore("train", "--resume", stopped, "--set", "model.width=3", "--force")
-        assert "tensors are not those of this configuration" in answer.error
+        assert "tensors do not fit this configuration" in answer.error
 
     def test_a_larger_budget_goes_on_from_a_finished_run(self, gancore, stopped, tmp_path):
         gancore("train", "--resume", stopped)
@@ -200,7 +200,7 @@ class TestOtherData:
         before = digest(tmp_path / "run" / "checkpoints")
         os.remove(sounds / "0001.wav")
         answer = gancore("train", "--resume", "run")
-        assert "the data are not those that this run began with" in answer.error
+        assert "the data differ from those this run started with" in answer.error
         assert (status(tmp_path / "run")["status"], status(tmp_path / "run")["step"]) == ("done", 4)
         assert digest(tmp_path / "run" / "checkpoints") == before
         assert gancore("train", "--resume", "run", "--force", "--steps", 6).code == 0
@@ -222,12 +222,12 @@ class TestInitFrom:
         assert self.apart(run, tmp_path / "new", "discriminator.") < 1e-6
         train("--out", "plain", *self.FROZEN)
         assert self.apart(run, tmp_path / "plain", "discriminator.") > 1e-4
-        old, new = (load_model(path / "model").tensors for path in (run, tmp_path / "new"))
+        old, new = (read_model_folder(path / "model").tensors for path in (run, tmp_path / "new"))
         assert max(float((old[name] - new[name]).abs().max()) for name in old) < 1e-6  # the average too
 
     def test_starts_from_the_averaged_weights_of_a_model(self, train, run, tmp_path):
         assert train("--out", "new", "--init-from", run / "model", *self.FROZEN).code == 0
-        old, new = (load_model(path / "model").tensors for path in (run, tmp_path / "new"))
+        old, new = (read_model_folder(path / "model").tensors for path in (run, tmp_path / "new"))
         assert max(float((old[name] - new[name]).abs().max()) for name in old) < 1e-6
 
     @staticmethod
@@ -240,7 +240,7 @@ class TestInitFrom:
 
     def test_of_a_run_that_has_begun_is_passed_over_and_said(self, train, run, stopped):
         answer = train("--out", "stopped", "--resume", "auto", "--steps", 8, "--init-from", run)
-        assert "--init-from is passed over" in answer.err
+        assert "--init-from is ignored" in answer.err
         assert weights(stopped) == weights(run)
 
     def test_says_how_much_of_it_fits(self, train, run):
@@ -248,7 +248,7 @@ class TestInitFrom:
         answer = train("--out", "new", "--init-from", run / "model", *other, *self.FROZEN)
         [(taken, all_of_them)] = re.findall(r"(\d+) of the (\d+) tensors of the model", answer.err)
         assert 0 < int(taken) < int(all_of_them)  # the last bias fits, and what is of no width
-        assert f"{run / 'model'} are taken over" in answer.err
+        assert f"the model {run / 'model'}" in answer.err
 
     def test_refuses_what_is_neither_run_nor_model(self, train, tmp_path):
         assert "nothing" in train("--out", "new", "--init-from", "nothing", *self.FROZEN).error

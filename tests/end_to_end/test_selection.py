@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tiny_runs import TINY, checkpoints, press_ctrl_c, weights
 
+from gancore.run_folder import read_metrics
 from gancore.training.checkpoint import load_checkpoint
-from gancore.training.evaluation import Evaluator
-from gancore.training.tracking import read_metrics
+from gancore.training.validation import Validator
 
 
 def best_of(run: Path) -> dict:
@@ -29,7 +29,7 @@ def judged(monkeypatch):
 
     def install(*values):
         left = iter(values)
-        monkeypatch.setattr(Evaluator, "__call__", lambda *given: {"mel_distance": next(left)})
+        monkeypatch.setattr(Validator, "validate", lambda *given: {"mel_distance": next(left)})
 
     return install
 
@@ -73,7 +73,7 @@ def test_patience_ends_a_run_that_no_longer_improves(train, gancore, tmp_path, j
 
 def test_where_higher_is_better_the_highest_is_chosen(train, tmp_path, monkeypatch):
     values = iter([0.3, 0.5, 0.4, 0.2])
-    monkeypatch.setattr(Evaluator, "__call__", lambda *given: {"mel_diversity": next(values)})
+    monkeypatch.setattr(Validator, "validate", lambda *given: {"mel_diversity": next(values)})
     words = ("--set", "upkeep.select=mel_diversity", "--set", "upkeep.evaluate_every=2")
     assert train("--out", "run", "--steps", 8, *words).code == 0
     assert best_of(tmp_path / "run")["step"] == 4
@@ -95,7 +95,7 @@ def test_without_any_number_the_last_model_stands(train, run, tmp_path, judged):
 def test_another_measure_chosen_later_starts_its_own_search(train, gancore, tmp_path, judged, monkeypatch):
     judged(1.0, 1.0)
     train("--out", "run", "--steps", 4, *SELECT)
-    monkeypatch.setattr(Evaluator, "__call__", lambda *given: {"mel_frechet": 500.0})
+    monkeypatch.setattr(Validator, "validate", lambda *given: {"mel_frechet": 500.0})
     words = ("--steps", 8, "--force", "--set", "upkeep.select=mel_frechet")
     assert gancore("train", "--resume", "run", *words).code == 0
     assert best_of(tmp_path / "run")["measure"] == "mel_frechet"

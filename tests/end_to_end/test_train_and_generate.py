@@ -16,7 +16,7 @@ from tiny_runs import SETTINGS, digest, weights
 import gancore
 from gancore import api
 from gancore.api import load
-from gancore.training.tracking import read_metrics
+from gancore.run_folder import read_metrics
 
 
 def wavs(folder: Path) -> dict[str, bytes]:
@@ -134,7 +134,7 @@ class TestGenerate:
         assert len(set(way)) > 15
 
     def test_a_way_between_latents_goes_in_small_steps(self, run):
-        way = load(run).interpolation(1, 30, seed=1).data[:, 0]
+        way = load(run).interpolate(1, 30, seed=1).data[:, 0]
         spectra = torch.stft(way, 256, window=torch.hann_window(256), return_complex=True).abs()
         steps = (spectra[1:] - spectra[:-1]).norm(dim=(1, 2))
         assert steps.max() < 0.5 * (spectra[-1] - spectra[0]).norm()
@@ -251,7 +251,7 @@ class TestTheSameVerbsInPython:
         files = gancore.generate(result.folder, n=2, out="sounds")
         assert all(file.is_file() for file in files)
         assert gancore.load(result.model).sample(3).data.shape == (3, 1, 1024)
-        assert [summary.step for summary in api.runs(tmp_path)] == [8]
+        assert [summary.step for summary in api.list_runs(tmp_path)] == [8]
         assert capfd.readouterr() == ("", "")
 
     def test_a_mistake_is_a_gancore_error(self):
@@ -261,10 +261,10 @@ class TestTheSameVerbsInPython:
 
 def test_tiny_is_what_the_domain_says_it_is():
     """The settings of these tests are those that the domain is tried out by, where the recipe has them."""
-    from gancore_audio.domain import Audio
-    from gancore_audio.recipes import WaveGANLiteConfig
+    from gancore_audio.domain import AudioDomain
+    from gancore_audio.wavegan import WaveGANLiteConfig
 
-    tiny = Audio().tiny()
+    tiny = AudioDomain().tiny_config()
     model = {key: value for key, value in tiny["model"].items() if key in WaveGANLiteConfig.model_fields}
     told = {"data": {**tiny["data"]}, "model": model}
     assert told["data"].pop("source") == "percussion"

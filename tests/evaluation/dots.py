@@ -14,32 +14,32 @@ from torch import Tensor, nn
 from gancore import (
     Batch,
     Data,
-    DataSection,
+    DataConfig,
     Domain,
     DomainEntry,
-    Evidence,
-    Features,
-    FeaturesEntry,
+    FeatureContext,
+    FeatureExtractor,
+    FeatureExtractorEntry,
     Interval,
-    Measure,
-    MeasureEntry,
+    Metric,
+    MetricEntry,
+    MetricInputs,
     Recipe,
+    RecipeConfig,
     RecipeEntry,
-    RecipeSection,
     SourceEntry,
     Spec,
-    Workbench,
     hookimpl,
 )
-from gancore.games import Classifier, classifier, fitted
-from gancore.runtime.randomness import Key
+from gancore.games import Classifier, classifier_game, fitted_game
+from gancore.random import Key
 
 CENTRES = torch.tensor([[2.0, 0.0, 1.0], [-1.0, 2.0, -1.0], [-1.0, -2.0, 0.0]])
 CALLS: Counter[str] = Counter()
 """How often what was asked for; tests look at it."""
 
 
-class DotsConfig(DataSection):
+class DotsConfig(DataConfig):
     points: int = Field(400, ge=0, description="rows of train")
     valid: int = Field(100, ge=0, description="rows of valid")
     test: int = Field(200, ge=0, description="rows of test")
@@ -55,7 +55,7 @@ class Dots:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, indices: Tensor, key: Key) -> Batch:
+    def get_batch(self, indices: Tensor, key: Key) -> Batch:
         CALLS["rows"] += len(indices)
         labels = None if self.labels is None else self.labels[indices].to(key.device)
         return Batch(self.rows[indices].to(key.device), labels)
@@ -73,16 +73,16 @@ class DotsDomain(Domain):
     recipes = {
         "copyist": RecipeEntry("copyist", f"{__name__}:Copyist", "gives back what it has seen"),
         "judge": RecipeEntry(
-            "judge", f"{__name__}:JudgeRecipe", "tells the centres apart", provides=frozenset({"judge"})
+            "judge", f"{__name__}:JudgeRecipe", "tells the centres apart", capabilities=frozenset({"judge"})
         ),
     }
-    measures = {"height": MeasureEntry("height", f"{__name__}:height", "mean of the third coordinate apart")}
-    features = {
-        "plain": FeaturesEntry("plain", f"{__name__}:Plain", "the coordinates themselves"),
-        "judged": FeaturesEntry("judged", f"{__name__}:Judged", "a judge's", classifier=True),
+    metrics = {"height": MetricEntry("height", f"{__name__}:height", "mean of the third coordinate apart")}
+    feature_extractors = {
+        "plain": FeatureExtractorEntry("plain", f"{__name__}:Plain", "the coordinates themselves"),
+        "judged": FeatureExtractorEntry("judged", f"{__name__}:Judged", "a judge's", classifier=True),
     }
 
-    def features_of(self, spec: Spec) -> Mapping[str, FeaturesEntry]:
+    def feature_extractors_for(self, spec: Spec) -> Mapping[str, FeatureExtractorEntry]:
         known = dict(self.features)
         if not spec.get("classes"):
             del known["judged"]
@@ -106,7 +106,7 @@ def _dots(n: int, scale: float, labelled: bool, key: Key) -> Dots:
     return Dots(rows, labels if labelled else None)
 
 
-class CopyistConfig(RecipeSection):
+class CopyistConfig(RecipeConfig):
     kept: int = Field(300, ge=1, description="rows of train that it gives back")
     blur: float = Field(0.2, description="noise on them")
     broken: int = Field(0, description="one of so many samples is no number; 0: none")
@@ -124,7 +124,7 @@ class CopyistModel(nn.Module):
 
     def fit(self, views, key: Key) -> bool:
         view = views["train"]
-        self.rows.copy_(view.take(torch.arange(self.config.kept) % len(view), key).data)
+        self.rows.copy_(view.get_batch(torch.arange(self.config.kept) % len(view), key).data)
         return True
 
     def sample(self, n: int, key: Key, condition: Tensor | None = None) -> Tensor:
@@ -147,10 +147,10 @@ class Copyist(Recipe):
     Config = CopyistConfig
 
     def build(self, config: CopyistConfig, spec: Spec):
-        return fitted(CopyistModel(config), conditional=config.conditional)
+        return fitted_game(CopyistModel(config), conditional=config.conditional)
 
 
-class JudgeConfig(RecipeSection):
+class JudgeConfig(RecipeConfig):
     steps: int = Field(40, description="rounds")
     batch_size: int = Field(32, description="rows")
     width: int = Field(8, description="units")
@@ -174,14 +174,14 @@ class JudgeRecipe(Recipe):
     def build(self, config: JudgeConfig, spec: Spec):
         from gancore.games import Adam
 
-        return classifier(lambda: JudgeModel(config.width), rule=Adam(3e-2))
+        return classifier_game(lambda: JudgeModel(config.width), optimizer=Adam(3e-2))
 
 
-class Plain(Features):
+class Plain(FeatureExtractor):
     name = "plain"
     digest = "0" * 64
 
-    def prepare(self, bench: Workbench) -> None:
+    def prepare(self, context: FeatureContext) -> None:
         CALLS["prepared"] += 1
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
@@ -189,19 +189,19 @@ class Plain(Features):
         return samples.clone()
 
 
-class Judged(Features):
+class Judged(FeatureExtractor):
     name = "judged"
-    learned = True
+    trained_on_train = True
     classes = ("east", "north", "south")
 
-    def prepare(self, bench: Workbench) -> None:
-        self.model = bench.judge("judge", {"width": 12})
+    def prepare(self, context: FeatureContext) -> None:
+        self.model = context.train_recipe("judge", {"width": 12})
 
     @property
     def digest(self) -> str:
-        from gancore.evaluation.store import content_of
+        from gancore.digests import digest_tensors
 
-        return content_of(list(self.model.sampler.state_dict().values()))
+        return digest_tensors(list(self.model.sampler.state_dict().values()))
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
         return self.model.sampler.embed(samples)
@@ -211,59 +211,61 @@ class Judged(Features):
         return self.model.sampler.log_posteriors(samples)
 
 
-def _height(evidence: Evidence) -> float:
+def _height(inputs: MetricInputs) -> float:
     CALLS["height"] += 1
-    return abs(float(evidence.fake.samples[:, 2].mean() - evidence.real.samples[:, 2].mean()))
+    return abs(float(inputs.fake.samples[:, 2].mean() - inputs.real.samples[:, 2].mean()))
 
 
-def _about_height(evidence: Evidence) -> Interval:
-    value, error = _height(evidence), float(evidence.fake.samples[:, 2].std()) / len(evidence.fake) ** 0.5
+def _about_height(inputs: MetricInputs) -> Interval:
+    value, error = _height(inputs), float(inputs.fake.samples[:, 2].std()) / len(inputs.fake) ** 0.5
     return Interval(value - 1.96 * error, value + 1.96 * error, "normal")
 
 
-height = Measure(_height, unit="length", interval=_about_height, blind=frozenset({"noise"}))
+height = Metric(_height, unit="length", interval=_about_height, insensitive_to=frozenset({"noise"}))
 
 
-def _mean_apart(evidence: Evidence) -> float:
+def _mean_apart(inputs: MetricInputs) -> float:
     CALLS["mean_apart"] += 1
-    return float((evidence.fake.features.mean(0) - evidence.real.features.mean(0)).norm())
+    return float((inputs.fake.features.mean(0) - inputs.real.features.mean(0)).norm())
 
 
-def _share_repeated(evidence: Evidence) -> float:
-    return 1 - len(evidence.fake.samples.unique(dim=0)) / len(evidence.fake)
+def _share_repeated(inputs: MetricInputs) -> float:
+    return 1 - len(inputs.fake.samples.unique(dim=0)) / len(inputs.fake)
 
 
-def _share_certain(evidence: Evidence) -> float:
-    return float((evidence.fake.log_posteriors.exp().max(1).values > 0.9).float().mean())
+def _share_certain(inputs: MetricInputs) -> float:
+    return float((inputs.fake.log_posteriors.exp().max(1).values > 0.9).float().mean())
 
 
-mean_apart = Measure(_mean_apart, unit="length", needs=frozenset({"features"}), blind=frozenset({"noise"}))
-wrong_way = Measure(_share_repeated, unit="share", better="higher", blind=frozenset({"noise"}))
-certain = Measure(
+mean_apart = Metric(
+    _mean_apart, unit="length", requires=frozenset({"features"}), insensitive_to=frozenset({"noise"})
+)
+wrong_way = Metric(_share_repeated, unit="share", better="higher", insensitive_to=frozenset({"noise"}))
+certain = Metric(
     _share_certain,
     unit="share",
     better="higher",
-    needs=frozenset({"log_posteriors"}),
-    blind=frozenset({"collapse"}),
+    requires=frozenset({"log_posteriors"}),
+    insensitive_to=frozenset({"collapse"}),
 )
-random_one = Measure(lambda evidence: float(evidence.key.uniform(1)), unit="nothing", better=None)
-asked = Measure(
-    lambda evidence: float((evidence.fake.condition == 0).float().mean()),
+random_one = Metric(lambda inputs: float(inputs.key.uniform(1)), unit="nothing", better=None)
+asked = Metric(
+    lambda inputs: float((inputs.fake.condition == 0).float().mean()),
     unit="share",
     better=None,
-    needs=frozenset({"condition"}),
+    requires=frozenset({"condition"}),
 )
-likely = Measure(
-    lambda evidence: -float(evidence.log_prob.mean()),
+likely = Metric(
+    lambda inputs: -float(inputs.log_prob.mean()),
     unit="nats",
-    needs=frozenset({"log_prob"}),
-    blind=frozenset({"collapse"}),
+    requires=frozenset({"log_prob"}),
+    insensitive_to=frozenset({"collapse"}),
 )
-broken = Measure(lambda evidence: 1 / 0, unit="nothing")
-slow = Measure(lambda evidence: 3.0, unit="nothing", better=None, quick=False)
+broken = Metric(lambda inputs: 1 / 0, unit="nothing")
+slow = Metric(lambda inputs: 3.0, unit="nothing", better=None, quick=False)
 
 
-class Doubled(Features):
+class Doubled(FeatureExtractor):
     """Of another plugin: it knows nothing of dots but that they are tensors."""
 
     name = "doubled"
@@ -285,11 +287,11 @@ class OfOthers:
     """What a plugin without a domain registers: measures and features for any data, and for others'."""
 
     @hookimpl
-    def gancore_measures(self) -> list[MeasureEntry]:
+    def gancore_metrics(self) -> list[MetricEntry]:
         names = ("mean_apart", "wrong_way", "certain", "random_one", "asked", "likely", "broken", "slow")
-        of_dots = [MeasureEntry(name, f"{__name__}:{name}", name, domains=("dots",)) for name in names]
-        return [*of_dots, MeasureEntry("elsewhere", f"{__name__}:slow", "", domains=("audio",))]
+        of_dots = [MetricEntry(name, f"{__name__}:{name}", name, domains=("dots",)) for name in names]
+        return [*of_dots, MetricEntry("elsewhere", f"{__name__}:slow", "", domains=("audio",))]
 
     @hookimpl
-    def gancore_features(self) -> list[FeaturesEntry]:
-        return [FeaturesEntry("doubled", f"{__name__}:Doubled", "twice the coordinates")]
+    def gancore_feature_extractors(self) -> list[FeatureExtractorEntry]:
+        return [FeatureExtractorEntry("doubled", f"{__name__}:Doubled", "twice the coordinates")]

@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from evidences import featured
+from metric_inputs import featured
 from refusals import refused
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency
 
 from gancore.errors import ConfigError
-from gancore.evaluation.measures import bins
-from gancore.runtime.randomness import Key
+from gancore.metrics import bins
+from gancore.random import Key
 
 
 def test_the_z_test_is_that_of_two_proportions():
@@ -36,9 +36,9 @@ def test_by_hand():
 
 def test_the_divergence_is_that_of_scipy():
     a, b = torch.tensor([0.0, 40, 50, 10]).double(), torch.tensor([30.0, 60, 0, 110]).double()
-    assert bins.jensen_shannon(a, b) == pytest.approx(jensenshannon(a, b) ** 2, abs=1e-12)
+    assert bins.jensen_shannon_divergence(a, b) == pytest.approx(jensenshannon(a, b) ** 2, abs=1e-12)
     apart = torch.tensor([1.0, 0]).double(), torch.tensor([0.0, 1]).double()
-    assert bins.jensen_shannon(*apart) == pytest.approx(math.log(2))
+    assert bins.jensen_shannon_divergence(*apart) == pytest.approx(math.log(2))
 
 
 @pytest.mark.parametrize(("n", "k"), [(50, 2), (500, 20), (2000, 80), (10_000, 100)])
@@ -64,9 +64,9 @@ def blobs(key: Key, n: int, kinds: int) -> torch.Tensor:
 def test_half_of_the_kinds_missing_is_seen_in_nearly_all_bins():
     """Shares of the bins left are doubled, the others are empty: divergence 3/4 log 4/3."""
     key = Key.of("half")
-    evidence = featured(blobs(key / "a", 1000, 10), blobs(key / "b", 1000, 20), blobs(key / "c", 1000, 20))
-    details = bins.ndb.details(evidence)
-    assert bins.ndb.compute(evidence) > 0.75
+    inputs = featured(blobs(key / "a", 1000, 10), blobs(key / "b", 1000, 20), blobs(key / "c", 1000, 20))
+    details = bins.ndb.details(inputs)
+    assert bins.ndb.compute(inputs) > 0.75
     assert details["Jensen-Shannon divergence, nats"] == pytest.approx(0.75 * math.log(4 / 3), abs=0.03)
     empty = np.array(details["rows in bins"]) == 0
     assert sum(np.array(details["reference rows in bins"])[empty]) == pytest.approx(500, abs=50)

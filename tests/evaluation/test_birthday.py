@@ -7,21 +7,21 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from evidences import featured, holds
+from metric_inputs import featured, holds
 from refusals import refused
 from scipy.stats import poisson
 from torch import Tensor
 
 from gancore.errors import DataError
-from gancore.evaluation.evidence import Evidence
-from gancore.evaluation.measures import birthday
-from gancore.runtime.randomness import Key
+from gancore.metrics import birthday
+from gancore.metrics.metric import MetricInputs
+from gancore.random import Key
 
 D = 24
 REAL = Key.of("real").normal(2000, D)
 
 
-def from_book(entries: int, s: int, seed: int = 0, jitter: float = 0.0) -> Evidence:
+def from_book(entries: int, s: int, seed: int = 0, jitter: float = 0.0) -> MetricInputs:
     """s samples of a book of so many rows, all equally likely."""
     key = Key.of("book", seed)
     fake = key.normal(entries, D)[(key / "which").integers(entries, s)]
@@ -37,10 +37,10 @@ def test_of_ten_thousand_118_samples_have_even_odds_of_a_pair():
 
 @pytest.mark.parametrize("jitter", [0.0, 0.01])
 def test_a_book_of_ten_thousand_is_recovered_whether_repeats_are_exact_or_near(jitter):
-    evidence = from_book(10_000, 2000, jitter=jitter)
-    assert birthday.birthday.compute(evidence) == pytest.approx(10_000, rel=0.2)
-    assert holds(10_000, birthday.birthday.interval(evidence))
-    even = birthday.birthday.details(evidence)["samples for even odds of a pair"]
+    inputs = from_book(10_000, 2000, jitter=jitter)
+    assert birthday.birthday.compute(inputs) == pytest.approx(10_000, rel=0.2)
+    assert holds(10_000, birthday.birthday.interval(inputs))
+    even = birthday.birthday.details(inputs)["samples for even odds of a pair"]
     assert even == pytest.approx(118, rel=0.1)
 
 
@@ -54,21 +54,21 @@ def test_pairs_are_those_of_brute_force():
     fake = from_book(300, 200, jitter=0.3).fake.features
     distances = torch.cdist(fake.double(), fake.double(), compute_mode="donot_use_mm_for_euclid_dist")
     thresholds = tuple(float(distances[distances > 0].quantile(q)) for q in (0.01, 0.1))
-    found = birthday.count_within(fake, thresholds)
+    found = birthday.count_neighbours_within(fake, thresholds)
     for counts, threshold in zip(found, thresholds, strict=True):
         assert torch.equal(counts, (distances <= threshold).sum(1).double() - 1)
 
 
 def test_exact_repeats_are_found_far_from_the_origin_too():
     far = 1e4 + Key.of("far").normal(100, D)
-    assert birthday.count_within(torch.cat([far, far]), (0.0,))[0].tolist() == [1.0] * 200
+    assert birthday.count_neighbours_within(torch.cat([far, far]), (0.0,))[0].tolist() == [1.0] * 200
 
 
 def test_the_threshold_is_half_of_what_nine_in_ten_real_rows_keep():
     distances = torch.cdist(REAL.double(), REAL.double()).fill_diagonal_(torch.inf).amin(1)
-    threshold, twins = birthday.threshold_of(REAL)
+    threshold, twins = birthday.coincidence_threshold(REAL)
     assert threshold == pytest.approx(float(distances.quantile(0.1)) / 2) and twins == 0
-    assert float(birthday.count_within(REAL, (threshold,))[0].sum()) == 0
+    assert float(birthday.count_neighbours_within(REAL, (threshold,))[0].sum()) == 0
 
 
 @pytest.mark.parametrize("share", [0.01, 0.05, 0.6])
@@ -76,25 +76,25 @@ def test_real_rows_that_repeat_do_not_set_the_threshold(share):
     """Equal rows, and rows that differ by rounding, are one: whatever their share."""
     count = int(share * 1000)
     again = REAL[:count] + 1e-6 * Key.of("rounding").normal(count, D)
-    threshold, twins = birthday.threshold_of(torch.cat([REAL[:1000], again]))
-    assert threshold == pytest.approx(birthday.threshold_of(REAL[:1000])[0], rel=0.05)
+    threshold, twins = birthday.coincidence_threshold(torch.cat([REAL[:1000], again]))
+    assert threshold == pytest.approx(birthday.coincidence_threshold(REAL[:1000])[0], rel=0.05)
     assert twins == 2 * count
 
 
 def test_near_twins_of_a_few_real_rows_do_not_set_the_threshold():
     near = REAL[:30] + 0.05 * Key.of("near").normal(30, D)
-    twinned = birthday.threshold_of(torch.cat([REAL[:1000], near]))[0]
-    assert twinned == pytest.approx(birthday.threshold_of(REAL[:1000])[0], rel=0.1)
+    twinned = birthday.coincidence_threshold(torch.cat([REAL[:1000], near]))[0]
+    assert twinned == pytest.approx(birthday.coincidence_threshold(REAL[:1000])[0], rel=0.1)
 
 
 def test_a_duplicate_among_real_rows_does_not_make_a_collapse_diverse():
     """200 samples that are nearly white, and eight copies among the real rows: one sample, and surely so."""
     white = 3 + 0.01 * Key.of("white").normal(200, D)
-    evidence = featured(white, torch.cat([REAL[:300], REAL[:8]]))
-    assert birthday.birthday.compute(evidence) == 1
-    low, high, _ = birthday.birthday.interval(evidence)
-    assert low == 1 and high < 1.02 and birthday.birthday.doubt(evidence) == ""
-    assert birthday.birthday.details(evidence)["real rows that are equal to another"] == 16
+    inputs = featured(white, torch.cat([REAL[:300], REAL[:8]]))
+    assert birthday.birthday.compute(inputs) == 1
+    low, high, _ = birthday.birthday.interval(inputs)
+    assert low == 1 and high < 1.02 and birthday.birthday.caveat(inputs) == ""
+    assert birthday.birthday.details(inputs)["real rows that are equal to another"] == 16
 
 
 def test_real_rows_that_are_all_equal_are_refused_in_a_line():
@@ -103,10 +103,10 @@ def test_real_rows_that_are_all_equal_are_refused_in_a_line():
 
 
 def test_where_nothing_repeats_there_is_a_lower_bound_alone():
-    evidence = featured(3 * Key.of("wide").normal(200, D), REAL)
-    low, high, method = birthday.birthday.interval(evidence)
-    assert birthday.birthday.compute(evidence) == 19_900
-    assert birthday.birthday.details(evidence)["at least, 95 %"] == pytest.approx(19_900 / -math.log(0.05))
+    inputs = featured(3 * Key.of("wide").normal(200, D), REAL)
+    low, high, method = birthday.birthday.interval(inputs)
+    assert birthday.birthday.compute(inputs) == 19_900
+    assert birthday.birthday.details(inputs)["at least, 95 %"] == pytest.approx(19_900 / -math.log(0.05))
     assert low == pytest.approx(200 * 199 / 2 / -math.log(0.025))
     assert math.isinf(high) and "0 pairs" in method
 
@@ -129,19 +129,19 @@ def test_of_a_law_with_a_density_nobody_tells_how_many_there_are(law, n, m):
     told = []
     for number in range(6):
         key = Key.of("density", law, number)
-        evidence = featured(draw(key / "fake", n), (key / "real").normal(m, d))
-        told.append(birthday.birthday.doubt(evidence))
-        assert bool(told[-1]) == math.isinf(birthday.birthday.interval(evidence).high)
+        inputs = featured(draw(key / "fake", n), (key / "real").normal(m, d))
+        told.append(birthday.birthday.caveat(inputs))
+        assert bool(told[-1]) == math.isinf(birthday.birthday.interval(inputs).high)
     assert sum("at least" in line for line in told) >= 5
 
 
 def test_the_bounds_hold_at_every_threshold_up_to_the_wider_one():
     """1 / K(t) of the law, by many samples, beside the bounds that few give; so h may be off."""
     few, many = from_book(400, 500, 1, jitter=0.05), from_book(400, 4000, 1, jitter=0.05)
-    found = birthday.collisions_of(few)
-    low, high = birthday.bounds(found)
+    found = birthday.count_collisions(few)
+    low, high = birthday.support_bounds(found)
     thresholds = tuple(part * found.threshold for part in (0.5, 1.0, 1.5, 2.0))
-    for counts in birthday.count_within(many.fake.features, thresholds):
+    for counts in birthday.count_neighbours_within(many.fake.features, thresholds):
         assert low <= 4000 * 3999 / float(counts.sum()) <= high
 
 
@@ -150,14 +150,14 @@ def test_the_estimate_is_never_too_large_on_average(mean):
     """E possible / (C + 1) = N (1 - exp(-mean)), summed over Poisson's probabilities."""
     counts = range(60)
     near = [torch.full((400,), c / 200.0) for c in counts]
-    estimates = [birthday.support(birthday.Collisions(each, each, 0.0)) for each in near]
+    estimates = [birthday.support_size(birthday.Collisions(each, each, 0.0)) for each in near]
     expected = sum(poisson.pmf(c, mean) * estimate for c, estimate in zip(counts, estimates, strict=True))
     assert expected == pytest.approx(400 * 399 / 2 / mean * (1 - math.exp(-mean)), rel=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 7, 60])
 def test_the_ends_are_the_exact_ones_of_poisson(count):
-    low, high = birthday.poisson_ends(count, 1.0)
+    low, high = birthday.poisson_interval(count, 1.0)
     assert poisson.sf(count - 1, low) == pytest.approx(0.025)
     assert poisson.cdf(count, high) == pytest.approx(0.025)
 

@@ -8,13 +8,20 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
-from gancore.domain import Domain, Spec
+from gancore.data.dataset import Spec
+from gancore.domain import Domain
+from gancore.entries import FeatureExtractorEntry, MetricEntry
 from gancore.errors import ConfigError, PluginError
-from gancore.evaluation.catalogue import ALL, MEASURES, features_for, measures_for, resolve_measures
-from gancore.evaluation.features import Features
-from gancore.evaluation.measure import Measure
+from gancore.evaluation.catalogue import (
+    ALL,
+    CORE_METRICS,
+    available_extractors,
+    available_metrics,
+    load_metrics,
+)
+from gancore.evaluation.features import FeatureExtractor
+from gancore.metrics.metric import Metric
 from gancore.plugins import plugins
-from gancore.records import FeaturesEntry, MeasureEntry
 
 PAGE = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
 
@@ -27,29 +34,29 @@ class Bare(Domain):
 
 class Rich(Domain):
     name = "rich"
-    measures = {
-        "kid": MeasureEntry("kid", "rich:kid", "takes a name of the core's"),
-        "gone": MeasureEntry("gone", "nowhere_at_all:gone", "cannot be imported"),
-        "text": MeasureEntry("text", "gancore:__version__", "is no measure"),
+    metrics = {
+        "kid": MetricEntry("kid", "rich:kid", "takes a name of the core's"),
+        "gone": MetricEntry("gone", "nowhere_at_all:gone", "cannot be imported"),
+        "text": MetricEntry("text", "gancore:__version__", "is no measure"),
     }
-    features = {"own": FeaturesEntry("own", "rich:Own", "first")}
+    feature_extractors = {"own": FeatureExtractorEntry("own", "rich:Own", "first")}
 
 
-def known(domain: Domain, told: list[str]) -> dict[str, MeasureEntry]:
-    return measures_for(domain, Spec({}), told.append)
+def known(domain: Domain, told: list[str]) -> dict[str, MetricEntry]:
+    return available_metrics(domain, Spec({}), told.append)
 
 
-@pytest.mark.parametrize("entry", MEASURES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", CORE_METRICS, ids=lambda entry: entry.name)
 def test_every_measure_of_the_core_is_one_and_is_explained(entry):
-    measure = plugins().measure(entry)
-    assert isinstance(measure, Measure)
+    measure = plugins().load_metric(entry)
+    assert isinstance(measure, Metric)
     assert measure.interval is not None
     assert entry.summary and not entry.summary.endswith(".")
     assert len(re.findall(rf"^\| `{entry.name}` \| ", PAGE, re.MULTILINE)) == 1
 
 
 def test_no_measure_is_explained_that_is_not_there_and_none_twice():
-    names = [entry.name for entry in MEASURES]
+    names = [entry.name for entry in CORE_METRICS]
     assert sorted(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == sorted(names)
     assert len(set(names)) == len(names)
 
@@ -57,33 +64,34 @@ def test_no_measure_is_explained_that_is_not_there_and_none_twice():
 def test_the_first_keeps_a_name_and_the_other_is_told_of():
     told: list[str] = []
     found = known(Rich(), told)
-    assert found["kid"].factory == "gancore.evaluation.measures.kernel:kid"
-    assert told == [
-        "measure 'kid' of rich:kid is left out: gancore.evaluation.measures.kernel:kid has its name"
-    ]
+    assert found["kid"].factory == "gancore.metrics.kernel:kid"
+    assert told == ["measure 'kid' of rich:kid is left out: gancore.metrics.kernel:kid has its name"]
 
 
 def test_what_cannot_be_imported_costs_itself_alone_unless_it_was_asked_for():
     told: list[str] = []
-    found = resolve_measures(known(Rich(), []), [ALL], told.append)
-    assert {entry.name for entry in MEASURES} <= found.keys()
+    found = load_metrics(known(Rich(), []), [ALL], told.append)
+    assert {entry.name for entry in CORE_METRICS} <= found.keys()
     assert [line.partition(" is left out")[0] for line in told] == ["measure 'gone'", "measure 'text'"]
     with refused(PluginError, "gone", "nowhere_at_all"):
-        resolve_measures(known(Rich(), []), ["gone"], print)
-    with refused(PluginError, "text", "gancore.Measure"):
-        resolve_measures(known(Rich(), []), ["text"], print)
+        load_metrics(known(Rich(), []), ["gone"], print)
+    with refused(PluginError, "text", "gancore.Metric"):
+        load_metrics(known(Rich(), []), ["text"], print)
 
 
 def test_measures_come_in_the_order_that_was_asked_for():
     names = ["recall", "frechet", "recall"]
-    assert list(resolve_measures(known(Bare(), []), names, print)) == ["recall", "frechet"]
+    assert list(load_metrics(known(Bare(), []), names, print)) == ["recall", "frechet"]
     with refused(ConfigError, "recal", fix="recall"):
-        resolve_measures(known(Bare(), []), ["recal"], print)
+        load_metrics(known(Bare(), []), ["recal"], print)
 
 
 def test_features_begin_with_the_domains_and_principal_components_are_always_there():
-    assert next(iter(features_for(Bare(), Spec({}), print))) == "principal"
-    assert list(features_for(Rich(), Spec({}), print))[:2] == ["own", "principal"]
-    assert isinstance(plugins().features(features_for(Bare(), Spec({}), print)["principal"]), Features)
+    assert next(iter(available_extractors(Bare(), Spec({}), print))) == "principal"
+    assert list(available_extractors(Rich(), Spec({}), print))[:2] == ["own", "principal"]
+    assert isinstance(
+        plugins().load_feature_extractor(available_extractors(Bare(), Spec({}), print)["principal"]),
+        FeatureExtractor,
+    )
     with refused(PluginError, "own", "rich:Own"):
-        plugins().features(Rich.features["own"])
+        plugins().load_feature_extractor(Rich.feature_extractors["own"])

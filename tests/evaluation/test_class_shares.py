@@ -7,12 +7,11 @@ import torch
 from refusals import refused
 from torch import Tensor
 
-from gancore.domain import Spec
+from gancore.data.dataset import Spec
 from gancore.errors import ConfigError
-from gancore.evaluation.evidence import Evidence, Sampled
-from gancore.evaluation.measures.class_shares import scarcest_class, shares_of
-from gancore.evaluation.measures.scores import class_coverage
-from gancore.runtime.randomness import Key
+from gancore.metrics.metric import MetricInputs, SampleSet
+from gancore.metrics.scores import class_coverage, estimate_class_shares, scarcest_class
+from gancore.random import Key
 
 PRIOR = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
 SPREAD = 1.3
@@ -28,10 +27,10 @@ def rows(n: int, shares: Tensor, seed: int) -> Tensor:
     return logs.log_softmax(1)
 
 
-def evidence(fake: Tensor, real: Tensor) -> Evidence:
-    shown = [Sampled(x, log_posteriors=x) for x in (fake, real)]
+def inputs(fake: Tensor, real: Tensor) -> MetricInputs:
+    shown = [SampleSet(x, log_posteriors=x) for x in (fake, real)]
     spec = Spec({"class_shares": PRIOR.tolist()})
-    return Evidence(shown[0], shown[1], shown[1], spec, classes=["a", "b", "c", "d"])
+    return MetricInputs(shown[0], shown[1], shown[1], spec, classes=["a", "b", "c", "d"])
 
 
 @pytest.mark.parametrize("shares", [[0.25, 0.25, 0.25, 0.25], [0.1, 0.2, 0.3, 0.4], [0.5, 0.0, 0.5, 0.0]])
@@ -39,7 +38,7 @@ def test_shares_are_those_that_rows_were_drawn_at(shares):
     """Counts of the likeliest class are far off."""
     truth = torch.tensor(shares, dtype=torch.float64)
     logs = rows(40_000, truth, 0)
-    assert (shares_of(logs.exp(), PRIOR) - truth).abs().max() < 0.03
+    assert (estimate_class_shares(logs.exp(), PRIOR) - truth).abs().max() < 0.03
     assert (logs.argmax(1).bincount(minlength=4) / len(logs) - truth).abs().max() > 0.05
 
 
@@ -47,7 +46,7 @@ def test_a_class_that_is_gone_is_seen_though_others_are_called_by_its_name():
     """c gets a good part of its calls from b and d, so that no count says that it is gone."""
     left = torch.tensor([0.5, 0.375, 0.0, 0.125], dtype=torch.float64)
     real = rows(2000, PRIOR, 1)
-    shown, clean = (evidence(rows(2000, shares, seed), real) for shares, seed in ((left, 2), (PRIOR, 3)))
+    shown, clean = (inputs(rows(2000, shares, seed), real) for shares, seed in ((left, 2), (PRIOR, 3)))
     assert class_coverage.compute(shown) == class_coverage.compute(clean)
     found, other = scarcest_class.interval(shown), scarcest_class.interval(clean)
     assert scarcest_class.compute(shown) < 0.25 and found.high < other.low
@@ -56,11 +55,11 @@ def test_a_class_that_is_gone_is_seen_though_others_are_called_by_its_name():
 
 def test_equal_rows_lack_nothing_and_shares_are_the_references():
     same = rows(500, PRIOR, 4)
-    assert scarcest_class.compute(evidence(same, same)) == pytest.approx(1)
+    assert scarcest_class.compute(inputs(same, same)) == pytest.approx(1)
 
 
 def test_a_class_too_rare_for_the_rows_is_not_looked_at():
     real, fake = rows(60, PRIOR, 5), rows(60, PRIOR, 6)
-    assert scarcest_class.details(evidence(fake, real))["classes looked at"] == 3
+    assert scarcest_class.details(inputs(fake, real))["classes looked at"] == 3
     with refused(ConfigError, 15, 4, fix="samples"):
-        scarcest_class.compute(evidence(rows(15, PRIOR, 7), real))
+        scarcest_class.compute(inputs(rows(15, PRIOR, 7), real))

@@ -11,87 +11,86 @@ from dots import CENTRES
 from refusals import refused
 
 import gancore
-from gancore.domain import Batch, Spec
+from gancore.data.dataset import Batch, Spec
 from gancore.errors import ConfigError
-from gancore.evaluation.evidence import Evidence, Sampled
-from gancore.evaluation.judging import Judging
-from gancore.evaluation.measures.classification import classification_accuracy, hits
-from gancore.evaluation.reference import Reference
-from gancore.evaluation.rows import SELECTING, data_of
+from gancore.evaluation.classifier import ClassifierCache
+from gancore.evaluation.reference import ReferenceData
+from gancore.metrics.metric import MetricInputs, SampleSet
+from gancore.metrics.scores import VALIDATION_SHARE, classification_accuracy, classifier_data, correct_rows
 from gancore.plugins import plugins
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 SPEC = Spec({"classes": ["east", "north", "south"]})
 
 
-def points(n: int, name: str, spread: float = 0.3) -> Sampled:
+def points(n: int, name: str, spread: float = 0.3) -> SampleSet:
     key = Key.of("points", name)
     labels = (key / "label").integers(3, n)
-    return Sampled(CENTRES[labels] + spread * (key / "noise").normal(n, 3), labels)
+    return SampleSet(CENTRES[labels] + spread * (key / "noise").normal(n, 3), labels)
 
 
 @pytest.fixture
-def judging(of_dots, empty_cache) -> Judging:
+def judging(of_dots, empty_cache) -> ClassifierCache:
     """Its own source must not be looked at: there is none."""
-    domain = plugins().domain("dots")
-    reference = Reference(None, domain.Config(source="trio"), None)
-    return Judging(
+    domain = plugins().load_domain("dots")
+    reference = ReferenceData(None, domain.Config(source="trio"), None)
+    return ClassifierCache(
         domain, replace(reference, source=gancore.Source("none")), empty_cache / "judges", torch.device("cpu")
     )
 
 
 @pytest.fixture
-def shown(judging) -> Callable[[Sampled], Evidence]:
-    def show(fake: Sampled) -> Evidence:
-        return Evidence(
+def shown(judging) -> Callable[[SampleSet], MetricInputs]:
+    def show(fake: SampleSet) -> MetricInputs:
+        return MetricInputs(
             fake,
             points(500, "real"),
             points(400, "train"),
             SPEC,
-            judge=lambda data: judging("judge", {"steps": 80}, data).sampler,
+            train_classifier=lambda data: judging("judge", {"steps": 80}, data).sampler,
         )
 
     return show
 
 
 def test_samples_of_the_law_teach_as_well_as_real_rows(shown):
-    evidence = shown(points(300, "fake"))
-    value, details = classification_accuracy.compute(evidence), classification_accuracy.details(evidence)
+    inputs = shown(points(300, "fake"))
+    value, details = classification_accuracy.compute(inputs), classification_accuracy.details(inputs)
     ceiling = details["taught by real rows of train"]
     assert value > 0.97 and ceiling["value"] > 0.97
     assert ceiling["low"] <= ceiling["value"] <= ceiling["high"] and ceiling["rows"] == 300
     assert details["samples"] == 300
-    low, high, method = classification_accuracy.interval(evidence)
+    low, high, method = classification_accuracy.interval(inputs)
     assert low <= value <= high and method == "Clopper-Pearson, 500 trials, given the one judge trained"
 
 
 def test_rows_of_train_give_the_ceiling_itself(shown):
-    evidence = shown(points(400, "train"))
-    ceiling = classification_accuracy.details(evidence)["taught by real rows of train"]["value"]
-    assert classification_accuracy.compute(evidence) == pytest.approx(ceiling, abs=0.02)
+    inputs = shown(points(400, "train"))
+    ceiling = classification_accuracy.details(inputs)["taught by real rows of train"]["value"]
+    assert classification_accuracy.compute(inputs) == pytest.approx(ceiling, abs=0.02)
 
 
 def test_labels_that_were_shuffled_teach_chance(shown):
     good = points(2000, "fake")
-    fake = Sampled(good.samples, good.condition[Key.of("shuffle").permutation(2000)])
-    evidence = shown(fake)
-    assert abs(classification_accuracy.compute(evidence) - 1 / 3) < 0.25
-    assert classification_accuracy.details(evidence)["taught by real rows of train"]["value"] > 0.97
+    fake = SampleSet(good.samples, good.condition[Key.of("shuffle").permutation(2000)])
+    inputs = shown(fake)
+    assert abs(classification_accuracy.compute(inputs) - 1 / 3) < 0.25
+    assert classification_accuracy.details(inputs)["taught by real rows of train"]["value"] > 0.97
 
 
 def test_labels_in_each_others_place_teach_what_is_wrong(shown):
     good = points(300, "fake")
-    evidence = shown(Sampled(good.samples, (good.condition + 1) % 3))
-    assert classification_accuracy.compute(evidence) < 0.03
+    inputs = shown(SampleSet(good.samples, (good.condition + 1) % 3))
+    assert classification_accuracy.compute(inputs) < 0.03
 
 
 def test_a_class_that_is_never_made_is_never_called(shown):
     good = points(400, "fake")
-    evidence = shown(good.rows((good.condition < 2).nonzero().flatten()))
-    by_class = classification_accuracy.details(evidence)["by class"]
+    inputs = shown(good.select((good.condition < 2).nonzero().flatten()))
+    by_class = classification_accuracy.details(inputs)["by class"]
     assert by_class["south"] == 0 and min(by_class["east"], by_class["north"]) > 0.95
-    share = float((evidence.real.condition < 2).double().mean())
-    assert classification_accuracy.compute(evidence) == pytest.approx(share, abs=0.03)
+    share = float((inputs.real.condition < 2).double().mean())
+    assert classification_accuracy.compute(inputs) == pytest.approx(share, abs=0.03)
 
 
 def test_only_the_samples_are_seen_in_training_and_the_same_ones_teach_once(judging):
@@ -102,12 +101,12 @@ def test_only_the_samples_are_seen_in_training_and_the_same_ones_teach_once(judg
         asked.append(data)
         return judging("judge", {"steps": 30}, data).sampler
 
-    evidence = Evidence(fake, points(50, "real"), points(90, "train"), SPEC, judge=judge)
+    inputs = MetricInputs(fake, points(50, "real"), points(90, "train"), SPEC, train_classifier=judge)
     for _ in range(2):
-        hits(evidence, fake)
+        correct_rows(inputs, fake)
     train, valid = asked[0].train.rows, asked[0].valid.rows
     rows = torch.cat([train.data, valid.data])
-    assert len(valid) == SELECTING * 200
+    assert len(valid) == VALIDATION_SHARE * 200
     assert sorted(rows.tolist()) == sorted(fake.samples.tolist())
     told = {
         tuple(row): label for row, label in zip(fake.samples.tolist(), fake.condition.tolist(), strict=True)
@@ -125,11 +124,11 @@ def test_other_rows_labels_or_a_source_are_other_judges(judging):
         Batch(rows.samples + 1e-6, rows.condition),
         Batch(rows.samples, (rows.condition + 1) % 3),
     ]
-    prints = {data_of(batch, SPEC, Key.of(0)).fingerprint for batch in batches}
-    prints.add(data_of(batches[0], Spec({"classes": ["a", "b", "c"]}), Key.of(0)).fingerprint)
+    prints = {classifier_data(batch, SPEC, Key.of(0)).fingerprint for batch in batches}
+    prints.add(classifier_data(batches[0], Spec({"classes": ["a", "b", "c"]}), Key.of(0)).fingerprint)
     assert len(prints) == 4
     for batch in batches:
-        judging("judge", {"steps": 2}, data_of(batch, SPEC, Key.of(0)))
+        judging("judge", {"steps": 2}, classifier_data(batch, SPEC, Key.of(0)))
     told = [path for path in judging.cache.iterdir() if path.is_dir()]
     assert len(told) == 3
     assert "100 rows" not in "".join(path.name for path in told)
@@ -138,15 +137,15 @@ def test_other_rows_labels_or_a_source_are_other_judges(judging):
 @pytest.mark.parametrize(
     ("fake", "judge", "said"),
     [
-        (Sampled(torch.zeros(20, 3), torch.zeros(20, 2)), True, "class"),
-        (Sampled(torch.zeros(20, 3)), True, "class"),
+        (SampleSet(torch.zeros(20, 3), torch.zeros(20, 2)), True, "class"),
+        (SampleSet(torch.zeros(20, 3)), True, "class"),
         (points(20, "fake"), False, "domain"),
     ],
 )
 def test_what_cannot_be_taught_is_said(shown, fake, judge, said):
-    evidence = shown(fake)
+    inputs = shown(fake)
     with refused(ConfigError, fix=said):
-        classification_accuracy.compute(evidence if judge else replace(evidence, judge=None))
+        classification_accuracy.compute(inputs if judge else replace(inputs, train_classifier=None))
 
 
 # A whole evaluation.

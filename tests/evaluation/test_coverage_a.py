@@ -13,14 +13,13 @@ from functools import cache, partial
 
 import pytest
 import torch
-from evidences import coverage, expectation, featured
 from gaussians import mmd2_of_gaussians
+from metric_inputs import coverage, expectation, featured
 from torch import Tensor
 
-from gancore.evaluation.evidence import Evidence
-from gancore.evaluation.measure import Measure
-from gancore.evaluation.measures import frechet, kernel, neighbours, prd, sliced
-from gancore.runtime.randomness import Key
+from gancore.metrics import frechet, kernel, precision_recall, sliced_wasserstein
+from gancore.metrics.metric import Metric, MetricInputs
+from gancore.random import Key
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class World:
     ``quick``: made in CI too. ``runs``: of the long test; more where 98 % is the truth, and 200 may hold 199.
     """
 
-    measure: Measure
-    make: Callable[[Key], Evidence]
+    measure: Metric
+    make: Callable[[Key], MetricInputs]
     truth: float | None = None
     wide: bool = False
     quick: bool = True
@@ -40,7 +39,7 @@ class World:
 
 def gaussians(
     key: Key, n: int = 200, m: int = 150, d: int = 8, shift: float = 0.0, scale: float = 1.0
-) -> Evidence:
+) -> MetricInputs:
     """N(0, I) of m real rows beside samples moved by ``shift`` along one axis and widened by ``scale``."""
     fake = scale * (key / "fake").normal(n, d)
     fake[:, 0] += shift
@@ -52,7 +51,7 @@ moved = partial(gaussians, shift=1.0, scale=0.9)
 nearly = partial(gaussians, shift=0.3)
 
 
-def modes(key: Key, n: int = 300, m: int = 250, missing: int = 4) -> Evidence:
+def modes(key: Key, n: int = 300, m: int = 250, missing: int = 4) -> MetricInputs:
     """Ten clouds, of which the samples lack some; in 12 dimensions."""
 
     def clouds(key: Key, rows: int, count: int) -> Tensor:
@@ -78,31 +77,33 @@ def known_coverage(n: int, m: int, k: int = 5) -> float:
 few_fakes = partial(gaussians, n=120, m=200)
 
 WORLDS = {
-    "Frechet, equal": World(frechet.distance, equal),
-    "Frechet, moved": World(frechet.distance, moved),
-    "Frechet, n near d": World(frechet.distance, partial(gaussians, n=120, m=100, d=80)),
-    "Frechet at infinity, equal": World(frechet.infinity, equal, 0.0),
-    "Frechet at infinity, moved": World(frechet.infinity, moved, 1.0 + 8 * 0.1**2),
-    "Frechet at infinity, few real": World(frechet.infinity, partial(moved, n=600, m=100), 1.0 + 8 * 0.1**2),
+    "Frechet, equal": World(frechet.frechet_metric, equal),
+    "Frechet, moved": World(frechet.frechet_metric, moved),
+    "Frechet, n near d": World(frechet.frechet_metric, partial(gaussians, n=120, m=100, d=80)),
+    "Frechet at infinity, equal": World(frechet.frechet_infinity_metric, equal, 0.0),
+    "Frechet at infinity, moved": World(frechet.frechet_infinity_metric, moved, 1.0 + 8 * 0.1**2),
+    "Frechet at infinity, few real": World(
+        frechet.frechet_infinity_metric, partial(moved, n=600, m=100), 1.0 + 8 * 0.1**2
+    ),
     "KID, equal": World(kernel.kid, equal, 0.0),
     "KID, nearly": World(kernel.kid, nearly, kid_truth(0.3)),
     "KID, moved": World(kernel.kid, partial(gaussians, shift=1.0), kid_truth(1.0)),
     "Gaussian kernel, equal": World(kernel.mmd_gaussian, equal, 0.0),
     "Gaussian kernel, moved": World(kernel.mmd_gaussian, moved),
-    "precision, equal": World(neighbours.precision_measure, equal, quick=False),
-    "precision, moved": World(neighbours.precision_measure, partial(gaussians, shift=2.0)),
-    "recall, moved": World(neighbours.recall_measure, moved),
-    "recall, modes": World(neighbours.recall_measure, modes, quick=False),
-    "density, equal": World(neighbours.density_measure, equal, 1.0),
-    "density, moved": World(neighbours.density_measure, partial(gaussians, shift=2.0)),
-    "coverage, equal": World(neighbours.coverage_measure, few_fakes, known_coverage(120, 200), runs=400),
-    "coverage, modes": World(neighbours.coverage_measure, modes, quick=False),
-    "F_8, modes": World(prd.prd_recall, partial(modes, n=150, m=150)),
-    "F_8, moved": World(prd.prd_recall, partial(moved, n=300, m=300), quick=False),
-    "F_1/8, moved": World(prd.prd_precision, partial(moved, n=300, m=300), quick=False),
-    "F_1/8, equal": World(prd.prd_precision, equal, wide=True, quick=False),
-    "sliced, equal": World(sliced.sliced, equal, quick=False),
-    "sliced, moved": World(sliced.sliced, moved),
+    "precision, equal": World(precision_recall.precision_metric, equal, quick=False),
+    "precision, moved": World(precision_recall.precision_metric, partial(gaussians, shift=2.0)),
+    "recall, moved": World(precision_recall.recall_metric, moved),
+    "recall, modes": World(precision_recall.recall_metric, modes, quick=False),
+    "density, equal": World(precision_recall.density_metric, equal, 1.0),
+    "density, moved": World(precision_recall.density_metric, partial(gaussians, shift=2.0)),
+    "coverage, equal": World(precision_recall.coverage_metric, few_fakes, known_coverage(120, 200), runs=400),
+    "coverage, modes": World(precision_recall.coverage_metric, modes, quick=False),
+    "F_8, modes": World(precision_recall.prd_recall, partial(modes, n=150, m=150)),
+    "F_8, moved": World(precision_recall.prd_recall, partial(moved, n=300, m=300), quick=False),
+    "F_1/8, moved": World(precision_recall.prd_precision, partial(moved, n=300, m=300), quick=False),
+    "F_1/8, equal": World(precision_recall.prd_precision, equal, wide=True, quick=False),
+    "sliced, equal": World(sliced_wasserstein.sliced_wasserstein_metric, equal, quick=False),
+    "sliced, moved": World(sliced_wasserstein.sliced_wasserstein_metric, moved),
 }
 RUNS = 20
 

@@ -10,13 +10,20 @@ import torch
 from refusals import refused
 from torch import Tensor
 
-from gancore.domain import Batch, Data, Spec
+from gancore.data.dataset import Batch, Data, Spec
+from gancore.digests import digest_tensors
 from gancore.errors import PluginError
-from gancore.evaluation.extraction import CHUNK, Maps
-from gancore.evaluation.features import Features, Workbench
-from gancore.evaluation.principal import FEW_COORDINATES, Principal, flat
-from gancore.evaluation.store import Store, content_of
-from gancore.runtime.randomness import Key
+from gancore.evaluation.cache import DiskCache
+from gancore.evaluation.features import (
+    CHUNK_ROWS,
+    MAX_COVARIANCE_SIZE,
+    FeatureContext,
+    FeatureExtractor,
+    FeaturePipeline,
+    PrincipalComponents,
+    flatten_rows,
+)
+from gancore.random import Key
 
 
 @dataclass
@@ -26,14 +33,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.data)
 
-    def take(self, indices: Tensor, key: Key) -> Batch:
+    def get_batch(self, indices: Tensor, key: Key) -> Batch:
         return Batch(self.data[indices])
 
 
-def principal(rows: Tensor, tmp_path, fingerprint: str = "one") -> Principal:
+def principal(rows: Tensor, tmp_path, fingerprint: str = "one") -> PrincipalComponents:
     view = Rows(rows)
-    bench = Workbench(Data(view, view, view, Spec({}), fingerprint=fingerprint), tmp_path, judge=None)
-    features = Principal()
+    bench = FeatureContext(
+        Data(view, view, view, Spec({}), fingerprint=fingerprint), tmp_path, train_recipe=None
+    )
+    features = PrincipalComponents()
     features.prepare(bench)
     return features
 
@@ -75,7 +84,7 @@ def test_more_coordinates_than_rows_go_through_products_of_rows(tmp_path):
     """A plane in many dimensions: two components, and distances within the plane kept up to their scales."""
     key = Key.of("plane")
     place = (key / "place").normal(900, 2)
-    x = place @ (key / "plane").normal(2, FEW_COORDINATES + 100)
+    x = place @ (key / "plane").normal(2, MAX_COVARIANCE_SIZE + 100)
     z = principal(x, tmp_path).embed(x, Spec({}))
     assert z.shape == (900, 2)
     fit = torch.linalg.lstsq(torch.cat([place, torch.ones(900, 1)], 1), z)
@@ -92,7 +101,7 @@ def test_all_leaves_of_a_tree_are_coordinates():
         "a": torch.zeros(3, 2, 2),
         "b": (torch.ones(3, dtype=torch.int64), torch.zeros(3, 5, dtype=torch.bool)),
     }
-    assert flat(tree).shape == (3, 10)
+    assert flatten_rows(tree).shape == (3, 10)
 
 
 def test_they_are_kept_for_the_same_data_and_made_again_for_others(tmp_path):
@@ -116,15 +125,18 @@ def test_features_fitted_and_features_read_are_the_same_bytes(tmp_path, d):
     fitted, loaded = principal(x, tmp_path), principal(x, tmp_path)
     assert fitted.weights.is_contiguous() and fitted.weights.stride() == loaded.weights.stride()
     assert torch.equal(fitted.embed(x, Spec({})), loaded.embed(x, Spec({})))
-    looks = [Maps(Spec({}), torch.device("cpu"), Store(tmp_path / "sets"), each) for each in (fitted, loaded)]
-    kept = [maps.see(Batch(x), keep=True).features for maps in looks]
-    copied = looks[1].see(Batch(x[:300]), keep=False).features
+    looks = [
+        FeaturePipeline(Spec({}), torch.device("cpu"), DiskCache(tmp_path / "sets"), each)
+        for each in (fitted, loaded)
+    ]
+    kept = [pipeline.extract(Batch(x), cache=True).features for pipeline in looks]
+    copied = looks[1].extract(Batch(x[:300]), cache=False).features
     assert torch.equal(kept[0], kept[1]) and torch.equal(copied, kept[0][:300])
 
 
 def test_a_store_gives_what_it_was_given_as_it_will_be_read(tmp_path):
     x = torch.arange(6.0).reshape(2, 3).T
-    store = Store(tmp_path)
+    store = DiskCache(tmp_path)
     made, read = (store.tensors("key", lambda: {"x": x})["x"] for _ in range(2))
     assert torch.equal(made, x) and made.stride() == read.stride() == (2, 1)
 
@@ -132,7 +144,7 @@ def test_a_store_gives_what_it_was_given_as_it_will_be_read(tmp_path):
 # Extraction.
 
 
-class Counting(Features):
+class Counting(FeatureExtractor):
     """The mean of a row, and how many rows each call saw."""
 
     name = "counting"
@@ -147,50 +159,52 @@ class Counting(Features):
 
 
 @pytest.fixture
-def maps(tmp_path) -> Maps:
-    return Maps(Spec({}), torch.device("cpu"), Store(tmp_path / "sets"), Counting())
+def pipeline(tmp_path) -> FeaturePipeline:
+    return FeaturePipeline(Spec({}), torch.device("cpu"), DiskCache(tmp_path / "sets"), Counting())
 
 
-def test_features_are_made_in_chunks_and_joined_in_order(maps):
-    x = Key.of("x").normal(2 * CHUNK + 3, 4)
-    seen = maps.see(Batch(x), keep=False)
-    assert maps.features.seen == [CHUNK, CHUNK, 3]
+def test_features_are_made_in_chunks_and_joined_in_order(pipeline):
+    x = Key.of("x").normal(2 * CHUNK_ROWS + 3, 4)
+    seen = pipeline.extract(Batch(x), cache=False)
+    assert pipeline.features.seen == [CHUNK_ROWS, CHUNK_ROWS, 3]
     torch.testing.assert_close(seen.features, x.mean(1, keepdim=True))
     assert seen.log_posteriors is None
 
 
-def test_of_real_rows_they_are_made_once_and_of_samples_each_time(maps):
+def test_of_real_rows_they_are_made_once_and_of_samples_each_time(pipeline):
     x = Key.of("x").normal(10, 4)
-    kept = [maps.see(Batch(x), keep=True).features for _ in range(3)]
-    assert maps.features.seen == [10]
+    kept = [pipeline.extract(Batch(x), cache=True).features for _ in range(3)]
+    assert pipeline.features.seen == [10]
     assert all(torch.equal(features, kept[0]) for features in kept)
-    maps.see(Batch(x.clone() + 1e-7), keep=True)  # other bytes, other content
-    maps.see(Batch(x), keep=False)
-    assert maps.features.seen == [10, 10, 10]
+    pipeline.extract(Batch(x.clone() + 1e-7), cache=True)  # other bytes, other content
+    pipeline.extract(Batch(x), cache=False)
+    assert pipeline.features.seen == [10, 10, 10]
 
 
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:40] + b"!" + b[41:], lambda b: b * 2]
 )
-def test_a_torn_or_altered_file_is_made_again(maps, tmp_path, damage):
+def test_a_torn_or_altered_file_is_made_again(pipeline, tmp_path, damage):
     x = Key.of("x").normal(10, 4)
-    expected = maps.see(Batch(x), keep=True).features
+    expected = pipeline.extract(Batch(x), cache=True).features
     (file,) = (path for path in (tmp_path / "sets").rglob("*") if path.is_file())
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
-    assert torch.equal(maps.see(Batch(x), keep=True).features, expected)
-    assert maps.features.seen == [10, 10]
+    assert torch.equal(pipeline.extract(Batch(x), cache=True).features, expected)
+    assert pipeline.features.seen == [10, 10]
     assert file.read_bytes() == whole
 
 
 def test_a_folder_that_cannot_be_written_costs_time_and_is_told_of_once(tmp_path):
     (tmp_path / "file").write_text("in the way")
     told = []
-    maps = Maps(Spec({}), torch.device("cpu"), Store(tmp_path / "file" / "sets", told.append), Counting())
+    pipeline = FeaturePipeline(
+        Spec({}), torch.device("cpu"), DiskCache(tmp_path / "file" / "sets", told.append), Counting()
+    )
     for _ in range(2):
-        maps.see(Batch(torch.ones(5, 2)), keep=True)
-    assert maps.features.seen == [5, 5]
-    assert len(told) == 1 and told[0].startswith("nothing is kept for the next evaluation: ")
+        pipeline.extract(Batch(torch.ones(5, 2)), cache=True)
+    assert pipeline.features.seen == [5, 5]
+    assert len(told) == 1 and told[0].startswith("results are not cached for the next evaluation: ")
 
 
 @pytest.mark.parametrize(
@@ -200,37 +214,37 @@ def test_a_folder_that_cannot_be_written_costs_time_and_is_told_of_once(tmp_path
         (lambda x: x[:5], "(5, 4)|10"),
     ],
 )
-def test_what_are_no_features_is_said(maps, made, said):
-    class Bad(Features):
+def test_what_are_no_features_is_said(pipeline, made, said):
+    class Bad(FeatureExtractor):
         name, digest = "bad", "b" * 64
 
         def embed(self, samples: Tensor, spec: Spec) -> Tensor:
             return made(samples)
 
-    maps.features = Bad()
+    pipeline.features = Bad()
     with refused(PluginError, "bad", *said.split("|")):
-        maps.see(Batch(torch.ones(10, 4)), keep=False)
+        pipeline.extract(Batch(torch.ones(10, 4)), cache=False)
 
 
-def test_features_that_are_not_finite_are_refused_of_real_rows_alone(maps):
+def test_features_that_are_not_finite_are_refused_of_real_rows_alone(pipeline):
     """Of samples the measures that need them are left out; see test_named_outcomes.py."""
 
-    class Logarithm(Features):
+    class Logarithm(FeatureExtractor):
         name, digest = "logarithm", "b" * 64
 
         def embed(self, samples: Tensor, spec: Spec) -> Tensor:
             return samples.log()
 
-    maps.features, x = Logarithm(), torch.ones(10, 4)
+    pipeline.features, x = Logarithm(), torch.ones(10, 4)
     x[3:5] = 0
     with refused(PluginError, "logarithm", "2", "10", fix="--features"):
-        maps.see(Batch(x), keep=True)
-    assert maps.see(Batch(x), keep=False).features[3:5].isinf().all()
+        pipeline.extract(Batch(x), cache=True)
+    assert pipeline.extract(Batch(x), cache=False).features[3:5].isinf().all()
 
 
 def test_content_is_of_bytes_types_and_shapes():
     x = torch.arange(6.0)
     same = [x, x.clone(), torch.stack([x, x], 1)[:, 0]]
-    assert len({content_of(tree) for tree in same}) == 1
+    assert len({digest_tensors(tree) for tree in same}) == 1
     others = [x.double(), x.reshape(2, 3), x + 1, {"a": x, "b": x}, (x[:3], x[3:])]
-    assert len({content_of(tree) for tree in [x, *others]}) == 6
+    assert len({digest_tensors(tree) for tree in [x, *others]}) == 6

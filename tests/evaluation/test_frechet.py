@@ -7,20 +7,20 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from evidences import featured
+from metric_inputs import featured
 from refusals import refused
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from gancore.errors import ConfigError
-from gancore.evaluation.measures import frechet
-from gancore.evaluation.measures.frechet import (
+from gancore.metrics import frechet
+from gancore.metrics.frechet import (
+    distances_by_division,
     frechet_distance,
     frechet_distance_infinity,
-    series,
-    statistics,
+    mean_and_covariance,
 )
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 
 def normal(*path: int | str, n: int, d: int) -> Tensor:
@@ -71,7 +71,7 @@ def test_it_is_that_of_torch_fidelity(n: int, m: int):
 
 def test_the_statistics_are_those_of_torch_fidelity():
     x = normal("x", n=300, d=20) * 3 + 5
-    mean, covariance = statistics(x)
+    mean, covariance = mean_and_covariance(x)
     theirs = fid_features_to_statistics(x.double())
     np.testing.assert_allclose(mean, theirs["mu"], rtol=1e-12)
     np.testing.assert_allclose(covariance, theirs["sigma"], rtol=1e-10, atol=1e-12)
@@ -79,7 +79,7 @@ def test_the_statistics_are_those_of_torch_fidelity():
 
 def test_chunks_change_nothing():
     x = normal("x", n=500, d=16)
-    one, other = statistics(x, rows=7), statistics(x)
+    one, other = mean_and_covariance(x, rows=7), mean_and_covariance(x)
     torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
 
 
@@ -146,7 +146,7 @@ def test_at_infinite_n_equal_laws_are_at_no_distance_and_others_at_theirs(d: int
 
 def test_the_line_goes_through_the_distances_of_all_the_parts():
     x, y = normal("x", n=240, d=4), normal("y", n=200, d=4)
-    points = series(x, y, (1, 2))
+    points = distances_by_division(x, y, (1, 2))
     assert points[1] == frechet_distance(x, y)
     parts = [frechet_distance(x[i::2], y[i::2]) for i in range(2)]
     assert points[2] == pytest.approx(sum(parts) / 2)
@@ -157,23 +157,23 @@ def test_measures_do_not_hang_on_the_order_of_rows_in_a_way_that_matters():
     """Rows sorted by class: the parts of the extrapolation must not be classes."""
     x = torch.cat([normal("x", n=200, d=4) - 5, normal("y", n=200, d=4) + 5])
     y = torch.cat([normal("z", n=200, d=4) - 5, normal("w", n=200, d=4) + 5])
-    low, high, method = frechet.infinity.interval(featured(y, x))
+    low, high, method = frechet.frechet_infinity_metric.interval(featured(y, x))
     assert low < 0.5 and high - low < 4 and "10 blocks" in method  # classes are 20 apart
 
 
 def test_few_rows_have_a_value_but_no_interval():
-    evidence = featured(normal("x", n=20, d=4), normal("y", n=20, d=4))
-    assert frechet.distance.compute(evidence) > 0
+    inputs = featured(normal("x", n=20, d=4), normal("y", n=20, d=4))
+    assert frechet.frechet_metric.compute(inputs) > 0
     with refused(ConfigError, 10, fix=40):
-        frechet.distance.interval(evidence)
+        frechet.frechet_metric.interval(inputs)
 
 
 def test_the_details_are_the_points():
-    evidence = featured(normal("x", n=256, d=4), normal("y", n=192, d=4))
-    details = frechet.infinity.details(evidence)
+    inputs = featured(normal("x", n=256, d=4), normal("y", n=192, d=4))
+    details = frechet.frechet_infinity_metric.details(inputs)
     assert details["rows"] == [256, 128, 64]
     line = np.polyfit([1, 2, 4], details["distance"], 1)
-    assert frechet.infinity.compute(evidence) == pytest.approx(line[1], abs=1e-9)
+    assert frechet.frechet_infinity_metric.compute(inputs) == pytest.approx(line[1], abs=1e-9)
 
 
 def test_the_argument_order_is_of_no_matter():

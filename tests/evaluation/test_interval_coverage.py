@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/interval_coverage.py"))
 
 
-def line(value: float, low: float, high: float, doubt: str = "") -> dict[str, Any]:
-    return {"value": value, "low": low, "high": high, "doubt": doubt}
+def line(value: float, low: float, high: float, caveat: str = "") -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "doubt": caveat}
 
 
 def test_the_truth_of_a_pair_is_the_mean_of_the_others():

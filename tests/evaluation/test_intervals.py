@@ -7,25 +7,25 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from evidences import featured
+from metric_inputs import featured
 from refusals import refused
 from scipy import stats
 from torch import Tensor
 
 from gancore.errors import ConfigError
-from gancore.evaluation.evidence import Evidence
-from gancore.evaluation.intervals import (
+from gancore.metrics.intervals import (
     binomial_error,
     block_jackknife,
     block_jackknife_variance,
     clopper_pearson,
-    of_mean,
-    subsampling,
-    subset_error,
+    drop_blocks,
+    mean_interval,
+    subsample_error,
+    subsampling_interval,
     t_quantile,
-    without,
 )
-from gancore.runtime.randomness import Key
+from gancore.metrics.metric import MetricInputs
+from gancore.random import Key
 
 
 def normal(*path: int | str, n: int, d: int = 1) -> Tensor:
@@ -57,10 +57,10 @@ def test_no_share_of_what_cannot_be(successes: int, trials: int):
 def test_the_interval_of_a_mean_is_students():
     x = normal("x", n=12)[:, 0]
     theirs = stats.t.interval(0.95, 11, x.mean(), stats.sem(x))
-    assert of_mean(x)[:2] == pytest.approx(theirs, rel=1e-9)
+    assert mean_interval(x)[:2] == pytest.approx(theirs, rel=1e-9)
     assert t_quantile(float("inf")) == pytest.approx(1.959964, abs=1e-6)
     with refused(ConfigError, 1, fix=2):
-        of_mean(x[:1])
+        mean_interval(x[:1])
 
 
 def subset_means(x: Tensor, fraction: float, draws: int) -> Tensor:
@@ -72,47 +72,47 @@ def subset_means(x: Tensor, fraction: float, draws: int) -> Tensor:
 def test_subsets_give_the_standard_error_of_a_mean_at_any_fraction(fraction: float):
     x = normal("x", n=200).exp()
     truth = float(x.std()) / 200**0.5
-    assert subset_error(subset_means(x, fraction, 800), fraction) == pytest.approx(truth, rel=0.1)
+    assert subsample_error(subset_means(x, fraction, 800), fraction) == pytest.approx(truth, rel=0.1)
 
 
-def biased(evidence: Evidence) -> float:
+def biased(inputs: MetricInputs) -> float:
     """A difference of means, and too small at every n: the more so, the fewer rows there are."""
-    fake, real = evidence.fake.features, evidence.real.features
+    fake, real = inputs.fake.features, inputs.real.features
     return float(fake.mean() - real.mean()) - 20 / len(fake) - 20 / len(real)
 
 
 def test_a_bias_that_hangs_on_n_moves_the_interval_nowhere():
     """The subsets' own values lie far below it: a quantile of theirs would miss the truth every time."""
-    evidence = featured(normal("fake", n=200), normal("real", n=100))
-    low, high, method = subsampling(biased, 0.25, draws=200)(evidence)
-    value = biased(evidence)
+    inputs = featured(normal("fake", n=200), normal("real", n=100))
+    low, high, method = subsampling_interval(biased, 0.25, draws=200)(inputs)
+    value = biased(inputs)
     assert (low + high) / 2 == pytest.approx(value)
     truth = (1 / 200 + 1 / 100) ** 0.5
     assert (high - low) / 2 == pytest.approx(truth * t_quantile(199), rel=0.2)
     assert "50 and 25 rows without replacement" in method
-    small = evidence.subset(50, 25, Key.of("small"))
+    small = inputs.subsample(50, 25, Key.of("small"))
     assert abs(biased(small) - value) > high - low
 
 
 def test_the_same_key_draws_the_same_subsets():
-    evidence = featured(normal("fake", n=64), normal("real", n=64))
-    assert subsampling(biased)(evidence) == subsampling(biased)(evidence)
+    inputs = featured(normal("fake", n=64), normal("real", n=64))
+    assert subsampling_interval(biased)(inputs) == subsampling_interval(biased)(inputs)
 
 
 def test_of_few_rows_subsets_are_larger_and_of_fewer_there_are_none():
     few = featured(normal("fake", n=16), normal("real", n=40))
-    assert "of 8 and 20 rows" in subsampling(biased, 0.25, least=8)(few).method
+    assert "of 8 and 20 rows" in subsampling_interval(biased, 0.25, min_rows=8)(few).method
     with refused(ConfigError, 15, 40, fix=16):
-        subsampling(biased, 0.25, least=8)(few.subset(15, 40, Key.of("fewer")))
+        subsampling_interval(biased, 0.25, min_rows=8)(few.subsample(15, 40, Key.of("fewer")))
 
 
-def share_above(evidence: Evidence) -> float:
-    return float((evidence.fake.features > -9).double().mean())
+def share_above(inputs: MetricInputs) -> float:
+    return float((inputs.fake.features > -9).double().mean())
 
 
 def test_a_share_has_an_interval_within_0_and_1_that_never_is_a_point():
-    evidence = featured(normal("fake", n=100), normal("real", n=100))
-    low, high, _ = subsampling(share_above, share_of="fake")(evidence)
+    inputs = featured(normal("fake", n=100), normal("real", n=100))
+    low, high, _ = subsampling_interval(share_above, share_of="fake")(inputs)
     assert high == 1 and low == pytest.approx(1 - t_quantile(39) * binomial_error(1, 100))
     assert 1 - stats.binom.cdf(99, 100, low) > 0.001  # such a share is not beyond belief
 
@@ -121,19 +121,20 @@ def test_a_share_has_an_interval_within_0_and_1_that_never_is_a_point():
 @pytest.mark.parametrize("n", [80, 83, 121])
 def test_blocks_are_disjoint_whole_and_of_nearly_equal_size(n: int, group: int):
     rows = torch.arange(n)
-    out = [set(rows.tolist()) - set(without(rows, (j,), 10, group).tolist()) for j in range(10)]
+    out = [set(rows.tolist()) - set(drop_blocks(rows, (j,), 10, group).tolist()) for j in range(10)]
     assert len(set().union(*out)) == sum(map(len, out)) >= n - group + 1
     assert max(map(len, out)) - min(map(len, out)) <= group
-    assert set(without(rows, (2, 3), 10, group).tolist()) == set(rows.tolist()) - out[2] - out[3]
-    assert without(rows, (), 10, group).tolist() == rows.tolist()
+    assert set(drop_blocks(rows, (2, 3), 10, group).tolist()) == set(rows.tolist()) - out[2] - out[3]
+    assert drop_blocks(rows, (), 10, group).tolist() == rows.tolist()
     if n % group == 0:  # what is every group-th row stays so
         assert torch.equal(
-            without(rows, (1,), 10, group)[1::group] % group, without(rows % group, (1,), 10, group)[1::group]
+            drop_blocks(rows, (1,), 10, group)[1::group] % group,
+            drop_blocks(rows % group, (1,), 10, group)[1::group],
         )
 
 
 def of_rows(function: Callable[[Tensor], Tensor], x: Tensor, blocks: int) -> tuple[float, float]:
-    return block_jackknife_variance(lambda out: float(function(without(x, out, blocks))), blocks)
+    return block_jackknife_variance(lambda out: float(function(drop_blocks(x, out, blocks))), blocks)
 
 
 def test_of_a_mean_the_jackknife_is_the_variance_of_block_means():
@@ -163,6 +164,6 @@ def test_of_a_square_far_from_nought_it_is_the_variance():
 
 def test_the_block_jackknife_says_what_it_did():
     x = normal("x", n=100)
-    interval = block_jackknife(lambda out: float(without(x, out, 10).mean()), 10, "of a mean")
+    interval = block_jackknife(lambda out: float(drop_blocks(x, out, 10).mean()), 10, "of a mean")
     assert interval.low < float(x.mean()) < interval.high
     assert interval.method == "jackknife over 10 blocks, of a mean"

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from evidences import featured
 from gaussians import mmd2_of_gaussians
+from metric_inputs import featured
 from refusals import refused
 from torch import Tensor
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gancore.errors import ConfigError
-from gancore.evaluation.measures.kernel import (
+from gancore.metrics.kernel import (
     cubic,
-    interval_of,
-    jackknife_variance,
     kernel_distance,
+    kernel_sums,
     kid,
     mmd2,
-    pairs_of,
+    mmd_interval,
     second_order_variance,
+    u_statistic_variance,
 )
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 
 def normal(*path: int | str, n: int, d: int) -> Tensor:
@@ -76,17 +76,19 @@ def test_the_variance_of_second_order_is_that_of_centred_matrices():
     cross = xy - xy.mean(1, keepdim=True) - xy.mean(0) + xy.mean()
     brute = 2 * centred(xx) / (31 * 30) ** 2 + 2 * centred(yy) / (23 * 22) ** 2
     brute += 4 * cross.square().sum() / (31 * 23) ** 2
-    assert second_order_variance(pairs_of(x, y, entries=50)) == pytest.approx(float(brute), rel=1e-9)
+    assert second_order_variance(kernel_sums(x, y, entries=50)) == pytest.approx(float(brute), rel=1e-9)
 
 
 def test_both_variances_are_those_that_repeated_draws_show():
     """Equal laws have the second order alone, and the jackknife counts it twice; far off it is right."""
 
     def spread(shift: float) -> tuple[float, float, float]:
-        found = [pairs_of(normal("x", i, n=80, d=6), normal("y", i, n=80, d=6) + shift) for i in range(200)]
+        found = [
+            kernel_sums(normal("x", i, n=80, d=6), normal("y", i, n=80, d=6) + shift) for i in range(200)
+        ]
         true = torch.tensor([mmd2(k) for k in found]).var()
         second = sum(map(second_order_variance, found)) / 200
-        return float(true), second, sum(map(jackknife_variance, found)) / 200
+        return float(true), second, sum(map(u_statistic_variance, found)) / 200
 
     true, second, jackknife = spread(0.0)
     assert second / true == pytest.approx(1, abs=0.3) and jackknife / second == pytest.approx(2, abs=0.3)
@@ -96,8 +98,8 @@ def test_both_variances_are_those_that_repeated_draws_show():
 
 def test_the_interval_holds_nought_just_where_a_test_would_not_reject():
     for i in range(40):
-        k = pairs_of(normal("x", i, n=60, d=3), normal("y", i, n=60, d=3) + 0.1 * (i % 5))
-        low, high, _ = interval_of(k)
+        k = kernel_sums(normal("x", i, n=60, d=3), normal("y", i, n=60, d=3) + 0.1 * (i % 5))
+        low, high, _ = mmd_interval(k)
         rejected = mmd2(k) > 1.959964 * second_order_variance(k) ** 0.5
         assert (low > 0) == rejected
         assert low <= mmd2(k) <= high

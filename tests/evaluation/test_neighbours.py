@@ -1,149 +1,118 @@
-"""k-NN measures and the distances below them: brute force, prdc, and what equal laws give in closed form."""
+"""Samples beside their nearest rows of train: all are looked at, and each is what it is said to be."""
 
 from __future__ import annotations
 
-import math
+import json
+import shutil
+from dataclasses import dataclass
 
 import pytest
 import torch
-from evidences import featured
-from prdc import compute_prdc
 from refusals import refused
-from torch import Tensor
 
+import gancore
+from gancore import Batch, Samples, Spec
 from gancore.errors import ConfigError
-from gancore.evaluation.distances import chunks, nearest
-from gancore.evaluation.measures import neighbours
-from gancore.evaluation.measures.neighbours import coverage, density, precision, radii, recall
-from gancore.runtime.randomness import Key
-
-ALL = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
+from gancore.evaluation import neighbours
+from gancore.evaluation.cache import DiskCache
+from gancore.evaluation.features import Coordinates, FeaturePipeline
+from gancore.random import Key
 
 
-def normal(*path: int | str, n: int, d: int) -> Tensor:
-    return Key.of("neighbours", *path).normal(n, d)
+@dataclass
+class Drawn:
+    """Rows of which each draws a part of itself, as a view that cuts or augments does."""
+
+    n: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    def get_batch(self, indices, key) -> Batch:
+        own = torch.stack([Key.of("drawn", int(index)).normal(3) for index in indices])
+        return Batch(own + 0.5 * key.normal(len(indices), 3), indices.clone())
 
 
-def brute(x: Tensor, y: Tensor) -> Tensor:
-    return (x.double()[:, None] - y.double()).norm(dim=2)
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(neighbours, "MAX_VALUES_IN_MEMORY", 3 * 16)
 
 
-@pytest.mark.parametrize("entries", [1, 100, 10**6])
-def test_the_nearest_are_those_of_brute_force(entries: int):
-    x, y = normal("x", n=40, d=7), normal("y", n=30, d=7)
-    values, indices = nearest(x, y, 4, entries=entries)
-    expected = brute(x, y).topk(4, largest=False)
-    torch.testing.assert_close(values, expected.values, rtol=1e-14, atol=0)
-    assert torch.equal(indices, expected.indices)
-    others = brute(x, x).fill_diagonal_(torch.inf).topk(3, largest=False)
-    torch.testing.assert_close(nearest(x, x, 3, True, entries)[0], others.values, rtol=1e-14, atol=0)
+def test_the_search_finds_what_brute_force_finds_and_shows_the_very_rows_that_it_saw(small_chunks, tmp_path):
+    view = Drawn(100)
+    seen = torch.cat([batch.data for _, batch in neighbours._train_chunks(view)])
+    x = Key.of("x").normal(20, 3)
+    pipeline = FeaturePipeline(Spec({}), torch.device("cpu"), DiskCache(tmp_path), Coordinates())
+    distances, rows = neighbours.search_train(x, view, pipeline, 7)
+    true, order = torch.cdist(x.double(), seen.double()).sort(1)
+    assert torch.equal(rows, order[:, :7])
+    assert torch.allclose(distances, true[:, :7])
+    shown = neighbours.interleave(Samples(x, Spec({})), view, rows, distances)
+    table = shown.data.view(20, 8, 3)
+    assert shown.columns == 8 and torch.equal(table[:, 0], x)
+    assert torch.equal(table[:, 1:], seen[rows])
+    assert shown.headings[:2] == ["sample 1", f"{distances[0, 0]:.3g}"] and len(shown.headings) == 160
 
 
-def test_equal_rows_are_at_distance_zero_and_a_row_is_not_its_own_neighbour():
-    x = normal("x", n=30, d=5) + 1000
-    twice = torch.cat([x, x])
-    values, indices = nearest(twice, twice, 2, exclude_self=True)
-    assert torch.equal(values[:, 0], torch.zeros(60, dtype=torch.float64))
-    assert torch.equal(indices[:, 0], (torch.arange(60) + 30) % 60)
-    assert (values[:, 1] > 0).all()
+def test_all_rows_are_given_where_there_are_fewer_than_asked(tmp_path, small_chunks):
+    pipeline = FeaturePipeline(Spec({}), torch.device("cpu"), DiskCache(tmp_path), Coordinates())
+    distances, rows = neighbours.search_train(torch.zeros(2, 3), Drawn(18), pipeline, 50)
+    assert rows.shape == (2, 18) and rows.sort(1).values.tolist() == [list(range(18))] * 2
+    assert (distances[:, 1:] >= distances[:, :-1]).all()
 
 
-def test_distances_far_from_the_origin_keep_their_digits():
-    """Products of float32 or float16, as in known codes, lose them all there."""
-    x, y = normal("x", n=50, d=8).double(), normal("y", n=50, d=8).double()
-    near = nearest(x, y, 3)
-    far = nearest(x + 1e5, y + 1e5, 3)
-    torch.testing.assert_close(far[0], near[0], rtol=1e-9, atol=1e-9)
-    assert torch.equal(far[1], near[1])
+def beside(run, tmp_path, **settings):
+    return gancore.neighbours(run, **{"out": tmp_path / "out", "n": 40, "device": "cpu", **settings})
 
 
-def test_more_neighbours_than_there_are_is_said_so():
-    x = normal("x", n=3, d=2)
-    with refused(ConfigError, fix=4):
-        radii(x, 3)
+def test_a_copyist_is_found_out_and_its_sources_named(train, cache, tmp_path):
+    run = train(kept=300, blur=0.0)
+    found = beside(run, tmp_path, k=3)
+    told = json.loads((tmp_path / "out" / "neighbours.json").read_text())
+    assert found.copy_test.significant and told["verdict"]["sign"] is True
+    assert found.distances[:, 0].max() == 0 and found.train_indices[:, 0].max() < 300
+    assert told["features"]["name"] == "coordinates" and told["train"] == 400
+    assert told["samples"][0]["rows"] == found.train_indices[0].tolist()
+    assert (tmp_path / "out" / "dots.txt").exists()
+    data = found.samples.data.view(40, 4, 3)
+    assert torch.equal(data[:, 0], data[:, 1]) and not torch.equal(data[:, 1], data[:, 2])
 
 
-def test_a_row_on_the_border_is_within():
-    x, y = torch.tensor([[0.0], [3.0]]), torch.tensor([[3.0], [6.0], [6.1]])
-    inside = torch.cat([chunk.within(torch.tensor([3.0, 3.0]).double()) for chunk in chunks(y, x)])
-    assert inside.tolist() == [[True, True], [False, True], [False, False]]
+def test_one_that_only_learns_the_law_is_not(train, cache, tmp_path):
+    assert beside(train(kept=300, blur=0.3), tmp_path, n=200).copy_test.significant is False
 
 
-@pytest.mark.parametrize("n, m, d", [(500, 500, 16), (500, 300, 64)])
-def test_they_are_those_of_prdc(n: int, m: int, d: int):
-    real, fake = normal("real", n=m, d=d), normal("fake", n=n, d=d) * 0.9 + 0.1
-    theirs = compute_prdc(real.double().numpy(), fake.double().numpy(), nearest_k=5)
-    ours = {name: function(real, fake, 5) for name, function in ALL.items()}
-    assert ours == pytest.approx(theirs, abs=1e-12)
+@pytest.mark.parametrize("features", ["plain", "doubled", "judged"])
+def test_any_features_can_be_asked_for(train, cache, tmp_path, features):
+    found = beside(train(blur=0.0), tmp_path, features=features)
+    assert found.metadata["features"]["name"] == features and found.copy_test.significant
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_chunks_change_nothing(name):
-    real, fake = normal("real", n=90, d=6), normal("fake", n=70, d=6)
-    assert ALL[name](real, fake, 4, entries=333) == ALL[name](real, fake, 4)
+def test_the_same_seed_gives_the_same_bytes(train, cache, tmp_path):
+    run = train()
+    told = []
+    for out in ("a", "b"):
+        gancore.neighbours(run, n=5, out=tmp_path / out, device="cpu")
+        told.append((tmp_path / out / "neighbours.json").read_bytes())
+    assert told[0] == told[1]
 
 
-def test_precision_and_recall_are_not_swapped():
-    """Samples of one of two modes are precise and reach half; a known code had them the wrong way round."""
-    modes = torch.cat([normal("a", n=100, d=2), normal("b", n=100, d=2) + 50])
-    one = normal("c", n=100, d=2)
-    assert precision(modes, one) > 0.9 and recall(modes, one) == pytest.approx(0.5, abs=0.1)
-    assert coverage(modes, one) == pytest.approx(0.5, abs=0.05)
-    assert precision(one, modes) == pytest.approx(0.5, abs=0.1) and recall(one, modes) > 0.9
+def test_a_model_folder_alone_finds_a_named_source_and_says_what_it_lacks_else(train, cache, tmp_path):
+    shutil.copytree(train() / "model", tmp_path / "shared")
+    assert beside(tmp_path / "shared", tmp_path).metadata["source"] == "trio"
+    config = json.loads((tmp_path / "shared" / "config.json").read_text())
+    config["data"].pop("source")
+    (tmp_path / "shared" / "config.json").write_text(json.dumps(config))
+    with refused(ConfigError, fix="--against") as error:
+        beside(tmp_path / "shared", tmp_path, out=tmp_path / "refused")
+    assert "--against" in error.value.fix
+    again = {"out": tmp_path / "again", "against": "trio"}
+    assert beside(tmp_path / "shared", tmp_path, **again).metadata["source"] == "trio"
 
 
-def test_by_hand_on_a_line():
-    """Balls of k = 1 about 0, 1, 10: radii 1, 1, 9; about 0.5, 30: radii 29.5."""
-    real, fake = torch.tensor([[0.0], [1.0], [10.0]]), torch.tensor([[0.5], [30.0]])
-    assert precision(real, fake, 1) == 1 / 2
-    assert recall(real, fake, 1) == 1
-    assert density(real, fake, 1) == 2 / 2  # in the balls of 0 and 1, and in none; 10 reaches to 1
-    assert coverage(real, fake, 1) == 2 / 3
-
-
-def test_real_rows_that_repeat_have_balls_that_hold_the_same_row_alone():
-    real = torch.zeros(6, 3) + 0.1
-    assert precision(real, torch.full((4, 3), 0.1)) == 1
-    assert precision(real, torch.full((4, 3), 0.1001)) == 0
-    assert coverage(real, torch.full((4, 3), 0.1)) == 1
-
-
-def test_the_density_of_equal_laws_is_one_on_average():
-    """A new row is within the k-th neighbour of x_i, one of N, with chance k/N: for any law, n, m, d."""
-    runs = [density(normal("r", i, n=60, d=3).exp(), normal("f", i, n=40, d=3).exp()) for i in range(150)]
-    values = torch.tensor(runs)
-    assert abs(float(values.mean()) - 1) < 3 * float(values.std()) / 150**0.5
-
-
-@pytest.mark.parametrize("n, m", [(60, 60), (30, 90)])
-def test_the_coverage_of_equal_laws_is_known(n: int, m: int):
-    """1 - prod_j (m - 1 - j) / (m - 1 + n - j), Naeem's lemma: of the k nearest to x_i not all are real."""
-    k = 5
-    law = 1 - math.prod((m - 1 - j) / (m - 1 + n - j) for j in range(k))
-    runs = [coverage(normal("r", i, n=m, d=3), normal("f", i, n=n, d=3)) for i in range(150)]
-    values = torch.tensor(runs)
-    assert abs(float(values.mean()) - law) < 3 * float(values.std()) / 150**0.5
-
-
-@pytest.mark.parametrize("name", ["precision", "recall", "coverage"])
-def test_the_interval_of_a_share_is_one_even_where_all_subsets_agree(name):
-    x = normal("x", n=100, d=2)
-    measure = getattr(neighbours, f"{name}_measure")
-    low, high, method = measure.interval(featured(x, x))
-    assert high == 1 and 0.9 < low < 1 and "without replacement" in method
-
-
-def test_too_few_rows_have_no_interval():
-    x = normal("x", n=15, d=2)
-    with refused(ConfigError, 15, fix=20):
-        neighbours.density_measure.interval(featured(x, x))
-
-
-@pytest.mark.long
-def test_the_figures_that_prdc_publishes_for_equal_gaussians():
-    """Its page: 10,000 rows of 1,000 dimensions, k = 5: .477, .471, 1.056, .974."""
-    real, fake = (normal("page", i, n=10_000, d=1000) for i in range(2))
-    assert precision(real, fake, 5) == pytest.approx(0.477, abs=0.03)
-    assert recall(real, fake, 5) == pytest.approx(0.471, abs=0.03)
-    assert density(real, fake, 5) == pytest.approx(1.056, abs=0.1)
-    assert coverage(real, fake, 5) == pytest.approx(0.974, abs=0.01)
+def test_what_cannot_be_is_refused(train, cache, tmp_path):
+    run = train()
+    with refused(ConfigError, 401, 400):
+        beside(run, tmp_path, k=401)
+    with refused(ConfigError, "plane", fix="plain"):
+        beside(run, tmp_path, features="plane")

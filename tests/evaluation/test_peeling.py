@@ -6,13 +6,13 @@ import math
 
 import pytest
 import torch
-from evidences import featured
+from metric_inputs import featured
 from scipy.stats import norm
 from torch import Tensor
 
-from gancore.evaluation.evidence import Evidence
-from gancore.evaluation.measures import peeling, two_sample
-from gancore.runtime.randomness import Key
+from gancore.metrics import peeling, two_sample
+from gancore.metrics.metric import MetricInputs
+from gancore.random import Key
 
 SHIFT, WIDE, NARROW = 1.5, 3.0, 0.5
 AREAS = (
@@ -23,7 +23,7 @@ AREAS = (
 """What the best critic of each planted defect reaches, largest first."""
 
 
-def planted(d: int, n: int = 2000, seed: int = 0, turn: Tensor | None = None) -> Evidence:
+def planted(d: int, n: int = 2000, seed: int = 0, turn: Tensor | None = None) -> MetricInputs:
     """Samples with a mean 1.5 off along axis 0, three times too wide along 1, half as wide along 2."""
     key = Key.of("planted", seed, d)
     fake, real = (key / "fake").normal(n, d), (key / "real").normal(n, d)
@@ -41,8 +41,8 @@ def test_three_planted_directions_are_found_in_order_of_size(seed):
     assert [int(defect.critic.direction.abs().argmax()) for defect in found[:3]] == [0, 1, 2]
     for axis, (defect, area) in enumerate(zip(found, AREAS, strict=False)):
         assert abs(defect.critic.direction[axis]) > 0.98
-        assert defect.area == pytest.approx(area, abs=0.04)
-    assert all(defect.area < 0.56 for defect in found[3:])  # what an imprecise direction left behind
+        assert defect.auc == pytest.approx(area, abs=0.04)
+    assert all(defect.auc < 0.56 for defect in found[3:])  # what an imprecise direction left behind
 
 
 def test_the_first_is_a_shift_and_the_others_are_spreads():
@@ -65,9 +65,9 @@ def test_among_many_features_the_strong_ones_are_found():
 
 
 def test_directions_are_found_where_features_differ_in_scale_by_orders():
-    evidence = planted(6)
+    inputs = planted(6)
     scales = torch.tensor([1e-4, 1e3, 1.0, 10.0, 1e-2, 1e4])
-    found = peeling.peel(featured(evidence.fake.features * scales, evidence.real.features * scales))
+    found = peeling.peel(featured(inputs.fake.features * scales, inputs.real.features * scales))
     assert [int(defect.critic.direction.abs().argmax()) for defect in found[:3]] == [0, 1, 2]
 
 
@@ -78,17 +78,17 @@ def test_the_samples_that_show_a_defect_most_are_those_that_have_it():
     fake[broken, 3] += 6
     (first, *_) = peeling.peel(featured(fake, real))
     assert int(first.critic.direction.abs().argmax()) == 3
-    assert len(first.fake_rows) == peeling.SHOWN and set(first.fake_rows) <= set(broken.tolist())
+    assert len(first.fake_rows) == peeling.SHOWN_ROWS and set(first.fake_rows) <= set(broken.tolist())
     scores = first.critic(real)
     assert scores[first.real_rows].max() <= scores.quantile(0.02)
 
 
 def test_critics_are_uncorrelated_on_the_rows_that_they_saw():
-    evidence = planted(8)
-    seen, _ = two_sample.halves(two_sample.pair(evidence.fake, evidence.real, evidence.key))
+    inputs = planted(8)
+    seen, _ = two_sample.split_in_half(two_sample.balanced_pair(inputs.fake, inputs.real, inputs.key))
     critics = peeling.train_critics(seen)
     u = torch.stack([critic.along(torch.cat([seen.fake, seen.real])) for critic in critics])
-    assert len(critics) == peeling.MOST
+    assert len(critics) == peeling.MAX_DIRECTIONS
     assert (torch.corrcoef(u) - torch.eye(len(critics))).abs().max() < 1e-6
 
 
@@ -106,24 +106,24 @@ def test_shape_alone_is_not_seen():
     key = Key.of("shape")
     fake = (key / "fake").normal(1000, 3)
     fake[:, 0] = fake[:, 0].sign()
-    evidence = featured(fake, (key / "real").normal(1000, 3))
-    assert peeling.peel(evidence) == []
-    assert two_sample.trained.compute(evidence) > 0.7
+    inputs = featured(fake, (key / "real").normal(1000, 3))
+    assert peeling.peel(inputs) == []
+    assert two_sample.c2st_trained.compute(inputs) > 0.7
 
 
 def test_there_are_no_more_directions_than_features():
     key = Key.of("flat")
     fake, real = (key / "fake").normal(200, 2), (key / "real").normal(200, 2)
-    evidence = featured(*(torch.cat([x, torch.ones(200, 1), x[:, :1]], 1) for x in (fake + 3, real)))
-    seen, _ = two_sample.halves(two_sample.pair(evidence.fake, evidence.real, key))
+    inputs = featured(*(torch.cat([x, torch.ones(200, 1), x[:, :1]], 1) for x in (fake + 3, real)))
+    seen, _ = two_sample.split_in_half(two_sample.balanced_pair(inputs.fake, inputs.real, key))
     assert len(peeling.train_critics(seen)) == 2
 
 
 def test_the_value_is_the_sum_over_all_directions():
-    evidence = planted(8)
+    inputs = planted(8)
     expected = sum(2 * area - 1 for area in AREAS)
-    assert peeling.peeling.compute(evidence) == pytest.approx(expected, abs=0.15)
-    details = peeling.peeling.details(evidence)
+    assert peeling.peeling.compute(inputs) == pytest.approx(expected, abs=0.15)
+    details = peeling.peeling.details(inputs)
     assert details["significant directions"] == len(details["defects"]) >= 3
 
 

@@ -6,14 +6,14 @@ from math import sqrt
 
 import pytest
 import torch
-from evidences import featured
+from metric_inputs import featured
 from refusals import refused
 from torch import Tensor
 
 from gancore.errors import ConfigError
-from gancore.evaluation.measures import prd
-from gancore.evaluation.measures.prd import Bins, curve_of, f_beta, histograms, prd_curve
-from gancore.runtime.randomness import Key
+from gancore.metrics import precision_recall
+from gancore.metrics.precision_recall import ClusterLabels, cluster_shares, f_beta, mean_curve, prd_curve
+from gancore.random import Key
 
 
 def histogram(*shares: float) -> Tensor:
@@ -76,34 +76,37 @@ def test_precision_falls_and_recall_rises_along_it():
 def test_the_mean_over_runs_is_of_curves():
     real = torch.tensor([[0, 0, 1, 1], [0, 1, 2, 3]])
     fake = torch.tensor([[0, 0, 0, 0], [0, 1, 2, 3]])
-    curve = curve_of(Bins(real, fake))
+    curve = mean_curve(ClusterLabels(real, fake))
     half = prd_curve(histogram(0.5, 0.5), histogram(1, 0))
     whole = prd_curve(histogram(1), histogram(1))
     torch.testing.assert_close(curve.precision, (half.precision + whole.precision) / 2)
-    assert histograms(real)[0, :3].tolist() == [0.5, 0.5, 0]
+    assert cluster_shares(real)[0, :3].tolist() == [0.5, 0.5, 0]
 
 
 @pytest.mark.parametrize("dropped", [2, 5])
 def test_modes_that_are_dropped_are_lost_to_recall_alone(dropped: int):
     real, fake = ring(Key.of("real"), 600, 10), ring(Key.of("fake"), 600, 10 - dropped)
-    evidence = featured(fake, real)
+    inputs = featured(fake, real)
     kept = 1 - dropped / 10
-    assert prd.prd_recall.compute(evidence) == pytest.approx(kept, abs=0.07)
-    assert prd.prd_precision.compute(evidence) > 0.9
+    assert precision_recall.prd_recall.compute(inputs) == pytest.approx(kept, abs=0.07)
+    assert precision_recall.prd_precision.compute(inputs) > 0.9
     swapped = featured(real, fake)
-    assert prd.prd_precision.compute(swapped) == pytest.approx(kept, abs=0.07)
-    assert prd.prd_recall.compute(swapped) > 0.9
+    assert precision_recall.prd_precision.compute(swapped) == pytest.approx(kept, abs=0.07)
+    assert precision_recall.prd_recall.compute(swapped) > 0.9
 
 
 def test_sets_of_unequal_size_are_weighed_alike():
-    evidence = featured(ring(Key.of("fake"), 2000, 10), ring(Key.of("real"), 200, 10))
-    assert prd.prd_recall.compute(evidence) > 0.9 and prd.prd_precision.compute(evidence) > 0.9
+    inputs = featured(ring(Key.of("fake"), 2000, 10), ring(Key.of("real"), 200, 10))
+    assert (
+        precision_recall.prd_recall.compute(inputs) > 0.9
+        and precision_recall.prd_precision.compute(inputs) > 0.9
+    )
 
 
 def test_the_same_key_gives_the_same_value_and_details_hold_the_curve():
-    evidence = featured(ring(Key.of("fake"), 200, 5), ring(Key.of("real"), 200, 10))
-    assert prd.prd_recall.compute(evidence) == prd.prd_recall.compute(evidence)
-    details = prd.prd_recall.details(evidence)
+    inputs = featured(ring(Key.of("fake"), 200, 5), ring(Key.of("real"), 200, 10))
+    assert precision_recall.prd_recall.compute(inputs) == precision_recall.prd_recall.compute(inputs)
+    details = precision_recall.prd_recall.details(inputs)
     assert len(details["precision"]) == len(details["recall"]) == 101
     assert max(details["recall"]) < 0.7 < max(details["precision"])
 
@@ -111,19 +114,19 @@ def test_the_same_key_gives_the_same_value_and_details_hold_the_curve():
 def test_fewer_different_rows_than_clusters_are_clusters_of_their_own():
     """A collapse to a few rows, and rows that repeat."""
     real = torch.eye(4).repeat(20, 1)
-    assert prd.prd_recall.compute(featured(real, real)) == pytest.approx(1)
+    assert precision_recall.prd_recall.compute(featured(real, real)) == pytest.approx(1)
     one = torch.eye(4)[:1].repeat(80, 1)
-    assert prd.prd_recall.compute(featured(one, real)) == pytest.approx(f(1, 0.25, 8), abs=0.01)
+    assert precision_recall.prd_recall.compute(featured(one, real)) == pytest.approx(f(1, 0.25, 8), abs=0.01)
 
 
 def test_too_few_rows_make_no_clusters():
     x = Key.of("few").normal(30, 2)
     with refused(ConfigError, 20, 30, fix=40):
-        prd.prd_recall.compute(featured(x, x))
+        precision_recall.prd_recall.compute(featured(x, x))
 
 
 def test_f_weighs_recall_by_beta():
-    curve = prd.Curve(torch.tensor([0.8]), torch.tensor([0.2]))
+    curve = precision_recall.Curve(torch.tensor([0.8]), torch.tensor([0.2]))
     assert float(f_beta(curve, 1)) == pytest.approx(2 * 0.8 * 0.2)
     assert float(f_beta(curve, 8)) == pytest.approx(0.2, abs=0.01)
     assert float(f_beta(curve, 1 / 8)) == pytest.approx(0.8, abs=0.04)
@@ -135,5 +138,5 @@ def test_the_variance_of_clusters_is_that_of_halves_and_what_starts_leave_of_the
     a, e, worlds = 2.0, 0.5, 4000
     key = Key.of("components")
     runs = a * (key / "half").normal(worlds, 5, 1) + e * (key / "start").normal(worlds, 5, 2)
-    found = sum(prd.variance_of_clusters(run.flatten()) for run in runs.double()) / worlds
+    found = sum(precision_recall.variance_of_clusters(run.flatten()) for run in runs.double()) / worlds
     assert found == pytest.approx(a**2 + (2 * a**2 + e**2) / 10, rel=0.05)

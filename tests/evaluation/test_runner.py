@@ -16,9 +16,9 @@ from refusals import refused
 import gancore
 from gancore import Spec
 from gancore.errors import CheckpointError, ConfigError, DataError, GancoreError
-from gancore.evaluation.catalogue import measures_for, resolve_measures
-from gancore.evaluation.measure import Anchor
-from gancore.evaluation.reading import read_evaluations
+from gancore.evaluation.catalogue import available_metrics, load_metrics
+from gancore.evaluation.result import read_evaluations
+from gancore.metrics.metric import Control
 from gancore.plugins import plugins
 
 OWN = ["height", "mean_apart", "certain"]
@@ -47,10 +47,10 @@ def test_measures_and_features_of_plugins_are_taken_with_all_that_they_need_to_b
     assert height.low < height.value < height.high and height.method == "normal"
     assert (height.features, apart.features, apart.features_hash) == ("", "plain", "0" * 64)
     assert certain.features == "judged" and len(certain.features_hash) == 64
-    assert found.about["classifier"]["accuracy"]["value"] > 0.97
-    assert found.about["features"] == {"name": "plain", "hash": "0" * 64}
-    assert found.about["versions"].keys() >= {"gancore", "torch"}
-    assert any("training dots judge on trio, at most" in line for line in told)
+    assert found.metadata["classifier"]["accuracy"]["value"] > 0.97
+    assert found.metadata["features"] == {"name": "plain", "hash": "0" * 64}
+    assert found.metadata["versions"].keys() >= {"gancore", "torch"}
+    assert any("training dots judge on trio once, for at most" in line for line in told)
 
 
 def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
@@ -59,7 +59,7 @@ def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
     other = evaluate(run, ["height"], seed=1, out=tmp_path / "there.jsonl")
     evaluate(run, ["height"], seed=1)
     kept = read_evaluations(run / "measures.jsonl")
-    assert [evaluation.about["seed"] for evaluation in kept] == [0, 1]
+    assert [evaluation.metadata["seed"] for evaluation in kept] == [0, 1]
     assert [evaluation["height"].value for evaluation in kept] == [one["height"].value, other["height"].value]
     (written,) = read_evaluations(tmp_path / "there.jsonl")
     assert written == other
@@ -69,10 +69,10 @@ def test_where_it_cannot_be_kept_it_is_told_all_the_same(train):
     run, told = train(), []
     (run / "measures.jsonl").mkdir()
     assert evaluate(run, ["height"], announce=told.append)["height"].value is not None
-    assert told[-1].startswith("the evaluation is not kept: ")
+    assert told[-1].startswith("the evaluation was not stored: ")
     (run / "measures.jsonl").rmdir()
     evaluate(run, ["height"], announce=told.append)
-    assert told[-1] == f"kept in {run / 'measures.jsonl'}"
+    assert told[-1] == f"stored in {run / 'measures.jsonl'}"
 
 
 @pytest.mark.slow
@@ -121,12 +121,12 @@ def test_features_can_be_chosen_of_the_domain_of_the_core_and_of_another_plugin(
     assert doubled["mean_apart"].value == pytest.approx(2 * plain["mean_apart"].value)
     assert doubled["mean_apart"].features_hash == "d" * 64
     assert evaluate(run, ["mean_apart"], features="principal")["mean_apart"].features == "principal"
-    assert evaluate(run, ["mean_apart"], features="judged").about["features"]["name"] == "judged"
+    assert evaluate(run, ["mean_apart"], features="judged").metadata["features"]["name"] == "judged"
 
 
 def test_the_default_set_is_that_of_quick_measures_and_all_is_all(of_dots):
-    known = measures_for(plugins().domain("dots"), Spec({}), print)
-    quick, every = (resolve_measures(known, names, print).keys() for names in (None, ["all"]))
+    known = available_metrics(plugins().load_domain("dots"), Spec({}), print)
+    quick, every = (load_metrics(known, names, print).keys() for names in (None, ["all"]))
     assert {"height", "mean_apart", "random_one", "frechet", "nll"} <= quick
     assert "slow" in every - quick
     assert "elsewhere" not in every
@@ -183,7 +183,7 @@ def test_what_can_be_trusted_goes_onto_the_card(train):
             f"{name} | {found[name].value:.4g} {unit} | not known | 150 | 150 rows of test of trio{features}"
         )
         assert f"| {told} |" in card
-    assert "wrong_way" not in card and "None was taken" not in card
+    assert "wrong_way" not in card and "Not measured" not in card
     assert gancore.load(run, "cpu").sample(2).data.shape == (2, 3)
 
 
@@ -196,7 +196,7 @@ def test_a_folder_of_links_is_evaluated_as_caches_of_downloads_hold_it(train, tm
         (linked / file.name).symlink_to(file)
     before = (blobs / "README.md").read_bytes()
     found = evaluate(linked, ["certain"], card=True)
-    assert found.about["model_hash"] == evaluate(run, ["certain"]).about["model_hash"]
+    assert found.metadata["model_hash"] == evaluate(run, ["certain"]).metadata["model_hash"]
     assert (
         "| certain |" in (linked / "README.md").read_text() and (blobs / "README.md").read_bytes() == before
     )
@@ -205,7 +205,7 @@ def test_a_folder_of_links_is_evaluated_as_caches_of_downloads_hold_it(train, tm
 def test_a_copyist_is_caught_by_the_measures_of_memory_and_by_them_alone(train):
     """It gives back 300 of the 400 rows of train, in the core's default set, on the judge's features."""
     found = evaluate(train(blur=0.0), None, n=200, features="judged")
-    assert found.about["n_train"] == 400
+    assert found.metadata["n_train"] == 400
     assert found["copies"].value > 0.9 and found["copies"].details["p value"] < 1e-6
     assert found["copies"].anchors["real"] < 0.1 and found["copies"].details["rows of train"] == 400
     assert found["nearest_train"].value == 0
@@ -214,7 +214,7 @@ def test_a_copyist_is_caught_by_the_measures_of_memory_and_by_them_alone(train):
     assert found["class_coverage"].value == 3
     assert found["recall"].value > 0.8
     for reading in found:
-        assert reading.skipped or reading.anchors.keys() <= {"real", *get_args(Anchor)}
+        assert reading.skipped or reading.anchors.keys() <= {"real", *get_args(Control)}
         if reading.low is not None:
             assert reading.low <= reading.value <= reading.high, reading
             assert reading.method
@@ -281,10 +281,10 @@ def test_other_classes_are_refused_for_a_conditional_model(train, tmp_path):
 
 def test_data_that_have_changed_since_are_told_of(train):
     run = train()
-    assert evaluate(run, ["height"]).about["note"] == ""
+    assert evaluate(run, ["height"]).metadata["note"] == ""
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("points: 400", "points: 401"))
-    assert "not those that the model was trained on" in evaluate(run, ["height"]).about["note"]
+    assert "not those that the model was trained on" in evaluate(run, ["height"]).metadata["note"]
 
 
 # Which rows.
@@ -292,10 +292,10 @@ def test_data_that_have_changed_since_are_told_of(train):
 
 def test_held_out_rows_are_of_the_rest_of_test_then_of_valid_then_of_the_rest_of_train(train):
     run = train(data_points=300, data_valid=40, data_test=170)
-    anchors = evaluate(run, ["height"], n=150).about["anchors"]
+    anchors = evaluate(run, ["height"], n=150).metadata["anchors"]
     assert anchors["n"] == 150
     assert anchors["real"] == "held-out real rows: 20 of test, 40 of valid, 90 of train"
-    anchors = evaluate(run, ["height"], n=150, split="valid").about["anchors"]
+    anchors = evaluate(run, ["height"], n=150, split="valid").metadata["anchors"]
     assert anchors["real"] == "held-out real rows: 150 of train"  # at most half
 
 
@@ -316,7 +316,7 @@ def test_without_held_out_rows_nothing_is_checked_and_that_is_said(train):
         ({"measures": []}, "no measure is named"),
         ({"measures": ["elsewhere"]}, "no measure 'elsewhere' for these data"),
         ({"features": "plian"}, "no features 'plian' for these data; did you mean 'plain'?"),
-        ({"n": 15}, "15 samples, too few to measure; give at least 16"),
+        ({"n": 15}, "15 samples are too few to evaluate; give at least 16"),
         ({"split": "tset"}, "no split 'tset'; did you mean 'test'?"),
         ({"device": "tpu"}, "'tpu'"),
         ({"against": "trioo"}, "no file or folder 'trioo' exists, and no data set has that name"),

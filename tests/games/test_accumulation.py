@@ -4,46 +4,51 @@ import pytest
 import torch
 from refusals import refused
 from torch import nn
-from toy_games import Judge, play, points
+from toy_games import DenseDiscriminator, play, points
 
-from gancore.config import RecipeSection, RunConfig
-from gancore.domain import Data, Spec
+from gancore.config import RecipeConfig, RunConfig
+from gancore.data.dataset import Data, Spec
 from gancore.errors import ConfigError
-from gancore.games import R1, SGD, WGANGP, Cost, Game, Move, Phase, Player, adversarial, noise, normal
+from gancore.games import R1, SGD, WGANGP, Cost, Game, Move, Phase, Player, adversarial_game, noise, normal
 from gancore.recipe import Recipe
-from gancore.runtime.processes import ALONE
-from gancore.training.table import lay_table
+from gancore.runtime.distributed import SINGLE_PROCESS
+from gancore.training.setup import setup_from_config
 
 
-class Shuffled(Judge):
+class Shuffled(DenseDiscriminator):
     """Phase shuffle's kind of noise: each row rolled by an integer of its own."""
 
-    def judge(self, embedded, condition=None):
+    def logits(self, embedded, condition=None):
         shifts = noise(len(embedded), embedded.device).integers(0, 2, len(embedded))
         turned = torch.where(shifts[:, None].bool(), embedded.flip(1), embedded)
-        return super().judge(turned)
+        return super().logits(turned)
 
 
 @pytest.mark.parametrize("loss", ["nonsaturating", "relativistic"])
 def test_one_two_and_four_micro_batches_train_alike(loss):
     def build():
-        return adversarial(
-            generator=lambda: nn.Linear(3, 2), discriminator=Shuffled, prior=normal(3), loss=loss,
-            penalties=[R1(1.0, every=2), WGANGP(1.0)], average=30.0,
-            generator_rule=SGD(0.05), discriminator_rule=SGD(0.05, 0.5),
-        )  # fmt: skip
+        return adversarial_game(
+            generator=lambda: nn.Linear(3, 2),
+            discriminator=Shuffled,
+            prior=normal(3),
+            loss=loss,
+            penalties=[R1(1.0, every=2), WGANGP(1.0)],
+            average=30.0,
+            generator_optimizer=SGD(0.05),
+            discriminator_optimizer=SGD(0.05, 0.5),
+        )
 
     joined, *parted = (play(build, points(), 12, accumulate=k) for k in (1, 2, 4))
-    figures = joined.statistics.read()
+    figures = joined.scalars.read()
     for table in parted:
         for name, tensor in joined.game.state_dict().items():
             assert torch.allclose(table.game.state_dict()[name], tensor, rtol=1e-5, atol=1e-6), name
-        others = table.statistics.read()
+        others = table.scalars.read()
         assert others.keys() == figures.keys()
         assert all(others[name] == pytest.approx(value, abs=1e-5) for name, value in figures.items())
 
 
-class Packed(Judge):
+class Packed(DenseDiscriminator):
     """Two rows are judged as one."""
 
     def __init__(self):
@@ -55,10 +60,14 @@ class Packed(Judge):
 
 def test_interpolates_of_packed_rows_are_the_same_in_parts():
     def build():
-        return adversarial(
-            generator=lambda: nn.Linear(3, 2), discriminator=Packed, prior=normal(3), penalties=[WGANGP(1.0)],
-            generator_rule=SGD(0.05), discriminator_rule=SGD(0.05),
-        )  # fmt: skip
+        return adversarial_game(
+            generator=lambda: nn.Linear(3, 2),
+            discriminator=Packed,
+            prior=normal(3),
+            penalties=[WGANGP(1.0)],
+            generator_optimizer=SGD(0.05),
+            discriminator_optimizer=SGD(0.05),
+        )
 
     joined, parted = (play(build, points(), 6, accumulate=k).game.state_dict() for k in (1, 2))
     for name, tensor in joined.items():
@@ -82,16 +91,20 @@ def test_a_term_that_the_player_cannot_move_adds_nothing():
 
 class Coupled(Recipe):
     def build(self, config, spec):
-        return adversarial(generator=lambda: nn.Linear(3, 2), discriminator=Judge, prior=normal(3),
-                           loss="relativistic-average")  # fmt: skip
+        return adversarial_game(
+            generator=lambda: nn.Linear(3, 2),
+            discriminator=DenseDiscriminator,
+            prior=normal(3),
+            loss="relativistic-average",
+        )
 
 
 def test_a_cost_that_couples_rows_is_refused_in_parts_in_one_line():
     def sit(accumulate):
-        model = RecipeSection(batch_size=8, accumulate=accumulate)
+        model = RecipeConfig(batch_size=8, accumulate=accumulate)
         config = RunConfig(domain="toy", recipe="coupled", data=None, model=model)
         data = Data({"train": _view()}, _view(), _view(), Spec({}))
-        return lay_table(config, Coupled(), data, torch.device("cpu"), ALONE)
+        return setup_from_config(config, Coupled(), data, torch.device("cpu"), SINGLE_PROCESS)
 
     assert sit(1).accumulate == 1
     with refused(ConfigError, "rows", fix="model.accumulate=1"):

@@ -5,21 +5,21 @@ import torch
 from refusals import refused
 from scipy.stats import binomtest
 from torch import Tensor, nn
-from toy_games import Judge, differing, field, play, points, set_table, whole
+from toy_games import DenseDiscriminator, differing, play, points, set_up, training_step, whole
 
 from gancore import ConfigError
 from gancore.games import (
     R1,
     SGD,
-    Adaptive,
+    AdaptiveProbability,
     Augmentation,
-    Augmented,
+    AugmentedDiscriminator,
     Discriminator,
-    adversarial,
+    adversarial_game,
     linear,
     normal,
 )
-from gancore.runtime.randomness import Key, Rows, noise_scope
+from gancore.random import Key, RowRange, noise_scope
 
 
 def doubled(x, noise):
@@ -30,16 +30,16 @@ def shifted(x, noise):
     return x + noise.normal(len(x), *x.shape[1:])
 
 
-def build(augmentation=None, every=1, loss="nonsaturating", judge=Judge):
-    return lambda: adversarial(
+def build(augmentation=None, every=1, loss="nonsaturating", judge=DenseDiscriminator):
+    return lambda: adversarial_game(
         generator=lambda: nn.Linear(3, 2),
         discriminator=judge,
         prior=normal(3),
         loss=loss,
         penalties=[R1(1.0, every=every)],
         average=30.0,
-        discriminator_rule=SGD(0.05),
-        generator_rule=SGD(0.05),
+        discriminator_optimizer=SGD(0.05),
+        generator_optimizer=SGD(0.05),
         augmentation=augmentation,
     )
 
@@ -52,13 +52,15 @@ class Says(Discriminator):
         self.bias = nn.Parameter(torch.zeros(()))
         self.real, self.fake = real, fake
 
-    def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
+    def logits(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         return torch.where(embedded[:, 0] > 0, self.real, self.fake) + 0 * (self.bias + embedded.sum(1))
 
 
 def always(real: float, fake: float = -1.0, loss="nonsaturating", **settings):
     """A game whose reals are right of 0, whose fakes left of it, judged as told whatever happens."""
-    game = build(Augmentation([], Adaptive(**settings)), loss=loss, judge=lambda: Says(real, fake))()
+    game = build(
+        Augmentation([], AdaptiveProbability(**settings)), loss=loss, judge=lambda: Says(real, fake)
+    )()
     nn.init.zeros_(game.generator.weight)
     nn.init.constant_(game.generator.bias, -1.0)
     return game
@@ -73,9 +75,9 @@ def test_at_strength_0_a_training_is_byte_for_byte_the_one_without():
 
 
 def test_the_strength_is_the_chance_of_each_change_for_each_row():
-    net = Augmented(Judge(), Augmentation([doubled, lambda x, noise: x + 100], 0.3))
-    with noise_scope(Key.of(1), Rows.all(4000)):
-        x = net.changed(torch.ones(4000, 2))
+    net = AugmentedDiscriminator(DenseDiscriminator(), Augmentation([doubled, lambda x, noise: x + 100], 0.3))
+    with noise_scope(Key.of(1), RowRange.all(4000)):
+        x = net.augment(torch.ones(4000, 2))
     assert {1.0, 2.0, 101.0, 102.0} == set(x.flatten().tolist())
     assert torch.equal(x[:, 0], x[:, 1])
     first, second = x[:, 0] % 100 == 2, x[:, 0] > 100
@@ -85,29 +87,29 @@ def test_the_strength_is_the_chance_of_each_change_for_each_row():
 
 
 def test_it_rests_outside_training():
-    net, x = Augmented(Judge(), Augmentation([shifted])), points()
+    net, x = AugmentedDiscriminator(DenseDiscriminator(), Augmentation([shifted])), points()
     assert not torch.equal(net(x), net(x))
     assert torch.equal(net.eval()(x), net.inner(x))
 
 
 def test_a_penalty_is_on_the_gradient_at_the_row_that_was_given():
     # D(2 x) has twice the slope, so R1 is four times that of D at 2 x
-    net = Judge()
-    augmented, x = Augmented(net, Augmentation([doubled])), points()
+    net = DenseDiscriminator()
+    augmented, x = AugmentedDiscriminator(net, Augmentation([doubled])), points()
     r1 = R1().function
     given, wanted = r1(augmented, x, None, None, None), 4 * r1(net, 2 * x, None, None, None)
     torch.testing.assert_close(given, wanted)
 
 
 def test_the_generator_gets_the_gradient_through_the_changes():
-    table = set_table(build(Augmentation([doubled])), points())
-    plain = set_table(build(), points())
+    table = set_up(build(Augmentation([doubled])), points())
+    plain = set_up(build(), points())
     plain.game.discriminator.layers[0].weight.data.mul_(2)  # D(2 x)
     for name, tensor in plain.game.discriminator.state_dict().items():
         if name != "layers.0.weight":
             table.game.discriminator.inner.state_dict()[name].copy_(tensor)
     move = table.game.phases[0].moves[-1]
-    ours, theirs = (field(t).gradient(move, field(t).draw(1)).tensors for t in (table, plain))
+    ours, theirs = (training_step(t).gradient(move, training_step(t).draw(1)).tensors for t in (table, plain))
     for a, b in zip(ours, theirs, strict=True):
         assert a.abs().sum() > 0
         torch.testing.assert_close(a, b)
@@ -115,14 +117,14 @@ def test_the_generator_gets_the_gradient_through_the_changes():
 
 @pytest.mark.parametrize("every", [1, 3])
 def test_a_killed_run_goes_on_with_its_strength_bit_by_bit(tmp_path, every):
-    make = build(Augmentation([shifted], Adaptive(target=-1.0, samples=400, every=3)), every)
+    make = build(Augmentation([shifted], AdaptiveProbability(target=-1.0, samples=400, every=3)), every)
     undisturbed, killed = play(make, points(), 20), play(make, points(), 20, kills=(7, 14), folder=tmp_path)
     assert 0 < undisturbed.game.discriminator.strength < 1
     assert differing(whole(undisturbed), whole(killed)) == []
 
 
 def test_micro_batches_see_the_same_changes():
-    make = build(Augmentation([shifted], Adaptive(target=0.0, samples=100)))
+    make = build(Augmentation([shifted], AdaptiveProbability(target=0.0, samples=100)))
     one, two = (whole(play(make, points(), 10, accumulate=parts)) for parts in (1, 2))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-6)
@@ -143,7 +145,7 @@ def test_an_adaptive_strength_follows_the_signs_at_its_speed(real, fake, loss, s
     right = points().abs() + 0.1
     table = play(lambda: always(real, fake, loss, samples=100), right, 10)
     assert float(table.game.discriminator.strength) == pytest.approx(strength)
-    assert table.statistics.read()["r_t"] == (1.0 if strength else -1.0)
+    assert table.scalars.read()["r_t"] == (1.0 if strength else -1.0)
 
 
 def test_an_adaptive_strength_stays_within_0_and_1_and_stands_still_between_adjustments():
@@ -153,7 +155,7 @@ def test_an_adaptive_strength_stays_within_0_and_1_and_stands_still_between_adju
 
 
 def test_a_masked_step_says_nothing():
-    net = Augmented(Judge(), Augmentation([], Adaptive()))
+    net = AugmentedDiscriminator(DenseDiscriminator(), Augmentation([], AdaptiveProbability()))
     net.after_move({"r_t": torch.tensor(torch.nan), "ok": torch.tensor(0.0)})
     assert net.signs.tolist() == [0.0, 0.0]
     net.after_move({"r_t": torch.tensor(0.5), "ok": torch.tensor(1.0)})
@@ -165,13 +167,13 @@ def test_r_t_is_held_at_its_target_where_a_stronger_augmentation_lowers_it():
     class Noisy(Says):
         """Is mistaken about a share of the reals that grows with the strength."""
 
-        def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
+        def logits(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
             return embedded[:, 1] + 0 * self.bias
 
     def flipped(x, noise):  # at strength p, E sign D(x) = 1 - 2 p
         return -x
 
-    make = build(Augmentation([flipped], Adaptive(target=0.6, samples=1500)), judge=Noisy)
+    make = build(Augmentation([flipped], AdaptiveProbability(target=0.6, samples=1500)), judge=Noisy)
     table = play(make, points().abs() + 0.1, 200)
     assert float(table.game.discriminator.strength) == pytest.approx(0.2, abs=0.06)
 
@@ -182,9 +184,9 @@ def test_a_scheduled_strength_runs_over_the_phase():
 
 
 def test_rows_in_bf16_are_changed_in_full_precision():
-    net = Augmented(Judge(), Augmentation([lambda x, noise: x + 1e-3]))
+    net = AugmentedDiscriminator(DenseDiscriminator(), Augmentation([lambda x, noise: x + 1e-3]))
     with torch.autocast("cpu", torch.bfloat16):
-        assert float(net.changed(torch.ones(1, 2, dtype=torch.bfloat16))[0, 0]) == pytest.approx(1.001)
+        assert float(net.augment(torch.ones(1, 2, dtype=torch.bfloat16))[0, 0]) == pytest.approx(1.001)
 
 
 def test_a_strength_that_is_no_chance_is_refused():

@@ -9,17 +9,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 from torch import nn
-from toy_games import Judge, differing, play, points, set_table, whole
+from toy_games import DenseDiscriminator, differing, play, points, set_up, whole
 
-from gancore.config import TrainSection, UpkeepSection
+from gancore.config import TrainConfig, UpkeepConfig
 from gancore.errors import ConfigError
-from gancore.games import R1, SGD, Adam, Dynamics, Game, Move, Phase, Player, adversarial, fitted, normal
-from gancore.nn.norms import spectral_norm
-from gancore.training.budget import plan_rounds, plan_seconds
-from gancore.training.looks import LookCosts, Looks, allowed
-from gancore.training.state import State
-from gancore.training.timing import round_kinds, seconds_per_round
-from gancore.training.watching import Cadence
+from gancore.games import (
+    R1,
+    SGD,
+    Adam,
+    Dynamics,
+    Game,
+    Move,
+    Phase,
+    Player,
+    adversarial_game,
+    fitted_game,
+    normal,
+)
+from gancore.nn.spectral_normalization import spectral_norm
+from gancore.training.monitor import Intervals
+from gancore.training.plan import EvaluationPlan, plan_evaluations, plan_steps, plan_time
+from gancore.training.state import TrainState
+from gancore.training.timing import EvaluationCosts, seconds_per_step, step_kinds
 
 
 class Waits(Dynamics):
@@ -30,14 +41,14 @@ class Waits(Dynamics):
     def __init__(self, seconds, batch_size=8):
         self.seconds, self.batch_size = seconds, batch_size
 
-    def round(self, field):
-        Waits.now += self.seconds * field.table.batch_size / self.batch_size
+    def play(self, step):
+        Waits.now += self.seconds * step.setup.batch_size / self.batch_size
 
 
 @pytest.fixture
 def clock(monkeypatch):
     clock = SimpleNamespace(perf_counter=lambda: Waits.now)
-    for module in ("budget", "timing"):
+    for module in ("plan", "timing"):
         monkeypatch.setattr(f"gancore.training.{module}.time", clock)
 
 
@@ -48,17 +59,17 @@ class Idle(Game):
 
 
 def plan(*phases, batch_size=8, **budget):
-    return plan_rounds(
-        set_table(lambda: Idle(*phases), points(), batch_size=batch_size), TrainSection(**budget), 77
+    return plan_steps(
+        set_up(lambda: Idle(*phases), points(), batch_size=batch_size), TrainConfig(**budget), 77
     )
 
 
 def planned(*phases, seconds, preview=0.0, evaluation=0.0, motion=0.0, saving=0.0, **upkeep):
     """The state of a run of so many seconds on the wall, and how long its planning took."""
-    table = set_table(lambda: Idle(*phases), points(), batch_size=8)
+    table = set_up(lambda: Idle(*phases), points(), batch_size=8)
     began = Waits.now
-    costs = LookCosts(preview, evaluation, motion, saving)
-    return plan_seconds(table, seconds, UpkeepSection(**upkeep), lambda: costs), Waits.now - began
+    costs = EvaluationCosts(preview, evaluation, motion, saving)
+    return plan_time(table, seconds, UpkeepConfig(**upkeep), lambda: costs), Waits.now - began
 
 
 shares = st.floats(0.01, 100.0)
@@ -66,7 +77,7 @@ shares = st.floats(0.01, 100.0)
 
 @given(st.integers(1, 10**6), st.lists(shares, min_size=1, max_size=6))
 def test_open_phases_divide_every_round_of_the_budget_by_their_shares(steps, weights):
-    rounds = plan(*(Phase([], share=w) for w in weights), steps=steps)
+    rounds = plan(*(Phase([], budget_share=w) for w in weights), steps=steps)
     assert sum(rounds) == steps
     for mine, weight in zip(rounds, weights, strict=True):
         assert abs(mine - steps * weight / sum(weights)) <= 1
@@ -74,7 +85,7 @@ def test_open_phases_divide_every_round_of_the_budget_by_their_shares(steps, wei
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 100), shares)
 def test_fixed_phases_take_theirs_first(one, two, left, share):
-    phases = [Phase([], rounds=one), Phase([], share=share), Phase([], rounds=two), Phase([])]
+    phases = [Phase([], rounds=one), Phase([], budget_share=share), Phase([], rounds=two), Phase([])]
     rounds = plan(*phases, steps=one + two + left)
     assert (rounds[0], rounds[2]) == (one, two) and sum(rounds) == one + two + left
 
@@ -86,7 +97,10 @@ def test_samples_are_rounds_of_whole_batches_and_the_recipe_has_a_default():
 
 
 def test_seconds_are_timed_for_each_phase_and_divided_by_share(clock):
-    phases = [Phase([], dynamics=Waits(0.002), share=1.0), Phase([], dynamics=Waits(0.004), share=3.0)]
+    phases = [
+        Phase([], dynamics=Waits(0.002), budget_share=1.0),
+        Phase([], dynamics=Waits(0.004), budget_share=3.0),
+    ]
     state, timing = planned(*phases, seconds=4.0)
     spent = [n * s for n, s in zip(state.plan, (0.002, 0.004), strict=True)]
     assert spent == pytest.approx([(4.0 - timing) / 4, 3 * (4.0 - timing) / 4], abs=0.01)
@@ -96,7 +110,7 @@ def test_seconds_are_timed_for_each_phase_and_divided_by_share(clock):
 @given(st.floats(1e-4, 0.4), st.floats(0, 60), st.floats(0, 60), st.floats(0, 60))
 def test_training_timing_and_looks_fit_into_the_seconds(cost, preview, evaluation, motion):
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("budget", "timing"):
+        for module in ("plan", "timing"):
             patch.setattr(f"gancore.training.{module}.time", SimpleNamespace(perf_counter=lambda: Waits.now))
         state, timing = planned(
             Phase([], dynamics=Waits(cost)),
@@ -108,11 +122,11 @@ def test_training_timing_and_looks_fit_into_the_seconds(cost, preview, evaluatio
     looks = 0.0
     for name, one in (("preview", preview), ("evaluate", evaluation)):
         every = state.cadence[name]
-        looks += one * (-(-state.total // every)) if every else 0.0
+        looks += one * (-(-state.total_steps // every)) if every else 0.0
     assert looks <= 6.001
-    moving = state.total / state.cadence["motion"] * motion
-    assert moving <= 0.05 * state.total * cost + 1e-9
-    assert 45 < timing + looks + moving + state.total * cost <= 60.001
+    moving = state.total_steps / state.cadence["motion"] * motion
+    assert moving <= 0.05 * state.total_steps * cost + 1e-9
+    assert 45 < timing + looks + moving + state.total_steps * cost <= 60.001
 
 
 def test_a_round_longer_than_the_budget_is_refused_before_it_is_played_whole(clock):
@@ -130,21 +144,23 @@ def test_a_slow_round_is_timed_on_a_part_of_the_batch(clock):
 
 def test_lazy_moves_are_weighted_by_how_often_they_are_made():
     moves = [Move("d"), Move("d", "r1", every=16), Move("g", every=4)]
-    assert round_kinds(Phase(moves)) == {0: 1 / 16, 1: 12 / 16, 4: 3 / 16}
+    assert step_kinds(Phase(moves)) == {0: 1 / 16, 1: 12 / 16, 4: 3 / 16}
 
 
 def test_what_is_too_slow_to_be_looked_at_is_not_but_a_model_that_is_selected_is_evaluated_once():
-    slow = LookCosts(float("inf"), float("inf"))
-    assert allowed(slow, 6.0, UpkeepSection()) == Looks(0, 0, 0.0)
-    assert allowed(slow, 6.0, UpkeepSection(select="nll")).evaluations == 1
-    assert allowed(LookCosts(0.1, 2.0), 6.0, UpkeepSection()).evaluations == 2
-    assert allowed(LookCosts(0.1, 0.1), 6.0, UpkeepSection()) == Looks(10, 10, pytest.approx(2.0))
+    slow = EvaluationCosts(float("inf"), float("inf"))
+    assert plan_evaluations(slow, 6.0, UpkeepConfig()) == EvaluationPlan(0, 0, 0.0)
+    assert plan_evaluations(slow, 6.0, UpkeepConfig(select="nll")).evaluations == 1
+    assert plan_evaluations(EvaluationCosts(0.1, 2.0), 6.0, UpkeepConfig()).evaluations == 2
+    assert plan_evaluations(EvaluationCosts(0.1, 0.1), 6.0, UpkeepConfig()) == EvaluationPlan(
+        10, 10, pytest.approx(2.0)
+    )
 
 
 def test_a_cadence_that_is_given_costs_rounds_and_is_kept(clock):
     state, _ = planned(Phase([], dynamics=Waits(0.1)), seconds=60.0, evaluation=0.3, evaluate_every=1)
-    assert state.total == pytest.approx(60 / 0.4, rel=0.1)
-    cadence = Cadence.of(UpkeepSection(evaluate_every=1), state.planned, state.cadence)
+    assert state.total_steps == pytest.approx(60 / 0.4, rel=0.1)
+    cadence = Intervals.of(UpkeepConfig(evaluate_every=1), state.planned, state.cadence)
     assert cadence.evaluate == 1
 
 
@@ -152,20 +168,20 @@ def test_checkpoints_at_a_given_cadence_cost_rounds(clock):
     for every, cost in ((10, 0.4), (None, 0.1)):
         phase = Phase([], dynamics=Waits(0.1))
         state, _ = planned(phase, seconds=60.0, saving=3.0, checkpoint_every=every)
-        assert state.total == pytest.approx(60 / cost, rel=0.1)
+        assert state.total_steps == pytest.approx(60 / cost, rel=0.1)
 
 
 def test_a_resumed_run_keeps_the_rounds_and_cadences_of_its_first_life(clock):
     phase = Phase([], dynamics=Waits(0.1))
     state, _ = planned(phase, seconds=60.0, preview=0.1, evaluation=3.0)
-    again = State.from_json(json.loads(json.dumps(state.to_json())), 1)
+    again = TrainState.from_json(json.loads(json.dumps(state.to_json())), 1)
     assert again == state and again.cadence["evaluate"] > 0
 
 
 def test_a_cadence_of_zero_rounds_is_never_due():
-    cadence = Cadence.of(UpkeepSection(), 10, {"preview": 0, "evaluate": 10})
-    state = State([10], step=10)
-    assert not cadence.due(cadence.preview, state) and cadence.due(cadence.evaluate, state)
+    cadence = Intervals.of(UpkeepConfig(), 10, {"preview": 0, "evaluate": 10})
+    state = TrainState([10], step=10)
+    assert not cadence.is_due(cadence.preview, state) and cadence.is_due(cadence.evaluate, state)
 
 
 def test_a_phase_in_seconds_within_a_budget_in_steps(clock):
@@ -193,38 +209,39 @@ def test_seconds_below_what_the_recipe_fixes_are_refused_in_one_line(clock):
 
 
 class Optimistic(Dynamics):
-    slots = ("previous",)
+    state_names = ("previous",)
 
-    def round(self, field):
-        for index, move in field.moves():
-            gradient = field.gradient(move, field.draw(index))
-            for p, g in zip(field.memory(move.player, "previous"), gradient.tensors, strict=True):
+    def play(self, step):
+        for index, move in step.due_moves():
+            gradient = step.gradient(move, step.draw(index))
+            for p, g in zip(step.dynamics_state(move.player, "previous"), gradient.tensors, strict=True):
                 if g is not None:
                     p.copy_(g)
-            field.apply(move, gradient)
+            step.apply(move, gradient)
 
 
-def steadied(rule, dynamics):
+def steadied(optimizer, dynamics):
     def build():
-        return adversarial(
+        return adversarial_game(
             generator=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)),
-            discriminator=Judge, prior=normal(3), penalties=[R1(1.0, every=4)], average=30.0,
-            discriminator_remedies=[spectral_norm], generator_rule=rule, discriminator_rule=rule,
+            discriminator=lambda: spectral_norm(DenseDiscriminator()), prior=normal(3),
+            penalties=[R1(1.0, every=4)], average=30.0,
+            generator_optimizer=optimizer, discriminator_optimizer=optimizer,
             dynamics=dynamics,
         )  # fmt: skip
 
     return build
 
 
-@pytest.mark.parametrize("rule", [Adam(0.05), SGD(0.05, 0.9)])
-def test_timed_rounds_are_undone_to_the_last_bit(rule):
-    build = steadied(rule, Optimistic())
-    table = set_table(build, points())
+@pytest.mark.parametrize("optimizer", [Adam(0.05), SGD(0.05, 0.9)])
+def test_timed_rounds_are_undone_to_the_last_bit(optimizer):
+    build = steadied(optimizer, Optimistic())
+    table = set_up(build, points())
     before = whole(table)
-    cost = seconds_per_round(table, table.game.phases[0], budget=0.5)
+    cost = seconds_per_step(table, table.game.phases[0], budget=0.5)
     assert 0 < cost < 1
     assert differing(before, whole(table)) == []
-    assert table.statistics.read() == {}
+    assert table.scalars.read() == {}
     assert any("dynamics/previous" in name for name in before)
     assert differing(before, whole(play(build, points(), 2))) != []
 
@@ -236,14 +253,14 @@ def test_timing_a_model_that_is_fitted_leaves_it_unfitted():
             self.register_buffer("mean", torch.zeros(2))
 
         def fit(self, views, key):
-            self.mean.copy_(views["train"].take(torch.arange(len(views["train"])), key).data.mean(0))
+            self.mean.copy_(views["train"].get_batch(torch.arange(len(views["train"])), key).data.mean(0))
             return True
 
         def sample(self, n, key):
             return self.mean.expand(n, 2)
 
-    table = set_table(lambda: fitted(Mean()), points())
-    assert plan_seconds(table, 1.0, UpkeepSection(), lambda: LookCosts(0.0, 0.0)).total > 0
+    table = set_up(lambda: fitted_game(Mean()), points())
+    assert plan_time(table, 1.0, UpkeepConfig(), lambda: EvaluationCosts(0.0, 0.0)).total_steps > 0
     assert torch.equal(table.game.model.mean, torch.zeros(2))
 
 
@@ -255,5 +272,5 @@ def test_only_the_players_of_a_dynamics_have_its_memory():
             self.players = {"a": Player(["a"]), "b": Player(["b"])}
             self.phases = [Phase([Move("a")], dynamics=Optimistic()), Phase([Move("b")])]
 
-    updaters = Two().updaters()
-    assert list(updaters["a"].memory) == ["previous"] and not updaters["b"].memory
+    optimizers = Two().optimizer_states()
+    assert list(optimizers["a"].dynamics_state) == ["previous"] and not optimizers["b"].dynamics_state

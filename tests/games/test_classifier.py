@@ -7,17 +7,18 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from toy_games import Rows, differing, play, whole
 
-from gancore.config import UpkeepSection
-from gancore.domain import Batch, Domain, Spec
+from gancore.config import UpkeepConfig
+from gancore.data.dataset import Batch, Spec
+from gancore.domain import Domain
+from gancore.entries import RecipeEntry
 from gancore.errors import ConfigError
-from gancore.games import Adam, Classifier, Representation, classifier
+from gancore.games import Adam, Classifier, Representation, classifier_game
 from gancore.models.model import Model
-from gancore.records import RecipeEntry
-from gancore.runtime.randomness import Key
-from gancore.training.evaluation import NLL, Evaluator
-from gancore.training.state import State
-from gancore.training.table import check_capabilities
-from gancore.training.watching import Cadence, Watch
+from gancore.random import Key
+from gancore.training.monitor import Intervals, Monitor
+from gancore.training.setup import check_capabilities
+from gancore.training.state import TrainState
+from gancore.training.validation import NLL, Validator
 
 CENTRES = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
 
@@ -42,7 +43,9 @@ def gaussians(rows, classes=3, seed=0):
 
 
 def trained(data, rounds=400, **settings):
-    return play(lambda: classifier(Linear, rule=Adam(0.05)), data, rounds, batch_size=len(data), **settings)
+    return play(
+        lambda: classifier_game(Linear, optimizer=Adam(0.05)), data, rounds, batch_size=len(data), **settings
+    )
 
 
 def test_it_finds_the_maximum_likelihood_that_another_library_finds():
@@ -71,10 +74,12 @@ def test_log_prob_is_that_of_the_own_label_and_the_cost_its_mean():
     assert torch.allclose(posteriors.exp().sum(1), torch.ones(60))
     by_hand = torch.stack([row[label] for row, label in zip(posteriors, data.condition, strict=True)])
     assert torch.equal(judge.log_prob(batch), by_hand)
-    table.statistics.read()
-    after = play(lambda: classifier(Linear, rule=Adam(0.05)), data, 1, batch_size=60)
-    untrained = play(lambda: classifier(Linear, rule=Adam(0.0)), data, 1, batch_size=60).game.sampler()
-    scalars = after.statistics.read()
+    table.scalars.read()
+    after = play(lambda: classifier_game(Linear, optimizer=Adam(0.05)), data, 1, batch_size=60)
+    untrained = play(
+        lambda: classifier_game(Linear, optimizer=Adam(0.0)), data, 1, batch_size=60
+    ).game.sampler()
+    scalars = after.scalars.read()
     assert scalars["classifier/cross_entropy"] == pytest.approx(-untrained.log_prob(batch).mean().item())
     right = (untrained.log_posteriors(data.data).argmax(1) == data.condition).float().mean()
     assert scalars["accuracy"] == pytest.approx(right.item())
@@ -82,7 +87,7 @@ def test_log_prob_is_that_of_the_own_label_and_the_cost_its_mean():
 
 def test_killed_and_resumed_it_is_the_same(tmp_path):
     def build():
-        return classifier(Linear, average=50.0)
+        return classifier_game(Linear, average=50.0)
 
     undisturbed = play(build, gaussians(40), 30)
     killed = play(build, gaussians(40), 30, kills=(7, 20), folder=tmp_path)
@@ -95,7 +100,7 @@ def test_it_judges_canonical_samples_through_its_representation():
         def encode(self, batch):
             return Batch(batch.data / 2, batch.condition)
 
-    judge = classifier(Linear, representation=Halved()).sampler()
+    judge = classifier_game(Linear, representation=Halved()).sampler()
     points = gaussians(6).data
     assert torch.equal(judge.embed(points), points / 2)
     assert torch.equal(judge.log_posteriors(points), judge.model(points / 2).log_softmax(1))
@@ -104,30 +109,32 @@ def test_it_judges_canonical_samples_through_its_representation():
 def test_a_run_measures_its_likelihood_and_shows_no_samples():
     data = gaussians(40)
     table = trained(data, rounds=1)
-    evaluator = Evaluator(Domain(), Spec({}), data, 40, Key.of("valid", 0))
-    evaluator.measures = {"never": None}  # a measure of samples, which there are none to show
-    evaluator.check(NLL, table.game.sampler())
+    validator = Validator(Domain(), Spec({}), data, 40, Key.of("valid", 0))
+    validator.metrics = {"never": None}  # a measure of samples, which there are none to show
+    validator.require_metric(NLL, table.game.sampler())
     with refused(ConfigError, "upkeep.select", "never", fix="nll"):
-        evaluator.check("never", table.game.sampler())
+        validator.require_metric("never", table.game.sampler())
     expected = -table.game.sampler().log_prob(Batch(data.data, data.condition)).mean().item()
-    assert evaluator(table.game.sampler()) == {NLL: pytest.approx(expected)}
-    watch = Watch(table, Domain(), Spec({}), evaluator, Cadence.of(UpkeepSection(), 10), 16, 0)
-    assert not watch.has_previews
-    assert watch.evaluate(State([10])) == (None, [])
+    assert validator.validate(table.game.sampler()) == {NLL: pytest.approx(expected)}
+    watch = Monitor(table, Domain(), Spec({}), validator, Intervals.of(UpkeepConfig(), 10), 16, 0)
+    assert not watch.can_sample
+    assert watch.draw_samples(TrainState([10])) == (None, [])
 
 
 def test_a_model_that_judges_refuses_to_generate():
-    judge = classifier(Linear).sampler()
+    judge = classifier_game(Linear).sampler()
     model = Model(judge, Spec({}), Domain(), {"recipe": "digits"}, torch.device("cpu"))
-    for make in (model.sample, model.interpolation):
+    for make in (model.sample, model.interpolate):
         with refused(ConfigError, "digits", fix="generates"):
             make(4)
 
 
 def test_a_recipe_says_that_it_judges():
-    judge = classifier(Linear).sampler()
-    check_capabilities(RecipeEntry("digits", "a:B", "", provides=frozenset({"judge"})), judge)
+    judge = classifier_game(Linear).sampler()
+    check_capabilities(RecipeEntry("digits", "a:B", "", capabilities=frozenset({"judge"})), judge)
     with refused(ConfigError, "digits", "judge", "sample"):
         check_capabilities(RecipeEntry("digits", "a:B", ""), judge)
     with refused(ConfigError, "digits", "judge", "log_posteriors"):
-        check_capabilities(RecipeEntry("digits", "a:B", "", provides=frozenset({"judge"})), nn.Linear(1, 1))
+        check_capabilities(
+            RecipeEntry("digits", "a:B", "", capabilities=frozenset({"judge"})), nn.Linear(1, 1)
+        )

@@ -13,15 +13,15 @@ MASK = torch.tensor([[1, 1], [1, 0]])
 
 def test_terms_are_scaled_means_and_what_is_seen_adds_nothing():
     cost = Cost().add("one", torch.tensor([1.0, 3.0])).add("two", torch.tensor([5.0, 7.0]), scale=0.5)
-    assert cost.see("seen", torch.tensor([100.0])).total().item() == 2.0 + 0.5 * 6.0
+    assert cost.log("seen", torch.tensor([100.0])).total().item() == 2.0 + 0.5 * 6.0
     weights = torch.tensor([3.0, 1.0])
     assert Cost().add("weighed", torch.tensor([1.0, 5.0]), mask=weights).total().item() == 2.0
 
 
-@pytest.mark.parametrize("again", ["add", "see"])
-@pytest.mark.parametrize("first", ["add", "see"])
+@pytest.mark.parametrize("again", ["add", "log"])
+@pytest.mark.parametrize("first", ["add", "log"])
 def test_two_values_of_one_name_are_refused_whoever_gives_them(first, again):
-    """A seen value of a term's name would take the place of the term's weight, one term would be lost."""
+    """A logged value of a term's name would replace the divisor of the term."""
     cost = Cost()
     getattr(cost, first)("one", torch.ones(2))
     with refused(ConfigError, "one"):
@@ -44,4 +44,4 @@ def test_means_are_taken_in_full_precision_and_one_mask_a_row_weighs_every_entry
     ones = torch.ones(1000, 3, dtype=torch.bfloat16)
     cost = Cost().add("rows", ones, mask=torch.arange(1000)[:, None] < 999).add("all", ones)
     assert cost.total().dtype is torch.float32 and cost.total().item() == 2.0
-    assert cost.terms["rows"].weight.item() == 3 * 999
+    assert cost.terms["rows"].mask_total.item() == 3 * 999

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from numpy import linalg
 from refusals import refused
 from torch import nn
-from toy_games import Judge, differing, field, play, points, set_table, whole
+from toy_games import DenseDiscriminator, differing, play, points, set_up, training_step, whole
 from toy_plugin import registry
 
 import gancore
-from gancore.config import DynamicsSection
-from gancore.config_text import Setting
-from gancore.configure import read_override
+from gancore.config import DynamicsConfig
+from gancore.config_layers import parse_override
+from gancore.config_yaml import Setting
+from gancore.entries import DynamicsEntry
 from gancore.errors import ConfigError
 from gancore.games import (
     R1,
@@ -40,15 +41,14 @@ from gancore.games import (
     PastExtragradient,
     Phase,
     Player,
-    RMSProp,
+    RMSprop,
     Simultaneous,
     SymplecticAdjustment,
     Unrolled,
-    adversarial,
+    adversarial_game,
     normal,
 )
 from gancore.games.dynamics import DYNAMICS, find_dynamics
-from gancore.records import DynamicsEntry
 
 H = 0.1
 
@@ -62,15 +62,15 @@ class Part(nn.Module):
 class Quadratic(Game):
     """D minimises g/2 |psi|^2 - psi B theta, G minimises psi B theta + c/2 |theta|^2: the field is J z."""
 
-    def __init__(self, coupling=1.0, damping=0.0, own=0.0, moves=1, dynamics=None, rules=None):
+    def __init__(self, coupling=1.0, damping=0.0, own=0.0, moves=1, dynamics=None, optimizers=None):
         super().__init__()
         self.discriminator, self.generator = Part([1.0, 0.3]), Part([1.0, -0.5])
         self.B = coupling * torch.tensor([[1.0, 0.5], [-0.3, 0.8]], dtype=torch.float64)
         self.damping, self.own = damping, own
-        rules = rules or (SGD(H), SGD(H))
+        optimizers = optimizers or (SGD(H), SGD(H))
         self.players = {
-            "discriminator": Player(["discriminator"], rules[0]),
-            "generator": Player(["generator"], rules[1]),
+            "discriminator": Player(["discriminator"], optimizers[0]),
+            "generator": Player(["generator"], optimizers[1]),
         }
         listed = [*[Move("discriminator")] * moves, Move("generator")]
         self.phases = [Phase(listed, dynamics=dynamics or Alternating())]
@@ -78,7 +78,7 @@ class Quadratic(Game):
     def cost(self, move, draw):
         psi, theta = self.discriminator.x, self.generator.x
         if move.player == "discriminator":
-            with draw.frozen():
+            with draw.freeze_opponents():
                 pull = self.B @ theta
             return Cost().add("loss", self.damping / 2 * psi.square().sum()[None] - psi @ pull)
         return Cost().add("loss", (psi @ self.B @ theta + self.own / 2 * theta.square().sum())[None])
@@ -94,11 +94,11 @@ class Quadratic(Game):
 
 
 def trajectory(game, rounds):
-    """z_0, z_1, ...: played through the shared loop's field."""
-    table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
+    """z_0, z_1, ...: played through the shared loop."""
+    table = set_up(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
     path = [game.point()]
     for step in range(rounds):
-        game.phases[0].dynamics.round(field(table, step))
+        game.phases[0].dynamics.play(training_step(table, step))
         path.append(game.point())
     return torch.stack(path)
 
@@ -179,7 +179,7 @@ def roots(h):
 
 class Bilinear(Quadratic):
     def __init__(self, dynamics, h):
-        super().__init__(dynamics=dynamics, rules=(SGD(h), SGD(h)))
+        super().__init__(dynamics=dynamics, optimizers=(SGD(h), SGD(h)))
         self.B = torch.eye(2, dtype=torch.float64)
 
 
@@ -201,15 +201,16 @@ def test_a_player_that_moves_five_times_does_so_in_turns_of_its_own():
 def test_the_memory_of_a_dynamics_is_a_copy():
     """Kept by reference, the last step would follow the next one, and optimism would be simultaneous play."""
     game = Quadratic(dynamics=Optimistic())
-    table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
-    game.phases[0].dynamics.round(field(table))
-    kept = [t.clone() for t in table.updaters["generator"].memory["step"]]
-    pointers = {t.data_ptr() for t in table.updaters["generator"].memory["step"]}
-    table.updaters["generator"].params[0].data.add_(1.0)
+    table = set_up(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
+    game.phases[0].dynamics.play(training_step(table))
+    kept = [t.clone() for t in table.optimizers["generator"].dynamics_state["step"]]
+    pointers = {t.data_ptr() for t in table.optimizers["generator"].dynamics_state["step"]}
+    table.optimizers["generator"].params[0].data.add_(1.0)
     assert all(
-        torch.equal(a, b) for a, b in zip(kept, table.updaters["generator"].memory["step"], strict=True)
+        torch.equal(a, b)
+        for a, b in zip(kept, table.optimizers["generator"].dynamics_state["step"], strict=True)
     )
-    assert pointers.isdisjoint({p.data_ptr() for p in table.updaters["generator"].params})
+    assert pointers.isdisjoint({p.data_ptr() for p in table.optimizers["generator"].params})
 
 
 def test_the_sign_of_the_symplectic_adjustment_leaves_an_unstable_point():
@@ -239,15 +240,15 @@ ALL = [
 ]
 
 
-def gan(dynamics, rule=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", every=3, **options):  # noqa: B008
-    return adversarial(
+def gan(dynamics, optimizer=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", every=3, **options):  # noqa: B008
+    return adversarial_game(
         generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
-        discriminator=Judge,
+        discriminator=DenseDiscriminator,
         prior=normal(3),
         loss=loss,
         penalties=[R1(0.1, every=every)],
-        generator_rule=rule,
-        discriminator_rule=rule,
+        generator_optimizer=optimizer,
+        discriminator_optimizer=optimizer,
         dynamics=dynamics,
         average=100.0,
         **options,
@@ -256,19 +257,21 @@ def gan(dynamics, rule=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", every=3, **
 
 @pytest.mark.parametrize("dynamics", ALL, ids=lambda d: type(d).__name__)
 @pytest.mark.parametrize(
-    "rule", [SGD(1e-2, 0.9), Adam(1e-2), AdamW(1e-2), RMSProp(1e-3)], ids=lambda r: type(r).__name__
+    "optimizer", [SGD(1e-2, 0.9), Adam(1e-2), AdamW(1e-2), RMSprop(1e-3)], ids=lambda r: type(r).__name__
 )
-def test_every_dynamics_trains_with_every_rule_and_is_resumed_bit_by_bit(dynamics, rule, tmp_path):
-    build = lambda: gan(dynamics, rule)  # noqa: E731
+def test_every_dynamics_trains_with_every_rule_and_is_resumed_bit_by_bit(dynamics, optimizer, tmp_path):
+    build = lambda: gan(dynamics, optimizer)  # noqa: E731
     undisturbed = whole(play(build, points(), 9))
     resumed = whole(play(build, points(), 9, kills=[2, 5], folder=tmp_path))
     assert differing(undisturbed, resumed) == []
     assert all(torch.isfinite(t).all() for t in undisturbed.values())
-    fresh = whole(set_table(build, points()))
+    fresh = whole(set_up(build, points()))
     assert differing(undisturbed, fresh)
 
 
-@pytest.mark.parametrize("dynamics", [d for d in ALL if not d.needs_graph], ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize(
+    "dynamics", [d for d in ALL if not d.differentiates_updates], ids=lambda d: type(d).__name__
+)
 @pytest.mark.parametrize("loss", ["nonsaturating", "wasserstein"])
 def test_micro_batches_change_no_dynamics(dynamics, loss):
     build = lambda: gan(dynamics, SGD(1e-2), loss)  # noqa: E731
@@ -277,47 +280,51 @@ def test_micro_batches_change_no_dynamics(dynamics, loss):
         assert torch.allclose(tensor, two[name], rtol=1e-4, atol=1e-6), name
 
 
-@pytest.mark.parametrize("correction", [1.0, 0.6])
+@pytest.mark.parametrize("lazy_reg_scale", [1.0, 0.6])
 @pytest.mark.parametrize(
-    "rule",
-    [SGD(0.1), SGD(0.1, 0.9), Adam(0.1, (0.5, 0.9)), Adam(0.1, weight_decay=0.1), AdamW(0.1), RMSProp(0.1)],
+    "optimizer",
+    [SGD(0.1), SGD(0.1, 0.9), Adam(0.1, (0.5, 0.9)), Adam(0.1, weight_decay=0.1), AdamW(0.1), RMSprop(0.1)],
 )
-def test_looking_ahead_is_the_rules_own_step(rule, correction):
-    game = Quadratic(damping=0.3, rules=(rule, rule))
-    table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
-    updater, move = table.updaters["discriminator"], Move("discriminator")
+def test_a_differentiable_update_is_the_optimizers_own(optimizer, lazy_reg_scale):
+    game = Quadratic(damping=0.3, optimizers=(optimizer, optimizer))
+    table = set_up(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
+    state, move = table.optimizers["discriminator"], Move("discriminator")
     for step in range(3):
-        gradient = field(table, step).gradient(move, field(table, step).draw(0))
-        expected, states = updater.ahead(
-            updater.params, gradient.dense(updater.params), updater.states(), rule.lr, correction
+        gradient = training_step(table, step).gradient(move, training_step(table, step).draw(0))
+        expected, states = state.differentiable_update(
+            state.params,
+            gradient.materialize(state.params),
+            state.snapshot(),
+            optimizer.lr,
+            lazy_reg_scale,
         )
         expected = [p.clone() for p in expected]
-        slots = {slot: [t.clone() for t in tensors] for slot, tensors in states[0].items()}
-        updater.step(gradient.tensors, rule.lr, torch.zeros(()), correction)
-        assert torch.allclose(updater.params[0], expected[0], rtol=1e-6)
-        for slot, tensors in updater.states()[0].items():
-            assert torch.allclose(tensors[0], slots[slot][0].to(tensors[0].dtype), rtol=1e-6), slot
+        expected_state = {name: [t.clone() for t in tensors] for name, tensors in states[0].items()}
+        state.update(gradient.tensors, optimizer.lr, torch.zeros(()), lazy_reg_scale)
+        assert torch.allclose(state.params[0], expected[0], rtol=1e-6)
+        for name, tensors in state.snapshot()[0].items():
+            assert torch.allclose(tensors[0], expected_state[name][0].to(tensors[0].dtype), rtol=1e-6), name
 
 
 @pytest.mark.parametrize(("clip", "every"), [(None, 2), (0.1, 1), (0.1, 4)])
 def test_unrolled_opponents_step_as_they_will_in_play(clip, every):
     """At the corrected rate where a penalty is lazy, and with the clipped gradient."""
     build = lambda: gan(Unrolled(1), SGD(0.2), "wasserstein", every=every, clip=clip)  # noqa: E731
-    table = set_table(build, points())
-    now, move = field(table, 1), Move("discriminator")  # round 1: no lazy move is due
+    table = set_up(build, points())
+    now, move = training_step(table, 1), Move("discriminator")  # round 1: no lazy move is due
     draw = now.draw(0)
-    ahead = Unrolled(1)._opponents(now, draw)
+    ahead = Unrolled(1)._unrolled_opponents(now, draw)
     now.apply(move, now.gradient(move, draw))
-    updater = table.updaters["discriminator"]
-    for name, parameter in zip(updater.names, updater.params, strict=True):
+    optimizer = table.optimizers["discriminator"]
+    for name, parameter in zip(optimizer.names, optimizer.params, strict=True):
         assert torch.allclose(ahead[name], parameter, rtol=1e-5, atol=1e-7), name
 
 
 def test_products_with_the_jacobian_are_those_of_the_jacobian_itself():
     game = Quadratic(damping=0.3, own=0.2)
-    table = set_table(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
-    now = field(table)
-    gradients = now.gradients(now.everyone, now.draw(0))
+    table = set_up(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
+    now = training_step(table)
+    gradients = now.gradients(now.main_moves, now.draw(0))
     g = torch.cat([t for gradient in gradients.values() for t in gradient.tensors])
     transposed = torch.cat([t for ts in now.jacobian(gradients, now.draw(0)).values() for t in ts])
     forward = torch.cat(
@@ -348,11 +355,11 @@ class Halved(Dynamics):
 
     share: float = 0.5
 
-    def turn(self, field, turn):
+    def play_turn(self, step, turn):
         for index, move in turn:
-            before = [p.detach().clone() for p in field.params(move.player)]
-            field.apply(move, field.gradient(move, field.draw(index)))
-            for parameter, start in zip(field.params(move.player), before, strict=True):
+            before = [p.detach().clone() for p in step.params(move.player)]
+            step.apply(move, step.gradient(move, step.draw(index)))
+            for parameter, start in zip(step.params(move.player), before, strict=True):
                 parameter.data.lerp_(start, self.share)
 
 
@@ -393,11 +400,11 @@ def anything(monkeypatch):
 def test_settings_of_every_type_are_taken_as_their_hints_say(anything, tmp_path):
     given = {"count": 3, "optional": 5, "betas": [1, 0.5], "rates": [1], "flag": True, "kind": "two"}
     assert find_dynamics("anything", given) == Anything(3, 5, (1.0, 0.5), [1.0], True, "two")
-    section = DynamicsSection(name="anything", settings={**given, "optional": None})
-    assert DynamicsSection.model_validate_json(section.model_dump_json()) == section
+    section = DynamicsConfig(name="anything", settings={**given, "optional": None})
+    assert DynamicsConfig.model_validate_json(section.model_dump_json()) == section
     assert find_dynamics("anything", section.settings).optional is None
     told = [Setting(("train", "dynamics", "settings", k), v, "x") for k, v in given.items()]
-    written = [read_override(f"train.dynamics.settings.{k}={json.dumps(v)}") for k, v in given.items()]
+    written = [parse_override(f"train.dynamics.settings.{k}={json.dumps(v)}") for k, v in given.items()]
     assert [s.value for s in written] == [s.value for s in told]
 
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
-from toy_games import Judge, Rows, differing, field, play, points, set_table, whole
+from toy_games import DenseDiscriminator, Rows, differing, play, points, set_up, training_step, whole
 
-from gancore.domain import Batch, Domain, Spec
-from gancore.games import SGD, Adam, FlowGame, adversarial, flow_gan, likelihood, linear, normal
-from gancore.nn.bijections import ActivationNorm, Coupling, Mixing
-from gancore.nn.flows import Flow
-from gancore.runtime.randomness import Key
-from gancore.training.evaluation import NLL, Evaluator
+from gancore.data.dataset import Batch, Spec
+from gancore.domain import Domain
+from gancore.games import SGD, Adam, FlowGame, adversarial_game, flow_gan, likelihood_game, linear, normal
+from gancore.nn.flows import ActNorm, AffineCoupling, Flow, InvertibleConv1x1
+from gancore.random import Key
+from gancore.training.validation import NLL, Validator
 
 
 def rows_of_two():
@@ -35,32 +35,32 @@ class Network(nn.Module):
 
 def flow(classes=0):
     chain = [
-        ActivationNorm(2),
-        Mixing(2),
-        Coupling(Network(classes), 1),
-        Mixing(2),
-        Coupling(Network(classes), 1),
+        ActNorm(2),
+        InvertibleConv1x1(2),
+        AffineCoupling(Network(classes), 1),
+        InvertibleConv1x1(2),
+        AffineCoupling(Network(classes), 1),
     ]
     return Flow([2], chain).to(torch.get_default_dtype())
 
 
-def gan(weight=1.0, rule=None, **options):
-    rule = rule or Adam(5e-3, (0.5, 0.99))
+def gan(weight=1.0, optimizer=None, **options):
+    optimizer = optimizer or Adam(5e-3, (0.5, 0.99))
     return lambda: flow_gan(
         flow=flow,
-        discriminator=Judge,
+        discriminator=DenseDiscriminator,
         likelihood_weight=weight,
-        generator_rule=rule,
-        discriminator_rule=rule,
+        generator_optimizer=optimizer,
+        discriminator_optimizer=optimizer,
         **options,
     )
 
 
 def generator_gradient(build):
-    table = set_table(build, rows_of_two())
-    moves = field(table)
-    (index, move) = next((i, m) for i, m in moves.moves() if m.player == "generator")
-    names = table.updaters["generator"].names
+    table = set_up(build, rows_of_two())
+    moves = training_step(table)
+    (index, move) = next((i, m) for i, m in moves.due_moves() if m.player == "generator")
+    names = table.optimizers["generator"].names
     return dict(zip(names, moves.gradient(move, moves.draw(index)).tensors, strict=True)), table
 
 
@@ -68,7 +68,7 @@ def test_the_gradient_of_the_sum_is_the_sum_of_the_gradients(float64):
     """Eq. 7, on the draws of the generator's move."""
     both, table = generator_gradient(gan(0.3))
     alone, _ = generator_gradient(gan(0.0))
-    moves, game = field(table), table.game
+    moves, game = training_step(table), table.game
     real = moves.draw(1).real().data
     names, parameters = zip(*game.generator.named_parameters(prefix="generator"), strict=True)
     nll = torch.autograd.grad(-game.generator.log_prob(real).mean(), parameters)
@@ -79,16 +79,16 @@ def test_the_gradient_of_the_sum_is_the_sum_of_the_gradients(float64):
 
 def test_without_a_weight_it_is_any_gan_whose_generator_is_a_flow():
     def plain():
-        return adversarial(
+        return adversarial_game(
             generator=flow,
-            discriminator=Judge,
+            discriminator=DenseDiscriminator,
             prior=normal(2),
-            generator_rule=Adam(5e-3, (0.5, 0.99)),
-            discriminator_rule=Adam(5e-3, (0.5, 0.99)),
+            generator_optimizer=Adam(5e-3, (0.5, 0.99)),
+            discriminator_optimizer=Adam(5e-3, (0.5, 0.99)),
         )
 
     class Unprepared(Flow):
-        def prepare(self, data, condition=None):
+        def initialize(self, data, condition=None):
             pass
 
     def unprepared():
@@ -107,8 +107,8 @@ def test_the_likelihood_is_exact_throughout(weight, float64):
     line = torch.linspace(-reach, reach, 1001)
     density = sampler.log_prob(Batch(torch.cartesian_prod(line, line))).exp()
     assert density.sum().item() * (line[1] - line[0]).item() ** 2 == pytest.approx(1, abs=1e-3)
-    assert sampler.bound is False
-    seen = Evaluator(Domain(), Spec({}), Rows(rows_of_two()), 64, Key.of("valid"))(sampler)
+    assert sampler.lower_bound is False
+    seen = Validator(Domain(), Spec({}), Rows(rows_of_two()), 64, Key.of("valid")).validate(sampler)
     assert seen[NLL] == pytest.approx(-sampler.log_prob(Batch(rows_of_two())).mean().item())
 
 
@@ -151,8 +151,8 @@ def test_a_run_that_is_killed_and_resumed_equals_an_undisturbed_one(weight, aver
 def test_the_weight_may_follow_a_schedule(float64):
     costs = []
     for progress in (0.0, 1.0):
-        table = set_table(gan(linear(2.0, 0.5), rule=SGD(0.1)), rows_of_two())
-        moves = field(table, progress=progress)
+        table = set_up(gan(linear(2.0, 0.5), optimizer=SGD(0.1)), rows_of_two())
+        moves = training_step(table, progress=progress)
         cost = table.game.cost(table.game.phases[0].moves[1], moves.draw(1))
         costs.append(
             (cost.total() - cost.terms["loss"].numerator).item() / cost.terms["nll"].numerator.item()
@@ -164,7 +164,7 @@ def test_the_weight_may_follow_a_schedule(float64):
 def test_a_flow_is_prepared_by_the_first_batch_once(kind, tmp_path):
     def build():
         if kind == "likelihood":
-            return likelihood(flow, game=FlowGame, average=50.0)
+            return likelihood_game(flow, game=FlowGame, average=50.0)
         return gan(average=50.0)()
 
     table = play(build, rows_of_two(), 4, kills=(2,), folder=tmp_path, batch_size=64)
@@ -182,16 +182,20 @@ def test_labels_reach_both_costs_and_the_sampler(kind):
     labels = torch.arange(64) % 2
     rows = rows_of_two() + 8 * labels[:, None]
 
-    class Told(Judge):
-        def judge(self, embedded, condition=None):
-            return super().judge(embedded - 8 * condition[:, None])
+    class Told(DenseDiscriminator):
+        def logits(self, embedded, condition=None):
+            return super().logits(embedded - 8 * condition[:, None])
 
     def build():
-        rule = Adam(2e-2, (0.5, 0.99))
+        optimizer = Adam(2e-2, (0.5, 0.99))
         if kind == "likelihood":
-            return likelihood(lambda: flow(2), game=FlowGame, conditional=True, rule=rule)
+            return likelihood_game(lambda: flow(2), game=FlowGame, conditional=True, optimizer=optimizer)
         return flow_gan(
-            flow=lambda: flow(2), discriminator=Told, conditional=True, generator_rule=rule, clip=10.0
+            flow=lambda: flow(2),
+            discriminator=Told,
+            conditional=True,
+            generator_optimizer=optimizer,
+            clip=10.0,
         )
 
     sampler = play(build, Rows(rows, labels), 300, batch_size=32).game.sampler().eval()

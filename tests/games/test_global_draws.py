@@ -1,14 +1,14 @@
-"""Modules that draw from torch's global generators: still a function of (seed, step, index)."""
+"""Modules that draw from torch's global random generators: still a function of (seed, step, index)."""
 
 import pytest
 import torch
 from torch import nn
-from toy_games import Judge, differing, play, points, set_table, whole
+from toy_games import DenseDiscriminator, differing, play, points, set_up, whole
 
 from gancore.errors import ConfigError
-from gancore.games import SGD, adversarial, normal
+from gancore.games import SGD, adversarial_game, normal
 from gancore.nn.dropout import Dropout
-from gancore.runtime.randomness import Key, Rows, global_draws, noise_scope
+from gancore.random import Key, RowRange, fork_global_rng, noise_scope
 
 
 class Drawing(nn.Module):
@@ -16,7 +16,7 @@ class Drawing(nn.Module):
         return x + torch.rand_like(x)
 
 
-class Noisy(Judge):
+class Noisy(DenseDiscriminator):
     def __init__(self, layer):
         super().__init__()
         self.layers.insert(1, layer)
@@ -27,12 +27,12 @@ GLOBAL = [nn.Dropout(0.3), nn.RReLU(), nn.AlphaDropout(0.2), nn.FeatureAlphaDrop
 
 def build(layer):
     def made():
-        return adversarial(
+        return adversarial_game(
             generator=lambda: nn.Linear(3, 2),
             discriminator=lambda: Noisy(layer),
             prior=normal(3),
-            generator_rule=SGD(0.1),
-            discriminator_rule=SGD(0.1),
+            generator_optimizer=SGD(0.1),
+            discriminator_optimizer=SGD(0.1),
         )
 
     return made
@@ -51,9 +51,9 @@ def test_a_resumed_run_is_an_undisturbed_one(layer, tmp_path):
 
 @pytest.mark.parametrize("layer", GLOBAL, ids=lambda layer: type(layer).__name__)
 def test_micro_batches_refuse_them_by_name(layer):
-    with pytest.raises(ConfigError, match="global generator") as caught:
+    with pytest.raises(ConfigError, match="global random generator") as caught:
         play(build(layer), points(), 1, accumulate=2)
-    assert "gancore.nn.dropout" in caught.value.fix
+    assert "gancore.nn.Dropout" in caught.value.fix
     assert "discriminator.layers.1" in caught.value.message or isinstance(layer, (Drawing, nn.RReLU))
 
 
@@ -66,7 +66,7 @@ def test_keyed_dropout_is_alike_in_parts():
 @pytest.mark.parametrize("whole_channels", [False, True])
 def test_keyed_dropout_keeps_the_mean_and_whole_channels(whole_channels):
     layer = Dropout(0.25, whole_channels)
-    with noise_scope(Key.of(0), Rows.all(500)):
+    with noise_scope(Key.of(0), RowRange.all(500)):
         y = layer(torch.ones(500, 20, 4))
     assert y.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
     assert abs((y == 0).double().mean().item() - 0.25) < 0.02  # 10,000 channels: 0.0043 is one deviation
@@ -80,7 +80,7 @@ def test_threads_take_turns_at_the_global_generators():
     def drawn(seed):
         made = []
         for step in range(50):
-            with global_draws(Key.of(seed, step)):
+            with fork_global_rng(Key.of(seed, step)):
                 made.append(torch.rand(3) + torch.rand(3))
         return torch.stack(made)
 
@@ -91,17 +91,17 @@ def test_threads_take_turns_at_the_global_generators():
 
 
 def test_playing_on_is_playing_longer():
-    from gancore.training.playing import play as play_on
+    from gancore.training.loop import play as play_on
 
-    tables = [set_table(build(nn.Dropout(0.3)), points()) for _ in range(2)]
+    tables = [set_up(build(nn.Dropout(0.3)), points()) for _ in range(2)]
     play_on(tables[0], 7)
     assert play_on(tables[1], 3).step == 3 and play_on(tables[1], 4).step == 7
     assert differing(whole(tables[0]), whole(tables[1])) == []
 
 
 def test_a_game_at_rest_draws_nothing():
-    table = set_table(build(nn.Identity()), points())
-    with global_draws(table.dealer.key) as drew:
+    table = set_up(build(nn.Identity()), points())
+    with fork_global_rng(table.batches.key) as drew:
         assert not drew()
         torch.rand(1)
         assert drew()

@@ -8,20 +8,19 @@ import time
 import pytest
 import torch
 from torch import Tensor, nn
-from toy_games import Judge, differing, points, set_table, whole
+from toy_games import DenseDiscriminator, differing, points, set_up, whole
 
-from gancore.config import UpkeepSection
-from gancore.domain import Domain, Spec
+from gancore.config import UpkeepConfig
+from gancore.data.dataset import Spec
+from gancore.domain import Domain
 from gancore.errors import ConfigError
-from gancore.games import Game, adversarial, normal
-from gancore.games.field import Table
-from gancore.runtime.randomness import Key
-from gancore.training.evaluation import Evaluator
-from gancore.training.looks import measure_looks
-from gancore.training.patience import TooSlowError, deadline
-from gancore.training.playing import TensorView
-from gancore.training.timing import seconds_per_round
-from gancore.training.watching import Cadence, Watch
+from gancore.games import Game, adversarial_game, normal
+from gancore.games.training_setup import TrainingSetup
+from gancore.random import Key
+from gancore.training.monitor import Intervals, Monitor
+from gancore.training.setup import TensorView
+from gancore.training.timing import TimeLimitError, measure_evaluation_costs, seconds_per_step, time_limit
+from gancore.training.validation import Validator
 
 
 class Walk(nn.Module):
@@ -41,11 +40,13 @@ class Walk(nn.Module):
         return x
 
 
-def table_of(steps: int) -> Table:
+def table_of(steps: int) -> TrainingSetup:
     def build() -> Game:
-        return adversarial(generator=lambda: Walk(steps), discriminator=Judge, prior=normal(3))
+        return adversarial_game(
+            generator=lambda: Walk(steps), discriminator=DenseDiscriminator, prior=normal(3)
+        )
 
-    return set_table(build, points())
+    return set_up(build, points())
 
 
 class Writes(Domain):
@@ -55,22 +56,22 @@ class Writes(Domain):
         return []
 
 
-def watch_of(table: Table) -> Watch:
-    evaluator = Evaluator(Writes(), Spec({}), TensorView(points()), 64, Key.of("valid", 0))
-    return Watch(table, Writes(), Spec({}), evaluator, Cadence.of(UpkeepSection(), 10), 16, 0)
+def watch_of(table: TrainingSetup) -> Monitor:
+    validator = Validator(Writes(), Spec({}), TensorView(points()), 64, Key.of("valid", 0))
+    return Monitor(table, Writes(), Spec({}), validator, Intervals.of(UpkeepConfig(), 10), 16, 0)
 
 
 def test_looks_are_measured_and_leave_no_trace() -> None:
     table = table_of(0)
     before = whole(table)
-    costs = measure_looks(watch_of(table), 60.0)
+    costs = measure_evaluation_costs(watch_of(table), 60.0)
     assert 0 < costs.preview < math.inf and 0 < costs.evaluation < math.inf
     assert differing(before, whole(table)) == [] and table.game.training
 
 
 def test_a_sampler_that_walks_for_longer_than_the_budget_allows_is_stopped() -> None:
     table = table_of(10**6)
-    costs = measure_looks(watch_of(table), 1.0)
+    costs = measure_evaluation_costs(watch_of(table), 1.0)
     assert costs.preview == costs.evaluation == math.inf
     assert table.game.generator.made < 10**5  # type: ignore[union-attr, operator]
     assert table.game.training
@@ -80,7 +81,7 @@ def test_a_round_that_takes_longer_than_the_budget_is_stopped_and_refused() -> N
     table = table_of(10**6)
     before = whole(table)
     with pytest.raises(ConfigError) as refusal:
-        seconds_per_round(table, table.game.phases[0], 2.0)
+        seconds_per_step(table, table.game.phases[0], 2.0)
     assert "--seconds" in refusal.value.fix
     assert table.game.generator.made < 10**5  # type: ignore[union-attr, operator]
     assert differing(before, whole(table)) == []
@@ -89,9 +90,9 @@ def test_a_round_that_takes_longer_than_the_budget_is_stopped_and_refused() -> N
 def test_no_module_is_stopped_when_the_deadline_is_over() -> None:
     layer = nn.Linear(2, 2)
     try:
-        with deadline(-1.0):
+        with time_limit(-1.0):
             layer(torch.zeros(1, 2))
         raise AssertionError("it was not stopped")
-    except TooSlowError:
+    except TimeLimitError:
         pass
     layer(torch.zeros(1, 2))

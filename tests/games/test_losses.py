@@ -9,6 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 from torch.nn.functional import softplus
 
 import gancore.plugins
+from gancore.entries import LossEntry
 from gancore.errors import ConfigError
 from gancore.games import AdversarialLoss
 from gancore.games.losses import (
@@ -23,8 +24,7 @@ from gancore.games.losses import (
     relativistic_paired,
     wasserstein,
 )
-from gancore.plugins import Plugins
-from gancore.records import LossEntry
+from gancore.plugins import PluginRegistry
 
 R = torch.linspace(-3, 4, 12, dtype=torch.float64)
 F = torch.linspace(2, -5, 12, dtype=torch.float64)
@@ -35,11 +35,11 @@ def entropy(logits, target):
     return cross_entropy(logits, torch.full_like(logits, target), reduction="none")
 
 
-@pytest.mark.parametrize("smooth", [0.0, 0.1])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("loss", [minimax, nonsaturating])
-def test_discriminator_pays_cross_entropy_with_smoothed_reals(loss, smooth):
-    expected = entropy(R, 1 - smooth) + entropy(F, 0.0)
-    assert torch.allclose(loss(smooth).discriminator(R, F), expected)
+def test_discriminator_pays_cross_entropy_with_smoothed_reals(loss, label_smoothing):
+    expected = entropy(R, 1 - label_smoothing) + entropy(F, 0.0)
+    assert torch.allclose(loss(label_smoothing).discriminator(R, F), expected)
 
 
 def test_generators_of_minimax_and_nonsaturating():
@@ -74,7 +74,7 @@ def test_measuring_functions_by_name_are_those_of_the_probability(name, phi):
 def test_wasserstein_critic_is_the_difference():
     loss = wasserstein()
     assert torch.equal(loss.discriminator(R, F), F - R) and torch.equal(loss.generator(R, F), -F)
-    assert not loss.probability
+    assert not loss.logit_is_log_odds
 
 
 def test_hinge_is_flat_beyond_its_margins():
@@ -139,7 +139,7 @@ def test_a_loss_that_states_what_is_not_so_is_refused(stated):
 @pytest.mark.parametrize("values", [lambda r, f: (f - r).mean(), lambda r, f: (f - r)[:3], lambda r, f: 1.0])
 def test_a_loss_without_a_value_for_each_row_is_refused(player, values):
     functions = {"discriminator": lambda r, f: f - r, "generator": lambda r, f: -f, player: values}
-    with pytest.raises(ConfigError, match="one value for each row"):
+    with pytest.raises(ConfigError, match="one value per row"):
         AdversarialLoss(**functions)
 
 
@@ -159,7 +159,7 @@ def test_every_loss_pulls_the_players_apart(name):
     [
         (lambda: find_loss("wassertein"), "wasserstein"),
         (lambda: measuring("logg"), "log"),
-        (lambda: minimax(1.0), "smooth"),
+        (lambda: minimax(1.0), "label_smoothing"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(make, hint):
@@ -169,7 +169,7 @@ def test_what_cannot_be_is_told_in_one_line(make, hint):
 
 
 def test_a_plugin_brings_a_loss_by_name(monkeypatch):
-    found = Plugins()
+    found = PluginRegistry()
     found._found.clear()
     entry = LossEntry("margin", f"{__name__}:MARGIN", "a margin of one")
     found.register(SimpleNamespace(gancore_losses=gancore.hookimpl(lambda: [entry])), "margins")

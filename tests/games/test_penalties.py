@@ -3,10 +3,10 @@
 import pytest
 import torch
 from torch import nn
-from toy_games import Judge, field, points, set_table
+from toy_games import DenseDiscriminator, points, set_up, training_step
 
-from gancore.games import R1, R2, SGD, WGANGP, Discriminator, TokenDiscriminator, adversarial, normal
-from gancore.games.penalties import interpolate, r1, r2, unit_norm
+from gancore.games import R1, R2, SGD, WGANGP, Discriminator, TokenDiscriminator, adversarial_game, normal
+from gancore.games.penalties import interpolate, r1, r2, wgan_gp
 
 SHAPES = [(6, 5), (6, 3, 5), (6, 2, 3, 4)]
 
@@ -18,7 +18,7 @@ class Linear(Discriminator):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
 
-    def judge(self, embedded, condition=None):
+    def logits(self, embedded, condition=None):
         return (embedded * self.weight).flatten(1).sum(1)
 
 
@@ -30,7 +30,7 @@ class Quadratic(Discriminator):
         a = torch.randn(size, size, generator=torch.Generator().manual_seed(0))
         self.a = nn.Parameter(a + a.T)
 
-    def judge(self, embedded, condition=None):
+    def logits(self, embedded, condition=None):
         return 0.5 * torch.einsum("bi,ij,bj->b", embedded, self.a, embedded)
 
 
@@ -56,9 +56,9 @@ def test_wgan_gp_of_a_linear_critic_is_one_number_whatever_the_axes(shape, float
     """The norm is over all axes of an example: taken over one of them, these would be other numbers."""
     judge, (x, y, alpha) = Linear(*shape[1:]), pair(shape)
     norm = judge.weight.norm()
-    assert torch.allclose(unit_norm(judge, x, y, None, alpha), (norm - 1) ** 2)
+    assert torch.allclose(wgan_gp(judge, x, y, None, alpha), (norm - 1) ** 2)
     judge.weight.data /= norm
-    assert unit_norm(judge, x, y, None, alpha).max() < 1e-20
+    assert wgan_gp(judge, x, y, None, alpha).max() < 1e-20
 
 
 def test_penalties_of_a_quadratic_discriminator_are_the_norms_of_a_x(float64):
@@ -67,7 +67,7 @@ def test_penalties_of_a_quadratic_discriminator_are_the_norms_of_a_x(float64):
     assert torch.allclose(r1(judge, x, y, None, alpha), 0.5 * slope(x) ** 2)
     assert torch.allclose(r2(judge, x, y, None, alpha), 0.5 * slope(y) ** 2)
     between = alpha[:, None] * x + (1 - alpha[:, None]) * y
-    assert torch.allclose(unit_norm(judge, x, y, None, alpha), (slope(between) - 1) ** 2)
+    assert torch.allclose(wgan_gp(judge, x, y, None, alpha), (slope(between) - 1) ** 2)
 
 
 def test_alpha_is_one_number_an_example_for_every_leaf():
@@ -80,9 +80,9 @@ def test_alpha_is_one_number_an_example_for_every_leaf():
 
 
 def test_a_leaf_that_the_discriminator_ignores_has_no_slope(float64):
-    class First(Judge):
-        def judge(self, embedded, condition=None):
-            return super().judge(embedded["seen"])
+    class First(DenseDiscriminator):
+        def logits(self, embedded, condition=None):
+            return super().logits(embedded["seen"])
 
     judge, x = First(5), pair((6, 5))[0]
     assert torch.equal(
@@ -95,12 +95,12 @@ class Tokens(TokenDiscriminator):
         super().__init__(5, 3)
         self.layer = nn.Linear(3, 1)
 
-    def judge(self, embedded, condition=None):
+    def logits(self, embedded, condition=None):
         return self.layer(torch.tanh(embedded)).mean((1, 2))
 
 
-@pytest.mark.parametrize("penalty", [r1, r2, unit_norm])
-@pytest.mark.parametrize("make", [lambda: Judge(5), Tokens])
+@pytest.mark.parametrize("penalty", [r1, r2, wgan_gp])
+@pytest.mark.parametrize("make", [lambda: DenseDiscriminator(5), Tokens])
 def test_gradient_through_a_penalty_equals_finite_differences(penalty, make, float64):
     torch.manual_seed(0)
     judge = make()
@@ -137,22 +137,22 @@ def test_a_penalty_is_taken_in_fp32_from_the_embedding_on_while_the_move_runs_in
     )
 
     def build():
-        make = Tokens if tokens else Judge
-        return adversarial(
+        make = Tokens if tokens else DenseDiscriminator
+        return adversarial_game(
             generator=generator, discriminator=make, prior=normal(3), penalties=[penalty(1.0, every)]
         )
 
     data = torch.eye(5)[torch.arange(40) % 5][:, None] if tokens else points()
     values = []
     for bf16 in (False, True):
-        table = set_table(build, data, bf16=bf16)
+        table = set_up(build, data, bf16=bf16)
         seen = []
         judge = table.game.discriminator
         judge.register_forward_hook(lambda module, args, out, seen=seen: seen.append(out.dtype))
-        moves = [(i, m) for i, m in field(table).moves() if m.player == "discriminator"]
+        moves = [(i, m) for i, m in training_step(table).due_moves() if m.player == "discriminator"]
         means = {}
         for index, move in moves:
-            means |= field(table).gradient(move, field(table).draw(index)).means
+            means |= training_step(table).gradient(move, training_step(table).draw(index)).means
         values.append(means)
         assert seen[0] is (torch.bfloat16 if bf16 else torch.float32)
     (name,) = table.game.penalties
@@ -164,14 +164,18 @@ def test_a_penalty_is_taken_in_fp32_from_the_embedding_on_while_the_move_runs_in
 
 def test_a_schedule_weighs_a_penalty_by_the_progress_of_the_phase():
     def build():
-        return adversarial(
-            generator=lambda: nn.Linear(3, 2), discriminator=lambda: Linear(2), prior=normal(3),
-            loss="wasserstein", penalties=[R1(lambda progress: 4 * progress)], discriminator_rule=SGD(1.0),
-        )  # fmt: skip
+        return adversarial_game(
+            generator=lambda: nn.Linear(3, 2),
+            discriminator=lambda: Linear(2),
+            prior=normal(3),
+            loss="wasserstein",
+            penalties=[R1(lambda progress: 4 * progress)],
+            discriminator_optimizer=SGD(1.0),
+        )
 
-    table = set_table(build, points(8))
+    table = set_up(build, points(8))
     slopes = []
     for progress in (0.0, 0.5):
-        at = field(table, progress=progress)
+        at = training_step(table, progress=progress)
         slopes.append(at.gradient(table.game.phases[0].moves[0], at.draw(0)).tensors[0])
     assert torch.allclose(slopes[1] - slopes[0], 2.0 * table.game.discriminator.weight, rtol=1e-5)

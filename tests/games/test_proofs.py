@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from toy_games import Judge, Rows, differing, field, play, points, set_table, whole
+from toy_games import DenseDiscriminator, Rows, differing, play, points, set_up, training_step, whole
 
 from gancore.games import (
     R1,
@@ -20,17 +20,17 @@ from gancore.games import (
     Phase,
     Player,
     TokenDiscriminator,
-    adversarial,
+    adversarial_game,
+    compute_jacobian,
     cosine,
-    fitted,
-    jacobian,
-    likelihood,
+    fitted_game,
+    likelihood_game,
     noise,
     normal,
 )
 from gancore.games.penalties import r1
-from gancore.runtime.randomness import Key
-from gancore.runtime.randomness import Rows as Cut
+from gancore.random import Key
+from gancore.random import RowRange as Cut
 
 
 class Gaussian(nn.Module):
@@ -53,8 +53,8 @@ class Gaussian(nn.Module):
 
 def test_one_player_reaches_the_maximum_of_the_likelihood():
     data = points(64)
-    rule = Adam(cosine(0.1, 0.001), betas=(0.9, 0.99))
-    game = play(lambda: likelihood(Gaussian, rule=rule), data, 300, batch_size=64).game
+    optimizer = Adam(cosine(0.1, 0.001), betas=(0.9, 0.99))
+    game = play(lambda: likelihood_game(Gaussian, optimizer=optimizer), data, 300, batch_size=64).game
     assert torch.allclose(game.model.mean, data.mean(0), atol=1e-3)
     assert torch.allclose(game.model.log_std.exp(), data.std(0, correction=0), atol=1e-3)
 
@@ -69,15 +69,15 @@ class Pretrained(AdversarialGame):
         return Cost().add("mean", error.square().sum(1))
 
 
-class NoisyJudge(Judge):
-    def judge(self, embedded, condition=None):
-        return super().judge(embedded + 0.1 * noise(len(embedded), embedded.device).normal(*embedded.shape))
+class NoisyDiscriminator(DenseDiscriminator):
+    def logits(self, embedded, condition=None):
+        return super().logits(embedded + 0.1 * noise(len(embedded), embedded.device).normal(*embedded.shape))
 
 
 def pretrained():
-    game = adversarial(
+    game = adversarial_game(
         generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
-        discriminator=NoisyJudge,
+        discriminator=NoisyDiscriminator,
         prior=normal(3),
         penalties=[R1(0.5, every=4)],
         average=50.0,
@@ -106,7 +106,7 @@ class Cycle(Game):
     def __init__(self):
         super().__init__()
         self.to_b, self.to_a = near_identity(), near_identity()
-        self.judge_a, self.judge_b = Judge(), Judge()
+        self.judge_a, self.judge_b = DenseDiscriminator(), DenseDiscriminator()
         names = ("to_b", "to_a", "judge_a", "judge_b")
         self.players = {name: Player([name], Adam(0.02, (0.5, 0.9))) for name in names}
         self.phases = [Phase([Move(name) for name in ("judge_a", "judge_b", "to_b", "to_a")])]
@@ -114,7 +114,7 @@ class Cycle(Game):
     def cost(self, move, draw):
         a, b = draw.real("a").data, draw.real("b").data
         if move.player.startswith("judge"):
-            with draw.frozen():
+            with draw.freeze_opponents():
                 real, fake = (a, self.to_a(b)) if move.player == "judge_a" else (b, self.to_b(a))
             judge = getattr(self, move.player)
             cost = Cost().add("real", (judge(real) - 1) ** 2).add("fake", judge(fake) ** 2)
@@ -159,7 +159,7 @@ class Shared(Game):
 
 def test_a_shared_encoder_moves_by_the_sum_of_both_players_steps(float64):
     data = points(8)
-    before = set_table(Shared, data).game
+    before = set_up(Shared, data).game
     after = play(Shared, data, 1).game
     moved = after.encoder.weight - before.encoder.weight
     assert torch.allclose(moved, -0.5 * (1.0 + 0.1 * 3.0) * data.mean(0, keepdim=True), atol=1e-14)
@@ -178,7 +178,7 @@ class Tokens(TokenDiscriminator):
         super().__init__(VOCABULARY, 3)
         self.layer = nn.Linear(3, 4)
 
-    def judge(self, embedded, condition=None):
+    def logits(self, embedded, condition=None):
         return judged(embedded, self.layer)
 
 
@@ -189,7 +189,7 @@ class OneHots(Discriminator):
         super().__init__()
         self.embedding, self.layer = nn.Parameter(torch.randn(VOCABULARY, 3) / 3**0.5), nn.Linear(3, 4)
 
-    def judge(self, embedded, condition=None):
+    def logits(self, embedded, condition=None):
         return judged(embedded @ self.embedding, self.layer)
 
 
@@ -197,23 +197,23 @@ class OneHots(Discriminator):
 @pytest.mark.parametrize("reals", ["ids", "simplex rows"])
 def test_a_penalty_on_embedded_tokens_is_the_dense_one_on_one_hots(penalty, reals, float64):
     def build(discriminator):
-        return lambda: adversarial(
+        return lambda: adversarial_game(
             generator=lambda: nn.Sequential(
                 nn.Linear(3, 5 * VOCABULARY), nn.Unflatten(1, (5, VOCABULARY)), nn.Softmax(2)
             ),
             discriminator=discriminator,
             prior=normal(3),
             penalties=[penalty],
-            generator_rule=SGD(0.1),
-            discriminator_rule=SGD(0.1),
+            generator_optimizer=SGD(0.1),
+            discriminator_optimizer=SGD(0.1),
         )
 
     ids = torch.randint(VOCABULARY, (12, 5), generator=torch.Generator().manual_seed(0))
     one_hot = nn.functional.one_hot(ids, VOCABULARY).double()
     data = {"ids": (ids, one_hot), "simplex rows": (one_hot.mul(0.9).add(0.1 / VOCABULARY),) * 2}[reals]
-    tables = [set_table(build(d), x) for d, x in zip((Tokens, OneHots), data, strict=True)]
-    for index, move in field(tables[0]).moves():
-        clever, dense = (field(t).gradient(move, field(t).draw(index)) for t in tables)
+    tables = [set_up(build(d), x) for d, x in zip((Tokens, OneHots), data, strict=True)]
+    for index, move in training_step(tables[0]).due_moves():
+        clever, dense = (training_step(t).gradient(move, training_step(t).draw(index)) for t in tables)
         assert clever.means.keys() == dense.means.keys()
         for name in clever.means:
             assert torch.allclose(clever.means[name], dense.means[name], rtol=0, atol=1e-12)
@@ -238,14 +238,14 @@ class Masked(Game):
         cost = Cost().add("plain", out.square().sum(1))
         cost.add("rows", out[:, 0], mask=batch.condition["labelled"], scale=0.3)
         cost.add("steps", out.exp(), mask=batch.condition["steps"], scale=2.0)
-        return cost.see("largest", out.amax(1), mask=batch.condition["labelled"])
+        return cost.log("largest", out.amax(1), mask=batch.condition["labelled"])
 
 
 def masked_rows():
-    """Eight rows of which no labelled one falls into the first quarter of the joined batch."""
+    """Eight rows of which no labelled one falls into the first quarter of the global batch."""
     generator = torch.Generator().manual_seed(0)
     data = torch.randn(8, 3, generator=generator)
-    order = set_table(Masked, data).dealer.indices("train", 0, 0, Cut.all(8))
+    order = set_up(Masked, data).batches.indices("train", 0, 0, Cut.all(8))
     labelled = torch.zeros(8)
     labelled[order[[2, 5, 6]]] = 1.0
     steps = (torch.arange(3) < torch.randint(0, 4, (8, 1), generator=generator)).double()
@@ -254,8 +254,8 @@ def masked_rows():
 
 def test_unequal_weights_over_micro_batches_add_up_to_the_joined_batch(float64):
     data = masked_rows()
-    joined, *parted = (set_table(Masked, data, accumulate=k) for k in (1, 2, 4))
-    expected = field(joined).gradient(Move("net"), field(joined).draw(0))
+    joined, *parted = (set_up(Masked, data, accumulate=k) for k in (1, 2, 4))
+    expected = training_step(joined).gradient(Move("net"), training_step(joined).draw(0))
     x, condition = data.data, data.condition
     out = torch.tanh(joined.game.net(x))
     by_hand = (
@@ -268,7 +268,7 @@ def test_unequal_weights_over_micro_batches_add_up_to_the_joined_batch(float64):
     ):
         assert torch.allclose(mine, theirs, rtol=0, atol=1e-12)
     for table in parted:
-        gradient = field(table).gradient(Move("net"), field(table).draw(0))
+        gradient = training_step(table).gradient(Move("net"), training_step(table).draw(0))
         assert all(
             torch.allclose(a, b, rtol=0, atol=1e-12)
             for a, b in zip(gradient.tensors, expected.tensors, strict=True)
@@ -289,7 +289,7 @@ class GaussianFit(nn.Module):
         self.register_buffer("std", torch.ones(2))
 
     def fit(self, views, key):
-        data = views["train"].take(torch.arange(len(views["train"])), key).data
+        data = views["train"].get_batch(torch.arange(len(views["train"])), key).data
         self.mean.copy_(data.mean(0))
         self.std.copy_(data.std(0))
         return True
@@ -307,7 +307,7 @@ class KMeans(nn.Module):
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
 
     def fit(self, views, key):
-        data = views["train"].take(torch.arange(len(views["train"])), key).data
+        data = views["train"].get_batch(torch.arange(len(views["train"])), key).data
         before = self.centres.clone() if self.passes else data[:3]
         nearest = torch.cdist(data, before).argmin(1)
         self.centres.copy_(torch.stack([data[nearest == k].mean(0) for k in range(3)]))
@@ -320,7 +320,7 @@ class KMeans(nn.Module):
 
 def test_a_model_fitted_in_one_pass_takes_one_round():
     data = points()
-    table = play(lambda: fitted(GaussianFit()), data, 100)
+    table = play(lambda: fitted_game(GaussianFit()), data, 100)
     assert torch.allclose(table.game.model.mean, data.mean(0))
     samples = table.game.sampler().sample(4000, Key.of(0))
     assert torch.allclose(samples.std(0), data.std(0), rtol=0.05)
@@ -330,9 +330,9 @@ def test_a_model_fitted_in_one_pass_takes_one_round():
 def test_k_means_ends_when_it_has_converged_and_resumes_bit_equal(tmp_path):
     data = torch.cat([points(30, centre, seed) for seed, centre in enumerate((-1.0, 0.0, 1.0))])
     data = data[torch.randperm(90, generator=torch.Generator().manual_seed(5))]
-    undisturbed = play(lambda: fitted(KMeans()), data, 1000)
+    undisturbed = play(lambda: fitted_game(KMeans()), data, 1000)
     assert 3 < undisturbed.game.model.passes < 100
-    killed = play(lambda: fitted(KMeans()), data, 1000, kills=(2,), folder=tmp_path)
+    killed = play(lambda: fitted_game(KMeans()), data, 1000, kills=(2,), folder=tmp_path)
     assert differing(whole(undisturbed), whole(killed)) == []
     distances = torch.cdist(data, undisturbed.game.model.centres)
     nearest = distances.argmin(1)
@@ -356,24 +356,28 @@ class TwoPulls(Game):
 
 
 def test_the_field_of_a_player_with_two_costs_is_their_sum():
-    table = set_table(TwoPulls, points())
-    assert jacobian(table).tolist() == [[1, 1], [-1, 1]]
+    table = set_up(TwoPulls, points())
+    assert compute_jacobian(table).tolist() == [[1, 1], [-1, 1]]
 
 
-class NormedJudge(Judge):
+class NormedDiscriminator(DenseDiscriminator):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Softplus(), nn.Linear(3, 1))
 
 
 def test_a_jacobian_is_of_the_game_as_it_trains_whatever_its_mode_and_changes_nothing():
-    table = set_table(lambda: adversarial(generator=lambda: nn.Linear(3, 2), discriminator=NormedJudge,
-                                          prior=normal(3)), points())  # fmt: skip
-    expected = jacobian(table)
+    table = set_up(
+        lambda: adversarial_game(
+            generator=lambda: nn.Linear(3, 2), discriminator=NormedDiscriminator, prior=normal(3)
+        ),
+        points(),
+    )
+    expected = compute_jacobian(table)
     play(lambda: table.game, points(), 2)
     before = whole(table)
-    trained = jacobian(table)
+    trained = compute_jacobian(table)
     table.game.discriminator.eval()
-    assert torch.equal(jacobian(table), trained) and not torch.equal(trained, expected)
+    assert torch.equal(compute_jacobian(table), trained) and not torch.equal(trained, expected)
     assert differing(before, whole(table)) == []
     assert table.game.training and not table.game.discriminator.layers[1].training

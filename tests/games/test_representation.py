@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 from torch import nn
-from toy_games import Judge, Rows, differing, play, points, whole
+from toy_games import DenseDiscriminator, Rows, differing, play, points, whole
 
-from gancore.domain import Batch
-from gancore.games import Adam, Representation, adversarial, fitted, likelihood, normal
-from gancore.runtime.randomness import Key
+from gancore.data.dataset import Batch
+from gancore.games import Adam, Representation, adversarial_game, fitted_game, likelihood_game, normal
+from gancore.random import Key
 
 STRETCH = torch.tensor([30.0, 0.01])
 
@@ -28,7 +28,7 @@ class Standardised(Representation):
         self.register_buffer("fits", torch.zeros(()))
 
     def fit(self, train):
-        data = train.take(torch.arange(len(train)), Key.of(0)).data
+        data = train.get_batch(torch.arange(len(train)), Key.of(0)).data
         self.mean.copy_(data.mean(0))
         self.std.copy_(data.std(0))
         self.fits += 1
@@ -57,7 +57,7 @@ class Gaussian(nn.Module):
 
 
 def density():
-    return likelihood(Gaussian, representation=Standardised(), rule=Adam(0.02))
+    return likelihood_game(Gaussian, representation=Standardised(), optimizer=Adam(0.02))
 
 
 def test_it_is_fitted_once_though_the_run_is_killed(tmp_path):
@@ -71,13 +71,13 @@ def test_it_is_fitted_once_though_the_run_is_killed(tmp_path):
 def test_networks_see_encoded_reals_and_people_decoded_samples():
     seen = []
 
-    class Watching(Judge):
-        def judge(self, embedded, condition=None):
+    class Watching(DenseDiscriminator):
+        def logits(self, embedded, condition=None):
             seen.append(embedded.detach())
-            return super().judge(embedded)
+            return super().logits(embedded)
 
     def build():
-        return adversarial(generator=lambda: nn.Linear(2, 2), discriminator=Watching, prior=normal(2),
+        return adversarial_game(generator=lambda: nn.Linear(2, 2), discriminator=Watching, prior=normal(2),
                            representation=Standardised())  # fmt: skip
 
     table = play(build, stretched(), 1, batch_size=64)
@@ -108,7 +108,7 @@ def test_a_representation_without_log_det_makes_likelihoods_incomparable_not_wro
         def log_det(self, batch):
             return None
 
-    game = likelihood(Gaussian, representation=Lossy())
+    game = likelihood_game(Gaussian, representation=Lossy())
     assert game.sampler().log_prob(Batch(stretched())) is None
 
 
@@ -119,14 +119,14 @@ def test_a_fitted_model_is_fitted_on_encoded_samples_and_decodes_its_own():
             self.register_buffer("moments", torch.zeros(2, 2))
 
         def fit(self, views, key):
-            data = views["train"].take(torch.arange(len(views["train"])), key).data
+            data = views["train"].get_batch(torch.arange(len(views["train"])), key).data
             self.moments.copy_(torch.stack([data.mean(0), data.std(0)]))
             return True
 
         def sample(self, n, key):
             return self.moments[0] + self.moments[1] * key.normal(n, 2)
 
-    game = play(lambda: fitted(Moments(), representation=Standardised()), stretched(), 3).game
+    game = play(lambda: fitted_game(Moments(), representation=Standardised()), stretched(), 3).game
     assert torch.allclose(game.model.moments, torch.tensor([[0.0, 0.0], [1.0, 1.0]]), atol=1e-3)
     assert torch.allclose(game.sampler().sample(4000, Key.of(0)).std(0), stretched().std(0), rtol=0.05)
 
@@ -147,9 +147,11 @@ def test_a_condition_reaches_a_likelihood_model_only_where_the_game_is_condition
 
     labels = torch.arange(40) % 2
     data = Rows(points() + 6 * labels[:, None], labels)
-    game = play(lambda: likelihood(Labelled, conditional=True, rule=Adam(0.1)), data, 400, batch_size=40).game
+    game = play(
+        lambda: likelihood_game(Labelled, conditional=True, optimizer=Adam(0.1)), data, 400, batch_size=40
+    ).game
     apart = game.sampler().sample(200, Key.of(0), torch.arange(200) % 2)
     assert torch.allclose((apart[1::2] - apart[::2]).mean(0), torch.tensor([6.0, 6.0]), atol=0.6)
     assert game.sampler().conditional and game.sampler().log_prob(Batch(data.data, labels)).mean() > -3
-    blind = play(lambda: likelihood(Gaussian), data, 3).game.sampler()
+    blind = play(lambda: likelihood_game(Gaussian), data, 3).game.sampler()
     assert not blind.conditional and blind.log_prob(Batch(data.data, labels)).shape == (40,)

@@ -7,16 +7,17 @@ import torch
 from refusals import refused
 from scipy.stats import kstest, truncnorm
 from torch import nn
-from toy_games import Judge
+from toy_games import DenseDiscriminator
 
-from gancore.domain import Domain, Spec
+from gancore.data.dataset import Spec
+from gancore.domain import Domain
 from gancore.errors import ConfigError
-from gancore.games import adversarial, fitted, normal, uniform
+from gancore.games import adversarial_game, fitted_game, normal, uniform
 from gancore.games.likelihood import model_sampler
-from gancore.games.prior import slerp, truncated
+from gancore.games.prior import slerp, truncate_normal
 from gancore.games.representation import Identity
-from gancore.models.sampling import condition_for, draw_samples, interpolate, unit_of
-from gancore.runtime.randomness import Key
+from gancore.models.sampling import condition_sampler, draw_samples, interpolate_latents, network_batch_size
+from gancore.random import Key
 
 KEY = Key.of("samples", 3)
 
@@ -35,8 +36,11 @@ class Scaled(nn.Module):
 
 def sampler(generator, prior=None, conditional=False):
     torch.manual_seed(0)
-    game = adversarial(
-        generator=generator, discriminator=Judge, prior=prior or normal(4), conditional=conditional
+    game = adversarial_game(
+        generator=generator,
+        discriminator=DenseDiscriminator,
+        prior=prior or normal(4),
+        conditional=conditional,
     )
     return game.sampler().eval()
 
@@ -109,13 +113,13 @@ def test_out_of_memory_with_the_smallest_unit_is_an_error():
 
 
 def test_an_accelerator_makes_whole_blocks_and_a_cpu_small_units():
-    assert unit_of(InUnits(), torch.device("cuda")) == 256
-    assert unit_of(InUnits(64), torch.device("cpu")) == 64
+    assert network_batch_size(InUnits(), torch.device("cuda")) == 256
+    assert network_batch_size(InUnits(64), torch.device("cpu")) == 64
 
 
 def test_a_likelihood_models_sampler_hands_on_what_its_model_asks_for():
-    assert unit_of(model_sampler(InUnits(64), Identity(), conditional=False)) == 64
-    assert unit_of(model_sampler(InUnits(), Identity(), conditional=False)) == 16
+    assert network_batch_size(model_sampler(InUnits(64), Identity(), conditional=False)) == 64
+    assert network_batch_size(model_sampler(InUnits(), Identity(), conditional=False)) == 16
 
 
 class Labelled(Domain):
@@ -127,7 +131,7 @@ SPEC = Spec({"classes": ["low", "high", "never"], "class_shares": [0.25, 0.75, 0
 
 def test_labels_are_drawn_as_often_as_in_train_and_with_the_same_independence():
     model = sampler(Scaled, conditional=True)
-    condition = condition_for(model, Labelled(), SPEC, None)
+    condition = condition_sampler(model, Labelled(), SPEC, None)
     data, labels = draw_samples(model, 600, KEY, condition, batch_size=64)
     assert labels.bincount(minlength=3)[1] / 600 == pytest.approx(0.75, abs=0.06)
     assert labels.max() == 1
@@ -137,19 +141,19 @@ def test_labels_are_drawn_as_often_as_in_train_and_with_the_same_independence():
 
 def test_a_label_asked_for_is_the_label_of_all():
     model = sampler(Scaled, conditional=True)
-    labels = draw_samples(model, 5, KEY, condition_for(model, Labelled(), SPEC, "high"))[1]
+    labels = draw_samples(model, 5, KEY, condition_sampler(model, Labelled(), SPEC, "high"))[1]
     assert labels.tolist() == [1] * 5
     with refused(ConfigError, "hihg", fix="high"):
-        condition_for(model, Labelled(), SPEC, "hihg")
+        condition_sampler(model, Labelled(), SPEC, "hihg")
     with refused(ConfigError, "high", fix="model.conditional=true"):
-        condition_for(sampler(Scaled), Labelled(), SPEC, "high")
+        condition_sampler(sampler(Scaled), Labelled(), SPEC, "high")
 
 
 @pytest.mark.parametrize("prior", [normal(4), uniform(4)])
 def test_a_walk_begins_and_ends_at_two_samples(prior):
     model = sampler(network, prior)
     nothing = lambda n, key: None  # noqa: E731
-    made = interpolate(model, 9, 7, KEY, nothing)[0].view(9, 7, 3)
+    made = interpolate_latents(model, 9, 7, KEY, nothing)[0].view(9, 7, 3)
     ends = draw_samples(model, 18, KEY, nothing)[0].view(9, 2, 3)
     assert torch.allclose(made[:, [0, -1]], ends, rtol=0, atol=1e-6)
     steps = (made[:, 1:] - made[:, :-1]).norm(dim=2)
@@ -158,15 +162,15 @@ def test_a_walk_begins_and_ends_at_two_samples(prior):
 
 def test_a_way_is_the_same_however_many_there_are():
     nothing = lambda n, key: None  # noqa: E731
-    many, few = (interpolate(sampler(Scaled), n, 5, KEY, nothing)[0] for n in (300, 3))
+    many, few = (interpolate_latents(sampler(Scaled), n, 5, KEY, nothing)[0] for n in (300, 3))
     assert torch.equal(many[:15], few) and len(many.unique(dim=0)) == 1500
 
 
 def test_a_label_does_not_change_on_the_way():
     """The latents of a walk between labels would else hide a jump."""
     model = sampler(Scaled, conditional=True)
-    condition = condition_for(model, Labelled(), SPEC, None)
-    data, labels = interpolate(model, 40, 6, KEY, condition)
+    condition = condition_sampler(model, Labelled(), SPEC, None)
+    data, labels = interpolate_latents(model, 40, 6, KEY, condition)
     drawn = draw_samples(model, 80, KEY, condition)[1]
     assert torch.equal(labels, drawn[::2].repeat_interleave(6)) and len(labels.unique()) == 2
     moved = ((data - model.generator.shift) / model.generator.scale).view(40, 6, 4)
@@ -177,13 +181,13 @@ def test_a_label_does_not_change_on_the_way():
 
 
 def test_a_model_without_latents_says_so():
-    bare = fitted(nn.Identity()).sampler()
+    bare = fitted_game(nn.Identity()).sampler()
     with refused(ConfigError, "latents", fix="--interpolate"):
-        interpolate(bare, 1, 3, KEY, lambda n, key: None)
+        interpolate_latents(bare, 1, 3, KEY, lambda n, key: None)
     with refused(ConfigError, "latents", fix="--truncation"):
         draw_samples(bare, 3, KEY, lambda n, key: None, truncation=1.0)
     with refused(ConfigError, 1, fix=2):
-        interpolate(sampler(Scaled), 1, 1, KEY, lambda n, key: None)
+        interpolate_latents(sampler(Scaled), 1, 1, KEY, lambda n, key: None)
 
 
 class Bare(nn.Module):
@@ -217,15 +221,15 @@ def test_an_infinite_threshold_truncates_nothing_and_a_wide_one_next_to_nothing(
 
 def test_a_sample_moves_steadily_towards_the_middle_as_the_threshold_falls():
     z = Key.of(0).normal(1000)
-    sizes = torch.stack([truncated(z, psi).abs() for psi in (0.01, 0.1, 0.5, 1.0, 2.0, 4.0)])
+    sizes = torch.stack([truncate_normal(z, psi).abs() for psi in (0.01, 0.1, 0.5, 1.0, 2.0, 4.0)])
     assert (sizes[1:] > sizes[:-1]).all()
-    assert torch.equal(truncated(z, 0.5).sign(), z.sign())
+    assert torch.equal(truncate_normal(z, 0.5).sign(), z.sign())
 
 
 def test_extreme_latents_stay_finite():
     z = torch.tensor([-40.0, -9.0, 0.0, 9.0, 40.0])
     for psi in (0.5, 5.0, 12.0, 1e9):
-        assert truncated(z, psi).isfinite().all() and truncated(z, psi).abs().max() <= psi
+        assert truncate_normal(z, psi).isfinite().all() and truncate_normal(z, psi).abs().max() <= psi
 
 
 @pytest.mark.parametrize("psi", [0.0, -1.0, math.nan])

@@ -21,7 +21,7 @@ from gancore.games import (
     linear,
     warmup,
 )
-from gancore.games.schedules import value
+from gancore.games.schedules import schedule_value
 
 
 def test_closed_forms():
@@ -33,20 +33,20 @@ def test_closed_forms():
     assert [warmup(3.0, 0.1)(p) for p in (0.0, 0.05, 0.1, 1.0)] == pytest.approx([0, 1.5, 3, 3])
     assert warmup(linear(2, 0), 0.5)(0.25) == pytest.approx(1.5 * 0.5)
     assert warmup(3.0, 0.0)(0.0) == 3.0
-    assert value(0.3, 0.7) == 0.3
+    assert schedule_value(0.3, 0.7) == 0.3
 
 
 class Noted(Game):
     """Notes each phase's progress; its weight moves down by the rate at each step."""
 
-    def __init__(self, phases, rule):
+    def __init__(self, phases, optimizer):
         super().__init__()
         self.w = nn.ParameterList([nn.Parameter(torch.tensor([0.0], dtype=torch.float64))])
-        self.players, self.phases, self.noted = {"w": Player(["w"], rule)}, phases, []
+        self.players, self.phases, self.noted = {"w": Player(["w"], optimizer)}, phases, []
 
     def cost(self, move, draw):
         self.noted.append((move.cost, draw.progress))
-        return Cost().add("loss", self.w[0].expand(draw.rows))
+        return Cost().add("loss", self.w[0].expand(draw.num_rows))
 
 
 def test_progress_runs_from_zero_over_each_phase_and_schedules_follow_it():
@@ -65,9 +65,9 @@ def test_a_phase_without_rounds_is_passed_over():
 class Until(Alternating):
     """Done once the weight is low enough."""
 
-    def round(self, field):
-        super().round(field)
-        return bool(field.game.w[0] <= -3)
+    def play(self, step):
+        super().play(step)
+        return bool(step.game.w[0] <= -3)
 
 
 def test_a_dynamics_that_is_done_ends_its_phase_and_the_next_begins():
@@ -79,21 +79,21 @@ def test_a_dynamics_that_is_done_ends_its_phase_and_the_next_begins():
 class Optimistic(Dynamics):
     """Each step looks back: 2 g_t - g_{t-1} (Daskalakis et al. 2018), the first one at zeros."""
 
-    slots = ("previous",)
+    state_names = ("previous",)
 
-    def round(self, field):
-        for index, move in field.moves():
-            gradient = field.gradient(move, field.draw(index))
-            previous = field.memory(move.player, "previous")
+    def play(self, step):
+        for index, move in step.due_moves():
+            gradient = step.gradient(move, step.draw(index))
+            previous = step.dynamics_state(move.player, "previous")
             ahead = [2 * g - p for g, p in zip(gradient.tensors, previous, strict=True)]
             for p, g in zip(previous, gradient.tensors, strict=True):
                 p.copy_(g)
-            field.apply(move, type(gradient)(ahead, gradient.means, gradient.terms))
+            step.apply(move, type(gradient)(ahead, gradient.means, gradient.terms))
 
 
 class Bowl(Noted):
     def cost(self, move, draw):
-        return Cost().add("loss", 0.5 * self.w[0].sub(1.0).square().expand(draw.rows))
+        return Cost().add("loss", 0.5 * self.w[0].sub(1.0).square().expand(draw.num_rows))
 
 
 def test_what_a_dynamics_remembers_is_saved_with_the_run(tmp_path):

@@ -108,11 +108,11 @@ def make_judges_tiny() -> None:
     import gancore_audio.classifier
     import gancore_image.classifier
 
-    from gancore.games import defaults
+    from gancore.games import with_defaults
 
     os.environ["GANCORE_CACHE"] = os.path.abspath("cache")
     for plugin in (gancore_audio, gancore_image):
-        defaults(steps=10)(plugin.classifier.ClassifierConfig)
+        with_defaults(steps=10)(plugin.classifier.ClassifierConfig)
 
 
 def make_comparisons_tiny() -> None:
@@ -127,11 +127,11 @@ def make_comparisons_tiny() -> None:
         if given.get("resume") is None:
             data = [text for text in TINY_AUDIO if text.startswith("data.")] if domain == "audio" else []
             shared = [text for text in TINY if not text.startswith("train.")]
-            given |= {**TINY_COMPARISON, "overrides": [*given["overrides"], *shared, *data]}
+            given |= {**TINY_COMPARISON, "overrides": [*(given["overrides"] or []), *shared, *data]}
         return compare(domain, **given)
 
     api.compare = gancore.compare = tiny
-    runner.Processes = InProcess
+    runner.JobPool = InProcess
 
 
 class InProcess:
@@ -141,11 +141,10 @@ class InProcess:
         self.announce = announce
 
     def __call__(self, job: Any, title: str) -> Any:
-        from gancore.comparison.processes import Outcome
-        from gancore.comparison.worker import work
+        from gancore.comparison.worker import JobResult, run_job
 
-        work(job)
-        return Outcome(0)
+        run_job(job)
+        return JobResult(0)
 
     def stop(self) -> None:
         """Nothing runs beside this."""

@@ -1,8 +1,10 @@
-"""Who may import whom: the rooms of the house have doors, and nobody climbs through a window."""
+"""Which package may import which, and that the modules in order below import one another in no circle."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from places import CORE, PACKAGES, imports, is_below, shown, sources
@@ -13,7 +15,14 @@ CLOSED = {  # a room of the core, and rooms that it must not know
     "runtime": ("training", "api", "cli", "games", "nn", "models", "data"),
     "evaluation": ("games",),
     "plugins": ("training", "api", "cli", "games"),
+    "data": ("training", "evaluation", "games", "nn", "models", "plugins", "api", "cli"),
 }
+
+IN_ORDER = (
+    *("arguments", "configure", "domain", "entries", "hookspecs", "lazy", "samples", "summaries"),
+    *("data", "plugins", "scaffold", "testing"),
+)
+"""Modules and packages of the core that are in no circle of imports, imports in functions included."""
 
 
 def private_parts(name: str) -> list[str]:
@@ -77,3 +86,66 @@ def test_nothing_is_imported_by_a_relative_name():
         if name.startswith(".")
     ]
     assert broken == []
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Modules of the core that a file imports anywhere, but for its ``if TYPE_CHECKING:`` blocks."""
+
+    def visit(node: ast.AST) -> Iterator[str]:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = CORE.parent / f"{node.module}.{alias.name}".replace(".", "/")
+                is_module = inner.with_suffix(".py").is_file() or (inner / "__init__.py").is_file()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child)
+
+    yield from (name for name in visit(ast.parse(path.read_text())) if is_below(name, "gancore"))
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The modules that import one another, directly or through others: strongly connected components."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        found: set[str] = set()
+        waiting = list(graph[start])
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += graph.get(name, ())
+        reached[start] = found
+    joined = {
+        frozenset(b for b in graph if b in reached[a] and a in reached[b]) for a in graph if a in reached[a]
+    }
+    return sorted(sorted(names) for names in joined)
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == [["b", "c"]]
+
+
+def test_modules_in_order_take_part_in_no_circle():
+    def name_of(path: Path) -> str:
+        return ".".join(path.relative_to(CORE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+    graph = {name_of(path): set(imported_modules(path)) - {name_of(path)} for path in sources(CORE)}
+    graph["gancore"] = set()  # its public names are imported at first use
+    ours = [f"gancore.{name}" for name in IN_ORDER]
+    broken = [circle for circle in circles(graph) if any(is_below(n, own) for n in circle for own in ours)]
+    assert broken == []
+
+
+def test_what_collapses_white_space_or_escapes_a_line_has_one_definition():
+    names = ("one_line", "_one_line", "collapse_spaces", "_collapsed")
+    found = [
+        node.name
+        for path in sources(CORE)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name in names
+    ]
+    assert sorted(found) == sorted(set(found)) and not {"_one_line", "_collapsed"} & set(found)

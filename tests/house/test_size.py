@@ -39,7 +39,9 @@ def test_functions_are_short():
 
 
 def test_every_public_name_says_what_it_is():
-    texts = {name: getattr(gancore, name).__doc__ or "" for name in gancore.__all__ if name != "API"}
+    texts = {
+        name: getattr(gancore, name).__doc__ or "" for name in gancore.__all__ if name != "CONTRACT_VERSION"
+    }
     # a dataclass without a docstring gets its signature for one
     assert [name for name, text in texts.items() if not text.strip() or text.startswith(f"{name}(")] == []
 

@@ -17,14 +17,13 @@ LISTED = """
 WORDS = frozenset(LISTED.split())
 
 ALLOWED = {  # (file, word), and why
-    ("gancore/comparison/exhibits.py", "audio"): "the first word of a media type",
-    ("gancore/comparison/exhibits.py", "image"): "the first word of a media type",
+    ("gancore/comparison/gallery.py", "audio"): "the first word of a media type",
+    ("gancore/comparison/gallery.py", "image"): "the first word of a media type",
     ("gancore/domain.py", "image"): "PIL's type of a picture, and TensorBoard's add_image",
-    ("gancore/games/prior.py", "walks"): "a verb: from one latent to another",
-    ("gancore/training/film.py", "image"): "PIL's type of a picture",
-    ("gancore/training/film.py", "images"): "PIL's append_images",
-    ("gancore/training/film.py", "jpeg"): "a suffix of what previews may be kept as",
-    ("gancore/training/report.py", "digits"): "of a number",
+    ("gancore/training/animation.py", "image"): "PIL's type of a picture",
+    ("gancore/training/animation.py", "images"): "PIL's append_images",
+    ("gancore/training/animation.py", "jpeg"): "a suffix of what previews may be kept as",
+    ("gancore/progress.py", "digits"): "of a number",
 }
 
 

@@ -8,8 +8,8 @@ TAKE = "return Batch(self.windows[indices].to(key.device))"
 FILES = 'files = [folder / f"{number:04d}.csv" for number in range(1, len(samples) + 1)]'
 SPEC = 'Spec({"length": config.length})'
 JUDGED = "return self.layers(embedded).squeeze(1)"
-MODEL = 'return likelihood(lambda: NormalLaws(spec["length"]))'
-LOG_PROB = "return law.log_prob(data).sum(1)  # nats a sample"
+MODEL = 'return likelihood_game(lambda: IndependentNormals(spec["length"]))'
+LOG_PROB = "return distribution.log_prob(data).sum(1)  # nats a sample"
 SAMPLED = "return self.mean + self.log_scale.exp() * key.normal(n, len(self.mean))"
 LAYERS = "self.layers = dense(length, width, 1)"
 LOG_SCALE = "self.log_scale = nn.Parameter(torch.zeros(length))"
@@ -31,7 +31,7 @@ class Cut(nn.Sequential):
         return super().forward(x).detach()
 
 
-class Judge(Discriminator):"""
+class DenseDiscriminator(Discriminator):"""
 
 ONCE = """
 class Halved(torch.autograd.Function):
@@ -46,7 +46,7 @@ class Halved(torch.autograd.Function):
         return gradient * ctx.saved_tensors[0]
 
 
-class Judge(Discriminator):"""
+class DenseDiscriminator(Discriminator):"""
 
 LOST = ONCE.replace("    @torch.autograd.function.once_differentiable\n", "").replace(
     "gradient * ctx.saved_tensors[0]", "(gradient * ctx.saved_tensors[0]).detach()"
@@ -81,7 +81,7 @@ ATTRIBUTE = {"where": "nowhere kept", "init": "self.spread = torch.ones(())"}
 
 def with_scale(**parts: str) -> list[Change]:
     """A recipe that trains on scaled values."""
-    imports = "from gancore.games import R1, Discriminator, adversarial, likelihood, normal"
+    imports = "from gancore.games import R1, Discriminator, adversarial_game, likelihood_game, normal"
     return [
         Change("recipes.py", imports, f"{imports}, Representation\nfrom gancore import Batch"),
         Change("recipes.py", "\nclass Normal(Recipe):", SCALED.format(**{**HELD, **BUFFER, **parts})),
@@ -104,12 +104,12 @@ def take(new: str) -> Change:
 
 def method(text: str) -> Change:
     """One more method of the domain."""
-    return Change("domain.py", "    def tiny(self):", f"{text}\n\n    def tiny(self):")
+    return Change("domain.py", "    def tiny_config(self):", f"{text}\n\n    def tiny_config(self):")
 
 
 FEATURES = """
 
-class Levels(Features):
+class Levels(FeatureExtractor):
     name = "levels"
     digest = "{digest}"
 
@@ -132,22 +132,28 @@ POSTERIORS = """
 
 def with_features(classifier: bool = False, **parts: str) -> list[Change]:
     """The domain has features of its own."""
-    entry = f'FeaturesEntry("levels", "gancore_tides.measures:Levels", "values", classifier={classifier})'
+    entry = (
+        f'FeatureExtractorEntry("levels", "gancore_tides.metrics:Levels", "values", classifier={classifier})'
+    )
     return [
-        Change("measures.py", "from gancore import Measure", "from gancore import Features, Measure"),
-        Change("measures.py", "\n\nspectrum_distance =", FEATURES.format(**{**GOOD, **parts})),
-        Change("domain.py", "DataSection, Domain,", "DataSection, Domain, FeaturesEntry,"),
-        Change("domain.py", "    measures = {", f'    features = {{"levels": {entry}}}\n    measures = {{'),
+        Change("metrics.py", "from gancore import Metric", "from gancore import FeatureExtractor, Metric"),
+        Change("metrics.py", "\n\nspectrum_distance =", FEATURES.format(**{**GOOD, **parts})),
+        Change("domain.py", "DataConfig, Domain,", "DataConfig, Domain, FeatureExtractorEntry,"),
+        Change(
+            "domain.py",
+            "    metrics = {",
+            f'    feature_extractors = {{"levels": {entry}}}\n    metrics = {{',
+        ),
     ]
 
 
 def measured(**parts: str) -> list[Change]:
     """The domain's measure with other fields, in Python."""
     fields = "".join(f", {name}={text}" for name, text in parts.items())
-    imports = "from gancore import Interval, Measure"
+    imports = "from gancore import Interval, Metric"
     return [
-        Change("measures.py", "from gancore import Measure", imports),
-        Change("measures.py", 'better="lower"', f'better="lower"{fields}'),
+        Change("metrics.py", "from gancore import Metric", imports),
+        Change("metrics.py", 'better="lower"', f'better="lower"{fields}'),
     ]
 
 
@@ -166,18 +172,18 @@ PLUGIN: dict[str, Broken] = {
     ),
     "a class that is not there": (
         [Change("__init__.py", ":TidesDomain", ":TideDomain")],
-        "resolves_records",
+        "resolves_entries",
         ("TideDomain",),
     ),
     "a measure of another kind": (
-        [Change("measures.py", "spectrum_distance = Measure(", "spectrum_distance = dict(compute=")],
-        "resolves_records",
-        ("'spectrum_distance' is dict, no Measure",),
+        [Change("metrics.py", "spectrum_distance = Metric(", "spectrum_distance = dict(compute=")],
+        "resolves_entries",
+        ("'spectrum_distance' is dict, not a Metric",),
     ),
     "features of another kind": (
-        [*with_features(), Change("domain.py", "measures:Levels", "measures:decibels")],
-        "resolves_records",
-        ("for 'levels', which is not a subclass of gancore.Features",),
+        [*with_features(), Change("domain.py", "metrics:Levels", "metrics:mean_spectrum_db")],
+        "resolves_entries",
+        ("for 'levels', which is not a subclass of gancore.FeatureExtractor",),
     ),
     "a recipe under another name": (
         [
@@ -187,7 +193,7 @@ PLUGIN: dict[str, Broken] = {
                 '"dens": RecipeEntry(\n            "dense"',
             )
         ],
-        "resolves_records",
+        "resolves_entries",
         ("recipes['dens'] calls itself 'dense'",),
     ),
 }
@@ -195,13 +201,13 @@ PLUGIN: dict[str, Broken] = {
 DOMAIN: dict[str, Broken] = {
     "a key without description": (
         [Change("domain.py", ', description="values in a window"', "")],
-        "describes_its_keys",
+        "documents_its_keys",
         ("data.length", "has no description"),
     ),
     "a key of tiny that nobody knows": (
         [Change("domain.py", '"model": {"width": 16', '"model": {"widht": 16')],
-        "says_what_is_tiny",
-        ("tiny has model.widht, which nobody knows; did you mean 'width'?",),
+        "tiny_config_is_valid",
+        ("tiny_config() has the unknown key model.widht; did you mean 'width'?",),
     ),
     "an empty split": (
         [Change("domain.py", "return Data(", "valid.windows = valid.windows[:0]\n        return Data(")],
@@ -211,26 +217,26 @@ DOMAIN: dict[str, Broken] = {
     "splits that share a name": (
         [Change("domain.py", 'values"])', 'values"], splits={"train": ["a", "b"], "test": ["b"]})')],
         "opens",
-        ("'b' is in train and in test", "learnt by heart"),
+        ("'b' is in train and in test", "memorised training data"),
     ),
     "data split by chance": (
         [Change("domain.py", "parts = np.split(series", "parts = np.split(np.random.permutation(series)")],
-        "opens_alike",
+        "opens_reproducibly",
         ("opened twice, train holds other rows",),
     ),
     "a tuple in the spec": (
         [Change("domain.py", SPEC, 'Spec({"length": config.length, "shape": (config.length,)})')],
-        "writes_its_spec",
+        "spec_is_json",
         ("spec['shape'] reads back as [16]", "lists for tuples"),
     ),
     "a numpy number in the spec": (
         [Change("domain.py", SPEC, 'Spec({"length": config.length, "mean": np.float32(0)})')],
-        "writes_its_spec",
-        ("spec['mean'] is no JSON",),
+        "spec_is_json",
+        ("spec['mean'] is not JSON",),
     ),
     "take from a global generator": (
         [take("return Batch(self.windows[indices] + 0.1 * torch.randn(len(indices), 1))")],
-        "keys_its_batches",
+        "batches_depend_on_key_only",
         ("it draws from a global generator", "from its key"),
     ),
     "take that remembers": (
@@ -238,27 +244,27 @@ DOMAIN: dict[str, Broken] = {
             take("self.asked += 1\n        return Batch(self.windows[indices] + self.asked)"),
             Change("domain.py", "self.windows = series", "self.asked = 0\n        self.windows = series"),
         ],
-        "keys_its_batches",
-        ("it remembers what was asked before",),
+        "batches_depend_on_key_only",
+        ("it depends on earlier calls",),
     ),
     "take that normalises over the batch": (
         [take("rows = self.windows[indices]\n        return Batch(rows - rows.mean(0))")],
-        "keeps_rows_apart",
-        ("rows 0 to 2 alone are not those of the joined batch",),
+        "batches_rows_independently",
+        ("rows 0 to 2 alone are not those of the global batch",),
     ),
     "take that draws for the rows it sees": (
-        [take("return Batch(self.windows[indices] + key.cut(None).normal(len(indices), 1))")],
-        "keeps_rows_apart",
-        ("alone are not those of the joined batch",),
+        [take("return Batch(self.windows[indices] + key.with_rows(None).normal(len(indices), 1))")],
+        "batches_rows_independently",
+        ("alone are not those of the global batch",),
     ),
     "a label that is not there": (
-        [method("    def condition(self, label, n, spec, key):\n        return None")],
-        "conditions",
+        [method("    def make_condition(self, label, n, spec, key):\n        return None")],
+        "makes_conditions",
         ("is accepted", "raise ConfigError"),
     ),
     "a file that was not written": (
         [Change("domain.py", "return files", 'return [*files, folder / "overview.txt"]')],
-        "writes_what_it_names",
+        "returns_the_files_it_writes",
         ("write names overview.txt, and does not write it",),
     ),
     "a file that is not named": (
@@ -269,112 +275,112 @@ DOMAIN: dict[str, Broken] = {
                 'np.savetxt(folder / "all.csv", samples.data)\n        return files',
             )
         ],
-        "writes_what_it_names",
+        "returns_the_files_it_writes",
         ("write leaves all.csv, and does not name it",),
     ),
     "a file outside its folder": (
         [Change("domain.py", FILES, FILES.replace("folder /", "folder.parent /"))],
-        "writes_what_it_names",
+        "returns_the_files_it_writes",
         ("write puts 0001.csv outside its folder",),
     ),
     "a preview that is no picture": (
         [method("    def preview(self, samples):\n        return samples.data.numpy()")],
-        "previews",
-        ("preview gives ndarray", "return a PIL picture, or None"),
+        "makes_previews",
+        ("preview returns ndarray", "return a PIL picture, or None"),
     ),
     "a measure that points the wrong way": (
-        [Change("measures.py", 'better="lower"', 'better="higher"')],
-        "measures_order",
-        ("spectrum_distance does not order real above noise", "better is 'higher'"),
+        [Change("metrics.py", 'better="lower"', 'better="higher"')],
+        "metrics_rank_real_data_first",
+        ("spectrum_distance does not rank real data above noise", "better is 'higher'"),
     ),
     "a measure of nothing": (
-        [Change("measures.py", "return float(", "return 0.0 * float(")],
-        "measures_order",
-        ("does not order real above noise: real data 0, noise 0",),
+        [Change("metrics.py", "return float(", "return 0.0 * float(")],
+        "metrics_rank_real_data_first",
+        ("does not rank real data above noise: real data 0, noise 0",),
     ),
     "features that cannot be had": (
         with_features(prepare='from gancore import ConfigError; raise ConfigError("no file", "get it")'),
-        "maps_rows_apart",
-        ("the default features 'levels' cannot be had: no file",),
+        "embeds_rows_independently",
+        ("the default features 'levels' cannot be prepared: no file",),
     ),
     "features without a digest": (
         with_features(digest="one"),
-        "maps_rows_apart",
+        "embeds_rows_independently",
         ("the digest of levels is 'one'", "sha256"),
     ),
     "features of the whole set": (
         with_features(embed="samples - samples.mean(0)"),
-        "maps_rows_apart",
-        ("levels of a row hangs on the rows beside it", "batch normalisation"),
+        "embeds_rows_independently",
+        ("levels of a row depends on the other rows", "batch normalisation"),
     ),
     "features by chance": (
         with_features(embed="samples + torch.rand(len(samples), 1)"),
-        "maps_rows_apart",
-        ("levels of the same samples is another each time", "from a fixed key"),
+        "embeds_rows_independently",
+        ("levels of the same samples differs from call to call", "from a fixed key"),
     ),
     "features without rows": (
         with_features(embed="samples.mean(0)"),
-        "maps_rows_apart",
+        "embeds_rows_independently",
         ("levels gives shape (16,) for 64 rows",),
     ),
     "features that are not finite": (
         with_features(embed="(samples - 9).log()"),
-        "maps_rows_apart",
+        "embeds_rows_independently",
         ("levels gives values that are not finite for 64 rows",),
     ),
     "features prepared by chance": (
         with_features(prepare="self.digest = torch.rand(1).numpy().tobytes().hex() * 8"),
-        "maps_rows_apart",
+        "embeds_rows_independently",
         ("prepared twice, levels has two digests",),
     ),
     "a classifier that does not say so": (
         with_features(more=POSTERIORS.format(said="samples[:, :2].log_softmax(1)")),
-        "maps_rows_apart",
+        "embeds_rows_independently",
         ("says classifier=False, its classes are ['low', 'high']",),
     ),
     "posteriors that do not add up": (
         with_features(classifier=True, more=POSTERIORS.format(said="samples[:, :2]")),
-        "maps_rows_apart",
+        "embeds_rows_independently",
         ("levels gives 2 posteriors for 2 classes, whose sum is off one by", "give log_softmax"),
     ),
     "a measure that needs what it does not say": (
-        [*with_features(), Change("measures.py", "which.samples", "which.features")],
-        "bounds_its_measures",
+        [*with_features(), Change("metrics.py", "sampled.samples", "sampled.features")],
+        "intervals_contain_values",
         ("spectrum_distance of real data raises", "its needs are []"),
     ),
     "an interval beside the value": (
-        measured(interval='lambda evidence: Interval(100.0, 200.0, "guessed")'),
-        "bounds_its_measures",
+        measured(interval='lambda inputs: Interval(100.0, 200.0, "guessed")'),
+        "intervals_contain_values",
         ("outside its interval 100 to 200",),
     ),
     "an interval without a method": (
-        measured(interval='lambda evidence: Interval(0.0, 200.0, "")'),
-        "bounds_its_measures",
+        measured(interval='lambda inputs: Interval(0.0, 200.0, "")'),
+        "intervals_contain_values",
         ("does not say how it was made",),
     ),
     "details that are no JSON": (
-        measured(details="lambda evidence: {'fake': evidence.fake}"),
-        "bounds_its_measures",
+        measured(details="lambda inputs: {'fake': inputs.fake}"),
+        "intervals_contain_values",
         ("the details of spectrum_distance are no JSON: Sampled is no JSON value",),
     ),
     "a measure by chance": (
-        [Change("measures.py", "return float(", "return float(torch.rand(1)) + float(")],
-        "bounds_its_measures",
-        ("spectrum_distance of the same samples is another each time", "draw from evidence.key"),
+        [Change("metrics.py", "return float(", "return float(torch.rand(1)) + float(")],
+        "intervals_contain_values",
+        ("spectrum_distance of the same samples differs from call to call", "draw from inputs.key"),
     ),
     "a measure with a name of the core's": (
         [
-            Change("domain.py", '"spectrum_distance": MeasureEntry(', '"recall": MeasureEntry('),
+            Change("domain.py", '"spectrum_distance": MetricEntry(', '"recall": MetricEntry('),
             Change("domain.py", '            "spectrum_distance",', '            "recall",'),
         ],
-        "bounds_its_measures",
+        "intervals_contain_values",
         ("the measure recall has the name of one of the core's",),
     ),
     "a diagnosis of real data": (
         [
             method(
-                "    def diagnose(self, samples):\n        from gancore import Finding\n\n"
-                '        return [Finding("flat", "all are flat", "wait")]'
+                "    def diagnose(self, samples):\n        from gancore import Diagnostic\n\n"
+                '        return [Diagnostic("flat", "all are flat", "wait")]'
             )
         ],
         "diagnoses_no_real_data",
@@ -388,7 +394,7 @@ DENSE: dict[str, Broken] = {
             Change("recipes.py", WIDTH, WIDTH + WIDER),
             Change("recipes.py", "import Field", "import Field, field_validator"),
         ],
-        "keeps_its_configuration",
+        "configuration_round_trips",
         ("does not read back equal", "model.width: 17 becomes 18"),
     ),
     "parameters by numpy": (
@@ -423,7 +429,7 @@ DENSE: dict[str, Broken] = {
     ),
     "a mean of the batch": (
         [judge("return self.layers(embedded - embedded.mean(0)).squeeze(1)")],
-        "judges_rows_apart",
+        "scores_rows_independently",
         ("discriminator leaks across the batch", "batch_coupled = True"),
     ),
     "batch normalisation": (
@@ -432,13 +438,13 @@ DENSE: dict[str, Broken] = {
                 "recipes.py", NETWORK, NETWORK.replace("nn.LeakyReLU", "nn.BatchNorm1d(width), nn.LeakyReLU")
             )
         ],
-        "judges_rows_apart",
+        "scores_rows_independently",
         ("leaks across the batch", "BatchNorm1d at layers.1"),
     ),
     "a graph that is cut before the judge": (
         [judge("return self.layers(embedded.detach()).squeeze(1)")],
         "reaches_every_parameter",
-        ("no gradient reaches the generator: judge does not look at its input",),
+        ("no gradient reaches the generator: judge does not use its input",),
     ),
     "a generator that is cut off": (
         [
@@ -471,7 +477,7 @@ DENSE: dict[str, Broken] = {
     ),
     "dropout": (
         [Change("recipes.py", NETWORK, NETWORK.replace("nn.LeakyReLU", "nn.Dropout(), nn.LeakyReLU"))],
-        "keeps_costs_pure",
+        "costs_are_pure",
         ("evaluated twice on one draw", "Dropout at", "gancore.games.noise"),
     ),
     "a counter in the forward pass": (
@@ -479,12 +485,16 @@ DENSE: dict[str, Broken] = {
             more(LAYERS, 'self.register_buffer("seen", torch.zeros(()))'),
             judge("self.seen.add_(1)\n        return self.layers(embedded).squeeze(1)"),
         ],
-        "keeps_costs_pure",
+        "costs_are_pure",
         ("changes discriminator.seen", "after_move or after_round"),
     ),
     "latents that lead out of the prior": (
         [
-            Change("recipes.py", "prior=normal(8)", "prior=Prior(8, normal(8).draw, lambda a, b, t: a / 0)"),
+            Change(
+                "recipes.py",
+                "prior=normal(8)",
+                "prior=Prior(8, normal(8).draw_latents, lambda a, b, t: a / 0)",
+            ),
             Change("recipes.py", "games import R1", "games import Prior, R1"),
         ],
         "interpolates",
@@ -492,7 +502,7 @@ DENSE: dict[str, Broken] = {
     ),
     "a rate that destroys": (
         [
-            Change("recipes.py", "average=5_000", "average=5_000, generator_rule=SGD(1e30)"),
+            Change("recipes.py", "average=5_000", "average=5_000, generator_optimizer=SGD(1e30)"),
             Change("recipes.py", "games import R1", "games import SGD, R1"),
         ],
         "trains",
@@ -502,11 +512,11 @@ DENSE: dict[str, Broken] = {
         [
             Change(
                 "domain.py",
-                'provides=frozenset({"parallel"})',
-                'provides=frozenset({"parallel", "inversion"})',
+                'capabilities=frozenset({"parallel"})',
+                'capabilities=frozenset({"parallel", "inversion"})',
             )
         ],
-        "has_what_it_declares",
+        "has_declared_capabilities",
         ("declares 'inversion'", "sampler has no invert"),
     ),
 }
@@ -514,7 +524,7 @@ DENSE: dict[str, Broken] = {
 NORMAL: dict[str, Broken] = {
     "state outside state_dict": (
         with_scale(**ATTRIBUTE, fit="self.spread = torch.tensor(0.8)"),
-        "keeps_its_model",
+        "model_folder_round_trips",
         ("read back from its model folder, the model gives other samples", "register_buffer"),
     ),
     "state that no checkpoint holds": (
@@ -529,37 +539,43 @@ NORMAL: dict[str, Broken] = {
     ),
     "a wrong log_det": (
         with_scale(wrong=" / 2"),
-        "knows_its_log_det",
+        "log_det_matches_jacobian",
         ("log_det is 1.78", "the Jacobian's is 3.57"),
     ),
     "likelihoods summed over the batch": (
-        [Change("recipes.py", LOG_PROB, "return law.log_prob(data).sum()")],
+        [Change("recipes.py", LOG_PROB, "return distribution.log_prob(data).sum()")],
         "gives_likelihoods",
         ("log_prob of a row changes with the other rows of its batch",),
     ),
     "likelihoods that hang on the batch": (
-        [Change("recipes.py", LOG_PROB, "return law.log_prob(data - data.mean(0)).sum(1)")],
+        [Change("recipes.py", LOG_PROB, "return distribution.log_prob(data - data.mean(0)).sum(1)")],
         "gives_likelihoods",
         ("log_prob of a row changes with the other rows of its batch",),
     ),
     "a cost that does not add up": (
-        [Change("recipes.py", LOG_PROB, "return law.log_prob(data - data.mean(0)).sum(1)")],
-        "adds_up_in_parts",
+        [Change("recipes.py", LOG_PROB, "return distribution.log_prob(data - data.mean(0)).sum(1)")],
+        "micro_batches_add_up",
         ("the gradient of", "in two halves is not that of the whole batch"),
     ),
     "a bound that is called a likelihood": (
-        [Change("recipes.py", "def log_prob(self, data):", "bound = True\n\n    def log_prob(self, data):")],
-        "has_what_it_declares",
+        [
+            Change(
+                "recipes.py",
+                "def log_prob(self, data):",
+                "lower_bound = True\n\n    def log_prob(self, data):",
+            )
+        ],
+        "has_declared_capabilities",
         ("its log_prob is a bound that is declared as likelihood",),
     ),
     "samples from a global generator": (
         [Change("recipes.py", SAMPLED, SAMPLED.replace("key.normal(", "torch.randn("))],
-        "samples_by_latent",
+        "samples_depend_on_key_only",
         ("other samples for the same key", "not from a global generator"),
     ),
     "samples that ignore the key": (
         [Change("recipes.py", SAMPLED, "return self.mean.expand(n, -1)")],
-        "samples_by_latent",
+        "samples_depend_on_key_only",
         ("the same samples for every key",),
     ),
     "samples that disturb training": (
@@ -567,7 +583,7 @@ NORMAL: dict[str, Broken] = {
             Change("recipes.py", SAMPLED, f"self.taken.add_(1)\n        {SAMPLED}"),
             more(LOG_SCALE, 'self.register_buffer("taken", torch.zeros(()))'),
         ],
-        "trains_as_a_run",
+        "run_equals_loop",
         ("ends with another model.taken", "let sample and measures change nothing"),
     ),
 }

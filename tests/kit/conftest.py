@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from kit_site import NAME, Site, forget
 
-from gancore.testing.checks import CHECKS
+from gancore.testing.kit import CHECKS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gancore.plugins import registry
 from gancore.scaffold import names_of, render
-from gancore.testing import Kit, Result
+from gancore.testing import CheckResult, Kit
 
 NAME = "tides"
 
@@ -53,7 +53,7 @@ class Site:
             (self.folder / path).write_text(text)
         forget()
 
-    def check(self, *changes: Change, recipe: str | None = None) -> list[Result]:
+    def check(self, *changes: Change, recipe: str | None = None) -> list[CheckResult]:
         """What the kit says of the plugin so changed."""
         self.install(*changes)
-        return list(Kit.of(NAME).run(recipe))
+        return list(Kit.for_name(NAME).run(recipe))

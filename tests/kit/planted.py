@@ -5,8 +5,8 @@ from __future__ import annotations
 from broken_plugins import TAKE
 from kit_site import NAME, Change, Site
 
-from gancore.testing import CHECKS, Kit, Result
-from gancore.testing.check import perform
+from gancore.testing import CHECKS, CheckResult, Kit
+from gancore.testing.check import run_check
 
 LABELLED = [
     # rows in no order, each with the class of its phase
@@ -23,10 +23,10 @@ LABELLED = [
 """The domain has four classes."""
 
 
-def found(site: Site, check: str, *changes: Change, subject: str = NAME) -> Result:
+def found(site: Site, check: str, *changes: Change, subject: str = NAME) -> CheckResult:
     """What the kit's check of this name says of the scaffold's plugin so changed."""
     site.install(*changes)
-    kit = Kit.of(NAME)
+    kit = Kit.for_name(NAME)
     kinds = {"domain": lambda: kit.domain(NAME), "recipe": lambda: kit.recipes[subject]}
     (wanted,) = (each for each in CHECKS if each.name == check)
-    return perform(wanted, kinds[wanted.scope]())
+    return run_check(wanted, kinds[wanted.scope]())

@@ -8,7 +8,7 @@ from kit_site import Change
 
 from gancore.cli import main
 from gancore.testing import CHECKS, Kit
-from gancore.testing.check import perform
+from gancore.testing.check import run_check
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -22,8 +22,13 @@ def test_the_plugin_that_is_not_broken_passes_every_check(site):
     # what it does not have, and nothing else
     assert ways == {
         *("gives_likelihoods", "gives_posteriors", "interpolates", "inverts", "trains_on_labels"),
-        *("fingerprints_its_keys", "keeps_labels_at_their_rows", "sums_to_one", "heeds_its_labels"),
-        *("gives_finite_logits", "judges_rows_apart", "differentiates_twice", "maps_rows_apart"),
+        *("fingerprints_its_keys", "labels_match_their_rows", "likelihood_sums_to_one", "depends_on_labels"),
+        *(
+            "gives_finite_logits",
+            "scores_rows_independently",
+            "differentiates_twice",
+            "embeds_rows_independently",
+        ),
         "opens_models",
     }
 
@@ -38,7 +43,7 @@ CASES = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("changes", "check", "words", "recipe"), CASES)
 def test_a_broken_plugin_is_caught_by_a_message_that_names_the_breach(site, changes, check, words, recipe):
-    failed = {r.check: r.told for r in site.check(*changes, recipe=recipe) if r.state == "failed"}
+    failed = {r.check: r.text for r in site.check(*changes, recipe=recipe) if r.state == "failed"}
     assert check in failed, failed
     for word in words:
         assert word in failed[check]
@@ -51,7 +56,10 @@ def test_the_command_says_it_in_one_line_and_ends_with_2(site, capsys):
     assert main(["plugins", "check", "tides", "--recipe", "dense"]) == 2
     told = capsys.readouterr()
     (line,) = told.err.splitlines()
-    assert line.startswith("error: ") and "of 'tides' failed, first judges_rows_apart of tides/dense" in line
+    assert (
+        line.startswith("error: ")
+        and "of 'tides' failed, first scores_rows_independently of tides/dense" in line
+    )
     assert words[0] in line
     (failed,) = (row for row in told.out.splitlines() if f" {check} " in row)
     assert failed.startswith("failed") and words[0] in failed
@@ -62,23 +70,23 @@ def test_what_two_processes_train_otherwise_is_caught(site):
     changes, _, _ = NORMAL["a cost that does not add up"]
     site.install(*changes)
     (check,) = (check for check in CHECKS if check.name == "trains_on_two_processes")
-    result = perform(check, Kit.of("tides").recipes["tides/normal"])
+    result = run_check(check, Kit.for_name("tides").recipes["tides/normal"])
     assert result.state == "failed"
-    assert "batch_coupled" in result.told
+    assert "batch_coupled" in result.text
 
 
 def test_nothing_is_looked_at_behind_a_plugin_that_cannot_be_imported(site):
     results = site.check(Change("__init__.py", "from gancore import", "from gancore import nothing,"))
     assert [result.check for result in results if result.state == "failed"] == [
         "imports_light",
-        "resolves_records",
+        "resolves_entries",
     ]
     assert len(results) == 2
-    assert "nothing" in results[1].told
+    assert "nothing" in results[1].text
 
 
 def test_data_that_do_not_open_are_told_once(site):
     results = site.check(Change("domain.py", "series = two_waves()", "series = None.waves"))
     (failed,) = (result for result in results if result.state == "failed")
     assert failed.check == "opens"
-    assert "AttributeError" in failed.told and "gancore_tides/domain.py:" in failed.told
+    assert "AttributeError" in failed.text and "gancore_tides/domain.py:" in failed.text

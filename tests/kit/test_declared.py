@@ -8,7 +8,7 @@ from kit_site import Change
 
 pytestmark = pytest.mark.usefixtures("alone")
 
-BUILT = "        return adversarial("
+BUILT = "        return adversarial_game("
 END = "            average=5_000,\n        )"
 
 
@@ -32,9 +32,9 @@ MANY_TO_ONE = Change("recipes.py", HEAD, f"{HEAD}\n    many_to_one = True\n")
         (
             [*DENSE["a mean of the batch"][0], *COUPLED],
             "dense",
-            {"judges_rows_apart": "batch_coupled", "adds_up_in_parts": "batch_coupled"},
+            {"scores_rows_independently": "batch_coupled", "micro_batches_add_up": "batch_coupled"},
         ),
-        (said("game.full_precision = True"), "dense", {"plays_in_bf16": "asks for full precision"}),
+        (said("game.fp32_by_default = True"), "dense", {"trains_in_bf16": "asks for full precision"}),
         ([*with_scale(away=" + 1"), MANY_TO_ONE], "normal", {"encodes_and_decodes": "many to one"}),
     ],
 )
@@ -42,20 +42,20 @@ def test_what_is_declared_is_skipped_and_nothing_else_fails(site, changes, recip
     results = {r.check: r for r in site.check(*changes, recipe=recipe)}
     for check, reason in skipped.items():
         assert results[check].state == "skipped"
-        assert reason in results[check].told
-    assert [r.told for r in results.values() if r.state == "failed"] == []
+        assert reason in results[check].text
+    assert [r.text for r in results.values() if r.state == "failed"] == []
 
 
 def test_running_statistics_are_excused_where_the_batch_is_coupled_and_only_there(site):
     """PacGAN's generator normalises over the batch, as published."""
     checks = {r.check: r for r in site.check(NORMALISED, *COUPLED, recipe="dense")}
-    assert checks["keeps_costs_pure"].state == "ok"
+    assert checks["costs_are_pure"].state == "ok"
     checks = {r.check: r for r in site.check(NORMALISED, recipe="dense")}
-    assert "running_mean" in checks["keeps_costs_pure"].told
+    assert "running_mean" in checks["costs_are_pure"].text
 
 
 def test_a_buffer_that_counts_is_excused_nowhere(site):
     counter = more(LAYERS, 'self.register_buffer("seen", torch.zeros(()))')
     judged = DENSE["a counter in the forward pass"][0][1]
     checks = {r.check: r for r in site.check(counter, judged, *COUPLED, recipe="dense")}
-    assert "changes discriminator.seen" in checks["keeps_costs_pure"].told
+    assert "changes discriminator.seen" in checks["costs_are_pure"].text

@@ -12,12 +12,13 @@ from refusals import names
 
 from gancore.cli import main
 from gancore.errors import ExitCode, PluginError
-from gancore.plugins.blame import blamed
-from gancore.runtime.processes import Processes
-from gancore.training.workers import _portable
+from gancore.plugins import plugins
+from gancore.plugins.faults import plugin_error
+from gancore.runtime.distributed import ProcessGroup
+from gancore.training.launch import _picklable_error
 
 TRAIN = ["train", "--domain", "tides", "--recipe", "normal", "--steps", "2", "--set", "data.length=16"]
-BUILD = "    def build(self, config, spec):\n        return likelihood("
+BUILD = "    def build(self, config, spec):\n        return likelihood_game("
 
 
 def doing(deed: str) -> Change:
@@ -50,7 +51,7 @@ def test_the_line_names_plugin_version_and_place(site, train, deed, word):
     site.install(doing(deed))
     code, out, err = train("--json")
     line = err.splitlines()[-1]
-    assert code == ExitCode.USER_MISTAKE
+    assert code == ExitCode.USER_ERROR
     assert line.startswith("error: ")
     for named in ("gancore-tides", "0.1.0", word, "recipes.py"):
         assert names(line, named), line
@@ -59,7 +60,7 @@ def test_the_line_names_plugin_version_and_place(site, train, deed, word):
 
 
 def test_an_error_deep_in_gancore_names_the_plugin_that_called_it(site, train):
-    site.install(doing("from gancore.trees import map_tree; map_tree(lambda leaf: leaf.gone, object())"))
+    site.install(doing("from gancore.trees import tree_map; tree_map(lambda leaf: leaf.gone, object())"))
     code, _, err = train("--quiet")
     line = err.splitlines()[-1]
     assert code == ExitCode.INTERNAL_ERROR
@@ -83,7 +84,7 @@ def test_a_worker_hands_over_which_plugin_failed(site):
     try:
         Normal().build(None, {})
     except Exception as error:
-        told = _portable(error, Processes(1, 2))
+        told = _picklable_error(error, ProcessGroup(1, 2))
     assert isinstance(told, PluginError)
     assert names(told.message, "gancore-tides")
     multiprocessing.reduction.ForkingPickler.dumps(told)
@@ -96,11 +97,11 @@ def test_a_command_of_a_plugin_may_exit_and_ctrl_c_is_nobodys_fault(site):
     for recipe, kind in ((Normal, SystemExit), (Dense, KeyboardInterrupt)):
         with pytest.raises(kind) as caught:
             recipe().build(None, {})
-        assert blamed(caught.value) is None
+        assert plugin_error(caught.value, plugins().packages()) is None
 
 
 def doing_interrupt() -> Change:
-    old = "    def build(self, config, spec):\n        return adversarial("
+    old = "    def build(self, config, spec):\n        return adversarial_game("
     return Change(
         "recipes.py", old, old.replace("        return", "        raise KeyboardInterrupt\n        return")
     )

@@ -56,9 +56,9 @@ def test_a_breach_fails_a_test_with_its_message_and_what_must_hold(site):
     test = tides()()
     test.test_gives_finite_logits("tides/dense")
     with pytest.raises(pytest.fail.Exception) as failed:
-        test.test_judges_rows_apart("tides/dense")
+        test.test_scores_rows_independently("tides/dense")
     assert "leaks across the batch" in str(failed.value)
-    assert "It must hold that: A row's logits stay" in str(failed.value)
+    assert "It must hold that: The logits of a row do not change" in str(failed.value)
 
 
 def test_what_is_not_there_is_skipped_with_the_reason(site):
@@ -130,7 +130,7 @@ def test_a_plugin_of_recipes_for_another_domain_is_checked_on_that_domain(site, 
     (info / "entry_points.txt").write_text("[gancore]\nshore = shore\n")
     monkeypatch.setenv("GANCORE_PLUGINS", "tides,shore")
     monkeypatch.delitem(sys.modules, "shore", raising=False)
-    kit = Kit.of("shore")
+    kit = Kit.for_name("shore")
     assert list(kit.recipes) == ["tides/again"]
     assert kit.domains == {}
     results = list(kit.run())

@@ -9,14 +9,15 @@ import torch
 from refusals import refused
 from torch import nn
 
-from gancore.domain import Domain, Spec
-from gancore.games import Classifier, classifier
-from gancore.testing.bench import RecipeBench
-from gancore.testing.check import Breach, NotApplicable
+from gancore.data.dataset import Spec
+from gancore.domain import Domain
+from gancore.games import Classifier, classifier_game
+from gancore.testing.check import CheckFailure, SkipCheck
+from gancore.testing.fixtures import RecipeFixture
+from gancore.testing.metric_checks import ranks_real_first
 from gancore.testing.network_checks import matches_shapes
-from gancore.testing.order_checks import orders
-from gancore.testing.sampling_checks import gives_posteriors, samples_by_latent
-from gancore.training.playing import TensorView
+from gancore.testing.sampling_checks import gives_posteriors, samples_depend_on_key_only
+from gancore.training.setup import TensorView
 
 
 class Linear(Classifier):
@@ -34,20 +35,20 @@ class Linear(Classifier):
 def bench(model: type[Classifier] = Linear) -> SimpleNamespace:
     """What these checks look at of a bench: the game, and rows with labels."""
     torch.manual_seed(0)
-    game = classifier(model)
+    game = classifier_game(model)
     rows = TensorView(torch.randn(8, 3), torch.arange(8) % 2)
     home = SimpleNamespace(
         view=lambda split: rows, data=SimpleNamespace(spec=Spec({"classes": ["a", "b"]})), domain=Domain()
     )
-    made = SimpleNamespace(game=game, home=home, sampler=lambda: game.sampler().eval())
-    made.generating = lambda: RecipeBench.generating(made)
+    made = SimpleNamespace(game=game, domain_fixture=home, sampler=lambda: game.sampler().eval())
+    made.generating_sampler = lambda: RecipeFixture.generating_sampler(made)
     return made
 
 
 def test_a_judge_that_is_not_broken_passes_and_is_asked_for_no_samples():
     gives_posteriors(bench())
-    for check in (samples_by_latent, matches_shapes):
-        with refused(NotApplicable, "judges"):
+    for check in (samples_depend_on_key_only, matches_shapes):
+        with refused(SkipCheck, "classifier"):
             check(bench())
 
 
@@ -84,7 +85,7 @@ class Deep(Linear):
     ],
 )
 def test_a_broken_judge_is_caught(model, words):
-    with refused(Breach, *words.split("|")):
+    with refused(CheckFailure, *words.split("|")):
         gives_posteriors(bench(model))
 
 
@@ -93,7 +94,7 @@ def test_posteriors_that_do_not_sum_to_one_are_caught():
     judge = broken.sampler()
     judge.log_posteriors = lambda data: judge.model(data)
     broken.sampler = lambda: judge
-    with refused(Breach, "posteriors", fix="log_softmax"):
+    with refused(CheckFailure, "posteriors", fix="log_softmax"):
         gives_posteriors(broken)
 
 
@@ -113,5 +114,5 @@ def test_posteriors_that_do_not_sum_to_one_are_caught():
     ],
 )
 def test_a_measure_orders_what_it_does_not_call_itself_blind_to(better, blind, values, holds):
-    measure = SimpleNamespace(better=better, blind=frozenset(blind))
-    assert orders(measure, *values) is holds
+    measure = SimpleNamespace(better=better, insensitive_to=frozenset(blind))
+    assert ranks_real_first(measure, *values) is holds

@@ -13,18 +13,17 @@ from planted import LABELLED, found
 from pydantic import Field, PositiveFloat, PositiveInt
 from refusals import refused
 
-from gancore.config import DataSection
-from gancore.domain import Data, Spec
-from gancore.evaluation.measure import Measure
-from gancore.runtime.randomness import Key
-from gancore.testing import Kit, split_checks
-from gancore.testing.bench import DomainBench
-from gancore.testing.check import Breach
-from gancore.testing.evaluation_checks import real_evidence
-from gancore.testing.fingerprint_checks import _others
-from gancore.testing.order_checks import KnownSets, noise
-from gancore.testing.toy import ToyDomain, toy_bench
-from gancore.training.playing import TensorView
+from gancore.config import DataConfig
+from gancore.data.dataset import Data, Spec
+from gancore.metrics.metric import Metric
+from gancore.random import Key
+from gancore.testing import Kit, data_checks
+from gancore.testing.check import CheckFailure
+from gancore.testing.data_checks import _others
+from gancore.testing.fixtures import DomainFixture
+from gancore.testing.metric_checks import ReferenceSets, noise, real_evidence
+from gancore.testing.part_fixtures import ToyDomain, toy_fixture
+from gancore.training.setup import TensorView
 
 DATA = "        return Data(train, valid, test, "
 
@@ -54,7 +53,7 @@ SHARED = {
 @pytest.mark.parametrize("fault", SHARED)
 def test_rows_that_two_splits_share_are_found(site, fault):
     line, split = SHARED[fault]
-    result = found(site, "keeps_splits_apart", before_data(line))
+    result = found(site, "splits_are_disjoint", before_data(line))
     assert result.state == "failed" and split in result.reason and "gancore.data.splits" in result.fix
 
 
@@ -67,7 +66,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("case", ALLOWED)
 def test_what_repeats_itself_by_nature_is_allowed(site, case):
-    assert found(site, "keeps_splits_apart", before_data(ALLOWED[case])).state == "ok"
+    assert found(site, "splits_are_disjoint", before_data(ALLOWED[case])).state == "ok"
 
 
 def test_shared_rows_are_found_beneath_random_crops(site):
@@ -75,11 +74,11 @@ def test_shared_rows_are_found_beneath_random_crops(site):
     shifted = "start = (key / 'crop').integers(8, len(indices))\n        "
     shifted += "return Batch(torch.stack([row.roll(int(s)) for row, s in zip(self.windows[indices], start)]))"
     crops = Change("domain.py", TAKE, shifted)
-    assert found(site, "keeps_splits_apart", crops).state == "ok"
-    assert found(site, "keeps_splits_apart", crops, before_data("test = train")).state == "failed"
+    assert found(site, "splits_are_disjoint", crops).state == "ok"
+    assert found(site, "splits_are_disjoint", crops, before_data("test = train")).state == "failed"
 
 
-def unpaired(shared: int, **rows: int) -> DomainBench:
+def unpaired(shared: int, **rows: int) -> DomainFixture:
     """Views of these names and sizes in each split; test shares so many rows of the last one with train."""
     splits = {
         split: {name: TensorView(Key.of(split, name).normal(n, 2)) for name, n in rows.items()}
@@ -87,22 +86,22 @@ def unpaired(shared: int, **rows: int) -> DomainBench:
     }
     last = list(rows)[-1]
     splits["test"][last].data[:shared] = splits["train"][last].data[:shared]
-    return DomainBench(ToyDomain(), Data(**splits, spec=Spec({})))
+    return DomainFixture(ToyDomain(), Data(**splits, spec=Spec({})))
 
 
 def test_the_views_of_a_split_have_their_own_sizes(monkeypatch):
     """Of a large view some rows are looked at, and what of it may stand elsewhere is as much less."""
-    monkeypatch.setattr(split_checks, "MOST_ROWS", 64)
-    with refused(Breach, "train", "test", fix="gancore.data.splits"):
-        split_checks.keeps_splits_apart(unpaired(640, a=3, b=640))
-    split_checks.keeps_splits_apart(unpaired(2, a=6400, b=64))
+    monkeypatch.setattr(data_checks, "MOST_ROWS", 64)
+    with refused(CheckFailure, "train", "test", fix="gancore.data.splits"):
+        data_checks.splits_are_disjoint(unpaired(640, a=3, b=640))
+    data_checks.splits_are_disjoint(unpaired(2, a=6400, b=64))
 
 
 @pytest.mark.parametrize("rows", [1, -1, 2])
 def test_labels_that_slipped_to_other_rows_are_found(site, rows):
-    assert found(site, "keeps_labels_at_their_rows", *LABELLED).state == "ok"
+    assert found(site, "labels_match_their_rows", *LABELLED).state == "ok"
     slipped = before_data(f"train.labels = train.labels.roll({rows})")
-    result = found(site, "keeps_labels_at_their_rows", *LABELLED, slipped)
+    result = found(site, "labels_match_their_rows", *LABELLED, slipped)
     assert (
         result.state == "failed" and f"row {abs(rows)} {'behind' if rows > 0 else 'before'}" in result.reason
     )
@@ -110,10 +109,10 @@ def test_labels_that_slipped_to_other_rows_are_found(site, rows):
 
 def test_labels_that_rows_do_not_tell_are_no_fault(site):
     drawn = before_data("train.labels = torch.arange(len(train)) * 7919 % 11 % 4")
-    assert found(site, "keeps_labels_at_their_rows", *LABELLED, drawn).state == "ok"
+    assert found(site, "labels_match_their_rows", *LABELLED, drawn).state == "ok"
 
 
-FINGERPRINT = 'contract=[f"{len(series)} values"]'
+FINGERPRINT = 'summary=[f"{len(series)} values"]'
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,7 @@ def test_a_fingerprint_moves_with_the_keys_that_change_rows(site, fingerprint, s
     assert state != "failed" or ("data.length" in result.reason and "Data.fingerprint" in result.fix)
 
 
-class Ruled(DataSection):
+class Ruled(DataConfig):
     stride: PositiveInt | None = None
     seconds: PositiveFloat | None = Field(None, le=3600)
     std: Annotated[float, Field(ge=1e-6, le=1e6)] | None = None
@@ -137,7 +136,7 @@ class Ruled(DataSection):
 
 def test_keys_that_may_be_none_and_have_rules_have_other_values():
     others = dict(_others(Ruled()))
-    for key in Ruled.model_fields.keys() - DataSection.model_fields.keys():
+    for key in Ruled.model_fields.keys() - DataConfig.model_fields.keys():
         valid = []
         for value in others[key]:
             try:
@@ -156,46 +155,46 @@ MOMENTS += "(e.fake.samples.std(0) - e.real.samples.std(0)).abs().mean())"
     "fields",
     [
         {"quick": "False"},
-        {"needs": "frozenset({'train'})"},
-        {"needs": "frozenset({'features'})", "quick": "False"},
-        {"needs": "frozenset({'log_prob'})"},
-        {"needs": "frozenset({'condition', 'log_posteriors'})"},
-        {"needs": "frozenset({'judge'})", "quick": "False"},
+        {"requires": "frozenset({'train'})"},
+        {"requires": "frozenset({'features'})", "quick": "False"},
+        {"requires": "frozenset({'log_prob'})"},
+        {"requires": "frozenset({'condition', 'log_posteriors'})"},
+        {"requires": "frozenset({'judge'})", "quick": "False"},
     ],
     ids=str,
 )
 def test_a_measure_that_ranks_noise_above_real_is_found_whatever_it_needs(site, fields):
-    assert found(site, "measures_order", *LABELLED, *measured(**fields)).state == "ok"
-    wrong = Change("measures.py", 'better="lower"', WRONG)
-    result = found(site, "measures_order", *LABELLED, *measured(**fields), wrong)
+    assert found(site, "metrics_rank_real_data_first", *LABELLED, *measured(**fields)).state == "ok"
+    wrong = Change("metrics.py", 'better="lower"', WRONG)
+    result = found(site, "metrics_rank_real_data_first", *LABELLED, *measured(**fields), wrong)
     assert result.state == "failed" and "spectrum_distance" in result.reason
 
 
-def bare(spec: Spec, *, labelled: bool) -> DomainBench:
+def bare(spec: Spec, *, labelled: bool) -> DomainFixture:
     """The toy's points under another spec."""
-    data = toy_bench().data
+    data = toy_fixture().data
     views = (data.train, data.valid, data.test)
     made = [TensorView(view.data, view.condition if labelled else None) for view in views]
-    return DomainBench(ToyDomain(), Data(*made, spec, fingerprint="bare"))
+    return DomainFixture(ToyDomain(), Data(*made, spec, fingerprint="bare"))
 
 
 def test_posteriors_and_a_judge_are_shown_where_rows_have_labels_and_nowhere_else():
     wanted = frozenset({"judge", "log_posteriors", "condition"})
-    measure = Measure(lambda evidence: 0.0, unit="x", uses=wanted)
+    measure = Metric(lambda inputs: 0.0, unit="x", optional=wanted)
     classes = Spec({"classes": ["left", "right"]})
-    benches = [toy_bench(), bare(classes, labelled=False), bare(Spec({}), labelled=True)]
+    benches = [toy_fixture(), bare(classes, labelled=False), bare(Spec({}), labelled=True)]
     for bench, held in zip(benches, (True, False, False), strict=True):
-        for shown in (*KnownSets(bench).evidence(measure).values(), real_evidence(bench, [measure])):
-            assert (shown.judge is not None) == (shown.fake.log_posteriors is not None) == held
+        for shown in (*ReferenceSets(bench).inputs(measure).values(), real_evidence(bench, [measure])):
+            assert (shown.train_classifier is not None) == (shown.fake.log_posteriors is not None) == held
 
 
-@pytest.mark.parametrize("check", ["measures_order", "bounds_its_measures"])
+@pytest.mark.parametrize("check", ["metrics_rank_real_data_first", "intervals_contain_values"])
 @pytest.mark.parametrize("lacks", ["labels", "rows"])
 def test_measures_that_have_no_value_are_told_as_not_looked_at(site, check, lacks):
     refuses = "from gancore import ConfigError; raise ConfigError('few', 'more')\n    return float("
     changes = {
-        "labels": measured(needs="frozenset({'log_posteriors'})"),
-        "rows": [Change("measures.py", "return float(", refuses)],
+        "labels": measured(requires="frozenset({'log_posteriors'})"),
+        "rows": [Change("metrics.py", "return float(", refuses)],
     }
     result = found(site, check, *changes[lacks])
     assert result.state == "skipped" and "spectrum_distance" in result.reason
@@ -223,7 +222,7 @@ NEEDY = {
 PART = """
 import asyncio
 
-from gancore import LoggerEntry, LossEntry, Measure, MeasureEntry, hookimpl
+from gancore import LoggerEntry, LossEntry, Metric, MetricEntry, hookimpl
 from gancore.games import AdversarialLoss
 
 
@@ -232,12 +231,12 @@ def gancore_{hook}():
     return [{entry}]
 
 
-def taught(evidence):
-    from gancore.domain import Batch
-    from gancore.evaluation.rows import data_of
+def taught(inputs):
+    from gancore.data.dataset import Batch
+    from gancore.metrics.scores import classifier_data
 
-    rows = Batch(evidence.real.samples, evidence.real.condition)
-    return evidence.judge(data_of(rows, evidence.spec, evidence.key))
+    rows = Batch(inputs.real.samples, inputs.real.condition)
+    return inputs.train_classifier(classifier_data(rows, inputs.spec, inputs.key))
 
 """
 
@@ -252,7 +251,7 @@ def installed(site, monkeypatch, hook: str, entry: str, code: str) -> Kit:
     monkeypatch.setenv("GANCORE_PLUGINS", "shore,tides")
     sys.modules.pop("shore", None)
     forget()
-    return Kit.of("shore")
+    return Kit.for_name("shore")
 
 
 def states(kit: Kit) -> dict[str, str]:
@@ -264,14 +263,12 @@ def states(kit: Kit) -> dict[str, str]:
 @pytest.mark.parametrize("better", ["lower", "higher"])
 def test_a_measure_of_a_plugin_without_a_domain_is_checked(site, monkeypatch, domains, better):
     site.install()
-    code = f"apart = Measure({MOMENTS}, unit='x', better={better!r})"
-    kit = installed(
-        site, monkeypatch, "measures", f"MeasureEntry('apart', 'shore:apart', 'x'{domains})", code
-    )
+    code = f"apart = Metric({MOMENTS}, unit='x', better={better!r})"
+    kit = installed(site, monkeypatch, "metrics", f"MetricEntry('apart', 'shore:apart', 'x'{domains})", code)
     told = states(kit)
     expected = "skipped" if "nowhere" in domains else "failed" if better == "higher" else "ok"
-    assert told["orders_known_sets"] == expected
-    assert told["bounds_its_value"] == ("skipped" if "nowhere" in domains else "ok")
+    assert told["ranks_real_data_first"] == expected
+    assert told["interval_contains_value"] == ("skipped" if "nowhere" in domains else "ok")
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -280,17 +277,17 @@ def test_a_needy_measure_without_a_domain_is_checked_on_points(site, monkeypatch
     compute, needs, better = NEEDY[name]
     if turned:
         better = "lower" if better == "higher" else "higher"
-    code = f"own = Measure({compute}, unit='x', better={better!r}, needs={needs}, quick=False)"
-    kit = installed(site, monkeypatch, "measures", "MeasureEntry('own', 'shore:own', 'x')", code)
+    code = f"own = Metric({compute}, unit='x', better={better!r}, requires={needs}, quick=False)"
+    kit = installed(site, monkeypatch, "metrics", "MetricEntry('own', 'shore:own', 'x')", code)
     told = states(kit)
-    assert told["orders_known_sets"] == ("failed" if turned else "ok")
-    assert told["bounds_its_value"] == "ok"
+    assert told["ranks_real_data_first"] == ("failed" if turned else "ok")
+    assert told["interval_contains_value"] == "ok"
 
 
 def test_a_measure_without_a_value_is_told_as_not_looked_at(site, monkeypatch):
     code = "def refuse(e):\n    from gancore import ConfigError\n\n    raise ConfigError('few', 'more')\n\n\n"
-    code += "own = Measure(refuse, unit='x')"
-    kit = installed(site, monkeypatch, "measures", "MeasureEntry('own', 'shore:own', 'x')", code)
+    code += "own = Metric(refuse, unit='x')"
+    kit = installed(site, monkeypatch, "metrics", "MetricEntry('own', 'shore:own', 'x')", code)
     assert set(states(kit).values()) == {"skipped"}
 
 
@@ -327,15 +324,15 @@ CALLS = {"init": "pass", "scalars": "pass", "samples": "self.file.write_text(str
 def test_a_logger_that_fails_when_called_is_found(site, monkeypatch, method, line, state):
     code = LOGGER.format(**{**CALLS, method: line})
     kit = installed(site, monkeypatch, "loggers", "LoggerEntry('ledger', 'shore:Ledger', 'x')", code)
-    assert states(kit) == {"takes_a_run": state}
+    assert states(kit) == {"logs_a_run": state}
 
 
 @pytest.mark.parametrize(
     ("discriminator", "generator", "check"),
     [
         ("r.neg().exp() + f.exp()", "f.neg().exp() * float('nan')", "stays_finite"),
-        ("relu(1 + r) + relu(1 - f)", "f", "pulls_players_apart"),
-        ("relu(1 - r) + relu(1 + f)", "f", "pulls_players_apart"),
+        ("relu(1 + r) + relu(1 - f)", "f", "gradients_have_right_signs"),
+        ("relu(1 - r) + relu(1 + f)", "f", "gradients_have_right_signs"),
     ],
 )
 def test_a_loss_of_a_plugin_without_a_domain_is_checked(site, monkeypatch, discriminator, generator, check):

@@ -10,12 +10,12 @@ from kit_site import Change
 from refusals import names
 
 import gancore
-from gancore.config import TrainSection
+from gancore.config import TrainConfig
 from gancore.plugins import plugins
-from gancore.testing.bench import DomainBench, RecipeBench
-from gancore.testing.order_checks import noise
-from gancore.testing.sampling_checks import samples_by_latent
-from gancore.training.budget import plan_rounds
+from gancore.testing.fixtures import DomainFixture, RecipeFixture
+from gancore.testing.metric_checks import noise
+from gancore.testing.sampling_checks import samples_depend_on_key_only
+from gancore.training.plan import plan_steps
 
 PREVIEW = """
     def preview(self, samples):
@@ -23,7 +23,7 @@ PREVIEW = """
 
         return Image.new("L", (24, 18), 30 * len(samples))
 
-    def tiny(self):"""
+    def tiny_config(self):"""
 FITTED = '''
 
 class Rows(nn.Module):
@@ -35,7 +35,7 @@ class Rows(nn.Module):
 
     def fit(self, views, key):
         (view,) = views.values()
-        self.rows.copy_(view.take(key.permutation(len(view))[:16], key).data)
+        self.rows.copy_(view.get_batch(key.permutation(len(view))[:16], key).data)
         return True
 
     def sample(self, n, key):
@@ -44,9 +44,9 @@ class Rows(nn.Module):
 
 class Normal(Recipe):
     def build(self, config, spec):
-        from gancore.games import fitted
+        from gancore.games import fitted_game
 
-        return fitted(Rows(spec["length"]))
+        return fitted_game(Rows(spec["length"]))
 '''
 OVERRIDES = ["data.length=16", "upkeep.previews=3", "upkeep.preview_every=1"]
 
@@ -61,14 +61,16 @@ def train(out, recipe: str, **settings):
 def of_rows(site):
     site.install(
         Change("recipes.py", "\n\nclass Normal(Recipe):", f"{FITTED}\n\nclass OldNormal(Recipe):"),
-        Change("domain.py", 'provides=frozenset({"likelihood"}),', 'provides=frozenset({"parallel"}),'),
+        Change(
+            "domain.py", 'capabilities=frozenset({"likelihood"}),', 'capabilities=frozenset({"parallel"}),'
+        ),
     )
 
 
 def test_a_film_is_made_of_pictures_that_preview_alone_gives(site, tmp_path):
-    site.install(Change("domain.py", "\n    def tiny(self):", PREVIEW))
+    site.install(Change("domain.py", "\n    def tiny_config(self):", PREVIEW))
     run = train(tmp_path / "run", "normal").folder
-    assert gancore.film(run).steps == [1, 2, 3]
+    assert gancore.animate(run).steps == [1, 2, 3]
     (written,) = (run / "samples" / "step-000000003").glob("*.png")
     assert written.name == "preview.png"
 
@@ -80,7 +82,9 @@ def test_a_domain_without_pictures_has_none(site, tmp_path):
 
 
 def test_a_preview_that_raises_ends_nothing(site, tmp_path, capfd):
-    site.install(Change("domain.py", "\n    def tiny(self):", PREVIEW.replace("from PIL", "1 / 0; from PIL")))
+    site.install(
+        Change("domain.py", "\n    def tiny_config(self):", PREVIEW.replace("from PIL", "1 / 0; from PIL"))
+    )
     settings = {"recipe": "normal", "steps": 2, "overrides": OVERRIDES, "out": tmp_path / "run"}
     run = gancore.train("tides", **settings, progress="plain").folder
     assert len(list((run / "samples" / "step-000000002").glob("*.csv"))) == 3
@@ -89,8 +93,8 @@ def test_a_preview_that_raises_ends_nothing(site, tmp_path, capfd):
 
 def test_a_fitted_model_has_seen_all_rows_in_each_round(of_rows, tmp_path):
     run = train(tmp_path / "run", "normal", steps=1)
-    domain = plugins().domain("tides")
-    rows = len(DomainBench(domain).open().train)
+    domain = plugins().load_domain("tides")
+    rows = len(DomainFixture(domain).open().train)
     config = json.loads((run.model / "config.json").read_text())
     assert config["training"]["samples"] == rows
     logged = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
@@ -99,28 +103,28 @@ def test_a_fitted_model_has_seen_all_rows_in_each_round(of_rows, tmp_path):
 
 
 @pytest.fixture
-def bench(of_rows) -> RecipeBench:
-    domain = plugins().domain("tides")
-    return RecipeBench(DomainBench(domain), *plugins().recipe(domain, "normal"))
+def bench(of_rows) -> RecipeFixture:
+    domain = plugins().load_domain("tides")
+    return RecipeFixture(DomainFixture(domain), *plugins().load_recipe(domain, "normal"))
 
 
 def test_a_budget_in_samples_is_rounds_of_all_rows(bench):
-    rows = len(bench.home.view("train"))
-    assert plan_rounds(bench.table(), TrainSection(samples=2 * rows + 1), 100) == [3]
+    rows = len(bench.domain_fixture.view("train"))
+    assert plan_steps(bench.setup(), TrainConfig(samples=2 * rows + 1), 100) == [3]
 
 
 def test_the_kit_samples_a_fitted_model_that_is_fitted(bench):
-    samples_by_latent(bench)
+    samples_depend_on_key_only(bench)
     assert bench.game.model.rows.abs().sum() > 0
 
 
 @pytest.mark.parametrize("recipe", ["dense", "normal"])
 def test_the_game_that_checks_share_is_built_once(of_rows, monkeypatch, recipe):
     """Sampled is that same game too, one that rounds fit among them."""
-    built, build = [], RecipeBench.build
-    monkeypatch.setattr(RecipeBench, "build", lambda self: built.append(build(self)) or built[-1])
-    domain = plugins().domain("tides")
-    bench = RecipeBench(DomainBench(domain), *plugins().recipe(domain, recipe))
+    built, build = [], RecipeFixture.build
+    monkeypatch.setattr(RecipeFixture, "build", lambda self: built.append(build(self)) or built[-1])
+    domain = plugins().load_domain("tides")
+    bench = RecipeFixture(DomainFixture(domain), *plugins().load_recipe(domain, recipe))
     parts = set(bench.game.modules())
     assert {part for part in bench.sampler().modules() if part is not bench.sampler()} & parts
     assert built == [bench.game]

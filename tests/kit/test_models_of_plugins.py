@@ -18,9 +18,9 @@ from refusals import names, refused
 import gancore
 from gancore.cli import main
 from gancore.errors import ConfigError, DataError, PluginError
-from gancore.loading import model_folder
+from gancore.model_lookup import find_model
 from gancore.plugins import plugins
-from gancore.testing import Kit, Result
+from gancore.testing import CheckResult, Kit
 
 LIGHT = '    return [DomainEntry("tides", "gancore_tides.domain:TidesDomain", "series of values")]'
 HOOK = """
@@ -73,9 +73,9 @@ def server(tmp_path):
         thread.join()
 
 
-def check_of_models() -> Result:
+def check_of_models() -> CheckResult:
     """What the kit says of the models; and that it goes on behind it."""
-    checked = Kit.of("tides").run()
+    checked = Kit.for_name("tides").run()
     result = next(r for r in checked if r.check == "opens_models")
     assert next(checked).subject == "tides"
     return result
@@ -107,7 +107,7 @@ def test_an_archive_is_fetched_once(brings, harbour, server, tmp_path):
     os.utime(kept, (0, 0))
     kept.with_name(f"{kept.name}.lock").unlink()
     told: list[str] = []
-    assert model_folder("tides/harbour", told.append) == kept
+    assert find_model("tides/harbour", told.append) == kept
     assert told == [] and not kept.with_name(f"{kept.name}.lock").exists(), "it may lie where none is written"
     assert kept.stat().st_mtime > 0, "reading it is using it"
 
@@ -117,7 +117,7 @@ def test_an_archive_of_another_content_is_refused(brings, server):
     (folder / "harbour.zip").write_bytes(b"something else")
     brings(f"{url}/harbour.zip", f'sha256="{"0" * 64}"')
     with refused(DataError, f"{url}/harbour.zip"):
-        model_folder("tides/harbour")
+        find_model("tides/harbour")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_archive_of_another_content_is_refused(brings, server):
 )
 def test_what_is_neither_is_told_when_the_plugin_is_loaded(brings, capsys, factory, rest, named):
     brings(factory, rest)
-    assert plugins().records("gancore_models") == []
+    assert plugins().entries("gancore_models") == []
     (told,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-tides", "0.1.0", "tides/harbour", named):
         assert names(told, word)
@@ -142,7 +142,7 @@ def test_a_folder_that_holds_no_model_names_the_plugin(brings, tmp_path):
     brings(str(tmp_path / "nothing"))
     with refused(PluginError, "gancore-tides", "0.1.0", "tides/harbour", tmp_path / "nothing"):
         gancore.load("tides/harbour")
-    assert names(check_of_models().told, "tides/harbour")
+    assert names(check_of_models().text, "tides/harbour")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_folder_that_holds_no_model_names_the_plugin(brings, tmp_path):
 def test_a_record_that_says_other_things_than_the_model_is_a_breach(brings, harbour, rest, domain, word):
     brings(str(harbour), rest, domain)
     result = check_of_models()
-    assert result.state == "failed" and names(result.told, word)
+    assert result.state == "failed" and names(result.text, word)
 
 
 def test_a_model_of_a_domain_that_is_not_installed_is_not_looked_at(brings, harbour):

@@ -121,7 +121,7 @@ def test_an_empty_folder_and_a_deep_one_are_filled(tmp_path):
         assert all(file.is_file() for file in files)
         assert {file.relative_to(folder).as_posix() for file in files} == {
             *("pyproject.toml", "README.md", "tests/test_conformance.py"),
-            *(f"gancore_tides/{name}.py" for name in ("__init__", "domain", "recipes", "measures")),
+            *(f"gancore_tides/{name}.py" for name in ("__init__", "domain", "recipes", "metrics")),
         }
 
 

@@ -13,12 +13,12 @@ from planted import LABELLED, found
 from refusals import refused
 from torch import nn
 
-from gancore.domain import Domain, Spec
-from gancore.runtime.randomness import Key
-from gancore.testing.check import Breach, NotApplicable
-from gancore.testing.law_checks import sums_to_one
-from gancore.testing.laws import Flat, _kernels, log_total
-from gancore.testing.variety import require_variety
+from gancore.data.dataset import Spec
+from gancore.domain import Domain
+from gancore.random import Key
+from gancore.testing.check import CheckFailure, SkipCheck
+from gancore.testing.likelihood_checks import FlatRows, _kernels, likelihood_sums_to_one, log_total
+from gancore.testing.sampling_checks import require_fresh_draws
 
 
 def sampled(text: str) -> Change:
@@ -32,14 +32,14 @@ def sampled(text: str) -> Change:
 KEY = Change(
     "recipes.py",
     "from gancore import Recipe",
-    "from gancore.runtime.randomness import Key\nfrom gancore import Recipe",
+    "from gancore.random import Key\nfrom gancore import Recipe",
 )
 ONCE = {
     "a category from one key, cut to rows": (
-        "made[:, 3] = (Key.of('categories').cut(key.rows).uniform(n) < 0.5).float()"
+        "made[:, 3] = (Key.of('categories').with_rows(key.rows).uniform(n) < 0.5).float()"
     ),
     "a category whose noise is from one key": (
-        "made[:, 3] = (made[:, 3] / 2 + Key.of('categories').cut(key.rows).normal(n) > 0).float()"
+        "made[:, 3] = (made[:, 3] / 2 + Key.of('categories').with_rows(key.rows).normal(n) > 0).float()"
     ),
     "a number drawn for all rows at once": "made[:, 3] = Key.of(*key.path, 'level').normal(1)",
 }
@@ -47,7 +47,7 @@ ONCE = {
 
 @pytest.mark.parametrize("fault", ONCE)
 def test_a_number_that_is_not_drawn_for_each_row_and_key_is_found(site, fault):
-    result = found(site, "samples_by_latent", KEY, sampled(ONCE[fault]), subject="tides/normal")
+    result = found(site, "samples_depend_on_key_only", KEY, sampled(ONCE[fault]), subject="tides/normal")
     assert result.state == "failed" and "number 3" in result.reason and "key" in result.fix
 
 
@@ -57,18 +57,18 @@ def tree(seed: int, **leaves: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def test_every_leaf_must_vary_and_categories_of_a_fresh_model_may_stand_still():
     codes = [Key.of("codes", seed).integers(4, 64, 2) for seed in range(4)]
-    require_variety(
+    require_fresh_draws(
         tree(0, c=codes[0]), tree(1, c=codes[1]), tree(2, c=codes[2]), lambda: tree(3, c=codes[3])
     )
     still = torch.zeros(64, 2, dtype=torch.int64)
-    require_variety(tree(0, c=still), tree(1, c=still), tree(2, c=codes[2]), lambda: tree(3, c=still))
-    with refused(Breach, 2, fix="key"):
-        require_variety(
+    require_fresh_draws(tree(0, c=still), tree(1, c=still), tree(2, c=codes[2]), lambda: tree(3, c=still))
+    with refused(CheckFailure, 2, fix="key"):
+        require_fresh_draws(
             tree(0, c=codes[0]), tree(1, c=codes[0]), tree(2, c=codes[2]), lambda: tree(3, c=codes[0])
         )
-    with refused(Breach, 2, fix="key"):
+    with refused(CheckFailure, 2, fix="key"):
         level = torch.zeros(64, 1)
-        require_variety(
+        require_fresh_draws(
             tree(0, c=level), tree(1, c=level), tree(2, c=torch.rand(64, 1)), lambda: tree(3, c=level)
         )
 
@@ -87,14 +87,14 @@ CONDITIONAL = [
     ),
     Change(
         "recipes.py",
-        "class Judge(Discriminator):",
+        "class DenseDiscriminator(Discriminator):",
         "class Told(nn.Module):\n"
         "    def __init__(self, length, width):\n"
         "        super().__init__()\n"
         "        self.layers, self.label = dense(8, width, length), nn.Embedding(4, 8)\n\n"
         "    def forward(self, z, condition=None):\n"
         "        return self.layers(z if condition is None else z + self.label(condition))\n\n\n"
-        "class Judge(Discriminator):",
+        "class DenseDiscriminator(Discriminator):",
     ),
     Change("recipes.py", GENERATOR, 'generator=lambda: Told(spec["length"], config.width)'),
     more(LAYERS, "self.label = nn.Embedding(4, length)"),
@@ -116,7 +116,7 @@ ZERO = Change(
 
 def test_a_recipe_that_takes_labels_passes(site):
     assert found(site, "trains_on_labels", *CONDITIONAL, subject="tides/dense").state == "ok"
-    assert found(site, "heeds_its_labels", *CONDITIONAL, ZERO, subject="tides/dense").state == "ok"
+    assert found(site, "depends_on_labels", *CONDITIONAL, ZERO, subject="tides/dense").state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -129,11 +129,11 @@ def test_a_recipe_that_takes_labels_passes(site):
     ],
 )
 def test_labels_that_are_ignored_are_found(site, faults, word):
-    result = found(site, "heeds_its_labels", *CONDITIONAL, *faults, subject="tides/dense")
+    result = found(site, "depends_on_labels", *CONDITIONAL, *faults, subject="tides/dense")
     assert result.state == "failed" and word in result.reason and "condition" in result.fix
 
 
-RIGHT = "law.log_prob(data).sum(1)"
+RIGHT = "distribution.log_prob(data).sum(1)"
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ RIGHT = "law.log_prob(data).sum(1)"
         (f"{RIGHT} + 3", False, "failed"),
         (f"{RIGHT} - 3", False, "failed"),
         (f"{RIGHT} / 2", False, "failed"),
-        ("(law.log_prob(data) + 0.9189385).sum(1)", False, "failed"),
-        ("law.log_prob(data).mean(1)", False, "failed"),
+        ("(distribution.log_prob(data) + 0.9189385).sum(1)", False, "failed"),
+        ("distribution.log_prob(data).mean(1)", False, "failed"),
         (f"{RIGHT} - 3", True, "ok"),
         (f"{RIGHT} + 3", True, "failed"),
     ],
@@ -152,15 +152,17 @@ RIGHT = "law.log_prob(data).sum(1)"
 def test_a_likelihood_that_does_not_integrate_to_one_is_found(site, claimed, bound, state):
     own = Change("recipes.py", LOG_PROB, f"return {claimed}")
     said = Change(
-        "recipes.py", "    def log_prob(self, data):", f"    bound = {bound}\n\n    def log_prob(self, data):"
+        "recipes.py",
+        "    def log_prob(self, data):",
+        f"    lower_bound = {bound}\n\n    def log_prob(self, data):",
     )
-    result = found(site, "sums_to_one", own, said, subject="tides/normal")
+    result = found(site, "likelihood_sums_to_one", own, said, subject="tides/normal")
     assert result.state == state and (state == "ok" or "nats" in result.reason)
 
 
 def test_rows_of_more_numbers_than_memory_holds_are_left_alone(site, monkeypatch):
-    monkeypatch.setattr("gancore.testing.law_checks.MOST_NUMBERS", 15)
-    result = found(site, "sums_to_one", subject="tides/normal")
+    monkeypatch.setattr("gancore.testing.likelihood_checks.MOST_NUMBERS", 15)
+    result = found(site, "likelihood_sums_to_one", subject="tides/normal")
     assert result.state == "skipped" and "16" in result.reason
 
 
@@ -187,18 +189,18 @@ class Padded(nn.Module):
 @pytest.mark.parametrize("name", ["codes", "numbers"])
 def test_padded_rows_are_not_summed_over(name):
     home = SimpleNamespace(domain=Domain(), data=SimpleNamespace(spec=Spec({})))
-    with refused(NotApplicable, "padded"):
-        sums_to_one(SimpleNamespace(home=home, sampler=lambda: Padded(name)))
+    with refused(SkipCheck, "padded"):
+        likelihood_sums_to_one(SimpleNamespace(domain_fixture=home, sampler=lambda: Padded(name)))
 
 
 def test_a_model_that_fit_fills_is_sampled_when_it_is_fitted(site):
     fitted = [
         Change(
             "recipes.py",
-            "import R1, Discriminator, adversarial, likelihood, normal",
-            "import R1, Discriminator, adversarial, fitted, normal",
+            "import R1, Discriminator, adversarial_game, likelihood_game, normal",
+            "import R1, Discriminator, adversarial_game, fitted_game, normal",
         ),
-        Change("recipes.py", MODEL, 'return fitted(NormalLaws(spec["length"]))'),
+        Change("recipes.py", MODEL, 'return fitted_game(IndependentNormals(spec["length"]))'),
         Change(
             "recipes.py",
             "self.mean = nn.Parameter(torch.zeros(length))",
@@ -214,16 +216,16 @@ def test_a_model_that_fit_fills_is_sampled_when_it_is_fitted(site):
             "    def log_prob(self, data):",
             "    def fit(self, views, key):\n"
             "        (view,) = views.values()\n"
-            "        rows = view.take(torch.arange(len(view)), key).data\n"
+            "        rows = view.get_batch(torch.arange(len(view)), key).data\n"
             "        self.mean.copy_(rows.mean(0))\n"
             "        self.log_scale.copy_(rows.std(0).log())\n"
             "        return True\n\n"
             "    def log_prob(self, data):",
         ),
     ]
-    for check in ("samples_by_latent", "gives_likelihoods", "sums_to_one"):
+    for check in ("samples_depend_on_key_only", "gives_likelihoods", "likelihood_sums_to_one"):
         result = found(site, check, *fitted, subject="tides/normal")
-        assert result.state == "ok", result.told
+        assert result.state == "ok", result.text
 
 
 SHARES = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
@@ -243,7 +245,7 @@ def test_codes_of_few_places_are_enumerated(off, holds):
 def test_of_long_rows_the_variances_alone_are_kept():
     """A square matrix of a row of 16,384 numbers would take 2 GB."""
     rows, law = Key.of("rows").normal(48, 4096), torch.distributions.Normal(0.0, 1.0)
-    kernels = _kernels(Flat.of(rows))
+    kernels = _kernels(FlatRows.of(rows))
     assert all(kernel.root.numel() == 4096 for kernel in kernels)
     total = log_total(rows, lambda x: law.log_prob(x).sum(1), is_bound=False)
     assert total.low < 0 < total.high

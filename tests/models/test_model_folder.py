@@ -19,10 +19,10 @@ from safetensors import safe_open
 from torch import nn
 
 import gancore
-from gancore.domain import Spec
+from gancore.data.dataset import Spec
 from gancore.errors import CheckpointError
-from gancore.models.card import MeasuredFact, ModelFacts, model_card, with_measures
-from gancore.models.folder import load_model, save_model
+from gancore.models.card import CardData, CardMetric, model_card, with_metrics
+from gancore.models.folder import read_model_folder, write_model_folder
 from gancore.models.model import load_weights
 
 CONFIG = {"domain": "rings", "recipe": "gan", "model": {"width": 8}, "plugins": {"gancore-rings": "1.0"}}
@@ -32,23 +32,23 @@ SPEC = Spec({"rate_hz": 16000, "classes": ["a", "b"]}, {"mean": torch.ones(3)})
 
 @pytest.fixture
 def model(tmp_path) -> Path:
-    save_model(tmp_path / "model", WEIGHTS, CONFIG, SPEC, "# card\n")
+    write_model_folder(tmp_path / "model", WEIGHTS, CONFIG, SPEC, "# card\n")
     return tmp_path / "model"
 
 
 def refusal(folder: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
-        load_model(folder)
+        read_model_folder(folder)
     assert "\n" not in str(caught.value) and caught.value.fix
     return str(caught.value)
 
 
 def test_a_model_comes_back(model):
-    loaded = load_model(model)
+    loaded = read_model_folder(model)
     assert loaded.config == {**CONFIG, "gancore": gancore.__version__}
     assert loaded.tensors.keys() == WEIGHTS.keys()
     assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in WEIGHTS.items())
-    assert dict(loaded.spec.facts) == dict(SPEC.facts)
+    assert dict(loaded.spec.fields) == dict(SPEC.fields)
     assert torch.equal(loaded.spec["mean"], SPEC["mean"])
     assert (model / "README.md").read_text() == "# card\n"
 
@@ -58,24 +58,26 @@ def test_a_folder_of_links_loads_as_caches_of_downloads_hold_it(model, tmp_path)
     linked.mkdir()
     for file in model.iterdir():
         (linked / file.name).symlink_to(file.resolve())
-    assert load_model(linked).config == load_model(model).config
+    assert read_model_folder(linked).config == read_model_folder(model).config
 
 
 def test_a_spec_without_tensors_has_no_file(tmp_path):
-    save_model(tmp_path / "model", WEIGHTS, CONFIG, Spec({"n": 1}), "")
+    write_model_folder(tmp_path / "model", WEIGHTS, CONFIG, Spec({"n": 1}), "")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
         "README.md",
         "config.json",
         "model.safetensors",
     ]
-    assert dict(load_model(tmp_path / "model").spec) == {"n": 1}
+    assert dict(read_model_folder(tmp_path / "model").spec) == {"n": 1}
 
 
 def test_equal_weights_give_equal_bytes_in_any_order(model, tmp_path):
     tied = torch.arange(6.0)
-    save_model(tmp_path / "other", {**dict(reversed(WEIGHTS.items()))}, {**CONFIG, "training": 1}, SPEC, "")
+    write_model_folder(
+        tmp_path / "other", {**dict(reversed(WEIGHTS.items()))}, {**CONFIG, "training": 1}, SPEC, ""
+    )
     strided = {**WEIGHTS, "net.weight": tied.reshape(3, 2).T.contiguous().T.reshape(2, 3)}
-    save_model(tmp_path / "strided", strided, CONFIG, SPEC, "")
+    write_model_folder(tmp_path / "strided", strided, CONFIG, SPEC, "")
     data = (model / "model.safetensors").read_bytes()
     assert (tmp_path / "other" / "model.safetensors").read_bytes() == data
     assert (tmp_path / "strided" / "model.safetensors").read_bytes() == data
@@ -86,17 +88,17 @@ def test_equal_weights_give_equal_bytes_in_any_order(model, tmp_path):
 def test_an_empty_folder_and_an_old_model_are_replaced(tmp_path):
     (tmp_path / "model").mkdir()
     for width in (1, 2):
-        save_model(tmp_path / "model", WEIGHTS, {**CONFIG, "model": {"width": width}}, SPEC, "")
-    assert load_model(tmp_path / "model").config["model"] == {"width": 2}
+        write_model_folder(tmp_path / "model", WEIGHTS, {**CONFIG, "model": {"width": width}}, SPEC, "")
+    assert read_model_folder(tmp_path / "model").config["model"] == {"width": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_files_that_someone_added_are_kept(model):
     for number in (1, 2):
         (model / "notes.txt").write_text("mine")
-        save_model(model, WEIGHTS, CONFIG, SPEC, "")
+        write_model_folder(model, WEIGHTS, CONFIG, SPEC, "")
         assert (model.parent / f"model.before-{number}" / "notes.txt").read_text() == "mine"
-    assert not (model / "notes.txt").exists() and load_model(model)
+    assert not (model / "notes.txt").exists() and read_model_folder(model)
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "foreign config"])
@@ -106,7 +108,7 @@ def test_what_is_no_model_is_never_replaced(kind, tmp_path):
     kept.parent.mkdir(exist_ok=True)
     kept.write_text("{}")
     with refused(CheckpointError, "precious", fix="folder"):
-        save_model(place, WEIGHTS, CONFIG, SPEC, "")
+        write_model_folder(place, WEIGHTS, CONFIG, SPEC, "")
     assert kept.read_text() == "{}"
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
 
@@ -172,7 +174,7 @@ def test_truncated_or_exchanged_weights_are_refused(model, tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[:-1])
     assert "model.safetensors is damaged" in refusal(model)
-    save_model(tmp_path / "other", {"net.weight": torch.zeros(2, 3)}, CONFIG, SPEC, "")
+    write_model_folder(tmp_path / "other", {"net.weight": torch.zeros(2, 3)}, CONFIG, SPEC, "")
     path.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
     assert "sha256 differs" in refusal(model)
 
@@ -218,14 +220,14 @@ def test_a_config_that_is_no_json_object_is_refused(text, model):
 @pytest.mark.parametrize("change", [{"domain": None}, {"plugins": {"x": 1}}, {"spec": {}}])
 def test_what_could_not_be_loaded_is_not_saved(change, tmp_path):
     with refused(CheckpointError, "config"):
-        save_model(tmp_path / "model", WEIGHTS, {**CONFIG, **change}, SPEC, "")
+        write_model_folder(tmp_path / "model", WEIGHTS, {**CONFIG, **change}, SPEC, "")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
 def shared_model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "model"
-    save_model(folder, WEIGHTS, CONFIG, SPEC, "")
+    write_model_folder(folder, WEIGHTS, CONFIG, SPEC, "")
     return folder
 
 
@@ -239,7 +241,7 @@ def test_a_changed_byte_is_refused_or_leaves_the_weights_as_they_were(name, plac
     data[int(place * len(data))] ^= mask
     path.write_bytes(data)
     try:
-        loaded = load_model(shared_model)
+        loaded = read_model_folder(shared_model)
     except CheckpointError:
         return
     finally:
@@ -248,7 +250,7 @@ def test_a_changed_byte_is_refused_or_leaves_the_weights_as_they_were(name, plac
     assert all(torch.equal(loaded.tensors[key], tensor) for key, tensor in WEIGHTS.items())
 
 
-FACTS = ModelFacts(
+FACTS = CardData(
     domain="rings",
     recipe="gan",
     source="shapes: `old`",
@@ -261,10 +263,10 @@ FACTS = ModelFacts(
     data_licence="CC BY 4.0, Some Owner",
     parameters=70_123,
     plugins={"gancore-rings": "1.0"},
-    only_trained_with={"gancore-losses": "2.0"},
-    measures=[
-        MeasuredFact("distance", 4.1234567, "dB", n=256, split="valid", interval=(3.9, 4.4)),
-        MeasuredFact("a|b", 1),
+    training_plugins={"gancore-losses": "2.0"},
+    metrics=[
+        CardMetric("distance", 4.1234567, "dB", n=256, split="valid", interval=(3.9, 4.4)),
+        CardMetric("a|b", 1),
     ],
     limits=["It knows circles alone."],
 )
@@ -295,17 +297,15 @@ def test_the_card_says_what_is_known():
 
 def test_measures_can_be_told_anew_and_nothing_else_changes():
     facts = replace(FACTS, data=["## Measures", "3,000 clips"])
-    other = [MeasuredFact("recall", 0.5, n=9)]
-    assert with_measures(model_card(facts), other) == model_card(replace(facts, measures=other))
-    assert with_measures(model_card(facts), []) == model_card(replace(facts, measures=[]))
-    assert with_measures("# A card of its own\n", other).startswith(
-        "# A card of its own\n\n## Measures\n\n| "
-    )
+    other = [CardMetric("recall", 0.5, n=9)]
+    assert with_metrics(model_card(facts), other) == model_card(replace(facts, metrics=other))
+    assert with_metrics(model_card(facts), []) == model_card(replace(facts, metrics=[]))
+    assert with_metrics("# A card of its own\n", other).startswith("# A card of its own\n\n## Measures\n\n| ")
 
 
 def test_the_card_does_not_make_up_what_is_not_known():
-    text = model_card(ModelFacts("rings", "gan", "mine", 1, 2, 3, "cpu", 0, licence="CC0-1.0"))
-    assert "None was taken" in text and "not stated" in text
+    text = model_card(CardData("rings", "gan", "mine", 1, 2, 3, "cpu", 0, licence="CC0-1.0"))
+    assert "Not measured" in text and "not stated" in text
     assert "parameters" not in text and "not settled" not in text and "--label" not in text
     assert yaml.safe_load(text.split("---\n")[1])["license"] == "CC0-1.0"
 
@@ -315,16 +315,16 @@ def test_the_card_does_not_make_up_what_is_not_known():
 @example("a: b\n---\n")
 @given(st.text(max_size=40))
 def test_no_licence_breaks_the_front_matter(licence):
-    text = model_card(ModelFacts("rings", "gan", "mine", 1, 2, 3, "cpu", 0, licence=licence))
+    text = model_card(CardData("rings", "gan", "mine", 1, 2, 3, "cpu", 0, licence=licence))
     front = text.removeprefix("---\n").split("\n---\n\n# ")[0]
     assert yaml.safe_load(front)["license"] == (" ".join(licence.split()) or "other")
 
 
 def test_no_name_on_a_card_becomes_html_or_a_link():
     name = "<img src=x onerror=alert(1)> [here](http://example.org) & `code`"
-    measure = MeasuredFact(name, 1.0, split=name)
-    facts = ModelFacts(
-        "d", name, name, 1, 1, 1.0, "cpu", 0, data_licence=name, measures=[measure], limits=[name]
+    measure = CardMetric(name, 1.0, split=name)
+    facts = CardData(
+        "d", name, name, 1, 1, 1.0, "cpu", 0, data_licence=name, metrics=[measure], limits=[name]
     )
     text = model_card(facts).split("---\n", 2)[2]
     spoken = [line for line in text.splitlines() if "onerror" in line and not line.startswith("Source: `")]
@@ -334,7 +334,7 @@ def test_no_name_on_a_card_becomes_html_or_a_link():
 
 
 def test_a_card_shows_ordinary_names_as_they_are():
-    text = model_card(ModelFacts("image", "dcgan-lite", "fashion_mnist", 1, 1, 1.0, "cpu", 0))
+    text = model_card(CardData("image", "dcgan-lite", "fashion_mnist", 1, 1, 1.0, "cpu", 0))
     assert "# dcgan-lite trained on fashion_mnist\n" in text
 
 

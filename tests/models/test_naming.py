@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gancore.domain import Samples, Spec
-from gancore.naming import safe_name, sample_labels, sample_stems, sample_titles, shown_in_overview
+from gancore.data.dataset import Spec
+from gancore.samples import Samples, file_name_part
 
 SPEC = Spec({"classes": ["cat", "a/b"]})
 
@@ -18,13 +18,13 @@ def samples(n: int, labels: list[int] | None = None, **told) -> Samples:
 
 
 def test_samples_are_numbered_and_labelled():
-    assert sample_stems(samples(2)) == ["0001", "0002"]
-    assert sample_stems(samples(2, [1, 0])) == ["0001-a_b", "0002-cat"]
-    assert sample_labels(samples(2, [1, 0])) == ["a/b", "cat"]
+    assert samples(2).file_stems() == ["0001", "0002"]
+    assert samples(2, [1, 0]).file_stems() == ["0001-a_b", "0002-cat"]
+    assert samples(2, [1, 0]).labels() == ["a/b", "cat"]
 
 
 def test_what_belongs_side_by_side_is_named_by_row_and_column():
-    assert sample_stems(samples(4, [0, 0, 1, 1], columns=2)) == [
+    assert samples(4, [0, 0, 1, 1], columns=2).file_stems() == [
         "0001-01-cat",
         "0001-02-cat",
         "0002-01-a_b",
@@ -33,20 +33,20 @@ def test_what_belongs_side_by_side_is_named_by_row_and_column():
 
 
 def test_captions_stand_in_place_of_labels():
-    assert sample_titles(samples(2, [0, 0], titles=["x", "y"])) == ["x", "y"]
-    assert sample_titles(samples(2, [0, 0])) == ["cat", "cat"]
+    assert samples(2, [0, 0], headings=["x", "y"]).titles() == ["x", "y"]
+    assert samples(2, [0, 0]).titles() == ["cat", "cat"]
 
 
 def test_a_label_stands_once_in_a_row_of_those_that_share_it():
     side_by_side = samples(4, [0, 0, 0, 1], columns=2)
-    assert sample_titles(side_by_side) == ["cat", "", "cat", sample_labels(side_by_side)[3]]
+    assert side_by_side.titles() == ["cat", "", "cat", side_by_side.labels()[3]]
 
 
 @settings(deadline=None)
 @given(st.integers(1, 12_000), st.integers(0, 12))
 def test_stems_sort_as_the_samples_do_and_are_all_different(n, columns):
     n -= n % max(1, columns)
-    stems = sample_stems(samples(n, columns=columns))
+    stems = samples(n, columns=columns).file_stems()
     assert stems == sorted(stems) and len(set(stems)) == n
 
 
@@ -55,17 +55,17 @@ def test_stems_sort_as_the_samples_do_and_are_all_different(n, columns):
     [("../../etc", "etc"), ("", "label"), ("///", "label"), ("größe 3", "größe_3"), ("a" * 99, "a" * 40)],
 )
 def test_a_label_cannot_leave_the_folder(label, name):
-    assert safe_name(label) == name
+    assert file_name_part(label) == name
 
 
 @given(st.text(max_size=60))
 def test_any_label_can_be_part_of_a_name(label):
-    name = safe_name(label)
+    name = file_name_part(label)
     assert name and len(name) <= 40 and not re.search(r"[\s/\\.:\x00]", name)
 
 
 def test_an_overview_shows_whole_rows_and_one_at_least():
-    assert shown_in_overview(samples(100), 16, 64) == 16
-    assert shown_in_overview(samples(100, columns=10), 16, 64) == 60
-    assert shown_in_overview(samples(100, columns=100), 16, 64) == 100
-    assert shown_in_overview(samples(20, columns=10), 16, 64) == 20
+    assert samples(100).overview_count(16, 64) == 16
+    assert samples(100, columns=10).overview_count(16, 64) == 60
+    assert samples(100, columns=100).overview_count(16, 64) == 100
+    assert samples(20, columns=10).overview_count(16, 64) == 20

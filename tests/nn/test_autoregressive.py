@@ -8,10 +8,10 @@ import scipy.stats
 import torch
 from torch import nn
 
-from gancore.nn.autoregressive import Autoregressive, drawn, ordered_
+from gancore.nn.autoregressive import Autoregressive, init_ordered_, sample_categorical
 from gancore.nn.causal import CausalStack
 from gancore.nn.recurrent import Recurrent
-from gancore.runtime.randomness import Key, Rows
+from gancore.random import Key, RowRange
 
 ALPHABET, LENGTH = 3, 5
 EVERY = torch.tensor(list(itertools.product(range(ALPHABET), repeat=LENGTH)))  # (243, 5)
@@ -76,15 +76,15 @@ def test_samples_come_as_often_as_their_probability_says(trunk, classes):
 
 def test_a_row_hangs_on_its_own_row_of_the_key(float64):
     made, key = model(), Key.of("rows")
-    joined = made.sample(12, key.cut(Rows.all(12)))
-    assert torch.equal(made.sample(3, key.cut(Rows(4, 7, 12))), joined[4:7])
+    joined = made.sample(12, key.with_rows(RowRange.all(12)))
+    assert torch.equal(made.sample(3, key.with_rows(RowRange(4, 7, 12))), joined[4:7])
     assert len(joined.unique(dim=0)) > 1
 
 
 def test_it_is_the_same_with_and_without_gradient_whatever_the_rows_at_once(float64, monkeypatch):
     made, tokens, labels = model(classes=2), EVERY[:100], torch.arange(100) % 2
     whole = made.log_prob(tokens, labels)
-    monkeypatch.setattr("gancore.nn.autoregressive.AT_ONCE", 7 * LENGTH * ALPHABET)
+    monkeypatch.setattr("gancore.nn.autoregressive.MAX_LOGITS", 7 * LENGTH * ALPHABET)
     with torch.no_grad():
         torch.testing.assert_close(made.log_prob(tokens, labels), whole.detach())
         torch.testing.assert_close(made.log_prob(tokens[:1], labels[:1]), whole[:1].detach())
@@ -94,15 +94,15 @@ def test_a_class_is_drawn_by_inverting_the_cumulative_distribution():
     """p = 1/4, 0, 3/4: below a quarter the first, from there on the last, the second never."""
     logits = torch.tensor([0.25, 0.0, 0.75]).log().expand(6, 3)
     uniform = torch.tensor([0.0, 0.1, 0.2499999, 0.2500001, 0.5, 1 - 2**-24])
-    assert drawn(logits, uniform).tolist() == [0, 0, 0, 2, 2, 2]
+    assert sample_categorical(logits, uniform).tolist() == [0, 0, 0, 2, 2, 2]
     last_impossible = torch.tensor([[0.0, -torch.inf]])
-    assert drawn(last_impossible, torch.tensor([1 - 2**-24])).tolist() == [0]
+    assert sample_categorical(last_impossible, torch.tensor([1 - 2**-24])).tolist() == [0]
 
 
 def test_every_uniform_number_gives_a_class():
     logits = 30 * torch.randn(4000, 50, generator=torch.Generator().manual_seed(0))
     for number in (0.0, 0.5, 1 - 2**-24):
-        classes = drawn(logits, torch.full((4000,), number))
+        classes = sample_categorical(logits, torch.full((4000,), number))
         assert classes.min() >= 0 and classes.max() < 50
         assert (logits.log_softmax(1).gather(1, classes[:, None]) > -40 * math.log(2) - math.log(50)).all()
 
@@ -111,7 +111,7 @@ def test_tokens_in_order_begin_alike_where_they_are_near(float64):
     torch.manual_seed(0)
     weight = nn.Embedding(257, 64).weight
     size = weight.std().item()
-    ordered_(weight)
+    init_ordered_(weight)
     alike = torch.cosine_similarity(weight[:1], weight)
     assert alike[1] > 0.99 and 0.1 < alike[16] < alike[4] < alike[1] and alike[128:].abs().max() < 0.5
     assert weight.std().item() == pytest.approx(size, rel=0.2)

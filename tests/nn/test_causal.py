@@ -6,7 +6,7 @@ from refusals import refused
 from torch.nn.functional import conv1d, pad
 
 from gancore.errors import ConfigError
-from gancore.nn.causal import CausalStack, doubling, gated
+from gancore.nn.causal import CausalStack, doubling_dilations, gated_activation
 
 
 def stack(condition=0, kernel=2, dilations=(1, 2, 4, 1, 2, 4)):
@@ -17,11 +17,11 @@ def stack(condition=0, kernel=2, dilations=(1, 2, 4, 1, 2, 4)):
 @pytest.mark.parametrize("kernel", [2, 3])
 def test_an_output_hangs_on_the_inputs_within_reach_alone(kernel, float64):
     model, at = stack(kernel=kernel), 60
-    assert model.reach == 1 + (kernel - 1) * 14
+    assert model.receptive_field == 1 + (kernel - 1) * 14
     x = torch.randn(1, 70, 3, requires_grad=True)
     (grad,) = torch.autograd.grad(model(x)[0, at].sum(), x)
     seen = grad[0].abs().sum(1).nonzero()[:, 0]
-    assert (seen.min().item(), seen.max().item()) == (at - model.reach + 1, at)
+    assert (seen.min().item(), seen.max().item()) == (at - model.receptive_field + 1, at)
 
 
 def test_a_layer_is_the_papers_dilated_convolution_with_a_gate(float64):
@@ -39,9 +39,9 @@ def test_a_layer_is_the_papers_dilated_convolution_with_a_gate(float64):
 def test_residuals_and_skips_are_those_of_the_figure(float64):
     model = stack(dilations=(1, 2))
     x = torch.randn(2, 9, 3)
-    first = gated(model.filters[0](torch.cat([pad(x, (0, 0, 1, 0))[:, :-1], x], 2)))
+    first = gated_activation(model.filters[0](torch.cat([pad(x, (0, 0, 1, 0))[:, :-1], x], 2)))
     inner = x + first @ model.residuals[0].weight.T
-    second = gated(model.filters[1](torch.cat([pad(inner, (0, 0, 2, 0))[:, :-2], inner], 2)))
+    second = gated_activation(model.filters[1](torch.cat([pad(inner, (0, 0, 2, 0))[:, :-2], inner], 2)))
     one, other = model.skips.weight.chunk(2, 1)
     wanted = first @ one.T + second @ other.T + model.skips.bias
     torch.testing.assert_close(model(x), wanted, rtol=1e-12, atol=1e-12)
@@ -52,33 +52,33 @@ def test_residuals_and_skips_are_those_of_the_figure(float64):
 def test_step_by_step_it_is_the_same_to_rounding(condition, kernel, float64):
     model = stack(condition, kernel)
     told = torch.randn(7, condition) if condition else None
-    x = torch.randn(7, 3 * model.reach, 3)
-    step = model.steps(7, told)
+    x = torch.randn(7, 3 * model.receptive_field, 3)
+    step = model.stepper(7, told)
     walked = torch.stack([step(x[:, t]) for t in range(x.shape[1])], 1)
     torch.testing.assert_close(walked, model(x, told), rtol=1e-12, atol=1e-12)
     assert not walked.requires_grad
 
 
 def test_a_step_costs_as_much_late_as_early():
-    """What a walk holds stays as large as the reach: the rings, no list of the past."""
+    """What a walk holds stays as large as the receptive_field: the rings, no list of the past."""
     model = stack()
-    step = model.steps(2)
+    step = model.stepper(2)
     before = sum(layer.ring.numel() for layer in step.layers)
     for _ in range(100):
         step(torch.randn(2, 3))
-    assert sum(layer.ring.numel() for layer in step.layers) == before == 2 * 3 * (model.reach - 1)
+    assert sum(layer.ring.numel() for layer in step.layers) == before == 2 * 3 * (model.receptive_field - 1)
 
 
 def test_two_walks_do_not_meet():
     model, x = stack(), torch.randn(6, 2, 3)
-    one, other = model.steps(2), model.steps(2)
-    alone = [model.steps(2)(x[0])]
+    one, other = model.stepper(2), model.stepper(2)
+    alone = [model.stepper(2)(x[0])]
     together = [one(x[0]), other(x[1])]
     assert torch.equal(alone[0], together[0]) and not torch.equal(*together)
 
 
 def test_dilations_double_in_each_block():
-    assert doubling(2, 3) == [1, 2, 4, 1, 2, 4]
+    assert doubling_dilations(2, 3) == [1, 2, 4, 1, 2, 4]
 
 
 def test_a_stack_that_looks_nowhere_is_refused():

@@ -3,25 +3,28 @@
 import math
 
 import pytest
+import scipy.special
 import scipy.stats
 import torch
 from refusals import refused
 from torch import nn
 
-from gancore.nn.bijections import (
-    STEEPEST,
-    ActivationNorm,
+from gancore.nn.flows import (
+    MAX_LOG_SCALE,
+    ActNorm,
+    AffineCoupling,
     Bijection,
-    Coupling,
+    Flow,
+    InvertibleConv1x1,
     Logit,
-    MaskedCoupling,
-    Mixing,
+    MaskedAffineCoupling,
+    Split,
     Squeeze,
-    zeroed,
+    chain_output_shape,
+    initialize_chain,
+    zero_init,
 )
-from gancore.nn.flows import Flow
-from gancore.nn.scales import Split
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 
 class Network(nn.Module):
@@ -40,23 +43,23 @@ class Network(nn.Module):
 
 def coupling(kept, shape, classes=0):
     changed = shape[0] - kept
-    return Coupling(Network((kept, *shape[1:]), (2 * changed, *shape[1:]), classes), kept)
+    return AffineCoupling(Network((kept, *shape[1:]), (2 * changed, *shape[1:]), classes), kept)
 
 
 def masked(shape, classes=0):
     mask = (torch.arange(math.prod(shape)) % 2 == 0).view(shape).to(torch.get_default_dtype())
-    return MaskedCoupling(mask, Network(shape, (2 * shape[0], *shape[1:]), classes))
+    return MaskedAffineCoupling(mask, Network(shape, (2 * shape[0], *shape[1:]), classes))
 
 
 def norm(channels):
-    made = ActivationNorm(channels)
+    made = ActNorm(channels)
     for tensor in (made.mean, made.log_deviation, made.log_scale.data, made.shift.data):
         nn.init.normal_(tensor, std=0.5)
     return made
 
 
 def mixing(channels):
-    made = Mixing(channels).to(torch.get_default_dtype())
+    made = InvertibleConv1x1(channels).to(torch.get_default_dtype())
     nn.init.normal_(made.triangles, std=0.5)
     return made
 
@@ -123,7 +126,7 @@ def test_each_bijection_of_a_chain_tells_its_own_determinant(flow):
         y, log_det = bijection(x, labels)
         torch.testing.assert_close(log_det, torch.linalg.slogdet(each).logabsdet, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(bijection.inverse(y, labels), x, rtol=1e-10, atol=1e-10)
-        assert y.shape[1:] == bijection.shape_after(tuple(x.shape[1:]))
+        assert y.shape[1:] == bijection.output_shape(tuple(x.shape[1:]))
         x = y.detach()
 
 
@@ -151,7 +154,9 @@ def test_a_label_moves_the_density(flow):
 def plane(seed, classes=0):
     """A flow of the plane, far from a Gaussian."""
     torch.manual_seed(seed)
-    return Flow([2], [norm(2), masked((2,), classes), Mixing(2).double(), coupling(1, (2,), classes)])
+    return Flow(
+        [2], [norm(2), masked((2,), classes), InvertibleConv1x1(2).double(), coupling(1, (2,), classes)]
+    )
 
 
 def grid(flow, labels=None, steps=700):
@@ -193,12 +198,12 @@ def test_a_flow_of_identities_is_the_gaussian(float64):
     class Zero(nn.Module):
         def __init__(self):
             super().__init__()
-            self.layer = zeroed(nn.Conv1d(2, 4, 1))
+            self.layer = zero_init(nn.Conv1d(2, 4, 1))
 
         def forward(self, x, condition=None):
             return self.layer(x)
 
-    flow = Flow([4, 5], [ActivationNorm(4), Mixing(4).double(), Coupling(Zero(), 2)])
+    flow = Flow([4, 5], [ActNorm(4), InvertibleConv1x1(4).double(), AffineCoupling(Zero(), 2)])
     x = torch.randn(6, 4, 5)
     exact = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum((1, 2))
     torch.testing.assert_close(
@@ -208,7 +213,7 @@ def test_a_flow_of_identities_is_the_gaussian(float64):
 
 def test_mixing_begins_as_a_rotation_and_may_become_any_matrix_of_its_signs(float64):
     for channels in (1, 2, 7):
-        mix = Mixing(channels).double()
+        mix = InvertibleConv1x1(channels).double()
         matrix = mix(torch.eye(channels))[0].T
         torch.testing.assert_close(matrix @ matrix.T, torch.eye(channels), rtol=0, atol=1e-5)
         nn.init.normal_(mix.triangles)
@@ -219,10 +224,10 @@ def test_mixing_begins_as_a_rotation_and_may_become_any_matrix_of_its_signs(floa
 
 def test_the_first_batch_leaves_a_prepared_flow_with_mean_0_and_deviation_1(float64):
     torch.manual_seed(0)
-    norms = [ActivationNorm(4), ActivationNorm(4)]
+    norms = [ActNorm(4), ActNorm(4)]
     flow = Flow([1, 8], [Squeeze(4), norms[0], mixing(4), coupling(2, (4, 2)), norms[1]])
     rows = 5 + 3 * torch.randn(400, 1, 8) * torch.arange(1, 9)
-    flow.prepare(rows)
+    flow.initialize(rows)
     z = flow.encode(rows)[0].view(400, 4, 2).transpose(0, 1).flatten(1)
     torch.testing.assert_close(z.mean(1), torch.zeros(4), rtol=0, atol=1e-10)
     torch.testing.assert_close(z.std(1), torch.ones(4), rtol=1e-10, atol=0)
@@ -244,7 +249,7 @@ def test_no_coupling_stretches_more_than_it_may(float64):
     layer = coupling(1, (2,))
     nn.init.normal_(layer.network.outside.weight, std=1e4)
     x = torch.randn(100, 2)
-    assert layer(x)[1].abs().max() <= STEEPEST
+    assert layer(x)[1].abs().max() <= MAX_LOG_SCALE
     torch.testing.assert_close(layer.inverse(layer(x)[0]), x, rtol=1e-6, atol=1e-6)
 
 
@@ -261,3 +266,68 @@ def test_a_bijection_must_say_what_it_does():
     for call in (Bijection().forward, Bijection().inverse):
         with refused(TypeError, "Bijection"):
             call(torch.zeros(1))
+
+
+def test_what_is_split_off_comes_out_as_it_went_in():
+    x = torch.randn(3, 4, 2, 2)
+    split = Split((4, 2, 2), 1, [Squeeze(2)])
+    y, log_det = split(x)
+    assert y.shape == (3, 16) and torch.equal(log_det, torch.zeros(3))
+    assert torch.equal(y[:, 4:], x[:, 1:].flatten(1)) and torch.equal(y[:, :4], x[:, 0].flatten(1))
+    assert torch.equal(split.inverse(y), x)
+
+
+def test_what_goes_on_is_prepared_by_a_first_batch():
+    x = 5 + 3 * torch.randn(64, 4, 2, 2)
+    inner = ActNorm(2)
+    flow = Flow((4, 2, 2), [Split((4, 2, 2), 2, [inner])])
+    flow.initialize(x)
+    rows = inner(x[:, :2])[0].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(rows.mean(1), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(rows.std(1), torch.ones(2))
+
+
+def test_shapes_are_followed_and_others_refused():
+    chain = [Squeeze(2), Split((4, 3, 3), 2, [])]
+    assert chain_output_shape(chain, (1, 6, 6)) == (36,)
+    with refused(ValueError, "(4, 2, 2)"):
+        chain_output_shape(chain, (1, 4, 4))
+
+
+def test_a_chain_is_prepared_by_what_comes_before_and_by_the_label():
+    class Lifted(ActNorm):
+        def forward(self, x, condition=None):
+            y, log_det = super().forward(x)
+            return y + condition.view(-1, 1), log_det
+
+    first, second = Lifted(1), ActNorm(1)
+    initialize_chain([first, second], torch.randn(8, 1), torch.full((8,), 7.0))
+    assert second.mean.item() == pytest.approx(7, abs=1e-5)
+
+
+def test_a_logit_is_the_logit_between_its_ends():
+    layer = Logit(-1.0, 1.0, 0.05)
+    x = torch.linspace(-1, 1, 41, dtype=torch.float64)[:, None]
+    expected = torch.from_numpy(scipy.special.logit((0.05 + 0.45 * (x + 1)).numpy()))
+    torch.testing.assert_close(layer(x)[0], expected)
+    torch.testing.assert_close(layer.inverse(expected), x)
+
+
+@pytest.mark.parametrize("end", [-1.0, 3.0])
+def test_a_logit_goes_on_straight_and_without_a_kink(end):
+    layer = Logit(-1.0, 3.0, 0.01)
+    step = 1e-6 if end > 0 else -1e-6
+    x = torch.tensor([[end - step], [end], [end + step], [end + 1e6 * step]], dtype=torch.float64)
+    y, log_det = layer(x)
+    slope = (y[1:] - y[:-1]).flatten() / (x[1:] - x[:-1]).flatten()
+    torch.testing.assert_close(slope, slope[2].expand(3), rtol=1e-4, atol=0)
+    torch.testing.assert_close(log_det[2:].exp(), slope[1:])
+    torch.testing.assert_close(layer.inverse(y), x)
+
+
+def test_small_cells_near_an_end_are_drawn_wide():
+    """Of 256 cells the first is 1.6 wide of 14 at a = 0.001, where in the middle one is 0.016."""
+    layer = Logit(0.0, 256.0, 1e-3)
+    y = layer(torch.tensor([[0.0], [1.0], [128.0], [129.0]], dtype=torch.float64))[0].flatten()
+    assert (y[1] - y[0]).item() == pytest.approx(1.59, abs=0.01)
+    assert (y[3] - y[2]).item() == pytest.approx(0.0156, abs=0.0001)

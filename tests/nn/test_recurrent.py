@@ -16,7 +16,7 @@ def test_step_by_step_it_is_the_same_to_rounding(cell, condition, layers, float6
         torch.nn.init.normal_(model.first)
     told = torch.randn(7, condition) if condition else None
     x = torch.randn(7, 20, 3)
-    step = model.steps(7, told)
+    step = model.stepper(7, told)
     walked = torch.stack([step(x[:, t]) for t in range(20)], 1)
     torch.testing.assert_close(walked, model(x, told), rtol=1e-12, atol=1e-12)
     assert walked.shape == (7, 20, 5) and not walked.requires_grad
@@ -35,7 +35,7 @@ def test_an_output_hangs_on_inputs_up_to_it_and_on_the_first_state(cell, float64
 def test_a_step_leaves_the_state_it_was_given(float64):
     """So that several continuations can start from one."""
     model = Recurrent(2, 3, cell="lstm")
-    state = model.initial(4)
+    state = model.initial_state_of(4)
     kept = [part.clone() for part in state]
     x = torch.randn(4, 2)
     first, after = model.step(state, x)
@@ -46,7 +46,7 @@ def test_a_step_leaves_the_state_it_was_given(float64):
 
 def test_steps_carry_gradients_where_they_are_asked_for():
     model = Recurrent(2, 3)
-    state = model.initial(4)
+    state = model.initial_state_of(4)
     outputs, state = model.step(state, torch.randn(4, 2))
     outputs, state = model.step(state, outputs[:, :2])
     outputs.sum().backward()

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from gancore.plugins import Plugins
+from gancore.plugins import PluginRegistry
 
 TIDES = """
     from gancore import hookimpl, DomainEntry
@@ -75,11 +75,11 @@ class Site:
         modules = {"tides": TIDES, "tides_domain": TIDES_DOMAIN, "tides_recipes": TIDES_RECIPES}
         self.install("gancore-tides", modules)
 
-    def plugins(self, strict: bool = False) -> Plugins:
+    def plugins(self, strict: bool = False) -> PluginRegistry:
         """A registry of what is installed here and nowhere else."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "path", [str(self.folder)])
-            return Plugins(strict=strict)
+            return PluginRegistry(strict=strict)
 
 
 @pytest.fixture

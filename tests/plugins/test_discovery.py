@@ -1,4 +1,4 @@
-"""Plugins are listed from metadata; the environment chooses among them; nothing heavy is imported."""
+"""PluginRegistry are listed from metadata; the environment chooses among them; nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def gancore_losses():
 
 
 def states(plugins) -> dict[str, str]:
-    return {found.name: found.state for found in plugins.listing()}
+    return {found.name: found.state for found in plugins.list_plugins()}
 
 
 def test_listing_reads_metadata_and_imports_nothing(site):
     site.install_tides()
     before = set(sys.modules)
-    (tides,) = site.plugins().listing()
+    (tides,) = site.plugins().list_plugins()
     assert tides == PluginInfo("tides", "gancore-tides", "1.2", "tides", "listed")
     assert {name for name in set(sys.modules) - before if not name.startswith("email")} == set()
 
@@ -34,7 +34,7 @@ def test_a_loaded_plugin_says_what_it_registers(site):
     site.install_tides()
     plugins = site.plugins()
     plugins.load_all()
-    (tides,) = plugins.listing()
+    (tides,) = plugins.list_plugins()
     assert (tides.state, tides.registers) == ("ok", {"gancore_domains": ("tides",)})
 
 
@@ -56,7 +56,7 @@ def test_the_environment_chooses_plugins(site, monkeypatch, capsys, only, withou
         if value is not None:
             monkeypatch.setenv(variable, value)
     plugins = site.plugins()
-    assert [record.name for record in plugins.records("gancore_losses")] == loaded
+    assert [record.name for record in plugins.entries("gancore_losses")] == loaded
     assert states(plugins) == {name: "ok" if name in loaded else "disabled" for name in ("ebb", "flow")}
     assert {"ebb", "flow"} & set(sys.modules) == set(loaded)
     assert capsys.readouterr().err == ""

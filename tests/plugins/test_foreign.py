@@ -12,15 +12,15 @@ import pytest
 from refusals import names, refused
 
 from gancore import PluginError
-from gancore.plugins import foreign
-from gancore.plugins.checks import MOST_RECORDS
-from gancore.plugins.faults import LeftError, Origin
+from gancore.plugins import imports
+from gancore.plugins.faults import ExitCalledError, PluginId
+from gancore.plugins.plugin import MAX_ENTRIES
 
 HEAD = "from gancore import hookimpl, LossEntry, DomainEntry\n"
 LOSSES = (
     HEAD + "@hookimpl\ndef gancore_losses():\n    {deed}\n    return [LossEntry('good', 'reef:GOOD', '')]\n"
 )
-ORIGIN = Origin("reef", "reef", "gancore-reef", "1.2")
+PLUGIN = PluginId("reef", "reef", "gancore-reef", "1.2")
 
 
 @pytest.mark.parametrize("place", ["import", "hook", "factory", "class"])
@@ -37,7 +37,7 @@ def test_what_a_plugin_prints_goes_to_stderr(site, capsys, place):
         "@hookimpl\ndef gancore_domains():\n    return [DomainEntry('reef', 'reef_domain:Reef', '')]\n"
     )
     site.install("gancore-reef", modules)
-    assert site.plugins(strict=True).domain("reef").name == "reef"
+    assert site.plugins(strict=True).load_domain("reef").name == "reef"
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", f"{place}\n")
     print("after")
@@ -48,12 +48,12 @@ def test_stdout_is_back_when_the_last_of_several_threads_is_done(capsys):
     inside, go = threading.Event(), threading.Event()
 
     def other() -> None:
-        with foreign.on_stderr():
+        with imports.stdout_to_stderr():
             inside.set()
             go.wait(10)
 
     thread = threading.Thread(target=other)
-    with foreign.on_stderr():
+    with imports.stdout_to_stderr():
         thread.start()
         inside.wait(10)
     print("still")
@@ -69,7 +69,7 @@ def test_a_plugin_cannot_end_the_program(site, capsys, source):
     site.install("gancore-reef", {"reef": source})
     site.install_tides()
     plugins = site.plugins()
-    assert plugins.domain("tides").name == "tides"
+    assert plugins.load_domain("tides").name == "tides"
     plugins.load_all()
     (told,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-reef", "os._exit", "reef.py"):
@@ -78,9 +78,9 @@ def test_a_plugin_cannot_end_the_program(site, capsys, source):
 
 def test_os_exit_is_itself_elsewhere():
     """In forks, in other threads, and once the plugin is imported."""
-    with foreign.staying():
+    with imports.forbid_exit():
         kept = os._exit
-        with pytest.raises(LeftError):
+        with pytest.raises(ExitCalledError):
             os._exit(0)
         pid = os.fork()
         if pid == 0:
@@ -93,7 +93,7 @@ def test_os_exit_is_itself_elsewhere():
 
 
 def test_an_import_that_hangs_is_told_of_and_can_be_interrupted(site, capsys, monkeypatch):
-    monkeypatch.setattr(foreign, "LIGHT_SECONDS", 0.05)
+    monkeypatch.setattr(imports, "LIGHT_SECONDS", 0.05)
     site.install("gancore-reef", {"reef": "import time\ntime.sleep(60)"})
 
     def interrupt() -> None:
@@ -114,7 +114,7 @@ def test_an_import_that_hangs_is_told_of_and_can_be_interrupted(site, capsys, mo
 
 
 def test_a_quick_import_is_not_told_of(capsys):
-    with foreign.importing(ORIGIN, 0.2):
+    with imports.plugin_import(PLUGIN, 0.2):
         pass
     time.sleep(0.3)
     assert capsys.readouterr().err == ""
@@ -126,11 +126,11 @@ def test_an_endless_generator_of_records_ends(site, capsys):
     site.install("gancore-reef", {"reef": source})
     site.install_tides()
     plugins = site.plugins()
-    assert plugins.records("gancore_losses") == []
+    assert plugins.entries("gancore_losses") == []
     (told,) = capsys.readouterr().err.splitlines()
-    for word in ("gancore-reef", f"{MOST_RECORDS:,}", "gancore_losses"):
+    for word in ("gancore-reef", f"{MAX_ENTRIES:,}", "gancore_losses"):
         assert names(told, word)
-    assert plugins.domain("tides").name == "tides"
+    assert plugins.load_domain("tides").name == "tides"
 
 
 @pytest.mark.parametrize("raised", ["ValueError('no text')", "SystemExit(0)"])
@@ -143,7 +143,7 @@ def test_an_error_without_a_text_loses_only_its_plugin(site, capsys, raised):
     (told,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-reef", "1.2", "MuteError", "reef.py:4"):
         assert names(told, word)
-    assert plugins.domain("tides").name == "tides"
+    assert plugins.load_domain("tides").name == "tides"
 
 
 def test_strict_says_it_too(site):

@@ -8,14 +8,14 @@ import pytest
 from refusals import refused
 
 from gancore import PluginError
-from gancore.plugins import PluginInfo, Plugins
+from gancore.plugins import PluginInfo, PluginRegistry
 
 LOSS = """
 @hookimpl
 def gancore_losses():
     return [LossEntry("plain", "slow:plain", "none")]
 """
-HEAD = "from gancore import hookimpl, DomainEntry, LossEntry, MeasureEntry\n"
+HEAD = "from gancore import hookimpl, DomainEntry, LossEntry, MetricEntry\n"
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -28,7 +28,7 @@ def test_threads_that_use_it_first_all_find_a_sound_plugin(site):
     site.install("gancore-slow", {"slow": f"import time\ntime.sleep(0.2)\n{HEAD}{LOSS}"})
     plugins, found = site.plugins(), []
     threads = [
-        threading.Thread(target=lambda: found.append(len(plugins.records("gancore_losses"))))
+        threading.Thread(target=lambda: found.append(len(plugins.entries("gancore_losses"))))
         for _ in range(6)
     ]
     for thread in threads:
@@ -39,20 +39,46 @@ def test_threads_that_use_it_first_all_find_a_sound_plugin(site):
     assert info(plugins, "slow").state == "ok"
 
 
-def info(plugins: Plugins, name: str) -> PluginInfo:
-    return next(found for found in plugins.listing() if found.name == name)
+def info(plugins: PluginRegistry, name: str) -> PluginInfo:
+    return next(found for found in plugins.list_plugins() if found.name == name)
 
 
-def domain(name: str, api: int = 1) -> str:
+def domain(name: str, contract: int = 1) -> str:
     return f"""
 {HEAD}
 @hookimpl
 def gancore_domains():
-    return [DomainEntry({name!r}, "never_there:{name.title()}", "a domain", api={api})]
+    return [DomainEntry({name!r}, "never_there:{name.title()}", "a domain", contract={contract})]
 """
 
 
 BREACHES = {
+    "imports a name that gancore lacks": (
+        "from gancore import hookimpl, TideEntry",
+        [
+            "incompatible: it needs 'TideEntry' of gancore",
+            "contract 1",
+            "reef.py:1",
+            "pip install --upgrade gancore-reef",
+            "CHANGELOG",
+        ],
+    ),
+    "imports a name that a module of gancore lacks": (
+        "from gancore.errors import TideError",
+        ["incompatible: it needs 'TideError' of gancore.errors", "reef.py:1", "gancore-reef"],
+    ),
+    "imports a module that gancore lacks": (
+        "from gancore.tides import Ebb",
+        ["incompatible: it needs the module 'gancore.tides'", "reef.py:1", "--upgrade gancore-reef"],
+    ),
+    "looks up a name that gancore lacks": (
+        "import gancore\ngancore.TideEntry",
+        ["incompatible: it needs 'TideEntry' of gancore", "reef.py:2", "--upgrade gancore-reef"],
+    ),
+    "looks up a name in a hook that gancore lacks": (
+        HEAD + "@hookimpl\ndef gancore_losses():\n    import gancore\n    return [gancore.TideEntry('a')]",
+        ["incompatible: it needs 'TideEntry' of gancore", "reef.py:5", "--upgrade gancore-reef"],
+    ),
     "import error": (
         "import librarium.scores",
         ["needs the module 'librarium'", "not installed", "reef.py:1", "pip install librarium"],
@@ -90,13 +116,19 @@ BREACHES = {
         HEAD + "@hookimpl\ndef gancore_domains():\n    return [DomainEntry('reef', 'reef.Reef', '')]",
         ["'reef.Reef' is not 'package.module:Object'"],
     ),
-    "asks for a newer API": (
-        domain("reef", api=2),
-        ["incompatible: 'reef' needs API 2, this gancore has 1", "pip install --upgrade gancore"],
+    "is written for a newer contract": (
+        domain("reef", contract=2),
+        [
+            "incompatible: 'reef' is written for contract 2, this gancore has contract 1",
+            "pip install --upgrade gancore",
+        ],
     ),
-    "asks for an older API": (
-        domain("reef", api=0),
-        ["incompatible: 'reef' needs API 0, this gancore has 1", "pip install --upgrade gancore-reef"],
+    "is written for an older contract": (
+        domain("reef", contract=0),
+        [
+            "incompatible: 'reef' is written for contract 0, this gancore has contract 1",
+            "pip install --upgrade gancore-reef",
+        ],
     ),
     "misspells a hook": (
         HEAD + "@hookimpl\ndef gancore_domain():\n    return []",
@@ -107,8 +139,8 @@ BREACHES = {
         ["gancore_domains without a mark", "write @hookimpl above gancore_domains"],
     ),
     "asks for an unknown argument": (
-        HEAD + "@hookimpl\ndef gancore_samples(pictures):\n    pass",
-        ["gancore_samples", "pictures", "--upgrade"],
+        HEAD + "@hookimpl\ndef gancore_samples_written(pictures):\n    pass",
+        ["gancore_samples_written", "pictures", "--upgrade"],
     ),
 }
 
@@ -123,11 +155,11 @@ def test_a_breach_is_told_in_one_line_and_the_good_plugin_works(site, capsys, so
     assert len(told) == 1, told
     for word in ["plugin 'reef' (gancore-reef 1.2)", *words]:
         assert word in told[0]
-    assert plugins.domain("tides").name == "tides"
+    assert plugins.load_domain("tides").name == "tides"
     plugins.load_all()
     assert lines(capsys) == [], "a fault is told once"
     broken = info(plugins, "reef")
-    assert broken.state == ("incompatible" if "API" in told[0] else "broken")
+    assert broken.state == ("incompatible" if "is incompatible: " in told[0] else "broken")
     assert broken.reason in told[0]
     assert broken.fix in told[0]
     assert info(plugins, "tides").state == "ok"
@@ -152,22 +184,22 @@ def test_a_keyboard_interrupt_passes_through(site):
 
 
 def test_the_class_of_an_incompatible_record_is_not_imported(site, capsys):
-    source = domain("reef", api=2).replace("never_there", "reef_domain")
+    source = domain("reef", contract=2).replace("never_there", "reef_domain")
     site.install("gancore-reef", {"reef": source, "reef_domain": "raise AssertionError('imported')"})
     with refused(PluginError, "gancore-reef", 1.2, 2, 1):
-        site.plugins().domain("reef")
+        site.plugins().load_domain("reef")
     assert lines(capsys) == [], "the error says it already"
 
 
 def test_a_plugin_with_one_bad_record_keeps_the_others(site, capsys):
     source = HEAD + (
         "@hookimpl\ndef gancore_losses():\n    return [LossEntry('good', 'a:b', ''), 'bad']\n"
-        "@hookimpl\ndef gancore_measures():\n    raise OSError('no disk')\n"
+        "@hookimpl\ndef gancore_metrics():\n    raise OSError('no disk')\n"
         "@hookimpl\ndef gancore_domains():\n    return [DomainEntry('reef', 'a:B', '')]\n"
     )
     site.install("gancore-reef", {"reef": source})
     plugins = site.plugins()
-    assert [record.name for record in plugins.records("gancore_losses")] == ["good"]
+    assert [record.name for record in plugins.entries("gancore_losses")] == ["good"]
     assert len(lines(capsys)) == 2
     assert info(plugins, "reef").registers == {"gancore_losses": ("good",), "gancore_domains": ("reef",)}
 
@@ -183,10 +215,10 @@ def test_of_two_that_claim_a_name_the_first_distribution_keeps_it_whatever_is_lo
         site.install(f"sea-{name}", {name: source.replace("never_there", f"{name}_domain")})
     plugins = site.plugins()
     for name in order:
-        next(plugin for plugin in plugins._found if plugin.origin.name == name).load()
-    kept = plugins.records("gancore_domains")
+        next(plugin for plugin in plugins._found if plugin.id.name == name).load()
+    kept = plugins.entries("gancore_domains")
     assert [record.factory for record in kept] == ["atoll_domain:Shore"]
-    assert [record.name for record in plugins.records("gancore_losses")] == ["atoll", "reef"], (
+    assert [record.name for record in plugins.entries("gancore_losses")] == ["atoll", "reef"], (
         "it loses only that"
     )
     told = lines(capsys)
@@ -200,14 +232,14 @@ def test_a_plugin_by_the_authors_of_gancore_keeps_its_name(site, capsys):
     site.install("aaa", {"atoll": domain("shore").replace("never_there", "theirs")}, author="Somebody")
     site.install("zzz", {"reef": domain("shore").replace("never_there", "ours")}, author="Those of gancore")
     plugins = site.plugins()
-    assert [record.factory for record in plugins.records("gancore_domains")] == ["ours:Shore"]
+    assert [record.factory for record in plugins.entries("gancore_domains")] == ["ours:Shore"]
     assert "plugin 'atoll' (aaa 1.2) registers 'shore'" in lines(capsys)[0]
 
 
 def test_two_plugins_of_the_same_name_both_work(site, capsys):
     site.install("one", {"reef_one": domain("reef")}, entry_points="[gancore]\nreef = reef_one\n")
     site.install("two", {"reef_two": domain("lagoon")}, entry_points="[gancore]\nreef = reef_two\n")
-    assert {record.name for record in site.plugins().records("gancore_domains")} == {"reef", "lagoon"}
+    assert {record.name for record in site.plugins().entries("gancore_domains")} == {"reef", "lagoon"}
     assert lines(capsys) == []
 
 
@@ -215,7 +247,7 @@ def test_an_entry_point_that_cannot_be_read_hides_no_other(site, capsys):
     site.install("gancore-reef", {"reef": ""}, entry_points="[gancore]\nreef\n")
     site.install_tides()
     plugins = site.plugins()
-    assert [found.name for found in plugins.listing()] == ["tides"]
+    assert [found.name for found in plugins.list_plugins()] == ["tides"]
     plugins.load_all()
     told = lines(capsys)
     assert len(told) == 1

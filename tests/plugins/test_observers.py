@@ -13,7 +13,7 @@ class Ledger:
         self.seen: list[object] = []
 
     @hookimpl
-    def gancore_step_end(self, step, scalars):  # leaves out `run`
+    def gancore_step_logged(self, step, scalars):  # leaves out `run`
         self.seen.append((step, scalars["loss"]))
 
 
@@ -23,7 +23,7 @@ REEF = """
     calls = []
 
     @hookimpl
-    def gancore_step_end(step):
+    def gancore_step_logged(step):
         calls.append(step)
         {deed}
 
@@ -34,7 +34,7 @@ REEF = """
 
 
 def step(plugins, number: int) -> None:
-    plugins.observe("gancore_step_end", run=None, step=number, scalars={"loss": 0.5})
+    plugins.call_observers("gancore_step_logged", run=None, step=number, scalars={"loss": 0.5})
 
 
 @pytest.mark.parametrize("deed", ["raise OSError('disk full')", "raise SystemExit"])
@@ -45,14 +45,14 @@ def test_a_raising_observer_is_told_once_and_dropped(site, capsys, deed):
     plugins.load_all()
     for number in range(3):
         step(plugins, number)
-    plugins.observe("gancore_train_end", run=None, status="finished", error=None)
+    plugins.call_observers("gancore_train_end", run=None, status="finished", error=None)
     import reef  # type: ignore[import-not-found]
 
     assert reef.calls == [0, "finished"], "only the observer that raised is dropped"
     assert ledger.seen == [(0, 0.5), (1, 0.5), (2, 0.5)]
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
-    for word in ["(gancore-reef 1.2)", "in gancore_step_end", "reef.py:9", "--upgrade gancore-reef"]:
+    for word in ["(gancore-reef 1.2)", "in gancore_step_logged", "reef.py:9", "--upgrade gancore-reef"]:
         assert word in told[0]
 
 
@@ -82,10 +82,10 @@ def test_the_listing_names_what_a_plugin_observes(site):
     site.install("gancore-reef", {"reef": REEF.format(deed="pass")})
     plugins = site.plugins()
     plugins.load_all()
-    (reef,) = plugins.listing()
-    assert reef.observes == ("gancore_step_end", "gancore_train_end")
+    (reef,) = plugins.list_plugins()
+    assert reef.observes == ("gancore_step_logged", "gancore_train_end")
 
 
 def test_an_event_that_no_hook_knows_is_a_mistake_of_the_caller(site):
-    with refused(ValueError, "gancore_step_ends", "gancore_step_end"):
-        site.plugins().observe("gancore_step_ends")
+    with refused(ValueError, "gancore_step_ends", "gancore_step_logged"):
+        site.plugins().call_observers("gancore_step_ends")

@@ -10,9 +10,8 @@ import pytest
 from refusals import refused
 
 import gancore
-from gancore import hookspecs, records
-from gancore.plugins.checks import REGISTRATIONS
-from gancore.plugins.plugin import OBSERVERS
+from gancore import entries, hookspecs
+from gancore.plugins.plugin import ENTRY_HOOKS, OBSERVER_HOOKS
 
 
 @pytest.mark.parametrize("name", gancore.__all__)
@@ -28,16 +27,16 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_every_hook_is_specified_and_explained():
     specified = {name for name in vars(hookspecs) if name.startswith("gancore_")}
-    assert specified == REGISTRATIONS.keys() | OBSERVERS
+    assert specified == ENTRY_HOOKS.keys() | OBSERVER_HOOKS
     for name in specified:
         assert "@hookimpl" in getattr(hookspecs, name).__doc__, name
 
 
 def test_every_kind_of_record_can_be_registered():
     kinds = {
-        kind for kind in vars(records).values() if isinstance(kind, type) and issubclass(kind, records.Entry)
+        kind for kind in vars(entries).values() if isinstance(kind, type) and issubclass(kind, entries.Entry)
     }
-    assert kinds - {records.Entry} == set(REGISTRATIONS.values())
+    assert kinds - {entries.Entry} == set(ENTRY_HOOKS.values())
 
 
 def test_the_modules_that_the_guide_calls_public_are_there():

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gancore.runtime.processes import ALONE, Processes, joining
+from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup, connect
 
 
 def on(world: int, function: Callable[..., Any], *arguments: Any, patience: float = 60) -> list[Any]:
     """``function(processes, *arguments)`` on each of ``world`` processes, forked from this one."""
     if world == 1:
-        return [function(ALONE, *arguments)]
+        return [function(SINGLE_PROCESS, *arguments)]
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "meeting").as_uri()
@@ -23,7 +23,7 @@ def on(world: int, function: Callable[..., Any], *arguments: Any, patience: floa
         workers = [
             context.Process(
                 target=_work,
-                args=(Processes(r, world, r), meeting, patience, pipes[r][1], function, arguments),
+                args=(ProcessGroup(r, world, r), meeting, patience, pipes[r][1], function, arguments),
             )
             for r in range(world)
         ]
@@ -44,7 +44,7 @@ def _work(processes, meeting, patience, pipe, function, arguments) -> None:
 
     torch.set_num_threads(1)
     try:
-        with joining(processes, patience, init_method=meeting):
+        with connect(processes, patience, init_method=meeting):
             answer = function(processes, *arguments)
     except BaseException as error:
         answer = RuntimeError(f"rank {processes.rank}: {''.join(traceback.format_exception(error))}")

@@ -69,7 +69,7 @@ def test_a_stop_is_heard_by_all_and_saved(tmp_path):
     process.send_signal(signal.SIGTERM)
     answer = finish(process, 60)
     assert answer.code == 143, answer
-    assert "saved; go on with: gancore train --resume" in answer.out
+    assert "saved; continue with: gancore train --resume" in answer.out
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "stopped"
     assert weights(tmp_path / "run")
 

@@ -1,4 +1,4 @@
-"""Two processes are one: on the joined batch, whatever the game, its costs and its dynamics."""
+"""Two processes are one: on the global batch, whatever the game, its costs and its dynamics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 import torch
 from several import on
 from torch import nn
-from toy_games import Judge, points, whole
+from toy_games import DenseDiscriminator, points, whole
 
-from gancore.domain import Spec
+from gancore.data.dataset import Spec
 from gancore.games import (
     R1,
     SGD,
     Adam,
-    Adaptive,
+    AdaptiveProbability,
     AdversarialGame,
     Augmentation,
     Consensus,
@@ -30,26 +30,27 @@ from gancore.games import (
     Player,
     Simultaneous,
     SymplecticAdjustment,
-    adversarial,
+    adversarial_game,
     normal,
 )
 from gancore.games.dynamics import Alternating
-from gancore.runtime.randomness import Key
-from gancore.training.playing import play, set_table
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import set_up
 
 ROUNDS = 20
 
 
 def trained(processes, build, data, options):
-    torch.manual_seed(0 if processes.first else 99)  # the first one's parameters must be taken over
-    from gancore.training.table import all_tensors
+    torch.manual_seed(0 if processes.is_main else 99)  # the first one's parameters must be taken over
+    from gancore.training.setup import state_tensors
 
     game = build()
-    table = set_table(game, data, batch_size=8, processes=processes, **options)
-    processes.copy(all_tensors(table))
-    play(table, ROUNDS)
-    numbers = {name: tensor.numpy().copy() for name, tensor in whole(table).items()}
-    return numbers, table.statistics.read()
+    setup = set_up(game, data, batch_size=8, processes=processes, **options)
+    processes.broadcast(state_tensors(setup))
+    play(setup, ROUNDS)
+    numbers = {name: tensor.numpy().copy() for name, tensor in whole(setup).items()}
+    return numbers, setup.scalars.read()
 
 
 def one_and_two(build, data, **options):
@@ -71,19 +72,19 @@ def assert_close(one, two, tolerance=1e-5):
 def gan(
     loss="nonsaturating",
     every=3,
-    rule=SGD(0.05),  # noqa: B008
+    optimizer=SGD(0.05),  # noqa: B008
     game=AdversarialGame,
     dynamics=Alternating(),  # noqa: B008
     augmentation=None,
 ):
-    return adversarial(
+    return adversarial_game(
         generator=lambda: nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
-        discriminator=Judge,
+        discriminator=DenseDiscriminator,
         prior=normal(3),
         loss=loss,
         penalties=[R1(0.5, every=every)],
-        generator_rule=rule,
-        discriminator_rule=rule,
+        generator_optimizer=optimizer,
+        discriminator_optimizer=optimizer,
         average=100.0,
         game=game,
         dynamics=dynamics,
@@ -98,7 +99,7 @@ class Weighted(AdversarialGame):
         cost = super().cost(move, draw)
         if move.cost == "loss":
             data = self.real(draw).data if move.player == "discriminator" else self.fake(draw, None)
-            mask = torch.cat([torch.ones(max(0, 3 - draw._rows.start)), torch.zeros(8)])[: draw.rows] + (
+            mask = torch.cat([torch.ones(max(0, 3 - draw._rows.start)), torch.zeros(8)])[: draw.num_rows] + (
                 draw.uniform(name="kept") > 0.9
             )
             cost.add("weighted", self.discriminator(data).square(), mask=mask, scale=0.3)
@@ -122,7 +123,7 @@ def added(x, noise):
 
 @pytest.mark.parametrize(("loss", "accumulate"), [("nonsaturating", 2), ("relativistic-average", 1)])
 def test_where_what_the_discriminator_sees_is_augmented_as_it_overfits(loss, accumulate):
-    asked = Augmentation([added], Adaptive(target=-1.0, samples=300))
+    asked = Augmentation([added], AdaptiveProbability(target=-1.0, samples=300))
     one, two = one_and_two(lambda: gan(loss, augmentation=asked), points(), accumulate=accumulate)
     assert 0 < one["discriminator.strength"] < 1
     assert_close(one, two)
@@ -156,12 +157,12 @@ def test_where_a_coupled_loss_is_differentiated_twice(dynamics):
     assert_close(*one_and_two(lambda: gan("relativistic-average", dynamics=dynamics), points()))
 
 
-def wavegan_lite(rule):
-    from gancore_audio.recipes import WaveGANLite, WaveGANLiteConfig
+def wavegan_lite(optimizer):
+    from gancore_audio.wavegan import WaveGANLite, WaveGANLiteConfig
 
     config = WaveGANLiteConfig(width=2, latent=8, batch_size=8, shuffle=2, penalty_every=4, average=100.0)
     game = WaveGANLite().build(config, Spec({"length": 1024, "rate_hz": 8000, "classes": []}))
-    game.players = {name: replace(player, rule=rule) for name, player in game.players.items()}
+    game.players = {name: replace(player, optimizer=optimizer) for name, player in game.players.items()}
     return game
 
 
@@ -177,10 +178,10 @@ def test_wavegan_lite_with_phase_shuffle(accumulate):
     assert_close(*one_and_two(lambda: wavegan_lite(SGD(1e-2)), waves(), accumulate=accumulate))
 
 
-def sampled(processes, rule):
+def sampled(processes, optimizer):
     torch.manual_seed(0)
-    game = wavegan_lite(rule)
-    play(set_table(game, waves(), batch_size=8, processes=processes), ROUNDS)
+    game = wavegan_lite(optimizer)
+    play(set_up(game, waves(), batch_size=8, processes=processes), ROUNDS)
     with torch.no_grad():
         return game.sampler().eval().sample(8, Key.of("samples")).numpy()
 
@@ -196,13 +197,13 @@ def test_wavegan_lites_samples_under_adam():
 
 
 class Breaking(AdversarialGame):
-    """In round 3 one row of the joined batch, on one process, has no finite cost."""
+    """In round 3 one row of the global batch, on one process, has no finite cost."""
 
     def cost(self, move, draw):
         cost = super().cost(move, draw)
         broken = torch.zeros(8)
         broken[7] = float("nan") if draw._key.path[1] == 3 and move.cost == "loss" else 0.0
-        return cost.add("broken", self.discriminator(self.real(draw).data) * draw._rows.cut(broken))
+        return cost.add("broken", self.discriminator(self.real(draw).data) * draw._rows.select(broken))
 
 
 def test_a_step_that_is_not_finite_on_one_process_is_masked_on_all():
@@ -233,7 +234,7 @@ class Blind(Game):
 def test_a_parameter_that_one_process_alone_sees_gets_the_same_gradient_on_both():
     def seen(processes):
         game = Blind()
-        play(set_table(game, points(), batch_size=8, processes=processes), 3)
+        play(set_up(game, points(), batch_size=8, processes=processes), 3)
         return game.net["by_one"].detach().numpy().copy()
 
     first, second = on(2, seen)
@@ -241,7 +242,7 @@ def test_a_parameter_that_one_process_alone_sees_gets_the_same_gradient_on_both(
 
 
 def test_sums_go_in_buckets_of_one_kind_and_give_every_process_the_same(monkeypatch):
-    from gancore.runtime import processes as module
+    from gancore.runtime import distributed as module
 
     monkeypatch.setattr(module, "BUCKET_BYTES", 64)
 
@@ -251,17 +252,17 @@ def test_sums_go_in_buckets_of_one_kind_and_give_every_process_the_same(monkeypa
             for n in (1, 5, 40, 3)
             for d in (torch.float32, torch.float64)
         ]
-        processes.add(own)
+        processes.all_reduce(own)
         told = [
             torch.full((3,), processes.rank, dtype=torch.bool),
             torch.full((2, 2), processes.rank, dtype=torch.int64),
         ]
-        processes.copy(told)
+        processes.broadcast(told)
         return (
             [t.tolist() for t in own],
             [t.tolist() for t in told],
-            processes.most(processes.rank, -processes.rank),
-            processes.tell(processes.rank),
+            processes.all_max(processes.rank, -processes.rank),
+            processes.broadcast_object(processes.rank),
         )
 
     first, second = on(2, summed)
@@ -275,10 +276,10 @@ def test_the_joined_rows_and_their_two_derivatives():
     def joined(processes):
         x = torch.arange(4.0, dtype=torch.float64) + 4 * processes.rank
         x.requires_grad_()
-        everyone = processes.joined(x.unsqueeze(1)).squeeze(1)
-        value = (everyone.sum() ** 3) / processes.world  # each process's share of one joined cost
+        everyone = processes.all_gather(x.unsqueeze(1)).squeeze(1)
+        value = (everyone.sum() ** 3) / processes.world_size  # each process's share of one joined cost
         (first,) = torch.autograd.grad(value, x, create_graph=True)
-        (second,) = torch.autograd.grad(first.sum() / processes.world, x)
+        (second,) = torch.autograd.grad(first.sum() / processes.world_size, x)
         return everyone.tolist(), first.tolist(), second.tolist()
 
     one, two = on(2, joined)

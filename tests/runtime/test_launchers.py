@@ -10,10 +10,16 @@ import pytest
 from torch.distributed import HashStore
 
 from gancore.errors import ConfigError, ExitCode
-from gancore.runtime import processes as module
-from gancore.runtime.processes import LostProcessError, Processes, allowed_cores, watch_parent
-from gancore.runtime.rendezvous import launcher_store, tell_by_store
-from gancore.training.launch import carry_out
+from gancore.runtime import distributed as module
+from gancore.runtime.distributed import (
+    LostProcessError,
+    ProcessGroup,
+    available_cores,
+    broadcast_by_store,
+    exit_with_parent,
+    launcher_store,
+)
+from gancore.training.launch import launch
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -40,7 +46,7 @@ def never():
 def test_variables_without_a_place_to_meet_are_refused_with_the_fix(launched):
     launched(RANK=0, WORLD_SIZE=2)
     with pytest.raises(ConfigError) as error:
-        carry_out(never, None)
+        launch(never, None)
     assert "MASTER_ADDR" in error.value.message and "unset RANK" in error.value.fix
 
 
@@ -50,15 +56,15 @@ def test_variables_without_a_place_to_meet_are_refused_with_the_fix(launched):
 def test_variables_that_say_nothing_are_ignored(launched, left):
     launched(**left)
     with pytest.raises(AssertionError, match="nothing is to be trained"):
-        carry_out(never, None)
+        launch(never, None)
 
 
 def test_processes_that_do_not_come_are_said_in_time(launched, port):
     launched(RANK=0, WORLD_SIZE=2, MASTER_ADDR="localhost", MASTER_PORT=port)
     with pytest.raises(LostProcessError) as error:
-        launcher_store(Processes(0, 2), patience_seconds=0.5)
+        launcher_store(ProcessGroup(0, 2), timeout_seconds=0.5)
     assert "WORLD_SIZE=2" in error.value.message and "unset RANK" in error.value.fix
-    assert error.value.exit_code == ExitCode.TRY_AGAIN
+    assert error.value.exit_code == ExitCode.TEMPORARY_FAILURE
 
 
 def test_a_port_that_is_taken_is_named(launched):
@@ -67,22 +73,24 @@ def test_a_port_that_is_taken_is_named(launched):
         taken.listen()
         number = taken.getsockname()[1]
         launched(RANK=0, WORLD_SIZE=2, MASTER_ADDR="localhost", MASTER_PORT=number)
-        with pytest.raises(ConfigError, match=f"MASTER_PORT={number} is taken"):
-            launcher_store(Processes(0, 2), patience_seconds=5)
+        with pytest.raises(ConfigError, match=f"MASTER_PORT={number} is used"):
+            launcher_store(ProcessGroup(0, 2), timeout_seconds=5)
 
 
 @pytest.mark.parametrize("number", ["99999999", "abc"])
 def test_a_port_that_is_none_is_named(launched, number):
     launched(RANK=0, WORLD_SIZE=2, MASTER_ADDR="localhost", MASTER_PORT=number)
     with pytest.raises(ConfigError, match="MASTER_PORT"):
-        launcher_store(Processes(0, 2), patience_seconds=1)
+        launcher_store(ProcessGroup(0, 2), timeout_seconds=1)
 
 
 def test_what_the_first_process_makes_is_read_by_all():
     store, told = HashStore(), []
-    thread = threading.Thread(target=lambda: told.append(tell_by_store(store, Processes(1, 2), never)))
+    thread = threading.Thread(
+        target=lambda: told.append(broadcast_by_store(store, ProcessGroup(1, 2), never))
+    )
     thread.start()
-    assert tell_by_store(store, Processes(0, 2), lambda: {"seed": 3}) == {"seed": 3}
+    assert broadcast_by_store(store, ProcessGroup(0, 2), lambda: {"seed": 3}) == {"seed": 3}
     thread.join()
     assert told == [{"seed": 3}]
 
@@ -93,9 +101,9 @@ def test_a_mistake_of_the_first_process_ends_the_others():
 
     store = HashStore()
     with pytest.raises(ConfigError):
-        tell_by_store(store, Processes(0, 2), mistaken)
+        broadcast_by_store(store, ProcessGroup(0, 2), mistaken)
     with pytest.raises(LostProcessError):
-        tell_by_store(store, Processes(1, 2), never)
+        broadcast_by_store(store, ProcessGroup(1, 2), never)
 
 
 @pytest.mark.parametrize(
@@ -112,17 +120,17 @@ def test_a_mistake_of_the_first_process_ends_the_others():
 )
 def test_cores_are_those_allowed(tmp_path, monkeypatch, cpuset, quota, cores):
     (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(module, "QUOTAS", (("/no/such/file",), (str(tmp_path / "cpu.max"),)))
+    monkeypatch.setattr(module, "CGROUP_FILES", (("/no/such/file",), (str(tmp_path / "cpu.max"),)))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cpuset)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    assert allowed_cores() == cores
+    assert available_cores() == cores
 
 
 def test_a_process_whose_parent_went_before_it_was_watched_ends():
     pid = os.fork()
     if pid == 0:
         try:
-            watch_parent(os.getppid() + 1)
+            exit_with_parent(os.getppid() + 1)
         finally:
             os._exit(99)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1

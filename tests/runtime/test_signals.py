@@ -9,7 +9,15 @@ import threading
 import pytest
 
 from gancore.runtime import signals
-from gancore.runtime.signals import SIGNALS, Interrupted, ending, handled, interrupt, noted, pass_on
+from gancore.runtime.signals import (
+    STOP_SIGNALS,
+    Interrupted,
+    deliver,
+    interrupt_on_signal,
+    raise_interrupted,
+    record_signals,
+    signal_handler,
+)
 
 
 def send(number: int) -> None:
@@ -19,9 +27,9 @@ def send(number: int) -> None:
 @pytest.fixture(autouse=True)
 def handlers():
     """Those before the test are there after it."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     yield
-    assert {number: signal.getsignal(number) for number in SIGNALS} == before
+    assert {number: signal.getsignal(number) for number in STOP_SIGNALS} == before
 
 
 @pytest.fixture
@@ -38,10 +46,10 @@ def own():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_each_signal_is_noted_and_acknowledged_once(number, capfd):
     seen = []
-    with noted(seen.append, "the round is finished"):
+    with record_signals(seen.append, "the round is finished"):
         send(number)
         if number != signal.SIGINT:
             send(number)
@@ -52,7 +60,7 @@ def test_each_signal_is_noted_and_acknowledged_once(number, capfd):
 
 
 def test_a_second_ctrl_c_interrupts_at_once():
-    with pytest.raises(KeyboardInterrupt), noted(lambda number: None):
+    with pytest.raises(KeyboardInterrupt), record_signals(lambda number: None):
         send(signal.SIGTERM)
         send(signal.SIGINT)
 
@@ -60,13 +68,13 @@ def test_a_second_ctrl_c_interrupts_at_once():
 def test_what_nohup_ignores_stays_ignored(own):
     own(signal.SIGHUP, signal.SIG_IGN)
     seen = []
-    with noted(seen.append):
+    with record_signals(seen.append):
         send(signal.SIGHUP)
     assert seen == []
 
 
 def test_another_thread_leaves_signals_alone():
-    thread = threading.Thread(target=lambda: handled(interrupt).__enter__())
+    thread = threading.Thread(target=lambda: signal_handler(raise_interrupted).__enter__())
     thread.start()
     thread.join()
 
@@ -74,7 +82,7 @@ def test_another_thread_leaves_signals_alone():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_program_that_does_not_handle_it_ends_with_the_code_of_the_signal(number, own):
     own(number, signal.SIG_DFL)
-    with pytest.raises(SystemExit) as ended, ending():
+    with pytest.raises(SystemExit) as ended, interrupt_on_signal():
         send(number)
     assert ended.value.code == 128 + number
 
@@ -82,16 +90,16 @@ def test_a_program_that_does_not_handle_it_ends_with_the_code_of_the_signal(numb
 def test_a_programs_own_handler_is_called(own):
     heard = []
     own(signal.SIGTERM, lambda number, frame: heard.append(number))
-    with pytest.raises(Interrupted), ending():
+    with pytest.raises(Interrupted), interrupt_on_signal():
         send(signal.SIGTERM)
     assert heard == [signal.SIGTERM]
 
 
 def test_ctrl_c_is_pythons_own():
     with pytest.raises(KeyboardInterrupt):
-        pass_on(signal.SIGINT)
+        deliver(signal.SIGINT)
 
 
 def test_there_may_be_nobody_to_read_the_acknowledgement(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
-    signals.acknowledge("nobody reads this")
+    signals.print_from_handler("nobody reads this")

@@ -4,15 +4,15 @@ import pytest
 from refusals import refused
 from torch import nn
 
+from gancore.entries import RecipeEntry
 from gancore.errors import ConfigError
 from gancore.games.likelihood import LikelihoodSampler, ModelSampler
 from gancore.games.representation import Identity
-from gancore.records import RecipeEntry
-from gancore.training.table import check_capabilities
+from gancore.training.setup import check_capabilities
 
 
 def entry(*capabilities: str) -> RecipeEntry:
-    return RecipeEntry("toy", "toys:Toy", "a toy", provides=frozenset(capabilities))
+    return RecipeEntry("toy", "toys:Toy", "a toy", capabilities=frozenset(capabilities))
 
 
 def test_what_a_sampler_has_may_be_declared():

@@ -17,15 +17,15 @@ from refusals import refused
 
 from gancore.errors import CheckpointError
 from gancore.files import encode_json, sha256
-from gancore.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from gancore.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 
 FILES = ["game.safetensors", "rules.safetensors", "state.json", "manifest.json"]
 
 
-def save(folder: Path, step: int, keep: int = 10, protect=()) -> Path:
+def save(folder: Path, step: int, keep: int = 10, permanent=()) -> Path:
     tensors = {"game": {"w": torch.full((3, 2), float(step))}, "rules": {"moment": torch.arange(4) + step}}
     return save_checkpoint(
-        folder, step, tensors, {"step": step, "best": 0.5}, {"config_hash": "c0"}, keep, protect
+        folder, step, tensors, {"step": step, "best": 0.5}, {"config_hash": "c0"}, keep, permanent
     )
 
 
@@ -103,14 +103,14 @@ def test_equal_state_gives_equal_bytes(tmp_path):
 
 
 def test_no_folder_or_an_empty_one_has_no_checkpoint(tmp_path):
-    assert newest_checkpoint(tmp_path / "none") == (None, [])
-    assert newest_checkpoint(tmp_path) == (None, [])
+    assert latest_checkpoint(tmp_path / "none") == (None, [])
+    assert latest_checkpoint(tmp_path) == (None, [])
 
 
 def test_the_newest_step_wins_whatever_the_times_of_the_files(tmp_path):
     for step in (100, 20, 3):
         save(tmp_path, step)
-    assert newest_checkpoint(tmp_path)[0].step == 100
+    assert latest_checkpoint(tmp_path)[0].step == 100
 
 
 @pytest.mark.parametrize(("keep", "protect", "left"), [(2, (), [4, 5]), (1, (), [5]), (2, (1,), [1, 4, 5])])
@@ -131,7 +131,7 @@ def test_a_later_checkpoint_that_was_refused_does_not_push_out_the_new_one(tmp_p
     save(tmp_path, 1)
     (save(tmp_path, 9) / "state.json").unlink()
     save(tmp_path, 5, keep=1)
-    assert newest_checkpoint(tmp_path)[0].step == 5
+    assert latest_checkpoint(tmp_path)[0].step == 5
     assert names(tmp_path) == ["step-000000005", "step-000000009"]
 
 
@@ -146,7 +146,7 @@ def test_saving_a_damaged_step_again_mends_it(tmp_path):
     path = save(tmp_path, 4)
     (path / "game.safetensors").write_bytes(b"x")
     save(tmp_path, 4)
-    assert newest_checkpoint(tmp_path)[1] == []
+    assert latest_checkpoint(tmp_path)[1] == []
     assert names(tmp_path) == ["step-000000004"]
 
 
@@ -176,7 +176,7 @@ def check_refused(folder: Path, path: Path, changed: bytes) -> str:
     original = path.read_bytes()
     path.write_bytes(changed)
     try:
-        found, refused = newest_checkpoint(folder)
+        found, refused = latest_checkpoint(folder)
     finally:
         path.write_bytes(original)
     assert found.step == 1 and found.tensors["game"]["w"].unique().tolist() == [1.0]
@@ -216,7 +216,7 @@ def test_a_file_of_another_checkpoint_is_refused(name, two_steps):
 def test_a_missing_file_is_refused_by_name(name, tmp_path):
     save(tmp_path, 1)
     (save(tmp_path, 2) / name).unlink()
-    found, refused = newest_checkpoint(tmp_path)
+    found, refused = latest_checkpoint(tmp_path)
     assert (found.step, refused) == (1, [f"step-000000002: {name} is missing"])
 
 
@@ -228,14 +228,14 @@ def signed(content: dict) -> bytes:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": "other"}, "not that of a gancore checkpoint"),
+        ({"format": "other"}, "not the manifest of a gancore checkpoint"),
         ({"version": 99}, "written in format 99, this gancore reads 1"),
-        ({"step": "two"}, "that of a checkpoint"),
-        ({"files": ["state.json"]}, "that of a checkpoint"),
-        ({"files": {}}, "that of a checkpoint"),
+        ({"step": "two"}, "not what a checkpoint has there"),
+        ({"files": ["state.json"]}, "not what a checkpoint has there"),
+        ({"files": {}}, "not what a checkpoint has there"),
         (
             {"files": {"state.json": {"bytes": 1, "sha256": ""}, "../x.safetensors": {}}},
-            "that of a checkpoint",
+            "not what a checkpoint has there",
         ),
     ],
 )
@@ -255,14 +255,14 @@ def test_a_manifest_that_is_no_object_is_refused(text, two_steps):
 
 def test_a_checkpoint_under_another_step_is_refused(tmp_path):
     shutil.copytree(save(tmp_path, 1), tmp_path / "step-000000007")
-    found, refused = newest_checkpoint(tmp_path)
+    found, refused = latest_checkpoint(tmp_path)
     assert (found.step, refused) == (1, ["step-000000007: holds step 1"])
 
 
 def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
     save(tmp_path, 1)
     (tmp_path / "step-000000007").write_text("x")
-    assert newest_checkpoint(tmp_path)[0].step == 1
+    assert latest_checkpoint(tmp_path)[0].step == 1
 
 
 class Trap:

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from gancore.domain import Finding
+from gancore.domain import Diagnostic
 from gancore.training.diagnosis import Diagnosis
 
 
-def watch(series: Iterable[dict[str, Any]]) -> list[tuple[int, Finding]]:
+def watch(series: Iterable[dict[str, Any]]) -> list[tuple[int, Diagnostic]]:
     diagnosis = Diagnosis()
-    return [(step, found) for step, row in enumerate(series, 1) for found in diagnosis.scalars(step, row)]
+    return [
+        (step, found) for step, row in enumerate(series, 1) for found in diagnosis.check_scalars(step, row)
+    ]
 
 
 def healthy(seed: int, reports: int = 400) -> Iterator[dict[str, float]]:
@@ -68,13 +70,13 @@ def test_a_nan_is_told_once_until_it_is_gone() -> None:
         (5, "non-finite values"),
         (40, "non-finite values"),
     ]
-    assert "generator/loss is nan" in found[0][1].seen and "fp32" in found[0][1].remedy
+    assert "generator/loss is nan" in found[0][1].message and "fp32" in found[0][1].fix
 
 
 def test_skipped_updates_are_counted() -> None:
     found = watch({"discriminator/masked": 0.125 if step > 3 else 0.0} for step in range(1, 20))
     assert len(found) == 1
-    assert "12.5% of discriminator's updates had a non-finite gradient" in found[0][1].seen
+    assert "12.5% of discriminator's updates had a non-finite gradient" in found[0][1].message
 
 
 def answers(real: float, fake: float, norm: float = 1.0) -> dict[str, float]:
@@ -85,7 +87,7 @@ def test_a_discriminator_that_wins_is_told_with_figures() -> None:
     series = [answers(0.7, 0.3)] * 20 + [answers(0.998, 0.002)] * 30
     ((step, finding),) = watch(series)
     assert (step, finding.name) == (30, "discriminator wins")
-    assert "0.9980" in finding.seen and "0.0020" in finding.seen and "penalty" in finding.remedy
+    assert "0.9980" in finding.message and "0.0020" in finding.message and "penalty" in finding.fix
 
 
 def test_a_discriminator_that_wins_now_and_then_is_none() -> None:
@@ -101,7 +103,7 @@ def test_a_generator_whose_gradient_vanishes_at_once_is_seen() -> None:
     series = [answers(0.7, 0.3, 2.0)] * 20 + [answers(0.96, 0.03, 1e-3)] * 10
     ((step, finding),) = watch(series)
     assert (step, finding.name) == (23, "vanishing generator gradient")
-    assert "1.0e-03" in finding.seen and "2.0e+00" in finding.seen and "non-saturating" in finding.remedy
+    assert "1.0e-03" in finding.message and "2.0e+00" in finding.message and "non-saturating" in finding.fix
 
 
 def test_a_gradient_that_takes_the_whole_run_to_vanish_is_seen() -> None:
@@ -131,7 +133,7 @@ def test_swings_that_grow_are_seen(growth: float, period: float) -> None:
     ]
     found = watch(series)
     assert [finding.name for _, finding in found] == ["oscillation"]
-    assert "generator/loss changed sides" in found[0][1].seen and "learning rates" in found[0][1].remedy
+    assert "generator/loss changed sides" in found[0][1].message and "learning rates" in found[0][1].fix
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -161,40 +163,40 @@ def waves(rows: int, seed: int = 0) -> torch.Tensor:
 
 def test_samples_that_are_all_alike_are_told_once() -> None:
     diagnosis = Diagnosis()
-    diagnosis.reference(waves(40))
+    diagnosis.set_reference(waves(40))
     alike = waves(1, seed=1) + 0.02 * waves(16, seed=2)
-    found = [diagnosis.samples(alike) for _ in range(4)]
+    found = [diagnosis.check_samples(alike) for _ in range(4)]
     assert [len(findings) for findings in found] == [0, 1, 0, 0]
     (finding,) = found[1]
-    assert finding.name == "diversity collapse" and "2.0% as much" in finding.seen
+    assert finding.name == "diversity collapse" and "2.0% as much" in finding.message
 
 
 def test_samples_half_as_diverse_as_the_data_and_single_poor_previews_are_no_collapse() -> None:
     diagnosis = Diagnosis()
-    diagnosis.reference(waves(40))
+    diagnosis.set_reference(waves(40))
     alike = waves(1).expand(16, -1, -1)
     for tree in (waves(16, 1) * 0.5, alike, waves(16, 2) * 0.2, alike, waves(16, 3)):
-        assert diagnosis.samples(tree) == []
+        assert diagnosis.check_samples(tree) == []
 
 
 def test_repeated_ids_are_a_collapse_and_a_constant_mask_is_none() -> None:
     draw = torch.Generator().manual_seed(0)
     ids, mask = torch.randint(0, 9, (16, 12), generator=draw), torch.ones(16, 12, dtype=torch.bool)
     diagnosis = Diagnosis()
-    diagnosis.reference({"ids": ids, "mask": mask})
+    diagnosis.set_reference({"ids": ids, "mask": mask})
     for _ in range(3):
-        assert diagnosis.samples({"ids": ids.flip(0), "mask": mask}) == []
+        assert diagnosis.check_samples({"ids": ids.flip(0), "mask": mask}) == []
     repeated = {"ids": ids[:1].expand(16, -1), "mask": mask}
-    assert [len(diagnosis.samples(repeated)) for _ in range(3)] == [0, 1, 0]
+    assert [len(diagnosis.check_samples(repeated)) for _ in range(3)] == [0, 1, 0]
 
 
 def test_diversity_is_only_judged_beside_a_reference() -> None:
     diagnosis = Diagnosis()
-    assert [diagnosis.samples(torch.zeros(8, 4)) for _ in range(3)] == [[], [], []]
+    assert [diagnosis.check_samples(torch.zeros(8, 4)) for _ in range(3)] == [[], [], []]
 
 
 def test_samples_with_nan_are_told_as_such() -> None:
     diagnosis = Diagnosis()
-    diagnosis.reference(waves(16))
-    (finding,) = diagnosis.samples(torch.full((4, 2, 50), math.nan))
+    diagnosis.set_reference(waves(16))
+    (finding,) = diagnosis.check_samples(torch.full((4, 2, 50), math.nan))
     assert finding.name == "non-finite samples"

@@ -9,11 +9,17 @@ import torch
 from scipy import signal, stats
 from torch import Tensor
 
-from gancore.domain import Finding
-from gancore.training.diagnosis import Diagnosis, memory
-from gancore.training.diagnosis.motion import WINDOW, swing
-from gancore.training.diagnosis.spectrum import detrended, fisher_p, periodogram, red_noise
-from gancore.training.diagnosis.spread import NEIGHBOUR, left_out, lost_share
+from gancore.domain import Diagnostic
+from gancore.training.diagnosis import Diagnosis, scalars
+from gancore.training.diagnosis.diversity import NEIGHBOUR, expected_uncovered_share, uncovered_share
+from gancore.training.diagnosis.oscillation import (
+    WINDOW,
+    detrended,
+    fisher_p,
+    periodogram,
+    red_noise,
+    widest_swing,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -63,7 +69,7 @@ def wandering(seed: int, looks: int, correlation: float, axes: int = 3) -> Tenso
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 0.98])
 def test_red_noise_shows_no_period(correlation: float) -> None:
     """200 wanderings of every memory: none is taken for a period at the level of 1e-4."""
-    marked = [swing(wandering(seed, WINDOW, correlation)).p < 1e-4 for seed in range(200)]
+    marked = [widest_swing(wandering(seed, WINDOW, correlation)).p_value < 1e-4 for seed in range(200)]
     assert sum(marked) == 0
 
 
@@ -71,9 +77,9 @@ def test_red_noise_shows_no_period(correlation: float) -> None:
 def test_a_tone_stands_out_from_red_noise_at_its_own_period(period: float) -> None:
     time = torch.arange(WINDOW, dtype=torch.float64)
     circle = torch.stack([(2 * math.pi * time / period).cos(), (2 * math.pi * time / period).sin()], 1)
-    seen = swing(circle + 0.2 * wandering(1, WINDOW, 0.5, 2))
-    assert seen.p < 1e-4 and seen.period == pytest.approx(period, rel=0.15)
-    assert seen.amplitude == pytest.approx(1.0, rel=0.25) and seen.returns
+    seen = widest_swing(circle + 0.2 * wandering(1, WINDOW, 0.5, 2))
+    assert seen.p_value < 1e-4 and seen.period == pytest.approx(period, rel=0.15)
+    assert seen.amplitude == pytest.approx(1.0, rel=0.25) and seen.recurs
     tone = (
         2 * math.pi * time / 8
     ).cos()  # its lag-1 correlation is cos(2 pi / 8): the background there is the mean
@@ -83,8 +89,8 @@ def test_a_tone_stands_out_from_red_noise_at_its_own_period(period: float) -> No
 
 def test_what_dies_out_or_only_drifts_does_not_return() -> None:
     time = torch.arange(WINDOW, dtype=torch.float64).unsqueeze(1)
-    assert not swing((0.96**time) * (2 * math.pi * time / 8).cos()).returns
-    assert not swing((time / 20).exp() + 0.01 * normal(WINDOW, 1)).returns
+    assert not widest_swing((0.96**time) * (2 * math.pi * time / 8).cos()).recurs
+    assert not widest_swing((time / 20).exp() + 0.01 * normal(WINDOW, 1)).recurs
 
 
 def test_coverage_of_equal_distributions_is_the_closed_form() -> None:
@@ -94,10 +100,10 @@ def test_coverage_of_equal_distributions_is_the_closed_form() -> None:
         real, fake = normal(n, 2, seed=seed), normal(m, 2, seed=10_000 + seed)
         radius = torch.cdist(real, real).kthvalue(NEIGHBOUR + 1, dim=1).values
         lost.append(float((torch.cdist(real, fake).min(1).values > radius).double().mean()))
-    expected = left_out(n, m, NEIGHBOUR)
+    expected = expected_uncovered_share(n, m, NEIGHBOUR)
     error = torch.tensor(lost).std() / math.sqrt(len(lost))
     assert abs(sum(lost) / len(lost) - expected) < 4 * error
-    assert left_out(256, 256, 5) == pytest.approx(stats.hypergeom(511, 255, 5).pmf(5))
+    assert expected_uncovered_share(256, 256, 5) == pytest.approx(stats.hypergeom(511, 255, 5).pmf(5))
 
 
 def ring(rows: int, modes: list[int], std: float, seed: int) -> Tensor:
@@ -116,13 +122,13 @@ def test_the_lost_share_is_the_mass_of_the_missing_modes_however_blurred_the_oth
 ) -> None:
     real = ring(256, list(range(8)), 0.05, seed=1)
     fake = ring(256, list(range(8 - missing)), std, seed=3)
-    assert lost_share(real, fake) == pytest.approx(missing / 8, abs=0.06)
+    assert uncovered_share(real, fake) == pytest.approx(missing / 8, abs=0.06)
 
 
 def test_blurred_or_distant_samples_lose_nothing() -> None:
     real = ring(256, list(range(8)), 0.05, seed=1)
     for fake in (ring(256, list(range(8)), 0.4, 3), torch.randn(256, 2, generator=generator(4)), real + 30):
-        assert lost_share(real, fake) < 0.05
+        assert uncovered_share(real, fake) < 0.05
 
 
 def test_ids_are_compared_by_the_share_that_differs() -> None:
@@ -134,13 +140,13 @@ def test_ids_are_compared_by_the_share_that_differs() -> None:
         slips = torch.rand(rows.shape, generator=generator(seed + 1)) < 0.05
         return torch.where(slips, torch.randint(0, 50, rows.shape, generator=generator(seed + 2)), rows)
 
-    assert lost_share(written(4, 10), written(2, 20)) == pytest.approx(0.5, abs=0.12)
-    assert lost_share(written(4, 10), written(4, 30)) < 0.05
+    assert uncovered_share(written(4, 10), written(2, 20)) == pytest.approx(0.5, abs=0.12)
+    assert uncovered_share(written(4, 10), written(4, 30)) < 0.05
 
 
-def said(train: Tensor, valid: Tensor, fake: Tensor) -> list[Finding]:
+def said(train: Tensor, valid: Tensor, fake: Tensor) -> list[Diagnostic]:
     diagnosis = Diagnosis()
-    return [finding for _ in range(3) for finding in diagnosis.judgement(train, valid, fake)]
+    return [finding for _ in range(3) for finding in diagnosis.check_discriminator(train, valid, fake)]
 
 
 def test_r_v_is_karras_heuristic_and_must_be_sure() -> None:
@@ -148,8 +154,8 @@ def test_r_v_is_karras_heuristic_and_must_be_sure() -> None:
     train, valid, fake = (normal(200, seed=seed) for seed in range(3))
     train, valid, fake = (x - x.mean() + mean for x, mean in ((train, 2.0), (valid, 1.0), (fake, -1.0)))
     (finding,) = said(train, valid, fake)
-    assert finding.name == "memorising discriminator" and "r_v = 0.33" in finding.seen
-    assert "mean logits of 2.00 and 1.00, of generated -1.00" in finding.seen
+    assert finding.name == "memorising discriminator" and "r_v = 0.33" in finding.message
+    assert "mean logits 2.00 and 1.00, of generated rows -1.00" in finding.message
     assert said(train[:20], valid[:20], fake[:20]) == []
     assert said(train, train + 0.01 * valid, fake) == []
     assert said(valid, train, fake) == []  # it likes the held-out rows better
@@ -158,11 +164,11 @@ def test_r_v_is_karras_heuristic_and_must_be_sure() -> None:
 def test_welchs_error_is_that_of_scipy() -> None:
     """The difference of means, in the errors by which it is judged, flips the verdict at 3.5."""
     train, valid = normal(100, seed=1), 3 * normal(60, seed=2)
-    for wanted, holds in ((3.4, False), (3.6, True)):
+    for wanted, failed in ((3.4, False), (3.6, True)):
         error = (train.mean() - valid.mean()) / stats.ttest_ind(train, valid, equal_var=False).statistic
         shifted = train - train.mean() + valid.mean() + wanted * error
-        (sign,) = memory.signs(shifted, valid, valid.mean() - 1 + 0.01 * normal(100))
-        assert sign.holds is holds
+        (check,) = scalars.discriminator_checks(shifted, valid, valid.mean() - 1 + 0.01 * normal(100))
+        assert check.failed is failed
 
 
 def test_equal_rows_raise_no_alarm() -> None:
@@ -170,8 +176,8 @@ def test_equal_rows_raise_no_alarm() -> None:
     held = 0
     for seed in range(1000):
         train, valid, fake = normal(3, 256, seed=seed)
-        (sign,) = memory.signs(train, valid, fake - 1)
-        held += sign.holds
+        (check,) = scalars.discriminator_checks(train, valid, fake - 1)
+        held += check.failed
     assert held <= 2
 
 
@@ -180,8 +186,8 @@ def test_a_part_that_is_lost_in_most_of_three_evaluations_is_told_once_and_a_pas
 
     def told(*evaluations: Tensor) -> list[int]:
         diagnosis = Diagnosis()
-        diagnosis.reference(ring(256, list(range(8)), 0.05, seed=1))
-        return [len(diagnosis.coverage(samples)) for samples in evaluations]
+        diagnosis.set_reference(ring(256, list(range(8)), 0.05, seed=1))
+        return [len(diagnosis.check_coverage(samples)) for samples in evaluations]
 
     assert told(half, half, half, half, half) == [0, 0, 0, 1, 0]
     assert told(half, whole, half, half, whole, half) == [0, 0, 0, 1, 0, 0]
@@ -189,13 +195,14 @@ def test_a_part_that_is_lost_in_most_of_three_evaluations_is_told_once_and_a_pas
     assert told(*[half[:16]] * 6) == [0] * 6  # too few to tell
 
 
-def seen_in(path: Tensor, reference: Tensor) -> list[tuple[int, Finding]]:
+def seen_in(path: Tensor, reference: Tensor) -> list[tuple[int, Diagnostic]]:
     """What motion says of samples that lie about this path, a look every ten rounds."""
     diagnosis = Diagnosis()
-    diagnosis.reference(reference)
+    diagnosis.set_reference(reference)
     cloud = normal(16, path.shape[1], seed=9)
     found = [
-        (step, diagnosis.motion(10 * step, cloud - cloud.mean(0) + place)) for step, place in enumerate(path)
+        (step, diagnosis.check_motion(10 * step, cloud - cloud.mean(0) + place))
+        for step, place in enumerate(path)
     ]
     return [(step, finding) for step, findings in found for finding in findings]
 
@@ -212,8 +219,8 @@ def test_a_steady_circle_is_told_as_soon_as_it_has_been_seen_long_enough(
     """Fast ones in the last 64 looks, slow ones in the whole of a run; after five looks that say so."""
     ((step, finding),) = seen_in(circling(period, 2.0), normal(256, 2))
     assert step == from_look + 3 and finding.name == "oscillation"
-    assert float(finding.seen.split("about ")[1].split()[0]) == pytest.approx(10 * period, rel=0.15)
-    assert finding.seen.endswith("by 1.4 standard deviations of the data")
+    assert float(finding.message.split("about ")[1].split()[0]) == pytest.approx(10 * period, rel=0.15)
+    assert finding.message.endswith("by 1.4 standard deviations of the data")
 
 
 def test_a_narrow_circle_a_damped_one_and_one_of_ids_are_left_alone() -> None:
@@ -223,8 +230,10 @@ def test_a_narrow_circle_a_damped_one_and_one_of_ids_are_left_alone() -> None:
     assert seen_in(circling(8.0, 2.0) * 1e-3 + 5 * (-time / 5).exp(), torch.zeros(64, 2)) == []
     ids = (circling(8.0, 20.0) + 30).long()
     diagnosis = Diagnosis()
-    diagnosis.reference(ids)
-    assert [diagnosis.motion(step, row.expand(16, -1)) for step, row in enumerate(ids)] == [[]] * len(ids)
+    diagnosis.set_reference(ids)
+    assert [diagnosis.check_motion(step, row.expand(16, -1)) for step, row in enumerate(ids)] == [[]] * len(
+        ids
+    )
 
 
 def test_long_samples_are_projected_without_losing_their_swing() -> None:
@@ -232,7 +241,7 @@ def test_long_samples_are_projected_without_losing_their_swing() -> None:
     plane = torch.linalg.qr(normal(3000, 2, seed=3))[0]
     rows = normal(256, 2) @ plane.T
     ((_, finding),) = seen_in(circling(12.0, 2.0) @ plane.T, rows)
-    assert "standard deviations" in finding.seen
+    assert "standard deviations" in finding.message
 
 
 def test_samples_that_were_thrown_far_off_at_first_are_seen_to_turn_later() -> None:

@@ -14,11 +14,11 @@ import pytest
 import torch
 from refusals import refused
 
-from gancore.domain import Spec
+from gancore.data.dataset import Spec
 from gancore.errors import CheckpointError, PluginError
-from gancore.files import atomic_write, write_whole
-from gancore.models.folder import load_model, save_model
-from gancore.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from gancore.files import atomic_write, write_files_atomic
+from gancore.models.folder import read_model_folder, write_model_folder
+from gancore.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 
 OPERATIONS = ("open", "write", "fsync", "mkdir", "rename", "replace", "unlink", "rmdir")
 NEEDS_ROOM = ("open", "write", "fsync", "mkdir", "rename", "replace")
@@ -98,7 +98,7 @@ class Checkpoints:
         save_checkpoint(self.path, value, {"game": weights}, {"step": value}, {}, keep=1)
 
     def read(self) -> int:
-        found, refused = newest_checkpoint(self.path)
+        found, refused = latest_checkpoint(self.path)
         assert found is not None and refused == []
         assert found.tensors["game"]["a"].tolist() == [float(found.step)] * 50
         assert all(load_checkpoint(path) for path in self.path.glob("step-*")), "older ones are whole too"
@@ -112,7 +112,7 @@ class SameStep(Checkpoints):
         save_checkpoint(self.path, 7, {"game": {"a": torch.full((50,), value)}}, {}, {}, keep=1)
 
     def read(self) -> int:
-        found, refused = newest_checkpoint(self.path)
+        found, refused = latest_checkpoint(self.path)
         assert found is not None and refused == []
         values = found.tensors["game"]["a"].unique()
         assert len(values) == 1
@@ -128,10 +128,10 @@ class Model:
     def write(self, value: int) -> None:
         config = {"domain": "rings", "recipe": "gan", "model": {"width": value}, "plugins": {}}
         spec = Spec({}, {"mean": torch.full((3,), value)})
-        save_model(self.path, {"a": torch.full((50,), value)}, config, spec, "card")
+        write_model_folder(self.path, {"a": torch.full((50,), value)}, config, spec, "card")
 
     def read(self) -> int:
-        model = load_model(self.path)
+        model = read_model_folder(self.path)
         values = {*model.tensors["a"].tolist(), *model.spec["mean"].tolist(), model.config["model"]["width"]}
         assert len(values) == 1
         return values.pop()
@@ -220,7 +220,7 @@ def test_every_file_and_its_folder_are_synced_before_the_name_is_given(writer, t
 
 
 def test_a_model_folder_is_replaced_where_names_cannot_be_exchanged(tmp_path, monkeypatch):
-    monkeypatch.setattr("gancore.files._exchange", lambda *_: False)
+    monkeypatch.setattr("gancore.files._exchange_names", lambda *_: False)
     model = Model(tmp_path)
     model.write(1)
     model.write(2)
@@ -234,7 +234,7 @@ def samples_into(folder, told=lambda path: path):
         (aside / "deep" / "1.txt").write_text("one")
         return [told(aside / "deep" / "1.txt")]
 
-    return write_whole(folder, write, "the domain 'toy'")
+    return write_files_atomic(folder, write, "the domain 'toy'")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 import pytest
 from refusals import refused
 from torch import nn
-from toy_games import Judge, points, set_table
+from toy_games import DenseDiscriminator, points, set_up
 
 import gancore
 from gancore.errors import ConfigError
-from gancore.games import adversarial, normal
-from gancore.nn.norms import spectral_norm
-from gancore.training import memory
+from gancore.games import adversarial_game, normal
+from gancore.nn.spectral_normalization import spectral_norm
+from gancore.training import checks
 
 SETTINGS = ["data.points=512", "data.held_out=32", "model.width=8"]
 
@@ -33,7 +33,7 @@ def train(folder, rows, *more):
 
 
 def test_a_batch_beyond_memory_is_refused_with_what_would_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 100_000)
+    monkeypatch.setattr(checks, "available_memory_bytes", lambda device: 100_000)
     with refused(ConfigError, "model.batch_size", fix="model.accumulate") as caught:
         train(tmp_path / "run", 10_000)
     parts = int(caught.value.fix.rstrip(")").split()[-1])
@@ -41,20 +41,20 @@ def test_a_batch_beyond_memory_is_refused_with_what_would_fit(tmp_path, monkeypa
     train(tmp_path / "small", 256)  # so few rows are not looked at
 
 
-class Watched(Judge):
+class Watched(DenseDiscriminator):
     """It notes how many rows it is shown, and refuses all but whole batches if so asked."""
 
     def __init__(self, wanted=None):
         super().__init__()
         self.wanted, self.seen = wanted, []
 
-    def judge(self, embedded, condition=None):
+    def logits(self, embedded, condition=None):
         self.seen.append(len(embedded))
         assert self.wanted in (None, len(embedded))
-        return super().judge(embedded, condition)
+        return super().logits(embedded, condition)
 
 
-class Wide(Judge):
+class Wide(DenseDiscriminator):
     """Its normalised matrix, of 1 MB, is made anew at each forward pass; a row keeps some 10 kB."""
 
     def __init__(self):
@@ -65,14 +65,14 @@ class Wide(Judge):
 
 def checked(judge, rows, room, monkeypatch):
     """The discriminator after a look at a round of so many rows, with so many bytes free."""
-    monkeypatch.setattr(memory, "available_bytes", lambda device: room)
+    monkeypatch.setattr(checks, "available_memory_bytes", lambda device: room)
 
     def build():
-        return adversarial(generator=lambda: nn.Linear(3, 2), discriminator=judge, prior=normal(3))
+        return adversarial_game(generator=lambda: nn.Linear(3, 2), discriminator=judge, prior=normal(3))
 
-    table = set_table(build, points(), batch_size=rows)
-    memory.check_memory(table)
-    return table.game.discriminator
+    setup = set_up(build, points(), batch_size=rows)
+    checks.check_memory(setup)
+    return setup.game.discriminator
 
 
 def test_few_rows_are_tried_whatever_divides_the_batch(monkeypatch):
@@ -94,7 +94,7 @@ def test_a_cost_that_takes_whole_batches_alone_is_let_through(monkeypatch):
 def test_looking_changes_no_byte_of_the_training(tmp_path, monkeypatch):
     models = []
     for room in (None, 1 << 60):
-        monkeypatch.setattr(memory, "available_bytes", lambda device, room=room: room)
+        monkeypatch.setattr(checks, "available_memory_bytes", lambda device, room=room: room)
         run = train(tmp_path / str(room), 1024)
         models.append((run.model / "model.safetensors").read_bytes())
     assert models[0] == models[1]

@@ -9,10 +9,10 @@ import torch
 import toy_plugin
 
 from gancore.cli import main
+from gancore.entries import DomainEntry, RecipeEntry
 from gancore.games.game import Game
 from gancore.hookspecs import hookimpl
 from gancore.plugins import plugins
-from gancore.records import DomainEntry, RecipeEntry
 from gancore.testing.precision_survey import survey_precision
 
 
@@ -20,13 +20,13 @@ from gancore.testing.precision_survey import survey_precision
 def two_recipes(monkeypatch, tmp_path):
     """One that trains in bf16 and one that does not; nothing is known of this machine yet."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    records = plugins().records
+    records = plugins().entries
     known = [entry for entry in records("gancore_domains") if entry.name in ("image", "synthetic")]
     monkeypatch.setattr(
-        plugins(), "records", lambda hook: known if hook == "gancore_domains" else records(hook)
+        plugins(), "entries", lambda hook: known if hook == "gancore_domains" else records(hook)
     )
     for domain, recipe in (("image", "dcgan-lite"), ("synthetic", "mlpgan")):
-        of = plugins().domain(domain)
+        of = plugins().load_domain(domain)
         monkeypatch.setattr(type(of), "recipes", {recipe: of.recipes[recipe]})
 
 
@@ -40,11 +40,11 @@ def test_every_recipe_has_a_row_for_each_size(two_recipes, capsys):
 
 
 def test_a_layer_that_is_wrong_stands_in_the_row(two_recipes, monkeypatch):
-    class Wrong(torch.nn.Conv2d):
+    class KernelFault(torch.nn.Conv2d):
         def forward(self, x):
             return super().forward(x) * (3.0 if torch.is_autocast_enabled("cpu") else 1.0)
 
-    monkeypatch.setattr(torch.nn, "Conv2d", Wrong)
+    monkeypatch.setattr(torch.nn, "Conv2d", KernelFault)
     [row] = [row for row in survey_precision() if (row.recipe, row.size) == ("dcgan-lite", "tiny")]
     assert row.wrong
 

@@ -14,8 +14,16 @@ from itertools import pairwise
 
 import pytest
 
-from gancore.training.progress import PlainProgress, Report, _SafeStream, open_progress
-from gancore.training.report import fit, format_number, format_seconds, report_parts
+from gancore.progress import (
+    PlainProgress,
+    ProgressReport,
+    SafeStream,
+    fit_width,
+    format_number,
+    format_seconds,
+    line_parts,
+    open_progress,
+)
 
 SCALARS = {
     "discriminator/gradient_norm": 1.234,
@@ -29,12 +37,12 @@ SCALARS = {
 }
 
 
-def report(step: int = 120, total: int = 1000, **changed: float) -> Report:
-    return Report(step, total, 532.1, 125.0, {**SCALARS, **changed}, 812.0, "adversarial")
+def report(step: int = 120, total: int = 1000, **changed: float) -> ProgressReport:
+    return ProgressReport(step, total, 532.1, 125.0, {**SCALARS, **changed}, 812.0, "adversarial")
 
 
-def line(shown: Report, width: int) -> str:
-    return "  ".join(part.text for part in fit(report_parts(shown), width))
+def line(shown: ProgressReport, width: int) -> str:
+    return "  ".join(part.text for part in fit_width(line_parts(shown), width))
 
 
 @pytest.mark.parametrize(
@@ -80,14 +88,14 @@ def test_nan_and_skipped_updates_stay_when_room_is_scarce() -> None:
 
 def test_players_with_the_same_initial_keep_their_names() -> None:
     scalars = {"G_day/loss": 1.0, "G_night/loss": 2.0, "critic/loss": 3.0}
-    text = line(Report(1, 10, 1.0, None, scalars), 200)
+    text = line(ProgressReport(1, 10, 1.0, None, scalars), 200)
     assert text.endswith("ETA ?  1.00 samples/s  G_day loss 1.00  G_night loss 2.00  C loss 3.00")
 
 
 def test_the_plain_log_of_an_hour_stays_readable() -> None:
     """Reports every half second: the first, the last, and in between about one a minute."""
     stream, now = io.StringIO(), [0.0]
-    progress = PlainProgress(_SafeStream(stream), clock=lambda: now[0])
+    progress = PlainProgress(SafeStream(stream), clock=lambda: now[0])
     progress.start(7201, 0, "wave")
     moments = []
     for step in range(1, 7201):
@@ -182,16 +190,16 @@ def test_letters_that_the_stream_does_not_know_are_replaced() -> None:
 
 LIVE = """
 import sys, time
-from gancore.training.progress import Report, open_progress
+from gancore.progress import ProgressReport, open_progress
 assert "rich" not in sys.modules and "torch" not in sys.modules
 progress = open_progress("live", sys.stderr)
 progress.start(1000, 0, "wave")
 scalars = {"discriminator/loss": 0.69, "generator/loss": 1.5, "D(real)": 0.62, "D(fake)": 0.38,
            "discriminator/gradient_norm": 1.2, "generator/gradient_norm": 0.06}
-progress.update(Report(120, 1000, 532.0, 125.0, scalars, 812.0, "adversarial"))
+progress.update(ProgressReport(120, 1000, 532.0, 125.0, scalars, 812.0, "adversarial"))
 progress.note("[checkpoint] saved")
 print("printed by a plugin")
-progress.update(Report(240, 1000, 532.0, 100.0, scalars, 812.0, "adversarial"))
+progress.update(ProgressReport(240, 1000, 532.0, 100.0, scalars, 812.0, "adversarial"))
 ENDING
 """
 

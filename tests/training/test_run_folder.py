@@ -11,12 +11,12 @@ import pytest
 from refusals import refused
 
 from gancore.errors import CheckpointError, ConfigError
-from gancore.training.run import RunFolder, RunStatus, latest_run, list_runs
+from gancore.run_folder import RunFolder, RunStatus, latest_run, list_runs
 
 HOLD = """
 import sys
 from pathlib import Path
-from gancore.training.run import RunFolder, RunStatus
+from gancore.run_folder import RunFolder, RunStatus
 
 run = RunFolder(Path(sys.argv[1]))
 with run.lock():
@@ -72,8 +72,8 @@ def test_a_killed_holder_lets_go_and_the_run_reads_as_interrupted(run, holder):
     assert (status.status, status.step, status.pid) == ("interrupted", 3, holder.pid)
     with run.lock():
         assert not leftover.exists()
-        assert run.is_in_use()
-    assert not run.is_in_use()
+        assert run.is_locked()
+    assert not run.is_locked()
 
 
 def test_one_process_cannot_hold_a_run_twice(run):

@@ -15,9 +15,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gancore.plugins
-from gancore.domain import Domain, Samples, Spec
-from gancore.records import LoggerEntry
-from gancore.training.tracking import Tracker, encode_line, read_metrics
+from gancore.data.dataset import Spec
+from gancore.domain import Domain
+from gancore.entries import LoggerEntry
+from gancore.run_folder import read_metrics
+from gancore.samples import Samples
+from gancore.training.logger import RunLogger, encode_json_line
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +30,11 @@ def no_loggers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def use_loggers(monkeypatch: pytest.MonkeyPatch, **classes: type) -> None:
     class Registry:
-        def records(self, hook: str) -> list[LoggerEntry]:
+        def entries(self, hook: str) -> list[LoggerEntry]:
             assert hook == "gancore_loggers"
             return [LoggerEntry(name, f"nowhere:{name}", "") for name in classes]
 
-        def resolve(self, entry: LoggerEntry) -> type:
+        def load_object(self, entry: LoggerEntry) -> type:
             return classes[entry.name]
 
     monkeypatch.setattr(gancore.plugins, "plugins", Registry)
@@ -40,9 +43,9 @@ def use_loggers(monkeypatch: pytest.MonkeyPatch, **classes: type) -> None:
 def write(folder: Path, steps: range, resume_step: int = 0, **scalars: float) -> list[str]:
     """A life of a run that logs at these steps; returns what it complained of."""
     notes: list[str] = []
-    tracker = Tracker(folder / "metrics.jsonl", folder / "events", resume_step, notes.append)
+    tracker = RunLogger(folder / "metrics.jsonl", folder / "events", resume_step, notes.append)
     for step in steps:
-        tracker.scalars(
+        tracker.log_scalars(
             step, {"seconds": step / 2, "samples": step * 32, "phase": "main", **scalars, "loss": step}
         )
     tracker.close()
@@ -65,14 +68,14 @@ def test_each_log_step_is_a_line_and_a_point(tmp_path: Path) -> None:
 
 
 def test_numbers_that_json_has_not_are_null_and_named() -> None:
-    line = encode_line({"step": 3, "a": math.nan, "b": torch.tensor(-math.inf), "c": np.float32(0.5)})
+    line = encode_json_line({"step": 3, "a": math.nan, "b": torch.tensor(-math.inf), "c": np.float32(0.5)})
     assert json.loads(line) == {"step": 3, "a": None, "b": None, "c": 0.5, "nonfinite": ["a", "b"]}
 
 
 def test_a_line_is_in_the_file_when_the_call_returns(tmp_path: Path) -> None:
-    tracker = Tracker(tmp_path / "metrics.jsonl", tmp_path / "events", 0)
+    tracker = RunLogger(tmp_path / "metrics.jsonl", tmp_path / "events", 0)
     for step in (1, 2):
-        tracker.scalars(step, {"loss": 0.5})
+        tracker.log_scalars(step, {"loss": 0.5})
         assert len(read_metrics(tmp_path / "metrics.jsonl")) == step
     tracker.close()
 
@@ -108,7 +111,7 @@ def test_the_reader_leaves_out_what_is_no_line_of_a_diary(tmp_path: Path) -> Non
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from gancore.training.tracking import MetricsFile
+from gancore.training.logger import MetricsFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path, limit = Path(sys.argv[1]), 150
 notes = []
@@ -128,7 +131,7 @@ def test_a_full_disk_is_told_once_and_costs_only_its_own_lines(tmp_path: Path) -
     path = tmp_path / "metrics.jsonl"
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True)
     notes = done.stdout.splitlines()
-    assert len(notes) == 1 and str(path) in notes[0] and "training goes on" in notes[0]
+    assert len(notes) == 1 and str(path) in notes[0] and "training continues" in notes[0]
     assert [entry["step"] for entry in read_metrics(path)] == [1, 2, 6, 7, 8]
 
 
@@ -156,8 +159,8 @@ SAMPLES = Samples(torch.zeros(2, 3), Spec({}))
 
 
 def test_samples_are_shown_as_the_domain_shows_them(tmp_path: Path) -> None:
-    tracker = Tracker(tmp_path / "metrics.jsonl", tmp_path / "events", 0)
-    tracker.samples(7, SAMPLES, Tide())
+    tracker = RunLogger(tmp_path / "metrics.jsonl", tmp_path / "events", 0)
+    tracker.log_samples(7, SAMPLES, Tide())
     tracker.close()
     (picture,) = events(tmp_path).Images("samples")
     assert (picture.step, picture.width, picture.height) == (7, 8, 4)
@@ -165,10 +168,10 @@ def test_samples_are_shown_as_the_domain_shows_them(tmp_path: Path) -> None:
 
 def test_a_domain_that_cannot_show_is_told_once_and_scalars_go_on(tmp_path: Path) -> None:
     notes: list[str] = []
-    tracker = Tracker(tmp_path / "metrics.jsonl", tmp_path / "events", 0, notes.append)
+    tracker = RunLogger(tmp_path / "metrics.jsonl", tmp_path / "events", 0, notes.append)
     for step in (1, 2):
-        tracker.samples(step, SAMPLES, Broken())
-        tracker.scalars(step, {"loss": 0.5})
+        tracker.log_samples(step, SAMPLES, Broken())
+        tracker.log_scalars(step, {"loss": 0.5})
     tracker.close()
     assert len(notes) == 1 and "RuntimeError: no moon" in notes[0]
     assert len(events(tmp_path).Scalars("loss")) == 2
@@ -221,11 +224,11 @@ def test_plugins_loggers_hear_everything_and_a_failing_one_is_dropped(
     loggers = {"unborn": Unborn, "quitter": Quitter, "cancelled": Cancelled, "mute": Mute}
     use_loggers(monkeypatch, **loggers, ledger=Ledger)
     notes: list[str] = []
-    tracker = Tracker(tmp_path / "metrics.jsonl", tmp_path / "events", 0, notes.append)
+    tracker = RunLogger(tmp_path / "metrics.jsonl", tmp_path / "events", 0, notes.append)
     heard.clear()
     for step in (1, 2):
-        tracker.scalars(step, {"phase": "main", "loss": 0.5})
-    tracker.samples(2, SAMPLES, Tide(), [tmp_path / "0.wav"])
+        tracker.log_scalars(step, {"phase": "main", "loss": 0.5})
+    tracker.log_samples(2, SAMPLES, Tide(), [tmp_path / "0.wav"])
     tracker.close()
     assert heard == [
         ("scalars", 1, {"loss": 0.5}),

@@ -1,61 +1,62 @@
-"""A watch over every run: on the scalars that are logged, on samples, on what the discriminator says.
+"""Checks every run: the logged scalars, the samples, and the discriminator's logits.
 
-Each fault is told once, and again only after it has gone and come back. What each verdict looks at, its
-statistic and how often it is right: docs/diagnosis.md.
+Each finding is reported once, and again only after it has disappeared and returned. What each check examines,
+its statistic and its error rates: docs/diagnosis.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
-from gancore.domain import Finding
-from gancore.training.diagnosis import memory
-from gancore.training.diagnosis.motion import Motion
-from gancore.training.diagnosis.scalars import Scalars
-from gancore.training.diagnosis.spread import Spread
-from gancore.training.diagnosis.verdicts import Alarms, Sign
-from gancore.trees import Tree, all_finite
+from gancore.domain import Diagnostic
+from gancore.training.diagnosis.checks import Check, FindingTracker
+from gancore.training.diagnosis.diversity import DiversityChecks
+from gancore.training.diagnosis.oscillation import OscillationCheck
+from gancore.training.diagnosis.scalars import ScalarChecks, discriminator_checks
+from gancore.trees import Tree, tree_all_finite
 
 
 class Diagnosis:
-    """Feed it what a run sees, as :class:`gancore.training.watching.Watch` does; it answers with what is
-    newly wrong. While ``early`` is set, only values that are not finite are told.
+    """Receives the data of a run; every method returns the new findings.
+
+    While ``early_phase`` is set, only non-finite values are reported.
     """
 
     def __init__(self) -> None:
-        self._alarms, self.early = Alarms(), False
-        self._scalars, self._motion, self._spread = Scalars(), Motion(), Spread()
+        self._tracker, self.early_phase = FindingTracker(), False
+        self._scalars, self._diversity = ScalarChecks(), DiversityChecks()
+        self._oscillation = OscillationCheck()
 
-    def reference(self, tree: Tree) -> None:
-        """Show it real samples, so that it knows how diverse the data are."""
-        self._spread.reference(tree)
-        self._motion.reference(tree)
+    def set_reference(self, tree: Tree) -> None:
+        """Real samples, which give the diversity of the data."""
+        self._diversity.set_reference(tree)
+        self._oscillation.set_reference(tree)
 
-    def scalars(self, step: int, mapping: Mapping[str, Any]) -> list[Finding]:
-        """Faults that the scalars of this log step bring to light; ``phase`` may be among them."""
-        return self._alarms.hear(self._scalars.signs(step, mapping), self.early)
+    def check_scalars(self, step: int, mapping: Mapping[str, Any]) -> list[Diagnostic]:
+        """Findings in the scalars of this log step; ``phase`` may be among them."""
+        return self._update(self._scalars.checks(step, mapping))
 
-    def motion(self, step: int, tree: Tree) -> list[Finding]:
-        """Faults of samples of the same latents, seen again and again."""
-        return self._alarms.hear(self._motion.signs(step, tree), self.early) if all_finite(tree) else []
+    def check_motion(self, step: int, tree: Tree) -> list[Diagnostic]:
+        """Findings in samples from fixed latents, given at regular intervals."""
+        return self._update(self._oscillation.checks(step, tree)) if tree_all_finite(tree) else []
 
-    def samples(self, tree: Tree) -> list[Finding]:
-        """Faults of preview samples: rows on axis 0 of every leaf."""
-        broken = not all_finite(tree)
-        found = self._alarms.hear(
-            [Sign("non-finite samples", broken, "generated samples hold NaN or infinite values")], self.early
-        )
-        return (
-            found if broken else found + self._alarms.hear(self._spread.signs_of_sameness(tree), self.early)
-        )
+    def check_samples(self, tree: Tree) -> list[Diagnostic]:
+        """Findings in preview samples: rows on axis 0 of every leaf."""
+        is_finite = tree_all_finite(tree)
+        observed = "generated samples hold NaN or infinite values"
+        found = self._update([Check("non-finite samples", not is_finite, observed)])
+        return found + self._update(self._diversity.check_sameness(tree)) if is_finite else found
 
-    def coverage(self, tree: Tree) -> list[Finding]:
-        """Faults of many samples, beside the reference."""
-        return self._alarms.hear(self._spread.signs_of_loss(tree), self.early) if all_finite(tree) else []
+    def check_coverage(self, tree: Tree) -> list[Diagnostic]:
+        """Findings in many samples, compared with the reference."""
+        return self._update(self._diversity.check_coverage(tree)) if tree_all_finite(tree) else []
 
-    def judgement(self, seen: Tensor, unseen: Tensor, fake: Tensor) -> list[Finding]:
-        """Faults of the discriminator, from its logits on train rows, on held-out and on generated ones."""
-        return self._alarms.hear(memory.signs(seen, unseen, fake), self.early)
+    def check_discriminator(self, train: Tensor, valid: Tensor, fake: Tensor) -> list[Diagnostic]:
+        """Findings in the discriminator's logits of train rows, held-out rows and generated rows."""
+        return self._update(discriminator_checks(train, valid, fake))
+
+    def _update(self, checks: Iterable[Check]) -> list[Diagnostic]:
+        return self._tracker.update(checks, self.early_phase)

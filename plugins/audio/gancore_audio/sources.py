@@ -1,18 +1,25 @@
-"""The named data sets of audio, and what is known about how each is laid out."""
+"""The sources of audio: named data sets with their layouts, folders of recordings, built-in percussion."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from gancore.data.inventory import InventoryItem, SkippedItem
+from gancore.data.sources import Announce, Source
 from gancore.data.splits import Split
-from gancore.records import SourceEntry
+from gancore.entries import SourceEntry
+from gancore_audio.preprocess import Recording
+from gancore_audio.recordings import AudioBlock, AudioHeader, find_recordings, read_blocks
 
 PERCUSSION = SourceEntry(
     "percussion",
-    "drums, cymbals and plucked strings in 8 classes, synthesised on the spot at 16 kHz",
+    "drums, cymbals and plucked strings in 8 classes, synthesised at 16 kHz",
     "CC0-1.0",
 )
 FSDD = SourceEntry(
@@ -31,7 +38,8 @@ DRUMS = SourceEntry(
     "drums",
     "472 drum one-shots of several kits, with an index.csv of class and licence for each file",
     "per file, in index.csv: CC0-1.0, CC-BY-3.0, CC-BY-SA-3.0, GPL-2.0-or-later",
-    home="the kits of tidalcycles/sounds-tr808-fischer, sonic-pi-net/sonic-pi and Debian's hydrogen-drumkits",
+    homepage="the kits of tidalcycles/sounds-tr808-fischer, "
+    "sonic-pi-net/sonic-pi and Debian's hydrogen-drumkits",
 )
 SC09 = SourceEntry(
     "sc09",
@@ -50,11 +58,11 @@ SOURCES: Mapping[str, SourceEntry] = {entry.name: entry for entry in (PERCUSSION
 
 @dataclass(frozen=True)
 class Layout:
-    """What the files of a named set mean.
+    """How the files of a named set are laid out.
 
-    ``folders``: only clips below these count. ``label_pattern`` and ``label_column`` stand in for the
-    configuration's. The official splits: ``test_pattern`` on file names, or the files that list the
-    names of ``valid`` and ``test``, where the set has them.
+    ``folders``: only clips below these are used. ``label_pattern`` and ``label_column`` are defaults of the
+    configuration. Official splits, if the set has them: ``test_pattern`` on file names, or ``lists``, files
+    with the names of a split.
     """
 
     folders: frozenset[str] = frozenset()
@@ -63,18 +71,18 @@ class Layout:
     test_pattern: str | None = None
     lists: Mapping[str, Split] | None = None
 
-    def keeps(self, name: str) -> bool:
+    def includes(self, name: str) -> bool:
         return not self.folders or name.partition("/")[0] in self.folders
 
     def official_splits(self, names: list[str], root: Path) -> dict[str, Split]:
-        """The split of each name for which the set fixes one."""
-        fixed: dict[str, Split] = {}
+        """The official split of each name that has one."""
+        official: dict[str, Split] = {}
         if self.test_pattern:
-            fixed |= {name: "test" for name in names if re.search(self.test_pattern, name)}
+            official |= {name: "test" for name in names if re.search(self.test_pattern, name)}
         for file, split in (self.lists or {}).items():
             if (root / file).is_file():
-                fixed |= dict.fromkeys((root / file).read_text().split(), split)
-        return fixed
+                official |= dict.fromkeys((root / file).read_text().split(), split)
+        return official
 
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -86,3 +94,96 @@ LAYOUTS: Mapping[str, Layout] = {
         folders=frozenset(DIGITS), lists={"validation_list.txt": "valid", "testing_list.txt": "test"}
     ),
 }
+
+
+Range = tuple[float, float]
+_PITCH_SUFFIX = re.compile(r"(\d+(?:\.\d+)?)hz$", re.IGNORECASE)
+
+
+def class_pitches(classes: Sequence[str], given: Mapping[str, Range]) -> list[Range | None]:
+    """Lowest and highest pitch of each class in Hz, as given or by the end of its name (``string-220hz``)."""
+    named = {name: _PITCH_SUFFIX.search(name) for name in classes}
+    from_names = {name: (float(match[1]), float(match[1])) for name, match in named.items() if match}
+    return [given.get(name, from_names.get(name)) for name in classes]
+
+
+MAX_DEFAULT_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True)
+class AudioSource:
+    """Recordings to preprocess: a hash of their content, how to read them, and what is known already."""
+
+    content_hash: str
+    recordings: Callable[[], Iterable[Recording]]
+    rate_hz: int
+    skipped: Sequence[SkippedItem] = ()
+    other_suffixes: Counter[str] = field(default_factory=Counter)
+    root: Path | None = None
+    layout: Layout = field(default_factory=Layout)
+
+
+def recordings_of_arrays(
+    clips: Iterable[tuple[str, str | None, AudioBlock]], from_hz: int
+) -> Iterator[Recording]:
+    for name, label, samples in clips:
+        identity = hashlib.sha256(samples.tobytes()).hexdigest()[:32]
+        yield Recording(name, identity, len(samples) / from_hz, _resampled(samples, from_hz), label)
+
+
+def _resampled(samples: AudioBlock, from_hz: int) -> Callable[[int], Iterator[AudioBlock]]:
+    def blocks(rate_hz: int) -> Iterator[AudioBlock]:
+        import soxr
+
+        yield samples if rate_hz == from_hz else soxr.resample(samples, from_hz, rate_hz)
+
+    return blocks
+
+
+def resolve_audio(source: Source, announce: Announce) -> AudioSource:
+    """The recordings of ``source``: a folder's, one file, or the built-in percussion.
+
+    Raises:
+        DataError: no recording can be used.
+    """
+    return _builtin_source() if source.path is None else _folder_source(source, announce)
+
+
+def _builtin_source() -> AudioSource:
+    from gancore_audio import percussion
+
+    rate_hz = percussion.SAMPLE_RATE_HZ
+    return AudioSource(
+        percussion.VERSION, lambda: recordings_of_arrays(percussion.synthesize(), rate_hz), rate_hz
+    )
+
+
+def _folder_source(source: Source, announce: Announce) -> AudioSource:
+    assert source.path is not None
+    layout = LAYOUTS.get(source.entry.name, Layout()) if source.entry else Layout()
+    inventory = find_recordings(source.path, layout.includes, announce)
+    content = hashlib.sha256(
+        json.dumps([(found.name, found.content_hash) for found in inventory.found]).encode()
+    )
+
+    def recordings() -> Iterator[Recording]:
+        announce(f"Preparing {len(inventory.found):,} recordings of {source.name}, once")
+        return (_recording(inventory.base, found) for found in inventory.found)
+
+    rate_hz = min(inventory.most_common_rate_hz, MAX_DEFAULT_RATE_HZ)
+    return AudioSource(
+        content.hexdigest(),
+        recordings,
+        rate_hz,
+        inventory.skipped,
+        inventory.other_suffixes,
+        inventory.base,
+        layout,
+    )
+
+
+def _recording(base: Path, found: InventoryItem[AudioHeader]) -> Recording:
+    def blocks(rate_hz: int) -> Iterator[AudioBlock]:
+        return read_blocks(base / found.name, found.header, rate_hz)
+
+    return Recording(found.name, found.content_hash, found.header.seconds, blocks)

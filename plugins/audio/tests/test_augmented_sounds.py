@@ -5,17 +5,24 @@ import math
 import numpy as np
 import pytest
 import torch
-from gancore_audio.augmentation import CHANGES, filtered, gained, shifted
-from gancore_audio.recipes import WaveGANLite, WaveGANLiteConfig
+from gancore_audio.wavegan import (
+    AUGMENTATIONS,
+    WaveGANLite,
+    WaveGANLiteConfig,
+    random_filter,
+    random_gain,
+    random_shift,
+)
 
 from gancore import Spec
-from gancore.games import Augmented
-from gancore.runtime.randomness import Key, Rows, noise, noise_scope
-from gancore.training.playing import play, set_table
+from gancore.games import AugmentedDiscriminator
+from gancore.random import Key, RowRange, noise, noise_scope
+from gancore.training.loop import play
+from gancore.training.setup import set_up
 
 
 def apply(change, x):
-    with noise_scope(Key.of("augmentation"), Rows.all(len(x))):
+    with noise_scope(Key.of("augmentation"), RowRange.all(len(x))):
         return change(x, noise(len(x), x.device))
 
 
@@ -25,7 +32,7 @@ def sounds(rows=6, length=256):
 
 def test_a_gain_is_of_at_most_6_db_and_evenly_in_db():
     x = sounds(2000, 16)
-    ratio = apply(gained, x) / x
+    ratio = apply(random_gain, x) / x
     torch.testing.assert_close(ratio, ratio[..., :1].expand_as(x))
     db = 20 * ratio[:, 0, 0].log10()
     assert db.abs().max() <= 6
@@ -34,14 +41,14 @@ def test_a_gain_is_of_at_most_6_db_and_evenly_in_db():
 
 def test_a_shift_is_of_whole_samples_up_to_an_eighth():
     x = torch.arange(64.0).expand(500, 1, 64)
-    starts = apply(shifted, x)[:, 0, 32] - 32
+    starts = apply(random_shift, x)[:, 0, 32] - 32
     assert set(starts.tolist()) == set(range(-8, 9))
 
 
 def test_a_filter_has_the_drawn_gains_at_its_points_and_no_delay():
     x = torch.zeros(300, 1, 512, dtype=torch.float64)
     x[..., 256] = 1
-    response = apply(filtered, x)
+    response = apply(random_filter, x)
     spectrum = np.fft.rfft(np.roll(response[:, 0].numpy(), -256, axis=1))
     assert np.abs(spectrum.imag).max() < 1e-9  # symmetric about its middle: no phase
     db = 20 * np.log10(spectrum.real)
@@ -53,7 +60,7 @@ def test_a_filter_has_the_drawn_gains_at_its_points_and_no_delay():
     assert float((response[..., 240:273] ** 2).sum() / (response**2).sum()) > 0.99
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", AUGMENTATIONS)
 def test_first_and_second_derivatives_are_exact(change):
     x = sounds(2, 16).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: apply(change, x), x)
@@ -63,7 +70,7 @@ def test_first_and_second_derivatives_are_exact(change):
 def test_wavegan_lite_trains_on_augmented_sounds():
     config = WaveGANLiteConfig(width=2, latent=4, augmentation="adaptive", penalty_every=2)
     game = WaveGANLite().build(config, Spec({"length": 256, "rate_hz": 8000}))
-    table = set_table(game, sounds().float(), batch_size=4)
+    table = set_up(game, sounds().float(), batch_size=4)
     play(table, 5)
-    assert isinstance(game.discriminator, Augmented) and -1 <= table.statistics.read()["r_t"] <= 1
+    assert isinstance(game.discriminator, AugmentedDiscriminator) and -1 <= table.scalars.read()["r_t"] <= 1
     assert all(p.isfinite().all() for p in game.parameters())

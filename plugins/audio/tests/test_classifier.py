@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from gancore_audio.classifier import ClassifierConfig, SoundClassifier, SoundJudge, moved_by
+from gancore_audio.classifier import (
+    ClassifierConfig,
+    SoundClassifier,
+    SoundClassifierRecipe,
+    shift_with_silence,
+)
 from gancore_audio.config import AudioConfig
-from gancore_audio.domain import Audio
+from gancore_audio.domain import AudioDomain
 from gancore_audio.sources import SOURCES
 from needs import data_root
 from refusals import refused
@@ -16,11 +21,12 @@ from refusals import refused
 import gancore
 from gancore import ConfigError, Spec
 from gancore.cli import main
-from gancore.data.sources import resolve
-from gancore.evaluation.intervals import clopper_pearson
+from gancore.data.sources import resolve_source
+from gancore.metrics.intervals import clopper_pearson
 from gancore.models.model import build_game
-from gancore.runtime.randomness import Key, Rows, noise_scope
-from gancore.training.playing import play, set_table
+from gancore.random import Key, RowRange, noise_scope
+from gancore.training.loop import play
+from gancore.training.setup import set_up
 
 SPEC = Spec({"rate_hz": 8000, "length": 1024, "classes": ["a", "b", "c"]})
 
@@ -43,7 +49,7 @@ def test_it_hears_any_rate_and_length(rate_hz, length):
 
 def test_moved_sounds_are_those_of_a_loop():
     sounds, shifts = Key.of("sounds").normal(5, 1, 20), torch.tensor([0, 3, -3, 19, -19])
-    moved = moved_by(sounds, shifts)
+    moved = shift_with_silence(sounds, shifts)
     for row, sound, shift in zip(moved[:, 0], sounds[:, 0], shifts.tolist(), strict=True):
         expected = [float(sound[t - shift]) if 0 <= t - shift < 20 else 0.0 for t in range(20)]
         assert row.tolist() == expected
@@ -54,16 +60,16 @@ def test_training_varies_sounds_as_its_configuration_says():
     judge = net(length=4096)
     click = torch.zeros(400, 1, 4096)
     click[:, :, 2000] = 0.9
-    with noise_scope(Key.of("vary"), Rows.all(400)):
-        varied = judge._varied(click)
+    with noise_scope(Key.of("vary"), RowRange.all(400)):
+        varied = judge._augment(click)
     places = varied[:, 0].abs().argmax(1) - 2000
     assert places.min() >= -200 and places.max() <= 200 and places.float().std() > 100
     decibels = 20 * (varied.abs().amax((1, 2)) / 0.9).log10()
     assert -12.5 < decibels.min() < -10 and decibels.max() < 0.5
     hiss = 20 * varied[:, 0, :1000].std(1).log10()
     assert -81 < hiss.min() < -75 and -35 < hiss.max() < -29
-    with noise_scope(Key.of("vary"), Rows(100, 150, 400)):
-        assert torch.equal(judge._varied(click[100:150]), varied[100:150])
+    with noise_scope(Key.of("vary"), RowRange(100, 150, 400)):
+        assert torch.equal(judge._augment(click[100:150]), varied[100:150])
 
 
 def test_a_model_that_is_not_trained_hears_every_sound_as_it_is():
@@ -75,17 +81,17 @@ def test_a_model_that_is_not_trained_hears_every_sound_as_it_is():
 @pytest.mark.parametrize("classes", [[], ["alone"]])
 def test_data_without_labels_are_refused(classes):
     with refused(ConfigError, "classifier", "labels", fix="data.labels"):
-        SoundJudge().build(ClassifierConfig(), Spec({**SPEC.facts, "classes": classes}))
+        SoundClassifierRecipe().build(ClassifierConfig(), Spec({**SPEC.fields, "classes": classes}))
 
 
 def trained(source: str, rounds: int, root: Path | None = None, seed: int = 0, **config):
     """The judge after so many rounds, and how many windows of test it names right, of how many."""
-    data = Audio().open(resolve(source, SOURCES, root, lambda line: None), AudioConfig(**config))
+    data = AudioDomain().open(resolve_source(source, SOURCES, root, lambda line: None), AudioConfig(**config))
     section = ClassifierConfig(steps=rounds)
-    game = build_game(SoundJudge(), section, data.spec, seed)
-    play(set_table(game, data.train, batch_size=section.batch_size, seed=seed), rounds)
+    game = build_game(SoundClassifierRecipe(), section, data.spec, seed)
+    play(set_up(game, data.train, batch_size=section.batch_size, seed=seed), rounds)
     judge = game.sampler().eval()
-    batch = data.test.take(torch.arange(len(data.test)), Key.of("test"))
+    batch = data.test.get_batch(torch.arange(len(data.test)), Key.of("test"))
     with torch.no_grad():
         right = int((judge.log_posteriors(batch.data).argmax(1) == batch.condition).sum())
     return judge, right, len(batch)
@@ -147,7 +153,7 @@ def test_a_run_selects_by_the_likelihood_of_labels_and_previews_nothing(run):
 def test_generate_refuses_it_in_one_line(run, capsys):
     assert main(["generate", str(run), "-n", "2"]) == 2
     told = capsys.readouterr().err.strip()
-    assert told.count("\n") == 0 and "'classifier' judges samples, it makes none" in told
+    assert told.count("\n") == 0 and "'classifier' trains a classifier, which generates no samples" in told
 
 
 def test_the_model_judges_from_its_folder(run):

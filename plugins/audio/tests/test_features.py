@@ -9,22 +9,30 @@ from pathlib import Path
 
 import pytest
 import torch
-from gancore_audio import vggish
-from gancore_audio.classifier import ClassifierConfig, SoundJudge
-from gancore_audio.clips import AudioConfig, data_from_arrays
-from gancore_audio.domain import Audio
-from gancore_audio.features import ClassifierFeatures, CrepeFeatures, LogMelFeatures, VGGishFeatures
+from gancore_audio.classifier import ClassifierConfig, ClassifierFeatures, SoundClassifierRecipe
+from gancore_audio.dataset import AudioConfig, data_from_arrays
+from gancore_audio.domain import AudioDomain
+from gancore_audio.features import (
+    WEIGHTS_VARIABLE,
+    CrepeFeatures,
+    LogMelFeatures,
+    VGGish,
+    VGGishFeatures,
+    load_vggish,
+    log_mel_patches,
+    mel_filters,
+)
 from gancore_audio.percussion import SAMPLE_RATE_HZ, synthesize
-from gancore_audio.vggish import VGGish, load_vggish, log_mel_patches, mel_filters
 from refusals import refused
 from scipy import signal
 from torch import Tensor
 
-from gancore import ConfigError, Data, Spec, Workbench
-from gancore.games import Judge
+from gancore import ConfigError, Data, FeatureContext, Spec
+from gancore.games import TrainedClassifier
 from gancore.models.model import Model, build_game
-from gancore.runtime.randomness import Key
-from gancore.training.playing import play, set_table
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import set_up
 
 SPEC = Spec({"rate_hz": 8000, "length": 1024})
 
@@ -42,13 +50,15 @@ class Bench:
         self.told: list[str] = []
         self.asked: list[str] = []
         self.data, self.rounds, self.seed = data, rounds, seed
-        self.bench = Workbench(data, folder, self.judge, self.told.append)
+        self.bench = FeatureContext(data, folder, self.judge, self.told.append)
 
     def judge(self, recipe: str, settings) -> Model:
         self.asked.append(recipe)
-        game = build_game(SoundJudge(), ClassifierConfig(width=4, **settings), self.data.spec, self.seed)
-        play(set_table(game, self.data.train, batch_size=16, seed=self.seed), self.rounds)
-        return Model(game.sampler().eval(), self.data.spec, Audio(), {}, torch.device("cpu"))
+        game = build_game(
+            SoundClassifierRecipe(), ClassifierConfig(width=4, **settings), self.data.spec, self.seed
+        )
+        play(set_up(game, self.data.train, batch_size=16, seed=self.seed), self.rounds)
+        return Model(game.sampler().eval(), self.data.spec, AudioDomain(), {}, torch.device("cpu"))
 
 
 def ready(features, bench: Bench):
@@ -57,7 +67,7 @@ def ready(features, bench: Bench):
 
 
 def everything(view) -> tuple[Tensor, Tensor]:
-    batch = view.take(torch.arange(len(view)), Key.of("accuracy"))
+    batch = view.get_batch(torch.arange(len(view)), Key.of("accuracy"))
     return batch.data, batch.condition
 
 
@@ -65,23 +75,25 @@ def everything(view) -> tuple[Tensor, Tensor]:
 
 
 def test_a_classifier_comes_first_where_there_are_labels_and_log_mel_where_there_are_none():
-    audio = Audio()
-    assert list(audio.features_of(Spec({"classes": ["a", "b"]}))) == [
+    audio = AudioDomain()
+    assert list(audio.feature_extractors_for(Spec({"classes": ["a", "b"]}))) == [
         "classifier",
         "log-mel",
         "crepe",
         "vggish",
     ]
     for bare in (Spec({}), Spec({"classes": ["alone"]})):
-        assert next(iter(audio.features_of(bare))) == "log-mel"
+        assert next(iter(audio.feature_extractors_for(bare))) == "log-mel"
     assert [entry.name for entry in audio.features.values() if entry.classifier] == ["classifier"]
 
 
 def test_sounds_can_be_longer_where_recipes_can_make_them():
     spec = Spec({"rate_hz": 8000, "length": 1024, "classes": ["a"]})
-    assert Audio().scaled(spec, 4)["length"] == 4096 and Audio().scaled(spec, 0.25)["length"] == 256
-    assert Audio().scaled(spec, 4)["classes"] == ["a"]
-    assert Audio().scaled(spec, 1 / 3) is None and Audio().scaled(spec, 1 / 128) is None
+    assert (
+        AudioDomain().scaled(spec, 4)["length"] == 4096 and AudioDomain().scaled(spec, 0.25)["length"] == 256
+    )
+    assert AudioDomain().scaled(spec, 4)["classes"] == ["a"]
+    assert AudioDomain().scaled(spec, 1 / 3) is None and AudioDomain().scaled(spec, 1 / 128) is None
 
 
 # The classifier.
@@ -101,8 +113,8 @@ def test_its_features_are_what_the_last_layer_sees(data, tmp_path):
     sounds, _ = everything(data.test)
     seen = features.embed(sounds, data.spec)
     assert seen.shape == (len(sounds), 64) and seen.dtype is torch.float32
-    assert isinstance(features.judge, Judge)
-    by_hand = features.judge.model.head(seen).log_softmax(1)
+    assert isinstance(features.classifier, TrainedClassifier)
+    by_hand = features.classifier.model.head(seen).log_softmax(1)
     assert torch.equal(by_hand, features.log_posteriors(sounds, data.spec))
 
 
@@ -136,7 +148,7 @@ def test_crepe_s_embedding_tells_pitches_apart(tmp_path):
     angle = 2 * math.pi * torch.arange(4096) / 16_000
     sounds = torch.stack([torch.sin(angle * hz) for hz in (220.0, 221.0, 440.0)])[:, None]
     features = CrepeFeatures()
-    features.prepare(Workbench(None, tmp_path, judge=None))
+    features.prepare(FeatureContext(None, tmp_path, train_recipe=None))
     near, far, _ = torch.pdist(features.embed(sounds, Spec({"rate_hz": 16_000}))).tolist()
     assert far > 5 * near > 0
     assert features.digest != LogMelFeatures().digest
@@ -211,10 +223,10 @@ def weights_file(folder: Path, name: str = "vggish.pth") -> Path:
 
 def test_weights_of_a_file_are_loaded_with_their_hash(tmp_path, monkeypatch):
     file = weights_file(tmp_path)
-    monkeypatch.setenv(vggish.SETTING, str(file))
+    monkeypatch.setenv(WEIGHTS_VARIABLE, str(file))
     told: list[str] = []
     features = VGGishFeatures()
-    features.prepare(Workbench(None, tmp_path, judge=None, announce=told.append))
+    features.prepare(FeatureContext(None, tmp_path, train_recipe=None, announce=told.append))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert told == [f"vggish: weights of vggish.pth, sha256 {digest}"]
     assert features.sha256 == digest and len(features.digest) == 64
@@ -249,6 +261,6 @@ def test_what_is_no_weights_file_is_refused_in_one_line_and_never_run(tmp_path, 
 
 
 def test_without_a_file_it_says_what_is_missing(tmp_path, monkeypatch):
-    monkeypatch.delenv(vggish.SETTING, raising=False)
+    monkeypatch.delenv(WEIGHTS_VARIABLE, raising=False)
     with refused(ConfigError, "vggish", fix="GANCORE_VGGISH"):
-        VGGishFeatures().prepare(Workbench(None, tmp_path, judge=None))
+        VGGishFeatures().prepare(FeatureContext(None, tmp_path, train_recipe=None))

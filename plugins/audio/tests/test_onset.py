@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gancore_audio.onset import onset_distance, onsets_ms
+from gancore_audio.signal_metrics import onset_distance, onsets_ms
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gancore import Evidence, Spec
+from gancore import MetricInputs, Spec
 
 RATE_HZ, TIME = 8000, 4096
 SPEC = Spec({"rate_hz": RATE_HZ})
@@ -24,7 +24,7 @@ def tones(n: int, seed: int = 0, late_ms: float = 0.0) -> Tensor:
 
 
 def measured(fake: Tensor, real: Tensor) -> float:
-    return onset_distance.compute(Evidence.of(fake, real, SPEC))
+    return onset_distance.compute(MetricInputs.from_samples(fake, real, SPEC))
 
 
 def test_an_onset_is_where_the_first_hundredth_of_the_energy_ends():
@@ -47,8 +47,8 @@ def test_silence_first_is_as_far_as_it_is_long(milliseconds):
 
 def test_fifty_milliseconds_are_seen_beyond_the_interval_of_clean_sounds():
     real, others, late = tones(300), tones(300, seed=1), tones(300, seed=1, late_ms=50)
-    reading = onset_distance.interval(Evidence.of(late, real, SPEC))
-    clean = onset_distance.interval(Evidence.of(others, real, SPEC))
+    reading = onset_distance.interval(MetricInputs.from_samples(late, real, SPEC))
+    clean = onset_distance.interval(MetricInputs.from_samples(others, real, SPEC))
     assert reading.low > clean.high and measured(late, real) > 10 * measured(others, real)
 
 
@@ -56,7 +56,9 @@ def test_its_interval_holds_what_other_sets_give():
     values = [measured(tones(100, seed=2 * k), tones(100, seed=2 * k + 1, late_ms=10)) for k in range(40)]
     truth = sum(values) / len(values)
     bounds = [
-        onset_distance.interval(Evidence.of(tones(100, seed=k), tones(100, seed=90 + k, late_ms=10), SPEC))
+        onset_distance.interval(
+            MetricInputs.from_samples(tones(100, seed=k), tones(100, seed=90 + k, late_ms=10), SPEC)
+        )
         for k in range(20)
     ]
     assert sum(b.low <= truth <= b.high for b in bounds) >= 17

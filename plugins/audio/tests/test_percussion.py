@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gancore_audio.mel import log_mel
 from gancore_audio.percussion import CLASSES, PEAK, SAMPLE_RATE_HZ, synthesize
-from gancore_audio.spectrogram import log_mel
 from numpy.typing import NDArray
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-from gancore_audio.measures import clip_features
-from gancore_audio.onset import onset_distance
+from gancore_audio.mel_metrics import log_mel_moments
+from gancore_audio.signal_metrics import onset_distance
 from torch import Tensor
 from torch.nn.functional import pad
 
-from gancore import Batch, Evidence, Sampled, Source, Spec
-from gancore.evaluation.measures.neighbours import recall_measure
-from gancore.evaluation.rows import take
+from gancore import Batch, MetricInputs, SampleSet, Source, Spec
+from gancore.evaluation.reference import read_rows
+from gancore.metrics.precision_recall import recall_metric
 from gancore.plugins import plugins
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 RATE_HZ, N = 8000, 300
 SPEC = Spec({"rate_hz": RATE_HZ})
@@ -22,24 +22,26 @@ SPEC = Spec({"rate_hz": RATE_HZ})
 
 @cache
 def sounds() -> Batch:
-    domain = plugins().domain("audio")
+    domain = plugins().load_domain("audio")
     section = domain.Config(source="percussion", rate_hz=RATE_HZ, length=1024)
     train = domain.open(Source("percussion"), section).train
-    return take(train, Key.of("sounds").permutation(len(train)), Key.of("sounds"))
+    return read_rows(train, Key.of("sounds").permutation(len(train)), Key.of("sounds"))
 
 
-def seen(fake: Tensor) -> Evidence:
+def seen(fake: Tensor) -> MetricInputs:
     """Rows of the first N are the reference."""
-    described = [Sampled(x, features=clip_features(x, RATE_HZ).float()) for x in (fake, sounds().data[:N])]
-    return Evidence(described[0], described[1], described[1], SPEC)
+    with_features = [
+        SampleSet(x, features=log_mel_moments(x, RATE_HZ).float()) for x in (fake, sounds().data[:N])
+    ]
+    return MetricInputs(with_features[0], with_features[1], with_features[1], SPEC)
 
 
 def test_dropped_classes_are_seen_by_recall():
     """A quarter of the eight, whichever it is."""
-    clean = recall_measure.interval(seen(sounds().data[N : 2 * N]))
+    clean = recall_metric.interval(seen(sounds().data[N : 2 * N]))
     others, labels = sounds().data[N:], sounds().condition[N:]
     pairs = [(0, 1), (2, 3), (4, 5), (6, 7)]
-    found = [recall_measure.interval(seen(others[(labels != a) & (labels != b)][:N])) for a, b in pairs]
+    found = [recall_metric.interval(seen(others[(labels != a) & (labels != b)][:N])) for a, b in pairs]
     assert all(one.high < clean.low for one in found)
 
 

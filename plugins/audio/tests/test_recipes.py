@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from gancore_audio.recipes import WaveGAN, WaveGANConfig, WaveGANLite, WaveGANLiteConfig
+from gancore_audio.wavegan import WaveGAN, WaveGANConfig, WaveGANLite, WaveGANLiteConfig
 from refusals import refused
 
 from gancore import ConfigError, Spec
 from gancore.games import Adam, Move
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 PLAIN = {"length": 256, "rate_hz": 4000}
 
@@ -16,7 +16,11 @@ def test_wavegan_is_played_as_published():
     game = WaveGAN().build(WaveGANConfig(width=2), Spec(PLAIN))
     (phase,) = game.phases
     assert phase.moves == [Move("discriminator")] * 5 + [Move("generator")]
-    assert game.players["generator"].rule == game.players["discriminator"].rule == Adam(1e-4, (0.5, 0.9))
+    assert (
+        game.players["generator"].optimizer
+        == game.players["discriminator"].optimizer
+        == Adam(1e-4, (0.5, 0.9))
+    )
     (penalty,) = game.penalties.values()
     assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
     latents = game.prior.sample(Key.of(0), 1000)
@@ -30,7 +34,7 @@ def test_wavegan_lite_makes_one_move_each_and_a_lazy_penalty():
     game = WaveGANLite().build(WaveGANLiteConfig(width=2), Spec(PLAIN))
     (phase,) = game.phases
     assert phase.moves == [Move("discriminator"), Move("discriminator", "r1", 16), Move("generator")]
-    rate = game.players["generator"].rule.lr
+    rate = game.players["generator"].optimizer.lr
     assert rate(0.0) == pytest.approx(6e-4) and rate(1.0) == pytest.approx(1.2e-4)
     assert game.average is not None
 

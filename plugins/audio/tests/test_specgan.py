@@ -4,14 +4,22 @@ import itertools
 
 import pytest
 import torch
-from gancore_audio.grids import GridDiscriminator, GridGenerator, coarsest, halvings
-from gancore_audio.spectrogram_gans import IFGAN, IFGANConfig, SpecGAN, SpecGANConfig
+from gancore_audio.specgan import (
+    IFGAN,
+    IFGANConfig,
+    SpecGAN,
+    SpecGANConfig,
+    SpectrogramDCGANDiscriminator,
+    SpectrogramGenerator,
+    coarsest_shape,
+    n_halvings,
+)
 from refusals import refused
 from torch import nn
 
 from gancore import ConfigError, Spec
 from gancore.games import Adam, Move
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 PLAIN = {"length": 1024, "rate_hz": 8000}
 LABELLED = {**PLAIN, "classes": ["a", "b"], "class_shares": [0.75, 0.25]}
@@ -58,8 +66,8 @@ def test_published_settings_are_played_as_published():
     assert phase.moves == [Move("discriminator")] * 5 + [Move("generator")]
     (penalty,) = game.penalties.values()
     assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
-    rule = game.players["generator"].rule
-    assert rule == game.players["discriminator"].rule
+    rule = game.players["generator"].optimizer
+    assert rule == game.players["discriminator"].optimizer
     assert rule.lr == 1e-4  # constant
     assert rule.betas == Adam(1e-4, (0.5, 0.9)).betas
     assert game.prior.sample(Key.of(0), 1000).abs().max() <= 1
@@ -72,7 +80,7 @@ def test_by_default_each_player_makes_one_move_and_the_penalty_is_lazy(recipe, c
     (phase,) = game.phases
     lazy = [Move("discriminator", penalty, 16) for penalty in ("r1", "r2")]
     assert phase.moves == [Move("discriminator"), *lazy, Move("generator")]
-    rate = game.players["generator"].rule.lr
+    rate = game.players["generator"].optimizer.lr
     assert rate(1.0) == pytest.approx(rate(0.0) / 5)
     assert game.average is not None
 
@@ -83,17 +91,17 @@ def test_by_default_each_player_makes_one_move_and_the_penalty_is_lazy(recipe, c
 )
 @pytest.mark.parametrize("kernel", [3, 4, 5])
 def test_networks_fit_every_grid_that_halves(grid, start, kernel):
-    assert coarsest(grid) == start
-    images = GridGenerator(grid, 2, 3, 5, kernel, 0)(torch.randn(4, 5))
+    assert coarsest_shape(grid) == start
+    images = SpectrogramGenerator(grid, 2, 3, 5, kernel, 0)(torch.randn(4, 5))
     assert images.shape == (4, 2, *grid)
     assert images.abs().max() <= 1
-    assert GridDiscriminator(grid, 2, 3, kernel, 0)(images).shape == (4,)
+    assert SpectrogramDCGANDiscriminator(grid, 2, 3, kernel, 0)(images).shape == (4,)
 
 
 @pytest.mark.parametrize("grid", [(7, 64), (32, 4), (32, 65)])
 def test_a_grid_that_does_not_halve_is_refused_in_one_line(grid):
     with refused(ConfigError, fix="model.window"):
-        halvings(grid)
+        n_halvings(grid)
 
 
 @pytest.mark.parametrize("rate_hz", [100, 8000, 44_100])

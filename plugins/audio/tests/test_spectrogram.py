@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from gancore_audio.spectrogram import FLOOR_DB, _mel_filters, log_mel, picture
+from gancore_audio.export import spectrogram_grid
+from gancore_audio.mel import FLOOR_DB, _mel_filters, log_mel
 
 
 def sine(frequency_hz: float, rate_hz: int, amplitude: float = 1.0, time: int = 4096) -> torch.Tensor:
@@ -48,15 +49,15 @@ def test_many_clips_give_what_each_gives_alone():
 def test_a_rising_tone_rises_in_the_picture():
     time = np.arange(8000) / 8000
     rising = np.sin(2 * np.pi * (200 * time + 1500 * time**2)).astype(np.float32)
-    pixels = np.asarray(picture(rising[None], 8000)).astype(int).sum(2)  # (height, width)
+    pixels = np.asarray(spectrogram_grid(rising[None], 8000)).astype(int).sum(2)  # (height, width)
     spectrogram = pixels[14 + 30 + 6 + 4 : 14 + 30 + 112, 10:180]
     early, late = (spectrogram[:, columns].argmax(0).mean() for columns in (slice(10, 30), slice(130, 150)))
     assert late < early - 20  # rows count downwards
 
 
 def test_sixteen_samples_make_a_grid_of_four_by_four():
-    grid = picture(np.zeros((16, 1000), np.float32), 8000, [f"sound {n}" for n in range(16)])
-    alone = picture(np.zeros((1, 1000), np.float32), 8000)
+    grid = spectrogram_grid(np.zeros((16, 1000), np.float32), 8000, [f"sound {n}" for n in range(16)])
+    alone = spectrogram_grid(np.zeros((1, 1000), np.float32), 8000)
     assert grid.mode == "RGB"
     assert grid.width > 3.8 * alone.width and grid.height > 3.5 * alone.height
     assert grid.width < 1000 and grid.height < 1000

@@ -4,13 +4,14 @@ import math
 
 import pytest
 import torch
-from gancore_audio.mulaw import LEVELS, MuLaw, cells, codes, compand, edges, expand
+from gancore_audio.mu_law import LEVELS, MuLaw, cell_edges, compand, encode, expand, quantisation_cells
 from gancore_audio.wavenet import WaveNet, WaveNetConfig
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
-from gancore.runtime.randomness import Key
-from gancore.training.playing import play, set_table
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import set_up
 
 TINY = {"width": 4, "skips": 8, "blocks": 1, "layers": 3}
 
@@ -41,7 +42,7 @@ def test_every_code_comes_back_from_the_waveform_it_stands_for():
     x = torch.linspace(-1, 1, 4001)[None, None]
     back = MuLaw().decode(MuLaw().encode(Batch(x)).data)
     assert 0.02 < (back - x).abs().max() < 0.0221
-    assert codes(torch.tensor([-1.0, -1e-6, 0.0, 1.0])).tolist() == [0, 127, 128, 255]
+    assert encode(torch.tensor([-1.0, -1e-6, 0.0, 1.0])).tolist() == [0, 127, 128, 255]
 
 
 def test_silence_comes_back_as_silence_that_nobody_hears():
@@ -51,7 +52,7 @@ def test_silence_comes_back_as_silence_that_nobody_hears():
 
 def test_the_density_of_waveforms_integrates_to_one():
     """In float64 over the square [-1, 1]^2: it is constant in each of 256 x 256 cells."""
-    model, borders = sampler(2).double(), edges(torch.float64)
+    model, borders = sampler(2).double(), cell_edges(torch.float64)
     assert borders[[0, -1]].tolist() == pytest.approx([-1, 1])
     width = borders.diff()
     early, late = (torch.cartesian_prod(*[borders[:-1] + at * width] * 2)[:, None] for at in (0.2, 0.9))
@@ -66,8 +67,8 @@ def test_the_density_of_waveforms_integrates_to_one():
 def test_nats_of_waveforms_are_those_of_codes_and_their_cells():
     model = sampler(64).double()
     x = torch.rand(5, 1, 64, dtype=torch.float64) * 2 - 1
-    of_codes = model.model.log_prob(codes(x[:, 0]))
-    widths = cells(x)[1].flatten(1)
+    of_codes = model.model.log_prob(encode(x[:, 0]))
+    widths = quantisation_cells(x)[1].flatten(1)
     torch.testing.assert_close(model.log_prob(Batch(x)), of_codes - widths.log().sum(1))
 
 
@@ -85,14 +86,14 @@ def test_the_network_is_the_papers_with_the_blocks_that_were_asked_for():
     assert trunk.dilations == tuple(2**layer for layer in range(9)) * 2 and trunk.reach == 1023
     assert [type(part).__name__ for part in game.model.head] == ["ReLU", "Linear", "ReLU", "Linear"]
     assert game.players["model"].clip == pytest.approx(WaveNetConfig().clip * 4096)
-    rate = game.players["model"].rule.lr
+    rate = game.players["model"].optimizer.lr
     assert rate(0.0) < rate(0.05) > rate(0.5) > rate(1.0) > 0
 
 
 def test_it_is_no_model_that_samples_in_parallel():
-    from gancore_audio.domain import Audio
+    from gancore_audio.domain import AudioDomain
 
-    assert Audio.recipes["wavenet"].provides == {"likelihood", "conditional"}
+    assert AudioDomain.recipes["wavenet"].capabilities == {"likelihood", "conditional"}
 
 
 def test_labels_that_the_data_do_not_have_are_refused():
@@ -112,9 +113,13 @@ def test_it_learns_the_entropy_of_a_process_that_is_known():
     game = WaveNet().build(
         WaveNetConfig(**TINY, lr=2e-2, batch_size=32), Spec({"length": length, "rate_hz": 8000})
     )
-    play(set_table(game, waveforms, batch_size=32), 150)
+    play(set_up(game, waveforms, batch_size=32), 150)
     entropy = -(flip * math.log(flip) + (1 - flip) * math.log(1 - flip))
-    exact = math.log(2) + (length - 1) * entropy + length * cells(torch.tensor([0.3]))[1].log().item()
+    exact = (
+        math.log(2)
+        + (length - 1) * entropy
+        + length * quantisation_cells(torch.tensor([0.3]))[1].log().item()
+    )
     with torch.no_grad():
         found = -game.sampler().eval().log_prob(Batch(waveforms[:1000])).mean().item()
     assert -1.0 < found - exact < 2.5

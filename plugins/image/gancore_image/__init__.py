@@ -5,4 +5,6 @@ from gancore import DomainEntry, hookimpl
 
 @hookimpl
 def gancore_domains() -> list[DomainEntry]:
-    return [DomainEntry("image", "gancore_image.domain:Images", "pictures: PNG, JPEG, WebP, BMP; IDX, npz")]
+    return [
+        DomainEntry("image", "gancore_image.domain:ImageDomain", "images: PNG, JPEG, WebP, BMP; IDX, npz")
+    ]

@@ -1,6 +1,8 @@
-"""What the image GANs share: sizes, batch normalisation that labels steer, labels in a discriminator."""
+"""Layers of the image GANs: sizes, conditional batch normalisation, label projection."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -8,35 +10,37 @@ from torch.nn.functional import conv_transpose2d, pad
 
 from gancore import ConfigError
 
-START = 4
-"""The side at which generators start."""
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+START_SIZE = 4
+"""Side of the first feature map of a generator."""
 
 
-def doublings(side: int) -> int:
-    """k of side = 4 * 2^k.
+def n_doublings(side: int) -> int:
+    """k with side = 4 * 2^k.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such k.
     """
-    k = (side // START).bit_length() - 1
-    if k < 1 or side != START * 2**k:
+    k = (side // START_SIZE).bit_length() - 1
+    if k < 1 or side != START_SIZE * 2**k:
         raise ConfigError(
-            f"data.side {side}: this recipe needs 4 * 2^k pixels, from 8 on", "set data.side to 16, 32 or 64"
+            f"data.side is {side}; this recipe needs 4 * 2^k pixels, at least 8",
+            "set data.side to 16, 32 or 64",
         )
     return k
 
 
-def widths(width: int, layers: int, widest: int) -> list[int]:
-    """Channels from the picture inwards: width, 2 width, 4 width, ..., at most ``widest`` width."""
-    return [width * min(2**layer, widest) for layer in range(layers)]
+def channel_widths(width: int, layers: int, max_multiple: int) -> list[int]:
+    """Channels from the image inwards: width, 2 width, 4 width, ..., at most ``max_multiple`` * width."""
+    return [width * min(2**layer, max_multiple) for layer in range(layers)]
 
 
-class Enlarge(nn.Module):
+class UpsampleConv(nn.Module):
     """(batch, before, side, side) to (batch, after, 2 side, 2 side): pixels repeated, then a 3x3 convolution.
 
     Computed as one transposed convolution of stride 2 whose 4x4 kernel is the 3x3 one, convolved with a box
-    of 2x2: the same numbers at the cost of a free 4x4 kernel, which would leave a checkerboard (Odena et al.
-    2016).
+    of 2x2: the same result at the cost of a learned 4x4 kernel, which would leave a checkerboard (Odena et
+    al. 2016).
     """
 
     def __init__(self, before: int, after: int) -> None:
@@ -49,8 +53,8 @@ class Enlarge(nn.Module):
         return conv_transpose2d(x, boxed, self.convolution.bias, stride=2, padding=1)
 
 
-class Norm(nn.Module):
-    """Batch normalisation; with ``classes``, a gain and a bias of each label (Miyato & Koyama 2018)."""
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch normalisation; with ``classes``, a gain and a bias per label (Miyato & Koyama 2018)."""
 
     def __init__(self, channels: int, classes: int = 0) -> None:
         super().__init__()
@@ -68,10 +72,10 @@ class Norm(nn.Module):
         return self.gain(label)[:, :, None, None] * x + self.bias(label)[:, :, None, None]
 
 
-class Logit(nn.Module):
-    """Features (batch, features) to logits (batch,): psi(h) + v_y . h (Miyato & Koyama 2018, eq. 3).
+class ProjectionHead(nn.Module):
+    """FeatureExtractor (batch, features) to logits (batch,): psi(h) + v_y . h (Miyato & Koyama 2018, eq. 3).
 
-    ``classes``: labels y, whose v_y begin at zero, so that all are judged alike; 0 for none.
+    ``classes``: number of labels y; v_y are initialised to zero. 0: no labels.
     """
 
     def __init__(self, features: int, classes: int = 0, bias: bool = True) -> None:
@@ -86,6 +90,9 @@ class Logit(nn.Module):
         return logits if self.label is None else logits + (self.label(label) * features).sum(1)
 
 
-def channels_last(network: nn.Module) -> nn.Module:
-    """Weights of convolutions laid out with the channels last, and with them all that they give."""
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def channels_last(network: ModuleT) -> ModuleT:
+    """The network in the memory format channels_last, which its outputs then have, too."""
     return network.to(memory_format=torch.channels_last)

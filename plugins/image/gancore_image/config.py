@@ -1,4 +1,4 @@
-"""``data`` for images: how pictures become squares of pixels."""
+"""``data`` for images: how image files become squares of pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gancore import SpecFacts
+from gancore import SpecSchema
 from gancore.data.labels import LabelledSection
 
 
@@ -15,7 +15,7 @@ class ImageConfig(LabelledSection):
         None,
         ge=4,
         le=1024,
-        description="pixels of a side; none: the 4 * 2^k nearest to the median shorter side, 8 to 64",
+        description="side in pixels; none: the 4 * 2^k nearest to the median shorter side, 8 to 64",
     )
     channels: int | None = Field(
         None,
@@ -25,24 +25,24 @@ class ImageConfig(LabelledSection):
     )
     fit: Literal["auto", "crop", "pad", "stretch"] = Field(
         "auto",
-        description="how a picture becomes a square: its centre cut out, the whole amid background, or "
-        "stretched; auto: crop, pad for mnist and fashion_mnist",
+        description="how an image becomes square: crop its centre, pad with background, or stretch; "
+        "auto: crop, but pad for mnist and fashion_mnist",
     )
     background: int | None = Field(
         None,
         ge=0,
         le=255,
-        description="level under transparent pixels and about padded pictures; none: 255, or the data set's",
+        description="background level of transparent and padded images; none: 255, or the data set's",
     )
     stacked: bool = Field(
         False,
-        description="a row is three grey pictures, as red, green and blue: their labels make modes to count",
+        description="stack three grey images as red, green and blue; the triples of labels are modes",
     )
-    min_side: int = Field(8, ge=1, description="pictures with a shorter side than this are left out")
+    min_side: int = Field(8, ge=1, description="images with a shorter side than this are skipped")
 
 
-class ImageFacts(SpecFacts):
-    side: int = Field(ge=4, le=1024, description="pixels of a side")
+class ImageSchema(SpecSchema):
+    side: int = Field(ge=4, le=1024, description="side in pixels")
     channels: int = Field(ge=1, le=4, description="1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha")
-    stacked: bool = Field(default=False, description="three grey pictures in one")
-    stacked_classes: list[str] | None = Field(default=None, description="labels of one of these")
+    stacked: bool = Field(default=False, description="whether an example is three grey images")
+    stacked_classes: list[str] | None = Field(default=None, description="labels of a single image")

@@ -1,4 +1,4 @@
-"""DCGAN as published (Radford et al. 2016), for any side of 4 * 2^k and with labels where wanted."""
+"""DCGAN as published (Radford et al. 2016), for any side of 4 * 2^k, optionally conditional."""
 
 from __future__ import annotations
 
@@ -9,93 +9,101 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from gancore import Recipe, Spec
-from gancore.data.classes import classes_told
-from gancore.games import AdversarialSection, Discriminator, Game, adversarial, defaults, uniform
-from gancore_image.augmentation import AugmentedSection, augmentation_of
-from gancore_image.blocks import START, Logit, Norm, channels_last, doublings, widths
+from gancore.data.labels import num_conditional_classes
+from gancore.games import AdversarialConfig, Discriminator, Game, adversarial_game, uniform, with_defaults
+from gancore_image.augmentation import AugmentedConfig, build_augmentation
+from gancore_image.blocks import (
+    START_SIZE,
+    ConditionalBatchNorm2d,
+    ProjectionHead,
+    channel_widths,
+    channels_last,
+    n_doublings,
+)
 
 WIDEST = 8
-"""The most multiples of ``width``: at 64 pixels 4 x 4 x 1024 for a width of 128."""
-DEVIATION = 0.02
+"""Maximal multiple of ``width``: at 64 pixels 4 x 4 x 1024 for a width of 128."""
+INIT_STD = 0.02
 
 
-@defaults(penalty="none", lr=2e-4, beta2=0.999)
-class DCGANConfig(AugmentedSection, AdversarialSection):
+@with_defaults(penalty="none", lr=2e-4, beta2=0.999)
+class DCGANConfig(AugmentedConfig, AdversarialConfig):
     """Radford et al. 2016, sections 3 and 4."""
 
-    batch_size: PositiveInt = Field(128, description="rows of the joined batch")
+    batch_size: PositiveInt = Field(128, description="examples per global batch")
     steps: PositiveInt = Field(100_000, description="rounds, when the command names no budget")
     width: PositiveInt = Field(
-        128, description="channels next to the picture; doubled at every layer inwards, up to eightfold"
+        128, description="channels next to the image; doubled at every layer inwards, up to 8 times"
     )
-    kernel: int = Field(5, ge=3, le=7, description="pixels along a side of each convolution; 4 in many ports")
-    latent: PositiveInt = Field(100, description="numbers in a latent, evenly in [-1, 1]")
+    kernel: int = Field(5, ge=3, le=7, description="kernel size of each convolution; 4 in many ports")
+    latent: PositiveInt = Field(100, description="dimensions of a latent, uniform in [-1, 1]")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
 class DCGAN(Recipe):
-    """Strided convolutions, batch normalisation of all but the ends, Adam with beta1 = 0.5."""
+    """Strided convolutions, batch normalisation of all layers but the ends, Adam with beta1 = 0.5."""
 
     Config = DCGANConfig
 
     def build(self, config: DCGANConfig, spec: Spec) -> Game:
-        classes = classes_told(config.conditional, spec)
-        game = adversarial(
+        classes = num_conditional_classes(config.conditional, spec)
+        game = adversarial_game(
             generator=lambda: channels_last(
                 DCGANGenerator(spec, config.width, config.latent, config.kernel, classes)
             ),
             discriminator=lambda: DCGANDiscriminator(spec, config.width, config.kernel, classes),
             prior=uniform(config.latent),
-            **config.options(),
+            **config.game_options(),
             conditional=config.conditional,
-            augmentation=augmentation_of(config),
+            augmentation=build_augmentation(config),
         )
         game.batch_coupled = True  # by batch normalisation
         return game
 
 
 class DCGANGenerator(nn.Module):
-    """Latents (batch, latent) to pictures (batch, channels, side, side) in [-1, 1].
+    """Latents (batch, latent) to images (batch, channels, side, side) in [-1, 1].
 
     A dense layer to 4 x 4, transposed convolutions of stride 2, each but the last normalised; no biases,
-    which normalisation takes away. ``classes``: labels, by a gain and a bias of each; 0 for none.
+    since normalisation removes them. ``classes``: number of labels, with a gain and a bias each; 0: no
+    labels.
     """
 
     def __init__(self, spec: Spec, width: int, latent: int, kernel: int = 5, classes: int = 0) -> None:
         super().__init__()
-        inner = widths(width, doublings(spec["side"]), WIDEST)[::-1]
-        self.dense = nn.Linear(latent, inner[0] * START * START, bias=False)
-        self.norms = nn.ModuleList(Norm(channels, classes) for channels in inner)
+        widths = channel_widths(width, n_doublings(spec["side"]), WIDEST)[::-1]
+        self.dense = nn.Linear(latent, widths[0] * START_SIZE * START_SIZE, bias=False)
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(channels, classes) for channels in widths)
         self.layers = nn.ModuleList(
             nn.ConvTranspose2d(
                 before, after, kernel, 2, (kernel - 1) // 2, output_padding=kernel % 2, bias=False
             )
-            for before, after in pairwise([*inner, spec["channels"]])
+            for before, after in pairwise([*widths, spec["channels"]])
         )
-        initialise(self)
+        init_weights(self)
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
-        x = self.dense(latents).view(len(latents), -1, START, START)
+        x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             x = layer(relu(norm(x, label)))
         return x.tanh()
 
 
 class DCGANDiscriminator(Discriminator):
-    """Pictures to logits (batch,): convolutions of stride 2 to 4 x 4, each but the first normalised."""
+    """Images to logits (batch,): convolutions of stride 2 to 4 x 4, each but the first normalised."""
 
     def __init__(self, spec: Spec, width: int, kernel: int = 5, classes: int = 0) -> None:
         super().__init__()
-        inner = widths(width, doublings(spec["side"]), WIDEST)
+        widths = channel_widths(width, n_doublings(spec["side"]), WIDEST)
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, kernel, 2, (kernel - 1) // 2, bias=False)
-            for before, after in pairwise([spec["channels"], *inner])
+            for before, after in pairwise([spec["channels"], *widths])
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in inner[1:])
-        self.logit = Logit(inner[-1] * START * START, classes, bias=False)
-        initialise(self)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for channels in widths[1:])
+        self.logit = ProjectionHead(widths[-1] * START_SIZE * START_SIZE, classes, bias=False)
+        init_weights(self)
 
-    def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
+    def logits(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         x = leaky_relu(self.layers[0](embedded), 0.2)
         for layer, norm in zip(self.layers[1:], self.norms, strict=True):
             x = leaky_relu(norm(layer(x)), 0.2)
@@ -103,10 +111,10 @@ class DCGANDiscriminator(Discriminator):
         return logits
 
 
-def initialise(network: nn.Module) -> None:
+def init_weights(network: nn.Module) -> None:
     """Weights N(0, 0.02^2), gains of normalisation N(1, 0.02^2)."""
     for part in network.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            nn.init.normal_(part.weight, 0.0, DEVIATION)
+            nn.init.normal_(part.weight, 0.0, INIT_STD)
         elif isinstance(part, nn.BatchNorm2d) and part.affine:
-            nn.init.normal_(part.weight, 1.0, DEVIATION)
+            nn.init.normal_(part.weight, 1.0, INIT_STD)

@@ -10,32 +10,32 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gancore import Recipe, Spec
-from gancore.data.classes import classes_told
+from gancore.data.labels import num_conditional_classes
 from gancore.games import (
-    AdversarialSection,
+    AdversarialConfig,
     Discriminator,
     Game,
-    adversarial,
-    defaults,
+    adversarial_game,
     normal,
+    with_defaults,
 )
-from gancore.nn import piecewise
-from gancore_image.augmentation import AugmentedSection, augmentation_of
-from gancore_image.blocks import START, Enlarge, channels_last, doublings, widths
+from gancore.nn import piecewise_linear
+from gancore_image.augmentation import AugmentedConfig, build_augmentation
+from gancore_image.blocks import START_SIZE, UpsampleConv, channel_widths, channels_last, n_doublings
 
 WIDEST = 8
-"""The most multiples of ``width``."""
+"""Maximal multiple of ``width``."""
 
-STEADY = 48
+MAX_STABLE_CHANNELS = 48
 """Channels of the widest layer up to which the rate is as configured.
 
 Adam moves each weight by the rate, and a layer's output by that times its inputs: wider ones need less in
-proportion (Yang et al. 2021, "Tensor Programs V"). At 192 channels a rate of 1e-3 or 2e-3 turned all pictures
+proportion (Yang et al. 2021, "Tensor Programs V"). At 192 channels a rate of 1e-3 or 2e-3 turned all images
 of 32 pixels black within the first rounds, 5e-4 did not.
 """
 
 
-@defaults(
+@with_defaults(
     loss="relativistic",
     penalty="r1+r2",
     penalty_every=16,
@@ -44,83 +44,84 @@ of 32 pixels black within the first rounds, 5e-4 did not.
     beta1=0.0,
     average=20_000.0,
 )
-class DCGANLiteConfig(AugmentedSection, AdversarialSection):
-    """Radford et al. 2016 in outline, Huang et al. 2024 in what is played."""
+class DCGANLiteConfig(AugmentedConfig, AdversarialConfig):
+    """Networks as in Radford et al. 2016, game as in Huang et al. 2024."""
 
-    batch_size: PositiveInt = Field(64, description="rows of the joined batch")
+    batch_size: PositiveInt = Field(64, description="rows of the global batch")
     steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
     width: PositiveInt = Field(
-        48, description="channels next to the picture; doubled at every layer inwards, up to eightfold"
+        48, description="channels next to the image; doubled at every layer inwards, up to 8 times"
     )
-    latent: PositiveInt = Field(64, description="numbers in a latent")
+    latent: PositiveInt = Field(64, description="dimensions of a latent")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
 class DCGANLite(Recipe):
-    """Each fake is judged beside a real one; lazy R1 and R2; an average of the generator."""
+    """Fakes are compared with real images; lazy R1 and R2; an EMA of the generator."""
 
     Config = DCGANLiteConfig
 
     def build(self, config: DCGANLiteConfig, spec: Spec) -> Game:
-        classes = classes_told(config.conditional, spec)
-        return adversarial(
-            generator=lambda: channels_last(LiteGenerator(spec, config.width, config.latent, classes)),
-            discriminator=lambda: LiteDiscriminator(spec, config.width, classes),
-            discriminator_remedies=[channels_last],
+        classes = num_conditional_classes(config.conditional, spec)
+        return adversarial_game(
+            generator=lambda: channels_last(DCGANLiteGenerator(spec, config.width, config.latent, classes)),
+            discriminator=lambda: channels_last(DCGANLiteDiscriminator(spec, config.width, classes)),
             prior=normal(config.latent),
-            **config.options(rate_scale(config.width, spec["side"])),
+            **config.game_options(lr_scale(config.width, spec["side"])),
             conditional=config.conditional,
-            augmentation=augmentation_of(config),
+            augmentation=build_augmentation(config),
         )
 
 
-def rate_scale(width: int, side: int) -> float:
+def lr_scale(width: int, side: int) -> float:
     """Of the configured rates: at width 48 a quarter at 32 pixels, an eighth from 64 on."""
-    return min(1.0, STEADY / max(widths(width, doublings(side), WIDEST)))
+    return min(1.0, MAX_STABLE_CHANNELS / max(channel_widths(width, n_doublings(side), WIDEST)))
 
 
-class LiteGenerator(nn.Module):
-    """Latents (batch, latent) to pictures (batch, channels, side, side) in [-1, 1].
+class DCGANLiteGenerator(nn.Module):
+    """Latents (batch, latent) to images (batch, channels, side, side) in [-1, 1].
 
-    ``classes``: labels, embedded beside the latent; 0 for none.
+    ``classes``: number of labels, embedded next to the latent; 0: no labels.
     """
 
     def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
         super().__init__()
-        inwards = widths(width, doublings(spec["side"]), WIDEST)
+        inwards = channel_widths(width, n_doublings(spec["side"]), WIDEST)
         self.label = nn.Embedding(classes, latent) if classes else None
-        self.dense = nn.Linear(latent * (2 if classes else 1), START * START * inwards[-1])
+        self.dense = nn.Linear(latent * (2 if classes else 1), START_SIZE * START_SIZE * inwards[-1])
         channels = [*inwards[::-1], spec["channels"]]
-        self.layers = nn.ModuleList(Enlarge(before, after) for before, after in itertools.pairwise(channels))
+        self.layers = nn.ModuleList(
+            UpsampleConv(before, after) for before, after in itertools.pairwise(channels)
+        )
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:
             latents = torch.cat([latents, self.label(label)], dim=1)
-        x = self.dense(latents).view(len(latents), -1, START, START)
+        x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
         for layer in self.layers:
             x = layer(leaky_relu(x, 0.2))
         return torch.tanh(x)
 
 
-class LiteDiscriminator(Discriminator):
-    """Pictures to logits (batch,); the label enters by projection (Miyato & Koyama 2018, eq. 3)."""
+class DCGANLiteDiscriminator(Discriminator):
+    """Images to logits (batch,); the label enters by projection (Miyato & Koyama 2018, eq. 3)."""
 
     def __init__(self, spec: Spec, width: int, classes: int = 0) -> None:
         super().__init__()
-        inwards = widths(width, doublings(spec["side"]), WIDEST)
+        inwards = channel_widths(width, n_doublings(spec["side"]), WIDEST)
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 4, stride=2, padding=1)
             for before, after in zip([spec["channels"], *inwards], inwards, strict=False)
         )
-        self.dense = nn.Linear(START * START * inwards[-1], 1, bias=False)
-        self.label = nn.Embedding(classes, START * START * inwards[-1]) if classes else None
+        self.dense = nn.Linear(START_SIZE * START_SIZE * inwards[-1], 1, bias=False)
+        self.label = nn.Embedding(classes, START_SIZE * START_SIZE * inwards[-1]) if classes else None
         if self.label is not None:
-            nn.init.zeros_(self.label.weight)  # so that it judges all labels alike at first
+            nn.init.zeros_(self.label.weight)  # no effect of labels at first
 
-    def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
+    def logits(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         x = embedded
         for layer in self.layers:
-            x = piecewise.leaky_relu(layer(x), 0.2)
+            x = piecewise_linear.leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
         logits: Tensor = self.dense(features).squeeze(1)
         if self.label is not None:

@@ -1,4 +1,4 @@
-"""What commonly goes wrong in generated pictures: blank, saturated, of one colour, a checkerboard."""
+"""Common faults of generated images: blank, saturated, one colour, checkerboard."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gancore.domain import Finding
-from gancore.symptoms import CALMER, STEADIER, Symptom, shown
+from gancore.diagnostics import LOWER_LR, TRAIN_STEADIER, DiagnosticRule, apply_rules
+from gancore.domain import Diagnostic
 
 LEVEL = 1 / 127.5
-"""One step of 255."""
+"""One step of 255 levels."""
 BLANK = 4 * LEVEL
 ENDS, CHANGING = 0.98, 0.2
 CHROMA, ONE_HUE = 0.1, 0.99
 PERIODS, RATIO, SHARE = (2, 4), 3.0, 0.003
 
 
-SYMPTOMS = {
-    "blank": Symptom(0.05, "blank, of one level", f"look for blank pictures in the data; {STEADIER}"),
-    "saturated": Symptom(
+RULES = {
+    "blank": DiagnosticRule(
+        0.05, "blank, of one level", f"look for blank images in the data; {TRAIN_STEADIER}"
+    ),
+    "saturated": DiagnosticRule(
         0.05,
         "noise of black and white, without levels between",
-        f"{CALMER}; {STEADIER}",
+        f"{LOWER_LR}; {TRAIN_STEADIER}",
     ),
     # a photograph of the sky has one hue too
-    "one colour": Symptom(0.5, "of one hue", f"start again from another seed; {STEADIER}"),
+    "one colour": DiagnosticRule(0.5, "of one hue", f"start again from another seed; {TRAIN_STEADIER}"),
 }
 
 
-def diagnose(pictures: Tensor) -> list[Finding]:
-    """Faults of a set of samples (n, channels, side, side), each with its share and a remedy."""
-    findings = shown(SYMPTOMS, faults(pictures))
-    board = checkerboard(pictures)
+def diagnose(images: Tensor) -> list[Diagnostic]:
+    """Faults of a set of samples (n, channels, side, side), each with its share and advice."""
+    findings = apply_rules(RULES, find_faults(images))
+    board = checkerboard(images)
     if board is not None:
         period, ratio, share = board
         seen = (
@@ -41,18 +43,18 @@ def diagnose(pictures: Tensor) -> list[Finding]:
             f"{ratio:.1f} times as much as its neighbours in frequency"
         )
         remedy = "train longer (upsampling leaves this pattern)"
-        findings.append(Finding("checkerboard", seen, remedy))
+        findings.append(Diagnostic("checkerboard", seen, remedy))
     return findings
 
 
-def faults(pictures: Tensor) -> dict[str, Tensor]:
+def find_faults(images: Tensor) -> dict[str, Tensor]:
     """Which samples of (n, channels, side, side) are ``blank``, ``saturated``, ``one colour``: bool (n) each.
 
     Blank: each channel deviates less than 4 levels from its mean (RMS). Saturated: 98 % of the values are
     black or white, and over a fifth of all neighbours differ in that. One colour: in RGB the mean chroma is
-    over 0.1, and next to all of it points one way. Alpha is not looked at.
+    over 0.1, and nearly all of it has one hue. Alpha is ignored.
     """
-    colour = _colour(pictures)
+    colour = _colour(images)
     blank = (colour.flatten(2).std(2, correction=0) < BLANK).all(1)
     return {
         "blank": blank,
@@ -61,8 +63,8 @@ def faults(pictures: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _colour(pictures: Tensor) -> Tensor:
-    x = pictures.detach().float()
+def _colour(images: Tensor) -> Tensor:
+    x = images.detach().float()
     return x[:, :-1] if x.shape[1] in (2, 4) else x
 
 
@@ -84,15 +86,15 @@ def _one_colour(x: Tensor) -> Tensor:
     return found
 
 
-def checkerboard(pictures: Tensor) -> tuple[int, float, float] | None:
+def checkerboard(images: Tensor) -> tuple[int, float, float] | None:
     """The pattern that upsampling layers of stride 2 leave behind in the samples (n, channels, side, side).
 
-    Medians over the samples, since a texture falls on such a frequency by chance in a few. Returns (period in
+    Medians over the samples, since a texture has such a frequency by chance in a few. Returns (period in
     pixels, ratio, share of the energy) of the strongest pattern of 2 or 4 pixels that is over 3 times its
-    neighbours in frequency and 0.3 % of the energy; None where there is none.
+    neighbours in frequency and 0.3 % of the energy; None if there is none.
     """
     found = []
-    for period, line, floor in _combs(_colour(pictures)):
+    for period, line, floor in _combs(_colour(images)):
         ratio, share = float((line / floor.clamp_min(1e-12)).median()), float((line - floor).median())
         if ratio > RATIO and share > SHARE:
             found.append((period, ratio, share))
@@ -115,7 +117,7 @@ def _combs(x: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
 
 
 def _beside(power: Tensor, u: int, v: int) -> Tensor:
-    """The mean power one and two steps from (u, v): along an axis on which it lies, else along both."""
+    """The mean power one and two steps from (u, v): along its axis, if it is on one, else along both."""
     side = power.shape[-1]
     steps = (-2, -1, 1, 2)
     along = [((u + s) % side, v) for s in steps if u] + [(u, (v + s) % side) for s in steps if v]

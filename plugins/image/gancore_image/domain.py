@@ -1,4 +1,4 @@
-"""The image domain: pictures in, pictures out."""
+"""The image domain: data sets of images, and models that generate them."""
 
 from __future__ import annotations
 
@@ -8,175 +8,174 @@ from typing import TYPE_CHECKING, Any
 
 from gancore import (
     Data,
+    Diagnostic,
     Domain,
-    FeaturesEntry,
-    Finding,
-    MeasureEntry,
+    FeatureExtractorEntry,
+    MetricEntry,
     RecipeEntry,
     Samples,
     Source,
     Spec,
 )
-from gancore.evaluation.catalogue import PRINCIPAL
-from gancore.naming import sample_titles
-from gancore_image.config import ImageConfig, ImageFacts
+from gancore.evaluation.catalogue import PRINCIPAL_COMPONENTS
+from gancore_image.config import ImageConfig, ImageSchema
+from gancore_image.dataset import open_images
 from gancore_image.diagnosis import diagnose
 from gancore_image.efficientnet import is_installed
-from gancore_image.pictures import open_pictures
+from gancore_image.export import image_grid, write_samples
 from gancore_image.sources import SOURCES
-from gancore_image.stacking import stack
-from gancore_image.writing import grid, write_samples
+from gancore_image.stacked import stack_images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-GAN = frozenset({"parallel", "conditional"})
+GAN_CAPABILITIES = frozenset({"parallel", "conditional"})
 
 RECIPES = (
     RecipeEntry(
         "dcgan-lite",
         "gancore_image.dcgan_lite:DCGANLite",
-        "plain convolutions for small budgets: relativistic, with lazy R1 and R2",
-        provides=GAN,
+        "plain convolutions for small budgets: relativistic loss, lazy R1 and R2",
+        capabilities=GAN_CAPABILITIES,
     ),
     RecipeEntry(
         "dcgan",
         "gancore_image.dcgan:DCGAN",
         "DCGAN as published: batch normalisation, Adam with beta1 = 0.5",
-        provides=GAN,
+        capabilities=GAN_CAPABILITIES,
     ),
     RecipeEntry(
         "sngan",
         "gancore_image.sngan:SNGAN",
         "SNGAN as published: residual networks, spectral norms, hinge loss, five discriminator moves",
-        provides=GAN,
+        capabilities=GAN_CAPABILITIES,
     ),
     RecipeEntry(
         "r3",
         "gancore_image.r3:R3",
         "R3GAN: residual networks without normalisation, relativistic, with R1 and R2; small or base",
-        provides=GAN,
+        capabilities=GAN_CAPABILITIES,
     ),
     RecipeEntry(
         "pixelcnn",
         "gancore_image.pixelcnn:PixelCNN",
         "autoregressive likelihood of 8-bit levels, exact; sampled pixel by pixel",
-        provides=frozenset({"likelihood", "conditional"}),
+        capabilities=frozenset({"likelihood", "conditional"}),
     ),
     RecipeEntry(
         "glow",
         "gancore_image.glow:Glow",
         "a flow at several scales: samples in parallel, a likelihood bound, inverts",
-        provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
+        capabilities=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
     ),
     RecipeEntry(
         "imagevae",
-        "gancore_image.imagevae:ImageVAE",
-        "a variational autoencoder: convolutions, a logistic law of each pixel by a latent",
-        provides=frozenset({"parallel", "likelihood", "bound", "conditional"}),
+        "gancore_image.vae:ImageVAE",
+        "a variational autoencoder: convolutions, a logistic distribution of each pixel",
+        capabilities=frozenset({"parallel", "likelihood", "bound", "conditional"}),
     ),
     RecipeEntry(
         "imageflowgan",
-        "gancore_image.imageflowgan:ImageFlowGAN",
-        "that flow as the generator of a GAN, its likelihood known throughout",
-        provides=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
+        "gancore_image.glow:ImageFlowGAN",
+        "that flow as the generator of a GAN_CAPABILITIES, its likelihood known throughout",
+        capabilities=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
     ),
     RecipeEntry(
         "classifier",
-        "gancore_image.classifier:PictureJudge",
-        "tells the labels apart: a small convolutional network",
-        provides=frozenset({"judge"}),
+        "gancore_image.classifier:ImageClassifierRecipe",
+        "classifies the labels: a small convolutional network",
+        capabilities=frozenset({"judge"}),
     ),
 )
 MEASURES = (
-    MeasureEntry(
-        "wavelet_frechet", "gancore_image.wavelets:wavelet_frechet", "Frechet distance of wavelet energies"
+    MetricEntry(
+        "wavelet_frechet", "gancore_image.metrics:wavelet_frechet", "Frechet distance of wavelet energies"
     ),
-    MeasureEntry("bits_per_dimension", "gancore_image.bits:bits_per_dimension", "likelihood, at 8 bit"),
-    MeasureEntry("ms_ssim", "gancore_image.diversity:diversity", "how alike pairs of one class are"),
-    MeasureEntry("modes", "gancore_image.modes:modes", "modes of stacked pictures that samples reach"),
-    MeasureEntry("mode_kl", "gancore_image.modes:mode_kl", "KL of the modes of samples from the data's"),
+    MetricEntry("bits_per_dimension", "gancore_image.metrics:bits_per_dimension", "likelihood, at 8 bit"),
+    MetricEntry("ms_ssim", "gancore_image.ms_ssim:ms_ssim_metric", "similarity of pairs of one class"),
+    MetricEntry("modes", "gancore_image.modes:modes", "modes of stacked images that samples cover"),
+    MetricEntry("mode_kl", "gancore_image.modes:mode_kl", "KL of the modes of samples from the data's"),
 )
 FEATURES = (
-    FeaturesEntry(
+    FeatureExtractorEntry(
         "efficientnet-lite0",
         "gancore_image.efficientnet:EfficientNetFeatures",
         "EfficientNet-Lite0's 1280 numbers, trained on ImageNet; extra `features`",
     ),
-    FeaturesEntry(
+    FeatureExtractorEntry(
         "classifier",
-        "gancore_image.features:ClassifierFeatures",
+        "gancore_image.classifier:ClassifierFeatures",
         "last layer of a classifier trained on the same source",
         classifier=True,
     ),
-    FeaturesEntry(
+    FeatureExtractorEntry(
         "stacked_classifier",
         "gancore_image.modes:StackedFeatures",
-        "the classifier of single pictures, channel by channel",
+        "features of the classifier of single images, channel by channel",
         classifier=True,
     ),
-    FeaturesEntry(
+    FeatureExtractorEntry(
         "inception-v3",
         "gancore_image.inception:InceptionFeatures",
-        "those of FID, from weights that GANCORE_INCEPTION names; extra `inception`",
+        "the features of FID, from weights that GANCORE_INCEPTION names; extra `inception`",
     ),
-    FeaturesEntry(
+    FeatureExtractorEntry(
         "dinov2",
         "gancore_image.dinov2:DINOv2Features",
         "DINOv2's class token, from weights that GANCORE_DINOV2 names",
     ),
 )
-MODES = frozenset({"modes", "mode_kl"})
-"""Measures that mean something for stacked pictures alone."""
+STACKED_METRICS = frozenset({"modes", "mode_kl"})
+"""Metrics that are defined for stacked images only."""
 
 
-class Images(Domain):
-    """Canonical samples are pictures, (batch, channels, side, side), float, in [-1, 1]."""
+class ImageDomain(Domain):
+    """Canonical samples are images, (batch, channels, side, side), float, in [-1, 1]."""
 
     name = "image"
     Config = ImageConfig
-    Facts = ImageFacts
+    Schema = ImageSchema
     sources = SOURCES
     recipes = {entry.name: entry for entry in RECIPES}
-    measures = {entry.name: entry for entry in MEASURES}
-    features = {entry.name: entry for entry in FEATURES}
+    metrics = {entry.name: entry for entry in MEASURES}
+    feature_extractors = {entry.name: entry for entry in FEATURES}
 
-    selection = "wavelet_frechet"
+    selection_metric = "wavelet_frechet"
 
-    def features_of(self, spec: Spec) -> Mapping[str, FeaturesEntry]:
-        """What can be had for sure stands first, the core's own with it; what needs more comes after."""
+    def feature_extractors_for(self, spec: Spec) -> Mapping[str, FeatureExtractorEntry]:
+        """Available features first, then the core's own, then those that need weights of the user."""
         labelled = len(spec.get("classes") or []) > 1
-        sure = [self.features["efficientnet-lite0"]] if is_installed() else []
-        judge = "stacked_classifier" if spec.get("stacked") else "classifier"
-        sure += [self.features[judge]] if labelled else []
-        others = [entry for entry in FEATURES if entry not in sure and not entry.classifier]
-        return {entry.name: entry for entry in (*sure, PRINCIPAL, *others)}
+        available = [self.feature_extractors["efficientnet-lite0"]] if is_installed() else []
+        extractor_name = "stacked_classifier" if spec.get("stacked") else "classifier"
+        available += [self.feature_extractors[extractor_name]] if labelled else []
+        optional = [entry for entry in FEATURES if entry not in available and not entry.classifier]
+        return {entry.name: entry for entry in (*available, PRINCIPAL_COMPONENTS, *optional)}
 
-    def measures_of(self, spec: Spec) -> Mapping[str, MeasureEntry]:
+    def metrics_for(self, spec: Spec) -> Mapping[str, MetricEntry]:
         stacked = bool(spec.get("stacked"))
-        return {name: entry for name, entry in self.measures.items() if stacked or name not in MODES}
+        return {name: entry for name, entry in self.metrics.items() if stacked or name not in STACKED_METRICS}
 
-    def scaled(self, spec: Spec, factor: float) -> Spec | None:
-        """Pictures of ``factor`` times the side, where that is a whole number, 4 or more."""
+    def scale_spec(self, spec: Spec, factor: float) -> Spec | None:
+        """Images of ``factor`` times the side, if that is a whole number of at least 4."""
         side = spec["side"] * factor
         if side < 4 or side % 1:
             return None
-        return Spec({**spec.facts, "side": int(side)}, spec.tensors)
+        return Spec({**spec.fields, "side": int(side)}, spec.tensors)
 
     def open(self, source: Source, config: ImageConfig) -> Data:
-        data = open_pictures(source, config, source.announce)
-        return stack(data) if config.stacked else data
+        data = open_images(source, config, source.announce)
+        return stack_images(data) if config.stacked else data
 
     def write(self, samples: Samples, folder: Path) -> list[Path]:
         return write_samples(samples, folder)
 
     def preview(self, samples: Samples) -> Image:
-        return grid(samples.data, sample_titles(samples), samples.columns or None)
+        return image_grid(samples.data, samples.titles(), samples.columns or None)
 
-    def diagnose(self, samples: Samples) -> list[Finding]:
+    def diagnose(self, samples: Samples) -> list[Diagnostic]:
         return diagnose(samples.data)
 
-    def tiny(self) -> Mapping[str, Any]:
+    def tiny_config(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "digits", "side": 16},
             "model": {

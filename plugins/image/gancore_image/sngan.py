@@ -12,18 +12,25 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from gancore import Recipe, Spec
-from gancore.data.classes import classes_told
-from gancore.games import AdversarialSection, Discriminator, Game, adversarial, defaults, normal
-from gancore.nn.norms import spectral_norm
-from gancore_image.augmentation import AugmentedSection, augmentation_of
-from gancore_image.blocks import START, Logit, Norm, channels_last, doublings, widths
+from gancore.data.labels import num_conditional_classes
+from gancore.games import AdversarialConfig, Discriminator, Game, adversarial_game, normal, with_defaults
+from gancore.nn import spectral_norm
+from gancore_image.augmentation import AugmentedConfig, build_augmentation
+from gancore_image.blocks import (
+    START_SIZE,
+    ConditionalBatchNorm2d,
+    ProjectionHead,
+    channel_widths,
+    channels_last,
+    n_doublings,
+)
 
-EVEN = 32
-"""Up to this side all layers are of one width; beyond they double inwards, up to sixteenfold."""
+UNIFORM_WIDTH_SIZE = 32
+"""Up to this side all layers have one width; beyond it widths double inwards, up to 16 times."""
 WIDEST = 16
 
 
-@defaults(
+@with_defaults(
     loss="hinge",
     penalty="none",
     discriminator_moves=5,
@@ -33,88 +40,89 @@ WIDEST = 16
     beta1=0.0,
     beta2=0.9,
 )
-class SNGANConfig(AugmentedSection, AdversarialSection):
+class SNGANConfig(AugmentedConfig, AdversarialConfig):
     """Miyato et al. 2018, appendix B."""
 
-    batch_size: PositiveInt = Field(64, description="rows of the joined batch")
+    batch_size: PositiveInt = Field(64, description="examples per global batch")
     steps: PositiveInt = Field(100_000, description="rounds, when the command names no budget")
     generator_width: PositiveInt | None = Field(
-        None, description="channels next to the picture; none: 256 up to side 32, beyond 64, doubled inwards"
+        None, description="channels next to the image; none: 256 up to side 32, beyond 64, doubled inwards"
     )
     discriminator_width: PositiveInt | None = Field(
-        None, description="channels next to the picture; none: 128 up to side 32, beyond 64, doubled inwards"
+        None, description="channels next to the image; none: 128 up to side 32, beyond 64, doubled inwards"
     )
-    latent: PositiveInt = Field(128, description="numbers in a latent")
+    latent: PositiveInt = Field(128, description="dimensions of a latent")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
 class SNGAN(Recipe):
-    """Hinge loss, five discriminator moves a round, Adam without momentum, a rate that falls in a line."""
+    """Hinge loss, five discriminator moves a round, Adam without momentum, a linearly falling rate."""
 
     Config = SNGANConfig
 
     def build(self, config: SNGANConfig, spec: Spec) -> Game:
-        classes = classes_told(config.conditional, spec)
-        even = spec["side"] <= EVEN
-        own = config.generator_width or (256 if even else 64)
-        judging = config.discriminator_width or (128 if even else 64)
-        game = adversarial(
-            generator=lambda: channels_last(SNGANGenerator(spec, own, config.latent, classes)),
-            discriminator=lambda: SNGANDiscriminator(spec, judging, classes),
+        classes = num_conditional_classes(config.conditional, spec)
+        uniform = spec["side"] <= UNIFORM_WIDTH_SIZE
+        generator_width = config.generator_width or (256 if uniform else 64)
+        discriminator_width = config.discriminator_width or (128 if uniform else 64)
+        game = adversarial_game(
+            generator=lambda: channels_last(SNGANGenerator(spec, generator_width, config.latent, classes)),
+            discriminator=lambda: channels_last(
+                spectral_norm(SNGANDiscriminator(spec, discriminator_width, classes))
+            ),
             prior=normal(config.latent),
-            **config.options(),
-            discriminator_remedies=[spectral_norm, channels_last],
+            **config.game_options(),
             conditional=config.conditional,
-            augmentation=augmentation_of(config),
+            augmentation=build_augmentation(config),
         )
         game.batch_coupled = True  # by the generator's batch normalisation
         return game
 
 
 class SNGANGenerator(nn.Module):
-    """Latents (batch, latent) to pictures (batch, channels, side, side) in [-1, 1].
+    """Latents (batch, latent) to images (batch, channels, side, side) in [-1, 1].
 
-    A dense layer to 4 x 4, a residual block for each doubling. ``classes``: labels, by gains and biases of
-    the blocks' normalisations; 0 for none.
+    A dense layer to 4 x 4, a residual block for each doubling. ``classes``: number of labels, with gains
+    and biases of the blocks' normalisations; 0: no labels.
     """
 
     def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
         super().__init__()
         inner = generator_widths(spec["side"], width)
-        self.dense = nn.Linear(latent, inner[0] * START * START)
+        self.dense = nn.Linear(latent, inner[0] * START_SIZE * START_SIZE)
         self.blocks = nn.ModuleList(UpBlock(before, after, classes) for before, after in pairwise(inner))
-        self.norm = Norm(inner[-1])
+        self.norm = ConditionalBatchNorm2d(inner[-1])
         self.last = nn.Conv2d(inner[-1], spec["channels"], 3, padding=1)
         for layer in (self.dense, self.last):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
-        x = self.dense(latents).view(len(latents), -1, START, START)
+        x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
         for block in self.blocks:
             x = block(x, label)
-        pictures: Tensor = self.last(relu(self.norm(x)))
-        return pictures.tanh()
+        images: Tensor = self.last(relu(self.norm(x)))
+        return images.tanh()
 
 
 class SNGANDiscriminator(Discriminator):
-    """Pictures to logits (batch,): residual blocks, a sum over what is left of the picture, a dense layer."""
+    """Images to logits (batch,): residual blocks, a sum over positions, a dense layer."""
 
     def __init__(self, spec: Spec, width: int, classes: int = 0) -> None:
         super().__init__()
-        plan = discriminator_plan(spec["side"], width)
+        plan = discriminator_blocks(spec["side"], width)
         before = [spec["channels"], *(after for after, _ in plan)]
         self.blocks = nn.ModuleList(
             DownBlock(inner, after, halves, first=depth == 0)
             for depth, (inner, (after, halves)) in enumerate(zip(before, plan, strict=False))
         )
-        self.logit = Logit(before[-1], classes)
+        self.logit = ProjectionHead(before[-1], classes)
         nn.init.xavier_uniform_(self.logit.dense.weight)
         nn.init.zeros_(self.logit.dense.bias)
         if self.logit.label is not None:  # zeros have no spectral norm
             nn.init.xavier_uniform_(self.logit.label.weight)
 
-    def judge(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
+    def logits(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         x = embedded
         for block in self.blocks:
             x = block(x)
@@ -125,18 +133,20 @@ class SNGANDiscriminator(Discriminator):
 class UpBlock(nn.Module):
     """x + F(x) at twice the side: normalisation, ReLU, nearest neighbours, 3x3; normalisation, ReLU, 3x3.
 
-    The published blocks have biases, which the next normalisation takes away: they are not created. A 1x1
-    convolution gives the same before nearest neighbours as after them, at a quarter of the cost.
+    The published blocks have biases, which the next normalisation removes: they are not created. A 1x1
+    convolution before upsampling gives the same result as after it, at a quarter of the cost.
     """
 
     def __init__(self, before: int, after: int, classes: int = 0) -> None:
         super().__init__()
-        self.norms = nn.ModuleList([Norm(before, classes), Norm(after, classes)])
+        self.norms = nn.ModuleList(
+            [ConditionalBatchNorm2d(before, classes), ConditionalBatchNorm2d(after, classes)]
+        )
         self.layers = nn.ModuleList(
             nn.Conv2d(inner, after, 3, padding=1, bias=False) for inner in (before, after)
         )
         self.short = nn.Conv2d(before, after, 1, bias=False)
-        initialise(self)
+        init_weights(self)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         h = interpolate(relu(self.norms[0](x, label)), scale_factor=2)
@@ -146,9 +156,9 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """x + F(x), at half the side where it ``halves``: ReLU, 3x3, ReLU, 3x3, means of 2x2.
+    """x + F(x), at half the side if it ``halves``: ReLU, 3x3, ReLU, 3x3, means of 2x2.
 
-    The ``first`` one begins with its convolution: pictures are not rectified. Where width and side stay, the
+    The ``first`` block begins with its convolution: images are not rectified. If width and side stay, the
     shortcut is x itself.
     """
 
@@ -157,14 +167,14 @@ class DownBlock(nn.Module):
         self.halves, self.first = halves, first
         self.layers = nn.ModuleList(nn.Conv2d(inner, after, 3, padding=1) for inner in (before, after))
         self.short = nn.Conv2d(before, after, 1) if halves or before != after else None
-        initialise(self)
+        init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.layers[0](x if self.first else relu(x))
         return self._halved(self.layers[1](relu(h))) + self._shortcut(x)
 
     def _shortcut(self, x: Tensor) -> Tensor:
-        """Means and a 1x1 convolution in the cheaper order: they give the same in the other."""
+        """Means and a 1x1 convolution, in the cheaper of two equivalent orders."""
         return x if self.short is None else self.short(self._halved(x))
 
     def _halved(self, x: Tensor) -> Tensor:
@@ -173,23 +183,23 @@ class DownBlock(nn.Module):
 
 def generator_widths(side: int, width: int) -> list[int]:
     """Channels at 4 x 4 and after each doubling: 4 x 256 at 32 pixels; 1024, 512, 256, 128, 64 at 64."""
-    layers = doublings(side)
-    if side <= EVEN:
+    layers = n_doublings(side)
+    if side <= UNIFORM_WIDTH_SIZE:
         return [width] * (layers + 1)
-    return widths(width, layers + 1, WIDEST)[::-1]
+    return channel_widths(width, layers + 1, WIDEST)[::-1]
 
 
-def discriminator_plan(side: int, width: int) -> list[tuple[int, bool]]:
-    """(channels, halves the side) of each block: at 32 pixels 4 x 128, of which two halve; at 64 five do."""
-    if side <= EVEN:
-        return [(width, True)] * max(1, doublings(side) - 1) + [(width, False)] * 2
-    deep = max(5, doublings(side))
-    rest = [(width * WIDEST, False)] if side >> deep == START else []
-    return [(channels, True) for channels in widths(width, deep, WIDEST)] + rest
+def discriminator_blocks(side: int, width: int) -> list[tuple[int, bool]]:
+    """(channels, halves the side) of each block: at 32 pixels 4 x 128, two of which halve; at 64 five do."""
+    if side <= UNIFORM_WIDTH_SIZE:
+        return [(width, True)] * max(1, n_doublings(side) - 1) + [(width, False)] * 2
+    deep = max(5, n_doublings(side))
+    rest = [(width * WIDEST, False)] if side >> deep == START_SIZE else []
+    return [(channels, True) for channels in channel_widths(width, deep, WIDEST)] + rest
 
 
-def initialise(block: nn.Module) -> None:
-    """Glorot & Bengio 2010; sqrt(2) times as large within the residual branch."""
+def init_weights(block: nn.Module) -> None:
+    """Glorot & Bengio 2010; sqrt(2) times as large in the residual branch."""
     for part in block.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.xavier_uniform_(part.weight, 2**0.5 if part.kernel_size == (3, 3) else 1.0)

@@ -1,24 +1,46 @@
-"""The named data sets of images, and what is known about each."""
+"""The sources of images: named data sets, built-in digits, arrays, image files in folders or archives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from gancore.records import SourceEntry
+import numpy as np
+from PIL import Image
+
+from gancore.data.archives import is_archive, unpack_archive
+from gancore.data.cache import cache_folder
+from gancore.data.download import file_sha256
+from gancore.data.inventory import InventoryItem, SkipItem, SkippedItem
+from gancore.data.labels import FileSet, LabelledSection, Labels, read_labels
+from gancore.data.sources import Announce, Source
+from gancore.data.splits import splits_from_folders
+from gancore.entries import SourceEntry
+from gancore.errors import DataError
+from gancore.file_lock import exclusive_lock
+from gancore.files import mark_used
+from gancore_image.arrays import find_array_files, iterate_images, read_arrays
+from gancore_image.files import FolderFiles, ImageFiles, ImageHeader, ZipFiles, decode, find_images
+from gancore_image.npz import numeric_labels
+from gancore_image.preprocess import ImageItem, ImageSet, item_from_array, suggest_image_size
 
 _MNIST_HOME = "https://storage.googleapis.com/cvdf-datasets/mnist"
 _FASHION_HOME = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 
 DIGITS = SourceEntry(
     "digits",
-    "1,797 real handwritten digits of 8x8 pixels, which scikit-learn brings, enlarged",
+    "1,797 real handwritten read_digits of 8x8 pixels, of scikit-learn, enlarged",
     "CC-BY-4.0",
 )
 MNIST = SourceEntry(
     "mnist",
-    "handwritten digits, 60,000 and 10,000, grey, 28x28, padded",
+    "handwritten read_digits, 60,000 and 10,000, grey, 28x28, padded",
     "none stated",
     {
         f"{_MNIST_HOME}/train-images-idx3-ubyte.gz": (
@@ -39,7 +61,7 @@ MNIST = SourceEntry(
 )
 FASHION_MNIST = SourceEntry(
     "fashion_mnist",
-    "pictures of clothes, 60,000 and 10,000, grey, 28x28, padded",
+    "images of clothes, 60,000 and 10,000, grey, 28x28, padded",
     "MIT",
     {
         f"{_FASHION_HOME}/train-images-idx3-ubyte.gz": (
@@ -74,7 +96,7 @@ CLOTHING64 = SourceEntry(
     "clothing64",
     "photographs of clothes of ten kinds, 3,068 and 372, RGB, 64x64",
     "CC0-1.0",
-    home="https://github.com/alexeygrigorev/clothing-dataset-small (its train and test folders)",
+    homepage="https://github.com/alexeygrigorev/clothing-dataset-small (its train and test folders)",
 )
 SOURCES: Mapping[str, SourceEntry] = {
     entry.name: entry for entry in (DIGITS, MNIST, FASHION_MNIST, CIFAR10, CLOTHING64)
@@ -83,7 +105,7 @@ SOURCES: Mapping[str, SourceEntry] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How a named set is prepared where the configuration does not say, and the names of its classes."""
+    """Defaults of a named set for preprocessing, and the names of its classes."""
 
     fit: Literal["crop", "pad", "stretch"] = "crop"
     background: int = 255
@@ -124,3 +146,143 @@ LAYOUTS: Mapping[str, Layout] = {
         )
     ),
 }
+
+
+DARKEST_DIGIT = 16
+"""Level of the darkest ink of the digits; 0 is the background."""
+
+
+def read_digits() -> Iterator[ImageItem]:
+    """1,797 handwritten digits of 8x8 pixels, white on black (Alpaydin and Kaynak 1998, UCI test set)."""
+    from sklearn.datasets import load_digits
+
+    grey_levels, labels = load_digits(return_X_y=True)  # (1797, 64) from 0 to 16
+    levels = np.rint(grey_levels * (255 / DARKEST_DIGIT)).astype(np.uint8).reshape(-1, 8, 8)
+    for number, (pixels, label) in enumerate(zip(levels, labels, strict=True)):
+        yield item_from_array(f"digit {number:04d}", pixels, str(label))
+
+
+Labeller = Callable[[Sequence[str], LabelledSection], Labels]
+DIGITS_SIZE = 16
+DIGITS_VERSION = "digits 1"
+"""Identifies these images in caches and fingerprints: change it whenever a pixel changes."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Images to preprocess: a hash of their content, how to read them, and what is known already.
+
+    ``labels``: how to label files by their names; None: the images have labels.
+    """
+
+    content_hash: str
+    images: Callable[[], ImageSet]
+    layout: Layout = field(default_factory=Layout)
+    labels: Labeller | None = None
+    skipped: Sequence[SkippedItem] = ()
+    other_suffixes: Counter[str] = field(default_factory=Counter)
+    animated: int = 0
+
+
+def resolve_images(source: Source, announce: Announce) -> ImageSource:
+    """The images of ``source``.
+
+    Raises:
+        DataError: it has no images.
+    """
+    if source.path is None:
+        return _digits_source()
+    layout = LAYOUTS.get(source.entry.name, Layout()) if source.entry else Layout()
+    path = _unpacked(source.path, announce)
+    if array_files := find_array_files(path):
+        return _array_source(source.name, array_files, layout, announce)
+    files = ZipFiles(path) if path.suffix.lower() == ".zip" else FolderFiles(path)
+    return _file_source(source.name, files, layout, announce)
+
+
+def _unpacked(path: Path, announce: Announce) -> Path:
+    """The folder of an unpacked tar archive, unpacked once into the cache; other paths unchanged."""
+    if not path.exists():
+        raise DataError(f"no file or folder {path} exists", "check the path")
+    if not path.is_file() or not is_archive(path) or path.suffix.lower() == ".zip":
+        return path
+    folder = cache_folder() / "image" / "unpacked" / file_sha256(path)[:24]
+    if not folder.is_dir():
+        with exclusive_lock(folder.with_name(f"{folder.name}.lock"), announce):
+            _unpack_once(path, folder, announce)
+    mark_used(folder)
+    inside = list(folder.iterdir())
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _unpack_once(path: Path, folder: Path, announce: Announce) -> None:
+    if folder.is_dir():  # another process was faster
+        return
+    announce(f"Unpacking {path.name} into {folder}, once")
+    aside = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        unpack_archive(path, aside).rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _digits_source() -> ImageSource:
+    return ImageSource(DIGITS_VERSION, lambda: ImageSet(read_digits(), DIGITS_SIZE), LAYOUTS["digits"])
+
+
+def _array_source(name: str, files: list[Path], layout: Layout, announce: Announce) -> ImageSource:
+    # Earlier versions ignored numeric labels: their caches of such files must not be used.
+    content = json.dumps([[path.name, file_sha256(path), *numeric_labels(path)] for path in files])
+
+    def images() -> ImageSet:
+        announce(f"Preparing the images of {name}, once")
+        arrays, skipped = read_arrays(files, layout.classes)
+        sides = [side for array in arrays for side in [min(array.pixels.shape[1:3])] * len(array.pixels)]
+        return ImageSet(iterate_images(arrays), suggest_image_size(sides), arrays[0].classes, skipped)
+
+    return ImageSource(hashlib.sha256(content.encode()).hexdigest(), images, layout)
+
+
+def _file_source(name: str, files: ImageFiles, layout: Layout, announce: Announce) -> ImageSource:
+    inventory = find_images(files, announce)
+    splits = splits_from_folders([found.name for found in inventory.found])
+    content = json.dumps([(found.name, found.content_hash) for found in inventory.found])
+
+    def images() -> ImageSet:
+        announce(f"Preparing {len(inventory.found):,} images of {name}, once")
+        items = (
+            ImageItem(found.name, found.content_hash, _make_reader(files, found), split=split)
+            for found, split in zip(inventory.found, splits, strict=True)
+        )
+        sides = [min(found.header.width, found.header.height) for found in inventory.found]
+        return ImageSet(items, suggest_image_size(sides))
+
+    return ImageSource(
+        hashlib.sha256(content.encode()).hexdigest(),
+        images,
+        layout,
+        _make_labeller(files),
+        inventory.skipped,
+        inventory.other_suffixes,
+        sum(found.header.animated for found in inventory.found),
+    )
+
+
+def _make_reader(files: ImageFiles, found: InventoryItem[ImageHeader]) -> Callable[[], Image.Image]:
+    return lambda: decode(files.read(found.name))
+
+
+def _make_labeller(files: ImageFiles) -> Labeller:
+    def read(name: str) -> bytes | None:
+        if name not in files.names:
+            return None
+        try:
+            return files.read(name)
+        except SkipItem as refused:
+            raise DataError(f"{files.path}/{name} cannot be used: {refused}") from None
+
+    def label(names: Sequence[str], how: LabelledSection) -> Labels:
+        return read_labels(FileSet(list(names), str(files.path), read), how)
+
+    return label

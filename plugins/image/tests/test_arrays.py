@@ -9,16 +9,15 @@ import zipfile
 
 import numpy as np
 import pytest
-from gancore_image.arrays import find_array_files, read_stacks
+from gancore_image.arrays import find_array_files, read_arrays, read_idx
 from gancore_image.config import ImageConfig
-from gancore_image.idx import read_idx
+from gancore_image.dataset import open_images
 from gancore_image.npz import numeric_labels
-from gancore_image.pictures import open_pictures
 from refusals import refused
 
-from gancore.data.refusal import Refused
-from gancore.data.splits import split_named
-from gancore.domain import Source
+from gancore.data.inventory import SkipItem
+from gancore.data.sources import Source
+from gancore.data.splits import split_from_name
 from gancore.errors import DataError
 
 
@@ -41,7 +40,7 @@ def idx(array: np.ndarray, kind: int = 8) -> bytes:
 
 
 def stacks_of(folder, classes=()):
-    return read_stacks(find_array_files(folder), classes)
+    return read_arrays(find_array_files(folder), classes)
 
 
 # IDX.
@@ -94,7 +93,7 @@ GOOD = idx(levels(3, 9, 9))
         (b"\x01" + GOOD[1:], "IDX"),
         (GOOD[:2] + b"\x07" + GOOD[3:], "IDX"),
         (GOOD[:3] + b"\x09" + GOOD[4:], "IDX"),
-        (struct.pack(">HBBIII", 0, 8, 3, 2**31, 2**10, 2**10), "promises"),
+        (struct.pack(">HBBIII", 0, 8, 3, 2**31, 2**10, 2**10), "declares"),
         (struct.pack(">HBBIII", 0, 8, 3, 2**13, 2**10, 2**10), "truncated 0 8,589,934,592"),
         (idx(levels(3, 9, 9, 7)), "axis 4 channels"),
         (idx(levels(0, 9, 9)), "shape"),
@@ -109,7 +108,7 @@ def test_idx_files_that_lie_are_refused(tmp_path, content, told):
 def test_a_gzip_bomb_is_read_no_further_than_its_head_promises(tmp_path):
     path = tmp_path / "a-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(GOOD + bytes(50_000_000)))
-    with refused(Refused, 243):
+    with refused(SkipItem, 243):
         read_idx(path)
 
 
@@ -148,7 +147,7 @@ def test_splits_and_labels_are_found_by_their_keys(tmp_path, keys):
 
 def test_one_array_without_a_name_is_enough(tmp_path):
     np.savez_compressed(tmp_path / "set.npz", levels(30, 12, 14))
-    data = open_pictures(Source("set", tmp_path / "set.npz"), ImageConfig())
+    data = open_images(Source("set", tmp_path / "set.npz"), ImageConfig())
     assert sum(map(len, data.splits.values())) == 30 and "classes" not in data.spec
     assert (data.spec["side"], data.spec["channels"]) == (16, 1)
 
@@ -165,7 +164,7 @@ def test_the_file_may_name_the_split(tmp_path):
 )
 def test_labels_may_be_text_or_a_column(tmp_path, labels):
     np.savez(tmp_path / "a.npz", images=levels(20, 9, 9), labels=labels)
-    classes = open_pictures(Source("a", tmp_path), ImageConfig()).spec["classes"]
+    classes = open_images(Source("a", tmp_path), ImageConfig()).spec["classes"]
     assert classes == (["0", "1"] if labels.dtype.kind == "i" else ["a", "b"])
 
 
@@ -193,9 +192,9 @@ def test_labels_are_whole_numbers_also_as_floats_and_one_hot_rows(tmp_path, labe
 @pytest.mark.parametrize("labels", [np.arange(20) / 3, np.ones((20, 3)), np.full(20, np.nan)])
 def test_what_is_no_label_is_named_and_the_pictures_are_used(tmp_path, labels):
     np.savez(tmp_path / "a.npz", images=levels(20, 9, 9), labels=labels)
-    data = open_pictures(Source("set", tmp_path), ImageConfig())
-    assert "labels: none" in data.contract
-    assert any("labels" in line and "one-hot" in line for line in data.contract)
+    data = open_images(Source("set", tmp_path), ImageConfig())
+    assert "labels: none" in data.summary
+    assert any("labels" in line and "one-hot" in line for line in data.summary)
 
 
 def test_a_cache_that_was_made_without_numeric_labels_is_not_used_for_them(tmp_path):
@@ -261,7 +260,7 @@ def test_members_that_cannot_be_unpacked_are_refused(tmp_path, offset, patch):
         content[central : central + 2] = content[local : local + 2] = struct.pack("<H", patch)
     (tmp_path / "a.npz").write_bytes(content)
     with refused(DataError, "a.npz", "unpickling"):
-        open_pictures(Source("a", tmp_path / "a.npz"), ImageConfig())
+        open_images(Source("a", tmp_path / "a.npz"), ImageConfig())
 
 
 def test_what_an_npz_promises_is_summed_before_it_is_unpacked(tmp_path):
@@ -275,9 +274,9 @@ def test_what_an_npz_promises_is_summed_before_it_is_unpacked(tmp_path):
 def test_of_several_files_the_bad_one_is_skipped_by_name(tmp_path):
     np.savez(tmp_path / "good.npz", levels(30, 12, 12))
     (tmp_path / "bad.npz").write_bytes(b"no archive")
-    data = open_pictures(Source("a", tmp_path), ImageConfig())
+    data = open_images(Source("a", tmp_path), ImageConfig())
     assert sum(map(len, data.splits.values())) == 30
-    assert any(line.startswith("  bad.npz: it cannot be read as npz") for line in data.contract)
+    assert any(line.startswith("  bad.npz: it cannot be read as npz") for line in data.summary)
 
 
 # CIFAR.
@@ -320,7 +319,7 @@ def test_batches_of_broken_records_are_refused(tmp_path, size):
     ],
 )
 def test_splits_are_named_by_whole_words(name, split):
-    assert split_named(name) == split
+    assert split_from_name(name) == split
 
 
 def test_an_npy_file_is_pictures_where_it_is_named_itself(tmp_path):
@@ -328,8 +327,8 @@ def test_an_npy_file_is_pictures_where_it_is_named_itself(tmp_path):
     assert find_array_files(tmp_path / "mine.npy") == [tmp_path / "mine.npy"]
     assert find_array_files(tmp_path) == []
     with refused(DataError, tmp_path, "mine.npy", fix=tmp_path / "mine.npy"):
-        open_pictures(Source("folder", tmp_path), ImageConfig())
-    (stack,), _ = read_stacks([tmp_path / "mine.npy"], ())
+        open_images(Source("folder", tmp_path), ImageConfig())
+    (stack,), _ = read_arrays([tmp_path / "mine.npy"], ())
     assert stack.pixels.shape == (3, 8, 8)
 
 
@@ -337,10 +336,10 @@ def test_an_npy_file_is_pictures_where_it_is_named_itself(tmp_path):
 def test_other_npy_files_are_refused(tmp_path, content):
     np.save(tmp_path / "mine.npy", content, allow_pickle=True)
     with refused(DataError, "mine.npy"):
-        read_stacks([tmp_path / "mine.npy"], ())
+        read_arrays([tmp_path / "mine.npy"], ())
 
 
 def test_a_file_of_another_kind_is_named(tmp_path):
     (tmp_path / "mine.xyz").write_bytes(b"?")
     with refused(DataError, str(tmp_path / "mine.xyz"), fix=".npy"):
-        open_pictures(Source("mine.xyz", tmp_path / "mine.xyz"), ImageConfig())
+        open_images(Source("mine.xyz", tmp_path / "mine.xyz"), ImageConfig())

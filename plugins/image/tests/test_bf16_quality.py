@@ -1,4 +1,4 @@
-"""Equal steps in bf16 and in fp32 lead to pictures of equal quality."""
+"""Equal steps in bf16 and in fp32 lead to images of equal quality."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import pytest
 import torch
 from gancore_image.config import ImageConfig
 from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig
-from gancore_image.domain import Images
+from gancore_image.domain import ImageDomain
+from gancore_image.metrics import wavelet_frechet
 from gancore_image.sources import SOURCES
-from gancore_image.wavelets import wavelet_frechet
 from scipy.stats import t as student
 
-from gancore import Evidence
-from gancore.data.sources import resolve
+from gancore import MetricInputs
+from gancore.data.sources import resolve_source
 from gancore.models.model import build_game
-from gancore.runtime.randomness import Key
-from gancore.training.playing import play, set_table
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import set_up
 
 SEEDS, ROUNDS = range(6), 250
 
@@ -29,15 +30,15 @@ def test_bf16_leaves_quality_as_it_is_at_equal_steps(tmp_path, monkeypatch):
     The interval is narrow enough to say something: under a tenth of the distance itself.
     """
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    data = Images().open(resolve(None, SOURCES, None, print), ImageConfig())
-    real = data.test.take(torch.arange(len(data.test)), Key.of(0)).data
+    data = ImageDomain().open(resolve_source(None, SOURCES, None, print), ImageConfig())
+    real = data.test.get_batch(torch.arange(len(data.test)), Key.of(0)).data
 
     def distance(seed: int, bf16: bool) -> float:
         game = build_game(DCGANLite(), DCGANLiteConfig(width=12, average=500), data.spec, seed)
-        play(set_table(game, data.train, batch_size=32, seed=seed, bf16=bf16), ROUNDS)
+        play(set_up(game, data.train, batch_size=32, seed=seed, bf16=bf16), ROUNDS)
         with torch.no_grad():
             fake = game.sampler().eval().sample(500, Key.of("samples"))
-        return wavelet_frechet.compute(Evidence.of(fake, real, data.spec))
+        return wavelet_frechet.compute(MetricInputs.from_samples(fake, real, data.spec))
 
     full, half = ([distance(seed, bf16) for seed in SEEDS] for bf16 in (False, True))
     differences = [b - a for a, b in zip(full, half, strict=True)]

@@ -6,28 +6,34 @@ from pathlib import Path
 
 import pytest
 import torch
-from gancore_image.classifier import ClassifierConfig, PictureClassifier, PictureJudge, moved_by
+from gancore_image.classifier import (
+    ClassifierConfig,
+    ClassifierFeatures,
+    ImageClassifier,
+    ImageClassifierRecipe,
+    shift_with_edges,
+)
 from gancore_image.config import ImageConfig
-from gancore_image.domain import Images
-from gancore_image.features import ClassifierFeatures
+from gancore_image.domain import ImageDomain
 from gancore_image.sources import SOURCES
 from needs import data_root
 from refusals import refused
 
-from gancore import ConfigError, Spec, Workbench
-from gancore.data.sources import resolve
-from gancore.evaluation.intervals import clopper_pearson
+from gancore import ConfigError, FeatureContext, Spec
+from gancore.data.sources import resolve_source
+from gancore.metrics.intervals import clopper_pearson
 from gancore.models.model import Model, build_game
-from gancore.runtime.randomness import Key, Rows, noise_scope
-from gancore.training.playing import play, set_table
+from gancore.random import Key, RowRange, noise_scope
+from gancore.training.loop import play
+from gancore.training.setup import set_up
 
 SPEC = Spec({"side": 16, "channels": 1, "classes": ["a", "b", "c"]})
 
 
-def net(side: int = 16, channels: int = 1, **config) -> PictureClassifier:
+def net(side: int = 16, channels: int = 1, **config) -> ImageClassifier:
     torch.manual_seed(0)
-    spec = Spec({**SPEC.facts, "side": side, "channels": channels})
-    return PictureClassifier(ClassifierConfig(width=4, **config), spec, len(spec["classes"]))
+    spec = Spec({**SPEC.fields, "side": side, "channels": channels})
+    return ImageClassifier(ClassifierConfig(width=4, **config), spec, len(spec["classes"]))
 
 
 @pytest.mark.parametrize(("side", "channels"), [(4, 1), (8, 3), (28, 1), (32, 2), (60, 4), (64, 3), (128, 3)])
@@ -42,7 +48,7 @@ def test_it_sees_any_side_and_channels(side, channels):
 def test_moved_pictures_are_those_of_a_loop():
     pictures = Key.of("pictures").normal(4, 2, 6, 6)
     shifts = torch.tensor([[0, 0], [2, -1], [-3, 1], [6, -7]])
-    moved = moved_by(pictures, shifts)
+    moved = shift_with_edges(pictures, shifts)
     for row, picture, (down, right) in zip(moved, pictures, shifts.tolist(), strict=True):
         for y in range(6):
             for x in range(6):
@@ -55,8 +61,8 @@ def test_training_varies_pictures_as_its_configuration_says():
     judge = net(side=50)
     dot = torch.full((600, 1, 50, 50), -0.5)
     dot[:, :, 25, 25] = 0.5
-    with noise_scope(Key.of("vary"), Rows.all(600)):
-        varied = judge._varied(dot)
+    with noise_scope(Key.of("vary"), RowRange.all(600)):
+        varied = judge._augment(dot)
     places = varied.flatten(1).argmax(1)
     for place in (places // 50 - 25, places % 50 - 25):
         assert place.min() == -4 and place.max() == 4
@@ -66,8 +72,8 @@ def test_training_varies_pictures_as_its_configuration_says():
     level = ground.mean(1)
     assert -0.81 < level.min() < -0.7 and -0.3 < level.max() < -0.19
     assert ground.std(1).max() < 0.06 and ground.std(1).min() < 0.01
-    with noise_scope(Key.of("vary"), Rows(100, 150, 600)):
-        assert torch.equal(judge._varied(dot[100:150]), varied[100:150])
+    with noise_scope(Key.of("vary"), RowRange(100, 150, 600)):
+        assert torch.equal(judge._augment(dot[100:150]), varied[100:150])
 
 
 def test_each_picture_is_judged_by_itself():
@@ -78,19 +84,19 @@ def test_each_picture_is_judged_by_itself():
 @pytest.mark.parametrize("classes", [[], ["alone"]])
 def test_data_without_labels_are_refused(classes):
     with refused(ConfigError, "classifier", "labels", fix="data.labels"):
-        PictureJudge().build(ClassifierConfig(), Spec({**SPEC.facts, "classes": classes}))
+        ImageClassifierRecipe().build(ClassifierConfig(), Spec({**SPEC.fields, "classes": classes}))
 
 
 def trained(source: str | None, rounds: int, root: Path | None = None, seed: int = 0, **settings):
     """The judge after so many rounds, its data, how many pictures of test it names right, of how many."""
-    data = Images().open(resolve(source, SOURCES, root, lambda line: None), ImageConfig())
+    data = ImageDomain().open(resolve_source(source, SOURCES, root, lambda line: None), ImageConfig())
     section = ClassifierConfig(steps=rounds, **settings)
-    game = build_game(PictureJudge(), section, data.spec, seed)
-    play(set_table(game, data.train, batch_size=section.batch_size, seed=seed), rounds)
+    game = build_game(ImageClassifierRecipe(), section, data.spec, seed)
+    play(set_up(game, data.train, batch_size=section.batch_size, seed=seed), rounds)
     judge, right = game.sampler().eval(), 0
     with torch.no_grad():
         for rows in torch.arange(len(data.test)).split(500):
-            batch = data.test.take(rows, Key.of("test"))
+            batch = data.test.get_batch(rows, Key.of("test"))
             right += int((judge.log_posteriors(batch.data).argmax(1) == batch.condition).sum())
     return judge, data, right, len(data.test)
 
@@ -121,15 +127,15 @@ def test_it_names_pictures_of_the_official_test_sets(name, share):
 
 
 def test_a_classifier_is_had_where_there_are_labels_and_nowhere_else():
-    images = Images()
-    assert "classifier" in images.features_of(SPEC)
+    images = ImageDomain()
+    assert "classifier" in images.feature_extractors_for(SPEC)
     for bare in (Spec({}), Spec({"classes": ["alone"]})):
-        assert "classifier" not in images.features_of(bare)
+        assert "classifier" not in images.feature_extractors_for(bare)
 
 
 def test_its_features_are_what_the_last_layer_sees_and_its_posteriors_go_with_them(digits, tmp_path):
     judge, data, _, _ = digits
-    model = Model(judge, data.spec, Images(), {}, torch.device("cpu"))
+    model = Model(judge, data.spec, ImageDomain(), {}, torch.device("cpu"))
     asked = []
 
     def ask(recipe, settings):
@@ -137,9 +143,9 @@ def test_its_features_are_what_the_last_layer_sees_and_its_posteriors_go_with_th
         return model
 
     features = ClassifierFeatures()
-    features.prepare(Workbench(data, tmp_path, ask))
+    features.prepare(FeatureContext(data, tmp_path, ask))
     assert asked == [("classifier", {})] and list(features.classes) == [str(n) for n in range(10)]
-    batch = data.test.take(torch.arange(20), Key.of(0))
+    batch = data.test.get_batch(torch.arange(20), Key.of(0))
     seen = features.embed(batch.data, data.spec)
     assert torch.equal(seen, judge.embed(batch.data)) and seen.shape == (20, 64)
     logits = judge.model.classify(seen)
@@ -153,7 +159,9 @@ def test_its_digest_hangs_on_its_parameters_and_classes(digits, tmp_path):
 
     def digest() -> str:
         features = ClassifierFeatures()
-        features.prepare(Workbench(data, tmp_path, lambda r, s: Model(judge, data.spec, Images(), {}, "cpu")))
+        features.prepare(
+            FeatureContext(data, tmp_path, lambda r, s: Model(judge, data.spec, ImageDomain(), {}, "cpu"))
+        )
         return features.digest
 
     before = digest()
@@ -167,7 +175,7 @@ def test_its_digest_hangs_on_its_parameters_and_classes(digits, tmp_path):
 
 def test_pictures_can_be_larger_where_recipes_can_make_them():
     spec = Spec({"side": 16, "channels": 1, "classes": ["a"]})
-    assert Images().scaled(spec, 2)["side"] == 32 and Images().scaled(spec, 0.5)["side"] == 8
-    assert Images().scaled(spec, 2)["classes"] == ["a"]
-    assert Images().scaled(spec, 7 / 16)["side"] == 7
-    assert Images().scaled(spec, 1 / 3) is None and Images().scaled(spec, 1 / 8) is None
+    assert ImageDomain().scaled(spec, 2)["side"] == 32 and ImageDomain().scaled(spec, 0.5)["side"] == 8
+    assert ImageDomain().scaled(spec, 2)["classes"] == ["a"]
+    assert ImageDomain().scaled(spec, 7 / 16)["side"] == 7
+    assert ImageDomain().scaled(spec, 1 / 3) is None and ImageDomain().scaled(spec, 1 / 8) is None

@@ -6,22 +6,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from gancore_image.blocks import Enlarge
+from gancore_image.blocks import UpsampleConv
 from gancore_image.config import ImageConfig
-from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, LiteDiscriminator, LiteGenerator
-from gancore_image.domain import Images
+from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, DCGANLiteDiscriminator, DCGANLiteGenerator
+from gancore_image.domain import ImageDomain
+from gancore_image.metrics import wavelet_frechet
 from gancore_image.sources import SOURCES
-from gancore_image.wavelets import wavelet_frechet
 from needs import data_root
 from refusals import refused
 from torch.nn.functional import interpolate
 
 import gancore
-from gancore import ConfigError, Evidence, Spec
-from gancore.data.sources import resolve
-from gancore.models.model import build_game, open_model
-from gancore.runtime.randomness import Key
-from gancore.training.playing import play, set_table
+from gancore import ConfigError, MetricInputs, Spec
+from gancore.data.sources import resolve_source
+from gancore.models.model import build_game, load_model
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import set_up
 
 
 def spec(side: int = 32, channels: int = 1) -> Spec:
@@ -32,8 +33,8 @@ def spec(side: int = 32, channels: int = 1) -> Spec:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_it_makes_and_judges_pictures_of_any_power_and_channels(side, channels):
     generator, discriminator = (
-        LiteGenerator(spec(side, channels), 2, 5),
-        LiteDiscriminator(spec(side, channels), 2),
+        DCGANLiteGenerator(spec(side, channels), 2, 5),
+        DCGANLiteDiscriminator(spec(side, channels), 2),
     )
     pictures = generator(Key.of("z").normal(3, 5))
     assert pictures.shape == (3, channels, side, side) and pictures.abs().max() <= 1
@@ -43,7 +44,7 @@ def test_it_makes_and_judges_pictures_of_any_power_and_channels(side, channels):
 @pytest.mark.parametrize("side", [4, 12, 28, 48])
 def test_other_sides_are_refused_with_sides_that_will_do(side):
     with refused(ConfigError, "data.side", side, fix="data.side"):
-        LiteGenerator(spec(side), 2, 5)
+        DCGANLiteGenerator(spec(side), 2, 5)
 
 
 def test_it_is_as_large_as_its_layers():
@@ -54,8 +55,8 @@ def test_it_is_as_large_as_its_layers():
     generator = 9 * pairs + (2 * w + w + 1) + (latent + 1) * 16 * 4 * w
     discriminator = layers + (w + 2 * w + 4 * w) + 16 * 4 * w
     for network, count in (
-        (LiteGenerator(spec(), w, latent), generator),
-        (LiteDiscriminator(spec(), w), discriminator),
+        (DCGANLiteGenerator(spec(), w, latent), generator),
+        (DCGANLiteDiscriminator(spec(), w), discriminator),
     ):
         assert sum(p.numel() for p in network.parameters()) == count
 
@@ -67,12 +68,15 @@ def test_it_is_as_large_as_its_layers():
 def test_layers_of_over_48_channels_have_a_lower_rate_in_proportion(side, width, rate):
     game = build_game(DCGANLite(), DCGANLiteConfig(width=width), spec(side), 0)
     for player in game.players.values():
-        assert player.rule.lr(0.0) == pytest.approx(rate)
-        assert player.rule.lr(1.0) == pytest.approx(rate / 5)
+        assert player.optimizer.lr(0.0) == pytest.approx(rate)
+        assert player.optimizer.lr(1.0) == pytest.approx(rate / 5)
 
 
 def test_a_label_changes_nothing_at_first_in_the_discriminator_and_something_in_the_generator():
-    generator, discriminator = LiteGenerator(spec(), 4, 5, classes=3), LiteDiscriminator(spec(), 4, classes=3)
+    generator, discriminator = (
+        DCGANLiteGenerator(spec(), 4, 5, classes=3),
+        DCGANLiteDiscriminator(spec(), 4, classes=3),
+    )
     latents = Key.of("z").normal(1, 5).expand(3, -1)
     made = generator(latents, torch.arange(3))
     assert (made[0] - made[1]).abs().max() > 1e-3
@@ -92,7 +96,7 @@ def test_layers_with_channels_last_play_the_same_game():
         game = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent=5, lr=1e-4), spec(16), 0)
         assert game.discriminator.layers[1].weight.is_contiguous(memory_format=torch.channels_last)
         game.to(memory_format=layout)
-        play(set_table(game, pictures, batch_size=8), 3)
+        play(set_up(game, pictures, batch_size=8), 3)
         ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
     start = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent=5), spec(16), 0)
     way = torch.cat([p.detach().flatten() for p in start.parameters()]) - ends[1]
@@ -103,18 +107,18 @@ def test_layers_with_channels_last_play_the_same_game():
 def test_it_learns_the_digits(tmp_path, monkeypatch):
     """After 250 rounds samples are nearer to test than the untrained generator's by far."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    data = Images().open(resolve(None, SOURCES, None, print), ImageConfig())
+    data = ImageDomain().open(resolve_source(None, SOURCES, None, print), ImageConfig())
     config = DCGANLiteConfig(width=12, average=500)
     game = build_game(DCGANLite(), config, data.spec, 0)
-    real = data.test.take(torch.arange(len(data.test)), Key.of(0)).data
+    real = data.test.get_batch(torch.arange(len(data.test)), Key.of(0)).data
 
     def distance() -> float:
         with torch.no_grad():
             fake = game.sampler().eval().sample(200, Key.of("samples"))
-        return wavelet_frechet.compute(Evidence.of(fake, real, data.spec))
+        return wavelet_frechet.compute(MetricInputs.from_samples(fake, real, data.spec))
 
     before = distance()
-    play(set_table(game, data.train, batch_size=32, seed=0), 250)
+    play(set_up(game, data.train, batch_size=32, seed=0), 250)
     after = distance()
     print(before, after)
     assert after < before / 3
@@ -125,20 +129,20 @@ def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
     """240 rounds of 1,200 lead to 2 of wavelet_frechet; where the discriminator has won, to 15."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
     root = data_root("clothing64")
-    data = Images().open(resolve("clothing64", SOURCES, root, print), ImageConfig())
+    data = ImageDomain().open(resolve_source("clothing64", SOURCES, root, print), ImageConfig())
     game = build_game(DCGANLite(), DCGANLiteConfig(), data.spec, 0)
-    table = set_table(game, data.train, batch_size=64, seed=0, bf16=True)
-    play(table, 1200, lambda state: setattr(state, "stopping", "enough" * (state.step == 240)))
-    real = data.test.take(torch.arange(len(data.test)), Key.of(0)).data
+    table = set_up(game, data.train, batch_size=64, seed=0, bf16=True)
+    play(table, 1200, lambda state: setattr(state, "stop_signal", "enough" * (state.step == 240)))
+    real = data.test.get_batch(torch.arange(len(data.test)), Key.of(0)).data
     with torch.no_grad():
         fake = game.sampler().eval().sample(len(real), Key.of("samples"))
-    distance = wavelet_frechet.compute(Evidence.of(fake, real, data.spec))
+    distance = wavelet_frechet.compute(MetricInputs.from_samples(fake, real, data.spec))
     print(distance)
     assert distance < 7
 
 
 def test_a_layer_that_enlarges_repeats_pixels_before_a_convolution():
-    layer = Enlarge(5, 3).double()
+    layer = UpsampleConv(5, 3).double()
     x = torch.randn(2, 5, 6, 6, dtype=torch.float64)
     torch.testing.assert_close(layer(x), layer.convolution(interpolate(x, scale_factor=2)))
 
@@ -148,7 +152,7 @@ def test_an_untrained_generator_leaves_no_pattern_at_the_stride():
     even = torch.ones(1, 8, 6, 6)
     torch.manual_seed(0)
     free = torch.nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1)(even)[0, 0, 2:-2, 2:-2]
-    mine = Enlarge(8, 1)(even)[0, 0, 2:-2, 2:-2]
+    mine = UpsampleConv(8, 1)(even)[0, 0, 2:-2, 2:-2]
     assert free.std() > 0.05 and mine.std() < 1e-6
 
 
@@ -166,5 +170,5 @@ def test_at_its_default_width_its_pictures_do_not_turn_blank_within_the_first_ro
         out=tmp_path / "run",
     )
     assert trained.model is not None
-    pictures = open_model(Path(trained.model), "cpu").sample(16, 0).data
+    pictures = load_model(Path(trained.model), "cpu").sample(16, 0).data
     assert pictures.std(0).mean() > 0.02

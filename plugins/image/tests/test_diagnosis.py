@@ -1,19 +1,19 @@
-"""Constructed faults are found; real pictures raise no alarm."""
+"""Constructed faults are found; real images raise no alarm."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from gancore_image.config import ImageConfig
-from gancore_image.diagnosis import checkerboard, diagnose, faults
-from gancore_image.pictures import open_pictures
+from gancore_image.dataset import open_images
+from gancore_image.diagnosis import checkerboard, diagnose, find_faults
 from gancore_image.sources import SOURCES
 from needs import data_root
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from gancore.data.sources import resolve
-from gancore.runtime.randomness import Key
+from gancore.data.sources import resolve_source
+from gancore.random import Key
 
 SIDE = 32
 
@@ -23,7 +23,7 @@ def noise(n: int, channels: int = 3) -> Tensor:
 
 
 def smooth(n: int, channels: int = 3) -> Tensor:
-    """Like pictures: more energy, the coarser."""
+    """Like images: more energy, the coarser."""
     return (2 * avg_pool2d(noise(n, channels), 7, 1, 3)).clamp(-1, 1)
 
 
@@ -38,29 +38,29 @@ def test_each_fault_is_found_in_the_sample_that_has_it_and_nowhere_else():
         "none ": smooth(1, 1)[0].expand(3, -1, -1),  # grey
         "none  ": torch.where(torch.arange(SIDE) < 16, 1.0, -1.0).expand(3, SIDE, SIDE),  # a drawing
     }
-    found = faults(torch.stack(list(samples.values())))
+    found = find_faults(torch.stack(list(samples.values())))
     for row, truth in enumerate(samples):
         expected = [truth.strip()] * (truth.strip() != "none")
         assert [name for name, rows in found.items() if rows[row]] == expected, truth
 
 
-def test_four_levels_part_a_blank_picture_from_one():
+def test_four_levels_part_a_blank_image_from_one():
     stripes = torch.where(torch.arange(SIDE) % 2 == 0, 1.0, -1.0).expand(1, 1, SIDE, SIDE)  # RMS 1
     rows = torch.cat([level / 127.5 * stripes for level in (3.9, 4.1)])
-    assert faults(rows)["blank"].tolist() == [True, False]
+    assert find_faults(rows)["blank"].tolist() == [True, False]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_alpha_is_not_looked_at(channels):
-    pictures = smooth(8, channels)
+    images = smooth(8, channels)
     if channels in (2, 4):
-        pictures[:, -1] = 1
-        assert diagnose(pictures) == []
-        pictures = smooth(8, channels)
-        pictures[:, :-1] = 0.5
-        assert [finding.name for finding in diagnose(pictures)] == ["blank"]
+        images[:, -1] = 1
+        assert diagnose(images) == []
+        images = smooth(8, channels)
+        images[:, :-1] = 0.5
+        assert [finding.name for finding in diagnose(images)] == ["blank"]
     else:
-        assert diagnose(pictures) == []
+        assert diagnose(images) == []
 
 
 @pytest.mark.parametrize("period", [2, 4])
@@ -69,10 +69,10 @@ def test_the_board_of_an_upsampling_layer_is_found_with_its_period(period, chann
     board = torch.zeros(SIDE, SIDE)
     board[::period, ::period] = 1
     board = (board - board.mean()) / board.std()
-    pictures = smooth(32, channels)
-    found = checkerboard(pictures + 0.2 * pictures.std() * board)
+    images = smooth(32, channels)
+    found = checkerboard(images + 0.2 * images.std() * board)
     assert found is not None and found[0] == period and 0.02 < found[2] < 0.06  # 0.2^2 of the energy
-    assert checkerboard(pictures) is None
+    assert checkerboard(images) is None
 
 
 def test_a_layer_with_uneven_overlap_is_told_from_one_with_even():
@@ -89,12 +89,12 @@ def test_findings_say_how_many_and_what_to_do():
     samples = smooth(16)
     samples[:6] = 0
     blank, *others = diagnose(samples)
-    assert blank.name == "blank" and blank.seen.startswith("6 of 16 samples") and blank.remedy
+    assert blank.name == "blank" and blank.message.startswith("6 of 16 samples") and blank.fix
     assert others == []
 
 
 @pytest.mark.parametrize("side", [1, 4, 8, 12, 30])
-def test_pictures_of_any_side_can_be_diagnosed(side):
+def test_images_of_any_side_can_be_diagnosed(side):
     assert diagnose(smooth(4)[:, :, :side, :side]) == [] or side == 1
 
 
@@ -104,13 +104,13 @@ def alarms(data) -> list[str]:
 
 def test_the_built_in_digits_raise_no_alarm(tmp_path, monkeypatch):
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    train = open_pictures(resolve(None, SOURCES, None, print), ImageConfig()).train
-    assert alarms(train.take(torch.arange(len(train)), Key.of(0)).data) == []
+    train = open_images(resolve_source(None, SOURCES, None, print), ImageConfig()).train
+    assert alarms(train.get_batch(torch.arange(len(train)), Key.of(0)).data) == []
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "clothing64"])
 def test_real_sets_raise_no_alarm(name):
     root = data_root(name)
-    train = open_pictures(resolve(name, SOURCES, root, print), ImageConfig()).train
-    assert alarms(train.take(torch.arange(0, len(train), 2)[:3000], Key.of(0)).data) == []
+    train = open_images(resolve_source(name, SOURCES, root, print), ImageConfig()).train
+    assert alarms(train.get_batch(torch.arange(0, len(train), 2)[:3000], Key.of(0)).data) == []

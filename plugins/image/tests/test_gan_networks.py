@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 from gancore_image.dcgan import DCGAN, DCGANConfig, DCGANDiscriminator, DCGANGenerator
-from gancore_image.r3 import R3, SIZES, R3Config, R3Discriminator, R3Generator, Residual
+from gancore_image.r3 import R3, SIZES, R3Block, R3Config, R3Discriminator, R3Generator
 from gancore_image.sngan import (
     SNGAN,
     DownBlock,
@@ -13,16 +13,17 @@ from gancore_image.sngan import (
     SNGANDiscriminator,
     SNGANGenerator,
     UpBlock,
-    discriminator_plan,
+    discriminator_blocks,
     generator_widths,
 )
 from torch import nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, relu
 
 from gancore import Spec
-from gancore.nn.norms import spectral_norm, spectral_norms
-from gancore.runtime.randomness import Key
-from gancore.training.playing import TensorView, play, set_table
+from gancore.nn import spectral_norm, spectral_norm_layers
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import TensorView, set_up
 
 RGB32, RGB64 = Spec({"side": 32, "channels": 3}), Spec({"side": 64, "channels": 3})
 
@@ -66,7 +67,7 @@ def test_dcgan_begins_with_weights_of_deviation_a_fiftieth():
 def test_dcgan_is_trained_as_published():
     game = DCGAN().build(DCGANConfig(), RGB32)
     for player in game.players.values():
-        assert (player.rule.lr, player.rule.betas) == (2e-4, (0.5, 0.999))
+        assert (player.optimizer.lr, player.optimizer.betas) == (2e-4, (0.5, 0.999))
     assert not game.penalties and game.average is None
     assert 0.9 < game.prior.sample(Key.of(1), 50).abs().max() <= 1
 
@@ -83,9 +84,9 @@ def test_sngan_has_the_published_widths():
     assert generator_widths(64, 64) == [1024, 512, 256, 128, 64]
     assert generator_widths(128, 64) == [1024, 1024, 512, 256, 128, 64]
     halves, stays = (128, True), (128, False)
-    assert discriminator_plan(32, 128) == [halves, halves, stays, stays]
-    assert discriminator_plan(64, 64) == [(64 * 2**n, True) for n in range(5)]
-    assert discriminator_plan(128, 64) == [*((64 * 2**n, True) for n in range(5)), (1024, False)]
+    assert discriminator_blocks(32, 128) == [halves, halves, stays, stays]
+    assert discriminator_blocks(64, 64) == [(64 * 2**n, True) for n in range(5)]
+    assert discriminator_blocks(128, 64) == [*((64 * 2**n, True) for n in range(5)), (1024, False)]
 
 
 def dense(before, after):
@@ -127,7 +128,7 @@ def test_sngan_has_the_published_parameters_in_its_discriminator():
 def test_sngan_is_trained_as_published():
     game = SNGAN().build(SNGANConfig(generator_width=4, discriminator_width=4), RGB32)
     assert [move.player for move in game.phases[0].moves] == ["discriminator"] * 5 + ["generator"]
-    rule = game.players["generator"].rule
+    rule = game.players["generator"].optimizer
     assert [rule.lr(t) for t in (0.0, 0.5, 1.0)] == [2e-4, 1e-4, 0.0]
     assert rule.betas == (0.0, 0.9) and game.prior.size == 128
     r, f = torch.tensor([0.5, 2.0]), torch.tensor([-3.0, 0.25])
@@ -150,18 +151,18 @@ def test_every_weight_of_the_discriminator_has_norm_one_and_the_generator_none(c
         generator_width=4, discriminator_width=8, latent=8, conditional=bool(classes), lr=2e-3
     )
     torch.manual_seed(0)
-    game = SNGAN().build(config, Spec({**RGB32.facts, "classes": ["0", "1", "2"]}))
-    assert spectral_norms(game.generator) == []
-    normed = len(spectral_norms(game.discriminator))
+    game = SNGAN().build(config, Spec({**RGB32.fields, "classes": ["0", "1", "2"]}))
+    assert spectral_norm_layers(game.generator) == []
+    normed = len(spectral_norm_layers(game.discriminator))
     assert normed == 8 + 2 + 1 + bool(classes)  # 3x3, 1x1, the logit, the labels
     labels = torch.arange(8) % 3
-    table = set_table(game, TensorView(Key.of("x").uniform(8, 3, 32, 32), labels), batch_size=4)
+    table = set_up(game, TensorView(Key.of("x").uniform(8, 3, 32, 32), labels), batch_size=4)
     for rounds in (0, 4):
         if rounds:
             play(table, rounds)
         for _ in range(100):
-            for norm, weight in spectral_norms(game.discriminator):
-                norm.iterate(weight)
+            for norm, weight in spectral_norm_layers(game.discriminator):
+                norm.power_iterate(weight)
         for name, part in game.discriminator.named_modules():
             if hasattr(part, "parametrizations"):
                 sigma = torch.linalg.matrix_norm(part.weight.detach().flatten(1), 2)
@@ -199,7 +200,7 @@ def test_a_shortcut_is_the_input_itself_and_activations_leave_it_as_it_is():
     assert block.short is None and torch.equal(block(x), x)
 
 
-def test_the_discriminator_sums_over_the_picture_and_does_not_average():
+def test_the_discriminator_sums_over_the_image_and_does_not_average():
     net = SNGANDiscriminator(RGB32, 4)
     seen = []
     net.blocks[-1].register_forward_hook(lambda module, given, out: seen.append(out))
@@ -232,7 +233,7 @@ def test_r3_has_no_normalisation_and_no_group_of_other_size():
 @pytest.mark.parametrize("width", [2, 6, 20, 28, 100])
 def test_r3_can_have_any_width(width):
     torch.manual_seed(0)
-    assert Residual(width, 3)(torch.randn(1, width, 4, 4)).shape == (1, width, 4, 4)
+    assert R3Block(width, 3)(torch.randn(1, width, 4, 4)).shape == (1, width, 4, 4)
 
 
 def test_residual_branches_begin_at_zero_and_small_by_the_number_of_blocks():
@@ -240,7 +241,7 @@ def test_residual_branches_begin_at_zero_and_small_by_the_number_of_blocks():
     size, x = SIZES["small"], torch.randn(2, 3, 32, 32)
     net = R3Discriminator(RGB32, size)
     assert all(torch.equal(block(y), y) for block, y in [(net.stages[0][0], torch.randn(2, 24, 8, 8))])
-    for block in (part for part in net.modules() if isinstance(part, Residual)):
+    for block in (part for part in net.modules() if isinstance(part, R3Block)):
         for layer in (block.widen, block.mix):
             he = (2 / (1.04 * layer.weight[0].numel())) ** 0.5
             assert float(layer.weight.detach().std()) == pytest.approx(
@@ -265,7 +266,7 @@ def test_r3_resamples_by_interpolation():
 
 def test_r3_residuals_are_as_described():
     torch.manual_seed(0)
-    block, x = Residual(16, 4).double(), torch.randn(2, 16, 6, 6, dtype=torch.float64)
+    block, x = R3Block(16, 4).double(), torch.randn(2, 16, 6, 6, dtype=torch.float64)
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.3)
     h = leaky_relu(conv2d(x, block.widen.weight, block.widen.bias), 0.2)
@@ -282,7 +283,7 @@ def test_r3_is_played_by_pairs_with_both_penalties_on_falling_schedules():
     assert game.loss.generator_needs_real and set(game.penalties) == {"r1", "r2"}
     for penalty in game.penalties.values():
         assert [penalty.weight(t) for t in (0.0, 1.0)] == pytest.approx([1.0, 0.1])
-    rule = game.players["discriminator"].rule
+    rule = game.players["discriminator"].optimizer
     assert [rule.lr(t) for t in (0.0, 1.0)] == pytest.approx([4e-4, 1e-4])
     assert game.discriminator.logit.dense.bias is None  # no pair would move it
 

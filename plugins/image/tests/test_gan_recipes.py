@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from gancore_image.blocks import Norm, doublings
+from gancore_image.blocks import ConditionalBatchNorm2d, n_doublings
 from gancore_image.dcgan import DCGAN, DCGANConfig
 from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig
 from gancore_image.r3 import R3, R3Config
@@ -11,10 +11,10 @@ from refusals import refused
 from torch import nn
 
 from gancore import Batch, ConfigError, Spec
-from gancore.games import Augmented
-from gancore.games.field import Field
-from gancore.runtime.randomness import Key
-from gancore.training.playing import TensorView, play, set_table
+from gancore.games import AugmentedDiscriminator, TrainingStep
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import TensorView, set_up
 
 SMALL = {
     "dcgan-lite": (DCGANLite(), DCGANLiteConfig(width=2, latent=5, batch_size=4, penalty_every=2)),
@@ -33,15 +33,15 @@ def build(recipe, side=16, channels=3, classes=0, seed=0, **changes):
     return made.build(config.model_copy(update={"conditional": bool(classes), **changes}), spec)
 
 
-def pictures(side=16, channels=3, classes=0, rows=12):
-    key = Key.of("pictures")
+def images(side=16, channels=3, classes=0, rows=12):
+    key = Key.of("images")
     labels = torch.arange(rows) % classes if classes else None
     return TensorView(key.uniform(rows, channels, side, side, low=-1.0, high=1.0), labels)
 
 
 def trained(recipe, rounds, **settings):
     classes = settings.get("classes", 0)
-    table = set_table(build(recipe, **settings), pictures(classes=classes), batch_size=4)
+    table = set_up(build(recipe, **settings), images(classes=classes), batch_size=4)
     play(table, rounds)
     return table.game
 
@@ -49,7 +49,7 @@ def trained(recipe, rounds, **settings):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("side", [8, 16, 32, 64, 128])
 @pytest.mark.parametrize("recipe", SMALL)
-def test_samples_are_pictures_of_exactly_the_size_and_each_has_a_logit(recipe, side, channels):
+def test_samples_are_images_of_exactly_the_size_and_each_has_a_logit(recipe, side, channels):
     game = build(recipe, side, channels).eval()
     samples = game.sampler().sample(2, Key.of(1))
     assert samples.shape == (2, channels, side, side)
@@ -65,7 +65,7 @@ def test_other_sides_are_refused_in_one_line(recipe, side):
 
 
 def test_sides_are_4_times_a_power_of_two():
-    assert [doublings(side) for side in (8, 16, 32, 64, 128, 256)] == [1, 2, 3, 4, 5, 6]
+    assert [n_doublings(side) for side in (8, 16, 32, 64, 128, 256)] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -79,14 +79,14 @@ def test_training_moves_every_parameter(recipe, classes):
 
 @pytest.mark.parametrize("recipe", SMALL)
 def test_gradients_reach_every_parameter_and_are_finite(recipe):
-    table = set_table(build(recipe, classes=3), pictures(classes=3), batch_size=4)
+    table = set_up(build(recipe, classes=3), images(classes=3), batch_size=4)
     (phase,) = table.game.phases
     play(table, 2)  # residual branches and label vectors begin at zero, and let nothing through at first
     for player in ("discriminator", "generator"):
         index = next(i for i, move in enumerate(phase.moves) if move.player == player)
-        field = Field(table, phase, 2, 2, 0.0)
-        gradient = field.gradient(phase.moves[index], field.draw(index))
-        for name, tensor in zip(table.updaters[player].names, gradient.tensors, strict=True):
+        training_step = TrainingStep(table, phase, 2, 2, 0.0)
+        gradient = training_step.gradient(phase.moves[index], training_step.draw(index))
+        for name, tensor in zip(table.optimizers[player].names, gradient.tensors, strict=True):
             assert tensor is not None and tensor.isfinite().all(), name
             assert tensor.any(), name
 
@@ -100,7 +100,7 @@ def test_no_bias_stands_before_a_normalisation_that_takes_it_away(recipe):
 
 
 @pytest.mark.parametrize("recipe", SMALL)
-def test_the_generator_makes_different_pictures_of_different_labels(recipe):
+def test_the_generator_makes_different_images_of_different_labels(recipe):
     game = trained(recipe, 6, classes=3, lr=0.01).eval()
     latents, labels = torch.randn(1, 5).expand(3, 5), torch.arange(3)
     made = game.generator(latents, labels)
@@ -111,7 +111,7 @@ def test_the_generator_makes_different_pictures_of_different_labels(recipe):
 
 
 @pytest.mark.parametrize("recipe", ["dcgan", "sngan", "r3"])
-def test_the_discriminator_judges_a_picture_by_its_label_through_projection(recipe):
+def test_the_discriminator_judges_an_image_by_its_label_through_projection(recipe):
     # Miyato & Koyama 2018, eq. 3: f(x, y) - f(x, y') = (v_y - v_y') . h(x)
     net = build(recipe, classes=3).discriminator.eval()
     nn.init.normal_(
@@ -119,15 +119,15 @@ def test_the_discriminator_judges_a_picture_by_its_label_through_projection(reci
     ) if recipe == "sngan" else nn.init.normal_(net.logit.label.weight)
     seen = []
     net.logit.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    picture = pictures(rows=1).data.expand(3, -1, -1, -1)
-    logits, vectors = net(picture, torch.arange(3)), net.logit.label.weight
+    image = images(rows=1).data.expand(3, -1, -1, -1)
+    logits, vectors = net(image, torch.arange(3)), net.logit.label.weight
     torch.testing.assert_close(logits[0] - logits[2], (vectors[0] - vectors[2]) @ seen[0][0])
     assert len(torch.unique(logits.detach())) == 3
 
 
 @pytest.mark.parametrize("recipe", ["dcgan-lite", "dcgan", "r3"])
 def test_a_label_changes_no_judgement_at_first(recipe):
-    net, x = build(recipe, classes=3).discriminator.eval(), pictures(rows=2).data
+    net, x = build(recipe, classes=3).discriminator.eval(), images(rows=2).data
     assert torch.equal(net(x, torch.zeros(2).long()), net(x, torch.ones(2).long()))
 
 
@@ -149,9 +149,12 @@ def test_a_game_says_that_its_rows_are_coupled_where_batches_are_normalised(reci
 
 @pytest.mark.parametrize("recipe", SMALL)
 def test_an_augmented_discriminator_trains_and_the_others_are_plain(recipe):
-    assert not isinstance(build(recipe).discriminator, Augmented)
+    assert not isinstance(build(recipe).discriminator, AugmentedDiscriminator)
     game = trained(recipe, 3, augmentation="adaptive")
-    assert isinstance(game.discriminator, Augmented) and len(game.discriminator.augmentation.changes) == 5
+    assert (
+        isinstance(game.discriminator, AugmentedDiscriminator)
+        and len(game.discriminator.augmentation.transforms) == 5
+    )
     assert all(p.isfinite().all() for p in game.parameters())
     assert build(recipe, augmentation="fixed", augmentation_strength=0.25).discriminator.strength == 0.25
     rising = build(recipe, augmentation="rising", augmentation_strength=0.5).discriminator.augmentation
@@ -159,7 +162,11 @@ def test_an_augmented_discriminator_trains_and_the_others_are_plain(recipe):
 
 
 def test_a_label_has_a_gain_and_a_bias_of_its_own_in_each_normalisation():
-    norm, x, label = Norm(2, classes=3), torch.randn(6, 2, 4, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    norm, x, label = (
+        ConditionalBatchNorm2d(2, classes=3),
+        torch.randn(6, 2, 4, 4),
+        torch.tensor([0, 1, 2, 0, 1, 2]),
+    )
     plain = nn.functional.batch_norm(x, None, None, training=True)
     assert torch.equal(norm(x, label), plain)
     nn.init.normal_(norm.gain.weight)
@@ -171,8 +178,8 @@ def test_a_label_has_a_gain_and_a_bias_of_its_own_in_each_normalisation():
 
 @pytest.mark.parametrize("recipe", SMALL)
 def test_bf16_trains_too(recipe):
-    table = set_table(build(recipe, **AUGMENTED), pictures(), batch_size=4, bf16=True)
+    table = set_up(build(recipe, **AUGMENTED), images(), batch_size=4, bf16=True)
     play(table, 3)
     assert all(p.isfinite().all() for p in table.game.parameters())
-    real = Batch(pictures().data[:4])
-    assert table.game.eval().judge(real, Key.of(1))[0].dtype is torch.float32
+    real = Batch(images().data[:4])
+    assert table.game.eval().discriminator_logits(real, Key.of(1))[0].dtype is torch.float32

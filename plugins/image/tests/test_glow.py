@@ -4,22 +4,29 @@ import math
 
 import pytest
 import torch
-from gancore_image.glow import END, CouplingNetwork, Glow, GlowConfig, image_flow, steps_of_flow
-from gancore_image.imageflowgan import ImageFlowGAN, ImageFlowGANConfig
-from gancore_image.levels import LEVELS, STEP, pixels
+from gancore_image.glow import (
+    LAST_CELL_EDGE,
+    CouplingNetwork,
+    Glow,
+    GlowConfig,
+    ImageFlowGAN,
+    ImageFlowGANConfig,
+    build_image_flow,
+    steps_of_flow,
+)
+from gancore_image.levels import CELL_WIDTH, LEVELS, from_levels
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
 from gancore.games import Move
-from gancore.nn.bijections import Coupling, Logit
-from gancore.nn.flows import Flow
-from gancore.nn.scales import Split
-from gancore.runtime.randomness import Key, Rows
-from gancore.training.playing import TensorView, play, set_table
+from gancore.nn import AffineCoupling, Flow, Logit, Split
+from gancore.random import Key, RowRange
+from gancore.training.loop import play
+from gancore.training.setup import TensorView, set_up
 
 SMALL = {"couplings": 2, "width": 4}
 PLAIN = Spec({"side": 8, "channels": 1})
-LABELLED = Spec({**PLAIN.facts, "classes": ["a", "b"], "class_shares": [0.5, 0.5]})
+LABELLED = Spec({**PLAIN.fields, "classes": ["a", "b"], "class_shares": [0.5, 0.5]})
 
 
 def stirred(flow, std=0.1):
@@ -32,16 +39,16 @@ def stirred(flow, std=0.1):
 
 
 def images(n, *shape, seed=0):
-    return pixels(torch.randint(0, LEVELS, (n, *shape), generator=torch.Generator().manual_seed(seed)))
+    return from_levels(torch.randint(0, LEVELS, (n, *shape), generator=torch.Generator().manual_seed(seed)))
 
 
 @pytest.mark.parametrize(("side", "channels", "scales"), [(4, 1, 1), (4, 3, 2), (8, 1, 3)])
 def test_a_density_of_images_is_that_of_brute_force(side, channels, scales):
     """log det by the Jacobian of the whole flow, in float64, at several scales and with labels."""
-    flow = stirred(image_flow(side, channels, scales, 2, 4, 1e-2, classes=2), 0.3).double()
+    flow = stirred(build_image_flow(side, channels, scales, 2, 4, 1e-2, classes=2), 0.3).double()
     size, labels = channels * side**2, torch.tensor([0, 1])
     x = images(2, channels, side, side).double()
-    flow.prepare(1.5 * torch.randn(64, channels, side, side).double(), torch.arange(64) % 2)
+    flow.initialize(1.5 * torch.randn(64, channels, side, side).double(), torch.arange(64) % 2)
     z, log_det = flow.encode(x, labels)
     for row in range(2):
         jacobian = torch.autograd.functional.jacobian(
@@ -55,7 +62,9 @@ def test_a_density_of_images_is_that_of_brute_force(side, channels, scales):
 def test_a_flow_of_two_pixels_integrates_to_one_over_all_cells():
     """Probabilities of the 256 x 256 cells and of what lies beyond them; each cell's bound is below it."""
     torch.manual_seed(0)
-    flow = Flow((2, 1, 1), [Logit(-END, END, 1e-2), *steps_of_flow(2, 3, 6, classes=0)]).double()
+    flow = Flow(
+        (2, 1, 1), [Logit(-LAST_CELL_EDGE, LAST_CELL_EDGE, 1e-2), *steps_of_flow(2, 3, 6, classes=0)]
+    ).double()
     for name, parameter in flow.named_parameters():
         if "triangles" not in name:
             torch.nn.init.normal_(parameter, std=0.4)
@@ -63,15 +72,15 @@ def test_a_flow_of_two_pixels_integrates_to_one_over_all_cells():
         norm.log_deviation.fill_(0.5)
     fine = 2  # points an edge of a cell, at the middles of equal parts
     parts = (torch.arange(fine, dtype=torch.float64) + 0.5) / fine
-    points = ((torch.arange(LEVELS)[:, None] + parts) * STEP - END).flatten()
+    points = ((torch.arange(LEVELS)[:, None] + parts) * CELL_WIDTH - LAST_CELL_EDGE).flatten()
     with torch.no_grad():
         rows = [torch.cartesian_prod(some, points)[:, :, None, None] for some in points.split(64)]
         density = torch.cat([flow.log_prob(some) for some in rows])
     by_cell = density.view(LEVELS, fine, LEVELS, fine).transpose(1, 2).flatten(2)
-    probability = by_cell.exp().mean(2) * STEP**2
-    beyond = flow.decode(Key.of(0).normal(100_000, 2).double()).abs().amax((1, 2, 3)) > END
+    probability = by_cell.exp().mean(2) * CELL_WIDTH**2
+    beyond = flow.decode(Key.of(0).normal(100_000, 2).double()).abs().amax((1, 2, 3)) > LAST_CELL_EDGE
     assert 1 - probability.sum().item() == pytest.approx(beyond.double().mean().item(), abs=0.004)
-    assert (by_cell.mean(2) + 2 * math.log(STEP) <= probability.log() + 1e-12).all()
+    assert (by_cell.mean(2) + 2 * math.log(CELL_WIDTH) <= probability.log() + 1e-12).all()
     assert probability.max() > 8 / LEVELS**2  # far from even
 
 
@@ -82,7 +91,7 @@ def test_images_come_back(side, channels):
     sampler = Glow().build(GlowConfig(average=0.0), spec).sampler().eval()
     stirred(sampler.model, 0.05)
     x = images(16, channels, side, side)
-    sampler.model.prepare(x + 0.01 * Key.of(1).normal(*x.shape))
+    sampler.model.initialize(x + 0.01 * Key.of(1).normal(*x.shape))
     assert sampler.invert(Batch(x)).std() > 0.3
     assert (sampler.render(sampler.invert(Batch(x))) - x).abs().max() < 1e-4
 
@@ -91,17 +100,17 @@ def test_images_come_back(side, channels):
     ("side", "latent_shapes"), [(28, [(4, 14, 14)]), (32, [(4, 16, 16), (8, 8, 8)]), (6, [])]
 )
 def test_scales_are_as_many_as_the_side_can_be_halved(side, latent_shapes):
-    chain, found = image_flow(side, 1, 3, 1, 4, 1e-3, 0).bijections, []
+    chain, found = build_image_flow(side, 1, 3, 1, 4, 1e-3, 0).bijections, []
     while isinstance(chain[-1], Split):
         found.append(chain[-1].shape)
-        assert isinstance(chain[-2], Coupling) and chain[-2].kept == chain[-1].kept
+        assert isinstance(chain[-2], AffineCoupling) and chain[-2].num_kept == chain[-1].num_kept
         chain = chain[-1].bijections
     assert found == latent_shapes
 
 
 def test_odd_sides_are_refused_in_one_line():
     with refused(ConfigError, 7, fix="data.side"):
-        image_flow(7, 1, 3, 1, 4, 1e-3, 0)
+        build_image_flow(7, 1, 3, 1, 4, 1e-3, 0)
 
 
 def test_a_couplings_network_is_glows_and_says_nothing_at_first():
@@ -118,7 +127,7 @@ def test_the_likelihood_told_is_the_same_each_time_and_row_by_row():
     sampler = Glow().build(GlowConfig(**SMALL), PLAIN).sampler().eval()
     x = images(6, 1, 8, 8)
     told = sampler.log_prob(Batch(x))
-    assert sampler.bound and torch.equal(told, sampler.log_prob(Batch(x)))
+    assert sampler.lower_bound and torch.equal(told, sampler.log_prob(Batch(x)))
     torch.testing.assert_close(told[2:4], sampler.log_prob(Batch(x[2:4])))
 
 
@@ -128,9 +137,9 @@ def test_one_image_for_ever_has_no_more_than_its_cells_density():
     torch.manual_seed(0)
     game = Glow().build(GlowConfig(**SMALL, lr=1e-2, average=0.0), PLAIN)
     x = torch.full((64, 1, 8, 8), -1.0)
-    play(set_table(game, x, batch_size=16), 100)
+    play(set_up(game, x, batch_size=16), 100)
     told = game.sampler().eval().log_prob(Batch(x)).mean().item() / 64
-    most = -math.log(STEP)
+    most = -math.log(CELL_WIDTH)
     assert most - 0.3 < told < most
 
 
@@ -164,7 +173,7 @@ def test_the_flow_gan_is_that_flow_and_dcgan_lites_discriminator():
 
 def test_both_players_of_the_flow_gan_see_dequantised_pixels():
     game = ImageFlowGAN().build(ImageFlowGANConfig(**SMALL, judge_width=2), PLAIN)
-    table = set_table(game, TensorView(torch.full((8, 1, 8, 8), -1.0)), batch_size=4)
+    table = set_up(game, TensorView(torch.full((8, 1, 8, 8), -1.0)), batch_size=4)
     game.train()
-    real = table.dealer.deal(0, 0, Rows.all(4), 0, 0.0).real().data
-    assert (real + 1).abs().max() <= STEP / 2 + 1e-6 and real.unique().numel() > 200
+    real = table.batches.draw(0, 0, RowRange.all(4), 0, 0.0).real().data
+    assert (real + 1).abs().max() <= CELL_WIDTH / 2 + 1e-6 and real.unique().numel() > 200

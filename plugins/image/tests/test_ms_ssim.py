@@ -8,17 +8,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from gancore_image.diversity import diversity, pairs, stratified
-from gancore_image.levels import pixels
-from gancore_image.similarity import WEIGHTS, ms_ssim, scales
+from gancore_image.levels import from_levels
+from gancore_image.ms_ssim import WEIGHTS, draw_pairs, ms_ssim, ms_ssim_metric, scales, stratified_interval
 from pytorch_msssim import ms_ssim as of_pytorch_msssim
 from refusals import refused
 from scipy import stats
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from gancore import ConfigError, Evidence, Sampled, Spec
-from gancore.runtime.randomness import Key
+from gancore import ConfigError, MetricInputs, SampleSet, Spec
+from gancore.random import Key
 
 SPEC = Spec({"side": 16, "channels": 1, "classes": ["dark", "light", "striped"]})
 
@@ -78,7 +77,7 @@ SMALL = {
 
 
 @pytest.mark.parametrize("side", SMALL)
-def test_small_pictures_have_fewer_scales_and_are_those_of_a_loop(side):
+def test_small_images_have_fewer_scales_and_are_those_of_a_loop(side):
     windows, weights = SMALL[side]
     key = Key.of("small", side)
     x = smooth(key / 1, 2, 2, side)
@@ -121,7 +120,7 @@ def test_the_scales_of_a_side(side, count):
     assert ms_ssim(blank, blank) == 1
 
 
-def test_equal_pictures_give_1_and_the_order_of_a_pair_does_not_matter():
+def test_equal_images_give_1_and_the_order_of_a_pair_does_not_matter():
     x, y = (smooth(Key.of("two", number), 5, 3, 32) for number in range(2))
     assert torch.allclose(ms_ssim(x, x), torch.ones(5, dtype=torch.float64), atol=1e-12)
     assert torch.allclose(ms_ssim(x, y), ms_ssim(y, x), atol=1e-12)
@@ -143,32 +142,32 @@ def test_more_noise_and_more_blur_are_less_alike():
 # The measure.
 
 
-def pictures(key: Key, labels: Tensor, unlike: float) -> Tensor:
-    """In [-1, 1]: one picture a class, and as much of others' as ``unlike`` says."""
+def images(key: Key, labels: Tensor, unlike: float) -> Tensor:
+    """In [-1, 1]: one image a class, and as much of others' as ``unlike`` says."""
     of_class = smooth(Key.of("classes"), 3, 1, 16)[labels]
-    return pixels(((1 - unlike) * of_class + unlike * smooth(key, len(labels), 1, 16)).round())
+    return from_levels(((1 - unlike) * of_class + unlike * smooth(key, len(labels), 1, 16)).round())
 
 
-def evidence(fake: Sampled, real: Sampled, **told) -> Evidence:
-    return Evidence(fake, real, real, SPEC, Key.of("evaluate", 3), **told)
+def inputs(fake: SampleSet, real: SampleSet, **told) -> MetricInputs:
+    return MetricInputs(fake, real, real, SPEC, Key.of("evaluate", 3), **told)
 
 
 LABELS = Key.of("labels").integers(3, 240)
-REAL = Sampled(pictures(Key.of("real"), LABELS, 0.5), LABELS)
+REAL = SampleSet(images(Key.of("real"), LABELS, 0.5), LABELS)
 
 
 @pytest.mark.parametrize("labelled", ["asked", "classified", "not"])
-def test_one_picture_over_and_over_gives_1_in_every_class(labelled):
-    fake = Sampled(REAL.samples[:1].expand(240, -1, -1, -1), LABELS if labelled == "asked" else None)
+def test_one_image_over_and_over_gives_1_in_every_class(labelled):
+    fake = SampleSet(REAL.samples[:1].expand(240, -1, -1, -1), LABELS if labelled == "asked" else None)
     real = REAL
     if labelled == "classified":
         sure = torch.nn.functional.one_hot(LABELS, 3).double().clamp_min(1e-9).log()
-        fake, real = (Sampled(s.samples, s.condition, log_posteriors=sure) for s in (fake, real))
-    shown = evidence(fake, real, classes=SPEC["classes"])
-    assert diversity.compute(shown) == pytest.approx(1, abs=1e-12)
-    low, high, _ = diversity.interval(shown)
+        fake, real = (SampleSet(s.samples, s.condition, log_posteriors=sure) for s in (fake, real))
+    shown = inputs(fake, real, classes=SPEC["classes"])
+    assert ms_ssim_metric.compute(shown) == pytest.approx(1, abs=1e-12)
+    low, high, _ = ms_ssim_metric.interval(shown)
     assert low == pytest.approx(1, abs=1e-9) and high == pytest.approx(1, abs=1e-9)
-    details = diversity.details(shown)
+    details = ms_ssim_metric.details(shown)
     assert set(details["by class"]) == ({"all"} if labelled == "not" else set(SPEC["classes"]))
     assert all(value == pytest.approx(1) for value in details["by class"].values())
     assert details["of reference rows"] < 0.9
@@ -176,11 +175,11 @@ def test_one_picture_over_and_over_gives_1_in_every_class(labelled):
 
 
 def test_less_variety_within_the_classes_is_told_and_the_reference_stands_beside():
-    made = [Sampled(pictures(Key.of("fake", u), LABELS, u), LABELS) for u in (0.1, 0.3, 0.5, 0.7)]
-    told = [diversity.compute(evidence(fake, REAL)) for fake in made]
+    made = [SampleSet(images(Key.of("fake", u), LABELS, u), LABELS) for u in (0.1, 0.3, 0.5, 0.7)]
+    told = [ms_ssim_metric.compute(inputs(fake, REAL)) for fake in made]
     assert told == sorted(told, reverse=True)
-    low, high, method = diversity.interval(evidence(made[2], REAL))
-    details = diversity.details(evidence(made[2], REAL))
+    low, high, method = ms_ssim_metric.interval(inputs(made[2], REAL))
+    details = ms_ssim_metric.details(inputs(made[2], REAL))
     assert low < details["of reference rows"] < high  # the same law
     assert high < told[1]
     assert "pairs in 3 classes" in method
@@ -189,22 +188,22 @@ def test_less_variety_within_the_classes_is_told_and_the_reference_stands_beside
 
 
 def test_it_is_the_mean_over_classes_of_the_mean_over_pairs():
-    shown = evidence(REAL, REAL)
-    paired = pairs(LABELS, shown.key)
+    shown = inputs(REAL, REAL)
+    paired = draw_pairs(LABELS, shown.key)
     x = ((REAL.samples + 1) * 127.5).round().double()
     own = LABELS[paired[:, 0]]
     by_class = [ms_ssim(x[paired[own == c, 0]], x[paired[own == c, 1]]).mean() for c in range(3)]
-    assert diversity.compute(shown) == pytest.approx(float(sum(by_class)) / 3, abs=1e-12)
+    assert ms_ssim_metric.compute(shown) == pytest.approx(float(sum(by_class)) / 3, abs=1e-12)
 
 
 def test_pairs_are_of_one_class_and_of_rows_of_their_own():
     for n in (0, 1, 2, 9, 100):
         labels = Key.of("some", n).integers(4, n)
-        found = pairs(labels, Key.of(1))
+        found = draw_pairs(labels, Key.of(1))
         assert (labels[found[:, 0]] == labels[found[:, 1]]).all()
         assert len(found.unique()) == 2 * len(found)
         assert len(found) == sum(int((labels == label).sum()) // 2 for label in range(4))
-        assert torch.equal(found, pairs(labels, Key.of(1)))
+        assert torch.equal(found, draw_pairs(labels, Key.of(1)))
 
 
 def test_its_interval_covers_the_mean_of_strata_of_unequal_spread():
@@ -212,18 +211,18 @@ def test_its_interval_covers_the_mean_of_strata_of_unequal_spread():
     key, hits = Key.of("strata"), 0
     for trial in range(1000):
         by_class = {c: c + (c + 1) * (key / trial / c).normal(n).double() for c, n in enumerate((5, 20, 8))}
-        low, high, _ = stratified(by_class)
+        low, high, _ = stratified_interval(by_class)
         hits += low <= 1.0 <= high
     assert 929 <= hits <= 971
     two = {c: Key.of("two", c).normal(7 + c).double() for c in range(2)}
-    low, high, _ = stratified(two)
+    low, high, _ = stratified_interval(two)
     welch = stats.ttest_ind(two[0], -two[1], equal_var=False).confidence_interval()
     assert (2 * low, 2 * high) == pytest.approx((welch.low, welch.high))
 
 
 def test_too_few_samples_are_refused():
-    few = Sampled(REAL.samples[:3], torch.tensor([0, 1, 2]))
+    few = SampleSet(REAL.samples[:3], torch.tensor([0, 1, 2]))
     with refused(ConfigError, "class", 4, fix="samples"):
-        diversity.compute(evidence(few, REAL))
+        ms_ssim_metric.compute(inputs(few, REAL))
     with refused(ConfigError, "class", 4, fix="samples"):
-        diversity.interval(evidence(few, REAL))
+        ms_ssim_metric.interval(inputs(few, REAL))

@@ -4,15 +4,15 @@ import math
 
 import pytest
 import torch
-from gancore_image.levels import STEP, levels, pixels
-from gancore_image.logistic import LogisticMixture
-from gancore_image.pixelcnn import PixelCNN, PixelCNNConfig, PixelModel, pixel_model
-from gancore_image.raster import RasterStack
+from gancore_image.levels import CELL_WIDTH, from_levels, to_levels
+from gancore_image.logistic_mixture import LogisticMixture
+from gancore_image.pixelcnn import GatedPixelStack, PixelCNN, PixelCNNConfig, PixelModel, build_pixelcnn
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
-from gancore.runtime.randomness import Key, Rows
-from gancore.training.playing import TensorView, play, set_table
+from gancore.random import Key, RowRange
+from gancore.training.loop import play
+from gancore.training.setup import TensorView, set_up
 
 TINY = {"width": 4, "skips": 8, "layers": 4, "components": 2}
 
@@ -25,7 +25,7 @@ def stirred(module):
 
 
 def model(side, channels=1, classes=0, **options):
-    return stirred(pixel_model(PixelCNNConfig(**{**TINY, **options}), side, channels, classes))
+    return stirred(build_pixelcnn(PixelCNNConfig(**{**TINY, **options}), side, channels, classes))
 
 
 def before(i, j, side):
@@ -38,7 +38,7 @@ def test_each_place_is_told_by_places_before_it_and_by_all_of_them_within_reach(
     """By the Jacobian, in float64: no blind spot (van den Oord et al. 2016, figure 1) and nothing ahead."""
     torch.manual_seed(1)
     side, dilations = 9, [2 ** (k % 3) for k in range(layers)]
-    stack = stirred(RasterStack(1, 6, 3, side, dilations))
+    stack = stirred(GatedPixelStack(1, 6, 3, side, dilations))
     x = torch.randn(1, 1, side, side, dtype=torch.float64)
     for i, j in ((0, 0), (0, 5), (3, 0), (4, 4), (8, 8)):
         jacobian = torch.autograd.functional.jacobian(lambda x, i=i, j=j: stack(x)[0, :, i, j], x)
@@ -55,7 +55,7 @@ def test_probabilities_of_all_images_sum_to_one(channels, count):
     """256 images of 2 x 2 pixels, in float64."""
     mixture = LogisticMixture(channels, 2, count)
     images = torch.cartesian_prod(*[torch.arange(count)] * (4 * channels)).view(-1, channels, 2, 2)
-    law = stirred(PixelModel(RasterStack(channels, 4, 8, 2, [1, 2]), 8, mixture, classes=0))
+    law = stirred(PixelModel(GatedPixelStack(channels, 4, 8, 2, [1, 2]), 8, mixture, classes=0))
     with torch.no_grad():
         log_prob = law.log_prob(images)
     assert len(images) == 256 and log_prob.std() > 0.5
@@ -72,30 +72,30 @@ def test_samples_from_caches_are_those_of_the_whole_net_at_every_pixel(channels,
     with torch.no_grad():
         for i in range(side):
             for j in range(side):
-                told = law.told(slow, condition)[:, :, i, j]
+                told = law.mixture_params(slow, condition)[:, :, i, j]
                 slow[:, :, i, j] = law.mixture.sample(told, uniform[:, :, i, j])
     assert torch.equal(law.sample(n, key, condition), slow) and slow.unique().numel() > 50
 
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_walking_gives_what_the_whole_plane_does(classes):
-    stack = stirred(RasterStack(2, 5, 7, 8, [1, 2, 4, 1], condition=classes))
+    stack = stirred(GatedPixelStack(2, 5, 7, 8, [1, 2, 4, 1], condition=classes))
     x = torch.randn(4, 2, 8, 8, dtype=torch.float64)
     told = torch.eye(4, classes, dtype=torch.float64) if classes else None
     with torch.no_grad():
-        whole, steps = stack(x, told), stack.steps(4, told)
+        whole, steps = stack(x, told), stack.sampler(4, told)
         for i in range(8):
-            steps.row(x[:, :, i - 1] if i else None)
+            steps.start_row(x[:, :, i - 1] if i else None)
             for j in range(8):
-                here = steps.place(x[:, :, i, j - 1] if j else None)
+                here = steps.next_pixel(x[:, :, i, j - 1] if j else None)
                 torch.testing.assert_close(here, whole[:, :, i, j], rtol=1e-10, atol=1e-10)
 
 
 def test_samples_come_as_often_as_the_model_says():
     """20,000 images of 1 x 2 x 2 and 3 levels: 81 kinds, each within five deviations."""
     mixture = LogisticMixture(1, 2, count=3)
-    law = stirred(PixelModel(RasterStack(1, 4, 8, 2, [1]), 8, mixture, classes=0))
-    law.last.bias.data[2:4] = torch.tensor([-1.0, STEP - 1])
+    law = stirred(PixelModel(GatedPixelStack(1, 4, 8, 2, [1]), 8, mixture, classes=0))
+    law.last.bias.data[2:4] = torch.tensor([-1.0, CELL_WIDTH - 1])
     law.last.bias.data[4:] -= 4
     images = torch.cartesian_prod(*[torch.arange(3)] * 4).view(-1, 1, 2, 2)
     n = 20_000
@@ -109,15 +109,15 @@ def test_samples_come_as_often_as_the_model_says():
 
 def test_a_row_is_a_function_of_its_own_key():
     law = model(6)
-    joined = law.sample(8, Key.of("s").cut(Rows.all(8)))
-    assert torch.equal(law.sample(2, Key.of("s").cut(Rows(3, 5, 8))), joined[3:5])
+    joined = law.sample(8, Key.of("s").with_rows(RowRange.all(8)))
+    assert torch.equal(law.sample(2, Key.of("s").with_rows(RowRange(3, 5, 8))), joined[3:5])
 
 
 def test_without_gradient_rows_are_told_some_at_a_time(monkeypatch):
     law = model(6, classes=2)
     level, labels = torch.randint(0, 256, (7, 1, 6, 6)), torch.arange(7) % 2
     whole = law.log_prob(level, labels)
-    monkeypatch.setattr("gancore_image.pixelcnn.AT_ONCE", 2 * 16 * 36)
+    monkeypatch.setattr("gancore_image.pixelcnn.MAX_ACTIVATIONS", 2 * 16 * 36)
     with torch.no_grad():
         torch.testing.assert_close(law.log_prob(level, labels), whole)
 
@@ -133,9 +133,9 @@ def test_the_likelihood_of_pixels_is_that_of_their_levels_over_cells():
     sampler = PixelCNN().build(PixelCNNConfig(**TINY), spec()).sampler().eval()
     level = torch.randint(0, 256, (5, 1, 8, 8))
     with torch.no_grad():
-        found = sampler.log_prob(Batch(pixels(level)))
-        torch.testing.assert_close(found, sampler.model.log_prob(level) - 64 * math.log(STEP))
-    assert not sampler.bound
+        found = sampler.log_prob(Batch(from_levels(level)))
+        torch.testing.assert_close(found, sampler.model.log_prob(level) - 64 * math.log(CELL_WIDTH))
+    assert not sampler.lower_bound
 
 
 def test_samples_are_pixels_of_levels_and_follow_their_label():
@@ -145,7 +145,7 @@ def test_samples_are_pixels_of_levels_and_follow_their_label():
         torch.nn.init.normal_(parameter, std=0.4)
     rows = [sampler.sample(4, Key.of("s"), torch.full((4,), label)) for label in (0, 2)]
     assert rows[0].shape == (4, 1, 8, 8) and not torch.equal(*rows)
-    assert torch.equal(pixels(levels(rows[0])), rows[0])
+    assert torch.equal(from_levels(to_levels(rows[0])), rows[0])
 
 
 def test_labels_that_the_data_do_not_have_are_refused():
@@ -167,15 +167,15 @@ def test_it_learns_the_entropy_of_images_that_are_known():
     key, flip, side, count = Key.of("rows"), 0.1, 6, 2000
     first, turns = (key / "first").uniform(count, 1) < 0.5, (key / "turns").uniform(count, side - 1) < flip
     white = torch.cat([first, turns], 1).cumsum(1) % 2
-    images = pixels(255 * white)[:, None, :, None].expand(-1, 1, side, side).contiguous()
+    images = from_levels(255 * white)[:, None, :, None].expand(-1, 1, side, side).contiguous()
     torch.manual_seed(0)
     config = PixelCNNConfig(width=8, skips=16, layers=2, components=2, lr=1e-2, average=0.0)
     game = PixelCNN().build(config, spec(side))
-    play(set_table(game, TensorView(images), batch_size=32), 150)
+    play(set_up(game, TensorView(images), batch_size=32), 150)
     entropy = math.log(2) + (side - 1) * -(flip * math.log(flip) + (1 - flip) * math.log(1 - flip))
     sampler = game.sampler().eval()
     with torch.no_grad():
-        found = -sampler.log_prob(Batch(images[:500])).mean().item() - side**2 * math.log(STEP)
+        found = -sampler.log_prob(Batch(images[:500])).mean().item() - side**2 * math.log(CELL_WIDTH)
     assert -0.3 < found - entropy < 0.5
     drawn = sampler.sample(64, Key.of("more"))
     even = (drawn == drawn[..., :1]).all(3).float().mean().item()

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gancore_image.domain import Images
-from gancore_image.writing import to_bytes
+from gancore_image.domain import ImageDomain
+from gancore_image.export import to_bytes
 from PIL import Image
 from refusals import refused
 
 import gancore
 from gancore import ConfigError, Source
 from gancore.cli import main
-from gancore.evaluation.copying import CROWD, Copying, judge
-from gancore.evaluation.distances import nearest
-from gancore.runtime.randomness import Key, Rows
+from gancore.metrics.distances import nearest
+from gancore.metrics.memorization import NEIGHBOURS, CopyTest, copy_test
+from gancore.random import Key, RowRange
 
 TINY = {"data": "digits", "steps": 4, "device": "cpu", "progress": "none"}
 SMALL = ["data.side=16", "model.batch_size=8", "upkeep.previews=5", "upkeep.evaluate_samples=16"]
@@ -57,13 +57,13 @@ def others(tmp_path_factory) -> dict[str, Path]:
 
 
 def size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
+    with Image.open(path) as image:
+        return image.size
 
 
 def levels(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture).astype(int)
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
 
 
 class TestAFolderThatHoldsOtherSamples:
@@ -132,14 +132,14 @@ class TestWays:
 
     def test_of_each_label_ways_lead_between_the_same_latents(self, run):
         model = gancore.load(run, "cpu")
-        made = model.interpolation_of_each_label(2, 4, seed=3)
+        made = model.interpolate_each_label(2, 4, seed=3)
         assert made.columns == 4 and made.condition.tolist() == [c for c in range(10) for _ in range(8)]
-        alone = model.interpolation(2, 4, seed=3, label="7")
+        alone = model.interpolate(2, 4, seed=3, label="7")
         assert torch.equal(made.data[56:64], alone.data)
 
     def test_a_variational_autoencoder_has_ways_too(self, others):
         model = gancore.load(others["imagevae"], "cpu")
-        made = model.interpolation(2, 5, seed=1)
+        made = model.interpolate(2, 5, seed=1)
         steps = (made.data.view(2, 5, -1).diff(dim=1)).abs().amax(-1)
         assert made.columns == 5 and bool((steps > 0).all())
 
@@ -177,7 +177,7 @@ class TestTruncation:
 
 
 class TestNeighbours:
-    def test_each_sample_stands_beside_the_train_pictures_nearest_to_it(self, run, tmp_path, capsys):
+    def test_each_sample_stands_beside_the_train_images_nearest_to_it(self, run, tmp_path, capsys):
         words = ["neighbours", str(run), "-n", "4", "-k", "3", "--out", str(tmp_path), "--device", "cpu"]
         assert main(words) == 0
         assert capsys.readouterr().out.startswith("no sign of copies: 0 of 4 samples")
@@ -189,8 +189,8 @@ class TestNeighbours:
             shown = [levels(file) for file in sorted(tmp_path.glob(f"{number:04d}-*.png"))]
             away = np.sqrt(((train[:, 0] / 127.5 - shown[0] / 127.5) ** 2).sum((1, 2)))
             assert np.allclose(np.sort(away)[:3], sample["distances"], atol=0.05)
-            for row, picture in zip(sample["rows"], shown[1:], strict=True):
-                assert np.array_equal(picture, train[row, 0])
+            for row, image in zip(sample["rows"], shown[1:], strict=True):
+                assert np.array_equal(image, train[row, 0])
 
     def test_a_model_given_away_finds_a_named_source_but_no_folder_of_somebody(self, run, tmp_path, capsys):
         (tmp_path / "mine").mkdir()
@@ -212,54 +212,54 @@ class TestNeighbours:
 
 
 def digits(split: str) -> torch.Tensor:
-    domain = Images()
+    domain = ImageDomain()
     source = Source("digits", None, domain.sources["digits"])
     view = getattr(domain.open(source, domain.Config(side=16)), split)
-    return view.take(torch.arange(len(view)), Key.of("all").cut(Rows.all(len(view)))).data
+    return view.get_batch(torch.arange(len(view)), Key.of("all").with_rows(RowRange.all(len(view)))).data
 
 
 @pytest.fixture(scope="module")
 def verdict():
     train, valid = (digits(split).flatten(1) for split in ("train", "valid"))
-    held_out = nearest(valid, train, CROWD)[0]
+    held_out = nearest(valid, train, NEIGHBOURS)[0]
 
-    def verdict(pictures: torch.Tensor) -> Copying:
-        distances, rows = nearest(pictures.flatten(1), train, CROWD)
-        return judge(distances, held_out, rows[:, 0])
+    def verdict(images: torch.Tensor) -> CopyTest:
+        distances, rows = nearest(images.flatten(1), train, NEIGHBOURS)
+        return copy_test(distances, held_out, rows[:, 0])
 
     return verdict
 
 
 class TestCopiesOfDigits:
-    """On real pictures: what is in train, what is not, and what is only smooth."""
+    """On real images: what is in train, what is not, and what is only smooth."""
 
-    def test_pictures_of_train_are_copies_be_they_noisy_darker_or_few(self, verdict):
+    def test_images_of_train_are_copies_be_they_noisy_darker_or_few(self, verdict):
         train = digits("train")
         chosen = train[Key.of("chosen").permutation(len(train))[:32]]
         noisy = chosen + 0.15 * Key.of("noise").normal(*chosen.shape)
-        for pictures in (chosen, noisy, 0.9 * (chosen + 1) - 1):
-            assert verdict(pictures).sign
-        assert verdict(torch.cat([chosen, digits("test")[:128]])).sign
+        for images in (chosen, noisy, 0.9 * (chosen + 1) - 1):
+            assert verdict(images).significant
+        assert verdict(torch.cat([chosen, digits("test")[:128]])).significant
 
-    def test_unseen_pictures_are_none(self, verdict):
+    def test_unseen_images_are_none(self, verdict):
         found = verdict(digits("test"))
-        assert found.sign is False and found.n == 169
+        assert found.significant is False and found.n == 169
 
     def test_noise_hides_copies_from_plain_distances_alone(self, verdict):
         noisy = digits("train")[:32] + 0.15 * Key.of("noise").normal(32, 1, 16, 16)
         found = verdict(noisy)
-        assert found.sign and found.nearer < 2 * found.level
+        assert found.significant and found.nearer_share < 2 * found.level
 
-    def test_means_of_unseen_pictures_that_are_alike_are_nearer_to_train_and_yet_none(self, verdict):
+    def test_means_of_unseen_images_that_are_alike_are_nearer_to_train_and_yet_none(self, verdict):
         """As a smooth model gives them: plain distances would call it memory."""
         unseen = torch.cat([digits("test"), digits("valid")])
         alike = nearest(digits("test").flatten(1), unseen.flatten(1), 5)[1]
         found = verdict(unseen[alike].mean(1))
-        assert found.nearer > 2 * found.level and not found.sign
+        assert found.nearer_share > 2 * found.level and not found.significant
 
 
 def test_neighbours_name_files_and_the_copies_that_hinder_the_test(tmp_path):
-    """Pictures of train stand in valid too, under other bytes."""
+    """Images of train stand in valid too, under other bytes."""
     levels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     for number, pixels in enumerate(levels):
         for split, quality in (("train", 1), ("valid", 9)):
@@ -273,14 +273,14 @@ def test_neighbours_name_files_and_the_copies_that_hinder_the_test(tmp_path):
     samples = json.loads((tmp_path / "out" / "neighbours.json").read_text())["samples"]
     assert [len(sample["names"]) for sample in samples] == [2, 2, 2]
     assert samples[0]["names"][0].startswith("train/")
-    assert found.told()[0].startswith(f"sample 1: {samples[0]['names'][0]}, ")
-    assert found.copying.sign is None and len(found.copying.twins) > 30
+    assert found.summary()[0].startswith(f"sample 1: {samples[0]['names'][0]}, ")
+    assert found.copy_test.significant is None and len(found.copy_test.duplicates) > 30
     assert all(
         (Path(held_out).parent.name, Path(train).parent.name) == ("valid", "train")
         and Path(held_out).name == Path(train).name
-        for held_out, train in found.copying.twins
+        for held_out, train in found.copy_test.duplicates
     )
-    assert found.copying.twins[0][0] in found.copying.told()
+    assert found.copy_test.duplicates[0][0] in found.copy_test.summary()
 
 
 def test_a_film_shows_every_preview(run, tmp_path, capsys):

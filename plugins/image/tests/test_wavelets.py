@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gancore_image.wavelets import describe, wavelet_frechet
+from gancore_image.metrics import wavelet_frechet, wavelet_statistics
 from torch.nn.functional import avg_pool2d
 
-from gancore import Evidence, Spec
-from gancore.runtime.randomness import Key
+from gancore import MetricInputs, Spec
+from gancore.random import Key
 
 SPEC = Spec({"side": 16, "channels": 1})
 
 
 def smooth(n: int, seed: int = 0) -> torch.Tensor:
-    return avg_pool2d(Key.of(seed, "pictures").normal(n, 1, 16, 16), 5, 1, 2)
+    return avg_pool2d(Key.of(seed, "images").normal(n, 1, 16, 16), 5, 1, 2)
 
 
 def distance(fake: torch.Tensor, real: torch.Tensor) -> float:
-    return wavelet_frechet.compute(Evidence.of(fake, real, SPEC))
+    return wavelet_frechet.compute(MetricInputs.from_samples(fake, real, SPEC))
 
 
 @pytest.mark.parametrize(
@@ -26,23 +26,23 @@ def distance(fake: torch.Tensor, real: torch.Tensor) -> float:
     [(8, 1, 20), (16, 1, 24), (32, 3, 60), (12, 1, 20), (6, 1, 16), (4, 2, 32)],
 )
 def test_there_are_16_levels_a_channel_and_4_energies_a_scale(side, channels, numbers):
-    assert describe(Key.of("x").normal(3, channels, side, side)).shape == (3, numbers)
+    assert wavelet_statistics(Key.of("x").normal(3, channels, side, side)).shape == (3, numbers)
 
 
 def test_the_levels_and_energies_of_a_board_are_those_of_a_pencil():
     board = torch.ones(1, 1, 8, 8)
     board[:, :, :4, :4] = torch.tensor([[1.0, -1], [-1, 1]]).repeat(2, 2)  # finest detail, in one quarter
-    levels, energies = describe(board)[0, :16].view(4, 4), describe(board)[0, 16:]
+    levels, energies = wavelet_statistics(board)[0, :16].view(4, 4), wavelet_statistics(board)[0, 16:]
     assert levels.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]]
     assert energies.tolist() == [1, 0, 0, 0]
 
 
 def test_energy_is_divided_among_mean_and_scales():
     """Haar's basis is orthogonal: the mean square is that of the last a plus those of all d."""
-    pictures = Key.of("x").normal(5, 1, 16, 16).double()
-    told = describe(pictures)
+    images = Key.of("x").normal(5, 1, 16, 16).double()
+    told = wavelet_statistics(images)
     rest = told[:, 16:].view(5, 2, 4).square().mean(2).sum(1)
-    assert torch.allclose(pictures.square().mean((1, 2, 3)), told[:, :16].square().mean(1) + rest)
+    assert torch.allclose(images.square().mean((1, 2, 3)), told[:, :16].square().mean(1) + rest)
 
 
 def test_halves_of_one_law_are_near_and_other_laws_are_far():

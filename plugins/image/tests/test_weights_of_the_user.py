@@ -13,9 +13,9 @@ import torch
 import torch_fidelity
 from gancore_image import dinov2, inception
 from gancore_image.dinov2 import DINOv2, DINOv2Features, load_dinov2
-from gancore_image.domain import Images
+from gancore_image.domain import ImageDomain
 from gancore_image.inception import InceptionFeatures, load_inception
-from gancore_image.sight import opaque
+from gancore_image.network_input import flatten_alpha
 from PIL import Image
 from refusals import refused
 from torch import Tensor, nn
@@ -23,9 +23,9 @@ from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torchvision import transforms
 
-from gancore import ConfigError, Spec, Workbench
-from gancore.evaluation.measures.frechet import frechet_distance
-from gancore.runtime.randomness import Key
+from gancore import ConfigError, FeatureContext, Spec
+from gancore.metrics.frechet import frechet_distance
+from gancore.random import Key
 
 SPEC = Spec({})
 
@@ -87,12 +87,12 @@ def test_without_a_file_they_say_what_is_missing(features, variable, monkeypatch
     monkeypatch.delenv("GANCORE_INCEPTION", raising=False)
     monkeypatch.delenv("GANCORE_DINOV2", raising=False)
     with refused(ConfigError, "features", fix=variable):
-        features().prepare(Workbench(None, Path(), judge=None))
+        features().prepare(FeatureContext(None, Path(), train_recipe=None))
 
 
 def test_they_can_be_asked_for_and_are_no_defaults():
     for spec in (SPEC, Spec({"classes": ["a", "b"]})):
-        assert list(Images().features_of(spec))[-2:] == ["inception-v3", "dinov2"]
+        assert list(ImageDomain().feature_extractors_for(spec))[-2:] == ["inception-v3", "dinov2"]
 
 
 # Inception-v3.
@@ -109,14 +109,14 @@ def published(tmp_path_factory):
     torch.save(drawn({name: tensor.shape for name, tensor in net.state_dict().items()}), file)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inception, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
-        patch.setenv(inception.SETTING, str(file))
+        patch.setenv(inception.WEIGHTS_VARIABLE, str(file))
         yield file
 
 
 @pytest.fixture(scope="module")
 def fid(published) -> InceptionFeatures:
     features = InceptionFeatures()
-    features.prepare(Workbench(None, Path(), judge=None))
+    features.prepare(FeatureContext(None, Path(), train_recipe=None))
     return features
 
 
@@ -140,13 +140,13 @@ def test_the_distance_on_them_is_called_fid_and_is_torch_fidelity_s(fid):
     """On some of the columns, so that few pictures give covariances of full rank."""
     real, fake = (fid.embed(pictures(5, name=name), SPEC)[:, ::683] for name in ("real", "fake"))
     theirs = fid_statistics_to_metric(*map(fid_features_to_statistics, (real, fake)), verbose=False)
-    assert fid.frechet == "FID"
+    assert fid.frechet_name == "FID"
     assert frechet_distance(real, fake) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
 
 
 class Shown(torch.utils.data.Dataset):
     def __init__(self, samples: Tensor) -> None:
-        self.levels = opaque(samples).to(torch.uint8)
+        self.levels = flatten_alpha(samples).to(torch.uint8)
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -176,7 +176,7 @@ def test_fid_is_what_torch_fidelity_calculates_from_the_same_pictures(published,
 
 def test_the_published_file_is_told_by_its_whole_hash(fid, published):
     told: list[str] = []
-    fid.prepare(Workbench(None, Path(), judge=None, announce=told.append))
+    fid.prepare(FeatureContext(None, Path(), train_recipe=None, announce=told.append))
     digest = hashlib.sha256(published.read_bytes()).hexdigest()
     assert told == [f"inception-v3: weights of pt_inception.pth, sha256 {digest}, as published"]
     assert len(fid.digest) == 64
@@ -310,9 +310,9 @@ def test_pictures_are_shown_as_by_dgm_eval(dino):
             transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ]
     )
-    images = [Image.fromarray(x.permute(1, 2, 0).byte().numpy()) for x in opaque(samples)]
+    images = [Image.fromarray(x.permute(1, 2, 0).byte().numpy()) for x in flatten_alpha(samples)]
     expected = torch.stack([chain(image) for image in images])
-    away = (dinov2.seen(samples) - expected).abs()
+    away = (dinov2.preprocess(samples) - expected).abs()
     assert away.max() < 1.01 / 255 / 0.224 and (away > 1e-5).float().mean() < 1e-3
 
 
@@ -321,17 +321,17 @@ def test_a_file_of_the_published_layout_gives_its_features(tmp_path, monkeypatch
     shapes = {name: tensor.shape for name, tensor in small(384, 12).items()}
     file = tmp_path / "dinov2_vits14_pretrain.pth"
     torch.save({name: torch.full((1,), 1e-2).expand(shape) for name, shape in shapes.items()}, file)
-    monkeypatch.setenv(dinov2.SETTING, str(file))
+    monkeypatch.setenv(dinov2.WEIGHTS_VARIABLE, str(file))
     told: list[str] = []
     features = DINOv2Features()
-    features.prepare(Workbench(None, tmp_path, judge=None, announce=told.append))
+    features.prepare(FeatureContext(None, tmp_path, train_recipe=None, announce=told.append))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert told == [f"dinov2: weights of {file.name}, sha256 {digest}, none of the published files"]
     seen = features.embed(pictures(1, 1), SPEC)
-    assert seen.shape == (1, 384) and seen.isfinite().all() and features.frechet == "FD of dinov2"
+    assert seen.shape == (1, 384) and seen.isfinite().all() and features.frechet_name == "FD of dinov2"
     before = features.digest
     torch.save(small(384, 1), file)
-    features.prepare(Workbench(None, tmp_path, judge=None))
+    features.prepare(FeatureContext(None, tmp_path, train_recipe=None))
     assert features.digest != before and len(before) == 64
 
 

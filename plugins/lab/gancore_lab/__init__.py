@@ -1,9 +1,16 @@
 """The lab of gancore: experiments whose outcome is predicted before it is measured."""
 
 from gancore import CommandEntry, DynamicsEntry, ExperimentEntry, hookimpl
-from gancore_lab.experiment import Check, Experiment, Outcome
+from gancore_lab.experiment import Check, Experiment, ExperimentResult
 
-__all__ = ["Check", "Experiment", "Outcome", "gancore_cli", "gancore_dynamics", "gancore_experiments"]
+__all__ = [
+    "Check",
+    "Experiment",
+    "ExperimentResult",
+    "gancore_commands",
+    "gancore_dynamics",
+    "gancore_experiments",
+]
 
 EXPERIMENTS = {
     "dirac": "rates of the dynamics on the smallest GAN",
@@ -26,8 +33,8 @@ def gancore_experiments() -> list[ExperimentEntry]:
 
 
 @hookimpl
-def gancore_cli() -> list[CommandEntry]:
-    return [CommandEntry("lab", "gancore_lab.commands:app", "experiments with a prediction and a verdict")]
+def gancore_commands() -> list[CommandEntry]:
+    return [CommandEntry("lab", "gancore_lab.cli:app", "experiments with a prediction and a verdict")]
 
 
 @hookimpl

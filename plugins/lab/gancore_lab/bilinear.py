@@ -15,33 +15,33 @@ from torch import Tensor
 
 from gancore.games import Dynamics
 from gancore_lab import theory
-from gancore_lab.experiment import Check, Experiment, Outcome
+from gancore_lab.experiment import Check, Experiment, ExperimentResult
 from gancore_lab.games import Bilinear
-from gancore_lab.measuring import Orbit, distances, orbit, parameters, predicted_curve, tail_rate
-from gancore_lab.methods import METHODS
-from gancore_lab.pictures import PREDICTED, label, legend, panels
+from gancore_lab.orbits import Orbit, distances, orbit, parameter_reader, predicted_curve, tail_rate
+from gancore_lab.plots import PREDICTED, legend, panels, set_labels
+from gancore_lab.theory import METHODS
 
 if TYPE_CHECKING:
-    from gancore.games.field import Field, Turn
+    from gancore.games import TrainingStep, Turn
 
 
 @dataclass(frozen=True)
-class Aliased(Dynamics):
-    """The optimistic update as it is often written, to show what it then does.
+class AliasedOptimistic(Dynamics):
+    """The optimistic update with a common mistake, to show its effect.
 
     The previous gradient (zero at first) is kept by reference, and the next one is written into the same
     tensor, as in-place ``zero_grad`` and ``backward`` do; it equals the present one: 2 h g - h g is h g.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ("gradient",)
+    state_names: ClassVar[tuple[str, ...]] = ("gradient",)
 
-    def turn(self, field: Field, turn: Turn) -> None:
-        draw, moves = field.draw(turn[0][0]), [move for _, move in turn]
-        for move, gradient in field.gradients(moves, draw).items():
-            buffer = field.memory(move.player, "gradient")  # plays the part of p.grad
-            previous = buffer if field.round else [torch.zeros_like(kept) for kept in buffer]
-            _write(buffer, gradient.dense(field.params(move.player)))  # and over what previous refers to
-            field.apply(move, gradient.times(2.0).plus(previous, -1.0))
+    def play_turn(self, step: TrainingStep, turn: Turn) -> None:
+        draw, moves = step.draw(turn[0][0]), [move for _, move in turn]
+        for move, gradient in step.gradients(moves, draw).items():
+            buffer = step.dynamics_state(move.player, "gradient")  # takes the role of p.grad
+            previous = buffer if step.step_in_phase else [torch.zeros_like(kept) for kept in buffer]
+            _write(buffer, gradient.materialize(step.params(move.player)))  # overwrites previous, too
+            step.apply(move, gradient.scale(2.0).add(previous, -1.0))
 
 
 def _write(buffer: list[Tensor], values: list[Tensor]) -> None:
@@ -49,51 +49,51 @@ def _write(buffer: list[Tensor], values: list[Tensor]) -> None:
         torch._foreach_copy_(buffer, values)
 
 
-def play(
+def bilinear_distances(
     dynamics: Dynamics, moves: int, h: float, steps: int, start: tuple[float, float], seed: int
 ) -> Orbit:
-    """|z_0|, |z_1|, ...; no further than numbers reach whose squares are numbers."""
+    """|z_0|, |z_1|, ...; ends where |z| leaves the range of numbers whose squares are numbers."""
     game = Bilinear(dynamics, rate=h, start=start, moves=moves)
-    gone = lambda z: not 1e-100 < np.linalg.norm(z) < 1e100  # noqa: E731
-    return distances(orbit(game, steps, parameters(game), seed=seed, until=gone))
+    left_range = lambda z: not 1e-100 < np.linalg.norm(z) < 1e100  # noqa: E731
+    return distances(orbit(game, steps, parameter_reader(game), seed=seed, stop_when=left_range))
 
 
-def measure(setup: Mapping[str, Any], seed: int) -> Outcome:
+def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
     checks: list[Check] = []
-    curves: dict[str, Any] = {"orbits": {}}
-    J = theory.coupled(1.0)
-    for h in setup["rates"]:
-        for name in setup["methods"]:
+    plot_data: dict[str, Any] = {"orbits": {}}
+    J = theory.dirac_jacobian(1.0)
+    for h in settings["rates"]:
+        for name in settings["methods"]:
             method = METHODS[name]
-            rate = theory.rate(method.round(J, h * np.eye(2)))
-            start = (setup["start"],) * 2
-            lengths = play(method.dynamics, method.moves, h, setup["steps"], start, seed)
+            rate = theory.convergence_rate(method.matrix(J, h * np.eye(2)))
+            start = (settings["start"],) * 2
+            lengths = bilinear_distances(method.dynamics, method.moves, h, settings["steps"], start, seed)
             note = "double root: t radius^t" if rate.power else ""
             measured = tail_rate(lengths, (len(lengths) // 2, len(lengths)), rate.power)
             checks.append(
-                Check(f"rate: h {h:g}, {name}", measured, "=", rate.radius, setup["tolerance"], note)
+                Check(f"rate: h {h:g}, {name}", measured, "=", rate.radius, settings["tolerance"], note)
             )
-            curves["orbits"][h, name] = (lengths, rate)
-    checks += _aliasing(setup, seed, curves)
-    return Outcome(checks, curves, REMARKS)
+            plot_data["orbits"][h, name] = (lengths, rate)
+    checks += _aliasing_checks(settings, seed, plot_data)
+    return ExperimentResult(checks, plot_data, NOTES)
 
 
-def _aliasing(setup: Mapping[str, Any], seed: int, curves: dict[str, Any]) -> list[Check]:
-    """|z| after so many steps, against powers of the matrices of optimistic and of simultaneous play."""
-    h, steps = setup["alias_rate"], setup["alias_steps"]
-    J, H = theory.coupled(1.0), h * np.eye(2)
-    y, x = z = np.array(setup["alias_start"])
+def _aliasing_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
+    """|z| after ``alias_steps`` rounds, against powers of the matrices of both dynamics."""
+    h, steps = settings["alias_rate"], settings["alias_steps"]
+    J, H = theory.dirac_jacobian(1.0), h * np.eye(2)
+    y, x = z = np.array(settings["alias_start"])
     first = z - 2 * H @ J @ z  # there is no previous step to take back
     simultaneous = np.linalg.matrix_power(theory.simultaneous(J, H), steps - 1) @ first
     both = np.linalg.matrix_power(theory.optimistic(J, H), steps - 1) @ np.concatenate([first, z])
     optimistic = both[:2]
     expected = {"kept as a copy": optimistic, "kept by reference": simultaneous}
-    dynamics = {"kept as a copy": METHODS["optimistic"].dynamics, "kept by reference": Aliased()}
+    dynamics = {"kept as a copy": METHODS["optimistic"].dynamics, "kept by reference": AliasedOptimistic()}
     checks = []
     for name, point in expected.items():
-        lengths = play(dynamics[name], 1, h, steps, (y, x), seed)
+        lengths = bilinear_distances(dynamics[name], 1, h, steps, (y, x), seed)
         length = float(np.linalg.norm(point))
-        curves[name] = lengths
+        plot_data[name] = lengths
         checks.append(
             Check(
                 f"|z| after {steps}: optimistic, gradient {name}",
@@ -106,25 +106,25 @@ def _aliasing(setup: Mapping[str, Any], seed: int, curves: dict[str, Any]) -> li
     return checks
 
 
-REMARKS = (
+NOTES = (
     "At h = 1 optimistic play diverges and extragradient stalls (rate 1); at h = 0.5 the optimistic round "
     "has a double root, so t radius^t is fitted.",
     "An optimistic update whose previous gradient is kept by reference is simultaneous play: it diverges.",
 )
 
 
-def draw(outcome: Outcome) -> Figure:
-    orbits = outcome.curves["orbits"]
+def plot(result: ExperimentResult) -> Figure:
+    orbits = result.plot_data["orbits"]
     rates = sorted({h for h, _ in orbits})
     figure, axes = panels(
         len(rates) + 1, "min max xy: distance to the equilibrium (dashed: predicted)", width=4.6, height=5.2
     )
     for ax, h in zip(axes, rates, strict=False):
         _rates(ax, {name: o for (g, name), o in orbits.items() if g == h})
-        label(ax, f"h = {h:g}", "round", "|(x, y)|" if h == rates[0] else "", log="y")
+        set_labels(ax, f"h = {h:g}", "round", "|(x, y)|" if h == rates[0] else "", log="y")
     for name in ("kept as a copy", "kept by reference"):
-        axes[-1].plot(outcome.curves[name], label=name)
-    label(axes[-1], "optimistic: the previous gradient", "round", "", log="y")
+        axes[-1].plot(result.plot_data[name], label=name)
+    set_labels(axes[-1], "optimistic: the previous gradient", "round", "", log="y")
     legend(axes[-1])
     return figure
 
@@ -146,7 +146,7 @@ EXPERIMENT = Experiment(
         "optimistic update is simultaneous play"
     ),
     source="Daskalakis et al. 2018; Gidel et al. 2019; Mescheder et al. 2017; Balduzzi et al. 2018",
-    setup={
+    settings={
         "rates": (0.2, 0.5, 1.0),
         "methods": tuple(METHODS),
         "steps": 300,
@@ -156,11 +156,11 @@ EXPERIMENT = Experiment(
         "alias_steps": 400,
         "alias_start": (0.5, 2.0),
     },
-    quick={
+    quick_settings={
         "methods": ("simultaneous", "alternating", "extragradient", "past extragradient", "optimistic"),
         "rates": (0.5, 1.0),
     },
-    measure=measure,
-    draw=draw,
+    run=run,
+    plot=plot,
     seconds=(3, 18),
 )

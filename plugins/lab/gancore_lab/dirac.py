@@ -1,4 +1,4 @@
-"""``dirac``: the rates of the dynamics on the smallest GAN, and what they do far from its equilibrium."""
+"""``dirac``: rates of the dynamics on the smallest GAN, and their behaviour far from its equilibrium."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from gancore.games import R1, WGANGP, Penalty
 from gancore_lab import games, theory
-from gancore_lab.dirac_picture import draw
-from gancore_lab.experiment import Check, Experiment, Outcome
-from gancore_lab.measuring import Orbit, distances, orbit, parameters, tail_rate
-from gancore_lab.methods import METHODS
-from gancore_lab.theory import Matrix, Rate
+from gancore_lab.experiment import Check, Experiment, ExperimentResult, rounds_for
+from gancore_lab.orbits import Orbit, distances, orbit, parameter_reader, predicted_curve, tail_rate
+from gancore_lab.plots import PREDICTED, legend, panels, set_labels
+from gancore_lab.theory import METHODS, Matrix, Rate
 
 
 @dataclass(frozen=True)
-class Loss:
-    """A cost of the Dirac-GAN; ``strength`` is f'(0), None where there is no equilibrium to linearise at."""
+class DiracLoss:
+    """A cost of the Dirac-GAN; ``strength`` is f'(0), None if there is no equilibrium to linearise at."""
 
     loss: str
     strength: float | None = 0.5
@@ -29,18 +30,18 @@ class Loss:
 
 
 LOSSES = {
-    "GAN": Loss("minimax"),
-    "NS-GAN": Loss("nonsaturating"),
-    "WGAN, clip 1": Loss("wasserstein", 1.0, clipped=True),
-    "WGAN-GP": Loss("wasserstein", None, [WGANGP(0.35)]),
-    "GAN + R1 0.3": Loss("minimax", 0.5, [R1(0.3)], 0.3),
-    "GAN + R1 1": Loss("minimax", 0.5, [R1(1.0)], 1.0),
-    "GAN + R1 2": Loss("minimax", 0.5, [R1(2.0)], 2.0),
-    "NS-GAN + R1 0.3": Loss("nonsaturating", 0.5, [R1(0.3)], 0.3),
+    "GAN": DiracLoss("minimax"),
+    "NS-GAN": DiracLoss("nonsaturating"),
+    "WGAN, clip 1": DiracLoss("wasserstein", 1.0, clipped=True),
+    "WGAN-GP": DiracLoss("wasserstein", None, [WGANGP(0.35)]),
+    "GAN + R1 0.3": DiracLoss("minimax", 0.5, [R1(0.3)], 0.3),
+    "GAN + R1 1": DiracLoss("minimax", 0.5, [R1(1.0)], 1.0),
+    "GAN + R1 2": DiracLoss("minimax", 0.5, [R1(2.0)], 2.0),
+    "NS-GAN + R1 0.3": DiracLoss("nonsaturating", 0.5, [R1(0.3)], 0.3),
 }
 
-EARLIER_AT = {"rate": 0.2, "start": 1.0, "time": 100.0}
-EARLIER = {  # |z| after 500 rounds from (1, 1), by another program: the equations written out, no autograd
+REFERENCE_SETTINGS = {"rate": 0.2, "start": 1.0, "time": 100.0}
+REFERENCE = {  # |z| after 500 rounds from (1, 1), by another program: the equations written out, no autograd
     "GAN": (3.10, 1.42, 1.85, 0.122, 0.117),
     "NS-GAN": (0.640, 0.284, 0.139, 0.048, 0.046),
     "WGAN, clip 1": (1.00, 1.02, 0.917, 6e-5, 3e-5),
@@ -51,13 +52,13 @@ EARLIER = {  # |z| after 500 rounds from (1, 1), by another program: the equatio
     "NS-GAN + R1 0.3": (2.2e-6, 1.5e-7, 4e-34, 3e-8, 3e-8),
 }
 LARGEST_CIRCLE_RATE = 0.25
-"""Up to this h the limit cycle is where the leading order in h puts it, within the tolerance."""
-COMPARED = ("simultaneous", "alternating", "alternating 5:1", "extragradient", "optimistic")
+"""Up to this h the leading order in h predicts the limit cycle within the tolerance."""
+REFERENCE_METHODS = ("simultaneous", "alternating", "alternating 5:1", "extragradient", "optimistic")
 
 
 @dataclass(frozen=True)
-class Case:
-    """One loss under one method with rates (discriminator, generator)."""
+class DiracCase:
+    """One loss under one method with learning rates (discriminator, generator)."""
 
     loss: str
     method: str
@@ -70,15 +71,15 @@ class Case:
         return f"{self.loss}, {self.method}{unequal}"
 
     def predicted(self) -> Rate | None:
-        """From the matrix of the method's round at the equilibrium."""
+        """The rate of the matrix of a round at the equilibrium."""
         loss, method = LOSSES[self.loss], METHODS[self.method]
         if loss.strength is None:
             return None
         H: Matrix = np.diag(self.rates)
-        return theory.rate(method.round(theory.coupled(loss.strength, loss.damping), H))
+        return theory.convergence_rate(method.matrix(theory.dirac_jacobian(loss.strength, loss.damping), H))
 
     def play(self, rounds: int, start: tuple[float, float], seed: int) -> Orbit:
-        """|z_0|, |z_1|, ... through the loop."""
+        """|z_0|, |z_1|, ... of the game as the training loop plays it."""
         loss, method = LOSSES[self.loss], METHODS[self.method]
         game = games.dirac(
             loss.loss,
@@ -89,77 +90,81 @@ class Case:
             discriminator_moves=method.moves,
             clipped=loss.clipped,
         )
-        return distances(orbit(game, rounds, parameters(game), seed=seed))
+        return distances(orbit(game, rounds, parameter_reader(game), seed=seed))
 
 
-def cases(setup: Mapping[str, Any]) -> Iterator[Case]:
-    h = setup["rate"]
-    for loss, methods in setup["cases"].items():
-        yield from (Case(loss, method, (h, h)) for method in methods)
-    for rates in setup["unequal_rates"]:
-        yield from (Case(setup["unequal_loss"], method, tuple(rates)) for method in setup["unequal_methods"])
+def dirac_cases(settings: Mapping[str, Any]) -> Iterator[DiracCase]:
+    h = settings["rate"]
+    for loss, methods in settings["cases"].items():
+        yield from (DiracCase(loss, method, (h, h)) for method in methods)
+    for rates in settings["unequal_rates"]:
+        yield from (
+            DiracCase(settings["unequal_loss"], method, tuple(rates))
+            for method in settings["unequal_methods"]
+        )
 
 
-def measure(setup: Mapping[str, Any], seed: int) -> Outcome:
+def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
     checks: list[Check] = []
-    steps = rounds(setup, "time")
-    window = (round(setup["window_from"] * steps), steps)
-    curves: dict[str, Any] = {"window": window, "orbits": {}, "trap": {}}
-    far = (-setup["start"], setup["start"])
-    for case in cases(setup):
+    steps = rounds_for(settings, "time")
+    window = (round(settings["window_from"] * steps), steps)
+    plot_data: dict[str, Any] = {"window": window, "orbits": {}, "trap": {}}
+    far = (-settings["start"], settings["start"])
+    for case in dirac_cases(settings):
         rate = case.predicted()
-        lengths = case.play(_steps_of(case, setup), far, seed)
-        curves["orbits"][case.name] = (lengths, rate)
+        lengths = case.play(_steps_of(case, settings), far, seed)
+        plot_data["orbits"][case.name] = (lengths, rate)
         if rate is not None:
-            checks.append(_rate_check(case, rate, lengths, window, setup, seed))
-        if case.rates == 2 * (setup["rate"],) and setup.items() >= EARLIER_AT.items():
-            checks += _beside_earlier(case, float(lengths[steps]))
-    checks += _circles(setup, curves["orbits"])
-    checks += _trap(setup, seed, curves["trap"])
-    return Outcome(checks, curves, REMARKS)
+            checks.append(_rate_check(case, rate, lengths, window, settings, seed))
+        if case.rates == 2 * (settings["rate"],) and settings.items() >= REFERENCE_SETTINGS.items():
+            checks += _reference_checks(case, float(lengths[steps]))
+    checks += _limit_cycle_checks(settings, plot_data["orbits"])
+    checks += _trap_checks(settings, seed, plot_data["trap"])
+    return ExperimentResult(checks, plot_data, NOTES)
 
 
-def rounds(setup: Mapping[str, Any], name: str) -> int:
-    """How many rounds a time is: rates are those of a flow whose time goes on by h a round."""
-    return max(1, round(setup[name] / setup["rate"]))
-
-
-def _steps_of(case: Case, setup: Mapping[str, Any]) -> int:
-    """Simultaneous play nears the limit cycle of the NS-GAN by a factor 1 - h^2 / 4 a round."""
-    circles = case.loss == "NS-GAN" and case.method == "simultaneous"
-    return max(rounds(setup, "time"), round(setup["circle_time"] / setup["rate"] ** 2) if circles else 0)
+def _steps_of(case: DiracCase, settings: Mapping[str, Any]) -> int:
+    """Simultaneous play approaches the limit cycle of the NS-GAN by a factor 1 - h^2 / 4 per round."""
+    steps = rounds_for(settings, "time")
+    if case.loss == "NS-GAN" and case.method == "simultaneous":
+        return max(steps, round(settings["circle_time"] / settings["rate"] ** 2))
+    return steps
 
 
 def _rate_check(
-    case: Case, rate: Rate, lengths: Orbit, window: tuple[int, int], setup: Mapping[str, Any], seed: int
+    case: DiracCase,
+    rate: Rate,
+    lengths: Orbit,
+    window: tuple[int, int],
+    settings: Mapping[str, Any],
+    seed: int,
 ) -> Check:
-    """Where the game has not come near its equilibrium by then, it is started near it."""
+    """A game that would not be near its equilibrium in time is started near it."""
     note = "critical: t radius^t" if rate.power else ""
-    if rate.radius > setup["near_above"]:
-        near = setup["near"]
+    if rate.radius > settings["near_above"]:
+        near = settings["near"]
         lengths = case.play(window[1], (-near, near), seed)
         note = f"from {near:g} off the equilibrium"
     measured = tail_rate(lengths, window, rate.power)
-    return Check(f"rate: {case.name}", measured, "=", rate.radius, setup["tolerance"], note)
+    return Check(f"rate: {case.name}", measured, "=", rate.radius, settings["tolerance"], note)
 
 
-def _beside_earlier(case: Case, distance: float) -> list[Check]:
-    if case.loss not in EARLIER or case.method not in COMPARED:
+def _reference_checks(case: DiracCase, distance: float) -> list[Check]:
+    if case.loss not in REFERENCE or case.method not in REFERENCE_METHODS:
         return []
-    earlier = EARLIER[case.loss][COMPARED.index(case.method)]
-    return [Check(f"distance: {case.name}", distance, "beside", earlier)]
+    reference = REFERENCE[case.loss][REFERENCE_METHODS.index(case.method)]
+    return [Check(f"distance: {case.name}", distance, "beside", reference)]
 
 
-def _circles(setup: Mapping[str, Any], orbits: Mapping[str, Any]) -> list[Check]:
+def _limit_cycle_checks(settings: Mapping[str, Any], orbits: Mapping[str, Any]) -> list[Check]:
     """The NS-GAN without remedy, to leading order in h and |z|, from averages over one turn.
 
     d|z|^2 per round is -h |z|^4 / 8, for it is damped by psi theta tanh(psi theta / 2), and under
     simultaneous play + h^2 |z|^2 / 4: a limit cycle of radius sqrt(2 h), where alternating play sinks
     as 1 / |z|^2 = 1 / |z_0|^2 + h t / 8.
     """
-    h, start = setup["rate"], 2 * setup["start"] ** 2
-    valid = h <= LARGEST_CIRCLE_RATE
-    note = "to leading order" if valid else f"the leading order in h holds for h up to {LARGEST_CIRCLE_RATE}"
+    h, start = settings["rate"], 2 * settings["start"] ** 2
+    reason = f"the leading order in h holds for h up to {LARGEST_CIRCLE_RATE}"
     checks = []
     for method in ("simultaneous", "alternating"):
         if f"NS-GAN, {method}" not in orbits:
@@ -168,47 +173,75 @@ def _circles(setup: Mapping[str, Any], orbits: Mapping[str, Any]) -> list[Check]
         n = len(lengths) - 1
         radius = (2 * h) ** 0.5 if method == "simultaneous" else (1 / start + h * n / 8) ** -0.5
         name, last = f"distance after {n}: NS-GAN, {method}", float(lengths[-1])
-        predicted = radius if valid else None
-        tolerance = setup["circle_tolerance"] * radius
-        checks.append(Check(name, last, "=" if valid else "beside", predicted, tolerance, note))
+        check = Check(name, last, "=", radius, settings["circle_tolerance"] * radius, "to leading order")
+        checks.append(check.only_if(h <= LARGEST_CIRCLE_RATE, reason))
     return checks
 
 
-def _trap(setup: Mapping[str, Any], seed: int, curves: dict[str, Any]) -> list[Check]:
-    """Consensus with five moves of the discriminator contracts nearby, and runs away from (1, 1)."""
-    case = Case("GAN", "consensus 1, 5:1", (setup["rate"], setup["rate"]))
+def _trap_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
+    """Consensus with five moves of the discriminator converges locally, and diverges from (1, 1)."""
+    case = DiracCase("GAN", "consensus 1, 5:1", (settings["rate"], settings["rate"]))
     rate = case.predicted()
     assert rate is not None
-    near, far = setup["trap_near"], setup["start"]
-    last = rounds(setup, "trap_near_time")
+    near, far = settings["trap_near"], settings["start"]
+    last = rounds_for(settings, "trap_near_time")
     window = (last // 3, last)
-    curves["near"] = case.play(last, (-near, near), seed)
-    curves["far"] = case.play(rounds(setup, "trap_time"), (-far, far), seed)
-    curves["rate"], curves["window"] = rate, window
-    measured = tail_rate(curves["near"], window, rate.power)
-    known = (setup["rate"], far) == (EARLIER_AT["rate"], EARLIER_AT["start"])
-    earlier = "; 11.0 by the other program" if setup["trap_time"] == EARLIER_AT["time"] else ""
+    plot_data["near"] = case.play(last, (-near, near), seed)
+    plot_data["far"] = case.play(rounds_for(settings, "trap_time"), (-far, far), seed)
+    plot_data["rate"], plot_data["window"] = rate, window
+    measured = tail_rate(plot_data["near"], window, rate.power)
+    known = (settings["rate"], far) == (REFERENCE_SETTINGS["rate"], REFERENCE_SETTINGS["start"])
+    reference = "; 11.0 by the other program" if settings["trap_time"] == REFERENCE_SETTINGS["time"] else ""
+    start, end = float(plot_data["far"][0]), float(plot_data["far"][-1])
+    distance = Check(f"distance: {case.name}", end, ">", start, note=f"from (1, 1) it diverges{reference}")
     return [
-        Check(f"rate: {case.name}", measured, "=", rate.radius, setup["tolerance"], f"from {near:g} off"),
-        Check(
-            f"distance: {case.name}",
-            float(curves["far"][-1]),
-            ">" if known else "beside",
-            float(curves["far"][0]) if known else None,
-            note=f"from (1, 1) it runs away{earlier}" if known else "nothing is predicted",
-        ),
+        Check(f"rate: {case.name}", measured, "=", rate.radius, settings["tolerance"], f"from {near:g} off"),
+        distance.only_if(known, "nothing is predicted for this rate and start"),
     ]
 
 
-REMARKS = (
+NOTES = (
     "The discriminator moves first. Under alternating play the order changes the path, not the rate: "
-    "AB and BA have the same eigenvalues. The other program's alternating generator moved first, which is "
-    "why those distances differ by some per cent.",
+    "AB and BA have the same eigenvalues. In the other program the alternating generator moved first, so "
+    "those distances differ by a few per cent.",
     "Consensus with 5 discriminator moves is a trap: its linear map contracts, but |g|^2 also falls where "
-    "the sigmoid saturates, and from (1, 1) psi runs that way.",
-    "WGAN-GP has no equilibrium (at psi = 0 the penalty pushes outwards), so no rate is predicted; nor for "
-    "distances that come from a path far from the equilibrium: they stand beside those of another program.",
+    "the sigmoid saturates, and from (1, 1) psi diverges in that direction.",
+    "WGAN-GP has no equilibrium (at psi = 0 the penalty pushes outwards), so no rate is predicted; nor are "
+    "distances on a path far from the equilibrium: they are listed with those of another program.",
 )
+
+
+def plot(result: ExperimentResult) -> Figure:
+    figure, (first, second, third) = panels(3, "Dirac-GAN: distance to the equilibrium (dashed: predicted)")
+    orbits, anchor = result.plot_data["orbits"], result.plot_data["window"][0]
+    _lines(first, {n: o for n, o in orbits.items() if n.startswith("GAN, ")}, anchor, "GAN, ")
+    set_labels(first, "GAN without a penalty", "round", "|(psi, theta)|", log="y")
+    penalised = {n: o for n, o in orbits.items() if n.startswith("GAN + R1") and n.endswith("simultaneous")}
+    others = ("alternating", "extragradient", "optimistic")
+    penalised |= {n: orbits[n] for m in others if (n := f"GAN + R1 0.3, {m}") in orbits}
+    _lines(second, penalised, anchor, "GAN + ")
+    set_labels(second, "with R1 (gamma = 1 is critical)", "round", "", log="y")
+    _plot_trap(third, result)
+    return figure
+
+
+def _lines(ax: Axes, orbits: dict, anchor: int, prefix: str) -> None:
+    for name, (lengths, rate) in orbits.items():
+        ax.plot(lengths, label=name.removeprefix(prefix), linewidth=1.6)
+        if rate is not None and rate.radius < 1:
+            ax.plot(predicted_curve(rate, lengths, anchor), **PREDICTED)
+    legend(ax)
+
+
+def _plot_trap(ax: Axes, result: ExperimentResult) -> None:
+    trap = result.plot_data["trap"]
+    ax.plot(trap["far"], label="from (1, 1)", color="tab:red")
+    ax.plot(trap["near"], label="from (0.01, 0.01)", color="tab:blue")
+    ax.plot(predicted_curve(trap["rate"], trap["near"], trap["window"][0]), **PREDICTED)
+    ax.set_ylim(1e-13, 1e3)
+    set_labels(ax, "the trap: consensus, 5 discriminator moves", "round", "", log="y")
+    legend(ax)
+
 
 FIRST_ORDER = (
     "simultaneous",
@@ -228,7 +261,7 @@ EXPERIMENT = Experiment(
         "a limit cycle of radius sqrt(2 h) for the NS-GAN"
     ),
     source="Mescheder, Geiger & Nowozin 2018, section 2 and lemmas 4.1 to 4.3; each method's own paper",
-    setup={
+    settings={
         "rate": 0.2,
         "time": 100.0,
         "circle_time": 20.0,
@@ -242,7 +275,7 @@ EXPERIMENT = Experiment(
             "GAN": tuple(name for name in ALL if name != "consensus 1, 5:1"),
             "NS-GAN": FIRST_ORDER,
             "WGAN, clip 1": FIRST_ORDER,
-            "WGAN-GP": COMPARED,
+            "WGAN-GP": REFERENCE_METHODS,
             "GAN + R1 0.3": tuple(name for name in ALL if name != "consensus 1, 5:1"),
             "GAN + R1 1": FIRST_ORDER,
             "GAN + R1 2": FIRST_ORDER,
@@ -255,7 +288,7 @@ EXPERIMENT = Experiment(
         "trap_near_time": 30.0,
         "trap_time": 100.0,
     },
-    quick={
+    quick_settings={
         "cases": {
             "GAN": ("simultaneous", "consensus 1"),
             "NS-GAN": ("simultaneous",),
@@ -267,7 +300,7 @@ EXPERIMENT = Experiment(
         "unequal_methods": ("alternating",),
         "trap_time": 12.0,
     },
-    measure=measure,
-    draw=draw,
+    run=run,
+    plot=plot,
     seconds=(12, 90),
 )  # fmt: skip

@@ -1,10 +1,15 @@
-"""What an experiment is: a question, a set-up, a prediction, and what was measured beside it."""
+"""What an experiment is: a question, settings, a prediction, and checks of what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from gancore.config_yaml import parse_value
+from gancore.errors import ConfigError
+from gancore.text import short_repr, suggestion
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,11 +19,11 @@ Relation = Literal["=", "<", ">", "beside"]
 
 @dataclass(frozen=True)
 class Check:
-    """One measured number with what was predicted of it.
+    """One measured number and the prediction for it.
 
     ``=``: predicted within ``tolerance``; ``<``, ``>``: predicted on that side of the number.
-    ``beside``: nothing is predicted, so nothing is judged; the number (if any) is from elsewhere, and given
-    only where this set-up is that of elsewhere.
+    ``beside``: no prediction, so it never fails; ``predicted`` may hold a published number for the same
+    settings.
     """
 
     name: str
@@ -30,7 +35,7 @@ class Check:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the prediction came true; None where there was none. What is not a number never did."""
+        """Whether the prediction holds; None if there is none. It never holds for a NaN."""
         if self.relation == "beside" or self.predicted is None:
             return None
         if self.relation == "=":
@@ -39,53 +44,122 @@ class Check:
 
     @property
     def difference(self) -> float | None:
-        """|measured - predicted| where they should be equal."""
+        """|measured - predicted| if they should be equal."""
         if self.relation != "=" or self.predicted is None:
             return None
         return abs(self.measured - self.predicted)
 
+    def only_if(self, valid: bool, reason: str) -> Check:
+        """This check if the prediction is valid for the settings; else the number alone, with the reason."""
+        return self if valid else Check(self.name, self.measured, note=reason)
+
 
 @dataclass(frozen=True)
-class Outcome:
+class ExperimentResult:
     """What an experiment measured.
 
-    ``curves`` holds what the picture shows, ``remarks`` what the numbers alone do not say, ``setup``
-    numbers that came up on the way (of parameters, say) and belong to the set-up; ``found`` what was measured
-    beyond the checks, for the JSON.
+    ``plot_data`` is what the plot shows; ``notes`` are sentences for the reader; ``extra_settings`` are
+    numbers that follow from the settings, such as a count of parameters; ``extra`` is measured beyond the
+    checks, for the JSON.
     """
 
     checks: Sequence[Check]
-    curves: Mapping[str, Any] = field(default_factory=dict)
-    remarks: Sequence[str] = ()
-    setup: Mapping[str, Any] = field(default_factory=dict)
-    found: Mapping[str, Any] = field(default_factory=dict)
+    plot_data: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    extra_settings: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def judged(self) -> list[Check]:
+    def decided(self) -> list[Check]:
+        """The checks that have a prediction."""
         return [check for check in self.checks if check.holds is not None]
 
     @property
     def reproduced(self) -> bool:
-        """Every prediction came true, and there was one."""
-        return bool(self.judged) and all(check.holds for check in self.judged)
+        """Whether there are predictions and all of them hold."""
+        return bool(self.decided) and all(check.holds for check in self.decided)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """``measure(setup, seed)`` plays games and returns an :class:`Outcome`; ``draw`` makes its one picture.
+    """``run(settings, seed)`` plays games and returns an :class:`ExperimentResult`; ``plot`` draws it.
 
-    ``setup`` holds every number of the full version, ``quick`` those that the quick one changes;
-    ``seconds`` is what the quick and the full version take, about, on one core.
+    ``settings`` are all numbers of the full version, ``quick_settings`` those that the quick one changes;
+    ``seconds`` is about what the quick and the full version take on one core.
     """
 
     question: str
     prediction: str
     source: str
-    setup: Mapping[str, Any]
-    measure: Callable[[Mapping[str, Any], int], Outcome]
-    draw: Callable[[Outcome], Figure]
-    quick: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any]
+    run: Callable[[Mapping[str, Any], int], ExperimentResult]
+    plot: Callable[[ExperimentResult], Figure]
+    quick_settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: tuple[float, float] = (0.0, 0.0)
 
-    def settings(self, quick: bool) -> dict[str, Any]:
-        return {**self.setup, **(self.quick if quick else {})}
+    def settings_for(self, quick: bool) -> dict[str, Any]:
+        return {**self.settings, **(self.quick_settings if quick else {})}
+
+    def as_given(self, settings: Mapping[str, Any], keys: Iterable[str]) -> bool:
+        """Whether these settings are all those of the full version, or all those of the quick one."""
+        versions = (self.settings_for(quick) for quick in (False, True))
+        return any(all(settings[key] == version[key] for key in keys) for version in versions)
+
+
+def rounds_for(settings: Mapping[str, Any], name: str) -> int:
+    """The rounds of the flow time ``settings[name]``: the flow advances by the learning rate each round."""
+    return max(1, round(settings[name] / settings["rate"]))
+
+
+def override_settings(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The settings of the experiment ``name`` with these ``"key=value"``, values in YAML.
+
+    Raises:
+        ConfigError: no such key, or a value of another type than the one that it replaces.
+    """
+    result = dict(settings)
+    for text in overrides:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        where = f"--set {short_repr(text)}"
+        if not equals:
+            raise ConfigError(f"{where} is not of the form key=value", "write, for example, --set rate=0.1")
+        if key not in settings:
+            raise ConfigError(f"{where}: {name} has no setting {key!r}", suggestion(key, settings))
+        result[key] = _convert_like(settings[key], parse_value(value, where), where)
+    return result
+
+
+def _convert_like(old: Any, new: Any, where: str) -> Any:
+    """The value in the types of the old one: tuples for lists, a float for a whole number."""
+    kind, given = _kind_of(old), _kind_of(new)
+    if given != kind and (kind, given) != ("a number", "a whole number"):
+        raise ConfigError(
+            f"{where}: {short_repr(new)} is {given}", f"give {kind}, as {short_repr(_as_lists(old))}"
+        )
+    if kind in ("a number", "a whole number") and not new >= 0:
+        raise ConfigError(f"{where}: the number is below 0", "give 0 or more")
+    if isinstance(old, Mapping):
+        return {str(key): _as_tuple(value) for key, value in new.items()}
+    return float(new) if isinstance(old, float) else _as_tuple(new)
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int):
+        return "a whole number"
+    if isinstance(value, float):
+        return "a number" if math.isfinite(value) else "no finite number"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, Sequence) else "nothing"
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(each) for each in value] if isinstance(value, list | tuple) else value

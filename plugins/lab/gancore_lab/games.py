@@ -1,14 +1,17 @@
-"""The small games of the lab whose orbits can be worked out by hand."""
+"""The small games of the lab: those whose orbits have a formula, and a GAN with an exact Jacobian."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gancore.games import (
     SGD,
+    Adam,
     AdversarialGame,
     Cost,
     Discriminator,
@@ -16,15 +19,17 @@ from gancore.games import (
     Dynamics,
     Game,
     Move,
+    Optimizer,
     Penalty,
     Phase,
     Player,
     Prior,
-    adversarial,
+    adversarial_game,
 )
+from gancore.random import Key
 
-ZEROS = Prior(1, lambda key, n, size: torch.zeros(n, size, dtype=torch.float64), torch.lerp)
-"""Latents of a generator that looks at none."""
+NO_LATENTS = Prior(1, lambda key, n, size: torch.zeros(n, size, dtype=torch.float64), torch.lerp)
+"""Latents of a generator that uses none."""
 
 
 class Point(nn.Module):
@@ -49,7 +54,7 @@ class DiracDiscriminator(Discriminator):
         super().__init__()
         self.value = nn.Parameter(torch.tensor(psi, dtype=torch.float64))
 
-    def judge(self, embedded: Tensor, condition: object = None) -> Tensor:
+    def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
         return (self.value * embedded).squeeze(-1)
 
 
@@ -79,14 +84,14 @@ def dirac(
     ``rates`` and ``start`` are of (discriminator, generator). The paper judges by f(-D); its psi is
     minus ours, so that its start at (1, 1) is ours at psi = -1, theta = 1.
     """
-    return adversarial(
+    return adversarial_game(
         generator=lambda: DiracGenerator(start[1]),
         discriminator=lambda: DiracDiscriminator(start[0]),
-        prior=ZEROS,
+        prior=NO_LATENTS,
         loss=loss,
         penalties=penalties,
-        discriminator_rule=SGD(rates[0]),
-        generator_rule=SGD(rates[1]),
+        discriminator_optimizer=SGD(rates[0]),
+        generator_optimizer=SGD(rates[1]),
         discriminator_moves=discriminator_moves,
         dynamics=dynamics,
         average=average,
@@ -121,3 +126,59 @@ class Bilinear(Game):
         if move.player == "generator":
             return Cost().add("loss", (x * y)[None])
         return Cost().add("loss", (self.damping / 2 * y**2 - x * y)[None])
+
+
+class RingDiscriminator(Discriminator):
+    """Two smooth hidden layers, so that all second derivatives exist."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = perceptron(2, width, 1)
+
+    def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
+        return self.layers(embedded).squeeze(-1)
+
+
+def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, outputs)
+    ).double()
+
+
+def _double_normal(key: Key, n: int, size: int) -> Tensor:
+    return key.normal(n, size).double()
+
+
+def ring_points(rows: int, settings: Mapping[str, Any], seed: int) -> Tensor:
+    """Points of ``modes`` Gaussians on a circle, equally many of each: (rows, 2), float64."""
+    generator = torch.Generator().manual_seed(seed)
+    angles = 2 * math.pi * (torch.arange(rows) % settings["modes"]) / settings["modes"]
+    centres = settings["radius"] * torch.stack([angles.cos(), angles.sin()], 1)
+    return centres + settings["std"] * torch.randn(rows, 2, generator=generator, dtype=torch.float64)
+
+
+def small_gan(
+    settings: Mapping[str, Any],
+    seed: int,
+    *,
+    dynamics: Dynamics,
+    optimizer: Optimizer | None = None,
+    penalties: Sequence[Penalty] = (),
+    average: float | None = None,
+) -> AdversarialGame:
+    """A GAN of a few hundred parameters in float64; the same networks for the same seed."""
+    width = settings["width"]
+    optimizer = optimizer or Adam(settings["rate"], tuple(settings["betas"]))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return adversarial_game(
+            generator=lambda: perceptron(settings["latents"], width, 2),
+            discriminator=lambda: RingDiscriminator(width),
+            prior=Prior(settings["latents"], _double_normal, torch.lerp),
+            loss=settings["loss"],
+            penalties=penalties,
+            generator_optimizer=optimizer,
+            discriminator_optimizer=optimizer,
+            dynamics=dynamics,
+            average=average,
+        )

@@ -25,10 +25,10 @@ from gancore.games import (
     Player,
     Simultaneous,
 )
-from gancore_lab.experiment import Check, Experiment, Outcome
+from gancore_lab.experiment import Check, Experiment, ExperimentResult, rounds_for
 from gancore_lab.games import Point
-from gancore_lab.measuring import Orbit, fitted_radius, orbit
-from gancore_lab.pictures import PREDICTED, label, legend, panels
+from gancore_lab.orbits import Orbit, fitted_radius, orbit
+from gancore_lab.plots import PREDICTED, legend, panels, set_labels
 
 
 class LGQ(Game):
@@ -55,29 +55,29 @@ class LGQ(Game):
         A, G = self.critic.value, self.generator.value
         if move.player == "generator":
             return Cost().add("loss", -(A @ G * G).sum()[None])
-        with draw.frozen():
+        with draw.freeze_opponents():
             gap = self.K - G @ G.T
         return Cost().add("loss", (self.gamma / 2 * A.square().sum() - (A * gap).sum())[None])
 
 
-def covariance(setup: Mapping[str, Any]) -> Tensor:
-    return torch.diag(torch.tensor(setup["eigenvalues"], dtype=torch.float64))
+def covariance(settings: Mapping[str, Any]) -> Tensor:
+    return torch.diag(torch.tensor(settings["eigenvalues"], dtype=torch.float64))
 
 
-def stable(gamma: float, tau: float, setup: Mapping[str, Any]) -> bool:
-    """tau gamma^2 > 2 lambda_{r+1}: the matrix of :func:`growth` has a negative trace."""
-    return tau * gamma**2 > 2 * setup["eigenvalues"][setup["rank"]]
+def is_stable(gamma: float, tau: float, settings: Mapping[str, Any]) -> bool:
+    """tau gamma^2 > 2 lambda_{r+1}: the matrix of :func:`escape_rate` has a negative trace."""
+    return tau * gamma**2 > 2 * settings["eigenvalues"][settings["rank"]]
 
 
-def growth(gamma: float, tau: float, setup: Mapping[str, Any]) -> tuple[float, np.ndarray]:
-    """The fastest |1 + h mu| out of the span of the principal components, and where it points.
+def escape_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> tuple[float, np.ndarray]:
+    """The largest |1 + h mu| out of the span of the principal components, and its direction.
 
     At G = U_r sqrt(Lambda_r), A = (K - G G^T) / gamma, a row g of G in direction j > r and the entry a of
-    A between j and the component i move apart from all others, by
+    A between j and the component i move independently of all others, by
     g' = 2 lambda_j / gamma g + 2 s_i a,  a' = -tau (s_i g + gamma a),  s_i = sqrt(lambda_i).
     Real part of mu: half the trace, lambda_j / gamma - tau gamma / 2. Returns the rate and (j, i, g, a).
     """
-    values, r, h = setup["eigenvalues"], setup["rank"], setup["rate"]
+    values, r, h = settings["eigenvalues"], settings["rank"], settings["rate"]
     best = (0.0, np.zeros(4))
     for i, j in [(i, r) for i in range(r)]:
         s = values[i] ** 0.5
@@ -89,142 +89,145 @@ def growth(gamma: float, tau: float, setup: Mapping[str, Any]) -> tuple[float, n
     return best
 
 
-def settled(gamma: float, tau: float, setup: Mapping[str, Any]) -> float:
-    """The rate of the slowest of all that moves in a round near the equilibrium, at this h; below 1: stable.
+def slowest_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> float:
+    """The rate of the slowest direction of a round near the equilibrium, at this h; below 1: stable.
 
-    Beside :func:`growth`: within the span, u = s_j g_ij + s_i g_ji and a of A move by
+    In addition to :func:`escape_rate`: within the span, u = s_j g_ij + s_i g_ji and a of A move by
     u' = 2 (lambda_i + lambda_j) a, a' = -tau (u + gamma a), fastest for the largest eigenvalue; outside of
-    it A alone, by a' = -tau gamma a. As h goes to 0, below 1 is the condition of :func:`stable`.
+    it A alone, by a' = -tau gamma a. As h goes to 0, below 1 is the condition of :func:`is_stable`.
     """
-    h, largest = setup["rate"], max(setup["eigenvalues"])
-    least = setup["eigenvalues"][setup["rank"] - 1]
+    h, largest = settings["rate"], max(settings["eigenvalues"])
+    least = settings["eigenvalues"][settings["rank"] - 1]
     within = [np.array([[0.0, 4 * value], [-tau, -tau * gamma]]) for value in (largest, least)]
     inside = max(float(np.abs(1 + h * np.linalg.eigvals(matrix)).max()) for matrix in within)
-    return max(growth(gamma, tau, setup)[0], inside, abs(1 - h * tau * gamma))
+    return max(escape_rate(gamma, tau, settings)[0], inside, abs(1 - h * tau * gamma))
 
 
-def rounds(setup: Mapping[str, Any], name: str) -> int:
-    """How many rounds a time is: it goes on by h a round."""
-    return max(1, round(setup[name] / setup["rate"]))
-
-
-def from_noise(
-    gamma: float, tau: float, dynamics: Dynamics, rounds: int, setup: Mapping[str, Any], seed: int
+def error_from_noise(
+    gamma: float, tau: float, dynamics: Dynamics, rounds: int, settings: Mapping[str, Any], seed: int
 ) -> Orbit:
     """The relative error |G G^T - K_r| / |K_r| after each round, from G = 0.1 N(0, 1), A = 0."""
-    K, r = covariance(setup), setup["rank"]
-    chance = torch.Generator().manual_seed(seed)
-    G = setup["scale"] * torch.randn(len(K), r, generator=chance, dtype=torch.float64)
-    game = LGQ(K, G, torch.zeros_like(K), gamma, tau, setup["rate"], dynamics)
+    K, r = covariance(settings), settings["rank"]
+    generator = torch.Generator().manual_seed(seed)
+    G = settings["scale"] * torch.randn(len(K), r, generator=generator, dtype=torch.float64)
+    game = LGQ(K, G, torch.zeros_like(K), gamma, tau, settings["rate"], dynamics)
     best = torch.diag(torch.where(torch.arange(len(K)) < r, K.diagonal(), 0.0))
 
     def error() -> Tensor:
         G = game.generator.value
         return (G @ G.T - best).norm() / best.norm()
 
-    done = lambda e: bool(e < setup["close"] or not e < 1e6)  # noqa: E731
-    return orbit(game, rounds, error, seed=seed, until=done)[:, 0]
+    finished = lambda e: bool(e < settings["close"] or not e < 1e6)  # noqa: E731
+    return orbit(game, rounds, error, seed=seed, stop_when=finished)[:, 0]
 
 
-def from_equilibrium(gamma: float, tau: float, setup: Mapping[str, Any], seed: int) -> tuple[float, float]:
+def growth_near_equilibrium(
+    gamma: float, tau: float, settings: Mapping[str, Any], seed: int
+) -> tuple[float, float]:
     """Predicted and measured growth of a small step off the equilibrium."""
-    radius, (j, i, g, a) = growth(gamma, tau, setup)
-    K, r = covariance(setup), setup["rank"]
+    radius, (j, i, g, a) = escape_rate(gamma, tau, settings)
+    K, r = covariance(settings), settings["rank"]
     values = K.diagonal()
     G = torch.diag(values.sqrt())[:, :r].clone()
     A = torch.diag(torch.where(torch.arange(len(K)) < r, 0.0, values)) / gamma
-    j, i, eps = int(j), int(i), setup["near"]
+    j, i, eps = int(j), int(i), settings["near"]
     G[j, i] += eps * g
     A[j, i] += eps * a
     A[i, j] += eps * a
-    game = LGQ(K, G, A, gamma, tau, setup["rate"], Simultaneous())
-    off = lambda: torch.stack([game.generator.value[j, i], game.critic.value[j, i]])  # noqa: E731
-    path = orbit(game, setup["near_rounds"], off, seed=seed)
+    game = LGQ(K, G, A, gamma, tau, settings["rate"], Simultaneous())
+    displacement = lambda: torch.stack([game.generator.value[j, i], game.critic.value[j, i]])  # noqa: E731
+    path = orbit(game, settings["near_rounds"], displacement, seed=seed)
     return radius, fitted_radius(path)
 
 
-def measure(setup: Mapping[str, Any], seed: int) -> Outcome:
+def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
     checks: list[Check] = []
-    curves: dict[str, Any] = {"errors": {}, "bare": {}, "close": setup["close"]}
-    for gamma, tau in setup["settings"]:
+    plot_data: dict[str, Any] = {"errors": {}, "bare": {}, "close": settings["close"]}
+    for gamma, tau in settings["settings"]:
         name = f"gamma {gamma:g}, tau {tau:g}"
-        predicted, measured = from_equilibrium(gamma, tau, setup, seed)
-        rate = settled(gamma, tau, setup)
-        checks.append(_near(name, measured, predicted, rate, setup))
-        if [gamma, tau] not in [list(pair) for pair in setup["from_noise"]]:
+        predicted, measured = growth_near_equilibrium(gamma, tau, settings, seed)
+        rate = slowest_rate(gamma, tau, settings)
+        checks.append(_rate_check(name, measured, predicted, rate, settings))
+        if [gamma, tau] not in [list(pair) for pair in settings["from_noise"]]:
             continue
-        errors = from_noise(gamma, tau, Simultaneous(), rounds(setup, "time"), setup, seed)
-        curves["errors"][name] = (errors, rate < 1)
-        slow = abs(np.log(rate)) * rounds(setup, "time") < FEWEST_FOLDS
-        checks.append(_outcome(name, errors, None if slow else rate < 1, setup))
+        steps = rounds_for(settings, "time")
+        errors = error_from_noise(gamma, tau, Simultaneous(), steps, settings, seed)
+        plot_data["errors"][name] = (errors, rate < 1)
+        is_clear = abs(np.log(rate)) * steps >= MIN_FOLDS
+        checks.append(_error_check(name, errors, rate < 1, is_clear, settings))
     for dynamics in (Simultaneous(), Alternating(), Extragradient()):
         name = f"gamma 0, {type(dynamics).__name__.lower()}"
-        errors = from_noise(0.0, 1.0, dynamics, rounds(setup, "bare_time"), setup, seed)
-        curves["bare"][name] = (errors, False)
-        checks.append(_outcome(name, errors, False, setup))
-    return Outcome(checks, curves, REMARKS)
+        errors = error_from_noise(0.0, 1.0, dynamics, rounds_for(settings, "bare_time"), settings, seed)
+        plot_data["bare"][name] = (errors, False)
+        checks.append(_error_check(name, errors, False, True, settings))
+    return ExperimentResult(checks, plot_data, NOTES)
 
 
-def _near(name: str, measured: float, predicted: float, rate: float, setup: Mapping[str, Any]) -> Check:
-    """Rounding grows at ``rate``, that of all directions: above the predicted one it covers the orbit."""
-    called = f"rate at the equilibrium: {name}"
-    if rate > 1 and rate > predicted + setup["tolerance"]:
-        return Check(called, measured, note="the rate is so large that another direction leaves faster")
-    return Check(called, measured, "=", predicted, setup["tolerance"])
+def _rate_check(
+    name: str, measured: float, predicted: float, rate: float, settings: Mapping[str, Any]
+) -> Check:
+    """Rounding errors grow at ``rate``, that of all directions: if it is larger, they hide the orbit."""
+    check = Check(f"rate at the equilibrium: {name}", measured, "=", predicted, settings["tolerance"])
+    faster = rate > 1 and rate > predicted + settings["tolerance"]
+    return check.only_if(not faster, "at this learning rate another direction diverges faster")
 
 
-def _outcome(name: str, errors: Orbit, reached: bool | None, setup: Mapping[str, Any]) -> Check:
-    """``reached``: whether it should come close; None: there is too little time to say so."""
-    note = f"round {len(errors) - 1}" if errors[-1] < setup["close"] else f"never in {len(errors) - 1} rounds"
+def _error_check(
+    name: str, errors: Orbit, reached: bool, is_clear: bool, settings: Mapping[str, Any]
+) -> Check:
+    """``reached``: whether the error should become small; ``is_clear``: whether the rounds suffice for it."""
+    count, close = len(errors) - 1, settings["close"]
+    note = f"round {count}" if errors[-1] < close else f"never in {count} rounds"
     least = float(np.nanmin(errors))
-    if reached is None:
-        return Check(f"least error: {name}", least, note=f"{note}; too near the border for so many rounds")
-    return Check(f"least error: {name}", least, "<" if reached else ">", setup["close"], note=note)
+    check = Check(f"least error: {name}", least, "<" if reached else ">", close, note=note)
+    return check.only_if(is_clear, f"{note}; too near the border for so many rounds")
 
 
-REMARKS = (
-    "Below the condition the critic stays at lambda_{r+1} / gamma in directions that the generator does not "
-    "model, and pushes it there: a faster critic or a stronger penalty is necessary, not merely useful.",
+NOTES = (
+    "If the condition fails, the critic stays at lambda_{r+1} / gamma in directions that the generator does "
+    "not model, and pushes it there: a faster critic or a stronger penalty is necessary, not merely useful.",
     "Without a penalty there is no equilibrium while the generator has fewer directions than the data.",
 )
 
 
-def draw(outcome: Outcome) -> Figure:
+def plot(result: ExperimentResult) -> Figure:
     figure, (first, second) = panels(
         2, "Linear generator, Gaussian data, quadratic critic: error of G G^T", width=6.4
     )
-    for name, (errors, good) in outcome.curves["errors"].items():
+    for name, (errors, good) in result.plot_data["errors"].items():
         first.plot(
             errors, label=f"{name}: {'stable' if good else 'unstable'}", linestyle="-" if good else ":"
         )
-    label(first, "from noise; predicted stable: solid, unstable: dotted", "round", "relative error", log="y")
-    for name, (errors, _) in outcome.curves["bare"].items():
+    set_labels(
+        first, "from noise; predicted stable: solid, unstable: dotted", "round", "relative error", log="y"
+    )
+    for name, (errors, _) in result.plot_data["bare"].items():
         second.plot(errors, label=name, linewidth=1.0)
-    label(second, "without a penalty: predicted to fail", "round", "", log="y")
+    set_labels(second, "without a penalty: predicted to fail", "round", "", log="y")
     for ax in (first, second):
-        ax.axhline(outcome.curves["close"], **PREDICTED)
+        ax.axhline(result.plot_data["close"], **PREDICTED)
         legend(ax, loc="upper right", ncols=2)
         ax.set_ylim(3e-4, 1e3)
     return figure
 
 
-FEWEST_FOLDS = 4.0
-"""A game whose error changes by less than e to this power has not shown whether it settles."""
-EIGHT = ((1, 0.5), (1, 0.8), (0.5, 2), (1, 1.3), (1, 2), (1, 8), (0.5, 6), (2, 0.5))
+MIN_FOLDS = 4.0
+"""A game whose error changes by less than e to this power has not shown whether it converges."""
+PAIRS = ((1, 0.5), (1, 0.8), (0.5, 2), (1, 1.3), (1, 2), (1, 8), (0.5, 6), (2, 0.5))
 
 EXPERIMENT = Experiment(
     question="When does a GAN with a linear generator and a quadratic critic find the principal components?",
     prediction=(
         "its equilibrium there is stable if and only if tau gamma^2 > 2 lambda_{r+1}; without a penalty never"
     ),
-    source="the linearised field in closed form (gancore_lab.lgq.growth); the game: Feizi et al. 2017",
-    setup={
+    source="the linearised field in closed form (gancore_lab.lgq.escape_rate); the game: Feizi et al. 2017",
+    settings={
         "eigenvalues": (8.0, 6.0, 4.0, 3.0, *[0.5] * 12),
         "rank": 4,
         "rate": 0.005,
         "scale": 0.1,
-        "settings": EIGHT,
-        "from_noise": EIGHT,
+        "settings": PAIRS,
+        "from_noise": PAIRS,
         "time": 50.0,
         "bare_time": 10.0,
         "close": 1e-3,
@@ -232,8 +235,8 @@ EXPERIMENT = Experiment(
         "near_rounds": 200,
         "tolerance": 1e-5,
     },
-    quick={"from_noise": ((1, 8),), "bare_time": 1.5, "near_rounds": 100},
-    measure=measure,
-    draw=draw,
+    quick_settings={"from_noise": ((1, 8),), "bare_time": 1.5, "near_rounds": 100},
+    run=run,
+    plot=plot,
     seconds=(2, 45),
 )

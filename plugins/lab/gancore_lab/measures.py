@@ -1,4 +1,4 @@
-"""Do measures say what is so of laws whose truth is known, and where they do not, do they say that?"""
+"""``measures``: whether metrics are right where the answer is known, or else report that they cannot tell."""
 
 from __future__ import annotations
 
@@ -13,15 +13,24 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gancore.data.sources import cache_folder
-from gancore.errors import ConfigError, nearest
-from gancore.evaluation.blind_spots import SILENT, known
-from gancore.evaluation.store import Store, code_of, digest_of
-from gancore.runtime.randomness import Key
-from gancore_lab import cases, judging_measures, laws
-from gancore_lab.cases import CASES, World
-from gancore_lab.experiment import Check, Experiment, Outcome
-from gancore_lab.judging_measures import ORDER, Sets, Verdict, judge, letter_of, measures
+from gancore.data.cache import cache_folder
+from gancore.digests import digest_code, digest_json
+from gancore.errors import ConfigError
+from gancore.evaluation.cache import DiskCache
+from gancore.evaluation.catalogue import ALL_FAILURES, outcomes_for
+from gancore.random import Key
+from gancore.text import suggestion
+from gancore_lab import cases, distributions, metric_checks
+from gancore_lab.cases import CASES, CaseData
+from gancore_lab.experiment import Check, Experiment, ExperimentResult
+from gancore_lab.metric_checks import (
+    ORDER,
+    CaseSets,
+    CellResult,
+    check_metrics,
+    checkable_metrics,
+    median_letter,
+)
 
 ALL = ("all",)
 COLOURS = {"P": "#4c9f70", "W": "#e8c547", "S": "#c0392b", "F": "#7d3c98", "D": "#2471a3"}
@@ -33,95 +42,97 @@ MEANING = {
     "D": "depends on it silently",
 }
 
-Draws = Mapping[str, Mapping[str, Mapping[str, list[Verdict]]]]
-"""By measure, case and cell (``n x d``): a verdict of each draw."""
+Draws = Mapping[str, Mapping[str, Mapping[str, list[CellResult]]]]
+"""By metric, case and cell (``n x d``): the result of each draw."""
 
 
-def measure(setup: Mapping[str, Any], seed: int) -> Outcome:
-    """Every draw of every cell; those that were taken before by the same code are read from the cache."""
-    found = _chosen(setup["measures"], measures())
-    tried = _chosen(setup["cases"], CASES)
-    store = Store(cache_folder() / "lab" / "measures")
-    cells = list(product(setup["rows"], setup["dimensions"]))
-    drawn: dict[str, dict[str, dict[str, list[Verdict]]]] = {name: {} for name in found}
-    for draw, (n, d), name in product(range(setup["draws"]), cells, tried):
-        taken = _taken(store, name, n, d, (seed, draw), found)
-        for measured, verdict in taken.items():
-            drawn[measured].setdefault(name, {}).setdefault(f"{n} x {d}", []).append(verdict)
-    outcomes = {name: _letters(by_case, cells) for name, by_case in drawn.items()}
+def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
+    """Every draw of every cell; results of the same code are read from the cache."""
+    metrics = _select(settings["measures"], checkable_metrics())
+    selected = _select(settings["cases"], CASES)
+    store = DiskCache(cache_folder() / "lab" / "measures")
+    cells = list(product(settings["rows"], settings["dimensions"]))
+    drawn: dict[str, dict[str, dict[str, list[CellResult]]]] = {name: {} for name in metrics}
+    for draw, (n, d), name in product(range(settings["draws"]), cells, selected):
+        for metric, result in _cell_results(store, name, n, d, (seed, draw), metrics).items():
+            drawn[metric].setdefault(name, {}).setdefault(f"{n} x {d}", []).append(result)
+    outcomes = {name: _letters_by_case(by_case, cells) for name, by_case in drawn.items()}
     table = {
-        "rows": list(setup["rows"]),
-        "dimensions": list(setup["dimensions"]),
-        "draws": setup["draws"],
-        "cases": {name: case.spot for name, case in tried.items()},
+        "rows": list(settings["rows"]),
+        "dimensions": list(settings["dimensions"]),
+        "draws": settings["draws"],
+        "cases": {name: case.description for name, case in selected.items()},
         "outcomes": outcomes,
     }
-    checks = [_checked(name, letters, cells) for name, letters in outcomes.items()]
-    return Outcome(
-        checks, {"table": table}, list(_remarks(outcomes, drawn)), found={"table": table, "drawn": drawn}
+    checks = [_metric_check(name, letters, cells) for name, letters in outcomes.items()]
+    return ExperimentResult(
+        checks, {"table": table}, list(_notes(outcomes, drawn)), extra={"table": table, "drawn": drawn}
     )
 
 
-def _chosen(asked: Sequence[str], known: Mapping[str, Any]) -> Mapping[str, Any]:
-    if tuple(asked) == ALL:
+def _select(names: Sequence[str], known: Mapping[str, Any]) -> Mapping[str, Any]:
+    if tuple(names) == ALL:
         return known
-    for name in asked:
+    for name in names:
         if name not in known:
-            raise ConfigError(f"no {name!r} here", nearest(name, [*known, *ALL]))
-    return {name: known[name] for name in known if name in asked}
+            raise ConfigError(f"no {name!r} here", suggestion(name, [*known, *ALL]))
+    return {name: known[name] for name in known if name in names}
 
 
-def _taken(
-    store: Store, name: str, n: int, d: int, chance: tuple[int, int], found: Mapping[str, Any]
-) -> dict[str, Verdict]:
-    """The verdicts of one draw of one cell."""
-    sources = [inspect.getsource(module) for module in (laws, cases, judging_measures)]
-    key = digest_of("measures", name, n, d, chance, sorted(found), code_of("gancore:"), sources)
-    kept = store.json(key)
-    if kept is None:
+def _cell_results(
+    store: DiskCache, name: str, n: int, d: int, seed_and_draw: tuple[int, int], metrics: Mapping[str, Any]
+) -> dict[str, CellResult]:
+    """The results of one draw of one cell."""
+    sources = [inspect.getsource(module) for module in (distributions, cases, metric_checks)]
+    key = digest_json(
+        "measures", name, n, d, seed_and_draw, sorted(metrics), digest_code("gancore:"), sources
+    )
+    values = store.json(key)
+    if values is None:
         case = CASES[name]
-        world = World(case.law, Key.of("measures", *chance) / n / d, n, d)
-        kept = {measured: list(v) for measured, v in judge(case, Sets.of(case, world), d, found, store)}
-        store.put_json(key, kept)
-    return {measured: Verdict(*told) for measured, told in kept.items()}
+        case_data = CaseData(case.distribution, Key.of("measures", *seed_and_draw) / n / d, n, d)
+        results = check_metrics(case, CaseSets.of(case, case_data), d, metrics, store)
+        values = {metric: list(result) for metric, result in results}
+        store.put_json(key, values)
+    return {metric: CellResult(*each) for metric, each in values.items()}
 
 
-def _letters(
-    by_case: Mapping[str, Mapping[str, list[Verdict]]], cells: Sequence[tuple[int, int]]
+def _letters_by_case(
+    by_case: Mapping[str, Mapping[str, list[CellResult]]], cells: Sequence[tuple[int, int]]
 ) -> dict[str, str]:
-    """For each case the median letter of each cell; a dot where nothing was asked."""
-    told = {}
+    """For each case the median letter of each cell; a dot if there is no question."""
+    letters_by_case = {}
     for name, by_cell in by_case.items():
-        drawn = [[verdict.letter for verdict in by_cell.get(f"{n} x {d}", [])] for n, d in cells]
-        told[name] = "".join(letter_of(letters) if letters else "." for letters in drawn)
-    return told
+        drawn = [[result.letter for result in by_cell.get(f"{n} x {d}", [])] for n, d in cells]
+        letters_by_case[name] = "".join(median_letter(letters) if letters else "." for letters in drawn)
+    return letters_by_case
 
 
-def _checked(name: str, letters: Mapping[str, str], cells: Sequence[tuple[int, int]]) -> Check:
-    """Cells that are silently wrong, and of which no evaluation tells."""
-    unsaid = [
+def _metric_check(name: str, by_case: Mapping[str, str], cells: Sequence[tuple[int, int]]) -> Check:
+    """The number of cells that are silently wrong, and that no evaluation warns of."""
+    silent = [
         f"{case}, n {n}, d {d}"
-        for case, told in letters.items()
-        for letter, (n, d) in zip(told, cells, strict=True)
-        if letter in SILENT and known(name, d, n).get(case, "") not in tuple(SILENT)
+        for case, letters in by_case.items()
+        for letter, (n, d) in zip(letters, cells, strict=True)
+        if letter in ALL_FAILURES and outcomes_for(name, d, n).get(case, "") not in tuple(ALL_FAILURES)
     ]
-    return Check(f"{name}: silently wrong", len(unsaid), "<", 1, note="; ".join(unsaid[:3]))
+    return Check(f"{name}: silently wrong", len(silent), "<", 1, note="; ".join(silent[:3]))
 
 
-def _remarks(outcomes: Mapping[str, Mapping[str, str]], drawn: Draws) -> Iterator[str]:
+def _notes(outcomes: Mapping[str, Mapping[str, str]], drawn: Draws) -> Iterator[str]:
     for name, by_case in outcomes.items():
         count = Counter("".join(by_case.values()).replace(".", ""))
-        told = ", ".join(f"{count[letter]} {MEANING[letter]}" for letter in ORDER if count[letter])
-        yield f"{name}: of {sum(count.values())} cells {told}"
-    verdicts = [v for by_case in drawn.values() for by_cell in by_case.values() for v in by_cell.values()]
-    right = [one for each in verdicts for one in each if one.letter == "P"]
+        counts = ", ".join(f"{count[letter]} {MEANING[letter]}" for letter in ORDER if count[letter])
+        yield f"{name}: of {sum(count.values())} cells {counts}"
+    results = [v for by_case in drawn.values() for by_cell in by_case.values() for v in by_cell.values()]
+    right = [one for each in results for one in each if one.letter == "P"]
     distrusted = sum(bool(one.why) for one in right)
     yield f'of {len(right):,} right answers {distrusted:,} were given with trust "no"'
 
 
-def draw(outcome: Outcome) -> Figure:
+def plot(result: ExperimentResult) -> Figure:
     """Cases down, measures across; within each cell rows of n and columns of d."""
-    table = outcome.curves["table"]
+    table = result.plot_data["table"]
     tried, named = list(table["cases"]), list(table["outcomes"])
     rows, columns = len(table["rows"]), len(table["dimensions"])
     image = np.full((len(tried) * rows, len(named) * columns), np.nan)
@@ -149,8 +160,8 @@ EXPERIMENT = Experiment(
     question="Does each measure say what is so of laws whose truth is known, or else that it cannot?",
     prediction="no measure is silently wrong: trust, interval, definition or a note says where it cannot see",
     source="Raisa, van Breugel and van der Schaar, ICML 2025, and faults of samples as people have them",
-    setup={"rows": (300, 1000), "dimensions": (2, 16, 64), "draws": 3, "cases": ALL, "measures": ALL},
-    quick={
+    settings={"rows": (300, 1000), "dimensions": (2, 16, 64), "draws": 3, "cases": ALL, "measures": ALL},
+    quick_settings={
         "rows": (100,),
         "dimensions": (16,),
         "draws": 1,
@@ -165,7 +176,7 @@ EXPERIMENT = Experiment(
             "authenticity",
         ),
     },
-    measure=measure,
-    draw=draw,
+    run=run,
+    plot=plot,
     seconds=(4, 4500),
 )

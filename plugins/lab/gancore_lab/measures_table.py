@@ -1,4 +1,4 @@
-"""The table of what measures were seen to miss: in ``docs/measures-checked.md``, and where the core reads it.
+"""Writes the table of failures of metrics: into ``docs/measures-checked.md``, and for the core.
 
     python -m gancore_lab.measures_table lab/measures/result.json
 
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from gancore.errors import ConfigError, GancoreError
-from gancore.evaluation import blind_spots
+from gancore.evaluation import catalogue
 from gancore.files import atomic_write
-from gancore.texts import counted
+from gancore.text import count_noun
 from gancore_lab.cases import CASES
-from gancore_lab.judging_measures import asked_of, measures
+from gancore_lab.metric_checks import checkable_metrics, question_for
 
 DOCUMENT = Path("docs/measures-checked.md")
 BEGIN, END = "<!-- measures -->", "<!-- /measures -->"
@@ -28,16 +28,16 @@ GROUPS = {
     "Distances of laws, and two-sample tests": ("distance", "two-sample"),
     "Memory, different samples, classes and labels": ("memory", "support", "classes", "labels"),
 }
-"""By heading, what is asked of the measures that stand beside each other."""
+"""By heading, the questions whose metrics share a table."""
 
 
-def rendered(table: Mapping[str, Any]) -> str:
-    """The Markdown of a table as :func:`gancore.evaluation.blind_spots.checked` gives it."""
+def render_table(table: Mapping[str, Any]) -> str:
+    """The Markdown of a table as :func:`gancore.evaluation.catalogue.failure_table` gives it."""
     rows, dimensions = (_listed(table[name]) for name in ("rows", "dimensions"))
-    told = f"Blocks of letters: {rows} rows; letters of a block: {dimensions} dimensions"
-    told += f"; the median of {counted(table['draws'], 'draw')}."
+    text = f"Blocks of letters: {rows} rows; letters of a block: {dimensions} dimensions"
+    text += f"; the median of {count_noun(table['draws'], 'draw')}."
     parts = [_group(heading, kinds, table) for heading, kinds in GROUPS.items()]
-    return "\n\n".join([told, *("\n".join(lines) for lines in map(list, parts) if lines)])
+    return "\n\n".join([text, *("\n".join(lines) for lines in map(list, parts) if lines)])
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -48,7 +48,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 def _group(heading: str, kinds: Sequence[str], table: Mapping[str, Any]) -> Iterator[str]:
     outcomes = table["outcomes"]
-    kind = {name: asked_of(name, measure) for name, (_, measure) in measures().items()}
+    kind = {name: question_for(name, metric) for name, (_, metric) in checkable_metrics().items()}
     named = sorted(
         (name for name in outcomes if kind[name] in kinds), key=lambda name: kinds.index(kind[name])
     )
@@ -58,21 +58,22 @@ def _group(heading: str, kinds: Sequence[str], table: Mapping[str, Any]) -> Iter
     yield f"| samples | {' | '.join(f'`{name}`' for name in named)} |"
     yield "|---" * (len(named) + 1) + "|"
     width = len(table["dimensions"])
-    for case, spot in table["cases"].items():
+    for case, description in table["cases"].items():
         cells = [_cell(outcomes[name].get(case, ""), width) for name in named]
         if any(cells):
-            yield f"| {spot}{' (+)' if CASES[case].paper else ''} | {' | '.join(cells)} |"
+            mark = " (+)" if CASES[case].in_paper else ""
+            yield f"| {description}{mark} | {' | '.join(cells)} |"
 
 
 def _cell(letters: str, width: int) -> str:
-    """One letter where all cells have it; else those of each number of rows, over the dimensions."""
-    told = set(letters) - {"."}
-    if len(told) <= 1 and "." not in letters:
-        return "".join(told)
-    return "" if not told else " ".join(letters[i : i + width] for i in range(0, len(letters), width))
+    """One letter if all cells have it; else a block of letters, one a dimension, for each number of rows."""
+    different = set(letters) - {"."}
+    if len(different) <= 1 and "." not in letters:
+        return "".join(different)
+    return "" if not different else " ".join(letters[i : i + width] for i in range(0, len(letters), width))
 
 
-def put(document: str, table: Mapping[str, Any]) -> str:
+def insert_table(document: str, table: Mapping[str, Any]) -> str:
     """The document with the table between its two marks.
 
     Raises:
@@ -82,27 +83,27 @@ def put(document: str, table: Mapping[str, Any]) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ConfigError(
-            f"no place for the table: {BEGIN} and {END} do not both stand there", "put them there"
+            f"the document has no place for the table: {BEGIN} and {END} are missing", "add both lines"
         )
-    return f"{before}{begin}\n\n{rendered(table)}\n\n{end}{after}"
+    return f"{before}{begin}\n\n{render_table(table)}\n\n{end}{after}"
 
 
 def publish(result: Path, document: Path = DOCUMENT) -> None:
-    """Write the core's table and the document's from a result.
+    """Writes the core's table and the document's from a result.json.
 
     Raises:
         ConfigError: the result is of a part of the experiment, or of another one.
     """
-    told = json.loads(result.read_text())
-    part = told["quick"] or any(change.startswith(("cases", "measures")) for change in told["changed"])
-    if told["name"] != "measures" or part:
+    content = json.loads(result.read_text())
+    part = content["quick"] or any(text.startswith(("cases", "measures")) for text in content["changed"])
+    if content["name"] != "measures" or part:
         raise ConfigError(
             f"{result} is no full result of measures", "run gancore lab measures without --quick"
         )
-    table = told["found"]["table"]
-    made = put(document.read_text(), table)
-    atomic_write(blind_spots.FILE, json.dumps(table, indent=1, ensure_ascii=False) + "\n")
-    atomic_write(document, made)
+    table = content["found"]["table"]
+    text = insert_table(document.read_text(), table)
+    atomic_write(catalogue.FAILURES_FILE, json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+    atomic_write(document, text)
 
 
 if __name__ == "__main__":

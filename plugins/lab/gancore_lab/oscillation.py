@@ -1,4 +1,4 @@
-"""``oscillation``: the same game with and without averaging its generator."""
+"""``oscillation``: the same game with and without averaging the generator."""
 
 # ruff: noqa: N803 (matrices have the letters of the formulas)
 
@@ -13,127 +13,185 @@ import torch
 from matplotlib.figure import Figure
 
 from gancore.games import Adam, AdversarialGame, Alternating, Simultaneous
-from gancore.runtime.randomness import Key
-from gancore.training.playing import play, set_table
-from gancore.training.state import State
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import set_up
+from gancore.training.state import TrainState
 from gancore_lab import games, theory
-from gancore_lab.experiment import Check, Experiment, Outcome
-from gancore_lab.measuring import Orbit, orbit, parameters
-from gancore_lab.pictures import PREDICTED, label, legend, panels
-from gancore_lab.small import ring, small_gan
+from gancore_lab.experiment import Check, Experiment, ExperimentResult
+from gancore_lab.games import ring_points, small_gan
+from gancore_lab.orbits import Orbit, orbit, parameter_reader
+from gancore_lab.plots import PREDICTED, legend, panels, set_labels
+
+GAN_SETTINGS = (
+    "modes", "radius", "std", "rows", "latents", "width", "loss", "batch_size", "betas", "gan_rate",
+    "gan_half_life", "gan_rounds", "gan_from", "gan_every",
+)  # fmt: skip
+FEWEST_TURNS = 20
+"""From so many turns of the game on the slope of its mean is that of its envelope."""
+LARGEST = 1e100
+"""A diverging orbit ends where it leaves the range of numbers whose squares are numbers."""
 
 
 def running_mean(path: Orbit) -> Orbit:
-    """The uniform average of the points up to and with each."""
+    """The uniform average of all points up to each."""
     return np.cumsum(path, axis=0) / np.arange(1, len(path) + 1)[:, None]
 
 
 def mean_bound(M: theory.Matrix, path: Orbit) -> float:
-    """t |mean of z_0 ... z_{t-1}| at most: the sum is (I - M)^-1 (z_0 - z_t), and |z| keeps its range."""
+    """Upper bound of t |mean of z_0 ... z_{t-1}|: the sum is (I - M)^-1 (z_0 - z_t), and |z| is bounded."""
     lengths = np.linalg.norm(path, axis=1)
     return float(np.linalg.norm(np.linalg.inv(theory.EYE - M), 2) * 2 * lengths.max())
 
 
-def frequency(h: float) -> float:
-    """By how much alternating play of min max xy turns in a round: 2 sin(w / 2) = h."""
+def rotation_angle(h: float) -> float:
+    """The angle of a round of alternating play of min max xy: 2 sin(w / 2) = h."""
     return 2 * math.asin(h / 2)
 
 
-def gain(half_life: float, h: float) -> float:
-    """By how much an exponential average shrinks the circle that alternating play runs on.
+def ema_gain(half_life: float, h: float) -> float:
+    """The factor by which an exponential average shrinks the circle of alternating play.
 
     The average of e^{i w t} is (1 - beta) / |1 - beta e^{-i w}| long, beta = 2^(-1 / half life) a round.
     """
-    beta, w = 0.5 ** (1 / half_life), frequency(h)
+    beta, w = 0.5 ** (1 / half_life), rotation_angle(h)
     return (1 - beta) / abs(1 - beta * complex(math.cos(w), -math.sin(w)))
 
 
-def bilinear_checks(setup: Mapping[str, Any], seed: int, curves: dict[str, Any]) -> list[Check]:
+def bilinear_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
     """Uniform averages of iterates: alternating, whose orbit stays, and simultaneous, whose orbit leaves."""
-    h, rounds, J = setup["rate"], setup["rounds"], theory.coupled(1.0)
+    h, rounds, J = settings["rate"], settings["rounds"], theory.dirac_jacobian(1.0)
     paths = {}
     for dynamics in (Alternating(), Simultaneous()):
         game = games.Bilinear(dynamics, rate=h)
-        paths[type(dynamics).__name__.lower()] = orbit(game, rounds, parameters(game), seed=seed)
+        paths[type(dynamics).__name__.lower()] = orbit(
+            game,
+            rounds,
+            parameter_reader(game),
+            seed=seed,
+            stop_when=lambda z: not np.linalg.norm(z) < LARGEST,
+        )
     circle, away = paths["alternating"], paths["simultaneous"]
     means = np.linalg.norm(running_mean(circle), axis=1)
     t = np.arange(1, len(means) + 1)
-    curves |= {"last": np.linalg.norm(circle, axis=1), "mean": means}
+    plot_data |= {"last": np.linalg.norm(circle, axis=1), "mean": means}
     bound = mean_bound(theory.alternating(J, h * theory.EYE), circle)
-    curves["bound"] = bound
+    plot_data["bound"] = bound
     left = np.linalg.norm(running_mean(away)[-1]) / np.linalg.norm(away[0])
+    ratio = float(plot_data["last"][-1] / plot_data["last"][0])
+    narrow = math.sqrt((2 - h) / (2 + h))  # the orbit is on the ellipse x^2 + y^2 - h x y = const
+    turns = rounds * rotation_angle(h) / (2 * math.pi)
+    slope = _slope(means, h) if turns >= 4 else math.nan
+    grown = predicted_mean(theory.simultaneous(J, h * theory.EYE), away[0], len(away))
     return [
-        Check(
-            "min max xy, alternating: |last| / |first|",
-            float(curves["last"][-1] / curves["last"][0]),
-            ">",
-            0.8,
+        Check("min max xy, alternating: |last| / |first|", ratio, ">", 0.8).only_if(
+            narrow > 0.8, f"the ellipse of the orbit is as narrow as {narrow:.2g}"
         ),
         Check("min max xy, alternating: t |mean|, at most", float((t * means)[1:].max()), "<", bound),
-        Check("min max xy, alternating: slope of log |mean| in log t", _slope(means, h), "=", -1.0, 0.01),
+        Check("min max xy, alternating: slope of log |mean| in log t", slope, "=", -1.0, 0.01).only_if(
+            turns >= FEWEST_TURNS, f"{turns:.1f} turns are fewer than {FEWEST_TURNS}"
+        ),
         Check(
             "min max xy, simultaneous: |mean| / |first|", float(left), ">", 1.0, note="the mean leaves, too"
-        ),
+        ).only_if(grown > 1, "too few rounds for the orbit to leave"),
     ]
 
 
+def predicted_mean(M: theory.Matrix, start: Orbit, count: int) -> float:
+    """|mean| / |first| of the first ``count`` points of z_{t+1} = M z_t."""
+    last = np.linalg.matrix_power(M, count) @ start
+    total = np.linalg.solve(theory.EYE - M, start - last)
+    return float(np.linalg.norm(total) / count / np.linalg.norm(start))
+
+
 def _slope(means: Orbit, h: float) -> float:
-    """Of the envelope: the largest mean within each turn of the game."""
-    turn = math.ceil(2 * math.pi / frequency(h))
+    """Slope of the envelope, which is the largest mean within each turn of the game."""
+    turn = math.ceil(2 * math.pi / rotation_angle(h))
     tops = [a + int(means[a : a + turn].argmax()) for a in range(turn, len(means) - turn, turn)]
     return float(np.polyfit(np.log(np.array(tops) + 1), np.log(means[tops]), 1)[0])
 
 
-def average_checks(setup: Mapping[str, Any], seed: int, curves: dict[str, Any]) -> list[Check]:
-    """The core's own average, on a Dirac-GAN with linear cost (min max xy), batch 1: half-lives in rounds."""
+def ema_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
+    """The core's EMA on a Dirac-GAN with linear cost (min max xy) and batch 1: half-lives are in rounds."""
     checks = []
-    for half_life in setup["half_lives"]:
-        h = (setup["rate"], setup["rate"])
+    for half_life in settings["half_lives"]:
+        h = (settings["rate"], settings["rate"])
         game = games.dirac("wasserstein", Alternating(), rates=h, start=(0.0, 1.0), average=half_life)
-        both = lambda game=game: torch.stack([game.generator.value, game.average.module.value])  # noqa: E731
-        tail = orbit(game, setup["average_rounds"], both, seed=seed)[-setup["average_tail"] :]
-        last, mean = np.abs(tail).max(axis=0)
+        generator_and_ema = lambda game=game: torch.stack([game.generator.value, game.average.module.value])  # noqa: E731
+        path = orbit(game, settings["average_rounds"], generator_and_ema, seed=seed)
+        tail = path[-settings["average_tail"] :]
         name = f"Dirac-GAN, average of half-life {half_life:g}: amplitude beside the generator's"
-        expected = gain(half_life, setup["rate"])
-        checks.append(Check(name, float(mean / last), "=", expected, 0.02 * expected))
-        curves[f"average {half_life:g}"] = tail
+        expected = ema_gain(half_life, settings["rate"])
+        check = Check(name, _amplitude_ratio(tail), "=", expected, 0.02 * expected)
+        shown = _amplitude_ratio(predicted_average(half_life, len(path), settings["rate"])[-len(tail) :])
+        is_valid = abs(shown - expected) <= 0.02 * expected
+        checks.append(check.only_if(is_valid, "average_rounds or average_tail are too few to show it"))
+        plot_data[f"average {half_life:g}"] = tail
     return checks
 
 
+def _amplitude_ratio(path: Orbit) -> float:
+    last, mean = np.abs(path).max(axis=0)
+    return float(mean / last)
+
+
+def predicted_average(half_life: float, count: int, h: float) -> Orbit:
+    """(theta, its average) from (0, 1): powers of the matrix of alternating play, and the recursion."""
+    M, beta = theory.alternating(theory.dirac_jacobian(1.0), h * theory.EYE), 0.5 ** (1 / half_life)
+    z, average = np.array([0.0, 1.0]), 1.0
+    path = [(z[1], average)]
+    for _ in range(count - 1):
+        z = M @ z
+        average = beta * average + (1 - beta) * z[1]
+        path.append((z[1], average))
+    return np.array(path)
+
+
 def sliced_distance(one: torch.Tensor, other: torch.Tensor, directions: torch.Tensor) -> float:
-    """Mean over directions of the 1-Wasserstein distance of projections, of equally many points."""
+    """Mean over directions of the 1-Wasserstein distance of projections of equally many points."""
     a, b = ((points @ directions.T).sort(dim=0).values for points in (one, other))
     return float((a - b).abs().mean())
 
 
-def gan_checks(setup: Mapping[str, Any], seed: int, curves: dict[str, Any]) -> list[Check]:
-    """A GAN on a ring of Gaussians: the generator as it is, and its average, along one training."""
-    rule = Adam(setup["gan_rate"], tuple(setup["betas"]))
-    game = small_gan(setup, seed, dynamics=Alternating(), rule=rule, average=setup["gan_half_life"])
-    table = set_table(game, ring(setup["rows"], setup, seed), batch_size=setup["batch_size"], seed=seed)
+def gan_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
+    """A GAN on a ring of Gaussians: the generator and its average along one training."""
+    optimizer = Adam(settings["gan_rate"], tuple(settings["betas"]))
+    game = small_gan(
+        settings, seed, dynamics=Alternating(), optimizer=optimizer, average=settings["gan_half_life"]
+    )
+    table = set_up(
+        game, ring_points(settings["rows"], settings, seed), batch_size=settings["batch_size"], seed=seed
+    )
     angles = torch.arange(32, dtype=torch.float64) * math.pi / 32
     directions = torch.stack([angles.cos(), angles.sin()], 1)
-    held_out = ring(setup["rows"], setup, seed + 1)
-    found: list[tuple[int, float, float]] = []
+    held_out = ring_points(settings["rows"], settings, seed + 1)
+    distances: list[tuple[int, float, float]] = []
 
-    def watch(state: State) -> None:
-        table.statistics.forget()
-        if state.step >= setup["gan_from"] and state.step % setup["gan_every"] == 0:
-            found.append((state.step, *(_distance(game, net, held_out, directions) for net in _both(game))))
+    def watch(state: TrainState) -> None:
+        table.scalars.reset()
+        if state.step >= settings["gan_from"] and state.step % settings["gan_every"] == 0:
+            distances.append(
+                (
+                    state.step,
+                    *(_distance(game, net, held_out, directions) for net in _generator_and_ema(game)),
+                )
+            )
 
-    play(table, setup["gan_rounds"], watch)
-    steps, last, mean = np.array(found).T
-    curves["gan"] = (steps, last, mean)
+    play(table, settings["gan_rounds"], watch)
+    steps, last, mean = np.array(distances).T
+    plot_data["gan"] = (steps, last, mean)
     jumps = [float(np.abs(np.diff(each)).mean()) for each in (last, mean)]
-    return [
+    is_valid = EXPERIMENT.as_given(settings, GAN_SETTINGS)
+    checks = [
         Check("GAN on a ring: distance of its average", float(mean.mean()), "<", float(last.mean()),
               note="sliced W1, mean over training; beside the generator's as it is"),
         Check("GAN on a ring: jumps of that distance", jumps[1], "<", jumps[0] / 2,
               note="half the generator's"),
     ]  # fmt: skip
+    return [check.only_if(is_valid, "nothing is predicted for other settings") for check in checks]
 
 
-def _both(game: AdversarialGame) -> tuple[torch.nn.Module, torch.nn.Module]:
+def _generator_and_ema(game: AdversarialGame) -> tuple[torch.nn.Module, torch.nn.Module]:
     assert game.average is not None
     return game.generator, game.average.module
 
@@ -146,53 +204,53 @@ def _distance(
     return sliced_distance(network(latents), data, directions)
 
 
-def measure(setup: Mapping[str, Any], seed: int) -> Outcome:
-    curves: dict[str, Any] = {}
-    checks = bilinear_checks(setup, seed, curves)
-    checks += average_checks(setup, seed, curves)
-    checks += gan_checks(setup, seed, curves)
-    return Outcome(checks, curves, REMARKS)
+def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
+    plot_data: dict[str, Any] = {}
+    checks = bilinear_checks(settings, seed, plot_data)
+    checks += ema_checks(settings, seed, plot_data)
+    checks += gan_checks(settings, seed, plot_data)
+    return ExperimentResult(checks, plot_data, NOTES)
 
 
-REMARKS = (
-    "An average mends a game that circles; it does not mend one that runs away.",
-    "The exponential average shrinks the circle by a factor of its half-life and never to a point; the "
-    "uniform one goes to the equilibrium as 1/t.",
+NOTES = (
+    "Averaging makes a rotating game converge; it does not help a diverging one.",
+    "The exponential average shrinks the circle by a factor that depends on its half-life, never to a point; "
+    "the uniform average converges to the equilibrium as 1/t.",
 )
 
 
-def draw(outcome: Outcome) -> Figure:
+def plot(result: ExperimentResult) -> Figure:
     figure, (first, second, third) = panels(3, "The same game with and without averaging")
-    curves = outcome.curves
-    t = np.arange(1, len(curves["mean"]) + 1)
-    first.plot(t, curves["last"], label="last point", color="tab:red")
-    first.plot(t, curves["mean"], label="uniform mean", color="tab:blue", linewidth=1.0)
-    first.plot(t, curves["bound"] / t, label="bound, c / t", **PREDICTED)
+    plot_data = result.plot_data
+    t = np.arange(1, len(plot_data["mean"]) + 1)
+    first.plot(t, plot_data["last"], label="last point", color="tab:red")
+    first.plot(t, plot_data["mean"], label="uniform mean", color="tab:blue", linewidth=1.0)
+    first.plot(t, plot_data["bound"] / t, label="bound, c / t", **PREDICTED)
     first.set_ylim(bottom=1e-4)
-    label(first, "min max xy, alternating", "round", "distance to the equilibrium", log="xy")
-    names = [name for name in curves if name.startswith("average ")]
-    second.plot(curves[names[0]][:, 0], color="tab:red", label="generator")
+    set_labels(first, "min max xy, alternating", "round", "distance to the equilibrium", log="xy")
+    names = [name for name in plot_data if name.startswith("average ")]
+    second.plot(plot_data[names[0]][:, 0], color="tab:red", label="generator")
     for name in names:
-        second.plot(curves[name][:, 1], label=f"half-life {name.split()[1]}")
-    label(second, "Dirac-GAN: theta, the last rounds", "round", "")
-    steps, last, mean = curves["gan"]
+        second.plot(plot_data[name][:, 1], label=f"half-life {name.split()[1]}")
+    set_labels(second, "Dirac-GAN: theta, the last rounds", "round", "")
+    steps, last, mean = plot_data["gan"]
     third.plot(steps, last, color="tab:red", label="generator")
     third.plot(steps, mean, color="tab:blue", label="its average")
-    label(third, "GAN on a ring: sliced distance to the data", "round", "")
+    set_labels(third, "GAN on a ring: sliced distance to the data", "round", "")
     for ax in (first, second, third):
         legend(ax)
     return figure
 
 
 EXPERIMENT = Experiment(
-    question="Does averaging the generator mend a game that circles, and by how much?",
+    question="Does averaging the generator make a rotating game converge, and by how much?",
     prediction=(
         "uniform averages of an orbit that stays go to the equilibrium as 1/t while the last point circles; "
         "an exponential average shrinks the circle by (1 - beta) / |1 - beta e^{-iw}|; where the orbit runs "
         "away so does the average; on a GAN the average is nearer the data and steadier"
     ),
     source="sums of powers of the round's matrix; Yazici et al. 2019 on averaging in GANs",
-    setup={
+    settings={
         "rate": 0.2,
         "rounds": 3000,
         "half_lives": (5.0, 20.0, 80.0),
@@ -213,11 +271,11 @@ EXPERIMENT = Experiment(
         "gan_from": 1000,
         "gan_every": 20,
     },
-    quick={
+    quick_settings={
         "rounds": 1000, "half_lives": (5.0, 20.0), "average_rounds": 1500,
         "gan_rounds": 1000, "gan_from": 400, "gan_every": 10, "rows": 1024, "gan_half_life": 10000.0,
     },
-    measure=measure,
-    draw=draw,
+    run=run,
+    plot=plot,
     seconds=(8, 30),
 )  # fmt: skip

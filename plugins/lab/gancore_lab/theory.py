@@ -1,19 +1,32 @@
-"""Predictions: a round as the matrix of its formula, and what powers of that matrix do.
+"""Predictions: each dynamics, the matrix of its round by its formula, and the rate of its powers.
 
 The state is z = (psi, theta), first the discriminator; g = J z is the joint field of the game (each
-player's gradient by its own parameter), H the diagonal matrix of the players' rates. No game is played
-here and nothing is differentiated.
+player's gradient by its own parameter), H the diagonal matrix of the players' learning rates. No game is
+played here and nothing is differentiated.
 """
 
 # ruff: noqa: N803 (matrices have the letters of the formulas)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy import linalg
 from numpy.typing import NDArray
+
+from gancore.games import (
+    Alternating,
+    Consensus,
+    Dynamics,
+    Extragradient,
+    Optimistic,
+    PastExtragradient,
+    Simultaneous,
+    SymplecticAdjustment,
+    Unrolled,
+)
 
 Matrix = NDArray[np.float64]
 
@@ -29,7 +42,7 @@ class Rate:
     power: int = 0
 
 
-def rate(matrix: Matrix) -> Rate:
+def convergence_rate(matrix: Matrix) -> Rate:
     """The spectral radius; power 1 where the leading eigenvalue is a double root with one eigenvector."""
     values = linalg.eigvals(matrix)
     radius = float(np.abs(values).max())
@@ -42,7 +55,7 @@ def rate(matrix: Matrix) -> Rate:
     return Rate(radius)
 
 
-def coupled(strength: float, damping: float = 0.0) -> Matrix:
+def dirac_jacobian(strength: float, damping: float = 0.0) -> Matrix:
     """J of a Dirac-GAN at its equilibrium: strength f'(0), R1 of weight damping.
 
     Eigenvalues damping/2 +- sqrt(damping^2/4 - strength^2): Mescheder et al. 2018, lemma 4.1 and 4.3.
@@ -56,7 +69,7 @@ def simultaneous(J: Matrix, H: Matrix) -> Matrix:
 
 
 def alternating(J: Matrix, H: Matrix, moves: int = 1) -> Matrix:
-    """The discriminator moves ``moves`` times, then the generator sees where it is."""
+    """The discriminator moves ``moves`` times, then the generator sees its new position."""
     return (EYE - H @ SECOND @ J) @ linalg.matrix_power(EYE - H @ FIRST @ J, moves)
 
 
@@ -112,3 +125,34 @@ def stale(J: Matrix, H: Matrix, delay: int, own: bool) -> Matrix:
     matrix[:2, :2] = EYE - H @ now
     matrix[:2, size - 2 :] -= H @ (J - now)
     return matrix
+
+
+@dataclass(frozen=True)
+class Method:
+    """``matrix(J, H)`` is the linear map of a round; the discriminator moves first, ``moves`` times."""
+
+    dynamics: Dynamics
+    matrix: Callable[[Matrix, Matrix], Matrix]
+    moves: int = 1
+
+
+def _consensus(moves: int) -> Method:
+    def matrix(J: Matrix, H: Matrix) -> Matrix:
+        return alternating(with_consensus(J, 1.0), H, moves)
+
+    return Method(Consensus(1.0, alternating=True), matrix, moves)
+
+
+METHODS = {
+    "simultaneous": Method(Simultaneous(), simultaneous),
+    "alternating": Method(Alternating(), alternating),
+    "alternating 5:1": Method(Alternating(), lambda J, H: alternating(J, H, 5), 5),
+    "extragradient": Method(Extragradient(), extragradient),
+    "past extragradient": Method(PastExtragradient(), past_extragradient),
+    "optimistic": Method(Optimistic(), optimistic),
+    "consensus 1": Method(Consensus(1.0), lambda J, H: simultaneous(with_consensus(J, 1.0), H)),
+    "consensus 1, in turns": _consensus(1),
+    "consensus 1, 5:1": _consensus(5),
+    "symplectic 1": Method(SymplecticAdjustment(1.0), lambda J, H: simultaneous(with_adjustment(J, 1.0), H)),
+    "unrolled 5": Method(Unrolled(5), lambda J, H: unrolled(J, H, 5)),
+}

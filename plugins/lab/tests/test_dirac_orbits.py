@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from gancore_lab import games
-from gancore_lab.measuring import orbit, parameters
+from gancore_lab.orbits import orbit, parameter_reader
 
 from gancore.games import R1, Alternating, Consensus, Extragradient, Optimistic, Simultaneous
 
@@ -76,7 +76,7 @@ UPDATES = {
 def test_the_loop_plays_the_update(name, loss, gamma):
     dynamics, update = UPDATES[name]
     game = games.dirac(loss, dynamics, penalties=[R1(gamma)] if gamma else [])
-    path = orbit(game, 60, parameters(game))
+    path = orbit(game, 60, parameter_reader(game))
     ends = {float(path[-1][0]), float(path[-1][1])}
     assert sorted(ends) == pytest.approx(sorted(update(field(loss, gamma), 60, -1.0, 1.0)), rel=1e-9)
 
@@ -97,7 +97,7 @@ def test_consensus_in_five_to_one_runs_away_as_its_update_does():
         slope = (square(psi, theta + eps) - square(psi, theta - eps)) / (2 * eps)
         theta -= H * (g(psi, theta)[1] + slope)
     game = games.dirac("minimax", Consensus(1.0, alternating=True), discriminator_moves=5)
-    end = orbit(game, 20, parameters(game))[-1]
+    end = orbit(game, 20, parameter_reader(game))[-1]
     assert np.linalg.norm(end) == pytest.approx(math.hypot(psi, theta), rel=1e-6)
     assert np.linalg.norm(end) > 2.0
 

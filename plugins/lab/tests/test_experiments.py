@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gancore_lab import EXPERIMENTS, bilinear, running, spectrum
-from gancore_lab.experiment import Check, Experiment, Outcome
-from gancore_lab.methods import METHODS
+from gancore_lab import EXPERIMENTS, bilinear, runner, spectrum
+from gancore_lab.experiment import Check, Experiment, ExperimentResult
+from gancore_lab.theory import METHODS
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -25,19 +25,19 @@ KEYS = {
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_reproduces_and_says_so(name, tmp_path):
     threads = torch.get_num_threads()
-    experiment = running.load(running.entries()[name])
-    report = running.run(name, experiment, tmp_path, quick=True, seed=0)
-    assert report.reproduced, report.figure
+    experiment = runner.load_experiment(runner.experiment_entries()[name])
+    report = runner.run_experiment(name, experiment, tmp_path, quick=True, seed=0)
+    assert report.reproduced, report.summary
     assert torch.get_num_threads() == threads
     told = json.loads((tmp_path / name / "result.json").read_text())
     assert told.keys() == KEYS
-    assert told["verdict"] == {"reproduced": True, "figure": report.figure}
-    assert told["setup"].items() >= json.loads(json.dumps(experiment.settings(True))).items()
+    assert told["verdict"] == {"reproduced": True, "figure": report.summary}
+    assert told["setup"].items() >= json.loads(json.dumps(experiment.settings_for(True))).items()
     assert told["seed"] == 0 and told["quick"] is True and told["seconds"] > 0
     assert {"gancore", "gancore-lab", "torch", "numpy", "python"} <= told["versions"].keys()
     assert all(check["holds"] in (True, None) for check in told["measurement"])
-    judged = [check for check in told["measurement"] if check["holds"]]
-    assert len(judged) >= 3 and all(isinstance(check["predicted"], float | int) for check in judged)
+    decided = [check for check in told["measurement"] if check["holds"]]
+    assert len(decided) >= 3 and all(isinstance(check["predicted"], float | int) for check in decided)
     picture = Image.open(io.BytesIO((tmp_path / name / "picture.png").read_bytes())).convert("RGB")
     assert picture.width > 600 and picture.height > 300
     assert len(np.unique(np.asarray(picture).reshape(-1, 3), axis=0)) > 50
@@ -48,10 +48,10 @@ def test_an_orbit_that_does_not_do_what_was_predicted_is_reported_as_such(monkey
     wrong = replace(METHODS["simultaneous"], dynamics=METHODS["alternating"].dynamics)
     monkeypatch.setitem(bilinear.METHODS, "simultaneous", wrong)
     small = {"rates": (0.5,), "methods": ("simultaneous",), "alias_steps": 20}
-    experiment = replace(bilinear.EXPERIMENT, quick=small)
-    report = running.run("bilinear", experiment, tmp_path, quick=True)
+    experiment = replace(bilinear.EXPERIMENT, quick_settings=small)
+    report = runner.run_experiment("bilinear", experiment, tmp_path, quick=True)
     assert not report.reproduced
-    assert report.figure.startswith("2 of 3 predictions held; missed: rate: h 0.5, simultaneous: 0.9999")
+    assert report.summary.startswith("2 of 3 predictions held; missed: rate: h 0.5, simultaneous: 0.9999")
     told = json.loads((tmp_path / "bilinear/result.json").read_text())
     assert told["verdict"]["reproduced"] is False
     assert [check["holds"] for check in told["measurement"]] == [False, True, True]
@@ -87,9 +87,9 @@ def test_a_check_holds_where_the_number_is_as_predicted(check, holds):
 
 
 def test_what_predicts_nothing_reproduces_nothing():
-    assert not Outcome([Check("x", 1.0)]).reproduced
-    assert running.figure(Outcome([Check("x", 1.0)])) == "nothing was predicted"
-    assert Outcome([Check("x", 1.0), Check("y", 1.0, "<", 2.0)]).reproduced
+    assert not ExperimentResult([Check("x", 1.0)]).reproduced
+    assert runner.summarise(ExperimentResult([Check("x", 1.0)])) == "nothing was predicted"
+    assert ExperimentResult([Check("x", 1.0), Check("y", 1.0, "<", 2.0)]).reproduced
 
 
 def test_json_has_words_for_what_is_not_finite(tmp_path):
@@ -97,10 +97,10 @@ def test_json_has_words_for_what_is_not_finite(tmp_path):
         question="is it?",
         prediction="no",
         source="none",
-        setup={"array": np.arange(2), "pair": (1, 2)},
-        measure=lambda setup, seed: Outcome([Check("x", float("inf"), "<", 1.0)]),
-        draw=lambda outcome: Figure(),
+        settings={"array": np.arange(2), "pair": (1, 2)},
+        run=lambda settings, seed: ExperimentResult([Check("x", float("inf"), "<", 1.0)]),
+        plot=lambda outcome: Figure(),
     )
-    running.run("odd", experiment, tmp_path)
+    runner.run_experiment("odd", experiment, tmp_path)
     told = json.loads((tmp_path / "odd/result.json").read_text())
     assert told["measurement"][0]["measured"] == "inf" and told["setup"] == {"array": [0, 1], "pair": [1, 2]}

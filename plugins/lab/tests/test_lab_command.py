@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from gancore_lab import EXPERIMENTS, Check, Experiment, Outcome
+from gancore_lab import EXPERIMENTS, Check, Experiment, ExperimentResult
 from matplotlib.figure import Figure
 
 from gancore import ExperimentEntry, hookimpl
@@ -22,18 +22,18 @@ def coin(predicted: float) -> Experiment:
         question="Does a coin that always falls on heads do so?",
         prediction="always",
         source="its maker",
-        setup={"throws": 10},
-        quick={"throws": 2},
-        measure=lambda setup, seed: Outcome(
+        settings={"throws": 10},
+        quick_settings={"throws": 2},
+        run=lambda settings, seed: ExperimentResult(
             [Check("share of heads", 1.0, "=", predicted, 0.01)],
-            remarks=[f"{setup['throws']} throws, {seed}"],
+            notes=[f"{settings['throws']} throws, {seed}"],
         ),
-        draw=lambda outcome: Figure(),
+        plot=lambda outcome: Figure(),
         seconds=(0.1, 90.0),
     )
 
 
-def broken(setup, seed):
+def broken(settings, seed):
     raise RuntimeError("the coin was lost")
 
 

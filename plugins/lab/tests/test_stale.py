@@ -6,21 +6,20 @@ import numpy as np
 import pytest
 import torch
 from gancore_lab.games import Bilinear
-from gancore_lab.measuring import NOTHING
+from gancore_lab.orbits import ONE_ZERO_ROW
 from gancore_lab.stale import Stale
 from refusals import refused
 
 from gancore.errors import ConfigError
-from gancore.games import Field, Simultaneous
-from gancore.games.dynamics import find_dynamics
-from gancore.training.playing import set_table
+from gancore.games import Simultaneous, TrainingStep, find_dynamics
+from gancore.training.setup import set_up
 
 
 def played(game, rounds, begin=0, table=None):
-    table = table or set_table(game, NOTHING, batch_size=1)
+    table = table or set_up(game, ONE_ZERO_ROW, batch_size=1)
     path = []
     for step in range(begin, begin + rounds):
-        game.phases[0].dynamics.round(Field(table, game.phases[0], step, step, 0.0))
+        game.phases[0].dynamics.play(TrainingStep(table, game.phases[0], step, step, 0.0))
         path.append([game.discriminator.value.item(), game.generator.value.item()])
     return np.array(path), table
 
@@ -60,11 +59,11 @@ def test_the_past_is_saved_with_the_run():
     _, table = played(Bilinear(Stale(4), rate=0.1), 7)
     again = Bilinear(Stale(4), rate=0.1, start=(9.0, 9.0))
     again.load_state_dict(table.game.state_dict())
-    taken_up = set_table(again, NOTHING, batch_size=1)
-    for player, updater in taken_up.updaters.items():
-        saved = {name: tensor.clone() for name, tensor in table.updaters[player].tensors().items()}
+    taken_up = set_up(again, ONE_ZERO_ROW, batch_size=1)
+    for player, optimizer in taken_up.optimizers.items():
+        saved = {name: tensor.clone() for name, tensor in table.optimizers[player].state_dict().items()}
         assert any(name.startswith("dynamics/past3") for name in saved)
-        updater.load(saved)
+        optimizer.load_state_dict(saved)
     rest, _ = played(again, 13, begin=7, table=taken_up)
     assert np.array_equal(rest, whole[7:])
 
@@ -72,9 +71,9 @@ def test_the_past_is_saved_with_the_run():
 def test_what_is_kept_is_a_copy():
     game = Bilinear(Stale(1), rate=0.1)
     _, table = played(game, 1)
-    kept = [t.clone() for t in table.updaters["generator"].memory["past0"]]
-    table.updaters["generator"].params[0].data.add_(1.0)
-    assert torch.equal(kept[0], table.updaters["generator"].memory["past0"][0])
+    kept = [t.clone() for t in table.optimizers["generator"].dynamics_state["past0"]]
+    table.optimizers["generator"].params[0].data.add_(1.0)
+    assert torch.equal(kept[0], table.optimizers["generator"].dynamics_state["past0"][0])
 
 
 def test_a_configuration_can_name_it():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gancore_lab import lgq, staleness, theory
-from gancore_lab.measuring import fitted_radius, tail_rate
-from gancore_lab.methods import METHODS
+from gancore_lab.orbits import fitted_radius, tail_rate
+from gancore_lab.theory import METHODS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,19 +116,19 @@ STEPS = {
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_predicted_rate_is_that_of_the_update_written_out(name):
-    rate = theory.rate(METHODS[name].round(theory.coupled(F, GAMMA), H * np.eye(2)))
+    rate = theory.convergence_rate(METHODS[name].matrix(theory.dirac_jacobian(F, GAMMA), H * np.eye(2)))
     lengths = simulated(STEPS[name])
     last = int(np.argmax(lengths < 1e-250)) or len(lengths)
     assert tail_rate(lengths, (last // 2, last), rate.power) == pytest.approx(rate.radius, abs=3e-4)
 
 
 def radius(matrix):
-    return theory.rate(matrix).radius
+    return theory.convergence_rate(matrix).radius
 
 
 @given(h=st.floats(0.01, 0.9), f=st.floats(0.1, 1.0))
 def test_closed_forms_of_an_undamped_game(h, f):
-    J, H, k = theory.coupled(f), h * np.eye(2), h * f
+    J, H, k = theory.dirac_jacobian(f), h * np.eye(2), h * f
     assert radius(theory.simultaneous(J, H)) == pytest.approx((1 + k**2) ** 0.5)
     assert radius(theory.alternating(J, H)) == pytest.approx(1.0, abs=1e-6)
     assert radius(theory.extragradient(J, H)) == pytest.approx((1 - k**2 + k**4) ** 0.5)
@@ -141,38 +141,38 @@ def test_closed_forms_of_an_undamped_game(h, f):
 def test_r1_has_the_published_eigenvalues(gamma, expected):
     mu = gamma / 2 + np.emath.sqrt(gamma**2 / 4 - 0.25) * np.array([1, -1])
     assert np.abs(1 - 0.2 * mu).max() == pytest.approx(expected, abs=1e-5)
-    found = theory.rate(theory.simultaneous(theory.coupled(0.5, gamma), 0.2 * np.eye(2)))
+    found = theory.convergence_rate(theory.simultaneous(theory.dirac_jacobian(0.5, gamma), 0.2 * np.eye(2)))
     assert found.radius == pytest.approx(expected, abs=1e-5)
     assert found.power == (gamma == 1.0)
 
 
 def test_consensus_and_symplectic_adjustment_as_published():
     H = 0.2 * np.eye(2)
-    matrix = theory.simultaneous(theory.with_consensus(theory.coupled(0.5), 1.0), H)
+    matrix = theory.simultaneous(theory.with_consensus(theory.dirac_jacobian(0.5), 1.0), H)
     assert radius(matrix) == pytest.approx(0.95525, abs=1e-5)
-    adjusted = theory.with_adjustment(theory.coupled(1.0), 1.0)
+    adjusted = theory.with_adjustment(theory.dirac_jacobian(1.0), 1.0)
     assert radius(theory.simultaneous(adjusted, 0.1 * np.eye(2))) == pytest.approx(0.9055, abs=1e-4)
 
 
 def test_a_double_root_with_two_eigenvectors_is_not_critical():
-    assert theory.rate(0.9 * np.eye(2)) == theory.Rate(0.9, 0)
-    assert theory.rate(np.array([[0.9, 1e-2], [0.0, 0.9]])).power == 1
-    assert theory.rate(theory.optimistic(theory.coupled(1.0), 0.5 * np.eye(2))).power == 1
-    assert theory.rate(theory.optimistic(theory.coupled(1.0), 0.4 * np.eye(2))).power == 0
+    assert theory.convergence_rate(0.9 * np.eye(2)) == theory.Rate(0.9, 0)
+    assert theory.convergence_rate(np.array([[0.9, 1e-2], [0.0, 0.9]])).power == 1
+    assert theory.convergence_rate(theory.optimistic(theory.dirac_jacobian(1.0), 0.5 * np.eye(2))).power == 1
+    assert theory.convergence_rate(theory.optimistic(theory.dirac_jacobian(1.0), 0.4 * np.eye(2))).power == 0
 
 
 @pytest.mark.parametrize(
     ("delay", "expected"), [(0, 1.0050), (1, 1.0143), (2, 1.0219), (4, 1.0316), (8, 1.0378), (16, 1.0364)]
 )
 def test_delay_roots(delay, expected):
-    assert round(staleness.growth(0.1, delay), 4) == expected
-    matrix = theory.stale(theory.coupled(1.0), 0.1 * np.eye(2), delay, own=False)
-    assert radius(matrix) == pytest.approx(staleness.growth(0.1, delay), abs=1e-9)
+    assert round(staleness.bilinear_growth(0.1, delay), 4) == expected
+    matrix = theory.stale(theory.dirac_jacobian(1.0), 0.1 * np.eye(2), delay, own=False)
+    assert radius(matrix) == pytest.approx(staleness.bilinear_growth(0.1, delay), abs=1e-9)
 
 
 @pytest.mark.parametrize("own", [False, True])
 def test_a_delayed_round_is_its_matrix(own):
-    J, delay = theory.coupled(0.5, 1.0), 3
+    J, delay = theory.dirac_jacobian(0.5, 1.0), 3
     path = [np.array([1.0, 0.4])] * (delay + 1)
     for _ in range(50):
         now, old = path[-1], path[-1 - delay]
@@ -183,11 +183,11 @@ def test_a_delayed_round_is_its_matrix(own):
     assert (matrix @ start)[:2] == pytest.approx(path[-1], rel=1e-10)
 
 
-@pytest.mark.parametrize(("gamma", "tau"), lgq.EIGHT)
+@pytest.mark.parametrize(("gamma", "tau"), lgq.PAIRS)
 def test_the_condition_of_lgq_is_the_sign_of_the_whole_jacobian(gamma, tau):
     """All eigenvalues of the field at the equilibrium, d^2 + d r of them, by differences."""
-    setup = {"eigenvalues": (4.0, 3.0, 0.5, 0.5), "rank": 2, "rate": 0.005}
-    K, r = np.diag(setup["eigenvalues"]), setup["rank"]
+    settings = {"eigenvalues": (4.0, 3.0, 0.5, 0.5), "rank": 2, "rate": 0.005}
+    K, r = np.diag(settings["eigenvalues"]), settings["rank"]
     n = len(K)
 
     def field(z):
@@ -202,12 +202,12 @@ def test_the_condition_of_lgq_is_the_sign_of_the_whole_jacobian(gamma, tau):
     values = np.linalg.eigvals(np.array(columns).T)
     # A turn of G's columns changes nothing: an eigenvalue of 0
     moving = values[np.abs(values) > 1e-6]
-    assert (moving.real.max() < 0) == lgq.stable(gamma, tau, setup)
-    fastest = np.abs(1 + setup["rate"] * moving).max()
-    assert lgq.growth(gamma, tau, setup)[0] == pytest.approx(fastest, abs=1e-8)
+    assert (moving.real.max() < 0) == lgq.is_stable(gamma, tau, settings)
+    fastest = np.abs(1 + settings["rate"] * moving).max()
+    assert lgq.escape_rate(gamma, tau, settings)[0] == pytest.approx(fastest, abs=1e-8)
     for rate in (0.005, 0.05, 0.2):
         slowest = np.abs(1 + rate * moving).max()
-        assert lgq.settled(gamma, tau, {**setup, "rate": rate}) == pytest.approx(slowest, abs=1e-6)
+        assert lgq.slowest_rate(gamma, tau, {**settings, "rate": rate}) == pytest.approx(slowest, abs=1e-6)
 
 
 def test_rates_are_read_off_orbits():

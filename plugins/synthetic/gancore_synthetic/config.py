@@ -1,4 +1,4 @@
-"""``data`` for synthetic: which distribution, and its knobs."""
+"""``data`` for synthetic: which distribution, and its parameters."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from gancore.config import DataSection
-from gancore.facts import SpecFacts
-from gancore.records import SourceEntry
+from gancore.config import DataConfig
+from gancore.data.dataset import SpecSchema
+from gancore.entries import SourceEntry
 
-PICTURES = frozenset({"polygons", "triangles"})
+IMAGE_SOURCES = frozenset({"polygons", "triangles"})
 
-KNOBS: Mapping[str, Mapping[str, Any]] = {
+PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "ring": {"components": 8, "radius": 1.0, "std": 0.01, "imbalance": 1.0},
     "grid": {"components": 25, "separation": 2.0, "std": 0.05, "imbalance": 1.0},
     "mixture": {"components": 10, "dimension": 2, "separation": 1.0, "std": 0.1, "imbalance": 1.0},
@@ -27,7 +27,7 @@ KNOBS: Mapping[str, Mapping[str, Any]] = {
     "polygons": {"vertices": 8, "side": 28},
     "triangles": {"side": 28},
 }
-"""The knobs of each source, with the values that they have where nobody sets them."""
+"""The parameters of each source with their default values."""
 
 _SUMMARIES = {
     "ring": "Gaussians on a circle; 8 of std 0.01 on the unit circle, as in PacGAN",
@@ -39,23 +39,25 @@ _SUMMARIES = {
     "manifold": "a curved manifold of low dimension in a space of high dimension, noisy",
     "lattice": "the points of a cubic lattice: discrete",
     "pieces": "uniform cubes in a row with gaps between them",
-    "polygons": "convex polygons as grey pictures (Lucic et al. 2018)",
-    "triangles": "triangles as grey pictures (Lucic et al. 2018)",
+    "polygons": "convex polygons as grey images (Lucic et al. 2018)",
+    "triangles": "triangles as grey images (Lucic et al. 2018)",
 }
-SOURCES: Mapping[str, SourceEntry] = {name: SourceEntry(name, _SUMMARIES[name], "CC0-1.0") for name in KNOBS}
-MOST_POINTS, MOST_LATTICE_POINTS = 5_000_000, 10_000
+SOURCES: Mapping[str, SourceEntry] = {
+    name: SourceEntry(name, _SUMMARIES[name], "CC0-1.0") for name in PARAMETERS
+}
+MAX_POINTS, MAX_LATTICE_POINTS = 5_000_000, 10_000
 Length = Annotated[float, Field(ge=1e-6, le=1e6)]
-"""Far beyond these float32 rounds points to one another, or squares of distances to infinity."""
+"""Beyond these bounds float32 rounds different points to one, or squared distances to infinity."""
 
 
-class SyntheticConfig(DataSection):
-    """A knob left at none has its source's own value (:data:`KNOBS`)."""
+class SyntheticConfig(DataConfig):
+    """A parameter left at none has the default of its source (:data:`PARAMETERS`)."""
 
-    seed: int = Field(0, ge=0, lt=2**31, description="the data are a function of it and of the knobs")
+    seed: int = Field(0, ge=0, lt=2**31, description="the data are a function of the seed and the parameters")
     points: PositiveInt | None = Field(
-        None, le=MOST_POINTS, description="rows of train; none: 100,000, pictures 60,000"
+        None, le=MAX_POINTS, description="training examples; none: 100,000, images 60,000"
     )
-    held_out: PositiveInt = Field(10_000, le=1_000_000, description="rows of valid, and as many of test")
+    held_out: PositiveInt = Field(10_000, le=1_000_000, description="examples of valid, and as many of test")
     components: int | None = Field(None, ge=1, le=1000, description="Gaussians, arms, circles or pieces")
     dimension: int | None = Field(None, ge=1, le=1024, description="coordinates of a point")
     separation: Length | None = Field(
@@ -63,85 +65,96 @@ class SyntheticConfig(DataSection):
     )
     std: Length | None = Field(None, description="standard deviation of the noise, per coordinate")
     imbalance: float | None = Field(
-        None, ge=1, le=1e6, description="weight of the commonest component over that of the rarest"
+        None, ge=1, le=1e6, description="weight of the most frequent component divided by that of the rarest"
     )
-    radius: Length | None = Field(None, description="of the ring, the outer circle or the arms' ends")
-    turns: float | None = Field(None, ge=0.1, le=10, description="windings of a spiral's arm")
-    nu: float | None = Field(None, ge=0.5, le=1000, description="tail index: moments below it exist")
+    radius: Length | None = Field(
+        None, description="radius of the ring, of the outer circle or of the ends of the arms"
+    )
+    turns: float | None = Field(None, ge=0.1, le=10, description="turns of a spiral's arm")
+    nu: float | None = Field(
+        None, ge=0.5, le=1000, description="degrees of freedom: moments of lower order exist"
+    )
     intrinsic: int | None = Field(None, ge=1, le=64, description="dimension of the manifold")
     ambient: int | None = Field(None, ge=2, le=1024, description="dimension of the space around it")
     frequency: float | None = Field(
-        None, ge=0, le=50, description="waves of the manifold, radians a unit; 0: flat"
+        None, ge=0, le=50, description="frequency of the manifold's waves in radians per unit; 0: flat"
     )
     levels: int | None = Field(None, ge=2, le=1000, description="lattice points along an axis")
     gap: Length | None = Field(None, description="empty space between two unit cubes")
-    vertices: int | None = Field(None, ge=3, le=12, description="most vertices of a polygon; fewest are 3")
-    side: int | None = Field(None, ge=8, le=128, description="picture side")
+    vertices: int | None = Field(
+        None, ge=3, le=12, description="largest number of vertices of a polygon; the smallest is 3"
+    )
+    side: int | None = Field(None, ge=8, le=128, description="side of an image in pixels")
 
     @model_validator(mode="after")
-    def _only_its_own_knobs(self) -> Self:
-        own = KNOBS.get(self.source or next(iter(KNOBS)))
-        if own is None:  # no name of a source: told apart where sources are looked up
+    def _check_parameter_names(self) -> Self:
+        parameters = PARAMETERS.get(self.source or next(iter(PARAMETERS)))
+        if parameters is None:  # not the name of a source: reported where the source is resolved
             return self
-        every = {name for knobs in KNOBS.values() for name in knobs}
-        for name in sorted(every - own.keys()):
+        every = {name for others in PARAMETERS.values() for name in others}
+        for name in sorted(every - parameters.keys()):
             if getattr(self, name) is not None:
-                known = ", ".join(own)
-                raise ValueError(f"{self.source or 'ring'} has no knob {name!r}; its knobs are {known}")
+                known = ", ".join(parameters)
+                raise ValueError(
+                    f"{self.source or 'ring'} has no parameter {name!r}; its parameters are {known}"
+                )
         return self
 
     @model_validator(mode="after")
-    def _fitting_knobs(self) -> Self:
-        knobs = self.knobs()
-        if self.source == "grid" and isqrt(knobs["components"]) ** 2 != knobs["components"]:
-            raise ValueError(f"a grid of {knobs['components']} is not square; give 9, 16, 25, ...")
-        if self.source == "manifold" and knobs["intrinsic"] >= knobs["ambient"]:
+    def _check_parameter_values(self) -> Self:
+        parameters = self.parameters()
+        if self.source == "grid" and isqrt(parameters["components"]) ** 2 != parameters["components"]:
+            raise ValueError(
+                f"a grid of {parameters['components']} is not square; set data.components to 9, 16, 25, ..."
+            )
+        if self.source == "manifold" and parameters["intrinsic"] >= parameters["ambient"]:
             raise ValueError("intrinsic must be below ambient")
-        if self.source == "lattice" and knobs["levels"] ** knobs["dimension"] > MOST_LATTICE_POINTS:
-            raise ValueError(f"a lattice has at most {MOST_LATTICE_POINTS:,} points; lower levels")
+        if self.source == "lattice" and parameters["levels"] ** parameters["dimension"] > MAX_LATTICE_POINTS:
+            raise ValueError(f"a lattice has at most {MAX_LATTICE_POINTS:,} points; lower levels")
         return self
 
-    def knobs(self) -> dict[str, Any]:
-        """Every knob of the source with its value."""
-        own = KNOBS.get(self.source or next(iter(KNOBS)), {})
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter of the source with its value."""
+        defaults = PARAMETERS.get(self.source or next(iter(PARAMETERS)), {})
         return {
-            name: value if (given := getattr(self, name)) is None else given for name, value in own.items()
+            name: value if (given := getattr(self, name)) is None else given
+            for name, value in defaults.items()
         }
 
 
-class SyntheticFacts(SpecFacts):
-    """What makes a truth again: a source, all its knobs, and the seed that places what is random."""
+class SyntheticSchema(SpecSchema):
+    """What defines a distribution: the source, its parameters and the seed of its random parts."""
 
     source: str
     knobs: dict[str, Any]
     seed: int = Field(ge=0, lt=2**31)
-    points: PositiveInt = Field(description="rows of train")
-    shape: list[PositiveInt] = Field(description="of one sample")
-    own_points: bool = Field(default=False, description="rows of the user, of which no truth is known")
+    points: PositiveInt = Field(description="training examples")
+    shape: list[PositiveInt] = Field(description="shape of one sample")
+    own_points: bool = Field(default=False, description="the user's points, whose distribution is unknown")
 
     @model_validator(mode="after")
-    def _are_those_of_a_source(self) -> Self:
+    def _check_source(self) -> Self:
         if self.own_points:
             if self.knobs or len(self.shape) != 1:
-                raise ValueError("points of one's own have no knobs and one axis")
+                raise ValueError("the user's points have one axis and no parameters: knobs must be empty")
             return self
-        if self.source not in KNOBS:
-            raise ValueError(f"{self.source!r} is no source; they are {', '.join(KNOBS)}")
-        if self.points > MOST_POINTS:
-            raise ValueError(f"points are more than the {MOST_POINTS:,} that are drawn of a source")
+        if self.source not in PARAMETERS:
+            raise ValueError(f"{self.source!r} is not a source; the sources are {', '.join(PARAMETERS)}")
+        if self.points > MAX_POINTS:
+            raise ValueError(f"points is {self.points:,}; a source gives at most {MAX_POINTS:,}")
         try:
-            known = SyntheticConfig.model_validate({**self.knobs, "source": self.source}).knobs()
+            known = SyntheticConfig.model_validate({**self.knobs, "source": self.source}).parameters()
         except ValidationError as error:
             raise ValueError(f"knobs: {error.errors()[0]['msg']}") from error
         if known != self.knobs:
-            raise ValueError(f"knobs are not those of {self.source}: {', '.join(known)}")
+            raise ValueError(f"knobs must be those of {self.source}: {', '.join(known)}")
         if self.shape != _shape(known):
-            raise ValueError(f"shape is {self.shape}, and that of these knobs {_shape(known)}")
+            raise ValueError(f"shape is {self.shape}; these knobs give {_shape(known)}")
         return self
 
 
-def _shape(knobs: Mapping[str, Any]) -> list[int]:
-    """Of one sample of a source with these knobs."""
-    if "side" in knobs:
-        return [1, knobs["side"], knobs["side"]]
-    return [knobs.get("dimension", knobs.get("ambient", 2))]
+def _shape(parameters: Mapping[str, Any]) -> list[int]:
+    """The shape of one sample of a source with these parameters."""
+    if "side" in parameters:
+        return [1, parameters["side"], parameters["side"]]
+    return [parameters.get("dimension", parameters.get("ambient", 2))]

@@ -1,32 +1,39 @@
-"""From knobs to :class:`gancore.Data`: drawn once, split, resident."""
+"""Open a source: draw the points of a distribution, or read the user's points from an npy file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gancore.domain import Batch, Data, Source, Spec
-from gancore.errors import DataError, nearest
-from gancore.runtime.randomness import Key
-from gancore_synthetic.config import KNOBS, PICTURES, SOURCES, SyntheticConfig
-from gancore_synthetic.polygons import GREYS, Polygons
-from gancore_synthetic.truth import Truth, make_truth
+from gancore.data.dataset import Batch, Data, Spec
+from gancore.data.sources import Source
+from gancore.errors import ConfigError, DataError
+from gancore.random import Key
+from gancore.text import count_noun, suggestion
+from gancore_synthetic.config import IMAGE_SOURCES, PARAMETERS, SOURCES, SyntheticConfig
+from gancore_synthetic.distribution import BINS, Distribution
+from gancore_synthetic.polygons import N_GREYS, Polygons
+from gancore_synthetic.registry import make_distribution
 
-DRAWN_BY = 1
-"""The version of how points are drawn; another one makes other data."""
+DRAW_VERSION = 1
+"""Version of the way points are drawn; change it whenever a point changes."""
 MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
 class PointView:
-    """Rows in memory, with the component of each where it is told.
+    """Points in memory, with component labels, if the distribution has at most 1,000.
 
-    Points are float32; pictures are counts of white sub-pixels, uint8, and given out as grey in [0, 1].
+    Points are float32; images are counts of white sub-pixels, uint8, and returned as grey in [0, 1].
     """
 
     rows: Tensor
@@ -36,80 +43,242 @@ class PointView:
         return len(self.rows)
 
     @property
-    def megabytes(self) -> float:
+    def size_mb(self) -> float:
         return self.rows.numel() * self.rows.element_size() / 2**20
 
-    def on(self, device: torch.device | str) -> PointView:
-        """The view with its rows on ``device``."""
+    def to(self, device: torch.device | str) -> PointView:
+        """The view with its points on ``device``."""
         labels = None if self.labels is None else self.labels.to(device)
         return replace(self, rows=self.rows.to(device), labels=labels)
 
-    def take(self, indices: Tensor, key: Key) -> Batch:
+    def get_batch(self, indices: Tensor, key: Key) -> Batch:
         rows = self.rows[indices.to(self.rows.device)].to(key.device)
         if rows.dtype is torch.uint8:
-            rows = rows.float() / GREYS
+            rows = rows.float() / N_GREYS
         return Batch(rows, self._labels(indices, key.device))
 
-    def conditions(self, indices: Tensor) -> Tensor | None:
+    def get_conditions(self, indices: Tensor) -> Tensor | None:
         return self._labels(indices, self.rows.device)
 
     def _labels(self, indices: Tensor, device: torch.device) -> Tensor | None:
         return None if self.labels is None else self.labels[indices.to(self.labels.device)].to(device)
 
 
-def open_truth(source: Source, config: SyntheticConfig) -> Data:
-    """Draws train, valid and test: a pure function of the source, its knobs and ``data.seed``.
+def open_distribution(source: Source, config: SyntheticConfig) -> Data:
+    """Draw train, valid and test: a pure function of the source, its parameters and ``data.seed``.
 
     Raises:
-        DataError: no such source.
+        DataError: unknown source.
     """
-    if source.name not in KNOBS:
-        raise DataError(f"{source.name!r} is no source of the synthetic domain", nearest(source.name, KNOBS))
-    knobs = config.model_copy(update={"source": source.name}).knobs()
-    truth = make_truth(source.name, knobs, config.seed)
-    told = 1 < len(truth.weights) <= MOST_CLASSES
-    sizes = {"train": _points(source.name, config), "valid": config.held_out, "test": config.held_out}
+    if source.name not in PARAMETERS:
+        raise DataError(
+            f"{source.name!r} is not a source of the synthetic domain", suggestion(source.name, PARAMETERS)
+        )
+    parameters = config.model_copy(update={"source": source.name}).parameters()
+    distribution = make_distribution(source.name, parameters, config.seed)
+    labelled = 1 < len(distribution.weights) <= MOST_CLASSES
+    sizes = {"train": _train_examples(source.name, config), "valid": config.held_out, "test": config.held_out}
     key = Key.of("synthetic", source.name, config.seed)
-    views = {split: _view(truth, n, key / split, told) for split, n in sizes.items()}
-    facts = {"source": source.name, "seed": config.seed, "knobs": knobs, "points": sizes["train"]}
+    views = {split: _view(distribution, n, key / split, labelled) for split, n in sizes.items()}
+    facts = {"source": source.name, "seed": config.seed, "knobs": parameters, "points": sizes["train"]}
     return Data(
         **views,
-        spec=_spec(facts, truth, told),
-        contract=_contract(facts, truth, sizes, told),
-        fingerprint=hashlib.sha256(json.dumps([DRAWN_BY, facts, sizes]).encode()).hexdigest()[:32],
+        spec=_spec(facts, distribution, labelled),
+        summary=_summary_lines(facts, distribution, sizes, labelled),
+        fingerprint=hashlib.sha256(json.dumps([DRAW_VERSION, facts, sizes]).encode()).hexdigest()[:32],
     )
 
 
-def _points(name: str, config: SyntheticConfig) -> int:
-    return config.points or (60_000 if name in PICTURES else 100_000)
+def _train_examples(name: str, config: SyntheticConfig) -> int:
+    return config.points or (60_000 if name in IMAGE_SOURCES else 100_000)
 
 
-def _view(truth: Truth, n: int, key: Key, told: bool) -> PointView:
-    if isinstance(truth, Polygons):
-        rows, component = truth.sample_counts(n, key)
+def _view(distribution: Distribution, n: int, key: Key, labelled: bool) -> PointView:
+    if isinstance(distribution, Polygons):
+        rows, component = distribution.sample_counts(n, key)
     else:
-        points, component = truth.sample(n, key)
+        points, component = distribution.sample(n, key)
         rows = points.float()
-    return PointView(rows, component if told else None)
+    return PointView(rows, component if labelled else None)
 
 
-def _spec(facts: dict[str, Any], truth: Truth, told: bool) -> Spec:
-    spec = {**facts, "shape": list(truth.shape), "licence": SOURCES[facts["source"]].licence}
-    if told:
-        first = 3 if isinstance(truth, Polygons) else 0  # a polygon is called by its number of vertices
-        spec["classes"] = [str(first + k) for k in range(len(truth.weights))]
-        spec["class_shares"] = [round(w, 9) for w in truth.weights.tolist()]
+def _spec(facts: dict[str, Any], distribution: Distribution, labelled: bool) -> Spec:
+    spec = {**facts, "shape": list(distribution.shape), "licence": SOURCES[facts["source"]].licence}
+    if labelled:
+        first = (
+            3 if isinstance(distribution, Polygons) else 0
+        )  # a polygon is labelled by its number of vertices
+        spec["classes"] = [str(first + k) for k in range(len(distribution.weights))]
+        spec["class_shares"] = [round(w, 9) for w in distribution.weights.tolist()]
     return Spec(spec)
 
 
-def _contract(facts: dict[str, Any], truth: Truth, sizes: dict[str, int], told: bool) -> list[str]:
-    shape = "x".join(map(str, truth.shape))
-    knobs = ", ".join(f"{name} {value}" for name, value in facts["knobs"].items())
-    labels = f"{len(truth.weights)}, the component of each row" if told else "none"
+def _summary_lines(
+    facts: dict[str, Any], distribution: Distribution, sizes: dict[str, int], labelled: bool
+) -> list[str]:
+    shape = "x".join(map(str, distribution.shape))
+    parameters = ", ".join(f"{name} {value}" for name, value in facts["knobs"].items())
+    labels = f"{len(distribution.weights)}, the component of each example" if labelled else "none"
     return [
         f"data: {facts['source']}, {SOURCES[facts['source']].summary}; seed {facts['seed']}",
-        f"knobs: {knobs}",
+        f"parameters: {parameters}",
         f"rows: {shape}; " + ", ".join(f"{n:,} {split}" for split, n in sizes.items()),
         f"labels: {labels}",
-        f"density: {'exact' if truth.has_density else 'none'}",
+        f"density: {'exact' if distribution.has_density else 'none'}",
     ]
+
+
+FEWEST, MOST_COORDINATES = 20, 1024
+MAX_DUPLICATE_SHARE = 0.1
+"""If a larger share of the rows is repeated, points are discrete, equal rows no duplicates."""
+CHUNK_VALUES = 1 << 22
+"""Coordinates processed at a time."""
+FIX = "give an npy file, or an array, of numbers of shape (rows, coordinates)"
+
+
+def open_points(source: Source, config: SyntheticConfig) -> Data:
+    """Open the user's points; ``data.seed`` draws valid and test, a tenth each, at most ``data.held_out``.
+
+    Equal rows are in one split and count once; but see :data:`MAX_DUPLICATE_SHARE`.
+
+    Raises:
+        DataError: the file is not an array of finite points.
+        ConfigError: a parameter of a distribution is set.
+    """
+    _reject_parameters(source, config)
+    rows = _read_points(source)
+    point = _distinct_points(rows)
+    n_duplicates = len(rows) - 1 - int(point.max())
+    keep_together = n_duplicates <= MAX_DUPLICATE_SHARE * len(rows)
+    parts = _split(rows, point if keep_together else torch.arange(len(rows)), config)
+    facts = {
+        "source": source.name,
+        "own_points": True,
+        "seed": config.seed,
+        "knobs": {},
+        "points": len(parts["train"]),
+        "shape": [rows.shape[1]],
+        "licence": "",
+    }
+    sizes = {split: len(part) for split, part in parts.items()}
+    drawn = [sizes, config.seed, *(["equal rows keep_together"] if n_duplicates and keep_together else [])]
+    digest = hashlib.sha256(rows.numpy().tobytes())
+    digest.update(repr(drawn).encode())
+    return Data(
+        **{split: PointView(part, None) for split, part in parts.items()},
+        spec=Spec(facts, _histogram(parts["train"])),
+        summary=[
+            f"data: {source.name}, points of the user; splits drawn by seed {config.seed}",
+            f"rows: {rows.shape[1]}; " + ", ".join(f"{n:,} {split}" for split, n in sizes.items()),
+            *_duplicates_line(n_duplicates, keep_together),
+            "labels: none",
+            "density: none; metrics against a known distribution are left out",
+        ],
+        fingerprint=digest.hexdigest()[:32],
+    )
+
+
+def _duplicates_line(n_duplicates: int, keep_together: bool) -> list[str]:
+    if not n_duplicates:
+        return []
+    where = "equal rows in one split" if keep_together else "too many for duplicates, so in any split"
+    return [f"repeated: {count_noun(n_duplicates, 'row')}, {where}"]
+
+
+def _split(rows: Tensor, point: Tensor, config: SyntheticConfig) -> dict[str, Tensor]:
+    """The splits of ``rows``; all rows of one ``point`` (n, counted from 0) are in one split."""
+    count = int(point.max()) + 1
+    position = Key.of("synthetic", "own points", config.seed).permutation(count).argsort()[point]  # (n)
+    order = position.argsort(stable=True)
+    held_out = max(1, min(config.held_out, count // 10))
+    ends = torch.searchsorted(position[order], torch.tensor([held_out, 2 * held_out]))
+    valid, test, train = order.tensor_split(ends)
+    return {"train": rows[train[: config.points]], "valid": rows[valid], "test": rows[test]}
+
+
+def _distinct_points(rows: Tensor) -> Tensor:
+    """The index of each row's point, (n), by first appearance: equal rows share one.
+
+    Rows count as equal if their 64-bit sums are equal: the coordinates' bits times odd factors. Different
+    points share a sum with probability about n^2 / 2^65; they are then in one split, too.
+    """
+    factors = Key.of("synthetic", "equal rows").integers(1 << 62, rows.shape[1]).numpy().astype(np.uint64)
+    factors = 2 * factors + 1
+    sums = np.empty(len(rows), dtype=np.uint64)
+    step = max(1, CHUNK_VALUES // rows.shape[1])
+    for begin in range(0, len(rows), step):
+        bits = (rows[begin : begin + step].numpy() + np.float32(0)).view(np.uint32)  # 0 for -0, too
+        sums[begin : begin + step] = ((bits ^ bits >> 16).astype(np.uint64) * factors).sum(axis=1)
+    _, first, point = np.unique(sums, return_index=True, return_inverse=True)
+    return torch.from_numpy(first.argsort().argsort()[point])
+
+
+def _reject_parameters(source: Source, config: SyntheticConfig) -> None:
+    for name in sorted({name for parameters in PARAMETERS.values() for name in parameters}):
+        if getattr(config, name) is not None:
+            raise ConfigError(
+                f"data.{name} is a parameter of a distribution, but {source.name} holds points",
+                f"leave out data.{name}",
+            )
+
+
+def _read_points(source: Source) -> Tensor:
+    """(rows, coordinates), float32."""
+    assert source.path is not None
+    array = _load(source.path)
+    if array.ndim != 2 or array.dtype.kind not in "biuf" or not 1 <= array.shape[1] <= MOST_COORDINATES:
+        raise DataError(f"{source.path} holds an array of {array.dtype} of shape {array.shape}", FIX)
+    if len(array) < FEWEST:
+        raise DataError(f"{source.path} has {len(array)} rows", f"give at least {FEWEST} rows")
+    with np.errstate(over="ignore"):  # values beyond float32 are reported below
+        rows = torch.from_numpy(array.astype(np.float32))
+    broken = (~rows.isfinite()).any(1)
+    if broken.any():
+        raise DataError(
+            f"row {int(broken.int().argmax())} of {source.path} has values that are not finite in float32",
+            "remove such rows",
+        )
+    return rows
+
+
+def _load(path: Path) -> NDArray[Any]:
+    if path.is_dir() or path.suffix != ".npy":
+        raise DataError(f"{path} is not an npy file, the only kind that the synthetic domain reads", FIX)
+    try:
+        with path.open("rb") as file:
+            declared = _declared_bytes(file)
+            actual = path.stat().st_size - file.tell()
+        if declared > actual:
+            raise DataError(
+                f"{path} is truncated or damaged: {actual:,} of the {declared:,} bytes that it declares",
+                "write the file again",
+            )
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}", FIX) from None
+    return array
+
+
+def _declared_bytes(file: IO[bytes]) -> int:
+    """Bytes of the array that an npy file's header declares; 0 for objects, which are not read."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
+
+
+def _histogram(points: Tensor) -> dict[str, Tensor]:
+    """A histogram of the first two coordinates: previews show it, models carry no examples."""
+    plane = points[:, :2].double()
+    edges = torch.stack([_histogram_range(column) for column in plane.T])  # (axes, 2)
+    cells = ((plane - edges[:, 0]) / (edges[:, 1] - edges[:, 0]) * BINS).long().clamp(0, BINS - 1)
+    flat = cells[:, 0] * BINS + cells[:, 1] if plane.shape[1] == 2 else cells[:, 0]
+    counts = torch.bincount(flat, minlength=BINS ** plane.shape[1])
+    return {"outline_edges": edges.float(), "outline_counts": counts.to(torch.int32)}
+
+
+def _histogram_range(column: Tensor) -> Tensor:
+    """From the 0.1 % to the 99.9 % quantile, never empty."""
+    ordered = column.sort().values
+    low, high = ordered[len(ordered) // 1000], ordered[-1 - len(ordered) // 1000]
+    return torch.stack([low, high]) if high > low else torch.stack([low - 0.5, high + 0.5])

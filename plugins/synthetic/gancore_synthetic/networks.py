@@ -1,4 +1,4 @@
-"""Perceptrons for points and for flattened pictures, and PacGAN's networks."""
+"""Multilayer perceptrons for points and flattened images, and PacGAN's networks."""
 
 from __future__ import annotations
 
@@ -8,69 +8,71 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from gancore.domain import Batch, View
+from gancore.data.dataset import Batch, View
 from gancore.games import Discriminator, Representation, noise
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 from gancore.trees import Tree
-from gancore_synthetic.polygons import GREYS
+from gancore_synthetic.polygons import N_GREYS
 
-LABEL = 16
-"""Numbers that tell a network a label."""
-PEEK = 10_000
-"""Rows of train by which a representation is fitted."""
+LABEL_DIM = 16
+"""Size of a label embedding."""
+FIT_EXAMPLES = 10_000
+"""Training examples to which a representation is fitted."""
 
 
-class Standardised(Representation):
-    """Rows centred, flat, divided by one scale: the median of |x - median|, over 0.6745.
+class StandardisedRepresentation(Representation):
+    """Flat examples, centred and divided by one scale: the median of |x - median| over 0.6745.
 
-    One scale for all coordinates leaves shapes as they are; a median also where a heavy tail has no variance.
-    Pictures are laid between -1 and 1, with a uniform grey of one level added, so that they have a density.
+    One scale for all coordinates keeps shapes; a median exists even if a heavy tail has no variance.
+    Images are scaled to [-1, 1] with uniform noise of one grey level added, so that they have a density.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.shape, self.pictures = shape, len(shape) == 3
+        self.shape, self.is_image = shape, len(shape) == 3
         self.register_buffer("centre", torch.zeros(prod(shape)))
         self.register_buffer("scale", torch.ones(()))
 
     def fit(self, train: View) -> None:
-        if self.pictures:
+        if self.is_image:
             return
-        rows = train.take(torch.arange(min(len(train), PEEK)), Key.of("fit", device=self.centre.device)).data
+        rows = train.get_batch(
+            torch.arange(min(len(train), FIT_EXAMPLES)), Key.of("fit", device=self.centre.device)
+        ).data
         centre = rows.median(dim=0).values
         self.centre.copy_(centre)
         self.scale.copy_(((rows - centre).abs().median() / 0.6745).clamp(min=1e-6))
 
     def encode(self, batch: Batch) -> Batch:
         flat = batch.data.flatten(1)
-        if self.pictures:
-            grain = noise(len(flat), flat.device).uniform(len(flat), flat.shape[1])
-            return Batch(2 * (GREYS * flat + grain) / (GREYS + 1) - 1, batch.condition)
+        if self.is_image:
+            dequantisation_noise = noise(len(flat), flat.device).uniform(len(flat), flat.shape[1])
+            return Batch(2 * (N_GREYS * flat + dequantisation_noise) / (N_GREYS + 1) - 1, batch.condition)
         return Batch((flat - self.centre) / self.scale, batch.condition)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        if self.pictures:
+        if self.is_image:
             return ((outputs.clamp(-1, 1) + 1) / 2).unflatten(1, self.shape)
         return outputs * self.scale + self.centre
 
     def log_det(self, batch: Batch) -> Tensor | None:
-        """-d log scale. Pictures are greys, not densities: None."""
-        if self.pictures:
+        """-d log scale; None for images, whose greys have no density."""
+        if self.is_image:
             return None
         return (-self.centre.numel() * self.scale.log()).expand(len(batch))
 
 
-def perceptron(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
-    """``depth`` layers of ``width`` with leaky rectifiers, and a linear one."""
+def mlp(inputs: int, width: int, depth: int, outputs: int) -> nn.Sequential:
+    """``depth`` layers of ``width`` units with leaky ReLU, and a linear layer."""
     sizes = [inputs, *[width] * depth]
     hidden = [(nn.Linear(a, b), nn.LeakyReLU(0.2)) for a, b in itertools.pairwise(sizes)]
     return nn.Sequential(*itertools.chain(*hidden), nn.Linear(sizes[-1], outputs))
 
 
-class Labelled(nn.Module):
-    """A network of vectors that is told a label beside them, where there are ``classes``.
+class ConditionalMLP(nn.Module):
+    """An MLP on vectors, conditioned on a label if there are ``classes``.
 
-    ``bounded`` keeps what it gives between -1 and 1.
+    ``bounded``: outputs are in [-1, 1].
     """
 
     def __init__(
@@ -78,8 +80,8 @@ class Labelled(nn.Module):
     ) -> None:
         super().__init__()
         self.bounded = bounded
-        self.label = nn.Embedding(classes, LABEL) if classes else None
-        self.body = perceptron(inputs + (LABEL if classes else 0), width, depth, outputs)
+        self.label = nn.Embedding(classes, LABEL_DIM) if classes else None
+        self.body = mlp(inputs + (LABEL_DIM if classes else 0), width, depth, outputs)
 
     def forward(self, rows: Tensor, condition: Tensor | None = None) -> Tensor:
         if self.label is not None:
@@ -89,13 +91,13 @@ class Labelled(nn.Module):
 
 
 class MLPDiscriminator(Discriminator):
-    """One logit from flat rows."""
+    """Flat examples to one logit each."""
 
     def __init__(self, inputs: int, width: int, depth: int, classes: int) -> None:
         super().__init__()
-        self.body = Labelled(inputs, width, depth, 1, classes)
+        self.body = ConditionalMLP(inputs, width, depth, 1, classes)
 
-    def judge(self, embedded: Tree, condition: Tree = None) -> Tensor:
+    def logits(self, embedded: Tree, condition: Tree = None) -> Tensor:
         return self.body(embedded, condition)[:, 0]
 
 
@@ -111,19 +113,19 @@ class Maxout(nn.Module):
 
 
 def pacgan_generator(latent: int, outputs: int, width: int = 400, depth: int = 4) -> nn.Sequential:
-    """Linear without bias, batch norm, rectifier, four times; then linear."""
+    """Four times linear without bias, batch norm, ReLU; then linear."""
     sizes = [latent, *[width] * depth]
     hidden = [
         (nn.Linear(a, b, bias=False), nn.BatchNorm1d(b, eps=1e-4, momentum=0.05), nn.ReLU())
         for a, b in itertools.pairwise(sizes)
     ]
-    return _pacgan_weights(nn.Sequential(*itertools.chain(*hidden), nn.Linear(width, outputs)))
+    return _init_pacgan(nn.Sequential(*itertools.chain(*hidden), nn.Linear(width, outputs)))
 
 
 class PackedDiscriminator(Discriminator):
-    """Judges ``pack`` samples at once (Lin et al. 2018, section 1.1): three layers of maxout, then linear.
+    """One logit for ``pack`` samples (Lin et al. 2018, section 1.1): three layers of maxout, then linear.
 
-    Rows of a batch are packed in order, so a logit belongs to ``pack`` rows.
+    Examples of a batch are packed in order, so a logit belongs to ``pack`` examples.
     """
 
     def __init__(self, inputs: int, pack: int, width: int = 200, pieces: int = 5, depth: int = 3) -> None:
@@ -131,16 +133,16 @@ class PackedDiscriminator(Discriminator):
         self.pack = pack
         sizes = [inputs * pack, *[width] * depth]
         layers = [Maxout(a, b, pieces) for a, b in itertools.pairwise(sizes)]
-        self.body = _pacgan_weights(nn.Sequential(*layers, nn.Linear(width, 1)))
+        self.body = _init_pacgan(nn.Sequential(*layers, nn.Linear(width, 1)))
 
     def embed(self, data: Tree) -> Tensor:
         return data.reshape(len(data) // self.pack, -1)  # (packs, pack * inputs)
 
-    def judge(self, embedded: Tree, condition: Tree = None) -> Tensor:
+    def logits(self, embedded: Tree, condition: Tree = None) -> Tensor:
         return self.body(embedded)[:, 0]
 
 
-def _pacgan_weights(network: nn.Sequential) -> nn.Sequential:
+def _init_pacgan(network: nn.Sequential) -> nn.Sequential:
     """Weights N(0, 0.02^2), biases 0."""
     for module in network.modules():
         if isinstance(module, nn.Linear):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from gancore_synthetic.fields import field_of
-from gancore_synthetic.pictures import _arrows
+from gancore_synthetic.export import _arrows
+from gancore_synthetic.field_plot import scalar_field
 from PIL import Image
 from refusals import refused
 
@@ -43,7 +43,7 @@ def test_a_likelihood_model_has_a_field_too(tmp_path):
     assert main(["synthetic", "field", str(folder), "--out", str(tmp_path / "f.png")]) == 0
     loaded = gancore.load_game(folder)
     game, step = loaded.game, loaded.step
-    title, value = field_of(game, lambda rows: None)
+    title, value = scalar_field(game, lambda rows: None)
     assert title.startswith("log p") and step == 3 and value(torch.zeros(4, 2)).shape == (4,)
 
 
@@ -54,7 +54,7 @@ def test_a_packs_field_is_that_of_equal_points(tmp_path):
     gancore.train("synthetic", recipe="pacgan", data="ring", steps=2, out=folder, overrides=[*shared, *more])
     game = gancore.load_game(folder).game
     points = torch.randn(3, 2)
-    logits = field_of(game, lambda rows: None)[1](points)
+    logits = scalar_field(game, lambda rows: None)[1](points)
     pairs = points.repeat_interleave(2, dim=0)
     torch.testing.assert_close(logits, game.discriminator(pairs))
 
@@ -90,7 +90,7 @@ def test_a_source_is_shown(tmp_path):
     [
         (["field", "nowhere"], "is no run folder"),
         (["show", "rnig"], "rnig"),
-        (["show", "ring", "--set", "data.turns=2"], "ring has no knob 'turns'"),
+        (["show", "ring", "--set", "data.turns=2"], "ring has no parameter 'turns'"),
     ],
 )
 def test_mistakes_are_one_line(words, told, tmp_path, monkeypatch, capsys):
@@ -110,7 +110,7 @@ def test_labels_must_suit_the_run(run, tmp_path, capsys):
     high = train(tmp_path / "high", data="manifold")
     assert main(["synthetic", "field", str(high), "--out", out]) == 2
     errors = capsys.readouterr().err
-    assert errors.count("error: ") == 4 and "two dimensions alone" in errors
+    assert errors.count("error: ") == 4 and "points in the plane" in errors
 
 
 def test_a_game_without_discriminator_and_density_has_no_field():
@@ -119,4 +119,4 @@ def test_a_game_without_discriminator_and_density_has_no_field():
             return torch.nn.Identity()
 
     with refused(ConfigError, "Other", fix="run"):
-        field_of(Other(), lambda rows: None)
+        scalar_field(Other(), lambda rows: None)

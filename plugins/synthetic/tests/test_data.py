@@ -1,10 +1,10 @@
-"""Data as a function of knobs and seed; knobs that make no sense; what is written and drawn."""
+"""Data as a function of parameters and seed; parameters that make no sense; what is written and drawn."""
 
 import numpy as np
 import pytest
 import torch
-from gancore_synthetic.config import KNOBS, SyntheticConfig
-from gancore_synthetic.domain import Synthetic
+from gancore_synthetic.config import PARAMETERS, SyntheticConfig
+from gancore_synthetic.domain import SyntheticDomain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -12,37 +12,37 @@ from pydantic import ValidationError
 from refusals import refused
 
 from gancore import ConfigError, DataError, Samples, Source
-from gancore.configure import resolve_config
-from gancore.runtime.randomness import Key
+from gancore.config_layers import resolve_config
+from gancore.random import Key
 
 SMALL = {"points": 300, "held_out": 50}
-EVERY = sorted({name for knobs in KNOBS.values() for name in knobs})
+EVERY = sorted({name for parameters in PARAMETERS.values() for name in parameters})
 
 
-def opened(source, **knobs):
-    return Synthetic().open(Source(source), SyntheticConfig(source=source, **{**SMALL, **knobs}))
+def opened(source, **parameters):
+    return SyntheticDomain().open(Source(source), SyntheticConfig(source=source, **{**SMALL, **parameters}))
 
 
 def rows(view):
-    return view.take(torch.arange(len(view)), Key.of(0))
+    return view.get_batch(torch.arange(len(view)), Key.of(0))
 
 
-@pytest.mark.parametrize("source", KNOBS)
+@pytest.mark.parametrize("source", PARAMETERS)
 def test_every_source_gives_its_rows(source):
     data = opened(source)
     assert [len(view) for view in (data.train, data.valid, data.test)] == [300, 50, 50]
     batch = rows(data.train)
     assert batch.data.shape == (300, *data.spec["shape"]) and batch.data.dtype is torch.float32
-    assert batch.data.isfinite().all() and data.train.on("cpu").megabytes < 1
+    assert batch.data.isfinite().all() and data.train.to("cpu").size_mb < 1
     classes = data.spec.get("classes")
     assert (batch.condition is None) == (classes is None)
     if classes:
-        assert torch.equal(data.train.conditions(torch.tensor([3, 5])), batch.condition[[3, 5]])
+        assert torch.equal(data.train.get_conditions(torch.tensor([3, 5])), batch.condition[[3, 5]])
         assert batch.condition.max() < len(classes) and sum(data.spec["class_shares"]) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("source", KNOBS)
-def test_data_are_a_function_of_seed_and_knobs(source):
+@pytest.mark.parametrize("source", PARAMETERS)
+def test_data_are_a_function_of_seed_and_parameters(source):
     one, same, other = (opened(source, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(rows(one.train).data, rows(same.train).data)
     assert one.fingerprint == same.fingerprint != other.fingerprint
@@ -52,21 +52,24 @@ def test_data_are_a_function_of_seed_and_knobs(source):
 
 
 def test_the_default_is_pacgans_ring():
-    data = Synthetic().open(Source("ring"), SyntheticConfig())
+    data = SyntheticDomain().open(Source("ring"), SyntheticConfig())
     assert len(data.train) == 100_000 and len(data.spec["classes"]) == 8
-    assert data.contract[0].startswith("data: ring, ") and "std 0.01" in data.contract[1]
-    assert next(iter(Synthetic.sources)) == "ring"
+    assert data.summary[0].startswith("data: ring, ") and "std 0.01" in data.summary[1]
+    assert next(iter(SyntheticDomain.sources)) == "ring"
 
 
-@given(source=st.sampled_from(sorted(KNOBS)), knob=st.sampled_from(EVERY))
+@given(source=st.sampled_from(sorted(PARAMETERS)), parameter=st.sampled_from(EVERY))
 @settings(deadline=None, max_examples=200)
-def test_a_knob_is_taken_by_its_own_sources_and_refused_by_the_others(source, knob):
-    value = next(knobs[knob] for knobs in KNOBS.values() if knob in knobs)
-    if knob in KNOBS[source]:
-        assert SyntheticConfig(source=source, **{knob: KNOBS[source][knob]}).knobs() == KNOBS[source]
+def test_a_parameter_is_taken_by_its_own_sources_and_refused_by_the_others(source, parameter):
+    value = next(parameters[parameter] for parameters in PARAMETERS.values() if parameter in parameters)
+    if parameter in PARAMETERS[source]:
+        assert (
+            SyntheticConfig(source=source, **{parameter: PARAMETERS[source][parameter]}).parameters()
+            == PARAMETERS[source]
+        )
     else:
-        with refused(ValidationError, source, knob):
-            SyntheticConfig(source=source, **{knob: value})
+        with refused(ValidationError, source, parameter):
+            SyntheticConfig(source=source, **{parameter: value})
 
 
 @pytest.mark.parametrize(
@@ -85,31 +88,33 @@ def test_knobs_that_make_no_sense_are_refused(given, told):
         SyntheticConfig(**given)
 
 
-def test_a_wrong_knob_is_one_line_with_its_place():
+def test_a_wrong_parameter_is_one_line_with_its_place():
     with pytest.raises(ConfigError) as caught:
         resolve_config("synthetic", data="ring", overrides=["data.turns=2"])
-    assert "ring has no knob 'turns'; its knobs are components, radius, std, imbalance" in str(caught.value)
+    assert "ring has no parameter 'turns'; its parameters are components, radius, std, imbalance" in str(
+        caught.value
+    )
     assert "\n" not in str(caught.value)
 
 
 def test_folders_are_not_read(tmp_path):
     (tmp_path / "points").mkdir()
     with refused(DataError, "points", fix="npy"):
-        Synthetic().open(
+        SyntheticDomain().open(
             Source("points", tmp_path / "points"), SyntheticConfig(source=str(tmp_path / "points"))
         )
 
 
-def samples(source, n=7, **knobs):
-    data = opened(source, **knobs)
-    batch = data.valid.take(torch.arange(n), Key.of(0))
+def samples(source, n=7, **parameters):
+    data = opened(source, **parameters)
+    batch = data.valid.get_batch(torch.arange(n), Key.of(0))
     return Samples(batch.data, data.spec, batch.condition)
 
 
 @pytest.mark.slow
 def test_points_are_written_as_tables(tmp_path):
     given = samples("spirals")
-    files = Synthetic().write(given, tmp_path / "new")
+    files = SyntheticDomain().write(given, tmp_path / "new")
     assert [file.name for file in files] == ["samples.npy", "samples.csv", "overview.png"]
     assert np.array_equal(np.load(files[0]), given.data.numpy())
     lines = files[1].read_text().splitlines()
@@ -121,7 +126,7 @@ def test_points_are_written_as_tables(tmp_path):
 
 def test_pictures_are_written_as_pictures(tmp_path):
     given = samples("polygons", side=16)
-    files = Synthetic().write(given, tmp_path)
+    files = SyntheticDomain().write(given, tmp_path)
     pictures = [file for file in files if file.name.startswith("0")]
     assert len(pictures) == 7
     for number, file in enumerate(pictures):
@@ -132,21 +137,21 @@ def test_pictures_are_written_as_pictures(tmp_path):
 
 def test_the_same_samples_give_the_same_bytes(tmp_path):
     for folder in ("one", "two"):
-        Synthetic().write(samples("ring"), tmp_path / folder)
+        SyntheticDomain().write(samples("ring"), tmp_path / folder)
     one, two = (sorted((tmp_path / folder).iterdir()) for folder in ("one", "two"))
     assert [file.read_bytes() for file in one] == [file.read_bytes() for file in two]
 
 
-@pytest.mark.parametrize("source", KNOBS)
+@pytest.mark.parametrize("source", PARAMETERS)
 def test_every_source_has_a_picture(source):
     """Samples that are not finite too: a preview must not stop a run."""
     given = samples(source)
-    good = np.asarray(Synthetic().preview(given))
+    good = np.asarray(SyntheticDomain().preview(given))
     broken = Samples(torch.full_like(given.data, torch.nan), given.spec, given.condition)
-    bad = np.asarray(Synthetic().preview(broken))
+    bad = np.asarray(SyntheticDomain().preview(broken))
     assert good.shape[2:] in ((3,), ()) and good.std() > 1
     assert not np.array_equal(good, bad)
 
 
 def test_one_dimension_is_a_histogram():
-    assert np.asarray(Synthetic().preview(samples("student-t", dimension=1))).std() > 1
+    assert np.asarray(SyntheticDomain().preview(samples("student-t", dimension=1))).std() > 1

@@ -9,8 +9,8 @@ from refusals import refused
 
 import gancore
 from gancore import CheckpointError, ConfigError, DataError
-from gancore.games import Adam, Field, Player
-from gancore.training.playing import play
+from gancore.games import Adam, Player, TrainingStep
+from gancore.training.loop import play
 
 SHOWN = ["upkeep.evaluate_samples=16", "upkeep.previews=2"]
 
@@ -83,16 +83,16 @@ def test_its_table_goes_on_as_the_run_did(run):
 
 def gradients(table):
     """The field at the parameters as they stand, of 16 rows, as one vector."""
-    now = Field(replace(table, batch_size=16), table.game.phases[0], 6, 6, 0.6)
-    found = now.gradients(now.everyone, now.draw(0))
-    dense = [t for move in now.everyone for t in found[move].dense(now.params(move.player))]
+    now = TrainingStep(replace(table, batch_size=16), table.game.phases[0], 6, 6, 0.6)
+    found = now.gradients(now.main_moves, now.draw(0))
+    dense = [t for move in now.main_moves for t in found[move].materialize(now.params(move.player))]
     return torch.cat([t.flatten() for t in dense])
 
 
 def test_its_jacobian_is_the_derivative_of_its_field(run):
     loaded = gancore.load_game(run, step=6)
     J, table, h = loaded.jacobian(rows=16), loaded.table, 1e-2
-    params = [p for player in ("discriminator", "generator") for p in table.updaters[player].params]
+    params = [p for player in ("discriminator", "generator") for p in table.optimizers[player].params]
     columns = []
     for p in params:
         for i in range(p.numel()):
@@ -115,8 +115,8 @@ def test_an_autoencoder_has_its_encoder(tmp_path, monkeypatch):
     assert isinstance(loaded.encoder, torch.nn.Module)
     with refused(ConfigError, "discriminator"):
         loaded.discriminator  # noqa: B018
-    monkeypatch.setattr("gancore.games.field_jacobian.MOST_PARAMETERS", 10)
-    with refused(ConfigError, "parameters", 10, fix="gancore.games.Field.jacobian"):
+    monkeypatch.setattr("gancore.games.jacobian.MAX_PARAMETERS", 10)
+    with refused(ConfigError, "parameters", 10, fix="gancore.games.TrainingStep.jacobian"):
         loaded.jacobian()
 
 

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from gancore_synthetic.polygons import GREYS, SLACK, Polygons, polygon_vertices, rasterise
+from gancore_synthetic.polygons import MIN_ANGLE, N_GREYS, Polygons, polygon_vertices, rasterise
 from scipy.spatial import ConvexHull
 
-from gancore.runtime.randomness import Key
+from gancore.random import Key
 
 
 def shoelace(vertices):
@@ -18,7 +18,7 @@ def shoelace(vertices):
 @pytest.mark.parametrize("count", [3, 4, 8])
 def test_a_picture_is_as_black_as_its_polygon_is_large(count):
     vertices = polygon_vertices(500, count, 28, Key.of(count))
-    black = (GREYS - rasterise(vertices, 28).double()).sum((1, 2)) / GREYS
+    black = (N_GREYS - rasterise(vertices, 28).double()).sum((1, 2)) / N_GREYS
     apart = (black - shoelace(vertices)).abs()
     assert apart.max() < 1.5 and apart.mean() < 0.3  # of some 150 pixels; a sub-pixel is 1/64
 
@@ -26,7 +26,7 @@ def test_a_picture_is_as_black_as_its_polygon_is_large(count):
 def test_a_square_is_rasterised_sub_pixel_by_sub_pixel():
     """From (2, 2) to (4.5, 3.25): whole, half and quarter pixels."""
     corners = torch.tensor([[[2.0, 2.0], [4.5, 2.0], [4.5, 3.25], [2.0, 3.25]]], dtype=torch.float64)
-    black = GREYS - rasterise(corners, 8).int()[0]
+    black = N_GREYS - rasterise(corners, 8).int()[0]
     assert black[2].tolist() == [0, 0, 64, 64, 32, 0, 0, 0]
     assert black[3].tolist() == [0, 0, 16, 16, 8, 0, 0, 0]
     assert black.sum() == 2 * (64 + 64 + 32) - (64 + 64 + 32) + 16 + 16 + 8
@@ -40,7 +40,7 @@ def test_each_sub_pixel_is_on_the_side_that_the_edges_say():
     start, edge = vertices, vertices.roll(-1, 1) - vertices
     dx, dy = edge[..., 0, None, None], edge[..., 1, None, None]
     inside = (dx * (y - start[..., 1, None, None]) - dy * (x - start[..., 0, None, None]) >= 0).all(1)
-    white = GREYS - inside.view(20, 12, 8, 12, 8).sum((2, 4))
+    white = N_GREYS - inside.view(20, 12, 8, 12, 8).sum((2, 4))
     assert torch.equal(rasterise(vertices, 12).long(), white)
 
 
@@ -51,7 +51,7 @@ def test_polygons_are_convex_and_their_vertices_keep_apart(count):
     centre = vertices.mean(1)
     torch.testing.assert_close(centre, torch.full_like(centre, 14.0))
     chords = (vertices - vertices.roll(-1, 1)).norm(dim=2)
-    shortest = 2 * (0.75 * 28 / 2) * math.sin(SLACK / 4)  # an angle of a/2 at the circle's centre
+    shortest = 2 * (0.75 * 28 / 2) * math.sin(MIN_ANGLE / 4)  # an angle of a/2 at the circle's centre
     assert chords.min() > shortest * 0.999
 
 

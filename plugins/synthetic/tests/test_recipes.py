@@ -7,21 +7,30 @@ from dataclasses import replace
 import pytest
 import scipy.stats
 import torch
-from gancore_synthetic.flow import FlowGAN, FlowGANConfig, RealNVP, RealNVPConfig, real_nvp
-from gancore_synthetic.kernel import Kernel, KernelConfig, KernelDensity
-from gancore_synthetic.networks import Maxout, Standardised
-from gancore_synthetic.recipes import MLPGAN, MLPGANConfig, PacGAN, PacGANConfig
-from gancore_synthetic.vae import VAE, VAEConfig
+from gancore_synthetic.gans import MLPGAN, MLPGANConfig, PacGAN, PacGANConfig
+from gancore_synthetic.likelihoods import (
+    VAE,
+    FlowGAN,
+    FlowGANConfig,
+    GaussianKernelDensity,
+    KernelConfig,
+    KernelDensity,
+    RealNVP,
+    RealNVPConfig,
+    VAEConfig,
+    build_real_nvp,
+)
+from gancore_synthetic.networks import Maxout, StandardisedRepresentation
 from pydantic import ValidationError
 from refusals import refused
 
 import gancore
 from gancore import Batch, ConfigError, Spec
 from gancore.files import encode_json
-from gancore.games import Adam, Move
-from gancore.games.dynamics import DYNAMICS, find_dynamics
-from gancore.runtime.randomness import Key
-from gancore.training.playing import TensorView, play, set_table
+from gancore.games import DYNAMICS, Adam, Move, find_dynamics
+from gancore.random import Key
+from gancore.training.loop import play
+from gancore.training.setup import TensorView, set_up
 
 PLANE = Spec({"shape": [2], "points": 1000})
 PICTURE = Spec({"shape": [1, 8, 8], "points": 1000})
@@ -53,9 +62,13 @@ def test_pacgan_is_played_as_published():
     game = PacGAN().build(config, PLANE)
     (phase,) = game.phases
     assert phase.moves == [Move("discriminator"), Move("generator")]
-    assert game.players["generator"].rule == game.players["discriminator"].rule == Adam(1e-4, (0.8, 0.999))
+    assert (
+        game.players["generator"].optimizer
+        == game.players["discriminator"].optimizer
+        == Adam(1e-4, (0.8, 0.999))
+    )
     assert (config.batch_size, config.steps, game.prior.size, game.average) == (100, 40_000, 2, None)
-    assert not game.penalties and game.full_precision and game.batch_coupled
+    assert not game.penalties and game.fp32_by_default and game.batch_coupled
     weights = torch.cat([p.flatten() for n, p in game.discriminator.named_parameters() if "weight" in n])
     assert weights.std().item() == pytest.approx(0.02, rel=0.01) and weights.mean().abs() < 1e-4
     assert all((p == 0).all() for n, p in game.discriminator.named_parameters() if "bias" in n)
@@ -88,7 +101,7 @@ def test_pacgan_with_packs_and_r1_is_played_by_every_dynamics(dynamics):
     game = PacGAN().build(PacGANConfig(pack=2, penalty_weight=0.1, lr=1e-3), PLANE)
     game.phases = [replace(phase, dynamics=find_dynamics(dynamics)) for phase in game.phases]
     before = [p.detach().clone() for p in game.parameters()]
-    play(set_table(game, two_moons(200), batch_size=8), 2)
+    play(set_up(game, two_moons(200), batch_size=8), 2)
     after = list(game.parameters())
     assert all(p.isfinite().all() and not torch.equal(p, q) for p, q in zip(after, before, strict=True))
 
@@ -125,7 +138,7 @@ def test_what_a_recipe_cannot_do_is_said():
 def trained(recipe, config, rows, rounds=150):
     torch.manual_seed(0)
     game = recipe().build(config, Spec({"shape": [rows.shape[1]], "points": len(rows)}))
-    play(set_table(game, rows, batch_size=64), rounds)
+    play(set_up(game, rows, batch_size=64), rounds)
     return game.sampler().eval()
 
 
@@ -161,7 +174,7 @@ def test_a_flow_inverts_itself():
 @pytest.mark.parametrize("size", [2, 3, 7])
 def test_the_determinant_of_a_flow_is_that_of_its_jacobian(size):
     torch.manual_seed(1)
-    flow = real_nvp(size, 6, 16, 2, classes=0).double()
+    flow = build_real_nvp(size, 6, 16, 2, classes=0).double()
     for parameter in flow.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     points = torch.randn(4, size, dtype=torch.float64)
@@ -178,13 +191,13 @@ def test_a_flow_gan_is_mlpgans_judge_and_realnvps_flow(weight):
     assert game.likelihood_weight == weight and game.prior.size == 2 and game.average is not None
     assert [move.player for move in game.phases[0].moves] == ["discriminator", "generator"]
     sampler = game.sampler().eval()
-    assert sampler.log_prob(Batch(two_moons(7))).shape == (7,) and sampler.bound is False
+    assert sampler.log_prob(Batch(two_moons(7))).shape == (7,) and sampler.lower_bound is False
 
 
 def test_a_kernel_density_is_scipys():
     """On a line, where scipy's bandwidth is a factor on the standard deviation."""
     rows, h = two_moons(300)[:, :1].double(), 0.2
-    model = Kernel(300, 1, 1).double()
+    model = GaussianKernelDensity(300, 1, 1).double()
     model.centres.copy_(rows)
     model.bandwidth.fill_(h)
     points = two_moons(40)[:, :1].double() + 0.1
@@ -195,7 +208,7 @@ def test_a_kernel_density_is_scipys():
 def test_the_bandwidth_is_about_the_best_one_for_a_gaussian():
     """For N(0, I) in the plane the error is least at n^(-1/6); the likelihood is highest about there."""
     rows = Key.of("gauss").normal(4000, 2)
-    model = Kernel(2000, 1000, 2)
+    model = GaussianKernelDensity(2000, 1000, 2)
     assert model.fit({"train": TensorView(rows)}, Key.of("fit")) is True
     assert 0.6 * 2000 ** (-1 / 6) < model.bandwidth.item() < 1.6 * 2000 ** (-1 / 6)
     chosen = model.log_prob(Key.of("new").normal(1000, 2)).mean()
@@ -204,7 +217,7 @@ def test_the_bandwidth_is_about_the_best_one_for_a_gaussian():
 
 
 def test_a_kernel_samples_its_own_density():
-    model = Kernel(3, 1, 1)
+    model = GaussianKernelDensity(3, 1, 1)
     model.centres.copy_(torch.tensor([[-10.0], [0.0], [10.0]]))
     model.bandwidth.fill_(0.5)
     samples = model.sample(6000, Key.of("own"))
@@ -215,7 +228,7 @@ def test_a_kernel_samples_its_own_density():
 
 def test_the_representation_has_one_scale_and_its_determinant():
     rows = two_moons()
-    representation = Standardised((2,))
+    representation = StandardisedRepresentation((2,))
     representation.fit(TensorView(rows))
     encoded = representation.encode(Batch(rows)).data
     torch.testing.assert_close(representation.decode(encoded), rows)
@@ -226,7 +239,7 @@ def test_the_representation_has_one_scale_and_its_determinant():
 
 
 def test_pictures_get_a_density_by_a_grain_of_one_grey_level():
-    representation = Standardised((1, 8, 8))
+    representation = StandardisedRepresentation((1, 8, 8))
     levels = torch.randint(0, 65, (20, 1, 8, 8))
     encoded = representation.encode(Batch(levels / 64)).data
     back = ((encoded + 1) / 2 * 65).floor().long()
@@ -239,13 +252,13 @@ def test_mlpgan_takes_its_options():
     game = MLPGAN().build(config, PLANE)
     assert [move.player for move in game.phases[0].moves] == ["discriminator"] * 3 + ["generator"]
     assert parameters(game.generator) == [(16, 3), (16,), (16, 16), (16,), (2, 16), (2,)]
-    assert game.average is None and not game.loss.probability
-    rate = game.players["generator"].rule.lr
+    assert game.average is None and not game.loss.logit_is_log_odds
+    rate = game.players["generator"].optimizer.lr
     assert rate(0.0) == pytest.approx(2e-3) and rate(1.0) == pytest.approx(2e-4)
 
 
 def test_a_label_moves_the_samples_and_the_judgement():
-    spec = Spec({**PLANE.facts, "classes": ["a", "b", "c"], "class_shares": [0.5, 0.25, 0.25]})
+    spec = Spec({**PLANE.fields, "classes": ["a", "b", "c"], "class_shares": [0.5, 0.25, 0.25]})
     for recipe in (MLPGAN, VAE, RealNVP, FlowGAN):
         game = recipe().build(recipe.Config(conditional=True, average=0.0), spec)
         flow = getattr(game, {RealNVP: "model", FlowGAN: "generator"}.get(recipe, ""), None)
@@ -270,14 +283,14 @@ def test_every_optimizer_plays_every_penalty(recipe, optimizer, penalty):
     told = {"pack": 2, "batch_size": 8} if recipe is PacGAN else {"width": 4}
     config = recipe.Config(optimizer=optimizer, penalty=penalty, penalty_weight=0.1, penalty_every=2, **told)
     game = recipe().build(config, PLANE)
-    play(set_table(game, two_moons(50), batch_size=8), 2)
+    play(set_up(game, two_moons(50), batch_size=8), 2)
     assert all(p.isfinite().all() for p in game.parameters())
 
 
 @pytest.mark.parametrize("loss", ["wasserstein", "hinge", "relativistic"])
 def test_pacgan_plays_other_losses(loss):
     game = PacGAN().build(PacGANConfig(pack=2, batch_size=8, loss=loss), PLANE)
-    play(set_table(game, two_moons(50), batch_size=8), 2)
+    play(set_up(game, two_moons(50), batch_size=8), 2)
     assert all(p.isfinite().all() for p in game.parameters())
 
 

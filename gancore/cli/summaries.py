@@ -1,0 +1,110 @@
+"""``gancore runs``, ``models``, ``recipes``: list what there is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gancore.cli.options import JsonOption, RunsFolderArgument, complete_domain
+from gancore.console import format_duration, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from gancore.summaries import RunSummary
+
+RUN_COLUMNS = ("run", "domain", "recipe", "step", "state", "time", "last losses")
+MODEL_COLUMNS = ("model", "domain", "recipe", "step", "from", "licence", "about")
+RECIPE_COLUMNS = ("recipe", "domain", "provides", "about")
+KEY_COLUMNS = ("key", "default", "allowed", "about")
+
+
+def runs(folder: RunsFolderArgument = Path("runs"), as_json: JsonOption = False) -> None:
+    """List runs: the step, the state and the last losses of each."""
+    from gancore import summaries
+
+    found = summaries.list_runs(folder)
+    if as_json:
+        return print_json([asdict(run) for run in found])
+    if not found:
+        return print_line(f"no runs in {folder}; `gancore train` makes one")
+    print_table(RUN_COLUMNS, [_run_row(run) for run in found])
+
+
+def _run_row(run: RunSummary) -> tuple[str, ...]:
+    total = "" if run.total is None else f"/{run.total}"
+    losses = " ".join(f"{name}={value:.4g}" for name, value in run.losses.items())
+    return (
+        run.name,
+        run.domain,
+        run.recipe,
+        f"{run.step}{total}",
+        run.status + (f" ({run.verdict.partition(':')[0]})" if run.verdict else ""),
+        format_duration(run.seconds),
+        run.error or losses,
+    )
+
+
+def models(
+    folder: RunsFolderArgument = Path("runs"),
+    domain: Annotated[
+        str | None, typer.Option(help="Only models of this kind of data.", autocompletion=complete_domain)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List trained models: those of runs, and those that plugins provide."""
+    from gancore import summaries
+
+    found = summaries.list_models(domain, folder)
+    if as_json:
+        return print_json([asdict(model) for model in found])
+    if not found:
+        return print_line(f"no models in {folder}; `gancore train` makes one")
+    print_table(
+        MODEL_COLUMNS,
+        [
+            (
+                model.name,
+                model.domain,
+                model.recipe,
+                "" if model.step is None else str(model.step),
+                model.origin,
+                model.licence,
+                model.summary,
+            )
+            for model in found
+        ],
+    )
+
+
+def recipes(
+    recipe: Annotated[str | None, typer.Argument(help="Show the keys of this recipe.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="Only recipes of this kind of data.", autocompletion=complete_domain)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the keys of each.")] = False,
+) -> None:
+    """List recipes and what their models provide; for a named recipe all keys, defaults and ranges."""
+    from gancore import summaries
+    from gancore.errors import ConfigError
+    from gancore.text import suggestion
+
+    found = summaries.list_recipes(domain)
+    if recipe is not None:
+        known = {each.name for each in found}
+        found = [each for each in found if each.name == recipe]
+        if not found:
+            raise ConfigError(f"there is no recipe {recipe!r}", suggestion(recipe, known))
+    if as_json:
+        return print_json([asdict(each) for each in found])
+    rows = [
+        (f"{each.name}{' (default)' if each.default else ''}", each.domain, ", ".join(each.provides))
+        for each in found
+    ]
+    print_table(RECIPE_COLUMNS, [(*row, each.summary) for row, each in zip(rows, found, strict=True)])
+    if recipe is None:
+        return print_line("`gancore recipes RECIPE` shows the keys of one, with defaults and ranges")
+    for each in found:
+        print_line(f"\nkeys of {each.domain} {each.name}, for --set KEY=VALUE:")
+        print_table(KEY_COLUMNS, [(key.key, str(key.default), key.allowed, key.about) for key in each.keys])

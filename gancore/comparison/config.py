@@ -1,0 +1,384 @@
+"""Configuration of a comparison, stored in ``comparison.yaml``: every setting that affects the result.
+
+Its trials follow from it: every recipe under every seed, each with its run configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, product
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
+
+from gancore.budget import Budget, read_budget
+from gancore.config import BUDGET_FIELDS, RunConfig, Section
+from gancore.config_layers import resolve_config
+from gancore.config_yaml import Setting, parse_value, read_settings
+from gancore.errors import ConfigError, GancoreError
+from gancore.plugins import plugins
+from gancore.text import short_repr, suggestion
+
+REAL = "real"
+"""Name of the test rows in the gallery."""
+NAME_PATTERN = re.compile(r"[\w][\w.-]*")
+MAX_SEEDS = 1000
+"""Upper limit for ``--seeds N``; each seed trains every recipe once."""
+LAST = "last"
+"""``select``: keep the model of the last step."""
+_OVERRIDE_OF_ONE = re.compile(r"(?P<name>[^:=]*):(?P<setting>.*)", re.DOTALL)
+_SET_BY_FLAG = {
+    **dict.fromkeys((f"train.{name}" for name in BUDGET_FIELDS), "--budget is the same for all"),
+    "train.seed": "--seeds says which",
+    "train.device": "--device is the same for all",
+    "data.source": "--data is the same for all",
+    "upkeep.select": "--select is the same for all",
+    "upkeep.patience": "each training uses up its budget",
+    "domain": "--domain is the same for all",
+    "recipe": "--recipes names them",
+}
+"""Keys that --set must not contain, with the flag that sets them."""
+MAX_COMBINATIONS = 100
+"""Upper limit for the combinations of a grid; each is one training per recipe and seed."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class ComparisonConfig(Section):
+    """Fields are compared in this order when a comparison is resumed."""
+
+    domain: str = Field(description="the kind of data")
+    data: str | None = Field(description="a named data set or a path; none: the built-in default")
+    recipes: dict[str, str] = Field(min_length=1, description="what is compared: a name, and its recipe")
+    budget: str = Field(description="of each training")
+    seeds: list[Seed] = Field(min_length=1, description="of the trainings of each recipe")
+    settings: list[str] = Field(description="--set: key=value for all, name:key=value for one of them")
+    select: str | None = Field(
+        description=f"measure on valid that chooses each model; {LAST}: none; none: the domain's own"
+    )
+    n: PositiveInt = Field(description="samples of each model that measures see")
+    measures: list[str] | None = Field(description="what is measured on test; none: the default set")
+    features: str | None = Field(description="the map to vectors; none: the domain's first")
+    evaluation_seed: NonNegativeInt = Field(description="the samples that are measured and shown")
+    device: str = Field(description="of training, measuring and timing")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_seeds(cls, seeds: Any) -> Any:
+        """A number N means the seeds 0 to N - 1."""
+        if type(seeds) is not int:
+            return seeds
+        if seeds > MAX_SEEDS:
+            raise ConfigError(f"seeds: {seeds:,} are too many", f"give {MAX_SEEDS} at most")
+        return list(range(seeds))
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is named twice")
+        return seeds
+
+    @field_validator("budget")
+    @classmethod
+    def _normalise_budget(cls, text: str) -> str:
+        return str(read_budget(text))
+
+    @model_validator(mode="after")
+    def _check_overrides(self) -> Self:
+        for text in self.settings:
+            _check_override(text, self.recipes)
+        return self
+
+    @property
+    def parsed_budget(self) -> Budget:
+        """The budget of each training, parsed."""
+        return read_budget(self.budget)
+
+    @property
+    def command(self) -> str:
+        """A command line that starts the same comparison."""
+        flags: list[tuple[str, Any]] = [
+            ("--domain", self.domain),
+            ("--data", self.data),
+            ("--recipes", _as_text(self.recipes)),
+            ("--budget", self.budget),
+            ("--seeds", _seeds_as_text(self.seeds)),
+            *(("--set", text) for text in self.settings),
+            ("--select", self.select),
+            ("-n", self.n),
+            ("--measures", None if self.measures is None else ",".join(self.measures)),
+            ("--features", self.features),
+            ("--seed", self.evaluation_seed),
+            ("--device", self.device),
+        ]
+        words = [word for flag, value in flags if value is not None for word in (flag, str(value))]
+        return shlex.join(["gancore", "compare", *words])
+
+    def with_seeds(self, seeds: Sequence[int]) -> ComparisonConfig:
+        """A copy whose seeds are ``seeds`` followed by its own other seeds."""
+        others = [seed for seed in self.seeds if seed not in seeds]
+        return self.model_copy(update={"seeds": [*seeds, *others]})
+
+    def overrides_of(self, name: str) -> list[str]:
+        """``key=value`` for the recipe of this name: first those for all recipes, then its own."""
+        matches = [_OVERRIDE_OF_ONE.fullmatch(text.partition("=")[0]) for text in self.settings]
+        own = [
+            text.partition(":")[2]
+            for text, match in zip(self.settings, matches, strict=True)
+            if match and match["name"] == name
+        ]
+        return [text for text, match in zip(self.settings, matches, strict=True) if not match] + own
+
+
+def make_config(**values: Any) -> ComparisonConfig:
+    """Raises ConfigError with one line if a value is invalid."""
+    try:
+        return ComparisonConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"comparison: {place} is {short_repr(first['input'])}: {first['msg']}", "fix this value"
+        ) from None
+
+
+def read_comparison_config(path: Path) -> ComparisonConfig:
+    """Reads ``comparison.yaml``. Raises ConfigError if it is missing or damaged."""
+    if not path.is_file():
+        raise ConfigError(f"{path.parent} holds no comparison", "give a folder that `gancore compare` made")
+    values: dict[str, Any] = {}
+    for setting in read_settings(path):
+        _set_nested(values, setting)
+    known = ComparisonConfig.model_fields
+    if set(values) != set(known):
+        other = sorted(set(values) ^ set(known))[0]
+        raise ConfigError(
+            f"{path}: the keys are not those of this gancore ({other})", "start a new comparison"
+        )
+    return make_config(**values)
+
+
+def _set_nested(values: dict[str, Any], setting: Setting) -> None:
+    branch = values
+    for step in setting.path[:-1]:
+        branch = branch.setdefault(step, {})
+    branch[setting.path[-1]] = setting.value
+
+
+def read_recipes(texts: Sequence[str]) -> dict[str, str]:
+    """Recipes by name from ``["gan", "wide=gan"]``; a recipe without a name is its own name."""
+    recipes: dict[str, str] = {}
+    for text in texts:
+        name, equals, recipe = (part.strip() for part in text.partition("="))
+        recipe = recipe if equals else name
+        name = name if equals else re.sub(r"[^\w.-]", "-", name)
+        if not recipe or not NAME_PATTERN.fullmatch(name):
+            raise ConfigError(
+                f"--recipes: {short_repr(text)} names no recipe",
+                "write --recipes a,b or --recipes small=a,large=a",
+            )
+        if name == REAL:
+            raise ConfigError(f"--recipes: {name!r} is the name of the real rows", "give another name")
+        if name in recipes:
+            raise ConfigError(
+                f"--recipes: {name!r} is named twice", f"give the second a name of its own: {name}2={recipe}"
+            )
+        recipes[name] = recipe
+    return recipes
+
+
+def _check_override(text: str, recipes: Mapping[str, str]) -> None:
+    key = text.partition("=")[0]
+    match = _OVERRIDE_OF_ONE.fullmatch(key)
+    if match and match["name"] not in recipes:
+        raise ConfigError(
+            f"--set {short_repr(text)}: {match['name']!r} is not in this comparison",
+            suggestion(match["name"], recipes),
+        )
+    key = (match["setting"] if match else key).strip()
+    if key in _SET_BY_FLAG:
+        raise ConfigError(f"--set {short_repr(text)} cannot be set in a comparison", _SET_BY_FLAG[key])
+    if match and key.partition(".")[0] in ("data", "upkeep"):
+        raise ConfigError(
+            f"--set {short_repr(text)}: all recipes share data.* and upkeep.*",
+            f"set it for all: --set {key}=...",
+        )
+
+
+def first_difference(old: ComparisonConfig, new: ComparisonConfig) -> str:
+    """``seeds: 2 -> 3``; empty if both are equal."""
+    before, after = old.model_dump(), new.model_dump()
+    for name in ComparisonConfig.model_fields:
+        if before[name] != after[name]:
+            return f"{name}: {_as_text(before[name])} -> {_as_text(after[name])}"
+    return ""
+
+
+def read_seeds(text: str) -> int | list[int]:
+    """``3``: how many; ``0,7,9`` or ``7,``: which. Raises ConfigError."""
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or (numbers == [0] and "," not in text):
+        raise ConfigError(
+            f"--seeds {short_repr(text)} names no seeds", "write how many, as 3, or which, as 0,7,9 (one: 7,)"
+        )
+    return numbers if "," in text else numbers[0]
+
+
+def _seeds_as_text(seeds: Sequence[int]) -> str:
+    """The inverse of :func:`read_seeds`."""
+    counted = list(seeds) == list(range(len(seeds)))
+    return str(len(seeds)) if counted else ",".join(map(str, seeds)) + "," * (len(seeds) == 1)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(name if name == recipe else f"{name}={recipe}" for name, recipe in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def expand_grid(
+    recipes: Mapping[str, str], settings: Sequence[str], grid: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
+    """Recipes and overrides of a comparison, with each recipe once for every point of the grid.
+
+    ``grid`` holds ``"key=value,value,..."``. A recipe ``a`` with ``model.width`` 16 is named ``a-width-16``
+    and keeps the overrides of ``a``; if a name is taken, the next is ``a-width-16-2``.
+
+    Raises:
+        ConfigError: a text has another form, names a key or a value twice, or has a single value; there are
+            more than ``MAX_COMBINATIONS`` combinations.
+    """
+    axes = [_parse_axis(text) for text in grid]
+    keys = [key for key, _ in axes]
+    if len(set(keys)) < len(keys):
+        raise ConfigError(f"--grid names {max(keys, key=keys.count)} twice", "give all its values at once")
+    combinations = math.prod(len(values) for _, values in axes)
+    if combinations > MAX_COMBINATIONS:
+        raise ConfigError(f"--grid has {combinations:,} combinations", f"give {MAX_COMBINATIONS} at most")
+    if not axes:
+        return dict(recipes), list(settings)
+    points = list(product(*(values for _, values in axes)))
+    expanded: dict[str, str] = {}
+    overrides = [text for text in settings if _recipe_of(text, recipes) == ""]
+    for name, recipe in recipes.items():
+        own = [text.partition(":")[2] for text in settings if _recipe_of(text, recipes) == name]
+        for point in points:
+            parts = [name, *(_name_part(key, value) for key, value in zip(keys, point, strict=True))]
+            unique = _unique_name("-".join(parts), expanded)
+            expanded[unique] = recipe
+            overrides += [f"{unique}:{text}" for text in own]
+            overrides += [f"{unique}:{key}={value}" for key, value in zip(keys, point, strict=True)]
+    return expanded, overrides
+
+
+def _parse_axis(text: str) -> tuple[str, list[str]]:
+    key, equals, values = text.partition("=")
+    where = f"--grid {short_repr(text)}"
+    parsed = parse_value(f"[{values}]", where) if equals and key.strip() else None
+    if not isinstance(parsed, list) or len(parsed) < 2 or "." not in key:
+        raise ConfigError(f"{where} gives no values to try", "write --grid section.key=value,value,...")
+    texts = [_value_text(value) for value in parsed]
+    if len(set(texts)) < len(texts):
+        twice = max(texts, key=texts.count)
+        raise ConfigError(f"{where} gives {short_repr(twice)} twice", "give each value once")
+    return key.strip(), texts
+
+
+def _value_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _name_part(key: str, value: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", f"{key.rpartition('.')[2]}-{value}").strip("-")
+
+
+def _unique_name(name: str, taken: Container[str]) -> str:
+    """``name``, or the first of ``name-2``, ``name-3``, ... that is not taken."""
+    candidates = (name if number == 1 else f"{name}-{number}" for number in count(1))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _recipe_of(text: str, recipes: Mapping[str, str]) -> str:
+    """The recipe that an override is for; empty: all recipes, or one that is not in the comparison."""
+    name, colon, _ = text.partition("=")[0].partition(":")
+    return name if colon and name in recipes else ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a comparison: a recipe under one seed."""
+
+    name: str
+    recipe: str
+    seed: int
+    config: RunConfig
+
+    def __str__(self) -> str:
+        return f"{self.name}-seed{self.seed}"
+
+
+def train_arguments(config: ComparisonConfig, name: str, seed: int, select: str = "") -> dict[str, Any]:
+    """Arguments of :func:`gancore.train` for one trial; ``select``: the metric that selects its model."""
+    selection = [f"upkeep.select={select}"] if select else []
+    budget = config.parsed_budget
+    return {
+        "domain": config.domain,
+        "recipe": config.recipes[name],
+        "data": config.data,
+        "overrides": [*config.overrides_of(name), *selection],
+        budget.unit: budget.amount if budget.unit == "seconds" else int(budget.amount),
+        "seed": seed,
+        "device": config.device,
+    }
+
+
+def make_trials(config: ComparisonConfig) -> list[Trial]:
+    """The trials in training order: seed by seed, so that every recipe is trained once as early as possible.
+
+    Raises:
+        ConfigError: a recipe does not accept an override; the message has the recipe's name.
+        PluginError: no such domain or recipe.
+    """
+    _refuse_classifiers(config)
+    return [_make_trial(config, name, seed) for seed in config.seeds for name in config.recipes]
+
+
+def _make_trial(config: ComparisonConfig, name: str, seed: int) -> Trial:
+    try:
+        run_config = resolve_config(**train_arguments(config, name, seed))
+    except GancoreError as error:
+        raise type(error)(f"{name}: {error.message}", error.fix) from error
+    return Trial(name, run_config.recipe, seed, run_config)
+
+
+def _refuse_classifiers(config: ComparisonConfig) -> None:
+    """Raises ConfigError if a recipe is a classifier: it generates no samples to compare."""
+    known = plugins().recipe_entries(plugins().load_domain(config.domain))
+    for name, recipe in config.recipes.items():
+        if recipe in known and "judge" in known[recipe].capabilities:
+            raise ConfigError(
+                f"{name}: recipe {recipe!r} is a classifier and generates no samples", "leave it out"
+            )
+
+
+def sampling_recipes(domain: str) -> list[str]:
+    """The recipes of a domain that generate samples: its own, then those of other plugins."""
+    recipes = plugins().recipe_entries(plugins().load_domain(domain))
+    return [name for name, entry in recipes.items() if "judge" not in entry.capabilities]
+
+
+def selection_metric(config: ComparisonConfig, default: str) -> str:
+    """The metric that selects models; empty: none, the last model is kept. ``default`` is the domain's."""
+    return default if config.select is None else "" if config.select == LAST else config.select

@@ -1,0 +1,190 @@
+"""Galleries: sample files that a domain writes, and that the report embeds as data URIs by media type."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gancore.comparison.folder import INDEX, read_json, write_json
+from gancore.errors import DataError
+from gancore.files import open_regular, read_regular, remove, replace_folder, temporary_path
+
+if TYPE_CHECKING:
+    from gancore.domain import Domain
+    from gancore.samples import Samples
+
+SAMPLE_NUMBER = re.compile(r"(\d+)")
+IMAGE = "image"
+EMBEDDED_KINDS = frozenset({IMAGE, "audio", "video"})
+"""First words of media types that HTML has elements for."""
+MAX_TEXT_LINES, MAX_TEXT_CHARACTERS = 60, 6000
+"""Beginning of a text file that is quoted."""
+LARGEST_BYTES = 1 << 26
+"""Upper limit for an embedded file."""
+PREVIEW = "preview.png"
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """``kind``: text, other, or the first word of the media type, which decides the HTML element."""
+
+    path: Path
+    kind: str
+    media_type: str
+    text: str = ""
+    truncated: bool = False
+
+    @property
+    def data_uri(self) -> str:
+        content = base64.b64encode(read_regular(self.path, LARGEST_BYTES)).decode()
+        return f"data:{self.media_type};base64,{content}"
+
+    @property
+    def size(self) -> int:
+        """Characters that the file adds to the page."""
+        return len(self.text) if self.kind == "text" else -(-self.path.stat().st_size // 3) * 4
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Samples of one model: files that show all of them, files of single samples by number, other files."""
+
+    name: str
+    count: int
+    overview: Sequence[MediaFile] = ()
+    by_sample: Mapping[int, Sequence[MediaFile]] = field(default_factory=dict)
+    other_files: Sequence[str] = ()
+
+    def size(self, max_number: int) -> int:
+        """Characters on the page with samples up to ``max_number``."""
+        shown = [file for number, files in self.by_sample.items() if number <= max_number for file in files]
+        return sum(file.size for file in (*self.overview, *shown))
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a folder of samples; {} if it is missing or a value has another type."""
+    index = read_json(folder / INDEX)
+    files, count = index.get("files"), index.get("count")
+    is_valid = (
+        isinstance(files, list)
+        and all(isinstance(name, str) for name in files)
+        and isinstance(count, int)
+        and isinstance(index.get("preview", ""), str)
+    )
+    return index if is_valid else {}
+
+
+def is_inside(folder: Path, relative: str) -> bool:
+    """Whether a name is that of a regular file in ``folder``, through no link, that is small enough to embed.
+
+    The index of a foreign comparison is not trusted: no name in it may lead to another file of the reader.
+    """
+    path, parent = folder / relative, folder.parent
+    try:
+        here = parent.parent.resolve(strict=True) / parent.name / folder.name
+        unlinked = path.resolve(strict=True) == here / relative and here in (here / relative).parents
+        return unlinked and path.is_file() and path.stat().st_size <= LARGEST_BYTES
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def read_galleries(root: Path, indices: Mapping[str, Mapping[str, Any]]) -> list[Gallery]:
+    """The galleries in the order of the report; ``indices``: by name, each with its folder."""
+    return [_read_gallery(root / index["folder"], name, index) for name, index in indices.items()]
+
+
+def _read_gallery(folder: Path, name: str, index: Mapping[str, Any]) -> Gallery:
+    overview: list[MediaFile] = []
+    by_sample: dict[int, list[MediaFile]] = {}
+    other_files: list[str] = []
+    for relative in index["files"]:
+        if not is_inside(folder, relative):
+            other_files.append(relative)
+            continue
+        file = read_file(folder / relative)
+        number = SAMPLE_NUMBER.match(file.path.name)
+        if file.kind == "other":
+            other_files.append(relative)
+        elif number:
+            by_sample.setdefault(int(number[1]), []).append(file)
+        else:
+            overview.append(file)
+    preview = index.get("preview", "")
+    if preview and is_inside(folder, preview) and not any(file.kind in EMBEDDED_KINDS for file in overview):
+        overview.insert(0, read_file(folder / preview))
+    overview.sort(key=lambda file: file.kind == "text")
+    if any(file.kind == IMAGE for file in overview):  # the overview already contains every sample
+        by_sample = {n: files for n, files in by_sample.items() if any(file.kind != IMAGE for file in files)}
+    return Gallery(name, index["count"], overview, dict(sorted(by_sample.items())), other_files)
+
+
+def read_file(path: Path) -> MediaFile:
+    """A file that browsers show is embedded, a text is quoted, any other file is only named."""
+    media_type = mimetypes.guess_type(path.name)[0] or ""
+    kind = media_type.partition("/")[0]
+    if kind in EMBEDDED_KINDS:
+        return MediaFile(path, kind, media_type)
+    text = _text(path)
+    if text is None:
+        return MediaFile(path, "other", media_type)
+    lines = text.splitlines()[:MAX_TEXT_LINES]
+    quoted = "\n".join(lines)[:MAX_TEXT_CHARACTERS]
+    return MediaFile(path, "text", "text/plain", quoted, len(quoted) < len(text.rstrip("\n")))
+
+
+def _text(path: Path) -> str | None:
+    """The beginning of the file; None: it is not text."""
+    try:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            head = file.read(4 * MAX_TEXT_CHARACTERS)
+        if b"\0" in head:
+            return None
+        return head.decode("utf-8", "ignore" if len(head) == 4 * MAX_TEXT_CHARACTERS else "strict")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def samples_that_fit(galleries: Sequence[Gallery], characters: int) -> int:
+    """How many numbered samples of each gallery fit into so many characters of the page."""
+    count = max((max(gallery.by_sample, default=0) for gallery in galleries), default=0)
+    while count > 0 and sum(gallery.size(count) for gallery in galleries) > characters:
+        count -= 1
+    return count
+
+
+def write_gallery(folder: Path, domain: Domain, samples: Samples, seed: int, weights_hash: str) -> None:
+    """Writes the files of ``Domain.write``, a preview and an index; the folder is created atomically.
+
+    Raises:
+        DataError: the domain wrote a file outside the folder.
+    """
+    aside = temporary_path(folder)
+    os.makedirs(aside)
+    try:
+        files = domain.write(samples, aside)
+        outside = [file for file in files if aside not in file.parents]
+        if outside:
+            raise DataError(
+                f"{domain.name} wrote {outside[0].name} outside its folder", "report it to its authors"
+            )
+        preview = domain.preview(samples)
+        if preview is not None:
+            preview.convert("RGB").save(aside / PREVIEW)
+        index = {
+            "weights": weights_hash,
+            "seed": seed,
+            "count": len(samples),
+            "files": sorted(file.relative_to(aside).as_posix() for file in files),
+            "preview": "" if preview is None else PREVIEW,
+        }
+        write_json(aside / INDEX, index)
+        replace_folder(aside, folder)
+    finally:
+        if aside.exists():
+            remove(aside)

@@ -1,0 +1,179 @@
+"""What a comparison does before its first training: open the data, record them and the machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gancore import __version__
+from gancore.comparison.config import LAST, REAL, ComparisonConfig, Trial, selection_metric
+from gancore.comparison.folder import ComparisonFolder, read_json, write_json
+from gancore.comparison.gallery import write_gallery
+from gancore.comparison.tradeoffs import TrainedTrial
+from gancore.config import RunConfig
+from gancore.data.dataset import Data, Spec, View
+from gancore.data.sources import resolve_source
+from gancore.domain import Domain
+from gancore.errors import ConfigError, DataError
+from gancore.evaluation.catalogue import available_extractors, available_metrics, load_metrics
+from gancore.models.model import build_game, load_model
+from gancore.models.sampling import to_cpu
+from gancore.plugins import plugins
+from gancore.random import Key, RowRange
+from gancore.runtime.device import resolve_device
+from gancore.samples import Samples
+from gancore.text import escape_control, suggestion
+from gancore.training.validation import NLL, Validator
+
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
+
+
+def prepare_comparison(
+    folder: ComparisonFolder, config: ComparisonConfig, trials: Sequence[Trial], root: Path | None
+) -> None:
+    """Opens the data, records what they are, and writes some test rows for the gallery.
+
+    Raises:
+        DataError: the data cannot be read, or have changed since the comparison was started.
+        ConfigError: ``--select`` names no metric that can select models here.
+    """
+    domain = plugins().load_domain(config.domain)
+    source, licence, data = _open_data(domain, trials[0].config, root)
+    if before := read_json(folder.environment_file):
+        if before["data"]["fingerprint"] != data.fingerprint:
+            raise DataError(
+                "the data changed since this comparison was started",
+                "restore them, or start a new comparison",
+            )
+        return
+    _check_metrics(config, domain, data.spec)
+    shown = min(domain.report_sample_count(data.spec), len(_view(data.test)))
+    environment = {
+        "data": _data_facts(data, source, licence),
+        "headline": domain.primary_metric,
+        **selection(config, domain, data.spec, _view(data.valid), trials),
+        "shown": shown,
+        "machine": machine_name(config.device),
+        "versions": library_versions(),
+    }
+    _write_real_samples(folder, domain, data, shown, config.evaluation_seed)
+    write_json(folder.environment_file, environment)
+
+
+def _open_data(domain: Domain, config: RunConfig, root: Path | None) -> tuple[str, str, Data]:
+    source = resolve_source(config.data.source, domain.sources, root, _say)
+    data = domain.open(replace(source, announce=_say), config.data)
+    for name in ("train", "valid", "test"):
+        if not len(_view(getattr(data, name))):
+            raise DataError(f"no row is left for {name}", "add data, or loosen what data.* leaves out")
+    return source.name, source.entry.licence if source.entry else "", data
+
+
+def _say(line: str) -> None:
+    print(escape_control(line), flush=True)
+
+
+def _view(views: View | Mapping[str, View]) -> View:
+    return next(iter(views.values())) if isinstance(views, Mapping) else views
+
+
+def _data_facts(data: Data, source: str, licence: str) -> dict[str, Any]:
+    named = {split: list(names) for split, names in data.splits.items()}
+    return {
+        "source": source,
+        "licence": licence,
+        "fingerprint": data.fingerprint,
+        "contract": list(data.summary),
+        "rows": {name: len(_view(getattr(data, name))) for name in ("train", "valid", "test")},
+        "splits_sha256": hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest(),
+        "classes": list(data.spec.get("classes") or []),
+    }
+
+
+def _check_metrics(config: ComparisonConfig, domain: Domain, spec: Spec) -> None:
+    """Before any training. Raises ConfigError if no metric or features have such a name for these data."""
+    load_metrics(available_metrics(domain, spec, _say), config.measures, _say)
+    known = available_extractors(domain, spec, _say)
+    if config.features is not None and config.features not in known:
+        message = f"no features {config.features!r} for these data"
+        raise ConfigError(message, suggestion(config.features, known))
+
+
+def _write_real_samples(folder: ComparisonFolder, domain: Domain, data: Data, shown: int, seed: int) -> None:
+    """A random subset of the test rows."""
+    view, key = _view(data.test), Key.of("shown", seed)
+    rows = (key / "rows").permutation(len(view))[:shown]
+    batch = view.get_batch(rows, (key / "take").with_rows(RowRange.all(shown)))
+    samples = Samples(to_cpu(batch.data), data.spec, to_cpu(batch.condition))
+    write_gallery(folder.samples(REAL), domain, samples, seed, data.fingerprint)
+
+
+def load_trained_trial(
+    folder: ComparisonFolder, device: str, trial: Trial, root: Path | None
+) -> TrainedTrial:
+    """The model of a trial, a new game of its recipe, and its data."""
+    model = load_model(folder.run_folder(trial).model, device)
+    _, recipe = plugins().load_recipe(model.domain, trial.recipe)
+    game = build_game(recipe, trial.config.model, model.spec, trial.seed)
+    _, _, data = _open_data(model.domain, trial.config, root)
+    return TrainedTrial(model, game, recipe, trial.config.model, data)
+
+
+def machine_name(device: str) -> str:
+    """``CPU, 2 threads``, or the name of the accelerator."""
+    resolved, threads = resolve_device(device), torch.get_num_threads()
+    if resolved.type == "cuda":
+        return f"{torch.cuda.get_device_name(resolved)}, {threads} CPU threads"
+    name = "CPU" if resolved.type == "cpu" else resolved.type.upper()
+    return f"{name}, {threads} thread{'s' * (threads > 1)} of {os.cpu_count()} cores"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of gancore, its plugins and the numerical libraries."""
+    versions = {"gancore": __version__, "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in LIBRARIES}
+    installed = (plugin for plugin in plugins().list_plugins() if plugin.distribution)
+    return versions | {plugin.distribution: plugin.version for plugin in installed}
+
+
+def selection(
+    config: ComparisonConfig, domain: Domain, spec: Spec, valid: View, trials: Iterable[Trial]
+) -> dict[str, Any]:
+    """``select``, the metric that selects each model (by default the domain's, if it applies to these data),
+    and ``on_valid``, direction and unit of every metric that could.
+
+    Raises:
+        ConfigError: ``--select`` names none of them, or the likelihood although a recipe gives none.
+    """
+    validator = Validator(domain, spec, valid, 1, Key.of("select"))
+    able = {name: metric for name, metric in validator.metrics.items() if metric.better}
+    if config.select not in (None, LAST, NLL, *able):
+        message = f"--select {config.select}: no metric of that name can select models here"
+        raise ConfigError(message, suggestion(str(config.select), [*able, NLL]))
+    on_valid = {name: {"better": metric.better, "unit": metric.unit} for name, metric in able.items()}
+    if config.select == NLL:
+        _require_likelihood(validator, trials)
+        on_valid[NLL] = {"better": "lower", "unit": "nats a sample"}
+    default = domain.selection_metric if domain.selection_metric in able else ""
+    return {"select": selection_metric(config, default), "on_valid": on_valid}
+
+
+def _require_likelihood(validator: Validator, trials: Iterable[Trial]) -> None:
+    """Raises ConfigError, with its name, if a recipe's models give no likelihood on these data."""
+    for trial in trials:
+        _, recipe = plugins().load_recipe(validator.domain, trial.recipe)
+        sampler = build_game(recipe, trial.config.model, validator.spec, trial.seed).sampler()
+        try:
+            validator.require_metric(NLL, sampler)
+        except ConfigError as error:
+            message = f"--select {NLL}: {trial.name} gives no likelihood on these data"
+            raise ConfigError(message, f"leave out {trial.name}, or select by another metric") from error

@@ -1,0 +1,83 @@
+"""Diagnostics of generated samples: faults that many of them show, and values that are not finite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from gancore.domain import Diagnostic
+from gancore.errors import DataError
+
+PENALTY_KEYS = "[model.penalty_weight|model.gamma|model.weight|model.penalty]"
+"""The keys with which recipes set the weight of their gradient penalty: see :func:`applicable_fixes`."""
+LR_KEYS = "[model.lr|model.learning_rate]"
+"""The keys with which recipes set the learning rates."""
+LOWER_LR = f"lower the learning rates {LR_KEYS}"
+RAISE_PENALTY = (
+    f"raise the weight of the gradient penalty {PENALTY_KEYS}, penalise gradients [model.penalty=r1]"
+)
+"""With a penalty: raise its weight. Without: add one."""
+TRAIN_STEADIER = f"{RAISE_PENALTY}, train longer"
+"""Makes the training of any model more stable; part of many fixes."""
+
+
+def applicable_fixes(fix: str, keys: Container[str]) -> str:
+    """The alternatives of ``fix`` that a recipe with these configuration keys offers.
+
+    Alternatives are separated by commas. One that needs a key ends with the names that the key may have, as
+    in ``[model.pack|model.packed]``: the first name that the recipe has is printed; without one, the
+    alternative is left out. ``[model.penalty=r1]`` is a key with a value that would help
+    (``RecipeConfig.effective_keys``).
+    """
+    kept = []
+    for alternative in re.split(r", (?:or )?|; ", fix):
+        text, names = _split_keys(alternative)
+        found = [name for name in names if name.removeprefix("model.") in keys]
+        if found or not names:
+            kept.append(f"{text} ({found[0]})" if found else text)
+    return ", or ".join(kept)
+
+
+def _split_keys(alternative: str) -> tuple[str, list[str]]:
+    text, bracket, names = alternative.strip().removesuffix("]").partition(" [")
+    return text, names.split("|") if bracket else []
+
+
+class DiagnosticRule(NamedTuple):
+    """A fault of samples, reported if at least ``min_share`` of them have it.
+
+    ``description`` completes "3 of 16 samples are ..."; ``fix`` is read by :func:`applicable_fixes`.
+    """
+
+    min_share: float
+    description: str
+    fix: str
+
+
+def apply_rules(rules: Mapping[str, DiagnosticRule], matches: Mapping[str, Tensor]) -> list[Diagnostic]:
+    """A finding for each rule that enough samples match; ``matches``: by rule, which samples do, bool (n)."""
+    findings = []
+    for name, matching in matches.items():
+        count, n, rule = int(matching.sum()), len(matching), rules[name]
+        if count and count >= rule.min_share * n:
+            findings.append(Diagnostic(name, f"{count} of {n} samples are {rule.description}", rule.fix))
+    return findings
+
+
+def require_finite(data: Tensor) -> Tensor:
+    """The samples (n, ...) in float32, on the CPU, without gradient, ready to be written to files.
+
+    Raises:
+        DataError: a sample has values that are not finite.
+    """
+    rows = data.detach().float().cpu()
+    broken = (~rows.isfinite().flatten(1).all(1)).nonzero().flatten()
+    if len(broken):
+        raise DataError(
+            f"{len(broken)} of {len(rows)} samples are not finite, the first is number {int(broken[0]) + 1}",
+            "use an earlier checkpoint, or train again in fp32",
+        )
+    return rows

@@ -1,0 +1,120 @@
+"""What plugins register: light entries that name a class as a string, which is imported at first use.
+
+Nothing here imports torch, so that plugins are listed at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+CONTRACT_VERSION = 1
+"""The version of the contract between gancore and its plugins that this gancore implements."""
+
+REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+"""``package.module:Object``"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name, the reference to its object (``"package.module:Object"``), and one line about it."""
+
+    name: str
+    factory: str
+    summary: str
+    contract: int = field(default=CONTRACT_VERSION, kw_only=True)
+
+
+@dataclass(frozen=True)
+class DomainEntry(Entry):
+    """A domain; ``factory`` names a subclass of :class:`gancore.Domain`."""
+
+
+@dataclass(frozen=True)
+class RecipeEntry(Entry):
+    """A recipe; ``factory`` names a subclass of :class:`gancore.Recipe`.
+
+    ``domain`` is the domain it belongs to (left empty inside ``Domain.recipes``).
+    ``capabilities`` declares what its sampler can do; it is checked when a run begins.
+    """
+
+    domain: str = ""
+    capabilities: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class LossEntry(Entry):
+    """An adversarial loss; ``factory`` names a :class:`gancore.games.losses.AdversarialLoss`."""
+
+
+@dataclass(frozen=True)
+class RemedyEntry(Entry):
+    """A penalty, normalisation or augmentation."""
+
+
+@dataclass(frozen=True)
+class DynamicsEntry(Entry):
+    """A dynamics; ``factory`` names a :class:`gancore.games.dynamics.Dynamics`."""
+
+
+@dataclass(frozen=True)
+class MetricEntry(Entry):
+    """A metric; ``domains`` empty means every domain."""
+
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeatureExtractorEntry(Entry):
+    """A fixed map from samples to vectors; ``factory`` names a subclass of :class:`gancore.FeatureExtractor`.
+
+    ``domains`` empty means every domain. ``classifier``: it also gives posteriors of the data's labels.
+    """
+
+    domains: tuple[str, ...] = ()
+    classifier: bool = False
+
+
+@dataclass(frozen=True)
+class ModelEntry(Entry):
+    """A trained model; ``factory`` is the absolute path of a model folder, or the URL of an archive of one.
+
+    ``sha256`` is that of the archive, 64 hexadecimal characters; a folder has none. In a package the path is
+    ``str(Path(__file__).parent / "harbour")``. The name is what ``--model`` and ``--init-from`` take.
+    """
+
+    domain: str = ""
+    licence: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class LoggerEntry(Entry):
+    """A logger; ``factory`` names a class with ``scalars``, ``samples`` and ``close``."""
+
+
+@dataclass(frozen=True)
+class ExperimentEntry(Entry):
+    """An experiment of the lab."""
+
+
+@dataclass(frozen=True)
+class CommandEntry(Entry):
+    """A group of commands; ``factory`` names a ``typer.Typer``, which is imported when it is called."""
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """A named data set. ``files`` maps each archive's or file's URL to its sha256.
+
+    ``files`` empty: the source is built in and needs no download. ``size_mb``: of the whole data set, 0:
+    unknown. ``homepage``: where people can get it.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    size_mb: float = 0.0
+    homepage: str = ""

@@ -1,0 +1,177 @@
+"""Trains a classifier with the ordinary training loop, once per data set, and caches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+import gancore
+from gancore.config import RecipeConfig, RunConfig
+from gancore.config_layers import build_config, flatten_settings
+from gancore.data.cache import cache_folder
+from gancore.data.dataset import Data
+from gancore.digests import digest_json
+from gancore.domain import Domain
+from gancore.entries import RecipeEntry
+from gancore.errors import CheckpointError, ConfigError
+from gancore.evaluation.catalogue import available_extractors
+from gancore.evaluation.features import ExtractorLoader, FeatureContext, TrainRecipe
+from gancore.evaluation.reference import ReferenceData, digest_data, first_view
+from gancore.file_lock import exclusive_lock
+from gancore.files import mark_used, remove
+from gancore.metrics.metric import SampleClassifier
+from gancore.models.model import Model, load_model
+from gancore.plugins import plugins
+from gancore.progress import ProgressMode
+from gancore.run_folder import RunFolder
+from gancore.training.launch import TrainJob, deliver_signal, run_job
+
+
+def evaluation_cache() -> Path:
+    """The folder of everything that evaluations cache."""
+    return cache_folder() / "evaluation"
+
+
+PATIENCE = 3
+"""Validations without a better likelihood on valid, of ten planned, after which training stops."""
+MAX_PASSES, MIN_STEPS = 40, 100
+"""A classifier gets at most this many passes over train, because it memorises small data sets quickly, and at
+least this many steps.
+"""
+
+
+def classifier_trainer(
+    domain: Domain, train_recipe: TrainRecipe
+) -> Callable[[Data], SampleClassifier] | None:
+    """``MetricInputs.train_classifier``: the domain's first recipe that declares ``judge``, with its
+    defaults.
+
+    None: the domain has none.
+    """
+    recipes = [name for name, entry in domain.recipes.items() if "judge" in entry.capabilities]
+    if not recipes:
+        return None
+    return lambda data: cast(SampleClassifier, train_recipe(recipes[0], {}, data).sampler)
+
+
+@dataclass(frozen=True)
+class ClassifierCache:
+    """``FeatureContext.train_recipe``: trains a recipe of the domain on the reference's source and settings,
+    or on rows in memory, and caches the model.
+    """
+
+    domain: Domain
+    reference: ReferenceData
+    cache: Path
+    device: torch.device
+    data_root: Path | None = None
+    progress: ProgressMode = "none"
+    announce: Callable[[str], None] = field(default=lambda line: None)
+
+    def __call__(self, recipe: str, changes: Mapping[str, Any], data: Data | None = None) -> Model:
+        """The trained model; ``changes`` are keys of the recipe's section. Resumes where it was interrupted.
+
+        ``data``: rows in memory, identified by their fingerprint; None: the reference's.
+
+        Raises:
+            ConfigError: no such key; or the folder cannot be written.
+            PluginError: no such recipe.
+        """
+        entry, recipe_class = plugins().load_recipe(self.domain, recipe)
+        config = self._config(entry, recipe_class.Config, changes, data)
+        digest = self._digest(entry, config, data or self.reference.data)
+        folder = self.cache / f"{self.domain.name}-{entry.name}-{digest[:24]}"
+        try:
+            with exclusive_lock(folder.with_name(f"{folder.name}.lock"), self.announce):
+                return self._load(folder) or self._train(folder, config, data)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the classifier to {folder}: {error.strerror}",
+                "set GANCORE_CACHE to a writable folder",
+            ) from error
+
+    def _config(
+        self, entry: RecipeEntry, section: Any, changes: Mapping[str, Any], data: Data | None
+    ) -> RunConfig:
+        source = self.reference.source
+        source_name = source.name if source.entry else str(source.path and source.path.resolve())
+        if data is not None:
+            source_name = f"{len(first_view(data, 'train')):,} rows in memory"
+        values = {
+            "domain": self.domain.name,
+            "recipe": entry.name,
+            "data": {**self.reference.section.model_dump(mode="json"), "source": source_name},
+            "model": changes,
+            "train": {"device": str(self.device)},
+            "upkeep": {"select": "nll", "patience": PATIENCE},
+        }
+        layer = flatten_settings(values, f"settings of the classifier {entry.name}")
+        config = build_config(self.domain.Config, section, [layer])
+        if "steps" in changes:
+            return config
+        rows = len(first_view(data or self.reference.data, "train"))
+        model = config.model.model_copy(update={"steps": steps_for(rows, config.model)})
+        return config.model_copy(update={"model": model})
+
+    def _digest(self, entry: RecipeEntry, config: RunConfig, rows: Data) -> str:
+        """Of everything that determines the training; not of where the data are, nor of the machine."""
+        data, train = (part.model_dump(mode="json") for part in (config.data, config.train))
+        plugin = plugins().plugin_of(entry)
+        versions = [gancore.__version__, *((plugin.distribution, plugin.version) if plugin else ())]
+        del data["source"], train["device"]
+        model = config.model.model_dump(mode="json")
+        return digest_json(versions, entry.name, model, data, train, digest_data(rows))
+
+    def _load(self, folder: Path) -> Model | None:
+        status = RunFolder(folder).read_status()
+        if status is None or status.status != "done":
+            return None
+        try:
+            mark_used(folder)
+            return load_model(folder / "model", str(self.device))
+        except CheckpointError as error:
+            self.announce(f"the cached classifier is invalid and is trained again: {error}")
+            remove(folder)
+            return None
+
+    def _train(self, folder: Path, config: RunConfig, data: Data | None) -> Model:
+        name = f"{config.domain} {config.recipe}"
+        rows = self.reference.source.name if data is None else config.data.source
+        self.announce(
+            f"training {name} on {rows} once, for at most {config.model.steps:,} rounds; "
+            f"the model is cached in {folder}"
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        run = RunFolder(folder)
+        order = TrainJob(run, config, self.data_root, force=True, progress=self.progress, data=data)
+        result = deliver_signal(run_job(order))
+        if (
+            result.status != "done"
+        ):  # interrupted: what was trained is saved, and the handler let the program go on
+            raise KeyboardInterrupt
+        return load_model(result.model, str(self.device))
+
+
+def extractor_loader(
+    model: Model,
+    reference: ReferenceData,
+    data_root: Path | None = None,
+    progress: ProgressMode = "none",
+    announce: Callable[[str], None] = lambda line: None,
+) -> ExtractorLoader:
+    """A loader of the extractors for a model's domain and the reference, which may train classifiers."""
+    cache = evaluation_cache()
+    classifiers = ClassifierCache(
+        model.domain, reference, cache / "judges", model.device, data_root, progress, announce
+    )
+    entries = available_extractors(model.domain, reference.data.spec, announce)
+    return ExtractorLoader(entries, FeatureContext(reference.data, cache, classifiers, announce))
+
+
+def steps_for(rows: int, model: RecipeConfig) -> int:
+    """The recipe's own number of steps, or that of 40 passes over this many rows if that is smaller."""
+    return min(model.steps, max(MIN_STEPS, -(-MAX_PASSES * rows // model.batch_size)))

@@ -1,0 +1,286 @@
+"""Control sets of known quality: held-out real rows as the positive control, degraded sets as negative
+controls.
+
+A metric that does not order them on some data is not trusted there. Their values are the same for every
+model, and are cached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gancore.data.dataset import Batch, Spec
+from gancore.digests import digest_code, digest_json, digest_tensors
+from gancore.entries import MetricEntry
+from gancore.errors import PluginError
+from gancore.evaluation.features import FeaturePipeline, digest_spec, flatten_rows
+from gancore.evaluation.result import TRUSTED, badness
+from gancore.metrics.distances import nearest
+from gancore.metrics.metric import Metric, MetricInputs, SampleSet
+from gancore.metrics.two_sample import MIN_ROWS, c2st_neighbour_details
+from gancore.random import Key
+from gancore.trees import Tree, tree_map
+
+VERSION = 4
+COLLAPSE_SHARE = 0.05
+"""Share of the held-out rows that the collapse consists of."""
+COLUMNS_AT_ONCE = 512
+"""Coordinates that are permuted at once."""
+MAX_COORDINATES = 64
+LIKELIHOOD_ROWS = 256
+"""Rows of a control whose likelihood the model computes; it depends on the model and is not cached."""
+
+
+def shuffle_coordinates(samples: Tree, key: Key) -> Tree:
+    """Each coordinate permuted over the rows, independently of the others: only its marginal is kept."""
+    numbers = iter(range(1 << 30))
+
+    def permuted(leaf: Tensor) -> Tensor:
+        columns, number = leaf.reshape(len(leaf), -1), next(numbers)
+        parts = []
+        for start in range(0, columns.shape[1], COLUMNS_AT_ONCE):
+            part = columns[:, start : start + COLUMNS_AT_ONCE]
+            order = (key / number / start).uniform(*part.shape).argsort(dim=0)
+            parts.append(part.gather(0, order))
+        return torch.cat(parts, 1).reshape(leaf.shape)
+
+    return tree_map(permuted, samples)
+
+
+def noise_is_distinguishable(rows: Tree) -> bool:
+    """Whether a nearest-neighbour test distinguishes the shuffled rows from the rows, at the 1 % level.
+
+    If all coordinates are independent, or there is only one, permuting them changes nothing. The test
+    compares halves of the rows, in the coordinates themselves. With many coordinates or few rows it is
+    skipped: True.
+    """
+    x, half = flatten_rows(rows), len(flatten_rows(rows)) // 2
+    if x.shape[1] == 1:
+        return False
+    if x.shape[1] > MAX_COORDINATES or half < MIN_ROWS:
+        return True
+    x = (x - x.mean(0)) / x.std(0).clamp_min(1e-12)
+    shuffled = shuffle_coordinates(x[:half], Key.of("evaluate", "noise"))
+    fake, real = (SampleSet(part, features=part) for part in (shuffled, x[half:]))
+    return bool(c2st_neighbour_details(MetricInputs(fake, real, real, Spec({})))["p value"] < 0.01)
+
+
+def collapse_indices(n: int) -> Tensor:
+    """Row numbers of the collapse: the first twentieth (at least one) repeatedly, ``n`` in all."""
+    return torch.arange(n) % max(1, math.ceil(COLLAPSE_SHARE * n))
+
+
+def scale_about_mean(features: Tensor, scale: float) -> Tensor:
+    """Features (n, d), scaled about their mean.
+
+    At half the scale there are no tails, and in many dimensions all rows are nearer to real rows than these
+    are to each other; at twice the scale they are far from all, and their balls contain all.
+    """
+    mean = features.double().mean(0)
+    return (mean + scale * (features.double() - mean)).float()
+
+
+def cluster_to_points(features: Tensor) -> Tensor:
+    """Nine tenths of the way to the nearest of the rows (n, d) that :func:`collapse_indices` selects."""
+    points = features[: int(collapse_indices(len(features)).max()) + 1].double()
+    centre = points[nearest(features, points, 1)[1].flatten()]
+    return (centre + (features.double() - centre) / 10).float()
+
+
+@dataclass(frozen=True)
+class ControlValues:
+    """The values of a metric on the controls, by name (NaN: it fails there), and its interval on ``real``.
+
+    ``real_interval`` None: the metric has no interval, or not with this few rows.
+    """
+
+    values: Mapping[str, float]
+    real_interval: tuple[float, float] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Nothing failed."""
+        return not any(map(math.isnan, self.values.values()))
+
+    def to_json(self) -> Any:
+        return [dict(self.values), self.real_interval]
+
+    @classmethod
+    def from_json(cls, content: Any) -> ControlValues:
+        values, interval = content
+        return cls(values, interval and (interval[0], interval[1]))
+
+
+@dataclass
+class Controls:
+    """``inputs`` are those of the model; only their real sets are used, and train without the held-out rows.
+
+    ``n_not_trained_on``: how many of the held-out rows, from the first, no model was trained on; None: all.
+    The outputs of a trained classifier are evaluated on these alone. ``log_prob``: nats per row under the
+    model; None if it has none.
+    """
+
+    held_out: Batch
+    inputs: MetricInputs
+    pipeline: FeaturePipeline
+    log_prob: Callable[[Batch], Tensor | None] | None = None
+    n_not_trained_on: int | None = None
+
+    def n_rows_for(self, metric: Metric) -> int:
+        """How many rows its controls have; 0: there are none that may be used for it."""
+        extractors = self.pipeline.by_requirement
+        trained = any(
+            name in extractors and extractors[name].trained_on_train for name in metric.all_requirements
+        )
+        if self.n_not_trained_on is not None and (trained or "judge" in metric.requires):
+            return self.n_not_trained_on
+        return len(self.held_out)
+
+    def sets_for(self, metric: Metric) -> Mapping[str, SampleSet]:
+        """The control sets of a metric, by name; if it uses features alone, also those made of features."""
+        sets = self._sets_of_size(self.n_rows_for(metric))
+        features = sets["real"].features
+        if features is None or "features" not in metric.requires or metric.requires - {"features", "train"}:
+            return sets
+        degraded = {
+            "shrunk": scale_about_mean(features, 0.5),
+            "widened": scale_about_mean(features, 2.0),
+            "points": cluster_to_points(features),
+        }
+        return {**sets, **{name: replace(sets["real"], features=x) for name, x in degraded.items()}}
+
+    def _sets_of_size(self, count: int) -> Mapping[str, SampleSet]:
+        if count not in self._sets:
+            rows = self.held_out.slice(0, count)
+            real = self.pipeline.extract(rows, cache=True)
+            self._sets[count] = {"real": real}
+            if self.has_noise:
+                noise = Batch(shuffle_coordinates(rows.data, Key.of("evaluate", "noise")), rows.condition)
+                with contextlib.suppress(PluginError):  # features of noise need not be finite
+                    self._sets[count]["noise"] = self.pipeline.extract(noise, cache=True)
+            self._sets[count]["collapse"] = real.select(collapse_indices(count))
+        return self._sets[count]
+
+    @cached_property
+    def _sets(self) -> dict[int, dict[str, SampleSet]]:
+        """By number of rows."""
+        return {}
+
+    @cached_property
+    def has_noise(self) -> bool:
+        """Whether noise is a negative control on these data."""
+        key = digest_json("noise", VERSION, digest_tensors(self.held_out.data))
+        cached = self.pipeline.cache.read_json(key)
+        if cached is None:
+            cached = noise_is_distinguishable(self.held_out.data)
+            self.pipeline.cache.write_json(key, cached)
+        return bool(cached)
+
+    def evaluate(self, entry: MetricEntry, metric: Metric) -> ControlValues:
+        """The metric's values on its controls."""
+        inputs = replace(self.inputs, key=self.inputs.key / entry.name)
+        if "log_prob" in metric.requires:
+            return self._evaluate_likelihood(inputs, metric)
+        if not self.n_rows_for(metric):
+            return ControlValues({})
+        cache, key = self.pipeline.cache, self._cache_key(entry, metric)
+        cached = cache.read_json(key)
+        if cached is not None:
+            return ControlValues.from_json(cached)
+        by_control = {name: replace(inputs, fake=rows) for name, rows in self.sets_for(metric).items()}
+        values = {name: value_or_nan(metric, those) for name, those in by_control.items()}
+        result = ControlValues(values, interval_or_none(metric, by_control["real"]))
+        if result.is_complete:
+            cache.write_json(key, result.to_json())
+        return result
+
+    def _evaluate_likelihood(self, inputs: MetricInputs, metric: Metric) -> ControlValues:
+        """For a model's likelihood: the controls take the place of the reference."""
+        by_control = {}
+        for name, rows in self._sets_of_size(len(self.held_out)).items():
+            if self.log_prob is not None and name not in metric.insensitive_to:
+                few = rows.select(torch.arange(min(len(rows), LIKELIHOOD_ROWS)))
+                log_prob = self.log_prob(Batch(few.samples, few.condition))
+                by_control[name] = replace(inputs, real=few, log_prob=log_prob)
+        values = {name: value_or_nan(metric, those) for name, those in by_control.items()}
+        real = by_control.get("real")
+        return ControlValues(values, None if real is None else interval_or_none(metric, real))
+
+    def _cache_key(self, entry: MetricEntry, metric: Metric) -> str:
+        """A digest of everything that the values depend on."""
+        extractors = {name: self.pipeline.cache_key(name) for name in self.pipeline.by_requirement}
+        train = [self._digests["train"], self.inputs.train_size]
+        return digest_json(
+            "anchors",
+            VERSION,
+            [entry.name, entry.factory, digest_code(entry.factory), list(self.inputs.key.path)],
+            [self._digests["held_out"], self.n_rows_for(metric)],
+            [self._digests["real"], *(train if "train" in metric.all_requirements else [])],
+            {name: extractors[name] for name in sorted(metric.all_requirements & extractors.keys())},
+            digest_spec(self.inputs.spec),
+        )
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Of the held-out, reference and train rows, with their conditions."""
+        real, train = self.inputs.real, self.inputs.train
+        return {
+            "held_out": digest_tensors([self.held_out.data, self.held_out.condition]),
+            "real": digest_tensors([real.samples, real.condition]),
+            "train": digest_tensors([train.samples, train.condition]),
+        }
+
+
+def value_or_nan(metric: Metric, inputs: MetricInputs) -> float:
+    """NaN if the metric raises an error, for example on too few rows; it then orders no controls."""
+    try:
+        return float(metric.compute(inputs))
+    except Exception:
+        return math.nan
+
+
+def interval_or_none(metric: Metric, inputs: MetricInputs) -> tuple[float, float] | None:
+    if metric.interval is None:
+        return None
+    try:
+        low, high, _ = metric.interval(inputs)
+        return float(low), float(high)
+    except Exception:
+        return None
+
+
+def assess_trust(metric: Metric, on_controls: ControlValues) -> str:
+    """The trust of a metric: "yes", or the reason for distrust.
+
+    A negative control inside the interval of the positive one is not distinguished from it.
+    """
+    badness_of = partial(badness, better=metric.better, ideal=metric.ideal)
+    values, insensitive_to = on_controls.values, sorted(metric.insensitive_to)
+    if metric.better is None:
+        return "unordered: neither end is better"
+    negative = [name for name in values if name != "real" and name not in insensitive_to]
+    if not negative and not insensitive_to:
+        return "unchecked: no anchor to order"
+    real = [badness_of(value) for value in (values["real"], *(on_controls.real_interval or ()))]
+    failed = math.isnan(values["real"])
+    missed = [name for name in negative if failed or not max(real) < badness_of(values[name])]
+    better = [name for name in missed if badness_of(values[name]) < min(real)]
+    reasons = [
+        f"{' and '.join(names)} {reason}"
+        for names, reason in (
+            ([name for name in missed if name not in better], "not told from real"),
+            (better, "better than real"),
+        )
+        if names
+    ]
+    if reasons:
+        return f"no: {', '.join(reasons)}"
+    return f"{TRUSTED}, blind to {' and '.join(insensitive_to)} by definition" if insensitive_to else TRUSTED

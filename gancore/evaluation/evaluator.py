@@ -1,0 +1,147 @@
+"""Evaluates metrics: value, interval, controls, and whether the value can be trusted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+
+from gancore.entries import MetricEntry
+from gancore.errors import GancoreError, describe_error
+from gancore.evaluation.catalogue import known_failures
+from gancore.evaluation.controls import Controls, assess_trust
+from gancore.evaluation.features import FeaturePipeline
+from gancore.evaluation.result import MetricResult, to_json_value
+from gancore.metrics.metric import Metric, MetricInputs
+
+MATCHED_SUBSETS = 5
+"""Subsets of the samples, each with the controls' number of rows, over which the matched value is averaged.
+"""
+NOT_COMPUTED = "not taken"
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """``unavailable``: the reason, for each requirement that is not met. ``controls`` None: there are no
+    rows.
+
+    ``template``: the fields that all results share. ``notes``: by requirement, a note on what meets it.
+    """
+
+    inputs: MetricInputs
+    pipeline: FeaturePipeline
+    controls: Controls | None
+    unavailable: Mapping[str, str]
+    template: MetricResult
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def evaluate(self, entry: MetricEntry, metric: Metric) -> MetricResult:
+        """The result; an error in one metric skips that metric only."""
+        began = time.perf_counter()
+        result = self._describe(entry, metric)
+        reasons = [self.unavailable[name] for name in sorted(metric.requires) if name in self.unavailable]
+        reasons += [
+            reason for name in sorted(metric.all_requirements) if (reason := self.inputs.invalid_reason(name))
+        ]
+        if reasons:
+            return replace(result, skipped=reasons[0], trust=NOT_COMPUTED)
+        try:
+            result = self._compute(result, entry, metric)
+        except GancoreError as error:
+            result = replace(result, skipped=str(error), trust=NOT_COMPUTED)
+        except Exception as error:
+            reason = f"{entry.factory} raises {describe_error(error)}"
+            result = replace(result, skipped=reason, trust=NOT_COMPUTED)
+        return replace(result, seconds=round(time.perf_counter() - began, 3))
+
+    def _describe(self, entry: MetricEntry, metric: Metric) -> MetricResult:
+        by_requirement = self.pipeline.by_requirement
+        extractors = [by_requirement[name] for name in by_requirement if name in metric.all_requirements]
+        n, n_real = metric.rows_used(len(self.inputs.fake), len(self.inputs.real))
+        return replace(
+            self.template,
+            measure=entry.name,
+            unit=metric.unit,
+            better=metric.better,
+            kind=metric.kind,
+            ideal=metric.ideal,
+            n=n,
+            n_real=n_real,
+            features=", ".join(extractor.name for extractor in extractors),
+            features_hash=", ".join(extractor.digest for extractor in extractors),
+            note="; ".join(self._notes(entry, metric, n)),
+        )
+
+    def _notes(self, entry: MetricEntry, metric: Metric, n: int) -> Iterator[str]:
+        yield from (self.notes[name] for name in sorted(metric.requires) if name in self.notes)
+        features = self.inputs.fake.features
+        if features is None or "features" not in metric.requires:
+            return
+        if failures := known_failures(entry.name, features.shape[1], n):
+            yield f"{entry.name} {failures}"
+
+    def _compute(self, result: MetricResult, entry: MetricEntry, metric: Metric) -> MetricResult:
+        inputs = replace(self.inputs, key=self.inputs.key / entry.name)
+        result = replace(result, value=float(metric.compute(inputs)))
+        if metric.interval is not None:
+            try:
+                low, high, method = metric.interval(inputs)
+                result = replace(result, low=float(low), high=float(high), method=method)
+            except GancoreError as error:  # too few samples to bound the value
+                result = replace(result, method=f"none: {error}")
+        if metric.details is not None:
+            result = replace(result, details=to_json_value(metric.details(inputs)))
+        caveat = metric.caveat(inputs) if metric.caveat else ""
+        if self.controls is None or not (count := self.controls.n_rows_for(metric)):
+            return replace(result, trust=f"no: {caveat}" if caveat else self._no_controls_reason())
+        on_controls = self.controls.evaluate(entry, metric)
+        real_low, real_high = on_controls.real_interval or (None, None)
+        result = replace(
+            result,
+            anchors=on_controls.values,
+            real_low=real_low,
+            real_high=real_high,
+            n_anchors=count,
+            trust=f"no: {caveat}" if caveat else assess_trust(metric, on_controls),
+        )
+        return distrust_better_than_real(self._add_matched_value(result, metric, inputs))
+
+    def _no_controls_reason(self) -> str:
+        rows = "held-out rows" if self.controls is None else "rows that its classifier has not seen"
+        return f"unchecked: no {rows} for anchors"
+
+    def _add_matched_value(self, result: MetricResult, metric: Metric, inputs: MetricInputs) -> MetricResult:
+        """With the value at the controls' number of rows: the mean over subsets of the samples.
+
+        Its interval is that of the first subset, about this mean. Classifiers are not trained for each
+        subset.
+        """
+        n, n_real, count = len(inputs.fake), len(inputs.real), result.n_anchors
+        same = metric.rows_used(n, n_real) == metric.rows_used(count, n_real)
+        if same or "log_prob" in metric.requires:
+            return replace(result, matched=result.value, matched_low=result.low, matched_high=result.high)
+        if count > n or "judge" in metric.requires or result.low is None or metric.interval is None:
+            return result
+        try:
+            subsets = [
+                inputs.subsample_fake(count, inputs.key / "matched" / number)
+                for number in range(MATCHED_SUBSETS)
+            ]
+            values = [float(metric.compute(subset)) for subset in subsets]
+            low, high, _ = metric.interval(subsets[0])
+        except GancoreError:  # too few rows
+            return result
+        shift = fmean(values) - values[0]
+        return replace(result, matched=fmean(values), matched_low=low + shift, matched_high=high + shift)
+
+
+def distrust_better_than_real(result: MetricResult) -> MetricResult:
+    """Without trust if the samples come out better than held-out real rows, which no model can be.
+
+    Memorization metrics are exempt: no real rows are farther from train than held-out ones.
+    """
+    difference = result.difference_from("real")
+    if not result.trusted or difference is None or difference.high >= 0 or result.kind == "memory":
+        return result
+    return replace(result, trust="no: better than real rows")

@@ -1,1 +1,0 @@
-"""The core's measures, on any samples or features: one file a family."""

@@ -1,0 +1,371 @@
+"""Reports of an evaluation: a summary in a few lines, a table with footnotes, facts for the model card. No
+torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gancore.errors import CheckpointError
+from gancore.evaluation.result import TRUSTED, EvaluationResult, MetricResult
+from gancore.files import MAX_JSON_BYTES, atomic_write, read_regular
+from gancore.text import escape_control
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from gancore.models.card import CardMetric
+
+MAX_LINES, MAX_WIDTH, LABEL_WIDTH = 8, 80, 10
+DIVERSITY_SHOWN = 2
+"""Diversity metrics whose figures are shown."""
+WEAK_CLASSIFIER = 0.9
+"""A classifier with a lower accuracy is mentioned."""
+
+
+def summary(evaluation: EvaluationResult) -> list[str]:
+    """At most eight lines: how good, how diverse, copies or not, what to distrust, what to do next."""
+    computed = [result for result in evaluation if not result.skipped]
+    if not computed:
+        return []
+    metadata = evaluation.metadata
+    reference = (
+        f"{metadata.get('n_real', 0):,} rows of {metadata.get('split', '')} of {metadata.get('source', '')}"
+    )
+    lines = [f"{evaluation.model}: {metadata.get('n', 0):,} samples beside {reference}"]
+    lines += [
+        _line("good", _quality_line(computed)),
+        _line("diverse", _diversity_line(computed)),
+        _line("copies", _copies_line(computed)),
+        _line("distrust", _distrust_line(computed)),
+        *(_line("note", note) for note in _notes(computed, metadata)),
+    ]
+    return [shorten_line(line) for line in (*lines[: MAX_LINES - 1], _line("next", _next_step(computed)))]
+
+
+def shorten_line(line: str) -> str:
+    """A line that is too long, without its last words."""
+    return line if len(line) <= MAX_WIDTH else line[: line.rfind(" ", 0, MAX_WIDTH - 3)] + " ..."
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label + ':':{LABEL_WIDTH}}{text}"
+
+
+def decisive_results(results: Sequence[MetricResult], *kinds: str) -> list[MetricResult]:
+    """Results of these kinds that are trusted, have an interval and a better end."""
+    return [r for r in results if r.kind in kinds and r.trusted and r.better and r.low is not None]
+
+
+def main_distance(results: Sequence[MetricResult]) -> MetricResult | None:
+    """The first distance that is trusted and insensitive to nothing."""
+    return next((result for result in decisive_results(results, "distance") if result.trust == TRUSTED), None)
+
+
+def metrics_showing_noise(results: Sequence[MetricResult]) -> list[str]:
+    """Metrics that find the samples no better than noise; none if they are fewer than half of the metrics
+    that are sensitive to noise, and the main distance is not among them.
+    """
+    decisive = decisive_results(results, "distance", "fidelity", "diversity")
+    sensitive = [result for result in decisive if "noise" in result.visible_controls]
+    showing = [result for result in sensitive if result.no_better_than("noise")]
+    enough = 2 * len(showing) > len(sensitive) or main_distance(results) in showing
+    return [result.measure for result in showing] if enough else []
+
+
+def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
+    """Diversity metrics that find the samples no better than a few repeated rows; none if they are fewer than
+    half of the metrics that are sensitive to that.
+    """
+    decisive = decisive_results(results, "diversity")
+    sensitive = [result for result in decisive if "collapse" in result.visible_controls]
+    showing = [result.measure for result in sensitive if result.no_better_than("collapse")]
+    return showing if 2 * len(showing) > len(sensitive) else []
+
+
+def describe_quality(result: MetricResult, differs: bool | None) -> str:
+    """The position of a value between noise, or else a collapse, and real rows, in words.
+
+    ``differs``: whether any distance distinguishes the samples from real rows.
+    """
+    visible = [control for control in ("noise", "collapse") if control in result.visible_controls]
+    worse = [control for control in visible if result.no_better_than(control)]
+    if worse:
+        return f"no better than {'noise' if worse[0] == 'noise' else 'a collapse'}"
+    if differs is False:
+        return "cannot be told from real rows"
+    gap_closed = result.gap_closed
+    if gap_closed is None:
+        return "worse than real rows" if differs else "not compared with real rows"
+    return f"{100 * gap_closed:.0f} % of the way to real"
+
+
+def differs_from_real(results: Sequence[MetricResult]) -> bool | None:
+    """Whether a distance finds the samples worse than real rows, at 95 % for all; None: unknown."""
+    distances = decisive_results(results, "distance")
+    differs = [result.worse_than_real(len(distances)) for result in distances]
+    known = [worse for worse in differs if worse is not None]
+    return any(known) if known else None
+
+
+def _quality_line(results: Sequence[MetricResult]) -> str:
+    result = main_distance(results)
+    if result is None:
+        return "not known: no distance can be trusted on these data"
+    return f"{_figures(result)}: {describe_quality(result, differs_from_real(results))}"
+
+
+def _figures(result: MetricResult) -> str:
+    """``frechet 118 (real 16.0, noise 1,399)``, all at one number of rows."""
+    value = result.value if result.matched is None else result.matched
+    ends = [
+        f"{name} {format_number(result.anchors[name])}"
+        for name in ("real", result.bad_control)
+        if name in result.anchors
+    ]
+    return f"{result.measure} {format_number(value)}" + (f" ({', '.join(ends)})" if ends else "")
+
+
+def _diversity_line(results: Sequence[MetricResult]) -> str:
+    found = decisive_results(results, "diversity")
+    if not found:
+        return "not known: no measure of diversity can be trusted on these data"
+    figures = ", ".join(f"{r.measure} {_pair(r)}" for r in found[:DIVERSITY_SHOWN])
+    if metrics_showing_collapse(results):
+        return f"collapsed: {figures}"
+    less = any(result.worse_than_real(len(found)) for result in found)
+    return f"{'less than real' if less else 'as real rows'}: {figures}"
+
+
+def _pair(result: MetricResult) -> str:
+    value = result.value if result.matched is None else result.matched
+    real = result.anchors.get("real")
+    return format_number(value) + ("" if real is None else f" of {format_number(real)}")
+
+
+def copies_result(results: Sequence[MetricResult]) -> MetricResult | None:
+    """The result of the copies metric, if it was computed."""
+    return next((r for r in results if r.kind == "memory" and r.better == "lower"), None)
+
+
+def metrics_showing_copies(results: Sequence[MetricResult]) -> list[str]:
+    """The copies metric, if it finds copies."""
+    result = copies_result(results)
+    found = result is not None and result.trusted and result.low is not None and result.low > 0
+    return [result.measure] if result and found else []
+
+
+def _copies_line(results: Sequence[MetricResult]) -> str:
+    result = copies_result(results)
+    if result is None or not result.trusted or result.value is None:
+        return "not known" + (f": {result.trust.removeprefix('no: ')}" if result else "")
+    bounds = f"{100 * (result.low or 0):.2g} to {100 * (result.high or 0):.2g} % of the samples"
+    return f"{'samples copy train' if metrics_showing_copies(results) else 'no sign of them'}: {bounds}"
+
+
+def _distrust_line(results: Sequence[MetricResult]) -> str:
+    names = [r.measure for r in results if not r.trusted and r.better]
+    if not names:
+        return f"nothing: all {len(results)} measures order their anchors"
+    return f"{len(names)} of {len(results)} measures: {', '.join(names)}"
+
+
+def _notes(results: Sequence[MetricResult], metadata: Mapping[str, Any]) -> Iterator[str]:
+    """Limits of the figures, the most important first."""
+    if metadata.get("note"):
+        yield str(metadata["note"])
+    n, n_real = metadata.get("n", 0), metadata.get("n_real", 0)
+    if n > n_real:
+        yield f"only {n_real:,} rows for {n:,} samples: many measures depend on both numbers"
+    accuracy = (metadata.get("classifier") or {}).get("accuracy")
+    if accuracy and accuracy["high"] < WEAK_CLASSIFIER:
+        yield f"the classifier is {format_accuracy(accuracy, metadata['split'])}"
+
+
+def _next_step(results: Sequence[MetricResult]) -> str:
+    if not any(result.anchors for result in results):
+        return "give more data: there are no held-out rows to compare with"
+    if metrics_showing_noise(results):
+        return "train longer, or another recipe: nothing is learnt yet"
+    if metrics_showing_collapse(results):
+        return "train with another recipe or more regularisation: it repeats itself"
+    if metrics_showing_copies(results):
+        return "gancore neighbours MODEL shows what is copied; train less, or on more"
+    if differs_from_real(results) is False:
+        return "look and listen: these figures cannot tell it from real rows"
+    return "train longer, and compare recipes: gancore compare"
+
+
+def format_number(value: float | None) -> str:
+    """Three significant figures, ``1,399`` from a thousand on."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
+def format_accuracy(accuracy: Mapping[str, Any], split: str) -> str:
+    """``right on 98.7 % of 302 rows of test (96.6 to 99.6)``"""
+    value, low, high = (100 * accuracy[name] for name in ("value", "low", "high"))
+    return f"right on {value:.1f} % of {accuracy['n']:,} rows of {split} ({low:.1f} to {high:.1f})"
+
+
+CONTROLS = ("real", "noise", "collapse")
+MATCHED = "as many"
+"""The column of values at the controls' number of rows; shown if any of them differs from the value."""
+COLUMNS = ("measure", "value", "95 % interval", MATCHED, *CONTROLS, "best", "unit", "trust")
+RIGHT_ALIGNED, MIN_WIDTHS = {"value", "95 % interval", MATCHED, *CONTROLS}, {"unit": 10, "trust": 12}
+"""Right-aligned columns; and columns of words with their minimal widths in characters."""
+NARROW_WIDTH, HIDDEN_WHEN_NARROW = 120, {"noise", "collapse", "best"}
+"""Terminals with fewer columns show the table without these; JSON and the run's file contain them."""
+DEFAULT_WIDTH = 140
+"""Width of the table if the output is not a terminal."""
+
+
+def print_report(evaluation: EvaluationResult) -> None:
+    """Print summary, table and footnotes on stdout."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=DEFAULT_WIDTH)
+    if any(not result.skipped for result in evaluation):
+        for line in summary(evaluation):
+            console.print(escape_control(line), markup=False, soft_wrap=True)
+        console.print(build_table(evaluation, console.width))
+    for line in footnotes(evaluation):
+        console.print(escape_control(line), markup=False, soft_wrap=not console.is_terminal)
+
+
+def build_table(evaluation: EvaluationResult, width: int = DEFAULT_WIDTH) -> Table:
+    """One row for each computed result; in a narrow terminal without the negative controls, so that unit and
+    trust are readable.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=SIMPLE_HEAD, title=Text(escape_control(evaluation.model)), title_justify="left", pad_edge=False
+    )
+    narrow = width < NARROW_WIDTH
+    hidden = set(HIDDEN_WHEN_NARROW) if narrow else set()
+    if all(result.matched in (None, result.value) for result in evaluation):
+        hidden.add(MATCHED)
+    visible = [index for index, name in enumerate(COLUMNS) if name not in hidden]
+    for index in visible:
+        name = COLUMNS[index]
+        table.add_column(
+            name,
+            justify="right" if name in RIGHT_ALIGNED else "left",
+            style="dim" if name in CONTROLS else None,
+            no_wrap=name not in MIN_WIDTHS and not (narrow and name == "95 % interval"),
+            min_width=MIN_WIDTHS.get(name),
+            overflow="fold",
+        )
+    for result in evaluation:
+        if not result.skipped:
+            cells = [Text(escape_control(cell)) for cell in _cells(result)]
+            table.add_row(*(cells[index] for index in visible), style=None if result.trusted else "yellow")
+    return table
+
+
+def _cells(result: MetricResult) -> list[str]:
+    """The cells of :data:`COLUMNS`."""
+    interval = "" if result.low is None else f"{format_cell(result.low)} to {format_cell(result.high)}"
+    return [
+        result.measure,
+        format_cell(result.value),
+        interval,
+        format_cell(result.matched),
+        *(format_cell(result.anchors.get(name)) for name in CONTROLS),
+        _best(result),
+        result.unit,
+        result.trust.removesuffix(" by definition"),
+    ]
+
+
+def _best(result: MetricResult) -> str:
+    if result.ideal is not None:
+        return f"{result.ideal:g}"
+    return {"lower": "low", "higher": "high"}.get(result.better or "", "")
+
+
+def format_cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def footnotes(evaluation: EvaluationResult) -> Iterator[str]:
+    """What the values of the table depend on, line by line."""
+    metadata = evaluation.metadata
+    yield (
+        f"n: {metadata['n']:,} samples (seed {metadata['seed']}) beside {metadata['n_real']:,} rows of "
+        f"{metadata['split']} of {metadata['source']}; intervals are over samples, not over trainings"
+    )
+    controls = metadata["anchors"]
+    reduced = sorted({r.n_anchors for r in evaluation if 0 < r.n_anchors < controls["n"]})
+    exception = f" ({reduced[0]:,} for extractors that were trained on the other rows)" if reduced else ""
+    yield (
+        f"anchors: {controls['n']:,} rows each{exception}; {controls['real']}; noise: {controls['noise']}; "
+        f"collapse: {controls['collapse']}"
+    )
+    searched, train = metadata.get("n_train", 0), metadata.get("train_size") or 0
+    if searched < train:
+        yield f"train: memorization metrics search {searched:,} of {train:,} rows"
+    if any(result.matched not in (None, result.value) for result in evaluation):
+        yield "as many: the value at as many samples as the anchors have rows, to compare with them"
+    if any(" by definition" in result.trust for result in evaluation):
+        yield "blind: the measure cannot tell that anchor from real rows, by its definition"
+    if metadata["features"]:
+        yield f"features: {_describe_extractor(metadata['features'])}"
+    if metadata["classifier"]:
+        classifier = metadata["classifier"]
+        accuracy = (
+            f", {format_accuracy(classifier['accuracy'], metadata['split'])}"
+            if "accuracy" in classifier
+            else ""
+        )
+        yield f"classifier: {_describe_extractor(classifier)}{accuracy}"
+    if metadata["note"]:
+        yield f"note: {metadata['note']}"
+    yield from (f"note: {note}" for note in dict.fromkeys(r.note for r in evaluation if r.note))
+    for result in evaluation:
+        if result.skipped:
+            yield f"left out: {result.measure}: {result.skipped}"
+
+
+def _describe_extractor(features: Mapping[str, Any]) -> str:
+    frechet = f"; frechet is the {features['frechet']}" if features.get("frechet") else ""
+    return f"{features['name']} ({features['hash'][:12]}){frechet}"
+
+
+def write_to_card(folder: Path, evaluation: EvaluationResult) -> None:
+    """Replace the metrics in the model's README.md by the trusted results.
+
+    If the card is a link, as in caches of downloaded models, the link is followed for reading, and the new
+    card replaces the link: its target stays unchanged.
+
+    Raises:
+        CheckpointError: there is no card, or it cannot be written.
+    """
+    from gancore.models.card import with_metrics
+    from gancore.models.folder import CARD
+
+    file = folder / CARD
+    try:
+        card = read_regular(file.resolve(), MAX_JSON_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{file} cannot be read", "leave out --card") from error
+    facts = [card_fact(result) for result in evaluation if result.trusted and not result.skipped]
+    atomic_write(file, with_metrics(card, facts))
+
+
+def card_fact(result: MetricResult) -> CardMetric:
+    from gancore.models.card import CardMetric
+
+    features = f", features {result.features} ({result.features_hash[:12]})" if result.features else ""
+    bounds = None if result.low is None or result.high is None else (result.low, result.high)
+    reference = f"{result.n_real:,} rows of {result.split} of {result.source}{features}"
+    value = float("nan") if result.value is None else result.value
+    return CardMetric(result.measure, value, result.unit, result.n, reference, bounds)

@@ -1,0 +1,323 @@
+"""Optimizers, and the state of one player's optimizer.
+
+An optimizer (:class:`Adam`, ...) has settings only; :class:`OptimizerState` holds parameters and state. No
+optimizer reads a value back from the device. An update whose gradient is not finite is masked on the device:
+``skip`` is 1.0, and parameters and state do not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+from gancore.games.schedules import Schedule
+
+Tensors = list[Tensor]
+StateTensors = dict[str, Tensors]
+"""The state of an optimizer: by name, a tensor for each parameter."""
+
+
+class Optimizer(Protocol):
+    """Settings of an update; ``state_names`` names the tensors that it keeps for each parameter.
+
+    ``update`` changes parameters and state in place. ``skip`` (float32, on the device) is 1.0 for an update
+    that must change nothing, else 0.0. ``lazy_reg_scale`` is k / (k + 1) for a player with a lazy move every
+    k steps: it multiplies the learning rate and is the exponent of the decay rates (Karras et al. 2020,
+    StyleGAN2, appendix B).
+
+    ``differentiable_update`` returns the new parameters and state, differentiable, and changes nothing.
+    """
+
+    @property
+    def lr(self) -> Schedule | float: ...
+
+    @property
+    def state_names(self) -> tuple[str, ...]: ...
+
+    def update(
+        self,
+        params: Tensors,
+        grads: Tensors,
+        state: StateTensors,
+        lr: float,
+        skip: Tensor,
+        lazy_reg_scale: float,
+    ) -> None: ...
+
+    def differentiable_update(
+        self, params: Tensors, grads: Tensors, state: StateTensors, lr: float, lazy_reg_scale: float
+    ) -> tuple[Tensors, StateTensors]: ...
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Kingma & Ba 2015, algorithm 1."""
+
+    lr: Schedule | float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    state_names: ClassVar[tuple[str, ...]] = ("mean", "square", "count")
+    decoupled_weight_decay: ClassVar[bool] = False
+
+    def update(
+        self,
+        params: Tensors,
+        grads: Tensors,
+        state: StateTensors,
+        lr: float,
+        skip: Tensor,
+        lazy_reg_scale: float,
+    ) -> None:
+        beta1, beta2 = (beta**lazy_reg_scale for beta in self.betas)
+        adam(
+            params,
+            grads,
+            state["mean"],
+            state["square"],
+            [],
+            state["count"],
+            fused=True,
+            found_inf=skip,
+            amsgrad=False,
+            beta1=beta1,
+            beta2=beta2,
+            lr=lr * lazy_reg_scale,
+            weight_decay=self.weight_decay,
+            eps=self.eps,
+            maximize=False,
+            decoupled_weight_decay=self.decoupled_weight_decay,
+        )
+
+    def differentiable_update(
+        self, params: Tensors, grads: Tensors, state: StateTensors, lr: float, lazy_reg_scale: float
+    ) -> tuple[Tensors, StateTensors]:
+        lr, (beta1, beta2) = lr * lazy_reg_scale, (beta**lazy_reg_scale for beta in self.betas)
+        decayed, grads = self._weight_decay(params, grads, lr)
+        count = [n.double() + 1 for n in state["count"]]
+        mean = [beta1 * m + (1 - beta1) * g for m, g in zip(state["mean"], grads, strict=True)]
+        square = [beta2 * v + (1 - beta2) * g * g for v, g in zip(state["square"], grads, strict=True)]
+        moved = [
+            p - lr * (m / (1 - beta1**n)) / (_safe_sqrt(v / (1 - beta2**n)) + self.eps)
+            for p, m, v, n in zip(decayed, mean, square, count, strict=True)
+        ]
+        return moved, {"mean": mean, "square": square, "count": count}
+
+    def _weight_decay(self, params: Tensors, grads: Tensors, lr: float) -> tuple[Tensors, Tensors]:
+        return params, [g + self.weight_decay * p for p, g in zip(params, grads, strict=True)]
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: Loshchilov & Hutter 2019, algorithm 2."""
+
+    weight_decay: float = 0.01
+    decoupled_weight_decay: ClassVar[bool] = True
+
+    def _weight_decay(self, params: Tensors, grads: Tensors, lr: float) -> tuple[Tensors, Tensors]:
+        return [p * (1 - lr * self.weight_decay) for p in params], grads
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """Hinton's lecture 6e: ``v = a v + (1 - a) g^2;  p -= lr g / (sqrt(v) + eps)``."""
+
+    lr: Schedule | float = 5e-5
+    alpha: float = 0.99
+    eps: float = 1e-8
+    state_names: ClassVar[tuple[str, ...]] = ("square",)
+
+    def update(
+        self,
+        params: Tensors,
+        grads: Tensors,
+        state: StateTensors,
+        lr: float,
+        skip: Tensor,
+        lazy_reg_scale: float,
+    ) -> None:
+        grads, alpha = _zero_where(grads, skip), self.alpha**lazy_reg_scale
+        torch._foreach_mul_(state["square"], _decay_factor(alpha, skip, params))
+        torch._foreach_addcmul_(state["square"], grads, grads, 1 - alpha)
+        scale = torch._foreach_sqrt(state["square"])
+        torch._foreach_add_(scale, self.eps)
+        torch._foreach_addcdiv_(params, grads, scale, -lr * lazy_reg_scale)
+
+    def differentiable_update(
+        self, params: Tensors, grads: Tensors, state: StateTensors, lr: float, lazy_reg_scale: float
+    ) -> tuple[Tensors, StateTensors]:
+        lr, alpha = lr * lazy_reg_scale, self.alpha**lazy_reg_scale
+        square = [alpha * v + (1 - alpha) * g * g for v, g in zip(state["square"], grads, strict=True)]
+        moved = [
+            p - lr * g / (_safe_sqrt(v) + self.eps) for p, g, v in zip(params, grads, square, strict=True)
+        ]
+        return moved, {"square": square}
+
+
+@dataclass(frozen=True)
+class SGD:
+    """``m = momentum m + g;  p -= lr m``."""
+
+    lr: Schedule | float = 1e-2
+    momentum: float = 0.0
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return ("momentum",) if self.momentum else ()
+
+    def update(
+        self,
+        params: Tensors,
+        grads: Tensors,
+        state: StateTensors,
+        lr: float,
+        skip: Tensor,
+        lazy_reg_scale: float,
+    ) -> None:
+        grads = _zero_where(grads, skip)
+        if self.momentum:
+            momentum = state["momentum"]
+            torch._foreach_mul_(momentum, _decay_factor(self.momentum**lazy_reg_scale, skip, params))
+            torch._foreach_add_(momentum, grads)
+            grads = _zero_where(momentum, skip)
+        torch._foreach_add_(params, grads, alpha=-lr * lazy_reg_scale)
+
+    def differentiable_update(
+        self, params: Tensors, grads: Tensors, state: StateTensors, lr: float, lazy_reg_scale: float
+    ) -> tuple[Tensors, StateTensors]:
+        if self.momentum:
+            momentum = self.momentum**lazy_reg_scale
+            grads = [momentum * m + g for m, g in zip(state["momentum"], grads, strict=True)]
+            state = {"momentum": grads}
+        return [p - lr * lazy_reg_scale * g for p, g in zip(params, grads, strict=True)], state
+
+
+def _safe_sqrt(square: Tensor) -> Tensor:
+    """The square root, with a derivative of 0 at 0."""
+    return torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
+
+
+def _zero_where(tensors: Tensors, skip: Tensor) -> Tensors:
+    """Zeros if the update is masked. A product with 0 would keep values that are not finite."""
+    return [torch.where(skip.bool(), 0.0, tensor) for tensor in tensors]
+
+
+def _decay_factor(factor: float, skip: Tensor, params: Tensors) -> Tensor:
+    """``factor``, or 1 if the update is masked, in the parameters' precision."""
+    precision = torch.promote_types(params[0].dtype, torch.float32)
+    return torch.where(skip.bool(), 1.0, torch.full_like(skip, factor, dtype=precision))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Parameters with a common factor on the learning rate, and the optimizer's state for each."""
+
+    lr_factor: float
+    params: Tensors
+    state: StateTensors
+
+    def subset(self, indices: Sequence[int]) -> _Group:
+        state = {name: [tensors[i] for i in indices] for name, tensors in self.state.items()}
+        return _Group(self.lr_factor, [self.params[i] for i in indices], state)
+
+
+class OptimizerState:
+    """One player's parameters, their names, and the state of its optimizer.
+
+    ``groups`` pairs factors on the learning rate with named parameters. ``dynamics_state`` holds what a
+    dynamics keeps for each parameter, by the names in ``state_names``.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        groups: Sequence[tuple[float, dict[str, Tensor]]],
+        state_names: Sequence[str] = (),
+    ) -> None:
+        self.optimizer = optimizer
+        self.params = [p for _, named in groups for p in named.values()]
+        self.names = [name for _, named in groups for name in named]
+        self.dynamics_state = {name: [_initial_state(name, p) for p in self.params] for name in state_names}
+        self._groups = [self._group(factor, list(named.values())) for factor, named in groups]
+
+    def _group(self, factor: float, params: Tensors) -> _Group:
+        return _Group(
+            factor,
+            params,
+            {name: [_initial_state(name, p) for p in params] for name in self.optimizer.state_names},
+        )
+
+    def update(self, grads: Sequence[Tensor | None], lr: float, skip: Tensor, lazy_reg_scale: float) -> None:
+        """One update. A parameter with a gradient of None is not changed: the cost does not use it."""
+        start = 0
+        for group in self._groups:
+            group_grads = grads[start : start + len(group.params)]
+            start += len(group_grads)
+            present = [
+                _same_layout(g, p) for g, p in zip(group_grads, group.params, strict=True) if g is not None
+            ]
+            if not present:
+                continue
+            if len(present) < len(group_grads):
+                group = group.subset([i for i, g in enumerate(group_grads) if g is not None])
+            with torch.no_grad():
+                self.optimizer.update(
+                    group.params, present, group.state, lr * group.lr_factor, skip, lazy_reg_scale
+                )
+
+    def snapshot(self) -> list[StateTensors]:
+        """The optimizer's state by group, as :meth:`differentiable_update` takes it."""
+        return [group.state for group in self._groups]
+
+    def differentiable_update(
+        self, params: Tensors, grads: Tensors, states: list[StateTensors], lr: float, lazy_reg_scale: float
+    ) -> tuple[Tensors, list[StateTensors]]:
+        """The parameters and state after an update from ``params``; differentiable, and changes nothing."""
+        moved: Tensors = []
+        after: list[StateTensors] = []
+        start = 0
+        for group, state in zip(self._groups, states, strict=True):
+            stop = start + len(group.params)
+            new_params, new_state = self.optimizer.differentiable_update(
+                params[start:stop], grads[start:stop], state, lr * group.lr_factor, lazy_reg_scale
+            )
+            moved, after, start = [*moved, *new_params], [*after, new_state], stop
+        return moved, after
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All state by name, for checkpoints."""
+        states = {
+            state: [t for group in self._groups for t in group.state[state]]
+            for state in self.optimizer.state_names
+        }
+        states |= {f"dynamics/{state}": tensors for state, tensors in self.dynamics_state.items()}
+        return {
+            f"{state}/{name}": tensor
+            for state, tensors in states.items()
+            for name, tensor in zip(self.names, tensors, strict=True)
+        }
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Copy all state from tensors named as :meth:`state_dict` names them."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(tensors[name])
+
+
+def _same_layout(grad: Tensor, param: Tensor) -> Tensor:
+    """The gradient with the strides of its parameter.
+
+    Fused CPU kernels read parameter and gradient in memory order, so a gradient with other strides would
+    update the wrong entries. Double backward through a convolution gives such gradients.
+    """
+    return grad if grad.stride() == param.stride() else torch.empty_like(param).copy_(grad)
+
+
+def _initial_state(name: str, param: Tensor) -> Tensor:
+    if name == "count":
+        return torch.zeros((), dtype=torch.float32, device=param.device)
+    return torch.zeros_like(param, memory_format=torch.preserve_format)

@@ -1,0 +1,111 @@
+"""Finds the model that a user names. Imports nothing heavy before a model is opened."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gancore.arguments import validate_arguments
+from gancore.data.cache import cache_folder
+from gancore.data.sources import fetch
+from gancore.entries import ModelEntry, SourceEntry
+from gancore.errors import CheckpointError, ConfigError, PluginError
+from gancore.files import mark_used
+from gancore.plugins import plugins
+from gancore.plugins.plugin import is_url
+from gancore.progress import Announce, silent
+from gancore.run_folder import RunFolder
+from gancore.text import suggestion
+
+if TYPE_CHECKING:
+    from gancore.models.model import Model
+    from gancore.training.loaded_game import LoadedGame
+
+
+@validate_arguments
+def load(model: str | Path, device: str = "auto") -> Model:
+    """A trained model: a run folder, a model folder, or the name of one that a plugin brings."""
+    from gancore.models.model import load_model
+
+    return load_model(find_model(model), device)
+
+
+@validate_arguments
+def load_game(
+    run: str | Path,
+    step: int | None = None,
+    device: str = "cpu",
+    *,
+    data_root: str | Path | None = None,
+    announce: Announce = silent,
+) -> LoadedGame:
+    """The game of a run folder: all its networks, not only the sampler, and its training setup.
+
+    ``step``: that of one of its checkpoints (``upkeep.checkpoint_every`` keeps more of them); by default the
+    latest. ``data_root``: where named data are searched first; ``announce`` is called about downloads.
+
+    Raises:
+        GancoreError: no such run or checkpoint, in one line.
+    """
+    from gancore.training.loaded_game import open_game
+
+    root = None if data_root is None else Path(os.path.expanduser(data_root))
+    return open_game(Path(os.path.expanduser(run)), step, device, root, announce)
+
+
+def find_model(model: str | Path, announce: Announce = silent) -> Path:
+    """The model folder: that of a run, a given one, or that of a named model, which may be downloaded.
+
+    Raises:
+        CheckpointError: the run has no model yet.
+        ConfigError: there is no such run, folder or model.
+        GancoreError: the named model cannot be obtained.
+    """
+    path = Path(model)
+    if (path / "model").is_dir():
+        return path / "model"
+    if RunFolder(path).read_status() is not None:
+        raise CheckpointError(f"run {path} has no model yet", "train it until its first checkpoint")
+    return path if path.exists() else _find_named_model(str(model), announce)
+
+
+def find_weights(origin: str | Path, announce: Announce) -> Path:
+    """The run or model folder of initial weights, or that of a named model; errors as for find_model."""
+    path = Path(os.path.expanduser(origin))
+    return path if path.exists() else _find_named_model(str(origin), announce)
+
+
+def _find_named_model(name: str, announce: Announce) -> Path:
+    entries = {entry.name: entry for entry in plugins().entries("gancore_models")}
+    entry = entries.get(name)
+    if not isinstance(entry, ModelEntry):
+        hint = suggestion(name, entries) if entries else "`gancore runs` lists what was trained here"
+        raise ConfigError(f"no run, model folder or named model {name!r}", hint)
+    return plugin_model_folder(entry, announce)
+
+
+def plugin_model_folder(entry: ModelEntry, announce: Announce = silent) -> Path:
+    """The model folder that a plugin names; an archive at a URL is downloaded once into the cache.
+
+    Raises:
+        PluginError: it is not a model folder.
+        DataError: it cannot be downloaded.
+    """
+    folder = Path(entry.factory)
+    if is_url(entry.factory):
+        licence = entry.licence or "not stated"
+        source = SourceEntry(entry.name, entry.summary, licence, {entry.factory: entry.sha256})
+        folder = cache_folder() / "models" / entry.sha256[:32]
+        if folder.is_dir():  # complete, since it has this name; the cache may be read-only
+            mark_used(folder)
+        else:
+            fetch(source, folder, announce)
+    if not (folder / "config.json").is_file():
+        plugin = plugins().plugin_of(entry)
+        who = f"the plugin {plugin.name!r} ({plugin.distribution} {plugin.version})" if plugin else "a plugin"
+        raise PluginError(
+            f"{who} registers the model {entry.name!r}, but {folder} holds none",
+            "set its factory to a folder that gancore wrote as RUN/model, or to the URL of an archive of one",
+        )
+    return folder

@@ -1,0 +1,203 @@
+"""Randomness as a pure function of (seed, step, index, name): no generator state is ever saved.
+
+A :class:`Key` is a path of words, a :class:`RowRange` says which rows of the global batch are wanted.
+Every draw is made for the global batch, then its rows are selected, so a run depends neither on the number
+of processes nor on the number of micro-batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """Rows ``start:stop`` of a global batch of ``total`` rows."""
+
+    start: int
+    stop: int
+    total: int
+
+    @classmethod
+    def all(cls, total: int) -> RowRange:
+        return cls(0, total, total)
+
+    @property
+    def count(self) -> int:
+        return self.stop - self.start
+
+    def select(self, batch: Tensor) -> Tensor:
+        return batch if self.count == self.total else batch[self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A path of words that names one draw, and the device of its numbers.
+
+    ``Key.of(seed, step, index) / "z"`` always gives the same numbers on the same kind of device.
+    A key with ``rows`` draws for the global batch and returns those rows: the first axis of
+    every draw is then the batch, with ``rows.count`` entries.
+    """
+
+    path: tuple[int | str, ...]
+    device: torch.device = CPU
+    rows: RowRange | None = None
+
+    @classmethod
+    def of(cls, *path: int | str, device: torch.device | str = "cpu") -> Key:
+        return cls(tuple(path), torch.device(device))
+
+    def __truediv__(self, word: int | str) -> Key:
+        return Key((*self.path, word), self.device, self.rows)
+
+    def to(self, device: torch.device | str) -> Key:
+        return Key(self.path, torch.device(device), self.rows)
+
+    def with_rows(self, rows: RowRange | None) -> Key:
+        return Key(self.path, self.device, rows)
+
+    @property
+    def seed(self) -> int:
+        """63 bits that depend on every word of the path."""
+        digest = hashlib.blake2b(repr(self.path).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") >> 1
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(self.seed)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._rows(shape, lambda s, g: torch.randn(s, generator=g, device=self.device))
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        unit = self._rows(shape, lambda s, g: torch.rand(s, generator=g, device=self.device))
+        return unit * (high - low) + low
+
+    def integers(self, high: int, *shape: int, low: int = 0) -> Tensor:
+        """Integers in ``[low, high)``, int64."""
+        return self._rows(shape, lambda s, g: torch.randint(low, high, s, generator=g, device=self.device))
+
+    def permutation(self, n: int) -> Tensor:
+        return torch.randperm(n, generator=self.generator(), device=self.device)
+
+    def _rows(
+        self, shape: tuple[int, ...], draw: Callable[[tuple[int, ...], torch.Generator], Tensor]
+    ) -> Tensor:
+        if self.rows is None:
+            return draw(shape, self.generator())
+        if not shape or shape[0] != self.rows.count:
+            raise ValueError(
+                f"a draw of shape {shape} for {self.rows.count} rows: the first axis is the batch"
+            )
+        return self.rows.select(draw((self.rows.total, *shape[1:]), self.generator()))
+
+
+class Noise:
+    """Noise inside modules (dropout, phase shuffle), for one evaluation.
+
+    Draws are numbered in their order; repeating the evaluation gives the same noise.
+    A module may see several stacked copies of the batch (real and fake in one call): each copy is
+    drawn for the global batch, and the same rows of each are selected.
+    """
+
+    def __init__(self, key: Key, rows: RowRange) -> None:
+        self.key, self.rows, self.calls = key, rows, 0
+
+    def _select(self, drawn: Tensor, count: int) -> Tensor:
+        return drawn[:, self.rows.start : self.rows.stop].reshape(count, *drawn.shape[2:])
+
+    def _next_key(self, count: int) -> tuple[Key, int]:
+        copies, rest = divmod(count, self.rows.count)
+        if rest:
+            raise ValueError(f"noise for {count} rows in a batch of {self.rows.count}")
+        self.calls += 1
+        return self.key / self.calls, copies
+
+    def uniform(self, count: int, *shape: int) -> Tensor:
+        key, copies = self._next_key(count)
+        return self._select(key.uniform(copies, self.rows.total, *shape), count)
+
+    def normal(self, count: int, *shape: int) -> Tensor:
+        key, copies = self._next_key(count)
+        return self._select(key.normal(copies, self.rows.total, *shape), count)
+
+    def integers(self, low: int, high: int, count: int, *shape: int) -> Tensor:
+        key, copies = self._next_key(count)
+        return self._select(key.integers(high, copies, self.rows.total, *shape, low=low), count)
+
+    def shared_integers(self, low: int, high: int, *shape: int) -> Tensor:
+        """The same integers for every row, process and micro-batch."""
+        self.calls += 1
+        return (self.key / self.calls).integers(high, *shape, low=low)
+
+
+_scope: contextvars.ContextVar[Noise | None] = contextvars.ContextVar("noise", default=None)
+
+
+@contextlib.contextmanager
+def noise_scope(key: Key, rows: RowRange) -> Iterator[None]:
+    """Within, modules draw their noise from ``key``; the count of draws restarts at each entry."""
+    token = _scope.set(Noise(key, rows))
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def noise(count: int, device: torch.device) -> Noise:
+    """The noise of the evaluation in progress; outside one (a module called by hand) new random noise."""
+    scope = _scope.get()
+    if scope is not None:
+        return scope
+    fresh = int(torch.randint(2**62, ()).item())
+    return Noise(Key.of(fresh, device=device), RowRange.all(count))
+
+
+_global_rng_lock = threading.RLock()
+"""Held while the process-wide generators follow one key, by one thread at a time."""
+
+
+@contextlib.contextmanager
+def fork_global_rng(key: Key) -> Iterator[Callable[[], bool]]:
+    """Within, draws from torch's global generators (``nn.Dropout``) are a function of ``key``.
+
+    Yields a function that returns whether anything was drawn so far. Afterwards the generators have
+    their former states.
+    """
+    with _global_rng_lock:
+        generators = _global_generators(key.device)
+        states = [generator.get_state() for generator in generators]
+        seed = key.seed
+        for generator in generators:
+            generator.manual_seed(seed)
+
+        def was_used() -> bool:
+            fresh = [torch.Generator(generator.device).manual_seed(seed) for generator in generators]
+            pairs = zip(generators, fresh, strict=True)
+            return not all(torch.equal(one.get_state(), new.get_state()) for one, new in pairs)
+
+        try:
+            yield was_used
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
+
+
+def _global_generators(device: torch.device) -> list[torch.Generator]:
+    """The generators of the CPU and of the device."""
+    if device.type == "cpu":
+        return [torch.default_generator]
+    if device.type == "mps":
+        return [torch.default_generator, torch.mps._get_default_mps_generator()]
+    module = torch.get_device_module(device)
+    index = module.current_device() if device.index is None else device.index
+    return [torch.default_generator, module.default_generators[index]]

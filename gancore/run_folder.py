@@ -1,0 +1,274 @@
+"""The run folder: files, lock, status and log of one training.
+
+Light: nothing here imports torch, so that listing runs is fast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from gancore.errors import BusyError, CheckpointError, ConfigError, TrainingError
+from gancore.file_lock import RUN_LOCK, FileLock, LockedError, file_lock, is_locked
+from gancore.files import atomic_write, encode_json, open_regular, read_json_object, remove_leftovers
+
+RunState = Literal["running", "done", "stopped", "failed", "interrupted", "damaged"]
+"""stopped: by the user, saved. interrupted: killed. damaged: its run.json cannot be read."""
+
+UNFINISHED = ("running", "stopped", "failed", "interrupted")
+LOCK_TIMEOUT_SECONDS = 0.5
+"""How long to wait for the lock of a run: `gancore runs` holds it for an instant."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """The content of run.json. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC.
+
+    ``environment``: device, precision, libraries and their versions.
+    ``verdict``: what is wrong with its model (:func:`gancore.training.quality.quality_warning`).
+    """
+
+    status: RunState
+    domain: str = ""
+    recipe: str = ""
+    source: str = ""
+    step: int = 0
+    total: int | None = None
+    seconds: float = 0.0
+    started: str = ""
+    updated: str = ""
+    pid: int = 0
+    error: str = ""
+    config_hash: str = ""
+    verdict: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunLock:
+    """This process's lock on a run folder."""
+
+    path: Path
+    lock: FileLock
+
+    def check(self) -> None:
+        """Call this before every write.
+
+        Raises:
+            TrainingError: the path no longer names the locked folder, so nothing may be written there.
+        """
+        if self.lock.is_valid():
+            return
+        moved = self.lock.moved_to()
+        if moved is None:
+            raise TrainingError(
+                f"run folder {self.path} was removed or replaced during training; training has stopped"
+                " and nothing more was written",
+                "restart the run, and do not move its folder while it trains",
+            )
+        raise TrainingError(
+            f"run folder {self.path} was moved to {moved.parent} during training; training has stopped"
+            " at the last checkpoint there",
+            f"continue with --resume {shlex.quote(str(moved.parent))}",
+        )
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run folder, and the lock that keeps two processes from writing it."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def data_file(self) -> Path:
+        """The data of the run: fingerprint, contract, and the names in each split."""
+        return self.path / "data.json"
+
+    @property
+    def rows_folder(self) -> Path:
+        """Rows that a program gave in memory (:mod:`gancore.data.sources`)."""
+        return self.path / "data"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def measures_file(self) -> Path:
+        """The evaluations of the run's model."""
+        return self.path / "measures.jsonl"
+
+    @property
+    def status_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / RUN_LOCK
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @classmethod
+    def create(cls, root: Path, name: str) -> RunFolder:
+        """A new folder ``root/name``; ``name-2``, ``name-3``, ... if that exists.
+
+        Raises:
+            ConfigError: ``root`` is not writable.
+        """
+        number, path = 1, root / name
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            while True:
+                try:
+                    path.mkdir()
+                    return cls(path)
+                except FileExistsError:
+                    number += 1
+                    path = root / f"{name}-{number}"
+        except OSError as error:
+            fix = "give another --out, or make it writable"
+            raise ConfigError(f"cannot create a run in {root}: {error.strerror}", fix) from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[RunLock]:
+        """Lock the run; remove what a killed process left behind.
+
+        Raises:
+            CheckpointError: another process holds the lock, or the folder cannot be locked.
+        """
+        fix = "make it writable, or give another --out"
+        try:
+            with file_lock(self.lock_file, LOCK_TIMEOUT_SECONDS) as lock:
+                remove_leftovers(self.path)
+                yield RunLock(self.path, lock)
+        except LockedError as error:
+            message = f"run folder {self.path} is in use by {error}"
+            raise BusyError(message, "wait for it, or stop it") from error
+        except OSError as error:
+            if error.filename is None or Path(os.fsdecode(error.filename)) != self.lock_file:
+                raise
+            if error.errno == errno.EINVAL:
+                fix = f"remove {shlex.quote(str(self.lock_file))}"
+            reason = error.strerror
+            raise CheckpointError(f"run folder {self.path} cannot be locked: {reason}", fix) from error
+
+    def is_locked(self) -> bool:
+        return is_locked(self.lock_file)
+
+    @staticmethod
+    def now() -> str:
+        return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+    def write_status(self, status: RunStatus) -> None:
+        """Replace run.json; ``updated`` and ``pid`` are filled in, ``started`` where it is empty."""
+        now = self.now()
+        error = " ".join(status.error.split())
+        status = replace(status, started=status.started or now, updated=now, pid=os.getpid(), error=error)
+        atomic_write(self.status_file, encode_json(asdict(status)))
+
+    def read_status(self) -> RunStatus | None:
+        """The status of the run; None: this is no run folder. ``running`` without a lock: interrupted."""
+        try:
+            status = _status_from(read_json_object(self.status_file))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            return RunStatus("damaged", error=f"run.json cannot be read ({error.strerror})")
+        except CheckpointError as error:
+            return RunStatus("damaged", error=error.message)
+        if status.status == "running" and not self.is_locked():
+            return replace(status, status="interrupted")
+        return status
+
+
+def _status_from(content: dict[str, object]) -> RunStatus:
+    """Raises CheckpointError on a value of the wrong type; unknown keys are ignored."""
+    known = {field.name: content[field.name] for field in fields(RunStatus) if field.name in content}
+    for name, value in known.items():
+        if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+            raise CheckpointError(f"run.json: {name} is a {type(value).__name__}")
+    if known.get("status") not in get_args(RunState):
+        raise CheckpointError(f"run.json: status is none of {', '.join(get_args(RunState))}")
+    return RunStatus(**known)  # type: ignore[arg-type]
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    **{field.name: (str,) for field in fields(RunStatus)},
+    "step": (int,),
+    "total": (int, type(None)),
+    "seconds": (float, int),
+    "pid": (int,),
+    "environment": (dict,),
+}
+
+
+def list_runs(root: Path) -> list[tuple[RunFolder, RunStatus]]:
+    """The runs in ``root``, the most recently updated first."""
+    try:
+        folders = [RunFolder(path) for path in sorted(root.iterdir()) if path.is_dir()]
+    except OSError:
+        return []
+    runs = [(folder, status) for folder in folders if (status := folder.read_status())]
+    return sorted(runs, key=lambda run: run[1].updated, reverse=True)
+
+
+def latest_run(root: Path, matches: Callable[[RunFolder, RunStatus], bool]) -> RunFolder | None:
+    """The most recently updated unfinished run in ``root`` that matches: ``--resume auto`` continues it.
+
+    A run in progress counts too: resuming it then fails on its lock instead of starting a second run.
+    """
+    for folder, status in list_runs(root):
+        if status.status in UNFINISHED and matches(folder, status):
+            return folder
+    return None
+
+
+LONGEST_LINE_BYTES = 1 << 20
+"""Of metrics.jsonl: gancore writes no longer ones."""
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file, without those that are truncated or of another format."""
+    try:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            lines = iter(lambda: file.readline(LONGEST_LINE_BYTES), b"")
+            return [entry for line in lines for _, entry in parse_lines(line)]
+    except OSError:
+        return []
+
+
+def parse_lines(content: bytes) -> Iterable[tuple[bytes, dict[str, Any]]]:
+    """Lines that are entries of a metrics file, each with its entry."""
+    for line in content.split(b"\n"):
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):  # empty, truncated, or not text
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+            yield line, entry

@@ -1,0 +1,244 @@
+"""Fixtures of checks, made once and shared: a plugin, its opened data, its recipes' games."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import types
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gancore.config import DataConfig, RecipeConfig, RunConfig, TrainConfig
+from gancore.config_layers import build_config, flatten_settings
+from gancore.data.dataset import Batch, Data, View
+from gancore.data.sources import resolve_source
+from gancore.domain import Domain
+from gancore.entries import Entry, RecipeEntry
+from gancore.games.discriminator import Discriminator
+from gancore.games.draw import Draw
+from gancore.games.game import Game
+from gancore.games.training_setup import TrainingSetup
+from gancore.models.model import build_game
+from gancore.models.sampling import generates, to_cpu
+from gancore.plugins import PluginInfo, plugins
+from gancore.plugins.plugin import ENTRY_HOOKS
+from gancore.random import Key, RowRange
+from gancore.recipe import Recipe
+from gancore.samples import Samples
+from gancore.testing.check import SkipCheck
+from gancore.training.loop import play, prepare_game
+from gancore.training.setup import set_up
+
+ROUNDS = 12
+"""Rounds of the trainings that the kit makes."""
+UPKEEP = {"log_every": 4, "previews": 2, "preview_every": 6, "evaluate_every": 6, "evaluate_samples": 32}
+
+
+@dataclass
+class PluginFixture:
+    """A plugin as the registry has it."""
+
+    info: PluginInfo
+
+    @property
+    def subject(self) -> str:
+        return self.info.name
+
+    @cached_property
+    def entries(self) -> list[tuple[str, Entry]]:
+        """(hook, entry) of all that it registers."""
+        every = [(hook, entry) for hook in ENTRY_HOOKS for entry in plugins().entries(hook)]
+        return [(hook, entry) for hook, entry in every if self.owns(entry)]
+
+    def owns(self, entry: Entry) -> bool:
+        owner = plugins().plugin_of(entry)
+        return owner is not None and owner.name == self.info.name
+
+
+@dataclass
+class DomainFixture:
+    """A domain with its tiny data, opened; or with the data of ``data_override``."""
+
+    domain: Domain
+    data_override: Data | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
+    """Results that checks share."""
+
+    @property
+    def subject(self) -> str:
+        return self.domain.name
+
+    @cached_property
+    def tiny_config(self) -> Mapping[str, Any]:
+        return dict(self.domain.tiny_config())
+
+    @cached_property
+    def data(self) -> Data:
+        return self.data_override or self.open()
+
+    @cached_property
+    def folder(self) -> Path:
+        return _folder_of(self)
+
+    def section(self, changes: Mapping[str, Any] = types.MappingProxyType({})) -> DataConfig:
+        """``data`` of ``tiny_config()`` with these changes. Raises ConfigError if a value is refused."""
+        values = {**self.tiny_config.get("data", {}), **changes}
+        section: DataConfig = self.resolve(RecipeConfig, {"data": values}).data
+        return section
+
+    def open(self, changes: Mapping[str, Any] = types.MappingProxyType({})) -> Data:
+        """The tiny source, opened again."""
+        section = self.section(changes)
+        source = resolve_source(section.source, self.domain.sources, None, lambda line: None)
+        return self.domain.open(source, section)
+
+    def resolve(self, model: type[RecipeConfig], values: Mapping[str, Any]) -> RunConfig:
+        names = {"domain": self.domain.name, "recipe": "checked"}
+        return build_config(
+            self.domain.Config, model, [flatten_settings({**names, **values}, "tiny_config()")]
+        )
+
+    def views(self, split: str) -> Mapping[str, View]:
+        view = getattr(self.data, split)
+        return view if isinstance(view, Mapping) else {split: view}
+
+    def view(self, split: str) -> View:
+        return next(iter(self.views(split).values()))
+
+    def samples(self, n: int, split: str = "valid") -> Samples:
+        """Real canonical samples, ``n`` or as many as there are."""
+        view = self.view(split)
+        rows = Key.of("kit", split).permutation(len(view))[:n]
+        batch = view.get_batch(rows, Key.of("kit", "samples").with_rows(RowRange.all(len(rows))))
+        return Samples(to_cpu(batch.data), self.data.spec, to_cpu(batch.condition))
+
+
+def _folder_of(fixture: object) -> Path:
+    """A temporary folder, deleted with the fixture."""
+    folder = Path(tempfile.mkdtemp(prefix="gancore-check-"))
+    weakref.finalize(fixture, shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@dataclass
+class RecipeFixture:
+    """A recipe, with what it builds for the domain's tiny data. On the CPU, in fp32."""
+
+    domain_fixture: DomainFixture
+    entry: RecipeEntry
+    recipe: Recipe
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Of the ``model`` section, over those of ``tiny_config()``."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """Results that checks share."""
+
+    @property
+    def subject(self) -> str:
+        return f"{self.domain_fixture.domain.name}/{self.entry.name}"
+
+    def changed(self, **changes: Any) -> RecipeFixture:
+        return replace(self, changes=changes, shared={})
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """``tiny_config()``; of its ``model`` section the keys that this recipe has."""
+        fields = self.recipe.Config.model_fields
+        model = {
+            name: value
+            for name, value in self.domain_fixture.tiny_config.get("model", {}).items()
+            if name in fields
+        }
+        values = {
+            "recipe": self.entry.name,
+            "data": self.domain_fixture.tiny_config.get("data", {}),
+            "model": {**model, **self.changes},
+            "upkeep": {**UPKEEP, **self.domain_fixture.tiny_config.get("upkeep", {})},
+        }
+        config = self.domain_fixture.resolve(self.recipe.Config, values)
+        return config.model_copy(
+            update={"train": TrainConfig(steps=ROUNDS, device="cpu", precision="fp32", seed=5)}
+        )
+
+    @property
+    def batch_size(self) -> int:
+        return int(self.config.model.batch_size)
+
+    def build(self) -> Game:
+        """The game, its parameters a function of the seed; nothing is fitted yet."""
+        return build_game(
+            self.recipe, self.config.model, self.domain_fixture.data.spec, self.config.train.seed
+        )
+
+    def setup(self, accumulate: int = 1) -> TrainingSetup:
+        """The game, prepared for its first round: what it fits on train beforehand is fitted."""
+        table = self.unprepared_setup(accumulate)
+        prepare_game(table)
+        table.game.train()
+        return table
+
+    def unprepared_setup(self, accumulate: int = 1) -> TrainingSetup:
+        """The game with its data: nothing is fitted."""
+        return set_up(
+            self.build(),
+            self.domain_fixture.views("train"),
+            batch_size=self.batch_size,
+            accumulate=accumulate,
+            seed=self.config.train.seed,
+        )
+
+    @cached_property
+    def prepared_setup(self) -> TrainingSetup:
+        """A setup that checks share and do not change.
+
+        A game without moves, which its rounds fit, has made them: before, it may be unable to sample.
+        """
+        table = self.unprepared_setup()
+        if any(phase.moves for phase in table.game.phases):
+            prepare_game(table)
+            table.game.train()
+        else:
+            play(table, ROUNDS)  # which prepares it
+        return table
+
+    @property
+    def game(self) -> Game:
+        return self.prepared_setup.game
+
+    def draw(self, rows: int | None = None) -> Draw:
+        """The draw of a move of round 0."""
+        return self.prepared_setup.batches.draw(0, 0, RowRange.all(rows or self.batch_size), 0, 0.0)
+
+    def real_batch(self, draw: Draw) -> Batch:
+        """Encoded rows of train, with their condition if the game is conditional."""
+        batch = draw.real()
+        return Batch(batch.data, batch.condition if getattr(self.game, "conditional", False) else None)
+
+    @cached_property
+    def discriminators(self) -> dict[str, Discriminator]:
+        """The outermost discriminators of the game, by name."""
+        found: dict[str, Discriminator] = {}
+        for name, module in self.game.named_modules():
+            if isinstance(module, Discriminator) and not any(name.startswith(f"{o}.") for o in found):
+                found[name] = module
+        return found
+
+    @cached_property
+    def folder(self) -> Path:
+        return _folder_of(self)
+
+    def sampler(self) -> torch.nn.Module:
+        """The sampler of the shared game, in evaluation mode."""
+        return self.game.sampler().eval()
+
+    def generating_sampler(self) -> torch.nn.Module:
+        """The sampler of a recipe that generates samples. Raises SkipCheck for a classifier."""
+        sampler = self.sampler()
+        if not generates(sampler):
+            raise SkipCheck("it is a classifier, and generates no samples")
+        return sampler

@@ -1,0 +1,115 @@
+"""Checks of diversity: whether generated samples differ from each other, and whether a part of the data is
+missing.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from gancore.training.diagnosis.checks import Check
+from gancore.trees import Tree, tree_leaves
+
+COLLAPSED = 0.05  # share of the reference's diversity below which samples are practically equal
+ROWS = 64  # maximal number of samples that are compared with each other
+NEIGHBOUR = 5  # k of the nearest real neighbours
+REACH = 2.0  # times a generated sample's own distance from the data
+MAX_UNCOVERED = 0.2  # share of held-out rows without a sample near them
+MIN_ROWS = 32  # held-out rows and samples, below which missing parts are not checked
+SIGMAS = 4.0  # standard deviations above the share that equal distributions leave uncovered
+MEDIAN_OF = 3  # evaluations in a running median: parts come and go in games that rotate, and early on
+
+
+class DiversityChecks:
+    """Compares samples with rows of valid."""
+
+    def __init__(self) -> None:
+        self._diversity: list[float] | None = None
+        self._rows: list[Tensor] = []
+        self._shares: deque[float] = deque(maxlen=MEDIAN_OF)
+
+    def set_reference(self, tree: Tree) -> None:
+        """Real samples, which give the diversity of the data."""
+        self._diversity = diversity(tree)
+        self._rows = [leaf.detach().cpu().flatten(1) for leaf in tree_leaves(tree)]
+
+    def check_sameness(self, tree: Tree) -> Iterator[Check]:
+        share = relative_diversity(tree, self._diversity or [])
+        if share is not None:
+            observed = f"generated samples differ from each other {share:.1%} as much as real ones do"
+            yield Check("diversity collapse", share < COLLAPSED, observed, part="sameness")
+
+    def check_coverage(self, tree: Tree) -> Iterator[Check]:
+        samples = [leaf.detach().cpu().flatten(1) for leaf in tree_leaves(tree)]
+        if not self._rows or min(len(self._rows[0]), len(samples[0])) < MIN_ROWS:
+            return
+        shares = [uncovered_share(real, fake) for real, fake in zip(self._rows, samples, strict=True)]
+        self._shares.append(max(shares))
+        if len(self._shares) < MEDIAN_OF:
+            return
+        share, n = statistics.median(self._shares), len(self._rows[0])
+        expected = expected_uncovered_share(n, len(samples[0]), NEIGHBOUR)
+        significant = share > expected + SIGMAS * math.sqrt(expected * (1 - expected) / n)
+        observed = f"{share:.0%} of the held-out rows have no generated sample near them"
+        yield Check("diversity collapse", share > MAX_UNCOVERED and significant, observed, part="parts")
+
+
+def uncovered_share(real: Tensor, fake: Tensor) -> float:
+    """The share of real rows x_i without a generated one y_j near: min_j |x_i - y_j| > max(r_i, 2 m).
+
+    r_i is the distance of x_i from its k-th nearest real row: alone, it gives 1 - coverage (Naeem et al.
+    2020, section 3.2), which also counts rows near imprecise samples as lost. m, the median over j of min_i
+    |y_j - x_i|, is the typical distance of samples from the data: a row is uncovered if all samples are much
+    farther from it than that.
+    """
+    among = distances(real, real).fill_diagonal_(math.inf)
+    between = distances(real, fake)
+    radius = among.kthvalue(NEIGHBOUR, dim=1).values
+    reach = torch.clamp(radius, min=REACH * float(between.min(0).values.median()))
+    return float((between.min(1).values > reach).float().mean())
+
+
+def expected_uncovered_share(n: int, m: int, k: int) -> float:
+    """E(1 - coverage) of n real rows by m samples of the same distribution, k-th neighbours.
+
+    The k nearest of the m + n - 1 other rows are then all real: prod_{i<k} (n - 1 - i) / (m + n - 1 - i)
+    (Naeem et al. 2020, section 3.3).
+    """
+    return math.prod((n - 1 - i) / (m + n - 1 - i) for i in range(k))
+
+
+def diversity(tree: Tree) -> list[float]:
+    """Mean distance of two rows, by leaf."""
+    return [_mean_distance(leaf.detach()[:ROWS].flatten(1)) for leaf in tree_leaves(tree)]
+
+
+def relative_diversity(tree: Tree, real: Sequence[float]) -> float | None:
+    """The diversity of samples relative to that of real rows (``real``, by leaf).
+
+    None: real rows do not differ. The largest over several leaves, since a leaf may be equal in all samples
+    by design.
+    """
+    ratios = [own / other for own, other in zip(diversity(tree), real, strict=False) if other > 0]
+    return max(ratios, default=None)
+
+
+def _mean_distance(rows: Tensor) -> float:  # (rows, entries)
+    count, entries = rows.shape
+    if count < 2 or entries == 0:
+        return 0.0
+    return float(distances(rows, rows).sum()) / (count * (count - 1))
+
+
+def distances(one: Tensor, other: Tensor) -> Tensor:
+    """Distances between rows of (rows, entries): root mean square over entries; for ids, the share that
+    differs.
+    """
+    if not one.is_floating_point():
+        return torch.stack([(row != other).double().mean(1) for row in one])
+    # By matrix products, which is fast; in float32 they could not distinguish near copies.
+    return torch.cdist(one.double(), other.double()) / math.sqrt(one.shape[1])

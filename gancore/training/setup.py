@@ -1,0 +1,272 @@
+"""Sets up a training: a game and its data on their device, for a run or in memory; initial weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gancore.config import RunConfig
+from gancore.data.dataset import Batch, Data, View, to_if_small
+from gancore.entries import RecipeEntry
+from gancore.errors import CheckpointError, ConfigError, DataError
+from gancore.games.draw import BatchSource
+from gancore.games.dynamics import find_dynamics
+from gancore.games.game import Game, Phase
+from gancore.games.training_setup import ScalarMeans, TrainingSetup
+from gancore.models.folder import read_model_folder
+from gancore.models.model import build_game
+from gancore.random import Key
+from gancore.recipe import Recipe
+from gancore.runtime.device import resolve_precision
+from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from gancore.text import suggestion
+from gancore.training.checkpoint import latest_checkpoint, optimizer_tensors
+from gancore.trees import Tree, tree_batch_size, tree_map
+
+
+class TensorView:
+    """Rows in memory as a view."""
+
+    def __init__(self, data: Tree, condition: Tree = None) -> None:
+        self.data, self.condition = data, condition
+
+    def __len__(self) -> int:
+        return tree_batch_size(self.data)
+
+    def get_batch(self, indices: Tensor, key: Key) -> Batch:
+        rows = tree_map(lambda x: x[indices], self.data)
+        return Batch(rows, tree_map(lambda x: x[indices], self.condition)).to(key.device)
+
+
+def set_up(
+    game: Game,
+    data: Tree | View | Mapping[str, View],
+    *,
+    batch_size: int,
+    accumulate: int = 1,
+    seed: int = 0,
+    bf16: bool = False,
+    device: str | torch.device = "cpu",
+    processes: ProcessGroup = SINGLE_PROCESS,
+) -> TrainingSetup:
+    """Set up a game in memory, on a tensor of rows, a view, or several views by name.
+
+    :func:`gancore.training.loop.play` then trains it without a run folder.
+    """
+    views = _named_views(data)
+    device = torch.device(device)
+    batches = BatchSource(views, game.to(device).representation, seed, device, processes)
+    return TrainingSetup(game, batches, game.optimizer_states(), ScalarMeans(), batch_size, accumulate, bf16)
+
+
+def _named_views(data: Tree | View | Mapping[str, View]) -> Mapping[str, View]:
+    if isinstance(data, Mapping) and all(_is_view(view) for view in data.values()):
+        return data
+    return {"train": cast(View, data) if _is_view(data) else TensorView(data)}
+
+
+def _is_view(data: object) -> bool:
+    return hasattr(data, "get_batch") and not isinstance(data, Tensor)
+
+
+def setup_from_config(
+    config: RunConfig, recipe: Recipe, data: Data, device: torch.device, processes: ProcessGroup
+) -> TrainingSetup:
+    """Build the game that the configuration describes, and set it up with its data.
+
+    Raises:
+        ConfigError: the game does not allow this dynamics, accumulation or number of processes.
+        DataError: a view of train is empty.
+    """
+    game = build_game(recipe, config.model, data.spec, config.train.seed)
+    precision = processes.broadcast_object(choose_precision(config, game, device))
+    return setup_from_game(game, config, data, device, processes, precision == "bf16")
+
+
+def setup_from_game(
+    game: Game, config: RunConfig, data: Data, device: torch.device, processes: ProcessGroup, bf16: bool
+) -> TrainingSetup:
+    """Set up a game with its data; its phases get the dynamics that the configuration names."""
+    game = game.to(device)
+    game.phases = _with_dynamics(game, config)
+    _check_batch_division(game, config, processes)
+    views = _views(data, device, config)
+    return TrainingSetup(
+        game=game,
+        batches=BatchSource(views, game.representation, config.train.seed, device, processes),
+        optimizers=game.optimizer_states(),
+        scalars=ScalarMeans(),
+        batch_size=config.model.batch_size,
+        accumulate=config.model.accumulate,
+        bf16=bf16,
+    )
+
+
+def choose_precision(config: RunConfig, game: Game, device: torch.device) -> str:
+    """fp32 or bf16: the configured precision; ``auto`` depends on the game as well."""
+    wanted = config.train.precision
+    return "fp32" if wanted == "auto" and game.fp32_by_default else resolve_precision(wanted, device)
+
+
+def _with_dynamics(game: Game, config: RunConfig) -> Sequence[Phase]:
+    """The game's phases; those with moves get the dynamics that the configuration names."""
+    wanted = config.train.dynamics
+    if wanted.name is None:
+        if wanted.settings:
+            raise ConfigError(
+                "train.dynamics.settings are given, but no train.dynamics.name", "name the dynamics too"
+            )
+        return game.phases
+    dynamics = find_dynamics(wanted.name, wanted.settings)
+    return [replace(phase, dynamics=dynamics) if phase.moves else phase for phase in game.phases]
+
+
+def _check_batch_division(game: Game, config: RunConfig, processes: ProcessGroup) -> None:
+    """Check that micro-batches and processes do not change what is computed on a batch."""
+    size, micro = config.model.batch_size, config.model.accumulate
+    if size % (micro * processes.world_size):
+        parts = f"{processes.world_size} processes" + (f" of {micro} micro-batches" if micro > 1 else "")
+        raise ConfigError(
+            f"model.batch_size {size} cannot be cut for {parts}", "give a multiple of that number"
+        )
+    if micro > 1 and game.batch_coupled:
+        raise ConfigError("a cost of this recipe couples the rows of a batch", "set model.accumulate=1")
+    if micro * processes.world_size == 1:
+        return
+    fix = "use one process and model.accumulate=1"
+    needing = [phase.dynamics for phase in game.phases if phase.dynamics.differentiates_updates]
+    if needing:
+        kind = type(needing[0]).__name__
+        raise ConfigError(f"the dynamics {kind} differentiates through steps on one whole batch", fix)
+    normalized = _find_batch_norm(game)
+    if normalized and not game.local_batch_norm:
+        raise ConfigError(
+            f"{normalized} normalizes over the batch, and each part of it would do so separately",
+            f"{fix}, or a recipe without batch normalization",
+        )
+
+
+def _find_batch_norm(game: Game) -> str:
+    """The name of a trained network with batch normalization; empty: there is none."""
+    for player in game.players.values():
+        for part in player.lr_factors():
+            if any(isinstance(module, _BatchNorm) for module in game.get_submodule(part).modules()):
+                return f"the {part}"
+    return ""
+
+
+def _views(data: Data, device: torch.device, config: RunConfig) -> dict[str, View]:
+    views = data.train if isinstance(data.train, Mapping) else {"train": data.train}
+    empty = [name for name, view in views.items() if len(view) == 0]
+    if empty:
+        raise DataError(
+            f"no sample is left for {empty[0]}", "add data, or relax the settings data.* that exclude samples"
+        )
+    return {name: to_if_small(view, device, config.upkeep.resident_megabytes) for name, view in views.items()}
+
+
+CAPABILITY_MEMBERS = {
+    "parallel": "sample",
+    "conditional": "conditional",
+    "likelihood": "log_prob",
+    "bound": "lower_bound",
+    "inversion": "invert",
+    "judge": "log_posteriors",
+}
+"""For each capability that a recipe may declare, what its sampler must have."""
+
+
+def check_capabilities(entry: RecipeEntry, sampler: torch.nn.Module) -> None:
+    """Raises ConfigError if a sampler lacks what its entry declares, or neither samples nor judges."""
+    for capability in sorted(entry.capabilities):
+        need = CAPABILITY_MEMBERS.get(capability, "")
+        if not need or not hasattr(sampler, need):
+            known = suggestion(capability, CAPABILITY_MEMBERS)
+            lack = f"but its sampler has no {need}" if need else f"which is unknown ({known})"
+            raise ConfigError(
+                f"recipe {entry.name!r} declares {capability!r}, {lack}", "report it to the plugin's authors"
+            )
+    if "judge" not in entry.capabilities and not hasattr(sampler, "sample"):
+        raise ConfigError(
+            f"recipe {entry.name!r} does not declare 'judge', but its sampler has no sample",
+            "report it to the plugin's authors",
+        )
+
+
+def state_tensors(setup: TrainingSetup) -> list[torch.Tensor]:
+    """All tensors that training changes."""
+    return [*setup.game.state_dict().values(), *optimizer_tensors(setup).values()]
+
+
+@contextmanager
+def restored(setup: TrainingSetup) -> Iterator[None]:
+    """On leaving, all tensors that training changes have their former values."""
+    previous = [tensor.detach().clone() for tensor in state_tensors(setup)]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(state_tensors(setup), previous, strict=True):
+                tensor.copy_(value)
+
+
+def initialize_from(setup: TrainingSetup, path: Path) -> str:
+    """Load every tensor of a run or model whose name and shape fit; returns a line that describes them.
+
+    A model's tensors (of the average, if its recipe averages) are loaded into the network that trains and
+    into its average: a new average converges to its network within a few rounds. A run gives the same, and
+    what its model does not hold (the other players) from its latest checkpoint.
+
+    Raises:
+        CheckpointError: there is no model and no usable checkpoint.
+        ConfigError: nothing fits.
+    """
+    if not (path / "checkpoints").is_dir():
+        model = read_model_folder(path).tensors
+        return _summary(_load_fitting(setup, model, path), model, f"the model {path}")
+    rest, name = _checkpoint_of(path)
+    model = read_model_folder(path / "model").tensors if (path / "model").is_dir() else {}
+    weights = {**rest, **model}
+    fitting = _load_fitting(setup, weights, path)
+    of_model = [n for n in fitting if n in model]
+    summary = _summary(fitting, weights, str(path))
+    if not model:
+        return f"{summary}, from its {name}: it has no model, so none of them is an average"
+    return f"{summary}: {len(of_model)} from its model, {len(fitting) - len(of_model)} from its {name}"
+
+
+def _summary(fitting: Mapping[str, Any], weights: Mapping[str, Any], where: str) -> str:
+    return f"loaded {len(fitting)} of the {len(weights)} tensors of {where}"
+
+
+def _checkpoint_of(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:
+    checkpoint, refused = latest_checkpoint(path / "checkpoints")
+    if checkpoint is None:
+        raise CheckpointError(
+            f"{path} has no usable checkpoint ({'; '.join(refused) or 'none is there'})",
+            "give another run, or a model folder",
+        )
+    return checkpoint.tensors.get("game", {}), checkpoint.path.name
+
+
+def _load_fitting(
+    setup: TrainingSetup, tensors: Mapping[str, torch.Tensor], where: Path
+) -> Mapping[str, Any]:
+    """Load every tensor whose name and shape fit; returns those. Raises ConfigError if none does."""
+    own = setup.game.state_dict()
+    fitting: dict[str, Any] = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
+    if not fitting:
+        raise ConfigError(
+            f"--init-from {where}: none of its weights fits this configuration", "use its recipe"
+        )
+    setup.game.load_state_dict(fitting, strict=False)
+    sampler = setup.game.sampler()
+    sampler.load_state_dict({n: t for n, t in fitting.items() if n in sampler.state_dict()}, strict=False)
+    return fitting

@@ -1,0 +1,126 @@
+"""Validation of a run: the likelihood on valid, and quick metrics that need samples alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from gancore.data.dataset import Batch, Spec, View
+from gancore.domain import Domain
+from gancore.errors import ConfigError
+from gancore.evaluation.controls import shuffle_coordinates, value_or_nan
+from gancore.metrics.metric import Metric, MetricInputs
+from gancore.models.sampling import condition_sampler, draw_samples, generates, to_cpu
+from gancore.plugins import plugins
+from gancore.random import Key, RowRange
+from gancore.text import suggestion
+from gancore.training.diagnosis.diversity import MIN_ROWS as MIN_CHECKED_ROWS
+from gancore.training.diagnosis.diversity import diversity
+from gancore.training.quality import NoiseComparison
+from gancore.trees import Tree, tree_all_finite
+
+MIN_ROWS = 2
+"""Rows of valid below which metrics of samples are not computed."""
+NLL = "nll"
+"""The metric of every likelihood model: -log p(x) on valid, in nats per sample."""
+
+
+@dataclass
+class Validator:
+    """Computes metrics of a run's samples against rows of valid; the same rows and latents every time."""
+
+    domain: Domain
+    spec: Spec
+    valid: View
+    n_samples: int
+    key: Key
+    metrics: dict[str, Metric] = field(init=False)
+
+    def __post_init__(self) -> None:
+        entries = self.domain.metrics_for(self.spec)
+        metrics_by_name = {name: plugins().load_object(entry) for name, entry in entries.items()}
+        self.metrics = {
+            name: metric for name, metric in metrics_by_name.items() if metric.quick and not metric.requires
+        }
+        count = min(self.n_samples, len(self.valid))
+        if len(self.valid) < MIN_ROWS:
+            self.metrics = {}
+        key = (self.key.to("cpu") / "valid").with_rows(RowRange.all(count))
+        rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
+        self.reference: Batch = self.valid.get_batch(rows, key)
+
+    def require_metric(self, select: str | None, sampler: nn.Module) -> None:
+        """Raises ConfigError: ``upkeep.select`` names no metric of this run."""
+        if select is None:
+            return
+        names = [*self.metrics_for(sampler), *self._nll(sampler)]
+        if select not in names:
+            raise ConfigError(f"upkeep.select: no measure {select!r} here", suggestion(select, names))
+
+    def metrics_for(self, sampler: nn.Module) -> Mapping[str, Metric]:
+        """The metrics of this sampler's samples; a classifier has no samples."""
+        return self.metrics if generates(sampler) else {}
+
+    def is_better(self, name: str, value: float, best: float) -> bool:
+        if math.isnan(value) or math.isnan(best):
+            return not math.isnan(value)
+        higher = name != NLL and self.metrics[name].better == "higher"
+        return value > best if higher else value < best
+
+    def draw_samples(self, sampler: nn.Module) -> Tree:
+        """The samples that metrics are computed of, on the CPU."""
+        condition = condition_sampler(sampler, self.domain, self.spec, None)
+        return draw_samples(sampler, self.n_samples, self.key / "samples", condition)[0]
+
+    def validate(self, sampler: nn.Module, samples: Tree = None) -> Mapping[str, float]:
+        """Every metric by name; of ``samples``, if they have been drawn already.
+
+        For non-finite samples every metric is NaN.
+        """
+        values: dict[str, float] = {}
+        metrics = self.metrics_for(sampler)
+        if metrics:
+            samples = self.draw_samples(sampler) if samples is None else samples
+            values = dict.fromkeys(metrics, math.nan)
+            if tree_all_finite(samples):
+                inputs = MetricInputs.from_samples(samples, to_cpu(self.reference.data), self.spec)
+                values = {name: metric.compute(inputs) for name, metric in metrics.items()}
+        return values | self._nll(sampler)
+
+    def noise_baseline(self, values: Mapping[str, float]) -> NoiseComparison | None:
+        """The domain's selection metric, of the samples (in ``values``) and of noise.
+
+        None if the domain names none, if it does not order noise, or with fewer than 32 rows.
+        """
+        name = self.domain.selection_metric
+        metric = self.metrics.get(name)
+        if metric is None or name not in values or metric.better is None or "noise" in metric.insensitive_to:
+            return None
+        if len(self.reference) < MIN_CHECKED_ROWS:
+            return None
+        return NoiseComparison(name, values[name], self._noise_value, metric.better)
+
+    @cached_property
+    def _noise_value(self) -> float:
+        """The domain's selection metric of noise; NaN if it fails."""
+        real = to_cpu(self.reference.data)
+        noise = shuffle_coordinates(real, Key.of("valid", "noise"))
+        inputs = MetricInputs.from_samples(noise, real, self.spec)
+        return value_or_nan(self.metrics[self.domain.selection_metric], inputs)
+
+    @cached_property
+    def diversity(self) -> list[float]:
+        """Mean distance of two rows of valid, by leaf."""
+        return diversity(self.reference.data)
+
+    def _nll(self, sampler: nn.Module) -> dict[str, float]:
+        if not hasattr(sampler, "log_prob"):
+            return {}
+        with torch.no_grad():
+            log_prob = sampler.log_prob(self.reference.to(self.key.device))  # type: ignore[operator]
+        return {} if log_prob is None else {NLL: -log_prob.mean().item()}

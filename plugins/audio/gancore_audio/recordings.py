@@ -1,0 +1,279 @@
+"""Recordings on disk: which files a folder holds, what their headers say, and their samples as one channel.
+
+A file that cannot be used is :class:`SkipItem` with a reason; the other files are read all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gancore.data.inventory import (
+    FileInspector,
+    FileList,
+    InventoryItem,
+    SkipItem,
+    SkippedItem,
+    build_inventory,
+    count_other_suffixes,
+    file_stat_key,
+    first_skipped,
+    list_files,
+    other_suffix_lines,
+)
+from gancore.data.sources import Announce
+from gancore.errors import DataError
+from gancore_audio.mp3 import open_with_frame_count
+
+if TYPE_CHECKING:
+    import soundfile
+
+SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".opus",
+        ".caf",
+        ".au",
+        ".w64",
+        ".rf64",
+    }
+)
+MAX_SECONDS = 36_000.0
+MAX_CHANNELS = 16
+RATES_HZ = range(100, 1_000_001)
+BLOCK_FRAMES = 1 << 16
+
+AudioBlock = NDArray[np.float32]
+
+# libsndfile's note on a chunk whose header declares more bytes than the file has.
+_CUT_CHUNK = re.compile(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+_CUT_STREAM = "without an End-Of-Stream"
+_LENGTH_UNKNOWN = 0x7FFF_0000  # programs that write to a pipe declare this much or more
+
+
+@dataclass(frozen=True, slots=True)
+class AudioHeader:
+    """A recording as its header describes it."""
+
+    rate_hz: int
+    channels: int
+    frames: int
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / self.rate_hz
+
+
+def is_recording(name: str) -> bool:
+    """Whether the suffix of a file is one of audio."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def read_header(path: Path) -> AudioHeader:
+    """The header of a recording.
+
+    Raises:
+        SkipItem: not a file, empty, truncated, not audio, without samples, too many channels, too long.
+    """
+    import soundfile
+
+    _check_file(path)
+    try:
+        with _open(path) as file:
+            clip = AudioHeader(file.samplerate, file.channels, file.frames)
+            notes = file.extra_info
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise SkipItem(f"it is not readable audio ({_message(error)})") from None
+    _check_not_truncated(clip, notes)
+    _check_limits(clip)
+    return clip
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+    import soundfile
+
+    with contextlib.closing(open_with_frame_count(path) or io.BytesIO()) as counted:
+        stream = os.fsencode(path) if isinstance(counted, io.BytesIO) else counted
+        with _silence_stderr():
+            file = soundfile.SoundFile(stream)
+        with file:
+            yield file
+
+
+@contextmanager
+def _silence_stderr() -> Iterator[None]:
+    """Silence stderr: libmpg123 writes its warnings there, bypassing Python."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # stderr is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as devnull:
+            os.dup2(devnull.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SkipItem("it is not a file")
+        if not status.st_size:
+            raise SkipItem("it is empty (0 bytes)")
+        path.open("rb").close()
+    except OSError as error:
+        raise SkipItem(f"it cannot be opened ({error.strerror})") from None
+
+
+def _check_not_truncated(clip: AudioHeader, notes: str) -> None:
+    for declared, actual in _CUT_CHUNK.findall(notes):
+        if int(actual) < int(declared) < _LENGTH_UNKNOWN:
+            raise SkipItem(f"it is truncated: {int(actual):,} of {int(declared):,} bytes of samples")
+    if _CUT_STREAM in notes and clip.frames <= 0:
+        raise SkipItem("it is truncated: its end is missing")
+
+
+def _check_limits(clip: AudioHeader) -> None:
+    if clip.frames <= 0:
+        raise SkipItem("it has no samples (0 frames)")
+    if clip.channels > MAX_CHANNELS:
+        raise SkipItem(f"it has {clip.channels} channels, more than {MAX_CHANNELS}")
+    if clip.rate_hz not in RATES_HZ:
+        raise SkipItem(f"its sampling rate is {clip.rate_hz:,} Hz")
+    if clip.seconds > MAX_SECONDS:
+        raise SkipItem(f"it is {clip.seconds / 3600:,.1f} hours long, more than {MAX_SECONDS / 3600:g}")
+
+
+def read_blocks(path: Path, clip: AudioHeader, rate_hz: int) -> Iterator[AudioBlock]:
+    """The samples of ``path`` as float32 blocks (time), mixed to one channel by their mean, at ``rate_hz``.
+
+    Memory does not grow with the length of the recording.
+
+    Raises:
+        SkipItem: it cannot be decoded, ends early, or has NaN or infinity.
+    """
+    import soundfile
+
+    resample = _resampler(clip.rate_hz, rate_hz)
+    left = clip.frames
+    try:
+        with _open(path) as file:
+            while left:
+                with _silence_stderr():
+                    block = file.read(min(BLOCK_FRAMES, left), dtype="float32", always_2d=True)
+                left -= len(block)
+                if not len(block):
+                    raise SkipItem(f"it is truncated: {clip.frames - left:,} of {clip.frames:,} frames")
+                yield resample(_to_mono(block), not left)
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        raise SkipItem(
+            f"it is damaged or truncated: {clip.frames - left:,} of {clip.frames:,} frames can be read"
+            f" ({_message(error)})"
+        ) from None
+
+
+def _to_mono(block: NDArray[np.float32]) -> AudioBlock:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono = block.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        raise SkipItem("it has samples that are NaN or infinite")
+    return mono
+
+
+def _resampler(from_hz: int, to_hz: int) -> Callable[[AudioBlock, bool], AudioBlock]:
+    if from_hz == to_hz:
+        return lambda block, last: block
+    import soxr
+
+    stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+    return lambda block, last: np.asarray(stream.resample_chunk(block, last=last), dtype=np.float32)
+
+
+def _message(error: Exception) -> str:
+    """libsndfile's message, without the path that soundfile prepends."""
+    return str(getattr(error, "error_string", error)).strip().rstrip(".")
+
+
+@dataclass(frozen=True)
+class AudioInventory:
+    """The recordings below the folder ``base``."""
+
+    base: Path
+    found: Sequence[InventoryItem[AudioHeader]]
+    skipped: Sequence[SkippedItem]
+    other_suffixes: Counter[str]
+    """Number of files that are not audio, by suffix."""
+
+    @property
+    def most_common_rate_hz(self) -> int:
+        """The most common sampling rate; of equally common ones the highest."""
+        counts = Counter(found.header.rate_hz for found in self.found)
+        return max(counts, key=lambda rate_hz: (counts[rate_hz], rate_hz))
+
+
+def find_recordings(root: Path, include: Callable[[str], bool], announce: Announce) -> AudioInventory:
+    """Every audio file below ``root`` whose name ``include`` accepts.
+
+    Raises:
+        DataError: the folder does not exist, has no audio, or none that can be used.
+    """
+    if not root.exists():
+        raise DataError(f"no file or folder {root} exists", "check the path")
+    base = root.parent if root.is_file() else root
+    listing = FileList([root.name], []) if root.is_file() else list_files(root)
+    included = [name for name in listing.names if include(name)]
+    names = included if root.is_file() else [name for name in included if is_recording(name)]
+    other_suffixes = count_other_suffixes(included, SUFFIXES)
+    if not names:
+        lines = [
+            *other_suffix_lines(other_suffixes),
+            *(f"{name}: {reason}" for name, reason in listing.skipped[:3]),
+        ]
+        raise DataError(
+            f"no audio in {root}" + (f" ({'; '.join(lines)})" if lines else ""),
+            f"give files that end in {', '.join(sorted(SUFFIXES))}",
+        )
+    inspected = build_inventory("audio", base, names, _inspector(base), announce)
+    if not inspected.found:
+        raise DataError(
+            f"none of the {len(names)} audio files in {root} can be used: {first_skipped(inspected.skipped)}",
+            f"give recordings that other programs can play, as {', '.join(sorted(SUFFIXES))}",
+        )
+    return AudioInventory(base, inspected.found, [*listing.skipped, *inspected.skipped], other_suffixes)
+
+
+def _inspector(base: Path) -> FileInspector[AudioHeader]:
+    def stamp(name: str) -> list[int]:
+        return file_stat_key((base / name).stat())
+
+    def inspect(name: str) -> tuple[AudioHeader, str]:
+        clip = read_header(base / name)
+        with (base / name).open("rb") as file:
+            return clip, hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+    return FileInspector(AudioHeader, stamp, inspect)

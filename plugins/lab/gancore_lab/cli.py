@@ -1,0 +1,201 @@
+"""``gancore lab``: list experiments, run them and report their verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gancore.console import format_duration, print_json, print_line, print_table
+from gancore.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gancore import ExperimentEntry
+    from gancore_lab.runner import ExperimentReport
+
+NOT_REPRODUCED = 1
+"""Exit code if a prediction does not hold; 2 is for user errors."""
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+def complete_names(incomplete: str) -> list[tuple[str, str]]:
+    from gancore_lab.runner import experiment_entries
+
+    return [(n, e.summary) for n, e in experiment_entries().items() if n.startswith(incomplete)]
+
+
+@app.command()
+def lab(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Experiments, or all; without any they are listed.", autocompletion=complete_names
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The version that takes seconds.")] = False,
+    out: Annotated[Path, typer.Option(help="Where NAME/result.json and picture.png go.")] = Path("lab"),
+    seed: Annotated[int, typer.Option(min=0, help="Of networks, data and latents.")] = 0,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting. May be repeated."),
+    ] = None,
+    print_settings: Annotated[
+        bool, typer.Option("--settings", help="Print the settings, which --set overrides, and run nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, on one line.")] = False,
+) -> None:
+    """Run experiments that have a prediction, and report whether it holds.
+
+    Exit code 0: every prediction holds. 1: one does not (see the verdict). 2: a mistake in the command.
+    """
+    if not names:
+        if print_settings or overrides:
+            raise ConfigError(
+                f"{'--settings' if print_settings else '--set'} without an experiment",
+                "name an experiment, as in gancore lab dirac --settings",
+            )
+        return list_experiments(as_json)
+    from gancore_lab.runner import select_experiments
+
+    selected = select_experiments(names)
+    if overrides and len(selected) > 1:
+        raise ConfigError("--set with several experiments", "run one: each has its own settings")
+    if print_settings:
+        return show_settings(selected, quick, overrides or [], as_json)
+    alone = len(selected) == 1
+    results = [_run_one(entry, out, quick, seed, overrides or [], as_json, alone) for entry in selected]
+    if as_json:
+        print_json(results)
+    elif len(selected) > 1:
+        _print_summary(results)
+    if not all(result["reproduced"] for result in results):
+        raise typer.Exit(NOT_REPRODUCED)
+
+
+def list_experiments(as_json: bool) -> None:
+    from gancore import PluginError
+    from gancore_lab.runner import experiment_entries, load_experiment
+
+    rows: list[dict[str, Any]] = []
+    for name, entry in experiment_entries().items():
+        row: dict[str, Any] = {"name": name, "summary": entry.summary}
+        try:
+            experiment = load_experiment(entry)
+        except PluginError as error:  # a broken experiment does not hide the others
+            rows.append({**row, "error": str(error)})
+            continue
+        quick, full = experiment.seconds
+        rows.append({**row, "question": experiment.question, "quick_seconds": quick, "full_seconds": full})
+    if as_json:
+        return print_json(rows)
+    if not rows:
+        return print_line("no experiments are registered")
+    print_table(("experiment", "quick", "full", "question"), [_experiment_row(row) for row in rows])
+
+
+def show_settings(selected: list[ExperimentEntry], quick: bool, overrides: list[str], as_json: bool) -> None:
+    """Prints every setting by its key."""
+    from gancore_lab.experiment import override_settings
+    from gancore_lab.runner import load_experiment
+
+    by_name = {}
+    for entry in selected:
+        settings = load_experiment(entry).settings_for(quick)
+        by_name[entry.name] = override_settings(entry.name, settings, overrides)
+    if as_json:
+        return print_json(by_name)
+    for name, settings in by_name.items():
+        for key, value in settings.items():
+            print_line(f"{name}  {key}={json.dumps(value, ensure_ascii=False)}")
+
+
+def _experiment_row(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    if "error" in row:
+        return row["name"], "", "", f"cannot be loaded: {row['error']}"
+    return (
+        row["name"],
+        format_duration(row["quick_seconds"]),
+        format_duration(row["full_seconds"]),
+        row["question"],
+    )
+
+
+def _run_one(
+    entry: ExperimentEntry,
+    out: Path,
+    quick: bool,
+    seed: int,
+    overrides: list[str],
+    as_json: bool,
+    alone: bool,
+) -> dict[str, Any]:
+    """The result for JSON; it is also printed, unless JSON was requested.
+
+    A failure does not stop the other experiments; alone, its error is that of the command.
+    """
+    from gancore_lab.runner import load_experiment, run_experiment
+
+    try:
+        experiment = load_experiment(entry)
+        report = run_experiment(entry.name, experiment, out, quick=quick, seed=seed, overrides=overrides)
+    except Exception as error:
+        if alone:
+            raise
+        failure = f"failed: {type(error).__name__}: {error}"
+        if not as_json:
+            print_line(f"{entry.name}: {failure}")
+        return {"name": entry.name, "reproduced": False, "verdict": failure, "seconds": 0.0}
+    if not as_json:
+        _print_report(report, long=alone)
+    return {
+        "name": report.name,
+        "reproduced": report.reproduced,
+        "verdict": report.summary,
+        "seconds": report.content["seconds"],
+        "result": str(report.folder / "result.json"),
+        "picture": str(report.folder / "picture.png"),
+    }
+
+
+def _print_report(report: ExperimentReport, long: bool) -> None:
+    verdict = "reproduced" if report.reproduced else "NOT reproduced"
+    if long:
+        _print_details(report.content)
+    print_line(f"{report.name}: {verdict}: {report.summary}")
+    if long:
+        print_line(f"{report.folder / 'result.json'}\n{report.folder / 'picture.png'}")
+
+
+def _print_details(content: dict[str, Any]) -> None:
+    print_line(content["question"])
+    print_line(f"predicted: {content['prediction']}\n")
+    print_table(("", "predicted", "measured", ""), [_check_row(check) for check in content["measurement"]])
+    print_line("")
+    for note in content["remarks"]:
+        print_line(note)
+
+
+def _check_row(check: dict[str, Any]) -> tuple[str, str, str, str]:
+    number = "" if check["predicted"] is None else f"{check['predicted']:.6g}"
+    if check["relation"] == "beside":
+        number = f"(elsewhere {number})" if number else ""
+    elif check["relation"] != "=":
+        number = f"{check['relation']} {number}"
+    mark = {True: "", False: "MISSED", None: "no prediction"}[check["holds"]]
+    return check["name"], number, f"{check['measured']:.6g}", " ".join(filter(None, (mark, check["note"])))
+
+
+def _print_summary(results: list[dict[str, Any]]) -> None:
+    print_line("")
+    rows = [
+        (r["name"], "reproduced" if r["reproduced"] else "NOT reproduced", f"{r['seconds']:.1f} s")
+        for r in results
+    ]
+    print_table(("experiment", "verdict", "time"), rows)
+    good = sum(result["reproduced"] for result in results)
+    print_line(f"{good} of {len(results)} reproduced")

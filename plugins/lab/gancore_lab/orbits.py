@@ -1,0 +1,82 @@
+"""Orbits of games in the training loop, and the convergence rates fitted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gancore.games import Game
+from gancore.training.loop import play
+from gancore.training.setup import set_up
+from gancore.training.state import TrainState
+from gancore_lab.theory import Rate
+
+Orbit = NDArray[np.float64]
+
+ONE_ZERO_ROW = torch.zeros(1, 1, dtype=torch.float64)
+"""Data of games whose costs are closed expressions: one row of zero; also the Dirac measure at 0."""
+
+
+def orbit(
+    game: Game,
+    rounds: int,
+    read_state: Callable[[], Tensor],
+    *,
+    data: Tensor = ONE_ZERO_ROW,
+    seed: int = 0,
+    stop_when: Callable[[Orbit], bool] | None = None,
+) -> Orbit:
+    """z_0, z_1, ...: ``read_state`` before the first round and after each, until ``stop_when`` is true."""
+    table = set_up(game, data, batch_size=len(data), seed=seed)
+
+    def point() -> Orbit:
+        return read_state().detach().double().flatten().numpy().copy()
+
+    path = [point()]
+
+    def on_round(state: TrainState) -> None:
+        table.scalars.reset()  # nothing is logged here
+        path.append(point())
+        if stop_when is not None and stop_when(path[-1]):
+            state.stop_signal = "stop condition met"
+
+    play(table, rounds, on_round)
+    return np.array(path)
+
+
+def parameter_reader(game: Game) -> Callable[[], Tensor]:
+    """Reads all parameters of the game's players, in the order of its state."""
+    params = list(game.parameters())
+    return lambda: torch.cat([p.flatten() for p in params])
+
+
+def distances(path: Orbit) -> Orbit:
+    """|z_t|, for the equilibrium at 0."""
+    return np.linalg.norm(path, axis=1)
+
+
+def tail_rate(lengths: Orbit, window: tuple[int, int], power: int = 0) -> float:
+    """The factor per round in |z_t| ~ t^power rate^t: least squares on the logarithm within the window."""
+    t = np.arange(*window)
+    logs = np.log(lengths[slice(*window)]) - power * np.log(t)
+    return float(np.exp(np.polyfit(t, logs, 1)[0]))
+
+
+def fitted_radius(path: Orbit) -> float:
+    """The spectral radius of the matrix M that best pipeline each z_t to z_{t+1} (least squares).
+
+    For orbits that rotate too slowly to read the rate from the slope of log |z_t| in a few rounds.
+    """
+    transposed, *_ = np.linalg.lstsq(path[:-1], path[1:], rcond=None)
+    return float(np.abs(np.linalg.eigvals(transposed)).max())
+
+
+def predicted_curve(rate: Rate, lengths: Orbit, anchor: int) -> Orbit:
+    """t^power radius^t through the measured length at ``anchor``, for the plot."""
+    t = np.arange(1, len(lengths))
+    shape = rate.power * np.log(t / anchor) + (t - anchor) * np.log(rate.radius)
+    return np.concatenate([[np.nan], lengths[anchor] * np.exp(shape)])

@@ -1,0 +1,133 @@
+"""An evaluation in eight lines: each verdict on readings whose answer is known."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gancore.evaluation.report import MAX_LINES, MAX_WIDTH, summary
+from gancore.evaluation.result import EvaluationResult, MetricResult
+
+ABOUT = {"n": 500, "n_real": 500, "split": "test", "source": "ring"}
+ANCHORS = {
+    "lower": {"real": 10.0, "noise": 100.0, "collapse": 80.0},
+    "higher": {"real": 0.9, "noise": 0.0, "collapse": 0.05},
+}
+
+
+def reading(measure: str, value: float, half: float = 0.0, better: str = "lower", **facts) -> MetricResult:
+    """With an interval, and one of a twentieth of its anchor about real rows."""
+    anchors = facts.pop("anchors", ANCHORS[better])
+    real = anchors.get("real", 0.0)
+    half = half or abs(real) / 20
+    around = {"low": value - half, "high": value + half}
+    matched = {"matched": value, "matched_low": value - half, "matched_high": value + half}
+    beside = {"real_low": real - abs(real) / 20, "real_high": real + abs(real) / 20, "n_anchors": 500}
+    told = {"better": better, "anchors": anchors, **around, **matched, **beside, "n": 500, "n_real": 500}
+    return MetricResult(measure, value, **(told | facts))
+
+
+def recall(value: float, **facts) -> MetricResult:
+    return reading("recall", value, better="higher", kind="diversity", **facts)
+
+
+def lines(*results: MetricResult, **about) -> dict[str, str]:
+    """By label; the first line has none."""
+    told = summary(EvaluationResult("runs/a", results, ABOUT | about))
+    return {"": told[0], **{line.partition(":")[0]: line.partition(":")[2].strip() for line in told[1:]}}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (120.0, "frechet 120 (real 10, noise 100): no better than noise"),
+        (99.9, "frechet 99.9 (real 10, noise 100): no better than noise"),
+        (85.0, "frechet 85 (real 10, noise 100): no better than a collapse"),
+        (37.0, "frechet 37 (real 10, noise 100): 70 % of the way to real"),
+        (10.5, "frechet 10.5 (real 10, noise 100): cannot be told from real rows"),
+        (5.0, "frechet 5 (real 10, noise 100): cannot be told from real rows"),
+    ],
+)
+def test_how_good(value, said):
+    assert lines(reading("frechet", value))["good"] == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.04, "collapsed: recall 0.04 of 0.9"),
+        (0.5, "less than real: recall 0.5 of 0.9"),
+        (0.88, "as real rows: recall 0.88 of 0.9"),
+    ],
+)
+def test_how_diverse(value, said):
+    assert lines(recall(value, half=0.02))["diverse"] == said
+
+
+def test_what_is_compared_is_the_value_at_the_numbers_of_the_anchors():
+    """Of 2,000 samples half a mode is covered; of 300, as many as there are real rows, a third."""
+    many = recall(0.9, matched=0.3, matched_low=0.28, matched_high=0.32)
+    assert lines(many)["diverse"] == "less than real: recall 0.3 of 0.9"
+    unknown = recall(0.9, matched=None, matched_low=None, matched_high=None)
+    assert unknown.worse_than_real() is None
+
+
+def test_copies_are_said():
+    def copies(value, half):
+        return reading("copies", value, half, kind="memory", anchors={"real": 0.0})
+
+    told = lines(reading("frechet", 30.0), copies(0.2, 0.05))
+    assert told["copies"] == "samples copy train: 15 to 25 % of the samples"
+    assert "gancore neighbours" in told["next"]
+    assert lines(copies(0.01, 0.01))["copies"].startswith("no sign of them: 0 to 2 %")
+    assert lines(reading("frechet", 30.0))["copies"] == "not known"
+
+
+def test_what_cannot_be_trusted_is_named_and_decides_nothing():
+    doubted = reading("frechet", 5.0, trust="no: shrunk better than real")
+    told = lines(doubted, reading("kid", 99.0))
+    assert told["distrust"] == "1 of 2 measures: frechet"
+    assert told["good"].startswith("kid 99 ")
+    assert "no distance can be trusted" in lines(doubted)["good"]
+
+
+def test_the_gravest_fault_gives_the_advice():
+    assert "nothing is learnt" in lines(reading("frechet", 120.0), recall(0.0))["next"]
+    assert "repeats itself" in lines(reading("frechet", 30.0), recall(0.03))["next"]
+    assert "cannot tell it from real" in lines(reading("frechet", 10.0), recall(0.9))["next"]
+
+
+def test_few_rows_and_weak_classifiers_are_noted():
+    weak = {"accuracy": {"value": 0.528, "low": 0.36, "high": 0.69, "n": 36}}
+    told = summary(
+        EvaluationResult("m", [reading("frechet", 30.0)], ABOUT | {"n_real": 80, "classifier": weak})
+    )
+    assert sum(line.startswith("note:") for line in told) == 2
+    assert any("right on 52.8 % of 36 rows of test" in line for line in told)
+
+
+def test_one_distance_that_tells_is_enough():
+    """The chief one rests on few rows and cannot; another can."""
+    unsure = reading("frechet", 30.0, half=40.0)
+    assert "cannot be told" in lines(unsure)["good"]
+    assert "78 % of the way" in lines(unsure, reading("kid", 50.0))["good"]
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=30), st.floats(allow_nan=True), st.sampled_from(["yes", "no: x"]))),
+    st.text(max_size=200),
+)
+def test_whatever_is_measured_it_is_eight_lines_of_eighty_columns(found, name):
+    results = [
+        reading(measure, value, trust=trust, note=measure, kind=kind)
+        for measure, value, trust in found
+        for kind in ("distance", "diversity", "memory")
+    ]
+    told = summary(EvaluationResult(name, results, ABOUT))
+    assert len(told) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in told)
+
+
+def test_where_nothing_was_taken_nothing_is_said():
+    skipped = MetricResult("nll", None, skipped="the model has no likelihood", trust="not taken")
+    assert summary(EvaluationResult("m", [skipped], ABOUT)) == []

@@ -1,0 +1,141 @@
+"""What an evaluation found is written and read without loss, in strict JSON, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from refusals import refused
+
+from gancore.errors import CheckpointError
+from gancore.evaluation.result import (
+    EvaluationResult,
+    MetricResult,
+    read_evaluations,
+    store_evaluation,
+    to_json_value,
+)
+
+FLOATS = st.floats(allow_nan=False)
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | FLOATS | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+READINGS = st.builds(
+    MetricResult,
+    measure=st.text(min_size=1),
+    value=st.none() | FLOATS,
+    low=st.none() | FLOATS,
+    high=st.none() | FLOATS,
+    method=st.text(),
+    anchors=st.dictionaries(st.sampled_from(["real", "noise", "collapse"]), FLOATS),
+    details=st.dictionaries(st.text(), ANY, max_size=3),
+    seconds=st.floats(0, 1e6),
+    skipped=st.text(),
+)
+SOME = EvaluationResult(
+    "runs/a", (MetricResult("kid", 0.5, seconds=1.5), MetricResult("nll", None, skipped="no")), {"n": 3}
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(READINGS, max_size=4, unique_by=lambda reading: reading.measure), st.dictionaries(st.text(), ANY)
+)
+def test_nothing_is_lost_on_the_way(tmp_path_factory, results, about):
+    path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    evaluation = EvaluationResult("model", tuple(results), about)
+    evaluation.write(path)
+    assert EvaluationResult.read(path) == evaluation
+
+
+def test_every_line_is_strict_json_with_numbers_that_are_none_too(tmp_path):
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    anchors = {"real": math.nan, "noise": math.inf, "collapse": -math.inf}
+    evaluation = EvaluationResult("m", (MetricResult("a", math.nan, anchors=anchors),))
+    for line in evaluation.lines():
+        json.loads(line, parse_constant=refuse)
+    evaluation.write(tmp_path / "there")
+    (found,) = EvaluationResult.read(tmp_path / "there")
+    assert math.isnan(found.value) and math.isnan(found.anchors["real"])
+    assert (found.anchors["noise"], found.anchors["collapse"]) == (math.inf, -math.inf)
+
+
+def test_only_the_last_line_tells_the_time():
+    slower = replace(SOME, results=tuple(replace(reading, seconds=9.0) for reading in SOME))
+    assert SOME.lines()[:-1] == slower.lines()[:-1]
+    assert json.loads(slower.lines()[-1]) == {"seconds": {"kid": 9.0, "nll": 9.0}}
+
+
+def test_a_file_keeps_what_was_asked_otherwise_and_replaces_what_was_asked_alike(tmp_path):
+    path = tmp_path / "measures.jsonl"
+    other = replace(SOME, metadata={"n": 4})
+    again = replace(SOME, results=(MetricResult("kid", 0.25),))
+    for evaluation in (SOME, other, again):
+        store_evaluation(path, evaluation)
+    assert read_evaluations(path) == [other, again]
+    assert EvaluationResult.read(path) == again
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"{}", b"[1]", b'"format"', b"\xff\xfe", b'{"format": 9}\n{"seconds": {}}', b"{" * 5000],
+)
+def test_what_is_no_evaluation_is_said_in_one_line_and_written_over(tmp_path, content):
+    path = tmp_path / "measures.jsonl"
+    path.write_bytes(content)
+    with refused(CheckpointError, "measures.jsonl", fix="evaluate"):
+        EvaluationResult.read(path)
+    store_evaluation(path, SOME)
+    assert EvaluationResult.read(path) == SOME
+
+
+def test_a_file_that_was_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path):
+    path = tmp_path / "measures.jsonl"
+    SOME.write(path)
+    whole = path.read_bytes()
+    for length in range(0, len(whole) - 1, 5):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError):
+            EvaluationResult.read(path)
+
+
+def test_an_evaluation_of_format_1_is_read_and_kept_beside_new_ones(tmp_path):
+    """Its readings have no values at the anchors' numbers, so nothing is said of real rows."""
+    path = tmp_path / "measures.jsonl"
+    row = {
+        "measure": "kid",
+        "value": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "better": "lower",
+        "anchors": {"real": 0.1},
+    }
+    lines = {"format": 1, "model": "runs/a", "about": {"n": 9}}, row, {"seconds": {"kid": 1.0}}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    store_evaluation(path, SOME)
+    old, new = read_evaluations(path)
+    assert (old["kid"].value, old["kid"].matched, old["kid"].worse_than_real()) == (0.5, None, None)
+    assert new == SOME
+
+
+def test_tensors_and_arrays_become_lists():
+    torch, numpy = pytest.importorskip("torch"), pytest.importorskip("numpy")
+    told = {"curve": torch.tensor([1.0, 2.0]), "n": numpy.int64(3), 4: (True, None)}
+    assert to_json_value(told) == {"curve": [1.0, 2.0], "n": 3, "4": [True, None]}
+    with refused(TypeError, "object", "JSON"):
+        to_json_value({"thing": object()})
+
+
+def test_a_reading_is_found_by_its_measure_and_trusted_where_it_says_so():
+    assert SOME["kid"].value == 0.5
+    assert SOME["kid"].trusted
+    assert replace(SOME["kid"], trust="yes, blind to noise by definition").trusted
+    assert not replace(SOME["kid"], trust="no: noise no worse than real").trusted
