@@ -21,12 +21,12 @@ from gancore.config import (
     TrainConfig,
     UpkeepConfig,
 )
-from gancore.config_yaml import Setting, nested_hint, parse_value, read_settings
+from gancore.config_yaml import Setting, escape_line, nested_hint, parse_value, read_settings
 from gancore.data.sources import array_source, is_array
 from gancore.errors import ConfigError
 from gancore.plugins.imports import recipe_reference
 from gancore.recipe import Recipe
-from gancore.text import escape_unprintable, short_repr, shorten, suggestion
+from gancore.text import short_repr, shorten, suggestion
 
 Layer: TypeAlias = Sequence[Setting]
 Sections: TypeAlias = Mapping[str, type[Section]]
@@ -290,8 +290,8 @@ def to_config_error(
 ) -> ConfigError:
     """Convert a validation error of pydantic: the key, its value, where it was set, and what is allowed."""
     owner, path = _find_section(section, error["loc"])
-    key = _one_line(".".join((name, *path)))
-    reason = _one_line(error["msg"].removeprefix("Value error, ").replace("Input should", "should"))
+    key = escape_line(".".join((name, *path)))
+    reason = escape_line(error["msg"].removeprefix("Value error, ").replace("Input should", "should"))
     if not path:
         return ConfigError(f"{name}: {reason}", f"change one of them, with --set {name}.KEY=VALUE")
     where = where_set((name, *path))
@@ -304,14 +304,14 @@ def to_config_error(
     if allowed and error["type"] not in ("value_error", "assertion_error"):
         reason = "not allowed"
     fix = f"give {allowed}{note}" if allowed else f"the key means{note}" if note else "change it"
-    return ConfigError(f"{key}: {short_repr(error['input'])}{where}: {reason}", _one_line(fix))
+    return ConfigError(f"{key}: {short_repr(error['input'])}{where}: {reason}", escape_line(fix))
 
 
 def _fix_for_unknown(owner: type[Section], name: str, path: tuple[str, ...]) -> str:
     known = owner.model_fields
     renamed = owner.renamed if issubclass(owner, RecipeConfig) else {}
     if path[-1] in renamed:
-        current = _one_line(".".join((name, *path[:-1], renamed[path[-1]])))
+        current = escape_line(".".join((name, *path[:-1], renamed[path[-1]])))
         return f"it is now called {current}"
     return nested_hint(path[-1]) or suggestion(path[-1], [k for k in known if k != path[-1]])
 
@@ -340,7 +340,7 @@ def _nested_sections(annotation: Any) -> list[type[Section]]:
 
 def _description(section: type[Section], key: str) -> str:
     field = section.model_fields.get(key)
-    return _one_line(field.description or "") if field else ""
+    return escape_line(field.description or "") if field else ""
 
 
 def describe_allowed(section: type[Section], key: str) -> str:
@@ -380,7 +380,3 @@ def _describe_schema(schema: Mapping[str, Any], definitions: Mapping[str, Any]) 
         return f"a list{count}, each {_describe_schema(items, definitions)}"
     limits = [f"{sign} {schema[name]}" for name, sign in _BOUND_SYMBOLS.items() if name in schema]
     return " ".join([_TYPE_NAMES[schema["type"]], " and ".join(limits)]).rstrip()
-
-
-def _one_line(text: str) -> str:
-    return escape_unprintable(text, keep="")

@@ -32,10 +32,11 @@ class Setting:
 
     @property
     def key(self) -> str:
-        return _one_line(".".join(self.path))
+        return escape_line(".".join(self.path))
 
 
-def _one_line(text: str) -> str:
+def escape_line(text: str) -> str:
+    """One printable line; joiners, which print nothing, are escaped too."""
     return escape_unprintable(text, keep="")
 
 
@@ -108,7 +109,7 @@ def read_settings(path: Path) -> list[Setting]:
         ConfigError: the file is missing, not regular, not UTF-8, not YAML or not a mapping, or it has a
             duplicate key or a tag.
     """
-    name = _one_line(str(path))
+    name = escape_line(str(path))
     try:
         if not (path.is_file() or str(path).startswith(_PIPE_PREFIXES)) and path.exists():
             raise ConfigError(f"configuration {name}: not a regular file", "name a YAML file")
@@ -120,7 +121,9 @@ def read_settings(path: Path) -> list[Setting]:
         raise ConfigError(f"{name}, line {line}: not UTF-8 text", "name a YAML file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a path"
-        raise ConfigError(f"configuration {name}: {_one_line(reason)}", "name a readable YAML file") from None
+        raise ConfigError(
+            f"configuration {name}: {escape_line(reason)}", "name a readable YAML file"
+        ) from None
     if len(content) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{name}: larger than 1 MiB, not a configuration", "name a YAML file")
     node = _parse(text, lambda line: f"{name}, line {line}")
@@ -157,7 +160,7 @@ def _parse(text: str, locate: Callable[[int], str]) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        problem = _one_line(error.problem or error.context or "malformed")
+        problem = escape_line(error.problem or error.context or "malformed")
         if "'\\t'" in problem:
             problem = "a tab; YAML is indented by spaces"
         raise ConfigError(f"{locate(line)}: not YAML: {problem}", "fix the YAML, or quote the text") from None
@@ -232,7 +235,7 @@ def _to_python(node: yaml.Node, locate: Callable[[int], str], depth: int = 0) ->
 
 
 def _tag_error(node: yaml.Node, locate: Callable[[int], str]) -> ConfigError:
-    tag = _one_line(node.tag.replace(_TAG, "!!"))[:60]
+    tag = escape_line(node.tag.replace(_TAG, "!!"))[:60]
     return ConfigError(f"{locate(_line_number(node))}: the tag {tag} is not allowed", "give plain values")
 
 
@@ -250,7 +253,7 @@ def _yaml_lines(section: BaseModel, depth: int) -> Iterator[str]:
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if field.description:
-            yield f"{indent}# {_one_line(field.description)}"
+            yield f"{indent}# {escape_line(field.description)}"
         if isinstance(value, BaseModel):
             yield f"{indent}{name}:"
             yield from _yaml_lines(value, depth + 1)

@@ -349,7 +349,7 @@ class ExtractorLoader:
 
     def _load_one(self, name: str) -> FeatureExtractor:
         if name not in self.loaded:
-            extractor = plugins().load_feature_extractor(self.entries[name])
+            extractor = plugins().load(self.entries[name], FeatureExtractor)
             extractor.prepare(self.context)
             self.loaded[name] = extractor
         return self.loaded[name]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from gancore.entries import Entry, FeatureExtractorEntry, MetricEntry, ModelEntry, RecipeEntry
+from gancore.entries import Entry, MetricEntry, ModelEntry, RecipeEntry
 from gancore.errors import PluginError
 from gancore.plugins.discovery import discover
 from gancore.plugins.faults import Fault, PluginId
@@ -18,13 +18,13 @@ from gancore.text import escape_control, suggestion
 
 if TYPE_CHECKING:
     from gancore.domain import Domain
-    from gancore.evaluation.features import FeatureExtractor
     from gancore.metrics.metric import Metric
     from gancore.recipe import Recipe
 
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def _locked(
@@ -156,15 +156,13 @@ class PluginRegistry:
             raise Fault(plugin_id, reason, plugin_id.fix(), entry=entry.name).to_error()
         return found
 
-    def load_feature_extractor(self, entry: FeatureExtractorEntry) -> FeatureExtractor:
-        """The feature extractor that ``entry`` names, not prepared yet.
+    def load(self, entry: Entry, kind: type[T]) -> T:
+        """A new object of the class that ``entry`` names, which must be a ``kind``.
 
         Raises:
-            PluginError: it cannot be instantiated, or is not a feature extractor.
+            PluginError: it cannot be instantiated, or is not a ``kind``.
         """
-        from gancore.evaluation.features import FeatureExtractor
-
-        return instantiate(entry, self._id_of(entry), FeatureExtractor)
+        return instantiate(entry, self._id_of(entry), kind)
 
     def plugin_of(self, entry: Entry) -> PluginInfo | None:
         """The plugin that registered ``entry``, or whose package holds its factory; None: no plugin."""

@@ -94,7 +94,7 @@ def _prepared(fixture: DomainFixture, entry: FeatureExtractorEntry) -> FeatureEx
         trained.session.export_model(trained.state)
         return load_model(trained.session.run.model, "cpu")
 
-    features = plugins().load_feature_extractor(entry)
+    features = plugins().load(entry, FeatureExtractor)
     features.prepare(FeatureContext(fixture.data, fixture.folder, judge))
     return features
 

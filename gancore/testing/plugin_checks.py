@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gancore.entries import Entry, FeatureExtractorEntry, MetricEntry, ModelEntry, RecipeEntry, SourceEntry
+from gancore.evaluation.features import FeatureExtractor
 from gancore.games.losses import AdversarialLoss
 from gancore.metrics.metric import Metric
 from gancore.model_lookup import plugin_model_folder
@@ -82,7 +83,7 @@ def resolve_entry(hook: str, entry: Entry) -> None:
     elif isinstance(entry, MetricEntry):
         _expect(entry, plugins().load_object(entry), Metric)
     elif isinstance(entry, FeatureExtractorEntry):
-        plugins().load_feature_extractor(entry)
+        plugins().load(entry, FeatureExtractor)
     elif hook == "gancore_losses":
         made = plugins().load_object(entry)
         _expect(entry, made if isinstance(made, AdversarialLoss) else made(), AdversarialLoss)
@@ -157,7 +158,7 @@ def resolve_domain(name: str) -> None:
     for metric in domain.metrics.values():
         _expect(metric, plugins().load_object(metric), Metric)
     for extractor in domain.feature_extractors.values():
-        plugins().load_feature_extractor(extractor)
+        plugins().load(extractor, FeatureExtractor)
 
 
 def _expect(entry: Entry, found: Any, kind: type) -> None:

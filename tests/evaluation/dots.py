@@ -83,7 +83,7 @@ class DotsDomain(Domain):
     }
 
     def feature_extractors_for(self, spec: Spec) -> Mapping[str, FeatureExtractorEntry]:
-        known = dict(self.features)
+        known = dict(self.feature_extractors)
         if not spec.get("classes"):
             del known["judged"]
         return known

@@ -90,8 +90,8 @@ def test_features_begin_with_the_domains_and_principal_components_are_always_the
     assert next(iter(available_extractors(Bare(), Spec({}), print))) == "principal"
     assert list(available_extractors(Rich(), Spec({}), print))[:2] == ["own", "principal"]
     assert isinstance(
-        plugins().load_feature_extractor(available_extractors(Bare(), Spec({}), print)["principal"]),
+        plugins().load(available_extractors(Bare(), Spec({}), print)["principal"], FeatureExtractor),
         FeatureExtractor,
     )
     with refused(PluginError, "own", "rich:Own"):
-        plugins().load_feature_extractor(Rich.feature_extractors["own"])
+        plugins().load(Rich.feature_extractors["own"], FeatureExtractor)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from refusals import refused
 from torch import nn
-from toy_games import Judge, Rows, points
+from toy_games import DenseDiscriminator, Rows, points
 
 from gancore.data.dataset import Spec
 from gancore.domain import Domain
@@ -46,7 +46,9 @@ def test_nll_is_the_mean_over_valid_in_nats_and_the_same_each_time():
 
 
 def test_a_run_selects_only_on_what_it_measures():
-    gan = adversarial_game(generator=lambda: nn.Linear(3, 2), discriminator=Judge, prior=normal(3)).sampler()
+    gan = adversarial_game(
+        generator=lambda: nn.Linear(3, 2), discriminator=DenseDiscriminator, prior=normal(3)
+    ).sampler()
     validator().require_metric(NLL, likelihood_game(Gaussian).sampler())
     validator().require_metric(None, gan)
     for sampler in (gan, likelihood_game(Gaussian, representation=Incomparable()).sampler()):

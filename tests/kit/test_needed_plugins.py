@@ -16,7 +16,7 @@ import gancore
 from gancore.errors import CheckpointError, PluginError
 from gancore.games.game import Game
 from gancore.games.penalties import R1
-from gancore.models import needs
+from gancore.models import requirements
 from gancore.plugins.faults import PluginId
 
 TIDES, EXTRA = {"gancore-tides": "0.1.0"}, {"gancore-extra": "2.0"}
@@ -104,13 +104,13 @@ def test_a_loss_and_a_dynamics_are_named_and_not_needed(extra, train):
 @pytest.mark.parametrize("hold", [lambda x: [x], lambda x: (R1(1.0), x), lambda x: {"r1": x}])
 def test_a_game_may_hold_its_parts_under_any_name_in_any_container(hold, monkeypatch):
     origin = PluginId("extra", "extra", "gancore-extra", "2.0")
-    monkeypatch.setattr(needs, "plugins", lambda: SimpleNamespace(packages=lambda: {"extra": origin}))
+    monkeypatch.setattr(requirements, "plugins", lambda: SimpleNamespace(packages=lambda: {"extra": origin}))
     game = Game()
     game.players, game.phases = {}, []
     game.penalties = [R1(1.0)]
-    assert needs.training_requirements(game) == {}
+    assert requirements.training_requirements(game) == {}
     game.penalties = hold(type("Theirs", (), {"__module__": "extra.parts"})())
-    assert needs.training_requirements(game) == EXTRA
+    assert requirements.training_requirements(game) == EXTRA
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_a_game_may_hold_its_parts_under_any_name_in_any_container(hold, monkeyp
 )
 def test_no_option_of_a_foreign_config_gets_into_a_command(name, version):
     config = {"plugins": {name: version}}
-    told = needs.explain_missing(PluginError("no such plugin"), config, "model folder m")
+    told = requirements.explain_missing(PluginError("no such plugin"), config, "model folder m")
     assert "pip" not in told.fix and told.fix
-    told = needs.explain_missing(
+    told = requirements.explain_missing(
         PluginError("no such plugin"), {"plugins": {name: version, "none-such": "1.0rc1+a.1"}}, "m"
     )
     assert told.fix == "pip install none-such==1.0rc1+a.1"

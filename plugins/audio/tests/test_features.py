@@ -84,16 +84,17 @@ def test_a_classifier_comes_first_where_there_are_labels_and_log_mel_where_there
     ]
     for bare in (Spec({}), Spec({"classes": ["alone"]})):
         assert next(iter(audio.feature_extractors_for(bare))) == "log-mel"
-    assert [entry.name for entry in audio.features.values() if entry.classifier] == ["classifier"]
+    assert [entry.name for entry in audio.feature_extractors.values() if entry.classifier] == ["classifier"]
 
 
 def test_sounds_can_be_longer_where_recipes_can_make_them():
     spec = Spec({"rate_hz": 8000, "length": 1024, "classes": ["a"]})
     assert (
-        AudioDomain().scaled(spec, 4)["length"] == 4096 and AudioDomain().scaled(spec, 0.25)["length"] == 256
+        AudioDomain().scale_spec(spec, 4)["length"] == 4096
+        and AudioDomain().scale_spec(spec, 0.25)["length"] == 256
     )
-    assert AudioDomain().scaled(spec, 4)["classes"] == ["a"]
-    assert AudioDomain().scaled(spec, 1 / 3) is None and AudioDomain().scaled(spec, 1 / 128) is None
+    assert AudioDomain().scale_spec(spec, 4)["classes"] == ["a"]
+    assert AudioDomain().scale_spec(spec, 1 / 3) is None and AudioDomain().scale_spec(spec, 1 / 128) is None
 
 
 # The classifier.

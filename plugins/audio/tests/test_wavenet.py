@@ -83,7 +83,7 @@ def test_samples_are_waveforms_of_codes_and_follow_their_label():
 def test_the_network_is_the_papers_with_the_blocks_that_were_asked_for():
     game = WaveNet().build(WaveNetConfig(), Spec({"length": 4096, "rate_hz": 8000}))
     trunk = game.model.trunk
-    assert trunk.dilations == tuple(2**layer for layer in range(9)) * 2 and trunk.reach == 1023
+    assert trunk.dilations == tuple(2**layer for layer in range(9)) * 2 and trunk.receptive_field == 1023
     assert [type(part).__name__ for part in game.model.head] == ["ReLU", "Linear", "ReLU", "Linear"]
     assert game.players["model"].clip == pytest.approx(WaveNetConfig().clip * 4096)
     rate = game.players["model"].optimizer.lr

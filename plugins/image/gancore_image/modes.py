@@ -125,14 +125,14 @@ def _details(inputs: MetricInputs) -> Mapping[str, Any]:
     }
 
 
-NEEDS = frozenset({"log_posteriors"})
+REQUIRES = frozenset({"log_posteriors"})
 modes = Metric(
     lambda inputs: float(n_covered(mode_counts(inputs.fake))),
     unit="modes",
     better="higher",
     interval=_modes_interval,
     details=_details,
-    needs=NEEDS,
+    requires=REQUIRES,
     insensitive_to=frozenset({"noise"}),
     kind="diversity",
 )
@@ -142,7 +142,7 @@ mode_kl = Metric(
     unit="nats",
     interval=_kl_interval,
     details=_details,
-    needs=NEEDS,
+    requires=REQUIRES,
     insensitive_to=frozenset({"noise"}),
     kind="diversity",
 )

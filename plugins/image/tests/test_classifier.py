@@ -175,7 +175,9 @@ def test_its_digest_hangs_on_its_parameters_and_classes(digits, tmp_path):
 
 def test_pictures_can_be_larger_where_recipes_can_make_them():
     spec = Spec({"side": 16, "channels": 1, "classes": ["a"]})
-    assert ImageDomain().scaled(spec, 2)["side"] == 32 and ImageDomain().scaled(spec, 0.5)["side"] == 8
-    assert ImageDomain().scaled(spec, 2)["classes"] == ["a"]
-    assert ImageDomain().scaled(spec, 7 / 16)["side"] == 7
-    assert ImageDomain().scaled(spec, 1 / 3) is None and ImageDomain().scaled(spec, 1 / 8) is None
+    assert (
+        ImageDomain().scale_spec(spec, 2)["side"] == 32 and ImageDomain().scale_spec(spec, 0.5)["side"] == 8
+    )
+    assert ImageDomain().scale_spec(spec, 2)["classes"] == ["a"]
+    assert ImageDomain().scale_spec(spec, 7 / 16)["side"] == 7
+    assert ImageDomain().scale_spec(spec, 1 / 3) is None and ImageDomain().scale_spec(spec, 1 / 8) is None

@@ -158,7 +158,7 @@ def test_an_augmented_discriminator_trains_and_the_others_are_plain(recipe):
     assert all(p.isfinite().all() for p in game.parameters())
     assert build(recipe, augmentation="fixed", augmentation_strength=0.25).discriminator.strength == 0.25
     rising = build(recipe, augmentation="rising", augmentation_strength=0.5).discriminator.augmentation
-    assert [rising.strength(t) for t in (0.0, 1.0)] == [0.0, 0.5]
+    assert [rising.probability(t) for t in (0.0, 1.0)] == [0.0, 0.5]
 
 
 def test_a_label_has_a_gain_and_a_bias_of_its_own_in_each_normalisation():

@@ -26,7 +26,7 @@ from refusals import refused
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 
-from gancore import ConfigError, FeatureContext, Spec
+from gancore import ConfigError, FeatureContext, FeatureExtractor, Spec
 from gancore.data.sources import resolve_source
 from gancore.plugins import plugins
 from gancore.random import Key
@@ -176,7 +176,7 @@ def test_without_its_package_what_needs_nothing_is_the_default(monkeypatch):
     images = ImageDomain()
     assert next(iter(images.feature_extractors_for(LABELLED))) == "classifier"
     assert next(iter(images.feature_extractors_for(BARE))) == "principal"
-    asked_for = plugins().load_feature_extractor(images.feature_extractors_for(BARE)["efficientnet-lite0"])
+    asked_for = plugins().load(images.feature_extractors_for(BARE)["efficientnet-lite0"], FeatureExtractor)
     load_efficientnet.cache_clear()
     with refused(ConfigError, "efficientnet-lite0", fix="gancore-image[features]"):
         asked_for.prepare(FeatureContext(None, Path(), train_recipe=None))

@@ -50,7 +50,7 @@ def save_field_plot(folder: Path, out: Path, n: int, label: str | None) -> Path:
         raise ConfigError(f"label {label!r}: {folder} was trained without labels", "leave out --label")
 
     def condition(rows: int) -> Tensor | None:
-        return SyntheticDomain().condition(label, rows, spec, Key.of("field")) if conditional else None
+        return SyntheticDomain().make_condition(label, rows, spec, Key.of("field")) if conditional else None
 
     with torch.no_grad():
         samples = sampler.sample(n, Key.of("field"), condition(n))

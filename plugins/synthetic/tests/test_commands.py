@@ -88,7 +88,7 @@ def test_a_source_is_shown(tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["field", "nowhere"], "is no run folder"),
+        (["field", "nowhere"], "is not a run folder"),
         (["show", "rnig"], "rnig"),
         (["show", "ring", "--set", "data.turns=2"], "ring has no parameter 'turns'"),
     ],

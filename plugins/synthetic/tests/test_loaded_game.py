@@ -64,8 +64,8 @@ def test_a_game_has_the_raw_networks_and_the_average(run):
     loaded = gancore.load_game(run)
     assert loaded.step == 10 and loaded.spec["shape"] == [2]
     sampler = gancore.load(run, "cpu").sampler
-    assert torch.equal(loaded.averaged.weight, sampler.generator.weight)
-    assert not torch.equal(loaded.generator.weight, loaded.averaged.weight)
+    assert torch.equal(loaded.ema.weight, sampler.generator.weight)
+    assert not torch.equal(loaded.generator.weight, loaded.ema.weight)
     assert loaded.discriminator(points()).shape == (100,)
     assert loaded.network("discriminator.net") is loaded.network("net") is loaded.game.discriminator.net
     with refused(ConfigError, "encoder"):
@@ -75,7 +75,7 @@ def test_a_game_has_the_raw_networks_and_the_average(run):
 def test_its_table_goes_on_as_the_run_did(run):
     """With the data, the rules' memory and the draws that the run had at that step."""
     early, late = gancore.load_game(run, step=6), gancore.load_game(run, step=9)
-    play(early.table, 3)
+    play(early.setup, 3)
     for name, tensor in late.game.state_dict().items():
         assert torch.equal(early.game.state_dict()[name], tensor), name
     assert torch.equal(early.jacobian(rows=16), late.jacobian(rows=16)), "of where it stands now"
@@ -91,7 +91,7 @@ def gradients(table):
 
 def test_its_jacobian_is_the_derivative_of_its_field(run):
     loaded = gancore.load_game(run, step=6)
-    J, table, h = loaded.jacobian(rows=16), loaded.table, 1e-2
+    J, table, h = loaded.jacobian(rows=16), loaded.setup, 1e-2
     params = [p for player in ("discriminator", "generator") for p in table.optimizers[player].params]
     columns = []
     for p in params:
@@ -127,7 +127,7 @@ def test_other_data_are_refused(run, tmp_path):
     try:
         file.unlink()
         with refused(DataError, file.name):
-            loaded.table  # noqa: B018
+            loaded.setup  # noqa: B018
     finally:
         file.write_bytes(kept)
 
@@ -142,7 +142,7 @@ def test_a_rule_of_another_kind_is_refused(run, monkeypatch):
 
     monkeypatch.setattr(LinearGAN, "build", other)
     with refused(CheckpointError, "rules"):
-        gancore.load_game(run).table  # noqa: B018
+        gancore.load_game(run).setup  # noqa: B018
 
 
 def test_its_data_are_looked_for_where_they_are_said_to_be(run, tmp_path):
