@@ -87,13 +87,13 @@ def _cell_results(
     key = digest_json(
         "measures", name, n, d, seed_and_draw, sorted(metrics), digest_code("gancore:"), sources
     )
-    values = store.json(key)
+    values = store.read_json(key)
     if values is None:
         case = CASES[name]
         case_data = CaseData(case.distribution, Key.of("measures", *seed_and_draw) / n / d, n, d)
         results = check_metrics(case, CaseSets.of(case, case_data), d, metrics, store)
         values = {metric: list(result) for metric, result in results}
-        store.put_json(key, values)
+        store.write_json(key, values)
     return {metric: CellResult(*each) for metric, each in values.items()}
 
 
