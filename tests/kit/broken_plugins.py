@@ -361,7 +361,7 @@ DOMAIN: dict[str, Broken] = {
     "details that are no JSON": (
         measured(details="lambda inputs: {'fake': inputs.fake}"),
         "intervals_contain_values",
-        ("the details of spectrum_distance are no JSON: Sampled is no JSON value",),
+        ("the details of spectrum_distance are no JSON: SampleSet is no JSON value",),
     ),
     "a measure by chance": (
         [Change("metrics.py", "return float(", "return float(torch.rand(1)) + float(")],
@@ -448,7 +448,7 @@ DENSE: dict[str, Broken] = {
     ),
     "a generator that is cut off": (
         [
-            Change("recipes.py", "\nclass Judge(Discriminator):", CUT),
+            Change("recipes.py", "\nclass DenseDiscriminator(Discriminator):", CUT),
             Change("recipes.py", GENERATOR, GENERATOR.replace("dense(", "Cut(*dense(") + ")"),
         ],
         "reaches_every_parameter",
@@ -461,7 +461,7 @@ DENSE: dict[str, Broken] = {
     ),
     "an operation that is differentiable once": (
         [
-            Change("recipes.py", "\nclass Judge(Discriminator):", ONCE),
+            Change("recipes.py", "\nclass DenseDiscriminator(Discriminator):", ONCE),
             judge("return self.layers(Halved.apply(embedded)).squeeze(1)"),
         ],
         "differentiates_twice",
@@ -469,7 +469,7 @@ DENSE: dict[str, Broken] = {
     ),
     "a backward whose own derivative is lost": (
         [
-            Change("recipes.py", "\nclass Judge(Discriminator):", LOST),
+            Change("recipes.py", "\nclass DenseDiscriminator(Discriminator):", LOST),
             judge("return Halved.apply(self.layers(embedded)).squeeze(1)"),
         ],
         "differentiates_twice",
