@@ -49,8 +49,18 @@ class LossEntry(Entry):
 
 
 @dataclass(frozen=True)
-class RemedyEntry(Entry):
-    """A penalty, normalisation or augmentation."""
+class PenaltyEntry(Entry):
+    """A gradient penalty; ``factory`` names a function of (weight, every): :class:`gancore.games.Penalty`."""
+
+
+@dataclass(frozen=True)
+class OptimizerEntry(Entry):
+    """An optimizer; ``factory`` names a ``torch.optim.Optimizer``, or a :class:`gancore.games.Optimizer`."""
+
+
+@dataclass(frozen=True)
+class GameEntry(Entry):
+    """A game of two players; ``factory`` names a subclass of :class:`gancore.games.AdversarialGame`."""
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
         DynamicsEntry,
         ExperimentEntry,
         FeatureExtractorEntry,
+        GameEntry,
         LoggerEntry,
         LossEntry,
         MetricEntry,
         ModelEntry,
+        OptimizerEntry,
+        PenaltyEntry,
         RecipeEntry,
-        RemedyEntry,
     )
     from gancore.run_folder import RunFolder
 
@@ -80,14 +82,38 @@ def gancore_losses() -> Iterable[LossEntry]:
 
 
 @hookspec
-def gancore_remedies() -> Iterable[RemedyEntry]:
-    """Penalties, normalisations, augmentations.
+def gancore_penalties() -> Iterable[PenaltyEntry]:
+    """Gradient penalties on the discriminator, chosen by name with ``model.penalty``.
+
+    ``factory`` names a function of (weight, every) that returns a ``gancore.games.Penalty``::
+
+        @hookimpl
+        def gancore_penalties():
+            return [PenaltyEntry("dragan", "my_penalties:DRAGAN", "gradient norm 1 around reals")]
+    """
+
+
+@hookspec
+def gancore_optimizers() -> Iterable[OptimizerEntry]:
+    """Optimizers, chosen by name with ``model.optimizer``: any class of ``torch.optim.Optimizer``.
 
     ::
 
         @hookimpl
-        def gancore_remedies():
-            return [RemedyEntry("r3", "my_remedies:R3", "third-order gradient penalty")]
+        def gancore_optimizers():
+            return [OptimizerEntry("lion", "lion_pytorch:Lion", "sign of the momentum")]
+    """
+
+
+@hookspec
+def gancore_games() -> Iterable[GameEntry]:
+    """Subclasses of ``gancore.games.AdversarialGame``, chosen by name with ``model.game`` in any GAN recipe.
+
+    ::
+
+        @hookimpl
+        def gancore_games():
+            return [GameEntry("feature-matching", "my_games:FeatureMatching", "one more generator term")]
     """
 
 

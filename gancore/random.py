@@ -13,6 +13,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class RowRange:
 class Key:
     """A path of words that names one draw, and the device of its numbers.
 
-    ``Key.of(seed, step, index) / "z"`` always gives the same numbers on the same kind of device.
+    ``data_key(seed) / step / index / "z"`` always gives the same numbers on the same kind of device.
     A key with ``rows`` draws for the global batch and returns those rows: the first axis of
     every draw is then the batch, with ``rows.count`` entries.
     """
@@ -99,6 +100,56 @@ class Key:
                 f"a draw of shape {shape} for {self.rows.count} rows: the first axis is the batch"
             )
         return self.rows.select(draw((self.rows.total, *shape[1:]), self.generator()))
+
+
+Purpose: TypeAlias = Literal[
+    "bandwidth",
+    "dequantise",
+    "evaluate",
+    "identity",
+    "importance",
+    "judge",
+    "loss",
+    "neighbours",
+    "nudge",
+    "precision",
+    "principal",
+    "rendering",
+    "select",
+    "shown",
+    "time",
+    "tradeoffs",
+    "valid",
+]
+"""The purposes of :func:`evaluation_key`: one list, so that no two purposes share random numbers."""
+
+# The five functions below make every key of the library that has no parent. Their words are seeds: another
+# word, or another order of words, gives other models and other results.
+
+
+def build_key(seed: int) -> Key:
+    """The root of a run's initial parameters."""
+    return Key.of(seed, "build")
+
+
+def data_key(seed: int, device: torch.device | str = CPU) -> Key:
+    """The root of all draws of a training: the order of examples, their batches, latents and noise."""
+    return Key.of(seed, device=device)
+
+
+def sample_key(seed: int, device: torch.device | str = CPU) -> Key:
+    """The root of the samples of a model folder."""
+    return Key.of("samples", seed, device=device)
+
+
+def preview_key(seed: int, device: torch.device | str = CPU) -> Key:
+    """The root of the latents of a run's previews."""
+    return Key.of("preview", seed, device=device)
+
+
+def evaluation_key(purpose: Purpose, *words: int | str, device: torch.device | str = CPU) -> Key:
+    """The root of draws that change no parameter: evaluation, validation, checks, comparisons."""
+    return Key.of(purpose, *words, device=device)
 
 
 class Noise:

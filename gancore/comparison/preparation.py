@@ -28,7 +28,7 @@ from gancore.evaluation.catalogue import available_extractors, available_metrics
 from gancore.models.model import build_game, load_model
 from gancore.models.sampling import to_cpu
 from gancore.plugins import plugins
-from gancore.random import Key, RowRange
+from gancore.random import RowRange, evaluation_key
 from gancore.runtime.device import resolve_device
 from gancore.samples import Samples
 from gancore.text import escape_control, suggestion
@@ -110,7 +110,7 @@ def _check_metrics(config: ComparisonConfig, domain: Domain, spec: Spec) -> None
 
 def _write_real_samples(folder: ComparisonFolder, domain: Domain, data: Data, shown: int, seed: int) -> None:
     """A random subset of the test rows."""
-    view, key = _view(data.test), Key.of("shown", seed)
+    view, key = _view(data.test), evaluation_key("shown", seed)
     rows = (key / "rows").permutation(len(view))[:shown]
     batch = view.get_batch(rows, (key / "take").with_rows(RowRange.all(shown)))
     samples = Samples(to_cpu(batch.data), data.spec, to_cpu(batch.condition))
@@ -154,7 +154,7 @@ def selection(
     Raises:
         ConfigError: ``--select`` names none of them, or the likelihood although a recipe gives none.
     """
-    validator = Validator(domain, spec, valid, 1, Key.of("select"))
+    validator = Validator(domain, spec, valid, 1, evaluation_key("select"))
     able = {name: metric for name, metric in validator.metrics.items() if metric.better}
     if config.select not in (None, LAST, NLL, *able):
         message = f"--select {config.select}: no metric of that name can select models here"

@@ -21,7 +21,7 @@ from gancore.games.game import Game
 from gancore.metrics.intervals import mean_interval
 from gancore.models.model import Model, build_game
 from gancore.models.sampling import condition_sampler, to_cpu
-from gancore.random import Key, RowRange
+from gancore.random import RowRange, evaluation_key
 from gancore.recipe import Recipe
 from gancore.trees import tree_leaves
 
@@ -51,7 +51,7 @@ class TrainedTrial:
     def test_batches(self, count: int) -> list[Batch]:
         """``count`` rows of test, the same for every model, in small batches on the model's device."""
         count = min(count, len(self.test))
-        key = Key.of("tradeoffs", 0)
+        key = evaluation_key("tradeoffs", 0)
         chosen = (key / "rows").permutation(len(self.test))[:count]
         batch = self.test.get_batch(chosen, (key / "test").with_rows(RowRange.all(count)))
         parts = range(0, count, BATCH)
@@ -181,7 +181,7 @@ def time_sampling(sampler: nn.Module, domain: Domain, spec: Spec, device: torch.
 def _sampling_call(
     sampler: nn.Module, domain: Domain, spec: Spec, batch: int, device: torch.device
 ) -> Callable[[], object]:
-    key = Key.of("time", 0, device=device)
+    key = evaluation_key("time", 0, device=device)
     condition = condition_sampler(sampler, domain, spec, None)(batch, key / "condition")
     return lambda: sampler.sample(batch, key, condition)  # type: ignore[operator]
 

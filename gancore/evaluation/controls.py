@@ -26,7 +26,7 @@ from gancore.evaluation.result import TRUSTED, badness
 from gancore.metrics.distances import nearest
 from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.metrics.two_sample import MIN_ROWS, c2st_neighbour_details
-from gancore.random import Key
+from gancore.random import Key, evaluation_key
 from gancore.trees import Tree, tree_map
 
 VERSION = 4
@@ -68,7 +68,7 @@ def noise_is_distinguishable(rows: Tree) -> bool:
     if x.shape[1] > MAX_COORDINATES or half < MIN_ROWS:
         return True
     x = (x - x.mean(0)) / x.std(0).clamp_min(1e-12)
-    shuffled = shuffle_coordinates(x[:half], Key.of("evaluate", "noise"))
+    shuffled = shuffle_coordinates(x[:half], evaluation_key("evaluate", "noise"))
     fake, real = (SampleSet(part, features=part) for part in (shuffled, x[half:]))
     return bool(c2st_neighbour_details(MetricInputs(fake, real, real, Spec({})))["p value"] < 0.01)
 
@@ -163,7 +163,9 @@ class Controls:
             real = self.pipeline.extract(rows, cache=True)
             self._sets[count] = {"real": real}
             if self.has_noise:
-                noise = Batch(shuffle_coordinates(rows.data, Key.of("evaluate", "noise")), rows.condition)
+                noise = Batch(
+                    shuffle_coordinates(rows.data, evaluation_key("evaluate", "noise")), rows.condition
+                )
                 with contextlib.suppress(PluginError):  # features of noise need not be finite
                     self._sets[count]["noise"] = self.pipeline.extract(noise, cache=True)
             self._sets[count]["collapse"] = real.select(collapse_indices(count))

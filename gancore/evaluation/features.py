@@ -25,7 +25,7 @@ from gancore.evaluation.cache import DiskCache
 from gancore.evaluation.reference import digest_data, first_view, read_rows
 from gancore.metrics.metric import Metric, SampleClassifier, SampleSet, count_invalid_rows
 from gancore.plugins import plugins
-from gancore.random import Key
+from gancore.random import evaluation_key
 from gancore.text import suggestion
 from gancore.trees import Tree, tree_leaves, tree_map, tree_slice
 
@@ -196,7 +196,7 @@ class PrincipalComponents(FeatureExtractor):
 
 def _fitting_rows(data: Data) -> Tensor:
     """Rows of train that the components are fitted to, (rows, coordinates)."""
-    train, key = first_view(data, "train"), Key.of("principal")
+    train, key = first_view(data, "train"), evaluation_key("principal")
     order = key.permutation(len(train))
     x = flatten_rows(read_rows(train, order[:FEW_ROWS], key / "few").data)
     if x.shape[1] > MAX_COVARIANCE_SIZE:

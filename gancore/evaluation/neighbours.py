@@ -20,7 +20,7 @@ from gancore.metrics.distances import nearest
 from gancore.metrics.memorization import NEIGHBOURS, CopyTest, copy_test
 from gancore.metrics.metric import count_invalid_rows
 from gancore.models.model import Model
-from gancore.random import Key
+from gancore.random import Key, evaluation_key
 from gancore.run_folder import RunFolder
 from gancore.samples import Samples
 from gancore.trees import Tree, tree_cat, tree_leaves, tree_map
@@ -98,7 +98,7 @@ def find_neighbours(
     if request.k > len(train):
         raise ConfigError(f"k = {request.k} is larger than the {len(train)} train rows", "give a smaller -k")
     held_out = _held_out(reference)
-    first_row = read_rows(train, torch.tensor([0]), Key.of("neighbours"))
+    first_row = read_rows(train, torch.tensor([0]), evaluation_key("neighbours"))
     if describe_shapes(samples.data) != describe_shapes(first_row.data):
         raise ConfigError("samples and data have different shapes", "give data of the model's kind")
     cache = DiskCache(evaluation_cache() / "sets", request.announce)
@@ -195,12 +195,12 @@ def names_of(train: View, rows: Tensor) -> list[str]:
 
 def _chunk_indices(train: View, start: int, chunk_rows: int) -> tuple[Tensor, Key]:
     """The rows of a chunk and the key of their draws."""
-    return torch.arange(start, min(start + chunk_rows, len(train))), Key.of("neighbours", start)
+    return torch.arange(start, min(start + chunk_rows, len(train))), evaluation_key("neighbours", start)
 
 
 def _chunk_size(train: View) -> int:
     """Rows of a chunk: large, since the nearest rows of each chunk are computed exactly."""
-    row = read_rows(train, torch.tensor([0]), Key.of("neighbours"))
+    row = read_rows(train, torch.tensor([0]), evaluation_key("neighbours"))
     return max(1, MAX_VALUES_IN_MEMORY // sum(leaf.numel() for leaf in tree_leaves(row.data)))
 
 
@@ -239,7 +239,7 @@ def _held_out(reference: ReferenceData) -> HeldOutRows | None:
     valid = first_view(reference.data, "valid")
     if not len(valid):
         return None
-    key = Key.of("neighbours", "valid")
+    key = evaluation_key("neighbours", "valid")
     indices, draws = key.permutation(len(valid))[:HELD_OUT_ROWS], key / "rows"
     return HeldOutRows(read_rows(valid, indices, draws), get_origins(valid, indices, draws))
 

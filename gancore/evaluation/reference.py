@@ -17,7 +17,7 @@ from gancore.digests import digest_json, digest_tensors
 from gancore.errors import ConfigError
 from gancore.models.model import Model
 from gancore.models.sampling import to_cpu
-from gancore.random import Key, RowRange
+from gancore.random import Key, RowRange, evaluation_key
 from gancore.run_folder import RunFolder
 from gancore.text import suggestion
 from gancore.trees import Tree, tree_cat, tree_leaves
@@ -223,7 +223,7 @@ def digest_data(data: Data) -> str:
     parts: list[object] = [data.fingerprint]
     for split, found in (("train", data.train), ("valid", data.valid)):
         for view in found.values() if isinstance(found, Mapping) else (found,):
-            key = Key.of("identity", split, len(view))
+            key = evaluation_key("identity", split, len(view))
             rows = key.permutation(len(view))[:DIGEST_ROWS]
             batch = read_rows(view, rows, key) if len(rows) else None
             parts += [len(view), batch and digest_tensors([batch.data, batch.condition])]

@@ -40,7 +40,7 @@ from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.models.model import Model, load_model
 from gancore.plugins import plugins
 from gancore.progress import ProgressMode
-from gancore.random import Key, RowRange, noise_scope
+from gancore.random import RowRange, evaluation_key, noise_scope
 from gancore.run_folder import RunFolder
 from gancore.runtime.torch_settings import pinned_settings
 from gancore.text import count_noun
@@ -101,7 +101,7 @@ def run_evaluation(request: EvaluationRequest) -> EvaluationResult:
     loader = extractor_loader(model, reference, request.data_root, request.progress, announce)
     features = loader.choose(request.features)
     n = request.n or default_sample_count(reference.data, request.split)
-    data = select_real_data(reference.data, request.split, n, Key.of("evaluate", request.seed))
+    data = select_real_data(reference.data, request.split, n, evaluation_key("evaluate", request.seed))
     pipeline = FeaturePipeline(spec, model.device, DiskCache(loader.context.cache_folder / "sets", announce))
     loader.load(pipeline, features, metrics.values())  # before the samples, since weights may be missing
     fake = _draw_samples(request, n, model, data.real)
@@ -189,7 +189,7 @@ def _build_evaluator(
         if "train" in requirements
         else SampleSet(data.train.data, data.train.condition),
         reference.data.spec,
-        Key.of("evaluate", request.seed),
+        evaluation_key("evaluate", request.seed),
         log_prob,
         bool(getattr(model.sampler, "lower_bound", False)),
         pipeline.classifier.classes if pipeline.classifier else (),
@@ -234,7 +234,7 @@ def model_log_prob(model: Model, rows: Batch) -> Tensor | None:
     for start in range(0, len(rows), LIKELIHOOD_BATCH):
         batch = rows.slice(start, start + LIKELIHOOD_BATCH).to(model.device)
         with noise_scope(
-            Key.of("evaluate", "log_prob", start, device=model.device), RowRange.all(len(batch))
+            evaluation_key("evaluate", "log_prob", start, device=model.device), RowRange.all(len(batch))
         ):
             part = model.sampler.log_prob(batch)  # type: ignore[operator]
         if part is None:

@@ -1,6 +1,12 @@
 """Games, players, costs and dynamics: what recipes are made of."""
 
-from gancore.games.adversarial import AdversarialGame, GeneratorSampler, adversarial_game
+from gancore.games.adversarial import (
+    AdversarialGame,
+    GeneratorSampler,
+    PenaltyMove,
+    adversarial_game,
+    find_game,
+)
 from gancore.games.adversarial_config import AdversarialConfig, with_defaults
 from gancore.games.augmentation import (
     AdaptiveProbability,
@@ -29,7 +35,7 @@ from gancore.games.dynamics import (
 )
 from gancore.games.fitted import FittedGame, FittedModel, fitted_game
 from gancore.games.flow import FlowGame, FlowGANGame, FlowSampler, flow_gan
-from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.game import Game, Move, Phase, Player, check_game
 from gancore.games.gradient import Gradient
 from gancore.games.jacobian import compute_jacobian
 from gancore.games.likelihood import (
@@ -40,11 +46,30 @@ from gancore.games.likelihood import (
     likelihood_game,
 )
 from gancore.games.losses import LOSSES, AdversarialLoss, find_loss
-from gancore.games.optimizers import SGD, Adam, AdamW, Optimizer, OptimizerState, RMSprop
-from gancore.games.penalties import R1, R2, WGANGP, Penalty, gradient_squared_norm, interpolate
+from gancore.games.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adam,
+    AdamW,
+    Optimizer,
+    OptimizerState,
+    RMSprop,
+    find_optimizer,
+)
+from gancore.games.penalties import (
+    PENALTIES,
+    R1,
+    R2,
+    WGANGP,
+    Penalty,
+    find_penalty,
+    gradient_squared_norm,
+    interpolate,
+)
 from gancore.games.prior import Prior, normal, uniform
 from gancore.games.representation import CellBounds, Dequantization, Identity, Representation
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
+from gancore.games.torch_optimizer import TorchOptimizer
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
 from gancore.games.training_step import TrainingStep, Turn
 from gancore.random import noise
@@ -52,6 +77,8 @@ from gancore.random import noise
 __all__ = [
     "DYNAMICS",
     "LOSSES",
+    "OPTIMIZERS",
+    "PENALTIES",
     "R1",
     "R2",
     "SGD",
@@ -98,6 +125,7 @@ __all__ = [
     "OptimizerState",
     "PastExtragradient",
     "Penalty",
+    "PenaltyMove",
     "Phase",
     "Player",
     "Prior",
@@ -109,18 +137,23 @@ __all__ = [
     "SymplecticAdjustment",
     "Term",
     "TokenDiscriminator",
+    "TorchOptimizer",
     "TrainedClassifier",
     "TrainingSetup",
     "TrainingStep",
     "Turn",
     "Unrolled",
     "adversarial_game",
+    "check_game",
     "classifier_game",
     "compute_jacobian",
     "cosine",
     "exponential",
     "find_dynamics",
+    "find_game",
     "find_loss",
+    "find_optimizer",
+    "find_penalty",
     "fitted_game",
     "flow_gan",
     "gradient_squared_norm",

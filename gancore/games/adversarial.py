@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,8 @@ from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
 from gancore.games.dynamics import Alternating, Dynamics
-from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.game import MAIN, Game, Move, Phase, Player
+from gancore.games.lookup import find_by_name
 from gancore.games.loss_probe import LossFunction, require_value_per_row
 from gancore.games.losses import AdversarialLoss, resolve_loss
 from gancore.games.optimizers import Adam, Optimizer
@@ -23,8 +25,21 @@ from gancore.games.prior import Prior
 from gancore.games.representation import Identity, Representation
 from gancore.games.schedules import schedule_value
 from gancore.games.training_step import TrainingStep
+from gancore.plugins.imports import find_program_object
 from gancore.random import Key
 from gancore.trees import Tree, tree_map
+
+
+@dataclass(frozen=True)
+class PenaltyMove(Move):
+    """A lazy penalty as an update of its own; ``cost`` and ``every`` are the penalty's name and ``every``."""
+
+    penalty: Penalty = field(kw_only=True)
+
+    @classmethod
+    def of(cls, player: str, penalty: Penalty) -> PenaltyMove:
+        """The move of this penalty by this player."""
+        return cls(player, penalty.name, penalty.every, penalty=penalty)
 
 
 class GeneratorSampler(nn.Module):
@@ -68,15 +83,18 @@ class AdversarialGame(Game):
         self.representation = representation
         self.track_ema(generator, average)
         self.prior, self.loss = prior, loss
-        self.penalties = {penalty.name: penalty for penalty in with_unique_names(penalties)}
+        self.penalties = tuple(with_unique_names(penalties))
         self.batch_coupled = bool(loss.batch_coupled)
 
     def cost(self, move: Move, draw: Draw) -> Cost:
-        if move.player == "generator":
-            return self.generator_cost(draw)
-        if move.cost == "loss":
-            return self.discriminator_cost(draw)
-        return self.penalty_cost(self.penalties[move.cost], draw)
+        if isinstance(move, PenaltyMove):
+            return self.penalty_cost(move.penalty, draw)
+        if move.cost != MAIN or move.player not in ("generator", "discriminator"):
+            raise ConfigError(
+                f"{type(self).__name__} has no cost {move.cost!r} for player {move.player!r}",
+                f"override cost(move, draw), or use PenaltyMove.of({move.player!r}, penalty)",
+            )
+        return self.generator_cost(draw) if move.player == "generator" else self.discriminator_cost(draw)
 
     def discriminator_cost(self, draw: Draw) -> Cost:
         batch = self.real(draw)
@@ -85,7 +103,7 @@ class AdversarialGame(Game):
         real_logits = self.logits(draw, batch.data, batch.condition)
         fake_logits = self.logits(draw, fake, batch.condition)
         cost = Cost().add("loss", self._loss_values("discriminator", real_logits, fake_logits))
-        for penalty in self.penalties.values():
+        for penalty in self.penalties:
             if penalty.every == 1:
                 self._add_penalty(cost, penalty, batch, fake, draw)
         return self._log_logits(cost, real_logits, fake_logits)
@@ -190,7 +208,7 @@ def adversarial_game(
     representation: Representation | None = None,
     augmentation: Augmentation | None = None,
     dynamics: Dynamics = Alternating(),  # noqa: B008
-    game: type[AdversarialGame] = AdversarialGame,
+    game: type[AdversarialGame] | None = None,
 ) -> AdversarialGame:
     """A GAN.
 
@@ -199,7 +217,8 @@ def adversarial_game(
     condition)`` if the game is ``conditional``, and gives data or what the discriminator embeds. A round is
     ``discriminator_moves`` moves of the discriminator, the lazy penalties that are due, and one move of the
     generator. ``average`` is the half-life of the generator's EMA in samples, ``clip`` bounds the norm of
-    each gradient, ``augmentation`` is applied to the discriminator's inputs in training.
+    each gradient, ``augmentation`` is applied to the discriminator's inputs in training. ``game`` is a
+    subclass of :class:`AdversarialGame`.
 
     Raises:
         ConfigError: the discriminator is not a :class:`Discriminator`.
@@ -210,7 +229,7 @@ def adversarial_game(
             f"the discriminator is {type(discriminator_net).__name__}, not a gancore.games.Discriminator",
             "subclass Discriminator and define logits(embedded, condition)",
         )
-    built = game(
+    built = (game or AdversarialGame)(
         generator_net,
         AugmentedDiscriminator(discriminator_net, augmentation) if augmentation else discriminator_net,
         prior,
@@ -224,11 +243,30 @@ def adversarial_game(
         "discriminator": Player(["discriminator"], discriminator_optimizer, clip),
         "generator": Player(["generator"], generator_optimizer, clip),
     }
-    lazy = [Move("discriminator", name, penalty.every) for name, penalty in built.penalties.items()]
-    lazy = [move for move in lazy if move.every > 1]
+    lazy = [PenaltyMove.of("discriminator", penalty) for penalty in built.penalties if penalty.every > 1]
     moves = [*[Move("discriminator")] * discriminator_moves, *lazy, Move("generator")]
     built.phases = [Phase(moves, dynamics=dynamics, name="adversarial")]
     return built
+
+
+def find_game(name: str | None) -> type[AdversarialGame] | None:
+    """The game of a plugin by its name, or ``module:Class`` of this program; None: the recipe's own.
+
+    Raises:
+        ConfigError: no such game, or something else of this name.
+        PluginError: the module is not imported in this program, or has no such class.
+    """
+    if name is None:
+        return None
+    found = (
+        find_program_object(name, "game") if ":" in name else find_by_name("game", name, {}, "gancore_games")
+    )
+    if isinstance(found, type) and issubclass(found, AdversarialGame):
+        return found
+    raise ConfigError(
+        f"the game {name!r} is no subclass of gancore.games.AdversarialGame",
+        "name a class that is one: it changes a term, the recipe builds the networks",
+    )
 
 
 def _generate(generator: nn.Module, latents: Tensor, condition: Tree) -> Tree:

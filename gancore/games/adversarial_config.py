@@ -6,21 +6,15 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypedDict, TypeVar
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, JsonValue, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gancore.config import RecipeConfig
-from gancore.games.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from gancore.games.penalties import R1, R2, WGANGP, Penalty
+from gancore.games.adversarial import AdversarialGame, find_game
+from gancore.games.optimizers import Optimizer, resolve_optimizer
+from gancore.games.penalties import Penalty, resolve_penalties
 from gancore.games.schedules import Schedule, cosine, linear
 
 ConfigT = TypeVar("ConfigT", bound=RecipeConfig)
-PENALTIES: Mapping[str, tuple[Callable[[Schedule | float, int], Penalty], ...]] = {
-    "none": (),
-    "r1": (R1,),
-    "r2": (R2,),
-    "r1+r2": (R1, R2),
-    "wgan-gp": (WGANGP,),
-}
 LR_SCHEDULES = {"cosine": cosine, "linear": linear}
 
 
@@ -34,6 +28,7 @@ class AdversarialOptions(TypedDict):
     discriminator_moves: int
     average: float | None
     clip: float | None
+    game: type[AdversarialGame] | None
 
 
 class AdversarialConfig(RecipeConfig):
@@ -47,8 +42,10 @@ class AdversarialConfig(RecipeConfig):
     }
 
     loss: str = Field("nonsaturating", description="adversarial loss by name")
-    penalty: Literal["none", "r1", "r2", "r1+r2", "wgan-gp"] = Field(
-        "r1", description="gradient penalty on the discriminator; its strength is penalty_weight"
+    penalty: str = Field(
+        "r1",
+        description="gradient penalties on the discriminator by name, joined by +; none: no penalty;"
+        " their strength is penalty_weight",
     )
     penalty_weight: NonNegativeFloat = Field(
         1.0, description="gamma of R1 and R2: gamma/2 |grad D|^2 each; lambda of WGAN-GP; 0: none"
@@ -58,7 +55,10 @@ class AdversarialConfig(RecipeConfig):
     )
     penalty_every: PositiveInt = Field(1, description="rounds between steps of the penalty; 1: in each")
     discriminator_moves: PositiveInt = Field(1, description="discriminator moves a round")
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = Field("adam", description="rule of both players")
+    optimizer: str = Field("adam", description="optimizer of both players, by name")
+    optimizer_settings: dict[str, JsonValue] = Field(
+        default_factory=dict, description="other settings of the optimizer, such as weight_decay"
+    )
     lr: PositiveFloat = Field(2e-4, description="rate of both players at first")
     discriminator_lr: PositiveFloat | None = Field(
         None, description="the discriminator's rate at first; none: lr"
@@ -73,6 +73,9 @@ class AdversarialConfig(RecipeConfig):
     clip: NonNegativeFloat = Field(0.0, description="bound on each gradient's norm; 0: none")
     average: NonNegativeFloat = Field(
         0.0, description="half-life of the generator's average, in samples; 0: none"
+    )
+    game: str | None = Field(
+        None, description="a plugin's game by name, or module:Class of this program; none: the recipe's own"
     )
 
     @classmethod
@@ -104,21 +107,18 @@ class AdversarialConfig(RecipeConfig):
             "discriminator_moves": self.discriminator_moves,
             "average": self.average or None,
             "clip": self.clip or None,
+            "game": find_game(self.game),
         }
 
     def _penalties(self) -> list[Penalty]:
         if self.penalty_weight == 0:
             return []
         weight = _scheduled(self.penalty_weight, self.penalty_weight_end, cosine)
-        return [penalty(weight, self.penalty_every) for penalty in PENALTIES[self.penalty]]
+        return resolve_penalties(self.penalty, weight, self.penalty_every)
 
     def _optimizer(self, lr: float, beta1: float) -> Optimizer:
         schedule = _scheduled(lr, self.lr_end, LR_SCHEDULES[self.schedule])
-        if self.optimizer == "sgd":
-            return SGD(schedule, beta1)
-        if self.optimizer == "rmsprop":
-            return RMSprop(schedule, self.beta2)
-        return (AdamW if self.optimizer == "adamw" else Adam)(schedule, (beta1, self.beta2))
+        return resolve_optimizer(self.optimizer, schedule, beta1, self.beta2, self.optimizer_settings)
 
 
 def _scheduled(start: float, share: float, schedule: Callable[[float, float], Schedule]) -> Schedule | float:

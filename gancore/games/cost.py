@@ -41,8 +41,14 @@ class Cost:
         """Add a term: ``values`` of any shape (rows first), ``mask`` of a shape that broadcasts to it.
 
         Raises:
-            ConfigError: the cost already has a term or a logged value of this name.
+            ConfigError: the cost already has a term or a logged value of this name, or ``values`` is one
+                number.
         """
+        if values.dim() == 0:
+            raise ConfigError(
+                f"the term {name!r} of a cost is one number",
+                "give one value per row: leave out .mean() or .sum()",
+            )
         self._require_new_name(name)
         numerator, mask_total = _masked_sum(values, mask)
         self.terms[name] = Term(numerator, mask_total, scale)

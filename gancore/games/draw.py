@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gancore.data.dataset import Batch, View
 from gancore.games.representation import Representation
-from gancore.random import Key, RowRange, fork_global_rng, noise_scope
+from gancore.random import Key, RowRange, data_key, fork_global_rng, noise_scope
 from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from gancore.trees import Tree, tree_map
 
@@ -78,7 +78,7 @@ class BatchSource:
         self.views, self.processes = views, processes
         self.representation, self.seed = representation, seed
         self.encoded_views = {name: EncodedView(view, representation) for name, view in views.items()}
-        self.key = Key.of(seed, device=device)
+        self.key = data_key(seed, device=device)
         self._orders: dict[tuple[str, int], EpochSampler] = {}
 
     def draw(self, step: int, index: int, rows: RowRange, occurrence: int, progress: float) -> Draw:

@@ -79,24 +79,35 @@ def flow_gan(
     flow: Callable[[], Flow],
     discriminator: Callable[[], Discriminator],
     likelihood_weight: Schedule | float = 1.0,
+    game: type[AdversarialGame] | None = None,
     **options: Any,
 ) -> FlowGANGame:
     """A GAN whose generator has an exact likelihood; ``options`` are those of :func:`adversarial_game`.
 
     ``likelihood_weight`` is lambda of eq. 7, per nat and sample; 0: adversarial only. To train a flow by
-    likelihood only, use ``likelihood_game(..., game=FlowGame)``.
+    likelihood only, use ``likelihood_game(..., game=FlowGame)``. ``game``: a subclass of
+    :class:`AdversarialGame`, whose changed terms are those of a Flow-GAN then.
     """
     generator = flow()
-    game = adversarial_game(
+    built = adversarial_game(
         generator=lambda: generator,
         discriminator=discriminator,
         prior=normal(generator.size),
-        game=FlowGANGame,
+        game=_with_likelihood(game),
         **options,
     )
-    assert isinstance(game, FlowGANGame)
-    game.likelihood_weight = likelihood_weight
-    return game
+    assert isinstance(built, FlowGANGame)
+    built.likelihood_weight = likelihood_weight
+    return built
+
+
+def _with_likelihood(game: type[AdversarialGame] | None) -> type[AdversarialGame]:
+    """The class itself if it is a Flow-GAN, else one that is both; the given class overrides the Flow-GAN."""
+    if game is None or issubclass(FlowGANGame, game):
+        return FlowGANGame
+    if issubclass(game, FlowGANGame):
+        return game
+    return type(game.__name__, (game, FlowGANGame), {"__module__": game.__module__})
 
 
 def _initialize_flow(flow: nn.Module, draw: Draw, conditional: bool) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from gancore.data.dataset import Batch, View
 from gancore.errors import ConfigError
 from gancore.games.cost import Cost
-from gancore.games.dynamics import Alternating, Dynamics
-from gancore.games.optimizers import Adam, Optimizer, OptimizerState
+from gancore.games.dynamics import Alternating, Dynamics, Unrolled
+from gancore.games.optimizers import Adam, MissingOptimizer, Optimizer, OptimizerState
 from gancore.games.representation import Identity, Representation
 from gancore.games.schedules import require_every
 from gancore.nn.ema import EMA
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from gancore.random import Key
 
 
+MAIN = "loss"
+"""The name of a player's main cost, which logs leave out of the names of its scalars."""
+
+
 @dataclass(frozen=True)
 class Move:
     """One update of one player by one of its costs.
@@ -36,7 +40,7 @@ class Move:
     """
 
     player: str
-    cost: str = "loss"
+    cost: str = MAIN
     every: int = 1
 
     def __post_init__(self) -> None:
@@ -55,6 +59,13 @@ class Player:
     networks: Sequence[str] | Mapping[str, float]
     optimizer: Optimizer = field(default_factory=Adam)
     clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.networks, str):
+            raise ConfigError(
+                f"the networks of a player are the string {self.networks!r}",
+                f"give a list: [{self.networks!r}]",
+            )
 
     def lr_factors(self) -> Mapping[str, float]:
         """The factor on the learning rate of each network."""
@@ -75,6 +86,13 @@ class Phase:
     budget_share: float = 1.0
     dynamics: Dynamics = field(default_factory=Alternating)
     name: str = "training"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.dynamics, Dynamics):
+            raise ConfigError(
+                f"the dynamics of phase {self.name!r} is {_describe(self.dynamics)}",
+                "give an object, such as gancore.games.Consensus()",
+            )
 
     def lazy_reg_scale(self, player: str) -> float:
         """m / (m + sum 1/every) for m main moves: their share in the updates of this player."""
@@ -174,17 +192,12 @@ class Game(nn.Module):
         """A new optimizer state for every player.
 
         Raises:
-            ConfigError: a move names a player, or a player a network, that the game does not have.
+            ConfigError: the game is built wrongly, as :func:`check_game` says.
         """
-        for move in (move for phase in self.phases for move in phase.moves):
-            if move.player not in self.players:
-                raise ConfigError(
-                    f"a move names the player {move.player!r}, which this game does not have",
-                    suggestion(move.player, self.players),
-                )
+        check_game(self)
         return {
             name: OptimizerState(
-                player.optimizer, self._param_groups(name, player), self._dynamics_state_names(name)
+                player.optimizer, self._param_groups(player), self._dynamics_state_names(name)
             )
             for name, player in self.players.items()
         }
@@ -199,15 +212,75 @@ class Game(nn.Module):
         ]
         return list(dict.fromkeys(names))
 
-    def _param_groups(self, player_name: str, player: Player) -> list[tuple[float, dict[str, Tensor]]]:
+    def _param_groups(self, player: Player) -> list[tuple[float, dict[str, Tensor]]]:
         groups: list[tuple[float, dict[str, Tensor]]] = []
         for network, factor in player.lr_factors().items():
-            module = dict(self.named_modules()).get(network)
-            if module is None:
-                raise ConfigError(
-                    f"player {player_name!r} names the network {network!r}, which this game does not have",
-                    suggestion(network, [name for name, _ in self.named_children()]),
-                )
-            params = {f"{network}.{name}": p for name, p in module.named_parameters() if p.requires_grad}
+            module = self.get_submodule(network)
+            params: dict[str, Tensor] = {
+                f"{network}.{name}": p for name, p in module.named_parameters() if p.requires_grad
+            }
             groups.append((factor, params))
         return groups
+
+
+def check_game(game: Game) -> None:
+    """Check the players, moves and phases of a game, before anything is computed with it.
+
+    Raises:
+        ConfigError: it has no players or phases; a move or a dynamics names a player, or a player a network,
+            that the game does not have; a player has no trainable parameter, or no optimizer.
+    """
+    for name, example in (
+        ("players", '{"model": Player(["model"])}'),
+        ("phases", '[Phase([Move("model")])]'),
+    ):
+        if not hasattr(game, name) or (name == "phases" and not game.phases):
+            raise ConfigError(f"{type(game).__name__} sets no {name}", f"set self.{name} = {example}")
+    for phase in game.phases:
+        for move in phase.moves:
+            _require_player(game, move.player, f"a move of phase {phase.name!r} names")
+        if isinstance(phase.dynamics, Unrolled) and phase.moves:
+            _require_player(game, phase.dynamics.player, "Unrolled looks ahead for")
+    moved = {move.player for phase in game.phases for move in phase.moves}
+    for name, player in game.players.items():
+        _check_player(game, name, player, name in moved)
+
+
+def _require_player(game: Game, player: str, what: str) -> None:
+    if player not in game.players:
+        raise ConfigError(
+            f"{what} the player {player!r}, which this game does not have", suggestion(player, game.players)
+        )
+
+
+def _check_player(game: Game, name: str, player: Player, is_moved: bool) -> None:
+    """``is_moved``: a move updates this player, so it needs parameters."""
+    modules = dict(game.named_modules())
+    for network in player.lr_factors():
+        if network not in modules:
+            raise ConfigError(
+                f"player {name!r} names the network {network!r}, which this game does not have",
+                suggestion(network, [child for child, _ in game.named_children()]),
+            )
+    params = [p for network in player.lr_factors() for p in modules[network].parameters()]
+    if is_moved and not any(p.requires_grad for p in params):
+        raise ConfigError(
+            f"player {name!r} has no trainable parameter",
+            "list a network that has parameters, or remove the player and its moves",
+        )
+    if isinstance(player.optimizer, MissingOptimizer):
+        raise player.optimizer.error
+    if isinstance(player.optimizer, type) or not hasattr(player.optimizer, "update"):
+        raise ConfigError(
+            f"the optimizer of player {name!r} is {_describe(player.optimizer)}",
+            "use gancore.games.Adam(lr), or TorchOptimizer(torch.optim.RAdam, lr)",
+        )
+
+
+def _describe(value: object) -> str:
+    """A string as it is, a class by its name, any other object by the name of its class."""
+    if isinstance(value, str):
+        return repr(value)
+    return (
+        f"the class {value.__name__}" if isinstance(value, type) else f"an object of {type(value).__name__}"
+    )

@@ -32,19 +32,31 @@ def find_by_name(kind: str, name: str, builtin: Mapping[str, Any], hook: str) ->
     return registry.load_object(entries[name])
 
 
-def build_with_settings(cls: type[T], settings: Mapping[str, object], name: str, key: str) -> T:
+def build_with_settings(
+    cls: type[T],
+    settings: Mapping[str, object],
+    name: str,
+    key: str,
+    given: Mapping[str, object] | None = None,
+) -> T:
     """``cls(**settings)``. By the type hints, lists of JSON become tuples and integers become floats.
 
-    ``key`` is the key of the settings in the configuration, ``name`` the name of the class there.
+    ``key`` is the key of the settings in the configuration, ``name`` the name of the class there, ``given``
+    are arguments that do not come from the settings, which replace them.
 
     Raises:
         ConfigError: no such setting, a value of another type, or a missing required setting.
     """
     known = {field.name: field for field in fields(cls) if field.init} if is_dataclass(cls) else {}
+    given = given or {}
     for setting in settings:
         if setting not in known:
             raise ConfigError(f"{key}: {name} has no {setting!r}", suggestion(setting, known))
-    missing = [setting for setting, field in known.items() if _required(field) and setting not in settings]
+    missing = [
+        setting
+        for setting, field in known.items()
+        if _required(field) and setting not in {**settings, **given}
+    ]
     if missing:
         raise ConfigError(f"{key}: {name} needs {missing[0]!r}", f"give --set {key}.{missing[0]}=...")
     hints = _hints(cls)
@@ -53,7 +65,7 @@ def build_with_settings(cls: type[T], settings: Mapping[str, object], name: str,
         for setting, value in settings.items()
     }
     try:
-        return cls(**values)
+        return cls(**{**given, **values})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{key} of {name}: {error}", "give other settings") from error
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gancore.errors import ConfigError
-from gancore.random import Key, fork_global_rng
+from gancore.random import evaluation_key, fork_global_rng
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """From (real logits, fake logits), each (rows, ...), to one value per row."""
@@ -86,14 +86,14 @@ def _flat(args: Sequence[Any]) -> list[Any]:
 
 def _logits() -> tuple[Tensor, Tensor]:
     """Test logits, (rows,) each, spread widely enough that a mean over rows is noticed."""
-    key = Key.of("loss", "trial")
+    key = evaluation_key("loss", "trial")
     return 2 * (key / "real").normal(PROBE_ROWS), 2 * (key / "fake").normal(PROBE_ROWS)
 
 
 @torch.no_grad()
 def _try_call(function: LossFunction, real: Tensor, fake: Tensor, seed: int = 0) -> Tensor | None:
     """What the function returns, or None if it raises; torch's global generators are restored."""
-    with fork_global_rng(Key.of("loss", "call", seed)):
+    with fork_global_rng(evaluation_key("loss", "call", seed)):
         try:
             return function(real, fake)
         except Exception:

@@ -7,15 +7,19 @@ optimizer reads a value back from the device. An update whose gradient is not fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from gancore.errors import ConfigError, GancoreError
+from gancore.games.lookup import build_with_settings, find_by_name
 from gancore.games.schedules import Schedule
+from gancore.games.torch_optimizer import TorchOptimizer, accepted_settings
+from gancore.text import suggestion
 
 Tensors = list[Tensor]
 StateTensors = dict[str, Tensors]
@@ -197,6 +201,80 @@ class SGD:
         return [p - lr * lazy_reg_scale * g for p, g in zip(params, grads, strict=True)], state
 
 
+OPTIMIZERS: Mapping[str, type] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "sgd": SGD,
+    "radam": torch.optim.RAdam,
+    "nadam": torch.optim.NAdam,
+    "adagrad": torch.optim.Adagrad,
+    "adamax": torch.optim.Adamax,
+    "adadelta": torch.optim.Adadelta,
+}
+"""Optimizers by name, as in ``model.optimizer``; those of torch are used by :class:`TorchOptimizer`."""
+
+
+def find_optimizer(
+    name: str,
+    lr: Schedule | float,
+    beta1: float,
+    beta2: float,
+    settings: Mapping[str, object] | None = None,
+) -> Optimizer:
+    """The optimizer of this name, built in or of a plugin.
+
+    ``beta1`` is given as the first of ``betas`` and as ``momentum``, ``beta2`` as the second of ``betas``, as
+    ``alpha`` and as ``rho``, where the class has such an argument; ``settings`` has any others, and replaces
+    these.
+
+    Raises:
+        ConfigError: no such optimizer or setting, or a value that the class does not accept.
+    """
+    kind = find_by_name("optimizer", name, OPTIMIZERS, "gancore_optimizers")
+    settings, key = settings or {}, "model.optimizer_settings"
+    if "lr" in settings:
+        raise ConfigError(f"{key} has 'lr'", "set model.lr and model.discriminator_lr instead")
+    if not isinstance(kind, type):
+        raise ConfigError(
+            f"the optimizer {name!r} is registered as {type(kind).__name__}, not as a class",
+            "change the plugin's entry: name a class",
+        )
+    moments = {"betas": (beta1, beta2), "momentum": beta1, "alpha": beta2, "rho": beta2}
+    if not issubclass(kind, torch.optim.Optimizer):
+        own = {each.name for each in fields(kind)} if is_dataclass(kind) else set()
+        given = {"lr": lr, **{n: value for n, value in moments.items() if n in own}}
+        return cast(Optimizer, build_with_settings(kind, settings, name, key, given))
+    known = [each for each in accepted_settings(kind) if each != "lr"]
+    for setting in settings:
+        if setting not in known:
+            raise ConfigError(f"{key}: {name} has no {setting!r}", suggestion(setting, known))
+    values = {n: tuple(value) if isinstance(value, list) else value for n, value in settings.items()}
+    return TorchOptimizer(kind, lr, {**{n: v for n, v in moments.items() if n in known}, **values})
+
+
+def resolve_optimizer(name: str, *arguments: Any) -> Optimizer:
+    """:func:`find_optimizer`, or a stand-in that raises its error when a training is set up.
+
+    A model can so be sampled without the plugin of its optimizer.
+    """
+    try:
+        return find_optimizer(name, *arguments)
+    except GancoreError as error:
+        return cast(Optimizer, MissingOptimizer(error))
+
+
+@dataclass(frozen=True)
+class MissingOptimizer:
+    """Stands for an optimizer that was not found."""
+
+    error: GancoreError
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        raise self.error
+
+
 def _safe_sqrt(square: Tensor) -> Tensor:
     """The square root, with a derivative of 0 at 0."""
     return torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
@@ -246,6 +324,8 @@ class OptimizerState:
         self._groups = [self._group(factor, list(named.values())) for factor, named in groups]
 
     def _group(self, factor: float, params: Tensors) -> _Group:
+        if isinstance(self.optimizer, TorchOptimizer):
+            return _Group(factor, params, self.optimizer.initial_state(params))
         return _Group(
             factor,
             params,

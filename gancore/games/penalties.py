@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 import torch
 from torch import Tensor
 
+from gancore.errors import ConfigError, GancoreError
 from gancore.games.discriminator import Discriminator
+from gancore.games.lookup import find_by_name
 from gancore.games.schedules import Schedule, require_every
 from gancore.trees import Tree, tree_leaves, tree_map, tree_unflatten
 
@@ -102,3 +104,46 @@ def R2(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802
 def WGANGP(weight: Schedule | float = 10.0, every: int = 1) -> Penalty:  # noqa: N802
     """lambda E (|grad D(x')| - 1)^2 over interpolates, alpha one per example."""
     return Penalty("gradient_penalty", wgan_gp, weight, every, needs_fake=True)
+
+
+PENALTIES: Mapping[str, Callable[[Schedule | float, int], Penalty]] = {"r1": R1, "r2": R2, "wgan-gp": WGANGP}
+"""Penalties by name, as in ``model.penalty``: functions of (weight, every)."""
+
+
+def find_penalty(name: str, weight: Schedule | float, every: int = 1) -> Penalty:
+    """The penalty of this name, built in or of a plugin, with this weight.
+
+    Raises:
+        ConfigError: no such penalty, or the plugin's entry does not name a function that returns one.
+    """
+    factory = find_by_name("penalty", name, PENALTIES, "gancore_penalties")
+    penalty = factory(weight, every) if callable(factory) else factory
+    if not isinstance(penalty, Penalty):
+        raise ConfigError(
+            f"the penalty {name!r} is registered as something that gives {type(penalty).__name__}",
+            "change the plugin's entry: name a function of (weight, every) that returns a Penalty",
+        )
+    return penalty
+
+
+def resolve_penalties(names: str, weight: Schedule | float, every: int) -> list[Penalty]:
+    """The penalties of names joined by ``+``; ``none`` gives an empty list.
+
+    A name that is unknown gives a stand-in that raises the error when it is evaluated, so that a model can
+    be sampled without the plugin of its penalty.
+    """
+    return [_resolve_penalty(name, weight, every) for name in names.split("+")] if names != "none" else []
+
+
+def _resolve_penalty(name: str, weight: Schedule | float, every: int) -> Penalty:
+    try:
+        return find_penalty(name, weight, every)
+    except GancoreError as caught:
+        error = caught
+
+    def refuse(
+        discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor
+    ) -> Tensor:
+        raise error
+
+    return Penalty(name, refuse, weight, every)

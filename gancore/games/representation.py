@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from gancore.data.dataset import Batch, View
-from gancore.random import Key, noise
+from gancore.random import evaluation_key, noise
 from gancore.trees import Tree, tree_leaves
 
 
@@ -87,7 +87,7 @@ class Dequantization(Representation):
         if self.training:
             u = noise(len(x), x.device).uniform(*x.shape)
         else:
-            u = Key.of("dequantise", device=x.device).uniform(1, *x.shape[1:])
+            u = evaluation_key("dequantise", device=x.device).uniform(1, *x.shape[1:])
         return Batch(low + width * u, batch.condition)
 
     def preimage(self, batch: Batch) -> Batch:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gancore.games.draw import BatchSource
-from gancore.games.game import Game, Move
+from gancore.games.game import MAIN, Game, Move
 from gancore.games.gradient import Gradient, GradientReducer
 from gancore.games.optimizers import OptimizerState
 
@@ -52,7 +52,7 @@ class ScalarMeans:
 
         The name of a term is prefixed by its player; a logged value keeps its name.
         """
-        prefix = move.player if move.cost == "loss" else f"{move.player}/{move.cost}"
+        prefix = move.player if move.cost == MAIN else f"{move.player}/{move.cost}"
         names = [f"{move.player}/{name}" if name in gradient.terms else name for name in gradient.means]
         values = [*(mean.detach().float() for mean in gradient.means.values()), norm.float(), skip]
         self._pending.append(([*names, f"{prefix}/gradient_norm", f"{prefix}/masked"], torch.stack(values)))

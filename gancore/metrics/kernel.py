@@ -20,7 +20,7 @@ from gancore.errors import ConfigError, DataError
 from gancore.metrics.distances import CHUNK_ENTRIES
 from gancore.metrics.intervals import caveat_few_rows, heavy_tail_caveat, t_quantile
 from gancore.metrics.metric import Interval, Metric, MetricInputs, once
-from gancore.random import Key
+from gancore.random import evaluation_key
 
 BANDWIDTH_ROWS = 2000
 """Rows of the reference from whose pairs the median distance is computed."""
@@ -61,7 +61,7 @@ def gaussian(bandwidth: float, centre: Tensor) -> Kernel:
 
 def gaussian_for(real: Tensor) -> Kernel:
     """The Gaussian kernel whose bandwidth is the median distance between rows of the reference (m, d)."""
-    rows = real[Key.of("bandwidth").permutation(len(real))[:BANDWIDTH_ROWS]].double()
+    rows = real[evaluation_key("bandwidth").permutation(len(real))[:BANDWIDTH_ROWS]].double()
     bandwidth = float(torch.pdist(rows).median())
     if bandwidth == 0:
         raise DataError("half of the pairs of reference rows are equal", "use reference rows that differ")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gancore.data.dataset import Data, Spec
 from gancore.errors import ConfigError
-from gancore.random import CPU, Key
+from gancore.random import CPU, Key, evaluation_key
 from gancore.trees import Tree, tree_batch_size, tree_leaves, tree_map
 
 Requirement = Literal["features", "log_posteriors", "condition", "train", "log_prob", "judge"]
@@ -112,7 +112,7 @@ class MetricInputs:
     real: SampleSet
     train: SampleSet
     spec: Spec
-    key: Key = field(default_factory=lambda: Key.of("evaluate", 0))
+    key: Key = field(default_factory=lambda: evaluation_key("evaluate", 0))
     log_prob: Tensor | None = None
     log_prob_is_bound: bool = False
     classes: Sequence[str] = ()

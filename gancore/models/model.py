@@ -27,7 +27,7 @@ from gancore.models.sampling import (
     to_samples,
 )
 from gancore.plugins import plugins
-from gancore.random import Key
+from gancore.random import Key, build_key, sample_key
 from gancore.recipe import Recipe
 from gancore.runtime.device import resolve_device
 from gancore.runtime.torch_settings import pinned_settings, torch_seed
@@ -117,12 +117,12 @@ class Model:
         return condition_sampler(self.sampler, self.domain, self.spec, label)
 
     def _key(self, seed: int) -> Key:
-        return Key.of("samples", seed, device=self.device)
+        return sample_key(seed, device=self.device)
 
 
 def build_game(recipe: Recipe, section: RecipeConfig, spec: Spec, seed: int) -> Game:
     """Build the game; its initial parameters are a function of the seed."""
-    with pinned_settings(), torch_seed(Key.of(seed, "build").seed):
+    with pinned_settings(), torch_seed(build_key(seed).seed):
         return recipe.build(section, spec)
 
 

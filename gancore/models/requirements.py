@@ -17,11 +17,12 @@ from gancore.plugins import plugins
 from gancore.text import truncate_middle
 
 
-def sampling_requirements(domain: Domain, entry: RecipeEntry, sampler: nn.Module) -> dict[str, str]:
-    """Versions, by distribution, of the plugins of the domain, the recipe and the sampler's classes."""
+def sampling_requirements(domain: Domain, entry: RecipeEntry, game: Game) -> dict[str, str]:
+    """Versions, by distribution, of the plugins of the domain, recipe, game and sampler."""
     own = plugins().plugin_of(entry)
     named = {own.distribution: own.version} if own and own.distribution else {}
-    return {**_versions([type(domain).__module__, *_modules(sampler)]), **named}
+    modules = [type(domain).__module__, type(game).__module__, *_modules(game.sampler())]
+    return {**_versions(modules), **named}
 
 
 def training_requirements(game: Game) -> dict[str, str]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gancore.data.dataset import Spec
 from gancore.domain import Domain
 from gancore.errors import ConfigError
-from gancore.random import CPU, Key, RowRange
+from gancore.random import CPU, Key, RowRange, sample_key
 from gancore.samples import Samples
 from gancore.trees import Tree, tree_cat, tree_map, tree_slice
 
@@ -132,7 +132,7 @@ def condition_sampler(
     """The function that makes conditions of samples. Raises ConfigError if the label is unknown."""
     if getattr(sampler, "conditional", False):
         if label is not None:
-            domain.make_condition(label, 1, spec, Key.of(0))
+            domain.make_condition(label, 1, spec, sample_key(0))
         return lambda n, key: domain.make_condition(label, n, spec, key)
     if label is not None:
         fix = "leave out --label, or train with --set model.conditional=true"

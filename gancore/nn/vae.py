@@ -8,12 +8,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from gancore.random import Key, noise
+from gancore.random import Key, evaluation_key, noise
 from gancore.trees import Tree, tree_cat, tree_slice
 
-IMPORTANCE_KEY = Key.of("importance")
+IMPORTANCE_KEY = evaluation_key("importance")
 """The key of the latents in an evaluation: the same at every call."""
-RENDER_KEY = Key.of("rendering")
+RENDER_KEY = evaluation_key("rendering")
 """The key of the decoder's noise for given latents: the same for every row."""
 
 

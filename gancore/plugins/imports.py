@@ -164,25 +164,34 @@ def recipe_reference(recipe: str | type[Recipe]) -> str:
     return f"{recipe.__module__}:{recipe.__qualname__}"
 
 
-def load_program_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
-    """The recipe that ``module:Class`` names, in a module that this program has already imported.
+def find_program_object(name: str, kind: str) -> object:
+    """What ``module:Class`` names, in a module that this program has already imported.
 
     A name in a file imports nothing and runs no code: only what is in the ``vars`` of a module or a class
     is found.
 
     Raises:
-        PluginError: the module is not imported, or has no such recipe.
+        PluginError: the module is not imported, or has no such class.
     """
     module, _, path = name.partition(":")
     try:
-        found: object = reduce(
+        return reduce(
             lambda holder, part: vars(holder)[part], path.split("."), cast(object, sys.modules[module])
         )
     except (KeyError, TypeError):
         raise PluginError(
-            f"recipe {name!r}: module {module!r} is not imported in this program, or has no class {path!r}",
-            f"import {module} before, or bring the recipe as a plugin (`gancore plugins new`)",
+            f"{kind} {name!r}: module {module!r} is not imported in this program, or has no class {path!r}",
+            f"import {module} before, or bring the {kind} as a plugin (`gancore plugins new`)",
         ) from None
+
+
+def load_program_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
+    """The recipe that ``module:Class`` names, in a module that this program has already imported.
+
+    Raises:
+        PluginError: the module is not imported, or has no such recipe.
+    """
+    found = find_program_object(name, "recipe")
     if not (isinstance(found, type) and issubclass(found, Recipe)):
         raise PluginError(f"{name!r} is not a subclass of gancore.Recipe", "name a recipe")
     return RecipeEntry(name, name, (found.__doc__ or "").partition("\n")[0]), found()

@@ -10,7 +10,10 @@ from typing import Any
 
 from gancore.entries import Entry, FeatureExtractorEntry, MetricEntry, ModelEntry, RecipeEntry, SourceEntry
 from gancore.evaluation.features import FeatureExtractor
+from gancore.games.adversarial import find_game
 from gancore.games.losses import AdversarialLoss
+from gancore.games.optimizers import find_optimizer
+from gancore.games.penalties import find_penalty
 from gancore.metrics.metric import Metric
 from gancore.model_lookup import plugin_model_folder
 from gancore.models.folder import read_model_folder
@@ -87,6 +90,12 @@ def resolve_entry(hook: str, entry: Entry) -> None:
     elif hook == "gancore_losses":
         made = plugins().load_object(entry)
         _expect(entry, made if isinstance(made, AdversarialLoss) else made(), AdversarialLoss)
+    elif hook == "gancore_penalties":
+        find_penalty(entry.name, 1.0)
+    elif hook == "gancore_optimizers":
+        find_optimizer(entry.name, 1e-3, 0.5, 0.9)
+    elif hook == "gancore_games":
+        find_game(entry.name)
     else:
         plugins().load_object(entry)
 

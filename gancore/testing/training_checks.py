@@ -15,7 +15,7 @@ from gancore.errors import ConfigError
 from gancore.models.model import load_model
 from gancore.models.sampling import condition_sampler, draw_samples, generates
 from gancore.plugins import plugins
-from gancore.random import Key
+from gancore.random import Key, sample_key
 from gancore.run_folder import RunFolder
 from gancore.runtime.distributed import ProcessGroup
 from gancore.testing.check import (
@@ -88,7 +88,7 @@ class TrainingRun:
             table.game.train()
             return said
         condition = condition_sampler(sampler, home.domain, home.data.spec, None)
-        made = draw_samples(sampler, SAMPLES, Key.of("samples", 0), condition)
+        made = draw_samples(sampler, SAMPLES, sample_key(0), condition)
         table.game.train()
         return made[0]
 
@@ -275,7 +275,7 @@ def trains_on_labels(fixture: RecipeFixture) -> None:
     condition = condition_sampler(
         sampler, fixture.domain_fixture.domain, fixture.domain_fixture.data.spec, label
     )
-    made, wanted = draw_samples(sampler, 2, Key.of("samples", 0), condition)
+    made, wanted = draw_samples(sampler, 2, sample_key(0), condition)
     if not tree_all_finite(made) or wanted is None:
         raise CheckFailure(
             "samples of a label are not finite, or have no condition", "look at the label's way"

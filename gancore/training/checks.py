@@ -16,7 +16,7 @@ from gancore.games.game import Move, Phase
 from gancore.games.gradient import Gradient
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
 from gancore.games.training_step import TrainingStep
-from gancore.random import Key
+from gancore.random import evaluation_key
 from gancore.runtime.device import available_memory_bytes
 from gancore.training.setup import restored, state_tensors
 
@@ -90,7 +90,7 @@ def _gradient(
 
 def perturbed_parameters(setup: TrainingSetup) -> dict[str, Tensor]:
     """All parameters of the players plus small random numbers, by name."""
-    key = Key.of("nudge", device=setup.batches.key.device)
+    key = evaluation_key("nudge", device=setup.batches.key.device)
     pairs = [(n, p) for u in setup.optimizers.values() for n, p in zip(u.names, u.params, strict=True)]
     return {name: p + PERTURBATION * (key / name).normal(*p.shape).to(p.dtype) for name, p in pairs}
 

@@ -21,7 +21,7 @@ from gancore.models.sampling import (
     generates,
     network_batch_size,
 )
-from gancore.random import Key, RowRange, noise_scope
+from gancore.random import Key, RowRange, evaluation_key, noise_scope, preview_key
 from gancore.training.diagnosis import Diagnosis
 from gancore.training.state import TrainState
 from gancore.training.validation import Validator
@@ -149,7 +149,7 @@ class Monitor:
             next(iter(views.encoded_views.values())),
             EncodedView(self.validator.valid, game.representation),
         )
-        key = Key.of("judge", self.seed, device=views.key.device)
+        key = evaluation_key("judge", self.seed, device=views.key.device)
         game.eval()
         train_logits = self._discriminator_logits(train, key / "train")
         valid_logits = self._discriminator_logits(valid, key / "valid")
@@ -184,7 +184,7 @@ class Monitor:
     def _sample(self, n: int) -> tuple[Tree, Tree]:
         sampler = self._sampler()
         condition = condition_sampler(sampler, self.domain, self.spec, None)
-        key = Key.of("preview", self.seed, device=self.setup.batches.key.device)
+        key = preview_key(self.seed, device=self.setup.batches.key.device)
         samples = draw_samples(
             sampler, n, key, condition, unit=network_batch_size(sampler)
         )  # too few for a block

@@ -27,7 +27,7 @@ from gancore.games.draw import Draw
 from gancore.games.game import Game
 from gancore.games.training_setup import TrainingSetup
 from gancore.games.training_step import TrainingStep
-from gancore.random import Key, RowRange, noise_scope
+from gancore.random import Key, RowRange, evaluation_key, noise_scope
 from gancore.runtime.kernel_cache import KernelCache
 from gancore.training.setup import restored
 
@@ -246,7 +246,7 @@ def operation_call(module: str, function: Any, args: Any, kwargs: Any) -> Kernel
     rest = [None if i in places else x for i, x in enumerate(leaves)]
 
     def inputs() -> list[Tensor]:
-        key = Key.of("precision", device=device)
+        key = evaluation_key("precision", device=device)
         return [random_strided(key / n, shape, stride) for n, (shape, stride, _) in enumerate(shapes)]
 
     def apply(in_fp32: bool, *tensors: Tensor) -> Any:
@@ -331,7 +331,7 @@ def layer_call(name: str, module: nn.Module, args: Any, kwargs: Any, rows: RowRa
             filled[place] = tensor
         called, named = tree_unflatten(filled, structure)
         own = {n: t.clone() for n, t in state.items()} | dict(zip(names, tensors[len(places) :], strict=True))
-        with noise_scope(Key.of("precision", device=device), rows), _autocast(device, autocast):
+        with noise_scope(evaluation_key("precision", device=device), rows), _autocast(device, autocast):
             return functional_call(module, own, called, named)
 
     what = type(module).__qualname__
@@ -381,7 +381,11 @@ def outputs_and_gradients(function: Callable[..., Any], inputs: Sequence[Tensor]
     leaves = [x.detach().requires_grad_() for x in inputs]
     with torch.enable_grad():
         outputs = [y for y in tree_flatten(function(*leaves))[0] if _is_float(y)]
-        key = Key.of("precision", "cotangents", device=leaves[0].device) if leaves else Key.of("precision")
+        key = (
+            evaluation_key("precision", "cotangents", device=leaves[0].device)
+            if leaves
+            else evaluation_key("precision")
+        )
         live = [
             (y, random_bf16(key / n, *y.shape).to(y.dtype)) for n, y in enumerate(outputs) if y.requires_grad
         ]

@@ -29,7 +29,7 @@ from gancore.models.requirements import sampling_requirements, training_requirem
 from gancore.models.sampling import generates
 from gancore.plugins import plugins
 from gancore.progress import Announce
-from gancore.random import Key
+from gancore.random import evaluation_key
 from gancore.run_folder import RunFolder
 from gancore.runtime.device import describe_environment, is_bf16_fast, make_deterministic, resolve_device
 from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -134,7 +134,7 @@ class RunContext:
         """Raises ConfigError if ``upkeep.select`` names no measure of this run."""
         held_out, settings = self.data.valid, self.config.upkeep
         valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
-        key = Key.of("valid", self.config.train.seed, device=self.device)
+        key = evaluation_key("valid", self.config.train.seed, device=self.device)
         validator = Validator(self.domain, self.data.spec, valid, settings.evaluate_samples, key)
         validator.require_metric(settings.select, self.setup.game.sampler())
         if len(valid) < MIN_ROWS:
@@ -269,7 +269,7 @@ class RunContext:
 
     @cached_property
     def _sampling_plugins(self) -> dict[str, str]:
-        return sampling_requirements(self.domain, self.entry, self.setup.game.sampler())
+        return sampling_requirements(self.domain, self.entry, self.setup.game)
 
     @cached_property
     def _training_plugins(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ from gancore.entries import RecipeEntry
 from gancore.errors import CheckpointError, ConfigError, DataError
 from gancore.games.draw import BatchSource
 from gancore.games.dynamics import find_dynamics
-from gancore.games.game import Game, Phase
+from gancore.games.game import Game, Phase, check_game
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
 from gancore.models.folder import read_model_folder
 from gancore.models.model import build_game
@@ -95,6 +95,7 @@ def setup_from_game(
 ) -> TrainingSetup:
     """Set up a game with its data; its phases get the dynamics that the configuration names."""
     game = game.to(device)
+    check_game(game)
     game.phases = _with_dynamics(game, config)
     _check_batch_division(game, config, processes)
     views = _views(data, device, config)

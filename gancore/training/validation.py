@@ -17,7 +17,7 @@ from gancore.evaluation.controls import shuffle_coordinates, value_or_nan
 from gancore.metrics.metric import Metric, MetricInputs
 from gancore.models.sampling import condition_sampler, draw_samples, generates, to_cpu
 from gancore.plugins import plugins
-from gancore.random import Key, RowRange
+from gancore.random import Key, RowRange, evaluation_key
 from gancore.text import suggestion
 from gancore.training.diagnosis.diversity import MIN_ROWS as MIN_CHECKED_ROWS
 from gancore.training.diagnosis.diversity import diversity
@@ -109,7 +109,7 @@ class Validator:
     def _noise_value(self) -> float:
         """The domain's selection metric of noise; NaN if it fails."""
         real = to_cpu(self.reference.data)
-        noise = shuffle_coordinates(real, Key.of("valid", "noise"))
+        noise = shuffle_coordinates(real, evaluation_key("valid", "noise"))
         inputs = MetricInputs.from_samples(noise, real, self.spec)
         return value_or_nan(self.metrics[self.domain.selection_metric], inputs)
 

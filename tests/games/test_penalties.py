@@ -155,7 +155,7 @@ def test_a_penalty_is_taken_in_fp32_from_the_embedding_on_while_the_move_runs_in
             means |= training_step(table).gradient(move, training_step(table).draw(index)).means
         values.append(means)
         assert seen[0] is (torch.bfloat16 if bf16 else torch.float32)
-    (name,) = table.game.penalties
+    (name,) = [each.name for each in table.game.penalties]
     assert values[0]["loss"] != values[1]["loss"]
     # Fakes come from a generator in bf16 where the penalty is a term of the main move.
     tolerance = 0.0 if penalty is R1 or every > 1 else 0.05

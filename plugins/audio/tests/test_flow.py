@@ -18,7 +18,7 @@ from gancore_audio.mu_law import LEVELS, cell_edges, compand, encode, expand, qu
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
-from gancore.games import Adam, Move
+from gancore.games import Adam, Move, PenaltyMove
 from gancore.random import Key, RowRange
 from gancore.training.loop import play
 from gancore.training.setup import TensorView, set_up
@@ -186,7 +186,10 @@ def test_the_flow_gan_is_that_flow_and_wavegan_lites_judges():
     config = AudioFlowGANConfig(**SMALL, judge_width=2, likelihood_weight=0.01)
     game = AudioFlowGAN().build(config, PLAIN)
     (phase,) = game.phases
-    assert phase.moves == [Move("discriminator"), Move("discriminator", "r1", 16), Move("generator")]
+    (penalty,) = game.penalties
+    lazy = PenaltyMove.of("discriminator", penalty)
+    assert (penalty.name, penalty.every) == ("r1", 16)
+    assert phase.moves == [Move("discriminator"), lazy, Move("generator")]
     assert game.likelihood_weight == 0.01 and game.prior.size == 256
     alone = AudioFlow().build(AudioFlowConfig(**SMALL), PLAIN).model
     assert [p.shape for p in game.generator.parameters()] == [p.shape for p in alone.parameters()]

@@ -6,7 +6,7 @@ from gancore_audio.wavegan import WaveGAN, WaveGANConfig, WaveGANLite, WaveGANLi
 from refusals import refused
 
 from gancore import ConfigError, Spec
-from gancore.games import Adam, Move
+from gancore.games import Adam, Move, PenaltyMove
 from gancore.random import Key
 
 PLAIN = {"length": 256, "rate_hz": 4000}
@@ -21,7 +21,7 @@ def test_wavegan_is_played_as_published():
         == game.players["discriminator"].optimizer
         == Adam(1e-4, (0.5, 0.9))
     )
-    (penalty,) = game.penalties.values()
+    (penalty,) = game.penalties
     assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
     latents = game.prior.sample(Key.of(0), 1000)
     assert latents.shape == (1000, 100)
@@ -33,7 +33,10 @@ def test_wavegan_is_played_as_published():
 def test_wavegan_lite_makes_one_move_each_and_a_lazy_penalty():
     game = WaveGANLite().build(WaveGANLiteConfig(width=2), Spec(PLAIN))
     (phase,) = game.phases
-    assert phase.moves == [Move("discriminator"), Move("discriminator", "r1", 16), Move("generator")]
+    (penalty,) = game.penalties
+    lazy = PenaltyMove.of("discriminator", penalty)
+    assert (penalty.name, penalty.every) == ("r1", 16)
+    assert phase.moves == [Move("discriminator"), lazy, Move("generator")]
     rate = game.players["generator"].optimizer.lr
     assert rate(0.0) == pytest.approx(6e-4) and rate(1.0) == pytest.approx(1.2e-4)
     assert game.average is not None

@@ -18,7 +18,7 @@ from refusals import refused
 from torch import nn
 
 from gancore import ConfigError, Spec
-from gancore.games import Adam, Move
+from gancore.games import Adam, Move, PenaltyMove
 from gancore.random import Key
 
 PLAIN = {"length": 1024, "rate_hz": 8000}
@@ -64,7 +64,7 @@ def test_published_settings_are_played_as_published():
     game = SpecGAN().build(SpecGANConfig(**{**PUBLISHED, "width": 2}), Spec(PLAIN))
     (phase,) = game.phases
     assert phase.moves == [Move("discriminator")] * 5 + [Move("generator")]
-    (penalty,) = game.penalties.values()
+    (penalty,) = game.penalties
     assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
     rule = game.players["generator"].optimizer
     assert rule == game.players["discriminator"].optimizer
@@ -78,7 +78,8 @@ def test_published_settings_are_played_as_published():
 def test_by_default_each_player_makes_one_move_and_the_penalty_is_lazy(recipe, config):
     game = recipe().build(config(width=2), Spec(PLAIN))
     (phase,) = game.phases
-    lazy = [Move("discriminator", penalty, 16) for penalty in ("r1", "r2")]
+    lazy = [PenaltyMove.of("discriminator", penalty) for penalty in game.penalties]
+    assert [(move.cost, move.every) for move in lazy] == [("r1", 16), ("r2", 16)]
     assert phase.moves == [Move("discriminator"), *lazy, Move("generator")]
     rate = game.players["generator"].optimizer.lr
     assert rate(1.0) == pytest.approx(rate(0.0) / 5)

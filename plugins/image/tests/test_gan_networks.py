@@ -280,8 +280,8 @@ def test_r3_residuals_are_as_described():
 
 def test_r3_is_played_by_pairs_with_both_penalties_on_falling_schedules():
     game = R3().build(R3Config(penalty_weight=1.0, penalty_weight_end=0.1, lr=4e-4), RGB32)
-    assert game.loss.generator_needs_real and set(game.penalties) == {"r1", "r2"}
-    for penalty in game.penalties.values():
+    assert game.loss.generator_needs_real and [p.name for p in game.penalties] == ["r1", "r2"]
+    for penalty in game.penalties:
         assert [penalty.weight(t) for t in (0.0, 1.0)] == pytest.approx([1.0, 0.1])
     rule = game.players["discriminator"].optimizer
     assert [rule.lr(t) for t in (0.0, 1.0)] == pytest.approx([4e-4, 1e-4])

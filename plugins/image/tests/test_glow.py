@@ -18,7 +18,7 @@ from gancore_image.levels import CELL_WIDTH, LEVELS, from_levels
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
-from gancore.games import Move
+from gancore.games import Move, PenaltyMove
 from gancore.nn import AffineCoupling, Flow, Logit, Split
 from gancore.random import Key, RowRange
 from gancore.training.loop import play
@@ -159,12 +159,9 @@ def test_a_flow_is_told_labels_when_asked(recipe):
 def test_the_flow_gan_is_that_flow_and_dcgan_lites_discriminator():
     game = ImageFlowGAN().build(ImageFlowGANConfig(**SMALL, judge_width=2, likelihood_weight=0.01), PLAIN)
     (phase,) = game.phases
-    assert phase.moves == [
-        Move("discriminator"),
-        Move("discriminator", "r1", 16),
-        Move("discriminator", "r2", 16),
-        Move("generator"),
-    ]
+    lazy = [PenaltyMove.of("discriminator", penalty) for penalty in game.penalties]
+    assert [(move.cost, move.every) for move in lazy] == [("r1", 16), ("r2", 16)]
+    assert phase.moves == [Move("discriminator"), *lazy, Move("generator")]
     alone = Glow().build(GlowConfig(**SMALL), PLAIN).model
     assert [p.shape for p in game.generator.parameters()] == [p.shape for p in alone.parameters()]
     assert game.likelihood_weight == 0.01 and game.prior.size == 64

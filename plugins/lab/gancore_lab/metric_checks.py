@@ -21,7 +21,7 @@ from gancore.evaluation.features import Coordinates, FeaturePipeline
 from gancore.evaluation.result import Difference, MetricResult
 from gancore.metrics.metric import Metric, MetricInputs
 from gancore.plugins import plugins
-from gancore.random import CPU, Key
+from gancore.random import CPU, evaluation_key
 from gancore.trees import Tree
 from gancore_lab.cases import Case, CaseData, Question, Truth
 from gancore_lab.distributions import MODES, centres
@@ -129,7 +129,9 @@ def evaluator_for(sets: CaseSets, case: Case, store: DiskCache) -> Evaluator:
     fake = pipeline.extract(batch(sets.fake, case.labels), cache=False)
     real, train = (pipeline.extract(batch(rows), cache=False) for rows in (sets.real, sets.train))
     classes = bayes.classes if bayes else ()
-    inputs = MetricInputs(fake, real, train, pipeline.spec, Key.of("evaluate", sets.seed), classes=classes)
+    inputs = MetricInputs(
+        fake, real, train, pipeline.spec, evaluation_key("evaluate", sets.seed), classes=classes
+    )
     lacking = {} if case.classes else dict.fromkeys(("log_posteriors", "condition"), "no classes here")
     return Evaluator(
         inputs, pipeline, Controls(batch(sets.held_out), inputs, pipeline), lacking, MetricResult("", None)

@@ -108,7 +108,7 @@ def test_pacgan_with_packs_and_r1_is_played_by_every_dynamics(dynamics):
 
 def test_r1_is_a_term_where_it_has_a_weight():
     assert not MLPGAN().build(MLPGANConfig(penalty_weight=0), PLANE).penalties
-    (penalty,) = PacGAN().build(PacGANConfig(penalty_weight=0.5, pack=2), PLANE).penalties.values()
+    (penalty,) = PacGAN().build(PacGANConfig(penalty_weight=0.5, pack=2), PLANE).penalties
     assert (penalty.name, penalty.weight, penalty.every) == ("r1", 0.5, 1)
 
 
