@@ -57,6 +57,17 @@ def test_plugins_touch_no_private_attribute_of_another_object():
     assert broken == []
 
 
+def test_roots_of_keys_are_made_in_one_file():
+    broken = [
+        f"{shown(path)}:{node.lineno}"
+        for path in sources(CORE)
+        if path != CORE / "random.py" and not path.is_relative_to(CORE / "testing")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Key", "Key.of")
+    ]
+    assert broken == []
+
+
 def test_the_core_imports_no_plugin():
     broken = [
         f"{shown(path)}:{line} {name}"

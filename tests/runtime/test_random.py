@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from refusals import refused
 
 from gancore.games import noise
-from gancore.random import Key, RowRange, noise_scope
+from gancore.random import (
+    Key,
+    RowRange,
+    build_key,
+    data_key,
+    evaluation_key,
+    noise_scope,
+    preview_key,
+    sample_key,
+)
 
 words = st.lists(st.one_of(st.integers(-3, 10**6), st.text(max_size=5)), min_size=1, max_size=4)
 CPU = torch.device("cpu")
@@ -24,6 +33,23 @@ def test_words_are_told_from_numbers_and_their_cuts():
     keys = [Key.of(1, 2), Key.of("1", 2), Key.of(12), Key.of("12"), Key.of(2, 1), Key.of(1) / 2 / "z"]
     assert len({key.seed for key in keys}) == len(keys)
     assert (Key.of(1) / 2).seed == Key.of(1, 2).seed
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        (build_key(3), (3, "build")),
+        (data_key(3), (3,)),
+        (sample_key(3), ("samples", 3)),
+        (preview_key(3), ("preview", 3)),
+        (evaluation_key("valid", 3), ("valid", 3)),
+        (evaluation_key("evaluate", "log_prob", 0), ("evaluate", "log_prob", 0)),
+        (evaluation_key("bandwidth"), ("bandwidth",)),
+    ],
+)
+def test_the_roots_of_keys_have_these_paths_since_they_are_seeds(key, path):
+    assert key == Key(path, CPU)
+    assert sample_key(3, device="meta").device == torch.device("meta")
 
 
 def test_draws_have_the_distribution_they_name():
