@@ -113,6 +113,14 @@ def test_a_game_may_hold_its_parts_under_any_name_in_any_container(hold, monkeyp
     assert requirements.training_requirements(game) == EXTRA
 
 
+def test_the_plugin_of_a_changed_game_is_needed_to_sample(monkeypatch):
+    origin = PluginId("extra", "extra", "gancore-extra", "2.0")
+    found = SimpleNamespace(packages=lambda: {"extra": origin}, plugin_of=lambda entry: None)
+    monkeypatch.setattr(requirements, "plugins", lambda: found)
+    theirs = type("Theirs", (Game,), {"__module__": "extra.parts", "sampler": lambda self: self})
+    assert requirements.sampling_requirements(SimpleNamespace(), SimpleNamespace(), theirs()) == EXTRA
+
+
 @pytest.mark.parametrize(
     "name, version",
     [
