@@ -28,28 +28,24 @@ from gancore.games.dynamics import (
     find_dynamics,
 )
 from gancore.games.fitted import FittedGame, FittedModel, fitted_game
-from gancore.games.flow import FlowGame, FlowGANGame, FlowSampler, flow_gan
+from gancore.games.flow import FlowGame, FlowGANGame, flow_gan
 from gancore.games.game import Game, Move, Phase, Player
 from gancore.games.gradient import Gradient
 from gancore.games.jacobian import compute_jacobian
-from gancore.games.likelihood import (
-    LatentSampler,
-    LikelihoodGame,
-    LikelihoodSampler,
-    ModelSampler,
-    likelihood_game,
-)
+from gancore.games.likelihood import LikelihoodGame, ModelSampler, likelihood_game
 from gancore.games.losses import LOSSES, AdversarialLoss, find_loss
 from gancore.games.optimizers import SGD, Adam, AdamW, Optimizer, OptimizerState, RMSprop
 from gancore.games.penalties import R1, R2, WGANGP, Penalty, gradient_squared_norm, interpolate
 from gancore.games.prior import Prior, normal, uniform
 from gancore.games.representation import CellBounds, Dequantization, Identity, Representation
+from gancore.games.sampler import CAPABILITIES, Capability, Sampler
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
 from gancore.games.training_step import TrainingStep, Turn
 from gancore.random import noise
 
 __all__ = [
+    "CAPABILITIES",
     "DYNAMICS",
     "LOSSES",
     "R1",
@@ -68,6 +64,7 @@ __all__ = [
     "AugmentedDiscriminator",
     "BatchSource",
     "BatchTransform",
+    "Capability",
     "CellBounds",
     "Classifier",
     "ClassifierGame",
@@ -83,14 +80,11 @@ __all__ = [
     "FittedModel",
     "FlowGANGame",
     "FlowGame",
-    "FlowSampler",
     "Game",
     "GeneratorSampler",
     "Gradient",
     "Identity",
-    "LatentSampler",
     "LikelihoodGame",
-    "LikelihoodSampler",
     "ModelSampler",
     "Move",
     "Optimistic",
@@ -103,6 +97,7 @@ __all__ = [
     "Prior",
     "RMSprop",
     "Representation",
+    "Sampler",
     "ScalarMeans",
     "Schedule",
     "Simultaneous",

@@ -131,10 +131,10 @@ def test_a_model_that_judges_refuses_to_generate():
 
 def test_a_recipe_says_that_it_judges():
     judge = classifier_game(Linear).sampler()
-    check_capabilities(RecipeEntry("digits", "a:B", "", capabilities=frozenset({"judge"})), judge)
+    check_capabilities(RecipeEntry("digits", "a:B", "", capabilities=frozenset({"classification"})), judge)
     with refused(ConfigError, "digits", "judge", "sample"):
         check_capabilities(RecipeEntry("digits", "a:B", ""), judge)
     with refused(ConfigError, "digits", "judge", "log_posteriors"):
         check_capabilities(
-            RecipeEntry("digits", "a:B", "", capabilities=frozenset({"judge"})), nn.Linear(1, 1)
+            RecipeEntry("digits", "a:B", "", capabilities=frozenset({"classification"})), nn.Linear(1, 1)
         )

@@ -55,7 +55,7 @@ def from_arrays(*lengths, **config):
 
 def test_a_batch_is_windows_with_labels(folder):
     data = opened(folder)
-    batch = data.train.get_batch(torch.arange(8), Key.of(0))
+    batch = data.view("train").get_batch(torch.arange(8), Key.of(0))
     assert batch.data.shape == (8, 1, 4096) and batch.data.dtype == torch.float32
     assert batch.data.abs().max() <= 1
     assert batch.condition.dtype == torch.int64
@@ -92,7 +92,7 @@ def test_the_same_key_gives_the_same_windows_and_another_key_others(folder):
 
 def test_short_clips_are_filled_up_at_the_end_only():
     data = from_arrays(*[1000] * 9, length=1600, fade_ms=5)
-    batch = data.train.get_batch(torch.arange(len(data.train)), Key.of(0)).data
+    batch = data.view("train").get_batch(torch.arange(len(data.view("train"))), Key.of(0)).data
     assert (batch[:, :, 1000:] == 0).all() and (batch[:, :, :1000] != 0).float().mean() > 0.99
     assert (batch.abs().amax(-1) > 0.99).all()  # a whole clip keeps its peak: nothing is faded
 
@@ -114,8 +114,8 @@ def test_windows_that_cut_into_a_clip_are_faded_there():
 def test_the_start_of_a_clip_is_all_that_start_shows():
     data = from_arrays(*[5000] * 9, length=1600, window="start", fade_ms=0)
     assert sum(len(getattr(data, split)) for split in SPLITS) == 9
-    indices = torch.arange(len(data.train))
-    batches = [data.train.get_batch(indices, Key.of(step)).data for step in range(2)]
+    indices = torch.arange(len(data.view("train")))
+    batches = [data.view("train").get_batch(indices, Key.of(step)).data for step in range(2)]
     assert torch.equal(*batches)
 
 
@@ -179,7 +179,7 @@ def test_one_long_recording_is_divided_in_time_without_overlap(tmp_path, count):
 def test_a_single_file_is_a_source(tmp_path):
     write(tmp_path / "one.flac", noise(0, 48_000))
     data = opened(tmp_path / "one.flac", length=1600)
-    assert len(data.train) == 24 and data.splits["train"] == ["one.flac [0.00-2.40 s]"]
+    assert len(data.view("train")) == 24 and data.splits["train"] == ["one.flac [0.00-2.40 s]"]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_the_contract_tells_all(folder):
 def test_the_built_in_percussion_opens_with_its_classes():
     data = open_audio(resolve_source(None, SOURCES, None, print), AudioConfig())
     assert len(data.spec["classes"]) == 8 and data.spec["rate_hz"] == 16_000
-    assert len(data.train) > 100 and data.spec["licence"] == "CC0-1.0"
+    assert len(data.view("train")) > 100 and data.spec["licence"] == "CC0-1.0"
 
 
 @pytest.mark.slow

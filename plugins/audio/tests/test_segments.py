@@ -59,11 +59,11 @@ def test_hits_longer_than_a_window_keep_their_attack():
 
 def test_windows_at_random_are_as_they_were_and_near_silence_is_counted():
     data = opened(HITS, window="random")
-    lengths = data.train.packed.lengths
+    lengths = data.view("train").packed.lengths
     slack, counts = (lengths - LENGTH).clamp(min=0), (lengths // LENGTH).clamp(min=1)
     clips = torch.arange(len(lengths)).repeat_interleave(counts)
     row = torch.arange(len(clips)) - (counts.cumsum(0) - counts)[clips]
-    cuts = data.train.segments
+    cuts = data.view("train").segments
     assert torch.equal(cuts.clips, clips)
     assert torch.equal(cuts.first_starts, slack[clips] * row // counts[clips])
     assert torch.equal(cuts.last_starts, slack[clips] * (row + 1) // counts[clips])
@@ -80,8 +80,8 @@ def test_long_recordings_are_cut_anywhere_but_in_near_silence():
     noise = [np.random.default_rng(n).uniform(-0.5, 0.5, 4 * LENGTH).astype(np.float32) for n in range(8)]
     data = opened([np.concatenate([one, pause, two]) for one, two in zip(noise, noise[::-1], strict=True)])
     assert loudness(data).min() > 0.3
-    cuts = data.train.segments
-    assert len(cuts.clips) == 8 * len(data.train.packed)  # each sounding stretch holds four windows
+    cuts = data.view("train").segments
+    assert len(cuts.clips) == 8 * len(data.view("train").packed)  # each sounding stretch holds four windows
     assert (cuts.first_starts == 0).any() and (cuts.last_starts == 12 * LENGTH).any()
     assert "8 anywhere" in told(data) and "left out" in told(data)
 
@@ -126,10 +126,10 @@ def test_where_cuts_do_not_depend_on_silence_some_clips_are_looked_at(monkeypatc
     monkeypatch.setattr(segments, "_audible_starts", counting)
     data = opened(clips, window=window)
     assert sum(looked_at) <= 3 * segments.MAX_SAMPLES_CHECKED
-    assert torch.equal(every.first_starts, data.train.segments.first_starts) and torch.equal(
-        every.last_starts, data.train.segments.last_starts
+    assert torch.equal(every.first_starts, data.view("train").segments.first_starts) and torch.equal(
+        every.last_starts, data.view("train").segments.last_starts
     )
-    assert data.train.segments.n_checked == 7 < data.train.segments.n_longer
+    assert data.view("train").segments.n_checked == 7 < data.view("train").segments.n_longer
     assert words in told(data).partition(";")[2]
 
 
