@@ -119,7 +119,7 @@ def see(tmp_path, monkeypatch):
         ExtractorLoader({"fitted": entry}, FeatureContext(given, tmp_path, train_recipe=None)).load_extractor(
             pipeline, "fitted"
         )
-        return pipeline.extract(Batch(given.test.data), cache=True).features, sum(SEEN)
+        return pipeline.extract(Batch(given.view("test").data), cache=True).features, sum(SEEN)
 
     yield call
     plugins()._found[:] = before

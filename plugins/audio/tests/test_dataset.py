@@ -74,7 +74,7 @@ def test_the_spec_tells_what_building_needs(folder):
 
 @pytest.mark.parametrize("window", ["random", "start"])
 def test_a_cut_of_the_joined_batch_is_the_batch_of_the_cut(folder, window):
-    view = opened(folder, length=1024, window=window).train
+    view = opened(folder, length=1024, window=window).view("train")
     indices, key = torch.arange(len(view)), Key.of(3, "real")
     joined = view.get_batch(indices, key.with_rows(RowRange.all(len(view))))
     for start, stop in [(0, 5), (5, 17), (17, len(view))]:
@@ -84,7 +84,7 @@ def test_a_cut_of_the_joined_batch_is_the_batch_of_the_cut(folder, window):
 
 
 def test_the_same_key_gives_the_same_windows_and_another_key_others(folder):
-    view = opened(folder, length=256).train
+    view = opened(folder, length=256).view("train")
     indices = torch.arange(len(view))
     once, again, other = (view.get_batch(indices, Key.of(step)).data for step in (1, 1, 2))
     assert torch.equal(once, again) and not torch.equal(once, other)
@@ -101,7 +101,7 @@ def test_windows_that_cut_into_a_clip_are_faded_there():
     ones = [
         (f"{n}", None, np.full(20_000, 0.5, dtype=np.float32) + noise(n, 20_000) * 1e-3) for n in range(9)
     ]
-    view = data_from_arrays(ones, 16_000, AudioConfig(length=1600, fade_ms=5)).train
+    view = data_from_arrays(ones, 16_000, AudioConfig(length=1600, fade_ms=5)).view("train")
     fade = torch.linspace(0, 1, 80)
     for row in view.get_batch(torch.arange(len(view)), Key.of(0)).data[:, 0]:
         starts_clip, ends_clip = bool(row[0] > 0.5), bool(row[-1] > 0.5)
@@ -113,7 +113,7 @@ def test_windows_that_cut_into_a_clip_are_faded_there():
 
 def test_the_start_of_a_clip_is_all_that_start_shows():
     data = from_arrays(*[5000] * 9, length=1600, window="start", fade_ms=0)
-    assert sum(len(getattr(data, split)) for split in SPLITS) == 9
+    assert sum(len(data.view(split)) for split in SPLITS) == 9
     indices = torch.arange(len(data.view("train")))
     batches = [data.view("train").get_batch(indices, Key.of(step)).data for step in range(2)]
     assert torch.equal(*batches)
@@ -121,8 +121,8 @@ def test_the_start_of_a_clip_is_all_that_start_shows():
 
 def test_long_recordings_count_by_their_length_and_every_part_is_seen():
     data = from_arrays(1600, 1600, 1600, 160_000, length=1600)
-    assert sum(len(getattr(data, split)) for split in SPLITS) == 3 + 100
-    view = max((getattr(data, split) for split in SPLITS), key=len)
+    assert sum(len(data.view(split)) for split in SPLITS) == 3 + 100
+    view = max((data.view(split) for split in SPLITS), key=len)
     rows = torch.arange(len(view))
     starts = torch.stack([view._draw_starts(rows, Key.of(step)) for step in range(50)])
     assert starts.min() < 400 and starts.max() > 158_000
@@ -166,7 +166,7 @@ def test_one_long_recording_is_divided_in_time_without_overlap(tmp_path, count):
     data = opened(tmp_path / "data", length=1600, normalize="none", fade_ms=0)
     heard = {}
     for split in SPLITS:
-        view = getattr(data, split)
+        view = data.view(split)
         rows = torch.cat(
             [view.get_batch(torch.arange(len(view)), Key.of(step)).data.flatten() for step in range(30)]
         )
@@ -336,7 +336,7 @@ def test_speech_commands_keeps_to_the_digits_and_its_lists(tmp_path):
 
 @gpu
 def test_resident_and_streamed_batches_are_equal(folder):
-    view = opened(folder, length=1024).train
+    view = opened(folder, length=1024).view("train")
     indices, key = torch.arange(len(view)), Key.of(5)
     streamed = view.get_batch(indices, key).data
     resident = view.to("cuda").get_batch(indices, key.to("cuda")).data

@@ -92,7 +92,7 @@ def test_the_spec_tells_what_building_needs(folder):
 
 
 def test_a_cut_of_the_joined_batch_is_the_batch_of_the_cut(folder):
-    view = opened(folder).train
+    view = opened(folder).view("train")
     indices, key = torch.arange(len(view)), Key.of(3, "real")
     joined = view.get_batch(indices, key.with_rows(RowRange.all(len(view))))
     part = view.get_batch(indices[5:17], key.with_rows(RowRange(5, 17, len(view))))
@@ -196,7 +196,7 @@ def test_an_archive_is_as_its_folder(folder, tmp_path, kind):
     packed, loose = opened(path), opened(folder)
     assert names(packed) == names(loose) and packed.spec["classes"] == loose.spec["classes"]
     for split in SPLITS:
-        ours, theirs = (getattr(data, split) for data in (packed, loose))
+        ours, theirs = (data.view(split) for data in (packed, loose))
         rows = torch.arange(len(theirs))
         assert torch.equal(ours.get_batch(rows, Key.of(0)).data, theirs.get_batch(rows, Key.of(0)).data)
 
@@ -330,7 +330,7 @@ def test_the_built_in_digits_are_the_uci_test_set():
     whole = open_images(resolve_source(None, SOURCES, None, print), ImageConfig(side=8))
     images, labels = load_digits(return_X_y=True)
     for split in SPLITS:
-        view = getattr(whole, split)
+        view = whole.view(split)
         numbers = [int(name.split()[1]) for name in whole.splits[split]]
         batch = view.get_batch(torch.arange(len(view)), Key.of(0))
         truth = torch.from_numpy(images[numbers].reshape(-1, 1, 8, 8))

@@ -51,7 +51,7 @@ def test_a_row_is_three_images_of_its_split_and_its_label_theirs(data):
     assert (data.spec["channels"], data.spec["side"]) == (3, 16)
     assert len(data.view("train")) == 128_000 and len(data.view("valid")) == len(data.view("test")) == 26_000
     for split in ("train", "valid", "test"):
-        view, own = getattr(data, split), getattr(alone, split)
+        view, own = data.view(split), alone.view(split)
         rows = torch.tensor([0, 7, 25_999, 7])
         batch = view.get_batch(rows, Key.of(0))
         images = own.get_batch(torch.arange(len(own)), Key.of(0))
@@ -66,11 +66,11 @@ def test_a_row_is_three_images_of_its_split_and_its_label_theirs(data):
 
 def test_they_are_the_same_each_time_and_other_than_the_single_ones(data):
     again, alone = opened(stacked=True), opened()
-    assert torch.equal(data.view("train").rows, again.train.rows)
+    assert torch.equal(data.view("train").rows, again.view("train").rows)
     assert data.fingerprint == again.fingerprint != alone.fingerprint
     assert unstack(data).fingerprint not in (data.fingerprint, alone.fingerprint)
     assert dict(unstack(data).spec.fields) == {n: f for n, f in alone.spec.items() if n != "class_shares"}
-    assert unstack(data).train is data.view("train").single
+    assert unstack(data).view("train") is data.view("train").single
     assert data.summary[-1] == (
         "stacked: three images per example, as red, green and blue; 1,000 modes; examples: 128,000 train, "
         "26,000 valid, 26,000 test"
@@ -79,7 +79,7 @@ def test_they_are_the_same_each_time_and_other_than_the_single_ones(data):
 
 def test_rows_are_drawn_evenly_and_modes_as_often_as_their_digits_say(data):
     for split, count in ROWS.items():
-        view = getattr(data, split)
+        view = data.view(split)
         drawn = view.rows.flatten().bincount(minlength=len(view.single))
         chi_square = float(((drawn - 3 * count / len(drawn)) ** 2 / (3 * count / len(drawn))).sum())
         assert abs(chi_square - len(drawn)) < 5 * (2 * len(drawn)) ** 0.5
@@ -105,7 +105,7 @@ def test_rows_are_drawn_evenly_and_modes_as_often_as_their_digits_say(data):
 )
 def test_colours_and_images_without_labels_are_refused(spec, said):
     with refused(ConfigError, "data.stacked", *said.split("|"), fix="data.channels=1"):
-        stack_images(Data(None, None, None, Spec({**spec, "source": "these"})))
+        stack_images(Data({}, {}, {}, Spec({**spec, "source": "these"})))
 
 
 def test_only_stacked_images_have_these_measures(data):
