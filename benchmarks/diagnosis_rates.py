@@ -24,12 +24,12 @@ from diagnosis_oracle import Oracle
 from scipy.stats import beta
 
 from gancore.config import UpkeepConfig
-from gancore.data.dataset import Spec
+from gancore.data.dataset import Spec, TensorView
 from gancore.domain import Domain
 from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.monitor import Intervals, Monitor
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 from gancore.training.state import TrainState
 from gancore.training.validation import Validator
 

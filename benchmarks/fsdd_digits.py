@@ -46,7 +46,9 @@ ROWS = 256
 def read_fsdd(root: Path) -> tuple[Batch, Batch]:
     """All of the official train (index 5-49) and test (0-4) splits, cut at their start."""
     data = open_audio(resolve_source("fsdd", SOURCES, root, print), AudioConfig(length=TIME, window="start"))
-    train, valid, test = (everything(view) for view in (data.train, data.valid, data.test))
+    train, valid, test = (
+        everything(view) for view in (data.view("train"), data.view("valid"), data.view("test"))
+    )
     pairs = zip((train.data, train.condition), (valid.data, valid.condition), strict=True)
     return Batch(*(torch.cat(pair) for pair in pairs)), test
 

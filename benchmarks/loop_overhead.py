@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from gancore.data.dataset import Batch
+from gancore.data.dataset import Batch, View
 from gancore.games import R1, Adam, AdversarialGame, Discriminator, adversarial_game, normal
 from gancore.games.draw import BatchSource
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
@@ -109,7 +109,7 @@ def bare_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Ca
 # The shared loop --------------------------------------------------------------------------------
 
 
-class Rows:
+class Rows(View):
     """A view of rows that live on the device."""
 
     def __init__(self, data: Tensor) -> None:

@@ -117,7 +117,7 @@ def pool_of(data: Data, n: int) -> Pool:
     """Blocks of n held-out rows, and some rows of train."""
     key, parts, count = Key.of("planted faults"), [], MOST_BLOCKS * n
     for split, most in (("test", count), ("valid", count), ("train", TRAIN)):
-        view = getattr(data, split)
+        view = data.view(split)
         parts.append(read_rows(view, (key / split).permutation(len(view))[:most], key / split))
     rows = Batch(tree_cat([p.data for p in parts]), tree_cat([p.condition for p in parts]))
     held = len(parts[0]) + len(parts[1])

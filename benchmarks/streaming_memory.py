@@ -95,13 +95,13 @@ def measure(folder: Path) -> dict[str, float]:
 
     watch = Watch()
     data = open_audio(Source("measured", folder), AudioConfig())
-    order = Key.of(0, "order").integers(len(data.train), BATCHES, ROWS)
+    order = Key.of(0, "order").integers(len(data.view("train")), BATCHES, ROWS)
     for step, indices in enumerate(order):
-        data.train.get_batch(indices, Key.of(0, step))
+        data.view("train").get_batch(indices, Key.of(0, step))
     clips = sum(len(names) for names in data.splits.values())
     return {
         "clips": clips,
-        "data_megabytes": round(data.train.size_mb, 1),
+        "data_megabytes": round(data.view("train").size_mb, 1),
         "before_megabytes": round(watch.before, 1),
         "peak_megabytes": round(watch.stop(), 1),
     }

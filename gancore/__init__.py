@@ -12,7 +12,7 @@ from gancore.lazy import attach
 if TYPE_CHECKING:
     from gancore.api import animate, compare, evaluate, generate, load, load_game, neighbours, train
     from gancore.config import DataConfig, RecipeConfig
-    from gancore.data.dataset import Batch, Data, Spec, SpecSchema, View
+    from gancore.data.dataset import Batch, Data, Spec, SpecSchema, TensorView, View
     from gancore.data.sources import Source
     from gancore.domain import Diagnostic, Domain
     from gancore.entries import (
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from gancore.evaluation.features import ClassifierFeatureExtractor, FeatureContext, FeatureExtractor
     from gancore.evaluation.result import EvaluationResult, MetricResult
+    from gancore.games.sampler import Sampler
     from gancore.hookspecs import hookimpl
     from gancore.metrics.metric import Interval, Metric, MetricInputs, SampleSet
     from gancore.recipe import Recipe
@@ -86,11 +87,13 @@ __all__ = [
     "RecipeConfig",
     "RecipeEntry",
     "SampleSet",
+    "Sampler",
     "Samples",
     "Source",
     "SourceEntry",
     "Spec",
     "SpecSchema",
+    "TensorView",
     "TrainingError",
     "View",
     "animate",

@@ -104,6 +104,7 @@ class Key:
 
 Purpose: TypeAlias = Literal[
     "bandwidth",
+    "conditions",
     "dequantise",
     "evaluate",
     "identity",

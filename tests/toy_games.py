@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gancore.config import TrainConfig
+from gancore.data.dataset import TensorView
 from gancore.games import Discriminator, Game
 from gancore.games.training_setup import TrainingSetup
 from gancore.games.training_step import TrainingStep
@@ -16,7 +17,6 @@ from gancore.training import setup
 from gancore.training.checkpoint import latest_checkpoint, optimizer_tensors, save_checkpoint
 from gancore.training.loop import prepare_game, train
 from gancore.training.plan import plan_steps
-from gancore.training.setup import TensorView
 from gancore.training.state import TrainState
 from gancore.trees import Tree
 

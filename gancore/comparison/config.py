@@ -367,7 +367,7 @@ def _refuse_classifiers(config: ComparisonConfig) -> None:
     """Raises ConfigError if a recipe is a classifier: it generates no samples to compare."""
     known = plugins().recipe_entries(plugins().load_domain(config.domain))
     for name, recipe in config.recipes.items():
-        if recipe in known and "judge" in known[recipe].capabilities:
+        if recipe in known and "classification" in known[recipe].capabilities:
             raise ConfigError(
                 f"{name}: recipe {recipe!r} is a classifier and generates no samples", "leave it out"
             )
@@ -376,7 +376,7 @@ def _refuse_classifiers(config: ComparisonConfig) -> None:
 def sampling_recipes(domain: str) -> list[str]:
     """The recipes of a domain that generate samples: its own, then those of other plugins."""
     recipes = plugins().recipe_entries(plugins().load_domain(domain))
-    return [name for name, entry in recipes.items() if "judge" not in entry.capabilities]
+    return [name for name, entry in recipes.items() if "classification" not in entry.capabilities]
 
 
 def selection_metric(config: ComparisonConfig, default: str) -> str:

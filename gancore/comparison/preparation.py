@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -56,11 +56,11 @@ def prepare_comparison(
             )
         return
     _check_metrics(config, domain, data.spec)
-    shown = min(domain.report_sample_count(data.spec), len(_view(data.test)))
+    shown = min(domain.report_sample_count(data.spec), len(data.view("test")))
     environment = {
         "data": _data_facts(data, source, licence),
         "headline": domain.primary_metric,
-        **selection(config, domain, data.spec, _view(data.valid), trials),
+        **selection(config, domain, data.spec, data.view("valid"), trials),
         "shown": shown,
         "machine": machine_name(config.device),
         "versions": library_versions(),
@@ -73,17 +73,13 @@ def _open_data(domain: Domain, config: RunConfig, root: Path | None) -> tuple[st
     source = resolve_source(config.data.source, domain.sources, root, _say)
     data = domain.open(replace(source, announce=_say), config.data)
     for name in ("train", "valid", "test"):
-        if not len(_view(getattr(data, name))):
+        if not len(data.view(name)):
             raise DataError(f"no row is left for {name}", "add data, or loosen what data.* leaves out")
     return source.name, source.entry.licence if source.entry else "", data
 
 
 def _say(line: str) -> None:
     print(escape_control(line), flush=True)
-
-
-def _view(views: View | Mapping[str, View]) -> View:
-    return next(iter(views.values())) if isinstance(views, Mapping) else views
 
 
 def _data_facts(data: Data, source: str, licence: str) -> dict[str, Any]:
@@ -93,7 +89,7 @@ def _data_facts(data: Data, source: str, licence: str) -> dict[str, Any]:
         "licence": licence,
         "fingerprint": data.fingerprint,
         "contract": list(data.summary),
-        "rows": {name: len(_view(getattr(data, name))) for name in ("train", "valid", "test")},
+        "rows": {name: len(data.view(name)) for name in ("train", "valid", "test")},
         "splits_sha256": hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest(),
         "classes": list(data.spec.get("classes") or []),
     }
@@ -110,7 +106,7 @@ def _check_metrics(config: ComparisonConfig, domain: Domain, spec: Spec) -> None
 
 def _write_real_samples(folder: ComparisonFolder, domain: Domain, data: Data, shown: int, seed: int) -> None:
     """A random subset of the test rows."""
-    view, key = _view(data.test), evaluation_key("shown", seed)
+    view, key = data.view("test"), evaluation_key("shown", seed)
     rows = (key / "rows").permutation(len(view))[:shown]
     batch = view.get_batch(rows, (key / "take").with_rows(RowRange.all(shown)))
     samples = Samples(to_cpu(batch.data), data.spec, to_cpu(batch.condition))

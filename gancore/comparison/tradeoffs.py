@@ -18,6 +18,7 @@ from gancore.data.dataset import Batch, Data, Spec, View
 from gancore.domain import Domain
 from gancore.errors import GancoreError, describe_error
 from gancore.games.game import Game
+from gancore.games.sampler import Sampler
 from gancore.metrics.intervals import mean_interval
 from gancore.models.model import Model, build_game
 from gancore.models.sampling import condition_sampler, to_cpu
@@ -45,8 +46,7 @@ class TrainedTrial:
 
     @property
     def test(self) -> View:
-        views = self.data.test
-        return next(iter(views.values())) if isinstance(views, Mapping) else views
+        return self.data.view("test")
 
     def test_batches(self, count: int) -> list[Batch]:
         """``count`` rows of test, the same for every model, in small batches on the model's device."""
@@ -90,19 +90,19 @@ def parameters_by_player(game: Game) -> dict[str, int]:
 def measure_likelihood(trained: TrainedTrial) -> dict[str, Any]:
     """-log p(x) of test rows in nats per canonical sample: exact, a bound, or none."""
     sampler = trained.model.sampler
-    if not hasattr(sampler, "log_prob"):
+    if not sampler.can("likelihood"):
         return {"kind": "none"}
     values: list[Tensor] = []
     try:
         for batch in trained.test_batches(LIKELIHOOD_ROWS):
-            log_prob = sampler.log_prob(batch)  # type: ignore[operator]
+            log_prob = sampler.log_prob(batch)
             if log_prob is None:
                 return {"kind": "none", "note": "not of canonical samples: its representation loses some"}
             values.append(-log_prob.double().cpu())
     except (GancoreError, RuntimeError) as error:
         return {"kind": "none", "note": f"{error}"}
     nll = torch.cat(values)
-    kind = "bound" if getattr(sampler, "lower_bound", False) else "exact"
+    kind = "bound" if sampler.lower_bound else "exact"
     likelihood = {"kind": kind, "nll": float(nll.mean()), "n": len(nll), "unit": "nats a sample"}
     if len(nll) < 2 or not bool(nll.isfinite().all()):
         return likelihood
@@ -114,14 +114,14 @@ def measure_likelihood(trained: TrainedTrial) -> dict[str, Any]:
 def measure_inversion(trained: TrainedTrial) -> dict[str, Any]:
     """|render(invert(x)) - x| over test rows: the largest and the mean, with the largest |x|."""
     sampler = trained.model.sampler
-    if not (hasattr(sampler, "invert") and hasattr(sampler, "render")):
+    if not sampler.can("inversion"):
         return {"kind": "none"}
     differences: list[Tensor] = []
     values: list[Tensor] = []
     try:
         for batch in trained.test_batches(INVERSION_ROWS):
-            condition = batch.condition if getattr(sampler, "conditional", False) else None
-            rendered = to_cpu(sampler.render(sampler.invert(batch), condition))  # type: ignore[operator]
+            condition = batch.condition if sampler.conditional else None
+            rendered = to_cpu(sampler.render(sampler.invert(batch), condition))
             for x, inverted in zip(tree_leaves(to_cpu(batch.data)), tree_leaves(rendered), strict=True):
                 differences.append((inverted.double() - x.double()).abs().flatten())
                 values.append(x.double().abs().max())
@@ -166,7 +166,7 @@ def _timed(call: Callable[[], object], device: torch.device) -> float:
 
 
 @torch.no_grad()
-def time_sampling(sampler: nn.Module, domain: Domain, spec: Spec, device: torch.device) -> dict[str, Any]:
+def time_sampling(sampler: Sampler, domain: Domain, spec: Spec, device: torch.device) -> dict[str, Any]:
     """Seconds per sample by batch size; if it cannot be measured, the reason."""
     timings: dict[str, Any] = {}
     for batch in BATCH_SIZES:
@@ -179,11 +179,11 @@ def time_sampling(sampler: nn.Module, domain: Domain, spec: Spec, device: torch.
 
 
 def _sampling_call(
-    sampler: nn.Module, domain: Domain, spec: Spec, batch: int, device: torch.device
+    sampler: Sampler, domain: Domain, spec: Spec, batch: int, device: torch.device
 ) -> Callable[[], object]:
     key = evaluation_key("time", 0, device=device)
     condition = condition_sampler(sampler, domain, spec, None)(batch, key / "condition")
-    return lambda: sampler.sample(batch, key, condition)  # type: ignore[operator]
+    return lambda: sampler.sample(batch, key, condition)
 
 
 class _OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, model_validator
 from torch import Tensor
 
-from gancore.errors import CheckpointError
-from gancore.random import Key
-from gancore.text import short_repr
+from gancore.data.splits import SPLITS
+from gancore.errors import CheckpointError, ConfigError, DataError
+from gancore.random import Key, evaluation_key
+from gancore.text import short_repr, suggestion
 from gancore.trees import Tree, tree_batch_size, tree_map, tree_slice
 
 
@@ -40,38 +41,60 @@ class Batch:
         return Batch(tree_slice(self.data, start, stop), tree_slice(self.condition, start, stop))
 
 
-class View(Protocol):
-    """One split of the data, as keyed batches.
+class View:
+    """One split of the data, as keyed batches. Define ``__len__`` and ``get_batch``; the rest has defaults.
 
     ``get_batch`` crops, augments, draws: a pure function of its arguments. ``indices`` (int64, on the CPU)
     and the draws of ``key`` (first axis: ``len(indices)``) belong to the same rows: each row depends only on
     its own index and draw. The batch is on ``key.device``.
-
-    A view may also have ``get_conditions(indices)``, the conditions of a batch without its data;
-    ``get_origins(indices, key)``, a text such as a file name for each row of the batch (:func:`get_origins`);
-    and ``size_mb`` with ``to(device)`` (:func:`to_if_small`).
     """
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        raise TypeError(f"{type(self).__name__} must define __len__()")
 
-    def get_batch(self, indices: Tensor, key: Key) -> Batch: ...
+    def get_batch(self, indices: Tensor, key: Key) -> Batch:
+        raise TypeError(f"{type(self).__name__} must define get_batch(indices, key)")
+
+    def get_conditions(self, indices: Tensor) -> Tree:
+        """The conditions of these rows, whatever the key. Define it if they are known without the data."""
+        return self.get_batch(indices, evaluation_key("conditions")).condition
+
+    @property
+    def has_cheap_conditions(self) -> bool:
+        """Whether the view defines ``get_conditions``, which reads no data then."""
+        return type(self).get_conditions is not View.get_conditions
+
+    def get_origins(self, indices: Tensor, key: Key) -> Sequence[str]:
+        """A text such as a file name for each row of ``get_batch(indices, key)``; empty: not known."""
+        return []
+
+    @property
+    def size_mb(self) -> float:
+        """Memory that :meth:`to` takes on a device. By default infinite: the data stay where they are."""
+        return math.inf
+
+    def to(self, device: torch.device | str) -> View:
+        """The view with all of its data on ``device``. Define it with ``size_mb``."""
+        return self
 
 
-def get_origins(view: View, indices: Tensor, key: Key) -> list[str]:
-    """Where each row of ``view.get_batch(indices, key)`` comes from; empty if the view does not say."""
-    own = getattr(view, "get_origins", None)
-    return list(own(indices, key)) if own else []
+class TensorView(View):
+    """Rows in memory as a view; axis 0 of every leaf is the rows."""
+
+    def __init__(self, data: Tree, condition: Tree = None) -> None:
+        self.data, self.condition = data, condition
+
+    def __len__(self) -> int:
+        return tree_batch_size(self.data)
+
+    def get_batch(self, indices: Tensor, key: Key) -> Batch:
+        rows = tree_map(lambda x: x[indices], self.data)
+        return Batch(rows, tree_map(lambda x: x[indices], self.condition)).to(key.device)
 
 
 def to_if_small(view: View, device: torch.device, limit_mb: float) -> View:
-    """The view with all of its data on ``device`` if its ``size_mb`` is within the limit; else unchanged.
-
-    A view without ``size_mb`` stays memory-mapped.
-    """
-    if getattr(view, "size_mb", float("inf")) > limit_mb:
-        return view
-    resident: View = view.to(device)  # type: ignore[attr-defined]
-    return resident
+    """The view with all of its data on ``device`` if its ``size_mb`` is within the limit; else unchanged."""
+    return view if view.size_mb > limit_mb else view.to(device)
 
 
 @dataclass(frozen=True)
@@ -96,22 +119,73 @@ class Spec(Mapping[str, Any]):
         return len(self.fields) + len(self.tensors)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Data:
     """What ``Domain.open`` returns.
 
-    Each split is a View, or several by name (unpaired sets). ``summary``: lines about what was found, kept
-    and skipped. ``fingerprint`` changes when the data, their settings or their splits do. ``splits`` (names
-    by split) is stored with the run.
+    Each split is a mapping of views: several by name (unpaired sets), or one, which is stored under the
+    split's name when a plain View is given. ``summary``: lines about what was found, kept and skipped.
+    ``fingerprint`` changes when the data, their settings or their splits do. ``splits`` (names by split) is
+    stored with the run.
+
+    Raises:
+        DataError: a split is not made of views.
     """
 
-    train: View | Mapping[str, View]
-    valid: View | Mapping[str, View]
-    test: View | Mapping[str, View]
+    train: Mapping[str, View]
+    valid: Mapping[str, View]
+    test: Mapping[str, View]
     spec: Spec
     summary: Sequence[str] = ()
     fingerprint: str = ""
     splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __init__(
+        self,
+        train: View | Mapping[str, View],
+        valid: View | Mapping[str, View],
+        test: View | Mapping[str, View],
+        spec: Spec,
+        summary: Sequence[str] = (),
+        fingerprint: str = "",
+        splits: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        values = {
+            "train": _named_views("train", train),
+            "valid": _named_views("valid", valid),
+            "test": _named_views("test", test),
+            "spec": spec,
+            "summary": summary,
+            "fingerprint": fingerprint,
+            "splits": splits or {},
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def views(self, split: str) -> Mapping[str, View]:
+        """The views of a split, by name. Raises ConfigError: no such split."""
+        if split not in SPLITS:
+            raise ConfigError(f"no split {split!r}", suggestion(split, SPLITS))
+        views: Mapping[str, View] = getattr(self, split)
+        return views
+
+    def view(self, split: str) -> View:
+        """The view of a split; of several the first. Raises ConfigError: no such split."""
+        for view in self.views(split).values():
+            return view
+        raise ConfigError(f"the data have no view in {split}", "give one, which may be empty")
+
+
+def _named_views(split: str, given: View | Mapping[str, View]) -> Mapping[str, View]:
+    """A plain view by its split's name, which is in the key of every draw."""
+    views = given if isinstance(given, Mapping) else {split: given}
+    for name, view in views.items():
+        if not isinstance(view, View):
+            raise DataError(
+                f"{name} of the data is {type(view).__name__}, not a gancore.View",
+                "subclass gancore.View, or wrap tensors in gancore.TensorView",
+            )
+    return views
 
 
 BoundedText = Annotated[str, Field(max_length=1 << 20)]

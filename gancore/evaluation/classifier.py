@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -20,7 +20,7 @@ from gancore.entries import RecipeEntry
 from gancore.errors import CheckpointError, ConfigError
 from gancore.evaluation.catalogue import available_extractors
 from gancore.evaluation.features import ExtractorLoader, FeatureContext, TrainRecipe
-from gancore.evaluation.reference import ReferenceData, digest_data, first_view
+from gancore.evaluation.reference import ReferenceData, digest_data
 from gancore.file_lock import exclusive_lock
 from gancore.files import mark_used, remove
 from gancore.metrics.metric import SampleClassifier
@@ -47,15 +47,14 @@ least this many steps.
 def classifier_trainer(
     domain: Domain, train_recipe: TrainRecipe
 ) -> Callable[[Data], SampleClassifier] | None:
-    """``MetricInputs.train_classifier``: the domain's first recipe that declares ``judge``, with its
-    defaults.
+    """``MetricInputs.train_classifier``: the domain's first recipe that classifies, with its defaults.
 
     None: the domain has none.
     """
-    recipes = [name for name, entry in domain.recipes.items() if "judge" in entry.capabilities]
+    recipes = [name for name, entry in domain.recipes.items() if "classification" in entry.capabilities]
     if not recipes:
         return None
-    return lambda data: cast(SampleClassifier, train_recipe(recipes[0], {}, data).sampler)
+    return lambda data: train_recipe(recipes[0], {}, data).sampler
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class ClassifierCache:
         source = self.reference.source
         source_name = source.name if source.entry else str(source.path and source.path.resolve())
         if data is not None:
-            source_name = f"{len(first_view(data, 'train')):,} rows in memory"
+            source_name = f"{len(data.view('train')):,} rows in memory"
         values = {
             "domain": self.domain.name,
             "recipe": entry.name,
@@ -113,7 +112,7 @@ class ClassifierCache:
         config = build_config(self.domain.Config, section, [layer])
         if "steps" in changes:
             return config
-        rows = len(first_view(data or self.reference.data, "train"))
+        rows = len((data or self.reference.data).view("train"))
         model = config.model.model_copy(update={"steps": steps_for(rows, config.model)})
         return config.model_copy(update={"model": model})
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ from gancore.digests import digest_code, digest_json, digest_tensors
 from gancore.entries import FeatureExtractorEntry
 from gancore.errors import ConfigError, GancoreError, PluginError
 from gancore.evaluation.cache import DiskCache
-from gancore.evaluation.reference import digest_data, first_view, read_rows
-from gancore.metrics.metric import Metric, SampleClassifier, SampleSet, count_invalid_rows
+from gancore.evaluation.reference import digest_data, read_rows
+from gancore.metrics.metric import Metric, SampleSet, count_invalid_rows
 from gancore.plugins import plugins
 from gancore.random import evaluation_key
 from gancore.text import suggestion
@@ -107,7 +107,7 @@ class ClassifierFeatureExtractor(FeatureExtractor):
 
     def prepare(self, context: FeatureContext) -> None:
         sampler = context.train_recipe(self.name, {}).sampler
-        self.classifier, self.spec = cast(SampleClassifier, sampler), context.data.spec
+        self.classifier, self.spec = sampler, context.data.spec
         self._digest = digest_json(
             digest_tensors(list(sampler.state_dict().values())), dict(self.spec.fields)
         )
@@ -196,7 +196,7 @@ class PrincipalComponents(FeatureExtractor):
 
 def _fitting_rows(data: Data) -> Tensor:
     """Rows of train that the components are fitted to, (rows, coordinates)."""
-    train, key = first_view(data, "train"), evaluation_key("principal")
+    train, key = data.view("train"), evaluation_key("principal")
     order = key.permutation(len(train))
     x = flatten_rows(read_rows(train, order[:FEW_ROWS], key / "few").data)
     if x.shape[1] > MAX_COVARIANCE_SIZE:

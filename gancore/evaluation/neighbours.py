@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Batch, View, get_origins
+from gancore.data.dataset import Batch, View
 from gancore.errors import ConfigError, DataError
 from gancore.evaluation.cache import DiskCache
 from gancore.evaluation.classifier import evaluation_cache, extractor_loader
 from gancore.evaluation.features import FeatureExtractor, FeaturePipeline
-from gancore.evaluation.reference import ReferenceData, describe_shapes, first_view, open_reference, read_rows
+from gancore.evaluation.reference import ReferenceData, describe_shapes, open_reference, read_rows
 from gancore.metrics.distances import nearest
 from gancore.metrics.memorization import NEIGHBOURS, CopyTest, copy_test
 from gancore.metrics.metric import count_invalid_rows
@@ -94,7 +94,7 @@ def find_neighbours(
     reference = open_reference(model, run, request.against, request.data_root, request.announce)
     if reference.note:
         request.announce(f"warning: {reference.note}")
-    train = first_view(reference.data, "train")
+    train = reference.data.view("train")
     if request.k > len(train):
         raise ConfigError(f"k = {request.k} is larger than the {len(train)} train rows", "give a smaller -k")
     held_out = _held_out(reference)
@@ -189,7 +189,7 @@ def names_of(train: View, rows: Tensor) -> list[str]:
     names: dict[int, str] = {}
     for start in torch.unique(rows // chunk_rows * chunk_rows).tolist():
         indices, key = _chunk_indices(train, start, chunk_rows)
-        names |= zip(indices.tolist(), get_origins(train, indices, key), strict=False)
+        names |= zip(indices.tolist(), train.get_origins(indices, key), strict=False)
     return [names[row] for row in rows.tolist()] if names else []
 
 
@@ -236,12 +236,12 @@ class HeldOutRows:
 
 
 def _held_out(reference: ReferenceData) -> HeldOutRows | None:
-    valid = first_view(reference.data, "valid")
+    valid = reference.data.view("valid")
     if not len(valid):
         return None
     key = evaluation_key("neighbours", "valid")
     indices, draws = key.permutation(len(valid))[:HELD_OUT_ROWS], key / "rows"
-    return HeldOutRows(read_rows(valid, indices, draws), get_origins(valid, indices, draws))
+    return HeldOutRows(read_rows(valid, indices, draws), valid.get_origins(indices, draws))
 
 
 def _extract_finite(pipeline: FeaturePipeline, batch: Batch, cache: bool) -> Tensor:

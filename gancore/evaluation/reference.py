@@ -19,7 +19,6 @@ from gancore.models.model import Model
 from gancore.models.sampling import to_cpu
 from gancore.random import Key, RowRange, evaluation_key
 from gancore.run_folder import RunFolder
-from gancore.text import suggestion
 from gancore.trees import Tree, tree_cat, tree_leaves
 
 
@@ -95,7 +94,7 @@ def _check_compatible(model: Model, name: str, data: Data) -> None:
                 f"{name} has {key} {other}, and the model {own}", "give data of the model's kind"
             )
     own, other = (list(spec.get("classes") or []) for spec in (model.spec, data.spec))
-    if getattr(model.sampler, "conditional", False) and own != other:
+    if model.sampler.conditional and own != other:
         raise ConfigError(
             f"the model's {len(own)} classes are not the {len(other)} of {name}",
             "give data with its classes",
@@ -111,7 +110,6 @@ def _fingerprint_note(model: Model, data: Data) -> str:
     return "the data, or their splits, are not those that the model was trained on"
 
 
-SPLITS = ("train", "valid", "test")
 DIGEST_ROWS = 1000
 """Rows of a split that :func:`digest_data` reads."""
 MIN_CONTROL_ROWS = 300
@@ -150,15 +148,15 @@ def select_real_data(data: Data, split: str, n: int, key: Key) -> RealData:
     Raises:
         ConfigError: no such split, or it has no rows.
     """
-    if not len(first_view(data, split)):
+    if not len(data.view(split)):
         raise ConfigError(f"the data have no rows in {split}", "give another --split, or more data")
     real = _read_split(data, split, key, 0, n)
-    size, max_rows = len(first_view(data, "train")), max_train_rows(real.data, n)
+    size, max_rows = len(data.view("train")), max_train_rows(real.data, n)
     held_out: list[Batch] = []
     counts: dict[str, int] = {}
     others = [name for name in dict.fromkeys((split, "valid")) if name != "train"]
     for name in (*others, "train"):
-        rows, n_used = len(first_view(data, name)), n if name == split else 0
+        rows, n_used = len(data.view(name)), n if name == split else 0
         n_free, wanted = rows - n_used, n - sum(counts.values())
         if name == "train":
             n_free, wanted = min(n_free, rows // 2), min(wanted, MIN_CONTROL_ROWS - sum(counts.values()))
@@ -180,7 +178,7 @@ def max_train_rows(rows: Tree, n: int) -> int:
 
 
 def _read_split(data: Data, split: str, key: Key, first: int, count: int) -> Batch:
-    view = first_view(data, split)
+    view = data.view(split)
     return read_rows(view, (key / split).permutation(len(view))[first : first + count], key / split / first)
 
 
@@ -191,14 +189,6 @@ def _joined(batches: Sequence[Batch]) -> Batch | None:
     return Batch(
         tree_cat([batch.data for batch in batches]), None if conditions[0] is None else tree_cat(conditions)
     )
-
-
-def first_view(data: Data, split: str) -> View:
-    """The view of a split; of several (unpaired sets) the first. Raises ConfigError: no such split."""
-    if split not in SPLITS:
-        raise ConfigError(f"no split {split!r}", suggestion(split, SPLITS))
-    found: View | Mapping[str, View] = getattr(data, split)
-    return next(iter(found.values())) if isinstance(found, Mapping) else found
 
 
 def read_rows(view: View, indices: Tensor, key: Key) -> Batch:
@@ -221,8 +211,8 @@ def digest_data(data: Data) -> str:
     The fingerprint identifies the files only; the rows that a plugin makes of them may change with its code.
     """
     parts: list[object] = [data.fingerprint]
-    for split, found in (("train", data.train), ("valid", data.valid)):
-        for view in found.values() if isinstance(found, Mapping) else (found,):
+    for split in ("train", "valid"):
+        for view in data.views(split).values():
             key = evaluation_key("identity", split, len(view))
             rows = key.permutation(len(view))[:DIGEST_ROWS]
             batch = read_rows(view, rows, key) if len(rows) else None

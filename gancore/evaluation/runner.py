@@ -28,7 +28,6 @@ from gancore.evaluation.reference import (
     RealData,
     ReferenceData,
     describe_shapes,
-    first_view,
     open_reference,
     select_real_data,
 )
@@ -128,7 +127,7 @@ def _evaluate_all(
 def default_sample_count(data: Data, split: str) -> int:
     """The number of rows of the reference split, within limits, so that both sets are equally precise."""
     fewest, most = DEFAULT_SAMPLES
-    return min(max(len(first_view(data, split)), fewest), most)
+    return min(max(len(data.view(split)), fewest), most)
 
 
 def _draw_samples(request: EvaluationRequest, n: int, model: Model, real: Batch) -> Batch:
@@ -180,7 +179,7 @@ def _build_evaluator(
     loader: ExtractorLoader,
 ) -> Evaluator:
     requirements = frozenset[str]().union(*(metric.all_requirements for metric in metrics.values()))
-    likelihood = partial(model_log_prob, model) if hasattr(model.sampler, "log_prob") else None
+    likelihood = partial(model_log_prob, model) if model.sampler.can("likelihood") else None
     log_prob = likelihood(data.real) if likelihood and "log_prob" in requirements else None
     inputs = MetricInputs(
         pipeline.extract(fake, cache=False),
@@ -191,11 +190,11 @@ def _build_evaluator(
         reference.data.spec,
         evaluation_key("evaluate", request.seed),
         log_prob,
-        bool(getattr(model.sampler, "lower_bound", False)),
+        model.sampler.lower_bound,
         pipeline.classifier.classes if pipeline.classifier else (),
         model.device,
         classifier_trainer(model.domain, loader.context.train_recipe),
-        len(first_view(reference.data, "train")),
+        len(reference.data.view("train")),
     )
     reasons = {
         "log_posteriors": "" if pipeline.classifier else loader.no_classifier_reason,
@@ -236,7 +235,7 @@ def model_log_prob(model: Model, rows: Batch) -> Tensor | None:
         with noise_scope(
             evaluation_key("evaluate", "log_prob", start, device=model.device), RowRange.all(len(batch))
         ):
-            part = model.sampler.log_prob(batch)  # type: ignore[operator]
+            part = model.sampler.log_prob(batch)
         if part is None:
             return None
         parts.append(part.float().cpu())

@@ -34,17 +34,11 @@ from gancore.games.dynamics import (
     find_dynamics,
 )
 from gancore.games.fitted import FittedGame, FittedModel, fitted_game
-from gancore.games.flow import FlowGame, FlowGANGame, FlowSampler, flow_gan
+from gancore.games.flow import FlowGame, FlowGANGame, flow_gan
 from gancore.games.game import Game, Move, Phase, Player, check_game
 from gancore.games.gradient import Gradient
 from gancore.games.jacobian import compute_jacobian
-from gancore.games.likelihood import (
-    LatentSampler,
-    LikelihoodGame,
-    LikelihoodSampler,
-    ModelSampler,
-    likelihood_game,
-)
+from gancore.games.likelihood import LikelihoodGame, ModelSampler, likelihood_game
 from gancore.games.losses import LOSSES, AdversarialLoss, find_loss
 from gancore.games.optimizers import (
     OPTIMIZERS,
@@ -68,6 +62,7 @@ from gancore.games.penalties import (
 )
 from gancore.games.prior import Prior, normal, uniform
 from gancore.games.representation import CellBounds, Dequantization, Identity, Representation
+from gancore.games.sampler import CAPABILITIES, Capability, Sampler
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
 from gancore.games.torch_optimizer import TorchOptimizer
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
@@ -75,6 +70,7 @@ from gancore.games.training_step import TrainingStep, Turn
 from gancore.random import noise
 
 __all__ = [
+    "CAPABILITIES",
     "DYNAMICS",
     "LOSSES",
     "OPTIMIZERS",
@@ -95,6 +91,7 @@ __all__ = [
     "AugmentedDiscriminator",
     "BatchSource",
     "BatchTransform",
+    "Capability",
     "CellBounds",
     "Classifier",
     "ClassifierGame",
@@ -110,14 +107,11 @@ __all__ = [
     "FittedModel",
     "FlowGANGame",
     "FlowGame",
-    "FlowSampler",
     "Game",
     "GeneratorSampler",
     "Gradient",
     "Identity",
-    "LatentSampler",
     "LikelihoodGame",
-    "LikelihoodSampler",
     "ModelSampler",
     "Move",
     "Optimistic",
@@ -131,6 +125,7 @@ __all__ = [
     "Prior",
     "RMSprop",
     "Representation",
+    "Sampler",
     "ScalarMeans",
     "Schedule",
     "Simultaneous",

@@ -23,6 +23,7 @@ from gancore.games.optimizers import Adam, Optimizer
 from gancore.games.penalties import Penalty, with_unique_names
 from gancore.games.prior import Prior
 from gancore.games.representation import Identity, Representation
+from gancore.games.sampler import Sampler
 from gancore.games.schedules import schedule_value
 from gancore.games.training_step import TrainingStep
 from gancore.plugins.imports import find_program_object
@@ -42,15 +43,17 @@ class PenaltyMove(Move):
         return cls(player, penalty.name, penalty.every, penalty=penalty)
 
 
-class GeneratorSampler(nn.Module):
+class GeneratorSampler(Sampler):
     """Generates canonical samples: latents, through the generator, decoded by the representation."""
 
     def __init__(
         self, generator: nn.Module, prior: Prior, representation: Representation, conditional: bool
     ) -> None:
         super().__init__()
-        self.conditional = conditional
         self.generator, self.prior, self.representation = generator, prior, representation
+        self.capabilities = frozenset({"sample", "parallel", "latents"})
+        if conditional:
+            self.capabilities |= {"conditional"}
 
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
         """``n`` canonical samples; row i depends only on the key's row i."""
@@ -187,7 +190,7 @@ class AdversarialGame(Game):
         if isinstance(self.discriminator, AugmentedDiscriminator):
             self.discriminator.after_round(step.number, step.setup.samples_a_round, step.progress)
 
-    def sampler(self) -> nn.Module:
+    def sampler(self) -> Sampler:
         generator = self.averaged(self.generator)
         return GeneratorSampler(generator, self.prior, self.representation, self.conditional)
 

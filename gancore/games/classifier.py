@@ -15,6 +15,7 @@ from gancore.games.draw import Draw
 from gancore.games.game import Game, Move, Phase, Player
 from gancore.games.optimizers import Adam, Optimizer
 from gancore.games.representation import Identity, Representation
+from gancore.games.sampler import Sampler
 from gancore.trees import Tree
 
 
@@ -33,8 +34,13 @@ class Classifier(nn.Module):
         return self.classify(self.embed(data))
 
 
-class TrainedClassifier(nn.Module):
-    """What a classifier's model folder stores: it classifies canonical samples and has no ``sample``."""
+class TrainedClassifier(Sampler):
+    """What a classifier's model folder stores: it classifies canonical samples and generates none.
+
+    Its likelihood is that of the labels.
+    """
+
+    capabilities = frozenset({"classification", "likelihood"})
 
     def __init__(self, model: Classifier, representation: Representation) -> None:
         super().__init__()
@@ -86,7 +92,8 @@ def classifier_game(
 ) -> ClassifierGame:
     """A classifier: a model of the labels given the data.
 
-    It is trained, selected and stored like a generator but generates nothing; its recipe declares ``judge``.
+    It is trained, selected and stored like a generator but generates nothing; its recipe declares the
+    capability ``classification``.
     """
     game = ClassifierGame(model(), representation or Identity(), average)
     game.players = {"classifier": Player(["model"], optimizer, clip)}

@@ -40,7 +40,7 @@ class EpochSampler:
         return self._permutation
 
 
-class EncodedView:
+class EncodedView(View):
     """A view whose batches are encoded by the representation, in fp32 and without gradient."""
 
     def __init__(self, view: View, representation: Representation) -> None:
@@ -125,12 +125,12 @@ class Draw:
         return self._reals[name]
 
     def condition(self, view: str | None = None) -> Tree:
-        """The condition of the same rows; cheaper than ``real`` if the view has ``conditions``."""
+        """The condition of the same rows; cheaper than ``real`` if the view defines ``get_conditions``."""
         name = view or next(iter(self._batches.views))
-        conditions_of = getattr(self._batches.views[name], "get_conditions", None)
-        if conditions_of is None or name in self._reals:
+        rows = self._batches.views[name]
+        if name in self._reals or not rows.has_cheap_conditions:
             return self.real(view).condition
-        return tree_map(lambda leaf: leaf.to(self.device), conditions_of(self._indices(name)))
+        return tree_map(lambda leaf: leaf.to(self.device), rows.get_conditions(self._indices(name)))
 
     def normal(self, *shape: int, name: str = "z") -> Tensor:
         """N(0, 1) of shape (num_rows, *shape)."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
 from gancore.data.dataset import View
 from gancore.games.dynamics import Dynamics
 from gancore.games.game import Game, Phase
-from gancore.games.likelihood import model_sampler
+from gancore.games.likelihood import ModelSampler
 from gancore.games.representation import Identity, Representation
+from gancore.games.sampler import Sampler
 from gancore.games.training_step import TrainingStep
 from gancore.random import Key
 from gancore.trees import Tree
@@ -24,7 +25,8 @@ class FittedModel(Protocol):
     Each call of ``fit`` is one round that uses all samples. It returns True when the fit is complete (at once
     for a model that needs one pass), so that iterative methods are checkpointed and resumed like any
     training. The shapes of buffers depend only on the spec. ``log_prob``, and ``condition`` if the game is
-    conditional, are as in :func:`gancore.games.likelihood_game`.
+    conditional, are as in :func:`gancore.games.likelihood_game`. ``parallel = True``: a batch of samples
+    takes one pass.
     """
 
     def fit(self, views: Mapping[str, View], key: Key) -> bool: ...
@@ -40,7 +42,8 @@ class FitDynamics(Dynamics):
         game = step.game
         assert isinstance(game, FittedGame)
         batches = step.setup.batches
-        return game.model.fit(batches.encoded_views, batches.key / step.number)  # type: ignore[operator, no-any-return]
+        is_complete: bool = game.model.fit(batches.encoded_views, batches.key / step.number)
+        return is_complete
 
 
 class FittedGame(Game):
@@ -48,7 +51,8 @@ class FittedGame(Game):
 
     def __init__(self, model: nn.Module, representation: Representation, conditional: bool) -> None:
         super().__init__()
-        self.model, self.representation, self.conditional = model, representation, conditional
+        self.model: Any = model
+        self.representation, self.conditional = representation, conditional
         self.players = {}
         self.phases = [Phase([], dynamics=FitDynamics(), name="fit")]
 
@@ -56,8 +60,8 @@ class FittedGame(Game):
         """All rows of train, whatever the batch size."""
         return sum(map(len, views.values()))
 
-    def sampler(self) -> nn.Module:
-        return model_sampler(self.model, self.representation, self.conditional)
+    def sampler(self) -> Sampler:
+        return ModelSampler(self.model, self.representation, self.conditional)
 
 
 def fitted_game(

@@ -5,42 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 
-from gancore.data.dataset import Batch
 from gancore.games.adversarial import AdversarialGame, adversarial_game
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
-from gancore.games.likelihood import LikelihoodGame, LikelihoodSampler
-from gancore.games.prior import Prior, normal
+from gancore.games.likelihood import LikelihoodGame, ModelSampler
+from gancore.games.prior import normal
+from gancore.games.sampler import Sampler
 from gancore.games.schedules import Schedule, schedule_value
 from gancore.nn.flows import Flow
-from gancore.random import Key
-from gancore.trees import Tree
-
-
-class FlowSampler(LikelihoodSampler):
-    """Samples in parallel, with exact density, and with the latents of given canonical samples."""
-
-    @property
-    def prior(self) -> Prior:
-        return normal(self.flow.size)
-
-    @property
-    def flow(self) -> Flow:
-        return cast(Flow, self.model)
-
-    def latents(self, n: int, key: Key) -> Tensor:
-        return self.prior.sample(key / "z", n)
-
-    def render(self, latents: Tensor, condition: Tree = None) -> Tree:
-        return self.representation.decode(self.flow.decode(latents, condition))
-
-    def invert(self, batch: Batch) -> Tensor:
-        """The latents of canonical samples: ``render(invert(batch))`` gives these samples."""
-        encoded = self.representation.preimage(batch)
-        return self.flow.encode(encoded.data, encoded.condition if self.conditional else None)[0]
 
 
 class FlowGame(LikelihoodGame):
@@ -48,9 +23,6 @@ class FlowGame(LikelihoodGame):
 
     def initialize(self, draw: Draw) -> None:
         _initialize_flow(self.model, draw, self.conditional)
-
-    def sampler(self) -> nn.Module:
-        return FlowSampler(self.averaged(self.model), self.representation, self.conditional)
 
 
 class FlowGANGame(AdversarialGame):
@@ -70,8 +42,8 @@ class FlowGANGame(AdversarialGame):
         nll = -cast(Flow, self.generator).log_prob(batch.data, batch.condition)
         return cost.add("nll", nll, scale=schedule_value(self.likelihood_weight, draw.progress))
 
-    def sampler(self) -> nn.Module:
-        return FlowSampler(self.averaged(self.generator), self.representation, self.conditional)
+    def sampler(self) -> Sampler:
+        return ModelSampler(self.averaged(self.generator), self.representation, self.conditional)
 
 
 def flow_gan(

@@ -15,6 +15,7 @@ from gancore.games.cost import Cost
 from gancore.games.dynamics import Alternating, Dynamics, Unrolled
 from gancore.games.optimizers import Adam, MissingOptimizer, Optimizer, OptimizerState
 from gancore.games.representation import Identity, Representation
+from gancore.games.sampler import Sampler
 from gancore.games.schedules import require_every
 from gancore.nn.ema import EMA
 from gancore.nn.spectral_normalization import SpectralNorm, spectral_norm_layers
@@ -121,6 +122,8 @@ class Game(nn.Module):
     """A cost couples the rows of a batch: it is reduced over processes and refused with micro-batches."""
     fp32_by_default: bool = False
     """``precision=auto`` means fp32 for this game, because its data need more than bf16's 8 bits."""
+    conditional: bool = False
+    """Its players are given the condition of each row."""
     local_batch_norm: bool = False
     """Batch normalisation may use the rows of one process; if False, several processes are refused."""
 
@@ -149,8 +152,8 @@ class Game(nn.Module):
         """:meth:`cost`, so that ``torch.func.functional_call`` can evaluate it at other parameters."""
         return self.cost(move, draw)
 
-    def sampler(self) -> nn.Module:
-        """What a model folder stores: ``sample(n, key, condition)``; ``log_prob``, ``invert`` if it can."""
+    def sampler(self) -> Sampler:
+        """What a model folder stores, with its capabilities."""
         raise TypeError(f"{type(self).__name__} must define sampler()")
 
     def discriminator_logits(self, real: Batch, key: Key) -> tuple[Tensor, Tensor] | None:

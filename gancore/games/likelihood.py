@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -11,36 +12,38 @@ from gancore.games.cost import Cost
 from gancore.games.draw import Draw
 from gancore.games.game import Game, Move, Phase, Player
 from gancore.games.optimizers import Adam, Optimizer
-from gancore.games.prior import Prior, normal
+from gancore.games.prior import normal
 from gancore.games.representation import Identity, Representation
-from gancore.nn.vae import VariationalAutoencoder
+from gancore.games.sampler import Capability, Sampler
 from gancore.random import Key
 from gancore.trees import Tree
 
 
-class ModelSampler(nn.Module):
-    """Samples of a model, decoded to canonical samples."""
+class ModelSampler(Sampler):
+    """Samples of a model, decoded to canonical samples.
+
+    Its capabilities are what the model has: ``log_prob``; ``latents``, ``render`` and ``latent``, the number
+    of standard normal latents; ``invert``. A likelihood is a lower bound if model or representation say so.
+    """
 
     def __init__(self, model: nn.Module, representation: Representation, conditional: bool) -> None:
         super().__init__()
-        self.model, self.representation, self.conditional = model, representation, conditional
-
-    @property
-    def unit(self) -> int | None:
-        """The number of rows to sample at once, if the model has one."""
-        return getattr(self.model, "unit", None)
+        self.model: Any = model
+        self.representation = representation
+        self.capabilities = _capabilities(model, representation, conditional)
+        self.preferred_batch = getattr(model, "preferred_batch", None)
+        if self.can("latents"):
+            self.prior = normal(int(cast(Any, model).latent))
 
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
-        outputs = self.model.sample(n, key, *_condition_args(condition))  # type: ignore[operator]
-        return self.representation.decode(outputs)
+        return self.representation.decode(self.model.sample(n, key, *_condition_args(condition)))
 
+    def latents(self, n: int, key: Key) -> Tensor:
+        latents: Tensor = self.model.latents(n, key)
+        return latents
 
-class LikelihoodSampler(ModelSampler):
-    """A sampler that also has ``log_prob``: exact, or a lower bound if model or representation say so."""
-
-    @property
-    def lower_bound(self) -> bool:
-        return self.representation.lower_bound or bool(getattr(self.model, "lower_bound", False))
+    def render(self, latents: Tensor, condition: Tree = None) -> Tree:
+        return self.representation.decode(self.model.render(latents, *_condition_args(condition)))
 
     def log_prob(self, batch: Batch) -> Tensor | None:
         """Nats per canonical sample, (batch,); None if the representation makes it not comparable."""
@@ -48,30 +51,34 @@ class LikelihoodSampler(ModelSampler):
         if log_det is None:
             return None
         encoded = self.representation.encode(batch)
-        condition = encoded.condition if self.conditional else None
-        log_prob: Tensor = self.model.log_prob(encoded.data, *_condition_args(condition))  # type: ignore[operator]
+        log_prob: Tensor = self.model.log_prob(encoded.data, *self._condition_of(encoded))
         return log_prob + log_det
 
+    def invert(self, batch: Batch) -> Tensor:
+        encoded = self.representation.preimage(batch)
+        latents: Tensor = self.model.invert(encoded.data, *self._condition_of(encoded))
+        return latents
 
-class LatentSampler(LikelihoodSampler):
-    """The sampler of an autoencoder: ``latents`` with a standard normal prior, and ``render``."""
-
-    @property
-    def prior(self) -> Prior:
-        return normal(int(self.model.latent))  # type: ignore[arg-type]
-
-    def latents(self, n: int, key: Key) -> Tensor:
-        return self.model.latents(n, key)  # type: ignore[operator, no-any-return]
-
-    def render(self, latents: Tensor, condition: Tree = None) -> Tree:
-        outputs = self.model.render(latents, *_condition_args(condition))  # type: ignore[operator]
-        return self.representation.decode(outputs)
+    def _condition_of(self, batch: Batch) -> tuple[Tree, ...]:
+        return _condition_args(batch.condition) if self.conditional else ()
 
 
-def model_sampler(model: nn.Module, representation: Representation, conditional: bool) -> ModelSampler:
-    """A sampler with ``log_prob`` if the model has it, else without."""
-    kind = LikelihoodSampler if hasattr(model, "log_prob") else ModelSampler
-    return kind(model, representation, conditional)
+def _capabilities(
+    model: nn.Module, representation: Representation, conditional: bool
+) -> frozenset[Capability]:
+    """What a model can do, by its methods."""
+    latents = all(hasattr(model, name) for name in ("latents", "render", "latent"))
+    likelihood = hasattr(model, "log_prob")
+    able: dict[Capability, bool] = {
+        "sample": True,
+        "parallel": bool(getattr(model, "parallel", latents)),
+        "conditional": conditional,
+        "latents": latents,
+        "likelihood": likelihood,
+        "bound": likelihood and (representation.lower_bound or bool(getattr(model, "lower_bound", False))),
+        "inversion": latents and hasattr(model, "invert"),
+    }
+    return frozenset(capability for capability, is_able in able.items() if is_able)
 
 
 class LikelihoodGame(Game):
@@ -81,19 +88,18 @@ class LikelihoodGame(Game):
         self, model: nn.Module, representation: Representation, average: float | None, conditional: bool
     ) -> None:
         super().__init__()
-        self.model, self.representation, self.conditional = model, representation, conditional
+        self.model: Any = model
+        self.representation, self.conditional = representation, conditional
         self.track_ema(model, average)
 
     def cost(self, move: Move, draw: Draw) -> Cost:
         """-log p(x) in nats per encoded sample."""
         batch = draw.real()
         condition = batch.condition if self.conditional else None
-        return Cost().add("nll", -self.model.log_prob(batch.data, *_condition_args(condition)))  # type: ignore[operator]
+        return Cost().add("nll", -self.model.log_prob(batch.data, *_condition_args(condition)))
 
-    def sampler(self) -> nn.Module:
-        model = self.averaged(self.model)
-        kind = LatentSampler if isinstance(model, VariationalAutoencoder) else LikelihoodSampler
-        return kind(model, self.representation, self.conditional)
+    def sampler(self) -> Sampler:
+        return ModelSampler(self.averaged(self.model), self.representation, self.conditional)
 
 
 def likelihood_game(
@@ -111,7 +117,7 @@ def likelihood_game(
 
     The module has ``log_prob(data)`` -> (batch,) in nats, and ``sample(n, key)``; both take ``condition`` as
     last argument if the game is ``conditional``. It sets ``lower_bound = True`` if its ``log_prob`` is a
-    lower bound.
+    lower bound. What its samples offer beyond that, :class:`ModelSampler` reads from its methods.
     """
     built = game(model(), representation or Identity(), average, conditional)
     built.players = {"model": Player(["model"], optimizer, clip)}

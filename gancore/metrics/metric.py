@@ -46,7 +46,7 @@ class Interval(NamedTuple):
 
 
 class SampleClassifier(Protocol):
-    """The sampler of a recipe that declares ``judge``: in evaluation mode, on the evaluation's device."""
+    """The sampler of a recipe that classifies: in evaluation mode, on the evaluation's device."""
 
     def embed(self, data: Tree) -> Tensor: ...
 

@@ -8,7 +8,6 @@ With another classifier the numbers are different.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import exp
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.special import entr, xlogy
 
-from gancore.data.dataset import Batch, Data, Spec
+from gancore.data.dataset import Batch, Data, Spec, TensorView
 from gancore.digests import digest_json, digest_tensors
 from gancore.errors import ConfigError
 from gancore.metrics.intervals import TAIL, clopper_pearson, mean_interval, subsampling_interval, t_quantile
@@ -322,19 +321,6 @@ CHUNK_ROWS = 256
 VALIDATION_SHARE = 0.1
 
 
-@dataclass(frozen=True)
-class BatchView:
-    """Rows in memory as a view of data."""
-
-    rows: Batch
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def get_batch(self, indices: Tensor, key: Key) -> Batch:
-        return select_rows(self.rows, indices).to(key.device)
-
-
 def select_rows(rows: Batch, indices: Tensor) -> Batch:
     return Batch(*(tree_map(lambda leaf: leaf[indices], tree) for tree in (rows.data, rows.condition)))
 
@@ -345,8 +331,9 @@ def classifier_data(rows: Batch, spec: Spec, key: Key) -> Data:
     """
     order = key.permutation(len(rows))
     count = len(rows) - max(1, round(VALIDATION_SHARE * len(rows)))
-    train, valid = BatchView(select_rows(rows, order[:count])), BatchView(select_rows(rows, order[count:]))
-    content = digest_tensors([train.rows.data, train.rows.condition, valid.rows.data, valid.rows.condition])
+    parts = [select_rows(rows, order[:count]), select_rows(rows, order[count:])]
+    train, valid = (TensorView(part.data, part.condition) for part in parts)
+    content = digest_tensors([train.data, train.condition, valid.data, valid.condition])
     return Data(train, valid, valid, spec, fingerprint=digest_json(content, count, dict(spec.fields)))
 
 

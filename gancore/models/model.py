@@ -17,15 +17,10 @@ from gancore.data.dataset import Spec, validate_spec
 from gancore.domain import Domain
 from gancore.errors import CheckpointError, ConfigError, GancoreError, as_out_of_memory, describe_error
 from gancore.games.game import Game
+from gancore.games.sampler import Sampler
 from gancore.models.folder import CONFIG, ModelFiles, read_model_folder
 from gancore.models.requirements import explain_missing
-from gancore.models.sampling import (
-    condition_sampler,
-    draw_samples,
-    generates,
-    interpolate_latents,
-    to_samples,
-)
+from gancore.models.sampling import condition_sampler, draw_samples, interpolate_latents, to_samples
 from gancore.plugins import plugins
 from gancore.random import Key, build_key, sample_key
 from gancore.recipe import Recipe
@@ -43,7 +38,7 @@ class Model:
     ``weights_sha256``: sha256 of the file of weights, hexadecimal; empty if there is no file.
     """
 
-    sampler: nn.Module
+    sampler: Sampler
     spec: Spec
     domain: Domain
     config: dict[str, Any]
@@ -101,7 +96,7 @@ class Model:
     def _for_each_label(self, columns: int, make: Callable[[str], Samples]) -> Samples:
         """Samples of every label, one after the other. Raise ConfigError if the model has no labels."""
         classes = list(self.spec.get("classes") or [])
-        if not getattr(self.sampler, "conditional", False) or not classes:
+        if not self.sampler.conditional or not classes:
             fix = "leave out --each-label, or train with --set model.conditional=true"
             raise ConfigError("samples of each label: this model was trained without labels", fix)
         made = [make(label) for label in classes]
@@ -109,7 +104,7 @@ class Model:
         return Samples(data, self.spec, condition, columns)
 
     def _condition(self, label: str | None) -> Callable[[int, Key], Tree]:
-        if not generates(self.sampler):
+        if not self.sampler.can("sample"):
             raise ConfigError(
                 f"recipe {self.config['recipe']!r} trains a classifier, which generates no samples",
                 "give a model that generates",
@@ -145,7 +140,7 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     return Model(sampler, files.spec, domain, dict(files.config), target, files.weights_sha256)
 
 
-def _build(files: ModelFiles, folder: Path) -> tuple[Domain, nn.Module]:
+def _build(files: ModelFiles, folder: Path) -> tuple[Domain, Sampler]:
     domain = plugins().load_domain(str(files.config["domain"]))
     _, recipe = plugins().load_recipe(domain, str(files.config["recipe"]))
     validate_spec(domain.Schema, files.spec.fields, f"{folder}/{CONFIG}")
@@ -168,7 +163,7 @@ def _recipe_section(recipe: Recipe, values: Any, folder: Path) -> RecipeConfig:
         ) from error
 
 
-def _build_sampler(recipe: Recipe, section: RecipeConfig, spec: Spec, folder: Path) -> nn.Module:
+def _build_sampler(recipe: Recipe, section: RecipeConfig, spec: Spec, folder: Path) -> Sampler:
     """Raise CheckpointError if the recipe cannot build a model from config.json."""
     try:
         return build_game(recipe, section, spec, seed=0).sampler()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gancore.data.dataset import Spec
 from gancore.domain import Domain
 from gancore.errors import ConfigError
+from gancore.games.sampler import Sampler
 from gancore.random import CPU, Key, RowRange, sample_key
 from gancore.samples import Samples
 from gancore.trees import Tree, tree_cat, tree_map, tree_slice
@@ -19,17 +20,12 @@ KEY_BLOCK = 256
 NETWORK_BATCH = 16
 """Batch size of every network call. It is constant because rounding depends on the batch size; surplus
 samples are dropped. A sampler whose time hardly depends on the batch size, for example an autoregressive one,
-can ask for larger batches by an attribute ``unit``."""
-
-
-def generates(sampler: nn.Module) -> bool:
-    """Whether the model generates samples; a classifier does not."""
-    return hasattr(sampler, "sample")
+can ask for larger batches by its ``preferred_batch``."""
 
 
 @torch.no_grad()
 def draw_samples(
-    sampler: nn.Module,
+    sampler: Sampler,
     n: int,
     key: Key,
     condition: Callable[[int, Key], Tree],
@@ -46,7 +42,7 @@ def draw_samples(
     Raises:
         ConfigError: the model has no latents that can be truncated.
     """
-    make: MakeSamples = sampler.sample if truncation is None else _truncated(sampler, truncation)  # type: ignore[assignment]
+    make: MakeSamples = sampler.sample if truncation is None else _truncated(sampler, truncation)
     made, done, unit = [], 0, unit or network_batch_size(sampler, key.device)
     while done < n:
         stop = done + -(-batch_size // unit) * unit
@@ -64,17 +60,17 @@ def draw_samples(
 MakeSamples = Callable[[int, Key, Tree], Tree]
 
 
-def _truncated(sampler: nn.Module, psi: float) -> MakeSamples:
+def _truncated(sampler: Sampler, psi: float) -> MakeSamples:
     """A function that makes samples, or only their latents."""
     truncate = truncation_function(sampler, psi)
 
     def make(n: int, key: Key, condition: Tree) -> Tree:
-        return sampler.render(truncate(sampler.latents(n, key)), condition)  # type: ignore[operator]
+        return sampler.render(truncate(sampler.latents(n, key)), condition)
 
     return make
 
 
-def truncation_function(sampler: nn.Module, psi: float | None) -> Callable[[Tensor], Tensor]:
+def truncation_function(sampler: Sampler, psi: float | None) -> Callable[[Tensor], Tensor]:
     """The function that truncates latents; the identity if ``psi`` is None.
 
     Raises:
@@ -84,25 +80,25 @@ def truncation_function(sampler: nn.Module, psi: float | None) -> Callable[[Tens
         return lambda latents: latents
     if not psi > 0:
         raise ConfigError(f"truncation {psi:g}", "give a number above 0; 2 and more change little")
-    if not hasattr(sampler, "render"):
+    if not sampler.can("latents"):
         raise ConfigError("this model has no latents to truncate", "leave out --truncation")
-    truncate = sampler.prior.truncate  # type: ignore[union-attr]
+    truncate = sampler.prior.truncate
     if truncate is None:
         raise ConfigError(
             "this model's latents are not normal: they cannot be truncated", "leave out --truncation"
         )
-    return lambda latents: truncate(latents, psi)  # type: ignore[operator]
+    return lambda latents: truncate(latents, psi)
 
 
-def network_batch_size(sampler: nn.Module, device: torch.device = CPU) -> int:
+def network_batch_size(sampler: Sampler, device: torch.device = CPU) -> int:
     """Batch size of this sampler's network calls on this device; on an accelerator a whole block.
 
     Raises:
         ValueError: the batch size does not divide ``KEY_BLOCK``, so that a batch would span two blocks.
     """
-    unit = int(getattr(sampler, "unit", None) or NETWORK_BATCH)
+    unit = sampler.preferred_batch or NETWORK_BATCH
     if KEY_BLOCK % unit:
-        raise ValueError(f"the unit {unit} of the sampler does not divide {KEY_BLOCK}")
+        raise ValueError(f"preferred_batch {unit} of the sampler does not divide {KEY_BLOCK}")
     return unit if device.type == "cpu" else KEY_BLOCK
 
 
@@ -127,10 +123,10 @@ def to_cpu(tree: Tree) -> Tree:
 
 
 def condition_sampler(
-    sampler: nn.Module, domain: Domain, spec: Spec, label: str | None
+    sampler: Sampler, domain: Domain, spec: Spec, label: str | None
 ) -> Callable[[int, Key], Tree]:
     """The function that makes conditions of samples. Raises ConfigError if the label is unknown."""
-    if getattr(sampler, "conditional", False):
+    if sampler.conditional:
         if label is not None:
             domain.make_condition(label, 1, spec, sample_key(0))
         return lambda n, key: domain.make_condition(label, n, spec, key)
@@ -142,7 +138,7 @@ def condition_sampler(
 
 @torch.no_grad()
 def interpolate_latents(
-    sampler: nn.Module,
+    sampler: Sampler,
     n: int,
     points: int,
     key: Key,
@@ -157,24 +153,24 @@ def interpolate_latents(
     Raises:
         ConfigError: the model has no latents to interpolate, or there are fewer than two points.
     """
-    if not hasattr(sampler, "render"):
+    if not sampler.can("latents"):
         raise ConfigError("this model has no latents to interpolate", "leave out --interpolate")
     if points < 2:
         raise ConfigError(f"an interpolation path of {points} samples", "give at least 2: both ends")
     endpoints, conditions = _latents(sampler, 2 * n, key, condition, truncation_function(sampler, truncation))
     positions = torch.linspace(0, 1, points, device=endpoints.device).repeat(n).unsqueeze(1)
     start, stop = (endpoints[first::2].repeat_interleave(points, 0) for first in (0, 1))
-    latents = sampler.prior.interpolate(start, stop, positions)  # type: ignore[union-attr, operator]
+    latents = sampler.prior.interpolate(start, stop, positions)
     conditions = tree_map(lambda x: x[::2].repeat_interleave(points, 0), conditions)
     parts = [
         (tree_slice(latents, at, at + NETWORK_BATCH), tree_slice(conditions, at, at + NETWORK_BATCH))
         for at in range(0, n * points, NETWORK_BATCH)
     ]
-    return _joined([(to_cpu(sampler.render(z, c)), c) for z, c in parts])  # type: ignore[operator]
+    return _joined([(to_cpu(sampler.render(z, c)), c) for z, c in parts])
 
 
 def _latents(
-    sampler: nn.Module,
+    sampler: Sampler,
     n: int,
     key: Key,
     condition: Callable[[int, Key], Tree],
@@ -183,7 +179,7 @@ def _latents(
     """The latents of samples 0 to n of this key, on the device, and their condition."""
 
     def make(n: int, key: Key, condition: Tree) -> Tree:
-        return truncate(sampler.latents(n, key))  # type: ignore[operator]
+        return truncate(sampler.latents(n, key))
 
     unit = network_batch_size(sampler)
     made = [_one_batch(make, unit, start, n, key, condition) for start in range(0, n, unit)]

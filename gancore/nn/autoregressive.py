@@ -42,7 +42,7 @@ class Autoregressive(nn.Module):
     t. ``condition`` embeds a label for the trunk: ``nn.Embedding(classes, size)``.
     """
 
-    unit = SAMPLING_BATCH
+    preferred_batch = SAMPLING_BATCH
 
     def __init__(
         self, trunk: Trunk, head: nn.Module, vocab_size: int, length: int, condition: nn.Module | None = None

@@ -332,12 +332,28 @@ class Flow(nn.Module):
         """From latents to data: the inverse of ``encode``."""
         return inverse_chain(self._chain, z.reshape(-1, *self.chain_shape), condition)
 
+    @property
+    def latent(self) -> int:
+        """The number of latents."""
+        return self.size
+
+    def latents(self, n: int, key: Key) -> Tensor:
+        """The latents of :meth:`sample` with the same key, (n, size)."""
+        return (key / "z").normal(n, self.size)
+
+    def render(self, z: Tensor, condition: Tree = None) -> Tensor:
+        return self.decode(z, condition)
+
+    def invert(self, x: Tensor, condition: Tree = None) -> Tensor:
+        """The latents of data: ``render`` undoes it."""
+        return self.encode(x, condition)[0]
+
     def log_prob(self, data: Tensor, condition: Tree = None) -> Tensor:
         z, log_det = self.encode(data, condition)
         return log_det - 0.5 * z.square().sum(1) - self.size / 2 * math.log(2 * math.pi)
 
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tensor:
-        return self.decode((key / "z").normal(n, self.size), condition)
+        return self.decode(self.latents(n, key), condition)
 
     def initialize(self, data: Tensor, condition: Tree = None) -> None:
         """Initialise each bijection on the output of the bijections before it."""

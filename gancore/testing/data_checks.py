@@ -7,7 +7,7 @@ import math
 import time
 import types
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -243,16 +243,10 @@ def _numbers(kind: type, now: Any, rules: Sequence[Any]) -> Iterator[Any]:
 def _differs(one: Data, other: Data) -> bool:
     """Whether a split has another number of rows, or other rows."""
     return any(
-        not _equal_views(a, b)
+        not _equal_views(view, other.views(split).get(name))
         for split in SPLITS
-        for a, b in _pairs(getattr(one, split), getattr(other, split))
+        for name, view in one.views(split).items()
     )
-
-
-def _pairs(one: Any, other: Any) -> list[tuple[View, View | None]]:
-    if not isinstance(one, Mapping):
-        return [(one, other)]
-    return [(view, other.get(name) if isinstance(other, Mapping) else None) for name, view in one.items()]
 
 
 def _equal_views(one: View, other: View | None) -> bool:

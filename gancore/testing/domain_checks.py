@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,9 +130,7 @@ def opens_reproducibly(fixture: DomainFixture) -> None:
             "opened twice, the data have two fingerprints", "compute it from content and settings only"
         )
     for split in SPLITS:
-        view = getattr(again, split)
-        other = next(iter(view.values())) if isinstance(view, Mapping) else view
-        own = fixture.view(split)
+        own, other = fixture.view(split), again.view(split)
         if len(own) != len(other) or not trees_equal(
             _take(own, Key.of(1)).data, _take(other, Key.of(1)).data
         ):
@@ -212,13 +211,13 @@ def optional_members_agree(fixture: DomainFixture) -> None:
     """The optional members of a view agree with get_batch: its conditions, and its data on the device."""
     view, indices = fixture.view("train"), torch.arange(ROWS) % len(fixture.view("train"))
     batch = _take(view, Key.of("kit"))
-    if hasattr(view, "get_conditions") and not trees_equal(view.get_conditions(indices), batch.condition):
+    if view.has_cheap_conditions and not trees_equal(view.get_conditions(indices), batch.condition):
         raise CheckFailure(
             "get_conditions(indices) differs from the condition of get_batch", "return the same in both"
         )
-    if hasattr(view, "size_mb"):
-        if not hasattr(view, "to"):
-            raise CheckFailure("the view has size_mb, but no to(device)", "offer both, or neither")
+    if math.isfinite(view.size_mb):
+        if type(view).to is View.to:
+            raise CheckFailure("the view defines size_mb, but no to(device)", "define both, or neither")
         if not trees_equal(_take(view.to(torch.device("cpu")), Key.of("kit")).data, batch.data):
             raise CheckFailure(
                 "the view on a device gives other rows than the view itself", "draw both from the key"

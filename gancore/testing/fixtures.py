@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from gancore.config import DataConfig, RecipeConfig, RunConfig, TrainConfig
 from gancore.config_layers import build_config, flatten_settings
 from gancore.data.dataset import Batch, Data, View
@@ -23,9 +21,10 @@ from gancore.entries import Entry, RecipeEntry
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
 from gancore.games.game import Game
+from gancore.games.sampler import Sampler
 from gancore.games.training_setup import TrainingSetup
 from gancore.models.model import build_game
-from gancore.models.sampling import generates, to_cpu
+from gancore.models.sampling import to_cpu
 from gancore.plugins import PluginInfo, plugins
 from gancore.plugins.plugin import ENTRY_HOOKS
 from gancore.random import Key, RowRange
@@ -105,11 +104,10 @@ class DomainFixture:
         )
 
     def views(self, split: str) -> Mapping[str, View]:
-        view = getattr(self.data, split)
-        return view if isinstance(view, Mapping) else {split: view}
+        return self.data.views(split)
 
     def view(self, split: str) -> View:
-        return next(iter(self.views(split).values()))
+        return self.data.view(split)
 
     def samples(self, n: int, split: str = "valid") -> Samples:
         """Real canonical samples, ``n`` or as many as there are."""
@@ -217,7 +215,7 @@ class RecipeFixture:
     def real_batch(self, draw: Draw) -> Batch:
         """Encoded rows of train, with their condition if the game is conditional."""
         batch = draw.real()
-        return Batch(batch.data, batch.condition if getattr(self.game, "conditional", False) else None)
+        return Batch(batch.data, batch.condition if self.game.conditional else None)
 
     @cached_property
     def discriminators(self) -> dict[str, Discriminator]:
@@ -232,13 +230,13 @@ class RecipeFixture:
     def folder(self) -> Path:
         return _folder_of(self)
 
-    def sampler(self) -> torch.nn.Module:
+    def sampler(self) -> Sampler:
         """The sampler of the shared game, in evaluation mode."""
         return self.game.sampler().eval()
 
-    def generating_sampler(self) -> torch.nn.Module:
+    def generating_sampler(self) -> Sampler:
         """The sampler of a recipe that generates samples. Raises SkipCheck for a classifier."""
         sampler = self.sampler()
-        if not generates(sampler):
+        if not sampler.can("sample"):
             raise SkipCheck("it is a classifier, and generates no samples")
         return sampler

@@ -236,10 +236,10 @@ def has_declared_capabilities(fixture: RecipeFixture) -> None:
 
     sampler, capabilities = fixture.sampler(), fixture.entry.capabilities
     check_capabilities(fixture.entry, sampler)
-    is_bound = bool(getattr(sampler, "lower_bound", False))
+    is_bound = sampler.lower_bound
     if "bound" in capabilities and not is_bound:
         raise CheckFailure(
-            "it declares a bound, and sampler.lower_bound is false", "set lower_bound = True on the model"
+            "it declares a bound, and its sampler does not", "set lower_bound = True on the model"
         )
     if is_bound and "likelihood" in capabilities and "bound" not in capabilities:
         raise CheckFailure(

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gancore.data.dataset import Batch
 from gancore.games.likelihood import ModelSampler
+from gancore.games.sampler import Sampler
 from gancore.models.model import build_game
 from gancore.random import Key, RowRange, noise_scope
 from gancore.testing.check import CheckFailure, SkipCheck
@@ -38,9 +39,9 @@ def likelihood_sums_to_one(fixture: RecipeFixture) -> None:
     checked: masked values are arbitrary, so a sum over all rows would count one sample many times.
     """
     sampler = fixture.sampler()
-    if not hasattr(sampler, "log_prob"):
+    if not sampler.can("likelihood"):
         raise SkipCheck("it is not a likelihood model")
-    if not hasattr(sampler, "sample"):
+    if not sampler.can("sample"):
         raise SkipCheck("it has no sample to compare its likelihood with")
     density = _density(fixture, sampler)
     _require_whole_rows(density)
@@ -63,9 +64,9 @@ def likelihood_sums_to_one(fixture: RecipeFixture) -> None:
 class ModelDensity:
     """``sample`` and ``log_prob`` of the same rows, for one condition."""
 
-    def __init__(self, sampler: nn.Module, condition: Callable[[int], Tree]) -> None:
+    def __init__(self, sampler: Sampler, condition: Callable[[int], Tree]) -> None:
         self.sampler, self.condition = sampler, condition
-        self.is_bound = bool(getattr(sampler, "lower_bound", False))
+        self.is_bound = sampler.lower_bound
         if isinstance(sampler, ModelSampler):
             self.is_bound = bool(getattr(sampler.model, "lower_bound", False))
 
@@ -74,8 +75,8 @@ class ModelDensity:
         key = Key.of("kit", "law").with_rows(RowRange.all(n))
         sampler, condition = self.sampler, self.condition(n)
         if not isinstance(sampler, ModelSampler):
-            return sampler.sample(n, key, condition)  # type: ignore[operator]
-        return sampler.model.sample(n, key, *_given(condition))  # type: ignore[operator]
+            return sampler.sample(n, key, condition)
+        return sampler.model.sample(n, key, *_given(condition))
 
     @torch.no_grad()
     def log_prob(self, rows: Tree) -> Tensor:
@@ -83,9 +84,9 @@ class ModelDensity:
         sampler, condition = self.sampler, self.condition(n)
         with noise_scope(Key.of("kit", "law"), RowRange.all(n)):
             if not isinstance(sampler, ModelSampler):
-                log_prob = sampler.log_prob(Batch(rows, condition))  # type: ignore[operator]
+                log_prob = sampler.log_prob(Batch(rows, condition))
             else:
-                log_prob = sampler.model.log_prob(rows, *_given(condition))  # type: ignore[operator]
+                log_prob = sampler.model.log_prob(rows, *_given(condition))
         if log_prob is None:
             raise SkipCheck("log_det is None: its likelihoods are not comparable, and it says so")
         made: Tensor = log_prob
@@ -122,7 +123,7 @@ def _given(condition: Tree) -> tuple[Tree, ...]:
     return () if condition is None else (condition,)
 
 
-def _density(fixture: RecipeFixture, sampler: nn.Module) -> ModelDensity:
+def _density(fixture: RecipeFixture, sampler: Sampler) -> ModelDensity:
     """The density of the recipe, or of a version for shorter rows if its rows are long."""
     own = _density_of(fixture, sampler)
     if own.numbers <= FEW_NUMBERS:
@@ -130,9 +131,9 @@ def _density(fixture: RecipeFixture, sampler: nn.Module) -> ModelDensity:
     return next(_shorter(fixture), own)
 
 
-def _density_of(fixture: RecipeFixture, sampler: nn.Module) -> ModelDensity:
+def _density_of(fixture: RecipeFixture, sampler: Sampler) -> ModelDensity:
     domain, spec = fixture.domain_fixture.domain, fixture.domain_fixture.data.spec
-    if not getattr(sampler, "conditional", False):
+    if not sampler.conditional:
         return ModelDensity(sampler, lambda n: None)
     label = str(spec["classes"][0])
     return ModelDensity(

@@ -19,7 +19,7 @@ from gancore.errors import ConfigError
 from gancore.evaluation import controls
 from gancore.evaluation.catalogue import CORE_METRICS
 from gancore.evaluation.features import FeatureExtractor, flatten_rows
-from gancore.evaluation.reference import first_view, read_rows
+from gancore.evaluation.reference import read_rows
 from gancore.evaluation.result import encode_lossless
 from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.plugins import plugins
@@ -339,7 +339,7 @@ def _posteriors(labels: Tensor, classes: int, kind: str) -> Tensor:
 
 def nearest_neighbour_classifier(data: Data) -> NearestNeighbourClassifier:
     """A classifier of labelled data, as :attr:`MetricInputs.train_classifier` makes one."""
-    train = first_view(data, "train")
+    train = data.view("train")
     rows = torch.arange(min(len(train), TAUGHT))
     return NearestNeighbourClassifier(
         read_rows(train, rows, Key.of("kit", "judge")), len(data.spec["classes"])

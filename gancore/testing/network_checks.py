@@ -14,6 +14,7 @@ from gancore.games.adversarial import AdversarialGame
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
 from gancore.games.game import Game
+from gancore.games.sampler import Sampler
 from gancore.random import Key, RowRange, noise_scope
 from gancore.testing.check import (
     CheckFailure,
@@ -184,14 +185,14 @@ def _given(fixture: RecipeFixture, game: Game) -> dict[str, tuple[Output, str]]:
         .data
     )
     made: dict[str, tuple[Output, str]] = {}
-    if hasattr(game.sampler(), "sample"):
+    if game.sampler().can("sample"):
         made["samples of one key are"] = (
-            lambda condition: _sampler(game).sample(ROWS, _key(), condition),  # type: ignore[operator]
+            lambda condition: _sampler(game).sample(ROWS, _key(), condition),
             "let the generator take the condition that sample is given; draw no label from the latent",
         )
-    if hasattr(game.sampler(), "log_prob"):
+    if game.sampler().can("likelihood"):
         made["the likelihood of a row is"] = (
-            lambda condition: _sampler(game).log_prob(Batch(real, condition)),  # type: ignore[operator]
+            lambda condition: _sampler(game).log_prob(Batch(real, condition)),
             "let log_prob use its condition",
         )
     if isinstance(game, AdversarialGame) and _has_the_cores_cost(type(game)):
@@ -203,7 +204,7 @@ def _given(fixture: RecipeFixture, game: Game) -> dict[str, tuple[Output, str]]:
     return made
 
 
-def _sampler(game: Game) -> nn.Module:
+def _sampler(game: Game) -> Sampler:
     return game.sampler().eval()
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from gancore.data.dataset import Data, Spec
+from gancore.data.dataset import Data, Spec, TensorView
 from gancore.domain import Domain
 from gancore.entries import Entry, MetricEntry
 from gancore.games.adversarial import adversarial_game
@@ -32,7 +32,7 @@ from gancore.testing.check import SkipCheck
 from gancore.testing.fixtures import DomainFixture
 from gancore.training.checkpoint import optimizer_tensors
 from gancore.training.loop import prepare_game, train
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 from gancore.training.state import TrainState
 from gancore.trees import Tree
 
@@ -173,9 +173,6 @@ class LinearGame(Game):
         x, y = self.generator.x, self.discriminator.x
         cost = x * x / 2 + x * y / 2 if move.player == "generator" else y * y / 2 - x * y / 2
         return Cost().add("loss", cost.expand(draw.num_rows))
-
-    def sampler(self) -> nn.Module:
-        return self
 
     def distance(self) -> float:
         """From the point of rest."""

@@ -18,7 +18,6 @@ from gancore.metrics.metric import Metric
 from gancore.model_lookup import plugin_model_folder
 from gancore.models.folder import read_model_folder
 from gancore.models.model import load_model
-from gancore.models.sampling import generates
 from gancore.plugins import plugins
 from gancore.plugins.plugin import is_url
 from gancore.testing.check import CheckFailure, SkipCheck
@@ -138,7 +137,7 @@ def opens_model(entry: ModelEntry) -> None:
     if own not in {record.name for record in plugins().entries("gancore_domains")}:
         raise SkipCheck(f"the domain {own!r} of the model {entry.name!r} is not installed")
     model = load_model(folder, "cpu")
-    if generates(model.sampler):
+    if model.sampler.can("sample"):
         model.sample(1)
 
 

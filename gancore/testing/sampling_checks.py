@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gancore.data.dataset import Batch
 from gancore.games.representation import Representation
+from gancore.games.sampler import Sampler
 from gancore.models.sampling import condition_sampler, draw_samples, interpolate_latents
 from gancore.random import Key, RowRange, noise_scope
 from gancore.testing.check import (
@@ -128,7 +129,7 @@ def samples_depend_on_key_only(fixture: RecipeFixture) -> None:
 def interpolates(fixture: RecipeFixture) -> None:
     """Samples between two latents are like other samples, if the sampler has latents."""
     sampler, home = fixture.sampler(), fixture.domain_fixture
-    if not hasattr(sampler, "render"):
+    if not sampler.can("latents"):
         raise SkipCheck("its sampler has no latents to walk between")
     condition = condition_sampler(sampler, home.domain, home.data.spec, None)
     between, _ = interpolate_latents(sampler, 1, ROWS, Key.of("kit"), condition)
@@ -147,7 +148,7 @@ def interpolates(fixture: RecipeFixture) -> None:
 def gives_likelihoods(fixture: RecipeFixture) -> None:
     """log_prob is finite, one value for each row that depends on that row only; a lower bound is declared."""
     sampler = fixture.sampler()
-    if not hasattr(sampler, "log_prob"):
+    if not sampler.can("likelihood"):
         raise SkipCheck("it is not a likelihood model")
     batch = _canonical(fixture)
     log_prob = _log_prob(sampler, batch, RowRange.all(ROWS))
@@ -163,16 +164,12 @@ def gives_likelihoods(fixture: RecipeFixture) -> None:
         raise CheckFailure(
             "log_prob of a row changes with the other rows of its batch", "compute each row independently"
         )
-    if not isinstance(getattr(sampler, "lower_bound", False), bool):
-        raise CheckFailure(
-            "sampler.lower_bound is not a bool", "set it to True if log_prob is a lower bound, else to False"
-        )
 
 
 def gives_posteriors(fixture: RecipeFixture) -> None:
     """Posteriors and features of a classifier are finite, one row a sample, and depend on that row only."""
     classifier, batch, spec = fixture.sampler(), _canonical(fixture), fixture.domain_fixture.data.spec
-    if not hasattr(classifier, "log_posteriors"):
+    if not classifier.can("classification"):
         raise SkipCheck("it is not a classifier")
     said, features = _classify(classifier, batch)
     if tuple(said.shape) != (ROWS, len(spec["classes"])) or features.dim() != 2 or len(features) != ROWS:
@@ -193,19 +190,19 @@ def gives_posteriors(fixture: RecipeFixture) -> None:
 
 
 @torch.no_grad()
-def _classify(classifier: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    return classifier.log_posteriors(batch.data), classifier.embed(batch.data)  # type: ignore[operator]
+def _classify(classifier: Sampler, batch: Batch) -> tuple[Tensor, Tensor]:
+    return classifier.log_posteriors(batch.data), classifier.embed(batch.data)
 
 
 def inverts(fixture: RecipeFixture) -> None:
     """render(invert(x)) is x, if the sampler can invert."""
     sampler = fixture.sampler()
-    if not hasattr(sampler, "invert"):
+    if not sampler.can("inversion"):
         raise SkipCheck("its sampler does not invert")
     batch = _canonical(fixture)
     with torch.no_grad():
-        latents = sampler.invert(batch)  # type: ignore[operator]
-        back = sampler.render(latents, batch.condition)  # type: ignore[operator]
+        latents = sampler.invert(batch)
+        back = sampler.render(latents, batch.condition)
     away = relative_difference(back, batch.data)
     if away > 10 * BACK:
         raise CheckFailure(f"render(invert(x)) is {away:.2g} away from x", "undo in invert what render does")
@@ -217,7 +214,7 @@ def _canonical(fixture: RecipeFixture) -> Batch:
     batch = fixture.domain_fixture.view("train").get_batch(
         indices, Key.of("kit").with_rows(RowRange.all(ROWS))
     )
-    return Batch(batch.data, batch.condition if getattr(fixture.game, "conditional", False) else None)
+    return Batch(batch.data, batch.condition if fixture.game.conditional else None)
 
 
 def _encoded(representation: Representation, batch: Batch, grad: bool = False) -> Batch:
@@ -226,14 +223,14 @@ def _encoded(representation: Representation, batch: Batch, grad: bool = False) -
         return representation.encode(batch)
 
 
-def _sampled(fixture: RecipeFixture, sampler: nn.Module, key: Key, start: int, stop: int) -> Tree:
+def _sampled(fixture: RecipeFixture, sampler: Sampler, key: Key, start: int, stop: int) -> Tree:
     """Rows ``start`` to ``stop`` of the samples of one global batch."""
     cut, spec = key.with_rows(RowRange(start, stop, VARIED)), fixture.domain_fixture.data.spec
     wanted = None
-    if getattr(sampler, "conditional", False):
+    if sampler.conditional:
         wanted = fixture.domain_fixture.domain.make_condition(None, stop - start, spec, cut / "condition")
     with torch.no_grad():
-        made = sampler.sample(stop - start, cut, wanted)  # type: ignore[operator]
+        made = sampler.sample(stop - start, cut, wanted)
     counts = {len(leaf) for leaf in tree_leaves(made)}
     if counts != {stop - start}:
         raise CheckFailure(
@@ -242,9 +239,9 @@ def _sampled(fixture: RecipeFixture, sampler: nn.Module, key: Key, start: int, s
     return made
 
 
-def _log_prob(sampler: nn.Module, batch: Batch, rows: RowRange) -> Tensor | None:
+def _log_prob(sampler: Sampler, batch: Batch, rows: RowRange) -> Tensor | None:
     with torch.no_grad(), noise_scope(Key.of("kit", "log_prob"), rows):
-        log_prob: Tensor | None = sampler.log_prob(batch)  # type: ignore[operator]
+        log_prob: Tensor | None = sampler.log_prob(batch)
     return log_prob
 
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gancore.config import RunConfig
 from gancore.data.dataset import Data
 from gancore.errors import ConfigError
+from gancore.games.sampler import Sampler
 from gancore.models.model import load_model
-from gancore.models.sampling import condition_sampler, draw_samples, generates
+from gancore.models.sampling import condition_sampler, draw_samples
 from gancore.plugins import plugins
 from gancore.random import Key, sample_key
 from gancore.run_folder import RunFolder
@@ -83,7 +84,7 @@ class TrainingRun:
         """The output of the model: samples, or of a classifier the posteriors of rows of train."""
         table, home = self.session.setup, self.session
         sampler = table.game.sampler().eval()
-        if not generates(sampler):
+        if not sampler.can("sample"):
             said = classifier_log_probs(sampler, home.data)
             table.game.train()
             return said
@@ -94,12 +95,11 @@ class TrainingRun:
 
 
 @torch.no_grad()
-def classifier_log_probs(judge: nn.Module, data: Data) -> Tensor:
+def classifier_log_probs(judge: Sampler, data: Data) -> Tensor:
     """log p(class | row) of the first rows of train, (rows, classes)."""
-    train = next(iter(data.train.values())) if isinstance(data.train, Mapping) else data.train
+    train = data.view("train")
     rows = torch.arange(SAMPLES) % len(train)
-    said: Tensor = judge.log_posteriors(train.get_batch(rows, Key.of("rows")).data)  # type: ignore[operator]
-    return said
+    return judge.log_posteriors(train.get_batch(rows, Key.of("rows")).data)
 
 
 def _session(fixture: RecipeFixture, name: str) -> RunContext:
@@ -236,7 +236,7 @@ def model_folder_round_trips(fixture: RecipeFixture) -> None:
     training.session.export_model(training.state)
     with global_seed(1):
         model = load_model(training.session.run.model, "cpu")
-    own, is_classifier = training.outputs(), not generates(model.sampler)
+    own, is_classifier = training.outputs(), not model.sampler.can("sample")
     back = (
         classifier_log_probs(model.sampler, fixture.domain_fixture.data)
         if is_classifier
@@ -253,7 +253,7 @@ def conditional_run(fixture: RecipeFixture) -> TrainingRun:
     """A training on labels, 3 rounds long; made once for each fixture. Raises SkipCheck: it takes none."""
     classes = fixture.domain_fixture.data.spec.get("classes") or []
     has_key = "conditional" in fixture.recipe.Config.model_fields
-    if not has_key and not getattr(fixture.sampler(), "conditional", False):
+    if not has_key and not fixture.sampler().conditional:
         raise SkipCheck("it has no key model.conditional")
     if not classes:
         raise SkipCheck("the tiny data have no classes")
@@ -267,7 +267,7 @@ def conditional_run(fixture: RecipeFixture) -> TrainingRun:
 def trains_on_labels(fixture: RecipeFixture) -> None:
     """With model.conditional it trains on the labels and gives samples of a label."""
     sampler = conditional_run(fixture).session.setup.game.sampler().eval()
-    if not getattr(sampler, "conditional", False):
+    if not sampler.conditional:
         raise CheckFailure(
             "model.conditional is true, and the sampler is not", "hand conditional on to the game"
         )

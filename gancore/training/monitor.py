@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gancore.config import UpkeepConfig
 from gancore.data.dataset import Spec, View
 from gancore.domain import Diagnostic, Domain
 from gancore.games.draw import EncodedView
+from gancore.games.sampler import Sampler
 from gancore.games.training_setup import TrainingSetup
 from gancore.models.sampling import (
     NETWORK_BATCH,
     condition_sampler,
     draw_samples,
-    generates,
     network_batch_size,
 )
 from gancore.random import Key, RowRange, evaluation_key, noise_scope, preview_key
@@ -91,7 +91,7 @@ class Monitor:
     def __post_init__(self) -> None:
         self.diagnosis.set_reference(self.validator.reference.data)
         self._adversarial = len(self.setup.game.players) > 1
-        self.can_sample = generates(self.setup.game.sampler())
+        self.can_sample = self.setup.game.sampler().can("sample")
         trained = self.intervals.evaluate * self.setup.batch_size
         self._rows = min(self.validator.n_samples, max(MIN_LOGIT_ROWS, trained // LOGIT_ROWS_SHARE))
 
@@ -191,5 +191,5 @@ class Monitor:
         self.setup.game.train()
         return samples
 
-    def _sampler(self) -> nn.Module:
+    def _sampler(self) -> Sampler:
         return self.setup.game.sampler().eval()

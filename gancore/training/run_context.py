@@ -22,11 +22,11 @@ from gancore.domain import Domain
 from gancore.entries import RecipeEntry
 from gancore.errors import CheckpointError, DataError
 from gancore.files import Json, atomic_write, encode_json, remove, temporary_path
+from gancore.games.sampler import Sampler
 from gancore.games.training_setup import TrainingSetup
 from gancore.models.card import CardData, CardMetric, model_card
 from gancore.models.folder import write_model_folder
 from gancore.models.requirements import sampling_requirements, training_requirements
-from gancore.models.sampling import generates
 from gancore.plugins import plugins
 from gancore.progress import Announce
 from gancore.random import evaluation_key
@@ -132,8 +132,7 @@ class RunContext:
     @cached_property
     def validator(self) -> Validator:
         """Raises ConfigError if ``upkeep.select`` names no measure of this run."""
-        held_out, settings = self.data.valid, self.config.upkeep
-        valid = next(iter(held_out.values())) if isinstance(held_out, Mapping) else held_out
+        valid, settings = self.data.view("valid"), self.config.upkeep
         key = evaluation_key("valid", self.config.train.seed, device=self.device)
         validator = Validator(self.domain, self.data.spec, valid, settings.evaluate_samples, key)
         validator.require_metric(settings.select, self.setup.game.sampler())
@@ -241,7 +240,7 @@ class RunContext:
         del values["source"]
         return {**values, "source": self.source_name} if self.is_named_source else values
 
-    def _card(self, state: TrainState, sampler: nn.Module) -> str:
+    def _card(self, state: TrainState, sampler: Sampler) -> str:
         name, n = self.config.upkeep.select, self.config.upkeep.evaluate_samples
         measures = [CardMetric(name, state.best["value"], n=n, split="valid")] if name and state.best else []
         return model_card(
@@ -261,8 +260,8 @@ class RunContext:
                 plugins=self._sampling_plugins,
                 training_plugins=self._training_plugins,
                 metrics=measures,
-                conditional=bool(getattr(sampler, "conditional", False)),
-                is_classifier=not generates(sampler),
+                conditional=sampler.conditional,
+                is_classifier=not sampler.can("sample"),
                 limits=[f"At its last evaluation the model was {state.verdict}."] if state.verdict else [],
             )
         )

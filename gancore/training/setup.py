@@ -6,43 +6,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gancore.config import RunConfig
-from gancore.data.dataset import Batch, Data, View, to_if_small
+from gancore.data.dataset import Data, TensorView, View, to_if_small
 from gancore.entries import RecipeEntry
 from gancore.errors import CheckpointError, ConfigError, DataError
 from gancore.games.draw import BatchSource
 from gancore.games.dynamics import find_dynamics
 from gancore.games.game import Game, Phase, check_game
+from gancore.games.sampler import CAPABILITIES, Sampler, undefined_members
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
 from gancore.models.folder import read_model_folder
 from gancore.models.model import build_game
-from gancore.random import Key
 from gancore.recipe import Recipe
 from gancore.runtime.device import resolve_precision
 from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from gancore.text import suggestion
 from gancore.training.checkpoint import latest_checkpoint, optimizer_tensors
-from gancore.trees import Tree, tree_batch_size, tree_map
-
-
-class TensorView:
-    """Rows in memory as a view."""
-
-    def __init__(self, data: Tree, condition: Tree = None) -> None:
-        self.data, self.condition = data, condition
-
-    def __len__(self) -> int:
-        return tree_batch_size(self.data)
-
-    def get_batch(self, indices: Tensor, key: Key) -> Batch:
-        rows = tree_map(lambda x: x[indices], self.data)
-        return Batch(rows, tree_map(lambda x: x[indices], self.condition)).to(key.device)
+from gancore.trees import Tree
 
 
 def set_up(
@@ -67,13 +52,9 @@ def set_up(
 
 
 def _named_views(data: Tree | View | Mapping[str, View]) -> Mapping[str, View]:
-    if isinstance(data, Mapping) and all(_is_view(view) for view in data.values()):
+    if isinstance(data, Mapping) and all(isinstance(view, View) for view in data.values()):
         return data
-    return {"train": cast(View, data) if _is_view(data) else TensorView(data)}
-
-
-def _is_view(data: object) -> bool:
-    return hasattr(data, "get_batch") and not isinstance(data, Tensor)
+    return {"train": data if isinstance(data, View) else TensorView(data)}
 
 
 def setup_from_config(
@@ -164,7 +145,7 @@ def _find_batch_norm(game: Game) -> str:
 
 
 def _views(data: Data, device: torch.device, config: RunConfig) -> dict[str, View]:
-    views = data.train if isinstance(data.train, Mapping) else {"train": data.train}
+    views = data.train
     empty = [name for name, view in views.items() if len(view) == 0]
     if empty:
         raise DataError(
@@ -173,31 +154,32 @@ def _views(data: Data, device: torch.device, config: RunConfig) -> dict[str, Vie
     return {name: to_if_small(view, device, config.upkeep.resident_megabytes) for name, view in views.items()}
 
 
-CAPABILITY_MEMBERS = {
-    "parallel": "sample",
-    "conditional": "conditional",
-    "likelihood": "log_prob",
-    "bound": "lower_bound",
-    "inversion": "invert",
-    "judge": "log_posteriors",
-}
-"""For each capability that a recipe may declare, what its sampler must have."""
+BY_SETTINGS = frozenset({"conditional", "bound"})
+"""Capabilities that a recipe may declare although its sampler has them under some settings only."""
 
 
-def check_capabilities(entry: RecipeEntry, sampler: torch.nn.Module) -> None:
-    """Raises ConfigError if a sampler lacks what its entry declares, or neither samples nor judges."""
-    for capability in sorted(entry.capabilities):
-        need = CAPABILITY_MEMBERS.get(capability, "")
-        if not need or not hasattr(sampler, need):
-            known = suggestion(capability, CAPABILITY_MEMBERS)
-            lack = f"but its sampler has no {need}" if need else f"which is unknown ({known})"
-            raise ConfigError(
-                f"recipe {entry.name!r} declares {capability!r}, {lack}", "report it to the plugin's authors"
-            )
-    if "judge" not in entry.capabilities and not hasattr(sampler, "sample"):
+def check_capabilities(entry: RecipeEntry, sampler: object) -> None:
+    """Raises ConfigError if a sampler lacks what its entry or itself declares, or can do nothing."""
+    fix = "report it to the plugin's authors"
+    if not isinstance(sampler, Sampler):
         raise ConfigError(
-            f"recipe {entry.name!r} does not declare 'judge', but its sampler has no sample",
-            "report it to the plugin's authors",
+            f"recipe {entry.name!r}: sampler() of its game returns {type(sampler).__name__}, which is not a "
+            "gancore.Sampler",
+            "subclass gancore.Sampler and set its capabilities",
+        )
+    kind, where = type(sampler).__name__, f"recipe {entry.name!r}"
+    for capability in sorted({*sampler.capabilities, *entry.capabilities} - set(CAPABILITIES)):
+        known = suggestion(capability, CAPABILITIES)
+        raise ConfigError(f"{where} declares the unknown capability {capability!r}, {known}", fix)
+    for capability, method in undefined_members(sampler).items():
+        raise ConfigError(f"{where}: {kind} declares {capability!r}, but does not define {method}", fix)
+    for lacking in sorted(entry.capabilities - sampler.capabilities - BY_SETTINGS):
+        raise ConfigError(f"{where} declares {lacking!r}, but its sampler {kind} does not", fix)
+    needed = "classification" if "classification" in entry.capabilities else "sample"
+    if needed not in sampler.capabilities:
+        raise ConfigError(
+            f"{where} does not declare 'classification', but its sampler {kind} does not declare 'sample'",
+            fix,
         )
 
 

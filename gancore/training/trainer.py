@@ -103,7 +103,6 @@ class Trainer:
         return result
 
     def _fit(self) -> RunResult:
-        from gancore.models.sampling import generates
         from gancore.runtime.distributed import SINGLE_PROCESS
         from gancore.training.run_context import open_run
 
@@ -138,7 +137,7 @@ class Trainer:
             "stopped" if state.stop_signal else "done",
             state.seconds,
             state.stop_signal,
-            is_generator=generates(context.setup.game.sampler()),
+            is_generator=context.setup.game.sampler().can("sample"),
             spent=dict(state.spent),
             verdict=state.verdict,
         )

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from torch import nn
 
 from gancore.data.dataset import Batch, Spec, View
 from gancore.domain import Domain
 from gancore.errors import ConfigError
 from gancore.evaluation.controls import shuffle_coordinates, value_or_nan
+from gancore.games.sampler import Sampler
 from gancore.metrics.metric import Metric, MetricInputs
-from gancore.models.sampling import condition_sampler, draw_samples, generates, to_cpu
+from gancore.models.sampling import condition_sampler, draw_samples, to_cpu
 from gancore.plugins import plugins
 from gancore.random import Key, RowRange, evaluation_key
 from gancore.text import suggestion
@@ -54,7 +54,7 @@ class Validator:
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
         self.reference: Batch = self.valid.get_batch(rows, key)
 
-    def require_metric(self, select: str | None, sampler: nn.Module) -> None:
+    def require_metric(self, select: str | None, sampler: Sampler) -> None:
         """Raises ConfigError: ``upkeep.select`` names no metric of this run."""
         if select is None:
             return
@@ -62,9 +62,9 @@ class Validator:
         if select not in names:
             raise ConfigError(f"upkeep.select: no measure {select!r} here", suggestion(select, names))
 
-    def metrics_for(self, sampler: nn.Module) -> Mapping[str, Metric]:
+    def metrics_for(self, sampler: Sampler) -> Mapping[str, Metric]:
         """The metrics of this sampler's samples; a classifier has no samples."""
-        return self.metrics if generates(sampler) else {}
+        return self.metrics if sampler.can("sample") else {}
 
     def is_better(self, name: str, value: float, best: float) -> bool:
         if math.isnan(value) or math.isnan(best):
@@ -72,12 +72,12 @@ class Validator:
         higher = name != NLL and self.metrics[name].better == "higher"
         return value > best if higher else value < best
 
-    def draw_samples(self, sampler: nn.Module) -> Tree:
+    def draw_samples(self, sampler: Sampler) -> Tree:
         """The samples that metrics are computed of, on the CPU."""
         condition = condition_sampler(sampler, self.domain, self.spec, None)
         return draw_samples(sampler, self.n_samples, self.key / "samples", condition)[0]
 
-    def validate(self, sampler: nn.Module, samples: Tree = None) -> Mapping[str, float]:
+    def validate(self, sampler: Sampler, samples: Tree = None) -> Mapping[str, float]:
         """Every metric by name; of ``samples``, if they have been drawn already.
 
         For non-finite samples every metric is NaN.
@@ -118,9 +118,9 @@ class Validator:
         """Mean distance of two rows of valid, by leaf."""
         return diversity(self.reference.data)
 
-    def _nll(self, sampler: nn.Module) -> dict[str, float]:
-        if not hasattr(sampler, "log_prob"):
+    def _nll(self, sampler: Sampler) -> dict[str, float]:
+        if not sampler.can("likelihood"):
             return {}
         with torch.no_grad():
-            log_prob = sampler.log_prob(self.reference.to(self.key.device))  # type: ignore[operator]
+            log_prob = sampler.log_prob(self.reference.to(self.key.device))
         return {} if log_prob is None else {NLL: -log_prob.mean().item()}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gancore import Batch, Domain, Spec
+from gancore import Domain, Spec
 from gancore.comparison import tradeoffs
 from gancore.comparison.analysis import Analysis
 from gancore.comparison.tradeoff_table import model_kind, time_to_target, tradeoff_row, tradeoff_statements
@@ -24,20 +24,18 @@ from gancore.comparison.tradeoffs import (
     time_sampling,
 )
 from gancore.config import RecipeConfig
-from gancore.data.dataset import Data
+from gancore.data.dataset import Data, TensorView
 from gancore.games import adversarial_game, fitted_game, likelihood_game, normal
 from gancore.games.discriminator import Discriminator
+from gancore.games.sampler import Sampler
 from gancore.models.model import Model
 from gancore.recipe import Recipe
-from gancore.training.setup import TensorView
 
 CPU = torch.device("cpu")
 
 
-class Parallel(nn.Module):
+class Parallel(Sampler):
     """All of a sample in the same few operations, whatever its length."""
-
-    conditional = False
 
     def __init__(self, length: int) -> None:
         super().__init__()
@@ -87,21 +85,10 @@ SPEC = Spec({"length": 64})
 
 
 def trained(sampler: nn.Module, rows: torch.Tensor, labels: torch.Tensor | None = None) -> TrainedTrial:
-    view = TensorView(rows) if labels is None else Labelled(rows, labels)
+    view = TensorView(rows, labels)
     data = Data(train=view, valid=view, test=view, spec=SPEC)
     model = Model(sampler, SPEC, Stiff(), {}, CPU)
     return TrainedTrial(model, fitted_game(Parallel(4)), Untrained(), RecipeConfig(), data)
-
-
-class Labelled:
-    def __init__(self, rows, labels):
-        self.rows, self.labels = rows, labels
-
-    def __len__(self):
-        return len(self.rows)
-
-    def get_batch(self, indices, key):
-        return Batch(self.rows[indices], self.labels[indices])
 
 
 @pytest.mark.parametrize("power", [-0.5, 0.0, 1.0, 2.0])
@@ -183,10 +170,10 @@ def test_a_batch_that_does_not_fit_is_not_measured():
     assert told["256"] == {"not_measured": "RuntimeError: out of memory: 256 rows of this"}
 
 
-class Gaussian(nn.Module):
+class Gaussian(Sampler):
     """N(0, 1) in each coordinate, by which -log p is known; x = z + error."""
 
-    conditional = False
+    capabilities = frozenset({"likelihood", "inversion"})
 
     def __init__(self, error: float = 0.0) -> None:
         super().__init__()

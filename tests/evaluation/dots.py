@@ -29,6 +29,7 @@ from gancore import (
     RecipeEntry,
     SourceEntry,
     Spec,
+    View,
     hookimpl,
 )
 from gancore.games import Classifier, classifier_game, fitted_game
@@ -48,7 +49,7 @@ class DotsConfig(DataConfig):
 
 
 @dataclass
-class Dots:
+class Dots(View):
     rows: Tensor
     labels: Tensor | None
 
@@ -73,7 +74,10 @@ class DotsDomain(Domain):
     recipes = {
         "copyist": RecipeEntry("copyist", f"{__name__}:Copyist", "gives back what it has seen"),
         "judge": RecipeEntry(
-            "judge", f"{__name__}:JudgeRecipe", "tells the centres apart", capabilities=frozenset({"judge"})
+            "judge",
+            f"{__name__}:JudgeRecipe",
+            "tells the centres apart",
+            capabilities=frozenset({"classification"}),
         ),
     }
     metrics = {"height": MetricEntry("height", f"{__name__}:height", "mean of the third coordinate apart")}

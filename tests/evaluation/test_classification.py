@@ -104,7 +104,7 @@ def test_only_the_samples_are_seen_in_training_and_the_same_ones_teach_once(judg
     inputs = MetricInputs(fake, points(50, "real"), points(90, "train"), SPEC, train_classifier=judge)
     for _ in range(2):
         correct_rows(inputs, fake)
-    train, valid = asked[0].train.rows, asked[0].valid.rows
+    train, valid = asked[0].view("train"), asked[0].view("valid")
     rows = torch.cat([train.data, valid.data])
     assert len(valid) == VALIDATION_SHARE * 200
     assert sorted(rows.tolist()) == sorted(fake.samples.tolist())

@@ -61,7 +61,7 @@ def test_it_is_trained_once_and_judges(judging):
     told_of = "training dots judge on trio once, for at most 60 rounds; the model is cached in "
     assert line.startswith(told_of + str(judging.cache))
     assert equal(one, other)
-    rows = judging.reference.data.test
+    rows = judging.reference.data.view("test")
     right = one.sampler.log_posteriors(rows.rows).argmax(1) == rows.labels
     assert right.float().mean() > 0.95
 

@@ -42,7 +42,7 @@ def ready(
             asked.append((recipe, settings))
         return Model(TrainedClassifier(model, Identity()), spec, Domain(), {}, torch.device("cpu"))
 
-    features.prepare(FeatureContext(Data((), (), (), spec), None, judge))
+    features.prepare(FeatureContext(Data({}, {}, {}, spec), None, judge))
     return features
 
 

@@ -10,7 +10,7 @@ import torch
 from refusals import refused
 from torch import Tensor
 
-from gancore.data.dataset import Batch, Data, Spec
+from gancore.data.dataset import Batch, Data, Spec, View
 from gancore.digests import digest_tensors
 from gancore.errors import PluginError
 from gancore.evaluation.cache import DiskCache
@@ -27,7 +27,7 @@ from gancore.random import Key
 
 
 @dataclass
-class Rows:
+class Rows(View):
     data: Tensor
 
     def __len__(self) -> int:

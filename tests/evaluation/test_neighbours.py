@@ -11,7 +11,7 @@ import torch
 from refusals import refused
 
 import gancore
-from gancore import Batch, Samples, Spec
+from gancore import Batch, Samples, Spec, View
 from gancore.errors import ConfigError
 from gancore.evaluation import neighbours
 from gancore.evaluation.cache import DiskCache
@@ -20,7 +20,7 @@ from gancore.random import Key
 
 
 @dataclass
-class Drawn:
+class Drawn(View):
     """Rows of which each draws a part of itself, as a view that cuts or augments does."""
 
     n: int

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gancore import hookimpl
-from gancore.data.dataset import Batch, Data, Spec
+from gancore.data.dataset import Batch, Data, Spec, View
 from gancore.entries import FeatureExtractorEntry
 from gancore.evaluation.cache import DiskCache
 from gancore.evaluation.features import ExtractorLoader, FeatureContext, FeatureExtractor, FeaturePipeline
@@ -19,7 +19,7 @@ from gancore.random import Key
 
 
 @dataclass
-class Rows:
+class Rows(View):
     data: Tensor
     labels: Tensor | None = None
 
@@ -93,7 +93,7 @@ class Fitted(FeatureExtractor):
     digest = "f" * 64
 
     def prepare(self, bench: FeatureContext) -> None:
-        self.mean = bench.data.train.data.mean(0)
+        self.mean = bench.data.view("train").data.mean(0)
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
         SEEN.append(len(samples))
@@ -119,7 +119,7 @@ def see(tmp_path, monkeypatch):
         ExtractorLoader({"fitted": entry}, FeatureContext(given, tmp_path, train_recipe=None)).load_extractor(
             pipeline, "fitted"
         )
-        return pipeline.extract(Batch(given.test.data), cache=True).features, sum(SEEN)
+        return pipeline.extract(Batch(given.view("test").data), cache=True).features, sum(SEEN)
 
     yield call
     plugins()._found[:] = before

@@ -12,7 +12,7 @@ from gancore.data.dataset import Batch, Spec
 from gancore.domain import Domain
 from gancore.entries import RecipeEntry
 from gancore.errors import ConfigError
-from gancore.games import Adam, Classifier, Representation, classifier_game
+from gancore.games import Adam, Classifier, Identity, ModelSampler, Representation, classifier_game
 from gancore.models.model import Model
 from gancore.random import Key
 from gancore.training.monitor import Intervals, Monitor
@@ -131,10 +131,11 @@ def test_a_model_that_judges_refuses_to_generate():
 
 def test_a_recipe_says_that_it_judges():
     judge = classifier_game(Linear).sampler()
-    check_capabilities(RecipeEntry("digits", "a:B", "", capabilities=frozenset({"judge"})), judge)
-    with refused(ConfigError, "digits", "judge", "sample"):
+    check_capabilities(RecipeEntry("digits", "a:B", "", capabilities=frozenset({"classification"})), judge)
+    with refused(ConfigError, "digits", "classification", "sample"):
         check_capabilities(RecipeEntry("digits", "a:B", ""), judge)
-    with refused(ConfigError, "digits", "judge", "log_posteriors"):
+    generator = ModelSampler(nn.Linear(1, 1), Identity(), conditional=False)
+    with refused(ConfigError, "digits", "classification", "ModelSampler"):
         check_capabilities(
-            RecipeEntry("digits", "a:B", "", capabilities=frozenset({"judge"})), nn.Linear(1, 1)
+            RecipeEntry("digits", "a:B", "", capabilities=frozenset({"classification"})), generator
         )

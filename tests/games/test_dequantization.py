@@ -7,7 +7,7 @@ import torch
 from toy_games import Rows, play
 
 from gancore.data.dataset import Batch
-from gancore.games import Dequantization, FlowGame, FlowSampler, likelihood_game
+from gancore.games import Dequantization, FlowGame, ModelSampler, likelihood_game
 from gancore.games.draw import EncodedView
 from gancore.nn.flows import ActNorm, Flow
 from gancore.random import Key, noise_scope
@@ -28,7 +28,7 @@ def gaussian(mean, deviation):
     norm = ActNorm(1)
     norm.mean.fill_(mean)
     norm.log_deviation.fill_(math.log(deviation))
-    return FlowSampler(Flow([1], [norm]), Dequantization(cells), conditional=False)
+    return ModelSampler(Flow([1], [norm]), Dequantization(cells), conditional=False)
 
 
 def in_training(representation, x, seed=0):
@@ -89,7 +89,7 @@ def test_a_sampler_says_that_it_tells_a_bound_and_inverts_without_noise(float64)
     sampler = gaussian(0.2, 0.7).eval()
     assert sampler.lower_bound is True
     torch.testing.assert_close(sampler.render(sampler.invert(Batch(X.double()))), X.double())
-    edge = FlowSampler(sampler.model, Dequantization(cells, low=-2, high=3), conditional=False)
+    edge = ModelSampler(sampler.model, Dequantization(cells, low=-2, high=3), conditional=False)
     assert edge.render(torch.tensor([[9.0], [-9.0]])).flatten().tolist() == [3, -2]
 
 

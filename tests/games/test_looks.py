@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from toy_games import DenseDiscriminator, differing, points, set_up, whole
 
 from gancore.config import UpkeepConfig
-from gancore.data.dataset import Spec
+from gancore.data.dataset import Spec, TensorView
 from gancore.domain import Domain
 from gancore.errors import ConfigError
 from gancore.games import Game, adversarial_game, normal
 from gancore.games.training_setup import TrainingSetup
 from gancore.random import Key
 from gancore.training.monitor import Intervals, Monitor
-from gancore.training.setup import TensorView
 from gancore.training.timing import TimeLimitError, measure_evaluation_costs, seconds_per_step, time_limit
 from gancore.training.validation import Validator
 

@@ -13,9 +13,10 @@ from gancore.data.dataset import Spec
 from gancore.domain import Domain
 from gancore.errors import ConfigError
 from gancore.games import adversarial_game, fitted_game, normal, uniform
-from gancore.games.likelihood import model_sampler
+from gancore.games.likelihood import ModelSampler
 from gancore.games.prior import slerp, truncate_normal
 from gancore.games.representation import Identity
+from gancore.games.sampler import Sampler
 from gancore.models.sampling import condition_sampler, draw_samples, interpolate_latents, network_batch_size
 from gancore.random import Key
 
@@ -62,14 +63,13 @@ def test_sample_i_is_the_same_whatever_n_and_the_batch_size(n, batch_size):
         assert len(all_of_them.unique(dim=0)) == 300
 
 
-class InUnits(nn.Module):
+class InUnits(Sampler):
     """Notes how many rows it is asked for."""
 
     def __init__(self, unit=None):
         super().__init__()
         self.asked = []
-        if unit:
-            self.unit = unit
+        self.preferred_batch = unit
 
     def sample(self, n, key, condition=None):
         self.asked.append(n)
@@ -118,8 +118,8 @@ def test_an_accelerator_makes_whole_blocks_and_a_cpu_small_units():
 
 
 def test_a_likelihood_models_sampler_hands_on_what_its_model_asks_for():
-    assert network_batch_size(model_sampler(InUnits(64), Identity(), conditional=False)) == 64
-    assert network_batch_size(model_sampler(InUnits(), Identity(), conditional=False)) == 16
+    assert network_batch_size(ModelSampler(InUnits(64), Identity(), conditional=False)) == 64
+    assert network_batch_size(ModelSampler(InUnits(), Identity(), conditional=False)) == 16
 
 
 class Labelled(Domain):

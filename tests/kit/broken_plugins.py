@@ -517,7 +517,7 @@ DENSE: dict[str, Broken] = {
             )
         ],
         "has_declared_capabilities",
-        ("declares 'inversion'", "sampler has no invert"),
+        ("declares 'inversion'", "its sampler GeneratorSampler does not"),
     ),
 }
 

@@ -9,7 +9,7 @@ import torch
 from refusals import refused
 from torch import nn
 
-from gancore.data.dataset import Spec
+from gancore.data.dataset import Spec, TensorView
 from gancore.domain import Domain
 from gancore.games import Classifier, classifier_game
 from gancore.testing.check import CheckFailure, SkipCheck
@@ -17,7 +17,6 @@ from gancore.testing.fixtures import RecipeFixture
 from gancore.testing.metric_checks import ranks_real_first
 from gancore.testing.network_checks import matches_shapes
 from gancore.testing.sampling_checks import gives_posteriors, samples_depend_on_key_only
-from gancore.training.setup import TensorView
 
 
 class Linear(Classifier):

@@ -14,7 +14,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from refusals import refused
 
 from gancore.config import DataConfig
-from gancore.data.dataset import Data, Spec
+from gancore.data.dataset import Data, Spec, TensorView
 from gancore.metrics.metric import Metric
 from gancore.random import Key
 from gancore.testing import Kit, data_checks
@@ -23,7 +23,6 @@ from gancore.testing.data_checks import _others
 from gancore.testing.fixtures import DomainFixture
 from gancore.testing.metric_checks import ReferenceSets, noise, real_evidence
 from gancore.testing.part_fixtures import ToyDomain, toy_fixture
-from gancore.training.setup import TensorView
 
 DATA = "        return Data(train, valid, test, "
 
@@ -173,7 +172,7 @@ def test_a_measure_that_ranks_noise_above_real_is_found_whatever_it_needs(site, 
 def bare(spec: Spec, *, labelled: bool) -> DomainFixture:
     """The toy's points under another spec."""
     data = toy_fixture().data
-    views = (data.train, data.valid, data.test)
+    views = (data.view("train"), data.view("valid"), data.view("test"))
     made = [TensorView(view.data, view.condition if labelled else None) for view in views]
     return DomainFixture(ToyDomain(), Data(*made, spec, fingerprint="bare"))
 

@@ -29,6 +29,8 @@ FITTED = '''
 class Rows(nn.Module):
     """Keeps train, and draws from it; before it is fitted it has nothing but zeros."""
 
+    parallel = True
+
     def __init__(self, length):
         super().__init__()
         self.register_buffer("rows", torch.zeros(16, length))
@@ -94,7 +96,7 @@ def test_a_preview_that_raises_ends_nothing(site, tmp_path, capfd):
 def test_a_fitted_model_has_seen_all_rows_in_each_round(of_rows, tmp_path):
     run = train(tmp_path / "run", "normal", steps=1)
     domain = plugins().load_domain("tides")
-    rows = len(DomainFixture(domain).open().train)
+    rows = len(DomainFixture(domain).open().view("train"))
     config = json.loads((run.model / "config.json").read_text())
     assert config["training"]["samples"] == rows
     logged = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]

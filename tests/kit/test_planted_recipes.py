@@ -11,10 +11,10 @@ from broken_plugins import GENERATOR, JUDGED, LAYERS, LOG_PROB, MODEL, SAMPLED, 
 from kit_site import Change
 from planted import LABELLED, found
 from refusals import refused
-from torch import nn
 
 from gancore.data.dataset import Spec
 from gancore.domain import Domain
+from gancore.games.sampler import Sampler
 from gancore.random import Key
 from gancore.testing.check import CheckFailure, SkipCheck
 from gancore.testing.likelihood_checks import FlatRows, _kernels, likelihood_sums_to_one, log_total
@@ -166,8 +166,10 @@ def test_rows_of_more_numbers_than_memory_holds_are_left_alone(site, monkeypatch
     assert result.state == "skipped" and "16" in result.reason
 
 
-class Padded(nn.Module):
+class Padded(Sampler):
     """Sequences of 1 to 4 codes or numbers with a mask: what is behind their end is 0, and has no part."""
+
+    capabilities = frozenset({"sample", "likelihood"})
 
     def __init__(self, name: str) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gancore.config import UpkeepConfig
-from gancore.data.dataset import Spec
+from gancore.data.dataset import Spec, TensorView
 from gancore.domain import Diagnostic, Domain
 from gancore.games import R1, SGD, Adam, Discriminator, Game, adversarial_game, likelihood_game, normal
 from gancore.games.dynamics import Extragradient
@@ -19,7 +19,7 @@ from gancore.games.training_setup import TrainingSetup
 from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.monitor import Intervals, Monitor
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 from gancore.training.state import TrainState
 from gancore.training.validation import Validator
 

@@ -121,7 +121,7 @@ class AudioDomain(Domain):
                 "classifier",
                 "gancore_audio.classifier:SoundClassifierRecipe",
                 "classifies the labels: a small CNN on log-mel spectra",
-                capabilities=frozenset({"judge"}),
+                capabilities=frozenset({"classification"}),
             ),
             RecipeEntry(
                 "audioflow",

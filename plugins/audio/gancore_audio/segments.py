@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gancore.data.dataset import Batch
+from gancore.data.dataset import Batch, View
 from gancore.data.packed import PackedArray
 from gancore.random import Key
 from gancore_audio.preprocess import FULL_SCALE
@@ -208,7 +208,7 @@ class ClipOrigins:
 
 
 @dataclass(frozen=True)
-class SegmentView:
+class SegmentView(View):
     """Segments of ``length`` samples in [-1, 1], (batch, 1, length), with the labels of their clips, if any.
 
     Each row is cut from one clip, between two starts: see :func:`find_segments`. Shorter clips
@@ -246,7 +246,7 @@ class SegmentView:
 
     @property
     def size_mb(self) -> float:
-        """Memory that :meth:`on` takes on a device; the splits of one source share it."""
+        """Memory that :meth:`to` takes on a device; the splits of one source share it."""
         return self.packed.size_mb
 
     def to(self, device: torch.device | str) -> SegmentView:

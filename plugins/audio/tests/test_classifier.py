@@ -89,9 +89,9 @@ def trained(source: str, rounds: int, root: Path | None = None, seed: int = 0, *
     data = AudioDomain().open(resolve_source(source, SOURCES, root, lambda line: None), AudioConfig(**config))
     section = ClassifierConfig(steps=rounds)
     game = build_game(SoundClassifierRecipe(), section, data.spec, seed)
-    play(set_up(game, data.train, batch_size=section.batch_size, seed=seed), rounds)
+    play(set_up(game, data.view("train"), batch_size=section.batch_size, seed=seed), rounds)
     judge = game.sampler().eval()
-    batch = data.test.get_batch(torch.arange(len(data.test)), Key.of("test"))
+    batch = data.view("test").get_batch(torch.arange(len(data.view("test"))), Key.of("test"))
     with torch.no_grad():
         right = int((judge.log_posteriors(batch.data).argmax(1) == batch.condition).sum())
     return judge, right, len(batch)

@@ -55,7 +55,7 @@ def from_arrays(*lengths, **config):
 
 def test_a_batch_is_windows_with_labels(folder):
     data = opened(folder)
-    batch = data.train.get_batch(torch.arange(8), Key.of(0))
+    batch = data.view("train").get_batch(torch.arange(8), Key.of(0))
     assert batch.data.shape == (8, 1, 4096) and batch.data.dtype == torch.float32
     assert batch.data.abs().max() <= 1
     assert batch.condition.dtype == torch.int64
@@ -74,7 +74,7 @@ def test_the_spec_tells_what_building_needs(folder):
 
 @pytest.mark.parametrize("window", ["random", "start"])
 def test_a_cut_of_the_joined_batch_is_the_batch_of_the_cut(folder, window):
-    view = opened(folder, length=1024, window=window).train
+    view = opened(folder, length=1024, window=window).view("train")
     indices, key = torch.arange(len(view)), Key.of(3, "real")
     joined = view.get_batch(indices, key.with_rows(RowRange.all(len(view))))
     for start, stop in [(0, 5), (5, 17), (17, len(view))]:
@@ -84,7 +84,7 @@ def test_a_cut_of_the_joined_batch_is_the_batch_of_the_cut(folder, window):
 
 
 def test_the_same_key_gives_the_same_windows_and_another_key_others(folder):
-    view = opened(folder, length=256).train
+    view = opened(folder, length=256).view("train")
     indices = torch.arange(len(view))
     once, again, other = (view.get_batch(indices, Key.of(step)).data for step in (1, 1, 2))
     assert torch.equal(once, again) and not torch.equal(once, other)
@@ -92,7 +92,7 @@ def test_the_same_key_gives_the_same_windows_and_another_key_others(folder):
 
 def test_short_clips_are_filled_up_at_the_end_only():
     data = from_arrays(*[1000] * 9, length=1600, fade_ms=5)
-    batch = data.train.get_batch(torch.arange(len(data.train)), Key.of(0)).data
+    batch = data.view("train").get_batch(torch.arange(len(data.view("train"))), Key.of(0)).data
     assert (batch[:, :, 1000:] == 0).all() and (batch[:, :, :1000] != 0).float().mean() > 0.99
     assert (batch.abs().amax(-1) > 0.99).all()  # a whole clip keeps its peak: nothing is faded
 
@@ -101,7 +101,7 @@ def test_windows_that_cut_into_a_clip_are_faded_there():
     ones = [
         (f"{n}", None, np.full(20_000, 0.5, dtype=np.float32) + noise(n, 20_000) * 1e-3) for n in range(9)
     ]
-    view = data_from_arrays(ones, 16_000, AudioConfig(length=1600, fade_ms=5)).train
+    view = data_from_arrays(ones, 16_000, AudioConfig(length=1600, fade_ms=5)).view("train")
     fade = torch.linspace(0, 1, 80)
     for row in view.get_batch(torch.arange(len(view)), Key.of(0)).data[:, 0]:
         starts_clip, ends_clip = bool(row[0] > 0.5), bool(row[-1] > 0.5)
@@ -113,16 +113,16 @@ def test_windows_that_cut_into_a_clip_are_faded_there():
 
 def test_the_start_of_a_clip_is_all_that_start_shows():
     data = from_arrays(*[5000] * 9, length=1600, window="start", fade_ms=0)
-    assert sum(len(getattr(data, split)) for split in SPLITS) == 9
-    indices = torch.arange(len(data.train))
-    batches = [data.train.get_batch(indices, Key.of(step)).data for step in range(2)]
+    assert sum(len(data.view(split)) for split in SPLITS) == 9
+    indices = torch.arange(len(data.view("train")))
+    batches = [data.view("train").get_batch(indices, Key.of(step)).data for step in range(2)]
     assert torch.equal(*batches)
 
 
 def test_long_recordings_count_by_their_length_and_every_part_is_seen():
     data = from_arrays(1600, 1600, 1600, 160_000, length=1600)
-    assert sum(len(getattr(data, split)) for split in SPLITS) == 3 + 100
-    view = max((getattr(data, split) for split in SPLITS), key=len)
+    assert sum(len(data.view(split)) for split in SPLITS) == 3 + 100
+    view = max((data.view(split) for split in SPLITS), key=len)
     rows = torch.arange(len(view))
     starts = torch.stack([view._draw_starts(rows, Key.of(step)) for step in range(50)])
     assert starts.min() < 400 and starts.max() > 158_000
@@ -166,7 +166,7 @@ def test_one_long_recording_is_divided_in_time_without_overlap(tmp_path, count):
     data = opened(tmp_path / "data", length=1600, normalize="none", fade_ms=0)
     heard = {}
     for split in SPLITS:
-        view = getattr(data, split)
+        view = data.view(split)
         rows = torch.cat(
             [view.get_batch(torch.arange(len(view)), Key.of(step)).data.flatten() for step in range(30)]
         )
@@ -179,7 +179,7 @@ def test_one_long_recording_is_divided_in_time_without_overlap(tmp_path, count):
 def test_a_single_file_is_a_source(tmp_path):
     write(tmp_path / "one.flac", noise(0, 48_000))
     data = opened(tmp_path / "one.flac", length=1600)
-    assert len(data.train) == 24 and data.splits["train"] == ["one.flac [0.00-2.40 s]"]
+    assert len(data.view("train")) == 24 and data.splits["train"] == ["one.flac [0.00-2.40 s]"]
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_the_contract_tells_all(folder):
 def test_the_built_in_percussion_opens_with_its_classes():
     data = open_audio(resolve_source(None, SOURCES, None, print), AudioConfig())
     assert len(data.spec["classes"]) == 8 and data.spec["rate_hz"] == 16_000
-    assert len(data.train) > 100 and data.spec["licence"] == "CC0-1.0"
+    assert len(data.view("train")) > 100 and data.spec["licence"] == "CC0-1.0"
 
 
 @pytest.mark.slow
@@ -336,7 +336,7 @@ def test_speech_commands_keeps_to_the_digits_and_its_lists(tmp_path):
 
 @gpu
 def test_resident_and_streamed_batches_are_equal(folder):
-    view = opened(folder, length=1024).train
+    view = opened(folder, length=1024).view("train")
     indices, key = torch.arange(len(view)), Key.of(5)
     streamed = view.get_batch(indices, key).data
     resident = view.to("cuda").get_batch(indices, key.to("cuda")).data

@@ -57,7 +57,7 @@ class Bench:
         game = build_game(
             SoundClassifierRecipe(), ClassifierConfig(width=4, **settings), self.data.spec, self.seed
         )
-        play(set_up(game, self.data.train, batch_size=16, seed=self.seed), self.rounds)
+        play(set_up(game, self.data.view("train"), batch_size=16, seed=self.seed), self.rounds)
         return Model(game.sampler().eval(), self.data.spec, AudioDomain(), {}, torch.device("cpu"))
 
 
@@ -104,14 +104,14 @@ def test_the_classifier_is_trained_on_the_same_source_and_knows_its_classes(data
     bench = Bench(data, tmp_path)
     features = ready(ClassifierFeatures(), bench)
     assert bench.asked == ["classifier"] and list(features.classes) == ["clap", "pluck_low"]
-    sounds, labels = everything(data.test)
+    sounds, labels = everything(data.view("test"))
     right = features.log_posteriors(sounds, data.spec).argmax(1) == labels
     assert right.float().mean() > 0.9  # a clap is no string
 
 
 def test_its_features_are_what_the_last_layer_sees(data, tmp_path):
     features = ready(ClassifierFeatures(), Bench(data, tmp_path))
-    sounds, _ = everything(data.test)
+    sounds, _ = everything(data.view("test"))
     seen = features.embed(sounds, data.spec)
     assert seen.shape == (len(sounds), 64) and seen.dtype is torch.float32
     assert isinstance(features.classifier, TrainedClassifier)

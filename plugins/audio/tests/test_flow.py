@@ -18,10 +18,11 @@ from gancore_audio.mu_law import LEVELS, cell_edges, compand, encode, expand, qu
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
+from gancore.data.dataset import TensorView
 from gancore.games import Adam, Move, PenaltyMove
 from gancore.random import Key, RowRange
 from gancore.training.loop import play
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 
 PLAIN = Spec({"length": 256, "rate_hz": 4000})
 LABELLED = Spec({**PLAIN.fields, "classes": ["a", "b"], "class_shares": [0.75, 0.25]})

@@ -24,7 +24,7 @@ SPEC = Spec({"rate_hz": RATE_HZ})
 def sounds() -> Batch:
     domain = plugins().load_domain("audio")
     section = domain.Config(source="percussion", rate_hz=RATE_HZ, length=1024)
-    train = domain.open(Source("percussion"), section).train
+    train = domain.open(Source("percussion"), section).view("train")
     return read_rows(train, Key.of("sounds").permutation(len(train)), Key.of("sounds"))
 
 

@@ -30,7 +30,7 @@ def opened(clips, **config):
 
 
 def everything(data, steps=8):
-    views = [getattr(data, split) for split in SPLITS]
+    views = [data.view(split) for split in SPLITS]
     rows = [
         view.get_batch(torch.arange(len(view)), Key.of(step)).data[:, 0]
         for view in views
@@ -53,17 +53,17 @@ HITS = [hit(seed, 0.9) for seed in range(16)] + [hit(16 + seed, 3.5) for seed in
 def test_hits_longer_than_a_window_keep_their_attack():
     data = opened(HITS)
     assert (everything(data)[:, : LENGTH // 16].abs().amax(1) > 0.5).all()
-    assert sum(len(getattr(data, split)) for split in SPLITS) == 20
+    assert sum(len(data.view(split)) for split in SPLITS) == 20
     assert "4 at their start" in told(data)
 
 
 def test_windows_at_random_are_as_they_were_and_near_silence_is_counted():
     data = opened(HITS, window="random")
-    lengths = data.train.packed.lengths
+    lengths = data.view("train").packed.lengths
     slack, counts = (lengths - LENGTH).clamp(min=0), (lengths // LENGTH).clamp(min=1)
     clips = torch.arange(len(lengths)).repeat_interleave(counts)
     row = torch.arange(len(clips)) - (counts.cumsum(0) - counts)[clips]
-    cuts = data.train.segments
+    cuts = data.view("train").segments
     assert torch.equal(cuts.clips, clips)
     assert torch.equal(cuts.first_starts, slack[clips] * row // counts[clips])
     assert torch.equal(cuts.last_starts, slack[clips] * (row + 1) // counts[clips])
@@ -80,8 +80,8 @@ def test_long_recordings_are_cut_anywhere_but_in_near_silence():
     noise = [np.random.default_rng(n).uniform(-0.5, 0.5, 4 * LENGTH).astype(np.float32) for n in range(8)]
     data = opened([np.concatenate([one, pause, two]) for one, two in zip(noise, noise[::-1], strict=True)])
     assert loudness(data).min() > 0.3
-    cuts = data.train.segments
-    assert len(cuts.clips) == 8 * len(data.train.packed)  # each sounding stretch holds four windows
+    cuts = data.view("train").segments
+    assert len(cuts.clips) == 8 * len(data.view("train").packed)  # each sounding stretch holds four windows
     assert (cuts.first_starts == 0).any() and (cuts.last_starts == 12 * LENGTH).any()
     assert "8 anywhere" in told(data) and "left out" in told(data)
 
@@ -103,9 +103,9 @@ def noises(count, windows=4):
 
 
 def test_long_clips_are_looked_at_in_parts(monkeypatch):
-    whole = opened(noises(12)).train.segments
+    whole = opened(noises(12)).view("train").segments
     monkeypatch.setattr(segments, "BLOCKS_AT_ONCE", 7)
-    parts = opened(noises(12)).train.segments
+    parts = opened(noises(12)).view("train").segments
     for column in ("clips", "first_starts", "last_starts"):
         assert torch.equal(getattr(whole, column), getattr(parts, column))
     assert whole.silent_share == parts.silent_share > 0.2
@@ -114,7 +114,7 @@ def test_long_clips_are_looked_at_in_parts(monkeypatch):
 @pytest.mark.parametrize("window, words", [("start", "of the"), ("random", "about")])
 def test_where_cuts_do_not_depend_on_silence_some_clips_are_looked_at(monkeypatch, window, words):
     clips = noises(40)
-    every = opened(clips, window=window).train.segments
+    every = opened(clips, window=window).view("train").segments
     monkeypatch.setattr(segments, "MAX_SAMPLES_CHECKED", 30 * LENGTH)
     looked_at = []
     heard = segments._audible_starts
@@ -126,10 +126,10 @@ def test_where_cuts_do_not_depend_on_silence_some_clips_are_looked_at(monkeypatc
     monkeypatch.setattr(segments, "_audible_starts", counting)
     data = opened(clips, window=window)
     assert sum(looked_at) <= 3 * segments.MAX_SAMPLES_CHECKED
-    assert torch.equal(every.first_starts, data.train.segments.first_starts) and torch.equal(
-        every.last_starts, data.train.segments.last_starts
+    assert torch.equal(every.first_starts, data.view("train").segments.first_starts) and torch.equal(
+        every.last_starts, data.view("train").segments.last_starts
     )
-    assert data.train.segments.n_checked == 7 < data.train.segments.n_longer
+    assert data.view("train").segments.n_checked == 7 < data.view("train").segments.n_longer
     assert words in told(data).partition(";")[2]
 
 
@@ -141,19 +141,19 @@ def test_one_silent_window_is_one():
 def test_one_recording_cut_in_time_is_heard_whole():
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 12 * LENGTH).astype(np.float32)
     data = opened([noise])
-    starts = {split: getattr(data, split).segments.last_starts for split in SPLITS}
+    starts = {split: data.view(split).segments.last_starts for split in SPLITS}
     assert starts["train"].max() > 8 * LENGTH and starts["valid"].max() > LENGTH // 10
 
 
 def test_a_silent_stretch_of_a_recording_still_has_windows():
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16 * LENGTH).astype(np.float32)
     data = opened([np.concatenate([noise, np.zeros(4 * LENGTH, dtype=np.float32)])])
-    assert all(len(getattr(data, split)) for split in SPLITS)
+    assert all(len(data.view(split)) for split in SPLITS)
 
 
 def test_rows_say_which_recording_they_are_of_and_where():
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 12 * LENGTH).astype(np.float32)
-    view = opened([noise]).test  # the last tenth of the only recording
+    view = opened([noise]).view("test")  # the last tenth of the only recording
     (name,) = view.get_origins(torch.tensor([0]), Key.of(3))
     clip, _, begin = name.partition(" at ")
     start = round(float(begin.split("-")[0]) * 8000)

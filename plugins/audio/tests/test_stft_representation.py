@@ -29,14 +29,14 @@ from refusals import refused
 from torch import Tensor
 from torchaudio.functional import melscale_fbanks
 
-from gancore import Batch, ConfigError
+from gancore import Batch, ConfigError, View
 from gancore.random import Key
 
 RATE_HZ, TIME = 8000, 4096
 seconds = torch.arange(TIME) / RATE_HZ
 
 
-class Rows:
+class Rows(View):
     """Waveforms (n, 1, time) as a view."""
 
     def __init__(self, waveforms: Tensor) -> None:

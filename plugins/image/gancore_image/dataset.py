@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Batch, Data, Spec
+from gancore.data.dataset import Batch, Data, Spec, View
 from gancore.data.inventory import SkippedItem, first_skipped, other_suffix_lines, skipped_lines
 from gancore.data.labels import Labels, class_fields, class_indices
 from gancore.data.packed import PackedArray
@@ -47,7 +47,7 @@ class SelectedRows:
 
 
 @dataclass(frozen=True)
-class ImageView:
+class ImageView(View):
     """Images (batch, channels, side, side) in [-1, 1], with labels if there are any.
 
     They are stored as bytes; level v becomes v / 127.5 - 1 when a batch is made.
@@ -67,7 +67,7 @@ class ImageView:
 
     @property
     def size_mb(self) -> float:
-        """Memory that :meth:`on` takes on a device; the splits of one source share it."""
+        """Memory that :meth:`to` takes on a device; the splits of one source share it."""
         return self.packed.size_mb
 
     def to(self, device: torch.device | str) -> ImageView:

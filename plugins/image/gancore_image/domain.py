@@ -84,7 +84,7 @@ RECIPES = (
         "classifier",
         "gancore_image.classifier:ImageClassifierRecipe",
         "classifies the labels: a small convolutional network",
-        capabilities=frozenset({"judge"}),
+        capabilities=frozenset({"classification"}),
     ),
 )
 MEASURES = (

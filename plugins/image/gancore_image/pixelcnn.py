@@ -195,7 +195,7 @@ class PixelModel(nn.Module):
     ``stack`` and two layers from the pixels before it.
     """
 
-    unit = SAMPLING_BATCH
+    preferred_batch = SAMPLING_BATCH
 
     def __init__(self, stack: GatedPixelStack, hidden: int, mixture: LogisticMixture, classes: int) -> None:
         super().__init__()

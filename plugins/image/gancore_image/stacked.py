@@ -10,12 +10,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from gancore import Batch, ConfigError, Data, Spec
+from gancore import Batch, ConfigError, Data, Spec, View
 from gancore.data.splits import SPLITS
 from gancore.digests import digest_json
 from gancore.random import Key
@@ -27,7 +27,7 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class StackedView:
+class StackedView(View):
     """Examples of three images of ``single``: the rows ``rows`` (n, 3), drawn once with replacement.
 
     The label of classes a, b and c of K is K^2 a + K b + c.
@@ -85,7 +85,7 @@ def stack_images(data: Data) -> Data:
         "stacked": True,
         "stacked_classes": classes,
     }
-    views = {split: _view(getattr(data, split), split, len(classes)) for split in SPLITS}
+    views = {split: _view(cast(ImageView, data.view(split)), split, len(classes)) for split in SPLITS}
     return replace(
         data,
         **views,
@@ -115,7 +115,7 @@ def _summary_line(views: dict[str, StackedView], classes: int) -> str:
 
 def unstack(data: Data) -> Data:
     """The single images of stacked data, to train a classifier on."""
-    views: dict[str, Any] = {split: getattr(data, split).single for split in SPLITS}
+    views: dict[str, Any] = {split: cast(StackedView, data.view(split)).single for split in SPLITS}
     facts = {name: fact for name, fact in data.spec.items() if name not in ("stacked", "class_shares")}
     facts |= {"channels": 1, "classes": facts.pop("stacked_classes")}
     return Data(**views, spec=Spec(facts), fingerprint=digest_json("single", data.fingerprint)[:32])

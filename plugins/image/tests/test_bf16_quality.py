@@ -31,11 +31,11 @@ def test_bf16_leaves_quality_as_it_is_at_equal_steps(tmp_path, monkeypatch):
     """
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
     data = ImageDomain().open(resolve_source(None, SOURCES, None, print), ImageConfig())
-    real = data.test.get_batch(torch.arange(len(data.test)), Key.of(0)).data
+    real = data.view("test").get_batch(torch.arange(len(data.view("test"))), Key.of(0)).data
 
     def distance(seed: int, bf16: bool) -> float:
         game = build_game(DCGANLite(), DCGANLiteConfig(width=12, average=500), data.spec, seed)
-        play(set_up(game, data.train, batch_size=32, seed=seed, bf16=bf16), ROUNDS)
+        play(set_up(game, data.view("train"), batch_size=32, seed=seed, bf16=bf16), ROUNDS)
         with torch.no_grad():
             fake = game.sampler().eval().sample(500, Key.of("samples"))
         return wavelet_frechet.compute(MetricInputs.from_samples(fake, real, data.spec))

@@ -28,7 +28,7 @@ def data() -> Data:
 
 
 def rows(data: Data, split: str, first: int, count: int) -> SampleSet:
-    view = getattr(data, split)
+    view = data.view(split)
     batch = view.get_batch(Key.of("rows").permutation(len(view))[first : first + count], Key.of(0))
     return SampleSet(batch.data, batch.condition)
 

@@ -92,13 +92,13 @@ def trained(source: str | None, rounds: int, root: Path | None = None, seed: int
     data = ImageDomain().open(resolve_source(source, SOURCES, root, lambda line: None), ImageConfig())
     section = ClassifierConfig(steps=rounds, **settings)
     game = build_game(ImageClassifierRecipe(), section, data.spec, seed)
-    play(set_up(game, data.train, batch_size=section.batch_size, seed=seed), rounds)
+    play(set_up(game, data.view("train"), batch_size=section.batch_size, seed=seed), rounds)
     judge, right = game.sampler().eval(), 0
     with torch.no_grad():
-        for rows in torch.arange(len(data.test)).split(500):
-            batch = data.test.get_batch(rows, Key.of("test"))
+        for rows in torch.arange(len(data.view("test"))).split(500):
+            batch = data.view("test").get_batch(rows, Key.of("test"))
             right += int((judge.log_posteriors(batch.data).argmax(1) == batch.condition).sum())
-    return judge, data, right, len(data.test)
+    return judge, data, right, len(data.view("test"))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_its_features_are_what_the_last_layer_sees_and_its_posteriors_go_with_th
     features = ClassifierFeatures()
     features.prepare(FeatureContext(data, tmp_path, ask))
     assert asked == [("classifier", {})] and list(features.classes) == [str(n) for n in range(10)]
-    batch = data.test.get_batch(torch.arange(20), Key.of(0))
+    batch = data.view("test").get_batch(torch.arange(20), Key.of(0))
     seen = features.embed(batch.data, data.spec)
     assert torch.equal(seen, judge.embed(batch.data)) and seen.shape == (20, 64)
     logits = judge.model.classify(seen)

@@ -65,7 +65,7 @@ def names(data) -> dict[str, str]:
 
 def test_a_batch_is_pictures_with_labels(folder):
     data = opened(folder, side=16)
-    batch = data.train.get_batch(torch.arange(8), Key.of(0))
+    batch = data.view("train").get_batch(torch.arange(8), Key.of(0))
     assert batch.data.shape == (8, 3, 16, 16) and batch.data.dtype == torch.float32
     assert batch.condition.dtype == torch.int64
     assert [data.spec["classes"][label] for label in batch.condition] == [
@@ -78,7 +78,7 @@ def test_levels_are_spread_over_minus_one_to_one(tmp_path):
     for number in range(3):
         save(tmp_path / "d" / f"{number}.png", Image.fromarray(np.roll(array, number)))
     data = opened(tmp_path / "d")
-    first = data.train.get_batch(torch.tensor([0]), Key.of(0)).data[0, 0]
+    first = data.view("train").get_batch(torch.tensor([0]), Key.of(0)).data[0, 0]
     shift = int(data.splits["train"][0][0])
     assert torch.equal(first, torch.from_numpy(np.roll(array, shift)).float() / 127.5 - 1)
     assert first.min() == -1 and first.max() == 1
@@ -92,7 +92,7 @@ def test_the_spec_tells_what_building_needs(folder):
 
 
 def test_a_cut_of_the_joined_batch_is_the_batch_of_the_cut(folder):
-    view = opened(folder).train
+    view = opened(folder).view("train")
     indices, key = torch.arange(len(view)), Key.of(3, "real")
     joined = view.get_batch(indices, key.with_rows(RowRange.all(len(view))))
     part = view.get_batch(indices[5:17], key.with_rows(RowRange(5, 17, len(view))))
@@ -117,7 +117,7 @@ def test_grey_in_fact_is_grey_whatever_the_mode(tmp_path, last, channels):
     save(tmp_path / "d" / "last.png", last)
     data = opened(tmp_path / "d", side=20)
     assert data.spec["channels"] == channels
-    row = data.train.get_batch(torch.tensor([0]), Key.of(0)).data[0]
+    row = data.view("train").get_batch(torch.tensor([0]), Key.of(0)).data[0]
     number = int(data.splits["train"][0][0])
     truth = torch.from_numpy(np.asarray(grey_rgb(number))[:, 2:22, 0].copy()).float() / 127.5 - 1
     assert all(torch.equal(plane, truth) for plane in row)
@@ -126,7 +126,7 @@ def test_grey_in_fact_is_grey_whatever_the_mode(tmp_path, last, channels):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_as_many_channels_as_are_asked_for(folder, channels):
     data = opened(folder, channels=channels)
-    batch = data.train.get_batch(torch.arange(3), Key.of(0)).data
+    batch = data.view("train").get_batch(torch.arange(3), Key.of(0)).data
     assert batch.shape[1] == data.spec["channels"] == channels
     if channels in (2, 4):
         assert (batch[:, -1] == 1).all()
@@ -196,7 +196,7 @@ def test_an_archive_is_as_its_folder(folder, tmp_path, kind):
     packed, loose = opened(path), opened(folder)
     assert names(packed) == names(loose) and packed.spec["classes"] == loose.spec["classes"]
     for split in SPLITS:
-        ours, theirs = (getattr(data, split) for data in (packed, loose))
+        ours, theirs = (data.view(split) for data in (packed, loose))
         rows = torch.arange(len(theirs))
         assert torch.equal(ours.get_batch(rows, Key.of(0)).data, theirs.get_batch(rows, Key.of(0)).data)
 
@@ -330,7 +330,7 @@ def test_the_built_in_digits_are_the_uci_test_set():
     whole = open_images(resolve_source(None, SOURCES, None, print), ImageConfig(side=8))
     images, labels = load_digits(return_X_y=True)
     for split in SPLITS:
-        view = getattr(whole, split)
+        view = whole.view(split)
         numbers = [int(name.split()[1]) for name in whole.splits[split]]
         batch = view.get_batch(torch.arange(len(view)), Key.of(0))
         truth = torch.from_numpy(images[numbers].reshape(-1, 1, 8, 8))
@@ -356,13 +356,13 @@ def real(name: str):
 def test_named_sets_are_what_is_known_of_them(name, n, test, shape, mean):
     """Counts, official test sets, order of classes, the known mean levels of train; nothing is skipped."""
     data = real(name)
-    assert sum(len(data.splits[split]) for split in SPLITS) == n and len(data.test) == test
+    assert sum(len(data.splits[split]) for split in SPLITS) == n and len(data.view("test")) == test
     assert data.summary[-1] == "skipped: none"
     assert data.spec["classes"] == list(LAYOUTS.get(name, LAYOUTS["digits"]).classes) or name in (
         "mnist",
         "clothing64",
     )
-    rows = data.train.get_batch(torch.arange(0, len(data.train), 7), Key.of(0)).data
+    rows = data.view("train").get_batch(torch.arange(0, len(data.view("train")), 7), Key.of(0)).data
     assert rows.shape[1:] == shape
     if mean:
         padding = 28**2 / 32**2 if shape[0] == 1 else 1

@@ -110,7 +110,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
     data = ImageDomain().open(resolve_source(None, SOURCES, None, print), ImageConfig())
     config = DCGANLiteConfig(width=12, average=500)
     game = build_game(DCGANLite(), config, data.spec, 0)
-    real = data.test.get_batch(torch.arange(len(data.test)), Key.of(0)).data
+    real = data.view("test").get_batch(torch.arange(len(data.view("test"))), Key.of(0)).data
 
     def distance() -> float:
         with torch.no_grad():
@@ -118,7 +118,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
         return wavelet_frechet.compute(MetricInputs.from_samples(fake, real, data.spec))
 
     before = distance()
-    play(set_up(game, data.train, batch_size=32, seed=0), 250)
+    play(set_up(game, data.view("train"), batch_size=32, seed=0), 250)
     after = distance()
     print(before, after)
     assert after < before / 3
@@ -131,9 +131,9 @@ def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
     root = data_root("clothing64")
     data = ImageDomain().open(resolve_source("clothing64", SOURCES, root, print), ImageConfig())
     game = build_game(DCGANLite(), DCGANLiteConfig(), data.spec, 0)
-    table = set_up(game, data.train, batch_size=64, seed=0, bf16=True)
+    table = set_up(game, data.view("train"), batch_size=64, seed=0, bf16=True)
     play(table, 1200, lambda state: setattr(state, "stop_signal", "enough" * (state.step == 240)))
-    real = data.test.get_batch(torch.arange(len(data.test)), Key.of(0)).data
+    real = data.view("test").get_batch(torch.arange(len(data.view("test"))), Key.of(0)).data
     with torch.no_grad():
         fake = game.sampler().eval().sample(len(real), Key.of("samples"))
     distance = wavelet_frechet.compute(MetricInputs.from_samples(fake, real, data.spec))

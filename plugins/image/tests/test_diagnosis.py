@@ -104,7 +104,7 @@ def alarms(data) -> list[str]:
 
 def test_the_built_in_digits_raise_no_alarm(tmp_path, monkeypatch):
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
-    train = open_images(resolve_source(None, SOURCES, None, print), ImageConfig()).train
+    train = open_images(resolve_source(None, SOURCES, None, print), ImageConfig()).view("train")
     assert alarms(train.get_batch(torch.arange(len(train)), Key.of(0)).data) == []
 
 
@@ -112,5 +112,5 @@ def test_the_built_in_digits_raise_no_alarm(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "clothing64"])
 def test_real_sets_raise_no_alarm(name):
     root = data_root(name)
-    train = open_images(resolve_source(name, SOURCES, root, print), ImageConfig()).train
+    train = open_images(resolve_source(name, SOURCES, root, print), ImageConfig()).view("train")
     assert alarms(train.get_batch(torch.arange(0, len(train), 2)[:3000], Key.of(0)).data) == []

@@ -20,10 +20,11 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, leaky_relu, relu
 
 from gancore import Spec
+from gancore.data.dataset import TensorView
 from gancore.nn import spectral_norm, spectral_norm_layers
 from gancore.random import Key
 from gancore.training.loop import play
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 
 RGB32, RGB64 = Spec({"side": 32, "channels": 3}), Spec({"side": 64, "channels": 3})
 

@@ -11,10 +11,11 @@ from refusals import refused
 from torch import nn
 
 from gancore import Batch, ConfigError, Spec
+from gancore.data.dataset import TensorView
 from gancore.games import AugmentedDiscriminator, TrainingStep
 from gancore.random import Key
 from gancore.training.loop import play
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 
 SMALL = {
     "dcgan-lite": (DCGANLite(), DCGANLiteConfig(width=2, latent=5, batch_size=4, penalty_every=2)),

@@ -18,11 +18,12 @@ from gancore_image.levels import CELL_WIDTH, LEVELS, from_levels
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
+from gancore.data.dataset import TensorView
 from gancore.games import Move, PenaltyMove
 from gancore.nn import AffineCoupling, Flow, Logit, Split
 from gancore.random import Key, RowRange
 from gancore.training.loop import play
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 
 SMALL = {"couplings": 2, "width": 4}
 PLAIN = Spec({"side": 8, "channels": 1})

@@ -16,7 +16,7 @@ from gancore_image.levels import (
 from gancore_image.metrics import bits, bits_per_dimension
 
 from gancore import Batch
-from gancore.games import LikelihoodSampler
+from gancore.games import ModelSampler
 
 EVERY = torch.arange(LEVELS)
 
@@ -75,7 +75,7 @@ class Even(torch.nn.Module):
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 8, 8)])
 @pytest.mark.parametrize("discrete", [True, False])
 def test_an_even_law_takes_8_bits_a_dimension_of_levels_or_of_pixels(discrete, shape):
-    sampler = LikelihoodSampler(Even(discrete), Levels() if discrete else dequantised_images(), False).eval()
+    sampler = ModelSampler(Even(discrete), Levels() if discrete else dequantised_images(), False).eval()
     images = from_levels(torch.randint(0, LEVELS, (5, *shape), generator=torch.Generator().manual_seed(0)))
     found = bits(sampler.log_prob(Batch(images)), images[0].numel())
     torch.testing.assert_close(found, torch.full((5,), 8.0).double(), rtol=1e-5, atol=0)

@@ -10,9 +10,10 @@ from gancore_image.pixelcnn import GatedPixelStack, PixelCNN, PixelCNNConfig, Pi
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
+from gancore.data.dataset import TensorView
 from gancore.random import Key, RowRange
 from gancore.training.loop import play
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 
 TINY = {"width": 4, "skips": 8, "layers": 4, "components": 2}
 

@@ -153,7 +153,8 @@ def test_means_of_400_photographs_tell_200_others_apart(tmp_path, monkeypatch):
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
     data = source("cifar10")
     some, others = (
-        view.get_batch(5 * torch.arange(n), Key.of(0)) for view, n in ((data.train, 400), (data.test, 200))
+        view.get_batch(5 * torch.arange(n), Key.of(0))
+        for view, n in ((data.view("train"), 400), (data.view("test"), 200))
     )
     near, far = embed(some.data), embed(others.data)
     means = torch.stack([near[some.condition == label].mean(0) for label in range(10)])

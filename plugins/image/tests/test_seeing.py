@@ -214,7 +214,7 @@ class TestNeighbours:
 def digits(split: str) -> torch.Tensor:
     domain = ImageDomain()
     source = Source("digits", None, domain.sources["digits"])
-    view = getattr(domain.open(source, domain.Config(side=16)), split)
+    view = domain.open(source, domain.Config(side=16)).view(split)
     return view.get_batch(torch.arange(len(view)), Key.of("all").with_rows(RowRange.all(len(view)))).data
 
 

@@ -49,9 +49,9 @@ def test_a_row_is_three_images_of_its_split_and_its_label_theirs(data):
     alone = opened()
     assert data.spec["classes"] == [f"{number:03d}" for number in range(1000)]
     assert (data.spec["channels"], data.spec["side"]) == (3, 16)
-    assert len(data.train) == 128_000 and len(data.valid) == len(data.test) == 26_000
+    assert len(data.view("train")) == 128_000 and len(data.view("valid")) == len(data.view("test")) == 26_000
     for split in ("train", "valid", "test"):
-        view, own = getattr(data, split), getattr(alone, split)
+        view, own = data.view(split), alone.view(split)
         rows = torch.tensor([0, 7, 25_999, 7])
         batch = view.get_batch(rows, Key.of(0))
         images = own.get_batch(torch.arange(len(own)), Key.of(0))
@@ -66,11 +66,11 @@ def test_a_row_is_three_images_of_its_split_and_its_label_theirs(data):
 
 def test_they_are_the_same_each_time_and_other_than_the_single_ones(data):
     again, alone = opened(stacked=True), opened()
-    assert torch.equal(data.train.rows, again.train.rows)
+    assert torch.equal(data.view("train").rows, again.view("train").rows)
     assert data.fingerprint == again.fingerprint != alone.fingerprint
     assert unstack(data).fingerprint not in (data.fingerprint, alone.fingerprint)
     assert dict(unstack(data).spec.fields) == {n: f for n, f in alone.spec.items() if n != "class_shares"}
-    assert unstack(data).train is data.train.single
+    assert unstack(data).view("train") is data.view("train").single
     assert data.summary[-1] == (
         "stacked: three images per example, as red, green and blue; 1,000 modes; examples: 128,000 train, "
         "26,000 valid, 26,000 test"
@@ -79,14 +79,14 @@ def test_they_are_the_same_each_time_and_other_than_the_single_ones(data):
 
 def test_rows_are_drawn_evenly_and_modes_as_often_as_their_digits_say(data):
     for split, count in ROWS.items():
-        view = getattr(data, split)
+        view = data.view(split)
         drawn = view.rows.flatten().bincount(minlength=len(view.single))
         chi_square = float(((drawn - 3 * count / len(drawn)) ** 2 / (3 * count / len(drawn))).sum())
         assert abs(chi_square - len(drawn)) < 5 * (2 * len(drawn)) ** 0.5
-    labels = data.train.get_conditions(torch.arange(128_000))
+    labels = data.view("train").get_conditions(torch.arange(128_000))
     p = mode_shares(data.spec)
     assert math.isclose(float(p.sum()), 1) and len(p) == 1000
-    single = torch.bincount(data.train.single.labels).double()
+    single = torch.bincount(data.view("train").single.labels).double()
     assert float(p[123]) == pytest.approx(
         float(single[1] * single[2] * single[3] / single.sum() ** 3), rel=1e-4
     )
@@ -105,7 +105,7 @@ def test_rows_are_drawn_evenly_and_modes_as_often_as_their_digits_say(data):
 )
 def test_colours_and_images_without_labels_are_refused(spec, said):
     with refused(ConfigError, "data.stacked", *said.split("|"), fix="data.channels=1"):
-        stack_images(Data(None, None, None, Spec({**spec, "source": "these"})))
+        stack_images(Data({}, {}, {}, Spec({**spec, "source": "these"})))
 
 
 def test_only_stacked_images_have_these_measures(data):
@@ -229,7 +229,7 @@ def preprocess(features: StackedFeatures, images: Tensor) -> SampleSet:
 
 @pytest.mark.slow
 def test_the_judge_sees_each_channel_by_itself(data, judged):
-    batch = data.test.get_batch(torch.arange(40), Key.of(0))
+    batch = data.view("test").get_batch(torch.arange(40), Key.of(0))
     said = judged.log_posteriors(batch.data, data.spec)
     assert said.shape == (40, 1000) and list(judged.classes) == data.spec["classes"]
     assert torch.allclose(said.double().exp().sum(1), torch.ones(40, dtype=torch.float64), atol=1e-4)
@@ -242,11 +242,11 @@ def test_the_judge_sees_each_channel_by_itself(data, judged):
 
 def test_real_rows_reach_the_modes_that_are_to_be_expected(data, judged):
     """By the labels, and by the judge, that is right on most triples, about as many."""
-    rows = data.test.get_batch(torch.arange(3000), Key.of(0))
+    rows = data.view("test").get_batch(torch.arange(3000), Key.of(0))
     sampled = preprocess(judged, rows.data)
     right = float((sampled.log_posteriors.argmax(1) == rows.condition).double().mean())
     assert right > 0.8
-    own = data.test.single.labels.bincount(minlength=10).double() / 169  # other shares than train's
+    own = data.view("test").single.labels.bincount(minlength=10).double() / 169  # other shares than train's
     expected = expected_modes((own[:, None, None] * own[:, None] * own).flatten(), 3000)
     assert abs(n_covered(rows.condition.bincount(minlength=1000)) - expected) < 4 * math.sqrt(1000 - expected)
     inputs = MetricInputs(sampled, sampled, sampled, data.spec)
@@ -255,7 +255,7 @@ def test_real_rows_reach_the_modes_that_are_to_be_expected(data, judged):
 
 
 def test_a_generator_of_a_few_triples_has_so_many_modes(data, judged):
-    rows = data.test.get_batch(torch.arange(400), Key.of(0))
+    rows = data.view("test").get_batch(torch.arange(400), Key.of(0))
     sure = preprocess(judged, rows.data).log_posteriors.argmax(1) == rows.condition
     images, labels = rows.data[sure], rows.condition[sure]
     first = [int((labels == label).nonzero()[0]) for label in labels.unique()[:17]]

@@ -18,10 +18,11 @@ from gancore_image.vae import (
 from refusals import refused
 
 from gancore import Batch, ConfigError, Spec
+from gancore.data.dataset import TensorView
 from gancore.nn import VariationalAutoencoder
 from gancore.random import Key
 from gancore.training.loop import play
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 
 TINY = {"width": 4, "latent": 3, "draws": 4}
 PLAIN = Spec({"side": 8, "channels": 1})

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gancore.data.dataset import Batch, Data, Spec
+from gancore.data.dataset import Batch, Data, Spec, View
 from gancore.data.sources import Source
 from gancore.errors import ConfigError, DataError
 from gancore.random import Key
@@ -30,7 +30,7 @@ MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
-class PointView:
+class PointView(View):
     """Points in memory, with component labels, if the distribution has at most 1,000.
 
     Points are float32; images are counts of white sub-pixels, uint8, and returned as grey in [0, 1].

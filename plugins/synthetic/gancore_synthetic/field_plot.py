@@ -40,7 +40,7 @@ def save_field_plot(folder: Path, out: Path, n: int, label: str | None) -> Path:
             "give a run of points in the plane",
         )
     sampler = game.sampler().eval()
-    conditional = bool(getattr(sampler, "conditional", False))
+    conditional = sampler.conditional
     if conditional and label is None:
         raise ConfigError(
             f"{folder} was trained on labels, and no label is given",
@@ -72,7 +72,7 @@ def scalar_field(game: Game, condition: Callable[[int], Tensor | None]) -> tuple
 
         return "discriminator's logit and its gradient", logit
     sampler = game.sampler().eval()
-    if not hasattr(sampler, "log_prob"):
+    if not sampler.can("likelihood"):
         raise ConfigError(
             f"{type(game).__name__} has neither the discriminator of an AdversarialGame nor a density",
             "give a run of another recipe",
@@ -86,7 +86,7 @@ def save_density_plot(source: str, settings: Sequence[str], out: Path, n: int) -
         "synthetic", data=source, overrides=["data.points=1", *settings, f"data.held_out={n}"]
     )
     data = SyntheticDomain().open(Source(source, None, SOURCES.get(source)), config.data)
-    batch = data.valid.get_batch(torch.arange(n), Key.of("show"))
+    batch = data.view("valid").get_batch(torch.arange(n), Key.of("show"))
     return _saved(preview(Samples(batch.data, data.spec, batch.condition)), out)
 
 

@@ -178,6 +178,8 @@ MIN_BANDWIDTH, MAX_BANDWIDTH, N_BANDWIDTHS = 1e-3, 10.0, 40
 class GaussianKernelDensity(nn.Module):
     """p(x) = 1/m sum_i N(x; c_i, h^2 I) (Parzen 1962)."""
 
+    parallel = True
+
     def __init__(self, centres: int, held_out: int, size: int) -> None:
         super().__init__()
         self.held_out, self.size = held_out, size

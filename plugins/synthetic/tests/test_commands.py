@@ -11,7 +11,7 @@ from refusals import refused
 import gancore
 from gancore import ConfigError
 from gancore.cli import main
-from gancore.games import Game
+from gancore.games import Game, Sampler
 
 TINY = [
     "data.points=500",
@@ -116,7 +116,7 @@ def test_labels_must_suit_the_run(run, tmp_path, capsys):
 def test_a_game_without_discriminator_and_density_has_no_field():
     class Other(Game):
         def sampler(self):
-            return torch.nn.Identity()
+            return Sampler()
 
     with refused(ConfigError, "Other", fix="run"):
         scalar_field(Other(), lambda rows: None)

@@ -30,30 +30,34 @@ def rows(view):
 @pytest.mark.parametrize("source", PARAMETERS)
 def test_every_source_gives_its_rows(source):
     data = opened(source)
-    assert [len(view) for view in (data.train, data.valid, data.test)] == [300, 50, 50]
-    batch = rows(data.train)
+    assert [len(view) for view in (data.view("train"), data.view("valid"), data.view("test"))] == [
+        300,
+        50,
+        50,
+    ]
+    batch = rows(data.view("train"))
     assert batch.data.shape == (300, *data.spec["shape"]) and batch.data.dtype is torch.float32
-    assert batch.data.isfinite().all() and data.train.to("cpu").size_mb < 1
+    assert batch.data.isfinite().all() and data.view("train").to("cpu").size_mb < 1
     classes = data.spec.get("classes")
     assert (batch.condition is None) == (classes is None)
     if classes:
-        assert torch.equal(data.train.get_conditions(torch.tensor([3, 5])), batch.condition[[3, 5]])
+        assert torch.equal(data.view("train").get_conditions(torch.tensor([3, 5])), batch.condition[[3, 5]])
         assert batch.condition.max() < len(classes) and sum(data.spec["class_shares"]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("source", PARAMETERS)
 def test_data_are_a_function_of_seed_and_parameters(source):
     one, same, other = (opened(source, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(rows(one.train).data, rows(same.train).data)
+    assert torch.equal(rows(one.view("train")).data, rows(same.view("train")).data)
     assert one.fingerprint == same.fingerprint != other.fingerprint
     if source != "lattice":  # its points are few
-        assert not torch.equal(rows(one.train).data, rows(other.train).data)
-    assert not torch.equal(rows(one.valid).data, rows(one.test).data)
+        assert not torch.equal(rows(one.view("train")).data, rows(other.view("train")).data)
+    assert not torch.equal(rows(one.view("valid")).data, rows(one.view("test")).data)
 
 
 def test_the_default_is_pacgans_ring():
     data = SyntheticDomain().open(Source("ring"), SyntheticConfig())
-    assert len(data.train) == 100_000 and len(data.spec["classes"]) == 8
+    assert len(data.view("train")) == 100_000 and len(data.spec["classes"]) == 8
     assert data.summary[0].startswith("data: ring, ") and "std 0.01" in data.summary[1]
     assert next(iter(SyntheticDomain.sources)) == "ring"
 
@@ -107,7 +111,7 @@ def test_folders_are_not_read(tmp_path):
 
 def samples(source, n=7, **parameters):
     data = opened(source, **parameters)
-    batch = data.valid.get_batch(torch.arange(n), Key.of(0))
+    batch = data.view("valid").get_batch(torch.arange(n), Key.of(0))
     return Samples(batch.data, data.spec, batch.condition)
 
 

@@ -26,11 +26,12 @@ from refusals import refused
 
 import gancore
 from gancore import Batch, ConfigError, Spec
+from gancore.data.dataset import TensorView
 from gancore.files import encode_json
 from gancore.games import DYNAMICS, Adam, Move, find_dynamics
 from gancore.random import Key
 from gancore.training.loop import play
-from gancore.training.setup import TensorView, set_up
+from gancore.training.setup import set_up
 
 PLANE = Spec({"shape": [2], "points": 1000})
 PICTURE = Spec({"shape": [1, 8, 8], "points": 1000})

@@ -33,7 +33,7 @@ def opened(path, **settings):
 
 
 def split(data):
-    views = (data.train, data.valid, data.test)
+    views = (data.view("train"), data.view("valid"), data.view("test"))
     return [view.get_batch(torch.arange(len(view)), Key.of(0)).data for view in views]
 
 
