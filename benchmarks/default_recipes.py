@@ -9,8 +9,8 @@ was, and what is finished is not made again. Two domains may run side by side in
 are in ``--out``, a file each with the machine in it; trainings in ``--runs``. ``table`` prints Markdown.
 
 A budget is minutes of processor time on one thread, so that other work on the machine does not decide: the
-cost of a round is the difference between a longer and a shorter training, each a process, and the number of
-rounds follows from it: the budget is of the machine on which the cost was measured. Evaluation comes on top,
+cost of a step is the difference between a longer and a shorter training, each a process, and the number of
+steps follows from it: the budget is of the machine on which the cost was measured. Evaluation comes on top,
 in training and here. Every model is the last one of its training, with the recipe's own defaults; the figures
 are of its samples beside the test split, by the domain's default features.
 """
@@ -51,11 +51,11 @@ RECIPES = {
 MEASURES = ("frechet", "coverage")
 SAMPLES = 1000
 FEW, CYCLE = 2, 16
-"""Rounds of the shorter training, and how many more the longer one has: a cycle of lazy penalties."""
+"""Steps of the shorter training, and how many more the longer one has: a cycle of lazy penalties."""
 ENOUGH_SECONDS = 6.0
 """The longer training is lengthened until it takes so much more than the shorter one."""
 SLOW_SECONDS = 60.0
-"""Where the shorter training takes this long, a longer one has a single round more."""
+"""Where the shorter training takes this long, a longer one has a single step more."""
 NEVER = 10**9
 QUIET = [f"upkeep.{name}={NEVER}" for name in ("evaluate_every", "preview_every")]
 
@@ -115,7 +115,7 @@ def seconds_per_step(trial: Trial, out: Path) -> float:
     """Processor seconds, kept in a file. The first training of all prepares the data and is not counted."""
     file = out / "costs" / f"{trial.data}-{trial.recipe}.json"
     if file.exists():
-        return float(json.loads(file.read_text())["seconds_per_round"])
+        return float(json.loads(file.read_text())["seconds_per_step"])
     with tempfile.TemporaryDirectory() as scratch:
         _, few = (train(trial, Path(scratch) / f"few-{number}", FEW, *QUIET) for number in range(2))
         more = 1 if few > SLOW_SECONDS else CYCLE
@@ -125,8 +125,7 @@ def seconds_per_step(trial: Trial, out: Path) -> float:
     machine = f"{processor_name()}, {vector_instructions()}"
     _write(
         file,
-        {"seconds_per_round": cost, "rounds": [FEW, FEW + more], "seconds": [few, many]}
-        | {"machine": machine},
+        {"seconds_per_step": cost, "steps": [FEW, FEW + more], "seconds": [few, many]} | {"machine": machine},
     )
     return cost
 
@@ -145,13 +144,13 @@ def run_trial(trial: Trial, out: Path, runs: Path) -> None:
         return
     cost = seconds_per_step(trial, out)
     steps = max(1, int(60 * trial.minutes / cost))
-    print(f"{time.strftime('%H:%M')} {trial.name}: {steps} rounds of {cost:.3f} s", flush=True)
+    print(f"{time.strftime('%H:%M')} {trial.name}: {steps} steps of {cost:.3f} s", flush=True)
     began = time.monotonic()
     used = train(trial, folder, steps, resume=(folder / "config.yaml").exists())
     readings = measure(folder)
     _write(
         file,
-        {**asdict(trial), "steps": steps, "seconds_per_round": cost, "processor_seconds": used}
+        {**asdict(trial), "steps": steps, "seconds_per_step": cost, "processor_seconds": used}
         | {"wall_seconds": time.monotonic() - began, "date": time.strftime("%Y-%m-%d")}
         | {"environment": json.loads((folder / "run.json").read_text())["environment"], "measures": readings},
     )

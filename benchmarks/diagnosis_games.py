@@ -166,8 +166,8 @@ class ClippedGame(AdversarialGame):
     box = 1.0
 
     @torch.no_grad()
-    def after_round(self, field: object) -> None:
-        super().after_round(field)
+    def after_step(self, field: object) -> None:
+        super().after_step(field)
         for parameter in self.discriminator.parameters():
             parameter.clamp_(-self.box, self.box)
 
@@ -196,10 +196,10 @@ SLOPES = {"wasserstein": 1.0, "minimax": 0.5, "nonsaturating": 0.5}
 """f'(0) of the losses of a linear game: Mescheder et al. 2018, section 2."""
 
 
-def round_map(rate: float, loss: str, dynamics: str = "Alternating", gamma: float = 0.0) -> Tensor:
-    """One round of a linear game at its equilibrium, as a matrix on (psi, theta).
+def step_map(rate: float, loss: str, dynamics: str = "Alternating", gamma: float = 0.0) -> Tensor:
+    """One step of a linear game at its equilibrium, as a matrix on (psi, theta).
 
-    The field is psi' = -s theta - gamma psi, theta' = s psi, with s = f'(0); a simultaneous round is
+    The field is psi' = -s theta - gamma psi, theta' = s psi, with s = f'(0); a simultaneous step is
     I + h A, an extragradient one I + h A + h^2 A^2, consensus adds -gamma A^T A to the field.
     """
     s, h, eye = SLOPES[loss], rate, torch.eye(2, dtype=torch.float64)
@@ -225,7 +225,7 @@ class Case:
     name: str
     points: Points
     build: Callable[[], Game]
-    rounds: int
+    steps: int
     seed: int
     batch: int = 64
     rows: int = 4096

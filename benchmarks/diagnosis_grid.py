@@ -17,9 +17,9 @@ from diagnosis_games import (
     linear_game,
     ring,
     rotated,
-    round_map,
     scattered,
     spiral,
+    step_map,
     turns,
 )
 
@@ -133,7 +133,7 @@ def damped(chance: random.Random, seed: int) -> Case:
         chance.choice([300, 500, 1000]),
         seed,
         batch=chance.choice([8, 32]),
-        truth=turns(round_map(rate, loss, gamma=gamma)),
+        truth=turns(step_map(rate, loss, gamma=gamma)),
     )
 
 
@@ -163,7 +163,7 @@ def calmed(chance: random.Random, seed: int) -> Case:
         1000,
         seed,
         batch=chance.choice([32, 128]),
-        truth=turns(round_map(rate, "wasserstein", type(dynamics).__name__)),
+        truth=turns(step_map(rate, "wasserstein", type(dynamics).__name__)),
     )
 
 
@@ -262,7 +262,7 @@ def turning(chance: random.Random, seed: int) -> Case:
         chance.choice([600, 1000, 2000]),
         seed,
         batch=chance.choice([8, 32, 128]),
-        truth=turns(round_map(rate, loss)),
+        truth=turns(step_map(rate, loss)),
     )
 
 
@@ -273,19 +273,19 @@ def clipped(chance: random.Random, seed: int) -> Case:
     build = linear_game(
         start=torch.ones(1) * 2, std=std, g_rate=rate, d_rate=rate, loss="wasserstein", game=ClippedGame
     )
-    truth = turns(round_map(rate, "wasserstein"))
+    truth = turns(step_map(rate, "wasserstein"))
     return Case("WGAN, clipped", points, build, chance.choice([600, 1200]), seed, batch=32, truth=truth)
 
 
 def simultaneous(chance: random.Random, seed: int) -> Case:
-    """The bilinear game grows by sqrt(1 + h^2) a round, the non-saturating one ends in a cycle."""
+    """The bilinear game grows by sqrt(1 + h^2) a step, the non-saturating one ends in a cycle."""
     loss = chance.choice(["wasserstein", "nonsaturating"])
     rate = 0.05 if loss == "wasserstein" else 0.2
     points = gaussian(1, 0.0)
     build = linear_game(
         start=torch.ones(1), std=0.0, g_rate=rate, d_rate=rate, loss=loss, dynamics=Simultaneous()
     )
-    truth = turns(round_map(rate, loss, "Simultaneous"))
+    truth = turns(step_map(rate, loss, "Simultaneous"))
     return Case(
         f"{loss}, simultaneous", points, build, chance.choice([800, 1200]), seed, batch=8, truth=truth
     )

@@ -1,4 +1,4 @@
-"""What is true of a game, from what only its maker knows: the density, fresh rows, every round's state."""
+"""What is true of a game, from what only its maker knows: the density, fresh rows, every step's state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECKS = 10  # mode counts and area under the curve
 
 @dataclass
 class Oracle:
-    """Called after every round. It measures on thousands of rows what the diagnosis sees on few."""
+    """Called after every step. It measures on thousands of rows what the diagnosis sees on few."""
 
     case: Case
     table: TrainingSetup

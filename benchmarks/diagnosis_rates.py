@@ -63,9 +63,9 @@ def diagnose_game(family: str, case: Case) -> GameResult:
     settings = UpkeepConfig(log_every=case.log_every)
     key = Key.of("valid", case.seed)
     validator = Validator(Domain(), Spec({}), valid, settings.evaluate_samples, key)
-    cadence = Intervals.of(settings, case.rounds)
+    cadence = Intervals.of(settings, case.steps)
     watch = Monitor(table, Domain(), Spec({}), validator, cadence, settings.previews, case.seed)
-    oracle = Oracle(case, table, case.rounds)
+    oracle = Oracle(case, table, case.steps)
     said: dict[str, int] = {}
 
     def both(state: TrainState) -> None:
@@ -75,7 +75,7 @@ def diagnose_game(family: str, case: Case) -> GameResult:
                 "non-finite" if finding.name.startswith("non-finite") else finding.name, state.step
             )
 
-    play(table, case.rounds, both)
+    play(table, case.steps, both)
     return GameResult(family, case.name, case.seed, oracle.truth(), said, time.perf_counter() - began)
 
 

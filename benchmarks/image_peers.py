@@ -18,12 +18,12 @@ from torch.nn.functional import avg_pool2d, interpolate, relu, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
 Play = Callable[[], None]
-"""Makes a round."""
+"""Makes a step."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Networks, latents and rates as published; ``moves`` of the discriminator a round."""
+    """Networks, latents and rates as published; ``moves`` of the discriminator a step."""
 
     generator: Callable[[], nn.Module]
     discriminator: Callable[[], nn.Module]
@@ -133,7 +133,7 @@ def bare(peer: Peer, pictures: Tensor, batch: int) -> Play:
     def latents() -> Tensor:
         return torch.randn(batch, peer.latent, device=device)
 
-    def discriminator_step() -> None:
+    def discriminator_update() -> None:
         real = pictures[torch.randint(len(pictures), (batch,), device=device)]
         with torch.no_grad():
             fake = generator(latents())
@@ -143,7 +143,7 @@ def bare(peer: Peer, pictures: Tensor, batch: int) -> Play:
         loss.mean().backward()
         d_rule.step()
 
-    def generator_step() -> None:
+    def generator_update() -> None:
         discriminator.requires_grad_(False)
         f = discriminator(generator(latents()))
         g_rule.zero_grad()
@@ -153,8 +153,8 @@ def bare(peer: Peer, pictures: Tensor, batch: int) -> Play:
 
     def play() -> None:
         for _ in range(peer.moves):
-            discriminator_step()
-        generator_step()
+            discriminator_update()
+        generator_update()
 
     return play
 

@@ -3,12 +3,12 @@
     python benchmarks/image_throughput.py [--case lite] [--pairs 12] [--batch 64] [--threads 1]
         [--device cpu] [--clock process] [--torchgan] [--profile]
 
-Cases: ``lite`` (the default recipe in fp32 and bf16), ``penalties`` (R1 every 16 rounds against every round),
+Cases: ``lite`` (the default recipe in fp32 and bf16), ``penalties`` (R1 every 16 steps against every step),
 ``dcgan`` and ``sngan`` (a peer's published networks at 32x32x3 in a bare torch loop in fp32, with
-``--torchgan`` in torchgan's own steps too; then our recipes of the same layers).
-All of a case play in one process and take turns round by round, in step with matrix products and convolutions
-of the device, so that a busy machine slows all alike. A round is the mean over a cycle: medians of rounds
-with lazy penalties and of rounds without. Ratios are of rounds played in turn, with their quartiles.
+``--torchgan`` in torchgan's own updates too; then our recipes of the same layers).
+All of a case play in one process and take turns step by step, in step with matrix products and convolutions
+of the device, so that a busy machine slows all alike. A step is the mean over a cycle: medians of steps
+with lazy penalties and of steps without. Ratios are of steps played in turn, with their quartiles.
 Pictures a second are real pictures that the discriminator met. The share is of the peak at the precision of
 the main moves, with operations counted (penalties run in fp32 always).
 ``--profile`` tells where the time of a case's last contestant goes instead.
@@ -43,7 +43,7 @@ PICTURES, SIDE, EVERY, LOG_EVERY = 2_000, 32, 16, 50
 
 @dataclass
 class Contestant:
-    """Plays one round, with so many real pictures; every ``cycle``-th round has lazy penalties.
+    """Plays one step, with so many real pictures; every ``cycle``-th step has lazy penalties.
 
     ``to_lazy`` goes on to the next of those.
     """
@@ -60,7 +60,7 @@ class Contestant:
         return main + (lazy - main) / self.cycle
 
     def seconds(self) -> list[float]:
-        """Of a round, by its main moves' times."""
+        """Of a step, by its main moves' times."""
         lazy = statistics.median(self.lazy) if self.lazy else None
         return [self.mean(main, main if lazy is None else lazy) for main in self.main]
 
@@ -91,7 +91,7 @@ def ours(game: Game, view: ImageView, batch: int, bf16: bool, moves: int = 1, cy
         train(table, state, upkeep)
 
     def to_lazy() -> None:
-        state.step = state.round_in_phase = cycle * -(-state.step // cycle)
+        state.step = state.step_in_phase = cycle * -(-state.step // cycle)
 
     precision = torch.bfloat16 if bf16 else torch.float32
     return Contestant(play, batch * moves, precision, cycle, to_lazy if cycle > 1 else None)
@@ -163,7 +163,7 @@ CASES: dict[str, Callable[[int, torch.device, bool], dict[str, Contestant]]] = {
 
 
 def operations(contestant: Contestant) -> float:
-    """Of a round, as the mean over a cycle."""
+    """Of a step, as the mean over a cycle."""
     counts = []
     for _ in range(2 if contestant.to_lazy else 1):
         if contestant.to_lazy and not counts:
@@ -175,7 +175,7 @@ def operations(contestant: Contestant) -> float:
 
 
 def compare_in_turns(found: dict[str, Contestant], pairs: int, device: torch.device, clock: str) -> None:
-    """Each plays a round in its turn, as often as ``pairs`` says, and a lazy one for every three."""
+    """Each plays a step in its turn, as often as ``pairs`` says, and a lazy one for every three."""
     peak, counted = Peak(device), {name: operations(each) for name, each in found.items()}
     for pair in range(pairs):
         for each in list(found.values())[:: 1 if pair % 2 else -1]:
@@ -191,12 +191,12 @@ def compare_in_turns(found: dict[str, Contestant], pairs: int, device: torch.dev
 
 
 def show(name: str, each: Contestant, first: Contestant, least: float) -> None:
-    """``least``: the seconds that a round would take at the device's peak."""
+    """``least``: the seconds that a step would take at the device's peak."""
     pairs = zip(first.seconds(), each.seconds(), strict=True)
     ratios = sorted(a / b * each.pictures / first.pictures for a, b in pairs)
     low, high, seconds = len(ratios) // 4, -1 - len(ratios) // 4, statistics.median(each.seconds())
     print(
-        f"  {name:<28} {each.pictures / seconds:7.1f} pictures/s  {1000 * seconds:8.1f} ms a round  "
+        f"  {name:<28} {each.pictures / seconds:7.1f} pictures/s  {1000 * seconds:8.1f} ms a step  "
         f"{100 * least / seconds:4.0f} % of peak  {statistics.median(ratios):.2f} times the first "
         f"({ratios[low]:.2f} to {ratios[high]:.2f})"
     )
@@ -212,7 +212,7 @@ def main() -> None:
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="process: of one thread on a CPU alone"
     )
-    parser.add_argument("--torchgan", action="store_true", help="with torchgan's own steps too")
+    parser.add_argument("--torchgan", action="store_true", help="with torchgan's own updates too")
     parser.add_argument(
         "--profile", action="store_true", help="where the last contestant's time goes instead"
     )

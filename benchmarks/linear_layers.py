@@ -55,7 +55,7 @@ class FastLinear(nn.Linear):
 
 
 def move(kind: type[nn.Linear], width: int = 128, depth: int = 3, rows: int = 512) -> Callable[[], None]:
-    """One step of a discriminator on points of the plane."""
+    """One update of a discriminator on points of the plane."""
     torch.manual_seed(0)
     sizes = [2, *[width] * depth]
     layers = [m for a, b in itertools.pairwise(sizes) for m in (kind(a, b), nn.ReLU())]

@@ -1,11 +1,11 @@
 """What the shared loop costs beside a bare torch loop: same nets, data, precision, penalties, average.
 
-    python benchmarks/loop_overhead.py [--pairs 40] [--rounds 2] [--device cpu] [--clock process] [--profile]
+    python benchmarks/loop_overhead.py [--pairs 40] [--steps 2] [--device cpu] [--clock process] [--profile]
 
-Both loops play a non-saturating GAN with a lazy R1 every 16 rounds and a moving average of the generator.
+Both loops play a non-saturating GAN with a lazy R1 every 16 steps and a moving average of the generator.
 They take turns in short stretches, in step with each other, so that a busy machine slows both alike.
 Bars: the median ratio at wavegan-lite size is at most 1.02; on tiny nets the shared loop adds at most
-0.5 ms a round.
+0.5 ms a step.
 ``--clock process`` counts processor seconds, which a busy machine stretches less (on a CPU alone).
 """
 
@@ -40,7 +40,7 @@ EVERY, GAMMA, RATE, BETAS, HALF_LIFE, LOG_EVERY = 16, 1.0, 2e-4, (0.5, 0.99), 20
 
 
 def bare_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Callable[[int], None]:
-    """A function that makes so many rounds."""
+    """A function that makes so many steps."""
     generator, discriminator = game.generator, game.discriminator
     average = copy.deepcopy(generator).requires_grad_(False)
     c = EVERY / (EVERY + 1)
@@ -59,7 +59,7 @@ def bare_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Ca
     def precision() -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
-    def discriminator_step() -> None:
+    def discriminator_update() -> None:
         with precision():
             with torch.no_grad():
                 fake = generator(latents())
@@ -70,7 +70,7 @@ def bare_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Ca
         d_optimizer.step()
         losses.append(loss.detach())
 
-    def penalty_step() -> None:
+    def penalty_update() -> None:
         x = reals().requires_grad_()
         (slope,) = torch.autograd.grad(discriminator(x).sum(), x, create_graph=True)
         penalty = EVERY * GAMMA * 0.5 * slope.square().flatten(1).sum(1).mean()
@@ -78,7 +78,7 @@ def bare_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Ca
         penalty.backward()
         d_optimizer.step()
 
-    def generator_step() -> None:
+    def generator_update() -> None:
         discriminator.requires_grad_(False)
         with precision():
             loss = softplus(-discriminator(generator(latents())).float()).mean()
@@ -88,13 +88,13 @@ def bare_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Ca
         discriminator.requires_grad_(True)
         losses.append(loss.detach())
 
-    def play(rounds: int) -> None:
+    def play(steps: int) -> None:
         nonlocal step
-        for _ in range(rounds):
-            discriminator_step()
+        for _ in range(steps):
+            discriminator_update()
             if step % EVERY == 0:
-                penalty_step()
-            generator_step()
+                penalty_update()
+            generator_update()
             step += 1
             beta = 0.5 ** (batch / min(HALF_LIFE, 0.05 * step * batch))
             with torch.no_grad():
@@ -127,8 +127,8 @@ def shared_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> 
     table = TrainingSetup(game, batches, game.optimizer_states(), ScalarMeans(), batch, bf16=bf16)
     state = TrainState([10**9])
 
-    def play(rounds: int) -> None:
-        end, state.stop_signal = state.step + rounds, ""
+    def play(steps: int) -> None:
+        end, state.stop_signal = state.step + steps, ""
 
         def upkeep(state: TrainState) -> None:
             if state.step % LOG_EVERY == 0:
@@ -191,7 +191,7 @@ def wait(device: torch.device) -> None:
 CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
 
 
-def measure(name: str, pairs: int, rounds: int, device: torch.device, clock: str, profile: bool) -> None:
+def measure(name: str, pairs: int, steps: int, device: torch.device, clock: str, profile: bool) -> None:
     case = CASES[name]
     bf16 = case.bf16 and is_bf16_fast(device)
     torch.manual_seed(0)
@@ -202,32 +202,32 @@ def measure(name: str, pairs: int, rounds: int, device: torch.device, clock: str
     for play in (bare, shared):
         play(2 * EVERY)
     if profile:
-        return show_profile(shared, rounds)
+        return show_profile(shared, steps)
     for pair in range(pairs):
         for play in (bare, shared) if pair % 2 else (shared, bare):
             wait(device)
             began = CLOCKS[clock]()
-            play(rounds)
+            play(steps)
             wait(device)
-            milliseconds[play].append(1000 * (CLOCKS[clock]() - began) / rounds)
+            milliseconds[play].append(1000 * (CLOCKS[clock]() - began) / steps)
     report(
-        f"{name}, {device.type}, {'bf16' if bf16 else 'fp32'}, {clock} clock", rounds, *milliseconds.values()
+        f"{name}, {device.type}, {'bf16' if bf16 else 'fp32'}, {clock} clock", steps, *milliseconds.values()
     )
 
 
-def report(title: str, rounds: int, bare: list[float], shared: list[float]) -> None:
+def report(title: str, steps: int, bare: list[float], shared: list[float]) -> None:
     ratios = sorted(s / b for s, b in zip(shared, bare, strict=True))
     added = sorted(s - b for s, b in zip(shared, bare, strict=True))
     low, high = len(ratios) // 4, -1 - len(ratios) // 4
-    print(f"{title}: {len(bare)} pairs of {rounds} rounds, medians (and quartiles)")
-    print(f"  bare {statistics.median(bare):.2f} ms a round, shared {statistics.median(shared):.2f} ms")
+    print(f"{title}: {len(bare)} pairs of {steps} steps, medians (and quartiles)")
+    print(f"  bare {statistics.median(bare):.2f} ms a step, shared {statistics.median(shared):.2f} ms")
     print(f"  ratio {statistics.median(ratios):.3f} ({ratios[low]:.3f} ... {ratios[high]:.3f})")
-    print(f"  added {statistics.median(added):+.3f} ms a round ({added[low]:+.3f} ... {added[high]:+.3f})")
+    print(f"  added {statistics.median(added):+.3f} ms a step ({added[low]:+.3f} ... {added[high]:+.3f})")
 
 
-def show_profile(play: Callable[[int], None], rounds: int) -> None:
+def show_profile(play: Callable[[int], None], steps: int) -> None:
     profiler = cProfile.Profile()
-    profiler.runcall(play, rounds)
+    profiler.runcall(play, steps)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
 
 
@@ -235,14 +235,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=CASES, help="one case; both if left out")
     parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--rounds", type=int, help="of a stretch")
+    parser.add_argument("--steps", type=int, help="of a stretch")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--profile", action="store_true", help="profile the shared loop instead")
     options = parser.parse_args()
     for name in [options.case] if options.case else CASES:
-        rounds = options.rounds or {"wavegan-lite": 2, "tiny": 32}[name]
-        measure(name, options.pairs, rounds, torch.device(options.device), options.clock, options.profile)
+        steps = options.steps or {"wavegan-lite": 2, "tiny": 32}[name]
+        measure(name, options.pairs, steps, torch.device(options.device), options.clock, options.profile)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,15 @@
     python benchmarks/pacgan_modes.py --dynamics alternating,simultaneous --seeds 2 --jobs 2
 
 Data, networks and rates are PacGAN's (Lin et al. 2018, section 4.1): recipe ``pacgan``, 100,000 points,
-batches of 100 packs, 40,000 rounds; 2,500 samples of the finished generator are judged. The published rows
+batches of 100 packs, 40,000 steps; 2,500 samples of the finished generator are judged. The published rows
 were made by simultaneous moves. R1 is gamma/2 E |grad D|^2 at every discriminator move.
 
 Each run is a run folder under ``--out``, trained by ``gancore.train`` and resumed where it was stopped; each
 finished one is a line of ``results.jsonl`` there, and is not made again. A dynamics takes settings behind a
 colon: ``consensus:gamma=1``. Smaller nets (``--recipe mlpgan:width=64``) play all dynamics in minutes; the
-published rows are not of those. Milliseconds a round on one core of an EPYC, without R1: simultaneous 21,
-alternating, extragradient-past and optimistic 24, extragradient 45, consensus 100, unrolled (5 steps) and
-symplectic 240; with R1 about 8 to 70 more. 40,000 rounds at 24 ms are 16 minutes.
+published rows are not of those. Milliseconds a step on one core of an EPYC, without R1: simultaneous 21,
+alternating, extragradient-past and optimistic 24, extragradient 45, consensus 100, unrolled (5 updates) and
+symplectic 240; with R1 about 8 to 70 more. 40,000 steps at 24 ms are 16 minutes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Setting:
     dynamics: str
     gamma: float
     pack: int
-    rounds: int
+    steps: int
     seed: int
     recipe: str = "pacgan"
 
@@ -59,7 +59,7 @@ class Setting:
         recipe, dynamics = (said.replace(":", "-").replace("=", "") for said in (self.recipe, self.dynamics))
         pack = f"-pack{self.pack}" if self.pack > 1 else ""
         nets = "" if recipe == "pacgan" else f"{recipe}-"
-        return f"{nets}{self.data}-{dynamics}-gamma{self.gamma:g}{pack}-{self.rounds}-seed{self.seed}"
+        return f"{nets}{self.data}-{dynamics}-gamma{self.gamma:g}{pack}-{self.steps}-seed{self.seed}"
 
     def overrides(self) -> list[str]:
         name, _, settings = self.dynamics.partition(":")
@@ -85,7 +85,7 @@ def settings(given: argparse.Namespace) -> list[Setting]:
     """Seed by seed, so that a table is whole early."""
     lists = (range(given.seeds), given.data.split(","), given.gamma.split(","), given.pack.split(","))
     return [
-        Setting(data, dynamics, float(gamma), int(pack), given.rounds, seed, given.recipe)
+        Setting(data, dynamics, float(gamma), int(pack), given.steps, seed, given.recipe)
         for seed, data, gamma, pack in itertools.product(*lists)
         for dynamics in given.dynamics.split(",")
     ]
@@ -102,7 +102,7 @@ def train_and_evaluate(setting: Setting, out: Path) -> None:
         "synthetic",
         recipe=setting.recipe.partition(":")[0],
         data=setting.data,
-        steps=setting.rounds,
+        steps=setting.steps,
         seed=setting.seed,
         device="cpu",
         out=out / setting.name,
@@ -176,19 +176,19 @@ def still_running(running: dict[Setting, Any], out: Path) -> Iterator[tuple[Sett
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
     """Mean and standard error over seeds, beside the published means."""
-    kinds = ("data", "gamma", "pack", "rounds", "dynamics")
+    kinds = ("data", "gamma", "pack", "steps", "dynamics")
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for line in lines:
         groups.setdefault(tuple(line[kind] for kind in kinds), []).append(line)
     rows = [
-        f"{'data':<5} {'gamma':<6} {'pack':<5} {'rounds':<7} {'dynamics':<21} {'n':<3} {'modes':<15} "
+        f"{'data':<5} {'gamma':<6} {'pack':<5} {'steps':<7} {'dynamics':<21} {'n':<3} {'modes':<15} "
         f"{'high quality %':<15} {'reverse KL':<16} minutes"
     ]
-    for (data, gamma, pack, rounds, dynamics), own in sorted(groups.items(), key=str):
+    for (data, gamma, pack, steps, dynamics), own in sorted(groups.items(), key=str):
         cells = [of(own, name) for name in ("modes", "high_quality", "reverse_kl")]
         minutes = statistics.fmean(line["seconds"] for line in own) / 60
         rows.append(
-            f"{data:<5} {gamma:<6g} {pack:<5} {rounds:<7} {dynamics:<21} {len(own):<3} {cells[0]:<15} "
+            f"{data:<5} {gamma:<6g} {pack:<5} {steps:<7} {dynamics:<21} {len(own):<3} {cells[0]:<15} "
             f"{cells[1]:<15} {cells[2]:<16} {minutes:.1f}"
         )
     for name, published in PUBLISHED.items():
@@ -218,7 +218,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--recipe", default="pacgan", help="or smaller nets, with settings: mlpgan:width=64:average=0"
     )
-    parser.add_argument("--rounds", type=int, default=40_000)
+    parser.add_argument("--steps", type=int, default=40_000)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument(
         "--time-limit", type=float, default=0, help="seconds after which all is saved; 0: none"

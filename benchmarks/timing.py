@@ -1,4 +1,4 @@
-"""What a device can multiply, what a round multiplies, and where a round's time goes: for benchmarks."""
+"""What a device can multiply, what a step multiplies, and where a step's time goes: for benchmarks."""
 
 from __future__ import annotations
 
@@ -100,11 +100,11 @@ KINDS = {
 }
 
 
-def print_profile(play: Callable[[], None], rounds: int) -> None:
-    """Where the time of so many rounds goes, by kinds of operation."""
+def print_profile(play: Callable[[], None], steps: int) -> None:
+    """Where the time of so many steps goes, by kinds of operation."""
     play()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
-        for _ in range(rounds):
+        for _ in range(steps):
             play()
     shares: dict[str, float] = {}
     for event in seen.key_averages():
@@ -112,5 +112,5 @@ def print_profile(play: Callable[[], None], rounds: int) -> None:
         shares[kind] = shares.get(kind, 0.0) + (event.self_device_time_total or event.self_cpu_time_total)
     total = sum(shares.values())
     for kind, microseconds in sorted(shares.items(), key=lambda item: -item[1]):
-        milliseconds = microseconds / 1000 / rounds
-        print(f"  {kind:<24} {100 * microseconds / total:5.1f} %  {milliseconds:8.2f} ms a round")
+        milliseconds = microseconds / 1000 / steps
+        print(f"  {kind:<24} {100 * microseconds / total:5.1f} %  {milliseconds:8.2f} ms a step")

@@ -76,7 +76,7 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Markdown."""
-    rows = ["| recipe | asked, s | wall, s | wall / asked | rounds | trained, s | looks, s | timing, s | |"]
+    rows = ["| recipe | asked, s | wall, s | wall / asked | steps | trained, s | looks, s | timing, s | |"]
     rows.append("|---|---:|---:|---:|---:|---:|---:|---:|---|")
     for line in lines:
         spent = line["spent"]

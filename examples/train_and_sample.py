@@ -9,4 +9,4 @@ import gancore
 
 run = gancore.train("audio", seconds=60, overrides=sys.argv[1:])
 files = gancore.generate(run.folder, n=8, out=run.folder / "sounds", seed=1)
-print(f"{run.step} rounds in {run.seconds:.0f} s, {len(files)} files in {run.folder / 'sounds'}")
+print(f"{run.step} steps in {run.seconds:.0f} s, {len(files)} files in {run.folder / 'sounds'}")

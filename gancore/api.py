@@ -66,12 +66,12 @@ def train(
     so that any process can resume and evaluate the run. The domain defines which shapes it accepts.
 
     ``resume`` is a run folder, or ``"auto"``: the newest unfinished run with this configuration and these
-    data, else a new run. A named run may be given another budget, which counts from its first round.
+    data, else a new run. A named run may be given another budget, which counts from its first step.
     ``init_from`` is a run, a model, or the name of a model, whose weights training starts from. ``devices``:
     the number of processes. Each computes a part of every batch, on an accelerator of its own if there are
     any. A script that sets it needs ``if __name__ == "__main__":`` around its code.
 
-    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 finish the current round and save a checkpoint. The signal is then
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 finish the current step and save a checkpoint. The signal is then
     handled as it would be without gancore: by the program's handler, or by ending the program.
 
     Raises:

@@ -26,7 +26,7 @@ MOST = 2**53
 
 @dataclass(frozen=True)
 class Budget:
-    """Seconds of training, rounds, or real samples seen; the last two are whole numbers."""
+    """Seconds of training, steps, or real samples seen; the last two are whole numbers."""
 
     amount: float
     unit: Unit

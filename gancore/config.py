@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -55,19 +55,11 @@ class DataConfig(Section):
 class RecipeConfig(Section):
     """``model``: batch size and default budget. A recipe adds its architecture, costs and rates."""
 
-    renamed: ClassVar[Mapping[str, str]] = {}
-    """Old names of keys, with their current names: accepted in stored runs, refused in new settings."""
-
     batch_size: PositiveInt = Field(
         default=32, description="examples of the global batch, over all processes"
     )
     accumulate: PositiveInt = Field(default=1, description="micro-batches of a global batch, to save memory")
-    steps: PositiveInt = Field(default=10_000, description="budget in rounds if none is given")
-
-    @classmethod
-    def key_now(cls, key: str, value: Any) -> str:
-        """The current name of a key that a stored run may have under its old name."""
-        return key if key in cls.model_fields else cls.renamed.get(key, key)
+    steps: PositiveInt = Field(default=10_000, description="budget in steps if none is given")
 
     def unused_keys(self) -> Mapping[str, str]:
         """Keys that other keys leave unused, each with the setting that enables it.
@@ -103,7 +95,7 @@ class DynamicsConfig(Section):
 class TrainConfig(Section):
     """``train``: budget, seed, device. At most one of steps, samples and seconds may be set."""
 
-    steps: PositiveInt | None = Field(default=None, description="budget in rounds")
+    steps: PositiveInt | None = Field(default=None, description="budget in steps")
     samples: PositiveInt | None = Field(default=None, description="budget in training examples seen")
     seconds: PositiveFloat | None = Field(
         default=None,
@@ -133,13 +125,13 @@ class TrainConfig(Section):
 class UpkeepConfig(Section):
     """``upkeep``: how often a run logs, writes previews, evaluates and saves.
 
-    Intervals are in rounds; the default of null is a fraction of the budget.
+    Intervals are in steps; the default of null is a fraction of the budget.
     """
 
-    log_every: PositiveInt | None = Field(default=None, description="rounds; null: 1/200 of the budget")
-    preview_every: PositiveInt | None = Field(default=None, description="rounds; null: 1/10 of the budget")
+    log_every: PositiveInt | None = Field(default=None, description="steps; null: 1/200 of the budget")
+    preview_every: PositiveInt | None = Field(default=None, description="steps; null: 1/10 of the budget")
     previews: PositiveInt = Field(default=16, le=256, description="samples in a preview")
-    evaluate_every: PositiveInt | None = Field(default=None, description="rounds; null: 1/10 of the budget")
+    evaluate_every: PositiveInt | None = Field(default=None, description="steps; null: 1/10 of the budget")
     evaluate_samples: PositiveInt = Field(default=256, description="samples that each measure uses")
     select: str | None = Field(
         default=None, description="measure on valid that selects the model; null: the last model"
@@ -149,7 +141,7 @@ class UpkeepConfig(Section):
     )
     checkpoint_every: PositiveInt | None = Field(
         default=None,
-        description="rounds between checkpoints that are never deleted; null: none",
+        description="steps between checkpoints that are never deleted; null: none",
     )
     checkpoint_seconds: PositiveFloat = Field(default=60.0, description="seconds between checkpoints")
     keep: PositiveInt = Field(default=2, description="number of newest checkpoints to keep")
@@ -190,11 +182,11 @@ def config_hash(config: RunConfig) -> str:
 
 
 def budget_signature(config: RunConfig) -> tuple[float | None, ...]:
-    """Equal for two configurations that plan the same number of rounds."""
+    """Equal for two configurations that plan the same number of steps."""
     train, model = config.train, config.model
     given = [getattr(train, name) for name in BUDGET_FIELDS]
-    rounds = model.steps if given == [None] * len(BUDGET_FIELDS) else None
-    return (*given, rounds, model.batch_size if train.samples is not None else None)
+    steps = model.steps if given == [None] * len(BUDGET_FIELDS) else None
+    return (*given, steps, model.batch_size if train.samples is not None else None)
 
 
 def diff_configs(old: RunConfig, new: RunConfig, ignore: Collection[str] = ()) -> list[str]:

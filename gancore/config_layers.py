@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
@@ -162,8 +161,7 @@ def _with_absolute_source(config: RunConfig) -> RunConfig:
 def _resolve_layers(layers: Sequence[Layer], stored_layer: Layer = ()) -> RunConfig:
     """Merge the layers, with the sections of the domain and the recipe that they name.
 
-    ``stored_layer``: the settings stored in a run or checkpoint, possibly under old names of keys. The other
-    layers override them.
+    ``stored_layer``: the settings stored in a run or checkpoint. The other layers override them.
     """
     from gancore.plugins import plugins
 
@@ -174,20 +172,9 @@ def _resolve_layers(layers: Sequence[Layer], stored_layer: Layer = ()) -> RunCon
     kind = plugins().load_domain(domain)
     entry, recipe = plugins().load_recipe(kind, _name_setting(merged, "recipe"))
     chosen = Setting(("recipe",), entry.name, "chosen")
-    stored_layer = _upgrade(stored_layer, recipe.Config)
     config = build_config(kind.Config, recipe.Config, [stored_layer, *layers, [chosen]])
     _reject_unused_keys(config.model, layers)
     return config
-
-
-def _upgrade(stored_layer: Layer, model: type[RecipeConfig]) -> Layer:
-    """The stored settings with the current names of keys."""
-    return [
-        replace(setting, path=("model", model.key_now(setting.path[1], setting.value)))
-        if setting.path[0] == "model" and len(setting.path) == 2
-        else setting
-        for setting in stored_layer
-    ]
 
 
 def _reject_unused_keys(section: RecipeConfig, layers: Sequence[Layer]) -> None:
@@ -309,10 +296,6 @@ def to_config_error(
 
 def _fix_for_unknown(owner: type[Section], name: str, path: tuple[str, ...]) -> str:
     known = owner.model_fields
-    renamed = owner.renamed if issubclass(owner, RecipeConfig) else {}
-    if path[-1] in renamed:
-        current = escape_line(".".join((name, *path[:-1], renamed[path[-1]])))
-        return f"it is now called {current}"
     return nested_hint(path[-1]) or suggestion(path[-1], [k for k in known if k != path[-1]])
 
 

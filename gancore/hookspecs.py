@@ -205,7 +205,7 @@ def gancore_commands() -> Iterable[CommandEntry]:
 
 @hookspec
 def gancore_train_start(run: RunFolder) -> None:
-    """Called before the first round of training, or the first since it was resumed.
+    """Called before the first step of training, or the first since it was resumed.
 
     ::
 
@@ -217,9 +217,9 @@ def gancore_train_start(run: RunFolder) -> None:
 
 @hookspec
 def gancore_step_logged(run: RunFolder, step: int, scalars: Mapping[str, float]) -> None:
-    """Called after a round is logged, which not every round is: reading numbers from a device takes time.
+    """Called after a step is logged, which not every step is: reading numbers from a device takes time.
 
-    ``scalars`` are means since the previously logged round.
+    ``scalars`` are means since the previously logged step.
 
     ::
 

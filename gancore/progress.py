@@ -263,7 +263,7 @@ class LiveProgress:
         from rich.live import Live
 
         self._console = _console(stream)
-        self._total = self._start_round = 0
+        self._total = self._start_step = 0
         self._report: ProgressReport | None = None
         self._updated_at = time.monotonic()
         self._live = Live(
@@ -276,7 +276,7 @@ class LiveProgress:
         self._open = False
 
     def start(self, total_steps: int, start_step: int, title: str) -> None:
-        self._total, self._start_round, self._updated_at = total_steps, start_step, time.monotonic()
+        self._total, self._start_step, self._updated_at = total_steps, start_step, time.monotonic()
         self.note(_header(total_steps, start_step, title))
         self._open = True
         atexit.register(self.close, "")
@@ -311,7 +311,7 @@ class LiveProgress:
         """The current parts of the line: between reports the remaining time counts down."""
         waited = time.monotonic() - self._updated_at
         if self._report is None:
-            begun = LinePart(f"{self._start_round}/{self._total}", 0)
+            begun = LinePart(f"{self._start_step}/{self._total}", 0)
             return [begun, LinePart(f"starting, {format_seconds(waited)}", 1)]
         eta = self._report.eta_seconds
         return line_parts(self._report, None if eta is None else max(0.0, eta - waited))
@@ -319,7 +319,7 @@ class LiveProgress:
 
 def _header(total_steps: int, start_step: int, title: str) -> str:
     resumed = f", resumed at {start_step}" if start_step else ""
-    return f"{title}: {total_steps} rounds{resumed}"
+    return f"{title}: {total_steps} steps{resumed}"
 
 
 class SafeStream:

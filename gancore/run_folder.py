@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gancore.entries import CONTRACT_VERSION
 from gancore.errors import BusyError, CheckpointError, ConfigError, TrainingError
 from gancore.file_lock import RUN_LOCK, FileLock, LockedError, file_lock, is_locked
 from gancore.files import atomic_write, encode_json, open_regular, read_json_object, remove_leftovers
@@ -133,6 +134,21 @@ class RunFolder:
     @property
     def model(self) -> Path:
         return self.path / "model"
+
+    def check_version(self) -> None:
+        """Raises CheckpointError if a gancore with another contract version wrote this run."""
+        newest = sorted(self.checkpoints.glob("step-*/manifest.json"))[-1:]
+        for file in (*newest, self.model / "config.json"):
+            try:
+                version = read_json_object(file).get("version")
+            except (OSError, CheckpointError):  # absent or damaged: the error comes when it is read
+                continue
+            if isinstance(version, int) and version != CONTRACT_VERSION:
+                raise CheckpointError(
+                    f"run {self.path} was written with contract version {version}, "
+                    f"this gancore reads {CONTRACT_VERSION}",
+                    "train it again, or install the gancore that wrote it",
+                )
 
     @classmethod
     def create(cls, root: Path, name: str) -> RunFolder:

@@ -67,16 +67,16 @@ def training_step(table: TrainingSetup, step: int = 0, phase: int = 0, progress:
 def play(
     build: Build,
     data: Views,
-    rounds: int,
+    steps: int,
     *,
     kills: Sequence[int] = (),
     folder: Path | None = None,
     **settings: int | bool,
 ) -> TrainingSetup:
-    """Train ``rounds`` in all, and at each step of ``kills`` throw everything away but the checkpoint."""
+    """Train ``steps`` in all, and at each step of ``kills`` throw everything away but the checkpoint."""
     table = set_up(build, data, **settings)
     prepare_game(table)
-    state = TrainState(plan_steps(table, TrainConfig(steps=rounds), rounds))
+    state = TrainState(plan_steps(table, TrainConfig(steps=steps), steps))
     for stop in kills:
         train(table, state, lambda now, stop=stop: setattr(now, "stop_signal", "x" * (now.step == stop)))
         assert state.step == stop
@@ -88,7 +88,7 @@ def play(
 
 
 def _save(folder: Path, table: TrainingSetup, state: TrainState) -> None:
-    tensors = {"game": table.game.state_dict(), "rules": optimizer_tensors(table)}
+    tensors = {"game": table.game.state_dict(), "optimizers": optimizer_tensors(table)}
     save_checkpoint(folder, state.step, tensors, {"state": state.to_json()}, {}, keep=1)
 
 
@@ -97,14 +97,15 @@ def _resume(folder: Path, table: TrainingSetup) -> TrainState:
     table.game.load_state_dict(dict(checkpoint.tensors["game"]))
     for player, optimizer in table.optimizers.items():
         optimizer.load_state_dict(
-            {name: checkpoint.tensors["rules"][f"{player}/{name}"] for name in optimizer.state_dict()}
+            {name: checkpoint.tensors["optimizers"][f"{player}/{name}"] for name in optimizer.state_dict()}
         )
     return TrainState.from_json(checkpoint.state["state"], len(table.game.phases))
 
 
 def whole(table: TrainingSetup) -> dict[str, Tensor]:
     """Everything that a run is, by name, copied."""
-    tensors = {**table.game.state_dict(), **{f"rules/{n}": t for n, t in optimizer_tensors(table).items()}}
+    optimizers = {f"optimizers/{n}": t for n, t in optimizer_tensors(table).items()}
+    tensors = {**table.game.state_dict(), **optimizers}
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 

@@ -18,7 +18,7 @@ from gancore.recipe import Recipe
 
 class Penalty(Section):
     gamma: float = Field(default=1.0, ge=0, description="strength")
-    every: int = Field(default=16, ge=1, description="rounds between two")
+    every: int = Field(default=16, ge=1, description="steps between two")
 
 
 class ToyData(DataConfig):

@@ -34,7 +34,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="The folder for the run; default: a new one in runs/.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Budget in rounds.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Budget in steps.")] = None,
     samples: Annotated[int | None, typer.Option(help="Budget in training examples seen.")] = None,
     seconds: Annotated[
         float | None, typer.Option(help="Wall-clock budget in seconds, evaluation and checkpoints included.")
@@ -77,7 +77,7 @@ def train(
 
     The configuration is layered: defaults, --config, flags, --set. Give at most one of --steps, --samples
     and --seconds; the default is the recipe's budget. With --resume RUN, the budget counts from step 0.
-    Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current round and save a checkpoint;
+    Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current step and save a checkpoint;
     a second Ctrl-C interrupts at once.
     """
     settings: dict[str, Any] = {

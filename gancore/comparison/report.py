@@ -212,7 +212,7 @@ def trial_facts(folder: ComparisonFolder, trial: Trial) -> dict[str, Any]:
 
 
 def _samples_per_step(training: Mapping[str, Any], trial: Trial) -> float:
-    """As recorded in the model, since a fitted one sees all rows in each round; without a model, a batch."""
+    """As recorded in the model, since a fitted one sees all rows in each step; without a model, a batch."""
     step, samples = training.get("step"), training.get("samples")
     if isinstance(step, int) and isinstance(samples, int) and step > 0:
         return samples / step

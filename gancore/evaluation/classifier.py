@@ -141,7 +141,7 @@ class ClassifierCache:
         name = f"{config.domain} {config.recipe}"
         rows = self.reference.source.name if data is None else config.data.source
         self.announce(
-            f"training {name} on {rows} once, for at most {config.model.steps:,} rounds; "
+            f"training {name} on {rows} once, for at most {config.model.steps:,} steps; "
             f"the model is cached in {folder}"
         )
         folder.mkdir(parents=True, exist_ok=True)

@@ -185,10 +185,10 @@ class AdversarialGame(Game):
         if isinstance(self.discriminator, AugmentedDiscriminator):
             self.discriminator.after_move(means)
 
-    def after_round(self, step: TrainingStep) -> None:
-        super().after_round(step)
+    def after_step(self, step: TrainingStep) -> None:
+        super().after_step(step)
         if isinstance(self.discriminator, AugmentedDiscriminator):
-            self.discriminator.after_round(step.number, step.setup.samples_a_round, step.progress)
+            self.discriminator.after_step(step.number, step.setup.samples_per_step, step.progress)
 
     def sampler(self) -> Sampler:
         generator = self.averaged(self.generator)
@@ -217,7 +217,7 @@ def adversarial_game(
 
     ``generator`` and ``discriminator`` are functions that build the networks, which are called in this order,
     so that a seed gives the same weights. The generator network takes ``(latents)``, or ``(latents,
-    condition)`` if the game is ``conditional``, and gives data or what the discriminator embeds. A round is
+    condition)`` if the game is ``conditional``, and gives data or what the discriminator embeds. A step is
     ``discriminator_moves`` moves of the discriminator, the lazy penalties that are due, and one move of the
     generator. ``average`` is the half-life of the generator's EMA in samples, ``clip`` bounds the norm of
     each gradient, ``augmentation`` is applied to the discriminator's inputs in training. ``game`` is a

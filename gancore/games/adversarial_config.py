@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from pydantic import Field, JsonValue, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -34,13 +34,6 @@ class AdversarialOptions(TypedDict):
 class AdversarialConfig(RecipeConfig):
     """A recipe sets :func:`with_defaults` and passes :meth:`game_options` to its game's function."""
 
-    renamed: ClassVar[Mapping[str, str]] = {
-        "gamma": "penalty_weight",
-        "weight": "penalty_weight",
-        "gamma_end": "penalty_weight_end",
-        "judge_lr": "discriminator_lr",
-    }
-
     loss: str = Field("nonsaturating", description="adversarial loss by name")
     penalty: str = Field(
         "r1",
@@ -53,8 +46,8 @@ class AdversarialConfig(RecipeConfig):
     penalty_weight_end: NonNegativeFloat = Field(
         1.0, le=1, description="that weight at the end, as a share of it; along a cosine"
     )
-    penalty_every: PositiveInt = Field(1, description="rounds between steps of the penalty; 1: in each")
-    discriminator_moves: PositiveInt = Field(1, description="discriminator moves a round")
+    penalty_every: PositiveInt = Field(1, description="steps between updates by the penalty; 1: every step")
+    discriminator_moves: PositiveInt = Field(1, description="discriminator moves in a step")
     optimizer: str = Field("adam", description="optimizer of both players, by name")
     optimizer_settings: dict[str, JsonValue] = Field(
         default_factory=dict, description="other settings of the optimizer, such as weight_decay"
@@ -77,13 +70,6 @@ class AdversarialConfig(RecipeConfig):
     game: str | None = Field(
         None, description="a plugin's game by name, or module:Class of this program; none: the recipe's own"
     )
-
-    @classmethod
-    def key_now(cls, key: str, value: Any) -> str:
-        """``penalty`` was the name of the weight in a recipe that had one penalty only."""
-        if key == "penalty" and isinstance(value, int | float):
-            return "penalty_weight"
-        return super().key_now(key, value)
 
     def unused_keys(self) -> Mapping[str, str]:
         idle = ("penalty_weight", "penalty_weight_end", "penalty_every") if self.penalty == "none" else ()

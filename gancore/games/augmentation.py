@@ -24,7 +24,7 @@ BatchTransform = Callable[[Tree, Noise], Tree]
 class AdaptiveProbability:
     """A probability that follows the discriminator's overfitting (Karras et al. 2020, ADA, section 3.1).
 
-    r_t = E sign D(x) on reals is held at ``target``: every ``every`` rounds the probability rises if r_t is
+    r_t = E sign D(x) on reals is held at ``target``: every ``every`` steps the probability rises if r_t is
     above, and falls if it is below, at a speed that leads from 0 to 1 within ``samples`` reals.
     """
 
@@ -116,7 +116,7 @@ class AugmentedDiscriminator(Discriminator):
             ok = means["ok"]
             self.signs += torch.stack([torch.where(ok > 0, means["r_t"].to(ok.dtype), 0.0), ok])
 
-    def after_round(self, step: int, samples: int, progress: float) -> None:
+    def after_step(self, step: int, samples: int, progress: float) -> None:
         probability = self.augmentation.probability
         if not isinstance(probability, AdaptiveProbability):
             self.strength.fill_(schedule_value(probability, progress))

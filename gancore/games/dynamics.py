@@ -114,12 +114,12 @@ class Optimistic(Dynamics):
     With gradient descent s = h g(theta). A masked update changes neither parameters nor s_before.
     """
 
-    state_names: ClassVar[tuple[str, ...]] = ("step",)
+    state_names: ClassVar[tuple[str, ...]] = ("displacement",)
 
     def play_turn(self, step: TrainingStep, turn: Turn) -> None:
         draw, moves = _shared_draw(step, turn)
         for move, gradient in step.gradients(moves, draw).items():
-            params, previous = step.params(move.player), step.dynamics_state(move.player, "step")
+            params, previous = step.params(move.player), step.dynamics_state(move.player, "displacement")
             before = [p.detach().clone() for p in params]
             ok = step.apply(move, gradient)
             with torch.no_grad():
@@ -190,13 +190,13 @@ class SymplecticAdjustment(Dynamics):
 
 @dataclass(frozen=True)
 class Unrolled(Dynamics):
-    """``player`` descends its cost as it would be after ``steps`` more updates of its opponents.
+    """``player`` descends its cost as it would be after ``unrolled_updates`` more updates of its opponents.
 
     Metz et al. 2017, eq. 4 to 7: the gradient goes through those updates, which the opponents' own
     optimizers make and which are undone. All other moves alternate.
     """
 
-    steps: int = 5
+    unrolled_updates: int = 5
     player: str = "generator"
     differentiates_updates: ClassVar[bool] = True
 
@@ -215,7 +215,7 @@ class Unrolled(Dynamics):
         optimizers = {move.player: step.setup.optimizers[move.player] for move in opponent_moves}
         at = {name: p for o in optimizers.values() for name, p in zip(o.names, o.params, strict=True)}
         states = {player: optimizer.snapshot() for player, optimizer in optimizers.items()}
-        for _ in range(self.steps):
+        for _ in range(self.unrolled_updates):
             for move in opponent_moves:
                 optimizer, lr = optimizers[move.player], step.lr(move.player)
                 params, state = [at[name] for name in optimizer.names], states[move.player]

@@ -22,7 +22,7 @@ from gancore.trees import Tree
 class FittedModel(Protocol):
     """A module whose buffers ``fit`` fills from views of encoded samples.
 
-    Each call of ``fit`` is one round that uses all samples. It returns True when the fit is complete (at once
+    Each call of ``fit`` is one step that uses all samples. It returns True when the fit is complete (at once
     for a model that needs one pass), so that iterative methods are checkpointed and resumed like any
     training. The shapes of buffers depend only on the spec. ``log_prob``, and ``condition`` if the game is
     conditional, are as in :func:`gancore.games.likelihood_game`. ``parallel = True``: a batch of samples
@@ -36,7 +36,7 @@ class FittedModel(Protocol):
 
 @dataclass(frozen=True)
 class FitDynamics(Dynamics):
-    """A dynamics without moves: one call of ``fit`` per round."""
+    """A dynamics without moves: one call of ``fit`` per step."""
 
     def play(self, step: TrainingStep) -> bool | None:
         game = step.game
@@ -56,7 +56,7 @@ class FittedGame(Game):
         self.players = {}
         self.phases = [Phase([], dynamics=FitDynamics(), name="fit")]
 
-    def samples_a_round(self, batch_size: int, views: Mapping[str, View]) -> int:
+    def samples_per_step(self, batch_size: int, views: Mapping[str, View]) -> int:
         """All rows of train, whatever the batch size."""
         return sum(map(len, views.values()))
 

@@ -75,14 +75,14 @@ class Player:
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of training with its own list of moves. Each round makes every move of the list once.
+    """A part of training with its own list of moves. Each step makes every move of the list once.
 
-    Its length is ``rounds``, or ``seconds``, or else a share of the remaining budget in proportion to
+    Its length is ``steps``, or ``seconds``, or else a share of the remaining budget in proportion to
     ``budget_share``. A move listed five times is made five times, each time with its own draw.
     """
 
     moves: Sequence[Move]
-    rounds: int | None = None
+    steps: int | None = None
     seconds: float | None = None
     budget_share: float = 1.0
     dynamics: Dynamics = field(default_factory=Alternating)
@@ -104,7 +104,7 @@ class Phase:
 
     @property
     def lazy_period(self) -> int:
-        """The number of rounds in which every lazy move is made at least once."""
+        """The number of steps in which every lazy move is made at least once."""
         return max((move.every for move in self.moves), default=1)
 
 
@@ -130,18 +130,18 @@ class Game(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.representation: Representation = Identity()
-        self.average: EMA | None = None
+        self.ema: EMA | None = None
 
     def track_ema(self, network: nn.Module, halflife: float | None) -> None:
         """Average this network over training; ``halflife`` in samples, None: no EMA."""
-        self.average = EMA(network, halflife) if halflife else None
+        self.ema = EMA(network, halflife) if halflife else None
 
     def averaged(self, network: nn.Module) -> nn.Module:
         """The EMA of ``network``, which :meth:`track_ema` was given; without an EMA the network itself."""
-        return network if self.average is None else self.average.module
+        return network if self.ema is None else self.ema.module
 
-    def samples_a_round(self, batch_size: int, views: Mapping[str, View]) -> int:
-        """Real samples that a round uses; reports, budgets and the EMA count them."""
+    def samples_per_step(self, batch_size: int, views: Mapping[str, View]) -> int:
+        """Real samples that a step uses; reports, budgets and the EMA count them."""
         return batch_size
 
     def cost(self, move: Move, draw: Draw) -> Cost:
@@ -177,15 +177,15 @@ class Game(nn.Module):
         ``means["ok"]`` is 0 if the update was masked because its gradient was not finite.
         """
 
-    def after_round(self, step: TrainingStep) -> None:
+    def after_step(self, step: TrainingStep) -> None:
         """Update replay buffers and the like.
 
-        Call ``super().after_round(step)``: it updates the spectral norms and the EMA.
+        Call ``super().after_step(step)``: it updates the spectral norms and the EMA.
         """
         for norm, weight in self._spectral_norm_layers:
             norm.power_iterate(weight)
-        if self.average is not None:
-            self.average.update(step.setup.samples_a_round, step.samples)
+        if self.ema is not None:
+            self.ema.update(step.setup.samples_per_step, step.samples)
 
     @cached_property
     def _spectral_norm_layers(self) -> list[tuple[SpectralNorm, Tensor]]:

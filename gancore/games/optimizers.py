@@ -60,13 +60,13 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma & Ba 2015, algorithm 1."""
+    """Kingma & Ba 2015, algorithm 1. In its state ``step`` counts updates, as torch names it."""
 
     lr: Schedule | float = 2e-4
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
-    state_names: ClassVar[tuple[str, ...]] = ("mean", "square", "count")
+    state_names: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq", "step")
     decoupled_weight_decay: ClassVar[bool] = False
 
     def update(
@@ -82,10 +82,10 @@ class Adam:
         adam(
             params,
             grads,
-            state["mean"],
-            state["square"],
+            state["exp_avg"],
+            state["exp_avg_sq"],
             [],
-            state["count"],
+            state["step"],
             fused=True,
             found_inf=skip,
             amsgrad=False,
@@ -103,14 +103,14 @@ class Adam:
     ) -> tuple[Tensors, StateTensors]:
         lr, (beta1, beta2) = lr * lazy_reg_scale, (beta**lazy_reg_scale for beta in self.betas)
         decayed, grads = self._weight_decay(params, grads, lr)
-        count = [n.double() + 1 for n in state["count"]]
-        mean = [beta1 * m + (1 - beta1) * g for m, g in zip(state["mean"], grads, strict=True)]
-        square = [beta2 * v + (1 - beta2) * g * g for v, g in zip(state["square"], grads, strict=True)]
+        count = [n.double() + 1 for n in state["step"]]
+        mean = [beta1 * m + (1 - beta1) * g for m, g in zip(state["exp_avg"], grads, strict=True)]
+        square = [beta2 * v + (1 - beta2) * g * g for v, g in zip(state["exp_avg_sq"], grads, strict=True)]
         moved = [
             p - lr * (m / (1 - beta1**n)) / (_safe_sqrt(v / (1 - beta2**n)) + self.eps)
             for p, m, v, n in zip(decayed, mean, square, count, strict=True)
         ]
-        return moved, {"mean": mean, "square": square, "count": count}
+        return moved, {"exp_avg": mean, "exp_avg_sq": square, "step": count}
 
     def _weight_decay(self, params: Tensors, grads: Tensors, lr: float) -> tuple[Tensors, Tensors]:
         return params, [g + self.weight_decay * p for p, g in zip(params, grads, strict=True)]
@@ -134,7 +134,7 @@ class RMSprop:
     lr: Schedule | float = 5e-5
     alpha: float = 0.99
     eps: float = 1e-8
-    state_names: ClassVar[tuple[str, ...]] = ("square",)
+    state_names: ClassVar[tuple[str, ...]] = ("square_avg",)
 
     def update(
         self,
@@ -146,9 +146,9 @@ class RMSprop:
         lazy_reg_scale: float,
     ) -> None:
         grads, alpha = _zero_where(grads, skip), self.alpha**lazy_reg_scale
-        torch._foreach_mul_(state["square"], _decay_factor(alpha, skip, params))
-        torch._foreach_addcmul_(state["square"], grads, grads, 1 - alpha)
-        scale = torch._foreach_sqrt(state["square"])
+        torch._foreach_mul_(state["square_avg"], _decay_factor(alpha, skip, params))
+        torch._foreach_addcmul_(state["square_avg"], grads, grads, 1 - alpha)
+        scale = torch._foreach_sqrt(state["square_avg"])
         torch._foreach_add_(scale, self.eps)
         torch._foreach_addcdiv_(params, grads, scale, -lr * lazy_reg_scale)
 
@@ -156,11 +156,11 @@ class RMSprop:
         self, params: Tensors, grads: Tensors, state: StateTensors, lr: float, lazy_reg_scale: float
     ) -> tuple[Tensors, StateTensors]:
         lr, alpha = lr * lazy_reg_scale, self.alpha**lazy_reg_scale
-        square = [alpha * v + (1 - alpha) * g * g for v, g in zip(state["square"], grads, strict=True)]
+        square = [alpha * v + (1 - alpha) * g * g for v, g in zip(state["square_avg"], grads, strict=True)]
         moved = [
             p - lr * g / (_safe_sqrt(v) + self.eps) for p, g, v in zip(params, grads, square, strict=True)
         ]
-        return moved, {"square": square}
+        return moved, {"square_avg": square}
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class SGD:
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        return ("momentum",) if self.momentum else ()
+        return ("momentum_buffer",) if self.momentum else ()
 
     def update(
         self,
@@ -185,7 +185,7 @@ class SGD:
     ) -> None:
         grads = _zero_where(grads, skip)
         if self.momentum:
-            momentum = state["momentum"]
+            momentum = state["momentum_buffer"]
             torch._foreach_mul_(momentum, _decay_factor(self.momentum**lazy_reg_scale, skip, params))
             torch._foreach_add_(momentum, grads)
             grads = _zero_where(momentum, skip)
@@ -196,8 +196,8 @@ class SGD:
     ) -> tuple[Tensors, StateTensors]:
         if self.momentum:
             momentum = self.momentum**lazy_reg_scale
-            grads = [momentum * m + g for m, g in zip(state["momentum"], grads, strict=True)]
-            state = {"momentum": grads}
+            grads = [momentum * m + g for m, g in zip(state["momentum_buffer"], grads, strict=True)]
+            state = {"momentum_buffer": grads}
         return [p - lr * lazy_reg_scale * g for p, g in zip(params, grads, strict=True)], state
 
 
@@ -320,7 +320,7 @@ class OptimizerState:
         self.optimizer = optimizer
         self.params = [p for _, named in groups for p in named.values()]
         self.names = [name for _, named in groups for name in named]
-        self.dynamics_state = {name: [_initial_state(name, p) for p in self.params] for name in state_names}
+        self.dynamics_state = {name: [_zeros_like(p) for p in self.params] for name in state_names}
         self._groups = [self._group(factor, list(named.values())) for factor, named in groups]
 
     def _group(self, factor: float, params: Tensors) -> _Group:
@@ -398,6 +398,10 @@ def _same_layout(grad: Tensor, param: Tensor) -> Tensor:
 
 
 def _initial_state(name: str, param: Tensor) -> Tensor:
-    if name == "count":
+    if name == "step":
         return torch.zeros((), dtype=torch.float32, device=param.device)
+    return _zeros_like(param)
+
+
+def _zeros_like(param: Tensor) -> Tensor:
     return torch.zeros_like(param, memory_format=torch.preserve_format)

@@ -30,9 +30,9 @@ class TrainingSetup:
     """Where :func:`gancore.training.loop.play` stopped and continues; empty at first."""
 
     @property
-    def samples_a_round(self) -> int:
+    def samples_per_step(self) -> int:
         """Real samples that a step uses."""
-        return self.game.samples_a_round(self.batch_size, self.batches.views)
+        return self.game.samples_per_step(self.batch_size, self.batches.views)
 
     @cached_property
     def reducer(self) -> GradientReducer:

@@ -56,7 +56,7 @@ class TrainingStep:
     @property
     def samples(self) -> int:
         """Real samples used so far, this step included."""
-        return (self.number + 1) * self.setup.samples_a_round
+        return (self.number + 1) * self.setup.samples_per_step
 
     def due_moves(self) -> Iterator[tuple[int, Move]]:
         """The moves of this step with their indices in the phase's list; lazy moves only if they are due."""

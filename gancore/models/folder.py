@@ -15,6 +15,7 @@ from torch import Tensor
 
 import gancore
 from gancore.data.dataset import Spec
+from gancore.entries import CONTRACT_VERSION
 from gancore.errors import CheckpointError
 from gancore.files import (
     Json,
@@ -33,7 +34,7 @@ from gancore.files import (
 )
 from gancore.models.tensors import decode_tensors, encode_tensors
 
-FORMAT, VERSION = "gancore-model", 1
+FORMAT = "gancore-model"
 WEIGHTS, SPEC, CONFIG, CARD = "model.safetensors", "spec.safetensors", "config.json", "README.md"
 MODEL_FILES = frozenset({WEIGHTS, SPEC, CONFIG, CARD})
 RESERVED_KEYS = frozenset({"format", "version", "spec", "files"})
@@ -98,7 +99,7 @@ def _encode_files(
         "gancore": gancore.__version__,
         **config,
         "format": FORMAT,
-        "version": VERSION,
+        "version": CONTRACT_VERSION,
         "spec": dict(spec.fields),
         "files": {name: sha256(data) for name, data in files.items()},
     }
@@ -179,9 +180,12 @@ def _read_config(folder: Path) -> dict[str, Json]:
     content = read_json_object((folder / CONFIG).resolve())
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{CONFIG} is not that of a gancore model")
-    if content.get("version") != VERSION:
-        message = f"{CONFIG} has format version {content.get('version')!r}, this gancore reads {VERSION}"
-        raise CheckpointError(message, "install the gancore that wrote it, or a later one")
+    if content.get("version") != CONTRACT_VERSION:
+        raise CheckpointError(
+            f"{CONFIG} was written with contract version {content.get('version')!r}, "
+            f"this gancore reads {CONTRACT_VERSION}",
+            "train the model again, or install the gancore that wrote it",
+        )
     content.setdefault("files", {})
     for name in ("spec", "files"):
         if not isinstance(content.get(name), dict):

@@ -152,8 +152,6 @@ def _build(files: ModelFiles, folder: Path) -> tuple[Domain, Sampler]:
 
 def _recipe_section(recipe: Recipe, values: Any, folder: Path) -> RecipeConfig:
     try:
-        if isinstance(values, dict):
-            values = {recipe.Config.key_now(key, value): value for key, value in values.items()}
         return recipe.Config.model_validate(values)
     except ValidationError as error:
         key = ".".join(map(str, error.errors()[0]["loc"]))

@@ -24,7 +24,7 @@ class EMA(nn.Module):
 
     @torch.no_grad()
     def update(self, batch: int, samples: int) -> None:
-        """Update after a round of ``batch`` samples; ``samples`` counts all so far."""
+        """Update after a step of ``batch`` samples; ``samples`` counts all so far."""
         averaged, current = self._parameter_lists
         torch._foreach_lerp_(averaged, current, 1 - self.beta(batch, samples))
         for average, source in self._buffer_pairs:

@@ -17,7 +17,7 @@ class SpectralNorm(nn.Module):
     """W / sigma(W), the spectral norm from a running power iteration (Miyato et al. 2018, algorithm 1).
 
     W is reshaped to a matrix whose rows are ``axis``, that of the outputs. :meth:`power_iterate` runs once
-    per round, not in ``forward``, so that a cost evaluated twice or on micro-batches gives the same value.
+    per step, not in ``forward``, so that a cost evaluated twice or on micro-batches gives the same value.
     """
 
     def __init__(self, weight: Tensor, axis: int = 0, warmup: int = 15) -> None:

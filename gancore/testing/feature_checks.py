@@ -87,7 +87,7 @@ def _shared(fixture: DomainFixture, entry: FeatureExtractorEntry) -> FeatureExtr
 
 def _prepared(fixture: DomainFixture, entry: FeatureExtractorEntry) -> FeatureExtractor:
     def judge(recipe: str, changes: Mapping[str, Any], data: Data | None = None) -> Model:
-        """Trained for a few rounds: no check depends on its accuracy."""
+        """Trained for a few steps: no check depends on its accuracy."""
         record, made = plugins().load_recipe(fixture.domain, recipe)
         home = fixture if data is None else DomainFixture(fixture.domain, data)
         trained = uninterrupted(RecipeFixture(home, record, made).changed(**changes))

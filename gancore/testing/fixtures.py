@@ -34,8 +34,8 @@ from gancore.testing.check import SkipCheck
 from gancore.training.loop import play, prepare_game
 from gancore.training.setup import set_up
 
-ROUNDS = 12
-"""Rounds of the trainings that the kit makes."""
+STEPS = 12
+"""Steps of the trainings that the kit makes."""
 UPKEEP = {"log_every": 4, "previews": 2, "preview_every": 6, "evaluate_every": 6, "evaluate_samples": 32}
 
 
@@ -160,7 +160,7 @@ class RecipeFixture:
         }
         config = self.domain_fixture.resolve(self.recipe.Config, values)
         return config.model_copy(
-            update={"train": TrainConfig(steps=ROUNDS, device="cpu", precision="fp32", seed=5)}
+            update={"train": TrainConfig(steps=STEPS, device="cpu", precision="fp32", seed=5)}
         )
 
     @property
@@ -174,7 +174,7 @@ class RecipeFixture:
         )
 
     def setup(self, accumulate: int = 1) -> TrainingSetup:
-        """The game, prepared for its first round: what it fits on train beforehand is fitted."""
+        """The game, prepared for its first step: what it fits on train beforehand is fitted."""
         table = self.unprepared_setup(accumulate)
         prepare_game(table)
         table.game.train()
@@ -194,14 +194,14 @@ class RecipeFixture:
     def prepared_setup(self) -> TrainingSetup:
         """A setup that checks share and do not change.
 
-        A game without moves, which its rounds fit, has made them: before, it may be unable to sample.
+        A game without moves, which its steps fit, has made them: before, it may be unable to sample.
         """
         table = self.unprepared_setup()
         if any(phase.moves for phase in table.game.phases):
             prepare_game(table)
             table.game.train()
         else:
-            play(table, ROUNDS)  # which prepares it
+            play(table, STEPS)  # which prepares it
         return table
 
     @property
@@ -209,7 +209,7 @@ class RecipeFixture:
         return self.prepared_setup.game
 
     def draw(self, rows: int | None = None) -> Draw:
-        """The draw of a move of round 0."""
+        """The draw of a move of step 0."""
         return self.prepared_setup.batches.draw(0, 0, RowRange.all(rows or self.batch_size), 0, 0.0)
 
     def real_batch(self, draw: Draw) -> Batch:

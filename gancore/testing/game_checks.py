@@ -51,13 +51,13 @@ def reaches_every_parameter(fixture: RecipeFixture) -> None:
                 for name, tensor in zip(names, gradient.tensors, strict=True):
                     if tensor is not None and not tree_all_finite(tensor):
                         raise CheckFailure(
-                            f"the gradient of {name} is not finite in round {step}",
+                            f"the gradient of {name} is not finite in step {step}",
                             "avoid sqrt and log at 0",
                         )
                     if tensor is not None and bool(tensor.any()):
                         reached[move.player].add(name)
                 training_step.apply(move, gradient)
-            table.game.after_round(training_step)
+            table.game.after_step(training_step)
     for player, found in reached.items():
         lost = [name for name in table.optimizers[player].names if name not in found]
         if lost and not found:
@@ -99,7 +99,7 @@ def costs_are_pure(fixture: RecipeFixture) -> None:
             if changed:
                 raise CheckFailure(
                     f"evaluating the {move.cost} of the {move.player} changes {changed[0]}",
-                    "change state in after_move or after_round, never in a forward pass",
+                    "change state in after_move or after_step, never in a forward pass",
                 )
 
 
@@ -122,7 +122,7 @@ def micro_batches_add_up(fixture: RecipeFixture) -> None:
 
 
 def trains_in_bf16(fixture: RecipeFixture) -> None:
-    """Under --precision auto some machines train in bf16: one round in bf16 is finite too."""
+    """Under --precision auto some machines train in bf16: one step in bf16 is finite too."""
     table = fixture.setup()
     _require_moves(table.game)
     if table.game.fp32_by_default:

@@ -146,7 +146,7 @@ PERTURBATION, MIN_PERTURBATION = 0.3, 0.1
 
 
 def depends_on_labels(fixture: RecipeFixture) -> None:
-    """After 3 rounds two labels give different samples for one key, and likelihoods and logits for one row.
+    """After 3 steps two labels give different samples for one key, and likelihoods and logits for one row.
 
     The first and the last class are given to 8 rows each. Whatever is equal bit by bit is compared once more
     with every parameter moved at random: what begins at zero, or is rounded to levels, differs then. Logits

@@ -106,9 +106,9 @@ def gives_gradients(fixture: LossFixture) -> None:
     check_costs(table)
 
 
-ROUNDS = 12
+STEPS = 12
 APPROACH = 150
-"""Rounds at a rate of 0.05 in which plain steps come from a distance of 1.1 to 1e-3 of the rest."""
+"""Steps at a rate of 0.05 in which plain updates come from a distance of 1.1 to 1e-3 of the rest."""
 
 
 def settings_round_trip(fixture: DynamicsFixture) -> None:
@@ -147,7 +147,7 @@ def converges_on_linear_game(fixture: DynamicsFixture) -> None:
     if not math.isfinite(end) or end > 0.1 * begin:
         raise CheckFailure(
             f"on x^2/2 + xy/2 and y^2/2 - xy/2 at a rate of 0.05 it goes from {begin:.3g} to {end:.3g} of"
-            f" the rest in {APPROACH} rounds, where plain steps go to 0",
+            f" the rest in {APPROACH} steps, where plain updates go to 0",
             "check the sign of its corrections",
         )
 
@@ -158,7 +158,7 @@ def dynamics_micro_batches_add_up(fixture: DynamicsFixture) -> None:
         raise SkipCheck("it declares differentiates_updates, and is refused under accumulation")
     one, two = (toy_setup(dynamics=fixture.dynamics, accumulate=parts) for parts in (1, 2))
     for table in (one, two):
-        train_until(table, TrainState([ROUNDS]), ROUNDS)
+        train_until(table, TrainState([STEPS]), STEPS)
     other = all_tensors(two)
     for name, tensor in all_tensors(one).items():
         if not torch.allclose(tensor, other[name], rtol=1e-3, atol=1e-4):
@@ -179,18 +179,18 @@ def resumes_with_the_loss(fixture: LossFixture) -> None:
 
 def _require_resume(build: Callable[[int], TrainingSetup]) -> None:
     whole, first, second = build(0), build(0), build(1)
-    train_until(whole, TrainState([ROUNDS]), ROUNDS)
-    state = train_until(first, TrainState([ROUNDS]), ROUNDS // 2)
+    train_until(whole, TrainState([STEPS]), STEPS)
+    state = train_until(first, TrainState([STEPS]), STEPS // 2)
     load_tensors(second, all_tensors(first))
     with global_seed(2):
-        train_until(second, state, ROUNDS)
+        train_until(second, state, STEPS)
     broken = [name for name, tensor in all_tensors(whole).items() if not tree_all_finite(tensor)]
     if broken:
-        raise CheckFailure(f"after {ROUNDS} rounds {broken[0]} is not finite", "look for a division by 0")
+        raise CheckFailure(f"after {STEPS} steps {broken[0]} is not finite", "look for a division by 0")
     lost = differing_names(all_tensors(whole), all_tensors(second))
     if lost:
         raise CheckFailure(
-            f"saved at round {ROUNDS // 2} and resumed, {lost[0]} differs ({len(lost)} tensors do)",
+            f"saved at step {STEPS // 2} and resumed, {lost[0]} differs ({len(lost)} tensors do)",
             "remember in state_names alone (step.dynamics_state), draw from the draw alone",
         )
 

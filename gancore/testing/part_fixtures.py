@@ -130,11 +130,11 @@ def load_tensors(table: TrainingSetup, stored: dict[str, Tensor]) -> None:
         tensor.copy_(stored[name])
 
 
-def train_until(table: TrainingSetup, state: TrainState, rounds: int) -> TrainState:
-    """On to this round."""
+def train_until(table: TrainingSetup, state: TrainState, steps: int) -> TrainState:
+    """On to this step."""
 
     def watch(now: TrainState) -> None:
-        now.stop_signal = "kit" if now.step >= rounds < now.total_steps else ""
+        now.stop_signal = "kit" if now.step >= steps < now.total_steps else ""
 
     if state.is_new:
         prepare_game(table)

@@ -27,7 +27,7 @@ from gancore.testing.check import (
     tree_all_finite,
     trees_equal,
 )
-from gancore.testing.fixtures import ROUNDS, RecipeFixture
+from gancore.testing.fixtures import STEPS, RecipeFixture
 from gancore.training.checkpoint import latest_checkpoint, optimizer_tensors
 from gancore.training.launch import TrainJob, deliver_signal, run_job, spawn_workers
 from gancore.training.loop import train
@@ -57,11 +57,11 @@ class TrainingRun:
         session.prepare()
         return cls(session, session.synchronize(None))
 
-    def play(self, rounds: int = ROUNDS) -> TrainingRun:
-        """On to this round, or to the end of the budget."""
+    def play(self, steps: int = STEPS) -> TrainingRun:
+        """On to this step, or to the end of the budget."""
 
         def watch(state: TrainState) -> None:
-            state.stop_signal = "kit" if state.step >= rounds < state.total_steps else ""
+            state.stop_signal = "kit" if state.step >= steps < state.total_steps else ""
 
         train(self.session.setup, self.state, watch)
         self.state.stop_signal = ""
@@ -119,25 +119,25 @@ def uninterrupted(fixture: RecipeFixture) -> TrainingRun:
 
 
 def trains(fixture: RecipeFixture) -> None:
-    """Twelve rounds leave every number finite, mask no step, and change what is trained."""
+    """Twelve steps leave every number finite, mask no update, and change what is trained."""
     training = uninterrupted(fixture)
     before, after = fixture.shared["before"], training.tensors()
     broken = [name for name, tensor in after.items() if not tree_all_finite(tensor)]
     if broken:
         raise CheckFailure(
-            f"after {training.state.step} rounds {broken[0]} is not finite", "lower the learning rates"
+            f"after {training.state.step} steps {broken[0]} is not finite", "lower the learning rates"
         )
     scalars = training.session.setup.scalars.read()
     for name, value in scalars.items():
         if name.endswith("/masked") and value > 0:
             move = name.removesuffix("/masked")
             raise CheckFailure(
-                f"{value:.0%} of the steps of the {move} had a gradient that is not finite",
+                f"{value:.0%} of the updates of the {move} had a gradient that is not finite",
                 "lower the learning rates, or clip gradients",
             )
         if not math.isfinite(value):
             raise CheckFailure(
-                f"{name} is {value} in {training.state.step} rounds", "lower the learning rates"
+                f"{name} is {value} in {training.state.step} steps", "lower the learning rates"
             )
     if after and not differing_names(before, after):
         raise CheckFailure("training changes nothing", "name the networks in the players' parts")
@@ -199,22 +199,22 @@ def _of_run(fixture: RecipeFixture, name: str, processes: int = 1) -> Mapping[st
         raise CheckFailure(
             f"the run left no checkpoint that can be read ({'; '.join(refused) or 'none'})", STATE
         )
-    return {**checkpoint.tensors["game"], **checkpoint.tensors["rules"]}
+    return {**checkpoint.tensors["game"], **checkpoint.tensors["optimizers"]}
 
 
 def _log_at_end(config: RunConfig) -> RunConfig:
     """Logging at the end only; that logging changes nothing is checked on one process."""
-    rare = {"log_every": ROUNDS, "preview_every": ROUNDS, "evaluate_every": ROUNDS}
+    rare = {"log_every": STEPS, "preview_every": STEPS, "evaluate_every": STEPS}
     return config.model_copy(update={"upkeep": config.upkeep.model_copy(update=rare)})
 
 
 def resumes(fixture: RecipeFixture) -> None:
     """Saved at half, discarded and resumed, it equals an uninterrupted training byte for byte."""
-    training = TrainingRun.begin(fixture, "resumed").play(ROUNDS // 2)
+    training = TrainingRun.begin(fixture, "resumed").play(STEPS // 2)
     if training.state.step >= training.state.total_steps:
         training = TrainingRun.begin(fixture, "resumed-early").play(1)
     if training.state.step >= training.state.total_steps:
-        raise SkipCheck(f"it is done in {training.state.step} round: there is nothing to resume")
+        raise SkipCheck(f"it is done in {training.state.step} step: there is nothing to resume")
     half = training.state.step
     with global_seed(1):
         training = training.resumed(fixture, training.session.run.path.name).play()
@@ -222,12 +222,10 @@ def resumes(fixture: RecipeFixture) -> None:
     lost = differing_names(whole.tensors(), training.tensors())
     if lost:
         raise CheckFailure(
-            f"saved at round {half} and resumed, {lost[0]} differs ({len(lost)} tensors do)", STATE
+            f"saved at step {half} and resumed, {lost[0]} differs ({len(lost)} tensors do)", STATE
         )
     if not trees_equal(whole.outputs(), training.outputs()):
-        raise CheckFailure(
-            f"saved at round {half} and resumed, its samples differ, and no tensor does", STATE
-        )
+        raise CheckFailure(f"saved at step {half} and resumed, its samples differ, and no tensor does", STATE)
 
 
 def model_folder_round_trips(fixture: RecipeFixture) -> None:
@@ -250,7 +248,7 @@ def model_folder_round_trips(fixture: RecipeFixture) -> None:
 
 
 def conditional_run(fixture: RecipeFixture) -> TrainingRun:
-    """A training on labels, 3 rounds long; made once for each fixture. Raises SkipCheck: it takes none."""
+    """A training on labels, 3 steps long; made once for each fixture. Raises SkipCheck: it takes none."""
     classes = fixture.domain_fixture.data.spec.get("classes") or []
     has_key = "conditional" in fixture.recipe.Config.model_fields
     if not has_key and not fixture.sampler().conditional:

@@ -1,4 +1,4 @@
-"""What a run does between rounds: log, preview, evaluate, save, each at its interval."""
+"""What a run does between steps: log, preview, evaluate, save, each at its interval."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from gancore.trees import Tree, tree_all_finite
 
 T = TypeVar("T")
 MAX_MASKED_STEPS = 200
-"""Consecutive rounds in which every update of a player was masked, before the run is stopped."""
+"""Consecutive steps in which every update of a player was masked, before the run is stopped."""
 STATUS_SECONDS = 5.0
 """Between two updates of run.json while nothing is saved."""
 
 
 @dataclass
 class Callbacks:
-    """Called before the first round of a run, after each round, and at the end.
+    """Called before the first step of a run, after each step, and at the end.
 
-    ``total`` is the number of rounds planned at first: intervals that are neither configured nor ``planned``
+    ``total`` is the number of steps planned at first: intervals that are neither configured nor ``planned``
     are shares of it. ``write_status`` updates run.json. Nothing is written once ``lock`` is lost.
 
     Nothing here changes training, except that selection may end it early; and that is a function of the
@@ -164,7 +164,7 @@ class Callbacks:
         )
 
     def _log_state(self) -> dict[str, Json]:
-        """What the next line of the log needs from the rounds before it."""
+        """What the next line of the log needs from the steps before it."""
         sums = {name: list(sum_and_count) for name, sum_and_count in self.setup.scalars.sums().items()}
         return {"sums": sums, "since": list(self._logged), "masked": dict(self._masked)}
 
@@ -173,7 +173,7 @@ class Callbacks:
         try:
             sums = {name: (float(total), int(count)) for name, (total, count) in log["sums"].items()}
             step, seconds = log["since"]
-            masked = {str(move): int(rounds) for move, rounds in log["masked"].items()}
+            masked = {str(move): int(steps) for move, steps in log["masked"].items()}
             self._logged = (int(step), float(seconds))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return
@@ -183,12 +183,12 @@ class Callbacks:
     def _log(self, state: TrainState) -> None:
         scalars, findings = self._monitor.read_scalars(state)
         step, seconds = self._logged
-        rounds, spent = state.step - step, max(1e-9, state.seconds - seconds)
+        steps, spent = state.step - step, max(1e-9, state.seconds - seconds)
         self._logged = (state.step, state.seconds)
         phase = self._monitor.phase_name(state)
         facts = {
             "seconds": round(state.seconds, 3),
-            "samples": state.step * self.setup.samples_a_round,
+            "samples": state.step * self.setup.samples_per_step,
             "phase": phase,
         }
         self.logger.log_scalars(state.step, {**facts, **scalars})
@@ -196,8 +196,8 @@ class Callbacks:
             ProgressReport(
                 step=state.step,
                 total=state.total_steps,
-                samples_per_second=rounds * self.setup.samples_a_round / spent,
-                eta_seconds=(state.total_steps - state.step) * spent / max(1, rounds),
+                samples_per_second=steps * self.setup.samples_per_step / spent,
+                eta_seconds=(state.total_steps - state.step) * spent / max(1, steps),
                 scalars=scalars,
                 memory_megabytes=peak_memory_mb(self.setup.batches.key.device),
                 phase=phase if len(state.plan) > 1 else "",
@@ -209,18 +209,18 @@ class Callbacks:
                 moved = self._try("motion", state, lambda: self._monitor.check_motion(state))
                 self._print_findings(moved or [])
         plugins().call_observers("gancore_step_logged", run=self.run, step=state.step, scalars=scalars)
-        self._stop_if_masked(state, scalars, rounds)
+        self._stop_if_masked(state, scalars, steps)
 
-    def _stop_if_masked(self, state: TrainState, scalars: Mapping[str, float], rounds: int) -> None:
+    def _stop_if_masked(self, state: TrainState, scalars: Mapping[str, float], steps: int) -> None:
         """Raises TrainingError if all recent updates of a move were masked; not every log has lazy moves."""
         for name, share in scalars.items():
             move = name.removesuffix("/masked")
             if move != name:
-                self._masked[move] = self._masked.get(move, 0) + rounds if share == 1 else 0
+                self._masked[move] = self._masked.get(move, 0) + steps if share == 1 else 0
                 if self._masked[move] >= MAX_MASKED_STEPS:
                     raise TrainingError(
                         f"every update of the {move} had a gradient that is not finite, in"
-                        f" {self._masked[move]} rounds up to step {state.step}",
+                        f" {self._masked[move]} steps up to step {state.step}",
                         "lower the learning rates, clip gradients, or train in fp32 (--precision fp32)",
                     )
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 import gancore
+from gancore.entries import CONTRACT_VERSION
 from gancore.errors import CheckpointError
 from gancore.files import (
     MAX_JSON_BYTES,
@@ -39,7 +40,7 @@ from gancore.games.game import Game
 from gancore.games.training_setup import TrainingSetup
 from gancore.models.tensors import decode_tensors, encode_tensors
 
-FORMAT, VERSION = "gancore-checkpoint", 1
+FORMAT = "gancore-checkpoint"
 MANIFEST, STATE = "manifest.json", "state.json"
 STEP_NAME = re.compile(r"step-(\d{9,18})")
 TENSORS_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
@@ -131,7 +132,7 @@ def _manifest(step: int, files: Mapping[str, Json], about: Mapping[str, Json]) -
     """The manifest's bytes; it holds no time, so that equal checkpoints are equal byte for byte."""
     content = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": CONTRACT_VERSION,
         "step": step,
         "files": files,
         "about": about,
@@ -217,8 +218,11 @@ def _read_manifest(path: Path) -> dict[str, Json]:
     manifest = decode_json(data, MANIFEST)
     if manifest.get("format") != FORMAT:
         raise CheckpointError(f"{MANIFEST} is not the manifest of a gancore checkpoint")
-    if manifest.get("version") != VERSION:
-        raise CheckpointError(f"written in format {manifest.get('version')!r}, this gancore reads {VERSION}")
+    if manifest.get("version") != CONTRACT_VERSION:
+        raise CheckpointError(
+            f"written with contract version {manifest.get('version')!r}, "
+            f"this gancore reads {CONTRACT_VERSION}"
+        )
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     # The bytes are compared too: a manifest that was altered and parses to the same values is refused.
     try:
@@ -295,7 +299,7 @@ def load_networks(game: Game, checkpoint: Checkpoint, fix: str) -> None:
 
 def load_optimizers(setup: TrainingSetup, checkpoint: Checkpoint, fix: str) -> None:
     """Load the state of every player's optimizer; see :func:`_matching_tensors` for the error."""
-    stored = _matching_tensors(checkpoint, "rules", optimizer_tensors(setup), fix)
+    stored = _matching_tensors(checkpoint, "optimizers", optimizer_tensors(setup), fix)
     for player, optimizer in setup.optimizers.items():
         optimizer.load_state_dict({name: stored[f"{player}/{name}"] for name in optimizer.state_dict()})
 

@@ -1,4 +1,4 @@
-"""Checks before round 0: gradients of all players, coupling of the rows of a batch, memory."""
+"""Checks before step 0: gradients of all players, coupling of the rows of a batch, memory."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _check_gradient(setup: TrainingSetup, phase: Phase, index: int, move: Move) 
     values = [float(gradient.means[name]) for name in gradient.terms]
     if not all(map(math.isfinite, [largest, *values])):
         raise ConfigError(
-            f"the cost {move.cost!r} of player {move.player!r} or its gradient is not finite in round 0",
+            f"the cost {move.cost!r} of player {move.player!r} or its gradient is not finite in step 0",
             "look for a division by 0, a logarithm of 0 or data that are not finite",
         )
 
@@ -144,7 +144,7 @@ def _on_small_batch(setup: TrainingSetup, rows: int) -> TrainingSetup:
 def check_memory(setup: TrainingSetup) -> None:
     """Check that a batch fits into memory, because Linux kills a process that exceeds it.
 
-    Measures what a few rows keep for the backward pass, the least that a round of many rows needs.
+    Measures what a few rows keep for the backward pass, the least that a step of many rows needs.
 
     Raises:
         ConfigError: a part of a batch needs more memory than there is.
@@ -156,7 +156,7 @@ def check_memory(setup: TrainingSetup) -> None:
     need = rows * _bytes_per_row(setup) * (0.5 if setup.bf16 else 1.0)
     if need > free:
         raise ConfigError(
-            f"a round of model.batch_size={setup.batch_size} in {setup.reducer.num_micro_batches} part(s)"
+            f"a step of model.batch_size={setup.batch_size} in {setup.reducer.num_micro_batches} part(s)"
             f" needs {need / 1e9:,.0f} GB of memory at least, and {free / 1e9:,.1f} GB are free",
             "make model.batch_size smaller, or model.accumulate larger "
             f"(at least {math.ceil(setup.accumulate * need / free)})",
@@ -170,7 +170,7 @@ def _bytes_per_row(setup: TrainingSetup) -> float:
         try:
             pairs = zip(_saved_bytes_per_move(setup, few), _saved_bytes_per_move(setup, many), strict=True)
             return max([0.0, *((more - less) / (many - few) for less, more in pairs)])
-        except Exception:  # some costs reject so few rows; a real error will appear in the first round
+        except Exception:  # some costs reject so few rows; a real error will appear in the first step
             return 0.0
 
 

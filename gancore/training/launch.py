@@ -1,6 +1,6 @@
 """Starts a training on one process or on several: here, in processes started here, or in those of a launcher.
 
-Rank 0 is the run's :class:`Trainer`; the other processes train with it round by round. Imports torch only
+Rank 0 is the run's :class:`Trainer`; the other processes train with it step by step. Imports torch only
 when training starts.
 """
 
@@ -237,7 +237,7 @@ def spawn_workers(job: TrainJob, world_size: int) -> RunResult:
     from gancore.runtime.distributed import ProcessGroup
 
     stop_signal = _shared_stop_signal()
-    message = "all processes finish this round and the run is saved"
+    message = "all processes finish this step and the run is saved"
     with (
         tempfile.TemporaryDirectory() as folder,
         record_signals(partial(setattr, stop_signal, "value"), message),

@@ -81,10 +81,10 @@ class LoadedGame:
     @property
     def ema(self) -> nn.Module:
         """The average of the generator, or of the model. Raises ConfigError if the recipe has none."""
-        average: object = getattr(self.game, "average", None)
-        if not isinstance(average, EMA):
+        ema: object = getattr(self.game, "ema", None)
+        if not isinstance(ema, EMA):
             raise ConfigError(f"{self.run.path} was trained without an average", "set model.average")
-        return average.module
+        return ema.module
 
     @property
     def discriminator(self) -> nn.Module:
@@ -126,7 +126,7 @@ class LoadedGame:
     def jacobian(self, rows: int | None = None) -> Tensor:
         """Jacobian of the game's vector field here, by :func:`gancore.games.compute_jacobian`.
 
-        These are the checkpoint's; after ``play(loaded.setup, 5)`` those five rounds later.
+        These are the checkpoint's; after ``play(loaded.setup, 5)`` those five steps later.
         """
         setup = self.setup
         state = cast(TrainState, setup.resume_state[-1])
@@ -147,12 +147,14 @@ def open_game(
     """The game of a run at one of its checkpoints, by default the latest.
 
     Raises:
-        CheckpointError: no run, no such checkpoint, or its networks differ from those that the recipe builds.
+        CheckpointError: no run, a run of another contract version, no such checkpoint, or its networks differ
+            from those that the recipe builds.
         DataError: the run has no model yet, and its data are not on this machine.
     """
     run = RunFolder(folder)
     if not run.config_file.is_file():
         raise CheckpointError(f"{folder} is not a run folder", "`gancore runs` lists what was trained here")
+    run.check_version()
     config, checkpoint = load_config_file(run.config_file), _checkpoint(run, step)
     domain = plugins().load_domain(config.domain)
     _, recipe = plugins().load_recipe(domain, config.recipe)
@@ -175,7 +177,7 @@ def _checkpoint(run: RunFolder, step: int | None) -> Checkpoint:
             held = ", ".join(map(str, known)) or "none"
             raise CheckpointError(
                 f"{run.path} has no checkpoint of step {step}; it holds {held}",
-                "give one of these; --set upkeep.checkpoint_every=N keeps one every N rounds",
+                "give one of these; --set upkeep.checkpoint_every=N keeps one every N steps",
             )
         return load_checkpoint(run.checkpoints / step_name(step))
     checkpoint, refused = latest_checkpoint(run.checkpoints)

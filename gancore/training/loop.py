@@ -16,7 +16,7 @@ from gancore.training.state import TrainState
 
 
 def train(setup: TrainingSetup, state: TrainState, on_step_end: Callable[[TrainState], None]) -> None:
-    """Play the game's phases to their end; call ``on_step_end`` after each round.
+    """Play the game's phases to their end; call ``on_step_end`` after each step.
 
     Every draw is a pure function of (seed, step, index, name), so a run that was killed and resumed
     equals an uninterrupted one, byte for byte on the same machine.
@@ -25,17 +25,18 @@ def train(setup: TrainingSetup, state: TrainState, on_step_end: Callable[[TrainS
     game.train()
     while (phase := state.current_phase(game.phases)) is not None:
         started = time.perf_counter()
-        training_step = TrainingStep(setup, phase, state.step, state.round_in_phase, state.progress)
+        training_step = TrainingStep(setup, phase, state.step, state.step_in_phase, state.progress)
+        # "round" is hashed into every draw of a step: the word never changes.
         with fork_global_rng(setup.batches.key / state.step / "round"):
             done = phase.dynamics.play(training_step)
-            game.after_round(training_step)
+            game.after_step(training_step)
         state.advance(done)
         state.seconds += time.perf_counter() - started
         on_step_end(state)
 
 
 def prepare_game(setup: TrainingSetup) -> None:
-    """Before round 0: fit what is fitted on train, then let the game draw what it needs."""
+    """Before step 0: fit what is fitted on train, then let the game draw what it needs."""
     rows = RowRange.all(setup.batch_size)
     with fork_global_rng(setup.batches.key / "prepare"):
         setup.game.fit(setup.batches.views)
@@ -43,9 +44,9 @@ def prepare_game(setup: TrainingSetup) -> None:
 
 
 def play(
-    setup: TrainingSetup, rounds: int, on_step_end: Callable[[TrainState], None] | None = None
+    setup: TrainingSetup, steps: int, on_step_end: Callable[[TrainState], None] | None = None
 ) -> TrainState:
-    """Play ``rounds`` rounds in memory, without a run folder; call ``on_step_end`` after each.
+    """Make ``steps`` steps in memory, without a run folder; call ``on_step_end`` after each.
 
     The first call prepares the game. Another call continues with the next draws: with constant rates
     ``play(setup, 5)`` twice equals ``play(setup, 10)``. To end it, set ``state.stop_signal`` in
@@ -59,9 +60,9 @@ def play(
     if isinstance(previous, TrainState):
         state = previous
         state.stop_signal = ""
-        state.change_budget(plan_steps(setup, TrainConfig(steps=state.step + rounds), rounds))
+        state.change_budget(plan_steps(setup, TrainConfig(steps=state.step + steps), steps))
     else:
-        state = TrainState(plan_steps(setup, TrainConfig(steps=rounds), rounds))
+        state = TrainState(plan_steps(setup, TrainConfig(steps=steps), steps))
     setup.resume_state.append(state)
     train(setup, state, on_step_end or (lambda state: None))
     return state

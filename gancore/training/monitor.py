@@ -29,22 +29,22 @@ from gancore.trees import Tree
 
 NONE: Mapping[str, int] = MappingProxyType({})
 MOTION_EVERY = 4
-"""Minimum number of rounds between two checks of how the samples of the same latents move."""
+"""Minimum number of steps between two checks of how the samples of the same latents move."""
 LOGIT_ROWS_SHARE, MIN_LOGIT_ROWS = 16, 64
 """Rows whose logits an evaluation compares: one in 16 of the rows that the discriminator was trained on since
 the last evaluation, at least 64."""
 EARLY_STEPS, EARLY_SHARE = 100, 1 / 20
-"""Samples and losses are not checked before so many rounds, nor before this share of the planned ones."""
+"""Samples and losses are not checked before so many steps, nor before this share of the planned ones."""
 
 
 def is_early(state: TrainState) -> bool:
-    """Whether it is too early to diagnose: samples of the first rounds reflect the initialization."""
+    """Whether it is too early to diagnose: samples of the first steps reflect the initialization."""
     return state.step < max(EARLY_STEPS, EARLY_SHARE * state.planned)
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Rounds from one report, preview, evaluation or check of the samples' motion to the next; 0: never."""
+    """Steps from one report, preview, evaluation or check of the samples' motion to the next; 0: never."""
 
     log: int
     preview: int
@@ -53,11 +53,11 @@ class Intervals:
 
     @classmethod
     def of(cls, settings: UpkeepConfig, total: int, planned: Mapping[str, int] = NONE) -> Intervals:
-        """Intervals not configured are ``planned`` (for a budget in seconds), or shares of the rounds.
+        """Intervals not configured are ``planned`` (for a budget in seconds), or shares of the steps.
 
         Without a plan there are ten evaluations at equal distances (fewer only if there are fewer than 90
-        rounds), so that every run selects among the same number of models. A report comes at least every
-        50 rounds, and motion is checked together with reports.
+        steps), so that every run selects among the same number of models. A report comes at least every
+        50 steps, and motion is checked together with reports.
         """
         log = settings.log_every or max(1, min(50, total // 200))
         return cls(
@@ -96,7 +96,7 @@ class Monitor:
         self._rows = min(self.validator.n_samples, max(MIN_LOGIT_ROWS, trained // LOGIT_ROWS_SHARE))
 
     def __call__(self, state: TrainState) -> list[Diagnostic]:
-        """Everything that is due after this round, for a game without a run folder."""
+        """Everything that is due after this step, for a game without a run folder."""
         findings = []
         if self.intervals.is_due(self.intervals.log, state):
             findings += self.read_scalars(state)[1]
@@ -118,7 +118,7 @@ class Monitor:
         return scalars, self.diagnosis.check_scalars(state.step, {**scalars, "phase": self.phase_name(state)})
 
     def is_motion_due(self, state: TrainState) -> bool:
-        """Whether the samples' motion is checked after this round, together with the report."""
+        """Whether the samples' motion is checked after this step, together with the report."""
         every = self.intervals.motion
         return self._adversarial and every > 0 and state.step % every == 0
 

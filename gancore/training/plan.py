@@ -1,4 +1,4 @@
-"""Plans a run before its first round: a budget in steps, samples or seconds becomes rounds of each phase."""
+"""Plans a run before its first step: a budget in steps, samples or seconds becomes steps of each phase."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class EvaluationPlan:
     evaluations: int
     seconds: float
 
-    def intervals(self, rounds: int) -> dict[str, int]:
-        """Rounds from one to the next; 0: never."""
+    def intervals(self, steps: int) -> dict[str, int]:
+        """Steps from one to the next; 0: never."""
         counts = {"preview": self.previews, "evaluate": self.evaluations}
-        return {name: max(1, -(-rounds // count)) if count else 0 for name, count in counts.items()}
+        return {name: max(1, -(-steps // count)) if count else 0 for name, count in counts.items()}
 
 
 def plan_evaluations(costs: EvaluationCosts, seconds: float, settings: UpkeepConfig) -> EvaluationPlan:
     """Plan as many pairs of a preview and an evaluation as ``seconds`` allow, then previews for the rest.
 
     A run that selects its model evaluates it at least once. An interval given in ``settings`` is not
-    limited here: its cost is part of each round's (:func:`configured_seconds_per_step`).
+    limited here: its cost is part of each step's (:func:`configured_seconds_per_step`).
     """
     preview = 0.0 if settings.preview_every else costs.preview
     evaluation = 0.0 if settings.evaluate_every else costs.evaluation
@@ -59,15 +59,15 @@ def _affordable(seconds: float, cost: float) -> int:
     return MAX_EVALUATIONS if cost * MAX_EVALUATIONS <= seconds else int(seconds / cost)
 
 
-def motion_interval(cost: float, round_seconds: float) -> int:
-    """Minimum number of rounds between checks of motion that take ``cost`` seconds each; 0: never."""
+def motion_interval(cost: float, step_seconds: float) -> int:
+    """Minimum number of steps between checks of motion that take ``cost`` seconds each; 0: never."""
     if cost == math.inf:
         return 0
-    return max(MOTION_EVERY, math.ceil(cost / (MAX_MOTION_SHARE * round_seconds)))
+    return max(MOTION_EVERY, math.ceil(cost / (MAX_MOTION_SHARE * step_seconds)))
 
 
 def configured_seconds_per_step(costs: EvaluationCosts, settings: UpkeepConfig, budget: float) -> float:
-    """Mean seconds per round of previews, evaluations and checkpoints whose interval is configured."""
+    """Mean seconds per step of previews, evaluations and checkpoints whose interval is configured."""
     pairs = (
         (costs.preview, settings.preview_every),
         (costs.evaluation, settings.evaluate_every),
@@ -77,18 +77,18 @@ def configured_seconds_per_step(costs: EvaluationCosts, settings: UpkeepConfig, 
 
 
 def plan_steps(setup: TrainingSetup, train: TrainConfig, default_steps: int) -> list[int]:
-    """The rounds of each phase, for a budget in steps or samples.
+    """The steps of each phase, for a budget in steps or samples.
 
-    Fixed phases take their rounds (or seconds) first; the others divide the rest by their shares.
+    Fixed phases take their steps (or seconds) first; the others divide the rest by their shares.
     """
     phases = setup.game.phases
     if train.samples is not None:
-        total = -(-train.samples // setup.samples_a_round)
+        total = -(-train.samples // setup.samples_per_step)
     else:
         total = train.steps or default_steps
     fixed = [_fixed_steps(setup, phase) for phase in phases]
-    left = total - sum(rounds or 0 for rounds in fixed)
-    _check_fixed_phases(left, fixed, f"{total} rounds")
+    left = total - sum(steps or 0 for steps in fixed)
+    _check_fixed_phases(left, fixed, f"{total} steps")
     return _divide_by_share(left, phases, fixed)
 
 
@@ -101,13 +101,13 @@ def plan_time(
 ) -> TrainState:
     """The state of a new run whose budget is ``seconds``, from ``started`` to the last checkpoint.
 
-    ``started``: a time of ``time.perf_counter``, before the checks that precede the first round; None: now.
-    Rounds are timed and then undone. Previews and evaluations get a tenth of the budget, less the seconds
-    that all this took, and at least a twentieth; checks of motion get a twentieth of training. Rounds and
+    ``started``: a time of ``time.perf_counter``, before the checks that precede the first step; None: now.
+    Steps are timed and then undone. Previews and evaluations get a tenth of the budget, less the seconds
+    that all this took, and at least a twentieth; checks of motion get a twentieth of training. Steps and
     intervals are fixed here, so that a resumed run equals an uninterrupted one.
 
     Raises:
-        ConfigError: one round takes longer than the budget, or fixed phases do.
+        ConfigError: one step takes longer than the budget, or fixed phases do.
     """
     started = time.perf_counter() if started is None else started
     phases, processes = setup.game.phases, setup.batches.processes
@@ -132,39 +132,39 @@ def _save_seconds(setup: TrainingSetup) -> float:
 
 
 def _fixed_steps(setup: TrainingSetup, phase: Phase) -> int | None:
-    if phase.rounds is None and phase.seconds is not None:
+    if phase.steps is None and phase.seconds is not None:
         return max(1, round(phase.seconds / seconds_per_step(setup, phase, phase.seconds)))
-    return phase.rounds
+    return phase.steps
 
 
 def _steps_in_time(
     phases: Sequence[Phase], costs: Sequence[float], seconds: float, training: float
 ) -> list[int]:
-    """Rounds of phases with these ``costs`` per round, which take ``training`` seconds of the budget."""
+    """Steps of phases with these ``costs`` per step, which take ``training`` seconds of the budget."""
     fixed = [
-        phase.rounds if phase.seconds is None else max(1, round(phase.seconds / cost))
+        phase.steps if phase.seconds is None else max(1, round(phase.seconds / cost))
         for phase, cost in zip(phases, costs, strict=True)
     ]
-    left = training - sum((rounds or 0) * cost for rounds, cost in zip(fixed, costs, strict=True))
+    left = training - sum((steps or 0) * cost for steps, cost in zip(fixed, costs, strict=True))
     _check_fixed_phases(left, fixed, f"{seconds:g} seconds")
-    shares = sum(phase.budget_share for phase, rounds in zip(phases, fixed, strict=True) if rounds is None)
+    shares = sum(phase.budget_share for phase, steps in zip(phases, fixed, strict=True) if steps is None)
     return [
-        rounds if rounds is not None else max(1, int(left * phase.budget_share / shares / cost))
-        for phase, rounds, cost in zip(phases, fixed, costs, strict=True)
+        steps if steps is not None else max(1, int(left * phase.budget_share / shares / cost))
+        for phase, steps, cost in zip(phases, fixed, costs, strict=True)
     ]
 
 
 def _divide_by_share(left: int, phases: Sequence[Phase], fixed: Sequence[int | None]) -> list[int]:
-    """Divide all ``left`` rounds by share."""
+    """Divide all ``left`` steps by share."""
     shares = [
-        phase.budget_share if rounds is None else 0.0 for phase, rounds in zip(phases, fixed, strict=True)
+        phase.budget_share if steps is None else 0.0 for phase, steps in zip(phases, fixed, strict=True)
     ]
     plan, given, reached = [], 0, 0.0
-    for share, rounds in zip(shares, fixed, strict=True):
+    for share, steps in zip(shares, fixed, strict=True):
         reached += share
-        mine = round(left * reached / sum(shares)) - given if rounds is None else 0
+        mine = round(left * reached / sum(shares)) - given if steps is None else 0
         given += mine
-        plan.append(mine if rounds is None else rounds)
+        plan.append(mine if steps is None else steps)
     return plan
 
 

@@ -20,10 +20,16 @@ from gancore.run_folder import RunFolder, RunStatus, latest_run
 
 
 def existing_run(path: Path) -> RunFolder:
-    """The run that ``--resume`` names. Raises ConfigError if there is none."""
+    """The run that ``--resume`` names.
+
+    Raises:
+        ConfigError: there is none.
+        CheckpointError: a gancore with another contract version wrote it.
+    """
     run = RunFolder(path)
     if run.read_status() is None and not has_no_status(run):
         raise ConfigError(f"--resume {path}: there is no run", "`gancore runs` lists them")
+    run.check_version()
     return run
 
 
@@ -37,6 +43,7 @@ def find_unfinished(
     """
     if out is not None:
         run = RunFolder(out)
+        run.check_version()
         return run if run.read_status() is not None or has_no_status(run) else None
     fingerprint = _DataFingerprint(config, data_root)
 
@@ -44,6 +51,7 @@ def find_unfinished(
         if (status.domain, status.recipe) != (config.domain, config.recipe):
             return False
         try:
+            run.check_version()
             old = load_config_file(run.config_file)
         except GancoreError:
             return False

@@ -123,7 +123,7 @@ class RunContext:
             self.setup, self.precision = replace(self.setup, bf16=False), "fp32"
 
     def prepare(self) -> None:
-        """Before round 0: record the splits, fit, let the game draw what it needs."""
+        """Before step 0: record the splits, fit, let the game draw what it needs."""
         splits = {split: list(names) for split, names in self.data.splits.items()}
         facts = {"fingerprint": self.data.fingerprint, "contract": list(self.data.summary), "splits": splits}
         atomic_write(self.run.data_file, encode_json(facts))
@@ -186,7 +186,7 @@ class RunContext:
         write_checkpoint(
             (run or self.run).checkpoints,
             state.step,
-            {"game": self.setup.game.state_dict(), "rules": optimizer_tensors(self.setup)},
+            {"game": self.setup.game.state_dict(), "optimizers": optimizer_tensors(self.setup)},
             {
                 "state": state.to_json(),
                 "fingerprint": self.data.fingerprint,
@@ -225,7 +225,7 @@ class RunContext:
                 "source": self.source_name,
                 "fingerprint": self.data.fingerprint,
                 "step": state.step,
-                "samples": state.step * self.setup.samples_a_round,
+                "samples": state.step * self.setup.samples_per_step,
                 "seed": self.config.train.seed,
                 "precision": self.precision,
                 "torch": torch.__version__,
@@ -251,7 +251,7 @@ class RunContext:
                 data=self.data.summary,
                 data_licence=self.source_licence,
                 steps=state.step,
-                samples=state.step * self.setup.samples_a_round,
+                samples=state.step * self.setup.samples_per_step,
                 seconds=state.seconds,
                 device=self.device.type,
                 precision=self.precision,

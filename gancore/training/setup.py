@@ -126,7 +126,7 @@ def _check_batch_division(game: Game, config: RunConfig, processes: ProcessGroup
     needing = [phase.dynamics for phase in game.phases if phase.dynamics.differentiates_updates]
     if needing:
         kind = type(needing[0]).__name__
-        raise ConfigError(f"the dynamics {kind} differentiates through steps on one whole batch", fix)
+        raise ConfigError(f"the dynamics {kind} differentiates through updates on one whole batch", fix)
     normalized = _find_batch_norm(game)
     if normalized and not game.local_batch_norm:
         raise ConfigError(
@@ -204,7 +204,7 @@ def initialize_from(setup: TrainingSetup, path: Path) -> str:
     """Load every tensor of a run or model whose name and shape fit; returns a line that describes them.
 
     A model's tensors (of the average, if its recipe averages) are loaded into the network that trains and
-    into its average: a new average converges to its network within a few rounds. A run gives the same, and
+    into its average: a new average converges to its network within a few steps. A run gives the same, and
     what its model does not hold (the other players) from its latest checkpoint.
 
     Raises:

@@ -13,13 +13,13 @@ from gancore.games.game import Phase
 
 @dataclass
 class TrainState:
-    """``plan`` is the number of rounds of each phase, fixed before the first one.
+    """``plan`` is the number of steps of each phase, fixed before the first one.
 
     A phase or a run may end early, which shortens its plan; ``planned`` remains the sum before that, so that
     what depends on it does not change when the run is resumed.
 
     ``seconds`` counts training alone; ``spent`` the seconds of everything else (timing, evaluation, previews,
-    checkpoints). ``cadence``: rounds from one preview or evaluation to the next if a budget in seconds
+    checkpoints). ``cadence``: steps from one preview or evaluation to the next if a budget in seconds
     decides them, 0 for never. ``best`` is the result of selection on valid: measure, step, value, and the
     number of evaluations since. ``verdict`` says what is wrong with the current model; empty: nothing known.
     ``stop_signal``: the signal that stops training, or empty. ``seen`` is the last step after which the
@@ -29,7 +29,7 @@ class TrainState:
     plan: list[int]
     step: int = 0
     phase_index: int = 0
-    round_in_phase: int = 0
+    step_in_phase: int = 0
     seconds: float = 0.0
     best: dict[str, Any] = field(default_factory=dict)
     planned: int = 0
@@ -51,34 +51,34 @@ class TrainState:
         return sum(self.plan)
 
     def current_phase(self, phases: Sequence[Phase]) -> Phase | None:
-        """The phase of the next round; None when training is over or a signal stops it."""
+        """The phase of the next step; None when training is over or a signal stops it."""
         while self._phase_is_over and self.phase_index + 1 < len(phases):
-            self.phase_index, self.round_in_phase = self.phase_index + 1, 0
+            self.phase_index, self.step_in_phase = self.phase_index + 1, 0
         if self.stop_signal or self._phase_is_over:
             return None
         return phases[self.phase_index]
 
     @property
     def _phase_is_over(self) -> bool:
-        return self.round_in_phase >= self.plan[self.phase_index]
+        return self.step_in_phase >= self.plan[self.phase_index]
 
     @property
     def progress(self) -> float:
         """Share of the phase that is done, from 0 to 1."""
-        return self.round_in_phase / self.plan[self.phase_index]
+        return self.step_in_phase / self.plan[self.phase_index]
 
     def advance(self, phase_done: bool | None) -> None:
-        """Count one round; ``phase_done`` ends the phase here."""
+        """Count one step; ``phase_done`` ends the phase here."""
         self.step += 1
-        self.round_in_phase += 1
+        self.step_in_phase += 1
         if phase_done:
-            self.plan[self.phase_index] = self.round_in_phase
+            self.plan[self.phase_index] = self.step_in_phase
 
     def end_here(self) -> None:
-        """End training here: the plan becomes the rounds that were played."""
+        """End training here: the plan becomes the steps that were played."""
         self.plan = [
             *self.plan[: self.phase_index],
-            self.round_in_phase,
+            self.step_in_phase,
             *[0] * (len(self.plan) - self.phase_index - 1),
         ]
 
@@ -87,10 +87,10 @@ class TrainState:
         self.spent[name] = self.spent.get(name, 0.0) + seconds
 
     def change_budget(self, plan: Sequence[int]) -> None:
-        """Plan for another budget: finished rounds stay, and the last phase takes the rest."""
+        """Plan for another budget: finished steps stay, and the last phase takes the rest."""
         now = self.phase_index
         self.planned = sum(plan)
-        self.plan = [*self.plan[:now], max(plan[now], self.round_in_phase), *plan[now + 1 :]]
+        self.plan = [*self.plan[:now], max(plan[now], self.step_in_phase), *plan[now + 1 :]]
         self.plan[-1] += max(0, self.planned - self.total_steps)
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class TrainState:
         """The state of a game with this number of phases. Raises CheckpointError, naming the wrong key."""
         if not isinstance(values, dict) or set(values) - {field.name for field in fields(cls)}:
             raise CheckpointError("state: its keys are not those of a training state")
-        counts = ("step", "phase_index", "round_in_phase", "planned", "seen")
+        counts = ("step", "phase_index", "step_in_phase", "planned", "seen")
         right = {name: _is_count(values[name]) for name in counts if name in values}
         plan, seconds, best = (values.get(name, usual) for name, usual in _USUAL.items())
         right["plan"] = isinstance(plan, list) and len(plan) == phases and all(map(_is_count, plan))

@@ -1,4 +1,4 @@
-"""Measures seconds before a run starts: of a round (undone afterwards), a preview, an evaluation."""
+"""Measures seconds before a run starts: of a step (undone afterwards), a preview, an evaluation."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ from gancore.trees import tree_map
 TIMING_SHARE, MAX_TIMING_SECONDS = 1 / 100, 20.0
 """Maximum share of a budget for timing a phase, beside the warm-up; maximum seconds."""
 ROUGH_SHARE = 1 / 10
-"""If whole rounds would take a larger share of the budget, they are timed on a part of a batch."""
+"""If whole steps would take a larger share of the budget, they are timed on a part of a batch."""
 ROUGH_PARTS, PROBE_PARTS = 4, 16
-"""Into how many parts a batch is cut for a rough timing, and for the first round, which shows whether there
+"""Into how many parts a batch is cut for a rough timing, and for the first step, which shows whether there
 is time for a rough timing.
 """
 PROBE_SHARE = 1 / 8
-"""Share of the budget after which that first round counts as too slow."""
+"""Share of the budget after which that first step counts as too slow."""
 MAX_CONFIRM_SECONDS = 10.0
-"""A rough estimate above the budget is checked on a whole round if that takes no longer than this."""
+"""A rough estimate above the budget is checked on a whole step if that takes no longer than this."""
 MAX_WAIT_SHARE = 1 / 20
 """Share of the budget after which the first preview counts as too slow."""
 
 
 def seconds_per_step(setup: TrainingSetup, phase: Phase, budget: float) -> float:
-    """Mean seconds of a round over a whole cycle of the phase's lazy moves; ``budget`` is in seconds.
+    """Mean seconds of a step over a whole cycle of the phase's lazy moves; ``budget`` is in seconds.
 
-    Each kind of round (by which lazy moves are due) is timed and weighted by how often it occurs. All
+    Each kind of step (by which lazy moves are due) is timed and weighted by how often it occurs. All
     tensors are restored.
 
     Raises:
-        ConfigError: one round takes longer than the budget.
+        ConfigError: one step takes longer than the budget.
     """
     with restored(setup):
         return _choose_estimate(setup, phase, budget)
 
 
 def step_kinds(phase: Phase) -> dict[int, float]:
-    """The first round of each kind, and the share of rounds that are of this kind."""
+    """The first step of each kind, and the share of steps that are of this kind."""
     due = [
         tuple(i for i, move in enumerate(phase.moves) if number % move.every == 0)
         for number in range(phase.lazy_period)
@@ -78,10 +78,10 @@ def _choose_estimate(setup: TrainingSetup, phase: Phase, budget: float) -> float
 
 
 def _probe(setup: TrainingSetup, phase: Phase, budget: float) -> float | None:
-    """Upper estimate of a round's seconds from a small part of the batch; None: it cannot be divided.
+    """Upper estimate of a step's seconds from a small part of the batch; None: it cannot be divided.
 
     Raises:
-        ConfigError: even this shows that one round takes longer than the budget.
+        ConfigError: even this shows that one step takes longer than the budget.
     """
     parts, small = _with_smaller_batch(setup, PROBE_PARTS)
     if parts == 1:
@@ -111,7 +111,7 @@ def _with_smaller_batch(setup: TrainingSetup, max_parts: int) -> tuple[int, Trai
 
 
 def _rough_estimate(setup: TrainingSetup, phase: Phase, kinds: dict[int, float]) -> float | None:
-    """Upper estimate of a round's seconds from a part of the batch; None: it cannot be divided."""
+    """Upper estimate of a step's seconds from a part of the batch; None: it cannot be divided."""
     parts, small = _with_smaller_batch(setup, ROUGH_PARTS)
     play = _step_timer(small, phase)
     try:
@@ -121,7 +121,7 @@ def _rough_estimate(setup: TrainingSetup, phase: Phase, kinds: dict[int, float])
 
 
 def _fine_estimate(setup: TrainingSetup, phase: Phase, kinds: dict[int, float], seconds: float) -> float:
-    """Mean seconds of whole rounds, repeated for ``seconds``."""
+    """Mean seconds of whole steps, repeated for ``seconds``."""
     play = _step_timer(setup, phase)
     for number in kinds:
         play(number)
@@ -134,14 +134,14 @@ def _fine_estimate(setup: TrainingSetup, phase: Phase, kinds: dict[int, float], 
 
 
 def _step_timer(setup: TrainingSetup, phase: Phase) -> Callable[[int], float]:
-    """A function that plays the round of a number and returns its seconds, those of the slowest process."""
+    """A function that plays the step of a number and returns its seconds, those of the slowest process."""
     timed = replace(setup, scalars=ScalarMeans())
 
     def play(number: int) -> float:
         started = time.perf_counter()
         training_step = TrainingStep(timed, phase, number, number, 0.0)
         phase.dynamics.play(training_step)
-        setup.game.after_round(training_step)
+        setup.game.after_step(training_step)
         if setup.batches.key.device.type == "cuda":
             torch.cuda.synchronize()
         timed.scalars.read()
@@ -152,7 +152,7 @@ def _step_timer(setup: TrainingSetup, phase: Phase) -> Callable[[int], float]:
 
 def _raise_too_slow(cost: float, budget: float) -> NoReturn:
     raise ConfigError(
-        f"one round of training takes about {cost:.3g} s here, and the budget is {budget:g} s",
+        f"one step of training takes about {cost:.3g} s here, and the budget is {budget:g} s",
         f"give --seconds {2 * max(1, round(cost))} or more, or set a smaller model.batch_size",
     )
 

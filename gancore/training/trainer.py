@@ -208,8 +208,7 @@ class Trainer:
         if replan:
             share = f"{state.progress:.0%} of it" if state.step < state.total_steps else "its end"
             note(
-                f"the budget is now {state.total_steps} rounds, was {old_total};"
-                f" schedules continue at {share}"
+                f"the budget is now {state.total_steps} steps, was {old_total}; schedules continue at {share}"
             )
         environment = _checkpoint_environment(checkpoint)
         changes = environment_changes(environment, context.environment) if environment else []
@@ -231,7 +230,7 @@ class Trainer:
         if labels and state.step == 0 and getattr(self.config.model, "conditional", True) is False:
             unused = f"the {len(labels)} labels are not used"
             self.progress.note(f"{unused}; model.conditional=true trains on them, often to truer samples")
-        with record_stop_signals(state, "this round is finished and the run saved"):
+        with record_stop_signals(state, "this step is finished and the run saved"):
             try:
                 callbacks.on_train_start(state, title, log)
                 processes = context.setup.batches.processes
@@ -332,7 +331,7 @@ def stop_together(
     processes: ProcessGroup,
     stop_requested: Callable[[], str] = no_stop,
 ) -> Callable[[TrainState], None]:
-    """A function that calls ``on_step_end``, then makes all processes stop, or end, at the same round.
+    """A function that calls ``on_step_end``, then makes all processes stop, or end, at the same step.
 
     With one process it is ``on_step_end``. The other processes wait here while rank 0 saves or evaluates.
     ``stop_requested`` returns the signal that the parent process has received.
@@ -353,7 +352,7 @@ def stop_together(
 
 
 def record_stop_signals(state: TrainState, message: str = "") -> AbstractContextManager[None]:
-    """A signal ends training after the current round; ``message`` is then written to stderr."""
+    """A signal ends training after the current step; ``message`` is then written to stderr."""
 
     def note(number: int) -> None:
         state.stop_signal = signal_name(number)

@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
         '{"step": 91, "generator/lo'
     )
     run.model.mkdir()
-    content = {"format": "gancore-model", "version": 1, "domain": "toy", "recipe": "lite"}
+    content = {"format": "gancore-model", "version": 2, "domain": "toy", "recipe": "lite"}
     (run.model / "config.json").write_text(json.dumps(content))
     ruin = RunFolder.create(tmp_path / "runs", "ruin")
     ruin.status_file.write_text("{")

@@ -138,7 +138,7 @@ def test_an_unknown_key_in_a_file_is_named_with_its_line_even_if_overridden(file
         ("data.rate_hz=200000", "give an integer >= 1 and <= 192000 or null (samples per second)"),
         ("train.precision=fp16", "give one of auto, fp32, bf16"),
         ("train.seed=2147483648", "give an integer >= 0 and < 2147483648"),
-        ("train.steps=0", "give an integer > 0 or null (budget in rounds)"),
+        ("train.steps=0", "give an integer > 0 or null (budget in steps)"),
         ("model.accumulate=5", "model: batch_size 32 is not a multiple of accumulate 5"),
         ("upkeep.keep=0", "give an integer > 0"),
         ("model.width", "not of the form section.key=value"),

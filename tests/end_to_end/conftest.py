@@ -48,8 +48,8 @@ def train(gancore: Gancore) -> Gancore:
 
 
 @pytest.fixture
-def after_round(monkeypatch):
-    """``after_round(5, action)``: what happens, once, when round 5 is over, before its upkeep."""
+def after_step(monkeypatch):
+    """``after_step(5, action)``: what happens, once, when step 5 is over, before its upkeep."""
     from gancore.training.callbacks import Callbacks
 
     upkeep = Callbacks.on_step_end

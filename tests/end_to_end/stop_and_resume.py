@@ -20,7 +20,7 @@ from gancore.plugins import plugins
 from gancore.training.callbacks import Callbacks
 
 RECIPES = (("audio", "wavegan-lite"), ("image", "dcgan-lite"), ("synthetic", "mlpgan"))
-ROUNDS, STOP = 6, 3
+STEPS, STOP = 6, 3
 
 
 def stop_after(step: int) -> None:
@@ -47,7 +47,7 @@ def settings(domain: str, recipe: str) -> list[str]:
 
 
 def compare(folder: Path, domain: str, recipe: str) -> str:
-    words = ["train", "--domain", domain, "--recipe", recipe, "--steps", str(ROUNDS)]
+    words = ["train", "--domain", domain, "--recipe", recipe, "--steps", str(STEPS)]
     words += ["--device", "cpu", "--quiet"]
     words += settings(domain, recipe)
     whole, stopped = folder / f"{recipe}-whole", folder / f"{recipe}-stopped"

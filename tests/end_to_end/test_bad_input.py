@@ -232,7 +232,7 @@ def test_training_that_only_gives_nan_stops_and_names_the_player(gancore, tmp_pa
     words += ["--set", "model.lr=1e30", "--set", "upkeep.log_every=50", "--set", "upkeep.preview_every=100"]
     words += ["--set", "upkeep.evaluate_every=100", "--set", "upkeep.checkpoint_seconds=0.5"]
     error = gancore(*words).error
-    assert "generator" in error and "not finite, in 200 rounds up to step 200" in error
+    assert "generator" in error and "not finite, in 200 steps up to step 200" in error
     status = json.loads((tmp_path / "run" / "run.json").read_text())
     assert status["status"] == "failed"
     assert status["error"] in error

@@ -18,11 +18,11 @@ from tiny_runs import TINY, Child, checkpoints, digest, weights
 from gancore.training.callbacks import Callbacks
 from gancore.training.checkpoint import load_checkpoint
 
-EVERY_ROUND = ("--set", "upkeep.checkpoint_seconds=0.000001", "--set", "upkeep.keep=3")
+EVERY_STEP = ("--set", "upkeep.checkpoint_seconds=0.000001", "--set", "upkeep.keep=3")
 
 
 def shrink(run: Path, keep: int) -> None:
-    """As if the run had been killed after its checkpoint of round ``keep``."""
+    """As if the run had been killed after its checkpoint of step ``keep``."""
     for path in checkpoints(run):
         if int(path.name[5:]) > keep:
             shutil.rmtree(path)
@@ -30,8 +30,8 @@ def shrink(run: Path, keep: int) -> None:
 
 @pytest.fixture
 def early(train, tmp_path) -> Path:
-    """A run of 8 rounds with its checkpoints of rounds 5, 6 and 7."""
-    assert train("--out", "early", "--steps", 8, *EVERY_ROUND, "--set", "upkeep.keep=4").code == 0
+    """A run of 8 steps with its checkpoints of steps 5, 6 and 7."""
+    assert train("--out", "early", "--steps", 8, *EVERY_STEP, "--set", "upkeep.keep=4").code == 0
     shrink(tmp_path / "early", 7)
     assert [path.name[-1] for path in checkpoints(tmp_path / "early")] == ["5", "6", "7"]
     return tmp_path / "early"
@@ -104,7 +104,9 @@ def test_a_limit_on_the_size_of_files_is_one_line(early, gancore, run, tmp_path)
 
 class TestADamagedCheckpoint:
     @pytest.mark.slow
-    @pytest.mark.parametrize("name", ["game.safetensors", "rules.safetensors", "state.json", "manifest.json"])
+    @pytest.mark.parametrize(
+        "name", ["game.safetensors", "optimizers.safetensors", "state.json", "manifest.json"]
+    )
     @pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
     def test_is_passed_over_for_the_one_before(self, gancore, early, run, name, damage):
         path = checkpoints(early)[-1] / name
@@ -134,14 +136,14 @@ class TestADamagedCheckpoint:
         assert load_checkpoint(checkpoints(early)[-1]).step == 8
 
     def test_of_a_finished_run_makes_it_train_the_rest_again(self, gancore, run, train, tmp_path):
-        train("--out", "run", "--steps", 8, *EVERY_ROUND)
+        train("--out", "run", "--steps", 8, *EVERY_STEP)
         (checkpoints(tmp_path / "run")[-1] / "state.json").unlink()
         assert gancore("train", "--resume", "run").code == 0
         assert weights(tmp_path / "run") == weights(run)
 
 
 def test_a_run_in_use_is_left_alone(gancore, tmp_path):
-    words = ("train", *TINY, "--out", "run", "--steps", 100_000, "--quiet", *EVERY_ROUND)
+    words = ("train", *TINY, "--out", "run", "--steps", 100_000, "--quiet", *EVERY_STEP)
     child = Child(tmp_path, *words)
     try:
         child.wait_for(lambda: (tmp_path / "run" / "model" / "config.json").exists())

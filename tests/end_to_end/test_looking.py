@@ -61,9 +61,9 @@ def test_what_is_printed_is_one_line_that_a_person_can_judge_by(gancore, run):
 
 
 def test_a_run_that_was_stopped_and_resumed_has_the_film_of_one_that_never_was(
-    gancore, train, after_round, run, tmp_path
+    gancore, train, after_step, run, tmp_path
 ):
-    after_round(5, press_ctrl_c)
+    after_step(5, press_ctrl_c)
     assert train("--out", "stopped", "--steps", 8).code == 130
     assert "1 frames, steps 4 to 4" in gancore("film", "stopped").out
     assert gancore("train", "--resume", "stopped", "--quiet").code == 0

@@ -28,18 +28,18 @@ def log_steps(run: Path) -> list[int]:
 
 
 @pytest.fixture
-def stopped(train, after_round, tmp_path):
-    """A run of 8 rounds that Ctrl-C stopped after the fifth."""
-    after_round(5, press_ctrl_c)
+def stopped(train, after_step, tmp_path):
+    """A run of 8 steps that Ctrl-C stopped after the fifth."""
+    after_step(5, press_ctrl_c)
     train("--out", "stopped", "--steps", 8)
     return tmp_path / "stopped"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_finishes_the_round_and_saves_and_the_run_can_go_on(
-    train, gancore, after_round, run, tmp_path, number, code
+def test_a_signal_finishes_the_step_and_saves_and_the_run_can_go_on(
+    train, gancore, after_step, run, tmp_path, number, code
 ):
-    after_round(5, lambda: os.kill(os.getpid(), number))
+    after_step(5, lambda: os.kill(os.getpid(), number))
     answer = train("--out", "stopped", "--steps", 8)
     assert answer.code == code
     assert "stopped at step 5, saved; continue with: gancore train --resume stopped" in answer.out
@@ -55,27 +55,27 @@ def test_a_signal_finishes_the_round_and_saves_and_the_run_can_go_on(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGUSR1, 138)])
-def test_signals_of_terminals_and_of_slurm_save_too(train, after_round, tmp_path, number, code):
-    after_round(2, lambda: os.kill(os.getpid(), number))
+def test_signals_of_terminals_and_of_slurm_save_too(train, after_step, tmp_path, number, code):
+    after_step(2, lambda: os.kill(os.getpid(), number))
     assert train("--out", "stopped", "--steps", 8, "--quiet").code == code
     assert [path.name for path in checkpoints(tmp_path / "stopped")] == ["step-000000002"]
 
 
-def test_in_a_script_a_signal_reaches_the_script_once_the_run_is_saved(after_round, tmp_path):
+def test_in_a_script_a_signal_reaches_the_script_once_the_run_is_saved(after_step, tmp_path):
     overrides = [f"{key}={value}" for key, value in SETTINGS.items()]
     told = {"device": "cpu", "steps": 8, "overrides": overrides, "progress": "none"}
-    after_round(2, press_ctrl_c)
+    after_step(2, press_ctrl_c)
     with pytest.raises(KeyboardInterrupt) as stopped:
         gancore.train("audio", out=tmp_path / "by_hand", **told)
     assert (stopped.value.result.step, stopped.value.result.status) == (2, "stopped")
-    after_round(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    after_step(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as ended:
         gancore.train("audio", out=tmp_path / "by_slurm", **told)
     assert ended.value.code == 143
     heard = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     try:
-        after_round(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        after_step(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert gancore.train("audio", out=tmp_path / "handled", **told).status == "stopped"
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -83,7 +83,7 @@ def test_in_a_script_a_signal_reaches_the_script_once_the_run_is_saved(after_rou
     assert all(checkpoints(tmp_path / name) for name in ("by_hand", "by_slurm", "handled"))
 
 
-def test_a_signal_between_upkeep_and_the_next_round_is_saved_as_well(
+def test_a_signal_between_upkeep_and_the_next_step_is_saved_as_well(
     train, gancore, monkeypatch, run, tmp_path
 ):
     upkeep = Callbacks.on_step_end
@@ -99,11 +99,11 @@ def test_a_signal_between_upkeep_and_the_next_round_is_saved_as_well(
 
 
 def test_a_second_ctrl_c_interrupts_at_once_and_the_last_checkpoint_stays(
-    train, gancore, after_round, run, tmp_path
+    train, gancore, after_step, run, tmp_path
 ):
-    after_round(5, lambda: (press_ctrl_c(), press_ctrl_c()))
-    every_round = ("--set", "upkeep.checkpoint_seconds=0.000001")
-    assert train("--out", "stopped", "--steps", 8, *every_round).code == 130
+    after_step(5, lambda: (press_ctrl_c(), press_ctrl_c()))
+    every_step = ("--set", "upkeep.checkpoint_seconds=0.000001")
+    assert train("--out", "stopped", "--steps", 8, *every_step).code == 130
     stopped = tmp_path / "stopped"
     assert status(stopped)["status"] == "interrupted"
     assert checkpoints(stopped)[-1].name == "step-000000004"
@@ -112,8 +112,8 @@ def test_a_second_ctrl_c_interrupts_at_once_and_the_last_checkpoint_stays(
 
 
 @pytest.mark.slow
-def test_resume_auto_goes_on_with_the_unfinished_run_of_this_configuration(train, after_round, run, tmp_path):
-    after_round(5, press_ctrl_c)
+def test_resume_auto_goes_on_with_the_unfinished_run_of_this_configuration(train, after_step, run, tmp_path):
+    after_step(5, press_ctrl_c)
     train("--steps", 8)
     assert train("--steps", 6, "--resume", "auto").code == 0  # another configuration: a run of its own
     assert train("--steps", 8, "--resume", "auto").code == 0

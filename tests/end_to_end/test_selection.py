@@ -37,7 +37,7 @@ def judged(monkeypatch):
 SELECT = ("--set", "upkeep.select=mel_distance", "--set", "upkeep.evaluate_every=2")
 
 
-def test_the_model_is_the_one_that_valid_found_best(train, after_round, tmp_path, judged):
+def test_the_model_is_the_one_that_valid_found_best(train, after_step, tmp_path, judged):
     judged(9.0, 7.0, 8.0, 7.5, 0.0)
     assert train("--out", "run", "--steps", 8, *SELECT).code == 0
     assert measured(tmp_path / "run") == {2: 9.0, 4: 7.0, 6: 8.0, 8: 7.5}
@@ -45,7 +45,7 @@ def test_the_model_is_the_one_that_valid_found_best(train, after_round, tmp_path
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert config["training"]["step"] == 4
     assert "mel_distance" in (tmp_path / "run" / "model" / "README.md").read_text()
-    after_round(4, press_ctrl_c)
+    after_step(4, press_ctrl_c)
     train("--out", "four", "--steps", 8)
     assert weights(tmp_path / "run") == weights(tmp_path / "four")
 

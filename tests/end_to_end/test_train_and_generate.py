@@ -216,11 +216,11 @@ class TestConfiguration:
         train("--steps", 8, "--print-config")
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_budget_in_samples_is_rounded_up_to_rounds(self, train, tmp_path):
+    def test_a_budget_in_samples_is_rounded_up_to_steps(self, train, tmp_path):
         train("--samples", 17, "--out", "run")
         assert json.loads((tmp_path / "run" / "run.json").read_text())["total"] == 3
 
-    def test_a_budget_in_seconds_becomes_rounds(self, train, tmp_path):
+    def test_a_budget_in_seconds_becomes_steps(self, train, tmp_path):
         train("--seconds", 2, "--out", "run")
         status = json.loads((tmp_path / "run" / "run.json").read_text())
         assert status["step"] == status["total"] > 0

@@ -155,7 +155,7 @@ class Copyist(Recipe):
 
 
 class JudgeConfig(RecipeConfig):
-    steps: int = Field(40, description="rounds")
+    steps: int = Field(40, description="steps")
     batch_size: int = Field(32, description="rows")
     width: int = Field(8, description="units")
 

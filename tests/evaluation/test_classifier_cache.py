@@ -58,7 +58,7 @@ def test_it_is_trained_once_and_judges(judging):
     one = judging("judge", {"steps": 60})
     other = judging("judge", {"steps": 60})
     (line,) = told
-    told_of = "training dots judge on trio once, for at most 60 rounds; the model is cached in "
+    told_of = "training dots judge on trio once, for at most 60 steps; the model is cached in "
     assert line.startswith(told_of + str(judging.cache))
     assert equal(one, other)
     rows = judging.reference.data.view("test")
@@ -66,18 +66,18 @@ def test_it_is_trained_once_and_judges(judging):
     assert right.float().mean() > 0.95
 
 
-@pytest.mark.parametrize(("points", "rounds"), [(20, 100), (400, 500), (4000, 1000)])
-def test_few_rows_are_not_passed_over_for_ever(judging, points, rounds):
-    """40 passes in batches of 32, a hundred rounds at least, and never more than the recipe's own."""
+@pytest.mark.parametrize(("points", "steps"), [(20, 100), (400, 500), (4000, 1000)])
+def test_few_rows_are_not_passed_over_for_ever(judging, points, steps):
+    """40 passes in batches of 32, a hundred steps at least, and never more than the recipe's own."""
     section = plugins().load_recipe(judging.domain, "judge")[1].Config(steps=1000, batch_size=32)
-    assert steps_for(points, section) == rounds
+    assert steps_for(points, section) == steps
 
 
 def test_the_default_budget_is_that_of_the_rows_at_hand(judging, monkeypatch):
     monkeypatch.setattr("gancore.evaluation.classifier.MIN_STEPS", 5)
     judging, told = listening(replace(judging, reference=reference("trio", points=16)))
     judging("judge", {})
-    assert "once, for at most 20 rounds" in told[0]
+    assert "once, for at most 20 steps" in told[0]
 
 
 def test_other_settings_data_or_sizes_make_another(judging):

@@ -237,7 +237,7 @@ def test_the_code_of_a_measure_is_that_of_its_whole_package():
     assert len(digest_code("dots:height")) == 64
 
 
-def test_a_measure_that_reads_them_the_wrong_way_round_is_marked(train):
+def test_a_measure_that_reads_them_the_wrong_way_step_is_marked(train):
     """A share of samples that are repeated, which calls itself the better the more of them there are."""
     found = gancore.evaluate(train(), measures=["wrong_way"], n=100, device="cpu")["wrong_way"]
     assert found.anchors == {"real": 0.0, "noise": 0.0, "collapse": 0.95}

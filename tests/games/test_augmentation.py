@@ -133,7 +133,7 @@ def test_micro_batches_see_the_same_changes():
 @pytest.mark.parametrize(
     ("real", "fake", "loss", "strength"),
     [
-        (1.0, -1.0, "nonsaturating", 0.64),  # sure of all reals: up by 4 * 8 / 100 at rounds 4 and 8
+        (1.0, -1.0, "nonsaturating", 0.64),  # sure of all reals: up by 4 * 8 / 100 at steps 4 and 8
         (-1.0, -1.0, "nonsaturating", 0.0),
         (1.0, 2.0, "nonsaturating", 0.64),
         (1.0, 2.0, "relativistic", 0.0),  # only the difference counts: fakes are the more real ones
@@ -154,7 +154,7 @@ def test_an_adaptive_strength_stays_within_0_and_1_and_stands_still_between_adju
     assert found == [0.0, 1.0, 1.0]
 
 
-def test_a_masked_step_says_nothing():
+def test_a_masked_update_says_nothing():
     net = AugmentedDiscriminator(DenseDiscriminator(), Augmentation([], AdaptiveProbability()))
     net.after_move({"r_t": torch.tensor(torch.nan), "ok": torch.tensor(0.0)})
     assert net.signs.tolist() == [0.0, 0.0]

@@ -1,4 +1,4 @@
-"""A budget becomes rounds of phases, all of it and no more; timing leaves no trace."""
+"""A budget becomes steps of phases, all of it and no more; timing leaves no trace."""
 
 import json
 from types import SimpleNamespace
@@ -34,7 +34,7 @@ from gancore.training.timing import EvaluationCosts, seconds_per_step, step_kind
 
 
 class Waits(Dynamics):
-    """A round of known length, in proportion to its batch, by a clock that nothing else moves."""
+    """A step of known length, in proportion to its batch, by a clock that nothing else moves."""
 
     now = 0.0
 
@@ -76,21 +76,21 @@ shares = st.floats(0.01, 100.0)
 
 
 @given(st.integers(1, 10**6), st.lists(shares, min_size=1, max_size=6))
-def test_open_phases_divide_every_round_of_the_budget_by_their_shares(steps, weights):
-    rounds = plan(*(Phase([], budget_share=w) for w in weights), steps=steps)
-    assert sum(rounds) == steps
-    for mine, weight in zip(rounds, weights, strict=True):
+def test_open_phases_divide_every_step_of_the_budget_by_their_shares(steps, weights):
+    planned = plan(*(Phase([], budget_share=w) for w in weights), steps=steps)
+    assert sum(planned) == steps
+    for mine, weight in zip(planned, weights, strict=True):
         assert abs(mine - steps * weight / sum(weights)) <= 1
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 100), shares)
 def test_fixed_phases_take_theirs_first(one, two, left, share):
-    phases = [Phase([], rounds=one), Phase([], budget_share=share), Phase([], rounds=two), Phase([])]
-    rounds = plan(*phases, steps=one + two + left)
-    assert (rounds[0], rounds[2]) == (one, two) and sum(rounds) == one + two + left
+    phases = [Phase([], steps=one), Phase([], budget_share=share), Phase([], steps=two), Phase([])]
+    planned = plan(*phases, steps=one + two + left)
+    assert (planned[0], planned[2]) == (one, two) and sum(planned) == one + two + left
 
 
-def test_samples_are_rounds_of_whole_batches_and_the_recipe_has_a_default():
+def test_samples_are_steps_of_whole_batches_and_the_recipe_has_a_default():
     assert plan(Phase([]), samples=80) == [10]
     assert plan(Phase([]), samples=81) == [11]
     assert plan(Phase([])) == [77]
@@ -129,7 +129,7 @@ def test_training_timing_and_looks_fit_into_the_seconds(cost, preview, evaluatio
     assert 45 < timing + looks + moving + state.total_steps * cost <= 60.001
 
 
-def test_a_round_longer_than_the_budget_is_refused_before_it_is_played_whole(clock):
+def test_a_step_longer_than_the_budget_is_refused_before_it_is_played_whole(clock):
     began = Waits.now
     with pytest.raises(ConfigError) as refusal:
         planned(Phase([], dynamics=Waits(396.0)), seconds=30.0)
@@ -137,7 +137,7 @@ def test_a_round_longer_than_the_budget_is_refused_before_it_is_played_whole(clo
     assert Waits.now - began < 396.0 / 2
 
 
-def test_a_slow_round_is_timed_on_a_part_of_the_batch(clock):
+def test_a_slow_step_is_timed_on_a_part_of_the_batch(clock):
     state, timing = planned(Phase([], dynamics=Waits(20.0)), seconds=60.0)
     assert state.plan == [2] and timing == pytest.approx(7.5)
 
@@ -157,44 +157,44 @@ def test_what_is_too_slow_to_be_looked_at_is_not_but_a_model_that_is_selected_is
     )
 
 
-def test_a_cadence_that_is_given_costs_rounds_and_is_kept(clock):
+def test_a_cadence_that_is_given_costs_steps_and_is_kept(clock):
     state, _ = planned(Phase([], dynamics=Waits(0.1)), seconds=60.0, evaluation=0.3, evaluate_every=1)
     assert state.total_steps == pytest.approx(60 / 0.4, rel=0.1)
     cadence = Intervals.of(UpkeepConfig(evaluate_every=1), state.planned, state.cadence)
     assert cadence.evaluate == 1
 
 
-def test_checkpoints_at_a_given_cadence_cost_rounds(clock):
+def test_checkpoints_at_a_given_cadence_cost_steps(clock):
     for every, cost in ((10, 0.4), (None, 0.1)):
         phase = Phase([], dynamics=Waits(0.1))
         state, _ = planned(phase, seconds=60.0, saving=3.0, checkpoint_every=every)
         assert state.total_steps == pytest.approx(60 / cost, rel=0.1)
 
 
-def test_a_resumed_run_keeps_the_rounds_and_cadences_of_its_first_life(clock):
+def test_a_resumed_run_keeps_the_steps_and_cadences_of_its_first_life(clock):
     phase = Phase([], dynamics=Waits(0.1))
     state, _ = planned(phase, seconds=60.0, preview=0.1, evaluation=3.0)
     again = TrainState.from_json(json.loads(json.dumps(state.to_json())), 1)
     assert again == state and again.cadence["evaluate"] > 0
 
 
-def test_a_cadence_of_zero_rounds_is_never_due():
+def test_a_cadence_of_zero_steps_is_never_due():
     cadence = Intervals.of(UpkeepConfig(), 10, {"preview": 0, "evaluate": 10})
     state = TrainState([10], step=10)
     assert not cadence.is_due(cadence.preview, state) and cadence.is_due(cadence.evaluate, state)
 
 
 def test_a_phase_in_seconds_within_a_budget_in_steps(clock):
-    rounds = plan(Phase([], dynamics=Waits(0.01), seconds=0.2), Phase([]), steps=100)
-    assert rounds == [20, 80]
+    planned = plan(Phase([], dynamics=Waits(0.01), seconds=0.2), Phase([]), steps=100)
+    assert planned == [20, 80]
 
 
 @pytest.mark.parametrize(
     ("phases", "budget"),
     [
-        ([Phase([], rounds=20)], {"steps": 19}),
-        ([Phase([], rounds=20), Phase([])], {"steps": 20}),
-        ([Phase([], rounds=20), Phase([])], {"samples": 100}),
+        ([Phase([], steps=20)], {"steps": 19}),
+        ([Phase([], steps=20), Phase([])], {"steps": 20}),
+        ([Phase([], steps=20), Phase([])], {"samples": 100}),
     ],
 )
 def test_a_budget_below_what_the_recipe_fixes_is_refused_in_one_line(phases, budget):
@@ -234,7 +234,7 @@ def steadied(optimizer, dynamics):
 
 
 @pytest.mark.parametrize("optimizer", [Adam(0.05), SGD(0.05, 0.9)])
-def test_timed_rounds_are_undone_to_the_last_bit(optimizer):
+def test_timed_steps_are_undone_to_the_last_bit(optimizer):
     build = steadied(optimizer, Optimistic())
     table = set_up(build, points())
     before = whole(table)

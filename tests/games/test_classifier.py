@@ -42,9 +42,9 @@ def gaussians(rows, classes=3, seed=0):
     return Rows(CENTRES[labels] + torch.randn(rows, 2, generator=generator), labels)
 
 
-def trained(data, rounds=400, **settings):
+def trained(data, steps=400, **settings):
     return play(
-        lambda: classifier_game(Linear, optimizer=Adam(0.05)), data, rounds, batch_size=len(data), **settings
+        lambda: classifier_game(Linear, optimizer=Adam(0.05)), data, steps, batch_size=len(data), **settings
     )
 
 
@@ -58,7 +58,7 @@ def test_it_finds_the_maximum_likelihood_that_another_library_finds():
 
 
 def test_its_posteriors_are_those_of_bayes():
-    judge = trained(gaussians(20_000), rounds=300).game.sampler()
+    judge = trained(gaussians(20_000), steps=300).game.sampler()
     points = gaussians(50, seed=1).data
     # equal spread and equal shares: p(k | x) is a softmax of -|x - centre_k|^2 / 2
     truth = (-0.5 * torch.cdist(points, CENTRES).square()).softmax(1)
@@ -67,7 +67,7 @@ def test_its_posteriors_are_those_of_bayes():
 
 def test_log_prob_is_that_of_the_own_label_and_the_cost_its_mean():
     data = gaussians(60)
-    table = trained(data, rounds=20)
+    table = trained(data, steps=20)
     batch = Batch(data.data, data.condition)
     judge = table.game.sampler()
     posteriors = judge.log_posteriors(data.data)
@@ -92,7 +92,7 @@ def test_killed_and_resumed_it_is_the_same(tmp_path):
     undisturbed = play(build, gaussians(40), 30)
     killed = play(build, gaussians(40), 30, kills=(7, 20), folder=tmp_path)
     assert differing(whole(undisturbed), whole(killed)) == []
-    assert killed.game.sampler().model is killed.game.average.module
+    assert killed.game.sampler().model is killed.game.ema.module
 
 
 def test_it_judges_canonical_samples_through_its_representation():
@@ -108,7 +108,7 @@ def test_it_judges_canonical_samples_through_its_representation():
 
 def test_a_run_measures_its_likelihood_and_shows_no_samples():
     data = gaussians(40)
-    table = trained(data, rounds=1)
+    table = trained(data, steps=1)
     validator = Validator(Domain(), Spec({}), data, 40, Key.of("valid", 0))
     validator.metrics = {"never": None}  # a measure of samples, which there are none to show
     validator.require_metric(NLL, table.game.sampler())

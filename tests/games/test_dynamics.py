@@ -1,4 +1,4 @@
-"""Every dynamics against its own matrix: on a game whose field is linear, a round is a linear map."""
+"""Every dynamics against its own matrix: on a game whose field is linear, a step is a linear map."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ class Quadratic(Game):
         return torch.cat([self.discriminator.x, self.generator.x]).detach().clone()
 
 
-def trajectory(game, rounds):
+def trajectory(game, steps):
     """z_0, z_1, ...: played through the shared loop."""
     table = set_up(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
     path = [game.point()]
-    for step in range(rounds):
+    for step in range(steps):
         game.phases[0].dynamics.play(training_step(table, step))
         path.append(game.point())
     return torch.stack(path)
@@ -110,7 +110,7 @@ FIRST, SECOND = (
     torch.diag(torch.tensor([0.0, 0, 1, 1], dtype=torch.float64)),
 )
 A = (J - J.T) / 2
-MAPS = {  # a round as a matrix, from the formulas in the papers
+MAPS = {  # a step as a matrix, from the formulas in the papers
     "alternating": (Alternating(), (EYE - H * SECOND @ J) @ (EYE - H * FIRST @ J)),
     "simultaneous": (Simultaneous(), EYE - H * J),
     "extragradient": (Extragradient(), EYE - H * J @ (EYE - H * J)),
@@ -124,14 +124,14 @@ MAPS = {  # a round as a matrix, from the formulas in the papers
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_a_round_is_the_matrix_of_its_formula(name):
+def test_a_step_is_the_matrix_of_its_formula(name):
     dynamics, matrix = MAPS[name]
     path = trajectory(Quadratic(damping=0.3, own=0.2, dynamics=dynamics), 20)
     for before, after in pairwise(path):
         assert torch.allclose(after, matrix @ before, rtol=1e-12, atol=1e-14)
 
 
-def test_optimistic_takes_twice_the_step_and_takes_back_the_last():
+def test_optimistic_takes_twice_the_update_and_takes_back_the_last():
     path = trajectory(Quadratic(damping=0.3, own=0.2, dynamics=Optimistic()), 20)
     past = torch.zeros(4, dtype=torch.float64)
     for before, after in pairwise(path):
@@ -148,7 +148,7 @@ def test_extragradient_from_the_past_looks_ahead_by_the_last_gradient_ahead():
 
 
 @pytest.mark.parametrize("steps", [0, 1, 5])
-def test_unrolling_differentiates_through_the_opponents_steps(steps):
+def test_unrolling_differentiates_through_the_opponents_updates(steps):
     """psi_k = P^k psi + sum_i P^i h B theta, P = 1 - h g; the cost is psi_k(theta) B theta + c/2 theta^2."""
     game = Quadratic(damping=0.3, own=0.2, dynamics=Unrolled(steps))
     (z0, z1) = trajectory(game, 1)
@@ -199,16 +199,16 @@ def test_a_player_that_moves_five_times_does_so_in_turns_of_its_own():
 
 
 def test_the_memory_of_a_dynamics_is_a_copy():
-    """Kept by reference, the last step would follow the next one, and optimism would be simultaneous play."""
+    """Kept by reference, the last update would follow the next, and optimism would be simultaneous play."""
     game = Quadratic(dynamics=Optimistic())
     table = set_up(lambda: game, torch.zeros(4, 1, dtype=torch.float64), batch_size=4)
     game.phases[0].dynamics.play(training_step(table))
-    kept = [t.clone() for t in table.optimizers["generator"].dynamics_state["step"]]
-    pointers = {t.data_ptr() for t in table.optimizers["generator"].dynamics_state["step"]}
+    kept = [t.clone() for t in table.optimizers["generator"].dynamics_state["displacement"]]
+    pointers = {t.data_ptr() for t in table.optimizers["generator"].dynamics_state["displacement"]}
     table.optimizers["generator"].params[0].data.add_(1.0)
     assert all(
         torch.equal(a, b)
-        for a, b in zip(kept, table.optimizers["generator"].dynamics_state["step"], strict=True)
+        for a, b in zip(kept, table.optimizers["generator"].dynamics_state["displacement"], strict=True)
     )
     assert pointers.isdisjoint({p.data_ptr() for p in table.optimizers["generator"].params})
 
@@ -307,11 +307,11 @@ def test_a_differentiable_update_is_the_optimizers_own(optimizer, lazy_reg_scale
 
 
 @pytest.mark.parametrize(("clip", "every"), [(None, 2), (0.1, 1), (0.1, 4)])
-def test_unrolled_opponents_step_as_they_will_in_play(clip, every):
+def test_unrolled_opponents_update_as_they_will_in_play(clip, every):
     """At the corrected rate where a penalty is lazy, and with the clipped gradient."""
     build = lambda: gan(Unrolled(1), SGD(0.2), "wasserstein", every=every, clip=clip)  # noqa: E731
     table = set_up(build, points())
-    now, move = training_step(table, 1), Move("discriminator")  # round 1: no lazy move is due
+    now, move = training_step(table, 1), Move("discriminator")  # step 1: no lazy move is due
     draw = now.draw(0)
     ahead = Unrolled(1)._unrolled_opponents(now, draw)
     now.apply(move, now.gradient(move, draw))
@@ -337,7 +337,7 @@ def test_products_with_the_jacobian_are_those_of_the_jacobian_itself():
 @pytest.mark.parametrize(
     "dynamics", [Extragradient(), Optimistic(), PastExtragradient()], ids=lambda d: type(d).__name__
 )
-def test_a_masked_step_changes_nothing(dynamics):
+def test_a_masked_update_changes_nothing(dynamics):
     class Broken(Quadratic):
         def cost(self, move, draw):
             cost = super().cost(move, draw)
@@ -351,7 +351,7 @@ def test_a_masked_step_changes_nothing(dynamics):
 
 @dataclass(frozen=True)
 class Halved(Dynamics):
-    """Plain steps, of which half is taken back."""
+    """Plain updates, of which half is taken back."""
 
     share: float = 0.5
 
@@ -433,7 +433,7 @@ def test_a_setting_left_out_or_of_another_type_is_one_line(anything, settings, k
         ("extragradent", {}, "extragradent", "extragradient"),
         ("consensus", {"gama": 1.0}, "train.dynamics.settings consensus gama", "gamma"),
         ("consensus", {"gamma": "much"}, "train.dynamics.settings.gamma much", "10.0"),
-        ("unrolled", {"steps": True}, "train.dynamics.settings.steps True", "5"),
+        ("unrolled", {"unrolled_updates": True}, "train.dynamics.settings.unrolled_updates True", "5"),
         ("alternating", {"steps": 3}, "train.dynamics.settings alternating steps", ""),
         ("consensus", {"gamma": None}, "train.dynamics.settings.gamma None", "10.0"),
         ("consensus", {"gamma": [1.0]}, "train.dynamics.settings.gamma", "10.0"),
@@ -448,7 +448,7 @@ def test_what_cannot_be_is_one_line(name, settings, named, fix):
 @given(
     name=st.sampled_from([*DYNAMICS, "no such"]) | st.text(max_size=12),
     settings=st.dictionaries(
-        st.sampled_from(["gamma", "steps", "weight", "align", "player"]) | st.text(max_size=8),
+        st.sampled_from(["gamma", "unrolled_updates", "weight", "align", "player"]) | st.text(max_size=8),
         st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
         max_size=3,
     ),

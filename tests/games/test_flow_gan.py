@@ -130,11 +130,8 @@ def test_both_costs_pull_towards_the_data():
         .mean()
     )
     nll = [
-        -play(gan(), rows_of_two(), rounds, batch_size=16)
-        .game.generator.log_prob(rows_of_two())
-        .mean()
-        .item()
-        for rounds in (1, 200)
+        -play(gan(), rows_of_two(), steps, batch_size=16).game.generator.log_prob(rows_of_two()).mean().item()
+        for steps in (1, 200)
     ]
     assert nll[1] < nll[0] and nll[1] < -best.item() + 0.2
 
@@ -172,7 +169,7 @@ def test_a_flow_is_prepared_by_the_first_batch_once(kind, tmp_path):
     first = model.bijections[0]
     torch.testing.assert_close(first.mean, rows_of_two().mean(0))
     torch.testing.assert_close(first.log_deviation, rows_of_two().std(0).log())
-    torch.testing.assert_close(table.game.average.module.bijections[0].mean, first.mean, rtol=0, atol=0)
+    torch.testing.assert_close(table.game.ema.module.bijections[0].mean, first.mean, rtol=0, atol=0)
 
 
 @pytest.mark.slow

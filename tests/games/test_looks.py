@@ -76,7 +76,7 @@ def test_a_sampler_that_walks_for_longer_than_the_budget_allows_is_stopped() -> 
     assert table.game.training
 
 
-def test_a_round_that_takes_longer_than_the_budget_is_stopped_and_refused() -> None:
+def test_a_step_that_takes_longer_than_the_budget_is_stopped_and_refused() -> None:
     table = table_of(10**6)
     before = whole(table)
     with pytest.raises(ConfigError) as refusal:

@@ -52,7 +52,7 @@ def everything(mine):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", PAIRS)
-def test_twenty_steps_are_those_of_torch_optim(name, dtype):
+def test_twenty_updates_are_those_of_torch_optim(name, dtype):
     ours, theirs_class = PAIRS[name]
     params, theirs = parameters(dtype), parameters(dtype)
     mine, theirs_optimizer = state_of(ours, params), theirs_class(theirs)
@@ -82,7 +82,7 @@ def test_each_entry_gets_its_own_gradient_however_the_gradient_lies_in_memory(na
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", PAIRS)
-def test_a_masked_step_changes_nothing_and_the_next_goes_on_as_if_it_had_not_been(name, dtype, bad):
+def test_a_masked_update_changes_nothing_and_the_next_goes_on_as_if_it_had_not_been(name, dtype, bad):
     optimizer = PAIRS[name][0]
     disturbed, undisturbed = (state_of(optimizer, parameters(dtype)) for _ in range(2))
     for mine in (disturbed, undisturbed):
@@ -119,7 +119,7 @@ def test_a_factor_scales_the_rate_of_its_part():
 
 
 class Blows(Game):
-    """Its cost is infinite in the second round."""
+    """Its cost is infinite in the second step."""
 
     def __init__(self):
         super().__init__()
@@ -137,14 +137,14 @@ class Blows(Game):
         self.masked += 1 - means["ok"]
 
 
-def test_a_step_that_is_not_finite_is_masked_counted_and_gone_past():
-    rounds = [play(Blows, points(), n) for n in (1, 2, 3)]
-    states = [{n: t for n, t in whole(t).items() if n.startswith(("net.", "rules/"))} for t in rounds]
+def test_an_update_that_is_not_finite_is_masked_counted_and_gone_past():
+    played = [play(Blows, points(), n) for n in (1, 2, 3)]
+    states = [{n: t for n, t in whole(t).items() if n.startswith(("net.", "optimizers/"))} for t in played]
     assert differing(states[0], states[1]) == []
     assert differing(states[1], states[2]) != []
-    assert rounds[2].game.masked == 1
+    assert played[2].game.masked == 1
     assert all(torch.isfinite(t).all() for t in states[2].values())
-    assert rounds[2].scalars.read()["net/masked"] == pytest.approx(1 / 3)
+    assert played[2].scalars.read()["net/masked"] == pytest.approx(1 / 3)
 
 
 def test_clip_bounds_the_norm_of_the_whole_gradient(float64):
@@ -184,7 +184,7 @@ class Bowl(Game):
         return Cost().add(move.cost, w if move.cost == "loss" else 0.5 * w**2)
 
 
-def test_a_lazy_move_is_a_step_of_its_own_with_gain_and_correction_by_hand(float64):
+def test_a_lazy_move_is_an_update_of_its_own_with_gain_and_correction_by_hand(float64):
     every, rate = 4, 0.01
     lazy_reg_scale = 1 / (1 + 1 / every)
     w = 1.0
@@ -206,7 +206,7 @@ def test_the_correction_shortens_adams_rate_and_memory(float64):
             optimizer.step()
     table = play(lambda: Bowl(every, Adam(0.01, (0.5, 0.9))), points(), 10)
     assert torch.allclose(table.game.w[0], w, rtol=0, atol=1e-13)
-    counts = [t.item() for n, t in table.optimizers["w"].state_dict().items() if n.startswith("count")]
+    counts = [t.item() for n, t in table.optimizers["w"].state_dict().items() if n.startswith("step/")]
     assert counts == [10 + 3]
 
 
@@ -228,7 +228,7 @@ def test_a_lazy_penalty_is_counted_by_its_own_player_alone():
 
     table = play(build, points(), 11)
     steps = {
-        p: {int(t) for n, t in u.state_dict().items() if n.startswith("count")}
+        p: {int(t) for n, t in u.state_dict().items() if n.startswith("step/")}
         for p, u in table.optimizers.items()
     }
     # The penalty does not see the discriminator's last bias.

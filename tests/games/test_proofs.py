@@ -83,7 +83,7 @@ def pretrained():
         average=50.0,
         game=Pretrained,
     )
-    game.phases = [Phase([Move("generator", "mean")], rounds=7, name="pretraining"), *game.phases]
+    game.phases = [Phase([Move("generator", "mean")], steps=7, name="pretraining"), *game.phases]
     return game
 
 
@@ -157,7 +157,7 @@ class Shared(Game):
         return pulls if move.player == "first" else pulls.add("head", self.head(code.detach()[:, None]))
 
 
-def test_a_shared_encoder_moves_by_the_sum_of_both_players_steps(float64):
+def test_a_shared_encoder_moves_by_the_sum_of_both_players_updates(float64):
     data = points(8)
     before = set_up(Shared, data).game
     after = play(Shared, data, 1).game
@@ -299,7 +299,7 @@ class GaussianFit(nn.Module):
 
 
 class KMeans(nn.Module):
-    """Lloyd's algorithm: one pass a round, until nothing moves."""
+    """Lloyd's algorithm: one pass a step, until nothing moves."""
 
     def __init__(self):
         super().__init__()
@@ -318,7 +318,7 @@ class KMeans(nn.Module):
         return self.centres[key.integers(3, n)]
 
 
-def test_a_model_fitted_in_one_pass_takes_one_round():
+def test_a_model_fitted_in_one_pass_takes_one_step():
     data = points()
     table = play(lambda: fitted_game(GaussianFit()), data, 100)
     assert torch.allclose(table.game.model.mean, data.mean(0))

@@ -50,14 +50,14 @@ class Noted(Game):
 
 
 def test_progress_runs_from_zero_over_each_phase_and_schedules_follow_it():
-    phases = [Phase([Move("w", "one")], rounds=4), Phase([Move("w", "two")])]
+    phases = [Phase([Move("w", "one")], steps=4), Phase([Move("w", "two")])]
     game = play(lambda: Noted(phases, SGD(linear(1.0, 0.0))), points(), 9).game
     assert game.noted == [*[("one", k / 4) for k in range(4)], *[("two", k / 5) for k in range(5)]]
     assert game.w[0].item() == pytest.approx(-sum(1 - p for _, p in game.noted))
 
 
-def test_a_phase_without_rounds_is_passed_over():
-    phases = [Phase([Move("w", "one")], rounds=0), Phase([Move("w", "two")])]
+def test_a_phase_without_steps_is_passed_over():
+    phases = [Phase([Move("w", "one")], steps=0), Phase([Move("w", "two")])]
     game = play(lambda: Noted(phases, SGD(1.0)), points(), 3).game
     assert [cost for cost, _ in game.noted] == ["two"] * 3
 
@@ -71,13 +71,13 @@ class Until(Alternating):
 
 
 def test_a_dynamics_that_is_done_ends_its_phase_and_the_next_begins():
-    phases = [Phase([Move("w", "one")], rounds=100, dynamics=Until()), Phase([Move("w", "two")], rounds=2)]
+    phases = [Phase([Move("w", "one")], steps=100, dynamics=Until()), Phase([Move("w", "two")], steps=2)]
     game = play(lambda: Noted(phases, SGD(1.0)), points(), 102).game
     assert [cost for cost, _ in game.noted] == ["one"] * 3 + ["two"] * 2
 
 
 class Optimistic(Dynamics):
-    """Each step looks back: 2 g_t - g_{t-1} (Daskalakis et al. 2018), the first one at zeros."""
+    """Each update looks back: 2 g_t - g_{t-1} (Daskalakis et al. 2018), the first one at zeros."""
 
     state_names = ("previous",)
 

@@ -104,7 +104,7 @@ def make_training_tiny() -> None:
 
 
 def make_judges_tiny() -> None:
-    """Classifiers that an evaluation trains: a few rounds, kept apart from those of whole length."""
+    """Classifiers that an evaluation trains: a few steps, kept apart from those of whole length."""
     import gancore_audio.classifier
     import gancore_image.classifier
 

@@ -486,7 +486,7 @@ DENSE: dict[str, Broken] = {
             judge("self.seen.add_(1)\n        return self.layers(embedded).squeeze(1)"),
         ],
         "costs_are_pure",
-        ("changes discriminator.seen", "after_move or after_round"),
+        ("changes discriminator.seen", "after_move or after_step"),
     ),
     "latents that lead out of the prior": (
         [
@@ -506,7 +506,7 @@ DENSE: dict[str, Broken] = {
             Change("recipes.py", "games import R1", "games import SGD, R1"),
         ],
         "trains",
-        ("is nan in 12 rounds", "lower the learning rates"),
+        ("is nan in 12 steps", "lower the learning rates"),
     ),
     "what it declares and has not": (
         [
@@ -530,7 +530,7 @@ NORMAL: dict[str, Broken] = {
     "state that no checkpoint holds": (
         with_scale(**ATTRIBUTE, fit="self.spread = torch.tensor(0.8)"),
         "resumes",
-        ("saved at round 6 and resumed", "register_buffer"),
+        ("saved at step 6 and resumed", "register_buffer"),
     ),
     "decode that does not undo encode": (
         with_scale(away=" + 1"),

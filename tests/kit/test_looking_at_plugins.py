@@ -93,7 +93,7 @@ def test_a_preview_that_raises_ends_nothing(site, tmp_path, capfd):
     assert names(capfd.readouterr().err, "ZeroDivisionError")
 
 
-def test_a_fitted_model_has_seen_all_rows_in_each_round(of_rows, tmp_path):
+def test_a_fitted_model_has_seen_all_rows_in_each_step(of_rows, tmp_path):
     run = train(tmp_path / "run", "normal", steps=1)
     domain = plugins().load_domain("tides")
     rows = len(DomainFixture(domain).open().view("train"))
@@ -110,7 +110,7 @@ def bench(of_rows) -> RecipeFixture:
     return RecipeFixture(DomainFixture(domain), *plugins().load_recipe(domain, "normal"))
 
 
-def test_a_budget_in_samples_is_rounds_of_all_rows(bench):
+def test_a_budget_in_samples_is_steps_of_all_rows(bench):
     rows = len(bench.domain_fixture.view("train"))
     assert plan_steps(bench.setup(), TrainConfig(samples=2 * rows + 1), 100) == [3]
 
@@ -122,7 +122,7 @@ def test_the_kit_samples_a_fitted_model_that_is_fitted(bench):
 
 @pytest.mark.parametrize("recipe", ["dense", "normal"])
 def test_the_game_that_checks_share_is_built_once(of_rows, monkeypatch, recipe):
-    """Sampled is that same game too, one that rounds fit among them."""
+    """Sampled is that same game too, one that steps fit among them."""
     built, build = [], RecipeFixture.build
     monkeypatch.setattr(RecipeFixture, "build", lambda self: built.append(build(self)) or built[-1])
     domain = plugins().load_domain("tides")

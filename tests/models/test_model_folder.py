@@ -195,7 +195,8 @@ def test_no_folder_is_said_to_be_none(tmp_path):
     ("change", "reason"),
     [
         ({"format": "other"}, "not that of a gancore model"),
-        ({"version": 2}, "format version 2, this gancore reads 1"),
+        ({"version": 1}, "contract version 1, this gancore reads 2"),
+        ({"version": 3}, "contract version 3, this gancore reads 2"),
         ({"domain": 3}, "domain must be a name"),
         ({"recipe": ["os:system"]}, "recipe must be a name"),
         ({"model": []}, "model must be an object"),

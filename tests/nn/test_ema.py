@@ -1,4 +1,4 @@
-"""The moving average forgets by samples, not by rounds."""
+"""The moving average forgets by samples, not by steps."""
 
 from types import SimpleNamespace
 
@@ -59,20 +59,20 @@ def test_a_game_averages_its_generator_and_samples_from_the_average():
         )
 
     game = play(build(400.0), points(), 50).game
-    assert game.sampler().generator is game.average.module
-    assert not torch.equal(game.average.module.weight, game.generator.weight)
+    assert game.sampler().generator is game.ema.module
+    assert not torch.equal(game.ema.module.weight, game.generator.weight)
     plain = play(build(None), points(), 50).game
     assert plain.sampler().generator is plain.generator
     assert torch.equal(plain.generator.weight, game.generator.weight)
 
 
 @pytest.mark.parametrize("kind", [AdversarialGame, LikelihoodGame, ClassifierGame])
-def test_a_game_whose_round_looks_at_more_than_a_batch_averages_by_what_it_looks_at(kind, monkeypatch):
+def test_a_game_whose_step_looks_at_more_than_a_batch_averages_by_what_it_looks_at(kind, monkeypatch):
     told = []
     monkeypatch.setattr(EMA, "update", lambda self, batch, samples: told.append((batch, samples)))
     game = kind.__new__(kind)
     Game.__init__(game)
-    game.average, game.discriminator = EMA(nn.Linear(1, 1), 100.0), None
-    setup = SimpleNamespace(samples_a_round=24, batch_size=8)
-    game.after_round(SimpleNamespace(setup=setup, samples=48))
+    game.ema, game.discriminator = EMA(nn.Linear(1, 1), 100.0), None
+    setup = SimpleNamespace(samples_per_step=24, batch_size=8)
+    game.after_step(SimpleNamespace(setup=setup, samples=48))
     assert told == [(24, 48)]

@@ -32,7 +32,7 @@ def test_an_output_hangs_on_inputs_up_to_it_and_on_the_first_state(cell, float64
     assert (of_condition != 0).all()
 
 
-def test_a_step_leaves_the_state_it_was_given(float64):
+def test_an_update_leaves_the_state_it_was_given(float64):
     """So that several continuations can start from one."""
     model = Recurrent(2, 3, cell="lstm")
     state = model.initial_state_of(4)

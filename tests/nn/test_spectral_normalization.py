@@ -76,7 +76,7 @@ def test_a_game_with_the_remedy_keeps_its_norms_at_one_and_resumes_bit_equal(tmp
     assert differing(whole(undisturbed), whole(killed)) == []
 
 
-def test_norms_move_on_once_a_round_in_every_game():
+def test_norms_move_on_once_a_step_in_every_game():
     before, after = set_up(build, points()).game, play(build, points(), 1).game
     moved = differing(before.state_dict(), after.state_dict())
     assert "discriminator.layers.0.parametrizations.weight.0.left" in moved

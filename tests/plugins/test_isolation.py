@@ -43,7 +43,7 @@ def info(plugins: PluginRegistry, name: str) -> PluginInfo:
     return next(found for found in plugins.list_plugins() if found.name == name)
 
 
-def domain(name: str, contract: int = 1) -> str:
+def domain(name: str, contract: int = 2) -> str:
     return f"""
 {HEAD}
 @hookimpl
@@ -57,7 +57,7 @@ BREACHES = {
         "from gancore import hookimpl, TideEntry",
         [
             "incompatible: it needs 'TideEntry' of gancore",
-            "contract 1",
+            "contract 2",
             "reef.py:1",
             "pip install --upgrade gancore-reef",
             "CHANGELOG",
@@ -117,16 +117,16 @@ BREACHES = {
         ["'reef.Reef' is not 'package.module:Object'"],
     ),
     "is written for a newer contract": (
-        domain("reef", contract=2),
+        domain("reef", contract=3),
         [
-            "incompatible: 'reef' is written for contract 2, this gancore has contract 1",
+            "incompatible: 'reef' is written for contract 3, this gancore has contract 2",
             "pip install --upgrade gancore",
         ],
     ),
     "is written for an older contract": (
-        domain("reef", contract=0),
+        domain("reef", contract=1),
         [
-            "incompatible: 'reef' is written for contract 0, this gancore has contract 1",
+            "incompatible: 'reef' is written for contract 1, this gancore has contract 2",
             "pip install --upgrade gancore-reef",
         ],
     ),
@@ -184,9 +184,9 @@ def test_a_keyboard_interrupt_passes_through(site):
 
 
 def test_the_class_of_an_incompatible_record_is_not_imported(site, capsys):
-    source = domain("reef", contract=2).replace("never_there", "reef_domain")
+    source = domain("reef", contract=3).replace("never_there", "reef_domain")
     site.install("gancore-reef", {"reef": source, "reef_domain": "raise AssertionError('imported')"})
-    with refused(PluginError, "gancore-reef", 1.2, 2, 1):
+    with refused(PluginError, "gancore-reef", 1.2, 3, 2):
         site.plugins().load_domain("reef")
     assert lines(capsys) == [], "the error says it already"
 

@@ -148,12 +148,12 @@ def test_a_record_remembers_its_plugin(site):
 
 def test_a_bad_record_in_a_domains_recipes_is_told_and_the_rest_works(site, capsys):
     site.install_tides()
-    source = (site.folder / "tides_domain.py").read_text().replace('"another")', '"another", contract=2)')
+    source = (site.folder / "tides_domain.py").read_text().replace('"another")', '"another", contract=3)')
     (site.folder / "tides_domain.py").write_text(source)
     plugins = site.plugins()
     assert list(plugins.recipe_entries(plugins.load_domain("tides"))) == ["moon"]
     (told,) = capsys.readouterr().err.splitlines()
-    assert "(gancore-tides 1.2) is incompatible: 'sun' is written for contract 2" in told
+    assert "(gancore-tides 1.2) is incompatible: 'sun' is written for contract 3" in told
 
 
 def test_an_object_can_be_registered_by_the_program(site):

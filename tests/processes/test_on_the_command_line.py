@@ -75,7 +75,7 @@ def test_a_stop_is_heard_by_all_and_saved(tmp_path):
 
 
 @pytest.mark.slow
-def test_seconds_become_the_same_number_of_rounds_on_all(tmp_path):
+def test_seconds_become_the_same_number_of_steps_on_all(tmp_path):
     answer = run(tmp_path, "--devices", 2, "--seconds", 3, "--out", "run", "--quiet")
     assert answer.code == 0, answer
     status = json.loads((tmp_path / "run/run.json").read_text())

@@ -38,7 +38,7 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-ROUNDS = 20
+STEPS = 20
 
 
 def trained(processes, build, data, options):
@@ -48,13 +48,13 @@ def trained(processes, build, data, options):
     game = build()
     setup = set_up(game, data, batch_size=8, processes=processes, **options)
     processes.broadcast(state_tensors(setup))
-    play(setup, ROUNDS)
+    play(setup, STEPS)
     numbers = {name: tensor.numpy().copy() for name, tensor in whole(setup).items()}
     return numbers, setup.scalars.read()
 
 
 def one_and_two(build, data, **options):
-    """The tensors of one process, and those of each of two, after twenty rounds."""
+    """The tensors of one process, and those of each of two, after twenty steps."""
     ((alone, seen),) = on(1, trained, build, data, options)
     answers = on(2, trained, build, data, options)
     for other, told in answers:
@@ -181,14 +181,14 @@ def test_wavegan_lite_with_phase_shuffle(accumulate):
 def sampled(processes, optimizer):
     torch.manual_seed(0)
     game = wavegan_lite(optimizer)
-    play(set_up(game, waves(), batch_size=8, processes=processes), ROUNDS)
+    play(set_up(game, waves(), batch_size=8, processes=processes), STEPS)
     with torch.no_grad():
         return game.sampler().eval().sample(8, Key.of("samples")).numpy()
 
 
 @pytest.mark.slow
 def test_wavegan_lites_samples_under_adam():
-    """An eps above rounding: Adam makes a step of full size where a gradient is rounding alone, and of that
+    """An eps above rounding: Adam makes a full update where a gradient is rounding alone, and of that
     parts of a batch have other bits than the whole (with eps 1e-8: 6e-8 on an AMD EPYC, 1.3e-3 on a Xeon)."""
     (alone,), (first, second) = (on(n, sampled, Adam(6e-4, (0.5, 0.99), 1e-4)) for n in (1, 2))
     assert (first == second).all()
@@ -197,7 +197,7 @@ def test_wavegan_lites_samples_under_adam():
 
 
 class Breaking(AdversarialGame):
-    """In round 3 one row of the global batch, on one process, has no finite cost."""
+    """In step 3 one row of the global batch, on one process, has no finite cost."""
 
     def cost(self, move, draw):
         cost = super().cost(move, draw)
@@ -206,7 +206,7 @@ class Breaking(AdversarialGame):
         return cost.add("broken", self.discriminator(self.real(draw).data) * draw._rows.select(broken))
 
 
-def test_a_step_that_is_not_finite_on_one_process_is_masked_on_all():
+def test_an_update_that_is_not_finite_on_one_process_is_masked_on_all():
     one, two = one_and_two(lambda: gan(game=Breaking), points())
     assert all(math.isfinite(value) for tensor in two.values() for value in tensor.flatten())
     assert_close(one, two)

@@ -49,14 +49,14 @@ def own():
 @pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_each_signal_is_noted_and_acknowledged_once(number, capfd):
     seen = []
-    with record_signals(seen.append, "the round is finished"):
+    with record_signals(seen.append, "the step is finished"):
         send(number)
         if number != signal.SIGINT:
             send(number)
     assert set(seen) == {number}
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert signal.Signals(number).name in lines[0] and "the round is finished" in lines[0]
+    assert signal.Signals(number).name in lines[0] and "the step is finished" in lines[0]
 
 
 def test_a_second_ctrl_c_interrupts_at_once():

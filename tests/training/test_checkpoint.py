@@ -19,11 +19,14 @@ from gancore.errors import CheckpointError
 from gancore.files import encode_json, sha256
 from gancore.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 
-FILES = ["game.safetensors", "rules.safetensors", "state.json", "manifest.json"]
+FILES = ["game.safetensors", "optimizers.safetensors", "state.json", "manifest.json"]
 
 
 def save(folder: Path, step: int, keep: int = 10, permanent=()) -> Path:
-    tensors = {"game": {"w": torch.full((3, 2), float(step))}, "rules": {"moment": torch.arange(4) + step}}
+    tensors = {
+        "game": {"w": torch.full((3, 2), float(step))},
+        "optimizers": {"moment": torch.arange(4) + step},
+    }
     return save_checkpoint(
         folder, step, tensors, {"step": step, "best": 0.5}, {"config_hash": "c0"}, keep, permanent
     )
@@ -77,7 +80,7 @@ def test_loaded_tensors_share_no_memory(tmp_path):
 
 
 def test_state_and_manifest_come_back(tmp_path):
-    state = {"rounds": 12, "loss": 0.1 + 0.2, "name": "é", "list": [1, None, True], "deep": {"x": {}}}
+    state = {"steps": 12, "loss": 0.1 + 0.2, "name": "é", "list": [1, None, True], "deep": {"x": {}}}
     about = {"config_hash": "abc", "seed": 3}
     path = save_checkpoint(tmp_path, 12, {}, state, about, keep=1)
     loaded = load_checkpoint(path)
@@ -229,7 +232,8 @@ def signed(content: dict) -> bytes:
     ("change", "reason"),
     [
         ({"format": "other"}, "not the manifest of a gancore checkpoint"),
-        ({"version": 99}, "written in format 99, this gancore reads 1"),
+        ({"version": 1}, "contract version 1, this gancore reads 2"),
+        ({"version": 99}, "contract version 99, this gancore reads 2"),
         ({"step": "two"}, "not what a checkpoint has there"),
         ({"files": ["state.json"]}, "not what a checkpoint has there"),
         ({"files": {}}, "not what a checkpoint has there"),

@@ -1,4 +1,4 @@
-"""Before round 0: what cannot learn, and what parts of a batch would change, is refused."""
+"""Before step 0: what cannot learn, and what parts of a batch would change, is refused."""
 
 import sys
 from pathlib import Path
@@ -34,7 +34,7 @@ class Detached(AdversarialGame):
 
 
 class ZeroLast(DenseDiscriminator):
-    """As many papers begin: the generator's gradient is 0 in round 0 alone."""
+    """As many papers begin: the generator's gradient is 0 in step 0 alone."""
 
     def __init__(self):
         super().__init__()
@@ -58,7 +58,7 @@ def test_a_player_that_gets_no_gradient_is_named():
     assert "'generator'" in str(caught.value) and "'loss'" in str(caught.value)
 
 
-def test_an_unknown_loss_is_named_before_round_0_and_not_missed_by_a_sampler():
+def test_an_unknown_loss_is_named_before_step_0_and_not_missed_by_a_sampler():
     made = setup("hing")
     with pytest.raises(ConfigError, match="'hing'"):
         check_costs(made)

@@ -196,7 +196,7 @@ def test_a_part_that_is_lost_in_most_of_three_evaluations_is_told_once_and_a_pas
 
 
 def seen_in(path: Tensor, reference: Tensor) -> list[tuple[int, Diagnostic]]:
-    """What motion says of samples that lie about this path, a look every ten rounds."""
+    """What motion says of samples that lie about this path, a look every ten steps."""
     diagnosis = Diagnosis()
     diagnosis.set_reference(reference)
     cloud = normal(16, path.shape[1], seed=9)

@@ -1,4 +1,4 @@
-"""A batch that does not fit into memory is refused before round 0; one that fits is trained as if unasked."""
+"""A batch that does not fit into memory is refused before step 0; one that fits is trained as if unasked."""
 
 import pytest
 from refusals import refused
@@ -64,7 +64,7 @@ class Wide(DenseDiscriminator):
 
 
 def checked(judge, rows, room, monkeypatch):
-    """The discriminator after a look at a round of so many rows, with so many bytes free."""
+    """The discriminator after a look at a step of so many rows, with so many bytes free."""
     monkeypatch.setattr(checks, "available_memory_bytes", lambda device: room)
 
     def build():

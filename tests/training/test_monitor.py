@@ -78,15 +78,15 @@ def laid(build: Callable[[], Game], rows: Tensor, batch: int) -> TrainingSetup:
         return set_up(build(), rows, batch_size=batch)
 
 
-def watched(setup: TrainingSetup, valid: Tensor, rounds: int) -> list[Diagnostic]:
+def watched(setup: TrainingSetup, valid: Tensor, steps: int) -> list[Diagnostic]:
     validator = Validator(Domain(), Spec({}), TensorView(valid), 256, Key.of("valid", 0))
-    watch = Monitor(setup, Domain(), Spec({}), validator, Intervals.of(UpkeepConfig(), rounds), 16, 0)
+    watch = Monitor(setup, Domain(), Spec({}), validator, Intervals.of(UpkeepConfig(), steps), 16, 0)
     found: list[Diagnostic] = []
 
     def look(state: TrainState) -> None:
         found.extend(watch(state))
 
-    play(setup, rounds, look)
+    play(setup, steps, look)
     return found
 
 

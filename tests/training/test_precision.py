@@ -1,4 +1,4 @@
-"""What is wrong in bf16 is found before the first round, on any machine, and computed in fp32."""
+"""What is wrong in bf16 is found before the first step, on any machine, and computed in fp32."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_alarms_wait_until_there_is_something_to_judge() -> None:
     assert any(watch.check_samples(alike) for _ in range(5))
 
 
-def test_a_short_run_is_not_judged_at_its_first_rounds_nor_a_long_one_at_its_first_twentieth() -> None:
+def test_a_short_run_is_not_judged_at_its_first_steps_nor_a_long_one_at_its_first_twentieth() -> None:
     assert is_early(TrainState([43], step=17)) and is_early(TrainState([43], step=43))
     assert is_early(TrainState([10_000], step=400)) and not is_early(TrainState([10_000], step=500))
 

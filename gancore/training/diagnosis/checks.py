@@ -50,7 +50,7 @@ FINDINGS = {  # name: (failed checks in a row before it is reported, remedy)
 
 
 IMMEDIATE = frozenset({"non-finite values", "non-finite samples"})
-"""Findings that are reported from the first round on; the others wait until the early phase is over."""
+"""Findings that are reported from the first step on; the others wait until the early phase is over."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class OscillationCheck:
         share = swing.amplitude / self._deviation if self._deviation else math.inf
         period_steps = (steps[-1] - steps[0]) / (WINDOW - 1) * swing.period
         if swing.p_value < LEVEL:
-            how_often = f"with a period of about {period_steps:.0f} rounds"
+            how_often = f"with a period of about {period_steps:.0f} steps"
         else:
             how_often = f"with {swing.reversals} reversals"
         observed = (

@@ -26,7 +26,7 @@ class ClassifierConfig(RecipeConfig):
     """A minute on a CPU core for short sounds. The rate rises over a twentieth, then falls along a cosine."""
 
     batch_size: PositiveInt = Field(64, description="examples per global batch")
-    steps: PositiveInt = Field(1_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(1_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(16, description="channels of the first layer; doubled at each of the next two")
     bands: PositiveInt = Field(40, ge=8, le=128, description="mel bands of the spectra")
     features: PositiveInt = Field(

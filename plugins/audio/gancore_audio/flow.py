@@ -105,7 +105,7 @@ class AudioFlowConfig(RecipeConfig):
     """The learning rate rises over the first fiftieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(8, description="examples per global batch")
-    steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     squeeze: int = Field(16, ge=2, le=256, description="neighbouring samples that become channels")
     couplings: PositiveInt = Field(
         8, le=64, description="affine couplings, each after an invertible 1x1 convolution"
@@ -155,7 +155,7 @@ class AudioFlowGANConfig(AdversarialConfig):
     """Both learning rates fall to a tenth along a cosine."""
 
     batch_size: PositiveInt = Field(8, description="examples per global batch")
-    steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     likelihood_weight: NonNegativeFloat = Field(
         1e-3, description="weight of -log p(x) in the generator's cost, per nat; 0: adversarial cost only"
     )

@@ -136,7 +136,7 @@ class SpecGANConfig(AdversarialConfig):
     """Defaults for minutes, with the game of Huang et al. 2024; the documentation has the paper's values."""
 
     batch_size: PositiveInt = Field(16, description="examples per global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     window: int | None = Field(
         None, ge=16, le=8192, description="samples of a frame; none: 256, less for the shortest sounds"
     )

@@ -169,7 +169,7 @@ class AudioVAEConfig(RecipeConfig):
     """The learning rate falls to a twentieth along a cosine."""
 
     batch_size: PositiveInt = Field(32, description="examples per global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(
         16, description="channels of the encoder next to the waveform; doubled inwards"
     )

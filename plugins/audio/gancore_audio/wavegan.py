@@ -115,7 +115,7 @@ class WaveGANConfig(AdversarialConfig):
     """Donahue et al. 2019, appendix D, with the post filter of the reference implementation."""
 
     batch_size: PositiveInt = Field(64, description="examples per global batch")
-    steps: PositiveInt = Field(200_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(200_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(
         64, description="channels next to the waveform; doubled at every layer inwards"
     )
@@ -133,7 +133,7 @@ class WaveGANConfig(AdversarialConfig):
 
 
 class WaveGAN(Recipe):
-    """WGAN-GP, five discriminator moves a round, latents uniform in [-1, 1]."""
+    """WGAN-GP, five discriminator moves a step, latents uniform in [-1, 1]."""
 
     Config = WaveGANConfig
 
@@ -157,7 +157,7 @@ class WaveGANLiteConfig(AdversarialConfig):
     """WaveGAN's generator for minutes instead of days; discriminators of waveform and spectrogram."""
 
     batch_size: PositiveInt = Field(32, description="examples per global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(
         16, description="channels next to the waveform; doubled at every layer inwards"
     )

@@ -19,7 +19,7 @@ class WaveNetConfig(RecipeConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/100 along a cosine."""
 
     batch_size: PositiveInt = Field(2, description="examples per global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(32, description="channels of the dilated convolutions")
     skips: PositiveInt = Field(64, description="channels of the skip connections and of the layer after them")
     blocks: PositiveInt = Field(2, le=16, description="repetitions of the dilations 1, 2, 4, ...")

@@ -84,12 +84,12 @@ def test_data_without_labels_are_refused(classes):
         SoundClassifierRecipe().build(ClassifierConfig(), Spec({**SPEC.fields, "classes": classes}))
 
 
-def trained(source: str, rounds: int, root: Path | None = None, seed: int = 0, **config):
-    """The judge after so many rounds, and how many windows of test it names right, of how many."""
+def trained(source: str, steps: int, root: Path | None = None, seed: int = 0, **config):
+    """The judge after so many steps, and how many windows of test it names right, of how many."""
     data = AudioDomain().open(resolve_source(source, SOURCES, root, lambda line: None), AudioConfig(**config))
-    section = ClassifierConfig(steps=rounds)
+    section = ClassifierConfig(steps=steps)
     game = build_game(SoundClassifierRecipe(), section, data.spec, seed)
-    play(set_up(game, data.view("train"), batch_size=section.batch_size, seed=seed), rounds)
+    play(set_up(game, data.view("train"), batch_size=section.batch_size, seed=seed), steps)
     judge = game.sampler().eval()
     batch = data.view("test").get_batch(torch.arange(len(data.view("test"))), Key.of("test"))
     with torch.no_grad():

@@ -46,10 +46,10 @@ def data() -> Data:
 class Bench:
     """A workbench whose judge is trained in memory."""
 
-    def __init__(self, data: Data, folder: Path, rounds: int = 30, seed: int = 0) -> None:
+    def __init__(self, data: Data, folder: Path, steps: int = 30, seed: int = 0) -> None:
         self.told: list[str] = []
         self.asked: list[str] = []
-        self.data, self.rounds, self.seed = data, rounds, seed
+        self.data, self.steps, self.seed = data, steps, seed
         self.bench = FeatureContext(data, folder, self.judge, self.told.append)
 
     def judge(self, recipe: str, settings) -> Model:
@@ -57,7 +57,7 @@ class Bench:
         game = build_game(
             SoundClassifierRecipe(), ClassifierConfig(width=4, **settings), self.data.spec, self.seed
         )
-        play(set_up(game, self.data.view("train"), batch_size=16, seed=self.seed), self.rounds)
+        play(set_up(game, self.data.view("train"), batch_size=16, seed=self.seed), self.steps)
         return Model(game.sampler().eval(), self.data.spec, AudioDomain(), {}, torch.device("cpu"))
 
 
@@ -121,14 +121,14 @@ def test_its_features_are_what_the_last_layer_sees(data, tmp_path):
 
 def test_its_digest_is_that_of_its_weights(data, tmp_path):
     digests = [
-        ready(ClassifierFeatures(), Bench(data, tmp_path, rounds, seed)).digest
-        for rounds, seed in ((2, 0), (2, 0), (3, 0), (2, 1))
+        ready(ClassifierFeatures(), Bench(data, tmp_path, steps, seed)).digest
+        for steps, seed in ((2, 0), (2, 0), (3, 0), (2, 1))
     ]
     assert digests[0] == digests[1] and len(set(digests)) == 3 and len(digests[0]) == 64
 
 
 def test_it_refuses_sounds_of_another_rate(data, tmp_path):
-    features = ready(ClassifierFeatures(), Bench(data, tmp_path, rounds=1))
+    features = ready(ClassifierFeatures(), Bench(data, tmp_path, steps=1))
     with refused(ConfigError, 8000, 16000):
         features.embed(torch.zeros(1, 1, 1024), Spec({"rate_hz": 16_000}))
 

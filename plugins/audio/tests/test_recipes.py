@@ -27,7 +27,7 @@ def test_wavegan_is_played_as_published():
     assert latents.shape == (1000, 100)
     assert -1 <= latents.min() < -0.99 and 0.99 < latents.max() <= 1
     assert abs(latents.var().item() - 1 / 3) < 0.01
-    assert game.average is None and game.generator.post_filter.kernel_size == (512,)
+    assert game.ema is None and game.generator.post_filter.kernel_size == (512,)
 
 
 def test_wavegan_lite_makes_one_move_each_and_a_lazy_penalty():
@@ -39,7 +39,7 @@ def test_wavegan_lite_makes_one_move_each_and_a_lazy_penalty():
     assert phase.moves == [Move("discriminator"), lazy, Move("generator")]
     rate = game.players["generator"].optimizer.lr
     assert rate(0.0) == pytest.approx(6e-4) and rate(1.0) == pytest.approx(1.2e-4)
-    assert game.average is not None
+    assert game.ema is not None
 
 
 @pytest.mark.parametrize("told", [True, False])

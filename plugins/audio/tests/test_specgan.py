@@ -71,7 +71,7 @@ def test_published_settings_are_played_as_published():
     assert rule.lr == 1e-4  # constant
     assert rule.betas == Adam(1e-4, (0.5, 0.9)).betas
     assert game.prior.sample(Key.of(0), 1000).abs().max() <= 1
-    assert game.average is None
+    assert game.ema is None
 
 
 @pytest.mark.parametrize(("recipe", "config"), [(SpecGAN, SpecGANConfig), (IFGAN, IFGANConfig)])
@@ -83,7 +83,7 @@ def test_by_default_each_player_makes_one_move_and_the_penalty_is_lazy(recipe, c
     assert phase.moves == [Move("discriminator"), *lazy, Move("generator")]
     rate = game.players["generator"].optimizer.lr
     assert rate(1.0) == pytest.approx(rate(0.0) / 5)
-    assert game.average is not None
+    assert game.ema is not None
 
 
 @pytest.mark.parametrize(

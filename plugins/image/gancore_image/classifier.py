@@ -24,7 +24,7 @@ class ClassifierConfig(RecipeConfig):
     """A minute or two on a CPU core. The learning rate rises over a twentieth, then falls along a cosine."""
 
     batch_size: PositiveInt = Field(64, description="examples per global batch")
-    steps: PositiveInt = Field(1_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(1_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(
         32, description="channels of the first layer; doubled at each of the next two halvings"
     )

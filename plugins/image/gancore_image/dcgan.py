@@ -31,7 +31,7 @@ class DCGANConfig(AugmentedConfig, AdversarialConfig):
     """Radford et al. 2016, sections 3 and 4."""
 
     batch_size: PositiveInt = Field(128, description="examples per global batch")
-    steps: PositiveInt = Field(100_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(100_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(
         128, description="channels next to the image; doubled at every layer inwards, up to 8 times"
     )

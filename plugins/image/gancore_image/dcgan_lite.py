@@ -31,7 +31,7 @@ MAX_STABLE_CHANNELS = 48
 
 Adam moves each weight by the rate, and a layer's output by that times its inputs: wider ones need less in
 proportion (Yang et al. 2021, "Tensor Programs V"). At 192 channels a rate of 1e-3 or 2e-3 turned all images
-of 32 pixels black within the first rounds, 5e-4 did not.
+of 32 pixels black within the first steps, 5e-4 did not.
 """
 
 
@@ -48,7 +48,7 @@ class DCGANLiteConfig(AugmentedConfig, AdversarialConfig):
     """Networks as in Radford et al. 2016, game as in Huang et al. 2024."""
 
     batch_size: PositiveInt = Field(64, description="rows of the global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(
         48, description="channels next to the image; doubled at every layer inwards, up to 8 times"
     )

@@ -116,7 +116,7 @@ class GlowConfig(RecipeConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(32, description="examples per global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     scales: PositiveInt = Field(
         3, le=8, description="number of scales, each of half the side, as far as the side can be halved"
     )
@@ -170,7 +170,7 @@ class ImageFlowGANConfig(AdversarialConfig):
     """Both learning rates fall to a tenth along a cosine."""
 
     batch_size: PositiveInt = Field(32, description="examples per global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     likelihood_weight: NonNegativeFloat = Field(
         1e-3,
         description="weight of -log p(x) in the generator's cost, per nat; 0: adversarial cost only",

@@ -254,7 +254,7 @@ class PixelCNNConfig(RecipeConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(16, description="examples per global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(32, description="channels of each stack")
     skips: PositiveInt = Field(64, description="channels of the skip connections and of the layer after them")
     layers: PositiveInt = Field(6, le=32, description="gated layers; dilations go 1, 2, 4, 1, 2, 4, ...")

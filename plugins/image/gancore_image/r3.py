@@ -65,7 +65,7 @@ class R3Config(AugmentedConfig, AdversarialConfig):
     """Huang et al. 2024; the documentation of the plugin has the paper's values for CIFAR-10."""
 
     batch_size: PositiveInt = Field(64, description="examples per global batch")
-    steps: PositiveInt = Field(50_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(50_000, description="steps, when the command gives no budget")
     size: Literal["small", "base"] = Field(
         "small", description="size of both networks: for hours, or for days"
     )

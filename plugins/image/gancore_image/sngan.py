@@ -44,7 +44,7 @@ class SNGANConfig(AugmentedConfig, AdversarialConfig):
     """Miyato et al. 2018, appendix B."""
 
     batch_size: PositiveInt = Field(64, description="examples per global batch")
-    steps: PositiveInt = Field(100_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(100_000, description="steps, when the command gives no budget")
     generator_width: PositiveInt | None = Field(
         None, description="channels next to the image; none: 256 up to side 32, beyond 64, doubled inwards"
     )
@@ -56,7 +56,7 @@ class SNGANConfig(AugmentedConfig, AdversarialConfig):
 
 
 class SNGAN(Recipe):
-    """Hinge loss, five discriminator moves a round, Adam without momentum, a linearly falling rate."""
+    """Hinge loss, five discriminator moves a step, Adam without momentum, a linearly falling rate."""
 
     Config = SNGANConfig
 

@@ -136,7 +136,7 @@ class ImageVAEConfig(RecipeConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(64, description="examples per global batch")
-    steps: PositiveInt = Field(20_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(32, description="channels next to the image; doubled twice inwards")
     latent: PositiveInt = Field(32, description="dimensions of a latent")
     components: PositiveInt = Field(1, le=100, description="components of a pixel's mixture of logistics")

@@ -20,7 +20,7 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-SEEDS, ROUNDS = range(6), 250
+SEEDS, STEPS = range(6), 250
 
 
 @pytest.mark.long
@@ -35,7 +35,7 @@ def test_bf16_leaves_quality_as_it_is_at_equal_steps(tmp_path, monkeypatch):
 
     def distance(seed: int, bf16: bool) -> float:
         game = build_game(DCGANLite(), DCGANLiteConfig(width=12, average=500), data.spec, seed)
-        play(set_up(game, data.view("train"), batch_size=32, seed=seed, bf16=bf16), ROUNDS)
+        play(set_up(game, data.view("train"), batch_size=32, seed=seed, bf16=bf16), STEPS)
         with torch.no_grad():
             fake = game.sampler().eval().sample(500, Key.of("samples"))
         return wavelet_frechet.compute(MetricInputs.from_samples(fake, real, data.spec))

@@ -35,7 +35,7 @@ def rows(data: Data, split: str, first: int, count: int) -> SampleSet:
 
 @pytest.fixture(scope="module")
 def shown(data, tmp_path_factory) -> Callable[[SampleSet], MetricInputs]:
-    """Samples beside the 169 digits of test and 700 of train, and a judge of a few rounds."""
+    """Samples beside the 169 digits of test and 700 of train, and a judge of a few steps."""
     section, cache = ImageConfig(source="digits"), tmp_path_factory.mktemp("judges")
     judging = ClassifierCache(
         ImageDomain(), ReferenceData(gancore.Source("digits"), section, data), cache, torch.device("cpu")

@@ -87,12 +87,12 @@ def test_data_without_labels_are_refused(classes):
         ImageClassifierRecipe().build(ClassifierConfig(), Spec({**SPEC.fields, "classes": classes}))
 
 
-def trained(source: str | None, rounds: int, root: Path | None = None, seed: int = 0, **settings):
-    """The judge after so many rounds, its data, how many pictures of test it names right, of how many."""
+def trained(source: str | None, steps: int, root: Path | None = None, seed: int = 0, **settings):
+    """The judge after so many steps, its data, how many pictures of test it names right, of how many."""
     data = ImageDomain().open(resolve_source(source, SOURCES, root, lambda line: None), ImageConfig())
-    section = ClassifierConfig(steps=rounds, **settings)
+    section = ClassifierConfig(steps=steps, **settings)
     game = build_game(ImageClassifierRecipe(), section, data.spec, seed)
-    play(set_up(game, data.view("train"), batch_size=section.batch_size, seed=seed), rounds)
+    play(set_up(game, data.view("train"), batch_size=section.batch_size, seed=seed), steps)
     judge, right = game.sampler().eval(), 0
     with torch.no_grad():
         for rows in torch.arange(len(data.view("test"))).split(500):

@@ -89,7 +89,7 @@ def test_a_label_changes_nothing_at_first_in_the_discriminator_and_something_in_
 
 
 def test_layers_with_channels_last_play_the_same_game():
-    """Three rounds, the first with the lazy penalties: to rounding, what plain layouts give."""
+    """Three steps, the first with the lazy penalties: to rounding, what plain layouts give."""
     pictures = Key.of("pictures").uniform(24, 1, 16, 16, low=-1.0, high=1.0)
     ends = []
     for layout in (torch.channels_last, torch.contiguous_format):
@@ -105,7 +105,7 @@ def test_layers_with_channels_last_play_the_same_game():
 
 @pytest.mark.slow
 def test_it_learns_the_digits(tmp_path, monkeypatch):
-    """After 250 rounds samples are nearer to test than the untrained generator's by far."""
+    """After 250 steps samples are nearer to test than the untrained generator's by far."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
     data = ImageDomain().open(resolve_source(None, SOURCES, None, print), ImageConfig())
     config = DCGANLiteConfig(width=12, average=500)
@@ -126,7 +126,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
 
 @pytest.mark.long
 def test_photographs_of_64_pixels_do_not_end_in_noise(tmp_path, monkeypatch):
-    """240 rounds of 1,200 lead to 2 of wavelet_frechet; where the discriminator has won, to 15."""
+    """240 steps of 1,200 lead to 2 of wavelet_frechet; where the discriminator has won, to 15."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
     root = data_root("clothing64")
     data = ImageDomain().open(resolve_source("clothing64", SOURCES, root, print), ImageConfig())
@@ -156,8 +156,8 @@ def test_an_untrained_generator_leaves_no_pattern_at_the_stride():
     assert free.std() > 0.05 and mine.std() < 1e-6
 
 
-def test_at_its_default_width_its_pictures_do_not_turn_blank_within_the_first_rounds(tmp_path):
-    """A rate four times as high makes all pictures one: 0.004 apart after eight rounds."""
+def test_at_its_default_width_its_pictures_do_not_turn_blank_within_the_first_steps(tmp_path):
+    """A rate four times as high makes all pictures one: 0.004 apart after eight steps."""
     quiet = [f"upkeep.{name}_every=1000" for name in ("evaluate", "preview")]
     overrides = ["data.side=32", "train.precision=fp32", "model.average=0", *quiet]
     trained = gancore.train(

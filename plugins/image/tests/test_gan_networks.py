@@ -69,7 +69,7 @@ def test_dcgan_is_trained_as_published():
     game = DCGAN().build(DCGANConfig(), RGB32)
     for player in game.players.values():
         assert (player.optimizer.lr, player.optimizer.betas) == (2e-4, (0.5, 0.999))
-    assert not game.penalties and game.average is None
+    assert not game.penalties and game.ema is None
     assert 0.9 < game.prior.sample(Key.of(1), 50).abs().max() <= 1
 
 
@@ -158,9 +158,9 @@ def test_every_weight_of_the_discriminator_has_norm_one_and_the_generator_none(c
     assert normed == 8 + 2 + 1 + bool(classes)  # 3x3, 1x1, the logit, the labels
     labels = torch.arange(8) % 3
     table = set_up(game, TensorView(Key.of("x").uniform(8, 3, 32, 32), labels), batch_size=4)
-    for rounds in (0, 4):
-        if rounds:
-            play(table, rounds)
+    for steps in (0, 4):
+        if steps:
+            play(table, steps)
         for _ in range(100):
             for norm, weight in spectral_norm_layers(game.discriminator):
                 norm.power_iterate(weight)
@@ -295,12 +295,12 @@ def test_a_sample_of_r3_is_cut_off_at_black_and_white_but_its_discriminator_sees
     latents = torch.randn(4, 64)
     raw = game.generator(latents)
     assert raw.abs().max() > 2
-    game.average = None
+    game.ema = None
     assert torch.equal(game.sampler().render(latents), raw.clamp(-1, 1))
 
 
 def test_no_gradient_of_r3_is_mere_rounding_at_its_linear_beginning():
-    # a bias of pixels moved no pair's difference: Adam made full steps of its rounding
+    # a bias of pixels moved no pair's difference: Adam made full updates of its rounding
     x, gradients = Key.of("x").uniform(8, 1, 16, 16, low=-1.0, high=1.0), []
     for precision in (torch.float32, torch.float64):
         torch.manual_seed(0)

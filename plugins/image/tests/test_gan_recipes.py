@@ -40,10 +40,10 @@ def images(side=16, channels=3, classes=0, rows=12):
     return TensorView(key.uniform(rows, channels, side, side, low=-1.0, high=1.0), labels)
 
 
-def trained(recipe, rounds, **settings):
+def trained(recipe, steps, **settings):
     classes = settings.get("classes", 0)
     table = set_up(build(recipe, **settings), images(classes=classes), batch_size=4)
-    play(table, rounds)
+    play(table, steps)
     return table.game
 
 
@@ -74,7 +74,7 @@ def test_sides_are_4_times_a_power_of_two():
 def test_training_moves_every_parameter(recipe, classes):
     before = dict(build(recipe, classes=classes).named_parameters())
     after = dict(trained(recipe, 6, classes=classes).named_parameters())
-    trained_ones = [name for name in before if not name.startswith("average")]
+    trained_ones = [name for name in before if not name.startswith("ema")]
     assert [name for name in trained_ones if torch.equal(before[name], after[name])] == []
 
 

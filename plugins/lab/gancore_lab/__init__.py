@@ -39,4 +39,4 @@ def gancore_commands() -> list[CommandEntry]:
 
 @hookimpl
 def gancore_dynamics() -> list[DynamicsEntry]:
-    return [DynamicsEntry("stale", "gancore_lab.stale:Stale", "players see each other some rounds late")]
+    return [DynamicsEntry("stale", "gancore_lab.stale:Stale", "players see each other some steps late")]

@@ -79,7 +79,7 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
 
 
 def _aliasing_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
-    """|z| after ``alias_steps`` rounds, against powers of the matrices of both dynamics."""
+    """|z| after ``alias_steps`` steps, against powers of the matrices of both dynamics."""
     h, steps = settings["alias_rate"], settings["alias_steps"]
     J, H = theory.dirac_jacobian(1.0), h * np.eye(2)
     y, x = z = np.array(settings["alias_start"])
@@ -107,7 +107,7 @@ def _aliasing_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str
 
 
 NOTES = (
-    "At h = 1 optimistic play diverges and extragradient stalls (rate 1); at h = 0.5 the optimistic round "
+    "At h = 1 optimistic play diverges and extragradient stalls (rate 1); at h = 0.5 the optimistic step "
     "has a double root, so t radius^t is fitted.",
     "An optimistic update whose previous gradient is kept by reference is simultaneous play: it diverges.",
 )
@@ -121,10 +121,10 @@ def plot(result: ExperimentResult) -> Figure:
     )
     for ax, h in zip(axes, rates, strict=False):
         _rates(ax, {name: o for (g, name), o in orbits.items() if g == h})
-        set_labels(ax, f"h = {h:g}", "round", "|(x, y)|" if h == rates[0] else "", log="y")
+        set_labels(ax, f"h = {h:g}", "step", "|(x, y)|" if h == rates[0] else "", log="y")
     for name in ("kept as a copy", "kept by reference"):
         axes[-1].plot(result.plot_data[name], label=name)
-    set_labels(axes[-1], "optimistic: the previous gradient", "round", "", log="y")
+    set_labels(axes[-1], "optimistic: the previous gradient", "step", "", log="y")
     legend(axes[-1])
     return figure
 

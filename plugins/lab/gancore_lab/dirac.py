@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from gancore.games import R1, WGANGP, Penalty
 from gancore_lab import games, theory
-from gancore_lab.experiment import Check, Experiment, ExperimentResult, rounds_for
+from gancore_lab.experiment import Check, Experiment, ExperimentResult, steps_for
 from gancore_lab.orbits import Orbit, distances, orbit, parameter_reader, predicted_curve, tail_rate
 from gancore_lab.plots import PREDICTED, legend, panels, set_labels
 from gancore_lab.theory import METHODS, Matrix, Rate
@@ -41,7 +41,7 @@ LOSSES = {
 }
 
 REFERENCE_SETTINGS = {"rate": 0.2, "start": 1.0, "time": 100.0}
-REFERENCE = {  # |z| after 500 rounds from (1, 1), by another program: the equations written out, no autograd
+REFERENCE = {  # |z| after 500 steps from (1, 1), by another program: the equations written out, no autograd
     "GAN": (3.10, 1.42, 1.85, 0.122, 0.117),
     "NS-GAN": (0.640, 0.284, 0.139, 0.048, 0.046),
     "WGAN, clip 1": (1.00, 1.02, 0.917, 6e-5, 3e-5),
@@ -71,14 +71,14 @@ class DiracCase:
         return f"{self.loss}, {self.method}{unequal}"
 
     def predicted(self) -> Rate | None:
-        """The rate of the matrix of a round at the equilibrium."""
+        """The rate of the matrix of a step at the equilibrium."""
         loss, method = LOSSES[self.loss], METHODS[self.method]
         if loss.strength is None:
             return None
         H: Matrix = np.diag(self.rates)
         return theory.convergence_rate(method.matrix(theory.dirac_jacobian(loss.strength, loss.damping), H))
 
-    def play(self, rounds: int, start: tuple[float, float], seed: int) -> Orbit:
+    def play(self, steps: int, start: tuple[float, float], seed: int) -> Orbit:
         """|z_0|, |z_1|, ... of the game as the training loop plays it."""
         loss, method = LOSSES[self.loss], METHODS[self.method]
         game = games.dirac(
@@ -90,7 +90,7 @@ class DiracCase:
             discriminator_moves=method.moves,
             clipped=loss.clipped,
         )
-        return distances(orbit(game, rounds, parameter_reader(game), seed=seed))
+        return distances(orbit(game, steps, parameter_reader(game), seed=seed))
 
 
 def dirac_cases(settings: Mapping[str, Any]) -> Iterator[DiracCase]:
@@ -106,7 +106,7 @@ def dirac_cases(settings: Mapping[str, Any]) -> Iterator[DiracCase]:
 
 def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
     checks: list[Check] = []
-    steps = rounds_for(settings, "time")
+    steps = steps_for(settings, "time")
     window = (round(settings["window_from"] * steps), steps)
     plot_data: dict[str, Any] = {"window": window, "orbits": {}, "trap": {}}
     far = (-settings["start"], settings["start"])
@@ -124,8 +124,8 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
 
 
 def _steps_of(case: DiracCase, settings: Mapping[str, Any]) -> int:
-    """Simultaneous play approaches the limit cycle of the NS-GAN by a factor 1 - h^2 / 4 per round."""
-    steps = rounds_for(settings, "time")
+    """Simultaneous play approaches the limit cycle of the NS-GAN by a factor 1 - h^2 / 4 per step."""
+    steps = steps_for(settings, "time")
     if case.loss == "NS-GAN" and case.method == "simultaneous":
         return max(steps, round(settings["circle_time"] / settings["rate"] ** 2))
     return steps
@@ -159,7 +159,7 @@ def _reference_checks(case: DiracCase, distance: float) -> list[Check]:
 def _limit_cycle_checks(settings: Mapping[str, Any], orbits: Mapping[str, Any]) -> list[Check]:
     """The NS-GAN without remedy, to leading order in h and |z|, from averages over one turn.
 
-    d|z|^2 per round is -h |z|^4 / 8, for it is damped by psi theta tanh(psi theta / 2), and under
+    d|z|^2 per step is -h |z|^4 / 8, for it is damped by psi theta tanh(psi theta / 2), and under
     simultaneous play + h^2 |z|^2 / 4: a limit cycle of radius sqrt(2 h), where alternating play sinks
     as 1 / |z|^2 = 1 / |z_0|^2 + h t / 8.
     """
@@ -184,10 +184,10 @@ def _trap_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, An
     rate = case.predicted()
     assert rate is not None
     near, far = settings["trap_near"], settings["start"]
-    last = rounds_for(settings, "trap_near_time")
+    last = steps_for(settings, "trap_near_time")
     window = (last // 3, last)
     plot_data["near"] = case.play(last, (-near, near), seed)
-    plot_data["far"] = case.play(rounds_for(settings, "trap_time"), (-far, far), seed)
+    plot_data["far"] = case.play(steps_for(settings, "trap_time"), (-far, far), seed)
     plot_data["rate"], plot_data["window"] = rate, window
     measured = tail_rate(plot_data["near"], window, rate.power)
     known = (settings["rate"], far) == (REFERENCE_SETTINGS["rate"], REFERENCE_SETTINGS["start"])
@@ -215,12 +215,12 @@ def plot(result: ExperimentResult) -> Figure:
     figure, (first, second, third) = panels(3, "Dirac-GAN: distance to the equilibrium (dashed: predicted)")
     orbits, anchor = result.plot_data["orbits"], result.plot_data["window"][0]
     _lines(first, {n: o for n, o in orbits.items() if n.startswith("GAN, ")}, anchor, "GAN, ")
-    set_labels(first, "GAN without a penalty", "round", "|(psi, theta)|", log="y")
+    set_labels(first, "GAN without a penalty", "step", "|(psi, theta)|", log="y")
     penalised = {n: o for n, o in orbits.items() if n.startswith("GAN + R1") and n.endswith("simultaneous")}
     others = ("alternating", "extragradient", "optimistic")
     penalised |= {n: orbits[n] for m in others if (n := f"GAN + R1 0.3, {m}") in orbits}
     _lines(second, penalised, anchor, "GAN + ")
-    set_labels(second, "with R1 (gamma = 1 is critical)", "round", "", log="y")
+    set_labels(second, "with R1 (gamma = 1 is critical)", "step", "", log="y")
     _plot_trap(third, result)
     return figure
 
@@ -239,7 +239,7 @@ def _plot_trap(ax: Axes, result: ExperimentResult) -> None:
     ax.plot(trap["near"], label="from (0.01, 0.01)", color="tab:blue")
     ax.plot(predicted_curve(trap["rate"], trap["near"], trap["window"][0]), **PREDICTED)
     ax.set_ylim(1e-13, 1e3)
-    set_labels(ax, "the trap: consensus, 5 discriminator moves", "round", "", log="y")
+    set_labels(ax, "the trap: consensus, 5 discriminator moves", "step", "", log="y")
     legend(ax)
 
 
@@ -256,7 +256,7 @@ ALL = tuple(METHODS)
 EXPERIMENT = Experiment(
     question="At what rate does each dynamics reach, circle or leave the equilibrium of the Dirac-GAN?",
     prediction=(
-        "the spectral radius of the round linearised at the equilibrium: simultaneous sqrt(1 + h^2/4), "
+        "the spectral radius of the step linearised at the equilibrium: simultaneous sqrt(1 + h^2/4), "
         "with R1 |1 - h mu|, mu = gamma/2 +- sqrt(gamma^2/4 - 1/4), critical at gamma = 1 with t radius^t; "
         "a limit cycle of radius sqrt(2 h) for the NS-GAN"
     ),

@@ -106,8 +106,8 @@ class Experiment:
         return any(all(settings[key] == version[key] for key in keys) for version in versions)
 
 
-def rounds_for(settings: Mapping[str, Any], name: str) -> int:
-    """The rounds of the flow time ``settings[name]``: the flow advances by the learning rate each round."""
+def steps_for(settings: Mapping[str, Any], name: str) -> int:
+    """The steps of the flow time ``settings[name]``: the flow advances by the learning rate each step."""
     return max(1, round(settings[name] / settings["rate"]))
 
 

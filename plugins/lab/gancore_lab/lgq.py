@@ -25,7 +25,7 @@ from gancore.games import (
     Player,
     Simultaneous,
 )
-from gancore_lab.experiment import Check, Experiment, ExperimentResult, rounds_for
+from gancore_lab.experiment import Check, Experiment, ExperimentResult, steps_for
 from gancore_lab.games import Point
 from gancore_lab.orbits import Orbit, fitted_radius, orbit
 from gancore_lab.plots import PREDICTED, legend, panels, set_labels
@@ -90,7 +90,7 @@ def escape_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> tuple[
 
 
 def slowest_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> float:
-    """The rate of the slowest direction of a round near the equilibrium, at this h; below 1: stable.
+    """The rate of the slowest direction of a step near the equilibrium, at this h; below 1: stable.
 
     In addition to :func:`escape_rate`: within the span, u = s_j g_ij + s_i g_ji and a of A move by
     u' = 2 (lambda_i + lambda_j) a, a' = -tau (u + gamma a), fastest for the largest eigenvalue; outside of
@@ -104,9 +104,9 @@ def slowest_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> float
 
 
 def error_from_noise(
-    gamma: float, tau: float, dynamics: Dynamics, rounds: int, settings: Mapping[str, Any], seed: int
+    gamma: float, tau: float, dynamics: Dynamics, steps: int, settings: Mapping[str, Any], seed: int
 ) -> Orbit:
-    """The relative error |G G^T - K_r| / |K_r| after each round, from G = 0.1 N(0, 1), A = 0."""
+    """The relative error |G G^T - K_r| / |K_r| after each step, from G = 0.1 N(0, 1), A = 0."""
     K, r = covariance(settings), settings["rank"]
     generator = torch.Generator().manual_seed(seed)
     G = settings["scale"] * torch.randn(len(K), r, generator=generator, dtype=torch.float64)
@@ -118,7 +118,7 @@ def error_from_noise(
         return (G @ G.T - best).norm() / best.norm()
 
     finished = lambda e: bool(e < settings["close"] or not e < 1e6)  # noqa: E731
-    return orbit(game, rounds, error, seed=seed, stop_when=finished)[:, 0]
+    return orbit(game, steps, error, seed=seed, stop_when=finished)[:, 0]
 
 
 def growth_near_equilibrium(
@@ -136,7 +136,7 @@ def growth_near_equilibrium(
     A[i, j] += eps * a
     game = LGQ(K, G, A, gamma, tau, settings["rate"], Simultaneous())
     displacement = lambda: torch.stack([game.generator.value[j, i], game.critic.value[j, i]])  # noqa: E731
-    path = orbit(game, settings["near_rounds"], displacement, seed=seed)
+    path = orbit(game, settings["near_steps"], displacement, seed=seed)
     return radius, fitted_radius(path)
 
 
@@ -150,14 +150,14 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
         checks.append(_rate_check(name, measured, predicted, rate, settings))
         if [gamma, tau] not in [list(pair) for pair in settings["from_noise"]]:
             continue
-        steps = rounds_for(settings, "time")
+        steps = steps_for(settings, "time")
         errors = error_from_noise(gamma, tau, Simultaneous(), steps, settings, seed)
         plot_data["errors"][name] = (errors, rate < 1)
         is_clear = abs(np.log(rate)) * steps >= MIN_FOLDS
         checks.append(_error_check(name, errors, rate < 1, is_clear, settings))
     for dynamics in (Simultaneous(), Alternating(), Extragradient()):
         name = f"gamma 0, {type(dynamics).__name__.lower()}"
-        errors = error_from_noise(0.0, 1.0, dynamics, rounds_for(settings, "bare_time"), settings, seed)
+        errors = error_from_noise(0.0, 1.0, dynamics, steps_for(settings, "bare_time"), settings, seed)
         plot_data["bare"][name] = (errors, False)
         checks.append(_error_check(name, errors, False, True, settings))
     return ExperimentResult(checks, plot_data, NOTES)
@@ -175,12 +175,12 @@ def _rate_check(
 def _error_check(
     name: str, errors: Orbit, reached: bool, is_clear: bool, settings: Mapping[str, Any]
 ) -> Check:
-    """``reached``: whether the error should become small; ``is_clear``: whether the rounds suffice for it."""
+    """``reached``: whether the error should become small; ``is_clear``: whether the steps suffice for it."""
     count, close = len(errors) - 1, settings["close"]
-    note = f"round {count}" if errors[-1] < close else f"never in {count} rounds"
+    note = f"step {count}" if errors[-1] < close else f"never in {count} steps"
     least = float(np.nanmin(errors))
     check = Check(f"least error: {name}", least, "<" if reached else ">", close, note=note)
-    return check.only_if(is_clear, f"{note}; too near the border for so many rounds")
+    return check.only_if(is_clear, f"{note}; too near the border for so many steps")
 
 
 NOTES = (
@@ -199,11 +199,11 @@ def plot(result: ExperimentResult) -> Figure:
             errors, label=f"{name}: {'stable' if good else 'unstable'}", linestyle="-" if good else ":"
         )
     set_labels(
-        first, "from noise; predicted stable: solid, unstable: dotted", "round", "relative error", log="y"
+        first, "from noise; predicted stable: solid, unstable: dotted", "step", "relative error", log="y"
     )
     for name, (errors, _) in result.plot_data["bare"].items():
         second.plot(errors, label=name, linewidth=1.0)
-    set_labels(second, "without a penalty: predicted to fail", "round", "", log="y")
+    set_labels(second, "without a penalty: predicted to fail", "step", "", log="y")
     for ax in (first, second):
         ax.axhline(result.plot_data["close"], **PREDICTED)
         legend(ax, loc="upper right", ncols=2)
@@ -232,10 +232,10 @@ EXPERIMENT = Experiment(
         "bare_time": 10.0,
         "close": 1e-3,
         "near": 1e-6,
-        "near_rounds": 200,
+        "near_steps": 200,
         "tolerance": 1e-5,
     },
-    quick_settings={"from_noise": ((1, 8),), "bare_time": 1.5, "near_rounds": 100},
+    quick_settings={"from_noise": ((1, 8),), "bare_time": 1.5, "near_steps": 100},
     run=run,
     plot=plot,
     seconds=(2, 45),

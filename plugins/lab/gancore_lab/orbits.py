@@ -23,14 +23,14 @@ ONE_ZERO_ROW = torch.zeros(1, 1, dtype=torch.float64)
 
 def orbit(
     game: Game,
-    rounds: int,
+    steps: int,
     read_state: Callable[[], Tensor],
     *,
     data: Tensor = ONE_ZERO_ROW,
     seed: int = 0,
     stop_when: Callable[[Orbit], bool] | None = None,
 ) -> Orbit:
-    """z_0, z_1, ...: ``read_state`` before the first round and after each, until ``stop_when`` is true."""
+    """z_0, z_1, ...: ``read_state`` before the first step and after each, until ``stop_when`` is true."""
     table = set_up(game, data, batch_size=len(data), seed=seed)
 
     def point() -> Orbit:
@@ -38,13 +38,13 @@ def orbit(
 
     path = [point()]
 
-    def on_round(state: TrainState) -> None:
+    def on_step(state: TrainState) -> None:
         table.scalars.reset()  # nothing is logged here
         path.append(point())
         if stop_when is not None and stop_when(path[-1]):
             state.stop_signal = "stop condition met"
 
-    play(table, rounds, on_round)
+    play(table, steps, on_step)
     return np.array(path)
 
 
@@ -60,7 +60,7 @@ def distances(path: Orbit) -> Orbit:
 
 
 def tail_rate(lengths: Orbit, window: tuple[int, int], power: int = 0) -> float:
-    """The factor per round in |z_t| ~ t^power rate^t: least squares on the logarithm within the window."""
+    """The factor per step in |z_t| ~ t^power rate^t: least squares on the logarithm within the window."""
     t = np.arange(*window)
     logs = np.log(lengths[slice(*window)]) - power * np.log(t)
     return float(np.exp(np.polyfit(t, logs, 1)[0]))
@@ -69,7 +69,7 @@ def tail_rate(lengths: Orbit, window: tuple[int, int], power: int = 0) -> float:
 def fitted_radius(path: Orbit) -> float:
     """The spectral radius of the matrix M that best pipeline each z_t to z_{t+1} (least squares).
 
-    For orbits that rotate too slowly to read the rate from the slope of log |z_t| in a few rounds.
+    For orbits that rotate too slowly to read the rate from the slope of log |z_t| in a few steps.
     """
     transposed, *_ = np.linalg.lstsq(path[:-1], path[1:], rcond=None)
     return float(np.abs(np.linalg.eigvals(transposed)).max())

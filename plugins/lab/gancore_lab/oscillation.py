@@ -25,7 +25,7 @@ from gancore_lab.plots import PREDICTED, legend, panels, set_labels
 
 GAN_SETTINGS = (
     "modes", "radius", "std", "rows", "latents", "width", "loss", "batch_size", "betas", "gan_rate",
-    "gan_half_life", "gan_rounds", "gan_from", "gan_every",
+    "gan_half_life", "gan_steps", "gan_from", "gan_every",
 )  # fmt: skip
 FEWEST_TURNS = 20
 """From so many turns of the game on the slope of its mean is that of its envelope."""
@@ -45,14 +45,14 @@ def mean_bound(M: theory.Matrix, path: Orbit) -> float:
 
 
 def rotation_angle(h: float) -> float:
-    """The angle of a round of alternating play of min max xy: 2 sin(w / 2) = h."""
+    """The angle of a step of alternating play of min max xy: 2 sin(w / 2) = h."""
     return 2 * math.asin(h / 2)
 
 
 def ema_gain(half_life: float, h: float) -> float:
     """The factor by which an exponential average shrinks the circle of alternating play.
 
-    The average of e^{i w t} is (1 - beta) / |1 - beta e^{-i w}| long, beta = 2^(-1 / half life) a round.
+    The average of e^{i w t} is (1 - beta) / |1 - beta e^{-i w}| long, beta = 2^(-1 / half life) a step.
     """
     beta, w = 0.5 ** (1 / half_life), rotation_angle(h)
     return (1 - beta) / abs(1 - beta * complex(math.cos(w), -math.sin(w)))
@@ -60,13 +60,13 @@ def ema_gain(half_life: float, h: float) -> float:
 
 def bilinear_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
     """Uniform averages of iterates: alternating, whose orbit stays, and simultaneous, whose orbit leaves."""
-    h, rounds, J = settings["rate"], settings["rounds"], theory.dirac_jacobian(1.0)
+    h, steps, J = settings["rate"], settings["steps"], theory.dirac_jacobian(1.0)
     paths = {}
     for dynamics in (Alternating(), Simultaneous()):
         game = games.Bilinear(dynamics, rate=h)
         paths[type(dynamics).__name__.lower()] = orbit(
             game,
-            rounds,
+            steps,
             parameter_reader(game),
             seed=seed,
             stop_when=lambda z: not np.linalg.norm(z) < LARGEST,
@@ -80,7 +80,7 @@ def bilinear_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str,
     left = np.linalg.norm(running_mean(away)[-1]) / np.linalg.norm(away[0])
     ratio = float(plot_data["last"][-1] / plot_data["last"][0])
     narrow = math.sqrt((2 - h) / (2 + h))  # the orbit is on the ellipse x^2 + y^2 - h x y = const
-    turns = rounds * rotation_angle(h) / (2 * math.pi)
+    turns = steps * rotation_angle(h) / (2 * math.pi)
     slope = _slope(means, h) if turns >= 4 else math.nan
     grown = predicted_mean(theory.simultaneous(J, h * theory.EYE), away[0], len(away))
     return [
@@ -93,7 +93,7 @@ def bilinear_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str,
         ),
         Check(
             "min max xy, simultaneous: |mean| / |first|", float(left), ">", 1.0, note="the mean leaves, too"
-        ).only_if(grown > 1, "too few rounds for the orbit to leave"),
+        ).only_if(grown > 1, "too few steps for the orbit to leave"),
     ]
 
 
@@ -112,20 +112,20 @@ def _slope(means: Orbit, h: float) -> float:
 
 
 def ema_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
-    """The core's EMA on a Dirac-GAN with linear cost (min max xy) and batch 1: half-lives are in rounds."""
+    """The core's EMA on a Dirac-GAN with linear cost (min max xy) and batch 1: half-lives are in steps."""
     checks = []
     for half_life in settings["half_lives"]:
         h = (settings["rate"], settings["rate"])
         game = games.dirac("wasserstein", Alternating(), rates=h, start=(0.0, 1.0), average=half_life)
-        generator_and_ema = lambda game=game: torch.stack([game.generator.value, game.average.module.value])  # noqa: E731
-        path = orbit(game, settings["average_rounds"], generator_and_ema, seed=seed)
+        generator_and_ema = lambda game=game: torch.stack([game.generator.value, game.ema.module.value])  # noqa: E731
+        path = orbit(game, settings["average_steps"], generator_and_ema, seed=seed)
         tail = path[-settings["average_tail"] :]
         name = f"Dirac-GAN, average of half-life {half_life:g}: amplitude beside the generator's"
         expected = ema_gain(half_life, settings["rate"])
         check = Check(name, _amplitude_ratio(tail), "=", expected, 0.02 * expected)
         shown = _amplitude_ratio(predicted_average(half_life, len(path), settings["rate"])[-len(tail) :])
         is_valid = abs(shown - expected) <= 0.02 * expected
-        checks.append(check.only_if(is_valid, "average_rounds or average_tail are too few to show it"))
+        checks.append(check.only_if(is_valid, "average_steps or average_tail are too few to show it"))
         plot_data[f"average {half_life:g}"] = tail
     return checks
 
@@ -177,7 +177,7 @@ def gan_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]
                 )
             )
 
-    play(table, settings["gan_rounds"], watch)
+    play(table, settings["gan_steps"], watch)
     steps, last, mean = np.array(distances).T
     plot_data["gan"] = (steps, last, mean)
     jumps = [float(np.abs(np.diff(each)).mean()) for each in (last, mean)]
@@ -192,8 +192,8 @@ def gan_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]
 
 
 def _generator_and_ema(game: AdversarialGame) -> tuple[torch.nn.Module, torch.nn.Module]:
-    assert game.average is not None
-    return game.generator, game.average.module
+    assert game.ema is not None
+    return game.generator, game.ema.module
 
 
 @torch.no_grad()
@@ -227,16 +227,16 @@ def plot(result: ExperimentResult) -> Figure:
     first.plot(t, plot_data["mean"], label="uniform mean", color="tab:blue", linewidth=1.0)
     first.plot(t, plot_data["bound"] / t, label="bound, c / t", **PREDICTED)
     first.set_ylim(bottom=1e-4)
-    set_labels(first, "min max xy, alternating", "round", "distance to the equilibrium", log="xy")
+    set_labels(first, "min max xy, alternating", "step", "distance to the equilibrium", log="xy")
     names = [name for name in plot_data if name.startswith("average ")]
     second.plot(plot_data[names[0]][:, 0], color="tab:red", label="generator")
     for name in names:
         second.plot(plot_data[name][:, 1], label=f"half-life {name.split()[1]}")
-    set_labels(second, "Dirac-GAN: theta, the last rounds", "round", "")
+    set_labels(second, "Dirac-GAN: theta, the last steps", "step", "")
     steps, last, mean = plot_data["gan"]
     third.plot(steps, last, color="tab:red", label="generator")
     third.plot(steps, mean, color="tab:blue", label="its average")
-    set_labels(third, "GAN on a ring: sliced distance to the data", "round", "")
+    set_labels(third, "GAN on a ring: sliced distance to the data", "step", "")
     for ax in (first, second, third):
         legend(ax)
     return figure
@@ -249,12 +249,12 @@ EXPERIMENT = Experiment(
         "an exponential average shrinks the circle by (1 - beta) / |1 - beta e^{-iw}|; where the orbit runs "
         "away so does the average; on a GAN the average is nearer the data and steadier"
     ),
-    source="sums of powers of the round's matrix; Yazici et al. 2019 on averaging in GANs",
+    source="sums of powers of the step's matrix; Yazici et al. 2019 on averaging in GANs",
     settings={
         "rate": 0.2,
-        "rounds": 3000,
+        "steps": 3000,
         "half_lives": (5.0, 20.0, 80.0),
-        "average_rounds": 3000,
+        "average_steps": 3000,
         "average_tail": 200,
         "modes": 8,
         "radius": 1.0,
@@ -267,13 +267,13 @@ EXPERIMENT = Experiment(
         "betas": (0.5, 0.9),
         "gan_rate": 5e-3,
         "gan_half_life": 20000.0,
-        "gan_rounds": 4000,
+        "gan_steps": 4000,
         "gan_from": 1000,
         "gan_every": 20,
     },
     quick_settings={
-        "rounds": 1000, "half_lives": (5.0, 20.0), "average_rounds": 1500,
-        "gan_rounds": 1000, "gan_from": 400, "gan_every": 10, "rows": 1024, "gan_half_life": 10000.0,
+        "steps": 1000, "half_lives": (5.0, 20.0), "average_steps": 1500,
+        "gan_steps": 1000, "gan_from": 400, "gan_every": 10, "rows": 1024, "gan_half_life": 10000.0,
     },
     run=run,
     plot=plot,

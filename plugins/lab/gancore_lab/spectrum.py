@@ -28,7 +28,7 @@ NEAR_DOUBLE = 1e-3
 """So near to gamma = 1, where J of the Dirac-GAN has a double eigenvalue, only the mean is compared."""
 ZERO_SUM = ("minimax", "wasserstein")
 TRAINING_SETTINGS = (
-    "modes", "radius", "std", "rows", "latents", "width", "rate", "betas", "loss", "batch_size", "rounds",
+    "modes", "radius", "std", "rows", "latents", "width", "rate", "betas", "loss", "batch_size", "steps",
     "jacobian_rows", "gammas",
 )  # fmt: skip
 
@@ -79,9 +79,9 @@ def trained_jacobian(
     table = set_up(
         game, ring_points(settings["rows"], settings, seed), batch_size=settings["batch_size"], seed=seed
     )
-    play(table, settings["rounds"], lambda state: table.scalars.reset())
+    play(table, settings["steps"], lambda state: table.scalars.reset())
     first = sum(p.numel() for p in game.discriminator.parameters())
-    return compute_jacobian(table, settings["jacobian_rows"], settings["rounds"]).numpy(), first
+    return compute_jacobian(table, settings["jacobian_rows"], settings["steps"]).numpy(), first
 
 
 def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
@@ -200,13 +200,13 @@ EXPERIMENT = Experiment(
         "betas": (0.5, 0.9),
         "loss": "minimax",
         "batch_size": 256,
-        "rounds": 3000,
+        "steps": 3000,
         "jacobian_rows": 512,
         "gammas": (1.0, 10.0),
         "r1": 0.1,
         "dirac_gammas": (0.0, 0.3, 1.0, 2.0),
     },
-    quick_settings={"width": 8, "rounds": 300},
+    quick_settings={"width": 8, "steps": 300},
     run=run,
     plot=plot,
     seconds=(6, 35),

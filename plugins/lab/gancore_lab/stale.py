@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stale(Dynamics):
-    """theta_i - h g_i(theta_i, theta_j of ``delay`` rounds ago), all players at once.
+    """theta_i - h g_i(theta_i, theta_j of ``delay`` steps ago), all players at once.
 
-    With ``own`` a player also sees itself with the delay: the whole gradient is ``delay`` rounds old. Before
-    the first round all were at the start. Past parameters are kept in a ring buffer and saved with the run.
+    With ``own`` a player also sees itself with the delay: the whole gradient is ``delay`` steps old. Before
+    the first step all were at the start. Past parameters are kept in a ring buffer and saved with the run.
     """
 
     delay: int = 1

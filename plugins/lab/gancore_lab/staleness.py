@@ -44,8 +44,8 @@ def build_game(name: str, delay: int, settings: Mapping[str, Any]) -> Game:
     return games.dirac("minimax", dynamics, penalties=[R1(damping)], rates=(h, h), start=start)
 
 
-def round_matrix(name: str, delay: int, settings: Mapping[str, Any]) -> theory.Matrix:
-    """The linear map of a round on (z_t, ..., z_{t-d})."""
+def step_matrix(name: str, delay: int, settings: Mapping[str, Any]) -> theory.Matrix:
+    """The linear map of a step on (z_t, ..., z_{t-d})."""
     strength, damping, own = STALE_GAMES[name]
     return theory.stale(theory.dirac_jacobian(strength, damping), settings["rate"] * np.eye(2), delay, own)
 
@@ -53,13 +53,13 @@ def round_matrix(name: str, delay: int, settings: Mapping[str, Any]) -> theory.M
 def predicted_rate(name: str, delay: int, settings: Mapping[str, Any]) -> theory.Rate:
     if name == "bilinear":
         return theory.Rate(bilinear_growth(settings["rate"], delay))
-    return theory.convergence_rate(round_matrix(name, delay, settings))
+    return theory.convergence_rate(step_matrix(name, delay, settings))
 
 
 def predicted_lengths(name: str, delay: int, settings: Mapping[str, Any]) -> Orbit:
-    """|z_t| by powers of the round's matrix from the start, as far as the orbit of the game goes."""
+    """|z_t| by powers of the step's matrix from the start, as far as the orbit of the game goes."""
     y, x = settings["start"]
-    matrix = round_matrix(name, delay, settings)
+    matrix = step_matrix(name, delay, settings)
     y = -y if name.startswith("bilinear") else y  # whose field has the other sign
     z = np.tile([y, x], delay + 1)
     lengths = [float(np.linalg.norm(z[:2]))]
@@ -81,12 +81,12 @@ def measured_rate(lengths: Orbit, power: int, settings: Mapping[str, Any]) -> fl
 def _rate_check(
     name: str, delay: int, rate: theory.Rate, measured: float, settings: Mapping[str, Any]
 ) -> Check:
-    """Valid where the linear map itself shows this rate in so many rounds, near enough to the equilibrium."""
+    """Valid where the linear map itself shows this rate in so many steps, near enough to the equilibrium."""
     tolerance = settings["exact_tolerance"] if name == "bilinear" else settings["tolerance"]
     check = Check(f"rate: {name}, delay {delay}", measured, "=", rate.radius, tolerance)
     lengths = predicted_lengths(name, delay, settings)
     shown = abs(measured_rate(lengths, rate.power, settings) - rate.radius) <= tolerance
-    check = check.only_if(shown, "too few rounds to show the rate")
+    check = check.only_if(shown, "too few steps to show the rate")
     is_near = name.startswith("bilinear") or lengths.max() <= NEAR
     return check.only_if(is_near, f"the orbit goes further than {NEAR} from the equilibrium")
 
@@ -103,7 +103,7 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
             checks.append(_rate_check(name, delay, rate, measured, settings))
             plot_data["rates"].setdefault(name, []).append((delay, rate.radius, measured))
         every = range(max(delays) + 1)
-        radii = [theory.convergence_rate(round_matrix(name, delay, settings)).radius for delay in every]
+        radii = [theory.convergence_rate(step_matrix(name, delay, settings)).radius for delay in every]
         plot_data["predicted"][name] = radii
     valid = {check.name for check in checks if check.holds is not None}
     return ExperimentResult(checks + _longest_delay_checks(plot_data["rates"], valid), plot_data, NOTES)
@@ -133,13 +133,13 @@ NOTES = (
 
 def plot(result: ExperimentResult) -> Figure:
     figure, (first, second) = panels(
-        2, "Players that see each other late: growth per round (lines: predicted)"
+        2, "Players that see each other late: growth per step (lines: predicted)"
     )
     rates, h = result.plot_data["rates"], result.plot_data["rate"]
     for name in rates:
         _plot_rates(first if name == "bilinear" else second, name, result)
-    set_labels(first, f"min max xy, h = {h:g}", "delay in rounds", "|z| grows per round by")
-    set_labels(second, f"damped games, h = {h:g}", "delay in rounds", "")
+    set_labels(first, f"min max xy, h = {h:g}", "delay in steps", "|z| grows per step by")
+    set_labels(second, f"damped games, h = {h:g}", "delay in steps", "")
     for ax in (first, second):
         legend(ax)
         ax.axhline(1.0, color="grey", linewidth=0.8)
@@ -158,7 +158,7 @@ EXPERIMENT = Experiment(
         "min max xy grows by the largest root of l^(d+1) - l^d = ih at every delay d; damping buys a finite "
         "tolerance, the largest d whose delayed linear map still contracts"
     ),
-    source="the round with delay as a companion matrix; Dirac-GAN of Mescheder et al. 2018",
+    source="the step with delay as a companion matrix; Dirac-GAN of Mescheder et al. 2018",
     settings={
         "rate": 0.1,
         "steps": 1000,

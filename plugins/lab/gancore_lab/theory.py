@@ -1,4 +1,4 @@
-"""Predictions: each dynamics, the matrix of its round by its formula, and the rate of its powers.
+"""Predictions: each dynamics, the matrix of its step by its formula, and the rate of its powers.
 
 The state is z = (psi, theta), first the discriminator; g = J z is the joint field of the game (each
 player's gradient by its own parameter), H the diagonal matrix of the players' learning rates. No game is
@@ -98,8 +98,8 @@ def with_adjustment(J: Matrix, weight: float) -> Matrix:
     return J + weight * (J - J.T).T @ J / 2
 
 
-def unrolled(J: Matrix, H: Matrix, steps: int) -> Matrix:
-    """The discriminator moves, then the generator descends its cost ``steps`` of its steps ahead.
+def unrolled(J: Matrix, H: Matrix, updates: int) -> Matrix:
+    """The discriminator moves, then the generator descends its cost ``updates`` updates ahead.
 
     Metz et al. 2017, eq. 4 to 7. With psi' = P psi - h b theta, P = 1 - h a, after k steps
     psi_k = P^k psi - S h b theta, S = sum_{i<k} P^i; the cost c psi_k theta + d/2 theta^2 has the
@@ -108,8 +108,8 @@ def unrolled(J: Matrix, H: Matrix, steps: int) -> Matrix:
     (a, b), (c, d) = J
     h = H[0, 0]
     P = 1 - h * a
-    S = sum(P**i for i in range(steps))
-    ahead = np.array([[0.0, 0.0], [c * P**steps, d - 2 * S * h * b * c]])
+    S = sum(P**i for i in range(updates))
+    ahead = np.array([[0.0, 0.0], [c * P**updates, d - 2 * S * h * b * c]])
     return (EYE - H @ ahead) @ (EYE - H @ FIRST @ J)
 
 
@@ -129,7 +129,7 @@ def stale(J: Matrix, H: Matrix, delay: int, own: bool) -> Matrix:
 
 @dataclass(frozen=True)
 class Method:
-    """``matrix(J, H)`` is the linear map of a round; the discriminator moves first, ``moves`` times."""
+    """``matrix(J, H)`` is the linear map of a step; the discriminator moves first, ``moves`` times."""
 
     dynamics: Dynamics
     matrix: Callable[[Matrix, Matrix], Matrix]

@@ -30,31 +30,31 @@ def field(loss, gamma):
     return {"minimax": minimax, "nonsaturating": nonsaturating, "wasserstein": lambda p, t: (t, -p)}[loss]
 
 
-def simultaneous(g, rounds, psi, theta):
-    for _ in range(rounds):
+def simultaneous(g, steps, psi, theta):
+    for _ in range(steps):
         a, b = g(psi, theta)
         psi, theta = psi - H * a, theta - H * b
     return psi, theta
 
 
-def alternating(g, rounds, psi, theta):
-    for _ in range(rounds):
+def alternating(g, steps, psi, theta):
+    for _ in range(steps):
         psi -= H * g(psi, theta)[0]
         theta -= H * g(psi, theta)[1]
     return psi, theta
 
 
-def extragradient(g, rounds, psi, theta):
-    for _ in range(rounds):
+def extragradient(g, steps, psi, theta):
+    for _ in range(steps):
         a, b = g(psi, theta)
         a, b = g(psi - H * a, theta - H * b)
         psi, theta = psi - H * a, theta - H * b
     return psi, theta
 
 
-def optimistic(g, rounds, psi, theta):
+def optimistic(g, steps, psi, theta):
     before = (0.0, 0.0)
-    for _ in range(rounds):
+    for _ in range(steps):
         a, b = g(psi, theta)
         psi, theta = psi - 2 * H * a + H * before[0], theta - 2 * H * b + H * before[1]
         before = (a, b)

@@ -23,16 +23,16 @@ from refusals import refused
 from gancore import ConfigError
 from gancore.cli import main
 
-SETUP = {"rate": 0.2, "rounds": 5, "window": (1, 2), "cases": {"a": ("b",)}, "loss": "hinge"}
+SETUP = {"rate": 0.2, "steps": 5, "window": (1, 2), "cases": {"a": ("b",)}, "loss": "hinge"}
 FEW = {"cases": {"NS-GAN": ("simultaneous",), "GAN": ("consensus 1",)}, "unequal_rates": ()}
 
 
 def test_values_become_what_the_set_up_holds():
-    words = ["rate=1", "rounds=7", "window=[3, 4]", "cases={c: [d, e]}", "loss=minimax"]
+    words = ["rate=1", "steps=7", "window=[3, 4]", "cases={c: [d, e]}", "loss=minimax"]
     made = override_settings("x", SETUP, words)
     assert made == {
         "rate": 1.0,
-        "rounds": 7,
+        "steps": 7,
         "window": (3, 4),
         "cases": {"c": ("d", "e")},
         "loss": "minimax",
@@ -48,7 +48,7 @@ def test_values_become_what_the_set_up_holds():
         ("rate=much", "much", "number"),
         ("rate=.nan", "rate", "number"),
         ("rate=-1", "rate", "0"),
-        ("rounds=1.5", "rounds", "whole"),
+        ("steps=1.5", "steps", "whole"),
         ("window=3", "window", "list"),
         ("cases=[1]", "cases", "mapping"),
         ("loss=3", "loss", "text"),
@@ -61,7 +61,7 @@ def test_a_change_that_cannot_be_is_one_line(word, named, fix):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.1, 0.2])
-def test_dirac_has_rounds_enough_at_any_rate(rate):
+def test_dirac_has_steps_enough_at_any_rate(rate):
     outcome = run({**DIRAC.settings, **FEW, "rate": rate, "trap_time": 12.0}, 0)
     assert outcome.reproduced, [check for check in outcome.decided if not check.holds]
     beside = [check for check in outcome.checks if check.relation == "beside" and check.predicted]
@@ -117,8 +117,8 @@ def test_what_cannot_be_drawn_is_refused_and_what_was_measured_kept(tmp_path):
 
 
 def test_numbers_from_elsewhere_stand_beside_what_is_as_there(monkeypatch):
-    """Whatever else of the set-up was changed: |z| after 500 rounds, however many there are."""
-    monkeypatch.setattr(DiracCase, "play", lambda case, rounds, start, seed: 1 / np.arange(1.0, rounds + 2))
+    """Whatever else of the set-up was changed: |z| after 500 steps, however many there are."""
+    monkeypatch.setattr(DiracCase, "play", lambda case, steps, start, seed: 1 / np.arange(1.0, steps + 2))
 
     def beside(**overrides):
         checks = run({**DIRAC.settings, **FEW, **overrides}, 0).checks
@@ -197,11 +197,11 @@ def test_another_game_under_a_prediction_that_is_valid_is_missed(monkeypatch):
 
 TINY_OSCILLATION = {
     **SMALL_GAN,
-    "rounds": 700,
+    "steps": 700,
     "half_lives": (5.0,),
-    "average_rounds": 300,
+    "average_steps": 300,
     "average_tail": 100,
-    "gan_rounds": 30,
+    "gan_steps": 30,
     "gan_from": 10,
 }
 
@@ -213,8 +213,8 @@ TINY_OSCILLATION = {
         slow(rate=0.5),
         slow(rate=1.5),
         slow(rate=0.02),
-        {"rounds": 40},
-        {"rounds": 3, "average_rounds": 20},
+        {"steps": 40},
+        {"steps": 3, "average_steps": 20},
         slow(half_lives=(5.0, 500.0)),
         slow(average_tail=3),
     ],
@@ -229,7 +229,7 @@ def test_oscillation_predicts_for_its_settings_or_says_why_not(overrides):
     [{"dirac_gammas": (1.0001, 0.9999, 1.01)}, slow(loss="nonsaturating"), slow(gammas=(0.1, 100.0))],
 )
 def test_spectrum_predicts_for_its_settings_or_says_why_not(overrides):
-    small = {**SMALL_GAN, "rounds": 5, "jacobian_rows": 32}
+    small = {**SMALL_GAN, "steps": 5, "jacobian_rows": 32}
     missed, left_out = failed(SPECTRUM, **(small | overrides))
     assert missed == [] and "nothing is predicted for other settings" in left_out
 
@@ -256,7 +256,7 @@ def test_settings_as_given_are_recognised(experiment, quick):
 
 def test_a_check_that_is_left_out_keeps_its_number_and_says_why():
     check = Check("x", 1.0, "=", 2.0, 0.5, "as given")
-    assert check.only_if(True, "too few rounds") is check
-    left_out = check.only_if(False, "too few rounds")
-    assert (left_out.holds, left_out.measured, left_out.note) == (None, 1.0, "too few rounds")
+    assert check.only_if(True, "too few steps") is check
+    left_out = check.only_if(False, "too few steps")
+    assert (left_out.holds, left_out.measured, left_out.note) == (None, 1.0, "too few steps")
     assert left_out.predicted is None

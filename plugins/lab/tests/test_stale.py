@@ -15,10 +15,10 @@ from gancore.games import Simultaneous, TrainingStep, find_dynamics
 from gancore.training.setup import set_up
 
 
-def played(game, rounds, begin=0, table=None):
+def played(game, steps, begin=0, table=None):
     table = table or set_up(game, ONE_ZERO_ROW, batch_size=1)
     path = []
-    for step in range(begin, begin + rounds):
+    for step in range(begin, begin + steps):
         game.phases[0].dynamics.play(TrainingStep(table, game.phases[0], step, step, 0.0))
         path.append([game.discriminator.value.item(), game.generator.value.item()])
     return np.array(path), table
@@ -26,7 +26,7 @@ def played(game, rounds, begin=0, table=None):
 
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("delay", [0, 1, 3])
-def test_a_round_is_the_delayed_update(delay, own):
+def test_a_step_is_the_delayed_update(delay, own):
     h, damping = 0.1, 0.5
     path = [(1.0, 1.0)] * (delay + 1)
     for _ in range(30):
@@ -37,7 +37,7 @@ def test_a_round_is_the_delayed_update(delay, own):
     assert found == pytest.approx(np.array(path[delay + 1 :]), rel=1e-12)
 
 
-def test_of_five_moves_in_a_round_each_sees_the_same_old_opponent():
+def test_of_five_moves_in_a_step_each_sees_the_same_old_opponent():
     h, delay = 0.1, 2
     path = [(1.0, 1.0)] * (delay + 1)
     for _ in range(20):
@@ -54,7 +54,7 @@ def test_without_delay_it_is_simultaneous_play():
 
 
 def test_the_past_is_saved_with_the_run():
-    """Killed after 7 rounds and taken up in another process: from what a checkpoint holds alone."""
+    """Killed after 7 steps and taken up in another process: from what a checkpoint holds alone."""
     whole, _ = played(Bilinear(Stale(4), rate=0.1), 20)
     _, table = played(Bilinear(Stale(4), rate=0.1), 7)
     again = Bilinear(Stale(4), rate=0.1, start=(9.0, 9.0))

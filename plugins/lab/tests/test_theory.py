@@ -19,11 +19,11 @@ def consensus_field(y, x, weight=1.0):
     return g + weight * (GAMMA * g - F * k), k + weight * F * g
 
 
-def simulated(step, rounds=600):
+def simulated(step, count=600):
     """Lengths of (psi, theta) along an orbit of ``step(y, x)``."""
     y, x = 1.0, 0.4
     lengths = []
-    for _ in range(rounds):
+    for _ in range(count):
         lengths.append(np.hypot(y, x))
         y, x = step(y, x)
     return np.array(lengths)
@@ -171,7 +171,7 @@ def test_delay_roots(delay, expected):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_a_delayed_round_is_its_matrix(own):
+def test_a_delayed_step_is_its_matrix(own):
     J, delay = theory.dirac_jacobian(0.5, 1.0), 3
     path = [np.array([1.0, 0.4])] * (delay + 1)
     for _ in range(50):

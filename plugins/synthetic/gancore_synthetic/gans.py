@@ -29,7 +29,7 @@ class MLPGANConfig(AdversarialConfig):
     """Learning rates fall to a tenth along a cosine."""
 
     batch_size: PositiveInt = Field(256, description="examples per global batch")
-    steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(128, description="units of a hidden layer")
     depth: PositiveInt = Field(3, le=20, description="hidden layers")
     latent: PositiveInt = Field(4, description="dimensions of a latent; latents are N(0, 1)")
@@ -62,7 +62,7 @@ class PacGANConfig(AdversarialConfig):
     """Lin et al. 2018, section 4.1; details that the text leaves open are those of the authors' code."""
 
     batch_size: PositiveInt = Field(100, description="examples per global batch; published: 100 times pack")
-    steps: PositiveInt = Field(40_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(40_000, description="steps, when the command gives no budget")
     pack: PositiveInt = Field(1, le=16, description="samples per logit of the discriminator: 2 is PacGAN2")
 
     @model_validator(mode="after")

@@ -51,7 +51,7 @@ class RealNVPConfig(RecipeConfig):
     """The learning rate falls to a hundredth along a cosine."""
 
     batch_size: PositiveInt = Field(256, description="examples per global batch")
-    steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     couplings: PositiveInt = Field(8, le=64, description="affine couplings")
     width: PositiveInt = Field(64, description="units of a hidden layer of a coupling's network")
     depth: PositiveInt = Field(2, le=20, description="hidden layers of a coupling's network")
@@ -88,7 +88,7 @@ class FlowGANConfig(AdversarialConfig):
     """Learning rates fall to a hundredth along a cosine."""
 
     batch_size: PositiveInt = Field(256, description="examples per global batch")
-    steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     likelihood_weight: NonNegativeFloat = Field(
         1.0, description="weight of -log p(x) in the generator's cost, per nat; 0: adversarial cost only"
     )
@@ -134,7 +134,7 @@ class VAEConfig(RecipeConfig):
     """The learning rate falls to a hundredth along a cosine."""
 
     batch_size: PositiveInt = Field(256, description="examples per global batch")
-    steps: PositiveInt = Field(10_000, description="rounds, when the command names no budget")
+    steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(128, description="units of a hidden layer")
     depth: PositiveInt = Field(3, le=20, description="hidden layers of encoder and decoder")
     latent: PositiveInt = Field(2, description="dimensions of a latent")

@@ -27,7 +27,7 @@ def test_a_kernel_density_comes_near_to_the_entropy_of_the_ring(tmp_path):
 
 @pytest.mark.slow
 def test_a_flow_comes_near_to_the_entropy_of_a_gaussian(tmp_path):
-    """H = 1 + log(2 pi std^2) in the plane; a few rounds do, as the flow begins at a Gaussian."""
+    """H = 1 + log(2 pi std^2) in the plane; a few steps do, as the flow begins at a Gaussian."""
     overrides = ["data.components=1", "data.points=5000", "model.width=8", "upkeep.evaluate_samples=2000"]
     run = gancore.train(
         "synthetic", recipe="realnvp", data="mixture", steps=200, out=tmp_path / "flow", overrides=overrides

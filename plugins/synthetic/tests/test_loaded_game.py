@@ -1,4 +1,4 @@
-"""From a run to its game: networks, data and rules as a checkpoint left them, and its Jacobian."""
+"""From a run to its game: networks, data and optimizers as a checkpoint left them, and its Jacobian."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_checkpoints_of_every_so_many_rounds_stay(run):
+def test_checkpoints_of_every_so_many_steps_stay(run):
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
         f"step-{step:09d}" for step in (3, 6, 9, 10)
     ]
@@ -50,8 +50,8 @@ def test_checkpoints_of_every_so_many_rounds_stay(run):
         gancore.load_game(run, step=4)
 
 
-def test_checkpoints_of_every_round_fit_into_a_budget_in_seconds(tmp_path):
-    """A round takes far less than a checkpoint: without counting these it would be a minute."""
+def test_checkpoints_of_every_step_fit_into_a_budget_in_seconds(tmp_path):
+    """A step takes far less than a checkpoint: without counting these it would be a minute."""
     settings = [*SHOWN, "upkeep.checkpoint_every=1", "model.batch_size=8"]
     told = {"recipe": LinearGAN, "data": points(), "seconds": 1.0, "progress": "none"}
     made = gancore.train("synthetic", out=tmp_path / "a", overrides=settings, **told)
@@ -73,7 +73,7 @@ def test_a_game_has_the_raw_networks_and_the_average(run):
 
 
 def test_its_table_goes_on_as_the_run_did(run):
-    """With the data, the rules' memory and the draws that the run had at that step."""
+    """With the data, the state of the optimizers and the draws that the run had at that step."""
     early, late = gancore.load_game(run, step=6), gancore.load_game(run, step=9)
     play(early.setup, 3)
     for name, tensor in late.game.state_dict().items():
@@ -141,7 +141,7 @@ def test_a_rule_of_another_kind_is_refused(run, monkeypatch):
         return game
 
     monkeypatch.setattr(LinearGAN, "build", other)
-    with refused(CheckpointError, "rules"):
+    with refused(CheckpointError, "optimizers"):
         gancore.load_game(run).setup  # noqa: B018
 
 
