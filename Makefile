@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-long lint measures clean
 
-DEMO_SECONDS ?= 120
+DEMO_TIME ?= 2m
 PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
 	$$name -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$name && break; \
 	done)
@@ -12,7 +12,7 @@ INSTALL := .venv/bin/python -m pip install -c constraints.txt
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest
 
 help:
-	@echo "make demo       train on built-in drums for $(DEMO_SECONDS) s and write a new sound of each kind"
+	@echo "make demo       train on built-in drums for $(DEMO_TIME) and write a new sound of each kind"
 	@echo "make test       the tests of the core and of the plugins"
 	@echo "make test-slow  those that take more than a second or two each; CI runs them too"
 	@echo "make test-long  those that take minutes each: before a release"
@@ -40,7 +40,7 @@ help:
 
 demo: .venv/.installed
 	@set -eu; run=runs/demo-$$(date +%Y%m%d-%H%M%S); \
-	.venv/bin/gancore train --domain audio --set model.conditional=true --seconds $(DEMO_SECONDS) --out $$run; \
+	.venv/bin/gancore train --domain audio --set model.conditional=true --time $(DEMO_TIME) --out $$run; \
 	.venv/bin/gancore generate $$run --each-label -n 1 --out $$run/sounds --quiet; \
 	echo; \
 	echo "a sound of each of 8 kinds, its spectrogram, and overview.png: $$run/sounds"; \
@@ -48,7 +48,7 @@ demo: .venv/.installed
 	echo "  more sounds           gancore generate $$run -n 16 --seed 1 --out more"; \
 	echo "  of one kind           gancore generate $$run -n 8 --label snare --out snares"; \
 	echo "  from one to another   gancore generate $$run -n 2 --interpolate 8 --out between"; \
-	echo "  your own recordings   gancore train --domain audio --data FOLDER --seconds 1200"; \
+	echo "  your own recordings   gancore train --domain audio --data FOLDER --time 20m"; \
 	echo "  curves and previews   tensorboard --logdir runs"
 
 test: .venv/.installed-test

@@ -57,7 +57,7 @@ ENOUGH_SECONDS = 6.0
 SLOW_SECONDS = 60.0
 """Where the shorter training takes this long, a longer one has a single step more."""
 NEVER = 10**9
-QUIET = [f"upkeep.{name}={NEVER}" for name in ("evaluate_every", "preview_every")]
+QUIET = [f"{name}={NEVER}" for name in ("validation.every", "logging.preview_every")]
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def measure(folder: Path) -> dict[str, Any]:
     gancore(
         "evaluate",
         str(folder),
-        "--measures",
+        "--metrics",
         ",".join(MEASURES),
         "-n",
         str(SAMPLES),

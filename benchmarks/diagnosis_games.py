@@ -244,8 +244,8 @@ def gan(
     d_rate: float = 2e-3,
     beta: float = 0.0,
     last: Callable[[Tensor], Tensor] | None = None,
-    judge_width: int | None = None,
-    judge_depth: int = 2,
+    discriminator_width: int | None = None,
+    discriminator_depth: int = 2,
     **settings: object,
 ) -> Callable[[], Game]:
     """A GAN of perceptrons under Adam."""
@@ -256,7 +256,7 @@ def gan(
 
     return lambda: adversarial_game(
         generator=generator,
-        discriminator=lambda: Perceptron(points.dimension, judge_width or width, judge_depth),
+        discriminator=lambda: Perceptron(points.dimension, discriminator_width or width, discriminator_depth),
         prior=normal(latent),
         generator_optimizer=Adam(g_rate, (beta, 0.99)),
         discriminator_optimizer=Adam(d_rate, (beta, 0.99)),

@@ -64,8 +64,8 @@ def regularised(chance: random.Random, seed: int) -> Case:
         g_rate=rate,
         d_rate=rate,
         beta=chance.choice([0.0, 0.5]),
-        average=average,
-        discriminator_moves=chance.choice([1, 1, 2]),
+        ema_halflife=average,
+        discriminator_steps=chance.choice([1, 1, 2]),
     )
     return Case(
         f"{loss} with R1 {gamma}",
@@ -89,7 +89,7 @@ def critic(chance: random.Random, seed: int) -> Case:
         g_rate=1e-3,
         d_rate=2e-3,
         beta=0.0,
-        discriminator_moves=chance.choice([2, 3]),
+        discriminator_steps=chance.choice([2, 3]),
         width=chance.choice([32, 64]),
     )
     return Case(
@@ -143,7 +143,7 @@ def averaged(chance: random.Random, seed: int) -> Case:
     points = gaussian(2, 0.0)
     turn = 2 * 3.14159 / rate * batch
     build = linear_game(
-        start=torch.ones(2), std=0.0, g_rate=rate, d_rate=rate, loss="wasserstein", average=6 * turn
+        start=torch.ones(2), std=0.0, g_rate=rate, d_rate=rate, loss="wasserstein", ema_halflife=6 * turn
     )
     return Case("bilinear, averaged", points, build, 2000, seed, batch=batch)
 
@@ -318,9 +318,9 @@ def far_ahead(chance: random.Random, seed: int) -> Case:
         g_rate=chance.choice([1e-6, 1e-5]),
         d_rate=chance.choice([1e-3, 2e-3]),
         beta=0.9,
-        judge_width=chance.choice([64, 128]),
-        judge_depth=chance.choice([2, 3]),
-        discriminator_moves=chance.choice([1, 2]),
+        discriminator_width=chance.choice([64, 128]),
+        discriminator_depth=chance.choice([2, 3]),
+        discriminator_steps=chance.choice([1, 2]),
     )
     return Case("minimax, D far ahead", points, build, chance.choice([600, 900]), seed, batch=64)
 
@@ -335,8 +335,8 @@ def unsaturated(chance: random.Random, seed: int) -> Case:
         g_rate=1e-6,
         d_rate=1e-3,
         beta=0.9,
-        judge_width=64,
-        judge_depth=2,
+        discriminator_width=64,
+        discriminator_depth=2,
     )
     return Case("-log D, D far ahead", points, build, 600, seed)
 
@@ -347,8 +347,8 @@ def few_rows(chance: random.Random, seed: int) -> Case:
     points = gaussian(dimension)
     build = gan(
         points,
-        judge_width=chance.choice([96, 128, 192]),
-        judge_depth=chance.choice([2, 3]),
+        discriminator_width=chance.choice([96, 128, 192]),
+        discriminator_depth=chance.choice([2, 3]),
         g_rate=2e-4,
         d_rate=2e-3,
         beta=0.5,
@@ -372,7 +372,13 @@ def many_rows(chance: random.Random, seed: int) -> Case:
     dimension = chance.choice([16, 32, 64])
     points = gaussian(dimension)
     build = gan(
-        points, judge_width=128, penalties=[R1(1.0)], g_rate=1e-3, d_rate=1e-3, beta=0.5, latent=dimension
+        points,
+        discriminator_width=128,
+        penalties=[R1(1.0)],
+        g_rate=1e-3,
+        d_rate=1e-3,
+        beta=0.5,
+        latent=dimension,
     )
     return Case(f"20,000 rows in {dimension} dimensions", points, build, 600, seed, rows=20_000, batch=32)
 

@@ -23,7 +23,7 @@ from diagnosis_grid import cases
 from diagnosis_oracle import Oracle
 from scipy.stats import beta
 
-from gancore.config import UpkeepConfig
+from gancore.config import LoggingConfig, RunConfig
 from gancore.data.dataset import Spec, TensorView
 from gancore.domain import Domain
 from gancore.random import Key
@@ -60,7 +60,9 @@ def diagnose_game(family: str, case: Case) -> GameResult:
     valid = TensorView(case.points.draw(HELD_OUT, generator))
     torch.manual_seed(case.seed)
     table = set_up(case.build(), rows, batch_size=case.batch, seed=case.seed)
-    settings = UpkeepConfig(log_every=case.log_every)
+    settings = RunConfig(
+        domain="", recipe="", data=None, model=None, logging=LoggingConfig(every=case.log_every)
+    )
     key = Key.of("valid", case.seed)
     validator = Validator(Domain(), Spec({}), valid, settings.evaluate_samples, key)
     cadence = Intervals.of(settings, case.steps)

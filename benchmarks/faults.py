@@ -144,14 +144,14 @@ def low_pass(x: Tensor, share: float, spec: Spec) -> Tensor:
 
 def late(x: Tensor, milliseconds: float, spec: Spec) -> Tensor:
     """Silence first; the end is lost."""
-    count = round(milliseconds / 1000 * spec["rate_hz"])
+    count = round(milliseconds / 1000 * spec["sample_rate_hz"])
     return pad(x, (count, 0))[..., : x.shape[-1]]
 
 
 def higher(x: Tensor, semitones: float, spec: Spec) -> Tensor:
     """Played faster, silence at the end."""
-    fast = round(spec["rate_hz"] * 2 ** (semitones / 12))
-    made = resample(x[:, 0], fast, spec["rate_hz"])[:, None]
+    fast = round(spec["sample_rate_hz"] * 2 ** (semitones / 12))
+    made = resample(x[:, 0], fast, spec["sample_rate_hz"])[:, None]
     return pad(made, (0, x.shape[-1] - made.shape[-1])).clamp(-1, 1)
 
 
@@ -163,12 +163,12 @@ def softer(x: Tensor, decibels: float, spec: Spec) -> Tensor:
 
 
 def noisy(x: Tensor, deviations: float, spec: Spec) -> Tensor:
-    return x + deviations * spec["knobs"]["std"] * Key.of("faults", "noise").normal(*x.shape)
+    return x + deviations * spec["parameters"]["std"] * Key.of("faults", "noise").normal(*x.shape)
 
 
 def aside(x: Tensor, deviations: float, spec: Spec) -> Tensor:
     shift = torch.zeros(x.shape[1])
-    shift[0] = deviations * spec["knobs"]["std"]
+    shift[0] = deviations * spec["parameters"]["std"]
     return x + shift
 
 

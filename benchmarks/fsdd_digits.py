@@ -45,7 +45,7 @@ ROWS = 256
 
 def read_fsdd(root: Path) -> tuple[Batch, Batch]:
     """All of the official train (index 5-49) and test (0-4) splits, cut at their start."""
-    data = open_audio(resolve_source("fsdd", SOURCES, root, print), AudioConfig(length=TIME, window="start"))
+    data = open_audio(resolve_source("fsdd", SOURCES, root, print), AudioConfig(length=TIME, crop="start"))
     train, valid, test = (
         everything(view) for view in (data.view("train"), data.view("valid"), data.view("test"))
     )
@@ -89,10 +89,10 @@ def generate(folder: Path, n: int, seed: int) -> Tensor:
         samples = gancore.load(folder).sample(n, seed=seed)
     except GancoreError as error:
         raise SystemExit(str(error)) from error
-    waveforms, rate_hz = samples.data.float().cpu(), int(samples.spec["rate_hz"])
-    if rate_hz != RATE_HZ or waveforms.shape[2] != TIME:
+    waveforms, sample_rate_hz = samples.data.float().cpu(), int(samples.spec["sample_rate_hz"])
+    if sample_rate_hz != RATE_HZ or waveforms.shape[2] != TIME:
         raise SystemExit(
-            f"{folder} makes {waveforms.shape[2]} samples at {rate_hz} Hz, not {TIME} at {RATE_HZ}"
+            f"{folder} makes {waveforms.shape[2]} samples at {sample_rate_hz} Hz, not {TIME} at {RATE_HZ}"
         )
     return waveforms
 

@@ -81,14 +81,14 @@ def ours(game: Game, view: ImageView, batch: int, bf16: bool, moves: int = 1, cy
     table = set_up(game, view, batch_size=batch, bf16=bf16, device=view.packed.values.device)
     state = TrainState([10**9])
 
-    def upkeep(state: TrainState) -> None:
+    def on_step_end(state: TrainState) -> None:
         if state.step % LOG_EVERY == 0:
             table.scalars.read()
         state.stop_signal = "pause"
 
     def play() -> None:
         state.stop_signal = ""
-        train(table, state, upkeep)
+        train(table, state, on_step_end)
 
     def to_lazy() -> None:
         state.step = state.step_in_phase = cycle * -(-state.step // cycle)
@@ -98,7 +98,7 @@ def ours(game: Game, view: ImageView, batch: int, bf16: bool, moves: int = 1, cy
 
 
 def lite(batch: int, device: torch.device, peers: bool) -> dict[str, Contestant]:
-    view, spec = bytes_of(1, device), Spec({"side": SIDE, "channels": 1})
+    view, spec = bytes_of(1, device), Spec({"image_size": SIDE, "channels": 1})
 
     def contestant(bf16: bool) -> Contestant:
         return ours(DCGANLite().build(DCGANLiteConfig(), spec), view, batch, bf16, cycle=EVERY)
@@ -108,13 +108,13 @@ def lite(batch: int, device: torch.device, peers: bool) -> dict[str, Contestant]
 
 def penalties(batch: int, device: torch.device, peers: bool) -> dict[str, Contestant]:
     """The default recipe's networks and loss under R1 alone, then the recipe as it is, with R1 and R2."""
-    view, spec = bytes_of(1, device), Spec({"side": SIDE, "channels": 1})
+    view, spec = bytes_of(1, device), Spec({"image_size": SIDE, "channels": 1})
 
     def r1(every: int) -> AdversarialGame:
         return adversarial_game(
             generator=lambda: DCGANLiteGenerator(spec, 48, 64),
             discriminator=lambda: DCGANLiteDiscriminator(spec, 48),
-            prior=normal(64), loss="relativistic", penalties=[R1(1.0, every)], average=20_000.0,
+            prior=normal(64), loss="relativistic", penalties=[R1(1.0, every)], ema_halflife=20_000.0,
         )  # fmt: skip
 
     def both(every: int) -> Game:
@@ -132,7 +132,7 @@ def penalties(batch: int, device: torch.device, peers: bool) -> dict[str, Contes
 
 def beside(name: str, batch: int, device: torch.device, peers: bool) -> dict[str, Contestant]:
     """A peer in fp32, and our recipe of the same layers in fp32 and bf16."""
-    view, spec, peer = bytes_of(3, device), Spec({"side": SIDE, "channels": 3}), PEERS[name]
+    view, spec, peer = bytes_of(3, device), Spec({"image_size": SIDE, "channels": 3}), PEERS[name]
     floats = view.get_batch(torch.arange(PICTURES), Key.of(0, device=device)).data
 
     def other(play: Play) -> Contestant:
@@ -140,7 +140,7 @@ def beside(name: str, batch: int, device: torch.device, peers: bool) -> dict[str
 
     def recipe(bf16: bool) -> Contestant:
         game = {
-            "dcgan": lambda: DCGAN().build(DCGANConfig(width=64, kernel=4), spec),
+            "dcgan": lambda: DCGAN().build(DCGANConfig(width=64, kernel_size=4), spec),
             "sngan": lambda: SNGAN().build(SNGANConfig(), spec),
         }[name]()
         return ours(game, view, batch, bf16, moves=peer.moves)

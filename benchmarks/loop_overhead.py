@@ -130,12 +130,12 @@ def shared_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> 
     def play(steps: int) -> None:
         end, state.stop_signal = state.step + steps, ""
 
-        def upkeep(state: TrainState) -> None:
+        def on_step_end(state: TrainState) -> None:
             if state.step % LOG_EVERY == 0:
                 table.scalars.read()
             state.stop_signal = "pause" if state.step == end else ""
 
-        train(table, state, upkeep)
+        train(table, state, on_step_end)
 
     return play
 
@@ -165,7 +165,7 @@ def tiny() -> AdversarialGame:
     return adversarial_game(
         generator=lambda: nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2)),
         discriminator=TinyJudge, prior=normal(4), penalties=[R1(GAMMA, EVERY)],
-        generator_optimizer=rule, discriminator_optimizer=rule, average=HALF_LIFE,
+        generator_optimizer=rule, discriminator_optimizer=rule, ema_halflife=HALF_LIFE,
     )  # fmt: skip
 
 
@@ -174,7 +174,7 @@ def wavegan_lite() -> AdversarialGame:
 
     from gancore import Spec
 
-    return WaveGANLite().build(WaveGANLiteConfig(), Spec({"length": 4096, "rate_hz": 8000}))
+    return WaveGANLite().build(WaveGANLiteConfig(), Spec({"length": 4096, "sample_rate_hz": 8000}))
 
 
 CASES = {

@@ -69,9 +69,9 @@ class Setting:
             *told,
             f"model.penalty_weight={self.gamma}",
             *self.nets(),
-            f"upkeep.evaluate_samples={EVALUATED}",
-            "upkeep.previews=256",
-            "upkeep.keep=1",
+            f"validation.samples={EVALUATED}",
+            "logging.preview_samples=256",
+            "checkpoint.keep=1",
         ]
 
     def nets(self) -> list[str]:
@@ -216,7 +216,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pack", default="1", help="samples that the discriminator judges at once")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
-        "--recipe", default="pacgan", help="or smaller nets, with settings: mlpgan:width=64:average=0"
+        "--recipe", default="pacgan", help="or smaller nets, with settings: mlpgan:width=64:ema_halflife=0"
     )
     parser.add_argument("--steps", type=int, default=40_000)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")

@@ -56,11 +56,11 @@ from gancore.trees import tree_cat, tree_map
 DATA: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mnist": ("image", {}),
     "cifar10": ("image", {}),
-    "clothing64": ("image", {"valid_share": 0.4}),
-    "fsdd": ("audio", {"valid_share": 0.4}),
-    "percussion": ("audio", {"valid_share": 0.4, "test_share": 0.3}),
-    "ring": ("synthetic", {"points": 10_000}),
-    "grid": ("synthetic", {"points": 10_000}),
+    "clothing64": ("image", {"valid_fraction": 0.4}),
+    "fsdd": ("audio", {"valid_fraction": 0.4}),
+    "percussion": ("audio", {"valid_fraction": 0.4, "test_fraction": 0.3}),
+    "ring": ("synthetic", {"train_examples": 10_000}),
+    "grid": ("synthetic", {"train_examples": 10_000}),
 }
 """By data set its domain and settings: of small ones more is held out."""
 NONE = "none"

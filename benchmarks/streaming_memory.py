@@ -64,10 +64,10 @@ def repeat(folder: Path | None, count: int, target: Path) -> None:
     import soundfile
 
     target.mkdir()
-    for name, samples, rate_hz in _recordings(folder):
+    for name, samples, sample_rate_hz in _recordings(folder):
         for copy in range(count):
             samples[copy] += 1  # one quantum of 16 bits
-            soundfile.write(target / f"{copy}-{name}.wav", samples, rate_hz)
+            soundfile.write(target / f"{copy}-{name}.wav", samples, sample_rate_hz)
 
 
 def _recordings(folder: Path | None):
@@ -81,8 +81,8 @@ def _recordings(folder: Path | None):
             yield name, (samples * 32_000).astype(np.int16), percussion.SAMPLE_RATE_HZ
         return
     for number, name in enumerate(sorted(path for path in folder.rglob("*") if is_recording(path.name))):
-        samples, rate_hz = soundfile.read(name, dtype="int16", always_2d=True)
-        yield f"{number:06}", (samples[:, 0] // 2), rate_hz
+        samples, sample_rate_hz = soundfile.read(name, dtype="int16", always_2d=True)
+        yield f"{number:06}", (samples[:, 0] // 2), sample_rate_hz
 
 
 def measure(folder: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""How long ``gancore train --seconds S`` takes on the wall, for every recipe of audio and image.
+"""How long ``gancore train --time S`` takes on the wall, for every recipe of audio and image.
 
 One process a recipe, so that imports and reading data count too. A line is appended to the file for each
 recipe; those that stand there are not run again. Bar: wall time is at most 1.3 times the seconds asked for.
@@ -19,7 +19,7 @@ from typing import Any
 
 from gancore.summaries import list_recipes
 
-SETTINGS = {"audio": ["data.length=16384"], "image": ["data.side=64", "data.source=digits"]}
+SETTINGS = {"audio": ["data.length=16384"], "image": ["data.image_size=64", "data.source=digits"]}
 """The built-in percussion, and pictures of 64 pixels."""
 LIMIT = 10
 """A run is ended after so many times the seconds asked for."""
@@ -53,7 +53,7 @@ def read(file: Path) -> list[dict[str, Any]]:
 def measure(name: str, seconds: float) -> dict[str, Any]:
     """One training in a process and a folder of its own."""
     domain, recipe = name.split("/")
-    words = ["train", "--domain", domain, "--recipe", recipe, "--seconds", f"{seconds:g}", "--json"]
+    words = ["train", "--domain", domain, "--recipe", recipe, "--time", f"{seconds:g}s", "--json"]
     words += [word for setting in SETTINGS[domain] for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "gancore", *words, "--out", f"{folder}/run"]

@@ -139,26 +139,26 @@ def _discard(line: str) -> None:
 def evaluate(
     model: str | Path,
     *,
-    against: str | Path | None = None,
-    measures: Sequence[str] | None = None,
-    features: str | None = None,
+    data: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+    feature_extractor: str | None = None,
     n: int | None = None,
     split: str = "test",
     seed: int = 0,
     device: str = "auto",
     data_root: str | Path | None = None,
     out: str | Path | None = None,
-    card: bool = False,
+    update_card: bool = False,
     announce: Callable[[str], None] = _discard,
 ) -> EvaluationResult:
     """Evaluate ``n`` samples of a model against the ``split`` of its training data.
 
     By default there are as many samples as the split has examples, from 300 to 2,000.
 
-    ``against``: another source, a name or a path, read with the data settings of the model.
-    ``measures``: names; the default is the quick ones. ``features``: the default is the domain's first.
-    The evaluation is stored in the run folder (``measures.jsonl``) and written to ``out``. With ``card`` the
-    results that can be trusted are written into the model card.
+    ``data``: another source, a name or a path, read with the data settings of the model. ``metrics``: names;
+    the default is the quick ones. ``feature_extractor``: the default is the domain's first. The evaluation is
+    stored in the run folder (``evaluations.jsonl``) and written to ``out``. With ``update_card`` the results
+    that can be trusted are written into the model card.
 
     Raises:
         GancoreError: a user error, described in one line.
@@ -168,9 +168,9 @@ def evaluate(
     request = EvaluationRequest(
         folder=find_model(model, announce),
         model_name=str(model),
-        against=None if against is None else str(against),
-        metrics=None if measures is None else tuple(measures),
-        features=features,
+        against=None if data is None else str(data),
+        metrics=None if metrics is None else tuple(metrics),
+        features=feature_extractor,
         n=n,
         split=split,
         seed=seed,
@@ -181,21 +181,30 @@ def evaluate(
     )
     evaluation = run_evaluation(request)
     if request.run is not None:
-        _store_evaluation(request.run.measures_file, evaluation, announce)
+        _store_evaluation(request.run.evaluations_file, evaluation, announce)
     if out is not None:
         evaluation.write(Path(out))
-    if card:
+    if update_card:
         from gancore.evaluation.report import write_to_card
 
         write_to_card(request.folder, evaluation)
     return evaluation
 
 
+def _plain_seeds(seeds: int | Sequence[int] | None) -> int | list[int] | None:
+    """The seeds as Python integers, also those of numpy."""
+    if isinstance(seeds, Sequence):
+        return [operator.index(seed) for seed in seeds]
+    return None if seeds is None else operator.index(seeds)
+
+
 @validate_arguments
 def compare(
     domain: str | None = None,
     *,
-    budget: str | None = None,
+    steps: int | str | None = None,
+    samples: int | str | None = None,
+    time: float | str | None = None,
     recipes: Sequence[str] = (),
     data: str | Path | Any | None = None,
     seeds: int | Sequence[int] | None = None,
@@ -203,8 +212,8 @@ def compare(
     grid: Sequence[str] = (),
     select: str | None = None,
     n: int | None = None,
-    measures: Sequence[str] | None = None,
-    features: str | None = None,
+    metrics: Sequence[str] | None = None,
+    feature_extractor: str | None = None,
     evaluation_seed: int | None = None,
     device: str | None = None,
     jobs: int = 1,
@@ -215,8 +224,8 @@ def compare(
 ) -> ComparisonResult:
     """Train recipes under the same conditions, evaluate them in the same way, and write a report.
 
-    Each training runs in a process of its own. ``budget``: of each training, as ``"10m"``, ``"20000 steps"``
-    or ``"1e6 samples"``. ``recipes``: names, or ``"name=recipe"``; the default is all of the domain.
+    Each training runs in a process of its own. ``time`` (``"10m"``), ``steps`` or ``samples``: the budget of
+    each training. ``recipes``: names, or ``"name=recipe"``; the default is all of the domain.
     ``overrides``: ``"key=value"`` for all, or ``"name:key=value"``. ``grid``: ``"key=value,value"``; every
     recipe tries every combination. ``seeds``: how many (0, 1, ...; by default 1), or which; they are added to
     those that ``out`` has. ``select``: the measure on valid that selects each model, or ``"last"``; the
@@ -233,18 +242,16 @@ def compare(
     values = {
         "domain": domain,
         "data": data,
-        "budget": budget,
-        "seeds": [operator.index(seed) for seed in seeds]
-        if isinstance(seeds, Sequence)
-        else None
-        if seeds is None
-        else operator.index(seeds),
-        "settings": list(overrides),
+        "steps": steps,
+        "samples": samples,
+        "time": time,
+        "seeds": _plain_seeds(seeds),
+        "overrides": list(overrides),
         "grid": list(grid),
         "select": select,
         "n": n,
-        "measures": None if measures is None else list(measures),
-        "features": features,
+        "metrics": None if metrics is None else list(metrics),
+        "feature_extractor": feature_extractor,
         "evaluation_seed": evaluation_seed,
         "device": device,
     }

@@ -19,7 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-BUDGET_FIELDS = ("steps", "samples", "seconds")
+from gancore.budget import Count, Duration
+
+BUDGET_FIELDS = ("steps", "samples", "time")
 """The keys of ``train`` of which at most one is given."""
 
 
@@ -58,7 +60,9 @@ class RecipeConfig(Section):
     batch_size: PositiveInt = Field(
         default=32, description="examples of the global batch, over all processes"
     )
-    accumulate: PositiveInt = Field(default=1, description="micro-batches of a global batch, to save memory")
+    micro_batches: PositiveInt = Field(
+        default=1, description="micro-batches of a global batch, to save memory"
+    )
     steps: PositiveInt = Field(default=10_000, description="budget in steps if none is given")
 
     def unused_keys(self) -> Mapping[str, str]:
@@ -74,9 +78,9 @@ class RecipeConfig(Section):
 
     @model_validator(mode="after")
     def _check_divisible(self) -> Self:
-        if self.batch_size % self.accumulate:
+        if self.batch_size % self.micro_batches:
             raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}"
+                f"batch_size {self.batch_size} is not a multiple of micro_batches {self.micro_batches}"
             )
         return self
 
@@ -93,13 +97,13 @@ class DynamicsConfig(Section):
 
 
 class TrainConfig(Section):
-    """``train``: budget, seed, device. At most one of steps, samples and seconds may be set."""
+    """``train``: budget, seed, device. At most one of steps, samples and time may be set."""
 
-    steps: PositiveInt | None = Field(default=None, description="budget in steps")
-    samples: PositiveInt | None = Field(default=None, description="budget in training examples seen")
-    seconds: PositiveFloat | None = Field(
+    steps: Count | None = Field(default=None, description="budget in training steps")
+    samples: Count | None = Field(default=None, description="budget in training examples seen")
+    time: Duration | None = Field(
         default=None,
-        description="budget in wall-clock seconds, including evaluation and checkpoints",
+        description="budget on the wall, evaluation and checkpoints included: 90s, 10m, 2h or seconds",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of every random number")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
@@ -113,6 +117,12 @@ class TrainConfig(Section):
     dynamics: DynamicsConfig = Field(
         default=DynamicsConfig(), description="how moves follow one another; applies to every recipe"
     )
+    distributed_timeout: PositiveFloat = Field(
+        default=600.0, description="seconds without a message before another process is considered dead"
+    )
+    device_cache_mb: PositiveFloat = Field(
+        default=1024.0, description="data sets up to this size (MB) are kept on the device"
+    )
 
     @model_validator(mode="after")
     def _check_single_budget(self) -> Self:
@@ -122,35 +132,36 @@ class TrainConfig(Section):
         return self
 
 
-class UpkeepConfig(Section):
-    """``upkeep``: how often a run logs, writes previews, evaluates and saves.
+class LoggingConfig(Section):
+    """``logging``: how often a run logs and writes previews; null: a fraction of the budget."""
 
-    Intervals are in steps; the default of null is a fraction of the budget.
-    """
-
-    log_every: PositiveInt | None = Field(default=None, description="steps; null: 1/200 of the budget")
+    every: PositiveInt | None = Field(default=None, description="steps; null: 1/200 of the budget")
     preview_every: PositiveInt | None = Field(default=None, description="steps; null: 1/10 of the budget")
-    previews: PositiveInt = Field(default=16, le=256, description="samples in a preview")
-    evaluate_every: PositiveInt | None = Field(default=None, description="steps; null: 1/10 of the budget")
-    evaluate_samples: PositiveInt = Field(default=256, description="samples that each measure uses")
+    preview_samples: PositiveInt = Field(default=16, le=256, description="samples in a preview")
+
+
+class ValidationConfig(Section):
+    """``validation``: metrics on the valid split during training, and the selection of the model."""
+
+    every: PositiveInt | None = Field(default=None, description="steps; null: 1/10 of the budget")
+    samples: PositiveInt = Field(default=256, description="samples that each metric uses")
     select: str | None = Field(
-        default=None, description="measure on valid that selects the model; null: the last model"
+        default=None, description="metric on valid that selects the model; null: the last model"
     )
     patience: PositiveInt | None = Field(
         default=None, description="stop early after so many evaluations without improvement"
     )
-    checkpoint_every: PositiveInt | None = Field(
+
+
+class CheckpointConfig(Section):
+    """``checkpoint``: how often a run saves, and which checkpoints it keeps."""
+
+    every: PositiveInt | None = Field(
         default=None,
         description="steps between checkpoints that are never deleted; null: none",
     )
-    checkpoint_seconds: PositiveFloat = Field(default=60.0, description="seconds between checkpoints")
+    seconds: PositiveFloat = Field(default=60.0, description="seconds between checkpoints")
     keep: PositiveInt = Field(default=2, description="number of newest checkpoints to keep")
-    peer_seconds: PositiveFloat = Field(
-        default=600.0, description="seconds without a message before another process is considered dead"
-    )
-    resident_megabytes: PositiveFloat = Field(
-        default=1024.0, description="data sets up to this size (MB) are kept on the device"
-    )
 
 
 class RunConfig(Section):
@@ -161,7 +172,19 @@ class RunConfig(Section):
     data: Any
     model: Any
     train: TrainConfig = TrainConfig()
-    upkeep: UpkeepConfig = UpkeepConfig()
+    logging: LoggingConfig = LoggingConfig()
+    validation: ValidationConfig = ValidationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+
+_NOT_TRAINING: dict[str, Any] = {
+    "logging": True,
+    "validation": True,
+    "checkpoint": True,
+    "data": {"source"},
+    "train": {"distributed_timeout", "device_cache_mb"},
+}
+"""Settings that do not change the trained model."""
 
 
 BUDGET_KEYS = frozenset({*(f"train.{name}" for name in BUDGET_FIELDS), "model.steps"})
@@ -171,9 +194,10 @@ BUDGET_KEYS = frozenset({*(f"train.{name}" for name in BUDGET_FIELDS), "model.st
 def training_settings(config: RunConfig) -> dict[str, Any]:
     """The settings that determine the trained model, as JSON.
 
-    ``upkeep`` and ``data.source`` are left out; data are identified by their fingerprint.
+    ``logging``, ``validation``, ``checkpoint``, ``train.distributed_timeout`` and ``train.device_cache_mb``
+    are left out, and ``data.source``: data are identified by their fingerprint.
     """
-    return config.model_dump(mode="json", exclude={"upkeep": True, "data": {"source"}})
+    return config.model_dump(mode="json", exclude=_NOT_TRAINING)
 
 
 def config_hash(config: RunConfig) -> str:
@@ -192,7 +216,7 @@ def budget_signature(config: RunConfig) -> tuple[float | None, ...]:
 def diff_configs(old: RunConfig, new: RunConfig, ignore: Collection[str] = ()) -> list[str]:
     """Settings that differ and would change a resumed run: ``["model.width: 16 -> 32"]``.
 
-    ``upkeep``, ``data.source`` and the keys of ``ignore`` are not compared.
+    Settings that :func:`training_settings` leaves out and the keys of ``ignore`` are not compared.
     """
     before, after = (dict(_flatten(training_settings(config))) for config in (old, new))
     keys = [*before, *(key for key in after if key not in before)]

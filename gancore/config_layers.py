@@ -13,12 +13,14 @@ from pydantic_core import ErrorDetails
 from gancore.arguments import validate_arguments
 from gancore.config import (
     BUDGET_FIELDS,
+    CheckpointConfig,
     DataConfig,
+    LoggingConfig,
     RecipeConfig,
     RunConfig,
     Section,
     TrainConfig,
-    UpkeepConfig,
+    ValidationConfig,
 )
 from gancore.config_yaml import Setting, escape_line, nested_hint, parse_value, read_settings
 from gancore.data.sources import array_source, is_array
@@ -38,6 +40,14 @@ FLAG_KEYS = {
 }
 """Flags of ``gancore train`` and the keys that they set."""
 
+CORE_SECTIONS: Sections = {
+    "train": TrainConfig,
+    "logging": LoggingConfig,
+    "validation": ValidationConfig,
+    "checkpoint": CheckpointConfig,
+}
+"""The sections that are the same for every domain and recipe."""
+
 
 # Resolve
 
@@ -50,9 +60,9 @@ def resolve_config(
     data: str | Path | Any | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
-    steps: int | None = None,
-    samples: int | None = None,
-    seconds: float | None = None,
+    steps: int | str | None = None,
+    samples: int | str | None = None,
+    time: float | str | None = None,
     seed: int | None = None,
     device: str | None = None,
     precision: str | None = None,
@@ -64,8 +74,8 @@ def resolve_config(
     ``recipe`` is a name, or a subclass of :class:`gancore.Recipe` at the top of a module: its process finds
     it again by ``module:Class``, and other processes do once they have imported the module. ``data`` is a
     name, a path, or a tensor or array of examples. ``config`` is a YAML file, ``overrides`` are
-    ``"section.key=value"``. ``base`` is the configuration file of the run that is resumed; every other layer
-    overrides it.
+    ``"section.key=value"``. ``time`` is a number of seconds or text: ``"90s"``, ``"10m"``, ``"2h"``. ``base``
+    is the configuration file of the run that is resumed; every other layer overrides it.
 
     Raises:
         ConfigError: an invalid key or value, with where it was set.
@@ -77,7 +87,7 @@ def resolve_config(
         "data": _data_source(data),
         "steps": steps,
         "samples": samples,
-        "seconds": seconds,
+        "time": time,
         "seed": seed,
         "device": device,
         "precision": precision,
@@ -109,7 +119,7 @@ def build_config(data: type[DataConfig], model: type[RecipeConfig], layers: Iter
     Raises:
         ConfigError: the first error found, on one line.
     """
-    sections: Sections = {"data": data, "model": model, "train": TrainConfig, "upkeep": UpkeepConfig}
+    sections: Sections = {"data": data, "model": model, **CORE_SECTIONS}
     layers = list(layers)
     for layer in layers:
         for setting in layer:

@@ -8,9 +8,18 @@ from typing import Any
 
 import typer
 
-from gancore.text import escape_control, format_duration
+from gancore.errors import ConfigError
+from gancore.text import escape_control, format_duration, short_repr
 
-__all__ = ["format_duration", "print_json", "print_line", "print_table", "progress_printer"]
+__all__ = [
+    "count_option",
+    "duration_option",
+    "format_duration",
+    "print_json",
+    "print_line",
+    "print_table",
+    "progress_printer",
+]
 
 
 def print_line(text: object, to_stderr: bool = False, newline: bool = True) -> None:
@@ -34,3 +43,23 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def progress_printer(quiet: bool) -> Callable[[str], None]:
     """A function that prints progress lines on stderr; with ``quiet`` it discards them."""
     return lambda line: None if quiet else print_line(line, to_stderr=True)
+
+
+def duration_option(text: str, flag: str = "--time") -> float:
+    """Seconds of an option: 90s, 10m, 2h or a number. Raises ConfigError."""
+    from gancore.budget import parse_duration
+
+    try:
+        return float(parse_duration(text))
+    except ValueError as error:
+        raise ConfigError(f"{flag} {short_repr(text)}: {error}", "give 90s, 10m, 2h or seconds") from None
+
+
+def count_option(text: str, flag: str = "--steps") -> int:
+    """The integer of an option: 20000 or 2e4. Raises ConfigError."""
+    from gancore.budget import parse_count
+
+    try:
+        return int(parse_count(text))
+    except ValueError as error:
+        raise ConfigError(f"{flag} {short_repr(text)}: {error}", "give an integer, as 20000 or 2e4") from None

@@ -91,7 +91,8 @@ class ModelEntry(Entry):
     """A trained model; ``factory`` is the absolute path of a model folder, or the URL of an archive of one.
 
     ``sha256`` is that of the archive, 64 hexadecimal characters; a folder has none. In a package the path is
-    ``str(Path(__file__).parent / "harbour")``. The name is what ``--model`` and ``--init-from`` take.
+    ``str(Path(__file__).parent / "harbour")``. The name is what ``gancore generate`` and ``--init-from``
+    take.
     """
 
     domain: str = ""

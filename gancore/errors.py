@@ -102,7 +102,7 @@ def as_out_of_memory(error: BaseException) -> OutOfMemoryError | None:
     size = f" (one tensor of {_size(found[1])})" if found else ""
     return OutOfMemoryError(
         f"out of memory{size}",
-        "make model.batch_size or the networks (model.width) smaller, or model.accumulate larger",
+        "make model.batch_size or the networks (model.width) smaller, or model.micro_batches larger",
     )
 
 

@@ -42,7 +42,7 @@ def load_game(
 ) -> LoadedGame:
     """The game of a run folder: all its networks, not only the sampler, and its training setup.
 
-    ``step``: that of one of its checkpoints (``upkeep.checkpoint_every`` keeps more of them); by default the
+    ``step``: that of one of its checkpoints (``checkpoint.every`` keeps more of them); by default the
     latest. ``data_root``: where named data are searched first; ``announce`` is called about downloads.
 
     Raises:

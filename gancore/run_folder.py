@@ -107,9 +107,9 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
-    def measures_file(self) -> Path:
+    def evaluations_file(self) -> Path:
         """The evaluations of the run's model."""
-        return self.path / "measures.jsonl"
+        return self.path / "evaluations.jsonl"
 
     @property
     def status_file(self) -> Path:

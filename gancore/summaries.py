@@ -47,7 +47,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One trained model. ``name`` is what ``--model`` takes; ``origin``: ``run`` or ``plugin``."""
+    """One trained model. ``name`` is what ``gancore generate`` takes; ``origin``: ``run`` or ``plugin``."""
 
     name: str
     domain: str

@@ -35,12 +35,13 @@ def generate(
     truncation: float | None = None,
     batch_size: int = 64,
     device: str = "auto",
-    force: bool = False,
+    overwrite: bool = False,
     announce: Announce = silent,
 ) -> list[Path]:
     """Write ``n`` samples into ``out``; returns the files. The same seed gives the same samples.
 
-    If ``out`` holds samples already, ``force`` replaces them, and ``announce`` is called with their number.
+    If ``out`` holds samples already, ``overwrite`` replaces them, and ``announce`` is called with their
+    number.
 
     ``each_label``: ``n`` of every label, side by side. ``interpolate``: ``n`` paths with this number of steps
     from one sample to another. ``truncation``: see :meth:`gancore.models.model.Model.sample`.
@@ -48,7 +49,7 @@ def generate(
     Raises:
         GancoreError: a user error, in one line; for example if ``out`` holds other samples.
     """
-    existing = _existing_samples(Path(out), force)
+    existing = _existing_samples(Path(out), overwrite)
     if each_label and label is not None:
         raise ConfigError(f"each label, and {label!r} alone", "give one of --label and --each-label")
     loaded = load(find_model(model, announce), device)
@@ -72,32 +73,33 @@ def neighbours(
     n: int = 16,
     k: int = 5,
     out: str | Path = "neighbours",
-    features: str | None = None,
-    against: str | Path | None = None,
+    feature_extractor: str | None = None,
+    data: str | Path | None = None,
     seed: int = 0,
     label: str | None = None,
     device: str = "auto",
     data_root: str | Path | None = None,
-    force: bool = False,
+    overwrite: bool = False,
     announce: Announce = silent,
 ) -> NeighbourResult:
     """Write ``n`` samples into ``out``, each beside its ``k`` nearest rows of train, and ``neighbours.json``.
 
-    ``features``: those in which distances are measured; by default those of the domain. ``against``: as in
-    :func:`evaluate`. ``force``: as in :func:`generate`. The result says whether the samples are copies.
+    ``feature_extractor``: those in which distances are measured; by default those of the domain. ``data``: as
+    in :func:`evaluate`. ``overwrite``: as in :func:`generate`. The result says whether the samples are
+    copies.
 
     Raises:
         GancoreError: a user error, in one line; for example if the data are not on this machine.
     """
     from gancore.evaluation.neighbours import NeighbourRequest, find_neighbours
 
-    existing = _existing_samples(Path(out), force)
+    existing = _existing_samples(Path(out), overwrite)
     place = find_model(model, announce)
     loaded, run = load(place, device), RunFolder(place.absolute().parent)
     request = NeighbourRequest(
         k,
-        features,
-        None if against is None else str(against),
+        feature_extractor,
+        None if data is None else str(data),
         None if data_root is None else Path(data_root),
         announce,
     )
@@ -113,7 +115,7 @@ def neighbours(
 
 @validate_arguments
 def animate(run: str | Path, *, out: str | Path | None = None, announce: Announce = silent) -> Animation:
-    """Write the previews of a run as one animated GIF, by default ``film.gif`` in its folder.
+    """Write the previews of a run as one animated GIF, by default ``animation.gif`` in its folder.
 
     Raises:
         GancoreError: a user error, in one line.
@@ -121,25 +123,25 @@ def animate(run: str | Path, *, out: str | Path | None = None, announce: Announc
     from gancore.training.animation import make_animation
 
     folder = RunFolder(Path(run))
-    return make_animation(folder, folder.path / "film.gif" if out is None else Path(out), announce)
+    return make_animation(folder, folder.path / "animation.gif" if out is None else Path(out), announce)
 
 
 SAMPLE_NAME = re.compile(r"(\d{4}(-.*)?|samples|overview|neighbours)\.\w+")
 """Names of the files that samples are written to: ``0001-<label>.png``, ``overview.png``, ``samples.csv``."""
 
 
-def _existing_samples(folder: Path, force: bool) -> list[Path]:
-    """The samples in a folder. Raises ConfigError if there are any, unless ``force``."""
+def _existing_samples(folder: Path, overwrite: bool) -> list[Path]:
+    """The samples in a folder. Raises ConfigError if there are any, unless ``overwrite``."""
     try:
         found = sorted(
             path for path in folder.iterdir() if SAMPLE_NAME.fullmatch(path.name) and path.is_file()
         )
     except OSError:  # no such folder, or it cannot be read: writing will report it
         return []
-    if found and not force:
+    if found and not overwrite:
         raise ConfigError(
             f"{folder} holds {len(found)} files of other samples, as {found[0].name}",
-            "give another --out, or replace them with --force",
+            "give another --out, or replace them with --overwrite",
         )
     return found
 

@@ -27,5 +27,5 @@ class LinearGAN(Recipe):
             penalties=[R1(0.1)],
             generator_optimizer=SGD(0.1, momentum=0.5),
             discriminator_optimizer=SGD(0.1),
-            average=100.0,
+            ema_halflife=100.0,
         )

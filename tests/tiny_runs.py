@@ -14,15 +14,15 @@ from pathlib import Path
 from forks import Fork
 
 SETTINGS = {
-    "data.rate_hz": 8000,
+    "data.sample_rate_hz": 8000,
     "data.length": 1024,
     "model.width": 2,
     "model.latent": 8,
     "model.batch_size": 8,
-    "upkeep.previews": 2,
-    "upkeep.preview_every": 4,
-    "upkeep.evaluate_every": 4,
-    "upkeep.evaluate_samples": 16,
+    "logging.preview_samples": 2,
+    "logging.preview_every": 4,
+    "validation.every": 4,
+    "validation.samples": 16,
 }
 TINY = ["--domain", "audio", "--device", "cpu"]
 TINY += [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]

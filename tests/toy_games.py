@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gancore.config import TrainConfig
+from gancore.config import RunConfig, TrainConfig
 from gancore.data.dataset import TensorView
 from gancore.games import Discriminator, Game
 from gancore.games.training_setup import TrainingSetup
@@ -40,6 +40,11 @@ def points(rows: int = 40, centre: float = 1.0, seed: int = 0) -> Tensor:
     return centre + torch.randn(rows, 2, generator=generator) * torch.tensor([1.0, 0.5])
 
 
+def run_config(**sections: Mapping[str, object]) -> RunConfig:
+    """A configuration of a run of nothing in particular, with these sections."""
+    return RunConfig(domain="toy", recipe="toy", data=None, model=None, **sections)
+
+
 Build = Callable[[], Game]
 Views = Tensor | Rows | Mapping[str, Rows]
 
@@ -49,7 +54,7 @@ def set_up(
     data: Views,
     *,
     batch_size: int = 8,
-    accumulate: int = 1,
+    micro_batches: int = 1,
     seed: int = 0,
     build_seed: int = 0,
     bf16: bool = False,
@@ -57,7 +62,7 @@ def set_up(
     with torch.random.fork_rng():
         torch.manual_seed(build_seed)
         game = build()
-    return setup.set_up(game, data, batch_size=batch_size, accumulate=accumulate, seed=seed, bf16=bf16)
+    return setup.set_up(game, data, batch_size=batch_size, micro_batches=micro_batches, seed=seed, bf16=bf16)
 
 
 def training_step(table: TrainingSetup, step: int = 0, phase: int = 0, progress: float = 0.0) -> TrainingStep:

@@ -22,7 +22,7 @@ class Penalty(Section):
 
 
 class ToyData(DataConfig):
-    rate_hz: int | None = Field(default=None, ge=1, le=192_000, description="samples per second")
+    sample_rate_hz: int | None = Field(default=None, ge=1, le=192_000, description="samples per second")
     labels: bool = Field(default=False, description="whether to read labels")
 
 

@@ -11,7 +11,7 @@ from gancore import __version__
 from gancore.cli.cache import app as cache_app
 from gancore.cli.compare import compare
 from gancore.cli.evaluate import evaluate
-from gancore.cli.generate import film, generate, neighbours
+from gancore.cli.generate import animate, generate, neighbours
 from gancore.cli.info import info
 from gancore.cli.plugins import app as plugins_app
 from gancore.cli.summaries import models, recipes, runs
@@ -79,7 +79,7 @@ def gancore(
     """Train adversarial generative models in any domain, beside likelihood models, in one loop."""
 
 
-for command in (train, generate, neighbours, film, evaluate, compare, runs, models, recipes, info):
+for command in (train, generate, neighbours, animate, evaluate, compare, runs, models, recipes, info):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(cache_app, name="cache")

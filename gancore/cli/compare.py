@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,9 +12,12 @@ from gancore.cli.options import (
     DataOption,
     DataRootOption,
     DomainOption,
-    FeaturesOption,
-    MeasuresOption,
+    FeatureExtractorOption,
+    MetricsOption,
     NoProgressOption,
+    SamplesOption,
+    StepsOption,
+    TimeOption,
     split_names,
 )
 from gancore.console import print_json, print_line, progress_printer
@@ -21,6 +25,12 @@ from gancore.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from gancore.comparison.runner import ComparisonResult
+
+STORED_OPTIONS = (
+    *("domain", "data", "recipes", "steps", "samples", "time", "overrides", "grid", "select", "n"),
+    *("metrics", "feature_extractor", "evaluation_seed", "device", "out"),
+)
+"""Options whose values a comparison stores in its folder."""
 
 
 def compare(
@@ -30,9 +40,9 @@ def compare(
         str | None,
         typer.Option(metavar="A,B", help="Recipes, or NAME=RECIPE; default: all of the domain."),
     ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Of each training: 10m, 90s, 1h, 20000 steps, 1e6 samples.")
-    ] = None,
+    steps: StepsOption = None,
+    samples: SamplesOption = None,
+    time: TimeOption = None,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -54,17 +64,19 @@ def compare(
     select: Annotated[
         str | None,
         typer.Option(
-            metavar="MEASURE", help="Selects each model on valid; last: none. Default: the domain's."
+            metavar="METRIC", help="Selects each model on valid; last: none. Default: the domain's."
         ),
     ] = None,
     n: Annotated[int | None, typer.Option("-n", min=16, help="Samples of each model. Default: 2000.")] = None,
-    measures: MeasuresOption = None,
-    features: FeaturesOption = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the samples. Default: 0.")] = None,
+    metrics: MetricsOption = None,
+    feature_extractor: FeatureExtractorOption = None,
+    evaluation_seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the evaluated samples. Default: 0.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1, mps.")] = None,
     jobs: Annotated[
         int,
-        typer.Option(min=1, help="Trainings at once; not with a budget in time, since they would share it."),
+        typer.Option(min=1, help="Trainings at once; not with --time, since they would share it."),
     ] = 1,
     data_root: DataRootOption = None,
     out: Annotated[
@@ -74,7 +86,7 @@ def compare(
     resume: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Continue a comparison; only --seeds can be added.")
     ] = None,
-    report: Annotated[
+    report_only: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Only write its report again.")
     ] = None,
     quiet: NoProgressOption = False,
@@ -86,32 +98,32 @@ def compare(
     the same --out continues a comparison that was stopped or killed. Exit code 3: the report was written,
     but a recipe failed.
     """
+    given = dict(locals())
     from gancore import api
     from gancore.comparison.config import read_seeds
 
-    if resume is not None or report is not None:
-        options: dict[str, Any] = {"--domain": domain, "--data": data, "--recipes": recipes}
-        options |= {"--budget": budget, "--set": overrides, "--grid": grid, "--select": select, "-n": n}
-        options |= {"--measures": measures, "--features": features, "--seed": seed, "--device": device}
-        options |= {"--out": out, **({} if report is None else {"--seeds": seeds, "--resume": resume})}
-        _reject_extra_options(options, "--resume" if report is None else "--report")
-    if report is not None:
+    if report_only is not None:
         from gancore.comparison.runner import rewrite_report
 
-        return _print_comparison(rewrite_report(report), quiet, as_json)
+        _reject_extra_options(given, (*STORED_OPTIONS, "seeds", "resume"), "--report-only")
+        return _print_comparison(rewrite_report(report_only), quiet, as_json)
+    if resume is not None:
+        _reject_extra_options(given, STORED_OPTIONS, "--resume")
     comparison = api.compare(
         domain,
         data=data,
         recipes=split_names(recipes) or (),
-        budget=budget,
+        steps=steps,
+        samples=samples,
+        time=time,
         seeds=None if seeds is None else read_seeds(seeds),
         overrides=overrides or [],
         grid=grid or [],
         select=select,
         n=n,
-        measures=split_names(measures),
-        features=features,
-        evaluation_seed=seed,
+        metrics=split_names(metrics),
+        feature_extractor=feature_extractor,
+        evaluation_seed=evaluation_seed,
         device=device,
         jobs=jobs,
         data_root=data_root,
@@ -122,12 +134,12 @@ def compare(
     _print_comparison(comparison, quiet, as_json)
 
 
-def _reject_extra_options(options: dict[str, Any], flag: str) -> None:
-    extra = [name for name, value in options.items() if value not in (None, [])]
+def _reject_extra_options(given: dict[str, Any], names: Sequence[str], flag: str) -> None:
+    extra = [name for name in names if given[name] not in (None, [])]
     if extra:
+        option = {"overrides": "--set", "n": "-n"}.get(extra[0], "--" + extra[0].replace("_", "-"))
         raise ConfigError(
-            f"{extra[0]} cannot be combined with {flag}: the folder stores its settings",
-            f"leave {extra[0]} out",
+            f"{option} cannot be combined with {flag}: the folder stores its settings", f"leave {option} out"
         )
 
 

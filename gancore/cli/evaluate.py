@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from gancore.cli.options import (
-    AgainstOption,
     DataRootOption,
     DeviceOption,
-    FeaturesOption,
-    MeasuresOption,
+    FeatureExtractorOption,
+    MetricsOption,
     NoProgressOption,
+    OtherDataOption,
     RunOrModelArgument,
     split_names,
 )
@@ -22,9 +22,9 @@ from gancore.console import print_line, progress_printer
 
 def evaluate(
     run_or_model: RunOrModelArgument,
-    against: AgainstOption = None,
-    measures: MeasuresOption = None,
-    features: FeaturesOption = None,
+    data: OtherDataOption = None,
+    metrics: MetricsOption = None,
+    feature_extractor: FeatureExtractorOption = None,
     n: Annotated[
         int | None,
         typer.Option(
@@ -40,8 +40,8 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the JSON lines to this file, too.")
     ] = None,
-    card: Annotated[
-        bool, typer.Option("--card", help="Write the results that can be trusted into the model card.")
+    update_card: Annotated[
+        bool, typer.Option("--update-card", help="Write the results that can be trusted into the model card.")
     ] = False,
     quiet: NoProgressOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")] = False,
@@ -49,23 +49,23 @@ def evaluate(
     """Evaluate a trained model.
 
     Every value is printed with those of three known sets: held-out real examples, noise, and a collapse. The
-    results of a run are stored in its folder, in measures.jsonl.
+    results of a run are stored in its folder, in evaluations.jsonl.
     """
     from gancore import api
 
     progress_options = {} if quiet else {"announce": progress_printer(quiet)}
     evaluation = api.evaluate(
         run_or_model,
-        against=against,
-        measures=split_names(measures),
-        features=features,
+        data=data,
+        metrics=split_names(metrics),
+        feature_extractor=feature_extractor,
         n=n,
         split=split,
         seed=seed,
         device=device,
         data_root=data_root,
         out=out,
-        card=card,
+        update_card=update_card,
         **progress_options,
     )
     if as_json:

@@ -1,4 +1,4 @@
-"""``gancore generate``, ``neighbours``, ``film``: write samples of a model or a run as files."""
+"""``gancore generate``, ``neighbours``, ``animate``: write samples of a model or a run as files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from gancore.cli.options import (
-    AgainstOption,
     DataRootOption,
     DeviceOption,
     JsonOption,
     LabelOption,
     NoProgressOption,
+    OtherDataOption,
     OutFolderOption,
     OverwriteOption,
     QuietOption,
@@ -22,14 +22,10 @@ from gancore.cli.options import (
     SampleSeedOption,
 )
 from gancore.console import print_json, print_line, progress_printer
-from gancore.errors import ConfigError
 
 
 def generate(
-    run_or_model: Annotated[
-        str | None, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder or a model folder.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A model by name; see `gancore models`.")] = None,
+    run_or_model: RunOrModelArgument,
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
     out: OutFolderOption = Path("samples"),
     seed: SampleSeedOption = 0,
@@ -39,7 +35,7 @@ def generate(
     ] = False,
     interpolate: Annotated[
         int | None,
-        typer.Option(metavar="STEPS", min=2, help="-n paths of so many samples from one sample to another."),
+        typer.Option(metavar="POINTS", min=2, help="-n paths of so many samples from one sample to another."),
     ] = None,
     truncation: Annotated[
         float | None,
@@ -47,18 +43,15 @@ def generate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples at once; does not change them.")] = 64,
     device: DeviceOption = "auto",
-    force: OverwriteOption = False,
+    overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write samples of a trained model."""
-    if not (run_or_model or model) or (run_or_model and model):
-        problem = "two models are given" if model else "no model is given"
-        raise ConfigError(problem, "give a run folder, a model folder, or --model NAME")
     from gancore import api
 
     files = api.generate(
-        run_or_model or model or "",
+        run_or_model,
         n=n,
         out=out,
         seed=seed,
@@ -68,7 +61,7 @@ def generate(
         truncation=truncation,
         batch_size=batch_size,
         device=device,
-        force=force,
+        overwrite=overwrite,
         announce=progress_printer(quiet),
     )
     if as_json:
@@ -83,16 +76,16 @@ def neighbours(
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
     k: Annotated[int, typer.Option("-k", min=1, help="How many training examples beside each.")] = 5,
     out: OutFolderOption = Path("neighbours"),
-    features: Annotated[
+    feature_extractor: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Features that measure distance. Default: those of the domain."),
     ] = None,
-    against: AgainstOption = None,
+    data: OtherDataOption = None,
     seed: SampleSeedOption = 0,
     label: LabelOption = None,
     device: DeviceOption = "auto",
     data_root: DataRootOption = None,
-    force: OverwriteOption = False,
+    overwrite: OverwriteOption = False,
     quiet: NoProgressOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -105,13 +98,13 @@ def neighbours(
         n=n,
         k=k,
         out=out,
-        features=features,
-        against=against,
+        feature_extractor=feature_extractor,
+        data=data,
         seed=seed,
         label=label,
         device=device,
         data_root=data_root,
-        force=force,
+        overwrite=overwrite,
         **progress_options,
     )
     if as_json:
@@ -124,9 +117,9 @@ def neighbours(
             print_line(f"in {out}")
 
 
-def film(
+def animate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: RUN/film.gif.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: RUN/animation.gif.")] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -21,7 +21,9 @@ def info(
     as_json: JsonOption = False,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Check every recipe's layers in bf16 on this machine; takes minutes."),
+        typer.Option(
+            "--check-precision", help="Check every recipe's layers in bf16 on this machine; takes minutes."
+        ),
     ] = False,
 ) -> None:
     """Show versions, device, precision, threads, folders and plugins."""

@@ -49,14 +49,27 @@ DataOption: TypeAlias = Annotated[
 DataRootOption: TypeAlias = Annotated[
     Path | None, typer.Option(help="The folder of named data sets; default: GANCORE_DATA, or the cache.")
 ]
-AgainstOption: TypeAlias = Annotated[
+StepsOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="N", help="Budget in training steps: 20000 or 2e4.")
+]
+SamplesOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="N", help="Budget in training examples seen: 1e6.")
+]
+TimeOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Wall-clock budget, evaluation and checkpoints included: 90s, 10m, 2h or seconds.",
+    ),
+]
+OtherDataOption: TypeAlias = Annotated[
     str | None, typer.Option(metavar="SOURCE", help="Other data than the model's own: a name or a path.")
 ]
-MeasuresOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="A,B", help="Measures by name; all: every one. Default: the quick ones.")
+MetricsOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Metrics by name; all: every one. Default: the quick ones.")
 ]
-FeaturesOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Features by name. Default: the domain's first.")
+FeatureExtractorOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Feature extractor by name. Default: the domain's first.")
 ]
 LabelOption: TypeAlias = Annotated[str | None, typer.Option(help="Samples of this class only.")]
 SampleSeedOption: TypeAlias = Annotated[
@@ -65,7 +78,7 @@ SampleSeedOption: TypeAlias = Annotated[
 DeviceOption: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 OutFolderOption: TypeAlias = Annotated[Path, typer.Option(help="The folder for the files; made if missing.")]
 OverwriteOption: TypeAlias = Annotated[
-    bool, typer.Option("--force", help="Replace the samples that --out holds.")
+    bool, typer.Option("--overwrite", help="Replace the samples that --out holds.")
 ]
 StrictPluginsOption: TypeAlias = Annotated[
     bool, typer.Option("--strict-plugins", help="Stop at the first fault of a plugin.")

@@ -16,7 +16,10 @@ from gancore.cli.options import (
     DataRootOption,
     DomainOption,
     NoProgressOption,
+    SamplesOption,
+    StepsOption,
     StrictPluginsOption,
+    TimeOption,
     complete_recipe,
 )
 from gancore.console import format_duration, print_json, print_line
@@ -34,11 +37,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="The folder for the run; default: a new one in runs/.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Budget in steps.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Budget in training examples seen.")] = None,
-    seconds: Annotated[
-        float | None, typer.Option(help="Wall-clock budget in seconds, evaluation and checkpoints included.")
-    ] = None,
+    steps: StepsOption = None,
+    samples: SamplesOption = None,
+    time: TimeOption = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random number.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
     devices: Annotated[
@@ -76,7 +77,7 @@ def train(
     """Train a model.
 
     The configuration is layered: defaults, --config, flags, --set. Give at most one of --steps, --samples
-    and --seconds; the default is the recipe's budget. With --resume RUN, the budget counts from step 0.
+    and --time; the default is the recipe's budget. With --resume RUN, the budget counts from step 0.
     Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current step and save a checkpoint;
     a second Ctrl-C interrupts at once.
     """
@@ -87,7 +88,7 @@ def train(
         "overrides": overrides or [],
         "steps": steps,
         "samples": samples,
-        "seconds": seconds,
+        "time": time,
         "seed": seed,
         "device": device,
         "precision": precision,

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
 
-from gancore.budget import Budget, read_budget
+from gancore.budget import EXAMPLES, Budget, Count, Duration, Unit
 from gancore.config import BUDGET_FIELDS, RunConfig, Section
 from gancore.config_layers import resolve_config
 from gancore.config_yaml import Setting, parse_value, read_settings
@@ -34,12 +34,12 @@ LAST = "last"
 """``select``: keep the model of the last step."""
 _OVERRIDE_OF_ONE = re.compile(r"(?P<name>[^:=]*):(?P<setting>.*)", re.DOTALL)
 _SET_BY_FLAG = {
-    **dict.fromkeys((f"train.{name}" for name in BUDGET_FIELDS), "--budget is the same for all"),
+    **{f"train.{name}": f"--{name} is the same for all" for name in BUDGET_FIELDS},
     "train.seed": "--seeds says which",
     "train.device": "--device is the same for all",
     "data.source": "--data is the same for all",
-    "upkeep.select": "--select is the same for all",
-    "upkeep.patience": "each training uses up its budget",
+    "validation.select": "--select is the same for all",
+    "validation.patience": "each training uses up its budget",
     "domain": "--domain is the same for all",
     "recipe": "--recipes names them",
 }
@@ -56,15 +56,17 @@ class ComparisonConfig(Section):
     domain: str = Field(description="the kind of data")
     data: str | None = Field(description="a named data set or a path; none: the built-in default")
     recipes: dict[str, str] = Field(min_length=1, description="what is compared: a name, and its recipe")
-    budget: str = Field(description="of each training")
+    steps: Count | None = Field(default=None, description="budget of each training, in steps")
+    samples: Count | None = Field(default=None, description="the same in training examples seen")
+    time: Duration | None = Field(default=None, description="the same in wall-clock seconds")
     seeds: list[Seed] = Field(min_length=1, description="of the trainings of each recipe")
-    settings: list[str] = Field(description="--set: key=value for all, name:key=value for one of them")
+    overrides: list[str] = Field(description="--set: key=value for all, name:key=value for one of them")
     select: str | None = Field(
         description=f"measure on valid that chooses each model; {LAST}: none; none: the domain's own"
     )
     n: PositiveInt = Field(description="samples of each model that measures see")
-    measures: list[str] | None = Field(description="what is measured on test; none: the default set")
-    features: str | None = Field(description="the map to vectors; none: the domain's first")
+    metrics: list[str] | None = Field(description="what is measured on test; none: the default set")
+    feature_extractor: str | None = Field(description="the map to vectors; none: the domain's first")
     evaluation_seed: NonNegativeInt = Field(description="the samples that are measured and shown")
     device: str = Field(description="of training, measuring and timing")
 
@@ -85,21 +87,28 @@ class ComparisonConfig(Section):
             raise ValueError("a seed is named twice")
         return seeds
 
-    @field_validator("budget")
-    @classmethod
-    def _normalise_budget(cls, text: str) -> str:
-        return str(read_budget(text))
+    @model_validator(mode="after")
+    def _check_single_budget(self) -> Self:
+        given = [name for name in BUDGET_FIELDS if getattr(self, name) is not None]
+        if len(given) != 1:
+            names = " and ".join(given)
+            raise ConfigError(
+                f"{names} are given" if given else "no budget is given", f"give one of {EXAMPLES}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_overrides(self) -> Self:
-        for text in self.settings:
+        for text in self.overrides:
             _check_override(text, self.recipes)
         return self
 
     @property
-    def parsed_budget(self) -> Budget:
-        """The budget of each training, parsed."""
-        return read_budget(self.budget)
+    def budget(self) -> Budget:
+        """The budget of each training."""
+        units: tuple[Unit, ...] = ("time", "steps", "samples")
+        (unit,) = (unit for unit in units if getattr(self, unit) is not None)
+        return Budget(getattr(self, unit), unit)
 
     @property
     def command(self) -> str:
@@ -108,14 +117,16 @@ class ComparisonConfig(Section):
             ("--domain", self.domain),
             ("--data", self.data),
             ("--recipes", _as_text(self.recipes)),
-            ("--budget", self.budget),
+            ("--steps", self.steps),
+            ("--samples", self.samples),
+            ("--time", self.time),
             ("--seeds", _seeds_as_text(self.seeds)),
-            *(("--set", text) for text in self.settings),
+            *(("--set", text) for text in self.overrides),
             ("--select", self.select),
             ("-n", self.n),
-            ("--measures", None if self.measures is None else ",".join(self.measures)),
-            ("--features", self.features),
-            ("--seed", self.evaluation_seed),
+            ("--metrics", None if self.metrics is None else ",".join(self.metrics)),
+            ("--feature-extractor", self.feature_extractor),
+            ("--evaluation-seed", self.evaluation_seed),
             ("--device", self.device),
         ]
         words = [word for flag, value in flags if value is not None for word in (flag, str(value))]
@@ -128,13 +139,13 @@ class ComparisonConfig(Section):
 
     def overrides_of(self, name: str) -> list[str]:
         """``key=value`` for the recipe of this name: first those for all recipes, then its own."""
-        matches = [_OVERRIDE_OF_ONE.fullmatch(text.partition("=")[0]) for text in self.settings]
+        matches = [_OVERRIDE_OF_ONE.fullmatch(text.partition("=")[0]) for text in self.overrides]
         own = [
             text.partition(":")[2]
-            for text, match in zip(self.settings, matches, strict=True)
+            for text, match in zip(self.overrides, matches, strict=True)
             if match and match["name"] == name
         ]
-        return [text for text, match in zip(self.settings, matches, strict=True) if not match] + own
+        return [text for text, match in zip(self.overrides, matches, strict=True) if not match] + own
 
 
 def make_config(**values: Any) -> ComparisonConfig:
@@ -205,9 +216,9 @@ def _check_override(text: str, recipes: Mapping[str, str]) -> None:
     key = (match["setting"] if match else key).strip()
     if key in _SET_BY_FLAG:
         raise ConfigError(f"--set {short_repr(text)} cannot be set in a comparison", _SET_BY_FLAG[key])
-    if match and key.partition(".")[0] in ("data", "upkeep"):
+    if match and key.partition(".")[0] in ("data", "logging", "validation", "checkpoint"):
         raise ConfigError(
-            f"--set {short_repr(text)}: all recipes share data.* and upkeep.*",
+            f"--set {short_repr(text)}: all recipes share data.*, logging.*, validation.* and checkpoint.*",
             f"set it for all: --set {key}=...",
         )
 
@@ -331,14 +342,14 @@ class Trial:
 
 def train_arguments(config: ComparisonConfig, name: str, seed: int, select: str = "") -> dict[str, Any]:
     """Arguments of :func:`gancore.train` for one trial; ``select``: the metric that selects its model."""
-    selection = [f"upkeep.select={select}"] if select else []
-    budget = config.parsed_budget
+    selection = [f"validation.select={select}"] if select else []
+    budget = config.budget
     return {
         "domain": config.domain,
         "recipe": config.recipes[name],
         "data": config.data,
         "overrides": [*config.overrides_of(name), *selection],
-        budget.unit: budget.amount if budget.unit == "seconds" else int(budget.amount),
+        budget.unit: budget.amount,
         "seed": seed,
         "device": config.device,
     }

@@ -97,11 +97,11 @@ def _data_facts(data: Data, source: str, licence: str) -> dict[str, Any]:
 
 def _check_metrics(config: ComparisonConfig, domain: Domain, spec: Spec) -> None:
     """Before any training. Raises ConfigError if no metric or features have such a name for these data."""
-    load_metrics(available_metrics(domain, spec, _say), config.measures, _say)
+    load_metrics(available_metrics(domain, spec, _say), config.metrics, _say)
     known = available_extractors(domain, spec, _say)
-    if config.features is not None and config.features not in known:
-        message = f"no features {config.features!r} for these data"
-        raise ConfigError(message, suggestion(config.features, known))
+    if config.feature_extractor is not None and config.feature_extractor not in known:
+        message = f"no features {config.feature_extractor!r} for these data"
+        raise ConfigError(message, suggestion(config.feature_extractor, known))
 
 
 def _write_real_samples(folder: ComparisonFolder, domain: Domain, data: Data, shown: int, seed: int) -> None:

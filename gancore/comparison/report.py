@@ -68,7 +68,7 @@ def make_report(
         name: tradeoff_row(name, _runs_of(name, runs), tradeoffs.get(name, {}), analysis)
         for name in config.recipes
     }
-    select, budget = environment.get("select", ""), config.parsed_budget
+    select, budget = environment.get("select", ""), config.budget
     failures = [{"who": run["who"], **run["failure"]} for run in runs if run["failure"]]
     higher = environment.get("on_valid", {}).get(select, {}).get("better") == "higher"
     target = time_to_target(runs, select, higher) if select else {}
@@ -80,7 +80,7 @@ def make_report(
         still_improving=still_improving(runs) if select else [],
         failures={failure["who"]: f"{failure['message']} ({failure['stage']})" for failure in failures},
         tradeoffs=tradeoff_statements(tradeoff_rows),
-        training_seconds=mean_training_seconds(runs) if budget.unit == "seconds" else {},
+        training_seconds=mean_training_seconds(runs) if budget.unit == "time" else {},
     )
     return {
         "format": FORMAT,

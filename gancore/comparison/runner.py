@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from gancore.budget import EXAMPLES
 from gancore.comparison.config import (
     ComparisonConfig,
     Trial,
@@ -65,9 +64,9 @@ class ComparisonRunner:
     trials: list[Trial] = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.jobs > 1 and self.config.parsed_budget.unit == "seconds":
+        if self.jobs > 1 and self.config.budget.unit == "time":
             raise ConfigError(
-                f"--jobs {self.jobs} with a budget in seconds: parallel trainings would share their time",
+                f"--jobs {self.jobs} with --time: parallel trainings would share their time",
                 "give the budget in steps or samples, or leave --jobs out",
             )
         self.trials = make_trials(self.config)
@@ -211,17 +210,15 @@ def start_comparison(
     """
     if values["domain"] is None:
         raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
-    if values["budget"] is None:
-        raise ConfigError("no budget is given", f"give --budget, {EXAMPLES}")
     folder = ComparisonFolder(out or _new_folder(runs_folder, values["domain"]))
     data = values["data"]
     rows = array_source(data) if is_array(data) else None
     source = str((folder.data_folder / rows.name).absolute()) if rows else None if data is None else str(data)
     named = read_recipes(recipes or sampling_recipes(values["domain"]))
-    expanded, overrides = expand_grid(named, values["settings"], values["grid"])
+    expanded, overrides = expand_grid(named, values["overrides"], values["grid"])
     given = {name: value for name, value in values.items() if name != "grid"}
     given |= {name: value for name, value in DEFAULTS.items() if given.get(name) is None}
-    config = make_config(**{**given, "data": source, "recipes": expanded, "settings": overrides})
+    config = make_config(**{**given, "data": source, "recipes": expanded, "overrides": overrides})
     return ComparisonRunner(folder, config, jobs, data_root, announce, rows)()
 
 

@@ -45,7 +45,7 @@ RULES = {
     " leads, alone or with others, or another is better.",
     "trust": "A metric is left out if it does not order its controls on these data: real rows better than"
     " noise and than collapse, if it is sensitive to them.",
-    "spent": "A budget in seconds is converted to a number of steps when a training begins, by timing some;"
+    "spent": "A budget in time is converted to a number of steps when a training begins, by timing some;"
     " if the machine changes its speed, the training takes a different time. Differences from 10 % on are"
     " reported.",
     "unfinished": "A recipe was still improving if its selected model is its last.",

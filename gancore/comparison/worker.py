@@ -124,8 +124,8 @@ def _evaluate(context: JobContext) -> None:
     config = context.config
     evaluation = api.evaluate(
         context.folder.run_folder(context.trial).path,
-        measures=config.measures,
-        features=config.features,
+        metrics=config.metrics,
+        feature_extractor=config.feature_extractor,
         n=config.n,
         seed=config.evaluation_seed,
         device=config.device,

@@ -43,8 +43,8 @@ class LabelledSection(DataConfig):
         None,
         description="column of metadata.csv, metadata.jsonl or index.csv; none: label, class or category",
     )
-    valid_share: float = Field(0.1, gt=0, le=0.4, description="share of the data held out to select by")
-    test_share: float = Field(0.1, gt=0, le=0.4, description="share of the data held out to report on")
+    valid_fraction: float = Field(0.1, gt=0, le=0.4, description="share of the data held out to select by")
+    test_fraction: float = Field(0.1, gt=0, le=0.4, description="share of the data held out to report on")
 
     @field_validator("label_pattern")
     @classmethod

@@ -106,7 +106,7 @@ class ClassifierCache:
             "data": {**self.reference.section.model_dump(mode="json"), "source": source_name},
             "model": changes,
             "train": {"device": str(self.device)},
-            "upkeep": {"select": "nll", "patience": PATIENCE},
+            "validation": {"select": "nll", "patience": PATIENCE},
         }
         layer = flatten_settings(values, f"settings of the classifier {entry.name}")
         config = build_config(self.domain.Config, section, [layer])

@@ -271,7 +271,7 @@ class FeaturePipeline:
                 raise PluginError(
                     f"features {extractor.name!r} give values that are not finite for {invalid:,} of "
                     f"{len(values):,} real rows",
-                    "choose others with --features",
+                    "choose others with --feature-extractor",
                 )
             return values
 
@@ -297,7 +297,7 @@ class FeaturePipeline:
         if values.dim() != 2 or len(values) != rows:
             raise PluginError(
                 f"features {extractor.name!r} give shape {tuple(values.shape)} for {rows} samples",
-                "choose others with --features",
+                "choose others with --feature-extractor",
             )
         return values
 

@@ -251,7 +251,7 @@ def _extract_finite(pipeline: FeaturePipeline, batch: Batch, cache: bool) -> Ten
     if invalid := count_invalid_rows(features, "features"):
         raise DataError(
             f"the features of {invalid:,} of {len(features):,} samples and held-out rows are not finite",
-            "choose others with --features",
+            "choose others with --feature-extractor",
         )
     return features
 

@@ -58,7 +58,7 @@ def _data_section(model: Model, run: RunFolder | None, against: str | None) -> D
     own = _stored_settings(model, run)
     if against is None:
         if own is None or "source" not in own:
-            raise ConfigError("the model does not say where its data are", "give them with --against")
+            raise ConfigError("the model does not say where its data are", "give them with --data")
         return _validate(model, own)
     pinned = {key: value for key, value in _settings_in_spec(model).items() if (own or {}).get(key) is None}
     return _validate(model, {**(own or {}), **pinned, "source": against})

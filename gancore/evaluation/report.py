@@ -356,7 +356,7 @@ def write_to_card(folder: Path, evaluation: EvaluationResult) -> None:
     try:
         card = read_regular(file.resolve(), MAX_JSON_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{file} cannot be read", "leave out --card") from error
+        raise CheckpointError(f"{file} cannot be read", "leave out --update-card") from error
     facts = [card_fact(result) for result in evaluation if result.trusted and not result.skipped]
     atomic_write(file, with_metrics(card, facts))
 

@@ -151,7 +151,7 @@ def _draw_samples(request: EvaluationRequest, n: int, model: Model, real: Batch)
     if shapes != real_shapes:
         raise DataError(
             f"a sample of {request.model_name} has shape and type {shapes}, a real row has {real_shapes}",
-            "give --against data of the model's kind",
+            "give --data data of the model's kind",
         )
     return Batch(samples.data, samples.condition)
 

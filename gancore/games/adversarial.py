@@ -77,14 +77,14 @@ class AdversarialGame(Game):
         loss: AdversarialLoss,
         penalties: Sequence[Penalty],
         representation: Representation,
-        average: float | None,
+        ema_halflife: float | None,
         conditional: bool,
     ) -> None:
         super().__init__()
         self.conditional = conditional
         self.generator, self.discriminator = generator, discriminator
         self.representation = representation
-        self.track_ema(generator, average)
+        self.track_ema(generator, ema_halflife)
         self.prior, self.loss = prior, loss
         self.penalties = tuple(with_unique_names(penalties))
         self.batch_coupled = bool(loss.batch_coupled)
@@ -204,9 +204,9 @@ def adversarial_game(
     penalties: Sequence[Penalty] = (),
     generator_optimizer: Optimizer = Adam(2e-4, (0.5, 0.99)),  # noqa: B008
     discriminator_optimizer: Optimizer = Adam(2e-4, (0.5, 0.99)),  # noqa: B008
-    discriminator_moves: int = 1,
-    average: float | None = None,
-    clip: float | None = None,
+    discriminator_steps: int = 1,
+    ema_halflife: float | None = None,
+    clip_grad_norm: float | None = None,
     conditional: bool = False,
     representation: Representation | None = None,
     augmentation: Augmentation | None = None,
@@ -218,10 +218,10 @@ def adversarial_game(
     ``generator`` and ``discriminator`` are functions that build the networks, which are called in this order,
     so that a seed gives the same weights. The generator network takes ``(latents)``, or ``(latents,
     condition)`` if the game is ``conditional``, and gives data or what the discriminator embeds. A step is
-    ``discriminator_moves`` moves of the discriminator, the lazy penalties that are due, and one move of the
-    generator. ``average`` is the half-life of the generator's EMA in samples, ``clip`` bounds the norm of
-    each gradient, ``augmentation`` is applied to the discriminator's inputs in training. ``game`` is a
-    subclass of :class:`AdversarialGame`.
+    ``discriminator_steps`` moves of the discriminator, the lazy penalties that are due, and one move of the
+    generator. ``ema_halflife`` is the half-life of the generator's EMA in samples, ``clip_grad_norm`` bounds
+    the norm of each gradient, ``augmentation`` is applied to the discriminator's inputs in training. ``game``
+    is a subclass of :class:`AdversarialGame`.
 
     Raises:
         ConfigError: the discriminator is not a :class:`Discriminator`.
@@ -239,15 +239,15 @@ def adversarial_game(
         resolve_loss(loss),
         penalties,
         representation or Identity(),
-        average,
+        ema_halflife,
         conditional,
     )
     built.players = {
-        "discriminator": Player(["discriminator"], discriminator_optimizer, clip),
-        "generator": Player(["generator"], generator_optimizer, clip),
+        "discriminator": Player(["discriminator"], discriminator_optimizer, clip_grad_norm),
+        "generator": Player(["generator"], generator_optimizer, clip_grad_norm),
     }
     lazy = [PenaltyMove.of("discriminator", penalty) for penalty in built.penalties if penalty.every > 1]
-    moves = [*[Move("discriminator")] * discriminator_moves, *lazy, Move("generator")]
+    moves = [*[Move("discriminator")] * discriminator_steps, *lazy, Move("generator")]
     built.phases = [Phase(moves, dynamics=dynamics, name="adversarial")]
     return built
 

@@ -25,9 +25,9 @@ class AdversarialOptions(TypedDict):
     penalties: Sequence[Penalty]
     generator_optimizer: Optimizer
     discriminator_optimizer: Optimizer
-    discriminator_moves: int
-    average: float | None
-    clip: float | None
+    discriminator_steps: int
+    ema_halflife: float | None
+    clip_grad_norm: float | None
     game: type[AdversarialGame] | None
 
 
@@ -47,7 +47,7 @@ class AdversarialConfig(RecipeConfig):
         1.0, le=1, description="that weight at the end, as a share of it; along a cosine"
     )
     penalty_every: PositiveInt = Field(1, description="steps between updates by the penalty; 1: every step")
-    discriminator_moves: PositiveInt = Field(1, description="discriminator moves in a step")
+    discriminator_steps: PositiveInt = Field(1, description="discriminator moves in a step")
     optimizer: str = Field("adam", description="optimizer of both players, by name")
     optimizer_settings: dict[str, JsonValue] = Field(
         default_factory=dict, description="other settings of the optimizer, such as weight_decay"
@@ -57,14 +57,14 @@ class AdversarialConfig(RecipeConfig):
         None, description="the discriminator's rate at first; none: lr"
     )
     lr_end: NonNegativeFloat = Field(1.0, le=1, description="rates at the end, as a share; 1: constant")
-    schedule: Literal["cosine", "linear"] = Field("cosine", description="how rates go there")
+    lr_schedule: Literal["cosine", "linear"] = Field("cosine", description="how rates go there")
     beta1: float = Field(0.5, ge=0, lt=1, description="memory of gradients: Adam's, or SGD's momentum")
     discriminator_beta1: float | None = Field(
         None, ge=0, lt=1, description="that of the discriminator's rule; none: beta1"
     )
     beta2: float = Field(0.99, ge=0, lt=1, description="memory of squares: Adam's and RMSprop's")
-    clip: NonNegativeFloat = Field(0.0, description="bound on each gradient's norm; 0: none")
-    average: NonNegativeFloat = Field(
+    clip_grad_norm: NonNegativeFloat = Field(0.0, description="bound on each gradient's norm; 0: none")
+    ema_halflife: NonNegativeFloat = Field(
         0.0, description="half-life of the generator's average, in samples; 0: none"
     )
     game: str | None = Field(
@@ -79,7 +79,7 @@ class AdversarialConfig(RecipeConfig):
         keys = super().effective_keys()
         if self.penalty == "none":  # there is no weight to raise
             keys = keys - {"penalty"} | {"penalty=r1"}
-        return keys | {"discriminator_moves=1"} if self.discriminator_moves > 1 else keys
+        return keys | {"discriminator_steps=1"} if self.discriminator_steps > 1 else keys
 
     def game_options(self, lr_scale: float = 1.0) -> AdversarialOptions:
         """The options of the game, with both learning rates multiplied by ``lr_scale``."""
@@ -90,9 +90,9 @@ class AdversarialConfig(RecipeConfig):
             "penalties": self._penalties(),
             "generator_optimizer": self._optimizer(self.lr * lr_scale, self.beta1),
             "discriminator_optimizer": self._optimizer(discriminator_lr * lr_scale, beta1),
-            "discriminator_moves": self.discriminator_moves,
-            "average": self.average or None,
-            "clip": self.clip or None,
+            "discriminator_steps": self.discriminator_steps,
+            "ema_halflife": self.ema_halflife or None,
+            "clip_grad_norm": self.clip_grad_norm or None,
             "game": find_game(self.game),
         }
 
@@ -103,7 +103,7 @@ class AdversarialConfig(RecipeConfig):
         return resolve_penalties(self.penalty, weight, self.penalty_every)
 
     def _optimizer(self, lr: float, beta1: float) -> Optimizer:
-        schedule = _scheduled(lr, self.lr_end, LR_SCHEDULES[self.schedule])
+        schedule = _scheduled(lr, self.lr_end, LR_SCHEDULES[self.lr_schedule])
         return resolve_optimizer(self.optimizer, schedule, beta1, self.beta2, self.optimizer_settings)
 
 

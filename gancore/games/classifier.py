@@ -65,10 +65,10 @@ class ClassifierGame(Game):
 
     conditional = True
 
-    def __init__(self, model: Classifier, representation: Representation, average: float | None) -> None:
+    def __init__(self, model: Classifier, representation: Representation, ema_halflife: float | None) -> None:
         super().__init__()
         self.model, self.representation = model, representation
-        self.track_ema(model, average)
+        self.track_ema(model, ema_halflife)
 
     def cost(self, move: Move, draw: Draw) -> Cost:
         """-log p(label | data) in nats per sample; ``accuracy`` is logged."""
@@ -86,8 +86,8 @@ def classifier_game(
     model: Callable[[], Classifier],
     *,
     optimizer: Optimizer = Adam(1e-3),  # noqa: B008
-    average: float | None = None,
-    clip: float | None = None,
+    ema_halflife: float | None = None,
+    clip_grad_norm: float | None = None,
     representation: Representation | None = None,
 ) -> ClassifierGame:
     """A classifier: a model of the labels given the data.
@@ -95,7 +95,7 @@ def classifier_game(
     It is trained, selected and stored like a generator but generates nothing; its recipe declares the
     capability ``classification``.
     """
-    game = ClassifierGame(model(), representation or Identity(), average)
-    game.players = {"classifier": Player(["model"], optimizer, clip)}
+    game = ClassifierGame(model(), representation or Identity(), ema_halflife)
+    game.players = {"classifier": Player(["model"], optimizer, clip_grad_norm)}
     game.phases = [Phase([Move("classifier")], name="classification")]
     return game

@@ -53,13 +53,13 @@ class Player:
     """A set of parameters and its optimizer.
 
     ``networks`` names modules of the game; a mapping gives each a factor on the learning rate. A network may
-    belong to several players, each of which has its own optimizer state for it. ``clip`` bounds the norm of
-    the gradient.
+    belong to several players, each of which has its own optimizer state for it. ``clip_grad_norm`` bounds the
+    norm of the gradient.
     """
 
     networks: Sequence[str] | Mapping[str, float]
     optimizer: Optimizer = field(default_factory=Adam)
-    clip: float | None = None
+    clip_grad_norm: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.networks, str):

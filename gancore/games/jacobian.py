@@ -34,7 +34,7 @@ def compute_jacobian(
         ConfigError: the players have more than ``MAX_PARAMETERS`` parameters, or the phase has no move.
     """
     if num_rows is not None:
-        setup = replace(setup, batch_size=num_rows, accumulate=1)
+        setup = replace(setup, batch_size=num_rows, micro_batches=1)
     training_step = TrainingStep(replace(setup, bf16=False), setup.game.phases[phase], step, step, progress)
     if not training_step.main_moves:
         raise ConfigError(f"phase {phase} of this game has no main move", "give the number of another phase")

@@ -85,12 +85,12 @@ class LikelihoodGame(Game):
     """Built by :func:`likelihood_game`."""
 
     def __init__(
-        self, model: nn.Module, representation: Representation, average: float | None, conditional: bool
+        self, model: nn.Module, representation: Representation, ema_halflife: float | None, conditional: bool
     ) -> None:
         super().__init__()
         self.model: Any = model
         self.representation, self.conditional = representation, conditional
-        self.track_ema(model, average)
+        self.track_ema(model, ema_halflife)
 
     def cost(self, move: Move, draw: Draw) -> Cost:
         """-log p(x) in nats per encoded sample."""
@@ -106,8 +106,8 @@ def likelihood_game(
     model: Callable[[], nn.Module],
     *,
     optimizer: Optimizer = Adam(1e-3),  # noqa: B008
-    average: float | None = None,
-    clip: float | None = None,
+    ema_halflife: float | None = None,
+    clip_grad_norm: float | None = None,
     conditional: bool = False,
     representation: Representation | None = None,
     phases: Sequence[Phase] | None = None,
@@ -119,8 +119,8 @@ def likelihood_game(
     last argument if the game is ``conditional``. It sets ``lower_bound = True`` if its ``log_prob`` is a
     lower bound. What its samples offer beyond that, :class:`ModelSampler` reads from its methods.
     """
-    built = game(model(), representation or Identity(), average, conditional)
-    built.players = {"model": Player(["model"], optimizer, clip)}
+    built = game(model(), representation or Identity(), ema_halflife, conditional)
+    built.players = {"model": Player(["model"], optimizer, clip_grad_norm)}
     built.phases = phases or [Phase([Move("model")], name="likelihood")]
     return built
 

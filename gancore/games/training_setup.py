@@ -24,7 +24,7 @@ class TrainingSetup:
     optimizers: Mapping[str, OptimizerState]
     scalars: ScalarMeans
     batch_size: int
-    accumulate: int = 1
+    micro_batches: int = 1
     bf16: bool = False
     resume_state: list[object] = field(default_factory=list, compare=False)
     """Where :func:`gancore.training.loop.play` stopped and continues; empty at first."""
@@ -37,7 +37,7 @@ class TrainingSetup:
     @cached_property
     def reducer(self) -> GradientReducer:
         """Adds up gradients over micro-batches and processes."""
-        return GradientReducer(self.batches.processes, self.accumulate)
+        return GradientReducer(self.batches.processes, self.micro_batches)
 
 
 class ScalarMeans:

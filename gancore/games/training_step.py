@@ -92,7 +92,7 @@ class TrainingStep:
         through them.
         """
         params = self.params(move.player)
-        micro_batches = draw.micro_batches(self.setup.accumulate)
+        micro_batches = draw.micro_batches(self.setup.micro_batches)
         costs = (
             self.evaluate_cost(move, micro_batch, at, graph=at is not None) for micro_batch in micro_batches
         )
@@ -115,7 +115,7 @@ class TrainingStep:
         vectors = {move: gradient.materialize(params[move]) for move, gradient in gradients.items()}
         product = vector_jacobian_product if transpose else jacobian_vector_product
         sums: dict[Move, OptionalTensors] = {move: [None] * len(params[move]) for move in gradients}
-        for micro_batch in draw.without_freezing().micro_batches(self.setup.accumulate):
+        for micro_batch in draw.without_freezing().micro_batches(self.setup.micro_batches):
             vector_field = {
                 move: differentiate(
                     self._micro_batch_cost(move, micro_batch, gradient), params[move], graph=True
@@ -130,7 +130,7 @@ class TrainingStep:
         """The gradient of a cost at the parameters ``at``, differentiable; without micro-batches."""
         names = self.setup.optimizers[move.player].names
         cost = self.evaluate_cost(move, draw.without_freezing(), at, graph=True)
-        points, clip = [at[name] for name in names], self.game.players[move.player].clip
+        points, clip = [at[name] for name in names], self.game.players[move.player].clip_grad_norm
         gradients = torch.autograd.grad(cost.total(), points, create_graph=True, materialize_grads=True)
         if clip is None:
             return list(gradients)
@@ -150,7 +150,11 @@ class TrainingStep:
         norm = _global_norm(gradient.tensors, self.setup.batches.key.device)
         ok = (norm < math.inf).float()
         skip = 1 - ok
-        tensors = gradient.tensors if player.clip is None else _clip(gradient.tensors, norm, player.clip)
+        tensors = (
+            gradient.tensors
+            if player.clip_grad_norm is None
+            else _clip(gradient.tensors, norm, player.clip_grad_norm)
+        )
         lr, lazy_reg_scale = self.lr(move.player), self.phase.lazy_reg_scale(move.player)
         self.setup.optimizers[move.player].update(tensors, lr, skip, lazy_reg_scale)
         if not self._in_lookahead:
@@ -225,7 +229,7 @@ class TrainingStep:
                 f"the cost {move.cost!r} of player {move.player!r} uses torch's global random generator"
                 f"{find_global_rng_layer(self.game)}, so a divided batch would get other numbers",
                 "use gancore.nn.Dropout or gancore.games.noise(), or train on one process with"
-                " model.accumulate=1",
+                " model.micro_batches=1",
             )
 
     def _micro_batch_cost(self, move: Move, micro_batch: Draw, gradient: Gradient) -> Tensor:

@@ -85,7 +85,7 @@ def coincidence_threshold(real: Tensor) -> tuple[float, int]:
     distances = torch.cat(nearest_other)
     distances_to_other = distances[distances.isfinite()]
     if not len(distances_to_other):
-        raise DataError("the real rows are all equal in these features", "choose other --features")
+        raise DataError("the real rows are all equal in these features", "choose other --feature-extractor")
     return THRESHOLD_FACTOR * float(distances_to_other.quantile(QUANTILE)), n_duplicates
 
 

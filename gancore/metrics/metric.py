@@ -81,7 +81,9 @@ class SampleSet:
     def require_features(self) -> Tensor:
         """The features (n, d). Raises ConfigError: none were extracted."""
         if self.features is None:
-            raise ConfigError("this metric needs features, and none were extracted", "choose --features")
+            raise ConfigError(
+                "this metric needs features, and none were extracted", "choose --feature-extractor"
+            )
         return self.features
 
     def content_order(self) -> Tensor:

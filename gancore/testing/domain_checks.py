@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.config import Section, TrainConfig, UpkeepConfig
+from gancore.config import Section
+from gancore.config_layers import CORE_SECTIONS
 from gancore.data.dataset import Batch, View, validate_spec
 from gancore.data.splits import SPLITS
 from gancore.domain import Diagnostic
@@ -71,8 +72,7 @@ def tiny_config_is_valid(fixture: DomainFixture) -> None:
     known = {
         "data": set(fixture.domain.Config.model_fields),
         "model": {key for recipe in recipes for key in recipe.Config.model_fields},
-        "train": set(TrainConfig.model_fields),
-        "upkeep": set(UpkeepConfig.model_fields),
+        **{name: set(section.model_fields) for name, section in CORE_SECTIONS.items()},
     }
     for section, values in fixture.tiny_config.items():
         if section not in known or not isinstance(values, Mapping):

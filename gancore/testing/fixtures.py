@@ -36,7 +36,11 @@ from gancore.training.setup import set_up
 
 STEPS = 12
 """Steps of the trainings that the kit makes."""
-UPKEEP = {"log_every": 4, "previews": 2, "preview_every": 6, "evaluate_every": 6, "evaluate_samples": 32}
+INTERVALS: Mapping[str, Mapping[str, int]] = {
+    "logging": {"every": 4, "preview_samples": 2, "preview_every": 6},
+    "validation": {"every": 6, "samples": 32},
+    "checkpoint": {},
+}
 
 
 @dataclass
@@ -156,7 +160,10 @@ class RecipeFixture:
             "recipe": self.entry.name,
             "data": self.domain_fixture.tiny_config.get("data", {}),
             "model": {**model, **self.changes},
-            "upkeep": {**UPKEEP, **self.domain_fixture.tiny_config.get("upkeep", {})},
+            **{
+                name: {**values, **self.domain_fixture.tiny_config.get(name, {})}
+                for name, values in INTERVALS.items()
+            },
         }
         config = self.domain_fixture.resolve(self.recipe.Config, values)
         return config.model_copy(
@@ -173,20 +180,20 @@ class RecipeFixture:
             self.recipe, self.config.model, self.domain_fixture.data.spec, self.config.train.seed
         )
 
-    def setup(self, accumulate: int = 1) -> TrainingSetup:
+    def setup(self, micro_batches: int = 1) -> TrainingSetup:
         """The game, prepared for its first step: what it fits on train beforehand is fitted."""
-        table = self.unprepared_setup(accumulate)
+        table = self.unprepared_setup(micro_batches)
         prepare_game(table)
         table.game.train()
         return table
 
-    def unprepared_setup(self, accumulate: int = 1) -> TrainingSetup:
+    def unprepared_setup(self, micro_batches: int = 1) -> TrainingSetup:
         """The game with its data: nothing is fitted."""
         return set_up(
             self.build(),
             self.domain_fixture.views("train"),
             batch_size=self.batch_size,
-            accumulate=accumulate,
+            micro_batches=micro_batches,
             seed=self.config.train.seed,
         )
 

@@ -110,7 +110,7 @@ def micro_batches_add_up(fixture: RecipeFixture) -> None:
         raise SkipCheck("the game is batch_coupled: its costs do not add up in parts, and it says so")
     if fixture.batch_size % 2:
         raise CheckFailure(f"tiny has a batch of {fixture.batch_size}", "give tiny an even model.batch_size")
-    whole, parts = fixture.setup(), fixture.setup(accumulate=2)
+    whole, parts = fixture.setup(), fixture.setup(micro_batches=2)
     for phase in whole.game.phases:
         for index, move in enumerate(phase.moves):
             gradients = []

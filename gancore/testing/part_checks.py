@@ -156,14 +156,14 @@ def dynamics_micro_batches_add_up(fixture: DynamicsFixture) -> None:
     """Two micro-batches train what the whole batch does, unless it declares differentiates_updates."""
     if fixture.dynamics.differentiates_updates:
         raise SkipCheck("it declares differentiates_updates, and is refused under accumulation")
-    one, two = (toy_setup(dynamics=fixture.dynamics, accumulate=parts) for parts in (1, 2))
+    one, two = (toy_setup(dynamics=fixture.dynamics, micro_batches=parts) for parts in (1, 2))
     for table in (one, two):
         train_until(table, TrainState([STEPS]), STEPS)
     other = all_tensors(two)
     for name, tensor in all_tensors(one).items():
         if not torch.allclose(tensor, other[name], rtol=1e-3, atol=1e-4):
             raise CheckFailure(
-                f"with model.accumulate=2 {name} ends elsewhere", "take gradients from step.gradient"
+                f"with model.micro_batches=2 {name} ends elsewhere", "take gradients from step.gradient"
             )
 
 

@@ -201,7 +201,7 @@ def toy_fixture() -> DomainFixture:
 def toy_setup(
     loss: AdversarialLoss | str = "nonsaturating",
     dynamics: Dynamics = Alternating(),  # noqa: B008
-    accumulate: int = 1,
+    micro_batches: int = 1,
     build_seed: int = 0,
 ) -> TrainingSetup:
     """A GAN of tiny perceptrons on 40 points of the plane, with a lazy R1, on a batch of 8."""
@@ -220,7 +220,7 @@ def toy_setup(
         )
 
     data = 1 + Key.of("toy", "points").normal(40, 2)
-    return set_up(_built(build, build_seed), data, batch_size=8, accumulate=accumulate)
+    return set_up(_built(build, build_seed), data, batch_size=8, micro_batches=micro_batches)
 
 
 def linear_setup(dynamics: Dynamics, rate: float = 0.05) -> TrainingSetup:

@@ -1,4 +1,4 @@
-"""The check of bf16 for every recipe of a machine: what ``gancore info --check`` shows."""
+"""The check of bf16 for every recipe of a machine: what ``gancore info --check-precision`` shows."""
 
 from __future__ import annotations
 

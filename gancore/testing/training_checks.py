@@ -46,7 +46,7 @@ STATE = "keep state in parameters and buffers (register_buffer), which state_dic
 
 @dataclass
 class TrainingRun:
-    """A run of the fixture's recipe, played in this process without upkeep."""
+    """A run of the fixture's recipe, played in this process without callbacks."""
 
     session: RunContext
     state: TrainState
@@ -204,8 +204,9 @@ def _of_run(fixture: RecipeFixture, name: str, processes: int = 1) -> Mapping[st
 
 def _log_at_end(config: RunConfig) -> RunConfig:
     """Logging at the end only; that logging changes nothing is checked on one process."""
-    rare = {"log_every": STEPS, "preview_every": STEPS, "evaluate_every": STEPS}
-    return config.model_copy(update={"upkeep": config.upkeep.model_copy(update=rare)})
+    logging = config.logging.model_copy(update={"every": STEPS, "preview_every": STEPS})
+    validation = config.validation.model_copy(update={"every": STEPS})
+    return config.model_copy(update={"logging": logging, "validation": validation})
 
 
 def resumes(fixture: RecipeFixture) -> None:

@@ -63,8 +63,8 @@ class Callbacks:
     def __post_init__(self) -> None:
         self._saved = self._status_written = time.monotonic()
         self.run, self.setup, self.domain = self.context.run, self.context.setup, self.context.domain
-        self.settings, self.validator = self.context.config.upkeep, self.context.validator
-        self._intervals = Intervals.of(self.settings, self.total, self.planned)
+        self.config, self.validator = self.context.config, self.context.validator
+        self._intervals = Intervals.of(self.config, self.total, self.planned)
         self._monitor = self.context.new_monitor(self._intervals)
 
     def on_train_start(self, state: TrainState, title: str, log: Mapping[str, Json] | None = None) -> None:
@@ -117,7 +117,7 @@ class Callbacks:
     @property
     def _saves_before_validation(self) -> bool:
         """A checkpoint precedes what may fail, unless the result of an evaluation belongs into it."""
-        return self.settings.select is None
+        return self.config.validation.select is None
 
     def _preview_and_validate(self, state: TrainState) -> None:
         """Preview and evaluate, if due."""
@@ -141,9 +141,9 @@ class Callbacks:
         return None
 
     def _save_when_due(self, state: TrainState) -> None:
-        every = self.settings.checkpoint_every
+        every = self.config.checkpoint.every
         permanent = every is not None and state.step % every == 0 and state.step != self._saved_step
-        if permanent or time.monotonic() - self._saved > self.settings.checkpoint_seconds:
+        if permanent or time.monotonic() - self._saved > self.config.checkpoint.seconds:
             self._save(state)
 
     def _save(self, state: TrainState) -> None:
@@ -151,7 +151,7 @@ class Callbacks:
             self.lock.check()
             self.context.save_checkpoint(state, self._log_state())
             self.write_status(state)
-            if self.settings.select is None or not state.best:
+            if self.config.validation.select is None or not state.best:
                 self.export_model(state)
         self._saved = self._status_written = time.monotonic()
         self._saved_step = state.step
@@ -252,7 +252,7 @@ class Callbacks:
         samples, values = self._try("evaluation", state, lambda: self._measure(state)) or (None, {})
         if values:
             self.logger.log_scalars(state.step, {f"valid/{name}": value for name, value in values.items()})
-        name = self.settings.select
+        name = self.config.validation.select
         if name is None:
             state.verdict = self._warning(samples, values)
             return
@@ -286,7 +286,10 @@ class Callbacks:
     def _patience_exceeded(self, state: TrainState) -> bool:
         """Counts one more evaluation without improvement."""
         state.best["since"] += 1
-        return self.settings.patience is not None and state.best["since"] >= self.settings.patience
+        return (
+            self.config.validation.patience is not None
+            and state.best["since"] >= self.config.validation.patience
+        )
 
     def _print_new_findings(self, findings: list[Diagnostic]) -> None:
         """Print a finding of the domain once when it appears, not at every preview."""

@@ -109,7 +109,7 @@ def _check_coupling(setup: TrainingSetup, phase: Phase, index: int, move: Move) 
             f"the cost {move.cost!r} of player {move.player!r} couples the rows of a batch:"
             " parts of a batch would train another model",
             "make it independent for each row, or set batch_coupled = True on the game (in AdversarialLoss,"
-            " of a loss), and train on one process with model.accumulate=1",
+            " of a loss), and train on one process with model.micro_batches=1",
         )
 
 
@@ -117,7 +117,7 @@ def row_coupling(setup: TrainingSetup, phase: Phase, index: int, move: Move, row
     """Difference between the gradient of ``rows`` rows and that of their two halves, relative to its norm."""
     whole = _on_small_batch(setup, rows)
     vectors = [
-        _gradient(replace(whole, accumulate=parts), phase, index, move, perturbed=True).materialize(
+        _gradient(replace(whole, micro_batches=parts), phase, index, move, perturbed=True).materialize(
             setup.optimizers[move.player].params
         )
         for parts in (1, 2)
@@ -134,7 +134,7 @@ def _on_small_batch(setup: TrainingSetup, rows: int) -> TrainingSetup:
         setup,
         batches=alone,
         batch_size=rows,
-        accumulate=1,
+        micro_batches=1,
         bf16=False,
         scalars=ScalarMeans(),
         resume_state=[],
@@ -158,8 +158,8 @@ def check_memory(setup: TrainingSetup) -> None:
         raise ConfigError(
             f"a step of model.batch_size={setup.batch_size} in {setup.reducer.num_micro_batches} part(s)"
             f" needs {need / 1e9:,.0f} GB of memory at least, and {free / 1e9:,.1f} GB are free",
-            "make model.batch_size smaller, or model.accumulate larger "
-            f"(at least {math.ceil(setup.accumulate * need / free)})",
+            "make model.batch_size smaller, or model.micro_batches larger "
+            f"(at least {math.ceil(setup.micro_batches * need / free)})",
         )
 
 

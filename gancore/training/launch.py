@@ -183,7 +183,7 @@ def _join_launcher(launcher: tuple[int, int, int], make_job: Callable[[], TrainJ
     job: TrainJob = broadcast_by_store(store, processes, make_job)
     with ExitStack() as stack:
         with default_handlers():
-            stack.enter_context(connect(processes, job.config.upkeep.peer_seconds, store=store))
+            stack.enter_context(connect(processes, job.config.train.distributed_timeout, store=store))
         return run_job(job, processes)
 
 
@@ -338,7 +338,7 @@ def _worker_main(
     try:
         with (
             signal_handler(lambda number, frame: None),  # the parent handles signals for all workers
-            connect(processes, job.config.upkeep.peer_seconds, init_method=rendezvous_file.as_uri()),
+            connect(processes, job.config.train.distributed_timeout, init_method=rendezvous_file.as_uri()),
         ):
             outcome: WorkerResult = run_job(job, processes, stop_requested)
     except BaseException as error:

@@ -83,7 +83,7 @@ class LoadedGame:
         """The average of the generator, or of the model. Raises ConfigError if the recipe has none."""
         ema: object = getattr(self.game, "ema", None)
         if not isinstance(ema, EMA):
-            raise ConfigError(f"{self.run.path} was trained without an average", "set model.average")
+            raise ConfigError(f"{self.run.path} was trained without an average", "set model.ema_halflife")
         return ema.module
 
     @property
@@ -177,7 +177,7 @@ def _checkpoint(run: RunFolder, step: int | None) -> Checkpoint:
             held = ", ".join(map(str, known)) or "none"
             raise CheckpointError(
                 f"{run.path} has no checkpoint of step {step}; it holds {held}",
-                "give one of these; --set upkeep.checkpoint_every=N keeps one every N steps",
+                "give one of these; --set checkpoint.every=N keeps one every N steps",
             )
         return load_checkpoint(run.checkpoints / step_name(step))
     checkpoint, refused = latest_checkpoint(run.checkpoints)

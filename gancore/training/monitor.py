@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from gancore.config import UpkeepConfig
+from gancore.config import RunConfig
 from gancore.data.dataset import Spec, View
 from gancore.domain import Diagnostic, Domain
 from gancore.games.draw import EncodedView
@@ -52,18 +52,18 @@ class Intervals:
     motion: int
 
     @classmethod
-    def of(cls, settings: UpkeepConfig, total: int, planned: Mapping[str, int] = NONE) -> Intervals:
+    def of(cls, config: RunConfig, total: int, planned: Mapping[str, int] = NONE) -> Intervals:
         """Intervals not configured are ``planned`` (for a budget in seconds), or shares of the steps.
 
         Without a plan there are ten evaluations at equal distances (fewer only if there are fewer than 90
         steps), so that every run selects among the same number of models. A report comes at least every
         50 steps, and motion is checked together with reports.
         """
-        log = settings.log_every or max(1, min(50, total // 200))
+        log = config.logging.every or max(1, min(50, total // 200))
         return cls(
             log,
-            settings.preview_every or planned.get("preview", max(1, total // 10)),
-            settings.evaluate_every or planned.get("evaluate", max(1, -(-total // 10))),
+            config.logging.preview_every or planned.get("preview", max(1, total // 10)),
+            config.validation.every or planned.get("evaluate", max(1, -(-total // 10))),
             log * -(-planned.get("motion", MOTION_EVERY) // log),
         )
 

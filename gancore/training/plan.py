@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gancore.config import TrainConfig, UpkeepConfig
+from gancore.config import RunConfig, TrainConfig
 from gancore.errors import ConfigError
 from gancore.games.game import Phase
 from gancore.games.training_setup import TrainingSetup
@@ -40,15 +40,15 @@ class EvaluationPlan:
         return {name: max(1, -(-steps // count)) if count else 0 for name, count in counts.items()}
 
 
-def plan_evaluations(costs: EvaluationCosts, seconds: float, settings: UpkeepConfig) -> EvaluationPlan:
+def plan_evaluations(costs: EvaluationCosts, seconds: float, config: RunConfig) -> EvaluationPlan:
     """Plan as many pairs of a preview and an evaluation as ``seconds`` allow, then previews for the rest.
 
-    A run that selects its model evaluates it at least once. An interval given in ``settings`` is not
+    A run that selects its model evaluates it at least once. An interval given in ``config`` is not
     limited here: its cost is part of each step's (:func:`configured_seconds_per_step`).
     """
-    preview = 0.0 if settings.preview_every else costs.preview
-    evaluation = 0.0 if settings.evaluate_every else costs.evaluation
-    evaluations = max(_affordable(seconds, preview + evaluation), 1 if settings.select else 0)
+    preview = 0.0 if config.logging.preview_every else costs.preview
+    evaluation = 0.0 if config.validation.every else costs.evaluation
+    evaluations = max(_affordable(seconds, preview + evaluation), 1 if config.validation.select else 0)
     left = max(0.0, seconds - (evaluations * evaluation if evaluations else 0.0))
     previews = _affordable(left, preview)
     spent = (evaluations * evaluation if evaluations else 0.0) + (previews * preview if previews else 0.0)
@@ -66,12 +66,12 @@ def motion_interval(cost: float, step_seconds: float) -> int:
     return max(MOTION_EVERY, math.ceil(cost / (MAX_MOTION_SHARE * step_seconds)))
 
 
-def configured_seconds_per_step(costs: EvaluationCosts, settings: UpkeepConfig, budget: float) -> float:
+def configured_seconds_per_step(costs: EvaluationCosts, config: RunConfig, budget: float) -> float:
     """Mean seconds per step of previews, evaluations and checkpoints whose interval is configured."""
     pairs = (
-        (costs.preview, settings.preview_every),
-        (costs.evaluation, settings.evaluate_every),
-        (costs.checkpoint, settings.checkpoint_every),
+        (costs.preview, config.logging.preview_every),
+        (costs.evaluation, config.validation.every),
+        (costs.checkpoint, config.checkpoint.every),
     )
     return sum(min(cost, budget) / every for cost, every in pairs if every)
 
@@ -95,7 +95,7 @@ def plan_steps(setup: TrainingSetup, train: TrainConfig, default_steps: int) -> 
 def plan_time(
     setup: TrainingSetup,
     seconds: float,
-    settings: UpkeepConfig,
+    config: RunConfig,
     measure_costs: Callable[[], EvaluationCosts],
     started: float | None = None,
 ) -> TrainState:
@@ -115,9 +115,9 @@ def plan_time(
     measured: EvaluationCosts = processes.broadcast_object(measure_costs() if processes.is_main else None)
     (spent,) = processes.all_max(time.perf_counter() - started)
     evaluation_seconds = max(EVALUATION_SHARE * seconds - spent, EVALUATION_SHARE / 2 * seconds)
-    evaluations = plan_evaluations(measured, evaluation_seconds, settings)
+    evaluations = plan_evaluations(measured, evaluation_seconds, config)
     motion = motion_interval(measured.motion, min(costs))
-    more = configured_seconds_per_step(measured, settings, seconds)
+    more = configured_seconds_per_step(measured, config, seconds)
     more += measured.motion / motion if motion else 0.0
     costs = [cost + more for cost in costs]
     overhead = spent + evaluations.seconds + _save_seconds(setup)

@@ -174,7 +174,7 @@ def record_calls(setup: TrainingSetup) -> list[KernelCall]:
 
 def _recorded_parts(setup: TrainingSetup) -> int:
     """Into how many parts the batch is cut (one is recorded): micro-batches, more for a large game."""
-    parts, rows = setup.accumulate, setup.batch_size // setup.batches.processes.world_size
+    parts, rows = setup.micro_batches, setup.batch_size // setup.batches.processes.world_size
     size = sum(p.numel() for optimizer in setup.optimizers.values() for p in optimizer.params)
     while size * rows // parts > MAX_RECORDED_SIZE and rows % (2 * parts) == 0 and rows > 2 * parts:
         parts *= 2

@@ -131,10 +131,10 @@ class RunContext:
 
     @cached_property
     def validator(self) -> Validator:
-        """Raises ConfigError if ``upkeep.select`` names no measure of this run."""
-        valid, settings = self.data.view("valid"), self.config.upkeep
+        """Raises ConfigError if ``validation.select`` names no measure of this run."""
+        valid, settings = self.data.view("valid"), self.config.validation
         key = evaluation_key("valid", self.config.train.seed, device=self.device)
-        validator = Validator(self.domain, self.data.spec, valid, settings.evaluate_samples, key)
+        validator = Validator(self.domain, self.data.spec, valid, settings.samples, key)
         validator.require_metric(settings.select, self.setup.game.sampler())
         if len(valid) < MIN_ROWS:
             self.announce(f"valid has {len(valid)} row: samples are not evaluated in training")
@@ -142,21 +142,29 @@ class RunContext:
 
     def new_monitor(self, intervals: Intervals) -> Monitor:
         """A monitor of this run, with a diagnosis of its own."""
-        settings, seed = self.config.upkeep, self.config.train.seed
+        seed = self.config.train.seed
         spec = self.data.spec
-        return Monitor(self.setup, self.domain, spec, self.validator, intervals, settings.previews, seed)
+        return Monitor(
+            self.setup,
+            self.domain,
+            spec,
+            self.validator,
+            intervals,
+            self.config.logging.preview_samples,
+            seed,
+        )
 
     def _plan(self) -> TrainState:
         train = self.config.train
-        if train.seconds is None:
+        if train.time is None:
             return TrainState(plan_steps(self.setup, train, self.config.model.steps))
-        return plan_time(self.setup, train.seconds, self.config.upkeep, self._evaluation_costs, self.started)
+        return plan_time(self.setup, train.time, self.config, self._evaluation_costs, self.started)
 
     def _evaluation_costs(self) -> EvaluationCosts:
-        settings, budget = self.config.upkeep, self.config.train.seconds or math.inf
-        monitor = self.new_monitor(Intervals.of(settings, self.config.model.steps))
+        budget = self.config.train.time or math.inf
+        monitor = self.new_monitor(Intervals.of(self.config, self.config.model.steps))
         costs = measure_evaluation_costs(monitor, budget)
-        if settings.checkpoint_every is None:
+        if self.config.checkpoint.every is None:
             return costs
         return replace(costs, checkpoint=self._checkpoint_seconds())
 
@@ -194,14 +202,14 @@ class RunContext:
                 "fp32_modules": self.fp32_modules,
             },
             metadata,
-            keep=self.config.upkeep.keep,
+            keep=self.config.checkpoint.keep,
             permanent=self._permanent_steps,
         )
 
     @property
     def _permanent_steps(self) -> range:
         """The steps whose checkpoints are not removed."""
-        every = self.config.upkeep.checkpoint_every
+        every = self.config.checkpoint.every
         return range(0, 2**53, every) if every else range(0)
 
     @cached_property
@@ -241,7 +249,7 @@ class RunContext:
         return {**values, "source": self.source_name} if self.is_named_source else values
 
     def _card(self, state: TrainState, sampler: Sampler) -> str:
-        name, n = self.config.upkeep.select, self.config.upkeep.evaluate_samples
+        name, n = self.config.validation.select, self.config.validation.samples
         measures = [CardMetric(name, state.best["value"], n=n, split="valid")] if name and state.best else []
         return model_card(
             CardData(

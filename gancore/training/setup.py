@@ -35,7 +35,7 @@ def set_up(
     data: Tree | View | Mapping[str, View],
     *,
     batch_size: int,
-    accumulate: int = 1,
+    micro_batches: int = 1,
     seed: int = 0,
     bf16: bool = False,
     device: str | torch.device = "cpu",
@@ -48,7 +48,9 @@ def set_up(
     views = _named_views(data)
     device = torch.device(device)
     batches = BatchSource(views, game.to(device).representation, seed, device, processes)
-    return TrainingSetup(game, batches, game.optimizer_states(), ScalarMeans(), batch_size, accumulate, bf16)
+    return TrainingSetup(
+        game, batches, game.optimizer_states(), ScalarMeans(), batch_size, micro_batches, bf16
+    )
 
 
 def _named_views(data: Tree | View | Mapping[str, View]) -> Mapping[str, View]:
@@ -86,7 +88,7 @@ def setup_from_game(
         optimizers=game.optimizer_states(),
         scalars=ScalarMeans(),
         batch_size=config.model.batch_size,
-        accumulate=config.model.accumulate,
+        micro_batches=config.model.micro_batches,
         bf16=bf16,
     )
 
@@ -112,17 +114,17 @@ def _with_dynamics(game: Game, config: RunConfig) -> Sequence[Phase]:
 
 def _check_batch_division(game: Game, config: RunConfig, processes: ProcessGroup) -> None:
     """Check that micro-batches and processes do not change what is computed on a batch."""
-    size, micro = config.model.batch_size, config.model.accumulate
+    size, micro = config.model.batch_size, config.model.micro_batches
     if size % (micro * processes.world_size):
         parts = f"{processes.world_size} processes" + (f" of {micro} micro-batches" if micro > 1 else "")
         raise ConfigError(
             f"model.batch_size {size} cannot be cut for {parts}", "give a multiple of that number"
         )
     if micro > 1 and game.batch_coupled:
-        raise ConfigError("a cost of this recipe couples the rows of a batch", "set model.accumulate=1")
+        raise ConfigError("a cost of this recipe couples the rows of a batch", "set model.micro_batches=1")
     if micro * processes.world_size == 1:
         return
-    fix = "use one process and model.accumulate=1"
+    fix = "use one process and model.micro_batches=1"
     needing = [phase.dynamics for phase in game.phases if phase.dynamics.differentiates_updates]
     if needing:
         kind = type(needing[0]).__name__
@@ -151,7 +153,7 @@ def _views(data: Data, device: torch.device, config: RunConfig) -> dict[str, Vie
         raise DataError(
             f"no sample is left for {empty[0]}", "add data, or relax the settings data.* that exclude samples"
         )
-    return {name: to_if_small(view, device, config.upkeep.resident_megabytes) for name, view in views.items()}
+    return {name: to_if_small(view, device, config.train.device_cache_mb) for name, view in views.items()}
 
 
 BY_SETTINGS = frozenset({"conditional", "bound"})

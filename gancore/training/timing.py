@@ -103,7 +103,7 @@ def _probe(setup: TrainingSetup, phase: Phase, budget: float) -> float | None:
 
 def _with_smaller_batch(setup: TrainingSetup, max_parts: int) -> tuple[int, TrainingSetup]:
     """Into how many parts, at most ``max_parts``, the batch can be cut; and the setup with one of them."""
-    whole = setup.accumulate * setup.batches.processes.world_size
+    whole = setup.micro_batches * setup.batches.processes.world_size
     parts = max_parts
     while parts > 1 and (setup.batch_size % parts or setup.batch_size // parts % whole):
         parts //= 2
@@ -153,7 +153,7 @@ def _step_timer(setup: TrainingSetup, phase: Phase) -> Callable[[int], float]:
 def _raise_too_slow(cost: float, budget: float) -> NoReturn:
     raise ConfigError(
         f"one step of training takes about {cost:.3g} s here, and the budget is {budget:g} s",
-        f"give --seconds {2 * max(1, round(cost))} or more, or set a smaller model.batch_size",
+        f"give --time {2 * max(1, round(cost))}s or more, or set a smaller model.batch_size",
     )
 
 

@@ -123,7 +123,7 @@ class Trainer:
         callbacks = self._callbacks(context, state)
         if state.step >= state.total_steps:
             self.progress.note(f"{self.run.path} is finished: step {state.step} of {state.total_steps}")
-            if self.config.upkeep.select is None or not state.best:
+            if self.config.validation.select is None or not state.best:
                 callbacks.export_model(state)  # the run may have been killed between checkpoint and model
         else:
             self._train(context, state, callbacks, {} if checkpoint is None else checkpoint.state.get("log"))

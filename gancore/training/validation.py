@@ -55,12 +55,12 @@ class Validator:
         self.reference: Batch = self.valid.get_batch(rows, key)
 
     def require_metric(self, select: str | None, sampler: Sampler) -> None:
-        """Raises ConfigError: ``upkeep.select`` names no metric of this run."""
+        """Raises ConfigError: ``validation.select`` names no metric of this run."""
         if select is None:
             return
         names = [*self.metrics_for(sampler), *self._nll(sampler)]
         if select not in names:
-            raise ConfigError(f"upkeep.select: no measure {select!r} here", suggestion(select, names))
+            raise ConfigError(f"validation.select: no measure {select!r} here", suggestion(select, names))
 
     def metrics_for(self, sampler: Sampler) -> Mapping[str, Metric]:
         """The metrics of this sampler's samples; a classifier has no samples."""

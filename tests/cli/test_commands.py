@@ -56,7 +56,7 @@ def test_train_hands_over_what_was_said_and_nothing_else(api, capsys):
 
 def test_every_option_of_train_arrives(api):
     words = (
-        "train --domain toy --recipe lite --data d --data-root r --out o --steps 1 --samples 2 --seconds 3.5 "
+        "train --domain toy --recipe lite --data d --data-root r --out o --steps 1 --samples 2 --time 3.5 "
         "--seed 0 --device cpu --devices 2 --precision bf16 --deterministic --resume auto --init-from i "
         "--force --config c.yaml --set a.b=1 --set c.d=2 --strict-plugins --quiet"
     )
@@ -67,9 +67,9 @@ def test_every_option_of_train_arrives(api):
         "data": "d",
         "data_root": Path("r"),
         "out": Path("o"),
-        "steps": 1,
-        "samples": 2,
-        "seconds": 3.5,
+        "steps": "1",
+        "samples": "2",
+        "time": "3.5",
         "seed": 0,
         "device": "cpu",
         "devices": 2,
@@ -157,10 +157,10 @@ def test_generate_hands_over_and_prints_the_files(api, capsys):
         "truncation": 0.5,
         "batch_size": 5,
         "device": "cpu",
-        "force": False,
+        "overwrite": False,
     }
     assert capsys.readouterr().out == "samples/0.txt\nsamples/1.txt\n"
-    assert main(["generate", "--model", "toy/one", "--json"]) == 0
+    assert main(["generate", "toy/one", "--json"]) == 0
     assert api.asked["generate"]["model"] == "toy/one"
     assert json.loads(capsys.readouterr().out) == {"files": ["samples/0.txt", "samples/1.txt"]}
 

@@ -60,22 +60,22 @@ def api(monkeypatch):
 
 def test_every_option_arrives(api):
     words = (
-        "evaluate runs/a --against buoys --measures kid,recall --features harmonics -n 50 --split valid "
-        "--seed 7 --device cpu --data-root d --out o.jsonl --card --quiet"
+        "evaluate runs/a --data buoys --metrics kid,recall --feature-extractor harmonics -n 50 --split valid "
+        "--seed 7 --device cpu --data-root d --out o.jsonl --update-card --quiet"
     )
     assert main([*words.split()]) == 0
     assert api.asked == {
         "model": "runs/a",
-        "against": "buoys",
-        "measures": ["kid", "recall"],
-        "features": "harmonics",
+        "data": "buoys",
+        "metrics": ["kid", "recall"],
+        "feature_extractor": "harmonics",
         "n": 50,
         "split": "valid",
         "seed": 7,
         "device": "cpu",
         "data_root": Path("d"),
         "out": Path("o.jsonl"),
-        "card": True,
+        "update_card": True,
     }
 
 

@@ -28,13 +28,13 @@ BASE = {
     "domain": "synthetic",
     "data": "ring",
     "recipes": {"small": "mlpgan", "large": "mlpgan"},
-    "budget": "10m",
+    "time": "10m",
     "seeds": 2,
-    "settings": [],
+    "overrides": [],
     "select": None,
     "n": 2000,
-    "measures": None,
-    "features": None,
+    "metrics": None,
+    "feature_extractor": None,
     "evaluation_seed": 0,
     "device": "auto",
 }
@@ -64,14 +64,14 @@ def test_names_that_cannot_be(texts, told, fix):
 
 def test_settings_for_all_come_first_then_those_of_one():
     config = make_config(
-        **(BASE | {"settings": ["large:model.width=64", "model.lr=0.1", "small:model.loss=a:b=c"]})
+        **(BASE | {"overrides": ["large:model.width=64", "model.lr=0.1", "small:model.loss=a:b=c"]})
     )
     assert config.overrides_of("large") == ["model.lr=0.1", "model.width=64"]
     assert config.overrides_of("small") == ["model.lr=0.1", "model.loss=a:b=c"]
 
 
 def test_a_colon_in_a_value_names_nobody():
-    assert make_config(**(BASE | {"settings": ["data.source_note=a:b"]})).overrides_of("small") == [
+    assert make_config(**(BASE | {"overrides": ["data.source_note=a:b"]})).overrides_of("small") == [
         "data.source_note=a:b"
     ]
 
@@ -89,9 +89,9 @@ def test_as_it_is_kept_it_is_read_again(tmp_path_factory, data, settings, featur
             BASE
             | {
                 "data": data,
-                "settings": settings,
-                "features": features,
-                "measures": measures,
+                "overrides": settings,
+                "feature_extractor": features,
+                "metrics": measures,
                 "recipes": names,
             }
         )
@@ -114,16 +114,16 @@ def test_the_first_difference_is_named():
 
 
 def test_the_same_budget_written_otherwise_is_the_same():
-    assert make_config(**(BASE | {"budget": "600 s"})) == make_config(**BASE)
+    assert make_config(**(BASE | {"time": "600 s"})) == make_config(**BASE)
 
 
 def test_the_command_asks_for_the_same():
-    config = make_config(**(BASE | {"settings": ["small:model.note=two words"], "measures": ["a", "b"]}))
+    config = make_config(**(BASE | {"overrides": ["small:model.note=two words"], "metrics": ["a", "b"]}))
     words = shlex.split(config.command)
     assert words[:2] == ["gancore", "compare"]
     assert words[words.index("--recipes") + 1] == "small=mlpgan,large=mlpgan"
     assert words[words.index("--set") + 1] == "small:model.note=two words"
-    assert words[words.index("--measures") + 1] == "a,b"
+    assert words[words.index("--metrics") + 1] == "a,b"
     assert "--select" not in words
 
 
@@ -169,7 +169,7 @@ def test_seeds_of_numpy_are_seeds(seeds, monkeypatch):
     monkeypatch.setattr(
         "gancore.comparison.runner.start_comparison", lambda config, *rest: told.update(config)
     )
-    gancore.compare("synthetic", budget="10m", seeds=seeds)
+    gancore.compare("synthetic", time="10m", seeds=seeds)
     assert make_config(**(BASE | {"seeds": told["seeds"]})).seeds == [0, 1, 2]
 
 
@@ -195,7 +195,7 @@ def test_a_grid_names_every_combination_and_keeps_the_settings_of_each():
     recipes, told = expand_grid(BASE["recipes"], settings, ["model.width=16,32", "model.penalty=r1,wgan-gp"])
     assert list(recipes)[:2] == ["small-width-16-penalty-r1", "small-width-16-penalty-wgan-gp"]
     assert len(recipes) == 8 and set(recipes.values()) == {"mlpgan"}
-    config = make_config(**(BASE | {"recipes": recipes, "settings": told}))
+    config = make_config(**(BASE | {"recipes": recipes, "overrides": told}))
     assert config.overrides_of("small-width-32-penalty-r1") == [
         "model.batch_size=8",
         "model.loss=hinge",
@@ -217,4 +217,4 @@ def test_a_grid_that_cannot_be(grid):
 def test_a_grid_over_the_data_is_refused():
     recipes, told = expand_grid(BASE["recipes"], [], ["data.std=0.1,0.2"])
     with refused(ConfigError, "--set"):
-        make_config(**(BASE | {"recipes": recipes, "settings": told}))
+        make_config(**(BASE | {"recipes": recipes, "overrides": told}))

@@ -62,8 +62,8 @@ INFO = {
     "METADATA": "Metadata-Version: 2.1\nName: somebody-elses\nVersion: 3.1\n",
     "entry_points.txt": "[gancore]\nblob = blob_plugin\n",
 }
-WORDS = ["compare", "--domain", "synthetic", "--recipes", "mlpgan,realnvp", "--budget", "40 steps"]
-WORDS += ["--measures", "density_error,reverse_kl", "-n", "64", "--device", "cpu"]
+WORDS = ["compare", "--domain", "synthetic", "--recipes", "mlpgan,realnvp", "--steps", "40"]
+WORDS += ["--metrics", "density_error,reverse_kl", "-n", "64", "--device", "cpu"]
 WORDS += [word for text in [*SMALL, "model.batch_size=32"] for word in ("--set", text)]
 
 
@@ -90,10 +90,10 @@ def test_a_recipe_of_somebody_else_takes_part_with_no_change_to_the_core(strange
     made = gancore.compare(
         "synthetic",
         recipes=["blob"],
-        budget="1 step",
+        steps=1,
         overrides=SMALL,
         n=64,
-        measures=["density_error"],
+        metrics=["density_error"],
         device="cpu",
         out=tmp_path / "comparison",
         announce=said.append,

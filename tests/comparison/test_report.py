@@ -79,7 +79,7 @@ def record(folder: Path, domain: Domain | None = None, seeds: int = 1) -> Record
 
 def points(n: int = 20) -> Samples:
     knobs = {"components": 8, "radius": 1.0, "std": 0.01, "imbalance": 1.0}
-    spec = Spec({"source": "ring", "seed": 0, "shape": [2], "knobs": knobs})
+    spec = Spec({"source": "ring", "seed": 0, "shape": [2], "parameters": knobs})
     return Samples(torch.randn(n, 2, generator=torch.Generator().manual_seed(0)), spec)
 
 
@@ -307,7 +307,7 @@ def test_the_report_alone_is_written_again_from_the_folder(done, capsys):
     folder.report_html.unlink()
     from gancore.cli import main
 
-    assert main(["compare", "--report", str(folder.path), "--json"]) == 0
+    assert main(["compare", "--report-only", str(folder.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == report["verdict"]
     assert folder.report_html.read_bytes() == before
 
@@ -315,11 +315,11 @@ def test_the_report_alone_is_written_again_from_the_folder(done, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--report", "nowhere"], "holds no comparison"),
+        (["--report-only", "nowhere"], "holds no comparison"),
         (["--resume", "nowhere"], "holds no comparison"),
-        (["--report", "x", "--budget", "1m"], "--budget cannot be combined with --report"),
+        (["--report-only", "x", "--time", "1m"], "--time cannot be combined with --report-only"),
         (["--domain", "synthetic"], "no budget is given"),
-        (["--budget", "1m"], "no domain is given"),
+        (["--time", "1m"], "no domain is given"),
     ],
 )
 def test_on_the_command_line_a_mistake_is_one_line(words, told, tmp_path, monkeypatch, capsys):
@@ -413,14 +413,14 @@ def test_configurations_are_those_of_the_first_seed(tmp_path):
 
 
 def test_the_page_says_what_a_budget_in_seconds_covers(tmp_path):
-    """Wall time: evaluations count, as in ``train.seconds``; the axis of the curves is training alone."""
+    """Wall time: evaluations count, as in ``train.time``; the axis of the curves is training alone."""
     made = record(tmp_path)
     made.about(points(), select="density_error")
     for trial in made.trials:
         made.training(trial, curve=[1.0, 0.5])
     made.report()
     text = made.folder.report_html.read_text()
-    assert "a budget in seconds also covers previews, evaluations and checkpoints" in text
+    assert "a budget in time also covers previews, evaluations and checkpoints" in text
     assert "not counted" not in text
 
 

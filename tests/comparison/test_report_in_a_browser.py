@@ -57,7 +57,7 @@ class Visit:
 def sounds(pitch_hz: float) -> Samples:
     time = torch.arange(2000) / 8000
     waves = [torch.sin(2 * math.pi * (pitch_hz + 50 * i) * time) * torch.exp(-9 * time) for i in range(SHOWN)]
-    spec = Spec({"rate_hz": 8000, "length": 2000})
+    spec = Spec({"sample_rate_hz": 8000, "length": 2000})
     return Samples(torch.stack(waves)[:, None], spec)
 
 

@@ -17,12 +17,17 @@ from gancore.comparison import runner
 from gancore.comparison.folder import ComparisonFolder, read_json
 from gancore.errors import ConfigError, DataError, GancoreError, StorageError
 
-SMALL = ["data.points=400", "data.held_out=100", "upkeep.evaluate_samples=64", "upkeep.previews=2"]
-SMALL += ["upkeep.preview_every=1000", "upkeep.checkpoint_seconds=0.001"]
+SMALL = [
+    "data.train_examples=400",
+    "data.validation_examples=100",
+    "validation.samples=64",
+    "logging.preview_samples=2",
+]
+SMALL += ["logging.preview_every=1000", "checkpoint.seconds=0.001"]
 TINY = {
     "domain": "synthetic",
     "recipes": ["mlpgan", "realnvp"],
-    "budget": "6 steps",
+    "steps": 6,
     "overrides": [
         *SMALL,
         "model.batch_size=32",
@@ -31,7 +36,7 @@ TINY = {
         "realnvp:model.couplings=2",
     ],
     "n": 64,
-    "measures": ["density_error", "reverse_kl"],
+    "metrics": ["density_error", "reverse_kl"],
     "device": "cpu",
 }
 
@@ -104,7 +109,7 @@ def test_models_that_all_tell_a_likelihood_can_be_chosen_by_it(started, tmp_path
     recipes = ["realnvp", "kde"]
     settings = [line for line in TINY["overrides"] if not line.startswith("mlpgan")]
     settings[settings.index("model.batch_size=32")] = "realnvp:model.batch_size=32"
-    config = TINY | {"recipes": recipes, "overrides": settings, "select": "nll", "measures": ["nll"]}
+    config = TINY | {"recipes": recipes, "overrides": settings, "select": "nll", "metrics": ["nll"]}
     made = gancore.compare(**config, out=tmp_path / "comparison")
     for run in made.report["runs"]:
         assert "select: nll" in (made.folder / "runs" / run["who"] / "config.yaml").read_text()
@@ -138,14 +143,14 @@ def test_resume_uses_the_stored_settings(whole, started):
     [
         {"domain": "synthetic"},
         {"data": "ring"},
-        {"budget": "7 steps"},
+        {"steps": 7},
         {"recipes": ["mlpgan"]},
         {"overrides": ["model.width=8"]},
         {"grid": ["model.width=4,8"]},
         {"select": "last"},
         {"n": 64},
-        {"measures": ["reverse_kl"]},
-        {"features": "coordinates"},
+        {"metrics": ["reverse_kl"]},
+        {"feature_extractor": "coordinates"},
         {"evaluation_seed": 0},
         {"device": "cpu"},
         {"out": "elsewhere"},
@@ -155,7 +160,6 @@ def test_resume_uses_the_stored_settings(whole, started):
 def test_resume_refuses_every_other_setting_by_name(whole, started, given):
     """Even one that is equal to the stored one: nothing is ignored silently."""
     (name,) = given
-    name = {"overrides": "settings"}.get(name, name)
     with refused(ConfigError, name, "resume", fix="seeds"):
         gancore.compare(resume=whole.folder, **given)
     assert started == []
@@ -191,8 +195,8 @@ def test_resume_trains_the_seeds_that_are_new(whole, started, tmp_path):
         (["--resume", "--seeds", "2", "--set", "model.width=8"], "--set"),
         (["--resume", "-n", "64"], "-n"),
         (["--resume", "--device", "auto"], "--device"),
-        (["--report", "--seeds", "2"], "--seeds"),
-        (["--report", "--measures", "reverse_kl"], "--measures"),
+        (["--report-only", "--seeds", "2"], "--seeds"),
+        (["--report-only", "--metrics", "reverse_kl"], "--metrics"),
     ],
 )
 def test_options_that_the_folder_stores_are_refused_by_name(whole, started, words, named, capsys):
@@ -207,7 +211,7 @@ def test_options_that_the_folder_stores_are_refused_by_name(whole, started, word
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"budget": "7 steps"}, "budget: 6 steps -> 7 steps"),
+        ({"steps": 7}, "steps: 6 -> 7"),
         ({"recipes": ["mlpgan"], "overrides": SMALL}, "recipes: mlpgan,realnvp -> mlpgan"),
         ({"n": 65}, "n: 64 -> 65"),
         ({"select": "last"}, "select: none -> last"),
@@ -250,10 +254,15 @@ def test_other_weights_are_measured_anew(whole, started, tmp_path):
 def test_a_recipe_that_fails_is_reported_and_the_rest_goes_on(started, tmp_path):
     """PacGAN is for points: on pictures it refuses, when it is built. The exit code is then 3."""
     folder = tmp_path / "comparison"
-    pictures = ["data.points=60", "data.held_out=40", "upkeep.evaluate_samples=16", "model.batch_size=8"]
+    pictures = [
+        "data.train_examples=60",
+        "data.validation_examples=40",
+        "validation.samples=16",
+        "model.batch_size=8",
+    ]
     words = ["compare", "--domain", "synthetic", "--data", "triangles", "--recipes", "pacgan,mlpgan"]
-    words += ["--budget", "2 steps", "-n", "32", "--device", "cpu", "--out", str(folder), "--quiet"]
-    words += ["--measures", "frechet"]
+    words += ["--steps", "2", "-n", "32", "--device", "cpu", "--out", str(folder), "--quiet"]
+    words += ["--metrics", "frechet"]
     words += [word for text in [*pictures, "mlpgan:model.width=4"] for word in ("--set", text)]
     from gancore.cli import main
 
@@ -273,12 +282,12 @@ def test_a_recipe_that_fails_is_reported_and_the_rest_goes_on(started, tmp_path)
 
 @pytest.mark.slow
 def test_a_recipe_that_diverges_is_reported(started, tmp_path):
-    rates = ["model.lr=1e30", "upkeep.log_every=50"]
+    rates = ["model.lr=1e30", "logging.every=50"]
     made = gancore.compare(
         "synthetic",
         recipes=["wild=realnvp"],
-        budget="260 steps",
-        overrides=[*SMALL, "upkeep.checkpoint_seconds=60", "model.width=4", *rates],
+        steps=260,
+        overrides=[*SMALL, "checkpoint.seconds=60", "model.width=4", *rates],
         n=32,
         device="cpu",
         out=tmp_path / "comparison",
@@ -331,7 +340,7 @@ def test_an_error_of_the_preparation_keeps_class_and_exit_code(
     assert raised.value.exit_code == code and str(error).split(";")[0] in raised.value.message
     if code == 2:
         assert raised.value.fix == "give another"
-    words = ["compare", "--domain", "synthetic", "--budget", "6 steps", "--out", str(tmp_path / "other")]
+    words = ["compare", "--domain", "synthetic", "--steps", "6", "--out", str(tmp_path / "other")]
     assert main(words) == code
     assert "{" not in capsys.readouterr().err, "the error in JSON is not shown"
 
@@ -346,7 +355,7 @@ def test_several_at_once_give_what_one_after_another_gives(whole, started, tmp_p
 
 def test_several_at_once_would_share_their_seconds(tmp_path):
     with refused(ConfigError, "--jobs", 2, fix="steps"):
-        gancore.compare(**(TINY | {"budget": "10s"}), jobs=2, out=tmp_path / "comparison")
+        gancore.compare(**(TINY | {"steps": None, "time": "10s"}), jobs=2, out=tmp_path / "comparison")
     assert not (tmp_path / "comparison").exists()
 
 
@@ -356,16 +365,16 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
         ({"recipes": ["mlpgn"], "overrides": []}, "did you mean 'mlpgan'?"),
         ({"overrides": ["mlpgan:model.widht=8"]}, "mlpgan: unknown key 'model.widht'"),
         ({"overrides": ["vae:model.width=8"]}, "'vae' is not in this comparison"),
-        ({"overrides": ["mlpgan:data.points=8"]}, "all recipes share data.*"),
+        ({"overrides": ["mlpgan:data.train_examples=8"]}, "all recipes share data.*"),
         ({"overrides": ["train.seed=3"]}, "--seeds says which"),
-        ({"overrides": ["train.steps=3"]}, "--budget is the same for all"),
+        ({"overrides": ["train.steps=3"]}, "--steps is the same for all"),
         ({"select": "beauty"}, "no metric of that name can select models here"),
         ({"select": "nll"}, "--select nll: mlpgan gives no likelihood on these data"),
-        ({"measures": ["beauty"]}, "no measure 'beauty' for these data"),
-        ({"features": "beauty"}, "no features 'beauty'"),
+        ({"metrics": ["beauty"]}, "no measure 'beauty' for these data"),
+        ({"feature_extractor": "beauty"}, "no features 'beauty'"),
         ({"domain": None}, "no domain is given"),
-        ({"budget": None}, "no budget is given"),
-        ({"budget": "10"}, "has no unit"),
+        ({"steps": None}, "no budget is given"),
+        ({"steps": None, "time": "10 days"}, "unknown unit 'days'"),
         ({"recipes": ["mlpgan", "mlpgan"]}, "is named twice"),
         ({"seeds": 0}, "seeds is 0"),
     ],

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from toy_plugin import Penalty, ToyData, ToyModel
 
-from gancore.config import RunConfig, TrainConfig, UpkeepConfig
-from gancore.config_layers import build_config, resolve_config
+from gancore.config import RunConfig, TrainConfig
+from gancore.config_layers import CORE_SECTIONS, build_config, resolve_config
 from gancore.config_yaml import read_settings, to_yaml
 from gancore.errors import ConfigError, PluginError
 
@@ -25,7 +25,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
     max_leaves=6,
 )
-sections = {"data": ToyData, "model": ToyModel, "train": TrainConfig, "upkeep": UpkeepConfig}
+sections = {"data": ToyData, "model": ToyModel, **CORE_SECTIONS}
 known_keys = [f"{name}.{key}" for name, section in sections.items() for key in section.model_fields]
 keys = st.sampled_from([*known_keys, "model.penalty.gamma", "model.extra.every", "domain", "recipe"]) | text
 
@@ -71,7 +71,7 @@ def test_any_bytes_as_file(tmp_path, content):
 @quick
 @given(
     st.dictionaries(
-        st.sampled_from(["data", "model", "train", "upkeep", "domain"]) | text,
+        st.sampled_from(["data", "model", "train", "logging", "validation", "checkpoint", "domain"]) | text,
         values
         | st.dictionaries(st.sampled_from([key.partition(".")[2] for key in known_keys]) | text, values),
         max_size=4,
@@ -89,7 +89,7 @@ penalties = st.builds(Penalty, gamma=reals, every=st.integers(1, 10**20))
 models = st.builds(
     ToyModel,
     batch_size=st.integers(1, 10**6),
-    accumulate=st.just(1),
+    micro_batches=st.just(1),
     width=st.integers(1, 4096),
     rate=reals,
     loss=st.sampled_from(["nonsaturating", "hinge"]),
@@ -104,12 +104,15 @@ trainings = st.builds(
     TrainConfig,
     steps=st.none(),
     samples=st.none(),
-    seconds=st.none() | reals,
+    time=st.none() | reals,
     seed=st.integers(0, 2**31 - 1),
     device=words,
 )
 data = st.builds(
-    ToyData, source=st.none() | words, rate_hz=st.none() | st.integers(1, 192_000), labels=st.booleans()
+    ToyData,
+    source=st.none() | words,
+    sample_rate_hz=st.none() | st.integers(1, 192_000),
+    labels=st.booleans(),
 )
 names = st.from_regex(r"[a-z][a-z0-9-]*", fullmatch=True)
 configs = st.builds(RunConfig, domain=names, recipe=names, data=data, model=models, train=trainings)

@@ -15,7 +15,7 @@ from gancore.arguments import KINDS
 from gancore.errors import ConfigError, GancoreError
 
 VERBS = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
-FREE = {"steps", "samples", "seconds", "settings"}
+FREE = {"steps", "samples", "time", "settings"}
 """Budgets are checked with the configuration."""
 
 
@@ -38,8 +38,8 @@ FREE = {"steps", "samples", "seconds", "settings"}
         ("generate", {}, "model"),
         ("generate", {"model": "x", "interpolate": 1}, "interpolate"),
         ("neighbours", {"model": "x", "k": 0}, "k is 0"),
-        ("evaluate", {"model": "x", "measures": "frechet"}, "measures"),
-        ("evaluate", {"model": "x", "mesures": ["frechet"]}, "did you mean 'measures'"),
+        ("evaluate", {"model": "x", "metrics": "frechet"}, "metrics"),
+        ("evaluate", {"model": "x", "metrcs": ["frechet"]}, "did you mean 'metrics'"),
         ("compare", {"domain": "toy", "recipes": "a,b"}, "recipes"),
         ("compare", {"domain": "toy", "seeds": 0}, "seeds"),
         ("animate", {"run": 3}, "run is 3"),

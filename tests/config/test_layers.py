@@ -65,14 +65,14 @@ def test_the_data_flag_is_text_whatever_it_looks_like():
 
 
 def test_a_later_layers_budget_replaces_an_earlier_one(file):
-    config = resolve(config=file("train:\n  seconds: 60\n"), steps=5)
-    assert (config.train.steps, config.train.seconds) == (5, None)
-    config = resolve("train.samples=9", config=file("train:\n  seconds: 60\n"), steps=5)
-    assert (config.train.steps, config.train.samples, config.train.seconds) == (None, 9, None)
+    config = resolve(config=file("train:\n  time: 60\n"), steps=5)
+    assert (config.train.steps, config.train.time) == (5, None)
+    config = resolve("train.samples=9", config=file("train:\n  time: 60\n"), steps=5)
+    assert (config.train.steps, config.train.samples, config.train.time) == (None, 9, None)
 
 
 def test_two_budgets_in_one_layer_are_refused(file):
-    assert "train.steps (--steps) and train.seconds (--seconds)" in complaint(steps=5, seconds=6.0)
+    assert "train.steps (--steps) and train.time (--time)" in complaint(steps=5, time=6.0)
     path = file("train:\n  steps: 5\n  samples: 6\n")
     assert f"train.steps ({path}, line 2) and train.samples ({path}, line 3)" in complaint(config=path)
 
@@ -102,7 +102,7 @@ def test_a_mapping_given_to_set_replaces_the_whole_key(file):
         ("model.penalty.gama=3", "'model.penalty.gama'", "did you mean 'gamma'?"),
         ("model.extra.gama=3", "'model.extra.gama'", "did you mean 'gamma'?"),
         ("domain.name=toy", "'domain.name'", "set domain itself"),
-        ("data.zzzzz=3", "'data.zzzzz'", "known: labels, rate_hz, source"),
+        ("data.zzzzz=3", "'data.zzzzz'", "known: labels, sample_rate_hz, source"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest(override, key, hint):
@@ -135,12 +135,12 @@ def test_an_unknown_key_in_a_file_is_named_with_its_line_even_if_overridden(file
         ("model.penalty=3", "give a mapping with gamma, every (what steadies it)"),
         ("model.note=5", "give text (free text)"),
         ("data.labels=perhaps", "give true or false (whether to read labels)"),
-        ("data.rate_hz=200000", "give an integer >= 1 and <= 192000 or null (samples per second)"),
+        ("data.sample_rate_hz=200000", "give an integer >= 1 and <= 192000 or null (samples per second)"),
         ("train.precision=fp16", "give one of auto, fp32, bf16"),
         ("train.seed=2147483648", "give an integer >= 0 and < 2147483648"),
-        ("train.steps=0", "give an integer > 0 or null (budget in steps)"),
-        ("model.accumulate=5", "model: batch_size 32 is not a multiple of accumulate 5"),
-        ("upkeep.keep=0", "give an integer > 0"),
+        ("train.steps=0", "give an integer > 0 or null (budget in training steps)"),
+        ("model.micro_batches=5", "model: batch_size 32 is not a multiple of micro_batches 5"),
+        ("checkpoint.keep=0", "give an integer > 0"),
         ("model.width", "not of the form section.key=value"),
         ("=3", "not of the form section.key=value"),
         ("model..width=3", "not of the form section.key=value"),
@@ -180,7 +180,7 @@ def test_a_layer_from_plain_values():
 
 
 def test_a_dumped_configuration_reads_back_and_says_what_keys_mean(file):
-    config = resolve("model.sizes=[1, 2]", 'model.note="a: #\\n b"', "model.folder=x/y", seconds=2.5, seed=3)
+    config = resolve("model.sizes=[1, 2]", 'model.note="a: #\\n b"', "model.folder=x/y", time=2.5, seed=3)
     text = to_yaml(config)
     assert "  # channels of the first layer\n  width: 16\n" in text
     assert load_config_file(file(text)) == config
@@ -190,16 +190,16 @@ def test_a_resumed_run_starts_from_its_own_configuration(file):
     old = resolve("model.width=32", steps=100)
     path = file(to_yaml(old))
     assert resolve_config(base=path) == old
-    new = resolve_config(base=path, seconds=5.0, overrides=["model.width=8", "upkeep.keep=9"])
+    new = resolve_config(base=path, time=5.0, overrides=["model.width=8", "checkpoint.keep=9"])
     assert diff_configs(old, new) == [
         "model.width: 32 -> 8",
         "train.steps: 100 -> null",
-        "train.seconds: null -> 5.0",
+        "train.time: null -> 5.0",
     ]
 
 
-def test_upkeep_is_no_difference_and_not_in_the_hash():
-    one, other = resolve(), resolve("upkeep.keep=9", "upkeep.log_every=3")
+def test_logging_and_checkpoints_are_no_difference_and_not_in_the_hash():
+    one, other = resolve(), resolve("checkpoint.keep=9", "logging.every=3")
     assert diff_configs(one, other) == []
     assert config_hash(one) == config_hash(other)
     assert config_hash(one) != config_hash(resolve(seed=1))

@@ -49,15 +49,15 @@ def train(gancore: Gancore) -> Gancore:
 
 @pytest.fixture
 def after_step(monkeypatch):
-    """``after_step(5, action)``: what happens, once, when step 5 is over, before its upkeep."""
+    """``after_step(5, action)``: what happens, once, when step 5 is over, before its callbacks."""
     from gancore.training.callbacks import Callbacks
 
-    upkeep = Callbacks.on_step_end
+    on_step_end = Callbacks.on_step_end
     actions = {}
 
     def act(self, state):
         actions.pop(state.step, lambda: None)()
-        upkeep(self, state)
+        on_step_end(self, state)
 
     monkeypatch.setattr(Callbacks, "on_step_end", act)
     return actions.__setitem__

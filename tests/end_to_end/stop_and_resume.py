@@ -25,13 +25,13 @@ STEPS, STOP = 6, 3
 
 def stop_after(step: int) -> None:
     """The next training that gets there meets Ctrl-C."""
-    upkeep, waiting = Callbacks.on_step_end, [step]
+    on_step_end, waiting = Callbacks.on_step_end, [step]
 
     def act(self, state):
         if state.step in waiting:
             waiting.clear()
             press_ctrl_c()
-        upkeep(self, state)
+        on_step_end(self, state)
 
     Callbacks.on_step_end = act
 
@@ -41,7 +41,11 @@ def settings(domain: str, recipe: str) -> list[str]:
     of = plugins().load_domain(domain)
     tiny, keys = of.tiny_config(), plugins().load_recipe(of, recipe)[1].Config.model_fields
     given = {f"data.{key}": value for key, value in tiny["data"].items()}
-    given |= {key: value for key, value in SETTINGS.items() if key.startswith("upkeep.")}
+    given |= {
+        key: value
+        for key, value in SETTINGS.items()
+        if key.startswith(("logging.", "validation.", "checkpoint."))
+    }
     given |= {f"model.{key}": value for key, value in tiny["model"].items() if key in keys}
     return [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
 

@@ -14,18 +14,20 @@ from tiny_runs import TINY, digest
 RATE_HZ = 8000
 
 
-def noise(seconds: float, rate_hz: int = RATE_HZ, channels: int = 1, seed: int = 0) -> np.ndarray:
+def noise(seconds: float, sample_rate_hz: int = RATE_HZ, channels: int = 1, seed: int = 0) -> np.ndarray:
     """(time, channels), decaying."""
-    frames = int(seconds * rate_hz)
+    frames = int(seconds * sample_rate_hz)
     decay = np.exp(-4 * np.linspace(0, 1, frames))[:, None]
     return 0.5 * decay * np.random.default_rng(seed).standard_normal((frames, channels)).clip(-1, 1)
 
 
-def record(folder: Path, count: int = 30, seconds: float = 0.2, rate_hz: int = RATE_HZ, channels: int = 1):
+def record(
+    folder: Path, count: int = 30, seconds: float = 0.2, sample_rate_hz: int = RATE_HZ, channels: int = 1
+):
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        sound = noise(seconds, rate_hz, channels, number)
-        soundfile.write(folder / f"good-{number:02d}.wav", sound, rate_hz, subtype="PCM_16")
+        sound = noise(seconds, sample_rate_hz, channels, number)
+        soundfile.write(folder / f"good-{number:02d}.wav", sound, sample_rate_hz, subtype="PCM_16")
 
 
 def truncated(path: Path) -> None:
@@ -84,9 +86,9 @@ class TestData:
             assert f"{spoil.__name__}.wav" in answer.err
         assert "Traceback" not in answer.err
 
-    @pytest.mark.parametrize(("rate_hz", "channels"), [(192_000, 1), (8000, 8), (44_100, 2)])
-    def test_other_rates_and_channels_train(self, train, gancore, tmp_path, rate_hz, channels):
-        record(tmp_path / "sounds", rate_hz=rate_hz, channels=channels)
+    @pytest.mark.parametrize(("sample_rate_hz", "channels"), [(192_000, 1), (8000, 8), (44_100, 2)])
+    def test_other_rates_and_channels_train(self, train, gancore, tmp_path, sample_rate_hz, channels):
+        record(tmp_path / "sounds", sample_rate_hz=sample_rate_hz, channels=channels)
         assert train("--data", "sounds", "--out", "run", "--steps", 2).code == 0
         assert gancore("generate", "run", "-n", 1).code == 0
 
@@ -137,14 +139,14 @@ MISTAKES = {
     "device": (("--device", "cud"), "cuda"),
     "absent-device": (("--device", "cuda:77"), "cuda:77"),
     "precision": (("--precision", "fp8"), "fp32"),
-    "two-budgets": (("--steps", 3, "--seconds", 4), "one budget"),
+    "two-budgets": (("--steps", 3, "--time", 4), "one budget"),
     "negative-steps": (("--steps", -3), "steps"),
     "steps-in-words": (("--steps", "many"), "--steps"),
     "seed": (("--seed", -1), "seed"),
     "config": (("--config", "nowhere.yaml"), "nowhere.yaml"),
     "resume": (("--resume", "nowhere"), "nowhere"),
     "init-from": (("--init-from", "nowhere"), "nowhere"),
-    "measure": (("--set", "upkeep.select=mel_distanse"), "mel_distance"),
+    "measure": (("--set", "validation.select=mel_distanse"), "mel_distance"),
     "flag": (("--stepps", 3), "--steps"),
 }
 
@@ -202,7 +204,7 @@ class TestWhereToWrite:
 class TestGenerate:
     def test_of_nothing(self, gancore, tmp_path):
         assert "nowhere" in gancore("generate", "nowhere").error
-        assert "no model is given" in gancore("generate").error
+        assert "RUN_OR_MODEL" in gancore("generate").error
         (tmp_path / "empty").mkdir()
         assert "empty" in gancore("generate", "empty").error
 
@@ -229,8 +231,8 @@ def test_runs_shows_a_damaged_run_beside_whole_ones(gancore, run, tmp_path):
 @pytest.mark.slow
 def test_training_that_only_gives_nan_stops_and_names_the_player(gancore, tmp_path):
     words = ["train", *TINY, "--precision", "fp32", "--steps", 1000, "--out", "run"]
-    words += ["--set", "model.lr=1e30", "--set", "upkeep.log_every=50", "--set", "upkeep.preview_every=100"]
-    words += ["--set", "upkeep.evaluate_every=100", "--set", "upkeep.checkpoint_seconds=0.5"]
+    words += ["--set", "model.lr=1e30", "--set", "logging.every=50", "--set", "logging.preview_every=100"]
+    words += ["--set", "validation.every=100", "--set", "checkpoint.seconds=0.5"]
     error = gancore(*words).error
     assert "generator" in error and "not finite, in 200 steps up to step 200" in error
     status = json.loads((tmp_path / "run" / "run.json").read_text())

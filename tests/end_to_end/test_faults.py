@@ -18,7 +18,7 @@ from tiny_runs import TINY, Child, checkpoints, digest, weights
 from gancore.training.callbacks import Callbacks
 from gancore.training.checkpoint import load_checkpoint
 
-EVERY_STEP = ("--set", "upkeep.checkpoint_seconds=0.000001", "--set", "upkeep.keep=3")
+EVERY_STEP = ("--set", "checkpoint.seconds=0.000001", "--set", "checkpoint.keep=3")
 
 
 def shrink(run: Path, keep: int) -> None:
@@ -31,7 +31,7 @@ def shrink(run: Path, keep: int) -> None:
 @pytest.fixture
 def early(train, tmp_path) -> Path:
     """A run of 8 steps with its checkpoints of steps 5, 6 and 7."""
-    assert train("--out", "early", "--steps", 8, *EVERY_STEP, "--set", "upkeep.keep=4").code == 0
+    assert train("--out", "early", "--steps", 8, *EVERY_STEP, "--set", "checkpoint.keep=4").code == 0
     shrink(tmp_path / "early", 7)
     assert [path.name[-1] for path in checkpoints(tmp_path / "early")] == ["5", "6", "7"]
     return tmp_path / "early"
@@ -67,13 +67,13 @@ class TestAFullDisk:
     @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
     def test_while_training_says_which_checkpoint_stays(self, gancore, early, run, small_disk, monkeypatch):
         shutil.copytree(early, small_disk / "run")
-        upkeep = Callbacks.on_step_end
+        on_step_end = Callbacks.on_step_end
 
         def fill(self, state):
             with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", buffering=0) as file:
                 while file.write(bytes(4096)):
                     pass
-            upkeep(self, state)
+            on_step_end(self, state)
 
         with monkeypatch.context() as patch:
             patch.setattr(Callbacks, "on_step_end", fill)

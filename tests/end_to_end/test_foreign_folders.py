@@ -116,7 +116,7 @@ def test_wrong_facts_are_named(copied: Path):
     document = json.loads(file.read_text())
     for at, value in (
         (("classes",), 5),
-        (("rate_hz",), "8000"),
+        (("sample_rate_hz",), "8000"),
         (("length",), 10**9),
         (("class_shares", 0), -1),
     ):
@@ -154,12 +154,12 @@ def test_an_evaluation_of_any_data_settings_is_made_or_refused(copied: Path):
     (copied / "config.yaml").unlink()
     file = copied / "model" / "config.json"
     document = json.loads(file.read_text())
-    settings = {"labels": document["data"]["labels"], "valid_share": 0.1}
+    settings = {"labels": document["data"]["labels"], "valid_fraction": 0.1}
     failed = []
     for name, made in mutations(settings):
         data = {**document["data"], **made} if isinstance(made, dict) else made
         file.write_text(json.dumps({**document, "data": data}))
-        if told := works_or_refuses(lambda: gancore.evaluate(copied, n=16, measures=["nowhere"])):
+        if told := works_or_refuses(lambda: gancore.evaluate(copied, n=16, metrics=["nowhere"])):
             failed.append(f"{name}: {told}")
     assert failed == []
 
@@ -219,7 +219,7 @@ NAMES = [
     "config.yaml",
     "data.json",
     "metrics.jsonl",
-    "measures.jsonl",
+    "evaluations.jsonl",
     "model/config.json",
     "model/model.safetensors",
     "model/README.md",
@@ -227,9 +227,9 @@ NAMES = [
 VERBS = [
     ("runs", "."),
     ("models",),
-    ("generate", "foreign", "--out", "made", "--force"),
-    ("film", "foreign"),
-    ("evaluate", "foreign", "-n", 16, "--card", "--measures", "mel_distance"),
+    ("generate", "foreign", "--out", "made", "--overwrite"),
+    ("animate", "foreign"),
+    ("evaluate", "foreign", "-n", 16, "--update-card", "--metrics", "mel_distance"),
     ("train", "--resume", "foreign"),
 ]
 

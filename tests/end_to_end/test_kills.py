@@ -14,7 +14,7 @@ from gancore.run_folder import read_metrics
 
 KILLS = 20
 STEPS = 200
-WORDS = ("train", *TINY, "--steps", STEPS, "--set", "upkeep.keep=2")
+WORDS = ("train", *TINY, "--steps", STEPS, "--set", "checkpoint.keep=2")
 
 
 def is_being_written(run: Path) -> bool:
@@ -28,7 +28,7 @@ def is_being_written(run: Path) -> bool:
 def test_twenty_kills_change_nothing(tmp_path):
     assert finish(start(*WORDS, "--out", "whole", folder=tmp_path), 300).code == 0
     run, moments, chance = tmp_path / "killed", [], random.Random(1)
-    words = (*WORDS, "--out", run, "--resume", "auto", "--set", "upkeep.checkpoint_seconds=0.001")
+    words = (*WORDS, "--out", run, "--resume", "auto", "--set", "checkpoint.seconds=0.001")
     while len(moments) < KILLS:
         process = start(*words, folder=tmp_path)
         before = checkpoints(run)[-1:]

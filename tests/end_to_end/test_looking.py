@@ -65,10 +65,10 @@ def test_a_run_that_was_stopped_and_resumed_has_the_film_of_one_that_never_was(
 ):
     after_step(5, press_ctrl_c)
     assert train("--out", "stopped", "--steps", 8).code == 130
-    assert "1 frames, steps 4 to 4" in gancore("film", "stopped").out
+    assert "1 frames, steps 4 to 4" in gancore("animate", "stopped").out
     assert gancore("train", "--resume", "stopped", "--quiet").code == 0
     for folder, file in (("stopped", "a.gif"), (run, "b.gif")):
-        assert gancore("film", folder, "--out", file, "--quiet").out == ""
+        assert gancore("animate", folder, "--out", file, "--quiet").out == ""
     assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
     with Image.open(tmp_path / "a.gif") as film:
         assert film.n_frames == 2
@@ -84,7 +84,7 @@ def test_a_kill_while_samples_are_written_leaves_no_torn_file(run, tmp_path, for
     if force:
         assert Child(tmp_path, *words, "--seed", 1).wait().code == 0
         before = digest(out)
-        words.append("--force")
+        words.append("--overwrite")
 
     def write(self, samples, folder):
         (folder / "0001.wav").write_bytes(b"RIFF torn")

@@ -12,8 +12,8 @@ from tiny_runs import weights
 import gancore
 from gancore.errors import OutOfMemoryError, TrainingError
 
-SMALL = ["data.points=200", "data.held_out=50", "model.width=8", "model.batch_size=16"]
-SMALL += ["upkeep.evaluate_samples=16", "upkeep.previews=2"]
+SMALL = ["data.train_examples=200", "data.validation_examples=50", "model.width=8", "model.batch_size=16"]
+SMALL += ["validation.samples=16", "logging.preview_samples=2"]
 
 
 def train(folder: Path, seed: int = 0, **options) -> bytes:

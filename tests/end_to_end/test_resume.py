@@ -83,13 +83,13 @@ def test_in_a_script_a_signal_reaches_the_script_once_the_run_is_saved(after_ste
     assert all(checkpoints(tmp_path / name) for name in ("by_hand", "by_slurm", "handled"))
 
 
-def test_a_signal_between_upkeep_and_the_next_step_is_saved_as_well(
+def test_a_signal_between_callbacks_and_the_next_step_is_saved_as_well(
     train, gancore, monkeypatch, run, tmp_path
 ):
-    upkeep = Callbacks.on_step_end
+    on_step_end = Callbacks.on_step_end
 
     def and_then_stop(self, state):
-        upkeep(self, state)
+        on_step_end(self, state)
         if state.step == 3:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -102,7 +102,7 @@ def test_a_second_ctrl_c_interrupts_at_once_and_the_last_checkpoint_stays(
     train, gancore, after_step, run, tmp_path
 ):
     after_step(5, lambda: (press_ctrl_c(), press_ctrl_c()))
-    every_step = ("--set", "upkeep.checkpoint_seconds=0.000001")
+    every_step = ("--set", "checkpoint.seconds=0.000001")
     assert train("--out", "stopped", "--steps", 8, *every_step).code == 130
     stopped = tmp_path / "stopped"
     assert status(stopped)["status"] == "interrupted"
@@ -172,8 +172,8 @@ class TestAnotherConfiguration:
         assert "lr: 0.003" in (stopped / "config.yaml").read_text()
         assert status(stopped)["step"] == 8
 
-    def test_may_differ_in_upkeep(self, gancore, stopped, run):
-        assert gancore("train", "--resume", stopped, "--set", "upkeep.keep=1").code == 0
+    def test_may_differ_in_checkpoints(self, gancore, stopped, run):
+        assert gancore("train", "--resume", stopped, "--set", "checkpoint.keep=1").code == 0
         assert weights(stopped) == weights(run)
 
     def test_that_is_another_network_is_refused_even_under_force(self, gancore, stopped):
@@ -259,7 +259,7 @@ def test_three_kills_change_nothing(run, tmp_path):
     """Once while it trains, once while it has just saved, once anywhere."""
     folder = tmp_path / "killed"
     words = ("train", *TINY, "--steps", 8, "--out", folder, "--resume", "auto", "--quiet")
-    words += ("--set", "upkeep.checkpoint_seconds=0.000001")
+    words += ("--set", "checkpoint.seconds=0.000001")
     for step in (2, 4, 6):
         child = Child(tmp_path, *words)
         child.wait_for(lambda step=step: any(int(p.name[5:]) >= step for p in checkpoints(folder)))

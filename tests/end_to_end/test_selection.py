@@ -34,7 +34,7 @@ def judged(monkeypatch):
     return install
 
 
-SELECT = ("--set", "upkeep.select=mel_distance", "--set", "upkeep.evaluate_every=2")
+SELECT = ("--set", "validation.select=mel_distance", "--set", "validation.every=2")
 
 
 def test_the_model_is_the_one_that_valid_found_best(train, after_step, tmp_path, judged):
@@ -52,7 +52,7 @@ def test_the_model_is_the_one_that_valid_found_best(train, after_step, tmp_path,
 
 @pytest.mark.slow
 def test_a_real_measure_chooses_its_own_minimum(train, tmp_path):
-    words = ("--set", "upkeep.select=mel_distance", "--set", "upkeep.evaluate_every=5")
+    words = ("--set", "validation.select=mel_distance", "--set", "validation.every=5")
     assert train("--out", "run", "--steps", 40, "--set", "model.lr=0.01", *words).code == 0
     values = measured(tmp_path / "run")
     best = best_of(tmp_path / "run")
@@ -62,7 +62,7 @@ def test_a_real_measure_chooses_its_own_minimum(train, tmp_path):
 
 def test_patience_ends_a_run_that_no_longer_improves(train, gancore, tmp_path, judged):
     judged(9.0, 7.0, 8.0, 7.5)
-    words = (*SELECT, "--set", "upkeep.patience=2")
+    words = (*SELECT, "--set", "validation.patience=2")
     answer = train("--out", "run", "--steps", 100, *words)
     assert answer.code == 0
     assert "mel_distance on valid has not improved since step 4: done" in answer.err
@@ -74,7 +74,7 @@ def test_patience_ends_a_run_that_no_longer_improves(train, gancore, tmp_path, j
 def test_where_higher_is_better_the_highest_is_chosen(train, tmp_path, monkeypatch):
     values = iter([0.3, 0.5, 0.4, 0.2])
     monkeypatch.setattr(Validator, "validate", lambda *given: {"mel_diversity": next(values)})
-    words = ("--set", "upkeep.select=mel_diversity", "--set", "upkeep.evaluate_every=2")
+    words = ("--set", "validation.select=mel_diversity", "--set", "validation.every=2")
     assert train("--out", "run", "--steps", 8, *words).code == 0
     assert best_of(tmp_path / "run")["step"] == 4
 
@@ -96,16 +96,16 @@ def test_another_measure_chosen_later_starts_its_own_search(train, gancore, tmp_
     judged(1.0, 1.0)
     train("--out", "run", "--steps", 4, *SELECT)
     monkeypatch.setattr(Validator, "validate", lambda *given: {"mel_frechet": 500.0})
-    words = ("--steps", 8, "--force", "--set", "upkeep.select=mel_frechet")
+    words = ("--steps", 8, "--force", "--set", "validation.select=mel_frechet")
     assert gancore("train", "--resume", "run", *words).code == 0
     assert best_of(tmp_path / "run")["measure"] == "mel_frechet"
 
 
 @pytest.mark.slow
 def test_a_killed_search_finds_the_same_model(train, gancore, tmp_path):
-    words = (*SELECT, "--set", "model.lr=0.01", "--set", "upkeep.checkpoint_seconds=0.000001")
+    words = (*SELECT, "--set", "model.lr=0.01", "--set", "checkpoint.seconds=0.000001")
     train("--out", "whole", "--steps", 12, *words)
-    train("--out", "part", "--steps", 12, *words, "--set", "upkeep.keep=12")
+    train("--out", "part", "--steps", 12, *words, "--set", "checkpoint.keep=12")
     for path in checkpoints(tmp_path / "part"):
         if int(path.name[5:]) > 5:
             shutil.rmtree(path)
@@ -116,6 +116,6 @@ def test_a_killed_search_finds_the_same_model(train, gancore, tmp_path):
 
 
 def test_an_unknown_measure_is_refused_before_anything_is_made(gancore, tmp_path):
-    error = gancore("train", *TINY, "--out", "run", "--set", "upkeep.select=mel_distanc").error
+    error = gancore("train", *TINY, "--out", "run", "--set", "validation.select=mel_distanc").error
     assert "did you mean 'mel_distance'?" in error
     assert not (tmp_path / "run").exists()

@@ -221,7 +221,7 @@ class TestConfiguration:
         assert json.loads((tmp_path / "run" / "run.json").read_text())["total"] == 3
 
     def test_a_budget_in_seconds_becomes_steps(self, train, tmp_path):
-        train("--seconds", 2, "--out", "run")
+        train("--time", 2, "--out", "run")
         status = json.loads((tmp_path / "run" / "run.json").read_text())
         assert status["step"] == status["total"] > 0
         assert status["seconds"] > 0

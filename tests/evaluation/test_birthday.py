@@ -98,7 +98,7 @@ def test_a_duplicate_among_real_rows_does_not_make_a_collapse_diverse():
 
 
 def test_real_rows_that_are_all_equal_are_refused_in_a_line():
-    with refused(DataError, "equal", fix="--features"):
+    with refused(DataError, "equal", fix="--feature-extractor"):
         birthday.birthday.compute(featured(REAL[:100], REAL[:1].expand(100, -1)))
 
 

@@ -153,7 +153,7 @@ def test_what_cannot_be_taught_is_said(shown, fake, judge, said):
 
 def test_a_model_that_passes_its_labels_over_teaches_chance_and_its_anchors_are_in_order(train):
     run = train(conditional=True)
-    found = gancore.evaluate(run, measures=["classification_accuracy"], n=300, device="cpu")
+    found = gancore.evaluate(run, metrics=["classification_accuracy"], n=300, device="cpu")
     reading = found["classification_accuracy"]
     assert not reading.skipped
     assert abs(reading.value - 1 / 3) < 0.3
@@ -164,7 +164,7 @@ def test_a_model_that_passes_its_labels_over_teaches_chance_and_its_anchors_are_
 @pytest.mark.slow
 def test_it_is_no_part_of_the_default_set_and_needs_a_conditional_model(train):
     run = train()
-    found = gancore.evaluate(run, measures=["classification_accuracy"], n=100, device="cpu")
+    found = gancore.evaluate(run, metrics=["classification_accuracy"], n=100, device="cpu")
     assert found["classification_accuracy"].skipped == "the model is not conditional"
     names = [r.measure for r in gancore.evaluate(run, n=100, device="cpu")]
     assert "classification_accuracy" not in names and "label_accuracy" in names

@@ -168,7 +168,7 @@ def test_values_are_those_of_the_sets_and_are_made_once_for_all_models(anchors):
         lambda a: replace(a, held_out=Batch(a.held_out.data + 1)),
         lambda a: replace(a, inputs=replace(a.inputs, real=a.inputs.train)),
         lambda a: replace(a, inputs=replace(a.inputs, key=Key.of("evaluate", 1))),
-        lambda a: replace(a, inputs=replace(a.inputs, spec=Spec({"rate_hz": 8}))),
+        lambda a: replace(a, inputs=replace(a.inputs, spec=Spec({"sample_rate_hz": 8}))),
         lambda a: replace(a, pipeline=replace(a.pipeline, features=dots.Doubled())),
     ],
 )
@@ -239,6 +239,6 @@ def test_the_code_of_a_measure_is_that_of_its_whole_package():
 
 def test_a_measure_that_reads_them_the_wrong_way_step_is_marked(train):
     """A share of samples that are repeated, which calls itself the better the more of them there are."""
-    found = gancore.evaluate(train(), measures=["wrong_way"], n=100, device="cpu")["wrong_way"]
+    found = gancore.evaluate(train(), metrics=["wrong_way"], n=100, device="cpu")["wrong_way"]
     assert found.anchors == {"real": 0.0, "noise": 0.0, "collapse": 0.95}
     assert found.trust == "no: collapse better than real"

@@ -237,7 +237,7 @@ def test_features_that_are_not_finite_are_refused_of_real_rows_alone(pipeline):
 
     pipeline.features, x = Logarithm(), torch.ones(10, 4)
     x[3:5] = 0
-    with refused(PluginError, "logarithm", "2", "10", fix="--features"):
+    with refused(PluginError, "logarithm", "2", "10", fix="--feature-extractor"):
         pipeline.extract(Batch(x), cache=True)
     assert pipeline.extract(Batch(x), cache=False).features[3:5].isinf().all()
 

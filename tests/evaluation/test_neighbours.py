@@ -84,7 +84,7 @@ def test_one_that_only_learns_the_law_is_not(train, cache, tmp_path):
 
 @pytest.mark.parametrize("features", ["plain", "doubled", "judged"])
 def test_any_features_can_be_asked_for(train, cache, tmp_path, features):
-    found = beside(train(blur=0.0), tmp_path, features=features)
+    found = beside(train(blur=0.0), tmp_path, feature_extractor=features)
     assert found.metadata["features"]["name"] == features and found.copy_test.significant
 
 
@@ -103,10 +103,10 @@ def test_a_model_folder_alone_finds_a_named_source_and_says_what_it_lacks_else(t
     config = json.loads((tmp_path / "shared" / "config.json").read_text())
     config["data"].pop("source")
     (tmp_path / "shared" / "config.json").write_text(json.dumps(config))
-    with refused(ConfigError, fix="--against") as error:
+    with refused(ConfigError, fix="--data") as error:
         beside(tmp_path / "shared", tmp_path, out=tmp_path / "refused")
-    assert "--against" in error.value.fix
-    again = {"out": tmp_path / "again", "against": "trio"}
+    assert "--data" in error.value.fix
+    again = {"out": tmp_path / "again", "data": "trio"}
     assert beside(tmp_path / "shared", tmp_path, **again).metadata["source"] == "trio"
 
 
@@ -115,4 +115,4 @@ def test_what_cannot_be_is_refused(train, cache, tmp_path):
     with refused(ConfigError, 401, 400):
         beside(run, tmp_path, k=401)
     with refused(ConfigError, "plane", fix="plain"):
-        beside(run, tmp_path, features="plane")
+        beside(run, tmp_path, feature_extractor="plane")

@@ -75,7 +75,7 @@ def test_only_the_last_line_tells_the_time():
 
 
 def test_a_file_keeps_what_was_asked_otherwise_and_replaces_what_was_asked_alike(tmp_path):
-    path = tmp_path / "measures.jsonl"
+    path = tmp_path / "evaluations.jsonl"
     other = replace(SOME, metadata={"n": 4})
     again = replace(SOME, results=(MetricResult("kid", 0.25),))
     for evaluation in (SOME, other, again):
@@ -89,16 +89,16 @@ def test_a_file_keeps_what_was_asked_otherwise_and_replaces_what_was_asked_alike
     [b"", b"\n", b"{}", b"[1]", b'"format"', b"\xff\xfe", b'{"format": 9}\n{"seconds": {}}', b"{" * 5000],
 )
 def test_what_is_no_evaluation_is_said_in_one_line_and_written_over(tmp_path, content):
-    path = tmp_path / "measures.jsonl"
+    path = tmp_path / "evaluations.jsonl"
     path.write_bytes(content)
-    with refused(CheckpointError, "measures.jsonl", fix="evaluate"):
+    with refused(CheckpointError, "evaluations.jsonl", fix="evaluate"):
         EvaluationResult.read(path)
     store_evaluation(path, SOME)
     assert EvaluationResult.read(path) == SOME
 
 
 def test_a_file_that_was_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path):
-    path = tmp_path / "measures.jsonl"
+    path = tmp_path / "evaluations.jsonl"
     SOME.write(path)
     whole = path.read_bytes()
     for length in range(0, len(whole) - 1, 5):
@@ -109,7 +109,7 @@ def test_a_file_that_was_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path):
 
 def test_an_evaluation_of_format_1_is_read_and_kept_beside_new_ones(tmp_path):
     """Its readings have no values at the anchors' numbers, so nothing is said of real rows."""
-    path = tmp_path / "measures.jsonl"
+    path = tmp_path / "evaluations.jsonl"
     row = {
         "measure": "kid",
         "value": 0.5,

@@ -27,7 +27,7 @@ DRAWN = ["random_one", "recall", "c2st_trained", "peeling", "ndb"]
 
 
 def evaluate(run, measures=tuple(OWN), **settings):
-    return gancore.evaluate(run, measures=measures, **{"n": 150, "device": "cpu", **settings})
+    return gancore.evaluate(run, metrics=measures, **{"n": 150, "device": "cpu", **settings})
 
 
 def test_measures_and_features_of_plugins_are_taken_with_all_that_they_need_to_be_believed(
@@ -58,7 +58,7 @@ def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
     one = evaluate(run, ["height"])
     other = evaluate(run, ["height"], seed=1, out=tmp_path / "there.jsonl")
     evaluate(run, ["height"], seed=1)
-    kept = read_evaluations(run / "measures.jsonl")
+    kept = read_evaluations(run / "evaluations.jsonl")
     assert [evaluation.metadata["seed"] for evaluation in kept] == [0, 1]
     assert [evaluation["height"].value for evaluation in kept] == [one["height"].value, other["height"].value]
     (written,) = read_evaluations(tmp_path / "there.jsonl")
@@ -67,12 +67,12 @@ def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
 
 def test_where_it_cannot_be_kept_it_is_told_all_the_same(train):
     run, told = train(), []
-    (run / "measures.jsonl").mkdir()
+    (run / "evaluations.jsonl").mkdir()
     assert evaluate(run, ["height"], announce=told.append)["height"].value is not None
     assert told[-1].startswith("the evaluation was not stored: ")
-    (run / "measures.jsonl").rmdir()
+    (run / "evaluations.jsonl").rmdir()
     evaluate(run, ["height"], announce=told.append)
-    assert told[-1] == f"stored in {run / 'measures.jsonl'}"
+    assert told[-1] == f"stored in {run / 'evaluations.jsonl'}"
 
 
 @pytest.mark.slow
@@ -117,11 +117,11 @@ def test_what_is_not_used_is_not_made(train, empty_cache):
 
 def test_features_can_be_chosen_of_the_domain_of_the_core_and_of_another_plugin(train):
     run = train()
-    doubled, plain = (evaluate(run, ["mean_apart"], features=name) for name in ("doubled", "plain"))
+    doubled, plain = (evaluate(run, ["mean_apart"], feature_extractor=name) for name in ("doubled", "plain"))
     assert doubled["mean_apart"].value == pytest.approx(2 * plain["mean_apart"].value)
     assert doubled["mean_apart"].features_hash == "d" * 64
-    assert evaluate(run, ["mean_apart"], features="principal")["mean_apart"].features == "principal"
-    assert evaluate(run, ["mean_apart"], features="judged").metadata["features"]["name"] == "judged"
+    assert evaluate(run, ["mean_apart"], feature_extractor="principal")["mean_apart"].features == "principal"
+    assert evaluate(run, ["mean_apart"], feature_extractor="judged").metadata["features"]["name"] == "judged"
 
 
 def test_the_default_set_is_that_of_quick_measures_and_all_is_all(of_dots):
@@ -174,7 +174,7 @@ def test_what_can_be_trusted_goes_onto_the_card(train):
     before = (run / "model" / "README.md").read_text()
     evaluate(run, ["height"])
     assert (run / "model" / "README.md").read_text() == before
-    found = evaluate(run, ["certain", "likely", "wrong_way"], card=True)
+    found = evaluate(run, ["certain", "likely", "wrong_way"], update_card=True)
     card = (run / "model" / "README.md").read_text()
     assert [reading.trusted for reading in found] == [True, True, False]
     judged = f"features judged ({found['certain'].features_hash[:12]})"
@@ -195,7 +195,7 @@ def test_a_folder_of_links_is_evaluated_as_caches_of_downloads_hold_it(train, tm
     for file in blobs.iterdir():
         (linked / file.name).symlink_to(file)
     before = (blobs / "README.md").read_bytes()
-    found = evaluate(linked, ["certain"], card=True)
+    found = evaluate(linked, ["certain"], update_card=True)
     assert found.metadata["model_hash"] == evaluate(run, ["certain"]).metadata["model_hash"]
     assert (
         "| certain |" in (linked / "README.md").read_text() and (blobs / "README.md").read_bytes() == before
@@ -204,7 +204,7 @@ def test_a_folder_of_links_is_evaluated_as_caches_of_downloads_hold_it(train, tm
 
 def test_a_copyist_is_caught_by_the_measures_of_memory_and_by_them_alone(train):
     """It gives back 300 of the 400 rows of train, in the core's default set, on the judge's features."""
-    found = evaluate(train(blur=0.0), None, n=200, features="judged")
+    found = evaluate(train(blur=0.0), None, n=200, feature_extractor="judged")
     assert found.metadata["n_train"] == 400
     assert found["copies"].value > 0.9 and found["copies"].details["p value"] < 1e-6
     assert found["copies"].anchors["real"] < 0.1 and found["copies"].details["rows of train"] == 400
@@ -236,7 +236,7 @@ def test_killed_anywhere_it_leaves_nothing_that_the_next_one_stumbles_over(train
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     assert evaluate(run, None).lines()[1:-1] == expected
-    assert len(read_evaluations(run / "measures.jsonl")) == 1
+    assert len(read_evaluations(run / "evaluations.jsonl")) == 1
 
 
 # Where the data come from.
@@ -249,7 +249,7 @@ def test_a_model_that_left_its_run_still_knows_its_data(train, tmp_path):
     found = evaluate(tmp_path / "sent", ["height"])
     assert found["height"].value == expected["height"].value
     assert found["height"].n_real == 50
-    assert not (tmp_path / "sent" / "measures.jsonl").exists()
+    assert not (tmp_path / "sent" / "evaluations.jsonl").exists()
 
 
 def test_a_model_that_was_trained_on_somebodys_folder_asks_for_it(train, tmp_path):
@@ -259,14 +259,14 @@ def test_a_model_that_was_trained_on_somebodys_folder_asks_for_it(train, tmp_pat
     assert evaluate(run, ["height"])["height"].source == "mine"
     shutil.copytree(run / "model", tmp_path / "sent")
     assert str(tmp_path) not in (tmp_path / "sent" / "config.json").read_text()
-    with refused(ConfigError, fix="--against"):
+    with refused(ConfigError, fix="--data"):
         evaluate(tmp_path / "sent", ["height"])
-    assert evaluate(tmp_path / "sent", ["height"], against=str(folder))["height"].source == "mine"
+    assert evaluate(tmp_path / "sent", ["height"], data=str(folder))["height"].source == "mine"
 
 
 def test_other_data_are_read_as_the_models_were(train):
     """far is ten times as large, unless the scale is that of the model."""
-    found = evaluate(train(), ["mean_apart"], against="far")
+    found = evaluate(train(), ["mean_apart"], data="far")
     assert found["mean_apart"].source == "far"
     assert found["mean_apart"].value < 1
 
@@ -276,7 +276,7 @@ def test_other_classes_are_refused_for_a_conditional_model(train, tmp_path):
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("labelled: true", "labelled: false"))
     with refused(ConfigError, 3, 0, "far"):
-        evaluate(run, ["height"], against="far")
+        evaluate(run, ["height"], data="far")
 
 
 def test_data_that_have_changed_since_are_told_of(train):
@@ -315,11 +315,11 @@ def test_without_held_out_rows_nothing_is_checked_and_that_is_said(train):
         ({"measures": ["heigth"]}, "no measure 'heigth' for these data; did you mean 'height'?"),
         ({"measures": []}, "no measure is named"),
         ({"measures": ["elsewhere"]}, "no measure 'elsewhere' for these data"),
-        ({"features": "plian"}, "no features 'plian' for these data; did you mean 'plain'?"),
+        ({"feature_extractor": "plian"}, "no features 'plian' for these data; did you mean 'plain'?"),
         ({"n": 15}, "15 samples are too few to evaluate; give at least 16"),
         ({"split": "tset"}, "no split 'tset'; did you mean 'test'?"),
         ({"device": "tpu"}, "'tpu'"),
-        ({"against": "trioo"}, "no file or folder 'trioo' exists, and no data set has that name"),
+        ({"data": "trioo"}, "no file or folder 'trioo' exists, and no data set has that name"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_made(train, settings, said):

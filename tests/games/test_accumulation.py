@@ -33,12 +33,12 @@ def test_one_two_and_four_micro_batches_train_alike(loss):
             prior=normal(3),
             loss=loss,
             penalties=[R1(1.0, every=2), WGANGP(1.0)],
-            average=30.0,
+            ema_halflife=30.0,
             generator_optimizer=SGD(0.05),
             discriminator_optimizer=SGD(0.05, 0.5),
         )
 
-    joined, *parted = (play(build, points(), 12, accumulate=k) for k in (1, 2, 4))
+    joined, *parted = (play(build, points(), 12, micro_batches=k) for k in (1, 2, 4))
     figures = joined.scalars.read()
     for table in parted:
         for name, tensor in joined.game.state_dict().items():
@@ -69,7 +69,7 @@ def test_interpolates_of_packed_rows_are_the_same_in_parts():
             discriminator_optimizer=SGD(0.05),
         )
 
-    joined, parted = (play(build, points(), 6, accumulate=k).game.state_dict() for k in (1, 2))
+    joined, parted = (play(build, points(), 6, micro_batches=k).game.state_dict() for k in (1, 2))
     for name, tensor in joined.items():
         assert torch.allclose(parted[name], tensor, rtol=1e-5, atol=1e-6), name
 
@@ -85,7 +85,7 @@ def test_a_term_that_the_player_cannot_move_adds_nothing():
             x = draw.real().data
             return Cost().add("constant", x, mask=x > 0).add("plain", x).add("loss", self.net(x))
 
-    tables = [play(Constant, points(), 3, accumulate=k) for k in (1, 2)]
+    tables = [play(Constant, points(), 3, micro_batches=k) for k in (1, 2)]
     assert torch.allclose(*(table.game.net.weight for table in tables), atol=1e-6)
 
 
@@ -100,14 +100,14 @@ class Coupled(Recipe):
 
 
 def test_a_cost_that_couples_rows_is_refused_in_parts_in_one_line():
-    def sit(accumulate):
-        model = RecipeConfig(batch_size=8, accumulate=accumulate)
+    def sit(micro_batches):
+        model = RecipeConfig(batch_size=8, micro_batches=micro_batches)
         config = RunConfig(domain="toy", recipe="coupled", data=None, model=model)
         data = Data({"train": _view()}, _view(), _view(), Spec({}))
         return setup_from_config(config, Coupled(), data, torch.device("cpu"), SINGLE_PROCESS)
 
-    assert sit(1).accumulate == 1
-    with refused(ConfigError, "rows", fix="model.accumulate=1"):
+    assert sit(1).micro_batches == 1
+    with refused(ConfigError, "rows", fix="model.micro_batches=1"):
         sit(2)
 
 

@@ -71,8 +71,14 @@ def test_the_optimizer_has_its_memory(words, kind, expected):
 
 
 def test_rates_and_penalties_follow_their_schedules():
-    words = ["lr=0.1", "lr_end=0.5", "schedule=linear", "discriminator_lr=0.4", "discriminator_beta1=0.9"]
-    words += ["penalty=r1+r2", "penalty_weight=2", "penalty_weight_end=0.5", "penalty_every=4", "clip=3"]
+    words = ["lr=0.1", "lr_end=0.5", "lr_schedule=linear", "discriminator_lr=0.4", "discriminator_beta1=0.9"]
+    words += [
+        "penalty=r1+r2",
+        "penalty_weight=2",
+        "penalty_weight_end=0.5",
+        "penalty_every=4",
+        "clip_grad_norm=3",
+    ]
     told = config(AdversarialConfig, *(f"model.{word}" for word in words)).game_options(lr_scale=0.5)
     own, judging = told["generator_optimizer"], told["discriminator_optimizer"]
     assert [schedule_value(own.lr, t) for t in (0, 0.5, 1)] == pytest.approx([0.05, 0.0375, 0.025])
@@ -85,7 +91,7 @@ def test_rates_and_penalties_follow_their_schedules():
         ("r1", 4, 1.0),
         ("r2", 4, 1.0),
     ]
-    assert told["clip"] == 3 and told["average"] is None
+    assert told["clip_grad_norm"] == 3 and told["ema_halflife"] is None
     assert config(AdversarialConfig, "model.penalty_weight=0").game_options()["penalties"] == []
 
 
@@ -127,13 +133,13 @@ def test_remedies_are_told_what_would_have_an_effect():
     for words, told in (
         (["penalty=none"], "model.penalty=r1"),
         (["penalty=r1"], "model.penalty_weight"),
-        (["discriminator_moves=3"], "model.discriminator_moves=1"),
+        (["discriminator_steps=3"], "model.discriminator_steps=1"),
     ):
         keys = config(AdversarialConfig, *(f"model.{word}" for word in words)).effective_keys()
         shown = applicable_fixes(advice, keys)
         assert f"({told})" in shown
         assert ("penalty_weight" in shown) == (words != ["penalty=none"])
-        assert ("moves" in shown) == (words == ["discriminator_moves=3"])
+        assert ("moves" in shown) == (words == ["discriminator_steps=3"])
 
 
 @pytest.mark.parametrize("old", ["gamma", "gamma_end", "judge_lr"])

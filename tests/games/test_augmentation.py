@@ -37,7 +37,7 @@ def build(augmentation=None, every=1, loss="nonsaturating", judge=DenseDiscrimin
         prior=normal(3),
         loss=loss,
         penalties=[R1(1.0, every=every)],
-        average=30.0,
+        ema_halflife=30.0,
         discriminator_optimizer=SGD(0.05),
         generator_optimizer=SGD(0.05),
         augmentation=augmentation,
@@ -125,7 +125,7 @@ def test_a_killed_run_goes_on_with_its_strength_bit_by_bit(tmp_path, every):
 
 def test_micro_batches_see_the_same_changes():
     make = build(Augmentation([shifted], AdaptiveProbability(target=0.0, samples=100)))
-    one, two = (whole(play(make, points(), 10, accumulate=parts)) for parts in (1, 2))
+    one, two = (whole(play(make, points(), 10, micro_batches=parts)) for parts in (1, 2))
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-6)
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
 from torch import nn
-from toy_games import DenseDiscriminator, differing, play, points, set_up, whole
+from toy_games import DenseDiscriminator, differing, play, points, run_config, set_up, whole
 
-from gancore.config import TrainConfig, UpkeepConfig
+from gancore.config import TrainConfig
 from gancore.errors import ConfigError
 from gancore.games import (
     R1,
@@ -64,12 +64,12 @@ def plan(*phases, batch_size=8, **budget):
     )
 
 
-def planned(*phases, seconds, preview=0.0, evaluation=0.0, motion=0.0, saving=0.0, **upkeep):
+def planned(*phases, seconds, preview=0.0, evaluation=0.0, motion=0.0, saving=0.0, **sections):
     """The state of a run of so many seconds on the wall, and how long its planning took."""
     table = set_up(lambda: Idle(*phases), points(), batch_size=8)
     began = Waits.now
     costs = EvaluationCosts(preview, evaluation, motion, saving)
-    return plan_time(table, seconds, UpkeepConfig(**upkeep), lambda: costs), Waits.now - began
+    return plan_time(table, seconds, run_config(**sections), lambda: costs), Waits.now - began
 
 
 shares = st.floats(0.01, 100.0)
@@ -133,7 +133,7 @@ def test_a_step_longer_than_the_budget_is_refused_before_it_is_played_whole(cloc
     began = Waits.now
     with pytest.raises(ConfigError) as refusal:
         planned(Phase([], dynamics=Waits(396.0)), seconds=30.0)
-    assert "396 s" in refusal.value.message and "--seconds" in refusal.value.fix
+    assert "396 s" in refusal.value.message and "--time" in refusal.value.fix
     assert Waits.now - began < 396.0 / 2
 
 
@@ -149,25 +149,25 @@ def test_lazy_moves_are_weighted_by_how_often_they_are_made():
 
 def test_what_is_too_slow_to_be_looked_at_is_not_but_a_model_that_is_selected_is_evaluated_once():
     slow = EvaluationCosts(float("inf"), float("inf"))
-    assert plan_evaluations(slow, 6.0, UpkeepConfig()) == EvaluationPlan(0, 0, 0.0)
-    assert plan_evaluations(slow, 6.0, UpkeepConfig(select="nll")).evaluations == 1
-    assert plan_evaluations(EvaluationCosts(0.1, 2.0), 6.0, UpkeepConfig()).evaluations == 2
-    assert plan_evaluations(EvaluationCosts(0.1, 0.1), 6.0, UpkeepConfig()) == EvaluationPlan(
+    assert plan_evaluations(slow, 6.0, run_config()) == EvaluationPlan(0, 0, 0.0)
+    assert plan_evaluations(slow, 6.0, run_config(validation={"select": "nll"})).evaluations == 1
+    assert plan_evaluations(EvaluationCosts(0.1, 2.0), 6.0, run_config()).evaluations == 2
+    assert plan_evaluations(EvaluationCosts(0.1, 0.1), 6.0, run_config()) == EvaluationPlan(
         10, 10, pytest.approx(2.0)
     )
 
 
 def test_a_cadence_that_is_given_costs_steps_and_is_kept(clock):
-    state, _ = planned(Phase([], dynamics=Waits(0.1)), seconds=60.0, evaluation=0.3, evaluate_every=1)
+    state, _ = planned(Phase([], dynamics=Waits(0.1)), seconds=60.0, evaluation=0.3, validation={"every": 1})
     assert state.total_steps == pytest.approx(60 / 0.4, rel=0.1)
-    cadence = Intervals.of(UpkeepConfig(evaluate_every=1), state.planned, state.cadence)
+    cadence = Intervals.of(run_config(validation={"every": 1}), state.planned, state.cadence)
     assert cadence.evaluate == 1
 
 
 def test_checkpoints_at_a_given_cadence_cost_steps(clock):
     for every, cost in ((10, 0.4), (None, 0.1)):
         phase = Phase([], dynamics=Waits(0.1))
-        state, _ = planned(phase, seconds=60.0, saving=3.0, checkpoint_every=every)
+        state, _ = planned(phase, seconds=60.0, saving=3.0, checkpoint={"every": every})
         assert state.total_steps == pytest.approx(60 / cost, rel=0.1)
 
 
@@ -179,7 +179,7 @@ def test_a_resumed_run_keeps_the_steps_and_cadences_of_its_first_life(clock):
 
 
 def test_a_cadence_of_zero_steps_is_never_due():
-    cadence = Intervals.of(UpkeepConfig(), 10, {"preview": 0, "evaluate": 10})
+    cadence = Intervals.of(run_config(), 10, {"preview": 0, "evaluate": 10})
     state = TrainState([10], step=10)
     assert not cadence.is_due(cadence.preview, state) and cadence.is_due(cadence.evaluate, state)
 
@@ -225,7 +225,7 @@ def steadied(optimizer, dynamics):
         return adversarial_game(
             generator=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)),
             discriminator=lambda: spectral_norm(DenseDiscriminator()), prior=normal(3),
-            penalties=[R1(1.0, every=4)], average=30.0,
+            penalties=[R1(1.0, every=4)], ema_halflife=30.0,
             generator_optimizer=optimizer, discriminator_optimizer=optimizer,
             dynamics=dynamics,
         )  # fmt: skip
@@ -260,7 +260,7 @@ def test_timing_a_model_that_is_fitted_leaves_it_unfitted():
             return self.mean.expand(n, 2)
 
     table = set_up(lambda: fitted_game(Mean()), points())
-    assert plan_time(table, 1.0, UpkeepConfig(), lambda: EvaluationCosts(0.0, 0.0)).total_steps > 0
+    assert plan_time(table, 1.0, run_config(), lambda: EvaluationCosts(0.0, 0.0)).total_steps > 0
     assert torch.equal(table.game.model.mean, torch.zeros(2))
 
 

@@ -5,9 +5,8 @@ import torch
 from refusals import refused
 from sklearn.linear_model import LogisticRegression
 from torch import nn
-from toy_games import Rows, differing, play, whole
+from toy_games import Rows, differing, play, run_config, whole
 
-from gancore.config import UpkeepConfig
 from gancore.data.dataset import Batch, Spec
 from gancore.domain import Domain
 from gancore.entries import RecipeEntry
@@ -87,7 +86,7 @@ def test_log_prob_is_that_of_the_own_label_and_the_cost_its_mean():
 
 def test_killed_and_resumed_it_is_the_same(tmp_path):
     def build():
-        return classifier_game(Linear, average=50.0)
+        return classifier_game(Linear, ema_halflife=50.0)
 
     undisturbed = play(build, gaussians(40), 30)
     killed = play(build, gaussians(40), 30, kills=(7, 20), folder=tmp_path)
@@ -112,11 +111,11 @@ def test_a_run_measures_its_likelihood_and_shows_no_samples():
     validator = Validator(Domain(), Spec({}), data, 40, Key.of("valid", 0))
     validator.metrics = {"never": None}  # a measure of samples, which there are none to show
     validator.require_metric(NLL, table.game.sampler())
-    with refused(ConfigError, "upkeep.select", "never", fix="nll"):
+    with refused(ConfigError, "validation.select", "never", fix="nll"):
         validator.require_metric("never", table.game.sampler())
     expected = -table.game.sampler().log_prob(Batch(data.data, data.condition)).mean().item()
     assert validator.validate(table.game.sampler()) == {NLL: pytest.approx(expected)}
-    watch = Monitor(table, Domain(), Spec({}), validator, Intervals.of(UpkeepConfig(), 10), 16, 0)
+    watch = Monitor(table, Domain(), Spec({}), validator, Intervals.of(run_config(), 10), 16, 0)
     assert not watch.can_sample
     assert watch.draw_samples(TrainState([10])) == (None, [])
 

@@ -250,7 +250,7 @@ def gan(dynamics, optimizer=Adam(1e-2, (0.5, 0.9)), loss="nonsaturating", every=
         generator_optimizer=optimizer,
         discriminator_optimizer=optimizer,
         dynamics=dynamics,
-        average=100.0,
+        ema_halflife=100.0,
         **options,
     )
 
@@ -275,7 +275,7 @@ def test_every_dynamics_trains_with_every_rule_and_is_resumed_bit_by_bit(dynamic
 @pytest.mark.parametrize("loss", ["nonsaturating", "wasserstein"])
 def test_micro_batches_change_no_dynamics(dynamics, loss):
     build = lambda: gan(dynamics, SGD(1e-2), loss)  # noqa: E731
-    one, two = (whole(play(build, points(), 8, accumulate=k)) for k in (1, 2))
+    one, two = (whole(play(build, points(), 8, micro_batches=k)) for k in (1, 2))
     for name, tensor in one.items():
         assert torch.allclose(tensor, two[name], rtol=1e-4, atol=1e-6), name
 
@@ -309,7 +309,7 @@ def test_a_differentiable_update_is_the_optimizers_own(optimizer, lazy_reg_scale
 @pytest.mark.parametrize(("clip", "every"), [(None, 2), (0.1, 1), (0.1, 4)])
 def test_unrolled_opponents_update_as_they_will_in_play(clip, every):
     """At the corrected rate where a penalty is lazy, and with the clipped gradient."""
-    build = lambda: gan(Unrolled(1), SGD(0.2), "wasserstein", every=every, clip=clip)  # noqa: E731
+    build = lambda: gan(Unrolled(1), SGD(0.2), "wasserstein", every=every, clip_grad_norm=clip)  # noqa: E731
     table = set_up(build, points())
     now, move = training_step(table, 1), Move("discriminator")  # step 1: no lazy move is due
     draw = now.draw(0)

@@ -139,7 +139,7 @@ def test_both_costs_pull_towards_the_data():
 @pytest.mark.parametrize("weight", [0.0, linear(1.0, 0.1)])
 @pytest.mark.parametrize("average", [None, 50.0])
 def test_a_run_that_is_killed_and_resumed_equals_an_undisturbed_one(weight, average, tmp_path):
-    build = gan(weight, average=average)
+    build = gan(weight, ema_halflife=average)
     undisturbed = play(build, rows_of_two(), 12)
     killed = play(build, rows_of_two(), 12, kills=(1, 7), folder=tmp_path)
     assert differing(whole(undisturbed), whole(killed)) == []
@@ -161,8 +161,8 @@ def test_the_weight_may_follow_a_schedule(float64):
 def test_a_flow_is_prepared_by_the_first_batch_once(kind, tmp_path):
     def build():
         if kind == "likelihood":
-            return likelihood_game(flow, game=FlowGame, average=50.0)
-        return gan(average=50.0)()
+            return likelihood_game(flow, game=FlowGame, ema_halflife=50.0)
+        return gan(ema_halflife=50.0)()
 
     table = play(build, rows_of_two(), 4, kills=(2,), folder=tmp_path, batch_size=64)
     model = table.game.model if kind == "likelihood" else table.game.generator
@@ -192,7 +192,7 @@ def test_labels_reach_both_costs_and_the_sampler(kind):
             discriminator=Told,
             conditional=True,
             generator_optimizer=optimizer,
-            clip=10.0,
+            clip_grad_norm=10.0,
         )
 
     sampler = play(build, Rows(rows, labels), 300, batch_size=32).game.sampler().eval()

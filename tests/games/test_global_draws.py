@@ -52,13 +52,13 @@ def test_a_resumed_run_is_an_undisturbed_one(layer, tmp_path):
 @pytest.mark.parametrize("layer", GLOBAL, ids=lambda layer: type(layer).__name__)
 def test_micro_batches_refuse_them_by_name(layer):
     with pytest.raises(ConfigError, match="global random generator") as caught:
-        play(build(layer), points(), 1, accumulate=2)
+        play(build(layer), points(), 1, micro_batches=2)
     assert "gancore.nn.Dropout" in caught.value.fix
     assert "discriminator.layers.1" in caught.value.message or isinstance(layer, (Drawing, nn.RReLU))
 
 
 def test_keyed_dropout_is_alike_in_parts():
-    one, two = (whole(play(build(Dropout(0.3)), points(), 4, accumulate=k)) for k in (1, 2))
+    one, two = (whole(play(build(Dropout(0.3)), points(), 4, micro_batches=k)) for k in (1, 2))
     for name, tensor in one.items():
         assert torch.allclose(tensor, two[name], rtol=1e-4, atol=1e-6), name
 

@@ -8,9 +8,8 @@ import time
 import pytest
 import torch
 from torch import Tensor, nn
-from toy_games import DenseDiscriminator, differing, points, set_up, whole
+from toy_games import DenseDiscriminator, differing, points, run_config, set_up, whole
 
-from gancore.config import UpkeepConfig
 from gancore.data.dataset import Spec, TensorView
 from gancore.domain import Domain
 from gancore.errors import ConfigError
@@ -57,7 +56,7 @@ class Writes(Domain):
 
 def watch_of(table: TrainingSetup) -> Monitor:
     validator = Validator(Writes(), Spec({}), TensorView(points()), 64, Key.of("valid", 0))
-    return Monitor(table, Writes(), Spec({}), validator, Intervals.of(UpkeepConfig(), 10), 16, 0)
+    return Monitor(table, Writes(), Spec({}), validator, Intervals.of(run_config(), 10), 16, 0)
 
 
 def test_looks_are_measured_and_leave_no_trace() -> None:
@@ -81,7 +80,7 @@ def test_a_step_that_takes_longer_than_the_budget_is_stopped_and_refused() -> No
     before = whole(table)
     with pytest.raises(ConfigError) as refusal:
         seconds_per_step(table, table.game.phases[0], 2.0)
-    assert "--seconds" in refusal.value.fix
+    assert "--time" in refusal.value.fix
     assert table.game.generator.made < 10**5  # type: ignore[union-attr, operator]
     assert differing(before, whole(table)) == []
 

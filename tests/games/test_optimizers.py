@@ -126,7 +126,10 @@ class Blows(Game):
         self.net = nn.Linear(2, 1)
         self.register_buffer("masked", torch.zeros(()))
         self.register_buffer("moves", torch.zeros(()))
-        self.players, self.phases = {"net": Player(["net"], Adam(0.1), clip=1.0)}, [Phase([Move("net")])]
+        self.players, self.phases = (
+            {"net": Player(["net"], Adam(0.1), clip_grad_norm=1.0)},
+            [Phase([Move("net")])],
+        )
 
     def cost(self, move, draw):
         values = self.net(draw.real().data).squeeze(1)

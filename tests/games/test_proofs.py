@@ -80,7 +80,7 @@ def pretrained():
         discriminator=NoisyDiscriminator,
         prior=normal(3),
         penalties=[R1(0.5, every=4)],
-        average=50.0,
+        ema_halflife=50.0,
         game=Pretrained,
     )
     game.phases = [Phase([Move("generator", "mean")], steps=7, name="pretraining"), *game.phases]
@@ -254,7 +254,7 @@ def masked_rows():
 
 def test_unequal_weights_over_micro_batches_add_up_to_the_joined_batch(float64):
     data = masked_rows()
-    joined, *parted = (set_up(Masked, data, accumulate=k) for k in (1, 2, 4))
+    joined, *parted = (set_up(Masked, data, micro_batches=k) for k in (1, 2, 4))
     expected = training_step(joined).gradient(Move("net"), training_step(joined).draw(0))
     x, condition = data.data, data.condition
     out = torch.tanh(joined.game.net(x))
@@ -276,7 +276,7 @@ def test_unequal_weights_over_micro_batches_add_up_to_the_joined_batch(float64):
         assert gradient.means.keys() == expected.means.keys()
         for name, mean in expected.means.items():
             assert torch.allclose(gradient.means[name], mean, rtol=0, atol=1e-12), name
-    trained = [play(Masked, data, 5, accumulate=k).game.net.weight for k in (1, 2, 4)]
+    trained = [play(Masked, data, 5, micro_batches=k).game.net.weight for k in (1, 2, 4)]
     assert all(torch.allclose(w, trained[0], rtol=0, atol=1e-12) for w in trained[1:])
 
 

@@ -52,7 +52,7 @@ def test_a_run_selects_only_on_what_it_measures():
     validator().require_metric(NLL, likelihood_game(Gaussian).sampler())
     validator().require_metric(None, gan)
     for sampler in (gan, likelihood_game(Gaussian, representation=Incomparable()).sampler()):
-        with refused(ConfigError, "upkeep.select", "nll"):
+        with refused(ConfigError, "validation.select", "nll"):
             validator().require_metric(NLL, sampler)
 
 

@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(sh|python|toml|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONTRACT = re.compile(r"# gancore[\w.]*\n")  # signatures, which test_contracts compares with the code
 FILE = re.compile(r"# ([\w.-]+/[\w./-]+|[\w-]+\.(?:yaml|toml|py))\n")
-TINY = ["train.steps=2", "upkeep.previews=2", "upkeep.evaluate_samples=8", "model.batch_size=4"]
-TINY_COMPARISON = {"budget": "2 steps", "seeds": 1, "n": 16, "measures": ["frechet"], "jobs": 1}
-TINY_AUDIO = [*TINY, "data.rate_hz=8000", "data.length=1024", "model.width=2"]
+TINY = ["train.steps=2", "logging.preview_samples=2", "validation.samples=8", "model.batch_size=4"]
+TINY_COMPARISON = {"steps": 2, "seeds": 1, "n": 16, "metrics": ["frechet"], "jobs": 1}
+TINY_AUDIO = [*TINY, "data.sample_rate_hz=8000", "data.length=1024", "model.width=2"]
 
 
 def play(document: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_example_of_a_loss_is_a_plugin_like_any_other(tmp_path):
 ```sh
 pip install ./margin_loss
 gancore train --domain audio --set model.loss=margin --out runs/margin
-gancore train --domain audio --recipe wavegan --set model.shuffle=0 --out runs/wavegan
+gancore train --domain audio --recipe wavegan --set model.phase_shuffle=0 --out runs/wavegan
 ```
 """
     (tmp_path / "guide.md").write_text(guide)

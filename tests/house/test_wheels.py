@@ -14,7 +14,7 @@ from places import DISTRIBUTIONS, ROOT, sources
 pytestmark = pytest.mark.long
 
 LEFT_BEHIND = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "runs", "samples")
-TINY = "--set data.rate_hz=8000 --set data.length=256 --set model.width=2 --set upkeep.evaluate_samples=8"
+TINY = "--set data.sample_rate_hz=8000 --set data.length=256 --set model.width=2 --set validation.samples=8"
 
 
 @pytest.fixture(scope="module")

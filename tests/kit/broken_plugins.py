@@ -502,7 +502,7 @@ DENSE: dict[str, Broken] = {
     ),
     "a rate that destroys": (
         [
-            Change("recipes.py", "average=5_000", "average=5_000, generator_optimizer=SGD(1e30)"),
+            Change("recipes.py", "ema_halflife=5_000", "ema_halflife=5_000, generator_optimizer=SGD(1e30)"),
             Change("recipes.py", "games import R1", "games import SGD, R1"),
         ],
         "trains",

@@ -9,7 +9,7 @@ from kit_site import Change
 pytestmark = pytest.mark.usefixtures("alone")
 
 BUILT = "        return adversarial_game("
-END = "            average=5_000,\n        )"
+END = "            ema_halflife=5_000,\n        )"
 
 
 def said(line: str) -> list[Change]:

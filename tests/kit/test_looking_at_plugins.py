@@ -50,7 +50,7 @@ class Normal(Recipe):
 
         return fitted_game(Rows(spec["length"]))
 '''
-OVERRIDES = ["data.length=16", "upkeep.previews=3", "upkeep.preview_every=1"]
+OVERRIDES = ["data.length=16", "logging.preview_samples=3", "logging.preview_every=1"]
 
 
 def train(out, recipe: str, **settings):

@@ -84,7 +84,7 @@ def check_of_models() -> CheckResult:
 def test_a_folder_is_sampled_started_from_and_checked(brings, harbour, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     brings(str(harbour))
-    assert main(["generate", "--model", "tides/harbour", "-n", "2", "--out", "samples", "--quiet"]) == 0
+    assert main(["generate", "tides/harbour", "-n", "2", "--out", "samples", "--quiet"]) == 0
     words = ["--domain", "tides", "--recipe", "dense", "--set", "data.length=16", "--steps", "1"]
     assert main(["train", *words, "--init-from", "tides/harbour", "--out", "more"]) == 0
     assert names(capsys.readouterr().err, str(harbour))

@@ -27,7 +27,7 @@ from gancore.models.model import load_weights
 
 CONFIG = {"domain": "rings", "recipe": "gan", "model": {"width": 8}, "plugins": {"gancore-rings": "1.0"}}
 WEIGHTS = {"net.weight": torch.arange(6.0).reshape(2, 3), "net.steps": torch.tensor(7)}
-SPEC = Spec({"rate_hz": 16000, "classes": ["a", "b"]}, {"mean": torch.ones(3)})
+SPEC = Spec({"sample_rate_hz": 16000, "classes": ["a", "b"]}, {"mean": torch.ones(3)})
 
 
 @pytest.fixture

@@ -50,12 +50,12 @@ def test_buffers_are_copied_and_nothing_asks_for_a_gradient():
 
 
 def test_a_game_averages_its_generator_and_samples_from_the_average():
-    def build(average):
+    def build(ema_halflife):
         return lambda: adversarial_game(
             generator=lambda: nn.Linear(3, 2),
             discriminator=DenseDiscriminator,
             prior=normal(3),
-            average=average,
+            ema_halflife=ema_halflife,
         )
 
     game = play(build(400.0), points(), 50).game

@@ -64,7 +64,7 @@ def build():
         discriminator=lambda: spectral_norm(DenseDiscriminator()),
         prior=normal(3),
         penalties=[R1(1.0, every=2)],
-        average=30.0,
+        ema_halflife=30.0,
     )
 
 

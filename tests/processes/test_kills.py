@@ -17,8 +17,8 @@ from tiny_runs import TINY, Answer, Child, checkpoints, finish, start, weights
 
 SETTINGS = [
     *("--precision", "fp32", "--quiet"),
-    *("--set", "upkeep.checkpoint_seconds=0.05", "--set", "upkeep.preview_every=1000"),
-    *("--set", "upkeep.evaluate_every=1000"),
+    *("--set", "checkpoint.seconds=0.05", "--set", "logging.preview_every=1000"),
+    *("--set", "validation.every=1000"),
 ]
 WORDS = ["train", *TINY, *SETTINGS, "--devices", "2"]
 STEPS = 60

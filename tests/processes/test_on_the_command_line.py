@@ -48,7 +48,7 @@ def test_one_and_two_devices_train_alike_and_either_goes_on_with_the_others_run(
     ("words", "named"),
     [
         (["--set", "model.batch_size=9"], ["model.batch_size", 9, 2, "multiple"]),
-        (["--set", DISCRIMINATOR_ALONE], ["Unrolled", "model.accumulate=1"]),
+        (["--set", DISCRIMINATOR_ALONE], ["Unrolled", "model.micro_batches=1"]),
         (["--data", "nowhere"], ["nowhere"]),
     ],
 )
@@ -60,7 +60,7 @@ def test_a_mistake_is_one_line_whoever_finds_it(words, named, tmp_path):
 
 @pytest.mark.slow
 def test_a_stop_is_heard_by_all_and_saved(tmp_path):
-    words = ["--devices", 2, "--steps", 100_000, "--out", "run", "--set", "upkeep.checkpoint_seconds=0.2"]
+    words = ["--devices", 2, "--steps", 100_000, "--out", "run", "--set", "checkpoint.seconds=0.2"]
     process = start(*WORDS, *words, folder=tmp_path)
     deadline = time.monotonic() + 120
     while not checkpoints(tmp_path / "run"):
@@ -76,7 +76,7 @@ def test_a_stop_is_heard_by_all_and_saved(tmp_path):
 
 @pytest.mark.slow
 def test_seconds_become_the_same_number_of_steps_on_all(tmp_path):
-    answer = run(tmp_path, "--devices", 2, "--seconds", 3, "--out", "run", "--quiet")
+    answer = run(tmp_path, "--devices", 2, "--time", 3, "--out", "run", "--quiet")
     assert answer.code == 0, answer
     status = json.loads((tmp_path / "run/run.json").read_text())
     assert status["step"] == status["total"] > 0

@@ -85,7 +85,7 @@ def gan(
         penalties=[R1(0.5, every=every)],
         generator_optimizer=optimizer,
         discriminator_optimizer=optimizer,
-        average=100.0,
+        ema_halflife=100.0,
         game=game,
         dynamics=dynamics,
         augmentation=augmentation,
@@ -106,25 +106,25 @@ class Weighted(AdversarialGame):
         return cost
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("micro_batches", [1, 2])
 @pytest.mark.parametrize("every", [1, 3])
-def test_with_lazy_and_with_plain_penalties(accumulate, every):
-    assert_close(*one_and_two(lambda: gan(every=every), points(), accumulate=accumulate))
+def test_with_lazy_and_with_plain_penalties(micro_batches, every):
+    assert_close(*one_and_two(lambda: gan(every=every), points(), micro_batches=micro_batches))
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_with_rows_of_unequal_weight(accumulate):
-    assert_close(*one_and_two(lambda: gan(game=Weighted), points(), accumulate=accumulate))
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_with_rows_of_unequal_weight(micro_batches):
+    assert_close(*one_and_two(lambda: gan(game=Weighted), points(), micro_batches=micro_batches))
 
 
 def added(x, noise):
     return x + noise.normal(len(x), 2)
 
 
-@pytest.mark.parametrize(("loss", "accumulate"), [("nonsaturating", 2), ("relativistic-average", 1)])
-def test_where_what_the_discriminator_sees_is_augmented_as_it_overfits(loss, accumulate):
+@pytest.mark.parametrize(("loss", "micro_batches"), [("nonsaturating", 2), ("relativistic-average", 1)])
+def test_where_what_the_discriminator_sees_is_augmented_as_it_overfits(loss, micro_batches):
     asked = Augmentation([added], AdaptiveProbability(target=-1.0, samples=300))
-    one, two = one_and_two(lambda: gan(loss, augmentation=asked), points(), accumulate=accumulate)
+    one, two = one_and_two(lambda: gan(loss, augmentation=asked), points(), micro_batches=micro_batches)
     assert 0 < one["discriminator.strength"] < 1
     assert_close(one, two)
 
@@ -146,7 +146,7 @@ DYNAMICS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamics", DYNAMICS, ids=lambda d: type(d).__name__)
 def test_under_every_dynamics(dynamics):
-    assert_close(*one_and_two(lambda: gan(dynamics=dynamics), points(), accumulate=2))
+    assert_close(*one_and_two(lambda: gan(dynamics=dynamics), points(), micro_batches=2))
 
 
 @pytest.mark.slow
@@ -160,8 +160,10 @@ def test_where_a_coupled_loss_is_differentiated_twice(dynamics):
 def wavegan_lite(optimizer):
     from gancore_audio.wavegan import WaveGANLite, WaveGANLiteConfig
 
-    config = WaveGANLiteConfig(width=2, latent=8, batch_size=8, shuffle=2, penalty_every=4, average=100.0)
-    game = WaveGANLite().build(config, Spec({"length": 1024, "rate_hz": 8000, "classes": []}))
+    config = WaveGANLiteConfig(
+        width=2, latent=8, batch_size=8, phase_shuffle=2, penalty_every=4, ema_halflife=100.0
+    )
+    game = WaveGANLite().build(config, Spec({"length": 1024, "sample_rate_hz": 8000, "classes": []}))
     game.players = {name: replace(player, optimizer=optimizer) for name, player in game.players.items()}
     return game
 
@@ -173,9 +175,9 @@ def waves():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_wavegan_lite_with_phase_shuffle(accumulate):
-    assert_close(*one_and_two(lambda: wavegan_lite(SGD(1e-2)), waves(), accumulate=accumulate))
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_wavegan_lite_with_phase_shuffle(micro_batches):
+    assert_close(*one_and_two(lambda: wavegan_lite(SGD(1e-2)), waves(), micro_batches=micro_batches))
 
 
 def sampled(processes, optimizer):

@@ -59,7 +59,7 @@ def test_previews_follow_one_another_by_step_and_each_tells_its_own(run):
     for step in (100, 20, 9, 200):  # as files come: in no order
         preview(run, step)
     made = gancore.animate(run.path)
-    assert made.file == run.path / "film.gif" and made.steps == [9, 20, 100, 200]
+    assert made.file == run.path / "animation.gif" and made.steps == [9, 20, 100, 200]
     shown = frames(made.file)
     assert [int(frame[60, 80, 0]) for frame in shown] == [9, 20, 100, 200]
     bars = [frame[120:] for frame in shown]
@@ -84,7 +84,7 @@ def test_the_last_frame_stays_and_the_film_repeats(run):
     for step in (1, 2, 3):
         preview(run, step)
     gancore.animate(run.path)
-    with Image.open(run.path / "film.gif") as gif:
+    with Image.open(run.path / "animation.gif") as gif:
         durations = []
         for number in range(gif.n_frames):
             gif.seek(number)
@@ -105,7 +105,7 @@ def test_a_preview_that_a_kill_cut_short_is_left_out_and_named(run):
 
 
 def test_previews_of_several_sizes_share_a_sheet(run):
-    """``upkeep.previews`` may change when a run goes on."""
+    """``logging.preview_samples`` may change when a run goes on."""
     preview(run, 1, grey(50, (200, 100)))
     preview(run, 2, grey(60, (150, 180)))
     made = gancore.animate(run.path)
@@ -163,6 +163,6 @@ def test_what_cannot_be_filmed_is_refused(run, tmp_path):
     preview(run, 1)
     with refused(ConfigError, "film.mp4", fix="NAME.gif"):
         gancore.animate(run.path, out=tmp_path / "film.mp4")
-    with refused(CheckpointError, "film.gif", fix="--out"):
-        gancore.animate(run.path, out=tmp_path / "no" / "film.gif")
+    with refused(CheckpointError, "animation.gif", fix="--out"):
+        gancore.animate(run.path, out=tmp_path / "no" / "animation.gif")
     assert animation.find_previews(run)

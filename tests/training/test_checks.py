@@ -19,13 +19,13 @@ from gancore.training.checks import check_costs
 MINUS = lambda r, f: -f  # noqa: E731
 
 
-def setup(loss="hinge", judge=DenseDiscriminator, accumulate=1, **options):
+def setup(loss="hinge", judge=DenseDiscriminator, micro_batches=1, **options):
     def build():
         return adversarial_game(
             generator=lambda: nn.Linear(3, 2), discriminator=judge, prior=normal(3), loss=loss, **options
         )
 
-    return set_up(build, points(), accumulate=accumulate)
+    return set_up(build, points(), micro_batches=micro_batches)
 
 
 class Detached(AdversarialGame):
@@ -86,10 +86,10 @@ def test_what_learns_passes_and_is_left_as_it_was(options):
 def test_a_cost_that_couples_rows_without_stating_it_is_refused_where_batches_are_cut():
     check_costs(setup(game=Mean))
     with pytest.raises(ConfigError, match="couples the rows") as caught:
-        check_costs(setup(game=Mean, accumulate=2))
+        check_costs(setup(game=Mean, micro_batches=2))
     assert "batch_coupled" in caught.value.fix
     for loss in ("hinge", "wasserstein", "relativistic", "nonsaturating"):
-        check_costs(setup(loss, accumulate=2, penalties=[R1(0.1, every=2)]))
+        check_costs(setup(loss, micro_batches=2, penalties=[R1(0.1, every=2)]))
 
 
 def test_wrong_kinds_are_one_line_each():

@@ -11,7 +11,7 @@ from gancore.games import adversarial_game, normal
 from gancore.nn.spectral_normalization import spectral_norm
 from gancore.training import checks
 
-SETTINGS = ["data.points=512", "data.held_out=32", "model.width=8"]
+SETTINGS = ["data.train_examples=512", "data.validation_examples=32", "model.width=8"]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def train(folder, rows, *more):
 
 def test_a_batch_beyond_memory_is_refused_with_what_would_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "available_memory_bytes", lambda device: 100_000)
-    with refused(ConfigError, "model.batch_size", fix="model.accumulate") as caught:
+    with refused(ConfigError, "model.batch_size", fix="model.micro_batches") as caught:
         train(tmp_path / "run", 10_000)
     parts = int(caught.value.fix.rstrip(")").split()[-1])
     assert 10 < parts < 1000

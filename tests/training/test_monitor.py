@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor, nn
+from toy_games import run_config
 
-from gancore.config import UpkeepConfig
 from gancore.data.dataset import Spec, TensorView
 from gancore.domain import Diagnostic, Domain
 from gancore.games import R1, SGD, Adam, Discriminator, Game, adversarial_game, likelihood_game, normal
@@ -80,7 +80,7 @@ def laid(build: Callable[[], Game], rows: Tensor, batch: int) -> TrainingSetup:
 
 def watched(setup: TrainingSetup, valid: Tensor, steps: int) -> list[Diagnostic]:
     validator = Validator(Domain(), Spec({}), TensorView(valid), 256, Key.of("valid", 0))
-    watch = Monitor(setup, Domain(), Spec({}), validator, Intervals.of(UpkeepConfig(), steps), 16, 0)
+    watch = Monitor(setup, Domain(), Spec({}), validator, Intervals.of(run_config(), steps), 16, 0)
     found: list[Diagnostic] = []
 
     def look(state: TrainState) -> None:
@@ -238,7 +238,7 @@ class Dropping(DenseDiscriminator):
 def test_a_watch_changes_nothing_that_is_trained() -> None:
     def build() -> Game:
         return adversarial_game(
-            generator=lambda: layers(4, 8, 2), discriminator=Dropping, prior=normal(4), average=200.0
+            generator=lambda: layers(4, 8, 2), discriminator=Dropping, prior=normal(4), ema_halflife=200.0
         )
 
     seen, alone = laid(build, ring(256, 1), 16), laid(build, ring(256, 1), 16)

@@ -190,7 +190,9 @@ def test_an_operation_of_a_module_that_has_others_within_takes_that_module_out_o
 
 
 def test_operations_are_recorded_at_the_shapes_of_a_micro_batch():
-    firsts = [call for call in record_calls(setup(accumulate=2)) if call.module == "discriminator.layers.0"]
+    firsts = [
+        call for call in record_calls(setup(micro_batches=2)) if call.module == "discriminator.layers.0"
+    ]
     assert [call.inputs()[1].shape for call in firsts] == [(8, 2)]
 
 

@@ -1,4 +1,4 @@
-"""``gancore info --check``: a row for each recipe at its tiny and its default size, and what is wrong."""
+"""``gancore info --check-precision``: a row for each recipe at its tiny and its default size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def two_recipes(monkeypatch, tmp_path):
 
 
 def test_every_recipe_has_a_row_for_each_size(two_recipes, capsys):
-    assert main(["info", "--check", "--json"]) == 0
+    assert main(["info", "--check-precision", "--json"]) == 0
     rows = {(row["recipe"], row["size"]): row for row in json.loads(capsys.readouterr().out)}
     assert rows.keys() == {(name, size) for name in ("dcgan-lite", "mlpgan") for size in ("tiny", "default")}
     assert all(bool(row["operations"]) != bool(row["skipped"]) for row in rows.values())

@@ -85,5 +85,5 @@ def test_remedies_of_a_recipe_name_keys_that_it_has(recipe: str) -> None:
     for _, remedy in FINDINGS.values():
         shown = applicable_fixes(remedy, keys)
         assert set(re.findall(r"model\.(\w+)", shown)) <= keys
-        assert ("moves" in shown) <= ("discriminator_moves" in keys)
+        assert ("moves" in shown) <= ("discriminator_steps" in keys)
         assert ("discriminator's learning rate" in shown) <= ("discriminator_lr" in keys)

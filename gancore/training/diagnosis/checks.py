@@ -14,7 +14,7 @@ from gancore.domain import Diagnostic
 QUIET_CHECKS = 5  # passed checks after which a finding may be reported again
 
 _SLOWER_DISCRIMINATOR = "lower the discriminator's learning rate [model.judge_lr|model.discriminator_lr]"
-_STABILISE = f"{LOWER_LR}, clip gradients [model.clip], or train in fp32 (--precision fp32)"
+_STABILISE = f"{LOWER_LR}, clip gradients [model.clip_grad_norm], or train in fp32 (--precision fp32)"
 _OTHER_DYNAMICS = "--set train.dynamics.name=extragradient (or consensus)"
 
 FINDINGS = {  # name: (failed checks in a row before it is reported, remedy)
@@ -23,7 +23,7 @@ FINDINGS = {  # name: (failed checks in a row before it is reported, remedy)
     "discriminator wins": (
         10,
         f"{RAISE_PENALTY}, {_SLOWER_DISCRIMINATOR}, give the discriminator fewer moves "
-        f"[model.discriminator_moves=1], or {_OTHER_DYNAMICS}",
+        f"[model.discriminator_steps=1], or {_OTHER_DYNAMICS}",
     ),
     "vanishing generator gradient": (
         3,
@@ -32,19 +32,19 @@ FINDINGS = {  # name: (failed checks in a row before it is reported, remedy)
     ),
     "oscillation": (
         5,
-        f"{RAISE_PENALTY}, {_OTHER_DYNAMICS}, {LOWER_LR}, or average the generator [model.average]",
+        f"{RAISE_PENALTY}, {_OTHER_DYNAMICS}, {LOWER_LR}, or average the generator [model.ema_halflife]",
     ),
     "diversity collapse": (
         2,
-        f"{RAISE_PENALTY}, {LOWER_LR}, give the discriminator more moves [model.discriminator_moves], let it"
+        f"{RAISE_PENALTY}, {LOWER_LR}, give the discriminator more moves [model.discriminator_steps], let it"
         " see several samples at once (packing) [model.pack|model.packed], or keep the best model instead of"
-        " the last (upkeep.select)",
+        " the last (validation.select)",
     ),
     "memorising discriminator": (
         2,
         "add data, augment what it sees [model.augmentation], use a smaller discriminator"
-        f" [model.judge_width|model.discriminator_width|model.width], {RAISE_PENALTY}, or stop earlier"
-        " (upkeep.select)",
+        f" [model.discriminator_width|model.width], {RAISE_PENALTY}, or stop earlier"
+        " (validation.select)",
     ),
 }
 

@@ -28,8 +28,8 @@ class ClassifierConfig(RecipeConfig):
     batch_size: PositiveInt = Field(64, description="examples per global batch")
     steps: PositiveInt = Field(1_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(16, description="channels of the first layer; doubled at each of the next two")
-    bands: PositiveInt = Field(40, ge=8, le=128, description="mel bands of the spectra")
-    features: PositiveInt = Field(
+    mel_bands: PositiveInt = Field(40, ge=8, le=128, description="mel bands of the spectra")
+    feature_dim: PositiveInt = Field(
         64, description="size of the features that the last layer sees and metrics compare"
     )
     lr: PositiveFloat = Field(3e-3, description="AdamW's maximal learning rate")
@@ -51,22 +51,24 @@ class ClassifierConfig(RecipeConfig):
 class SoundClassifier(Classifier):
     """Waveforms (batch, 1, length) to logits by log-mel spectra, three convolutions, and means over time."""
 
-    def __init__(self, config: ClassifierConfig, rate_hz: int, length: int, classes: int) -> None:
+    def __init__(self, config: ClassifierConfig, sample_rate_hz: int, length: int, classes: int) -> None:
         super().__init__()
-        self.config, self.rate_hz = config, rate_hz
-        self.max_shift = min(round(config.shift_ms / 1000 * rate_hz), length // 8)
-        self.window = default_win_length(rate_hz, length)
+        self.config, self.sample_rate_hz = config, sample_rate_hz
+        self.max_shift = min(round(config.shift_ms / 1000 * sample_rate_hz), length // 8)
+        self.window = default_win_length(sample_rate_hz, length)
         widths = [1, *(config.width * 2**layer for layer in range(LAYERS))]
         self.layers = nn.Sequential(*(_layer(*pair) for pair in itertools.pairwise(widths)))
-        rows = -(-config.bands // 2**LAYERS)
-        self.dense = nn.Linear(widths[-1] * rows * COLUMNS, config.features)
-        self.head = nn.Linear(config.features, classes)
+        rows = -(-config.mel_bands // 2**LAYERS)
+        self.dense = nn.Linear(widths[-1] * rows * COLUMNS, config.feature_dim)
+        self.head = nn.Linear(config.feature_dim, classes)
 
     def embed(self, data: Tensor) -> Tensor:
         """(batch, features)."""
         with torch.autocast(data.device.type, enabled=False):
             sounds = self._augment(data.float()) if self.training else data.float()
-            spectra = log_mel(sounds[:, 0], self.rate_hz, self.config.bands, self.window, self.window // 2)
+            spectra = log_mel(
+                sounds[:, 0], self.sample_rate_hz, self.config.mel_bands, self.window, self.window // 2
+            )
         maps = self.layers(spectra[:, None] / 40 + 1)  # (batch, 4 width, bands / 8, frames / 8)
         return leaky_relu(self.dense(adaptive_avg_pool2d(maps, (None, COLUMNS)).flatten(1)), 0.1)
 
@@ -111,7 +113,8 @@ class SoundClassifierRecipe(Recipe):
         rate = warmup(cosine(config.lr, config.lr / 100), WARMUP_SHARE)
         optimizer = AdamW(rate, weight_decay=config.weight_decay)
         return classifier_game(
-            lambda: SoundClassifier(config, spec["rate_hz"], spec["length"], classes), optimizer=optimizer
+            lambda: SoundClassifier(config, spec["sample_rate_hz"], spec["length"], classes),
+            optimizer=optimizer,
         )
 
 
@@ -119,8 +122,9 @@ class ClassifierFeatures(ClassifierFeatureExtractor):
     """Features of our classifier of sounds."""
 
     def check(self, samples: Tensor, spec: Spec) -> None:
-        if spec["rate_hz"] != self.spec["rate_hz"]:
+        if spec["sample_rate_hz"] != self.spec["sample_rate_hz"]:
             raise ConfigError(
-                f"the classifier was trained at {self.spec['rate_hz']} Hz, samples have {spec['rate_hz']}",
+                f"the classifier was trained at {self.spec['sample_rate_hz']} Hz, samples have"
+                f" {spec['sample_rate_hz']}",
                 "evaluate against the source that the model was trained on",
             )

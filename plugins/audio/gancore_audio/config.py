@@ -16,7 +16,7 @@ MIN_RATE_HZ, MAX_RATE_HZ, MAX_LENGTH = RATES_HZ.start, 192_000, 1 << 22
 
 
 class AudioConfig(LabelledSection):
-    rate_hz: int | None = Field(
+    sample_rate_hz: int | None = Field(
         None,
         ge=MIN_RATE_HZ,
         le=MAX_RATE_HZ,
@@ -29,7 +29,7 @@ class AudioConfig(LabelledSection):
         multiple_of=16,
         description="samples in a segment; none: the smallest 16 * 4^k covering 75 % of the clips, to 65536",
     )
-    window: Crop = Field(
+    crop: Crop = Field(
         "auto",
         description="where segments are cut: at a clip's start, at random in it, or auto: at the start of "
         "clips of few segments, and in longer ones at random where they are not nearly silent",
@@ -45,7 +45,7 @@ class AudioConfig(LabelledSection):
 
 
 class AudioSchema(SpecSchema):
-    rate_hz: int = Field(ge=MIN_RATE_HZ, le=MAX_RATE_HZ, description="sampling rate")
+    sample_rate_hz: int = Field(ge=MIN_RATE_HZ, le=MAX_RATE_HZ, description="sampling rate")
     length: int = Field(ge=16, le=MAX_LENGTH, multiple_of=16, description="samples in a segment")
     class_pitches_hz: (
         list[Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)] | None] | None

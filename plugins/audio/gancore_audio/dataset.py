@@ -60,21 +60,23 @@ def open_audio(source: Source, config: AudioConfig, announce: Announce = lambda 
 
 def data_from_arrays(
     clips: Sequence[tuple[str, str | None, AudioBlock]],
-    rate_hz: int,
+    sample_rate_hz: int,
     config: AudioConfig | None = None,
     name: str = "arrays",
 ) -> Data:
     """Data from memory: (name, label or None, samples (time) in [-1, 1]) of each clip."""
-    content = hashlib.sha256(repr((name, rate_hz)).encode())
+    content = hashlib.sha256(repr((name, sample_rate_hz)).encode())
     for clip, label, samples in clips:
         content.update(repr((clip, label)).encode() + samples.tobytes())
-    audio_source = AudioSource(content.hexdigest(), lambda: recordings_of_arrays(clips, rate_hz), rate_hz)
+    audio_source = AudioSource(
+        content.hexdigest(), lambda: recordings_of_arrays(clips, sample_rate_hz), sample_rate_hz
+    )
     return _build(audio_source, Source(name), config or AudioConfig(), lambda line: None)
 
 
 def _build(audio_source: AudioSource, source: Source, config: AudioConfig, announce: Announce) -> Data:
-    rate_hz = config.rate_hz or audio_source.rate_hz
-    preparation = PreprocessConfig(rate_hz, config.normalize, config.min_seconds, config.silence_db)
+    sample_rate_hz = config.sample_rate_hz or audio_source.sample_rate_hz
+    preparation = PreprocessConfig(sample_rate_hz, config.normalize, config.min_seconds, config.silence_db)
     cache = open_cache(audio_source.content_hash, audio_source.recordings, preparation, announce)
     skipped = [*audio_source.skipped, *((name, reason) for name, reason in cache.metadata.skipped)]
     if not cache.metadata.names:
@@ -89,8 +91,8 @@ def _build(audio_source: AudioSource, source: Source, config: AudioConfig, annou
         for name, label in zip(cache.metadata.names, labels.values, strict=True)
         if label is None and labels.source
     ]
-    segments = _segment_table(cache, audio_source, labels, kept, config, rate_hz)
-    return _make_data(source, config, audio_source, cache, segments, labels, skipped, rate_hz)
+    segments = _segment_table(cache, audio_source, labels, kept, config, sample_rate_hz)
+    return _make_data(source, config, audio_source, cache, segments, labels, skipped, sample_rate_hz)
 
 
 def _choose_labels(audio_source: AudioSource, cache: Cache, config: AudioConfig) -> Labels:
@@ -115,7 +117,7 @@ def _segment_table(
     labels: Labels,
     kept: list[int],
     config: AudioConfig,
-    rate_hz: int,
+    sample_rate_hz: int,
 ) -> SegmentTable:
     table = cache.metadata
     names, identities = [table.names[row] for row in kept], [table.identities[row] for row in kept]
@@ -123,7 +125,7 @@ def _segment_table(
     lengths = cache.packed.lengths[items]
     row_labels = [labels.values[row] for row in kept]
     if len(set(identities)) < len(SPLITS):
-        return _split_in_time(names, items, lengths, row_labels, config, rate_hz)
+        return _split_in_time(names, items, lengths, row_labels, config, sample_rate_hz)
     held_out = ((name, split) for name, split in zip(names, splits_from_folders(names), strict=True))
     official = {name: split for name, split in held_out if split in ("valid", "test")}
     official |= audio_source.layout.official_splits(names, audio_source.root) if audio_source.root else {}
@@ -143,9 +145,9 @@ def _assign_splits(
     rest = sorted({identity for identity in identities if identity not in by_hash})
     official_splits = set(by_hash.values())
     shares = (
-        1 - config.valid_share - config.test_share,
-        0.0 if "valid" in official_splits else config.valid_share,
-        0.0 if "test" in official_splits else config.test_share,
+        1 - config.valid_fraction - config.test_fraction,
+        0.0 if "valid" in official_splits else config.valid_fraction,
+        0.0 if "test" in official_splits else config.test_fraction,
     )
     by_hash |= dict(zip(rest, assign_splits(rest, shares), strict=True))
     return [by_hash[identity] for identity in identities]
@@ -157,21 +159,21 @@ def _split_in_time(
     lengths: Tensor,
     labels: list[str | None],
     config: AudioConfig,
-    rate_hz: int,
+    sample_rate_hz: int,
 ) -> SegmentTable:
     """Split one or two recordings in time: the beginning is train, the end valid and test."""
-    shares = (1 - config.valid_share - config.test_share, config.valid_share, config.test_share)
+    shares = (1 - config.valid_fraction - config.test_fraction, config.valid_fraction, config.test_fraction)
     edges = torch.tensor([0.0, *np.cumsum(shares)], dtype=torch.float64)
     borders = (lengths[:, None] * edges).long()  # (clips, 4)
     begins, sizes = borders[:, :-1].reshape(-1), borders.diff().reshape(-1)
-    if int(sizes.min()) < MIN_SEGMENT_SECONDS * rate_hz:
+    if int(sizes.min()) < MIN_SEGMENT_SECONDS * sample_rate_hz:
         raise DataError(
             f"{count_noun(len(names), 'recording')} can be used: too few for 3 splits,"
             " and too short to divide",
             "give at least 3 recordings, or longer ones",
         )
     segment_names = [
-        f"{name} [{begin / rate_hz:.2f}-{(begin + size) / rate_hz:.2f} s]"
+        f"{name} [{begin / sample_rate_hz:.2f}-{(begin + size) / sample_rate_hz:.2f} s]"
         for name, begin, size in zip(np.repeat(names, 3), begins.tolist(), sizes.tolist(), strict=True)
     ]
     repeated = [label for label in labels for _ in SPLITS]
@@ -190,15 +192,15 @@ def _make_data(
     segments: SegmentTable,
     labels: Labels,
     skipped: list[SkippedItem],
-    rate_hz: int,
+    sample_rate_hz: int,
 ) -> Data:
     classes = sorted({label for label in segments.labels if label is not None})
     length = config.length or _covering_length(segments.lengths)
     views: dict[str, SegmentView] = {
-        split: _make_view(split, cache, segments, classes, length, config, rate_hz) for split in SPLITS
+        split: _make_view(split, cache, segments, classes, length, config, sample_rate_hz) for split in SPLITS
     }
-    spec: dict[str, Any] = {"rate_hz": rate_hz, "length": length, "channels": 1, "source": source.name}
-    spec["licence"] = source.entry.licence if source.entry else ""
+    spec: dict[str, Any] = {"sample_rate_hz": sample_rate_hz, "length": length, "channels": 1}
+    spec |= {"source": source.name, "licence": source.entry.licence if source.entry else ""}
     if classes:
         spec |= class_fields(classes, views["train"].labels)
         built_in = source.path is None and source.name == PERCUSSION.name
@@ -210,16 +212,16 @@ def _make_data(
         segments.labels,
         segments.splits,
         length,
-        config.window,
+        config.crop,
         config.fade_ms,
     ]
     lines = [
-        _source_line(source, segments, rate_hz),
-        f"rate: {rate_hz:,} Hz, 1 channel (mean), int16, {cache.packed.size_mb:,.1f} MiB in the cache",
+        _source_line(source, segments, sample_rate_hz),
+        f"rate: {sample_rate_hz:,} Hz, 1 channel (mean), int16, {cache.packed.size_mb:,.1f} MiB in the cache",
         _peak_line(cache),
         labels.summary_line(classes),
-        _segments_line(segments.lengths, views["train"], rate_hz),
-        *_crop_lines(views, config.window),
+        _segments_line(segments.lengths, views["train"], sample_rate_hz),
+        *_crop_lines(views, config.crop),
         _splits_line(segments.splits, views),
         *other_suffix_lines(audio_source.other_suffixes),
         *_skipped_lines(skipped, cache),
@@ -249,24 +251,26 @@ def _make_view(
     classes: list[str],
     length: int,
     config: AudioConfig,
-    rate_hz: int,
+    sample_rate_hz: int,
 ) -> SegmentView:
     rows = torch.tensor(
         [row for row, row_split in enumerate(segments.splits) if row_split == split], dtype=torch.int64
     )
     labels = class_indices([segments.labels[row] for row in rows.tolist()], classes)
     packed = cache.packed.slices(segments.cache_items[rows], segments.starts[rows], segments.lengths[rows])
-    fade_samples = round(config.fade_ms / 1000 * rate_hz)
+    fade_samples = round(config.fade_ms / 1000 * sample_rate_hz)
     whole = len(segments.clips) == len(segments.names)
     found = find_segments(
-        packed, length, config.window, short_clip_segments(segments.lengths, length) if whole else 0
+        packed, length, config.crop, short_clip_segments(segments.lengths, length) if whole else 0
     )
-    origins = ClipOrigins([segments.files[row] for row in rows.tolist()], segments.starts[rows], rate_hz)
+    origins = ClipOrigins(
+        [segments.files[row] for row in rows.tolist()], segments.starts[rows], sample_rate_hz
+    )
     return SegmentView.from_clips(packed, found, labels, length, fade_samples, origins)
 
 
-def _source_line(source: Source, segments: SegmentTable, rate_hz: int) -> str:
-    seconds, count = int(segments.lengths.sum()) / rate_hz, len(segments.clips)
+def _source_line(source: Source, segments: SegmentTable, sample_rate_hz: int) -> str:
+    seconds, count = int(segments.lengths.sum()) / sample_rate_hz, len(segments.clips)
     distinct = len(set(segments.clips))
     copies = f" ({distinct:,} distinct)" if distinct < count else ""
     licence = f", licence {source.entry.licence}" if source.entry else ""
@@ -282,9 +286,9 @@ def _peak_line(cache: Cache) -> str:
     )
 
 
-def _segments_line(lengths: Tensor, train: SegmentView, rate_hz: int) -> str:
+def _segments_line(lengths: Tensor, train: SegmentView, sample_rate_hz: int) -> str:
     fits = float((lengths <= train.length).float().mean())
-    seconds = train.length / rate_hz
+    seconds = train.length / sample_rate_hz
     return (
         f"segments: {train.length:,} samples ({seconds:.3g} s), {fits:.0%} of the clips fit in one; "
         f"padding {padding_share(train):.0%}"
@@ -305,11 +309,9 @@ def _crop_lines(views: Mapping[str, SegmentView], crop: Crop) -> list[str]:
     of, about = (f" of the {checked:,} checked", "about ") if checked < longer else ("", "")
     if crop == "start" and silent_starts:
         silent = f"{count_noun(silent_starts, 'segment')}{of} nearly silent"
-        lines.append(f"{silent}; data.window=auto cuts audible segments only")
+        lines.append(f"{silent}; data.crop=auto cuts audible segments only")
     elif crop == "random" and share >= MIN_REPORTED_SHARE:
-        lines.append(
-            f"{about}{share:.0%} of the segments are nearly silent; data.window=auto leaves them out"
-        )
+        lines.append(f"{about}{share:.0%} of the segments are nearly silent; data.crop=auto leaves them out")
     elif crop == "auto" and share >= MIN_REPORTED_SHARE and at_start < longer:
         lines.append("near silence is left out")
     return ["; ".join(lines)]

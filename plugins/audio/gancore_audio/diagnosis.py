@@ -75,29 +75,29 @@ RULES = {
 }
 
 
-def diagnose(waveforms: Tensor, rate_hz: int) -> list[Diagnostic]:
+def diagnose(waveforms: Tensor, sample_rate_hz: int) -> list[Diagnostic]:
     """Faults of a set of samples (n, 1, time), each with its share and advice."""
-    findings = apply_rules(RULES, find_faults(waveforms, rate_hz))
+    findings = apply_rules(RULES, find_faults(waveforms, sample_rate_hz))
     lines = find_comb(waveforms)
     if lines is not None:
         period, ratio, share = lines
         seen = (
-            f"multiples of {rate_hz / period:g} Hz (rate / {period}) hold {100 * share:.1f} % of the energy, "
-            f"{10 * math.log10(ratio):.0f} dB more than the frequencies beside them"
+            f"multiples of {sample_rate_hz / period:g} Hz (rate / {period}) hold {100 * share:.1f} % of the"
+            f" energy, {10 * math.log10(ratio):.0f} dB more than the frequencies beside them"
         )
         remedy = (
             "train longer (upsampling leaves this pattern), use a post filter [model.post_filter], "
-            "or more phase shuffle [model.shuffle]"
+            "or more phase shuffle [model.phase_shuffle]"
         )
         findings.append(Diagnostic("comb", seen, remedy))
     return findings
 
 
-def find_faults(waveforms: Tensor, rate_hz: int) -> dict[str, Tensor]:
+def find_faults(waveforms: Tensor, sample_rate_hz: int) -> dict[str, Tensor]:
     """Faults of level, and a ``tone``: see :func:`steady_tone`. Bool (n) each."""
     found = find_level_faults(waveforms)
     signal = waveforms.detach().float().flatten(1)
-    tone = steady_tone(signal - signal.mean(1, keepdim=True), rate_hz)
+    tone = steady_tone(signal - signal.mean(1, keepdim=True), sample_rate_hz)
     return {**found, "tone": tone & ~found["silent"] & ~found["constant"]}
 
 
@@ -115,13 +115,13 @@ def find_level_faults(waveforms: Tensor) -> dict[str, Tensor]:
     return {"silent": still & ~level, "constant": still & level, "clipped": clipped & ~still}
 
 
-def steady_tone(signal: Tensor, rate_hz: int) -> Tensor:
+def steady_tone(signal: Tensor, sample_rate_hz: int) -> Tensor:
     """True where one frequency holds over 90 % of the energy of every frame, at a steady level.
 
     (n, time) -> bool (n). Steady: no frame is over 2 dB from the median; a struck drum may be one
     tone, but it decays.
     """
-    window = min(2 ** round(math.log2(0.064 * rate_hz)), 2 ** int(math.log2(signal.shape[1] / 4)))
+    window = min(2 ** round(math.log2(0.064 * sample_rate_hz)), 2 ** int(math.log2(signal.shape[1] / 4)))
     power = power_spectrogram(signal, window, window // 2)[:, :, 2:-2]  # whole frames only
     energy = power.sum(1).clamp_min(1e-20)  # (n, frames)
     peak = power.mean(2).argmax(1)  # (n), the same for all frames of a sample

@@ -83,9 +83,9 @@ class SpectrogramDiscriminator(Discriminator):
     by projection (Miyato & Koyama 2018, eq. 3); 0: no labels.
     """
 
-    def __init__(self, length: int, rate_hz: int, width: int, classes: int = 0) -> None:
+    def __init__(self, length: int, sample_rate_hz: int, width: int, classes: int = 0) -> None:
         super().__init__()
-        self.window = default_win_length(rate_hz, length)
+        self.window = default_win_length(sample_rate_hz, length)
         self.taper: Tensor
         self.register_buffer("taper", torch.hann_window(self.window), persistent=False)
         channels = [1, *(width * 2**layer for layer in range(LAYERS))]
@@ -127,7 +127,7 @@ class WaveformAndSpectrogramDiscriminator(Discriminator):
     def __init__(self, spec: Spec, width: int, shuffle: int, per_example: bool, classes: int) -> None:
         super().__init__()
         self.wave = WaveGANDiscriminator(spec["length"], width, shuffle, per_example, classes)
-        self.spectrum = SpectrogramDiscriminator(spec["length"], spec["rate_hz"], width, classes)
+        self.spectrum = SpectrogramDiscriminator(spec["length"], spec["sample_rate_hz"], width, classes)
 
     def logits(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         logits = self.wave.logits(embedded, condition), self.spectrum.logits(embedded, condition)

@@ -172,27 +172,29 @@ class AudioDomain(Domain):
 
     def preview(self, samples: Samples) -> Image:
         titles, columns = samples.titles(), samples.columns or None
-        return spectrogram_grid(samples.data[:, 0].numpy(), samples.spec["rate_hz"], titles, columns)
+        return spectrogram_grid(samples.data[:, 0].numpy(), samples.spec["sample_rate_hz"], titles, columns)
 
     def log_to_tensorboard(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
         super().log_to_tensorboard(samples, writer, step)
         for number, waveform in enumerate(samples.data[:TENSORBOARD_SOUNDS, 0]):
-            writer.add_audio(f"sample/{number + 1}", waveform, step, sample_rate=samples.spec["rate_hz"])
+            writer.add_audio(
+                f"sample/{number + 1}", waveform, step, sample_rate=samples.spec["sample_rate_hz"]
+            )
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
-        return diagnose(samples.data, samples.spec["rate_hz"])
+        return diagnose(samples.data, samples.spec["sample_rate_hz"])
 
     def tiny_config(self) -> Mapping[str, Any]:
         return {
-            "data": {"source": "percussion", "rate_hz": 8000, "length": 1024},
+            "data": {"source": "percussion", "sample_rate_hz": 8000, "length": 1024},
             "model": {
                 "batch_size": 8,
                 "width": 2,
-                "judge_width": 2,
+                "discriminator_width": 2,
                 "decoder_width": 4,
-                "draws": 4,
+                "importance_samples": 4,
                 "latent": 8,
-                "skips": 4,
+                "skip_channels": 4,
                 "blocks": 1,
                 "layers": 4,
                 "couplings": 2,

@@ -28,7 +28,7 @@ _CELL_WIDTH, _CELL_HEIGHT, _STRIP_HEIGHT, _TITLE_HEIGHT, _AXIS_HEIGHT, _GAP = 17
 
 def spectrogram_grid(
     samples: NDArray[np.float32],
-    rate_hz: int,
+    sample_rate_hz: int,
     titles: Sequence[str] | None = None,
     columns: int | None = None,
 ) -> Image:
@@ -43,27 +43,29 @@ def spectrogram_grid(
     samples = np.asarray(samples, dtype=np.float32)
     columns = columns or max(1, math.ceil(math.sqrt(len(samples))))
     rows = max(1, math.ceil(len(samples) / columns))
-    seconds = samples.shape[1] / rate_hz
+    seconds = samples.shape[1] / sample_rate_hz
     cell = (_CELL_WIDTH + _GAP, _TITLE_HEIGHT + _STRIP_HEIGHT + _CELL_HEIGHT + _AXIS_HEIGHT + _GAP)
     sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP + _TITLE_HEIGHT), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, (waveform, colours) in enumerate(zip(samples, _colour_map(samples, rate_hz), strict=True)):
+    for index, (waveform, colours) in enumerate(
+        zip(samples, _colour_map(samples, sample_rate_hz), strict=True)
+    ):
         left, top = _GAP + index % columns * cell[0], _GAP + index // columns * cell[1]
         draw.text((left, top), (titles[index] if titles else str(index + 1))[:28], fill="black")
         _draw_waveform(draw, waveform, left, top + _TITLE_HEIGHT)
         spectrogram = Image.fromarray(colours).resize((_CELL_WIDTH, _CELL_HEIGHT), Image.Resampling.BILINEAR)
         sheet.paste(spectrogram, (left, top + _TITLE_HEIGHT + _STRIP_HEIGHT))
         _draw_time_axis(draw, seconds, left, top + _TITLE_HEIGHT + _STRIP_HEIGHT + _CELL_HEIGHT)
-    legend = f"{seconds:.3g} s, 0-{rate_hz // 2} Hz (mel), {FLOOR_DB:.0f} to 0 dB"
+    legend = f"{seconds:.3g} s, 0-{sample_rate_hz // 2} Hz (mel), {FLOOR_DB:.0f} to 0 dB"
     draw.text((_GAP, rows * cell[1] + _GAP - 2), legend, fill="black")
     return sheet
 
 
-def _colour_map(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.uint8]:
+def _colour_map(samples: NDArray[np.float32], sample_rate_hz: int) -> NDArray[np.uint8]:
     """(n, bands, frames, 3), the highest band first."""
     from matplotlib import colormaps
 
-    decibels = log_mel(torch.from_numpy(np.nan_to_num(samples)), rate_hz).flip(1).numpy()
+    decibels = log_mel(torch.from_numpy(np.nan_to_num(samples)), sample_rate_hz).flip(1).numpy()
     return (colormaps["magma"](decibels / -FLOOR_DB + 1)[..., :3] * 255).astype(np.uint8)
 
 
@@ -105,26 +107,26 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
         OSError: the folder cannot be written, or is full.
     """
     waveforms = require_finite(samples.data).numpy()[:, 0]  # (n, time)
-    rate_hz, stems, written = int(samples.spec["rate_hz"]), samples.file_stems(), []
+    sample_rate_hz, stems, written = int(samples.spec["sample_rate_hz"]), samples.file_stems(), []
     folder.mkdir(parents=True, exist_ok=True)
     for stem, waveform in zip(stems, waveforms, strict=True):
-        write_wav(folder / f"{stem}.wav", waveform, rate_hz)
-        spectrogram_grid(waveform[None], rate_hz, [stem]).save(folder / f"{stem}.png")
+        write_wav(folder / f"{stem}.wav", waveform, sample_rate_hz)
+        spectrogram_grid(waveform[None], sample_rate_hz, [stem]).save(folder / f"{stem}.png")
         written += [folder / f"{stem}.wav", folder / f"{stem}.png"]
     titles = samples.headings or stems  # the names of the files
     count = samples.overview_count(MAX_OVERVIEW, MAX_OVERVIEW_IN_COLUMNS)
-    overview = spectrogram_grid(waveforms[:count], rate_hz, titles[:count], samples.columns or None)
+    overview = spectrogram_grid(waveforms[:count], sample_rate_hz, titles[:count], samples.columns or None)
     overview.save(folder / "overview.png")
     return [*written, folder / "overview.png"]
 
 
-def write_wav(path: Path, waveform: NDArray[np.float32], rate_hz: int) -> None:
+def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate_hz: int) -> None:
     """Mono 16-bit PCM of (time) values in [-1, 1]: x * 32767, halves to even, clamped."""
     levels = np.rint(np.asarray(waveform, dtype=np.float64) * FULL_SCALE)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(rate_hz)
+        file.setframerate(sample_rate_hz)
         file.writeframes(np.clip(levels, -FULL_SCALE, FULL_SCALE).astype("<i2").tobytes())
 
 
@@ -138,9 +140,9 @@ def read_wav(path: Path) -> tuple[NDArray[np.float32], int]:
         with wave.open(str(path), "rb") as file:
             if (file.getnchannels(), file.getsampwidth()) != (1, 2):
                 raise wave.Error(f"{file.getnchannels()} channels of {8 * file.getsampwidth()} bits")
-            rate_hz, frames = file.getframerate(), file.readframes(file.getnframes())
+            sample_rate_hz, frames = file.getframerate(), file.readframes(file.getnframes())
     except (wave.Error, EOFError) as error:
         raise DataError(
             f"{path} is not a mono 16-bit WAV file ({error})", "open it as data instead"
         ) from error
-    return (np.frombuffer(frames, "<i2") / FULL_SCALE).astype(np.float32), rate_hz
+    return (np.frombuffer(frames, "<i2") / FULL_SCALE).astype(np.float32), sample_rate_hz

@@ -81,9 +81,9 @@ def mel_filters() -> Tensor:
     return filters.float()
 
 
-def log_mel_patches(waveforms: Tensor, rate_hz: int) -> Tensor:
+def log_mel_patches(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     """(n, 1, time) to (n, patches, 96, 64). Shorter sounds are padded with zeros to one patch."""
-    sounds = resample(waveforms[:, 0].float(), rate_hz, RATE_HZ)
+    sounds = resample(waveforms[:, 0].float(), sample_rate_hz, RATE_HZ)
     shortest = WINDOW + (FRAMES - 1) * HOP
     frames = pad(sounds, (0, max(0, shortest - sounds.shape[1]))).unfold(1, WINDOW, HOP)
     hann = torch.hann_window(WINDOW, device=sounds.device)
@@ -94,9 +94,9 @@ def log_mel_patches(waveforms: Tensor, rate_hz: int) -> Tensor:
 
 
 @torch.no_grad()
-def embed(net: VGGish, waveforms: Tensor, rate_hz: int) -> Tensor:
+def embed(net: VGGish, waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     """(n, 1, time) to (n, 128): the mean over the patches of a sound."""
-    patches = log_mel_patches(waveforms, rate_hz)
+    patches = log_mel_patches(waveforms, sample_rate_hz)
     return torch.stack([net(part) for part in patches.unbind(1)]).mean(0)
 
 
@@ -123,7 +123,7 @@ class LogMelFeatures(FeatureExtractor):
         return digest_json(self.name, 1, MOMENT_BANDS, FLOOR_DB)
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
-        return log_mel_moments(samples, spec["rate_hz"]).float()
+        return log_mel_moments(samples, spec["sample_rate_hz"]).float()
 
 
 class CrepeFeatures(FeatureExtractor):
@@ -139,7 +139,7 @@ class CrepeFeatures(FeatureExtractor):
         return digest_json(self.name, 1, CREPE_SHA256, CREPE_HOP)
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
-        return run_crepe(samples, spec["rate_hz"])[0]
+        return run_crepe(samples, spec["sample_rate_hz"])[0]
 
 
 class VGGishFeatures(FeatureExtractor):
@@ -158,4 +158,4 @@ class VGGishFeatures(FeatureExtractor):
         return digest_json(self.name, 1, self.sha256)
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
-        return embed(self.net.to(samples.device), samples, spec["rate_hz"])
+        return embed(self.net.to(samples.device), samples, spec["sample_rate_hz"])

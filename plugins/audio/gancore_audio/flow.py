@@ -113,8 +113,8 @@ class AudioFlowConfig(RecipeConfig):
     width: PositiveInt = Field(32, description="channels of a coupling's network")
     layers: PositiveInt = Field(4, le=12, description="dilated convolutions of a coupling's network")
     lr: PositiveFloat = Field(8e-3, description="Adam's maximal learning rate")
-    clip: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per time step")
-    average: NonNegativeFloat = Field(
+    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per time step")
+    ema_halflife: NonNegativeFloat = Field(
         5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -132,8 +132,8 @@ class AudioFlow(Recipe):
                 spec["length"], config.squeeze, config.couplings, config.width, config.layers, classes
             ),
             optimizer=Adam(warmup(cosine(config.lr, config.lr / 50), 0.02)),
-            average=config.average or None,
-            clip=config.clip * spec["length"],
+            ema_halflife=config.ema_halflife or None,
+            clip_grad_norm=config.clip_grad_norm * spec["length"],
             conditional=config.conditional,
             representation=dequantised_waveforms(),
             game=FlowGame,
@@ -148,8 +148,8 @@ class AudioFlow(Recipe):
     lr=2e-3,
     discriminator_lr=6e-4,
     lr_end=0.1,
-    clip=100.0,
-    average=5_000.0,
+    clip_grad_norm=100.0,
+    ema_halflife=5_000.0,
 )
 class AudioFlowGANConfig(AdversarialConfig):
     """Both learning rates fall to a tenth along a cosine."""
@@ -165,7 +165,9 @@ class AudioFlowGANConfig(AdversarialConfig):
     )
     width: PositiveInt = Field(32, description="channels of a coupling's network")
     layers: PositiveInt = Field(4, le=12, description="dilated convolutions of a coupling's network")
-    judge_width: PositiveInt = Field(16, description="channels of the discriminator next to the waveform")
+    discriminator_width: PositiveInt = Field(
+        16, description="channels of the discriminator next to the waveform"
+    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -181,7 +183,7 @@ class AudioFlowGAN(Recipe):
                 length, config.squeeze, config.couplings, config.width, config.layers, classes
             ),
             discriminator=lambda: WaveformAndSpectrogramDiscriminator(
-                spec, config.judge_width, 1, True, classes
+                spec, config.discriminator_width, 1, True, classes
             ),
             likelihood_weight=config.likelihood_weight,
             **config.game_options(),

@@ -22,7 +22,7 @@ _CHUNK = 128
 
 
 def log_mel(
-    waveform: Tensor, rate_hz: int, bands: int = 64, window: int | None = None, hop: int | None = None
+    waveform: Tensor, sample_rate_hz: int, bands: int = 64, window: int | None = None, hop: int | None = None
 ) -> Tensor:
     """Mel spectrogram in dB, at least ``FLOOR_DB``: (n, time) -> (n, bands, frames), float32.
 
@@ -30,8 +30,8 @@ def log_mel(
     are transformed at twice the window's length, so that from 2 kHz on even the narrowest of 64 bands has
     a bin.
     """
-    window = window or 2 ** round(math.log2(0.032 * rate_hz))
-    filters = _mel_filters(rate_hz, bands, 2 * window).to(waveform.device)
+    window = window or 2 ** round(math.log2(0.032 * sample_rate_hz))
+    filters = _mel_filters(sample_rate_hz, bands, 2 * window).to(waveform.device)
     decibels = []
     for rows in waveform.float().split(_CHUNK):
         power = power_spectrogram(rows, window, hop or window // 4)
@@ -50,21 +50,21 @@ def power_spectrogram(waveform: Tensor, window: int, hop: int) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def _mel_filters(rate_hz: int, bands: int, n_fft: int) -> Tensor:
+def _mel_filters(sample_rate_hz: int, bands: int, n_fft: int) -> Tensor:
     """Triangles of height 1 from 0 Hz to half the rate: (n_fft / 2 + 1, bands)."""
     from torchaudio.functional import melscale_fbanks
 
     with warnings.catch_warnings():  # bands without a bin are silent in all sounds
         warnings.filterwarnings("ignore", message=".*mel filterbank has all zero.*")
-        return melscale_fbanks(n_fft // 2 + 1, 0.0, rate_hz / 2, bands, rate_hz)
+        return melscale_fbanks(n_fft // 2 + 1, 0.0, sample_rate_hz / 2, bands, sample_rate_hz)
 
 
 WINDOW_SECONDS = 0.032
 
 
-def default_win_length(rate_hz: int, length: int) -> int:
+def default_win_length(sample_rate_hz: int, length: int) -> int:
     """Window length: the power of two nearest to 32 ms, at most a quarter of the sound."""
-    window = 2 ** round(math.log2(rate_hz * WINDOW_SECONDS))
+    window = 2 ** round(math.log2(sample_rate_hz * WINDOW_SECONDS))
     return max(16, min(window, length // 4))
 
 

@@ -28,10 +28,14 @@ MOMENT_BANDS = 32
 
 
 def log_mel_spectra(
-    waveforms: Tensor, rate_hz: int, bands: int = 64, floor_db: float = FLOOR_DB, hop: int | None = None
+    waveforms: Tensor,
+    sample_rate_hz: int,
+    bands: int = 64,
+    floor_db: float = FLOOR_DB,
+    hop: int | None = None,
 ) -> Tensor:
     """Log-mel spectrograms of (n, 1, time) in dB, at least ``floor_db``: (n, bands, frames), float64."""
-    return log_mel(waveforms.flatten(1), rate_hz, bands, hop=hop).clamp_min(floor_db).double()
+    return log_mel(waveforms.flatten(1), sample_rate_hz, bands, hop=hop).clamp_min(floor_db).double()
 
 
 def spectrum_distance(spectra: Tensor, reference: Tensor) -> float:
@@ -63,9 +67,9 @@ def pairwise_distance(spectra: Tensor) -> float:
     return float(mean_pairwise_distances(spectra).mean())
 
 
-def log_mel_moments(waveforms: Tensor, rate_hz: int) -> Tensor:
+def log_mel_moments(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     """Mean and standard deviation over time of 32 log-mel bands, in dB: (n, 1, time) -> (n, 64), float64."""
-    decibels = log_mel_spectra(waveforms, rate_hz, MOMENT_BANDS)
+    decibels = log_mel_spectra(waveforms, sample_rate_hz, MOMENT_BANDS)
     return torch.cat([decibels.mean(2), decibels.std(2, correction=0)], dim=1)
 
 
@@ -74,22 +78,24 @@ _CACHE_SIZE = 8
 _cache: OrderedDict[tuple[object, str, int], Tensor] = OrderedDict()
 
 
-def cached_by_content(describe: Callable[[Tensor, int], Tensor], waveforms: Tensor, rate_hz: int) -> Tensor:
+def cached_by_content(
+    describe: Callable[[Tensor, int], Tensor], waveforms: Tensor, sample_rate_hz: int
+) -> Tensor:
     """``describe`` of the waveforms, from the cache if their content is in it."""
-    key = (describe, digest_tensors(waveforms), rate_hz)
+    key = (describe, digest_tensors(waveforms), sample_rate_hz)
     found = _cache.pop(key, None)
-    _cache[key] = found = describe(waveforms, rate_hz) if found is None else found
+    _cache[key] = found = describe(waveforms, sample_rate_hz) if found is None else found
     while len(_cache) > _CACHE_SIZE:
         _cache.popitem(last=False)
     return found
 
 
 def with_features(inputs: MetricInputs, describe: Callable[[Tensor, int], Tensor]) -> MetricInputs:
-    """The inputs with these features, (waveforms, rate_hz) -> (n, d), computed once for all subsets."""
-    rate_hz = int(inputs.spec["rate_hz"])
+    """The inputs with these features, (waveforms, sample_rate_hz) -> (n, d), once for all subsets."""
+    sample_rate_hz = int(inputs.spec["sample_rate_hz"])
 
     def one(sampled: SampleSet) -> SampleSet:
-        return replace(sampled, features=cached_by_content(describe, sampled.samples, rate_hz))
+        return replace(sampled, features=cached_by_content(describe, sampled.samples, sample_rate_hz))
 
     return replace(inputs, fake=one(inputs.fake), real=one(inputs.real))
 
@@ -115,8 +121,8 @@ def rms_interval(fake: Tensor, real: Tensor) -> Interval:
     return Interval(max(low, 0.0), high, f"delta method, {len(fake)} and {len(real)} sounds")
 
 
-def _mean_spectra(waveforms: Tensor, rate_hz: int) -> Tensor:
-    return log_mel_spectra(waveforms, rate_hz).mean(2)
+def _mean_spectra(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
+    return log_mel_spectra(waveforms, sample_rate_hz).mean(2)
 
 
 def _distance(inputs: MetricInputs) -> float:
@@ -132,13 +138,15 @@ def _distance_interval(inputs: MetricInputs) -> Interval:
 
 def _mean_distances_of_sets(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
     """Mean distances of the clips of both sets, (n) and (m)."""
-    rate_hz = int(inputs.spec["rate_hz"])
-    fake, real = (cached_by_content(_mean_distances, s.samples, rate_hz) for s in (inputs.fake, inputs.real))
+    sample_rate_hz = int(inputs.spec["sample_rate_hz"])
+    fake, real = (
+        cached_by_content(_mean_distances, s.samples, sample_rate_hz) for s in (inputs.fake, inputs.real)
+    )
     return fake, real
 
 
-def _mean_distances(waveforms: Tensor, rate_hz: int) -> Tensor:
-    return mean_pairwise_distances(log_mel_spectra(waveforms, rate_hz))
+def _mean_distances(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
+    return mean_pairwise_distances(log_mel_spectra(waveforms, sample_rate_hz))
 
 
 def _diversity(inputs: MetricInputs) -> float:
@@ -185,10 +193,10 @@ def _bounded(measure: Metric, inputs: MetricInputs) -> Interval:
     return measure.interval(inputs)
 
 
-def rms_spectrogram(waveforms: Tensor, rate_hz: int) -> Tensor:
+def rms_spectrogram(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     """Spectrograms, frames half a window apart, divided by the root of their size: |x - y| is RMS. (n, d)."""
-    hop = default_win_length(rate_hz, waveforms.shape[-1]) // 2
-    decibels = log_mel_spectra(waveforms, rate_hz, hop=hop).flatten(1)
+    hop = default_win_length(sample_rate_hz, waveforms.shape[-1]) // 2
+    decibels = log_mel_spectra(waveforms, sample_rate_hz, hop=hop).flatten(1)
     return (decibels / decibels.shape[1] ** 0.5).float()
 
 
@@ -207,7 +215,7 @@ def _with_spectrograms(inputs: MetricInputs) -> MetricInputs:
 
 
 def _with_train_spectrograms(inputs: MetricInputs) -> MetricInputs:
-    train = cached_by_content(rms_spectrogram, inputs.train.samples, int(inputs.spec["rate_hz"]))
+    train = cached_by_content(rms_spectrogram, inputs.train.samples, int(inputs.spec["sample_rate_hz"]))
     return replace(_with_spectrograms(inputs), train=replace(inputs.train, features=train))
 
 

@@ -125,8 +125,8 @@ def _frame(head: bytes, at: int) -> _Frame | None:
     if version not in _DIVISORS or not 0 < bits < 15 or rate == 3:
         return None
     first, mono = version == 3, head[3] >> 6 == 3
-    rate_hz = _RATES_HZ[rate] // _DIVISORS[version]
-    size = (144 if first else 72) * 1000 * _KBPS[first][bits] // rate_hz + (head[2] >> 1 & 1)
+    sample_rate_hz = _RATES_HZ[rate] // _DIVISORS[version]
+    size = (144 if first else 72) * 1000 * _KBPS[first][bits] // sample_rate_hz + (head[2] >> 1 & 1)
     side = (17 if mono else 32) if first else (9 if mono else 17)
     return _Frame(at, size, 4 + side, version << 2 | rate)
 

@@ -98,9 +98,9 @@ def load_crepe(device: str) -> Crepe:
     return net.to(device).eval()
 
 
-def loudest_frames(waveforms: Tensor, rate_hz: int) -> tuple[Tensor, Tensor]:
+def loudest_frames(waveforms: Tensor, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
     """(n, 1, time) to its loudest frames at 16 kHz, normalised (n, frames, 1024), and their power."""
-    sounds = resample(waveforms[:, 0], rate_hz, RATE_HZ)
+    sounds = resample(waveforms[:, 0], sample_rate_hz, RATE_HZ)
     sounds = pad(sounds, (0, max(0, FRAME - sounds.shape[1])))
     frames = sounds.unfold(1, FRAME, HOP)
     frames = frames - frames.mean(2, keepdim=True)
@@ -110,10 +110,10 @@ def loudest_frames(waveforms: Tensor, rate_hz: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def run_crepe(waveforms: Tensor, rate_hz: int) -> tuple[Tensor, Tensor]:
+def run_crepe(waveforms: Tensor, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
     """Means over each sound's frames, by power: of the embedding (n, 256), of the activations (n, 360)."""
     net = load_crepe(str(waveforms.device))
-    frames, power = loudest_frames(waveforms.float(), rate_hz)
+    frames, power = loudest_frames(waveforms.float(), sample_rate_hz)
     weights = (power / power.sum(1, keepdim=True).clamp_min(1e-20))[..., None]
     made = [net(part) for part in frames.flatten(0, 1).split(FRAMES_PER_CHUNK)]
     embedded, activations = (
@@ -131,9 +131,9 @@ def decode_pitch(activations: Tensor) -> PitchEstimate:
     return PitchEstimate(10 * 2 ** (cents / 1200), confidence)
 
 
-def estimate_pitch(waveforms: Tensor, rate_hz: int) -> PitchEstimate:
+def estimate_pitch(waveforms: Tensor, sample_rate_hz: int) -> PitchEstimate:
     """The pitch of each sound of (n, 1, time) as a whole."""
-    parts = [decode_pitch(run_crepe(part, rate_hz)[1]) for part in waveforms.split(SOUNDS_PER_CHUNK)]
+    parts = [decode_pitch(run_crepe(part, sample_rate_hz)[1]) for part in waveforms.split(SOUNDS_PER_CHUNK)]
     return PitchEstimate(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
@@ -164,18 +164,18 @@ class HashedSounds:
     """Waveforms that are equal and hashed by content, so that results are cached."""
 
     digest: str
-    rate_hz: int
+    sample_rate_hz: int
     waveforms: Tensor = field(compare=False, repr=False)
 
 
 @lru_cache(maxsize=4)
 def _estimate_once(sounds: HashedSounds) -> PitchEstimate:
-    return estimate_pitch(sounds.waveforms, sounds.rate_hz)
+    return estimate_pitch(sounds.waveforms, sounds.sample_rate_hz)
 
 
 def _estimates(sampled: SampleSet, spec: Spec) -> PitchEstimate:
     return _estimate_once(
-        HashedSounds(digest_tensors(sampled.samples), int(spec["rate_hz"]), sampled.samples)
+        HashedSounds(digest_tensors(sampled.samples), int(spec["sample_rate_hz"]), sampled.samples)
     )
 
 

@@ -28,7 +28,7 @@ _MAX_DECODED_SAMPLES = 1 << 22  # a longer recording is decoded twice instead of
 class PreprocessConfig:
     """How a recording is changed before it is stored, and which recordings are skipped."""
 
-    rate_hz: int
+    sample_rate_hz: int
     normalize: Literal["peak", "none"] = "peak"
     min_seconds: float = 0.01
     silence_db: float = -60.0
@@ -36,7 +36,8 @@ class PreprocessConfig:
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording to store. ``blocks(rate_hz)`` returns a new iterator of its samples, or raises SkipItem."""
+    """A recording to store. ``blocks(sample_rate_hz)`` returns a new iterator of its samples, or raises
+    SkipItem."""
 
     name: str
     content_hash: str
@@ -98,11 +99,11 @@ def _store(
 ) -> tuple[int, float]:
     """Append a recording; return its item and its peak before normalisation."""
 
-    fits_in_memory = recording.seconds * preparation.rate_hz <= _MAX_DECODED_SAMPLES
-    decoded = list(recording.blocks(preparation.rate_hz)) if fits_in_memory else None
+    fits_in_memory = recording.seconds * preparation.sample_rate_hz <= _MAX_DECODED_SAMPLES
+    decoded = list(recording.blocks(preparation.sample_rate_hz)) if fits_in_memory else None
 
     def blocks() -> Iterable[AudioBlock]:
-        return recording.blocks(preparation.rate_hz) if decoded is None else decoded
+        return recording.blocks(preparation.sample_rate_hz) if decoded is None else decoded
 
     peak = _measure_peak(blocks(), preparation)
     gain = _MAX_LEVEL / peak if preparation.normalize == "peak" else float(FULL_SCALE)
@@ -115,7 +116,7 @@ def _measure_peak(blocks: Iterable[AudioBlock], preparation: PreprocessConfig) -
     for block in blocks:
         count += block.size
         peak = max(peak, float(np.abs(block).max(initial=0.0)))
-    seconds = count / preparation.rate_hz
+    seconds = count / preparation.sample_rate_hz
     if not count or seconds < preparation.min_seconds:
         raise SkipItem(f"it is {seconds * 1000:.3g} ms long, less than data.min_seconds")
     if peak <= 10 ** (preparation.silence_db / 20):

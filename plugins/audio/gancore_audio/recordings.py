@@ -75,13 +75,13 @@ _LENGTH_UNKNOWN = 0x7FFF_0000  # programs that write to a pipe declare this much
 class AudioHeader:
     """A recording as its header describes it."""
 
-    rate_hz: int
+    sample_rate_hz: int
     channels: int
     frames: int
 
     @property
     def seconds(self) -> float:
-        return self.frames / self.rate_hz
+        return self.frames / self.sample_rate_hz
 
 
 def is_recording(name: str) -> bool:
@@ -163,14 +163,15 @@ def _check_limits(clip: AudioHeader) -> None:
         raise SkipItem("it has no samples (0 frames)")
     if clip.channels > MAX_CHANNELS:
         raise SkipItem(f"it has {clip.channels} channels, more than {MAX_CHANNELS}")
-    if clip.rate_hz not in RATES_HZ:
-        raise SkipItem(f"its sampling rate is {clip.rate_hz:,} Hz")
+    if clip.sample_rate_hz not in RATES_HZ:
+        raise SkipItem(f"its sampling rate is {clip.sample_rate_hz:,} Hz")
     if clip.seconds > MAX_SECONDS:
         raise SkipItem(f"it is {clip.seconds / 3600:,.1f} hours long, more than {MAX_SECONDS / 3600:g}")
 
 
-def read_blocks(path: Path, clip: AudioHeader, rate_hz: int) -> Iterator[AudioBlock]:
-    """The samples of ``path`` as float32 blocks (time), mixed to one channel by their mean, at ``rate_hz``.
+def read_blocks(path: Path, clip: AudioHeader, sample_rate_hz: int) -> Iterator[AudioBlock]:
+    """The samples of ``path`` as float32 blocks (time), mixed to one channel by their mean, at
+    ``sample_rate_hz``.
 
     Memory does not grow with the length of the recording.
 
@@ -179,7 +180,7 @@ def read_blocks(path: Path, clip: AudioHeader, rate_hz: int) -> Iterator[AudioBl
     """
     import soundfile
 
-    resample = _resampler(clip.rate_hz, rate_hz)
+    resample = _resampler(clip.sample_rate_hz, sample_rate_hz)
     left = clip.frames
     try:
         with _open(path) as file:
@@ -232,8 +233,8 @@ class AudioInventory:
     @property
     def most_common_rate_hz(self) -> int:
         """The most common sampling rate; of equally common ones the highest."""
-        counts = Counter(found.header.rate_hz for found in self.found)
-        return max(counts, key=lambda rate_hz: (counts[rate_hz], rate_hz))
+        counts = Counter(found.header.sample_rate_hz for found in self.found)
+        return max(counts, key=lambda sample_rate_hz: (counts[sample_rate_hz], sample_rate_hz))
 
 
 def find_recordings(root: Path, include: Callable[[str], bool], announce: Announce) -> AudioInventory:

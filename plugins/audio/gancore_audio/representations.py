@@ -27,14 +27,14 @@ class MelBands(nn.Module):
     ``bands`` 0: the identity.
     """
 
-    def __init__(self, bins: int, bands: int, rate_hz: float) -> None:
+    def __init__(self, bins: int, bands: int, sample_rate_hz: float) -> None:
         super().__init__()
         if bands > bins:
             raise ConfigError(
-                f"model.bands {bands} is more than the {bins} bins of model.window",
-                "set fewer model.bands, or a longer model.window",
+                f"model.mel_bands {bands} is more than the {bins} bins of model.win_length",
+                "set fewer model.mel_bands, or a longer model.win_length",
             )
-        triangles = mel_filter_bank(bins, bands, rate_hz) if bands else torch.eye(bins)
+        triangles = mel_filter_bank(bins, bands, sample_rate_hz) if bands else torch.eye(bins)
         self.bypass, self.count = not bands, bands or bins
         self.to_bands: Tensor
         self.from_bands: Tensor
@@ -63,7 +63,7 @@ class MelBands(nn.Module):
         return powers
 
 
-def mel_filter_bank(bins: int, bands: int, rate_hz: float) -> Tensor:
+def mel_filter_bank(bins: int, bands: int, sample_rate_hz: float) -> Tensor:
     """Triangles, (bins, bands), from 0 Hz to a bin above half the rate; mel = 1127 ln(1 + f / 700).
 
     If bins are so wide that the lowest bands would be empty, the scale begins at half a bin instead.
@@ -71,14 +71,15 @@ def mel_filter_bank(bins: int, bands: int, rate_hz: float) -> Tensor:
     Raises:
         ConfigError: a band without a bin, or a bin without a band.
     """
-    width_hz = rate_hz / 2 / bins
+    width_hz = sample_rate_hz / 2 / bins
     for begin_hz in (0.0, width_hz / 2):
         triangles = _triangles(bins, bands, width_hz, begin_hz)
         if triangles.sum(0).all() and triangles.sum(1).all():
             return triangles
     raise ConfigError(
-        f"model.bands {bands} do not fit the {bins} bins of model.window {2 * bins} at {rate_hz:g} Hz",
-        "set other model.bands, a longer model.window, or a lower data.rate_hz",
+        f"model.mel_bands {bands} do not fit the {bins} bins of model.win_length {2 * bins} at"
+        f" {sample_rate_hz:g} Hz",
+        "set other model.mel_bands, a longer model.win_length, or a lower data.sample_rate_hz",
     )
 
 
@@ -183,7 +184,7 @@ class InstantaneousFrequencyRepresentation(Representation):
     def __init__(
         self,
         length: int,
-        rate_hz: int,
+        sample_rate_hz: int,
         window: int,
         hop: int,
         bands: int,
@@ -191,7 +192,7 @@ class InstantaneousFrequencyRepresentation(Representation):
         iterations: int,
     ) -> None:
         super().__init__()
-        self.bands = MelBands(window // 2, bands, rate_hz)
+        self.bands = MelBands(window // 2, bands, sample_rate_hz)
         self.shape = spectrogram_shape(length, window, hop, bands)
         self.length, self.frames = length, CentredSTFT(window, hop, self.shape[0])
         self.floor, self.iterations = 10 ** (floor_db / 20), iterations

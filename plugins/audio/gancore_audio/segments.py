@@ -199,12 +199,13 @@ class ClipOrigins:
 
     names: Sequence[str]
     begins: Tensor
-    rate_hz: int
+    sample_rate_hz: int
 
     def describe(self, clip: int, start: int, length: int) -> str:
         """``kick.wav at 0.25-0.51 s``."""
         begin = int(self.begins[clip]) + start
-        return f"{self.names[clip]} at {begin / self.rate_hz:.2f}-{(begin + length) / self.rate_hz:.2f} s"
+        first, last = begin / self.sample_rate_hz, (begin + length) / self.sample_rate_hz
+        return f"{self.names[clip]} at {first:.2f}-{last:.2f} s"
 
 
 @dataclass(frozen=True)

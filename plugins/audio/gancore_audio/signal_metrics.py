@@ -18,9 +18,9 @@ PerExample = Callable[[Tensor], Tensor]
 """Waveforms (n, 1, time) to a number for each, (n)."""
 
 
-def band_powers(waveforms: Tensor, rate_hz: int) -> Tensor:
+def band_powers(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     """Mean over time of the power in 64 mel bands, each cell at least -60 dB: (n, 64)."""
-    return (10 ** (log_mel_spectra(waveforms, rate_hz) / 10)).mean(2)
+    return (10 ** (log_mel_spectra(waveforms, sample_rate_hz) / 10)).mean(2)
 
 
 def long_term_distance(inputs: MetricInputs) -> float:
@@ -143,14 +143,14 @@ SHARE = 0.01
 """Share of the energy at the onset of a sound; parts 20 dB below the rest do not count."""
 
 
-def onsets_ms(waveforms: Tensor, rate_hz: int) -> Tensor:
+def onsets_ms(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     """Time before 1 % of the energy has passed, in ms: (n, 1, time) to (n, 1); of silence the whole time.
 
     A sound that is t ms later has an onset t ms later, whatever its level and its end.
     """
     passed = waveforms.flatten(1).double().square().cumsum(1)
     before = (passed < SHARE * passed[:, -1:]) | (passed[:, -1:] == 0)
-    return 1000 / rate_hz * before.sum(1, keepdim=True).double()
+    return 1000 / sample_rate_hz * before.sum(1, keepdim=True).double()
 
 
 def _distance(inputs: MetricInputs) -> float:

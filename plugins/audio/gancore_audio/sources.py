@@ -116,7 +116,7 @@ class AudioSource:
 
     content_hash: str
     recordings: Callable[[], Iterable[Recording]]
-    rate_hz: int
+    sample_rate_hz: int
     skipped: Sequence[SkippedItem] = ()
     other_suffixes: Counter[str] = field(default_factory=Counter)
     root: Path | None = None
@@ -132,10 +132,10 @@ def recordings_of_arrays(
 
 
 def _resampled(samples: AudioBlock, from_hz: int) -> Callable[[int], Iterator[AudioBlock]]:
-    def blocks(rate_hz: int) -> Iterator[AudioBlock]:
+    def blocks(sample_rate_hz: int) -> Iterator[AudioBlock]:
         import soxr
 
-        yield samples if rate_hz == from_hz else soxr.resample(samples, from_hz, rate_hz)
+        yield samples if sample_rate_hz == from_hz else soxr.resample(samples, from_hz, sample_rate_hz)
 
     return blocks
 
@@ -152,9 +152,11 @@ def resolve_audio(source: Source, announce: Announce) -> AudioSource:
 def _builtin_source() -> AudioSource:
     from gancore_audio import percussion
 
-    rate_hz = percussion.SAMPLE_RATE_HZ
+    sample_rate_hz = percussion.SAMPLE_RATE_HZ
     return AudioSource(
-        percussion.VERSION, lambda: recordings_of_arrays(percussion.synthesize(), rate_hz), rate_hz
+        percussion.VERSION,
+        lambda: recordings_of_arrays(percussion.synthesize(), sample_rate_hz),
+        sample_rate_hz,
     )
 
 
@@ -170,11 +172,11 @@ def _folder_source(source: Source, announce: Announce) -> AudioSource:
         announce(f"Preparing {len(inventory.found):,} recordings of {source.name}, once")
         return (_recording(inventory.base, found) for found in inventory.found)
 
-    rate_hz = min(inventory.most_common_rate_hz, MAX_DEFAULT_RATE_HZ)
+    sample_rate_hz = min(inventory.most_common_rate_hz, MAX_DEFAULT_RATE_HZ)
     return AudioSource(
         content.hexdigest(),
         recordings,
-        rate_hz,
+        sample_rate_hz,
         inventory.skipped,
         inventory.other_suffixes,
         inventory.base,
@@ -183,7 +185,7 @@ def _folder_source(source: Source, announce: Announce) -> AudioSource:
 
 
 def _recording(base: Path, found: InventoryItem[AudioHeader]) -> Recording:
-    def blocks(rate_hz: int) -> Iterator[AudioBlock]:
-        return read_blocks(base / found.name, found.header, rate_hz)
+    def blocks(sample_rate_hz: int) -> Iterator[AudioBlock]:
+        return read_blocks(base / found.name, found.header, sample_rate_hz)
 
     return Recording(found.name, found.content_hash, found.header.seconds, blocks)

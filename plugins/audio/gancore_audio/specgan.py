@@ -40,7 +40,7 @@ def n_halvings(shape: SpectrogramShape) -> int:
     if not times:
         raise ConfigError(
             f"a spectrogram of {shape[0]} frames by {shape[1]} cells in frequency cannot be halved",
-            "leave out model.window and model.bands, or set model.window to a power of two from 16 on",
+            "leave out model.win_length and model.mel_bands, or set model.win_length to a power of two, at least 16",
         )
     return times
 
@@ -130,27 +130,29 @@ DIFFERENCE_LOSSES = {"wasserstein", "relativistic", "relativistic-average"}
     lr=2e-3,
     lr_end=0.2,
     beta1=0.0,
-    average=20_000.0,
+    ema_halflife=20_000.0,
 )
 class SpecGANConfig(AdversarialConfig):
     """Defaults for minutes, with the game of Huang et al. 2024; the documentation has the paper's values."""
 
     batch_size: PositiveInt = Field(16, description="examples per global batch")
     steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
-    window: int | None = Field(
+    win_length: int | None = Field(
         None, ge=16, le=8192, description="samples of a frame; none: 256, less for the shortest sounds"
     )
-    hop: int | None = Field(
+    hop_length: int | None = Field(
         None, ge=8, le=4096, description="samples between frames; none: half of the window"
     )
     floor_db: float = Field(
         -60.0, ge=-160, le=-20, description="magnitude of silence in dB of a full-scale sine"
     )
-    iterations: NonNegativeInt = Field(32, le=1000, description="iterations of Griffin-Lim when sampling")
+    griffin_lim_iterations: NonNegativeInt = Field(
+        32, le=1000, description="iterations of Griffin-Lim when sampling"
+    )
     width: PositiveInt = Field(
         32, description="channels next to the spectrogram; doubled at every layer inwards"
     )
-    kernel: int = Field(4, ge=3, le=9, description="kernel size of each convolution")
+    kernel_size: int = Field(4, ge=3, le=9, description="kernel size of each convolution")
     latent: PositiveInt = Field(64, description="dimensions of a latent")
     prior: Literal["normal", "uniform"] = Field("normal", description="N(0, 1), or uniform in [-1, 1]")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -162,9 +164,9 @@ class SpecGAN(Recipe):
     Config = SpecGANConfig
 
     def build(self, config: SpecGANConfig, spec: Spec) -> Game:
-        window, hop = default_win_and_hop(spec["length"], config.window, config.hop)
+        window, hop = default_win_and_hop(spec["length"], config.win_length, config.hop_length)
         representation = LogMagnitudeRepresentation(
-            spec["length"], window, hop, config.floor_db, config.iterations
+            spec["length"], window, hop, config.floor_db, config.griffin_lim_iterations
         )
         return build_game(config, spec, representation, representation.shape, channels=1)
 
@@ -172,12 +174,12 @@ class SpecGAN(Recipe):
 class IFGANConfig(SpecGANConfig):
     """The same, on two images: log magnitude and instantaneous frequency, in mel bands."""
 
-    bands: NonNegativeInt | None = Field(
+    mel_bands: NonNegativeInt | None = Field(
         None,
         le=4096,
         description="mel bands, at most window / 2; 0: bins; none: a quarter of the window, from 8 to 64",
     )
-    iterations: NonNegativeInt = Field(
+    griffin_lim_iterations: NonNegativeInt = Field(
         16, le=1000, description="iterations of Griffin-Lim from the generated phases; 0: these phases"
     )
 
@@ -188,15 +190,17 @@ class IFGAN(Recipe):
     Config = IFGANConfig
 
     def build(self, config: IFGANConfig, spec: Spec) -> Game:
-        window, hop = default_win_and_hop(spec["length"], config.window, config.hop)
+        window, hop = default_win_and_hop(spec["length"], config.win_length, config.hop_length)
         representation = InstantaneousFrequencyRepresentation(
             spec["length"],
-            spec["rate_hz"],
+            spec["sample_rate_hz"],
             window,
             hop,
-            min(max(MIN_MEL_BANDS, window // 4), MAX_MEL_BANDS) if config.bands is None else config.bands,
+            min(max(MIN_MEL_BANDS, window // 4), MAX_MEL_BANDS)
+            if config.mel_bands is None
+            else config.mel_bands,
             config.floor_db,
-            config.iterations,
+            config.griffin_lim_iterations,
         )
         return build_game(config, spec, representation, representation.shape, channels=2)
 
@@ -208,10 +212,10 @@ def build_game(
     classes = num_conditional_classes(config.conditional, spec)
     return adversarial_game(
         generator=lambda: SpectrogramGenerator(
-            shape, channels, config.width, config.latent, config.kernel, classes
+            shape, channels, config.width, config.latent, config.kernel_size, classes
         ),
         discriminator=lambda: SpectrogramDCGANDiscriminator(
-            shape, channels, config.width, config.kernel, classes, config.loss not in DIFFERENCE_LOSSES
+            shape, channels, config.width, config.kernel_size, classes, config.loss not in DIFFERENCE_LOSSES
         ),
         prior={"normal": normal, "uniform": uniform}[config.prior](config.latent),
         **config.game_options(),

@@ -79,8 +79,8 @@ def spectrogram_shape(length: int, window: int, hop: int, bands: int = 0) -> tup
     """
     if window % (2 * hop):
         raise ConfigError(
-            f"model.hop {hop} does not divide model.window {window} into an even number of hops",
-            "set model.hop to a half, a quarter or an eighth of model.window",
+            f"model.hop_length {hop} does not divide model.win_length {window} into an even number of hops",
+            "set model.hop_length to a half, a quarter or an eighth of model.win_length",
         )
     cells, frames = bands or window // 2, max(-(-length // hop), MIN_FRAMES)
     multiple = 1

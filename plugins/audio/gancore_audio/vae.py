@@ -71,9 +71,9 @@ class MDCT(nn.Module):
         return torch.cat([left, right], 2)
 
 
-def n_mdct_bands(length: int, rate_hz: int) -> int:
+def n_mdct_bands(length: int, sample_rate_hz: int) -> int:
     """The power of two nearest to :data:`FRAME_SECONDS`, with at least :data:`MIN_FRAMES` frames."""
-    return min(2 ** round(math.log2(FRAME_SECONDS * rate_hz)), length // MIN_FRAMES)
+    return min(2 ** round(math.log2(FRAME_SECONDS * sample_rate_hz)), length // MIN_FRAMES)
 
 
 LABEL_DIM = 16
@@ -175,10 +175,12 @@ class AudioVAEConfig(RecipeConfig):
     )
     decoder_width: PositiveInt = Field(128, description="channels of the decoder")
     latent: PositiveInt = Field(100, description="dimensions of a latent")
-    draws: PositiveInt = Field(16, description="latents per example in the importance-weighted bound, k")
+    importance_samples: PositiveInt = Field(
+        16, description="latents per example in the importance-weighted bound, k"
+    )
     lr: PositiveFloat = Field(2e-3, description="Adam's initial learning rate")
-    clip: PositiveFloat = Field(20.0, description="maximal gradient norm, in nats per time step")
-    average: NonNegativeFloat = Field(
+    clip_grad_norm: PositiveFloat = Field(20.0, description="maximal gradient norm, in nats per time step")
+    ema_halflife: NonNegativeFloat = Field(
         5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -195,10 +197,10 @@ class AudioVAE(Recipe):
     def build(self, config: AudioVAEConfig, spec: Spec) -> Game:
         classes = num_conditional_classes(config.conditional, spec)
         game = likelihood_game(
-            lambda: build_vae(config, spec["length"], spec["rate_hz"], classes),
+            lambda: build_vae(config, spec["length"], spec["sample_rate_hz"], classes),
             optimizer=Adam(cosine(config.lr, config.lr / 20)),
-            average=config.average or None,
-            clip=config.clip * spec["length"],
+            ema_halflife=config.ema_halflife or None,
+            clip_grad_norm=config.clip_grad_norm * spec["length"],
             conditional=config.conditional,
             representation=dequantised_waveforms(),
         )
@@ -206,8 +208,12 @@ class AudioVAE(Recipe):
         return game
 
 
-def build_vae(config: AudioVAEConfig, length: int, rate_hz: int, classes: int) -> VariationalAutoencoder:
+def build_vae(
+    config: AudioVAEConfig, length: int, sample_rate_hz: int, classes: int
+) -> VariationalAutoencoder:
     encoder = WaveformEncoder(length, config.width, 2 * config.latent, classes)
-    mdct = MDCT(length, n_mdct_bands(length, rate_hz))
+    mdct = MDCT(length, n_mdct_bands(length, sample_rate_hz))
     decoder = MDCTDecoder(mdct.bands, mdct.frames, config.decoder_width, config.latent, classes)
-    return VariationalAutoencoder(encoder, decoder, GaussianMDCT(mdct), config.latent, config.draws)
+    return VariationalAutoencoder(
+        encoder, decoder, GaussianMDCT(mdct), config.latent, config.importance_samples
+    )

@@ -107,7 +107,7 @@ def _amplitude(unit: Tensor, max_db: float) -> Tensor:
     loss="wasserstein",
     penalty="wgan-gp",
     penalty_weight=10.0,
-    discriminator_moves=5,
+    discriminator_steps=5,
     lr=1e-4,
     beta2=0.9,
 )
@@ -123,10 +123,10 @@ class WaveGANConfig(AdversarialConfig):
     post_filter: NonNegativeInt = Field(
         512, description="length of the learned output filter of the generator; 0: none"
     )
-    shuffle: NonNegativeInt = Field(
+    phase_shuffle: NonNegativeInt = Field(
         2, le=8, description="maximal phase shuffle, in samples of each layer; 0: none"
     )
-    shuffle_per: Literal["example", "batch"] = Field(
+    phase_shuffle_per: Literal["example", "batch"] = Field(
         "example", description="one shift per example, or one per batch"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -144,7 +144,12 @@ class WaveGAN(Recipe):
                 length, config.width, config.latent, config.post_filter, classes
             ),
             discriminator=lambda: WaveGANDiscriminator(
-                length, config.width, config.shuffle, config.shuffle_per == "example", classes, bias=False
+                length,
+                config.width,
+                config.phase_shuffle,
+                config.phase_shuffle_per == "example",
+                classes,
+                bias=False,
             ),
             prior=uniform(config.latent),
             **config.game_options(),
@@ -152,7 +157,7 @@ class WaveGAN(Recipe):
         )
 
 
-@with_defaults(penalty_weight=0.1, penalty_every=16, lr=6e-4, lr_end=0.2, average=20_000.0)
+@with_defaults(penalty_weight=0.1, penalty_every=16, lr=6e-4, lr_end=0.2, ema_halflife=20_000.0)
 class WaveGANLiteConfig(AdversarialConfig):
     """WaveGAN's generator for minutes instead of days; discriminators of waveform and spectrogram."""
 
@@ -165,18 +170,18 @@ class WaveGANLiteConfig(AdversarialConfig):
     post_filter: NonNegativeInt = Field(
         0, description="length of the learned output filter of the generator; 0: none"
     )
-    shuffle: NonNegativeInt = Field(
+    phase_shuffle: NonNegativeInt = Field(
         1, le=8, description="maximal phase shuffle, in samples of each layer; 0: none"
     )
-    shuffle_per: Literal["example", "batch"] = Field(
+    phase_shuffle_per: Literal["example", "batch"] = Field(
         "example", description="one shift per example, or one per batch"
     )
-    spectrum: bool = Field(True, description="a second discriminator of the log spectrogram")
+    spectrogram_discriminator: bool = Field(True, description="a second discriminator of the log spectrogram")
     augmentation: AugmentationMode = Field(
         "none",
         description="of all that D sees, by gain, shift and filter: none, fixed, rising or adaptive",
     )
-    augmentation_strength: float = Field(
+    augmentation_probability: float = Field(
         1.0, ge=0, le=1, description="chance of each change; of a rising chance the final one"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -196,13 +201,15 @@ class WaveGANLite(Recipe):
             discriminator=lambda: _discriminator(config, spec, classes),
             prior=normal(config.latent),
             **config.game_options(),
-            augmentation=make_augmentation(config.augmentation, AUGMENTATIONS, config.augmentation_strength),
+            augmentation=make_augmentation(
+                config.augmentation, AUGMENTATIONS, config.augmentation_probability
+            ),
             conditional=config.conditional,
         )
 
 
 def _discriminator(config: WaveGANLiteConfig, spec: Spec, classes: int) -> Discriminator:
-    shuffle = config.shuffle, config.shuffle_per == "example"
-    if config.spectrum:
+    shuffle = config.phase_shuffle, config.phase_shuffle_per == "example"
+    if config.spectrogram_discriminator:
         return WaveformAndSpectrogramDiscriminator(spec, config.width, *shuffle, classes)
     return WaveGANDiscriminator(spec["length"], config.width, *shuffle, classes)

@@ -21,12 +21,14 @@ class WaveNetConfig(RecipeConfig):
     batch_size: PositiveInt = Field(2, description="examples per global batch")
     steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(32, description="channels of the dilated convolutions")
-    skips: PositiveInt = Field(64, description="channels of the skip connections and of the layer after them")
+    skip_channels: PositiveInt = Field(
+        64, description="channels of the skip connections and of the layer after them"
+    )
     blocks: PositiveInt = Field(2, le=16, description="repetitions of the dilations 1, 2, 4, ...")
     layers: PositiveInt = Field(9, le=16, description="dilations of a block: the last is 2^(layers - 1)")
     lr: PositiveFloat = Field(1e-2, description="Adam's maximal learning rate")
-    clip: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per time step")
-    average: NonNegativeFloat = Field(
+    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per time step")
+    ema_halflife: NonNegativeFloat = Field(
         0.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -47,8 +49,8 @@ class WaveNet(Recipe):
         return likelihood_game(
             lambda: build_wavenet(config, length, classes),
             optimizer=Adam(rate, (0.9, 0.99)),
-            average=config.average or None,
-            clip=config.clip * length,
+            ema_halflife=config.ema_halflife or None,
+            clip_grad_norm=config.clip_grad_norm * length,
             conditional=config.conditional,
             representation=MuLaw(),
         )
@@ -60,9 +62,9 @@ def build_wavenet(config: WaveNetConfig, length: int, classes: int) -> Autoregre
     Codes are ordered, so the first and the last layer are smooth functions of them at first.
     """
     dilations = doubling_dilations(config.blocks, config.layers)
-    trunk = CausalStack(config.width, config.skips, dilations, condition=LABEL_DIM if classes else 0)
-    last = nn.Linear(config.skips, LEVELS)
-    head = nn.Sequential(nn.ReLU(), nn.Linear(config.skips, config.skips), nn.ReLU(), last)
+    trunk = CausalStack(config.width, config.skip_channels, dilations, condition=LABEL_DIM if classes else 0)
+    last = nn.Linear(config.skip_channels, LEVELS)
+    head = nn.Sequential(nn.ReLU(), nn.Linear(config.skip_channels, config.skip_channels), nn.ReLU(), last)
     label = nn.Embedding(classes, LABEL_DIM) if classes else None
     model = Autoregressive(trunk, head, LEVELS, length, label)
     init_ordered_(model.embedding.weight)

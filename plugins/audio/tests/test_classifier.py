@@ -28,20 +28,21 @@ from gancore.random import Key, RowRange, noise_scope
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-SPEC = Spec({"rate_hz": 8000, "length": 1024, "classes": ["a", "b", "c"]})
+SPEC = Spec({"sample_rate_hz": 8000, "length": 1024, "classes": ["a", "b", "c"]})
 
 
-def net(rate_hz: int = 8000, length: int = 1024, **config) -> SoundClassifier:
+def net(sample_rate_hz: int = 8000, length: int = 1024, **config) -> SoundClassifier:
     torch.manual_seed(0)
-    return SoundClassifier(ClassifierConfig(width=4, **config), rate_hz, length, 3)
+    return SoundClassifier(ClassifierConfig(width=4, **config), sample_rate_hz, length, 3)
 
 
 @pytest.mark.parametrize(
-    ("rate_hz", "length"), [(8000, 256), (8000, 4096), (16_000, 16_384), (44_100, 65_536), (4000, 1040)]
+    ("sample_rate_hz", "length"),
+    [(8000, 256), (8000, 4096), (16_000, 16_384), (44_100, 65_536), (4000, 1040)],
 )
-def test_it_hears_any_rate_and_length(rate_hz, length):
+def test_it_hears_any_rate_and_length(sample_rate_hz, length):
     sounds = Key.of("sounds").normal(3, 1, length)
-    judge = net(rate_hz, length).eval()
+    judge = net(sample_rate_hz, length).eval()
     assert judge.embed(sounds).shape == (3, 64)
     assert judge(sounds).shape == (3, 3) and judge(sounds).isfinite().all()
     assert judge(torch.zeros(2, 1, length)).isfinite().all()
@@ -121,8 +122,8 @@ def test_it_names_at_least_97_of_100_spoken_digits(seed):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("judge") / "run"
-    settings = ["data.rate_hz=8000", "data.length=1024", "model.width=4", "model.batch_size=16"]
-    every = ["upkeep.preview_every=5", "upkeep.evaluate_every=5", "upkeep.select=nll"]
+    settings = ["data.sample_rate_hz=8000", "data.length=1024", "model.width=4", "model.batch_size=16"]
+    every = ["logging.preview_every=5", "validation.every=5", "validation.select=nll"]
     words = [word for setting in [*settings, *every] for word in ("--set", setting)]
     code = main(
         [

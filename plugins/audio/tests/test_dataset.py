@@ -30,9 +30,9 @@ def noise(seed, frames):
     return np.random.default_rng(seed).uniform(-0.5, 0.5, frames).astype(np.float32)
 
 
-def write(path, samples, rate_hz=16_000, **form):
+def write(path, samples, sample_rate_hz=16_000, **form):
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, rate_hz, **form)
+    soundfile.write(path, samples, sample_rate_hz, **form)
 
 
 @pytest.fixture
@@ -67,14 +67,14 @@ def test_a_batch_is_windows_with_labels(folder):
 
 def test_the_spec_tells_what_building_needs(folder):
     facts = dict(opened(folder).spec)
-    assert facts["rate_hz"] == 16_000 and facts["length"] == 4096 and facts["channels"] == 1
+    assert facts["sample_rate_hz"] == 16_000 and facts["length"] == 4096 and facts["channels"] == 1
     assert facts["classes"] == ["high", "low"] and abs(sum(facts["class_shares"]) - 1) < 1e-5
     assert "classes" not in dict(opened(folder, labels="none").spec)
 
 
 @pytest.mark.parametrize("window", ["random", "start"])
 def test_a_cut_of_the_joined_batch_is_the_batch_of_the_cut(folder, window):
-    view = opened(folder, length=1024, window=window).view("train")
+    view = opened(folder, length=1024, crop=window).view("train")
     indices, key = torch.arange(len(view)), Key.of(3, "real")
     joined = view.get_batch(indices, key.with_rows(RowRange.all(len(view))))
     for start, stop in [(0, 5), (5, 17), (17, len(view))]:
@@ -112,7 +112,7 @@ def test_windows_that_cut_into_a_clip_are_faded_there():
 
 
 def test_the_start_of_a_clip_is_all_that_start_shows():
-    data = from_arrays(*[5000] * 9, length=1600, window="start", fade_ms=0)
+    data = from_arrays(*[5000] * 9, length=1600, crop="start", fade_ms=0)
     assert sum(len(data.view(split)) for split in SPLITS) == 9
     indices = torch.arange(len(data.view("train")))
     batches = [data.view("train").get_batch(indices, Key.of(step)).data for step in range(2)]
@@ -201,10 +201,10 @@ def test_the_default_length_covers_three_quarters_of_the_clips(lengths, expected
 )
 def test_the_default_rate_is_the_commonest_up_to_16_khz(tmp_path, rates, expected):
     """And a model may be of it, as a user may ask for it."""
-    for number, rate_hz in enumerate(rates):
-        write(tmp_path / "data" / f"{number}.wav", noise(number, 2 * rate_hz), rate_hz)
+    for number, sample_rate_hz in enumerate(rates):
+        write(tmp_path / "data" / f"{number}.wav", noise(number, 2 * sample_rate_hz), sample_rate_hz)
     spec = opened(tmp_path / "data").spec
-    assert spec["rate_hz"] == expected == AudioConfig(rate_hz=expected).rate_hz
+    assert spec["sample_rate_hz"] == expected == AudioConfig(sample_rate_hz=expected).sample_rate_hz
     validate_spec(AudioSchema, spec.fields, "model")
 
 
@@ -234,8 +234,8 @@ GOOD = {
 def test_bad_files_are_named_with_their_reasons_and_good_ones_used(folder):
     for name, spoil in BAD.items():
         spoil(folder / "low" / name)
-    for name, (samples, rate_hz) in GOOD.items():
-        write(folder / "low" / name, samples, rate_hz)
+    for name, (samples, sample_rate_hz) in GOOD.items():
+        write(folder / "low" / name, samples, sample_rate_hz)
     data = opened(folder)
     assert "42 clips" in data.summary[0]
     told = "\n".join(data.summary)
@@ -298,14 +298,14 @@ def test_the_contract_tells_all(folder):
 @pytest.mark.slow
 def test_the_built_in_percussion_opens_with_its_classes():
     data = open_audio(resolve_source(None, SOURCES, None, print), AudioConfig())
-    assert len(data.spec["classes"]) == 8 and data.spec["rate_hz"] == 16_000
+    assert len(data.spec["classes"]) == 8 and data.spec["sample_rate_hz"] == 16_000
     assert len(data.view("train")) > 100 and data.spec["licence"] == "CC0-1.0"
 
 
 @pytest.mark.slow
 def test_spoken_digits_keep_their_official_test_set():
     data = open_audio(resolve_source("fsdd", SOURCES, data_root("fsdd"), print), AudioConfig())
-    assert data.spec["classes"] == list("0123456789") and data.spec["rate_hz"] == 8000
+    assert data.spec["classes"] == list("0123456789") and data.spec["sample_rate_hz"] == 8000
     assert len(data.splits["test"]) == 300 and len(data.splits["train"]) + len(data.splits["valid"]) == 2700
     assert all(int(name.rpartition("_")[2].split(".")[0]) < 5 for name in data.splits["test"])
     assert data.spec["licence"] == "CC-BY-SA-4.0"

@@ -95,7 +95,9 @@ def test_recorded_drums_raise_no_alarm():
     clips = [
         soundfile.read(path, dtype="float32", always_2d=True) for path in data_files("drums/*/*.flac")[::4]
     ]
-    drums = torch.stack([peaked(clip.mean(1), 16384) for clip, rate_hz in clips if rate_hz == 44100])
+    drums = torch.stack(
+        [peaked(clip.mean(1), 16384) for clip, sample_rate_hz in clips if sample_rate_hz == 44100]
+    )
     assert len(drums) > 50
     assert diagnose(drums, 44100) == []
 

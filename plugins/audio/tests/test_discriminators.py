@@ -10,8 +10,8 @@ from gancore_audio.mel import default_win_length
 from gancore import Spec
 
 
-def spectrum_of(waveform: torch.Tensor, rate_hz: int = 8000) -> torch.Tensor:
-    return SpectrogramDiscriminator(waveform.shape[-1], rate_hz, width=2).log_spectrum(waveform)
+def spectrum_of(waveform: torch.Tensor, sample_rate_hz: int = 8000) -> torch.Tensor:
+    return SpectrogramDiscriminator(waveform.shape[-1], sample_rate_hz, width=2).log_spectrum(waveform)
 
 
 def scaled(power: float) -> float:
@@ -52,10 +52,12 @@ def test_the_spectrum_is_taken_in_full_precision_under_autocast():
         assert torch.equal(judge.log_spectrum(x), plain)
 
 
-@pytest.mark.parametrize(("length", "rate_hz"), [(256, 4000), (1024, 8000), (4096, 8000), (16384, 16000)])
+@pytest.mark.parametrize(
+    ("length", "sample_rate_hz"), [(256, 4000), (1024, 8000), (4096, 8000), (16384, 16000)]
+)
 @pytest.mark.parametrize("classes", [0, 3])
-def test_two_logits_a_sound_whose_gradient_penalty_can_be_differentiated(length, rate_hz, classes):
-    spec = Spec({"length": length, "rate_hz": rate_hz})
+def test_two_logits_a_sound_whose_gradient_penalty_can_be_differentiated(length, sample_rate_hz, classes):
+    spec = Spec({"length": length, "sample_rate_hz": sample_rate_hz})
     judges = WaveformAndSpectrogramDiscriminator(spec, width=2, shuffle=1, per_example=True, classes=classes)
     x = (torch.randn(3, 1, length) * 0.1).requires_grad_()
     logits = judges(x, torch.tensor([0, 1, 2]) if classes else None)
@@ -67,7 +69,7 @@ def test_two_logits_a_sound_whose_gradient_penalty_can_be_differentiated(length,
 
 
 def test_each_sound_is_judged_by_itself():
-    spec = Spec({"length": 1024, "rate_hz": 8000})
+    spec = Spec({"length": 1024, "sample_rate_hz": 8000})
     judges = WaveformAndSpectrogramDiscriminator(spec, width=2, shuffle=1, per_example=True, classes=0).eval()
     x = torch.randn(4, 1, 1024)
     torch.testing.assert_close(judges(x)[:1], judges(x[:1]), atol=1e-5, rtol=1e-5)

@@ -18,7 +18,7 @@ from gancore.samples import Samples
 def three_sounds(**spec) -> Samples:
     sounds = torch.rand(3, 1, 1024, generator=torch.Generator().manual_seed(0)) * 2 - 1
     labels = torch.tensor([1, 0, 1]) if "classes" in spec else None
-    return Samples(sounds, Spec({"rate_hz": 8000, **spec}), labels)
+    return Samples(sounds, Spec({"sample_rate_hz": 8000, **spec}), labels)
 
 
 def test_each_sample_has_a_wav_and_a_picture_and_all_share_an_overview(tmp_path):
@@ -36,8 +36,8 @@ def test_each_sample_has_a_wav_and_a_picture_and_all_share_an_overview(tmp_path)
 def test_soundfile_reads_the_very_values_that_were_written(tmp_path):
     samples = three_sounds()
     first = write_samples(samples, tmp_path)[0]
-    levels, rate_hz = soundfile.read(first, dtype="int16")
-    assert rate_hz == 8000 and first.name == "0001.wav"
+    levels, sample_rate_hz = soundfile.read(first, dtype="int16")
+    assert sample_rate_hz == 8000 and first.name == "0001.wav"
     assert np.array_equal(levels, np.rint(samples.data[0, 0].double().numpy() * 32767))
     ours, our_rate_hz = read_wav(first)
     assert our_rate_hz == 8000 and np.abs(ours - samples.data[0, 0].numpy()).max() <= 0.5 / 32767 + 1e-7

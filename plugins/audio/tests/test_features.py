@@ -34,13 +34,13 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-SPEC = Spec({"rate_hz": 8000, "length": 1024})
+SPEC = Spec({"sample_rate_hz": 8000, "length": 1024})
 
 
 @pytest.fixture(scope="module")
 def data() -> Data:
     clips = [(name, kind, clip) for name, kind, clip in synthesize(24, 1) if kind in ("clap", "pluck_low")]
-    return data_from_arrays(clips, SAMPLE_RATE_HZ, AudioConfig(rate_hz=8000, length=1024))
+    return data_from_arrays(clips, SAMPLE_RATE_HZ, AudioConfig(sample_rate_hz=8000, length=1024))
 
 
 class Bench:
@@ -88,7 +88,7 @@ def test_a_classifier_comes_first_where_there_are_labels_and_log_mel_where_there
 
 
 def test_sounds_can_be_longer_where_recipes_can_make_them():
-    spec = Spec({"rate_hz": 8000, "length": 1024, "classes": ["a"]})
+    spec = Spec({"sample_rate_hz": 8000, "length": 1024, "classes": ["a"]})
     assert (
         AudioDomain().scale_spec(spec, 4)["length"] == 4096
         and AudioDomain().scale_spec(spec, 0.25)["length"] == 256
@@ -130,7 +130,7 @@ def test_its_digest_is_that_of_its_weights(data, tmp_path):
 def test_it_refuses_sounds_of_another_rate(data, tmp_path):
     features = ready(ClassifierFeatures(), Bench(data, tmp_path, steps=1))
     with refused(ConfigError, 8000, 16000):
-        features.embed(torch.zeros(1, 1, 1024), Spec({"rate_hz": 16_000}))
+        features.embed(torch.zeros(1, 1, 1024), Spec({"sample_rate_hz": 16_000}))
 
 
 # Log-mel moments.
@@ -150,7 +150,7 @@ def test_crepe_s_embedding_tells_pitches_apart(tmp_path):
     sounds = torch.stack([torch.sin(angle * hz) for hz in (220.0, 221.0, 440.0)])[:, None]
     features = CrepeFeatures()
     features.prepare(FeatureContext(None, tmp_path, train_recipe=None))
-    near, far, _ = torch.pdist(features.embed(sounds, Spec({"rate_hz": 16_000}))).tolist()
+    near, far, _ = torch.pdist(features.embed(sounds, Spec({"sample_rate_hz": 16_000}))).tolist()
     assert far > 5 * near > 0
     assert features.digest != LogMelFeatures().digest
 

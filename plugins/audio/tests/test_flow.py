@@ -24,7 +24,7 @@ from gancore.random import Key, RowRange
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-PLAIN = Spec({"length": 256, "rate_hz": 4000})
+PLAIN = Spec({"length": 256, "sample_rate_hz": 4000})
 LABELLED = Spec({**PLAIN.fields, "classes": ["a", "b"], "class_shares": [0.75, 0.25]})
 SMALL = {"squeeze": 8, "couplings": 2, "width": 4, "layers": 2}
 INT16 = torch.arange(-32_768, 32_768) / 32_768
@@ -111,8 +111,8 @@ def test_silence_has_no_more_than_its_cells_density():
     """Zeros recur for ever; of a flow that knows nothing else the likelihood is below log 5760 a sample."""
     torch.manual_seed(0)
     silence = torch.zeros(64, 1, 64)
-    config = AudioFlowConfig(**SMALL, lr=1e-2, average=0.0)
-    game = AudioFlow().build(config, Spec({"length": 64, "rate_hz": 4000}))
+    config = AudioFlowConfig(**SMALL, lr=1e-2, ema_halflife=0.0)
+    game = AudioFlow().build(config, Spec({"length": 64, "sample_rate_hz": 4000}))
     play(set_up(game, silence, batch_size=32), 150)
     sampler = game.sampler().eval()
     told = sampler.log_prob(Batch(silence)).mean().item() / 64
@@ -132,7 +132,7 @@ def test_the_likelihood_told_is_the_same_each_time_and_row_by_row():
 def test_a_flow_gives_sounds_back():
     """Through 8 couplings in 32 bits, far from the identity: -60 dB of error at most."""
     torch.manual_seed(0)
-    game = AudioFlow().build(AudioFlowConfig(width=8), Spec({"length": 1024, "rate_hz": 4000}))
+    game = AudioFlow().build(AudioFlowConfig(width=8), Spec({"length": 1024, "sample_rate_hz": 4000}))
     stirred(game.model)
     sounds = torch.rand(4, 1, 1024) * 2 - 1
     game.model.initialize(sounds)
@@ -184,7 +184,7 @@ def test_channels_must_divide_the_length():
 
 
 def test_the_flow_gan_is_that_flow_and_wavegan_lites_judges():
-    config = AudioFlowGANConfig(**SMALL, judge_width=2, likelihood_weight=0.01)
+    config = AudioFlowGANConfig(**SMALL, discriminator_width=2, likelihood_weight=0.01)
     game = AudioFlowGAN().build(config, PLAIN)
     (phase,) = game.phases
     (penalty,) = game.penalties
@@ -199,7 +199,7 @@ def test_the_flow_gan_is_that_flow_and_wavegan_lites_judges():
 
 
 def test_both_players_of_the_flow_gan_see_dequantised_sounds():
-    game = AudioFlowGAN().build(AudioFlowGANConfig(**SMALL, judge_width=2), PLAIN)
+    game = AudioFlowGAN().build(AudioFlowGANConfig(**SMALL, discriminator_width=2), PLAIN)
     table = set_up(game, TensorView(torch.zeros(8, 1, 256)), batch_size=4)
     game.train()
     real = table.batches.draw(0, 0, RowRange.all(4), 0, 0.0).real().data

@@ -20,7 +20,7 @@ from refusals import refused
 from gancore import MetricInputs, Spec
 from gancore.metrics.frechet import frechet_distance
 
-SPEC = Spec({"rate_hz": 8000})
+SPEC = Spec({"sample_rate_hz": 8000})
 random = torch.Generator().manual_seed(0)
 LOUDNESS = torch.rand(24, 1, 1, generator=random) * 0.2 + 0.2
 SOUNDS = LOUDNESS * torch.randn(24, 1, 2048, generator=random)
@@ -96,7 +96,7 @@ def test_frechet_grows_with_noise_and_falls_with_likeness():
 def test_a_set_is_described_once_and_others_are_not_taken_for_it():
     asked = []
 
-    def describe(waveforms, rate_hz):
+    def describe(waveforms, sample_rate_hz):
         asked.append(len(waveforms))
         return waveforms.flatten(1).mean(1, keepdim=True)
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 SECONDS = 4
 
 
-def encoded(rate_hz: int, channels: int, mode: str, seconds: float = SECONDS) -> bytes:
+def encoded(sample_rate_hz: int, channels: int, mode: str, seconds: float = SECONDS) -> bytes:
     """Near silence, then noise: of a variable bit rate the first frames are the smallest."""
-    n = int(rate_hz * seconds)
+    n = int(sample_rate_hz * seconds)
     sound = np.random.default_rng(0).normal(size=(n, channels)) * np.linspace(0, 0.3, n)[:, None] ** 2
     buffer = io.BytesIO()
     form = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": mode}
-    with soundfile.SoundFile(buffer, "w", rate_hz, channels, **form) as file:
+    with soundfile.SoundFile(buffer, "w", sample_rate_hz, channels, **form) as file:
         file.write(sound)
     return buffer.getvalue()
 
@@ -35,19 +35,19 @@ def without_info(content: bytes) -> bytes:
 
 def length(path) -> int:
     clip = read_header(path)
-    read = sum(map(len, read_blocks(path, clip, clip.rate_hz)))
+    read = sum(map(len, read_blocks(path, clip, clip.sample_rate_hz)))
     assert read == clip.frames
     return read
 
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
 @pytest.mark.parametrize(
-    ("rate_hz", "channels"), [(44_100, 2), (48_000, 1), (22_050, 1), (16_000, 2), (8_000, 1)]
+    ("sample_rate_hz", "channels"), [(44_100, 2), (48_000, 1), (22_050, 1), (16_000, 2), (8_000, 1)]
 )
-def test_a_file_without_info_frame_is_read_whole(tmp_path, mode, rate_hz, channels):
+def test_a_file_without_info_frame_is_read_whole(tmp_path, mode, sample_rate_hz, channels):
     path = tmp_path / "a.mp3"
-    path.write_bytes(without_info(encoded(rate_hz, channels, mode)))
-    assert abs(length(path) - SECONDS * rate_hz) < 4 * 1152
+    path.write_bytes(without_info(encoded(sample_rate_hz, channels, mode)))
+    assert abs(length(path) - SECONDS * sample_rate_hz) < 4 * 1152
 
 
 def test_a_tag_in_front_and_one_behind_are_no_sound(tmp_path):

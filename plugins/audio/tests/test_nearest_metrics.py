@@ -15,7 +15,7 @@ from gancore import ConfigError, MetricInputs, SampleSet, Spec
 from gancore.random import Key
 
 RATE_HZ = 8000
-SPEC = Spec({"rate_hz": RATE_HZ})
+SPEC = Spec({"sample_rate_hz": RATE_HZ})
 
 
 def sounds(key: Key, n: int, time: int = 1024) -> Tensor:

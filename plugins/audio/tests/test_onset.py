@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from gancore import MetricInputs, Spec
 
 RATE_HZ, TIME = 8000, 4096
-SPEC = Spec({"rate_hz": RATE_HZ})
+SPEC = Spec({"sample_rate_hz": RATE_HZ})
 
 
 def tones(n: int, seed: int = 0, late_ms: float = 0.0) -> Tensor:

@@ -31,7 +31,9 @@ from gancore.random import Key
 
 CLASSES = ["hihat_open", "pluck_high", "pluck_low"]
 RANGES = [None, *(list(PITCHES_HZ[name]) for name in CLASSES[1:])]
-SPEC = Spec({"rate_hz": SAMPLE_RATE_HZ, "length": 4096, "classes": CLASSES, "class_pitches_hz": RANGES})
+SPEC = Spec(
+    {"sample_rate_hz": SAMPLE_RATE_HZ, "length": 4096, "classes": CLASSES, "class_pitches_hz": RANGES}
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +48,8 @@ def plucks() -> tuple[Tensor, Tensor, Tensor]:
     return torch.from_numpy(np.stack(sounds))[:, None], torch.tensor(labels), torch.tensor(pitches)
 
 
-def sines(*pitches_hz: float, rate_hz: int = 16_000, time: int = 4096) -> Tensor:
-    angle = 2 * math.pi * torch.arange(time) / rate_hz
+def sines(*pitches_hz: float, sample_rate_hz: int = 16_000, time: int = 4096) -> Tensor:
+    angle = 2 * math.pi * torch.arange(time) / sample_rate_hz
     return 0.5 * torch.stack([torch.sin(hz * angle) for hz in pitches_hz])[:, None]
 
 
@@ -68,10 +70,12 @@ def test_the_network_is_that_of_the_package():
         torch.testing.assert_close(embedded, theirs.embed(frames).flatten(1))
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 16_000, 44_100])
-def test_sines_are_heard_at_their_pitch_at_any_rate(rate_hz):
+@pytest.mark.parametrize("sample_rate_hz", [8000, 16_000, 44_100])
+def test_sines_are_heard_at_their_pitch_at_any_rate(sample_rate_hz):
     pitches = torch.tensor([110.0, 220.0, 440.0, 1000.0])
-    heard = estimate_pitch(sines(*pitches.tolist(), rate_hz=rate_hz, time=rate_hz // 4), rate_hz)
+    heard = estimate_pitch(
+        sines(*pitches.tolist(), sample_rate_hz=sample_rate_hz, time=sample_rate_hz // 4), sample_rate_hz
+    )
     assert cents(heard.pitch_hz, pitches).max() < 15
     assert heard.confidence.min() > 0.7
 

@@ -17,13 +17,13 @@ from gancore.plugins import plugins
 from gancore.random import Key
 
 RATE_HZ, N = 8000, 300
-SPEC = Spec({"rate_hz": RATE_HZ})
+SPEC = Spec({"sample_rate_hz": RATE_HZ})
 
 
 @cache
 def sounds() -> Batch:
     domain = plugins().load_domain("audio")
-    section = domain.Config(source="percussion", rate_hz=RATE_HZ, length=1024)
+    section = domain.Config(source="percussion", sample_rate_hz=RATE_HZ, length=1024)
     train = domain.open(Source("percussion"), section).view("train")
     return read_rows(train, Key.of("sounds").permutation(len(train)), Key.of("sounds"))
 

@@ -21,7 +21,7 @@ def wave(seed, frames=4000, peak=0.25):
 def recording(name, samples, seconds=None):
     identity = str(hash(samples.tobytes()))
     seconds = len(samples) / 16_000 if seconds is None else seconds
-    return Recording(name, identity, seconds, lambda rate_hz: iter(np.array_split(samples, 3)))
+    return Recording(name, identity, seconds, lambda sample_rate_hz: iter(np.array_split(samples, 3)))
 
 
 def build(recordings, content="content", **preparation):
@@ -82,7 +82,7 @@ def test_silent_and_short_clips_are_left_out_by_name(samples, reason):
 
 
 def test_a_recording_that_breaks_half_way_leaves_no_trace():
-    def blocks(rate_hz):
+    def blocks(sample_rate_hz):
         yield wave(0)
         raise SkipItem("it is truncated")
 

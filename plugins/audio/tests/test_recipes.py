@@ -9,7 +9,7 @@ from gancore import ConfigError, Spec
 from gancore.games import Adam, Move, PenaltyMove
 from gancore.random import Key
 
-PLAIN = {"length": 256, "rate_hz": 4000}
+PLAIN = {"length": 256, "sample_rate_hz": 4000}
 
 
 def test_wavegan_is_played_as_published():
@@ -66,5 +66,7 @@ def test_labels_that_the_data_do_not_have_are_refused():
 def test_without_the_spectrum_one_judge_is_left():
     sounds = torch.randn(3, 1, 256)
     for spectrum, shape in ((True, (3, 2)), (False, (3,))):
-        game = WaveGANLite().build(WaveGANLiteConfig(width=2, spectrum=spectrum), Spec(PLAIN))
+        game = WaveGANLite().build(
+            WaveGANLiteConfig(width=2, spectrogram_discriminator=spectrum), Spec(PLAIN)
+        )
         assert game.discriminator(sounds).shape == shape

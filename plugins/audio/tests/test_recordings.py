@@ -15,14 +15,14 @@ from refusals import refused
 from gancore.data.inventory import SkipItem, list_files
 
 
-def tone(seconds=0.25, rate_hz=16_000, channels=1, frequency_hz=440.0, peak=0.5):
-    time = np.arange(round(seconds * rate_hz)) / rate_hz
+def tone(seconds=0.25, sample_rate_hz=16_000, channels=1, frequency_hz=440.0, peak=0.5):
+    time = np.arange(round(seconds * sample_rate_hz)) / sample_rate_hz
     wave = peak * np.sin(2 * np.pi * frequency_hz * time)
     return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
 
 
-def read(path, rate_hz):
-    return np.concatenate(list(read_blocks(path, read_header(path), rate_hz)))
+def read(path, sample_rate_hz):
+    return np.concatenate(list(read_blocks(path, read_header(path), sample_rate_hz)))
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "aif", "opus", "caf", "au", "WAV"])
@@ -38,20 +38,20 @@ def test_every_format_is_read(tmp_path, suffix):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    rate_hz=st.integers(1000, 192_000),
+    sample_rate_hz=st.integers(1000, 192_000),
     to_hz=st.integers(1000, 48_000),
     channels=st.integers(1, 16),
     frames=st.integers(100, 200_000),
 )
-@example(rate_hz=192_000, to_hz=16_000, channels=1, frames=192_000)
-@example(rate_hz=44_100, to_hz=16_000, channels=8, frames=100_001)
-@example(rate_hz=8_000, to_hz=8_000, channels=2, frames=70_000)
-def test_length_follows_the_ratio_of_the_rates(tmp_path_factory, rate_hz, to_hz, channels, frames):
+@example(sample_rate_hz=192_000, to_hz=16_000, channels=1, frames=192_000)
+@example(sample_rate_hz=44_100, to_hz=16_000, channels=8, frames=100_001)
+@example(sample_rate_hz=8_000, to_hz=8_000, channels=2, frames=70_000)
+def test_length_follows_the_ratio_of_the_rates(tmp_path_factory, sample_rate_hz, to_hz, channels, frames):
     path = tmp_path_factory.mktemp("read") / "a.wav"
-    soundfile.write(path, np.zeros((frames, channels), dtype=np.int16), rate_hz)
+    soundfile.write(path, np.zeros((frames, channels), dtype=np.int16), sample_rate_hz)
     clip = read_header(path)
-    assert (clip.rate_hz, clip.channels, clip.frames) == (rate_hz, channels, frames)
-    assert abs(len(read(path, to_hz)) - frames * to_hz / rate_hz) <= 1
+    assert (clip.sample_rate_hz, clip.channels, clip.frames) == (sample_rate_hz, channels, frames)
+    assert abs(len(read(path, to_hz)) - frames * to_hz / sample_rate_hz) <= 1
 
 
 @settings(max_examples=25, deadline=None)
@@ -64,9 +64,9 @@ def test_channels_are_mixed_by_their_mean(tmp_path_factory, data, channels, fram
     assert np.allclose(read(path, 16_000), samples.mean(axis=1) / 32768, atol=1e-6)
 
 
-@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 192_000])
-def test_resampling_keeps_pitch_and_peak(tmp_path, rate_hz):
-    soundfile.write(tmp_path / "a.wav", tone(1.0, rate_hz), rate_hz)
+@pytest.mark.parametrize("sample_rate_hz", [8_000, 22_050, 44_100, 192_000])
+def test_resampling_keeps_pitch_and_peak(tmp_path, sample_rate_hz):
+    soundfile.write(tmp_path / "a.wav", tone(1.0, sample_rate_hz), sample_rate_hz)
     samples = read(tmp_path / "a.wav", 16_000)
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     assert abs(spectrum.argmax() * 16_000 / len(samples) - 440) < 1.5
@@ -249,6 +249,6 @@ def test_what_the_decoder_of_mp3_complains_of_does_not_reach_stderr(tmp_path, ca
     (tmp_path / "a.mp3").write_bytes(content)
     with contextlib.suppress(SkipItem):
         clip = read_header(tmp_path / "a.mp3")
-        list(read_blocks(tmp_path / "a.mp3", clip, clip.rate_hz))
+        list(read_blocks(tmp_path / "a.mp3", clip, clip.sample_rate_hz))
     print("still there", file=sys.stderr)
     assert capfd.readouterr().err == "still there\n"

@@ -58,7 +58,7 @@ def test_hits_longer_than_a_window_keep_their_attack():
 
 
 def test_windows_at_random_are_as_they_were_and_near_silence_is_counted():
-    data = opened(HITS, window="random")
+    data = opened(HITS, crop="random")
     lengths = data.view("train").packed.lengths
     slack, counts = (lengths - LENGTH).clamp(min=0), (lengths // LENGTH).clamp(min=1)
     clips = torch.arange(len(lengths)).repeat_interleave(counts)
@@ -68,11 +68,11 @@ def test_windows_at_random_are_as_they_were_and_near_silence_is_counted():
     assert torch.equal(cuts.first_starts, slack[clips] * row // counts[clips])
     assert torch.equal(cuts.last_starts, slack[clips] * (row + 1) // counts[clips])
     assert loudness(data).min() < 0.01
-    assert "nearly silent" in told(data) and "data.window=auto" in told(data)
+    assert "nearly silent" in told(data) and "data.crop=auto" in told(data)
 
 
 def test_the_three_ways_are_different_data():
-    assert len({opened(HITS, window=window).fingerprint for window in ("auto", "random", "start")}) == 3
+    assert len({opened(HITS, crop=window).fingerprint for window in ("auto", "random", "start")}) == 3
 
 
 def test_long_recordings_are_cut_anywhere_but_in_near_silence():
@@ -90,8 +90,8 @@ def test_long_recordings_are_cut_anywhere_but_in_near_silence():
 def test_a_window_begins_at_the_sound_where_a_clip_begins_in_silence(before):
     clips = [hit(seed, 2.3, before) for seed in range(3)] + [hit(seed, 0.9) for seed in range(3, 20)]
     assert loudness(opened(clips)).min() > 0.5
-    assert loudness(opened(clips, window="start")).min() == 0
-    assert "3 segments nearly silent" in told(opened(clips, window="start"))
+    assert loudness(opened(clips, crop="start")).min() == 0
+    assert "3 segments nearly silent" in told(opened(clips, crop="start"))
 
 
 def noises(count, windows=4):
@@ -114,7 +114,7 @@ def test_long_clips_are_looked_at_in_parts(monkeypatch):
 @pytest.mark.parametrize("window, words", [("start", "of the"), ("random", "about")])
 def test_where_cuts_do_not_depend_on_silence_some_clips_are_looked_at(monkeypatch, window, words):
     clips = noises(40)
-    every = opened(clips, window=window).view("train").segments
+    every = opened(clips, crop=window).view("train").segments
     monkeypatch.setattr(segments, "MAX_SAMPLES_CHECKED", 30 * LENGTH)
     looked_at = []
     heard = segments._audible_starts
@@ -124,7 +124,7 @@ def test_where_cuts_do_not_depend_on_silence_some_clips_are_looked_at(monkeypatc
         return heard(values, length)
 
     monkeypatch.setattr(segments, "_audible_starts", counting)
-    data = opened(clips, window=window)
+    data = opened(clips, crop=window)
     assert sum(looked_at) <= 3 * segments.MAX_SAMPLES_CHECKED
     assert torch.equal(every.first_starts, data.view("train").segments.first_starts) and torch.equal(
         every.last_starts, data.view("train").segments.last_starts
@@ -135,7 +135,7 @@ def test_where_cuts_do_not_depend_on_silence_some_clips_are_looked_at(monkeypatc
 
 def test_one_silent_window_is_one():
     clips = [hit(0, 2.3, 1.2)] + [hit(seed, 0.9) for seed in range(1, 20)]
-    assert "1 segment nearly silent" in told(opened(clips, window="start"))
+    assert "1 segment nearly silent" in told(opened(clips, crop="start"))
 
 
 def test_one_recording_cut_in_time_is_heard_whole():

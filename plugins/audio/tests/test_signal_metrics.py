@@ -16,7 +16,7 @@ from torch import Tensor
 from gancore import ConfigError, MetricInputs, Spec
 
 RATE_HZ, TIME = 8000, 4096
-SPEC = Spec({"rate_hz": RATE_HZ})
+SPEC = Spec({"sample_rate_hz": RATE_HZ})
 
 
 def noise(n: int, level: float = 0.1, seed: int = 0) -> Tensor:

@@ -21,24 +21,24 @@ from gancore import ConfigError, Spec
 from gancore.games import Adam, Move, PenaltyMove
 from gancore.random import Key
 
-PLAIN = {"length": 1024, "rate_hz": 8000}
+PLAIN = {"length": 1024, "sample_rate_hz": 8000}
 LABELLED = {**PLAIN, "classes": ["a", "b"], "class_shares": [0.75, 0.25]}
 PUBLISHED = {
     "batch_size": 64,
     "width": 64,
-    "kernel": 5,
+    "kernel_size": 5,
     "latent": 100,
     "prior": "uniform",
     "loss": "wasserstein",
     "penalty": "wgan-gp",
     "penalty_weight": 10,
     "penalty_every": 1,
-    "discriminator_moves": 5,
+    "discriminator_steps": 5,
     "lr": 1e-4,
     "lr_end": 1,
     "beta1": 0.5,
     "beta2": 0.9,
-    "average": 0,
+    "ema_halflife": 0,
 }
 
 
@@ -48,7 +48,7 @@ def count(module: nn.Module) -> int:
 
 def test_published_networks_are_dcgans():
     config = SpecGANConfig(**PUBLISHED)
-    game = SpecGAN().build(config, Spec({"length": 16384, "rate_hz": 16000}))
+    game = SpecGAN().build(config, Spec({"length": 16384, "sample_rate_hz": 16000}))
     sizes = [1024, 512, 256, 128, 64, 1]
     convolutions = sum(25 * a * b for a, b in itertools.pairwise(sizes))
     dense = 4 * 4 * 1024
@@ -101,20 +101,22 @@ def test_networks_fit_every_grid_that_halves(grid, start, kernel):
 
 @pytest.mark.parametrize("grid", [(7, 64), (32, 4), (32, 65)])
 def test_a_grid_that_does_not_halve_is_refused_in_one_line(grid):
-    with refused(ConfigError, fix="model.window"):
+    with refused(ConfigError, fix="model.win_length"):
         n_halvings(grid)
 
 
-@pytest.mark.parametrize("rate_hz", [100, 8000, 44_100])
+@pytest.mark.parametrize("sample_rate_hz", [100, 8000, 44_100])
 @pytest.mark.parametrize("length", [16, 48, 64, 112, 128, 1008])
 @pytest.mark.parametrize(("recipe", "config"), [(SpecGAN, SpecGANConfig), (IFGAN, IFGANConfig)])
-def test_short_sounds_at_any_rate_need_no_settings(recipe, config, length, rate_hz):
-    game = recipe().build(config(width=2, latent=4), Spec({"length": length, "rate_hz": rate_hz}))
+def test_short_sounds_at_any_rate_need_no_settings(recipe, config, length, sample_rate_hz):
+    game = recipe().build(
+        config(width=2, latent=4), Spec({"length": length, "sample_rate_hz": sample_rate_hz})
+    )
     assert game.eval().sampler().sample(2, Key.of(0)).shape == (2, 1, length)
 
 
 def test_a_sound_is_heard_at_its_length_whatever_the_frames():
-    for recipe, config in ((SpecGAN, SpecGANConfig(width=2)), (IFGAN, IFGANConfig(width=2, hop=64))):
+    for recipe, config in ((SpecGAN, SpecGANConfig(width=2)), (IFGAN, IFGANConfig(width=2, hop_length=64))):
         sampler = recipe().build(config, Spec(PLAIN)).sampler()
         assert sampler.sample(3, Key.of(0)).shape == (3, 1, 1024)
 

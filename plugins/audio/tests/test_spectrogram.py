@@ -9,21 +9,21 @@ from gancore_audio.export import spectrogram_grid
 from gancore_audio.mel import FLOOR_DB, _mel_filters, log_mel
 
 
-def sine(frequency_hz: float, rate_hz: int, amplitude: float = 1.0, time: int = 4096) -> torch.Tensor:
-    return amplitude * torch.sin(2 * torch.pi * frequency_hz * torch.arange(time) / rate_hz)[None]
+def sine(frequency_hz: float, sample_rate_hz: int, amplitude: float = 1.0, time: int = 4096) -> torch.Tensor:
+    return amplitude * torch.sin(2 * torch.pi * frequency_hz * torch.arange(time) / sample_rate_hz)[None]
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 16000, 22050])
-def test_the_powers_of_a_full_scale_sine_add_up_to_0_db(rate_hz):
-    middle = log_mel(sine(1000, rate_hz), rate_hz)[0, :, 20]
+@pytest.mark.parametrize("sample_rate_hz", [8000, 16000, 22050])
+def test_the_powers_of_a_full_scale_sine_add_up_to_0_db(sample_rate_hz):
+    middle = log_mel(sine(1000, sample_rate_hz), sample_rate_hz)[0, :, 20]
     assert 10 * torch.log10((10 ** (middle / 10)).sum()) == pytest.approx(0, abs=0.05)
 
 
 def test_a_sine_peaks_in_the_band_of_its_frequency():
-    bands, rate_hz, frequency_hz = 64, 16000, 2000
-    peak = int(log_mel(sine(frequency_hz, rate_hz), rate_hz, bands)[0, :, 20].argmax())
+    bands, sample_rate_hz, frequency_hz = 64, 16000, 2000
+    peak = int(log_mel(sine(frequency_hz, sample_rate_hz), sample_rate_hz, bands)[0, :, 20].argmax())
     mel = lambda hz: 2595 * np.log10(1 + hz / 700)  # noqa: E731
-    assert peak == pytest.approx(mel(frequency_hz) / mel(rate_hz / 2) * (bands + 1) - 1, abs=1)
+    assert peak == pytest.approx(mel(frequency_hz) / mel(sample_rate_hz / 2) * (bands + 1) - 1, abs=1)
 
 
 def test_halving_the_amplitude_takes_6_02_db_and_silence_is_at_the_floor():
@@ -33,11 +33,11 @@ def test_halving_the_amplitude_takes_6_02_db_and_silence_is_at_the_floor():
     assert torch.all(log_mel(torch.zeros(2, 4096), 8000) == FLOOR_DB)
 
 
-@pytest.mark.parametrize("rate_hz", [4000, 8000, 11025, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("sample_rate_hz", [4000, 8000, 11025, 16000, 22050, 44100, 48000])
 @pytest.mark.parametrize("bands", [32, 64])
-def test_no_band_is_empty_at_any_rate(rate_hz, bands):
-    window = 2 ** round(np.log2(0.032 * rate_hz))
-    assert torch.all(_mel_filters(rate_hz, bands, 2 * window).sum(0) > 0)
+def test_no_band_is_empty_at_any_rate(sample_rate_hz, bands):
+    window = 2 ** round(np.log2(0.032 * sample_rate_hz))
+    assert torch.all(_mel_filters(sample_rate_hz, bands, 2 * window).sum(0) > 0)
 
 
 def test_many_clips_give_what_each_gives_alone():

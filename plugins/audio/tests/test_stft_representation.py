@@ -128,7 +128,7 @@ def test_the_inverse_is_the_nearest_waveform():
 
 
 def test_a_hop_that_does_not_divide_the_window_is_refused():
-    with refused(ConfigError, "model.hop"):
+    with refused(ConfigError, "model.hop_length"):
         spectrogram_shape(4096, 256, 100)
 
 
@@ -291,7 +291,7 @@ def test_powers_average_to_the_bands_they_came_from():
 
 
 def test_more_bands_than_bins_are_refused():
-    with refused(ConfigError, "model.bands", fix="model.window"):
+    with refused(ConfigError, "model.mel_bands", fix="model.win_length"):
         MelBands(32, 64, RATE_HZ)
 
 
@@ -379,9 +379,9 @@ def test_silence_stays_silence_on_mel_bands():
     assert representation.decode(image).abs().max() == 0
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 16_000, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("sample_rate_hz", [8000, 16_000, 22_050, 44_100, 48_000, 96_000])
 @pytest.mark.parametrize(("window", "bands"), [(64, 16), (256, 64), (256, 128), (1024, 128), (2048, 1024)])
-def test_no_band_is_empty_at_any_rate(rate_hz, window, bands):
-    mel = MelBands(window // 2, bands, rate_hz)
+def test_no_band_is_empty_at_any_rate(sample_rate_hz, window, bands):
+    mel = MelBands(window // 2, bands, sample_rate_hz)
     assert mel.to_bands.isfinite().all() and mel.from_bands.isfinite().all()
     torch.testing.assert_close(mel.to_bands.sum(0), torch.ones(bands))

@@ -13,12 +13,12 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-TINY = {"width": 2, "decoder_width": 8, "latent": 4, "draws": 8}
+TINY = {"width": 2, "decoder_width": 8, "latent": 4, "importance_samples": 8}
 
 
 def game(length=256, classes=0, **options):
     torch.manual_seed(0)
-    spec = {"length": length, "rate_hz": 8000}
+    spec = {"length": length, "sample_rate_hz": 8000}
     if classes:
         spec |= {"classes": [str(c) for c in range(classes)], "class_shares": [1 / classes] * classes}
     config = AudioVAEConfig(**{**TINY, **options}, conditional=bool(classes))
@@ -85,7 +85,7 @@ def test_a_label_moves_the_samples_and_is_refused_where_there_is_none():
     first, other = (sampler.sample(4, Key.of(0), torch.full((4,), label)) for label in (0, 2))
     assert sampler.conditional and not torch.allclose(first, other)
     with refused(ConfigError, "model.conditional", fix="data.labels"):
-        AudioVAE().build(AudioVAEConfig(conditional=True), Spec({"length": 256, "rate_hz": 8000}))
+        AudioVAE().build(AudioVAEConfig(conditional=True), Spec({"length": 256, "sample_rate_hz": 8000}))
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_it_comes_near_to_the_entropy_of_noise_that_fades():
     length, count = 256, 4000
     sigma = torch.exp(torch.linspace(-2, -4, length))
     waveforms = (sigma * Key.of("fading").normal(count, length)).clamp(-1, 1)[:, None]
-    made = game(length, lr=2e-2, average=0.0)
+    made = game(length, lr=2e-2, ema_halflife=0.0)
     play(set_up(made, waveforms, batch_size=64), 2000)
     with torch.no_grad():
         found = -made.sampler().eval().log_prob(Batch(waveforms[:1000])).mean().item()

@@ -13,12 +13,12 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-TINY = {"width": 4, "skips": 8, "blocks": 1, "layers": 3}
+TINY = {"width": 4, "skip_channels": 8, "blocks": 1, "layers": 3}
 
 
 def sampler(length, classes=0, **options):
     torch.manual_seed(0)
-    spec = {"length": length, "rate_hz": 8000}
+    spec = {"length": length, "sample_rate_hz": 8000}
     if classes:
         spec |= {"classes": [str(c) for c in range(classes)], "class_shares": [1 / classes] * classes}
     game = WaveNet().build(WaveNetConfig(**TINY, conditional=bool(classes), **options), Spec(spec))
@@ -81,11 +81,11 @@ def test_samples_are_waveforms_of_codes_and_follow_their_label():
 
 
 def test_the_network_is_the_papers_with_the_blocks_that_were_asked_for():
-    game = WaveNet().build(WaveNetConfig(), Spec({"length": 4096, "rate_hz": 8000}))
+    game = WaveNet().build(WaveNetConfig(), Spec({"length": 4096, "sample_rate_hz": 8000}))
     trunk = game.model.trunk
     assert trunk.dilations == tuple(2**layer for layer in range(9)) * 2 and trunk.receptive_field == 1023
     assert [type(part).__name__ for part in game.model.head] == ["ReLU", "Linear", "ReLU", "Linear"]
-    assert game.players["model"].clip == pytest.approx(WaveNetConfig().clip * 4096)
+    assert game.players["model"].clip_grad_norm == pytest.approx(WaveNetConfig().clip * 4096)
     rate = game.players["model"].optimizer.lr
     assert rate(0.0) < rate(0.05) > rate(0.5) > rate(1.0) > 0
 
@@ -98,7 +98,7 @@ def test_it_is_no_model_that_samples_in_parallel():
 
 def test_labels_that_the_data_do_not_have_are_refused():
     with refused(ConfigError, "model.conditional", fix="data.labels"):
-        WaveNet().build(WaveNetConfig(conditional=True), Spec({"length": 64, "rate_hz": 8000}))
+        WaveNet().build(WaveNetConfig(conditional=True), Spec({"length": 64, "sample_rate_hz": 8000}))
 
 
 def test_it_learns_the_entropy_of_a_process_that_is_known():
@@ -111,7 +111,7 @@ def test_it_learns_the_entropy_of_a_process_that_is_known():
     waveforms = 0.3 * signs[:, None].float()
     torch.manual_seed(0)
     game = WaveNet().build(
-        WaveNetConfig(**TINY, lr=2e-2, batch_size=32), Spec({"length": length, "rate_hz": 8000})
+        WaveNetConfig(**TINY, lr=2e-2, batch_size=32), Spec({"length": length, "sample_rate_hz": 8000})
     )
     play(set_up(game, waveforms, batch_size=32), 150)
     entropy = -(flip * math.log(flip) + (1 - flip) * math.log(1 - flip))

@@ -30,18 +30,18 @@ class AugmentedConfig(RecipeConfig):
         "none",
         description="of all that D sees: never, with a fixed or a rising chance, or adapted to overfitting",
     )
-    augmentation_changes: list[Change] = Field(
+    augmentation_transforms: list[Change] = Field(
         ["colour", "translation", "cutout"],
         description="changes of images that D sees; flip: left and right, not for text and digits",
     )
-    augmentation_strength: float = Field(
+    augmentation_probability: float = Field(
         1.0, ge=0, le=1, description="chance of each change; of a rising chance the final one"
     )
 
 
 def build_augmentation(config: AugmentedConfig) -> Augmentation | None:
-    changes = [change for name in config.augmentation_changes for change in CHANGES[name]]
-    return make_augmentation(config.augmentation, changes, config.augmentation_strength)
+    changes = [change for name in config.augmentation_transforms for change in CHANGES[name]]
+    return make_augmentation(config.augmentation, changes, config.augmentation_probability)
 
 
 def brightness(x: Tensor, noise: Noise) -> Tensor:

@@ -24,8 +24,8 @@ def n_doublings(side: int) -> int:
     k = (side // START_SIZE).bit_length() - 1
     if k < 1 or side != START_SIZE * 2**k:
         raise ConfigError(
-            f"data.side is {side}; this recipe needs 4 * 2^k pixels, at least 8",
-            "set data.side to 16, 32 or 64",
+            f"data.image_size is {side}; this recipe needs 4 * 2^k pixels, at least 8",
+            "set data.image_size to 16, 32 or 64",
         )
     return k
 

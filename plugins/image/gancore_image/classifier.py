@@ -28,7 +28,7 @@ class ClassifierConfig(RecipeConfig):
     width: PositiveInt = Field(
         32, description="channels of the first layer; doubled at each of the next two halvings"
     )
-    features: PositiveInt = Field(
+    feature_dim: PositiveInt = Field(
         64, description="size of the features that the last layer sees and metrics compare"
     )
     lr: PositiveFloat = Field(3e-3, description="AdamW's maximal learning rate")
@@ -50,12 +50,12 @@ class ImageClassifier(Classifier):
     def __init__(self, config: ClassifierConfig, spec: Spec, classes: int) -> None:
         super().__init__()
         self.config = config
-        self.max_shift = round(config.shift * spec["side"])
-        halvings = max(1, int(math.log2(spec["side"] / FINAL_SIZE)))
+        self.max_shift = round(config.shift * spec["image_size"])
+        halvings = max(1, int(math.log2(spec["image_size"] / FINAL_SIZE)))
         widths = [spec["channels"], *(config.width * min(2**layer, WIDEST) for layer in range(halvings))]
         self.layers = nn.Sequential(*(_layer(*pair) for pair in itertools.pairwise(widths)))
-        self.dense = nn.Linear(widths[-1] * FINAL_SIZE**2, config.features)
-        self.head = nn.Linear(config.features, classes)
+        self.dense = nn.Linear(widths[-1] * FINAL_SIZE**2, config.feature_dim)
+        self.head = nn.Linear(config.feature_dim, classes)
 
     def embed(self, data: Tensor) -> Tensor:
         """(batch, features)."""
@@ -117,7 +117,7 @@ class ClassifierFeatures(ClassifierFeatureExtractor):
     """Features of our classifier of images."""
 
     def check(self, samples: Tensor, spec: Spec) -> None:
-        channels, side = self.spec["channels"], self.spec["side"]
+        channels, side = self.spec["channels"], self.spec["image_size"]
         if samples.shape[1:] != (channels, side, side):
             raise ConfigError(
                 f"the classifier was trained on {channels} channels of {side}x{side}, the samples are "

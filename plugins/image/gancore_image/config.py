@@ -11,7 +11,7 @@ from gancore.data.labels import LabelledSection
 
 
 class ImageConfig(LabelledSection):
-    side: int | None = Field(
+    image_size: int | None = Field(
         None,
         ge=4,
         le=1024,
@@ -38,11 +38,11 @@ class ImageConfig(LabelledSection):
         False,
         description="stack three grey images as red, green and blue; the triples of labels are modes",
     )
-    min_side: int = Field(8, ge=1, description="images with a shorter side than this are skipped")
+    min_image_size: int = Field(8, ge=1, description="images with a shorter side than this are skipped")
 
 
 class ImageSchema(SpecSchema):
-    side: int = Field(ge=4, le=1024, description="side in pixels")
+    image_size: int = Field(ge=4, le=1024, description="side in pixels")
     channels: int = Field(ge=1, le=4, description="1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha")
     stacked: bool = Field(default=False, description="whether an example is three grey images")
     stacked_classes: list[str] | None = Field(default=None, description="labels of a single image")

@@ -92,7 +92,7 @@ class ImageView(View):
 
 
 def assign_row_splits(
-    identities: Sequence[str], official: Sequence[Split | None], valid_share: float, test_share: float
+    identities: Sequence[str], official: Sequence[Split | None], valid_fraction: float, test_fraction: float
 ) -> list[Split | None]:
     """The split of each row; None: the row is skipped, since an equal image is held out.
 
@@ -103,8 +103,8 @@ def assign_row_splits(
         official = [None] * len(official)
     fixed = {identity for identity, split in zip(identities, official, strict=True) if _is_held_out(split)}
     rest = sorted(set(identities) - fixed)
-    valid = 0.0 if "valid" in official else valid_share
-    test = 0.0 if "test" in official else test_share
+    valid = 0.0 if "valid" in official else valid_fraction
+    test = 0.0 if "test" in official else test_fraction
     drawn = dict(zip(rest, assign_splits(rest, (1 - valid - test, valid, test)), strict=True))
     return [
         split if _is_held_out(split) else drawn.get(identity)
@@ -129,7 +129,7 @@ def open_images(source: Source, config: ImageConfig, announce: Announce = lambda
     if not cache.metadata.names:
         raise DataError(
             f"none of the {len(skipped)} images of {source.name} can be used: {first_skipped(skipped)}",
-            "give other images, or set data.min_side to a smaller size",
+            "give other images, or set data.min_image_size to a smaller size",
         )
     labels = _choose_labels(image_source, cache, config)
     selected = _select_rows(cache, labels, config, skipped)
@@ -146,11 +146,11 @@ def open_images(source: Source, config: ImageConfig, announce: Announce = lambda
 
 def _preprocess_config(image_source: ImageSource, config: ImageConfig) -> PreprocessConfig:
     return PreprocessConfig(
-        config.side,
+        config.image_size,
         config.channels,
         image_source.layout.fit if config.fit == "auto" else config.fit,
         image_source.layout.background if config.background is None else config.background,
-        config.min_side,
+        config.min_image_size,
     )
 
 
@@ -168,7 +168,7 @@ def _select_rows(
 ) -> SelectedRows:
     """The images that are used; adds the others to ``skipped``."""
     table = cache.metadata
-    splits = assign_row_splits(table.identities, table.splits, config.valid_share, config.test_share)
+    splits = assign_row_splits(table.identities, table.splits, config.valid_fraction, config.test_fraction)
     rows = []
     for row, (name, label, split) in enumerate(zip(table.names, labels.values, splits, strict=True)):
         if labels.source and label is None:
@@ -198,7 +198,7 @@ def _label_order(label: str) -> tuple[float, str]:
 def _make_data(source: Source, cache: Cache, selected: SelectedRows, lines: list[str]) -> Data:
     views = {split: _make_view(split, cache, selected) for split in SPLITS}
     spec: dict[str, Any] = {
-        "side": cache.metadata.side,
+        "image_size": cache.metadata.side,
         "channels": cache.metadata.channels,
         "source": source.name,
         "licence": source.entry.licence if source.entry else "",

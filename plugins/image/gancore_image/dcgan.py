@@ -35,7 +35,7 @@ class DCGANConfig(AugmentedConfig, AdversarialConfig):
     width: PositiveInt = Field(
         128, description="channels next to the image; doubled at every layer inwards, up to 8 times"
     )
-    kernel: int = Field(5, ge=3, le=7, description="kernel size of each convolution; 4 in many ports")
+    kernel_size: int = Field(5, ge=3, le=7, description="kernel size of each convolution; 4 in many ports")
     latent: PositiveInt = Field(100, description="dimensions of a latent, uniform in [-1, 1]")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -49,9 +49,9 @@ class DCGAN(Recipe):
         classes = num_conditional_classes(config.conditional, spec)
         game = adversarial_game(
             generator=lambda: channels_last(
-                DCGANGenerator(spec, config.width, config.latent, config.kernel, classes)
+                DCGANGenerator(spec, config.width, config.latent, config.kernel_size, classes)
             ),
-            discriminator=lambda: DCGANDiscriminator(spec, config.width, config.kernel, classes),
+            discriminator=lambda: DCGANDiscriminator(spec, config.width, config.kernel_size, classes),
             prior=uniform(config.latent),
             **config.game_options(),
             conditional=config.conditional,
@@ -71,7 +71,7 @@ class DCGANGenerator(nn.Module):
 
     def __init__(self, spec: Spec, width: int, latent: int, kernel: int = 5, classes: int = 0) -> None:
         super().__init__()
-        widths = channel_widths(width, n_doublings(spec["side"]), WIDEST)[::-1]
+        widths = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)[::-1]
         self.dense = nn.Linear(latent, widths[0] * START_SIZE * START_SIZE, bias=False)
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(channels, classes) for channels in widths)
         self.layers = nn.ModuleList(
@@ -94,7 +94,7 @@ class DCGANDiscriminator(Discriminator):
 
     def __init__(self, spec: Spec, width: int, kernel: int = 5, classes: int = 0) -> None:
         super().__init__()
-        widths = channel_widths(width, n_doublings(spec["side"]), WIDEST)
+        widths = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, kernel, 2, (kernel - 1) // 2, bias=False)
             for before, after in pairwise([spec["channels"], *widths])

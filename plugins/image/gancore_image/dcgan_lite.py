@@ -42,7 +42,7 @@ of 32 pixels black within the first steps, 5e-4 did not.
     lr=2e-3,
     lr_end=0.2,
     beta1=0.0,
-    average=20_000.0,
+    ema_halflife=20_000.0,
 )
 class DCGANLiteConfig(AugmentedConfig, AdversarialConfig):
     """Networks as in Radford et al. 2016, game as in Huang et al. 2024."""
@@ -67,7 +67,7 @@ class DCGANLite(Recipe):
             generator=lambda: channels_last(DCGANLiteGenerator(spec, config.width, config.latent, classes)),
             discriminator=lambda: channels_last(DCGANLiteDiscriminator(spec, config.width, classes)),
             prior=normal(config.latent),
-            **config.game_options(lr_scale(config.width, spec["side"])),
+            **config.game_options(lr_scale(config.width, spec["image_size"])),
             conditional=config.conditional,
             augmentation=build_augmentation(config),
         )
@@ -86,7 +86,7 @@ class DCGANLiteGenerator(nn.Module):
 
     def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
         super().__init__()
-        inwards = channel_widths(width, n_doublings(spec["side"]), WIDEST)
+        inwards = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)
         self.label = nn.Embedding(classes, latent) if classes else None
         self.dense = nn.Linear(latent * (2 if classes else 1), START_SIZE * START_SIZE * inwards[-1])
         channels = [*inwards[::-1], spec["channels"]]
@@ -108,7 +108,7 @@ class DCGANLiteDiscriminator(Discriminator):
 
     def __init__(self, spec: Spec, width: int, classes: int = 0) -> None:
         super().__init__()
-        inwards = channel_widths(width, n_doublings(spec["side"]), WIDEST)
+        inwards = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 4, stride=2, padding=1)
             for before, after in zip([spec["channels"], *inwards], inwards, strict=False)

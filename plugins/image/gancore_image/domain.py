@@ -157,10 +157,10 @@ class ImageDomain(Domain):
 
     def scale_spec(self, spec: Spec, factor: float) -> Spec | None:
         """Images of ``factor`` times the side, if that is a whole number of at least 4."""
-        side = spec["side"] * factor
+        side = spec["image_size"] * factor
         if side < 4 or side % 1:
             return None
-        return Spec({**spec.fields, "side": int(side)}, spec.tensors)
+        return Spec({**spec.fields, "image_size": int(side)}, spec.tensors)
 
     def open(self, source: Source, config: ImageConfig) -> Data:
         data = open_images(source, config, source.announce)
@@ -177,16 +177,15 @@ class ImageDomain(Domain):
 
     def tiny_config(self) -> Mapping[str, Any]:
         return {
-            "data": {"source": "digits", "side": 16},
+            "data": {"source": "digits", "image_size": 16},
             "model": {
                 "batch_size": 8,
                 "width": 2,
-                "judge_width": 2,
-                "generator_width": 2,
                 "discriminator_width": 2,
+                "generator_width": 2,
                 "latent": 8,
-                "draws": 4,
-                "skips": 4,
+                "importance_samples": 4,
+                "skip_channels": 4,
                 "layers": 2,
                 "components": 2,
                 "couplings": 1,

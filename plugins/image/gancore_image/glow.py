@@ -71,7 +71,8 @@ def build_image_flow(
     """
     if side % 2:
         raise ConfigError(
-            f"a flow needs images of even side, and data.side is {side}", "set data.side to an even number"
+            f"a flow needs images of even side, and data.image_size is {side}",
+            "set data.image_size to an even number",
         )
     shape = (channels, side, side)
     return Flow(
@@ -122,10 +123,10 @@ class GlowConfig(RecipeConfig):
     )
     couplings: PositiveInt = Field(8, le=64, description="steps of flow per scale")
     width: PositiveInt = Field(64, description="channels of a coupling's network")
-    edge: PositiveFloat = Field(1e-3, lt=0.5, description="alpha in logit(alpha + (1 - 2 alpha) p)")
+    logit_alpha: PositiveFloat = Field(1e-3, lt=0.5, description="alpha in logit(alpha + (1 - 2 alpha) p)")
     lr: PositiveFloat = Field(5e-3, description="Adam's maximal learning rate")
-    clip: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
-    average: NonNegativeFloat = Field(
+    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
+    ema_halflife: NonNegativeFloat = Field(
         5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -138,17 +139,17 @@ class Glow(Recipe):
 
     def build(self, config: GlowConfig, spec: Spec) -> Game:
         side, channels, classes = (
-            spec["side"],
+            spec["image_size"],
             spec["channels"],
             num_conditional_classes(config.conditional, spec),
         )
         return likelihood_game(
             lambda: build_image_flow(
-                side, channels, config.scales, config.couplings, config.width, config.edge, classes
+                side, channels, config.scales, config.couplings, config.width, config.logit_alpha, classes
             ),
             optimizer=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
-            average=config.average or None,
-            clip=config.clip * channels * side**2,
+            ema_halflife=config.ema_halflife or None,
+            clip_grad_norm=config.clip_grad_norm * channels * side**2,
             conditional=config.conditional,
             representation=dequantised_images(),
             game=FlowGame,
@@ -163,8 +164,8 @@ class Glow(Recipe):
     discriminator_lr=5e-4,
     lr_end=0.1,
     discriminator_beta1=0.0,
-    clip=100.0,
-    average=5_000.0,
+    clip_grad_norm=100.0,
+    ema_halflife=5_000.0,
 )
 class ImageFlowGANConfig(AdversarialConfig):
     """Both learning rates fall to a tenth along a cosine."""
@@ -180,8 +181,10 @@ class ImageFlowGANConfig(AdversarialConfig):
     )
     couplings: PositiveInt = Field(8, le=64, description="steps of flow per scale")
     width: PositiveInt = Field(64, description="channels of a coupling's network")
-    edge: PositiveFloat = Field(1e-3, lt=0.5, description="alpha in logit(alpha + (1 - 2 alpha) p)")
-    judge_width: PositiveInt = Field(32, description="channels of the discriminator next to the image")
+    logit_alpha: PositiveFloat = Field(1e-3, lt=0.5, description="alpha in logit(alpha + (1 - 2 alpha) p)")
+    discriminator_width: PositiveInt = Field(
+        32, description="channels of the discriminator next to the image"
+    )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -192,15 +195,15 @@ class ImageFlowGAN(Recipe):
 
     def build(self, config: ImageFlowGANConfig, spec: Spec) -> Game:
         side, channels, classes = (
-            spec["side"],
+            spec["image_size"],
             spec["channels"],
             num_conditional_classes(config.conditional, spec),
         )
         return flow_gan(
             flow=lambda: build_image_flow(
-                side, channels, config.scales, config.couplings, config.width, config.edge, classes
+                side, channels, config.scales, config.couplings, config.width, config.logit_alpha, classes
             ),
-            discriminator=lambda: DCGANLiteDiscriminator(spec, config.judge_width, classes),
+            discriminator=lambda: DCGANLiteDiscriminator(spec, config.discriminator_width, classes),
             likelihood_weight=config.likelihood_weight,
             **config.game_options(),
             conditional=config.conditional,

@@ -256,12 +256,14 @@ class PixelCNNConfig(RecipeConfig):
     batch_size: PositiveInt = Field(16, description="examples per global batch")
     steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(32, description="channels of each stack")
-    skips: PositiveInt = Field(64, description="channels of the skip connections and of the layer after them")
+    skip_channels: PositiveInt = Field(
+        64, description="channels of the skip connections and of the layer after them"
+    )
     layers: PositiveInt = Field(6, le=32, description="gated layers; dilations go 1, 2, 4, 1, 2, 4, ...")
     components: PositiveInt = Field(5, le=100, description="components of a pixel's mixture of logistics")
     lr: PositiveFloat = Field(5e-3, description="Adam's maximal learning rate")
-    clip: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
-    average: NonNegativeFloat = Field(
+    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
+    ema_halflife: NonNegativeFloat = Field(
         5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -274,7 +276,7 @@ class PixelCNN(Recipe):
 
     def build(self, config: PixelCNNConfig, spec: Spec) -> Game:
         side, channels, classes = (
-            spec["side"],
+            spec["image_size"],
             spec["channels"],
             num_conditional_classes(config.conditional, spec),
         )
@@ -282,8 +284,8 @@ class PixelCNN(Recipe):
         return likelihood_game(
             lambda: build_pixelcnn(config, side, channels, classes),
             optimizer=Adam(rate, (0.9, 0.99)),
-            average=config.average or None,
-            clip=config.clip * channels * side**2,
+            ema_halflife=config.ema_halflife or None,
+            clip_grad_norm=config.clip_grad_norm * channels * side**2,
             conditional=config.conditional,
             representation=Levels(),
         )
@@ -292,6 +294,6 @@ class PixelCNN(Recipe):
 def build_pixelcnn(config: PixelCNNConfig, side: int, channels: int, classes: int) -> PixelModel:
     dilations = [2 ** (layer % 3) for layer in range(config.layers)]
     stack = GatedPixelStack(
-        channels, config.width, config.skips, side, dilations, condition=LABEL_DIM if classes else 0
+        channels, config.width, config.skip_channels, side, dilations, condition=LABEL_DIM if classes else 0
     )
-    return PixelModel(stack, config.skips, LogisticMixture(channels, config.components), classes)
+    return PixelModel(stack, config.skip_channels, LogisticMixture(channels, config.components), classes)

@@ -70,7 +70,7 @@ def preprocess_image(image: Image.Image, preparation: PreprocessConfig) -> Pixel
     shorter = min(image.size)
     if shorter < preparation.min_side:
         raise SkipItem(
-            f"it is {image.width}x{image.height}, smaller than data.min_side {preparation.min_side}"
+            f"it is {image.width}x{image.height}, smaller than data.min_image_size {preparation.min_side}"
         )
     squared = _resize_to_square(_convert_channels(image, preparation), preparation)
     pixels = np.asarray(squared, dtype=np.uint8)

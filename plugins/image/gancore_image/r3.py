@@ -59,7 +59,7 @@ SIZES = {"small": R3Size(width=24, widest=8, blocks=1), "base": R3Size(width=768
     lr=2e-3,
     lr_end=0.25,
     beta1=0.0,
-    average=50_000.0,
+    ema_halflife=50_000.0,
 )
 class R3Config(AugmentedConfig, AdversarialConfig):
     """Huang et al. 2024; the documentation of the plugin has the paper's values for CIFAR-10."""
@@ -204,4 +204,4 @@ def make_transition(before: int, after: int) -> nn.Module:
 
 def stage_widths(spec: Spec, size: R3Size) -> list[int]:
     """Channels of the stages, from the image to 4 x 4."""
-    return channel_widths(size.width, n_doublings(spec["side"]) + 1, size.widest)
+    return channel_widths(size.width, n_doublings(spec["image_size"]) + 1, size.widest)

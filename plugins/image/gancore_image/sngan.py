@@ -33,10 +33,10 @@ WIDEST = 16
 @with_defaults(
     loss="hinge",
     penalty="none",
-    discriminator_moves=5,
+    discriminator_steps=5,
     lr=2e-4,
     lr_end=0.0,
-    schedule="linear",
+    lr_schedule="linear",
     beta1=0.0,
     beta2=0.9,
 )
@@ -62,7 +62,7 @@ class SNGAN(Recipe):
 
     def build(self, config: SNGANConfig, spec: Spec) -> Game:
         classes = num_conditional_classes(config.conditional, spec)
-        uniform = spec["side"] <= UNIFORM_WIDTH_SIZE
+        uniform = spec["image_size"] <= UNIFORM_WIDTH_SIZE
         generator_width = config.generator_width or (256 if uniform else 64)
         discriminator_width = config.discriminator_width or (128 if uniform else 64)
         game = adversarial_game(
@@ -88,7 +88,7 @@ class SNGANGenerator(nn.Module):
 
     def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
         super().__init__()
-        inner = generator_widths(spec["side"], width)
+        inner = generator_widths(spec["image_size"], width)
         self.dense = nn.Linear(latent, inner[0] * START_SIZE * START_SIZE)
         self.blocks = nn.ModuleList(UpBlock(before, after, classes) for before, after in pairwise(inner))
         self.norm = ConditionalBatchNorm2d(inner[-1])
@@ -110,7 +110,7 @@ class SNGANDiscriminator(Discriminator):
 
     def __init__(self, spec: Spec, width: int, classes: int = 0) -> None:
         super().__init__()
-        plan = discriminator_blocks(spec["side"], width)
+        plan = discriminator_blocks(spec["image_size"], width)
         before = [spec["channels"], *(after for after, _ in plan)]
         self.blocks = nn.ModuleList(
             DownBlock(inner, after, halves, first=depth == 0)

@@ -140,10 +140,12 @@ class ImageVAEConfig(RecipeConfig):
     width: PositiveInt = Field(32, description="channels next to the image; doubled twice inwards")
     latent: PositiveInt = Field(32, description="dimensions of a latent")
     components: PositiveInt = Field(1, le=100, description="components of a pixel's mixture of logistics")
-    draws: PositiveInt = Field(16, description="latents per example in the importance-weighted bound, k")
+    importance_samples: PositiveInt = Field(
+        16, description="latents per example in the importance-weighted bound, k"
+    )
     lr: PositiveFloat = Field(2e-3, description="Adam's maximal learning rate")
-    clip: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
-    average: NonNegativeFloat = Field(
+    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
+    ema_halflife: NonNegativeFloat = Field(
         5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -159,15 +161,15 @@ class ImageVAE(Recipe):
 
     def build(self, config: ImageVAEConfig, spec: Spec) -> Game:
         side, channels, classes = (
-            spec["side"],
+            spec["image_size"],
             spec["channels"],
             num_conditional_classes(config.conditional, spec),
         )
         return likelihood_game(
             lambda: build_vae(config, side, channels, classes),
             optimizer=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
-            average=config.average or None,
-            clip=config.clip * channels * side**2,
+            ema_halflife=config.ema_halflife or None,
+            clip_grad_norm=config.clip_grad_norm * channels * side**2,
             conditional=config.conditional,
             representation=Levels(),
         )
@@ -179,4 +181,6 @@ def build_vae(config: ImageVAEConfig, side: int, channels: int, classes: int) ->
     mixture.init_output_(last)
     encoder = ImageEncoder(side, channels, config.width, 2 * config.latent, classes)
     decoder = ImageDecoder(side, config.width, config.latent, last, classes)
-    return VariationalAutoencoder(encoder, decoder, LogisticLikelihood(mixture), config.latent, config.draws)
+    return VariationalAutoencoder(
+        encoder, decoder, LogisticLikelihood(mixture), config.latent, config.importance_samples
+    )

@@ -149,7 +149,7 @@ def test_one_array_without_a_name_is_enough(tmp_path):
     np.savez_compressed(tmp_path / "set.npz", levels(30, 12, 14))
     data = open_images(Source("set", tmp_path / "set.npz"), ImageConfig())
     assert sum(map(len, data.splits.values())) == 30 and "classes" not in data.spec
-    assert (data.spec["side"], data.spec["channels"]) == (16, 1)
+    assert (data.spec["image_size"], data.spec["channels"]) == (16, 1)
 
 
 def test_the_file_may_name_the_split(tmp_path):

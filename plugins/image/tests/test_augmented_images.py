@@ -70,7 +70,7 @@ def test_a_flip_mirrors_about_half_of_the_images_left_and_right():
 
 def test_flips_are_made_only_where_they_are_asked_for():
     assert build_augmentation(AugmentedConfig(augmentation="fixed")).transforms.count(flip) == 0
-    asked = AugmentedConfig(augmentation="fixed", augmentation_changes=["flip"])
+    asked = AugmentedConfig(augmentation="fixed", augmentation_transforms=["flip"])
     assert list(build_augmentation(asked).transforms) == [flip]
 
 

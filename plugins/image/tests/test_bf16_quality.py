@@ -34,7 +34,7 @@ def test_bf16_leaves_quality_as_it_is_at_equal_steps(tmp_path, monkeypatch):
     real = data.view("test").get_batch(torch.arange(len(data.view("test"))), Key.of(0)).data
 
     def distance(seed: int, bf16: bool) -> float:
-        game = build_game(DCGANLite(), DCGANLiteConfig(width=12, average=500), data.spec, seed)
+        game = build_game(DCGANLite(), DCGANLiteConfig(width=12, ema_halflife=500), data.spec, seed)
         play(set_up(game, data.view("train"), batch_size=32, seed=seed, bf16=bf16), STEPS)
         with torch.no_grad():
             fake = game.sampler().eval().sample(500, Key.of("samples"))

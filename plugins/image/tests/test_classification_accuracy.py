@@ -80,7 +80,7 @@ def test_a_conditional_model_is_scored_beside_its_anchors(tmp_path, monkeypatch)
     run = gancore.train(
         "image", data="digits", steps=4, out=tmp_path / "run", overrides=overrides, device="cpu"
     )
-    reading = gancore.evaluate(run.folder, measures=["classification_accuracy"], n=200, device="cpu")[
+    reading = gancore.evaluate(run.folder, metrics=["classification_accuracy"], n=200, device="cpu")[
         "classification_accuracy"
     ]
     assert reading.value < 0.5 < 0.8 < reading.anchors["real"]

@@ -27,12 +27,12 @@ from gancore.random import Key, RowRange, noise_scope
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-SPEC = Spec({"side": 16, "channels": 1, "classes": ["a", "b", "c"]})
+SPEC = Spec({"image_size": 16, "channels": 1, "classes": ["a", "b", "c"]})
 
 
 def net(side: int = 16, channels: int = 1, **config) -> ImageClassifier:
     torch.manual_seed(0)
-    spec = Spec({**SPEC.fields, "side": side, "channels": channels})
+    spec = Spec({**SPEC.fields, "image_size": side, "channels": channels})
     return ImageClassifier(ClassifierConfig(width=4, **config), spec, len(spec["classes"]))
 
 
@@ -174,10 +174,11 @@ def test_its_digest_hangs_on_its_parameters_and_classes(digits, tmp_path):
 
 
 def test_pictures_can_be_larger_where_recipes_can_make_them():
-    spec = Spec({"side": 16, "channels": 1, "classes": ["a"]})
+    spec = Spec({"image_size": 16, "channels": 1, "classes": ["a"]})
     assert (
-        ImageDomain().scale_spec(spec, 2)["side"] == 32 and ImageDomain().scale_spec(spec, 0.5)["side"] == 8
+        ImageDomain().scale_spec(spec, 2)["image_size"] == 32
+        and ImageDomain().scale_spec(spec, 0.5)["image_size"] == 8
     )
     assert ImageDomain().scale_spec(spec, 2)["classes"] == ["a"]
-    assert ImageDomain().scale_spec(spec, 7 / 16)["side"] == 7
+    assert ImageDomain().scale_spec(spec, 7 / 16)["image_size"] == 7
     assert ImageDomain().scale_spec(spec, 1 / 3) is None and ImageDomain().scale_spec(spec, 1 / 8) is None

@@ -64,7 +64,7 @@ def names(data) -> dict[str, str]:
 
 
 def test_a_batch_is_pictures_with_labels(folder):
-    data = opened(folder, side=16)
+    data = opened(folder, image_size=16)
     batch = data.view("train").get_batch(torch.arange(8), Key.of(0))
     assert batch.data.shape == (8, 3, 16, 16) and batch.data.dtype == torch.float32
     assert batch.condition.dtype == torch.int64
@@ -86,7 +86,7 @@ def test_levels_are_spread_over_minus_one_to_one(tmp_path):
 
 def test_the_spec_tells_what_building_needs(folder):
     facts = dict(opened(folder).spec)
-    assert (facts["side"], facts["channels"], facts["classes"]) == (16, 3, ["cat", "dog"])
+    assert (facts["image_size"], facts["channels"], facts["classes"]) == (16, 3, ["cat", "dog"])
     assert abs(sum(facts["class_shares"]) - 1) < 1e-5
     assert "classes" not in dict(opened(folder, labels="none").spec)
 
@@ -115,7 +115,7 @@ def test_grey_in_fact_is_grey_whatever_the_mode(tmp_path, last, channels):
     for number in range(4):
         save(tmp_path / "d" / f"{number}.png", grey_rgb(number))
     save(tmp_path / "d" / "last.png", last)
-    data = opened(tmp_path / "d", side=20)
+    data = opened(tmp_path / "d", image_size=20)
     assert data.spec["channels"] == channels
     row = data.view("train").get_batch(torch.tensor([0]), Key.of(0)).data[0]
     number = int(data.splits["train"][0][0])
@@ -288,7 +288,8 @@ def test_what_was_prepared_is_not_read_again_until_it_changes(folder, monkeypatc
 
 def test_settings_of_their_own_have_caches_of_their_own(folder):
     prints = {
-        opened(folder, **config).fingerprint for config in ({}, {"side": 8}, {"channels": 1}, {"fit": "pad"})
+        opened(folder, **config).fingerprint
+        for config in ({}, {"image_size": 8}, {"channels": 1}, {"fit": "pad"})
     }
     assert len(prints) == 4
 
@@ -326,8 +327,8 @@ def test_the_built_in_digits_are_the_uci_test_set():
 
     data = open_images(resolve_source(None, SOURCES, None, print), ImageConfig())
     assert data.spec["source"] == "digits" and data.spec["classes"] == [str(n) for n in range(10)]
-    assert (data.spec["side"], data.spec["channels"]) == (16, 1)
-    whole = open_images(resolve_source(None, SOURCES, None, print), ImageConfig(side=8))
+    assert (data.spec["image_size"], data.spec["channels"]) == (16, 1)
+    whole = open_images(resolve_source(None, SOURCES, None, print), ImageConfig(image_size=8))
     images, labels = load_digits(return_X_y=True)
     for split in SPLITS:
         view = whole.view(split)

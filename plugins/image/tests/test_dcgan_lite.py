@@ -26,7 +26,7 @@ from gancore.training.setup import set_up
 
 
 def spec(side: int = 32, channels: int = 1) -> Spec:
-    return Spec({"side": side, "channels": channels, "classes": ["a", "b", "c"]})
+    return Spec({"image_size": side, "channels": channels, "classes": ["a", "b", "c"]})
 
 
 @pytest.mark.parametrize("side", [8, 16, 32, 64, 128])
@@ -43,7 +43,7 @@ def test_it_makes_and_judges_pictures_of_any_power_and_channels(side, channels):
 
 @pytest.mark.parametrize("side", [4, 12, 28, 48])
 def test_other_sides_are_refused_with_sides_that_will_do(side):
-    with refused(ConfigError, "data.side", side, fix="data.side"):
+    with refused(ConfigError, "data.image_size", side, fix="data.image_size"):
         DCGANLiteGenerator(spec(side), 2, 5)
 
 
@@ -108,7 +108,7 @@ def test_it_learns_the_digits(tmp_path, monkeypatch):
     """After 250 steps samples are nearer to test than the untrained generator's by far."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path))
     data = ImageDomain().open(resolve_source(None, SOURCES, None, print), ImageConfig())
-    config = DCGANLiteConfig(width=12, average=500)
+    config = DCGANLiteConfig(width=12, ema_halflife=500)
     game = build_game(DCGANLite(), config, data.spec, 0)
     real = data.view("test").get_batch(torch.arange(len(data.view("test"))), Key.of(0)).data
 
@@ -158,8 +158,8 @@ def test_an_untrained_generator_leaves_no_pattern_at_the_stride():
 
 def test_at_its_default_width_its_pictures_do_not_turn_blank_within_the_first_steps(tmp_path):
     """A rate four times as high makes all pictures one: 0.004 apart after eight steps."""
-    quiet = [f"upkeep.{name}_every=1000" for name in ("evaluate", "preview")]
-    overrides = ["data.side=32", "train.precision=fp32", "model.average=0", *quiet]
+    quiet = ["validation.every=1000", "logging.preview_every=1000"]
+    overrides = ["data.image_size=32", "train.precision=fp32", "model.ema_halflife=0", *quiet]
     trained = gancore.train(
         domain="image",
         recipe="dcgan-lite",

@@ -21,7 +21,9 @@ def pictures(n: int = 5, channels: int = 3, side: int = 16) -> torch.Tensor:
 
 
 def samples(data: torch.Tensor, labels: list[int] | None = None) -> Samples:
-    spec = Spec({"side": data.shape[-1], "channels": data.shape[1], "classes": ["a", "Größe/2", "\u732b"]})
+    spec = Spec(
+        {"image_size": data.shape[-1], "channels": data.shape[1], "classes": ["a", "Größe/2", "\u732b"]}
+    )
     return Samples(data, spec, None if labels is None else torch.tensor(labels))
 
 

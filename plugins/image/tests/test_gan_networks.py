@@ -26,7 +26,7 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-RGB32, RGB64 = Spec({"side": 32, "channels": 3}), Spec({"side": 64, "channels": 3})
+RGB32, RGB64 = Spec({"image_size": 32, "channels": 3}), Spec({"image_size": 64, "channels": 3})
 
 
 def count(module: nn.Module) -> int:
@@ -304,7 +304,7 @@ def test_no_gradient_of_r3_is_mere_rounding_at_its_linear_beginning():
     x, gradients = Key.of("x").uniform(8, 1, 16, 16, low=-1.0, high=1.0), []
     for precision in (torch.float32, torch.float64):
         torch.manual_seed(0)
-        net = R3Discriminator(Spec({"side": 16, "channels": 1}), SIZES["small"]).to(precision)
+        net = R3Discriminator(Spec({"image_size": 16, "channels": 1}), SIZES["small"]).to(precision)
         real, fake = x.to(precision), x.flip(2).to(precision).square()
         loss = nn.functional.softplus(net(fake) - net(real)).mean()
         gradients.append(torch.autograd.grad(loss, list(net.parameters())))

@@ -29,7 +29,7 @@ AUGMENTED = {"augmentation": "fixed"}
 def build(recipe, side=16, channels=3, classes=0, seed=0, **changes):
     made, config = SMALL[recipe]
     names = [str(label) for label in range(classes)]
-    spec = Spec({"side": side, "channels": channels} | ({"classes": names} if classes else {}))
+    spec = Spec({"image_size": side, "channels": channels} | ({"classes": names} if classes else {}))
     torch.manual_seed(seed)
     return made.build(config.model_copy(update={"conditional": bool(classes), **changes}), spec)
 
@@ -61,7 +61,7 @@ def test_samples_are_images_of_exactly_the_size_and_each_has_a_logit(recipe, sid
 @pytest.mark.parametrize("recipe", SMALL)
 @pytest.mark.parametrize("side", [4, 12, 28, 48, 100])
 def test_other_sides_are_refused_in_one_line(recipe, side):
-    with refused(ConfigError, "data.side", side, fix="data.side"):
+    with refused(ConfigError, "data.image_size", side, fix="data.image_size"):
         build(recipe, side)
 
 
@@ -136,7 +136,7 @@ def test_a_label_changes_no_judgement_at_first(recipe):
 def test_labels_that_the_data_do_not_have_are_refused(recipe):
     made, config = SMALL[recipe]
     with refused(ConfigError, "model.conditional", fix="data.labels"):
-        made.build(config.model_copy(update={"conditional": True}), Spec({"side": 16, "channels": 1}))
+        made.build(config.model_copy(update={"conditional": True}), Spec({"image_size": 16, "channels": 1}))
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ def test_an_augmented_discriminator_trains_and_the_others_are_plain(recipe):
         and len(game.discriminator.augmentation.transforms) == 5
     )
     assert all(p.isfinite().all() for p in game.parameters())
-    assert build(recipe, augmentation="fixed", augmentation_strength=0.25).discriminator.strength == 0.25
-    rising = build(recipe, augmentation="rising", augmentation_strength=0.5).discriminator.augmentation
+    assert build(recipe, augmentation="fixed", augmentation_probability=0.25).discriminator.strength == 0.25
+    rising = build(recipe, augmentation="rising", augmentation_probability=0.5).discriminator.augmentation
     assert [rising.probability(t) for t in (0.0, 1.0)] == [0.0, 0.5]
 
 

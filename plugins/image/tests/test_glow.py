@@ -26,7 +26,7 @@ from gancore.training.loop import play
 from gancore.training.setup import set_up
 
 SMALL = {"couplings": 2, "width": 4}
-PLAIN = Spec({"side": 8, "channels": 1})
+PLAIN = Spec({"image_size": 8, "channels": 1})
 LABELLED = Spec({**PLAIN.fields, "classes": ["a", "b"], "class_shares": [0.5, 0.5]})
 
 
@@ -88,8 +88,8 @@ def test_a_flow_of_two_pixels_integrates_to_one_over_all_cells():
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3)])
 def test_images_come_back(side, channels):
     """Through the default flow, far from where it begins, in 32 bits, within 1e-4."""
-    spec = Spec({"side": side, "channels": channels})
-    sampler = Glow().build(GlowConfig(average=0.0), spec).sampler().eval()
+    spec = Spec({"image_size": side, "channels": channels})
+    sampler = Glow().build(GlowConfig(ema_halflife=0.0), spec).sampler().eval()
     stirred(sampler.model, 0.05)
     x = images(16, channels, side, side)
     sampler.model.initialize(x + 0.01 * Key.of(1).normal(*x.shape))
@@ -110,7 +110,7 @@ def test_scales_are_as_many_as_the_side_can_be_halved(side, latent_shapes):
 
 
 def test_odd_sides_are_refused_in_one_line():
-    with refused(ConfigError, 7, fix="data.side"):
+    with refused(ConfigError, 7, fix="data.image_size"):
         build_image_flow(7, 1, 3, 1, 4, 1e-3, 0)
 
 
@@ -136,7 +136,7 @@ def test_the_likelihood_told_is_the_same_each_time_and_row_by_row():
 def test_one_image_for_ever_has_no_more_than_its_cells_density():
     """Of a flow that knows nothing else the bound is below log 127.5 nats a pixel: 0 bits."""
     torch.manual_seed(0)
-    game = Glow().build(GlowConfig(**SMALL, lr=1e-2, average=0.0), PLAIN)
+    game = Glow().build(GlowConfig(**SMALL, lr=1e-2, ema_halflife=0.0), PLAIN)
     x = torch.full((64, 1, 8, 8), -1.0)
     play(set_up(game, x, batch_size=16), 100)
     told = game.sampler().eval().log_prob(Batch(x)).mean().item() / 64
@@ -158,7 +158,9 @@ def test_a_flow_is_told_labels_when_asked(recipe):
 
 
 def test_the_flow_gan_is_that_flow_and_dcgan_lites_discriminator():
-    game = ImageFlowGAN().build(ImageFlowGANConfig(**SMALL, judge_width=2, likelihood_weight=0.01), PLAIN)
+    game = ImageFlowGAN().build(
+        ImageFlowGANConfig(**SMALL, discriminator_width=2, likelihood_weight=0.01), PLAIN
+    )
     (phase,) = game.phases
     lazy = [PenaltyMove.of("discriminator", penalty) for penalty in game.penalties]
     assert [(move.cost, move.every) for move in lazy] == [("r1", 16), ("r2", 16)]
@@ -170,7 +172,7 @@ def test_the_flow_gan_is_that_flow_and_dcgan_lites_discriminator():
 
 
 def test_both_players_of_the_flow_gan_see_dequantised_pixels():
-    game = ImageFlowGAN().build(ImageFlowGANConfig(**SMALL, judge_width=2), PLAIN)
+    game = ImageFlowGAN().build(ImageFlowGANConfig(**SMALL, discriminator_width=2), PLAIN)
     table = set_up(game, TensorView(torch.full((8, 1, 8, 8), -1.0)), batch_size=4)
     game.train()
     real = table.batches.draw(0, 0, RowRange.all(4), 0, 0.0).real().data

@@ -100,8 +100,8 @@ FILES: dict[str, tuple[bytes, str]] = {
     "bomb.gif": (b"GIF89a" + struct.pack("<HHBBB", 65_535, 65_535, 0, 0, 0) + b";", "not a PNG"),
     "negative.bmp": (bmp(-40, 40), "pixels"),
     "bits-7.bmp": (bmp(40, 40, bits=7), "readable image"),
-    "dot.png": (saved("png", pixels(1, 1)), "1x1, smaller than data.min_side 8"),
-    "line.jpg": (saved("jpg", pixels(5, 900)), "900x5, smaller than data.min_side 8"),
+    "dot.png": (saved("png", pixels(1, 1)), "1x1, smaller than data.min_image_size 8"),
+    "line.jpg": (saved("jpg", pixels(5, 900)), "900x5, smaller than data.min_image_size 8"),
     "no-frames.gif": (b"GIF89a" + struct.pack("<HHBBB", 40, 40, 0, 0, 0) + b";", "not a PNG"),
 }
 

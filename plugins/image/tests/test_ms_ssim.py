@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from gancore import ConfigError, MetricInputs, SampleSet, Spec
 from gancore.random import Key
 
-SPEC = Spec({"side": 16, "channels": 1, "classes": ["dark", "light", "striped"]})
+SPEC = Spec({"image_size": 16, "channels": 1, "classes": ["dark", "light", "striped"]})
 
 
 def smooth(key: Key, n: int, channels: int, side: int) -> Tensor:

@@ -15,7 +15,7 @@ from gancore.random import Key, RowRange
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-TINY = {"width": 4, "skips": 8, "layers": 4, "components": 2}
+TINY = {"width": 4, "skip_channels": 8, "layers": 4, "components": 2}
 
 
 def stirred(module):
@@ -124,7 +124,7 @@ def test_without_gradient_rows_are_told_some_at_a_time(monkeypatch):
 
 
 def spec(side=8, channels=1, classes=0):
-    facts = {"side": side, "channels": channels}
+    facts = {"image_size": side, "channels": channels}
     if classes:
         facts |= {"classes": [str(c) for c in range(classes)], "class_shares": [1 / classes] * classes}
     return Spec(facts)
@@ -170,7 +170,7 @@ def test_it_learns_the_entropy_of_images_that_are_known():
     white = torch.cat([first, turns], 1).cumsum(1) % 2
     images = from_levels(255 * white)[:, None, :, None].expand(-1, 1, side, side).contiguous()
     torch.manual_seed(0)
-    config = PixelCNNConfig(width=8, skips=16, layers=2, components=2, lr=1e-2, average=0.0)
+    config = PixelCNNConfig(width=8, skip_channels=16, layers=2, components=2, lr=1e-2, ema_halflife=0.0)
     game = PixelCNN().build(config, spec(side))
     play(set_up(game, TensorView(images), batch_size=32), 150)
     entropy = math.log(2) + (side - 1) * -(flip * math.log(flip) + (1 - flip) * math.log(1 - flip))

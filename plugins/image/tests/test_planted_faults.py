@@ -21,7 +21,7 @@ N = 500
 @cache
 def digits() -> Batch:
     domain = plugins().load_domain("image")
-    train = domain.open(Source("digits"), domain.Config(source="digits", side=16)).view("train")
+    train = domain.open(Source("digits"), domain.Config(source="digits", image_size=16)).view("train")
     return read_rows(train, Key.of("digits").permutation(len(train)), Key.of("digits"))
 
 

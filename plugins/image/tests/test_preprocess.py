@@ -144,7 +144,7 @@ def test_the_side_is_the_nearest_power(sides, side):
 
 
 def test_what_is_under_the_least_side_is_refused():
-    with refused(SkipItem, "90x7", "data.min_side", 8):
+    with refused(SkipItem, "90x7", "data.min_image_size", 8):
         preprocess_image(picture(7, 90), PreprocessConfig(16))
 
 

@@ -21,8 +21,8 @@ from gancore.metrics.memorization import NEIGHBOURS, CopyTest, copy_test
 from gancore.random import Key, RowRange
 
 TINY = {"data": "digits", "steps": 4, "device": "cpu", "progress": "none"}
-SMALL = ["data.side=16", "model.batch_size=8", "upkeep.previews=5", "upkeep.evaluate_samples=16"]
-DCGAN_LITE = [*SMALL, "model.width=4", "model.latent=8", "upkeep.preview_every=1", "model.conditional=true"]
+SMALL = ["data.image_size=16", "model.batch_size=8", "logging.preview_samples=5", "validation.samples=16"]
+DCGAN_LITE = [*SMALL, "model.width=4", "model.latent=8", "logging.preview_every=1", "model.conditional=true"]
 OTHERS = {
     "dcgan": ["model.width=2", "model.latent=8"],
     "glow": ["model.width=4", "model.couplings=1"],
@@ -72,14 +72,14 @@ class TestAFolderThatHoldsOtherSamples:
         before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
         with pytest.raises(ConfigError) as error:
             gancore.generate(run, n=2, seed=1, out=tmp_path)
-        assert str(tmp_path) in error.value.message and "--force" in error.value.fix
+        assert str(tmp_path) in error.value.message and "--overwrite" in error.value.fix
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
     def test_is_replaced_by_force_with_nothing_left_over_and_what_is_no_sample_stays(self, run, tmp_path):
         gancore.generate(run, n=4, out=tmp_path)
         (tmp_path / "notes.txt").write_text("mine")
         said = []
-        written = gancore.generate(run, n=2, seed=1, out=tmp_path, force=True, announce=said.append)
+        written = gancore.generate(run, n=2, seed=1, out=tmp_path, overwrite=True, announce=said.append)
         assert {*tmp_path.iterdir()} == {*written, tmp_path / "notes.txt"}
         assert "5 files" in said[0]
 
@@ -207,14 +207,14 @@ class TestNeighbours:
         capsys.readouterr()
         assert main(["neighbours", str(tmp_path / "shared"), "--out", str(tmp_path / "b")]) == 2
         assert capsys.readouterr().err.splitlines()[-1] == (
-            "error: the model does not say where its data are; give them with --against"
+            "error: the model does not say where its data are; give them with --data"
         )
 
 
 def digits(split: str) -> torch.Tensor:
     domain = ImageDomain()
     source = Source("digits", None, domain.sources["digits"])
-    view = domain.open(source, domain.Config(side=16)).view(split)
+    view = domain.open(source, domain.Config(image_size=16)).view(split)
     return view.get_batch(torch.arange(len(view)), Key.of("all").with_rows(RowRange.all(len(view)))).data
 
 
@@ -266,7 +266,7 @@ def test_neighbours_name_files_and_the_copies_that_hinder_the_test(tmp_path):
             place = tmp_path / "data" / split / f"{number:02}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(place, compress_level=quality)
-    settings = ["data.side=8", "model.width=2", "model.batch_size=4"]
+    settings = ["data.image_size=8", "model.width=2", "model.batch_size=4"]
     told = {"data": tmp_path / "data", "steps": 1, "device": "cpu", "progress": "none"}
     gancore.train("image", recipe="dcgan-lite", overrides=settings, out=tmp_path / "run", **told)
     found = gancore.neighbours(tmp_path / "run", n=3, k=2, out=tmp_path / "out", device="cpu")
@@ -284,7 +284,7 @@ def test_neighbours_name_files_and_the_copies_that_hinder_the_test(tmp_path):
 
 
 def test_a_film_shows_every_preview(run, tmp_path, capsys):
-    assert main(["film", str(run), "--out", str(tmp_path / "film.gif"), "--json"]) == 0
+    assert main(["animate", str(run), "--out", str(tmp_path / "film.gif"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == [1, 2, 3, 4]
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames == 4

@@ -48,7 +48,7 @@ def data() -> Data:
 def test_a_row_is_three_images_of_its_split_and_its_label_theirs(data):
     alone = opened()
     assert data.spec["classes"] == [f"{number:03d}" for number in range(1000)]
-    assert (data.spec["channels"], data.spec["side"]) == (3, 16)
+    assert (data.spec["channels"], data.spec["image_size"]) == (3, 16)
     assert len(data.view("train")) == 128_000 and len(data.view("valid")) == len(data.view("test")) == 26_000
     for split in ("train", "valid", "test"):
         view, own = data.view(split), alone.view(split)
@@ -275,7 +275,7 @@ def test_a_trained_model_is_told_its_modes(tmp_path, monkeypatch):
     run = gancore.train(
         "image", data="digits", steps=4, out=tmp_path / "run", overrides=overrides, device="cpu"
     )
-    found = gancore.evaluate(run.folder, measures=["modes", "mode_kl"], n=1000, device="cpu")
+    found = gancore.evaluate(run.folder, metrics=["modes", "mode_kl"], n=1000, device="cpu")
     count, divergence = found["modes"], found["mode_kl"]
     assert count.anchors["collapse"] <= 50 < 550 < count.anchors["real"] < 700
     assert count.anchors["real"] == pytest.approx(count.details["modes of as many draws of the data"], abs=40)

@@ -24,8 +24,8 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-TINY = {"width": 4, "latent": 3, "draws": 4}
-PLAIN = Spec({"side": 8, "channels": 1})
+TINY = {"width": 4, "latent": 3, "importance_samples": 4}
+PLAIN = Spec({"image_size": 8, "channels": 1})
 
 
 def of_one_latent(side, count, draws):
@@ -84,7 +84,7 @@ def test_the_bound_of_pixels_is_that_of_levels_over_cells():
 
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (4, 2), (30, 4)])
 def test_samples_are_pixels_of_levels_of_the_datas_shape(side, channels):
-    spec = Spec({"side": side, "channels": channels})
+    spec = Spec({"image_size": side, "channels": channels})
     sampler = ImageVAE().build(ImageVAEConfig(**TINY, components=2), spec).sampler().eval()
     samples = sampler.sample(3, Key.of(0))
     assert samples.shape == (3, channels, side, side)
@@ -115,7 +115,7 @@ def test_it_learns_what_halves_of_images_share():
     half = torch.where(torch.arange(8) < 4, white[:, None], 1 - white[:, None])
     images = from_levels(255 * half)[:, None, None].expand(-1, 1, 8, 8).contiguous()
     torch.manual_seed(0)
-    game = ImageVAE().build(ImageVAEConfig(**{**TINY, "width": 8}, average=0.0), PLAIN)
+    game = ImageVAE().build(ImageVAEConfig(**{**TINY, "width": 8}, ema_halflife=0.0), PLAIN)
     play(set_up(game, TensorView(images), batch_size=32), 200)
     sampler = game.sampler().eval()
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_it_learns_what_halves_of_images_share():
 def test_it_begins_near_the_prior_whatever_images_are(level):
     """Bright ones are large numbers to a network: deviations that begin at exp(4) would never recover."""
     torch.manual_seed(0)
-    model = ImageVAE().build(ImageVAEConfig(), Spec({"side": 28, "channels": 1})).model.train()
+    model = ImageVAE().build(ImageVAEConfig(), Spec({"image_size": 28, "channels": 1})).model.train()
     images = torch.full((8, 1, 28, 28), level)
     m, log_s = model.posterior(images)
     assert torch.equal(log_s, torch.zeros(8, 32)) and m.abs().max() < 10

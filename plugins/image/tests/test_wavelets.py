@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 from gancore import MetricInputs, Spec
 from gancore.random import Key
 
-SPEC = Spec({"side": 16, "channels": 1})
+SPEC = Spec({"image_size": 16, "channels": 1})
 
 
 def smooth(n: int, seed: int = 0) -> torch.Tensor:

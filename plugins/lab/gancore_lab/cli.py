@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gancore.console import format_duration, print_json, print_line, print_table
+from gancore.console import (
+    count_option,
+    duration_option,
+    format_duration,
+    print_json,
+    print_line,
+    print_table,
+)
 from gancore.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,8 +52,17 @@ def lab(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a setting. May be repeated."),
     ] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="The same as --set steps=N, for an experiment with this setting."),
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="No further experiment starts after 90s, 10m, 2h or seconds."),
+    ] = None,
     print_settings: Annotated[
-        bool, typer.Option("--settings", help="Print the settings, which --set overrides, and run nothing.")
+        bool,
+        typer.Option("--print-config", help="Print the settings, which --set overrides, and run nothing."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, on one line.")] = False,
 ) -> None:
@@ -53,11 +70,13 @@ def lab(
 
     Exit code 0: every prediction holds. 1: one does not (see the verdict). 2: a mistake in the command.
     """
+    overrides = [*(overrides or []), *([] if steps is None else [f"steps={count_option(steps)}"])]
+    limit = None if time is None else duration_option(time)
     if not names:
         if print_settings or overrides:
             raise ConfigError(
-                f"{'--settings' if print_settings else '--set'} without an experiment",
-                "name an experiment, as in gancore lab dirac --settings",
+                f"{'--print-config' if print_settings else '--set'} without an experiment",
+                "name an experiment, as in gancore lab dirac --print-config",
             )
         return list_experiments(as_json)
     from gancore_lab.runner import select_experiments
@@ -66,15 +85,27 @@ def lab(
     if overrides and len(selected) > 1:
         raise ConfigError("--set with several experiments", "run one: each has its own settings")
     if print_settings:
-        return show_settings(selected, quick, overrides or [], as_json)
+        return show_settings(selected, quick, overrides, as_json)
     alone = len(selected) == 1
-    results = [_run_one(entry, out, quick, seed, overrides or [], as_json, alone) for entry in selected]
+    results, began = [], clock.monotonic()
+    for entry in selected:
+        if limit is not None and clock.monotonic() - began > limit:
+            results.append(_not_run(entry, time, as_json))
+        else:
+            results.append(_run_one(entry, out, quick, seed, overrides, as_json, alone))
     if as_json:
         print_json(results)
     elif len(selected) > 1:
         _print_summary(results)
     if not all(result["reproduced"] for result in results):
         raise typer.Exit(NOT_REPRODUCED)
+
+
+def _not_run(entry: ExperimentEntry, time: str | None, as_json: bool) -> dict[str, Any]:
+    verdict = f"not run: --time {time} is used up"
+    if not as_json:
+        print_line(f"{entry.name}: {verdict}")
+    return {"name": entry.name, "reproduced": False, "verdict": verdict, "seconds": 0.0}
 
 
 def list_experiments(as_json: bool) -> None:

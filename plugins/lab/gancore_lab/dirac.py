@@ -87,7 +87,7 @@ class DiracCase:
             penalties=loss.penalties,
             rates=self.rates,
             start=start,
-            discriminator_moves=method.moves,
+            discriminator_steps=method.moves,
             clipped=loss.clipped,
         )
         return distances(orbit(game, steps, parameter_reader(game), seed=seed))

@@ -75,9 +75,9 @@ def dirac(
     penalties: Sequence[Penalty] = (),
     rates: tuple[float, float] = (0.2, 0.2),
     start: tuple[float, float] = (-1.0, 1.0),
-    discriminator_moves: int = 1,
+    discriminator_steps: int = 1,
     clipped: bool = False,
-    average: float | None = None,
+    ema_halflife: float | None = None,
 ) -> AdversarialGame:
     """The Dirac-GAN (Mescheder et al. 2018, definition 2.1): data at 0, one parameter a player.
 
@@ -92,9 +92,9 @@ def dirac(
         penalties=penalties,
         discriminator_optimizer=SGD(rates[0]),
         generator_optimizer=SGD(rates[1]),
-        discriminator_moves=discriminator_moves,
+        discriminator_steps=discriminator_steps,
         dynamics=dynamics,
-        average=average,
+        ema_halflife=ema_halflife,
         game=ClippedGame if clipped else AdversarialGame,
     )
 
@@ -164,7 +164,7 @@ def small_gan(
     dynamics: Dynamics,
     optimizer: Optimizer | None = None,
     penalties: Sequence[Penalty] = (),
-    average: float | None = None,
+    ema_halflife: float | None = None,
 ) -> AdversarialGame:
     """A GAN of a few hundred parameters in float64; the same networks for the same seed."""
     width = settings["width"]
@@ -180,5 +180,5 @@ def small_gan(
             generator_optimizer=optimizer,
             discriminator_optimizer=optimizer,
             dynamics=dynamics,
-            average=average,
+            ema_halflife=ema_halflife,
         )

@@ -116,7 +116,7 @@ def ema_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]
     checks = []
     for half_life in settings["half_lives"]:
         h = (settings["rate"], settings["rate"])
-        game = games.dirac("wasserstein", Alternating(), rates=h, start=(0.0, 1.0), average=half_life)
+        game = games.dirac("wasserstein", Alternating(), rates=h, start=(0.0, 1.0), ema_halflife=half_life)
         generator_and_ema = lambda game=game: torch.stack([game.generator.value, game.ema.module.value])  # noqa: E731
         path = orbit(game, settings["average_steps"], generator_and_ema, seed=seed)
         tail = path[-settings["average_tail"] :]
@@ -157,7 +157,7 @@ def gan_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]
     """A GAN on a ring of Gaussians: the generator and its average along one training."""
     optimizer = Adam(settings["gan_rate"], tuple(settings["betas"]))
     game = small_gan(
-        settings, seed, dynamics=Alternating(), optimizer=optimizer, average=settings["gan_half_life"]
+        settings, seed, dynamics=Alternating(), optimizer=optimizer, ema_halflife=settings["gan_half_life"]
     )
     table = set_up(
         game, ring_points(settings["rows"], settings, seed), batch_size=settings["batch_size"], seed=seed

@@ -127,7 +127,7 @@ def _as_config_error(name: str, overrides: Sequence[str], failed: str) -> Iterat
         reason = short_repr(f"{type(error).__name__}: {error}")
         raise ConfigError(
             f"{name} {failed} with --set {' --set '.join(overrides)} ({reason})",
-            f"use values closer to the defaults (`gancore lab {name} --settings`)",
+            f"use values closer to the defaults (`gancore lab {name} --print-config`)",
         ) from error
 
 

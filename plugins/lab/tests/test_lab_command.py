@@ -104,6 +104,20 @@ def test_several_are_summed_up_and_none_stops_the_others(coins, tmp_path, capsys
     assert lines[-1] == "1 of 3 reproduced"
 
 
+def test_after_the_time_no_further_experiment_starts(coins, tmp_path, capsys):
+    words = ["lab", "heads", "tails", "--time", "0.000001s", "--out", str(tmp_path)]
+    assert main(words) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("heads: reproduced")
+    assert lines[1] == "tails: not run: --time 0.000001s is used up"
+    assert lines[-1] == "1 of 2 reproduced"
+
+
+def test_steps_are_a_setting(capsys):
+    assert main(["lab", "bilinear", "--steps", "3e1", "--print-config"]) == 0
+    assert "bilinear  steps=30" in capsys.readouterr().out
+
+
 def test_results_as_json(coins, tmp_path, capsys):
     assert main(["lab", "heads", "tails", "--json", "--out", str(tmp_path)]) == 1
     heads, tails = json.loads(capsys.readouterr().out)
@@ -122,6 +136,9 @@ def test_alone_its_error_is_that_of_the_command(coins, tmp_path, capsys):
         (["lab", "dirak"], "no experiment is named 'dirak'; did you mean 'dirac'?"),
         (["lab", "dirac", "zzz"], "known: all, bilinear, dirac"),
         (["lab", "dirac", "--seed", "-1"], "--seed"),
+        (["lab", "dirac", "--time", "soon"], "--time 'soon': not a number"),
+        (["lab", "dirac", "--steps", "1.5"], "--steps '1.5': an integer is expected"),
+        (["lab", "dirac", "--steps", "5"], "steps"),
     ],
 )
 def test_a_mistake_is_one_line_and_returns_2(words, told, capsys):

@@ -130,12 +130,12 @@ def test_numbers_from_elsewhere_stand_beside_what_is_as_there(monkeypatch):
 
 
 def test_the_command_shows_the_set_up_and_changes_it(capsys):
-    assert main(["lab", "dirac", "--settings", "--set", "rate=0.1", "--json"]) == 0
+    assert main(["lab", "dirac", "--print-config", "--set", "rate=0.1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["dirac"]["rate"] == 0.1
     assert main(["lab", "dirac", "lgq", "--set", "rate=0.1"]) == 2
 
 
-@pytest.mark.parametrize("words", [["--settings"], ["--set", "rate=1"]])
+@pytest.mark.parametrize("words", [["--print-config"], ["--set", "rate=1"]])
 def test_a_set_up_is_of_an_experiment_that_is_named(words, capsys):
     assert main(["lab", *words]) == 2
     told = capsys.readouterr()

@@ -21,11 +21,11 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "spirals": {"components": 2, "turns": 1.0, "radius": 1.0, "std": 0.02, "imbalance": 1.0},
     "circles": {"components": 2, "radius": 1.0, "std": 0.03, "imbalance": 1.0},
     "student-t": {"dimension": 2, "nu": 3.0},
-    "manifold": {"intrinsic": 2, "ambient": 16, "frequency": 2.0, "std": 0.01},
+    "manifold": {"intrinsic_dimension": 2, "ambient_dimension": 16, "frequency": 2.0, "std": 0.01},
     "lattice": {"levels": 5, "dimension": 2, "separation": 1.0, "imbalance": 1.0},
     "pieces": {"components": 3, "dimension": 2, "gap": 0.5, "imbalance": 1.0},
-    "polygons": {"vertices": 8, "side": 28},
-    "triangles": {"side": 28},
+    "polygons": {"vertices": 8, "image_size": 28},
+    "triangles": {"image_size": 28},
 }
 """The parameters of each source with their default values."""
 
@@ -54,10 +54,12 @@ class SyntheticConfig(DataConfig):
     """A parameter left at none has the default of its source (:data:`PARAMETERS`)."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="the data are a function of the seed and the parameters")
-    points: PositiveInt | None = Field(
+    train_examples: PositiveInt | None = Field(
         None, le=MAX_POINTS, description="training examples; none: 100,000, images 60,000"
     )
-    held_out: PositiveInt = Field(10_000, le=1_000_000, description="examples of valid, and as many of test")
+    validation_examples: PositiveInt = Field(
+        10_000, le=1_000_000, description="examples of valid, and as many of test"
+    )
     components: int | None = Field(None, ge=1, le=1000, description="Gaussians, arms, circles or pieces")
     dimension: int | None = Field(None, ge=1, le=1024, description="coordinates of a point")
     separation: Length | None = Field(
@@ -74,8 +76,8 @@ class SyntheticConfig(DataConfig):
     nu: float | None = Field(
         None, ge=0.5, le=1000, description="degrees of freedom: moments of lower order exist"
     )
-    intrinsic: int | None = Field(None, ge=1, le=64, description="dimension of the manifold")
-    ambient: int | None = Field(None, ge=2, le=1024, description="dimension of the space around it")
+    intrinsic_dimension: int | None = Field(None, ge=1, le=64, description="dimension of the manifold")
+    ambient_dimension: int | None = Field(None, ge=2, le=1024, description="dimension of the space around it")
     frequency: float | None = Field(
         None, ge=0, le=50, description="frequency of the manifold's waves in radians per unit; 0: flat"
     )
@@ -84,7 +86,7 @@ class SyntheticConfig(DataConfig):
     vertices: int | None = Field(
         None, ge=3, le=12, description="largest number of vertices of a polygon; the smallest is 3"
     )
-    side: int | None = Field(None, ge=8, le=128, description="side of an image in pixels")
+    image_size: int | None = Field(None, ge=8, le=128, description="side of an image in pixels")
 
     @model_validator(mode="after")
     def _check_parameter_names(self) -> Self:
@@ -107,8 +109,8 @@ class SyntheticConfig(DataConfig):
             raise ValueError(
                 f"a grid of {parameters['components']} is not square; set data.components to 9, 16, 25, ..."
             )
-        if self.source == "manifold" and parameters["intrinsic"] >= parameters["ambient"]:
-            raise ValueError("intrinsic must be below ambient")
+        if self.source == "manifold" and parameters["intrinsic_dimension"] >= parameters["ambient_dimension"]:
+            raise ValueError("intrinsic_dimension must be below ambient_dimension")
         if self.source == "lattice" and parameters["levels"] ** parameters["dimension"] > MAX_LATTICE_POINTS:
             raise ValueError(f"a lattice has at most {MAX_LATTICE_POINTS:,} points; lower levels")
         return self
@@ -126,35 +128,39 @@ class SyntheticSchema(SpecSchema):
     """What defines a distribution: the source, its parameters and the seed of its random parts."""
 
     source: str
-    knobs: dict[str, Any]
+    parameters: dict[str, Any]
     seed: int = Field(ge=0, lt=2**31)
-    points: PositiveInt = Field(description="training examples")
+    train_examples: PositiveInt = Field(description="training examples")
     shape: list[PositiveInt] = Field(description="shape of one sample")
-    own_points: bool = Field(default=False, description="the user's points, whose distribution is unknown")
+    user_points: bool = Field(default=False, description="the user's points, whose distribution is unknown")
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
-        if self.own_points:
-            if self.knobs or len(self.shape) != 1:
-                raise ValueError("the user's points have one axis and no parameters: knobs must be empty")
+        if self.user_points:
+            if self.parameters or len(self.shape) != 1:
+                raise ValueError(
+                    "the user's points have one axis and no parameters; parameters must be empty"
+                )
             return self
         if self.source not in PARAMETERS:
             raise ValueError(f"{self.source!r} is not a source; the sources are {', '.join(PARAMETERS)}")
-        if self.points > MAX_POINTS:
-            raise ValueError(f"points is {self.points:,}; a source gives at most {MAX_POINTS:,}")
+        if self.train_examples > MAX_POINTS:
+            raise ValueError(
+                f"train_examples is {self.train_examples:,}; a source gives at most {MAX_POINTS:,}"
+            )
         try:
-            known = SyntheticConfig.model_validate({**self.knobs, "source": self.source}).parameters()
+            known = SyntheticConfig.model_validate({**self.parameters, "source": self.source}).parameters()
         except ValidationError as error:
-            raise ValueError(f"knobs: {error.errors()[0]['msg']}") from error
-        if known != self.knobs:
-            raise ValueError(f"knobs must be those of {self.source}: {', '.join(known)}")
+            raise ValueError(f"parameters: {error.errors()[0]['msg']}") from error
+        if known != self.parameters:
+            raise ValueError(f"parameters must be those of {self.source}: {', '.join(known)}")
         if self.shape != _shape(known):
-            raise ValueError(f"shape is {self.shape}; these knobs give {_shape(known)}")
+            raise ValueError(f"shape is {self.shape}; these parameters give {_shape(known)}")
         return self
 
 
 def _shape(parameters: Mapping[str, Any]) -> list[int]:
     """The shape of one sample of a source with these parameters."""
-    if "side" in parameters:
-        return [1, parameters["side"], parameters["side"]]
-    return [parameters.get("dimension", parameters.get("ambient", 2))]
+    if "image_size" in parameters:
+        return [1, parameters["image_size"], parameters["image_size"]]
+    return [parameters.get("dimension", parameters.get("ambient_dimension", 2))]

@@ -77,10 +77,19 @@ def open_distribution(source: Source, config: SyntheticConfig) -> Data:
     parameters = config.model_copy(update={"source": source.name}).parameters()
     distribution = make_distribution(source.name, parameters, config.seed)
     labelled = 1 < len(distribution.weights) <= MOST_CLASSES
-    sizes = {"train": _train_examples(source.name, config), "valid": config.held_out, "test": config.held_out}
+    sizes = {
+        "train": _train_examples(source.name, config),
+        "valid": config.validation_examples,
+        "test": config.validation_examples,
+    }
     key = Key.of("synthetic", source.name, config.seed)
     views = {split: _view(distribution, n, key / split, labelled) for split, n in sizes.items()}
-    facts = {"source": source.name, "seed": config.seed, "knobs": parameters, "points": sizes["train"]}
+    facts = {
+        "source": source.name,
+        "seed": config.seed,
+        "parameters": parameters,
+        "train_examples": sizes["train"],
+    }
     return Data(
         **views,
         spec=_spec(facts, distribution, labelled),
@@ -90,7 +99,7 @@ def open_distribution(source: Source, config: SyntheticConfig) -> Data:
 
 
 def _train_examples(name: str, config: SyntheticConfig) -> int:
-    return config.points or (60_000 if name in IMAGE_SOURCES else 100_000)
+    return config.train_examples or (60_000 if name in IMAGE_SOURCES else 100_000)
 
 
 def _view(distribution: Distribution, n: int, key: Key, labelled: bool) -> PointView:
@@ -117,7 +126,7 @@ def _summary_lines(
     facts: dict[str, Any], distribution: Distribution, sizes: dict[str, int], labelled: bool
 ) -> list[str]:
     shape = "x".join(map(str, distribution.shape))
-    parameters = ", ".join(f"{name} {value}" for name, value in facts["knobs"].items())
+    parameters = ", ".join(f"{name} {value}" for name, value in facts["parameters"].items())
     labels = f"{len(distribution.weights)}, the component of each example" if labelled else "none"
     return [
         f"data: {facts['source']}, {SOURCES[facts['source']].summary}; seed {facts['seed']}",
@@ -137,7 +146,8 @@ FIX = "give an npy file, or an array, of numbers of shape (rows, coordinates)"
 
 
 def open_points(source: Source, config: SyntheticConfig) -> Data:
-    """Open the user's points; ``data.seed`` draws valid and test, a tenth each, at most ``data.held_out``.
+    """Open the user's points; ``data.seed`` draws valid and test, a tenth each, at most
+    ``data.validation_examples``.
 
     Equal rows are in one split and count once; but see :data:`MAX_DUPLICATE_SHARE`.
 
@@ -153,10 +163,10 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
     parts = _split(rows, point if keep_together else torch.arange(len(rows)), config)
     facts = {
         "source": source.name,
-        "own_points": True,
+        "user_points": True,
         "seed": config.seed,
-        "knobs": {},
-        "points": len(parts["train"]),
+        "parameters": {},
+        "train_examples": len(parts["train"]),
         "shape": [rows.shape[1]],
         "licence": "",
     }
@@ -190,10 +200,10 @@ def _split(rows: Tensor, point: Tensor, config: SyntheticConfig) -> dict[str, Te
     count = int(point.max()) + 1
     position = Key.of("synthetic", "own points", config.seed).permutation(count).argsort()[point]  # (n)
     order = position.argsort(stable=True)
-    held_out = max(1, min(config.held_out, count // 10))
+    held_out = max(1, min(config.validation_examples, count // 10))
     ends = torch.searchsorted(position[order], torch.tensor([held_out, 2 * held_out]))
     valid, test, train = order.tensor_split(ends)
-    return {"train": rows[train[: config.points]], "valid": rows[valid], "test": rows[test]}
+    return {"train": rows[train[: config.train_examples]], "valid": rows[valid], "test": rows[test]}
 
 
 def _distinct_points(rows: Tensor) -> Tensor:

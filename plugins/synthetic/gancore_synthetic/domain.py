@@ -100,7 +100,7 @@ class SyntheticDomain(Domain):
 
     def tiny_config(self) -> Mapping[str, Any]:
         return {
-            "data": {"source": "ring", "points": 1000, "held_out": 100},
+            "data": {"source": "ring", "train_examples": 1000, "validation_examples": 100},
             "model": {"width": 16, "batch_size": 16},
             "train": {"steps": 8},
         }

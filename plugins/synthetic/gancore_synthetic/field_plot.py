@@ -83,7 +83,9 @@ def scalar_field(game: Game, condition: Callable[[int], Tensor | None]) -> tuple
 def save_density_plot(source: str, settings: Sequence[str], out: Path, n: int) -> Path:
     """Plot points of a source over its density."""
     config = resolve_config(
-        "synthetic", data=source, overrides=["data.points=1", *settings, f"data.held_out={n}"]
+        "synthetic",
+        data=source,
+        overrides=["data.train_examples=1", *settings, f"data.validation_examples={n}"],
     )
     data = SyntheticDomain().open(Source(source, None, SOURCES.get(source)), config.data)
     batch = data.view("valid").get_batch(torch.arange(n), Key.of("show"))

@@ -24,7 +24,7 @@ from gancore_synthetic.networks import (
 )
 
 
-@with_defaults(penalty_weight=0.02, lr=2e-3, lr_end=0.1, average=20_000.0)
+@with_defaults(penalty_weight=0.02, lr=2e-3, lr_end=0.1, ema_halflife=20_000.0)
 class MLPGANConfig(AdversarialConfig):
     """Learning rates fall to a tenth along a cosine."""
 

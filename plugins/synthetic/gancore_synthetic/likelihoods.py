@@ -56,8 +56,8 @@ class RealNVPConfig(RecipeConfig):
     width: PositiveInt = Field(64, description="units of a hidden layer of a coupling's network")
     depth: PositiveInt = Field(2, le=20, description="hidden layers of a coupling's network")
     lr: PositiveFloat = Field(1e-3, description="Adam's initial learning rate")
-    clip: PositiveFloat = Field(10.0, description="maximal gradient norm")
-    average: NonNegativeFloat = Field(
+    clip_grad_norm: PositiveFloat = Field(10.0, description="maximal gradient norm")
+    ema_halflife: NonNegativeFloat = Field(
         0.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the components as labels")
@@ -73,8 +73,8 @@ class RealNVP(Recipe):
         game = likelihood_game(
             lambda: build_real_nvp(size, config.couplings, config.width, config.depth, classes),
             optimizer=Adam(cosine(config.lr, config.lr / 100)),
-            average=config.average or None,
-            clip=config.clip,
+            ema_halflife=config.ema_halflife or None,
+            clip_grad_norm=config.clip_grad_norm,
             conditional=config.conditional,
             representation=StandardisedRepresentation(tuple(spec["shape"])),
             game=FlowGame,
@@ -83,7 +83,7 @@ class RealNVP(Recipe):
         return game
 
 
-@with_defaults(penalty_weight=0.02, lr=1e-3, lr_end=0.01, clip=10.0, average=20_000.0)
+@with_defaults(penalty_weight=0.02, lr=1e-3, lr_end=0.01, clip_grad_norm=10.0, ema_halflife=20_000.0)
 class FlowGANConfig(AdversarialConfig):
     """Learning rates fall to a hundredth along a cosine."""
 
@@ -95,8 +95,8 @@ class FlowGANConfig(AdversarialConfig):
     couplings: PositiveInt = Field(8, le=64, description="affine couplings of the generator")
     width: PositiveInt = Field(64, description="units of a hidden layer of a coupling's network")
     depth: PositiveInt = Field(2, le=20, description="hidden layers of a coupling's network")
-    judge_width: PositiveInt = Field(128, description="units of a hidden layer of the discriminator")
-    judge_depth: PositiveInt = Field(3, le=20, description="hidden layers of the discriminator")
+    discriminator_width: PositiveInt = Field(128, description="units of a hidden layer of the discriminator")
+    discriminator_depth: PositiveInt = Field(3, le=20, description="hidden layers of the discriminator")
     conditional: bool = Field(False, description="train on the components as labels")
 
 
@@ -109,7 +109,9 @@ class FlowGAN(Recipe):
         size, classes = _require_two_coordinates(spec), num_classes(config.conditional, spec)
         game = flow_gan(
             flow=lambda: build_real_nvp(size, config.couplings, config.width, config.depth, classes),
-            discriminator=lambda: MLPDiscriminator(size, config.judge_width, config.judge_depth, classes),
+            discriminator=lambda: MLPDiscriminator(
+                size, config.discriminator_width, config.discriminator_depth, classes
+            ),
             likelihood_weight=config.likelihood_weight,
             **config.game_options(),
             conditional=config.conditional,
@@ -139,8 +141,10 @@ class VAEConfig(RecipeConfig):
     depth: PositiveInt = Field(3, le=20, description="hidden layers of encoder and decoder")
     latent: PositiveInt = Field(2, description="dimensions of a latent")
     lr: PositiveFloat = Field(1e-3, description="Adam's initial learning rate")
-    draws: PositiveInt = Field(16, description="latents per example in the importance-weighted bound, k")
-    average: NonNegativeFloat = Field(
+    importance_samples: PositiveInt = Field(
+        16, description="latents per example in the importance-weighted bound, k"
+    )
+    ema_halflife: NonNegativeFloat = Field(
         0.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the components as labels")
@@ -156,8 +160,8 @@ class VAE(Recipe):
         game = likelihood_game(
             lambda: build_vae(size, config, classes),
             optimizer=Adam(cosine(config.lr, config.lr / 100)),
-            average=config.average or None,
-            clip=100.0,
+            ema_halflife=config.ema_halflife or None,
+            clip_grad_norm=100.0,
             conditional=config.conditional,
             representation=StandardisedRepresentation(tuple(spec["shape"])),
         )
@@ -168,7 +172,9 @@ class VAE(Recipe):
 def build_vae(size: int, config: VAEConfig, classes: int) -> VariationalAutoencoder:
     encoder = ConditionalMLP(size, config.width, config.depth, 2 * config.latent, classes)
     decoder = ConditionalMLP(config.latent, config.width, config.depth, size, classes)
-    return VariationalAutoencoder(encoder, decoder, GaussianLikelihood(), config.latent, config.draws)
+    return VariationalAutoencoder(
+        encoder, decoder, GaussianLikelihood(), config.latent, config.importance_samples
+    )
 
 
 MIN_BANDWIDTH, MAX_BANDWIDTH, N_BANDWIDTHS = 1e-3, 10.0, 40
@@ -224,7 +230,7 @@ class KernelConfig(RecipeConfig):
     centres: PositiveInt = Field(
         10_000, description="maximal number of training examples that carry a kernel"
     )
-    held_out: PositiveInt = Field(
+    validation_examples: PositiveInt = Field(
         1000, description="maximal number of training examples that choose the bandwidth"
     )
 
@@ -235,9 +241,9 @@ class KernelDensity(Recipe):
     Config = KernelConfig
 
     def build(self, config: KernelConfig, spec: Spec) -> Game:
-        points = int(spec["points"])
+        points = int(spec["train_examples"])
         centres = max(1, min(config.centres, points * 9 // 10))
-        held_out = max(1, min(config.held_out, points - centres))
+        held_out = max(1, min(config.validation_examples, points - centres))
         model = GaussianKernelDensity(centres, held_out, prod(spec["shape"]))
         game = fitted_game(model, representation=StandardisedRepresentation(tuple(spec["shape"])))
         game.fp32_by_default = True

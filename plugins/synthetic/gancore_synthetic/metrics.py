@@ -60,7 +60,7 @@ def off_support(distribution: Distribution, points: Tensor) -> float:
 def meaningful_metrics(spec: Spec) -> frozenset[str]:
     """Names of the metrics that are meaningful for this source."""
     distribution = distribution_of(spec)
-    countable = len(distribution.weights) > 1 and "side" not in spec["knobs"]
+    countable = len(distribution.weights) > 1 and "image_size" not in spec["parameters"]
     meaning = {
         "modes": countable,
         "reverse_kl": countable,

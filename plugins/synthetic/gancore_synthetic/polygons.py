@@ -34,8 +34,8 @@ class Polygons(Distribution):
 
     n_reference_points = 2000
 
-    def __init__(self, *, side: int, seed: int, vertices: int = 3) -> None:
-        self.side, self.shape = side, (1, side, side)
+    def __init__(self, *, image_size: int, seed: int, vertices: int = 3) -> None:
+        self.side, self.shape = image_size, (1, image_size, image_size)
         self.weights = torch.full((vertices - 2,), 1 / (vertices - 2), dtype=torch.float64)
 
     def sample(self, n: int, key: Key) -> tuple[Tensor, Tensor]:

@@ -33,9 +33,9 @@ def make_distribution(source: str, parameters: Mapping[str, Any], seed: int) -> 
 
 def distribution_of(spec: Spec) -> Distribution:
     """The distribution that a spec describes; needs no data."""
-    if spec.get("own_points"):
+    if spec.get("user_points"):
         return HistogramDistribution(spec)
-    return make_distribution(spec["source"], spec["knobs"], spec["seed"])
+    return make_distribution(spec["source"], spec["parameters"], spec["seed"])
 
 
 @lru_cache(maxsize=16)

@@ -24,14 +24,18 @@ class Manifold(Distribution):
     noisy points is an m-dimensional integral without closed form and is not provided.
     """
 
-    def __init__(self, *, intrinsic: int, ambient: int, frequency: float, std: float, seed: int) -> None:
+    def __init__(
+        self, *, intrinsic_dimension: int, ambient_dimension: int, frequency: float, std: float, seed: int
+    ) -> None:
         key = Key.of("manifold", seed)
-        self.m, self.frequency, self.std = intrinsic, frequency, std
-        self.shape, self.weights = (ambient,), torch.ones(1, dtype=torch.float64)
-        directions = (key / "w").normal(ambient - intrinsic, intrinsic).double()
+        self.m, self.frequency, self.std = intrinsic_dimension, frequency, std
+        self.shape, self.weights = (ambient_dimension,), torch.ones(1, dtype=torch.float64)
+        directions = (key / "w").normal(ambient_dimension - intrinsic_dimension, intrinsic_dimension).double()
         self.directions = directions / directions.norm(dim=1, keepdim=True)  # (D - m, m)
-        self.phases = (key / "phase").uniform(ambient - intrinsic, high=2 * torch.pi).double()
-        self.rotation = torch.linalg.qr((key / "q").normal(ambient, ambient).double())[0]
+        self.phases = (
+            (key / "phase").uniform(ambient_dimension - intrinsic_dimension, high=2 * torch.pi).double()
+        )
+        self.rotation = torch.linalg.qr((key / "q").normal(ambient_dimension, ambient_dimension).double())[0]
 
     def embed(self, u: Tensor) -> Tensor:
         """(n, m) to the points of the manifold, (n, D)."""

@@ -14,11 +14,11 @@ from gancore.cli import main
 from gancore.games import Game, Sampler
 
 TINY = [
-    "data.points=500",
-    "data.held_out=50",
+    "data.train_examples=500",
+    "data.validation_examples=50",
     "model.width=8",
-    "upkeep.previews=2",
-    "upkeep.evaluate_samples=16",
+    "logging.preview_samples=2",
+    "validation.samples=16",
 ]
 
 

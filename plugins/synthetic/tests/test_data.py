@@ -15,7 +15,7 @@ from gancore import ConfigError, DataError, Samples, Source
 from gancore.config_layers import resolve_config
 from gancore.random import Key
 
-SMALL = {"points": 300, "held_out": 50}
+SMALL = {"train_examples": 300, "validation_examples": 50}
 EVERY = sorted({name for parameters in PARAMETERS.values() for name in parameters})
 
 
@@ -80,7 +80,10 @@ def test_a_parameter_is_taken_by_its_own_sources_and_refused_by_the_others(sourc
     ("given", "told"),
     [
         ({"source": "grid", "components": 10}, "grid 10"),
-        ({"source": "manifold", "intrinsic": 5, "ambient": 5}, "intrinsic ambient"),
+        (
+            {"source": "manifold", "intrinsic_dimension": 5, "ambient_dimension": 5},
+            "intrinsic_dimension ambient_dimension",
+        ),
         ({"source": "lattice", "levels": 30, "dimension": 3}, "lattice 10,000 levels"),
         ({"source": "ring", "std": 0}, "std greater 0"),
         ({"source": "student-t", "nu": 0.1}, "nu greater 0.5"),
@@ -129,7 +132,7 @@ def test_points_are_written_as_tables(tmp_path):
 
 
 def test_pictures_are_written_as_pictures(tmp_path):
-    given = samples("polygons", side=16)
+    given = samples("polygons", image_size=16)
     files = SyntheticDomain().write(given, tmp_path)
     pictures = [file for file in files if file.name.startswith("0")]
     assert len(pictures) == 7

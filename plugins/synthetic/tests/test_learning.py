@@ -16,7 +16,7 @@ def last_measures(folder):
 @pytest.mark.slow
 def test_a_kernel_density_comes_near_to_the_entropy_of_the_ring(tmp_path):
     """H = log 8 + 1 + log(2 pi std^2), in nats: no model has a lower nll but by chance, 1/sqrt(n)."""
-    overrides = ["data.points=20000", "model.centres=4000", "upkeep.evaluate_samples=2000"]
+    overrides = ["data.train_examples=20000", "model.centres=4000", "validation.samples=2000"]
     run = gancore.train("synthetic", recipe="kde", data="ring", out=tmp_path / "kde", overrides=overrides)
     found = last_measures(run.folder)
     entropy = math.log(8) + 1 + math.log(2 * math.pi * 0.01**2)
@@ -28,7 +28,7 @@ def test_a_kernel_density_comes_near_to_the_entropy_of_the_ring(tmp_path):
 @pytest.mark.slow
 def test_a_flow_comes_near_to_the_entropy_of_a_gaussian(tmp_path):
     """H = 1 + log(2 pi std^2) in the plane; a few steps do, as the flow begins at a Gaussian."""
-    overrides = ["data.components=1", "data.points=5000", "model.width=8", "upkeep.evaluate_samples=2000"]
+    overrides = ["data.components=1", "data.train_examples=5000", "model.width=8", "validation.samples=2000"]
     run = gancore.train(
         "synthetic", recipe="realnvp", data="mixture", steps=200, out=tmp_path / "flow", overrides=overrides
     )
@@ -40,9 +40,7 @@ def test_a_flow_comes_near_to_the_entropy_of_a_gaussian(tmp_path):
 
 @pytest.mark.long
 def test_the_default_recipe_finds_all_of_the_ring(tmp_path):
-    run = gancore.train(
-        "synthetic", steps=2500, out=tmp_path / "ring", overrides=["upkeep.evaluate_samples=2500"]
-    )
+    run = gancore.train("synthetic", steps=2500, out=tmp_path / "ring", overrides=["validation.samples=2500"])
     found = last_measures(run.folder)
     assert found["valid/modes"] == 8 and found["valid/reverse_kl"] < 0.05
     assert found["valid/high_quality"] > 50

@@ -12,7 +12,7 @@ from gancore import CheckpointError, ConfigError, DataError
 from gancore.games import Adam, Player, TrainingStep
 from gancore.training.loop import play
 
-SHOWN = ["upkeep.evaluate_samples=16", "upkeep.previews=2"]
+SHOWN = ["validation.samples=16", "logging.preview_samples=2"]
 
 
 def points(seed=0):
@@ -25,8 +25,8 @@ def run(tmp_path_factory):
     settings = [
         *SHOWN,
         "train.precision=fp32",
-        "upkeep.checkpoint_every=3",
-        "upkeep.keep=1",
+        "checkpoint.every=3",
+        "checkpoint.keep=1",
         "model.batch_size=8",
     ]
     gancore.train(
@@ -46,14 +46,14 @@ def test_checkpoints_of_every_so_many_steps_stay(run):
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
         f"step-{step:09d}" for step in (3, 6, 9, 10)
     ]
-    with refused(CheckpointError, 4, 3, 9, fix="upkeep.checkpoint_every"):
+    with refused(CheckpointError, 4, 3, 9, fix="checkpoint.every"):
         gancore.load_game(run, step=4)
 
 
 def test_checkpoints_of_every_step_fit_into_a_budget_in_seconds(tmp_path):
     """A step takes far less than a checkpoint: without counting these it would be a minute."""
-    settings = [*SHOWN, "upkeep.checkpoint_every=1", "model.batch_size=8"]
-    told = {"recipe": LinearGAN, "data": points(), "seconds": 1.0, "progress": "none"}
+    settings = [*SHOWN, "checkpoint.every=1", "model.batch_size=8"]
+    told = {"recipe": LinearGAN, "data": points(), "time": 1.0, "progress": "none"}
     made = gancore.train("synthetic", out=tmp_path / "a", overrides=settings, **told)
     assert made.seconds + made.spent["checkpoints"] < 4
     assert len(list((tmp_path / "a/checkpoints").iterdir())) == made.step
@@ -109,7 +109,13 @@ def test_its_jacobian_is_the_derivative_of_its_field(run):
 
 
 def test_an_autoencoder_has_its_encoder(tmp_path, monkeypatch):
-    settings = [*SHOWN, "data.points=100", "data.held_out=20", "model.width=4", "model.batch_size=8"]
+    settings = [
+        *SHOWN,
+        "data.train_examples=100",
+        "data.validation_examples=20",
+        "model.width=4",
+        "model.batch_size=8",
+    ]
     gancore.train("synthetic", recipe="vae", steps=2, out=tmp_path / "a", overrides=settings, progress="none")
     loaded = gancore.load_game(tmp_path / "a")
     assert isinstance(loaded.encoder, torch.nn.Module)

@@ -29,7 +29,7 @@ def draws(own, n=20_000):
 
 
 def spec(source):
-    return Spec({"source": source, "knobs": dict(PARAMETERS[source]), "seed": 0})
+    return Spec({"source": source, "parameters": dict(PARAMETERS[source]), "seed": 0})
 
 
 @pytest.mark.parametrize("source", ["ring", "grid"])

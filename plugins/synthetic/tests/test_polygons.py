@@ -56,20 +56,20 @@ def test_polygons_are_convex_and_their_vertices_keep_apart(count):
 
 
 def test_every_number_of_vertices_is_as_frequent():
-    _, component = Polygons(side=8, seed=0, vertices=6).sample_counts(4000, Key.of("counts"))
+    _, component = Polygons(image_size=8, seed=0, vertices=6).sample_counts(4000, Key.of("counts"))
     shares = torch.bincount(component).double() / 4000
     assert len(shares) == 4 and (shares - 0.25).abs().max() < 0.03
 
 
 def test_pictures_are_white_around_and_black_within():
-    pictures = Polygons(side=28, seed=0).sample(100, Key.of("white"))[0]
+    pictures = Polygons(image_size=28, seed=0).sample(100, Key.of("white"))[0]
     assert pictures.shape == (100, 1, 28, 28)
     assert pictures[:, :, ::27, ::27].min() == 1 and pictures[:, :, 0].mean() > 0.99
     assert pictures.amin((1, 2, 3)).max() == 0
 
 
 def test_what_is_not_convex_is_off_the_support():
-    own = Polygons(side=28, seed=0, vertices=8)
+    own = Polygons(image_size=28, seed=0, vertices=8)
     true = own.sample(200, Key.of("held out"))[0]
     assert own.on_support(true).double().mean() > 0.98
     two = torch.minimum(true[:100].roll(8, 3), true[100:].roll(-8, 3))  # beside each other

@@ -33,8 +33,8 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-PLANE = Spec({"shape": [2], "points": 1000})
-PICTURE = Spec({"shape": [1, 8, 8], "points": 1000})
+PLANE = Spec({"shape": [2], "train_examples": 1000})
+PICTURE = Spec({"shape": [1, 8, 8], "train_examples": 1000})
 
 
 def parameters(module):
@@ -138,7 +138,7 @@ def test_what_a_recipe_cannot_do_is_said():
 
 def trained(recipe, config, rows, steps=150):
     torch.manual_seed(0)
-    game = recipe().build(config, Spec({"shape": [rows.shape[1]], "points": len(rows)}))
+    game = recipe().build(config, Spec({"shape": [rows.shape[1]], "train_examples": len(rows)}))
     play(set_up(game, rows, batch_size=64), steps)
     return game.sampler().eval()
 
@@ -249,7 +249,7 @@ def test_pictures_get_a_density_by_a_grain_of_one_grey_level():
 
 
 def test_mlpgan_takes_its_options():
-    config = MLPGANConfig(width=16, depth=2, latent=3, loss="hinge", discriminator_moves=3, average=0)
+    config = MLPGANConfig(width=16, depth=2, latent=3, loss="hinge", discriminator_steps=3, ema_halflife=0)
     game = MLPGAN().build(config, PLANE)
     assert [move.player for move in game.phases[0].moves] == ["discriminator"] * 3 + ["generator"]
     assert parameters(game.generator) == [(16, 3), (16,), (16, 16), (16,), (2, 16), (2,)]
@@ -261,7 +261,7 @@ def test_mlpgan_takes_its_options():
 def test_a_label_moves_the_samples_and_the_judgement():
     spec = Spec({**PLANE.fields, "classes": ["a", "b", "c"], "class_shares": [0.5, 0.25, 0.25]})
     for recipe in (MLPGAN, VAE, RealNVP, FlowGAN):
-        game = recipe().build(recipe.Config(conditional=True, average=0.0), spec)
+        game = recipe().build(recipe.Config(conditional=True, ema_halflife=0.0), spec)
         flow = getattr(game, {RealNVP: "model", FlowGAN: "generator"}.get(recipe, ""), None)
         if flow is not None:
             torch.nn.init.normal_(flow.bijections[0].network.body[-1].weight)
@@ -296,7 +296,12 @@ def test_pacgan_plays_other_losses(loss):
 
 
 def test_a_model_folder_with_an_unknown_key_is_refused_by_that_key(tmp_path):
-    settings = ["data.points=100", "data.held_out=20", "model.width=4", "upkeep.evaluate_samples=16"]
+    settings = [
+        "data.train_examples=100",
+        "data.validation_examples=20",
+        "model.width=4",
+        "validation.samples=16",
+    ]
     run = gancore.train("synthetic", steps=2, out=tmp_path / "a", overrides=settings, progress="none")
     file = run.model / "config.json"
     told = json.loads(file.read_text())

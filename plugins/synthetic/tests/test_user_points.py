@@ -21,7 +21,7 @@ from gancore.config_layers import resolve_config
 from gancore.data.dataset import validate_spec
 from gancore.random import Key
 
-TINY = ["model.width=4", "model.batch_size=8", "upkeep.evaluate_samples=16"]
+TINY = ["model.width=4", "model.batch_size=8", "validation.samples=16"]
 
 
 def points(n=200, d=3, seed=0):
@@ -78,15 +78,15 @@ def test_points_of_a_lattice_are_drawn_row_by_row(tmp_path):
 
 
 def test_a_model_of_any_number_of_own_points_opens():
-    own = {"own_points": True, "source": "mine.npy", "knobs": {}, "seed": 0, "shape": [2]}
-    validate_spec(SyntheticSchema, {**own, "points": 8_000_000}, "model")
+    own = {"user_points": True, "source": "mine.npy", "parameters": {}, "seed": 0, "shape": [2]}
+    validate_spec(SyntheticSchema, {**own, "train_examples": 8_000_000}, "model")
     with refused(CheckpointError, "5,000,000"):
         drawn = opened_facts("circles")
-        validate_spec(SyntheticSchema, {**drawn, "points": 8_000_000}, "model")
+        validate_spec(SyntheticSchema, {**drawn, "train_examples": 8_000_000}, "model")
 
 
 def opened_facts(source):
-    config = SyntheticConfig(source=source, points=100, held_out=20)
+    config = SyntheticConfig(source=source, train_examples=100, validation_examples=20)
     return dict(SyntheticDomain().open(Source(source), config).spec.fields)
 
 
@@ -148,7 +148,7 @@ def test_rows_of_a_program_live_in_the_run(tmp_path):
 
     def elsewhere():
         assert gancore.train(resume=tmp_path / "b", steps=4, progress="none").step == 4
-        readings = gancore.evaluate(tmp_path / "b", n=16, measures=["frechet"]).results
+        readings = gancore.evaluate(tmp_path / "b", n=16, metrics=["frechet"]).results
         assert readings[0].value is not None
 
     assert Fork(tmp_path, elsewhere).join() == 0, (tmp_path / "log.txt").read_text()
