@@ -85,7 +85,7 @@ def test_the_network_is_the_papers_with_the_blocks_that_were_asked_for():
     trunk = game.model.trunk
     assert trunk.dilations == tuple(2**layer for layer in range(9)) * 2 and trunk.receptive_field == 1023
     assert [type(part).__name__ for part in game.model.head] == ["ReLU", "Linear", "ReLU", "Linear"]
-    assert game.players["model"].clip_grad_norm == pytest.approx(WaveNetConfig().clip * 4096)
+    assert game.players["model"].clip_grad_norm == pytest.approx(WaveNetConfig().clip_grad_norm * 4096)
     rate = game.players["model"].optimizer.lr
     assert rate(0.0) < rate(0.05) > rate(0.5) > rate(1.0) > 0
 

@@ -35,8 +35,16 @@ def channel_widths(width: int, layers: int, max_multiple: int) -> list[int]:
     return [width * min(2**layer, max_multiple) for layer in range(layers)]
 
 
+UPSAMPLE_GAIN = 4 / 9
+"""Of the weights of :class:`UpsampleConv`, where 9 of them reach an output: a learned 4x4 kernel of stride 2
+has 4. Adam moves each weight by the learning rate, so that both then move their outputs equally far. Without
+this gain a rate that the discriminator needs saturates the tanh of the generator: all images turn black."""
+
+
 class UpsampleConv(nn.Module):
     """(batch, before, side, side) to (batch, after, 2 side, 2 side): pixels repeated, then a 3x3 convolution.
+
+    The weights are multiplied by :data:`UPSAMPLE_GAIN`.
 
     Computed as one transposed convolution of stride 2 whose 4x4 kernel is the 3x3 one, convolved with a box
     of 2x2: the same result at the cost of a learned 4x4 kernel, which would leave a checkerboard (Odena et
@@ -50,7 +58,7 @@ class UpsampleConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.convolution.weight.transpose(0, 1).flip(2, 3)  # (before, after, 3, 3)
         boxed = sum(pad(kernel, (left, 1 - left, top, 1 - top)) for left in (0, 1) for top in (0, 1))
-        return conv_transpose2d(x, boxed, self.convolution.bias, stride=2, padding=1)
+        return conv_transpose2d(x, UPSAMPLE_GAIN * boxed, self.convolution.bias, stride=2, padding=1)
 
 
 class ConditionalBatchNorm2d(nn.Module):
