@@ -40,7 +40,8 @@ def n_halvings(shape: SpectrogramShape) -> int:
     if not times:
         raise ConfigError(
             f"a spectrogram of {shape[0]} frames by {shape[1]} cells in frequency cannot be halved",
-            "leave out model.win_length and model.mel_bands, or set model.win_length to a power of two from 16",
+            "leave out model.win_length and model.mel_bands, or set model.win_length to 16, 32, 64 or another"
+            " power of two",
         )
     return times
 
