@@ -26,7 +26,7 @@ PLUGIN = """
     @hookimpl
     def gancore_recipes():
         entry = RecipeEntry("blob", "blob_recipe:Blob", "one Gaussian", domain="synthetic",
-                            capabilities=frozenset({"parallel", "likelihood"}))
+                            capabilities=frozenset({"likelihood"}))
         return [entry]
 """
 RECIPE = """

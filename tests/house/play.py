@@ -127,7 +127,8 @@ def make_comparisons_tiny() -> None:
         if given.get("resume") is None:
             data = [text for text in TINY_AUDIO if text.startswith("data.")] if domain == "audio" else []
             shared = [text for text in TINY if not text.startswith("train.")]
-            given |= {**TINY_COMPARISON, "overrides": [*(given["overrides"] or []), *shared, *data]}
+            given |= {"time": None, "samples": None, **TINY_COMPARISON}
+            given |= {"overrides": [*(given["overrides"] or []), *shared, *data]}
         return compare(domain, **given)
 
     api.compare = gancore.compare = tiny

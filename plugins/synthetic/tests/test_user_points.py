@@ -201,7 +201,7 @@ def test_a_run_that_cannot_begin_takes_its_rows_with_it(tmp_path):
 
 @pytest.mark.slow
 def test_rows_are_compared(tmp_path):
-    told = {"recipes": ["kde"], "budget": "2 steps", "n": 16, "measures": ["frechet"]}
+    told = {"recipes": ["kde"], "steps": 2, "n": 16, "metrics": ["frechet"]}
     made = gancore.compare("synthetic", data=points(), out=tmp_path / "c", **told)
     assert made.failures == ()
     config = resolve_config("synthetic", data=points())
