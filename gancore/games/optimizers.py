@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from gancore.errors import ConfigError, GancoreError
 from gancore.games.lookup import build_with_settings, find_by_name
@@ -183,13 +184,19 @@ class SGD:
         skip: Tensor,
         lazy_reg_scale: float,
     ) -> None:
-        grads = _zero_where(grads, skip)
-        if self.momentum:
-            momentum = state["momentum_buffer"]
-            torch._foreach_mul_(momentum, _decay_factor(self.momentum**lazy_reg_scale, skip, params))
-            torch._foreach_add_(momentum, grads)
-            grads = _zero_where(momentum, skip)
-        torch._foreach_add_(params, grads, alpha=-lr * lazy_reg_scale)
+        sgd(
+            params,
+            grads,
+            list(state["momentum_buffer"]) if self.momentum else [None] * len(params),
+            fused=True,
+            found_inf=skip,
+            momentum=self.momentum**lazy_reg_scale,
+            lr=lr * lazy_reg_scale,
+            weight_decay=0.0,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
 
     def differentiable_update(
         self, params: Tensors, grads: Tensors, state: StateTensors, lr: float, lazy_reg_scale: float
