@@ -98,7 +98,8 @@ def write_verdict(inputs: VerdictInputs) -> list[Statement]:
     else:
         rules = (_faults, _lead, _values, _seeds, _gan_or_not, _against_real, _other_metrics)
         statements = [statement for rule in rules for statement in rule(inputs, comparison)]
-    return [*statements, *_distrusted(inputs), *_tradeoffs(inputs), *_scope(inputs)]
+    tradeoffs = [Statement("costs", " ".join(inputs.tradeoffs))] if inputs.tradeoffs else []
+    return [*statements, *_distrusted(inputs), *tradeoffs, *_scope(inputs)]
 
 
 def _no_verdict(names: Sequence[str]) -> Statement:
@@ -280,10 +281,6 @@ def _distrusted(inputs: VerdictInputs) -> list[Statement]:
     if not metrics:
         return []
     return [Statement("trust", f"Not trusted on these data, and left out: {'; '.join(metrics)}.")]
-
-
-def _tradeoffs(inputs: VerdictInputs) -> list[Statement]:
-    return [Statement("costs", " ".join(inputs.tradeoffs))] if inputs.tradeoffs else []
 
 
 def _scope(inputs: VerdictInputs) -> list[Statement]:
