@@ -6,7 +6,7 @@ general, not only of the models trained here, only if the spread over seeds supp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -192,13 +192,10 @@ def _seeds(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statemen
         parts.append(f"{text} goes beyond the spread over seeds as well.")
     if not_excluded:
         text = f"That {best} is better than {join_names(not_excluded)} holds for every model trained here"
-        spread = f"the spread over {_range(counts)} seeds"
+        seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
+        spread = f"the spread over {seeds} seeds"
         parts.append(f"{text}; {spread} is too large to say so of the recipes.")
     return [Statement("seeds", " ".join(parts))]
-
-
-def _range(counts: Set[int]) -> str:
-    return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
 def best_gan_and_other(inputs: VerdictInputs, comparison: MetricComparison) -> tuple[str, str] | None:
