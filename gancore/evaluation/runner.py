@@ -196,16 +196,11 @@ def _build_evaluator(
         classifier_trainer(model.domain, loader.context.train_recipe),
         len(reference.data.view("train")),
     )
-    lacking = "its likelihood is of something else than these samples" if likelihood else ""
     reasons = {
         "log_posteriors": "" if pipeline.classifier else loader.no_classifier_reason,
         "condition": "" if fake.condition is not None else "the model is not conditional",
         "judge": "" if inputs.train_classifier else f"{model.domain.name} has no recipe that judges",
-        "log_prob": ""
-        if log_prob is not None
-        else other_space
-        if likelihood
-        else "the model has no likelihood",
+        "log_prob": "" if log_prob is not None else _no_likelihood_reason(likelihood is not None),
     }
     unavailable = {requirement: reason for requirement, reason in reasons.items() if reason}
     template = MetricResult("", None, source=reference.source.name, split=request.split, seed=request.seed)
@@ -223,6 +218,12 @@ def _classifier_note(pipeline: FeaturePipeline, inputs: MetricInputs, split: str
     if not accuracy:
         return {}
     return {"log_posteriors": f"the classifier of the scores is {format_accuracy(accuracy, split)}"}
+
+
+def _no_likelihood_reason(has_one: bool) -> str:
+    return (
+        "its likelihood is of something else than these samples" if has_one else "the model has no likelihood"
+    )
 
 
 @torch.no_grad()
