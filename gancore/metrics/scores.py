@@ -226,6 +226,8 @@ label_accuracy = Metric(
 # Shares of classes by maximum likelihood, since a classifier may be wrong: which class do samples lack?
 
 EM_ITERATIONS = 200
+CONVERGED = 1e-13
+"""The largest change of a share, below which the iterations end."""
 MIN_CLASS_ROWS = 8
 """Expected rows of a class in either set, from which the class is included."""
 MIN_SHARE = 1e-9
@@ -245,7 +247,10 @@ def estimate_class_shares(p: Tensor, prior: Tensor) -> Tensor:
     """
     scaled, shares = p / prior, prior
     for _ in range(EM_ITERATIONS):
+        previous = shares
         shares = (shares * ((1 / (scaled @ shares)) @ scaled) / len(p)).clamp_min(MIN_SHARE)
+        if float((shares - previous).abs().max()) < CONVERGED:
+            break
     return shares / shares.sum()
 
 
@@ -297,11 +302,12 @@ def _scarcest_details(inputs: MetricInputs) -> Mapping[str, Any]:
     }
 
 
+_scarcest_interval = subsampling_interval(min_share_ratio, SUBSET_FRACTION, minimum=0.0)
 scarcest_class = Metric(
     compute=min_share_ratio,
     unit="of its share",
     better="higher",
-    interval=subsampling_interval(min_share_ratio, SUBSET_FRACTION, minimum=0.0),
+    interval=lambda inputs: _scarcest_interval(inputs.reduced_to("log_posteriors")),
     details=_scarcest_details,
     requires=frozenset({"log_posteriors"}),
     insensitive_to=frozenset({"collapse", "noise"}),
