@@ -94,16 +94,16 @@ def _suits_float32(rows: Tensor) -> bool:
     if not (is_wide and rows.dtype in (torch.float32, torch.float64) and len(rows)):
         return False
     low, high = rows.aminmax()
-    return -LARGEST < float(low) and float(high) < LARGEST  # false for NaN
+    return float(low) > -LARGEST and float(high) < LARGEST  # false for NaN
 
 
 def _lower_bounds(x: Tensor, y: Tensor, exclude_self: bool, entries: int) -> Iterator[DistanceChunk]:
     """Chunks whose ``squared`` are lower bounds in float32, and plus ``tolerance`` upper bounds.
 
-    Rows are taken about the mean of y. With u = 2^-24 and N = |x|^2 + |y|^2, a product over b columns is off by
-    at most b u |x||y|, 2 |x||y| <= N (Higham 2002, 3.1, for sums in any order); the sums over the p products,
-    the norms and the rounding of the rows by (4 p + 12) u N. The absolute term is for numbers below the smallest
-    normal one, times at most twice :data:`LARGEST`.
+    Rows are taken about the mean of y. With u = 2^-24 and N = |x|^2 + |y|^2, a product over b columns is off
+    by at most b u |x||y|, 2 |x||y| <= N (Higham 2002, 3.1, for sums in any order); the sums over the p
+    products, the norms and the rounding of the rows by (4 p + 12) u N. The absolute term is for numbers below
+    the smallest normal one, times at most twice :data:`LARGEST`.
     """
     d, centre = x.shape[1], y.mean(0)
     y = (y - centre).float()
@@ -141,7 +141,7 @@ def _nearest_candidates(
     distances = torch.full(columns.shape, torch.inf, dtype=torch.float64)
     rows, places = is_candidate.nonzero().unbind(1)
     at_once = max(1, PAIR_ENTRIES // x.shape[1])
-    for row, place in zip(rows.split(at_once), places.split(at_once), strict=True):
+    for row, place in zip(torch.split(rows, at_once), torch.split(places, at_once), strict=True):
         distances[row, place] = (x[row].double() - y[columns[row, place]].double()).norm(dim=1)
     values, order = distances.sort(stable=True, dim=1)
     return values[:, :k], columns.gather(1, order[:, :k])

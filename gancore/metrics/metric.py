@@ -158,7 +158,7 @@ class MetricInputs:
         return self._select(fake, real, key)
 
     def reduced_to(self, name: Literal["features", "log_posteriors"]) -> MetricInputs:
-        """With these in the place of the samples and of the reference rows, so that subsets copy nothing else."""
+        """With these in place of the samples and of the reference rows: subsets copy nothing else."""
 
         def reduced(part: SampleSet) -> SampleSet:
             return part if (rows := getattr(part, name)) is None else SampleSet(rows, **{name: rows})

@@ -48,7 +48,9 @@ def test_nearest_rows_are_those_of_all_differences_in_float64(world, k, entries)
     found, rows = nearest(x, y, k, entries=entries)
     expected = brute_force(x, y, k)
     torch.testing.assert_close(found, expected.values, rtol=1e-13, atol=0)
-    torch.testing.assert_close((x.double()[:, None] - y.double()[rows]).norm(dim=2), found, rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        (x.double()[:, None] - y.double()[rows]).norm(dim=2), found, rtol=1e-13, atol=0
+    )
     if world != "equal rows":
         assert torch.equal(rows, expected.indices)
     assert all(len(set(chosen)) == k for chosen in rows.tolist())
@@ -63,7 +65,9 @@ def test_no_row_is_its_own_neighbour_but_its_duplicate_is():
     assert rows[3, 0] == 17 and rows[17, 0] == 3 and found[3, 0] == 0
 
 
-@pytest.mark.parametrize("world", ["random", "several products", "far from the origin", "one far row", "tiny"])
+@pytest.mark.parametrize(
+    "world", ["random", "several products", "far from the origin", "one far row", "tiny"]
+)
 def test_bounds_hold_for_every_pair(world):
     x, y = (rows.float() for rows in WORLDS[world])
     true = (x.double()[:, None] - y.double()).square().sum(2)

@@ -60,7 +60,7 @@ def mean_pairwise_distances(spectra: Tensor) -> Tensor:
         raise ValueError(f"pairs need at least 2 samples, found {n}")
     sums = torch.zeros(n, dtype=torch.float64)
     for start in range(0, n, ROWS_AT_ONCE):
-        # each pair once; differences below the rounding error count as 0, so that a repeated clip is at distance 0
+        # each pair once; differences below the rounding error count as 0, so a repeated clip is at distance 0
         rows, later = slice(start, start + ROWS_AT_ONCE), x[start + ROWS_AT_ONCE :]
         for chunk in distance_chunks(x[rows], x[start:]):
             distances = torch.where(chunk.squared <= chunk.tolerance, 0.0, chunk.squared).sqrt()
@@ -82,7 +82,7 @@ def log_mel_moments(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 _CACHE_SIZE = 8
-"""Last sets kept: a metric computes value, interval and controls from the same samples, or from some of them."""
+"""Last sets kept: a metric computes value, interval and controls from the same samples, or some of them."""
 
 
 class _DescribedSet(NamedTuple):
@@ -101,7 +101,7 @@ _described_sets: deque[_DescribedSet] = deque(maxlen=_CACHE_SIZE)
 def describe_rows(
     describe: Callable[[Tensor, int], Tensor], waveforms: Tensor, sample_rate_hz: int
 ) -> Tensor:
-    """``describe`` of the waveforms; it describes each on its own, so rows of a known set are read from it."""
+    """``describe``, which describes each waveform on its own; rows of a known set are read from it."""
     digests = _row_digests(waveforms)
     key = (describe, sample_rate_hz, waveforms.shape[1:], waveforms.dtype)
     for known in [known for known in _described_sets if known.key == key]:
