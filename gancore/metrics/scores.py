@@ -226,8 +226,6 @@ label_accuracy = Metric(
 # Shares of classes by maximum likelihood, since a classifier may be wrong: which class do samples lack?
 
 EM_ITERATIONS = 200
-CONVERGED = 1e-13
-"""The largest change of a share, below which the iterations end."""
 MIN_CLASS_ROWS = 8
 """Expected rows of a class in either set, from which the class is included."""
 MIN_SHARE = 1e-9
@@ -247,10 +245,7 @@ def estimate_class_shares(p: Tensor, prior: Tensor) -> Tensor:
     """
     scaled, shares = p / prior, prior
     for _ in range(EM_ITERATIONS):
-        previous = shares
         shares = (shares * ((1 / (scaled @ shares)) @ scaled) / len(p)).clamp_min(MIN_SHARE)
-        if float((shares - previous).abs().max()) < CONVERGED:
-            break
     return shares / shares.sum()
 
 
