@@ -282,8 +282,8 @@ class NearestTrain(NamedTuple):
 
 
 def nearest_train_rows(sampled: SampleSet, inputs: MetricInputs) -> NearestTrain:
-    distance, row = nearest(sampled.require_features(), inputs.train.require_features(), 1)
-    return NearestTrain(distance.flatten(), row.flatten())
+    distance, row = _nearest_train(sampled.require_features(), inputs.train.require_features())
+    return NearestTrain(distance[:, 0], row[:, 0])
 
 
 # Authenticity.

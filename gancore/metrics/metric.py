@@ -157,6 +157,14 @@ class MetricInputs:
         real = (key / "real").permutation(len(self.real))[:n_real]
         return self._select(fake, real, key)
 
+    def reduced_to(self, name: Literal["features", "log_posteriors"]) -> MetricInputs:
+        """With these in place of the samples and of the reference rows: subsets copy nothing else."""
+
+        def reduced(part: SampleSet) -> SampleSet:
+            return part if (rows := getattr(part, name)) is None else SampleSet(rows, **{name: rows})
+
+        return replace(self, fake=reduced(self.fake), real=reduced(self.real))
+
     def sorted_by_content(self) -> MetricInputs:
         """With samples and reference rows in :meth:`SampleSet.content_order`; train keeps its order."""
         return self._select(self.fake.content_order(), self.real.content_order(), self.key)

@@ -73,13 +73,14 @@ def _knn_metric(
     **facts: Any,
 ) -> Metric:
     compute = on_features(function)
+    interval = subsampling_interval(
+        compute, fraction, draws=25, min_rows=2 * DENSITY_K, share_of=share_of, minimum=0.0
+    )
     return Metric(
         compute,
         "share" if share_of else "ratio",
         better="higher",
-        interval=subsampling_interval(
-            compute, fraction, draws=25, min_rows=2 * DENSITY_K, share_of=share_of, minimum=0.0
-        ),
+        interval=lambda inputs: interval(inputs.reduced_to("features")),
         requires=frozenset({"features"}),
         caveat=caveat,
         **facts,

@@ -297,11 +297,12 @@ def _scarcest_details(inputs: MetricInputs) -> Mapping[str, Any]:
     }
 
 
+_scarcest_interval = subsampling_interval(min_share_ratio, SUBSET_FRACTION, minimum=0.0)
 scarcest_class = Metric(
     compute=min_share_ratio,
     unit="of its share",
     better="higher",
-    interval=subsampling_interval(min_share_ratio, SUBSET_FRACTION, minimum=0.0),
+    interval=lambda inputs: _scarcest_interval(inputs.reduced_to("log_posteriors")),
     details=_scarcest_details,
     requires=frozenset({"log_posteriors"}),
     insensitive_to=frozenset({"collapse", "noise"}),

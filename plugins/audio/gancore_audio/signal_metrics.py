@@ -172,7 +172,9 @@ def _details(inputs: MetricInputs) -> Mapping[str, Any]:
 onset_distance = Metric(
     lambda inputs: _distance(with_features(inputs, onsets_ms)),
     unit="ms",
-    interval=lambda inputs: subsampling_interval(_distance, minimum=0.0)(with_features(inputs, onsets_ms)),
+    interval=lambda inputs: subsampling_interval(_distance, minimum=0.0)(
+        with_features(inputs, onsets_ms).reduced_to("features")
+    ),
     details=_details,
     insensitive_to=frozenset({"collapse"}),
 )

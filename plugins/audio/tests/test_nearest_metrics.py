@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from gancore_audio import mel_metrics
 from gancore_audio.mel_metrics import mel_distance, mel_diversity, mel_self, mel_train, rms_spectrogram
 from gancore_audio.signal_metrics import bits, bits_per_sample, dc, ltas_distance
 from refusals import refused
@@ -79,6 +80,33 @@ def test_the_ratio_within_is_at_one_number_of_rows():
 
 
 # Bits.
+
+
+def test_mean_pairwise_distances_are_those_of_all_pairs_however_many_are_taken_at_once(monkeypatch):
+    spectra = torch.randn(23, 4, 5, generator=torch.Generator().manual_seed(0)).double()
+    spectra[7] = spectra[2]
+    expected = torch.cdist(spectra.flatten(1), spectra.flatten(1)).sum(1) / 22 / 20**0.5
+    for rows in (1, 5, 23, 100):
+        monkeypatch.setattr(mel_metrics, "ROWS_AT_ONCE", rows)
+        found = mel_metrics.mean_pairwise_distances(spectra)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_a_subset_is_read_from_the_set_that_was_described():
+    calls = []
+
+    def describe(waveforms, sample_rate_hz):
+        calls.append(len(waveforms))
+        return waveforms.flatten(1).cumsum(1) * sample_rate_hz
+
+    sounds = torch.randn(12, 1, 16, generator=torch.Generator().manual_seed(0))
+    whole = mel_metrics.describe_rows(describe, sounds, 2)
+    part = mel_metrics.describe_rows(describe, sounds[[4, 1, 4]].clone(), 2)
+    assert torch.equal(part, whole[[4, 1, 4]]) and calls == [12]
+    changed = sounds.clone()
+    changed[3, 0, 0] += 1
+    assert torch.equal(mel_metrics.describe_rows(describe, changed, 2), describe(changed, 2))
+    assert mel_metrics.describe_rows(describe, sounds, 3)[0, 0] == 3 * sounds[0, 0, 0]
 
 
 def test_bits_are_those_of_the_quantised_law():
