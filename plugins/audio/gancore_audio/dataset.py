@@ -19,6 +19,7 @@ from gancore.data.sources import Announce, Source
 from gancore.data.splits import SPLITS, Split, assign_splits, group_by_split, splits_from_folders
 from gancore.errors import DataError
 from gancore.text import count_noun
+from gancore_audio.ffmpeg import missing_decoder_lines
 from gancore_audio.config import AudioConfig
 from gancore_audio.percussion import PITCHES_HZ
 from gancore_audio.preprocess import Cache, PreprocessConfig, open_cache
@@ -224,6 +225,7 @@ def _make_data(
         *_crop_lines(views, config.crop),
         _splits_line(segments.splits, views),
         *other_suffix_lines(audio_source.other_suffixes),
+        *missing_decoder_lines(audio_source.other_suffixes),
         *_skipped_lines(skipped, cache),
     ]
     return Data(
