@@ -46,11 +46,7 @@ FILL_VALUES = (float("nan"), 3e38)
 """What free memory is filled with before each repetition."""
 MAX_MULTIPLICATIONS = 2**27
 """An operation with more multiplications is checked with fewer rows of its batch."""
-MAX_LAYER_SIZE = 2**22
-"""A layer with more parameters times rows is checked with fewer rows, at least two; the contractions in it
-are checked at their own shapes.
-"""
-MAX_RECORDED_SIZE = 2**27
+MAX_RECORDED_SIZE = 2**26
 """A game with more parameters times rows is recorded on a part of its batch."""
 RANDOM_PERIOD = 4099
 """Number of random numbers that tensors repeat; a prime, so that no axis of a shape repeats with them."""
@@ -323,10 +319,6 @@ def layer_call(name: str, module: nn.Module, args: Any, kwargs: Any, rows: RowRa
     """A call of a module on the same tensors, with its parameters and copies of its buffers."""
     state = {n: b.detach().clone() for n, b in module.named_buffers()}
     state |= {n: p.detach() for n, p in module.named_parameters()}
-    few = max(2, MAX_LAYER_SIZE // max(1, sum(p.numel() for p in module.parameters())))
-    if few < rows.count:
-        args, kwargs = tree_map(partial(_first_rows, rows.count, few), (args, kwargs))
-        rows = RowRange.all(few)
     leaves, structure = tree_flatten((args, kwargs))
     places = [i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.is_floating_point()]
     given = [leaves[i].detach().clone() for i in places]
@@ -349,11 +341,6 @@ def layer_call(name: str, module: nn.Module, args: Any, kwargs: Any, rows: RowRa
     return KernelCall(
         name, what, f"{what} {shapes}", lambda: inputs, fast, exact, LAYER_TOLERANCE, cacheable=False
     )
-
-
-def _first_rows(rows: int, few: int, x: Any) -> Any:
-    """The first ``few`` rows of a tensor that has ``rows``."""
-    return x[:few] if isinstance(x, Tensor) and x.dim() and len(x) == rows else x
 
 
 def _autocast(device: str, enabled: bool) -> Any:
@@ -409,8 +396,9 @@ def outputs_and_gradients(function: Callable[..., Any], inputs: Sequence[Tensor]
 def _gradients(live: Sequence[tuple[Tensor, Tensor]], leaves: Sequence[Tensor]) -> Sequence[Tensor]:
     if not live or not leaves:
         return []
-    outputs, cotangents = zip(*live, strict=True)
-    return torch.autograd.grad(outputs, leaves, cotangents, materialize_grads=True, allow_unused=True)
+    # The gradient of y is its cotangent. torch imports sympy for a second if it is passed as grad_outputs.
+    total = torch.stack([(output * cotangent).sum().float() for output, cotangent in live]).sum()
+    return torch.autograd.grad(total, leaves, materialize_grads=True, allow_unused=True)
 
 
 def _is_float(x: Any) -> bool:

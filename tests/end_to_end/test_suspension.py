@@ -1,7 +1,8 @@
-"""A training that Ctrl-Z suspends and fg continues ends as an undisturbed one; the time between is no training."""
+"""Ctrl-Z, then fg: a training ends as an undisturbed one, and the time between is not training time."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -41,5 +42,4 @@ def test_a_suspended_training_loses_nothing_and_counts_no_time(tmp_path):
 
 
 def pairs(rows):
-    timed = [row for row in rows if "seconds" in row]
-    return list(zip(timed, timed[1:], strict=False))
+    return itertools.pairwise(row for row in rows if "seconds" in row)

@@ -19,8 +19,8 @@ from gancore.data.sources import Announce, Source
 from gancore.data.splits import SPLITS, Split, assign_splits, group_by_split, splits_from_folders
 from gancore.errors import DataError
 from gancore.text import count_noun
-from gancore_audio.ffmpeg import missing_decoder_lines
 from gancore_audio.config import AudioConfig
+from gancore_audio.ffmpeg import missing_decoder_lines
 from gancore_audio.percussion import PITCHES_HZ
 from gancore_audio.preprocess import Cache, PreprocessConfig, open_cache
 from gancore_audio.recordings import AudioBlock

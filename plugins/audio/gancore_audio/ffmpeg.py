@@ -1,4 +1,4 @@
-"""Decode the kinds of files that libsndfile cannot read, through the program ``ffmpeg`` where it is installed."""
+"""Decode kinds of files that libsndfile cannot read, with the program ``ffmpeg`` where it is installed."""
 
 from __future__ import annotations
 

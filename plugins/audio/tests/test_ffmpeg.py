@@ -1,4 +1,4 @@
-"""AAC and WMA are read through ffmpeg where it is installed; elsewhere they are counted, and ffmpeg is named."""
+"""AAC and WMA are read with ffmpeg where it is installed; elsewhere they are counted and ffmpeg is named."""
 
 from __future__ import annotations
 
