@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 from gancore.files import encode_json_line
 from gancore.runtime.clock import active_time
-from gancore.text import escape_control
+from gancore.text import count_noun, escape_control
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -319,7 +319,7 @@ class LiveProgress:
 
 def _header(total_steps: int, start_step: int, title: str) -> str:
     resumed = f", resumed at {start_step}" if start_step else ""
-    return f"{title}: {total_steps} steps{resumed}"
+    return f"{title}: {count_noun(total_steps, 'step')}{resumed}"
 
 
 class SafeStream:

@@ -107,7 +107,7 @@ def test_the_plain_log_of_an_hour_stays_readable() -> None:
     progress.close("finished")
     lines = stream.getvalue().splitlines()
     gaps = [b - a for a, b in pairwise(moments)]
-    assert lines[0] == "wave: 7201 steps"
+    assert lines[0] == "wave: 7,201 steps"
     assert lines[1].startswith("1/7201  0%") and lines[-2].startswith("7200/7201  99%")
     assert lines[-1] == "finished"
     assert 50 < len(lines) < 80

@@ -333,7 +333,9 @@ def _splits_line(splits: Sequence[Split], views: Mapping[str, SegmentView]) -> s
 
 def _skipped_lines(skipped: Sequence[SkippedItem], cache: Cache) -> list[str]:
     silent = sum("silent" in reason for _, reason in skipped)
-    return skipped_lines(skipped, cache.folder, f"{len(skipped):,} files, {silent:,} of them silent")
+    return skipped_lines(
+        skipped, cache.folder, f"{count_noun(len(skipped), 'file')}, {silent:,} of them silent"
+    )
 
 
 def _duration(seconds: float) -> str:
