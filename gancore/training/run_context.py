@@ -292,12 +292,15 @@ def open_run(
     processes: ProcessGroup = SINGLE_PROCESS,
     data: Data | None = None,
     precision: str | None = None,
+    started: float | None = None,
 ) -> RunContext:
     """Open the data, unless ``data`` are given, and build the game that ``config`` describes.
 
     ``precision``: that of the run so far, known to rank 0; ``auto`` keeps it, whatever is fast here.
+    ``started``: the ``active_time`` from which a budget of time counts; None: now.
     """
-    started, domain = active_time(), plugins().load_domain(config.domain)
+    started = active_time() if started is None else started
+    domain = plugins().load_domain(config.domain)
     entry, recipe = plugins().load_recipe(domain, config.recipe)
     device = resolve_device(config.train.device, processes)
     if config.train.deterministic:

@@ -47,9 +47,8 @@ class Waits(Dynamics):
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = SimpleNamespace(perf_counter=lambda: Waits.now)
     for module in ("plan", "timing"):
-        monkeypatch.setattr(f"gancore.training.{module}.time", clock)
+        monkeypatch.setattr(f"gancore.training.{module}.active_time", lambda: Waits.now)
 
 
 class Idle(Game):
