@@ -24,5 +24,7 @@ def test_imports_count_in_a_budget_of_time(tmp_path, monkeypatch):
     job.run.path.mkdir()
     with job.run.lock() as lock:
         Trainer(job, lock, open_progress("none", None), import_seconds=1000.0).fit()
-    run_job(replace(job, run=RunFolder(tmp_path / "other")))
+    other = RunFolder(tmp_path / "other")
+    other.path.mkdir()
+    run_job(replace(job, run=other))
     assert spent[0] > 1000.0 > spent[1] > 0.0
