@@ -19,6 +19,8 @@ from gancore.files import remove, temporary_path
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 LONGEST = 50
 SUFFIX = ".template"
+HIDDEN_PREFIX = "dot-"
+"""In the templates' names, for the dot of hidden files, which would be left out of the distribution."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ def render(names: Names) -> dict[str, str]:
 
 def _templates(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        name = item.name.replace(HIDDEN_PREFIX, ".", 1) if item.name.startswith(HIDDEN_PREFIX) else item.name
         if item.is_dir():
-            yield from _templates(item, f"{prefix}{item.name}/")
-        elif item.name.endswith(SUFFIX):
-            yield prefix + item.name.removesuffix(SUFFIX), item.read_text(encoding="utf-8")
+            yield from _templates(item, f"{prefix}{name}/")
+        elif name.endswith(SUFFIX):
+            yield prefix + name.removesuffix(SUFFIX), item.read_text(encoding="utf-8")
 
 
 def write_project(name: str, folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from gancore.models.sampling import to_samples
 from gancore.plugins import plugins
 from gancore.progress import Progress, ProgressReport
 from gancore.run_folder import RunLock
+from gancore.runtime.clock import active_time
 from gancore.runtime.device import peak_memory_mb
 from gancore.training.animation import is_overview, write_preview
 from gancore.training.logger import RunLogger
@@ -305,8 +306,8 @@ class Callbacks:
 
 @contextlib.contextmanager
 def _timed_overhead(state: TrainState, name: str) -> Iterator[None]:
-    started = time.perf_counter()
+    started = active_time()
     try:
         yield
     finally:
-        state.add_overhead(name, time.perf_counter() - started)
+        state.add_overhead(name, active_time() - started)
