@@ -21,8 +21,8 @@ from torch.nn.functional import max_pool2d, pad, relu
 from torch.special import entr
 
 from gancore import ConfigError, Interval, Metric, MetricInputs, SampleSet, Spec
-from gancore.digests import digest_tensors
-from gancore.metrics.intervals import clopper_pearson, mean_interval
+from gancore.data import digest_tensors
+from gancore.metrics import clopper_pearson, mean_interval
 from gancore_audio.mel import resample
 
 RATE_HZ, FRAME, HOP = 16_000, 1024, 512
