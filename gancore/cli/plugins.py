@@ -70,6 +70,7 @@ def check(
 
     The checks are those of gancore.testing.DomainConformance, on the domain's tiny data.
     """
+    from gancore.plugins.surface import surface_warning
     from gancore.testing.kit import Kit, failure_of, summary_of
 
     kit, results = Kit.for_name(name), []
@@ -78,6 +79,8 @@ def check(
         if not as_json:
             print_line(_check_line(result))
     error = failure_of(kit.plugin.subject, results)
+    if warning := surface_warning(kit.plugin.info.module):
+        print_line(warning, to_stderr=True)
     if not as_json:
         print_line(summary_of(results))
         if error is not None:
