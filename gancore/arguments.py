@@ -52,6 +52,10 @@ DATA = Kind(
 RECIPE = Kind(
     lambda value: isinstance(value, str) or is_recipe_class(value), "a name or a subclass of gancore.Recipe"
 )
+GAME = Kind(
+    lambda value: isinstance(value, str | type),
+    "a name or a subclass of gancore.games.AdversarialGame",
+)
 TEXT = Kind(lambda value: isinstance(value, str), "text")
 NUMBER = Kind(lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number")
 SWITCH = Kind(lambda value: isinstance(value, bool), "True or False")
@@ -74,6 +78,7 @@ KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("model", "run", "data_root", "out", "resume", "init_from"), PATH),
     **dict.fromkeys(("config", "base", "folder"), PATH),
     "recipe": RECIPE,
+    "game": GAME,
     **dict.fromkeys(("domain", "label", "feature_extractor", "split", "device", "precision"), TEXT),
     **dict.fromkeys(("select",), TEXT),
     **dict.fromkeys(("overrides", "recipes", "metrics", "grid"), TEXTS),

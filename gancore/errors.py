@@ -8,6 +8,19 @@ from typing import ClassVar
 
 from gancore.text import truncate, truncate_middle
 
+__all__ = [
+    "BusyError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "ExitCode",
+    "GancoreError",
+    "OutOfMemoryError",
+    "PluginError",
+    "StorageError",
+    "TrainingError",
+]
+
 
 class ExitCode(IntEnum):
     """Exit codes of commands; docs/configuration.md has the table.

@@ -16,7 +16,7 @@ from test_runs import SMALL, finished, readings, weights
 from tiny_runs import finish, start
 
 import gancore
-from gancore.comparison.worker import JobError, JobResult, failure_message, forward_output
+from gancore.comparison.job_pool import JobError, JobResult, failure_message, forward_output
 from gancore.errors import BusyError, ConfigError
 from gancore.plugins import registry
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat
 
 from gancore import SpecSchema
-from gancore.data.labels import LabelledSection
+from gancore.data import LabelledSection
 from gancore_audio.recordings import RATES_HZ
 from gancore_audio.segments import Crop
 

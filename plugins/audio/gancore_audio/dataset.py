@@ -12,11 +12,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Data, Spec
-from gancore.data.inventory import SkippedItem, first_skipped, other_suffix_lines, skipped_lines
-from gancore.data.labels import FileSet, Labels, class_fields, class_indices, folder_reader, read_labels
-from gancore.data.sources import Announce, Source
-from gancore.data.splits import SPLITS, Split, assign_splits, group_by_split, splits_from_folders
+from gancore import Data, Source, Spec
+from gancore.data import (
+    SPLITS,
+    Announce,
+    FileSet,
+    Labels,
+    SkippedItem,
+    Split,
+    assign_splits,
+    class_fields,
+    class_indices,
+    first_skipped,
+    folder_reader,
+    group_by_split,
+    other_suffix_lines,
+    read_labels,
+    skipped_lines,
+    splits_from_folders,
+)
 from gancore.errors import DataError
 from gancore.text import count_noun
 from gancore_audio.config import AudioConfig

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from gancore.data.inventory import SkipItem
+from gancore.data import SkipItem
 from gancore.text import count_noun, escape_unprintable
 
 DEMUXERS = {".m4a": "mov", ".aac": "aac", ".wma": "asf"}

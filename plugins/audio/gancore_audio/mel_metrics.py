@@ -18,9 +18,15 @@ import torch
 from torch import Tensor
 
 from gancore import Interval, Metric, MetricInputs, SampleSet
-from gancore.metrics import frechet
-from gancore.metrics.distances import distance_chunks, nearest
-from gancore.metrics.intervals import mean_interval, subsampling_interval, t_interval
+from gancore.data import digest_tensors
+from gancore.metrics import (
+    distance_chunks,
+    frechet_metric,
+    mean_interval,
+    nearest,
+    subsampling_interval,
+    t_interval,
+)
 from gancore_audio.mel import default_win_length, log_mel
 
 FLOOR_DB = -60.0
@@ -215,9 +221,9 @@ mel_diversity = Metric(
 )
 """How different samples are from each other, as a share of the reference's, at most 1."""
 mel_frechet = Metric(
-    lambda inputs: frechet.frechet_metric.compute(with_features(inputs, log_mel_moments)),
+    lambda inputs: frechet_metric.compute(with_features(inputs, log_mel_moments)),
     unit="dB^2",
-    interval=lambda inputs: _bounded(frechet.frechet_metric, with_features(inputs, log_mel_moments)),
+    interval=lambda inputs: _bounded(frechet_metric, with_features(inputs, log_mel_moments)),
 )
 """Frechet distance of per-clip log-mel statistics; cheap enough to select a model on valid."""
 

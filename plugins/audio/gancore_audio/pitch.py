@@ -20,8 +20,8 @@ from torch.nn.functional import pad
 from torch.special import entr
 
 from gancore import ConfigError, Interval, Metric, MetricInputs, SampleSet, Spec
-from gancore.digests import digest_tensors
-from gancore.metrics.intervals import clopper_pearson, mean_interval
+from gancore.data import digest_tensors
+from gancore.metrics import clopper_pearson, mean_interval
 from gancore_audio.mel import resample
 
 RATE_HZ, FRAME, HOP = 16_000, 1024, 512

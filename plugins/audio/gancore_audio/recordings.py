@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.inventory import (
+from gancore.data import (
+    Announce,
     FileInspector,
     FileList,
     InventoryItem,
@@ -35,7 +36,6 @@ from gancore.data.inventory import (
     list_files,
     other_suffix_lines,
 )
-from gancore.data.sources import Announce
 from gancore.errors import DataError
 from gancore_audio.ffmpeg import DEMUXERS, decodable_suffixes, decoded, missing_decoder_lines
 from gancore_audio.mp3 import open_with_frame_count

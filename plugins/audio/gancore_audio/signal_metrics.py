@@ -10,7 +10,7 @@ from scipy.stats import binom, wasserstein_distance
 from torch import Tensor
 
 from gancore import ConfigError, Interval, Metric, MetricInputs
-from gancore.metrics.intervals import TAIL, clopper_pearson, mean_interval, subsampling_interval
+from gancore.metrics import TAIL, clopper_pearson, mean_interval, subsampling_interval
 from gancore_audio.diagnosis import comb_energies, find_level_faults
 from gancore_audio.mel_metrics import log_mel_spectra, require_features, rms_interval, with_features
 

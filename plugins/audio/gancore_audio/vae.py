@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from gancore import Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import Adam, Game, cosine, likelihood_game
 from gancore.nn import VariationalAutoencoder
 from gancore.random import Key

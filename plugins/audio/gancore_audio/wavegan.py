@@ -11,7 +11,7 @@ from torch.fft import irfft, rfft
 from torch.nn.functional import interpolate, pad, relu
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import (
     AdversarialConfig,
     AugmentationMode,

@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
 from gancore import Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import Adam, Game, cosine, likelihood_game, warmup
 from gancore.nn import Autoregressive, CausalStack, doubling_dilations, init_ordered_
 from gancore_audio.mu_law import LEVELS, MuLaw

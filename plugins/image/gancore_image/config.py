@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from gancore import SpecSchema
-from gancore.data.labels import LabelledSection
+from gancore.data import LabelledSection
 
 
 class ImageConfig(LabelledSection):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import AdversarialConfig, Discriminator, Game, adversarial_game, uniform, with_defaults
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
 from gancore_image.blocks import (

@@ -17,7 +17,7 @@ from gancore import (
     Source,
     Spec,
 )
-from gancore.evaluation.catalogue import PRINCIPAL_COMPONENTS
+from gancore.metrics import PRINCIPAL_COMPONENTS
 from gancore_image.config import ImageConfig, ImageSchema
 from gancore_image.dataset import open_images
 from gancore_image.diagnosis import diagnose

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import elu, pad
 
 from gancore import Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import Adam, Game, cosine, likelihood_game, warmup
 from gancore.nn import SAMPLING_BATCH, gated_activation
 from gancore.random import Key

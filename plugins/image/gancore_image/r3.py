@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import Tree, num_conditional_classes, tree_map
 from gancore.games import (
     AdversarialConfig,
     Discriminator,
@@ -29,7 +29,6 @@ from gancore.games import (
     with_defaults,
 )
 from gancore.nn import avg_pool2d, leaky_relu
-from gancore.trees import Tree, tree_map
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
 from gancore_image.blocks import START_SIZE, ProjectionHead, channel_widths, channels_last, n_doublings
 

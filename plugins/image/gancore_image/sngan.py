@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import AdversarialConfig, Discriminator, Game, adversarial_game, normal, with_defaults
 from gancore.nn import spectral_norm
 from gancore_image.augmentation import AugmentedConfig, build_augmentation

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from gancore import Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import Adam, Game, cosine, likelihood_game, warmup
 from gancore.nn import VariationalAutoencoder
 from gancore.random import Key

@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from gancore.metrics.metric import Control
+from gancore.metrics import Control
 from gancore.random import Key
 from gancore_lab import distributions as dist
 from gancore_lab.distributions import MODES, Distribution

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from gancore import Interval, Metric, MetricInputs, Spec
-from gancore.metrics.intervals import clopper_pearson, subsampling_interval
-from gancore.metrics.metric import Control
+from gancore.metrics import Control, clopper_pearson, subsampling_interval
 from gancore_synthetic.densities import Mixture
 from gancore_synthetic.distribution import Distribution
 from gancore_synthetic.registry import distribution_of

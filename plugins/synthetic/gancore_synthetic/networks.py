@@ -8,10 +8,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from gancore.data.dataset import Batch, View
+from gancore import Batch, View
+from gancore.data import Tree
 from gancore.games import Discriminator, Representation, noise
 from gancore.random import Key
-from gancore.trees import Tree
 from gancore_synthetic.polygons import N_GREYS
 
 LABEL_DIM = 16
