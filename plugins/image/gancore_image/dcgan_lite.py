@@ -21,7 +21,14 @@ from gancore.games import (
 )
 from gancore.nn import piecewise_linear
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
-from gancore_image.blocks import START_SIZE, UpsampleConv, channel_widths, channels_last, n_doublings
+from gancore_image.blocks import (
+    START_SIZE,
+    ScaledConv,
+    UpsampleConv,
+    channel_widths,
+    channels_last,
+    n_doublings,
+)
 
 WIDEST = 8
 """Maximal multiple of ``width``."""
@@ -49,7 +56,7 @@ class DCGANLiteConfig(AugmentedConfig, AdversarialConfig):
     batch_size: PositiveInt = Field(64, description="rows of the global batch")
     steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(
-        24, description="channels next to the image; doubled at every layer inwards, up to 8 times"
+        24, description="channels at half the image's side; doubled at every layer inwards, up to 8 times"
     )
     latent: PositiveInt = Field(64, description="dimensions of a latent")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
@@ -80,7 +87,9 @@ def lr_scale(width: int, side: int) -> float:
 class DCGANLiteGenerator(nn.Module):
     """Latents (batch, latent) to images (batch, channels, side, side) in [-1, 1].
 
-    ``classes``: number of labels, embedded next to the latent; 0: no labels.
+    Half of ``width`` channels at the side of the images precede them: where the layer that repeats pixels
+    made the image itself, fine detail was lines along both axes. ``classes``: number of labels, embedded
+    next to the latent; 0: no labels.
     """
 
     def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
@@ -88,10 +97,11 @@ class DCGANLiteGenerator(nn.Module):
         inwards = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)
         self.label = nn.Embedding(classes, latent) if classes else None
         self.dense = nn.Linear(latent * (2 if classes else 1), START_SIZE * START_SIZE * inwards[-1])
-        channels = [*inwards[::-1], spec["channels"]]
+        channels = [*inwards[::-1], max(1, width // 2)]
         self.layers = nn.ModuleList(
             UpsampleConv(before, after) for before, after in itertools.pairwise(channels)
         )
+        self.last = ScaledConv(channels[-1], spec["channels"])
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:
@@ -99,7 +109,7 @@ class DCGANLiteGenerator(nn.Module):
         x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
         for layer in self.layers:
             x = layer(leaky_relu(x, 0.2))
-        return torch.tanh(x)
+        return torch.tanh(self.last(leaky_relu(x, 0.2)))
 
 
 class DCGANLiteDiscriminator(Discriminator):
