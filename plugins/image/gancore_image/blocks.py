@@ -37,9 +37,9 @@ def channel_widths(width: int, layers: int, max_multiple: int) -> list[int]:
 
 UPSAMPLE_GAIN = 4 / 9
 """Of the weights of :class:`UpsampleConv` and :class:`ScaledConv`, where 9 of them reach an output: a learned
-4x4 kernel of stride 2 has 4. Adam moves each weight by the learning rate, so that both then move their outputs
-equally far. Without this gain a rate that the discriminator needs saturates the tanh of the generator: all
-images turn black."""
+4x4 kernel of stride 2 has 4. Adam moves each weight by the learning rate, so that both then move their
+outputs equally far. Without this gain a rate that the discriminator needs saturates the generator's tanh:
+all images turn black."""
 
 
 class ScaledConv(nn.Conv2d):
