@@ -24,6 +24,7 @@ from gancore_image.augmentation import AugmentedConfig, build_augmentation
 from gancore_image.blocks import (
     START_SIZE,
     ScaledConv,
+    SmoothUpsampleConv,
     UpsampleConv,
     channel_widths,
     channels_last,
@@ -87,9 +88,9 @@ def lr_scale(width: int, side: int) -> float:
 class DCGANLiteGenerator(nn.Module):
     """Latents (batch, latent) to images (batch, channels, side, side) in [-1, 1].
 
-    Half of ``width`` channels at the side of the images precede them: where the layer that repeats pixels
-    made the image itself, fine detail was lines along both axes. ``classes``: number of labels, embedded
-    next to the latent; 0: no labels.
+    Inner layers repeat pixels. The last doubling is bilinear, to half of ``width`` channels at the side of
+    the images, which precede them: where repeated pixels made the image, it had lines along both axes.
+    ``classes``: number of labels, embedded next to the latent; 0: no labels.
     """
 
     def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
@@ -97,11 +98,12 @@ class DCGANLiteGenerator(nn.Module):
         inwards = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)
         self.label = nn.Embedding(classes, latent) if classes else None
         self.dense = nn.Linear(latent * (2 if classes else 1), START_SIZE * START_SIZE * inwards[-1])
-        channels = [*inwards[::-1], max(1, width // 2)]
         self.layers = nn.ModuleList(
-            UpsampleConv(before, after) for before, after in itertools.pairwise(channels)
+            UpsampleConv(before, after) for before, after in itertools.pairwise(inwards[::-1])
         )
-        self.last = ScaledConv(channels[-1], spec["channels"])
+        full_side = max(1, width // 2)
+        self.layers.append(SmoothUpsampleConv(width, full_side))
+        self.last = ScaledConv(full_side, spec["channels"])
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:

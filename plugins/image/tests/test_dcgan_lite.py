@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from gancore_image.blocks import UpsampleConv
+from gancore_image.blocks import SmoothUpsampleConv, UpsampleConv
 from gancore_image.config import ImageConfig
 from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, DCGANLiteDiscriminator, DCGANLiteGenerator
 from gancore_image.domain import ImageDomain
@@ -166,6 +166,16 @@ def test_the_layer_that_makes_images_passes_what_alternates_from_pixel_to_pixel(
     alternating = (-1.0) ** torch.arange(side)
     assert (response * alternating).sum().abs() > 1e-4
     assert (response * alternating[:, None]).sum().abs() > 1e-4
+
+
+def test_a_ramp_stays_a_ramp_at_the_last_doubling():
+    """Equal steps from pixel to pixel inside: no staircase, whose edges are lines at every second pixel."""
+    x = torch.arange(8, dtype=torch.float64).expand(1, 1, 8, 8)
+    layer = DCGANLiteGenerator(spec(), 1, 5).layers[-1].double()
+    assert isinstance(layer, SmoothUpsampleConv)
+    steps = layer(x).detach()[0, 0, 3:-3, 3:-3].diff()
+    assert steps.abs().min() > 1e-6
+    torch.testing.assert_close(steps, steps[:1, :1].expand_as(steps))
 
 
 def test_an_untrained_generator_leaves_no_pattern_at_the_stride():
