@@ -7,7 +7,6 @@ fails, its last two lines are the error as text and as JSON. ``job_pool.py`` sta
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -163,8 +162,6 @@ def main(job_json: str) -> int:
         print_line(describe_failure(error).document, to_stderr=True)
         return code
     return 0
-
-
 
 
 if __name__ == "__main__":

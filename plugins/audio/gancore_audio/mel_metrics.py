@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from gancore import Interval, Metric, MetricInputs, SampleSet
-from gancore.data import digest_tensors
 from gancore.metrics import (
     distance_chunks,
     frechet_metric,
