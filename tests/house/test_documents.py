@@ -17,6 +17,8 @@ from play import TINY_AUDIO, play
 DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
 ALSO = [
     "examples/README.md",
+    "benchmarks/RESULTS.md",
+    *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/comparisons/*.md")),
     *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("plugins/*/README.md")),
 ]
 MAX_WORDS = 1500
