@@ -185,8 +185,8 @@ dimensions: 6 or more for Gaussians, at most 0.7 for Student's t with 3 degrees;
 13 in the median.
 """
 FEW_TAIL_ROWS = 300
-"""Rows of a set below which :func:`moment_ratio` is looked at too: :func:`effective_rows` alone miss
-Student's t with 3 degrees in a fifth of pairs of 50 rows.
+"""With fewer rows :func:`moment_ratio` is checked too: :func:`effective_rows` alone miss Student's t with 3
+degrees in a fifth of pairs of 50 rows.
 """
 MOMENT_RATIO, MOMENT_RATE = 0.61, 0.2
 """The tail of n < 300 rows is heavy where :func:`moment_ratio` is above 0.61 n^0.2: 1.33 at 50 rows, 1.53 at

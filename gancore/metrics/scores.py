@@ -115,7 +115,10 @@ def _am_interval(inputs: MetricInputs) -> Interval:
 
 
 def _coverage_interval(inputs: MetricInputs) -> Interval:
-    """Classes that surely are, and may be, covered: each share by Clopper-Pearson at 5 % over the classes."""
+    """From the number of classes that are certainly covered to that of classes that may be covered.
+
+    Each share is bounded by Clopper-Pearson; the 5 % are divided over the classes.
+    """
     counts, thresholds = class_counts(posteriors(inputs.fake)), _coverage_thresholds(inputs)
     present = thresholds > 0
     tail = TAIL / max(int(present.sum()), 1)
@@ -230,18 +233,18 @@ MIN_CLASS_ROWS = 8
 """Expected rows of a class in either set, from which the class is included."""
 MIN_SHARE = 1e-9
 SUBSET_FRACTION = 0.5
-"""Of the rows, in the subsets of the interval: with fewer, the smallest ratio is that of another class each
-time. Of 60 sets of 300 rows with a poor classifier, 54 and 55 intervals covered the true value (with a
-quarter, 51 and 54).
+"""Share of the rows in each subset of the interval. With smaller subsets the smallest ratio is often that
+of another class. Of 60 sets of 300 rows with a poor classifier, 54 and 55 intervals covered the true
+value (with a quarter of the rows 51 and 54).
 """
 
 
 def estimate_class_shares(p: Tensor, prior: Tensor) -> Tensor:
-    """Shares w of the classes, (classes), that make rows with posteriors p (n, classes) likeliest.
+    """The shares w of the classes, (classes), with the largest likelihood of posteriors p (n, classes).
 
-    Saerens et al. 2002, equations 2.1 to 2.4 (EM): with a classifier trained at shares ``prior``, w_k <- mean
-    over rows of (p_k w_k / prior_k) over their sum. Rows that it often confuses with another class still
-    count for their own, unlike in counts of the likeliest class.
+    Saerens et al. 2002, equations 2.1 to 2.4 (EM): with a classifier trained at shares ``prior``, w_k <-
+    mean over rows of (p_k w_k / prior_k) over their sum. This corrects for classes that the classifier
+    often confuses; counts of the most probable class do not.
     """
     scaled, shares = p / prior, prior
     for _ in range(EM_ITERATIONS):

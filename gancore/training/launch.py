@@ -59,7 +59,7 @@ WorkerResult = RunResult | BaseException
 class TrainJob:
     """What to train, in which run folder, and how to show it.
 
-    ``data``: already opened data, for one process; else those that the configuration names are opened.
+    ``data``: already opened data, for one process; None: the data that the configuration names are opened.
     """
 
     run: RunFolder
