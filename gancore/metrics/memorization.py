@@ -115,14 +115,13 @@ def copy_test(fake: Tensor, held_out: Tensor, nearest_rows: Tensor) -> CopyTest:
 
     The threshold t is the q-th largest gap of the held-out rows, q = 1 % of m + 1. If samples were like
     held-out rows, the number of samples above t would be negative hypergeometric for every distribution of
-    gaps, since that they precede the q-th held-out row is a matter of order alone. If so many held-out rows
-    are equal to train rows that t is infinite, samples that are equal to a train row are compared with them
-    (Fisher's exact test).
+    gaps, because it depends only on the order of the gaps. If so many held-out rows are equal to train rows
+    that t is infinite, samples that are equal to a train row are compared with them (Fisher's exact test).
 
-    ``nearest_rows`` (n): the nearest train row of each sample. In many dimensions a few rows are the nearest
-    of many samples, above all of samples that shrink towards the mean; those are near together or not at all.
-    So the test counts n / D samples, n_near / D of them near, D being the mean number of near samples that
-    share their row with one of them, itself included.
+    ``nearest_rows`` (n): the nearest train row of each sample. In many dimensions a few rows are the
+    nearest of many samples, above all of samples that shrink towards the mean; these are all near, or none
+    of them is. So the test counts n / D samples, n_near / D of them near, D being the mean number of near
+    samples that share their row with one of them, itself included.
     """
     n, m = len(fake), len(held_out)
     if not m or fake.shape[1] < MIN_TRAIN_ROWS:

@@ -62,7 +62,7 @@ def am_score(p: Tensor, marginal: Tensor) -> float:
 
 
 def class_counts(p: Tensor) -> Tensor:
-    """For each class the number of rows whose likeliest class it is, (classes), float64."""
+    """For each class the number of rows for which it is the most probable class, (classes), float64."""
     return p.argmax(1).bincount(minlength=p.shape[1]).double()
 
 
@@ -77,10 +77,11 @@ def is_covered(counts: Tensor, thresholds: Tensor) -> Tensor:
 
 
 def _inception_interval(inputs: MetricInputs) -> Interval:
-    """Delta method: x moves log IS by KL(p(y|x) || p(y)), whose mean it is.
+    """Delta method: log IS is the mean of KL(p(y|x) || p(y)) over rows x.
 
-    The entropy of a mean over n is too low, by sum_y Var p(y|x) / p(y) / 2n. Where all rows move it alike
-    (sure posteriors, even classes) the first order vanishes; this variance is then twice that of the second.
+    The entropy of a mean over n is too low by sum_y Var p(y|x) / p(y) / 2n. If all rows contribute the same
+    (certain posteriors, equally frequent classes), the first order vanishes; the variance used here is then
+    twice that of the second order.
     """
     p = posteriors(inputs.fake)
     rows = (xlogy(p, p) - xlogy(p, p.mean(0))).sum(1)

@@ -236,7 +236,7 @@ def spawn_workers(job: TrainJob, world_size: int) -> RunResult:
     """Train on ``world_size`` processes of this machine.
 
     Raises:
-        GancoreError: the error of the first process that failed for a reason of its own.
+        GancoreError: the error of the first process that failed by itself, not because of another.
     """
     from gancore.runtime.distributed import ProcessGroup
 

@@ -140,7 +140,7 @@ class RunContext:
         return validator
 
     def new_monitor(self, intervals: Intervals) -> Monitor:
-        """A monitor of this run, with a diagnosis of its own."""
+        """A new monitor of this run, with a new diagnosis."""
         seed = self.config.train.seed
         spec = self.data.spec
         return Monitor(
