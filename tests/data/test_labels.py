@@ -12,7 +12,7 @@ from refusals import refused
 from gancore.data.dataset import Spec
 from gancore.data.labels import (
     FileSet,
-    LabelledSection,
+    LabelledDataConfig,
     class_fields,
     class_indices,
     folder_reader,
@@ -27,7 +27,7 @@ FLAT = ["7_anna_0.wav", "3_bert_1.wav"]
 
 
 def labels(names, root, labels="auto", label_pattern=None, label_column=None):
-    how = LabelledSection(labels=labels, label_pattern=label_pattern, label_column=label_column)
+    how = LabelledDataConfig(labels=labels, label_pattern=label_pattern, label_column=label_column)
     return read_labels(FileSet(names, str(root), folder_reader(root)), how).values
 
 
@@ -67,10 +67,10 @@ def test_a_table_is_found_by_itself(tmp_path, name, mark):
 def test_a_table_that_labels_some_files_alone_costs_no_files(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,label\n7_anna_0.wav,a\n")
     files = FileSet(FLAT, str(tmp_path), folder_reader(tmp_path))
-    found = read_labels(files, LabelledSection())
+    found = read_labels(files, LabelledDataConfig())
     assert found.values == [None, None] and found.source == ""
     assert "1 of 2" in found.summary_line([]) and "data.labels=metadata" in found.summary_line([])
-    assert read_labels(files, LabelledSection(labels="metadata")).values == ["a", None]
+    assert read_labels(files, LabelledDataConfig(labels="metadata")).values == ["a", None]
 
 
 SPELLINGS = {
@@ -165,7 +165,7 @@ def test_what_is_missing_is_said(tmp_path):
 )
 def test_a_pattern_that_cannot_be_is_refused(pattern, told):
     with refused(ValidationError, "label_pattern", told):
-        LabelledSection(label_pattern=pattern)
+        LabelledDataConfig(label_pattern=pattern)
 
 
 def test_a_pattern_that_would_not_end_is_given_up_and_its_name_told(tmp_path, monkeypatch):

@@ -9,10 +9,9 @@ import threading
 import pytest
 from torch.distributed import HashStore
 
-from gancore.errors import ConfigError, ExitCode
+from gancore.errors import ConfigError, ExitCode, LostProcessError
 from gancore.runtime import distributed as module
 from gancore.runtime.distributed import (
-    LostProcessError,
     ProcessGroup,
     available_cores,
     broadcast_by_store,
