@@ -259,7 +259,7 @@ def about(bench: Bench) -> dict[str, Any]:
         "rows of train": len(bench.pool.train),
         "processor": processor_name(),
         "measures": {
-            name: {"better": m.better, "ideal": m.ideal, "needs": sorted(m.requires)}
+            name: {"higher_is_better": m.higher_is_better, "ideal": m.ideal, "needs": sorted(m.requires)}
             for name, (_, m) in bench.measures.items()
         },
     }
@@ -296,8 +296,8 @@ def scale_of(told: Mapping[str, Any], kind: Mapping[str, Any], measure: str) -> 
     values = told["values"].get(CLEAN, {}).get(measure)
     if not values or any(value is None for value in values):
         return None
-    ends = {"lower": 1, "higher": -1}
-    return Scale(values, 0 if kind["ideal"] is not None else ends.get(kind["better"] or "", 0))
+    ends = {False: 1, True: -1, None: 0}
+    return Scale(values, 0 if kind["ideal"] is not None else ends[kind["higher_is_better"]])
 
 
 def least_detected(told: Mapping[str, Any], scale: Scale, fault: Fault, measure: str) -> str:

@@ -79,7 +79,7 @@ def _knn_metric(
     return Metric(
         compute,
         "share" if share_of else "ratio",
-        better="higher",
+        higher_is_better=True,
         interval=lambda inputs: interval(inputs.reduced_to("features")),
         requires=frozenset({"features"}),
         caveat=caveat,
@@ -251,7 +251,7 @@ def _prd_metric(beta: float, insensitive_to: frozenset[Control], **options: Any)
     return Metric(
         compute,
         "F score",
-        "higher",
+        True,
         interval,
         requires=requires,
         insensitive_to=insensitive_to,

@@ -32,13 +32,13 @@ ABOUT = {
     },
     "anchors": {"n": 350, "real": "350 of valid", "noise": "permuted", "collapse": "5% of them"},
 }
-COMMON = {"better": "lower", "n": 2000, "n_real": 300}
+COMMON = {"higher_is_better": False, "n": 2000, "n_real": 300}
 READINGS = (
     MetricResult(
         "kid", 0.01234567, 0.01, 0.015, "U", "kernel", anchors={"real": 0.001, "noise": 0.5}, **COMMON
     ),
-    MetricResult("recall", 0.5, unit="share", better="higher", trust="no: noise not told from real"),
-    MetricResult("modes", 8.0, unit="", better=None, trust="yes, blind to collapse by definition"),
+    MetricResult("recall", 0.5, unit="share", higher_is_better=True, trust="no: noise not told from real"),
+    MetricResult("modes", 8.0, unit="", higher_is_better=None, trust="yes, blind to collapse by definition"),
     MetricResult("odd", math.nan, math.inf, math.inf, "none", "", **COMMON),
     MetricResult("nll", None, skipped="the model has no likelihood", trust="not taken"),
 )
@@ -138,7 +138,7 @@ def test_as_json_it_prints_what_it_would_write(api, capsys, tmp_path):
     told = capsys.readouterr().out
     api.evaluation.write(tmp_path / "there.jsonl")
     assert told == (tmp_path / "there.jsonl").read_text()
-    assert [json.loads(line) for line in told.splitlines()][1]["measure"] == "kid"
+    assert [json.loads(line) for line in told.splitlines()][1]["metric"] == "kid"
 
 
 @pytest.mark.parametrize(

@@ -102,10 +102,10 @@ def test_a_recipe_of_somebody_else_takes_part_with_no_change_to_the_core(strange
     (run,) = made.report["runs"]
     assert (run["recipe"], run["state"], run["steps"]) == ("blob", "done", 1)
     assert run["plugins"] == {"gancore-synthetic": version("gancore-synthetic"), "somebody-elses": "3.1"}
-    assert made.report["about"]["versions"]["somebody-elses"] == "3.1"
+    assert made.report["environment"]["versions"]["somebody-elses"] == "3.1"
     told = made.report["tradeoffs"]["blob"]
     assert (told["kind"], told["likelihood"]["kind"]) == ("likelihood model", "exact")
-    assert made.report["measures"][0]["recipes"]["blob"]["value"] > 0
+    assert made.report["metrics"][0]["recipes"]["blob"]["value"] > 0
     assert said[0] == "training blob-seed0 (1 of 1)" and "blob-seed0: done" in said
 
 

@@ -305,10 +305,10 @@ def curve(*values: float) -> list[dict[str, float]]:
 def test_the_time_to_the_level_that_all_reached():
     """The least of all trainings reached 4: the others had it after 10 s and after 20 s on the mean."""
     runs = [
-        {"who": "a-seed0", "name": "a", "weights": "x", "curves": {"m": curve(3, 2, 1)}},
-        {"who": "b-seed0", "name": "b", "weights": "x", "curves": {"m": curve(9, 4, 5)}},
-        {"who": "b-seed1", "name": "b", "weights": "x", "curves": {"m": curve(4, 3, 3)}},
-        {"who": "c-seed0", "name": "c", "weights": "x", "curves": {"m": curve(9, 8, 4)}},
+        {"trial": "a-seed0", "name": "a", "weights": "x", "curves": {"m": curve(3, 2, 1)}},
+        {"trial": "b-seed0", "name": "b", "weights": "x", "curves": {"m": curve(9, 4, 5)}},
+        {"trial": "b-seed1", "name": "b", "weights": "x", "curves": {"m": curve(4, 3, 3)}},
+        {"trial": "c-seed0", "name": "c", "weights": "x", "curves": {"m": curve(9, 8, 4)}},
     ]
     told = time_to_target(runs, "m", higher=False)
     assert told["target"] == 4

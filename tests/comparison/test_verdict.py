@@ -47,7 +47,7 @@ def test_intervals_that_overlap_separate_nothing():
 
 
 def test_where_higher_is_better_the_higher_is():
-    facts = {"recall": {"better": "higher", "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}}
+    facts = {"recall": {"higher_is_better": True, "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}}
     assert verdict({"recall": {"a": around(0.2), "b": around(0.4)}}, **facts)["first"].endswith(
         "b is better than a."
     )
@@ -123,7 +123,11 @@ def test_a_measure_that_is_not_trusted_decides_nothing_and_is_named():
 
 def test_a_measure_that_cannot_see_collapse_is_no_headline():
     facts = {
-        "precision": {"better": "higher", "anchors": BLIND, "trust": "yes, blind to collapse by definition"}
+        "precision": {
+            "higher_is_better": True,
+            "anchors": BLIND,
+            "trust": "yes, blind to collapse by definition",
+        }
     }
     values = {
         "precision": {"a": around(0.99), "b": around(0.5)},
@@ -150,7 +154,7 @@ def test_a_measure_that_one_of_them_lacks_decides_nothing():
 
 
 def test_measures_without_a_better_end_decide_nothing():
-    told = verdict({"entropy": {"a": around(0.2), "b": around(0.4)}}, entropy={"better": None})
+    told = verdict({"entropy": {"a": around(0.2), "b": around(0.4)}}, entropy={"higher_is_better": None})
     assert told["first"].startswith("No verdict")
 
 
@@ -182,7 +186,7 @@ def test_a_model_worse_than_noise_has_gone_less_than_nothing():
 
 
 def test_other_measures_are_asked_whether_they_agree():
-    high = {"better": "higher", "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}
+    high = {"higher_is_better": True, "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}
     values = {
         "frechet": {"a": around(0.2), "b": around(0.4)},
         "kid": {"a": around(0.2), "b": around(0.4)},
@@ -310,7 +314,7 @@ def test_where_noise_is_no_anchor_the_way_is_counted_from_collapse():
 
 
 def test_a_measure_without_a_better_end_is_not_called_untrusted():
-    facts = {"entropy": {"better": None, "trust": "unordered: neither end is better"}}
+    facts = {"entropy": {"higher_is_better": None, "trust": "unordered: neither end is better"}}
     values = {m: {"a": around(0.2), "b": around(0.4)} for m in ("frechet", "entropy")}
     assert "trust" not in verdict(values, **facts)
 
@@ -363,7 +367,7 @@ def test_who_leads(values, lead):
 
 
 def test_faults_stand_beside_the_recipe():
-    high = {"better": "higher", "kind": "diversity"}
+    high = {"higher_is_better": True, "kind": "diversity"}
     anchors = {"real": 0.9, "noise": 0.5, "collapse": 0.1}
     told = lines(
         {"frechet": {"a": around(0.4), "b": around(1.2)}, "recall": {"a": around(0.09), "b": around(0.8)}},

@@ -41,7 +41,7 @@ def test_the_model_is_the_one_that_valid_found_best(train, after_step, tmp_path,
     judged(9.0, 7.0, 8.0, 7.5, 0.0)
     assert train("--out", "run", "--steps", 8, *SELECT).code == 0
     assert measured(tmp_path / "run") == {2: 9.0, 4: 7.0, 6: 8.0, 8: 7.5}
-    assert best_of(tmp_path / "run") == {"measure": "mel_distance", "step": 4, "value": 7.0, "since": 2}
+    assert best_of(tmp_path / "run") == {"metric": "mel_distance", "step": 4, "value": 7.0, "since": 2}
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert config["training"]["step"] == 4
     assert "mel_distance" in (tmp_path / "run" / "model" / "README.md").read_text()
@@ -98,7 +98,7 @@ def test_another_measure_chosen_later_starts_its_own_search(train, gancore, tmp_
     monkeypatch.setattr(Validator, "validate", lambda *given: {"mel_frechet": 500.0})
     words = ("--steps", 8, "--force", "--set", "validation.select=mel_frechet")
     assert gancore("train", "--resume", "run", *words).code == 0
-    assert best_of(tmp_path / "run")["measure"] == "mel_frechet"
+    assert best_of(tmp_path / "run")["metric"] == "mel_frechet"
 
 
 @pytest.mark.slow

@@ -166,5 +166,5 @@ def test_it_is_no_part_of_the_default_set_and_needs_a_conditional_model(train):
     run = train()
     found = gancore.evaluate(run, metrics=["classification_accuracy"], n=100, device="cpu")
     assert found["classification_accuracy"].skipped == "the model is not conditional"
-    names = [r.measure for r in gancore.evaluate(run, n=100, device="cpu")]
+    names = [r.metric for r in gancore.evaluate(run, n=100, device="cpu")]
     assert "classification_accuracy" not in names and "label_accuracy" in names

@@ -11,25 +11,35 @@ from gancore.evaluation.result import EvaluationResult, MetricResult
 
 ABOUT = {"n": 500, "n_real": 500, "split": "test", "source": "ring"}
 ANCHORS = {
-    "lower": {"real": 10.0, "noise": 100.0, "collapse": 80.0},
-    "higher": {"real": 0.9, "noise": 0.0, "collapse": 0.05},
+    False: {"real": 10.0, "noise": 100.0, "collapse": 80.0},
+    True: {"real": 0.9, "noise": 0.0, "collapse": 0.05},
 }
 
 
-def reading(measure: str, value: float, half: float = 0.0, better: str = "lower", **facts) -> MetricResult:
+def reading(
+    measure: str, value: float, half: float = 0.0, higher_is_better: bool = False, **facts
+) -> MetricResult:
     """With an interval, and one of a twentieth of its anchor about real rows."""
-    anchors = facts.pop("anchors", ANCHORS[better])
+    anchors = facts.pop("anchors", ANCHORS[higher_is_better])
     real = anchors.get("real", 0.0)
     half = half or abs(real) / 20
     around = {"low": value - half, "high": value + half}
     matched = {"matched": value, "matched_low": value - half, "matched_high": value + half}
     beside = {"real_low": real - abs(real) / 20, "real_high": real + abs(real) / 20, "n_anchors": 500}
-    told = {"better": better, "anchors": anchors, **around, **matched, **beside, "n": 500, "n_real": 500}
+    told = {
+        "higher_is_better": higher_is_better,
+        "anchors": anchors,
+        **around,
+        **matched,
+        **beside,
+        "n": 500,
+        "n_real": 500,
+    }
     return MetricResult(measure, value, **(told | facts))
 
 
 def recall(value: float, **facts) -> MetricResult:
-    return reading("recall", value, better="higher", kind="diversity", **facts)
+    return reading("recall", value, higher_is_better=True, kind="diversity", **facts)
 
 
 def lines(*results: MetricResult, **about) -> dict[str, str]:

@@ -35,7 +35,7 @@ def test_measures_and_features_of_plugins_are_taken_with_all_that_they_need_to_b
 ):
     told = []
     found = evaluate(train(), n=200, seed=3, announce=told.append)
-    assert [reading.measure for reading in found] == OWN
+    assert [reading.metric for reading in found] == OWN
     height, apart, certain = found
     assert (height.n, height.n_real, height.source, height.split, height.seed) == (
         200,

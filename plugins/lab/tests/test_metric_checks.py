@@ -187,5 +187,5 @@ def test_laws_and_module_agree_on_the_number_of_modes():
 def test_an_interval_as_wide_as_its_scale_says_nothing_without_an_anchor(reach, letter, tmp_path):
     """Blind to every anchor, as shares of classes are: only its interval can say that it does not know."""
     blind = frozenset({"collapse", "noise", "shrunk", "widened", "points"})
-    measure = Metric(lambda e: 1.0, "", "higher", interval=steady(lambda e: 1.0, reach), insensitive_to=blind)
+    measure = Metric(lambda e: 1.0, "", True, interval=steady(lambda e: 1.0, reach), insensitive_to=blind)
     assert verdict(measure, OTHER, tmp_path).letter == letter
