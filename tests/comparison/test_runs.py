@@ -209,7 +209,7 @@ def test_options_that_the_folder_stores_are_refused_by_name(whole, started, word
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"steps": 7}, "steps: 6 -> 7"),
         ({"recipes": ["mlpgan"], "overrides": SMALL}, "recipes: mlpgan,realnvp -> mlpgan"),
@@ -217,10 +217,10 @@ def test_options_that_the_folder_stores_are_refused_by_name(whole, started, word
         ({"select": "last"}, "select: none -> last"),
     ],
 )
-def test_asked_otherwise_it_is_refused_with_the_difference(whole, started, change, told):
+def test_asked_otherwise_it_is_refused_with_the_difference(whole, started, change, expected):
     with refused(ConfigError, "comparison", fix="--resume") as refusal:
         gancore.compare(**(TINY | change), out=whole.folder)
-    assert told in refusal.value.message
+    assert expected in refusal.value.message
     assert started == []
 
 
@@ -360,7 +360,7 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "result"),
     [
         ({"recipes": ["mlpgn"], "overrides": []}, "did you mean 'mlpgan'?"),
         ({"overrides": ["mlpgan:model.widht=8"]}, "mlpgan: unknown key 'model.widht'"),
@@ -379,10 +379,10 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
         ({"seeds": 0}, "seeds is 0"),
     ],
 )
-def test_what_cannot_be_asked_is_told_in_one_line(started, tmp_path, change, told):
+def test_what_cannot_be_asked_is_told_in_one_line(started, tmp_path, change, result):
     with pytest.raises(GancoreError) as refusal:
         gancore.compare(**(TINY | change), out=tmp_path / "comparison")
-    assert told in str(refusal.value) and "\n" not in str(refusal.value)
+    assert result in str(refusal.value) and "\n" not in str(refusal.value)
     assert not (tmp_path / "comparison").exists()
 
 

@@ -124,7 +124,7 @@ def test_json_lines_with_a_column_of_ones_choice(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, told, fix",
+    "content, result, fix",
     [
         ("file_name,sort\n7_anna_0.wav,a\n", "sorte", "sort"),
         ("name,label\n7_anna_0.wav,a\n", "file_name", "name"),
@@ -132,16 +132,16 @@ def test_json_lines_with_a_column_of_ones_choice(tmp_path):
         ("file_name,label\nelsewhere.wav,a\n", "label", "data.labels"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(tmp_path, content, told, fix):
+def test_a_table_that_does_not_fit_is_refused(tmp_path, content, result, fix):
     (tmp_path / "metadata.csv").write_text(content)
-    with refused(DataError, told, fix=fix):
+    with refused(DataError, result, fix=fix):
         labels(FLAT, tmp_path, labels="metadata", label_column="sorte" if "sort" in content else None)
 
 
-@pytest.mark.parametrize("line, told", [("{oops", "JSON"), ("[1]", "object")])
-def test_lines_that_are_not_json_objects_are_named(tmp_path, line, told):
+@pytest.mark.parametrize("line, result", [("{oops", "JSON"), ("[1]", "object")])
+def test_lines_that_are_not_json_objects_are_named(tmp_path, line, result):
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.wav", "label": "a"}\n' + line)
-    with refused(DataError, "metadata.jsonl", 2, told):
+    with refused(DataError, "metadata.jsonl", 2, result):
         labels(FLAT, tmp_path, labels="metadata")
 
 
@@ -161,10 +161,10 @@ def test_what_is_missing_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pattern, told", [("(", "expression"), (r"\d", "group"), ("(a{99999999999})", "expression")]
+    "pattern, result", [("(", "expression"), (r"\d", "group"), ("(a{99999999999})", "expression")]
 )
-def test_a_pattern_that_cannot_be_is_refused(pattern, told):
-    with refused(ValidationError, "label_pattern", told):
+def test_a_pattern_that_cannot_be_is_refused(pattern, result):
+    with refused(ValidationError, "label_pattern", result):
         LabelledDataConfig(label_pattern=pattern)
 
 

@@ -51,10 +51,10 @@ def test_labels_of_a_table_are_read_so(tmp_path):
     assert read_labels(files, LabelledDataConfig()).values == ["a b", "\\udce9", "\u00e9"]
 
 
-@pytest.mark.parametrize("asked", ["caf\u00e9", "cafe\u0301", " caf\u00e9\n"])
-def test_a_label_is_found_however_it_is_composed(asked):
+@pytest.mark.parametrize("requested", ["caf\u00e9", "cafe\u0301", " caf\u00e9\n"])
+def test_a_label_is_found_however_it_is_composed(requested):
     spec = Spec({"classes": ["tea", "caf\u00e9"]})
-    assert Domain.make_condition(None, asked, 2, spec, Key.of(0)).tolist() == [1, 1]
+    assert Domain.make_condition(None, requested, 2, spec, Key.of(0)).tolist() == [1, 1]
 
 
 def test_a_label_that_is_not_there_is_named_in_short():

@@ -253,7 +253,7 @@ certain = Metric(
     insensitive_to=frozenset({"collapse"}),
 )
 random_one = Metric(lambda inputs: float(inputs.key.uniform(1)), unit="nothing", higher_is_better=None)
-asked = Metric(
+conditional_share = Metric(
     lambda inputs: float((inputs.fake.condition == 0).float().mean()),
     unit="share",
     higher_is_better=None,
@@ -292,7 +292,16 @@ class OfOthers:
 
     @hookimpl
     def gancore_metrics(self) -> list[MetricEntry]:
-        names = ("mean_apart", "wrong_way", "certain", "random_one", "asked", "likely", "broken", "slow")
+        names = (
+            "mean_apart",
+            "wrong_way",
+            "certain",
+            "random_one",
+            "conditional_share",
+            "likely",
+            "broken",
+            "slow",
+        )
         of_dots = [MetricEntry(name, f"{__name__}:{name}", name, domains=("dots",)) for name in names]
         return [*of_dots, MetricEntry("elsewhere", f"{__name__}:slow", "", domains=("audio",))]
 

@@ -26,7 +26,7 @@ def reading(
     around = {"low": value - half, "high": value + half}
     matched = {"matched": value, "matched_low": value - half, "matched_high": value + half}
     beside = {"real_low": real - abs(real) / 20, "real_high": real + abs(real) / 20, "n_anchors": 500}
-    told = {
+    result = {
         "higher_is_better": higher_is_better,
         "anchors": anchors,
         **around,
@@ -35,7 +35,7 @@ def reading(
         "n": 500,
         "n_real": 500,
     }
-    return MetricResult(measure, value, **(told | facts))
+    return MetricResult(measure, value, **(result | facts))
 
 
 def recall(value: float, **facts) -> MetricResult:
@@ -44,8 +44,11 @@ def recall(value: float, **facts) -> MetricResult:
 
 def lines(*results: MetricResult, **about) -> dict[str, str]:
     """By label; the first line has none."""
-    told = summary(EvaluationResult("runs/a", results, ABOUT | about))
-    return {"": told[0], **{line.partition(":")[0]: line.partition(":")[2].strip() for line in told[1:]}}
+    summary_lines = summary(EvaluationResult("runs/a", results, ABOUT | about))
+    return {
+        "": summary_lines[0],
+        **{line.partition(":")[0]: line.partition(":")[2].strip() for line in summary_lines[1:]},
+    }
 
 
 @pytest.mark.parametrize(
@@ -87,18 +90,18 @@ def test_copies_are_said():
     def copies(value, half):
         return reading("copies", value, half, kind="memory", anchors={"real": 0.0})
 
-    told = lines(reading("frechet", 30.0), copies(0.2, 0.05))
-    assert told["copies"] == "samples copy train: 15 to 25 % of the samples"
-    assert "gancore neighbours" in told["next"]
+    result = lines(reading("frechet", 30.0), copies(0.2, 0.05))
+    assert result["copies"] == "samples copy train: 15 to 25 % of the samples"
+    assert "gancore neighbours" in result["next"]
     assert lines(copies(0.01, 0.01))["copies"].startswith("no sign of them: 0 to 2 %")
     assert lines(reading("frechet", 30.0))["copies"] == "not known"
 
 
 def test_what_cannot_be_trusted_is_named_and_decides_nothing():
     doubted = reading("frechet", 5.0, trust="no: shrunk better than real")
-    told = lines(doubted, reading("kid", 99.0))
-    assert told["distrust"] == "1 of 2 measures: frechet"
-    assert told["good"].startswith("kid 99 ")
+    result = lines(doubted, reading("kid", 99.0))
+    assert result["distrust"] == "1 of 2 measures: frechet"
+    assert result["good"].startswith("kid 99 ")
     assert "no distance can be trusted" in lines(doubted)["good"]
 
 
@@ -110,11 +113,11 @@ def test_the_gravest_fault_gives_the_advice():
 
 def test_few_rows_and_weak_classifiers_are_noted():
     weak = {"accuracy": {"value": 0.528, "low": 0.36, "high": 0.69, "n": 36}}
-    told = summary(
+    lines = summary(
         EvaluationResult("m", [reading("frechet", 30.0)], ABOUT | {"n_real": 80, "classifier": weak})
     )
-    assert sum(line.startswith("note:") for line in told) == 2
-    assert any("right on 52.8 % of 36 rows of test" in line for line in told)
+    assert sum(line.startswith("note:") for line in lines) == 2
+    assert any("right on 52.8 % of 36 rows of test" in line for line in lines)
 
 
 def test_one_distance_that_tells_is_enough():
@@ -134,8 +137,8 @@ def test_whatever_is_measured_it_is_eight_lines_of_eighty_columns(found, name):
         for measure, value, trust in found
         for kind in ("distance", "diversity", "memory")
     ]
-    told = summary(EvaluationResult(name, results, ABOUT))
-    assert len(told) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in told)
+    lines = summary(EvaluationResult(name, results, ABOUT))
+    assert len(lines) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in lines)
 
 
 def test_where_nothing_was_taken_nothing_is_said():

@@ -118,8 +118,8 @@ def test_an_evaluation_of_another_format_is_refused(tmp_path, number):
 
 def test_tensors_and_arrays_become_lists():
     torch, numpy = pytest.importorskip("torch"), pytest.importorskip("numpy")
-    told = {"curve": torch.tensor([1.0, 2.0]), "n": numpy.int64(3), 4: (True, None)}
-    assert to_json_value(told) == {"curve": [1.0, 2.0], "n": 3, "4": [True, None]}
+    arguments = {"curve": torch.tensor([1.0, 2.0]), "n": numpy.int64(3), 4: (True, None)}
+    assert to_json_value(arguments) == {"curve": [1.0, 2.0], "n": 3, "4": [True, None]}
     with refused(TypeError, "object", "JSON"):
         to_json_value({"thing": object()})
 

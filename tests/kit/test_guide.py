@@ -25,5 +25,5 @@ def test_every_check_stands_there_with_its_sentence(check):
 
 
 def test_no_check_stands_there_that_is_not_made():
-    told = re.findall(r"^\| `(\w+)` \| ", GUIDE, re.MULTILINE)
-    assert told == [check.name for check in CHECKS]
+    result = re.findall(r"^\| `(\w+)` \| ", GUIDE, re.MULTILINE)
+    assert result == [check.name for check in CHECKS]

@@ -264,10 +264,10 @@ def test_a_measure_of_a_plugin_without_a_domain_is_checked(site, monkeypatch, do
     site.install()
     code = f"apart = Metric({MOMENTS}, unit='x', higher_is_better={higher_is_better})"
     kit = installed(site, monkeypatch, "metrics", f"MetricEntry('apart', 'shore:apart', 'x'{domains})", code)
-    told = states(kit)
+    result = states(kit)
     expected = "skipped" if "nowhere" in domains else "failed" if higher_is_better else "ok"
-    assert told["ranks_real_data_first"] == expected
-    assert told["interval_contains_value"] == ("skipped" if "nowhere" in domains else "ok")
+    assert result["ranks_real_data_first"] == expected
+    assert result["interval_contains_value"] == ("skipped" if "nowhere" in domains else "ok")
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -279,9 +279,9 @@ def test_a_needy_measure_without_a_domain_is_checked_on_points(site, monkeypatch
     direction = f"higher_is_better={higher_is_better}"
     code = f"own = Metric({compute}, unit='x', {direction}, requires={needs}, quick=False)"
     kit = installed(site, monkeypatch, "metrics", "MetricEntry('own', 'shore:own', 'x')", code)
-    told = states(kit)
-    assert told["ranks_real_data_first"] == ("failed" if turned else "ok")
-    assert told["interval_contains_value"] == "ok"
+    result = states(kit)
+    assert result["ranks_real_data_first"] == ("failed" if turned else "ok")
+    assert result["interval_contains_value"] == "ok"
 
 
 def test_a_measure_without_a_value_is_told_as_not_looked_at(site, monkeypatch):

@@ -94,17 +94,17 @@ def test_frechet_grows_with_noise_and_falls_with_likeness():
 
 
 def test_a_set_is_described_once_and_others_are_not_taken_for_it():
-    asked = []
+    requests = []
 
     def describe(waveforms, sample_rate_hz):
-        asked.append(len(waveforms))
+        requests.append(len(waveforms))
         return waveforms.flatten(1).mean(1, keepdim=True)
 
     first = cached_by_content(describe, SOUNDS, 8000)
-    assert torch.equal(cached_by_content(describe, SOUNDS.clone(), 8000), first) and asked == [24]
+    assert torch.equal(cached_by_content(describe, SOUNDS.clone(), 8000), first) and requests == [24]
     assert not torch.equal(cached_by_content(describe, -SOUNDS, 8000), first)
     cached_by_content(describe, SOUNDS, 16000)
-    assert asked == [24, 24, 24]
+    assert requests == [24, 24, 24]
     for number in range(_CACHE_SIZE):
         cached_by_content(describe, SOUNDS[: 2 + number], 8000)
-    assert cached_by_content(describe, SOUNDS, 8000) is not first and asked[-1] == 24
+    assert cached_by_content(describe, SOUNDS, 8000) is not first and requests[-1] == 24

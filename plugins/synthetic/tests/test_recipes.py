@@ -281,8 +281,10 @@ def test_vae_config_is_its_networks():
 @pytest.mark.parametrize("recipe", [MLPGAN, PacGAN, FlowGAN])
 def test_every_optimizer_plays_every_penalty(recipe, optimizer, penalty):
     torch.manual_seed(0)
-    told = {"pack": 2, "batch_size": 8} if recipe is PacGAN else {"width": 4}
-    config = recipe.Config(optimizer=optimizer, penalty=penalty, penalty_weight=0.1, penalty_every=2, **told)
+    arguments = {"pack": 2, "batch_size": 8} if recipe is PacGAN else {"width": 4}
+    config = recipe.Config(
+        optimizer=optimizer, penalty=penalty, penalty_weight=0.1, penalty_every=2, **arguments
+    )
     game = recipe().build(config, PLANE)
     play(set_up(game, two_moons(50), batch_size=8), 2)
     assert all(p.isfinite().all() for p in game.parameters())
@@ -304,8 +306,8 @@ def test_a_model_folder_with_an_unknown_key_is_refused_by_that_key(tmp_path):
     ]
     run = gancore.train("synthetic", steps=2, out=tmp_path / "a", overrides=settings, progress="none")
     file = run.model / "config.json"
-    told = json.loads(file.read_text())
-    told["model"]["gamma"] = told["model"].pop("penalty_weight")
-    file.write_bytes(encode_json(told))
+    content = json.loads(file.read_text())
+    content["model"]["gamma"] = content["model"].pop("penalty_weight")
+    file.write_bytes(encode_json(content))
     with refused(gancore.CheckpointError, "model.gamma"):
         gancore.load(run.model)
