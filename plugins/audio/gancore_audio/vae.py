@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
-from gancore import Recipe, RecipeConfig, Spec
+from gancore import Recipe, Spec
 from gancore.data import num_conditional_classes
-from gancore.games import Adam, Game, cosine, likelihood_game
+from gancore.games import Game, LikelihoodConfig, likelihood_game, with_defaults
 from gancore.nn import VariationalAutoencoder
 from gancore.random import Key
 from gancore_audio.flow import dequantised_waveforms
@@ -165,7 +165,8 @@ class GaussianMDCT(nn.Module):
         return mean, (log_sigma + INITIAL_LOG_SIGMA).clamp(MIN_LOG_SIGMA, MAX_LOG_SIGMA)
 
 
-class AudioVAEConfig(RecipeConfig):
+@with_defaults(lr=2e-3, lr_end=0.05, ema_halflife=5_000.0)
+class AudioVAEConfig(LikelihoodConfig):
     """The learning rate falls to a twentieth along a cosine."""
 
     batch_size: PositiveInt = Field(32, description="examples per global batch")
@@ -178,10 +179,8 @@ class AudioVAEConfig(RecipeConfig):
     importance_samples: PositiveInt = Field(
         16, description="latents per example in the importance-weighted bound, k"
     )
-    lr: PositiveFloat = Field(2e-3, description="Adam's initial learning rate")
-    clip_grad_norm: PositiveFloat = Field(20.0, description="maximal gradient norm, in nats per time step")
-    ema_halflife: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
+    clip_grad_norm: NonNegativeFloat = Field(
+        20.0, description="maximal gradient norm, in nats per time step; 0: no bound"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -198,9 +197,7 @@ class AudioVAE(Recipe):
         classes = num_conditional_classes(config.conditional, spec)
         game = likelihood_game(
             lambda: build_vae(config, spec["length"], spec["sample_rate_hz"], classes),
-            optimizer=Adam(cosine(config.lr, config.lr / 20)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm * spec["length"],
+            **config.game_options(clip_scale=spec["length"]),
             conditional=config.conditional,
             representation=dequantised_waveforms(),
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from gancore import Recipe, RecipeConfig, Spec
+from gancore import Recipe, Spec
 from gancore.data import num_conditional_classes
-from gancore.games import Adam, Game, cosine, likelihood_game, warmup
+from gancore.games import Game, LikelihoodConfig, likelihood_game, with_defaults
 from gancore.nn import VariationalAutoencoder
 from gancore.random import Key
 from gancore_image.levels import Levels, from_levels
@@ -132,7 +132,8 @@ class LogisticLikelihood(nn.Module):
         return self.mixture.sample(decoded, key.uniform(n, 1 + self.mixture.channels, *space))
 
 
-class ImageVAEConfig(RecipeConfig):
+@with_defaults(lr=2e-3, lr_end=0.02, lr_warmup=0.05, ema_halflife=5_000.0)
+class ImageVAEConfig(LikelihoodConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(64, description="examples per global batch")
@@ -143,10 +144,8 @@ class ImageVAEConfig(RecipeConfig):
     importance_samples: PositiveInt = Field(
         16, description="latents per example in the importance-weighted bound, k"
     )
-    lr: PositiveFloat = Field(2e-3, description="Adam's maximal learning rate")
-    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
-    ema_halflife: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
+    clip_grad_norm: NonNegativeFloat = Field(
+        1.0, description="maximal gradient norm, in nats per dimension; 0: no bound"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -167,9 +166,7 @@ class ImageVAE(Recipe):
         )
         return likelihood_game(
             lambda: build_vae(config, side, channels, classes),
-            optimizer=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm * channels * side**2,
+            **config.game_options(clip_scale=channels * side**2),
             conditional=config.conditional,
             representation=Levels(),
         )
