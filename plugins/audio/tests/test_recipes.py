@@ -22,7 +22,7 @@ def test_wavegan_is_played_as_published():
         == Adam(1e-4, (0.5, 0.9))
     )
     (penalty,) = game.penalties
-    assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
+    assert (penalty.name, penalty.weight, penalty.every) == ("wgan-gp", 10.0, 1)
     latents = game.prior.sample(Key.of(0), 1000)
     assert latents.shape == (1000, 100)
     assert -1 <= latents.min() < -0.99 and 0.99 < latents.max() <= 1

@@ -65,7 +65,7 @@ def test_published_settings_are_played_as_published():
     (phase,) = game.phases
     assert phase.moves == [Move("discriminator")] * 5 + [Move("generator")]
     (penalty,) = game.penalties
-    assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
+    assert (penalty.name, penalty.weight, penalty.every) == ("wgan-gp", 10.0, 1)
     rule = game.players["generator"].optimizer
     assert rule == game.players["discriminator"].optimizer
     assert rule.lr == 1e-4  # constant
