@@ -244,7 +244,7 @@ class TestInitFrom:
         assert weights(stopped) == weights(run)
 
     def test_says_how_much_of_it_fits(self, train, run):
-        other = ("--set", "model.width=3", "--set", "model.latent=7")
+        other = ("--set", "model.width=3", "--set", "model.latent_dim=7")
         answer = train("--out", "new", "--init-from", run / "model", *other, *self.FROZEN)
         [(used, all_of_them)] = re.findall(r"(\d+) of the (\d+) tensors of the model", answer.err)
         assert 0 < int(used) < int(all_of_them)  # the last bias fits, and what is of no width

@@ -161,7 +161,7 @@ def wavegan_lite(optimizer):
     from gancore_audio.wavegan import WaveGANLite, WaveGANLiteConfig
 
     config = WaveGANLiteConfig(
-        width=2, latent=8, batch_size=8, phase_shuffle=2, penalty_every=4, ema_halflife=100.0
+        width=2, latent_dim=8, batch_size=8, phase_shuffle=2, penalty_every=4, ema_halflife=100.0
     )
     game = WaveGANLite().build(config, Spec({"length": 1024, "sample_rate_hz": 8000, "classes": []}))
     game.players = {name: replace(player, optimizer=optimizer) for name, player in game.players.items()}

@@ -120,12 +120,12 @@ class MDCTDecoder(nn.Module):
     in each frame, (batch, 2 * bands, frames).
     """
 
-    def __init__(self, bands: int, frames: int, width: int, latent: int, classes: int) -> None:
+    def __init__(self, bands: int, frames: int, width: int, latent_dim: int, classes: int) -> None:
         super().__init__()
         doublings = (frames // START_STEPS).bit_length() - 1
         factors = [4] * (doublings // 2) + [2] * (doublings % 2)
         self.label = nn.Embedding(classes, LABEL_DIM) if classes else None
-        self.dense = nn.Linear(latent + (LABEL_DIM if classes else 0), START_STEPS * width)
+        self.dense = nn.Linear(latent_dim + (LABEL_DIM if classes else 0), START_STEPS * width)
         self.layers = nn.ModuleList(
             StridedConvTranspose1d(width, width, KERNEL, stride) for stride in factors
         )
@@ -175,7 +175,7 @@ class AudioVAEConfig(LikelihoodConfig):
         16, description="channels of the encoder next to the waveform; doubled inwards"
     )
     decoder_width: PositiveInt = Field(128, description="channels of the decoder")
-    latent: PositiveInt = Field(100, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(100, description="dimensions of a latent")
     importance_samples: PositiveInt = Field(
         16, description="latents per example in the importance-weighted bound, k"
     )
@@ -208,9 +208,9 @@ class AudioVAE(Recipe):
 def build_vae(
     config: AudioVAEConfig, length: int, sample_rate_hz: int, classes: int
 ) -> VariationalAutoencoder:
-    encoder = WaveformEncoder(length, config.width, 2 * config.latent, classes)
+    encoder = WaveformEncoder(length, config.width, 2 * config.latent_dim, classes)
     mdct = MDCT(length, n_mdct_bands(length, sample_rate_hz))
-    decoder = MDCTDecoder(mdct.bands, mdct.frames, config.decoder_width, config.latent, classes)
+    decoder = MDCTDecoder(mdct.bands, mdct.frames, config.decoder_width, config.latent_dim, classes)
     return VariationalAutoencoder(
-        encoder, decoder, GaussianMDCT(mdct), config.latent, config.importance_samples
+        encoder, decoder, GaussianMDCT(mdct), config.latent_dim, config.importance_samples
     )

@@ -27,7 +27,7 @@ PUBLISHED = {
     "batch_size": 64,
     "width": 64,
     "kernel_size": 5,
-    "latent": 100,
+    "latent_dim": 100,
     "prior": "uniform",
     "loss": "wasserstein",
     "penalty": "wgan-gp",
@@ -110,7 +110,7 @@ def test_a_grid_that_does_not_halve_is_refused_in_one_line(grid):
 @pytest.mark.parametrize(("recipe", "config"), [(SpecGAN, SpecGANConfig), (IFGAN, IFGANConfig)])
 def test_short_sounds_at_any_rate_need_no_settings(recipe, config, length, sample_rate_hz):
     game = recipe().build(
-        config(width=2, latent=4), Spec({"length": length, "sample_rate_hz": sample_rate_hz})
+        config(width=2, latent_dim=4), Spec({"length": length, "sample_rate_hz": sample_rate_hz})
     )
     assert game.eval().sampler().sample(2, Key.of(0)).shape == (2, 1, length)
 

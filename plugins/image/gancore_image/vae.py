@@ -90,13 +90,13 @@ class ImageDecoder(nn.Module):
     upsamplings and convolutions as the encoder has strides.
     """
 
-    def __init__(self, side: int, width: int, latent: int, last: nn.Conv2d, classes: int) -> None:
+    def __init__(self, side: int, width: int, latent_dim: int, last: nn.Conv2d, classes: int) -> None:
         super().__init__()
         *_, first = self.sides = layer_sizes(side)
         widths = [width * min(2**k, 4) for k in range(len(self.sides) - 1)][::-1]
         self.shape = (widths[0], first, first)
         self.label = nn.Embedding(classes, LABEL_DIM) if classes else None
-        self.dense = nn.Linear(latent + (LABEL_DIM if classes else 0), widths[0] * first**2)
+        self.dense = nn.Linear(latent_dim + (LABEL_DIM if classes else 0), widths[0] * first**2)
         self.residual = ResidualBlock(widths[0])
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 3, padding=1)
@@ -139,7 +139,7 @@ class ImageVAEConfig(LikelihoodConfig):
     batch_size: PositiveInt = Field(64, description="examples per global batch")
     steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(32, description="channels next to the image; doubled twice inwards")
-    latent: PositiveInt = Field(32, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(32, description="dimensions of a latent")
     components: PositiveInt = Field(1, le=100, description="components of a pixel's mixture of logistics")
     importance_samples: PositiveInt = Field(
         16, description="latents per example in the importance-weighted bound, k"
@@ -176,8 +176,8 @@ def build_vae(config: ImageVAEConfig, side: int, channels: int, classes: int) ->
     mixture = LogisticMixture(channels, config.components)
     last = nn.Conv2d(config.width, mixture.n_params, 1)
     mixture.init_output_(last)
-    encoder = ImageEncoder(side, channels, config.width, 2 * config.latent, classes)
-    decoder = ImageDecoder(side, config.width, config.latent, last, classes)
+    encoder = ImageEncoder(side, channels, config.width, 2 * config.latent_dim, classes)
+    decoder = ImageDecoder(side, config.width, config.latent_dim, last, classes)
     return VariationalAutoencoder(
-        encoder, decoder, LogisticLikelihood(mixture), config.latent, config.importance_samples
+        encoder, decoder, LogisticLikelihood(mixture), config.latent_dim, config.importance_samples
     )

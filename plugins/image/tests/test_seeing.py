@@ -22,11 +22,17 @@ from gancore.random import Key, RowRange
 
 TINY = {"data": "digits", "steps": 4, "device": "cpu", "progress": "none"}
 SMALL = ["data.image_size=16", "model.batch_size=8", "logging.preview_samples=5", "validation.samples=16"]
-DCGAN_LITE = [*SMALL, "model.width=4", "model.latent=8", "logging.preview_every=1", "model.conditional=true"]
+DCGAN_LITE = [
+    *SMALL,
+    "model.width=4",
+    "model.latent_dim=8",
+    "logging.preview_every=1",
+    "model.conditional=true",
+]
 OTHERS = {
-    "dcgan": ["model.width=2", "model.latent=8"],
+    "dcgan": ["model.width=2", "model.latent_dim=8"],
     "glow": ["model.width=4", "model.couplings=1"],
-    "imagevae": ["model.width=4", "model.latent=3"],
+    "imagevae": ["model.width=4", "model.latent_dim=3"],
     "pixelcnn": ["model.width=4", "model.layers=2", "model.components=2"],
 }
 
@@ -200,7 +206,7 @@ class TestNeighbours:
         (tmp_path / "mine").mkdir()
         for number, pixels in enumerate(to_bytes(digits("test"))[:40]):
             Image.fromarray(pixels[0]).save(tmp_path / "mine" / f"{number}.png")
-        settings = [*SMALL, "model.width=2", "model.latent=4", "data.labels=none"]
+        settings = [*SMALL, "model.width=2", "model.latent_dim=4", "data.labels=none"]
         arguments = {**TINY, "data": tmp_path / "mine", "steps": 1}
         gancore.train("image", recipe="dcgan-lite", overrides=settings, out=tmp_path / "run", **arguments)
         assert (

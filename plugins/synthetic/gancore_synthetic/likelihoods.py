@@ -133,7 +133,7 @@ class VAEConfig(LikelihoodConfig):
     steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(128, description="units of a hidden layer")
     depth: PositiveInt = Field(3, le=20, description="hidden layers of encoder and decoder")
-    latent: PositiveInt = Field(2, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(2, description="dimensions of a latent")
     importance_samples: PositiveInt = Field(
         16, description="latents per example in the importance-weighted bound, k"
     )
@@ -158,10 +158,10 @@ class VAE(Recipe):
 
 
 def build_vae(size: int, config: VAEConfig, classes: int) -> VariationalAutoencoder:
-    encoder = ConditionalMLP(size, config.width, config.depth, 2 * config.latent, classes)
-    decoder = ConditionalMLP(config.latent, config.width, config.depth, size, classes)
+    encoder = ConditionalMLP(size, config.width, config.depth, 2 * config.latent_dim, classes)
+    decoder = ConditionalMLP(config.latent_dim, config.width, config.depth, size, classes)
     return VariationalAutoencoder(
-        encoder, decoder, GaussianLikelihood(), config.latent, config.importance_samples
+        encoder, decoder, GaussianLikelihood(), config.latent_dim, config.importance_samples
     )
 
 

@@ -249,7 +249,9 @@ def test_pictures_get_a_density_by_a_grain_of_one_grey_level():
 
 
 def test_mlpgan_takes_its_options():
-    config = MLPGANConfig(width=16, depth=2, latent=3, loss="hinge", discriminator_steps=3, ema_halflife=0)
+    config = MLPGANConfig(
+        width=16, depth=2, latent_dim=3, loss="hinge", discriminator_steps=3, ema_halflife=0
+    )
     game = MLPGAN().build(config, PLANE)
     assert [move.player for move in game.phases[0].moves] == ["discriminator"] * 3 + ["generator"]
     assert parameters(game.generator) == [(16, 3), (16,), (16, 16), (16,), (2, 16), (2,)]
@@ -271,7 +273,7 @@ def test_a_label_moves_the_samples_and_the_judgement():
 
 
 def test_vae_config_is_its_networks():
-    game = VAE().build(VAEConfig(width=8, depth=1, latent=3), PLANE)
+    game = VAE().build(VAEConfig(width=8, depth=1, latent_dim=3), PLANE)
     assert parameters(game.model.encoder) == [(8, 2), (8,), (6, 8), (6,)]
     assert parameters(game.model.decoder) == [(8, 3), (8,), (2, 8), (2,)]
 
