@@ -235,11 +235,16 @@ def read_evaluations(path: Path) -> list[EvaluationResult]:
 
 
 def store_evaluation(path: Path, evaluation: EvaluationResult) -> None:
-    """Add to a file; replaces an evaluation of the same model with the same ``metadata``."""
+    """Add to a file; replaces an evaluation of the same model with the same ``metadata``.
+
+    A file that cannot be read, of another format or damaged, is kept beside it with the suffix ``.unreadable``.
+    """
     try:
         before = read_evaluations(path)
-    except CheckpointError:  # missing, or damaged by another program: it is written again
+    except CheckpointError:
         before = []
+        if path.is_file():
+            path.replace(path.with_name(f"{path.name}.unreadable"))
     identity = (evaluation.model, encode_lossless(evaluation.metadata))
     others = [other for other in before if (other.model, encode_lossless(other.metadata)) != identity]
     write_evaluations(path, [*others, evaluation])

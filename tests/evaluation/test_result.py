@@ -88,13 +88,14 @@ def test_a_file_keeps_what_was_asked_otherwise_and_replaces_what_was_asked_alike
     "content",
     [b"", b"\n", b"{}", b"[1]", b'"format"', b"\xff\xfe", b'{"format": 9}\n{"seconds": {}}', b"{" * 5000],
 )
-def test_what_is_no_evaluation_is_said_in_one_line_and_written_over(tmp_path, content):
+def test_what_is_no_evaluation_is_refused_in_one_line_and_kept_beside_the_next_one(tmp_path, content):
     path = tmp_path / "evaluations.jsonl"
     path.write_bytes(content)
     with refused(CheckpointError, "evaluations.jsonl", fix="evaluate"):
         EvaluationResult.read(path)
     store_evaluation(path, SOME)
     assert EvaluationResult.read(path) == SOME
+    assert (tmp_path / "evaluations.jsonl.unreadable").read_bytes() == content
 
 
 def test_a_file_that_was_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path):
