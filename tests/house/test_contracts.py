@@ -14,17 +14,17 @@ SHOWN = [block for path in sorted(ROOT.glob("docs/design*.md")) for block in BLO
 
 def signatures(source: str) -> dict[str, str]:
     """Functions and ``Class.method`` with signatures, fields with types and defaults, classes with bases."""
-    told: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for node in ast.parse(source).body:
-        told.update(told_by(node, ""))
+        messages.update(signature_text(node, ""))
         if isinstance(node, ast.ClassDef):
-            told[node.name] = f"class {node.name}({', '.join(map(ast.unparse, node.bases))})"
+            messages[node.name] = f"class {node.name}({', '.join(map(ast.unparse, node.bases))})"
             for part in node.body:
-                told.update(told_by(part, f"{node.name}."))
-    return told
+                messages.update(signature_text(part, f"{node.name}."))
+    return messages
 
 
-def told_by(node: ast.stmt, prefix: str) -> dict[str, str]:
+def signature_text(node: ast.stmt, prefix: str) -> dict[str, str]:
     if isinstance(node, ast.FunctionDef):
         returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
         return {prefix + node.name: f"({ast.unparse(node.args)}){returns}"}

@@ -29,5 +29,5 @@ def test_every_check_stands_there_with_its_sentence(check):
 
 
 def test_no_check_stands_there_that_is_not_made():
-    told = re.findall(r"^\| `(\w+)` \| ", TABLES, re.MULTILINE)
-    assert told == [check.name for check in CHECKS]
+    listed = re.findall(r"^\| `(\w+)` \| ", TABLES, re.MULTILINE)
+    assert listed == [check.name for check in CHECKS]

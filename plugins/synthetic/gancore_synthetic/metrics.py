@@ -96,7 +96,7 @@ METRICS: Mapping[str, Metric] = {
     "modes": Metric(
         _metric_of(count_modes),
         unit="components",
-        better="higher",
+        higher_is_better=True,
         insensitive_to=INSENSITIVE_TO_COLLAPSE | {"noise"},
         kind="diversity",
     ),
