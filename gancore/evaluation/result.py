@@ -237,7 +237,7 @@ def read_evaluations(path: Path) -> list[EvaluationResult]:
 def store_evaluation(path: Path, evaluation: EvaluationResult) -> None:
     """Add to a file; replaces an evaluation of the same model with the same ``metadata``.
 
-    A file that cannot be read, of another format or damaged, is kept next to it as ``.unreadable``.
+    A file that cannot be read (another format, damage) is kept beside it, as ``.unreadable``.
     """
     try:
         before = read_evaluations(path)
