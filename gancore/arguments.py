@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from gancore.data.sources import is_array
@@ -47,14 +48,14 @@ def _one_of(*choices: str) -> Kind:
 PATH = Kind(lambda value: isinstance(value, str | os.PathLike), "a path or a name, as text or pathlib.Path")
 DATA = Kind(
     lambda value: PATH.holds(value) or is_array(value),
-    "a path or a name, or rows as a tensor or a numpy array",
+    "a path or a name, or rows as a tensor, a numpy array or a torch Dataset",
 )
 RECIPE = Kind(
     lambda value: isinstance(value, str) or is_recipe_class(value), "a name or a subclass of gancore.Recipe"
 )
 GAME = Kind(
-    lambda value: isinstance(value, str | type),
-    "a name or a subclass of gancore.games.AdversarialGame",
+    lambda value: isinstance(value, str | type | FunctionType),
+    "a name, a subclass of gancore.games.AdversarialGame, or a function build(spec) that returns a game",
 )
 TEXT = Kind(lambda value: isinstance(value, str), "text")
 NUMBER = Kind(lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number")
