@@ -245,7 +245,7 @@ def is_array(value: object) -> bool:
 
 
 def _is_dataset(value: object) -> bool:
-    torch_data = sys.modules.get("torch.utils.data")  # whoever has a Dataset has imported it
+    torch_data = sys.modules.get("torch.utils.data")  # not imported: no object is a Dataset
     return torch_data is not None and isinstance(value, torch_data.Dataset)
 
 
