@@ -88,7 +88,9 @@ def open_distribution(source: Source, config: SyntheticConfig) -> Data:
         "train_examples": sizes["train"],
     }
     return Data(
-        **views,
+        train=views["train"],
+        valid=views["valid"],
+        test=views["test"],
         spec=_spec(facts, distribution, labelled),
         summary=_summary_lines(facts, distribution, sizes, labelled),
         fingerprint=hashlib.sha256(json.dumps([DRAW_VERSION, facts, sizes]).encode()).hexdigest()[:32],
@@ -171,7 +173,9 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
     digest = hashlib.sha256(rows.numpy().tobytes())
     digest.update(repr(drawn).encode())
     return Data(
-        **{split: PointView(part, None) for split, part in parts.items()},
+        train=PointView(parts["train"], None),
+        valid=PointView(parts["valid"], None),
+        test=PointView(parts["test"], None),
         spec=Spec(facts, _histogram(parts["train"])),
         summary=[
             f"data: {source.name}, points of the user; splits drawn by seed {config.seed}",

@@ -19,7 +19,7 @@ FAR = 1e9
 
 def count_modes(distribution: Distribution, points: Tensor) -> int:
     """Number of components that are the nearest one of a sample on the support (PacGAN's captured modes)."""
-    return len(distribution.assign(points)[distribution.on_support(points)].unique())
+    return len(torch.unique(distribution.assign(points)[distribution.on_support(points)]))
 
 
 def share_on_support(distribution: Distribution, points: Tensor) -> float:
