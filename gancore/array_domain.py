@@ -111,7 +111,7 @@ class ArrayDomain(Domain):
         return written
 
     def preview(self, samples: Samples) -> Image | None:
-        """A scatter plot of rows of two numbers, a grid of pictures of image shapes; else None."""
+        """A scatter plot of rows of two numbers, a grid of pictures of rows with height and width; else None."""
         if samples.spec["shape"] == [2]:
             return _scatter(samples)
         pictures = _as_pictures(samples)
@@ -177,7 +177,7 @@ def _summary(
 
 
 def _as_pictures(samples: Samples) -> NDArray[np.uint8] | None:
-    """Samples of an image shape, (H, W), (1 or 3, H, W) or (H, W, 1 or 3), as (n, H, W, 3); else None.
+    """Samples of rows with height and width, (H, W), (1 or 3, H, W) or (H, W, 1 or 3), as (n, H, W, 3); else None.
 
     The range of train is shown from black to white.
     """
@@ -188,8 +188,8 @@ def _as_pictures(samples: Samples) -> NDArray[np.uint8] | None:
     if data.dim() != 4 or data.shape[1] not in (1, 3) or min(data.shape[2:]) < 4:
         return None
     low, high = samples.spec["low"][0], samples.spec["high"][0]
-    pixels = ((data - low) / max(high - low, 1e-12)).clamp(0, 1) * 255
-    return np.asarray(pixels.round().movedim(1, -1).expand(-1, -1, -1, 3).numpy(), dtype=np.uint8)
+    levels = ((data - low) / max(high - low, 1e-12)).clamp(0, 1) * 255
+    return np.asarray(levels.round().movedim(1, -1).expand(-1, -1, -1, 3).numpy(), dtype=np.uint8)
 
 
 def _grid(pictures: NDArray[np.uint8], columns: int) -> Image:

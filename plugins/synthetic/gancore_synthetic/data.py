@@ -155,10 +155,7 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
     point = distinct_rows(rows)
     n_duplicates = len(rows) - 1 - int(point.max())
     keep_together = keeps_together(point)
-    key = Key.of("synthetic", "own points", config.seed)
-    splits = split_rows(point if keep_together else torch.arange(len(rows)), key, config.validation_examples)
-    parts = {split: rows[indices] for split, indices in splits.items()}
-    parts["train"] = parts["train"][: config.train_examples]
+    parts = _split(rows, point if keep_together else torch.arange(len(rows)), config)
     facts = {
         "source": source.name,
         "user_points": True,
@@ -193,6 +190,14 @@ def _duplicates_line(n_duplicates: int, keep_together: bool) -> list[str]:
         return []
     where = "equal rows in one split" if keep_together else "too many for duplicates, so in any split"
     return [f"repeated: {count_noun(n_duplicates, 'row')}, {where}"]
+
+
+def _split(rows: Tensor, point: Tensor, config: SyntheticConfig) -> dict[str, Tensor]:
+    """The splits of ``rows``; all rows of one ``point`` (n, counted from 0) are in one split."""
+    key = Key.of("synthetic", "own points", config.seed)
+    splits = split_rows(point, key, config.validation_examples)
+    parts = {str(split): rows[indices] for split, indices in splits.items()}
+    return {**parts, "train": parts["train"][: config.train_examples]}
 
 
 def _reject_parameters(source: Source, config: SyntheticConfig) -> None:
