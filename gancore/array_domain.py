@@ -111,7 +111,7 @@ class ArrayDomain(Domain):
         return written
 
     def preview(self, samples: Samples) -> Image | None:
-        """A scatter plot of rows of two numbers, a grid of pictures of rows with height and width; else None."""
+        """A scatter plot of rows of two numbers, a grid of rows with height and width; else None."""
         if samples.spec["shape"] == [2]:
             return _scatter(samples)
         pictures = _as_pictures(samples)
@@ -177,7 +177,7 @@ def _summary(
 
 
 def _as_pictures(samples: Samples) -> NDArray[np.uint8] | None:
-    """Samples of rows with height and width, (H, W), (1 or 3, H, W) or (H, W, 1 or 3), as (n, H, W, 3); else None.
+    """Rows of shape (H, W), (1 or 3, H, W) or (H, W, 1 or 3) as pictures (n, H, W, 3); else None.
 
     The range of train is shown from black to white.
     """

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gancore import Batch, Data, Source, Spec, View
-from gancore.data import distinct_rows, keeps_together, read_npy, split_rows
+from gancore.data import SPLITS, distinct_rows, keeps_together, read_npy, split_rows
 from gancore.errors import ConfigError, DataError
 from gancore.random import Key
 from gancore.text import count_noun, suggestion
@@ -170,9 +170,7 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
     digest = hashlib.sha256(rows.numpy().tobytes())
     digest.update(repr(drawn).encode())
     return Data(
-        train=PointView(parts["train"], None),
-        valid=PointView(parts["valid"], None),
-        test=PointView(parts["test"], None),
+        *(PointView(parts[split], None) for split in SPLITS),
         spec=Spec(facts, _histogram(parts["train"])),
         summary=[
             f"data: {source.name}, points of the user; splits drawn by seed {config.seed}",
