@@ -92,6 +92,18 @@ class OutOfMemoryError(TrainingError):
     """Not enough memory."""
 
 
+class WorkerDiedError(TrainingError):
+    """A worker process was killed or crashed."""
+
+    exit_code = ExitCode.TEMPORARY_FAILURE
+
+
+class LostProcessError(TrainingError):
+    """Another process of this run does not respond; its own error says why."""
+
+    exit_code = ExitCode.TEMPORARY_FAILURE
+
+
 _OUT_OF_MEMORY_PHRASES = (
     "DefaultCPUAllocator",  # torch on the CPU: a RuntimeError
     "out of memory",

@@ -170,7 +170,7 @@ class ComparisonRunner:
 
 def failure_lines(report: Mapping[str, Any]) -> tuple[str, ...]:
     """One line for each trial that failed."""
-    return tuple(f"{failure['who']}: {failure['message']}" for failure in report["failures"])
+    return tuple(f"{failure['trial']}: {failure['message']}" for failure in report["failures"])
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from gancore.data.labels import (
         FileSet,
-        LabelledSection,
+        LabelledDataConfig,
         Labels,
         class_fields,
         class_indices,
@@ -63,7 +63,7 @@ __all__ = [
     "FileList",
     "FileSet",
     "InventoryItem",
-    "LabelledSection",
+    "LabelledDataConfig",
     "Labels",
     "PackedArray",
     "PackedArrayWriter",

@@ -196,17 +196,17 @@ class MetricInputs:
 class Metric:
     """``compute`` gives the value; ``interval`` bounds it from the same inputs.
 
-    ``better`` None: neither end is. ``ideal``: the best value, where it is not an end of the scale, as one
-    half of a two-sample test; values nearer to it are better. ``caveat``: why this value, or its interval, is
-    unreliable on these inputs, in a few words; empty if it is reliable. ``insensitive_to``: controls that the
-    metric by its definition does not distinguish from real data, as precision does not see collapse.
-    ``details``: what JSON and the report show besides the value (a curve, shares of classes). ``quick``: part
-    of the default set. ``optional``: what it uses if available.
+    ``higher_is_better`` None: neither end of the scale is better. ``ideal``: the best value, where it is not
+    an end of the scale, as one half of a two-sample test; values nearer to it are better. ``caveat``: why
+    this value, or its interval, is unreliable on these inputs, in a few words; empty if it is reliable.
+    ``insensitive_to``: controls that the metric by its definition does not distinguish from real data, as
+    precision does not see collapse. ``details``: what JSON and the report show besides the value (a curve,
+    shares of classes). ``quick``: part of the default set. ``optional``: what it uses if available.
     """
 
     compute: Callable[[MetricInputs], float]
     unit: str
-    better: Literal["lower", "higher"] | None = "lower"
+    higher_is_better: bool | None = False
     interval: Callable[[MetricInputs], Interval] | None = None
     details: Callable[[MetricInputs], Mapping[str, Any]] | None = None
     requires: frozenset[Requirement] = frozenset()

@@ -73,7 +73,7 @@ def write_project(name: str, folder: Path) -> list[Path]:
         ConfigError: the name cannot be, or is taken; something stands in the folder.
     """
     names = names_of(name)
-    _refuse_taken(names)
+    _require_free_name(names)
     _require_room(folder)
     files = render(names)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def write_project(name: str, folder: Path) -> list[Path]:
     return [folder / path for path in files]
 
 
-def _refuse_taken(names: Names) -> None:
+def _require_free_name(names: Names) -> None:
     from gancore.plugins import plugins
 
     for plugin in plugins().list_plugins():
@@ -105,9 +105,9 @@ def _refuse_taken(names: Names) -> None:
 
 def _require_room(folder: Path) -> None:
     try:
-        taken = os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
+        occupied = os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}", "give another --out") from error
-    if taken:
+    if occupied:
         what = "holds other things" if folder.is_dir() else "is a file"
         raise ConfigError(f"{folder} {what}", "give another --out, or empty it")

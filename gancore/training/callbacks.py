@@ -262,7 +262,7 @@ class Callbacks:
             note = f"{name} on valid is {value} at step {state.step}: this step cannot be selected"
             self.progress.note(note)
         elif self._is_best(state, name, value):
-            state.best = {"measure": name, "step": state.step, "value": value, "since": 0}
+            state.best = {"metric": name, "step": state.step, "value": value, "since": 0}
             state.verdict = self._warning(samples, values)
             self.export_model(state)
         elif self._patience_exceeded(state):
@@ -280,7 +280,7 @@ class Callbacks:
         return quality_warning(samples, self.validator.diversity, self.validator.noise_baseline(values))
 
     def _is_best(self, state: TrainState, name: str, value: float) -> bool:
-        if state.best.get("measure") != name:
+        if state.best.get("metric") != name:
             return True
         return self.validator.is_better(name, value, state.best["value"])
 

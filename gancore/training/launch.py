@@ -26,9 +26,9 @@ from typing import IO, TYPE_CHECKING
 from gancore.config import RunConfig
 from gancore.errors import (
     ConfigError,
-    ExitCode,
     GancoreError,
-    TrainingError,
+    LostProcessError,
+    WorkerDiedError,
     as_out_of_memory,
     safe_str,
 )
@@ -191,12 +191,6 @@ def _join_launcher(launcher: tuple[int, int, int], make_job: Callable[[], TrainJ
         return run_job(job, processes)
 
 
-class WorkerDiedError(TrainingError):
-    """A worker process was killed or crashed."""
-
-    exit_code = ExitCode.TEMPORARY_FAILURE
-
-
 class Worker:
     """One process, and our end of the pipe through which it sends its result."""
 
@@ -271,8 +265,6 @@ def _wait(workers: Sequence[Worker]) -> None:
 
 
 def _first_result(workers: Sequence[Worker]) -> RunResult:
-    from gancore.runtime.distributed import LostProcessError
-
     outcomes = [worker.outcome for worker in workers]
     causes = [o for o in outcomes if isinstance(o, BaseException) and not isinstance(o, LostProcessError)]
     for outcome in [*causes, *outcomes]:

@@ -387,7 +387,7 @@ def _status_at(status: RunStatus, state: TrainState) -> RunStatus:
 
 
 def _checkpoint_environment(checkpoint: Checkpoint) -> Mapping[str, str]:
-    facts: Mapping[str, str] = checkpoint.manifest["about"].get("environment", {})
+    facts: Mapping[str, str] = checkpoint.manifest["metadata"].get("environment", {})
     return facts
 
 
@@ -397,7 +397,7 @@ def _checkpoint_config(checkpoint: Checkpoint) -> RunConfig | None:
     Raises:
         CheckpointError: the installed plugins do not accept it.
     """
-    values = checkpoint.manifest["about"].get("config")
+    values = checkpoint.manifest["metadata"].get("config")
     if not isinstance(values, dict):
         return None
     try:

@@ -67,13 +67,13 @@ def test_any_name_gives_a_project_or_one_line(name):
         assert "$" not in text.replace("${{ matrix.python }}", ""), path
         if path.endswith(".py"):
             made = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)}
-            taken = {
+            used = {
                 alias.asname or alias.name
                 for node in ast.walk(ast.parse(text))
                 if isinstance(node, ast.ImportFrom | ast.Import)
                 for alias in node.names
             }
-            assert not made & taken, path
+            assert not made & used, path
             assert not any(map(keyword.iskeyword, made)), path
 
 
@@ -186,8 +186,8 @@ def test_from_a_name_to_the_first_sample_in_under_three_minutes(tmp_path, capsys
     values = [float(x) for x in (tmp_path / "samples" / "0001.csv").read_text().split()]
     assert len(values) == 64
     with capsys.disabled():
-        told = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in took.items())
-        print(f"\nfrom a name to the first sample: {sum(took.values()):.0f} s ({told})")
+        result = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in took.items())
+        print(f"\nfrom a name to the first sample: {sum(took.values()):.0f} s ({result})")
     assert sum(took.values()) < 180
 
 

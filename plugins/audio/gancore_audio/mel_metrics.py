@@ -214,7 +214,7 @@ mel_distance = Metric(
 mel_diversity = Metric(
     _diversity,
     unit="of the reference's",
-    better="higher",
+    higher_is_better=True,
     interval=_diversity_interval,
     insensitive_to=frozenset({"noise"}),
     kind="diversity",
@@ -305,7 +305,7 @@ def _train_details(inputs: MetricInputs) -> Mapping[str, Any]:
 mel_self = Metric(
     lambda inputs: _mean_self(_with_spectrograms(inputs)),
     unit="dB RMS a cell",
-    better="higher",
+    higher_is_better=True,
     interval=lambda inputs: subsampling_interval(_mean_self, draws=20)(
         _with_spectrograms(inputs).reduced_to("features")
     ),
@@ -317,7 +317,7 @@ mel_self = Metric(
 mel_train = Metric(
     _train_value,
     unit="dB RMS a cell",
-    better=None,
+    higher_is_better=None,
     interval=_train_interval,
     details=_train_details,
     requires=frozenset({"train"}),

@@ -244,7 +244,7 @@ def _entropy_details(inputs: MetricInputs) -> Mapping[str, Any]:
 pitch_accuracy = Metric(
     lambda inputs: float(_correct_pitches(inputs.fake, inputs.spec).double().mean()),
     unit="share",
-    better="higher",
+    higher_is_better=True,
     interval=_accuracy_interval,
     details=_accuracy_details,
     requires=frozenset({"condition"}),
@@ -256,7 +256,7 @@ pitch_accuracy = Metric(
 pitch_entropy = Metric(
     lambda inputs: entropy(_semitones(inputs)),
     unit="nats",
-    better=None,
+    higher_is_better=None,
     interval=lambda inputs: entropy_interval(_semitones(inputs)),
     details=_entropy_details,
     quick=False,

@@ -60,9 +60,9 @@ def test_a_cell_is_a_decibel_whatever_the_length():
 def test_copies_are_at_no_distance_and_are_counted():
     seen = inputs(B[:10], A, B)
     assert mel_train.compute(seen) == 0
-    told = mel_train.details(seen)
-    assert told["ratio"] == 0 and told["rows of train"] == 30
-    assert told["samples nearer to train than any row of the reference"] == 10
+    metric_details = mel_train.details(seen)
+    assert metric_details["ratio"] == 0 and metric_details["rows of train"] == 30
+    assert metric_details["samples nearer to train than any row of the reference"] == 10
     assert mel_self.compute(inputs(torch.cat([A, A]), A)) == 0
 
 
@@ -74,9 +74,9 @@ def test_the_reference_s_own_ratio_is_one():
 def test_the_ratio_within_is_at_one_number_of_rows():
     """Sixty samples of the same law lie nearer to each other than twenty do; the ratio is of twenty each."""
     many = sounds(Key.of("many"), 300)
-    told = mel_self.details(inputs(many, A))
+    metric_details = mel_self.details(inputs(many, A))
     assert mel_self.compute(inputs(many, A)) < 0.85 * mel_self.compute(inputs(A, A))
-    assert told["ratio, of as many rows"] == pytest.approx(1, abs=0.25)
+    assert metric_details["ratio, of as many rows"] == pytest.approx(1, abs=0.25)
 
 
 # Bits.
@@ -131,11 +131,13 @@ def test_bits_need_a_likelihood_and_say_what_it_is():
     with refused(ConfigError, "log_prob", fix="bits_per_sample"):
         bits_per_sample.compute(seen)
     log_prob = torch.linspace(900, 1100, 20)
-    told = MetricInputs(seen.fake, seen.real, seen.train, SPEC, log_prob=log_prob, log_prob_is_bound=True)
-    assert bits_per_sample.compute(told) == pytest.approx(15 - 1000 / (1024 * math.log(2)))
-    low, high, _ = bits_per_sample.interval(told)
-    assert low < bits_per_sample.compute(told) < high
-    assert "bound" in bits_per_sample.details(told)["likelihood"]
+    log_probs = MetricInputs(
+        seen.fake, seen.real, seen.train, SPEC, log_prob=log_prob, log_prob_is_bound=True
+    )
+    assert bits_per_sample.compute(log_probs) == pytest.approx(15 - 1000 / (1024 * math.log(2)))
+    low, high, _ = bits_per_sample.interval(log_probs)
+    assert low < bits_per_sample.compute(log_probs) < high
+    assert "bound" in bits_per_sample.details(log_probs)["likelihood"]
 
 
 # Intervals hold the truth as often as they say.

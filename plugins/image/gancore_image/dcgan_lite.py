@@ -59,7 +59,7 @@ class DCGANLiteConfig(AugmentedConfig, AdversarialConfig):
     width: PositiveInt = Field(
         24, description="channels at half the image's side; doubled at every layer inwards, up to 8 times"
     )
-    latent: PositiveInt = Field(64, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(64, description="dimensions of a latent")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -71,9 +71,11 @@ class DCGANLite(Recipe):
     def build(self, config: DCGANLiteConfig, spec: Spec) -> Game:
         classes = num_conditional_classes(config.conditional, spec)
         return adversarial_game(
-            generator=lambda: channels_last(DCGANLiteGenerator(spec, config.width, config.latent, classes)),
+            generator=lambda: channels_last(
+                DCGANLiteGenerator(spec, config.width, config.latent_dim, classes)
+            ),
             discriminator=lambda: channels_last(DCGANLiteDiscriminator(spec, config.width, classes)),
-            prior=normal(config.latent),
+            prior=normal(config.latent_dim),
             **config.game_options(lr_scale(config.width, spec["image_size"])),
             conditional=config.conditional,
             augmentation=build_augmentation(config),
@@ -93,11 +95,11 @@ class DCGANLiteGenerator(nn.Module):
     ``classes``: number of labels, embedded next to the latent; 0: no labels.
     """
 
-    def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
+    def __init__(self, spec: Spec, width: int, latent_dim: int, classes: int = 0) -> None:
         super().__init__()
         inwards = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)
-        self.label = nn.Embedding(classes, latent) if classes else None
-        self.dense = nn.Linear(latent * (2 if classes else 1), START_SIZE * START_SIZE * inwards[-1])
+        self.label = nn.Embedding(classes, latent_dim) if classes else None
+        self.dense = nn.Linear(latent_dim * (2 if classes else 1), START_SIZE * START_SIZE * inwards[-1])
         self.layers = nn.ModuleList(
             UpsampleConv(before, after) for before, after in itertools.pairwise(inwards[::-1])
         )

@@ -183,7 +183,7 @@ class ImageDomain(Domain):
                 "width": 2,
                 "discriminator_width": 2,
                 "generator_width": 2,
-                "latent": 8,
+                "latent_dim": 8,
                 "importance_samples": 4,
                 "skip_channels": 4,
                 "layers": 2,

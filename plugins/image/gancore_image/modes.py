@@ -141,7 +141,7 @@ REQUIRES: frozenset[Literal["log_posteriors"]] = frozenset({"log_posteriors"})
 modes = Metric(
     lambda inputs: float(n_covered(mode_counts(inputs.fake))),
     unit="modes",
-    better="higher",
+    higher_is_better=True,
     interval=_modes_interval,
     details=_details,
     requires=REQUIRES,

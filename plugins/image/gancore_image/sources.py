@@ -19,7 +19,7 @@ from gancore.data import (
     Announce,
     FileSet,
     InventoryItem,
-    LabelledSection,
+    LabelledDataConfig,
     Labels,
     SkipItem,
     SkippedItem,
@@ -170,7 +170,7 @@ def read_digits() -> Iterator[ImageItem]:
         yield item_from_array(f"digit {number:04d}", pixels, str(label))
 
 
-Labeller = Callable[[Sequence[str], LabelledSection], Labels]
+Labeller = Callable[[Sequence[str], LabelledDataConfig], Labels]
 DIGITS_SIZE = 16
 DIGITS_VERSION = "digits 1"
 """Identifies these images in caches and fingerprints: change it whenever a pixel changes."""
@@ -290,7 +290,7 @@ def _make_labeller(files: ImageFiles) -> Labeller:
         except SkipItem as refused:
             raise DataError(f"{files.path}/{name} cannot be used: {refused}") from None
 
-    def label(names: Sequence[str], how: LabelledSection) -> Labels:
+    def label(names: Sequence[str], how: LabelledDataConfig) -> Labels:
         return read_labels(FileSet(list(names), str(files.path), read), how)
 
     return label

@@ -52,12 +52,12 @@ def test_it_is_as_large_as_its_layers():
 
     The generator ends in w/2 channels before the image, where the discriminator begins with the image.
     """
-    w, latent = 48, 64
+    w, latent_dim = 48, 64
     inner = 2 * w * w + 8 * w * w
-    generator = 9 * (w // 2 + w * w // 2 + inner) + (2 * w + w + w // 2 + 1) + (latent + 1) * 16 * 4 * w
+    generator = 9 * (w // 2 + w * w // 2 + inner) + (2 * w + w + w // 2 + 1) + (latent_dim + 1) * 16 * 4 * w
     discriminator = 16 * (w + inner) + (w + 2 * w + 4 * w) + 16 * 4 * w
     for network, count in (
-        (DCGANLiteGenerator(spec(), w, latent), generator),
+        (DCGANLiteGenerator(spec(), w, latent_dim), generator),
         (DCGANLiteDiscriminator(spec(), w), discriminator),
     ):
         assert sum(p.numel() for p in network.parameters()) == count
@@ -96,12 +96,12 @@ def test_layers_with_channels_last_play_the_same_game():
     pictures = Key.of("pictures").uniform(24, 1, 16, 16, low=-1.0, high=1.0)
     ends = []
     for layout in (torch.channels_last, torch.contiguous_format):
-        game = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent=5, lr=1e-4), spec(16), 0)
+        game = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent_dim=5, lr=1e-4), spec(16), 0)
         assert game.discriminator.layers[1].weight.is_contiguous(memory_format=torch.channels_last)
         game.to(memory_format=layout)
         play(set_up(game, pictures, batch_size=8), 3)
         ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
-    start = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent=5), spec(16), 0)
+    start = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent_dim=5), spec(16), 0)
     way = torch.cat([p.detach().flatten() for p in start.parameters()]) - ends[1]
     assert (ends[0] - ends[1]).norm() < 1e-4 * way.norm()
 

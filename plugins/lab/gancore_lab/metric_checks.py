@@ -149,7 +149,11 @@ def check_metrics(
     twin = evaluator_for(sets.twin(case.twin), case, store) if case.twin else None
     for name, (entry, metric) in metrics.items():
         truth = case.truth(question_for(name, metric), d)
-        if truth is None or not (metric.better or twin) or metric.requires & evaluator.unavailable.keys():
+        if (
+            truth is None
+            or not (metric.higher_is_better is not None or twin)
+            or metric.requires & evaluator.unavailable.keys()
+        ):
             continue
         reading = evaluator.evaluate(entry, metric)
         if twin:

@@ -167,10 +167,11 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
     }
     sizes = {split: len(part) for split, part in parts.items()}
     drawn = [sizes, config.seed, *(["equal rows keep_together"] if n_duplicates and keep_together else [])]
-    digest = hashlib.sha256(rows.numpy().tobytes())
-    digest.update(repr(drawn).encode())
+    train, valid, test = (PointView(parts[split], None) for split in SPLITS)
     return Data(
-        *(PointView(parts[split], None) for split in SPLITS),
+        train=train,
+        valid=valid,
+        test=test,
         spec=Spec(facts, _histogram(parts["train"])),
         summary=[
             f"data: {source.name}, points of the user; splits drawn by seed {config.seed}",
@@ -179,7 +180,7 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
             "labels: none",
             "density: none; metrics against a known distribution are left out",
         ],
-        fingerprint=digest.hexdigest()[:32],
+        fingerprint=hashlib.sha256(rows.numpy().tobytes() + repr(drawn).encode()).hexdigest()[:32],
     )
 
 

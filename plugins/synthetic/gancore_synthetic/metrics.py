@@ -96,14 +96,14 @@ METRICS: Mapping[str, Metric] = {
     "modes": Metric(
         _metric_of(count_modes),
         unit="components",
-        better="higher",
+        higher_is_better=True,
         insensitive_to=INSENSITIVE_TO_COLLAPSE | {"noise"},
         kind="diversity",
     ),
     "high_quality": Metric(
         _metric_of(share_on_support),
         "%",
-        "higher",
+        True,
         _exact_percent(True),
         insensitive_to=INSENSITIVE_TO_COLLAPSE,
         kind="fidelity",
@@ -117,7 +117,7 @@ METRICS: Mapping[str, Metric] = {
     "off_support": Metric(
         _metric_of(off_support),
         "%",
-        "lower",
+        False,
         _exact_percent(False),
         insensitive_to=INSENSITIVE_TO_COLLAPSE,
         kind="fidelity",

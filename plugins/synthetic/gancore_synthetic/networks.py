@@ -119,9 +119,9 @@ class Maxout(nn.Module):
         return result
 
 
-def pacgan_generator(latent: int, outputs: int, width: int = 400, depth: int = 4) -> nn.Sequential:
+def pacgan_generator(latent_dim: int, outputs: int, width: int = 400, depth: int = 4) -> nn.Sequential:
     """Four times linear without bias, batch norm, ReLU; then linear."""
-    sizes = [latent, *[width] * depth]
+    sizes = [latent_dim, *[width] * depth]
     hidden = [
         (nn.Linear(a, b, bias=False), nn.BatchNorm1d(b, eps=1e-4, momentum=0.05), nn.ReLU())
         for a, b in itertools.pairwise(sizes)
