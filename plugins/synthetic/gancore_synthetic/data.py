@@ -151,8 +151,7 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
         ConfigError: a parameter of a distribution is set.
     """
     _reject_parameters(source, config)
-    rows = _read_points(source)
-    point = distinct_rows(rows)
+    point = distinct_rows(rows := _read_points(source))
     n_duplicates = len(rows) - 1 - int(point.max())
     keep_together = keeps_together(point)
     parts = _split(rows, point if keep_together else torch.arange(len(rows)), config)
