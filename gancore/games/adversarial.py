@@ -233,7 +233,7 @@ def adversarial_game(
     if not isinstance(discriminator_net, Discriminator):
         raise ConfigError(
             f"the discriminator is {type(discriminator_net).__name__}, not a gancore.games.Discriminator",
-            "subclass Discriminator and define logits(embedded, condition)",
+            "wrap it as Discriminator(network), or subclass it and define logits(embedded, condition)",
         )
     built = (game or AdversarialGame)(
         generator_net,

@@ -70,7 +70,8 @@ def simultaneous(J: Matrix, H: Matrix) -> Matrix:
 
 def alternating(J: Matrix, H: Matrix, moves: int = 1) -> Matrix:
     """The discriminator moves ``moves`` times, then the generator sees its new position."""
-    return (EYE - H @ SECOND @ J) @ linalg.matrix_power(EYE - H @ FIRST @ J, moves)
+    result: Matrix = (EYE - H @ SECOND @ J) @ linalg.matrix_power(EYE - H @ FIRST @ J, moves)
+    return result
 
 
 def extragradient(J: Matrix, H: Matrix) -> Matrix:
@@ -110,7 +111,8 @@ def unrolled(J: Matrix, H: Matrix, updates: int) -> Matrix:
     P = 1 - h * a
     S = sum(P**i for i in range(updates))
     ahead = np.array([[0.0, 0.0], [c * P**updates, d - 2 * S * h * b * c]])
-    return (EYE - H @ ahead) @ (EYE - H @ FIRST @ J)
+    result: Matrix = (EYE - H @ ahead) @ (EYE - H @ FIRST @ J)
+    return result
 
 
 def stale(J: Matrix, H: Matrix, delay: int, own: bool) -> Matrix:
