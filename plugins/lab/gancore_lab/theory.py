@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gancore.games import (
     Alternating,
-    Consensus,
+    ConsensusOptimization,
     Dynamics,
     Extragradient,
     Optimistic,
@@ -142,7 +142,7 @@ def _consensus(moves: int) -> Method:
     def matrix(J: Matrix, H: Matrix) -> Matrix:
         return alternating(with_consensus(J, 1.0), H, moves)
 
-    return Method(Consensus(1.0, alternating=True), matrix, moves)
+    return Method(ConsensusOptimization(1.0, alternating=True), matrix, moves)
 
 
 METHODS = {
@@ -152,7 +152,7 @@ METHODS = {
     "extragradient": Method(Extragradient(), extragradient),
     "past extragradient": Method(PastExtragradient(), past_extragradient),
     "optimistic": Method(Optimistic(), optimistic),
-    "consensus 1": Method(Consensus(1.0), lambda J, H: simultaneous(with_consensus(J, 1.0), H)),
+    "consensus 1": Method(ConsensusOptimization(1.0), lambda J, H: simultaneous(with_consensus(J, 1.0), H)),
     "consensus 1, in turns": _consensus(1),
     "consensus 1, 5:1": _consensus(5),
     "symplectic 1": Method(SymplecticAdjustment(1.0), lambda J, H: simultaneous(with_adjustment(J, 1.0), H)),
