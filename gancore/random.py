@@ -134,6 +134,7 @@ Purpose: TypeAlias = Literal[
     "rendering",
     "select",
     "shown",
+    "splits",
     "time",
     "tradeoffs",
     "valid",

@@ -23,7 +23,7 @@ from gancore.games.draw import BatchSource, Draw, EncodedView
 from gancore.games.dynamics import (
     DYNAMICS,
     Alternating,
-    Consensus,
+    ConsensusOptimization,
     Dynamics,
     Extragradient,
     Optimistic,
@@ -96,7 +96,7 @@ __all__ = [
     "CellBounds",
     "Classifier",
     "ClassifierGame",
-    "Consensus",
+    "ConsensusOptimization",
     "Cost",
     "Dequantization",
     "Discriminator",
