@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from gancore.arguments import validate_arguments, validate_arguments_with
 from gancore.config import RunConfig
 from gancore.config_layers import resolve_config
+from gancore.console import progress_printer
 from gancore.data.sources import array_source, is_array
 from gancore.errors import GancoreError
 from gancore.evaluation.result import EvaluationResult, store_evaluation
 from gancore.file_lock import exclusive_lock
 from gancore.model_lookup import find_model, find_weights, load, load_game
 from gancore.plugins import plugins
-from gancore.progress import ProgressMode
+from gancore.progress import ProgressMode, silent
 from gancore.run_folder import RunFolder
 from gancore.summaries import RUNS, list_models, list_runs
-from gancore.text import escape_control
 from gancore.training.launch import TrainJob, deliver_signal, launch
 from gancore.training.resume import existing_run, find_unfinished, new_run, write_rows
 from gancore.training.trainer import RunResult
@@ -82,7 +81,7 @@ def train(
     plugins().strict = strict_plugins
 
     def make_job() -> TrainJob:
-        origin = None if init_from is None else find_weights(init_from, _print_to_stderr)
+        origin = None if init_from is None else find_weights(init_from, progress_printer(quiet=False))
         rows = array_source(settings["data"]) if is_array(settings.get("data")) else None
         train_settings = settings if rows is None else {**settings, "data": rows.name}
         run, config = _resolve_run(domain, _expand(out), resume, _expand(data_root), train_settings)
@@ -112,10 +111,6 @@ def _resolve_run(
     return run, config
 
 
-def _print_to_stderr(line: str) -> None:
-    print(escape_control(line), file=sys.stderr, flush=True)
-
-
 def _expand(path: str | Path | None) -> Path | None:
     return None if path is None else Path(os.path.expanduser(path))
 
@@ -129,10 +124,6 @@ def _store_evaluation(file: Path, evaluation: EvaluationResult, announce: Callab
         announce(f"the evaluation was not stored: {error}")
     else:
         announce(f"stored in {file}")
-
-
-def _discard(line: str) -> None:
-    """Discard the line."""
 
 
 @validate_arguments
@@ -149,7 +140,7 @@ def evaluate(
     data_root: str | Path | None = None,
     out: str | Path | None = None,
     update_card: bool = False,
-    announce: Callable[[str], None] = _discard,
+    announce: Callable[[str], None] = silent,
 ) -> EvaluationResult:
     """Evaluate ``n`` samples of a model against the ``split`` of its training data.
 
@@ -176,7 +167,7 @@ def evaluate(
         seed=seed,
         device=device,
         data_root=_expand(data_root),
-        progress="none" if announce is _discard else "plain",
+        progress="none" if announce is silent else "plain",
         announce=announce,
     )
     evaluation = run_evaluation(request)
@@ -220,7 +211,7 @@ def compare(
     data_root: str | Path | None = None,
     out: str | Path | None = None,
     resume: str | Path | None = None,
-    announce: Callable[[str], None] = lambda line: None,
+    announce: Callable[[str], None] = silent,
 ) -> ComparisonResult:
     """Train recipes under the same conditions, evaluate them in the same way, and write a report.
 

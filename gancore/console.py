@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import typer
 
 from gancore.errors import ConfigError
+from gancore.progress import silent
 from gancore.text import escape_control, format_duration, short_repr
 
 __all__ = [
@@ -41,8 +43,8 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def progress_printer(quiet: bool) -> Callable[[str], None]:
-    """A function that prints progress lines on stderr; with ``quiet`` it discards them."""
-    return lambda line: None if quiet else print_line(line, to_stderr=True)
+    """Prints progress lines on stderr; with ``quiet`` it is :func:`gancore.progress.silent`."""
+    return silent if quiet else partial(print_line, to_stderr=True)
 
 
 def duration_option(text: str, flag: str = "--time") -> float:

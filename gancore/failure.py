@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from dataclasses import dataclass
 
 from gancore.errors import ExitCode, GancoreError, as_out_of_memory, describe_error, safe_str
-from gancore.plugins import plugins as registry
+from gancore.plugins import plugins
 from gancore.plugins.faults import calling_plugin, plugin_error
 from gancore.text import escape_control, truncate_middle
 
@@ -32,6 +33,11 @@ class Failure:
     def document(self) -> str:
         """The JSON document for stdout under ``--json``."""
         return json.dumps({"error": vars(self)}, ensure_ascii=False)
+
+
+def wants_traceback() -> bool:
+    """Whether the user asks for tracebacks by the environment variable GANCORE_TRACEBACK."""
+    return os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0")
 
 
 def report_failure(error: BaseException, as_json: bool = False) -> int:
@@ -60,10 +66,10 @@ def describe_failure(error: BaseException) -> Failure:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         code = ExitCode.TEMPORARY_FAILURE if full else ExitCode.USER_ERROR
         return Failure(kind, f"{where}{error.strerror or safe_str(error)}", "", code)
-    if blame := plugin_error(error, registry().packages()):
+    if blame := plugin_error(error, plugins().packages()):
         return Failure(type(blame).__name__, blame.message, blame.fix, blame.exit_code)
     message = describe_error(error)
-    if plugin := calling_plugin(error, registry().packages()):
+    if plugin := calling_plugin(error, plugins().packages()):
         message += f" (called by {plugin})"
     fix = "run again with --traceback (or GANCORE_TRACEBACK=1) and report it"
     return Failure(kind, message, fix, ExitCode.INTERNAL_ERROR)

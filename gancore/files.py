@@ -296,7 +296,7 @@ def storage_error(error: OSError, what: str, folder: Path, needed_bytes: int = 0
     """One-line error for a failed write: what, where, why, how to fix it."""
     reason, fix = error.strerror or str(error), "check the folder, or give another --out"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        full = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is mark_used up"
+        full = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"
         reason = f"{full}{_free_space(folder, needed_bytes)}"
         fix = f"free at least {_megabytes(2 * needed_bytes)} there, or give another --out"
     elif error.errno == errno.EIO:

@@ -82,58 +82,24 @@ class RunLock:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
     """The files of a run folder, and the lock that keeps two processes from writing it."""
 
     path: Path
 
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def data_file(self) -> Path:
-        """The data of the run: fingerprint, contract, and the names in each split."""
-        return self.path / "data.json"
-
-    @property
-    def rows_folder(self) -> Path:
-        """Rows that a program gave in memory (:mod:`gancore.data.sources`)."""
-        return self.path / "data"
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def evaluations_file(self) -> Path:
-        """The evaluations of the run's model."""
-        return self.path / "evaluations.jsonl"
-
-    @property
-    def status_file(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def lock_file(self) -> Path:
-        return self.path / RUN_LOCK
-
-    @property
-    def events(self) -> Path:
-        return self.path / "events"
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model"
+    def __post_init__(self) -> None:
+        self.config_file = self.path / "config.yaml"
+        self.data_file = self.path / "data.json"  # fingerprint, contract, and the names in each split
+        self.rows_folder = self.path / "data"  # rows that a program gave in memory
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.evaluations_file = self.path / "evaluations.jsonl"
+        self.status_file = self.path / "run.json"
+        self.lock_file = self.path / RUN_LOCK
+        self.events = self.path / "events"
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
+        self.model = self.path / "model"
 
     def check_version(self) -> None:
         """Raises CheckpointError if a gancore with another contract version wrote this run."""

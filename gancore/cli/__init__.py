@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from gancore.cli.streams import pipe_safe_streams
 from gancore.errors import ExitCode, GancoreError
-from gancore.failure import report_failure
+from gancore.failure import report_failure, wants_traceback
 from gancore.plugins import plugins as registry
 from gancore.plugins.faults import plugin_error
 from gancore.runtime.signals import raise_interrupted, signal_exit_code, signal_handler
@@ -24,10 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Every error is one line on stderr, and under ``--json`` an object ``{"error": {...}}`` on stdout, too.
     """
     args = [_expand_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
-    wants_traceback = os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0")
+    shows_traceback = wants_traceback()
     if "--traceback" in args:
         args.remove("--traceback")
-        wants_traceback = True
+        shows_traceback = True
     with pipe_safe_streams():
         try:
             return _run_command(args or ["--help"])
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except BaseException as error:
             if isinstance(error, SystemExit) and plugin_error(error, registry().packages()) is None:
                 raise
-            if wants_traceback:
+            if shows_traceback:
                 sys.excepthook(type(error), error, error.__traceback__)
             return report_failure(error, "--json" in args)
 

@@ -129,7 +129,7 @@ def compare(
         data_root=data_root,
         out=out,
         resume=resume,
-        **({} if quiet else {"announce": progress_printer(quiet)}),
+        announce=progress_printer(quiet),
     )
     _print_comparison(comparison, quiet, as_json)
 

@@ -53,7 +53,6 @@ def evaluate(
     """
     from gancore import api
 
-    progress_options = {} if quiet else {"announce": progress_printer(quiet)}
     evaluation = api.evaluate(
         run_or_model,
         data=data,
@@ -66,7 +65,7 @@ def evaluate(
         data_root=data_root,
         out=out,
         update_card=update_card,
-        **progress_options,
+        announce=progress_printer(quiet),
     )
     if as_json:
         for line in evaluation.lines():

@@ -92,7 +92,6 @@ def neighbours(
     """Write samples, each beside its nearest training examples, and report whether they are copies."""
     from gancore import api
 
-    progress_options = {} if quiet else {"announce": progress_printer(quiet)}
     found = api.neighbours(
         run_or_model,
         n=n,
@@ -105,7 +104,7 @@ def neighbours(
         device=device,
         data_root=data_root,
         overwrite=overwrite,
-        **progress_options,
+        announce=progress_printer(quiet),
     )
     if as_json:
         print_json(found.to_json())

@@ -14,7 +14,6 @@ from gancore.console import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from gancore.plugins import PluginInfo
-    from gancore.testing import CheckResult
 
 COLUMNS = ("plugin", "version", "distribution", "state", "registers")
 
@@ -76,7 +75,7 @@ def check(
     for result in kit.run(recipe):
         results.append(result)
         if not as_json:
-            print_line(_check_line(result))
+            print_line(f"{result.state:<8}{result.subject:<24} {result.check:<26} {result.text}")
     error = failure_of(kit.plugin.subject, results)
     if not as_json:
         print_line(summary_of(results))
@@ -87,10 +86,6 @@ def check(
     if error is not None:  # stdout holds one document
         print_line(f"error: {error}", to_stderr=True)
         raise typer.Exit(error.exit_code)
-
-
-def _check_line(result: CheckResult) -> str:
-    return f"{result.state:<8}{result.subject:<24} {result.check:<26} {result.text}"
 
 
 @app.command()

@@ -286,8 +286,9 @@ def expand_grid(
     for name, recipe in recipes.items():
         own = [text.partition(":")[2] for text in settings if _recipe_of(text, recipes) == name]
         for point in points:
-            parts = [name, *(_name_part(key, value) for key, value in zip(keys, point, strict=True))]
-            unique = _unique_name("-".join(parts), expanded)
+            parts = [f"{key.rpartition('.')[2]}-{value}" for key, value in zip(keys, point, strict=True)]
+            plain = [re.sub(r"[^\w.-]+", "-", part).strip("-") for part in parts]
+            unique = _unique_name("-".join([name, *plain]), expanded)
             expanded[unique] = recipe
             overrides += [f"{unique}:{text}" for text in own]
             overrides += [f"{unique}:{key}={value}" for key, value in zip(keys, point, strict=True)]
@@ -300,19 +301,11 @@ def _parse_axis(text: str) -> tuple[str, list[str]]:
     parsed = parse_value(f"[{values}]", where) if equals and key.strip() else None
     if not isinstance(parsed, list) or len(parsed) < 2 or "." not in key:
         raise ConfigError(f"{where} gives no values to try", "write --grid section.key=value,value,...")
-    texts = [_value_text(value) for value in parsed]
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in parsed]
     if len(set(texts)) < len(texts):
         twice = max(texts, key=texts.count)
         raise ConfigError(f"{where} gives {short_repr(twice)} twice", "give each value once")
     return key.strip(), texts
-
-
-def _value_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _name_part(key: str, value: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", f"{key.rpartition('.')[2]}-{value}").strip("-")
 
 
 def _unique_name(name: str, taken: Container[str]) -> str:

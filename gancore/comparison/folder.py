@@ -32,31 +32,18 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 """Stages of each trial, in this order: training in one process, the others in a second one."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ComparisonFolder:
+    """The files of a comparison; those of a trial have its name."""
+
     path: Path
 
-    @property
-    def config_file(self) -> Path:
-        return self.path / "comparison.yaml"
-
-    @property
-    def environment_file(self) -> Path:
-        """Data, machine and library versions, as recorded before the first training."""
-        return self.path / "about.json"
-
-    @property
-    def report_html(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def report_json(self) -> Path:
-        return self.path / "report.json"
-
-    @property
-    def data_folder(self) -> Path:
-        """Copies of rows that a program passed in memory."""
-        return self.path / "data"
+    def __post_init__(self) -> None:
+        self.config_file = self.path / "comparison.yaml"
+        self.environment_file = self.path / "about.json"  # data, machine, versions before the first training
+        self.report_html = self.path / "report.html"
+        self.report_json = self.path / "report.json"
+        self.data_folder = self.path / "data"  # copies of rows that a program passed in memory
 
     def run_folder(self, trial: Trial) -> RunFolder:
         return RunFolder(self.path / "runs" / str(trial))

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from gancore.comparison.folder import ComparisonFolder, read_json, write_json
 from gancore.comparison.gallery import write_gallery
 from gancore.comparison.tradeoffs import TrainedTrial
 from gancore.config import RunConfig
+from gancore.console import progress_printer
 from gancore.data.dataset import Data, Spec, View
 from gancore.data.sources import resolve_source
 from gancore.domain import Domain
@@ -31,9 +31,10 @@ from gancore.plugins import plugins
 from gancore.random import RowRange, evaluation_key
 from gancore.runtime.device import resolve_device
 from gancore.samples import Samples
-from gancore.text import escape_control, suggestion
+from gancore.text import suggestion
 from gancore.training.validation import NLL, Validator
 
+ANNOUNCE = progress_printer(quiet=False)
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
@@ -70,16 +71,12 @@ def prepare_comparison(
 
 
 def _open_data(domain: Domain, config: RunConfig, root: Path | None) -> tuple[str, str, Data]:
-    source = resolve_source(config.data.source, domain.sources, root, _say)
-    data = domain.open(replace(source, announce=_say), config.data)
+    source = resolve_source(config.data.source, domain.sources, root, ANNOUNCE)
+    data = domain.open(source, config.data)
     for name in ("train", "valid", "test"):
         if not len(data.view(name)):
             raise DataError(f"no row is left for {name}", "add data, or loosen what data.* leaves out")
     return source.name, source.entry.licence if source.entry else "", data
-
-
-def _say(line: str) -> None:
-    print(escape_control(line), flush=True)
 
 
 def _data_facts(data: Data, source: str, licence: str) -> dict[str, Any]:
@@ -97,8 +94,8 @@ def _data_facts(data: Data, source: str, licence: str) -> dict[str, Any]:
 
 def _check_metrics(config: ComparisonConfig, domain: Domain, spec: Spec) -> None:
     """Before any training. Raises ConfigError if no metric or features have such a name for these data."""
-    load_metrics(available_metrics(domain, spec, _say), config.metrics, _say)
-    known = available_extractors(domain, spec, _say)
+    load_metrics(available_metrics(domain, spec, ANNOUNCE), config.metrics, ANNOUNCE)
+    known = available_extractors(domain, spec, ANNOUNCE)
     if config.feature_extractor is not None and config.feature_extractor not in known:
         message = f"no features {config.feature_extractor!r} for these data"
         raise ConfigError(message, suggestion(config.feature_extractor, known))

@@ -65,8 +65,7 @@ def make_report(
     evaluations, tradeoffs = evaluations_by_seed(folder, trials), tradeoffs_by_seed(folder, trials)
     analysis = analyse(evaluations, environment.get("headline", ""))
     tradeoff_rows = {
-        name: tradeoff_row(name, _runs_of(name, runs), tradeoffs.get(name, {}), analysis)
-        for name in config.recipes
+        name: tradeoff_row(name, runs, tradeoffs.get(name, {}), analysis) for name in config.recipes
     }
     select, budget = environment.get("select", ""), config.budget
     failures = [{"who": run["who"], **run["failure"]} for run in runs if run["failure"]]
@@ -99,10 +98,6 @@ def make_report(
         "failures": failures,
         "samples": _samples(folder, trials),
     }
-
-
-def _runs_of(name: str, runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [run for run in runs if run["name"] == name]
 
 
 def still_improving(runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -294,7 +289,7 @@ def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
         "seconds": format_seconds,
         "count": format_count,
         "names": join_names,
-        "yaml": _yaml,
+        "yaml": partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100),
     }
     galleries = read_galleries(folder.path / "samples", report["samples"])
     index = {name: number for number, name in enumerate(report["asked"]["recipes"])}
@@ -331,10 +326,6 @@ def _not_computed(report: Mapping[str, Any]) -> dict[str, list[str]]:
             seeds = (seed for one in metric["recipes"].values() for seed in one["seeds"].values())
             by_reason.setdefault(next(seeds)["skipped"], []).append(metric["measure"])
     return by_reason
-
-
-def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
 
 
 def _intervals(metric: Mapping[str, Any], index: Mapping[str, int]) -> str:

@@ -39,8 +39,9 @@ def model_kind(tradeoffs: TradeoffsBySeed) -> str:
 def tradeoff_row(
     name: str, runs: Sequence[Mapping[str, Any]], tradeoffs: TradeoffsBySeed, analysis: Analysis
 ) -> dict[str, Any]:
-    """The row of one recipe; values that differ between its seeds are means."""
-    done = [run for run in runs if run["state"] != "not begun" and run["weights"]]
+    """The row of one recipe; values that differ between its seeds are means. ``runs``: of all recipes."""
+    own = [run for run in runs if run["name"] == name]
+    done = [run for run in own if run["state"] != "not begun" and run["weights"]]
     row: dict[str, Any] = {
         "kind": model_kind(tradeoffs),
         "training_seconds": _mean([run["seconds"] for run in done]),

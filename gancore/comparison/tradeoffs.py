@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import linear_regression, median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancore.config import RecipeConfig
@@ -62,7 +62,7 @@ def profile(trained: TrainedTrial, profile_speed: bool) -> dict[str, Any]:
     """All trade-offs; without ``profile_speed`` no times, if another seed of the recipe was timed."""
     model = trained.model
     tradeoffs: dict[str, Any] = {
-        "parameters": sampler_parameters(model.sampler),
+        "parameters": model.sampler.num_parameters,
         "players": parameters_by_player(trained.game),
         "likelihood": measure_likelihood(trained),
         "inversion": measure_inversion(trained),
@@ -71,11 +71,6 @@ def profile(trained: TrainedTrial, profile_speed: bool) -> dict[str, Any]:
         tradeoffs["seconds_a_sample"] = time_sampling(model.sampler, model.domain, model.spec, model.device)
         tradeoffs["growth"] = scaling(model.domain, trained.recipe, trained.config, model.spec, model.device)
     return tradeoffs
-
-
-def sampler_parameters(module: nn.Module) -> int:
-    """Count of floating-point numbers that sampling needs: parameters, and fitted buffers."""
-    return sum(tensor.numel() for tensor in module.state_dict().values() if tensor.is_floating_point())
 
 
 def parameters_by_player(game: Game) -> dict[str, int]:
@@ -248,9 +243,7 @@ def _measure_at_size(
 def power_law_exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     """b of y = a size^b by least squares on logarithms."""
     x, y = ([math.log(value) for value in column] for column in (sizes, values))
-    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-    squares = sum((a - mean_x) ** 2 for a in x)
-    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / squares
+    return linear_regression(x, y).slope
 
 
 def _error_text(error: BaseException) -> str:

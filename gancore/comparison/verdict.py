@@ -6,7 +6,7 @@ general, not only of the models trained here, only if the spread over seeds supp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -98,7 +98,8 @@ def write_verdict(inputs: VerdictInputs) -> list[Statement]:
     else:
         rules = (_faults, _lead, _values, _seeds, _gan_or_not, _against_real, _other_metrics)
         statements = [statement for rule in rules for statement in rule(inputs, comparison)]
-    return [*statements, *_distrusted(inputs), *_tradeoffs(inputs), *_scope(inputs)]
+    tradeoffs = [Statement("costs", " ".join(inputs.tradeoffs))] if inputs.tradeoffs else []
+    return [*statements, *_distrusted(inputs), *tradeoffs, *_scope(inputs)]
 
 
 def _no_verdict(names: Sequence[str]) -> Statement:
@@ -191,13 +192,10 @@ def _seeds(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statemen
         parts.append(f"{text} goes beyond the spread over seeds as well.")
     if not_excluded:
         text = f"That {best} is better than {join_names(not_excluded)} holds for every model trained here"
-        spread = f"the spread over {_range(counts)} seeds"
+        seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
+        spread = f"the spread over {seeds} seeds"
         parts.append(f"{text}; {spread} is too large to say so of the recipes.")
     return [Statement("seeds", " ".join(parts))]
-
-
-def _range(counts: Set[int]) -> str:
-    return " to ".join(map(str, sorted({min(counts), max(counts)})))
 
 
 def best_gan_and_other(inputs: VerdictInputs, comparison: MetricComparison) -> tuple[str, str] | None:
@@ -280,10 +278,6 @@ def _distrusted(inputs: VerdictInputs) -> list[Statement]:
     if not metrics:
         return []
     return [Statement("trust", f"Not trusted on these data, and left out: {'; '.join(metrics)}.")]
-
-
-def _tradeoffs(inputs: VerdictInputs) -> list[Statement]:
-    return [Statement("costs", " ".join(inputs.tradeoffs))] if inputs.tradeoffs else []
 
 
 def _scope(inputs: VerdictInputs) -> list[Statement]:

@@ -29,9 +29,9 @@ from gancore.comparison.config import (
     train_arguments,
 )
 from gancore.comparison.folder import ComparisonFolder, Stage, read_json, write_json
+from gancore.console import print_line, progress_printer
 from gancore.errors import CheckpointError, DataError, ExitCode, GancoreError
 from gancore.files import MAX_DATA_JSON_BYTES
-from gancore.text import escape_control
 
 INTERRUPTED = 130
 ERROR_START = '{"error": '
@@ -130,7 +130,7 @@ def _evaluate(context: JobContext) -> None:
         seed=config.evaluation_seed,
         device=config.device,
         data_root=context.data_root,
-        announce=_say,
+        announce=progress_printer(quiet=False),
     )
     replace(evaluation, model=str(context.trial)).write(context.folder.evaluation_file(context.trial))
 
@@ -166,12 +166,9 @@ _STAGE_FUNCTIONS: dict[Stage, Callable[[JobContext], None]] = {
 }
 
 
-def _say(line: str) -> None:
-    print(escape_control(line), file=sys.stderr, flush=True)
-
-
 def main(job_json: str) -> int:
     """Runs a job; returns an exit code of the command line."""
+    from gancore.failure import describe_failure, report_failure, wants_traceback
     from gancore.runtime.distributed import exit_with_parent
     from gancore.runtime.signals import raise_interrupted, signal_handler
 
@@ -184,20 +181,12 @@ def main(job_json: str) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BaseException as error:  # a plugin's SystemExit must not look like a finished job
-        if os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0"):
+        if wants_traceback():
             sys.excepthook(type(error), error, error.__traceback__)
-        return _report_error(error)
+        code = report_failure(error)
+        print_line(describe_failure(error).document, to_stderr=True)
+        return code
     return 0
-
-
-def _report_error(error: BaseException) -> int:
-    """Prints the error as text and as JSON; returns its exit code."""
-    from gancore.failure import describe_failure as describe
-    from gancore.failure import report_failure
-
-    code = report_failure(error)
-    _say(describe(error).document)
-    return code
 
 
 @dataclass(frozen=True)

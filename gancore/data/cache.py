@@ -81,7 +81,11 @@ def cache_items(root: Path | None = None) -> list[CacheItem]:
     for folder, names, files in os.walk(root):
         names[:] = [name for name in names if Path(folder, name) not in listed]
         places = (Path(folder, name) for name in files)
-        found += [_file_item(root, path) for path in places if _is_cached_file(path.relative_to(root))]
+        found += [
+            _file_item(root, path)
+            for path in places
+            if _CACHED_FILE.fullmatch(path.relative_to(root).as_posix())
+        ]
     return sorted(found, key=lambda item: (-item.size, str(item.path)))
 
 
@@ -135,10 +139,6 @@ def _folders(root: Path) -> Iterator[Path]:
 
 def _is_cached_folder(root: Path, path: Path) -> bool:
     return _CACHED_FOLDER.fullmatch(path.relative_to(root).as_posix()) is not None
-
-
-def _is_cached_file(path: Path) -> bool:
-    return _CACHED_FILE.fullmatch(path.as_posix()) is not None
 
 
 def _folder_item(root: Path, path: Path) -> CacheItem:

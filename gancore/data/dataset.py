@@ -40,6 +40,10 @@ class Batch:
     def slice(self, start: int, stop: int) -> Batch:
         return Batch(tree_slice(self.data, start, stop), tree_slice(self.condition, start, stop))
 
+    def select(self, indices: Tensor) -> Batch:
+        """The rows of these numbers, in this order."""
+        return Batch(*(tree_map(lambda x: x[indices], t) for t in (self.data, self.condition)))
+
 
 class View:
     """One split of the data, as keyed batches. Define ``__len__`` and ``get_batch``; the rest has defaults.

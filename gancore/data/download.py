@@ -158,8 +158,8 @@ class _Transfer:
         if have:
             headers["Range"] = f"bytes={have}-"
         try:
-            request = urllib.request.Request(_in_ascii(self.url), headers=headers)
-            with _opener().open(request, timeout=TIMEOUT_SECONDS) as answer:
+            request = urllib.request.Request(quote(self.url, safe=string.punctuation), headers=headers)
+            with urllib.request.build_opener(_WebOnly).open(request, timeout=TIMEOUT_SECONDS) as answer:
                 self._receive(answer, have)
         except urllib.error.HTTPError as error:
             error.close()
@@ -218,11 +218,6 @@ class _Transfer:
         )
 
 
-def _in_ascii(url: str) -> str:
-    """The URL with white space and non-ASCII characters percent-encoded."""
-    return quote(url, safe=string.punctuation)
-
-
 def _is_local(error: Exception) -> bool:
     return (
         isinstance(error, OSError)
@@ -269,7 +264,3 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         check_scheme(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_WebOnly)

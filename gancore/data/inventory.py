@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import astuple, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -184,7 +185,9 @@ def list_files(root: Path) -> FileList:
                 continue
             entered.add((status.st_dev, status.st_ino))
             with os.scandir(root / below) as entries:
-                shown = sorted((entry for entry in entries if not is_hidden(entry.name)), key=_name_of)
+                shown = sorted(
+                    (entry for entry in entries if not is_hidden(entry.name)), key=attrgetter("name")
+                )
         except OSError as error:
             skipped.append((below or str(root), f"the folder cannot be read ({error.strerror})"))
             continue
@@ -195,10 +198,6 @@ def list_files(root: Path) -> FileList:
         names += [below + entry.name for entry in shown if entry.name not in folders]
         waiting += [f"{below}{name}/" for name in sorted(folders, reverse=True)]
     return FileList(sorted(names), skipped)
-
-
-def _name_of(entry: os.DirEntry[str]) -> str:
-    return entry.name
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

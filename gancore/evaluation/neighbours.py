@@ -216,15 +216,11 @@ def _read_train_rows(train: View, rows: Tensor) -> Batch:
     parts, places = [], []
     for start in torch.unique(first).tolist():
         here = torch.nonzero(first == start).flatten()
-        parts.append(_select(_read_chunk(train, start, chunk_rows), rows[here] - start))
+        parts.append(_read_chunk(train, start, chunk_rows).select(rows[here] - start))
         places.append(here)
     data = tree_cat([part.data for part in parts])
     condition = None if parts[0].condition is None else tree_cat([part.condition for part in parts])
-    return _select(Batch(data, condition), torch.cat(places).argsort())
-
-
-def _select(batch: Batch, indices: Tensor) -> Batch:
-    return Batch(*(tree_map(lambda leaf: leaf[indices], tree) for tree in (batch.data, batch.condition)))
+    return Batch(data, condition).select(torch.cat(places).argsort())
 
 
 @dataclass(frozen=True)

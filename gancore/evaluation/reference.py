@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def open_reference(
     section = _data_section(model, run, against)
     rows = None if run is None else run.rows_folder
     source = resolve_source(section.source, model.domain.sources, data_root, announce, rows)
-    data = model.domain.open(replace(source, announce=announce), section)
+    data = model.domain.open(source, section)
     _check_compatible(model, source.name, data)
     return ReferenceData(source, section, data, _fingerprint_note(model, data) if against is None else "")
 

@@ -186,19 +186,19 @@ def add_optional(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return b if a is None else a if b is None else a + b
 
 
+def _inner_product(one: Mapping[Move, OptionalTensors], other: Mapping[Move, list[Tensor]]) -> Tensor:
+    """<one, other> over all moves; entries that are None count as zeros."""
+    pairs = [pair for move in one for pair in zip(one[move], other[move], strict=True)]
+    return torch.stack([(a * b).sum() for a, b in pairs if a is not None]).sum()
+
+
 def vector_jacobian_product(
     vector_field: Mapping[Move, OptionalTensors],
     params: Mapping[Move, list[Tensor]],
     vectors: Mapping[Move, list[Tensor]],
 ) -> dict[Move, OptionalTensors]:
     """J^T u = d <g, u> / d theta."""
-    pairs = [
-        (g, u)
-        for move in vector_field
-        for g, u in zip(vector_field[move], vectors[move], strict=True)
-        if g is not None
-    ]
-    inner = torch.stack([(g * u).sum() for g, u in pairs]).sum()
+    inner = _inner_product(vector_field, vectors)
     return {move: differentiate(inner, params[move], retain=True) for move in vector_field}
 
 
@@ -209,16 +209,7 @@ def jacobian_vector_product(
 ) -> dict[Move, OptionalTensors]:
     """J u = d <J^T w, u> / d w, since J^T w is linear in w."""
     dummies = {move: [torch.zeros_like(p, requires_grad=True) for p in params[move]] for move in vector_field}
-    pairs = [
-        (g, w)
-        for move in vector_field
-        for g, w in zip(vector_field[move], dummies[move], strict=True)
-        if g is not None
-    ]
-    inner = torch.stack([(g * w).sum() for g, w in pairs]).sum()
-    along = []
-    for move in vector_field:
-        for t, u in zip(differentiate(inner, params[move], graph=True), vectors[move], strict=True):
-            along += [] if t is None else [(t * u).sum()]
-    total = torch.stack(along).sum()
+    inner = _inner_product(vector_field, dummies)
+    products = {move: differentiate(inner, params[move], graph=True) for move in vector_field}
+    total = _inner_product(products, vectors)
     return {move: differentiate(total, dummies[move], retain=True) for move in vector_field}

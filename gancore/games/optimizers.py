@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from gancore.errors import ConfigError, GancoreError
 from gancore.games.lookup import build_with_settings, find_by_name
@@ -145,8 +146,11 @@ class RMSprop:
         skip: Tensor,
         lazy_reg_scale: float,
     ) -> None:
-        grads, alpha = _zero_where(grads, skip), self.alpha**lazy_reg_scale
-        torch._foreach_mul_(state["square_avg"], _decay_factor(alpha, skip, params))
+        masked, alpha = skip.bool(), self.alpha**lazy_reg_scale
+        grads = [torch.where(masked, 0.0, grad) for grad in grads]  # a product with 0 would keep NaN
+        precision = torch.promote_types(params[0].dtype, torch.float32)
+        decay = torch.where(masked, 1.0, torch.full_like(skip, alpha, dtype=precision))
+        torch._foreach_mul_(state["square_avg"], decay)
         torch._foreach_addcmul_(state["square_avg"], grads, grads, 1 - alpha)
         scale = torch._foreach_sqrt(state["square_avg"])
         torch._foreach_add_(scale, self.eps)
@@ -183,13 +187,19 @@ class SGD:
         skip: Tensor,
         lazy_reg_scale: float,
     ) -> None:
-        grads = _zero_where(grads, skip)
-        if self.momentum:
-            momentum = state["momentum_buffer"]
-            torch._foreach_mul_(momentum, _decay_factor(self.momentum**lazy_reg_scale, skip, params))
-            torch._foreach_add_(momentum, grads)
-            grads = _zero_where(momentum, skip)
-        torch._foreach_add_(params, grads, alpha=-lr * lazy_reg_scale)
+        sgd(
+            params,
+            grads,
+            list(state["momentum_buffer"]) if self.momentum else [None] * len(params),
+            fused=True,
+            found_inf=skip,
+            momentum=self.momentum**lazy_reg_scale,
+            lr=lr * lazy_reg_scale,
+            weight_decay=0.0,
+            dampening=0.0,
+            nesterov=False,
+            maximize=False,
+        )
 
     def differentiable_update(
         self, params: Tensors, grads: Tensors, state: StateTensors, lr: float, lazy_reg_scale: float
@@ -278,17 +288,6 @@ class MissingOptimizer:
 def _safe_sqrt(square: Tensor) -> Tensor:
     """The square root, with a derivative of 0 at 0."""
     return torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
-
-
-def _zero_where(tensors: Tensors, skip: Tensor) -> Tensors:
-    """Zeros if the update is masked. A product with 0 would keep values that are not finite."""
-    return [torch.where(skip.bool(), 0.0, tensor) for tensor in tensors]
-
-
-def _decay_factor(factor: float, skip: Tensor, params: Tensors) -> Tensor:
-    """``factor``, or 1 if the update is masked, in the parameters' precision."""
-    precision = torch.promote_types(params[0].dtype, torch.float32)
-    return torch.where(skip.bool(), 1.0, torch.full_like(skip, factor, dtype=precision))
 
 
 @dataclass(frozen=True)

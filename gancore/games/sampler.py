@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NoReturn, get_args
+from typing import Literal, NoReturn, get_args
 
 from torch import Tensor, nn
 
@@ -60,6 +60,11 @@ class Sampler(nn.Module):
         """Whether ``log_prob`` is a lower bound."""
         return self.can("bound")
 
+    @property
+    def num_parameters(self) -> int:
+        """Number of floating-point numbers that sampling needs: parameters, and fitted buffers."""
+        return sum(tensor.numel() for tensor in self.state_dict().values() if tensor.is_floating_point())
+
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
         """``n`` canonical samples; row i depends on row i of the key only."""
         self._refuse("sample")
@@ -97,11 +102,7 @@ def undefined_members(sampler: Sampler) -> dict[str, str]:
     """For each capability that a sampler states without defining its methods: the first missing method."""
     missing: dict[str, str] = {}
     for capability, members in CAPABILITY_MEMBERS.items():
-        undefined = [name for name in members if _of(sampler, name) is getattr(Sampler, name)]
+        undefined = [name for name in members if getattr(type(sampler), name) is getattr(Sampler, name)]
         if sampler.can(capability) and undefined:
             missing[capability] = undefined[0]
     return missing
-
-
-def _of(sampler: Sampler, name: str) -> Any:
-    return getattr(type(sampler), name)

@@ -174,21 +174,15 @@ def _row_scores(inputs: MetricInputs) -> RowScores:
     return RowScores(scores[rows.is_fake], scores[~rows.is_fake])
 
 
-def _compute(inputs: MetricInputs) -> float:
-    scores = _row_scores(inputs)
-    return float(scores.fake.mean() + scores.real.mean()) / 2
-
-
 def _interval(inputs: MetricInputs) -> Interval:
     """Covers the expectation; the error is at least that of two rows, for classifiers that are always
     undecided.
     """
     scores = _row_scores(inputs)
     smaller = min(len(scores.fake), len(scores.real))
-    value = float(scores.fake.mean() + scores.real.mean()) / 2
     error = max(scores.standard_error() / 2, 1 / smaller)
     method = f"rows judged by {FOLDS} judges that have not seen them; of the expectation at this n"
-    low, high, _ = t_interval(value, error, smaller - 1, method)
+    low, high, _ = t_interval(scores.mean, error, smaller - 1, method)
     return Interval(low, min(high, 1.0), method)
 
 
@@ -204,7 +198,7 @@ def _details(inputs: MetricInputs) -> Mapping[str, Any]:
 
 
 jensen_shannon = Metric(
-    compute=_compute,
+    compute=lambda inputs: _row_scores(inputs).mean,
     interval=_interval,
     unit="bits, at least",
     details=_details,

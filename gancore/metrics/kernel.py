@@ -121,13 +121,6 @@ def mmd2(k: KernelSums) -> float:
     return float(within - 2 * k.cross.row_sums.sum() / (m * n))
 
 
-def kernel_distance(
-    real: Tensor, fake: Tensor, entries: int = CHUNK_ENTRIES, kernel: Kernel = cubic
-) -> float:
-    """Unbiased MMD^2 of features (m, d) and (n, d)."""
-    return mmd2(kernel_sums(real, fake, entries, kernel))
-
-
 def u_statistic_variance(k: KernelSums) -> float:
     """4 var(a) / m + 4 var(b) / n with a_i = mean_j k(x_i, x_j) - mean_j k(x_i, y_j), and b alike.
 

@@ -321,17 +321,13 @@ CHUNK_ROWS = 256
 VALIDATION_SHARE = 0.1
 
 
-def select_rows(rows: Batch, indices: Tensor) -> Batch:
-    return Batch(*(tree_map(lambda leaf: leaf[indices], tree) for tree in (rows.data, rows.condition)))
-
-
 def classifier_data(rows: Batch, spec: Spec, key: Key) -> Data:
     """The data of a classifier: a tenth of the rows, drawn by ``key``, is for validation, the others for
     training.
     """
     order = key.permutation(len(rows))
     count = len(rows) - max(1, round(VALIDATION_SHARE * len(rows)))
-    parts = [select_rows(rows, order[:count]), select_rows(rows, order[count:])]
+    parts = [rows.select(order[:count]), rows.select(order[count:])]
     train, valid = (TensorView(part.data, part.condition) for part in parts)
     content = digest_tensors([train.data, train.condition, valid.data, valid.condition])
     return Data(train, valid, valid, spec, fingerprint=digest_json(content, count, dict(spec.fields)))

@@ -49,17 +49,6 @@ def project(x: Tensor, projections: Tensor) -> Tensor:
     return x.double() @ projections.to(x.device)
 
 
-def sliced_wasserstein(real: Tensor, fake: Tensor, projections: Tensor, power: int = POWER) -> float:
-    """(mean over directions u of W_p^p(u . x, u . y))^(1/p), features (m, d), (n, d), ``projections`` (d,
-    count).
-
-    In units of the features. Above 0 for finite samples of equal distributions, by about n^-1/2.
-    """
-    return root_mean_cost(
-        wasserstein_1d(project(real, projections), project(fake, projections), power), power
-    )
-
-
 def root_mean_cost(costs: Tensor, power: int) -> float:
     return float(costs.mean() ** (1 / power))
 

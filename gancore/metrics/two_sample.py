@@ -255,6 +255,11 @@ class RowScores(NamedTuple):
     fake: Tensor
     real: Tensor
 
+    @property
+    def mean(self) -> float:
+        """The mean over both sets, each with half of the weight."""
+        return float(self.fake.mean() + self.real.mean()) / 2
+
     def standard_error(self, variance_factor: float = 2) -> float:
         """Standard error of the sum of the two means, from ``variance_factor`` times the variance over rows.
 
@@ -309,17 +314,12 @@ def _correct_rows(inputs: MetricInputs) -> RowScores:
     return combine_folds(min(len(inputs.fake), len(inputs.real)), parts())
 
 
-def _trained_accuracy(inputs: MetricInputs) -> float:
-    scores = _correct_rows(inputs)
-    return float(scores.fake.mean() + scores.real.mean()) / 2
-
-
 def c2st_trained_interval(inputs: MetricInputs) -> Interval:
     """Covers the expectation at this n; never narrower than the effect of one row."""
     scores = _correct_rows(inputs)
-    m, value = len(scores.fake), float(scores.fake.mean() + scores.real.mean()) / 2
+    m = len(scores.fake)
     method = f"rows of {SPLITS} splits, both halves judged; of the expectation at this n"
-    low, high, _ = t_interval(value, max(scores.standard_error() / 2, 1 / m), m - 1, method)
+    low, high, _ = t_interval(scores.mean, max(scores.standard_error() / 2, 1 / m), m - 1, method)
     return Interval(max(low, 0.0), min(high, 1.0), method)
 
 
@@ -358,7 +358,7 @@ c2st_neighbour = Metric(
     optional=frozenset({"train"}),
 )
 c2st_trained = Metric(
-    compute=_trained_accuracy,
+    compute=lambda inputs: _correct_rows(inputs).mean,
     interval=c2st_trained_interval,
     unit="accuracy",
     ideal=0.5,

@@ -128,7 +128,8 @@ def _front_matter(facts: CardData) -> str:
 
 def _data(facts: CardData) -> str:
     licence = _escape_markdown(facts.data_licence) or "not stated; ask the owner of the data before sharing"
-    lines = ["## Data", "", f"Source: `{_inline_code(facts.source)}`. Licence of the data: {licence}."]
+    source = _single_line(facts.source).replace("`", "'")
+    lines = ["## Data", "", f"Source: `{source}`. Licence of the data: {licence}."]
     if facts.data:
         # A code block shows names of files as they are, whatever they contain.
         lines += ["", *(f"    {_single_line(text)}" for text in facts.data)]
@@ -195,7 +196,3 @@ def _single_line(text: str) -> str:
 def _escape_markdown(text: str) -> str:
     """One line with the characters of HTML, links and emphasis escaped."""
     return re.sub(r"([\\`*\[\]<&])", r"\\\1", _single_line(text))
-
-
-def _inline_code(text: str) -> str:
-    return _single_line(text).replace("`", "'")

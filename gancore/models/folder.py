@@ -153,7 +153,7 @@ def read_model_folder(folder: Path) -> ModelFiles:
         tensors = decode_tensors(weights, WEIGHTS)
         spec_tensors = (
             decode_tensors(_read_verified(folder / SPEC, content["files"])[0], SPEC)
-            if _has_spec(folder, content)
+            if SPEC in content["files"] or (folder / SPEC).exists()
             else {}
         )
     except CheckpointError as error:
@@ -162,10 +162,6 @@ def read_model_folder(folder: Path) -> ModelFiles:
         raise _read_error(folder, error) from error
     config = {name: value for name, value in content.items() if name not in RESERVED_KEYS}
     return ModelFiles(config, Spec(content["spec"], spec_tensors), tensors, digest)
-
-
-def _has_spec(folder: Path, content: Mapping[str, Json]) -> bool:
-    return SPEC in content["files"] or (folder / SPEC).exists()
 
 
 def _read_error(folder: Path, error: OSError) -> CheckpointError:

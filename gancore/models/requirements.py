@@ -62,14 +62,9 @@ def _defining_module(value: object) -> str:
     return str((value if has_module else type(value)).__module__)
 
 
-def missing_requirements(config: Mapping[str, Any]) -> dict[str, str]:
-    """The plugins in a model's config that are not installed."""
-    return {name: version for name, version in config["plugins"].items() if _installed(name) is None}
-
-
 def explain_missing(error: GancoreError, config: Mapping[str, Any], where: str) -> GancoreError:
     """The error for a model that cannot be built: name the plugin that is missing or has another version."""
-    missing = missing_requirements(config)
+    missing = {name: version for name, version in config["plugins"].items() if _installed(name) is None}
     if missing:
         return PluginError(
             f"{where} needs {_format_versions(missing)}, which is not installed", _pip_command(missing)

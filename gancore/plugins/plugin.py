@@ -223,7 +223,8 @@ def check_entry(entry: object, kind: type[Entry], where: str, plugin: PluginId) 
             f"is incompatible: {entry.name!r} is written for contract {entry.contract}, "
             f"this gancore has contract {CONTRACT_VERSION}"
         )
-        upgrade = "gancore" if _is_newer(entry.contract) else plugin.distribution or "gancore"
+        is_newer = not isinstance(entry.contract, int) or entry.contract > CONTRACT_VERSION
+        upgrade = "gancore" if is_newer else plugin.distribution or "gancore"
         return Fault(
             plugin, reason, f"pip install --upgrade {upgrade}", "incompatible", entry=str(entry.name)
         )
@@ -232,10 +233,6 @@ def check_entry(entry: object, kind: type[Entry], where: str, plugin: PluginId) 
         reason = f"returns a {kind.__name__} from {where} {flaw}"
         return Fault(plugin, reason, plugin.fix(), entry=str(entry.name))
     return None
-
-
-def _is_newer(contract: object) -> bool:
-    return not isinstance(contract, int) or contract > CONTRACT_VERSION
 
 
 def _entry_flaw(entry: Entry, where: str) -> str:

@@ -30,10 +30,6 @@ class Interrupted(KeyboardInterrupt):
     def __reduce__(self) -> tuple[type[Interrupted], tuple[int, Any]]:
         return type(self), (self.number, self.result)
 
-    @property
-    def exit_code(self) -> int:
-        return signal_exit_code(self.number)
-
 
 def signal_name(number: int) -> str:
     return signal.Signals(number).name

@@ -32,7 +32,8 @@ from gancore.errors import (
     as_out_of_memory,
     safe_str,
 )
-from gancore.plugins import plugins as registry
+from gancore.failure import wants_traceback
+from gancore.plugins import plugins
 from gancore.plugins.faults import plugin_error
 from gancore.plugins.imports import stdout_to_stderr
 from gancore.progress import ProgressMode, open_progress
@@ -86,8 +87,6 @@ def run_job(
     job: TrainJob, processes: ProcessGroup | None = None, stop_requested: Callable[[], str] | None = None
 ) -> RunResult:
     """Run this process's part of a training job; one job at a time per process."""
-    from gancore.plugins import plugins
-
     plugins().strict = job.strict_plugins
     if processes is not None and not processes.is_main:
         with _one_training(job), _progress_stream(job):
@@ -352,12 +351,12 @@ def _picklable_error(error: BaseException, processes: ProcessGroup) -> BaseExcep
         return (
             error if type(error).__module__.startswith("gancore.") else GancoreError(error.message, error.fix)
         )
-    user_error = plugin_error(error, registry().packages())
+    user_error = plugin_error(error, plugins().packages())
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return user_error or KeyboardInterrupt()
     if lacking := as_out_of_memory(error):
         return lacking
-    if os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0"):
+    if wants_traceback():
         traceback.print_exception(error)
     return user_error or RuntimeError(
         f"{type(error).__name__} on process {processes.rank}: {safe_str(error)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -195,4 +195,4 @@ def _data(
     announce: Announce,
 ) -> Data:
     source = resolve_source(config.data.source, domain.sources, data_root, announce, run.rows_folder)
-    return domain.open(replace(source, announce=announce), config.data)
+    return domain.open(source, config.data)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import mmap
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from gancore.samples import Samples
 
 
-TAIL_BYTES = 1 << 16
-"""How much is read at once from the end of a long file."""
 NOT_PLOTTED = frozenset({"step", "seconds", "samples", "phase"})
 """What every line of metrics.jsonl holds beside the scalars."""
 
@@ -199,11 +198,15 @@ def truncate_after(path: Path, step: int, includes_validation: bool = True) -> N
     except FileNotFoundError:
         return
     try:
-        size = os.fstat(handle).st_size
-        end = next(
-            (end for end, line in _lines_from_end(handle, size) if _is_kept(line, step, includes_validation)),
-            0,
-        )
+        size, end = os.fstat(handle).st_size, 0
+        if size:
+            with mmap.mmap(handle, 0, access=mmap.ACCESS_READ) as content:
+                end = content.rfind(b"\n") + 1  # a line without an end is incomplete
+                while end:
+                    start = content.rfind(b"\n", 0, end - 1) + 1
+                    if _is_kept(content[start:end], step, includes_validation):
+                        break
+                    end = start
         if end < size:
             os.ftruncate(handle, end)
             os.fsync(handle)
@@ -220,23 +223,3 @@ def _is_kept(line: bytes, step: int, includes_validation: bool) -> bool:
         )
         return entry["step"] <= step and not late
     return False
-
-
-def _lines_from_end(handle: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """The complete lines, the last one first, each with the position of its end."""
-    start, rest = size, b""  # ``rest`` starts at ``start``: a line whose start was not read yet
-    while start > 0:
-        count = min(TAIL_BYTES, start)
-        start -= count
-        read = os.pread(handle, count, start) + rest
-        first, *lines = read.split(b"\n")
-        if not lines:
-            rest = read
-            continue
-        end = start + len(read) - len(lines.pop())  # a line without an end is incomplete
-        for line in reversed(lines):
-            yield end, line
-            end -= len(line) + 1
-        rest = first + b"\n"
-    if rest.endswith(b"\n"):
-        yield len(rest), rest[:-1]

@@ -120,15 +120,11 @@ def plan_time(
     more = configured_seconds_per_step(measured, config, seconds)
     more += measured.motion / motion if motion else 0.0
     costs = [cost + more for cost in costs]
-    overhead = spent + evaluations.seconds + _save_seconds(setup)
+    last_save = 2 * sum(tensor.nbytes for tensor in state_tensors(setup)) / WRITE_BYTES_PER_SECOND
+    overhead = spent + evaluations.seconds + last_save
     plan = _steps_in_time(phases, costs, seconds, max(MIN_TRAINING_SHARE * seconds, seconds - overhead))
     cadence = {**evaluations.intervals(sum(plan)), "motion": motion}
     return TrainState(plan, cadence=cadence, spent={"timing": spent})
-
-
-def _save_seconds(setup: TrainingSetup) -> float:
-    """Estimated seconds of the last checkpoint and the model."""
-    return 2 * sum(tensor.nbytes for tensor in state_tensors(setup)) / WRITE_BYTES_PER_SECOND
 
 
 def _fixed_steps(setup: TrainingSetup, phase: Phase) -> int | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from gancore.config import BUDGET_KEYS, RunConfig, diff_configs
@@ -15,6 +15,7 @@ from gancore.config_yaml import to_yaml
 from gancore.data.sources import ARRAY_NAME, ArraySource, resolve_source
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import LEFTOVER, MAX_DATA_JSON_BYTES, atomic_write, read_json_object
+from gancore.plugins import plugins
 from gancore.progress import silent
 from gancore.run_folder import RunFolder, RunStatus, latest_run
 
@@ -45,7 +46,19 @@ def find_unfinished(
         run = RunFolder(out)
         run.check_version()
         return run if run.read_status() is not None or has_no_status(run) else None
-    fingerprint = _DataFingerprint(config, data_root)
+
+    @cache
+    def fingerprint() -> str:
+        domain = plugins().load_domain(config.domain)
+        source = resolve_source(config.data.source, domain.sources, data_root, silent)
+        return domain.open(source, config.data).fingerprint
+
+    def has_same_data(run: RunFolder) -> bool:
+        try:
+            recorded = read_json_object(run.data_file, MAX_DATA_JSON_BYTES).get("fingerprint")
+            return bool(recorded) and recorded == fingerprint()
+        except (OSError, GancoreError):
+            return False
 
     def matches(run: RunFolder, status: RunStatus) -> bool:
         if (status.domain, status.recipe) != (config.domain, config.recipe):
@@ -55,36 +68,10 @@ def find_unfinished(
             old = load_config_file(run.config_file)
         except GancoreError:
             return False
-        return not diff_configs(old, config) and (
-            old.data.source == config.data.source or fingerprint.matches(run)
-        )
+        same_source = old.data.source == config.data.source
+        return not diff_configs(old, config) and (same_source or has_same_data(run))
 
     return latest_run(runs, matches)
-
-
-@dataclass
-class _DataFingerprint:
-    """Fingerprint of the data that a configuration names; they are opened when it is first needed."""
-
-    config: RunConfig
-    data_root: Path | None
-    value: str | None = None
-
-    def matches(self, run: RunFolder) -> bool:
-        try:
-            recorded = read_json_object(run.data_file, MAX_DATA_JSON_BYTES).get("fingerprint")
-            if self.value is None:
-                self.value = self._open()
-        except (OSError, GancoreError):
-            return False
-        return bool(recorded) and recorded == self.value
-
-    def _open(self) -> str:
-        from gancore.plugins import plugins
-
-        domain = plugins().load_domain(self.config.domain)
-        source = resolve_source(self.config.data.source, domain.sources, self.data_root, silent)
-        return domain.open(source, self.config.data).fingerprint
 
 
 def new_run(config: RunConfig, out: Path | None, runs: Path) -> RunFolder:

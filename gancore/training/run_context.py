@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 import gancore
 from gancore.config import RunConfig, training_settings
@@ -264,7 +263,7 @@ class RunContext:
                 device=self.device.type,
                 precision=self.precision,
                 seed=self.config.train.seed,
-                parameters=_count_parameters(sampler),
+                parameters=sampler.num_parameters,
                 plugins=self._sampling_plugins,
                 training_plugins=self._training_plugins,
                 metrics=measures,
@@ -304,7 +303,6 @@ def open_run(
         make_deterministic()
     if data is None:
         source = resolve_source(config.data.source, domain.sources, data_root, announce, run.rows_folder)
-        source = replace(source, announce=announce)
         data = _open(domain, source, config, processes)
     else:
         source = Source(config.data.source or "")
@@ -354,7 +352,3 @@ def _open(domain: Domain, source: Source, config: RunConfig, processes: ProcessG
     for line in data.summary:
         source.announce(line)
     return data
-
-
-def _count_parameters(module: nn.Module) -> int:
-    return sum(tensor.numel() for tensor in module.state_dict().values() if torch.is_floating_point(tensor))

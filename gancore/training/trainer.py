@@ -22,7 +22,6 @@ from gancore.errors import (
     safe_str,
 )
 from gancore.plugins import plugins
-from gancore.plugins import plugins as registry
 from gancore.plugins.faults import plugin_error
 from gancore.plugins.imports import forbid_exit
 from gancore.progress import Progress, silent
@@ -364,7 +363,7 @@ def _error_text(error: BaseException) -> str:
     """The text of an interruption or a user error; of any other error its kind as well."""
     if isinstance(error, (GancoreError, KeyboardInterrupt)):
         return safe_str(error) or type(error).__name__
-    return str(plugin_error(error, registry().packages()) or describe_error(error))
+    return str(plugin_error(error, plugins().packages()) or describe_error(error))
 
 
 def _plugin_exit(error: BaseException) -> PluginError | None:
@@ -372,7 +371,7 @@ def _plugin_exit(error: BaseException) -> PluginError | None:
     return (
         None
         if isinstance(error, (Exception, KeyboardInterrupt))
-        else plugin_error(error, registry().packages())
+        else plugin_error(error, plugins().packages())
     )
 
 

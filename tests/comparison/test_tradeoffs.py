@@ -18,7 +18,6 @@ from gancore.comparison.tradeoffs import (
     measure_likelihood,
     parameters_by_player,
     power_law_exponent,
-    sampler_parameters,
     scaling,
     seconds_per_sample,
     time_sampling,
@@ -263,7 +262,7 @@ class Judge(Discriminator):
 
 def test_parameters_are_those_of_the_sampler_and_of_each_player():
     game = adversarial_game(generator=lambda: nn.Linear(2, 4), discriminator=Judge, prior=normal(2))
-    assert sampler_parameters(game.sampler()) == 2 * 4 + 4
+    assert game.sampler().num_parameters == 2 * 4 + 4
     assert parameters_by_player(game) == {"generator": 12, "discriminator": 5}
     assert parameters_by_player(fitted_game(Parallel(4))) == {}
     assert parameters_by_player(likelihood_game(lambda: nn.Linear(2, 4))) == {"model": 12}

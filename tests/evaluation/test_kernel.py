@@ -14,9 +14,9 @@ from torch import Tensor
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gancore.errors import ConfigError
+from gancore.metrics.distances import CHUNK_ENTRIES
 from gancore.metrics.kernel import (
     cubic,
-    kernel_distance,
     kernel_sums,
     kid,
     mmd2,
@@ -31,6 +31,10 @@ def normal(*path: int | str, n: int, d: int) -> Tensor:
     return Key.of("kernel", *path).normal(n, d).double()
 
 
+def mmd2_of(x: Tensor, y: Tensor, entries: int = CHUNK_ENTRIES) -> float:
+    return mmd2(kernel_sums(x, y, entries))
+
+
 def all_matrices(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     within = cubic(x, x).fill_diagonal_(0), cubic(y, y).fill_diagonal_(0)
     return *within, cubic(x, y)
@@ -41,7 +45,7 @@ def test_sums_of_blocks_are_those_of_whole_matrices(entries: int):
     x, y = normal("x", n=31, d=5), normal("y", n=23, d=5) + 0.3
     xx, yy, xy = all_matrices(x, y)
     whole = xx.sum() / (31 * 30) + yy.sum() / (23 * 22) - 2 * xy.mean()
-    assert kernel_distance(x, y, entries) == pytest.approx(float(whole), rel=1e-12)
+    assert mmd2_of(x, y, entries) == pytest.approx(float(whole), rel=1e-12)
 
 
 def test_it_is_that_of_torch_fidelity_on_equal_subsets():
@@ -49,19 +53,19 @@ def test_it_is_that_of_torch_fidelity_on_equal_subsets():
     settings = dict(kid_kernel="poly", kid_kernel_poly_degree=3, kid_kernel_poly_gamma=None)
     settings |= dict(kid_kernel_poly_coef0=1.0, kid_subsets=1, kid_subset_size=120, rng_seed=0, verbose=False)
     theirs = kid_features_to_metric(x, y, **settings)["kernel_inception_distance_mean"]
-    assert kernel_distance(x, y) == pytest.approx(float(theirs), rel=1e-10)
+    assert mmd2_of(x, y) == pytest.approx(float(theirs), rel=1e-10)
 
 
 @pytest.mark.parametrize("shift, d", [(0.0, 4), (0.5, 4), (1.0, 16)])
 def test_without_bias_it_is_the_closed_form_of_gaussians(shift: float, d: int):
     a, b = torch.zeros(d).double(), torch.full((d,), shift).double()
-    runs = [kernel_distance(normal("x", i, n=60, d=d), normal("y", i, n=40, d=d) + b) for i in range(300)]
+    runs = [mmd2_of(normal("x", i, n=60, d=d), normal("y", i, n=40, d=d) + b) for i in range(300)]
     values = torch.tensor(runs, dtype=torch.float64)
     assert abs(float(values.mean()) - mmd2_of_gaussians(a, b)) < 3 * float(values.std()) / 300**0.5
 
 
 def test_few_equal_rows_can_be_below_nought():
-    runs = [kernel_distance(normal("x", i, n=20, d=4), normal("y", i, n=20, d=4)) for i in range(20)]
+    runs = [mmd2_of(normal("x", i, n=20, d=4), normal("y", i, n=20, d=4)) for i in range(20)]
     assert min(runs) < 0 < max(runs)
 
 
@@ -113,12 +117,12 @@ def test_constant_features_are_at_no_distance_for_sure():
 
 def test_features_in_float32_are_summed_in_float64():
     x, y = normal("x", n=100, d=8).float(), normal("y", n=100, d=8).float()
-    assert kernel_distance(x, y) == kernel_distance(x.double(), y.double())
+    assert mmd2_of(x, y) == mmd2_of(x.double(), y.double())
 
 
 def test_one_row_makes_no_pair():
     with refused(ConfigError, fix=2):
-        kernel_distance(normal("x", n=1, d=3), normal("y", n=5, d=3))
+        mmd2_of(normal("x", n=1, d=3), normal("y", n=5, d=3))
 
 
 def test_sums_hold_one_block_at_a_time():
@@ -126,11 +130,11 @@ def test_sums_hold_one_block_at_a_time():
     from forks import Fork
 
     x, y = normal("x", n=6000, d=4), normal("y", n=6000, d=4)
-    kernel_distance(x[:1000], y[:1000])
+    mmd2_of(x[:1000], y[:1000])
 
     def grow() -> int:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        kernel_distance(x, y)  # matrices of 288 MB
+        mmd2_of(x, y)  # matrices of 288 MB
         return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before > 250_000)
 
     assert Fork(Path.cwd(), grow, Path("/dev/null")).join() == 0

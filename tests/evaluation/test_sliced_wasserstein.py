@@ -12,7 +12,8 @@ from torch import Tensor
 from gancore.errors import ConfigError
 from gancore.metrics.sliced_wasserstein import (
     directions,
-    sliced_wasserstein,
+    project,
+    root_mean_cost,
     sliced_wasserstein_metric,
     wasserstein_1d,
 )
@@ -21,6 +22,11 @@ from gancore.random import Key
 
 def normal(*path: int | str, n: int, d: int) -> Tensor:
     return Key.of("sliced", *path).normal(n, d)
+
+
+def sliced_wasserstein(x: Tensor, y: Tensor, across: Tensor, power: int = 2) -> float:
+    """(mean over directions u of W_p^p(u . x, u . y))^(1/p)."""
+    return root_mean_cost(wasserstein_1d(project(x, across), project(y, across), power), power)
 
 
 @pytest.mark.parametrize("power", [1, 2])

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
+from torchaudio.compliance.kaldi import get_mel_banks
 
 from gancore import FeatureContext, FeatureExtractor, Spec
 from gancore.digests import digest_json
@@ -64,21 +65,13 @@ class VGGish(nn.Module):
         return embedded
 
 
-def mel_hz(frequency_hz: Tensor) -> Tensor:
-    """1127 ln(1 + f / 700)."""
-    return 1127.0 * torch.log1p(frequency_hz / 700.0)
-
-
 @cache
 def mel_filters() -> Tensor:
-    """Triangles that are linear in mel, of height 1, without DC: (257, 64)."""
-    bins = mel_hz(torch.linspace(0, RATE_HZ / 2, FFT // 2 + 1, dtype=torch.float64))[:, None]
-    ends = mel_hz(torch.tensor([MIN_HZ, MAX_HZ], dtype=torch.float64))
-    edges = torch.linspace(float(ends[0]), float(ends[1]), BANDS + 2, dtype=torch.float64)
-    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
-    filters = torch.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)).clamp_min(0)
-    filters[0] = 0
-    return filters.float()
+    """Triangles that are linear in mel, of height 1, without DC and without the highest bin: (257, 64)."""
+    filters, _ = get_mel_banks(
+        BANDS, FFT, RATE_HZ, MIN_HZ, MAX_HZ, vtln_low=0.0, vtln_high=0.0, vtln_warp_factor=1.0
+    )
+    return pad(filters, (0, 1)).T
 
 
 def log_mel_patches(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
@@ -155,7 +148,7 @@ class VGGishFeatures(FeatureExtractor):
 
     @property
     def digest(self) -> str:
-        return digest_json(self.name, 1, self.sha256)
+        return digest_json(self.name, 2, self.sha256)
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
         return embed(self.net.to(samples.device), samples, spec["sample_rate_hz"])

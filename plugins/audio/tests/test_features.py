@@ -159,7 +159,7 @@ def test_crepe_s_embedding_tells_pitches_apart(tmp_path):
 
 
 def test_its_mel_bands_are_triangles_straight_in_mel():
-    """By the definition, bin by bin: librosa's and torchaudio's are straight in hertz."""
+    """By the definition, bin by bin, to the rounding of mel in single precision."""
     filters = mel_filters()
     assert filters.shape == (257, 64)
 
@@ -171,7 +171,7 @@ def test_its_mel_bands_are_triangles_straight_in_mel():
         middle = mel(125) + (i + 1) * step
         for k in range(257):
             expected = max(0.0, 1 - abs(mel(k * 8000 / 256) - middle) / step) if k else 0.0
-            assert float(filters[k, i]) == pytest.approx(expected, abs=1e-6)
+            assert float(filters[k, i]) == pytest.approx(expected, abs=2e-5)
 
 
 def test_its_patches_hold_the_log_of_magnitudes_as_another_library_has_them():
