@@ -41,6 +41,7 @@ BYTES_OF_MEMORY = 24
 _GZIP, _UTF_32 = b"\x1f\x8b", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CONTROL = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1b")
+_OTHER = f"give a file of text: {', '.join(KINDS)}"
 _CONVERT = "convert it to UTF-8: iconv -f latin1 -t utf-8 FILE > NEW"
 
 
@@ -75,7 +76,9 @@ def find_texts(path: Path, announce: Announce, names: list[str] | None = None) -
     if names is None:
         every = [path.name] if listed is None else listed.names
         names = every if single else [name for name in every if _is_text(name)]
-    inspector = FileInspector(TextHeader, lambda name: _stat_key(base / name), lambda name: inspect(base / name))
+    inspector = FileInspector(
+        TextHeader, lambda name: file_stat_key((base / name).stat()), lambda name: inspect(base / name)
+    )
     inventory = build_inventory("text", path, names, inspector, announce)
     skipped = inventory.skipped + (listed.skipped if listed else [])
     others = count_other_suffixes(listed.names, SUFFIXES) if listed else Counter[str]()
@@ -88,10 +91,12 @@ def find_texts(path: Path, announce: Announce, names: list[str] | None = None) -
 def _no_file(path: Path, single: bool, skipped: list[SkippedItem], others: Counter[str]) -> DataError:
     shown = escape_unprintable(str(path))
     if single and skipped:
-        return DataError(f"{shown} cannot be used: {skipped[0][1]}", _CONVERT if "UTF" in skipped[0][1] else "")
+        return DataError(
+            f"{shown} cannot be used: {skipped[0][1]}", _CONVERT if "UTF" in skipped[0][1] else _OTHER
+        )
     reasons = [first_skipped(skipped)] if skipped else other_suffix_lines(others)
     why = f": {reasons[0]}" if reasons else ""
-    return DataError(f"no file of texts in {shown} can be used{why}", f"give {', '.join(KINDS)} files")
+    return DataError(f"no file of texts in {shown} can be used{why}", _OTHER)
 
 
 def _require_memory(path: Path, size: int) -> None:
@@ -99,8 +104,8 @@ def _require_memory(path: Path, size: int) -> None:
     if size * BYTES_OF_MEMORY > memory:
         most = format_size(memory // BYTES_OF_MEMORY)
         raise DataError(
-            f"{escape_unprintable(str(path))} holds {format_size(size)} of text; with {format_size(memory)} of "
-            f"memory at most {most} can be prepared",
+            f"{escape_unprintable(str(path))} holds {format_size(size)} of text; "
+            f"with {format_size(memory)} of memory at most {most} can be prepared",
             "give a part of it: shuf -n 1000000 FILE > PART",
         )
 
@@ -112,10 +117,6 @@ def _is_text(name: str) -> bool:
 def file_kind(name: str) -> str:
     """How a file is read, by its suffix; a suffix ``.gz`` is ignored. Other files are "other"."""
     return KINDS.get(os.path.splitext(name.lower().removesuffix(".gz"))[1], "other")
-
-
-def _stat_key(path: Path) -> list[int]:
-    return file_stat_key(path.stat())
 
 
 def inspect(path: Path) -> tuple[TextHeader, str]:

@@ -80,7 +80,9 @@ class LSTMConfig(RecipeConfig):
     tokenizer: TokenizerName = Field("word", description="what a token is: word, character or bpe")
     batch_size: PositiveInt = Field(64, description="texts per global batch")
     steps: PositiveInt = Field(4000, description="steps, when the command gives no budget")
-    embedding_dim: PositiveInt = Field(128, description="size of the embeddings, which input and output share")
+    embedding_dim: PositiveInt = Field(
+        128, description="size of the embeddings, which input and output share"
+    )
     width: PositiveInt = Field(256, description="units of each LSTM layer")
     layers: PositiveInt = Field(1, le=8, description="LSTM layers")
     dropout: NonNegativeFloat = Field(0.3, lt=1, description="share of inputs and outputs that are zero")

@@ -86,7 +86,9 @@ def _open_text(path: Path, shown: str, header: TextHeader) -> Iterator[IO[str]]:
         ):
             yield text
     except OSError as error:
-        raise DataError(f"{shown} cannot be read: {error.strerror}", "give a file that you may read") from None
+        raise DataError(
+            f"{shown} cannot be read: {error.strerror}", "give a file that you may read"
+        ) from None
     except UnicodeError as error:
         raise DataError(f"{shown} is not {header.encoding.upper()}: {error}", "convert it to UTF-8") from None
 
@@ -206,12 +208,13 @@ def _parquet_records(path: Path, shown: str, header: TextHeader, columns: Column
             kind = table.schema_arrow.field(text).type
             if not _is_string(pyarrow, kind):
                 raise DataError(f"column {text!r} of {shown} is of {kind}, not of strings", "set data.column")
-            number = 0
+            rows = 0
             for batch in table.iter_batches(PARQUET_ROWS, columns=[text, *([label] if label else [])]):
                 texts = batch.column(text).to_pylist()
                 labels = batch.column(label).to_pylist() if label else [None] * len(texts)
-                for number, (value, own) in enumerate(zip(texts, labels, strict=True), number + 1):
+                for number, (value, own) in enumerate(zip(texts, labels, strict=True), rows + 1):
                     yield _record(number, value, own, shown)
+                rows += len(texts)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{shown} cannot be read as Parquet: {reason}", "write it again") from None

@@ -21,7 +21,7 @@ def texts_of(data: Tensor) -> list[str]:
 
 
 def canonical(texts: Sequence[str], max_bytes: int) -> Tensor:
-    """Texts as canonical samples, (n, max_bytes); longer ones are cut before the character that does not fit."""
+    """Texts as canonical samples, (n, max_bytes); longer ones are cut between characters."""
     data = np.zeros((len(texts), max_bytes), dtype=np.uint8)
     for row, text in zip(data, texts, strict=True):
         encoded = _cut(text, max_bytes)

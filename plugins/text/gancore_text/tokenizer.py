@@ -6,12 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from gancore import Spec
+from gancore.errors import ConfigError
 
-TokenizerName = Literal["word", "character", "bpe"]
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Definition
+
+TokenizerName = Literal["word", "character", "bpe", "local"]
 TOKENIZERS: tuple[TokenizerName, ...] = get_args(TokenizerName)
+"""``local`` is the user's, ``data.tokenizer``."""
 
 END, UNKNOWN = 0, 1
 """Ids of every tokenizer: the end of the text, which is also the padding after it, and any unknown token."""
@@ -101,10 +106,8 @@ class BPETokenizer:
     is_unique = False
 
     def __init__(self, definition: str) -> None:
-        from tokenizers import Tokenizer as Definition
-
-        self._definition = Definition.from_str(definition)
-        self.size = RESERVED + self._definition.get_vocab_size()
+        self._definition = load_definition(definition)
+        self.size = RESERVED + 1 + max(self._definition.get_vocab().values(), default=-1)
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int) -> str:
@@ -132,8 +135,57 @@ class BPETokenizer:
         return text
 
 
+class LocalTokenizer(BPETokenizer):
+    """A tokenizer of the library ``tokenizers``, by its definition.
+
+    A text that it does not give back (it changes letters, or has no token for one) is one unknown token, so
+    that its likelihood pays for its whole spelling.
+    """
+
+    def encode(self, text: str) -> list[int]:
+        ids = super().encode(text)
+        return ids if super().decode(ids) == text else [UNKNOWN]
+
+    def unknown(self, text: str) -> list[str]:
+        return [text] if self.encode(text) == [UNKNOWN] else []
+
+    def decode(self, ids: Iterable[int]) -> str:
+        ids = list(ids)
+        return UNKNOWN_TEXT if ids == [UNKNOWN] else super().decode(ids)
+
+    def returned(self, text: str) -> str:
+        """What the text becomes when its tokens are joined again."""
+        return super().decode(super().encode(text))
+
+
+def load_definition(definition: str) -> Definition:
+    """A tokenizer that encodes special tokens in a text as text, and neither cuts nor pads.
+
+    Raises:
+        ValueError: it is not the definition of one.
+    """
+    from tokenizers import Tokenizer as Definition
+
+    try:
+        found = Definition.from_str(definition)
+    except Exception as error:  # the library raises no narrower type
+        raise ValueError(" ".join(str(error).split())) from None
+    found.encode_special_tokens = True
+    found.no_truncation()
+    found.no_padding()
+    return found
+
+
 def make_tokenizer(name: TokenizerName, spec: Spec) -> Tokenizer:
-    """The tokenizer of this name, with the vocabulary that the spec has of it."""
+    """The tokenizer of this name, with the vocabulary that the spec has of it.
+
+    Raises:
+        ConfigError: the data have no local one.
+    """
+    if name == "local":
+        if not spec.get("tokenizer"):
+            raise ConfigError("model.tokenizer=local, but the data have none", "set data.tokenizer=PATH")
+        return LocalTokenizer(spec["tokenizer"])
     if name == "bpe":
         return BPETokenizer(spec["bpe"])
     return CharacterTokenizer(spec["characters"]) if name == "character" else WordTokenizer(spec["words"])
@@ -142,11 +194,20 @@ def make_tokenizer(name: TokenizerName, spec: Spec) -> Tokenizer:
 class Vocabularies:
     """The vocabularies of train: what a spec holds for :func:`make_tokenizer`."""
 
-    def __init__(self, texts: Sequence[str], min_count: int, max_words: int, bpe_size: int) -> None:
+    def __init__(
+        self,
+        texts: Sequence[str],
+        min_count: int,
+        max_words: int,
+        bpe_size: int,
+        words: Sequence[str] = (),
+    ) -> None:
+        """``words``: those of a known distribution, in place of the frequent ones."""
         self._texts, self._bpe_size = texts, bpe_size
         counts = Counter(word for text in texts for word in WORD.findall(" " + text))
-        frequent = [word for word, count in _by_count(counts) if count >= min_count]
-        self.words, self.characters = frequent[:max_words], [c for c, _ in _by_count(self._characters())]
+        frequent = [word for word, count in _by_count(counts) if count >= min_count][:max_words]
+        self.words = [f" {word}" for word in words] or frequent
+        self.characters = [c for c, _ in _by_count(self._characters())]
         known = set(self.words)
         self.rare_words = {word: n for word, n in counts.items() if word not in known}
 
