@@ -189,7 +189,7 @@ def _encoding(head: bytes) -> str:
     if max(zeros) > 0.3 and min(zeros) < 0.1:
         name = "UTF-16LE" if zeros[1] > zeros[0] else "UTF-16BE"
         raise SkipItem(f"it seems to be {name} without a byte order mark")
-    if sum(head.count(byte) for byte in _CONTROL) > 0.05 * len(head):
+    if sum(head.count(byte) for byte in _CONTROL) > 8 + 0.05 * len(head):
         raise SkipItem("it is binary, no text")
     return "utf-8-sig"
 
