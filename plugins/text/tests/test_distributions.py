@@ -141,5 +141,6 @@ def test_texts_of_the_chain_that_repeat_are_kept_and_counted():
         resolve_source("markov", SOURCES, None, print), TextConfig(max_characters=3, min_count=99)
     )
     assert sum(len(data.view(split)) for split in SPLITS) == 10_000 and len(data.spec["words"]) == 30
-    shared = sum(text in set(texts(data, "train")) for text in texts(data, "test"))
+    train = set(texts(data, "train"))
+    shared = sum(text in train for text in texts(data, "test"))
     assert any(f"{shared} of test are also in train" in line for line in data.summary)
