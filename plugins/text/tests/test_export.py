@@ -20,7 +20,7 @@ from gancore.data.sources import resolve_source
 from gancore.random import Key
 from gancore.samples import Samples
 
-TEXTS = ["a man .", "two\nlines", "", "مرحبا \u202eبا", 'say "hi", \\n', "\x1b[31mred"]
+TEXTS = ["a man .", "two\nlines", "", "\u05e9\u05dc \u202e\u05d5", 'say "hi", \\n', "\x1b[31mred"]
 
 
 def samples(texts=TEXTS, **spec):
