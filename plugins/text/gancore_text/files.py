@@ -36,7 +36,8 @@ KINDS = {".txt": "lines", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".par
 SUFFIXES = frozenset({*KINDS, ".gz"})
 CHUNK_BYTES = 1 << 20
 BYTES_OF_MEMORY = 24
-"""A byte of text takes up to about so many of memory while texts are divided and counted."""
+"""A byte of text takes so many of memory, at most, while texts are divided and counted: measured are 11, of
+lines of 58 bytes; shorter lines take more."""
 
 _GZIP, _UTF_32 = b"\x1f\x8b", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -76,6 +77,7 @@ def find_texts(path: Path, announce: Announce, names: list[str] | None = None) -
     if names is None:
         every = [path.name] if listed is None else listed.names
         names = every if single else [name for name in every if _is_text(name)]
+    _require_memory(path, sum(_stored_bytes(base / name) for name in names))
     inspector = FileInspector(
         TextHeader, lambda name: file_stat_key((base / name).stat()), lambda name: inspect(base / name)
     )
@@ -97,6 +99,14 @@ def _no_file(path: Path, single: bool, skipped: list[SkippedItem], others: Count
     reasons = [first_skipped(skipped)] if skipped else other_suffix_lines(others)
     why = f": {reasons[0]}" if reasons else ""
     return DataError(f"no file of texts in {shown} can be used{why}", _OTHER)
+
+
+def _stored_bytes(path: Path) -> int:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _require_memory(path: Path, size: int) -> None:

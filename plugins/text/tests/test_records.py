@@ -324,7 +324,9 @@ def test_a_file_that_does_not_fit_in_memory_is_refused_before_it_is_prepared(tmp
     lines = "".join(f"line {n}\n" for n in range(900))
     assert len(stored(opened(write(tmp_path / "fits.txt", lines)))) == 900
     monkeypatch.setattr(gancore_text.files, "total_memory_bytes", lambda: memory // 2)
+    packed = gzip.compress(lines.encode())
+    with refused(DataError, tmp_path / "packed.txt.gz", "MiB"):
+        opened(write(tmp_path / "packed.txt.gz", packed))
+    monkeypatch.setattr(gancore_text.files, "inspect", lambda path: pytest.fail("the file was read"))
     with refused(DataError, tmp_path / "large.txt", "MiB", fix="PART"):
         opened(write(tmp_path / "large.txt", lines))
-    with refused(DataError, tmp_path / "packed.txt.gz", "MiB"):
-        opened(write(tmp_path / "packed.txt.gz", gzip.compress(lines.encode())))
