@@ -239,7 +239,7 @@ def gan(
     *,
     width: int = 48,
     depth: int = 2,
-    latent: int = 8,
+    latent_dim: int = 8,
     g_rate: float = 2e-3,
     d_rate: float = 2e-3,
     beta: float = 0.0,
@@ -251,13 +251,13 @@ def gan(
     """A GAN of perceptrons under Adam."""
 
     def generator() -> nn.Module:
-        network = layers([latent, *[width] * depth, points.dimension])
+        network = layers([latent_dim, *[width] * depth, points.dimension])
         return Mapped(network, last) if last else network
 
     return lambda: adversarial_game(
         generator=generator,
         discriminator=lambda: Perceptron(points.dimension, discriminator_width or width, discriminator_depth),
-        prior=normal(latent),
+        prior=normal(latent_dim),
         generator_optimizer=Adam(g_rate, (beta, 0.99)),
         discriminator_optimizer=Adam(d_rate, (beta, 0.99)),
         **settings,

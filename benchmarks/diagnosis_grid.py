@@ -299,7 +299,7 @@ def hopping(chance: random.Random, seed: int) -> Case:
         g_rate=5e-3,
         d_rate=2e-3,
         beta=0.5,
-        latent=1,
+        latent_dim=1,
         width=48,
         last=lambda x: x.mean(0, keepdim=True) + 0.1 * (x - x.mean(0)),
         loss="minimax",
@@ -313,7 +313,7 @@ def far_ahead(chance: random.Random, seed: int) -> Case:
     points = rotated(chance.choice([gaussian(2), ring(8), spiral()]), dimension, seed)
     build = gan(
         points,
-        latent=2,
+        latent_dim=2,
         loss="minimax",
         g_rate=chance.choice([1e-6, 1e-5]),
         d_rate=chance.choice([1e-3, 2e-3]),
@@ -330,7 +330,7 @@ def unsaturated(chance: random.Random, seed: int) -> Case:
     points = rotated(chance.choice([gaussian(2), ring(8), spiral()]), 32, seed)
     build = gan(
         points,
-        latent=2,
+        latent_dim=2,
         loss="nonsaturating",
         g_rate=1e-6,
         d_rate=1e-3,
@@ -352,7 +352,7 @@ def few_rows(chance: random.Random, seed: int) -> Case:
         g_rate=2e-4,
         d_rate=2e-3,
         beta=0.5,
-        latent=dimension,
+        latent_dim=dimension,
         loss=chance.choice(["nonsaturating", "hinge"]),
     )
     return Case(
@@ -378,7 +378,7 @@ def many_rows(chance: random.Random, seed: int) -> Case:
         g_rate=1e-3,
         d_rate=1e-3,
         beta=0.5,
-        latent=dimension,
+        latent_dim=dimension,
     )
     return Case(f"20,000 rows in {dimension} dimensions", points, build, 600, seed, rows=20_000, batch=32)
 

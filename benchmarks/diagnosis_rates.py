@@ -162,10 +162,10 @@ def main() -> None:
         for outcome in pool.imap(_one, work):
             outcomes.append(outcome)
             has = [name for name, holds in outcome.truth.items() if holds]
-            told = ", ".join(f"{name} at {step}" for name, step in outcome.said.items()) or "nothing"
+            result = ", ".join(f"{name} at {step}" for name, step in outcome.said.items()) or "nothing"
             head = f"{outcome.family} {outcome.seed}, {outcome.name}"
             print(
-                f"{head}: has {', '.join(has) or 'nothing'}; said {told} ({outcome.seconds:.1f} s)",
+                f"{head}: has {', '.join(has) or 'nothing'}; said {result} ({outcome.seconds:.1f} s)",
                 flush=True,
             )
     report(outcomes)

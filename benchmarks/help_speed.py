@@ -29,8 +29,8 @@ def seconds_of(command: list[str]) -> float:
 def costliest_imports(count: int) -> list[tuple[float, str]]:
     """Modules by what they alone cost, in milliseconds."""
     command = [sys.executable, "-X", "importtime", *HELP[1:]]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stderr
-    found = re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", told, re.MULTILINE)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    found = re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", output, re.MULTILINE)
     return sorted(((int(microseconds) / 1000, name) for microseconds, name in found), reverse=True)[:count]
 
 

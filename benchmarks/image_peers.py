@@ -27,7 +27,7 @@ class Peer:
 
     generator: Callable[[], nn.Module]
     discriminator: Callable[[], nn.Module]
-    latent: int
+    latent_dim: int
     betas: tuple[float, float]
     moves: int
     hinge: bool
@@ -131,7 +131,7 @@ def bare(peer: Peer, pictures: Tensor, batch: int) -> Play:
     d_rule = torch.optim.Adam(discriminator.parameters(), 2e-4, peer.betas, fused=True)
 
     def latents() -> Tensor:
-        return torch.randn(batch, peer.latent, device=device)
+        return torch.randn(batch, peer.latent_dim, device=device)
 
     def discriminator_update() -> None:
         real = pictures[torch.randint(len(pictures), (batch,), device=device)]

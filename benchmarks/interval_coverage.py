@@ -97,7 +97,7 @@ def of_features() -> dict[str, Metric]:
     return {name: measure for name, measure in found.items() if "features" in measure.requires}
 
 
-def taken(measure: Metric, inputs: MetricInputs) -> dict[str, Any]:
+def measure_once(measure: Metric, inputs: MetricInputs) -> dict[str, Any]:
     began = time.perf_counter()
     try:
         assert measure.interval is not None
@@ -131,11 +131,11 @@ def run(
                     for name in lacking:
                         assert inputs is not None
                         place = {"law": law, "n": n, "m": m, "measure": name, "pair": pair}
-                        out.write(json.dumps({**place, **taken(measures[name], inputs)}) + "\n")
+                        out.write(json.dumps({**place, **measure_once(measures[name], inputs)}) + "\n")
                     out.flush()
 
 
-def judged(lines: list[dict[str, Any]]) -> dict[str, float]:
+def summarise_lines(lines: list[dict[str, Any]]) -> dict[str, float]:
     """Of the pairs of one measure, law and size. The truth of a pair is the mean over the others."""
     values = torch.tensor([line["value"] for line in lines], dtype=torch.float64)
     truths = (values.sum() - values) / max(1, len(values) - 1)
@@ -170,7 +170,7 @@ def report(path: Path, names: Iterable[str] | None) -> None:
             cells = []
             for law in LAWS:
                 place = (name, law, n, m)
-                found = judged(groups[place]) if len(groups[place]) > 1 else None
+                found = summarise_lines(groups[place]) if len(groups[place]) > 1 else None
                 if found is None:
                     cells.append(f"{law} -" if refused[place] else f"{law} ?")
                     continue
@@ -191,11 +191,11 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=[f"{n}/{m}" for n, m in SIZES], metavar="N/M")
     parser.add_argument("--measures", nargs="+", choices=list(of_features()), default=None, metavar="NAME")
     parser.add_argument("--report", action="store_true", help="print the table of what the file holds")
-    asked = parser.parse_args()
-    if not asked.report:
-        sizes = [(int(n), int(m)) for n, m in (text.split("/") for text in asked.sizes)]
-        run(asked.file, asked.laws, sizes, asked.measures or list(of_features()), asked.pairs)
-    report(asked.file, asked.measures)
+    options = parser.parse_args()
+    if not options.report:
+        sizes = [(int(n), int(m)) for n, m in (text.split("/") for text in options.sizes)]
+        run(options.file, options.laws, sizes, options.measures or list(of_features()), options.pairs)
+    report(options.file, options.measures)
 
 
 if __name__ == "__main__":

@@ -45,14 +45,14 @@ def measure_frechet() -> None:
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
     real, fake = features(10_000, 2048)
-    taken = []
+    seconds = []
     for _ in range(3):
         began = time.perf_counter()
         value = frechet_distance(real, fake)
-        taken.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - began)
     theirs = (fid_features_to_statistics(x) for x in (real, fake))
     expected = fid_statistics_to_metric(*theirs, False)["frechet_inception_distance"]
-    print(f"Frechet distance, 2 x 10,000 x 2,048: {min(taken):.2f} s on {torch.get_num_threads()} threads")
+    print(f"Frechet distance, 2 x 10,000 x 2,048: {min(seconds):.2f} s on {torch.get_num_threads()} threads")
     print(f"from torch-fidelity's {expected:.6f}: {abs(value / expected - 1):.1e} relative")
 
 
@@ -64,9 +64,11 @@ def measure_neighbours() -> None:
         name: getattr(precision_recall, name)(real, fake)
         for name in ("precision", "recall", "density", "coverage")
     }
-    taken, beyond = time.perf_counter() - began, peak_megabytes() - before
-    told = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-    print(f"k-NN measures, 2 x 20,000 x 512: {beyond:,.0f} MB beyond {before:,.0f}, {taken:.0f} s ({told})")
+    seconds, beyond = time.perf_counter() - began, peak_megabytes() - before
+    result = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    print(
+        f"k-NN measures, 2 x 20,000 x 512: {beyond:,.0f} MB beyond {before:,.0f}, {seconds:.0f} s ({result})"
+    )
 
 
 def peak_megabytes() -> float:

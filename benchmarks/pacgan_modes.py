@@ -63,10 +63,10 @@ class Setting:
 
     def overrides(self) -> list[str]:
         name, _, settings = self.dynamics.partition(":")
-        told = [f"train.dynamics.settings.{each}" for each in settings.split(":") if each]
+        result = [f"train.dynamics.settings.{each}" for each in settings.split(":") if each]
         return [
             f"train.dynamics.name={name}",
-            *told,
+            *result,
             f"model.penalty_weight={self.gamma}",
             *self.nets(),
             f"validation.samples={EVALUATED}",

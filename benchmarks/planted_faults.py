@@ -171,7 +171,7 @@ class FeatureRun:
             Batch(fault.change(rows.data, strength, pool.spec), rows.condition), cache=True
         )
 
-    def taken(
+    def evaluate_fault(
         self, fault: Fault | None, strength: float, draw: Draw, names: list[str]
     ) -> dict[str, MetricResult]:
         pool, classifier = self.bench.pool, self.pipeline.classifier
@@ -193,23 +193,23 @@ def measure_missing(bench: Bench, only: list[str]) -> None:
     """Everything that is missing of a data set, written after each fault."""
     found = json.loads(bench.file.read_text()) if bench.file.exists() else {"looks": {}}
     for name in [name for name in (*bench.loader.entries, NONE) if not only or name in only]:
-        told = found["looks"].setdefault(name, {"values": {}, "seconds": {}})
+        result = found["looks"].setdefault(name, {"values": {}, "seconds": {}})
         wanted = [
             n for n, (_, m) in bench.measures.items() if ("features" in m.all_requirements) is (name != NONE)
         ]
-        if "left out" in told or not any(missing(told, fault, wanted) for fault in faults_of(bench)):
+        if "left out" in result or not any(missing(result, fault, wanted) for fault in faults_of(bench)):
             continue
         try:
             look = FeatureRun(bench, name)
         except GancoreError as error:
-            told["left out"] = str(error)
+            result["left out"] = str(error)
             print(f"{bench.name} {name}: {error}", flush=True)
             continue
-        told["prepared"], told["seconds a row"] = round(look.prepared, 1), round(look.embedded, 5)
+        result["prepared"], result["seconds a row"] = round(look.prepared, 1), round(look.embedded, 5)
         for fault in faults_of(bench):
-            began, names = time.process_time(), missing(told, fault, wanted)
+            began, names = time.process_time(), missing(result, fault, wanted)
             if names:
-                add_values(look, fault, told, names)
+                add_values(look, fault, result, names)
                 found["about"] = about(bench)
                 bench.out.mkdir(parents=True, exist_ok=True)
                 atomic_write(bench.file, (json.dumps(found, indent=1) + "\n").encode())
@@ -225,25 +225,27 @@ def title(fault: Fault | None) -> str:
     return fault.name if fault else CLEAN
 
 
-def missing(told: Mapping[str, Any], fault: Fault | None, wanted: list[str]) -> list[str]:
+def missing(result: Mapping[str, Any], fault: Fault | None, wanted: list[str]) -> list[str]:
     """Measures that have not been taken of a fault."""
-    have = told["values"].get(title(fault), {})
+    have = result["values"].get(title(fault), {})
     have = next(iter(have.values()), {}) if fault else have
     return [name for name in wanted if name not in have]
 
 
-def add_values(look: FeatureRun, fault: Fault | None, told: dict[str, Any], names: list[str]) -> None:
+def add_values(look: FeatureRun, fault: Fault | None, result: dict[str, Any], names: list[str]) -> None:
     """Of clean rows by measure the value in each draw; of a fault that by strength."""
     every = draws(len(look.bench.pool.blocks))
-    found = told["values"].setdefault(title(fault), {})
+    found = result["values"].setdefault(title(fault), {})
     for strength in fault.strengths if fault else (0.0,):
-        readings = [look.taken(fault, strength, draw, names) for draw in (every[:DRAWS] if fault else every)]
+        readings = [
+            look.evaluate_fault(fault, strength, draw, names) for draw in (every[:DRAWS] if fault else every)
+        ]
         values = {name: [as_json(reading[name].value) for reading in readings] for name in names}
         (found.setdefault(f"{strength:g}", {}) if fault else found).update(values)
         if fault is None:
             for name in names:
                 seconds = sum(reading[name].seconds for reading in readings) / len(readings)
-                told["seconds"][name] = float(f"{seconds:.2g}")
+                result["seconds"][name] = float(f"{seconds:.2g}")
 
 
 def as_json(value: float | None) -> float | None:
@@ -259,7 +261,7 @@ def about(bench: Bench) -> dict[str, Any]:
         "rows of train": len(bench.pool.train),
         "processor": processor_name(),
         "measures": {
-            name: {"better": m.better, "ideal": m.ideal, "needs": sorted(m.requires)}
+            name: {"higher_is_better": m.higher_is_better, "ideal": m.ideal, "needs": sorted(m.requires)}
             for name, (_, m) in bench.measures.items()
         },
     }
@@ -292,21 +294,21 @@ class Scale:
         )
 
 
-def scale_of(told: Mapping[str, Any], kind: Mapping[str, Any], measure: str) -> Scale | None:
-    values = told["values"].get(CLEAN, {}).get(measure)
+def scale_of(result: Mapping[str, Any], kind: Mapping[str, Any], measure: str) -> Scale | None:
+    values = result["values"].get(CLEAN, {}).get(measure)
     if not values or any(value is None for value in values):
         return None
-    ends = {"lower": 1, "higher": -1}
-    return Scale(values, 0 if kind["ideal"] is not None else ends.get(kind["better"] or "", 0))
+    ends = {False: 1, True: -1, None: 0}
+    return Scale(values, 0 if kind["ideal"] is not None else ends[kind["higher_is_better"]])
 
 
-def least_detected(told: Mapping[str, Any], scale: Scale, fault: Fault, measure: str) -> str:
+def least_detected(result: Mapping[str, Any], scale: Scale, fault: Fault, measure: str) -> str:
     """The least strength from which on all draws were seen; ``-``: none."""
-    if fault.name not in told["values"]:
+    if fault.name not in result["values"]:
         return UNKNOWN
     least = "-"
     for strength in reversed(fault.strengths):
-        values = told["values"].get(fault.name, {}).get(f"{strength:g}", {}).get(measure, [])
+        values = result["values"].get(fault.name, {}).get(f"{strength:g}", {}).get(measure, [])
         if not values or not all(scale.sees(value) for value in values):
             break
         least = f"{strength:g}"
@@ -316,12 +318,12 @@ def least_detected(told: Mapping[str, Any], scale: Scale, fault: Fault, measure:
 def rows_of(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Scale, list[str], float]]:
     """Features, measure, scale, what is seen of each fault, seconds."""
     domain = found["about"]["domain"]
-    for name, told in found["looks"].items():
+    for name, result in found["looks"].items():
         for measure, kind in found["about"]["measures"].items():
-            scale = scale_of(told, kind, measure)
+            scale = scale_of(result, kind, measure)
             if scale is not None:
-                cells = [least_detected(told, scale, fault, measure) for fault in FAULTS[domain]]
-                yield name, measure, scale, cells, told["seconds"][measure]
+                cells = [least_detected(result, scale, fault, measure) for fault in FAULTS[domain]]
+                yield name, measure, scale, cells, result["seconds"][measure]
 
 
 def table(out: Path, data: list[str], whole: bool) -> None:
@@ -348,8 +350,8 @@ def print_tables(found: Mapping[str, Any], whole: bool) -> None:
         print("|---|---|" + "---|" * (len(head) + 2))
         for name, measure, scale, cells, seconds in rows:
             if not {*cells} <= {"-", UNKNOWN}:
-                told = f"| {name} | `{measure}` | {' | '.join(cells)} "
-                print(f"{told}| {scale.false_alarms:.0%} | {seconds:.2g} |")
+                result = f"| {name} | `{measure}` | {' | '.join(cells)} "
+                print(f"{result}| {scale.false_alarms:.0%} | {seconds:.2g} |")
         return
     print(f"| features | {' | '.join(head)} |")
     print("|---|" + "---|" * len(head))
@@ -379,15 +381,15 @@ def main() -> None:
     parser.add_argument("--features", default="", help="of them, with commas; default all")
     parser.add_argument("--all", action="store_true", help="a table of every measure")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "planted_faults")
-    asked = parser.parse_args()
-    data = [name for name in asked.data.split(",") if name]
-    if asked.what == "table":
-        table(asked.out, data, asked.all)
+    options = parser.parse_args()
+    data = [name for name in options.data.split(",") if name]
+    if options.what == "table":
+        table(options.out, data, options.all)
         return
     torch.set_num_threads(1)
-    for n in map(int, asked.n.split(",")):
+    for n in map(int, options.n.split(",")):
         for name in data or DATA:
-            measure_missing(Bench(name, n, asked.out), [f for f in asked.features.split(",") if f])
+            measure_missing(Bench(name, n, options.out), [f for f in options.features.split(",") if f])
 
 
 if __name__ == "__main__":

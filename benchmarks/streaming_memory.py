@@ -47,8 +47,10 @@ def compare(folder: Path | None, copies: int, work: Path) -> list[str]:
         repeat(folder, count, repeated)
         for state in ("cache built", "cache found"):
             command = [sys.executable, __file__, "--measure", str(repeated)]
-            told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-            figures = json.loads(told.splitlines()[-1])
+            output = subprocess.run(
+                command, env=environment, check=True, capture_output=True, text=True
+            ).stdout
+            figures = json.loads(output.splitlines()[-1])
             peaks[state, count] = figures["peak_megabytes"]
             lines.append(f"{count:>3} times, {state}: {json.dumps(figures)}")
     more = max(peaks[state, copies] - peaks[state, 1] for state in ("cache built", "cache found"))

@@ -123,8 +123,8 @@ def markdown(lines: list[Record]) -> str:
             counts["seeds"] += line["beyond_seeds"]
             counts["not told"] += "b" in line["not_told"]
             counts["named"] += line["named"]
-        told = [counts[name] for name in ("winner", "wrong", "seeds", "not told", "named")]
-        rows.append(f"| {kind} | {n} | {len(found)} | " + " | ".join(map(str, told)) + " |")
+        result = [counts[name] for name in ("winner", "wrong", "seeds", "not told", "named")]
+        rows.append(f"| {kind} | {n} | {len(found)} | " + " | ".join(map(str, result)) + " |")
     return "\n".join(rows)
 
 
@@ -145,8 +145,8 @@ def main() -> None:
             for kind in options.kinds.split(","):
                 if (kind, n, number) in done:
                     continue
-                told = compare(kind, number, n, options.measures.split(","))
-                lines.append({"kind": kind, "n": n, "number": number, **told})
+                result = compare(kind, number, n, options.measures.split(","))
+                lines.append({"kind": kind, "n": n, "number": number, **result})
                 with options.file.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
     print(markdown(lines))

@@ -2,6 +2,8 @@
 
 One process a recipe, so that imports and reading data count too. A line is appended to the file for each
 recipe; those that stand there are not run again. Bar: wall time is at most 1.3 times the seconds asked for.
+``waited``: seconds in which the main thread was ready and other programs had the processor (Linux); where it
+is large, the wall time is that of a busy machine.
 
     python benchmarks/wall_time.py wall_time.jsonl --seconds 60 [--only audio/specgan,image/r3]
 """
@@ -9,10 +11,13 @@ recipe; those that stand there are not run again. Bar: wall time is at most 1.3 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -57,27 +62,53 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
     words += [word for setting in SETTINGS[domain] for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "gancore", *words, "--out", f"{folder}/run"]
-        began = time.perf_counter()
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT * seconds)
+        began, before = time.perf_counter(), processor_seconds()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        waited = WaitingTime(process.pid)
+        out, err = process.communicate(timeout=LIMIT * seconds)
         wall = time.perf_counter() - began
-    result = {} if answer.returncode else json.loads(answer.stdout.splitlines()[-1])
-    errors = answer.stderr.strip().splitlines()
+    result = {} if process.returncode else json.loads(out.splitlines()[-1])
+    errors = err.strip().splitlines()
     return {
         "recipe": name,
         "asked": seconds,
         "wall": round(wall, 1),
+        "processor": round(processor_seconds() - before, 1),
+        "waited": round(waited.seconds, 1),
         "steps": result.get("step"),
         "trained": result.get("seconds"),
         "spent": result.get("spent", {}),
-        "refused": errors[-1] if answer.returncode == REFUSED and errors else "",
-        "failed": errors[-1] if answer.returncode not in (0, REFUSED) and errors else "",
+        "refused": errors[-1] if process.returncode == REFUSED and errors else "",
+        "failed": errors[-1] if process.returncode not in (0, REFUSED) and errors else "",
     }
+
+
+def processor_seconds() -> float:
+    """Of the programs that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class WaitingTime(threading.Thread):
+    """``seconds`` that the main thread of a process has waited for a processor; 0 except on Linux."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._file, self.seconds = Path(f"/proc/{pid}/schedstat"), 0.0
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, IndexError):  # the process has ended
+            while True:
+                self.seconds = int(self._file.read_text().split()[1]) / 1e9
+                time.sleep(0.1)
 
 
 def table(lines: list[dict[str, Any]]) -> str:
     """Markdown."""
-    rows = ["| recipe | asked, s | wall, s | wall / asked | steps | trained, s | looks, s | timing, s | |"]
-    rows.append("|---|---:|---:|---:|---:|---:|---:|---:|---|")
+    columns = ["recipe", "asked, s", "wall, s", "wall / asked", "processor, s", "waited, s", "steps"]
+    columns += ["trained, s", "looks, s", "timing, s"]
+    rows = ["| " + " | ".join(columns) + " | |", "|---|" + "---:|" * (len(columns) - 1) + "---|"]
     for line in lines:
         spent = line["spent"]
         looks = spent.get("evaluation", 0.0) + spent.get("previews", 0.0)
@@ -85,7 +116,8 @@ def table(lines: list[dict[str, Any]]) -> str:
         ratio = line["wall"] / line["asked"]
         rows.append(
             f"| {line['recipe']} | {line['asked']:g} | {line['wall']:.0f} | {ratio:.2f} "
-            f"| {line['steps'] or ''} | {trained} | {looks:.1f} | {spent.get('timing', 0.0):.1f} "
+            f"| {line['processor']:.0f} | {line['waited']:.0f} | {line['steps'] or ''} "
+            f"| {trained} | {looks:.1f} | {spent.get('timing', 0.0):.1f} "
             f"| {line['refused'] or line['failed']} |"
         )
     return "\n".join(rows)

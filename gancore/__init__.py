@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gancore.games.sampler import Sampler
     from gancore.hookspecs import hookimpl
     from gancore.metrics.metric import Interval, Metric, MetricInputs, SampleSet
+    from gancore.models.model import Model
     from gancore.recipe import Recipe
     from gancore.samples import Samples
     from gancore.summaries import list_models, list_recipes, list_runs
@@ -79,6 +80,7 @@ __all__ = [
     "MetricEntry",
     "MetricInputs",
     "MetricResult",
+    "Model",
     "ModelEntry",
     "OptimizerEntry",
     "PenaltyEntry",

@@ -20,42 +20,50 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What an argument may be: a test, and a description for messages."""
+class ArgumentType:
+    """The type of an argument: a test of values, and a description for messages."""
 
-    holds: Callable[[Any], bool]
-    words: str
+    is_valid: Callable[[Any], bool]
+    description: str
 
 
-def _whole(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _count(least: int) -> Kind:
-    return Kind(lambda value: _whole(value) and value >= least, f"a whole number, {least} or more")
+def _integer(least: int) -> ArgumentType:
+    return ArgumentType(
+        lambda value: _is_integer(value) and value >= least, f"a whole number, {least} or more"
+    )
 
 
 def _are_seeds(value: Any) -> bool:
     listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
-    return listed and all(_whole(seed) and seed >= 0 for seed in value)
+    return listed and all(_is_integer(seed) and seed >= 0 for seed in value)
 
 
-def _one_of(*choices: str) -> Kind:
-    return Kind(lambda value: value in choices, f"one of {', '.join(choices)}")
+def _one_of(*choices: str) -> ArgumentType:
+    return ArgumentType(lambda value: value in choices, f"one of {', '.join(choices)}")
 
 
-PATH = Kind(lambda value: isinstance(value, str | os.PathLike), "a path or a name, as text or pathlib.Path")
-DATA = Kind(
-    lambda value: PATH.holds(value) or is_array(value),
+PATH = ArgumentType(
+    lambda value: isinstance(value, str | os.PathLike), "a path or a name, as text or pathlib.Path"
+)
+DATA = ArgumentType(
+    lambda value: PATH.is_valid(value) or is_array(value),
     "a path or a name, or rows as a tensor or a numpy array",
 )
-RECIPE = Kind(
+RECIPE = ArgumentType(
     lambda value: isinstance(value, str) or is_recipe_class(value), "a name or a subclass of gancore.Recipe"
 )
-TEXT = Kind(lambda value: isinstance(value, str), "text")
-NUMBER = Kind(lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number")
-SWITCH = Kind(lambda value: isinstance(value, bool), "True or False")
-TEXTS = Kind(
+GAME = ArgumentType(
+    lambda value: isinstance(value, str | type),
+    "a name or a subclass of gancore.games.AdversarialGame",
+)
+TEXT = ArgumentType(lambda value: isinstance(value, str), "text")
+NUMBER = ArgumentType(lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number")
+SWITCH = ArgumentType(lambda value: isinstance(value, bool), "True or False")
+TEXT_LIST = ArgumentType(
     lambda value: (
         isinstance(value, Sequence)
         and not isinstance(value, str)
@@ -63,31 +71,32 @@ TEXTS = Kind(
     ),
     'a list of texts, as ["a", "b"]',
 )
-SEEDS = Kind(
-    lambda value: (_whole(value) and value >= 1) or _are_seeds(value),
+SEEDS = ArgumentType(
+    lambda value: (_is_integer(value) and value >= 1) or _are_seeds(value),
     "how many, 1 or more, or a list of seeds",
 )
-CALLED = Kind(callable, "a function of one line of text")
+CALLABLE = ArgumentType(callable, "a function of one line of text")
 
-KINDS: Mapping[str, Kind] = {
+ARGUMENT_TYPES: Mapping[str, ArgumentType] = {
     "data": DATA,
     **dict.fromkeys(("model", "run", "data_root", "out", "resume", "init_from"), PATH),
     **dict.fromkeys(("config", "base", "folder"), PATH),
     "recipe": RECIPE,
+    "game": GAME,
     **dict.fromkeys(("domain", "label", "feature_extractor", "split", "device", "precision"), TEXT),
     **dict.fromkeys(("select",), TEXT),
-    **dict.fromkeys(("overrides", "recipes", "metrics", "grid"), TEXTS),
-    **dict.fromkeys(("n", "k", "devices", "jobs", "batch_size", "columns"), _count(1)),
-    **dict.fromkeys(("seed", "evaluation_seed"), _count(0)),
-    **dict.fromkeys(("step",), _count(0)),
-    **dict.fromkeys(("interpolate",), _count(2)),
+    **dict.fromkeys(("overrides", "recipes", "metrics", "grid"), TEXT_LIST),
+    **dict.fromkeys(("n", "k", "devices", "jobs", "batch_size", "columns"), _integer(1)),
+    **dict.fromkeys(("seed", "evaluation_seed"), _integer(0)),
+    **dict.fromkeys(("step",), _integer(0)),
+    **dict.fromkeys(("interpolate",), _integer(2)),
     **dict.fromkeys(("truncation",), NUMBER),
     **dict.fromkeys(
         ("force", "strict_plugins", "each_label", "overwrite", "update_card", "deterministic"), SWITCH
     ),
     "seeds": SEEDS,
     "progress": _one_of("live", "plain", "json", "none"),
-    "announce": CALLED,
+    "announce": CALLABLE,
 }
 """By argument name, which means the same in every function; others are validated where they are used."""
 
@@ -116,7 +125,7 @@ def _validated(verb: Callable[P, R], settings: Mapping[str, inspect.Parameter]) 
                 f"{verb.__name__} has no argument {unknown[0]!r}", suggestion(unknown[0], known)
             )
         for name, value in _bound(verb, arguments, options).items():
-            if name in KINDS and not (value is None and known[name].default is None):
+            if name in ARGUMENT_TYPES and not (value is None and known[name].default is None):
                 _check(name, value)
         return verb(*arguments, **options)
 
@@ -139,9 +148,9 @@ def _bound(verb: Callable[..., Any], arguments: Any, options: Any) -> dict[str, 
 
 
 def _check(name: str, value: Any) -> None:
-    kind = KINDS[name]
-    if not kind.holds(value):
+    expected = ARGUMENT_TYPES[name]
+    if not expected.is_valid(value):
         what = (
             short_repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
         )
-        raise ConfigError(f"{name} is {what}", f"give {kind.words}")
+        raise ConfigError(f"{name} is {what}", f"give {expected.description}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -25,9 +25,12 @@ from gancore.config import (
 from gancore.config_yaml import Setting, escape_line, nested_hint, parse_value, read_settings
 from gancore.data.sources import array_source, is_array
 from gancore.errors import ConfigError
-from gancore.plugins.imports import recipe_reference
+from gancore.plugins.imports import program_reference
 from gancore.recipe import Recipe
 from gancore.text import short_repr, shorten, suggestion
+
+if TYPE_CHECKING:
+    from gancore.games.adversarial import AdversarialGame
 
 Layer: TypeAlias = Sequence[Setting]
 Sections: TypeAlias = Mapping[str, type[Section]]
@@ -35,10 +38,11 @@ Sections: TypeAlias = Mapping[str, type[Section]]
 FLAG_KEYS = {
     "domain": ("domain",),
     "recipe": ("recipe",),
+    "game": ("model", "game"),
     "data": ("data", "source"),
     **{name: ("train", name) for name in (*BUDGET_FIELDS, "seed", "device", "precision", "deterministic")},
 }
-"""Flags of ``gancore train`` and the keys that they set."""
+"""Flags of ``gancore train`` and arguments of :func:`resolve_config`, and the keys that they set."""
 
 CORE_SECTIONS: Sections = {
     "train": TrainConfig,
@@ -57,6 +61,7 @@ def resolve_config(
     domain: str | None = None,
     *,
     recipe: str | type[Recipe] | None = None,
+    game: str | type[AdversarialGame] | None = None,
     data: str | Path | Any | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -72,10 +77,12 @@ def resolve_config(
     """Resolve the configuration of a run without opening its data. A data path is made absolute.
 
     ``recipe`` is a name, or a subclass of :class:`gancore.Recipe` at the top of a module: its process finds
-    it again by ``module:Class``, and other processes do once they have imported the module. ``data`` is a
-    name, a path, or a tensor or array of examples. ``config`` is a YAML file, ``overrides`` are
-    ``"section.key=value"``. ``time`` is a number of seconds or text: ``"90s"``, ``"10m"``, ``"2h"``. ``base``
-    is the configuration file of the run that is resumed; every other layer overrides it.
+    it again by ``module:Class``, and other processes do once they have imported the module. ``game`` is a
+    subclass of :class:`gancore.games.AdversarialGame` in the same way: it changes a term of an adversarial
+    recipe (``model.game``). ``data`` is a name, a path, or a tensor or array of examples. ``config`` is a
+    YAML file, ``overrides`` are ``"section.key=value"``. ``time`` is a number of seconds or text: ``"90s"``,
+    ``"10m"``, ``"2h"``. ``base`` is the configuration file of the run that is resumed; every other layer
+    overrides it.
 
     Raises:
         ConfigError: an invalid key or value, with where it was set.
@@ -83,7 +90,8 @@ def resolve_config(
     """
     flags = {
         "domain": domain,
-        "recipe": None if recipe is None else recipe_reference(recipe),
+        "recipe": None if recipe is None else program_reference(recipe, "recipe"),
+        "game": None if game is None else program_reference(game, "game"),
         "data": _data_source(data),
         "steps": steps,
         "samples": samples,

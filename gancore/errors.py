@@ -8,6 +8,19 @@ from typing import ClassVar
 
 from gancore.text import truncate, truncate_middle
 
+__all__ = [
+    "BusyError",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "ExitCode",
+    "GancoreError",
+    "OutOfMemoryError",
+    "PluginError",
+    "StorageError",
+    "TrainingError",
+]
+
 
 class ExitCode(IntEnum):
     """Exit codes of commands; docs/configuration.md has the table.
@@ -77,6 +90,18 @@ class TrainingError(GancoreError):
 
 class OutOfMemoryError(TrainingError):
     """Not enough memory."""
+
+
+class WorkerDiedError(TrainingError):
+    """A worker process was killed or crashed."""
+
+    exit_code = ExitCode.TEMPORARY_FAILURE
+
+
+class LostProcessError(TrainingError):
+    """Another process of this run does not respond; its own error says why."""
+
+    exit_code = ExitCode.TEMPORARY_FAILURE
 
 
 _OUT_OF_MEMORY_PHRASES = (

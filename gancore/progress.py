@@ -8,13 +8,13 @@ from __future__ import annotations
 import atexit
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 from gancore.files import encode_json_line
-from gancore.text import escape_control
+from gancore.runtime.clock import active_time
+from gancore.text import count_noun, escape_control
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -191,7 +191,7 @@ class PlainProgress:
 
     FIRST_SECONDS, LAST_SECONDS, GROWTH = 10.0, 60.0, 1.5
 
-    def __init__(self, stream: SafeStream, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: SafeStream, clock: Callable[[], float] = active_time) -> None:
         self._stream, self._clock = stream, clock
         self._interval, self._next_time = self.FIRST_SECONDS, -math.inf
         self._pending: ProgressReport | None = None
@@ -265,7 +265,7 @@ class LiveProgress:
         self._console = _console(stream)
         self._total = self._start_step = 0
         self._report: ProgressReport | None = None
-        self._updated_at = time.monotonic()
+        self._updated_at = active_time()
         self._live = Live(
             get_renderable=lambda: self,
             console=self._console,
@@ -276,14 +276,14 @@ class LiveProgress:
         self._open = False
 
     def start(self, total_steps: int, start_step: int, title: str) -> None:
-        self._total, self._start_step, self._updated_at = total_steps, start_step, time.monotonic()
+        self._total, self._start_step, self._updated_at = total_steps, start_step, active_time()
         self.note(_header(total_steps, start_step, title))
         self._open = True
         atexit.register(self.close, "")
         self._live.start(refresh=True)
 
     def update(self, report: ProgressReport) -> None:
-        self._report, self._updated_at = report, time.monotonic()
+        self._report, self._updated_at = report, active_time()
         self._live.refresh()
 
     def note(self, line: str) -> None:
@@ -309,7 +309,7 @@ class LiveProgress:
 
     def _parts(self) -> list[LinePart]:
         """The current parts of the line: between reports the remaining time counts down."""
-        waited = time.monotonic() - self._updated_at
+        waited = active_time() - self._updated_at
         if self._report is None:
             begun = LinePart(f"{self._start_step}/{self._total}", 0)
             return [begun, LinePart(f"starting, {format_seconds(waited)}", 1)]
@@ -319,7 +319,7 @@ class LiveProgress:
 
 def _header(total_steps: int, start_step: int, title: str) -> str:
     resumed = f", resumed at {start_step}" if start_step else ""
-    return f"{title}: {total_steps} steps{resumed}"
+    return f"{title}: {count_noun(total_steps, 'step')}{resumed}"
 
 
 class SafeStream:

@@ -18,6 +18,22 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+__all__ = [
+    "CPU",
+    "Key",
+    "Noise",
+    "Purpose",
+    "RowRange",
+    "build_key",
+    "data_key",
+    "evaluation_key",
+    "fork_global_rng",
+    "noise",
+    "noise_scope",
+    "preview_key",
+    "sample_key",
+]
+
 CPU = torch.device("cpu")
 
 

@@ -9,6 +9,20 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
+__all__ = [
+    "clean_label",
+    "count_noun",
+    "escape_control",
+    "escape_unprintable",
+    "format_duration",
+    "format_size",
+    "short_repr",
+    "shorten",
+    "suggestion",
+    "truncate",
+    "truncate_middle",
+]
+
 MAX_LABEL_LENGTH = 100
 JOINERS = "\u200c\u200d"
 """Join or part letters of some scripts and emoji; they print nothing, but change what is printed."""

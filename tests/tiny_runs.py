@@ -17,7 +17,7 @@ SETTINGS = {
     "data.sample_rate_hz": 8000,
     "data.length": 1024,
     "model.width": 2,
-    "model.latent": 8,
+    "model.latent_dim": 8,
     "model.batch_size": 8,
     "logging.preview_samples": 2,
     "logging.preview_every": 4,

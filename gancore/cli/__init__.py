@@ -15,7 +15,7 @@ from gancore.errors import ExitCode, GancoreError
 from gancore.failure import report_failure, wants_traceback
 from gancore.plugins import plugins as registry
 from gancore.plugins.faults import plugin_error
-from gancore.runtime.signals import raise_interrupted, signal_exit_code, signal_handler
+from gancore.runtime.signals import Interrupted, raise_interrupted, signal_exit_code, signal_handler
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +67,17 @@ def _run_command(args: Sequence[str]) -> int:
             returned = typer.main.get_command(app).main(args, prog_name="gancore", standalone_mode=False)
         except typer.Abort:
             raise GancoreError("the input ended before an answer") from None
+        except Exception as error:
+            if received and _is_caused_by_signal(error):
+                return signal_exit_code(received[0])
+            raise
     if received and returned == signal_exit_code(signal.SIGINT):
         return signal_exit_code(received[0])
     return returned if isinstance(returned, int) else ExitCode.OK
+
+
+def _is_caused_by_signal(error: BaseException | None) -> bool:
+    """Whether interrupted code has made another error of the signal, as Python's ``__set_name__`` does."""
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__cause__
+    return error is not None

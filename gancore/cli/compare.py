@@ -147,7 +147,7 @@ def _print_comparison(comparison: ComparisonResult, quiet: bool, as_json: bool) 
     if as_json:
         print_json(comparison.report)
     elif not quiet:
-        for line in comparison.report["brief"]:
+        for line in comparison.report["summary"]:
             print_line(line)
         print_line("")
         for statement in comparison.report["verdict"]:

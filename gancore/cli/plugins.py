@@ -69,6 +69,7 @@ def check(
 
     The checks are those of gancore.testing.DomainConformance, on the domain's tiny data.
     """
+    from gancore.plugins.surface import surface_warning
     from gancore.testing.kit import Kit, failure_of, summary_of
 
     kit, results = Kit.for_name(name), []
@@ -77,6 +78,8 @@ def check(
         if not as_json:
             print_line(f"{result.state:<8}{result.subject:<24} {result.check:<26} {result.text}")
     error = failure_of(kit.plugin.subject, results)
+    if warning := surface_warning(kit.plugin.info.module):
+        print_line(warning, to_stderr=True)
     if not as_json:
         print_line(summary_of(results))
         if error is not None:

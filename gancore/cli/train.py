@@ -24,6 +24,7 @@ from gancore.cli.options import (
 )
 from gancore.console import format_duration, print_json, print_line
 from gancore.runtime.signals import Interrupted, signal_exit_code
+from gancore.text import count_noun
 
 
 def train(
@@ -152,7 +153,8 @@ def _print_result(result: Any, quiet: bool, as_json: bool) -> None:
             f" gancore train --resume {shlex.quote(str(result.folder))}"
         )
     elif not quiet:
-        print_line(f"{result.step} steps in {format_duration(result.seconds)}; model: {result.model}")
+        steps = count_noun(result.step, "step")
+        print_line(f"{steps} in {format_duration(result.seconds)}; model: {result.model}")
         if result.spent:
             print_line(f"time: {_time_breakdown(result.seconds, result.spent)}")
         if result.verdict:

@@ -98,7 +98,7 @@ class MetricComparison:
 
     @property
     def higher(self) -> bool:
-        return self.first.better == "higher"
+        return self.first.higher_is_better is True
 
     @property
     def distrust_reason(self) -> str:
@@ -110,7 +110,7 @@ class MetricComparison:
     @property
     def is_decisive(self) -> bool:
         """Whether the metric can order recipes: it has a better direction and only reliable results."""
-        return self.first.better is not None and all(s.is_reliable for s in self.results.values())
+        return self.first.higher_is_better is not None and all(s.is_reliable for s in self.results.values())
 
     @property
     def can_be_headline(self) -> bool:
@@ -204,7 +204,7 @@ def analyse(evaluations: Mapping[str, Mapping[int, EvaluationResult]], preferred
     metrics: dict[str, None] = {}
     for seeds in evaluations.values():
         for evaluation in seeds.values():
-            metrics |= dict.fromkeys(reading.measure for reading in evaluation)
+            metrics |= dict.fromkeys(reading.metric for reading in evaluation)
     return Analysis(
         [_compare_metric(metric, evaluations) for metric in metrics], tuple(evaluations), preferred
     )
@@ -216,7 +216,7 @@ def _compare_metric(
     results = {}
     for name, seeds in evaluations.items():
         by_seed = {
-            seed: reading for seed, one in seeds.items() for reading in one if reading.measure == metric
+            seed: reading for seed, one in seeds.items() for reading in one if reading.metric == metric
         }
         results[name] = RecipeResult(name, by_seed)
     return MetricComparison(metric, {name: result for name, result in results.items() if result.readings})

@@ -308,10 +308,10 @@ def _parse_axis(text: str) -> tuple[str, list[str]]:
     return key.strip(), texts
 
 
-def _unique_name(name: str, taken: Container[str]) -> str:
-    """``name``, or the first of ``name-2``, ``name-3``, ... that is not taken."""
+def _unique_name(name: str, used_names: Container[str]) -> str:
+    """``name``, or the first of ``name-2``, ``name-3``, ... that is not in ``used_names``."""
     candidates = (name if number == 1 else f"{name}-{number}" for number in count(1))
-    return next(candidate for candidate in candidates if candidate not in taken)
+    return next(candidate for candidate in candidates if candidate not in used_names)
 
 
 def _recipe_of(text: str, recipes: Mapping[str, str]) -> str:

@@ -40,7 +40,9 @@ class ComparisonFolder:
 
     def __post_init__(self) -> None:
         self.config_file = self.path / "comparison.yaml"
-        self.environment_file = self.path / "about.json"  # data, machine, versions before the first training
+        self.environment_file = (
+            self.path / "environment.json"
+        )  # data, machine, versions before the first training
         self.report_html = self.path / "report.html"
         self.report_json = self.path / "report.json"
         self.data_folder = self.path / "data"  # copies of rows that a program passed in memory

@@ -49,3 +49,8 @@ def format_count(value: float | None) -> str:
 def join_names(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def format_direction(higher_is_better: bool | None) -> str:
+    """``"higher is better"``, ``"lower is better"``, or nothing if neither is."""
+    return {True: "higher is better", False: "lower is better", None: ""}[higher_is_better]

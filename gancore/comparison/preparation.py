@@ -148,14 +148,17 @@ def selection(
         ConfigError: ``--select`` names none of them, or the likelihood although a recipe gives none.
     """
     validator = Validator(domain, spec, valid, 1, evaluation_key("select"))
-    able = {name: metric for name, metric in validator.metrics.items() if metric.better}
+    able = {name: metric for name, metric in validator.metrics.items() if metric.higher_is_better is not None}
     if config.select not in (None, LAST, NLL, *able):
         message = f"--select {config.select}: no metric of that name can select models here"
         raise ConfigError(message, suggestion(str(config.select), [*able, NLL]))
-    on_valid = {name: {"better": metric.better, "unit": metric.unit} for name, metric in able.items()}
+    on_valid = {
+        name: {"higher_is_better": metric.higher_is_better, "unit": metric.unit}
+        for name, metric in able.items()
+    }
     if config.select == NLL:
         _require_likelihood(validator, trials)
-        on_valid[NLL] = {"better": "lower", "unit": "nats a sample"}
+        on_valid[NLL] = {"higher_is_better": False, "unit": "nats a sample"}
     default = domain.selection_metric if domain.selection_metric in able else ""
     return {"select": selection_metric(config, default), "on_valid": on_valid}
 

@@ -18,7 +18,13 @@ from gancore.comparison.analysis import MetricComparison, RecipeResult, analyse
 from gancore.comparison.charts import Line, Row, interval_chart, legend_marker, line_chart
 from gancore.comparison.config import REAL, ComparisonConfig, Trial
 from gancore.comparison.folder import ComparisonFolder, read_json, write_json
-from gancore.comparison.formatting import format_count, format_number, format_seconds, join_names
+from gancore.comparison.formatting import (
+    format_count,
+    format_direction,
+    format_number,
+    format_seconds,
+    join_names,
+)
 from gancore.comparison.gallery import Gallery, read_galleries, read_index, samples_that_fit
 from gancore.comparison.tradeoff_table import time_to_target, tradeoff_row, tradeoff_statements
 from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
@@ -27,7 +33,7 @@ from gancore.evaluation.result import EvaluationResult
 from gancore.files import MAX_DATA_JSON_BYTES, atomic_write
 from gancore.run_folder import read_metrics
 
-FORMAT = 1
+FORMAT = 2
 ON_VALID = "valid/"
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_PAGE_CHARACTERS = 9_000_000
@@ -68,8 +74,8 @@ def make_report(
         name: tradeoff_row(name, runs, tradeoffs.get(name, {}), analysis) for name in config.recipes
     }
     select, budget = environment.get("select", ""), config.budget
-    failures = [{"who": run["who"], **run["failure"]} for run in runs if run["failure"]]
-    higher = environment.get("on_valid", {}).get(select, {}).get("better") == "higher"
+    failures = [{"trial": run["trial"], **run["failure"]} for run in runs if run["failure"]]
+    higher = environment.get("on_valid", {}).get(select, {}).get("higher_is_better") is True
     target = time_to_target(runs, select, higher) if select else {}
     inputs = VerdictInputs(
         analysis,
@@ -77,23 +83,23 @@ def make_report(
         environment.get("machine", ""),
         kinds={name: row["kind"] for name, row in tradeoff_rows.items() if row["kind"]},
         still_improving=still_improving(runs) if select else [],
-        failures={failure["who"]: f"{failure['message']} ({failure['stage']})" for failure in failures},
+        failures={failure["trial"]: f"{failure['message']} ({failure['stage']})" for failure in failures},
         tradeoffs=tradeoff_statements(tradeoff_rows),
         training_seconds=mean_training_seconds(runs) if budget.unit == "time" else {},
     )
     return {
         "format": FORMAT,
         "command": config.command,
-        "asked": config.model_dump(mode="json") | {"budget_in_words": budget.in_words},
-        "about": environment,
-        "brief": summarise(inputs),
+        "config": config.model_dump(mode="json") | {"budget_in_words": budget.in_words},
+        "environment": environment,
+        "summary": summarise(inputs),
         "verdict": [vars(statement) for statement in write_verdict(inputs)],
         "rules": RULES,
         "headline": analysis.headline.metric if analysis.headline else "",
-        "measures": [_metric_json(comparison) for comparison in analysis],
-        "evaluation": _about_evaluation(evaluations),
+        "metrics": [_metric_json(comparison) for comparison in analysis],
+        "evaluation": _evaluation_metadata(evaluations),
         "tradeoffs": tradeoff_rows,
-        "until_target": target,
+        "time_to_target": target,
         "runs": runs,
         "failures": failures,
         "samples": _samples(folder, trials),
@@ -118,12 +124,12 @@ def mean_training_seconds(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]
 def _metric_json(comparison: MetricComparison) -> dict[str, Any]:
     first = comparison.first
     return {
-        "measure": comparison.metric,
+        "metric": comparison.metric,
         "unit": first.unit,
-        "better": first.better,
-        "taken": any(result.values for result in comparison.results.values()),
-        "distrust": comparison.distrust_reason,
-        "decides": comparison.is_decisive,
+        "higher_is_better": first.higher_is_better,
+        "computed": any(result.values for result in comparison.results.values()),
+        "distrust_reason": comparison.distrust_reason,
+        "is_decisive": comparison.is_decisive,
         "anchors": dict(comparison.anchors),
         "n_anchors": first.n_anchors,
         "method": first.method,
@@ -132,7 +138,7 @@ def _metric_json(comparison: MetricComparison) -> dict[str, Any]:
         "split": first.split,
         "features": first.features,
         "features_hash": first.features_hash,
-        "lead": comparison.leaders() if comparison.is_decisive else [],
+        "leaders": comparison.leaders() if comparison.is_decisive else [],
         "recipes": {name: _recipe_json(result) for name, result in comparison.results.items()},
     }
 
@@ -153,11 +159,11 @@ def _recipe_json(result: RecipeResult) -> dict[str, Any]:
         for seed, reading in result.readings.items()
     }
     value = result.value if result.values else None
-    return {"value": value, "spread": result.std_over_seeds, "seeds": seeds}
+    return {"value": value, "std_over_seeds": result.std_over_seeds, "seeds": seeds}
 
 
-def _about_evaluation(evaluations: Mapping[str, Mapping[int, EvaluationResult]]) -> dict[str, Any]:
-    """``about`` of the first evaluation; those of the others differ in the hash of the model only."""
+def _evaluation_metadata(evaluations: Mapping[str, Mapping[int, EvaluationResult]]) -> dict[str, Any]:
+    """``metadata`` of the first evaluation; those of the others differ in the hash of the model only."""
     first = next((one for seeds in evaluations.values() for one in seeds.values()), None)
     return {} if first is None else dict(first.metadata)
 
@@ -185,7 +191,7 @@ def trial_facts(folder: ComparisonFolder, trial: Trial) -> dict[str, Any]:
     samples_per_step = _samples_per_step(trained, trial)
     done = folder.is_finished(trial, "train")
     return {
-        "who": str(trial),
+        "trial": str(trial),
         "name": trial.name,
         "recipe": trial.recipe,
         "seed": trial.seed,
@@ -288,11 +294,12 @@ def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
         "number": format_number,
         "seconds": format_seconds,
         "count": format_count,
+        "direction": format_direction,
         "names": join_names,
         "yaml": partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=100),
     }
     galleries = read_galleries(folder.path / "samples", report["samples"])
-    index = {name: number for number, name in enumerate(report["asked"]["recipes"])}
+    index = {name: number for number, name in enumerate(report["config"]["recipes"])}
     return environment.get_template("report.html").render(
         report=report,
         style=(TEMPLATES / "report.css").read_text(),
@@ -301,7 +308,7 @@ def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
         galleries=galleries,
         real=REAL,
         max_number=samples_that_fit(galleries, MAX_PAGE_CHARACTERS - TEXT_CHARACTERS),
-        intervals={metric["measure"]: _intervals(metric, index) for metric in report["measures"]},
+        intervals={metric["metric"]: _intervals(metric, index) for metric in report["metrics"]},
         curves=_curves(report, index),
         not_computed=_not_computed(report),
         heading=partial(_gallery_heading, report),
@@ -309,8 +316,8 @@ def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
 
 
 def _title(report: Mapping[str, Any]) -> str:
-    config = report["asked"]
-    source = report["about"].get("data", {}).get("source") or config["data"] or "built-in data"
+    config = report["config"]
+    source = report["environment"].get("data", {}).get("source") or config["data"] or "built-in data"
     return f"{config['domain']}: {source}"
 
 
@@ -321,10 +328,10 @@ def _gallery_heading(report: Mapping[str, Any], gallery: Gallery) -> str:
 def _not_computed(report: Mapping[str, Any]) -> dict[str, list[str]]:
     """Metrics that were computed for no recipe, by the reason."""
     by_reason: dict[str, list[str]] = {}
-    for metric in report["measures"]:
-        if not metric["taken"]:
+    for metric in report["metrics"]:
+        if not metric["computed"]:
             seeds = (seed for one in metric["recipes"].values() for seed in one["seeds"].values())
-            by_reason.setdefault(next(seeds)["skipped"], []).append(metric["measure"])
+            by_reason.setdefault(next(seeds)["skipped"], []).append(metric["metric"])
     return by_reason
 
 
@@ -337,13 +344,15 @@ def _intervals(metric: Mapping[str, Any], index: Mapping[str, int]) -> str:
         if seeds:
             rows.append(Row(name, index[name], seeds))
     unit = f", {metric['unit']}" if metric["unit"] else ""
-    better = f" ({metric['better']} is better)" if metric["better"] else ""
-    return interval_chart(rows, metric["anchors"], f"{metric['measure']}{unit}{better}")
+    direction = format_direction(metric["higher_is_better"])
+    return interval_chart(
+        rows, metric["anchors"], f"{metric['metric']}{unit}{f' ({direction})' if direction else ''}"
+    )
 
 
 def _curves(report: Mapping[str, Any], index: Mapping[str, int]) -> list[dict[str, str]]:
     """Charts of each metric on valid against seconds and samples; the one that selected the models first."""
-    select = report["about"].get("select", "")
+    select = report["environment"].get("select", "")
     metrics: dict[str, None] = {select: None} if select else {}
     for run in report["runs"]:
         metrics |= dict.fromkeys(run["curves"])
@@ -357,7 +366,7 @@ def _curves(report: Mapping[str, Any], index: Mapping[str, int]) -> list[dict[st
 
 def learning_curve(runs: Sequence[Mapping[str, Any]], metric: str, x: str, index: Mapping[str, int]) -> str:
     """``metric`` of every trial against ``x``, seconds or samples."""
-    curves = {run["who"]: (run["name"], run["curves"].get(metric, [])) for run in runs}
+    curves = {run["trial"]: (run["name"], run["curves"].get(metric, [])) for run in runs}
     longest = max((point[x] for _, curve in curves.values() for point in curve), default=1.0)
     size, unit = next((size, unit) for size, unit in AXIS_UNITS[x] if longest >= 2 * size or size == 1)
     lines = [

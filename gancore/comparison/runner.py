@@ -25,8 +25,8 @@ from gancore.comparison.config import (
     sampling_recipes,
 )
 from gancore.comparison.folder import STAGES, ComparisonFolder, Stage, read_json, write_json
+from gancore.comparison.job_pool import INTERRUPTED, Job, JobPool, JobResult
 from gancore.comparison.report import write_report
-from gancore.comparison.worker import INTERRUPTED, Job, JobPool, JobResult
 from gancore.config_yaml import to_yaml
 from gancore.data.sources import ArraySource, array_source, is_array
 from gancore.errors import ConfigError
@@ -170,7 +170,7 @@ class ComparisonRunner:
 
 def failure_lines(report: Mapping[str, Any]) -> tuple[str, ...]:
     """One line for each trial that failed."""
-    return tuple(f"{failure['who']}: {failure['message']}" for failure in report["failures"])
+    return tuple(f"{failure['trial']}: {failure['message']}" for failure in report["failures"])
 
 
 @contextlib.contextmanager

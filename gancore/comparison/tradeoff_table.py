@@ -105,7 +105,7 @@ def time_to_target(runs: Sequence[Mapping[str, Any]], metric: str, higher: bool)
 
     ``target`` is the best value of the weakest trial, so every trial reaches it.
     """
-    curves = {run["who"]: (run["name"], run["curves"].get(metric, [])) for run in runs if run["weights"]}
+    curves = {run["trial"]: (run["name"], run["curves"].get(metric, [])) for run in runs if run["weights"]}
     curves = {trial: (name, curve) for trial, (name, curve) in curves.items() if curve}
     if not curves:
         return {}
@@ -117,7 +117,7 @@ def time_to_target(runs: Sequence[Mapping[str, Any]], metric: str, higher: bool)
         points = (p for p in curve if (p["value"] >= target if higher else p["value"] <= target))
         reached.setdefault(name, []).append(next(points))
     return {
-        "measure": metric,
+        "metric": metric,
         "target": target,
         "seconds": {name: mean(p["seconds"] for p in points) for name, points in reached.items()},
         "samples": {name: mean(p["samples"] for p in points) for name, points in reached.items()},

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations, permutations
 
 from gancore.comparison.analysis import Analysis, MetricComparison, seed_difference_interval
-from gancore.comparison.formatting import format_number, join_names
+from gancore.comparison.formatting import format_direction, format_number, join_names
 from gancore.evaluation.report import (
     MAX_LINES,
     metrics_showing_collapse,
@@ -155,10 +155,13 @@ def _lead(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement
 
 
 def _values(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
-    direction = "higher" if comparison.higher else "lower"
     parts = [f"{name} {_value_with_intervals(comparison, name)}" for name in comparison.ranked()]
     unit = f", in {comparison.first.unit}" if comparison.first.unit else ""
-    return [Statement("better", f"{comparison.metric}{unit}, {direction} is better: {'; '.join(parts)}.")]
+    return [
+        Statement(
+            "better", f"{comparison.metric}{unit}, {format_direction(comparison.higher)}: {'; '.join(parts)}."
+        )
+    ]
 
 
 def _value_with_intervals(comparison: MetricComparison, name: str) -> str:

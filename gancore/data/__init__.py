@@ -1,0 +1,109 @@
+"""What domains read data with: files, labels, splits, stores that are built once, locks, digests, trees.
+
+The public names are imported at first use, so that importing this package imports no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gancore.lazy import attach
+
+if TYPE_CHECKING:
+    from gancore.data.archives import is_archive, unpack_archive
+    from gancore.data.cache import cache_folder
+    from gancore.data.download import file_sha256
+    from gancore.data.inventory import (
+        FileInspector,
+        FileList,
+        InventoryItem,
+        SkipItem,
+        SkippedItem,
+        build_inventory,
+        count_other_suffixes,
+        file_stat_key,
+        first_skipped,
+        is_hidden,
+        list_files,
+        other_suffix_lines,
+        skipped_lines,
+    )
+    from gancore.data.labels import (
+        FileSet,
+        LabelledDataConfig,
+        Labels,
+        class_fields,
+        class_indices,
+        folder_reader,
+        num_classifier_classes,
+        num_conditional_classes,
+        read_labels,
+    )
+    from gancore.data.packed import PackedArray, PackedArrayWriter
+    from gancore.data.prepared import PreparedData, open_prepared, store_unique
+    from gancore.data.sources import Announce
+    from gancore.data.splits import (
+        SPLITS,
+        Split,
+        assign_splits,
+        group_by_split,
+        split_from_name,
+        splits_from_folders,
+    )
+    from gancore.digests import digest_code, digest_json, digest_tensors
+    from gancore.file_lock import exclusive_lock
+    from gancore.files import atomic_write, mark_used, remove, temporary_path
+    from gancore.trees import Tree, tree_map
+
+__all__ = [
+    "SPLITS",
+    "Announce",
+    "FileInspector",
+    "FileList",
+    "FileSet",
+    "InventoryItem",
+    "LabelledDataConfig",
+    "Labels",
+    "PackedArray",
+    "PackedArrayWriter",
+    "PreparedData",
+    "SkipItem",
+    "SkippedItem",
+    "Split",
+    "Tree",
+    "assign_splits",
+    "atomic_write",
+    "build_inventory",
+    "cache_folder",
+    "class_fields",
+    "class_indices",
+    "count_other_suffixes",
+    "digest_code",
+    "digest_json",
+    "digest_tensors",
+    "exclusive_lock",
+    "file_sha256",
+    "file_stat_key",
+    "first_skipped",
+    "folder_reader",
+    "group_by_split",
+    "is_archive",
+    "is_hidden",
+    "list_files",
+    "mark_used",
+    "num_classifier_classes",
+    "num_conditional_classes",
+    "open_prepared",
+    "other_suffix_lines",
+    "read_labels",
+    "remove",
+    "skipped_lines",
+    "split_from_name",
+    "splits_from_folders",
+    "store_unique",
+    "temporary_path",
+    "tree_map",
+    "unpack_archive",
+]
+
+__getattr__, __dir__ = attach(__name__, __file__)

@@ -29,7 +29,7 @@ MOST_FOLDERS = 200
 """More sub-folders than this are used as classes only with ``data.labels=folder``."""
 
 
-class LabelledSection(DataConfig):
+class LabelledDataConfig(DataConfig):
     """``data`` of a domain that reads files: where their labels come from, and which shares are held out."""
 
     labels: Literal["auto", "folder", "pattern", "metadata", "none"] = Field(
@@ -98,7 +98,7 @@ def folder_reader(root: Path) -> ReadFile:
     return content
 
 
-def read_labels(files: FileSet, section: LabelledSection) -> Labels:
+def read_labels(files: FileSet, section: LabelledDataConfig) -> Labels:
     """The labels of ``files``, as ``section`` says.
 
     Raises:
@@ -122,12 +122,12 @@ def read_labels(files: FileSet, section: LabelledSection) -> Labels:
     return Labels(clean, labels.source)
 
 
-def _is_automatic(section: LabelledSection) -> bool:
+def _is_automatic(section: LabelledDataConfig) -> bool:
     """Labels were guessed, not requested: if one file has none, no labels are used."""
     return section.labels == "auto" and section.label_pattern is None and section.label_column is None
 
 
-def _choose_method(files: FileSet, section: LabelledSection) -> str:
+def _choose_method(files: FileSet, section: LabelledDataConfig) -> str:
     if section.label_pattern:
         return "pattern"
     if section.label_column or _has_label_column(files):
@@ -142,7 +142,7 @@ def _has_label_column(files: FileSet) -> bool:
     return bool(metadata.column(FILE_COLUMNS) and metadata.column(LABEL_COLUMNS))
 
 
-def _by_folder(files: FileSet, section: LabelledSection) -> Labels:
+def _by_folder(files: FileSet, section: LabelledDataConfig) -> Labels:
     return Labels([folder or None for folder in _first_folders(files)], "sub-folder")
 
 
@@ -151,7 +151,7 @@ def _first_folders(files: FileSet) -> list[str]:
     return [name.partition("/")[0] if "/" in name else "" for name in strip_split_folders(files.names)]
 
 
-def _by_pattern(files: FileSet, section: LabelledSection) -> Labels:
+def _by_pattern(files: FileSet, section: LabelledDataConfig) -> Labels:
     if section.label_pattern is None:
         raise ConfigError(
             "data.labels=pattern without data.label_pattern", r"for example data.label_pattern='^(\d)_'"
@@ -166,7 +166,7 @@ def _by_pattern(files: FileSet, section: LabelledSection) -> Labels:
     )
 
 
-def _by_metadata(files: FileSet, section: LabelledSection) -> Labels:
+def _by_metadata(files: FileSet, section: LabelledDataConfig) -> Labels:
     metadata = read_metadata(files.read_file, files.location)
     if metadata is None:
         raise DataError(

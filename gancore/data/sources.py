@@ -133,9 +133,9 @@ def _named_source(entry: SourceEntry, data_root: Path | None, announce: Announce
         announce(f"Using {found}: only a sample of {entry.name}")
         return _source(entry.name, found, entry, announce)
     if not entry.files:
-        looked = ", ".join(str(root / folder) for root in _roots(data_root))
+        places = ", ".join(str(root / folder) for root in _roots(data_root))
         raise DataError(
-            f"the data set {entry.name!r} was not found in {looked} and has no download",
+            f"the data set {entry.name!r} was not found in {places} and has no download",
             f"get it from {entry.homepage} and put it under --data-root or $GANCORE_DATA",
         )
     return _source(entry.name, fetch(entry, data_folder() / folder, announce), entry, announce)

@@ -264,9 +264,9 @@ def assess_trust(metric: Metric, on_controls: ControlValues) -> str:
 
     A negative control inside the interval of the positive one is not distinguished from it.
     """
-    badness_of = partial(badness, better=metric.better, ideal=metric.ideal)
+    badness_of = partial(badness, higher_is_better=metric.higher_is_better, ideal=metric.ideal)
     values, insensitive_to = on_controls.values, sorted(metric.insensitive_to)
-    if metric.better is None:
+    if metric.higher_is_better is None:
         return "unordered: neither end is better"
     negative = [name for name in values if name != "real" and name not in insensitive_to]
     if not negative and not insensitive_to:

@@ -61,9 +61,9 @@ class Evaluator:
         n, n_real = metric.rows_used(len(self.inputs.fake), len(self.inputs.real))
         return replace(
             self.template,
-            measure=entry.name,
+            metric=entry.name,
             unit=metric.unit,
-            better=metric.better,
+            higher_is_better=metric.higher_is_better,
             kind=metric.kind,
             ideal=metric.ideal,
             n=n,

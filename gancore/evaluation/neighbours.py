@@ -29,15 +29,6 @@ MAX_VALUES_IN_MEMORY = 8_000_000
 """Values of train rows that are in memory at once."""
 HELD_OUT_ROWS = 500
 """Maximal number of rows of valid for the copy test."""
-JSON_KEYS = {
-    "n_near": "near",
-    "p_value": "chance",
-    "nearer_share": "nearer",
-    "n_equal": "equal",
-    "undecided": "why_not",
-    "duplicates": "twins",
-}
-"""Keys of ``neighbours.json`` for fields of :class:`CopyTest` that have other names there."""
 UNCACHED = "coordinates"
 """Features that are as fast to compute as to read from the cache."""
 
@@ -68,8 +59,8 @@ class NeighbourResult:
     metadata: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        verdict = {JSON_KEYS.get(name, name): value for name, value in asdict(self.copy_test).items()}
-        verdict |= {"sign": self.copy_test.significant, "told": self.copy_test.summary()}
+        verdict = asdict(self.copy_test)
+        verdict |= {"significant": self.copy_test.significant, "summary": self.copy_test.summary()}
         verdict = {name: value if value == value else None for name, value in verdict.items()}
         pairs = zip(self.train_indices.tolist(), self.distances.tolist(), strict=True)
         samples: list[dict[str, Any]] = [{"rows": rows, "distances": distances} for rows, distances in pairs]

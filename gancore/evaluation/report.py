@@ -56,7 +56,11 @@ def _line(label: str, text: str) -> str:
 
 def decisive_results(results: Sequence[MetricResult], *kinds: str) -> list[MetricResult]:
     """Results of these kinds that are trusted, have an interval and a better end."""
-    return [r for r in results if r.kind in kinds and r.trusted and r.better and r.low is not None]
+    return [
+        r
+        for r in results
+        if r.kind in kinds and r.trusted and r.higher_is_better is not None and r.low is not None
+    ]
 
 
 def main_distance(results: Sequence[MetricResult]) -> MetricResult | None:
@@ -72,7 +76,7 @@ def metrics_showing_noise(results: Sequence[MetricResult]) -> list[str]:
     sensitive = [result for result in decisive if "noise" in result.visible_controls]
     showing = [result for result in sensitive if result.no_better_than("noise")]
     enough = 2 * len(showing) > len(sensitive) or main_distance(results) in showing
-    return [result.measure for result in showing] if enough else []
+    return [result.metric for result in showing] if enough else []
 
 
 def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
@@ -81,7 +85,7 @@ def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
     """
     decisive = decisive_results(results, "diversity")
     sensitive = [result for result in decisive if "collapse" in result.visible_controls]
-    showing = [result.measure for result in sensitive if result.no_better_than("collapse")]
+    showing = [result.metric for result in sensitive if result.no_better_than("collapse")]
     return showing if 2 * len(showing) > len(sensitive) else []
 
 
@@ -125,14 +129,14 @@ def _figures(result: MetricResult) -> str:
         for name in ("real", result.bad_control)
         if name in result.anchors
     ]
-    return f"{result.measure} {format_number(value)}" + (f" ({', '.join(ends)})" if ends else "")
+    return f"{result.metric} {format_number(value)}" + (f" ({', '.join(ends)})" if ends else "")
 
 
 def _diversity_line(results: Sequence[MetricResult]) -> str:
     found = decisive_results(results, "diversity")
     if not found:
         return "not known: no measure of diversity can be trusted on these data"
-    figures = ", ".join(f"{r.measure} {_pair(r)}" for r in found[:DIVERSITY_SHOWN])
+    figures = ", ".join(f"{r.metric} {_pair(r)}" for r in found[:DIVERSITY_SHOWN])
     if metrics_showing_collapse(results):
         return f"collapsed: {figures}"
     less = any(result.worse_than_real(len(found)) for result in found)
@@ -147,14 +151,14 @@ def _pair(result: MetricResult) -> str:
 
 def copies_result(results: Sequence[MetricResult]) -> MetricResult | None:
     """The result of the copies metric, if it was computed."""
-    return next((r for r in results if r.kind == "memory" and r.better == "lower"), None)
+    return next((r for r in results if r.kind == "memory" and r.higher_is_better is False), None)
 
 
 def metrics_showing_copies(results: Sequence[MetricResult]) -> list[str]:
     """The copies metric, if it finds copies."""
     result = copies_result(results)
     found = result is not None and result.trusted and result.low is not None and result.low > 0
-    return [result.measure] if result and found else []
+    return [result.metric] if result and found else []
 
 
 def _copies_line(results: Sequence[MetricResult]) -> str:
@@ -166,7 +170,7 @@ def _copies_line(results: Sequence[MetricResult]) -> str:
 
 
 def _distrust_line(results: Sequence[MetricResult]) -> str:
-    names = [r.measure for r in results if not r.trusted and r.better]
+    names = [r.metric for r in results if not r.trusted and r.higher_is_better is not None]
     if not names:
         return f"nothing: all {len(results)} measures order their anchors"
     return f"{len(names)} of {len(results)} measures: {', '.join(names)}"
@@ -275,7 +279,7 @@ def _cells(result: MetricResult) -> list[str]:
     """The cells of :data:`COLUMNS`."""
     interval = "" if result.low is None else f"{format_cell(result.low)} to {format_cell(result.high)}"
     return [
-        result.measure,
+        result.metric,
         format_cell(result.value),
         interval,
         format_cell(result.matched),
@@ -289,7 +293,7 @@ def _cells(result: MetricResult) -> list[str]:
 def _best(result: MetricResult) -> str:
     if result.ideal is not None:
         return f"{result.ideal:g}"
-    return {"lower": "low", "higher": "high"}.get(result.better or "", "")
+    return {True: "high", False: "low", None: ""}[result.higher_is_better]
 
 
 def format_cell(value: float | None) -> str:
@@ -332,7 +336,7 @@ def footnotes(evaluation: EvaluationResult) -> Iterator[str]:
     yield from (f"note: {note}" for note in dict.fromkeys(r.note for r in evaluation if r.note))
     for result in evaluation:
         if result.skipped:
-            yield f"left out: {result.measure}: {result.skipped}"
+            yield f"left out: {result.metric}: {result.skipped}"
 
 
 def _describe_extractor(features: Mapping[str, Any]) -> str:
@@ -368,4 +372,4 @@ def card_fact(result: MetricResult) -> CardMetric:
     bounds = None if result.low is None or result.high is None else (result.low, result.high)
     reference = f"{result.n_real:,} rows of {result.split} of {result.source}{features}"
     value = float("nan") if result.value is None else result.value
-    return CardMetric(result.measure, value, result.unit, result.n, reference, bounds)
+    return CardMetric(result.metric, value, result.unit, result.n, reference, bounds)

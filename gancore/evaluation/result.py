@@ -18,10 +18,7 @@ from typing import Any, NamedTuple
 from gancore.errors import CheckpointError
 from gancore.files import MAX_JSON_BYTES, atomic_write, read_regular
 
-FORMAT, READ = 2, (1, 2)
-"""The written format, and the readable ones: results of format 1 have no values at the controls' number of
-rows.
-"""
+FORMAT = 3
 TRUSTED = "yes"
 
 
@@ -33,11 +30,11 @@ class Difference(NamedTuple):
     high: float
 
 
-def badness(value: float, better: str | None, ideal: float | None = None) -> float:
+def badness(value: float, higher_is_better: bool | None, ideal: float | None = None) -> float:
     """A value converted so that lower is better: its distance from ``ideal``, or the value with a sign."""
     if ideal is not None:
         return abs(value - ideal)
-    return -value if better == "higher" else value
+    return -value if higher_is_better else value
 
 
 @dataclass(frozen=True)
@@ -55,13 +52,13 @@ class MetricResult:
     computed; ``value`` is then None. ``details`` are JSON values: a curve, shares of classes.
     """
 
-    measure: str
+    metric: str
     value: float | None
     low: float | None = None
     high: float | None = None
     method: str = ""
     unit: str = ""
-    better: str | None = None
+    higher_is_better: bool | None = None
     kind: str = "distance"
     ideal: float | None = None
     n: int = 0
@@ -91,7 +88,7 @@ class MetricResult:
 
     def badness(self, value: float) -> float:
         """The distance of a value from the best one: lower is better."""
-        return badness(value, self.better, self.ideal)
+        return badness(value, self.higher_is_better, self.ideal)
 
     def difference_from(self, control: str, comparisons: int = 1) -> Difference | None:
         """By how much it is worse than a control, at the control's number of rows; None: unknown.
@@ -106,7 +103,7 @@ class MetricResult:
         own = self.matched, self.matched_low, self.matched_high
         others = (other, self.real_low, self.real_high) if control == "real" else (other, other, other)
         numbers = [number for number in (*own, *others) if number is not None and not math.isnan(number)]
-        if len(numbers) < len(own) + len(others) or self.better is None:
+        if len(numbers) < len(own) + len(others) or self.higher_is_better is None:
             return None
         if not (math.isfinite(numbers[0]) and math.isfinite(numbers[3])):
             return None
@@ -181,7 +178,7 @@ class MetricResult:
 class EvaluationResult:
     """The results of one model, in the order of the table.
 
-    ``metadata`` (JSON values, key ``about`` in files): hash of the model, n, seed, features, classifier and
+    ``metadata`` (JSON values): hash of the model, n, seed, features, classifier and
     its accuracy, source and its fingerprint, versions, a description of the controls.
     """
 
@@ -189,19 +186,19 @@ class EvaluationResult:
     results: Sequence[MetricResult]
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def __getitem__(self, measure: str) -> MetricResult:
-        return next(result for result in self.results if result.measure == measure)
+    def __getitem__(self, metric: str) -> MetricResult:
+        return next(result for result in self.results if result.metric == metric)
 
     def __iter__(self) -> Iterator[MetricResult]:
         return iter(self.results)
 
     def lines(self) -> list[str]:
         """JSON lines, as they are written."""
-        seconds = {result.measure: result.seconds for result in self.results}
+        seconds = {result.metric: result.seconds for result in self.results}
         records = [asdict(result) for result in self.results]
         for record in records:
             del record["seconds"]
-        head = {"format": FORMAT, "model": self.model, "about": self.metadata}
+        head = {"format": FORMAT, "model": self.model, "metadata": self.metadata}
         return [encode_lossless(line) for line in (head, *records, {"seconds": seconds})]
 
     def write(self, path: Path) -> None:
@@ -238,11 +235,16 @@ def read_evaluations(path: Path) -> list[EvaluationResult]:
 
 
 def store_evaluation(path: Path, evaluation: EvaluationResult) -> None:
-    """Add to a file; replaces an evaluation of the same model with the same ``metadata``."""
+    """Add to a file; replaces an evaluation of the same model with the same ``metadata``.
+
+    A file that cannot be read (another format, damage) is kept beside it, as ``.unreadable``.
+    """
     try:
         before = read_evaluations(path)
-    except CheckpointError:  # missing, or damaged by another program: it is written again
+    except CheckpointError:
         before = []
+        if path.is_file():
+            path.replace(path.with_name(f"{path.name}.unreadable"))
     identity = (evaluation.model, encode_lossless(evaluation.metadata))
     others = [other for other in before if (other.model, encode_lossless(other.metadata)) != identity]
     write_evaluations(path, [*others, evaluation])
@@ -254,12 +256,12 @@ def _parse(lines: Sequence[Any]) -> Iterator[EvaluationResult]:
         raise ValueError("the first line is not about an evaluation")
     for at, stop in zip(heads, [*heads[1:], len(lines)], strict=True):
         head, *records, last = lines[at:stop]
-        if head["format"] not in READ or last.keys() != {"seconds"}:
+        if head["format"] != FORMAT or last.keys() != {"seconds"}:
             raise ValueError("another format, or cut short")
         results = [
-            replace(MetricResult(**record), seconds=last["seconds"][record["measure"]]) for record in records
+            replace(MetricResult(**record), seconds=last["seconds"][record["metric"]]) for record in records
         ]
-        yield EvaluationResult(head["model"], tuple(results), head["about"])
+        yield EvaluationResult(head["model"], tuple(results), head["metadata"])
 
 
 def to_json_value(value: Any) -> Any:

@@ -7,7 +7,7 @@ from gancore.games.adversarial import (
     adversarial_game,
     find_game,
 )
-from gancore.games.adversarial_config import AdversarialConfig, with_defaults
+from gancore.games.adversarial_config import AdversarialConfig
 from gancore.games.augmentation import (
     AdaptiveProbability,
     Augmentation,
@@ -40,6 +40,7 @@ from gancore.games.gradient import Gradient
 from gancore.games.jacobian import compute_jacobian
 from gancore.games.likelihood import LikelihoodGame, ModelSampler, likelihood_game
 from gancore.games.losses import LOSSES, AdversarialLoss, find_loss
+from gancore.games.optimizer_config import LikelihoodConfig, OptimizerConfig, with_defaults
 from gancore.games.optimizers import (
     OPTIMIZERS,
     SGD,
@@ -111,11 +112,13 @@ __all__ = [
     "GeneratorSampler",
     "Gradient",
     "Identity",
+    "LikelihoodConfig",
     "LikelihoodGame",
     "ModelSampler",
     "Move",
     "Optimistic",
     "Optimizer",
+    "OptimizerConfig",
     "OptimizerState",
     "PastExtragradient",
     "Penalty",

@@ -1,21 +1,17 @@
-"""The configuration keys that all recipes with a discriminator share: loss, penalty, optimizer, EMA."""
+"""The configuration keys that all recipes with a discriminator share: loss, penalties, and its optimizer."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypedDict, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
-from pydantic import Field, JsonValue, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from gancore.config import RecipeConfig
 from gancore.games.adversarial import AdversarialGame, find_game
-from gancore.games.optimizers import Optimizer, resolve_optimizer
+from gancore.games.optimizer_config import OptimizerConfig, make_schedule
+from gancore.games.optimizers import Optimizer
 from gancore.games.penalties import Penalty, resolve_penalties
-from gancore.games.schedules import Schedule, cosine, linear
-
-ConfigT = TypeVar("ConfigT", bound=RecipeConfig)
-LR_SCHEDULES = {"cosine": cosine, "linear": linear}
+from gancore.games.schedules import cosine
 
 
 class AdversarialOptions(TypedDict):
@@ -31,7 +27,7 @@ class AdversarialOptions(TypedDict):
     game: type[AdversarialGame] | None
 
 
-class AdversarialConfig(RecipeConfig):
+class AdversarialConfig(OptimizerConfig):
     """A recipe sets :func:`with_defaults` and passes :meth:`game_options` to its game's function."""
 
     loss: str = Field("nonsaturating", description="adversarial loss by name")
@@ -48,24 +44,11 @@ class AdversarialConfig(RecipeConfig):
     )
     penalty_every: PositiveInt = Field(1, description="steps between updates by the penalty; 1: every step")
     discriminator_steps: PositiveInt = Field(1, description="discriminator moves in a step")
-    optimizer: str = Field("adam", description="optimizer of both players, by name")
-    optimizer_settings: dict[str, JsonValue] = Field(
-        default_factory=dict, description="other settings of the optimizer, such as weight_decay"
-    )
-    lr: PositiveFloat = Field(2e-4, description="rate of both players at first")
     discriminator_lr: PositiveFloat | None = Field(
         None, description="the discriminator's rate at first; none: lr"
     )
-    lr_end: NonNegativeFloat = Field(1.0, le=1, description="rates at the end, as a share; 1: constant")
-    lr_schedule: Literal["cosine", "linear"] = Field("cosine", description="how rates go there")
-    beta1: float = Field(0.5, ge=0, lt=1, description="memory of gradients: Adam's, or SGD's momentum")
     discriminator_beta1: float | None = Field(
-        None, ge=0, lt=1, description="that of the discriminator's rule; none: beta1"
-    )
-    beta2: float = Field(0.99, ge=0, lt=1, description="memory of squares: Adam's and RMSprop's")
-    clip_grad_norm: NonNegativeFloat = Field(0.0, description="bound on each gradient's norm; 0: none")
-    ema_halflife: NonNegativeFloat = Field(
-        0.0, description="half-life of the generator's average, in samples; 0: none"
+        None, ge=0, lt=1, description="the discriminator's beta1; none: beta1"
     )
     game: str | None = Field(
         None, description="a plugin's game by name, or module:Class of this program; none: the recipe's own"
@@ -88,8 +71,8 @@ class AdversarialConfig(RecipeConfig):
         return {
             "loss": self.loss,
             "penalties": self._penalties(),
-            "generator_optimizer": self._optimizer(self.lr * lr_scale, self.beta1),
-            "discriminator_optimizer": self._optimizer(discriminator_lr * lr_scale, beta1),
+            "generator_optimizer": self.build_optimizer(self.lr * lr_scale, self.beta1),
+            "discriminator_optimizer": self.build_optimizer(discriminator_lr * lr_scale, beta1),
             "discriminator_steps": self.discriminator_steps,
             "ema_halflife": self.ema_halflife or None,
             "clip_grad_norm": self.clip_grad_norm or None,
@@ -99,29 +82,5 @@ class AdversarialConfig(RecipeConfig):
     def _penalties(self) -> list[Penalty]:
         if self.penalty_weight == 0:
             return []
-        weight = _scheduled(self.penalty_weight, self.penalty_weight_end, cosine)
+        weight = make_schedule(self.penalty_weight, self.penalty_weight_end, cosine)
         return resolve_penalties(self.penalty, weight, self.penalty_every)
-
-    def _optimizer(self, lr: float, beta1: float) -> Optimizer:
-        schedule = _scheduled(lr, self.lr_end, LR_SCHEDULES[self.lr_schedule])
-        return resolve_optimizer(self.optimizer, schedule, beta1, self.beta2, self.optimizer_settings)
-
-
-def _scheduled(start: float, share: float, schedule: Callable[[float, float], Schedule]) -> Schedule | float:
-    """A schedule from ``start`` to that ``share`` of it; a plain number if it does not change."""
-    return start if share == 1 else schedule(start, start * share)
-
-
-def with_defaults(**values: Any) -> Callable[[type[ConfigT]], type[ConfigT]]:
-    """A class decorator that sets other defaults of inherited keys and changes nothing else of them."""
-
-    def apply(config: type[ConfigT]) -> type[ConfigT]:
-        for name, value in values.items():
-            field = copy.copy(config.model_fields[name])
-            field.default = value
-            config.model_fields[name] = field
-        config.model_rebuild(force=True)
-        config.model_validate(values)  # pydantic does not validate defaults
-        return config
-
-    return apply

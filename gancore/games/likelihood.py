@@ -22,8 +22,9 @@ from gancore.trees import Tree
 class ModelSampler(Sampler):
     """Samples of a model, decoded to canonical samples.
 
-    Its capabilities are what the model has: ``log_prob``; ``latents``, ``render`` and ``latent``, the number
-    of standard normal latents; ``invert``. A likelihood is a lower bound if model or representation say so.
+    Its capabilities are what the model has: ``log_prob``; ``latents``, ``render`` and ``latent_dim``, the
+    number of standard normal latents; ``invert``. A likelihood is a lower bound if model or representation
+    say so.
     """
 
     def __init__(self, model: nn.Module, representation: Representation, conditional: bool) -> None:
@@ -33,7 +34,7 @@ class ModelSampler(Sampler):
         self.capabilities = _capabilities(model, representation, conditional)
         self.preferred_batch = getattr(model, "preferred_batch", None)
         if self.can("latents"):
-            self.prior = normal(int(cast(Any, model).latent))
+            self.prior = normal(int(cast(Any, model).latent_dim))
 
     def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
         return self.representation.decode(self.model.sample(n, key, *_condition_args(condition)))
@@ -67,7 +68,7 @@ def _capabilities(
     model: nn.Module, representation: Representation, conditional: bool
 ) -> frozenset[Capability]:
     """What a model can do, by its methods."""
-    latents = all(hasattr(model, name) for name in ("latents", "render", "latent"))
+    latents = all(hasattr(model, name) for name in ("latents", "render", "latent_dim"))
     likelihood = hasattr(model, "log_prob")
     able: dict[Capability, bool] = {
         "sample": True,

@@ -103,7 +103,7 @@ def R2(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802
 
 def WGANGP(weight: Schedule | float = 10.0, every: int = 1) -> Penalty:  # noqa: N802
     """lambda E (|grad D(x')| - 1)^2 over interpolates, alpha one per example."""
-    return Penalty("gradient_penalty", wgan_gp, weight, every, needs_fake=True)
+    return Penalty("wgan-gp", wgan_gp, weight, every, needs_fake=True)
 
 
 PENALTIES: Mapping[str, Callable[[Schedule | float, int], Penalty]] = {"r1": R1, "r2": R2, "wgan-gp": WGANGP}

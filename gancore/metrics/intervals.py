@@ -184,6 +184,14 @@ MIN_EFFECTIVE_ROWS = 0.6
 dimensions: 6 or more for Gaussians, at most 0.7 for Student's t with 3 degrees; for pictures and spectra 3 to
 13 in the median.
 """
+FEW_TAIL_ROWS = 300
+"""Rows of a set below which :func:`moment_ratio` is looked at too: :func:`effective_rows` alone miss
+Student's t with 3 degrees in a fifth of pairs of 50 rows.
+"""
+MOMENT_RATIO, MOMENT_RATE = 0.61, 0.2
+"""The tail of n < 300 rows is heavy where :func:`moment_ratio` is above 0.61 n^0.2: 1.33 at 50 rows, 1.53 at
+100. No pair of 400 Gaussian ones of 50 rows in 8 dimensions is above it, one of ten in one dimension.
+"""
 MIN_ROWS = 100
 """Rows of either set below which :func:`caveat_few_rows` warns."""
 MAX_VARIANCE_SHARE = 0.99
@@ -239,8 +247,25 @@ def first_caveat(*caveats: Callable[[MetricInputs], str]) -> Callable[[MetricInp
     return lambda inputs: next(filter(None, (caveat(inputs) for caveat in caveats)), "")
 
 
+def moment_ratio(x: Tensor) -> float:
+    """E |z|^4 / ((tr S)^2 + 2 tr S^2) of centred rows z (n, d) of covariance S: 1 for a Gaussian of any S.
+
+    The kurtosis over 3, averaged over directions: the denominator is E |z|^4 of N(0, S) (Isserlis 1918). It
+    grows without bound in n where the fourth moment is not finite, and is n / 3 at most, for one row that is
+    all variance. 1 where all rows are equal.
+    """
+    z = x.double() - x.mean(0, dtype=torch.float64)
+    gram = z @ z.T
+    squares = gram.diagonal()
+    gaussian = squares.mean() ** 2 + 2 * gram.square().mean()  # tr S^2 = |Z Z'|^2 / n^2
+    return float(squares.square().mean() / gaussian) if gaussian > 0 else 1.0
+
+
 def caveat_heavy_tails(inputs: MetricInputs) -> str:
     """For metrics of second moments: a row moves them by |x_i - mean|^2."""
+    for name, x in zip(("the reference", "the samples"), inputs.feature_pair(), strict=True):
+        if len(x) < FEW_TAIL_ROWS and (ratio := moment_ratio(x)) > MOMENT_RATIO * len(x) ** MOMENT_RATE:
+            return f"heavy tail: 4th moment of {len(x)} rows of {name} is {ratio:.1f} times a Gaussian's"
 
     def contributions(x: Tensor) -> Tensor:
         return (x.double() - x.mean(0, dtype=torch.float64)).square().sum(1)

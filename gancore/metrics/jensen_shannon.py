@@ -35,7 +35,7 @@ TEMPERATURES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 8.0)
 BITS = 1 / 0.6931471805599453
 
 
-class JointRows(NamedTuple):
+class PooledSamples(NamedTuple):
     """Samples and real rows (N): coordinates (N, d), which rows are samples, squared distances (N, N)."""
 
     x: Tensor
@@ -48,7 +48,7 @@ class JointRows(NamedTuple):
         return torch.where(fake, 0.5 / fake.double().mean(), 0.5 / (~fake).double().mean())
 
 
-def joint_rows(fake: SampleSet, real: SampleSet, key: Key) -> JointRows:
+def pool_samples(fake: SampleSet, real: SampleSet, key: Key) -> PooledSamples:
     """At most :data:`MAX_ROWS` of each, in an order drawn by the key."""
     sets = {"fake": fake.require_features(), "real": real.require_features()}
     if min(len(fake), len(real)) < MIN_ROWS:
@@ -59,7 +59,7 @@ def joint_rows(fake: SampleSet, real: SampleSet, key: Key) -> JointRows:
     parts = [x[random_order(x, key / name)[:MAX_ROWS]] for name, x in sets.items()]
     x = components(torch.cat(parts).double())
     is_fake = torch.arange(len(x)) < len(parts[0])
-    return JointRows(x, is_fake, torch.cdist(x.float(), x.float()).square())
+    return PooledSamples(x, is_fake, torch.cdist(x.float(), x.float()).square())
 
 
 def components(x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def components(x: Tensor) -> Tensor:
     return leading
 
 
-def folds(rows: JointRows, count: int, among: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def folds(rows: PooledSamples, count: int, among: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Numbers of training and test rows among those given; equal shares of both sets in each fold."""
     fold_of = torch.empty(len(among), dtype=torch.int64)
     for label in (False, True):
@@ -82,7 +82,7 @@ def folds(rows: JointRows, count: int, among: Tensor) -> Iterator[tuple[Tensor, 
         yield among[fold_of != fold], among[fold_of == fold]
 
 
-def neighbour_log_odds(rows: JointRows, train_rows: Tensor, test_rows: Tensor) -> Tensor:
+def neighbour_log_odds(rows: PooledSamples, train_rows: Tensor, test_rows: Tensor) -> Tensor:
     """Log-odds of samples among the nearest training rows, one column per number of neighbours; without the
     row itself.
     """
@@ -101,7 +101,7 @@ class Design(NamedTuple):
     test: Tensor
 
 
-def design_matrices(rows: JointRows, train_rows: Tensor, test_rows: Tensor) -> Design:
+def design_matrices(rows: PooledSamples, train_rows: Tensor, test_rows: Tensor) -> Design:
     mean, scale = rows.x[train_rows].mean(0), rows.x[train_rows].std(0).clamp(min=1e-12)
 
     def columns(rows_wanted: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def design_matrices(rows: JointRows, train_rows: Tensor, test_rows: Tensor) -> D
     return Design((matrices - centre) / spread, (columns(test_rows) - centre) / spread)
 
 
-def log_odds(rows: JointRows, train_rows: Tensor, matrices: Design, strength: float) -> Tensor:
+def log_odds(rows: PooledSamples, train_rows: Tensor, matrices: Design, strength: float) -> Tensor:
     """Log-odds of the test rows by a logistic regression on the training rows."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -137,7 +137,7 @@ def bits(odds: Tensor, is_fake: Tensor, n_train: int) -> Tensor:
     return 1 + BITS * logsigmoid(torch.where(is_fake, odds, -odds))
 
 
-def held_out_bits(rows: JointRows) -> Tensor:
+def held_out_bits(rows: PooledSamples) -> Tensor:
     """The bits of each row by a classifier that was not trained on it (N)."""
     scores = torch.empty(len(rows.x), dtype=torch.float64)
     for train_rows, test_rows in folds(rows, FOLDS, torch.arange(len(rows.x))):
@@ -149,7 +149,7 @@ def held_out_bits(rows: JointRows) -> Tensor:
     return scores
 
 
-def select_hyperparameters(rows: JointRows, train_rows: Tensor) -> tuple[float, float]:
+def select_hyperparameters(rows: PooledSamples, train_rows: Tensor) -> tuple[float, float]:
     """Regularisation and temperature with the most bits on the training rows, each by classifiers not trained
     on it.
     """
@@ -169,7 +169,7 @@ def select_hyperparameters(rows: JointRows, train_rows: Tensor) -> tuple[float, 
 
 @once
 def _row_scores(inputs: MetricInputs) -> RowScores:
-    rows = joint_rows(inputs.fake, inputs.real, inputs.key)
+    rows = pool_samples(inputs.fake, inputs.real, inputs.key)
     scores = held_out_bits(rows)
     return RowScores(scores[rows.is_fake], scores[~rows.is_fake])
 

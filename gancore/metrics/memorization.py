@@ -282,8 +282,8 @@ class NearestTrain(NamedTuple):
 
 
 def nearest_train_rows(sampled: SampleSet, inputs: MetricInputs) -> NearestTrain:
-    distance, row = nearest(sampled.require_features(), inputs.train.require_features(), 1)
-    return NearestTrain(distance.flatten(), row.flatten())
+    distance, row = _nearest_train(sampled.require_features(), inputs.train.require_features())
+    return NearestTrain(distance[:, 0], row[:, 0])
 
 
 # Authenticity.
@@ -379,7 +379,7 @@ authenticity = Metric(
     compute=lambda inputs: float(_authentic(inputs.fake, inputs).double().mean()),
     interval=_authenticity_interval,
     unit="share of samples",
-    better="higher",
+    higher_is_better=True,
     details=_authenticity_details,
     requires=frozenset({"features", "train"}),
     insensitive_to=frozenset({"noise", "collapse", "shrunk", "widened", "points"}),
@@ -391,7 +391,7 @@ nearest_train = Metric(
     compute=lambda inputs: distance_ratio(*_train_distances(inputs)),
     interval=_ratio_interval,
     unit="ratio of distances",
-    better=None,
+    higher_is_better=None,
     details=_ratio_details,
     requires=frozenset({"features", "train"}),
     insensitive_to=frozenset({"collapse", "shrunk", "widened", "points"}),

@@ -157,6 +157,14 @@ class MetricInputs:
         real = (key / "real").permutation(len(self.real))[:n_real]
         return self._select(fake, real, key)
 
+    def reduced_to(self, name: Literal["features", "log_posteriors"]) -> MetricInputs:
+        """With these in place of the samples and of the reference rows: subsets copy nothing else."""
+
+        def reduced(part: SampleSet) -> SampleSet:
+            return part if (rows := getattr(part, name)) is None else SampleSet(rows, **{name: rows})
+
+        return replace(self, fake=reduced(self.fake), real=reduced(self.real))
+
     def sorted_by_content(self) -> MetricInputs:
         """With samples and reference rows in :meth:`SampleSet.content_order`; train keeps its order."""
         return self._select(self.fake.content_order(), self.real.content_order(), self.key)
@@ -188,17 +196,17 @@ class MetricInputs:
 class Metric:
     """``compute`` gives the value; ``interval`` bounds it from the same inputs.
 
-    ``better`` None: neither end is. ``ideal``: the best value, where it is not an end of the scale, as one
-    half of a two-sample test; values nearer to it are better. ``caveat``: why this value, or its interval, is
-    unreliable on these inputs, in a few words; empty if it is reliable. ``insensitive_to``: controls that the
-    metric by its definition does not distinguish from real data, as precision does not see collapse.
-    ``details``: what JSON and the report show besides the value (a curve, shares of classes). ``quick``: part
-    of the default set. ``optional``: what it uses if available.
+    ``higher_is_better`` None: neither end of the scale is better. ``ideal``: the best value, where it is not
+    an end of the scale, as one half of a two-sample test; values nearer to it are better. ``caveat``: why
+    this value, or its interval, is unreliable on these inputs, in a few words; empty if it is reliable.
+    ``insensitive_to``: controls that the metric by its definition does not distinguish from real data, as
+    precision does not see collapse. ``details``: what JSON and the report show besides the value (a curve,
+    shares of classes). ``quick``: part of the default set. ``optional``: what it uses if available.
     """
 
     compute: Callable[[MetricInputs], float]
     unit: str
-    better: Literal["lower", "higher"] | None = "lower"
+    higher_is_better: bool | None = False
     interval: Callable[[MetricInputs], Interval] | None = None
     details: Callable[[MetricInputs], Mapping[str, Any]] | None = None
     requires: frozenset[Requirement] = frozenset()

@@ -73,13 +73,14 @@ def _knn_metric(
     **facts: Any,
 ) -> Metric:
     compute = on_features(function)
+    interval = subsampling_interval(
+        compute, fraction, draws=25, min_rows=2 * DENSITY_K, share_of=share_of, minimum=0.0
+    )
     return Metric(
         compute,
         "share" if share_of else "ratio",
-        better="higher",
-        interval=subsampling_interval(
-            compute, fraction, draws=25, min_rows=2 * DENSITY_K, share_of=share_of, minimum=0.0
-        ),
+        higher_is_better=True,
+        interval=lambda inputs: interval(inputs.reduced_to("features")),
         requires=frozenset({"features"}),
         caveat=caveat,
         **facts,
@@ -124,7 +125,7 @@ PRD_BLOCKS = 20
 CURVE_POINTS = 101
 
 
-class Curve(NamedTuple):
+class PrecisionRecallCurve(NamedTuple):
     """alpha (precision) and beta (recall), each (..., angles), from recall's end to precision's."""
 
     precision: Tensor
@@ -138,17 +139,17 @@ class ClusterLabels(NamedTuple):
     fake: Tensor
 
 
-def prd_curve(real: Tensor, fake: Tensor, angles: int = ANGLES) -> Curve:
+def prd_curve(real: Tensor, fake: Tensor, angles: int = ANGLES) -> PrecisionRecallCurve:
     """alpha = sum_w min(lambda P(w), Q(w)), beta = alpha / lambda, lambda = tan(i pi / 2(m + 1)), i = 1 to m.
 
     Histograms P and Q (..., bins), each summing to 1; eq. 6 to 8 there.
     """
     slope = torch.tan(torch.arange(1, angles + 1, dtype=torch.float64) * pi / 2 / (angles + 1))
     precision = torch.minimum(slope[:, None] * real.unsqueeze(-2), fake.unsqueeze(-2)).sum(-1)
-    return Curve(precision.clamp(max=1), (precision / slope).clamp(max=1))
+    return PrecisionRecallCurve(precision.clamp(max=1), (precision / slope).clamp(max=1))
 
 
-def f_beta(curve: Curve, beta: float) -> Tensor:
+def f_beta(curve: PrecisionRecallCurve, beta: float) -> Tensor:
     """max over the curve of (1 + b^2) p r / (b^2 p + r): b > 1 weighs recall; (...)."""
     p, r = curve
     return ((1 + beta**2) * p * r / (beta**2 * p + r).clamp_min(1e-300)).amax(-1)
@@ -192,10 +193,10 @@ def cluster_shares(row_labels: Tensor) -> Tensor:
     return counts / row_labels.shape[1]
 
 
-def mean_curve(labels: ClusterLabels) -> Curve:
+def mean_curve(labels: ClusterLabels) -> PrecisionRecallCurve:
     """The mean over runs."""
     curves = prd_curve(cluster_shares(labels.real), cluster_shares(labels.fake))
-    return Curve(curves.precision.mean(0), curves.recall.mean(0))
+    return PrecisionRecallCurve(curves.precision.mean(0), curves.recall.mean(0))
 
 
 @once
@@ -250,7 +251,7 @@ def _prd_metric(beta: float, insensitive_to: frozenset[Control], **options: Any)
     return Metric(
         compute,
         "F score",
-        "higher",
+        True,
         interval,
         requires=requires,
         insensitive_to=insensitive_to,

@@ -172,7 +172,7 @@ inception_score = Metric(
     compute=lambda inputs: exp(log_inception_score(posteriors(inputs.fake))),
     interval=_inception_interval,
     unit="classes",
-    better="higher",
+    higher_is_better=True,
     requires=frozenset({"log_posteriors"}),
     insensitive_to=frozenset({"collapse"}),
 )
@@ -180,7 +180,7 @@ modified_inception_score = Metric(
     compute=lambda inputs: float(log_modified_score(posteriors(inputs.fake)).mean().exp()),
     interval=_modified_interval,
     unit="exp of nats",
-    better="higher",
+    higher_is_better=True,
     details=lambda inputs: {"probabilities at least": MIN_PROBABILITY},
     requires=frozenset({"log_posteriors"}),
     insensitive_to=frozenset({"collapse"}),
@@ -197,7 +197,7 @@ posterior_entropy = Metric(
     compute=lambda inputs: float(_mean_entropy(inputs).mean()),
     interval=lambda inputs: mean_interval(_mean_entropy(inputs)),
     unit="nats",
-    better=None,
+    higher_is_better=None,
     details=lambda inputs: {"of reference rows": float(entr(posteriors(inputs.real)).sum(1).mean())},
     requires=frozenset({"log_posteriors"}),
 )
@@ -205,7 +205,7 @@ class_coverage = Metric(
     compute=_coverage,
     interval=_coverage_interval,
     unit="classes",
-    better="higher",
+    higher_is_better=True,
     details=_coverage_details,
     requires=frozenset({"log_posteriors"}),
     insensitive_to=frozenset({"collapse", "noise"}),
@@ -215,7 +215,7 @@ label_accuracy = Metric(
     compute=lambda inputs: float(_correct_labels(inputs.fake).double().mean()),
     interval=lambda inputs: clopper_pearson(int(_correct_labels(inputs.fake).sum()), len(inputs.fake)),
     unit="share",
-    better="higher",
+    higher_is_better=True,
     details=_accuracy_details,
     requires=frozenset({"log_posteriors", "condition"}),
     insensitive_to=frozenset({"collapse"}),
@@ -297,11 +297,12 @@ def _scarcest_details(inputs: MetricInputs) -> Mapping[str, Any]:
     }
 
 
+_scarcest_interval = subsampling_interval(min_share_ratio, SUBSET_FRACTION, minimum=0.0)
 scarcest_class = Metric(
     compute=min_share_ratio,
     unit="of its share",
-    better="higher",
-    interval=subsampling_interval(min_share_ratio, SUBSET_FRACTION, minimum=0.0),
+    higher_is_better=True,
+    interval=lambda inputs: _scarcest_interval(inputs.reduced_to("log_posteriors")),
     details=_scarcest_details,
     requires=frozenset({"log_posteriors"}),
     insensitive_to=frozenset({"collapse", "noise"}),
@@ -396,7 +397,7 @@ classification_accuracy = Metric(
     compute=lambda inputs: float(correct_rows(inputs, inputs.fake).double().mean()),
     interval=_cas_interval,
     unit="share",
-    better="higher",
+    higher_is_better=True,
     details=_cas_details,
     requires=frozenset({"condition", "judge"}),
     quick=False,

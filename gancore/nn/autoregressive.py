@@ -48,7 +48,7 @@ class Autoregressive(nn.Module):
         self, trunk: Trunk, head: nn.Module, vocab_size: int, length: int, condition: nn.Module | None = None
     ) -> None:
         super().__init__()
-        self.trunk, self.head, self.told = trunk, head, condition
+        self.trunk, self.head, self.condition_embedding = trunk, head, condition
         self.vocab_size, self.length = vocab_size, length
         self.embedding = nn.Embedding(vocab_size + 1, trunk.in_features)  # the last is the start token
 
@@ -87,7 +87,7 @@ class Autoregressive(nn.Module):
         return tokens[:, 1:]
 
     def _embed_condition(self, condition: Tensor | None) -> Tensor | None:
-        return None if self.told is None else self.told(condition)
+        return None if self.condition_embedding is None else self.condition_embedding(condition)
 
 
 def sample_categorical(logits: Tensor, uniform: Tensor) -> Tensor:

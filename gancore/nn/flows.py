@@ -333,7 +333,7 @@ class Flow(nn.Module):
         return inverse_chain(self._chain, z.reshape(-1, *self.chain_shape), condition)
 
     @property
-    def latent(self) -> int:
+    def latent_dim(self) -> int:
         """The number of latents."""
         return self.size
 

@@ -46,7 +46,7 @@ class GaussianLikelihood(nn.Module):
 class VariationalAutoencoder(nn.Module):
     """z ~ N(0, I), x ~ p(x | decoder(z)); q(z | x) = N(m(x), diag s(x)^2) (Kingma and Welling 2014).
 
-    ``encoder(data, condition)`` gives m and log s concatenated, (batch, 2 * latent), and ``decoder(z,
+    ``encoder(data, condition)`` gives m and log s concatenated, (batch, 2 * latent_dim), and ``decoder(z,
     condition)`` what ``likelihood`` takes. ``log_prob`` is a lower bound of log p(x): in training
     :meth:`elbo` with one z per row, in evaluation :meth:`importance_bound` with ``importance_samples`` fixed
     draws.
@@ -59,12 +59,12 @@ class VariationalAutoencoder(nn.Module):
         encoder: nn.Module,
         decoder: nn.Module,
         likelihood: DecoderLikelihood,
-        latent: int,
+        latent_dim: int,
         importance_samples: int = 64,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
-        self.latent, self.importance_samples = latent, importance_samples
+        self.latent_dim, self.importance_samples = latent_dim, importance_samples
 
     def log_prob(self, data: Tree, condition: Tree = None) -> Tensor:
         """In nats, (batch); in expectation over the latents at most log p(x)."""
@@ -75,7 +75,7 @@ class VariationalAutoencoder(nn.Module):
         KL = 1/2 sum (m^2 + s^2 - 1 - log s^2).
         """
         m, log_s = self.posterior(data, condition)
-        z = m + log_s.exp() * noise(len(m), m.device).normal(len(m), self.latent)
+        z = m + log_s.exp() * noise(len(m), m.device).normal(len(m), self.latent_dim)
         divergence = 0.5 * (m.square() + (2 * log_s).exp() - 1 - 2 * log_s).sum(1)
         return self.likelihood.log_prob(data, self.decoder(z, condition)) - divergence
 
@@ -86,7 +86,7 @@ class VariationalAutoencoder(nn.Module):
         """
         m, log_s = self.posterior(data, condition)
         total = m.new_full((len(m),), -math.inf)
-        for eps in key.to(m.device).normal(self.importance_samples, self.latent).to(m):
+        for eps in key.to(m.device).normal(self.importance_samples, self.latent_dim).to(m):
             z = m + log_s.exp() * eps
             log_ratio = (0.5 * eps.square() + log_s - 0.5 * z.square()).sum(1)  # log p(z) / q(z | x)
             weight = self.likelihood.log_prob(data, self.decoder(z, condition)) + log_ratio
@@ -104,7 +104,7 @@ class VariationalAutoencoder(nn.Module):
 
     def latents(self, n: int, key: Key) -> Tensor:
         """The latents of :meth:`sample` with the same key, (n, latent)."""
-        return (key / "z").normal(n, self.latent)
+        return (key / "z").normal(n, self.latent_dim)
 
     def render(self, z: Tensor, condition: Tree = None) -> Tree:
         """Samples of p(x | z) for latents (n, latent), with the same noise for every row, so that they change

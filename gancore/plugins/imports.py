@@ -148,20 +148,22 @@ def is_recipe_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Recipe)
 
 
-def recipe_reference(recipe: str | type[Recipe]) -> str:
+def program_reference(given: str | type, kind: str) -> str:
     """``module:Class`` of a class, by which a process that has imported the module finds it again.
+
+    ``kind`` says in messages what the class is.
 
     Raises:
         ConfigError: the class is defined inside a function.
     """
-    if isinstance(recipe, str):
-        return recipe
-    if "<locals>" in recipe.__qualname__:
+    if isinstance(given, str):
+        return given
+    if "<locals>" in given.__qualname__:
         raise ConfigError(
-            f"the recipe {recipe.__qualname__} is defined inside a function",
+            f"the {kind} {given.__qualname__} is defined inside a function",
             "define it at the top of a module",
         )
-    return f"{recipe.__module__}:{recipe.__qualname__}"
+    return f"{given.__module__}:{given.__qualname__}"
 
 
 def find_program_object(name: str, kind: str) -> object:

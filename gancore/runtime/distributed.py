@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from gancore.errors import ConfigError, ExitCode, GancoreError, TrainingError
+from gancore.errors import ConfigError, GancoreError, LostProcessError
 from gancore.random import RowRange
 from gancore.runtime.signals import default_handlers
 from gancore.text import escape_control
@@ -156,12 +156,6 @@ def exit_with_parent(parent: int) -> None:
     if os.getppid() != parent:
         os._exit(1)
     threading.Thread(target=watch, name="exit with parent", daemon=True).start()
-
-
-class LostProcessError(TrainingError):
-    """Another process of this run does not respond; its own error says why."""
-
-    exit_code = ExitCode.TEMPORARY_FAILURE
 
 
 def _collective(send: Any, *arguments: Any, **options: Any) -> Any:

@@ -19,6 +19,8 @@ from gancore.files import remove, temporary_path
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 LONGEST = 50
 SUFFIX = ".template"
+HIDDEN_PREFIX = "dot-"
+"""In the templates' names, for the dot of hidden files, which would be left out of the distribution."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ def render(names: Names) -> dict[str, str]:
 
 def _templates(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        name = item.name.replace(HIDDEN_PREFIX, ".", 1) if item.name.startswith(HIDDEN_PREFIX) else item.name
         if item.is_dir():
-            yield from _templates(item, f"{prefix}{item.name}/")
-        elif item.name.endswith(SUFFIX):
-            yield prefix + item.name.removesuffix(SUFFIX), item.read_text(encoding="utf-8")
+            yield from _templates(item, f"{prefix}{name}/")
+        elif name.endswith(SUFFIX):
+            yield prefix + name.removesuffix(SUFFIX), item.read_text(encoding="utf-8")
 
 
 def write_project(name: str, folder: Path) -> list[Path]:
@@ -70,7 +73,7 @@ def write_project(name: str, folder: Path) -> list[Path]:
         ConfigError: the name cannot be, or is taken; something stands in the folder.
     """
     names = names_of(name)
-    _refuse_taken(names)
+    _require_free_name(names)
     _require_room(folder)
     files = render(names)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +89,7 @@ def write_project(name: str, folder: Path) -> list[Path]:
     return [folder / path for path in files]
 
 
-def _refuse_taken(names: Names) -> None:
+def _require_free_name(names: Names) -> None:
     from gancore.plugins import plugins
 
     for plugin in plugins().list_plugins():
@@ -102,9 +105,9 @@ def _refuse_taken(names: Names) -> None:
 
 def _require_room(folder: Path) -> None:
     try:
-        taken = os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
+        occupied = os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}", "give another --out") from error
-    if taken:
+    if occupied:
         what = "holds other things" if folder.is_dir() else "is a file"
         raise ConfigError(f"{folder} {what}", "give another --out, or empty it")

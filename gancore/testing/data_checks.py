@@ -51,16 +51,16 @@ def splits_are_disjoint(fixture: DomainFixture) -> None:
 
 
 @dataclass(frozen=True)
-class OneDraw(Key):
+class SameRowKey(Key):
     """Gives every row of a batch the same draw."""
 
-    def __truediv__(self, word: int | str) -> OneDraw:
-        return OneDraw((*self.path, word), self.device)
+    def __truediv__(self, word: int | str) -> SameRowKey:
+        return SameRowKey((*self.path, word), self.device)
 
-    def to(self, device: torch.device | str) -> OneDraw:
-        return OneDraw(self.path, torch.device(device))
+    def to(self, device: torch.device | str) -> SameRowKey:
+        return SameRowKey(self.path, torch.device(device))
 
-    def with_rows(self, rows: RowRange | None) -> OneDraw:
+    def with_rows(self, rows: RowRange | None) -> SameRowKey:
         return self
 
     def _rows(
@@ -76,7 +76,7 @@ def _contents(view: View) -> Counter[bytes]:
     indices = Key.of("kit", "contents").permutation(len(view))[:MOST_ROWS]
     found: Counter[bytes] = Counter()
     for part in torch.split(indices, TOGETHER):
-        data = view.get_batch(part, OneDraw.of("kit", "contents")).data
+        data = view.get_batch(part, SameRowKey.of("kit", "contents")).data
         found.update(_digest(tree_slice(data, row, row + 1)) for row in range(len(part)))
     return found
 

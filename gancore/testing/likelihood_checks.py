@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gancore.data.dataset import Batch
+from gancore.errors import ConfigError, DataError
 from gancore.games.likelihood import ModelSampler
 from gancore.games.sampler import Sampler
 from gancore.models.model import build_game
@@ -142,19 +143,23 @@ def _density_of(fixture: RecipeFixture, sampler: Sampler) -> ModelDensity:
 
 
 def _shorter(fixture: RecipeFixture) -> Iterator[ModelDensity]:
-    """Densities of shorter rows, for sizes of the domain that the recipe can be built for."""
+    """Densities of shorter rows, for sizes of the domain that the recipe can be built for.
+
+    A recipe refuses a size with ConfigError or DataError; any other error is a defect, and raised.
+    """
+    domain, data = fixture.domain_fixture.domain, fixture.domain_fixture.data
     for factor in FACTORS:
-        try:
-            spec = fixture.domain_fixture.domain.scale_spec(fixture.domain_fixture.data.spec, factor)
-            if spec is None:
-                continue
-            game = build_game(fixture.recipe, fixture.config.model, spec, fixture.config.train.seed)
-            density = _density_of(fixture, game.sampler().eval())
-            rows = density.sample(4)
-            if math.isfinite(float(density.log_prob(rows).sum())):
-                yield density
-        except Exception:  # a recipe may need longer rows, or data
+        spec = domain.scale_spec(data.spec, factor)
+        if spec is None:
             continue
+        try:
+            game = build_game(fixture.recipe, fixture.config.model, spec, fixture.config.train.seed)
+        except (ConfigError, DataError):  # the recipe needs longer rows
+            continue
+        density = _density_of(fixture, game.sampler().eval())
+        rows = density.sample(4)
+        if math.isfinite(float(density.log_prob(rows).sum())):  # else it needs data
+            yield density
 
 
 MOST_ENUMERATED = 4096

@@ -275,19 +275,19 @@ def require_order(name: str, measure: Metric, sets: ReferenceSets) -> bool:
     if not any(ranks_real_first(measure, own, each, alone) for each in noises):
         raise CheckFailure(
             f"{name} does not rank real data above noise: real data {own:.4g}, noise {noisy:.4g}, one sample "
-            f"repeated {alone:.4g}, and better is {measure.better!r}",
-            "fix the metric, or the better and blind that it declares",
+            f"repeated {alone:.4g}, and higher_is_better is {measure.higher_is_better!r}",
+            "fix the metric, or the higher_is_better and insensitive_to that it declares",
         )
     return True
 
 
 def ranks_real_first(measure: Metric, real: float, noise: float, repeated: float) -> bool:
     """Whether real data rank above noise, or equal noise and rank above one repeated sample."""
-    if measure.better is None or {"noise", "collapse"} <= measure.insensitive_to:
+    if measure.higher_is_better is None or {"noise", "collapse"} <= measure.insensitive_to:
         return True
     if math.isclose(real, noise, rel_tol=SUM_TOLERANCE):
         noise = real
-    sign = -1 if measure.better == "higher" else 1
+    sign = -1 if measure.higher_is_better is True else 1
     below, alone = (math.isnan(bad) or sign * bad > sign * real for bad in (noise, repeated))
     return below or (
         (real == noise or "noise" in measure.insensitive_to)

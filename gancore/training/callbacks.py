@@ -18,6 +18,7 @@ from gancore.models.sampling import to_samples
 from gancore.plugins import plugins
 from gancore.progress import Progress, ProgressReport
 from gancore.run_folder import RunLock
+from gancore.runtime.clock import active_time
 from gancore.runtime.device import peak_memory_mb
 from gancore.training.animation import is_overview, write_preview
 from gancore.training.logger import RunLogger
@@ -261,7 +262,7 @@ class Callbacks:
             note = f"{name} on valid is {value} at step {state.step}: this step cannot be selected"
             self.progress.note(note)
         elif self._is_best(state, name, value):
-            state.best = {"measure": name, "step": state.step, "value": value, "since": 0}
+            state.best = {"metric": name, "step": state.step, "value": value, "since": 0}
             state.verdict = self._warning(samples, values)
             self.export_model(state)
         elif self._patience_exceeded(state):
@@ -279,7 +280,7 @@ class Callbacks:
         return quality_warning(samples, self.validator.diversity, self.validator.noise_baseline(values))
 
     def _is_best(self, state: TrainState, name: str, value: float) -> bool:
-        if state.best.get("measure") != name:
+        if state.best.get("metric") != name:
             return True
         return self.validator.is_better(name, value, state.best["value"])
 
@@ -305,8 +306,8 @@ class Callbacks:
 
 @contextlib.contextmanager
 def _timed_overhead(state: TrainState, name: str) -> Iterator[None]:
-    started = time.perf_counter()
+    started = active_time()
     try:
         yield
     finally:
-        state.add_overhead(name, time.perf_counter() - started)
+        state.add_overhead(name, active_time() - started)

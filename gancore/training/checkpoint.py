@@ -51,7 +51,7 @@ FIX = "use another checkpoint, or start a new run"
 class Checkpoint:
     """A checkpoint whose files all matched its manifest; tensors by file and name, on the CPU.
 
-    ``manifest["about"]`` has the configuration (``config``), the seed, and the ``environment`` that it was
+    ``manifest["metadata"]`` has the configuration (``config``), the seed, and the ``environment`` that it was
     computed in.
     """
 
@@ -71,13 +71,13 @@ def save_checkpoint(
     step: int,
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Json],
-    about: Mapping[str, Json],
+    metadata: Mapping[str, Json],
     keep: int,
     permanent: Collection[int] = (),
 ) -> Path:
     """Write ``folder/step-...``; remove older ones except the latest ``keep`` and the steps in ``permanent``.
 
-    Each entry NAME of ``tensors`` becomes NAME.safetensors; ``about`` (the configuration, the
+    Each entry NAME of ``tensors`` becomes NAME.safetensors; ``metadata`` (the configuration, the
     seed, the environment) goes into the manifest. Hold the run's lock: one process writes at a time.
 
     Raises:
@@ -87,7 +87,7 @@ def save_checkpoint(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
-        _write(final, step, tensors, state, about)
+        _write(final, step, tensors, state, metadata)
     except OSError as error:
         needed = sum(t.numel() * t.element_size() for group in tensors.values() for t in group.values())
         failed = storage_error(error, f"checkpoint of step {step}", folder, needed)
@@ -103,7 +103,7 @@ def _write(
     step: int,
     tensors: Mapping[str, Mapping[str, Tensor]],
     state: Mapping[str, Json],
-    about: Mapping[str, Json],
+    metadata: Mapping[str, Json],
 ) -> None:
     temporary = temporary_path(final)
     try:
@@ -113,7 +113,7 @@ def _write(
             for name, group in tensors.items()
         }
         files[STATE] = _write_file(temporary, STATE, encode_json(state))
-        manifest = _manifest(step, files, about)
+        manifest = _manifest(step, files, metadata)
         write_fsync(temporary / MANIFEST, manifest)
         fsync_folder(temporary)
         if not _is_saved(final, manifest):
@@ -128,14 +128,14 @@ def _write_file(folder: Path, name: str, data: bytes) -> dict[str, Json]:
     return {"bytes": len(data), "sha256": sha256(data)}
 
 
-def _manifest(step: int, files: Mapping[str, Json], about: Mapping[str, Json]) -> bytes:
+def _manifest(step: int, files: Mapping[str, Json], metadata: Mapping[str, Json]) -> bytes:
     """The manifest's bytes; it holds no time, so that equal checkpoints are equal byte for byte."""
     content = {
         "format": FORMAT,
         "version": CONTRACT_VERSION,
         "step": step,
         "files": files,
-        "about": about,
+        "metadata": metadata,
         "versions": {"gancore": gancore.__version__, "torch": torch.__version__},
     }
     return encode_json({**content, "sha256": sha256(encode_json(content))})
@@ -248,18 +248,18 @@ def _are_files(files: Json) -> bool:
     )
 
 
-def _is_about(about: Json) -> bool:
+def _is_metadata(metadata: Json) -> bool:
     """Whether the parts that are read have the right types; each of them may be missing."""
-    if not isinstance(about, dict):
+    if not isinstance(metadata, dict):
         return False
-    environment = about.get("environment", {})
+    environment = metadata.get("environment", {})
     return isinstance(environment, dict) and all(isinstance(text, str) for text in environment.values())
 
 
 _RIGHT: Mapping[str, Callable[[Json], bool]] = {
     "step": lambda step: type(step) is int and 0 <= step < 10**18,
     "files": _are_files,
-    "about": _is_about,
+    "metadata": _is_metadata,
 }
 """What each part of a manifest must be, in an undamaged file."""
 

@@ -26,9 +26,9 @@ from typing import IO, TYPE_CHECKING
 from gancore.config import RunConfig
 from gancore.errors import (
     ConfigError,
-    ExitCode,
     GancoreError,
-    TrainingError,
+    LostProcessError,
+    WorkerDiedError,
     as_out_of_memory,
     safe_str,
 )
@@ -38,6 +38,7 @@ from gancore.plugins.faults import plugin_error
 from gancore.plugins.imports import stdout_to_stderr
 from gancore.progress import ProgressMode, open_progress
 from gancore.run_folder import RunFolder
+from gancore.runtime.clock import active_time, measure_suspensions
 from gancore.runtime.signals import Interrupted, default_handlers, deliver, record_signals, signal_handler
 from gancore.text import escape_control
 from gancore.training.resume import check_config
@@ -89,13 +90,17 @@ def run_job(
     """Run this process's part of a training job; one job at a time per process."""
     plugins().strict = job.strict_plugins
     if processes is not None and not processes.is_main:
-        with _one_training(job), _progress_stream(job):
+        with _one_training(job), measure_suspensions(), _progress_stream(job):
             return train_worker(job.run, job.config, job.data_root, processes)
+    started = active_time()
     plugins().load_all()  # before the run has a folder: one may hang
-    with job.run.lock() as lock, _one_training(job), _progress_stream(job) as stream:
-        check_config(job.run, job.config, job.force)
-        progress = open_progress(job.progress, stream)
-        return Trainer(job, lock, progress, processes, stop_requested).fit()
+    with job.run.lock() as lock:
+        training = _one_training(job)  # imports torch; waiting for another training counts in no budget
+        import_seconds = active_time() - started
+        with training, measure_suspensions(), _progress_stream(job) as stream:
+            check_config(job.run, job.config, job.force)
+            progress = open_progress(job.progress, stream)
+            return Trainer(job, lock, progress, processes, stop_requested, import_seconds).fit()
 
 
 @contextmanager
@@ -186,12 +191,6 @@ def _join_launcher(launcher: tuple[int, int, int], make_job: Callable[[], TrainJ
         return run_job(job, processes)
 
 
-class WorkerDiedError(TrainingError):
-    """A worker process was killed or crashed."""
-
-    exit_code = ExitCode.TEMPORARY_FAILURE
-
-
 class Worker:
     """One process, and our end of the pipe through which it sends its result."""
 
@@ -266,8 +265,6 @@ def _wait(workers: Sequence[Worker]) -> None:
 
 
 def _first_result(workers: Sequence[Worker]) -> RunResult:
-    from gancore.runtime.distributed import LostProcessError
-
     outcomes = [worker.outcome for worker in workers]
     causes = [o for o in outcomes if isinstance(o, BaseException) and not isinstance(o, LostProcessError)]
     for outcome in [*causes, *outcomes]:

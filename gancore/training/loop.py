@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from gancore.config import TrainConfig
 from gancore.games.training_setup import TrainingSetup
 from gancore.games.training_step import TrainingStep
 from gancore.random import RowRange, fork_global_rng
+from gancore.runtime.clock import active_time
 from gancore.training.plan import plan_steps
 from gancore.training.precision import check_precision
 from gancore.training.state import TrainState
@@ -24,14 +24,14 @@ def train(setup: TrainingSetup, state: TrainState, on_step_end: Callable[[TrainS
     game = setup.game
     game.train()
     while (phase := state.current_phase(game.phases)) is not None:
-        started = time.perf_counter()
+        started = active_time()
         training_step = TrainingStep(setup, phase, state.step, state.step_in_phase, state.progress)
         # "round" is hashed into every draw of a step: the word never changes.
         with fork_global_rng(setup.batches.key / state.step / "round"):
             done = phase.dynamics.play(training_step)
             game.after_step(training_step)
         state.advance(done)
-        state.seconds += time.perf_counter() - started
+        state.seconds += active_time() - started
         on_step_end(state)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from gancore.config import RunConfig, TrainConfig
 from gancore.errors import ConfigError
 from gancore.games.game import Phase
 from gancore.games.training_setup import TrainingSetup
+from gancore.runtime.clock import active_time
 from gancore.training.monitor import MOTION_EVERY
 from gancore.training.setup import state_tensors
 from gancore.training.state import TrainState
@@ -101,7 +101,7 @@ def plan_time(
 ) -> TrainState:
     """The state of a new run whose budget is ``seconds``, from ``started`` to the last checkpoint.
 
-    ``started``: a time of ``time.perf_counter``, before the checks that precede the first step; None: now.
+    ``started``: a time of ``active_time``, before the checks that precede the first step; None: now.
     Steps are timed and then undone. Previews and evaluations get a tenth of the budget, less the seconds
     that all this took, and at least a twentieth; checks of motion get a twentieth of training. Steps and
     intervals are fixed here, so that a resumed run equals an uninterrupted one.
@@ -109,11 +109,11 @@ def plan_time(
     Raises:
         ConfigError: one step takes longer than the budget, or fixed phases do.
     """
-    started = time.perf_counter() if started is None else started
+    started = active_time() if started is None else started
     phases, processes = setup.game.phases, setup.batches.processes
     costs = [seconds_per_step(setup, phase, seconds) for phase in phases]
     measured: EvaluationCosts = processes.broadcast_object(measure_costs() if processes.is_main else None)
-    (spent,) = processes.all_max(time.perf_counter() - started)
+    (spent,) = processes.all_max(active_time() - started)
     evaluation_seconds = max(EVALUATION_SHARE * seconds - spent, EVALUATION_SHARE / 2 * seconds)
     evaluations = plan_evaluations(measured, evaluation_seconds, config)
     motion = motion_interval(measured.motion, min(costs))

@@ -46,7 +46,7 @@ FILL_VALUES = (float("nan"), 3e38)
 """What free memory is filled with before each repetition."""
 MAX_MULTIPLICATIONS = 2**27
 """An operation with more multiplications is checked with fewer rows of its batch."""
-MAX_RECORDED_SIZE = 2**28
+MAX_RECORDED_SIZE = 2**26
 """A game with more parameters times rows is recorded on a part of its batch."""
 RANDOM_PERIOD = 4099
 """Number of random numbers that tensors repeat; a prime, so that no axis of a shape repeats with them."""
@@ -396,8 +396,9 @@ def outputs_and_gradients(function: Callable[..., Any], inputs: Sequence[Tensor]
 def _gradients(live: Sequence[tuple[Tensor, Tensor]], leaves: Sequence[Tensor]) -> Sequence[Tensor]:
     if not live or not leaves:
         return []
-    outputs, cotangents = zip(*live, strict=True)
-    return torch.autograd.grad(outputs, leaves, cotangents, materialize_grads=True, allow_unused=True)
+    # The gradient of y is its cotangent. torch imports sympy for a second if it is passed as grad_outputs.
+    total = torch.stack([(output * cotangent).sum().float() for output, cotangent in live]).sum()
+    return torch.autograd.grad(total, leaves, materialize_grads=True, allow_unused=True)
 
 
 def _is_float(x: Any) -> bool:

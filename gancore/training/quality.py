@@ -16,7 +16,7 @@ class NoiseComparison(NamedTuple):
     name: str
     value: float
     noise: float
-    better: str
+    higher_is_better: bool
 
 
 def quality_warning(samples: Tree, diversity: list[float], comparison: NoiseComparison | None = None) -> str:
@@ -34,7 +34,7 @@ def quality_warning(samples: Tree, diversity: list[float], comparison: NoiseComp
         value, noise = format_number(comparison.value), format_number(comparison.noise)
         return (
             f"worse than noise: {comparison.name} is {value}, that of noise {noise}"
-            f" ({comparison.better} is better)"
+            f" ({'higher' if comparison.higher_is_better else 'lower'} is better)"
         )
     return ""
 
@@ -43,4 +43,4 @@ def _is_worse(comparison: NoiseComparison) -> bool:
     value, noise = comparison.value, comparison.noise
     if math.isnan(value) or math.isnan(noise):
         return False
-    return value < noise if comparison.better == "higher" else value > noise
+    return value < noise if comparison.higher_is_better else value > noise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,6 +29,7 @@ from gancore.plugins import plugins
 from gancore.progress import Announce
 from gancore.random import evaluation_key
 from gancore.run_folder import RunFolder
+from gancore.runtime.clock import active_time
 from gancore.runtime.device import describe_environment, is_bf16_fast, make_deterministic, resolve_device
 from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from gancore.runtime.kernel_cache import KernelCache
@@ -63,7 +63,7 @@ class RunContext:
     is_named_source: bool
     """Whether others know the data set by this name; False: it is a folder of this machine."""
     announce: Announce
-    started: float = field(default_factory=time.perf_counter)
+    started: float = field(default_factory=active_time)
     """When the run was opened: a budget in seconds counts from there."""
     fp32_modules: list[str] = field(default_factory=list)
     """Modules that a machine of this run computed wrongly in bf16, now in fp32; "" is the whole game."""
@@ -291,12 +291,15 @@ def open_run(
     processes: ProcessGroup = SINGLE_PROCESS,
     data: Data | None = None,
     precision: str | None = None,
+    started: float | None = None,
 ) -> RunContext:
     """Open the data, unless ``data`` are given, and build the game that ``config`` describes.
 
     ``precision``: that of the run so far, known to rank 0; ``auto`` keeps it, whatever is fast here.
+    ``started``: the ``active_time`` from which a budget of time counts; None: now.
     """
-    started, domain = time.perf_counter(), plugins().load_domain(config.domain)
+    started = active_time() if started is None else started
+    domain = plugins().load_domain(config.domain)
     entry, recipe = plugins().load_recipe(domain, config.recipe)
     device = resolve_device(config.train.device, processes)
     if config.train.deterministic:

@@ -136,8 +136,8 @@ def _is_table(values: Any, good: Callable[[Any], bool]) -> bool:
 
 def _is_best(best: dict[str, Any]) -> bool:
     return (
-        set(best) == {"measure", "step", "value", "since"}
-        and isinstance(best["measure"], str)
+        set(best) == {"metric", "step", "value", "since"}
+        and isinstance(best["metric"], str)
         and _is_count(best["step"])
         and _is_count(best["since"])
         and type(best["value"]) in (int, float)

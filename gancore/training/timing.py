@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from gancore.games.game import Phase
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
 from gancore.games.training_step import TrainingStep
 from gancore.models.sampling import to_samples
+from gancore.runtime.clock import active_time
 from gancore.training.monitor import Monitor
 from gancore.training.setup import restored
 from gancore.training.state import TrainState
@@ -138,14 +138,14 @@ def _step_timer(setup: TrainingSetup, phase: Phase) -> Callable[[int], float]:
     timed = replace(setup, scalars=ScalarMeans())
 
     def play(number: int) -> float:
-        started = time.perf_counter()
+        started = active_time()
         training_step = TrainingStep(timed, phase, number, number, 0.0)
         phase.dynamics.play(training_step)
         setup.game.after_step(training_step)
         if setup.batches.key.device.type == "cuda":
             torch.cuda.synchronize()
         timed.scalars.read()
-        return setup.batches.processes.all_max(time.perf_counter() - started)[0]
+        return setup.batches.processes.all_max(active_time() - started)[0]
 
     return play
 
@@ -220,13 +220,13 @@ def time_call(action: Callable[[], object], limit: float = math.inf) -> float:
 
     An action that fails is timed as well: the run itself will report the failure.
     """
-    started = time.perf_counter()
+    started = active_time()
     try:
         with contextlib.suppress(GancoreError, OSError), time_limit(limit):
             action()
     except TimeLimitError:
         return math.inf
-    return time.perf_counter() - started
+    return active_time() - started
 
 
 class TimeLimitError(Exception):
@@ -240,10 +240,10 @@ def time_limit(seconds: float) -> Iterator[None]:
     Sequential samplers call modules at every position, so they stop soon after. It works outside the main
     thread, where ``signal.alarm`` does not.
     """
-    end = time.perf_counter() + seconds
+    end = active_time() + seconds
 
     def check(module: nn.Module, inputs: object) -> None:
-        if time.perf_counter() > end:
+        if active_time() > end:
             raise TimeLimitError
 
     handle = register_module_forward_pre_hook(check)

@@ -26,6 +26,7 @@ from gancore.plugins.faults import plugin_error
 from gancore.plugins.imports import forbid_exit
 from gancore.progress import Progress, silent
 from gancore.run_folder import RunFolder, RunLock, RunStatus
+from gancore.runtime.clock import active_time
 from gancore.runtime.signals import STOP_SIGNALS, record_signals, signal_name
 from gancore.training.resume import remove_given_rows, remove_new_run, write_config
 
@@ -68,6 +69,7 @@ class Trainer:
 
     Writes nothing once the lock file on the path is no longer the one held. ``state`` is None until
     training starts. ``stop_requested`` returns the signal that the parent process has received.
+    ``import_seconds``: what imports have taken, which count in a budget of time.
     """
 
     job: TrainJob
@@ -75,6 +77,7 @@ class Trainer:
     progress: Progress
     processes: ProcessGroup | None = None
     stop_requested: Callable[[], str] | None = None
+    import_seconds: float = 0.0
     state: TrainState | None = None
     status: RunStatus = field(init=False)
 
@@ -102,6 +105,7 @@ class Trainer:
         return result
 
     def _fit(self) -> RunResult:
+        started = active_time() - self.import_seconds
         from gancore.runtime.distributed import SINGLE_PROCESS
         from gancore.training.run_context import open_run
 
@@ -114,6 +118,7 @@ class Trainer:
             self.processes or SINGLE_PROCESS,
             self.job.data,
             None if checkpoint is None else _checkpoint_environment(checkpoint).get("precision"),
+            started,
         )
         self.status = replace(self.status, source=context.source_name, environment=context.environment)
         state = self._start(context) if checkpoint is None else self._resume(context, checkpoint)
@@ -382,7 +387,7 @@ def _status_at(status: RunStatus, state: TrainState) -> RunStatus:
 
 
 def _checkpoint_environment(checkpoint: Checkpoint) -> Mapping[str, str]:
-    facts: Mapping[str, str] = checkpoint.manifest["about"].get("environment", {})
+    facts: Mapping[str, str] = checkpoint.manifest["metadata"].get("environment", {})
     return facts
 
 
@@ -392,7 +397,7 @@ def _checkpoint_config(checkpoint: Checkpoint) -> RunConfig | None:
     Raises:
         CheckpointError: the installed plugins do not accept it.
     """
-    values = checkpoint.manifest["about"].get("config")
+    values = checkpoint.manifest["metadata"].get("config")
     if not isinstance(values, dict):
         return None
     try:

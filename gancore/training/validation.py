@@ -69,7 +69,7 @@ class Validator:
     def is_better(self, name: str, value: float, best: float) -> bool:
         if math.isnan(value) or math.isnan(best):
             return not math.isnan(value)
-        higher = name != NLL and self.metrics[name].better == "higher"
+        higher = name != NLL and self.metrics[name].higher_is_better is True
         return value > best if higher else value < best
 
     def draw_samples(self, sampler: Sampler) -> Tree:
@@ -99,11 +99,16 @@ class Validator:
         """
         name = self.domain.selection_metric
         metric = self.metrics.get(name)
-        if metric is None or name not in values or metric.better is None or "noise" in metric.insensitive_to:
+        if (
+            metric is None
+            or name not in values
+            or metric.higher_is_better is None
+            or "noise" in metric.insensitive_to
+        ):
             return None
         if len(self.reference) < MIN_CHECKED_ROWS:
             return None
-        return NoiseComparison(name, values[name], self._noise_value, metric.better)
+        return NoiseComparison(name, values[name], self._noise_value, metric.higher_is_better)
 
     @cached_property
     def _noise_value(self) -> float:

@@ -14,10 +14,10 @@ from gancore.cli import main
 @pytest.fixture
 def api(monkeypatch):
     """Stands for gancore.api and remembers what it was asked."""
-    asked: dict[str, dict] = {}
+    requests: dict[str, dict] = {}
 
     def train(domain=None, **arguments):
-        asked["train"] = {"domain": domain, **arguments}
+        requests["train"] = {"domain": domain, **arguments}
         return SimpleNamespace(
             folder=Path("runs/a"),
             model=Path("runs/a/model"),
@@ -32,17 +32,19 @@ def api(monkeypatch):
         )
 
     def generate(model, **arguments):
-        asked["generate"] = {"model": model, **arguments}
+        requests["generate"] = {"model": model, **arguments}
         return [Path("samples/0.txt"), Path("samples/1.txt")]
 
-    api = SimpleNamespace(train=train, generate=generate, asked=asked, status="done", stop_signal="", rank=0)
+    api = SimpleNamespace(
+        train=train, generate=generate, requests=requests, status="done", stop_signal="", rank=0
+    )
     monkeypatch.setattr(gancore, "api", api, raising=False)
     return api
 
 
 def given(api) -> dict:
     nothing = (None, False, [])
-    return {name: value for name, value in api.asked["train"].items() if value not in nothing}
+    return {name: value for name, value in api.requests["train"].items() if value not in nothing}
 
 
 def test_train_hands_over_what_was_said_and_nothing_else(api, capsys):
@@ -61,7 +63,7 @@ def test_every_option_of_train_arrives(api):
         "--force --config c.yaml --set a.b=1 --set c.d=2 --strict-plugins --quiet"
     )
     assert main(words.split()) == 0
-    assert api.asked["train"] == {
+    assert api.requests["train"] == {
         "domain": "toy",
         "recipe": "lite",
         "data": "d",
@@ -103,8 +105,8 @@ def test_of_several_processes_the_first_alone_speaks(api, capsys):
 
 def test_the_last_line_of_train_as_json_is_the_result(api, capsys):
     assert main(["train", "--resume", "runs/a", "--json"]) == 0
-    assert api.asked["train"]["progress"] == "json"
-    assert api.asked["train"]["domain"] is None  # the run knows its own
+    assert api.requests["train"]["progress"] == "json"
+    assert api.requests["train"]["domain"] is None  # the run knows its own
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result == {
         "folder": "runs/a",
@@ -129,7 +131,7 @@ def test_print_config_prints_yaml_that_is_a_config_and_trains_nothing(api, capsy
     text = capsys.readouterr().out
     assert yaml.safe_load(text)["model"]["width"] == 3
     assert "# channels of the first layer" in text
-    assert api.asked == {}
+    assert api.requests == {}
     path = tmp_path / "again.yaml"
     path.write_text(text)
     assert main(["train", "--config", str(path), "--print-config"]) == 0
@@ -145,8 +147,8 @@ def test_print_config_of_a_resumed_run_starts_from_the_run(capsys, tmp_path):
 def test_generate_hands_over_and_prints_the_files(api, capsys):
     words = "generate runs/a -n 2 --out o --seed 3 --label x --each-label --interpolate 4 --truncation 0.5"
     assert main([*words.split(), "--batch-size", "5", "--device", "cpu"]) == 0
-    api.asked["generate"].pop("announce")
-    assert api.asked["generate"] == {
+    api.requests["generate"].pop("announce")
+    assert api.requests["generate"] == {
         "model": "runs/a",
         "n": 2,
         "out": Path("o"),
@@ -161,7 +163,7 @@ def test_generate_hands_over_and_prints_the_files(api, capsys):
     }
     assert capsys.readouterr().out == "samples/0.txt\nsamples/1.txt\n"
     assert main(["generate", "toy/one", "--json"]) == 0
-    assert api.asked["generate"]["model"] == "toy/one"
+    assert api.requests["generate"]["model"] == "toy/one"
     assert json.loads(capsys.readouterr().out) == {"files": ["samples/0.txt", "samples/1.txt"]}
 
 

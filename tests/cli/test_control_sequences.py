@@ -26,8 +26,8 @@ def evaluation() -> EvaluationResult:
         "features": {"name": BAD, "hash": BAD},
         "classifier": None,
     }
-    taken = MetricResult(BAD, 1.0, unit=BAD, trust=f"yes {BAD}")
-    return EvaluationResult(f"[bold]{BAD}", [taken, MetricResult(BAD, None, skipped=BAD)], about)
+    used = MetricResult(BAD, 1.0, unit=BAD, trust=f"yes {BAD}")
+    return EvaluationResult(f"[bold]{BAD}", [used, MetricResult(BAD, None, skipped=BAD)], about)
 
 
 def test_a_table_of_an_evaluation(capsys):

@@ -34,11 +34,11 @@ def failing(monkeypatch):
 def complaint(capsys):
     def run(*words: str) -> tuple[int, str]:
         code = main(words)
-        told = capsys.readouterr()
-        assert told.out == ""
-        assert told.err.endswith("\n")
-        assert len(told.err.splitlines()) == 1, told.err
-        return code, told.err.rstrip("\n")
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.endswith("\n")
+        assert len(output.err.splitlines()) == 1, output.err
+        return code, output.err.rstrip("\n")
 
     return run
 
@@ -107,18 +107,18 @@ def test_what_goes_wrong_within_is_one_line_too(complaint, failing, error, code,
     assert said in line
 
 
-@pytest.mark.parametrize("asked", ["before", "after", "environment"])
-def test_a_traceback_is_shown_to_those_who_ask(failing, capsys, monkeypatch, asked):
+@pytest.mark.parametrize("requested", ["before", "after", "environment"])
+def test_a_traceback_is_shown_to_those_who_ask(failing, capsys, monkeypatch, requested):
     failing(ZeroDivisionError("by zero"))
     words = ["train", "--domain", "toy"]
-    if asked == "environment":
+    if requested == "environment":
         monkeypatch.setenv("GANCORE_TRACEBACK", "1")
     else:
-        words.insert(0 if asked == "before" else len(words), "--traceback")
+        words.insert(0 if requested == "before" else len(words), "--traceback")
     assert main(words) == 1
-    told = capsys.readouterr().err
-    assert "Traceback (most recent call last)" in told
-    assert told.splitlines()[-1].startswith("internal error: ZeroDivisionError")
+    output = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in output
+    assert output.splitlines()[-1].startswith("internal error: ZeroDivisionError")
 
 
 def test_an_interrupt_says_nothing_more(failing, capsys):
@@ -151,8 +151,8 @@ def test_a_reader_that_goes_away_is_no_error():
         [sys.executable, "-c", PROGRAM, "train", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     child.stdout.close()
-    _, told = child.communicate()
-    assert told == b""
+    _, result = child.communicate()
+    assert result == b""
 
 
 def test_the_documented_exit_codes_are_those_of_the_code():

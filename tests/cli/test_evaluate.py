@@ -32,13 +32,13 @@ ABOUT = {
     },
     "anchors": {"n": 350, "real": "350 of valid", "noise": "permuted", "collapse": "5% of them"},
 }
-COMMON = {"better": "lower", "n": 2000, "n_real": 300}
+COMMON = {"higher_is_better": False, "n": 2000, "n_real": 300}
 READINGS = (
     MetricResult(
         "kid", 0.01234567, 0.01, 0.015, "U", "kernel", anchors={"real": 0.001, "noise": 0.5}, **COMMON
     ),
-    MetricResult("recall", 0.5, unit="share", better="higher", trust="no: noise not told from real"),
-    MetricResult("modes", 8.0, unit="", better=None, trust="yes, blind to collapse by definition"),
+    MetricResult("recall", 0.5, unit="share", higher_is_better=True, trust="no: noise not told from real"),
+    MetricResult("modes", 8.0, unit="", higher_is_better=None, trust="yes, blind to collapse by definition"),
     MetricResult("odd", math.nan, math.inf, math.inf, "none", "", **COMMON),
     MetricResult("nll", None, skipped="the model has no likelihood", trust="not taken"),
 )
@@ -47,10 +47,10 @@ READINGS = (
 @pytest.fixture
 def api(monkeypatch):
     """Stands for gancore.api and remembers what it was asked."""
-    api = SimpleNamespace(asked={}, evaluation=EvaluationResult("runs/a", READINGS, ABOUT))
+    api = SimpleNamespace(requests={}, evaluation=EvaluationResult("runs/a", READINGS, ABOUT))
 
     def evaluate(model, **arguments):
-        api.asked = {"model": model, **arguments}
+        api.requests = {"model": model, **arguments}
         arguments.get("announce", lambda line: None)("making samples")
         return api.evaluation
 
@@ -65,7 +65,7 @@ def test_every_option_arrives(api):
         "--seed 7 --device cpu --data-root d --out o.jsonl --update-card --quiet"
     )
     assert main([*words.split()]) == 0
-    assert api.asked == {
+    assert api.requests == {
         "model": "runs/a",
         "data": "buoys",
         "metrics": ["kid", "recall"],
@@ -84,14 +84,14 @@ def test_every_option_arrives(api):
 def test_unless_told_otherwise_it_asks_what_the_function_does(api):
     assert main(["evaluate", "runs/a", "--quiet"]) == 0
     defaults = {name: p.default for name, p in inspect.signature(verb).parameters.items()}
-    assert api.asked == {**defaults, "model": "runs/a"}
+    assert api.requests == {**defaults, "model": "runs/a"}
 
 
 def test_the_table_has_a_row_for_what_was_taken_and_a_line_for_what_it_rests_on(api, capsys):
     assert main(["evaluate", "runs/a"]) == 0
-    told = capsys.readouterr()
-    assert told.err == "making samples\n"
-    lines = [line.split() for line in told.out.splitlines()]
+    output = capsys.readouterr()
+    assert output.err == "making samples\n"
+    lines = [line.split() for line in output.out.splitlines()]
     assert lines[0][0] == "runs/a:"
     rows = {line[0]: line[1:] for line in lines if line}
     assert rows["measure"] == [
@@ -111,7 +111,7 @@ def test_the_table_has_a_row_for_what_was_taken_and_a_line_for_what_it_rests_on(
     assert rows["modes"] == ["8", "yes,", "blind", "to", "collapse"]
     assert rows["odd"][:4] == ["nan", "inf", "to", "inf"]
     assert "nll" not in rows
-    text = " ".join(told.out.split())
+    text = " ".join(output.out.split())
     for said in (
         "n: 2,000 samples (seed 7) beside 300 rows of test of buoys; intervals are over samples, not over",
         "anchors: 350 rows each; 350 of valid; noise: permuted; collapse: 5% of them",
@@ -128,17 +128,17 @@ def test_where_nothing_could_be_taken_there_is_no_table(api, capsys):
         "runs/a", READINGS[-1:], {**ABOUT, "features": None, "classifier": None}
     )
     assert main(["evaluate", "runs/a", "--quiet"]) == 0
-    told = capsys.readouterr().out
-    assert "measure" not in told.split("\n")[0]
-    assert "left out: nll" in told and "features:" not in told
+    output = capsys.readouterr().out
+    assert "measure" not in output.split("\n")[0]
+    assert "left out: nll" in output and "features:" not in output
 
 
 def test_as_json_it_prints_what_it_would_write(api, capsys, tmp_path):
     assert main(["evaluate", "runs/a", "--json", "--quiet"]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     api.evaluation.write(tmp_path / "there.jsonl")
-    assert told == (tmp_path / "there.jsonl").read_text()
-    assert [json.loads(line) for line in told.splitlines()][1]["measure"] == "kid"
+    assert output == (tmp_path / "there.jsonl").read_text()
+    assert [json.loads(line) for line in output.splitlines()][1]["metric"] == "kid"
 
 
 @pytest.mark.parametrize(

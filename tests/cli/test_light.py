@@ -24,9 +24,9 @@ def run(*words: str) -> tuple[str, int, list[str]]:
         env={**os.environ, "GANCORE_TRACEBACK": "1"},
     )
     assert done.returncode == 0, done.stderr
-    told, _, last = done.stdout.rstrip("\n").rpartition("\n")
+    output, _, last = done.stdout.rstrip("\n").rpartition("\n")
     code, heavy = json.loads(last)
-    return told, code, heavy
+    return output, code, heavy
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def run(*words: str) -> tuple[str, int, list[str]]:
 )
 def test_nothing_heavy_is_imported(words, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told, code, heavy = run(*words)
-    assert said in told
+    result, code, heavy = run(*words)
+    assert said in result
     assert code == 0
     assert heavy == []
 

@@ -97,9 +97,9 @@ def test_under_json_a_failure_is_an_object_on_stdout(error, kind, code, monkeypa
 
     monkeypatch.setattr(gancore, "api", SimpleNamespace(train=fail), raising=False)
     assert main(["train", "--domain", "toy", "--json"]) == code
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
-    assert (told["kind"], told["code"]) == (kind, code)
-    assert told["message"] and told["fix"]
+    output = json.loads(capsys.readouterr().out.splitlines()[-1])["error"]
+    assert (output["kind"], output["code"]) == (kind, code)
+    assert output["message"] and output["fix"]
 
 
 def test_a_mistake_in_the_words_is_an_object_too(capsys):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from gancore.comparison import worker
-from gancore.comparison.worker import INTERRUPTED, Job, JobResult, forward_output
+from gancore.comparison.job_pool import INTERRUPTED, Job, JobResult, forward_output
 
 HEAVY = (
     "gancore.training.run_context",
@@ -34,7 +34,7 @@ def import_all() -> None:
 
 @dataclass
 class ForkedProcesses:
-    """In place of :class:`gancore.comparison.worker.JobPool`; ``jobs`` are all that were started."""
+    """In place of :class:`gancore.comparison.job_pool.JobPool`; ``jobs`` are all that were started."""
 
     lock: int
     announce: Callable[[str], None]

@@ -37,7 +37,7 @@ def reading(measure: str, bounds: Bounds | None, **facts: Any) -> MetricResult:
         "real_low": real and real - 0.01,
         "real_high": real and real + 0.01,
         "unit": "nats",
-        "better": "lower",
+        "higher_is_better": False,
         "n": 2000,
         "n_real": 1000,
         "anchors": ANCHORS,
@@ -81,7 +81,7 @@ class Recorded:
 
     @classmethod
     def of(cls, path: Path, domain: Domain, recipes: Mapping[str, str], **config: Any) -> Recorded:
-        told = {
+        result = {
             "domain": domain.name,
             "data": None,
             "recipes": dict(recipes),
@@ -95,7 +95,7 @@ class Recorded:
             "evaluation_seed": 0,
             "device": "cpu",
         }
-        return cls(ComparisonFolder(path), make_config(**(told | config)), domain)
+        return cls(ComparisonFolder(path), make_config(**(result | config)), domain)
 
     def about(self, samples: Samples, select: str = "") -> None:
         write_json(
@@ -111,7 +111,7 @@ class Recorded:
                     "classes": [],
                 },
                 "select": select,
-                "on_valid": {select: {"better": "lower", "unit": "nats"}} if select else {},
+                "on_valid": {select: {"higher_is_better": False, "unit": "nats"}} if select else {},
                 "shown": len(samples),
                 "machine": "CPU, 2 threads",
                 "versions": {"gancore": "0.1.0"},
@@ -159,7 +159,7 @@ class Recorded:
         write_gallery(self.folder.samples(trial), self.domain, samples, 0, self.weights(trial))
 
     def tradeoffs(self, trial: Trial, **changes: Any) -> None:
-        told = {
+        result = {
             "weights": self.weights(trial),
             "machine": "CPU, 2 threads",
             "parameters": 33_900,
@@ -179,7 +179,7 @@ class Recorded:
                 "operations_exponent": 0.0,
             },
         }
-        write_json(self.folder.tradeoffs_file(trial), told | changes)
+        write_json(self.folder.tradeoffs_file(trial), result | changes)
 
     def report(self) -> dict[str, Any]:
         return write_report(self.folder, self.config, self.trials)

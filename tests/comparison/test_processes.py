@@ -16,7 +16,7 @@ from test_runs import SMALL, finished, readings, weights
 from tiny_runs import finish, start
 
 import gancore
-from gancore.comparison.worker import JobError, JobResult, failure_message, forward_output
+from gancore.comparison.job_pool import JobError, JobResult, failure_message, forward_output
 from gancore.errors import BusyError, ConfigError
 from gancore.plugins import registry
 
@@ -102,15 +102,15 @@ def test_a_recipe_of_somebody_else_takes_part_with_no_change_to_the_core(strange
     (run,) = made.report["runs"]
     assert (run["recipe"], run["state"], run["steps"]) == ("blob", "done", 1)
     assert run["plugins"] == {"gancore-synthetic": version("gancore-synthetic"), "somebody-elses": "3.1"}
-    assert made.report["about"]["versions"]["somebody-elses"] == "3.1"
-    told = made.report["tradeoffs"]["blob"]
-    assert (told["kind"], told["likelihood"]["kind"]) == ("likelihood model", "exact")
-    assert made.report["measures"][0]["recipes"]["blob"]["value"] > 0
+    assert made.report["environment"]["versions"]["somebody-elses"] == "3.1"
+    result = made.report["tradeoffs"]["blob"]
+    assert (result["kind"], result["likelihood"]["kind"]) == ("likelihood model", "exact")
+    assert made.report["metrics"][0]["recipes"]["blob"]["value"] > 0
     assert said[0] == "training blob-seed0 (1 of 1)" and "blob-seed0: done" in said
 
 
 @pytest.mark.parametrize(
-    ("code", "last", "told"),
+    ("code", "last", "result"),
     [
         (0, "done", ""),
         (2, "error: no such file; give another", "no such file; give another"),
@@ -119,9 +119,9 @@ def test_a_recipe_of_somebody_else_takes_part_with_no_change_to_the_core(strange
         (1, "", "it ended with exit code 1"),
     ],
 )
-def test_why_a_process_failed_is_its_last_line(code, last, told):
-    assert failure_message(code, last) == told
-    assert JobResult(code, last).message == told
+def test_why_a_process_failed_is_its_last_line(code, last, result):
+    assert failure_message(code, last) == result
+    assert JobResult(code, last).message == result
 
 
 @pytest.mark.parametrize(

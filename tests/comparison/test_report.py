@@ -129,7 +129,7 @@ def test_it_is_accessible_by_its_structure(done):
 def test_all_figures_of_the_tables_stand_in_report_json(done):
     folder, report = done
     assert read_json(folder.report_json) == report
-    (made_up, nll) = report["measures"]
+    (made_up, nll) = report["metrics"]
     assert made_up["recipes"]["a"]["seeds"]["1"] | {"seconds": 0.0, "details": {}} == {
         "value": 0.3,
         "low": 0.25,
@@ -141,7 +141,7 @@ def test_all_figures_of_the_tables_stand_in_report_json(done):
         "seconds": 0.0,
         "details": {},
     }
-    assert report["brief"][0] == "By made_up a is better than b."
+    assert report["summary"][0] == "By made_up a is better than b."
     assert nll["recipes"]["a"]["seeds"]["0"]["skipped"] == "this model has no likelihood"
     assert report["tradeoffs"]["a"]["quality"] == pytest.approx(0.7 / 0.9)
     assert report["headline"] == "made_up"
@@ -255,8 +255,8 @@ def test_an_index_of_other_types_shows_nothing(tmp_path, change):
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
 def test_a_pipe_or_link_in_place_of_json_is_no_json(tmp_path, make):
-    make(tmp_path / "about.json")
-    assert read_json(tmp_path / "about.json") == {}
+    make(tmp_path / "environment.json")
+    assert read_json(tmp_path / "environment.json") == {}
 
 
 class Noise(Domain):
@@ -313,7 +313,7 @@ def test_the_report_alone_is_written_again_from_the_folder(done, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "result"),
     [
         (["--report-only", "nowhere"], "holds no comparison"),
         (["--resume", "nowhere"], "holds no comparison"),
@@ -322,13 +322,13 @@ def test_the_report_alone_is_written_again_from_the_folder(done, capsys):
         (["--time", "1m"], "no domain is given"),
     ],
 )
-def test_on_the_command_line_a_mistake_is_one_line(words, told, tmp_path, monkeypatch, capsys):
+def test_on_the_command_line_a_mistake_is_one_line(words, result, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     from gancore.cli import main
 
     assert main(["compare", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ") and told in line
+    assert line.startswith("error: ") and result in line
 
 
 def test_seconds_at_a_step_lie_on_the_line_between_those_that_were_logged():
@@ -343,8 +343,8 @@ def test_curves_are_read_by_measure_and_what_is_not_finite_is_left_out():
         {"step": 20, "seconds": 4.0},
         {"step": 20, "valid/m": 0.25},
     ]
-    told = validation_curves(lines, samples_per_step=8)
-    assert told == {
+    result = validation_curves(lines, samples_per_step=8)
+    assert result == {
         "m": [
             {"step": 10, "samples": 80, "value": 0.5, "seconds": 2.0},
             {"step": 20, "samples": 160, "value": 0.25, "seconds": 4.0},
@@ -375,7 +375,7 @@ def test_an_axis_of_values_far_apart_is_logarithmic_unless_one_is_not_positive()
 def test_a_curve_ends_where_its_axis_says_that_it_was_long(seconds, unit, last):
     points = [{"seconds": share * seconds, "value": 1.0} for share in (0.5, 1.0)]
     chart = report.learning_curve(
-        [{"who": "a-seed0", "name": "a", "curves": {"m": points}}], "m", "seconds", {"a": 0}
+        [{"trial": "a-seed0", "name": "a", "curves": {"m": points}}], "m", "seconds", {"a": 0}
     )
     assert f">{unit} of training<" in chart
     level = charts.HEIGHT - charts.BOTTOM + 16

@@ -50,7 +50,7 @@ class Visit:
     """A page that was opened, with all that it asked for and complained of."""
 
     page: object
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
 
@@ -88,7 +88,7 @@ def visit(browser, report):
         seen = Visit(page)
 
         def route(request) -> None:
-            seen.asked.append(request.request.url[:60])
+            seen.requests.append(request.request.url[:60])
             request.continue_() if request.request.url.startswith(("file:", "data:")) else request.abort()
 
         page.route("**/*", route)
@@ -111,7 +111,7 @@ def test_players_and_pictures_are_there_and_loaded_and_nothing_leaves_the_page(v
     assert len(loaded["pictures"]) == (1 + SHOWN) * (1 + len(RECIPES))  # an overview, and one a player
     assert all(width > 0 for width in loaded["pictures"])
     assert seen.said == []
-    assert {url for url in seen.asked if not url.startswith("data:")} <= {report.report_html.as_uri()[:60]}
+    assert {url for url in seen.requests if not url.startswith("data:")} <= {report.report_html.as_uri()[:60]}
     assert seen.page.title() == "Comparison, audio: made-up"
 
 
@@ -155,5 +155,5 @@ def test_what_is_asked_of_the_network_is_refused_by_the_page_itself(visit):
     seen = visit()
     asks = "fetch('https://example.org/').then(() => 'answered', () => 'refused')"
     assert seen.page.evaluate(asks) == "refused"
-    assert not any("example" in url for url in seen.asked)
+    assert not any("example" in url for url in seen.requests)
     assert any("Content Security Policy" in text for text in seen.said)

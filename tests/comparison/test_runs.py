@@ -83,9 +83,9 @@ def test_it_trains_measures_shows_and_times_each(whole):
     assert whole.failures == ()
     assert [run["state"] for run in report["runs"]] == ["done", "done"]
     assert {run["steps"] for run in report["runs"]} == {6}
-    assert {run["fingerprint"] for run in report["runs"]} == {report["about"]["data"]["fingerprint"]}
-    assert [m["measure"] for m in report["measures"]] == ["density_error", "reverse_kl"]
-    assert all(m["recipes"].keys() == {"mlpgan", "realnvp"} for m in report["measures"])
+    assert {run["fingerprint"] for run in report["runs"]} == {report["environment"]["data"]["fingerprint"]}
+    assert [m["metric"] for m in report["metrics"]] == ["density_error", "reverse_kl"]
+    assert all(m["recipes"].keys() == {"mlpgan", "realnvp"} for m in report["metrics"])
     assert report["tradeoffs"]["mlpgan"]["kind"] == "GAN"
     assert report["tradeoffs"]["realnvp"]["kind"] == "likelihood model"
     assert report["samples"].keys() == {"real", "mlpgan", "realnvp"}
@@ -99,7 +99,7 @@ def test_both_were_trained_and_chosen_alike(whole):
         assert configs[0][section] == configs[1][section]
     kept = ComparisonFolder(whole.folder)
     for run in whole.report["runs"]:
-        text = (kept.path / "runs" / run["who"] / "config.yaml").read_text()
+        text = (kept.path / "runs" / run["trial"] / "config.yaml").read_text()
         assert "select: density_error" in text
         assert [point["step"] for point in run["curves"]["density_error"]] == [1, 2, 3, 4, 5, 6]
 
@@ -112,7 +112,7 @@ def test_models_that_all_tell_a_likelihood_can_be_chosen_by_it(started, tmp_path
     config = TINY | {"recipes": recipes, "overrides": settings, "select": "nll", "metrics": ["nll"]}
     made = gancore.compare(**config, out=tmp_path / "comparison")
     for run in made.report["runs"]:
-        assert "select: nll" in (made.folder / "runs" / run["who"] / "config.yaml").read_text()
+        assert "select: nll" in (made.folder / "runs" / run["trial"] / "config.yaml").read_text()
         lowest = min(run["curves"]["nll"], key=lambda point: point["value"])
         assert run["chosen_step"] == lowest["step"]
 
@@ -209,7 +209,7 @@ def test_options_that_the_folder_stores_are_refused_by_name(whole, started, word
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"steps": 7}, "steps: 6 -> 7"),
         ({"recipes": ["mlpgan"], "overrides": SMALL}, "recipes: mlpgan,realnvp -> mlpgan"),
@@ -217,10 +217,10 @@ def test_options_that_the_folder_stores_are_refused_by_name(whole, started, word
         ({"select": "last"}, "select: none -> last"),
     ],
 )
-def test_asked_otherwise_it_is_refused_with_the_difference(whole, started, change, told):
+def test_asked_otherwise_it_is_refused_with_the_difference(whole, started, change, expected):
     with refused(ConfigError, "comparison", fix="--resume") as refusal:
         gancore.compare(**(TINY | change), out=whole.folder)
-    assert told in refusal.value.message
+    assert expected in refusal.value.message
     assert started == []
 
 
@@ -269,9 +269,9 @@ def test_a_recipe_that_fails_is_reported_and_the_rest_goes_on(started, tmp_path)
     assert main(words) == 3
     report = read_json(folder / "report.json")
     (failure,) = report["failures"]
-    assert failure["who"] == "pacgan-seed0" and failure["stage"] == "train"
+    assert failure["trial"] == "pacgan-seed0" and failure["stage"] == "train"
     assert "pacgan is for points, and this source has images" in failure["message"]
-    assert {run["who"]: run["state"] for run in report["runs"]} == {
+    assert {run["trial"]: run["state"] for run in report["runs"]} == {
         "pacgan-seed0": "failed",
         "mlpgan-seed0": "done",
     }
@@ -309,9 +309,9 @@ def test_data_that_changed_are_refused(whole, started, tmp_path):
     folder = tmp_path / "copy"
     os.system(f"cp -a {whole.folder} {folder}")
     os.system(f"rm -r {folder}/runs/realnvp-seed0")
-    about = json.loads((folder / "about.json").read_text())
+    about = json.loads((folder / "environment.json").read_text())
     about["data"]["fingerprint"] = "another"
-    (folder / "about.json").write_text(json.dumps(about))
+    (folder / "environment.json").write_text(json.dumps(about))
     with refused(DataError, "data", fix="restore"):
         gancore.compare(resume=folder)
     assert len(started) == 1
@@ -360,7 +360,7 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "result"),
     [
         ({"recipes": ["mlpgn"], "overrides": []}, "did you mean 'mlpgan'?"),
         ({"overrides": ["mlpgan:model.widht=8"]}, "mlpgan: unknown key 'model.widht'"),
@@ -379,10 +379,10 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
         ({"seeds": 0}, "seeds is 0"),
     ],
 )
-def test_what_cannot_be_asked_is_told_in_one_line(started, tmp_path, change, told):
+def test_what_cannot_be_asked_is_told_in_one_line(started, tmp_path, change, result):
     with pytest.raises(GancoreError) as refusal:
         gancore.compare(**(TINY | change), out=tmp_path / "comparison")
-    assert told in str(refusal.value) and "\n" not in str(refusal.value)
+    assert result in str(refusal.value) and "\n" not in str(refusal.value)
     assert not (tmp_path / "comparison").exists()
 
 

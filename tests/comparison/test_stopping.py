@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from gancore.comparison.job_pool import Job, JobPool
 from gancore.comparison.runner import _stop_on_signal
-from gancore.comparison.worker import Job, JobPool
 from gancore.runtime.signals import interrupt_on_signal
 
 SAVES = """

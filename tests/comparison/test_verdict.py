@@ -27,71 +27,71 @@ def around(*values: float, half: float = 0.01) -> list[tuple[float, float, float
 def verdict(values, case=(), **facts) -> dict[str, str]:
     """Statements by rule."""
     found = analyse(evaluations(values, **facts))
-    told = write_verdict(VerdictInputs(found, "10 minutes", **dict(case)))
+    result = write_verdict(VerdictInputs(found, "10 minutes", **dict(case)))
     by_rule: dict[str, str] = {}
-    for statement in told:
+    for statement in result:
         by_rule[statement.rule] = f"{by_rule.get(statement.rule, '')} {statement.text}".strip()
-    return {"first": told[0].text, **by_rule}
+    return {"first": result[0].text, **by_rule}
 
 
 def test_intervals_that_are_apart_make_one_better():
-    told = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
-    assert told["first"] == "On frechet, a is better than b."
-    assert "frechet, in nats, lower is better: a 0.200 (0.190 to 0.210); b 0.400" in told["better"]
+    result = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
+    assert result["first"] == "On frechet, a is better than b."
+    assert "frechet, in nats, lower is better: a 0.200 (0.190 to 0.210); b 0.400" in result["better"]
 
 
 def test_intervals_that_overlap_separate_nothing():
-    told = verdict({"frechet": {"a": around(0.2), "b": around(0.215)}})
-    assert told["first"] == "On frechet, nothing separates the best, a, from b."
-    assert "is better than" not in told["first"]
+    result = verdict({"frechet": {"a": around(0.2), "b": around(0.215)}})
+    assert result["first"] == "On frechet, nothing separates the best, a, from b."
+    assert "is better than" not in result["first"]
 
 
 def test_where_higher_is_better_the_higher_is():
-    facts = {"recall": {"better": "higher", "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}}
+    facts = {"recall": {"higher_is_better": True, "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}}
     assert verdict({"recall": {"a": around(0.2), "b": around(0.4)}}, **facts)["first"].endswith(
         "b is better than a."
     )
 
 
 def test_one_seed_out_of_line_is_enough_to_separate_nothing():
-    told = verdict({"frechet": {"a": around(0.2, 0.41), "b": around(0.4, 0.4)}})
-    assert "nothing separates" in told["first"]
+    result = verdict({"frechet": {"a": around(0.2, 0.41), "b": around(0.4, 0.4)}})
+    assert "nothing separates" in result["first"]
 
 
 def test_those_between_share_the_lead_and_the_rest_is_behind():
-    told = verdict({"frechet": {"a": around(0.2), "b": around(0.21), "c": around(0.5)}})
-    assert told["first"] == (
+    result = verdict({"frechet": {"a": around(0.2), "b": around(0.21), "c": around(0.5)}})
+    assert result["first"] == (
         "On frechet, a has the best value and nothing separates it from b; it is better than c."
     )
 
 
 def test_where_the_best_is_blurred_those_that_are_apart_further_down_are_named():
     values = {"frechet": {"a": [(0.2, 0.0, 0.9)], "b": around(0.3), "c": around(0.5)}}
-    told = verdict(values)
-    assert told["first"] == "On frechet, nothing separates the best, a, from b and c."
-    assert "Further down, b is better than c." in told["better"]
+    result = verdict(values)
+    assert result["first"] == "On frechet, nothing separates the best, a, from b and c."
+    assert "Further down, b is better than c." in result["better"]
 
 
 def test_one_seed_says_nothing_of_another():
-    told = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
-    assert told["seeds"] == "Each recipe was trained once: the effect of the seed is unknown."
+    result = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
+    assert result["seeds"] == "Each recipe was trained once: the effect of the seed is unknown."
 
 
 def test_a_wide_spread_over_seeds_does_not_speak_for_the_recipes():
-    told = verdict({"frechet": {"a": around(0.20, 0.30), "b": around(0.33, 0.45)}})
-    assert told["first"] == "On frechet, a is better than b."
-    assert "the spread over 2 seeds is too large to say so of the recipes" in told["seeds"]
+    result = verdict({"frechet": {"a": around(0.20, 0.30), "b": around(0.33, 0.45)}})
+    assert result["first"] == "On frechet, a is better than b."
+    assert "the spread over 2 seeds is too large to say so of the recipes" in result["seeds"]
 
 
 def test_a_narrow_one_does():
-    told = verdict({"frechet": {"a": around(0.20, 0.21, 0.205), "b": around(0.80, 0.81, 0.79)}})
-    assert told["seeds"] == "That a is better than b goes beyond the spread over seeds as well."
+    result = verdict({"frechet": {"a": around(0.20, 0.21, 0.205), "b": around(0.80, 0.81, 0.79)}})
+    assert result["seeds"] == "That a is better than b goes beyond the spread over seeds as well."
 
 
 def test_a_gan_that_loses_is_said_to_lose():
     kinds = {"kinds": {"a": "GAN", "b": "likelihood model", "c": "GAN"}}
-    told = verdict({"frechet": {"a": around(0.6), "b": around(0.2), "c": around(0.9)}}, kinds)
-    assert told["gan"] == (
+    result = verdict({"frechet": {"a": around(0.6), "b": around(0.2), "c": around(0.9)}}, kinds)
+    assert result["gan"] == (
         "Is a GAN worth it here? By frechet, no: the best GAN, a (0.600),"
         " is worse than the likelihood model b (0.200)."
     )
@@ -116,22 +116,26 @@ def test_a_measure_that_is_not_trusted_decides_nothing_and_is_named():
         "frechet": {"a": around(0.2), "b": around(0.4)},
         "kid": {"a": around(0.4), "b": around(0.2)},
     }
-    told = verdict(values, **facts)
-    assert told["first"] == "On kid, b is better than a."
-    assert told["trust"] == "Not trusted on these data, and left out: frechet (noise no worse than real)."
+    result = verdict(values, **facts)
+    assert result["first"] == "On kid, b is better than a."
+    assert result["trust"] == "Not trusted on these data, and left out: frechet (noise no worse than real)."
 
 
 def test_a_measure_that_cannot_see_collapse_is_no_headline():
     facts = {
-        "precision": {"better": "higher", "anchors": BLIND, "trust": "yes, blind to collapse by definition"}
+        "precision": {
+            "higher_is_better": True,
+            "anchors": BLIND,
+            "trust": "yes, blind to collapse by definition",
+        }
     }
     values = {
         "precision": {"a": around(0.99), "b": around(0.5)},
         "frechet": {"a": around(0.8), "b": around(0.2)},
     }
-    told = verdict(values, **facts)
-    assert told["first"] == "On frechet, b is better than a."
-    assert told["others"] == "By the other trusted metrics, b is behind on precision (a)."
+    result = verdict(values, **facts)
+    assert result["first"] == "On frechet, b is better than a."
+    assert result["others"] == "By the other trusted metrics, b is behind on precision (a)."
 
 
 @pytest.mark.parametrize(
@@ -140,23 +144,25 @@ def test_a_measure_that_cannot_see_collapse_is_no_headline():
     ids=["without an interval", "not a number", "without an end"],
 )
 def test_what_has_no_bounds_decides_nothing(bounds):
-    told = verdict({"frechet": {"a": [bounds], "b": around(0.4)}})
-    assert told["first"].startswith("No verdict")
+    result = verdict({"frechet": {"a": [bounds], "b": around(0.4)}})
+    assert result["first"].startswith("No verdict")
 
 
 def test_a_measure_that_one_of_them_lacks_decides_nothing():
-    told = verdict({"nll": {"a": [None], "b": around(0.4)}})
-    assert told["first"].startswith("No verdict")
+    result = verdict({"nll": {"a": [None], "b": around(0.4)}})
+    assert result["first"].startswith("No verdict")
 
 
 def test_measures_without_a_better_end_decide_nothing():
-    told = verdict({"entropy": {"a": around(0.2), "b": around(0.4)}}, entropy={"better": None})
-    assert told["first"].startswith("No verdict")
+    result = verdict({"entropy": {"a": around(0.2), "b": around(0.4)}}, entropy={"higher_is_better": None})
+    assert result["first"].startswith("No verdict")
 
 
 def test_what_cannot_be_told_from_real_rows_is_said_to_be_so():
-    told = verdict({"frechet": {"a": [(0.11, 0.09, 0.13)], "b": around(0.5)}})
-    assert told["real"] == "By frechet, at this n, a is not distinguishable from held-out real rows (0.100)."
+    result = verdict({"frechet": {"a": [(0.11, 0.09, 0.13)], "b": around(0.5)}})
+    assert (
+        result["real"] == "By frechet, at this n, a is not distinguishable from held-out real rows (0.100)."
+    )
 
 
 def test_and_by_which_measures_it_can():
@@ -166,14 +172,14 @@ def test_and_by_which_measures_it_can():
         "c2st": {"a": around(0.95), "b": around(0.97)},
         "kid": {"a": [(0.0, -0.2, 0.2)], "b": around(0.5)},
     }
-    told = verdict(values, c2st={"anchors": {"real": 0.5, "noise": 1.0, "collapse": 0.96}})
-    assert told["real"].endswith("held-out real rows (0.100); by c2st it is.")
+    result = verdict(values, c2st={"anchors": {"real": 0.5, "noise": 1.0, "collapse": 0.96}})
+    assert result["real"].endswith("held-out real rows (0.100); by c2st it is.")
 
 
 def test_the_way_to_real_rows_is_counted_from_noise():
     """Noise 1.0, real 0.1: 0.4 is two thirds of the way."""
-    told = verdict({"frechet": {"a": around(0.4), "b": around(0.6)}})
-    assert "a has gone 66.7 % of the way there from noise (1)" in told["real"]
+    result = verdict({"frechet": {"a": around(0.4), "b": around(0.6)}})
+    assert "a has gone 66.7 % of the way there from noise (1)" in result["real"]
 
 
 def test_a_model_worse_than_noise_has_gone_less_than_nothing():
@@ -182,15 +188,15 @@ def test_a_model_worse_than_noise_has_gone_less_than_nothing():
 
 
 def test_other_measures_are_asked_whether_they_agree():
-    high = {"better": "higher", "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}
+    high = {"higher_is_better": True, "anchors": {"real": 0.9, "noise": 0.0, "collapse": 0.1}}
     values = {
         "frechet": {"a": around(0.2), "b": around(0.4)},
         "kid": {"a": around(0.2), "b": around(0.4)},
         "coverage": {"a": around(0.50), "b": around(0.51)},
         "recall": {"a": around(0.3), "b": around(0.8)},
     }
-    told = verdict(values, coverage=high, recall=high)
-    assert told["others"] == (
+    result = verdict(values, coverage=high, recall=high)
+    assert result["others"] == (
         "By the other trusted metrics, a leads alone on kid; a is behind on recall (b);"
         " nothing separates them on coverage."
     )
@@ -202,16 +208,16 @@ def test_failures_and_unfinished_trainings_and_the_limits_are_told():
         "failures": {"c-seed0": "out of memory (train)"},
         "machine": "CPU, 2 threads",
     }
-    told = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, case)
-    assert told["failed"] == "c-seed0 failed: out of memory (train)."
-    assert told["unfinished"].startswith("a was still improving")
-    assert told["limits"] == (
+    result = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, case)
+    assert result["failed"] == "c-seed0 failed: out of memory (train)."
+    assert result["unfinished"].startswith("a was still improving")
+    assert result["limits"] == (
         "This holds only for these data and 10 minutes of training each on CPU, 2 threads."
     )
 
 
 @pytest.mark.parametrize(
-    ("training_seconds", "told"),
+    ("training_seconds", "result"),
     [
         ({"a": 360.0, "b": 380.0}, None),
         (
@@ -221,21 +227,21 @@ def test_failures_and_unfinished_trainings_and_the_limits_are_told():
         ({}, None),
     ],
 )
-def test_budgets_that_were_not_one_are_named(training_seconds, told):
+def test_budgets_that_were_not_one_are_named(training_seconds, result):
     found = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, {"training_seconds": training_seconds})
-    assert found.get("spent") == (told and f"Training times differ: {told}")
+    assert found.get("spent") == (result and f"Training times differ: {result}")
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "result"),
     [
         ({}, "No verdict: no trial has been trained and evaluated."),
         ({"frechet": {"a": around(0.2)}}, "No verdict: only a was evaluated."),
     ],
 )
-def test_without_two_there_is_no_verdict(values, told):
+def test_without_two_there_is_no_verdict(values, result):
     found = analyse(evaluations(values)) if values else Analysis()
-    assert write_verdict(VerdictInputs(found, "10 minutes"))[0].text == told
+    assert write_verdict(VerdictInputs(found, "10 minutes"))[0].text == result
 
 
 def test_every_rule_is_explained():
@@ -282,9 +288,9 @@ def test_equal_recipes_are_seldom_called_better():
         drawn = drawn + torch.randn(3, 3, generator=generator, dtype=torch.float64)
         trials = results(drawn, 1.96)
         values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in trials}
-        told = verdict({"frechet": values}, frechet=FAR)
-        wrong += "goes beyond the spread" in told.get("seeds", "")
-        wrong_models += "is better than" in told["first"]
+        result = verdict({"frechet": values}, frechet=FAR)
+        wrong += "goes beyond the spread" in result.get("seeds", "")
+        wrong_models += "is better than" in result["first"]
     assert wrong / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
     assert wrong_models / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
 
@@ -305,21 +311,23 @@ def test_the_measure_that_the_domain_prefers_heads_where_it_can():
 
 
 def test_where_noise_is_no_anchor_the_way_is_counted_from_collapse():
-    told = verdict({"m": {"a": around(0.4), "b": around(0.6)}}, m={"anchors": {"real": 0.1, "collapse": 0.7}})
-    assert "a has gone 50.0 % of the way there from collapse (0.700)" in told["real"]
+    result = verdict(
+        {"m": {"a": around(0.4), "b": around(0.6)}}, m={"anchors": {"real": 0.1, "collapse": 0.7}}
+    )
+    assert "a has gone 50.0 % of the way there from collapse (0.700)" in result["real"]
 
 
 def test_a_measure_without_a_better_end_is_not_called_untrusted():
-    facts = {"entropy": {"better": None, "trust": "unordered: neither end is better"}}
+    facts = {"entropy": {"higher_is_better": None, "trust": "unordered: neither end is better"}}
     values = {m: {"a": around(0.2), "b": around(0.4)} for m in ("frechet", "entropy")}
     assert "trust" not in verdict(values, **facts)
 
 
 def test_one_that_nothing_could_check_is_left_out_and_named():
     facts = {"m": {"trust": "unchecked: no anchor to order"}}
-    told = verdict({"m": {"a": around(0.2), "b": around(0.4)}}, **facts)
-    assert told["first"].startswith("No verdict")
-    assert told["trust"].endswith("left out: m (unchecked: no anchor to order).")
+    result = verdict({"m": {"a": around(0.2), "b": around(0.4)}}, **facts)
+    assert result["first"].startswith("No verdict")
+    assert result["trust"].endswith("left out: m (unchecked: no anchor to order).")
 
 
 def test_measures_keep_the_order_of_the_evaluation():
@@ -332,10 +340,10 @@ def lines(values, facts=(), **case) -> list[str]:
 
 
 def test_the_lead_each_recipe_and_the_question_of_the_house():
-    told = lines(
+    result = lines(
         {"frechet": {"a": around(0.4), "b": around(0.2)}}, kinds={"a": "GAN", "b": "likelihood model"}
     )
-    assert told == [
+    assert result == [
         "By frechet b is better than a.",
         "  b: 0.200, 89 % of the way from noise to real",
         "  a: 0.400, 67 % of the way from noise to real",
@@ -363,19 +371,19 @@ def test_who_leads(values, lead):
 
 
 def test_faults_stand_beside_the_recipe():
-    high = {"better": "higher", "kind": "diversity"}
+    high = {"higher_is_better": True, "kind": "diversity"}
     anchors = {"real": 0.9, "noise": 0.5, "collapse": 0.1}
-    told = lines(
+    result = lines(
         {"frechet": {"a": around(0.4), "b": around(1.2)}, "recall": {"a": around(0.09), "b": around(0.8)}},
         {"recall": {**high, "anchors": anchors}},
     )
-    assert told[1].endswith("; collapsed")
-    assert told[2].endswith("; no better than noise")
+    assert result[1].endswith("; collapsed")
+    assert result[2].endswith("; no better than noise")
 
 
 def test_without_a_trusted_measure_there_is_no_verdict():
-    told = lines({"frechet": {"a": around(0.4)}}, {"frechet": {"trust": "no: shrunk better than real"}})
-    assert told == [
+    result = lines({"frechet": {"a": around(0.4)}}, {"frechet": {"trust": "no: shrunk better than real"}})
+    assert result == [
         "No verdict: no metric is trusted and has an interval for all recipes.",
         "not trusted here: frechet",
     ]
@@ -384,5 +392,5 @@ def test_without_a_trusted_measure_there_is_no_verdict():
 @given(st.lists(st.tuples(st.text("abc ", min_size=1, max_size=90), st.floats(-1, 2)), max_size=12))
 def test_it_is_eight_lines_of_eighty_columns(found):
     values = {name: around(value) for name, value in found}
-    told = lines({"frechet": values}) if values else []
-    assert len(told) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in told)
+    result = lines({"frechet": values}) if values else []
+    assert len(result) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in result)

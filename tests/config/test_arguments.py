@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import gancore
 from gancore import api
-from gancore.arguments import KINDS
+from gancore.arguments import ARGUMENT_TYPES
 from gancore.errors import ConfigError, GancoreError
 
 VERBS = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
@@ -55,7 +55,7 @@ def test_a_mistake_is_one_line(verb, arguments, said):
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 def test_every_argument_of_every_verb_is_checked(verb):
-    assert inspect.signature(verb).parameters.keys() - KINDS.keys() <= FREE
+    assert inspect.signature(verb).parameters.keys() - ARGUMENT_TYPES.keys() <= FREE
 
 
 def test_what_numpy_counts_is_a_number():
@@ -64,10 +64,10 @@ def test_what_numpy_counts_is_a_number():
 
 
 @given(
-    name=st.sampled_from(sorted(KINDS)),
+    name=st.sampled_from(sorted(ARGUMENT_TYPES)),
     value=st.one_of(st.none(), st.floats(), st.binary(), st.tuples(), st.just(object), st.text()),
 )
 def test_whatever_is_given_is_taken_or_refused_in_one_line(name, value):
-    kind = KINDS[name]
-    assert kind.holds(value) in (True, False)
-    assert issubclass(ConfigError, GancoreError) and kind.words
+    expected = ARGUMENT_TYPES[name]
+    assert expected.is_valid(value) in (True, False)
+    assert issubclass(ConfigError, GancoreError) and expected.description

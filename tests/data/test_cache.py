@@ -78,8 +78,8 @@ def test_all_goes_but_what_is_not_gancores_or_is_in_use(cache, capsys):
     mine, (free, busy) = files(cache), (prepare("free"), prepare("busy"))
     with file_lock(busy.with_name(f"{busy.name}.lock")):
         assert main(["cache", "clear", "--all", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"removed": [str(free)], "held": [str(busy)]}
+    output = json.loads(capsys.readouterr().out)
+    assert output == {"removed": [str(free)], "held": [str(busy)]}
     assert busy.exists() and all(path.exists() for path in mine)
     assert prepare("free") == free  # made again
 

@@ -138,9 +138,9 @@ def test_a_cache_that_nobody_can_write_costs_time_and_nothing_else(root, tmp_pat
 
 def test_now_and_then_it_says_how_far_it_is(root, monkeypatch):
     monkeypatch.setattr("gancore.data.sources.REPORT_SECONDS", -1.0)
-    told: list[str] = []
-    Looker(root).take(announce=told.append)
-    assert told == [f"  {number} of 4 files inspected" for number in (1, 2, 3, 4)]
+    messages: list[str] = []
+    Looker(root).take(announce=messages.append)
+    assert messages == [f"  {number} of 4 files inspected" for number in (1, 2, 3, 4)]
 
 
 def test_folders_deeper_than_the_stack_are_listed(tmp_path):

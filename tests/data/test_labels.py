@@ -12,7 +12,7 @@ from refusals import refused
 from gancore.data.dataset import Spec
 from gancore.data.labels import (
     FileSet,
-    LabelledSection,
+    LabelledDataConfig,
     class_fields,
     class_indices,
     folder_reader,
@@ -27,7 +27,7 @@ FLAT = ["7_anna_0.wav", "3_bert_1.wav"]
 
 
 def labels(names, root, labels="auto", label_pattern=None, label_column=None):
-    how = LabelledSection(labels=labels, label_pattern=label_pattern, label_column=label_column)
+    how = LabelledDataConfig(labels=labels, label_pattern=label_pattern, label_column=label_column)
     return read_labels(FileSet(names, str(root), folder_reader(root)), how).values
 
 
@@ -67,10 +67,10 @@ def test_a_table_is_found_by_itself(tmp_path, name, mark):
 def test_a_table_that_labels_some_files_alone_costs_no_files(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,label\n7_anna_0.wav,a\n")
     files = FileSet(FLAT, str(tmp_path), folder_reader(tmp_path))
-    found = read_labels(files, LabelledSection())
+    found = read_labels(files, LabelledDataConfig())
     assert found.values == [None, None] and found.source == ""
     assert "1 of 2" in found.summary_line([]) and "data.labels=metadata" in found.summary_line([])
-    assert read_labels(files, LabelledSection(labels="metadata")).values == ["a", None]
+    assert read_labels(files, LabelledDataConfig(labels="metadata")).values == ["a", None]
 
 
 SPELLINGS = {
@@ -124,7 +124,7 @@ def test_json_lines_with_a_column_of_ones_choice(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, told, fix",
+    "content, result, fix",
     [
         ("file_name,sort\n7_anna_0.wav,a\n", "sorte", "sort"),
         ("name,label\n7_anna_0.wav,a\n", "file_name", "name"),
@@ -132,16 +132,16 @@ def test_json_lines_with_a_column_of_ones_choice(tmp_path):
         ("file_name,label\nelsewhere.wav,a\n", "label", "data.labels"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(tmp_path, content, told, fix):
+def test_a_table_that_does_not_fit_is_refused(tmp_path, content, result, fix):
     (tmp_path / "metadata.csv").write_text(content)
-    with refused(DataError, told, fix=fix):
+    with refused(DataError, result, fix=fix):
         labels(FLAT, tmp_path, labels="metadata", label_column="sorte" if "sort" in content else None)
 
 
-@pytest.mark.parametrize("line, told", [("{oops", "JSON"), ("[1]", "object")])
-def test_lines_that_are_not_json_objects_are_named(tmp_path, line, told):
+@pytest.mark.parametrize("line, result", [("{oops", "JSON"), ("[1]", "object")])
+def test_lines_that_are_not_json_objects_are_named(tmp_path, line, result):
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.wav", "label": "a"}\n' + line)
-    with refused(DataError, "metadata.jsonl", 2, told):
+    with refused(DataError, "metadata.jsonl", 2, result):
         labels(FLAT, tmp_path, labels="metadata")
 
 
@@ -161,11 +161,11 @@ def test_what_is_missing_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pattern, told", [("(", "expression"), (r"\d", "group"), ("(a{99999999999})", "expression")]
+    "pattern, result", [("(", "expression"), (r"\d", "group"), ("(a{99999999999})", "expression")]
 )
-def test_a_pattern_that_cannot_be_is_refused(pattern, told):
-    with refused(ValidationError, "label_pattern", told):
-        LabelledSection(label_pattern=pattern)
+def test_a_pattern_that_cannot_be_is_refused(pattern, result):
+    with refused(ValidationError, "label_pattern", result):
+        LabelledDataConfig(label_pattern=pattern)
 
 
 def test_a_pattern_that_would_not_end_is_given_up_and_its_name_told(tmp_path, monkeypatch):

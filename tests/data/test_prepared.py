@@ -96,20 +96,20 @@ def test_it_is_built_once_per_key():
 
 
 def test_a_refused_item_is_named_for_each_of_its_copies_and_asked_about_once():
-    asked, skipped = [], []
+    requests, skipped = [], []
 
     def store(word: Word) -> int:
-        asked.append(word.name)
+        requests.append(word.name)
         if word.content_hash == "bad":
             raise SkipItem("it is bad")
-        return len(asked)
+        return len(requests)
 
     words = [Word("a", "bad"), Word("b", "good"), Word("c", "bad"), Word("d", "good")]
     assert [(word.name, got) for word, got in store_unique(words, store, skipped, quiet, "words")] == [
         ("b", 2),
         ("d", 2),
     ]
-    assert asked == ["a", "b"] and skipped == [("a", "it is bad"), ("c", "it is bad")]
+    assert requests == ["a", "b"] and skipped == [("a", "it is bad"), ("c", "it is bad")]
 
 
 def test_a_refused_item_is_not_held_in_memory():
@@ -137,9 +137,9 @@ def test_a_refused_item_is_not_held_in_memory():
 
 def test_now_and_then_it_says_how_far_it_is(monkeypatch):
     monkeypatch.setattr("gancore.data.sources.REPORT_SECONDS", -1.0)
-    told: list[str] = []
-    list(store_unique(TWO, lambda word: 0, [], told.append, "words"))
-    assert told == [f"  {number} words prepared" for number in (1, 2, 3)]
+    messages: list[str] = []
+    list(store_unique(TWO, lambda word: 0, [], messages.append, "words"))
+    assert messages == [f"  {number} words prepared" for number in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("name", ["values.bin", "lengths.npy", "table.json", "manifest.json"])

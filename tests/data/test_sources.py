@@ -118,11 +118,11 @@ def served(tmp_path):
     with zipfile.ZipFile(buffer, "w") as bundle:
         bundle.writestr("pebbles-1.0/a.txt", "a")
     body = buffer.getvalue()
-    asked = []
+    requests = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requests.append(self.path)
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -136,28 +136,28 @@ def served(tmp_path):
         files = {url: hashlib.sha256(body).hexdigest()}
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield SourceEntry("pebbles", "small stones", "CC-BY-4.0", files, 0.1, "https://example.org"), asked
+        yield SourceEntry("pebbles", "small stones", "CC-BY-4.0", files, 0.1, "https://example.org"), requests
         server.shutdown()
         thread.join()
 
 
 def test_a_named_set_is_downloaded_once_with_its_licence_shown(served):
-    entry, asked = served
+    entry, requested = served
     source, lines = find("pebbles", entries={"pebbles": entry})
     assert source.path == data_folder() / "pebbles"
     assert (source.path / "a.txt").read_text() == "a"
     assert "CC-BY-4.0" in lines[0]
     find("pebbles", entries={"pebbles": entry})
-    assert asked == ["/pebbles.zip"]
+    assert requested == ["/pebbles.zip"]
     assert sorted(path.name for path in data_folder().iterdir()) == ["pebbles", "pebbles.lock"]
 
 
 def test_nothing_is_downloaded_unless_asked_for_by_name(served):
-    entry, asked = served
+    entry, requested = served
     find(None, entries={"pebbles": entry, **ENTRIES})
     with pytest.raises(DataError):
         find("pebble", entries={"pebbles": entry})
-    assert asked == []
+    assert requested == []
 
 
 def test_an_interrupted_unpacking_is_not_taken_for_the_set(served, tmp_path):

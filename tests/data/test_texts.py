@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from refusals import refused
 
 from gancore.data.dataset import Spec
-from gancore.data.labels import FileSet, LabelledSection, folder_reader, read_labels
+from gancore.data.labels import FileSet, LabelledDataConfig, folder_reader, read_labels
 from gancore.domain import Domain
 from gancore.errors import ConfigError
 from gancore.files import atomic_write, decode_json, encode_json
@@ -48,13 +48,13 @@ def test_labels_of_a_table_are_read_so(tmp_path):
     ]
     (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     files = FileSet([f"{i}.png" for i in range(3)], str(tmp_path), folder_reader(tmp_path))
-    assert read_labels(files, LabelledSection()).values == ["a b", "\\udce9", "\u00e9"]
+    assert read_labels(files, LabelledDataConfig()).values == ["a b", "\\udce9", "\u00e9"]
 
 
-@pytest.mark.parametrize("asked", ["caf\u00e9", "cafe\u0301", " caf\u00e9\n"])
-def test_a_label_is_found_however_it_is_composed(asked):
+@pytest.mark.parametrize("requested", ["caf\u00e9", "cafe\u0301", " caf\u00e9\n"])
+def test_a_label_is_found_however_it_is_composed(requested):
     spec = Spec({"classes": ["tea", "caf\u00e9"]})
-    assert Domain.make_condition(None, asked, 2, spec, Key.of(0)).tolist() == [1, 1]
+    assert Domain.make_condition(None, requested, 2, spec, Key.of(0)).tolist() == [1, 1]
 
 
 def test_a_label_that_is_not_there_is_named_in_short():

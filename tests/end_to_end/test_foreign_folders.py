@@ -106,8 +106,8 @@ def test_any_config_of_a_model_generates_or_is_refused(copied: Path, section: st
         if section is None and isinstance(made, dict):
             content = {**made, "spec": document["spec"], "model": document["model"]}
         file.write_text(json.dumps(content))
-        if told := works_or_refuses(look):
-            failed.append(f"{section} {name}: {told}")
+        if result := works_or_refuses(look):
+            failed.append(f"{section} {name}: {result}")
     assert failed == []
 
 
@@ -133,8 +133,8 @@ def test_any_status_of_a_run_is_listed_and_filmed_or_refused(copied: Path):
     for name, made in mutations(document):
         file.write_text(json.dumps(made))
         for verb in (lambda: list_runs(copied.parent), lambda: gancore.animate(copied)):
-            if told := works_or_refuses(verb):
-                failed.append(f"{name}: {told}")
+            if result := works_or_refuses(verb):
+                failed.append(f"{name}: {result}")
     assert failed == []
 
 
@@ -159,8 +159,8 @@ def test_an_evaluation_of_any_data_settings_is_made_or_refused(copied: Path):
     for name, made in mutations(settings):
         data = {**document["data"], **made} if isinstance(made, dict) else made
         file.write_text(json.dumps({**document, "data": data}))
-        if told := works_or_refuses(lambda: gancore.evaluate(copied, n=16, metrics=["nowhere"])):
-            failed.append(f"{name}: {told}")
+        if result := works_or_refuses(lambda: gancore.evaluate(copied, n=16, metrics=["nowhere"])):
+            failed.append(f"{name}: {result}")
     assert failed == []
 
 
@@ -247,7 +247,7 @@ def test_no_verb_waits_for_what_is_no_file(
     (foreign / name).unlink(missing_ok=True)
     replace(foreign / name)
     answers = [(words, Child(tmp_path, *words).wait()) for words in VERBS]
-    assert [(words, told.err) for words, told in answers if told.code not in (0, 2)] == []
+    assert [(words, result.err) for words, result in answers if result.code not in (0, 2)] == []
 
 
 def test_no_checkpoint_waits_for_a_pipe(run: Path, tmp_path: Path):

@@ -48,10 +48,10 @@ def test_truncated_sounds_are_others_and_alike(gancore, run, tmp_path):
 
 def test_a_sound_stands_beside_those_of_train_that_sound_like_it(gancore, run, tmp_path):
     answer = gancore("neighbours", run, "-n", 3, "-k", 2, "--out", "beside", "--json")
-    told = json.loads(answer.out)
-    assert told["features"]["name"] == "log-mel" and len(told["samples"]) == 3
+    output = json.loads(answer.out)
+    assert output["features"]["name"] == "log-mel" and len(output["samples"]) == 3
     assert len(names(tmp_path / "beside")) == 9
-    assert json.loads((tmp_path / "beside" / "neighbours.json").read_text())["samples"] == told["samples"]
+    assert json.loads((tmp_path / "beside" / "neighbours.json").read_text())["samples"] == output["samples"]
 
 
 def test_what_is_printed_is_one_line_that_a_person_can_judge_by(gancore, run):
@@ -91,6 +91,6 @@ def test_a_kill_while_samples_are_written_leaves_no_torn_file(run, tmp_path, for
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert Child(tmp_path, *words, first=lambda: setattr(AudioDomain, "write", write)).wait().code == -9
-    assert {name: told for name, told in digest(out).items() if not name.startswith(".tmp-")} == before
+    assert {name: result for name, result in digest(out).items() if not name.startswith(".tmp-")} == before
     assert Child(tmp_path, *words).wait().code == 0
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]

@@ -17,8 +17,8 @@ SMALL += ["validation.samples=16", "logging.preview_samples=2"]
 
 
 def train(folder: Path, seed: int = 0, **options) -> bytes:
-    told = {"recipe": "mlpgan", "steps": 6, "device": "cpu", "progress": "none", "overrides": SMALL}
-    gancore.train("synthetic", seed=seed, out=folder, **{**told, **options})
+    arguments = {"recipe": "mlpgan", "steps": 6, "device": "cpu", "progress": "none", "overrides": SMALL}
+    gancore.train("synthetic", seed=seed, out=folder, **{**arguments, **options})
     return weights(folder)
 
 

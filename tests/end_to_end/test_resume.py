@@ -63,20 +63,20 @@ def test_signals_of_terminals_and_of_slurm_save_too(train, after_step, tmp_path,
 
 def test_in_a_script_a_signal_reaches_the_script_once_the_run_is_saved(after_step, tmp_path):
     overrides = [f"{key}={value}" for key, value in SETTINGS.items()]
-    told = {"device": "cpu", "steps": 8, "overrides": overrides, "progress": "none"}
+    arguments = {"device": "cpu", "steps": 8, "overrides": overrides, "progress": "none"}
     after_step(2, press_ctrl_c)
     with pytest.raises(KeyboardInterrupt) as stopped:
-        gancore.train("audio", out=tmp_path / "by_hand", **told)
+        gancore.train("audio", out=tmp_path / "by_hand", **arguments)
     assert (stopped.value.result.step, stopped.value.result.status) == (2, "stopped")
     after_step(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as ended:
-        gancore.train("audio", out=tmp_path / "by_slurm", **told)
+        gancore.train("audio", out=tmp_path / "by_slurm", **arguments)
     assert ended.value.code == 143
     heard = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     try:
         after_step(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert gancore.train("audio", out=tmp_path / "handled", **told).status == "stopped"
+        assert gancore.train("audio", out=tmp_path / "handled", **arguments).status == "stopped"
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == [signal.SIGTERM]
@@ -244,10 +244,10 @@ class TestInitFrom:
         assert weights(stopped) == weights(run)
 
     def test_says_how_much_of_it_fits(self, train, run):
-        other = ("--set", "model.width=3", "--set", "model.latent=7")
+        other = ("--set", "model.width=3", "--set", "model.latent_dim=7")
         answer = train("--out", "new", "--init-from", run / "model", *other, *self.FROZEN)
-        [(taken, all_of_them)] = re.findall(r"(\d+) of the (\d+) tensors of the model", answer.err)
-        assert 0 < int(taken) < int(all_of_them)  # the last bias fits, and what is of no width
+        [(used, all_of_them)] = re.findall(r"(\d+) of the (\d+) tensors of the model", answer.err)
+        assert 0 < int(used) < int(all_of_them)  # the last bias fits, and what is of no width
         assert f"the model {run / 'model'}" in answer.err
 
     def test_refuses_what_is_neither_run_nor_model(self, train, tmp_path):

@@ -24,7 +24,7 @@ def measured(run: Path) -> dict[int, float]:
 
 
 @pytest.fixture
-def judged(monkeypatch):
+def set_validation_values(monkeypatch):
     """``judged(9, 7, 8)``: what mel_distance shall find at the evaluations of a run, in turn."""
 
     def install(*values):
@@ -37,11 +37,11 @@ def judged(monkeypatch):
 SELECT = ("--set", "validation.select=mel_distance", "--set", "validation.every=2")
 
 
-def test_the_model_is_the_one_that_valid_found_best(train, after_step, tmp_path, judged):
-    judged(9.0, 7.0, 8.0, 7.5, 0.0)
+def test_the_model_is_the_one_that_valid_found_best(train, after_step, tmp_path, set_validation_values):
+    set_validation_values(9.0, 7.0, 8.0, 7.5, 0.0)
     assert train("--out", "run", "--steps", 8, *SELECT).code == 0
     assert measured(tmp_path / "run") == {2: 9.0, 4: 7.0, 6: 8.0, 8: 7.5}
-    assert best_of(tmp_path / "run") == {"measure": "mel_distance", "step": 4, "value": 7.0, "since": 2}
+    assert best_of(tmp_path / "run") == {"metric": "mel_distance", "step": 4, "value": 7.0, "since": 2}
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert config["training"]["step"] == 4
     assert "mel_distance" in (tmp_path / "run" / "model" / "README.md").read_text()
@@ -60,8 +60,8 @@ def test_a_real_measure_chooses_its_own_minimum(train, tmp_path):
     assert (best["step"], best["value"]) == min(values.items(), key=lambda item: item[1])
 
 
-def test_patience_ends_a_run_that_no_longer_improves(train, gancore, tmp_path, judged):
-    judged(9.0, 7.0, 8.0, 7.5)
+def test_patience_ends_a_run_that_no_longer_improves(train, gancore, tmp_path, set_validation_values):
+    set_validation_values(9.0, 7.0, 8.0, 7.5)
     words = (*SELECT, "--set", "validation.patience=2")
     answer = train("--out", "run", "--steps", 100, *words)
     assert answer.code == 0
@@ -79,26 +79,28 @@ def test_where_higher_is_better_the_highest_is_chosen(train, tmp_path, monkeypat
     assert best_of(tmp_path / "run")["step"] == 4
 
 
-def test_a_value_that_is_no_number_is_never_the_best(train, tmp_path, judged):
-    judged(float("nan"), 7.0, float("nan"), 8.0)
+def test_a_value_that_is_no_number_is_never_the_best(train, tmp_path, set_validation_values):
+    set_validation_values(float("nan"), 7.0, float("nan"), 8.0)
     answer = train("--out", "run", "--steps", 8, *SELECT)
     assert "mel_distance on valid is nan at step 2" in answer.err
     assert best_of(tmp_path / "run")["step"] == 4
 
 
-def test_without_any_number_the_last_model_stands(train, run, tmp_path, judged):
-    judged(*[float("nan")] * 4)
+def test_without_any_number_the_last_model_stands(train, run, tmp_path, set_validation_values):
+    set_validation_values(*[float("nan")] * 4)
     assert train("--out", "run", "--steps", 8, *SELECT).code == 0
     assert weights(tmp_path / "run") == weights(run)
 
 
-def test_another_measure_chosen_later_starts_its_own_search(train, gancore, tmp_path, judged, monkeypatch):
-    judged(1.0, 1.0)
+def test_another_measure_chosen_later_starts_its_own_search(
+    train, gancore, tmp_path, set_validation_values, monkeypatch
+):
+    set_validation_values(1.0, 1.0)
     train("--out", "run", "--steps", 4, *SELECT)
     monkeypatch.setattr(Validator, "validate", lambda *given: {"mel_frechet": 500.0})
     words = ("--steps", 8, "--force", "--set", "validation.select=mel_frechet")
     assert gancore("train", "--resume", "run", *words).code == 0
-    assert best_of(tmp_path / "run")["measure"] == "mel_frechet"
+    assert best_of(tmp_path / "run")["metric"] == "mel_frechet"
 
 
 @pytest.mark.slow

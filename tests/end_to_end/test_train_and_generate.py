@@ -266,11 +266,11 @@ def test_tiny_is_what_the_domain_says_it_is():
 
     tiny = AudioDomain().tiny_config()
     model = {key: value for key, value in tiny["model"].items() if key in WaveGANLiteConfig.model_fields}
-    told = {"data": {**tiny["data"]}, "model": model}
-    assert told["data"].pop("source") == "percussion"
-    own = {section: {} for section in told}
+    arguments = {"data": {**tiny["data"]}, "model": model}
+    assert arguments["data"].pop("source") == "percussion"
+    own = {section: {} for section in arguments}
     for name, value in SETTINGS.items():
         section, _, key = name.partition(".")
         if section in own:
             own[section][key] = value
-    assert own == told
+    assert own == arguments

@@ -84,13 +84,13 @@ def test_plugins_are_told_what_happens(tmp_path):
     env = install(tmp_path / "site", "watcher", WATCHER)
     answer = finish(start("train", *TINY, "--steps", 4, "--out", "run", folder=tmp_path, env=env))
     assert answer.code == 0, answer
-    told = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    content = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
     expected = ["start", "step", "step", "step", "step", "samples", "checkpoint", "end"]
-    assert [event["hook"] for event in told] == expected
-    assert "generator/loss" in told[1]["names"]
-    assert told[5] == {"hook": "samples", "step": 4, "files": 5}
-    assert told[6] == {"hook": "checkpoint", "step": 4, "there": True}
-    assert told[7] == {"hook": "end", "status": "done"}
+    assert [event["hook"] for event in content] == expected
+    assert "generator/loss" in content[1]["names"]
+    assert content[5] == {"hook": "samples", "step": 4, "files": 5}
+    assert content[6] == {"hook": "checkpoint", "step": 4, "there": True}
+    assert content[7] == {"hook": "end", "status": "done"}
 
 
 @pytest.mark.slow
@@ -117,9 +117,9 @@ class TestWithoutATerminal:
             re.match(r"4/4 +100% .*samples/s  D loss .*  G loss .*  D gradient", line) for line in lines
         )
         assert lines[-1] == "done"
-        told, times, *_, following = answer.out.splitlines()
+        result, times, *_, following = answer.out.splitlines()
         assert times.startswith("time: trained ")
-        assert re.fullmatch(r"4 steps in \d+ s; model: run/model", told)
+        assert re.fullmatch(r"4 steps in \d+ s; model: run/model", result)
         assert following == "next: gancore generate run -n 16 --out samples"
 
     def test_quiet_says_nothing_at_all(self, train, gancore, run):

@@ -244,19 +244,19 @@ def _share_certain(inputs: MetricInputs) -> float:
 mean_apart = Metric(
     _mean_apart, unit="length", requires=frozenset({"features"}), insensitive_to=frozenset({"noise"})
 )
-wrong_way = Metric(_share_repeated, unit="share", better="higher", insensitive_to=frozenset({"noise"}))
+wrong_way = Metric(_share_repeated, unit="share", higher_is_better=True, insensitive_to=frozenset({"noise"}))
 certain = Metric(
     _share_certain,
     unit="share",
-    better="higher",
+    higher_is_better=True,
     requires=frozenset({"log_posteriors"}),
     insensitive_to=frozenset({"collapse"}),
 )
-random_one = Metric(lambda inputs: float(inputs.key.uniform(1)), unit="nothing", better=None)
-asked = Metric(
+random_one = Metric(lambda inputs: float(inputs.key.uniform(1)), unit="nothing", higher_is_better=None)
+conditional_share = Metric(
     lambda inputs: float((inputs.fake.condition == 0).float().mean()),
     unit="share",
-    better=None,
+    higher_is_better=None,
     requires=frozenset({"condition"}),
 )
 likely = Metric(
@@ -266,7 +266,7 @@ likely = Metric(
     insensitive_to=frozenset({"collapse"}),
 )
 broken = Metric(lambda inputs: 1 / 0, unit="nothing")
-slow = Metric(lambda inputs: 3.0, unit="nothing", better=None, quick=False)
+slow = Metric(lambda inputs: 3.0, unit="nothing", higher_is_better=None, quick=False)
 
 
 class Doubled(FeatureExtractor):
@@ -292,7 +292,16 @@ class OfOthers:
 
     @hookimpl
     def gancore_metrics(self) -> list[MetricEntry]:
-        names = ("mean_apart", "wrong_way", "certain", "random_one", "asked", "likely", "broken", "slow")
+        names = (
+            "mean_apart",
+            "wrong_way",
+            "certain",
+            "random_one",
+            "conditional_share",
+            "likely",
+            "broken",
+            "slow",
+        )
         of_dots = [MetricEntry(name, f"{__name__}:{name}", name, domains=("dots",)) for name in names]
         return [*of_dots, MetricEntry("elsewhere", f"{__name__}:slow", "", domains=("audio",))]
 

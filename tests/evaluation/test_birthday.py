@@ -126,13 +126,13 @@ LAWS: dict[str, tuple[int, Callable[[Key, int], Tensor]]] = {
 def test_of_a_law_with_a_density_nobody_tells_how_many_there_are(law, n, m):
     """The number follows n; at 95 % one draw in 40 may have an upper end by chance."""
     d, draw = LAWS[law]
-    told = []
+    messages = []
     for number in range(6):
         key = Key.of("density", law, number)
         inputs = featured(draw(key / "fake", n), (key / "real").normal(m, d))
-        told.append(birthday.birthday.caveat(inputs))
-        assert bool(told[-1]) == math.isinf(birthday.birthday.interval(inputs).high)
-    assert sum("at least" in line for line in told) >= 5
+        messages.append(birthday.birthday.caveat(inputs))
+        assert bool(messages[-1]) == math.isinf(birthday.birthday.interval(inputs).high)
+    assert sum("at least" in line for line in messages) >= 5
 
 
 def test_the_bounds_hold_at_every_threshold_up_to_the_wider_one():

@@ -42,8 +42,8 @@ class Rich(Domain):
     feature_extractors = {"own": FeatureExtractorEntry("own", "rich:Own", "first")}
 
 
-def known(domain: Domain, told: list[str]) -> dict[str, MetricEntry]:
-    return available_metrics(domain, Spec({}), told.append)
+def known(domain: Domain, result: list[str]) -> dict[str, MetricEntry]:
+    return available_metrics(domain, Spec({}), result.append)
 
 
 @pytest.mark.parametrize("entry", CORE_METRICS, ids=lambda entry: entry.name)
@@ -62,17 +62,17 @@ def test_no_measure_is_explained_that_is_not_there_and_none_twice():
 
 
 def test_the_first_keeps_a_name_and_the_other_is_told_of():
-    told: list[str] = []
-    found = known(Rich(), told)
+    messages: list[str] = []
+    found = known(Rich(), messages)
     assert found["kid"].factory == "gancore.metrics.kernel:kid"
-    assert told == ["measure 'kid' of rich:kid is left out: gancore.metrics.kernel:kid has its name"]
+    assert messages == ["measure 'kid' of rich:kid is left out: gancore.metrics.kernel:kid has its name"]
 
 
 def test_what_cannot_be_imported_costs_itself_alone_unless_it_was_asked_for():
-    told: list[str] = []
-    found = load_metrics(known(Rich(), []), [ALL], told.append)
+    messages: list[str] = []
+    found = load_metrics(known(Rich(), []), [ALL], messages.append)
     assert {entry.name for entry in CORE_METRICS} <= found.keys()
-    assert [line.partition(" is left out")[0] for line in told] == ["measure 'gone'", "measure 'text'"]
+    assert [line.partition(" is left out")[0] for line in messages] == ["measure 'gone'", "measure 'text'"]
     with refused(PluginError, "gone", "nowhere_at_all"):
         load_metrics(known(Rich(), []), ["gone"], print)
     with refused(PluginError, "text", "gancore.Metric"):

@@ -16,7 +16,9 @@ from gancore.metrics.intervals import (
     caveat_one_feature,
     effective_rows,
     is_heavy_tailed,
+    moment_ratio,
 )
+from gancore.metrics.metric import MetricInputs
 from gancore.random import Key
 
 D = 8
@@ -74,10 +76,34 @@ def test_students_law_with_three_degrees_loses_it(measure):
     assert caveats(measure.caveat, student, 1000, 300) >= 19
 
 
+@pytest.mark.parametrize("measure", [frechet.frechet_metric, sliced_wasserstein.sliced_wasserstein_metric])
+def test_fifty_rows_of_students_law_lose_it(measure):
+    assert caveats(measure.caveat, student, 50, 50, 40) >= 35
+
+
+@pytest.mark.parametrize("law", LIGHT)
+def test_the_fourth_moment_of_fifty_rows_takes_no_trust_from_ordinary_laws(law: Callable[[Key, int], Tensor]):
+    def by_moment(inputs: MetricInputs) -> bool:
+        return "4th moment" in caveat_heavy_tails(inputs)
+
+    assert caveats(by_moment, law, 50, 50, 40) <= 1
+
+
+def test_the_moment_ratio_is_one_for_gaussians_and_a_third_of_the_rows_for_one_outlier():
+    x = Key.of("ratio").normal(4000, 5) * torch.tensor([9.0, 3.0, 1.0, 1.0, 0.1])
+    assert moment_ratio(x) == pytest.approx(1, abs=0.1)
+    signs = torch.cat([torch.ones(50, 1), -torch.ones(50, 1)])
+    assert moment_ratio(signs) == pytest.approx(1 / 3)  # (sum of squares)^2 / 3 of it
+    lone = torch.zeros(3000, 2)
+    lone[0, 0] = 1
+    assert moment_ratio(lone) == pytest.approx(1000, rel=0.01)
+    assert moment_ratio(torch.ones(50, 3)) == 1
+
+
 def test_one_heavy_set_of_the_two_is_enough_and_is_named():
     key = Key.of("two")
-    told = caveat_heavy_tails(featured(student(key, 500), normal(key / "real", 500)))
-    assert told.startswith("heavy tail") and "of the samples" in told
+    result = caveat_heavy_tails(featured(student(key, 500), normal(key / "real", 500)))
+    assert result.startswith("heavy tail") and "of the samples" in result
     assert "of the reference" in caveat_heavy_tails(featured(normal(key, 500), student(key / "real", 500)))
 
 

@@ -94,25 +94,25 @@ def test_a_class_that_is_never_made_is_never_called(shown):
 
 
 def test_only_the_samples_are_seen_in_training_and_the_same_ones_teach_once(judging):
-    asked = []
+    requests = []
     fake = points(200, "fake")
 
     def judge(data):
-        asked.append(data)
+        requests.append(data)
         return judging("judge", {"steps": 30}, data).sampler
 
     inputs = MetricInputs(fake, points(50, "real"), points(90, "train"), SPEC, train_classifier=judge)
     for _ in range(2):
         correct_rows(inputs, fake)
-    train, valid = asked[0].view("train"), asked[0].view("valid")
+    train, valid = requests[0].view("train"), requests[0].view("valid")
     rows = torch.cat([train.data, valid.data])
     assert len(valid) == VALIDATION_SHARE * 200
     assert sorted(rows.tolist()) == sorted(fake.samples.tolist())
-    told = {
+    result = {
         tuple(row): label for row, label in zip(fake.samples.tolist(), fake.condition.tolist(), strict=True)
     }
-    assert [told[tuple(row)] for row in train.data.tolist()] == train.condition.tolist()
-    assert asked[0].fingerprint == asked[1].fingerprint
+    assert [result[tuple(row)] for row in train.data.tolist()] == train.condition.tolist()
+    assert requests[0].fingerprint == requests[1].fingerprint
     folders = [path for path in judging.cache.iterdir() if path.is_dir()]
     assert len(folders) == 1
 
@@ -129,9 +129,9 @@ def test_other_rows_labels_or_a_source_are_other_judges(judging):
     assert len(prints) == 4
     for batch in batches:
         judging("judge", {"steps": 2}, classifier_data(batch, SPEC, Key.of(0)))
-    told = [path for path in judging.cache.iterdir() if path.is_dir()]
-    assert len(told) == 3
-    assert "100 rows" not in "".join(path.name for path in told)
+    result = [path for path in judging.cache.iterdir() if path.is_dir()]
+    assert len(result) == 3
+    assert "100 rows" not in "".join(path.name for path in result)
 
 
 @pytest.mark.parametrize(
@@ -166,5 +166,5 @@ def test_it_is_no_part_of_the_default_set_and_needs_a_conditional_model(train):
     run = train()
     found = gancore.evaluate(run, metrics=["classification_accuracy"], n=100, device="cpu")
     assert found["classification_accuracy"].skipped == "the model is not conditional"
-    names = [r.measure for r in gancore.evaluate(run, n=100, device="cpu")]
+    names = [r.metric for r in gancore.evaluate(run, n=100, device="cpu")]
     assert "classification_accuracy" not in names and "label_accuracy" in names

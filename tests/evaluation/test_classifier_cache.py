@@ -37,8 +37,8 @@ def reference(name: str, **settings: object) -> ReferenceData:
 
 
 def listening(judging: ClassifierCache) -> tuple[ClassifierCache, list[str]]:
-    told: list[str] = []
-    return replace(judging, announce=told.append), told
+    messages: list[str] = []
+    return replace(judging, announce=messages.append), messages
 
 
 def weights(model: Model) -> list[torch.Tensor]:
@@ -54,12 +54,12 @@ def runs(judging: ClassifierCache) -> list[Path]:
 
 
 def test_it_is_trained_once_and_judges(judging):
-    judging, told = listening(judging)
+    judging, messages = listening(judging)
     one = judging("judge", {"steps": 60})
     other = judging("judge", {"steps": 60})
-    (line,) = told
-    told_of = "training dots judge on trio once, for at most 60 steps; the model is cached in "
-    assert line.startswith(told_of + str(judging.cache))
+    (line,) = messages
+    message = "training dots judge on trio once, for at most 60 steps; the model is cached in "
+    assert line.startswith(message + str(judging.cache))
     assert equal(one, other)
     rows = judging.reference.data.view("test")
     right = one.sampler.log_posteriors(rows.rows).argmax(1) == rows.labels
@@ -75,9 +75,9 @@ def test_few_rows_are_not_passed_over_for_ever(judging, points, steps):
 
 def test_the_default_budget_is_that_of_the_rows_at_hand(judging, monkeypatch):
     monkeypatch.setattr("gancore.evaluation.classifier.MIN_STEPS", 5)
-    judging, told = listening(replace(judging, reference=reference("trio", points=16)))
+    judging, messages = listening(replace(judging, reference=reference("trio", points=16)))
     judging("judge", {})
-    assert "once, for at most 20 steps" in told[0]
+    assert "once, for at most 20 steps" in messages[0]
 
 
 def test_other_settings_data_or_sizes_make_another(judging):
@@ -89,13 +89,13 @@ def test_other_settings_data_or_sizes_make_another(judging):
 
 
 def test_what_is_damaged_is_trained_again(judging):
-    judging, told = listening(judging)
+    judging, messages = listening(judging)
     one = judging("judge", QUICK)
     (run,) = runs(judging)
     weights = run / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
     assert equal(judging("judge", QUICK), one)
-    assert ["trained again" in line for line in told] == [False, True, False]
+    assert ["trained again" in line for line in messages] == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,6 @@ def test_two_processes_that_ask_at_once_train_one(judging, tmp_path):
 
     pids = [in_a_process(ask(name)) for name in ("one", "two")]
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
-    told = "".join((tmp_path / name).read_text() for name in ("one", "two"))
-    assert told.count("training dots judge") == 1
-    assert told.count("Waiting for") == 1
+    result = "".join((tmp_path / name).read_text() for name in ("one", "two"))
+    assert result.count("training dots judge") == 1
+    assert result.count("Waiting for") == 1

@@ -35,11 +35,11 @@ class OfOneSize(ClassifierFeatureExtractor):
 
 
 def ready(
-    features: ClassifierFeatureExtractor, model: Linear, spec: Spec = SPEC, asked=None
+    features: ClassifierFeatureExtractor, model: Linear, spec: Spec = SPEC, requests=None
 ) -> ClassifierFeatureExtractor:
     def judge(recipe, settings) -> Model:
-        if asked is not None:
-            asked.append((recipe, settings))
+        if requests is not None:
+            requests.append((recipe, settings))
         return Model(TrainedClassifier(model, Identity()), spec, Domain(), {}, torch.device("cpu"))
 
     features.prepare(FeatureContext(Data({}, {}, {}, spec), None, judge))
@@ -47,9 +47,9 @@ def ready(
 
 
 def test_it_gives_the_last_layer_of_the_classifier_that_the_workbench_trains():
-    asked, model = [], Linear()
-    features = ready(ClassifierFeatureExtractor(), model, asked=asked)
-    assert asked == [("classifier", {})] and features.classes == ["a", "b", "c"]
+    requests, model = [], Linear()
+    features = ready(ClassifierFeatureExtractor(), model, requests=requests)
+    assert requests == [("classifier", {})] and features.classes == ["a", "b", "c"]
     seen = features.embed(ROWS, SPEC)
     assert torch.equal(seen, model.first(ROWS)) and not seen.requires_grad
     said = features.log_posteriors(ROWS, SPEC)

@@ -68,9 +68,13 @@ def test_a_collapse_is_a_twentieth_of_the_rows_over_and_over(n, distinct):
 # Trust.
 
 
-def measure(better="lower", insensitive_to=(), ideal=None):
+def measure(higher_is_better=False, insensitive_to=(), ideal=None):
     return Metric(
-        lambda inputs: 0.0, unit="", better=better, insensitive_to=frozenset(insensitive_to), ideal=ideal
+        lambda inputs: 0.0,
+        unit="",
+        higher_is_better=higher_is_better,
+        insensitive_to=frozenset(insensitive_to),
+        ideal=ideal,
     )
 
 
@@ -78,12 +82,12 @@ def measure(better="lower", insensitive_to=(), ideal=None):
     ("measure", "real", "noise", "collapse", "said"),
     [
         (measure(), 1, 2, 3, "yes"),
-        (measure("higher"), 3, 1, 2, "yes"),
+        (measure(higher_is_better=True), 3, 1, 2, "yes"),
         (measure(), 1, math.inf, 2, "yes"),
         (measure(), 1, 2, 1, "no: collapse not told from real"),
         (measure(), 3, 2, 1, "no: noise and collapse better than real"),
         (measure(), 3, 3, 1, "no: noise not told from real, collapse better than real"),
-        (measure("higher"), 1, 2, 0, "no: noise better than real"),
+        (measure(higher_is_better=True), 1, 2, 0, "no: noise better than real"),
         (measure(), 1, math.nan, 2, "no: noise not told from real"),
         (measure(), math.nan, 1, 2, "no: noise and collapse not told from real"),
         (measure(insensitive_to=["collapse"]), 1, 2, 0, "yes, blind to collapse by definition"),
@@ -97,7 +101,7 @@ def measure(better="lower", insensitive_to=(), ideal=None):
             0,
             "yes, blind to collapse and noise by definition",
         ),
-        (measure(better=None), 1, 2, 3, "unordered: neither end is better"),
+        (measure(higher_is_better=None), 1, 2, 3, "unordered: neither end is better"),
     ],
 )
 def test_a_measure_is_trusted_that_puts_both_bad_anchors_behind_the_good_one(
@@ -112,7 +116,7 @@ def test_a_bad_anchor_within_the_interval_of_the_good_one_is_not_told_from_it():
     assert assess_trust(measure(), ControlValues(values, (0.5, 1.5))) == "yes"
     assert assess_trust(measure(), ControlValues(values, (0.1, 2.0))) == "no: noise not told from real"
     assert (
-        assess_trust(measure("higher"), ControlValues({**values, "real": 4.0}, (2.0, 6.0)))
+        assess_trust(measure(higher_is_better=True), ControlValues({**values, "real": 4.0}, (2.0, 6.0)))
         == "no: collapse not told from real"
     )
     assert assess_trust(measure(), ControlValues(values, (math.nan, math.nan))) == "yes"

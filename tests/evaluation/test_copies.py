@@ -29,7 +29,7 @@ def with_copies(share: float, n: int = 1000) -> Tensor:
     return fake
 
 
-def looked_at(fake: Tensor, rows: int) -> MetricInputs:
+def requested(fake: Tensor, rows: int) -> MetricInputs:
     """Of train so many rows, at random."""
     seen = TRAIN[(KEY / "looked").permutation(len(TRAIN))[:rows]]
     return replace(featured(fake, REAL, seen), train_size=len(TRAIN))
@@ -38,7 +38,7 @@ def looked_at(fake: Tensor, rows: int) -> MetricInputs:
 @pytest.mark.parametrize("rows", [6000, 1200])
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_a_share_is_found_whatever_part_of_train_was_looked_at(share, rows):
-    inputs = looked_at(with_copies(share), rows)
+    inputs = requested(with_copies(share), rows)
     low, high, method = copies.interval(inputs)
     assert low <= share <= high and high - low < 0.3
     assert copies.compute(inputs) == pytest.approx(share, abs=0.1)
@@ -51,7 +51,7 @@ def test_a_share_is_found_whatever_part_of_train_was_looked_at(share, rows):
 
 @pytest.mark.parametrize("rows", [6000, 1200])
 def test_samples_of_the_law_are_none(rows):
-    inputs = looked_at(fresh("others"), rows)
+    inputs = requested(fresh("others"), rows)
     assert copies.interval(inputs).low == 0 and copies.compute(inputs) < 0.05
     assert copies.details(inputs)["p value"] > 0.01
 
@@ -74,9 +74,9 @@ def test_shrunken_samples_are_none(d, scale):
 def test_many_copies_of_a_few_rows_are_found_and_the_share_is_uncertain_where_few_rows_were_looked_at():
     """Five rows of which each is looked at by chance: the interval says so."""
     fake = TRAIN[:5].repeat(200, 1)
-    whole = looked_at(fake, 6000)
+    whole = requested(fake, 6000)
     assert copies.compute(whole) == 1 and copies.interval(whole).low > 0.99
-    assert holds(1.0, copies.interval(looked_at(fake, 1200)))
+    assert holds(1.0, copies.interval(requested(fake, 1200)))
 
 
 def test_where_reference_rows_stand_in_train_they_are_told_of_and_allowed_for():

@@ -114,12 +114,12 @@ def posteriors(key: Key, n: int, classes: int, sharpness: float, skew: float = 0
     return logits.softmax(1)
 
 
-def judged(key: Key, n: int = 300, sharpness: float = 4.0, skew: float = 0.3) -> MetricInputs:
+def posterior_inputs(key: Key, n: int = 300, sharpness: float = 4.0, skew: float = 0.3) -> MetricInputs:
     return classified(posteriors(key, n, 6, sharpness, skew), train=posteriors(Key.of("train"), 2000, 6, 4.0))
 
 
 def sure(key: Key) -> MetricInputs:
-    return judged(key, sharpness=30.0, skew=0.0)
+    return posterior_inputs(key, sharpness=30.0, skew=0.0)
 
 
 @cache
@@ -148,7 +148,7 @@ def labels_at_the_edge(key: Key, n: int = 400) -> MetricInputs:
     return classified(*hot)
 
 
-def asked(key: Key, n: int = 200) -> MetricInputs:
+def conditional_inputs(key: Key, n: int = 200) -> MetricInputs:
     label = (key / "label").integers(5, n)
     said = torch.where((key / "hit").uniform(n) < 0.9, label, (label + 1) % 5)
     return classified(torch.nn.functional.one_hot(said, 5).double(), condition=label)
@@ -201,16 +201,20 @@ WORLDS = {
     "copies": World(memorization.copies, third_copied, 1 / 3, wide=True),
     "copies of a part of train": World(memorization.copies, half_seen, 1 / 3, wide=True),
     "inception score": World(
-        scores.inception_score, judged, once(lambda: math.exp(scores.log_inception_score(many_posteriors())))
+        scores.inception_score,
+        posterior_inputs,
+        once(lambda: math.exp(scores.log_inception_score(many_posteriors()))),
     ),
     "inception score of sure posteriors": World(scores.inception_score, sure, 6, wide=True),
-    "modified inception score": World(scores.modified_inception_score, judged, once(modified_truth)),
-    "AM": World(scores.am_score_metric, judged, once(am_truth)),
+    "modified inception score": World(
+        scores.modified_inception_score, posterior_inputs, once(modified_truth)
+    ),
+    "AM": World(scores.am_score_metric, posterior_inputs, once(am_truth)),
     "posterior entropy": World(
-        scores.posterior_entropy, judged, once(lambda: float(entr(many_posteriors()).sum(1).mean()))
+        scores.posterior_entropy, posterior_inputs, once(lambda: float(entr(many_posteriors()).sum(1).mean()))
     ),
     "class coverage": World(scores.class_coverage, labels_at_the_edge, 1, wide=True),
-    "label accuracy": World(scores.label_accuracy, asked, 0.9),
+    "label accuracy": World(scores.label_accuracy, conditional_inputs, 0.9),
     "likelihood": World(scores.nll, likely, 2.5 * (1 + math.log(2 * math.pi))),
 }
 RUNS = 20

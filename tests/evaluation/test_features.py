@@ -197,14 +197,14 @@ def test_a_torn_or_altered_file_is_made_again(pipeline, tmp_path, damage):
 
 def test_a_folder_that_cannot_be_written_costs_time_and_is_told_of_once(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    told = []
+    messages = []
     pipeline = FeaturePipeline(
-        Spec({}), torch.device("cpu"), DiskCache(tmp_path / "file" / "sets", told.append), Counting()
+        Spec({}), torch.device("cpu"), DiskCache(tmp_path / "file" / "sets", messages.append), Counting()
     )
     for _ in range(2):
         pipeline.extract(Batch(torch.ones(5, 2)), cache=True)
     assert pipeline.features.seen == [5, 5]
-    assert len(told) == 1 and told[0].startswith("results are not cached for the next evaluation: ")
+    assert len(messages) == 1 and messages[0].startswith("results are not cached for the next evaluation: ")
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,16 @@ def line(value: float, low: float, high: float, caveat: str = "") -> dict[str, A
 
 def test_the_truth_of_a_pair_is_the_mean_of_the_others():
     """3 is to hold (0 + 0 + 0) / 3 and does not; each 0 is to hold 1 and does."""
-    found = SCRIPT["judged"]([line(0, -1, 1), line(0, -1, 1), line(0, -1, 1), line(3, 2, 4)])
+    found = SCRIPT["summarise_lines"]([line(0, -1, 1), line(0, -1, 1), line(0, -1, 1), line(3, 2, 4)])
     assert (found["pairs"], found["held"], found["trusted"], found["missed"]) == (4, 0.75, 1, 0.25)
     assert not found["passes"]
 
 
 def test_what_is_not_trusted_need_not_hold():
     lines = [line(0, 5, 6, "heavy tail")] * 20
-    assert SCRIPT["judged"](lines)["passes"] and SCRIPT["judged"](lines)["held"] == 0
-    assert not SCRIPT["judged"]([line(0, 5, 6)] * 20)["passes"]
-    assert SCRIPT["judged"]([line(0, 5, 6)] * 2 + [line(0, -1, 1)] * 18)["passes"]
+    assert SCRIPT["summarise_lines"](lines)["passes"] and SCRIPT["summarise_lines"](lines)["held"] == 0
+    assert not SCRIPT["summarise_lines"]([line(0, 5, 6)] * 20)["passes"]
+    assert SCRIPT["summarise_lines"]([line(0, 5, 6)] * 2 + [line(0, -1, 1)] * 18)["passes"]
 
 
 def test_it_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

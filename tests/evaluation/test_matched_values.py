@@ -60,11 +60,11 @@ def test_where_numbers_are_equal_the_value_itself_is_compared(tmp_path):
 
 def test_an_equal_law_is_seldom_told_from_real_rows(tmp_path):
     """100 laws by one measure at 95 %; both intervals count, so that it is far less often."""
-    told = 0
+    result = 0
     for number in range(100):
         fake, real, held = (modes(100, f"{name}{number}") for name in ("fake", "real", "held"))
-        told += bool(read(tmp_path, "kid", fake, real, held).worse_than_real())
-    assert told <= 5
+        result += bool(read(tmp_path, "kid", fake, real, held).worse_than_real())
+    assert result <= 5
 
 
 @pytest.mark.parametrize("measure", ["frechet", "coverage", "recall", "c2st_neighbour"])
@@ -75,20 +75,20 @@ def test_three_lost_modes_of_ten_are_told_at_a_thousand(tmp_path, measure):
 
 def test_a_difference_has_the_bounds_of_both():
     """MOVER by hand: a = 3 (2.5 to 4), b = 1 (0.8 to 1.3); higher is worse."""
-    found = MetricResult("m", 3.0, better="lower", anchors={"real": 1.0}, real_low=0.8, real_high=1.3)
+    found = MetricResult("m", 3.0, higher_is_better=False, anchors={"real": 1.0}, real_low=0.8, real_high=1.3)
     found = replace(found, matched=3.0, matched_low=2.5, matched_high=4.0)
     beside = found.difference_from("real")
     assert beside.value == 2.0
     assert beside.low == pytest.approx(2 - (0.5**2 + 0.3**2) ** 0.5)
     assert beside.high == pytest.approx(2 + (1.0**2 + 0.2**2) ** 0.5)
     assert found.difference_from("real", comparisons=10).low < beside.low
-    turned = replace(found, better="higher").difference_from("real")
+    turned = replace(found, higher_is_better=True).difference_from("real")
     assert (turned.value, turned.low) == (-2.0, pytest.approx(-2 - (1.0**2 + 0.2**2) ** 0.5))
 
 
 @pytest.mark.parametrize(("value", "worse"), [(0.5, False), (0.8, True), (0.2, True), (0.53, False)])
 def test_of_a_two_sample_test_either_side_of_one_half_is_worse(value, worse):
-    found = MetricResult("c2st", value, better="lower", ideal=0.5, anchors={"real": 0.51})
+    found = MetricResult("c2st", value, higher_is_better=False, ideal=0.5, anchors={"real": 0.51})
     found = replace(found, real_low=0.47, real_high=0.55)
     found = replace(found, matched=value, matched_low=value - 0.03, matched_high=value + 0.03)
     assert found.worse_than_real() is worse

@@ -68,11 +68,11 @@ def beside(run, tmp_path, **settings):
 def test_a_copyist_is_found_out_and_its_sources_named(train, cache, tmp_path):
     run = train(kept=300, blur=0.0)
     found = beside(run, tmp_path, k=3)
-    told = json.loads((tmp_path / "out" / "neighbours.json").read_text())
-    assert found.copy_test.significant and told["verdict"]["sign"] is True
+    content = json.loads((tmp_path / "out" / "neighbours.json").read_text())
+    assert found.copy_test.significant and content["verdict"]["significant"] is True
     assert found.distances[:, 0].max() == 0 and found.train_indices[:, 0].max() < 300
-    assert told["features"]["name"] == "coordinates" and told["train"] == 400
-    assert told["samples"][0]["rows"] == found.train_indices[0].tolist()
+    assert content["features"]["name"] == "coordinates" and content["train"] == 400
+    assert content["samples"][0]["rows"] == found.train_indices[0].tolist()
     assert (tmp_path / "out" / "dots.txt").exists()
     data = found.samples.data.view(40, 4, 3)
     assert torch.equal(data[:, 0], data[:, 1]) and not torch.equal(data[:, 1], data[:, 2])
@@ -90,11 +90,11 @@ def test_any_features_can_be_asked_for(train, cache, tmp_path, features):
 
 def test_the_same_seed_gives_the_same_bytes(train, cache, tmp_path):
     run = train()
-    told = []
+    messages = []
     for out in ("a", "b"):
         gancore.neighbours(run, n=5, out=tmp_path / out, device="cpu")
-        told.append((tmp_path / out / "neighbours.json").read_bytes())
-    assert told[0] == told[1]
+        messages.append((tmp_path / out / "neighbours.json").read_bytes())
+    assert messages[0] == messages[1]
 
 
 def test_a_model_folder_alone_finds_a_named_source_and_says_what_it_lacks_else(train, cache, tmp_path):

@@ -19,7 +19,7 @@ FREE = {name: measure for name, measure in CORE.items() if "judge" not in measur
 """A judge that is trained by the ordinary loop takes what is given in its order, as any training does."""
 
 
-def judged(x: torch.Tensor) -> SampleSet:
+def with_posteriors(x: torch.Tensor) -> SampleSet:
     """Three classes, by the signs of two coordinates; asked for as they are."""
     logits = torch.stack([3 * x[:, 0], 3 * x[:, 1], -x[:, 0]], 1)
     return SampleSet(x, logits.argmax(1), x, logits.double().log_softmax(1))
@@ -30,7 +30,7 @@ def inputs(n: int = 150, m: int = 120, seed: int = 0) -> MetricInputs:
     key = Key.of("order")
     fake = 0.8 * (key / "fake").normal(n, 6) + 0.3
     real, train = (key / "real").normal(m, 6), (key / "train").normal(200, 6)
-    sets = [judged(x[x[:, 0].argsort()]) for x in (fake, real, train)]
+    sets = [with_posteriors(x[x[:, 0].argsort()]) for x in (fake, real, train)]
     log_prob = -sets[1].samples.square().sum(1)
     return MetricInputs(*sets, Spec({}), Key.of("evaluate", seed), log_prob=log_prob, classes="abc")
 
@@ -85,14 +85,14 @@ def test_equal_rows_are_at_random_among_each_other():
 
 
 def test_what_is_kept_of_one_evidence_is_not_given_for_another():
-    asked: list[int] = []
+    requests: list[int] = []
 
     @once
     def count(given: MetricInputs) -> int:
-        asked.append(len(given.fake))
+        requests.append(len(given.fake))
         return len(given.fake)
 
     first, second = inputs(30), inputs(40)
     turns = [first, first, second, first, replace(first)]
     assert [count(given) for given in turns] == [30, 30, 40, 30, 30]
-    assert asked == [30, 40, 30, 30]
+    assert requests == [30, 40, 30, 30]

@@ -126,7 +126,7 @@ def test_too_few_rows_make_no_clusters():
 
 
 def test_f_weighs_recall_by_beta():
-    curve = precision_recall.Curve(torch.tensor([0.8]), torch.tensor([0.2]))
+    curve = precision_recall.PrecisionRecallCurve(torch.tensor([0.8]), torch.tensor([0.2]))
     assert float(f_beta(curve, 1)) == pytest.approx(2 * 0.8 * 0.2)
     assert float(f_beta(curve, 8)) == pytest.approx(0.2, abs=0.01)
     assert float(f_beta(curve, 1 / 8)) == pytest.approx(0.8, abs=0.04)

@@ -11,31 +11,44 @@ from gancore.evaluation.result import EvaluationResult, MetricResult
 
 ABOUT = {"n": 500, "n_real": 500, "split": "test", "source": "ring"}
 ANCHORS = {
-    "lower": {"real": 10.0, "noise": 100.0, "collapse": 80.0},
-    "higher": {"real": 0.9, "noise": 0.0, "collapse": 0.05},
+    False: {"real": 10.0, "noise": 100.0, "collapse": 80.0},
+    True: {"real": 0.9, "noise": 0.0, "collapse": 0.05},
 }
 
 
-def reading(measure: str, value: float, half: float = 0.0, better: str = "lower", **facts) -> MetricResult:
+def reading(
+    measure: str, value: float, half: float = 0.0, higher_is_better: bool = False, **facts
+) -> MetricResult:
     """With an interval, and one of a twentieth of its anchor about real rows."""
-    anchors = facts.pop("anchors", ANCHORS[better])
+    anchors = facts.pop("anchors", ANCHORS[higher_is_better])
     real = anchors.get("real", 0.0)
     half = half or abs(real) / 20
     around = {"low": value - half, "high": value + half}
     matched = {"matched": value, "matched_low": value - half, "matched_high": value + half}
     beside = {"real_low": real - abs(real) / 20, "real_high": real + abs(real) / 20, "n_anchors": 500}
-    told = {"better": better, "anchors": anchors, **around, **matched, **beside, "n": 500, "n_real": 500}
-    return MetricResult(measure, value, **(told | facts))
+    result = {
+        "higher_is_better": higher_is_better,
+        "anchors": anchors,
+        **around,
+        **matched,
+        **beside,
+        "n": 500,
+        "n_real": 500,
+    }
+    return MetricResult(measure, value, **(result | facts))
 
 
 def recall(value: float, **facts) -> MetricResult:
-    return reading("recall", value, better="higher", kind="diversity", **facts)
+    return reading("recall", value, higher_is_better=True, kind="diversity", **facts)
 
 
 def lines(*results: MetricResult, **about) -> dict[str, str]:
     """By label; the first line has none."""
-    told = summary(EvaluationResult("runs/a", results, ABOUT | about))
-    return {"": told[0], **{line.partition(":")[0]: line.partition(":")[2].strip() for line in told[1:]}}
+    summary_lines = summary(EvaluationResult("runs/a", results, ABOUT | about))
+    return {
+        "": summary_lines[0],
+        **{line.partition(":")[0]: line.partition(":")[2].strip() for line in summary_lines[1:]},
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,18 +90,18 @@ def test_copies_are_said():
     def copies(value, half):
         return reading("copies", value, half, kind="memory", anchors={"real": 0.0})
 
-    told = lines(reading("frechet", 30.0), copies(0.2, 0.05))
-    assert told["copies"] == "samples copy train: 15 to 25 % of the samples"
-    assert "gancore neighbours" in told["next"]
+    result = lines(reading("frechet", 30.0), copies(0.2, 0.05))
+    assert result["copies"] == "samples copy train: 15 to 25 % of the samples"
+    assert "gancore neighbours" in result["next"]
     assert lines(copies(0.01, 0.01))["copies"].startswith("no sign of them: 0 to 2 %")
     assert lines(reading("frechet", 30.0))["copies"] == "not known"
 
 
 def test_what_cannot_be_trusted_is_named_and_decides_nothing():
     doubted = reading("frechet", 5.0, trust="no: shrunk better than real")
-    told = lines(doubted, reading("kid", 99.0))
-    assert told["distrust"] == "1 of 2 measures: frechet"
-    assert told["good"].startswith("kid 99 ")
+    result = lines(doubted, reading("kid", 99.0))
+    assert result["distrust"] == "1 of 2 measures: frechet"
+    assert result["good"].startswith("kid 99 ")
     assert "no distance can be trusted" in lines(doubted)["good"]
 
 
@@ -100,11 +113,11 @@ def test_the_gravest_fault_gives_the_advice():
 
 def test_few_rows_and_weak_classifiers_are_noted():
     weak = {"accuracy": {"value": 0.528, "low": 0.36, "high": 0.69, "n": 36}}
-    told = summary(
+    lines = summary(
         EvaluationResult("m", [reading("frechet", 30.0)], ABOUT | {"n_real": 80, "classifier": weak})
     )
-    assert sum(line.startswith("note:") for line in told) == 2
-    assert any("right on 52.8 % of 36 rows of test" in line for line in told)
+    assert sum(line.startswith("note:") for line in lines) == 2
+    assert any("right on 52.8 % of 36 rows of test" in line for line in lines)
 
 
 def test_one_distance_that_tells_is_enough():
@@ -124,8 +137,8 @@ def test_whatever_is_measured_it_is_eight_lines_of_eighty_columns(found, name):
         for measure, value, trust in found
         for kind in ("distance", "diversity", "memory")
     ]
-    told = summary(EvaluationResult(name, results, ABOUT))
-    assert len(told) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in told)
+    lines = summary(EvaluationResult(name, results, ABOUT))
+    assert len(lines) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in lines)
 
 
 def test_where_nothing_was_taken_nothing_is_said():

@@ -28,7 +28,7 @@ ANY = st.recursive(
 )
 READINGS = st.builds(
     MetricResult,
-    measure=st.text(min_size=1),
+    metric=st.text(min_size=1),
     value=st.none() | FLOATS,
     low=st.none() | FLOATS,
     high=st.none() | FLOATS,
@@ -45,7 +45,7 @@ SOME = EvaluationResult(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(READINGS, max_size=4, unique_by=lambda reading: reading.measure), st.dictionaries(st.text(), ANY)
+    st.lists(READINGS, max_size=4, unique_by=lambda reading: reading.metric), st.dictionaries(st.text(), ANY)
 )
 def test_nothing_is_lost_on_the_way(tmp_path_factory, results, about):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
@@ -88,13 +88,14 @@ def test_a_file_keeps_what_was_asked_otherwise_and_replaces_what_was_asked_alike
     "content",
     [b"", b"\n", b"{}", b"[1]", b'"format"', b"\xff\xfe", b'{"format": 9}\n{"seconds": {}}', b"{" * 5000],
 )
-def test_what_is_no_evaluation_is_said_in_one_line_and_written_over(tmp_path, content):
+def test_what_is_no_evaluation_is_refused_in_one_line_and_kept_beside_the_next_one(tmp_path, content):
     path = tmp_path / "evaluations.jsonl"
     path.write_bytes(content)
     with refused(CheckpointError, "evaluations.jsonl", fix="evaluate"):
         EvaluationResult.read(path)
     store_evaluation(path, SOME)
     assert EvaluationResult.read(path) == SOME
+    assert (tmp_path / "evaluations.jsonl.unreadable").read_bytes() == content
 
 
 def test_a_file_that_was_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path):
@@ -107,29 +108,19 @@ def test_a_file_that_was_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path):
             EvaluationResult.read(path)
 
 
-def test_an_evaluation_of_format_1_is_read_and_kept_beside_new_ones(tmp_path):
-    """Its readings have no values at the anchors' numbers, so nothing is said of real rows."""
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_an_evaluation_of_another_format_is_refused(tmp_path, number):
     path = tmp_path / "evaluations.jsonl"
-    row = {
-        "measure": "kid",
-        "value": 0.5,
-        "low": 0.4,
-        "high": 0.6,
-        "better": "lower",
-        "anchors": {"real": 0.1},
-    }
-    lines = {"format": 1, "model": "runs/a", "about": {"n": 9}}, row, {"seconds": {"kid": 1.0}}
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    store_evaluation(path, SOME)
-    old, new = read_evaluations(path)
-    assert (old["kid"].value, old["kid"].matched, old["kid"].worse_than_real()) == (0.5, None, None)
-    assert new == SOME
+    SOME.write(path)
+    path.write_text(path.read_text().replace('"format": 3', f'"format": {number}'))
+    with refused(CheckpointError, "evaluations.jsonl", fix="evaluate"):
+        EvaluationResult.read(path)
 
 
 def test_tensors_and_arrays_become_lists():
     torch, numpy = pytest.importorskip("torch"), pytest.importorskip("numpy")
-    told = {"curve": torch.tensor([1.0, 2.0]), "n": numpy.int64(3), 4: (True, None)}
-    assert to_json_value(told) == {"curve": [1.0, 2.0], "n": 3, "4": [True, None]}
+    arguments = {"curve": torch.tensor([1.0, 2.0]), "n": numpy.int64(3), 4: (True, None)}
+    assert to_json_value(arguments) == {"curve": [1.0, 2.0], "n": 3, "4": [True, None]}
     with refused(TypeError, "object", "JSON"):
         to_json_value({"thing": object()})
 

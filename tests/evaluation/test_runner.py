@@ -33,9 +33,9 @@ def evaluate(run, measures=tuple(OWN), **settings):
 def test_measures_and_features_of_plugins_are_taken_with_all_that_they_need_to_be_believed(
     train, empty_cache
 ):
-    told = []
-    found = evaluate(train(), n=200, seed=3, announce=told.append)
-    assert [reading.measure for reading in found] == OWN
+    messages = []
+    found = evaluate(train(), n=200, seed=3, announce=messages.append)
+    assert [reading.metric for reading in found] == OWN
     height, apart, certain = found
     assert (height.n, height.n_real, height.source, height.split, height.seed) == (
         200,
@@ -50,7 +50,7 @@ def test_measures_and_features_of_plugins_are_taken_with_all_that_they_need_to_b
     assert found.metadata["classifier"]["accuracy"]["value"] > 0.97
     assert found.metadata["features"] == {"name": "plain", "hash": "0" * 64}
     assert found.metadata["versions"].keys() >= {"gancore", "torch"}
-    assert any("training dots judge on trio once, for at most" in line for line in told)
+    assert any("training dots judge on trio once, for at most" in line for line in messages)
 
 
 def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
@@ -66,13 +66,13 @@ def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
 
 
 def test_where_it_cannot_be_kept_it_is_told_all_the_same(train):
-    run, told = train(), []
+    run, result = train(), []
     (run / "evaluations.jsonl").mkdir()
-    assert evaluate(run, ["height"], announce=told.append)["height"].value is not None
-    assert told[-1].startswith("the evaluation was not stored: ")
+    assert evaluate(run, ["height"], announce=result.append)["height"].value is not None
+    assert result[-1].startswith("the evaluation was not stored: ")
     (run / "evaluations.jsonl").rmdir()
-    evaluate(run, ["height"], announce=told.append)
-    assert told[-1] == f"stored in {run / 'evaluations.jsonl'}"
+    evaluate(run, ["height"], announce=result.append)
+    assert result[-1] == f"stored in {run / 'evaluations.jsonl'}"
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_the_same_is_equal_byte_for_byte_from_an_empty_cache_and_from_a_full_one
     for number in range(3):
         if number == 2:
             shutil.rmtree(empty_cache)
-        evaluation = evaluate(run, ["likely", "asked", *OWN, *DRAWN])
+        evaluation = evaluate(run, ["likely", "conditional_share", *OWN, *DRAWN])
         lines.append(evaluation.lines()[:-1])
     assert lines[0] == lines[1] == lines[2]
     assert (
@@ -134,9 +134,9 @@ def test_the_default_set_is_that_of_quick_measures_and_all_is_all(of_dots):
 
 def test_what_cannot_be_had_is_left_out_with_the_reason_and_a_broken_measure_loses_only_itself(train):
     run = train(data_labelled=False)
-    found = evaluate(run, ["certain", "asked", "likely", "broken", "height"])
+    found = evaluate(run, ["certain", "conditional_share", "likely", "broken", "height"])
     assert found["certain"].skipped == "there is no classifier for these data"
-    assert found["asked"].skipped == "the model is not conditional"
+    assert found["conditional_share"].skipped == "the model is not conditional"
     assert found["likely"].skipped == "the model has no likelihood"
     assert found["broken"].skipped == "dots:broken raises ZeroDivisionError: division by zero"
     assert [r.value for r in found][:4] == [None] * 4
@@ -154,9 +154,9 @@ def test_a_likelihood_is_taken_of_the_reference_rows_and_of_the_anchors(train):
 
 def test_a_conditional_model_is_asked_for_each_class(train):
     """One that passes over what it is asked for is right once in three times."""
-    asked, right = evaluate(train(conditional=True), ["asked", "label_accuracy"], n=600)
-    assert asked.value == pytest.approx(1 / 3, abs=0.1)
-    assert asked.trust.startswith("unordered")
+    requested, right = evaluate(train(conditional=True), ["conditional_share", "label_accuracy"], n=600)
+    assert requested.value == pytest.approx(1 / 3, abs=0.1)
+    assert requested.trust.startswith("unordered")
     assert right.low < 1 / 3 < right.high
     assert right.anchors["real"] > 0.97
 
@@ -177,12 +177,12 @@ def test_what_can_be_trusted_goes_onto_the_card(train):
     found = evaluate(run, ["certain", "likely", "wrong_way"], update_card=True)
     card = (run / "model" / "README.md").read_text()
     assert [reading.trusted for reading in found] == [True, True, False]
-    judged = f"features judged ({found['certain'].features_hash[:12]})"
-    for name, unit, features in (("certain", "share", f", {judged}"), ("likely", "nats", "")):
-        told = (
+    evaluated = f"features judged ({found['certain'].features_hash[:12]})"
+    for name, unit, features in (("certain", "share", f", {evaluated}"), ("likely", "nats", "")):
+        result = (
             f"{name} | {found[name].value:.4g} {unit} | not known | 150 | 150 rows of test of trio{features}"
         )
-        assert f"| {told} |" in card
+        assert f"| {result} |" in card
     assert "wrong_way" not in card and "Not measured" not in card
     assert gancore.load(run, "cpu").sample(2).data.shape == (2, 3)
 

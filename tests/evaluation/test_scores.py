@@ -116,8 +116,8 @@ class TestClasses:
         assert scores.posterior_entropy.details(classified(P))["of reference rows"] == pytest.approx(expected)
 
     def test_label_accuracy_counts_those_that_are_what_was_asked(self):
-        said, asked = torch.tensor([0, 1, 2, 2, 1, 0]), torch.tensor([0, 1, 2, 1, 1, 2])
-        inputs = classified(nearly_sure(said), condition=asked)
+        said, requested = torch.tensor([0, 1, 2, 2, 1, 0]), torch.tensor([0, 1, 2, 1, 1, 2])
+        inputs = classified(nearly_sure(said), condition=requested)
         assert scores.label_accuracy.compute(inputs) == pytest.approx(4 / 6)
         by_class = scores.label_accuracy.details(inputs)["by class"]
         assert by_class == {"0": 1.0, "1": pytest.approx(2 / 3), "2": 0.5}

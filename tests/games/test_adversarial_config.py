@@ -79,19 +79,19 @@ def test_rates_and_penalties_follow_their_schedules():
         "penalty_every=4",
         "clip_grad_norm=3",
     ]
-    told = config(AdversarialConfig, *(f"model.{word}" for word in words)).game_options(lr_scale=0.5)
-    own, judging = told["generator_optimizer"], told["discriminator_optimizer"]
+    result = config(AdversarialConfig, *(f"model.{word}" for word in words)).game_options(lr_scale=0.5)
+    own, judging = result["generator_optimizer"], result["discriminator_optimizer"]
     assert [schedule_value(own.lr, t) for t in (0, 0.5, 1)] == pytest.approx([0.05, 0.0375, 0.025])
     assert (
         schedule_value(judging.lr, 0) == pytest.approx(0.2)
         and judging.betas[0] == 0.9
         and own.betas[0] == 0.5
     )
-    assert [(p.name, p.every, schedule_value(p.weight, 1)) for p in told["penalties"]] == [
+    assert [(p.name, p.every, schedule_value(p.weight, 1)) for p in result["penalties"]] == [
         ("r1", 4, 1.0),
         ("r2", 4, 1.0),
     ]
-    assert told["clip_grad_norm"] == 3 and told["ema_halflife"] is None
+    assert result["clip_grad_norm"] == 3 and result["ema_halflife"] is None
     assert config(AdversarialConfig, "model.penalty_weight=0").game_options()["penalties"] == []
 
 
@@ -130,14 +130,14 @@ def test_the_weight_of_no_penalty_is_refused_where_it_is_given_and_read_where_it
 
 def test_remedies_are_told_what_would_have_an_effect():
     advice = FINDINGS["discriminator wins"][1]
-    for words, told in (
+    for words, result in (
         (["penalty=none"], "model.penalty=r1"),
         (["penalty=r1"], "model.penalty_weight"),
         (["discriminator_steps=3"], "model.discriminator_steps=1"),
     ):
         keys = config(AdversarialConfig, *(f"model.{word}" for word in words)).effective_keys()
         shown = applicable_fixes(advice, keys)
-        assert f"({told})" in shown
+        assert f"({result})" in shown
         assert ("penalty_weight" in shown) == (words != ["penalty=none"])
         assert ("moves" in shown) == (words == ["discriminator_steps=3"])
 

@@ -1,7 +1,6 @@
 """A budget becomes steps of phases, all of it and no more; timing leaves no trace."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -47,9 +46,8 @@ class Waits(Dynamics):
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = SimpleNamespace(perf_counter=lambda: Waits.now)
     for module in ("plan", "timing"):
-        monkeypatch.setattr(f"gancore.training.{module}.time", clock)
+        monkeypatch.setattr(f"gancore.training.{module}.active_time", lambda: Waits.now)
 
 
 class Idle(Game):
@@ -111,7 +109,7 @@ def test_seconds_are_timed_for_each_phase_and_divided_by_share(clock):
 def test_training_timing_and_looks_fit_into_the_seconds(cost, preview, evaluation, motion):
     with pytest.MonkeyPatch.context() as patch:
         for module in ("plan", "timing"):
-            patch.setattr(f"gancore.training.{module}.time", SimpleNamespace(perf_counter=lambda: Waits.now))
+            patch.setattr(f"gancore.training.{module}.active_time", lambda: Waits.now)
         state, timing = planned(
             Phase([], dynamics=Waits(cost)),
             seconds=60.0,

@@ -64,8 +64,8 @@ def test_a_value_that_recurs_has_no_density_beyond_that_of_its_cell():
     for deviation in (1.0, 0.1, 0.03, 0.01, 1e-3):
         sampler = gaussian(0.05, deviation)
         noisy = in_training(sampler.representation, silence)
-        for told, rows in ((bare, silence), (spread, noisy)):
-            told.append(sampler.model.log_prob(rows).mean().item())
+        for result, rows in ((bare, silence), (spread, noisy)):
+            result.append(sampler.model.log_prob(rows).mean().item())
     assert bare == sorted(bare) and bare[-1] > 5
     assert max(spread) <= -math.log(width) and spread[-1] < spread[2]
 

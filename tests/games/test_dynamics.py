@@ -403,9 +403,9 @@ def test_settings_of_every_type_are_taken_as_their_hints_say(anything, tmp_path)
     section = DynamicsConfig(name="anything", settings={**given, "optional": None})
     assert DynamicsConfig.model_validate_json(section.model_dump_json()) == section
     assert find_dynamics("anything", section.settings).optional is None
-    told = [Setting(("train", "dynamics", "settings", k), v, "x") for k, v in given.items()]
+    result = [Setting(("train", "dynamics", "settings", k), v, "x") for k, v in given.items()]
     written = [parse_override(f"train.dynamics.settings.{k}={json.dumps(v)}") for k, v in given.items()]
-    assert [s.value for s in written] == [s.value for s in told]
+    assert [s.value for s in written] == [s.value for s in result]
 
 
 @pytest.mark.parametrize(

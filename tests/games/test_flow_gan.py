@@ -196,7 +196,7 @@ def test_labels_reach_both_costs_and_the_sampler(kind):
         )
 
     sampler = play(build, Rows(rows, labels), 300, batch_size=32).game.sampler().eval()
-    own, other = (sampler.log_prob(Batch(rows, told)).mean().item() for told in (labels, 1 - labels))
+    own, other = (sampler.log_prob(Batch(rows, result)).mean().item() for result in (labels, 1 - labels))
     best = (
         torch.distributions.Normal(rows_of_two().mean(0), rows_of_two().std(0))
         .log_prob(rows_of_two())

@@ -1,5 +1,7 @@
 """Penalties and games of plugins or of the program, by the same keys in every recipe with a discriminator."""
 
+import signal
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -128,3 +130,47 @@ def test_a_run_trains_resumes_and_generates_with_all_of_them(mine, tmp_path):
     gancore.train(resume=tmp_path / "run", steps=6)
     one, two = (gancore.load(tmp_path / name).sample(5).data for name in ("run", "whole"))
     assert torch.equal(one, two)
+
+
+def interrupting(cost, call):
+    """``cost``, which sends Ctrl-C to this process at its call of this number."""
+    calls = count(1)
+
+    def compute(game, draw):
+        if next(calls) == call:
+            signal.raise_signal(signal.SIGINT)
+        return cost(game, draw)
+
+    return compute
+
+
+@pytest.mark.slow
+def test_a_class_and_a_tensor_train_a_whole_run_that_resumes_to_the_same_bytes(tmp_path, monkeypatch):
+    given = dict(data=torch.randn(200, 2), game=Brighter, recipe="mlpgan", device="cpu")
+    given["overrides"] = ["model.width=8", "model.batch_size=8"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    gancore.train("synthetic", **given, steps=6, out=whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(Brighter, "generator_cost", interrupting(Brighter.generator_cost, call=5))
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            gancore.train("synthetic", **given, steps=6, out=cut)
+    assert 0 < stopped.value.result.step < 6
+    gancore.train("synthetic", **given, steps=6, resume=cut)
+    weights = [(run / "model/model.safetensors").read_bytes() for run in (whole, cut)]
+    plain = tmp_path / "plain"
+    gancore.train("synthetic", **{**given, "game": None}, steps=6, out=plain)
+    assert weights[0] == weights[1] != (plain / "model/model.safetensors").read_bytes()
+    assert f"{__name__}:Brighter" in (cut / "config.yaml").read_text()
+    assert len(gancore.load(cut).sample(4, 0)) == 4
+
+
+def test_a_game_that_no_process_could_find_again_is_refused(tmp_path):
+    class Inside(AdversarialGame):
+        pass
+
+    with refused(ConfigError, "Inside", fix="module"):
+        gancore.train("synthetic", game=Inside, steps=1, out=tmp_path / "run")
+    with refused(ConfigError, "game", fix="AdversarialGame"):
+        gancore.train("synthetic", game=lambda config, spec: None, steps=1, out=tmp_path / "run")
+    with refused(ConfigError, "NotAGame", fix="class"):
+        gancore.train("synthetic", game=NotAGame, recipe="mlpgan", steps=1, out=tmp_path / "run")

@@ -169,7 +169,7 @@ def test_a_shared_encoder_moves_by_the_sum_of_both_players_updates(float64):
 VOCABULARY = 7
 
 
-def judged(embedded, layer):
+def compute_logits(embedded, layer):
     return layer(torch.tanh(embedded).cumsum(1)).mean((1, 2))
 
 
@@ -179,7 +179,7 @@ class Tokens(TokenDiscriminator):
         self.layer = nn.Linear(3, 4)
 
     def logits(self, embedded, condition=None):
-        return judged(embedded, self.layer)
+        return compute_logits(embedded, self.layer)
 
 
 class OneHots(Discriminator):
@@ -190,7 +190,7 @@ class OneHots(Discriminator):
         self.embedding, self.layer = nn.Parameter(torch.randn(VOCABULARY, 3) / 3**0.5), nn.Linear(3, 4)
 
     def logits(self, embedded, condition=None):
-        return judged(embedded @ self.embedding, self.layer)
+        return compute_logits(embedded @ self.embedding, self.layer)
 
 
 @pytest.mark.parametrize("penalty", [R1(0.7), R1(0.7, every=2), WGANGP(10.0), WGANGP(10.0, every=2)])
@@ -351,8 +351,8 @@ class TwoPulls(Game):
 
     def cost(self, move, draw):
         x, y = self.one.weight[0], self.other.weight[0]
-        told = {"own": x.square() / 2, "shared": x * y, "loss": y.square() / 2 - x * y}
-        return Cost().add("loss", told[move.cost])
+        arguments = {"own": x.square() / 2, "shared": x * y, "loss": y.square() / 2 - x * y}
+        return Cost().add("loss", arguments[move.cost])
 
 
 def test_the_field_of_a_player_with_two_costs_is_their_sum():

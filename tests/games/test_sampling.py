@@ -68,11 +68,11 @@ class InUnits(Sampler):
 
     def __init__(self, unit=None):
         super().__init__()
-        self.asked = []
+        self.requests = []
         self.preferred_batch = unit
 
     def sample(self, n, key, condition=None):
-        self.asked.append(n)
+        self.requests.append(n)
         return key.normal(n, 4)
 
 
@@ -81,7 +81,7 @@ def test_a_sampler_may_ask_for_larger_units_and_gives_the_same_samples():
     plain, large = InUnits(), InUnits(64)
     samples = draw_samples(plain, 300, KEY, nothing)[0]
     assert torch.equal(draw_samples(large, 300, KEY, nothing, batch_size=7)[0], samples)
-    assert plain.asked == [16] * 19 and large.asked == [64] * 5
+    assert plain.requests == [16] * 19 and large.requests == [64] * 5
     with refused(ValueError, 48, 256):
         draw_samples(InUnits(48), 10, KEY, nothing)
 
@@ -100,7 +100,7 @@ def test_out_of_memory_halves_the_unit_and_gives_the_same_samples():
     small = Small()
     samples = draw_samples(InUnits(), 600, KEY, nothing)[0]
     assert torch.equal(draw_samples(small, 600, KEY, nothing, unit=256)[0], samples)
-    assert set(small.asked) == {64}
+    assert set(small.requests) == {64}
 
 
 def test_out_of_memory_with_the_smallest_unit_is_an_error():

@@ -58,7 +58,7 @@ def test_a_run_selects_only_on_what_it_measures():
 
 def test_lower_nll_is_better_and_any_number_beats_none():
     run = validator()
-    run.metrics = {"share": SimpleNamespace(better="higher")}
+    run.metrics = {"share": SimpleNamespace(higher_is_better=True)}
     assert run.is_better(NLL, 1.0, 2.0) and not run.is_better(NLL, 2.0, 1.0)
     assert run.is_better("share", 2.0, 1.0) and not run.is_better("share", 1.0, 2.0)
     for name in (NLL, "share"):

@@ -26,6 +26,11 @@ def pins() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, _, version in pairs}
 
 
+def test_the_source_distribution_holds_the_constraints_that_the_readme_installs_by():
+    assert "-c constraints.txt" in (ROOT / "README.md").read_text()
+    assert "include constraints.txt" in (ROOT / "MANIFEST.in").read_text().splitlines()
+
+
 def direct(declared: dict[str, Any]) -> list[Requirement]:
     """What a distribution asks for itself: to run, to be tested, to be built."""
     project = declared["project"]

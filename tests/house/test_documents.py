@@ -17,8 +17,15 @@ from play import TINY_AUDIO, play
 DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
 ALSO = [
     "examples/README.md",
+    "benchmarks/RESULTS.md",
+    *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/comparisons/*.md")),
     *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("plugins/*/README.md")),
 ]
+MAX_WORDS = 1500
+GENERATED = re.compile(r"^<!-- (\w+) -->$.*?^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
+"""What a program writes into a page: it stands between two marks."""
+LONGER = {"docs/architecture.md", "docs/default-recipes.md", "docs/glossary.md"}
+"""Pages that are still to be shortened."""
 LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)?(#[^)]*)?\)")
 
 
@@ -46,6 +53,19 @@ def script(path: Path, *words: object) -> Callable[[], None]:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_its_commands_and_its_code_run(name, tmp_path):
     played(ROOT / name, tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name not in LONGER])
+def test_a_page_is_short(name):
+    words = GENERATED.sub("", (ROOT / name).read_text()).split()
+    assert len(words) <= MAX_WORDS
+
+
+def test_the_index_lists_every_page_once():
+    index = ROOT / "docs/README.md"
+    listed = [place for place, _ in LINK.findall(index.read_text()) if (index.parent / place).is_file()]
+    pages = {path.relative_to(index.parent).as_posix() for path in index.parent.glob("**/*.md")}
+    assert sorted(place for place in listed if place in pages) == sorted(pages - {"README.md"})
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, *ALSO])

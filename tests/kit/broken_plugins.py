@@ -153,7 +153,7 @@ def measured(**parts: str) -> list[Change]:
     imports = "from gancore import Interval, Metric"
     return [
         Change("metrics.py", "from gancore import Metric", imports),
-        Change("metrics.py", 'better="lower"', f'better="lower"{fields}'),
+        Change("metrics.py", "higher_is_better=False", f"higher_is_better=False{fields}"),
     ]
 
 
@@ -289,9 +289,9 @@ DOMAIN: dict[str, Broken] = {
         ("preview returns ndarray", "return a PIL picture, or None"),
     ),
     "a measure that points the wrong way": (
-        [Change("metrics.py", 'better="lower"', 'better="higher"')],
+        [Change("metrics.py", "higher_is_better=False", "higher_is_better=True")],
         "metrics_rank_real_data_first",
-        ("spectrum_distance does not rank real data above noise", "better is 'higher'"),
+        ("spectrum_distance does not rank real data above noise", "higher_is_better is True"),
     ),
     "a measure of nothing": (
         [Change("metrics.py", "return float(", "return 0.0 * float(")],

@@ -54,16 +54,16 @@ def test_the_command_says_it_in_one_line_and_ends_with_2(site, capsys):
     changes, check, words = DENSE["a mean of the batch"]
     site.install(*changes)
     assert main(["plugins", "check", "tides", "--recipe", "dense"]) == 2
-    told = capsys.readouterr()
-    (line,) = told.err.splitlines()
+    output = capsys.readouterr()
+    (line,) = output.err.splitlines()
     assert (
         line.startswith("error: ")
         and "of 'tides' failed, first scores_rows_independently of tides/dense" in line
     )
     assert words[0] in line
-    (failed,) = (row for row in told.out.splitlines() if f" {check} " in row)
+    (failed,) = (row for row in output.out.splitlines() if f" {check} " in row)
     assert failed.startswith("failed") and words[0] in failed
-    assert "Traceback" not in told.out + told.err
+    assert "Traceback" not in output.out + output.err
 
 
 def test_what_two_processes_train_otherwise_is_caught(site):

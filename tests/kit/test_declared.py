@@ -56,6 +56,6 @@ def test_running_statistics_are_excused_where_the_batch_is_coupled_and_only_ther
 
 def test_a_buffer_that_counts_is_excused_nowhere(site):
     counter = more(LAYERS, 'self.register_buffer("seen", torch.zeros(()))')
-    judged = DENSE["a counter in the forward pass"][0][1]
-    checks = {r.check: r for r in site.check(counter, judged, *COUPLED, recipe="dense")}
+    defect = DENSE["a counter in the forward pass"][0][1]
+    checks = {r.check: r for r in site.check(counter, defect, *COUPLED, recipe="dense")}
     assert "changes discriminator.seen" in checks["costs_are_pure"].text

@@ -84,10 +84,10 @@ def test_a_worker_hands_over_which_plugin_failed(site):
     try:
         Normal().build(None, {})
     except Exception as error:
-        told = _picklable_error(error, ProcessGroup(1, 2))
-    assert isinstance(told, PluginError)
-    assert names(told.message, "gancore-tides")
-    multiprocessing.reduction.ForkingPickler.dumps(told)
+        result = _picklable_error(error, ProcessGroup(1, 2))
+    assert isinstance(result, PluginError)
+    assert names(result.message, "gancore-tides")
+    multiprocessing.reduction.ForkingPickler.dumps(result)
 
 
 def test_a_command_of_a_plugin_may_exit_and_ctrl_c_is_nobodys_fault(site):

@@ -80,15 +80,15 @@ def test_a_plugin_that_is_missing_fails_the_tests_and_not_their_collection(site)
 def test_as_json_every_check_stands_with_its_reason(site, capsys):
     site.install(*NORMAL["likelihoods summed over the batch"][0])
     assert main(["plugins", "check", "tides", "--recipe", "normal", "--json"]) == 2
-    told = capsys.readouterr()
-    answer = json.loads(told.out)
+    output = capsys.readouterr()
+    answer = json.loads(output.out)
     assert (answer["plugin"], answer["ok"]) == ("tides", False)
     states = {(row["subject"], row["check"]): row for row in answer["checks"]}
     assert len(states) == len(answer["checks"])
     assert {row["state"] for row in answer["checks"]} == {"ok", "failed", "skipped"}
     failed = states["tides/normal", "gives_likelihoods"]
     assert failed["state"] == "failed" and failed["reason"] and failed["fix"]
-    assert len(told.err.splitlines()) == 1
+    assert len(output.err.splitlines()) == 1
     assert not any(subject == "tides/dense" for subject, _ in states)
 
 

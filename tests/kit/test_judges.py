@@ -98,20 +98,20 @@ def test_posteriors_that_do_not_sum_to_one_are_caught():
 
 
 @pytest.mark.parametrize(
-    ("better", "blind", "values", "holds"),
+    ("higher_is_better", "blind", "values", "holds"),
     [
-        ("lower", (), (1.0, 2.0, 0.5), True),  # noise is told, whatever one sample repeated gives
-        ("lower", (), (1.0, 1.0, 2.0), True),
-        ("lower", (), (1.0, 1.0, 1.0), False),
-        ("lower", (), (1.0, 0.5, 2.0), False),
-        ("higher", (), (1.0, float("nan"), 1.0), True),
-        ("higher", ("noise",), (1.0, 3.0, 0.5), True),
-        ("higher", ("noise",), (1.0, 3.0, 1.0), False),
-        ("lower", ("collapse",), (1.0, 1.0, 9.0), False),  # what it says it cannot see does not help it
-        ("lower", ("noise", "collapse"), (1.0, 0.0, 0.0), True),
+        (False, (), (1.0, 2.0, 0.5), True),  # noise is told, whatever one sample repeated gives
+        (False, (), (1.0, 1.0, 2.0), True),
+        (False, (), (1.0, 1.0, 1.0), False),
+        (False, (), (1.0, 0.5, 2.0), False),
+        (True, (), (1.0, float("nan"), 1.0), True),
+        (True, ("noise",), (1.0, 3.0, 0.5), True),
+        (True, ("noise",), (1.0, 3.0, 1.0), False),
+        (False, ("collapse",), (1.0, 1.0, 9.0), False),  # what it says it cannot see does not help it
+        (False, ("noise", "collapse"), (1.0, 0.0, 0.0), True),
         (None, (), (1.0, 0.0, 0.0), True),
     ],
 )
-def test_a_measure_orders_what_it_does_not_call_itself_blind_to(better, blind, values, holds):
-    measure = SimpleNamespace(better=better, insensitive_to=frozenset(blind))
+def test_a_measure_orders_what_it_does_not_call_itself_blind_to(higher_is_better, blind, values, holds):
+    measure = SimpleNamespace(higher_is_better=higher_is_better, insensitive_to=frozenset(blind))
     assert ranks_real_first(measure, *values) is holds

@@ -145,7 +145,7 @@ def test_keys_that_may_be_none_and_have_rules_have_other_values():
         assert valid, key
 
 
-WRONG = 'better="higher"'
+WRONG = "higher_is_better=True"
 MOMENTS = "lambda e: float((e.fake.samples.mean() - e.real.samples.mean()).abs() + "
 MOMENTS += "(e.fake.samples.std(0) - e.real.samples.std(0)).abs().mean())"
 
@@ -164,7 +164,7 @@ MOMENTS += "(e.fake.samples.std(0) - e.real.samples.std(0)).abs().mean())"
 )
 def test_a_measure_that_ranks_noise_above_real_is_found_whatever_it_needs(site, fields):
     assert found(site, "metrics_rank_real_data_first", *LABELLED, *measured(**fields)).state == "ok"
-    wrong = Change("metrics.py", 'better="lower"', WRONG)
+    wrong = Change("metrics.py", "higher_is_better=False", WRONG)
     result = found(site, "metrics_rank_real_data_first", *LABELLED, *measured(**fields), wrong)
     assert result.state == "failed" and "spectrum_distance" in result.reason
 
@@ -204,18 +204,18 @@ NEEDY = {
         "lambda e: float((taught(e).log_posteriors(e.fake.samples).argmax(1) == e.fake.condition)"
         ".double().mean())",
         "frozenset({'condition', 'judge'})",
-        "higher",
+        True,
     ),
     "label accuracy": (
         "lambda e: float((e.fake.log_posteriors.argmax(1) == e.fake.condition).double().mean())",
         "frozenset({'condition', 'log_posteriors'})",
-        "higher",
+        True,
     ),
-    "nats": ("lambda e: -float(e.log_prob.mean())", "frozenset({'log_prob'})", "lower"),
+    "nats": ("lambda e: -float(e.log_prob.mean())", "frozenset({'log_prob'})", False),
     "features": (
         "lambda e: float((e.fake.features.std(0) - e.real.features.std(0)).square().sum())",
         "frozenset({'features'})",
-        "lower",
+        False,
     ),
 }
 PART = """
@@ -259,28 +259,29 @@ def states(kit: Kit) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("domains", ["", ", domains=('tides',)", ", domains=('nowhere',)"])
-@pytest.mark.parametrize("better", ["lower", "higher"])
-def test_a_measure_of_a_plugin_without_a_domain_is_checked(site, monkeypatch, domains, better):
+@pytest.mark.parametrize("higher_is_better", [False, True])
+def test_a_measure_of_a_plugin_without_a_domain_is_checked(site, monkeypatch, domains, higher_is_better):
     site.install()
-    code = f"apart = Metric({MOMENTS}, unit='x', better={better!r})"
+    code = f"apart = Metric({MOMENTS}, unit='x', higher_is_better={higher_is_better})"
     kit = installed(site, monkeypatch, "metrics", f"MetricEntry('apart', 'shore:apart', 'x'{domains})", code)
-    told = states(kit)
-    expected = "skipped" if "nowhere" in domains else "failed" if better == "higher" else "ok"
-    assert told["ranks_real_data_first"] == expected
-    assert told["interval_contains_value"] == ("skipped" if "nowhere" in domains else "ok")
+    result = states(kit)
+    expected = "skipped" if "nowhere" in domains else "failed" if higher_is_better else "ok"
+    assert result["ranks_real_data_first"] == expected
+    assert result["interval_contains_value"] == ("skipped" if "nowhere" in domains else "ok")
 
 
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("name", NEEDY)
 def test_a_needy_measure_without_a_domain_is_checked_on_points(site, monkeypatch, name, turned):
-    compute, needs, better = NEEDY[name]
+    compute, needs, higher_is_better = NEEDY[name]
     if turned:
-        better = "lower" if better == "higher" else "higher"
-    code = f"own = Metric({compute}, unit='x', better={better!r}, requires={needs}, quick=False)"
+        higher_is_better = not higher_is_better
+    direction = f"higher_is_better={higher_is_better}"
+    code = f"own = Metric({compute}, unit='x', {direction}, requires={needs}, quick=False)"
     kit = installed(site, monkeypatch, "metrics", "MetricEntry('own', 'shore:own', 'x')", code)
-    told = states(kit)
-    assert told["ranks_real_data_first"] == ("failed" if turned else "ok")
-    assert told["interval_contains_value"] == "ok"
+    result = states(kit)
+    assert result["ranks_real_data_first"] == ("failed" if turned else "ok")
+    assert result["interval_contains_value"] == "ok"
 
 
 def test_a_measure_without_a_value_is_told_as_not_looked_at(site, monkeypatch):

@@ -58,17 +58,17 @@ def server(tmp_path):
     """Serves a folder, and counts what it is asked for."""
     folder = tmp_path / "served"
     folder.mkdir()
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_request(self, *arguments: object) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
 
     handler = functools.partial(Handler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
         thread = threading.Thread(target=served.serve_forever, daemon=True)
         thread.start()
-        yield folder, f"http://127.0.0.1:{served.server_port}", asked
+        yield folder, f"http://127.0.0.1:{served.server_port}", requests
         served.shutdown()
         thread.join()
 
@@ -94,21 +94,23 @@ def test_a_folder_is_sampled_started_from_and_checked(brings, harbour, tmp_path,
 
 
 def test_an_archive_is_fetched_once(brings, harbour, server, tmp_path):
-    folder, url, asked = server
+    folder, url, requested = server
     archive = Path(shutil.make_archive(str(folder / "harbour"), "zip", harbour.parent, "model"))
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     brings(f"{url}/harbour.zip", f'licence="CC0-1.0", sha256="{sha256}"')
     for _ in range(2):
         assert len(gancore.load("tides/harbour").sample(2)) == 2
-    assert asked == ["/harbour.zip"]
+    assert requested == ["/harbour.zip"]
     assert check_of_models().state == "ok"
-    assert len(asked) == 1, "a check downloads nothing"
+    assert len(requested) == 1, "a check downloads nothing"
     (kept,) = (path for path in (tmp_path / "cache" / "models").iterdir() if path.is_dir())
     os.utime(kept, (0, 0))
     kept.with_name(f"{kept.name}.lock").unlink()
-    told: list[str] = []
-    assert find_model("tides/harbour", told.append) == kept
-    assert told == [] and not kept.with_name(f"{kept.name}.lock").exists(), "it may lie where none is written"
+    messages: list[str] = []
+    assert find_model("tides/harbour", messages.append) == kept
+    assert messages == [] and not kept.with_name(f"{kept.name}.lock").exists(), (
+        "it may lie where none is written"
+    )
     assert kept.stat().st_mtime > 0, "reading it is using it"
 
 
@@ -133,9 +135,9 @@ def test_an_archive_of_another_content_is_refused(brings, server):
 def test_what_is_neither_is_told_when_the_plugin_is_loaded(brings, capsys, factory, rest, named):
     brings(factory, rest)
     assert plugins().entries("gancore_models") == []
-    (told,) = capsys.readouterr().err.splitlines()
+    (output,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-tides", "0.1.0", "tides/harbour", named):
-        assert names(told, word)
+        assert names(output, word)
 
 
 def test_a_folder_that_holds_no_model_names_the_plugin(brings, tmp_path):

@@ -132,12 +132,12 @@ def test_the_plugin_of_a_changed_game_is_needed_to_sample(monkeypatch):
 )
 def test_no_option_of_a_foreign_config_gets_into_a_command(name, version):
     config = {"plugins": {name: version}}
-    told = requirements.explain_missing(PluginError("no such plugin"), config, "model folder m")
-    assert "pip" not in told.fix and told.fix
-    told = requirements.explain_missing(
+    required = requirements.explain_missing(PluginError("no such plugin"), config, "model folder m")
+    assert "pip" not in required.fix and required.fix
+    required = requirements.explain_missing(
         PluginError("no such plugin"), {"plugins": {name: version, "none-such": "1.0rc1+a.1"}}, "m"
     )
-    assert told.fix == "pip install none-such==1.0rc1+a.1"
+    assert required.fix == "pip install none-such==1.0rc1+a.1"
 
 
 def test_a_recipe_needs_its_plugin_and_that_of_its_domain(extra, train):

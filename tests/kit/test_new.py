@@ -13,9 +13,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from gancore.cli import main
@@ -62,16 +64,16 @@ def test_any_name_gives_a_project_or_one_line(name):
     project = tomllib.loads(files["pyproject.toml"])
     assert project["project"]["entry-points"]["gancore"] == {name: names.package}
     for path, text in files.items():
-        assert "$" not in text, path
+        assert "$" not in text.replace("${{ matrix.python }}", ""), path
         if path.endswith(".py"):
             made = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)}
-            taken = {
+            used = {
                 alias.asname or alias.name
                 for node in ast.walk(ast.parse(text))
                 if isinstance(node, ast.ImportFrom | ast.Import)
                 for alias in node.names
             }
-            assert not made & taken, path
+            assert not made & used, path
             assert not any(map(keyword.iskeyword, made)), path
 
 
@@ -121,8 +123,19 @@ def test_an_empty_folder_and_a_deep_one_are_filled(tmp_path):
         assert all(file.is_file() for file in files)
         assert {file.relative_to(folder).as_posix() for file in files} == {
             *("pyproject.toml", "README.md", "tests/test_conformance.py"),
+            *(".gitignore", ".github/workflows/test.yml"),
             *(f"gancore_tides/{name}.py" for name in ("__init__", "domain", "recipes", "metrics")),
         }
+
+
+def test_the_workflow_runs_the_tests_and_the_kit_on_every_python_that_is_supported():
+    files = render(names_of("sea-level"))
+    job = yaml.safe_load(files[".github/workflows/test.yml"])["jobs"]["test"]
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands[-2:] == ["pytest", "gancore plugins check sea-level"]
+    required = SpecifierSet(tomllib.loads(files["pyproject.toml"])["project"]["requires-python"])
+    versions = job["strategy"]["matrix"]["python"]
+    assert len(versions) > 1 and all(version in required for version in versions)
 
 
 @pytest.mark.slow
@@ -173,8 +186,8 @@ def test_from_a_name_to_the_first_sample_in_under_three_minutes(tmp_path, capsys
     values = [float(x) for x in (tmp_path / "samples" / "0001.csv").read_text().split()]
     assert len(values) == 64
     with capsys.disabled():
-        told = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in took.items())
-        print(f"\nfrom a name to the first sample: {sum(took.values()):.0f} s ({told})")
+        result = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in took.items())
+        print(f"\nfrom a name to the first sample: {sum(took.values()):.0f} s ({result})")
     assert sum(took.values()) < 180
 
 

@@ -14,6 +14,7 @@ from refusals import refused
 
 from gancore.data.dataset import Spec
 from gancore.domain import Domain
+from gancore.errors import ConfigError, DataError
 from gancore.games.sampler import Sampler
 from gancore.random import Key
 from gancore.testing.check import CheckFailure, SkipCheck
@@ -101,13 +102,13 @@ CONDITIONAL = [
     Change(
         "recipes.py",
         JUDGED,
-        "told = 0 if condition is None else self.label(condition)\n"
-        "        return self.layers(embedded + told).squeeze(1)",
+        "label = 0 if condition is None else self.label(condition)\n"
+        "        return self.layers(embedded + label).squeeze(1)",
     ),
 ]
 """The GAN takes labels: each is added to what a network sees."""
 DEAF = Change("recipes.py", "z + self.label(condition)", "z")
-UNHEARD = Change("recipes.py", "embedded + told", "embedded")
+UNHEARD = Change("recipes.py", "embedded + label", "embedded")
 BY_LATENT = Change("recipes.py", "z + self.label(condition)", "z + self.label((z[:, 0] > 0).long())")
 ZERO = Change(
     "recipes.py", "nn.Embedding(4, 8)", "nn.Embedding.from_pretrained(torch.zeros(4, 8), freeze=False)"
@@ -164,6 +165,71 @@ def test_rows_of_more_numbers_than_memory_holds_are_left_alone(site, monkeypatch
     monkeypatch.setattr("gancore.testing.likelihood_checks.MOST_NUMBERS", 15)
     result = found(site, "likelihood_sums_to_one", subject="tides/normal")
     assert result.state == "skipped" and "16" in result.reason
+
+
+class Normals(Sampler):
+    """Rows of standard normal numbers; what happens when they are sampled can be broken."""
+
+    capabilities = frozenset({"sample", "likelihood"})
+
+    def __init__(self, numbers: int, defect: Exception | None = None, offset: float = 0.0) -> None:
+        super().__init__()
+        self.numbers, self.defect, self.offset = numbers, defect, offset
+
+    def sample(self, n, key, condition=None):
+        if self.defect:
+            raise self.defect
+        return key.normal(n, self.numbers)
+
+    def log_prob(self, batch):
+        return torch.distributions.Normal(0.0, 1.0).log_prob(batch.data).sum(1) + self.offset
+
+
+def normal_recipe(
+    building: Exception | None = None, sampling: Exception | None = None, offset: float = 0.0
+) -> SimpleNamespace:
+    """The fixture of a recipe for 256 numbers, with an error wherever it is built for fewer of them."""
+
+    def build(section, spec):
+        if building:
+            raise building
+        return SimpleNamespace(sampler=lambda: Normals(spec["numbers"], sampling))
+
+    def scale_spec(spec, factor):
+        return Spec({"numbers": int(spec["numbers"] * factor)})
+
+    home = SimpleNamespace(
+        domain=SimpleNamespace(scale_spec=scale_spec), data=SimpleNamespace(spec=Spec({"numbers": 256}))
+    )
+    config = SimpleNamespace(model=None, train=SimpleNamespace(seed=0))
+    return SimpleNamespace(
+        domain_fixture=home,
+        recipe=SimpleNamespace(build=build),
+        config=config,
+        sampler=lambda: Normals(256, offset=offset),
+    )
+
+
+def test_long_rows_are_checked_at_a_shorter_size():
+    likelihood_sums_to_one(normal_recipe())
+
+
+@pytest.mark.parametrize("defect", [ConfigError("short", ""), DataError("short", "")])
+def test_a_recipe_that_refuses_every_shorter_size_is_checked_at_its_own(defect):
+    likelihood_sums_to_one(normal_recipe(building=defect))
+    with refused(CheckFailure, "nats"):
+        likelihood_sums_to_one(normal_recipe(building=defect, offset=9.0))
+
+
+@pytest.mark.parametrize("where", ["building", "sampling"])
+def test_a_recipe_that_is_broken_at_every_shorter_size_is_found(where):
+    with refused(AttributeError, "width"):
+        likelihood_sums_to_one(normal_recipe(**{where: AttributeError("width")}))
+
+
+def test_sampling_that_raises_a_user_error_at_every_shorter_size_is_found():
+    with refused(ConfigError, "width"):
+        likelihood_sums_to_one(normal_recipe(sampling=ConfigError("width", "")))
 
 
 class Padded(Sampler):

@@ -17,10 +17,10 @@ def showing(count: int, n: int) -> torch.Tensor:
     return torch.arange(n) < count
 
 
-@pytest.mark.parametrize("count, told", [(0, []), (1, []), (2, ["blue"]), (20, ["blue"])])
-def test_a_symptom_is_told_from_its_share_on(count, told):
+@pytest.mark.parametrize("count, result", [(0, []), (1, []), (2, ["blue"]), (20, ["blue"])])
+def test_a_symptom_is_told_from_its_share_on(count, result):
     found = {"blue": showing(count, 20), "late": showing(0, 20)}
-    assert [finding.name for finding in apply_rules(SYMPTOMS, found)] == told
+    assert [finding.name for finding in apply_rules(SYMPTOMS, found)] == result
 
 
 def test_a_finding_counts_and_names_the_remedy():

@@ -13,8 +13,8 @@ from gancore.samples import Samples, file_name_part
 SPEC = Spec({"classes": ["cat", "a/b"]})
 
 
-def samples(n: int, labels: list[int] | None = None, **told) -> Samples:
-    return Samples(torch.zeros(n, 2), SPEC, None if labels is None else torch.tensor(labels), **told)
+def samples(n: int, labels: list[int] | None = None, **result) -> Samples:
+    return Samples(torch.zeros(n, 2), SPEC, None if labels is None else torch.tensor(labels), **result)
 
 
 def test_samples_are_numbered_and_labelled():

@@ -66,9 +66,9 @@ def test_samples_come_as_often_as_their_probability_says(trunk, classes):
     assert samples.shape == (n, LENGTH) and samples.dtype == torch.int64
     number = (samples * ALPHABET ** torch.arange(LENGTH - 1, -1, -1)).sum(1)
     counts = number.bincount(minlength=len(EVERY)).double()
-    told = torch.ones(len(EVERY), dtype=torch.int64) if classes else None
+    result = torch.ones(len(EVERY), dtype=torch.int64) if classes else None
     with torch.no_grad():
-        wanted = n * made.double().log_prob(EVERY, told).exp()
+        wanted = n * made.double().log_prob(EVERY, result).exp()
     often = wanted >= 5
     pooled = [torch.cat([x[often], x[~often].sum()[None] + 1e-9]) for x in (counts, wanted)]
     assert len(pooled[0]) > 50 and scipy.stats.chisquare(*pooled).pvalue > 1e-3

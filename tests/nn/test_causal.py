@@ -51,11 +51,11 @@ def test_residuals_and_skips_are_those_of_the_figure(float64):
 @pytest.mark.parametrize("condition", [0, 4])
 def test_step_by_step_it_is_the_same_to_rounding(condition, kernel, float64):
     model = stack(condition, kernel)
-    told = torch.randn(7, condition) if condition else None
+    result = torch.randn(7, condition) if condition else None
     x = torch.randn(7, 3 * model.receptive_field, 3)
-    step = model.stepper(7, told)
+    step = model.stepper(7, result)
     walked = torch.stack([step(x[:, t]) for t in range(x.shape[1])], 1)
-    torch.testing.assert_close(walked, model(x, told), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(walked, model(x, result), rtol=1e-12, atol=1e-12)
     assert not walked.requires_grad
 
 

@@ -68,11 +68,11 @@ def test_a_game_averages_its_generator_and_samples_from_the_average():
 
 @pytest.mark.parametrize("kind", [AdversarialGame, LikelihoodGame, ClassifierGame])
 def test_a_game_whose_step_looks_at_more_than_a_batch_averages_by_what_it_looks_at(kind, monkeypatch):
-    told = []
-    monkeypatch.setattr(EMA, "update", lambda self, batch, samples: told.append((batch, samples)))
+    messages = []
+    monkeypatch.setattr(EMA, "update", lambda self, batch, samples: messages.append((batch, samples)))
     game = kind.__new__(kind)
     Game.__init__(game)
     game.ema, game.discriminator = EMA(nn.Linear(1, 1), 100.0), None
     setup = SimpleNamespace(samples_per_step=24, batch_size=8)
     game.after_step(SimpleNamespace(setup=setup, samples=48))
-    assert told == [(24, 48)]
+    assert messages == [(24, 48)]

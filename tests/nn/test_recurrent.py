@@ -14,11 +14,11 @@ def test_step_by_step_it_is_the_same_to_rounding(cell, condition, layers, float6
     model = Recurrent(3, 5, layers, cell, condition)
     if not condition:
         torch.nn.init.normal_(model.first)
-    told = torch.randn(7, condition) if condition else None
+    result = torch.randn(7, condition) if condition else None
     x = torch.randn(7, 20, 3)
-    step = model.stepper(7, told)
+    step = model.stepper(7, result)
     walked = torch.stack([step(x[:, t]) for t in range(20)], 1)
-    torch.testing.assert_close(walked, model(x, told), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(walked, model(x, result), rtol=1e-12, atol=1e-12)
     assert walked.shape == (7, 20, 5) and not walked.requires_grad
 
 
@@ -26,8 +26,8 @@ def test_step_by_step_it_is_the_same_to_rounding(cell, condition, layers, float6
 def test_an_output_hangs_on_inputs_up_to_it_and_on_the_first_state(cell, float64):
     torch.manual_seed(0)
     model = Recurrent(3, 5, 2, cell, condition=4)
-    x, told = torch.randn(1, 9, 3, requires_grad=True), torch.randn(1, 4, requires_grad=True)
-    grad, of_condition = torch.autograd.grad(model(x, told)[0, 5].sum(), (x, told))
+    x, result = torch.randn(1, 9, 3, requires_grad=True), torch.randn(1, 4, requires_grad=True)
+    grad, of_condition = torch.autograd.grad(model(x, result)[0, 5].sum(), (x, result))
     assert (grad[0].abs().sum(1) > 0).tolist() == [True] * 6 + [False] * 3
     assert (of_condition != 0).all()
 

@@ -36,21 +36,23 @@ class Posterior(nn.Module):
         return torch.cat([mean, self.log_std.expand_as(mean)], dim=1)
 
 
-def linear_gaussian(shift=0.0, latent=2, importance_samples=64):
+def linear_gaussian(shift=0.0, latent_dim=2, importance_samples=64):
     """x = W z + b + sigma eps, columns of W at right angles: log p(x) = log N(b, W W^T + sigma^2 I), and the
     posterior is N(gain (x - b), diag s^2). The encoder's is that, with its mean ``shift`` * s away.
     """
     torch.manual_seed(0)
-    w = torch.linalg.qr(torch.randn(3, latent))[0] * torch.tensor([1.5, 0.7])[:latent]
+    w = torch.linalg.qr(torch.randn(3, latent_dim))[0] * torch.tensor([1.5, 0.7])[:latent_dim]
     b = torch.randn(3)
     precision = 1 + w.square().sum(0) / SIGMA**2
     s = precision.rsqrt()
     encoder = Posterior((w / SIGMA**2 / precision).T, b, s.log(), shift * s)
     model = VariationalAutoencoder(
-        encoder, Affine(w, b), GaussianLikelihood(math.log(SIGMA)), latent, importance_samples
+        encoder, Affine(w, b), GaussianLikelihood(math.log(SIGMA)), latent_dim, importance_samples
     ).eval()
     exact = torch.distributions.MultivariateNormal(b, w @ w.T + SIGMA**2 * torch.eye(3))
-    return SimpleNamespace(model=model, exact=exact, latent=latent, divergence=latent * shift**2 / 2)
+    return SimpleNamespace(
+        model=model, exact=exact, latent_dim=latent_dim, divergence=latent_dim * shift**2 / 2
+    )
 
 
 @pytest.mark.parametrize("draws", [1, 7])
@@ -75,7 +77,7 @@ def test_the_importance_bound_is_what_it_is_in_closed_form(draws, float64):
     d, key = 0.8, Key.of("closed form")
     case = linear_gaussian(shift=d, importance_samples=draws)
     data = case.exact.sample((20,))
-    log_w = -d * key.normal(draws, case.latent).sum(1) - case.divergence
+    log_w = -d * key.normal(draws, case.latent_dim).sum(1) - case.divergence
     wanted = case.exact.log_prob(data) + log_w.logsumexp(0) - math.log(draws)
     torch.testing.assert_close(case.model.importance_bound(data, key=key), wanted, rtol=1e-10, atol=1e-10)
 

@@ -67,9 +67,9 @@ def test_a_chosen_plugin_that_is_not_installed_is_told(site, monkeypatch, capsys
     site.install("gancore-flow", {"flow": LOSSES})
     monkeypatch.setenv(variable, "flwo")
     site.plugins().load_all()
-    told = capsys.readouterr().err.splitlines()
+    output = capsys.readouterr().err.splitlines()
     about = f"plugin 'flwo' is named in {variable} and is not installed"
-    assert told == [f"gancore: warning: {about}; did you mean 'flow'?"]
+    assert output == [f"gancore: warning: {about}; did you mean 'flow'?"]
 
 
 @pytest.mark.parametrize(

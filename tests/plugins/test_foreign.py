@@ -38,8 +38,8 @@ def test_what_a_plugin_prints_goes_to_stderr(site, capsys, place):
     )
     site.install("gancore-reef", modules)
     assert site.plugins(strict=True).load_domain("reef").name == "reef"
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", f"{place}\n")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", f"{place}\n")
     print("after")
     assert capsys.readouterr().out == "after\n"
 
@@ -60,8 +60,8 @@ def test_stdout_is_back_when_the_last_of_several_threads_is_done(capsys):
     go.set()
     thread.join()
     print("again")
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("again\n", "still\n")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("again\n", "still\n")
 
 
 @pytest.mark.parametrize("source", ["import os\nos._exit(0)", LOSSES.format(deed="import os; os._exit(0)")])
@@ -71,9 +71,9 @@ def test_a_plugin_cannot_end_the_program(site, capsys, source):
     plugins = site.plugins()
     assert plugins.load_domain("tides").name == "tides"
     plugins.load_all()
-    (told,) = capsys.readouterr().err.splitlines()
+    (output,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-reef", "os._exit", "reef.py"):
-        assert names(told, word)
+        assert names(output, word)
 
 
 def test_os_exit_is_itself_elsewhere():
@@ -108,9 +108,9 @@ def test_an_import_that_hangs_is_told_of_and_can_be_interrupted(site, capsys, mo
     with pytest.raises(KeyboardInterrupt):
         site.plugins().load_all()
     assert time.monotonic() - began < 30
-    (told,) = capsys.readouterr().err.splitlines()
+    (output,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-reef", "1.2", "GANCORE_DISABLE_PLUGINS"):
-        assert names(told, word)
+        assert names(output, word)
 
 
 def test_a_quick_import_is_not_told_of(capsys):
@@ -127,9 +127,9 @@ def test_an_endless_generator_of_records_ends(site, capsys):
     site.install_tides()
     plugins = site.plugins()
     assert plugins.entries("gancore_losses") == []
-    (told,) = capsys.readouterr().err.splitlines()
+    (output,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-reef", f"{MAX_ENTRIES:,}", "gancore_losses"):
-        assert names(told, word)
+        assert names(output, word)
     assert plugins.load_domain("tides").name == "tides"
 
 
@@ -140,9 +140,9 @@ def test_an_error_without_a_text_loses_only_its_plugin(site, capsys, raised):
     site.install_tides()
     plugins = site.plugins()
     plugins.load_all()
-    (told,) = capsys.readouterr().err.splitlines()
+    (output,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-reef", "1.2", "MuteError", "reef.py:4"):
-        assert names(told, word)
+        assert names(output, word)
     assert plugins.load_domain("tides").name == "tides"
 
 

@@ -151,17 +151,17 @@ def test_a_breach_is_told_in_one_line_and_the_good_plugin_works(site, capsys, so
     site.install_tides()
     plugins = site.plugins()
     plugins.load_all()
-    told = lines(capsys)
-    assert len(told) == 1, told
+    result = lines(capsys)
+    assert len(result) == 1, result
     for word in ["plugin 'reef' (gancore-reef 1.2)", *words]:
-        assert word in told[0]
+        assert word in result[0]
     assert plugins.load_domain("tides").name == "tides"
     plugins.load_all()
     assert lines(capsys) == [], "a fault is told once"
     broken = info(plugins, "reef")
-    assert broken.state == ("incompatible" if "is incompatible: " in told[0] else "broken")
-    assert broken.reason in told[0]
-    assert broken.fix in told[0]
+    assert broken.state == ("incompatible" if "is incompatible: " in result[0] else "broken")
+    assert broken.reason in result[0]
+    assert broken.fix in result[0]
     assert info(plugins, "tides").state == "ok"
 
 
@@ -221,10 +221,10 @@ def test_of_two_that_claim_a_name_the_first_distribution_keeps_it_whatever_is_lo
     assert [record.name for record in plugins.entries("gancore_losses")] == ["atoll", "reef"], (
         "it loses only that"
     )
-    told = lines(capsys)
-    assert len(told) == 1
+    result = lines(capsys)
+    assert len(result) == 1
     for word in ["(sea-reef 1.2)", "'shore' in gancore_domains", "(sea-atoll 1.2)", "pip uninstall sea-reef"]:
-        assert word in told[0]
+        assert word in result[0]
 
 
 def test_a_plugin_by_the_authors_of_gancore_keeps_its_name(site, capsys):
@@ -249,15 +249,15 @@ def test_an_entry_point_that_cannot_be_read_hides_no_other(site, capsys):
     plugins = site.plugins()
     assert [found.name for found in plugins.list_plugins()] == ["tides"]
     plugins.load_all()
-    told = lines(capsys)
-    assert len(told) == 1
-    assert "(gancore-reef 1.2) has entry points that cannot be read" in told[0]
-    assert "pip install --force-reinstall gancore-reef" in told[0]
+    result = lines(capsys)
+    assert len(result) == 1
+    assert "(gancore-reef 1.2) has entry points that cannot be read" in result[0]
+    assert "pip install --force-reinstall gancore-reef" in result[0]
 
 
 def test_an_entry_point_to_a_module_that_is_gone_names_the_reinstall(site, capsys):
     site.install("gancore-reef", {}, entry_points="[gancore]\nreef = reef_gone.entry\n")
     site.plugins().load_all()
-    told = lines(capsys)
-    assert len(told) == 1
-    assert "lacks its own module 'reef_gone'; pip install --force-reinstall gancore-reef" in told[0]
+    result = lines(capsys)
+    assert len(result) == 1
+    assert "lacks its own module 'reef_gone'; pip install --force-reinstall gancore-reef" in result[0]

@@ -121,11 +121,11 @@ def test_a_recipe_of_another_plugin_is_found_and_cannot_take_a_name_of_the_domai
     assert "strand" not in sys.modules, "the domain has that recipe itself"
     assert type(plugins.load_recipe(tides, "star")[1]).__name__ == "Star"
     assert list(plugins.recipe_entries(tides)) == ["moon", "sun", "star"]
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
+    output = capsys.readouterr().err.splitlines()
+    assert len(output) == 1
     assert (
         "(tide-recipes 1.2) registers 'moon' in gancore_recipes, which the domain 'tides' itself has"
-        in told[0]
+        in output[0]
     )
 
 
@@ -152,8 +152,8 @@ def test_a_bad_record_in_a_domains_recipes_is_told_and_the_rest_works(site, caps
     (site.folder / "tides_domain.py").write_text(source)
     plugins = site.plugins()
     assert list(plugins.recipe_entries(plugins.load_domain("tides"))) == ["moon"]
-    (told,) = capsys.readouterr().err.splitlines()
-    assert "(gancore-tides 1.2) is incompatible: 'sun' is written for contract 3" in told
+    (output,) = capsys.readouterr().err.splitlines()
+    assert "(gancore-tides 1.2) is incompatible: 'sun' is written for contract 3" in output
 
 
 def test_an_object_can_be_registered_by_the_program(site):

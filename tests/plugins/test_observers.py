@@ -50,10 +50,10 @@ def test_a_raising_observer_is_told_once_and_dropped(site, capsys, deed):
 
     assert reef.calls == [0, "finished"], "only the observer that raised is dropped"
     assert ledger.seen == [(0, 0.5), (1, 0.5), (2, 0.5)]
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
+    output = capsys.readouterr().err.splitlines()
+    assert len(output) == 1
     for word in ["(gancore-reef 1.2)", "in gancore_step_logged", "reef.py:9", "--upgrade gancore-reef"]:
-        assert word in told[0]
+        assert word in output[0]
 
 
 def test_strict_raises_what_an_observer_raised(site):

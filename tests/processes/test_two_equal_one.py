@@ -57,9 +57,9 @@ def one_and_two(build, data, **options):
     """The tensors of one process, and those of each of two, after twenty steps."""
     ((alone, seen),) = on(1, trained, build, data, options)
     answers = on(2, trained, build, data, options)
-    for other, told in answers:
+    for other, result in answers:
         assert all((other[name] == answers[0][0][name]).all() for name in alone), "the two differ"
-        assert told == pytest.approx(seen, rel=1e-3, abs=1e-5, nan_ok=True)
+        assert result == pytest.approx(seen, rel=1e-3, abs=1e-5, nan_ok=True)
     return alone, answers[0][0]
 
 
@@ -123,8 +123,8 @@ def added(x, noise):
 
 @pytest.mark.parametrize(("loss", "micro_batches"), [("nonsaturating", 2), ("relativistic-average", 1)])
 def test_where_what_the_discriminator_sees_is_augmented_as_it_overfits(loss, micro_batches):
-    asked = Augmentation([added], AdaptiveProbability(target=-1.0, samples=300))
-    one, two = one_and_two(lambda: gan(loss, augmentation=asked), points(), micro_batches=micro_batches)
+    requested = Augmentation([added], AdaptiveProbability(target=-1.0, samples=300))
+    one, two = one_and_two(lambda: gan(loss, augmentation=requested), points(), micro_batches=micro_batches)
     assert 0 < one["discriminator.strength"] < 1
     assert_close(one, two)
 
@@ -161,7 +161,7 @@ def wavegan_lite(optimizer):
     from gancore_audio.wavegan import WaveGANLite, WaveGANLiteConfig
 
     config = WaveGANLiteConfig(
-        width=2, latent=8, batch_size=8, phase_shuffle=2, penalty_every=4, ema_halflife=100.0
+        width=2, latent_dim=8, batch_size=8, phase_shuffle=2, penalty_every=4, ema_halflife=100.0
     )
     game = WaveGANLite().build(config, Spec({"length": 1024, "sample_rate_hz": 8000, "classes": []}))
     game.players = {name: replace(player, optimizer=optimizer) for name, player in game.players.items()}
@@ -255,23 +255,23 @@ def test_sums_go_in_buckets_of_one_kind_and_give_every_process_the_same(monkeypa
             for d in (torch.float32, torch.float64)
         ]
         processes.all_reduce(own)
-        told = [
+        result = [
             torch.full((3,), processes.rank, dtype=torch.bool),
             torch.full((2, 2), processes.rank, dtype=torch.int64),
         ]
-        processes.broadcast(told)
+        processes.broadcast(result)
         return (
             [t.tolist() for t in own],
-            [t.tolist() for t in told],
+            [t.tolist() for t in result],
             processes.all_max(processes.rank, -processes.rank),
             processes.broadcast_object(processes.rank),
         )
 
     first, second = on(2, summed)
     assert first == second
-    sums, told, most, said = first
+    sums, result, most, said = first
     assert all(value == 3.0 for values in sums for value in values)
-    assert told == [[False] * 3, [[0, 0], [0, 0]]] and most == [1.0, 0.0] and said == 0
+    assert result == [[False] * 3, [[0, 0], [0, 0]]] and most == [1.0, 0.0] and said == 0
 
 
 def test_the_joined_rows_and_their_two_derivatives():

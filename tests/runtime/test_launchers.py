@@ -9,10 +9,9 @@ import threading
 import pytest
 from torch.distributed import HashStore
 
-from gancore.errors import ConfigError, ExitCode
+from gancore.errors import ConfigError, ExitCode, LostProcessError
 from gancore.runtime import distributed as module
 from gancore.runtime.distributed import (
-    LostProcessError,
     ProcessGroup,
     available_cores,
     broadcast_by_store,
@@ -68,10 +67,10 @@ def test_processes_that_do_not_come_are_said_in_time(launched, port):
 
 
 def test_a_port_that_is_taken_is_named(launched):
-    with socket.socket() as taken:
-        taken.bind(("", 0))
-        taken.listen()
-        number = taken.getsockname()[1]
+    with socket.socket() as used:
+        used.bind(("", 0))
+        used.listen()
+        number = used.getsockname()[1]
         launched(RANK=0, WORLD_SIZE=2, MASTER_ADDR="localhost", MASTER_PORT=number)
         with pytest.raises(ConfigError, match=f"MASTER_PORT={number} is used"):
             launcher_store(ProcessGroup(0, 2), timeout_seconds=5)
@@ -85,14 +84,14 @@ def test_a_port_that_is_none_is_named(launched, number):
 
 
 def test_what_the_first_process_makes_is_read_by_all():
-    store, told = HashStore(), []
+    store, result = HashStore(), []
     thread = threading.Thread(
-        target=lambda: told.append(broadcast_by_store(store, ProcessGroup(1, 2), never))
+        target=lambda: result.append(broadcast_by_store(store, ProcessGroup(1, 2), never))
     )
     thread.start()
     assert broadcast_by_store(store, ProcessGroup(0, 2), lambda: {"seed": 3}) == {"seed": 3}
     thread.join()
-    assert told == [{"seed": 3}]
+    assert result == [{"seed": 3}]
 
 
 def test_a_mistake_of_the_first_process_ends_the_others():

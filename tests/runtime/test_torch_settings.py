@@ -88,12 +88,12 @@ def test_inexact_products_by_either_interface_of_torch(change):
     fresh = state()
     try:
         change()
-        asked = state()
-        assert asked != fresh
+        requested = state()
+        assert requested != fresh
         with pinned_settings():
             assert state() == PINNED
             torch.ones(2, 2) @ torch.ones(2, 2)
-        assert state() == asked
+        assert state() == requested
     finally:
         torch.backends.fp32_precision = "none"
         torch.set_float32_matmul_precision("highest")

@@ -98,10 +98,10 @@ def test_a_preview_that_a_kill_cut_short_is_left_out_and_named(run):
     path.write_bytes(path.read_bytes()[:-40])
     (run.samples / "step-000000040").mkdir()  # the kill came before its picture
     preview(run, 50)
-    told: list[str] = []
-    made = gancore.animate(run.path, announce=told.append)
+    messages: list[str] = []
+    made = gancore.animate(run.path, announce=messages.append)
     assert made.steps == [10, 20, 50] and made.skipped == [30]
-    assert len(told) == 1 and "step-000000030" in told[0]
+    assert len(messages) == 1 and "step-000000030" in messages[0]
 
 
 def test_previews_of_several_sizes_share_a_sheet(run):

@@ -85,7 +85,7 @@ def test_state_and_manifest_come_back(tmp_path):
     path = save_checkpoint(tmp_path, 12, {}, state, about, keep=1)
     loaded = load_checkpoint(path)
     assert (loaded.step, loaded.state, loaded.path) == (12, state, path)
-    assert loaded.manifest["about"] == about
+    assert loaded.manifest["metadata"] == about
     assert loaded.manifest["versions"]["torch"] == torch.__version__
     assert path.name == "step-000000012"
 

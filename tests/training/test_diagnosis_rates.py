@@ -1,4 +1,4 @@
-"""The diagnosis over the whole grid of games of known truth: docs/diagnosis.md has its figures."""
+"""The diagnosis over the whole grid of games of known truth: docs/diagnosis-rates.md has its figures."""
 
 from __future__ import annotations
 

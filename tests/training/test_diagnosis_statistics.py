@@ -184,15 +184,15 @@ def test_equal_rows_raise_no_alarm() -> None:
 def test_a_part_that_is_lost_in_most_of_three_evaluations_is_told_once_and_a_passing_loss_never() -> None:
     whole, half = ring(256, list(range(8)), 0.05, seed=3), ring(256, list(range(4)), 0.05, seed=5)
 
-    def told(*evaluations: Tensor) -> list[int]:
+    def result(*evaluations: Tensor) -> list[int]:
         diagnosis = Diagnosis()
         diagnosis.set_reference(ring(256, list(range(8)), 0.05, seed=1))
         return [len(diagnosis.check_coverage(samples)) for samples in evaluations]
 
-    assert told(half, half, half, half, half) == [0, 0, 0, 1, 0]
-    assert told(half, whole, half, half, whole, half) == [0, 0, 0, 1, 0, 0]
-    assert told(half, half, whole, whole, whole, whole) == [0] * 6
-    assert told(*[half[:16]] * 6) == [0] * 6  # too few to tell
+    assert result(half, half, half, half, half) == [0, 0, 0, 1, 0]
+    assert result(half, whole, half, half, whole, half) == [0, 0, 0, 1, 0, 0]
+    assert result(half, half, whole, whole, whole, whole) == [0] * 6
+    assert result(*[half[:16]] * 6) == [0] * 6  # too few to tell
 
 
 def seen_in(path: Tensor, reference: Tensor) -> list[tuple[int, Diagnostic]]:

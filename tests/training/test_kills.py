@@ -228,35 +228,35 @@ def test_a_model_folder_is_replaced_where_names_cannot_be_exchanged(tmp_path, mo
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def samples_into(folder, told=lambda path: path):
+def samples_into(folder, result=lambda path: path):
     def write(aside):
         (aside / "deep").mkdir()
         (aside / "deep" / "1.txt").write_text("one")
-        return [told(aside / "deep" / "1.txt")]
+        return [result(aside / "deep" / "1.txt")]
 
     return write_files_atomic(folder, write, "the domain 'toy'")
 
 
 @pytest.mark.parametrize(
-    "told", [Path, str, Path.resolve, os.path.relpath], ids=["path", "text", "resolved", "relative"]
+    "result", [Path, str, Path.resolve, os.path.relpath], ids=["path", "text", "resolved", "relative"]
 )
-def test_a_writer_may_name_its_files_in_any_way(told, tmp_path, monkeypatch):
+def test_a_writer_may_name_its_files_in_any_way(result, tmp_path, monkeypatch):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     monkeypatch.chdir(tmp_path)
     for folder in (Path("out"), Path("link/out"), tmp_path / "link" / "absolute"):
-        assert samples_into(folder, told) == [folder / "deep" / "1.txt"]
+        assert samples_into(folder, result) == [folder / "deep" / "1.txt"]
         assert [path.read_text() for path in folder.rglob("*.txt")] == ["one"]
 
 
 @pytest.mark.parametrize(
-    "told",
+    "result",
     [lambda path: "/tmp/1.txt", lambda path: path.name, lambda path: 1],
     ids=["elsewhere", "name", "number"],
 )
-def test_a_writer_that_names_other_files_is_named(told, tmp_path):
+def test_a_writer_that_names_other_files_is_named(result, tmp_path):
     with refused(PluginError, "toy", fix="write"):
-        samples_into(tmp_path, told)
+        samples_into(tmp_path, result)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -138,8 +138,8 @@ def test_a_game_that_turns_for_ever_is_seen(loss: str) -> None:
     (finding,) = watched(laid(dirac(loss=loss), POINT, 8), POINT, 400)
     assert finding.name == "oscillation"
     period = 2 * math.pi / (0.2 if loss == "wasserstein" else 0.1)
-    told = float(finding.message.split("with a period of about ")[1].split()[0])
-    assert told == pytest.approx(period, rel=0.15)
+    expected = float(finding.message.split("with a period of about ")[1].split()[0])
+    assert expected == pytest.approx(period, rel=0.15)
     assert "gradient penalty" in finding.fix and "train.dynamics.name=extragradient" in finding.fix
 
 

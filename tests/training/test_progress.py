@@ -107,7 +107,7 @@ def test_the_plain_log_of_an_hour_stays_readable() -> None:
     progress.close("finished")
     lines = stream.getvalue().splitlines()
     gaps = [b - a for a, b in pairwise(moments)]
-    assert lines[0] == "wave: 7201 steps"
+    assert lines[0] == "wave: 7,201 steps"
     assert lines[1].startswith("1/7201  0%") and lines[-2].startswith("7200/7201  99%")
     assert lines[-1] == "finished"
     assert 50 < len(lines) < 80
@@ -269,7 +269,7 @@ def test_the_live_line_stays_below_whatever_is_printed() -> None:
     written, code = in_terminal("progress.close('finished in 3m')")
     lines = screen(written)
     assert code == 0
-    assert lines[:3] == ["wave: 1000 steps", "[checkpoint] saved", "printed by a plugin"]
+    assert lines[:3] == ["wave: 1,000 steps", "[checkpoint] saved", "printed by a plugin"]
     assert lines[3] == (
         "240/1000  24%  ETA 1m40s  532 samples/s  D loss 0.690  G loss 1.50  D(real) 0.620  D(fake) 0.380"
     )

@@ -33,19 +33,19 @@ def test_a_sample_that_is_not_a_number_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "noise", "better", "worse"),
+    ("value", "noise", "higher_is_better", "worse"),
     [
-        (300.0, 200.0, "lower", True),
-        (100.0, 200.0, "lower", False),
-        (0.1, 0.2, "higher", True),
-        (math.nan, 0.2, "higher", False),
-        (0.1, math.nan, "lower", False),
+        (300.0, 200.0, False, True),
+        (100.0, 200.0, False, False),
+        (0.1, 0.2, True, True),
+        (math.nan, 0.2, True, False),
+        (0.1, math.nan, False, False),
     ],
 )
 def test_worse_than_noise_heeds_which_end_is_better(
-    value: float, noise: float, better: str, worse: bool
+    value: float, noise: float, higher_is_better: bool, worse: bool
 ) -> None:
-    said = quality_warning(REAL, DIVERSITY, NoiseComparison("frechet", value, noise, better))
+    said = quality_warning(REAL, DIVERSITY, NoiseComparison("frechet", value, noise, higher_is_better))
     assert said.startswith("worse than noise: frechet") is worse
 
 

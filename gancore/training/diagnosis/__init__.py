@@ -1,7 +1,7 @@
 """Checks every run: the logged scalars, the samples, and the discriminator's logits.
 
 Each finding is reported once, and again only after it has disappeared and returned. What each check examines,
-its statistic and its error rates: docs/diagnosis.md.
+its statistic: docs/diagnosis.md; its error rates: docs/diagnosis-rates.md.
 """
 
 from __future__ import annotations

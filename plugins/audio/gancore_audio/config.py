@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat
 
 from gancore import SpecSchema
-from gancore.data.labels import LabelledSection
+from gancore.data import LabelledDataConfig
 from gancore_audio.recordings import RATES_HZ
 from gancore_audio.segments import Crop
 
@@ -15,7 +15,7 @@ MIN_RATE_HZ, MAX_RATE_HZ, MAX_LENGTH = RATES_HZ.start, 192_000, 1 << 22
 """Limits of the sampling rate and of the samples in a segment."""
 
 
-class AudioConfig(LabelledSection):
+class AudioConfig(LabelledDataConfig):
     sample_rate_hz: int | None = Field(
         None,
         ge=MIN_RATE_HZ,

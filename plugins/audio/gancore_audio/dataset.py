@@ -12,14 +12,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Data, Spec
-from gancore.data.inventory import SkippedItem, first_skipped, other_suffix_lines, skipped_lines
-from gancore.data.labels import FileSet, Labels, class_fields, class_indices, folder_reader, read_labels
-from gancore.data.sources import Announce, Source
-from gancore.data.splits import SPLITS, Split, assign_splits, group_by_split, splits_from_folders
+from gancore import Data, Source, Spec
+from gancore.data import (
+    SPLITS,
+    Announce,
+    FileSet,
+    Labels,
+    SkippedItem,
+    Split,
+    assign_splits,
+    class_fields,
+    class_indices,
+    first_skipped,
+    folder_reader,
+    group_by_split,
+    other_suffix_lines,
+    read_labels,
+    skipped_lines,
+    splits_from_folders,
+)
 from gancore.errors import DataError
 from gancore.text import count_noun
 from gancore_audio.config import AudioConfig
+from gancore_audio.ffmpeg import missing_decoder_lines
 from gancore_audio.percussion import PITCHES_HZ
 from gancore_audio.preprocess import Cache, PreprocessConfig, open_cache
 from gancore_audio.recordings import AudioBlock
@@ -224,6 +239,7 @@ def _make_data(
         *_crop_lines(views, config.crop),
         _splits_line(segments.splits, views),
         *other_suffix_lines(audio_source.other_suffixes),
+        *missing_decoder_lines(audio_source.other_suffixes),
         *_skipped_lines(skipped, cache),
     ]
     return Data(
@@ -331,7 +347,9 @@ def _splits_line(splits: Sequence[Split], views: Mapping[str, SegmentView]) -> s
 
 def _skipped_lines(skipped: Sequence[SkippedItem], cache: Cache) -> list[str]:
     silent = sum("silent" in reason for _, reason in skipped)
-    return skipped_lines(skipped, cache.folder, f"{len(skipped):,} files, {silent:,} of them silent")
+    return skipped_lines(
+        skipped, cache.folder, f"{count_noun(len(skipped), 'file')}, {silent:,} of them silent"
+    )
 
 
 def _duration(seconds: float) -> str:

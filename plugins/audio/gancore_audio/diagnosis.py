@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gancore.diagnostics import LOWER_LR, TRAIN_STEADIER, DiagnosticRule, apply_rules
-from gancore.domain import Diagnostic
+from gancore import Diagnostic
+from gancore.training import LOWER_LR, TRAIN_STEADIER, DiagnosticRule, apply_rules
 from gancore_audio.mel import power_spectrogram
 
 FFT_BLOCK = 256

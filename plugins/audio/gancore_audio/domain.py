@@ -193,7 +193,7 @@ class AudioDomain(Domain):
                 "discriminator_width": 2,
                 "decoder_width": 4,
                 "importance_samples": 4,
-                "latent": 8,
+                "latent_dim": 8,
                 "skip_channels": 4,
                 "blocks": 1,
                 "layers": 4,

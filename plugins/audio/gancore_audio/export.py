@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gancore.diagnostics import require_finite
+from gancore import Samples
 from gancore.errors import DataError
-from gancore.samples import Samples
+from gancore.training import require_finite
 from gancore_audio.mel import FLOOR_DB, log_mel
 
 if TYPE_CHECKING:

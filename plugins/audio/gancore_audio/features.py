@@ -17,8 +17,8 @@ from torch.nn.functional import pad
 from torchaudio.compliance.kaldi import get_mel_banks
 
 from gancore import FeatureContext, FeatureExtractor, Spec
-from gancore.digests import digest_json
-from gancore.models.pretrained_weights import PretrainedWeights, weights_path
+from gancore.data import digest_json
+from gancore.metrics import PretrainedWeights, weights_path
 from gancore_audio.mel import resample
 from gancore_audio.mel_metrics import FLOOR_DB, MOMENT_BANDS, log_mel_moments
 from gancore_audio.pitch import HOP as CREPE_HOP

@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from gancore import ConfigError, Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore import ConfigError, Recipe, Spec
+from gancore.data import num_conditional_classes
 from gancore.games import (
-    Adam,
     AdversarialConfig,
     Dequantization,
     FlowGame,
     Game,
-    cosine,
+    LikelihoodConfig,
     flow_gan,
     likelihood_game,
-    warmup,
     with_defaults,
 )
 from gancore.nn import ActNorm, AffineCoupling, Bijection, Flow, InvertibleConv1x1, Squeeze, zero_init
@@ -101,7 +99,8 @@ def dequantised_waveforms() -> Dequantization:
     return Dequantization(quantisation_cells, low=-1, high=1)
 
 
-class AudioFlowConfig(RecipeConfig):
+@with_defaults(lr=8e-3, lr_end=0.02, lr_warmup=0.02, ema_halflife=5_000.0)
+class AudioFlowConfig(LikelihoodConfig):
     """The learning rate rises over the first fiftieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(8, description="examples per global batch")
@@ -112,10 +111,8 @@ class AudioFlowConfig(RecipeConfig):
     )
     width: PositiveInt = Field(32, description="channels of a coupling's network")
     layers: PositiveInt = Field(4, le=12, description="dilated convolutions of a coupling's network")
-    lr: PositiveFloat = Field(8e-3, description="Adam's maximal learning rate")
-    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per time step")
-    ema_halflife: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
+    clip_grad_norm: NonNegativeFloat = Field(
+        1.0, description="maximal gradient norm, in nats per time step; 0: no bound"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -131,9 +128,7 @@ class AudioFlow(Recipe):
             lambda: build_waveform_flow(
                 spec["length"], config.squeeze, config.couplings, config.width, config.layers, classes
             ),
-            optimizer=Adam(warmup(cosine(config.lr, config.lr / 50), 0.02)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm * spec["length"],
+            **config.game_options(clip_scale=spec["length"]),
             conditional=config.conditional,
             representation=dequantised_waveforms(),
             game=FlowGame,

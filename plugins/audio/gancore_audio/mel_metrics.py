@@ -7,24 +7,32 @@ published sums over cells, they do not depend on the length or the number of ban
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import hashlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gancore import Interval, Metric, MetricInputs, SampleSet
-from gancore.digests import digest_tensors
-from gancore.metrics import frechet
-from gancore.metrics.distances import distance_chunks, nearest
-from gancore.metrics.intervals import mean_interval, subsampling_interval, t_interval
+from gancore.metrics import (
+    distance_chunks,
+    frechet_metric,
+    mean_interval,
+    nearest,
+    subsampling_interval,
+    t_interval,
+)
 from gancore_audio.mel import default_win_length, log_mel
 
 FLOOR_DB = -60.0
 """Lower limit of spectra in metrics: otherwise digital silence against inaudible noise would dominate."""
 MOMENT_BANDS = 32
+ROWS_AT_ONCE = 512
+"""Sounds whose distances to all later ones are summed at once."""
 
 
 def log_mel_spectra(
@@ -55,11 +63,16 @@ def mean_pairwise_distances(spectra: Tensor) -> Tensor:
     n, x = len(spectra), spectra.flatten(1)
     if n < 2:
         raise ValueError(f"pairs need at least 2 samples, found {n}")
-    # differences below the rounding error count as 0, so that a repeated clip is at distance 0
-    rows = [
-        torch.where(c.squared <= c.tolerance, 0.0, c.squared).sqrt().sum(1) for c in distance_chunks(x, x)
-    ]
-    return torch.cat(rows) / ((n - 1) * x.shape[1] ** 0.5)
+    sums = torch.zeros(n, dtype=torch.float64)
+    for start in range(0, n, ROWS_AT_ONCE):
+        # each pair once; differences below the rounding error count as 0, so a repeated clip is at distance 0
+        rows, later = slice(start, start + ROWS_AT_ONCE), x[start + ROWS_AT_ONCE :]
+        for chunk in distance_chunks(x[rows], x[start:]):
+            distances = torch.where(chunk.squared <= chunk.tolerance, 0.0, chunk.squared).sqrt()
+            part = slice(start + chunk.start, start + chunk.start + len(distances))
+            sums[part] += distances.sum(1)
+            sums[n - len(later) :] += distances[:, distances.shape[1] - len(later) :].sum(0)
+    return sums / ((n - 1) * x.shape[1] ** 0.5)
 
 
 def pairwise_distance(spectra: Tensor) -> float:
@@ -74,20 +87,47 @@ def log_mel_moments(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
 
 
 _CACHE_SIZE = 8
-"""Last results kept: a metric computes value, interval and controls from the same samples."""
-_cache: OrderedDict[tuple[object, str, int], Tensor] = OrderedDict()
+"""Last sets kept: a metric computes value, interval and controls from the same samples, or some of them."""
 
 
-def cached_by_content(
+class _DescribedSet(NamedTuple):
+    """A set of sounds: the numbers of its rows by their digests, and their description (n, ...)."""
+
+    key: tuple[object, int, torch.Size, torch.dtype]
+    row_digests: tuple[bytes, ...]
+    row_of: Mapping[bytes, int]
+    described: Tensor
+
+
+_described_sets: deque[_DescribedSet] = deque(maxlen=_CACHE_SIZE)
+"""The last one used comes last."""
+
+
+def describe_rows(
     describe: Callable[[Tensor, int], Tensor], waveforms: Tensor, sample_rate_hz: int
 ) -> Tensor:
-    """``describe`` of the waveforms, from the cache if their content is in it."""
-    key = (describe, digest_tensors(waveforms), sample_rate_hz)
-    found = _cache.pop(key, None)
-    _cache[key] = found = describe(waveforms, sample_rate_hz) if found is None else found
-    while len(_cache) > _CACHE_SIZE:
-        _cache.popitem(last=False)
-    return found
+    """``describe``, which describes each waveform on its own; rows of a known set are read from it."""
+    digests = _row_digests(waveforms)
+    key = (describe, sample_rate_hz, waveforms.shape[1:], waveforms.dtype)
+    for known in [known for known in _described_sets if known.key == key]:
+        rows = [known.row_of[digest] for digest in digests if digest in known.row_of]
+        if known.row_digests == digests:
+            _described_sets.remove(known)
+            _described_sets.append(known)
+            return known.described
+        if len(rows) == len(digests):
+            return known.described[torch.tensor(rows, dtype=torch.int64)]
+    described = describe(waveforms, sample_rate_hz)
+    row_of = {digest: row for row, digest in enumerate(digests)}
+    _described_sets.append(_DescribedSet(key, digests, row_of, described))
+    return described
+
+
+@lru_cache(maxsize=4)
+def _row_digests(waveforms: Tensor) -> tuple[bytes, ...]:
+    """sha256 of the values of each row. Tensors are compared by identity."""
+    rows = waveforms.detach().cpu().flatten(1).contiguous().numpy()
+    return tuple(hashlib.sha256(row.data).digest() for row in rows)
 
 
 def with_features(inputs: MetricInputs, describe: Callable[[Tensor, int], Tensor]) -> MetricInputs:
@@ -95,7 +135,7 @@ def with_features(inputs: MetricInputs, describe: Callable[[Tensor, int], Tensor
     sample_rate_hz = int(inputs.spec["sample_rate_hz"])
 
     def one(sampled: SampleSet) -> SampleSet:
-        return replace(sampled, features=cached_by_content(describe, sampled.samples, sample_rate_hz))
+        return replace(sampled, features=describe_rows(describe, sampled.samples, sample_rate_hz))
 
     return replace(inputs, fake=one(inputs.fake), real=one(inputs.real))
 
@@ -139,12 +179,11 @@ def _distance_interval(inputs: MetricInputs) -> Interval:
 def _mean_distances_of_sets(inputs: MetricInputs) -> tuple[Tensor, Tensor]:
     """Mean distances of the clips of both sets, (n) and (m)."""
     sample_rate_hz = int(inputs.spec["sample_rate_hz"])
-    fake, real = (
-        cached_by_content(_mean_distances, s.samples, sample_rate_hz) for s in (inputs.fake, inputs.real)
-    )
+    fake, real = (_mean_distances(s.samples, sample_rate_hz) for s in (inputs.fake, inputs.real))
     return fake, real
 
 
+@lru_cache(maxsize=4)
 def _mean_distances(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     return mean_pairwise_distances(log_mel_spectra(waveforms, sample_rate_hz))
 
@@ -174,16 +213,16 @@ mel_distance = Metric(
 mel_diversity = Metric(
     _diversity,
     unit="of the reference's",
-    better="higher",
+    higher_is_better=True,
     interval=_diversity_interval,
     insensitive_to=frozenset({"noise"}),
     kind="diversity",
 )
 """How different samples are from each other, as a share of the reference's, at most 1."""
 mel_frechet = Metric(
-    lambda inputs: frechet.frechet_metric.compute(with_features(inputs, log_mel_moments)),
+    lambda inputs: frechet_metric.compute(with_features(inputs, log_mel_moments)),
     unit="dB^2",
-    interval=lambda inputs: _bounded(frechet.frechet_metric, with_features(inputs, log_mel_moments)),
+    interval=lambda inputs: _bounded(frechet_metric, with_features(inputs, log_mel_moments)),
 )
 """Frechet distance of per-clip log-mel statistics; cheap enough to select a model on valid."""
 
@@ -205,8 +244,9 @@ def nearest_other_distance(x: Tensor) -> Tensor:
     return nearest(x, x, 1, exclude_self=True)[0][:, 0]
 
 
+@lru_cache(maxsize=4)
 def nearest_train_distance(x: Tensor, train: Tensor) -> Tensor:
-    """Distance of each row to the nearest training example, (n)."""
+    """Distance of each row to the nearest training example, (n). Tensors are compared by identity."""
     return nearest(x, train, 1)[0][:, 0]
 
 
@@ -215,7 +255,7 @@ def _with_spectrograms(inputs: MetricInputs) -> MetricInputs:
 
 
 def _with_train_spectrograms(inputs: MetricInputs) -> MetricInputs:
-    train = cached_by_content(rms_spectrogram, inputs.train.samples, int(inputs.spec["sample_rate_hz"]))
+    train = describe_rows(rms_spectrogram, inputs.train.samples, int(inputs.spec["sample_rate_hz"]))
     return replace(_with_spectrograms(inputs), train=replace(inputs.train, features=train))
 
 
@@ -263,8 +303,10 @@ def _train_details(inputs: MetricInputs) -> Mapping[str, Any]:
 mel_self = Metric(
     lambda inputs: _mean_self(_with_spectrograms(inputs)),
     unit="dB RMS a cell",
-    better="higher",
-    interval=lambda inputs: subsampling_interval(_mean_self, draws=20)(_with_spectrograms(inputs)),
+    higher_is_better=True,
+    interval=lambda inputs: subsampling_interval(_mean_self, draws=20)(
+        _with_spectrograms(inputs).reduced_to("features")
+    ),
     details=_self_details,
     insensitive_to=frozenset({"noise"}),
     kind="diversity",
@@ -273,7 +315,7 @@ mel_self = Metric(
 mel_train = Metric(
     _train_value,
     unit="dB RMS a cell",
-    better=None,
+    higher_is_better=None,
     interval=_train_interval,
     details=_train_details,
     requires=frozenset({"train"}),

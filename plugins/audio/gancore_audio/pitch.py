@@ -20,8 +20,8 @@ from torch.nn.functional import pad
 from torch.special import entr
 
 from gancore import ConfigError, Interval, Metric, MetricInputs, SampleSet, Spec
-from gancore.digests import digest_tensors
-from gancore.metrics.intervals import clopper_pearson, mean_interval
+from gancore.data import digest_tensors
+from gancore.metrics import clopper_pearson, mean_interval
 from gancore_audio.mel import resample
 
 RATE_HZ, FRAME, HOP = 16_000, 1024, 512
@@ -240,7 +240,7 @@ def _entropy_details(inputs: MetricInputs) -> Mapping[str, Any]:
 pitch_accuracy = Metric(
     lambda inputs: float(_correct_pitches(inputs.fake, inputs.spec).double().mean()),
     unit="share",
-    better="higher",
+    higher_is_better=True,
     interval=_accuracy_interval,
     details=_accuracy_details,
     requires=frozenset({"condition"}),
@@ -252,7 +252,7 @@ pitch_accuracy = Metric(
 pitch_entropy = Metric(
     lambda inputs: entropy(_semitones(inputs)),
     unit="nats",
-    better=None,
+    higher_is_better=None,
     interval=lambda inputs: entropy_interval(_semitones(inputs)),
     details=_entropy_details,
     quick=False,

@@ -10,10 +10,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.inventory import SkipItem, SkippedItem
-from gancore.data.packed import PackedArray, PackedArrayWriter
-from gancore.data.prepared import PreparedData, open_prepared, store_unique
-from gancore.data.sources import Announce
+from gancore.data import (
+    Announce,
+    PackedArray,
+    PackedArrayWriter,
+    PreparedData,
+    SkipItem,
+    SkippedItem,
+    open_prepared,
+    store_unique,
+)
 from gancore_audio.recordings import AudioBlock
 
 FULL_SCALE = 32_768

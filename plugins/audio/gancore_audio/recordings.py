@@ -15,13 +15,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.inventory import (
+from gancore.data import (
+    Announce,
     FileInspector,
     FileList,
     InventoryItem,
@@ -34,14 +36,14 @@ from gancore.data.inventory import (
     list_files,
     other_suffix_lines,
 )
-from gancore.data.sources import Announce
 from gancore.errors import DataError
+from gancore_audio.ffmpeg import DEMUXERS, decodable_suffixes, decoded, missing_decoder_lines
 from gancore_audio.mp3 import open_with_frame_count
 
 if TYPE_CHECKING:
     import soundfile
 
-SUFFIXES = frozenset(
+LIBSNDFILE_SUFFIXES = frozenset(
     {
         ".wav",
         ".flac",
@@ -84,9 +86,9 @@ class AudioHeader:
         return self.frames / self.sample_rate_hz
 
 
-def is_recording(name: str) -> bool:
-    """Whether the suffix of a file is one of audio."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+def readable_suffixes() -> frozenset[str]:
+    """The suffixes of audio that can be read here; some need the program ffmpeg."""
+    return LIBSNDFILE_SUFFIXES | decodable_suffixes()
 
 
 def read_header(path: Path) -> AudioHeader:
@@ -113,6 +115,10 @@ def read_header(path: Path) -> AudioHeader:
 def _open(path: Path) -> Iterator[soundfile.SoundFile]:
     import soundfile
 
+    if path.suffix.lower() in DEMUXERS:
+        with decoded(path, MAX_SECONDS + 1) as wav, soundfile.SoundFile(wav) as file:
+            yield file
+        return
     with contextlib.closing(open_with_frame_count(path) or io.BytesIO()) as counted:
         stream = os.fsencode(path) if isinstance(counted, io.BytesIO) else counted
         with _silence_stderr():
@@ -247,23 +253,25 @@ def find_recordings(root: Path, include: Callable[[str], bool], announce: Announ
         raise DataError(f"no file or folder {root} exists", "check the path")
     base = root.parent if root.is_file() else root
     listing = FileList([root.name], []) if root.is_file() else list_files(root)
-    included = [name for name in listing.names if include(name)]
-    names = included if root.is_file() else [name for name in included if is_recording(name)]
-    other_suffixes = count_other_suffixes(included, SUFFIXES)
+    included, suffixes = [name for name in listing.names if include(name)], readable_suffixes()
+    is_recording = [os.path.splitext(name)[1].lower() in suffixes for name in included]
+    names = included if root.is_file() else list(compress(included, is_recording))
+    other_suffixes = count_other_suffixes(included, suffixes)
     if not names:
         lines = [
             *other_suffix_lines(other_suffixes),
+            *missing_decoder_lines(other_suffixes),
             *(f"{name}: {reason}" for name, reason in listing.skipped[:3]),
         ]
         raise DataError(
             f"no audio in {root}" + (f" ({'; '.join(lines)})" if lines else ""),
-            f"give files that end in {', '.join(sorted(SUFFIXES))}",
+            f"give files that end in {', '.join(sorted(suffixes))}",
         )
     inspected = build_inventory("audio", base, names, _inspector(base), announce)
     if not inspected.found:
         raise DataError(
             f"none of the {len(names)} audio files in {root} can be used: {first_skipped(inspected.skipped)}",
-            f"give recordings that other programs can play, as {', '.join(sorted(SUFFIXES))}",
+            f"give recordings that other programs can play, as {', '.join(sorted(suffixes))}",
         )
     return AudioInventory(base, inspected.found, [*listing.skipped, *inspected.skipped], other_suffixes)
 

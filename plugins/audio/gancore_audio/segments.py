@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gancore.data.dataset import Batch, View
-from gancore.data.packed import PackedArray
+from gancore import Batch, View
+from gancore.data import PackedArray
 from gancore.random import Key
 from gancore_audio.preprocess import FULL_SCALE
 

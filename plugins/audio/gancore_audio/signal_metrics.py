@@ -10,7 +10,7 @@ from scipy.stats import binom, wasserstein_distance
 from torch import Tensor
 
 from gancore import ConfigError, Interval, Metric, MetricInputs
-from gancore.metrics.intervals import TAIL, clopper_pearson, mean_interval, subsampling_interval
+from gancore.metrics import TAIL, clopper_pearson, mean_interval, subsampling_interval
 from gancore_audio.diagnosis import comb_energies, find_level_faults
 from gancore_audio.mel_metrics import log_mel_spectra, require_features, rms_interval, with_features
 
@@ -172,7 +172,9 @@ def _details(inputs: MetricInputs) -> Mapping[str, Any]:
 onset_distance = Metric(
     lambda inputs: _distance(with_features(inputs, onsets_ms)),
     unit="ms",
-    interval=lambda inputs: subsampling_interval(_distance, minimum=0.0)(with_features(inputs, onsets_ms)),
+    interval=lambda inputs: subsampling_interval(_distance, minimum=0.0)(
+        with_features(inputs, onsets_ms).reduced_to("features")
+    ),
     details=_details,
     insensitive_to=frozenset({"collapse"}),
 )

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gancore.data.inventory import InventoryItem, SkippedItem
-from gancore.data.sources import Announce, Source
-from gancore.data.splits import Split
-from gancore.entries import SourceEntry
+from gancore import Source, SourceEntry
+from gancore.data import Announce, InventoryItem, SkippedItem, Split
 from gancore_audio.preprocess import Recording
 from gancore_audio.recordings import AudioBlock, AudioHeader, find_recordings, read_blocks
 

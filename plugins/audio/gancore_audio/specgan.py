@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from gancore import ConfigError, Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import (
     AdversarialConfig,
     Discriminator,
@@ -54,13 +54,13 @@ class SpectrogramGenerator(nn.Module):
     """
 
     def __init__(
-        self, shape: SpectrogramShape, channels: int, width: int, latent: int, kernel: int, classes: int
+        self, shape: SpectrogramShape, channels: int, width: int, latent_dim: int, kernel: int, classes: int
     ) -> None:
         super().__init__()
         sizes = channel_widths(shape, channels, width)[::-1]
         self.start = (sizes[0], *coarsest_shape(shape))
-        self.label = nn.Embedding(classes, latent) if classes else None
-        self.dense = nn.Linear(latent * (2 if classes else 1), prod(self.start))
+        self.label = nn.Embedding(classes, latent_dim) if classes else None
+        self.dense = nn.Linear(latent_dim * (2 if classes else 1), prod(self.start))
         self.layers = nn.ModuleList(
             nn.ConvTranspose2d(
                 before, after, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2
@@ -154,7 +154,7 @@ class SpecGANConfig(AdversarialConfig):
         32, description="channels next to the spectrogram; doubled at every layer inwards"
     )
     kernel_size: int = Field(4, ge=3, le=9, description="kernel size of each convolution")
-    latent: PositiveInt = Field(64, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(64, description="dimensions of a latent")
     prior: Literal["normal", "uniform"] = Field("normal", description="N(0, 1), or uniform in [-1, 1]")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -213,12 +213,12 @@ def build_game(
     classes = num_conditional_classes(config.conditional, spec)
     return adversarial_game(
         generator=lambda: SpectrogramGenerator(
-            shape, channels, config.width, config.latent, config.kernel_size, classes
+            shape, channels, config.width, config.latent_dim, config.kernel_size, classes
         ),
         discriminator=lambda: SpectrogramDCGANDiscriminator(
             shape, channels, config.width, config.kernel_size, classes, config.loss not in DIFFERENCE_LOSSES
         ),
-        prior={"normal": normal, "uniform": uniform}[config.prior](config.latent),
+        prior={"normal": normal, "uniform": uniform}[config.prior](config.latent_dim),
         **config.game_options(),
         representation=representation,
         conditional=config.conditional,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
-from gancore import Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
-from gancore.games import Adam, Game, cosine, likelihood_game
+from gancore import Recipe, Spec
+from gancore.data import num_conditional_classes
+from gancore.games import Game, LikelihoodConfig, likelihood_game, with_defaults
 from gancore.nn import VariationalAutoencoder
 from gancore.random import Key
 from gancore_audio.flow import dequantised_waveforms
@@ -120,12 +120,12 @@ class MDCTDecoder(nn.Module):
     in each frame, (batch, 2 * bands, frames).
     """
 
-    def __init__(self, bands: int, frames: int, width: int, latent: int, classes: int) -> None:
+    def __init__(self, bands: int, frames: int, width: int, latent_dim: int, classes: int) -> None:
         super().__init__()
         doublings = (frames // START_STEPS).bit_length() - 1
         factors = [4] * (doublings // 2) + [2] * (doublings % 2)
         self.label = nn.Embedding(classes, LABEL_DIM) if classes else None
-        self.dense = nn.Linear(latent + (LABEL_DIM if classes else 0), START_STEPS * width)
+        self.dense = nn.Linear(latent_dim + (LABEL_DIM if classes else 0), START_STEPS * width)
         self.layers = nn.ModuleList(
             StridedConvTranspose1d(width, width, KERNEL, stride) for stride in factors
         )
@@ -165,7 +165,8 @@ class GaussianMDCT(nn.Module):
         return mean, (log_sigma + INITIAL_LOG_SIGMA).clamp(MIN_LOG_SIGMA, MAX_LOG_SIGMA)
 
 
-class AudioVAEConfig(RecipeConfig):
+@with_defaults(lr=2e-3, lr_end=0.05, ema_halflife=5_000.0)
+class AudioVAEConfig(LikelihoodConfig):
     """The learning rate falls to a twentieth along a cosine."""
 
     batch_size: PositiveInt = Field(32, description="examples per global batch")
@@ -174,14 +175,12 @@ class AudioVAEConfig(RecipeConfig):
         16, description="channels of the encoder next to the waveform; doubled inwards"
     )
     decoder_width: PositiveInt = Field(128, description="channels of the decoder")
-    latent: PositiveInt = Field(100, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(100, description="dimensions of a latent")
     importance_samples: PositiveInt = Field(
         16, description="latents per example in the importance-weighted bound, k"
     )
-    lr: PositiveFloat = Field(2e-3, description="Adam's initial learning rate")
-    clip_grad_norm: PositiveFloat = Field(20.0, description="maximal gradient norm, in nats per time step")
-    ema_halflife: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
+    clip_grad_norm: NonNegativeFloat = Field(
+        20.0, description="maximal gradient norm, in nats per time step; 0: no bound"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -198,9 +197,7 @@ class AudioVAE(Recipe):
         classes = num_conditional_classes(config.conditional, spec)
         game = likelihood_game(
             lambda: build_vae(config, spec["length"], spec["sample_rate_hz"], classes),
-            optimizer=Adam(cosine(config.lr, config.lr / 20)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm * spec["length"],
+            **config.game_options(clip_scale=spec["length"]),
             conditional=config.conditional,
             representation=dequantised_waveforms(),
         )
@@ -211,9 +208,9 @@ class AudioVAE(Recipe):
 def build_vae(
     config: AudioVAEConfig, length: int, sample_rate_hz: int, classes: int
 ) -> VariationalAutoencoder:
-    encoder = WaveformEncoder(length, config.width, 2 * config.latent, classes)
+    encoder = WaveformEncoder(length, config.width, 2 * config.latent_dim, classes)
     mdct = MDCT(length, n_mdct_bands(length, sample_rate_hz))
-    decoder = MDCTDecoder(mdct.bands, mdct.frames, config.decoder_width, config.latent, classes)
+    decoder = MDCTDecoder(mdct.bands, mdct.frames, config.decoder_width, config.latent_dim, classes)
     return VariationalAutoencoder(
-        encoder, decoder, GaussianMDCT(mdct), config.latent, config.importance_samples
+        encoder, decoder, GaussianMDCT(mdct), config.latent_dim, config.importance_samples
     )

@@ -11,7 +11,7 @@ from torch.fft import irfft, rfft
 from torch.nn.functional import interpolate, pad, relu
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import (
     AdversarialConfig,
     AugmentationMode,
@@ -42,12 +42,14 @@ class WaveGANGenerator(nn.Module):
     artefacts of upsampling. ``classes``: number of labels, embedded next to the latent; 0: no labels.
     """
 
-    def __init__(self, length: int, width: int, latent: int, post_filter: int = 0, classes: int = 0) -> None:
+    def __init__(
+        self, length: int, width: int, latent_dim: int, post_filter: int = 0, classes: int = 0
+    ) -> None:
         super().__init__()
         factors = upsampling_strides(length)
         channels = channel_widths(width, len(factors))[::-1]
-        self.label = nn.Embedding(classes, latent) if classes else None
-        self.dense = nn.Linear(latent * (2 if classes else 1), START_STEPS * channels[0])
+        self.label = nn.Embedding(classes, latent_dim) if classes else None
+        self.dense = nn.Linear(latent_dim * (2 if classes else 1), START_STEPS * channels[0])
         self.layers = nn.ModuleList(
             StridedConvTranspose1d(before, after, KERNEL, stride)
             for before, after, stride in zip(channels, [*channels[1:], 1], factors, strict=True)
@@ -119,7 +121,7 @@ class WaveGANConfig(AdversarialConfig):
     width: PositiveInt = Field(
         64, description="channels next to the waveform; doubled at every layer inwards"
     )
-    latent: PositiveInt = Field(100, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(100, description="dimensions of a latent")
     post_filter: NonNegativeInt = Field(
         512, description="length of the learned output filter of the generator; 0: none"
     )
@@ -141,7 +143,7 @@ class WaveGAN(Recipe):
         length, classes = spec["length"], num_conditional_classes(config.conditional, spec)
         return adversarial_game(
             generator=lambda: WaveGANGenerator(
-                length, config.width, config.latent, config.post_filter, classes
+                length, config.width, config.latent_dim, config.post_filter, classes
             ),
             discriminator=lambda: WaveGANDiscriminator(
                 length,
@@ -151,7 +153,7 @@ class WaveGAN(Recipe):
                 classes,
                 bias=False,
             ),
-            prior=uniform(config.latent),
+            prior=uniform(config.latent_dim),
             **config.game_options(),
             conditional=config.conditional,
         )
@@ -166,7 +168,7 @@ class WaveGANLiteConfig(AdversarialConfig):
     width: PositiveInt = Field(
         16, description="channels next to the waveform; doubled at every layer inwards"
     )
-    latent: PositiveInt = Field(64, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(64, description="dimensions of a latent")
     post_filter: NonNegativeInt = Field(
         0, description="length of the learned output filter of the generator; 0: none"
     )
@@ -196,10 +198,10 @@ class WaveGANLite(Recipe):
         length, classes = spec["length"], num_conditional_classes(config.conditional, spec)
         return adversarial_game(
             generator=lambda: WaveGANGenerator(
-                length, config.width, config.latent, config.post_filter, classes
+                length, config.width, config.latent_dim, config.post_filter, classes
             ),
             discriminator=lambda: _discriminator(config, spec, classes),
-            prior=normal(config.latent),
+            prior=normal(config.latent_dim),
             **config.game_options(),
             augmentation=make_augmentation(
                 config.augmentation, AUGMENTATIONS, config.augmentation_probability

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import nn
 
-from gancore import Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
-from gancore.games import Adam, Game, cosine, likelihood_game, warmup
+from gancore import Recipe, Spec
+from gancore.data import num_conditional_classes
+from gancore.games import Game, LikelihoodConfig, likelihood_game, with_defaults
 from gancore.nn import Autoregressive, CausalStack, doubling_dilations, init_ordered_
 from gancore_audio.mu_law import LEVELS, MuLaw
 
@@ -15,7 +15,8 @@ LABEL_DIM = 16
 """Size of the label embedding."""
 
 
-class WaveNetConfig(RecipeConfig):
+@with_defaults(lr=1e-2, lr_end=0.01, lr_warmup=0.05, beta2=0.99)
+class WaveNetConfig(LikelihoodConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/100 along a cosine."""
 
     batch_size: PositiveInt = Field(2, description="examples per global batch")
@@ -26,10 +27,8 @@ class WaveNetConfig(RecipeConfig):
     )
     blocks: PositiveInt = Field(2, le=16, description="repetitions of the dilations 1, 2, 4, ...")
     layers: PositiveInt = Field(9, le=16, description="dilations of a block: the last is 2^(layers - 1)")
-    lr: PositiveFloat = Field(1e-2, description="Adam's maximal learning rate")
-    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per time step")
-    ema_halflife: NonNegativeFloat = Field(
-        0.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
+    clip_grad_norm: NonNegativeFloat = Field(
+        1.0, description="maximal gradient norm, in nats per time step; 0: no bound"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -45,12 +44,9 @@ class WaveNet(Recipe):
 
     def build(self, config: WaveNetConfig, spec: Spec) -> Game:
         length, classes = spec["length"], num_conditional_classes(config.conditional, spec)
-        rate = warmup(cosine(config.lr, config.lr / 100), 0.05)
         return likelihood_game(
             lambda: build_wavenet(config, length, classes),
-            optimizer=Adam(rate, (0.9, 0.99)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm * length,
+            **config.game_options(clip_scale=length),
             conditional=config.conditional,
             representation=MuLaw(),
         )

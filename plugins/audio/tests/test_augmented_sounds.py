@@ -68,7 +68,7 @@ def test_first_and_second_derivatives_are_exact(change):
 
 
 def test_wavegan_lite_trains_on_augmented_sounds():
-    config = WaveGANLiteConfig(width=2, latent=4, augmentation="adaptive", penalty_every=2)
+    config = WaveGANLiteConfig(width=2, latent_dim=4, augmentation="adaptive", penalty_every=2)
     game = WaveGANLite().build(config, Spec({"length": 256, "sample_rate_hz": 8000}))
     table = set_up(game, sounds().float(), batch_size=4)
     play(table, 5)

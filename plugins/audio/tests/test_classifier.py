@@ -153,8 +153,10 @@ def test_a_run_selects_by_the_likelihood_of_labels_and_previews_nothing(run):
 
 def test_generate_refuses_it_in_one_line(run, capsys):
     assert main(["generate", str(run), "-n", "2"]) == 2
-    told = capsys.readouterr().err.strip()
-    assert told.count("\n") == 0 and "'classifier' trains a classifier, which generates no samples" in told
+    output = capsys.readouterr().err.strip()
+    assert (
+        output.count("\n") == 0 and "'classifier' trains a classifier, which generates no samples" in output
+    )
 
 
 def test_the_model_judges_from_its_folder(run):
@@ -167,5 +169,5 @@ def test_the_model_judges_from_its_folder(run):
 
 def test_its_end_names_no_command_that_would_refuse_it(run, capsys):
     assert main(["train", "--resume", str(run)]) == 0
-    told = capsys.readouterr().out
-    assert "steps in" in told and "gancore generate" not in told
+    output = capsys.readouterr().out
+    assert "steps in" in output and "gancore generate" not in output

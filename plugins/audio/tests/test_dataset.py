@@ -238,10 +238,10 @@ def test_bad_files_are_named_with_their_reasons_and_good_ones_used(folder):
         write(folder / "low" / name, samples, sample_rate_hz)
     data = opened(folder)
     assert "42 clips" in data.summary[0]
-    told = "\n".join(data.summary)
-    assert "skipped: 6 files, 1 of them silent" in told
+    lines = "\n".join(data.summary)
+    assert "skipped: 6 files, 1 of them silent" in lines
     for name in BAD:
-        assert f"low/{name}: it" in told
+        assert f"low/{name}: it" in lines
     assert set().union(*data.splits.values()) >= {f"low/{name}" for name in GOOD}
 
 
@@ -371,6 +371,8 @@ def test_a_table_that_labels_half_of_the_recordings_costs_none(tmp_path):
         write(tmp_path / "data" / f"{number}.wav", noise(number, 1600))
     rows = "".join(f"{number}.wav,{'ab'[number % 2]}\n" for number in range(10))
     (tmp_path / "data" / "metadata.csv").write_text(f"file_name,label\n{rows}")
-    told = opened(tmp_path / "data").summary
-    assert "20 clips" in told[0] and any("10 of 20" in line for line in told) and "skipped: none" in told[-1]
+    lines = opened(tmp_path / "data").summary
+    assert (
+        "20 clips" in lines[0] and any("10 of 20" in line for line in lines) and "skipped: none" in lines[-1]
+    )
     assert "10 clips" in opened(tmp_path / "data", labels="metadata").summary[0]

@@ -47,13 +47,13 @@ class Bench:
     """A workbench whose judge is trained in memory."""
 
     def __init__(self, data: Data, folder: Path, steps: int = 30, seed: int = 0) -> None:
-        self.told: list[str] = []
-        self.asked: list[str] = []
+        self.messages: list[str] = []
+        self.requests: list[str] = []
         self.data, self.steps, self.seed = data, steps, seed
-        self.bench = FeatureContext(data, folder, self.judge, self.told.append)
+        self.bench = FeatureContext(data, folder, self.judge, self.messages.append)
 
     def judge(self, recipe: str, settings) -> Model:
-        self.asked.append(recipe)
+        self.requests.append(recipe)
         game = build_game(
             SoundClassifierRecipe(), ClassifierConfig(width=4, **settings), self.data.spec, self.seed
         )
@@ -103,7 +103,7 @@ def test_sounds_can_be_longer_where_recipes_can_make_them():
 def test_the_classifier_is_trained_on_the_same_source_and_knows_its_classes(data, tmp_path):
     bench = Bench(data, tmp_path)
     features = ready(ClassifierFeatures(), bench)
-    assert bench.asked == ["classifier"] and list(features.classes) == ["clap", "pluck_low"]
+    assert bench.requests == ["classifier"] and list(features.classes) == ["clap", "pluck_low"]
     sounds, labels = everything(data.view("test"))
     right = features.log_posteriors(sounds, data.spec).argmax(1) == labels
     assert right.float().mean() > 0.9  # a clap is no string
@@ -225,11 +225,11 @@ def weights_file(folder: Path, name: str = "vggish.pth") -> Path:
 def test_weights_of_a_file_are_loaded_with_their_hash(tmp_path, monkeypatch):
     file = weights_file(tmp_path)
     monkeypatch.setenv(WEIGHTS_VARIABLE, str(file))
-    told: list[str] = []
+    messages: list[str] = []
     features = VGGishFeatures()
-    features.prepare(FeatureContext(None, tmp_path, train_recipe=None, announce=told.append))
+    features.prepare(FeatureContext(None, tmp_path, train_recipe=None, announce=messages.append))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert told == [f"vggish: weights of vggish.pth, sha256 {digest}"]
+    assert messages == [f"vggish: weights of vggish.pth, sha256 {digest}"]
     assert features.sha256 == digest and len(features.digest) == 64
     seen = features.embed(0.1 * Key.of("sounds").normal(2, 1, 4096), SPEC)
     assert seen.shape == (2, 128) and seen.isfinite().all()

@@ -115,18 +115,18 @@ def test_silence_has_no_more_than_its_cells_density():
     game = AudioFlow().build(config, Spec({"length": 64, "sample_rate_hz": 4000}))
     play(set_up(game, silence, batch_size=32), 150)
     sampler = game.sampler().eval()
-    told = sampler.log_prob(Batch(silence)).mean().item() / 64
+    log_probs = sampler.log_prob(Batch(silence)).mean().item() / 64
     most = -quantisation_cells(torch.zeros(1))[1].log().item()
-    assert most - 0.5 < told < most  # a Gaussian of that width has 0.18 less
+    assert most - 0.5 < log_probs < most  # a Gaussian of that width has 0.18 less
     assert sampler.lower_bound is True
 
 
 def test_the_likelihood_told_is_the_same_each_time_and_row_by_row():
     sampler = AudioFlow().build(AudioFlowConfig(**SMALL), PLAIN).sampler().eval()
     sounds = torch.rand(6, 1, 256) - 0.5
-    told = sampler.log_prob(Batch(sounds))
-    assert torch.equal(told, sampler.log_prob(Batch(sounds)))
-    torch.testing.assert_close(told[2:4], sampler.log_prob(Batch(sounds[2:4])))
+    log_probs = sampler.log_prob(Batch(sounds))
+    assert torch.equal(log_probs, sampler.log_prob(Batch(sounds)))
+    torch.testing.assert_close(log_probs[2:4], sampler.log_prob(Batch(sounds[2:4])))
 
 
 def test_a_flow_gives_sounds_back():
@@ -171,8 +171,8 @@ def test_a_flow_is_told_labels_when_asked():
         for network in (b.network for b in sampler.model.bijections if hasattr(b, "network")):
             torch.nn.init.normal_(network.last.weight)
         sounds = torch.rand(3, 1, 256) - 0.5
-        told = [sampler.eval().log_prob(Batch(sounds, torch.full((3,), label))) for label in (0, 1)]
-        assert sampler.conditional and not torch.allclose(*told)
+        log_probs = [sampler.eval().log_prob(Batch(sounds, torch.full((3,), label))) for label in (0, 1)]
+        assert sampler.conditional and not torch.allclose(*log_probs)
         with refused(ConfigError, "model.conditional", fix="data.labels"):
             recipe().build(config, PLAIN)
         assert hasattr(game, part)

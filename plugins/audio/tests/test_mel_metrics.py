@@ -6,7 +6,7 @@ import pytest
 import torch
 from gancore_audio.mel_metrics import (
     _CACHE_SIZE,
-    cached_by_content,
+    describe_rows,
     log_mel_moments,
     log_mel_spectra,
     mean_pairwise_distances,
@@ -93,18 +93,19 @@ def test_frechet_grows_with_noise_and_falls_with_likeness():
     assert log_mel_moments(SOUNDS, 8000).shape == (24, 64)
 
 
-def test_a_set_is_described_once_and_others_are_not_taken_for_it():
-    asked = []
+def test_a_set_is_described_once_and_others_anew():
+    described = []
 
     def describe(waveforms, sample_rate_hz):
-        asked.append(len(waveforms))
+        described.append(len(waveforms))
         return waveforms.flatten(1).mean(1, keepdim=True)
 
-    first = cached_by_content(describe, SOUNDS, 8000)
-    assert torch.equal(cached_by_content(describe, SOUNDS.clone(), 8000), first) and asked == [24]
-    assert not torch.equal(cached_by_content(describe, -SOUNDS, 8000), first)
-    cached_by_content(describe, SOUNDS, 16000)
-    assert asked == [24, 24, 24]
+    first = describe_rows(describe, SOUNDS, 8000)
+    assert torch.equal(describe_rows(describe, SOUNDS.clone(), 8000), first) and described == [24]
+    assert torch.equal(describe_rows(describe, SOUNDS[5:9], 8000), first[5:9]) and described == [24]
+    assert not torch.equal(describe_rows(describe, -SOUNDS, 8000), first)
+    describe_rows(describe, SOUNDS, 16000)
+    assert described == [24, 24, 24]
     for number in range(_CACHE_SIZE):
-        cached_by_content(describe, SOUNDS[: 2 + number], 8000)
-    assert cached_by_content(describe, SOUNDS, 8000) is not first and asked[-1] == 24
+        describe_rows(describe, SOUNDS[: 2 + number] + number + 1, 8000)
+    assert describe_rows(describe, SOUNDS, 8000) is not first and described[-1] == 24

@@ -14,8 +14,8 @@ BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "streaming_memory.py"
 
 @pytest.mark.long
 def test_ten_times_the_recordings_take_at_most_50_mib_more(tmp_path):
-    told = subprocess.run([sys.executable, BENCHMARK], check=True, capture_output=True, text=True).stdout
-    assert "within 50" in told.splitlines()[-1], told
+    output = subprocess.run([sys.executable, BENCHMARK], check=True, capture_output=True, text=True).stdout
+    assert "within 50" in output.splitlines()[-1], output
 
 
 @pytest.mark.long

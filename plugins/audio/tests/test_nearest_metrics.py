@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from gancore_audio import mel_metrics
 from gancore_audio.mel_metrics import mel_distance, mel_diversity, mel_self, mel_train, rms_spectrogram
 from gancore_audio.signal_metrics import bits, bits_per_sample, dc, ltas_distance
 from refusals import refused
@@ -59,9 +60,9 @@ def test_a_cell_is_a_decibel_whatever_the_length():
 def test_copies_are_at_no_distance_and_are_counted():
     seen = inputs(B[:10], A, B)
     assert mel_train.compute(seen) == 0
-    told = mel_train.details(seen)
-    assert told["ratio"] == 0 and told["rows of train"] == 30
-    assert told["samples nearer to train than any row of the reference"] == 10
+    metric_details = mel_train.details(seen)
+    assert metric_details["ratio"] == 0 and metric_details["rows of train"] == 30
+    assert metric_details["samples nearer to train than any row of the reference"] == 10
     assert mel_self.compute(inputs(torch.cat([A, A]), A)) == 0
 
 
@@ -73,12 +74,39 @@ def test_the_reference_s_own_ratio_is_one():
 def test_the_ratio_within_is_at_one_number_of_rows():
     """Sixty samples of the same law lie nearer to each other than twenty do; the ratio is of twenty each."""
     many = sounds(Key.of("many"), 300)
-    told = mel_self.details(inputs(many, A))
+    metric_details = mel_self.details(inputs(many, A))
     assert mel_self.compute(inputs(many, A)) < 0.85 * mel_self.compute(inputs(A, A))
-    assert told["ratio, of as many rows"] == pytest.approx(1, abs=0.25)
+    assert metric_details["ratio, of as many rows"] == pytest.approx(1, abs=0.25)
 
 
 # Bits.
+
+
+def test_mean_pairwise_distances_are_those_of_all_pairs_however_many_are_taken_at_once(monkeypatch):
+    spectra = torch.randn(23, 4, 5, generator=torch.Generator().manual_seed(0)).double()
+    spectra[7] = spectra[2]
+    expected = torch.cdist(spectra.flatten(1), spectra.flatten(1)).sum(1) / 22 / 20**0.5
+    for rows in (1, 5, 23, 100):
+        monkeypatch.setattr(mel_metrics, "ROWS_AT_ONCE", rows)
+        found = mel_metrics.mean_pairwise_distances(spectra)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_a_subset_is_read_from_the_set_that_was_described():
+    calls = []
+
+    def describe(waveforms, sample_rate_hz):
+        calls.append(len(waveforms))
+        return waveforms.flatten(1).cumsum(1) * sample_rate_hz
+
+    sounds = torch.randn(12, 1, 16, generator=torch.Generator().manual_seed(0))
+    whole = mel_metrics.describe_rows(describe, sounds, 2)
+    part = mel_metrics.describe_rows(describe, sounds[[4, 1, 4]].clone(), 2)
+    assert torch.equal(part, whole[[4, 1, 4]]) and calls == [12]
+    changed = sounds.clone()
+    changed[3, 0, 0] += 1
+    assert torch.equal(mel_metrics.describe_rows(describe, changed, 2), describe(changed, 2))
+    assert mel_metrics.describe_rows(describe, sounds, 3)[0, 0] == 3 * sounds[0, 0, 0]
 
 
 def test_bits_are_those_of_the_quantised_law():
@@ -103,11 +131,13 @@ def test_bits_need_a_likelihood_and_say_what_it_is():
     with refused(ConfigError, "log_prob", fix="bits_per_sample"):
         bits_per_sample.compute(seen)
     log_prob = torch.linspace(900, 1100, 20)
-    told = MetricInputs(seen.fake, seen.real, seen.train, SPEC, log_prob=log_prob, log_prob_is_bound=True)
-    assert bits_per_sample.compute(told) == pytest.approx(15 - 1000 / (1024 * math.log(2)))
-    low, high, _ = bits_per_sample.interval(told)
-    assert low < bits_per_sample.compute(told) < high
-    assert "bound" in bits_per_sample.details(told)["likelihood"]
+    log_probs = MetricInputs(
+        seen.fake, seen.real, seen.train, SPEC, log_prob=log_prob, log_prob_is_bound=True
+    )
+    assert bits_per_sample.compute(log_probs) == pytest.approx(15 - 1000 / (1024 * math.log(2)))
+    low, high, _ = bits_per_sample.interval(log_probs)
+    assert low < bits_per_sample.compute(log_probs) < high
+    assert "bound" in bits_per_sample.details(log_probs)["likelihood"]
 
 
 # Intervals hold the truth as often as they say.

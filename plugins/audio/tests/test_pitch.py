@@ -158,9 +158,9 @@ def test_the_entropy_of_four_pitches_is_log_four_and_of_one_nothing():
     four = sines(110.0, 220.0, 330.0, 440.0)
     assert pitch_entropy.compute(inputs(four)) == pytest.approx(math.log(4))
     assert pitch_entropy.compute(inputs(sines(220.0, 221.0))) == 0
-    told = pitch_entropy.details(inputs(torch.cat([four, torch.zeros(4, 1, 4096)])))
-    assert told["pitched share of samples"] == 0.5
-    assert told["entropy of the reference, nats"] == pytest.approx(math.log(4))
+    metric_details = pitch_entropy.details(inputs(torch.cat([four, torch.zeros(4, 1, 4096)])))
+    assert metric_details["pitched share of samples"] == 0.5
+    assert metric_details["entropy of the reference, nats"] == pytest.approx(math.log(4))
     with refused(ConfigError, 0, 3, fix="samples"):
         pitch_entropy.compute(inputs(torch.zeros(3, 1, 4096)))
 

@@ -22,7 +22,7 @@ def test_wavegan_is_played_as_published():
         == Adam(1e-4, (0.5, 0.9))
     )
     (penalty,) = game.penalties
-    assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
+    assert (penalty.name, penalty.weight, penalty.every) == ("wgan-gp", 10.0, 1)
     latents = game.prior.sample(Key.of(0), 1000)
     assert latents.shape == (1000, 100)
     assert -1 <= latents.min() < -0.99 and 0.99 < latents.max() <= 1
@@ -42,13 +42,13 @@ def test_wavegan_lite_makes_one_move_each_and_a_lazy_penalty():
     assert game.ema is not None
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_networks_are_told_labels_when_asked(told):
+@pytest.mark.parametrize("result", [True, False])
+def test_networks_are_told_labels_when_asked(result):
     spec = Spec({**PLAIN, "classes": ["a", "b"], "class_shares": [0.75, 0.25]})
-    game = WaveGANLite().build(WaveGANLiteConfig(width=2, conditional=told), spec)
-    assert game.conditional is told
-    assert (game.generator.label is not None) is told
-    assert game.sampler().conditional is told
+    game = WaveGANLite().build(WaveGANLiteConfig(width=2, conditional=result), spec)
+    assert game.conditional is result
+    assert (game.generator.label is not None) is result
+    assert game.sampler().conditional is result
 
 
 def test_a_label_changes_no_judgement_at_first():

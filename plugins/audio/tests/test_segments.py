@@ -43,7 +43,7 @@ def loudness(data):
     return everything(data).abs().amax(1)
 
 
-def told(data):
+def result(data):
     return next((line for line in data.summary if line.startswith("cuts: ")), "")
 
 
@@ -54,7 +54,7 @@ def test_hits_longer_than_a_window_keep_their_attack():
     data = opened(HITS)
     assert (everything(data)[:, : LENGTH // 16].abs().amax(1) > 0.5).all()
     assert sum(len(data.view(split)) for split in SPLITS) == 20
-    assert "4 at their start" in told(data)
+    assert "4 at their start" in result(data)
 
 
 def test_windows_at_random_are_as_they_were_and_near_silence_is_counted():
@@ -68,7 +68,7 @@ def test_windows_at_random_are_as_they_were_and_near_silence_is_counted():
     assert torch.equal(cuts.first_starts, slack[clips] * row // counts[clips])
     assert torch.equal(cuts.last_starts, slack[clips] * (row + 1) // counts[clips])
     assert loudness(data).min() < 0.01
-    assert "nearly silent" in told(data) and "data.crop=auto" in told(data)
+    assert "nearly silent" in result(data) and "data.crop=auto" in result(data)
 
 
 def test_the_three_ways_are_different_data():
@@ -83,7 +83,7 @@ def test_long_recordings_are_cut_anywhere_but_in_near_silence():
     cuts = data.view("train").segments
     assert len(cuts.clips) == 8 * len(data.view("train").packed)  # each sounding stretch holds four windows
     assert (cuts.first_starts == 0).any() and (cuts.last_starts == 12 * LENGTH).any()
-    assert "8 anywhere" in told(data) and "left out" in told(data)
+    assert "8 anywhere" in result(data) and "left out" in result(data)
 
 
 @pytest.mark.parametrize("before", [1.2, 1.9])
@@ -91,7 +91,7 @@ def test_a_window_begins_at_the_sound_where_a_clip_begins_in_silence(before):
     clips = [hit(seed, 2.3, before) for seed in range(3)] + [hit(seed, 0.9) for seed in range(3, 20)]
     assert loudness(opened(clips)).min() > 0.5
     assert loudness(opened(clips, crop="start")).min() == 0
-    assert "3 segments nearly silent" in told(opened(clips, crop="start"))
+    assert "3 segments nearly silent" in result(opened(clips, crop="start"))
 
 
 def noises(count, windows=4):
@@ -116,26 +116,26 @@ def test_where_cuts_do_not_depend_on_silence_some_clips_are_looked_at(monkeypatc
     clips = noises(40)
     every = opened(clips, crop=window).view("train").segments
     monkeypatch.setattr(segments, "MAX_SAMPLES_CHECKED", 30 * LENGTH)
-    looked_at = []
+    requests = []
     heard = segments._audible_starts
 
     def counting(values, length):
-        looked_at.append(len(values))
+        requests.append(len(values))
         return heard(values, length)
 
     monkeypatch.setattr(segments, "_audible_starts", counting)
     data = opened(clips, crop=window)
-    assert sum(looked_at) <= 3 * segments.MAX_SAMPLES_CHECKED
+    assert sum(requests) <= 3 * segments.MAX_SAMPLES_CHECKED
     assert torch.equal(every.first_starts, data.view("train").segments.first_starts) and torch.equal(
         every.last_starts, data.view("train").segments.last_starts
     )
     assert data.view("train").segments.n_checked == 7 < data.view("train").segments.n_longer
-    assert words in told(data).partition(";")[2]
+    assert words in result(data).partition(";")[2]
 
 
 def test_one_silent_window_is_one():
     clips = [hit(0, 2.3, 1.2)] + [hit(seed, 0.9) for seed in range(1, 20)]
-    assert "1 segment nearly silent" in told(opened(clips, crop="start"))
+    assert "1 segment nearly silent" in result(opened(clips, crop="start"))
 
 
 def test_one_recording_cut_in_time_is_heard_whole():

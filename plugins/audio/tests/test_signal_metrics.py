@@ -62,8 +62,8 @@ def comb_of(share: float, period: int, n: int = 16) -> Tensor:
 @pytest.mark.parametrize("period", [4, 16, 64])
 @pytest.mark.parametrize("share", [0.02, 0.3])
 def test_the_energy_of_a_comb_is_told(period, share):
-    told = value(checkerboard, comb_of(share, period, 400))
-    assert told == pytest.approx(100 * share, rel=0.03, abs=0.2)
+    result = value(checkerboard, comb_of(share, period, 400))
+    assert result == pytest.approx(100 * share, rel=0.03, abs=0.2)
 
 
 def test_white_noise_and_tones_beside_the_lines_have_no_comb():

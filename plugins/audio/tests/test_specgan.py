@@ -27,7 +27,7 @@ PUBLISHED = {
     "batch_size": 64,
     "width": 64,
     "kernel_size": 5,
-    "latent": 100,
+    "latent_dim": 100,
     "prior": "uniform",
     "loss": "wasserstein",
     "penalty": "wgan-gp",
@@ -65,7 +65,7 @@ def test_published_settings_are_played_as_published():
     (phase,) = game.phases
     assert phase.moves == [Move("discriminator")] * 5 + [Move("generator")]
     (penalty,) = game.penalties
-    assert (penalty.name, penalty.weight, penalty.every) == ("gradient_penalty", 10.0, 1)
+    assert (penalty.name, penalty.weight, penalty.every) == ("wgan-gp", 10.0, 1)
     rule = game.players["generator"].optimizer
     assert rule == game.players["discriminator"].optimizer
     assert rule.lr == 1e-4  # constant
@@ -110,7 +110,7 @@ def test_a_grid_that_does_not_halve_is_refused_in_one_line(grid):
 @pytest.mark.parametrize(("recipe", "config"), [(SpecGAN, SpecGANConfig), (IFGAN, IFGANConfig)])
 def test_short_sounds_at_any_rate_need_no_settings(recipe, config, length, sample_rate_hz):
     game = recipe().build(
-        config(width=2, latent=4), Spec({"length": length, "sample_rate_hz": sample_rate_hz})
+        config(width=2, latent_dim=4), Spec({"length": length, "sample_rate_hz": sample_rate_hz})
     )
     assert game.eval().sampler().sample(2, Key.of(0)).shape == (2, 1, length)
 

@@ -311,9 +311,9 @@ def test_on_bins_the_frequency_is_the_difference_of_unwrapped_phases():
     sounds = torch.randn(4, 1, TIME)
     phases = np.unwrap(CentredSTFT(256, 64)(sounds[:, 0])[..., 1:].angle().double().numpy(), axis=1)
     wanted = np.diff(phases, axis=1, prepend=0) / np.pi
-    told = fitted(on_bins(), sounds).encode(Batch(sounds)).data[:, 1] / FREQUENCY_SCALE
+    result = fitted(on_bins(), sounds).encode(Batch(sounds)).data[:, 1] / FREQUENCY_SCALE
     loud = CentredSTFT(256, 64)(sounds[:, 0])[..., 1:].abs() > 0.01
-    assert turns_apart(told[loud].double(), torch.from_numpy(wanted)[loud]).max() < 1e-3
+    assert turns_apart(result[loud].double(), torch.from_numpy(wanted)[loud]).max() < 1e-3
 
 
 @pytest.mark.parametrize("hz", [437.5, 440.0, 1011.0])

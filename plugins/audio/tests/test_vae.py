@@ -13,7 +13,7 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-TINY = {"width": 2, "decoder_width": 8, "latent": 4, "importance_samples": 8}
+TINY = {"width": 2, "decoder_width": 8, "latent_dim": 4, "importance_samples": 8}
 
 
 def game(length=256, classes=0, **options):

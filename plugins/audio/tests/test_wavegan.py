@@ -24,14 +24,14 @@ def count(module: nn.Module) -> int:
 
 def test_parameter_counts_are_those_of_the_paper():
     # 100 -> 16 x 1024, then kernel 25 through 512, 256, 128, 64, 1; "19.1 M" in SaShiMi's table
-    assert count(WaveGANGenerator(16384, width=64, latent=100)) == 19_065_345
+    assert count(WaveGANGenerator(16384, width=64, latent_dim=100)) == 19_065_345
     assert count(WaveGANDiscriminator(16384, width=64)) == 17_427_969
     assert count(WaveGANGenerator(16384, 64, 100, post_filter=512)) == 19_065_345 + 512
 
 
 @pytest.mark.parametrize("length", [256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536])
 def test_generator_and_discriminator_have_exactly_the_length(length):
-    sounds = WaveGANGenerator(length, width=2, latent=4, post_filter=64)(torch.randn(3, 4))
+    sounds = WaveGANGenerator(length, width=2, latent_dim=4, post_filter=64)(torch.randn(3, 4))
     assert sounds.shape == (3, 1, length)
     assert WaveGANDiscriminator(length, width=2)(sounds).shape == (3,)
 
@@ -96,7 +96,7 @@ def test_phase_shuffle_stands_after_all_but_the_last_layer_and_rests_outside_tra
 
 
 def test_labels_enter_both_networks():
-    generator = WaveGANGenerator(256, width=2, latent=4, classes=3)
+    generator = WaveGANGenerator(256, width=2, latent_dim=4, classes=3)
     discriminator = WaveGANDiscriminator(256, width=2, shuffle=0, classes=3)
     latents = torch.randn(1, 4).expand(3, 4)
     sounds = generator(latents, torch.tensor([0, 1, 2]))

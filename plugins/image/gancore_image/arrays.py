@@ -15,8 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.inventory import SkipItem, SkippedItem
-from gancore.data.splits import Split, split_from_name
+from gancore.data import SkipItem, SkippedItem, Split, split_from_name
 from gancore.errors import DataError
 from gancore.text import clean_label
 from gancore_image.npz import read_npy, read_npz

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv_transpose2d, pad
+from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
 from gancore import ConfigError
 
@@ -36,9 +36,20 @@ def channel_widths(width: int, layers: int, max_multiple: int) -> list[int]:
 
 
 UPSAMPLE_GAIN = 4 / 9
-"""Of the weights of :class:`UpsampleConv`, where 9 of them reach an output: a learned 4x4 kernel of stride 2
-has 4. Adam moves each weight by the learning rate, so that both then move their outputs equally far. Without
-this gain a rate that the discriminator needs saturates the tanh of the generator: all images turn black."""
+"""Of the weights of :class:`UpsampleConv` and :class:`ScaledConv`, where 9 of them reach an output: a learned
+4x4 kernel of stride 2 has 4. Adam moves each weight by the learning rate, so that both then move their
+outputs equally far. Without this gain a rate that the discriminator needs saturates the generator's tanh:
+all images turn black."""
+
+
+class ScaledConv(nn.Conv2d):
+    """A 3x3 convolution that keeps the side; its weights are multiplied by :data:`UPSAMPLE_GAIN`, too."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(before, after, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, UPSAMPLE_GAIN * self.weight, self.bias, padding=1)
 
 
 class UpsampleConv(nn.Module):
@@ -59,6 +70,23 @@ class UpsampleConv(nn.Module):
         kernel = self.convolution.weight.transpose(0, 1).flip(2, 3)  # (before, after, 3, 3)
         boxed = sum(pad(kernel, (left, 1 - left, top, 1 - top)) for left in (0, 1) for top in (0, 1))
         return conv_transpose2d(x, UPSAMPLE_GAIN * boxed, self.convolution.bias, stride=2, padding=1)
+
+
+class SmoothUpsampleConv(nn.Module):
+    """(batch, before, side, side) to (batch, after, 2 side, 2 side): bilinear doubling, a 3x3 convolution.
+
+    The bilinear filter passes an eighth of the power at a quarter of the sampling rate along each axis.
+    Repeated pixels pass half of it: lines along the axes. Karras et al. 2019, section 2,
+    use it for the same purpose.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.convolution = ScaledConv(before, after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.convolution(interpolate(x, scale_factor=2, mode="bilinear"))
+        return made
 
 
 class ConditionalBatchNorm2d(nn.Module):

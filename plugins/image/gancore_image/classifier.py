@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, leaky_relu
 
 from gancore import ClassifierFeatureExtractor, ConfigError, Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_classifier_classes
+from gancore.data import num_classifier_classes
 from gancore.games import AdamW, Classifier, Game, classifier_game, cosine, noise, warmup
 
 FINAL_SIZE, WIDEST, GROUPS = 4, 4, 4

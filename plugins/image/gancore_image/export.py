@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from gancore.diagnostics import require_finite
-from gancore.samples import Samples
+from gancore import Samples
+from gancore.training import require_finite
 
 MAX_OVERVIEW, MAX_OVERVIEW_IN_COLUMNS = 64, 1024
 """Maximal number of samples in ``overview.png``, without and with columns."""

@@ -22,7 +22,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from gancore.data.inventory import (
+from gancore.data import (
+    Announce,
     FileInspector,
     FileList,
     InventoryItem,
@@ -35,7 +36,6 @@ from gancore.data.inventory import (
     is_hidden,
     list_files,
 )
-from gancore.data.sources import Announce
 from gancore.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM")

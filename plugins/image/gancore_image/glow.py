@@ -9,17 +9,15 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from gancore import ConfigError, Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore import ConfigError, Recipe, Spec
+from gancore.data import num_conditional_classes
 from gancore.games import (
-    Adam,
     AdversarialConfig,
     FlowGame,
     Game,
-    cosine,
+    LikelihoodConfig,
     flow_gan,
     likelihood_game,
-    warmup,
     with_defaults,
 )
 from gancore.nn import (
@@ -113,7 +111,8 @@ def _coupling(channels: int, width: int, classes: int) -> AffineCoupling:
     )
 
 
-class GlowConfig(RecipeConfig):
+@with_defaults(lr=5e-3, lr_end=0.02, lr_warmup=0.05, ema_halflife=5_000.0)
+class GlowConfig(LikelihoodConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(32, description="examples per global batch")
@@ -124,10 +123,8 @@ class GlowConfig(RecipeConfig):
     couplings: PositiveInt = Field(8, le=64, description="steps of flow per scale")
     width: PositiveInt = Field(64, description="channels of a coupling's network")
     logit_alpha: PositiveFloat = Field(1e-3, lt=0.5, description="alpha in logit(alpha + (1 - 2 alpha) p)")
-    lr: PositiveFloat = Field(5e-3, description="Adam's maximal learning rate")
-    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
-    ema_halflife: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
+    clip_grad_norm: NonNegativeFloat = Field(
+        1.0, description="maximal gradient norm, in nats per dimension; 0: no bound"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -147,9 +144,7 @@ class Glow(Recipe):
             lambda: build_image_flow(
                 side, channels, config.scales, config.couplings, config.width, config.logit_alpha, classes
             ),
-            optimizer=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm * channels * side**2,
+            **config.game_options(clip_scale=channels * side**2),
             conditional=config.conditional,
             representation=dequantised_images(),
             game=FlowGame,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gancore import ConfigError, FeatureContext, FeatureExtractor, Spec
-from gancore.digests import digest_json
-from gancore.models.pretrained_weights import PretrainedWeights, weights_path
+from gancore.data import digest_json
+from gancore.metrics import PretrainedWeights, weights_path
 from gancore_image.network_input import flatten_alpha, map_in_chunks, to_rgb
 
 WEIGHTS_VARIABLE = "GANCORE_INCEPTION"

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from gancore import ConfigError, Interval, Metric, MetricInputs, SampleSet
-from gancore.metrics import frechet
-from gancore.metrics.intervals import mean_interval
+from gancore.metrics import frechet_metric, mean_interval
 from gancore_image.levels import CELL_WIDTH, LEVELS
 
 
@@ -74,12 +73,12 @@ def _described(inputs: MetricInputs) -> MetricInputs:
 
 
 def _interval(inputs: MetricInputs) -> Interval:
-    assert frechet.frechet_metric.interval is not None
-    return frechet.frechet_metric.interval(_described(inputs))
+    assert frechet_metric.interval is not None
+    return frechet_metric.interval(_described(inputs))
 
 
 wavelet_frechet = Metric(
-    lambda inputs: frechet.frechet_metric.compute(_described(inputs)),
+    lambda inputs: frechet_metric.compute(_described(inputs)),
     unit="levels^2, of 2 in all",
     interval=_interval,
 )

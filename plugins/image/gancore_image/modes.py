@@ -14,11 +14,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gancore import Data, FeatureContext, FeatureExtractor, Interval, Metric, MetricInputs, SampleSet, Spec
-from gancore.digests import digest_json
-from gancore.metrics.intervals import block_jackknife, drop_blocks, t_interval
-from gancore.metrics.scores import class_counts, posteriors
-from gancore.models.model import Model
+from gancore import (
+    Data,
+    FeatureContext,
+    FeatureExtractor,
+    Interval,
+    Metric,
+    MetricInputs,
+    Model,
+    SampleSet,
+    Spec,
+)
+from gancore.data import digest_json
+from gancore.metrics import block_jackknife, class_counts, drop_blocks, posteriors, t_interval
 from gancore_image.classifier import ClassifierFeatures
 from gancore_image.stacked import unstack
 
@@ -129,7 +137,7 @@ REQUIRES = frozenset({"log_posteriors"})
 modes = Metric(
     lambda inputs: float(n_covered(mode_counts(inputs.fake))),
     unit="modes",
-    better="higher",
+    higher_is_better=True,
     interval=_modes_interval,
     details=_details,
     requires=REQUIRES,

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d
 
 from gancore import ConfigError, Interval, Metric, MetricInputs, SampleSet
-from gancore.digests import digest_tensors
-from gancore.metrics.intervals import t_interval
+from gancore.data import digest_tensors
+from gancore.metrics import t_interval
 from gancore.random import Key
 from gancore_image.levels import LEVELS, to_levels
 

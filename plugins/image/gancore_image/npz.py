@@ -14,8 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from gancore.data.inventory import SkipItem, SkippedItem
-from gancore.data.splits import Split
+from gancore.data import SkipItem, SkippedItem, Split
 from gancore_image.preprocess import Pixels, array_to_levels
 
 MAX_BYTES = 1 << 34

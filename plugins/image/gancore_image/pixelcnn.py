@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import elu, pad
 
-from gancore import Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
-from gancore.games import Adam, Game, cosine, likelihood_game, warmup
+from gancore import Recipe, Spec
+from gancore.data import num_conditional_classes
+from gancore.games import Game, LikelihoodConfig, likelihood_game, with_defaults
 from gancore.nn import SAMPLING_BATCH, gated_activation
 from gancore.random import Key
 from gancore_image.levels import Levels, from_levels
@@ -250,7 +250,8 @@ class PixelModel(nn.Module):
         return None if self.label is None else self.label(condition)
 
 
-class PixelCNNConfig(RecipeConfig):
+@with_defaults(lr=5e-3, lr_end=0.02, lr_warmup=0.05, beta2=0.99, ema_halflife=5_000.0)
+class PixelCNNConfig(LikelihoodConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(16, description="examples per global batch")
@@ -261,10 +262,8 @@ class PixelCNNConfig(RecipeConfig):
     )
     layers: PositiveInt = Field(6, le=32, description="gated layers; dilations go 1, 2, 4, 1, 2, 4, ...")
     components: PositiveInt = Field(5, le=100, description="components of a pixel's mixture of logistics")
-    lr: PositiveFloat = Field(5e-3, description="Adam's maximal learning rate")
-    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
-    ema_halflife: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
+    clip_grad_norm: NonNegativeFloat = Field(
+        1.0, description="maximal gradient norm, in nats per dimension; 0: no bound"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -280,12 +279,9 @@ class PixelCNN(Recipe):
             spec["channels"],
             num_conditional_classes(config.conditional, spec),
         )
-        rate = warmup(cosine(config.lr, config.lr / 50), 0.05)
         return likelihood_game(
             lambda: build_pixelcnn(config, side, channels, classes),
-            optimizer=Adam(rate, (0.9, 0.99)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm * channels * side**2,
+            **config.game_options(clip_scale=channels * side**2),
             conditional=config.conditional,
             representation=Levels(),
         )

@@ -13,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gancore.data.inventory import SkipItem, SkippedItem
-from gancore.data.packed import PackedArray, PackedArrayWriter
-from gancore.data.prepared import PreparedData, open_prepared, store_unique
-from gancore.data.sources import Announce
-from gancore.data.splits import Split
+from gancore.data import (
+    Announce,
+    PackedArray,
+    PackedArrayWriter,
+    PreparedData,
+    SkipItem,
+    SkippedItem,
+    Split,
+    open_prepared,
+    store_unique,
+)
 from gancore.text import clean_label
 
 Pixels = NDArray[np.uint8]

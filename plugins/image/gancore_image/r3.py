@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import Tree, num_conditional_classes, tree_map
 from gancore.games import (
     AdversarialConfig,
     Discriminator,
@@ -29,7 +29,6 @@ from gancore.games import (
     with_defaults,
 )
 from gancore.nn import avg_pool2d, leaky_relu
-from gancore.trees import Tree, tree_map
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
 from gancore_image.blocks import START_SIZE, ProjectionHead, channel_widths, channels_last, n_doublings
 
@@ -70,7 +69,7 @@ class R3Config(AugmentedConfig, AdversarialConfig):
         "small", description="size of both networks: for hours, or for days"
     )
     width: PositiveInt | None = Field(None, description="channels next to the image; none: the size's")
-    latent: PositiveInt = Field(64, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(64, description="dimensions of a latent")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -82,9 +81,9 @@ class R3(Recipe):
     def build(self, config: R3Config, spec: Spec) -> Game:
         classes, size = num_conditional_classes(config.conditional, spec), resolve_size(config)
         return adversarial_game(
-            generator=lambda: channels_last(R3Generator(spec, size, config.latent, classes)),
+            generator=lambda: channels_last(R3Generator(spec, size, config.latent_dim, classes)),
             discriminator=lambda: channels_last(R3Discriminator(spec, size, classes)),
-            prior=normal(config.latent),
+            prior=normal(config.latent_dim),
             **config.game_options(),
             conditional=config.conditional,
             representation=ClampedImages(),
@@ -111,12 +110,12 @@ class R3Generator(nn.Module):
     ``classes``: number of labels, embedded next to the latent; 0: no labels.
     """
 
-    def __init__(self, spec: Spec, size: R3Size, latent: int, classes: int = 0) -> None:
+    def __init__(self, spec: Spec, size: R3Size, latent_dim: int, classes: int = 0) -> None:
         super().__init__()
         widths = stage_widths(spec, size)[::-1]
-        self.label = nn.Embedding(classes, latent) if classes else None
+        self.label = nn.Embedding(classes, latent_dim) if classes else None
         self.basis = nn.Parameter(torch.randn(widths[0], START_SIZE, START_SIZE))
-        self.dense = nn.Linear(latent * (2 if classes else 1), widths[0], bias=False)
+        self.dense = nn.Linear(latent_dim * (2 if classes else 1), widths[0], bias=False)
         self.stages = nn.ModuleList(make_stage(width, size, len(widths)) for width in widths)
         self.transitions = nn.ModuleList(make_transition(*pair) for pair in pairwise(widths))
         self.last = nn.Conv2d(widths[-1], spec["channels"], 1, bias=False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from gancore import Recipe, Spec
-from gancore.data.labels import num_conditional_classes
+from gancore.data import num_conditional_classes
 from gancore.games import AdversarialConfig, Discriminator, Game, adversarial_game, normal, with_defaults
 from gancore.nn import spectral_norm
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
@@ -51,7 +51,7 @@ class SNGANConfig(AugmentedConfig, AdversarialConfig):
     discriminator_width: PositiveInt | None = Field(
         None, description="channels next to the image; none: 128 up to side 32, beyond 64, doubled inwards"
     )
-    latent: PositiveInt = Field(128, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(128, description="dimensions of a latent")
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
 
@@ -66,11 +66,13 @@ class SNGAN(Recipe):
         generator_width = config.generator_width or (256 if uniform else 64)
         discriminator_width = config.discriminator_width or (128 if uniform else 64)
         game = adversarial_game(
-            generator=lambda: channels_last(SNGANGenerator(spec, generator_width, config.latent, classes)),
+            generator=lambda: channels_last(
+                SNGANGenerator(spec, generator_width, config.latent_dim, classes)
+            ),
             discriminator=lambda: channels_last(
                 spectral_norm(SNGANDiscriminator(spec, discriminator_width, classes))
             ),
-            prior=normal(config.latent),
+            prior=normal(config.latent_dim),
             **config.game_options(),
             conditional=config.conditional,
             augmentation=build_augmentation(config),
@@ -86,10 +88,10 @@ class SNGANGenerator(nn.Module):
     and biases of the blocks' normalisations; 0: no labels.
     """
 
-    def __init__(self, spec: Spec, width: int, latent: int, classes: int = 0) -> None:
+    def __init__(self, spec: Spec, width: int, latent_dim: int, classes: int = 0) -> None:
         super().__init__()
         inner = generator_widths(spec["image_size"], width)
-        self.dense = nn.Linear(latent, inner[0] * START_SIZE * START_SIZE)
+        self.dense = nn.Linear(latent_dim, inner[0] * START_SIZE * START_SIZE)
         self.blocks = nn.ModuleList(UpBlock(before, after, classes) for before, after in pairwise(inner))
         self.norm = ConditionalBatchNorm2d(inner[-1])
         self.last = nn.Conv2d(inner[-1], spec["channels"], 3, padding=1)

@@ -14,17 +14,25 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from gancore.data.archives import is_archive, unpack_archive
-from gancore.data.cache import cache_folder
-from gancore.data.download import file_sha256
-from gancore.data.inventory import InventoryItem, SkipItem, SkippedItem
-from gancore.data.labels import FileSet, LabelledSection, Labels, read_labels
-from gancore.data.sources import Announce, Source
-from gancore.data.splits import splits_from_folders
-from gancore.entries import SourceEntry
+from gancore import Source, SourceEntry
+from gancore.data import (
+    Announce,
+    FileSet,
+    InventoryItem,
+    LabelledDataConfig,
+    Labels,
+    SkipItem,
+    SkippedItem,
+    cache_folder,
+    exclusive_lock,
+    file_sha256,
+    is_archive,
+    mark_used,
+    read_labels,
+    splits_from_folders,
+    unpack_archive,
+)
 from gancore.errors import DataError
-from gancore.file_lock import exclusive_lock
-from gancore.files import mark_used
 from gancore_image.arrays import find_array_files, iterate_images, read_arrays
 from gancore_image.files import FolderFiles, ImageFiles, ImageHeader, ZipFiles, decode, find_images
 from gancore_image.npz import numeric_labels
@@ -162,7 +170,7 @@ def read_digits() -> Iterator[ImageItem]:
         yield item_from_array(f"digit {number:04d}", pixels, str(label))
 
 
-Labeller = Callable[[Sequence[str], LabelledSection], Labels]
+Labeller = Callable[[Sequence[str], LabelledDataConfig], Labels]
 DIGITS_SIZE = 16
 DIGITS_VERSION = "digits 1"
 """Identifies these images in caches and fingerprints: change it whenever a pixel changes."""
@@ -282,7 +290,7 @@ def _make_labeller(files: ImageFiles) -> Labeller:
         except SkipItem as refused:
             raise DataError(f"{files.path}/{name} cannot be used: {refused}") from None
 
-    def label(names: Sequence[str], how: LabelledSection) -> Labels:
+    def label(names: Sequence[str], how: LabelledDataConfig) -> Labels:
         return read_labels(FileSet(list(names), str(files.path), read), how)
 
     return label

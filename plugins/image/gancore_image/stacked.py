@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from gancore import Batch, ConfigError, Data, Spec, View
-from gancore.data.splits import SPLITS
-from gancore.digests import digest_json
+from gancore.data import SPLITS, digest_json
 from gancore.random import Key
 from gancore_image.dataset import ImageView
 

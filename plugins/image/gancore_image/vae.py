@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from gancore import Recipe, RecipeConfig, Spec
-from gancore.data.labels import num_conditional_classes
-from gancore.games import Adam, Game, cosine, likelihood_game, warmup
+from gancore import Recipe, Spec
+from gancore.data import num_conditional_classes
+from gancore.games import Game, LikelihoodConfig, likelihood_game, with_defaults
 from gancore.nn import VariationalAutoencoder
 from gancore.random import Key
 from gancore_image.levels import Levels, from_levels
@@ -90,13 +90,13 @@ class ImageDecoder(nn.Module):
     upsamplings and convolutions as the encoder has strides.
     """
 
-    def __init__(self, side: int, width: int, latent: int, last: nn.Conv2d, classes: int) -> None:
+    def __init__(self, side: int, width: int, latent_dim: int, last: nn.Conv2d, classes: int) -> None:
         super().__init__()
         *_, first = self.sides = layer_sizes(side)
         widths = [width * min(2**k, 4) for k in range(len(self.sides) - 1)][::-1]
         self.shape = (widths[0], first, first)
         self.label = nn.Embedding(classes, LABEL_DIM) if classes else None
-        self.dense = nn.Linear(latent + (LABEL_DIM if classes else 0), widths[0] * first**2)
+        self.dense = nn.Linear(latent_dim + (LABEL_DIM if classes else 0), widths[0] * first**2)
         self.residual = ResidualBlock(widths[0])
         self.layers = nn.ModuleList(
             nn.Conv2d(before, after, 3, padding=1)
@@ -132,21 +132,20 @@ class LogisticLikelihood(nn.Module):
         return self.mixture.sample(decoded, key.uniform(n, 1 + self.mixture.channels, *space))
 
 
-class ImageVAEConfig(RecipeConfig):
+@with_defaults(lr=2e-3, lr_end=0.02, lr_warmup=0.05, ema_halflife=5_000.0)
+class ImageVAEConfig(LikelihoodConfig):
     """The learning rate rises over the first twentieth of training, then falls to 1/50 along a cosine."""
 
     batch_size: PositiveInt = Field(64, description="examples per global batch")
     steps: PositiveInt = Field(20_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(32, description="channels next to the image; doubled twice inwards")
-    latent: PositiveInt = Field(32, description="dimensions of a latent")
+    latent_dim: PositiveInt = Field(32, description="dimensions of a latent")
     components: PositiveInt = Field(1, le=100, description="components of a pixel's mixture of logistics")
     importance_samples: PositiveInt = Field(
         16, description="latents per example in the importance-weighted bound, k"
     )
-    lr: PositiveFloat = Field(2e-3, description="Adam's maximal learning rate")
-    clip_grad_norm: PositiveFloat = Field(1.0, description="maximal gradient norm, in nats per dimension")
-    ema_halflife: NonNegativeFloat = Field(
-        5_000.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
+    clip_grad_norm: NonNegativeFloat = Field(
+        1.0, description="maximal gradient norm, in nats per dimension; 0: no bound"
     )
     conditional: bool = Field(False, description="train on the labels, so that --label works")
 
@@ -167,9 +166,7 @@ class ImageVAE(Recipe):
         )
         return likelihood_game(
             lambda: build_vae(config, side, channels, classes),
-            optimizer=Adam(warmup(cosine(config.lr, config.lr / 50), 0.05)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm * channels * side**2,
+            **config.game_options(clip_scale=channels * side**2),
             conditional=config.conditional,
             representation=Levels(),
         )
@@ -179,8 +176,8 @@ def build_vae(config: ImageVAEConfig, side: int, channels: int, classes: int) ->
     mixture = LogisticMixture(channels, config.components)
     last = nn.Conv2d(config.width, mixture.n_params, 1)
     mixture.init_output_(last)
-    encoder = ImageEncoder(side, channels, config.width, 2 * config.latent, classes)
-    decoder = ImageDecoder(side, config.width, config.latent, last, classes)
+    encoder = ImageEncoder(side, channels, config.width, 2 * config.latent_dim, classes)
+    decoder = ImageDecoder(side, config.width, config.latent_dim, last, classes)
     return VariationalAutoencoder(
-        encoder, decoder, LogisticLikelihood(mixture), config.latent, config.importance_samples
+        encoder, decoder, LogisticLikelihood(mixture), config.latent_dim, config.importance_samples
     )

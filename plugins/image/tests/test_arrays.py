@@ -84,7 +84,7 @@ GOOD = idx(levels(3, 9, 9))
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "result"),
     [
         (b"", "truncated 0 4"),
         (GOOD[:10], "truncated 6 12"),
@@ -99,9 +99,9 @@ GOOD = idx(levels(3, 9, 9))
         (idx(levels(0, 9, 9)), "shape"),
     ],
 )
-def test_idx_files_that_lie_are_refused(tmp_path, content, told):
+def test_idx_files_that_lie_are_refused(tmp_path, content, result):
     (tmp_path / "a-images-idx3-ubyte").write_bytes(content)
-    with refused(DataError, *told.split()):
+    with refused(DataError, *result.split()):
         stacks_of(tmp_path)
 
 
@@ -224,7 +224,7 @@ def test_other_arrays_that_speak_of_labels_cost_no_picture(tmp_path, other):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "result"),
     [
         ({"images": np.array([Trap(), None], dtype=object)}, "unpickling"),
         ({"labels": np.arange(4)}, "labels (4,)"),
@@ -234,9 +234,9 @@ def test_other_arrays_that_speak_of_labels_cost_no_picture(tmp_path, other):
         ({"images": levels(4, 9, 9) * 1000.0}, "outside"),
     ],
 )
-def test_npz_files_that_are_no_pictures_are_refused(tmp_path, arrays, told):
+def test_npz_files_that_are_no_pictures_are_refused(tmp_path, arrays, result):
     np.savez(tmp_path / "a.npz", **arrays)
-    with refused(DataError, *told.split()):
+    with refused(DataError, *result.split()):
         stacks_of(tmp_path)
 
 

@@ -70,8 +70,8 @@ def test_a_flip_mirrors_about_half_of_the_images_left_and_right():
 
 def test_flips_are_made_only_where_they_are_asked_for():
     assert build_augmentation(AugmentedConfig(augmentation="fixed")).transforms.count(flip) == 0
-    asked = AugmentedConfig(augmentation="fixed", augmentation_transforms=["flip"])
-    assert list(build_augmentation(asked).transforms) == [flip]
+    requested = AugmentedConfig(augmentation="fixed", augmentation_transforms=["flip"])
+    assert list(build_augmentation(requested).transforms) == [flip]
 
 
 def test_a_grey_image_has_no_saturation():

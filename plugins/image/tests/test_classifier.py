@@ -136,15 +136,15 @@ def test_a_classifier_is_had_where_there_are_labels_and_nowhere_else():
 def test_its_features_are_what_the_last_layer_sees_and_its_posteriors_go_with_them(digits, tmp_path):
     judge, data, _, _ = digits
     model = Model(judge, data.spec, ImageDomain(), {}, torch.device("cpu"))
-    asked = []
+    requests = []
 
     def ask(recipe, settings):
-        asked.append((recipe, settings))
+        requests.append((recipe, settings))
         return model
 
     features = ClassifierFeatures()
     features.prepare(FeatureContext(data, tmp_path, ask))
-    assert asked == [("classifier", {})] and list(features.classes) == [str(n) for n in range(10)]
+    assert requests == [("classifier", {})] and list(features.classes) == [str(n) for n in range(10)]
     batch = data.view("test").get_batch(torch.arange(20), Key.of(0))
     seen = features.embed(batch.data, data.spec)
     assert torch.equal(seen, judge.embed(batch.data)) and seen.shape == (20, 64)

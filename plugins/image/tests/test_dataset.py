@@ -138,10 +138,10 @@ def test_the_contract_speaks_of_alpha_and_frames(tmp_path):
     frames = [picture(number).convert("P") for number in (7, 8)]
     frames[0].save(tmp_path / "d" / "a.gif", save_all=True, append_images=frames[1:])
     (tmp_path / "d" / "notes.txt").write_text("hello")
-    told = "\n".join(opened(tmp_path / "d", background=128).summary)
-    assert "alpha: 6 images have it, laid on level 128" in told
-    assert "animated: 1, of which the first frame is taken" in told
-    assert "not used: 1 file of other kinds by suffix (.txt 1)" in told
+    lines = "\n".join(opened(tmp_path / "d", background=128).summary)
+    assert "alpha: 6 images have it, laid on level 128" in lines
+    assert "animated: 1, of which the first frame is taken" in lines
+    assert "not used: 1 file of other kinds by suffix (.txt 1)" in lines
     assert "alpha: 6 images have it, kept" in "\n".join(opened(tmp_path / "d", channels=4).summary)
 
 
@@ -278,12 +278,12 @@ def test_too_few_pictures_are_refused(tmp_path, count):
 
 def test_what_was_prepared_is_not_read_again_until_it_changes(folder, monkeypatch):
     first = opened(folder)
-    told: list[str] = []
-    again = open_images(Source("data", folder), ImageConfig(), told.append)
-    assert told == [] and again.fingerprint == first.fingerprint
+    messages: list[str] = []
+    again = open_images(Source("data", folder), ImageConfig(), messages.append)
+    assert messages == [] and again.fingerprint == first.fingerprint
     save(folder / "cat" / "01.png", picture(1234))
-    changed = open_images(Source("data", folder), ImageConfig(), told.append)
-    assert told == ["Preparing 40 images of data, once"] and changed.fingerprint != first.fingerprint
+    changed = open_images(Source("data", folder), ImageConfig(), messages.append)
+    assert messages == ["Preparing 40 images of data, once"] and changed.fingerprint != first.fingerprint
 
 
 def test_settings_of_their_own_have_caches_of_their_own(folder):
@@ -399,16 +399,16 @@ def test_pictures_replaced_by_others_of_equal_size_and_date_are_read_anew(tmp_pa
     assert marks[0] != marks[1]
 
 
-@pytest.mark.parametrize("highest, told", [(20, True), (200, False)])
-def test_the_range_of_levels_is_told_where_it_is_narrow(tmp_path, highest, told):
+@pytest.mark.parametrize("highest, result", [(20, True), (200, False)])
+def test_the_range_of_levels_is_told_where_it_is_narrow(tmp_path, highest, result):
     levels = np.random.default_rng(0).integers(0, highest, (30, 8, 8), dtype=np.uint8)
     for number, pixels in enumerate(levels):
         save(tmp_path / "d" / f"{number}.png", Image.fromarray(pixels))
     lines = [line for line in opened(tmp_path / "d").summary if line.startswith("levels: ")]
-    assert [f"0 to {highest - 1}" in line for line in lines] == [True] * told
+    assert [f"0 to {highest - 1}" in line for line in lines] == [True] * result
 
 
-def levels_told(path, **config):
+def level_lines(path, **config):
     return [line for line in opened(path, **config).summary if line.startswith("levels: ")]
 
 
@@ -418,7 +418,7 @@ def test_light_pictures_behind_dark_ones_are_seen(tmp_path, monkeypatch):
         low = 0 if number < 10 else 200
         pixels = np.random.default_rng(number).integers(low, low + 20, (8, 8), dtype=np.uint8)
         save(tmp_path / "d" / f"{number:02}.png", Image.fromarray(pixels))
-    assert levels_told(tmp_path / "d") == []
+    assert level_lines(tmp_path / "d") == []
 
 
 def test_alpha_hides_no_dark_pictures(tmp_path, monkeypatch):
@@ -426,8 +426,8 @@ def test_alpha_hides_no_dark_pictures(tmp_path, monkeypatch):
         pixels = np.random.default_rng(number).integers(0, 20, (8, 8, 4), dtype=np.uint8)
         pixels[..., 3] = 255
         save(tmp_path / "d" / f"{number:02}.png", Image.fromarray(pixels))
-    (line,) = levels_told(tmp_path / "d", channels=4)
+    (line,) = level_lines(tmp_path / "d", channels=4)
     assert "0 to 19" in line
     monkeypatch.setattr("gancore_image.dataset.MAX_LEVELS_CHECKED", 4 * 192)
-    (line,) = levels_told(tmp_path / "d", channels=4)
+    (line,) = level_lines(tmp_path / "d", channels=4)
     assert "in 4 images" in line

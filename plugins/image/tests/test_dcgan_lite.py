@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from gancore_image.blocks import UpsampleConv
+from gancore_image.blocks import SmoothUpsampleConv, UpsampleConv
 from gancore_image.config import ImageConfig
 from gancore_image.dcgan_lite import DCGANLite, DCGANLiteConfig, DCGANLiteDiscriminator, DCGANLiteGenerator
 from gancore_image.domain import ImageDomain
@@ -48,14 +48,16 @@ def test_other_sides_are_refused_with_sides_that_will_do(side):
 
 
 def test_it_is_as_large_as_its_layers():
-    """At 32 pixels and width w: layers between 1, w, 2w, 4w channels, a dense layer of 4x4x4w cells."""
-    w, latent = 48, 64
-    pairs = w + 2 * w * w + 8 * w * w
-    layers = 16 * pairs
-    generator = 9 * pairs + (2 * w + w + 1) + (latent + 1) * 16 * 4 * w
-    discriminator = layers + (w + 2 * w + 4 * w) + 16 * 4 * w
+    """At 32 pixels and width w: layers between w, 2w, 4w channels, a dense layer of 4x4x4w cells.
+
+    The generator ends in w/2 channels before the image, where the discriminator begins with the image.
+    """
+    w, latent_dim = 48, 64
+    inner = 2 * w * w + 8 * w * w
+    generator = 9 * (w // 2 + w * w // 2 + inner) + (2 * w + w + w // 2 + 1) + (latent_dim + 1) * 16 * 4 * w
+    discriminator = 16 * (w + inner) + (w + 2 * w + 4 * w) + 16 * 4 * w
     for network, count in (
-        (DCGANLiteGenerator(spec(), w, latent), generator),
+        (DCGANLiteGenerator(spec(), w, latent_dim), generator),
         (DCGANLiteDiscriminator(spec(), w), discriminator),
     ):
         assert sum(p.numel() for p in network.parameters()) == count
@@ -73,13 +75,14 @@ def test_layers_of_over_96_channels_have_a_lower_rate_in_proportion(side, width,
 
 
 def test_a_label_changes_nothing_at_first_in_the_discriminator_and_something_in_the_generator():
+    torch.manual_seed(0)
     generator, discriminator = (
         DCGANLiteGenerator(spec(), 4, 5, classes=3),
         DCGANLiteDiscriminator(spec(), 4, classes=3),
     )
     latents = Key.of("z").normal(1, 5).expand(3, -1)
     made = generator(latents, torch.arange(3))
-    assert (made[0] - made[1]).abs().max() > 1e-3
+    assert (made[0] - made[1]).abs().max() > 1e-5
     same = made[:1].expand(3, -1, -1, -1)
     logits = discriminator(same, torch.arange(3))
     assert torch.allclose(logits, logits[:1].expand(3))
@@ -93,12 +96,12 @@ def test_layers_with_channels_last_play_the_same_game():
     pictures = Key.of("pictures").uniform(24, 1, 16, 16, low=-1.0, high=1.0)
     ends = []
     for layout in (torch.channels_last, torch.contiguous_format):
-        game = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent=5, lr=1e-4), spec(16), 0)
+        game = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent_dim=5, lr=1e-4), spec(16), 0)
         assert game.discriminator.layers[1].weight.is_contiguous(memory_format=torch.channels_last)
         game.to(memory_format=layout)
         play(set_up(game, pictures, batch_size=8), 3)
         ends.append(torch.cat([p.detach().flatten() for p in game.parameters()]))
-    start = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent=5), spec(16), 0)
+    start = build_game(DCGANLite(), DCGANLiteConfig(width=4, latent_dim=5), spec(16), 0)
     way = torch.cat([p.detach().flatten() for p in start.parameters()]) - ends[1]
     assert (ends[0] - ends[1]).norm() < 1e-4 * way.norm()
 
@@ -146,6 +149,33 @@ def test_a_layer_that_enlarges_repeats_pixels_before_a_convolution():
     x = torch.randn(2, 5, 6, 6, dtype=torch.float64)
     layer.convolution.bias.data.zero_()
     torch.testing.assert_close(layer(x), 4 / 9 * layer.convolution(interpolate(x, scale_factor=2)))
+
+
+@pytest.mark.parametrize("side", [16, 32, 64])
+def test_the_layer_that_makes_images_passes_what_alternates_from_pixel_to_pixel(side):
+    """A layer that repeats pixels has no response at Nyquist along either axis: fine detail becomes lines."""
+    generator = DCGANLiteGenerator(spec(side), 8, 5)
+    calls: list[tuple[torch.nn.Module, torch.Tensor]] = []
+    for module in generator.modules():
+        module.register_forward_hook(lambda module, inputs, _: calls.append((module, inputs[0])))
+    generator(torch.randn(1, 5))
+    layer, features = calls[-2]  # the last call is the generator's own
+    impulse = torch.zeros_like(features)
+    impulse[:, :, features.shape[2] // 2, features.shape[3] // 2] = 1
+    response = (layer(impulse) - layer(torch.zeros_like(impulse))).detach()[0, 0]
+    alternating = (-1.0) ** torch.arange(side)
+    assert (response * alternating).sum().abs() > 1e-4
+    assert (response * alternating[:, None]).sum().abs() > 1e-4
+
+
+def test_a_ramp_stays_a_ramp_at_the_last_doubling():
+    """Equal steps from pixel to pixel inside: no staircase, whose edges are lines at every second pixel."""
+    x = torch.arange(8, dtype=torch.float64).expand(1, 1, 8, 8)
+    layer = DCGANLiteGenerator(spec(), 1, 5).layers[-1].double()
+    assert isinstance(layer, SmoothUpsampleConv)
+    steps = layer(x).detach()[0, 0, 3:-3, 3:-3].diff()
+    assert steps.abs().min() > 1e-6
+    torch.testing.assert_close(steps, steps[:1, :1].expand_as(steps))
 
 
 def test_an_untrained_generator_leaves_no_pattern_at_the_stride():

@@ -149,7 +149,7 @@ def test_sngan_begins_as_glorot_and_bengio_say():
 @pytest.mark.parametrize("classes", [0, 3])
 def test_every_weight_of_the_discriminator_has_norm_one_and_the_generator_none(classes):
     config = SNGANConfig(
-        generator_width=4, discriminator_width=8, latent=8, conditional=bool(classes), lr=2e-3
+        generator_width=4, discriminator_width=8, latent_dim=8, conditional=bool(classes), lr=2e-3
     )
     torch.manual_seed(0)
     game = SNGAN().build(config, Spec({**RGB32.fields, "classes": ["0", "1", "2"]}))

@@ -18,10 +18,10 @@ from gancore.training.loop import play
 from gancore.training.setup import set_up
 
 SMALL = {
-    "dcgan-lite": (DCGANLite(), DCGANLiteConfig(width=2, latent=5, batch_size=4, penalty_every=2)),
-    "dcgan": (DCGAN(), DCGANConfig(width=2, latent=5, batch_size=4)),
-    "sngan": (SNGAN(), SNGANConfig(generator_width=2, discriminator_width=2, latent=5, batch_size=4)),
-    "r3": (R3(), R3Config(width=2, latent=5, batch_size=4, penalty_every=2)),
+    "dcgan-lite": (DCGANLite(), DCGANLiteConfig(width=2, latent_dim=5, batch_size=4, penalty_every=2)),
+    "dcgan": (DCGAN(), DCGANConfig(width=2, latent_dim=5, batch_size=4)),
+    "sngan": (SNGAN(), SNGANConfig(generator_width=2, discriminator_width=2, latent_dim=5, batch_size=4)),
+    "r3": (R3(), R3Config(width=2, latent_dim=5, batch_size=4, penalty_every=2)),
 }
 AUGMENTED = {"augmentation": "fixed"}
 

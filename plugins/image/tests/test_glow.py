@@ -127,9 +127,9 @@ def test_a_couplings_network_is_glows_and_says_nothing_at_first():
 def test_the_likelihood_told_is_the_same_each_time_and_row_by_row():
     sampler = Glow().build(GlowConfig(**SMALL), PLAIN).sampler().eval()
     x = images(6, 1, 8, 8)
-    told = sampler.log_prob(Batch(x))
-    assert sampler.lower_bound and torch.equal(told, sampler.log_prob(Batch(x)))
-    torch.testing.assert_close(told[2:4], sampler.log_prob(Batch(x[2:4])))
+    log_probs = sampler.log_prob(Batch(x))
+    assert sampler.lower_bound and torch.equal(log_probs, sampler.log_prob(Batch(x)))
+    torch.testing.assert_close(log_probs[2:4], sampler.log_prob(Batch(x[2:4])))
 
 
 @pytest.mark.slow
@@ -139,9 +139,9 @@ def test_one_image_for_ever_has_no_more_than_its_cells_density():
     game = Glow().build(GlowConfig(**SMALL, lr=1e-2, ema_halflife=0.0), PLAIN)
     x = torch.full((64, 1, 8, 8), -1.0)
     play(set_up(game, x, batch_size=16), 100)
-    told = game.sampler().eval().log_prob(Batch(x)).mean().item() / 64
+    log_probs = game.sampler().eval().log_prob(Batch(x)).mean().item() / 64
     most = -math.log(CELL_WIDTH)
-    assert most - 0.3 < told < most
+    assert most - 0.3 < log_probs < most
 
 
 @pytest.mark.parametrize("recipe", [Glow, ImageFlowGAN])
@@ -150,8 +150,8 @@ def test_a_flow_is_told_labels_when_asked(recipe):
     sampler = recipe().build(config, LABELLED).sampler().eval()
     stirred(sampler.model, 0.3)
     x = images(3, 1, 8, 8)
-    told = [sampler.log_prob(Batch(x, torch.full((3,), label))) for label in (0, 1)]
-    assert sampler.conditional and not torch.allclose(*told)
+    log_probs = [sampler.log_prob(Batch(x, torch.full((3,), label))) for label in (0, 1)]
+    assert sampler.conditional and not torch.allclose(*log_probs)
     assert sampler.sample(5, Key.of(0), torch.zeros(5).long()).shape == (5, 1, 8, 8)
     with refused(ConfigError, "model.conditional", fix="data.labels"):
         recipe().build(config, PLAIN)

@@ -45,8 +45,8 @@ def test_levels_far_from_the_mean_are_told_apart_and_give_gradients():
 def test_probabilities_of_all_levels_of_all_channels_sum_to_one(channels, components, count):
     mixture = LogisticMixture(channels, components, count)
     every = torch.cartesian_prod(*[torch.arange(count)] * channels).view(-1, channels)
-    for told in numbers(mixture, 4):
-        log_prob = mixture.log_prob(every, told.expand(len(every), -1))
+    for result in numbers(mixture, 4):
+        log_prob = mixture.log_prob(every, result.expand(len(every), -1))
         assert log_prob.exp().sum().item() == pytest.approx(1, abs=1e-9)
 
 
@@ -54,26 +54,26 @@ def test_channels_hang_on_those_before_as_the_formula_says():
     """Eq. 3, by hand, for three channels and one component."""
     mixture = LogisticMixture(3, 1)
     assert mixture.n_params == 3 + 3 + 3
-    told = numbers(mixture, 1)
-    means, a = told[0, :3], torch.tanh(told[0, 6:])
-    log_scale = -7 + torch.nn.functional.softplus(told[0, 3:6] + 7)
+    result = numbers(mixture, 1)
+    means, a = result[0, :3], torch.tanh(result[0, 6:])
+    log_scale = -7 + torch.nn.functional.softplus(result[0, 3:6] + 7)
     v = torch.tensor([[200, 40, 120]])
     x = v[0].double() * CELL_WIDTH - 1
     shifted = [means[0], means[1] + a[0] * x[0], means[2] + a[1] * x[0] + a[2] * x[1]]
     by_hand = sum(log_prob_rounded(v[0, c], shifted[c], log_scale[c]) for c in range(3))
-    torch.testing.assert_close(mixture.log_prob(v, told)[0], by_hand)
+    torch.testing.assert_close(mixture.log_prob(v, result)[0], by_hand)
 
 
 def test_samples_come_as_often_as_their_probability_says():
     """A chi-square of 200,000 draws over 36 cells of two channels that hang together."""
     mixture, n = LogisticMixture(2, 3, count=6), 200_000
-    told = numbers(mixture, 1, seed=3)
-    _, means, log_scales, _ = told.split(mixture.param_sizes, 1)
+    result = numbers(mixture, 1, seed=3)
+    _, means, log_scales, _ = result.split(mixture.param_sizes, 1)
     means.mul_(2 * CELL_WIDTH).sub_(1 - 2 * CELL_WIDTH)  # about the six levels
     log_scales.sub_(4)
-    drawn = mixture.sample(told.expand(n, -1), Key.of("u").uniform(n, 3).double())
+    drawn = mixture.sample(result.expand(n, -1), Key.of("u").uniform(n, 3).double())
     every = torch.cartesian_prod(torch.arange(6), torch.arange(6))
-    expected = n * mixture.log_prob(every, told.expand(36, -1)).exp()
+    expected = n * mixture.log_prob(every, result.expand(36, -1)).exp()
     counts = torch.bincount(6 * drawn[:, 0] + drawn[:, 1], minlength=36)
     several = expected > 5
     assert several.sum() > 12 and counts[~several].sum() < 5 * expected[~several].sum() + 10
@@ -83,19 +83,19 @@ def test_samples_come_as_often_as_their_probability_says():
 
 def test_planes_of_pixels_are_told_as_pixels_alone_are():
     mixture = LogisticMixture(2, 3)
-    told, level = numbers(mixture, 2, 4, 5), torch.randint(0, 256, (2, 2, 4, 5))
-    each = mixture.log_prob(level, told)
+    log_probs, level = numbers(mixture, 2, 4, 5), torch.randint(0, 256, (2, 2, 4, 5))
+    each = mixture.log_prob(level, log_probs)
     assert each.shape == (2, 4, 5)
-    torch.testing.assert_close(each[1, 2, 3], mixture.log_prob(level[1:, :, 2, 3], told[1:, :, 2, 3])[0])
+    torch.testing.assert_close(each[1, 2, 3], mixture.log_prob(level[1:, :, 2, 3], log_probs[1:, :, 2, 3])[0])
     uniform = Key.of("u").uniform(2, 3, 4, 5).double()
-    drawn = mixture.sample(told, uniform)
-    assert torch.equal(drawn[:, :, 1, 4], mixture.sample(told[..., 1, 4], uniform[..., 1, 4]))
+    drawn = mixture.sample(log_probs, uniform)
+    assert torch.equal(drawn[:, :, 1, 4], mixture.sample(log_probs[..., 1, 4], uniform[..., 1, 4]))
 
 
 @pytest.mark.parametrize("size", [-1000.0, 1000.0])
 def test_whatever_a_network_says_is_a_finite_likelihood_with_finite_gradients(size):
     mixture = LogisticMixture(2, 3)
-    told = torch.full((256, mixture.n_params), size, requires_grad=True)
-    log_prob = mixture.log_prob(torch.stack([EVERY, 255 - EVERY], 1), told)
-    (gradient,) = torch.autograd.grad(log_prob.sum(), told)
+    log_probs = torch.full((256, mixture.n_params), size, requires_grad=True)
+    log_prob = mixture.log_prob(torch.stack([EVERY, 255 - EVERY], 1), log_probs)
+    (gradient,) = torch.autograd.grad(log_prob.sum(), log_probs)
     assert log_prob.isfinite().all() and gradient.isfinite().all()

@@ -127,18 +127,18 @@ def place(request, tmp_path):
 
 
 def reasons(data) -> dict[str, str]:
-    told = [line.strip() for line in data.summary if line.startswith("  ") and ": " in line]
-    return dict(line.split(": ", 1) for line in told)
+    lines = [line.strip() for line in data.summary if line.startswith("  ") and ": " in line]
+    return dict(line.split(": ", 1) for line in lines)
 
 
 def test_each_is_refused_by_name_and_nothing_else_is_lost(place, monkeypatch):
     monkeypatch.setattr("gancore.data.inventory.LISTED", 100)
     data = open_images(Source(place.name, place), ImageConfig())
-    told = reasons(data)
-    assert told.keys() == FILES.keys()
+    result = reasons(data)
+    assert result.keys() == FILES.keys()
     for name, (_, reason) in FILES.items():
-        assert reason in told[name], f"{name}: {told[name]}"
-        assert len(told[name]) < 200 and "\n" not in told[name]
+        assert reason in result[name], f"{name}: {result[name]}"
+        assert len(result[name]) < 200 and "\n" not in result[name]
     kept = {name for names in data.splits.values() for name in names}
     assert kept == {f"good-{seed}.png" for seed in range(10)}
 
@@ -171,9 +171,9 @@ def test_a_folder_and_a_pipe_named_like_images_are_passed_by(tmp_path):
     (tmp_path / "folder.png").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    told = reasons(open_images(Source("x", tmp_path), ImageConfig()))
-    assert told.keys() == {"pipe.png", "gone.png"}
-    assert told["pipe.png"] == "it is not a file" and "cannot be read" in told["gone.png"]
+    result = reasons(open_images(Source("x", tmp_path), ImageConfig()))
+    assert result.keys() == {"pipe.png", "gone.png"}
+    assert result["pipe.png"] == "it is not a file" and "cannot be read" in result["gone.png"]
 
 
 # Archives whose members are not what they say.
@@ -206,8 +206,8 @@ def link(info: zipfile.ZipInfo) -> None:
 def test_members_that_point_elsewhere_are_refused_alone(tmp_path, name, change, reason):
     place = zipped(tmp_path / "a.zip", {name: saved("png")}, change)
     data = open_images(Source("a", place), ImageConfig())
-    (told,) = reasons(data).values()
-    assert reason in told and sum(map(len, data.splits.values())) == 4
+    (result,) = reasons(data).values()
+    assert reason in result and sum(map(len, data.splits.values())) == 4
 
 
 def marked(path, name: bytes, offset: int, patch: bytes) -> None:
@@ -243,7 +243,7 @@ def test_two_members_of_one_name_are_both_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "result"),
     [
         ("a.zip", b"no archive at all", "a.zip zip"),
         ("a.zip", b"", "a.zip zip"),
@@ -256,9 +256,9 @@ def test_two_members_of_one_name_are_both_refused(tmp_path):
         ("train-images-idx3-ubyte.gz", gzip.compress(b"\x00\x00\x08\x03", mtime=0)[:-4], "end-of-stream"),
     ],
 )
-def test_whole_sources_are_refused_in_one_line(tmp_path, capsys, name, content, told):
+def test_whole_sources_are_refused_in_one_line(tmp_path, capsys, name, content, result):
     (tmp_path / name).write_bytes(content)
-    with refused(DataError, *told.split()):
+    with refused(DataError, *result.split()):
         open_images(Source(name, tmp_path / name), ImageConfig())
     words = ["train", "--domain", "image", "--data", str(tmp_path / name), "--steps", "1"]
     assert main([*words, "--out", str(tmp_path / "run")]) == 2

@@ -135,8 +135,8 @@ def test_more_noise_and_more_blur_are_less_alike():
         float(ms_ssim(x, interpolate(avg_pool2d(x, k), scale_factor=k, mode="nearest")).mean())
         for k in (1, 2, 4, 8)
     ]
-    for told in (noisy, blurred):
-        assert told[0] == pytest.approx(1) and all(a > b + 0.004 for a, b in itertools.pairwise(told))
+    for result in (noisy, blurred):
+        assert result[0] == pytest.approx(1) and all(a > b + 0.004 for a, b in itertools.pairwise(result))
 
 
 # The measure.
@@ -148,8 +148,8 @@ def images(key: Key, labels: Tensor, unlike: float) -> Tensor:
     return from_levels(((1 - unlike) * of_class + unlike * smooth(key, len(labels), 1, 16)).round())
 
 
-def inputs(fake: SampleSet, real: SampleSet, **told) -> MetricInputs:
-    return MetricInputs(fake, real, real, SPEC, Key.of("evaluate", 3), **told)
+def inputs(fake: SampleSet, real: SampleSet, **result) -> MetricInputs:
+    return MetricInputs(fake, real, real, SPEC, Key.of("evaluate", 3), **result)
 
 
 LABELS = Key.of("labels").integers(3, 240)
@@ -176,12 +176,12 @@ def test_one_image_over_and_over_gives_1_in_every_class(labelled):
 
 def test_less_variety_within_the_classes_is_told_and_the_reference_stands_beside():
     made = [SampleSet(images(Key.of("fake", u), LABELS, u), LABELS) for u in (0.1, 0.3, 0.5, 0.7)]
-    told = [ms_ssim_metric.compute(inputs(fake, REAL)) for fake in made]
-    assert told == sorted(told, reverse=True)
+    result = [ms_ssim_metric.compute(inputs(fake, REAL)) for fake in made]
+    assert result == sorted(result, reverse=True)
     low, high, method = ms_ssim_metric.interval(inputs(made[2], REAL))
     details = ms_ssim_metric.details(inputs(made[2], REAL))
     assert low < details["of reference rows"] < high  # the same law
-    assert high < told[1]
+    assert high < result[1]
     assert "pairs in 3 classes" in method
     assert details["scales"] == 2
     assert details["pixels of the window at each scale"] == [11, 7]

@@ -73,8 +73,8 @@ def test_samples_from_caches_are_those_of_the_whole_net_at_every_pixel(channels,
     with torch.no_grad():
         for i in range(side):
             for j in range(side):
-                told = law.mixture_params(slow, condition)[:, :, i, j]
-                slow[:, :, i, j] = law.mixture.sample(told, uniform[:, :, i, j])
+                result = law.mixture_params(slow, condition)[:, :, i, j]
+                slow[:, :, i, j] = law.mixture.sample(result, uniform[:, :, i, j])
     assert torch.equal(law.sample(n, key, condition), slow) and slow.unique().numel() > 50
 
 
@@ -82,9 +82,9 @@ def test_samples_from_caches_are_those_of_the_whole_net_at_every_pixel(channels,
 def test_walking_gives_what_the_whole_plane_does(classes):
     stack = stirred(GatedPixelStack(2, 5, 7, 8, [1, 2, 4, 1], condition=classes))
     x = torch.randn(4, 2, 8, 8, dtype=torch.float64)
-    told = torch.eye(4, classes, dtype=torch.float64) if classes else None
+    result = torch.eye(4, classes, dtype=torch.float64) if classes else None
     with torch.no_grad():
-        whole, steps = stack(x, told), stack.sampler(4, told)
+        whole, steps = stack(x, result), stack.sampler(4, result)
         for i in range(8):
             steps.start_row(x[:, :, i - 1] if i else None)
             for j in range(8):

@@ -180,7 +180,7 @@ def test_truth_values_are_black_and_white():
 
 
 @pytest.mark.parametrize(
-    ("array", "told"),
+    ("array", "result"),
     [
         (np.zeros((4, 4)), "shape"),
         (np.zeros((0, 4, 4)), "shape"),
@@ -193,6 +193,6 @@ def test_truth_values_are_black_and_white():
         (np.full((1, 4, 4), 1j), "numbers"),
     ],
 )
-def test_arrays_that_are_no_pictures_are_refused(array, told):
-    with refused(SkipItem, *told.split()):
+def test_arrays_that_are_no_pictures_are_refused(array, result):
+    with refused(SkipItem, *result.split()):
         array_to_levels(array)

@@ -177,10 +177,10 @@ def test_without_its_package_what_needs_nothing_is_the_default(monkeypatch):
     images = ImageDomain()
     assert next(iter(images.feature_extractors_for(LABELLED))) == "classifier"
     assert next(iter(images.feature_extractors_for(BARE))) == "principal"
-    asked_for = plugins().load(images.feature_extractors_for(BARE)["efficientnet-lite0"], FeatureExtractor)
+    requested = plugins().load(images.feature_extractors_for(BARE)["efficientnet-lite0"], FeatureExtractor)
     load_efficientnet.cache_clear()
     with refused(ConfigError, "efficientnet-lite0", fix="gancore-image[features]"):
-        asked_for.prepare(FeatureContext(None, Path(), train_recipe=None))
+        requested.prepare(FeatureContext(None, Path(), train_recipe=None))
 
 
 def test_other_weights_in_the_package_are_refused(tmp_path, monkeypatch):

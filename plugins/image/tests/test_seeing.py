@@ -22,11 +22,17 @@ from gancore.random import Key, RowRange
 
 TINY = {"data": "digits", "steps": 4, "device": "cpu", "progress": "none"}
 SMALL = ["data.image_size=16", "model.batch_size=8", "logging.preview_samples=5", "validation.samples=16"]
-DCGAN_LITE = [*SMALL, "model.width=4", "model.latent=8", "logging.preview_every=1", "model.conditional=true"]
+DCGAN_LITE = [
+    *SMALL,
+    "model.width=4",
+    "model.latent_dim=8",
+    "logging.preview_every=1",
+    "model.conditional=true",
+]
 OTHERS = {
-    "dcgan": ["model.width=2", "model.latent=8"],
+    "dcgan": ["model.width=2", "model.latent_dim=8"],
     "glow": ["model.width=4", "model.couplings=1"],
-    "imagevae": ["model.width=4", "model.latent=3"],
+    "imagevae": ["model.width=4", "model.latent_dim=3"],
     "pixelcnn": ["model.width=4", "model.layers=2", "model.components=2"],
 }
 
@@ -171,8 +177,8 @@ class TestTruncation:
     @pytest.mark.parametrize(("recipe", "why"), [("dcgan", "are not normal"), ("pixelcnn", "no latents")])
     def test_what_cannot_be_truncated_is_refused_in_one_line(self, others, recipe, why, capsys):
         assert main(["generate", str(others[recipe]), "--truncation", "0.7", "--out", "never"]) == 2
-        told = capsys.readouterr().err.splitlines()
-        assert len(told) == 1 and why in told[0] and "leave out --truncation" in told[0]
+        output = capsys.readouterr().err.splitlines()
+        assert len(output) == 1 and why in output[0] and "leave out --truncation" in output[0]
         assert not Path("never").exists()
 
 
@@ -182,10 +188,14 @@ class TestNeighbours:
         assert main(words) == 0
         assert capsys.readouterr().out.startswith("no sign of copies: 0 of 4 samples")
         assert size(tmp_path / "overview.png") == (4 * 66 + 2, 4 * 78 + 2)
-        told = json.loads((tmp_path / "neighbours.json").read_text())
-        assert (told["features"]["name"], told["source"], told["train"]) == ("coordinates", "digits", 1418)
+        content = json.loads((tmp_path / "neighbours.json").read_text())
+        assert (content["features"]["name"], content["source"], content["train"]) == (
+            "coordinates",
+            "digits",
+            1418,
+        )
         train = to_bytes(digits("train"))
-        for number, sample in enumerate(told["samples"], start=1):
+        for number, sample in enumerate(content["samples"], start=1):
             shown = [levels(file) for file in sorted(tmp_path.glob(f"{number:04d}-*.png"))]
             away = np.sqrt(((train[:, 0] / 127.5 - shown[0] / 127.5) ** 2).sum((1, 2)))
             assert np.allclose(np.sort(away)[:3], sample["distances"], atol=0.05)
@@ -196,9 +206,9 @@ class TestNeighbours:
         (tmp_path / "mine").mkdir()
         for number, pixels in enumerate(to_bytes(digits("test"))[:40]):
             Image.fromarray(pixels[0]).save(tmp_path / "mine" / f"{number}.png")
-        settings = [*SMALL, "model.width=2", "model.latent=4", "data.labels=none"]
-        told = {**TINY, "data": tmp_path / "mine", "steps": 1}
-        gancore.train("image", recipe="dcgan-lite", overrides=settings, out=tmp_path / "run", **told)
+        settings = [*SMALL, "model.width=2", "model.latent_dim=4", "data.labels=none"]
+        arguments = {**TINY, "data": tmp_path / "mine", "steps": 1}
+        gancore.train("image", recipe="dcgan-lite", overrides=settings, out=tmp_path / "run", **arguments)
         assert (
             main(["neighbours", str(tmp_path / "run"), "-n", "2", "-k", "1", "--out", str(tmp_path / "a")])
             == 0
@@ -267,8 +277,8 @@ def test_neighbours_name_files_and_the_copies_that_hinder_the_test(tmp_path):
             place.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(place, compress_level=quality)
     settings = ["data.image_size=8", "model.width=2", "model.batch_size=4"]
-    told = {"data": tmp_path / "data", "steps": 1, "device": "cpu", "progress": "none"}
-    gancore.train("image", recipe="dcgan-lite", overrides=settings, out=tmp_path / "run", **told)
+    arguments = {"data": tmp_path / "data", "steps": 1, "device": "cpu", "progress": "none"}
+    gancore.train("image", recipe="dcgan-lite", overrides=settings, out=tmp_path / "run", **arguments)
     found = gancore.neighbours(tmp_path / "run", n=3, k=2, out=tmp_path / "out", device="cpu")
     samples = json.loads((tmp_path / "out" / "neighbours.json").read_text())["samples"]
     assert [len(sample["names"]) for sample in samples] == [2, 2, 2]

@@ -208,7 +208,7 @@ def test_intervals_cover_what_is_expected_at_this_n(few):
 
 
 @pytest.fixture(scope="module")
-def judged(data, tmp_path_factory) -> StackedFeatures:
+def stacked_features(data, tmp_path_factory) -> StackedFeatures:
     section = ImageConfig(source="digits", stacked=True)
     cache = tmp_path_factory.mktemp("judges")
     judging = ClassifierCache(
@@ -228,22 +228,24 @@ def preprocess(features: StackedFeatures, images: Tensor) -> SampleSet:
 
 
 @pytest.mark.slow
-def test_the_judge_sees_each_channel_by_itself(data, judged):
+def test_the_judge_sees_each_channel_by_itself(data, stacked_features):
     batch = data.view("test").get_batch(torch.arange(40), Key.of(0))
-    said = judged.log_posteriors(batch.data, data.spec)
-    assert said.shape == (40, 1000) and list(judged.classes) == data.spec["classes"]
+    said = stacked_features.log_posteriors(batch.data, data.spec)
+    assert said.shape == (40, 1000) and list(stacked_features.classes) == data.spec["classes"]
     assert torch.allclose(said.double().exp().sum(1), torch.ones(40, dtype=torch.float64), atol=1e-4)
-    alone = [judged.classifier.log_posteriors(batch.data[:, c : c + 1], data.spec) for c in range(3)]
+    alone = [
+        stacked_features.classifier.log_posteriors(batch.data[:, c : c + 1], data.spec) for c in range(3)
+    ]
     digits = torch.stack([part.argmax(1) for part in alone], 1)
     assert torch.equal(said.argmax(1), (digits * torch.tensor([100, 10, 1])).sum(1))
-    assert judged.embed(batch.data, data.spec).shape == (40, 3 * 64)
-    assert len(judged.digest) == 64
+    assert stacked_features.embed(batch.data, data.spec).shape == (40, 3 * 64)
+    assert len(stacked_features.digest) == 64
 
 
-def test_real_rows_reach_the_modes_that_are_to_be_expected(data, judged):
+def test_real_rows_reach_the_modes_that_are_to_be_expected(data, stacked_features):
     """By the labels, and by the judge, that is right on most triples, about as many."""
     rows = data.view("test").get_batch(torch.arange(3000), Key.of(0))
-    sampled = preprocess(judged, rows.data)
+    sampled = preprocess(stacked_features, rows.data)
     right = float((sampled.log_posteriors.argmax(1) == rows.condition).double().mean())
     assert right > 0.8
     own = data.view("test").single.labels.bincount(minlength=10).double() / 169  # other shares than train's
@@ -254,12 +256,12 @@ def test_real_rows_reach_the_modes_that_are_to_be_expected(data, judged):
     assert mode_kl.compute(inputs) < 3 * 999 / 6000
 
 
-def test_a_generator_of_a_few_triples_has_so_many_modes(data, judged):
+def test_a_generator_of_a_few_triples_has_so_many_modes(data, stacked_features):
     rows = data.view("test").get_batch(torch.arange(400), Key.of(0))
-    sure = preprocess(judged, rows.data).log_posteriors.argmax(1) == rows.condition
+    sure = preprocess(stacked_features, rows.data).log_posteriors.argmax(1) == rows.condition
     images, labels = rows.data[sure], rows.condition[sure]
     first = [int((labels == label).nonzero()[0]) for label in labels.unique()[:17]]
-    sampled = preprocess(judged, images[first].repeat(20, 1, 1, 1))
+    sampled = preprocess(stacked_features, images[first].repeat(20, 1, 1, 1))
     inputs = MetricInputs(sampled, sampled, sampled, data.spec)
     assert modes.compute(inputs) == 17
     even = mode_kl.details(inputs)["KL from even modes, nats"]

@@ -24,7 +24,7 @@ from gancore.random import Key
 from gancore.training.loop import play
 from gancore.training.setup import set_up
 
-TINY = {"width": 4, "latent": 3, "importance_samples": 4}
+TINY = {"width": 4, "latent_dim": 3, "importance_samples": 4}
 PLAIN = Spec({"image_size": 8, "channels": 1})
 
 

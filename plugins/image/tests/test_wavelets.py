@@ -40,9 +40,9 @@ def test_the_levels_and_energies_of_a_board_are_those_of_a_pencil():
 def test_energy_is_divided_among_mean_and_scales():
     """Haar's basis is orthogonal: the mean square is that of the last a plus those of all d."""
     images = Key.of("x").normal(5, 1, 16, 16).double()
-    told = wavelet_statistics(images)
-    rest = told[:, 16:].view(5, 2, 4).square().mean(2).sum(1)
-    assert torch.allclose(images.square().mean((1, 2, 3)), told[:, :16].square().mean(1) + rest)
+    result = wavelet_statistics(images)
+    rest = result[:, 16:].view(5, 2, 4).square().mean(2).sum(1)
+    assert torch.allclose(images.square().mean((1, 2, 3)), result[:, :16].square().mean(1) + rest)
 
 
 def test_halves_of_one_law_are_near_and_other_laws_are_far():

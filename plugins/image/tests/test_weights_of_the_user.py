@@ -158,7 +158,7 @@ class Shown(torch.utils.data.Dataset):
 @pytest.mark.long
 def test_fid_is_what_torch_fidelity_calculates_from_the_same_pictures(published, fid):
     real, fake = pictures(48, name="real"), pictures(48, name="fake").square()
-    told = torch_fidelity.calculate_metrics(
+    result = torch_fidelity.calculate_metrics(
         input1=Shown(fake),
         input2=Shown(real),
         fid=True,
@@ -170,15 +170,15 @@ def test_fid_is_what_torch_fidelity_calculates_from_the_same_pictures(published,
         verbose=False,
     )
     ours = frechet_distance(fid.embed(real, SPEC), fid.embed(fake, SPEC))
-    print(ours, told)
-    assert ours == pytest.approx(told["frechet_inception_distance"], rel=1e-6)
+    print(ours, result)
+    assert ours == pytest.approx(result["frechet_inception_distance"], rel=1e-6)
 
 
 def test_the_published_file_is_told_by_its_whole_hash(fid, published):
-    told: list[str] = []
-    fid.prepare(FeatureContext(None, Path(), train_recipe=None, announce=told.append))
+    messages: list[str] = []
+    fid.prepare(FeatureContext(None, Path(), train_recipe=None, announce=messages.append))
     digest = hashlib.sha256(published.read_bytes()).hexdigest()
-    assert told == [f"inception-v3: weights of pt_inception.pth, sha256 {digest}, as published"]
+    assert messages == [f"inception-v3: weights of pt_inception.pth, sha256 {digest}, as published"]
     assert len(fid.digest) == 64
 
 
@@ -322,11 +322,11 @@ def test_a_file_of_the_published_layout_gives_its_features(tmp_path, monkeypatch
     file = tmp_path / "dinov2_vits14_pretrain.pth"
     torch.save({name: torch.full((1,), 1e-2).expand(shape) for name, shape in shapes.items()}, file)
     monkeypatch.setenv(dinov2.WEIGHTS_VARIABLE, str(file))
-    told: list[str] = []
+    messages: list[str] = []
     features = DINOv2Features()
-    features.prepare(FeatureContext(None, tmp_path, train_recipe=None, announce=told.append))
+    features.prepare(FeatureContext(None, tmp_path, train_recipe=None, announce=messages.append))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert told == [f"dinov2: weights of {file.name}, sha256 {digest}, none of the published files"]
+    assert messages == [f"dinov2: weights of {file.name}, sha256 {digest}, none of the published files"]
     seen = features.embed(pictures(1, 1), SPEC)
     assert seen.shape == (1, 384) and seen.isfinite().all() and features.frechet_name == "FD of dinov2"
     before = features.digest

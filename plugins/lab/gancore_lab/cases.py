@@ -21,7 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from gancore.metrics.metric import Control
+from gancore.metrics import Control
 from gancore.random import Key
 from gancore_lab import distributions as dist
 from gancore_lab.distributions import MODES, Distribution
@@ -164,7 +164,7 @@ def _overlapping(case_data: CaseData) -> Tensor:
     return case_data.new_rows() + 1 - math.pow(0.2, 1 / case_data.d)
 
 
-def _asked_for_another(modes: Tensor) -> Tensor:
+def _shuffle_conditions(modes: Tensor) -> Tensor:
     """Half of the samples are of the mode after the one that was asked for."""
     return torch.where(torch.arange(len(modes)) % 2 == 0, modes, (modes + 1) % MODES)
 
@@ -276,7 +276,7 @@ CASES: dict[str, Case] = {
         worse=_questions("labels"),
         same=EVERY_QUESTION - {"labels"},
         classes=True,
-        labels=_asked_for_another,
+        labels=_shuffle_conditions,
     ),
     "one against two modes": Case(
         "one mode in the place of two, of equal mean and covariance",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gancore.console import (
+from gancore.errors import ConfigError
+from gancore.plugins import (
     count_option,
     duration_option,
     format_duration,
@@ -17,7 +18,6 @@ from gancore.console import (
     print_line,
     print_table,
 )
-from gancore.errors import ConfigError
 
 if TYPE_CHECKING:
     from gancore import ExperimentEntry

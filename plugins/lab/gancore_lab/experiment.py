@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from gancore.config_yaml import parse_value
 from gancore.errors import ConfigError
 from gancore.text import short_repr, suggestion
+from gancore.training import parse_value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,11 +13,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gancore.data.cache import cache_folder
-from gancore.digests import digest_code, digest_json
+from gancore.data import cache_folder, digest_code, digest_json
 from gancore.errors import ConfigError
-from gancore.evaluation.cache import DiskCache
-from gancore.evaluation.catalogue import ALL_FAILURES, outcomes_for
+from gancore.metrics import ALL_FAILURES, DiskCache, outcomes_for
 from gancore.random import Key
 from gancore.text import suggestion
 from gancore_lab import cases, distributions, metric_checks

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gancore.data import atomic_write
 from gancore.errors import ConfigError, GancoreError
-from gancore.evaluation import catalogue
-from gancore.files import atomic_write
+from gancore.metrics import FAILURES_FILE
 from gancore.text import count_noun
 from gancore_lab.cases import CASES
 from gancore_lab.metric_checks import checkable_metrics, question_for
@@ -102,7 +102,7 @@ def publish(result: Path, document: Path = DOCUMENT) -> None:
         )
     table = content["found"]["table"]
     text = insert_table(document.read_text(), table)
-    atomic_write(catalogue.FAILURES_FILE, json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+    atomic_write(FAILURES_FILE, json.dumps(table, indent=1, ensure_ascii=False) + "\n")
     atomic_write(document, text)
 
 

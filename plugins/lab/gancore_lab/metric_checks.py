@@ -10,19 +10,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Batch, Spec
-from gancore.digests import digest_json
-from gancore.entries import MetricEntry
-from gancore.evaluation.cache import DiskCache
-from gancore.evaluation.catalogue import CORE_METRICS, DEPENDS, FALSE_ALARM, MISSED
-from gancore.evaluation.controls import Controls
-from gancore.evaluation.evaluator import Evaluator
-from gancore.evaluation.features import Coordinates, FeaturePipeline
-from gancore.evaluation.result import Difference, MetricResult
-from gancore.metrics.metric import Metric, MetricInputs
+from gancore import Batch, Metric, MetricEntry, MetricInputs, MetricResult, Spec
+from gancore.data import Tree, digest_json
+from gancore.metrics import (
+    CORE_METRICS,
+    DEPENDS,
+    FALSE_ALARM,
+    MISSED,
+    Controls,
+    Coordinates,
+    Difference,
+    DiskCache,
+    Evaluator,
+    FeaturePipeline,
+)
 from gancore.plugins import plugins
 from gancore.random import CPU, evaluation_key
-from gancore.trees import Tree
 from gancore_lab.cases import Case, CaseData, Question, Truth
 from gancore_lab.distributions import MODES, centres
 
@@ -146,7 +149,11 @@ def check_metrics(
     twin = evaluator_for(sets.twin(case.twin), case, store) if case.twin else None
     for name, (entry, metric) in metrics.items():
         truth = case.truth(question_for(name, metric), d)
-        if truth is None or not (metric.better or twin) or metric.requires & evaluator.unavailable.keys():
+        if (
+            truth is None
+            or not (metric.higher_is_better is not None or twin)
+            or metric.requires & evaluator.unavailable.keys()
+        ):
             continue
         reading = evaluator.evaluate(entry, metric)
         if twin:

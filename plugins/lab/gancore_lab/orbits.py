@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gancore.games import Game
-from gancore.training.loop import play
-from gancore.training.setup import set_up
-from gancore.training.state import TrainState
+from gancore.training import TrainState, play, set_up
 from gancore_lab.theory import Rate
 
 Orbit = NDArray[np.float64]

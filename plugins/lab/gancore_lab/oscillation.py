@@ -14,9 +14,7 @@ from matplotlib.figure import Figure
 
 from gancore.games import Adam, AdversarialGame, Alternating, Simultaneous
 from gancore.random import Key
-from gancore.training.loop import play
-from gancore.training.setup import set_up
-from gancore.training.state import TrainState
+from gancore.training import TrainState, play, set_up
 from gancore_lab import games, theory
 from gancore_lab.experiment import Check, Experiment, ExperimentResult
 from gancore_lab.games import ring_points, small_gan

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gancore import ConfigError, ExperimentEntry, GancoreError, PluginError
-from gancore.files import atomic_write
+from gancore.data import atomic_write
 from gancore.plugins import plugins
 from gancore.text import short_repr, suggestion
 from gancore_lab.experiment import Check, Experiment, ExperimentResult, override_settings

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from gancore import ConfigError
 from gancore.games import R1, Alternating, Penalty, Simultaneous, compute_jacobian
-from gancore.training.loop import play
-from gancore.training.setup import set_up
+from gancore.training import play, set_up
 from gancore_lab import games, theory
 from gancore_lab.experiment import Check, Experiment, ExperimentResult
 from gancore_lab.games import ring_points, small_gan

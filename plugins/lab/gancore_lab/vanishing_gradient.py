@@ -26,9 +26,7 @@ from gancore.games import (
     adversarial_game,
     normal,
 )
-from gancore.training.loop import play
-from gancore.training.setup import set_up
-from gancore.training.state import TrainState
+from gancore.training import TrainState, play, set_up
 from gancore_lab.experiment import Check, Experiment, ExperimentResult
 from gancore_lab.plots import legend, panels, set_labels
 

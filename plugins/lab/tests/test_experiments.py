@@ -29,14 +29,14 @@ def test_it_reproduces_and_says_so(name, tmp_path):
     report = runner.run_experiment(name, experiment, tmp_path, quick=True, seed=0)
     assert report.reproduced, report.summary
     assert torch.get_num_threads() == threads
-    told = json.loads((tmp_path / name / "result.json").read_text())
-    assert told.keys() == KEYS
-    assert told["verdict"] == {"reproduced": True, "figure": report.summary}
-    assert told["setup"].items() >= json.loads(json.dumps(experiment.settings_for(True))).items()
-    assert told["seed"] == 0 and told["quick"] is True and told["seconds"] > 0
-    assert {"gancore", "gancore-lab", "torch", "numpy", "python"} <= told["versions"].keys()
-    assert all(check["holds"] in (True, None) for check in told["measurement"])
-    decided = [check for check in told["measurement"] if check["holds"]]
+    content = json.loads((tmp_path / name / "result.json").read_text())
+    assert content.keys() == KEYS
+    assert content["verdict"] == {"reproduced": True, "figure": report.summary}
+    assert content["setup"].items() >= json.loads(json.dumps(experiment.settings_for(True))).items()
+    assert content["seed"] == 0 and content["quick"] is True and content["seconds"] > 0
+    assert {"gancore", "gancore-lab", "torch", "numpy", "python"} <= content["versions"].keys()
+    assert all(check["holds"] in (True, None) for check in content["measurement"])
+    decided = [check for check in content["measurement"] if check["holds"]]
     assert len(decided) >= 3 and all(isinstance(check["predicted"], float | int) for check in decided)
     picture = Image.open(io.BytesIO((tmp_path / name / "picture.png").read_bytes())).convert("RGB")
     assert picture.width > 600 and picture.height > 300
@@ -52,9 +52,9 @@ def test_an_orbit_that_does_not_do_what_was_predicted_is_reported_as_such(monkey
     report = runner.run_experiment("bilinear", experiment, tmp_path, quick=True)
     assert not report.reproduced
     assert report.summary.startswith("2 of 3 predictions held; missed: rate: h 0.5, simultaneous: 0.9999")
-    told = json.loads((tmp_path / "bilinear/result.json").read_text())
-    assert told["verdict"]["reproduced"] is False
-    assert [check["holds"] for check in told["measurement"]] == [False, True, True]
+    content = json.loads((tmp_path / "bilinear/result.json").read_text())
+    assert content["verdict"]["reproduced"] is False
+    assert [check["holds"] for check in content["measurement"]] == [False, True, True]
 
 
 def test_consensus_moves_eigenvalues_as_its_bounds_say():
@@ -102,5 +102,8 @@ def test_json_has_words_for_what_is_not_finite(tmp_path):
         plot=lambda outcome: Figure(),
     )
     runner.run_experiment("odd", experiment, tmp_path)
-    told = json.loads((tmp_path / "odd/result.json").read_text())
-    assert told["measurement"][0]["measured"] == "inf" and told["setup"] == {"array": [0, 1], "pair": [1, 2]}
+    content = json.loads((tmp_path / "odd/result.json").read_text())
+    assert content["measurement"][0]["measured"] == "inf" and content["setup"] == {
+        "array": [0, 1],
+        "pair": [1, 2],
+    }

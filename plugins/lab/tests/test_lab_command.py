@@ -131,7 +131,7 @@ def test_alone_its_error_is_that_of_the_command(coins, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["lab", "dirak"], "no experiment is named 'dirak'; did you mean 'dirac'?"),
         (["lab", "dirac", "zzz"], "known: all, bilinear, dirac"),
@@ -141,10 +141,10 @@ def test_alone_its_error_is_that_of_the_command(coins, tmp_path, capsys):
         (["lab", "dirac", "--steps", "5"], "steps"),
     ],
 )
-def test_a_mistake_is_one_line_and_returns_2(words, told, capsys):
+def test_a_mistake_is_one_line_and_returns_2(words, message, capsys):
     assert main(words) == 2
     error = capsys.readouterr().err
-    assert told in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(coins, tmp_path, capsys):

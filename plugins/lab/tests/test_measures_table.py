@@ -65,7 +65,7 @@ def test_a_part_is_not_published(tmp_path):
 
 def test_what_is_published_stands_in_both_places(tmp_path, monkeypatch):
     document, result = tmp_path / "evaluation.md", tmp_path / "result.json"
-    monkeypatch.setattr(catalogue, "FAILURES_FILE", tmp_path / "known_failures.json")
+    monkeypatch.setattr("gancore_lab.measures_table.FAILURES_FILE", tmp_path / "known_failures.json")
     document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     changed = {"name": "measures", "quick": False, "changed": ["draws=1"], "found": {"table": TABLE}}
     result.write_text(json.dumps(changed))

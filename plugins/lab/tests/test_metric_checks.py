@@ -139,9 +139,11 @@ def test_a_value_of_its_own_n_says_so(tmp_path):
 
     case, blind = CASES["number of rows"], frozenset({"shrunk", "widened", "noise", "points"})
     silent = Metric(count, "", interval=steady(count, 1.0), insensitive_to=blind)
-    told = replace(silent, interval=lambda e: Interval(count(e) - 1, count(e) + 1, "of the value at this n"))
+    result = replace(
+        silent, interval=lambda e: Interval(count(e) - 1, count(e) + 1, "of the value at this n")
+    )
     assert verdict(silent, case, tmp_path).letter == "D"
-    assert verdict(told, case, tmp_path).letter == "W"
+    assert verdict(result, case, tmp_path).letter == "W"
 
 
 def test_a_measure_that_fails_has_said_so(tmp_path):
@@ -153,10 +155,10 @@ def test_a_measure_that_fails_has_said_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("letters", "told"), [("PPS", "P"), ("PWS", "W"), ("SFP", "S"), ("PS", "S"), ("D", "D"), ("WWW", "W")]
+    ("letters", "result"), [("PPS", "P"), ("PWS", "W"), ("SFP", "S"), ("PS", "S"), ("D", "D"), ("WWW", "W")]
 )
-def test_draws_are_told_by_their_median(letters, told):
-    assert median_letter(letters) == told
+def test_draws_are_told_by_their_median(letters, result):
+    assert median_letter(letters) == result
 
 
 def test_samples_at_half_the_spread_in_64_dimensions(tmp_path):
@@ -166,17 +168,17 @@ def test_samples_at_half_the_spread_in_64_dimensions(tmp_path):
     }
     case = CASES["shrunken"]
     case_data = CaseData(case.distribution, Key.of("judging"), 200, 64)
-    told = dict(check_metrics(case, CaseSets.of(case, case_data), 64, found, DiskCache(tmp_path)))
-    assert told["precision"].value == 1 and told["precision"].letter in "WS"
-    assert told["recall"].letter == told["frechet"].letter == "P"
+    result = dict(check_metrics(case, CaseSets.of(case, case_data), 64, found, DiskCache(tmp_path)))
+    assert result["precision"].value == 1 and result["precision"].letter in "WS"
+    assert result["recall"].letter == result["frechet"].letter == "P"
 
 
 def test_every_measure_on_rows_posteriors_and_labels_is_checked():
     found = checkable_metrics()
     assert {"precision", "birthday", "label_accuracy", "inception_score"} <= found.keys()
     assert not found.keys() & {"nll", "classification_accuracy"}
-    asked = {kind for case in CASES.values() for kind in case.worse}
-    assert {question_for(name, measure) for name, (_, measure) in found.items()} <= asked
+    requested = {kind for case in CASES.values() for kind in case.worse}
+    assert {question_for(name, measure) for name, (_, measure) in found.items()} <= requested
 
 
 def test_laws_and_module_agree_on_the_number_of_modes():
@@ -187,5 +189,5 @@ def test_laws_and_module_agree_on_the_number_of_modes():
 def test_an_interval_as_wide_as_its_scale_says_nothing_without_an_anchor(reach, letter, tmp_path):
     """Blind to every anchor, as shares of classes are: only its interval can say that it does not know."""
     blind = frozenset({"collapse", "noise", "shrunk", "widened", "points"})
-    measure = Metric(lambda e: 1.0, "", "higher", interval=steady(lambda e: 1.0, reach), insensitive_to=blind)
+    measure = Metric(lambda e: 1.0, "", True, interval=steady(lambda e: 1.0, reach), insensitive_to=blind)
     assert verdict(measure, OTHER, tmp_path).letter == letter

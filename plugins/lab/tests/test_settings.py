@@ -110,8 +110,8 @@ def test_what_cannot_be_drawn_is_refused_and_what_was_measured_kept(tmp_path):
     runner.run_experiment("coin", COIN, tmp_path)
     with refused(ConfigError, "coin", "throws=1", "result.json", fix="coin"):
         runner.run_experiment("coin", COIN, tmp_path, overrides=["throws=1"])
-    told = json.loads((tmp_path / "coin/result.json").read_text())
-    assert told["changed"] == ["throws=1"] and not (tmp_path / "coin/picture.png").exists()
+    content = json.loads((tmp_path / "coin/result.json").read_text())
+    assert content["changed"] == ["throws=1"] and not (tmp_path / "coin/picture.png").exists()
     with pytest.raises(IndexError):  # no change is to blame
         runner.run_experiment("coin", replace(COIN, settings={"throws": 1}), tmp_path)
 
@@ -138,8 +138,8 @@ def test_the_command_shows_the_set_up_and_changes_it(capsys):
 @pytest.mark.parametrize("words", [["--print-config"], ["--set", "rate=1"]])
 def test_a_set_up_is_of_an_experiment_that_is_named(words, capsys):
     assert main(["lab", *words]) == 2
-    told = capsys.readouterr()
-    assert words[0] in told.err and not told.out
+    output = capsys.readouterr()
+    assert words[0] in output.err and not output.out
 
 
 SMALL_GAN = {"width": 4, "rows": 128, "batch_size": 16}

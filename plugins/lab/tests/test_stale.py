@@ -59,12 +59,12 @@ def test_the_past_is_saved_with_the_run():
     _, table = played(Bilinear(Stale(4), rate=0.1), 7)
     again = Bilinear(Stale(4), rate=0.1, start=(9.0, 9.0))
     again.load_state_dict(table.game.state_dict())
-    taken_up = set_up(again, ONE_ZERO_ROW, batch_size=1)
-    for player, optimizer in taken_up.optimizers.items():
+    used = set_up(again, ONE_ZERO_ROW, batch_size=1)
+    for player, optimizer in used.optimizers.items():
         saved = {name: tensor.clone() for name, tensor in table.optimizers[player].state_dict().items()}
         assert any(name.startswith("dynamics/past3") for name in saved)
         optimizer.load_state_dict(saved)
-    rest, _ = played(again, 13, begin=7, table=taken_up)
+    rest, _ = played(again, 13, begin=7, table=used)
     assert np.array_equal(rest, whole[7:])
 
 

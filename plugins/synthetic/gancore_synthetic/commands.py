@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gancore.console import print_line
+from gancore.plugins import print_line
 
 app = typer.Typer(help="Plot known distributions.", no_args_is_help=True, rich_markup_mode=None)
 

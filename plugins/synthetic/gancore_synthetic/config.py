@@ -8,9 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
-from gancore.config import DataConfig
-from gancore.data.dataset import SpecSchema
-from gancore.entries import SourceEntry
+from gancore import DataConfig, SourceEntry, SpecSchema
 
 IMAGE_SOURCES = frozenset({"polygons", "triangles"})
 

@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gancore.data.dataset import Batch, Data, Spec, View
-from gancore.data.sources import Source
+from gancore import Batch, Data, Source, Spec, View
 from gancore.errors import ConfigError, DataError
 from gancore.random import Key
 from gancore.text import count_noun, suggestion

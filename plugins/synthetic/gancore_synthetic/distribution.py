@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Spec
+from gancore import Spec
 from gancore.random import Key
 
 N_REFERENCE_POINTS = 20_000

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gancore.samples import Samples
+from gancore import Samples
 from gancore_synthetic.distribution import Distribution
 from gancore_synthetic.registry import distribution_of
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gancore import Batch, ConfigError, Samples, load_game
-from gancore.config_layers import resolve_config
-from gancore.data.sources import Source
+from gancore import Batch, ConfigError, Samples, Source, load_game
 from gancore.games import AdversarialGame, Game
 from gancore.random import Key
+from gancore.training import resolve_config
 from gancore_synthetic.config import SOURCES
 from gancore_synthetic.domain import SyntheticDomain
 from gancore_synthetic.export import draw_field, preview

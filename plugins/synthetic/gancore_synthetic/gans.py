@@ -32,7 +32,7 @@ class MLPGANConfig(AdversarialConfig):
     steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(128, description="units of a hidden layer")
     depth: PositiveInt = Field(3, le=20, description="hidden layers")
-    latent: PositiveInt = Field(4, description="dimensions of a latent; latents are N(0, 1)")
+    latent_dim: PositiveInt = Field(4, description="dimensions of a latent; latents are N(0, 1)")
     conditional: bool = Field(False, description="train on the components as labels")
 
 
@@ -43,12 +43,12 @@ class MLPGAN(Recipe):
 
     def build(self, config: MLPGANConfig, spec: Spec) -> Game:
         size, classes = prod(spec["shape"]), num_classes(config.conditional, spec)
-        shape = config.latent, config.width, config.depth, size, classes
+        shape = config.latent_dim, config.width, config.depth, size, classes
         is_image = len(spec["shape"]) == 3
         game = adversarial_game(
             generator=lambda: ConditionalMLP(*shape, bounded=is_image),
             discriminator=lambda: MLPDiscriminator(size, config.width, config.depth, classes),
-            prior=normal(config.latent),
+            prior=normal(config.latent_dim),
             **config.game_options(),
             conditional=config.conditional,
             representation=StandardisedRepresentation(tuple(spec["shape"])),

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from math import prod
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from gancore import ConfigError, Recipe, RecipeConfig, Spec, View
 from gancore.games import (
-    Adam,
     AdversarialConfig,
     FlowGame,
     Game,
-    cosine,
+    LikelihoodConfig,
     fitted_game,
     flow_gan,
     likelihood_game,
@@ -47,7 +46,8 @@ def coupling_masks(size: int, count: int) -> list[Tensor]:
     return [kinds[number % 4].float() for number in range(count)]
 
 
-class RealNVPConfig(RecipeConfig):
+@with_defaults(lr_end=0.01, clip_grad_norm=10.0)
+class RealNVPConfig(LikelihoodConfig):
     """The learning rate falls to a hundredth along a cosine."""
 
     batch_size: PositiveInt = Field(256, description="examples per global batch")
@@ -55,11 +55,6 @@ class RealNVPConfig(RecipeConfig):
     couplings: PositiveInt = Field(8, le=64, description="affine couplings")
     width: PositiveInt = Field(64, description="units of a hidden layer of a coupling's network")
     depth: PositiveInt = Field(2, le=20, description="hidden layers of a coupling's network")
-    lr: PositiveFloat = Field(1e-3, description="Adam's initial learning rate")
-    clip_grad_norm: PositiveFloat = Field(10.0, description="maximal gradient norm")
-    ema_halflife: NonNegativeFloat = Field(
-        0.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
-    )
     conditional: bool = Field(False, description="train on the components as labels")
 
 
@@ -72,9 +67,7 @@ class RealNVP(Recipe):
         size, classes = _require_two_coordinates(spec), num_classes(config.conditional, spec)
         game = likelihood_game(
             lambda: build_real_nvp(size, config.couplings, config.width, config.depth, classes),
-            optimizer=Adam(cosine(config.lr, config.lr / 100)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=config.clip_grad_norm,
+            **config.game_options(),
             conditional=config.conditional,
             representation=StandardisedRepresentation(tuple(spec["shape"])),
             game=FlowGame,
@@ -132,20 +125,17 @@ def _require_two_coordinates(spec: Spec) -> int:
     return size
 
 
-class VAEConfig(RecipeConfig):
+@with_defaults(lr_end=0.01, clip_grad_norm=100.0)
+class VAEConfig(LikelihoodConfig):
     """The learning rate falls to a hundredth along a cosine."""
 
     batch_size: PositiveInt = Field(256, description="examples per global batch")
     steps: PositiveInt = Field(10_000, description="steps, when the command gives no budget")
     width: PositiveInt = Field(128, description="units of a hidden layer")
     depth: PositiveInt = Field(3, le=20, description="hidden layers of encoder and decoder")
-    latent: PositiveInt = Field(2, description="dimensions of a latent")
-    lr: PositiveFloat = Field(1e-3, description="Adam's initial learning rate")
+    latent_dim: PositiveInt = Field(2, description="dimensions of a latent")
     importance_samples: PositiveInt = Field(
         16, description="latents per example in the importance-weighted bound, k"
-    )
-    ema_halflife: NonNegativeFloat = Field(
-        0.0, description="half-life of the EMA of the model, in training examples; 0: no EMA"
     )
     conditional: bool = Field(False, description="train on the components as labels")
 
@@ -159,9 +149,7 @@ class VAE(Recipe):
         size, classes = prod(spec["shape"]), num_classes(config.conditional, spec)
         game = likelihood_game(
             lambda: build_vae(size, config, classes),
-            optimizer=Adam(cosine(config.lr, config.lr / 100)),
-            ema_halflife=config.ema_halflife or None,
-            clip_grad_norm=100.0,
+            **config.game_options(),
             conditional=config.conditional,
             representation=StandardisedRepresentation(tuple(spec["shape"])),
         )
@@ -170,10 +158,10 @@ class VAE(Recipe):
 
 
 def build_vae(size: int, config: VAEConfig, classes: int) -> VariationalAutoencoder:
-    encoder = ConditionalMLP(size, config.width, config.depth, 2 * config.latent, classes)
-    decoder = ConditionalMLP(config.latent, config.width, config.depth, size, classes)
+    encoder = ConditionalMLP(size, config.width, config.depth, 2 * config.latent_dim, classes)
+    decoder = ConditionalMLP(config.latent_dim, config.width, config.depth, size, classes)
     return VariationalAutoencoder(
-        encoder, decoder, GaussianLikelihood(), config.latent, config.importance_samples
+        encoder, decoder, GaussianLikelihood(), config.latent_dim, config.importance_samples
     )
 
 

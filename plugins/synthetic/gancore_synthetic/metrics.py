@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from gancore import Interval, Metric, MetricInputs, Spec
-from gancore.metrics.intervals import clopper_pearson, subsampling_interval
-from gancore.metrics.metric import Control
+from gancore.metrics import Control, clopper_pearson, subsampling_interval
 from gancore_synthetic.densities import Mixture
 from gancore_synthetic.distribution import Distribution
 from gancore_synthetic.registry import distribution_of
@@ -97,7 +96,7 @@ METRICS: Mapping[str, Metric] = {
     "modes": Metric(
         _metric_of(count_modes),
         unit="components",
-        better="higher",
+        higher_is_better=True,
         insensitive_to=INSENSITIVE_TO_COLLAPSE | {"noise"},
         kind="diversity",
     ),

@@ -8,10 +8,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from gancore.data.dataset import Batch, View
+from gancore import Batch, View
+from gancore.data import Tree
 from gancore.games import Discriminator, Representation, noise
 from gancore.random import Key
-from gancore.trees import Tree
 from gancore_synthetic.polygons import N_GREYS
 
 LABEL_DIM = 16
@@ -112,9 +112,9 @@ class Maxout(nn.Module):
         return self.linear(x).unflatten(1, (self.pieces, -1)).amax(1)
 
 
-def pacgan_generator(latent: int, outputs: int, width: int = 400, depth: int = 4) -> nn.Sequential:
+def pacgan_generator(latent_dim: int, outputs: int, width: int = 400, depth: int = 4) -> nn.Sequential:
     """Four times linear without bias, batch norm, ReLU; then linear."""
-    sizes = [latent, *[width] * depth]
+    sizes = [latent_dim, *[width] * depth]
     hidden = [
         (nn.Linear(a, b, bias=False), nn.BatchNorm1d(b, eps=1e-4, momentum=0.05), nn.ReLU())
         for a, b in itertools.pairwise(sizes)

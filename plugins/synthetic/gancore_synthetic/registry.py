@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from gancore.data.dataset import Spec
+from gancore import Spec
 from gancore_synthetic.distribution import Distribution, HistogramDistribution
 
 FACTORIES = {

@@ -86,18 +86,18 @@ def test_a_source_is_shown(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["field", "nowhere"], "is not a run folder"),
         (["show", "rnig"], "rnig"),
         (["show", "ring", "--set", "data.turns=2"], "ring has no parameter 'turns'"),
     ],
 )
-def test_mistakes_are_one_line(words, told, tmp_path, monkeypatch, capsys):
+def test_mistakes_are_one_line(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["synthetic", *words]) == 2
     said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and told in said[0] and said[0].startswith("error: ")
+    assert len(said) == 1 and message in said[0] and said[0].startswith("error: ")
 
 
 @pytest.mark.slow

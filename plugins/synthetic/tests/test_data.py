@@ -77,7 +77,7 @@ def test_a_parameter_is_taken_by_its_own_sources_and_refused_by_the_others(sourc
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "result"),
     [
         ({"source": "grid", "components": 10}, "grid 10"),
         (
@@ -90,8 +90,8 @@ def test_a_parameter_is_taken_by_its_own_sources_and_refused_by_the_others(sourc
         ({"source": "polygons", "vertices": 2}, "vertices greater 3"),
     ],
 )
-def test_knobs_that_make_no_sense_are_refused(given, told):
-    with refused(ValidationError, *told.split()):
+def test_knobs_that_make_no_sense_are_refused(given, result):
+    with refused(ValidationError, *result.split()):
         SyntheticConfig(**given)
 
 

@@ -53,8 +53,8 @@ def test_checkpoints_of_every_so_many_steps_stay(run):
 def test_checkpoints_of_every_step_fit_into_a_budget_in_seconds(tmp_path):
     """A step takes far less than a checkpoint: without counting these it would be a minute."""
     settings = [*SHOWN, "checkpoint.every=1", "model.batch_size=8"]
-    told = {"recipe": LinearGAN, "data": points(), "time": 1.0, "progress": "none"}
-    made = gancore.train("synthetic", out=tmp_path / "a", overrides=settings, **told)
+    arguments = {"recipe": LinearGAN, "data": points(), "time": 1.0, "progress": "none"}
+    made = gancore.train("synthetic", out=tmp_path / "a", overrides=settings, **arguments)
     assert made.seconds + made.spent["checkpoints"] < 4
     assert len(list((tmp_path / "a/checkpoints").iterdir())) == made.step
     assert not list((tmp_path / "a").rglob(".tmp-*"))

@@ -249,7 +249,9 @@ def test_pictures_get_a_density_by_a_grain_of_one_grey_level():
 
 
 def test_mlpgan_takes_its_options():
-    config = MLPGANConfig(width=16, depth=2, latent=3, loss="hinge", discriminator_steps=3, ema_halflife=0)
+    config = MLPGANConfig(
+        width=16, depth=2, latent_dim=3, loss="hinge", discriminator_steps=3, ema_halflife=0
+    )
     game = MLPGAN().build(config, PLANE)
     assert [move.player for move in game.phases[0].moves] == ["discriminator"] * 3 + ["generator"]
     assert parameters(game.generator) == [(16, 3), (16,), (16, 16), (16,), (2, 16), (2,)]
@@ -271,7 +273,7 @@ def test_a_label_moves_the_samples_and_the_judgement():
 
 
 def test_vae_config_is_its_networks():
-    game = VAE().build(VAEConfig(width=8, depth=1, latent=3), PLANE)
+    game = VAE().build(VAEConfig(width=8, depth=1, latent_dim=3), PLANE)
     assert parameters(game.model.encoder) == [(8, 2), (8,), (6, 8), (6,)]
     assert parameters(game.model.decoder) == [(8, 3), (8,), (2, 8), (2,)]
 
@@ -281,8 +283,10 @@ def test_vae_config_is_its_networks():
 @pytest.mark.parametrize("recipe", [MLPGAN, PacGAN, FlowGAN])
 def test_every_optimizer_plays_every_penalty(recipe, optimizer, penalty):
     torch.manual_seed(0)
-    told = {"pack": 2, "batch_size": 8} if recipe is PacGAN else {"width": 4}
-    config = recipe.Config(optimizer=optimizer, penalty=penalty, penalty_weight=0.1, penalty_every=2, **told)
+    arguments = {"pack": 2, "batch_size": 8} if recipe is PacGAN else {"width": 4}
+    config = recipe.Config(
+        optimizer=optimizer, penalty=penalty, penalty_weight=0.1, penalty_every=2, **arguments
+    )
     game = recipe().build(config, PLANE)
     play(set_up(game, two_moons(50), batch_size=8), 2)
     assert all(p.isfinite().all() for p in game.parameters())
@@ -304,8 +308,8 @@ def test_a_model_folder_with_an_unknown_key_is_refused_by_that_key(tmp_path):
     ]
     run = gancore.train("synthetic", steps=2, out=tmp_path / "a", overrides=settings, progress="none")
     file = run.model / "config.json"
-    told = json.loads(file.read_text())
-    told["model"]["gamma"] = told["model"].pop("penalty_weight")
-    file.write_bytes(encode_json(told))
+    content = json.loads(file.read_text())
+    content["model"]["gamma"] = content["model"].pop("penalty_weight")
+    file.write_bytes(encode_json(content))
     with refused(gancore.CheckpointError, "model.gamma"):
         gancore.load(run.model)

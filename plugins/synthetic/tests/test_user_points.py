@@ -37,8 +37,8 @@ def split(data):
     return [view.get_batch(torch.arange(len(view)), Key.of(0)).data for view in views]
 
 
-def trained(folder, steps=3, **told):
-    options = {"out": folder, "overrides": TINY} | told
+def trained(folder, steps=3, **result):
+    options = {"out": folder, "overrides": TINY} | result
     return gancore.train("synthetic", steps=steps, progress="none", **options)
 
 
@@ -201,8 +201,8 @@ def test_a_run_that_cannot_begin_takes_its_rows_with_it(tmp_path):
 
 @pytest.mark.slow
 def test_rows_are_compared(tmp_path):
-    told = {"recipes": ["kde"], "steps": 2, "n": 16, "metrics": ["frechet"]}
-    made = gancore.compare("synthetic", data=points(), out=tmp_path / "c", **told)
+    arguments = {"recipes": ["kde"], "steps": 2, "n": 16, "metrics": ["frechet"]}
+    made = gancore.compare("synthetic", data=points(), out=tmp_path / "c", **arguments)
     assert made.failures == ()
     config = resolve_config("synthetic", data=points())
     assert (tmp_path / "c/data" / config.data.source).is_file()
@@ -229,13 +229,13 @@ def test_only_recipes_are_taken_for_recipes():
 
 
 def test_looking_for_a_recipe_asks_no_module_to_make_its_names(monkeypatch):
-    asked = []
+    requests = []
     lazy = ModuleType("lazy")
-    lazy.__getattr__ = lambda name: asked.append(name) or LinearGAN
+    lazy.__getattr__ = lambda name: requests.append(name) or LinearGAN
     monkeypatch.setitem(sys.modules, "lazy", lazy)
     with refused(PluginError, "lazy", "Heavy", fix="lazy"):
         resolve_config("synthetic", recipe="lazy:Heavy")
     for name in ("lazy:Heavy.deep", "sys:path.x", "sys:maxsize.real"):
         with refused(PluginError, name):
             resolve_config("synthetic", recipe=name)
-    assert asked == []
+    assert requests == []

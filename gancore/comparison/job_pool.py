@@ -1,0 +1,174 @@
+"""Processes of a comparison: :class:`JobPool` starts jobs, forwards their output line by line, stops them.
+
+A job ends with an exit code of the command line; if it fails, its last two lines are the error as text and as
+JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gancore import errors
+from gancore.comparison.folder import Stage
+from gancore.errors import ExitCode, GancoreError
+
+INTERRUPTED = 130
+ERROR_START = '{"error": '
+"""Start of the line with the error of a failed job."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """``trial``: its number; None: prepare the comparison. The job ends if ``parent_pid`` does."""
+
+    folder: str
+    trial: int | None = None
+    stages: Sequence[Stage] = ()
+    profile_speed: bool = True
+    data_root: str | None = None
+    parent_pid: int = 0
+
+    def to_json(self) -> str:
+        return json.dumps(vars(self))
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a job ended: its exit code, and the last line that it printed."""
+
+    code: int
+    last_line: str = ""
+
+    @property
+    def message(self) -> str:
+        """The error in one line; empty if there was none."""
+        details = self._details
+        if details and self.code > 0:
+            return " ".join("; ".join(filter(None, (details["message"], details["fix"]))).split())
+        return failure_message(self.code, self.last_line)
+
+    def error(self) -> GancoreError:
+        """The error of the job, of the same class where that is one of gancore's, with its exit code."""
+        details = self._details
+        if not details:
+            return JobError(self.message, "", self.code)
+        kind = getattr(errors, details["kind"], None)
+        if isinstance(kind, type) and issubclass(kind, GancoreError) and kind.exit_code == self.code:
+            return kind(details["message"], details["fix"])
+        return JobError(details["message"], details["fix"], self.code)
+
+    @property
+    def _details(self) -> Mapping[str, str]:
+        if not self.last_line.startswith(ERROR_START):
+            return {}
+        try:
+            details = json.loads(self.last_line)["error"]
+        except ValueError:
+            return {}
+        return {name: str(details.get(name, "")) for name in ("kind", "message", "fix")}
+
+
+class JobError(GancoreError):
+    """An error of a job that is of no class of gancore, with the job's exit code."""
+
+    def __init__(self, message: str, fix: str, code: int) -> None:
+        super().__init__(message, fix)
+        with contextlib.suppress(ValueError):
+            self.exit_code = ExitCode(code)  # type: ignore[misc]
+
+    def __reduce__(self) -> tuple[type[GancoreError], Any]:
+        return type(self), (self.message, self.fix, int(self.exit_code))
+
+
+@dataclass
+class JobPool:
+    """Starts jobs; every job inherits ``lock_fd``, so the lock is held until the last of them exits."""
+
+    lock_fd: int
+    announce: Callable[[str], None]
+    _running: set[subprocess.Popen[str]] = field(default_factory=set)
+    _stopped: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, job: Job, title: str) -> JobResult:
+        """Runs one job to its end; may be called from several threads."""
+        with self._lock:
+            if self._stopped:
+                return JobResult(INTERRUPTED)
+            process = self._start(job)
+            self._running.add(process)
+        assert process.stdout is not None
+        with process.stdout:
+            last_line = forward_output(process.stdout, title, self.announce)
+        code = process.wait()
+        with self._lock:
+            self._running.discard(process)
+            stopped = self._stopped
+        return JobResult(INTERRUPTED if stopped else code, last_line)
+
+    def _start(self, job: Job) -> subprocess.Popen[str]:
+        """In its own session: signals of the terminal reach jobs only through :meth:`stop`, once."""
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        return subprocess.Popen(
+            [sys.executable, "-m", "gancore.comparison.worker", job.to_json()],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="backslashreplace",
+            pass_fds=(self.lock_fd,),
+            start_new_session=True,
+        )
+
+    def stop(self) -> None:
+        """Starts no more jobs; running jobs save a checkpoint and end."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.send_signal(signal.SIGTERM)  # a shell may have SIGINT ignored
+
+    def wait(self) -> None:
+        """Waits until all running jobs have ended."""
+        for process in self._live():
+            process.wait()
+
+    def kill(self) -> None:
+        for process in self._live():
+            process.kill()
+
+    def _live(self) -> list[subprocess.Popen[str]]:
+        with self._lock:
+            return list(self._running)
+
+
+def forward_output(lines: Iterable[str], title: str, announce: Callable[[str], None]) -> str:
+    """Announces every line of a job but the error in JSON; returns the last line."""
+    last = ""
+    for line in lines:
+        if line.strip():
+            last = line.strip()
+            if not last.startswith(ERROR_START):
+                announce(f"{title}: {last}")
+    return last
+
+
+def failure_message(code: int, last_line: str) -> str:
+    """Why a process failed: its last line without the prefix "error: "."""
+    if code == 0:
+        return ""
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}"
+    for prefix in ("internal error: ", "error: "):
+        if last_line.startswith(prefix):
+            return last_line.removeprefix(prefix)
+    return last_line or f"it ended with exit code {code}"
