@@ -151,7 +151,7 @@ def _text(path: Path) -> str | None:
 
 
 def samples_that_fit(galleries: Sequence[Gallery], characters: int) -> int:
-    """How many numbered samples of each gallery fit into so many characters of the page."""
+    """How many numbered samples of each gallery fit into this many characters of the page."""
     count = max((max(gallery.by_sample, default=0) for gallery in galleries), default=0)
     while count > 0 and sum(gallery.size(count) for gallery in galleries) > characters:
         count -= 1

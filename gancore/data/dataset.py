@@ -60,7 +60,7 @@ class View:
         raise TypeError(f"{type(self).__name__} must define get_batch(indices, key)")
 
     def get_conditions(self, indices: Tensor) -> Tree:
-        """The conditions of these rows, whatever the key. Define it if they are known without the data."""
+        """The conditions of these rows, for any key. Define it if they are known without the data."""
         return self.get_batch(indices, evaluation_key("conditions")).condition
 
     @property

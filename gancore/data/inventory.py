@@ -169,7 +169,7 @@ class FileList:
 
 
 def list_files(root: Path) -> FileList:
-    """All files below ``root`` except hidden ones; each folder is entered once, whatever links there are.
+    """All files below ``root`` except hidden ones; each folder is entered once, even if links lead to it.
 
     A run below ``root`` is skipped: its files were generated.
     """

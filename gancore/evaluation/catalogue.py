@@ -171,8 +171,8 @@ def load_metrics(
 
 FAILURES_FILE = Path(__file__).with_name("known_failures.json")
 MISSED, FALSE_ALARM, DEPENDS = ALL_FAILURES = "SFD"
-"""The metric does not detect a fault; it reports a fault that does not exist; it depends on what it must not
-depend on: each with trust "yes".
+"""In each case with trust "yes": the metric does not detect a fault; it reports a fault that does not
+exist; it depends on something that it must not depend on.
 """
 CASES_SHOWN = 2
 """Cases that a note lists; all are in ``docs/measures-checked.md``."""

@@ -81,8 +81,9 @@ def collapse_indices(n: int) -> Tensor:
 def scale_about_mean(features: Tensor, scale: float) -> Tensor:
     """Features (n, d), scaled about their mean.
 
-    At half the scale there are no tails, and in many dimensions all rows are nearer to real rows than these
-    are to each other; at twice the scale they are far from all, and their balls contain all.
+    At half the scale there are no tails, and in many dimensions every row is nearer to real rows than real
+    rows are to each other. At twice the scale rows are far from all real rows, and their balls contain all
+    of them.
     """
     mean = features.double().mean(0)
     return (mean + scale * (features.double() - mean)).float()

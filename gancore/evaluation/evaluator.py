@@ -23,10 +23,11 @@ NOT_COMPUTED = "not taken"
 
 @dataclass(frozen=True)
 class Evaluator:
-    """``unavailable``: the reason, for each requirement that is not met. ``controls`` None: there are no
-    rows.
+    """Evaluates metrics, and compares each with its values on the controls.
 
-    ``template``: the fields that all results share. ``notes``: by requirement, a note on what meets it.
+    ``unavailable``: the reason, for each requirement that is not met. ``controls``: None if there are no
+    rows for them. ``template``: the fields that all results share. ``notes``: for each requirement a note
+    on the extractor or classifier that meets it.
     """
 
     inputs: MetricInputs
@@ -112,9 +113,9 @@ class Evaluator:
         return f"unchecked: no {rows} for anchors"
 
     def _add_matched_value(self, result: MetricResult, metric: Metric, inputs: MetricInputs) -> MetricResult:
-        """With the value at the controls' number of rows: the mean over subsets of the samples.
+        """Add the value at the controls' number of rows: the mean over subsets of the samples.
 
-        Its interval is that of the first subset, about this mean. Classifiers are not trained for each
+        Its interval is that of the first subset, moved to this mean. Classifiers are not trained for each
         subset.
         """
         n, n_real, count = len(inputs.fake), len(inputs.real), result.n_anchors
@@ -137,9 +138,10 @@ class Evaluator:
 
 
 def distrust_better_than_real(result: MetricResult) -> MetricResult:
-    """Without trust if the samples come out better than held-out real rows, which no model can be.
+    """The result without trust, if its value is better than that of held-out real rows.
 
-    Memorization metrics are exempt: no real rows are farther from train than held-out ones.
+    No model can be better than these. Memorization metrics are exempt: no real rows are farther from train
+    than held-out ones.
     """
     difference = result.difference_from("real")
     if not result.trusted or difference is None or difference.high >= 0 or result.kind == "memory":

@@ -37,7 +37,7 @@ CHUNK_ROWS = 256
 
 
 class TrainRecipe(Protocol):
-    """Trains a recipe of the domain with these changed settings, or returns the model from the cache.
+    """A function that trains a recipe of the domain with these changed settings, or loads it from the cache.
 
     See :meth:`gancore.evaluation.classifier.ClassifierCache.__call__`.
     """
@@ -159,18 +159,19 @@ PRINCIPAL_VERSION = 1
 MAX_COMPONENTS = 64
 ROWS_PER_COMPONENT = 10
 MIN_RELATIVE_VARIANCE = 1e-6
-"""Relative to the largest variance; smaller ones are rounding."""
+"""A variance below this, relative to the largest one, is rounding."""
 MAX_COVARIANCE_SIZE, MANY_ROWS, FEW_ROWS = 1024, 10_000, 1_000
 """Up to this many coordinates the covariance of many rows is decomposed; above, the products of a few rows.
 """
 
 
 class PrincipalComponents(FeatureExtractor):
-    """z = W (x - m), W the leading eigenvectors v of train's covariance over the square roots of their
-    eigenvalues: each component has variance 1 on train.
+    """z = W (x - m): standardised principal components, each with variance 1 on train.
 
-    The components that vary, at most 64 and at most a tenth of the number of rows. The largest entry of each
-    v is positive. All components have equal weight, so what varies little counts as much as what varies much.
+    The rows of W are the leading eigenvectors v of train's covariance, divided by the square roots of their
+    eigenvalues. Components without variance are left out; there are at most 64, and at most a tenth of the
+    number of rows. The largest entry of each v is positive. All components have equal weight, so a
+    component that varies little counts as much as one that varies much.
     """
 
     name = "principal"
@@ -234,10 +235,10 @@ def _leading_eigenvectors(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass
 class FeaturePipeline:
-    """Feature extractor and classifier, each if a metric needs it; all sets go through the same ones.
+    """Computes features and posteriors of all sets with the same feature extractor and classifier.
 
-    ``provenance``: by requirement, a digest of the code, plugin versions and data that its extractor depends
-    on.
+    Each of the two is used only if a metric needs it. ``provenance``: for each requirement a digest of the
+    code, plugin versions and data that its extractor depends on.
     """
 
     spec: Spec

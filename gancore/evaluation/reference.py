@@ -1,4 +1,4 @@
-"""The real data of an evaluation: those that the model was trained on, or another source read alike."""
+"""The real data of an evaluation: those of the training, or another source with the same settings."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ MAX_TRAIN_ROWS, MAX_TRAIN_COORDINATES = 10_000, 100_000_000
 
 @dataclass(frozen=True)
 class RealData:
-    """The real rows of an evaluation; which rows they are is a function of the seed and of the data alone.
+    """The real rows of an evaluation, a function of the seed and of the data alone.
 
-    ``real``: of the reference split. ``train``: as much of train as fits, for memorization metrics.
-    ``held_out``: for the controls, disjoint from the reference; None if there are no more rows.
-    ``held_out_counts``: how many of them each split gave, in this order; those of train are the last. The
-    first ``n_train_disjoint`` rows of ``train`` are not among them.
+    ``real``: rows of the reference split. ``train``: as many rows of train as fit, for memorization
+    metrics. ``held_out``: rows for the controls, disjoint from the reference; None if there are no more
+    rows. ``held_out_counts``: how many of them each split gave, in this order; those of train are the last.
+    The first ``n_train_disjoint`` rows of ``train`` are not among them.
     """
 
     real: Batch

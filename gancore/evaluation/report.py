@@ -90,7 +90,7 @@ def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
 
 
 def describe_quality(result: MetricResult, differs: bool | None) -> str:
-    """The position of a value between noise, or else a collapse, and real rows, in words.
+    """Describe where a value lies between noise (without it: a collapse) and real rows, in words.
 
     ``differs``: whether any distance distinguishes the samples from real rows.
     """

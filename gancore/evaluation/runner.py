@@ -131,7 +131,7 @@ def default_sample_count(data: Data, split: str) -> int:
 
 
 def _draw_samples(request: EvaluationRequest, n: int, model: Model, real: Batch) -> Batch:
-    """Samples of the model; of classes as frequent as in train.
+    """Generate samples; a conditional model generates each class as often as it occurs in train.
 
     Raises:
         DataError: they are not finite, or of another shape than the real rows.

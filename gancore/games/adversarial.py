@@ -33,7 +33,7 @@ from gancore.trees import Tree, tree_map
 
 @dataclass(frozen=True)
 class PenaltyMove(Move):
-    """A lazy penalty as an update of its own; ``cost`` and ``every`` are the penalty's name and ``every``."""
+    """A lazy penalty as a separate update; ``cost`` is the penalty's name, ``every`` its interval."""
 
     penalty: Penalty = field(kw_only=True)
 
@@ -67,7 +67,10 @@ class GeneratorSampler(Sampler):
 
 
 class AdversarialGame(Game):
-    """Built by :func:`adversarial_game`; subclass it to change one term of one cost."""
+    """A generator against a discriminator.
+
+    Built by :func:`adversarial_game`; subclass it to change one term of one cost.
+    """
 
     def __init__(
         self,

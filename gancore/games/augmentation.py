@@ -1,4 +1,4 @@
-"""Differentiable augmentation of the discriminator's inputs: reals and fakes alike, in every move."""
+"""Differentiable augmentation of the discriminator's inputs, real and fake, in every move."""
 
 from __future__ import annotations
 

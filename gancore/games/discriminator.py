@@ -9,9 +9,10 @@ from gancore.trees import Tree, tree_leaves
 
 
 class Discriminator(nn.Module):
-    """``embed`` gives float leaves, on which penalties and interpolations act.
+    """Base class of discriminators: ``logits(embed(data), condition)``.
 
-    By default the data are their own embedding, so a subclass has to define only ``logits``.
+    ``embed`` maps data to float tensors, on which penalties and interpolations act. By default the data are
+    their own embedding, so a subclass has to define only ``logits``.
     """
 
     def embed(self, data: Tree) -> Tree:

@@ -131,10 +131,10 @@ class Optimistic(Dynamics):
 
 @dataclass(frozen=True)
 class Consensus(Dynamics):
-    """theta - h (g + gamma J^T g): also descends |g|^2 / 2. Mescheder et al. 2017, eq. 14 and algorithm 2.
+    """Consensus optimization, theta - h (g + gamma J^T g): also descends |g|^2 / 2.
 
-    ``alternating``: each move of a turn uses the parameters after the moves before it. Published with one
-    move per player and simultaneous updates.
+    Mescheder et al. 2017, eq. 14 and algorithm 2. ``alternating``: each move of a turn uses the parameters
+    after the moves before it. The paper has one move per player and simultaneous updates.
     """
 
     gamma: float = 10.0
@@ -152,7 +152,7 @@ class Consensus(Dynamics):
 class SymplecticAdjustment(Dynamics):
     """theta - h (g + lambda A^T g), A = (J - J^T) / 2: Balduzzi et al. 2018, algorithm 1.
 
-    ``align`` chooses the sign of lambda that is attracted by stable points and repelled by unstable ones:
+    With ``align`` the sign of lambda is chosen so that stable points attract and unstable ones repel:
     sign(<g, J^T g> <A^T g, J^T g> / d + 1/10), d the number of parameters.
     """
 

@@ -35,7 +35,7 @@ MAIN = "loss"
 class Move:
     """One update of one player by one of its costs.
 
-    With ``every`` above 1 the move is lazy: it is made once in so many steps, as a separate update in fp32.
+    With ``every`` above 1 the move is lazy: it is made once in ``every`` steps, as a separate update in fp32.
     Its gradient is multiplied by ``every``, and the player's optimizer is scaled for the additional updates
     (Karras et al. 2020, appendix B).
     """

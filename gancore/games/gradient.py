@@ -20,8 +20,8 @@ OptionalTensors = list[Tensor | None]
 class Gradient:
     """A player's gradient over the global batch (None: its cost does not use the parameter).
 
-    ``means`` holds every term and every logged value of the cost, as means over the global batch;
-    ``terms`` names those that are terms, ``mask_totals`` holds the divisor of each masked value.
+    ``means``: every term and every logged value of the cost, as means over the global batch. ``terms``: the
+    names of those that are terms. ``mask_totals``: the divisor of each masked value.
     """
 
     tensors: OptionalTensors

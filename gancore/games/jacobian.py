@@ -15,7 +15,7 @@ from gancore.games.training_setup import TrainingSetup
 from gancore.games.training_step import TrainingStep
 
 MAX_PARAMETERS = 20_000
-"""Limit for all players together; the matrix of so many takes 3.2 GB."""
+"""Maximum number of parameters of all players; a Jacobian of this size takes 3.2 GB."""
 
 
 def compute_jacobian(

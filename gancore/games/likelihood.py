@@ -83,7 +83,7 @@ def _capabilities(
 
 
 class LikelihoodGame(Game):
-    """Built by :func:`likelihood_game`."""
+    """A game of one player, trained by maximum likelihood. Built by :func:`likelihood_game`."""
 
     def __init__(
         self, model: nn.Module, representation: Representation, ema_halflife: float | None, conditional: bool

@@ -68,10 +68,10 @@ class Collisions(NamedTuple):
 
 
 def coincidence_threshold(real: Tensor) -> tuple[float, int]:
-    """h, half of the distance that nine in ten real rows keep to the nearest row that is not equal; and how
-    many rows are equal to another.
+    """h, half of the distance to the nearest different row that nine in ten real rows exceed.
 
-    Equal rows are left out, and near duplicates of less than a tenth do not affect the quantile.
+    Also returns how many rows are equal to another. Equal rows are left out, and near duplicates of less
+    than a tenth of the rows do not affect the quantile.
 
     Raises:
         DataError: all rows are equal.

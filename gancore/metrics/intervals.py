@@ -132,15 +132,15 @@ def subsampling_interval(
     """Subsets without replacement, Politis and Romano 1994; the interval covers the expectation at this n.
 
     ``compute`` runs on ``draws`` subsets of ``fraction`` of the rows of either set, and of at least
-    ``min_rows`` if available. The value at n is the centre, and the subsets give only the spread about *their
-    own* mean, so that a bias which depends on n (as every k-NN metric has) moves nothing. Valid if the value
-    is approximately normal with an error of order n^-1/2 and if the spread times sqrt(n) at b rows is about
-    that at n; the variance of a part of order h in the rows comes out too large by (1 - f^h) / (1 - f), at
-    most a third at f = 1/4, never too small. The rows of ``train`` are fixed.
+    ``min_rows`` if available. The value at n is the centre, and the subsets give only the spread about
+    *their own* mean, so a bias that depends on n (as every k-NN metric has) does not move the interval.
+    Valid if the value is approximately normal with an error of order n^-1/2 and if the spread times sqrt(n)
+    at b rows is about that at n; the variance of a part of order h in the rows comes out too large by (1 -
+    f^h) / (1 - f), at most a third at f = 1/4, never too small. The rows of ``train`` are fixed.
 
     ``share_of``: the value is a share of those rows, so the interval stays within [0, 1] and is never
-    narrower than a binomial one with two more of each outcome, since agreement of all subsets is no proof of
-    certainty. ``minimum``: the smallest possible value; the interval does not go below it.
+    narrower than a binomial one with two more of each outcome, since all subsets may agree by chance.
+    ``minimum``: the smallest possible value; the interval does not go below it.
     """
 
     def interval(inputs: MetricInputs) -> Interval:
@@ -185,8 +185,8 @@ dimensions: 6 or more for Gaussians, at most 0.7 for Student's t with 3 degrees;
 13 in the median.
 """
 FEW_TAIL_ROWS = 300
-"""Rows of a set below which :func:`moment_ratio` is looked at too: :func:`effective_rows` alone miss
-Student's t with 3 degrees in a fifth of pairs of 50 rows.
+"""With fewer rows :func:`moment_ratio` is checked too: :func:`effective_rows` alone miss Student's t with 3
+degrees in a fifth of pairs of 50 rows.
 """
 MOMENT_RATIO, MOMENT_RATE = 0.61, 0.2
 """The tail of n < 300 rows is heavy where :func:`moment_ratio` is above 0.61 n^0.2: 1.33 at 50 rows, 1.53 at

@@ -122,7 +122,7 @@ def mmd2(k: KernelSums) -> float:
 
 
 def u_statistic_variance(k: KernelSums) -> float:
-    """4 var(a) / m + 4 var(b) / n with a_i = mean_j k(x_i, x_j) - mean_j k(x_i, y_j), and b alike.
+    """4 var(a) / m + 4 var(b) / n with a_i = mean_j k(x_i, x_j) - mean_j k(x_i, y_j), and b likewise.
 
     V1 + 2 V2 on average, where the parts of first and second order have variances V1 and V2.
     """

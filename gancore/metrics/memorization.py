@@ -40,14 +40,14 @@ DUPLICATES_SHOWN = 3
 
 @dataclass(frozen=True)
 class CopyTest:
-    """``n_near`` of ``n`` samples are as near to a train row as the nearest ``level`` of ``held_out`` rows
-    are.
+    """``n_near`` of ``n`` samples are as near to a train row as the nearest ``level`` of ``held_out`` rows.
 
-    ``threshold``: of :func:`nearest_gap`. ``p_value``: of ``n_near`` or more, if samples are like held-out
-    rows. ``nearer_share``: the share of samples whose plain distance is below that of as many held-out rows;
-    smooth samples are near, copies or not, so it decides nothing. ``n_equal``: held-out rows that are also in
-    train. ``undecided``: why the test cannot decide; empty: it can. ``duplicates``: names of held-out rows
-    that are also in train, each with its train row, if the data name rows.
+    ``threshold``: of :func:`nearest_gap`. ``p_value``: the probability of ``n_near`` or more, if samples
+    are like held-out rows. ``nearer_share``: the share of samples whose plain distance is below that of as
+    many held-out rows; it is reported and not used for the decision, because smooth samples are near
+    whether or not they are copies. ``n_equal``: held-out rows that are also in train. ``undecided``: why
+    the test cannot decide; empty: it can. ``duplicates``: names of held-out rows that are also in train,
+    each with its train row, if the data name rows.
     """
 
     n: int
@@ -115,14 +115,13 @@ def copy_test(fake: Tensor, held_out: Tensor, nearest_rows: Tensor) -> CopyTest:
 
     The threshold t is the q-th largest gap of the held-out rows, q = 1 % of m + 1. If samples were like
     held-out rows, the number of samples above t would be negative hypergeometric for every distribution of
-    gaps, since that they precede the q-th held-out row is a matter of order alone. If so many held-out rows
-    are equal to train rows that t is infinite, samples that are equal to a train row are compared with them
-    (Fisher's exact test).
+    gaps, because it depends only on the order of the gaps. If so many held-out rows are equal to train rows
+    that t is infinite, samples that are equal to a train row are compared with them (Fisher's exact test).
 
-    ``nearest_rows`` (n): the nearest train row of each sample. In many dimensions a few rows are the nearest
-    of many samples, above all of samples that shrink towards the mean; those are near together or not at all.
-    So the test counts n / D samples, n_near / D of them near, D being the mean number of near samples that
-    share their row with one of them, itself included.
+    ``nearest_rows`` (n): the nearest train row of each sample. In many dimensions a few rows are the
+    nearest of many samples, above all of samples that shrink towards the mean; these are all near, or none
+    of them is. So the test counts n / D samples, n_near / D of them near, D being the mean number of near
+    samples that share their row with one of them, itself included.
     """
     n, m = len(fake), len(held_out)
     if not m or fake.shape[1] < MIN_TRAIN_ROWS:
@@ -215,12 +214,15 @@ def _copies_interval(inputs: MetricInputs) -> Interval:
 
 
 def _share_bounds(inputs: MetricInputs) -> tuple[float, float]:
-    """Low: of s - q from the bounds of each (MOVER: Zou and Donner 2008); s is a binomial share, q a share of
-    the reference rows, of which the threshold is an order statistic. High: of s alone, since samples that are
-    no copies may be near less often than the reference rows are.
+    """Bounds of s - q, the share of near samples minus that of reference rows.
 
-    If only a part of train is searched, it is a matter of chance whether it contains a row that many samples
-    copy. These samples then count as one trial: n over the mean number of samples that coincide.
+    The lower one is from the bounds of each (MOVER: Zou and Donner 2008); s is a binomial share, q a share
+    of the reference rows, of which the threshold is an order statistic. The upper one is that of s alone,
+    since samples that are no copies may be near less often than the reference rows are.
+
+    If only a part of train is searched, it depends on chance whether this part contains a row that many
+    samples copy. These samples then count as one trial: n is divided by the mean number of samples that
+    coincide.
     """
     (test, coincidence), searched = copy_result(inputs), inputs.train_fraction
     trials = test.n if searched == 1 else test.n / coincidence
@@ -290,7 +292,7 @@ def nearest_train_rows(sampled: SampleSet, inputs: MetricInputs) -> NearestTrain
 
 
 def authentic(nearest_rows: NearestTrain, train: Tensor) -> Tensor:
-    """Which rows (booleans) are farther from their nearest train row than that is from its own nearest other.
+    """Which rows (booleans) are farther from the nearest train row than that row is from its next one.
 
     Alaa et al. 2022, "How faithful is your synthetic data?": d(x, t*) > min_{t /= t*} d(t*, t).
     """

@@ -260,7 +260,8 @@ def _separation(fold: Fold) -> tuple[Tensor, Tensor]:
 def _interval(inputs: MetricInputs) -> Interval:
     """DeLong et al. 1988: sums of AUCs from the same rows; covers the expectation at this n.
 
-    The error is at least that of one row, since a separation without overlap is no proof of certainty.
+    The error is at least that of one row, because complete separation of a few rows does not prove complete
+    separation.
     """
     found = _row_scores(inputs)
     m = len(found.fake)

@@ -209,9 +209,9 @@ def _f_score(inputs: MetricInputs, beta: float) -> float:
 
 
 def _f_interval(inputs: MetricInputs, beta: float) -> Interval:
-    """Block jackknife within fixed clusters, plus the variance that other rows cause in the clusters.
+    """Block jackknife within fixed clusters, plus the variance of the clusters over other rows.
 
-    Too wide if the distributions are nearly equal, where min(lambda P, Q) has its edge.
+    Too wide if the distributions are nearly equal, because min(lambda P, Q) has a kink there.
     """
     labels = _labels_of(inputs)
 
@@ -229,10 +229,10 @@ def _f_interval(inputs: MetricInputs, beta: float) -> Interval:
 def variance_of_clusters(runs: Tensor) -> float:
     """Variance of the mean over runs; :data:`STARTS` successive runs use the same half of the rows.
 
-    Halves without replacement vary as clusters of all rows would vary over data sets, since (1/b - 1/n) = 1/n
-    at b = n/2: their component of the variance, (MSB - MSW) / starts, does not decrease with more runs. The
-    part of the starts of k-means, MSB / runs, does; it includes what a small number of halves leaves of their
-    own part.
+    It has two parts. Halves drawn without replacement vary as clusters of all rows would vary over data
+    sets, since (1/b - 1/n) = 1/n at b = n/2; this part, (MSB - MSW) / starts, does not decrease with more
+    runs. The part of the random starts of k-means, MSB / runs, does; it includes the error of the first
+    part from few halves.
     """
     halves = runs.view(-1, STARTS)
     between, within = STARTS * float(halves.mean(1).var()), float(halves.var(1).mean())

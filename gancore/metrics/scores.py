@@ -62,7 +62,7 @@ def am_score(p: Tensor, marginal: Tensor) -> float:
 
 
 def class_counts(p: Tensor) -> Tensor:
-    """For each class the number of rows whose likeliest class it is, (classes), float64."""
+    """For each class the number of rows for which it is the most probable class, (classes), float64."""
     return p.argmax(1).bincount(minlength=p.shape[1]).double()
 
 
@@ -77,10 +77,11 @@ def is_covered(counts: Tensor, thresholds: Tensor) -> Tensor:
 
 
 def _inception_interval(inputs: MetricInputs) -> Interval:
-    """Delta method: x moves log IS by KL(p(y|x) || p(y)), whose mean it is.
+    """Delta method: log IS is the mean of KL(p(y|x) || p(y)) over rows x.
 
-    The entropy of a mean over n is too low, by sum_y Var p(y|x) / p(y) / 2n. Where all rows move it alike
-    (sure posteriors, even classes) the first order vanishes; this variance is then twice that of the second.
+    The entropy of a mean over n is too low by sum_y Var p(y|x) / p(y) / 2n. If all rows contribute the same
+    (certain posteriors, equally frequent classes), the first order vanishes; the variance used here is then
+    twice that of the second order.
     """
     p = posteriors(inputs.fake)
     rows = (xlogy(p, p) - xlogy(p, p.mean(0))).sum(1)
@@ -115,7 +116,10 @@ def _am_interval(inputs: MetricInputs) -> Interval:
 
 
 def _coverage_interval(inputs: MetricInputs) -> Interval:
-    """Classes that surely are, and may be, covered: each share by Clopper-Pearson at 5 % over the classes."""
+    """From the number of classes that are certainly covered to that of classes that may be covered.
+
+    Each share is bounded by Clopper-Pearson; the 5 % are divided over the classes.
+    """
     counts, thresholds = class_counts(posteriors(inputs.fake)), _coverage_thresholds(inputs)
     present = thresholds > 0
     tail = TAIL / max(int(present.sum()), 1)
@@ -230,18 +234,18 @@ MIN_CLASS_ROWS = 8
 """Expected rows of a class in either set, from which the class is included."""
 MIN_SHARE = 1e-9
 SUBSET_FRACTION = 0.5
-"""Of the rows, in the subsets of the interval: with fewer, the smallest ratio is that of another class each
-time. Of 60 sets of 300 rows with a poor classifier, 54 and 55 intervals covered the true value (with a
-quarter, 51 and 54).
+"""Share of the rows in each subset of the interval. With smaller subsets the smallest ratio is often that
+of another class. Of 60 sets of 300 rows with a poor classifier, 54 and 55 intervals covered the true
+value (with a quarter of the rows 51 and 54).
 """
 
 
 def estimate_class_shares(p: Tensor, prior: Tensor) -> Tensor:
-    """Shares w of the classes, (classes), that make rows with posteriors p (n, classes) likeliest.
+    """The shares w of the classes, (classes), with the largest likelihood of posteriors p (n, classes).
 
-    Saerens et al. 2002, equations 2.1 to 2.4 (EM): with a classifier trained at shares ``prior``, w_k <- mean
-    over rows of (p_k w_k / prior_k) over their sum. Rows that it often confuses with another class still
-    count for their own, unlike in counts of the likeliest class.
+    Saerens et al. 2002, equations 2.1 to 2.4 (EM): with a classifier trained at shares ``prior``, w_k <-
+    mean over rows of (p_k w_k / prior_k) over their sum. This corrects for classes that the classifier
+    often confuses; counts of the most probable class do not.
     """
     scaled, shares = p / prior, prior
     for _ in range(EM_ITERATIONS):

@@ -16,7 +16,7 @@ from gancore.samples import Samples
 from gancore.trees import Tree, tree_cat, tree_map, tree_slice
 
 KEY_BLOCK = 256
-"""Draws are made for blocks of so many samples and cut, so that sample i depends on the seed and i alone."""
+"""Draws are made for blocks of this many samples and cut; sample i depends only on the seed and i."""
 NETWORK_BATCH = 16
 """Batch size of every network call. It is constant because rounding depends on the batch size; surplus
 samples are dropped. A sampler whose time hardly depends on the batch size, for example an autoregressive one,

@@ -103,7 +103,7 @@ class Callbacks:
         self.context.export_model(state)
 
     def has_finite_samples(self, state: TrainState) -> bool:
-        """Whether the current model makes finite samples; of a classifier, whether its parameters are finite.
+        """Whether the current model generates finite samples, or a classifier has finite parameters.
 
         Raises:
             Exception: of any kind that the sampler raises if it cannot make samples.

@@ -59,7 +59,7 @@ WorkerResult = RunResult | BaseException
 class TrainJob:
     """What to train, in which run folder, and how to show it.
 
-    ``data``: already opened data, for one process; else those that the configuration names are opened.
+    ``data``: already opened data, for one process; None: the data that the configuration names are opened.
     """
 
     run: RunFolder
@@ -230,7 +230,7 @@ def spawn_workers(job: TrainJob, world_size: int) -> RunResult:
     """Train on ``world_size`` processes of this machine.
 
     Raises:
-        GancoreError: the error of the first process that failed for a reason of its own.
+        GancoreError: the error of the first process that failed by itself, not because of another.
     """
     from gancore.runtime.distributed import ProcessGroup
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 NOT_PLOTTED = frozenset({"step", "seconds", "samples", "phase"})
-"""What every line of metrics.jsonl holds beside the scalars."""
+"""Keys of every line of metrics.jsonl, in addition to the scalars."""
 
 
 class RunLogger:

@@ -34,7 +34,7 @@ LOGIT_ROWS_SHARE, MIN_LOGIT_ROWS = 16, 64
 """Rows whose logits an evaluation compares: one in 16 of the rows that the discriminator was trained on since
 the last evaluation, at least 64."""
 EARLY_STEPS, EARLY_SHARE = 100, 1 / 20
-"""Samples and losses are not checked before so many steps, nor before this share of the planned ones."""
+"""Samples and losses are checked from this number of steps and this share of the planned steps on."""
 
 
 def is_early(state: TrainState) -> bool:

@@ -140,7 +140,7 @@ class RunContext:
         return validator
 
     def new_monitor(self, intervals: Intervals) -> Monitor:
-        """A monitor of this run, with a diagnosis of its own."""
+        """A new monitor of this run, with a new diagnosis."""
         seed = self.config.train.seed
         spec = self.data.spec
         return Monitor(
@@ -295,8 +295,8 @@ def open_run(
 ) -> RunContext:
     """Open the data, unless ``data`` are given, and build the game that ``config`` describes.
 
-    ``precision``: that of the run so far, known to rank 0; ``auto`` keeps it, whatever is fast here.
-    ``started``: the ``active_time`` from which a budget of time counts; None: now.
+    ``precision``: that of the resumed run, known to rank 0; ``auto`` keeps it, even if this device is
+    faster in another one. ``started``: the ``active_time`` from which a time budget counts; None: now.
     """
     started = active_time() if started is None else started
     domain = plugins().load_domain(config.domain)

@@ -205,9 +205,9 @@ def restored(setup: TrainingSetup) -> Iterator[None]:
 def initialize_from(setup: TrainingSetup, path: Path) -> str:
     """Load every tensor of a run or model whose name and shape fit; returns a line that describes them.
 
-    A model's tensors (of the average, if its recipe averages) are loaded into the network that trains and
-    into its average: a new average converges to its network within a few steps. A run gives the same, and
-    what its model does not hold (the other players) from its latest checkpoint.
+    The tensors of a model (of the EMA, if its recipe has one) are loaded into the network and into its EMA:
+    a new EMA converges to its network within a few steps. Of a run, the tensors that its model does not
+    contain (the other players) are loaded from its latest checkpoint.
 
     Raises:
         CheckpointError: there is no model and no usable checkpoint.

@@ -1,4 +1,4 @@
-"""The state of a training beside its tensors: what a resumed run needs."""
+"""The state of a training, except its tensors: what a resumed run needs."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ TIMING_SHARE, MAX_TIMING_SECONDS = 1 / 100, 20.0
 ROUGH_SHARE = 1 / 10
 """If whole steps would take a larger share of the budget, they are timed on a part of a batch."""
 ROUGH_PARTS, PROBE_PARTS = 4, 16
-"""Into how many parts a batch is cut for a rough timing, and for the first step, which shows whether there
-is time for a rough timing.
+"""Number of parts of a batch: for a rough timing, and for the first step, which shows whether there is time
+for a rough timing.
 """
 PROBE_SHARE = 1 / 8
 """Share of the budget after which that first step counts as too slow."""
@@ -161,8 +161,8 @@ def _raise_too_slow(cost: float, budget: float) -> NoReturn:
 class EvaluationCosts:
     """Seconds of one preview and of one evaluation; ``inf``: too slow to be measured within the budget.
 
-    ``motion``: of one check of the samples' motion. ``checkpoint``: of a checkpoint with its model; 0 where
-    no interval is configured for it.
+    ``motion``: seconds of one check of oscillation. ``checkpoint``: seconds of a checkpoint with its model;
+    0 if no interval is configured for it.
     """
 
     preview: float

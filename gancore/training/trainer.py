@@ -44,10 +44,11 @@ STOP_SIGNAL_NAMES = ("", *(signal_name(number) for number in STOP_SIGNALS))
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of a training. ``status``: done, or stopped by the signal ``stop_signal`` (and saved).
+    """The result of a training.
 
-    ``rank``: of the process that returns this; only rank 0 writes files. ``is_generator``: the model makes
-    samples; a classifier does not. ``spent``: seconds beside training, by purpose (timing, evaluation,
+    ``status``: done, or stopped by the signal ``stop_signal`` (and saved). ``rank``: the rank of the
+    process that returns this; only rank 0 writes files. ``is_generator``: the model generates samples; a
+    classifier does not. ``spent``: seconds in addition to training, by purpose (timing, evaluation,
     previews, checkpoints). ``verdict``: what is wrong with the model; empty: nothing known.
     """
 
@@ -67,9 +68,9 @@ class RunResult:
 class Trainer:
     """Trains a run while holding its lock, and keeps run.json up to date.
 
-    Writes nothing once the lock file on the path is no longer the one held. ``state`` is None until
-    training starts. ``stop_requested`` returns the signal that the parent process has received.
-    ``import_seconds``: what imports have taken, which count in a budget of time.
+    It writes nothing after the lock file was replaced or removed. ``state`` is None until training starts.
+    ``stop_requested`` returns the signal that the parent process has received. ``import_seconds``: the
+    seconds that imports took, which count in a time budget.
     """
 
     job: TrainJob
@@ -392,7 +393,7 @@ def _checkpoint_environment(checkpoint: Checkpoint) -> Mapping[str, str]:
 
 
 def _checkpoint_config(checkpoint: Checkpoint) -> RunConfig | None:
-    """The configuration that a checkpoint was written with; None: an older gancore, which noted a hash.
+    """The configuration of a checkpoint; None for one of an older version, which stored only a hash.
 
     Raises:
         CheckpointError: the installed plugins do not accept it.
