@@ -2,7 +2,7 @@
 
 from gancore.nn.autoregressive import SAMPLING_BATCH, Autoregressive, Trunk, init_ordered_, sample_categorical
 from gancore.nn.causal import CausalStack, CausalStepper, doubling_dilations, gated_activation
-from gancore.nn.dropout import Dropout
+from gancore.nn.dropout import Dropout, without_dropout
 from gancore.nn.ema import EMA
 from gancore.nn.flows import (
     ActNorm,
@@ -22,7 +22,9 @@ from gancore.nn.flows import (
 )
 from gancore.nn.piecewise_linear import avg_pool2d, leaky_relu
 from gancore.nn.recurrent import Recurrent
+from gancore.nn.sequences import SequenceGenerator, SteppingTrunk, until_end
 from gancore.nn.spectral_normalization import SpectralNorm, spectral_norm, spectral_norm_layers
+from gancore.nn.transformer import Transformer
 from gancore.nn.vae import DecoderLikelihood, GaussianLikelihood, VariationalAutoencoder
 
 __all__ = [
@@ -42,9 +44,12 @@ __all__ = [
     "Logit",
     "MaskedAffineCoupling",
     "Recurrent",
+    "SequenceGenerator",
     "SpectralNorm",
     "Split",
     "Squeeze",
+    "SteppingTrunk",
+    "Transformer",
     "Trunk",
     "VariationalAutoencoder",
     "avg_pool2d",
@@ -59,5 +64,7 @@ __all__ = [
     "sample_categorical",
     "spectral_norm",
     "spectral_norm_layers",
+    "until_end",
+    "without_dropout",
     "zero_init",
 ]
