@@ -81,7 +81,7 @@ class Key:
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         unit = self._rows(shape, lambda s, g: torch.rand(s, generator=g, device=self.device))
-        return unit * (high - low) + low
+        return unit if (low, high) == (0.0, 1.0) else unit * (high - low) + low
 
     def integers(self, high: int, *shape: int, low: int = 0) -> Tensor:
         """Integers in ``[low, high)``, int64."""

@@ -136,17 +136,31 @@ class SequenceGenerator(nn.Module):
     def sample(self, n: int, key: Key, condition: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """(n, length), int64; row i is a function of the key's row i. ``temperature`` divides the logits."""
         uniform = (key / "x").uniform(n, self.length)
-        tokens = torch.full((n, self.length), self.end or 0, device=uniform.device)
-        state, before = self.initial(n, condition, self.draw_latents(n, key)), None
-        ended = torch.zeros(n, dtype=torch.bool, device=uniform.device)
-        for t in range(self.length):
+        prefix = torch.empty(n, 0, dtype=torch.int64, device=uniform.device)
+        state = self.initial(n, condition, self.draw_latents(n, key))
+        return self.complete(prefix, state, uniform, temperature)
+
+    @torch.no_grad()
+    def complete(self, prefix: Tensor, state: State, uniform: Tensor, temperature: float = 1.0) -> Tensor:
+        """Sequences (rows, length) that begin with ``prefix`` (rows, start), int64.
+
+        ``state``: after all tokens of the prefix but the last. ``uniform`` (rows, length - start) are the
+        quantiles of the tokens after it.
+        """
+        (rows, start), end = prefix.shape, self.end
+        tokens = prefix.new_full((rows, self.length), end or 0)
+        tokens[:, :start] = prefix
+        before = prefix[:, -1] if start else None
+        ended = (prefix == (-1 if end is None else end)).any(1)
+        for t in range(start, self.length):
             logits, state = self.step(state, before)
-            drawn = sample_categorical(logits.float() / temperature, uniform[:, t])
-            before = tokens[:, t] = drawn if self.end is None else torch.where(ended, self.end, drawn)
-            if self.end is not None:
-                ended = ended | (drawn == self.end)
-                if bool(ended.all()):
-                    break
+            drawn = sample_categorical(logits.float() / temperature, uniform[:, t - start])
+            if end is not None:
+                drawn = torch.where(ended, end, drawn)
+                ended = ended | (drawn == end)
+            before = tokens[:, t] = drawn
+            if end is not None and bool(ended.all()):
+                break
         return tokens
 
     def draw_latents(self, n: int, key: Key) -> Tensor | None:

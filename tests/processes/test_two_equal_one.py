@@ -98,7 +98,7 @@ class Weighted(AdversarialGame):
     def cost(self, move, draw):
         cost = super().cost(move, draw)
         if move.cost == "loss":
-            data = self.real(draw).data if move.player == "discriminator" else self.fake(draw, None)
+            data = self.real(draw).data if move.player == "discriminator" else self.make_fake(draw, None)
             mask = torch.cat([torch.ones(max(0, 3 - draw._rows.start)), torch.zeros(8)])[: draw.num_rows] + (
                 draw.uniform(name="kept") > 0.9
             )
