@@ -225,7 +225,7 @@ class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         soft = ctx.saved_tensors[0].softmax(-1)
-        return (grad - torch.linalg.vecdot(grad, soft)[..., None]) * soft
+        return torch.mul(grad - torch.linalg.vecdot(grad, soft)[..., None], soft)
 
 
 def _at_least_fp32(logits: Tensor) -> Tensor:

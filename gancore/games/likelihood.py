@@ -76,13 +76,18 @@ def _capabilities(
         "sample": True,
         "parallel": bool(getattr(model, "parallel", latents)),
         "conditional": conditional,
-        "temperature": "temperature" in inspect.signature(cast(Any, model).sample).parameters,
+        "temperature": _takes_temperature(model),
         "latents": latents,
         "likelihood": likelihood,
         "bound": likelihood and (representation.lower_bound or bool(getattr(model, "lower_bound", False))),
         "inversion": latents and hasattr(model, "invert"),
     }
     return frozenset(capability for capability, is_able in able.items() if is_able)
+
+
+def _takes_temperature(model: nn.Module) -> bool:
+    sample = getattr(model, "sample", None)
+    return callable(sample) and "temperature" in inspect.signature(sample).parameters
 
 
 class LikelihoodGame(Game):

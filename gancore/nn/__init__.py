@@ -1,6 +1,7 @@
 """Networks and building blocks that several domains share."""
 
 from gancore.nn.autoregressive import SAMPLING_BATCH, Autoregressive, Trunk, init_ordered_, sample_categorical
+from gancore.nn.buffers import resize_buffers
 from gancore.nn.causal import CausalStack, CausalStepper, doubling_dilations, gated_activation
 from gancore.nn.dropout import Dropout, without_dropout
 from gancore.nn.ema import EMA
@@ -61,6 +62,7 @@ __all__ = [
     "initialize_chain",
     "inverse_chain",
     "leaky_relu",
+    "resize_buffers",
     "sample_categorical",
     "spectral_norm",
     "spectral_norm_layers",
