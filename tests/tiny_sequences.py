@@ -32,11 +32,11 @@ def sequences(end: int | None) -> Tensor:
 
 
 class SequenceDiscriminator(TokenDiscriminator):
-    """A smooth function of a sequence: one logit, or with ``dense`` one for each position up to the end."""
+    """A smooth function of a sequence: one logit, or (``dense``) one a position that reads up to it."""
 
     def __init__(self, dense: bool = False, end: int | None = None, width: int = 4) -> None:
         super().__init__(VOCABULARY, width)
-        self.layer = nn.Linear(LENGTH * width, LENGTH if dense else 1)
+        self.layer = nn.Linear(width if dense else LENGTH * width, 1)
         self.layer.weight.data.mul_(8)  # rewards that differ
         self.dense, self.end = dense, end
 
@@ -44,8 +44,9 @@ class SequenceDiscriminator(TokenDiscriminator):
         return until_end(data, self.end) if self.dense else None
 
     def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
-        logits: Tensor = self.layer(embedded.flatten(1).tanh())
-        return logits if self.dense else logits[:, 0]
+        read = embedded.cumsum(1) if self.dense else embedded.flatten(1)
+        logits: Tensor = self.layer(read.tanh())[..., 0]
+        return logits
 
 
 def tiny_game(

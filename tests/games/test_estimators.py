@@ -82,6 +82,18 @@ def test_a_discount_is_biased(discount, least, float64):
     assert float(bias.norm() / exact.norm()) > least
 
 
+def test_rewards_by_position_that_read_later_tokens_are_biased(float64):
+    """A return leaves out the rewards before it, which here depend on the token as well."""
+    generator, estimator = tiny_generator(), Reinforce(baseline="none")
+
+    def looks_ahead(tokens):
+        return dense_rewards(tokens.flip(1)).flip(1)
+
+    exact = flat(exact_gradient(generator, lambda x: looks_ahead(x).sum(1)))
+    bias = expected_gradient(estimator, generator, looks_ahead) - exact
+    assert float(bias.norm() / exact.norm()) > 0.1
+
+
 def test_a_mean_over_tokens_instead_of_rows_is_biased(float64):
     """Enumerated over all pairs of rows: sum over tokens / number of tokens, and the mean over rows."""
     generator, end = tiny_generator(end=0), 0
