@@ -7,7 +7,8 @@
 Three tokens of three, so that the gradient of the expected cost is a sum over 27 sequences. For each
 estimator: the norm of the mean error over all draws relative to the exact gradient (with what chance alone
 gives), the cosine with it, and the standard deviation of the estimate of one row, relative to it.
-``--speed``: moves with dense rewards and with rollouts, V 5,000. ``--memory``: the peak of the process for one generator's move of straight-through Gumbel.
+``--speed``: moves with dense rewards and with rollouts, V 5,000. ``--memory``: the peak of the process for
+one move of the generator by straight-through Gumbel.
 """
 
 from __future__ import annotations

@@ -252,35 +252,25 @@ def adversarial_game(
 ) -> AdversarialGame:
     """A GAN.
 
-    ``generator`` and ``discriminator`` are functions that build the networks, which are called in this order,
-    so that a seed gives the same weights. The generator network takes ``(latents)``, or ``(latents,
-    condition)`` if the game is ``conditional``, and gives data or what the discriminator embeds. A step is
-    ``discriminator_steps`` moves of the discriminator, the lazy penalties that are due, and one move of the
-    generator. ``ema_halflife`` is the half-life of the generator's EMA in samples, ``clip_grad_norm`` bounds
-    the norm of each gradient, ``augmentation`` is applied to the discriminator's inputs in training. ``game``
-    is a subclass of :class:`AdversarialGame`.
+    ``generator`` and ``discriminator`` build the networks; they are called in this order, so that a seed
+    gives the same weights. The generator takes ``(latents)``, or ``(latents, condition)`` if the game is
+    ``conditional``, and gives data or what the discriminator embeds. A step is :func:`adversarial_moves`.
+    ``ema_halflife`` is the half-life of the generator's EMA in samples, ``clip_grad_norm`` bounds the norm of
+    each gradient, ``augmentation`` is applied to the discriminator's inputs in training.
 
     ``estimator``: how gradients cross discrete samples. The generator is then one of sequences, such as
-    :class:`gancore.nn.SequenceGenerator`, which has latents of its own instead of a ``prior``, and ``game`` a
-    subclass of :class:`gancore.games.DiscreteGame`.
-
-    ``phases`` replace the one phase of such steps (:func:`adversarial_moves` gives its moves), and
-    ``players`` are players beside "generator" and "discriminator", for example one that pretrains the
-    generator at another learning rate.
+    :class:`gancore.nn.SequenceGenerator`, which has latents of its own instead of a ``prior``, and ``game``,
+    a subclass of :class:`AdversarialGame`, one of :class:`gancore.games.DiscreteGame`. ``phases`` replace the
+    one phase of such steps, ``players`` are further ones, for example to pretrain at another learning rate.
 
     Raises:
         ConfigError: the discriminator is not a :class:`Discriminator`; not one of prior and estimator.
     """
     generator_net, discriminator_net = generator(), discriminator()
-    if not isinstance(discriminator_net, Discriminator):
-        raise ConfigError(
-            f"the discriminator is {type(discriminator_net).__name__}, not a gancore.games.Discriminator",
-            "subclass Discriminator and define logits(embedded, condition)",
-        )
     build = _game_class(game, prior, estimator)
     built = build(
         generator_net,
-        AugmentedDiscriminator(discriminator_net, augmentation) if augmentation else discriminator_net,
+        _augmented(discriminator_net, augmentation),
         normal(0) if prior is None else prior,
         resolve_loss(loss),
         penalties,
@@ -289,11 +279,9 @@ def adversarial_game(
         conditional,
         **({} if estimator is None else {"estimator": estimator}),
     )
-    trained = estimator is not None and next(estimator.parameters(), None) is not None
-    of_generator = ["generator", "estimator"] if trained else ["generator"]
     built.players = {
         "discriminator": Player(["discriminator"], discriminator_optimizer, clip_grad_norm),
-        "generator": Player(of_generator, generator_optimizer, clip_grad_norm),
+        "generator": Player(_networks_of_generator(estimator), generator_optimizer, clip_grad_norm),
         **(players or {}),
     }
     moves = adversarial_moves(discriminator_steps, built.penalties)
@@ -305,6 +293,21 @@ def adversarial_moves(discriminator_steps: int = 1, penalties: Sequence[Penalty]
     """The moves of a step: the discriminator's, its lazy penalties, the generator's."""
     lazy = [PenaltyMove.of("discriminator", penalty) for penalty in penalties if penalty.every > 1]
     return [*[Move("discriminator")] * discriminator_steps, *lazy, Move("generator")]
+
+
+def _augmented(discriminator: object, augmentation: Augmentation | None) -> Discriminator:
+    """With the augmentation, if there is one. Raises ConfigError if it is no Discriminator."""
+    if not isinstance(discriminator, Discriminator):
+        raise ConfigError(
+            f"the discriminator is {type(discriminator).__name__}, not a gancore.games.Discriminator",
+            "subclass Discriminator and define logits(embedded, condition)",
+        )
+    return AugmentedDiscriminator(discriminator, augmentation) if augmentation else discriminator
+
+
+def _networks_of_generator(estimator: Estimator | None) -> list[str]:
+    trained = estimator is not None and next(estimator.parameters(), None) is not None
+    return ["generator", "estimator"] if trained else ["generator"]
 
 
 def _game_class(
