@@ -125,8 +125,13 @@ class SequenceGenerator(nn.Module):
     def log_prob(
         self, tokens: Tensor, condition: Tensor | None = None, latents: Tensor | None = None
     ) -> Tensor:
-        """log p(x | c, z), exact, in nats, (rows)."""
-        return log_prob_in_chunks(self.log_probs, self.length * self.vocab_size, tokens, condition, latents)
+        """log p(x | c, z), exact, in nats, (rows); -inf if anything but ends follows the first end."""
+        size = self.length * self.vocab_size
+        log_prob = log_prob_in_chunks(self.log_probs, size, tokens, condition, latents)
+        if self.end is None:
+            return log_prob
+        ends_well = (self.mask(tokens) | (tokens == self.end)).all(1)
+        return torch.where(ends_well, log_prob, -torch.inf)
 
     def mask(self, tokens: Tensor) -> Tensor:
         """True for tokens of the sequence: up to the first end, that one included. See :func:`until_end`."""

@@ -131,6 +131,10 @@ def test_after_the_first_end_there_is_nothing_but_ends(float64):
     assert bool(after.any()) and not bool(drawn[after].any())
     longer = torch.cat([drawn, torch.full((200, 4), 2)], 1)
     ended = (drawn == 0).any(1)
+    assert bool(model.log_prob(drawn).isfinite().all())
+    assert bool(
+        (model.log_prob(torch.cat([drawn, drawn[:, :1]], 1))[ended & (drawn[:, 0] != 0)] < -1e9).all()
+    )
     assert torch.equal(model.log_probs(longer)[ended, 8:], torch.zeros(int(ended.sum()), 4).double())
 
 
