@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gancore.data.splits import Split
+from gancore.data import Split
 from gancore.errors import DataError
 from gancore.text import clean_label, count_noun, escape_unprintable
 from gancore_text.config import TextConfig

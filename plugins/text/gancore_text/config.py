@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from gancore.config import DataConfig
-from gancore.data.dataset import BoundedText, SpecSchema
+from gancore import DataConfig, SpecSchema
+from gancore.data import BoundedText
 
 MAX_DEFINITION_BYTES = 1 << 26
 """The largest definition of a tokenizer that is read."""

@@ -12,13 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Batch, Data, Spec, View
-from gancore.data.inventory import other_suffix_lines, skipped_lines
-from gancore.data.labels import Labels, class_fields, class_indices
-from gancore.data.packed import PackedArray
-from gancore.data.prepared import PreparedData, open_prepared
-from gancore.data.sources import Source
-from gancore.data.splits import SPLITS, Split
+from gancore import Batch, Data, Source, Spec, View
+from gancore.data import (
+    SPLITS,
+    Labels,
+    PackedArray,
+    PreparedData,
+    Split,
+    class_fields,
+    class_indices,
+    open_prepared,
+    other_suffix_lines,
+    skipped_lines,
+)
 from gancore.random import Key
 from gancore.text import count_noun
 from gancore_text.cleaning import (

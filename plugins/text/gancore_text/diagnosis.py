@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gancore.diagnostics import LOWER_LR, DiagnosticRule, apply_rules
-from gancore.domain import Diagnostic
+from gancore import Diagnostic
+from gancore.training import LOWER_LR, DiagnosticRule, apply_rules
 
 RULES = {
     "repeated": DiagnosticRule(

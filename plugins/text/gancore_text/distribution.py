@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gancore.data.splits import Split
+from gancore.data import Split
 
 
 class TextDistribution:

@@ -33,7 +33,7 @@ class TextDomain(Domain):
                 "lstm-lm",
                 "gancore_text.language_models:LSTMLanguageModel",
                 "an LSTM language model, by maximum likelihood",
-                capabilities=frozenset({"likelihood"}),
+                capabilities=frozenset({"likelihood", "temperature"}),
             ),
         )
     }

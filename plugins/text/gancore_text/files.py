@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from gancore.data.inventory import (
+from gancore.data import (
+    Announce,
     FileInspector,
     InventoryItem,
     SkipItem,
@@ -25,11 +26,11 @@ from gancore.data.inventory import (
     file_stat_key,
     first_skipped,
     list_files,
+    open_regular,
     other_suffix_lines,
+    total_memory_bytes,
 )
-from gancore.data.sources import Announce
 from gancore.errors import DataError
-from gancore.files import open_regular, total_memory_bytes
 from gancore.text import escape_unprintable, format_size
 
 KINDS = {".txt": "lines", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}

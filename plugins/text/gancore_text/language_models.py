@@ -2,76 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor, nn
-from torch.nn.functional import linear, log_softmax
 
 from gancore import Recipe, RecipeConfig, Spec
 from gancore.games import Adam, Game, cosine, likelihood_game, warmup
-from gancore.nn import SAMPLING_BATCH, Dropout, Recurrent, sample_categorical
-from gancore.random import Key
+from gancore.nn import Recurrent, SequenceGenerator
 from gancore_text.representation import TokenIds
 from gancore_text.tokenizer import END, TokenizerName
-
-
-class LanguageModel(nn.Module):
-    """log p(x) = sum_t log p(x_t | x_1 ... x_(t-1)) up to the first END, which is part of the sum.
-
-    The trunk reads embeddings of the tokens before t; the logits of t are products of its output with the
-    same embeddings (Press and Wolf 2017) plus a bias. Each sequence has ``length`` ids, END after its end.
-    """
-
-    preferred_batch = SAMPLING_BATCH
-
-    def __init__(self, trunk: Recurrent, vocab_size: int, length: int, dropout: float) -> None:
-        super().__init__()
-        self.trunk, self.vocab_size, self.length = trunk, vocab_size, length
-        self.embedding = nn.Parameter(torch.randn(vocab_size, trunk.in_features) / trunk.in_features**0.5)
-        self.start = nn.Parameter(torch.zeros(trunk.in_features))
-        self.output = nn.Linear(trunk.out_features, trunk.in_features)
-        self.bias = nn.Parameter(torch.zeros(vocab_size))
-        self.dropout = Dropout(dropout)
-
-    def logits(self, tokens: Tensor) -> Tensor:
-        """(batch, time) to (batch, time, vocab_size); those of t depend on the tokens before t."""
-        before = nn.functional.embedding(tokens[:, :-1], self.embedding)
-        inputs = torch.cat([self.start.expand(len(tokens), 1, -1), before], 1)
-        return self._head(self.trunk(self.dropout(inputs)))
-
-    def _head(self, outputs: Tensor) -> Tensor:
-        return linear(self.output(self.dropout(outputs)), self.embedding, self.bias)
-
-    def log_prob(self, tokens: Tensor) -> Tensor:
-        """Exact, in nats, (batch)."""
-        logits = self.logits(tokens)
-        exact = torch.promote_types(logits.dtype, torch.float32)
-        log_probs = log_softmax(logits, -1, dtype=exact).gather(-1, tokens[..., None])[..., 0]
-        return torch.where(until_end(tokens), log_probs, 0.0).sum(1)
-
-    @torch.no_grad()
-    def sample(self, n: int, key: Key) -> Tensor:
-        """(n, length), int64; row i is a function of the key's row i."""
-        uniform = (key / "x").uniform(n, self.length)
-        tokens = torch.full((n, self.length), END, device=uniform.device)
-        step: Callable[[Tensor], Tensor] = self.trunk.stepper(n)
-        inputs, ended = self.start.expand(n, -1), torch.zeros(n, dtype=torch.bool, device=uniform.device)
-        for t in range(self.length):
-            drawn = sample_categorical(self._head(step(inputs)).float(), uniform[:, t])
-            tokens[:, t] = torch.where(ended, END, drawn)
-            ended = ended | (drawn == END)
-            if bool(ended.all()):
-                break
-            inputs = self.embedding[tokens[:, t]]
-        return tokens
-
-
-def until_end(tokens: Tensor) -> Tensor:
-    """True up to the first END, that one included: (batch, time)."""
-    ends = (tokens == END).int()
-    return ends.cumsum(1) - ends == 0
 
 
 class LSTMConfig(RecipeConfig):
@@ -102,8 +39,12 @@ class LSTMLanguageModel(Recipe):
         tokens = TokenIds(config.tokenizer, spec)
         trunk = config.embedding_dim, config.width, config.layers
         return likelihood_game(
-            lambda: LanguageModel(
-                Recurrent(*trunk, cell="lstm"), tokens.vocab_size, tokens.length, config.dropout
+            lambda: SequenceGenerator(
+                Recurrent(*trunk, cell="lstm"),
+                tokens.vocab_size,
+                tokens.length,
+                end=END,
+                dropout=config.dropout,
             ),
             optimizer=Adam(warmup(cosine(config.lr, config.lr / 100), 0.05), (0.9, 0.99)),
             clip_grad_norm=config.clip_grad_norm,

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from gancore.data import read_regular
 from gancore.errors import DataError
-from gancore.files import read_regular
 from gancore.text import escape_unprintable, short_repr
 from gancore_text.config import MAX_DEFINITION_BYTES
 from gancore_text.tokenizer import LocalTokenizer, load_definition

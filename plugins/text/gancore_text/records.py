@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from gancore.data.metadata import MetadataFile
+from gancore.data import MetadataFile
 from gancore.errors import DataError
 from gancore.text import escape_unprintable, short_repr, suggestion
 from gancore_text.files import TextHeader, open_bytes

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gancore.data.inventory import InventoryItem, SkippedItem
-from gancore.data.sources import Source
-from gancore.data.splits import Split, splits_from_folders
-from gancore.entries import SourceEntry
+from gancore import Source, SourceEntry
+from gancore.data import InventoryItem, SkippedItem, Split, splits_from_folders
 from gancore.errors import DataError
 from gancore.text import count_noun, escape_unprintable
 from gancore_text.config import TextConfig

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from gancore.data.splits import SPLITS, Shares, Split, assign_splits
+from gancore.data import SPLITS, Shares, Split, assign_splits
 from gancore.errors import DataError
 from gancore_text.cleaning import Example, Tally
 from gancore_text.config import TextConfig
