@@ -207,7 +207,7 @@ def step_map(rate: float, loss: str, dynamics: str = "Alternating", gamma: float
     if dynamics == "Alternating":
         psi_moves, theta_moves = eye[:1].T * h * A, eye[1:].T * h * A
         return (eye + theta_moves) @ (eye + psi_moves)
-    if dynamics == "Consensus":
+    if dynamics == "ConsensusOptimization":
         return eye + h * (A - A.T @ A)
     return eye + h * A + (h * h * A @ A if dynamics == "Extragradient" else 0)
 

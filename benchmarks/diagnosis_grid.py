@@ -24,7 +24,7 @@ from diagnosis_games import (
 )
 
 from gancore.games import R1, WGANGP, Adam, likelihood_game
-from gancore.games.dynamics import Consensus, Extragradient, Simultaneous
+from gancore.games.dynamics import ConsensusOptimization, Extragradient, Simultaneous
 
 Family = Callable[[random.Random, int], Case]
 
@@ -150,7 +150,7 @@ def averaged(chance: random.Random, seed: int) -> Case:
 
 def calmed(chance: random.Random, seed: int) -> Case:
     """Games that turn under simple gradient, under a dynamics that damps them."""
-    dynamics = chance.choice([Extragradient(), Consensus(1.0)])
+    dynamics = chance.choice([Extragradient(), ConsensusOptimization(1.0)])
     std, rate = chance.choice([0.0, 0.3]), chance.choice([0.2, 0.3])
     points = gaussian(2, std)
     build = linear_game(

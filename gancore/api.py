@@ -18,6 +18,7 @@ from gancore.evaluation.result import EvaluationResult, store_evaluation
 from gancore.file_lock import exclusive_lock
 from gancore.model_lookup import find_model, find_weights, load, load_game
 from gancore.plugins import plugins
+from gancore.plugins.imports import require_no_import
 from gancore.progress import ProgressMode, silent
 from gancore.run_folder import RunFolder
 from gancore.summaries import RUNS, list_models, list_runs
@@ -61,8 +62,11 @@ def train(
 ) -> RunResult:
     """Train a model. ``settings`` are those of :func:`resolve_config`.
 
-    ``data`` is a name, a path, or a tensor or array of examples. In-memory data are saved in the run folder,
-    so that any process can resume and evaluate the run. The domain defines which shapes it accepts.
+    ``data`` is a name, a path, or examples: a tensor, an array or a ``torch.utils.data.Dataset``. In-memory
+    data are saved in the run folder, so that any process can resume and evaluate the run. The domain defines
+    which shapes it accepts. ``game`` is a function that builds the game, ``build(spec)``, with data of any
+    shape and no domain, or a subclass of ``AdversarialGame`` that changes a term of the recipe. A run stores
+    the function as ``module:function``; other processes import that module.
 
     ``resume`` is a run folder, or ``"auto"``: the newest unfinished run with this configuration and these
     data, else a new run. A named run may be given another budget, which counts from its first step.
@@ -78,6 +82,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C; its ``result`` is the RunResult of what was saved.
         SystemExit: after SIGTERM, SIGHUP or SIGUSR1, if the program does not handle them.
     """
+    require_no_import("train")
     plugins().strict = strict_plugins
 
     def make_job() -> TrainJob:

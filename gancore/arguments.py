@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from gancore.data.sources import is_array
@@ -51,14 +52,14 @@ PATH = ArgumentType(
 )
 DATA = ArgumentType(
     lambda value: PATH.is_valid(value) or is_array(value),
-    "a path or a name, or rows as a tensor or a numpy array",
+    "a path or a name, or rows as a tensor, a numpy array or a torch Dataset",
 )
 RECIPE = ArgumentType(
     lambda value: isinstance(value, str) or is_recipe_class(value), "a name or a subclass of gancore.Recipe"
 )
 GAME = ArgumentType(
-    lambda value: isinstance(value, str | type),
-    "a name or a subclass of gancore.games.AdversarialGame",
+    lambda value: isinstance(value, str | type | FunctionType),
+    "a name, a subclass of gancore.games.AdversarialGame, or a function build(spec) that returns a game",
 )
 TEXT = ArgumentType(lambda value: isinstance(value, str), "text")
 NUMBER = ArgumentType(lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from pydantic import ValidationError
@@ -26,11 +27,13 @@ from gancore.config_yaml import Setting, escape_line, nested_hint, parse_value, 
 from gancore.data.sources import array_source, is_array
 from gancore.errors import ConfigError
 from gancore.plugins.imports import program_reference
-from gancore.recipe import Recipe
+from gancore.plugins.registry import ARRAYS
+from gancore.recipe import Recipe, recipe_from_function
 from gancore.text import short_repr, shorten, suggestion
 
 if TYPE_CHECKING:
     from gancore.games.adversarial import AdversarialGame
+    from gancore.games.game import Game
 
 Layer: TypeAlias = Sequence[Setting]
 Sections: TypeAlias = Mapping[str, type[Section]]
@@ -61,7 +64,7 @@ def resolve_config(
     domain: str | None = None,
     *,
     recipe: str | type[Recipe] | None = None,
-    game: str | type[AdversarialGame] | None = None,
+    game: str | type[AdversarialGame] | Callable[..., Game] | None = None,
     data: str | Path | Any | None = None,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
@@ -79,10 +82,12 @@ def resolve_config(
     ``recipe`` is a name, or a subclass of :class:`gancore.Recipe` at the top of a module: its process finds
     it again by ``module:Class``, and other processes do once they have imported the module. ``game`` is a
     subclass of :class:`gancore.games.AdversarialGame` in the same way: it changes a term of an adversarial
-    recipe (``model.game``). ``data`` is a name, a path, or a tensor or array of examples. ``config`` is a
-    YAML file, ``overrides`` are ``"section.key=value"``. ``time`` is a number of seconds or text: ``"90s"``,
-    ``"10m"``, ``"2h"``. ``base`` is the configuration file of the run that is resumed; every other layer
-    overrides it.
+    recipe (``model.game``). Or it is a function ``build(spec)`` or ``build(config, spec)`` at the top of a
+    module, which takes the place of the recipe and returns a :class:`gancore.games.Game`; without a domain,
+    ``data`` are then an array of any shape. ``data`` is a name, a path, or examples: a tensor, an array, or a
+    ``torch.utils.data.Dataset``. ``config`` is a YAML file, ``overrides`` are ``"section.key=value"``.
+    ``time`` is a number of seconds or text: ``"90s"``, ``"10m"``, ``"2h"``. ``base`` is the configuration
+    file of the run that is resumed; every other layer overrides it.
 
     Raises:
         ConfigError: an invalid key or value, with where it was set.
@@ -90,8 +95,7 @@ def resolve_config(
     """
     flags = {
         "domain": domain,
-        "recipe": None if recipe is None else program_reference(recipe, "recipe"),
-        "game": None if game is None else program_reference(game, "game"),
+        **_game_settings(recipe, game),
         "data": _data_source(data),
         "steps": steps,
         "samples": samples,
@@ -102,10 +106,36 @@ def resolve_config(
         "deterministic": deterministic,
     }
     stored_layer = [] if base is None else read_settings(Path(base))
+    if isinstance(game, FunctionType):
+        stored_layer = [Setting(("domain",), ARRAYS.name, "chosen for game="), *stored_layer]
     layers = [] if config is None else [read_settings(Path(config))]
-    layers.append([Setting(FLAG_KEYS[k], v, f"--{k}") for k, v in flags.items() if v is not None])
+    layers.append([Setting(FLAG_KEYS[k], v, _flag_name(k)) for k, v in flags.items() if v is not None])
     layers.append([parse_override(text) for text in overrides])
     return _with_absolute_source(_resolve_layers(layers, stored_layer))
+
+
+def _game_settings(
+    recipe: str | type[Recipe] | None, game: str | type[AdversarialGame] | Callable[..., Game] | None
+) -> dict[str, str | None]:
+    """The settings of the arguments ``recipe`` and ``game``: a builder takes the place of the recipe."""
+    if isinstance(game, FunctionType):
+        if recipe is not None:
+            raise ConfigError(
+                f"recipe and the function {game.__name__} as game are given; both build the game",
+                "leave one out; a subclass of AdversarialGame changes a term of a recipe",
+            )
+        recipe_from_function(game)
+        return {"recipe": program_reference(game, "game"), "game": None}
+    assert game is None or isinstance(game, (str, type))  # of the arguments' kinds
+    return {
+        "recipe": None if recipe is None else program_reference(recipe, "recipe"),
+        "game": None if game is None else program_reference(game, "game"),
+    }
+
+
+def _flag_name(key: str) -> str:
+    """Where a setting comes from, as its user wrote it: ``game`` is an argument in Python alone."""
+    return f"{key}=" if key == "game" else f"--{key}"
 
 
 def load_config_file(path: Path) -> RunConfig:

@@ -166,6 +166,7 @@ Purpose: TypeAlias = Literal[
     "rendering",
     "select",
     "shown",
+    "splits",
     "time",
     "tradeoffs",
     "valid",

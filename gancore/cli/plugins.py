@@ -70,9 +70,9 @@ def check(
     The checks are those of gancore.testing.DomainConformance, on the domain's tiny data.
     """
     from gancore.plugins.surface import surface_warning
-    from gancore.testing.kit import Kit, failure_of, summary_of
+    from gancore.testing.kit import ConformanceKit, failure_of, summary_of
 
-    kit, results = Kit.for_name(name), []
+    kit, results = ConformanceKit.for_name(name), []
     for result in kit.run(recipe):
         results.append(result)
         if not as_json:

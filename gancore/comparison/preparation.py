@@ -17,7 +17,7 @@ from gancore import __version__
 from gancore.comparison.config import LAST, REAL, ComparisonConfig, Trial, selection_metric
 from gancore.comparison.folder import ComparisonFolder, read_json, write_json
 from gancore.comparison.gallery import write_gallery
-from gancore.comparison.tradeoffs import TrainedTrial
+from gancore.comparison.tradeoffs import LoadedTrial
 from gancore.config import RunConfig
 from gancore.console import progress_printer
 from gancore.data.dataset import Data, Spec, View
@@ -110,15 +110,13 @@ def _write_real_samples(folder: ComparisonFolder, domain: Domain, data: Data, sh
     write_gallery(folder.samples(REAL), domain, samples, seed, data.fingerprint)
 
 
-def load_trained_trial(
-    folder: ComparisonFolder, device: str, trial: Trial, root: Path | None
-) -> TrainedTrial:
+def load_trained_trial(folder: ComparisonFolder, device: str, trial: Trial, root: Path | None) -> LoadedTrial:
     """The model of a trial, a new game of its recipe, and its data."""
     model = load_model(folder.run_folder(trial).model, device)
     _, recipe = plugins().load_recipe(model.domain, trial.recipe)
     game = build_game(recipe, trial.config.model, model.spec, trial.seed)
     _, _, data = _open_data(model.domain, trial.config, root)
-    return TrainedTrial(model, game, recipe, trial.config.model, data)
+    return LoadedTrial(model, game, recipe, trial.config.model, data)
 
 
 def machine_name(device: str) -> str:

@@ -35,7 +35,7 @@ SIZE_FACTORS = (0.125, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
-class TrainedTrial:
+class LoadedTrial:
     """A trained model with its recipe and data."""
 
     model: Model
@@ -58,7 +58,7 @@ class TrainedTrial:
         return [batch.slice(at, min(count, at + BATCH)).to(self.model.device) for at in parts]
 
 
-def profile(trained: TrainedTrial, profile_speed: bool) -> dict[str, Any]:
+def profile(trained: LoadedTrial, profile_speed: bool) -> dict[str, Any]:
     """All trade-offs; without ``profile_speed`` no times, if another seed of the recipe was timed."""
     model = trained.model
     tradeoffs: dict[str, Any] = {
@@ -82,7 +82,7 @@ def parameters_by_player(game: Game) -> dict[str, int]:
 
 
 @torch.no_grad()
-def measure_likelihood(trained: TrainedTrial) -> dict[str, Any]:
+def measure_likelihood(trained: LoadedTrial) -> dict[str, Any]:
     """-log p(x) of test rows in nats per canonical sample: exact, a bound, or none."""
     sampler = trained.model.sampler
     if not sampler.can("likelihood"):
@@ -106,7 +106,7 @@ def measure_likelihood(trained: TrainedTrial) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def measure_inversion(trained: TrainedTrial) -> dict[str, Any]:
+def measure_inversion(trained: LoadedTrial) -> dict[str, Any]:
     """|render(invert(x)) - x| over test rows: the largest and the mean, with the largest |x|."""
     sampler = trained.model.sampler
     if not sampler.can("inversion"):

@@ -11,6 +11,7 @@ from gancore.lazy import attach
 
 if TYPE_CHECKING:
     from gancore.data.archives import is_archive, unpack_archive
+    from gancore.data.arrays import distinct_rows, keeps_together, read_npy, split_rows
     from gancore.data.cache import cache_folder
     from gancore.data.dataset import BoundedText
     from gancore.data.download import file_sha256
@@ -95,6 +96,7 @@ __all__ = [
     "digest_code",
     "digest_json",
     "digest_tensors",
+    "distinct_rows",
     "exclusive_lock",
     "file_sha256",
     "file_stat_key",
@@ -103,6 +105,7 @@ __all__ = [
     "group_by_split",
     "is_archive",
     "is_hidden",
+    "keeps_together",
     "list_files",
     "mark_used",
     "num_classifier_classes",
@@ -111,10 +114,12 @@ __all__ = [
     "open_regular",
     "other_suffix_lines",
     "read_labels",
+    "read_npy",
     "read_regular",
     "remove",
     "skipped_lines",
     "split_from_name",
+    "split_rows",
     "splits_from_folders",
     "store_unique",
     "temporary_path",

@@ -6,12 +6,13 @@ import io
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from gancore.data.archives import is_archive, unpack_archive
@@ -22,6 +23,9 @@ from gancore.errors import ConfigError, DataError
 from gancore.file_lock import exclusive_lock
 from gancore.files import atomic_write, mark_used, sha256
 from gancore.text import escape_unprintable, suggestion
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Announce: TypeAlias = Callable[[str], None]
 """Reports progress to the user, one line at a time."""
@@ -232,17 +236,72 @@ class ArraySource:
         return path
 
 
+LABELLED_FIELDS = ("data", "label")
+"""The fields of the numpy type of examples with labels."""
+
+
 def is_array(value: object) -> bool:
-    """Whether ``value`` is a tensor or an array, not the name or the path of data."""
-    return hasattr(value, "__array__") and hasattr(value, "shape")
+    """Whether ``value`` is examples in memory: a tensor, an array, or a ``torch.utils.data.Dataset``."""
+    return (hasattr(value, "__array__") and hasattr(value, "shape")) or _is_dataset(value)
+
+
+def _is_dataset(value: object) -> bool:
+    torch_data = sys.modules.get("torch.utils.data")  # not imported: no object is a Dataset
+    return torch_data is not None and isinstance(value, torch_data.Dataset)
 
 
 def array_source(value: Any) -> ArraySource:
-    """A tensor or an array, with the samples on its first axis, as a source.
+    """Examples in memory as a source: a tensor or array of rows, or a Dataset of rows or (row, label) pairs.
+
+    Rows with labels become an array of a numpy type with the fields ``data`` and ``label``.
 
     Raises:
-        ConfigError: its values are not real numbers, it has no samples, or values are not finite.
+        ConfigError: the values are not real numbers, there are no examples, or values are not finite; the
+            items of a Dataset have different shapes, or are neither rows nor (row, integer label).
     """
+    import numpy as np
+
+    if _is_dataset(value):
+        rows, labels = _dataset_arrays(value)
+        array = _checked_array(rows)
+        if labels is not None:
+            pairs = np.empty(len(array), [("data", array.dtype, array.shape[1:]), ("label", np.int64)])
+            pairs["data"], pairs["label"] = array, labels
+            array = pairs
+    else:
+        array = _checked_array(value)
+    file = io.BytesIO()
+    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    content = file.getvalue()
+    return ArraySource(f"rows-{sha256(content)[:16]}.npy", content)
+
+
+def _dataset_arrays(dataset: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The rows of a map-style Dataset, and the labels if its items are pairs."""
+    import numpy as np
+
+    fix = "give a Dataset of rows, or of pairs of a row and an integer label"
+    if not hasattr(dataset, "__len__"):
+        raise ConfigError(f"data is a {type(dataset).__name__}, which has no length", fix)
+    items = [dataset[index] for index in range(len(dataset))]
+    tuples = [item if isinstance(item, (tuple, list)) else (item,) for item in items]
+    widths = {len(item) for item in tuples}
+    if not widths <= {1, 2} or len(widths) > 1:
+        raise ConfigError(f"the items of data have {', '.join(map(str, sorted(widths)))} parts", fix)
+    try:
+        columns = [np.stack([np.asarray(part) for part in column]) for column in zip(*tuples, strict=True)]
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"the items of data do not stack to one array: {error}", fix) from None
+    if not columns:
+        raise ConfigError(f"data is a {type(dataset).__name__} without items", fix)
+    labels = columns[1] if len(columns) > 1 else None
+    if labels is not None and (labels.dtype.kind not in "biu" or labels.size != len(labels)):
+        raise ConfigError(f"the labels of data are {labels.dtype} of shape {labels.shape[1:]}", fix)
+    return columns[0], None if labels is None else labels.reshape(-1)
+
+
+def _checked_array(value: Any) -> NDArray[Any]:
+    """Rows of finite real numbers as an array. Raises ConfigError."""
     import numpy as np
 
     try:
@@ -258,7 +317,4 @@ def array_source(value: Any) -> ArraySource:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0, 0])
         raise ConfigError(f"row {row} of data is not finite", "leave such rows out")
-    file = io.BytesIO()
-    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-    content = file.getvalue()
-    return ArraySource(f"rows-{sha256(content)[:16]}.npy", content)
+    return array

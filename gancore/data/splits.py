@@ -83,7 +83,7 @@ def assign_splits(item_ids: Sequence[str], shares: Shares = (0.8, 0.1, 0.1)) -> 
     return [placed[item_id] for item_id in item_ids]
 
 
-def group_by_split(names: Sequence[str], splits: Sequence[Split]) -> dict[Split, list[str]]:
+def group_by_split(names: Sequence[str], splits: Sequence[Split]) -> dict[str, list[str]]:
     """The names of each split, in order."""
     return {
         split: [name for name, own in zip(names, splits, strict=True) if own == split] for split in SPLITS

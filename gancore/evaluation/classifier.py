@@ -19,7 +19,7 @@ from gancore.domain import Domain
 from gancore.entries import RecipeEntry
 from gancore.errors import CheckpointError, ConfigError
 from gancore.evaluation.catalogue import available_extractors
-from gancore.evaluation.features import ExtractorLoader, FeatureContext, TrainRecipe
+from gancore.evaluation.features import ExtractorLoader, FeatureContext, RecipeTrainer
 from gancore.evaluation.reference import ReferenceData, digest_data
 from gancore.file_lock import exclusive_lock
 from gancore.files import mark_used, remove
@@ -45,7 +45,7 @@ least this many steps.
 
 
 def classifier_trainer(
-    domain: Domain, train_recipe: TrainRecipe
+    domain: Domain, train_recipe: RecipeTrainer
 ) -> Callable[[Data], SampleClassifier] | None:
     """``MetricInputs.train_classifier``: the domain's first recipe that classifies, with its defaults.
 

@@ -36,7 +36,7 @@ CHUNK_ROWS = 256
 """Rows that an extractor processes at once."""
 
 
-class TrainRecipe(Protocol):
+class RecipeTrainer(Protocol):
     """A function that trains a recipe of the domain with these changed settings, or loads it from the cache.
 
     See :meth:`gancore.evaluation.classifier.ClassifierCache.__call__`.
@@ -56,7 +56,7 @@ class FeatureContext:
 
     data: Data
     cache_folder: Path
-    train_recipe: TrainRecipe
+    train_recipe: RecipeTrainer
     announce: Callable[[str], None] = field(default=lambda line: None)
 
 

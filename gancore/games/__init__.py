@@ -25,7 +25,7 @@ from gancore.games.draw import BatchSource, Draw, EncodedView
 from gancore.games.dynamics import (
     DYNAMICS,
     Alternating,
-    Consensus,
+    ConsensusOptimization,
     Dynamics,
     Extragradient,
     Optimistic,
@@ -100,7 +100,7 @@ __all__ = [
     "CellBounds",
     "Classifier",
     "ClassifierGame",
-    "Consensus",
+    "ConsensusOptimization",
     "Cost",
     "Dequantization",
     "DiscreteGame",

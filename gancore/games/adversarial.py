@@ -303,7 +303,7 @@ def _augmented(discriminator: object, augmentation: Augmentation | None) -> Disc
     if not isinstance(discriminator, Discriminator):
         raise ConfigError(
             f"the discriminator is {type(discriminator).__name__}, not a gancore.games.Discriminator",
-            "subclass Discriminator and define logits(embedded, condition)",
+            "wrap it as Discriminator(network), or subclass it and define logits(embedded, condition)",
         )
     return AugmentedDiscriminator(discriminator, augmentation) if augmentation else discriminator
 

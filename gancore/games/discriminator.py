@@ -13,7 +13,14 @@ class Discriminator(nn.Module):
 
     ``embed`` maps data to float tensors, on which penalties and interpolations act. By default the data are
     their own embedding, so a subclass has to define only ``logits``.
+    ``Discriminator(network)`` is that of a plain module: ``network(data)`` gives the logits, or
+    ``network(data, condition)`` if the game is conditional.
     """
+
+    def __init__(self, network: nn.Module | None = None) -> None:
+        super().__init__()
+        if network is not None:
+            self.network = network
 
     def embed(self, data: Tree) -> Tree:
         """From data (real, or a generator's output) to float leaves. Must not detach them."""
@@ -21,6 +28,10 @@ class Discriminator(nn.Module):
 
     def logits(self, embedded: Tree, condition: Tree = None) -> Tensor:
         """Logits of shape (batch,) or (batch, several), for example one for each position."""
+        if "network" in self._modules:
+            inputs = (embedded,) if condition is None else (embedded, condition)
+            logits: Tensor = self.network(*inputs)
+            return logits
         raise TypeError(f"{type(self).__name__} must define logits(embedded, condition)")
 
     def mask(self, data: Tree) -> Tensor | None:

@@ -130,7 +130,7 @@ class Optimistic(Dynamics):
 
 
 @dataclass(frozen=True)
-class Consensus(Dynamics):
+class ConsensusOptimization(Dynamics):
     """Consensus optimization, theta - h (g + gamma J^T g): also descends |g|^2 / 2.
 
     Mescheder et al. 2017, eq. 14 and algorithm 2. ``alternating``: each move of a turn uses the parameters
@@ -234,7 +234,7 @@ DYNAMICS: Mapping[str, type[Dynamics]] = {
     "extragradient": Extragradient,
     "extragradient-past": PastExtragradient,
     "optimistic": Optimistic,
-    "consensus": Consensus,
+    "consensus": ConsensusOptimization,
     "symplectic": SymplecticAdjustment,
     "unrolled": Unrolled,
 }

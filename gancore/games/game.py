@@ -94,7 +94,7 @@ class Phase:
         if not isinstance(self.dynamics, Dynamics):
             raise ConfigError(
                 f"the dynamics of phase {self.name!r} is {_describe(self.dynamics)}",
-                "give an object, such as gancore.games.Consensus()",
+                "give an object, such as gancore.games.ConsensusOptimization()",
             )
 
     def lazy_reg_scale(self, player: str) -> float:

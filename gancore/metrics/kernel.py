@@ -26,7 +26,7 @@ BANDWIDTH_ROWS = 2000
 """Rows of the reference from whose pairs the median distance is computed."""
 
 
-class Sums(NamedTuple):
+class PairSums(NamedTuple):
     """Sums of a kernel matrix K (m, n): of each row (m), of each column (n), and of the squares of all
     entries.
     """
@@ -70,7 +70,7 @@ def gaussian_for(real: Tensor) -> Kernel:
 
 def sum_kernel(
     x: Tensor, y: Tensor, same: bool = False, entries: int = CHUNK_ENTRIES, kernel: Kernel = cubic
-) -> Sums:
+) -> PairSums:
     """Sums of the kernel between all rows, in float64. ``same``: x is y, and no row is paired with itself.
 
     All blocks use one buffer: separate allocations can fragment the heap by as much as the matrix of all
@@ -88,15 +88,15 @@ def sum_kernel(
         rows[start : start + height] = block.sum(1)
         columns += block.sum(0)
         squares += block.square_().sum()
-    return Sums(rows, columns, squares)
+    return PairSums(rows, columns, squares)
 
 
 class KernelSums(NamedTuple):
     """Sums over the real rows (m), the fake (n), and between them."""
 
-    real: Sums
-    fake: Sums
-    cross: Sums
+    real: PairSums
+    fake: PairSums
+    cross: PairSums
 
 
 def kernel_sums(
@@ -147,7 +147,7 @@ def second_order_variance(k: KernelSums) -> float:
     return max(0.0, float(within + 4 * cross / (m * n) ** 2))
 
 
-def _centred_squares(k: Sums) -> Tensor:
+def _centred_squares(k: PairSums) -> Tensor:
     """sum_{i != j} (k_ij - r_i - r_j + mean r)^2 with r_i = mean_{j != i} k_ij, by expanding the square."""
     m = len(k.row_sums)
     r = k.row_sums / (m - 1)

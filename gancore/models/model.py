@@ -130,7 +130,13 @@ class Model:
 def build_game(recipe: Recipe, section: RecipeConfig, spec: Spec, seed: int) -> Game:
     """Build the game; its initial parameters are a function of the seed."""
     with pinned_settings(), torch_seed(build_key(seed).seed):
-        return recipe.build(section, spec)
+        game: object = recipe.build(section, spec)
+    if not isinstance(game, Game):
+        raise ConfigError(
+            f"the recipe built a {type(game).__name__}, not a gancore.games.Game",
+            "return adversarial_game(...), likelihood_game(...) or a subclass of Game",
+        )
+    return game
 
 
 @pinned_settings()

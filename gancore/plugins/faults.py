@@ -127,7 +127,7 @@ def _source_line(error: BaseException) -> str:
 
 
 @dataclass(frozen=True)
-class Frame:
+class PluginFrame:
     """A call on the way to an error, in code of gancore (``plugin`` None) or of a plugin."""
 
     module: str
@@ -170,7 +170,7 @@ def calling_plugin(error: BaseException, packages: Mapping[str, PluginId]) -> st
     return ""
 
 
-def _ends_the_program(frames: Sequence[Frame]) -> bool:
+def _ends_the_program(frames: Sequence[PluginFrame]) -> bool:
     """Whether a plugin calls sys.exit inside an operation of gancore.
 
     A command of its own may exit, and so may a signal handler of the program, which interrupts any code.
@@ -182,7 +182,7 @@ def _ends_the_program(frames: Sequence[Frame]) -> bool:
     return verbs and frames[-1].innermost
 
 
-def _plugin_frames(error: BaseException, packages: Mapping[str, PluginId]) -> Iterator[Frame]:
+def _plugin_frames(error: BaseException, packages: Mapping[str, PluginId]) -> Iterator[PluginFrame]:
     """Frames of plugins and of gancore, except for the plugin loader's; the outermost first."""
     trace = error.__traceback__
     while trace is not None:
@@ -190,5 +190,5 @@ def _plugin_frames(error: BaseException, packages: Mapping[str, PluginId]) -> It
         top = module.partition(".")[0]
         if (top == "gancore" and not module.startswith("gancore.plugins")) or top in packages:
             innermost = trace.tb_next is None
-            yield Frame(module, trace.tb_frame.f_code, trace.tb_lineno, packages.get(top), innermost)
+            yield PluginFrame(module, trace.tb_frame.f_code, trace.tb_lineno, packages.get(top), innermost)
         trace = trace.tb_next

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import reduce
+from pathlib import Path
+from types import FunctionType
 from typing import Any, NoReturn, TypeVar, cast
 
 from gancore.entries import REFERENCE, Entry, RecipeEntry
-from gancore.errors import ConfigError, PluginError
+from gancore.errors import ConfigError, GancoreError, PluginError, describe_error
 from gancore.plugins.faults import ExitCalledError, Fault, PluginId, fault_from
-from gancore.recipe import Recipe
+from gancore.recipe import BUILDER_PARAMETERS, Recipe, recipe_from_function
 from gancore.text import escape_control
 
 LIGHT_SECONDS, HEAVY_SECONDS = 5.0, 30.0
@@ -148,22 +152,34 @@ def is_recipe_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Recipe)
 
 
-def program_reference(given: str | type, kind: str) -> str:
-    """``module:Class`` of a class, by which a process that has imported the module finds it again.
+def program_reference(given: str | type | FunctionType, kind: str) -> str:
+    """``module:name`` of a class or function, by which a process that has imported the module finds it again.
 
-    ``kind`` says in messages what the class is.
+    A function of a script is named by the script's file, ``my_gan:build`` of ``my_gan.py``. ``kind`` says in
+    messages what the class is.
 
     Raises:
-        ConfigError: the class is defined inside a function.
+        ConfigError: it is defined inside a function, or has no name (a lambda).
     """
     if isinstance(given, str):
         return given
-    if "<locals>" in given.__qualname__:
+    if "<" in given.__qualname__:
         raise ConfigError(
-            f"the {kind} {given.__qualname__} is defined inside a function",
+            f"the {kind} {given.__qualname__} is defined inside a function, or has no name",
             "define it at the top of a module",
         )
-    return f"{given.__module__}:{given.__qualname__}"
+    module = given.__module__
+    if module == "__main__" and isinstance(given, FunctionType):
+        module = _script_module() or module
+    return f"{module}:{given.__qualname__}"
+
+
+def _script_module() -> str:
+    """The name under which other processes import the running script; empty: none, as in a notebook."""
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    name = spec.name if spec is not None else Path(file).stem if file else ""
+    return name if name.isidentifier() or spec is not None else ""
 
 
 def find_program_object(name: str, kind: str) -> object:
@@ -176,24 +192,105 @@ def find_program_object(name: str, kind: str) -> object:
         PluginError: the module is not imported, or has no such class.
     """
     module, _, path = name.partition(":")
+    if module not in sys.modules and module == _script_module():
+        module = "__main__"
     try:
         return reduce(
             lambda holder, part: vars(holder)[part], path.split("."), cast(object, sys.modules[module])
         )
     except (KeyError, TypeError):
         raise PluginError(
-            f"{kind} {name!r}: module {module!r} is not imported in this program, or has no class {path!r}",
-            f"import {module} before, or bring the {kind} as a plugin (`gancore plugins new`)",
+            f"{kind} {name!r}: module {module!r} is not imported in this program, or has no {path!r}",
+            _how_to_find(module, kind),
         ) from None
 
 
+def _how_to_find(module: str, kind: str) -> str:
+    if kind == "recipe":
+        return f"import {module} before, pass game= or recipe= again, or set PYTHONPATH to a builder's folder"
+    return f"import {module} before, or bring the {kind} as a plugin (`gancore plugins new`)"
+
+
 def load_program_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
-    """The recipe that ``module:Class`` names, in a module that this program has already imported.
+    """The recipe that ``module:Class`` or ``module:function`` names.
+
+    A class is looked for in modules that this program has already imported. A module of a function is
+    imported if it defines, by its source, a builder of this name: other names in a file run no code.
 
     Raises:
-        PluginError: the module is not imported, or has no such recipe.
+        PluginError: no module of this name can be imported, or it has no such recipe.
     """
+    _import_builder(name)
     found = find_program_object(name, "recipe")
+    summary = (found.__doc__ or "").partition("\n")[0]
+    if isinstance(found, FunctionType):
+        return RecipeEntry(name, name, summary), recipe_from_function(found)
     if not (isinstance(found, type) and issubclass(found, Recipe)):
         raise PluginError(f"{name!r} is not a subclass of gancore.Recipe", "name a recipe")
-    return RecipeEntry(name, name, (found.__doc__ or "").partition("\n")[0]), found()
+    return RecipeEntry(name, name, summary), found()
+
+
+_importing = threading.local()
+"""``builder``: the name of the builder whose module this thread imports."""
+
+
+def require_no_import(verb: str) -> None:
+    """Raises ConfigError in a module that is imported for its builder: it would train as a side effect."""
+    if name := getattr(_importing, "builder", ""):
+        module = name.partition(":")[0]
+        raise ConfigError(
+            f"{module}.py calls gancore.{verb} when it is imported for {name!r}",
+            'put the call under if __name__ == "__main__":',
+        )
+
+
+def _import_builder(name: str) -> None:
+    """Import the module of a builder; nothing is done if it is imported, or its source defines no builder."""
+    module, _, path = name.partition(":")
+    if module in sys.modules or module == _script_module() or not _defines_builder(module, path):
+        return
+    with stdout_to_stderr():
+        _importing.builder = name
+        try:
+            importlib.import_module(module)
+        except GancoreError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(
+                f"recipe {name!r}: {describe_error(error)} when {module} is imported",
+                'fix it, or put what is not to run then under if __name__ == "__main__":',
+            ) from error
+        finally:
+            _importing.builder = ""
+
+
+def _defines_builder(module: str, name: str) -> bool:
+    """Whether the source of a module on the path has a function ``name(spec)`` or ``name(config, spec)``.
+
+    Imports nothing.
+    """
+    try:
+        file = _source_file(module)
+        tree = ast.parse(file.read_text(encoding="utf-8") if file else "")
+    except (ImportError, OSError, ValueError, SyntaxError):
+        return False
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return any(_required_parameters(node.args) in BUILDER_PARAMETERS for node in functions)
+
+
+def _source_file(module: str) -> Path | None:
+    """The file of a module on the path; None: there is none. No package is imported."""
+    top, *inner = module.split(".")
+    spec = importlib.util.find_spec(top) if top else None
+    if spec is None:
+        return None
+    if not inner:
+        return Path(spec.origin) if spec.origin else None
+    bases = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
+    files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _required_parameters(arguments: ast.arguments) -> tuple[str, ...]:
+    named = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+    return tuple(named[: len(named) - len(arguments.defaults)])

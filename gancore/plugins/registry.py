@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from gancore.entries import Entry, MetricEntry, ModelEntry, RecipeEntry
+from gancore.entries import DomainEntry, Entry, MetricEntry, ModelEntry, RecipeEntry
 from gancore.errors import PluginError
 from gancore.plugins.discovery import discover
 from gancore.plugins.faults import Fault, PluginId
@@ -42,6 +42,10 @@ def _locked(
 
 CORE_PACKAGES = frozenset({"", "gancore", "torch", *sys.stdlib_module_names}) - {"__main__"}
 """Packages that an entry may name and that belong to no plugin."""
+
+
+ARRAYS = DomainEntry("arrays", "gancore.array_domain:ArrayDomain", "rows of numbers of any shape")
+"""The domain of the core. It has no recipes and is in no list: ``gancore.train(data=, game=)`` uses it."""
 
 
 class PluginRegistry:
@@ -119,7 +123,7 @@ class PluginRegistry:
     def load_recipe(self, domain: Domain, name: str | None = None) -> tuple[RecipeEntry, Recipe]:
         """A recipe of the domain, by default its first; loads other plugins only if the domain lacks it.
 
-        ``module:Class`` is a recipe that this program has imported itself.
+        ``module:Class`` is a recipe that this program has imported itself, ``module:function`` a builder.
 
         Raises:
             PluginError: no such recipe, or it cannot be loaded.
@@ -133,7 +137,8 @@ class PluginRegistry:
         name = name or next(iter(known), "")
         if name not in known:
             requested = f"no recipe {name!r}" if name else "no recipe"
-            raise PluginError(f"the domain {domain.name!r} has {requested}", suggestion(name, known))
+            fix = suggestion(name, known) if known else "pass game=, a function that builds a game"
+            raise PluginError(f"the domain {domain.name!r} has {requested}", fix)
         from gancore.recipe import Recipe
 
         return known[name], instantiate(known[name], self._id_of(known[name]), Recipe)
@@ -197,14 +202,16 @@ class PluginRegistry:
 
     def _first_claims(self, hook: str) -> Mapping[tuple[str, str], Entry]:
         """Entries by (domain of a recipe, name); on a duplicate the first plugin keeps the name."""
-        claims: dict[tuple[str, str], Entry] = {}
+        own = {("", ARRAYS.name): ARRAYS} if hook == "gancore_domains" else {}
+        claims: dict[tuple[str, str], Entry] = {**own}
         for plugin in self._found:
             for entry in plugin.entries.get(hook, ()):
                 key = (entry.domain if isinstance(entry, RecipeEntry) else "", entry.name)
                 first = claims.setdefault(key, entry)
                 if first is not entry:
-                    self._drop_duplicate(hook, entry, f"{self._id_of(first)} has")
-        return claims
+                    holder = "gancore itself" if first is ARRAYS else self._id_of(first)
+                    self._drop_duplicate(hook, entry, f"{holder} has")
+        return {key: entry for key, entry in claims.items() if entry is not ARRAYS}
 
     def _drop_duplicate(self, hook: str, entry: Entry, holder: str) -> None:
         plugin = next(p for p in self._found if any(e is entry for e in p.entries.get(hook, ())))
@@ -214,6 +221,8 @@ class PluginRegistry:
 
     @_locked
     def _find_domain(self, name: str) -> Entry:
+        if name == ARRAYS.name:
+            return ARRAYS
         for plugin in self._found:
             if plugin.id.name == name:
                 plugin.load()

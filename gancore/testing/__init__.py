@@ -2,15 +2,15 @@
 
 from gancore.testing.check import Check, CheckFailure, CheckResult, SkipCheck
 from gancore.testing.conformance import DomainConformance, PluginConformance
-from gancore.testing.kit import CHECKS, Kit
+from gancore.testing.kit import CHECKS, ConformanceKit
 
 __all__ = [
     "CHECKS",
     "Check",
     "CheckFailure",
     "CheckResult",
+    "ConformanceKit",
     "DomainConformance",
-    "Kit",
     "PluginConformance",
     "SkipCheck",
 ]

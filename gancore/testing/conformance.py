@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from gancore.errors import GancoreError
 from gancore.testing.check import Check, CheckFailure, SkipCheck
-from gancore.testing.kit import CHECKS, Kit
+from gancore.testing.kit import CHECKS, ConformanceKit
 
 PART_SCOPES = ("loss", "dynamics", "measure", "logger")
 """Of checks that need no domain."""
@@ -25,13 +25,13 @@ class PluginConformance:
     """
 
     plugin: ClassVar[str] = ""
-    _parts_kit: ClassVar[Kit | None] = None
+    _parts_kit: ClassVar[ConformanceKit | None] = None
 
     @classmethod
-    def kit(cls) -> Kit:
+    def kit(cls) -> ConformanceKit:
         """The kit that the tests of this class share."""
         if cls._parts_kit is None:
-            cls._parts_kit = Kit.for_name(cls.plugin)
+            cls._parts_kit = ConformanceKit.for_name(cls.plugin)
         return cls._parts_kit
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
@@ -63,13 +63,13 @@ class DomainConformance:
     """
 
     domain: ClassVar[str] = ""
-    _kit: ClassVar[Kit | None] = None
+    _kit: ClassVar[ConformanceKit | None] = None
 
     @classmethod
-    def kit(cls) -> Kit:
+    def kit(cls) -> ConformanceKit:
         """The kit that the tests of this class share, so that data are opened once."""
         if cls._kit is None:
-            cls._kit = Kit.for_name(cls.domain)
+            cls._kit = ConformanceKit.for_name(cls.domain)
         return cls._kit
 
     def pytest_generate_tests(self, metafunc: Any) -> None:

@@ -116,13 +116,13 @@ PREREQUISITES = ("resolves_entries", "opens", "builds")
 
 
 @dataclass
-class Kit:
+class ConformanceKit:
     """Checks one plugin: itself, its domains, and its recipes for any domain."""
 
     plugin: PluginFixture
 
     @classmethod
-    def for_name(cls, name: str) -> Kit:
+    def for_name(cls, name: str) -> ConformanceKit:
         """The kit of the plugin of this name, or of the plugin with the domain of this name.
 
         Raises:

@@ -337,17 +337,15 @@ def _posteriors(labels: Tensor, classes: int, kind: str) -> Tensor:
     return (flat_out * tilt).log().log_softmax(1)
 
 
-def nearest_neighbour_classifier(data: Data) -> NearestNeighbourClassifier:
+def nearest_neighbour_classifier(data: Data) -> StandInClassifier:
     """A classifier of labelled data, as :attr:`MetricInputs.train_classifier` makes one."""
     train = data.view("train")
     rows = torch.arange(min(len(train), TAUGHT))
-    return NearestNeighbourClassifier(
-        read_rows(train, rows, Key.of("kit", "judge")), len(data.spec["classes"])
-    )
+    return StandInClassifier(read_rows(train, rows, Key.of("kit", "judge")), len(data.spec["classes"]))
 
 
 @dataclass(frozen=True)
-class NearestNeighbourClassifier:
+class StandInClassifier:
     """A classifier without training: a row has the class of its nearest known row."""
 
     taught: Batch

@@ -13,7 +13,7 @@ from gancore.comparison import tradeoffs
 from gancore.comparison.analysis import Analysis
 from gancore.comparison.tradeoff_table import model_kind, time_to_target, tradeoff_row, tradeoff_statements
 from gancore.comparison.tradeoffs import (
-    TrainedTrial,
+    LoadedTrial,
     measure_inversion,
     measure_likelihood,
     parameters_by_player,
@@ -83,11 +83,11 @@ class Stiff(Domain):
 SPEC = Spec({"length": 64})
 
 
-def trained(sampler: nn.Module, rows: torch.Tensor, labels: torch.Tensor | None = None) -> TrainedTrial:
+def trained(sampler: nn.Module, rows: torch.Tensor, labels: torch.Tensor | None = None) -> LoadedTrial:
     view = TensorView(rows, labels)
     data = Data(train=view, valid=view, test=view, spec=SPEC)
     model = Model(sampler, SPEC, Stiff(), {}, CPU)
-    return TrainedTrial(model, fitted_game(Parallel(4)), Untrained(), RecipeConfig(), data)
+    return LoadedTrial(model, fitted_game(Parallel(4)), Untrained(), RecipeConfig(), data)
 
 
 @pytest.mark.parametrize("power", [-0.5, 0.0, 1.0, 2.0])

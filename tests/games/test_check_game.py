@@ -70,7 +70,11 @@ def players(**optimizer):
             "TorchOptimizer",
         ),
         (lambda: Pair(players={"a": Player("a")}), ("'a'",), "['a']"),
-        (lambda: Pair(phases=[Phase([Move("a")], dynamics="consensus")]), ("'consensus'",), "Consensus()"),
+        (
+            lambda: Pair(phases=[Phase([Move("a")], dynamics="consensus")]),
+            ("'consensus'",),
+            "ConsensusOptimization()",
+        ),
         (lambda: Pair(phases=[Phase([Move("a", every=0)])]), ("every=0",), ""),
     ],
 )

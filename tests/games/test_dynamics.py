@@ -31,7 +31,7 @@ from gancore.games import (
     Adam,
     AdamW,
     Alternating,
-    Consensus,
+    ConsensusOptimization,
     Cost,
     Dynamics,
     Extragradient,
@@ -114,10 +114,10 @@ MAPS = {  # a step as a matrix, from the formulas in the papers
     "alternating": (Alternating(), (EYE - H * SECOND @ J) @ (EYE - H * FIRST @ J)),
     "simultaneous": (Simultaneous(), EYE - H * J),
     "extragradient": (Extragradient(), EYE - H * J @ (EYE - H * J)),
-    "consensus": (Consensus(0.7), EYE - H * (J + 0.7 * J.T @ J)),
+    "consensus": (ConsensusOptimization(0.7), EYE - H * (J + 0.7 * J.T @ J)),
     "symplectic": (SymplecticAdjustment(0.7, align=False), EYE - H * (J + 0.7 * A.T @ J)),
     "alternating consensus": (
-        Consensus(0.7, alternating=True),
+        ConsensusOptimization(0.7, alternating=True),
         (EYE - H * SECOND @ (J + 0.7 * J.T @ J)) @ (EYE - H * FIRST @ (J + 0.7 * J.T @ J)),
     ),
 }
@@ -168,7 +168,7 @@ RATES = {  # spectral radius on min max xy with rate h (reference: Gidel et al. 
     "optimistic": (Optimistic(), lambda h: max(abs(r) for r in roots(h))),
     "past": (PastExtragradient(), lambda h: max(abs(r) for r in roots(h))),
     "symplectic": (SymplecticAdjustment(1.0), lambda h: ((1 - h) ** 2 + h**2) ** 0.5),
-    "consensus": (Consensus(1.0), lambda h: ((1 - h) ** 2 + h**2) ** 0.5),
+    "consensus": (ConsensusOptimization(1.0), lambda h: ((1 - h) ** 2 + h**2) ** 0.5),
 }
 
 
@@ -234,7 +234,7 @@ ALL = [
     Extragradient(),
     PastExtragradient(),
     Optimistic(),
-    Consensus(0.1),
+    ConsensusOptimization(0.1),
     SymplecticAdjustment(0.3),
     Unrolled(2),
 ]

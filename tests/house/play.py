@@ -105,7 +105,8 @@ def make_training_tiny() -> None:
 
     def tiny(domain: str | None = None, **given: Any) -> Any:
         if given.get("resume") in (None, "auto"):
-            own = TINY_AUDIO if domain in (None, "audio") else TINY
+            is_audio = domain == "audio" or (domain is None and not callable(given.get("game")))
+            own = TINY_AUDIO if is_audio else TINY
             given["overrides"] = [*(given.get("overrides") or []), *own]
         return train(domain, **given)
 
@@ -220,6 +221,9 @@ def check(words: list[str]) -> None:
             named = [file, *(word.partition("[")[0] for word in rest if not word.startswith("-"))]
             if all((ROOT / name).exists() for name in named):
                 return
+        case ["python", script] if Path(script).is_file():  # which the document has written
+            subprocess.run([sys.executable, script], check=True)
+            return
         case ["python", script, *_]:
             if (ROOT / script).is_file():
                 return

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gancore.plugins import registry
 from gancore.scaffold import names_of, render
-from gancore.testing import CheckResult, Kit
+from gancore.testing import CheckResult, ConformanceKit
 
 NAME = "tides"
 
@@ -56,4 +56,4 @@ class Site:
     def check(self, *changes: Change, recipe: str | None = None) -> list[CheckResult]:
         """What the kit says of the plugin so changed."""
         self.install(*changes)
-        return list(Kit.for_name(NAME).run(recipe))
+        return list(ConformanceKit.for_name(NAME).run(recipe))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from broken_plugins import TAKE
 from kit_site import NAME, Change, Site
 
-from gancore.testing import CHECKS, CheckResult, Kit
+from gancore.testing import CHECKS, CheckResult, ConformanceKit
 from gancore.testing.check import run_check
 
 LABELLED = [
@@ -26,7 +26,7 @@ LABELLED = [
 def found(site: Site, check: str, *changes: Change, subject: str = NAME) -> CheckResult:
     """What the kit's check of this name says of the scaffold's plugin so changed."""
     site.install(*changes)
-    kit = Kit.for_name(NAME)
+    kit = ConformanceKit.for_name(NAME)
     kinds = {"domain": lambda: kit.domain(NAME), "recipe": lambda: kit.recipes[subject]}
     (wanted,) = (each for each in CHECKS if each.name == check)
     return run_check(wanted, kinds[wanted.scope]())

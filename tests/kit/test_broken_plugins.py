@@ -7,7 +7,7 @@ from broken_plugins import DENSE, DOMAIN, NORMAL, PLUGIN
 from kit_site import Change
 
 from gancore.cli import main
-from gancore.testing import CHECKS, Kit
+from gancore.testing import CHECKS, ConformanceKit
 from gancore.testing.check import run_check
 
 pytestmark = pytest.mark.usefixtures("alone")
@@ -70,7 +70,7 @@ def test_what_two_processes_train_otherwise_is_caught(site):
     changes, _, _ = NORMAL["a cost that does not add up"]
     site.install(*changes)
     (check,) = (check for check in CHECKS if check.name == "trains_on_two_processes")
-    result = run_check(check, Kit.for_name("tides").recipes["tides/normal"])
+    result = run_check(check, ConformanceKit.for_name("tides").recipes["tides/normal"])
     assert result.state == "failed"
     assert "batch_coupled" in result.text
 

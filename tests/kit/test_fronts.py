@@ -13,7 +13,7 @@ from refusals import refused
 
 from gancore.cli import main
 from gancore.errors import PluginError
-from gancore.testing import CHECKS, DomainConformance, Kit, PluginConformance
+from gancore.testing import CHECKS, ConformanceKit, DomainConformance, PluginConformance
 
 
 def test_every_check_says_what_it_holds_under_a_name_of_its_own():
@@ -130,7 +130,7 @@ def test_a_plugin_of_recipes_for_another_domain_is_checked_on_that_domain(site, 
     (info / "entry_points.txt").write_text("[gancore]\nshore = shore\n")
     monkeypatch.setenv("GANCORE_PLUGINS", "tides,shore")
     monkeypatch.delitem(sys.modules, "shore", raising=False)
-    kit = Kit.for_name("shore")
+    kit = ConformanceKit.for_name("shore")
     assert list(kit.recipes) == ["tides/again"]
     assert kit.domains == {}
     results = list(kit.run())

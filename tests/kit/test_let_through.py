@@ -17,7 +17,7 @@ from gancore.config import DataConfig
 from gancore.data.dataset import Data, Spec, TensorView
 from gancore.metrics.metric import Metric
 from gancore.random import Key
-from gancore.testing import Kit, data_checks
+from gancore.testing import ConformanceKit, data_checks
 from gancore.testing.check import CheckFailure
 from gancore.testing.data_checks import _others
 from gancore.testing.fixtures import DomainFixture
@@ -240,7 +240,7 @@ def taught(inputs):
 """
 
 
-def installed(site, monkeypatch, hook: str, entry: str, code: str) -> Kit:
+def installed(site, monkeypatch, hook: str, entry: str, code: str) -> ConformanceKit:
     """A plugin ``shore`` that brings one part and no domain."""
     (site.folder / "shore.py").write_text(PART.format(hook=hook, entry=entry) + code)
     info = site.folder / "gancore_shore-1.dist-info"
@@ -250,10 +250,10 @@ def installed(site, monkeypatch, hook: str, entry: str, code: str) -> Kit:
     monkeypatch.setenv("GANCORE_PLUGINS", "shore,tides")
     sys.modules.pop("shore", None)
     forget()
-    return Kit.for_name("shore")
+    return ConformanceKit.for_name("shore")
 
 
-def states(kit: Kit) -> dict[str, str]:
+def states(kit: ConformanceKit) -> dict[str, str]:
     """Of the checks of parts by name."""
     return {result.check: result.state for result in kit.run() if result.subject != "shore"}
 

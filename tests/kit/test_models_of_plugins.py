@@ -20,7 +20,7 @@ from gancore.cli import main
 from gancore.errors import ConfigError, DataError, PluginError
 from gancore.model_lookup import find_model
 from gancore.plugins import plugins
-from gancore.testing import CheckResult, Kit
+from gancore.testing import CheckResult, ConformanceKit
 
 LIGHT = '    return [DomainEntry("tides", "gancore_tides.domain:TidesDomain", "series of values")]'
 HOOK = """
@@ -75,7 +75,7 @@ def server(tmp_path):
 
 def check_of_models() -> CheckResult:
     """What the kit says of the models; and that it goes on behind it."""
-    checked = Kit.for_name("tides").run()
+    checked = ConformanceKit.for_name("tides").run()
     result = next(r for r in checked if r.check == "opens_models")
     assert next(checked).subject == "tides"
     return result

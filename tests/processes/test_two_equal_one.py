@@ -20,7 +20,7 @@ from gancore.games import (
     AdaptiveProbability,
     AdversarialGame,
     Augmentation,
-    Consensus,
+    ConsensusOptimization,
     Cost,
     Extragradient,
     Game,
@@ -140,7 +140,7 @@ DYNAMICS = [
     Extragradient(),
     PastExtragradient(),
     Optimistic(),
-    Consensus(0.3),
+    ConsensusOptimization(0.3),
     SymplecticAdjustment(0.3),
 ]
 
@@ -153,7 +153,7 @@ def test_under_every_dynamics(dynamics):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "dynamics", [Consensus(0.3), SymplecticAdjustment(0.3)], ids=lambda d: type(d).__name__
+    "dynamics", [ConsensusOptimization(0.3), SymplecticAdjustment(0.3)], ids=lambda d: type(d).__name__
 )
 def test_where_a_coupled_loss_is_differentiated_twice(dynamics):
     assert_close(*one_and_two(lambda: gan("relativistic-average", dynamics=dynamics), points()))

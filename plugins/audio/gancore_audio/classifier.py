@@ -73,7 +73,8 @@ class SoundClassifier(Classifier):
         return leaky_relu(self.dense(adaptive_avg_pool2d(maps, (None, COLUMNS)).flatten(1)), 0.1)
 
     def classify(self, embedded: Tensor) -> Tensor:
-        return self.head(embedded)
+        result: Tensor = self.head(embedded)
+        return result
 
     def _augment(self, sounds: Tensor) -> Tensor:
         """Random shift, gain and noise of each sound: none of them identifies a label."""

@@ -142,7 +142,7 @@ def _segment_table(
     if len(set(identities)) < len(SPLITS):
         return _split_in_time(names, items, lengths, row_labels, config, sample_rate_hz)
     held_out = ((name, split) for name, split in zip(names, splits_from_folders(names), strict=True))
-    official = {name: split for name, split in held_out if split in ("valid", "test")}
+    official: dict[str, Split] = {name: split for name, split in held_out if split in ("valid", "test")}
     official |= audio_source.layout.official_splits(names, audio_source.root) if audio_source.root else {}
     splits = _assign_splits(names, identities, official, config)
     return SegmentTable(

@@ -56,7 +56,7 @@ class WaveGANDiscriminator(Discriminator):
             if self.shuffle and self.training and depth < len(self.layers) - 1:
                 x = phase_shuffle(x, self.shuffle, self.per_example)
         features = x.flatten(1)
-        logits = self.dense(features).squeeze(1)
+        logits: Tensor = self.dense(features).squeeze(1)
         if self.label is not None:
             logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
         return logits
@@ -101,7 +101,7 @@ class SpectrogramDiscriminator(Discriminator):
         for layer in self.layers:
             x = leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
-        logits = self.dense(features).squeeze(1)
+        logits: Tensor = self.dense(features).squeeze(1)
         if self.label is not None:
             logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
         return logits

@@ -83,7 +83,8 @@ def log_mel_patches(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     magnitude = torch.fft.rfft(frames * hann, FFT).abs()  # (n, frames, 257)
     mel = torch.log(magnitude @ mel_filters().to(sounds.device) + OFFSET)
     count = mel.shape[1] // FRAMES
-    return mel[:, : count * FRAMES].unflatten(1, (count, FRAMES))
+    result: Tensor = torch.unflatten(mel[:, : count * FRAMES], 1, (count, FRAMES))
+    return result
 
 
 @torch.no_grad()

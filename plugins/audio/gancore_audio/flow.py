@@ -68,7 +68,8 @@ class DilatedNetwork(nn.Module):
         for gate, residual in zip(self.gates, self.residuals, strict=True):
             signal, gating = gate(x).chunk(2, dim=1)
             x = x + residual(torch.tanh(signal) * torch.sigmoid(gating))
-        return self.last(x)
+        result: Tensor = self.last(x)
+        return result
 
 
 def build_waveform_flow(

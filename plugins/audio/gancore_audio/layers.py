@@ -56,8 +56,7 @@ def phase_shuffle(x: Tensor, max_shift: int, per_example: bool = True) -> Tensor
 
 def shift_with_reflection(x: Tensor, shifts: Tensor, max_shift: int) -> Tensor:
     """Shift row b by ``shifts[b]`` (to the right if positive), edges reflected without repetition."""
-    shifted: Tensor = _Shift.apply(x, max_shift - shifts, max_shift)
-    return shifted
+    return _apply(_Shift, x, max_shift - shifts, max_shift)
 
 
 class _Shift(torch.autograd.Function):
@@ -73,8 +72,8 @@ class _Shift(torch.autograd.Function):
         ]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return _Adjoint.apply(gradient, *ctx.saved_tensors, ctx.max_shift), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _apply(_Adjoint, gradient, *ctx.saved_tensors, ctx.max_shift), None, None
 
 
 class _Adjoint(torch.autograd.Function):
@@ -91,8 +90,14 @@ class _Adjoint(torch.autograd.Function):
         return x
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return _Shift.apply(gradient, *ctx.saved_tensors, ctx.max_shift), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _apply(_Shift, gradient, *ctx.saved_tensors, ctx.max_shift), None, None
+
+
+def _apply(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    """``function.apply``, which torch does not annotate."""
+    result: Tensor = function.apply(*inputs)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _shifted_views(padded: Tensor, time: int) -> Tensor:
@@ -141,14 +146,16 @@ def _phases(weight: Tensor, stride: int, padded: int) -> tuple[Tensor, int]:
     left = reach * stride - padded
     right = (2 * reach + 1) * stride - left - weight.shape[-1]
     whole = pad(weight, (left, right))
-    return whole.unflatten(2, (2 * reach + 1, stride)).transpose(2, 3), reach
+    return torch.unflatten(whole, 2, (2 * reach + 1, stride)).transpose(2, 3), reach
 
 
 def _to_phases(x: Tensor, stride: int) -> Tensor:
     """(batch, channels, time) to (batch, channels * stride, time / stride)."""
-    return x.unflatten(2, (-1, stride)).transpose(2, 3).flatten(1, 2)
+    result: Tensor = torch.unflatten(x, 2, (-1, stride)).transpose(2, 3).flatten(1, 2)
+    return result
 
 
 def _from_phases(x: Tensor, stride: int) -> Tensor:
     """(batch, channels * stride, time) to (batch, channels, time * stride)."""
-    return x.unflatten(1, (-1, stride)).transpose(2, 3).flatten(2)
+    result: Tensor = torch.unflatten(x, 1, (-1, stride)).transpose(2, 3).flatten(2)
+    return result

@@ -33,7 +33,7 @@ def log_mel(
     window = window or 2 ** round(math.log2(0.032 * sample_rate_hz))
     filters = _mel_filters(sample_rate_hz, bands, 2 * window).to(waveform.device)
     decibels = []
-    for rows in waveform.float().split(_CHUNK):
+    for rows in torch.split(waveform.float(), _CHUNK):
         power = power_spectrogram(rows, window, hop or window // 4)
         decibels.append(10 * torch.log10((filters.T @ power).clamp_min(10 ** (FLOOR_DB / 10))))
     return torch.cat(decibels)
@@ -56,7 +56,8 @@ def _mel_filters(sample_rate_hz: int, bands: int, n_fft: int) -> Tensor:
 
     with warnings.catch_warnings():  # bands without a bin are silent in all sounds
         warnings.filterwarnings("ignore", message=".*mel filterbank has all zero.*")
-        return melscale_fbanks(n_fft // 2 + 1, 0.0, sample_rate_hz / 2, bands, sample_rate_hz)
+        result: Tensor = melscale_fbanks(n_fft // 2 + 1, 0.0, sample_rate_hz / 2, bands, sample_rate_hz)
+        return result
 
 
 WINDOW_SECONDS = 0.032
@@ -65,7 +66,8 @@ WINDOW_SECONDS = 0.032
 def default_win_length(sample_rate_hz: int, length: int) -> int:
     """Window length: the power of two nearest to 32 ms, at most a quarter of the sound."""
     window = 2 ** round(math.log2(sample_rate_hz * WINDOW_SECONDS))
-    return max(16, min(window, length // 4))
+    result: int = max(16, min(window, length // 4))
+    return result
 
 
 def resample(sounds: Tensor, from_hz: int, to_hz: int) -> Tensor:

@@ -72,7 +72,8 @@ def mean_pairwise_distances(spectra: Tensor) -> Tensor:
             part = slice(start + chunk.start, start + chunk.start + len(distances))
             sums[part] += distances.sum(1)
             sums[n - len(later) :] += distances[:, distances.shape[1] - len(later) :].sum(0)
-    return sums / ((n - 1) * x.shape[1] ** 0.5)
+    result: Tensor = sums / ((n - 1) * x.shape[1] ** 0.5)
+    return result
 
 
 def pairwise_distance(spectra: Tensor) -> float:
@@ -236,7 +237,8 @@ def rms_spectrogram(waveforms: Tensor, sample_rate_hz: int) -> Tensor:
     """Spectrograms, frames half a window apart, divided by the root of their size: |x - y| is RMS. (n, d)."""
     hop = default_win_length(sample_rate_hz, waveforms.shape[-1]) // 2
     decibels = log_mel_spectra(waveforms, sample_rate_hz, hop=hop).flatten(1)
-    return (decibels / decibels.shape[1] ** 0.5).float()
+    result: Tensor = (decibels / decibels.shape[1] ** 0.5).float()
+    return result
 
 
 def nearest_other_distance(x: Tensor) -> Tensor:

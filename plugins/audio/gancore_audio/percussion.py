@@ -72,7 +72,8 @@ def _band_noise(noise: Array, low_hz: Array | float, high_hz: Array | float, slo
     frequency = np.fft.rfftfreq(noise.shape[1], 1 / SAMPLE_RATE_HZ) + 1e-3
     gain = 1 / np.sqrt((1 + (low_hz / frequency) ** (2 * slope)) * (1 + (frequency / high_hz) ** (2 * slope)))
     shaped = np.fft.irfft(np.fft.rfft(noise, axis=1) * gain, n=noise.shape[1], axis=1)
-    return shaped / np.sqrt(np.mean(shaped**2, axis=1, keepdims=True))
+    result: Array = shaped / np.sqrt(np.mean(shaped**2, axis=1, keepdims=True))
+    return result
 
 
 Sound = tuple[Array, Array, Array | None]

@@ -45,11 +45,12 @@ class PitchEstimate(NamedTuple):
     confidence: Tensor
 
 
-def apply_crepe(net: nn.Module, frames: Tensor) -> tuple[Tensor, Tensor]:
+def apply_crepe(net: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
     """Frames (n, 1024), each of mean 0 and deviation 1, to the embedding (n, 256) and activations (n, 360).
 
-    The embedding is the output of five of the six convolutions; an activation, in [0, 1], belongs to a pitch.
-    ``torchcrepe.Crepe`` returns one or the other, so both would take twice the time.
+    ``net`` is a ``torchcrepe.Crepe``. The embedding is the output of five of its six convolutions; an
+    activation, in [0, 1], belongs to a pitch. The network itself returns one or the other, so both would take
+    twice the time.
     """
     embedded = net.embed(frames)
     last = net.layer(embedded, net.conv6, net.conv6_BN)
@@ -84,7 +85,8 @@ def load_crepe(device: str) -> nn.Module:
 
     net = Crepe("tiny")
     net.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    return net.to(device).eval()
+    result: nn.Module = net.to(device).eval()
+    return result
 
 
 def loudest_frames(waveforms: Tensor, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
@@ -104,9 +106,9 @@ def run_crepe(waveforms: Tensor, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
     net = load_crepe(str(waveforms.device))
     frames, power = loudest_frames(waveforms.float(), sample_rate_hz)
     weights = (power / power.sum(1, keepdim=True).clamp_min(1e-20))[..., None]
-    made = [apply_crepe(net, part) for part in frames.flatten(0, 1).split(FRAMES_PER_CHUNK)]
+    made = [apply_crepe(net, part) for part in torch.split(frames.flatten(0, 1), FRAMES_PER_CHUNK)]
     embedded, activations = (
-        torch.cat(parts).unflatten(0, frames.shape[:2]) for parts in zip(*made, strict=True)
+        torch.unflatten(torch.cat(parts), 0, frames.shape[:2]) for parts in zip(*made, strict=True)
     )
     return (weights * embedded).sum(1), (weights * activations).sum(1)
 
@@ -122,7 +124,9 @@ def decode_pitch(activations: Tensor) -> PitchEstimate:
 
 def estimate_pitch(waveforms: Tensor, sample_rate_hz: int) -> PitchEstimate:
     """The pitch of each sound of (n, 1, time) as a whole."""
-    parts = [decode_pitch(run_crepe(part, sample_rate_hz)[1]) for part in waveforms.split(SOUNDS_PER_CHUNK)]
+    parts = [
+        decode_pitch(run_crepe(part, sample_rate_hz)[1]) for part in torch.split(waveforms, SOUNDS_PER_CHUNK)
+    ]
     return PitchEstimate(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
@@ -201,7 +205,7 @@ def _accuracy_interval(inputs: MetricInputs) -> Interval:
 
 def entropy(notes: Tensor) -> float:
     """H = -sum p log p of the notes' shares, in nats."""
-    shares = notes.unique(return_counts=True)[1].double() / max(len(notes), 1)
+    shares = torch.unique(notes, return_counts=True)[1].double() / max(len(notes), 1)
     return float(entr(shares).sum())
 
 
@@ -210,7 +214,7 @@ def entropy_interval(notes: Tensor) -> Interval:
 
     (Miller and Madow 1955.) It covers the entropy of the model's distribution.
     """
-    _, which, counts = notes.unique(return_inverse=True, return_counts=True)
+    _, which, counts = torch.unique(notes, return_inverse=True, return_counts=True)
     low, high, _ = mean_interval(-(counts.double() / len(notes)).log()[which])
     lost, value = (len(counts) - 1) / (2 * len(notes)), entropy(notes)
     method = f"delta method with the bias of order 1/n, {len(notes)} pitched samples"

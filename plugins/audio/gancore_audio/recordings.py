@@ -206,7 +206,7 @@ def read_blocks(path: Path, clip: AudioHeader, sample_rate_hz: int) -> Iterator[
 
 def _to_mono(block: NDArray[np.float32]) -> AudioBlock:
     with np.errstate(over="ignore", invalid="ignore"):
-        mono = block.mean(axis=1, dtype=np.float32)
+        mono: AudioBlock = block.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise SkipItem("it has samples that are NaN or infinite")
     return mono

@@ -158,7 +158,7 @@ def iterate_waveforms(train: View, device: torch.device) -> Iterator[Tensor]:
     rows = (
         torch.linspace(0, len(train) - 1, min(len(train), FIT_EXAMPLES), dtype=torch.float64).round().long()
     )
-    for number, part in enumerate(rows.split(CHUNK)):
+    for number, part in enumerate(torch.split(rows, CHUNK)):
         yield train.get_batch(part, Key.of("fit", number, device=device)).data[:, 0]
 
 
@@ -228,7 +228,8 @@ class InstantaneousFrequencyRepresentation(Representation):
 
     def _stft(self, waveforms: Tensor) -> Tensor:
         """(n, frames, bins), complex, without the mean."""
-        return self.frames(waveforms)[:, :, 1:]
+        result: Tensor = self.frames(waveforms)[:, :, 1:]
+        return result
 
     def _log_magnitude(self, spectra: Tensor) -> Tensor:
         power = torch.view_as_real(spectra).square().sum(-1)

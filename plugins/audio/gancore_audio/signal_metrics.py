@@ -61,7 +61,7 @@ def _comb_interval(inputs: MetricInputs) -> Interval:
     """The highest ends of the medians, with 5 % divided by the number of periods."""
     shares = comb_shares(inputs.fake.samples)
     ends = [median_interval(values, TAIL / len(shares)) for values in shares.values()]
-    low, high = (max(0.0, *(end[side] for end in ends)) for side in (0, 1))
+    low, high = max(0.0, *(end.low for end in ends)), max(0.0, *(end.high for end in ends))
     return Interval(low, high, f"{ends[0].method}, for {len(ends)} periods at once")
 
 

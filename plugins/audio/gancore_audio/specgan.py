@@ -71,7 +71,7 @@ class SpectrogramGenerator(nn.Module):
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:
             latents = torch.cat([latents, self.label(label)], dim=1)
-        x = relu(self.dense(latents)).unflatten(1, self.start)
+        x = torch.unflatten(relu(self.dense(latents)), 1, self.start)
         for layer in self.layers[:-1]:
             x = relu(layer(x))
         return torch.tanh(self.layers[-1](x))
@@ -102,7 +102,7 @@ class SpectrogramDCGANDiscriminator(Discriminator):
         for layer in self.layers:
             x = piecewise_linear.leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
-        logits = self.dense(features).squeeze(1)
+        logits: Tensor = self.dense(features).squeeze(1)
         if self.label is not None:
             logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
         return logits

@@ -48,7 +48,8 @@ class CentredSTFT(nn.Module):
     def forward(self, waveforms: Tensor) -> Tensor:
         silence = self.n_frames * self.hop - waveforms.shape[1] if self.n_frames is not None else 0
         frames = pad(waveforms, (self.pad, self.pad + silence)).unfold(1, self.window, self.hop)
-        return torch.fft.rfft(frames * self.taper) * (2 / self.taper.sum())
+        result: Tensor = torch.fft.rfft(frames * self.taper) * (2 / self.taper.sum())
+        return result
 
     def inverse(self, spectra: Tensor) -> Tensor:
         """The waveform whose spectra are nearest (Griffin and Lim 1984, eq. 6): sum(w y) / sum(w^2)."""

@@ -44,10 +44,10 @@ class MDCT(nn.Module):
 
     def __init__(self, length: int, bands: int) -> None:
         super().__init__()
-        self.bands, self.frames, self.half = bands, length // bands, bands // 2
+        self.bands, self.frames, self.half_band = bands, length // bands, bands // 2
         position = (torch.arange(bands, dtype=torch.float64) + 0.5) / bands
         cosines = math.sqrt(2 / bands) * (torch.pi * bands * position[:, None] * position).cos()
-        angle = torch.pi / 4 * (1 + 2 * position[: self.half])  # of w, outwards from a border
+        angle = torch.pi / 4 * (1 + 2 * position[: self.half_band])  # of w, outwards from a border
         self.cosines: Tensor
         self.near: Tensor
         self.far: Tensor
@@ -65,15 +65,16 @@ class MDCT(nn.Module):
 
     def _rotate(self, pieces: Tensor, far: Tensor) -> Tensor:
         """(batch, frames, bands): rotate the samples after each border with the mirrored ones before it."""
-        behind, before = pieces[:, 1:, : self.half], pieces[:, :-1, self.half :].flip(2)
-        left = torch.cat([pieces[:, :1, : self.half], self.near * behind + far * before], 1)
-        right = torch.cat([(self.near * before - far * behind).flip(2), pieces[:, -1:, self.half :]], 1)
+        behind, before = pieces[:, 1:, : self.half_band], pieces[:, :-1, self.half_band :].flip(2)
+        left = torch.cat([pieces[:, :1, : self.half_band], self.near * behind + far * before], 1)
+        right = torch.cat([(self.near * before - far * behind).flip(2), pieces[:, -1:, self.half_band :]], 1)
         return torch.cat([left, right], 2)
 
 
 def n_mdct_bands(length: int, sample_rate_hz: int) -> int:
     """The power of two nearest to :data:`FRAME_SECONDS`, with at least :data:`MIN_FRAMES` frames."""
-    return min(2 ** round(math.log2(FRAME_SECONDS * sample_rate_hz)), length // MIN_FRAMES)
+    result: int = min(2 ** round(math.log2(FRAME_SECONDS * sample_rate_hz)), length // MIN_FRAMES)
+    return result
 
 
 LABEL_DIM = 16
@@ -154,7 +155,8 @@ class GaussianMDCT(nn.Module):
     def log_prob(self, data: Tensor, decoded: Tensor) -> Tensor:
         mean, log_sigma = self._mean_and_log_sigma(decoded)
         error = (self.mdct(data) - mean) * (-log_sigma).exp()
-        return -(0.5 * error.square() + log_sigma + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+        result: Tensor = -(0.5 * error.square() + log_sigma + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+        return result
 
     def sample(self, decoded: Tensor, key: Key) -> Tensor:
         mean, log_sigma = self._mean_and_log_sigma(decoded)

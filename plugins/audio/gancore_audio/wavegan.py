@@ -66,7 +66,8 @@ class WaveGANGenerator(nn.Module):
         if self.post_filter is None:
             return x
         taps = self.post_filter.kernel_size[0]
-        return self.post_filter(pad(x, ((taps - 1) // 2, taps // 2)))
+        result: Tensor = self.post_filter(pad(x, ((taps - 1) // 2, taps // 2)))
+        return result
 
 
 GAIN_DB = 6.0
@@ -94,7 +95,8 @@ def random_filter(x: Tensor, noise: Noise) -> Tensor:
     length = x.shape[-1]
     points = noise.uniform(len(x), 1, BANDS)
     curve = interpolate(points, size=length // 2 + 1, mode="linear", align_corners=True)
-    return irfft(rfft(x) * _amplitude(curve, FILTER_DB), n=length)
+    result: Tensor = irfft(rfft(x) * _amplitude(curve, FILTER_DB), n=length)
+    return result
 
 
 AUGMENTATIONS = (random_gain, random_shift, random_filter)

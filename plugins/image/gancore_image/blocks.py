@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,8 @@ class UpsampleConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.convolution.weight.transpose(0, 1).flip(2, 3)  # (before, after, 3, 3)
-        boxed = sum(pad(kernel, (left, 1 - left, top, 1 - top)) for left in (0, 1) for top in (0, 1))
+        parts = (pad(kernel, (left, 1 - left, top, 1 - top)) for left in (0, 1) for top in (0, 1))
+        boxed = sum(parts, start=kernel.new_zeros(()))
         return conv_transpose2d(x, UPSAMPLE_GAIN * boxed, self.convolution.bias, stride=2, padding=1)
 
 
@@ -105,7 +106,8 @@ class ConditionalBatchNorm2d(nn.Module):
         x = self.plain(x)
         if self.gain is None or self.bias is None:
             return x
-        return self.gain(label)[:, :, None, None] * x + self.bias(label)[:, :, None, None]
+        result: Tensor = self.gain(label)[:, :, None, None] * x + self.bias(label)[:, :, None, None]
+        return result
 
 
 class ProjectionHead(nn.Module):
@@ -126,9 +128,14 @@ class ProjectionHead(nn.Module):
         return logits if self.label is None else logits + (self.label(label) * features).sum(1)
 
 
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
 def channels_last(network: ModuleT) -> ModuleT:
     """The network in the memory format channels_last, which its outputs then have, too."""
-    return network.to(memory_format=torch.channels_last)
+    module: Any = network  # torch does not annotate this form of to(), which changes the module itself
+    module.to(memory_format=torch.channels_last)
+    return network
+
+
+def bias_of(layer: nn.Linear | nn.Conv2d) -> Tensor:
+    """The bias of a layer that has one."""
+    assert layer.bias is not None
+    return layer.bias

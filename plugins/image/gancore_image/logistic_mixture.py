@@ -50,7 +50,7 @@ class LogisticMixture(nn.Module):
     def init_output_(self, last: nn.Linear | nn.Conv2d, log_scale: float = -1.5) -> None:
         """Initialise the layer that gives the parameters: means spread over the range, large scales."""
         assert last.bias is not None
-        weights, means, scales, _ = last.bias.split(self.param_sizes)
+        weights, means, scales, _ = torch.split(last.bias, self.param_sizes)
         top = (self.count - 1) / HALF_RANGE - 1
         spread = torch.linspace(-1, top, 2 * self.components + 1)[1::2]  # centres of equal intervals
         weights.zero_()
@@ -88,7 +88,7 @@ class LogisticMixture(nn.Module):
     def _split_params(self, params: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """log pi (batch, K, ...), m and log s (batch, C, K, ...), a (batch, pairs, K, ...)."""
         params = params.to(torch.promote_types(params.dtype, torch.float32))
-        weights, means, scales, slopes = params.split(self.param_sizes, 1)
+        weights, means, scales, slopes = torch.split(params, self.param_sizes, 1)
         if self.components == 1:
             weights = torch.zeros_like(means[:, :1])
         shape = (len(params), -1, self.components, *params.shape[2:])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -57,11 +57,15 @@ class StackedFeatures(FeatureExtractor):
         return list(self.spec["classes"])
 
     def embed(self, samples: Tensor, spec: Spec) -> Tensor:
-        return torch.cat([self.classifier.embed(channel, spec) for channel in samples.split(1, dim=1)], 1)
+        return torch.cat(
+            [self.classifier.embed(channel, spec) for channel in torch.split(samples, 1, dim=1)], 1
+        )
 
     def log_posteriors(self, samples: Tensor, spec: Spec) -> Tensor:
         """log p(abc) = log p(a) + log p(b) + log p(c), (n, K^3)."""
-        a, b, c = (self.classifier.log_posteriors(channel, spec) for channel in samples.split(1, dim=1))
+        a, b, c = (
+            self.classifier.log_posteriors(channel, spec) for channel in torch.split(samples, 1, dim=1)
+        )
         return (a[:, :, None, None] + b[:, None, :, None] + c[:, None, None, :]).flatten(1)
 
 
@@ -133,7 +137,7 @@ def _details(inputs: MetricInputs) -> Mapping[str, Any]:
     }
 
 
-REQUIRES = frozenset({"log_posteriors"})
+REQUIRES: frozenset[Literal["log_posteriors"]] = frozenset({"log_posteriors"})
 modes = Metric(
     lambda inputs: float(n_covered(mode_counts(inputs.fake))),
     unit="modes",

@@ -121,9 +121,9 @@ def assign_classes(inputs: MetricInputs) -> ClassAssignment:
         names = inputs.spec.get("classes") or []
         return ClassAssignment(fake.condition, real.condition, names, "what was asked for")
     if fake.log_posteriors is not None and real.log_posteriors is not None:
-        likeliest = (sampled.log_posteriors.argmax(1) for sampled in (fake, real))
+        likeliest = fake.log_posteriors.argmax(1), real.log_posteriors.argmax(1)
         return ClassAssignment(*likeliest, inputs.classes, "the classifier's likeliest")
-    alone = (torch.zeros(len(sampled), dtype=torch.int64) for sampled in (fake, real))
+    alone = torch.zeros(len(fake), dtype=torch.int64), torch.zeros(len(real), dtype=torch.int64)
     return ClassAssignment(*alone, ["all"], "none: pairs are of any two images")
 
 
@@ -135,7 +135,7 @@ def draw_pairs(labels: Tensor, key: Key) -> Tensor:
     """Indices (pairs, 2) of two samples of a class; no sample is in two pairs, so pairs are independent."""
     order = (key / "pairs").permutation(len(labels))
     found = [torch.zeros(0, 2, dtype=torch.int64)]
-    for label in labels.unique().tolist():
+    for label in torch.unique(labels).tolist():
         in_class = order[labels[order] == label]
         found.append(in_class[: len(in_class) // 2 * 2].view(-1, 2))
     return torch.cat(found)
@@ -160,7 +160,7 @@ def _compared_once(paired: Paired) -> Tensor:
         x, y = (to_levels(paired.samples[column].to(paired.device)).double() for column in rows.T)
         return ms_ssim(x, y).cpu()
 
-    return torch.cat([of(rows) for rows in paired.rows.split(chunk)])
+    return torch.cat([of(rows) for rows in torch.split(paired.rows, chunk)])
 
 
 def pair_similarities(sampled: SampleSet, labels: Tensor, inputs: MetricInputs) -> dict[int, Tensor]:
@@ -169,7 +169,7 @@ def pair_similarities(sampled: SampleSet, labels: Tensor, inputs: MetricInputs) 
     digest = digest_tensors([sampled.samples, paired])
     scores = _compared_once(Paired(digest, sampled.samples, paired, inputs.device))
     pair_labels = labels[paired[:, 0]]
-    by_class = {label: scores[pair_labels == label] for label in pair_labels.unique().tolist()}
+    by_class = {label: scores[pair_labels == label] for label in torch.unique(pair_labels).tolist()}
     return {label: values for label, values in by_class.items() if len(values) >= MIN_PAIRS}
 
 

@@ -69,6 +69,6 @@ def map_in_chunks(function: Callable[[Tensor], Tensor], samples: Tensor) -> Tens
     threads = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return torch.cat(list(pool.map(without_grad, samples.split(CHUNK_SIZE))))
+            return torch.cat(list(pool.map(without_grad, torch.split(samples, CHUNK_SIZE))))
     finally:  # part of this setting is global
         torch.set_num_threads(threads)

@@ -19,6 +19,7 @@ from gancore.data import num_conditional_classes
 from gancore.games import Game, LikelihoodConfig, likelihood_game, with_defaults
 from gancore.nn import SAMPLING_BATCH, gated_activation
 from gancore.random import Key
+from gancore_image.blocks import bias_of
 from gancore_image.levels import Levels, from_levels
 from gancore_image.logistic_mixture import LogisticMixture
 
@@ -150,7 +151,7 @@ class GatedPixelSampler:
         self.row_terms, self.j = row_terms, 0
         planes = len(v)
         self.left_inputs = v.new_zeros(planes, FIRST_RADIUS * stack.left.in_channels)
-        terms = (stack.rows[:, self.i, None] + stack.columns).T + stack.left.bias
+        terms = (stack.rows[:, self.i, None] + stack.columns).T + bias_of(stack.left)
         self.position_terms = terms  # (side, width)
         self.h = [v.new_zeros(d + stack.side, planes, stack.width) for d in stack.dilations]
 
@@ -169,7 +170,7 @@ class GatedPixelSampler:
             if k < len(self.residuals):
                 h = torch.addmm(h, gates[-1], self.residuals[k])
         self.j += 1
-        return torch.addmm(stack.skips.bias, torch.cat(gates, 1), self.skips)
+        return torch.addmm(bias_of(stack.skips), torch.cat(gates, 1), self.skips)
 
 
 def _taps(layer: nn.Conv2d) -> tuple[Tensor, ...]:

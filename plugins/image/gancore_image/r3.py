@@ -30,7 +30,14 @@ from gancore.games import (
 )
 from gancore.nn import avg_pool2d, leaky_relu
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
-from gancore_image.blocks import START_SIZE, ProjectionHead, channel_widths, channels_last, n_doublings
+from gancore_image.blocks import (
+    START_SIZE,
+    ProjectionHead,
+    bias_of,
+    channel_widths,
+    channels_last,
+    n_doublings,
+)
 
 SLOPE = 0.2
 EXPANSION, GROUP = 2, 16
@@ -179,13 +186,14 @@ class R3Block(nn.Module):
         for layer in (self.widen, self.mix):
             nn.init.kaiming_normal_(layer.weight, SLOPE)
             layer.weight.data.mul_(depth**-0.25)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(bias_of(layer))
         nn.init.zeros_(self.narrow.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         h = leaky_relu(self.widen(x), SLOPE)
         h = leaky_relu(self.mix(h), SLOPE)
-        return x + self.narrow(h)
+        result: Tensor = x + self.narrow(h)
+        return result
 
 
 def make_stage(width: int, size: R3Size, stages: int) -> nn.Sequential:

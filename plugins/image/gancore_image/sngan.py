@@ -20,6 +20,7 @@ from gancore_image.blocks import (
     START_SIZE,
     ConditionalBatchNorm2d,
     ProjectionHead,
+    bias_of,
     channel_widths,
     channels_last,
     n_doublings,
@@ -97,7 +98,7 @@ class SNGANGenerator(nn.Module):
         self.last = nn.Conv2d(inner[-1], spec["channels"], 3, padding=1)
         for layer in (self.dense, self.last):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(bias_of(layer))
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
@@ -154,7 +155,8 @@ class UpBlock(nn.Module):
         h = interpolate(relu(self.norms[0](x, label)), scale_factor=2)
         h = relu(self.norms[1](self.layers[0](h), label))
         shortcut: Tensor = interpolate(self.short(x), scale_factor=2)
-        return self.layers[1](h) + shortcut
+        result: Tensor = self.layers[1](h) + shortcut
+        return result
 
 
 class DownBlock(nn.Module):

@@ -69,7 +69,7 @@ def stack_images(data: Data) -> Data:
     Raises:
         ConfigError: the images are not grey, or have no labels.
     """
-    classes, shares = list(data.spec.get("classes") or []), data.spec.get("class_shares")
+    classes, shares = list(data.spec.get("classes") or []), data.spec.get("class_shares") or []
     if data.spec["channels"] != 1 or not classes:
         raise ConfigError(
             f"data.stacked needs grey images with labels; {data.spec['source']} has "
@@ -84,10 +84,14 @@ def stack_images(data: Data) -> Data:
         "stacked": True,
         "stacked_classes": classes,
     }
-    views = {split: _view(cast(ImageView, data.view(split)), split, len(classes)) for split in SPLITS}
+    views: dict[str, StackedView] = {
+        split: _view(cast(ImageView, data.view(split)), split, len(classes)) for split in SPLITS
+    }
     return replace(
         data,
-        **views,
+        train={"train": views["train"]},
+        valid={"valid": views["valid"]},
+        test={"test": views["test"]},
         spec=Spec(spec),
         summary=[*data.summary, _summary_line(views, len(classes))],
         fingerprint=digest_json("stacked", VERSION, data.fingerprint)[:32],

@@ -48,7 +48,8 @@ class ResidualBlock(nn.Module):
         self.first, self.second = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(relu(self.first(relu(x))))
+        result: Tensor = x + self.second(relu(self.first(relu(x))))
+        return result
 
 
 class ImageEncoder(nn.Module):

@@ -130,7 +130,7 @@ def plot(result: ExperimentResult) -> Figure:
 
 
 def _rates(ax: Axes, orbits: Mapping[str, Any]) -> None:
-    ax.set_prop_cycle(color=[*colormaps["tab10"].colors, "gold"])
+    ax.set_prop_cycle(color=[*colormaps["tab10"](range(10)), "gold"])
     for name, (lengths, rate) in orbits.items():
         ax.plot(lengths, label=f"{name} {rate.radius:.4f}", linewidth=1.8)
         ax.plot(predicted_curve(rate, lengths, len(lengths) // 2), **PREDICTED)

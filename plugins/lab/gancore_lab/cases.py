@@ -115,7 +115,7 @@ class Case:
 def _questions(words: str) -> frozenset[Question]:
     found = frozenset(words.split())
     assert found <= QUESTIONS, found - QUESTIONS
-    return found  # type: ignore[return-value]
+    return frozenset(question for question in QUESTIONS if question in found)
 
 
 def _shifted(by: float, column: int | None = None) -> Callable[[CaseData], Tensor]:

@@ -127,7 +127,8 @@ def _steps_of(case: DiracCase, settings: Mapping[str, Any]) -> int:
     """Simultaneous play approaches the limit cycle of the NS-GAN by a factor 1 - h^2 / 4 per step."""
     steps = steps_for(settings, "time")
     if case.loss == "NS-GAN" and case.method == "simultaneous":
-        return max(steps, round(settings["circle_time"] / settings["rate"] ** 2))
+        result: int = max(steps, round(settings["circle_time"] / settings["rate"] ** 2))
+        return result
     return steps
 
 
@@ -225,7 +226,7 @@ def plot(result: ExperimentResult) -> Figure:
     return figure
 
 
-def _lines(ax: Axes, orbits: dict, anchor: int, prefix: str) -> None:
+def _lines(ax: Axes, orbits: Mapping[str, Any], anchor: int, prefix: str) -> None:
     for name, (lengths, rate) in orbits.items():
         ax.plot(lengths, label=name.removeprefix(prefix), linewidth=1.6)
         if rate is not None and rate.radius < 1:

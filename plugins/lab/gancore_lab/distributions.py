@@ -54,7 +54,8 @@ def moved_modes(count: int, by: float) -> Distribution:
         rows, where = even(key, n, d), centres(d)
         mode = torch.cdist(rows, where).argmin(1)
         outward = where[mode] / where[mode].norm(dim=1, keepdim=True)
-        return rows + by * outward * (mode < count).unsqueeze(1)
+        result: Tensor = rows + by * outward * (mode < count).unsqueeze(1)
+        return result
 
     return distribution
 
@@ -62,13 +63,15 @@ def moved_modes(count: int, by: float) -> Distribution:
 def two_modes(key: Key, n: int, d: int) -> Tensor:
     """Two Gaussians, four standard deviations from the origin on either side along the diagonal."""
     side = 2 * (key / "side").integers(2, n).float() - 1
-    return key.normal(n, d) + 4 * side.unsqueeze(1) / d**0.5
+    result: Tensor = key.normal(n, d) + 4 * side.unsqueeze(1) / d**0.5
+    return result
 
 
 def one_mode(key: Key, n: int, d: int) -> Tensor:
     """The Gaussian with the mean and the covariance of :func:`two_modes`."""
     along = 4 * (key / "side").normal(n, 1) / d**0.5
-    return key.normal(n, d) + along
+    result: Tensor = key.normal(n, d) + along
+    return result
 
 
 def sphere(radius: float) -> Distribution:
@@ -76,7 +79,8 @@ def sphere(radius: float) -> Distribution:
 
     def distribution(key: Key, n: int, d: int) -> Tensor:
         rows = key.normal(n, d)
-        return radius * rows / rows.norm(dim=1, keepdim=True)
+        result: Tensor = radius * rows / rows.norm(dim=1, keepdim=True)
+        return result
 
     return distribution
 

@@ -108,7 +108,8 @@ class Experiment:
 
 def steps_for(settings: Mapping[str, Any], name: str) -> int:
     """The steps of the flow time ``settings[name]``: the flow advances by the learning rate each step."""
-    return max(1, round(settings[name] / settings["rate"]))
+    result: int = max(1, round(settings[name] / settings["rate"]))
+    return result
 
 
 def override_settings(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -136,7 +136,8 @@ class RingDiscriminator(Discriminator):
         self.layers = perceptron(2, width, 1)
 
     def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
-        return self.layers(embedded).squeeze(-1)
+        result: Tensor = self.layers(embedded).squeeze(-1)
+        return result
 
 
 def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
@@ -154,7 +155,10 @@ def ring_points(rows: int, settings: Mapping[str, Any], seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     angles = 2 * math.pi * (torch.arange(rows) % settings["modes"]) / settings["modes"]
     centres = settings["radius"] * torch.stack([angles.cos(), angles.sin()], 1)
-    return centres + settings["std"] * torch.randn(rows, 2, generator=generator, dtype=torch.float64)
+    result: Tensor = centres + settings["std"] * torch.randn(
+        rows, 2, generator=generator, dtype=torch.float64
+    )
+    return result
 
 
 def small_gan(

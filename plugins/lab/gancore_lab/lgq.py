@@ -38,6 +38,8 @@ class LGQ(Game):
     factor on the critic's rate.
     """
 
+    K: Tensor
+
     def __init__(
         self, K: Tensor, G: Tensor, A: Tensor, gamma: float, tau: float, rate: float, dynamics: Dynamics
     ) -> None:  # fmt: skip
@@ -66,7 +68,8 @@ def covariance(settings: Mapping[str, Any]) -> Tensor:
 
 def is_stable(gamma: float, tau: float, settings: Mapping[str, Any]) -> bool:
     """tau gamma^2 > 2 lambda_{r+1}: the matrix of :func:`escape_rate` has a negative trace."""
-    return tau * gamma**2 > 2 * settings["eigenvalues"][settings["rank"]]
+    result: bool = tau * gamma**2 > 2 * settings["eigenvalues"][settings["rank"]]
+    return result
 
 
 def escape_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> tuple[float, np.ndarray]:
@@ -100,7 +103,8 @@ def slowest_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> float
     least = settings["eigenvalues"][settings["rank"] - 1]
     within = [np.array([[0.0, 4 * value], [-tau, -tau * gamma]]) for value in (largest, least)]
     inside = max(float(np.abs(1 + h * np.linalg.eigvals(matrix)).max()) for matrix in within)
-    return max(escape_rate(gamma, tau, settings)[0], inside, abs(1 - h * tau * gamma))
+    result: float = max(escape_rate(gamma, tau, settings)[0], inside, abs(1 - h * tau * gamma))
+    return result
 
 
 def error_from_noise(
@@ -115,7 +119,8 @@ def error_from_noise(
 
     def error() -> Tensor:
         G = game.generator.value
-        return (G @ G.T - best).norm() / best.norm()
+        result: Tensor = (G @ G.T - best).norm() / best.norm()
+        return result
 
     finished = lambda e: bool(e < settings["close"] or not e < 1e6)  # noqa: E731
     return orbit(game, steps, error, seed=seed, stop_when=finished)[:, 0]

@@ -54,7 +54,8 @@ def parameter_reader(game: Game) -> Callable[[], Tensor]:
 
 def distances(path: Orbit) -> Orbit:
     """|z_t|, for the equilibrium at 0."""
-    return np.linalg.norm(path, axis=1)
+    result: Orbit = np.linalg.norm(path, axis=1)
+    return result
 
 
 def tail_rate(lengths: Orbit, window: tuple[int, int], power: int = 0) -> float:

@@ -53,7 +53,8 @@ def ema_gain(half_life: float, h: float) -> float:
     The average of e^{i w t} is (1 - beta) / |1 - beta e^{-i w}| long, beta = 2^(-1 / half life) a step.
     """
     beta, w = 0.5 ** (1 / half_life), rotation_angle(h)
-    return (1 - beta) / abs(1 - beta * complex(math.cos(w), -math.sin(w)))
+    result: float = (1 - beta) / abs(1 - beta * complex(math.cos(w), -math.sin(w)))
+    return result
 
 
 def bilinear_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
@@ -168,12 +169,8 @@ def gan_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]
     def watch(state: TrainState) -> None:
         table.scalars.reset()
         if state.step >= settings["gan_from"] and state.step % settings["gan_every"] == 0:
-            distances.append(
-                (
-                    state.step,
-                    *(_distance(game, net, held_out, directions) for net in _generator_and_ema(game)),
-                )
-            )
+            raw, ema = (_distance(game, net, held_out, directions) for net in _generator_and_ema(game))
+            distances.append((state.step, raw, ema))
 
     play(table, settings["gan_steps"], watch)
     steps, last, mean = np.array(distances).T

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gancore.games import (
     Alternating,
-    Consensus,
+    ConsensusOptimization,
     Dynamics,
     Extragradient,
     Optimistic,
@@ -70,7 +70,8 @@ def simultaneous(J: Matrix, H: Matrix) -> Matrix:
 
 def alternating(J: Matrix, H: Matrix, moves: int = 1) -> Matrix:
     """The discriminator moves ``moves`` times, then the generator sees its new position."""
-    return (EYE - H @ SECOND @ J) @ linalg.matrix_power(EYE - H @ FIRST @ J, moves)
+    result: Matrix = (EYE - H @ SECOND @ J) @ linalg.matrix_power(EYE - H @ FIRST @ J, moves)
+    return result
 
 
 def extragradient(J: Matrix, H: Matrix) -> Matrix:
@@ -110,7 +111,8 @@ def unrolled(J: Matrix, H: Matrix, updates: int) -> Matrix:
     P = 1 - h * a
     S = sum(P**i for i in range(updates))
     ahead = np.array([[0.0, 0.0], [c * P**updates, d - 2 * S * h * b * c]])
-    return (EYE - H @ ahead) @ (EYE - H @ FIRST @ J)
+    result: Matrix = (EYE - H @ ahead) @ (EYE - H @ FIRST @ J)
+    return result
 
 
 def stale(J: Matrix, H: Matrix, delay: int, own: bool) -> Matrix:
@@ -140,7 +142,7 @@ def _consensus(moves: int) -> Method:
     def matrix(J: Matrix, H: Matrix) -> Matrix:
         return alternating(with_consensus(J, 1.0), H, moves)
 
-    return Method(Consensus(1.0, alternating=True), matrix, moves)
+    return Method(ConsensusOptimization(1.0, alternating=True), matrix, moves)
 
 
 METHODS = {
@@ -150,7 +152,7 @@ METHODS = {
     "extragradient": Method(Extragradient(), extragradient),
     "past extragradient": Method(PastExtragradient(), past_extragradient),
     "optimistic": Method(Optimistic(), optimistic),
-    "consensus 1": Method(Consensus(1.0), lambda J, H: simultaneous(with_consensus(J, 1.0), H)),
+    "consensus 1": Method(ConsensusOptimization(1.0), lambda J, H: simultaneous(with_consensus(J, 1.0), H)),
     "consensus 1, in turns": _consensus(1),
     "consensus 1, 5:1": _consensus(5),
     "symplectic 1": Method(SymplecticAdjustment(1.0), lambda J, H: simultaneous(with_adjustment(J, 1.0), H)),

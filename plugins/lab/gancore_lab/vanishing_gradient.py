@@ -49,7 +49,8 @@ class ReLUDiscriminator(Discriminator):
         self.layers = nn.Sequential(*hidden, nn.Linear(width, 1))
 
     def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
-        return self.layers(embedded).squeeze(-1)
+        result: Tensor = self.layers(embedded).squeeze(-1)
+        return result
 
 
 class DiscriminatorOnlyGame(AdversarialGame):
@@ -83,7 +84,8 @@ def plane_points(settings: Mapping[str, Any], seed: int) -> Tensor:
     """Gaussian points on a random plane through 0 in R^d: (rows, d)."""
     chance = torch.Generator().manual_seed(seed)
     axes, _ = torch.linalg.qr(torch.randn(settings["dimensions"], 2, generator=chance))
-    return torch.randn(settings["rows"], 2, generator=chance) @ axes.T
+    result: Tensor = torch.randn(settings["rows"], 2, generator=chance) @ axes.T
+    return result
 
 
 def gradient_norms(table: TrainingSetup, state: TrainState, rows: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ import pytest
 from gancore_lab import games
 from gancore_lab.orbits import orbit, parameter_reader
 
-from gancore.games import R1, Alternating, Consensus, Extragradient, Optimistic, Simultaneous
+from gancore.games import R1, Alternating, ConsensusOptimization, Extragradient, Optimistic, Simultaneous
 
 H = 0.2
 
@@ -96,7 +96,7 @@ def test_consensus_in_five_to_one_runs_away_as_its_update_does():
             psi -= H * (g(psi, theta)[0] + slope)
         slope = (square(psi, theta + eps) - square(psi, theta - eps)) / (2 * eps)
         theta -= H * (g(psi, theta)[1] + slope)
-    game = games.dirac("minimax", Consensus(1.0, alternating=True), discriminator_steps=5)
+    game = games.dirac("minimax", ConsensusOptimization(1.0, alternating=True), discriminator_steps=5)
     end = orbit(game, 20, parameter_reader(game))[-1]
     assert np.linalg.norm(end) == pytest.approx(math.hypot(psi, theta), rel=1e-6)
     assert np.linalg.norm(end) > 2.0

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gancore import Batch, Data, Source, Spec, View
+from gancore.data import SPLITS, distinct_rows, keeps_together, read_npy, split_rows
 from gancore.errors import ConfigError, DataError
 from gancore.random import Key
 from gancore.text import count_noun, suggestion
@@ -90,7 +88,9 @@ def open_distribution(source: Source, config: SyntheticConfig) -> Data:
         "train_examples": sizes["train"],
     }
     return Data(
-        **views,
+        train=views["train"],
+        valid=views["valid"],
+        test=views["test"],
         spec=_spec(facts, distribution, labelled),
         summary=_summary_lines(facts, distribution, sizes, labelled),
         fingerprint=hashlib.sha256(json.dumps([DRAW_VERSION, facts, sizes]).encode()).hexdigest()[:32],
@@ -137,10 +137,6 @@ def _summary_lines(
 
 
 FEWEST, MOST_COORDINATES = 20, 1024
-MAX_DUPLICATE_SHARE = 0.1
-"""If a larger share of the rows is repeated, points are discrete, equal rows no duplicates."""
-CHUNK_VALUES = 1 << 22
-"""Coordinates processed at a time."""
 FIX = "give an npy file, or an array, of numbers of shape (rows, coordinates)"
 
 
@@ -148,17 +144,16 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
     """Open the user's points; ``data.seed`` draws valid and test, a tenth each, at most
     ``data.validation_examples``.
 
-    Equal rows are in one split and count once; but see :data:`MAX_DUPLICATE_SHARE`.
+    Equal rows are in one split and count once, unless more than a tenth of the rows is repeated.
 
     Raises:
         DataError: the file is not an array of finite points.
         ConfigError: a parameter of a distribution is set.
     """
     _reject_parameters(source, config)
-    rows = _read_points(source)
-    point = _distinct_points(rows)
+    point = distinct_rows(rows := _read_points(source))
     n_duplicates = len(rows) - 1 - int(point.max())
-    keep_together = n_duplicates <= MAX_DUPLICATE_SHARE * len(rows)
+    keep_together = keeps_together(point)
     parts = _split(rows, point if keep_together else torch.arange(len(rows)), config)
     facts = {
         "source": source.name,
@@ -171,10 +166,11 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
     }
     sizes = {split: len(part) for split, part in parts.items()}
     drawn = [sizes, config.seed, *(["equal rows keep_together"] if n_duplicates and keep_together else [])]
-    digest = hashlib.sha256(rows.numpy().tobytes())
-    digest.update(repr(drawn).encode())
+    train, valid, test = (PointView(parts[split], None) for split in SPLITS)
     return Data(
-        **{split: PointView(part, None) for split, part in parts.items()},
+        train=train,
+        valid=valid,
+        test=test,
         spec=Spec(facts, _histogram(parts["train"])),
         summary=[
             f"data: {source.name}, points of the user; splits drawn by seed {config.seed}",
@@ -183,7 +179,7 @@ def open_points(source: Source, config: SyntheticConfig) -> Data:
             "labels: none",
             "density: none; metrics against a known distribution are left out",
         ],
-        fingerprint=digest.hexdigest()[:32],
+        fingerprint=hashlib.sha256(rows.numpy().tobytes() + repr(drawn).encode()).hexdigest()[:32],
     )
 
 
@@ -196,30 +192,10 @@ def _duplicates_line(n_duplicates: int, keep_together: bool) -> list[str]:
 
 def _split(rows: Tensor, point: Tensor, config: SyntheticConfig) -> dict[str, Tensor]:
     """The splits of ``rows``; all rows of one ``point`` (n, counted from 0) are in one split."""
-    count = int(point.max()) + 1
-    position = Key.of("synthetic", "own points", config.seed).permutation(count).argsort()[point]  # (n)
-    order = position.argsort(stable=True)
-    held_out = max(1, min(config.validation_examples, count // 10))
-    ends = torch.searchsorted(position[order], torch.tensor([held_out, 2 * held_out]))
-    valid, test, train = order.tensor_split(ends)
-    return {"train": rows[train[: config.train_examples]], "valid": rows[valid], "test": rows[test]}
-
-
-def _distinct_points(rows: Tensor) -> Tensor:
-    """The index of each row's point, (n), by first appearance: equal rows share one.
-
-    Rows count as equal if their 64-bit sums are equal: the coordinates' bits times odd factors. Different
-    points share a sum with probability about n^2 / 2^65; they are then in one split, too.
-    """
-    factors = Key.of("synthetic", "equal rows").integers(1 << 62, rows.shape[1]).numpy().astype(np.uint64)
-    factors = 2 * factors + 1
-    sums = np.empty(len(rows), dtype=np.uint64)
-    step = max(1, CHUNK_VALUES // rows.shape[1])
-    for begin in range(0, len(rows), step):
-        bits = (rows[begin : begin + step].numpy() + np.float32(0)).view(np.uint32)  # 0 for -0, too
-        sums[begin : begin + step] = ((bits ^ bits >> 16).astype(np.uint64) * factors).sum(axis=1)
-    _, first, point = np.unique(sums, return_index=True, return_inverse=True)
-    return torch.from_numpy(first.argsort().argsort()[point])
+    key = Key.of("synthetic", "own points", config.seed)
+    splits = split_rows(point, key, config.validation_examples)
+    parts = {str(split): rows[indices] for split, indices in splits.items()}
+    return {**parts, "train": parts["train"][: config.train_examples]}
 
 
 def _reject_parameters(source: Source, config: SyntheticConfig) -> None:
@@ -234,7 +210,7 @@ def _reject_parameters(source: Source, config: SyntheticConfig) -> None:
 def _read_points(source: Source) -> Tensor:
     """(rows, coordinates), float32."""
     assert source.path is not None
-    array = _load(source.path)
+    array = read_npy(source.path, FIX)
     if array.ndim != 2 or array.dtype.kind not in "biuf" or not 1 <= array.shape[1] <= MOST_COORDINATES:
         raise DataError(f"{source.path} holds an array of {array.dtype} of shape {array.shape}", FIX)
     if len(array) < FEWEST:
@@ -248,32 +224,6 @@ def _read_points(source: Source) -> Tensor:
             "remove such rows",
         )
     return rows
-
-
-def _load(path: Path) -> NDArray[Any]:
-    if path.is_dir() or path.suffix != ".npy":
-        raise DataError(f"{path} is not an npy file, the only kind that the synthetic domain reads", FIX)
-    try:
-        with path.open("rb") as file:
-            declared = _declared_bytes(file)
-            actual = path.stat().st_size - file.tell()
-        if declared > actual:
-            raise DataError(
-                f"{path} is truncated or damaged: {actual:,} of the {declared:,} bytes that it declares",
-                "write the file again",
-            )
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}", FIX) from None
-    return array
-
-
-def _declared_bytes(file: IO[bytes]) -> int:
-    """Bytes of the array that an npy file's header declares; 0 for objects, which are not read."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
 
 
 def _histogram(points: Tensor) -> dict[str, Tensor]:

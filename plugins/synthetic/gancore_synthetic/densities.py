@@ -109,10 +109,12 @@ class Circles(Distribution):
         return torch.logsumexp(each, dim=1) - math.log(2 * math.pi * variance)
 
     def assign(self, points: Tensor) -> Tensor:
-        return (points.norm(dim=1)[:, None] - self.radii).abs().argmin(1)
+        result: Tensor = (points.norm(dim=1)[:, None] - self.radii).abs().argmin(1)
+        return result
 
     def distance(self, points: Tensor) -> Tensor:
-        return (points.norm(dim=1)[:, None] - self.radii).abs().amin(1)
+        result: Tensor = (points.norm(dim=1)[:, None] - self.radii).abs().amin(1)
+        return result
 
 
 class Spirals(Distribution):

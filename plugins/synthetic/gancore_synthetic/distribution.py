@@ -104,7 +104,9 @@ def draw_components(weights: Tensor, n: int, key: Key) -> Tensor:
 
 def map_in_chunks(function: Callable[[Tensor], Tensor], points: Tensor, rows: int = 2048) -> Tensor:
     """Apply a function of rows in chunks of rows, to save memory."""
-    return torch.cat([function(part) for part in points.split(rows)]) if len(points) else function(points)
+    return (
+        torch.cat([function(part) for part in torch.split(points, rows)]) if len(points) else function(points)
+    )
 
 
 BINS = 48

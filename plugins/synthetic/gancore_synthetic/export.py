@@ -91,13 +91,14 @@ def figure(draw: Callable[[Axes], None], limits: PlotLimits, title: str) -> Imag
     canvas, axes = FigureCanvasAgg(sheet), sheet.add_subplot()
     axes.set(xlim=limits[:2], ylim=limits[2:], title=title)
     draw(axes)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels: Any = canvas
+    return Image.fromarray(np.asarray(pixels.buffer_rgba())).convert("RGB")
 
 
 def mesh(limits: PlotLimits, count: int) -> Tensor:
     """Points of a square mesh, (count * count, 2), float64; rows from the bottom up."""
-    x, y = (torch.linspace(*limits[i : i + 2], count, dtype=torch.float64) for i in (0, 2))
+    x, y = (torch.linspace(limits[i], limits[i + 1], count, dtype=torch.float64) for i in (0, 2))
     across, up = torch.meshgrid(x, y, indexing="xy")
     return torch.stack([across.flatten(), up.flatten()], dim=1)
 
@@ -128,8 +129,9 @@ def draw_density(axes: Axes, distribution: Distribution, limits: PlotLimits) -> 
 def draw_points(axes: Axes, points: Tensor, labels: Tensor | None = None) -> None:
     colours: Any = "tab:red" if labels is None else np.asarray(labels) % 10
     size = float(np.clip(3000 / max(1, len(points)), 2, 14))
-    options = {"cmap": "tab10", "vmin": 0, "vmax": 9} if labels is not None else {}
-    axes.scatter(*points[:, :2].T.numpy(), s=size, c=colours, alpha=0.7, linewidths=0, **options)
+    options: dict[str, Any] = {"cmap": "tab10", "vmin": 0, "vmax": 9} if labels is not None else {}
+    x, y = points[:, :2].T.numpy()
+    axes.scatter(x, y, s=size, c=colours, alpha=0.7, linewidths=0, **options)
 
 
 def draw_histogram(axes: Axes, distribution: Distribution, points: Tensor, limits: PlotLimits) -> None:
@@ -186,10 +188,10 @@ def draw_field(
         axes.quiver(
             *arrow_points.T.numpy(), *arrows.T.numpy(), color="0.25", scale=N_ARROWS * 0.9, width=0.003
         )
-        axes.scatter(
-            *distribution.reference_points[:1000].T.numpy(), s=3, color="black", linewidths=0, label="truth"
-        )
-        axes.scatter(*samples.T.numpy(), s=6, c=spot, edgecolors="0.3", linewidths=0.2, label="samples")
+        x, y = distribution.reference_points[:1000].T.numpy()
+        axes.scatter(x, y, s=3, color="black", linewidths=0, label="truth")
+        x, y = samples.T.numpy()
+        axes.scatter(x, y, s=6, c=spot, edgecolors="0.3", linewidths=0.2, label="samples")
         axes.legend(loc="upper right", fontsize=8, markerscale=2)
 
     return figure(draw, limits, title)
@@ -201,9 +203,10 @@ def _arrows(value: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
     (gradients,) = torch.autograd.grad(value(arrow_points).sum(), arrow_points)
     gradient_norms = gradients.double().norm(dim=1, keepdim=True)
     longest = gradient_norms.quantile(0.95).clamp(min=1e-12)
-    return (
+    result: Tensor = (
         gradients.double() / gradient_norms.clamp(min=1e-12) * (gradient_norms / longest).clamp(max=1).sqrt()
     )
+    return result
 
 
 def write_samples(samples: Samples, folder: Path) -> list[Path]:

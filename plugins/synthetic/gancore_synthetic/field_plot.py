@@ -67,7 +67,8 @@ def scalar_field(game: Game, condition: Callable[[int], Tensor | None]) -> tuple
 
         def logit(points: Tensor) -> Tensor:
             encoded = representation.encode(Batch(points.repeat_interleave(pack, 0), condition(len(points))))
-            return game.discriminator(encoded.data, encoded.condition)
+            result: Tensor = game.discriminator(encoded.data, encoded.condition)
+            return result
 
         return "discriminator's logit and its gradient", logit
     sampler = game.sampler().eval()
@@ -76,7 +77,14 @@ def scalar_field(game: Game, condition: Callable[[int], Tensor | None]) -> tuple
             f"{type(game).__name__} has neither the discriminator of an AdversarialGame nor a density",
             "give a run of another recipe",
         )
-    return "log p and the score", lambda points: sampler.log_prob(Batch(points, condition(len(points))))
+
+    def log_prob(points: Tensor) -> Tensor:
+        values = sampler.log_prob(Batch(points, condition(len(points))))
+        if values is None:
+            raise ConfigError(f"{type(game).__name__} gives no density", "give a run of another recipe")
+        return values
+
+    return "log p and the score", log_prob
 
 
 def save_density_plot(source: str, settings: Sequence[str], out: Path, n: int) -> Path:

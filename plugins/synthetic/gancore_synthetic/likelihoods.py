@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from math import prod
+from typing import cast
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -33,7 +34,7 @@ def build_real_nvp(size: int, couplings: int, width: int, depth: int, classes: i
 
     def network() -> ConditionalMLP:
         made = ConditionalMLP(size, width, depth, 2 * size, classes)
-        zero_init(made.body[-1])
+        zero_init(cast(nn.Linear, made.body[-1]))
         return made
 
     return Flow([size], [MaskedAffineCoupling(mask, network()) for mask in coupling_masks(size, couplings)])
@@ -116,7 +117,7 @@ class FlowGAN(Recipe):
 
 def _require_two_coordinates(spec: Spec) -> int:
     """The number of coordinates of a point; raises ConfigError below 2."""
-    size = prod(spec["shape"])
+    size: int = prod(spec["shape"])
     if size < 2:
         raise ConfigError(
             f"a coupling needs at least 2 coordinates, and points have {size}",
@@ -173,6 +174,8 @@ class GaussianKernelDensity(nn.Module):
     """p(x) = 1/m sum_i N(x; c_i, h^2 I) (Parzen 1962)."""
 
     parallel = True
+    centres: Tensor
+    bandwidth: Tensor
 
     def __init__(self, centres: int, held_out: int, size: int) -> None:
         super().__init__()

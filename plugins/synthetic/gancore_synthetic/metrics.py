@@ -19,7 +19,7 @@ FAR = 1e9
 
 def count_modes(distribution: Distribution, points: Tensor) -> int:
     """Number of components that are the nearest one of a sample on the support (PacGAN's captured modes)."""
-    return len(distribution.assign(points)[distribution.on_support(points)].unique())
+    return len(torch.unique(distribution.assign(points)[distribution.on_support(points)]))
 
 
 def share_on_support(distribution: Distribution, points: Tensor) -> float:
@@ -103,7 +103,7 @@ METRICS: Mapping[str, Metric] = {
     "high_quality": Metric(
         _metric_of(share_on_support),
         "%",
-        "higher",
+        True,
         _exact_percent(True),
         insensitive_to=INSENSITIVE_TO_COLLAPSE,
         kind="fidelity",
@@ -117,7 +117,7 @@ METRICS: Mapping[str, Metric] = {
     "off_support": Metric(
         _metric_of(off_support),
         "%",
-        "lower",
+        False,
         _exact_percent(False),
         insensitive_to=INSENSITIVE_TO_COLLAPSE,
         kind="fidelity",

@@ -27,6 +27,9 @@ class StandardisedRepresentation(Representation):
     Images are scaled to [-1, 1] with uniform noise of one grey level added, so that they have a density.
     """
 
+    centre: Tensor
+    scale: Tensor
+
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape, self.is_image = shape, len(shape) == 3
@@ -52,7 +55,8 @@ class StandardisedRepresentation(Representation):
 
     def decode(self, outputs: Tensor) -> Tensor:
         if self.is_image:
-            return ((outputs.clamp(-1, 1) + 1) / 2).unflatten(1, self.shape)
+            result: Tensor = torch.unflatten((outputs.clamp(-1, 1) + 1) / 2, 1, self.shape)
+            return result
         return outputs * self.scale + self.centre
 
     def log_det(self, batch: Batch) -> Tensor | None:
@@ -87,7 +91,8 @@ class ConditionalMLP(nn.Module):
         if self.label is not None:
             rows = torch.cat([rows, self.label(condition)], dim=1)
         outputs = self.body(rows)
-        return outputs.tanh() if self.bounded else outputs
+        result: Tensor = outputs.tanh() if self.bounded else outputs
+        return result
 
 
 class MLPDiscriminator(Discriminator):
@@ -98,7 +103,8 @@ class MLPDiscriminator(Discriminator):
         self.body = ConditionalMLP(inputs, width, depth, 1, classes)
 
     def logits(self, embedded: Tree, condition: Tree = None) -> Tensor:
-        return self.body(embedded, condition)[:, 0]
+        result: Tensor = self.body(embedded, condition)[:, 0]
+        return result
 
 
 class Maxout(nn.Module):
@@ -109,7 +115,8 @@ class Maxout(nn.Module):
         self.pieces, self.linear = pieces, nn.Linear(inputs, outputs * pieces)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x).unflatten(1, (self.pieces, -1)).amax(1)
+        result: Tensor = self.linear(x).unflatten(1, (self.pieces, -1)).amax(1)
+        return result
 
 
 def pacgan_generator(latent_dim: int, outputs: int, width: int = 400, depth: int = 4) -> nn.Sequential:
@@ -136,10 +143,12 @@ class PackedDiscriminator(Discriminator):
         self.body = _init_pacgan(nn.Sequential(*layers, nn.Linear(width, 1)))
 
     def embed(self, data: Tree) -> Tensor:
-        return data.reshape(len(data) // self.pack, -1)  # (packs, pack * inputs)
+        result: Tensor = data.reshape(len(data) // self.pack, -1)
+        return result  # (packs, pack * inputs)
 
     def logits(self, embedded: Tree, condition: Tree = None) -> Tensor:
-        return self.body(embedded)[:, 0]
+        result: Tensor = self.body(embedded)[:, 0]
+        return result
 
 
 def _init_pacgan(network: nn.Sequential) -> nn.Sequential:

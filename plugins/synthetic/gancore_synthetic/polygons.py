@@ -46,7 +46,7 @@ class Polygons(Distribution):
         """The same images as counts of white sub-pixels, uint8."""
         component = (key / "component").integers(len(self.weights), n)
         images = torch.empty(n, *self.shape, dtype=torch.uint8)
-        for k in component.unique().tolist():
+        for k in torch.unique(component).tolist():
             rows = (component == k).nonzero()[:, 0]
             vertices = polygon_vertices(len(rows), k + 3, self.side, key / k)
             images[rows, 0] = rasterise(vertices, self.side)
@@ -54,7 +54,7 @@ class Polygons(Distribution):
 
     def distance(self, points: Tensor) -> Tensor:
         """Difference from an image of the convex hull, in pixels of grey."""
-        return torch.cat([_convex_hull_error(part[:, 0]) for part in points.split(64)])
+        return torch.cat([_convex_hull_error(part[:, 0]) for part in torch.split(points, 64)])
 
 
 def polygon_vertices(n: int, count: int, side: int, key: Key) -> Tensor:
@@ -78,7 +78,7 @@ def rasterise(vertices: Tensor, side: int) -> Tensor:
     A row of sub-pixels meets a convex polygon in one interval: between the highest of the bounds that the
     edges set on its left, and the lowest of those on its right.
     """
-    return torch.cat([_rasterise(part, side) for part in vertices.split(512)])
+    return torch.cat([_rasterise(part, side) for part in torch.split(vertices, 512)])
 
 
 def _rasterise(vertices: Tensor, side: int) -> Tensor:
@@ -90,8 +90,9 @@ def _rasterise(vertices: Tensor, side: int) -> Tensor:
     past = (high * SUBPIXELS - 0.5).floor().add(1).clamp(0, side * SUBPIXELS)
     starts = torch.arange(side, dtype=torch.float64) * SUBPIXELS
     inside = torch.minimum(past[..., None], starts + SUBPIXELS) - torch.maximum(first[..., None], starts)
-    black = inside.clamp(min=0).unflatten(1, (side, SUBPIXELS)).sum(2)  # (n, side, side)
-    return (N_GREYS - black).to(torch.uint8)
+    black = torch.unflatten(inside.clamp(min=0), 1, (side, SUBPIXELS)).sum(2)  # (n, side, side)
+    result: Tensor = (N_GREYS - black).to(torch.uint8)
+    return result
 
 
 def _row_intervals(vertices: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,10 +39,12 @@ class Manifold(Distribution):
 
     def embed(self, u: Tensor) -> Tensor:
         """(n, m) to the points of the manifold, (n, D)."""
-        return torch.cat([u, self._heights(u)], dim=1) @ self.rotation.T
+        result: Tensor = torch.cat([u, self._heights(u)], dim=1) @ self.rotation.T
+        return result
 
     def _angles(self, u: Tensor) -> Tensor:
-        return self.frequency * u @ self.directions.T + self.phases
+        result: Tensor = self.frequency * u @ self.directions.T + self.phases
+        return result
 
     def _heights(self, u: Tensor) -> Tensor:
         return WAVE_AMPLITUDE * self._angles(u).sin()
@@ -56,7 +58,7 @@ class Manifold(Distribution):
         """The coordinates u of the nearest point, (n, m), iterated from the point's first coordinates."""
         rotated = points @ self.rotation
         tangent, normal = rotated[:, : self.m], rotated[:, self.m :]
-        u = tangent.clamp(-1, 1)
+        u: Tensor = tangent.clamp(-1, 1)
         identity = torch.eye(self.m, dtype=torch.float64)
         for _ in range(STEPS):
             slopes = WAVE_AMPLITUDE * self.frequency * self._angles(u).cos()  # (n, D - m)
@@ -68,7 +70,8 @@ class Manifold(Distribution):
         return u
 
     def distance(self, points: Tensor) -> Tensor:
-        return (points - self.embed(self.project(points))).norm(dim=1)
+        result: Tensor = (points - self.embed(self.project(points))).norm(dim=1)
+        return result
 
     def cells(self, points: Tensor) -> Tensor:
         """The signs of the first intrinsic coordinates; each sign has probability 1/2."""
@@ -76,7 +79,7 @@ class Manifold(Distribution):
         return (signs * 2 ** torch.arange(signs.shape[1])).sum(1)
 
     @property
-    def cell_masses(self) -> Tensor:  # type: ignore[override]
+    def cell_masses(self) -> Tensor:
         count = 2 ** min(self.m, MAX_SIGN_AXES)
         return torch.full((count,), 1 / count, dtype=torch.float64)
 
@@ -109,7 +112,8 @@ class Lattice(Distribution):
         return (steps.round().clamp(0, self.levels_per_axis - 1).long() * self._powers).sum(1)
 
     def distance(self, points: Tensor) -> Tensor:
-        return (points - self.points(self.assign(points))).norm(dim=1)
+        result: Tensor = (points - self.points(self.assign(points))).norm(dim=1)
+        return result
 
     def on_support(self, points: Tensor) -> Tensor:
         return self.distance(points) < LATTICE_RADIUS * self.separation
@@ -119,7 +123,7 @@ class Lattice(Distribution):
         return torch.where(self.on_support(points), self.assign(points), len(self.weights))
 
     @property
-    def cell_masses(self) -> Tensor:  # type: ignore[override]
+    def cell_masses(self) -> Tensor:
         return torch.cat([self.weights, torch.zeros(1, dtype=torch.float64)])
 
 
@@ -147,7 +151,8 @@ class Cubes(Distribution):
         return (points[:, :1] - self.centres).abs().argmin(1)
 
     def distance(self, points: Tensor) -> Tensor:
-        return (self.within(points).abs() - 0.5).clamp(min=0).norm(dim=1)
+        result: Tensor = (self.within(points).abs() - 0.5).clamp(min=0).norm(dim=1)
+        return result
 
     def on_support(self, points: Tensor) -> Tensor:
         return self.within(points).abs().amax(1) <= 0.5
@@ -165,7 +170,7 @@ class Cubes(Distribution):
         return torch.where(self.on_support(points), cell, len(self.weights) * each)
 
     @property
-    def cell_masses(self) -> Tensor:  # type: ignore[override]
+    def cell_masses(self) -> Tensor:
         each = 2 ** min(2, *self.shape)
         inside = self.weights.repeat_interleave(each) / each
         return torch.cat([inside, torch.zeros(1, dtype=torch.float64)])
