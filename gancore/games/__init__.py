@@ -1,13 +1,6 @@
 """Games, players, costs and dynamics: what recipes are made of."""
 
-from gancore.games.adversarial import (
-    AdversarialGame,
-    GeneratorSampler,
-    PenaltyMove,
-    adversarial_game,
-    adversarial_moves,
-    find_game,
-)
+from gancore.games.adversarial import AdversarialGame, GeneratorSampler, PenaltyMove, find_game
 from gancore.games.adversarial_config import AdversarialConfig
 from gancore.games.augmentation import (
     AdaptiveProbability,
@@ -39,6 +32,7 @@ from gancore.games.estimators import DiscreteGenerator, Estimator, Pathwise, Str
 from gancore.games.fitted import FittedGame, FittedModel, fitted_game
 from gancore.games.flow import FlowGame, FlowGANGame, flow_gan
 from gancore.games.game import Game, Move, Phase, Player, check_game
+from gancore.games.gan import adversarial_game, adversarial_moves
 from gancore.games.gradient import Gradient
 from gancore.games.jacobian import compute_jacobian
 from gancore.games.likelihood import LikelihoodGame, ModelSampler, likelihood_game

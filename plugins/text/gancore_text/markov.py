@@ -62,7 +62,8 @@ class MarkovChain(TextDistribution):
         return self._expected(first, _divergence(self.transition, other.transition))
 
     def _row_entropies(self) -> Tensor:
-        return -torch.special.xlogy(self.transition, self.transition).sum(1)
+        entropies: Tensor = -torch.special.xlogy(self.transition, self.transition).sum(1)
+        return entropies
 
     def _expected(self, first: Tensor, rows: Tensor) -> float:
         """``first`` plus the expectation of ``rows[x_t]`` over t = 1 ... LENGTH - 1."""
