@@ -14,7 +14,7 @@ from gancore.data.dataset import Data, Spec, SpecSchema
 from gancore.data.sources import Source
 from gancore.entries import FeatureExtractorEntry, MetricEntry, RecipeEntry, SourceEntry
 from gancore.errors import ConfigError
-from gancore.random import Key
+from gancore.random import Key, shuffle_coordinates
 from gancore.samples import Samples
 from gancore.text import clean_label, short_repr, suggestion
 from gancore.trees import Tree
@@ -56,6 +56,10 @@ class Domain:
     """The domain's own metrics; each factory names a :class:`gancore.Metric`."""
     feature_extractors: ClassVar[Mapping[str, FeatureExtractorEntry]] = {}
     """Maps to vectors, the default one first. The core adds principal components of train."""
+
+    samples_are_points: ClassVar[bool] = True
+    """Whether the distance of two samples says how alike they are. If False, the core's metrics that are made
+    of distances between features are not offered."""
 
     selection_metric: ClassVar[str] = ""
     """Metric that selects a run's model on valid; empty, or not available for these data: the last model."""
@@ -102,6 +106,14 @@ class Domain:
         picture = self.preview(samples)
         if picture is not None:
             writer.add_image("samples", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+
+    def noise(self, samples: Tree, key: Key) -> Tree:
+        """Samples that no model should be praised for, a control of metrics and of the final model.
+
+        By default each coordinate of the real ``samples``, permuted over the rows. Define it where that gives
+        no samples, or the same ones: a random graph of as many edges, random tokens.
+        """
+        return shuffle_coordinates(samples, key)
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
         """Problems in generated samples that are specific to this domain."""

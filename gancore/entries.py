@@ -120,7 +120,8 @@ class SourceEntry:
     """A named data set. ``files`` maps each archive's or file's URL to its sha256.
 
     ``files`` empty: the source is built in and needs no download. ``size_mb``: of the whole data set, 0:
-    unknown. ``homepage``: where people can get it.
+    unknown. ``homepage``: where people can get it. ``folder``: the folder that holds it, below a data root or
+    the cache, if several sources share one; else it has the source's name.
     """
 
     name: str
@@ -129,3 +130,4 @@ class SourceEntry:
     files: Mapping[str, str] = field(default_factory=dict)
     size_mb: float = 0.0
     homepage: str = ""
+    folder: str = ""

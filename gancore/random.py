@@ -18,6 +18,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from gancore.trees import Tree, tree_map
+
 __all__ = [
     "CPU",
     "Key",
@@ -92,12 +94,22 @@ class Key:
     def generator(self) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(self.seed)
 
+    def each(self, n: int) -> list[Key]:
+        """A key without rows for each of ``n`` rows, a function of the row's number in the global batch.
+
+        For samples whose draws have no fixed shape, and would be wasteful for all rows of the batch.
+        """
+        start = 0 if self.rows is None else self.rows.start
+        if self.rows is not None and n != self.rows.count:
+            raise ValueError(f"keys of {n} rows from a key of {self.rows.count} rows")
+        return [self.with_rows(None) / "row" / (start + i) for i in range(n)]
+
     def normal(self, *shape: int) -> Tensor:
         return self._rows(shape, lambda s, g: torch.randn(s, generator=g, device=self.device))
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         unit = self._rows(shape, lambda s, g: torch.rand(s, generator=g, device=self.device))
-        return unit * (high - low) + low
+        return unit if (low, high) == (0.0, 1.0) else unit * (high - low) + low
 
     def integers(self, high: int, *shape: int, low: int = 0) -> Tensor:
         """Integers in ``[low, high)``, int64."""
@@ -116,6 +128,26 @@ class Key:
                 f"a draw of shape {shape} for {self.rows.count} rows: the first axis is the batch"
             )
         return self.rows.select(draw((self.rows.total, *shape[1:]), self.generator()))
+
+
+COLUMNS_AT_ONCE = 512
+"""Coordinates that are permuted at once."""
+
+
+def shuffle_coordinates(samples: Tree, key: Key) -> Tree:
+    """Each coordinate permuted over the rows, independently of the others: only its marginal is kept."""
+    numbers = iter(range(1 << 30))
+
+    def permuted(leaf: Tensor) -> Tensor:
+        columns, number = leaf.reshape(len(leaf), -1), next(numbers)
+        parts = []
+        for start in range(0, columns.shape[1], COLUMNS_AT_ONCE):
+            part = columns[:, start : start + COLUMNS_AT_ONCE]
+            order = (key / number / start).uniform(*part.shape).argsort(dim=0)
+            parts.append(part.gather(0, order))
+        return torch.cat(parts, 1).reshape(leaf.shape)
+
+    return tree_map(permuted, samples)
 
 
 Purpose: TypeAlias = Literal[

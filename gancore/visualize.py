@@ -33,6 +33,7 @@ def generate(
     each_label: bool = False,
     interpolate: int | None = None,
     truncation: float | None = None,
+    temperature: float | None = None,
     batch_size: int = 64,
     device: str = "auto",
     overwrite: bool = False,
@@ -44,7 +45,8 @@ def generate(
     number.
 
     ``each_label``: ``n`` of every label, side by side. ``interpolate``: ``n`` paths with this number of steps
-    from one sample to another. ``truncation``: see :meth:`gancore.models.model.Model.sample`.
+    from one sample to another. ``truncation``, ``temperature``: see
+    :meth:`gancore.models.model.Model.sample`.
 
     Raises:
         GancoreError: a user error, in one line; for example if ``out`` holds other samples.
@@ -52,15 +54,17 @@ def generate(
     existing = _existing_samples(Path(out), overwrite)
     if each_label and label is not None:
         raise ConfigError(f"each label, and {label!r} alone", "give one of --label and --each-label")
+    if interpolate is not None and temperature is not None:
+        raise ConfigError("an interpolation and a temperature", "leave out --temperature")
     loaded = load(find_model(model, announce), device)
     if interpolate is not None and each_label:
         samples = loaded.interpolate_each_label(n, interpolate, seed, truncation)
     elif interpolate is not None:
         samples = loaded.interpolate(n, interpolate, seed, label, truncation)
     elif each_label:
-        samples = loaded.sample_each_label(n, seed, batch_size, truncation)
+        samples = loaded.sample_each_label(n, seed, batch_size, truncation, temperature)
     else:
-        samples = loaded.sample(n, seed, label, batch_size, truncation)
+        samples = loaded.sample(n, seed, label, batch_size, truncation, temperature)
     written = _write(loaded.domain, samples, Path(out))
     _remove_replaced(existing, written, announce)
     return written

@@ -41,6 +41,10 @@ def generate(
         float | None,
         typer.Option(metavar="PSI", help="Limit of normal latents: less variety, fewer outliers."),
     ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(metavar="T", help="Of each token: below 1 less variety. Of models that have one."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples at once; does not change them.")] = 64,
     device: DeviceOption = "auto",
     overwrite: OverwriteOption = False,
@@ -59,6 +63,7 @@ def generate(
         each_label=each_label,
         interpolate=interpolate,
         truncation=truncation,
+        temperature=temperature,
         batch_size=batch_size,
         device=device,
         overwrite=overwrite,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gancore.data.archives import is_archive, unpack_archive
     from gancore.data.arrays import distinct_rows, keeps_together, read_npy, split_rows
     from gancore.data.cache import cache_folder
+    from gancore.data.dataset import BoundedText
     from gancore.data.download import file_sha256
     from gancore.data.inventory import (
         FileInspector,
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
         num_conditional_classes,
         read_labels,
     )
+    from gancore.data.metadata import MetadataFile
     from gancore.data.packed import PackedArray, PackedArrayWriter
     from gancore.data.prepared import PreparedData, open_prepared, store_unique
     from gancore.data.sources import Announce
     from gancore.data.splits import (
         SPLITS,
+        Shares,
         Split,
         assign_splits,
         group_by_split,
@@ -53,21 +56,32 @@ if TYPE_CHECKING:
     )
     from gancore.digests import digest_code, digest_json, digest_tensors
     from gancore.file_lock import exclusive_lock
-    from gancore.files import atomic_write, mark_used, remove, temporary_path
+    from gancore.files import (
+        atomic_write,
+        mark_used,
+        open_regular,
+        read_regular,
+        remove,
+        temporary_path,
+        total_memory_bytes,
+    )
     from gancore.trees import Tree, tree_map
 
 __all__ = [
     "SPLITS",
     "Announce",
+    "BoundedText",
     "FileInspector",
     "FileList",
     "FileSet",
     "InventoryItem",
     "LabelledDataConfig",
     "Labels",
+    "MetadataFile",
     "PackedArray",
     "PackedArrayWriter",
     "PreparedData",
+    "Shares",
     "SkipItem",
     "SkippedItem",
     "Split",
@@ -97,9 +111,11 @@ __all__ = [
     "num_classifier_classes",
     "num_conditional_classes",
     "open_prepared",
+    "open_regular",
     "other_suffix_lines",
     "read_labels",
     "read_npy",
+    "read_regular",
     "remove",
     "skipped_lines",
     "split_from_name",
@@ -107,6 +123,7 @@ __all__ = [
     "splits_from_folders",
     "store_unique",
     "temporary_path",
+    "total_memory_bytes",
     "tree_map",
     "unpack_archive",
 ]

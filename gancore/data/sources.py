@@ -127,21 +127,22 @@ def _default_source(entries: Mapping[str, SourceEntry], announce: Announce) -> S
 def _named_source(entry: SourceEntry, data_root: Path | None, announce: Announce) -> Source:
     if is_built_in(entry):
         return _source(entry.name, None, entry, announce)
-    if found := _first_folder(_roots(data_root), entry.name):
+    folder = entry.folder or entry.name
+    if found := _first_folder(_roots(data_root), folder):
         with suppress(DataError):  # a data set that was found needs no cache
             if found.parent == data_folder():
                 mark_used(found)
         return _source(entry.name, found, entry, announce)
-    if found := _first_folder(_roots(data_root), f"{entry.name}_sample"):
+    if found := _first_folder(_roots(data_root), f"{folder}_sample"):
         announce(f"Using {found}: only a sample of {entry.name}")
         return _source(entry.name, found, entry, announce)
     if not entry.files:
-        places = ", ".join(str(root / entry.name) for root in _roots(data_root))
+        places = ", ".join(str(root / folder) for root in _roots(data_root))
         raise DataError(
             f"the data set {entry.name!r} was not found in {places} and has no download",
             f"get it from {entry.homepage} and put it under --data-root or $GANCORE_DATA",
         )
-    return _source(entry.name, fetch(entry, data_folder() / entry.name, announce), entry, announce)
+    return _source(entry.name, fetch(entry, data_folder() / folder, announce), entry, announce)
 
 
 def _source(name: str, path: Path | None, entry: SourceEntry | None, announce: Announce) -> Source:

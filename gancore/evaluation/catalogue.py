@@ -96,6 +96,21 @@ CORE_METRICS: tuple[MetricEntry, ...] = (
 )
 """The core's, in the order of the table."""
 
+WITHOUT_DISTANCES = frozenset(
+    {
+        "inception_score",
+        "modified_inception_score",
+        "am_score",
+        "posterior_entropy",
+        "class_coverage",
+        "scarcest_class",
+        "label_accuracy",
+        "classification_accuracy",
+        "nll",
+    }
+)
+"""Metrics of the core that use no distance between samples: those of a classifier, and the likelihood."""
+
 PRINCIPAL_COMPONENTS = FeatureExtractorEntry(
     "principal",
     "gancore.evaluation.features:PrincipalComponents",
@@ -108,9 +123,13 @@ COORDINATES = FeatureExtractorEntry(
 
 
 def available_metrics(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, MetricEntry]:
-    """By name: the core's, then the domain's own, then those of plugins for it; the first of a name wins."""
+    """By name: the core's that the domain does not decline, the domain's own, those of plugins for it.
+
+    The first of a name wins.
+    """
     from_plugins = _from_plugins("gancore_metrics", MetricEntry, domain)
-    return _by_name([*CORE_METRICS, *domain.metrics_for(spec).values(), *from_plugins], "measure", announce)
+    core = [e for e in CORE_METRICS if domain.samples_are_points or e.name in WITHOUT_DISTANCES]
+    return _by_name([*core, *domain.metrics_for(spec).values(), *from_plugins], "measure", announce)
 
 
 def available_extractors(

@@ -26,33 +26,15 @@ from gancore.evaluation.result import TRUSTED, badness
 from gancore.metrics.distances import nearest
 from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.metrics.two_sample import MIN_ROWS, c2st_neighbour_details
-from gancore.random import Key, evaluation_key
-from gancore.trees import Tree, tree_map
+from gancore.random import Key, evaluation_key, shuffle_coordinates
+from gancore.trees import Tree
 
 VERSION = 4
 COLLAPSE_SHARE = 0.05
 """Share of the held-out rows that the collapse consists of."""
-COLUMNS_AT_ONCE = 512
-"""Coordinates that are permuted at once."""
 MAX_COORDINATES = 64
 LIKELIHOOD_ROWS = 256
 """Rows of a control whose likelihood the model computes; it depends on the model and is not cached."""
-
-
-def shuffle_coordinates(samples: Tree, key: Key) -> Tree:
-    """Each coordinate permuted over the rows, independently of the others: only its marginal is kept."""
-    numbers = iter(range(1 << 30))
-
-    def permuted(leaf: Tensor) -> Tensor:
-        columns, number = leaf.reshape(len(leaf), -1), next(numbers)
-        parts = []
-        for start in range(0, columns.shape[1], COLUMNS_AT_ONCE):
-            part = columns[:, start : start + COLUMNS_AT_ONCE]
-            order = (key / number / start).uniform(*part.shape).argsort(dim=0)
-            parts.append(part.gather(0, order))
-        return torch.cat(parts, 1).reshape(leaf.shape)
-
-    return tree_map(permuted, samples)
 
 
 def noise_is_distinguishable(rows: Tree) -> bool:
@@ -126,7 +108,7 @@ class Controls:
 
     ``n_not_trained_on``: how many of the held-out rows, from the first, no model was trained on; None: all.
     The outputs of a trained classifier are evaluated on these alone. ``log_prob``: nats per row under the
-    model; None if it has none.
+    model; None if it has none. ``noise(samples, key)``: as :meth:`gancore.Domain.noise`.
     """
 
     held_out: Batch
@@ -134,6 +116,7 @@ class Controls:
     pipeline: FeaturePipeline
     log_prob: Callable[[Batch], Tensor | None] | None = None
     n_not_trained_on: int | None = None
+    noise: Callable[[Tree, Key], Tree] = shuffle_coordinates
 
     def n_rows_for(self, metric: Metric) -> int:
         """How many rows its controls have; 0: there are none that may be used for it."""
@@ -164,12 +147,11 @@ class Controls:
             real = self.pipeline.extract(rows, cache=True)
             self._sets[count] = {"real": real}
             if self.has_noise:
-                noise = Batch(
-                    shuffle_coordinates(rows.data, evaluation_key("evaluate", "noise")), rows.condition
-                )
+                noise = Batch(self.noise(rows.data, evaluation_key("evaluate", "noise")), rows.condition)
                 with contextlib.suppress(PluginError):  # features of noise need not be finite
                     self._sets[count]["noise"] = self.pipeline.extract(noise, cache=True)
-            self._sets[count]["collapse"] = real.select(collapse_indices(count))
+            if count > 1:  # one row repeated is that row
+                self._sets[count]["collapse"] = real.select(collapse_indices(count))
         return self._sets[count]
 
     @cached_property
@@ -179,7 +161,9 @@ class Controls:
 
     @cached_property
     def has_noise(self) -> bool:
-        """Whether noise is a negative control on these data."""
+        """Whether noise is a negative control on these data; that of a domain always is."""
+        if self.noise is not shuffle_coordinates:
+            return True
         key = digest_json("noise", VERSION, digest_tensors(self.held_out.data))
         cached = self.pipeline.cache.read_json(key)
         if cached is None:
@@ -229,6 +213,7 @@ class Controls:
             [self._digests["real"], *(train if "train" in metric.all_requirements else [])],
             {name: extractors[name] for name in sorted(metric.all_requirements & extractors.keys())},
             digest_spec(self.inputs.spec),
+            *([] if self.noise is shuffle_coordinates else _describe_noise(self.noise)),
         )
 
     @cached_property
@@ -240,6 +225,13 @@ class Controls:
             "real": digest_tensors([real.samples, real.condition]),
             "train": digest_tensors([train.samples, train.condition]),
         }
+
+
+def _describe_noise(noise: Callable[[Tree, Key], Tree]) -> list[str]:
+    """The name of a domain's noise, a bound method, and a digest of its code."""
+    function: Any = getattr(noise, "__func__", noise)
+    name = f"{function.__module__}:{function.__qualname__}"
+    return [name, digest_code(name)]
 
 
 def value_or_nan(metric: Metric, inputs: MetricInputs) -> float:

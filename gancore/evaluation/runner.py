@@ -16,6 +16,7 @@ from torch import Tensor
 import gancore
 from gancore.data.dataset import Batch, Data
 from gancore.data.sources import Announce, throttle
+from gancore.domain import Domain
 from gancore.entries import MetricEntry
 from gancore.errors import ConfigError, DataError
 from gancore.evaluation.cache import DiskCache
@@ -39,7 +40,7 @@ from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.models.model import Model, load_model
 from gancore.plugins import plugins
 from gancore.progress import ProgressMode
-from gancore.random import RowRange, evaluation_key, noise_scope
+from gancore.random import RowRange, evaluation_key, noise_scope, shuffle_coordinates
 from gancore.run_folder import RunFolder
 from gancore.runtime.torch_settings import pinned_settings
 from gancore.text import count_noun
@@ -207,7 +208,9 @@ def _build_evaluator(
     controls = None
     if data.held_out is not None:
         disjoint = replace(inputs, train=inputs.train.select(torch.arange(data.n_train_disjoint)))
-        controls = Controls(data.held_out, disjoint, pipeline, likelihood, data.n_not_trained_on)
+        own_noise = type(model.domain).noise is not Domain.noise
+        noise = model.domain.noise if own_noise else shuffle_coordinates
+        controls = Controls(data.held_out, disjoint, pipeline, likelihood, data.n_not_trained_on, noise)
     notes = _classifier_note(pipeline, inputs, request.split)
     return Evaluator(inputs, pipeline, controls, unavailable, template, notes)
 

@@ -1,12 +1,6 @@
 """Games, players, costs and dynamics: what recipes are made of."""
 
-from gancore.games.adversarial import (
-    AdversarialGame,
-    GeneratorSampler,
-    PenaltyMove,
-    adversarial_game,
-    find_game,
-)
+from gancore.games.adversarial import AdversarialGame, GeneratorSampler, PenaltyMove, find_game
 from gancore.games.adversarial_config import AdversarialConfig
 from gancore.games.augmentation import (
     AdaptiveProbability,
@@ -18,6 +12,7 @@ from gancore.games.augmentation import (
 )
 from gancore.games.classifier import Classifier, ClassifierGame, TrainedClassifier, classifier_game
 from gancore.games.cost import Cost, Term
+from gancore.games.discrete import DiscreteGame
 from gancore.games.discriminator import Discriminator, TokenDiscriminator
 from gancore.games.draw import BatchSource, Draw, EncodedView
 from gancore.games.dynamics import (
@@ -33,9 +28,11 @@ from gancore.games.dynamics import (
     Unrolled,
     find_dynamics,
 )
+from gancore.games.estimators import DiscreteGenerator, Estimator, Pathwise, StraightThroughGumbel
 from gancore.games.fitted import FittedGame, FittedModel, fitted_game
 from gancore.games.flow import FlowGame, FlowGANGame, flow_gan
 from gancore.games.game import Game, Move, Phase, Player, check_game
+from gancore.games.gan import adversarial_game, adversarial_moves
 from gancore.games.gradient import Gradient
 from gancore.games.jacobian import compute_jacobian
 from gancore.games.likelihood import LikelihoodGame, ModelSampler, likelihood_game
@@ -62,6 +59,7 @@ from gancore.games.penalties import (
     interpolate,
 )
 from gancore.games.prior import Prior, normal, uniform
+from gancore.games.reinforce import Reinforce
 from gancore.games.representation import CellBounds, Dequantization, Identity, Representation
 from gancore.games.sampler import CAPABILITIES, Capability, Sampler
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
@@ -99,10 +97,13 @@ __all__ = [
     "ConsensusOptimization",
     "Cost",
     "Dequantization",
+    "DiscreteGame",
+    "DiscreteGenerator",
     "Discriminator",
     "Draw",
     "Dynamics",
     "EncodedView",
+    "Estimator",
     "Extragradient",
     "FittedGame",
     "FittedModel",
@@ -121,17 +122,20 @@ __all__ = [
     "OptimizerConfig",
     "OptimizerState",
     "PastExtragradient",
+    "Pathwise",
     "Penalty",
     "PenaltyMove",
     "Phase",
     "Player",
     "Prior",
     "RMSprop",
+    "Reinforce",
     "Representation",
     "Sampler",
     "ScalarMeans",
     "Schedule",
     "Simultaneous",
+    "StraightThroughGumbel",
     "SymplecticAdjustment",
     "Term",
     "TokenDiscriminator",
@@ -142,6 +146,7 @@ __all__ = [
     "Turn",
     "Unrolled",
     "adversarial_game",
+    "adversarial_moves",
     "check_game",
     "classifier_game",
     "compute_jacobian",

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from gancore.data.dataset import Batch
 from gancore.errors import ConfigError
-from gancore.games.augmentation import Augmentation, AugmentedDiscriminator
+from gancore.games.augmentation import AugmentedDiscriminator
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
-from gancore.games.dynamics import Alternating, Dynamics
-from gancore.games.game import MAIN, Game, Move, Phase, Player
+from gancore.games.game import MAIN, Game, Move
 from gancore.games.lookup import find_by_name
 from gancore.games.loss_probe import LossFunction, require_value_per_row
-from gancore.games.losses import AdversarialLoss, resolve_loss
-from gancore.games.optimizers import Adam, Optimizer
+from gancore.games.losses import AdversarialLoss
 from gancore.games.penalties import Penalty, with_unique_names
 from gancore.games.prior import Prior
-from gancore.games.representation import Identity, Representation
+from gancore.games.representation import Representation
 from gancore.games.sampler import Sampler
 from gancore.games.schedules import schedule_value
 from gancore.games.training_step import TrainingStep
 from gancore.plugins.imports import find_program_object
 from gancore.random import Key
 from gancore.trees import Tree, tree_map
+
+if TYPE_CHECKING:
+    pass
 
 
 @dataclass(frozen=True)
@@ -105,26 +107,42 @@ class AdversarialGame(Game):
     def discriminator_cost(self, draw: Draw) -> Cost:
         batch = self.real(draw)
         with draw.freeze_opponents():
-            fake = self.fake(draw, batch.condition)
+            fake = self.make_fake(draw, batch.condition)
         real_logits = self.logits(draw, batch.data, batch.condition)
         fake_logits = self.logits(draw, fake, batch.condition)
-        cost = Cost().add("loss", self._loss_values("discriminator", real_logits, fake_logits))
+        masks = self.discriminator.mask(batch.data), self.discriminator.mask(fake)
+        if masks == (None, None):
+            cost = Cost().add("loss", self.loss_values("discriminator", real_logits, fake_logits))
+        else:
+            real_part, fake_part = self.loss.parts
+            cost = Cost().add("loss_real", real_part(real_logits), mask=masks[0])
+            cost.add("loss_fake", fake_part(fake_logits), mask=masks[1])
         for penalty in self.penalties:
             if penalty.every == 1:
                 self._add_penalty(cost, penalty, batch, fake, draw)
-        return self._log_logits(cost, real_logits, fake_logits)
+        return self._log_logits(cost, real_logits, fake_logits, masks)
 
     def generator_cost(self, draw: Draw) -> Cost:
-        real = self.real(draw) if self.loss.generator_needs_real else None
-        condition = real.condition if real else draw.condition() if self.conditional else None
-        fake_logits = self.logits(draw, self.fake(draw, condition), condition)
-        if real is None:  # the loss does not use real logits, so they are not computed
-            return Cost().add("loss", self._loss_values("generator", fake_logits, fake_logits))
-        with draw.freeze_opponents():
-            real_logits = self.logits(draw, real.data, real.condition)
-        return Cost().add("loss", self._loss_values("generator", real_logits, fake_logits))
+        condition = self.fake_condition(draw)
+        fake = self.make_fake(draw, condition)
+        fake_logits = self.logits(draw, fake, condition)
+        real_logits = self.real_logits(draw) if self.loss.generator_needs_real else fake_logits
+        values = self.loss_values("generator", real_logits, fake_logits)
+        return Cost().add("loss", values, mask=self.discriminator.mask(fake))
 
-    def _loss_values(self, player: str, real: Tensor, fake: Tensor) -> Tensor:
+    def fake_condition(self, draw: Draw) -> Tree:
+        """The condition of the generator's fakes: that of rows of train, or None."""
+        if not self.conditional:
+            return None
+        return self.real(draw).condition if self.loss.generator_needs_real else draw.condition()
+
+    def real_logits(self, draw: Draw) -> Tensor:
+        """The logits of rows of train for the generator's loss, which does not change the discriminator."""
+        real = self.real(draw)
+        with draw.freeze_opponents():
+            return self.logits(draw, real.data, real.condition)
+
+    def loss_values(self, player: str, real: Tensor, fake: Tensor) -> Tensor:
         """The loss of this player, one value per row. Raises ConfigError if it gives anything else."""
         function: LossFunction = getattr(self.loss, player)
         values = function(real, fake)
@@ -136,7 +154,7 @@ class AdversarialGame(Game):
         batch, fake = self.real(draw), None
         if penalty.needs_fake:
             with draw.freeze_opponents():
-                fake = self.fake(draw, batch.condition)
+                fake = self.make_fake(draw, batch.condition)
         return self._add_penalty(Cost(), penalty, batch, fake, draw)
 
     def real(self, draw: Draw) -> Batch:
@@ -150,9 +168,16 @@ class AdversarialGame(Game):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return draw.all_gather(logits) if self.loss.batch_coupled else logits
 
-    def fake(self, draw: Draw, condition: Tree) -> Tree:
-        latents = self.prior.sample(draw.key("z"), draw.num_rows)
-        return _generate(self.generator, latents, condition)
+    def fake(self, n: int, key: Key, condition: Tree, progress: float) -> Tree:
+        """``n`` outputs of the generator, as the costs and :meth:`discriminator_logits` use them.
+
+        Row i is a function of the key's row i. ``progress``: of the phase, 1 in its last step, for schedules.
+        """
+        return _generate(self.generator, self.prior.sample(key / "z", n), condition)
+
+    def make_fake(self, draw: Draw, condition: Tree) -> Tree:
+        """:meth:`fake` with the rows, the key and the progress of a draw."""
+        return self.fake(draw.num_rows, draw.root, condition, draw.progress_end)
 
     def _add_penalty(self, cost: Cost, penalty: Penalty, batch: Batch, fake: Tree, draw: Draw) -> Cost:
         """In fp32 or better, the embedding included."""
@@ -169,20 +194,27 @@ class AdversarialGame(Game):
             tree_map(lambda x: x.float() if x.dtype is torch.bfloat16 else x, data)
         )
 
-    def _log_logits(self, cost: Cost, real: Tensor, fake: Tensor) -> Cost:
+    def _log_logits(
+        self, cost: Cost, real: Tensor, fake: Tensor, masks: tuple[Tensor | None, Tensor | None]
+    ) -> Cost:
         if isinstance(self.discriminator, AugmentedDiscriminator):
             self.discriminator.log_overfitting(cost, real - fake if self.loss.shift_invariant else real)
         if self.loss.logit_is_log_odds:
-            return cost.log("D(real)", real.sigmoid()).log("D(fake)", fake.sigmoid())
-        return cost.log("logit(real)", real).log("logit(fake)", fake)
+            cost.log("D(real)", real.sigmoid(), masks[0])
+            return cost.log("D(fake)", fake.sigmoid(), masks[1])
+        return cost.log("logit(real)", real, masks[0]).log("logit(fake)", fake, masks[1])
 
     @torch.no_grad()
     def discriminator_logits(self, real: Batch, key: Key) -> tuple[Tensor, Tensor]:
         """Logits of encoded rows and of fakes with the same conditions, (batch, ...) each."""
         condition = real.condition if self.conditional else None
-        fake = _generate(self.generator, self.prior.sample(key / "z", len(real)), condition)
+        fake = self.fake(len(real), key, condition, self.current_progress())
         real_logits = self.discriminator(real.data, condition).float()
         return real_logits, self.discriminator(fake, condition).float()
+
+    def current_progress(self) -> float:
+        """The progress of :meth:`fake` outside a step; 1 for a game whose fakes do not depend on it."""
+        return 1.0
 
     def after_move(self, move: Move, means: Mapping[str, Tensor]) -> None:
         if isinstance(self.discriminator, AugmentedDiscriminator):
@@ -196,63 +228,6 @@ class AdversarialGame(Game):
     def sampler(self) -> Sampler:
         generator = self.averaged(self.generator)
         return GeneratorSampler(generator, self.prior, self.representation, self.conditional)
-
-
-def adversarial_game(
-    *,
-    generator: Callable[[], nn.Module],
-    discriminator: Callable[[], Discriminator],
-    prior: Prior,
-    loss: str | AdversarialLoss = "nonsaturating",
-    penalties: Sequence[Penalty] = (),
-    generator_optimizer: Optimizer = Adam(2e-4, (0.5, 0.99)),  # noqa: B008
-    discriminator_optimizer: Optimizer = Adam(2e-4, (0.5, 0.99)),  # noqa: B008
-    discriminator_steps: int = 1,
-    ema_halflife: float | None = None,
-    clip_grad_norm: float | None = None,
-    conditional: bool = False,
-    representation: Representation | None = None,
-    augmentation: Augmentation | None = None,
-    dynamics: Dynamics = Alternating(),  # noqa: B008
-    game: type[AdversarialGame] | None = None,
-) -> AdversarialGame:
-    """A GAN.
-
-    ``generator`` and ``discriminator`` are functions that build the networks, which are called in this order,
-    so that a seed gives the same weights. The generator network takes ``(latents)``, or ``(latents,
-    condition)`` if the game is ``conditional``, and gives data or what the discriminator embeds. A step is
-    ``discriminator_steps`` moves of the discriminator, the lazy penalties that are due, and one move of the
-    generator. ``ema_halflife`` is the half-life of the generator's EMA in samples, ``clip_grad_norm`` bounds
-    the norm of each gradient, ``augmentation`` is applied to the discriminator's inputs in training. ``game``
-    is a subclass of :class:`AdversarialGame`.
-
-    Raises:
-        ConfigError: the discriminator is not a :class:`Discriminator`.
-    """
-    generator_net, discriminator_net = generator(), discriminator()
-    if not isinstance(discriminator_net, Discriminator):
-        raise ConfigError(
-            f"the discriminator is {type(discriminator_net).__name__}, not a gancore.games.Discriminator",
-            "wrap it as Discriminator(network), or subclass it and define logits(embedded, condition)",
-        )
-    built = (game or AdversarialGame)(
-        generator_net,
-        AugmentedDiscriminator(discriminator_net, augmentation) if augmentation else discriminator_net,
-        prior,
-        resolve_loss(loss),
-        penalties,
-        representation or Identity(),
-        ema_halflife,
-        conditional,
-    )
-    built.players = {
-        "discriminator": Player(["discriminator"], discriminator_optimizer, clip_grad_norm),
-        "generator": Player(["generator"], generator_optimizer, clip_grad_norm),
-    }
-    lazy = [PenaltyMove.of("discriminator", penalty) for penalty in built.penalties if penalty.every > 1]
-    moves = [*[Move("discriminator")] * discriminator_steps, *lazy, Move("generator")]
-    built.phases = [Phase(moves, dynamics=dynamics, name="adversarial")]
-    return built
 
 
 def find_game(name: str | None) -> type[AdversarialGame] | None:

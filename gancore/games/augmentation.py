@@ -92,6 +92,9 @@ class AugmentedDiscriminator(Discriminator):
         augmented = self.augment(embedded) if self.training else embedded
         return self.inner.logits(augmented, condition)
 
+    def mask(self, data: Tree) -> Tensor | None:
+        return self.inner.mask(data)
+
     def squared_norm(self, gradients: Tree) -> Tensor:
         return self.inner.squared_norm(gradients)
 

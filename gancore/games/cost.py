@@ -36,6 +36,7 @@ class Cost:
 
     terms: dict[str, Term] = field(default_factory=dict)
     logged: dict[str, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    kept: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def add(self, name: str, values: Tensor, mask: Tensor | None = None, scale: float | Tensor = 1.0) -> Cost:
         """Add a term: ``values`` of any shape (rows first), ``mask`` of a shape that broadcasts to it.
@@ -61,8 +62,20 @@ class Cost:
         self.logged[name] = _masked_sum(values.detach(), mask)
         return self
 
+    def keep(self, name: str, values: Tensor, mask: Tensor | None = None) -> Cost:
+        """Add a statistic by position for ``after_move``, which is neither logged nor part of the cost.
+
+        ``values`` are (rows, ...). ``after_move`` receives their mean over the rows of the global batch, of
+        the shape (...), in which a position is NaN if ``mask``, of the same shape, is 0 in every row.
+        """
+        self._require_new_name(name)
+        values = values.detach().to(torch.promote_types(values.dtype, torch.float32))
+        mask = torch.ones_like(values) if mask is None else mask.to(values.dtype).expand_as(values)
+        self.kept[name] = torch.where(mask == 0, 0.0, values * mask).sum(0), mask.sum(0)
+        return self
+
     def _require_new_name(self, name: str) -> None:
-        if name in self.logged:
+        if name in self.logged or name in self.kept:
             raise ConfigError(f"the cost already has a value named {name!r}", "use another name")
 
     def total(self) -> Tensor:

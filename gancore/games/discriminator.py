@@ -27,12 +27,19 @@ class Discriminator(nn.Module):
         return data
 
     def logits(self, embedded: Tree, condition: Tree = None) -> Tensor:
-        """Logits of shape (batch,) or (batch, several)."""
+        """Logits of shape (batch,) or (batch, several), for example one for each position."""
         if "network" in self._modules:
             inputs = (embedded,) if condition is None else (embedded, condition)
             logits: Tensor = self.network(*inputs)
             return logits
         raise TypeError(f"{type(self).__name__} must define logits(embedded, condition)")
+
+    def mask(self, data: Tree) -> Tensor | None:
+        """Which logits of these data count, of the shape of the logits; None: all of them.
+
+        For logits by position, where sequences end: ``until_end(data, end)`` of :mod:`gancore.nn`.
+        """
+        return None
 
     def squared_norm(self, gradients: Tree) -> Tensor:
         """|d logit / d data|^2 per row, (batch,), from gradients with respect to the embedding."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -95,7 +96,8 @@ class BatchSource:
 class Draw:
     """The data and noise of one move, drawn for the global batch and restricted to ``rows``.
 
-    ``progress`` runs from 0 to 1 over the phase.
+    ``progress`` runs from 0 to 1 over the phase; ``progress_end`` is its value after this step, which is 1 in
+    the last step of the phase.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Draw:
     ) -> None:
         self._batches, self._key, self._rows = batches, key, rows
         self._index, self._occurrence = index, occurrence
-        self.progress = progress
+        self.progress = self.progress_end = progress
         self._reals: dict[str, Batch] = {}
         self._freezes_opponents = True
 
@@ -142,7 +144,12 @@ class Draw:
 
     def key(self, name: str) -> Key:
         """The key for any other noise; the first axis of what it draws is the batch."""
-        return (self._key / name).with_rows(self._rows)
+        return self.root / name
+
+    @property
+    def root(self) -> Key:
+        """The key of which :meth:`key` gives the branches."""
+        return self._key.with_rows(self._rows)
 
     def all_gather(self, values: Tensor) -> Tensor:
         """The rows of the global batch, from the rows of all processes; differentiable.
@@ -161,8 +168,8 @@ class Draw:
 
     def without_freezing(self) -> Draw:
         """The same draw with gradients through opponents, for dynamics that need those."""
-        draw = Draw(self._batches, self._key, self._rows, self._index, self._occurrence, self.progress)
-        draw._reals, draw._freezes_opponents = self._reals, False
+        draw = copy.copy(self)
+        draw._freezes_opponents = False
         return draw
 
     def noise(self) -> contextlib.AbstractContextManager[None]:
@@ -183,9 +190,8 @@ class Draw:
             return
         size = self.num_rows // count
         for start in range(self._rows.start, self._rows.stop, size):
-            rows = RowRange(start, start + size, self._rows.total)
-            micro_batch = Draw(self._batches, self._key, rows, self._index, self._occurrence, self.progress)
-            micro_batch._freezes_opponents = self._freezes_opponents
+            micro_batch = copy.copy(self)
+            micro_batch._rows, micro_batch._reals = RowRange(start, start + size, self._rows.total), {}
             yield micro_batch
 
     def _indices(self, view: str) -> Tensor:

@@ -24,7 +24,8 @@ class FittedModel(Protocol):
 
     Each call of ``fit`` is one step that uses all samples. It returns True when the fit is complete (at once
     for a model that needs one pass), so that iterative methods are checkpointed and resumed like any
-    training. The shapes of buffers depend only on the spec. ``log_prob``, and ``condition`` if the game is
+    training. The shapes of buffers depend only on the spec, except for those that ``data_shaped`` names
+    (:func:`gancore.nn.resize_buffers`). ``log_prob``, and ``condition`` if the game is
     conditional, are as in :func:`gancore.games.likelihood_game`. ``parallel = True``: a batch of samples
     takes one pass.
     """

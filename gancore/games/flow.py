@@ -7,10 +7,11 @@ from typing import Any, cast
 
 from torch import nn
 
-from gancore.games.adversarial import AdversarialGame, adversarial_game
+from gancore.games.adversarial import AdversarialGame
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
+from gancore.games.gan import adversarial_game
 from gancore.games.likelihood import LikelihoodGame, ModelSampler
 from gancore.games.prior import normal
 from gancore.games.sampler import Sampler

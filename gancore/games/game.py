@@ -78,7 +78,8 @@ class Phase:
     """A part of training with its own list of moves. Each step makes every move of the list once.
 
     Its length is ``steps``, or ``seconds``, or else a share of the remaining budget in proportion to
-    ``budget_share``. A move listed five times is made five times, each time with its own draw.
+    ``budget_share``. A move listed five times is made five times, each time with its own draw. ``selects``:
+    a validation in this phase may select the model that the run keeps (``validation.select``).
     """
 
     moves: Sequence[Move]
@@ -87,6 +88,7 @@ class Phase:
     budget_share: float = 1.0
     dynamics: Dynamics = field(default_factory=Alternating)
     name: str = "training"
+    selects: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.dynamics, Dynamics):

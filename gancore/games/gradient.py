@@ -21,13 +21,15 @@ class Gradient:
     """A player's gradient over the global batch (None: its cost does not use the parameter).
 
     ``means``: every term and every logged value of the cost, as means over the global batch. ``terms``: the
-    names of those that are terms. ``mask_totals``: the divisor of each masked value.
+    names of those that are terms. ``mask_totals``: the divisor of each masked value. ``kept``: the statistics
+    by position of :meth:`gancore.games.Cost.keep`.
     """
 
     tensors: OptionalTensors
     means: Mapping[str, Tensor]
     terms: frozenset[str]
     mask_totals: Mapping[str, Tensor] = field(default_factory=dict)
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
 
     def add(self, others: Sequence[Tensor], scale: float | Tensor = 1.0) -> Gradient:
         """The sum with ``scale * others``. Entries that are None stay None."""
@@ -87,12 +89,15 @@ class GradientReducer:
             mask_totals = {
                 name: mask_total for name, (_, mask_total) in cost.logged.items() if mask_total is not None
             }
-            return Gradient(differentiate(cost.total(), params), means, frozenset(cost.terms), mask_totals)
+            kept = {name: total / count for name, (total, count) in cost.kept.items()}
+            tensors = differentiate(cost.total(), params)
+            return Gradient(tensors, means, frozenset(cost.terms), mask_totals, kept)
         sums = _GradientSums()
         for cost in costs:
             sums.add(cost, params, self.num_micro_batches)
         self._all_reduce(move, sums, params)
-        return Gradient(sums.gradient(params), sums.means(), frozenset(cost.terms), sums.mask_totals)
+        tensors = sums.gradient(params)
+        return Gradient(tensors, sums.means(), frozenset(cost.terms), sums.mask_totals, sums.kept_means())
 
     def all_sum(self, tensors: OptionalTensors, params: Sequence[Tensor]) -> list[Tensor]:
         """The sum over processes of tensors like ``params``; None counts as zeros."""
@@ -113,7 +118,8 @@ class GradientReducer:
                 None if not u else torch.zeros_like(p) if g is None else g.contiguous() for g, p, u in pairs
             ]
         present = [g for tensors in sums.gradients.values() for g in tensors if g is not None]
-        self.processes.all_reduce([*present, *sums.values.values(), *sums.mask_totals.values()])
+        kept = [tensor for pair in sums.kept.values() for tensor in pair]
+        self.processes.all_reduce([*present, *sums.values.values(), *sums.mask_totals.values(), *kept])
 
     def _agree_on_used_params(self, move: Move, sums: _GradientSums, count: int) -> list[bool]:
         """Which parameters the cost uses.
@@ -138,11 +144,15 @@ class _GradientSums:
         self.gradients: dict[str, OptionalTensors] = {}
         self.values: dict[str, Tensor] = {}
         self.mask_totals: dict[str, Tensor] = {}
+        self.kept: dict[str, tuple[Tensor, Tensor]] = {}
 
     def add(self, cost: Cost, params: Sequence[Tensor], num_micro_batches: int) -> None:
         """Terms without a mask are averaged over micro-batches, masked terms are summed."""
         for name, (total, mask_total) in cost.logged.items():
             self._add_logged(name, total, mask_total, num_micro_batches)
+        for name, (total, count) in cost.kept.items():
+            before = self.kept.get(name, (torch.zeros_like(total), torch.zeros_like(count)))
+            self.kept[name] = before[0] + total, before[1] + count
         means = [term.apply_scale(term.numerator) for term in cost.terms.values() if term.mask_total is None]
         masked = {name: term for name, term in cost.terms.items() if term.mask_total is not None}
         if means:
@@ -174,6 +184,9 @@ class _GradientSums:
             scaled = [None if g is None else divide_or_zero(g, mask_total) for g in tensors]
             result = [add_optional(a, b) for a, b in zip(result, scaled, strict=True)]
         return result
+
+    def kept_means(self) -> dict[str, Tensor]:
+        return {name: total / count for name, (total, count) in self.kept.items()}
 
     def means(self) -> dict[str, Tensor]:
         return {

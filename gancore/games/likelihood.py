@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -23,8 +24,8 @@ class ModelSampler(Sampler):
     """Samples of a model, decoded to canonical samples.
 
     Its capabilities are what the model has: ``log_prob``; ``latents``, ``render`` and ``latent_dim``, the
-    number of standard normal latents; ``invert``. A likelihood is a lower bound if model or representation
-    say so.
+    number of standard normal latents; ``invert``; a ``temperature`` of its ``sample``. A likelihood is a
+    lower bound if model or representation say so; a model with ``has_likelihood = False`` has none.
     """
 
     def __init__(self, model: nn.Module, representation: Representation, conditional: bool) -> None:
@@ -36,8 +37,9 @@ class ModelSampler(Sampler):
         if self.can("latents"):
             self.prior = normal(int(cast(Any, model).latent_dim))
 
-    def sample(self, n: int, key: Key, condition: Tree = None) -> Tree:
-        return self.representation.decode(self.model.sample(n, key, *_condition_args(condition)))
+    def sample(self, n: int, key: Key, condition: Tree = None, temperature: float | None = None) -> Tree:
+        options = {} if temperature is None else {"temperature": temperature}
+        return self.representation.decode(self.model.sample(n, key, *_condition_args(condition), **options))
 
     def latents(self, n: int, key: Key) -> Tensor:
         latents: Tensor = self.model.latents(n, key)
@@ -69,17 +71,23 @@ def _capabilities(
 ) -> frozenset[Capability]:
     """What a model can do, by its methods."""
     latents = all(hasattr(model, name) for name in ("latents", "render", "latent_dim"))
-    likelihood = hasattr(model, "log_prob")
+    likelihood = hasattr(model, "log_prob") and bool(getattr(model, "has_likelihood", True))
     able: dict[Capability, bool] = {
         "sample": True,
         "parallel": bool(getattr(model, "parallel", latents)),
         "conditional": conditional,
+        "temperature": _takes_temperature(model),
         "latents": latents,
         "likelihood": likelihood,
         "bound": likelihood and (representation.lower_bound or bool(getattr(model, "lower_bound", False))),
         "inversion": latents and hasattr(model, "invert"),
     }
     return frozenset(capability for capability, is_able in able.items() if is_able)
+
+
+def _takes_temperature(model: nn.Module) -> bool:
+    sample = getattr(model, "sample", None)
+    return callable(sample) and "temperature" in inspect.signature(sample).parameters
 
 
 class LikelihoodGame(Game):

@@ -60,6 +60,16 @@ def couples_rows(function: LossFunction) -> bool:
     return joined.shape != whole.shape or not torch.allclose(whole, joined, rtol=1e-4, atol=1e-5)
 
 
+def is_sum(
+    function: LossFunction, of_real: Callable[[Tensor], Tensor], of_fake: Callable[[Tensor], Tensor]
+) -> bool:
+    """Whether ``function(real, fake)`` is ``of_real(real) + of_fake(fake)`` on test logits."""
+    real, fake = _logits()
+    whole = _try_call(function, real, fake)
+    parts = _try_call(lambda r, f: of_real(r) + of_fake(f), real, fake)
+    return whole is not None and parts is not None and torch.allclose(whole, parts, rtol=1e-4, atol=1e-5)
+
+
 class _ProbeTensor(Tensor):
     """A tensor that records the torch functions that were called with it."""
 

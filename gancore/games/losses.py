@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.nn.functional import logsigmoid, relu, softplus
 
 from gancore.errors import ConfigError, GancoreError
 from gancore.games.lookup import find_by_name
-from gancore.games.loss_probe import LossFunction, couples_rows, probe_values_per_row, reads_real
+from gancore.games.loss_probe import LossFunction, couples_rows, is_sum, probe_values_per_row, reads_real
 from gancore.text import suggestion
 
 
@@ -55,6 +56,31 @@ class AdversarialLoss:
                     f"remove {name}",
                 )
             object.__setattr__(self, name, holds if declared is None else declared)
+
+    @cached_property
+    def parts(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """The discriminator's loss as a function of real logits and one of fake logits, whose sum it is.
+
+        So that reals and fakes can be masked separately; half of the loss at 0 belongs to each.
+
+        Raises:
+            ConfigError: the loss is no such sum, because it compares reals with fakes.
+        """
+
+        def real_part(real: Tensor) -> Tensor:
+            zeros = torch.zeros_like(real)
+            return self.discriminator(real, zeros) - 0.5 * self.discriminator(zeros, zeros)
+
+        def fake_part(fake: Tensor) -> Tensor:
+            zeros = torch.zeros_like(fake)
+            return self.discriminator(zeros, fake) - 0.5 * self.discriminator(zeros, zeros)
+
+        if self.batch_coupled or not is_sum(self.discriminator, real_part, fake_part):
+            raise ConfigError(
+                "the loss compares logits of reals with logits of fakes, and the discriminator masks them",
+                "use a loss that is a sum over both, such as nonsaturating, or mask none of the logits",
+            )
+        return real_part, fake_part
 
 
 def minimax(label_smoothing: float = 0.0) -> AdversarialLoss:

@@ -15,7 +15,8 @@ from gancore.trees import Tree, tree_leaves
 class Representation(nn.Module):
     """A transform of canonical samples (``encode``) with a way back (``decode``), fitted on train.
 
-    ``fit`` writes to buffers whose shapes the spec gives. ``many_to_one``: ``decode`` is not the inverse of
+    ``fit`` writes to buffers whose shapes the spec gives, or that ``data_shaped`` names
+    (:func:`gancore.nn.resize_buffers`). ``many_to_one``: ``decode`` is not the inverse of
     ``encode``. ``lower_bound``: ``encode`` adds noise, so that likelihoods become lower bounds.
     """
 

@@ -13,7 +13,15 @@ from gancore.random import Key
 from gancore.trees import Tree
 
 Capability = Literal[
-    "sample", "parallel", "conditional", "latents", "likelihood", "bound", "inversion", "classification"
+    "sample",
+    "parallel",
+    "conditional",
+    "temperature",
+    "latents",
+    "likelihood",
+    "bound",
+    "inversion",
+    "classification",
 ]
 CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
 
@@ -35,6 +43,7 @@ class Sampler(nn.Module):
     - ``sample``: ``sample(n, key, condition)``;
     - ``parallel``: a batch of samples takes one pass of the network;
     - ``conditional``: samples and likelihoods depend on a condition;
+    - ``temperature``: ``sample(n, key, condition, temperature=1.0)``; logits are divided by it;
     - ``latents``: ``latents(n, key)`` and ``render(latents, condition)``, with ``prior``;
     - ``likelihood``: ``log_prob(batch)``, which is exact, or with ``bound`` a lower bound;
     - ``inversion``: ``invert(batch)``, which ``render`` undoes;

@@ -39,17 +39,25 @@ Turn: TypeAlias = Sequence[tuple[int, Move]]
 class TrainingStep:
     """One training step of a phase: step ``number`` of the run, ``step_in_phase`` of the phase.
 
-    ``progress`` runs from 0 to 1 over the phase.
+    ``progress`` runs from 0 to 1 over the phase; ``progress_end`` is its value after this step: 1 in the last
+    step of the phase. By default both are equal.
     """
 
     def __init__(
-        self, setup: TrainingSetup, phase: Phase, number: int, step_in_phase: int, progress: float
+        self,
+        setup: TrainingSetup,
+        phase: Phase,
+        number: int,
+        step_in_phase: int,
+        progress: float,
+        progress_end: float | None = None,
     ) -> None:
         self.setup = setup
         self.phase = phase
         self.number = number
         self.step_in_phase = step_in_phase
         self.progress = progress
+        self.progress_end = progress if progress_end is None else progress_end
         self.game = setup.game
         self._in_lookahead = False
 
@@ -83,7 +91,9 @@ class TrainingStep:
         """The draw for the move at this index of the phase's list."""
         occurrence = self.number // self.phase.moves[index].every
         rows = self.setup.batches.processes.local_rows(self.setup.batch_size)
-        return self.setup.batches.draw(self.number, index, rows, occurrence, self.progress)
+        draw = self.setup.batches.draw(self.number, index, rows, occurrence, self.progress)
+        draw.progress_end = self.progress_end
+        return draw
 
     def gradient(self, move: Move, draw: Draw, at: Mapping[str, Tensor] | None = None) -> Gradient:
         """The gradient of the move's cost over the global batch, with respect to its player's parameters.
@@ -159,7 +169,7 @@ class TrainingStep:
         self.setup.optimizers[move.player].update(tensors, lr, skip, lazy_reg_scale)
         if not self._in_lookahead:
             self.setup.scalars.note(move, gradient, norm, skip)
-            self.game.after_move(move, {**gradient.means, "ok": ok})
+            self.game.after_move(move, {**gradient.means, **gradient.kept, "ok": ok})
         return ok
 
     def apply_all(self, gradients: Mapping[Move, Gradient]) -> None:

@@ -21,6 +21,7 @@ from gancore.games.sampler import Sampler
 from gancore.models.folder import CONFIG, ModelFiles, read_model_folder
 from gancore.models.requirements import explain_missing
 from gancore.models.sampling import condition_sampler, draw_samples, interpolate_latents, to_samples
+from gancore.nn.buffers import resize_buffers
 from gancore.plugins import plugins
 from gancore.random import Key, build_key, sample_key
 from gancore.recipe import Recipe
@@ -54,21 +55,32 @@ class Model:
         label: str | None = None,
         batch_size: int = 64,
         truncation: float | None = None,
+        temperature: float | None = None,
     ) -> Samples:
         """``n`` samples; sample i depends on ``seed`` and i alone.
 
         ``truncation``: bound on the absolute value of every latent (Brock et al. 2019). Truncated samples
-        have less variety and are closer to the mode of the learned distribution.
+        have less variety and are closer to the mode of the learned distribution. ``temperature`` divides the
+        logits of each token; below 1 samples have less variety. Both only for models that have them.
         """
         condition = self._condition(label)
-        made = draw_samples(self.sampler, n, self._key(seed), condition, batch_size, truncation)
+        made = draw_samples(
+            self.sampler, n, self._key(seed), condition, batch_size, truncation, temperature=temperature
+        )
         return to_samples(made, self.spec)
 
     def sample_each_label(
-        self, n: int = 8, seed: int = 0, batch_size: int = 64, truncation: float | None = None
+        self,
+        n: int = 8,
+        seed: int = 0,
+        batch_size: int = 64,
+        truncation: float | None = None,
+        temperature: float | None = None,
     ) -> Samples:
         """``n`` samples of every label, one label after the other, all from the same latents."""
-        return self._for_each_label(n, lambda label: self.sample(n, seed, label, batch_size, truncation))
+        return self._for_each_label(
+            n, lambda label: self.sample(n, seed, label, batch_size, truncation, temperature)
+        )
 
     @validate_arguments
     @pinned_settings()
@@ -184,6 +196,7 @@ def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str
 
     Buffers may hold infinity, for example log probabilities of impossible events.
     """
+    resize_buffers(module, tensors)
     expected = module.state_dict()
     mismatched = sorted(expected.keys() ^ tensors.keys())
     mismatched = mismatched or [n for n, t in expected.items() if not _matches(t, tensors[n])]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,17 +34,18 @@ def draw_samples(
     batch_size: int = 64,
     truncation: float | None = None,
     unit: int | None = None,
+    temperature: float | None = None,
 ) -> tuple[Tree, Tree]:
     """``n`` canonical samples on the CPU, and their condition; the device holds ``batch_size`` at a time.
 
     ``truncation``: bound on the absolute value of every latent. ``unit``: batch size of network calls, by
     default :func:`network_batch_size`; it is halved when the device runs out of memory, which changes samples
-    by rounding only.
+    by rounding only. ``temperature`` divides the logits of each token; None: the model's own.
 
     Raises:
-        ConfigError: the model has no latents that can be truncated.
+        ConfigError: the model has no latents that can be truncated, or no temperature.
     """
-    make: MakeSamples = sampler.sample if truncation is None else _truncated(sampler, truncation)
+    make = _sample_function(sampler, truncation, temperature)
     made, done, unit = [], 0, unit or network_batch_size(sampler, key.device)
     while done < n:
         stop = done + -(-batch_size // unit) * unit
@@ -58,6 +61,19 @@ def draw_samples(
 
 
 MakeSamples = Callable[[int, Key, Tree], Tree]
+
+
+def _sample_function(sampler: Sampler, truncation: float | None, temperature: float | None) -> MakeSamples:
+    if temperature is None:
+        return sampler.sample if truncation is None else _truncated(sampler, truncation)
+    if not temperature > 0:
+        raise ConfigError(f"temperature {temperature:g}", "give a number above 0; 1 is the model's own")
+    if not sampler.can("temperature"):
+        raise ConfigError("this model's samples have no temperature", "leave out --temperature")
+    if truncation is not None:
+        raise ConfigError("a truncation and a temperature", "give one of --truncation and --temperature")
+    sample: Any = sampler.sample
+    return partial(sample, temperature=temperature)
 
 
 def _truncated(sampler: Sampler, psi: float) -> MakeSamples:

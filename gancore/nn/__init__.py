@@ -1,8 +1,9 @@
 """Networks and building blocks that several domains share."""
 
 from gancore.nn.autoregressive import SAMPLING_BATCH, Autoregressive, Trunk, init_ordered_, sample_categorical
+from gancore.nn.buffers import resize_buffers
 from gancore.nn.causal import CausalStack, CausalStepper, doubling_dilations, gated_activation
-from gancore.nn.dropout import Dropout
+from gancore.nn.dropout import Dropout, without_dropout
 from gancore.nn.ema import EMA
 from gancore.nn.flows import (
     ActNorm,
@@ -22,7 +23,9 @@ from gancore.nn.flows import (
 )
 from gancore.nn.piecewise_linear import avg_pool2d, leaky_relu
 from gancore.nn.recurrent import Recurrent
+from gancore.nn.sequences import SequenceGenerator, SteppingTrunk, until_end
 from gancore.nn.spectral_normalization import SpectralNorm, spectral_norm, spectral_norm_layers
+from gancore.nn.transformer import Transformer
 from gancore.nn.vae import DecoderLikelihood, GaussianLikelihood, VariationalAutoencoder
 
 __all__ = [
@@ -42,9 +45,12 @@ __all__ = [
     "Logit",
     "MaskedAffineCoupling",
     "Recurrent",
+    "SequenceGenerator",
     "SpectralNorm",
     "Split",
     "Squeeze",
+    "SteppingTrunk",
+    "Transformer",
     "Trunk",
     "VariationalAutoencoder",
     "avg_pool2d",
@@ -56,8 +62,11 @@ __all__ = [
     "initialize_chain",
     "inverse_chain",
     "leaky_relu",
+    "resize_buffers",
     "sample_categorical",
     "spectral_norm",
     "spectral_norm_layers",
+    "until_end",
+    "without_dropout",
     "zero_init",
 ]

@@ -61,19 +61,11 @@ class Autoregressive(nn.Module):
 
     def log_probs(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """log p(x_t | x_<t, c), in nats, (batch, time)."""
-        logits = self.logits(tokens, condition)
-        exact = torch.promote_types(logits.dtype, torch.float32)
-        return log_softmax(logits, -1, dtype=exact).gather(-1, tokens[..., None])[..., 0]
+        return token_log_probs(self.logits(tokens, condition), tokens)
 
     def log_prob(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
         """log p(x | c), exact, in nats, (batch); without gradient in chunks of at most MAX_LOGITS logits."""
-        if torch.is_grad_enabled():
-            return self.log_probs(tokens, condition).sum(1)
-        rows = max(1, MAX_LOGITS // (self.length * self.vocab_size))
-        chunks = [slice(start, start + rows) for start in range(0, len(tokens), rows)]
-        conditions = [None if condition is None else condition[chunk] for chunk in chunks]
-        log_probs = [self.log_probs(tokens[chunk], c) for chunk, c in zip(chunks, conditions, strict=True)]
-        return torch.cat([values.sum(1) for values in log_probs])
+        return log_prob_in_chunks(self.log_probs, self.length * self.vocab_size, tokens, condition)
 
     @torch.no_grad()
     def sample(self, n: int, key: Key, condition: Tensor | None = None) -> Tensor:
@@ -88,6 +80,29 @@ class Autoregressive(nn.Module):
 
     def _embed_condition(self, condition: Tensor | None) -> Tensor | None:
         return None if self.condition_embedding is None else self.condition_embedding(condition)
+
+
+def token_log_probs(logits: Tensor, tokens: Tensor) -> Tensor:
+    """log softmax of (rows, time, classes) at the tokens (rows, time), in fp32 or better."""
+    exact = torch.promote_types(logits.dtype, torch.float32)
+    return log_softmax(logits, -1, dtype=exact).gather(-1, tokens[..., None])[..., 0]
+
+
+def log_prob_in_chunks(
+    log_probs: Callable[..., Tensor], logits_per_row: int, tokens: Tensor, *others: Tensor | None
+) -> Tensor:
+    """The sum over time of ``log_probs(tokens, *others)``, (rows); without gradient at most MAX_LOGITS logits
+    at once."""
+    if torch.is_grad_enabled():
+        return log_probs(tokens, *others).sum(1)
+    rows = max(1, MAX_LOGITS // logits_per_row)
+    chunks = [slice(start, start + rows) for start in range(0, len(tokens), rows)]
+    return torch.cat(
+        [
+            log_probs(tokens[chunk], *(None if other is None else other[chunk] for other in others)).sum(1)
+            for chunk in chunks
+        ]
+    )
 
 
 def sample_categorical(logits: Tensor, uniform: Tensor) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +37,19 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, whole_channels={self.whole_channels}"
+
+
+@contextlib.contextmanager
+def without_dropout(module: nn.Module) -> Iterator[None]:
+    """Within, no :class:`Dropout` of this module changes its inputs: samples and their likelihoods agree."""
+    layers = [layer for layer in module.modules() if isinstance(layer, Dropout) and layer.training]
+    try:
+        for layer in layers:
+            layer.training = False
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True
 
 
 def find_global_rng_layer(module: nn.Module) -> str:

@@ -33,9 +33,9 @@ class Recurrent(nn.Module):
         self.first = nn.Linear(condition, size) if condition else nn.Parameter(torch.zeros(size))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.advance(self.initial_state_of(len(x), condition), x)[0]
+        return self.advance(self.initial(len(x), condition), x)[0]
 
-    def initial_state_of(self, rows: int, condition: Tensor | None = None) -> State:
+    def initial(self, rows: int, condition: Tensor | None = None) -> State:
         """The state before the first step."""
         flat = self.first(condition) if isinstance(self.first, nn.Linear) else self.first.expand(rows, -1)
         whole: Tensor = flat.tanh().view(rows, self.num_states, self.layers, self.out_features)
@@ -56,7 +56,7 @@ class Recurrent(nn.Module):
     @torch.no_grad()
     def stepper(self, num_rows: int, condition: Tensor | None = None) -> Callable[[Tensor], Tensor]:
         """One time step per call along ``num_rows`` sequences: from its inputs to its outputs."""
-        state = self.initial_state_of(num_rows, condition)
+        state = self.initial(num_rows, condition)
 
         @torch.no_grad()
         def step(x: Tensor) -> Tensor:

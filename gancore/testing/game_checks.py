@@ -171,7 +171,7 @@ def _detached(fixture: RecipeFixture) -> str:
         return ""
     draw = fixture.draw()
     batch = fixture.real_batch(draw)
-    fake = game.fake(draw, batch.condition)
+    fake = game.make_fake(draw, batch.condition)
     embedded = game.discriminator.embed(fake)
     ways = (("the generator's output is detached", fake), ("embed detaches it", embedded))
     for cut, tree in ways:

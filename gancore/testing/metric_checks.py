@@ -23,7 +23,7 @@ from gancore.evaluation.reference import read_rows
 from gancore.evaluation.result import encode_lossless
 from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.plugins import plugins
-from gancore.random import Key
+from gancore.random import Key, shuffle_coordinates
 from gancore.samples import Samples
 from gancore.testing.check import CheckFailure, SkipCheck, error_text, global_seed
 from gancore.testing.feature_checks import ROWS, default_features, ready_features
@@ -304,7 +304,7 @@ def _sets(real: Samples) -> Iterator[tuple[str, Samples]]:
 
 def noise(data: Tree) -> Tree:
     """The noise of evaluations: each coordinate is permuted over the rows, so that it keeps its values."""
-    return controls.shuffle_coordinates(data, Key.of("kit", "noise"))
+    return shuffle_coordinates(data, Key.of("kit", "noise"))
 
 
 def repeated(data: Tree) -> Tree:

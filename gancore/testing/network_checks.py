@@ -54,7 +54,7 @@ def matches_shapes(fixture: RecipeFixture) -> None:
         draw = fixture.draw()
         batch = fixture.real_batch(draw)
         d = fixture.game.discriminator
-        seen = [d.embed(tree) for tree in (batch.data, fixture.game.fake(draw, batch.condition))]
+        seen = [d.embed(tree) for tree in (batch.data, fixture.game.make_fake(draw, batch.condition))]
         if tree_signature(seen[0]) != tree_signature(seen[1]):
             raise CheckFailure(
                 f"the discriminator embeds real rows as {describe_tree(seen[0])}, "
@@ -114,7 +114,7 @@ def _seen(fixture: RecipeFixture, discriminator: Discriminator) -> Iterator[tupl
     game = fixture.game
     if isinstance(game, AdversarialGame) and discriminator is game.discriminator:
         with torch.no_grad():
-            yield "fake", game.fake(draw, batch.condition), batch.condition
+            yield "fake", game.make_fake(draw, batch.condition), batch.condition
 
 
 def logits_of(

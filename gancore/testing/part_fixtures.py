@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from gancore.data.dataset import Data, Spec, TensorView
 from gancore.domain import Domain
 from gancore.entries import Entry, MetricEntry
-from gancore.games.adversarial import adversarial_game
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
 from gancore.games.draw import Draw
 from gancore.games.dynamics import Alternating, Dynamics, find_dynamics
 from gancore.games.game import Game, Move, Phase, Player
+from gancore.games.gan import adversarial_game
 from gancore.games.losses import AdversarialLoss, find_loss
 from gancore.games.optimizers import SGD, Adam
 from gancore.games.penalties import R1

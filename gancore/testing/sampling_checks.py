@@ -118,6 +118,13 @@ def samples_depend_on_key_only(fixture: RecipeFixture) -> None:
             f"rows 2 to 4 sampled alone are {away:.2g} away from those of the global batch",
             "let row i depend only on row i of the key: no batch statistics in evaluation",
         )
+    if sampler.can("temperature") and not trees_equal(
+        joined, _sampled(fixture, sampler, Key.of("kit"), 0, VARIED, temperature=1.0)
+    ):
+        raise CheckFailure(
+            "samples at temperature 1 are not those without a temperature",
+            "divide the logits by the temperature: sample(n, key, condition, temperature=1.0)",
+        )
     require_fresh_draws(
         joined,
         another,
@@ -223,14 +230,16 @@ def _encoded(representation: Representation, batch: Batch, grad: bool = False) -
         return representation.encode(batch)
 
 
-def _sampled(fixture: RecipeFixture, sampler: Sampler, key: Key, start: int, stop: int) -> Tree:
+def _sampled(
+    fixture: RecipeFixture, sampler: Sampler, key: Key, start: int, stop: int, **options: float
+) -> Tree:
     """Rows ``start`` to ``stop`` of the samples of one global batch."""
     cut, spec = key.with_rows(RowRange(start, stop, VARIED)), fixture.domain_fixture.data.spec
     wanted = None
     if sampler.conditional:
         wanted = fixture.domain_fixture.domain.make_condition(None, stop - start, spec, cut / "condition")
     with torch.no_grad():
-        made = sampler.sample(stop - start, cut, wanted)
+        made = sampler.sample(stop - start, cut, wanted, **options)
     counts = {len(leaf) for leaf in tree_leaves(made)}
     if counts != {stop - start}:
         raise CheckFailure(

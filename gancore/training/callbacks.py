@@ -257,6 +257,8 @@ class Callbacks:
         if name is None:
             state.verdict = self._warning(samples, values)
             return
+        if not self.setup.game.phases[state.phase_index].selects:
+            return
         value = values.get(name, math.nan)
         if not math.isfinite(value):
             note = f"{name} on valid is {value} at step {state.step}: this step cannot be selected"

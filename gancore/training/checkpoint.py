@@ -39,6 +39,7 @@ from gancore.files import (
 from gancore.games.game import Game
 from gancore.games.training_setup import TrainingSetup
 from gancore.models.tensors import decode_tensors, encode_tensors
+from gancore.nn.buffers import resize_buffers
 
 FORMAT = "gancore-checkpoint"
 MANIFEST, STATE = "manifest.json", "state.json"
@@ -294,6 +295,7 @@ def optimizer_tensors(setup: TrainingSetup) -> dict[str, torch.Tensor]:
 
 def load_networks(game: Game, checkpoint: Checkpoint, fix: str) -> None:
     """Load every tensor of a game from a checkpoint; see :func:`_matching_tensors` for the error."""
+    resize_buffers(game, checkpoint.tensors.get("game", {}))
     game.load_state_dict(dict(_matching_tensors(checkpoint, "game", game.state_dict(), fix)))
 
 

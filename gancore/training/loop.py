@@ -25,7 +25,8 @@ def train(setup: TrainingSetup, state: TrainState, on_step_end: Callable[[TrainS
     game.train()
     while (phase := state.current_phase(game.phases)) is not None:
         started = active_time()
-        training_step = TrainingStep(setup, phase, state.step, state.step_in_phase, state.progress)
+        progress, progress_end = state.progress, state.progress_end
+        training_step = TrainingStep(setup, phase, state.step, state.step_in_phase, progress, progress_end)
         # "round" is hashed into every draw of a step: the word never changes.
         with fork_global_rng(setup.batches.key / state.step / "round"):
             done = phase.dynamics.play(training_step)

@@ -25,7 +25,7 @@ from gancore.random import Key, RowRange, evaluation_key, noise_scope, preview_k
 from gancore.training.diagnosis import Diagnosis
 from gancore.training.state import TrainState
 from gancore.training.validation import Validator
-from gancore.trees import Tree
+from gancore.trees import Tree, tree_leaves
 
 NONE: Mapping[str, int] = MappingProxyType({})
 MOTION_EVERY = 4
@@ -91,6 +91,8 @@ class Monitor:
     def __post_init__(self) -> None:
         self.diagnosis.set_reference(self.validator.reference.data)
         self._adversarial = len(self.setup.game.players) > 1
+        reference = tree_leaves(self.validator.reference.data)
+        self._moves = self._adversarial and any(leaf.is_floating_point() for leaf in reference)
         self.can_sample = self.setup.game.sampler().can("sample")
         trained = self.intervals.evaluate * self.setup.batch_size
         self._rows = min(self.validator.n_samples, max(MIN_LOGIT_ROWS, trained // LOGIT_ROWS_SHARE))
@@ -118,9 +120,12 @@ class Monitor:
         return scalars, self.diagnosis.check_scalars(state.step, {**scalars, "phase": self.phase_name(state)})
 
     def is_motion_due(self, state: TrainState) -> bool:
-        """Whether the samples' motion is checked after this step, together with the report."""
+        """Whether the samples' motion is checked after this step, together with the report.
+
+        Never without a leaf of floats: ids have no mean.
+        """
         every = self.intervals.motion
-        return self._adversarial and every > 0 and state.step % every == 0
+        return self._moves and every > 0 and state.step % every == 0
 
     def check_motion(self, state: TrainState) -> list[Diagnostic]:
         """What is wrong with the samples' motion."""

@@ -22,6 +22,7 @@ from gancore.games.sampler import CAPABILITIES, Sampler, undefined_members
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
 from gancore.models.folder import read_model_folder
 from gancore.models.model import build_game
+from gancore.nn.buffers import resize_buffers
 from gancore.recipe import Recipe
 from gancore.runtime.device import resolve_precision
 from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -193,10 +194,12 @@ def state_tensors(setup: TrainingSetup) -> list[torch.Tensor]:
 @contextmanager
 def restored(setup: TrainingSetup) -> Iterator[None]:
     """On leaving, all tensors that training changes have their former values."""
+    shapes = {name: torch.empty_like(t, device="meta") for name, t in setup.game.state_dict().items()}
     previous = [tensor.detach().clone() for tensor in state_tensors(setup)]
     try:
         yield
     finally:
+        resize_buffers(setup.game, shapes)
         with torch.no_grad():
             for tensor, value in zip(state_tensors(setup), previous, strict=True):
                 tensor.copy_(value)
@@ -245,6 +248,7 @@ def _load_fitting(
     setup: TrainingSetup, tensors: Mapping[str, torch.Tensor], where: Path
 ) -> Mapping[str, Any]:
     """Load every tensor whose name and shape fit; returns those. Raises ConfigError if none does."""
+    resize_buffers(setup.game, tensors)
     own = setup.game.state_dict()
     fitting: dict[str, Any] = {n: t for n, t in tensors.items() if n in own and own[n].shape == t.shape}
     if not fitting:

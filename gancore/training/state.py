@@ -67,6 +67,11 @@ class TrainState:
         """Share of the phase that is done, from 0 to 1."""
         return self.step_in_phase / self.plan[self.phase_index]
 
+    @property
+    def progress_end(self) -> float:
+        """:attr:`progress` after the next step: 1 in the last one."""
+        return (self.step_in_phase + 1) / self.plan[self.phase_index]
+
     def advance(self, phase_done: bool | None) -> None:
         """Count one step; ``phase_done`` ends the phase here."""
         self.step += 1

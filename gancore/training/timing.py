@@ -66,6 +66,9 @@ def step_kinds(phase: Phase) -> dict[int, float]:
 
 def _choose_estimate(setup: TrainingSetup, phase: Phase, budget: float) -> float:
     kinds = step_kinds(phase)
+    if not phase.moves:  # each step is a fit of all rows, so the first one is as fast as the others
+        cost = _step_timer(setup, phase)(0)
+        return cost if cost <= budget else _raise_too_slow(cost, budget)
     probed = _probe(setup, phase, budget)
     if probed is not None and 2 * len(kinds) * probed > ROUGH_SHARE * budget and probed <= budget:
         rough = _rough_estimate(setup, phase, kinds)

@@ -12,7 +12,8 @@ import torch
 from gancore.data.dataset import Batch, Spec, View
 from gancore.domain import Domain
 from gancore.errors import ConfigError
-from gancore.evaluation.controls import shuffle_coordinates, value_or_nan
+from gancore.evaluation.controls import value_or_nan
+from gancore.evaluation.result import badness
 from gancore.games.sampler import Sampler
 from gancore.metrics.metric import Metric, MetricInputs
 from gancore.models.sampling import condition_sampler, draw_samples, to_cpu
@@ -61,16 +62,33 @@ class Validator:
         names = [*self.metrics_for(sampler), *self._nll(sampler)]
         if select not in names:
             raise ConfigError(f"validation.select: no measure {select!r} here", suggestion(select, names))
+        if (
+            select != NLL
+            and self.metrics[select].higher_is_better is None
+            and self.metrics[select].ideal is None
+        ):
+            ordered = [
+                name for name in names if name == NLL or self.metrics[name].higher_is_better is not None
+            ]
+            raise ConfigError(
+                f"validation.select: neither end of {select} is better, and it has no ideal value",
+                f"select one of {', '.join(ordered) or 'the last model (null)'}",
+            )
 
     def metrics_for(self, sampler: Sampler) -> Mapping[str, Metric]:
         """The metrics of this sampler's samples; a classifier has no samples."""
         return self.metrics if sampler.can("sample") else {}
 
     def is_better(self, name: str, value: float, best: float) -> bool:
+        """Whether a value is nearer to the metric's better end, or to its ideal value."""
         if math.isnan(value) or math.isnan(best):
             return not math.isnan(value)
-        higher = name != NLL and self.metrics[name].higher_is_better is True
-        return value > best if higher else value < best
+        if name == NLL:
+            return value < best
+        metric = self.metrics[name]
+        return badness(value, metric.higher_is_better, metric.ideal) < badness(
+            best, metric.higher_is_better, metric.ideal
+        )
 
     def draw_samples(self, sampler: Sampler) -> Tree:
         """The samples that metrics are computed of, on the CPU."""
@@ -114,7 +132,7 @@ class Validator:
     def _noise_value(self) -> float:
         """The domain's selection metric of noise; NaN if it fails."""
         real = to_cpu(self.reference.data)
-        noise = shuffle_coordinates(real, evaluation_key("valid", "noise"))
+        noise = self.domain.noise(real, evaluation_key("valid", "noise"))
         inputs = MetricInputs.from_samples(noise, real, self.spec)
         return value_or_nan(self.metrics[self.domain.selection_metric], inputs)
 
@@ -129,3 +147,8 @@ class Validator:
         with torch.no_grad():
             log_prob = sampler.log_prob(self.reference.to(self.key.device))
         return {} if log_prob is None else {NLL: -log_prob.mean().item()}
+
+
+def _has_order(metric: Metric) -> bool:
+    """Whether of two values one is better: there is a better end, or an ideal value."""
+    return metric.higher_is_better is not None or metric.ideal is not None

@@ -101,6 +101,16 @@ def test_without_a_home_the_cache_is_asked_for(tmp_path, monkeypatch):
     assert find("rocks", tmp_path)[0].path == tmp_path / "rocks"  # what is found needs no cache
 
 
+def test_sources_that_share_a_folder_are_found_in_it(tmp_path):
+    sand = SourceEntry("sand", "finer", "CC0-1.0", homepage="https://example.org/rocks", folder="rocks")
+    with refused(DataError, "sand", tmp_path / "rocks"):
+        find("sand", tmp_path, entries={"rocks": BY_HAND, "sand": sand})
+    (tmp_path / "rocks").mkdir()
+    for name in ("rocks", "sand"):
+        source = find(name, tmp_path, entries={"rocks": BY_HAND, "sand": sand})[0]
+        assert source.path == tmp_path / "rocks" and source.name == name
+
+
 @pytest.fixture
 def served(tmp_path):
     """An entry whose archive, with one folder at its top, a local server holds; and what was asked of it."""

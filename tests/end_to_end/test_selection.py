@@ -121,3 +121,24 @@ def test_an_unknown_measure_is_refused_before_anything_is_made(gancore, tmp_path
     error = gancore("train", *TINY, "--out", "run", "--set", "validation.select=mel_distanc").error
     assert "did you mean 'mel_distance'?" in error
     assert not (tmp_path / "run").exists()
+
+
+def test_a_phase_that_does_not_select_leaves_the_choice_to_the_others(train, tmp_path, judged, monkeypatch):
+    """Pretraining may be better on valid than anything after it, and is not what the run is for."""
+    from gancore.games import Phase
+    from gancore.training import setup
+
+    def in_two_phases(*given):
+        game = build(*given)
+        (phase,) = game.phases
+        game.phases = [
+            Phase(phase.moves, steps=4, name="first", selects=False), Phase(phase.moves, name="second"),
+        ]  # fmt: skip
+        return game
+
+    build = setup.build_game
+    monkeypatch.setattr(setup, "build_game", in_two_phases)
+    judged(1.0, 0.5, 8.0, 7.5, 0.0)
+    assert train("--out", "run", "--steps", 8, *SELECT).code == 0
+    assert measured(tmp_path / "run") == {2: 1.0, 4: 0.5, 6: 8.0, 8: 7.5}
+    assert best_of(tmp_path / "run")["step"] == 8

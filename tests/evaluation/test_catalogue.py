@@ -95,3 +95,17 @@ def test_features_begin_with_the_domains_and_principal_components_are_always_the
     )
     with refused(PluginError, "own", "rich:Own"):
         plugins().load(Rich.feature_extractors["own"], FeatureExtractor)
+
+
+def test_a_domain_whose_samples_are_no_points_has_no_metric_of_distances():
+    class Graphs(Bare):
+        samples_are_points = False
+
+    found = available_metrics(Graphs(), Spec({}), print)
+    assert set(found) == {
+        "inception_score", "modified_inception_score", "am_score", "posterior_entropy", "class_coverage",
+        "scarcest_class", "label_accuracy", "classification_accuracy", "nll",
+    }  # fmt: skip
+    assert set(available_metrics(Bare(), Spec({}), print)) > set(found)
+    for name in found:
+        assert "features" not in load_metrics(found, [name], print)[name].requires

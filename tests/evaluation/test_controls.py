@@ -13,6 +13,7 @@ import torch
 import gancore
 from gancore.data.dataset import Batch, Spec
 from gancore.digests import digest_code
+from gancore.domain import Domain
 from gancore.entries import MetricEntry
 from gancore.evaluation.cache import DiskCache
 from gancore.evaluation.controls import (
@@ -246,3 +247,25 @@ def test_a_measure_that_reads_them_the_wrong_way_step_is_marked(train):
     found = gancore.evaluate(train(), metrics=["wrong_way"], n=100, device="cpu")["wrong_way"]
     assert found.anchors == {"real": 0.0, "noise": 0.0, "collapse": 0.95}
     assert found.trust == "no: collapse better than real"
+
+
+def test_a_domain_may_define_its_noise_and_its_name_is_part_of_what_is_cached(anchors):
+    class Sparse(Domain):
+        def noise(self, samples, key):
+            return torch.zeros_like(samples)
+
+    own = replace(anchors, noise=Sparse().noise)
+    assert not bool(own.sets_for(Metric(Called(), unit=""))["noise"].samples.any())
+    assert own.has_noise
+    entry, metric = MetricEntry("called", "gancore:called", ""), Metric(Called(), unit="")
+    assert own._cache_key(entry, metric) != anchors._cache_key(entry, metric)
+    rows = torch.arange(6.0).view(3, 2)
+    shuffled = Domain().noise(rows, Key.of("noise"))
+    assert torch.equal(shuffled, shuffle_coordinates(rows, Key.of("noise")))
+
+
+def test_one_row_has_no_collapse(anchors):
+    """One row again and again is that row: it would be no worse than real."""
+    held = anchors.held_out.slice(0, 1)
+    assert "collapse" not in sets(replace(anchors, held_out=held))
+    assert "collapse" in sets(anchors)

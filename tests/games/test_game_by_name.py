@@ -37,7 +37,7 @@ class Brighter(AdversarialGame):
     """One more term of the generator's cost."""
 
     def generator_cost(self, draw):
-        fake = self.fake(draw, None)
+        fake = self.make_fake(draw, None)
         return super().generator_cost(draw).add("bright", -fake.reshape(draw.num_rows, -1).mean(1), scale=0.1)
 
 

@@ -65,7 +65,7 @@ class Pretrained(AdversarialGame):
     def cost(self, move, draw):
         if move.cost != "mean":
             return super().cost(move, draw)
-        error = self.fake(draw, None) - self.real(draw).data
+        error = self.make_fake(draw, None) - self.real(draw).data
         return Cost().add("mean", error.square().sum(1))
 
 

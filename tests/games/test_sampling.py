@@ -255,3 +255,20 @@ def test_slerp_keeps_the_norm_and_turns_evenly(float64):
 def test_slerp_of_a_latent_and_itself_stays_there():
     a = Key.of(0).normal(3, 20)
     assert torch.allclose(slerp(a, a, torch.full((3, 1), 0.3)), a, atol=1e-5)
+
+
+def test_a_temperature_is_a_capability_and_divides_the_logits():
+    from tiny_sequences import tiny_game
+
+    from gancore.games import Reinforce
+
+    sampler = tiny_game(Reinforce()).sampler()
+    none = lambda n, key: None  # noqa: E731
+    drawn = {t: draw_samples(sampler, 300, KEY, none, temperature=t)[0] for t in (None, 1.0, 1e-5, 1e3)}
+    assert torch.equal(drawn[None], drawn[1.0])
+    distinct = {t: len(rows.unique(dim=0)) for t, rows in drawn.items()}
+    assert distinct[1e-5] == 1 and distinct[1e3] == 27
+    with refused(ConfigError, "temperature", 0):
+        draw_samples(sampler, 3, KEY, none, temperature=0.0)
+    with refused(ConfigError, "truncation", fix="--truncation"):
+        draw_samples(sampler, 3, KEY, none, temperature=1.0, truncation=1.0)

@@ -26,6 +26,7 @@ CONTRACT = re.compile(r"# gancore[\w.]*\n")  # signatures, which test_contracts 
 FILE = re.compile(r"# ([\w.-]+/[\w./-]+|[\w-]+\.(?:yaml|toml|py))\n")
 TINY = ["train.steps=2", "logging.preview_samples=2", "validation.samples=8", "model.batch_size=4"]
 TINY_COMPARISON = {"steps": 2, "seeds": 1, "n": 16, "metrics": ["frechet"], "jobs": 1}
+DOERS = ("cat", "dog", "bird", "king", "boat", "tree", "wolf", "cook", "moon", "girl")
 TINY_AUDIO = [*TINY, "data.sample_rate_hz=8000", "data.length=1024", "model.width=2"]
 
 
@@ -40,6 +41,7 @@ def play(document: Path) -> None:
     os.environ |= {"OMP_NUM_THREADS": "1", "GANCORE_TRACEBACK": "1"}
     make_recordings(Path("recordings"))
     make_pictures(Path("pictures"))
+    make_texts(Path("sentences.txt"), Path("reviews.csv"))
     make_training_tiny()
     make_judges_tiny()
     make_comparisons_tiny()
@@ -85,6 +87,13 @@ def make_pictures(folder: Path) -> None:
         path = folder / kind / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.frombytes("L", (24, 20), levels).save(path)
+
+
+def make_texts(lines: Path, table: Path) -> None:
+    """Sixty sentences, one a line, and as rows with a label."""
+    texts = [f"The {a} {b} {c}." for a in ("old", "red", "tall") for b in DOERS for c in ("sleeps", "sings")]
+    lines.write_text("".join(f"{text}\n" for text in texts))
+    table.write_text("text,stars\n" + "".join(f"{text},{n % 3}\n" for n, text in enumerate(texts)))
 
 
 def make_training_tiny() -> None:

@@ -35,7 +35,7 @@ def test_an_output_hangs_on_inputs_up_to_it_and_on_the_first_state(cell, float64
 def test_an_update_leaves_the_state_it_was_given(float64):
     """So that several continuations can start from one."""
     model = Recurrent(2, 3, cell="lstm")
-    state = model.initial_state_of(4)
+    state = model.initial(4)
     kept = [part.clone() for part in state]
     x = torch.randn(4, 2)
     first, after = model.step(state, x)
@@ -46,7 +46,7 @@ def test_an_update_leaves_the_state_it_was_given(float64):
 
 def test_steps_carry_gradients_where_they_are_asked_for():
     model = Recurrent(2, 3)
-    state = model.initial_state_of(4)
+    state = model.initial(4)
     outputs, state = model.step(state, torch.randn(4, 2))
     outputs, state = model.step(state, outputs[:, :2])
     outputs.sum().backward()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from several import on
+from tiny_sequences import rows, tiny_game
 from torch import nn
 from toy_games import DenseDiscriminator, points, whole
 
@@ -28,6 +29,7 @@ from gancore.games import (
     PastExtragradient,
     Phase,
     Player,
+    Reinforce,
     Simultaneous,
     SymplecticAdjustment,
     adversarial_game,
@@ -98,7 +100,7 @@ class Weighted(AdversarialGame):
     def cost(self, move, draw):
         cost = super().cost(move, draw)
         if move.cost == "loss":
-            data = self.real(draw).data if move.player == "discriminator" else self.fake(draw, None)
+            data = self.real(draw).data if move.player == "discriminator" else self.make_fake(draw, None)
             mask = torch.cat([torch.ones(max(0, 3 - draw._rows.start)), torch.zeros(8)])[: draw.num_rows] + (
                 draw.uniform(name="kept") > 0.9
             )
@@ -288,3 +290,19 @@ def test_the_joined_rows_and_their_two_derivatives():
     assert one[0] == two[0] == list(range(8))
     assert one[1] == two[1] == [3 * 28.0**2] * 4
     assert one[2] == two[2] == [6 * 28.0 * 8 / 2] * 4
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_with_returns_that_are_kept_by_position(micro_batches):
+    """The baseline of each position is the mean over the rows of both processes, however long they are."""
+    one, two = one_and_two(kept_by_position, rows(), micro_batches=micro_batches)
+    assert (one["estimator.average"] != 0).all()
+    assert_close(one, two)
+
+
+def kept_by_position():
+    optimizer = SGD(0.05)
+    return tiny_game(
+        Reinforce(baseline="position"), dense=True, end=0,
+        generator_optimizer=optimizer, discriminator_optimizer=optimizer,
+    )  # fmt: skip

@@ -121,3 +121,13 @@ def test_noise_for_rows_that_are_no_copies_of_the_batch_is_refused():
 
 def test_outside_a_scope_noise_is_fresh():
     assert not torch.equal(noise(6, CPU).uniform(6), noise(6, CPU).uniform(6))
+
+
+def test_a_key_for_each_row_is_a_function_of_its_number_in_the_global_batch():
+    key = Key.of("each")
+    whole, part = key.with_rows(RowRange.all(6)).each(6), key.with_rows(RowRange(2, 4, 6)).each(2)
+    assert part == whole[2:4] and key.each(6) == whole
+    assert len({each.seed for each in whole}) == 6 and all(each.rows is None for each in whole)
+    assert part[0].uniform(3).shape == (3,)
+    with refused(ValueError, 5, 2):
+        key.with_rows(RowRange(2, 4, 6)).each(5)

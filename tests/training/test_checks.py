@@ -29,8 +29,8 @@ def setup(loss="hinge", judge=DenseDiscriminator, micro_batches=1, **options):
 
 
 class Detached(AdversarialGame):
-    def fake(self, draw, condition):
-        return super().fake(draw, condition).detach()
+    def fake(self, n, key, condition, progress):
+        return super().fake(n, key, condition, progress).detach()
 
 
 class ZeroLast(DenseDiscriminator):

@@ -275,3 +275,19 @@ def test_few_held_out_rows_are_judged_in_packs_too() -> None:
         128,
     )
     assert watched(setup, ring(150, 2), 20) == []
+
+
+@pytest.mark.parametrize(("floats", "checked"), [(True, True), (False, False)])
+def test_the_motion_of_samples_is_checked_only_where_a_leaf_is_float(floats, checked):
+    """Ids have no mean: their samples are not drawn for it."""
+    rows = ring(64, 0) if floats else ring(64, 0).round().long()
+
+    def build() -> Game:
+        return adversarial_game(
+            generator=lambda: layers(2, 2), discriminator=lambda: DenseDiscriminator(2, 4), prior=normal(2)
+        )
+
+    setup = laid(build, ring(64, 0), 8)
+    validator = Validator(Domain(), Spec({}), TensorView(rows), 256, Key.of("valid", 0))
+    watch = Monitor(setup, Domain(), Spec({}), validator, Intervals.of(run_config(), 100), 16, 0)
+    assert watch.is_motion_due(TrainState([100], step=watch.intervals.motion)) is checked

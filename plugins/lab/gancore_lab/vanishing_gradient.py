@@ -59,7 +59,7 @@ class DiscriminatorOnlyGame(AdversarialGame):
     def cost(self, move: Move, draw: Draw) -> Cost:
         if move.player != "generator":
             return super().cost(move, draw)
-        fake = self.logits(draw, self.fake(draw, None), None)
+        fake = self.logits(draw, self.make_fake(draw, None), None)
         return Cost().add("loss", LOSSES[move.cost]().generator(fake, fake))
 
 

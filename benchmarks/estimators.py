@@ -1,0 +1,203 @@
+"""Bias and variance of estimators of a generator's gradient, against the exact gradient by enumeration.
+
+    python benchmarks/estimators.py
+    python benchmarks/estimators.py --speed
+    python benchmarks/estimators.py --memory hard
+
+Three tokens of three, so that the gradient of the expected cost is a sum over 27 sequences. For each
+estimator: the norm of the mean error over all draws relative to the exact gradient (with what chance alone
+gives), the cosine with it, and the standard deviation of the estimate of one row, relative to it.
+``--speed``: moves with dense rewards and with rollouts, V 5,000. ``--memory``: the peak of the process for
+one move of the generator by straight-through Gumbel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import resource
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from gancore.data.dataset import TensorView
+from gancore.games import (
+    Estimator,
+    Move,
+    Reinforce,
+    StraightThroughGumbel,
+    TokenDiscriminator,
+    adversarial_game,
+)
+from gancore.games.training_step import TrainingStep
+from gancore.nn import Recurrent, SequenceGenerator
+from gancore.random import Key
+from gancore.training.setup import set_up
+
+V, LENGTH, BATCH, REPEATS, SEEDS = 3, 3, 64, 400, 3
+ALL = torch.tensor(list(itertools.product(range(V), repeat=LENGTH)))
+
+ESTIMATORS: dict[str, tuple[bool, int, Callable[[], Estimator]]] = {
+    "Reinforce, no baseline": (False, 0, lambda: Reinforce(baseline="none")),
+    "Reinforce, EMA": (False, 0, lambda: Reinforce(baseline="ema")),
+    "Reinforce, by position": (False, 0, lambda: Reinforce(baseline="position")),
+    "Reinforce, learned": (False, 0, lambda: Reinforce(baseline="learned")),
+    "Reinforce, 4 rollouts, EMA": (False, 0, lambda: Reinforce(baseline="ema", rollouts=4)),
+    "dense Reinforce, no baseline": (True, 0, lambda: Reinforce(baseline="none")),
+    "dense Reinforce, by position": (True, 0, lambda: Reinforce(baseline="position")),
+    "dense Reinforce, discount .9": (True, 0, lambda: Reinforce(0.9, baseline="position")),
+    "dense Reinforce, discount .23": (True, 0, lambda: Reinforce(0.23, baseline="position")),
+    "Gumbel, straight through, 1": (False, 0, lambda: StraightThroughGumbel(1.0)),
+    "Gumbel, straight through, .3": (False, 0, lambda: StraightThroughGumbel(0.3)),
+    "Gumbel, soft rows (RelGAN), .3": (False, 0, lambda: StraightThroughGumbel(0.3, hard=False)),
+}
+"""Whether rewards are dense, the number of latents, and the estimator."""
+
+
+class SequenceDiscriminator(TokenDiscriminator):
+    """A smooth function of a sequence: one logit, or one for each position that reads up to it."""
+
+    def __init__(self, dense: bool) -> None:
+        super().__init__(V, 4)
+        self.layer = nn.Linear(4 if dense else LENGTH * 4, 1)
+        self.layer.weight.data.mul_(8)
+        self.dense = dense
+
+    def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
+        read = embedded.cumsum(1) if self.dense else embedded.flatten(1)
+        logits: Tensor = self.layer(read.tanh())[..., 0]
+        return logits
+
+
+def generator(latent: int) -> SequenceGenerator:
+    model = SequenceGenerator(Recurrent(4, 5, cell="lstm", condition=latent), V, LENGTH, latent=latent)
+    for parameter in model.parameters():
+        parameter.data.add_(0.5 * torch.randn_like(parameter))
+    return model
+
+
+def flat(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors]).double()
+
+
+def measure(seed: int, dense: bool, latent: int, estimator: Callable[[], Estimator]) -> tuple[float, ...]:
+    """Bias, its standard error, cosine, deviation of one row; milliseconds of processor time a move."""
+    torch.manual_seed(seed)
+    game = adversarial_game(
+        generator=lambda: generator(latent),
+        discriminator=lambda: SequenceDiscriminator(dense),
+        estimator=estimator(),
+    )
+    setup = set_up(game, TensorView(ALL.repeat(4, 1)), batch_size=BATCH)
+    move, networks = Move("generator"), list(game.generator.parameters())
+    reward = logsigmoid(game.discriminator(ALL)).reshape(len(ALL), -1).sum(1).detach()
+    exact = flat(list(torch.autograd.grad(-(game.generator.log_prob(ALL).exp() * reward).sum(), networks)))
+    found, spent = [], 0.0
+    for number in range(-100, REPEATS):  # first the baselines learn, while the generator stands still
+        step = TrainingStep(setup, game.phases[0], abs(number) + 1000 * (number < 0), 0, 1.0)
+        started = time.process_time()
+        gradient = step.gradient(move, step.draw(1))
+        spent += time.process_time() - started
+        game.after_move(move, {**gradient.means, **gradient.kept, "ok": torch.ones(())})
+        learn(game.estimator, gradient.materialize(step.params("generator"))[len(networks) :])
+        if number >= 0:
+            found.append(flat(gradient.materialize(step.params("generator"))[: len(networks)]))
+    samples = torch.stack(found)
+    bias, scale = samples.mean(0) - exact, exact.norm()
+    chance = samples.var(0).sum().div(REPEATS).sqrt() / scale
+    cosine = torch.nn.functional.cosine_similarity(samples.mean(0), exact, dim=0)
+    deviation = samples.var(0).sum().mul(BATCH).sqrt() / scale
+    return *(float(x) for x in (bias.norm() / scale, chance, cosine, deviation)), 1e3 * spent / (
+        REPEATS + 100
+    )
+
+
+def learn(estimator: nn.Module, gradients: list[Tensor]) -> None:
+    """A step of gradient descent for a learned baseline."""
+    with torch.no_grad():
+        for parameter, gradient in zip(estimator.parameters(), gradients, strict=True):
+            parameter.sub_(0.05 * gradient)
+
+
+def print_table() -> None:
+    print(f"V {V}, length {LENGTH}, batch {BATCH}, {REPEATS} draws, mean of {SEEDS} games\n")
+    print("| estimator | bias | by chance | cosine | deviation of a row | ms |\n|---|---|---|---|---|---|")
+    for name, (dense, latent, estimator) in ESTIMATORS.items():
+        rows = [measure(seed, dense, latent, estimator) for seed in range(SEEDS)]
+        means = [sum(column) / SEEDS for column in zip(*rows, strict=True)]
+        print(f"| {name} | " + " | ".join(f"{value:.3g}" for value in means) + " |")
+
+
+def print_memory(hard: bool, vocabulary: int = 20_000, length: int = 50, batch: int = 128) -> None:
+    class Bag(TokenDiscriminator):
+        def __init__(self) -> None:
+            super().__init__(vocabulary, 64)
+            self.layer = nn.Linear(64, 1)
+
+        def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
+            logits: Tensor = self.layer(embedded.tanh().mean(1))[:, 0]
+            return logits
+
+    torch.manual_seed(0)
+    model = SequenceGenerator(Recurrent(64, 128, cell="lstm"), vocabulary, length, end=0)
+    discriminator, before = Bag(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    fake = StraightThroughGumbel(0.5, hard).fake(model, batch, Key.of(1), None, 1.0)
+    nn.functional.softplus(-discriminator(fake)).mean().backward()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    tensor = 4e-9 * vocabulary * length * batch
+    print(
+        f"V {vocabulary:,}, length {length}, batch {batch}, hard={hard}: {peak - before:.2f} GB above"
+        f" {before:.2f} GB; one tensor of rows is {tensor:.2f} GB"
+    )
+
+
+def print_speed(vocabulary: int = 5_000, length: int = 20, batch: int = 64, repeats: int = 5) -> None:
+    """Seconds of processor time: a generator's move with dense rewards, and one with 16 rollouts."""
+
+    class Causal(TokenDiscriminator):
+        def __init__(self, dense: bool) -> None:
+            super().__init__(vocabulary, 64)
+            self.trunk, self.layer, self.dense = Recurrent(64, 64), nn.Linear(64, 1), dense
+
+        def logits(self, embedded: Tensor, condition: object = None) -> Tensor:
+            outputs = self.layer(self.trunk(embedded))[..., 0]
+            return outputs if self.dense else outputs[:, -1]
+
+    spent = {}
+    for name, dense, estimator in (
+        ("dense", True, Reinforce(baseline="position")),
+        ("16 rollouts", False, Reinforce(rollouts=16)),
+        ("straight-through Gumbel", False, StraightThroughGumbel(0.5)),
+    ):
+        game = adversarial_game(
+            generator=lambda: SequenceGenerator(Recurrent(32, 32, cell="lstm"), vocabulary, length),
+            discriminator=lambda dense=dense: Causal(dense),  # type: ignore[misc]
+            estimator=estimator,
+        )
+        data = TensorView(Key.of("rows").integers(vocabulary, 256, length))
+        setup, times = set_up(game, data, batch_size=batch), []
+        for number in range(2 if name == "16 rollouts" else repeats):
+            step = TrainingStep(setup, game.phases[0], number, 0, 1.0)
+            draw, started = step.draw(1), time.process_time()
+            step.gradient(Move("generator"), draw)
+            times.append(time.process_time() - started)
+        spent[name] = min(times)
+        print(f"{name}: {spent[name]:.3f} s a move of the generator, 1 / {spent[name] / spent['dense']:.0f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--memory", choices=["hard", "soft"])
+    parser.add_argument("--speed", action="store_true")
+    given = parser.parse_args()
+    chosen = given.memory
+    torch.set_num_threads(1)
+    if given.speed:
+        print_speed()
+    elif chosen:
+        print_memory(chosen == "hard")
+    else:
+        print_table()

@@ -1,0 +1,68 @@
+"""Samples as files, and as a picture of a few of them."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gancore import Samples
+from gancore.text import escape_unprintable, truncate
+from gancore_text.representation import texts_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST_SHOWN, MOST_CHARACTERS = 16, 600
+"""Texts in a picture, and characters of each."""
+LINE_CHARACTERS, FONT_SIZE, LINE_HEIGHT, MARGIN = 80, 14, 18, 10
+
+
+def write_samples(samples: Samples, folder: Path) -> list[Path]:
+    """``samples.txt``, a text a line; ``samples.jsonl``, each text as it is, with its label if it has one.
+
+    Raises:
+        OSError: the folder cannot be written, or is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = texts_of(samples.data)
+    lines, rows = folder / "samples.txt", folder / "samples.jsonl"
+    lines.write_text("".join(f"{' '.join(text.split())}\n" for text in texts), encoding="utf-8")
+    named = zip(texts, samples.labels(), strict=True)
+    objects = ({"text": text, "label": label} if label else {"text": text} for text, label in named)
+    rows.write_text(
+        "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in objects), encoding="utf-8", newline="\n"
+    )
+    return [lines, rows]
+
+
+def shown(samples: Samples) -> list[str]:
+    """A few of the texts, each on one printable line, its title before it."""
+    texts = texts_of(samples.data[: samples.overview_count(MOST_SHOWN, MOST_SHOWN)])
+    titles = samples.titles()[: len(texts)]
+    lines = (truncate(escape_unprintable(" ".join(text.split())), MOST_CHARACTERS) for text in texts)
+    return [
+        f"[{title}] {line}" if title else line or "(empty)" for title, line in zip(titles, lines, strict=True)
+    ]
+
+
+def draw_texts(samples: Samples) -> Image:
+    """A picture of a few texts, wrapped, with a rule between them."""
+    from matplotlib import get_data_path
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)
+    blocks = [textwrap.wrap(text, LINE_CHARACTERS) for text in shown(samples)]
+    height = sum(len(block) * LINE_HEIGHT + MARGIN for block in blocks) + MARGIN
+    width = LINE_CHARACTERS * FONT_SIZE * 5 // 8 + 2 * MARGIN
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    top = MARGIN
+    for block in blocks:
+        for line in block:
+            draw.text((MARGIN, top), line, fill="black", font=font)
+            top += LINE_HEIGHT
+        draw.line((MARGIN, top + MARGIN // 2, width - MARGIN, top + MARGIN // 2), fill="lightgray")
+        top += MARGIN
+    return sheet

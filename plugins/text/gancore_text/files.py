@@ -1,0 +1,223 @@
+"""Files of texts: which a path holds, their encoding, and whether they can be read at all."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import hashlib
+import os
+import stat
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from gancore.data import (
+    Announce,
+    FileInspector,
+    InventoryItem,
+    SkipItem,
+    SkippedItem,
+    build_inventory,
+    count_other_suffixes,
+    file_stat_key,
+    first_skipped,
+    list_files,
+    open_regular,
+    other_suffix_lines,
+    total_memory_bytes,
+)
+from gancore.errors import DataError
+from gancore.text import escape_unprintable, format_size
+
+KINDS = {".txt": "lines", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+SUFFIXES = frozenset({*KINDS, ".gz"})
+CHUNK_BYTES = 1 << 20
+BYTES_OF_MEMORY = 24
+"""A byte of text takes so many of memory, at most, while texts are divided and counted: measured are 11, of
+lines of 58 bytes; shorter lines take more."""
+
+_GZIP, _UTF_32 = b"\x1f\x8b", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CONTROL = frozenset(range(32)) - frozenset(b"\t\n\v\f\r\x1b")
+_OTHER = f"give a file of text: {', '.join(KINDS)}"
+_CONVERT = "convert it to UTF-8: iconv -f latin1 -t utf-8 FILE > NEW"
+
+
+@dataclass(frozen=True, slots=True)
+class TextHeader:
+    """What must be known to read a file. ``size``: its bytes, unpacked."""
+
+    kind: str
+    encoding: str
+    packed: bool
+    size: int
+
+
+@dataclass(frozen=True)
+class TextFiles:
+    """The files that can be used, in order, and those that are skipped."""
+
+    base: Path
+    found: list[InventoryItem[TextHeader]]
+    skipped: list[SkippedItem] = field(default_factory=list)
+    other_suffixes: Counter[str] = field(default_factory=Counter)
+
+
+def find_texts(path: Path, announce: Announce, names: list[str] | None = None) -> TextFiles:
+    """One file, or all files of texts below a folder; ``names``: only these, below the folder.
+
+    Raises:
+        DataError: none can be used, or they do not fit in memory.
+    """
+    single = not path.is_dir()
+    base, listed = (path.parent, None) if single else (path, list_files(path))
+    if names is None:
+        every = [path.name] if listed is None else listed.names
+        names = every if single else [name for name in every if _is_text(name)]
+    _require_memory(path, sum(_stored_bytes(base / name) for name in names))
+    inspector = FileInspector(
+        TextHeader, lambda name: file_stat_key((base / name).stat()), lambda name: inspect(base / name)
+    )
+    inventory = build_inventory("text", path, names, inspector, announce)
+    skipped = inventory.skipped + (listed.skipped if listed else [])
+    others = count_other_suffixes(listed.names, SUFFIXES) if listed else Counter[str]()
+    if not inventory.found:
+        raise _no_file(path, single, skipped, others)
+    _require_memory(path, sum(found.header.size for found in inventory.found))
+    return TextFiles(base, inventory.found, skipped, others)
+
+
+def _no_file(path: Path, single: bool, skipped: list[SkippedItem], others: Counter[str]) -> DataError:
+    shown = escape_unprintable(str(path))
+    if single and skipped:
+        return DataError(
+            f"{shown} cannot be used: {skipped[0][1]}", _CONVERT if "UTF" in skipped[0][1] else _OTHER
+        )
+    reasons = [first_skipped(skipped)] if skipped else other_suffix_lines(others)
+    why = f": {reasons[0]}" if reasons else ""
+    return DataError(f"no file of texts in {shown} can be used{why}", _OTHER)
+
+
+def _stored_bytes(path: Path) -> int:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _require_memory(path: Path, size: int) -> None:
+    memory = total_memory_bytes()
+    if size * BYTES_OF_MEMORY > memory:
+        most = format_size(memory // BYTES_OF_MEMORY)
+        raise DataError(
+            f"{escape_unprintable(str(path))} holds {format_size(size)} of text; "
+            f"with {format_size(memory)} of memory at most {most} can be prepared",
+            "give a part of it: shuf -n 1000000 FILE > PART",
+        )
+
+
+def _is_text(name: str) -> bool:
+    return file_kind(name) in KINDS.values()
+
+
+def file_kind(name: str) -> str:
+    """How a file is read, by its suffix; a suffix ``.gz`` is ignored. Other files are "other"."""
+    return KINDS.get(os.path.splitext(name.lower().removesuffix(".gz"))[1], "other")
+
+
+def inspect(path: Path) -> tuple[TextHeader, str]:
+    """The header and the SHA-256 of a file, which is read once, in chunks.
+
+    Raises:
+        SkipItem: not a file, empty, damaged, too large, binary, or in another encoding.
+        OSError: it cannot be read.
+    """
+    _check_file(path)
+    kind, digest, size = file_kind(path.name), hashlib.sha256(), 0
+    packed = _read_head(path).startswith(_GZIP)
+    most = total_memory_bytes() // BYTES_OF_MEMORY
+    try:
+        with open_bytes(path, packed) as file:
+            head = file.read(CHUNK_BYTES)
+            encoding = "" if kind == "parquet" else _encoding(head)
+            decoder = _Utf8Check() if encoding == "utf-8-sig" else None
+            chunk = head
+            while chunk:
+                digest.update(chunk)
+                size += len(chunk)
+                if packed and size > most:
+                    raise SkipItem(f"unpacked it is larger than {format_size(most)}")
+                if decoder:
+                    decoder.feed(chunk)
+                chunk = file.read(CHUNK_BYTES)
+            if decoder:
+                decoder.feed(b"", last=True)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise SkipItem("its gzip data are damaged or cut short") from None
+    return TextHeader("lines" if kind == "other" else kind, encoding, packed, size), digest.hexdigest()
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise SkipItem("it is not a file")
+    if not status.st_size:
+        raise SkipItem("it is empty (0 bytes)")
+
+
+def _read_head(path: Path) -> bytes:
+    with open_bytes(path, packed=False) as file:
+        return file.read(4)
+
+
+@contextmanager
+def open_bytes(path: Path, packed: bool) -> Iterator[IO[bytes]]:
+    """The bytes of a regular file, unpacked; a pipe or a device is refused and does not block.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    with os.fdopen(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
+        if packed:
+            with gzip.open(file) as unpacked:
+                yield unpacked  # type: ignore[misc]
+        else:
+            yield file
+
+
+def _encoding(head: bytes) -> str:
+    """The encoding of a file that begins with ``head``. Raises SkipItem: none that is read, or binary."""
+    if head.startswith(_UTF_32):
+        raise SkipItem("it is UTF-32, which is not read")
+    if head.startswith(_UTF_16):
+        return "utf-16"
+    zeros = [head[at::2].count(0) / max(1, len(head[at::2])) for at in (0, 1)]
+    if max(zeros) > 0.3 and min(zeros) < 0.1:
+        name = "UTF-16LE" if zeros[1] > zeros[0] else "UTF-16BE"
+        raise SkipItem(f"it seems to be {name} without a byte order mark")
+    if sum(head.count(byte) for byte in _CONTROL) > 8 + 0.05 * len(head):
+        raise SkipItem("it is binary, no text")
+    return "utf-8-sig"
+
+
+class _Utf8Check:
+    """Decodes chunks to find the first byte that is not UTF-8."""
+
+    def __init__(self) -> None:
+        self._decoder: Callable[..., str] = codecs.getincrementaldecoder("utf-8")().decode
+        self._lines = 1
+
+    def feed(self, chunk: bytes, last: bool = False) -> None:
+        """Raises SkipItem, with byte and line."""
+        try:
+            self._decoder(chunk, last)
+        except UnicodeDecodeError as error:
+            line = self._lines + error.object[: error.start].count(b"\n")
+            byte = error.object[error.start]
+            raise SkipItem(f"it is not UTF-8: byte {byte:#04x} in line {line:,}") from None
+        self._lines += chunk.count(b"\n")
