@@ -46,8 +46,11 @@ def summary(evaluation: EvaluationResult) -> list[str]:
 
 
 def shorten_line(line: str) -> str:
-    """A line that is too long, without its last words."""
-    return line if len(line) <= MAX_WIDTH else line[: line.rfind(" ", 0, MAX_WIDTH - 3)] + " ..."
+    """A line that is too long, without its last words; a word that is too long itself is cut."""
+    if len(line) <= MAX_WIDTH:
+        return line
+    end = line.rfind(" ", 0, MAX_WIDTH - 3)
+    return line[: end if end > 0 else MAX_WIDTH - 4] + " ..."
 
 
 def _line(label: str, text: str) -> str:

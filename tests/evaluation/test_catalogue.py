@@ -23,7 +23,10 @@ from gancore.evaluation.features import FeatureExtractor
 from gancore.metrics.metric import Metric
 from gancore.plugins import plugins
 
-PAGE = "\n".join((Path(__file__).parents[2] / "docs" / name).read_text() for name in ("measures.md", "measures-classifier.md"))
+PAGE = "\n".join(
+    (Path(__file__).parents[2] / "docs" / name).read_text()
+    for name in ("measures.md", "measures-classifier.md")
+)
 
 
 class Bare(Domain):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gancore.evaluation.report import MAX_LINES, MAX_WIDTH, summary
@@ -131,6 +131,7 @@ def test_one_distance_that_tells_is_enough():
     st.lists(st.tuples(st.text(max_size=30), st.floats(allow_nan=True), st.sampled_from(["yes", "no: x"]))),
     st.text(max_size=200),
 )
+@example([("", 0.0, "yes")], "0" * 76)
 def test_whatever_is_measured_it_is_eight_lines_of_eighty_columns(found, name):
     results = [
         reading(measure, value, trust=trust, note=measure, kind=kind)

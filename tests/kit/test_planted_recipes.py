@@ -15,6 +15,7 @@ from refusals import refused
 from gancore.data.dataset import Spec
 from gancore.domain import Domain
 from gancore.errors import ConfigError, DataError
+from gancore.games import Game
 from gancore.games.sampler import Sampler
 from gancore.random import Key
 from gancore.testing.check import CheckFailure, SkipCheck
@@ -185,6 +186,17 @@ class Normals(Sampler):
         return torch.distributions.Normal(0.0, 1.0).log_prob(batch.data).sum(1) + self.offset
 
 
+class NormalGame(Game):
+    """A game without players, for its sampler alone."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        super().__init__()
+        self.own_sampler = sampler
+
+    def sampler(self) -> Sampler:
+        return self.own_sampler
+
+
 def normal_recipe(
     building: Exception | None = None, sampling: Exception | None = None, offset: float = 0.0
 ) -> SimpleNamespace:
@@ -193,7 +205,7 @@ def normal_recipe(
     def build(section, spec):
         if building:
             raise building
-        return SimpleNamespace(sampler=lambda: Normals(spec["numbers"], sampling))
+        return NormalGame(Normals(spec["numbers"], sampling))
 
     def scale_spec(spec, factor):
         return Spec({"numbers": int(spec["numbers"] * factor)})
