@@ -67,8 +67,8 @@ NONE = "none"
 """In place of features: measures that look at the samples themselves, or at posteriors."""
 CLEAN, MOST_CLEAN, DRAWS, MOST_BLOCKS, TRAIN = "clean", 10, 3, 6, 600
 UNKNOWN = "not taken"
-LACKING = {"log_prob": "real rows have no likelihood", "judge": "no judge is taught here"}
-UNLIKELY = {"judge", "log_prob"}
+LACKING = {"log_prob": "real rows have no likelihood", "classifier": "no classifier is trained here"}
+UNLIKELY = {"classifier", "log_prob"}
 
 
 @dataclass

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gancore.data.download import file_sha256
     from gancore.data.inventory import (
         FileInspector,
-        FileList,
+        FolderListing,
         InventoryItem,
         SkipItem,
         SkippedItem,
@@ -72,8 +72,8 @@ __all__ = [
     "Announce",
     "BoundedText",
     "FileInspector",
-    "FileList",
     "FileSet",
+    "FolderListing",
     "InventoryItem",
     "LabelledDataConfig",
     "Labels",

@@ -161,14 +161,14 @@ def file_stat_key(status: os.stat_result) -> list[int]:
 
 
 @dataclass(frozen=True)
-class FileList:
+class FolderListing:
     """The files below a folder: their names (with /, sorted), and the folders that are skipped."""
 
     names: list[str]
     skipped: list[SkippedItem]
 
 
-def list_files(root: Path) -> FileList:
+def list_files(root: Path) -> FolderListing:
     """All files below ``root`` except hidden ones; each folder is entered once, even if links lead to it.
 
     A run below ``root`` is skipped: its files were generated.
@@ -197,7 +197,7 @@ def list_files(root: Path) -> FileList:
         folders = {entry.name for entry in shown if _is_folder(entry)}
         names += [below + entry.name for entry in shown if entry.name not in folders]
         waiting += [f"{below}{name}/" for name in sorted(folders, reverse=True)]
-    return FileList(sorted(names), skipped)
+    return FolderListing(sorted(names), skipped)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

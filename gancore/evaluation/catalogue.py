@@ -198,7 +198,7 @@ CASES_SHOWN = 2
 VERBS = {MISSED: "cannot see", FALSE_ALARM: "finds fault with", DEPENDS: "depends on"}
 
 
-class FailureTable(TypedDict):
+class OutcomeTable(TypedDict):
     """``rows`` and ``dimensions`` that were tried, in this many ``draws``; ``cases``: descriptions by name;
     ``outcomes``: by metric and case a letter for each number of rows and each dimension, in that order.
     """
@@ -211,9 +211,9 @@ class FailureTable(TypedDict):
 
 
 @cache
-def failure_table() -> FailureTable:
+def failure_table() -> OutcomeTable:
     """The latest table."""
-    return cast(FailureTable, json.loads(FAILURES_FILE.read_text()))
+    return cast(OutcomeTable, json.loads(FAILURES_FILE.read_text()))
 
 
 def outcomes_for(metric: str, d: int, n: int) -> Mapping[str, str]:

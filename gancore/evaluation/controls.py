@@ -124,7 +124,7 @@ class Controls:
         trained = any(
             name in extractors and extractors[name].trained_on_train for name in metric.all_requirements
         )
-        if self.n_not_trained_on is not None and (trained or "judge" in metric.requires):
+        if self.n_not_trained_on is not None and (trained or "classifier" in metric.requires):
             return self.n_not_trained_on
         return len(self.held_out)
 

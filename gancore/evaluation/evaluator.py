@@ -122,7 +122,7 @@ class Evaluator:
         same = metric.rows_used(n, n_real) == metric.rows_used(count, n_real)
         if same or "log_prob" in metric.requires:
             return replace(result, matched=result.value, matched_low=result.low, matched_high=result.high)
-        if count > n or "judge" in metric.requires or result.low is None or metric.interval is None:
+        if count > n or "classifier" in metric.requires or result.low is None or metric.interval is None:
             return result
         try:
             subsets = [

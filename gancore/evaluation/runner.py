@@ -200,7 +200,7 @@ def _build_evaluator(
     reasons = {
         "log_posteriors": "" if pipeline.classifier else loader.no_classifier_reason,
         "condition": "" if fake.condition is not None else "the model is not conditional",
-        "judge": "" if inputs.train_classifier else f"{model.domain.name} has no recipe that judges",
+        "classifier": "" if inputs.train_classifier else f"{model.domain.name} has no recipe that classifies",
         "log_prob": "" if log_prob is not None else _no_likelihood_reason(likelihood is not None),
     }
     unavailable = {requirement: reason for requirement, reason in reasons.items() if reason}

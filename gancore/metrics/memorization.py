@@ -144,7 +144,7 @@ def copy_test(fake: Tensor, held_out: Tensor, nearest_rows: Tensor) -> CopyTest:
     return CopyTest(n, m, q / (m + 1), t, n_near, p_value, nearer_share, n_equal)
 
 
-class CopyResult(NamedTuple):
+class _CopyEvidence(NamedTuple):
     """``coincidence``: the mean number of samples that a sample coincides with, itself included."""
 
     test: CopyTest
@@ -152,7 +152,7 @@ class CopyResult(NamedTuple):
 
 
 @once
-def copy_result(inputs: MetricInputs) -> CopyResult:
+def copy_result(inputs: MetricInputs) -> _CopyEvidence:
     """The copy test with the reference as held-out rows.
 
     Raises:
@@ -170,7 +170,9 @@ def copy_result(inputs: MetricInputs) -> CopyResult:
         raise DataError(
             "all reference rows are also in train", "use a reference split that is disjoint from train"
         )
-    return CopyResult(test, 1 + float(count_neighbours_within(fake, (_coincidence_radius(real),))[0].mean()))
+    return _CopyEvidence(
+        test, 1 + float(count_neighbours_within(fake, (_coincidence_radius(real),))[0].mean())
+    )
 
 
 @lru_cache(maxsize=4)

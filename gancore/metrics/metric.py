@@ -17,8 +17,9 @@ from gancore.errors import ConfigError
 from gancore.random import CPU, Key, evaluation_key
 from gancore.trees import Tree, tree_batch_size, tree_leaves, tree_map
 
-Requirement = Literal["features", "log_posteriors", "condition", "train", "log_prob", "judge"]
-"""What a metric needs besides samples. A metric whose requirement is not available is skipped with a reason.
+Requirement = Literal["features", "log_posteriors", "condition", "train", "log_prob", "classifier"]
+"""What a metric needs besides samples; ``classifier`` is ``MetricInputs.train_classifier``. A metric whose
+requirement is not available is skipped with a reason.
 """
 
 Control = Literal["noise", "collapse", "shrunk", "widened", "points"]

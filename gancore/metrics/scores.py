@@ -403,7 +403,7 @@ classification_accuracy = Metric(
     unit="share",
     higher_is_better=True,
     details=_cas_details,
-    requires=frozenset({"condition", "judge"}),
+    requires=frozenset({"condition", "classifier"}),
     quick=False,
 )
 

@@ -36,7 +36,7 @@ class SkipCheck(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Check:
-    """``function`` takes the fixture of ``scope``: a PluginFixture, a DomainFixture, ..."""
+    """``function`` takes the fixture of ``scope``: a RegisteredPlugin, a DomainFixture, ..."""
 
     name: str
     holds: str

@@ -44,7 +44,7 @@ INTERVALS: Mapping[str, Mapping[str, int]] = {
 
 
 @dataclass
-class PluginFixture:
+class RegisteredPlugin:
     """A plugin as the registry has it."""
 
     info: PluginInfo

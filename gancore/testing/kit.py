@@ -24,7 +24,7 @@ from gancore.testing import (
     training_checks,
 )
 from gancore.testing.check import Check, CheckResult, Scope, run_check
-from gancore.testing.fixtures import DomainFixture, PluginFixture, RecipeFixture
+from gancore.testing.fixtures import DomainFixture, RecipeFixture, RegisteredPlugin
 from gancore.testing.part_fixtures import (
     DynamicsFixture,
     LoggerFixture,
@@ -119,7 +119,7 @@ PREREQUISITES = ("resolves_entries", "opens", "builds")
 class ConformanceKit:
     """Checks one plugin: itself, its domains, and its recipes for any domain."""
 
-    plugin: PluginFixture
+    plugin: RegisteredPlugin
 
     @classmethod
     def for_name(cls, name: str) -> ConformanceKit:
@@ -135,7 +135,7 @@ class ConformanceKit:
             raise PluginError(f"no plugin is named {name!r}", suggestion(name, found))
         if info.state == "disabled":
             raise PluginError(f"the plugin {name!r} ({info.distribution}) is {info.reason}", info.fix)
-        return cls(PluginFixture(info))
+        return cls(RegisteredPlugin(info))
 
     @cached_property
     def domains(self) -> dict[str, DomainFixture]:

@@ -88,7 +88,10 @@ def real_evidence(fixture: DomainFixture, measures: Iterable[Metric]) -> MetricI
 def _needed(name: str, shown: MetricInputs, measure: Metric) -> MetricInputs:
     """What the metric declares, and nothing else. Raises SkipCheck if that is not available."""
     wants: frozenset[str] = measure.all_requirements
-    held = {**{part: getattr(shown.fake, part) for part in PARTS_OF_A_SET}, "judge": shown.train_classifier}
+    held = {
+        **{part: getattr(shown.fake, part) for part in PARTS_OF_A_SET},
+        "classifier": shown.train_classifier,
+    }
     if missing := sorted(need for need in measure.requires if need in held and held[need] is None):
         raise SkipCheck(f"the tiny data have not what {name} needs: {', '.join(missing)}")
 
@@ -102,7 +105,7 @@ def _needed(name: str, shown: MetricInputs, measure: Metric) -> MetricInputs:
         real=cut(shown.real),
         train=cut(shown.train) if "train" in wants else SampleSet(shown.train.samples, shown.train.condition),
         log_prob=shown.log_prob if "log_prob" in wants else None,
-        train_classifier=shown.train_classifier if "judge" in wants else None,
+        train_classifier=shown.train_classifier if "classifier" in wants else None,
     )
 
 
@@ -204,14 +207,14 @@ class ReferenceSets:
                 for kind, s in kinds.items()
             }
         labelled = has_labels(real)
-        if measure.requires & {"condition", "log_posteriors", "judge"} and not labelled:
+        if measure.requires & {"condition", "log_posteriors", "classifier"} and not labelled:
             return None
         judge = (
             nearest_neighbour_classifier
-            if "judge" in measure.all_requirements and labelled and self._labels_are_predictable(real)
+            if "classifier" in measure.all_requirements and labelled and self._labels_are_predictable(real)
             else None
         )
-        if "judge" in measure.requires and judge is None:
+        if "classifier" in measure.requires and judge is None:
             return None
         train = self._seen(self.fixture.samples(TAUGHT, "train"), "train", measure)
         beside = self._seen(reference, "real data", measure)

@@ -21,7 +21,7 @@ from gancore.models.model import load_model
 from gancore.plugins import plugins
 from gancore.plugins.plugin import is_url
 from gancore.testing.check import CheckFailure, SkipCheck
-from gancore.testing.fixtures import PluginFixture
+from gancore.testing.fixtures import RegisteredPlugin
 
 HEAVY = ("torch", "scipy", "matplotlib", "tensorboard", "pandas", "sklearn")
 WATCHED = 3
@@ -43,7 +43,7 @@ __import__(sys.argv[1])
 """
 
 
-def imports_light(fixture: PluginFixture) -> None:
+def imports_light(fixture: RegisteredPlugin) -> None:
     """The module that the entry point names imports nothing heavy."""
     module = fixture.info.module
     if not fixture.info.distribution:
@@ -61,7 +61,7 @@ def imports_light(fixture: PluginFixture) -> None:
         raise CheckFailure(f"importing {module} fails: {last}", "fix the module that the entry point names")
 
 
-def resolves_entries(fixture: PluginFixture) -> None:
+def resolves_entries(fixture: RegisteredPlugin) -> None:
     """Every entry is valid, has its own name, and names an object of its kind.
 
     Models have a check of their own.
@@ -99,7 +99,7 @@ def resolve_entry(hook: str, entry: Entry) -> None:
         plugins().load_object(entry)
 
 
-def opens_models(fixture: PluginFixture) -> None:
+def opens_models(fixture: RegisteredPlugin) -> None:
     """Every model has a licence, and its folder opens here as a model of the domain in its entry.
 
     Archives, which would have to be downloaded, and models of domains that are not installed are not opened.

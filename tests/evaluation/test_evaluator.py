@@ -52,7 +52,7 @@ def taker(tmp_path: Path, **made: Callable[[Tensor], Tensor]) -> Evaluator:
     log_prob = Key.of("outcomes", "log_prob").normal(N)
     inputs = MetricInputs(*sets, Spec({"classes": CLASSES}), log_prob=log_prob, classes=CLASSES)
     pipeline = FeaturePipeline(Spec({}), CPU, DiskCache(tmp_path))
-    return Evaluator(inputs, pipeline, None, {"judge": "none is at hand"}, MetricResult("", None))
+    return Evaluator(inputs, pipeline, None, {"classifier": "none is given"}, MetricResult("", None))
 
 
 def read(taker: Evaluator) -> dict[str, MetricResult]:

@@ -15,7 +15,7 @@ from gancore.plugins import plugins
 from gancore.random import Key
 
 CORE = {entry.name: plugins().load_metric(entry) for entry in CORE_METRICS}
-FREE = {name: measure for name, measure in CORE.items() if "judge" not in measure.requires}
+FREE = {name: measure for name, measure in CORE.items() if "classifier" not in measure.requires}
 """A judge that is trained by the ordinary loop takes what is given in its order, as any training does."""
 
 

@@ -178,7 +178,7 @@ def bare(spec: Spec, *, labelled: bool) -> DomainFixture:
 
 
 def test_posteriors_and_a_judge_are_shown_where_rows_have_labels_and_nowhere_else():
-    wanted = frozenset({"judge", "log_posteriors", "condition"})
+    wanted = frozenset({"classifier", "log_posteriors", "condition"})
     measure = Metric(lambda inputs: 0.0, unit="x", optional=wanted)
     classes = Spec({"classes": ["left", "right"]})
     benches = [toy_fixture(), bare(classes, labelled=False), bare(Spec({}), labelled=True)]

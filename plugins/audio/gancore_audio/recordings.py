@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from gancore.data import (
     Announce,
     FileInspector,
-    FileList,
+    FolderListing,
     InventoryItem,
     SkipItem,
     SkippedItem,
@@ -252,7 +252,7 @@ def find_recordings(root: Path, include: Callable[[str], bool], announce: Announ
     if not root.exists():
         raise DataError(f"no file or folder {root} exists", "check the path")
     base = root.parent if root.is_file() else root
-    listing = FileList([root.name], []) if root.is_file() else list_files(root)
+    listing = FolderListing([root.name], []) if root.is_file() else list_files(root)
     included, suffixes = [name for name in listing.names if include(name)], readable_suffixes()
     is_recording = [os.path.splitext(name)[1].lower() in suffixes for name in included]
     names = included if root.is_file() else list(compress(included, is_recording))

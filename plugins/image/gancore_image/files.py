@@ -25,7 +25,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from gancore.data import (
     Announce,
     FileInspector,
-    FileList,
+    FolderListing,
     InventoryItem,
     SkipItem,
     SkippedItem,
@@ -179,7 +179,7 @@ class FolderFiles:
 
     def __init__(self, path: Path) -> None:
         self.path = path if path.is_dir() else path.parent
-        listing = list_files(path) if path.is_dir() else FileList([path.name], [])
+        listing = list_files(path) if path.is_dir() else FolderListing([path.name], [])
         self.names, self.refused = listing.names, listing.skipped
 
     def stat_key(self, name: str) -> list[int]:
