@@ -158,7 +158,7 @@ MOMENTS += "(e.fake.samples.std(0) - e.real.samples.std(0)).abs().mean())"
         {"requires": "frozenset({'features'})", "quick": "False"},
         {"requires": "frozenset({'log_prob'})"},
         {"requires": "frozenset({'condition', 'log_posteriors'})"},
-        {"requires": "frozenset({'judge'})", "quick": "False"},
+        {"requires": "frozenset({'classifier'})", "quick": "False"},
     ],
     ids=str,
 )
@@ -203,7 +203,7 @@ NEEDY = {
     "a judge taught by real rows": (
         "lambda e: float((taught(e).log_posteriors(e.fake.samples).argmax(1) == e.fake.condition)"
         ".double().mean())",
-        "frozenset({'condition', 'judge'})",
+        "frozenset({'condition', 'classifier'})",
         True,
     ),
     "label accuracy": (
