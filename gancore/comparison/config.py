@@ -300,7 +300,10 @@ def _parse_axis(text: str) -> tuple[str, list[str]]:
     where = f"--grid {short_repr(text)}"
     parsed = parse_value(f"[{values}]", where) if equals and key.strip() else None
     if not isinstance(parsed, list) or len(parsed) < 2 or "." not in key:
-        raise ConfigError(f"{where} gives no values to try", "write --grid section.key=value,value,...")
+        raise ConfigError(
+            f"{where} gives no two values to try",
+            "write --grid section.key=value,value,...; one value is set by --set",
+        )
     texts = [value if isinstance(value, str) else json.dumps(value) for value in parsed]
     if len(set(texts)) < len(texts):
         twice = max(texts, key=texts.count)
