@@ -91,7 +91,7 @@ ARGUMENT_TYPES: Mapping[str, ArgumentType] = {
     **dict.fromkeys(("seed", "evaluation_seed"), _integer(0)),
     **dict.fromkeys(("step",), _integer(0)),
     **dict.fromkeys(("interpolate",), _integer(2)),
-    **dict.fromkeys(("truncation",), NUMBER),
+    **dict.fromkeys(("truncation", "temperature"), NUMBER),
     **dict.fromkeys(
         ("force", "strict_plugins", "each_label", "overwrite", "update_card", "deterministic"), SWITCH
     ),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from gancore.errors import ConfigError, GancoreError
+from gancore.games.fitted import FitDynamics
 from gancore.games.game import Phase
 from gancore.games.training_setup import ScalarMeans, TrainingSetup
 from gancore.games.training_step import TrainingStep
@@ -66,7 +67,7 @@ def step_kinds(phase: Phase) -> dict[int, float]:
 
 def _choose_estimate(setup: TrainingSetup, phase: Phase, budget: float) -> float:
     kinds = step_kinds(phase)
-    if not phase.moves:  # each step is a fit of all rows, so the first one is as fast as the others
+    if isinstance(phase.dynamics, FitDynamics):  # a step fits all rows; the first is typical
         cost = _step_timer(setup, phase)(0)
         return cost if cost <= budget else _raise_too_slow(cost, budget)
     probed = _probe(setup, phase, budget)

@@ -25,7 +25,7 @@ def measured(run: Path) -> dict[int, float]:
 
 @pytest.fixture
 def set_validation_values(monkeypatch):
-    """``judged(9, 7, 8)``: what mel_distance shall find at the evaluations of a run, in turn."""
+    """``set_validation_values(9, 7, 8)``: mel_distance at the evaluations of a run, in turn."""
 
     def install(*values):
         left = iter(values)
@@ -123,7 +123,9 @@ def test_an_unknown_measure_is_refused_before_anything_is_made(gancore, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_a_phase_that_does_not_select_leaves_the_choice_to_the_others(train, tmp_path, judged, monkeypatch):
+def test_a_phase_that_does_not_select_leaves_the_choice_to_the_others(
+    train, tmp_path, set_validation_values, monkeypatch
+):
     """Pretraining may be better on valid than anything after it, and is not what the run is for."""
     from gancore.games import Phase
     from gancore.training import setup
@@ -138,7 +140,7 @@ def test_a_phase_that_does_not_select_leaves_the_choice_to_the_others(train, tmp
 
     build = setup.build_game
     monkeypatch.setattr(setup, "build_game", in_two_phases)
-    judged(1.0, 0.5, 8.0, 7.5, 0.0)
+    set_validation_values(1.0, 0.5, 8.0, 7.5, 0.0)
     assert train("--out", "run", "--steps", 8, *SELECT).code == 0
     assert measured(tmp_path / "run") == {2: 1.0, 4: 0.5, 6: 8.0, 8: 7.5}
     assert best_of(tmp_path / "run")["step"] == 8
