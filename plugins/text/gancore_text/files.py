@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from gancore.data import (
     Announce,
@@ -185,7 +185,7 @@ def open_bytes(path: Path, packed: bool) -> Iterator[IO[bytes]]:
     with os.fdopen(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
         if packed:
             with gzip.open(file) as unpacked:
-                yield unpacked  # type: ignore[misc]
+                yield cast("IO[bytes]", unpacked)
         else:
             yield file
 
