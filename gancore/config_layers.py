@@ -79,8 +79,8 @@ def resolve_config(
 ) -> RunConfig:
     """Resolve the configuration of a run without opening its data. A data path is made absolute.
 
-    ``recipe`` is a name, or a subclass of :class:`gancore.Recipe` at the top of a module: its process finds
-    it again by ``module:Class``, and other processes do once they have imported the module. ``game`` is a
+    ``recipe`` is a name, or a subclass of :class:`gancore.Recipe` at the top of a module: other processes
+    find it again by ``module:Class``, if its module is imported or on the path. ``game`` is a
     subclass of :class:`gancore.games.AdversarialGame` in the same way: it changes a term of an adversarial
     recipe (``model.game``). Or it is a function ``build(spec)`` or ``build(config, spec)`` at the top of a
     module, which takes the place of the recipe and returns a :class:`gancore.games.Game`; without a domain,

@@ -231,23 +231,28 @@ class AdversarialGame(Game):
 
 
 def find_game(name: str | None) -> type[AdversarialGame] | None:
-    """The game of a plugin by its name, or ``module:Class`` of this program; None: the recipe's own.
+    """The game of a plugin by its name, or ``module:Class`` of a program; None: the recipe's own.
 
     Raises:
         ConfigError: no such game, or something else of this name.
-        PluginError: the module is not imported in this program, or has no such class.
+        PluginError: the module is neither imported nor on the path, or has no such class.
     """
     if name is None:
         return None
-    found = (
-        find_program_object(name, "game") if ":" in name else find_by_name("game", name, {}, "gancore_games")
-    )
+    with torch.random.fork_rng(devices=[]):  # what a module draws at its import leaves the seed's weights
+        found = _find_game_class(name)
     if isinstance(found, type) and issubclass(found, AdversarialGame):
         return found
     raise ConfigError(
         f"the game {name!r} is no subclass of gancore.games.AdversarialGame",
         "name a class that is one: it changes a term, the recipe builds the networks",
     )
+
+
+def _find_game_class(name: str) -> object:
+    if ":" in name:
+        return find_program_object(name, "game")
+    return find_by_name("game", name, {}, "gancore_games")
 
 
 def _generate(generator: nn.Module, latents: Tensor, condition: Tree) -> Tree:

@@ -51,7 +51,7 @@ class AdversarialConfig(OptimizerConfig):
         None, ge=0, lt=1, description="the discriminator's beta1; none: beta1"
     )
     game: str | None = Field(
-        None, description="a plugin's game by name, or module:Class of this program; none: the recipe's own"
+        None, description="a plugin's game by name, or module:Class on the path; none: the recipe's own"
     )
 
     def unused_keys(self) -> Mapping[str, str]:

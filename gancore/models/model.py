@@ -15,7 +15,14 @@ from gancore.arguments import validate_arguments
 from gancore.config import RecipeConfig
 from gancore.data.dataset import Spec, validate_spec
 from gancore.domain import Domain
-from gancore.errors import CheckpointError, ConfigError, GancoreError, as_out_of_memory, describe_error
+from gancore.errors import (
+    CheckpointError,
+    ConfigError,
+    GancoreError,
+    PluginError,
+    as_out_of_memory,
+    describe_error,
+)
 from gancore.games.game import Game
 from gancore.games.sampler import Sampler
 from gancore.models.folder import CONFIG, ModelFiles, read_model_folder
@@ -180,9 +187,11 @@ def _recipe_section(recipe: Recipe, values: Any, folder: Path) -> RecipeConfig:
 
 
 def _build_sampler(recipe: Recipe, section: RecipeConfig, spec: Spec, folder: Path) -> Sampler:
-    """Raise CheckpointError if the recipe cannot build a model from config.json."""
+    """Raise CheckpointError if the recipe cannot build a model, PluginError if its game is not found."""
     try:
         return build_game(recipe, section, spec, seed=0).sampler()
+    except PluginError:
+        raise
     except Exception as error:  # a recipe may raise anything for values that it did not write
         if oom := as_out_of_memory(error):
             raise CheckpointError(f"{folder}: building its model: {oom.message}", _RESTORE_CONFIG) from error

@@ -153,9 +153,9 @@ def is_recipe_class(value: object) -> bool:
 
 
 def program_reference(given: str | type | FunctionType, kind: str) -> str:
-    """``module:name`` of a class or function, by which a process that has imported the module finds it again.
+    """``module:name`` of a class or function, by which other processes find it again.
 
-    A function of a script is named by the script's file, ``my_gan:build`` of ``my_gan.py``. ``kind`` says in
+    One of a script is named by the script's file, ``my_gan:build`` of ``my_gan.py``. ``kind`` says in
     messages what the class is.
 
     Raises:
@@ -169,9 +169,7 @@ def program_reference(given: str | type | FunctionType, kind: str) -> str:
             "define it at the top of a module",
         )
     module = given.__module__
-    if module == "__main__" and isinstance(given, FunctionType):
-        module = _script_module() or module
-    return f"{module}:{given.__qualname__}"
+    return f"{(module == '__main__' and _script_module()) or module}:{given.__qualname__}"
 
 
 def _script_module() -> str:
@@ -183,14 +181,16 @@ def _script_module() -> str:
 
 
 def find_program_object(name: str, kind: str) -> object:
-    """What ``module:Class`` names, in a module that this program has already imported.
+    """What ``module:name`` names; ``kind``, ``recipe`` or ``game``, is said in messages.
 
-    A name in a file imports nothing and runs no code: only what is in the ``vars`` of a module or a class
-    is found.
+    A name in a file runs no code but that of a module that is written for it: a module is imported if its
+    source has a builder of this name, or imports gancore and has a class of this name. Then only what is in
+    the ``vars`` of the module or of a class is found.
 
     Raises:
-        PluginError: the module is not imported, or has no such class.
+        PluginError: no such module is imported or on the path, it fails, or it has no such name.
     """
+    _import_for(name, kind)
     module, _, path = name.partition(":")
     if module not in sys.modules and module == _script_module():
         module = "__main__"
@@ -206,21 +206,16 @@ def find_program_object(name: str, kind: str) -> object:
 
 
 def _how_to_find(module: str, kind: str) -> str:
-    if kind == "recipe":
-        return f"import {module} before, pass game= or recipe= again, or set PYTHONPATH to a builder's folder"
-    return f"import {module} before, or bring the {kind} as a plugin (`gancore plugins new`)"
+    other = "pass game= or recipe= again" if kind == "recipe" else "bring the game as a plugin"
+    return f"set PYTHONPATH to the folder of {module.rpartition('.')[2]}.py, import {module} before, or {other}"
 
 
 def load_program_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
-    """The recipe that ``module:Class`` or ``module:function`` names.
-
-    A class is looked for in modules that this program has already imported. A module of a function is
-    imported if it defines, by its source, a builder of this name: other names in a file run no code.
+    """The recipe that ``module:Class`` or ``module:function`` names; errors of find_program_object.
 
     Raises:
-        PluginError: no module of this name can be imported, or it has no such recipe.
+        PluginError: what it names is no recipe.
     """
-    _import_builder(name)
     found = find_program_object(name, "recipe")
     summary = (found.__doc__ or "").partition("\n")[0]
     if isinstance(found, FunctionType):
@@ -231,12 +226,12 @@ def load_program_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
 
 
 _importing = threading.local()
-"""``builder``: the name of the builder whose module this thread imports."""
+"""``name``: the builder or class whose module this thread imports."""
 
 
 def require_no_import(verb: str) -> None:
-    """Raises ConfigError in a module that is imported for its builder: it would train as a side effect."""
-    if name := getattr(_importing, "builder", ""):
+    """Raises ConfigError in a module that is imported for what it defines: it would train as a side effect."""
+    if name := getattr(_importing, "name", ""):
         module = name.partition(":")[0]
         raise ConfigError(
             f"{module}.py calls gancore.{verb} when it is imported for {name!r}",
@@ -244,28 +239,29 @@ def require_no_import(verb: str) -> None:
         )
 
 
-def _import_builder(name: str) -> None:
-    """Import the module of a builder; nothing is done if it is imported, or its source defines no builder."""
+def _import_for(name: str, kind: str) -> None:
+    """Import the module of ``module:name``; nothing is done if it is imported, or its source lacks the name."""
     module, _, path = name.partition(":")
-    if module in sys.modules or module == _script_module() or not _defines_builder(module, path):
+    if module in sys.modules or module == _script_module() or not _defines(module, path):
         return
     with stdout_to_stderr():
-        _importing.builder = name
+        _importing.name = name
         try:
             importlib.import_module(module)
         except GancoreError:
             raise
         except (Exception, SystemExit) as error:
             raise PluginError(
-                f"recipe {name!r}: {describe_error(error)} when {module} is imported",
+                f"{kind} {name!r}: {describe_error(error)} when {module} is imported",
                 'fix it, or put what is not to run then under if __name__ == "__main__":',
             ) from error
         finally:
-            _importing.builder = ""
+            _importing.name = ""
 
 
-def _defines_builder(module: str, name: str) -> bool:
-    """Whether the source of a module on the path has a function ``name(spec)`` or ``name(config, spec)``.
+def _defines(module: str, name: str) -> bool:
+    """Whether the source of a module on the path has a function ``name(spec)`` or ``name(config, spec)``, or
+    imports gancore and has a class ``name``.
 
     Imports nothing.
     """
@@ -275,7 +271,16 @@ def _defines_builder(module: str, name: str) -> bool:
     except (ImportError, OSError, ValueError, SyntaxError):
         return False
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
-    return any(_required_parameters(node.args) in BUILDER_PARAMETERS for node in functions)
+    if any(_required_parameters(node.args) in BUILDER_PARAMETERS for node in functions):
+        return True
+    classes = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    return name in classes and any(map(_imports_gancore, tree.body))
+
+
+def _imports_gancore(node: ast.stmt) -> bool:
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+    return any(name.partition(".")[0] == "gancore" for name in names)
 
 
 def _source_file(module: str) -> Path | None:

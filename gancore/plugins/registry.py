@@ -123,7 +123,7 @@ class PluginRegistry:
     def load_recipe(self, domain: Domain, name: str | None = None) -> tuple[RecipeEntry, Recipe]:
         """A recipe of the domain, by default its first; loads other plugins only if the domain lacks it.
 
-        ``module:Class`` is a recipe that this program has imported itself, ``module:function`` a builder.
+        ``module:Class`` is a recipe of a program, ``module:function`` a builder (find_program_object).
 
         Raises:
             PluginError: no such recipe, or it cannot be loaded.

@@ -18,7 +18,7 @@ import gancore
 from gancore import ConfigError, PluginError, Samples, Source, Spec
 from gancore.array_domain import ArrayConfig, ArrayDomain
 from gancore.config_layers import resolve_config
-from gancore.games import AdversarialConfig, Discriminator, adversarial_game, normal
+from gancore.games import AdversarialConfig, Discriminator, adversarial_game, find_game, normal
 from gancore.random import Key
 
 SCRIPT = """
@@ -229,9 +229,12 @@ def test_pictures_show_the_range_of_train():
     assert set(row[: 4 * scale]) == {0} and set(row[4 * scale :]) == {255}
 
 
-def test_a_stored_name_runs_no_code_but_a_builder_on_the_path(tmp_path, monkeypatch):
-    """What a file names is imported if its source defines ``name(spec)``; else nothing of it runs."""
-    (tmp_path / "harmful_module.py").write_text("raise SystemExit('ran')\ndef other(x): ...\n")
+def test_a_stored_name_runs_no_code_but_what_is_written_for_it(tmp_path, monkeypatch):
+    """What a file names is imported if its source defines ``name(spec)``, or imports gancore and has such a
+    class; else nothing of it runs.
+    """
+    harmful = "raise SystemExit('ran')\ndef other(x): ...\nclass Other: ...\n"
+    (tmp_path / "harmful_module.py").write_text(harmful)
     (tmp_path / "harmful_package").mkdir()
     (tmp_path / "harmful_package" / "__init__.py").write_text("raise SystemExit('ran')\n")
     (tmp_path / "harmful_package" / "inner.py").write_text("def other(x): ...\n")
@@ -239,6 +242,10 @@ def test_a_stored_name_runs_no_code_but_a_builder_on_the_path(tmp_path, monkeypa
     for name in ("harmful_module:other", "harmful_package.inner:other", "harmful_package:other", "no_such:f"):
         with refused(PluginError, name, fix="PYTHONPATH"):
             resolve_config("arrays", recipe=name)
+    with refused(PluginError, "harmful_module:Other", fix="PYTHONPATH"):
+        resolve_config("arrays", recipe="harmful_module:Other")
+    with refused(PluginError, "harmful_module:Other", fix="PYTHONPATH"):
+        find_game("harmful_module:Other")
     for name in ("os:system", "shutil:rmtree"):
         with pytest.raises(gancore.GancoreError):
             resolve_config("arrays", recipe=name)
@@ -305,3 +312,52 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path):
     code, _, err = ended(python(*command, folder="/", path=str(tmp_path)))
     lines = [line for line in err.splitlines() if "error:" in line]
     assert code == 2 and len(lines) == 1 and "__main__" in lines[0] and "bare" in lines[0]
+
+
+TERM = """
+import torch
+from gancore.games import AdversarialGame
+
+torch.rand(1)  # what a module draws changes no weight
+
+class Centred(AdversarialGame):
+    def generator_cost(self, draw):
+        fake = self.make_fake(draw, None)
+        return super().generator_cost(draw).add("centre", fake.flatten(1).mean(1) ** 2, scale=0.1)
+"""
+TERM_MAIN = """
+if __name__ == "__main__":
+    import gancore
+    settings = ["model.width=8", "model.batch_size=8", "checkpoint.every=3"]
+    gancore.train("synthetic", recipe="mlpgan", game=Centred, overrides=settings, steps=6, out="run")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("term", [TERM, TERM + TERM_MAIN], ids=["module", "script"])
+def test_the_command_trains_resumes_and_samples_with_a_class_on_the_path(tmp_path, term):
+    (tmp_path / "my_term.py").write_text(term)
+    (tmp_path / "main.py").write_text("from my_term import Centred\n" + TERM_MAIN)
+    script = "my_term.py" if term.endswith(TERM_MAIN) else "main.py"
+    code, _, err = ended(python(script, folder=tmp_path))
+    assert code == 0, err
+    assert "my_term:Centred" in (tmp_path / "run" / "config.yaml").read_text()
+
+    given = ("--recipe", "mlpgan", "--set", "model.width=8", "--set", "model.batch_size=8")
+    given += ("--set", "model.game=my_term:Centred", "--out", tmp_path / "same", "--steps", 4)
+    resumed = ("--resume", tmp_path / "same", "--steps", 6)
+    for arguments in (("--domain", "synthetic", *given), resumed):
+        code, _, err = ended(python("-m", "gancore", "train", *arguments, folder="/", path=str(tmp_path)))
+        assert code == 0, err
+    assert weights(tmp_path / "same") == weights(tmp_path / "run")
+
+    generate = ("generate", tmp_path / "run", "-n", 2, "--out", tmp_path / "made")
+    evaluate = ("evaluate", tmp_path / "run", "--metrics", "sliced_wasserstein", "-n", 20)
+    resume = ("train", "--resume", tmp_path / "run", "--steps", 8)
+    for arguments in (generate, evaluate, resume):
+        code, _, err = ended(python("-m", "gancore", *arguments, folder="/"))
+        lines = [line for line in err.splitlines() if "error:" in line]
+        assert code == 2 and len(lines) == 1, err
+        assert all(word in lines[0] for word in ("my_term:Centred", "PYTHONPATH", "my_term.py")), lines
+        code, _, err = ended(python("-m", "gancore", *arguments, folder="/", path=str(tmp_path)))
+        assert code == 0, err
