@@ -28,14 +28,14 @@ def digest_tensors(tree: Tree) -> str:
 
 
 @cache
-def digest_code(factory: str) -> str:
-    """Digest of all Python files of the package of a factory (``module:name``), since any may change its
+def digest_code(target: str) -> str:
+    """Digest of all Python files of the package of a target (``module:name``), since any may change its
     result.
 
     Empty if the package has no files, as for the running program. Files that cannot be read are skipped,
     since they are no code that runs: editors leave broken links next to a file.
     """
-    package = factory.partition(":")[0].partition(".")[0]
+    package = target.partition(":")[0].partition(".")[0]
     try:
         spec = importlib.util.find_spec(package)
     except ValueError:  # a module without a spec

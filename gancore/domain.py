@@ -53,7 +53,7 @@ class Domain:
     recipes: ClassVar[Mapping[str, RecipeEntry]] = {}
     """Ways to train a model; the default one first."""
     metrics: ClassVar[Mapping[str, MetricEntry]] = {}
-    """The domain's own metrics; each factory names a :class:`gancore.Metric`."""
+    """The domain's own metrics; each target names a :class:`gancore.Metric`."""
     feature_extractors: ClassVar[Mapping[str, FeatureExtractorEntry]] = {}
     """Maps to vectors, the default one first. The core adds principal components of train."""
 

@@ -18,22 +18,22 @@ REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 @dataclass(frozen=True)
 class Entry:
-    """A name, the reference to its object (``"package.module:Object"``), and one line about it."""
+    """A name, what it stands for (``target``, mostly ``"package.module:Object"``), and one line about it."""
 
     name: str
-    factory: str
+    target: str
     summary: str
     contract: int = field(default=CONTRACT_VERSION, kw_only=True)
 
 
 @dataclass(frozen=True)
 class DomainEntry(Entry):
-    """A domain; ``factory`` names a subclass of :class:`gancore.Domain`."""
+    """A domain; ``target`` names a subclass of :class:`gancore.Domain`."""
 
 
 @dataclass(frozen=True)
 class RecipeEntry(Entry):
-    """A recipe; ``factory`` names a subclass of :class:`gancore.Recipe`.
+    """A recipe; ``target`` names a subclass of :class:`gancore.Recipe`.
 
     ``domain`` is the domain it belongs to (left empty inside ``Domain.recipes``).
     ``capabilities`` declares what its sampler can do; it is checked when a run begins.
@@ -45,27 +45,27 @@ class RecipeEntry(Entry):
 
 @dataclass(frozen=True)
 class LossEntry(Entry):
-    """An adversarial loss; ``factory`` names a :class:`gancore.games.losses.AdversarialLoss`."""
+    """An adversarial loss; ``target`` names a :class:`gancore.games.losses.AdversarialLoss`."""
 
 
 @dataclass(frozen=True)
 class PenaltyEntry(Entry):
-    """A gradient penalty; ``factory`` names a function of (weight, every): :class:`gancore.games.Penalty`."""
+    """A gradient penalty; ``target`` names a function of (weight, every) that returns a PenaltyTerm."""
 
 
 @dataclass(frozen=True)
 class OptimizerEntry(Entry):
-    """An optimizer; ``factory`` names a ``torch.optim.Optimizer``, or a :class:`gancore.games.Optimizer`."""
+    """An optimizer; ``target`` names a ``torch.optim.Optimizer``, or a :class:`gancore.games.Optimizer`."""
 
 
 @dataclass(frozen=True)
 class GameEntry(Entry):
-    """A game of two players; ``factory`` names a subclass of :class:`gancore.games.AdversarialGame`."""
+    """A game of two players; ``target`` names a subclass of :class:`gancore.games.AdversarialGame`."""
 
 
 @dataclass(frozen=True)
 class DynamicsEntry(Entry):
-    """A dynamics; ``factory`` names a :class:`gancore.games.dynamics.Dynamics`."""
+    """A dynamics; ``target`` names a :class:`gancore.games.dynamics.Dynamics`."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class MetricEntry(Entry):
 
 @dataclass(frozen=True)
 class FeatureExtractorEntry(Entry):
-    """A fixed map from samples to vectors; ``factory`` names a subclass of :class:`gancore.FeatureExtractor`.
+    """A fixed map from samples to vectors; ``target`` names a subclass of :class:`gancore.FeatureExtractor`.
 
     ``domains`` empty means every domain. ``classifier``: it also gives posteriors of the data's labels.
     """
@@ -88,7 +88,7 @@ class FeatureExtractorEntry(Entry):
 
 @dataclass(frozen=True)
 class ModelEntry(Entry):
-    """A trained model; ``factory`` is the absolute path of a model folder, or the URL of an archive of one.
+    """A trained model; ``target`` is the absolute path of a model folder, or the URL of an archive of one.
 
     ``sha256`` is that of the archive, 64 hexadecimal characters; a folder has none. In a package the path is
     ``str(Path(__file__).parent / "harbour")``. The name is what ``gancore generate`` and ``--init-from``
@@ -102,7 +102,7 @@ class ModelEntry(Entry):
 
 @dataclass(frozen=True)
 class LoggerEntry(Entry):
-    """A logger; ``factory`` names a class with ``scalars``, ``samples`` and ``close``."""
+    """A logger; ``target`` names a class with ``scalars``, ``samples`` and ``close``."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class ExperimentEntry(Entry):
 
 @dataclass(frozen=True)
 class CommandEntry(Entry):
-    """A group of commands; ``factory`` names a ``typer.Typer``, which is imported when it is called."""
+    """A group of commands; ``target`` names a ``typer.Typer``, which is imported when it is called."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def gancore_losses() -> Iterable[LossEntry]:
 def gancore_penalties() -> Iterable[PenaltyEntry]:
     """Gradient penalties on the discriminator, chosen by name with ``model.penalty``.
 
-    ``factory`` names a function of (weight, every) that returns a ``gancore.games.Penalty``::
+    ``target`` names a function of (weight, every) that returns a ``gancore.games.PenaltyTerm``::
 
         @hookimpl
         def gancore_penalties():
@@ -156,7 +156,7 @@ def gancore_feature_extractors() -> Iterable[FeatureExtractorEntry]:
 
 @hookspec
 def gancore_models() -> Iterable[ModelEntry]:
-    """Trained models; ``factory`` is an absolute path, or the URL of an archive whose ``sha256`` is given.
+    """Trained models; ``target`` is an absolute path, or the URL of an archive whose ``sha256`` is given.
 
     ::
 
@@ -193,7 +193,7 @@ def gancore_experiments() -> Iterable[ExperimentEntry]:
 
 @hookspec
 def gancore_commands() -> Iterable[CommandEntry]:
-    """Command groups; ``factory`` names a ``typer.Typer``, imported when the command is called.
+    """Command groups; ``target`` names a ``typer.Typer``, imported when the command is called.
 
     ::
 

@@ -92,10 +92,10 @@ def plugin_model_folder(entry: ModelEntry, announce: Announce = silent) -> Path:
         PluginError: it is not a model folder.
         DataError: it cannot be downloaded.
     """
-    folder = Path(entry.factory)
-    if is_url(entry.factory):
+    folder = Path(entry.target)
+    if is_url(entry.target):
         licence = entry.licence or "not stated"
-        source = SourceEntry(entry.name, entry.summary, licence, {entry.factory: entry.sha256})
+        source = SourceEntry(entry.name, entry.summary, licence, {entry.target: entry.sha256})
         folder = cache_folder() / "models" / entry.sha256[:32]
         if folder.is_dir():  # complete, since it has this name; the cache may be read-only
             mark_used(folder)
@@ -106,6 +106,6 @@ def plugin_model_folder(entry: ModelEntry, announce: Announce = silent) -> Path:
         who = f"the plugin {plugin.name!r} ({plugin.distribution} {plugin.version})" if plugin else "a plugin"
         raise PluginError(
             f"{who} registers the model {entry.name!r}, but {folder} holds none",
-            "set its factory to a folder that gancore wrote as RUN/model, or to the URL of an archive of one",
+            "set its target to a folder that gancore wrote as RUN/model, or to the URL of an archive of one",
         )
     return folder

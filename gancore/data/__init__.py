@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gancore.data.inventory import (
         FileInspector,
         FolderListing,
-        InventoryItem,
+        InspectedFile,
         SkipItem,
         SkippedItem,
         build_inventory,
@@ -74,7 +74,7 @@ __all__ = [
     "FileInspector",
     "FileSet",
     "FolderListing",
-    "InventoryItem",
+    "InspectedFile",
     "LabelledDataConfig",
     "Labels",
     "MetadataFile",

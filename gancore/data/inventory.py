@@ -64,7 +64,7 @@ Header = TypeVar("Header", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
-class InventoryItem(Generic[Header]):
+class InspectedFile(Generic[Header]):
     """A usable file: its path below the root of the data set (with /), header and content hash."""
 
     name: str
@@ -90,7 +90,7 @@ class FileInspector(Generic[Header]):
 class Inventory(Generic[Header]):
     """The files that can be used, in order, and those that are skipped."""
 
-    found: list[InventoryItem[Header]] = field(default_factory=list)
+    found: list[InspectedFile[Header]] = field(default_factory=list)
     skipped: list[SkippedItem] = field(default_factory=list)
 
 
@@ -111,7 +111,7 @@ def build_inventory(
         try:
             current[name] = record = _record(name, inspector, previous.get(name))
             inventory.found.append(
-                InventoryItem(name, inspector.header(*record["header"]), record["identity"])
+                InspectedFile(name, inspector.header(*record["header"]), record["identity"])
             )
         except SkipItem as skipped:
             inventory.skipped.append((name, str(skipped)))

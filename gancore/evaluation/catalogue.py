@@ -29,8 +29,8 @@ ALL = "all"
 EntryT = TypeVar("EntryT", MetricEntry, FeatureExtractorEntry)
 
 
-def _core(name: str, factory: str, summary: str) -> MetricEntry:
-    return MetricEntry(name, f"gancore.metrics.{factory}", summary)
+def _core(name: str, target: str, summary: str) -> MetricEntry:
+    return MetricEntry(name, f"gancore.metrics.{target}", summary)
 
 
 CORE_METRICS: tuple[MetricEntry, ...] = (
@@ -154,7 +154,7 @@ def _by_name(entries: Sequence[EntryT], what: str, announce: Callable[[str], Non
     for entry in entries:
         first = found.setdefault(entry.name, entry)
         if first is not entry:
-            announce(f"{what} {entry.name!r} of {entry.factory} is left out: {first.factory} has its name")
+            announce(f"{what} {entry.name!r} of {entry.target} is left out: {first.target} has its name")
     return found
 
 

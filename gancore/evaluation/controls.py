@@ -208,7 +208,7 @@ class Controls:
         return digest_json(
             "anchors",
             VERSION,
-            [entry.name, entry.factory, digest_code(entry.factory), list(self.inputs.key.path)],
+            [entry.name, entry.target, digest_code(entry.target), list(self.inputs.key.path)],
             [self._digests["held_out"], self.n_rows_for(metric)],
             [self._digests["real"], *(train if "train" in metric.all_requirements else [])],
             {name: extractors[name] for name in sorted(metric.all_requirements & extractors.keys())},

@@ -52,7 +52,7 @@ class Evaluator:
         except GancoreError as error:
             result = replace(result, skipped=str(error), trust=NOT_COMPUTED)
         except Exception as error:
-            reason = f"{entry.factory} raises {describe_error(error)}"
+            reason = f"{entry.target} raises {describe_error(error)}"
             result = replace(result, skipped=reason, trust=NOT_COMPUTED)
         return replace(result, seconds=round(time.perf_counter() - began, 3))
 

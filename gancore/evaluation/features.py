@@ -362,7 +362,7 @@ class ExtractorLoader:
         entry = self.entries[name]
         plugin = plugins().plugin_of(entry)
         versions = [gancore.__version__, *((plugin.distribution, plugin.version) if plugin else ())]
-        return digest_json(versions, digest_code(entry.factory), self._data_digest)
+        return digest_json(versions, digest_code(entry.target), self._data_digest)
 
     @cached_property
     def _data_digest(self) -> str:

@@ -19,7 +19,7 @@ from gancore.games.game import MAIN, Game, Move
 from gancore.games.lookup import find_by_name
 from gancore.games.loss_probe import LossFunction, require_value_per_row
 from gancore.games.losses import AdversarialLoss
-from gancore.games.penalties import Penalty, with_unique_names
+from gancore.games.penalties import PenaltyTerm, with_unique_names
 from gancore.games.prior import Prior
 from gancore.games.representation import Representation
 from gancore.games.sampler import Sampler
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 class PenaltyMove(Move):
     """A lazy penalty as a separate update; ``cost`` is the penalty's name, ``every`` its interval."""
 
-    penalty: Penalty = field(kw_only=True)
+    penalty: PenaltyTerm = field(kw_only=True)
 
     @classmethod
-    def of(cls, player: str, penalty: Penalty) -> PenaltyMove:
+    def of(cls, player: str, penalty: PenaltyTerm) -> PenaltyMove:
         """The move of this penalty by this player."""
         return cls(player, penalty.name, penalty.every, penalty=penalty)
 
@@ -80,7 +80,7 @@ class AdversarialGame(Game):
         discriminator: Discriminator,
         prior: Prior,
         loss: AdversarialLoss,
-        penalties: Sequence[Penalty],
+        penalties: Sequence[PenaltyTerm],
         representation: Representation,
         ema_halflife: float | None,
         conditional: bool,
@@ -149,7 +149,7 @@ class AdversarialGame(Game):
         require_value_per_row(values, len(fake), player)
         return values
 
-    def penalty_cost(self, penalty: Penalty, draw: Draw) -> Cost:
+    def penalty_cost(self, penalty: PenaltyTerm, draw: Draw) -> Cost:
         """The cost of a lazy penalty."""
         batch, fake = self.real(draw), None
         if penalty.needs_fake:
@@ -179,7 +179,7 @@ class AdversarialGame(Game):
         """:meth:`fake` with the rows, the key and the progress of a draw."""
         return self.fake(draw.num_rows, draw.root, condition, draw.progress_end)
 
-    def _add_penalty(self, cost: Cost, penalty: Penalty, batch: Batch, fake: Tree, draw: Draw) -> Cost:
+    def _add_penalty(self, cost: Cost, penalty: PenaltyTerm, batch: Batch, fake: Tree, draw: Draw) -> Cost:
         """In fp32 or better, the embedding included."""
         alpha = draw.uniform(name="alpha")
         with torch.autocast(draw.device.type, enabled=False):

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from gancore.games.adversarial import AdversarialGame, find_game
 from gancore.games.optimizer_config import OptimizerConfig, make_schedule
 from gancore.games.optimizers import Optimizer
-from gancore.games.penalties import Penalty, resolve_penalties
+from gancore.games.penalties import PenaltyTerm, resolve_penalties
 from gancore.games.schedules import cosine
 
 
@@ -18,7 +18,7 @@ class AdversarialOptions(TypedDict):
     """The arguments of :func:`gancore.games.adversarial_game` that these keys give."""
 
     loss: str
-    penalties: Sequence[Penalty]
+    penalties: Sequence[PenaltyTerm]
     generator_optimizer: Optimizer
     discriminator_optimizer: Optimizer
     discriminator_steps: int
@@ -79,7 +79,7 @@ class AdversarialConfig(OptimizerConfig):
             "game": find_game(self.game),
         }
 
-    def _penalties(self) -> list[Penalty]:
+    def _penalties(self) -> list[PenaltyTerm]:
         if self.penalty_weight == 0:
             return []
         weight = make_schedule(self.penalty_weight, self.penalty_weight_end, cosine)

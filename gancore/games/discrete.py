@@ -16,7 +16,7 @@ from gancore.games.draw import Draw
 from gancore.games.estimators import Estimator
 from gancore.games.game import Move
 from gancore.games.losses import AdversarialLoss
-from gancore.games.penalties import Penalty
+from gancore.games.penalties import PenaltyTerm
 from gancore.games.prior import Prior
 from gancore.games.representation import Representation
 from gancore.games.sampler import Sampler
@@ -43,7 +43,7 @@ class DiscreteGame(AdversarialGame):
         discriminator: Discriminator,
         prior: Prior,
         loss: AdversarialLoss,
-        penalties: Sequence[Penalty],
+        penalties: Sequence[PenaltyTerm],
         representation: Representation,
         ema_halflife: float | None,
         conditional: bool,

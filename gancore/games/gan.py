@@ -16,7 +16,7 @@ from gancore.games.estimators import Estimator
 from gancore.games.game import Move, Phase, Player
 from gancore.games.losses import AdversarialLoss, resolve_loss
 from gancore.games.optimizers import Adam, Optimizer
-from gancore.games.penalties import Penalty
+from gancore.games.penalties import PenaltyTerm
 from gancore.games.prior import Prior, normal
 from gancore.games.representation import Identity, Representation
 
@@ -28,7 +28,7 @@ def adversarial_game(
     prior: Prior | None = None,
     estimator: Estimator | None = None,
     loss: str | AdversarialLoss = "nonsaturating",
-    penalties: Sequence[Penalty] = (),
+    penalties: Sequence[PenaltyTerm] = (),
     generator_optimizer: Optimizer = Adam(2e-4, (0.5, 0.99)),  # noqa: B008
     discriminator_optimizer: Optimizer = Adam(2e-4, (0.5, 0.99)),  # noqa: B008
     discriminator_steps: int = 1,
@@ -81,7 +81,7 @@ def adversarial_game(
     return built
 
 
-def adversarial_moves(discriminator_steps: int = 1, penalties: Sequence[Penalty] = ()) -> list[Move]:
+def adversarial_moves(discriminator_steps: int = 1, penalties: Sequence[PenaltyTerm] = ()) -> list[Move]:
     """The moves of a step: the discriminator's, its lazy penalties, the generator's."""
     lazy = [PenaltyMove.of("discriminator", penalty) for penalty in penalties if penalty.every > 1]
     return [*[Move("discriminator")] * discriminator_steps, *lazy, Move("generator")]

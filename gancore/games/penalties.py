@@ -64,9 +64,10 @@ PenaltyFunction = Callable[[Discriminator, Tree, Tree, Tree, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Penalty:
+class PenaltyTerm:
     """``weight * function``: a term of each discriminator move, or with ``every`` above 1 a lazy move.
 
+    A record, no base class: :func:`R1`, :func:`R2`, :func:`WGANGP` and :func:`find_penalty` return one.
     ``needs_fake``: the function uses fakes.
     """
 
@@ -80,7 +81,7 @@ class Penalty:
         require_every(self.every, f"the penalty {self.name!r}")
 
 
-def with_unique_names(penalties: Sequence[Penalty]) -> list[Penalty]:
+def with_unique_names(penalties: Sequence[PenaltyTerm]) -> list[PenaltyTerm]:
     """The penalties with unique names: of two named ``r1`` the second becomes ``r1-2``."""
     used, renamed = {"loss"}, []
     for penalty in penalties:
@@ -91,26 +92,30 @@ def with_unique_names(penalties: Sequence[Penalty]) -> list[Penalty]:
     return renamed
 
 
-def R1(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802
+def R1(gamma: Schedule | float = 1.0, every: int = 1) -> PenaltyTerm:  # noqa: N802
     """gamma/2 E |grad D(x)|^2 over reals."""
-    return Penalty("r1", r1, gamma, every)
+    return PenaltyTerm("r1", r1, gamma, every)
 
 
-def R2(gamma: Schedule | float = 1.0, every: int = 1) -> Penalty:  # noqa: N802
+def R2(gamma: Schedule | float = 1.0, every: int = 1) -> PenaltyTerm:  # noqa: N802
     """gamma/2 E |grad D(G(z))|^2 over fakes."""
-    return Penalty("r2", r2, gamma, every, needs_fake=True)
+    return PenaltyTerm("r2", r2, gamma, every, needs_fake=True)
 
 
-def WGANGP(weight: Schedule | float = 10.0, every: int = 1) -> Penalty:  # noqa: N802
+def WGANGP(weight: Schedule | float = 10.0, every: int = 1) -> PenaltyTerm:  # noqa: N802
     """lambda E (|grad D(x')| - 1)^2 over interpolates, alpha one per example."""
-    return Penalty("wgan-gp", wgan_gp, weight, every, needs_fake=True)
+    return PenaltyTerm("wgan-gp", wgan_gp, weight, every, needs_fake=True)
 
 
-PENALTIES: Mapping[str, Callable[[Schedule | float, int], Penalty]] = {"r1": R1, "r2": R2, "wgan-gp": WGANGP}
+PENALTIES: Mapping[str, Callable[[Schedule | float, int], PenaltyTerm]] = {
+    "r1": R1,
+    "r2": R2,
+    "wgan-gp": WGANGP,
+}
 """Penalties by name, as in ``model.penalty``: functions of (weight, every)."""
 
 
-def find_penalty(name: str, weight: Schedule | float, every: int = 1) -> Penalty:
+def find_penalty(name: str, weight: Schedule | float, every: int = 1) -> PenaltyTerm:
     """The penalty of this name, built in or of a plugin, with this weight.
 
     Raises:
@@ -118,15 +123,15 @@ def find_penalty(name: str, weight: Schedule | float, every: int = 1) -> Penalty
     """
     factory = find_by_name("penalty", name, PENALTIES, "gancore_penalties")
     penalty = factory(weight, every) if callable(factory) else factory
-    if not isinstance(penalty, Penalty):
+    if not isinstance(penalty, PenaltyTerm):
         raise ConfigError(
             f"the penalty {name!r} is registered as something that gives {type(penalty).__name__}",
-            "change the plugin's entry: name a function of (weight, every) that returns a Penalty",
+            "change the plugin's entry: name a function of (weight, every) that returns a PenaltyTerm",
         )
     return penalty
 
 
-def resolve_penalties(names: str, weight: Schedule | float, every: int) -> list[Penalty]:
+def resolve_penalties(names: str, weight: Schedule | float, every: int) -> list[PenaltyTerm]:
     """The penalties of names joined by ``+``; ``none`` gives an empty list.
 
     A name that is unknown gives a stand-in that raises the error when it is evaluated, so that a model can
@@ -135,7 +140,7 @@ def resolve_penalties(names: str, weight: Schedule | float, every: int) -> list[
     return [_resolve_penalty(name, weight, every) for name in names.split("+")] if names != "none" else []
 
 
-def _resolve_penalty(name: str, weight: Schedule | float, every: int) -> Penalty:
+def _resolve_penalty(name: str, weight: Schedule | float, every: int) -> PenaltyTerm:
     try:
         return find_penalty(name, weight, every)
     except GancoreError as caught:
@@ -146,4 +151,4 @@ def _resolve_penalty(name: str, weight: Schedule | float, every: int) -> Penalty
     ) -> Tensor:
         raise error
 
-    return Penalty(name, refuse, weight, every)
+    return PenaltyTerm(name, refuse, weight, every)

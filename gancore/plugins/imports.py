@@ -106,12 +106,12 @@ def plugin_import(plugin: PluginId, seconds: float, doing: str = "is being impor
 
 
 def import_object(entry: Entry, plugin: PluginId) -> object:
-    """The object that ``entry.factory`` names.
+    """The object that ``entry.target`` names.
 
     Raises:
         PluginError: it cannot be imported, whatever the reason.
     """
-    reference, name = entry.factory, entry.name
+    reference, name = entry.target, entry.name
     if not REFERENCE.fullmatch(reference):
         reason = f"names {reference!r} for {name!r}, which is not 'package.module:Object'"
         raise Fault(plugin, reason, plugin.fix(), entry=name).to_error()
@@ -127,7 +127,7 @@ def import_object(entry: Entry, plugin: PluginId) -> object:
 
 
 def instantiate(entry: Entry, plugin: PluginId, base: type[T]) -> T:
-    """An instance of the class that ``entry.factory`` names, which must be a subclass of ``base``.
+    """An instance of the class that ``entry.target`` names, which must be a subclass of ``base``.
 
     Raises:
         PluginError: it cannot be imported, is not such a class, or cannot be called without arguments.
@@ -135,16 +135,16 @@ def instantiate(entry: Entry, plugin: PluginId, base: type[T]) -> T:
     found = import_object(entry, plugin)
     if not (isinstance(found, type) and issubclass(found, base)):
         reason = (
-            f"names {entry.factory!r} for {entry.name!r}, which is not a subclass of gancore.{base.__name__}"
+            f"names {entry.target!r} for {entry.name!r}, which is not a subclass of gancore.{base.__name__}"
         )
         raise Fault(plugin, reason, plugin.fix(), entry=entry.name).to_error()
     try:
-        with plugin_import(plugin, HEAVY_SECONDS, f"is calling {entry.factory}"):
+        with plugin_import(plugin, HEAVY_SECONDS, f"is calling {entry.target}"):
             return found()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        where = f"when {entry.factory}() is called"
+        where = f"when {entry.target}() is called"
         raise fault_from(error, plugin, where, entry=entry.name).to_error() from error
 
 
@@ -207,7 +207,7 @@ def find_program_object(name: str, kind: str) -> object:
 
 def _how_to_find(module: str, kind: str) -> str:
     other = "pass game= or recipe= again" if kind == "recipe" else "bring the game as a plugin"
-    return f"set PYTHONPATH to the folder of {module.rpartition('.')[2]}.py, import {module} before, or {other}"
+    return f"set PYTHONPATH to the folder of {module}, import it before, or {other}"
 
 
 def load_program_recipe(name: str) -> tuple[RecipeEntry, Recipe]:
@@ -230,7 +230,7 @@ _importing = threading.local()
 
 
 def require_no_import(verb: str) -> None:
-    """Raises ConfigError in a module that is imported for what it defines: it would train as a side effect."""
+    """Raises ConfigError in a module that is imported for what it defines: it would train unasked."""
     if name := getattr(_importing, "name", ""):
         module = name.partition(":")[0]
         raise ConfigError(
@@ -240,7 +240,7 @@ def require_no_import(verb: str) -> None:
 
 
 def _import_for(name: str, kind: str) -> None:
-    """Import the module of ``module:name``; nothing is done if it is imported, or its source lacks the name."""
+    """Import the module of ``module:name``, if it is not imported and its source defines the name."""
     module, _, path = name.partition(":")
     if module in sys.modules or module == _script_module() or not _defines(module, path):
         return

@@ -238,29 +238,29 @@ def check_entry(entry: object, kind: type[Entry], where: str, plugin: PluginId) 
 def _entry_flaw(entry: Entry, where: str) -> str:
     if not isinstance(entry.name, str) or not entry.name or entry.name != entry.name.strip():
         return f"whose name is {entry.name!r}"
-    if not isinstance(entry.factory, str) or not entry.factory:
-        return f"named {entry.name!r} whose factory is {entry.factory!r}"
+    if not isinstance(entry.target, str) or not entry.target:
+        return f"named {entry.name!r} whose target is {entry.target!r}"
     if isinstance(entry, entries.ModelEntry):
         return _model_flaw(entry)
-    if not REFERENCE.fullmatch(entry.factory):
-        return f"named {entry.name!r} whose factory {entry.factory!r} is not 'package.module:Object'"
+    if not REFERENCE.fullmatch(entry.target):
+        return f"named {entry.name!r} whose target {entry.target!r} is not 'package.module:Object'"
     if where == "gancore_recipes" and not getattr(entry, "domain", ""):
         return f"named {entry.name!r} that names no domain"
     return ""
 
 
-def is_url(factory: str) -> bool:
-    return "://" in factory
+def is_url(target: str) -> bool:
+    return "://" in target
 
 
 def _model_flaw(entry: entries.ModelEntry) -> str:
     """The path is not opened here: it may be large or remote."""
     of_entry = f"named {entry.name!r}"
-    if not is_url(entry.factory):
-        absolute = os.path.isabs(entry.factory)
-        return "" if absolute else f"{of_entry} whose factory {entry.factory!r} is not an absolute path"
-    if not entry.factory.startswith(("https://", "http://")):
-        return f"{of_entry} whose factory {entry.factory!r} is not an http:// or https:// URL"
+    if not is_url(entry.target):
+        absolute = os.path.isabs(entry.target)
+        return "" if absolute else f"{of_entry} whose target {entry.target!r} is not an absolute path"
+    if not entry.target.startswith(("https://", "http://")):
+        return f"{of_entry} whose target {entry.target!r} is not an http:// or https:// URL"
     known = isinstance(entry.sha256, str) and re.fullmatch("[0-9a-f]{64}", entry.sha256)
     return "" if known else f"{of_entry} without the sha256 of its archive, 64 hexadecimal characters"
 

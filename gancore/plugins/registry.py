@@ -101,7 +101,7 @@ class PluginRegistry:
         actual = getattr(domain, "name", None)
         if actual != name:
             reason = f"provides the domain {name!r} by a class whose name is {actual!r}"
-            raise Fault(plugin_id, reason, f"write name = {name!r} in {entry.factory}", entry=name).to_error()
+            raise Fault(plugin_id, reason, f"write name = {name!r} in {entry.target}", entry=name).to_error()
         return domain
 
     @_locked
@@ -144,7 +144,7 @@ class PluginRegistry:
         return known[name], instantiate(known[name], self._id_of(known[name]), Recipe)
 
     def load_object(self, entry: Entry) -> Any:
-        """The object that ``entry.factory`` names, imported.
+        """The object that ``entry.target`` names, imported.
 
         Raises:
             PluginError: it cannot be imported; names the distribution and the fix.
@@ -157,7 +157,7 @@ class PluginRegistry:
 
         found, plugin_id = self.load_object(entry), self._id_of(entry)
         if not isinstance(found, Metric):
-            reason = f"names {entry.factory!r} for {entry.name!r}, which is not a gancore.Metric"
+            reason = f"names {entry.target!r} for {entry.name!r}, which is not a gancore.Metric"
             raise Fault(plugin_id, reason, plugin_id.fix(), entry=entry.name).to_error()
         return found
 
@@ -170,7 +170,7 @@ class PluginRegistry:
         return instantiate(entry, self._id_of(entry), kind)
 
     def plugin_of(self, entry: Entry) -> PluginInfo | None:
-        """The plugin that registered ``entry``, or whose package holds its factory; None: no plugin."""
+        """The plugin that registered ``entry``, or whose package holds its target; None: no plugin."""
         plugin = self._owning_plugin(entry)
         return plugin.info() if plugin else None
 
@@ -179,8 +179,8 @@ class PluginRegistry:
         found: dict[str, PluginId] = {}
         for plugin in self._found:
             entries = [entry for entries in plugin.entries.values() for entry in entries]
-            factories = [entry.factory for entry in entries if not isinstance(entry, ModelEntry)]
-            for name in (plugin.id.module, *factories):
+            targets = [entry.target for entry in entries if not isinstance(entry, ModelEntry)]
+            for name in (plugin.id.module, *targets):
                 top = name.partition(":")[0].partition(".")[0]
                 if top not in CORE_PACKAGES:
                     found.setdefault(top, plugin.id)
@@ -272,12 +272,12 @@ class PluginRegistry:
         for plugin in self._found:
             if any(own is entry for entries in plugin.entries.values() for own in entries):
                 return plugin
-        package = entry.factory.partition(":")[0].partition(".")[0]
+        package = entry.target.partition(":")[0].partition(".")[0]
         return next((p for p in self._found if p.id.module.partition(".")[0] == package), None)
 
     def _id_of(self, entry: Entry) -> PluginId:
         plugin = self._owning_plugin(entry)
-        return plugin.id if plugin else PluginId(entry.name, entry.factory.partition(":")[0])
+        return plugin.id if plugin else PluginId(entry.name, entry.target.partition(":")[0])
 
     @_locked
     def _report_faults(self) -> None:

@@ -127,7 +127,7 @@ def opens_model(entry: ModelEntry) -> None:
         raise CheckFailure(
             f"the model {entry.name!r} has no licence", "name that of its weights in the entry"
         )
-    if is_url(entry.factory):
+    if is_url(entry.target):
         return
     folder = plugin_model_folder(entry)
     own = read_model_folder(folder).config["domain"]
@@ -172,6 +172,6 @@ def resolve_domain(name: str) -> None:
 def _expect(entry: Entry, found: Any, kind: type) -> None:
     if not isinstance(found, kind):
         raise CheckFailure(
-            f"{entry.factory!r} for {entry.name!r} is {type(found).__name__}, not a {kind.__name__}",
+            f"{entry.target!r} for {entry.name!r} is {type(found).__name__}, not a {kind.__name__}",
             f"make it a {kind.__name__}",
         )

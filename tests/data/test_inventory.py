@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gancore.data.cache import cache_folder
 from gancore.data.inventory import (
     FileInspector,
-    InventoryItem,
+    InspectedFile,
     SkipItem,
     build_inventory,
     count_other_suffixes,
@@ -89,7 +89,7 @@ def test_every_file_is_found_with_its_header(root):
     inventory = Looker(root).take()
     assert [found.name for found in inventory.found] == NAMES and inventory.skipped == []
     digest = hashlib.sha256(b"a/2.txt").hexdigest()
-    assert inventory.found[1] == InventoryItem("a/2.txt", Size(7, "a"), digest)
+    assert inventory.found[1] == InspectedFile("a/2.txt", Size(7, "a"), digest)
 
 
 def test_what_is_known_is_not_inspected_again_until_it_changes(root):

@@ -67,7 +67,7 @@ def test_no_measure_is_explained_that_is_not_there_and_none_twice():
 def test_the_first_keeps_a_name_and_the_other_is_told_of():
     messages: list[str] = []
     found = known(Rich(), messages)
-    assert found["kid"].factory == "gancore.metrics.kernel:kid"
+    assert found["kid"].target == "gancore.metrics.kernel:kid"
     assert messages == ["measure 'kid' of rich:kid is left out: gancore.metrics.kernel:kid has its name"]
 
 

@@ -142,5 +142,5 @@ def test_and_when_the_version_of_the_plugin_or_its_code_does(see, monkeypatch):
     )
     assert see(data())[1] == 30
     assert see(data())[1] == 0
-    monkeypatch.setattr("gancore.evaluation.features.digest_code", lambda factory: "other")
+    monkeypatch.setattr("gancore.evaluation.features.digest_code", lambda target: "other")
     assert see(data())[1] == 30

@@ -17,7 +17,7 @@ from gancore.games import (
     AdversarialGame,
     Discriminator,
     FlowGANGame,
-    Penalty,
+    PenaltyTerm,
     find_game,
     find_penalty,
     flow_gan,
@@ -55,7 +55,7 @@ class NotAGame:
 
 
 def doubled(weight, every):
-    return Penalty("doubled", lambda *args: 2 * r1(*args), weight, every)
+    return PenaltyTerm("doubled", lambda *args: 2 * r1(*args), weight, every)
 
 
 @pytest.fixture

@@ -28,18 +28,18 @@ from gancore import ModelEntry
 
 @hookimpl
 def gancore_models():
-    return [ModelEntry("tides/harbour", {factory!r}, "one gauge", domain={domain!r}, {rest})]
+    return [ModelEntry("tides/harbour", {target!r}, "one gauge", domain={domain!r}, {rest})]
 """
 
 
 @pytest.fixture
 def brings(site, monkeypatch, tmp_path):
-    """The scaffold's plugin with a model of this factory."""
+    """The scaffold's plugin with a model of this target."""
     monkeypatch.setenv("GANCORE_CACHE", str(tmp_path / "cache"))
 
-    def call(factory: str, rest: str = 'licence="CC0-1.0"', domain: str = "tides") -> None:
+    def call(target: str, rest: str = 'licence="CC0-1.0"', domain: str = "tides") -> None:
         site.install(
-            Change("__init__.py", LIGHT, LIGHT + HOOK.format(factory=factory, rest=rest, domain=domain))
+            Change("__init__.py", LIGHT, LIGHT + HOOK.format(target=target, rest=rest, domain=domain))
         )
 
     return call
@@ -123,7 +123,7 @@ def test_an_archive_of_another_content_is_refused(brings, server):
 
 
 @pytest.mark.parametrize(
-    ("factory", "rest", "named"),
+    ("target", "rest", "named"),
     [
         ("harbour", "", "harbour"),
         ("gancore_tides.models:HARBOUR", "", "gancore_tides.models:HARBOUR"),
@@ -132,8 +132,8 @@ def test_an_archive_of_another_content_is_refused(brings, server):
         ("file:///etc", f"sha256={'0' * 64!r}", "file:///etc"),
     ],
 )
-def test_what_is_neither_is_told_when_the_plugin_is_loaded(brings, capsys, factory, rest, named):
-    brings(factory, rest)
+def test_what_is_neither_is_told_when_the_plugin_is_loaded(brings, capsys, target, rest, named):
+    brings(target, rest)
     assert plugins().entries("gancore_models") == []
     (output,) = capsys.readouterr().err.splitlines()
     for word in ("gancore-tides", "0.1.0", "tides/harbour", named):

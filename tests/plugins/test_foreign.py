@@ -23,13 +23,13 @@ LOSSES = (
 PLUGIN = PluginId("reef", "reef", "gancore-reef", "1.2")
 
 
-@pytest.mark.parametrize("place", ["import", "hook", "factory", "class"])
+@pytest.mark.parametrize("place", ["import", "hook", "target", "class"])
 def test_what_a_plugin_prints_goes_to_stderr(site, capsys, place):
     said = f"print({place!r})"
     modules = {
         "reef": f"{said if place == 'import' else ''}\n"
         + LOSSES.format(deed=said if place == "hook" else ""),
-        "reef_domain": (said if place == "factory" else "")
+        "reef_domain": (said if place == "target" else "")
         + "\nfrom gancore import Domain\nclass Reef(Domain):\n    name = 'reef'\n"
         + f"    def __init__(self):\n        {said if place == 'class' else 'pass'}\n",
     }

@@ -217,7 +217,7 @@ def test_of_two_that_claim_a_name_the_first_distribution_keeps_it_whatever_is_lo
     for name in order:
         next(plugin for plugin in plugins._found if plugin.id.name == name).load()
     kept = plugins.entries("gancore_domains")
-    assert [record.factory for record in kept] == ["atoll_domain:Shore"]
+    assert [record.target for record in kept] == ["atoll_domain:Shore"]
     assert [record.name for record in plugins.entries("gancore_losses")] == ["atoll", "reef"], (
         "it loses only that"
     )
@@ -232,7 +232,7 @@ def test_a_plugin_by_the_authors_of_gancore_keeps_its_name(site, capsys):
     site.install("aaa", {"atoll": domain("shore").replace("never_there", "theirs")}, author="Somebody")
     site.install("zzz", {"reef": domain("shore").replace("never_there", "ours")}, author="Those of gancore")
     plugins = site.plugins()
-    assert [record.factory for record in plugins.entries("gancore_domains")] == ["ours:Shore"]
+    assert [record.target for record in plugins.entries("gancore_domains")] == ["ours:Shore"]
     assert "plugin 'atoll' (aaa 1.2) registers 'shore'" in lines(capsys)[0]
 
 

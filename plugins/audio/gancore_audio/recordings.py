@@ -26,7 +26,7 @@ from gancore.data import (
     Announce,
     FileInspector,
     FolderListing,
-    InventoryItem,
+    InspectedFile,
     SkipItem,
     SkippedItem,
     build_inventory,
@@ -231,7 +231,7 @@ class AudioInventory:
     """The recordings below the folder ``base``."""
 
     base: Path
-    found: Sequence[InventoryItem[AudioHeader]]
+    found: Sequence[InspectedFile[AudioHeader]]
     skipped: Sequence[SkippedItem]
     other_suffixes: Counter[str]
     """Number of files that are not audio, by suffix."""

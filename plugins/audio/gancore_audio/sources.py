@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gancore import Source, SourceEntry
-from gancore.data import Announce, InventoryItem, SkippedItem, Split
+from gancore.data import Announce, InspectedFile, SkippedItem, Split
 from gancore_audio.preprocess import Recording
 from gancore_audio.recordings import AudioBlock, AudioHeader, find_recordings, read_blocks
 
@@ -182,7 +182,7 @@ def _folder_source(source: Source, announce: Announce) -> AudioSource:
     )
 
 
-def _recording(base: Path, found: InventoryItem[AudioHeader]) -> Recording:
+def _recording(base: Path, found: InspectedFile[AudioHeader]) -> Recording:
     def blocks(sample_rate_hz: int) -> Iterator[AudioBlock]:
         return read_blocks(base / found.name, found.header, sample_rate_hz)
 

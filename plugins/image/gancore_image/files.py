@@ -26,7 +26,7 @@ from gancore.data import (
     Announce,
     FileInspector,
     FolderListing,
-    InventoryItem,
+    InspectedFile,
     SkipItem,
     SkippedItem,
     build_inventory,
@@ -280,7 +280,7 @@ class ImageInventory:
     """The images of ``files``."""
 
     files: ImageFiles
-    found: Sequence[InventoryItem[ImageHeader]]
+    found: Sequence[InspectedFile[ImageHeader]]
     skipped: Sequence[SkippedItem]
     other_suffixes: Counter[str]
     """Number of files that are not images, by suffix."""

@@ -18,7 +18,7 @@ from gancore import Source, SourceEntry
 from gancore.data import (
     Announce,
     FileSet,
-    InventoryItem,
+    InspectedFile,
     LabelledDataConfig,
     Labels,
     SkipItem,
@@ -277,7 +277,7 @@ def _file_source(name: str, files: ImageFiles, layout: Layout, announce: Announc
     )
 
 
-def _make_reader(files: ImageFiles, found: InventoryItem[ImageHeader]) -> Callable[[], Image.Image]:
+def _make_reader(files: ImageFiles, found: InspectedFile[ImageHeader]) -> Callable[[], Image.Image]:
     return lambda: decode(files.read(found.name))
 
 

@@ -20,7 +20,7 @@ from gancore.games import (
     Game,
     Move,
     Optimizer,
-    Penalty,
+    PenaltyTerm,
     Phase,
     Player,
     Prior,
@@ -72,7 +72,7 @@ def dirac(
     loss: str,
     dynamics: Dynamics,
     *,
-    penalties: Sequence[Penalty] = (),
+    penalties: Sequence[PenaltyTerm] = (),
     rates: tuple[float, float] = (0.2, 0.2),
     start: tuple[float, float] = (-1.0, 1.0),
     discriminator_steps: int = 1,
@@ -167,7 +167,7 @@ def small_gan(
     *,
     dynamics: Dynamics,
     optimizer: Optimizer | None = None,
-    penalties: Sequence[Penalty] = (),
+    penalties: Sequence[PenaltyTerm] = (),
     ema_halflife: float | None = None,
 ) -> AdversarialGame:
     """A GAN of a few hundred parameters in float64; the same networks for the same seed."""

@@ -66,7 +66,7 @@ def tail_rate(lengths: Orbit, window: tuple[int, int], power: int = 0) -> float:
 
 
 def fitted_radius(path: Orbit) -> float:
-    """The spectral radius of the matrix M that best pipeline each z_t to z_{t+1} (least squares).
+    """The spectral radius of the matrix M that best maps each z_t to z_{t+1} (least squares).
 
     For orbits that rotate too slowly to read the rate from the slope of log |z_t| in a few steps.
     """

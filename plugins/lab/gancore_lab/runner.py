@@ -44,7 +44,7 @@ def load_experiment(entry: ExperimentEntry) -> Experiment:
     experiment = plugins().load_object(entry)
     if not isinstance(experiment, Experiment):
         raise PluginError(
-            f"the experiment {entry.name!r} is {entry.factory!r}, a {type(experiment).__name__}",
+            f"the experiment {entry.name!r} is {entry.target!r}, a {type(experiment).__name__}",
             "let the record name an instance of gancore_lab.Experiment",
         )
     return experiment

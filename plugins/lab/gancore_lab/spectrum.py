@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gancore import ConfigError
-from gancore.games import R1, Alternating, Penalty, Simultaneous, compute_jacobian
+from gancore.games import R1, Alternating, PenaltyTerm, Simultaneous, compute_jacobian
 from gancore.training import play, set_up
 from gancore_lab import games, theory
 from gancore_lab.experiment import Check, Experiment, ExperimentResult
@@ -71,7 +71,7 @@ def dirac_checks(settings: Mapping[str, Any]) -> list[Check]:
 
 
 def trained_jacobian(
-    settings: Mapping[str, Any], seed: int, penalties: Sequence[Penalty]
+    settings: Mapping[str, Any], seed: int, penalties: Sequence[PenaltyTerm]
 ) -> tuple[Matrix, int]:
     """The Jacobian of the small GAN after training, and the number of the discriminator's parameters."""
     game = small_gan(settings, seed, dynamics=Alternating(), penalties=penalties)

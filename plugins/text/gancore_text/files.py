@@ -18,7 +18,7 @@ from typing import IO, cast
 from gancore.data import (
     Announce,
     FileInspector,
-    InventoryItem,
+    InspectedFile,
     SkipItem,
     SkippedItem,
     build_inventory,
@@ -62,7 +62,7 @@ class TextFiles:
     """The files that can be used, in order, and those that are skipped."""
 
     base: Path
-    found: list[InventoryItem[TextHeader]]
+    found: list[InspectedFile[TextHeader]]
     skipped: list[SkippedItem] = field(default_factory=list)
     other_suffixes: Counter[str] = field(default_factory=Counter)
 

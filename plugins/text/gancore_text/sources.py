@@ -12,7 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from gancore import Source, SourceEntry
-from gancore.data import InventoryItem, SkippedItem, Split, splits_from_folders
+from gancore.data import InspectedFile, SkippedItem, Split, splits_from_folders
 from gancore.errors import DataError
 from gancore.text import count_noun, escape_unprintable
 from gancore_text.config import TextConfig
@@ -217,7 +217,7 @@ def _read_files(
 
 
 def _records(
-    base: Path, found: InventoryItem[TextHeader], columns: Columns, windows: bool
+    base: Path, found: InspectedFile[TextHeader], columns: Columns, windows: bool
 ) -> Iterator[Record]:
     path = base / found.name
     if not windows:
