@@ -6,8 +6,9 @@ number and ``no`` is text, and a duplicate key is an error.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,16 @@ def _tag_error(node: yaml.Node, locate: Callable[[int], str]) -> ConfigError:
 def to_yaml(config: BaseModel) -> str:
     """YAML that reads back as the same configuration, with the description of every key as a comment."""
     return "\n".join([*_yaml_lines(config, 0), ""])
+
+
+def settings_to_yaml(settings: Mapping[str, Any], descriptions: Mapping[str, str]) -> str:
+    """YAML of values of JSON (tuples are lists), with the description of each key as a comment above it."""
+    lines: list[str] = []
+    for name, value in json.loads(json.dumps(settings)).items():
+        if name in descriptions:
+            lines.append(f"# {escape_line(descriptions[name])}")
+        lines.append(_yaml_pair(name, value))
+    return "\n".join([*lines, ""])
 
 
 def _yaml_lines(section: BaseModel, depth: int) -> Iterator[str]:

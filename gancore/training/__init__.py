@@ -11,7 +11,7 @@ from gancore.lazy import attach
 
 if TYPE_CHECKING:
     from gancore.config_layers import resolve_config
-    from gancore.config_yaml import parse_value
+    from gancore.config_yaml import parse_value, settings_to_yaml
     from gancore.diagnostics import LOWER_LR, TRAIN_STEADIER, DiagnosticRule, apply_rules, require_finite
     from gancore.training.loop import play
     from gancore.training.setup import set_up
@@ -28,6 +28,7 @@ __all__ = [
     "require_finite",
     "resolve_config",
     "set_up",
+    "settings_to_yaml",
 ]
 
 __getattr__, __dir__ = attach(__name__, __file__)

@@ -156,6 +156,16 @@ EXPERIMENT = Experiment(
         "alias_steps": 400,
         "alias_start": (0.5, 2.0),
     },
+    descriptions={
+        "rates": "learning rates h",
+        "methods": "dynamics, by their names in gancore_lab.theory.METHODS",
+        "steps": "steps of each orbit; its rate is read from the second half",
+        "start": "x and y at the start",
+        "tolerance": "allowed difference between measured and predicted rate",
+        "alias_rate": "learning rate h of the comparison of named dynamics with their formula",
+        "alias_steps": "steps of that comparison",
+        "alias_start": "(y, x) at its start",
+    },
     quick_settings={
         "methods": ("simultaneous", "alternating", "extragradient", "past extragradient", "optimistic"),
         "rates": (0.5, 1.0),

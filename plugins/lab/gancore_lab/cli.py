@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import textwrap
 import time as clock
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,19 +130,22 @@ def list_experiments(as_json: bool) -> None:
 
 
 def show_settings(selected: list[ExperimentEntry], quick: bool, overrides: list[str], as_json: bool) -> None:
-    """Prints every setting by its key."""
+    """Prints the settings of each experiment as YAML, with their descriptions."""
+    from gancore.training import settings_to_yaml
     from gancore_lab.experiment import override_settings
     from gancore_lab.runner import load_experiment
 
-    by_name = {}
-    for entry in selected:
-        settings = load_experiment(entry).settings_for(quick)
-        by_name[entry.name] = override_settings(entry.name, settings, overrides)
+    experiments = {entry.name: load_experiment(entry) for entry in selected}
+    by_name = {
+        name: override_settings(name, experiment.settings_for(quick), overrides)
+        for name, experiment in experiments.items()
+    }
     if as_json:
         return print_json(by_name)
     for name, settings in by_name.items():
-        for key, value in settings.items():
-            print_line(f"{name}  {key}={json.dumps(value, ensure_ascii=False)}")
+        print_line(f"{name}:")
+        text = settings_to_yaml(settings, experiments[name].descriptions)
+        print_line(textwrap.indent(text, "  "), newline=False)
 
 
 def _experiment_row(row: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,14 +120,14 @@ def dirac_cases(settings: Mapping[str, Any]) -> Iterator[DiracCase]:
 def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
     checks: list[Check] = []
     steps = steps_for(settings, "time")
-    window = (round(settings["window_from"] * steps), steps)
-    plot_data: dict[str, Any] = {"window": window, "orbits": {}, "trap": {}}
+    plot_data: dict[str, Any] = {"window": _window(steps, settings), "orbits": {}, "trap": {}}
     far = (-settings["start"], settings["start"])
     for case in dirac_cases(settings):
         rate = case.predicted()
         lengths = case.play(_steps_of(case, settings), far, seed)
         plot_data["orbits"][case.name] = (lengths, rate)
         if rate is not None:
+            window = _window(_flow_steps(case, settings), settings)
             checks.append(_rate_check(case, rate, lengths, window, settings, seed))
         if case.rates == 2 * (settings["rate"],) and settings.items() >= REFERENCE_SETTINGS.items():
             checks += _reference_checks(case, float(lengths[steps]))
@@ -135,9 +136,18 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
     return ExperimentResult(checks, plot_data, NOTES)
 
 
+def _flow_steps(case: DiracCase, settings: Mapping[str, Any]) -> int:
+    """``time`` in steps of the case's own rates: the orbit turns by about sqrt(h_D h_G) / 2 a step."""
+    return steps_for({**settings, "rate": math.sqrt(math.prod(case.rates))}, "time")
+
+
+def _window(steps: int, settings: Mapping[str, Any]) -> tuple[int, int]:
+    return round(settings["window_from"] * steps), steps
+
+
 def _steps_of(case: DiracCase, settings: Mapping[str, Any]) -> int:
     """Simultaneous play approaches the limit cycle of the NS-GAN by a factor 1 - h^2 / 4 per step."""
-    steps = steps_for(settings, "time")
+    steps = _flow_steps(case, settings)
     if case.loss == "NS-GAN" and case.method == "simultaneous":
         result: int = max(steps, round(settings["circle_time"] / settings["rate"] ** 2))
         return result
@@ -306,6 +316,24 @@ EXPERIMENT = Experiment(
         "trap_near": 0.01,
         "trap_near_time": 30.0,
         "trap_time": 100.0,
+    },
+    descriptions={
+        "rate": "learning rate h of both players",
+        "time": "length of an orbit, in steps times h",
+        "circle_time": "steps times h^2 of the orbit that approaches the limit cycle",
+        "window_from": "share of the orbit after which its rate is read",
+        "start": "theta, and minus psi, at the start",
+        "near": "the same for orbits that would not be near the equilibrium in time",
+        "near_above": "predicted rate above which an orbit starts at near",
+        "tolerance": "allowed difference between measured and predicted rate",
+        "circle_tolerance": "allowed relative difference from the predicted radius of the limit cycle",
+        "cases": "methods by loss; losses are the keys of LOSSES in gancore_lab.dirac",
+        "unequal_loss": "loss of the games with two learning rates",
+        "unequal_rates": "pairs of learning rates (h_D, h_G)",
+        "unequal_methods": "methods of these games",
+        "trap_near": "start of consensus with five discriminator moves that converges",
+        "trap_near_time": "length of that orbit, in steps times h",
+        "trap_time": "length of the orbit from start, which diverges, in steps times h",
     },
     quick_settings={
         "cases": {

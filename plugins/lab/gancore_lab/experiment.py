@@ -85,7 +85,8 @@ class Experiment:
     """``run(settings, seed)`` plays games and returns an :class:`ExperimentResult`; ``plot`` draws it.
 
     ``settings`` are all numbers of the full version, ``quick_settings`` those that the quick one changes;
-    ``seconds`` is about what the quick and the full version take on one core.
+    ``descriptions`` says in a line what each is, for ``--print-config``; ``seconds`` is about what the quick
+    and the full version take on one core.
     """
 
     question: str
@@ -95,6 +96,7 @@ class Experiment:
     run: Callable[[Mapping[str, Any], int], ExperimentResult]
     plot: Callable[[ExperimentResult], Figure]
     quick_settings: Mapping[str, Any] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = field(default_factory=dict)
     seconds: tuple[float, float] = (0.0, 0.0)
 
     def settings_for(self, quick: bool) -> dict[str, Any]:

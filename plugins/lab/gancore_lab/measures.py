@@ -159,6 +159,13 @@ EXPERIMENT = Experiment(
     prediction="no measure is silently wrong: trust, interval, definition or a note says where it cannot see",
     source="Raisa, van Breugel and van der Schaar, ICML 2025, and faults of samples as people have them",
     settings={"rows": (300, 1000), "dimensions": (2, 16, 64), "draws": 3, "cases": ALL, "measures": ALL},
+    descriptions={
+        "rows": "samples and reference examples of each set",
+        "dimensions": "dimensions of the distributions",
+        "draws": "independent draws of each pair of sets",
+        "cases": "pairs of distributions by name; all: every one",
+        "measures": "metrics by name; all: every metric of the core that needs no classifier",
+    },
     quick_settings={
         "rows": (100,),
         "dimensions": (16,),
