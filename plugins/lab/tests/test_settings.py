@@ -63,7 +63,7 @@ def test_a_change_that_cannot_be_is_one_line(word, named, fix):
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
 def test_the_rate_of_the_trap_is_read_at_any_rate(rate):
-    """Five turns in the window: a slope of log |z| is off by 1.03e-3 at h = 0.3, on the linear orbit already."""
+    """The slope of log |z| would be off by 1.03e-3 at h = 0.3, on the linear orbit already."""
     (check, _) = _trap_checks({**DIRAC.settings, "rate": rate, "trap_time": 1.0}, 0, {})
     assert check.difference < 1e-9, check
 
@@ -150,10 +150,8 @@ def test_the_set_up_is_printed_as_yaml_with_the_description_of_every_setting(cap
         assert list(experiment.descriptions) == list(experiment.settings), entry.name
     assert main(["lab", "bilinear", "dirac", "--print-config"]) == 0
     printed = capsys.readouterr().out
-    settings = {
-        name: json.loads(json.dumps(e.settings)) for name, e in (("bilinear", BILINEAR), ("dirac", DIRAC))
-    }
-    assert yaml.safe_load(printed) == settings
+    settings = {"bilinear": BILINEAR.settings, "dirac": DIRAC.settings}
+    assert yaml.safe_load(printed) == json.loads(json.dumps(settings))
     assert "  # learning rate h of both players\n  rate: 0.2\n" in printed
 
 
