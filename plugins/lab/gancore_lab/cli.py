@@ -89,7 +89,7 @@ def lab(
     alone = len(selected) == 1
     results, began = [], clock.monotonic()
     for entry in selected:
-        if limit is not None and clock.monotonic() - began > limit:
+        if limit is not None and results and clock.monotonic() - began > limit:
             results.append(_not_run(entry, time, as_json))
         else:
             results.append(_run_one(entry, out, quick, seed, overrides, as_json, alone))

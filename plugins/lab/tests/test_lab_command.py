@@ -115,7 +115,7 @@ def test_after_the_time_no_further_experiment_starts(coins, tmp_path, capsys):
 
 def test_steps_are_a_setting(capsys):
     assert main(["lab", "bilinear", "--steps", "3e1", "--print-config"]) == 0
-    assert "bilinear  steps=30" in capsys.readouterr().out
+    assert "\n  steps: 30\n" in capsys.readouterr().out
 
 
 def test_results_as_json(coins, tmp_path, capsys):
