@@ -197,22 +197,34 @@ def _build_evaluator(
         classifier_trainer(model.domain, loader.context.train_recipe),
         len(reference.data.view("train")),
     )
+    no_recipe = f"{model.domain.name} has no recipe that classifies"
     reasons = {
         "log_posteriors": "" if pipeline.classifier else loader.no_classifier_reason,
         "condition": "" if fake.condition is not None else "the model is not conditional",
-        "classifier": "" if inputs.train_classifier else f"{model.domain.name} has no recipe that classifies",
+        "classifier": "" if inputs.train_classifier else no_recipe,
         "log_prob": "" if log_prob is not None else _no_likelihood_reason(likelihood is not None),
     }
     unavailable = {requirement: reason for requirement, reason in reasons.items() if reason}
     template = MetricResult("", None, source=reference.source.name, split=request.split, seed=request.seed)
-    controls = None
-    if data.held_out is not None:
-        disjoint = replace(inputs, train=inputs.train.select(torch.arange(data.n_train_disjoint)))
-        own_noise = type(model.domain).noise is not Domain.noise
-        noise = model.domain.noise if own_noise else shuffle_coordinates
-        controls = Controls(data.held_out, disjoint, pipeline, likelihood, data.n_not_trained_on, noise)
+    controls = _make_controls(model, data, inputs, pipeline, likelihood)
     notes = _classifier_note(pipeline, inputs, request.split)
     return Evaluator(inputs, pipeline, controls, unavailable, template, notes)
+
+
+def _make_controls(
+    model: Model,
+    data: RealData,
+    inputs: MetricInputs,
+    pipeline: FeaturePipeline,
+    likelihood: Callable[[Batch], Tensor] | None,
+) -> Controls | None:
+    """The control sets; None without held-out data."""
+    if data.held_out is None:
+        return None
+    disjoint = replace(inputs, train=inputs.train.select(torch.arange(data.n_train_disjoint)))
+    own_noise = type(model.domain).noise is not Domain.noise
+    noise = model.domain.noise if own_noise else shuffle_coordinates
+    return Controls(data.held_out, disjoint, pipeline, likelihood, data.n_not_trained_on, noise)
 
 
 def _classifier_note(pipeline: FeaturePipeline, inputs: MetricInputs, split: str) -> dict[str, str]:

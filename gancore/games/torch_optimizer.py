@@ -198,6 +198,15 @@ class _FirstValues(dict[str, Any]):
             self.first[name] = value.clone()
         super().__setitem__(name, value)
 
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def update(self, *values: Any, **named: Any) -> None:
+        for name, value in dict(*values, **named).items():
+            self[name] = value
+
 
 def accepted_settings(kind: type) -> Sequence[str]:
     """The names of the arguments of a class, without ``self`` and the parameters."""

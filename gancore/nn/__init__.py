@@ -17,8 +17,10 @@ from gancore.nn.flows import (
     Squeeze,
     chain_output_shape,
     forward_chain,
+    half_coupling,
     initialize_chain,
     inverse_chain,
+    steps_of_flow,
     zero_init,
 )
 from gancore.nn.piecewise_linear import avg_pool2d, leaky_relu
@@ -58,6 +60,7 @@ __all__ = [
     "doubling_dilations",
     "forward_chain",
     "gated_activation",
+    "half_coupling",
     "init_ordered_",
     "initialize_chain",
     "inverse_chain",
@@ -66,6 +69,7 @@ __all__ = [
     "sample_categorical",
     "spectral_norm",
     "spectral_norm_layers",
+    "steps_of_flow",
     "until_end",
     "without_dropout",
     "zero_init",

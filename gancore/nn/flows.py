@@ -211,6 +211,24 @@ class ActNorm(Bijection):
         return (y - _per_channel(self.shift, y)) * _per_channel(gain, y) + _per_channel(self.mean, y)
 
 
+def half_coupling(channels: int, network: Callable[[int, int], nn.Module]) -> AffineCoupling:
+    """A coupling that keeps the first half of the channels, by ``network(inputs, outputs)``."""
+    num_kept = channels // 2
+    return AffineCoupling(network(num_kept, 2 * (channels - num_kept)), num_kept)
+
+
+def steps_of_flow(channels: int, count: int, network: Callable[[int, int], nn.Module]) -> list[Bijection]:
+    """The step of Glow (Kingma & Dhariwal 2018, figure 2a) ``count`` times.
+
+    It is an activation norm, an invertible 1x1 convolution and a :func:`half_coupling`.
+    """
+    return [
+        bijection
+        for _ in range(count)
+        for bijection in (ActNorm(channels), InvertibleConv1x1(channels), half_coupling(channels, network))
+    ]
+
+
 def _per_channel(values: Tensor, x: Tensor) -> Tensor:
     """One value per channel, (channels), broadcast to (batch, channels, ...)."""
     return values.view(-1, *[1] * (x.dim() - 2))

@@ -135,6 +135,9 @@ class Trainer:
         self.state = state
         if not state.stop_signal and not state.best:
             self._check_model(callbacks, state)
+        return self._result(context, state)
+
+    def _result(self, context: RunContext, state: TrainState) -> RunResult:
         return RunResult(
             self.run.path,
             self.run.model,

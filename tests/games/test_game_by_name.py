@@ -41,6 +41,22 @@ class Brighter(AdversarialGame):
         return super().generator_cost(draw).add("bright", -fake.reshape(draw.num_rows, -1).mean(1), scale=0.1)
 
 
+class Lion(torch.optim.Optimizer):
+    """Chen et al. 2023, as a third party would write it."""
+
+    def __init__(self, params, lr, betas=(0.9, 0.99), weight_decay=0.0):
+        super().__init__(params, dict(lr=lr, betas=betas, weight_decay=weight_decay))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                mean, (b1, b2) = self.state[p].setdefault("exp_avg", torch.zeros_like(p)), group["betas"]
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.sub_(group["lr"] * (b1 * mean + (1 - b1) * p.grad).sign())
+                mean.mul_(b2).add_(p.grad, alpha=1 - b2)
+
+
 class Critic(Discriminator):
     def __init__(self):
         super().__init__()
@@ -65,7 +81,7 @@ def mine(monkeypatch):
         SimpleNamespace(
             gancore_games=hookimpl(lambda: [GameEntry("brighter", f"{__name__}:Brighter", "one more term")]),
             gancore_penalties=hookimpl(lambda: [PenaltyEntry("doubled", f"{__name__}:doubled", "twice R1")]),
-            gancore_optimizers=hookimpl(lambda: [OptimizerEntry("rprop", "torch.optim:Rprop", "signs")]),
+            gancore_optimizers=hookimpl(lambda: [OptimizerEntry("lion", f"{__name__}:Lion", "signs")]),
         ),
         "mine",
     )
@@ -130,6 +146,19 @@ def test_a_run_trains_resumes_and_generates_with_all_of_them(mine, tmp_path):
     gancore.train(resume=tmp_path / "run", steps=6)
     one, two = (gancore.load(tmp_path / name).sample(5).data for name in ("run", "whole"))
     assert torch.equal(one, two)
+
+
+def test_an_optimizer_of_a_third_party_has_the_same_keys_and_resumes(mine, tmp_path):
+    settings = ["model.optimizer=lion", "model.optimizer_settings.weight_decay=0.01", "model.lr=1e-3"]
+    settings += ["model.beta1=0.8", "model.beta2=0.95", "model.discriminator_lr=2e-3", "model.lr_end=1"]
+    for name, steps in (("run", 3), ("whole", 5)):
+        gancore.train("synthetic", recipe="mlpgan", overrides=settings, steps=steps, out=tmp_path / name)
+    gancore.train(resume=tmp_path / "run", steps=5)
+    one, two = (gancore.load_game(tmp_path / name).game for name in ("run", "whole"))
+    assert all(map(torch.equal, one.state_dict().values(), two.state_dict().values()))
+    used = one.players["discriminator"].optimizer
+    assert used.kind is Lion and used.settings == {"weight_decay": 0.01, "betas": (0.8, 0.95)}
+    assert (used.lr, one.players["generator"].optimizer.lr) == (2e-3, 1e-3)
 
 
 def interrupting(cost, call):

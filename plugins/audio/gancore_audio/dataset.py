@@ -214,23 +214,12 @@ def _make_data(
     views: dict[str, SegmentView] = {
         split: _make_view(split, cache, segments, classes, length, config, sample_rate_hz) for split in SPLITS
     }
-    spec: dict[str, Any] = {"sample_rate_hz": sample_rate_hz, "length": length, "channels": 1}
-    spec |= {"source": source.name, "licence": source.entry.licence if source.entry else ""}
+    spec = {"sample_rate_hz": sample_rate_hz, "length": length, "channels": 1, **_source_fields(source)}
     if classes:
-        spec |= class_fields(classes, views["train"].labels)
-        built_in = source.path is None and source.name == PERCUSSION.name
-        if any(pitches := class_pitches(classes, PITCHES_HZ if built_in else {})):
-            spec["class_pitches_hz"] = [pitch and list(pitch) for pitch in pitches]
-    fingerprint_parts = [
-        cache.folder.name,
-        segments.names,
-        segments.labels,
-        segments.splits,
-        length,
-        config.crop,
-        config.fade_ms,
-    ]
-    lines = [
+        spec |= class_fields(classes, views["train"].labels) | _pitch_fields(source, classes)
+    content = [cache.folder.name, segments.names, segments.labels, segments.splits]
+    parts = [*content, length, config.crop, config.fade_ms]
+    summary = [
         _source_line(source, segments, sample_rate_hz),
         f"rate: {sample_rate_hz:,} Hz, 1 channel (mean), int16, {cache.packed.size_mb:,.1f} MiB in the cache",
         _peak_line(cache),
@@ -245,10 +234,21 @@ def _make_data(
     return Data(
         **views,
         spec=Spec(spec),
-        summary=lines,
-        fingerprint=hashlib.sha256(json.dumps(fingerprint_parts).encode()).hexdigest()[:32],
+        summary=summary,
+        fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32],
         splits=group_by_split(segments.names, segments.splits),
     )
+
+
+def _source_fields(source: Source) -> dict[str, Any]:
+    return {"source": source.name, "licence": source.entry.licence if source.entry else ""}
+
+
+def _pitch_fields(source: Source, classes: list[str]) -> dict[str, Any]:
+    """``class_pitches_hz``, if the pitch of a class is known."""
+    built_in = source.path is None and source.name == PERCUSSION.name
+    pitches = class_pitches(classes, PITCHES_HZ if built_in else {})
+    return {"class_pitches_hz": [pitch and list(pitch) for pitch in pitches]} if any(pitches) else {}
 
 
 def _covering_length(lengths: Tensor) -> int:

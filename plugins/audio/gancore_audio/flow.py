@@ -20,7 +20,7 @@ from gancore.games import (
     likelihood_game,
     with_defaults,
 )
-from gancore.nn import ActNorm, AffineCoupling, Bijection, Flow, InvertibleConv1x1, Squeeze, zero_init
+from gancore.nn import Bijection, Flow, Squeeze, steps_of_flow, zero_init
 from gancore_audio.discriminators import WaveformAndSpectrogramDiscriminator
 from gancore_audio.mu_law import MU, compand, expand, quantisation_cells
 
@@ -80,18 +80,11 @@ def build_waveform_flow(
         raise ConfigError(
             f"model.squeeze {squeeze} does not divide data.length {length}", "set model.squeeze to a divisor"
         )
-    n_unchanged = squeeze // 2
-    steps = [
-        bijection
-        for _ in range(couplings)
-        for bijection in (
-            ActNorm(squeeze),
-            InvertibleConv1x1(squeeze),
-            AffineCoupling(
-                DilatedNetwork(n_unchanged, 2 * (squeeze - n_unchanged), width, layers, classes), n_unchanged
-            ),
-        )
-    ]
+
+    def network(inputs: int, outputs: int) -> nn.Module:
+        return DilatedNetwork(inputs, outputs, width, layers, classes)
+
+    steps = steps_of_flow(squeeze, couplings, network)
     return Flow([1, length], [MuLawCompanding(), Squeeze(squeeze), *steps])
 
 

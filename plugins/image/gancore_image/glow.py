@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -21,14 +21,13 @@ from gancore.games import (
     with_defaults,
 )
 from gancore.nn import (
-    ActNorm,
-    AffineCoupling,
     Bijection,
     Flow,
-    InvertibleConv1x1,
     Logit,
     Split,
     Squeeze,
+    half_coupling,
+    steps_of_flow,
     zero_init,
 )
 from gancore_image.dcgan_lite import DCGANLiteDiscriminator
@@ -72,43 +71,26 @@ def build_image_flow(
             f"a flow needs images of even side, and data.image_size is {side}",
             "set data.image_size to an even number",
         )
+
+    def network(inputs: int, outputs: int) -> nn.Module:
+        return CouplingNetwork(inputs, outputs, width, classes)
+
     shape = (channels, side, side)
-    return Flow(
-        shape,
-        [
-            Logit(-LAST_CELL_EDGE, LAST_CELL_EDGE, edge),
-            *_scale_chain(shape, scales, couplings, width, classes),
-        ],
-    )
+    chain = [Logit(-LAST_CELL_EDGE, LAST_CELL_EDGE, edge), *_scale_chain(shape, scales, couplings, network)]
+    return Flow(shape, chain)
 
 
 def _scale_chain(
-    shape: tuple[int, int, int], scales: int, couplings: int, width: int, classes: int
-) -> Sequence[Bijection]:
+    shape: tuple[int, int, int], scales: int, couplings: int, network: Callable[[int, int], nn.Module]
+) -> list[Bijection]:
     """Squeeze, steps of flow, and split: half of the channels pass on to the next scale (figure 2b)."""
     channels, side = 4 * shape[0], shape[1] // 2
-    chain: list[Bijection] = [Squeeze(2), *steps_of_flow(channels, couplings, width, classes)]
+    chain: list[Bijection] = [Squeeze(2), *steps_of_flow(channels, couplings, network)]
     if scales > 1 and side % 2 == 0:
         n_unchanged = channels // 2
-        next_scale = _scale_chain((n_unchanged, side, side), scales - 1, couplings, width, classes)
-        chain += [_coupling(channels, width, classes), Split((channels, side, side), n_unchanged, next_scale)]
+        next_scale = _scale_chain((n_unchanged, side, side), scales - 1, couplings, network)
+        chain += [half_coupling(channels, network), Split((channels, side, side), n_unchanged, next_scale)]
     return chain
-
-
-def steps_of_flow(channels: int, couplings: int, width: int, classes: int) -> list[Bijection]:
-    """Figure 2a, ``couplings`` times: activation norm, invertible 1x1 convolution, affine coupling."""
-    return [
-        bijection
-        for _ in range(couplings)
-        for bijection in (ActNorm(channels), InvertibleConv1x1(channels), _coupling(channels, width, classes))
-    ]
-
-
-def _coupling(channels: int, width: int, classes: int) -> AffineCoupling:
-    n_unchanged = channels // 2
-    return AffineCoupling(
-        CouplingNetwork(n_unchanged, 2 * (channels - n_unchanged), width, classes), n_unchanged
-    )
 
 
 @with_defaults(lr=5e-3, lr_end=0.02, lr_warmup=0.05, ema_halflife=5_000.0)
@@ -135,11 +117,8 @@ class Glow(Recipe):
     Config = GlowConfig
 
     def build(self, config: GlowConfig, spec: Spec) -> Game:
-        side, channels, classes = (
-            spec["image_size"],
-            spec["channels"],
-            num_conditional_classes(config.conditional, spec),
-        )
+        side, channels = spec["image_size"], spec["channels"]
+        classes = num_conditional_classes(config.conditional, spec)
         return likelihood_game(
             lambda: build_image_flow(
                 side, channels, config.scales, config.couplings, config.width, config.logit_alpha, classes
@@ -189,11 +168,8 @@ class ImageFlowGAN(Recipe):
     Config = ImageFlowGANConfig
 
     def build(self, config: ImageFlowGANConfig, spec: Spec) -> Game:
-        side, channels, classes = (
-            spec["image_size"],
-            spec["channels"],
-            num_conditional_classes(config.conditional, spec),
-        )
+        side, channels = spec["image_size"], spec["channels"]
+        classes = num_conditional_classes(config.conditional, spec)
         return flow_gan(
             flow=lambda: build_image_flow(
                 side, channels, config.scales, config.couplings, config.width, config.logit_alpha, classes

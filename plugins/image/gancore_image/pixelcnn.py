@@ -275,11 +275,8 @@ class PixelCNN(Recipe):
     Config = PixelCNNConfig
 
     def build(self, config: PixelCNNConfig, spec: Spec) -> Game:
-        side, channels, classes = (
-            spec["image_size"],
-            spec["channels"],
-            num_conditional_classes(config.conditional, spec),
-        )
+        side, channels = spec["image_size"], spec["channels"]
+        classes = num_conditional_classes(config.conditional, spec)
         return likelihood_game(
             lambda: build_pixelcnn(config, side, channels, classes),
             **config.game_options(clip_scale=channels * side**2),

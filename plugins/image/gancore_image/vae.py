@@ -152,7 +152,7 @@ class ImageVAEConfig(LikelihoodConfig):
 
 
 class ImageVAE(Recipe):
-    """Maximises the inputs lower bound by Adam; reports the importance-weighted one, k = ``draws``.
+    """Maximises the evidence lower bound by Adam; reports the importance-weighted one of k samples.
 
     Both bound log P of the images' levels: see :mod:`gancore_image.levels`.
     """
@@ -160,11 +160,8 @@ class ImageVAE(Recipe):
     Config = ImageVAEConfig
 
     def build(self, config: ImageVAEConfig, spec: Spec) -> Game:
-        side, channels, classes = (
-            spec["image_size"],
-            spec["channels"],
-            num_conditional_classes(config.conditional, spec),
-        )
+        side, channels = spec["image_size"], spec["channels"]
+        classes = num_conditional_classes(config.conditional, spec)
         return likelihood_game(
             lambda: build_vae(config, side, channels, classes),
             **config.game_options(clip_scale=channels * side**2),

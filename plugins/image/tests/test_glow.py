@@ -12,7 +12,6 @@ from gancore_image.glow import (
     ImageFlowGAN,
     ImageFlowGANConfig,
     build_image_flow,
-    steps_of_flow,
 )
 from gancore_image.levels import CELL_WIDTH, LEVELS, from_levels
 from refusals import refused
@@ -20,7 +19,7 @@ from refusals import refused
 from gancore import Batch, ConfigError, Spec
 from gancore.data.dataset import TensorView
 from gancore.games import Move, PenaltyMove
-from gancore.nn import AffineCoupling, Flow, Logit, Split
+from gancore.nn import AffineCoupling, Flow, Logit, Split, steps_of_flow
 from gancore.random import Key, RowRange
 from gancore.training.loop import play
 from gancore.training.setup import set_up
@@ -63,9 +62,8 @@ def test_a_density_of_images_is_that_of_brute_force(side, channels, scales):
 def test_a_flow_of_two_pixels_integrates_to_one_over_all_cells():
     """Probabilities of the 256 x 256 cells and of what lies beyond them; each cell's bound is below it."""
     torch.manual_seed(0)
-    flow = Flow(
-        (2, 1, 1), [Logit(-LAST_CELL_EDGE, LAST_CELL_EDGE, 1e-2), *steps_of_flow(2, 3, 6, classes=0)]
-    ).double()
+    steps = steps_of_flow(2, 3, lambda inputs, outputs: CouplingNetwork(inputs, outputs, 6, classes=0))
+    flow = Flow((2, 1, 1), [Logit(-LAST_CELL_EDGE, LAST_CELL_EDGE, 1e-2), *steps]).double()
     for name, parameter in flow.named_parameters():
         if "triangles" not in name:
             torch.nn.init.normal_(parameter, std=0.4)

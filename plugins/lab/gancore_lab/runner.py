@@ -86,17 +86,9 @@ def run_experiment(
     with _as_config_error(name, overrides, "cannot be run"):
         result = _run_single_threaded(experiment, settings, seed)
     seconds = {"seconds": time.perf_counter() - began, "core_seconds": time.process_time() - cpu_began}
-    summary = summarise(result)
     content = {
         "name": name,
-        "question": experiment.question,
-        "setup": {**settings, **result.extra_settings},
-        "prediction": experiment.prediction,
-        "source": experiment.source,
-        "measurement": [_check_json(check) for check in result.checks],
-        "remarks": list(result.notes),
-        "found": result.extra,
-        "verdict": {"reproduced": result.reproduced, "figure": summary},
+        **_content(experiment, settings, result),
         "seed": seed,
         "quick": quick,
         "changed": list(overrides),
@@ -111,7 +103,21 @@ def run_experiment(
     with _as_config_error(name, overrides, f"is measured ({folder / 'result.json'}), but cannot be plotted"):
         image = _render_png(experiment, result)
     atomic_write(folder / "picture.png", image)
-    return ExperimentReport(name, result.reproduced, summary, folder, content)
+    return ExperimentReport(name, result.reproduced, content["verdict"]["figure"], folder, content)
+
+
+def _content(experiment: Experiment, settings: dict[str, Any], result: ExperimentResult) -> dict[str, Any]:
+    """What result.json says of the experiment itself."""
+    return {
+        "question": experiment.question,
+        "setup": {**settings, **result.extra_settings},
+        "prediction": experiment.prediction,
+        "source": experiment.source,
+        "measurement": [_check_json(check) for check in result.checks],
+        "remarks": list(result.notes),
+        "found": result.extra,
+        "verdict": {"reproduced": result.reproduced, "figure": summarise(result)},
+    }
 
 
 @contextmanager
