@@ -24,6 +24,7 @@ from gancore.nn.flows import (
     zero_init,
 )
 from gancore.nn.piecewise_linear import avg_pool2d, leaky_relu
+from gancore.nn.projection import label_projection, project_label
 from gancore.nn.recurrent import Recurrent
 from gancore.nn.sequences import SequenceGenerator, SteppingTrunk, until_end
 from gancore.nn.spectral_normalization import SpectralNorm, spectral_norm, spectral_norm_layers
@@ -64,7 +65,9 @@ __all__ = [
     "init_ordered_",
     "initialize_chain",
     "inverse_chain",
+    "label_projection",
     "leaky_relu",
+    "project_label",
     "resize_buffers",
     "sample_categorical",
     "spectral_norm",

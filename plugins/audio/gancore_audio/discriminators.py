@@ -11,6 +11,7 @@ from torch.nn.functional import leaky_relu
 
 from gancore import Spec
 from gancore.games import Discriminator
+from gancore.nn import label_projection, project_label
 from gancore_audio.layers import (
     KERNEL,
     START_STEPS,
@@ -57,18 +58,7 @@ class WaveGANDiscriminator(Discriminator):
                 x = phase_shuffle(x, self.shuffle, self.per_example)
         features = x.flatten(1)
         logits: Tensor = self.dense(features).squeeze(1)
-        if self.label is not None:
-            logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
-        return logits
-
-
-def label_projection(classes: int, features: int) -> nn.Embedding | None:
-    """The label embedding of a discriminator's last layer, initialised to zero; None without classes."""
-    if not classes:
-        return None
-    projection = nn.Embedding(classes, features)
-    nn.init.zeros_(projection.weight)
-    return projection
+        return project_label(logits, features, self.label, condition)
 
 
 FLOOR = 1e-3
@@ -102,9 +92,7 @@ class SpectrogramDiscriminator(Discriminator):
             x = leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
         logits: Tensor = self.dense(features).squeeze(1)
-        if self.label is not None:
-            logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
-        return logits
+        return project_label(logits, features, self.label, condition)
 
     def log_spectrum(self, waveforms: Tensor) -> Tensor:
         """(batch, 1, length) to (batch, 1, window / 2, 4 length / window): -1 at the floor, 1 full scale."""

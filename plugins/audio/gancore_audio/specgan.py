@@ -23,8 +23,7 @@ from gancore.games import (
     uniform,
     with_defaults,
 )
-from gancore.nn import piecewise_linear
-from gancore_audio.discriminators import label_projection
+from gancore.nn import label_projection, piecewise_linear, project_label
 from gancore_audio.representations import InstantaneousFrequencyRepresentation, LogMagnitudeRepresentation
 from gancore_audio.stft import MIN_CELLS, default_win_and_hop
 
@@ -103,9 +102,7 @@ class SpectrogramDCGANDiscriminator(Discriminator):
             x = piecewise_linear.leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
         logits: Tensor = self.dense(features).squeeze(1)
-        if self.label is not None:
-            logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
-        return logits
+        return project_label(logits, features, self.label, condition)
 
 
 def channel_widths(shape: SpectrogramShape, channels: int, width: int) -> list[int]:

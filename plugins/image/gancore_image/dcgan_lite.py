@@ -19,7 +19,7 @@ from gancore.games import (
     normal,
     with_defaults,
 )
-from gancore.nn import piecewise_linear
+from gancore.nn import label_projection, piecewise_linear, project_label
 from gancore_image.augmentation import AugmentedConfig, build_augmentation
 from gancore_image.blocks import (
     START_SIZE,
@@ -127,9 +127,7 @@ class DCGANLiteDiscriminator(Discriminator):
             for before, after in zip([spec["channels"], *inwards], inwards, strict=False)
         )
         self.dense = nn.Linear(START_SIZE * START_SIZE * inwards[-1], 1, bias=False)
-        self.label = nn.Embedding(classes, START_SIZE * START_SIZE * inwards[-1]) if classes else None
-        if self.label is not None:
-            nn.init.zeros_(self.label.weight)  # no effect of labels at first
+        self.label = label_projection(classes, START_SIZE * START_SIZE * inwards[-1])
 
     def logits(self, embedded: Tensor, condition: Tensor | None = None) -> Tensor:
         x = embedded
@@ -137,6 +135,4 @@ class DCGANLiteDiscriminator(Discriminator):
             x = piecewise_linear.leaky_relu(layer(x), 0.2)
         features = x.flatten(1)
         logits: Tensor = self.dense(features).squeeze(1)
-        if self.label is not None:
-            logits = logits + (features * self.label(condition)).sum(1) / features.shape[1] ** 0.5
-        return logits
+        return project_label(logits, features, self.label, condition)
