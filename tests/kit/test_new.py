@@ -145,38 +145,19 @@ def test_from_a_name_to_the_first_sample_in_under_three_minutes(tmp_path, capsys
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {**os.environ, "PYTHONPATH": str(site), "PATH": path, "OMP_NUM_THREADS": "1"}
     environment |= {"GANCORE_PLUGINS": "sea-level"}
-    quietly = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
+    quietly = "--quiet --no-deps --no-build-isolation --no-index --disable-pip-version-check"
     steps = {
-        "new": [sys.executable, "-m", "gancore", "plugins", "new", "sea-level"],
-        "install": [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            *quietly,
-            "--target",
-            str(site),
-            "./gancore-sea-level",
-        ],
-        "check": [sys.executable, "-m", "gancore", "plugins", "check", "sea-level"],
-        "train": [
-            sys.executable,
-            "-m",
-            "gancore",
-            "train",
-            "--domain",
-            "sea-level",
-            "--steps",
-            "500",
-            "--out",
-            "run",
-        ],
-        "sample": [sys.executable, "-m", "gancore", "generate", "run", "-n", "2", "--out", "samples"],
+        "new": "gancore plugins new sea-level",
+        "install": f"pip install {quietly} --target site ./gancore-sea-level",
+        "check": "gancore plugins check sea-level",
+        "train": "gancore train --domain sea-level --steps 500 --out run",
+        "sample": "gancore generate run -n 2 --out samples",
     }
     took = {}
     for step, words in steps.items():
         began = time.perf_counter()
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        command = [sys.executable, "-m", *words.split()]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         took[step] = time.perf_counter() - began
         assert done.returncode == 0, done.stdout + done.stderr
         if step == "check":
