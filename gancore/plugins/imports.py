@@ -206,6 +206,8 @@ def find_program_object(name: str, kind: str) -> object:
 
 
 def _how_to_find(module: str, kind: str) -> str:
+    if module == "__main__":  # of a notebook or an interactive session
+        return "define it in a file of its own, and import it from there"
     other = "pass game= or recipe= again" if kind == "recipe" else "bring the game as a plugin"
     return f"set PYTHONPATH to the folder of {module}, import it before, or {other}"
 

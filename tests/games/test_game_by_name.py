@@ -95,8 +95,10 @@ def test_a_game_is_found_by_its_name_or_in_the_program(mine):
         find_game("brigter")
     with refused(ConfigError, "NotAGame", "AdversarialGame"):
         find_game(f"{__name__}:NotAGame")
-    with refused(PluginError, "absent", fix="import"):
+    with refused(PluginError, "absent", fix="PYTHONPATH"):
         find_game("absent:Game")
+    with refused(PluginError, "__main__:OfANotebook", fix="file"):
+        find_game("__main__:OfANotebook")
 
 
 @pytest.mark.parametrize(("domain", "recipe"), GANS)
