@@ -216,7 +216,7 @@ def _make_controls(
     data: RealData,
     inputs: MetricInputs,
     pipeline: FeaturePipeline,
-    likelihood: Callable[[Batch], Tensor] | None,
+    likelihood: Callable[[Batch], Tensor | None] | None,
 ) -> Controls | None:
     """The control sets; None without held-out data."""
     if data.held_out is None:

@@ -20,5 +20,5 @@ def project_label(
     """logit + <e(label), f> / sqrt(d), eq. 3, for features f (batch, d); the logits without an embedding."""
     if embedding is None:
         return logits
-    projected: Tensor = (features * embedding(label)).sum(1)
-    return logits + projected / features.shape[1] ** 0.5
+    result: Tensor = logits + (features * embedding(label)).sum(1) / features.shape[1] ** 0.5
+    return result

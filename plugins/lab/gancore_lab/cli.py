@@ -87,7 +87,8 @@ def lab(
     if print_settings:
         return show_settings(selected, quick, overrides, as_json)
     alone = len(selected) == 1
-    results, began = [], clock.monotonic()
+    results: list[dict[str, Any]] = []
+    began = clock.monotonic()
     for entry in selected:
         if limit is not None and results and clock.monotonic() - began > limit:
             results.append(_not_run(entry, time, as_json))
