@@ -1,7 +1,7 @@
 """Compares recipes by every metric; imports no torch.
 
-The value of a recipe is the mean over its seeds. Two uncertainties are kept apart: the interval over samples
-of each trained model, and the spread over seeds, that is over trainings.
+The value of a recipe is the mean over its seeds. There are two separate uncertainties: the interval over
+samples of each trained model, and the standard deviation over seeds, that is over trainings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ UNORDERED_TRUST = "unordered"
 
 @dataclass(frozen=True)
 class RecipeResult:
-    """One recipe by one metric: a result for each seed that has one."""
+    """The results of one recipe by one metric, one for each seed that was evaluated."""
 
     name: str
     readings: Mapping[int, MetricResult]
@@ -35,7 +35,7 @@ class RecipeResult:
 
     @property
     def bounds(self) -> list[tuple[float, float]]:
-        """Badness at both ends of the interval of each seed."""
+        """The ends of the interval of each seed as badness, for which lower is better."""
         return [
             bounds for reading in self.readings.values() if (bounds := reading.badness_bounds) is not None
         ]
@@ -49,18 +49,18 @@ class RecipeResult:
         return [r.high for r in self.readings.values() if r.high is not None]
 
     def anchors(self, name: str) -> float:
-        """The value of this control, the mean over seeds; a likelihood has its own controls."""
+        """The value of this control: the mean over seeds, because likelihoods have controls of their own."""
         return mean(reading.anchors.get(name, math.nan) for reading in self.readings.values())
 
     @property
     def matched(self) -> float | None:
-        """The mean over seeds at as many samples as the controls have rows; None: unknown."""
+        """The mean over seeds, computed from as many samples as the controls have rows; None if unknown."""
         values = [r.matched for r in self.readings.values() if r.matched is not None]
         return mean(values) if len(values) == len(self.readings) > 0 else None
 
     @property
     def std_over_seeds(self) -> float | None:
-        """Standard deviation over seeds; None: fewer than two."""
+        """Standard deviation over seeds; None for fewer than two seeds."""
         return stdev(self.values) if len(self.values) > 1 else None
 
     @property
@@ -74,7 +74,7 @@ class RecipeResult:
 
 @dataclass(frozen=True)
 class MetricComparison:
-    """All evaluated recipes by one metric, in the order of the configuration."""
+    """The results of all evaluated recipes by one metric, in the order of the configuration."""
 
     metric: str
     results: Mapping[str, RecipeResult]
@@ -85,13 +85,13 @@ class MetricComparison:
 
     @property
     def first(self) -> MetricResult:
-        """The first result that is not skipped, if any; its unit, direction and controls are those of all."""
+        """The first result that is not skipped, or the first one; all results have its unit and direction."""
         computed = [reading for reading in self.readings if not reading.skipped]
         return (computed or self.readings)[0]
 
     @property
     def anchors(self) -> Mapping[str, float]:
-        """The controls of all results; empty if a model has its own, as with a likelihood."""
+        """The controls that all results share; empty if each model has its own, as likelihoods do."""
         first = self.first.anchors
         equal = all(reading.anchors == first for reading in self.readings if not reading.skipped)
         return first if equal else {}
@@ -102,7 +102,7 @@ class MetricComparison:
 
     @property
     def distrust_reason(self) -> str:
-        """Why the metric is not trusted here; empty: it is trusted, or has no better direction."""
+        """Why the metric is not trusted on these data; empty if it is trusted or has no better direction."""
         trusts = [r.trust for r in self.readings if not (r.skipped or r.trust.startswith(TRUSTED))]
         reasons = [trust for trust in trusts if not trust.startswith(UNORDERED_TRUST)]
         return reasons[0].removeprefix("no:").strip() if reasons else ""
@@ -122,8 +122,10 @@ class MetricComparison:
         return self.first.badness(self.results[name].value)
 
     def is_better(self, one: str, than: str) -> bool:
-        """Whether ``one`` is better beyond both intervals in every pair of seeds, and better than every bad
-        control, and ``than`` is worse than real rows.
+        """Whether recipe ``one`` is better than recipe ``than``.
+
+        It is if the intervals do not overlap in any pair of seeds, ``one`` is better than every bad control,
+        and ``than`` is worse than real rows.
         """
         bounds, others = (self.results[name].bounds for name in (one, than))
         if not (bounds and others and max(high for _, high in bounds) < min(low for low, _ in others)):
@@ -135,17 +137,17 @@ class MetricComparison:
         return sorted(self.results, key=self.badness)
 
     def leaders(self) -> list[str]:
-        """The best recipe, and all that it is not better than beyond the intervals."""
+        """The best recipe, and all recipes that it is not better than (see :meth:`is_better`)."""
         best, *others = self.ranked()
         return [best, *(name for name in others if not self.is_better(best, name))]
 
     def is_leader(self, name: str) -> bool:
-        """Whether the recipe is among the leaders and another is not."""
+        """Whether the recipe is one of the leaders and at least one recipe is not."""
         leaders = self.leaders()
         return name in leaders and len(leaders) < len(self.results)
 
     def matches_real(self, name: str, comparisons: int = 1) -> bool:
-        """Whether no trial of this recipe is worse than held-out real rows; False if that is unknown."""
+        """Whether no trial of this recipe is worse than held-out real rows; False if it is unknown."""
         worse = [reading.worse_than_real(comparisons) for reading in self._readings_of(name)]
         return bool(worse) and not any(each or each is None for each in worse)
 
@@ -163,7 +165,7 @@ class MetricComparison:
         return any(self.no_better_than(name, anchor) for anchor in self.first.visible_controls)
 
     def gap_closed(self, name: str) -> float | None:
-        """The share of the gap between a bad control and real rows that was closed: mean over seeds."""
+        """The closed share of the gap between a bad control and real rows: the mean over seeds."""
         shares = [reading.gap_closed for reading in self._readings_of(name)]
         known = [share for share in shares if share is not None]
         return mean(known) if known and len(known) == len(shares) else None
@@ -174,7 +176,7 @@ class MetricComparison:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The comparison by each metric. ``preferred_metric``: that of the verdict, if it can be."""
+    """The comparison by each metric. ``preferred_metric`` is that of the verdict if it is suitable."""
 
     comparisons: Sequence[MetricComparison] = ()
     names: Sequence[str] = field(default_factory=tuple)
@@ -194,13 +196,13 @@ class Analysis:
 
     @property
     def headline(self) -> MetricComparison | None:
-        """The preferred metric, or else the first of the table, that the verdict can be about."""
+        """The metric of the verdict: the preferred one if it is suitable, otherwise the first that is."""
         able = [comparison for comparison in self.comparisons if comparison.can_be_headline]
         return next((f for f in able if f.metric == self.preferred_metric), able[0] if able else None)
 
 
 def analyse(evaluations: Mapping[str, Mapping[int, EvaluationResult]], preferred: str = "") -> Analysis:
-    """Compares evaluations, given by name and seed; metrics in the order of the first evaluation."""
+    """Compare evaluations, given by recipe and seed; metrics are in the order of the first evaluation."""
     metrics: dict[str, None] = {}
     for seeds in evaluations.values():
         for evaluation in seeds.values():
@@ -225,7 +227,7 @@ def _compare_metric(
 def seed_difference_interval(
     one: RecipeResult, other: RecipeResult, pairs: int
 ) -> tuple[float, float] | None:
-    """Interval of the difference of two recipes' means over seeds; None if one has a single seed.
+    """Interval of the difference of the means over seeds of two recipes; None if one has a single seed.
 
     Welch's t with the variance over seeds, or that over samples if it is larger; 95 % for ``pairs``
     comparisons together (Bonferroni).
@@ -245,7 +247,7 @@ def seed_difference_interval(
 
 
 def _squared_error(result: RecipeResult) -> tuple[float, int]:
-    """Squared error of the mean over seeds, and the number of seeds."""
+    """Squared standard error of the mean over seeds, and the number of seeds."""
     widths = [high - low for low, high in zip(result.lows, result.highs, strict=True)]
     over_samples = mean((width / 2 / 1.96) ** 2 for width in widths)
     return max(stdev(result.values) ** 2, over_samples) / len(result.values), len(result.values)

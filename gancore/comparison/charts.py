@@ -1,4 +1,4 @@
-"""Charts as SVG text: training curves, and intervals with controls. Colours are CSS classes of the page."""
+"""Charts as SVG text: training curves and intervals with controls. Colours are CSS classes of the page."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gancore.comparison.formatting import format_number
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 290, 64, 14, 12, 44
 ROW_HEIGHT, LABEL_WIDTH = 26, 120
 STYLES = 8
-"""Number of different colours."""
+"""Number of colours."""
 LOG_RATIO = 8.0
-"""Ratio of the largest to the smallest value above which an axis is logarithmic."""
+"""The axis is logarithmic if the largest value divided by the smallest exceeds this."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One trial; ``index`` is that of its recipe and decides colour and marker."""
+    """The curve of one trial; ``index``, the number of its recipe, selects colour and marker."""
 
     label: str
     index: int
@@ -80,7 +80,7 @@ class Axis:
 
 
 def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
-    """Values of every trial against ``x_label``; empty if there are none."""
+    """A chart of the values of every trial against ``x_label``; empty text if there are no values."""
     points = [point for line in lines for point in line.points]
     if not points:
         return ""
@@ -128,7 +128,7 @@ def _tick(value: float) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One recipe by one metric: (value, low, high) of each seed; bounds are None if there are none."""
+    """One recipe by one metric: (value, low, high) of each seed; bounds are None without an interval."""
 
     label: str
     index: int
@@ -136,7 +136,7 @@ class Row:
 
 
 def interval_chart(rows: Sequence[Row], controls: Mapping[str, float], title: str) -> str:
-    """Values with 95 % intervals over samples, a line per seed; controls in range are vertical lines."""
+    """A chart of values with 95 % intervals over samples, one line for each seed, and of the controls."""
     numbers = [x for row in rows for seed in row.seeds for x in seed if x is not None and math.isfinite(x)]
     if not numbers:
         return ""
@@ -152,7 +152,7 @@ def interval_chart(rows: Sequence[Row], controls: Mapping[str, float], title: st
 
 
 def _control_labels(in_range: Mapping[str, float], x: Axis) -> tuple[list[str], float]:
-    """Labels above the lines of controls, stacked where they would overlap; and the top of the rows."""
+    """Labels of the controls, stacked if they would overlap, and the y position at which the rows start."""
     names, ends = [], [-math.inf] * max(1, len(in_range))
     for control, value in sorted(in_range.items(), key=lambda item: x.position(item[1])):
         position, width = x.position(value), 6.5 * len(control)
@@ -165,7 +165,7 @@ def _control_labels(in_range: Mapping[str, float], x: Axis) -> tuple[list[str], 
 
 
 def _controls_in_range(controls: Mapping[str, float], numbers: Sequence[float]) -> dict[str, float]:
-    """The controls that are near enough to the values to leave them readable."""
+    """The controls that are close enough to the values to keep the chart readable."""
     low, high = min(numbers), max(numbers)
     width = max(high - low, 0.05 * max(abs(low), abs(high)))
     positive = low > 0 and all(value > 0 for value in controls.values())
@@ -206,7 +206,7 @@ def _truncated(text: str, most: int = 16) -> str:
 
 
 def marker(index: int, x: float, y: float, size: float = 3.6) -> str:
-    """Circle, square, diamond, triangle, ... so that recipes can be distinguished without colours."""
+    """The marker of a recipe (circle, square, ...), which distinguishes recipes without colours."""
     corners: tuple[Sequence[tuple[float, float]], ...] = (
         (),
         ((-1, -1), (1, -1), (1, 1), (-1, 1)),

@@ -1,6 +1,6 @@
 """Configuration of a comparison, stored in ``comparison.yaml``: every setting that affects the result.
 
-Its trials follow from it: every recipe under every seed, each with its run configuration.
+The trials are every recipe with every seed, each with its run configuration.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from gancore.plugins import plugins
 from gancore.text import short_repr, suggestion
 
 REAL = "real"
-"""Name of the test rows in the gallery."""
+"""The name of the test rows in the gallery."""
 NAME_PATTERN = re.compile(r"[\w][\w.-]*")
 MAX_SEEDS = 1000
-"""Upper limit for ``--seeds N``; each seed trains every recipe once."""
+"""Upper limit of ``--seeds N``; every recipe is trained once for each seed."""
 LAST = "last"
-"""``select``: keep the model of the last step."""
+"""Value of ``select`` that keeps the model of the last step."""
 _OVERRIDE_OF_ONE = re.compile(r"(?P<name>[^:=]*):(?P<setting>.*)", re.DOTALL)
 _SET_BY_FLAG = {
-    **{f"train.{name}": f"--{name} is the same for all" for name in BUDGET_FIELDS},
-    "train.seed": "--seeds says which",
-    "train.device": "--device is the same for all",
-    "data.source": "--data is the same for all",
-    "validation.select": "--select is the same for all",
-    "validation.patience": "each training uses up its budget",
-    "domain": "--domain is the same for all",
-    "recipe": "--recipes names them",
+    **{f"train.{name}": f"set it for all recipes with --{name}" for name in BUDGET_FIELDS},
+    "train.seed": "set it with --seeds",
+    "train.device": "set it for all recipes with --device",
+    "data.source": "set it for all recipes with --data",
+    "validation.select": "set it for all recipes with --select",
+    "validation.patience": "leave it out: each training uses its whole budget",
+    "domain": "set it for all recipes with --domain",
+    "recipe": "set it with --recipes",
 }
-"""Keys that --set must not contain, with the flag that sets them."""
+"""Keys that --set refuses, with the fix."""
 MAX_COMBINATIONS = 100
-"""Upper limit for the combinations of a grid; each is one training per recipe and seed."""
+"""Upper limit of the combinations of a grid; each one is a training for every recipe and seed."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -55,25 +55,25 @@ class ComparisonConfig(Section):
 
     domain: str = Field(description="the kind of data")
     data: str | None = Field(description="a named data set or a path; none: the built-in default")
-    recipes: dict[str, str] = Field(min_length=1, description="what is compared: a name, and its recipe")
+    recipes: dict[str, str] = Field(min_length=1, description="the recipes, by name")
     steps: Count | None = Field(default=None, description="budget of each training, in steps")
-    samples: Count | None = Field(default=None, description="the same in training examples seen")
-    time: Duration | None = Field(default=None, description="the same in wall-clock seconds")
-    seeds: list[Seed] = Field(min_length=1, description="of the trainings of each recipe")
-    overrides: list[str] = Field(description="--set: key=value for all, name:key=value for one of them")
+    samples: Count | None = Field(default=None, description="budget of each training, in training examples")
+    time: Duration | None = Field(default=None, description="budget of each training, in wall-clock seconds")
+    seeds: list[Seed] = Field(min_length=1, description="seeds of the trainings of each recipe")
+    overrides: list[str] = Field(description="--set: key=value for all recipes, name:key=value for one")
     select: str | None = Field(
-        description=f"measure on valid that chooses each model; {LAST}: none; none: the domain's own"
+        description=f"metric on valid that selects each model; {LAST}: the last; none: the domain's metric"
     )
-    n: PositiveInt = Field(description="samples of each model that measures see")
-    metrics: list[str] | None = Field(description="what is measured on test; none: the default set")
-    feature_extractor: str | None = Field(description="the map to vectors; none: the domain's first")
-    evaluation_seed: NonNegativeInt = Field(description="the samples that are measured and shown")
-    device: str = Field(description="of training, measuring and timing")
+    n: PositiveInt = Field(description="number of samples of each model for metrics")
+    metrics: list[str] | None = Field(description="metrics on test; none: the default set")
+    feature_extractor: str | None = Field(description="feature extractor; none: the domain's first")
+    evaluation_seed: NonNegativeInt = Field(description="seed of the samples that are evaluated and shown")
+    device: str = Field(description="device of training, evaluation and timing")
 
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_seeds(cls, seeds: Any) -> Any:
-        """A number N means the seeds 0 to N - 1."""
+        """Replace a number N by the seeds 0 to N - 1."""
         if type(seeds) is not int:
             return seeds
         if seeds > MAX_SEEDS:
@@ -112,7 +112,7 @@ class ComparisonConfig(Section):
 
     @property
     def command(self) -> str:
-        """A command line that starts the same comparison."""
+        """The command line that starts this comparison."""
         flags: list[tuple[str, Any]] = [
             ("--domain", self.domain),
             ("--data", self.data),
@@ -138,7 +138,7 @@ class ComparisonConfig(Section):
         return self.model_copy(update={"seeds": [*seeds, *others]})
 
     def overrides_of(self, name: str) -> list[str]:
-        """``key=value`` for the recipe of this name: first those for all recipes, then its own."""
+        """The settings ``key=value`` of a recipe: first those for all recipes, then its own."""
         matches = [_OVERRIDE_OF_ONE.fullmatch(text.partition("=")[0]) for text in self.overrides]
         own = [
             text.partition(":")[2]
@@ -149,7 +149,7 @@ class ComparisonConfig(Section):
 
 
 def make_config(**values: Any) -> ComparisonConfig:
-    """Raises ConfigError with one line if a value is invalid."""
+    """Build the configuration. Raises ConfigError that names the first invalid value."""
     try:
         return ComparisonConfig.model_validate(values)
     except ValidationError as error:
@@ -161,7 +161,7 @@ def make_config(**values: Any) -> ComparisonConfig:
 
 
 def read_comparison_config(path: Path) -> ComparisonConfig:
-    """Reads ``comparison.yaml``. Raises ConfigError if it is missing or damaged."""
+    """Read ``comparison.yaml``. Raises ConfigError if it is missing or damaged."""
     if not path.is_file():
         raise ConfigError(f"{path.parent} holds no comparison", "give a folder that `gancore compare` made")
     values: dict[str, Any] = {}
@@ -171,7 +171,7 @@ def read_comparison_config(path: Path) -> ComparisonConfig:
     if set(values) != set(known):
         other = sorted(set(values) ^ set(known))[0]
         raise ConfigError(
-            f"{path}: the keys are not those of this gancore ({other})", "start a new comparison"
+            f"{path}: unknown or missing keys for this version of gancore ({other})", "start a new comparison"
         )
     return make_config(**values)
 
@@ -184,7 +184,7 @@ def _set_nested(values: dict[str, Any], setting: Setting) -> None:
 
 
 def read_recipes(texts: Sequence[str]) -> dict[str, str]:
-    """Recipes by name from ``["gan", "wide=gan"]``; a recipe without a name is its own name."""
+    """Recipes by name, from texts such as ``["gan", "wide=gan"]``; without a name, the recipe is the name."""
     recipes: dict[str, str] = {}
     for text in texts:
         name, equals, recipe = (part.strip() for part in text.partition("="))
@@ -192,14 +192,14 @@ def read_recipes(texts: Sequence[str]) -> dict[str, str]:
         name = name if equals else re.sub(r"[^\w.-]", "-", name)
         if not recipe or not NAME_PATTERN.fullmatch(name):
             raise ConfigError(
-                f"--recipes: {short_repr(text)} names no recipe",
+                f"--recipes: {short_repr(text)} has no recipe",
                 "write --recipes a,b or --recipes small=a,large=a",
             )
         if name == REAL:
-            raise ConfigError(f"--recipes: {name!r} is the name of the real rows", "give another name")
+            raise ConfigError(f"--recipes: the name {name!r} is reserved for real rows", "give another name")
         if name in recipes:
             raise ConfigError(
-                f"--recipes: {name!r} is named twice", f"give the second a name of its own: {name}2={recipe}"
+                f"--recipes: {name!r} occurs twice", f"give the second one another name: {name}2={recipe}"
             )
         recipes[name] = recipe
     return recipes
@@ -215,16 +215,16 @@ def _check_override(text: str, recipes: Mapping[str, str]) -> None:
         )
     key = (match["setting"] if match else key).strip()
     if key in _SET_BY_FLAG:
-        raise ConfigError(f"--set {short_repr(text)} cannot be set in a comparison", _SET_BY_FLAG[key])
+        raise ConfigError(f"--set {short_repr(text)} is not allowed in a comparison", _SET_BY_FLAG[key])
     if match and key.partition(".")[0] in ("data", "logging", "validation", "checkpoint"):
         raise ConfigError(
-            f"--set {short_repr(text)}: all recipes share data.*, logging.*, validation.* and checkpoint.*",
-            f"set it for all: --set {key}=...",
+            f"--set {short_repr(text)}: data.*, logging.*, validation.*, checkpoint.* are the same for all",
+            f"set it for all recipes: --set {key}=...",
         )
 
 
 def first_difference(old: ComparisonConfig, new: ComparisonConfig) -> str:
-    """``seeds: 2 -> 3``; empty if both are equal."""
+    """The first field that differs, as ``seeds: 2 -> 3``; empty if both are equal."""
     before, after = old.model_dump(), new.model_dump()
     for name in ComparisonConfig.model_fields:
         if before[name] != after[name]:
@@ -233,14 +233,18 @@ def first_difference(old: ComparisonConfig, new: ComparisonConfig) -> str:
 
 
 def read_seeds(text: str) -> int | list[int]:
-    """``3``: how many; ``0,7,9`` or ``7,``: which. Raises ConfigError."""
+    """Read ``--seeds``: ``3`` is a number of seeds; ``0,7,9`` and ``7,`` are lists of seeds.
+
+    Raises ConfigError.
+    """
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 0 or (numbers == [0] and "," not in text):
         raise ConfigError(
-            f"--seeds {short_repr(text)} names no seeds", "write how many, as 3, or which, as 0,7,9 (one: 7,)"
+            f"--seeds {short_repr(text)} is neither a number nor a list of seeds",
+            "write a number such as 3, or a list such as 0,7,9 (one seed: 7,)",
         )
     return numbers if "," in text else numbers[0]
 
@@ -268,13 +272,15 @@ def expand_grid(
     and keeps the overrides of ``a``; if a name is taken, the next is ``a-width-16-2``.
 
     Raises:
-        ConfigError: a text has another form, names a key or a value twice, or has a single value; there are
+        ConfigError: a text has another form, has a key or a value twice, or has only one value; or there are
             more than ``MAX_COMBINATIONS`` combinations.
     """
     axes = [_parse_axis(text) for text in grid]
     keys = [key for key, _ in axes]
     if len(set(keys)) < len(keys):
-        raise ConfigError(f"--grid names {max(keys, key=keys.count)} twice", "give all its values at once")
+        raise ConfigError(
+            f"--grid has {max(keys, key=keys.count)} twice", "give all its values in one --grid"
+        )
     combinations = math.prod(len(values) for _, values in axes)
     if combinations > MAX_COMBINATIONS:
         raise ConfigError(f"--grid has {combinations:,} combinations", f"give {MAX_COMBINATIONS} at most")
@@ -301,13 +307,13 @@ def _parse_axis(text: str) -> tuple[str, list[str]]:
     parsed = parse_value(f"[{values}]", where) if equals and key.strip() else None
     if not isinstance(parsed, list) or len(parsed) < 2 or "." not in key:
         raise ConfigError(
-            f"{where} gives no two values to try",
-            "write --grid section.key=value,value,...; one value is set by --set",
+            f"{where} has fewer than two values",
+            "write --grid section.key=value,value,...; set a single value with --set",
         )
     texts = [value if isinstance(value, str) else json.dumps(value) for value in parsed]
     if len(set(texts)) < len(texts):
         twice = max(texts, key=texts.count)
-        raise ConfigError(f"{where} gives {short_repr(twice)} twice", "give each value once")
+        raise ConfigError(f"{where} has {short_repr(twice)} twice", "give each value once")
     return key.strip(), texts
 
 
@@ -318,14 +324,14 @@ def _unique_name(name: str, used_names: Container[str]) -> str:
 
 
 def _recipe_of(text: str, recipes: Mapping[str, str]) -> str:
-    """The recipe that an override is for; empty: all recipes, or one that is not in the comparison."""
+    """The recipe of an override; empty if it is for all recipes or for one outside the comparison."""
     name, colon, _ = text.partition("=")[0].partition(":")
     return name if colon and name in recipes else ""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of a comparison: a recipe under one seed."""
+    """One training of a comparison: a recipe with one seed."""
 
     name: str
     recipe: str
@@ -337,7 +343,7 @@ class Trial:
 
 
 def train_arguments(config: ComparisonConfig, name: str, seed: int, select: str = "") -> dict[str, Any]:
-    """Arguments of :func:`gancore.train` for one trial; ``select``: the metric that selects its model."""
+    """Arguments of :func:`gancore.train` for one trial; ``select`` is the metric that selects its model."""
     selection = [f"validation.select={select}"] if select else []
     budget = config.budget
     return {
@@ -352,10 +358,10 @@ def train_arguments(config: ComparisonConfig, name: str, seed: int, select: str 
 
 
 def make_trials(config: ComparisonConfig) -> list[Trial]:
-    """The trials in training order: seed by seed, so that every recipe is trained once as early as possible.
+    """The trials in training order: all recipes with the first seed, then with the second, and so on.
 
     Raises:
-        ConfigError: a recipe does not accept an override; the message has the recipe's name.
+        ConfigError: a recipe does not accept an override; the message names the recipe.
         PluginError: no such domain or recipe.
     """
     _refuse_classifiers(config)
@@ -371,7 +377,7 @@ def _make_trial(config: ComparisonConfig, name: str, seed: int) -> Trial:
 
 
 def _refuse_classifiers(config: ComparisonConfig) -> None:
-    """Raises ConfigError if a recipe is a classifier: it generates no samples to compare."""
+    """Raise ConfigError if a recipe is a classifier, which generates no samples to compare."""
     known = plugins().recipe_entries(plugins().load_domain(config.domain))
     for name, recipe in config.recipes.items():
         if recipe in known and "classification" in known[recipe].capabilities:
@@ -381,11 +387,11 @@ def _refuse_classifiers(config: ComparisonConfig) -> None:
 
 
 def sampling_recipes(domain: str) -> list[str]:
-    """The recipes of a domain that generate samples: its own, then those of other plugins."""
+    """Names of the recipes of a domain that generate samples: its own, then those of other plugins."""
     recipes = plugins().recipe_entries(plugins().load_domain(domain))
     return [name for name, entry in recipes.items() if "classification" not in entry.capabilities]
 
 
 def selection_metric(config: ComparisonConfig, default: str) -> str:
-    """The metric that selects models; empty: none, the last model is kept. ``default`` is the domain's."""
+    """The metric that selects models; empty if the last model is kept. ``default`` is the domain's metric."""
     return default if config.select is None else "" if config.select == LAST else config.select

@@ -1,7 +1,7 @@
-"""The folder of a comparison: names of its files, its lock, and which stages are finished. Imports no torch.
+"""The folder of a comparison: its files, its lock, and the state of its stages. Imports no torch.
 
-Every file is written atomically and contains the hash of the model that it is about, so that a finished
-training, evaluation, profile or gallery is recognised and never repeated.
+Every file is written atomically and contains the hash of its model, so that a finished training, evaluation,
+profile or gallery is recognised and not repeated.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from gancore.files import MAX_JSON_BYTES, atomic_write, read_json_object, read_r
 from gancore.run_folder import RunFolder
 
 LOCK_TIMEOUT_SECONDS = 10.0
-"""Timeout for taking the lock of a killed comparison, whose processes are still ending."""
+"""Timeout for the lock of a killed comparison, whose jobs may still be ending."""
 SUBFOLDERS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
 LOCK, INDEX = "comparison.lock", "index.json"
 Stage = Literal["train", "evaluate", "show", "time"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-"""Stages of each trial, in this order: training in one process, the others in a second one."""
+"""Stages of each trial in order: training in one process, the others in a second process."""
 
 
 @dataclass
 class ComparisonFolder:
-    """The files of a comparison; those of a trial have its name."""
+    """The paths of the files of a comparison; files of a trial have its name."""
 
     path: Path
 
@@ -42,10 +42,10 @@ class ComparisonFolder:
         self.config_file = self.path / "comparison.yaml"
         self.environment_file = (
             self.path / "environment.json"
-        )  # data, machine, versions before the first training
+        )  # data, machine and versions at the start of the first training
         self.report_html = self.path / "report.html"
         self.report_json = self.path / "report.json"
-        self.data_folder = self.path / "data"  # copies of rows that a program passed in memory
+        self.data_folder = self.path / "data"  # copies of data that a program passed in memory
 
     def run_folder(self, trial: Trial) -> RunFolder:
         return RunFolder(self.path / "runs" / str(trial))
@@ -57,32 +57,30 @@ class ComparisonFolder:
         return self.path / "tradeoffs" / f"{trial}.json"
 
     def samples(self, trial: Trial | str) -> Path:
-        """The gallery of a trial; that of ``real`` has rows of test."""
+        """The folder of the gallery of a trial; ``real`` is the gallery of test rows."""
         return self.path / "samples" / str(trial)
 
     def failure_file(self, trial: Trial) -> Path:
         return self.path / "failures" / f"{trial}.json"
 
     def machine_file(self, trial: Trial) -> Path:
-        """Names of the machines that a trial was trained on."""
+        """The file with the names of the machines on which a trial was trained."""
         return self.path / "trainings" / f"{trial}.json"
 
     def create(self) -> None:
-        """Raises ConfigError if the folder cannot be created or contains something else."""
+        """Create the folder. Raises ConfigError if it cannot be created or contains other files."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             others = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
             if others - {LOCK, f"{LOCK}.held"} and not self.config_file.is_file():
-                raise ConfigError(
-                    f"--out {self.path} is a folder with other things in it", "give a new or empty folder"
-                )
+                raise ConfigError(f"--out {self.path} contains other files", "give a new or empty folder")
             for name in SUBFOLDERS:
                 (self.path / name).mkdir(exist_ok=True)
         except OSError as error:
             raise ConfigError(f"--out {self.path}: {error.strerror}", "give another folder") from error
 
     def undo_create(self) -> None:
-        """Removes what :meth:`create` made, if the data cannot be opened; files of others stay."""
+        """Remove what :meth:`create` made, for data that cannot be opened; other files stay."""
         for file in (self.config_file, self.path / LOCK):
             file.unlink(missing_ok=True)
         for file in self.data_folder.glob("rows-*.npy"):
@@ -93,7 +91,7 @@ class ComparisonFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
-        """Locks the comparison; its jobs inherit the descriptor, so the lock lasts until the last one exits.
+        """Lock the comparison. Its jobs inherit the descriptor: the lock lasts until the last one exits.
 
         Raises:
             BusyError: another process runs this comparison.
@@ -113,17 +111,17 @@ class ComparisonFolder:
             raise ConfigError(message, f"remove {LOCK}, or give another folder") from error
 
     def check_configs(self, trials: Sequence[Trial]) -> None:
-        """Raises ConfigError if a trial that was started here has another configuration now."""
+        """Raise ConfigError if the configuration of a started trial has changed."""
         for trial in trials:
             file = self.run_folder(trial).config_file
             if file.exists() and (changes := diff_configs(load_config_file(file), trial.config)):
                 raise ConfigError(
                     f"{trial} was started with another configuration: {changes[0]}",
-                    "install the versions that it was started with, or start a new comparison",
+                    "install the versions with which it was started, or start a new comparison",
                 )
 
     def weights_hash(self, trial: Trial) -> str:
-        """sha256 of the weights of a finished trial; empty: not finished, or another configuration."""
+        """sha256 of the weights of a trial; empty if it is not finished or has another configuration."""
         run = self.run_folder(trial)
         status = run.read_status()
         if status is None or status.status != "done" or not self._has_config(run, status.config_hash, trial):
@@ -145,7 +143,7 @@ class ComparisonFolder:
             return False
 
     def is_finished(self, trial: Trial, stage: Stage) -> bool:
-        """Whether the stage's result exists and was computed from the present weights."""
+        """Whether the output of the stage exists and was computed from the current weights."""
         weights = self.weights_hash(trial)
         if stage == "train" or not weights:
             return bool(weights)
@@ -162,7 +160,7 @@ class ComparisonFolder:
 
 
 def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """Returns {} if the file is missing, damaged, a link, not a regular file or too large."""
+    """Read a JSON object; {} if the file is missing, damaged, a link, not a regular file or too large."""
     try:
         value = decode_lossless(read_regular(path, most_bytes).decode())
     except (OSError, ValueError, RecursionError):
@@ -171,6 +169,6 @@ def read_json(path: Path, most_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON atomically; non-finite numbers are encoded as in an evaluation."""
+    """Write JSON atomically; non-finite numbers are encoded as in an evaluation result."""
     text = json.dumps(encode_non_finite(to_json_value(value)), indent=1, ensure_ascii=False, allow_nan=False)
     atomic_write(path, text + "\n")

@@ -25,7 +25,7 @@ def format_number(value: float | None) -> str:
 
 
 def format_seconds(value: float | None) -> str:
-    """``1.23 s``, ``4.5 ms``, ``12 µs``, ``3.2 min``."""
+    """A time as text: ``1.23 s``, ``4.5 ms``, ``12 µs``, ``3.2 min``; a dash for None."""
     if value is None:
         return MISSING
     if value >= 100:
@@ -37,7 +37,7 @@ def format_seconds(value: float | None) -> str:
 
 
 def format_count(value: float | None) -> str:
-    """``1,234``, ``12.3 k``, ``4.56 M``."""
+    """A count as text: ``1,234``, ``12.3 k``, ``4.56 M``; a dash for None."""
     if value is None:
         return MISSING
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
@@ -47,10 +47,10 @@ def format_count(value: float | None) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
+    """A list as text: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def format_direction(higher_is_better: bool | None) -> str:
-    """``"higher is better"``, ``"lower is better"``, or nothing if neither is."""
+    """``"higher is better"``, ``"lower is better"``, or empty for None."""
     return {True: "higher is better", False: "lower is better", None: ""}[higher_is_better]

@@ -1,4 +1,4 @@
-"""Galleries: sample files that a domain writes, and that the report embeds as data URIs by media type."""
+"""Galleries: sample files that a domain writes and the report embeds as data URIs, by media type."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 SAMPLE_NUMBER = re.compile(r"(\d+)")
 IMAGE = "image"
 EMBEDDED_KINDS = frozenset({IMAGE, "audio", "video"})
-"""First words of media types that HTML has elements for."""
+"""First parts of media types for which HTML has an element."""
 MAX_TEXT_LINES, MAX_TEXT_CHARACTERS = 60, 6000
-"""Beginning of a text file that is quoted."""
+"""The part of a text file that is quoted, in lines and in characters."""
 LARGEST_BYTES = 1 << 26
-"""Upper limit for an embedded file."""
+"""Largest size of an embedded file, in bytes."""
 PREVIEW = "preview.png"
 
 
 @dataclass(frozen=True)
 class MediaFile:
-    """``kind``: text, other, or the first word of the media type, which decides the HTML element."""
+    """A file of a gallery.
+
+    ``kind`` is text, other, or the first part of the media type (image, audio, video).
+    """
 
     path: Path
     kind: str
@@ -47,13 +50,13 @@ class MediaFile:
 
     @property
     def size(self) -> int:
-        """Characters that the file adds to the page."""
+        """The number of characters that the file adds to the page."""
         return len(self.text) if self.kind == "text" else -(-self.path.stat().st_size // 3) * 4
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Samples of one model: files that show all of them, files of single samples by number, other files."""
+    """Samples of one model: files that show all samples, files of single samples by number, other files."""
 
     name: str
     count: int
@@ -62,7 +65,7 @@ class Gallery:
     other_files: Sequence[str] = ()
 
     def size(self, max_number: int) -> int:
-        """Characters on the page with samples up to ``max_number``."""
+        """The number of characters on the page with samples up to ``max_number``."""
         shown = [file for number, files in self.by_sample.items() if number <= max_number for file in files]
         return sum(file.size for file in (*self.overview, *shown))
 
@@ -81,9 +84,9 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def is_inside(folder: Path, relative: str) -> bool:
-    """Whether a name is that of a regular file in ``folder``, through no link, that is small enough to embed.
+    """Whether a name is a regular file in ``folder``, reached without links and small enough to embed.
 
-    The index of a foreign comparison is not trusted: no name in it may lead to another file of the reader.
+    The index of a comparison from elsewhere is not trusted: its names must not reach other files.
     """
     path, parent = folder / relative, folder.parent
     try:
@@ -95,7 +98,7 @@ def is_inside(folder: Path, relative: str) -> bool:
 
 
 def read_galleries(root: Path, indices: Mapping[str, Mapping[str, Any]]) -> list[Gallery]:
-    """The galleries in the order of the report; ``indices``: by name, each with its folder."""
+    """The galleries in the order of the report; ``indices`` are by name, each with its folder."""
     return [_read_gallery(root / index["folder"], name, index) for name, index in indices.items()]
 
 
@@ -125,7 +128,7 @@ def _read_gallery(folder: Path, name: str, index: Mapping[str, Any]) -> Gallery:
 
 
 def read_file(path: Path) -> MediaFile:
-    """A file that browsers show is embedded, a text is quoted, any other file is only named."""
+    """Read a file: media that browsers show are embedded, text is quoted, other files are only named."""
     media_type = mimetypes.guess_type(path.name)[0] or ""
     kind = media_type.partition("/")[0]
     if kind in EMBEDDED_KINDS:
@@ -139,7 +142,7 @@ def read_file(path: Path) -> MediaFile:
 
 
 def _text(path: Path) -> str | None:
-    """The beginning of the file; None: it is not text."""
+    """The beginning of the file; None if it is not text."""
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             head = file.read(4 * MAX_TEXT_CHARACTERS)
@@ -151,7 +154,7 @@ def _text(path: Path) -> str | None:
 
 
 def samples_that_fit(galleries: Sequence[Gallery], characters: int) -> int:
-    """How many numbered samples of each gallery fit into this many characters of the page."""
+    """The number of samples of each gallery that fit into this number of characters of the page."""
     count = max((max(gallery.by_sample, default=0) for gallery in galleries), default=0)
     while count > 0 and sum(gallery.size(count) for gallery in galleries) > characters:
         count -= 1
@@ -159,7 +162,7 @@ def samples_that_fit(galleries: Sequence[Gallery], characters: int) -> int:
 
 
 def write_gallery(folder: Path, domain: Domain, samples: Samples, seed: int, weights_hash: str) -> None:
-    """Writes the files of ``Domain.write``, a preview and an index; the folder is created atomically.
+    """Write the files of ``Domain.write``, a preview and an index; the folder is created atomically.
 
     Raises:
         DataError: the domain wrote a file outside the folder.

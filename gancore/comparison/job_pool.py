@@ -1,7 +1,7 @@
-"""Processes of a comparison: :class:`JobPool` starts jobs, forwards their output line by line, stops them.
+"""Processes of a comparison: :class:`JobPool` starts jobs, forwards their output line by line and stops them.
 
-A job ends with an exit code of the command line; if it fails, its last two lines are the error as text and as
-JSON.
+A job ends with an exit code of the command line. If it fails, its last two lines are the error as text and
+as JSON.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from gancore.errors import ExitCode, GancoreError
 
 INTERRUPTED = 130
 ERROR_START = '{"error": '
-"""Start of the line with the error of a failed job."""
+"""Start of the line that has the error of a failed job in JSON."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """``trial``: its number; None: prepare the comparison. The job ends if ``parent_pid`` does."""
+    """Arguments of a job.
+
+    ``trial`` is a number; None prepares the comparison. It ends with ``parent_pid``.
+    """
 
     folder: str
     trial: int | None = None
@@ -43,21 +46,21 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """How a job ended: its exit code, and the last line that it printed."""
+    """The exit code of a job and the last line that it printed."""
 
     code: int
     last_line: str = ""
 
     @property
     def message(self) -> str:
-        """The error in one line; empty if there was none."""
+        """The error in one line; empty if the job succeeded."""
         details = self._details
         if details and self.code > 0:
             return " ".join("; ".join(filter(None, (details["message"], details["fix"]))).split())
         return failure_message(self.code, self.last_line)
 
     def error(self) -> GancoreError:
-        """The error of the job, of the same class where that is one of gancore's, with its exit code."""
+        """The error of the job: an instance of the same class of gancore, otherwise a JobError."""
         details = self._details
         if not details:
             return JobError(self.message, "", self.code)
@@ -78,7 +81,7 @@ class JobResult:
 
 
 class JobError(GancoreError):
-    """An error of a job that is of no class of gancore, with the job's exit code."""
+    """An error of a job that has no class of gancore. It has the exit code of the job."""
 
     def __init__(self, message: str, fix: str, code: int) -> None:
         super().__init__(message, fix)
@@ -91,7 +94,7 @@ class JobError(GancoreError):
 
 @dataclass
 class JobPool:
-    """Starts jobs; every job inherits ``lock_fd``, so the lock is held until the last of them exits."""
+    """Starts jobs. Every job inherits ``lock_fd``, so that the lock is held until the last job exits."""
 
     lock_fd: int
     announce: Callable[[str], None]
@@ -100,7 +103,7 @@ class JobPool:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, job: Job, title: str) -> JobResult:
-        """Runs one job to its end; may be called from several threads."""
+        """Run one job to its end. It may be called from several threads."""
         with self._lock:
             if self._stopped:
                 return JobResult(INTERRUPTED)
@@ -116,7 +119,7 @@ class JobPool:
         return JobResult(INTERRUPTED if stopped else code, last_line)
 
     def _start(self, job: Job) -> subprocess.Popen[str]:
-        """In its own session: signals of the terminal reach jobs only through :meth:`stop`, once."""
+        """Start a job in a session of its own: signals of the terminal reach it only through :meth:`stop`."""
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         return subprocess.Popen(
             [sys.executable, "-m", "gancore.comparison.worker", job.to_json()],
@@ -131,14 +134,14 @@ class JobPool:
         )
 
     def stop(self) -> None:
-        """Starts no more jobs; running jobs save a checkpoint and end."""
+        """Start no more jobs, and stop running jobs, which save a checkpoint and end."""
         with self._lock:
             self._stopped = True
             for process in self._running:
                 process.send_signal(signal.SIGTERM)  # a shell may have SIGINT ignored
 
     def wait(self) -> None:
-        """Waits until all running jobs have ended."""
+        """Wait until all running jobs have ended."""
         for process in self._live():
             process.wait()
 
@@ -152,7 +155,7 @@ class JobPool:
 
 
 def forward_output(lines: Iterable[str], title: str, announce: Callable[[str], None]) -> str:
-    """Announces every line of a job but the error in JSON; returns the last line."""
+    """Announce every line of a job except the error in JSON; return the last line."""
     last = ""
     for line in lines:
         if line.strip():
@@ -163,7 +166,7 @@ def forward_output(lines: Iterable[str], title: str, announce: Callable[[str], N
 
 
 def failure_message(code: int, last_line: str) -> str:
-    """Why a process failed: its last line without the prefix "error: "."""
+    """The reason why a process failed: its last line without the prefix "error: ", or its exit code."""
     if code == 0:
         return ""
     if code < 0:

@@ -1,4 +1,4 @@
-"""What a comparison does before its first training: open the data, record them and the machine."""
+"""Preparation of a comparison before its first training: open the data, record the data and the machine."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
 def prepare_comparison(
     folder: ComparisonFolder, config: ComparisonConfig, trials: Sequence[Trial], root: Path | None
 ) -> None:
-    """Opens the data, records what they are, and writes some test rows for the gallery.
+    """Open the data, record them, and write some test rows for the gallery.
 
     Raises:
-        DataError: the data cannot be read, or have changed since the comparison was started.
-        ConfigError: ``--select`` names no metric that can select models here.
+        DataError: the data cannot be read, or changed since the comparison was started.
+        ConfigError: ``--select`` is not a metric that can select models on these data.
     """
     domain = plugins().load_domain(config.domain)
     source, licence, data = _open_data(domain, trials[0].config, root)
     if before := read_json(folder.environment_file):
         if before["data"]["fingerprint"] != data.fingerprint:
             raise DataError(
-                "the data changed since this comparison was started",
+                "the data have changed since this comparison was started",
                 "restore them, or start a new comparison",
             )
         return
@@ -75,7 +75,7 @@ def _open_data(domain: Domain, config: RunConfig, root: Path | None) -> tuple[st
     data = domain.open(source, config.data)
     for name in ("train", "valid", "test"):
         if not len(data.view(name)):
-            raise DataError(f"no row is left for {name}", "add data, or loosen what data.* leaves out")
+            raise DataError(f"{name} has no rows", "add data, or exclude less with data.*")
     return source.name, source.entry.licence if source.entry else "", data
 
 
@@ -93,16 +93,16 @@ def _data_facts(data: Data, source: str, licence: str) -> dict[str, Any]:
 
 
 def _check_metrics(config: ComparisonConfig, domain: Domain, spec: Spec) -> None:
-    """Before any training. Raises ConfigError if no metric or features have such a name for these data."""
+    """Raise ConfigError if a metric or the feature extractor does not exist for these data."""
     load_metrics(available_metrics(domain, spec, ANNOUNCE), config.metrics, ANNOUNCE)
     known = available_extractors(domain, spec, ANNOUNCE)
     if config.feature_extractor is not None and config.feature_extractor not in known:
-        message = f"no features {config.feature_extractor!r} for these data"
+        message = f"no feature extractor {config.feature_extractor!r} for these data"
         raise ConfigError(message, suggestion(config.feature_extractor, known))
 
 
 def _write_real_samples(folder: ComparisonFolder, domain: Domain, data: Data, shown: int, seed: int) -> None:
-    """A random subset of the test rows."""
+    """Write a random subset of the test rows as the gallery of real rows."""
     view, key = data.view("test"), evaluation_key("shown", seed)
     rows = (key / "rows").permutation(len(view))[:shown]
     batch = view.get_batch(rows, (key / "take").with_rows(RowRange.all(shown)))
@@ -111,7 +111,7 @@ def _write_real_samples(folder: ComparisonFolder, domain: Domain, data: Data, sh
 
 
 def load_trained_trial(folder: ComparisonFolder, device: str, trial: Trial, root: Path | None) -> LoadedTrial:
-    """The model of a trial, a new game of its recipe, and its data."""
+    """Load the model of a trial, build a new game of its recipe, and open its data."""
     model = load_model(folder.run_folder(trial).model, device)
     _, recipe = plugins().load_recipe(model.domain, trial.recipe)
     game = build_game(recipe, trial.config.model, model.spec, trial.seed)
@@ -120,7 +120,7 @@ def load_trained_trial(folder: ComparisonFolder, device: str, trial: Trial, root
 
 
 def machine_name(device: str) -> str:
-    """``CPU, 2 threads``, or the name of the accelerator."""
+    """The processor and number of threads, as ``CPU, 2 threads``, or the name of the accelerator."""
     resolved, threads = resolve_device(device), torch.get_num_threads()
     if resolved.type == "cuda":
         return f"{torch.cuda.get_device_name(resolved)}, {threads} CPU threads"
@@ -139,16 +139,18 @@ def library_versions() -> dict[str, str]:
 def selection(
     config: ComparisonConfig, domain: Domain, spec: Spec, valid: View, trials: Iterable[Trial]
 ) -> dict[str, Any]:
-    """``select``, the metric that selects each model (by default the domain's, if it applies to these data),
-    and ``on_valid``, direction and unit of every metric that could.
+    """Choose the metric that selects models; by default the domain's, if it applies to these data.
+
+    Returns:
+        ``select``, its name, and ``on_valid``, the direction and unit of every metric that can select.
 
     Raises:
-        ConfigError: ``--select`` names none of them, or the likelihood although a recipe gives none.
+        ConfigError: ``--select`` is none of them, or is the likelihood and a recipe has none.
     """
     validator = Validator(domain, spec, valid, 1, evaluation_key("select"))
     able = {name: metric for name, metric in validator.metrics.items() if metric.higher_is_better is not None}
     if config.select not in (None, LAST, NLL, *able):
-        message = f"--select {config.select}: no metric of that name can select models here"
+        message = f"--select {config.select}: there is no such metric that can select models"
         raise ConfigError(message, suggestion(str(config.select), [*able, NLL]))
     on_valid = {
         name: {"higher_is_better": metric.higher_is_better, "unit": metric.unit}
@@ -162,7 +164,7 @@ def selection(
 
 
 def _require_likelihood(validator: Validator, trials: Iterable[Trial]) -> None:
-    """Raises ConfigError, with its name, if a recipe's models give no likelihood on these data."""
+    """Raise ConfigError if the models of a recipe have no likelihood on these data."""
     for trial in trials:
         _, recipe = plugins().load_recipe(validator.domain, trial.recipe)
         sampler = build_game(recipe, trial.config.model, validator.spec, trial.seed).sampler()

@@ -1,4 +1,4 @@
-"""The report of a comparison: all figures in report.json, and a self-contained page rendered from them.
+"""The report of a comparison: all figures in report.json, and an HTML page that is rendered from them.
 
 The page has no script, loads nothing, and is smaller than 10 MB. Imports no torch.
 """
@@ -38,7 +38,7 @@ ON_VALID = "valid/"
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_PAGE_CHARACTERS = 9_000_000
 TEXT_CHARACTERS = 1_200_000
-"""Part of the page that is kept for everything but samples."""
+"""The number of characters of the page that are reserved for everything except samples."""
 AXIS_UNITS = {
     "seconds": ((3600, "hours of training"), (60, "minutes of training"), (1, "seconds of training")),
     "samples": (
@@ -47,15 +47,15 @@ AXIS_UNITS = {
         (1, "real samples seen"),
     ),
 }
-"""Units of the x axes; used is the largest of which the longest curve has two."""
+"""Units of the x axes. A chart uses the largest unit of which its longest curve has at least two."""
 MAX_CURVES = 6
-"""Metrics whose curves are drawn."""
+"""The largest number of metrics whose curves are drawn."""
 
 
 def write_report(
     folder: ComparisonFolder, config: ComparisonConfig, trials: Sequence[Trial]
 ) -> dict[str, Any]:
-    """Writes both files from the results in the folder so far; returns the content of report.json."""
+    """Write both files from the results in the folder; return the content of report.json."""
     report = make_report(folder, config, trials)
     write_json(folder.report_json, report)
     atomic_write(folder.report_html, render_html(report, folder))
@@ -65,7 +65,7 @@ def write_report(
 def make_report(
     folder: ComparisonFolder, config: ComparisonConfig, trials: Sequence[Trial]
 ) -> dict[str, Any]:
-    """All figures as JSON values."""
+    """Compute the content of report.json from the results in the folder."""
     environment = read_json(folder.environment_file)
     runs = [trial_facts(folder, trial) for trial in trials]
     evaluations, tradeoffs = evaluations_by_seed(folder, trials), tradeoffs_by_seed(folder, trials)
@@ -107,7 +107,7 @@ def make_report(
 
 
 def still_improving(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Recipes of which a trial selected its last model, of several."""
+    """Recipes with a trial that selected its last model, out of several."""
     late = [run["name"] for run in runs if run["steps"] > 1 and run["chosen_step"] == run["steps"]]
     return list(dict.fromkeys(late))
 
@@ -163,13 +163,13 @@ def _recipe_json(result: RecipeResult) -> dict[str, Any]:
 
 
 def _evaluation_metadata(evaluations: Mapping[str, Mapping[int, EvaluationResult]]) -> dict[str, Any]:
-    """``metadata`` of the first evaluation; those of the others differ in the hash of the model only."""
+    """``metadata`` of the first evaluation; in the others, only the hash of the model differs."""
     first = next((one for seeds in evaluations.values() for one in seeds.values()), None)
     return {} if first is None else dict(first.metadata)
 
 
 def _samples(folder: ComparisonFolder, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Indices of the galleries: real rows, then the first finished seed of each recipe."""
+    """The index of each gallery: that of real rows, then of the first finished seed of each recipe."""
     shown: dict[str, Any] = {}
     if index := read_index(folder.samples(REAL)):
         shown[REAL] = {**index, "folder": REAL}
@@ -213,7 +213,7 @@ def trial_facts(folder: ComparisonFolder, trial: Trial) -> dict[str, Any]:
 
 
 def _samples_per_step(training: Mapping[str, Any], trial: Trial) -> float:
-    """As recorded in the model, since a fitted one sees all rows in each step; without a model, a batch."""
+    """Samples per step as the model records them (a fitted model sees all rows); without a model, a batch."""
     step, samples = training.get("step"), training.get("samples")
     if isinstance(step, int) and isinstance(samples, int) and step > 0:
         return samples / step
@@ -221,7 +221,7 @@ def _samples_per_step(training: Mapping[str, Any], trial: Trial) -> float:
 
 
 def _mapping(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The object of that name; {} if there is none."""
+    """The object with this name; {} if there is none."""
     value = content.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -229,7 +229,7 @@ def _mapping(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 def validation_curves(
     lines: Sequence[Mapping[str, Any]], samples_per_step: float
 ) -> dict[str, list[dict[str, float]]]:
-    """Every metric on valid: its values with step, samples seen and seconds of training."""
+    """The curve of every metric on valid: points with value, step, samples and seconds of training."""
     clock = [(line["step"], line["seconds"]) for line in lines if "seconds" in line]
     curves: dict[str, list[dict[str, float]]] = {}
     for line in lines:
@@ -243,7 +243,7 @@ def validation_curves(
 
 
 def seconds_at_step(clock: Sequence[tuple[int, float]], step: int) -> float:
-    """Seconds of training at a step, by linear interpolation between logged ones."""
+    """Seconds of training at a step, by linear interpolation between logged steps."""
     before = (0, 0.0)
     for after in [(0, 0.0), *clock]:
         if after[0] >= step:
@@ -256,7 +256,7 @@ def seconds_at_step(clock: Sequence[tuple[int, float]], step: int) -> float:
 def evaluations_by_seed(
     folder: ComparisonFolder, trials: Sequence[Trial]
 ) -> dict[str, dict[int, EvaluationResult]]:
-    """Evaluations of the present models, by name and seed."""
+    """Evaluation results of the current models, by recipe and seed."""
     evaluations: dict[str, dict[int, EvaluationResult]] = {}
     for trial in trials:
         if folder.is_finished(trial, "evaluate"):
@@ -271,7 +271,7 @@ def evaluations_by_seed(
 def tradeoffs_by_seed(
     folder: ComparisonFolder, trials: Sequence[Trial]
 ) -> dict[str, dict[int, dict[str, Any]]]:
-    """Trade-offs of the present models, by name and seed."""
+    """Trade-offs of the current models, by recipe and seed."""
     tradeoffs: dict[str, dict[int, dict[str, Any]]] = {}
     for trial in trials:
         if folder.is_finished(trial, "time"):
@@ -280,7 +280,7 @@ def tradeoffs_by_seed(
 
 
 def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
-    """The page. Samples that do not fit are left out, the same number from each recipe."""
+    """Render the page. Every recipe shows the same number of samples, as many as fit."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -326,7 +326,7 @@ def _gallery_heading(report: Mapping[str, Any], gallery: Gallery) -> str:
 
 
 def _not_computed(report: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Metrics that were computed for no recipe, by the reason."""
+    """Metrics that were not computed for any recipe, by reason."""
     by_reason: dict[str, list[str]] = {}
     for metric in report["metrics"]:
         if not metric["computed"]:
@@ -351,7 +351,7 @@ def _intervals(metric: Mapping[str, Any], index: Mapping[str, int]) -> str:
 
 
 def _curves(report: Mapping[str, Any], index: Mapping[str, int]) -> list[dict[str, str]]:
-    """Charts of each metric on valid against seconds and samples; the one that selected the models first."""
+    """Charts of each metric on valid against seconds and samples, first of the metric that selects models."""
     select = report["environment"].get("select", "")
     metrics: dict[str, None] = {select: None} if select else {}
     for run in report["runs"]:
@@ -365,7 +365,7 @@ def _curves(report: Mapping[str, Any], index: Mapping[str, int]) -> list[dict[st
 
 
 def learning_curve(runs: Sequence[Mapping[str, Any]], metric: str, x: str, index: Mapping[str, int]) -> str:
-    """``metric`` of every trial against ``x``, seconds or samples."""
+    """A chart of ``metric`` of every trial against ``x``, which is seconds or samples."""
     curves = {run["trial"]: (run["name"], run["curves"].get(metric, [])) for run in runs}
     longest = max((point[x] for _, curve in curves.values() for point in curve), default=1.0)
     size, unit = next((size, unit) for size, unit in AXIS_UNITS[x] if longest >= 2 * size or size == 1)

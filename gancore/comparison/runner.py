@@ -42,7 +42,7 @@ DEFAULTS = {"seeds": 1, "n": 2000, "evaluation_seed": 0, "device": "auto"}
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Result of a comparison: ``report`` is the content of report.json; ``failures`` has a line for each."""
+    """Result of a comparison: ``report`` is the content of report.json, ``failures`` has a line for each."""
 
     folder: Path
     report_html: Path
@@ -52,7 +52,7 @@ class ComparisonResult:
 
 @dataclass
 class ComparisonRunner:
-    """Runs a comparison, ``jobs`` trials at a time; ``announce`` receives progress lines."""
+    """Runs a comparison with ``jobs`` trials at a time; ``announce`` is called with each line of progress."""
 
     folder: ComparisonFolder
     config: ComparisonConfig
@@ -60,14 +60,14 @@ class ComparisonRunner:
     data_root: Path | None = None
     announce: Announce = field(default=lambda line: None)
     data_rows: ArraySource | None = None
-    """Data that a program passed in memory, to be saved in the folder."""
+    """Data that a program passed in memory; they are saved in the folder."""
     trials: list[Trial] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.jobs > 1 and self.config.budget.unit == "time":
             raise ConfigError(
-                f"--jobs {self.jobs} with --time: parallel trainings would share their time",
-                "give the budget in steps or samples, or leave --jobs out",
+                f"--jobs {self.jobs} and --time are given: parallel trainings would slow each other down",
+                "give the budget in steps or samples, or leave out --jobs",
             )
         self.trials = make_trials(self.config)
 
@@ -88,7 +88,7 @@ class ComparisonRunner:
         return ComparisonResult(self.folder.path, self.folder.report_html, report, failure_lines(report))
 
     def _save_config(self) -> None:
-        """Adds new seeds to those in the folder; any other change is refused."""
+        """Save the configuration. New seeds are added to those in the folder; other changes are refused."""
         if self.folder.config_file.is_file():
             before = read_comparison_config(self.folder.config_file)
             self.config = self.config.with_seeds(before.seeds)
@@ -102,10 +102,10 @@ class ComparisonRunner:
         atomic_write(self.folder.config_file, to_yaml(self.config))
 
     def _prepare(self, run: RunJob) -> None:
-        """Opens the data before the first training, and again while a training is unfinished.
+        """Open and record the data, unless all trainings are finished.
 
         Raises:
-            GancoreError: the error of the job, of the same class where that is one of gancore's.
+            GancoreError: the error of the job, see :meth:`JobResult.error`.
         """
         recorded = read_json(self.folder.environment_file)
         if recorded and all(self._is_done(trial, "train") for trial in self.trials):
@@ -125,11 +125,11 @@ class ComparisonRunner:
             for number in range(len(self.trials)):
                 waiting.add(threads.submit(self._run_trial, number, later, pool))
             self._wait_and_report(waiting)
-            for number in range(len(self.trials)):  # timings need an otherwise idle machine
+            for number in range(len(self.trials)):  # timing needs an otherwise idle machine
                 self._wait_and_report({threads.submit(self._run_stages, number, ("time",), pool)})
 
     def _wait_and_report(self, waiting: set[Future[None]]) -> None:
-        """Rewrites the report whenever a trial has finished."""
+        """Rewrite the report whenever a trial has finished."""
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
@@ -141,7 +141,7 @@ class ComparisonRunner:
         self._run_stages(number, later, run)
 
     def _run_stages(self, number: int, stages: tuple[Stage, ...], run: RunJob) -> None:
-        """Runs the unfinished stages in one process; after a failure no later stage is run."""
+        """Run the unfinished stages in one process; a failure skips all later stages."""
         trial = self.trials[number]
         left = tuple(stage for stage in stages if not self._is_done(trial, stage))
         if not left or self.folder.failure_file(trial).exists():
@@ -160,7 +160,7 @@ class ComparisonRunner:
         return Job(str(self.folder.path.absolute()), number, stages, profile_speed, root, os.getpid())
 
     def _is_profiled(self, trial: Trial) -> bool:
-        """Whether another seed of the same recipe was timed: the time per sample does not depend on it."""
+        """Whether another seed of the recipe was timed: the time per sample does not depend on the seed."""
         same = (other for other in self.trials if other.name == trial.name and other != trial)
         return any("seconds_a_sample" in read_json(self.folder.tradeoffs_file(other)) for other in same)
 
@@ -169,17 +169,17 @@ class ComparisonRunner:
 
 
 def failure_lines(report: Mapping[str, Any]) -> tuple[str, ...]:
-    """One line for each trial that failed."""
+    """One line for each failed trial."""
     return tuple(f"{failure['trial']}: {failure['message']}" for failure in report["failures"])
 
 
 @contextlib.contextmanager
 def _stop_on_signal(pool: JobPool) -> Iterator[None]:
-    """On a signal, running jobs save a checkpoint and end."""
+    """Context manager that stops the jobs on a signal: they save a checkpoint and end."""
     try:
         yield
     except KeyboardInterrupt:
-        print_from_handler("stopping: running trials save first; repeat the command to continue")
+        print_from_handler("stopping: running trials are saved first; repeat the command to continue")
         pool.stop()
         try:
             with signal_handler(_on_signal):
@@ -190,7 +190,7 @@ def _stop_on_signal(pool: JobPool) -> Iterator[None]:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    """A second Ctrl-C stops immediately; repeated SIGTERM from a scheduler is ignored."""
+    """Handle a signal: a second Ctrl-C stops immediately, a repeated SIGTERM of a scheduler is ignored."""
     if number == signal.SIGINT:
         raise_interrupted(number, frame)
 
@@ -204,7 +204,7 @@ def start_comparison(
     runs_folder: Path,
     announce: Announce,
 ) -> ComparisonResult:
-    """Runs a comparison in ``out`` or in a new folder of ``runs_folder``; finished stages there are skipped.
+    """Run a comparison in ``out`` or in a new folder of ``runs_folder``; finished stages are skipped.
 
     ``values`` are those of :class:`ComparisonConfig` and ``grid``; None means the default.
     """
@@ -232,10 +232,10 @@ def _new_folder(runs_folder: Path, domain: str) -> Path:
 def resume_comparison(
     path: Path, given: Mapping[str, Any], jobs: int, data_root: Path | None, announce: Announce
 ) -> ComparisonResult:
-    """Continues the comparison in ``path``; seeds in ``given`` are added to its own.
+    """Continue the comparison in ``path``; seeds in ``given`` are added to its own.
 
     Raises:
-        ConfigError: another setting is given: the folder stores them.
+        ConfigError: a setting other than seeds is given: the folder stores all settings.
     """
     folder = ComparisonFolder(path)
     config = read_comparison_config(folder.config_file)
@@ -243,7 +243,7 @@ def resume_comparison(
         if name != "seeds" and _is_given(value):
             raise ConfigError(
                 f"{name} is given together with resume: {path} stores the settings of its comparison",
-                f"leave {name} out; only seeds can be added",
+                f"leave out {name}; only seeds can be added",
             )
     if given.get("seeds") is not None:
         config = make_config(**{**config.model_dump(), "seeds": given["seeds"]})
@@ -255,7 +255,7 @@ def _is_given(value: Any) -> bool:
 
 
 def rewrite_report(path: Path) -> ComparisonResult:
-    """Writes the report again from the results in the folder; nothing is trained or evaluated."""
+    """Write the report again from the results in the folder; nothing is trained or evaluated."""
     folder = ComparisonFolder(path)
     config = read_comparison_config(folder.config_file)
     report = write_report(folder, config, make_trials(config))

@@ -1,6 +1,7 @@
 """The trade-off table of the report: parallel, efficient, reversible, each measured; imports no torch.
 
-After the table of Odena, "Open questions about generative adversarial networks" (Distill 2019), question 1.
+It follows the table in question 1 of Odena, "Open questions about generative adversarial networks" (Distill,
+2019).
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from gancore.comparison.analysis import Analysis, MetricComparison
 from gancore.comparison.formatting import format_number, format_seconds, join_names
 
 CLEAR_RATIO = 1.5
-"""Ratio of times below which no recipe is called faster."""
+"""The smallest ratio of times at which one recipe is reported as faster."""
 SEQUENTIAL_EXPONENT = 0.25
-"""Exponent of the number of operations up to which a recipe is not called sequential."""
+"""The largest exponent of the number of operations at which a recipe is not reported as sequential."""
 ACCELERATION = 1.5
-"""If operations grow with the size, the last doubling adds at least this many times the operations of the one
-before; if they grow with the number of doublings, as the layers of a deeper network do, it adds fewer.
+"""The last doubling of the size must add at least this many times the operations of the doubling before.
+
+It adds twice as many if operations are proportional to the size, and equally many if they are proportional to
+the number of doublings, as for the layers of a deeper network.
 """
 TradeoffsBySeed = Mapping[int, Mapping[str, Any]]
 
 
 def model_kind(tradeoffs: TradeoffsBySeed) -> str:
-    """``GAN``: several players; otherwise inferred from the measured trade-offs; empty if unknown."""
+    """``GAN`` for several players; otherwise inferred from the measured trade-offs; empty if unknown."""
     first = next(iter(tradeoffs.values()), None)
     if first is None:
         return ""
@@ -39,7 +42,10 @@ def model_kind(tradeoffs: TradeoffsBySeed) -> str:
 def tradeoff_row(
     name: str, runs: Sequence[Mapping[str, Any]], tradeoffs: TradeoffsBySeed, analysis: Analysis
 ) -> dict[str, Any]:
-    """The row of one recipe; values that differ between its seeds are means. ``runs``: of all recipes."""
+    """The row of one recipe; values that differ between seeds are averaged.
+
+    ``runs`` are those of all recipes.
+    """
     own = [run for run in runs if run["name"] == name]
     done = [run for run in own if run["state"] != "not begun" and run["weights"]]
     row: dict[str, Any] = {
@@ -75,7 +81,7 @@ def _likelihood(tradeoffs: TradeoffsBySeed) -> dict[str, Any]:
 
 
 def _inversion(tradeoffs: TradeoffsBySeed) -> dict[str, Any]:
-    """The seed with the largest error."""
+    """The inversion of the seed with the largest error."""
     inversions = [dict(one["inversion"]) for one in tradeoffs.values()]
     measured = [one for one in inversions if one["kind"] == "measured"]
     return max(measured, key=lambda one: _nan_last(one["largest"])) if measured else inversions[0]
@@ -86,7 +92,7 @@ def _nan_last(value: float) -> float:
 
 
 def _gap_closed(name: str, row: Mapping[str, Any], headline: MetricComparison | None) -> dict[str, Any]:
-    """The share of the gap to real rows that was closed, also per second and per parameter."""
+    """The closed share of the gap to real rows, also per second and per parameter."""
     if headline is None or name not in headline.results:
         return {}
     closed = headline.gap_closed(name)
@@ -101,9 +107,9 @@ def _gap_closed(name: str, row: Mapping[str, Any], headline: MetricComparison | 
 
 
 def time_to_target(runs: Sequence[Mapping[str, Any]], metric: str, higher: bool) -> dict[str, Any]:
-    """Seconds and samples until each recipe first reached ``target`` on valid, the means over its seeds.
+    """Seconds and samples until each recipe first reached ``target`` on valid: means over its seeds.
 
-    ``target`` is the best value of the weakest trial, so every trial reaches it.
+    ``target`` is the best value of the weakest trial, which every trial reaches.
     """
     curves = {run["trial"]: (run["name"], run["curves"].get(metric, [])) for run in runs if run["weights"]}
     curves = {trial: (name, curve) for trial, (name, curve) in curves.items() if curve}
@@ -154,7 +160,7 @@ def _speed_statements(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _scaling_statements(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names the recipes whose number of sequential operations grows with the size of a sample."""
+    """A statement with the recipes whose number of operations grows with the size of a sample."""
     scalings = {name: one.get("growth", {}) for name, one in rows.items()}
     sequential = [
         f"{name} (size^{scaling['operations_exponent']:.2f})"
@@ -168,7 +174,7 @@ def _scaling_statements(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def is_sequential(scaling: Mapping[str, Any]) -> bool:
-    """Whether the number of operations grows as a power of the sample's size, not as its logarithm."""
+    """Whether the number of operations grows as a power of the sample's size, and not as its logarithm."""
     if scaling.get("operations_exponent", 0) <= SEQUENTIAL_EXPONENT:
         return False
     points = scaling.get("points", [])

@@ -1,4 +1,4 @@
-"""Measures the trade-offs of a model: parameters, likelihood, inversion, speed, and how speed scales."""
+"""Measures the trade-offs of a model: parameters, likelihood, inversion, speed, and scaling with the size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LIKELIHOOD_ROWS, INVERSION_ROWS, BATCH = 1000, 256, 50
 BATCH_SIZES = (1, 256)
 TIMED_CALLS = 7
 MAX_CALL_SECONDS = 20.0
-"""A slower call is made once, cold; no further calls are made after this many seconds."""
+"""No further calls are timed after this many seconds; a slower call is timed once, without a warm-up."""
 SIZE_FACTORS = (0.125, 0.25, 0.5, 1.0)
 
 
@@ -49,7 +49,7 @@ class LoadedTrial:
         return self.data.view("test")
 
     def test_batches(self, count: int) -> list[Batch]:
-        """``count`` rows of test, the same for every model, in small batches on the model's device."""
+        """``count`` rows of test, the same for every model, in small batches on the device of the model."""
         count = min(count, len(self.test))
         key = evaluation_key("tradeoffs", 0)
         chosen = (key / "rows").permutation(len(self.test))[:count]
@@ -59,7 +59,7 @@ class LoadedTrial:
 
 
 def profile(trained: LoadedTrial, profile_speed: bool) -> dict[str, Any]:
-    """All trade-offs; without ``profile_speed`` no times, if another seed of the recipe was timed."""
+    """Measure all trade-offs; times only if ``profile_speed`` (another seed of the recipe may be timed)."""
     model = trained.model
     tradeoffs: dict[str, Any] = {
         "parameters": model.sampler.num_parameters,
@@ -74,7 +74,7 @@ def profile(trained: LoadedTrial, profile_speed: bool) -> dict[str, Any]:
 
 
 def parameters_by_player(game: Game) -> dict[str, int]:
-    """Count of parameters that each player of the game trains."""
+    """The number of parameters of each player."""
     return {
         name: sum(p.numel() for part in player.lr_factors() for p in game.get_submodule(part).parameters())
         for name, player in game.players.items()
@@ -83,7 +83,7 @@ def parameters_by_player(game: Game) -> dict[str, int]:
 
 @torch.no_grad()
 def measure_likelihood(trained: LoadedTrial) -> dict[str, Any]:
-    """-log p(x) of test rows in nats per canonical sample: exact, a bound, or none."""
+    """The mean -log p(x) of test rows, in nats per canonical sample; ``kind`` is exact, bound or none."""
     sampler = trained.model.sampler
     if not sampler.can("likelihood"):
         return {"kind": "none"}
@@ -92,7 +92,7 @@ def measure_likelihood(trained: LoadedTrial) -> dict[str, Any]:
         for batch in trained.test_batches(LIKELIHOOD_ROWS):
             log_prob = sampler.log_prob(batch)
             if log_prob is None:
-                return {"kind": "none", "note": "not of canonical samples: its representation loses some"}
+                return {"kind": "none", "note": "the representation is not invertible"}
             values.append(-log_prob.double().cpu())
     except (GancoreError, RuntimeError) as error:
         return {"kind": "none", "note": f"{error}"}
@@ -107,7 +107,7 @@ def measure_likelihood(trained: LoadedTrial) -> dict[str, Any]:
 
 @torch.no_grad()
 def measure_inversion(trained: LoadedTrial) -> dict[str, Any]:
-    """|render(invert(x)) - x| over test rows: the largest and the mean, with the largest |x|."""
+    """The largest and the mean of abs(render(invert(x)) - x) over test rows, and the largest abs(x)."""
     sampler = trained.model.sampler
     if not sampler.can("inversion"):
         return {"kind": "none"}
@@ -134,7 +134,7 @@ def measure_inversion(trained: LoadedTrial) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Timing:
-    """``seconds`` per sample: the median of ``calls`` warm calls; ``calls`` 0: the first call, cold."""
+    """``seconds`` per sample: the median of ``calls`` calls after a warm-up; with 0 calls, of the warm-up."""
 
     seconds: float
     calls: int
@@ -142,7 +142,7 @@ class Timing:
 
 
 def seconds_per_sample(call: Callable[[], object], batch: int, device: torch.device) -> Timing:
-    """The median of up to 7 calls after a warm-up call; if that is slow, its own time."""
+    """Time up to 7 calls after a warm-up call; if that one is slow, it alone."""
     first = _timed(call, device)
     if first > MAX_CALL_SECONDS:
         return Timing(first / batch, 0, batch)
@@ -162,7 +162,7 @@ def _timed(call: Callable[[], object], device: torch.device) -> float:
 
 @torch.no_grad()
 def time_sampling(sampler: Sampler, domain: Domain, spec: Spec, device: torch.device) -> dict[str, Any]:
-    """Seconds per sample by batch size; if it cannot be measured, the reason."""
+    """Seconds per sample by batch size; the reason if it cannot be measured."""
     timings: dict[str, Any] = {}
     for batch in BATCH_SIZES:
         try:
@@ -182,7 +182,7 @@ def _sampling_call(
 
 
 class _OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the tensor operations that are called, one after another, within the context."""
+    """Counts the tensor operations that are called within the context."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -199,10 +199,10 @@ class _OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def scaling(
     domain: Domain, recipe: Recipe, config: RecipeConfig, spec: Spec, device: torch.device
 ) -> dict[str, Any]:
-    """Seconds and operations of the untrained recipe at several sample sizes, and the exponents of both.
+    """Seconds and operations of the untrained recipe at several sample sizes, and their exponents.
 
-    y ~ size^exponent, by least squares on logarithms. An operation is one kernel call: work within one is
-    parallel, so the number of operations is a lower bound on the sequential steps of a sample.
+    y ~ size^exponent, by least squares on logarithms. An operation is one call of a kernel. The work within
+    an operation is parallel, so that the number of operations is a lower bound of the sequential steps.
     """
     points: list[dict[str, float]] = []
     reason, elapsed = "", 0.0

@@ -1,7 +1,7 @@
-"""Writes the verdict of a comparison by stated rules, and its summary in a few lines; imports no torch.
+"""Writes the verdict of a comparison by stated rules, and a summary of a few lines; imports no torch.
 
-A recipe is called better only if the intervals are apart in every pair of trials; this is said of recipes in
-general, not only of the models trained here, only if the spread over seeds supports it.
+A recipe is better only if the intervals do not overlap in any pair of trials. The statement is about recipes
+in general, beyond the models trained here, only if the variance over seeds supports it.
 """
 
 from __future__ import annotations
@@ -22,45 +22,47 @@ from gancore.evaluation.report import (
 from gancore.evaluation.result import MetricResult
 
 RULES = {
-    "headline": "The verdict is about the metric that the domain prefers, or else the first of the table,"
-    " that has an interval for every model, is trusted on these data, and is sensitive to every control.",
-    "fault": "Noise, and a collapse onto a few rows, are evaluated like samples. A recipe is no better than"
-    " noise if the first distance, or more than half of the metrics that are sensitive to noise, say so of"
-    " every trial; it is collapsed if more than half of the metrics of diversity say so, and copies train if"
-    " more than half of those of memory say so.",
-    "better": "A recipe is better than another by a metric if the 95 % intervals over samples of all its"
-    " trials are on the better side of all those of the other's; if it is better than the bad controls; and"
-    " if the other is worse than held-out real rows, since nothing can be better than these.",
-    "lead": "The recipe with the best mean over seeds leads, together with all that it is not better than by"
-    " that rule.",
-    "seeds": "This is said of recipes, not only of the models trained here, if Welch's interval of the"
-    " difference of means over seeds excludes zero, at 95 % for all pairs together (Bonferroni); the variance"
-    " is that over seeds, or that over samples if it is larger.",
+    "headline": "The verdict is about the metric that the domain prefers. The metric must have an interval"
+    " for every model, be trusted on these data and be sensitive to every control; if the preferred metric"
+    " is not suitable, the verdict is about the first metric of the table that is.",
+    "fault": "Noise, and a few repeated rows (collapse), are evaluated in the same way as samples. A recipe"
+    " is no better than noise if the first distance, or more than half of the metrics that are sensitive to"
+    " noise, show it for every trial. It is collapsed if more than half of the metrics of diversity show it,"
+    " and copies train if more than half of the metrics of memorization show it.",
+    "better": "A recipe is better than another by a metric if three conditions hold: the 95 % intervals over"
+    " samples of all its trials are on the better side of those of the other recipe; it is better than the"
+    " bad controls; the other recipe is worse than held-out real rows, because nothing can be better than"
+    " these.",
+    "lead": "The recipe with the best mean over seeds leads, together with every recipe that it is not better"
+    " than by that rule.",
+    "seeds": "The statement is about recipes, beyond the models trained here, if Welch's interval of the"
+    " difference of means over seeds excludes zero, at 95 % for all pairs together (Bonferroni). The variance"
+    " is the larger one of the variances over seeds and over samples.",
     "gan": "The best recipe with several players is compared with the best of the others, by the same rule.",
-    "real": "Held-out real rows, evaluated in the same way at the same number of rows, are the optimum: a"
+    "real": "Held-out real rows, evaluated in the same way with the same number of rows, are the optimum: a"
     " recipe is not distinguishable from them by a metric if no trial is worse by more than the two intervals"
-    " allow, at 95 % for all metrics and trials together (Bonferroni). Noise, or else collapse, is the other"
-    " end of the scale.",
-    "others": "For every other metric that is trusted and has all its intervals: whether the best recipe"
-    " leads, alone or with others, or another is better.",
-    "trust": "A metric is left out if it does not order its controls on these data: real rows better than"
-    " noise and than collapse, if it is sensitive to them.",
-    "spent": "A budget in time is converted to a number of steps when a training begins, by timing some;"
-    " if the machine changes its speed, the training takes a different time. Differences from 10 % on are"
-    " reported.",
-    "unfinished": "A recipe was still improving if its selected model is its last.",
+    " allow, at 95 % for all metrics and trials together (Bonferroni). The other end of the scale is noise;"
+    " it is collapse for a metric that is not sensitive to noise.",
+    "others": "For every other metric that is trusted and has all intervals: whether the best recipe leads"
+    " alone, leads together with others, or does not lead.",
+    "trust": "A metric is left out if it does not order its controls correctly on these data: real rows must"
+    " be better than noise and collapse, if the metric is sensitive to them.",
+    "spent": "A budget in time is converted to a number of steps at the start of a training, by timing a few"
+    " steps. If the speed of the machine changes, the training takes another time. Differences of 10 % and"
+    " more are reported.",
+    "unfinished": "A recipe was still improving if its selected model is its last one.",
 }
-"""The rule of each statement, as the page explains it."""
+"""The rule of each statement, as it is printed on the page."""
 
 UNEVEN_TIME_RATIO = 1.1
-"""Ratio of the longest to the shortest training from which times are reported as different."""
+"""The smallest ratio of the longest to the shortest training at which times are reported as different."""
 MAX_RECIPES = 4
-"""Recipes that have a line of their own in the summary."""
+"""The largest number of recipes that have a line of their own in the summary."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """``rule`` is a key of :data:`RULES`, or the subject of the statement."""
+    """A statement of the verdict. ``rule`` is a key of :data:`RULES`, or the subject of the statement."""
 
     rule: str
     text: str
@@ -68,10 +70,11 @@ class Statement:
 
 @dataclass(frozen=True)
 class VerdictInputs:
-    """What a verdict is derived from; mappings are by name of the recipe, those of failures by trial.
+    """The inputs of a verdict. Mappings are by name of the recipe, ``failures`` by trial.
 
     ``kinds``: "GAN", "likelihood model", ..., if known. ``still_improving``: recipes whose selected model is
-    their last. ``tradeoffs``: statements. ``training_seconds``: means over seeds, if the budget is a time.
+    their last one. ``tradeoffs``: statements about trade-offs. ``training_seconds``: means over seeds, if the
+    budget is a time.
     """
 
     analysis: Analysis
@@ -85,15 +88,13 @@ class VerdictInputs:
 
 
 def write_verdict(inputs: VerdictInputs) -> list[Statement]:
-    """The statements; the first is the verdict, the others are its reasons and limits."""
+    """Write the statements: first the verdict, then its reasons and limits."""
     comparison = inputs.analysis.headline
     if len(inputs.analysis.names) < 2:
         statements = [_no_verdict(inputs.analysis.names)]
     elif comparison is None:
         statements = [
-            Statement(
-                "headline", "No verdict: no metric is trusted here and has an interval for all recipes."
-            )
+            Statement("headline", "No verdict: no metric is trusted and has an interval for all recipes.")
         ]
     else:
         rules = (_faults, _lead, _values, _seeds, _gan_or_not, _against_real, _other_metrics)
@@ -109,7 +110,7 @@ def _no_verdict(names: Sequence[str]) -> Statement:
 
 
 def _faults(inputs: VerdictInputs, headline: MetricComparison) -> list[Statement]:
-    """Faults of all trials of a recipe, whether or not another recipe is worse."""
+    """Statements about faults that all trials of a recipe have."""
     statements = []
     for name in headline.ranked():
         seeds = inputs.analysis.readings_of(name)
@@ -127,7 +128,7 @@ def _faults(inputs: VerdictInputs, headline: MetricComparison) -> list[Statement
 def _by_all(
     fault: Callable[[Sequence[MetricResult]], list[str]], seeds: Sequence[Sequence[MetricResult]]
 ) -> list[str]:
-    """The metrics that find this fault in every trial."""
+    """The metrics that show the fault in every trial."""
     by_seed = [fault(readings) for readings in seeds]
     return [metric for metric in by_seed[0] if all(metric in each for each in by_seed)] if by_seed else []
 
@@ -151,7 +152,7 @@ def _lead(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement
         return [Statement("lead", f"{text}; it is better than {join_names(worse)}.")]
     lead = Statement("lead", f"On {name}, nothing separates the best, {best}, from {near}.")
     pairs = [f"{a} is better than {b}" for a, b in permutations(others, 2) if comparison.is_better(a, b)]
-    return [lead, Statement("better", f"Further down, {join_names(pairs)}.")] if pairs else [lead]
+    return [lead, Statement("better", f"Of the others, {join_names(pairs)}.")] if pairs else [lead]
 
 
 def _values(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
@@ -191,18 +192,18 @@ def _seeds(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statemen
         (excluded if is_excluded else not_excluded).append(other)
     parts = []
     if excluded:
-        text = f"That {best} is better than {join_names(excluded)}"
-        parts.append(f"{text} goes beyond the spread over seeds as well.")
+        text = f"{best} is better than {join_names(excluded)}"
+        parts.append(f"{text}: the difference also exceeds the variation over seeds.")
     if not_excluded:
-        text = f"That {best} is better than {join_names(not_excluded)} holds for every model trained here"
+        text = f"{best} is better than {join_names(not_excluded)} for every model trained here"
         seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
-        spread = f"the spread over {seeds} seeds"
-        parts.append(f"{text}; {spread} is too large to say so of the recipes.")
+        spread = f"the variation over {seeds} seeds"
+        parts.append(f"{text}; {spread} is too large to conclude that for the recipes.")
     return [Statement("seeds", " ".join(parts))]
 
 
 def best_gan_and_other(inputs: VerdictInputs, comparison: MetricComparison) -> tuple[str, str] | None:
-    """The best GAN and the best of the others; None if there is not one of each."""
+    """The best GAN and the best recipe that is not a GAN; None if one of them is missing."""
     kinds = inputs.kinds or {}
     ranked = [name for name in comparison.ranked() if name in kinds]
     gan = next((name for name in ranked if kinds[name] == "GAN"), None)
@@ -251,7 +252,7 @@ def _against_real(inputs: VerdictInputs, comparison: MetricComparison) -> list[S
 
 
 def _other_metrics(inputs: VerdictInputs, headline: MetricComparison) -> list[Statement]:
-    """Whether the recipe that leads by the headline leads by the other metrics, too."""
+    """Whether the recipe that leads by the headline metric also leads by the other metrics."""
     best = headline.leaders()[0]
     rest = [comparison for comparison in _deciding(inputs, best) if comparison is not headline]
     rest = [comparison for comparison in rest if len(comparison.results) > 1]
@@ -298,7 +299,7 @@ def _scope(inputs: VerdictInputs) -> list[Statement]:
 
 
 def _uneven_time(seconds: Mapping[str, float]) -> list[Statement]:
-    """The shortest and the longest training, if their times differ noticeably."""
+    """The shortest and the longest training, if their times differ by 10 % or more."""
     if not seconds:
         return []
     least, most = min(seconds, key=seconds.__getitem__), max(seconds, key=seconds.__getitem__)
@@ -309,8 +310,10 @@ def _uneven_time(seconds: Mapping[str, float]) -> list[Statement]:
 
 
 def summarise(inputs: VerdictInputs) -> list[str]:
-    """At most eight lines of at most 80 columns: the leader, each recipe against real rows, whether a GAN is
-    worth it, and metrics that are not trusted.
+    """Summarise the verdict in at most eight lines of at most 80 columns.
+
+    The lines are the leader, each recipe relative to real rows, whether a GAN is better, and metrics that are
+    not trusted.
     """
     comparison = inputs.analysis.headline
     distrusted = [f.metric for f in inputs.analysis if f.distrust_reason]
@@ -343,7 +346,7 @@ def _summary_headline(inputs: VerdictInputs, comparison: MetricComparison | None
 
 
 def _summary_recipe(inputs: VerdictInputs, comparison: MetricComparison, name: str) -> str:
-    """``specgan: 46.0, 98 % of the way from noise to real; copies train``"""
+    """One recipe, as ``specgan: 46.0, 98 % of the way from noise to real; copies train``."""
     result, closed = comparison.results[name], comparison.gap_closed(name)
     deciding = _deciding(inputs, name)
     comparisons = sum(len(f.results[name].readings) for f in deciding)

@@ -1,6 +1,6 @@
-"""Jobs of a comparison, each in its own process: ``python -m gancore.comparison.worker JOB``, JOB in JSON.
+"""A job of a comparison, in a process of its own: ``python -m gancore.comparison.worker JOB``, JOB in JSON.
 
-A job opens the data, or runs some stages of one trial. It ends with an exit code of the command line; if it
+A job opens the data, or runs some stages of one trial. It ends with an exit code of the command line. If it
 fails, its last two lines are the error as text and as JSON. ``job_pool.py`` starts jobs.
 """
 
@@ -29,7 +29,7 @@ from gancore.files import MAX_DATA_JSON_BYTES
 
 
 def run_job(job: Job) -> None:
-    """Raises GancoreError for user errors."""
+    """Run the job. Raises GancoreError for user errors."""
     folder = ComparisonFolder(Path(job.folder))
     config = read_comparison_config(folder.config_file)
     trials = make_trials(config)
@@ -80,11 +80,11 @@ def _train(context: JobContext) -> None:
         raise KeyboardInterrupt
     fingerprint = read_json(run.data_file, MAX_DATA_JSON_BYTES).get("fingerprint")
     if fingerprint != context.environment["data"]["fingerprint"]:
-        raise DataError("the data changed since this comparison was started", "start a new comparison")
+        raise DataError("the data have changed since this comparison was started", "start a new comparison")
 
 
 def _record_machine(context: JobContext) -> None:
-    """Records every machine that a trial was trained on."""
+    """Add the machine to the record of machines on which the trial was trained."""
     from gancore.comparison.preparation import machine_name
 
     file, name = context.folder.machine_file(context.trial), machine_name(context.config.device)
@@ -142,7 +142,7 @@ _STAGE_FUNCTIONS: dict[Stage, Callable[[JobContext], None]] = {
 
 
 def main(job_json: str) -> int:
-    """Runs a job; returns an exit code of the command line."""
+    """Run a job; return an exit code of the command line."""
     from gancore.failure import describe_failure, report_failure, wants_traceback
     from gancore.runtime.distributed import exit_with_parent
     from gancore.runtime.signals import raise_interrupted, signal_handler

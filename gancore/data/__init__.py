@@ -1,6 +1,6 @@
-"""What domains read data with: files, labels, splits, stores that are built once, locks, digests, trees.
+"""Tools with which domains read data: files, labels, splits, prepared and packed data, locks, digests, trees.
 
-The public names are imported at first use, so that importing this package imports no torch.
+Public names are imported at first use: importing this package does not import torch.
 """
 
 from __future__ import annotations

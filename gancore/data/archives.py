@@ -20,7 +20,7 @@ from gancore.errors import DataError
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """Limits of an archive. ``ratio`` (unpacked to packed bytes) applies above ``free_bytes``."""
+    """Limits of an archive. ``ratio``, unpacked to packed bytes, applies above ``free_bytes``."""
 
     members: int = 2_000_000
     total_bytes: int = 256 << 30
@@ -33,7 +33,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack_archive(archive: Path, folder: Path, limits: ArchiveLimits | None = None) -> Path:
-    """Unpacks a tar or zip file into ``folder``.
+    """Unpack a tar or zip file into ``folder``.
 
     Raises:
         DataError: it is damaged, exceeds ``limits``, or has a member outside the folder.
@@ -99,11 +99,11 @@ def _unpack_zip(archive: Path, folder: Path, limits: ArchiveLimits) -> None:
 def _checked(
     archive: Path, limits: ArchiveLimits, members: Iterable[zipfile.ZipInfo]
 ) -> list[tuple[str, zipfile.ZipInfo]]:
-    """All members with the names that they are written under, checked before any is written."""
+    """All members with the names under which they are written; all are checked before any is written."""
     counter = _LimitCounter(archive, limits)
     named = []
     for member in members:
-        name = member.filename.replace("\\", "/")  # the separator of some Windows programs
+        name = member.filename.replace("\\", "/")  # some Windows programs write this separator
         counter.count(name, member.file_size)
         if stat.S_ISLNK(member.external_attr >> 16):
             raise DataError(
@@ -138,6 +138,6 @@ class _LimitCounter:
 
 
 def _stays_inside(name: str) -> bool:
-    """The name has no drive, no root and no ``..``, read as a POSIX path and as a Windows path."""
+    """Whether the name has no drive, no root and no ``..``, as a POSIX path and as a Windows path."""
     paths = PurePosixPath(name), PureWindowsPath(name)
     return not any(path.anchor or ".." in path.parts for path in paths)

@@ -1,4 +1,4 @@
-"""Examples as one npy file: reading it, rows that are equal, and splits by content."""
+"""Examples in one npy file: reading the file, finding equal rows, and splitting by content."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gancore.errors import DataError
 from gancore.random import Key, evaluation_key
 
 MAX_DUPLICATE_SHARE = 0.1
-"""If a larger share of the rows is repeated, the data are discrete, and equal rows are no duplicates."""
+"""If a larger share of the rows is repeated, the data are discrete: equal rows are then not duplicates."""
 CHUNK_VALUES = 1 << 22
-"""Numbers processed at a time."""
+"""The number of values that are processed at a time."""
 
 
 def read_npy(path: Path, fix: str) -> NDArray[Any]:
-    """The array of an npy file; nothing is unpickled. ``fix`` is the fix of every error.
+    """Read the array of an npy file; nothing is unpickled. ``fix`` is the fix of every error.
 
     Raises:
-        DataError: the file is none, is truncated, or cannot be read.
+        DataError: the file is not an npy file, is truncated, or cannot be read.
     """
     if path.is_dir() or path.suffix != ".npy":
-        raise DataError(f"{path} is not an npy file, the only kind that this domain reads", fix)
+        raise DataError(f"{path} is not an npy file; this domain reads npy files only", fix)
     try:
         with path.open("rb") as file:
             declared = _declared_bytes(file)
@@ -45,7 +45,7 @@ def read_npy(path: Path, fix: str) -> NDArray[Any]:
 
 
 def _declared_bytes(file: IO[bytes]) -> int:
-    """Bytes of the array that an npy file's header declares; 0 for objects, which are not read."""
+    """The number of bytes of the array that the header declares; 0 for objects, which are not read."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(file)
@@ -53,31 +53,36 @@ def _declared_bytes(file: IO[bytes]) -> int:
 
 
 def distinct_rows(rows: Tensor) -> Tensor:
-    """The index of each row's content, (n,), by first appearance: equal rows share one. ``rows``: (n, d).
+    """Number the distinct contents of rows (n, d) in order of first appearance; the number of each row, (n,).
 
-    Rows count as equal if their 64-bit sums are equal: the bits of their float32 numbers times odd factors.
-    Different rows share a sum with probability about n^2 / 2^65.
+    Rows are equal if their 64-bit sums are equal: sums of the bits of their float32 values times odd factors.
+    The probability that any two different rows have equal sums is about n^2 / 2^65.
     """
     draws = evaluation_key("splits", "equal rows").integers(1 << 62, rows.shape[1])
     factors = 2 * draws.numpy().astype(np.uint64) + 1
     sums = np.empty(len(rows), dtype=np.uint64)
     step = max(1, CHUNK_VALUES // rows.shape[1])
     for begin in range(0, len(rows), step):
-        bits = (rows[begin : begin + step].numpy() + np.float32(0)).view(np.uint32)  # 0 for -0, too
+        bits = (rows[begin : begin + step].numpy() + np.float32(0)).view(
+            np.uint32
+        )  # adding 0 turns -0 into 0
         sums[begin : begin + step] = ((bits ^ bits >> 16).astype(np.uint64) * factors).sum(axis=1)
     _, first, content = np.unique(sums, return_index=True, return_inverse=True)
     return torch.from_numpy(first.argsort().argsort()[content])
 
 
 def keeps_together(content: Tensor) -> bool:
-    """Whether equal rows belong in one split: few are repeated. ``content``: of :func:`distinct_rows`."""
+    """Whether equal rows must be in one split, because few are repeated.
+
+    ``content``: :func:`distinct_rows`.
+    """
     return len(content) - 1 - int(content.max()) <= MAX_DUPLICATE_SHARE * len(content)
 
 
 def split_rows(content: Tensor, key: Key, most_held_out: int) -> dict[Split, Tensor]:
-    """The indices of the rows of each split: valid and test get a tenth each, at most ``most_held_out``.
+    """The indices of the rows of each split. Valid and test get a tenth each, at most ``most_held_out`` rows.
 
-    All rows of one ``content`` (n, counted from 0) are in one split. ``key`` draws the order.
+    Rows with equal ``content`` (n,), which is numbered from 0, are in one split. ``key`` draws the order.
     """
     count = int(content.max()) + 1
     position = key.permutation(count).argsort()[content]  # (n)

@@ -1,8 +1,8 @@
-"""The cache folder: its items, their size and last use, and their deletion by age or of all.
+"""The cache folder: its items, their size and last use, and their deletion.
 
-Lists and deletes only what gancore wrote: folders at the depths and under the names that it gives them, each
-with its lock file beside it, and files under the names that inventories, evaluations and kernel checks have.
-Other files in the folder are left alone.
+Only what gancore wrote is listed and deleted: folders at the depths and with the names that gancore uses,
+each with its lock file, and files with the names of inventories, evaluations and kernel checks. Other files
+stay.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gancore.file_lock import LockedError, file_lock
 from gancore.files import LEFTOVER, is_process_alive, remove
 
 LARGE_BYTES = 20 << 30
-"""Above this size, adding to the cache prints a warning."""
+"""The size above which a warning is printed when the cache grows."""
 DAY_SECONDS = 86_400.0
 _CACHED_FILE = re.compile(
     r"evaluation/\w+/[0-9a-f]{2}/[0-9a-f]{64}|[\w.-]+/inventories/[0-9a-f]{16}\.json"
@@ -31,18 +31,19 @@ _CACHED_FOLDER = re.compile(
     r"data/[^/]+|models/[0-9a-f]{32}|evaluation/judges/[^/]+-[0-9a-f]{24}"
     r"|[\w.-]+/[0-9a-f]{24}|[\w.-]+/unpacked/[0-9a-f]{24}"
 )
-"""Data sets, models and classifiers; prepared data of a kind; its unpacked archives."""
+"""Glob patterns of data sets, models and classifiers; of prepared data; of unpacked archives."""
 _DEPTHS = ("*", "*/*")
 """Glob patterns of the depths of these folders below the cache."""
 _PARTIAL = ".part"
-"""A folder with this suffix is an incomplete download or an incompletely unpacked archive."""
+"""Suffix of incomplete downloads and incompletely unpacked archives."""
 
 
 def cache_folder() -> Path:
-    """Where gancore keeps what can be made again: ``$GANCORE_CACHE``, else the user's cache folder.
+    """The cache folder: ``$GANCORE_CACHE``, otherwise a folder in the user's cache folder.
 
     Raises:
-        DataError: neither is known: HOME is not set, and the user is not in the password database.
+        DataError: the home folder is unknown: HOME is not set, and the user has no entry in the password
+            database.
     """
     own, shared = os.environ.get("GANCORE_CACHE"), os.environ.get("XDG_CACHE_HOME")
     try:
@@ -50,7 +51,7 @@ def cache_folder() -> Path:
     except RuntimeError as error:
         where = "GANCORE_CACHE" if own else "XDG_CACHE_HOME" if shared else "the user's cache folder"
         raise DataError(
-            f"{where} is below a home folder, and HOME is not known", "set GANCORE_CACHE"
+            f"{where} is in the home folder, which is unknown because HOME is not set", "set GANCORE_CACHE"
         ) from error
 
 
@@ -61,9 +62,10 @@ def data_folder() -> Path:
 
 @dataclass(frozen=True)
 class CacheItem:
-    """One item of the cache: a folder, or a file. ``used``: time of its last use, in seconds since 1970.
+    """One item of the cache: a folder or a file.
 
-    ``group``: its parent folder, as ``data`` or ``evaluation/sets``; ``about``: its description.
+    ``used`` is the time of its last use, in seconds since 1970; ``group`` is its parent folder, such as
+    ``data`` or ``evaluation/sets``; ``about`` is a description.
     """
 
     path: Path
@@ -90,7 +92,7 @@ def cache_items(root: Path | None = None) -> list[CacheItem]:
 
 
 def delete_items(items: Iterable[CacheItem]) -> tuple[list[CacheItem], list[CacheItem]]:
-    """Delete items. Returns those that are gone, and those that another process holds."""
+    """Delete items. Return those that are deleted and those that another process has locked."""
     gone: list[CacheItem] = []
     held: list[CacheItem] = []
     for item in items:
@@ -105,23 +107,23 @@ def delete_items(items: Iterable[CacheItem]) -> tuple[list[CacheItem], list[Cach
 
 
 def last_used_before(items: Iterable[CacheItem], days: float) -> list[CacheItem]:
-    """The items that were last used more than ``days`` days ago."""
+    """The items whose last use is more than ``days`` days ago."""
     border = time.time() - days * DAY_SECONDS
     return [item for item in items if item.used < border]
 
 
 def warn_if_large(announce: Callable[[str], None]) -> None:
-    """Announces one line if the cache is larger than LARGE_BYTES."""
+    """Announce one line if the cache is larger than LARGE_BYTES."""
     size = sum(item.size for item in cache_items())
     if size > LARGE_BYTES:
         announce(
-            f"the cache {cache_folder()} holds {size / 2**30:,.0f} GiB; `gancore cache list` says of what, "
-            "`gancore cache clear --unused-for DAYS` frees room"
+            f"the cache {cache_folder()} has {size / 2**30:,.0f} GiB; `gancore cache list` lists its items, "
+            "`gancore cache clear --unused-for DAYS` deletes old ones"
         )
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Folders with a lock file beside them, their incomplete forms, and leftovers of dead processes."""
+    """Folders with a lock file, incomplete folders, and leftovers of killed processes."""
     for place in _DEPTHS:
         for lock in root.glob(f"{place}/*.lock"):
             complete = lock.with_suffix("")
@@ -146,7 +148,7 @@ def _folder_item(root: Path, path: Path) -> CacheItem:
     size = sum(status.st_size for status in inside)
     own = _status(path)
     last = own.st_mtime if own else 0.0
-    if path.suffix == _PARTIAL:  # a file in it grows, which does not change the date of the folder
+    if path.suffix == _PARTIAL:  # writing to a file in it does not change the date of the folder
         last = max([last, *(status.st_mtime for status in inside)])
     return CacheItem(path, path.parent.relative_to(root).as_posix(), size, last, _description(path))
 
@@ -165,7 +167,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _description(path: Path) -> str:
-    """For prepared data the number of items and the name of the first; else the name of the folder."""
+    """For prepared data, the number of items and the name of the first; otherwise the name of the folder."""
     if LEFTOVER.fullmatch(path.name):
         return "left by a process that ended"
     if path.suffix == _PARTIAL:
@@ -179,7 +181,7 @@ def _description(path: Path) -> str:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Holds the lock of a folder, or of the folder that a partial one will become, if there is one."""
+    """Context manager that holds the lock of a folder; for a partial folder, that of its final name."""
     lock = path.with_name(f"{path.name.removesuffix(_PARTIAL)}.lock")
     if not lock.is_file():
         yield

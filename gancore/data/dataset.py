@@ -20,10 +20,10 @@ from gancore.trees import Tree, tree_batch_size, tree_map, tree_slice
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples with their condition; axis 0 of every leaf is the batch axis.
+    """Examples with their conditions; axis 0 of every leaf is the batch axis.
 
-    ``data`` is a tree of tensors (ragged data are padded and masked); ``condition`` is a label, text,
-    mask, or None. A condition is never interpolated, penalised or augmented.
+    ``data`` is a tree of tensors (ragged data are padded and masked). ``condition`` is a tree of labels, text
+    or masks, or None; it is never interpolated, penalised or augmented.
     """
 
     data: Tree
@@ -41,16 +41,16 @@ class Batch:
         return Batch(tree_slice(self.data, start, stop), tree_slice(self.condition, start, stop))
 
     def select(self, indices: Tensor) -> Batch:
-        """The rows of these numbers, in this order."""
+        """The rows with these indices, in this order."""
         return Batch(*(tree_map(lambda x: x[indices], t) for t in (self.data, self.condition)))
 
 
 class View:
-    """One split of the data, as keyed batches. Define ``__len__`` and ``get_batch``; the rest has defaults.
+    """One split of the data. Subclasses define ``__len__`` and ``get_batch``; other methods have defaults.
 
-    ``get_batch`` crops, augments, draws: a pure function of its arguments. ``indices`` (int64, on the CPU)
-    and the draws of ``key`` (first axis: ``len(indices)``) belong to the same rows: each row depends only on
-    its own index and draw. The batch is on ``key.device``.
+    ``get_batch(indices, key)`` crops and augments. It is a pure function of its arguments: ``indices`` is
+    (n,) int64 on the CPU, and row i of the batch depends only on ``indices[i]`` and on row i of the random
+    numbers of ``key``. The batch is on ``key.device``.
     """
 
     def __len__(self) -> int:
@@ -60,30 +60,30 @@ class View:
         raise TypeError(f"{type(self).__name__} must define get_batch(indices, key)")
 
     def get_conditions(self, indices: Tensor) -> Tree:
-        """The conditions of these rows, for any key. Define it if they are known without the data."""
+        """The conditions of these rows, for any key. Define it if they are known without reading the data."""
         return self.get_batch(indices, evaluation_key("conditions")).condition
 
     @property
     def has_cheap_conditions(self) -> bool:
-        """Whether the view defines ``get_conditions``, which reads no data then."""
+        """Whether the view defines ``get_conditions``, which then reads no data."""
         return type(self).get_conditions is not View.get_conditions
 
     def get_origins(self, indices: Tensor, key: Key) -> Sequence[str]:
-        """A text such as a file name for each row of ``get_batch(indices, key)``; empty: not known."""
+        """The origin of each row of ``get_batch(indices, key)``, such as a file name; empty if unknown."""
         return []
 
     @property
     def size_mb(self) -> float:
-        """Memory that :meth:`to` takes on a device. By default infinite: the data stay where they are."""
+        """Memory in MB that :meth:`to` takes on a device. By default infinite: the data are not moved."""
         return math.inf
 
     def to(self, device: torch.device | str) -> View:
-        """The view with all of its data on ``device``. Define it with ``size_mb``."""
+        """The view with all its data on ``device``. Define it together with ``size_mb``."""
         return self
 
 
 class TensorView(View):
-    """Rows in memory as a view; axis 0 of every leaf is the rows."""
+    """A view of tensors in memory; axis 0 of every leaf of data and condition is the axis of rows."""
 
     def __init__(self, data: Tree, condition: Tree = None) -> None:
         self.data, self.condition = data, condition
@@ -97,16 +97,17 @@ class TensorView(View):
 
 
 def to_if_small(view: View, device: torch.device, limit_mb: float) -> View:
-    """The view with all of its data on ``device`` if its ``size_mb`` is within the limit; else unchanged."""
+    """The view with all its data on ``device`` if ``size_mb`` is within the limit; otherwise the view."""
     return view if view.size_mb > limit_mb else view.to(device)
 
 
 @dataclass(frozen=True)
 class Spec(Mapping[str, Any]):
-    """What building models and writing samples needs without the data: rate, channels, classes, ...
+    """Values for building models and writing samples without the data: rate, channels, classes, ...
 
-    JSON values plus named tensors, stored in checkpoints and model folders. If ``classes`` (a list of names)
-    is there, the domain is conditional on labels; ``class_shares`` (a list of floats): their shares in train.
+    ``fields`` are JSON values, ``tensors`` are named tensors; both are stored in checkpoints and model
+    folders. If ``classes`` (a list of names) is present, data have labels; ``class_shares`` (a list of
+    floats) are the shares of the labels in train.
     """
 
     fields: Mapping[str, Any]
@@ -125,15 +126,20 @@ class Spec(Mapping[str, Any]):
 
 @dataclass(frozen=True, init=False)
 class Data:
-    """What ``Domain.open`` returns.
+    """Opened data, as ``Domain.open`` returns them.
 
-    Each split is a mapping of views: several by name (unpaired sets), or one, which is stored under the
-    split's name when a plain View is given. ``summary``: lines about what was found, kept and skipped.
-    ``fingerprint`` changes when the data, their settings or their splits do. ``splits`` (names by split) is
-    stored with the run.
+    Args:
+        train: the view of a split, or a mapping of views by name (unpaired sets). A single view is stored in
+            a mapping under the name of its split.
+        valid: as ``train``.
+        test: as ``train``.
+        spec: the spec of the data.
+        summary: lines about what was found, kept and skipped.
+        fingerprint: a hash that changes with the data, their settings and their splits.
+        splits: names of the items of each split, which are stored with the run.
 
     Raises:
-        DataError: a split is not made of views.
+        DataError: a split is not a view or a mapping of views.
     """
 
     train: Mapping[str, View]
@@ -167,21 +173,21 @@ class Data:
             object.__setattr__(self, name, value)
 
     def views(self, split: str) -> Mapping[str, View]:
-        """The views of a split, by name. Raises ConfigError: no such split."""
+        """The views of a split, by name. Raises ConfigError if there is no such split."""
         if split not in SPLITS:
             raise ConfigError(f"no split {split!r}", suggestion(split, SPLITS))
         views: Mapping[str, View] = getattr(self, split)
         return views
 
     def view(self, split: str) -> View:
-        """The view of a split; of several the first. Raises ConfigError: no such split."""
+        """The view of a split, the first one of several. Raises ConfigError if there is no such split."""
         for view in self.views(split).values():
             return view
-        raise ConfigError(f"the data have no view in {split}", "give one, which may be empty")
+        raise ConfigError(f"the data have no view in {split}", "give a view, which may be empty")
 
 
 def _named_views(split: str, given: View | Mapping[str, View]) -> Mapping[str, View]:
-    """A plain view by its split's name, which is in the key of every draw."""
+    """Views by name. A single view has the name of its split, which is part of the key of every draw."""
     views = given if isinstance(given, Mapping) else {split: given}
     for name, view in views.items():
         if not isinstance(view, View):
@@ -196,33 +202,33 @@ BoundedText = Annotated[str, Field(max_length=1 << 20)]
 
 
 class SpecSchema(BaseModel):
-    """The fields of a spec that the core reads; a domain adds those that its recipes and writers read.
+    """The fields of a spec that the core reads. A domain adds the fields that its recipes and writers read.
 
-    A field of the wrong type or out of range is refused; fields that are not declared may have any value.
+    A field of the wrong type or out of range is refused. Fields that are not declared may have any value.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, strict=True)
 
     classes: list[BoundedText] | None = Field(default=None, description="names of the labels")
     class_shares: list[NonNegativeFloat] | None = Field(
-        default=None, description="how often each label occurs in train"
+        default=None, description="share of each label in train"
     )
-    source: BoundedText = Field(default="", description="the data set that it was trained on")
-    licence: BoundedText = Field(default="", description="of the data")
+    source: BoundedText = Field(default="", description="name of the data set")
+    licence: BoundedText = Field(default="", description="licence of the data")
 
     @model_validator(mode="after")
     def _check_class_shares(self) -> Self:
         if self.class_shares is None:
             return self
         if len(self.class_shares) != len(self.classes or ()):
-            raise ValueError("class_shares must hold one share for each of classes")
+            raise ValueError("class_shares must have one share for each of classes")
         if self.class_shares and not 0 < math.fsum(self.class_shares) < 2:
-            raise ValueError("class_shares must be shares of a whole")
+            raise ValueError("class_shares must be positive and add up to 1")
         return self
 
 
 def validate_spec(schema: type[SpecSchema], fields: Mapping[str, Any], where: str) -> None:
-    """Raises CheckpointError, naming the field, if ``fields`` do not match a domain's schema."""
+    """Raise CheckpointError that names the field if ``fields`` do not match the schema of a domain."""
     try:
         schema.model_validate(dict(fields))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Downloads over http and https: resumed, limited in size and time, compared with a known sha256."""
+"""Downloads over http and https: resumed, limited in size and time, verified with a known sha256."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from gancore.errors import DataError
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
 MAX_BYTES = 1 << 37
-"""Limit for a file whose size is not known in advance."""
+"""Limit of a file whose size is not known in advance."""
 MAX_REQUESTS = 1000
 MIN_TIMEOUT_SECONDS, MIN_BYTES_PER_SECOND = 300.0, 5000
-"""A transfer fails after the first, plus the time that its bytes would take at the second."""
+"""A transfer fails after these seconds plus the time that its bytes take at this rate."""
 _RETRY_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _LOCAL_ERRNOS = {
     errno.ENOSPC,
@@ -39,7 +39,7 @@ _LOCAL_ERRNOS = {
 }
 
 Progress = Callable[[int, int | None], None]
-"""Called with (bytes so far, total bytes or None) at each chunk."""
+"""A function that is called for each chunk with the bytes so far and the total bytes (None if unknown)."""
 
 
 def download(
@@ -52,14 +52,15 @@ def download(
     pause_seconds: float = 1.0,
     most_bytes: int = MAX_BYTES,
 ) -> Path:
-    """Downloads ``url`` to ``target``, unless ``target`` exists with this hash.
+    """Download ``url`` to ``target``, unless ``target`` exists with this sha256.
 
-    The bytes of a broken transfer stay in ``target``.part, from which it is resumed: up to ``attempts`` times
-    without progress, and at the next call. ``target`` appears complete and verified, or not at all.
+    The bytes of an interrupted transfer are kept in ``target``.part. The transfer is resumed from there, up
+    to ``attempts`` times without progress, and at the next call. ``target`` is complete and verified, or
+    absent.
 
     Raises:
-        DataError: a scheme other than http and https, no such file, no connection, a full disk, a wrong hash,
-            more than ``most_bytes``, or too slow.
+        DataError: the scheme is not http or https, there is no such file or no connection, the disk is full,
+            the hash is wrong, there are more than ``most_bytes``, or the transfer is too slow.
     """
     check_scheme(url)
     if target.is_file() and file_sha256(target) == sha256:
@@ -85,17 +86,19 @@ def download(
 
 
 def check_scheme(url: str) -> None:
-    """Raises DataError unless ``url`` is an http or https URL."""
+    """Raise DataError unless ``url`` is an http or https URL."""
     try:
         scheme = urlsplit(url).scheme
     except ValueError as error:
         raise DataError(f"{url} is not a valid URL ({error})", "check the URL") from None
     if scheme not in ("http", "https"):
-        raise DataError(f"{url} is not downloaded", "give a URL that begins with http:// or https://")
+        raise DataError(
+            f"{url} is not an http or https URL", "give a URL that begins with http:// or https://"
+        )
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+    """The sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -105,8 +108,8 @@ def _check_hash(url: str, part: Path, sha256: str) -> None:
     if found != sha256:
         part.unlink()
         raise DataError(
-            f"{url} is not the file that was expected: its sha256 is {found}, not {sha256}; it was deleted",
-            "try again; if it stays so, the file at the source has changed",
+            f"{url} has the sha256 {found}, not {sha256} as expected; the file was deleted",
+            "try again; if this repeats, the file at the source has changed",
         )
 
 
@@ -116,9 +119,9 @@ class _ConnectionLostError(Exception):
 
 @dataclass
 class _Transfer:
-    """One download into ``part``, with the time, bytes and requests used so far.
+    """One download into ``part``.
 
-    ``received``: bytes since it began, including those received repeatedly.
+    ``received`` is the number of bytes since its start, including bytes that were received repeatedly.
     """
 
     url: str
@@ -133,7 +136,7 @@ class _Transfer:
     requests: int = 0
 
     def run(self) -> None:
-        """Requests the file until it is complete; progress resets the count of failures."""
+        """Request the file until it is complete; progress resets the count of failures."""
         failures, longest = 0, _size(self.part)
         while True:
             self.requests += 1
@@ -152,7 +155,7 @@ class _Transfer:
                 time.sleep(self.pause_seconds * 2 ** (failures - 1))
 
     def _fetch(self) -> None:
-        """One request, from the end of ``part`` on."""
+        """Send one request for the bytes after the end of ``part``."""
         have = _size(self.part)
         headers = {"User-Agent": "gancore", "Accept-Encoding": "identity"}
         if have:
@@ -165,7 +168,7 @@ class _Transfer:
             error.close()
             self._handle_http_error(error, have)
         except ValueError as error:  # a redirect to an invalid URL, a header that is not a number
-            raise self._error(f"its server's answer cannot be read ({error})") from None
+            raise self._error(f"the answer of the server cannot be read ({error})") from None
         except (OSError, http.client.HTTPException) as error:
             if _is_local(error):
                 raise
@@ -174,7 +177,7 @@ class _Transfer:
             ) from None
 
     def _receive(self, answer: Any, have: int) -> None:
-        """Raises _ConnectionLostError if the connection ends early, DataError beyond the limits."""
+        """Receive the answer. Raises _ConnectionLostError if it ends early, DataError beyond the limits."""
         if answer.status != 206 or _range_start(answer.headers) != have:
             have = 0
         total = _total(answer.headers, have)
@@ -194,7 +197,7 @@ class _Transfer:
             raise _ConnectionLostError(f"the connection ended after {have:,} of {total:,} bytes")
 
     def _check_limits(self, size: int) -> None:
-        """Raises DataError if a file of ``size`` bytes is too large, or the transfer too slow."""
+        """Raise DataError if a file of ``size`` bytes is too large, or the transfer too slow."""
         if size > self.most_bytes:
             self.part.unlink(missing_ok=True)
             raise self._error(f"it is larger than the expected {_megabytes(self.most_bytes)}")
@@ -202,7 +205,7 @@ class _Transfer:
             raise self._error(f"it is slower than {MIN_BYTES_PER_SECOND:,} bytes per second")
 
     def _handle_http_error(self, error: urllib.error.HTTPError, have: int) -> None:
-        """Handles an HTTP error status. Returns if ``part`` is already complete."""
+        """Handle an HTTP error status. Return if ``part`` is already complete."""
         if error.code == 416 and have:
             if _total_of_range(error.headers) == have:
                 return
@@ -231,13 +234,13 @@ def _size(path: Path) -> int:
 
 
 def _range_start(headers: Message) -> int | None:
-    """``Content-Range: bytes 100-199/200`` -> 100."""
+    """The start of a range: 100 for ``Content-Range: bytes 100-199/200``."""
     words = headers.get("Content-Range", "").removeprefix("bytes ").partition("-")
     return _number(words[0])
 
 
 def _total_of_range(headers: Message) -> int | None:
-    """``Content-Range: bytes */200`` -> 200."""
+    """The total size of a range: 200 for ``Content-Range: bytes */200``."""
     total = headers.get("Content-Range", "").rpartition("/")[2]
     return _number(total)
 
@@ -248,7 +251,7 @@ def _total(headers: Message, have: int) -> int | None:
 
 
 def _number(text: str) -> int | None:
-    """A byte count in a header; None: it is not one."""
+    """A number of bytes in a header; None if the text is not a number."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
@@ -257,7 +260,7 @@ def _megabytes(count: int) -> str:
 
 
 class _WebOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never to a local file or another protocol."""
+    """Follows redirects to http and https URLs only."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str

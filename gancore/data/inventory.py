@@ -1,4 +1,4 @@
-"""The files of a data set and their headers, which are cached until a file changes; skipped items."""
+"""The files of a data set with their headers, which are cached until a file changes; skipped items."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ SkippedItem: TypeAlias = tuple[str, str]
 """The name of an item that cannot be used, and the reason."""
 
 LISTED = 20
-"""Skipped items that are listed individually; the others are written to skipped.txt."""
+"""The number of skipped items that are listed; all others are in skipped.txt."""
 
 
-class SkipItem(Exception):  # noqa: N818 - a verdict on an item, never shown to the user as an error
+class SkipItem(Exception):  # noqa: N818 - it is never printed as an error
     """Raised for an item that cannot be used; the message is the reason."""
 
 
 def first_skipped(skipped: Sequence[SkippedItem], most: int = 3) -> str:
-    """The first few in one line, and how many more there are."""
+    """The first skipped items and the number of others, in one line."""
     listed = "; ".join(f"{escape_unprintable(name)}: {reason}" for name, reason in skipped[:most])
     return listed + (f"; and {len(skipped) - most} more" if len(skipped) > most else "")
 
 
 def skipped_lines(skipped: Sequence[SkippedItem], folder: Path, heading: str = "") -> list[str]:
-    """Summary lines of the data: how many items were skipped, and each with its reason.
+    """Summary lines of the data: the number of skipped items, and the reason for each one.
 
-    Those beyond ``LISTED`` go into ``skipped.txt`` in ``folder``. ``heading`` replaces the bare count.
+    Items beyond ``LISTED`` are written to ``skipped.txt`` in ``folder``. ``heading`` replaces the number.
     """
     if not skipped:
         return ["skipped: none"]
@@ -74,11 +74,10 @@ class InspectedFile(Generic[Header]):
 
 @dataclass(frozen=True)
 class FileInspector(Generic[Header]):
-    """How a file is inspected, by name. Both functions raise SkipItem or OSError for an unusable file.
+    """Functions of a file name that inspect a file; they raise SkipItem or OSError for an unusable file.
 
-    ``stat_key`` gives numbers that change when the file does; ``read_header`` its header and a hash of its
-    content.
-    ``header`` is a dataclass of JSON values.
+    ``stat_key`` gives numbers that change when the file changes; ``read_header`` gives the header and a hash
+    of the content. ``header`` is the class of the header, a dataclass of JSON values.
     """
 
     header: type[Header]
@@ -88,7 +87,7 @@ class FileInspector(Generic[Header]):
 
 @dataclass
 class Inventory(Generic[Header]):
-    """The files that can be used, in order, and those that are skipped."""
+    """The usable files, in order, and the skipped files."""
 
     found: list[InspectedFile[Header]] = field(default_factory=list)
     skipped: list[SkippedItem] = field(default_factory=list)
@@ -97,9 +96,9 @@ class Inventory(Generic[Header]):
 def build_inventory(
     kind: str, location: Path, names: Sequence[str], inspector: FileInspector[Header], announce: Announce
 ) -> Inventory[Header]:
-    """Inspects every file of ``names``; a file whose ``stat_key`` is unchanged is not read again.
+    """Inspect every file of ``names``; a file with an unchanged ``stat_key`` is not read again.
 
-    ``kind`` names the folder of the cache that holds the index of the data set at ``location``.
+    The index of the data set at ``location`` is stored in the folder ``kind`` of the cache.
     """
     index = _index_file(kind, location)
     previous, current = _read_index(index), {}
@@ -146,14 +145,14 @@ def _read_index(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _write_index(path: Path, files: dict[str, dict[str, Any]]) -> None:
-    """The index only saves time, so a cache that cannot be written is not an error."""
+    """Write the index. A cache that is not writable is not an error: the index only saves time."""
     with contextlib.suppress(OSError, GancoreError):
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps({"format": _FORMAT, "files": files}))
 
 
 def file_stat_key(status: os.stat_result) -> list[int]:
-    """Numbers that change when a file is written or replaced, even by one of equal size and date.
+    """Numbers that change when a file is written or replaced, also by a file of equal size and date.
 
     A program can set a file's modification time, but neither its status change time nor its inode.
     """
@@ -162,16 +161,16 @@ def file_stat_key(status: os.stat_result) -> list[int]:
 
 @dataclass(frozen=True)
 class FolderListing:
-    """The files below a folder: their names (with /, sorted), and the folders that are skipped."""
+    """The files below a folder: their sorted names (with /), and the skipped folders."""
 
     names: list[str]
     skipped: list[SkippedItem]
 
 
 def list_files(root: Path) -> FolderListing:
-    """All files below ``root`` except hidden ones; each folder is entered once, even if links lead to it.
+    """List all files below ``root`` that are not hidden. A folder is entered once, also if links lead to it.
 
-    A run below ``root`` is skipped: its files were generated.
+    Run folders below ``root`` are skipped: their files are generated samples.
     """
     names: list[str] = []
     skipped: list[SkippedItem] = []
@@ -192,7 +191,7 @@ def list_files(root: Path) -> FolderListing:
             skipped.append((below or str(root), f"the folder cannot be read ({error.strerror})"))
             continue
         if below and any(entry.name == RUN_LOCK for entry in shown):
-            skipped.append((below, "it is a run, whose files were generated"))
+            skipped.append((below, "it is a run folder, whose files are generated"))
             continue
         folders = {entry.name for entry in shown if _is_folder(entry)}
         names += [below + entry.name for entry in shown if entry.name not in folders]
@@ -208,13 +207,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def count_other_suffixes(names: Sequence[str], suffixes: Container[str]) -> Counter[str]:
-    """The number of files with other suffixes, by suffix; metadata files do not count."""
+    """The number of files with other suffixes, by suffix, without metadata files."""
     kinds = (os.path.splitext(name)[1].lower() for name in names if name not in METADATA_FILES)
     return Counter(kind for kind in kinds if kind not in suffixes)
 
 
 def other_suffix_lines(others: Counter[str]) -> list[str]:
-    """Summary line of files with other suffixes; empty if there are none."""
+    """The summary line about files with other suffixes; empty if there are none."""
     if not others:
         return []
     shown = ", ".join(f"{escape_unprintable(kind) or 'no suffix'} {n:,}" for kind, n in others.most_common(6))
@@ -223,5 +222,5 @@ def other_suffix_lines(others: Counter[str]) -> list[str]:
 
 
 def is_hidden(name: str) -> bool:
-    """The name begins with a dot, or with the name of the folder that macOS adds to archives."""
+    """Whether the name begins with a dot, or with the name of the folder that macOS adds to archives."""
     return name.startswith((".", "__MACOSX"))

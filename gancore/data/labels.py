@@ -1,4 +1,4 @@
-"""Labels of files, from folders, file names or a metadata file, and the class indices made of them."""
+"""Labels of files, from folders, file names or a metadata file, and their class indices."""
 
 from __future__ import annotations
 
@@ -26,51 +26,51 @@ from gancore.text import clean_label, escape_unprintable
 FILE_COLUMNS = ("file_name", "file", "path", "filename")
 LABEL_COLUMNS = ("label", "class", "category")
 MOST_FOLDERS = 200
-"""More sub-folders than this are used as classes only with ``data.labels=folder``."""
+"""The largest number of sub-folders that are used as classes without ``data.labels=folder``."""
 
 
 class LabelledDataConfig(DataConfig):
-    """``data`` of a domain that reads files: where their labels come from, and which shares are held out."""
+    """Section ``data`` of a domain that reads files: the origin of labels and the shares of the splits."""
 
     labels: Literal["auto", "folder", "pattern", "metadata", "none"] = Field(
-        "auto", description="where labels come from: first sub-folder, file name, or metadata file"
+        "auto", description="origin of labels: first sub-folder, file name, or metadata file"
     )
     label_pattern: str | None = Field(
         None,
-        description="regular expression on the file name; its group `label`, or else the first, is the label",
+        description="regular expression on the file name; its group `label` or first group is the label",
     )
     label_column: str | None = Field(
         None,
         description="column of metadata.csv, metadata.jsonl or index.csv; none: label, class or category",
     )
-    valid_fraction: float = Field(0.1, gt=0, le=0.4, description="share of the data held out to select by")
-    test_fraction: float = Field(0.1, gt=0, le=0.4, description="share of the data held out to report on")
+    valid_fraction: float = Field(0.1, gt=0, le=0.4, description="share of the data for valid")
+    test_fraction: float = Field(0.1, gt=0, le=0.4, description="share of the data for test")
 
     @field_validator("label_pattern")
     @classmethod
     def _has_a_group(cls, pattern: str | None) -> str | None:
-        """A regular expression with a group, which is the label."""
+        """Refuse a text that is not a regular expression with a group."""
         if pattern is not None:
             try:
                 groups = re.compile(pattern).groups
             except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
             if not groups:
-                raise ValueError(f"{pattern!r} has no group; put the part that is the label in parentheses")
+                raise ValueError(f"{pattern!r} has no group; put the part for the label in parentheses")
         return pattern
 
 
 @dataclass(frozen=True)
 class Labels:
-    """A label for each name (None: it has none), and where they come from; empty if there are none."""
+    """The label of each file (None: it has none) and their ``source``; empty if no labels are used."""
 
     values: list[str | None]
     source: str = ""
     note: str = ""
-    """Why a data set that seems to have labels is used without them."""
+    """Why labels of a data set are not used."""
 
     def summary_line(self, classes: Sequence[str]) -> str:
-        """The line of ``Data.summary``; ``classes`` are those of the rows that are used."""
+        """A line for ``Data.summary``; ``classes`` are those of the rows that are used."""
         if not classes:
             return f"labels: none{self.note and f' ({self.note})'}"
         shown = ", ".join(map(escape_unprintable, classes[:12])) + (", ..." if len(classes) > 12 else "")
@@ -79,7 +79,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class FileSet:
-    """A data set: the names of its files (below its root, with /), its location, and how to read a file."""
+    """A data set: names of its files (below its root, with /), its location, a function to read a file."""
 
     names: list[str]
     location: str
@@ -87,7 +87,7 @@ class FileSet:
 
 
 def folder_reader(root: Path) -> ReadFile:
-    """Reads the files of a folder."""
+    """A function that reads files of a folder."""
 
     def content(name: str) -> bytes | None:
         try:
@@ -99,11 +99,11 @@ def folder_reader(root: Path) -> ReadFile:
 
 
 def read_labels(files: FileSet, section: LabelledDataConfig) -> Labels:
-    """The labels of ``files``, as ``section`` says.
+    """Read the labels of ``files`` by the method of ``section``.
 
     Raises:
-        ConfigError: the method lacks a setting that it needs.
-        DataError: a metadata file that is missing or invalid; no file has a label.
+        ConfigError: a setting of the method is missing.
+        DataError: the metadata file is missing or invalid, or no file has a label.
     """
     method = _choose_method(files, section) if section.labels == "auto" else section.labels
     if method == "none":
@@ -117,13 +117,13 @@ def read_labels(files: FileSet, section: LabelledDataConfig) -> Labels:
     clean = [clean_label(label) or None if label else None for label in labels.values]
     if None in clean and _is_automatic(section):
         lacking = f"{clean.count(None):,} of {len(clean):,} files have no label in {labels.source}"
-        note = f"{lacking}; data.labels={method} uses the others alone"
+        note = f"{lacking}; data.labels={method} uses the other files only"
         return Labels([None] * len(clean), "", note)
     return Labels(clean, labels.source)
 
 
 def _is_automatic(section: LabelledDataConfig) -> bool:
-    """Labels were guessed, not requested: if one file has none, no labels are used."""
+    """Whether labels are guessed, not requested: then none are used if a file has no label."""
     return section.labels == "auto" and section.label_pattern is None and section.label_column is None
 
 
@@ -147,14 +147,14 @@ def _by_folder(files: FileSet, section: LabelledDataConfig) -> Labels:
 
 
 def _first_folders(files: FileSet) -> list[str]:
-    """The first folder of each file, below folders of splits; "" if there is none."""
+    """The first folder of each file, after a folder of a split; "" if there is none."""
     return [name.partition("/")[0] if "/" in name else "" for name in strip_split_folders(files.names)]
 
 
 def _by_pattern(files: FileSet, section: LabelledDataConfig) -> Labels:
     if section.label_pattern is None:
         raise ConfigError(
-            "data.labels=pattern without data.label_pattern", r"for example data.label_pattern='^(\d)_'"
+            "data.labels=pattern needs data.label_pattern", r"set it, such as data.label_pattern='^(\d)_'"
         )
     pattern = re.compile(section.label_pattern)
     group = "label" if "label" in pattern.groupindex else 1
@@ -182,7 +182,7 @@ def _by_metadata(files: FileSet, section: LabelledDataConfig) -> Labels:
 
 
 MIN_TIMEOUT_SECONDS, NAMES_PER_SECOND = 10.0, 10_000
-"""Matching may take the first, plus the time that the names would take at the second."""
+"""Matching fails after these seconds plus the time for the number of names at this rate."""
 
 
 class _MatchTimeoutError(Exception):
@@ -192,10 +192,10 @@ class _MatchTimeoutError(Exception):
 def search_with_timeout(
     pattern: re.Pattern[str], names: Sequence[str], key: str
 ) -> list[re.Match[str] | None]:
-    """The first match in each name. ``key`` is the setting that holds the pattern.
+    """The first match in each name, or None. ``key`` is the setting of the pattern, for the message.
 
     Raises:
-        ConfigError: it takes too long, as a pattern does whose parts can match a name in many ways.
+        ConfigError: it takes too long, because parts of the pattern match a name in many ways.
     """
     found: list[re.Match[str] | None] = []
     try:
@@ -205,14 +205,17 @@ def search_with_timeout(
     except _MatchTimeoutError:
         raise ConfigError(
             f"{key} {pattern.pattern!r} takes too long on {names[len(found)]!r}",
-            f"write {key} without a repetition inside a repetition, as (a+)+",
+            f"write {key} without a repetition inside a repetition, such as (a+)+",
         ) from None
     return found
 
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raises _MatchTimeoutError in the block; no limit off the main thread or if the timer is in use."""
+    """Context manager that raises _MatchTimeoutError after a time.
+
+    There is no limit outside the main thread, or if the program uses the timer.
+    """
     if threading.current_thread() is not threading.main_thread() or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
@@ -230,7 +233,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def class_indices(labels: Sequence[str | None], classes: Sequence[str]) -> Tensor | None:
-    """The index of each label in ``classes``, (n), int64; None if there are no classes."""
+    """The index of each label in ``classes``, (n,) int64; None if there are no classes."""
     if not classes:
         return None
     index_of = {name: index for index, name in enumerate(classes)}
@@ -238,7 +241,10 @@ def class_indices(labels: Sequence[str | None], classes: Sequence[str]) -> Tenso
 
 
 def class_fields(classes: Sequence[str], train: Tensor | None) -> dict[str, list[str] | list[float]]:
-    """``classes`` and ``class_shares`` of a spec, from the class indices of train; empty without classes."""
+    """The fields ``classes`` and ``class_shares`` of a spec, from the class indices of train (n,).
+
+    Empty if there are no classes.
+    """
     if train is None:
         return {}
     counts = torch.bincount(train, minlength=len(classes))
@@ -247,10 +253,10 @@ def class_fields(classes: Sequence[str], train: Tensor | None) -> dict[str, list
 
 
 def num_conditional_classes(conditional: bool, spec: Spec) -> int:
-    """Number of classes that the networks are conditioned on; 0 if the recipe is unconditional.
+    """The number of classes on which the networks are conditioned; 0 if the recipe is unconditional.
 
     Raises:
-        ConfigError: the recipe is conditional, and the data have no labels.
+        ConfigError: the recipe is conditional and the data have no labels.
     """
     classes = spec.get("classes") or []
     if conditional and not classes:
@@ -259,10 +265,10 @@ def num_conditional_classes(conditional: bool, spec: Spec) -> int:
 
 
 def num_classifier_classes(spec: Spec) -> int:
-    """Number of classes of the recipe `classifier`.
+    """The number of classes of the recipe `classifier`.
 
     Raises:
-        ConfigError: fewer than two.
+        ConfigError: the data have fewer than two classes.
     """
     count = len(spec.get("classes") or [])
     if count < 2:

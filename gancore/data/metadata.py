@@ -1,4 +1,4 @@
-"""Metadata files of a data set: CSV as spreadsheets write it, or JSON lines."""
+"""Metadata files of a data set: CSV in the dialects of spreadsheets, or JSON lines."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _DELIMITERS = ",;\t|"
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 ReadFile = Callable[[str], bytes | None]
-"""The content of a file at the root of a data set; None: there is no such file."""
+"""A function that gives the content of a file at the root of a data set; None if there is no such file."""
 
 
 @dataclass(frozen=True)
 class MetadataFile:
-    """The rows of a metadata file, each with its line number."""
+    """The rows of a metadata file with their line numbers."""
 
     path: str
     columns: list[str]
     rows: list[tuple[int, dict[str, Any]]]
 
     def column(self, wanted: Sequence[str]) -> str | None:
-        """The first of ``wanted`` that exists; case and white space around a name are ignored."""
+        """The first of ``wanted`` that exists, otherwise None; case and surrounding spaces are ignored."""
         exact = [name for name in wanted if name in self.columns]
         loose = {name.strip().casefold(): name for name in reversed(self.columns)}
         near = (loose.get(name.strip().casefold()) for name in wanted)
         return exact[0] if exact else next(filter(None, near), None)
 
     def require_column(self, wanted: Sequence[str]) -> str:
-        """The same. Raises DataError if there is none."""
+        """As :meth:`column`. Raises DataError if there is none."""
         if name := self.column(wanted):
             return name
         raise DataError(
@@ -49,7 +49,7 @@ class MetadataFile:
         """The label of each file that has one, by :func:`normalised_name`.
 
         Raises:
-            DataError: a value is neither text nor a number; names its line.
+            DataError: a value is neither text nor a number; the message has its line.
         """
         found = {}
         for number, row in self.rows:
@@ -64,21 +64,21 @@ class MetadataFile:
 
 
 def _plain(label: object) -> str:
-    """``3.0`` and ``3`` are one label."""
+    """The label as text; ``3.0`` and ``3`` are the same label."""
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def normalised_name(name: str) -> str:
-    """A file name as metadata are searched for it: composed (NFC), with /, without a leading ``./``."""
+    """The form of a file name for look-ups in metadata: Unicode NFC, with /, without a leading ``./``."""
     key = unicodedata.normalize("NFC", name.strip()).replace("\\", "/")
     return key.removeprefix("./")
 
 
 def read_metadata(read_file: ReadFile, location: str) -> MetadataFile | None:
-    """The first metadata file of the data set at ``location``; None: there is none.
+    """Read the first metadata file of the data set at ``location``; None if there is none.
 
     Raises:
-        DataError: it cannot be read, or a line of it is invalid.
+        DataError: the file cannot be read, or a line is invalid.
     """
     for name in METADATA_FILES:
         if (content := read_file(name)) is not None:
@@ -92,14 +92,14 @@ def _parsed(path: str, content: bytes) -> MetadataFile:
         rows = list(_csv_rows(text) if path.endswith(".csv") else _json_rows(text, path))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{path} cannot be read: {error}", "it should be UTF-8 text, one row for each file"
+            f"{path} cannot be read: {error}", "write UTF-8 text with one row for each file"
         ) from None
     columns = [str(name) for name in rows[0][1] if name is not None] if rows else []
     return MetadataFile(path, columns, rows)
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The delimiter is the one that gives the most columns in the first line."""
+    """Rows of a CSV file; its delimiter is the one that gives the most columns in the first line."""
     head = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=lambda mark: len(next(csv.reader([head], delimiter=mark), [])))
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)

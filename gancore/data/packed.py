@@ -1,7 +1,7 @@
-"""Items of varying length, packed back to back in one file of integers that is mapped, not read.
+"""Items of different lengths, concatenated in one memory-mapped file of integers.
 
-A large array needs no memory beyond its lengths: the operating system caches its pages. A small one can be
-copied to an accelerator as the same integers.
+A large array needs memory for its lengths only: the operating system caches pages of the file. A small array
+can be copied to an accelerator, as integers.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _VALUES, _LENGTHS, _MANIFEST = "values.bin", "lengths.npy", "manifest.json"
 
 @dataclass(frozen=True)
 class PackedArray:
-    """``values`` (all items, 1-d) with the ``offsets`` and ``lengths`` of the items (int64, CPU)."""
+    """All items as ``values`` (total,), with their ``offsets`` and ``lengths``, (items,) int64 on the CPU."""
 
     values: Tensor
     offsets: Tensor
     lengths: Tensor
     _copies: dict[torch.device, Tensor] = field(default_factory=dict, repr=False, compare=False)
-    """The values on accelerators, which all slices of an array share."""
+    """The values on accelerators, shared by all slices of an array."""
 
     @staticmethod
     def create(folder: Path, dtype: str = "int16") -> PackedArrayWriter:
-        """A writer into ``folder``, which becomes a valid array when the writer closes, not before."""
+        """A writer into ``folder``, which is a valid array only after the writer is closed."""
         return PackedArrayWriter(folder, dtype)
 
     @classmethod
     def open(cls, folder: Path) -> PackedArray:
-        """Maps a finished array.
+        """Map a finished array.
 
         Raises:
-            DataError: it is missing, half written, cut short or of another format.
+            DataError: the array is missing, unfinished, truncated or of another format.
         """
         try:
             manifest = json.loads((folder / _MANIFEST).read_text())
@@ -71,7 +71,7 @@ class PackedArray:
         return self.values.numel() * self.values.element_size() / 2**20
 
     def to(self, device: torch.device | str) -> PackedArray:
-        """The whole array on ``device``. On a CPU the mapping stays."""
+        """The array on ``device``. On the CPU it stays memory-mapped."""
         device = torch.device(device)
         if device.type == self.values.device.type:
             return self
@@ -80,16 +80,16 @@ class PackedArray:
         return replace(self, values=self._copies[device])
 
     def slices(self, items: Tensor, begins: Tensor, lengths: Tensor) -> PackedArray:
-        """An array of slices, each ``lengths`` values of an item from ``begins`` on (int64, CPU).
+        """An array of slices: of each item, ``lengths`` values from ``begins`` on. Nothing is copied.
 
-        Nothing is copied; a window never reads beyond the end of its slice.
+        All arguments are (n,) int64 on the CPU. A window never reads beyond the end of its slice.
         """
         return replace(self, offsets=self.offsets[items] + begins, lengths=lengths)
 
     def windows(self, items: Tensor, starts: Tensor, length: int, device: torch.device | str) -> Tensor:
         """``length`` values of each item from its start on, (n, length); zeros beyond the end of the item.
 
-        ``items`` and ``starts`` (int64) are on the CPU, so nothing waits for an accelerator.
+        ``items`` and ``starts`` are (n,) int64 on the CPU, so that nothing waits for an accelerator.
         """
         begin = self.offsets[items] + starts
         valid_length = (self.lengths[items] - starts).clamp_(0, length)
@@ -100,15 +100,15 @@ class PackedArray:
     def _rows(self, begin: Tensor, length: int) -> Tensor:
         home, total = self.values.device, self.values.numel()
         if length <= total and max(begin.tolist(), default=0) <= total - length:
-            # Overlapping rows of one strided view: a gather without a table of positions.
+            # A strided view with overlapping rows gathers the windows without a table of positions.
             return self.values.unfold(0, length, 1).index_select(0, begin.to(home, non_blocking=True))
         positions = begin[:, None] + torch.arange(length)
         return self.values[positions.clamp_(max=total - 1).to(home)]
 
 
 def _zero_padding(rows: Tensor, valid_length: Tensor) -> None:
-    """Sets each row to zero from position ``valid_length`` on, in place."""
-    if rows.device.type == "cpu":  # a mask of all positions costs ten times as much here
+    """Set each row (n, length) to zero from its ``valid_length`` (n,) on, in place."""
+    if rows.device.type == "cpu":  # here a mask of all positions takes ten times as long
         for row, count in zip(rows, valid_length.tolist(), strict=True):
             row[count:] = 0
         return
@@ -126,11 +126,11 @@ def _memory_map(path: Path, dtype: str, count: int) -> Tensor:
 
 
 class PackedArrayWriter:
-    """Appends items, then closes; an exception in the ``with`` block leaves no valid array."""
+    """Writes a packed array. If the ``with`` block raises an exception, there is no valid array."""
 
     def __init__(self, folder: Path, dtype: str) -> None:
         if dtype not in TYPES:
-            raise ValueError(f"a packed array holds integers {TYPES}, not {dtype}")
+            raise ValueError(f"a packed array has integers of {TYPES}, not {dtype}")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _MANIFEST).unlink(missing_ok=True)
         self._folder, self._dtype = folder, dtype
@@ -139,7 +139,10 @@ class PackedArrayWriter:
         self._total = 0
 
     def append(self, parts: NDArray[np.integer] | Iterable[NDArray[np.integer]]) -> int:
-        """Append one item, whole or in parts; returns its index. If the parts raise, nothing is appended."""
+        """Append one item, whole or in parts, and return its index.
+
+        If the parts raise, it is not appended.
+        """
         length = 0
         little = np.dtype(self._dtype).newbyteorder("<")
         try:
@@ -155,7 +158,7 @@ class PackedArrayWriter:
         return len(self._lengths) - 1
 
     def close(self) -> None:
-        """Makes the array valid: syncs the data to disk first, and writes the manifest last."""
+        """Make the array valid: sync the data to disk, then write the manifest."""
         _sync(self._file)
         self._file.close()
         with (self._folder / _LENGTHS).open("wb") as file:

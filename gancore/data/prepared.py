@@ -1,4 +1,4 @@
-"""Data prepared once: a packed array with metadata, keyed by content and settings, complete or absent."""
+"""Data that are prepared once: a packed array with metadata, by content and settings, complete or absent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _METADATA = "table.json"
 
 
 class Item(Protocol):
-    """An item to prepare. ``content_hash`` is a hash of its content: of equal items one is stored."""
+    """An item to prepare. Items with equal ``content_hash``, a hash of the content, are stored once."""
 
     @property
     def name(self) -> str: ...
@@ -40,7 +40,7 @@ Stored = TypeVar("Stored")
 
 @dataclass(frozen=True)
 class PreparedData(Generic[MetadataT]):
-    """A packed array in its folder, with its metadata."""
+    """A packed array with its folder and metadata."""
 
     folder: Path
     packed: PackedArray
@@ -54,20 +54,25 @@ def open_prepared(
     build: Callable[[Path], MetadataT],
     announce: Announce,
 ) -> PreparedData[MetadataT]:
-    """What ``build`` makes: a packed array in the folder that it is given, and its metadata.
+    """Open the prepared data of ``key``, or build and store them.
 
-    It is called only if the cache of this ``kind`` has nothing for ``key`` (JSON values). Several processes
-    may call this at once: one builds, the others wait. A killed build leaves nothing.
-    ``metadata`` is a dataclass of JSON values.
+    If several processes call this at the same time, one builds and the others wait. A killed build leaves no
+    entry.
+
+    Args:
+        kind: the folder of the cache.
+        key: JSON values that determine the data: content and settings.
+        metadata: a dataclass of JSON values.
+        build: writes a packed array into the folder that it gets, and returns the metadata.
+        announce: prints a line to the user.
 
     Raises:
         DataError: the cache cannot be written.
     """
     digest = hashlib.sha256(json.dumps(list(key), sort_keys=True).encode()).hexdigest()
     folder = cache_folder() / kind / digest[:24]
-    if kept := _load(
-        folder, metadata
-    ):  # complete because it was renamed into place; the folder may be read-only
+    # A folder is renamed when it is complete, and may be read-only.
+    if kept := _load(folder, metadata):
         mark_used(folder)
         return kept
     try:
@@ -92,7 +97,7 @@ def _failure(error: OSError, folder: Path) -> DataError:
 
 
 def _load(folder: Path, metadata: type[MetadataT]) -> PreparedData[MetadataT] | None:
-    """None if it is missing or damaged; it is then built again."""
+    """Load prepared data; None if they are missing or damaged, and must be built."""
     try:
         columns = json.loads((folder / _METADATA).read_text())
         return PreparedData(folder, PackedArray.open(folder), metadata(**columns))
@@ -101,7 +106,7 @@ def _load(folder: Path, metadata: type[MetadataT]) -> PreparedData[MetadataT] | 
 
 
 def _build(folder: Path, build: Callable[[Path], MetadataT]) -> None:
-    remove_leftovers(folder.parent, folder.name)  # leftovers of killed builds; this process holds the lock
+    remove_leftovers(folder.parent, folder.name)  # of killed builds; this process holds the lock
     aside = temporary_path(folder)
     aside.mkdir()
     try:
@@ -120,9 +125,10 @@ def store_unique(
     announce: Announce,
     noun: str,
 ) -> Iterator[tuple[ItemT, Stored]]:
-    """The items in order, each with what ``store`` returns, which is called once for items of equal content.
+    """Store each item with ``store`` and yield (item, return value), in order.
 
-    Skipped items are appended to ``skipped``. ``noun`` names the items in progress lines.
+    ``store`` is called once for items of equal content. Skipped items are appended to ``skipped``. ``noun``
+    names the items in lines of progress.
     """
     known: dict[str, Stored | SkipItem] = {}
     report = throttle(announce)
@@ -141,4 +147,4 @@ def _stored(item: ItemT, store: Callable[[ItemT], Stored]) -> Stored | SkipItem:
     try:
         return store(item)
     except SkipItem as refused:
-        return SkipItem(str(refused))  # without the traceback, which would hold the item's content
+        return SkipItem(str(refused))  # without the traceback, which refers to the content of the item

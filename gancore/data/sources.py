@@ -1,4 +1,4 @@
-"""Where data come from: the built-in default, a named data set, a path, or an array in memory."""
+"""Sources of data: the built-in default, a named data set, a path, or an array in memory."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Announce: TypeAlias = Callable[[str], None]
-"""Reports progress to the user, one line at a time."""
+"""A function that prints a line of progress to the user."""
 
 REPORT_SECONDS = 5.0
 
 
 def throttle(announce: Announce) -> Announce:
-    """Rate-limits ``announce`` to one line every REPORT_SECONDS; the first line comes after that time."""
+    """A function that announces at most one line every REPORT_SECONDS, the first one after that time."""
     last = time.monotonic()
 
     def report(line: str) -> None:
@@ -48,9 +48,9 @@ def throttle(announce: Announce) -> Announce:
 
 @dataclass(frozen=True)
 class Source:
-    """Where data come from: a name, and the file or folder (None: built in).
+    """A source of data: its name and its file or folder; the path is None for built-in data.
 
-    ``announce`` tells the user, line by line, what reading it does.
+    ``announce`` prints a line of progress to the user.
     """
 
     name: str
@@ -60,16 +60,16 @@ class Source:
 
 
 SLACK_BYTES = 100_000_000
-"""A file may be this much larger than twice the size that its source states for the whole data set."""
+"""A file may be larger by this than twice the size that the source states for the whole data set."""
 
 
 def is_built_in(entry: SourceEntry) -> bool:
-    """A source that the domain generates: it has neither files nor a home page."""
+    """Whether the domain generates the data: the source has neither files nor a home page."""
     return not entry.files and not entry.homepage
 
 
 def absolute_source(given: str | None, entries: Mapping[str, SourceEntry]) -> str | None:
-    """An existing path, made absolute; anything else (a name, a wrong path) unchanged."""
+    """Make an existing path absolute; any other text (a name, a wrong path) is returned unchanged."""
     if given is None or given in entries:
         return given
     path = os.path.expanduser(given)
@@ -83,15 +83,19 @@ def resolve_source(
     announce: Announce,
     array_folder: Path | None = None,
 ) -> Source:
-    """The source that ``--data`` names.
+    """The source of ``--data``.
 
-    None is the built-in default. A name of ``entries`` is searched in ``data_root``, ``$GANCORE_DATA`` and
-    the user's cache, and else downloaded into the cache; nothing else is downloaded. Any other text is a path
-    (``./name`` if a data set has the same name). ``array_folder`` is the folder in which a run keeps an array
-    that a program passed in memory.
+    Args:
+        given: None for the built-in default, a name of ``entries``, or a path (``./name`` if a data set has
+            the same name).
+        entries: the named data sets. A data set is searched in ``data_root``, ``$GANCORE_DATA`` and the
+            cache, otherwise downloaded into the cache; nothing else is downloaded.
+        data_root: a folder with data sets.
+        announce: prints a line to the user.
+        array_folder: the folder in which a run stores an array that a program passed in memory.
 
     Raises:
-        DataError: no such name or path; a data set that is neither found nor has a download.
+        DataError: there is no such name or path, or the data set is not found and has no download.
     """
     if data_root is not None and not data_root.is_dir():
         raise DataError(f"--data-root {data_root} is not a folder", "give an existing folder")
@@ -104,12 +108,12 @@ def resolve_source(
     path = os.path.expanduser(given)
     if ARRAY_NAME.fullmatch(given) and not os.path.exists(path):
         raise DataError(
-            f"the array {given} of an earlier Python call was not found",
-            f"give the file that the run keeps: --data RUN/data/{given}",
+            f"the array {given}, which a program passed in memory, was not found",
+            f"give the file in the run folder: --data RUN/data/{given}",
         )
     if not os.path.exists(path):
         raise DataError(
-            f"no file or folder {given!r} exists, and no data set has that name",
+            f"there is no file, folder or data set {given!r}",
             suggestion(given, entries),
         )
     return _source(Path(path).resolve().name, Path(path), None, announce)
@@ -129,7 +133,7 @@ def _named_source(entry: SourceEntry, data_root: Path | None, announce: Announce
         return _source(entry.name, None, entry, announce)
     folder = entry.folder or entry.name
     if found := _first_folder(_roots(data_root), folder):
-        with suppress(DataError):  # a data set that was found needs no cache
+        with suppress(DataError):  # without a cache folder, the other folders are searched
             if found.parent == data_folder():
                 mark_used(found)
         return _source(entry.name, found, entry, announce)
@@ -140,7 +144,7 @@ def _named_source(entry: SourceEntry, data_root: Path | None, announce: Announce
         places = ", ".join(str(root / folder) for root in _roots(data_root))
         raise DataError(
             f"the data set {entry.name!r} was not found in {places} and has no download",
-            f"get it from {entry.homepage} and put it under --data-root or $GANCORE_DATA",
+            f"get it from {entry.homepage} and put it into the folder --data-root or $GANCORE_DATA",
         )
     return _source(entry.name, fetch(entry, data_folder() / folder, announce), entry, announce)
 
@@ -150,7 +154,7 @@ def _source(name: str, path: Path | None, entry: SourceEntry | None, announce: A
 
 
 def _roots(data_root: Path | None) -> Iterator[Path]:
-    """The folders that may hold a named data set, in the order of the search."""
+    """The folders in which a named data set is searched, in order."""
     if data_root is not None:
         yield data_root
     if environment := os.environ.get("GANCORE_DATA"):
@@ -163,9 +167,9 @@ def _first_folder(roots: Iterable[Path], name: str) -> Path | None:
 
 
 def fetch(entry: SourceEntry, folder: Path, announce: Announce) -> Path:
-    """Downloads and unpacks a data set; ``folder`` appears complete or not at all.
+    """Download and unpack a data set. ``folder`` is complete or absent.
 
-    Of an archive that holds one folder and nothing else, the contents of that folder are taken.
+    If an archive contains a single folder and nothing else, the content of that folder is used.
     """
     announce(
         f"{entry.name}: {entry.summary}. Licence: {entry.licence}. "
@@ -174,7 +178,7 @@ def fetch(entry: SourceEntry, folder: Path, announce: Announce) -> Path:
     work = folder.with_name(f"{folder.name}.part")
     try:
         with exclusive_lock(folder.with_name(f"{folder.name}.lock"), announce):
-            if folder.is_dir():  # another process has downloaded it meanwhile
+            if folder.is_dir():  # another process has downloaded it in the meantime
                 return folder
             content = work / "content"
             shutil.rmtree(content, ignore_errors=True)
@@ -206,7 +210,7 @@ def _single_subfolder(folder: Path) -> Path:
 
 
 def _progress_reporter(announce: Announce) -> Progress:
-    """Announces the progress of a download every REPORT_SECONDS."""
+    """A function that announces the progress of a download every REPORT_SECONDS."""
     say = throttle(announce)
 
     def report(done: int, total: int | None) -> None:
@@ -217,18 +221,18 @@ def _progress_reporter(announce: Announce) -> Progress:
 
 ARRAY_NAME = re.compile(r"rows-[0-9a-f]{16}\.npy")
 _KINDS = "biuf"
-"""Kinds of numpy types: bool, signed and unsigned integer, float."""
+"""Kinds of numpy dtypes: bool, signed and unsigned integer, float."""
 
 
 @dataclass(frozen=True)
 class ArraySource:
-    """An array as an npy file whose ``name`` has its sha256, so equal arrays are the same source."""
+    """An array as the content of an npy file. Its ``name`` has its sha256: equal arrays are one source."""
 
     name: str
     content: bytes
 
     def store(self, folder: Path) -> Path:
-        """Write the file into ``folder`` unless it is there already."""
+        """Write the file into ``folder`` unless it exists."""
         path = folder / self.name
         if not path.is_file():
             folder.mkdir(parents=True, exist_ok=True)
@@ -237,27 +241,28 @@ class ArraySource:
 
 
 LABELLED_FIELDS = ("data", "label")
-"""The fields of the numpy type of examples with labels."""
+"""The fields of the numpy dtype of examples with labels."""
 
 
 def is_array(value: object) -> bool:
-    """Whether ``value`` is examples in memory: a tensor, an array, or a ``torch.utils.data.Dataset``."""
+    """Whether ``value`` has examples in memory: a tensor, an array, or a ``torch.utils.data.Dataset``."""
     return (hasattr(value, "__array__") and hasattr(value, "shape")) or _is_dataset(value)
 
 
 def _is_dataset(value: object) -> bool:
-    torch_data = sys.modules.get("torch.utils.data")  # not imported: no object is a Dataset
+    torch_data = sys.modules.get("torch.utils.data")  # if it is not imported, no object is a Dataset
     return torch_data is not None and isinstance(value, torch_data.Dataset)
 
 
 def array_source(value: Any) -> ArraySource:
-    """Examples in memory as a source: a tensor or array of rows, or a Dataset of rows or (row, label) pairs.
+    """Make a source from examples in memory.
 
-    Rows with labels become an array of a numpy type with the fields ``data`` and ``label``.
+    ``value`` is a tensor or array of rows, or a Dataset of rows or of (row, label) pairs. Rows with labels
+    become an array with a numpy dtype of the fields ``data`` and ``label``.
 
     Raises:
-        ConfigError: the values are not real numbers, there are no examples, or values are not finite; the
-            items of a Dataset have different shapes, or are neither rows nor (row, integer label).
+        ConfigError: the values are not finite real numbers, there are no examples, or the items of a Dataset
+            have different shapes or are neither rows nor (row, integer label).
     """
     import numpy as np
 
@@ -277,7 +282,7 @@ def array_source(value: Any) -> ArraySource:
 
 
 def _dataset_arrays(dataset: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """The rows of a map-style Dataset, and the labels if its items are pairs."""
+    """The rows of a map-style Dataset, and its labels if its items are pairs."""
     import numpy as np
 
     fix = "give a Dataset of rows, or of pairs of a row and an integer label"
@@ -308,12 +313,12 @@ def _checked_array(value: Any) -> NDArray[Any]:
         array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"data is a {type(value).__name__} that numpy cannot hold: {error}", "give numbers in float32"
+            f"data is a {type(value).__name__} that numpy cannot store: {error}", "give float32 numbers"
         ) from None
     if array.dtype.kind not in _KINDS:
-        raise ConfigError(f"data is an array of {array.dtype}", "give real numbers, as float32 or uint8")
+        raise ConfigError(f"data is an array of {array.dtype}", "give real numbers, such as float32 or uint8")
     if array.ndim < 2 or not array.size:
-        raise ConfigError(f"data has shape {array.shape}", "give rows on the first axis, as (rows, numbers)")
+        raise ConfigError(f"data has shape {array.shape}", "give rows on the first axis: (rows, numbers)")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0, 0])
         raise ConfigError(f"row {row} of data is not finite", "leave such rows out")

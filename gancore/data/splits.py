@@ -1,4 +1,4 @@
-"""Assigns items to train, valid and test by hash, so that new items never move existing ones."""
+"""Assigns items to train, valid and test by hash: new items never move existing ones to another split."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _SPLIT_NAMES: dict[str, Split] = {"train": "train", "test": "test", "t10k": "tes
 
 
 def split_from_name(name: str) -> Split | None:
-    """The split in the name of a file, a folder or an array, if it has one."""
+    """The split in the name of a file, a folder or an array; None if there is none."""
     found = _SPLIT_WORDS.findall(re.sub(r"[_\W]+", " ", name.lower()))
     return _SPLIT_NAMES.get(found[0], "valid") if found else None
 
 
 def strip_split_folders(names: Sequence[str]) -> list[str]:
-    """The names (with /) without their first folders if all these are named after splits; else unchanged."""
+    """The names (with /) without their first folders if all of these are splits; otherwise unchanged."""
     return list(names) if None in _folder_splits(names) else [name.partition("/")[2] for name in names]
 
 
 def splits_from_folders(names: Sequence[str]) -> list[Split | None]:
-    """The splits that the first folders of the names (with /) state; all None if they do not.
+    """The split of each name (with /) by its first folder; None for all names if folders are not splits.
 
-    Every first folder must be named after a split, and one of them after train: a data set of only a test
-    split is divided like any other.
+    Every first folder must have the name of a split, and one must be train: a data set with only a test
+    folder is divided like any other data set.
     """
     splits = _folder_splits(names)
     return splits if "train" in splits and None not in splits else [None] * len(names)
@@ -47,9 +47,9 @@ def _folder_splits(names: Sequence[str]) -> list[Split | None]:
 
 
 def hash_split(item_id: str, shares: Shares = (0.8, 0.1, 0.1)) -> Split:
-    """The split of one item, from its id (a name, or a hash of its content) alone.
+    """The split of an item, a function of its id (a name, or a hash of its content).
 
-    ``shares`` of train, valid and test need not add up to one.
+    ``shares`` are those of train, valid and test; they need not add up to one.
     """
     position = _hash_position(item_id) * sum(shares)
     if position < shares[0]:
@@ -58,13 +58,13 @@ def hash_split(item_id: str, shares: Shares = (0.8, 0.1, 0.1)) -> Split:
 
 
 def assign_splits(item_ids: Sequence[str], shares: Shares = (0.8, 0.1, 0.1)) -> list[Split]:
-    """The split of each item; every split with a share gets at least one, however few there are.
+    """The split of each item. Every split with a share gets at least one item.
 
-    Items with the same id stay together. If no split would be empty, this is ``hash_split``;
-    else the items nearest to the boundary move.
+    Items with the same id are in one split. The split is that of ``hash_split``; if a split would be empty,
+    the items nearest to its boundary move to it.
 
     Raises:
-        DataError: fewer distinct items than splits.
+        DataError: there are fewer distinct items than splits.
     """
     distinct = sorted(set(item_ids), key=_hash_position)
     wanted = [split for split, share in zip(SPLITS, shares, strict=True) if share > 0]
@@ -91,6 +91,6 @@ def group_by_split(names: Sequence[str], splits: Sequence[Split]) -> dict[str, l
 
 
 def _hash_position(item_id: str) -> float:
-    """A number in [0, 1) computed from the id alone."""
+    """A number in [0, 1), a function of the id."""
     digest = hashlib.blake2b(item_id.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53

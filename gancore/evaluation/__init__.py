@@ -1,1 +1,1 @@
-"""The evaluation of a model, from a request (``runner.py``) to its results (``result.py``) and report."""
+"""The evaluation of a model: the request (``runner.py``), its results (``result.py``), and the report."""

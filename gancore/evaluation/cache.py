@@ -1,4 +1,4 @@
-"""The cache of evaluations: bytes by key in a folder, whole or absent."""
+"""The cache of evaluations: bytes by key in a folder. An entry is complete or absent."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from gancore.files import atomic_write, mark_used
 from gancore.models.tensors import decode_tensors, encode_tensors
 
 CHECKSUM_BYTES = 32
-"""Each file begins with the sha256 of the rest: a torn or altered file counts as absent."""
+"""Each file starts with the sha256 of the rest: a truncated or changed file counts as absent."""
 
 
 @dataclass
 class DiskCache:
-    """A cache of entries by key. If its folder is not writable, entries are recomputed and one warning is
-    printed.
+    """A cache of entries by key.
+
+    If its folder is not writable, entries are computed again and one warning is printed.
     """
 
     folder: Path
@@ -30,10 +31,10 @@ class DiskCache:
     warned: bool = False
 
     def tensors(self, key: str, make: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The tensors of this key: read, or else computed and written.
+        """Read the tensors of this key; if there are none, compute them with ``make`` and write them.
 
-        Computed ones are returned as they would be read, contiguous, since the rounding of a matrix product
-        may depend on the memory layout.
+        Computed tensors are made contiguous, as tensors that are read: the rounding of a matrix product may
+        depend on the memory layout.
         """
         content = self._read(key)
         if content is None:
@@ -42,7 +43,7 @@ class DiskCache:
         return decode_tensors(content, key)
 
     def read_json(self, key: str) -> Any:
-        """The JSON value of this key; None: there is none."""
+        """The JSON value of this key; None if there is none."""
         content = self._read(key)
         return None if content is None else json.loads(content)
 

@@ -1,7 +1,6 @@
-"""The available metrics and features: the core's, the domain's, other plugins'; and known failures of
-metrics.
+"""The available metrics and feature extractors of the core, the domain and other plugins; known failures.
 
-Light records: a metric is imported when it is needed. Imports no torch.
+Entries are light: a metric is imported when it is needed. Imports no torch.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from gancore.metrics.metric import Metric
 
 ALL = "all"
-"""In place of names: every available metric, including those outside the default set."""
+"""The name that stands for every available metric, also those outside the default set."""
 
 EntryT = TypeVar("EntryT", MetricEntry, FeatureExtractorEntry)
 
@@ -37,64 +36,74 @@ CORE_METRICS: tuple[MetricEntry, ...] = (
     _core(
         "frechet", "frechet:frechet_metric", "Frechet distance of Gaussians with the moments of the features"
     ),
-    _core("frechet_infinity", "frechet:frechet_infinity_metric", "the same at infinitely many samples"),
-    _core("kid", "kernel:kid", "squared MMD with a cubic kernel, without bias"),
+    _core("frechet_infinity", "frechet:frechet_infinity_metric", "frechet, extrapolated to infinite samples"),
+    _core("kid", "kernel:kid", "squared MMD with a cubic kernel, unbiased"),
     _core(
-        "mmd_gaussian", "kernel:mmd_gaussian", "squared MMD with a Gaussian kernel as wide as the reference"
+        "mmd_gaussian", "kernel:mmd_gaussian", "squared MMD with a Gaussian kernel of the reference's width"
     ),
-    _core("precision", "precision_recall:precision_metric", "share of samples within a real row's k-NN ball"),
-    _core("recall", "precision_recall:recall_metric", "share of real rows within a sample's k-NN ball"),
-    _core("density", "precision_recall:density_metric", "real k-NN balls about a sample, over k"),
-    _core("coverage", "precision_recall:coverage_metric", "share of real k-NN balls that hold a sample"),
+    _core(
+        "precision",
+        "precision_recall:precision_metric",
+        "share of samples inside the k-NN ball of a real row",
+    ),
+    _core("recall", "precision_recall:recall_metric", "share of real rows inside the k-NN ball of a sample"),
+    _core("density", "precision_recall:density_metric", "number of real k-NN balls around a sample, over k"),
+    _core("coverage", "precision_recall:coverage_metric", "share of real k-NN balls that contain a sample"),
     _core("prd_recall", "precision_recall:prd_recall", "F_8 of the precision-recall curve of distributions"),
-    _core("prd_precision", "precision_recall:prd_precision", "F_1/8 of the same curve"),
+    _core(
+        "prd_precision",
+        "precision_recall:prd_precision",
+        "F_1/8 of the precision-recall curve of distributions",
+    ),
     _core(
         "sliced_wasserstein",
         "sliced_wasserstein:sliced_wasserstein_metric",
-        "Wasserstein-2 distance over random directions",
+        "Wasserstein-2 distance, averaged over random directions",
     ),
-    _core(
-        "c2st_neighbour", "two_sample:c2st_neighbour", "accuracy of the nearest neighbour: sample or real?"
-    ),
-    _core("c2st_trained", "two_sample:c2st_trained", "accuracy of a small trained network: sample or real?"),
+    _core("c2st_neighbour", "two_sample:c2st_neighbour", "accuracy of nearest neighbours: sample or real"),
+    _core("c2st_trained", "two_sample:c2st_trained", "accuracy of a small trained network: sample or real"),
     _core(
         "jensen_shannon",
         "jensen_shannon:jensen_shannon",
         "a lower bound on the distance of the distributions, 0 to 1",
     ),
-    _core("peeling", "peeling:peeling", "separability of samples along directions found one after another"),
+    _core("peeling", "peeling:peeling", "separability of samples along successive directions"),
     _core("ndb", "bins:ndb", "share of bins of the data with too many or too few samples"),
     _core("copies", "memorization:copies", "share of samples that are copies of train rows"),
     _core(
         "authenticity",
         "memorization:authenticity",
-        "share of samples farther from train than train's own rows",
-    ),
-    _core("nearest_train", "memorization:nearest_train", "distance to train over that of unseen rows"),
-    _core("birthday", "birthday:birthday", "size of the support, from how many samples coincide"),
-    _core(
-        "inception_score", "scores:inception_score", "exp of the information that a sample has of its class"
+        "share of samples farther from train than rows of train",
     ),
     _core(
-        "modified_inception_score", "scores:modified_inception_score", "exp of the mean KL between samples"
+        "nearest_train", "memorization:nearest_train", "distance to train, relative to that of unseen rows"
+    ),
+    _core("birthday", "birthday:birthday", "size of the support, from the number of coinciding samples"),
+    _core("inception_score", "scores:inception_score", "exp of the mutual information of sample and class"),
+    _core(
+        "modified_inception_score", "scores:modified_inception_score", "exp of the mean KL between posteriors"
     ),
     _core(
         "am_score",
         "scores:am_score_metric",
-        "class shares compared with train's, plus the classifier's uncertainty",
+        "KL from train's class shares to those of samples, plus mean posterior entropy",
     ),
-    _core("posterior_entropy", "scores:posterior_entropy", "the classifier's uncertainty"),
-    _core("class_coverage", "scores:class_coverage", "classes with a fair share of the samples"),
-    _core("scarcest_class", "scores:scarcest_class", "relative share of the class that is lacking most"),
+    _core("posterior_entropy", "scores:posterior_entropy", "mean entropy of the posteriors"),
+    _core(
+        "class_coverage", "scores:class_coverage", "number of classes with a sufficient share of the samples"
+    ),
+    _core(
+        "scarcest_class", "scores:scarcest_class", "share of the scarcest class, relative to the reference"
+    ),
     _core("label_accuracy", "scores:label_accuracy", "share of samples of the requested class"),
     _core(
         "classification_accuracy",
         "scores:classification_accuracy",
-        "accuracy on real rows of a classifier that is trained on samples alone",
+        "accuracy on real rows of a classifier that is trained on samples only",
     ),
     _core("nll", "scores:nll", "-log p of the reference rows under the model"),
 )
-"""The core's, in the order of the table."""
+"""Metrics of the core, in the order of the table."""
 
 WITHOUT_DISTANCES = frozenset(
     {
@@ -109,7 +118,7 @@ WITHOUT_DISTANCES = frozenset(
         "nll",
     }
 )
-"""Metrics of the core that use no distance between samples: those of a classifier, and the likelihood."""
+"""Metrics of the core without a distance between samples: scores of a classifier, and the likelihood."""
 
 PRINCIPAL_COMPONENTS = FeatureExtractorEntry(
     "principal",
@@ -117,25 +126,25 @@ PRINCIPAL_COMPONENTS = FeatureExtractorEntry(
     "standardised principal components of train",
 )
 COORDINATES = FeatureExtractorEntry(
-    "coordinates", "gancore.evaluation.features:Coordinates", "the values of a sample, as they are"
+    "coordinates", "gancore.evaluation.features:Coordinates", "the values of a sample, unchanged"
 )
-"""Features for any data."""
+"""Feature extractors for any data."""
 
 
 def available_metrics(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, MetricEntry]:
-    """By name: the core's that the domain does not decline, the domain's own, those of plugins for it.
+    """Metrics by name: those of the core that the domain accepts, of the domain, and of other plugins.
 
-    The first of a name wins.
+    If two have the same name, the first is used.
     """
     from_plugins = _from_plugins("gancore_metrics", MetricEntry, domain)
     core = [e for e in CORE_METRICS if domain.samples_are_points or e.name in WITHOUT_DISTANCES]
-    return _by_name([*core, *domain.metrics_for(spec).values(), *from_plugins], "measure", announce)
+    return _by_name([*core, *domain.metrics_for(spec).values(), *from_plugins], "metric", announce)
 
 
 def available_extractors(
     domain: Domain, spec: Spec, announce: Callable[[str], None]
 ) -> dict[str, FeatureExtractorEntry]:
-    """By name, the default first: the domain's own, then the core's, then those of plugins for it."""
+    """Feature extractors by name: those of the domain (the first is the default), the core, other plugins."""
     from_plugins = _from_plugins("gancore_feature_extractors", FeatureExtractorEntry, domain)
     return _by_name(
         [*domain.feature_extractors_for(spec).values(), PRINCIPAL_COMPONENTS, COORDINATES, *from_plugins],
@@ -161,46 +170,49 @@ def _by_name(entries: Sequence[EntryT], what: str, announce: Callable[[str], Non
 def load_metrics(
     entries: Mapping[str, MetricEntry], names: Sequence[str] | None, announce: Callable[[str], None]
 ) -> dict[str, Metric]:
-    """The metrics of these names, in the given order; None: those of the default set.
+    """Load the metrics with these names, in the given order; None loads the default set.
 
-    A metric that is not named and cannot be imported is left out with a message.
+    A metric of the default set that cannot be imported is left out with a message.
 
     Raises:
-        ConfigError: no such metric; names the nearest.
+        ConfigError: there is no such metric; the message suggests a similar name.
         PluginError: a named metric cannot be imported.
     """
     if names is not None and not names:
-        raise ConfigError("no measure is named", suggestion("", entries))
+        raise ConfigError("no metric is named", suggestion("", entries))
     if names is not None and list(names) != [ALL]:
         for name in names:
             if name not in entries:
-                raise ConfigError(f"no measure {name!r} for these data", suggestion(name, entries))
+                raise ConfigError(f"no metric {name!r} for these data", suggestion(name, entries))
         return {name: plugins().load_metric(entries[name]) for name in names}
     found = {}
     for name, entry in entries.items():
         try:
             found[name] = plugins().load_metric(entry)
         except PluginError as error:
-            announce(f"measure {name!r} is left out: {error}")
+            announce(f"metric {name!r} is left out: {error}")
     return {name: metric for name, metric in found.items() if metric.quick or names is not None}
 
 
-# What metrics are known to get wrong with trust "yes", as the experiment ``gancore lab measures`` found on
+# Known failures of metrics with trust "yes". The experiment ``gancore lab measures`` found them on
 # distributions whose true values are known.
 
 FAILURES_FILE = Path(__file__).with_name("known_failures.json")
 MISSED, FALSE_ALARM, DEPENDS = ALL_FAILURES = "SFD"
-"""In each case with trust "yes": the metric does not detect a fault; it reports a fault that does not
-exist; it depends on something that it must not depend on.
+"""Outcomes with trust "yes": the metric does not detect a fault; it reports a fault that does not exist; it
+depends on something that it must not depend on.
 """
 CASES_SHOWN = 2
-"""Cases that a note lists; all are in ``docs/measures-checked.md``."""
-VERBS = {MISSED: "cannot see", FALSE_ALARM: "finds fault with", DEPENDS: "depends on"}
+"""The number of cases that a note lists; ``docs/measures-checked.md`` lists all."""
+VERBS = {MISSED: "does not detect", FALSE_ALARM: "reports as a fault", DEPENDS: "depends on"}
 
 
 class OutcomeTable(TypedDict):
-    """``rows`` and ``dimensions`` that were tried, in this many ``draws``; ``cases``: descriptions by name;
-    ``outcomes``: by metric and case a letter for each number of rows and each dimension, in that order.
+    """The outcomes of ``gancore lab measures``.
+
+    ``rows`` and ``dimensions`` are the values that were tried, with ``draws`` repetitions; ``cases`` are
+    descriptions by name; ``outcomes`` has, by metric and case, a letter for each number of rows and each
+    dimension, in that order.
     """
 
     rows: list[int]
@@ -212,15 +224,15 @@ class OutcomeTable(TypedDict):
 
 @cache
 def failure_table() -> OutcomeTable:
-    """The latest table."""
+    """The table that is part of this version of gancore."""
     return cast(OutcomeTable, json.loads(FAILURES_FILE.read_text()))
 
 
 def outcomes_for(metric: str, d: int, n: int) -> Mapping[str, str]:
-    """By case, the letter of a metric of the core on ``n`` rows of ``d`` features.
+    """The outcome of a metric of the core on ``n`` rows of ``d`` features, a letter for each case.
 
-    From the nearest tried numbers of rows and dimensions, on a logarithmic scale. Empty: the metric was not
-    tried.
+    It is that of the nearest tried numbers of rows and dimensions, on a logarithmic scale. Empty if the
+    metric was not tried.
     """
     table = failure_table()
     row, column = _nearest_index(table["rows"], n), _nearest_index(table["dimensions"], d)
@@ -229,7 +241,7 @@ def outcomes_for(metric: str, d: int, n: int) -> Mapping[str, str]:
 
 
 def known_failures(metric: str, d: int, n: int) -> str:
-    """The failures of a metric with trust "yes" on such data, in words; empty: none are known."""
+    """The known failures of a metric with trust "yes" on such data, as text; empty if there are none."""
     table, letters = failure_table(), outcomes_for(metric, d, n)
     parts = []
     for letter, verb in VERBS.items():

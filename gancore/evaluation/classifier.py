@@ -1,4 +1,4 @@
-"""Trains a classifier with the ordinary training loop, once per data set, and caches it."""
+"""Trains a classifier with the training loop, once for each data set, and caches it."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ from gancore.training.launch import TrainJob, deliver_signal, run_job
 
 
 def evaluation_cache() -> Path:
-    """The folder of everything that evaluations cache."""
+    """The folder of all cached results of evaluations."""
     return cache_folder() / "evaluation"
 
 
 PATIENCE = 3
-"""Validations without a better likelihood on valid, of ten planned, after which training stops."""
+"""The number of validations, out of ten, without a better likelihood on valid after which training stops."""
 MAX_PASSES, MIN_STEPS = 40, 100
-"""A classifier gets at most this many passes over train, because it memorises small data sets quickly, and at
-least this many steps.
+"""A classifier is trained for at most this many epochs, because it memorises small data sets quickly, and for
+at least this many steps.
 """
 
 
 def classifier_trainer(
     domain: Domain, train_recipe: RecipeTrainer
 ) -> Callable[[Data], SampleClassifier] | None:
-    """``MetricInputs.train_classifier``: the domain's first recipe that classifies, with its defaults.
+    """A function for ``MetricInputs.train_classifier`` that trains the domain's first classifier recipe.
 
-    None: the domain has none.
+    The recipe has its default settings. None if the domain has no such recipe.
     """
     recipes = [name for name, entry in domain.recipes.items() if "classification" in entry.capabilities]
     if not recipes:
@@ -59,8 +59,9 @@ def classifier_trainer(
 
 @dataclass(frozen=True)
 class ClassifierCache:
-    """``FeatureContext.train_recipe``: trains a recipe of the domain on the reference's source and settings,
-    or on rows in memory, and caches the model.
+    """The function ``FeatureContext.train_recipe``: trains a recipe of the domain and caches the model.
+
+    It trains on the source and settings of the reference, or on rows in memory.
     """
 
     domain: Domain
@@ -72,13 +73,16 @@ class ClassifierCache:
     announce: Callable[[str], None] = field(default=lambda line: None)
 
     def __call__(self, recipe: str, changes: Mapping[str, Any], data: Data | None = None) -> Model:
-        """The trained model; ``changes`` are keys of the recipe's section. Resumes where it was interrupted.
+        """Train the model, resume its training, or load it from the cache.
 
-        ``data``: rows in memory, identified by their fingerprint; None: the reference's.
+        Args:
+            recipe: name of the recipe.
+            changes: keys of the recipe's section that differ from the defaults.
+            data: rows in memory, identified by their fingerprint; None trains on the data of the reference.
 
         Raises:
-            ConfigError: no such key; or the folder cannot be written.
-            PluginError: no such recipe.
+            ConfigError: there is no such key, or the folder cannot be written.
+            PluginError: there is no such recipe.
         """
         entry, recipe_class = plugins().load_recipe(self.domain, recipe)
         config = self._config(entry, recipe_class.Config, changes, data)
@@ -117,7 +121,7 @@ class ClassifierCache:
         return config.model_copy(update={"model": model})
 
     def _digest(self, entry: RecipeEntry, config: RunConfig, rows: Data) -> str:
-        """Of everything that determines the training; not of where the data are, nor of the machine."""
+        """A digest of all that determines the training, without the path of the data and the machine."""
         data, train = (part.model_dump(mode="json") for part in (config.data, config.train))
         plugin = plugins().plugin_of(entry)
         versions = [gancore.__version__, *((plugin.distribution, plugin.version) if plugin else ())]
@@ -150,7 +154,7 @@ class ClassifierCache:
         result = deliver_signal(run_job(order))
         if (
             result.status != "done"
-        ):  # interrupted: what was trained is saved, and the handler let the program go on
+        ):  # interrupted: the training is saved, and the handler of the program did not raise
             raise KeyboardInterrupt
         return load_model(result.model, str(self.device))
 
@@ -162,7 +166,7 @@ def extractor_loader(
     progress: ProgressMode = "none",
     announce: Callable[[str], None] = lambda line: None,
 ) -> ExtractorLoader:
-    """A loader of the extractors for a model's domain and the reference, which may train classifiers."""
+    """A loader of the feature extractors for a model's domain and the reference; it may train classifiers."""
     cache = evaluation_cache()
     classifiers = ClassifierCache(
         model.domain, reference, cache / "judges", model.device, data_root, progress, announce
@@ -172,5 +176,5 @@ def extractor_loader(
 
 
 def steps_for(rows: int, model: RecipeConfig) -> int:
-    """The recipe's own number of steps, or that of 40 passes over this many rows if that is smaller."""
+    """The recipe's number of steps, or that of 40 epochs of this many rows if it is smaller; at least 100."""
     return min(model.steps, max(MIN_STEPS, -(-MAX_PASSES * rows // model.batch_size)))

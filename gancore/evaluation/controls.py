@@ -1,8 +1,7 @@
-"""Control sets of known quality: held-out real rows as the positive control, degraded sets as negative
-controls.
+"""Control sets of known quality: held-out real rows (positive control) and degraded sets (negative controls).
 
-A metric that does not order them on some data is not trusted there. Their values are the same for every
-model, and are cached.
+A metric that does not order the controls correctly on some data is not trusted on these data. The values of
+controls do not depend on the model and are cached.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ from gancore.trees import Tree
 
 VERSION = 4
 COLLAPSE_SHARE = 0.05
-"""Share of the held-out rows that the collapse consists of."""
+"""The share of the held-out rows that the control ``collapse`` repeats."""
 MAX_COORDINATES = 64
 LIKELIHOOD_ROWS = 256
-"""Rows of a control whose likelihood the model computes; it depends on the model and is not cached."""
+"""The number of rows of a control for a likelihood, which depends on the model and is not cached."""
 
 
 def noise_is_distinguishable(rows: Tree) -> bool:
-    """Whether a nearest-neighbour test distinguishes the shuffled rows from the rows, at the 1 % level.
+    """Whether a nearest-neighbour test distinguishes noise from the rows, at the 1 % level.
 
-    If all coordinates are independent, or there is only one, permuting them changes nothing. The test
-    compares halves of the rows, in the coordinates themselves. With many coordinates or few rows it is
-    skipped: True.
+    Noise is the rows with every coordinate permuted, which changes nothing if there is one coordinate or all
+    are independent. The test compares the halves of the rows in their coordinates. With many coordinates or
+    few rows there is no test, and the function returns True.
     """
     x, half = flatten_rows(rows), len(flatten_rows(rows)) // 2
     if x.shape[1] == 1:
@@ -56,23 +55,23 @@ def noise_is_distinguishable(rows: Tree) -> bool:
 
 
 def collapse_indices(n: int) -> Tensor:
-    """Row numbers of the collapse: the first twentieth (at least one) repeatedly, ``n`` in all."""
+    """Row numbers of the control ``collapse``, (n,): the first twentieth (at least one row), repeated."""
     return torch.arange(n) % max(1, math.ceil(COLLAPSE_SHARE * n))
 
 
 def scale_about_mean(features: Tensor, scale: float) -> Tensor:
-    """Features (n, d), scaled about their mean.
+    """Scale features (n, d) about their mean.
 
-    At half the scale there are no tails, and in many dimensions every row is nearer to real rows than real
-    rows are to each other. At twice the scale rows are far from all real rows, and their balls contain all
-    of them.
+    At half the scale the tails are missing, and in many dimensions every row is nearer to real rows than
+    real rows are to each other. At twice the scale rows are far from all real rows, and their k-NN balls
+    contain all real rows.
     """
     mean = features.double().mean(0)
     return (mean + scale * (features.double() - mean)).float()
 
 
 def cluster_to_points(features: Tensor) -> Tensor:
-    """Nine tenths of the way to the nearest of the rows (n, d) that :func:`collapse_indices` selects."""
+    """Move features (n, d) nine tenths of the way to the nearest row of those in the collapse, (n, d)."""
     points = features[: int(collapse_indices(len(features)).max()) + 1].double()
     centre = points[nearest(features, points, 1)[1].flatten()]
     return (centre + (features.double() - centre) / 10).float()
@@ -80,9 +79,10 @@ def cluster_to_points(features: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class ControlValues:
-    """The values of a metric on the controls, by name (NaN: it fails there), and its interval on ``real``.
+    """The values of a metric on the controls, by name, and its interval on ``real``.
 
-    ``real_interval`` None: the metric has no interval, or not with this few rows.
+    A value is NaN if the metric fails on the control. ``real_interval`` is None if the metric has no interval
+    or there are too few rows.
     """
 
     values: Mapping[str, float]
@@ -90,7 +90,7 @@ class ControlValues:
 
     @property
     def is_complete(self) -> bool:
-        """Nothing failed."""
+        """Whether the metric failed on no control."""
         return not any(map(math.isnan, self.values.values()))
 
     def to_json(self) -> Any:
@@ -104,11 +104,15 @@ class ControlValues:
 
 @dataclass
 class Controls:
-    """``inputs`` are those of the model; only their real sets are used, and train without the held-out rows.
+    """The controls of an evaluation.
 
-    ``n_not_trained_on``: how many of the held-out rows, from the first, no model was trained on; None: all.
-    The outputs of a trained classifier are evaluated on these alone. ``log_prob``: nats per row under the
-    model; None if it has none. ``noise(samples, key)``: as :meth:`gancore.Domain.noise`.
+    Attributes:
+        inputs: the inputs of the model's evaluation, of which only the real sets are used; train is without
+            the held-out rows.
+        n_not_trained_on: the number of leading held-out rows on which no model was trained; None for all.
+            Metrics of a trained classifier use these rows only.
+        log_prob: log p of each row under the model, in nats; None if the model has no likelihood.
+        noise: ``noise(samples, key)``, as :meth:`gancore.Domain.noise`.
     """
 
     held_out: Batch
@@ -119,7 +123,7 @@ class Controls:
     noise: Callable[[Tree, Key], Tree] = shuffle_coordinates
 
     def n_rows_for(self, metric: Metric) -> int:
-        """How many rows its controls have; 0: there are none that may be used for it."""
+        """The number of rows of the controls of a metric; 0 if no rows may be used for it."""
         extractors = self.pipeline.by_requirement
         trained = any(
             name in extractors and extractors[name].trained_on_train for name in metric.all_requirements
@@ -129,7 +133,7 @@ class Controls:
         return len(self.held_out)
 
     def sets_for(self, metric: Metric) -> Mapping[str, SampleSet]:
-        """The control sets of a metric, by name; if it uses features alone, also those made of features."""
+        """The control sets of a metric by name; for a metric of features only, also sets of features."""
         sets = self._sets_of_size(self.n_rows_for(metric))
         features = sets["real"].features
         if features is None or "features" not in metric.requires or metric.requires - {"features", "train"}:
@@ -148,20 +152,20 @@ class Controls:
             self._sets[count] = {"real": real}
             if self.has_noise:
                 noise = Batch(self.noise(rows.data, evaluation_key("evaluate", "noise")), rows.condition)
-                with contextlib.suppress(PluginError):  # features of noise need not be finite
+                with contextlib.suppress(PluginError):  # features of noise may be infinite
                     self._sets[count]["noise"] = self.pipeline.extract(noise, cache=True)
-            if count > 1:  # one row repeated is that row
+            if count > 1:  # a single row equals its repetition
                 self._sets[count]["collapse"] = real.select(collapse_indices(count))
         return self._sets[count]
 
     @cached_property
     def _sets(self) -> dict[int, dict[str, SampleSet]]:
-        """By number of rows."""
+        """Control sets by number of rows."""
         return {}
 
     @cached_property
     def has_noise(self) -> bool:
-        """Whether noise is a negative control on these data; that of a domain always is."""
+        """Whether noise is a negative control on these data; the noise of a domain always is."""
         if self.noise is not shuffle_coordinates:
             return True
         key = digest_json("noise", VERSION, digest_tensors(self.held_out.data))
@@ -190,7 +194,7 @@ class Controls:
         return result
 
     def _evaluate_likelihood(self, inputs: MetricInputs, metric: Metric) -> ControlValues:
-        """For a model's likelihood: the controls take the place of the reference."""
+        """Values of a likelihood, for which the controls replace the reference."""
         by_control = {}
         for name, rows in self._sets_of_size(len(self.held_out)).items():
             if self.log_prob is not None and name not in metric.insensitive_to:
@@ -202,7 +206,7 @@ class Controls:
         return ControlValues(values, None if real is None else interval_or_none(metric, real))
 
     def _cache_key(self, entry: MetricEntry, metric: Metric) -> str:
-        """A digest of everything that the values depend on."""
+        """A digest of everything on which the values depend."""
         extractors = {name: self.pipeline.cache_key(name) for name in self.pipeline.by_requirement}
         train = [self._digests["train"], self.inputs.train_size]
         return digest_json(
@@ -218,7 +222,7 @@ class Controls:
 
     @cached_property
     def _digests(self) -> dict[str, str]:
-        """Of the held-out, reference and train rows, with their conditions."""
+        """Digests of the held-out, reference and train rows with their conditions."""
         real, train = self.inputs.real, self.inputs.train
         return {
             "held_out": digest_tensors([self.held_out.data, self.held_out.condition]),
@@ -235,7 +239,7 @@ def _describe_noise(noise: Callable[[Tree, Key], Tree]) -> list[str]:
 
 
 def value_or_nan(metric: Metric, inputs: MetricInputs) -> float:
-    """NaN if the metric raises an error, for example on too few rows; it then orders no controls."""
+    """The value of the metric; NaN if it raises an error, for example because of too few rows."""
     try:
         return float(metric.compute(inputs))
     except Exception:
@@ -260,10 +264,10 @@ def assess_trust(metric: Metric, on_controls: ControlValues) -> str:
     badness_of = partial(badness, higher_is_better=metric.higher_is_better, ideal=metric.ideal)
     values, insensitive_to = on_controls.values, sorted(metric.insensitive_to)
     if metric.higher_is_better is None:
-        return "unordered: neither end is better"
+        return "unordered: no direction is better"
     negative = [name for name in values if name != "real" and name not in insensitive_to]
     if not negative and not insensitive_to:
-        return "unchecked: no anchor to order"
+        return "unchecked: there are no controls"
     real = [badness_of(value) for value in (values["real"], *(on_controls.real_interval or ()))]
     failed = math.isnan(values["real"])
     missed = [name for name in negative if failed or not max(real) < badness_of(values[name])]
@@ -271,7 +275,7 @@ def assess_trust(metric: Metric, on_controls: ControlValues) -> str:
     reasons = [
         f"{' and '.join(names)} {reason}"
         for names, reason in (
-            ([name for name in missed if name not in better], "not told from real"),
+            ([name for name in missed if name not in better], "not distinguished from real"),
             (better, "better than real"),
         )
         if names

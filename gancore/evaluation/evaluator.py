@@ -1,4 +1,4 @@
-"""Evaluates metrics: value, interval, controls, and whether the value can be trusted."""
+"""Evaluates metrics: value, interval, values on the controls, and trust."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from gancore.evaluation.result import MetricResult, to_json_value
 from gancore.metrics.metric import Metric, MetricInputs
 
 MATCHED_SUBSETS = 5
-"""Subsets of the samples, each with the controls' number of rows, over which the matched value is averaged.
-"""
+"""The number of subsets of the samples, of the controls' size, over which the matched value is averaged."""
 NOT_COMPUTED = "not taken"
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Evaluates metrics, and compares each with its values on the controls.
+    """Evaluates metrics and compares each value with those of the controls.
 
-    ``unavailable``: the reason, for each requirement that is not met. ``controls``: None if there are no
-    rows for them. ``template``: the fields that all results share. ``notes``: for each requirement a note
-    on the extractor or classifier that meets it.
+    ``unavailable`` has the reason for each requirement of metrics that is not met. ``controls`` is None if
+    there are no rows for them. ``template`` has the fields that all results share. ``notes`` has, for each
+    requirement, a note on the extractor or classifier that meets it.
     """
 
     inputs: MetricInputs
@@ -38,7 +37,7 @@ class Evaluator:
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def evaluate(self, entry: MetricEntry, metric: Metric) -> MetricResult:
-        """The result; an error in one metric skips that metric only."""
+        """Evaluate one metric. An error of the metric is the reason in its result, which is then skipped."""
         began = time.perf_counter()
         result = self._describe(entry, metric)
         reasons = [self.unavailable[name] for name in sorted(metric.requires) if name in self.unavailable]
@@ -89,7 +88,7 @@ class Evaluator:
             try:
                 low, high, method = metric.interval(inputs)
                 result = replace(result, low=float(low), high=float(high), method=method)
-            except GancoreError as error:  # too few samples to bound the value
+            except GancoreError as error:  # too few samples for an interval
                 result = replace(result, method=f"none: {error}")
         if metric.details is not None:
             result = replace(result, details=to_json_value(metric.details(inputs)))
@@ -109,14 +108,14 @@ class Evaluator:
         return distrust_better_than_real(self._add_matched_value(result, metric, inputs))
 
     def _no_controls_reason(self) -> str:
-        rows = "held-out rows" if self.controls is None else "rows that its classifier has not seen"
-        return f"unchecked: no {rows} for anchors"
+        rows = "held-out rows" if self.controls is None else "rows on which its classifier was not trained"
+        return f"unchecked: no {rows} for controls"
 
     def _add_matched_value(self, result: MetricResult, metric: Metric, inputs: MetricInputs) -> MetricResult:
-        """Add the value at the controls' number of rows: the mean over subsets of the samples.
+        """Add the value for as many samples as the controls have rows: the mean over subsets of the samples.
 
-        Its interval is that of the first subset, moved to this mean. Classifiers are not trained for each
-        subset.
+        Its interval is that of the first subset, shifted to this mean. Metrics that train a classifier are
+        left out.
         """
         n, n_real, count = len(inputs.fake), len(inputs.real), result.n_anchors
         same = metric.rows_used(n, n_real) == metric.rows_used(count, n_real)
@@ -138,10 +137,10 @@ class Evaluator:
 
 
 def distrust_better_than_real(result: MetricResult) -> MetricResult:
-    """The result without trust, if its value is better than that of held-out real rows.
+    """Remove the trust of a result whose value is better than that of held-out real rows.
 
-    No model can be better than these. Memorization metrics are exempt: no real rows are farther from train
-    than held-out ones.
+    No model can be better than real rows. Metrics of memorization are exempt: samples may be farther from
+    train than held-out rows.
     """
     difference = result.difference_from("real")
     if not result.trusted or difference is None or difference.high >= 0 or result.kind == "memory":

@@ -1,7 +1,7 @@
-"""Feature extractors: their contract, the core's own, and the extraction of cached features.
+"""Feature extractors: the base class, those of the core, and the extraction and caching of features.
 
-A feature extractor is a fixed function from canonical samples to vectors, with a name and a hash; all metrics
-of an evaluation share one. Features are extracted chunk by chunk on the evaluation's device; those of real
+A feature extractor is a fixed function from canonical samples to vectors, with a name and a hash. All metrics
+of an evaluation share one. Features are extracted in chunks on the device of the evaluation; features of real
 rows are cached.
 """
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from gancore.models.model import Model
 
 CHUNK_ROWS = 256
-"""Rows that an extractor processes at once."""
+"""The number of rows that an extractor processes at a time."""
 
 
 class RecipeTrainer(Protocol):
-    """A function that trains a recipe of the domain with these changed settings, or loads it from the cache.
+    """A function that trains a recipe of the domain with changed settings, or loads it from the cache.
 
-    See :meth:`gancore.evaluation.classifier.ClassifierCache.__call__`.
+    It is :meth:`gancore.evaluation.classifier.ClassifierCache.__call__`.
     """
 
     def __call__(self, recipe: str, changes: Mapping[str, Any], data: Data | None = None) -> Model: ...
@@ -47,11 +47,10 @@ class RecipeTrainer(Protocol):
 
 @dataclass(frozen=True)
 class FeatureContext:
-    """What a feature extractor may use to prepare itself: the data, a cache folder, and a training function.
+    """The arguments of :meth:`FeatureExtractor.prepare`: the data, a cache folder, and a training function.
 
-    ``train_recipe(recipe, changes)`` trains a recipe of the domain on the same source, once; afterwards the
-    model comes from the cache. With a third argument it is trained on those data. ``announce`` reports to the
-    user, line by line.
+    ``train_recipe(recipe, changes)`` trains a recipe of the domain on the same source, or loads the model
+    from the cache. A third argument is the data to train on instead. ``announce`` prints a line to the user.
     """
 
     data: Data
@@ -61,45 +60,49 @@ class FeatureContext:
 
 
 class FeatureExtractor:
-    """Base class of what a domain or a plugin defines; :class:`gancore.FeatureExtractorEntry` names it.
+    """Base class of feature extractors, which a :class:`gancore.FeatureExtractorEntry` names.
 
-    ``prepare`` is called once, before anything else: it fits, trains or reads what the extractor needs, and
-    never downloads. ``embed`` and ``log_posteriors`` get a few hundred rows at a time, on the device of the
-    evaluation; models from ``FeatureContext.train_recipe`` are on that device too.
+    ``prepare`` is called once, before all other methods: it fits, trains or reads what the extractor needs,
+    and never downloads. ``embed`` and ``log_posteriors`` get a few hundred rows at a time, on the device of
+    the evaluation; models from ``FeatureContext.train_recipe`` are on the same device.
     """
 
     name: ClassVar[str]
     trained_on_train: ClassVar[bool] = False
-    """Whether it was trained on rows of train; it then distinguishes them from other rows."""
+    """Whether it was trained on rows of train, which it may then distinguish from other rows."""
     frechet_name: ClassVar[str] = ""
-    """The literature's name of the Frechet distance on these features; empty: it has none."""
+    """The name of the Frechet distance of these features in the literature; empty if it has none."""
 
     def prepare(self, context: FeatureContext) -> None:
-        """Raises ConfigError if a required file is missing; the message says where to get it."""
+        """Prepare the extractor. By default it does nothing.
+
+        Raises:
+            ConfigError: a required file is missing; the message says where to get it.
+        """
 
     @property
     def digest(self) -> str:
-        """sha256, hexadecimal, of everything that the features depend on."""
+        """The sha256, in hexadecimal digits, of everything on which the features depend."""
         raise TypeError(f"{type(self).__name__} must define digest")
 
     def embed(self, samples: Tree, spec: Spec) -> Tensor:
-        """Canonical samples to (n, d), float32, finite for finite samples."""
+        """Map n canonical samples to features (n, d) float32, which are finite for finite samples."""
         raise TypeError(f"{type(self).__name__} must define embed(samples, spec)")
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names of the classes of :meth:`log_posteriors`; empty: this is no classifier."""
+        """Names of the classes of :meth:`log_posteriors`; empty if the extractor is not a classifier."""
         return ()
 
     def log_posteriors(self, samples: Tree, spec: Spec) -> Tensor:
-        """log p(class | sample), (n, classes); only called if ``classes`` is not empty."""
+        """log p(class | sample), (n, classes); called only if ``classes`` is not empty."""
         raise TypeError(f"{type(self).__name__} must define log_posteriors(samples, spec)")
 
 
 class ClassifierFeatureExtractor(FeatureExtractor):
-    """The penultimate layer of the recipe `classifier`, trained on the same source, and its posteriors.
+    """Penultimate layer and posteriors of the recipe `classifier`, trained on the same source.
 
-    ``spec`` is that of the source. Override ``check`` if samples may be of a kind that it was not trained on.
+    ``spec`` is that of the source. Override ``check`` if samples may differ in kind from the training data.
     """
 
     name = "classifier"
@@ -113,7 +116,7 @@ class ClassifierFeatureExtractor(FeatureExtractor):
         )
 
     def check(self, samples: Tree, spec: Spec) -> None:
-        """Raises ConfigError if samples differ in kind from those of the source; by default none do."""
+        """Raise ConfigError if samples differ in kind from the training data. By default it does nothing."""
 
     @property
     def digest(self) -> str:
@@ -135,13 +138,13 @@ class ClassifierFeatureExtractor(FeatureExtractor):
 
 
 def flatten_rows(samples: Tree) -> Tensor:
-    """All coordinates of a row side by side: (n, coordinates), float32."""
+    """Concatenate all values of each row: (n, coordinates) float32."""
     columns = [leaf.reshape(len(leaf), -1).float() for leaf in tree_leaves(samples)]
     return torch.cat(columns, dim=1)
 
 
 class Coordinates(FeatureExtractor):
-    """The values of a sample, unchanged: z = x. Distances are Euclidean distances of the values."""
+    """The values of a sample, unchanged: z = x. Distances are Euclidean distances between the values."""
 
     name = "coordinates"
 
@@ -153,25 +156,25 @@ class Coordinates(FeatureExtractor):
         return flatten_rows(samples)
 
 
-# Standardised principal components of train, for data without better features.
+# Standardised principal components of train, for data without other features.
 
 PRINCIPAL_VERSION = 1
 MAX_COMPONENTS = 64
 ROWS_PER_COMPONENT = 10
 MIN_RELATIVE_VARIANCE = 1e-6
-"""A variance below this, relative to the largest one, is rounding."""
+"""A variance below this, relative to the largest variance, is a rounding error."""
 MAX_COVARIANCE_SIZE, MANY_ROWS, FEW_ROWS = 1024, 10_000, 1_000
-"""Up to this many coordinates the covariance of many rows is decomposed; above, the products of a few rows.
+"""Up to this number of coordinates, the covariance of many rows is decomposed; above, the Gram matrix of few.
 """
 
 
 class PrincipalComponents(FeatureExtractor):
     """z = W (x - m): standardised principal components, each with variance 1 on train.
 
-    The rows of W are the leading eigenvectors v of train's covariance, divided by the square roots of their
-    eigenvalues. Components without variance are left out; there are at most 64, and at most a tenth of the
-    number of rows. The largest entry of each v is positive. All components have equal weight, so a
-    component that varies little counts as much as one that varies much.
+    The rows of W are the leading eigenvectors v of the covariance of train, divided by the square roots of
+    their eigenvalues. Components without variance are left out; there are at most 64, and at most a tenth of
+    the number of rows. The entry of v with the largest absolute value is positive. All components have equal
+    weight, whatever their variance is.
     """
 
     name = "principal"
@@ -196,7 +199,7 @@ class PrincipalComponents(FeatureExtractor):
 
 
 def _fitting_rows(data: Data) -> Tensor:
-    """Rows of train that the components are fitted to, (rows, coordinates)."""
+    """The rows of train to which the components are fitted, (rows, coordinates)."""
     train, key = data.view("train"), evaluation_key("principal")
     order = key.permutation(len(train))
     x = flatten_rows(read_rows(train, order[:FEW_ROWS], key / "few").data)
@@ -212,16 +215,17 @@ def _fit(x: Tensor) -> dict[str, Tensor]:
     limit = max(1, min(MAX_COMPONENTS, len(x) // ROWS_PER_COMPONENT))
     keep = int((values > MIN_RELATIVE_VARIANCE * values[0]).sum().clamp(1, limit))
     deviations = values[:keep].clamp_min(0).sqrt()
-    deviations[deviations == 0] = 1  # all rows are equal
+    deviations[deviations == 0] = 1  # if all rows are equal
     largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
     weights = (vectors * largest.sign())[:, :keep] / deviations
     return {"mean": mean.float(), "weights": weights.float()}
 
 
 def _leading_eigenvectors(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, largest first, and eigenvectors (coordinates, ...) of x^T x / n; x (n, ...) is centred.
+    """Eigenvalues (k,), largest first, and eigenvectors (coordinates, k) of x^T x / n for centred x (n, d).
 
-    With more coordinates than rows, from the eigenvectors u of x x^T / n: v = x^T u / |x^T u|.
+    With more coordinates than rows, they are computed from the eigenvectors u of x x^T / n as
+    v = x^T u / |x^T u|.
     """
     n, coordinates = x.shape
     if coordinates <= n:
@@ -235,10 +239,10 @@ def _leading_eigenvectors(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass
 class FeaturePipeline:
-    """Computes features and posteriors of all sets with the same feature extractor and classifier.
+    """Computes features and posteriors of all sets with one feature extractor and one classifier.
 
-    Each of the two is used only if a metric needs it. ``provenance``: for each requirement a digest of the
-    code, plugin versions and data that its extractor depends on.
+    Each of the two is used only if a metric needs it. ``provenance`` has, for each requirement, a digest of
+    the code, plugin versions and data on which its extractor depends.
     """
 
     spec: Spec
@@ -249,12 +253,12 @@ class FeaturePipeline:
     provenance: dict[str, str] = field(default_factory=dict)
 
     def extract(self, batch: Batch, cache: bool) -> SampleSet:
-        """The rows with their features and posteriors.
+        """Compute features and posteriors of the rows.
 
-        ``cache``: store the result; use it for real rows, which later evaluations need again.
+        ``cache`` stores them, for real rows, which later evaluations use again.
 
         Raises:
-            PluginError: an extractor gives another shape than (rows, d), or cached values are not finite.
+            PluginError: an extractor gives a shape other than (rows, d), or values to store are not finite.
         """
         content = digest_tensors(batch.data) if cache else ""
 
@@ -270,9 +274,9 @@ class FeaturePipeline:
             )[requirement]
             if invalid := count_invalid_rows(values, requirement):
                 raise PluginError(
-                    f"features {extractor.name!r} give values that are not finite for {invalid:,} of "
-                    f"{len(values):,} real rows",
-                    "choose others with --feature-extractor",
+                    f"the feature extractor {extractor.name!r} gives values that are not finite for "
+                    f"{invalid:,} of {len(values):,} real rows",
+                    "choose another with --feature-extractor",
                 )
             return values
 
@@ -297,13 +301,13 @@ class FeaturePipeline:
         values = torch.cat(parts)
         if values.dim() != 2 or len(values) != rows:
             raise PluginError(
-                f"features {extractor.name!r} give shape {tuple(values.shape)} for {rows} samples",
-                "choose others with --feature-extractor",
+                f"the feature extractor {extractor.name!r} gives shape {tuple(values.shape)} for {rows} rows",
+                "choose another with --feature-extractor",
             )
         return values
 
     def cache_key(self, requirement: str) -> list[str]:
-        """JSON value that identifies the extractor of a requirement."""
+        """A JSON value that identifies the extractor of a requirement."""
         return [self.by_requirement[requirement].digest, self.provenance.get(requirement, "")]
 
     @property
@@ -319,7 +323,7 @@ def digest_spec(spec: Spec) -> str:
 
 @dataclass
 class ExtractorLoader:
-    """Prepares each extractor once. ``no_classifier_reason``: why there is no classifier."""
+    """Prepares each extractor once. ``no_classifier_reason`` is the reason if there is no classifier."""
 
     entries: Mapping[str, FeatureExtractorEntry]
     context: FeatureContext
@@ -327,16 +331,16 @@ class ExtractorLoader:
     loaded: dict[str, FeatureExtractor] = field(default_factory=dict)
 
     def choose(self, name: str | None) -> str:
-        """The name of the features; by default the first. Raises ConfigError: no such features."""
+        """The name of the extractor, by default the first. Raises ConfigError if it does not exist."""
         if name is not None and name not in self.entries:
-            raise ConfigError(f"no features {name!r} for these data", suggestion(name, self.entries))
+            raise ConfigError(f"no feature extractor {name!r} for these data", suggestion(name, self.entries))
         return name or next(iter(self.entries))
 
     def load(self, pipeline: FeaturePipeline, name: str, metrics: Iterable[Metric]) -> None:
-        """Puts into ``pipeline`` what the metrics require, or use.
+        """Load the extractors that the metrics require into ``pipeline``.
 
         Raises:
-            GancoreError: the features are not available; the message says where to get what they need.
+            GancoreError: an extractor is not available; the message says where to get what it needs.
         """
         requirements = frozenset[str]().union(*(metric.all_requirements for metric in metrics))
         if "features" in requirements:
@@ -345,7 +349,7 @@ class ExtractorLoader:
             self._load_classifier(pipeline, name)
 
     def load_extractor(self, pipeline: FeaturePipeline, name: str) -> None:
-        """Features alone. Raises GancoreError: they are not available."""
+        """Load the feature extractor only. Raises GancoreError if it is not available."""
         pipeline.features, pipeline.provenance["features"] = self._load_one(name), self._provenance(name)
 
     def _load_one(self, name: str) -> FeatureExtractor:
@@ -356,8 +360,10 @@ class ExtractorLoader:
         return self.loaded[name]
 
     def _provenance(self, name: str) -> str:
-        """A digest of the extractor's code, of the versions of its plugin and of gancore, and of the data
-        that it may be fitted to: its own digest may omit each.
+        """A digest of what the extractor's own digest may omit.
+
+        It is of the code of the extractor, the versions of its plugin and of gancore, and the data to which
+        it may be fitted.
         """
         entry = self.entries[name]
         plugin = plugins().plugin_of(entry)
@@ -369,7 +375,7 @@ class ExtractorLoader:
         return digest_data(self.context.data)
 
     def _load_classifier(self, pipeline: FeaturePipeline, chosen: str) -> None:
-        """The chosen features, if they classify, else the first available extractor that does."""
+        """Load a classifier: the chosen extractor if it classifies, otherwise the first one that does."""
         classifiers = [name for name, entry in self.entries.items() if entry.classifier]
         reasons = []
         for name in sorted(classifiers, key=lambda name: name != chosen):
@@ -382,10 +388,14 @@ class ExtractorLoader:
         self.no_classifier_reason = "; ".join(reasons) or "there is no classifier for these data"
 
     def _check_classes(self, extractor: FeatureExtractor) -> FeatureExtractor:
-        """Raises PluginError: its classes are not those of the data, in the same order."""
+        """Return the extractor.
+
+        Raises PluginError if its classes are not those of the data in their order.
+        """
         classes = list(self.context.data.spec.get("classes") or [])
         if classes and classes != list(extractor.classes):
             raise PluginError(
-                f"features {extractor.name!r} know other classes than the data's", "train others"
+                f"the feature extractor {extractor.name!r} has other classes than the data",
+                "choose or train another one",
             )
         return extractor

@@ -1,4 +1,4 @@
-"""The nearest train rows of samples, and a test whether samples are copies of train rows."""
+"""The nearest rows of train to samples, and a test whether samples are copies of rows of train."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from gancore.samples import Samples
 from gancore.trees import Tree, tree_cat, tree_leaves, tree_map
 
 MAX_VALUES_IN_MEMORY = 8_000_000
-"""Values of train rows that are in memory at once."""
+"""The number of values of rows of train that are in memory at a time."""
 HELD_OUT_ROWS = 500
-"""Maximal number of rows of valid for the copy test."""
+"""The largest number of rows of valid for the copy test."""
 UNCACHED = "coordinates"
-"""Features that are as fast to compute as to read from the cache."""
+"""The extractor whose features are not cached: computing them is as fast as reading them."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,14 @@ class NeighbourRequest:
 
 @dataclass(frozen=True)
 class NeighbourResult:
-    """``samples``: each followed by its ``k`` nearest train rows. ``train_indices`` and ``distances`` (n, k):
-    their numbers and distances. ``names``: for each sample the files of these rows; empty if the data name
-    none. ``metadata``: features, source, and how many rows were searched.
+    """The nearest rows of train to n samples.
+
+    Attributes:
+        samples: each sample, followed by its ``k`` nearest rows of train; n (k + 1) rows.
+        train_indices: the indices of these rows in train, (n, k).
+        distances: their distances to the sample, (n, k), ascending.
+        names: for each sample, the files of these rows; empty if the data name no files.
+        metadata: the features, the source, and the number of rows that were searched.
     """
 
     samples: Samples
@@ -77,10 +82,10 @@ class NeighbourResult:
 def find_neighbours(
     model: Model, samples: Samples, run: RunFolder | None, request: NeighbourRequest
 ) -> NeighbourResult:
-    """Searches all rows of train.
+    """Search all rows of train for the nearest neighbours of samples.
 
     Raises:
-        GancoreError: the data are missing or of another kind, or the features are not available.
+        GancoreError: the data are missing or of another kind, or the feature extractor is not available.
     """
     reference = open_reference(model, run, request.against, request.data_root, request.announce)
     if reference.note:
@@ -91,7 +96,9 @@ def find_neighbours(
     held_out = _held_out(reference)
     first_row = read_rows(train, torch.tensor([0]), evaluation_key("neighbours"))
     if describe_shapes(samples.data) != describe_shapes(first_row.data):
-        raise ConfigError("samples and data have different shapes", "give data of the model's kind")
+        raise ConfigError(
+            "samples and data have different shapes", "give data of the same kind as the model's"
+        )
     cache = DiskCache(evaluation_cache() / "sets", request.announce)
     pipeline = FeaturePipeline(reference.data.spec, model.device, cache)
     features = _load_extractor(pipeline, model, reference, request)
@@ -119,7 +126,7 @@ def find_neighbours(
 def _test_for_copies(
     distances: Tensor, rows: Tensor, n: int, train: View, held_out: HeldOutRows | None
 ) -> CopyTest:
-    """The first ``n`` rows are of samples, the others of held-out rows."""
+    """Test for copies. The first ``n`` rows belong to samples, the others to held-out rows."""
     found = copy_test(distances[:n], distances[n:], rows[:n, 0])
     if not found.undecided or held_out is None or not held_out.names:
         return found
@@ -130,7 +137,7 @@ def _test_for_copies(
 
 
 def search_train(x: Tensor, train: View, pipeline: FeaturePipeline, count: int) -> tuple[Tensor, Tensor]:
-    """For each row of x (n, d) the ``count`` nearest rows, or all: distances, ascending, and numbers."""
+    """The nearest rows of train for each row of x (n, d): distances, ascending, and indices, (n, count)."""
     best = torch.empty(len(x), 0, dtype=torch.float64)
     rows = torch.empty(len(x), 0, dtype=torch.int64)
     for start, batch in _train_chunks(train):
@@ -144,7 +151,7 @@ def search_train(x: Tensor, train: View, pipeline: FeaturePipeline, count: int) 
 
 
 def interleave(samples: Samples, train: View, rows: Tensor, distances: Tensor) -> Samples:
-    """Each sample, then its rows (n, k) of train, titled by their distance."""
+    """Samples in which each sample is followed by its ``rows`` (n, k) of train, titled with the distance."""
     n, k = rows.shape
     found = _read_train_rows(train, rows.flatten())
     order = torch.cat([torch.arange(n).unsqueeze(1), n + torch.arange(n * k).view(n, k)], 1).flatten()
@@ -168,14 +175,14 @@ def _join_in_order(first: Tree, second: Tree, order: Tensor) -> Tree:
 
 
 def _train_chunks(train: View) -> Iterator[tuple[int, Batch]]:
-    """All rows in order: the first one's number, and the rows."""
+    """All rows of train in order, in chunks: the index of the first row, and the rows."""
     chunk_rows = _chunk_size(train)
     for start in range(0, len(train), chunk_rows):
         yield start, _read_chunk(train, start, chunk_rows)
 
 
 def names_of(train: View, rows: Tensor) -> list[str]:
-    """The origins of these rows, as read by the search; empty if the data do not know them."""
+    """The origins of these rows, as the search read them; empty if the data do not name them."""
     chunk_rows = _chunk_size(train)
     names: dict[int, str] = {}
     for start in torch.unique(rows // chunk_rows * chunk_rows).tolist():
@@ -185,23 +192,23 @@ def names_of(train: View, rows: Tensor) -> list[str]:
 
 
 def _chunk_indices(train: View, start: int, chunk_rows: int) -> tuple[Tensor, Key]:
-    """The rows of a chunk and the key of their draws."""
+    """The indices of the rows of a chunk, and the key with which they are read."""
     return torch.arange(start, min(start + chunk_rows, len(train))), evaluation_key("neighbours", start)
 
 
 def _chunk_size(train: View) -> int:
-    """Rows of a chunk: large, since the nearest rows of each chunk are computed exactly."""
+    """The number of rows of a chunk. It is large: the nearest rows of each chunk are computed exactly."""
     row = read_rows(train, torch.tensor([0]), evaluation_key("neighbours"))
     return max(1, MAX_VALUES_IN_MEMORY // sum(leaf.numel() for leaf in tree_leaves(row.data)))
 
 
 def _read_chunk(train: View, start: int, chunk_rows: int) -> Batch:
-    """The same rows each time, also for views that crop or draw."""
+    """Read a chunk. The rows are the same each time, also for views that crop or augment at random."""
     return read_rows(train, *_chunk_indices(train, start, chunk_rows))
 
 
 def _read_train_rows(train: View, rows: Tensor) -> Batch:
-    """These rows, as read by the search."""
+    """These rows, as the search read them."""
     chunk_rows = _chunk_size(train)
     first = rows // chunk_rows * chunk_rows
     parts, places = [], []
@@ -216,7 +223,7 @@ def _read_train_rows(train: View, rows: Tensor) -> Batch:
 
 @dataclass(frozen=True)
 class HeldOutRows:
-    """Rows of valid and their origins; no names if the data do not know them."""
+    """Rows of valid and their origins; ``names`` is empty if the data do not name them."""
 
     rows: Batch
     names: Sequence[str]
@@ -232,13 +239,13 @@ def _held_out(reference: ReferenceData) -> HeldOutRows | None:
 
 
 def _extract_finite(pipeline: FeaturePipeline, batch: Batch, cache: bool) -> Tensor:
-    """Features of these rows. Raises DataError: they are not finite, so that distances are undefined."""
+    """Features of these rows. Raises DataError if they are not finite: distances would be undefined."""
     features = pipeline.extract(replace(batch, condition=None), cache).features
     assert features is not None
     if invalid := count_invalid_rows(features, "features"):
         raise DataError(
             f"the features of {invalid:,} of {len(features):,} samples and held-out rows are not finite",
-            "choose others with --feature-extractor",
+            "choose another with --feature-extractor",
         )
     return features
 
@@ -246,7 +253,7 @@ def _extract_finite(pipeline: FeaturePipeline, batch: Batch, cache: bool) -> Ten
 def _load_extractor(
     pipeline: FeaturePipeline, model: Model, reference: ReferenceData, request: NeighbourRequest
 ) -> FeatureExtractor:
-    """By default the domain's ``closeness`` features, whose distances match perception."""
+    """Load the extractor: by default the domain's ``closeness``, whose distances match perception."""
     loader = extractor_loader(model, reference, request.data_root, announce=request.announce)
     loader.load_extractor(pipeline, loader.choose(request.features or model.domain.neighbour_features))
     assert pipeline.features is not None

@@ -1,4 +1,4 @@
-"""The real data of an evaluation: those of the training, or another source with the same settings."""
+"""The real data of an evaluation: the data of the training, or another source with the same settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gancore.trees import Tree, tree_cat, tree_leaves
 
 @dataclass(frozen=True)
 class ReferenceData:
-    """``section``: the settings that the data were read with; ``note``: a remark for the user."""
+    """Opened data of an evaluation. ``section`` has the settings of the data; ``note`` is for the user."""
 
     source: Source
     section: DataConfig
@@ -39,11 +39,11 @@ def open_reference(
     data_root: Path | None,
     announce: Callable[[str], None],
 ) -> ReferenceData:
-    """Opens the data.
+    """Open the data of the training, or those of ``against``.
 
     Raises:
-        ConfigError: the model does not say what it was trained on, or the source is of another kind.
-        DataError: the data are missing, or cannot be read.
+        ConfigError: the model does not name its training data, or the source is of another kind.
+        DataError: the data are missing or cannot be read.
     """
     section = _data_section(model, run, against)
     rows = None if run is None else run.rows_folder
@@ -54,11 +54,11 @@ def open_reference(
 
 
 def _data_section(model: Model, run: RunFolder | None, against: str | None) -> DataConfig:
-    """The data settings of the run, or else of the model; with ``against`` completed from the spec."""
+    """The settings of the data: of the run or the model; for ``against`` completed from the spec."""
     own = _stored_settings(model, run)
     if against is None:
         if own is None or "source" not in own:
-            raise ConfigError("the model does not say where its data are", "give them with --data")
+            raise ConfigError("the model does not name its training data", "give the data with --data")
         return _validate(model, own)
     pinned = {key: value for key, value in _settings_in_spec(model).items() if (own or {}).get(key) is None}
     return _validate(model, {**(own or {}), **pinned, "source": against})
@@ -73,7 +73,7 @@ def _stored_settings(model: Model, run: RunFolder | None) -> dict[str, Any] | No
 
 
 def _settings_in_spec(model: Model) -> dict[str, Any]:
-    """Keys of the data section that the spec gives, for example a sample rate that was left to the source."""
+    """Values of the spec for keys of the data section, such as a size that was taken from the source."""
     keys = model.domain.Config.model_fields.keys() - {"source"}
     return {key: model.spec.fields[key] for key in keys & model.spec.fields.keys()}
 
@@ -86,45 +86,47 @@ def _validate(model: Model, values: Mapping[str, Any]) -> DataConfig:
 
 
 def _check_compatible(model: Model, name: str, data: Data) -> None:
-    """Raises ConfigError: the data are of another kind than the model's samples."""
+    """Raise ConfigError if the data are of another kind than the samples of the model."""
     for key, own in _settings_in_spec(model).items():
         other = data.spec.get(key, own)
         if other != own:
             raise ConfigError(
-                f"{name} has {key} {other}, and the model {own}", "give data of the model's kind"
+                f"{name} has {key} {other}, the model {own}", "give data of the same kind as the model's"
             )
     own, other = (list(spec.get("classes") or []) for spec in (model.spec, data.spec))
     if model.sampler.conditional and own != other:
         raise ConfigError(
-            f"the model's {len(own)} classes are not the {len(other)} of {name}",
-            "give data with its classes",
+            f"the {len(own)} classes of the model are not the {len(other)} classes of {name}",
+            "give data with the classes of the model",
         )
 
 
 def _fingerprint_note(model: Model, data: Data) -> str:
-    """A note if the data are not those that the model was trained on: test rows may have been in train."""
+    """A note if the model was trained on other data: rows of test may have been in its train."""
     values = model.config.get("training")
     trained_fingerprint = values.get("fingerprint") if isinstance(values, Mapping) else None
     if trained_fingerprint in (None, data.fingerprint):
         return ""
-    return "the data, or their splits, are not those that the model was trained on"
+    return "the model was trained on other data or other splits"
 
 
 DIGEST_ROWS = 1000
-"""Rows of a split that :func:`digest_data` reads."""
+"""The number of rows of a split that :func:`digest_data` reads."""
 MIN_CONTROL_ROWS = 300
-"""Held-out rows below which rows of train are added to the controls."""
+"""The number of held-out rows below which rows of train are added to the controls."""
 MAX_TRAIN_ROWS, MAX_TRAIN_COORDINATES = 10_000, 100_000_000
 
 
 @dataclass(frozen=True)
 class RealData:
-    """The real rows of an evaluation, a function of the seed and of the data alone.
+    """The real rows of an evaluation, a function of the seed and the data only.
 
-    ``real``: rows of the reference split. ``train``: as many rows of train as fit, for memorization
-    metrics. ``held_out``: rows for the controls, disjoint from the reference; None if there are no more
-    rows. ``held_out_counts``: how many of them each split gave, in this order; those of train are the last.
-    The first ``n_train_disjoint`` rows of ``train`` are not among them.
+    Attributes:
+        real: rows of the reference split.
+        train: rows of train for metrics of memorization, as many as fit in memory.
+        held_out: rows for the controls, disjoint from ``real``; None if there are no further rows.
+        held_out_counts: the number of these rows from each split, in this order; those of train are last.
+        n_train_disjoint: the number of leading rows of ``train`` that are not in ``held_out``.
     """
 
     real: Batch
@@ -135,18 +137,18 @@ class RealData:
 
     @property
     def n_not_trained_on(self) -> int:
-        """How many of the held-out rows, from the first, no model was trained on."""
+        """The number of leading held-out rows on which no model was trained."""
         return sum(count for split, count in self.held_out_counts.items() if split != "train")
 
 
 def select_real_data(data: Data, split: str, n: int, key: Key) -> RealData:
-    """Up to ``n`` rows of the split, as many of train as fit, and up to ``n`` held-out ones.
+    """Select up to ``n`` rows of the split, as many rows of train as fit, and up to ``n`` held-out rows.
 
-    The held-out rows are the rest of the reference split, then rows of valid; if these are fewer than 300,
-    also rows from the end of train, at most half of it.
+    The held-out rows are the other rows of the reference split and rows of valid; if these are fewer than
+    300, also rows from the end of train, at most half of it.
 
     Raises:
-        ConfigError: no such split, or it has no rows.
+        ConfigError: there is no such split, or it has no rows.
     """
     if not len(data.view(split)):
         raise ConfigError(f"the data have no rows in {split}", "give another --split, or more data")
@@ -163,7 +165,7 @@ def select_real_data(data: Data, split: str, n: int, key: Key) -> RealData:
         if (count := min(n_free, wanted)) > 0:
             batch = _read_split(data, name, key, rows - count if name == "train" else n_used, count)
             if real.condition is not None and batch.condition is None:
-                continue  # rows without labels: metrics of labels could not use them
+                continue  # metrics of labels cannot use rows without labels
             held_out.append(batch if real.condition is not None else Batch(batch.data))
             counts[name] = count
     n_train_disjoint = min(max_rows, size - counts.get("train", 0))
@@ -172,7 +174,7 @@ def select_real_data(data: Data, split: str, n: int, key: Key) -> RealData:
 
 
 def max_train_rows(rows: Tree, n: int) -> int:
-    """At least ``n``; up to 10,000 if their coordinates fit in memory."""
+    """The number of rows of train: at least ``n``, at most 10,000, limited by the memory of their values."""
     coordinates = sum(leaf[0].numel() for leaf in tree_leaves(rows))
     return max(n, min(MAX_TRAIN_ROWS, MAX_TRAIN_COORDINATES // max(1, coordinates)))
 
@@ -192,13 +194,13 @@ def _joined(batches: Sequence[Batch]) -> Batch | None:
 
 
 def read_rows(view: View, indices: Tensor, key: Key) -> Batch:
-    """Canonical rows on the CPU, with their condition."""
+    """Canonical rows on the CPU with their conditions."""
     batch = view.get_batch(indices, key.with_rows(RowRange.all(len(indices))))
     return Batch(to_cpu(batch.data), to_cpu(batch.condition))
 
 
 def describe_shapes(tree: Tree) -> str:
-    """Shape of a row, and type, of every leaf, as ``1 x 64 float32``: the same for samples of one kind."""
+    """Shape and dtype of a row for every leaf, such as ``1 x 64 float32``; equal for samples of one kind."""
     return ", ".join(
         f"{' x '.join(map(str, leaf.shape[1:])) or 1} {str(leaf.dtype).removeprefix('torch.')}"
         for leaf in tree_leaves(tree)
@@ -206,9 +208,9 @@ def describe_shapes(tree: Tree) -> str:
 
 
 def digest_data(data: Data) -> str:
-    """A digest of the fingerprint, and of some rows of train and of valid, with their conditions.
+    """A digest of the fingerprint and of some rows of train and valid with their conditions.
 
-    The fingerprint identifies the files only; the rows that a plugin makes of them may change with its code.
+    The fingerprint identifies the files only: the rows that a plugin makes of them may change with its code.
     """
     parts: list[object] = [data.fingerprint]
     for split in ("train", "valid"):

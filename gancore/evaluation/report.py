@@ -1,5 +1,6 @@
-"""Reports of an evaluation: a summary in a few lines, a table with footnotes, facts for the model card. No
-torch.
+"""Reports of an evaluation: a short summary, a table with footnotes, metrics for the model card.
+
+Imports no torch.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
 MAX_LINES, MAX_WIDTH, LABEL_WIDTH = 8, 80, 10
 DIVERSITY_SHOWN = 2
-"""Diversity metrics whose figures are shown."""
+"""The number of diversity metrics whose values are shown."""
 WEAK_CLASSIFIER = 0.9
-"""A classifier with a lower accuracy is mentioned."""
+"""The accuracy below which the summary mentions the classifier."""
 
 
 def summary(evaluation: EvaluationResult) -> list[str]:
-    """At most eight lines: how good, how diverse, copies or not, what to distrust, what to do next."""
+    """Summarise in at most eight lines: quality, diversity, copies, metrics without trust, the next step."""
     computed = [result for result in evaluation if not result.skipped]
     if not computed:
         return []
@@ -34,7 +35,7 @@ def summary(evaluation: EvaluationResult) -> list[str]:
     reference = (
         f"{metadata.get('n_real', 0):,} rows of {metadata.get('split', '')} of {metadata.get('source', '')}"
     )
-    lines = [f"{evaluation.model}: {metadata.get('n', 0):,} samples beside {reference}"]
+    lines = [f"{evaluation.model}: {metadata.get('n', 0):,} samples compared with {reference}"]
     lines += [
         _line("good", _quality_line(computed)),
         _line("diverse", _diversity_line(computed)),
@@ -46,7 +47,7 @@ def summary(evaluation: EvaluationResult) -> list[str]:
 
 
 def shorten_line(line: str) -> str:
-    """A line that is too long, without its last words; a word that is too long itself is cut."""
+    """Remove the last words of a line that is too long; a single word that is too long is cut."""
     if len(line) <= MAX_WIDTH:
         return line
     end = line.rfind(" ", 0, MAX_WIDTH - 3)
@@ -58,7 +59,7 @@ def _line(label: str, text: str) -> str:
 
 
 def decisive_results(results: Sequence[MetricResult], *kinds: str) -> list[MetricResult]:
-    """Results of these kinds that are trusted, have an interval and a better end."""
+    """Results of these kinds that are trusted, have an interval and a better direction."""
     return [
         r
         for r in results
@@ -67,13 +68,15 @@ def decisive_results(results: Sequence[MetricResult], *kinds: str) -> list[Metri
 
 
 def main_distance(results: Sequence[MetricResult]) -> MetricResult | None:
-    """The first distance that is trusted and insensitive to nothing."""
+    """The first distance that is trusted and sensitive to every control."""
     return next((result for result in decisive_results(results, "distance") if result.trust == TRUSTED), None)
 
 
 def metrics_showing_noise(results: Sequence[MetricResult]) -> list[str]:
-    """Metrics that find the samples no better than noise; none if they are fewer than half of the metrics
-    that are sensitive to noise, and the main distance is not among them.
+    """Metrics by which the samples are no better than noise.
+
+    Empty unless they are more than half of the metrics that are sensitive to noise, or the main distance is
+    one of them.
     """
     decisive = decisive_results(results, "distance", "fidelity", "diversity")
     sensitive = [result for result in decisive if "noise" in result.visible_controls]
@@ -83,8 +86,9 @@ def metrics_showing_noise(results: Sequence[MetricResult]) -> list[str]:
 
 
 def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
-    """Diversity metrics that find the samples no better than a few repeated rows; none if they are fewer than
-    half of the metrics that are sensitive to that.
+    """Diversity metrics by which the samples are no better than a few repeated rows.
+
+    Empty unless they are more than half of the diversity metrics that are sensitive to the collapse.
     """
     decisive = decisive_results(results, "diversity")
     sensitive = [result for result in decisive if "collapse" in result.visible_controls]
@@ -93,16 +97,16 @@ def metrics_showing_collapse(results: Sequence[MetricResult]) -> list[str]:
 
 
 def describe_quality(result: MetricResult, differs: bool | None) -> str:
-    """Describe where a value lies between noise (without it: a collapse) and real rows, in words.
+    """Describe in words where a value lies between noise (otherwise collapse) and real rows.
 
-    ``differs``: whether any distance distinguishes the samples from real rows.
+    ``differs`` is True if a distance distinguishes the samples from real rows, None if it is unknown.
     """
     visible = [control for control in ("noise", "collapse") if control in result.visible_controls]
     worse = [control for control in visible if result.no_better_than(control)]
     if worse:
-        return f"no better than {'noise' if worse[0] == 'noise' else 'a collapse'}"
+        return f"no better than {'noise' if worse[0] == 'noise' else 'a collapsed model'}"
     if differs is False:
-        return "cannot be told from real rows"
+        return "not distinguishable from real rows"
     gap_closed = result.gap_closed
     if gap_closed is None:
         return "worse than real rows" if differs else "not compared with real rows"
@@ -110,7 +114,7 @@ def describe_quality(result: MetricResult, differs: bool | None) -> str:
 
 
 def differs_from_real(results: Sequence[MetricResult]) -> bool | None:
-    """Whether a distance finds the samples worse than real rows, at 95 % for all; None: unknown."""
+    """Whether the samples are worse than real rows by any distance, at 95 % for all; None if unknown."""
     distances = decisive_results(results, "distance")
     differs = [result.worse_than_real(len(distances)) for result in distances]
     known = [worse for worse in differs if worse is not None]
@@ -120,12 +124,12 @@ def differs_from_real(results: Sequence[MetricResult]) -> bool | None:
 def _quality_line(results: Sequence[MetricResult]) -> str:
     result = main_distance(results)
     if result is None:
-        return "not known: no distance can be trusted on these data"
+        return "unknown: no distance is trusted on these data"
     return f"{_figures(result)}: {describe_quality(result, differs_from_real(results))}"
 
 
 def _figures(result: MetricResult) -> str:
-    """``frechet 118 (real 16.0, noise 1,399)``, all at one number of rows."""
+    """A value with its controls, for one number of rows: ``frechet 118 (real 16.0, noise 1,399)``."""
     value = result.value if result.matched is None else result.matched
     ends = [
         f"{name} {format_number(result.anchors[name])}"
@@ -138,7 +142,7 @@ def _figures(result: MetricResult) -> str:
 def _diversity_line(results: Sequence[MetricResult]) -> str:
     found = decisive_results(results, "diversity")
     if not found:
-        return "not known: no measure of diversity can be trusted on these data"
+        return "unknown: no metric of diversity is trusted on these data"
     figures = ", ".join(f"{r.metric} {_pair(r)}" for r in found[:DIVERSITY_SHOWN])
     if metrics_showing_collapse(results):
         return f"collapsed: {figures}"
@@ -158,7 +162,7 @@ def copies_result(results: Sequence[MetricResult]) -> MetricResult | None:
 
 
 def metrics_showing_copies(results: Sequence[MetricResult]) -> list[str]:
-    """The copies metric, if it finds copies."""
+    """The name of the copies metric, if it finds copies."""
     result = copies_result(results)
     found = result is not None and result.trusted and result.low is not None and result.low > 0
     return [result.metric] if result and found else []
@@ -167,16 +171,16 @@ def metrics_showing_copies(results: Sequence[MetricResult]) -> list[str]:
 def _copies_line(results: Sequence[MetricResult]) -> str:
     result = copies_result(results)
     if result is None or not result.trusted or result.value is None:
-        return "not known" + (f": {result.trust.removeprefix('no: ')}" if result else "")
+        return "unknown" + (f": {result.trust.removeprefix('no: ')}" if result else "")
     bounds = f"{100 * (result.low or 0):.2g} to {100 * (result.high or 0):.2g} % of the samples"
-    return f"{'samples copy train' if metrics_showing_copies(results) else 'no sign of them'}: {bounds}"
+    return f"{'samples copy train' if metrics_showing_copies(results) else 'none found'}: {bounds}"
 
 
 def _distrust_line(results: Sequence[MetricResult]) -> str:
     names = [r.metric for r in results if not r.trusted and r.higher_is_better is not None]
     if not names:
-        return f"nothing: all {len(results)} measures order their anchors"
-    return f"{len(names)} of {len(results)} measures: {', '.join(names)}"
+        return f"none: all {len(results)} metrics order their controls correctly"
+    return f"{len(names)} of {len(results)} metrics: {', '.join(names)}"
 
 
 def _notes(results: Sequence[MetricResult], metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -185,7 +189,7 @@ def _notes(results: Sequence[MetricResult], metadata: Mapping[str, Any]) -> Iter
         yield str(metadata["note"])
     n, n_real = metadata.get("n", 0), metadata.get("n_real", 0)
     if n > n_real:
-        yield f"only {n_real:,} rows for {n:,} samples: many measures depend on both numbers"
+        yield f"only {n_real:,} rows for {n:,} samples: many metrics depend on both numbers"
     accuracy = (metadata.get("classifier") or {}).get("accuracy")
     if accuracy and accuracy["high"] < WEAK_CLASSIFIER:
         yield f"the classifier is {format_accuracy(accuracy, metadata['split'])}"
@@ -193,39 +197,39 @@ def _notes(results: Sequence[MetricResult], metadata: Mapping[str, Any]) -> Iter
 
 def _next_step(results: Sequence[MetricResult]) -> str:
     if not any(result.anchors for result in results):
-        return "give more data: there are no held-out rows to compare with"
+        return "add data: there are no held-out rows to compare with"
     if metrics_showing_noise(results):
-        return "train longer, or another recipe: nothing is learnt yet"
+        return "train longer, or use another recipe: the model is no better than noise"
     if metrics_showing_collapse(results):
-        return "train with another recipe or more regularisation: it repeats itself"
+        return "train with another recipe or more regularisation: samples repeat"
     if metrics_showing_copies(results):
-        return "gancore neighbours MODEL shows what is copied; train less, or on more"
+        return "see the copies with gancore neighbours MODEL; train less, or on more data"
     if differs_from_real(results) is False:
-        return "look and listen: these figures cannot tell it from real rows"
+        return "inspect samples: these metrics do not distinguish them from real rows"
     return "train longer, and compare recipes: gancore compare"
 
 
 def format_number(value: float | None) -> str:
-    """Three significant figures, ``1,399`` from a thousand on."""
+    """Three significant digits; from a thousand on, as ``1,399``."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def format_accuracy(accuracy: Mapping[str, Any], split: str) -> str:
-    """``right on 98.7 % of 302 rows of test (96.6 to 99.6)``"""
+    """An accuracy as text: ``right on 98.7 % of 302 rows of test (96.6 to 99.6)``."""
     value, low, high = (100 * accuracy[name] for name in ("value", "low", "high"))
     return f"right on {value:.1f} % of {accuracy['n']:,} rows of {split} ({low:.1f} to {high:.1f})"
 
 
 CONTROLS = ("real", "noise", "collapse")
 MATCHED = "as many"
-"""The column of values at the controls' number of rows; shown if any of them differs from the value."""
-COLUMNS = ("measure", "value", "95 % interval", MATCHED, *CONTROLS, "best", "unit", "trust")
+"""The column of values for as many samples as the controls have rows; hidden if all equal ``value``."""
+COLUMNS = ("metric", "value", "95 % interval", MATCHED, *CONTROLS, "best", "unit", "trust")
 RIGHT_ALIGNED, MIN_WIDTHS = {"value", "95 % interval", MATCHED, *CONTROLS}, {"unit": 10, "trust": 12}
-"""Right-aligned columns; and columns of words with their minimal widths in characters."""
+"""Right-aligned columns; minimal widths of columns of words, in characters."""
 NARROW_WIDTH, HIDDEN_WHEN_NARROW = 120, {"noise", "collapse", "best"}
-"""Terminals with fewer columns show the table without these; JSON and the run's file contain them."""
+"""In terminals of fewer characters the table has no such columns; JSON and the file of the run have them."""
 DEFAULT_WIDTH = 140
 """Width of the table if the output is not a terminal."""
 
@@ -246,8 +250,9 @@ def print_report(evaluation: EvaluationResult) -> None:
 
 
 def build_table(evaluation: EvaluationResult, width: int = DEFAULT_WIDTH) -> Table:
-    """One row for each computed result; in a narrow terminal without the negative controls, so that unit and
-    trust are readable.
+    """Build the table with one row for each computed result.
+
+    In a narrow terminal it has no negative controls, so that unit and trust are readable.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -304,26 +309,26 @@ def format_cell(value: float | None) -> str:
 
 
 def footnotes(evaluation: EvaluationResult) -> Iterator[str]:
-    """What the values of the table depend on, line by line."""
+    """The lines below the table: on what its values depend."""
     metadata = evaluation.metadata
     yield (
-        f"n: {metadata['n']:,} samples (seed {metadata['seed']}) beside {metadata['n_real']:,} rows of "
+        f"n: {metadata['n']:,} samples (seed {metadata['seed']}), {metadata['n_real']:,} rows of "
         f"{metadata['split']} of {metadata['source']}; intervals are over samples, not over trainings"
     )
     controls = metadata["anchors"]
     reduced = sorted({r.n_anchors for r in evaluation if 0 < r.n_anchors < controls["n"]})
     exception = f" ({reduced[0]:,} for extractors that were trained on the other rows)" if reduced else ""
     yield (
-        f"anchors: {controls['n']:,} rows each{exception}; {controls['real']}; noise: {controls['noise']}; "
+        f"controls: {controls['n']:,} rows each{exception}; {controls['real']}; noise: {controls['noise']}; "
         f"collapse: {controls['collapse']}"
     )
     searched, train = metadata.get("n_train", 0), metadata.get("train_size") or 0
     if searched < train:
         yield f"train: memorization metrics search {searched:,} of {train:,} rows"
     if any(result.matched not in (None, result.value) for result in evaluation):
-        yield "as many: the value at as many samples as the anchors have rows, to compare with them"
+        yield "as many: the value for as many samples as the controls have rows, for comparison with them"
     if any(" by definition" in result.trust for result in evaluation):
-        yield "blind: the measure cannot tell that anchor from real rows, by its definition"
+        yield "blind: by its definition, the metric does not distinguish that control from real rows"
     if metadata["features"]:
         yield f"features: {_describe_extractor(metadata['features'])}"
     if metadata["classifier"]:
@@ -348,10 +353,10 @@ def _describe_extractor(features: Mapping[str, Any]) -> str:
 
 
 def write_to_card(folder: Path, evaluation: EvaluationResult) -> None:
-    """Replace the metrics in the model's README.md by the trusted results.
+    """Replace the metrics in the README.md of the model by the trusted results.
 
-    If the card is a link, as in caches of downloaded models, the link is followed for reading, and the new
-    card replaces the link: its target stays unchanged.
+    If the card is a link, as in caches of downloaded models, the new card replaces the link, and the target
+    of the link stays unchanged.
 
     Raises:
         CheckpointError: there is no card, or it cannot be written.

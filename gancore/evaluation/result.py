@@ -1,8 +1,8 @@
-"""The result of an evaluation, and its lossless JSON lines. Imports no torch.
+"""The result of an evaluation and its lossless JSON lines. Imports no torch.
 
-A file holds evaluations one after another. Each begins with a line of metadata; a line for each metric
-follows, and one with the seconds that each took: all lines except the last are equal, byte for byte, if the
-evaluation is repeated. A float that is not finite is written as ``{"float": "nan"}``, since JSON has none.
+A file has any number of evaluations. Each one starts with a line of metadata, followed by a line for each
+metric and a line with the seconds of each metric. If the evaluation is repeated, all lines except the last
+are equal byte for byte. A float that is not finite is written as ``{"float": "nan"}``, because JSON has none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Difference(NamedTuple):
 
 
 def badness(value: float, higher_is_better: bool | None, ideal: float | None = None) -> float:
-    """A value converted so that lower is better: its distance from ``ideal``, or the value with a sign."""
+    """Convert a value so that lower is better: to its distance from ``ideal``, or by its sign."""
     if ideal is not None:
         return abs(value - ideal)
     return -value if higher_is_better else value
@@ -39,17 +39,25 @@ def badness(value: float, higher_is_better: bool | None, ideal: float | None = N
 
 @dataclass(frozen=True)
 class MetricResult:
-    """The value of one metric with everything that its reader needs to trust it.
+    """The value of one metric, and what is needed to interpret it.
 
-    ``low`` to ``high`` is the 95 % interval over samples, computed by ``method``; None and "": there is none.
-    ``kind``: what the metric measures. ``ideal``: the best value, if it is not an end of the scale. ``n``
-    generated samples are compared with ``n_real`` rows of ``split`` of ``source``. ``anchors``: the metric's
-    values on the controls: ``real`` (held-out rows, the positive control; its own interval is ``real_low`` to
-    ``real_high``) and the negative controls ``noise``, ``collapse``, ``shrunk``, ``widened`` and ``points``,
-    of ``n_anchors`` rows. ``matched``, with its interval: the value at that number of samples, which is the
-    only one to compare with them; None: not available. ``trust``: "yes" (and what the metric is insensitive
-    to by definition), or in a few words why not. ``note``: other remarks. ``skipped``: why the metric was not
-    computed; ``value`` is then None. ``details`` are JSON values: a curve, shares of classes.
+    Attributes:
+        value: the value; None if the metric was skipped.
+        low, high, method: the 95 % interval over samples and how it is computed; None and "" without one.
+        kind: what the metric measures (see :class:`gancore.Metric`).
+        ideal: the best value, if it is not an end of the scale.
+        n, n_real, split, source: ``n`` samples are compared with ``n_real`` rows of a split of a source.
+        anchors: the values on the controls: ``real`` (held-out rows, the positive control) and the negative
+            controls ``noise``, ``collapse``, ``shrunk``, ``widened`` and ``points``.
+        real_low, real_high: the interval of ``anchors["real"]``.
+        n_anchors: the number of rows of each control.
+        matched, matched_low, matched_high: the value for ``n_anchors`` samples and its interval, for
+            comparison with the controls; None if it is not available.
+        trust: "yes" (with the controls to which the metric is insensitive by definition), or the reason why
+            the value is not trusted.
+        note: other remarks.
+        skipped: why the metric was not computed; empty if it was.
+        details: JSON values such as a curve or shares of classes.
     """
 
     metric: str
@@ -91,13 +99,12 @@ class MetricResult:
         return badness(value, self.higher_is_better, self.ideal)
 
     def difference_from(self, control: str, comparisons: int = 1) -> Difference | None:
-        """By how much it is worse than a control, at the control's number of rows; None: unknown.
+        """The difference of badness to a control, for the control's number of rows; None if unknown.
 
-        The interval covers the difference of :meth:`badness` at 95 % for all ``comparisons`` together
-        (Bonferroni), from the two intervals (MOVER: Zou and Donner 2008). The interval of ``real`` is its
-        own; values of negative controls are treated as exact. Both values share their reference rows, so the
-        interval is too wide. If an ideal is between the value and that of real rows, the difference is their
-        distance.
+        A positive difference is worse than the control. Its interval is at 95 % for all ``comparisons``
+        together (Bonferroni), from the two intervals (MOVER: Zou and Donner, 2008). Values of negative
+        controls are treated as exact. The interval is too wide, because both values share their reference
+        rows. If the ideal is between the value and that of real rows, the difference is their distance.
         """
         other = self.anchors.get(control)
         own = self.matched, self.matched_low, self.matched_high
@@ -115,8 +122,9 @@ class MetricResult:
         return Difference(a - b, low, a - b + scale * math.hypot(a_most - a, b - b_least))
 
     def worse_than_real(self, comparisons: int = 1) -> bool | None:
-        """Whether it is worse than held-out real rows, beyond both intervals, at 95 % for all ``comparisons``
-        together; None: unknown.
+        """Whether it is worse than held-out real rows by more than both intervals; None if unknown.
+
+        The statement is at 95 % for all ``comparisons`` together (Bonferroni).
         """
         difference = self.difference_from("real", comparisons)
         return None if difference is None else difference.low > 0
@@ -134,28 +142,27 @@ class MetricResult:
 
     @property
     def bad_control(self) -> str:
-        """The negative control from which the gap to real rows is measured; empty: there is none."""
+        """The negative control from which the gap to real rows is measured; empty if there is none."""
         return next((name for name in ("noise", "collapse") if name in self.anchors), "")
 
     @property
     def gap_closed(self) -> float | None:
-        """The closed part of the gap from ``bad_control`` to real rows: 0 none of it, 1 all of it; None:
-        unknown.
-        """
+        """The closed share of the gap from ``bad_control`` to real rows (1: all of it); None if unknown."""
         ends = [self.anchors.get(name, math.nan) for name in (self.bad_control, "real")]
         bad, real, own = map(self.badness, (*ends, math.nan if self.matched is None else self.matched))
         return (bad - own) / (bad - real) if math.isfinite(own) and real < bad else None
 
     @property
     def badness_bounds(self) -> tuple[float, float] | None:
-        """The smallest and the largest badness within the interval; None: there is none."""
+        """The smallest and the largest badness within the interval; None without an interval."""
         if self.value is None or self.low is None or self.high is None:
             return None
         return self._bounds((self.value, self.low, self.high))[1:]
 
     def _distance_from_ideal(self, value: float) -> Callable[[Sequence[float]], tuple[float, float, float]]:
-        """A function to the signed distance of a value and its ends from the ideal, positive on the side of
-        ``value``.
+        """A function that maps a value and its interval to signed distances from the ideal.
+
+        Distances are positive on the side of ``value``.
         """
         ideal = self.ideal or 0.0
         side = math.copysign(1.0, value - ideal)
@@ -167,7 +174,7 @@ class MetricResult:
         return to_badness
 
     def _bounds(self, numbers: Sequence[float]) -> tuple[float, float, float]:
-        """Badness of a value, and the smallest and the largest within its interval."""
+        """The badness of a value, and the smallest and the largest badness within its interval."""
         value, low, high = numbers
         ends = self.badness(value), self.badness(low), self.badness(high)
         within = self.ideal is not None and low <= self.ideal <= high
@@ -178,8 +185,8 @@ class MetricResult:
 class EvaluationResult:
     """The results of one model, in the order of the table.
 
-    ``metadata`` (JSON values): hash of the model, n, seed, features, classifier and
-    its accuracy, source and its fingerprint, versions, a description of the controls.
+    ``metadata`` (JSON values) has the hash of the model, n, the seed, the feature extractor, the classifier
+    and its accuracy, the source and its fingerprint, versions, and a description of the controls.
     """
 
     model: str
@@ -193,7 +200,7 @@ class EvaluationResult:
         return iter(self.results)
 
     def lines(self) -> list[str]:
-        """JSON lines, as they are written."""
+        """The JSON lines of the file."""
         seconds = {result.metric: result.seconds for result in self.results}
         records = [asdict(result) for result in self.results]
         for record in records:
@@ -202,12 +209,12 @@ class EvaluationResult:
         return [encode_lossless(line) for line in (head, *records, {"seconds": seconds})]
 
     def write(self, path: Path) -> None:
-        """This evaluation alone, as a whole file or not at all. Raises CheckpointError on a full disk."""
+        """Write a file with this evaluation only, atomically. Raises CheckpointError if the disk is full."""
         write_evaluations(path, [self])
 
     @classmethod
     def read(cls, path: Path) -> EvaluationResult:
-        """The last one in a file. Raises CheckpointError if it holds none."""
+        """Read the last evaluation of a file. Raises CheckpointError if it has none."""
         return read_evaluations(path)[-1]
 
 
@@ -217,10 +224,10 @@ def write_evaluations(path: Path, evaluations: Sequence[EvaluationResult]) -> No
 
 
 def read_evaluations(path: Path) -> list[EvaluationResult]:
-    """All evaluations of a file, in order.
+    """Read all evaluations of a file, in order.
 
     Raises:
-        CheckpointError: it cannot be read, or contains something else.
+        CheckpointError: the file cannot be read, or has other content.
     """
     try:
         text = read_regular(path, MAX_JSON_BYTES).decode()
@@ -228,16 +235,16 @@ def read_evaluations(path: Path) -> list[EvaluationResult]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}", "evaluate again") from error
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} holds no evaluation of this gancore", "evaluate again") from error
+        raise CheckpointError(f"{path} has no evaluation of this version", "evaluate again") from error
     if not found:
-        raise CheckpointError(f"{path} holds no evaluation", "evaluate again")
+        raise CheckpointError(f"{path} has no evaluation", "evaluate again")
     return found
 
 
 def store_evaluation(path: Path, evaluation: EvaluationResult) -> None:
-    """Add to a file; replaces an evaluation of the same model with the same ``metadata``.
+    """Add the evaluation to a file. It replaces one of the same model with the same ``metadata``.
 
-    A file that cannot be read (another format, damage) is kept beside it, as ``.unreadable``.
+    A file that cannot be read (another format, damaged) is renamed to ``.unreadable``.
     """
     try:
         before = read_evaluations(path)
@@ -253,11 +260,11 @@ def store_evaluation(path: Path, evaluation: EvaluationResult) -> None:
 def _parse(lines: Sequence[Any]) -> Iterator[EvaluationResult]:
     heads = [at for at, line in enumerate(lines) if "format" in line]
     if heads[:1] != [0][: len(lines)]:
-        raise ValueError("the first line is not about an evaluation")
+        raise ValueError("the first line is not the metadata of an evaluation")
     for at, stop in zip(heads, [*heads[1:], len(lines)], strict=True):
         head, *records, last = lines[at:stop]
         if head["format"] != FORMAT or last.keys() != {"seconds"}:
-            raise ValueError("another format, or cut short")
+            raise ValueError("the format is unknown, or the file is truncated")
         results = [
             replace(MetricResult(**record), seconds=last["seconds"][record["metric"]]) for record in records
         ]
@@ -265,7 +272,7 @@ def _parse(lines: Sequence[Any]) -> Iterator[EvaluationResult]:
 
 
 def to_json_value(value: Any) -> Any:
-    """JSON value of a metric's result: tensors, arrays and tuples as lists, keys as text."""
+    """Convert a value of a metric to JSON: tensors, arrays and tuples to lists, keys to strings."""
     if isinstance(value, Mapping):
         return {str(name): to_json_value(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -274,11 +281,11 @@ def to_json_value(value: Any) -> Any:
         return to_json_value(value.tolist())
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def encode_lossless(value: Any) -> str:
-    """One line of strict JSON; equal values give equal text."""
+    """Encode a value as one line of strict JSON; equal values give equal text."""
     return json.dumps(
         encode_non_finite(to_json_value(value)), sort_keys=True, ensure_ascii=False, allow_nan=False
     )
@@ -289,7 +296,7 @@ def decode_lossless(line: str) -> Any:
 
 
 def encode_non_finite(value: Any) -> Any:
-    """JSON value with non-finite floats as ``{"float": "nan"}``."""
+    """Replace non-finite floats of a JSON value by ``{"float": "nan"}`` and so on."""
     if isinstance(value, dict):
         return {name: encode_non_finite(inner) for name, inner in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,4 @@
-"""Runs one evaluation: samples, features, controls, metrics; from a model and its data to an
-EvaluationResult.
-"""
+"""Runs one evaluation: generates samples, computes features and controls, evaluates metrics."""
 
 from __future__ import annotations
 
@@ -48,18 +46,18 @@ from gancore.trees import tree_leaves
 
 MIN_SAMPLES = 16
 DEFAULT_SAMPLES = 300, 2000
-"""Limits of the default number of samples."""
+"""The smallest and the largest default number of samples."""
 BATCH_SIZE = 256
-"""Samples that the device generates at once."""
+"""The number of samples that the device generates at a time."""
 LIKELIHOOD_BATCH = 64
 NO_NOISE_CONTROL = (
-    "left out: neighbours cannot tell it from real rows, as where all coordinates are independent"
+    "left out: nearest neighbours do not distinguish it from real rows (are the coordinates independent?)"
 )
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """The arguments of :func:`gancore.evaluate`; ``folder`` is the model's."""
+    """The arguments of :func:`gancore.evaluate`; ``folder`` is the model folder."""
 
     folder: Path
     model_name: str
@@ -76,17 +74,17 @@ class EvaluationRequest:
 
     @property
     def run(self) -> RunFolder | None:
-        """The run that contains the model."""
+        """The run that contains the model; None if there is none."""
         run = RunFolder(self.folder.absolute().parent)
         return run if run.read_status() is not None else None
 
 
 @pinned_settings()
 def run_evaluation(request: EvaluationRequest) -> EvaluationResult:
-    """Evaluates a model.
+    """Evaluate a model.
 
     Raises:
-        GancoreError: a user error, in one line.
+        GancoreError: an input is wrong; the message is one line with the fix.
     """
     announce = request.announce
     if request.n is not None and request.n < MIN_SAMPLES:
@@ -103,10 +101,10 @@ def run_evaluation(request: EvaluationRequest) -> EvaluationResult:
     n = request.n or default_sample_count(reference.data, request.split)
     data = select_real_data(reference.data, request.split, n, evaluation_key("evaluate", request.seed))
     pipeline = FeaturePipeline(spec, model.device, DiskCache(loader.context.cache_folder / "sets", announce))
-    loader.load(pipeline, features, metrics.values())  # before the samples, since weights may be missing
+    loader.load(pipeline, features, metrics.values())  # before sampling: weights may be missing
     fake = _draw_samples(request, n, model, data.real)
     evaluator = _build_evaluator(request, model, reference, data, fake, pipeline, metrics, loader)
-    announce(f"{len(metrics)} measures of {len(fake):,} samples")
+    announce(f"{len(metrics)} metrics of {len(fake):,} samples")
     results = tuple(_evaluate_all(evaluator, entries, metrics, throttle(announce)))
     used = [entries[name] for name in metrics]
     metadata = build_metadata(request, model, reference, data, evaluator, used)
@@ -119,14 +117,14 @@ def _evaluate_all(
     metrics: Mapping[str, Metric],
     announce: Announce,
 ) -> Iterator[MetricResult]:
-    """``announce`` gets the metric that is being computed."""
+    """Evaluate all metrics; ``announce`` is called with each metric before it is computed."""
     for number, (name, metric) in enumerate(metrics.items(), start=1):
-        announce(f"  measure {number} of {len(metrics)}: {name}")
+        announce(f"  metric {number} of {len(metrics)}: {name}")
         yield evaluator.evaluate(entries[name], metric)
 
 
 def default_sample_count(data: Data, split: str) -> int:
-    """The number of rows of the reference split, within limits, so that both sets are equally precise."""
+    """The number of rows of the reference split, at least 300 and at most 2,000."""
     fewest, most = DEFAULT_SAMPLES
     return min(max(len(data.view(split)), fewest), most)
 
@@ -135,10 +133,10 @@ def _draw_samples(request: EvaluationRequest, n: int, model: Model, real: Batch)
     """Generate samples; a conditional model generates each class as often as it occurs in train.
 
     Raises:
-        DataError: they are not finite, or of another shape than the real rows.
+        DataError: samples are not finite, or differ in shape from real rows.
     """
     _require_memory(n, real)
-    request.announce(f"making {n:,} samples of {request.model_name}")
+    request.announce(f"generating {n:,} samples of {request.model_name}")
     samples = model.sample(n, request.seed, batch_size=BATCH_SIZE)
     invalid = torch.zeros(n, dtype=torch.bool)
     for leaf in tree_leaves(samples.data):
@@ -151,14 +149,14 @@ def _draw_samples(request: EvaluationRequest, n: int, model: Model, real: Batch)
     shapes, real_shapes = describe_shapes(samples.data), describe_shapes(real.data)
     if shapes != real_shapes:
         raise DataError(
-            f"a sample of {request.model_name} has shape and type {shapes}, a real row has {real_shapes}",
-            "give --data data of the model's kind",
+            f"a sample of {request.model_name} has shape and dtype {shapes}, a real row {real_shapes}",
+            "give data of the same kind as the model's with --data",
         )
     return Batch(samples.data, samples.condition)
 
 
 def _require_memory(n: int, real: Batch) -> None:
-    """Raises ConfigError: this many samples, twice while they are joined, do not fit in memory."""
+    """Raise ConfigError if ``n`` samples do not fit twice in memory, which their concatenation needs."""
     row = sum(leaf[0].numel() * leaf.element_size() for leaf in tree_leaves(real.data))
     needed, available = 2 * n * row, total_memory_bytes()
     if needed > available:
@@ -228,7 +226,7 @@ def _make_controls(
 
 
 def _classifier_note(pipeline: FeaturePipeline, inputs: MetricInputs, split: str) -> dict[str, str]:
-    """The accuracy of the classifier that scores depend on."""
+    """A note with the accuracy of the classifier on which scores depend."""
     accuracy = classifier_accuracy(pipeline.classifier, inputs) if pipeline.classifier else None
     if not accuracy:
         return {}
@@ -236,14 +234,12 @@ def _classifier_note(pipeline: FeaturePipeline, inputs: MetricInputs, split: str
 
 
 def _no_likelihood_reason(has_one: bool) -> str:
-    return (
-        "its likelihood is of something else than these samples" if has_one else "the model has no likelihood"
-    )
+    return "its likelihood is not that of canonical samples" if has_one else "the model has no likelihood"
 
 
 @torch.no_grad()
 def model_log_prob(model: Model, rows: Batch) -> Tensor | None:
-    """Nats per row under the model, (n,), on the CPU; None: they are not comparable."""
+    """log p of each row in nats, (n,) on the CPU; None if it is not that of canonical samples."""
     parts = []
     for start in range(0, len(rows), LIKELIHOOD_BATCH):
         batch = rows.slice(start, start + LIKELIHOOD_BATCH).to(model.device)
@@ -265,9 +261,9 @@ def build_metadata(
     evaluator: Evaluator,
     entries: Sequence[MetricEntry],
 ) -> dict[str, Any]:
-    """What a reader needs to trust the evaluation and to repeat it, as JSON values.
+    """The metadata that are needed to interpret and repeat the evaluation, as JSON values.
 
-    Without times and folders of the machine, so that equal evaluations have equal metadata.
+    They contain no times and no paths, so that equal evaluations have equal metadata.
     """
     return {
         "domain": model.domain.name,
@@ -291,7 +287,7 @@ def build_metadata(
 
 
 def _features_metadata(features: FeatureExtractor | None) -> dict[str, str] | None:
-    """Name and hash, and the name of the Frechet distance on these features."""
+    """Name and hash of the extractor, and the name of the Frechet distance of its features."""
     if features is None:
         return None
     values = {"name": features.name, "hash": features.digest}
@@ -299,7 +295,7 @@ def _features_metadata(features: FeatureExtractor | None) -> dict[str, str] | No
 
 
 def _classifier_metadata(evaluator: Evaluator) -> dict[str, Any] | None:
-    """Name, hash and classes, and the accuracy on the reference rows."""
+    """Name, hash, classes, and accuracy on the reference rows."""
     classifier = evaluator.pipeline.classifier
     if classifier is None:
         return None
@@ -309,7 +305,7 @@ def _classifier_metadata(evaluator: Evaluator) -> dict[str, Any] | None:
 
 
 def classifier_accuracy(classifier: FeatureExtractor, inputs: MetricInputs) -> dict[str, Any] | None:
-    """On the reference rows, with its interval; None if they have no labels of its classes."""
+    """The accuracy on the reference rows with its interval; None if they have no labels of its classes."""
     real, names = inputs.real, list(inputs.spec.get("classes") or [])
     labels = real.condition
     if not names or real.log_posteriors is None or not isinstance(labels, torch.Tensor) or labels.dim() != 1:
@@ -332,16 +328,16 @@ def _controls_metadata(data: RealData, evaluator: Evaluator) -> dict[str, Any]:
     origins = ", ".join(f"{count:,} of {split}" for split, count in data.held_out_counts.items())
     return {
         "n": n,
-        "real": f"held-out real rows: {origins or 'there are none'}",
+        "real": f"held-out real rows: {origins or 'none'}",
         "noise": NO_NOISE_CONTROL
         if without_noise
-        else "the same rows, each coordinate permuted over them on its own",
-        "collapse": f"{COLLAPSE_SHARE:.0%} of the same rows, over and over",
+        else "the same rows with each coordinate permuted over the rows",
+        "collapse": f"{COLLAPSE_SHARE:.0%} of the same rows, repeated",
     }
 
 
 def _versions(model: Model, entries: Sequence[MetricEntry]) -> dict[str, str]:
-    """Of gancore, torch, and the plugins that the data, the recipe and the metrics come from."""
+    """Versions of gancore, torch, and the plugins of the data, the recipe and the metrics."""
     versions = {"gancore": gancore.__version__, "torch": torch.__version__}
     for entry in entries:
         plugin = plugins().plugin_of(entry)

@@ -1,1 +1,1 @@
-"""Trained models: the folder that is shared, loading, sampling, the model card."""
+"""Trained models: the model folder, loading, sampling, the model card."""

@@ -12,7 +12,7 @@ import yaml
 
 @dataclass(frozen=True)
 class CardMetric:
-    """A measured value with its interval and reference. ``n``: the number of samples that were used."""
+    """The value of a metric with its interval and reference; ``n`` is the number of samples."""
 
     name: str
     value: float
@@ -110,7 +110,7 @@ def _use(facts: CardData) -> str:
 
 
 def with_metrics(card: str, metrics: Sequence[CardMetric]) -> str:
-    """The card with its section of measures replaced; a card without such a section gets it at its end."""
+    """Replace the section of metrics of a card; append it to a card that has none."""
     before, heading_found, rest = card.partition("\n## Measures\n")
     _, next_heading, after = rest.partition("\n## ") if heading_found else ("", "", "")
     text = f"{before.rstrip()}\n\n{_metrics(metrics)}\n"
@@ -131,7 +131,7 @@ def _data(facts: CardData) -> str:
     source = _single_line(facts.source).replace("`", "'")
     lines = ["## Data", "", f"Source: `{source}`. Licence of the data: {licence}."]
     if facts.data:
-        # A code block shows names of files as they are, whatever they contain.
+        # In a code block, characters of Markdown in file names have no effect.
         lines += ["", *(f"    {_single_line(text)}" for text in facts.data)]
     return "\n".join(lines)
 
@@ -175,15 +175,15 @@ def _metric_row(metric: CardMetric) -> str:
 
 def _limits(facts: CardData) -> str:
     general = (
-        ["It knows only the classes of its training data, and assigns one of them to every input."]
+        ["It assigns one of the classes of its training data to every input, also to inputs of no class."]
         if facts.is_classifier
         else [
-            "Its samples resemble its training data, including their gaps and faults.",
-            "Its samples may be close to single training examples; this was not ruled out.",
+            "Its samples resemble its training data, including their gaps and errors.",
+            "Its samples may be close copies of training examples; this was not excluded.",
         ]
     )
     if facts.licence == "other":
-        general.append("The licence of the weights is not settled: it depends on the rights in the data.")
+        general.append("The licence of the weights is not stated: it depends on the rights in the data.")
     return "\n".join(
         ["## Limits", "", *(f"- {_escape_markdown(text)}" for text in [*facts.limits, *general])]
     )
@@ -194,5 +194,5 @@ def _single_line(text: str) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    """One line with the characters of HTML, links and emphasis escaped."""
+    """The text in one line, with the characters of HTML, links and emphasis escaped."""
     return re.sub(r"([\\`*\[\]<&])", r"\\\1", _single_line(text))

@@ -1,7 +1,7 @@
-"""The model folder, which is shared: weights and spec as safetensors, config as JSON, a model card.
+"""The model folder, for sharing: weights and spec as safetensors, config as JSON, a model card.
 
-Only JSON and safetensors are read: nothing in a model folder is executed or unpickled, and names in its
-config are only looked up among the installed plugins.
+Only JSON and safetensors are read: nothing in a model folder is executed or unpickled. Names in its config
+are looked up among the installed plugins only.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ FETCH_AGAIN = "fetch or save the model again"
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The content of a model folder; no network is built. ``config`` is that of ``write_model_folder``.
+    """The content of a model folder. ``config`` is that of :func:`write_model_folder`.
 
-    ``weights_sha256``: sha256 of the file of weights, hexadecimal.
+    ``weights_sha256`` is the sha256 of the file of weights, in hexadecimal digits.
     """
 
     config: dict[str, Json]
@@ -63,11 +63,17 @@ def write_model_folder(
 ) -> None:
     """Write a model folder atomically.
 
-    It is written to a temporary folder and renamed, so an interruption leaves the old or the new one
-    complete. ``config`` has ``domain`` and ``recipe`` (names), ``model`` (the recipe's section), ``plugins``
-    (version by distribution) and facts of the training. Equal tensors give an equal ``model.safetensors``,
-    byte for byte. A folder that is not a model folder is never replaced; a model folder with additional files
-    is renamed to ``NAME.before-1``.
+    It is written to a temporary folder and renamed: after an interruption, either the old or the new folder
+    is complete. Equal tensors give an equal ``model.safetensors``, byte for byte. A folder that is not a
+    model folder is never replaced; a model folder with additional files is renamed to ``NAME.before-1``.
+
+    Args:
+        folder: where the model folder is written.
+        sampler_state: the state_dict of the sampler.
+        config: ``domain`` and ``recipe`` (names), ``model`` (section of the recipe), ``plugins`` (version by
+            distribution), and data about the training.
+        spec: the spec of the data.
+        card: the text of README.md.
 
     Raises:
         CheckpointError: the folder cannot be written, or is not a model folder.
@@ -132,7 +138,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _back_up_extra_files(folder: Path) -> None:
-    """Rename a model folder that has files of the user, so that they are not lost."""
+    """Rename a model folder that contains other files, so that they are kept."""
     if not folder.is_dir() or {path.name for path in folder.iterdir()} <= MODEL_FILES:
         return
     number = 1
@@ -203,9 +209,9 @@ def _check_config(config: Mapping[str, Json], name: str) -> None:
 
 
 def _read_verified(path: Path, digests: Mapping[str, Json]) -> tuple[bytes, str]:
-    """The bytes of a file and their sha256, checked against that of the config if it has one.
+    """The bytes of a file and their sha256, which is compared with that of the config if it has one.
 
-    A link is followed, since caches of downloaded models consist of links. No file is written.
+    Links are followed, because caches of downloaded models consist of links. No file is written.
     """
     data = read_regular(path.resolve(), max_tensor_bytes())
     digest = sha256(data)

@@ -40,10 +40,10 @@ from gancore.trees import Tree, tree_cat
 
 @dataclass(frozen=True)
 class Model:
-    """A sampler with its spec, domain and configuration.
+    """A sampler with its spec, domain and configuration. ``model.sample(4).data`` are four canonical samples.
 
-    ``config``: the model folder's config.json. ``model.sample(4).data`` are four canonical samples.
-    ``weights_sha256``: sha256 of the file of weights, hexadecimal; empty if there is no file.
+    ``config`` is config.json of the model folder. ``weights_sha256`` is the sha256 of the file of weights, in
+    hexadecimal digits; it is empty if there is no file.
     """
 
     sampler: Sampler
@@ -64,11 +64,20 @@ class Model:
         truncation: float | None = None,
         temperature: float | None = None,
     ) -> Samples:
-        """``n`` samples; sample i depends on ``seed`` and i alone.
+        """Generate ``n`` canonical samples. Sample i depends on ``seed`` and i alone.
 
-        ``truncation``: bound on the absolute value of every latent (Brock et al. 2019). Truncated samples
-        have less variety and are closer to the mode of the learned distribution. ``temperature`` divides the
-        logits of each token; below 1 samples have less variety. Both only for models that have them.
+        Args:
+            n: the number of samples.
+            seed: the seed of the samples.
+            label: the class of all samples; None draws labels as they occur in the data.
+            batch_size: the number of samples that are on the device at a time.
+            truncation: bound on the absolute value of every latent (Brock et al., 2019). Truncated samples
+                have less variety and are closer to the mode of the learned distribution.
+            temperature: divides the logits of each token; below 1, samples have less variety.
+
+        Raises:
+            ConfigError: the model is a classifier, has no such label, or has no latents to truncate or no
+                temperature.
         """
         condition = self._condition(label)
         made = draw_samples(
@@ -84,7 +93,10 @@ class Model:
         truncation: float | None = None,
         temperature: float | None = None,
     ) -> Samples:
-        """``n`` samples of every label, one label after the other, all from the same latents."""
+        """Generate ``n`` samples of every label, one label after the other, all from the same latents.
+
+        Arguments and errors are those of :meth:`sample`. Raises ConfigError if the model has no labels.
+        """
         return self._for_each_label(
             n, lambda label: self.sample(n, seed, label, batch_size, truncation, temperature)
         )
@@ -99,7 +111,11 @@ class Model:
         label: str | None = None,
         truncation: float | None = None,
     ) -> Samples:
-        """``n`` paths of ``points`` samples each: from sample 0 of this seed to sample 1, from 2 to 3, ..."""
+        """Generate ``n`` paths of ``points`` samples each: from sample 0 to sample 1, from 2 to 3, ...
+
+        Raises:
+            ConfigError: the model has no latents to interpolate, or ``points`` is less than 2.
+        """
         condition = self._condition(label)
         made = interpolate_latents(self.sampler, n, points, self._key(seed), condition, truncation)
         return to_samples(made, self.spec, columns=points)
@@ -107,13 +123,16 @@ class Model:
     def interpolate_each_label(
         self, n: int = 1, points: int = 8, seed: int = 0, truncation: float | None = None
     ) -> Samples:
-        """``n`` paths of every label, all between the same latents."""
+        """Generate ``n`` paths of every label, all between the same latents.
+
+        Raises as :meth:`interpolate`.
+        """
         return self._for_each_label(
             points, lambda label: self.interpolate(n, points, seed, label, truncation)
         )
 
     def _for_each_label(self, columns: int, make: Callable[[str], Samples]) -> Samples:
-        """Samples of every label, one after the other. Raise ConfigError if the model has no labels."""
+        """Make samples of every label, one after the other. Raises ConfigError if the model has no labels."""
         classes = list(self.spec.get("classes") or [])
         if not self.sampler.conditional or not classes:
             fix = "leave out --each-label, or train with --set model.conditional=true"
@@ -135,7 +154,11 @@ class Model:
 
 
 def build_game(recipe: Recipe, section: RecipeConfig, spec: Spec, seed: int) -> Game:
-    """Build the game; its initial parameters are a function of the seed."""
+    """Build the game of a recipe. Its initial parameters are a function of the seed.
+
+    Raises:
+        ConfigError: the recipe does not build a Game.
+    """
     with pinned_settings(), torch_seed(build_key(seed).seed):
         game: object = recipe.build(section, spec)
     if not isinstance(game, Game):
@@ -152,7 +175,7 @@ def load_model(folder: Path, device: str = "auto") -> Model:
 
     Raises:
         CheckpointError: the folder is damaged, or its weights do not match the recipe.
-        PluginError: a required plugin is not installed; names it with its version.
+        PluginError: a required plugin is not installed; the message names it and its version.
     """
     files = read_model_folder(folder)
     try:
@@ -201,9 +224,10 @@ def _build_sampler(recipe: Recipe, section: RecipeConfig, spec: Spec, folder: Pa
 
 
 def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
-    """Load the tensors. Raise CheckpointError if they do not match, or a number is not finite.
+    """Load tensors into a module. Buffers may contain infinity, such as the log probability of 0.
 
-    Buffers may hold infinity, for example log probabilities of impossible events.
+    Raises:
+        CheckpointError: a name, shape or dtype does not match, or a number is not finite.
     """
     resize_buffers(module, tensors)
     expected = module.state_dict()
@@ -211,15 +235,15 @@ def load_weights(module: nn.Module, tensors: dict[str, torch.Tensor], where: str
     mismatched = mismatched or [n for n, t in expected.items() if not _matches(t, tensors[n])]
     if mismatched:
         raise CheckpointError(
-            f"{where}: the weights are not those of its recipe (first difference: {mismatched[0]})",
+            f"{where}: the weights do not match the recipe (first difference: {mismatched[0]})",
             "use the version of the plugin that trained it (see its config.json)",
         )
     parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     invalid = [n for n, t in expected.items() if _has_new_non_finite(t, tensors[n].to(t), n in parameters)]
     if invalid:
         raise CheckpointError(
-            f"{where}: its weights hold NaN or infinity (first: {invalid[0]})",
-            "fetch the model again, or train it again with lower rates",
+            f"{where}: the weights contain NaN or infinity (first: {invalid[0]})",
+            "fetch the model again, or train it again with lower learning rates",
         )
     module.load_state_dict(tensors)
 
@@ -235,6 +259,6 @@ def _has_new_non_finite(built: torch.Tensor, loaded: torch.Tensor, trained: bool
 
 
 def _matches(expected: torch.Tensor, loaded: torch.Tensor) -> bool:
-    """Whether shape and type are the same; floats of any width are equivalent."""
+    """Whether shape and dtype are the same; all floating-point dtypes are equivalent."""
     same_kind = expected.dtype == loaded.dtype or {expected.dtype, loaded.dtype} <= _FLOATS
     return same_kind and expected.shape == loaded.shape

@@ -17,12 +17,12 @@ from gancore.models.tensors import decode_tensors
 
 
 def weights_path(setting: str, features: str, alternative: str) -> Path:
-    """The file that an environment variable names. Raises ConfigError if the variable is not set."""
+    """The path in the environment variable ``setting``. Raises ConfigError if the variable is not set."""
     path = os.environ.get(setting)
     if not path:
         raise ConfigError(
-            f"features {features} need published weights, which gancore does not ship or download",
-            f"set {setting} to their file, or use features {alternative}",
+            f"the feature extractor {features} needs published weights, which gancore does not download",
+            f"set {setting} to their file, or use the feature extractor {alternative}",
         )
     return Path(path)
 
@@ -38,10 +38,10 @@ class PretrainedWeights:
 
     @classmethod
     def read(cls, setting: str, path: Path, expected: str) -> PretrainedWeights:
-        """Read a state_dict of PyTorch, or safetensors. ``expected`` describes what the file should hold.
+        """Read a state_dict of PyTorch, or safetensors. ``expected`` describes the file that is needed.
 
         Raises:
-            ConfigError: the file does not exist, or holds no weights.
+            ConfigError: the file does not exist or contains no weights.
         """
         origin = f"{setting}: {path}"
         try:
@@ -50,7 +50,7 @@ class PretrainedWeights:
             raise ConfigError(f"{origin} cannot be read ({error.strerror})", "name a file") from error
         try:
             loaded = _decode(path, content)
-        except Exception as error:  # a damaged pickle raises anything
+        except Exception as error:  # a damaged pickle may raise any exception
             raise ConfigError(f"{origin} has no weights that can be read safely", expected) from error
         tensors = {name: value.float() for name, value in loaded.items() if isinstance(value, Tensor)}
         return cls(origin, expected, hashlib.sha256(content).hexdigest(), tensors)
@@ -58,7 +58,7 @@ class PretrainedWeights:
     def fill(self, net: nn.Module, allowed_extra: Collection[str] | None = None) -> None:
         """Load the tensors into a network, which may be on the device ``meta``.
 
-        ``allowed_extra``: names that the file may have and the network lacks; None: any.
+        ``allowed_extra`` are names that may be in the file and not in the network; None allows all names.
 
         Raises:
             ConfigError: a tensor of the network is missing or has another shape, or the file has others.

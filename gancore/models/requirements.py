@@ -1,4 +1,4 @@
-"""Plugins that a model needs for sampling, and those that only its training used."""
+"""Plugins that a model needs for sampling, and plugins that only its training used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sampling_requirements(domain: Domain, entry: RecipeEntry, game: Game) -> dic
 
 
 def training_requirements(game: Game) -> dict[str, str]:
-    """Versions, by distribution, of the plugins of all networks, losses, penalties, rules and dynamics."""
+    """Versions, by distribution, of the plugins of networks, losses, penalties, optimizers and dynamics."""
     values = [each for value in vars(game).values() for each in (value, *_contents(value))]
     values += [player.optimizer for player in game.players.values()] + [
         phase.dynamics for phase in game.phases
@@ -56,14 +56,14 @@ def _modules(network: nn.Module) -> Iterator[str]:
 
 
 def _defining_module(value: object) -> str:
-    """The Python module of a function or class, or that of an object's class."""
+    """The Python module of a function or class; for another object, that of its class."""
     value = getattr(value, "func", value)  # of functools.partial
     has_module = callable(value) and isinstance(getattr(value, "__module__", None), str)
     return str((value if has_module else type(value)).__module__)
 
 
 def explain_missing(error: GancoreError, config: Mapping[str, Any], where: str) -> GancoreError:
-    """The error for a model that cannot be built: name the plugin that is missing or has another version."""
+    """An error that names the plugin that is missing or has another version; ``error`` if there is none."""
     missing = {name: version for name, version in config["plugins"].items() if _installed(name) is None}
     if missing:
         return PluginError(
@@ -82,7 +82,7 @@ def _format_versions(versions: Mapping[str, str]) -> str:
 
 
 def _pip_command(versions: Mapping[str, str]) -> str:
-    """The command that installs them. Invalid names and versions are left out: the model is not trusted."""
+    """The command that installs the plugins. The model is not trusted: invalid names are left out."""
     pins = [
         f"{name}=={version}"
         for name, version in versions.items()
@@ -96,7 +96,7 @@ def _pip_command(versions: Mapping[str, str]) -> str:
 _NAME = re.compile(r"[A-Za-z0-9](?:[._-]*[A-Za-z0-9])*")
 """The name of a distribution (PEP 503)."""
 _VERSION = re.compile(r"[0-9](?:[.!+_-]?[A-Za-z0-9])*")
-"""A version: characters of PEP 440, without those that a shell or pip would interpret."""
+"""A version: the characters of PEP 440 without those that a shell or pip interprets."""
 
 
 def _installed(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Generate samples. Each is a function of (model, seed, index), whatever the batch size."""
+"""Generate samples. A sample is a function of (model, seed, index) and not of the batch size."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gancore.samples import Samples
 from gancore.trees import Tree, tree_cat, tree_map, tree_slice
 
 KEY_BLOCK = 256
-"""Draws are made for blocks of this many samples and cut; sample i depends only on the seed and i."""
+"""Random numbers are drawn for blocks of this many samples: sample i depends on the seed and i alone."""
 NETWORK_BATCH = 16
 """Batch size of every network call. It is constant because rounding depends on the batch size; surplus
-samples are dropped. A sampler whose time hardly depends on the batch size, for example an autoregressive one,
-can ask for larger batches by its ``preferred_batch``."""
+samples are dropped. A sampler whose time hardly depends on the batch size, such as an autoregressive one, can
+set larger batches with ``preferred_batch``."""
 
 
 @torch.no_grad()
@@ -36,11 +36,18 @@ def draw_samples(
     unit: int | None = None,
     temperature: float | None = None,
 ) -> tuple[Tree, Tree]:
-    """``n`` canonical samples on the CPU, and their condition; the device holds ``batch_size`` at a time.
+    """Generate ``n`` canonical samples and their conditions, on the CPU.
 
-    ``truncation``: bound on the absolute value of every latent. ``unit``: batch size of network calls, by
-    default :func:`network_batch_size`; it is halved when the device runs out of memory, which changes samples
-    by rounding only. ``temperature`` divides the logits of each token; None: the model's own.
+    Args:
+        sampler: the network.
+        n: the number of samples.
+        key: the key of the samples.
+        condition: makes the conditions of a number of samples from a key.
+        batch_size: the number of samples that are on the device at a time.
+        truncation: bound on the absolute value of every latent.
+        unit: batch size of network calls, by default :func:`network_batch_size`. It is halved if the device
+            runs out of memory, which changes samples by rounding only.
+        temperature: divides the logits of each token; None is the model's own temperature.
 
     Raises:
         ConfigError: the model has no latents that can be truncated, or no temperature.
@@ -67,17 +74,18 @@ def _sample_function(sampler: Sampler, truncation: float | None, temperature: fl
     if temperature is None:
         return sampler.sample if truncation is None else _truncated(sampler, truncation)
     if not temperature > 0:
-        raise ConfigError(f"temperature {temperature:g}", "give a number above 0; 1 is the model's own")
+        raise ConfigError(f"temperature {temperature:g} is not above 0", "give a number above 0, such as 1")
     if not sampler.can("temperature"):
-        raise ConfigError("this model's samples have no temperature", "leave out --temperature")
+        raise ConfigError("this model has no temperature", "leave out --temperature")
     if truncation is not None:
-        raise ConfigError("a truncation and a temperature", "give one of --truncation and --temperature")
+        raise ConfigError(
+            "a truncation and a temperature are given", "give one of --truncation and --temperature"
+        )
     sample: Any = sampler.sample
     return partial(sample, temperature=temperature)
 
 
 def _truncated(sampler: Sampler, psi: float) -> MakeSamples:
-    """A function that makes samples, or only their latents."""
     truncate = truncation_function(sampler, psi)
 
     def make(n: int, key: Key, condition: Tree) -> Tree:
@@ -90,12 +98,12 @@ def truncation_function(sampler: Sampler, psi: float | None) -> Callable[[Tensor
     """The function that truncates latents; the identity if ``psi`` is None.
 
     Raises:
-        ConfigError: psi is not positive, or the latents are not normal, or the model has none.
+        ConfigError: ``psi`` is not positive, or the model has no latents, or they are not normal.
     """
     if psi is None:
         return lambda latents: latents
     if not psi > 0:
-        raise ConfigError(f"truncation {psi:g}", "give a number above 0; 2 and more change little")
+        raise ConfigError(f"truncation {psi:g} is not above 0", "give a number above 0, such as 1")
     if not sampler.can("latents"):
         raise ConfigError("this model has no latents to truncate", "leave out --truncation")
     truncate = sampler.prior.truncate
@@ -107,7 +115,7 @@ def truncation_function(sampler: Sampler, psi: float | None) -> Callable[[Tensor
 
 
 def network_batch_size(sampler: Sampler, device: torch.device = CPU) -> int:
-    """Batch size of this sampler's network calls on this device; on an accelerator a whole block.
+    """The batch size of network calls of this sampler on this device; a whole block on an accelerator.
 
     Raises:
         ValueError: the batch size does not divide ``KEY_BLOCK``, so that a batch would span two blocks.
@@ -121,7 +129,7 @@ def network_batch_size(sampler: Sampler, device: torch.device = CPU) -> int:
 def _one_batch(
     make: MakeSamples, unit: int, start: int, n: int, key: Key, condition: Callable[[int, Key], Tree]
 ) -> tuple[Tree, Tree]:
-    """One network batch, from sample ``start`` on, cut at ``n``, on the device."""
+    """One network batch on the device: the samples from ``start`` on, up to ``n``."""
     block, row = divmod(start, KEY_BLOCK)
     key = (key / block).with_rows(RowRange(row, row + unit, KEY_BLOCK))
     conditions = condition(unit, key / "condition")
@@ -129,7 +137,7 @@ def _one_batch(
 
 
 def _joined(made: list[tuple[Tree, Tree]]) -> tuple[Tree, Tree]:
-    """Several batches as one, on the CPU."""
+    """Concatenate batches on the CPU."""
     data, conditions = (list(trees) for trees in zip(*made, strict=True))
     return to_cpu(tree_cat(data)), None if conditions[0] is None else to_cpu(tree_cat(conditions))
 
@@ -141,7 +149,7 @@ def to_cpu(tree: Tree) -> Tree:
 def condition_sampler(
     sampler: Sampler, domain: Domain, spec: Spec, label: str | None
 ) -> Callable[[int, Key], Tree]:
-    """The function that makes conditions of samples. Raises ConfigError if the label is unknown."""
+    """A function that makes the conditions of samples. Raises ConfigError if the label is unknown."""
     if sampler.conditional:
         if label is not None:
             domain.make_condition(label, 1, spec, sample_key(0))
@@ -161,10 +169,10 @@ def interpolate_latents(
     condition: Callable[[int, Key], Tree],
     truncation: float | None = None,
 ) -> tuple[Tree, Tree]:
-    """``n`` interpolation paths of ``points`` samples each, one after the other.
+    """Generate ``n`` interpolation paths of ``points`` samples each, one after the other.
 
-    The first goes from sample 0 to sample 1 of this key, the next from 2 to 3. Latents are interpolated; the
-    condition is that of the start.
+    The first path goes from sample 0 to sample 1 of this key, the second from 2 to 3. Latents are
+    interpolated; the condition of a path is that of its first sample.
 
     Raises:
         ConfigError: the model has no latents to interpolate, or there are fewer than two points.
@@ -172,7 +180,7 @@ def interpolate_latents(
     if not sampler.can("latents"):
         raise ConfigError("this model has no latents to interpolate", "leave out --interpolate")
     if points < 2:
-        raise ConfigError(f"an interpolation path of {points} samples", "give at least 2: both ends")
+        raise ConfigError(f"an interpolation path of {points} samples is too short", "give at least 2 points")
     endpoints, conditions = _latents(sampler, 2 * n, key, condition, truncation_function(sampler, truncation))
     positions = torch.linspace(0, 1, points, device=endpoints.device).repeat(n).unsqueeze(1)
     start, stop = (endpoints[first::2].repeat_interleave(points, 0) for first in (0, 1))
@@ -192,7 +200,7 @@ def _latents(
     condition: Callable[[int, Key], Tree],
     truncate: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, Tree]:
-    """The latents of samples 0 to n of this key, on the device, and their condition."""
+    """The latents of samples 0 to n - 1 of this key, on the device, and their conditions."""
 
     def make(n: int, key: Key, condition: Tree) -> Tree:
         return truncate(sampler.latents(n, key))
@@ -204,5 +212,4 @@ def _latents(
 
 
 def to_samples(made: tuple[Tree, Tree], spec: Spec, columns: int = 0) -> Samples:
-    """Data and condition as Samples."""
     return Samples(made[0], spec, made[1], columns)

@@ -12,13 +12,16 @@ from torch import Tensor
 from gancore.errors import CheckpointError
 
 MAX_HEADER_BYTES = 100_000_000
-"""The limit that the safetensors format sets."""
+"""The limit of the safetensors format."""
 
 
 def encode_tensors(tensors: Mapping[str, Tensor], name: str) -> bytes:
-    """The bytes of a safetensors file. Errors name ``name``.
+    """The bytes of a safetensors file. ``name`` is the name of the file in errors.
 
-    Tensors may share memory, be on any device and be strided: a copy is stored.
+    Tensors may share memory, be on any device and have any strides: a contiguous copy is stored.
+
+    Raises:
+        CheckpointError: a tensor is sparse or has a dtype that safetensors does not support.
     """
     plain = _without_shared_memory(tensors)
     try:
@@ -30,7 +33,7 @@ def encode_tensors(tensors: Mapping[str, Tensor], name: str) -> bytes:
 
 
 def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Dense CPU tensors by sorted name that share no memory; copied only if necessary."""
+    """Dense tensors on the CPU that share no memory, sorted by name; copied only if necessary."""
     plain: dict[str, Tensor] = {}
     storages: set[int] = set()
     for key in sorted(tensors):
@@ -45,10 +48,10 @@ def _without_shared_memory(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def decode_tensors(data: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU. Nothing is unpickled, whatever the file is.
+    """The tensors of a safetensors file, on the CPU. Nothing is unpickled, whatever the bytes are.
 
     Raises:
-        CheckpointError: the bytes are not a safetensors file, or it is damaged; names ``name``.
+        CheckpointError: the bytes are not a safetensors file, or it is damaged; the message has ``name``.
     """
     problem = _header_problem(data)
     if problem:
@@ -62,7 +65,7 @@ def decode_tensors(data: bytes, name: str) -> dict[str, Tensor]:
 
 
 def _header_problem(data: bytes) -> str:
-    """The fault in the header of a safetensors file (8 bytes of length, then '{'); empty if there is none."""
+    """The error in the header of a safetensors file (8 bytes of length, then '{'); empty if there is none."""
     if data[8:9] == b"{":
         length = int.from_bytes(data[:8], "little")
         if length > MAX_HEADER_BYTES:
@@ -75,7 +78,7 @@ def _header_problem(data: bytes) -> str:
 
 
 def _other_format(data: bytes) -> str:
-    """The other format of weights that this looks like; empty if it is not known."""
+    """The known format of weights that the bytes look like; empty if there is none."""
     if data[:2] == b"PK":
         return "a zip archive, as torch.save writes it, with a pickle inside"
     binary = data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")

@@ -1,4 +1,4 @@
-"""What a check is: a name, a statement that must hold, and a function that raises where it does not hold."""
+"""A check: a name, a statement that must hold, and a function that raises if it does not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SkipCheck(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Check:
-    """``function`` takes the fixture of ``scope``: a RegisteredPlugin, a DomainFixture, ..."""
+    """One check. ``function`` takes the fixture of ``scope``: a RegisteredPlugin, a DomainFixture, ..."""
 
     name: str
     holds: str
@@ -45,7 +45,7 @@ class Check:
 
     @classmethod
     def from_function(cls, scope: Scope, function: Callable[[Any], None]) -> Check:
-        """Named after its function, whose docstring begins with the statement."""
+        """Make a check of a function: its name is the check's name, its first paragraph the statement."""
         statement = (function.__doc__ or "").partition("\n\n")[0]
         return cls(function.__name__, collapse_spaces(statement), scope, function)
 
@@ -64,12 +64,12 @@ class CheckResult:
 
     @property
     def text(self) -> str:
-        """The reason with the fix; for a check that holds, its statement."""
+        """The reason and the fix; the statement if the check holds."""
         return self.holds if self.state == "ok" else f"{self.reason}; {self.fix}" if self.fix else self.reason
 
 
 def run_check(check: Check, fixture: Any) -> CheckResult:
-    """Run one check; whatever the plugin's code raises becomes the reason of the result."""
+    """Run one check. An exception of the plugin's code becomes the reason of the result."""
     began = time.perf_counter()
 
     def result(state: State, reason: str = "", fix: str = "") -> CheckResult:
@@ -94,19 +94,19 @@ def run_check(check: Check, fixture: Any) -> CheckResult:
         return result(
             "failed",
             f"raises {error_text(error)}",
-            "fix it; run the same check under pytest for the traceback",
+            "run the same check under pytest for the traceback",
         )
     return result("ok")
 
 
 def error_text(error: BaseException) -> str:
-    """An exception in one line, with the innermost line of code that is neither gancore's nor torch's."""
+    """Describe an exception in one line, with its innermost line of code outside gancore and torch."""
     text = collapse_spaces(safe_str(error))[:300]
     return f"{type(error).__name__}: {text}{_place(error)}" if text else type(error).__name__ + _place(error)
 
 
 def _place(error: BaseException) -> str:
-    """`` (package/file.py:12)``."""
+    """The innermost line outside gancore and torch, as `` (package/file.py:12)``; empty if there is none."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if not {"gancore", "torch"} & set(path.parts[-4:]) and path.is_file():
@@ -119,7 +119,7 @@ def collapse_spaces(text: str) -> str:
 
 
 def tree_signature(tree: Tree) -> Any:
-    """The tree with every tensor replaced by its shape without rows, and its type."""
+    """The tree with every tensor replaced by its shape without the axis of rows, and its dtype."""
     if isinstance(tree, Tensor):
         return tuple(tree.shape[1:]), str(tree.dtype).removeprefix("torch.")
     if isinstance(tree, Mapping):
@@ -130,7 +130,7 @@ def tree_signature(tree: Tree) -> Any:
 
 
 def describe_tree(tree: Tree) -> str:
-    """``(rows, 1, 64) float32``."""
+    """Shapes and dtypes as text, such as ``(rows, 1, 64) float32``."""
     if isinstance(tree, Tensor):
         shape = ", ".join(["rows", *map(str, tree.shape[1:])])
         return f"({shape}) {str(tree.dtype).removeprefix('torch.')}"
@@ -142,7 +142,7 @@ def describe_tree(tree: Tree) -> str:
 
 
 def trees_equal(one: Tree, other: Tree) -> bool:
-    """Whether the trees are equal bit by bit; NaN equals NaN."""
+    """Whether two trees are equal bit by bit; NaN equals NaN."""
     if tree_signature(one) != tree_signature(other):
         return False
     return all(_equal(a, b) for a, b in zip(tree_leaves(one), tree_leaves(other), strict=True))
@@ -156,8 +156,9 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 
 def relative_difference(one: Tree, other: Tree) -> float:
-    """The largest difference, as a share of the largest value, at least 1; infinite if the
-    trees differ in structure, shape or type.
+    """The largest absolute difference, divided by the largest absolute value or 1, whichever is larger.
+
+    Infinite if the trees differ in structure, shape or dtype.
     """
     if tree_signature(one) != tree_signature(other):
         return float("inf")
@@ -176,14 +177,14 @@ def tree_all_finite(tree: Tree) -> bool:
 
 
 def differing_names(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that differ, or that only one of the two has."""
+    """Names of the tensors that differ, or that are in only one of the mappings."""
     names = [*one, *(name for name in other if name not in one)]
     return [n for n in names if n not in one or n not in other or not trees_equal(one[n], other[n])]
 
 
 @contextlib.contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """In the block, the global random generators (torch, numpy, random) are seeded with ``seed``."""
+    """Context manager that seeds the global generators of torch, numpy and random, and restores them."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The kit as a class that a plugin's tests subclass. pytest is not imported before a test runs."""
+"""The kit as classes that a plugin's tests subclass. pytest is imported only when a test runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gancore.testing.check import Check, CheckFailure, SkipCheck
 from gancore.testing.kit import CHECKS, ConformanceKit
 
 PART_SCOPES = ("loss", "dynamics", "measure", "logger")
-"""Of checks that need no domain."""
+"""Scopes of the checks that need no domain."""
 
 
 class PluginConformance:
@@ -35,7 +35,7 @@ class PluginConformance:
         return cls._parts_kit
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """One test for each part."""
+        """Make one test for each part."""
         for scope in PART_SCOPES:
             if scope in metafunc.fixturenames:
                 try:
@@ -51,7 +51,7 @@ class PluginConformance:
 
 
 class DomainConformance:
-    """Checks that a plugin keeps the contract. Subclass it in a pytest file, and name the domain::
+    """Checks that a domain keeps the contract. Subclass it in a pytest file and name the domain::
 
         from gancore.testing import DomainConformance
 
@@ -67,13 +67,13 @@ class DomainConformance:
 
     @classmethod
     def kit(cls) -> ConformanceKit:
-        """The kit that the tests of this class share, so that data are opened once."""
+        """The kit that the tests of this class share; the data are opened once."""
         if cls._kit is None:
             cls._kit = ConformanceKit.for_name(cls.domain)
         return cls._kit
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """One test for each recipe; if they cannot be listed, one test that says why."""
+        """Make one test for each recipe; if recipes cannot be listed, one test that fails with the reason."""
         if "recipe" in metafunc.fixturenames:
             try:
                 names = list(self.kit().recipes)
@@ -96,7 +96,7 @@ def _make(check: Check, fixture: Any) -> None:
         pytest.skip(str(reason))
     except CheckFailure as breach:
         pytest.fail(
-            f"{check.name} of {fixture.subject}: {breach}\nIt must hold that: {check.holds}", pytrace=False
+            f"{check.name} of {fixture.subject}: {breach}\nThe check requires: {check.holds}", pytrace=False
         )
 
 

@@ -1,4 +1,4 @@
-"""Checks of the contents of splits, of labels at their rows, and of the fingerprint."""
+"""Checks of the contents of splits, of the order of labels, and of the fingerprint."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from gancore.testing.fixtures import DomainFixture
 from gancore.trees import Tree, tree_leaves, tree_slice
 
 MOST_ROWS = 4096
-"""Rows of a view that are compared; of a larger view, this many are drawn."""
+"""The number of rows of a view that are compared; a larger view is sampled at random."""
 SHARED = 0.05
-"""Share of the rows of a split above which equal rows in another split are not chance."""
+"""The share of rows of a split that may be equal to rows of another split by chance."""
 TOGETHER = 64
 LABELLED_ROWS = 1024
 SHIFTS = (-3, -2, -1, 1, 2, 3)
@@ -37,10 +37,11 @@ SIGMAS = 4.0
 
 
 def splits_are_disjoint(fixture: DomainFixture) -> None:
-    """No split shares more rows with another, byte for byte, than that one repeats itself.
+    """No split shares more equal rows with another split than that split has duplicates, plus 5 %.
 
-    All rows are taken with the same draw, so that random crops of one row are equal too. Data of few
-    different rows repeat themselves, within a split as between splits: that much is allowed, and 5 %.
+    Rows are compared byte by byte. All rows are drawn with the same random numbers, so that random crops of
+    one row are equal. Data with few distinct rows have duplicates within and between splits; the share of
+    duplicates within the other split is allowed.
     """
     held = {
         split: [(_contents(view), len(view)) for view in fixture.views(split).values()] for split in SPLITS
@@ -52,7 +53,7 @@ def splits_are_disjoint(fixture: DomainFixture) -> None:
 
 @dataclass(frozen=True)
 class SameRowKey(Key):
-    """Gives every row of a batch the same draw."""
+    """A key that gives every row of a batch the same random numbers."""
 
     def __truediv__(self, word: int | str) -> SameRowKey:
         return SameRowKey((*self.path, word), self.device)
@@ -72,7 +73,7 @@ class SameRowKey(Key):
 
 
 def _contents(view: View) -> Counter[bytes]:
-    """How often the bytes of each row occur among the compared rows."""
+    """The number of times that each digest of a row occurs among the compared rows."""
     indices = Key.of("kit", "contents").permutation(len(view))[:MOST_ROWS]
     found: Counter[bytes] = Counter()
     for part in torch.split(indices, TOGETHER):
@@ -90,38 +91,38 @@ def _digest(row: Tree) -> bytes:
 
 
 def _require_apart(one: str, rows: Counter[bytes], other: str, others: Counter[bytes], size: int) -> None:
-    """Requires that rows of ``one`` are in ``other`` no more often than rows of ``other`` are there twice.
+    """Raise CheckFailure if more rows of ``one`` are in ``other`` than ``other`` has duplicates.
 
-    ``size``: the number of rows of the view that ``others`` come from.
+    ``size`` is the number of rows of the whole view from which ``others`` were drawn.
     """
     n, m = rows.total(), others.total()
     shared = sum(count for content, count in rows.items() if content in others)
     twice = sum(count for count in others.values() if count > 1)
     usual = twice / m
     spread = math.sqrt(usual * (1 - usual) * (1 / n + 1 / m))
-    covered = m / size  # share of a large split that is compared
+    covered = m / size  # the share of the other view that is compared
     if shared > 1 and shared / n - usual > max(SHARED * covered, SIGMAS * spread):
         raise CheckFailure(
-            f"{shared} of {n} compared rows of {one} are in {other} as well "
-            f"({twice} of the {m} of {other} are there twice)",
-            "divide rows by content (gancore.data.splits) before they are cut, repeated or augmented: "
+            f"{shared} of {n} compared rows of {one} are also in {other} "
+            f"({twice} of the {m} rows of {other} are duplicates)",
+            "split by content (gancore.data.splits) before rows are cut, repeated or augmented: "
             "otherwise valid and test measure memorised training data",
         )
 
 
 def labels_match_their_rows(fixture: DomainFixture) -> None:
-    """Labels shifted by up to 3 rows do not fit the rows better than the labels themselves.
+    """Labels shifted by up to 3 rows do not predict rows of train better than the labels themselves.
 
-    Found by the labels of the nearest row of train of each row, in the order of train. If that is not the
-    order of the files (rows were shuffled), if labels come in long runs, or if distances do not predict
-    labels, a shift cannot be found, and the check holds.
+    The prediction is the label of the nearest other row of train. A shift cannot be detected, and the check
+    holds, if train is not in the order of the files (shuffled rows), if equal labels follow one another in
+    long runs, or if distances do not predict labels.
     """
     view = fixture.view("train")
     indices = torch.arange(min(len(view), LABELLED_ROWS))
     batch = view.get_batch(indices, Key.of("kit", "labels").with_rows(RowRange.all(len(indices))))
     labels = batch.condition
     if not fixture.data.spec.get("classes") or not isinstance(labels, Tensor) or labels.dim() != 1:
-        raise SkipCheck("the tiny data have no classes, a number for each row")
+        raise SkipCheck("the tiny data have no class labels (one integer for each row)")
     nearest = _nearest(flatten_rows(batch.data))
     own = _agreement(labels, nearest)
     for shift in SHIFTS:
@@ -130,14 +131,15 @@ def labels_match_their_rows(fixture: DomainFixture) -> None:
         if len(gain) > 1 and float(shifted) > SIGMAS and float(gain.mean()) > SHARED:
             share, own_share = float((own + gain).mean()), float(own.mean())
             raise CheckFailure(
-                f"labels of the row {abs(shift)} {'before' if shift > 0 else 'behind'} fit train better: the "
-                f"nearest row has the same one {share:.0%} of the time, with the rows' own {own_share:.0%}",
-                "check how labels are read: a heading, an index column, rows left out of one of two lists",
+                f"labels of train are shifted: with the label {abs(shift)} rows "
+                f"{'earlier' if shift > 0 else 'later'} the nearest row has the same label in {share:.0%} of "
+                f"rows, with the row's own label in {own_share:.0%}",
+                "check how labels are read: a header line, an index column, or rows missing from one list",
             )
 
 
 def _nearest(x: Tensor) -> Tensor:
-    """Of each row the number of the nearest other one, (rows,)."""
+    """The index of the nearest other row for each row, (rows,) int64."""
     x = x.float()
     x = (x - x.mean(0)) / x.std(0).clamp_min(1e-6)
     return torch.cdist(x, x).fill_diagonal_(math.inf).argmin(1)
@@ -148,23 +150,24 @@ def _agreement(labels: Tensor, nearest: Tensor) -> Tensor:
 
 
 ROWS = 32
-"""Rows of each split that are compared."""
+"""The number of rows of each split that are compared."""
 FACTORS = (2, 0.5, 4, 0.25)
 MOST_SECONDS = 10.0
 TRIED = 6
-"""Values of a key that are tried until one opens and changes rows."""
+"""The number of values that are tried for a key until one opens and changes rows."""
 BOUNDS = ("ge", "gt", "le", "lt", "multiple_of")
-"""Of a number, as pydantic and annotated_types name them."""
+"""Bounds of a number, as pydantic and annotated_types name them."""
 
 
 def fingerprints_its_keys(fixture: DomainFixture) -> None:
     """The fingerprint changes with each key of the data section that changes rows of the tiny data.
 
-    Other valid values of each key are tried until the fingerprint changes; a value that opens and changes
-    rows must change it. Not tried: the source, keys that take text, and all keys after 10 s.
+    The check tries other valid values of each key until the fingerprint changes. A value that opens and
+    changes rows must change the fingerprint. The source, keys that take text, and keys that are reached
+    after 10 s are not tried.
     """
     if not fixture.data.fingerprint:
-        raise SkipCheck("the data give no fingerprint: a run resumed on other data is not refused")
+        raise SkipCheck("the data have no fingerprint: resuming on other data is not refused")
     moved, began = 0, time.monotonic()
     for key, values in _others(fixture.section()):
         if time.monotonic() - began > MOST_SECONDS:
@@ -175,21 +178,24 @@ def fingerprints_its_keys(fixture: DomainFixture) -> None:
 
 
 def _changes_fingerprint(fixture: DomainFixture, key: str, values: Sequence[Any]) -> bool:
-    """Whether a value of the key changes the fingerprint. Raises CheckFailure if only rows change."""
+    """Whether a value of the key changes the fingerprint.
+
+    Raises CheckFailure if a value changes rows alone.
+    """
     for value in values:
         other = _opened(fixture, key, value)
         if other is not None and other.fingerprint != fixture.data.fingerprint:
             return True
         if other is not None and _differs(fixture.data, other):
             raise CheckFailure(
-                f"data.{key}={value} gives other rows under the same fingerprint",
+                f"data.{key}={value} changes rows, and the fingerprint stays the same",
                 "hash every setting that changes rows, and their content, into Data.fingerprint",
             )
     return False
 
 
 def _opened(fixture: DomainFixture, key: str, value: Any) -> Data | None:
-    """None if the domain refuses the value."""
+    """The data with this value of the key; None if the domain refuses the value."""
     try:
         return fixture.open({key: value})
     except (GancoreError, ValueError):
@@ -197,7 +203,7 @@ def _opened(fixture: DomainFixture, key: str, value: Any) -> Data | None:
 
 
 def _others(section: DataConfig) -> Iterator[tuple[str, list[Any]]]:
-    """Each key, with other values that it could have."""
+    """Each key of the section with other valid values."""
     for name, field in type(section).model_fields.items():
         values = list(_values(field.annotation, getattr(section, name), field.metadata))
         if name != "source" and values:
@@ -205,7 +211,7 @@ def _others(section: DataConfig) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _values(kind: Any, now: Any, rules: Sequence[Any]) -> Iterator[Any]:
-    """``rules``: what the annotations around the type say of its values."""
+    """Values of a type other than ``now``. ``rules`` are the constraints in the type's annotations."""
     if get_origin(kind) is Annotated:
         kind, *more = get_args(kind)
         inner = [rule for m in more for rule in (m.metadata if isinstance(m, FieldInfo) else [m])]
@@ -223,7 +229,7 @@ def _values(kind: Any, now: Any, rules: Sequence[Any]) -> Iterator[Any]:
 
 
 def _numbers(kind: type, now: Any, rules: Sequence[Any]) -> Iterator[Any]:
-    """Around the value; if there is none, upwards from the lowest allowed one."""
+    """Numbers near ``now``; if it is None, the lowest allowed numbers."""
     stated = {name: getattr(rule, name, None) for rule in rules for name in BOUNDS if hasattr(rule, name)}
     bounds = {name: value for name, value in stated.items() if value is not None}
     low = bounds.get("ge", bounds.get("gt", 0)) or bounds.get("multiple_of", 1)
@@ -241,7 +247,7 @@ def _numbers(kind: type, now: Any, rules: Sequence[Any]) -> Iterator[Any]:
 
 
 def _differs(one: Data, other: Data) -> bool:
-    """Whether a split has another number of rows, or other rows."""
+    """Whether a split differs in its number of rows or in its rows."""
     return any(
         not _equal_views(view, other.views(split).get(name))
         for split in SPLITS

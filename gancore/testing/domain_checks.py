@@ -1,4 +1,4 @@
-"""Checks of a domain on its tiny data: what it opens, batches, conditions, files, pictures, diagnostics."""
+"""Checks of a domain on its tiny data: splits, batches, conditions, files, previews and diagnostics."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from gancore.text import suggestion
 from gancore.trees import tree_leaves, tree_map, tree_slice
 
 ROWS = 6
-PURE = "draw all randomness of get_batch from its key (key / 'name'), row by row"
+PURE = "take all random numbers of get_batch from its key (key / 'name'), with one row of them for each row"
 
 
 def documents_its_keys(fixture: DomainFixture) -> None:
@@ -46,15 +46,15 @@ def documents_its_keys(fixture: DomainFixture) -> None:
 
 
 def check_section(kind: type[Section], name: str) -> None:
-    """Raises CheckFailure where a field has no description or no default, or a default that is not valid."""
+    """Raise CheckFailure if a field has no description, no default, or a default that is not valid."""
     for key, field in kind.model_fields.items():
         if not (field.description or "").strip():
             raise CheckFailure(
                 f"{name}.{key} ({kind.__name__}) has no description",
-                "write Field(default, description=...): people read it in --print-config",
+                "write Field(default, description=...): --print-config prints it",
             )
         if field.is_required():
-            raise CheckFailure(f"{name}.{key} ({kind.__name__}) has no default", "give it one that works")
+            raise CheckFailure(f"{name}.{key} ({kind.__name__}) has no default", "give it a valid default")
         default = field.get_default(call_default_factory=True)
         if isinstance(default, Section):
             check_section(type(default), f"{name}.{key}")
@@ -65,7 +65,7 @@ def check_section(kind: type[Section], name: str) -> None:
 
 
 def tiny_config_is_valid(fixture: DomainFixture) -> None:
-    """tiny_config() has known sections and keys; a key of model is one of at least one recipe."""
+    """tiny_config() has known sections and keys only; at least one recipe has each key of ``model``."""
     recipes = [
         plugins().load_recipe(fixture.domain, name)[1] for name in plugins().recipe_entries(fixture.domain)
     ]
@@ -77,7 +77,7 @@ def tiny_config_is_valid(fixture: DomainFixture) -> None:
     for section, values in fixture.tiny_config.items():
         if section not in known or not isinstance(values, Mapping):
             raise CheckFailure(
-                f"tiny has {section!r}: {values!r}", f"give mappings by section: {', '.join(known)}"
+                f"tiny_config() has {section!r}: {values!r}", f"give mappings by section: {', '.join(known)}"
             )
         for key in values:
             if key not in known[section]:
@@ -87,15 +87,15 @@ def tiny_config_is_valid(fixture: DomainFixture) -> None:
 
 
 def opens(fixture: DomainFixture) -> None:
-    """Its tiny source opens: train, valid and test hold finite rows of one kind, and share no name."""
+    """The tiny source opens: train, valid and test have finite rows of one shape and no item in common."""
     outlines = {}
     for split in SPLITS:
         for name, view in fixture.views(split).items():
             if len(view) == 0:
-                raise CheckFailure(f"{split} has no rows", "give every split its share")
+                raise CheckFailure(f"{split} has no rows", "put rows into every split")
             batch = _take(view, Key.of("kit"))
             if not tree_all_finite(batch.data):
-                raise CheckFailure(f"{split} holds values that are not finite", "leave such rows out in open")
+                raise CheckFailure(f"{split} has values that are not finite", "leave out such rows in open")
             outlines[split, name] = (
                 tree_signature(batch.data),
                 tree_signature(batch.condition),
@@ -105,7 +105,7 @@ def opens(fixture: DomainFixture) -> None:
     for (split, _), kind in others:
         if len(fixture.views("train")) == 1 and kind[:2] != first[1][:2]:
             raise CheckFailure(
-                f"{split} holds {kind[2]}, train {first[1][2]}", "cut all splits in the same way"
+                f"{split} has rows of {kind[2]}, train of {first[1][2]}", "prepare all splits in the same way"
             )
     _require_disjoint(fixture.data.splits)
 
@@ -116,18 +116,19 @@ def _require_disjoint(splits: Mapping[str, Any]) -> None:
         for name in names:
             if held.setdefault(name, split) != split:
                 raise CheckFailure(
-                    f"{name!r} is in {held[name]} and in {split}",
-                    "put related items into one split; otherwise valid measures memorised training data",
+                    f"{name!r} is in both {held[name]} and {split}",
+                    "put related items into one split: otherwise valid measures memorised training data",
                 )
 
 
 def opens_reproducibly(fixture: DomainFixture) -> None:
-    """Opened again, the data are the same, whatever was drawn in between: resumed runs need it."""
+    """Opening twice gives the same data, whatever was drawn in between: a resumed run needs it."""
     with global_seed(1):
         again = fixture.open()
     if again.fingerprint != fixture.data.fingerprint:
         raise CheckFailure(
-            "opened twice, the data have two fingerprints", "compute it from content and settings only"
+            "the data have another fingerprint when they are opened again",
+            "compute it from content and settings only",
         )
     for split in SPLITS:
         own, other = fixture.view(split), again.view(split)
@@ -135,13 +136,13 @@ def opens_reproducibly(fixture: DomainFixture) -> None:
             _take(own, Key.of(1)).data, _take(other, Key.of(1)).data
         ):
             raise CheckFailure(
-                f"opened twice, {split} holds other rows",
-                "split and order by what the rows are, or by gancore.data.splits, not by chance",
+                f"{split} has other rows when the data are opened again",
+                "split and order rows by their content, or with gancore.data.splits, not at random",
             )
 
 
 def spec_is_json(fixture: DomainFixture) -> None:
-    """The spec is JSON and named tensors, and reads back unchanged: models are built from it alone."""
+    """The spec has JSON values and named tensors and reads back unchanged: models are built from it alone."""
     spec = fixture.data.spec
     for name, value in spec.fields.items():
         try:
@@ -152,22 +153,22 @@ def spec_is_json(fixture: DomainFixture) -> None:
             ) from None
         if back != value or type(back) is not type(value):
             raise CheckFailure(
-                f"spec[{name!r}] reads back as {back!r}, not {value!r}",
-                "write lists for tuples, text for keys",
+                f"spec[{name!r}] is {value!r} and reads back as {back!r}",
+                "use lists instead of tuples and strings as keys",
             )
     for name, tensor in spec.tensors.items():
         if not isinstance(tensor, Tensor):
-            raise CheckFailure(f"spec.tensors[{name!r}] is {type(tensor).__name__}", "keep tensors there")
+            raise CheckFailure(f"spec.tensors[{name!r}] is {type(tensor).__name__}", "store a tensor")
     try:
         validate_spec(fixture.domain.Schema, spec.fields, "the spec")
     except CheckpointError as error:
         raise CheckFailure(
-            error.message, "Domain.Schema says what a spec holds: let both say the same"
+            error.message, "make the spec and Domain.Schema, which describes it, agree"
         ) from None
 
 
 def batches_depend_on_key_only(fixture: DomainFixture) -> None:
-    """get_batch(indices, key) is a pure function: the same again, whatever was drawn in between."""
+    """get_batch(indices, key) is a pure function: equal arguments give equal batches."""
     for split in SPLITS:
         for view in fixture.views(split).values():
             batch = _take(view, Key.of("kit"))
@@ -184,7 +185,7 @@ def batches_depend_on_key_only(fixture: DomainFixture) -> None:
 
 
 def batches_rows_independently(fixture: DomainFixture) -> None:
-    """Each row of a batch depends only on its own index and draw: cut rows equal rows of the global batch."""
+    """A row of a batch depends on its own index and key only: rows of a part equal those of the whole."""
     for split in SPLITS:
         for view in fixture.views(split).values():
             _require_independent_rows(view, split)
@@ -193,12 +194,14 @@ def batches_rows_independently(fixture: DomainFixture) -> None:
 def _require_independent_rows(view: View, split: str) -> None:
     joined = _take(view, Key.of("kit"))
     if len(joined) != ROWS:
-        raise CheckFailure(f"{ROWS} indices give {len(joined)} {split} rows", "return one row for each index")
+        raise CheckFailure(
+            f"get_batch gives {len(joined)} {split} rows for {ROWS} indices", "return one row for each index"
+        )
     for start, stop in ((0, 2), (2, ROWS)):
         part = _take(view, Key.of("kit"), start, stop)
         if not trees_equal(part.data, tree_slice(joined.data, start, stop)):
             raise CheckFailure(
-                f"{split} rows {start} to {stop} alone are not those of the global batch", PURE
+                f"{split} rows {start} to {stop}, read alone, differ from those of the global batch", PURE
             )
     other = (torch.arange(ROWS) + 1) % len(view)
     other[0] = 0
@@ -208,19 +211,19 @@ def _require_independent_rows(view: View, split: str) -> None:
 
 
 def optional_members_agree(fixture: DomainFixture) -> None:
-    """The optional members of a view agree with get_batch: its conditions, and its data on the device."""
+    """The optional members of a view, get_conditions and to(device), agree with get_batch."""
     view, indices = fixture.view("train"), torch.arange(ROWS) % len(fixture.view("train"))
     batch = _take(view, Key.of("kit"))
     if view.has_cheap_conditions and not trees_equal(view.get_conditions(indices), batch.condition):
         raise CheckFailure(
-            "get_conditions(indices) differs from the condition of get_batch", "return the same in both"
+            "get_conditions(indices) differs from the conditions of get_batch", "return the same in both"
         )
     if math.isfinite(view.size_mb):
         if type(view).to is View.to:
-            raise CheckFailure("the view defines size_mb, but no to(device)", "define both, or neither")
+            raise CheckFailure("the view defines size_mb without to(device)", "define both or neither")
         if not trees_equal(_take(view.to(torch.device("cpu")), Key.of("kit")).data, batch.data):
             raise CheckFailure(
-                "the view on a device gives other rows than the view itself", "draw both from the key"
+                "the view on a device gives other rows than the view itself", "draw from the key in both"
             )
 
 
@@ -233,19 +236,21 @@ def makes_conditions(fixture: DomainFixture) -> None:
         return
     own = _take(fixture.view("train"), key).condition
     if own is None:
-        raise CheckFailure("the spec has classes, but the batches have no condition", "give the rows' labels")
+        raise CheckFailure(
+            "the spec has classes, and the batches have no condition", "give labels as the condition"
+        )
     drawn = domain.make_condition(None, ROWS, spec, key.with_rows(RowRange.all(ROWS)))
     for label, made in (("", drawn), (classes[-1], domain.make_condition(str(classes[-1]), ROWS, spec, key))):
         if tree_signature(made) != tree_signature(own) or {len(leaf) for leaf in tree_leaves(made)} != {ROWS}:
             what = f"the condition of label {label!r}" if label else "a drawn condition"
             raise CheckFailure(
-                f"{what} is {describe_tree(made)}, that of train {describe_tree(own)}",
-                "return the same structure, shape and type",
+                f"{what} is {describe_tree(made)}, the condition of train {describe_tree(own)}",
+                "return the same structure, shape and dtype",
             )
     part = domain.make_condition(None, 2, spec, key.with_rows(RowRange(2, 4, ROWS)))
     if not trees_equal(part, tree_slice(drawn, 2, 4)):
         raise CheckFailure(
-            "cut rows of a drawn condition are not those of the joined one", "draw from the key"
+            "some rows of a drawn condition differ from those of the whole", "draw from the key"
         )
 
 
@@ -254,64 +259,65 @@ def _require_refusal(fixture: DomainFixture, label: str) -> None:
         fixture.domain.make_condition(label, 1, fixture.data.spec, Key.of("kit"))
     except ConfigError:
         return
-    raise CheckFailure(
-        f"condition({label!r}, ...) is accepted", "raise ConfigError for a label that is not there"
-    )
+    raise CheckFailure(f"condition({label!r}, ...) accepts an unknown label", "raise ConfigError for it")
 
 
 def _take(view: View, key: Key, start: int = 0, stop: int = ROWS) -> Batch:
-    """The rows of one and the same global batch, from ``start`` to ``stop``."""
+    """Rows ``start`` to ``stop`` of one global batch."""
     indices = torch.arange(start, stop) % len(view)
     return view.get_batch(indices, key.with_rows(RowRange(start, stop, ROWS)))
 
 
 def is_conditional(fixture: DomainFixture) -> None:
-    """Raises SkipCheck where the tiny data have no classes."""
+    """Raise SkipCheck if the tiny data have no classes."""
     if not fixture.data.spec.get("classes"):
         raise SkipCheck("the tiny data have no classes")
 
 
 def returns_the_files_it_writes(fixture: DomainFixture) -> None:
-    """write returns every file it writes: complete, inside the folder, for one and several samples."""
+    """write returns every file that it writes, complete and inside its folder, for one and more samples."""
     sizes = {}
     for n in (1, 5):
         for samples in _with_and_without_condition(fixture, n):
             sizes[len(samples)] = _written(fixture, samples)
     if len(sizes) > 1 and sizes[max(sizes)] <= sizes[1]:
         raise CheckFailure(
-            f"{max(sizes)} samples take no more room than one ({sizes[1]} bytes)", "write every sample"
+            f"the files of {max(sizes)} samples are no larger than that of one ({sizes[1]} bytes)",
+            "write every sample",
         )
 
 
 def _written(fixture: DomainFixture, samples: Samples) -> int:
-    """Bytes in all."""
+    """Write the samples and return the size of all files in bytes."""
     with tempfile.TemporaryDirectory(prefix="gancore-check-") as place, contextlib.chdir(place):
         folder = Path(place).resolve() / "run" / "samples"
         paths = [Path(path) for path in fixture.domain.write(samples, folder)]
         found = {path.resolve() for path in Path(place).resolve().rglob("*") if path.is_file()}
         named = {path.resolve() for path in paths}
         if not paths:
-            raise CheckFailure(f"write names no file for {len(samples)} samples", "return every file written")
+            raise CheckFailure(
+                f"write returns no file for {len(samples)} samples", "return every file written"
+            )
         for path in sorted(named):
             if not path.is_file():
                 raise CheckFailure(
-                    f"write names {path.name}, and does not write it", "return what was written"
+                    f"write returns {path.name}, which it does not write", "return the files written only"
                 )
             if not path.is_relative_to(folder):
                 raise CheckFailure(
-                    f"write puts {path.name} outside its folder", "write into the folder it is given"
+                    f"write puts {path.name} outside its folder", "write into the folder that it gets"
                 )
             if path.stat().st_size == 0:
-                raise CheckFailure(f"write leaves {path.name} empty", "write the sample into it")
+                raise CheckFailure(f"write makes an empty file {path.name}", "write the sample into it")
         if extra := sorted(found - named):
             raise CheckFailure(
-                f"write leaves {extra[0].name}, and does not name it", "return every file written"
+                f"write makes {extra[0].name} and does not return it", "return every file written"
             )
         return sum(path.stat().st_size for path in named)
 
 
 def makes_previews(fixture: DomainFixture) -> None:
-    """preview gives a picture or None, of one sample and of several; log_to_tensorboard accepts samples."""
+    """preview gives a PIL image or None, for one sample and for more; log_to_tensorboard accepts samples."""
     for n in (1, 5):
         for samples in _with_and_without_condition(fixture, n):
             picture = fixture.domain.preview(samples)
@@ -325,7 +331,7 @@ def makes_previews(fixture: DomainFixture) -> None:
 
 
 class _Writer:
-    """Takes whatever TensorBoard's SummaryWriter takes."""
+    """A writer with the methods of TensorBoard's SummaryWriter, which do nothing."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("add_"):
@@ -334,13 +340,13 @@ class _Writer:
 
 
 def diagnoses_no_real_data(fixture: DomainFixture) -> None:
-    """diagnose gives diagnostics, each with a message and a fix, and none on real data."""
+    """diagnose returns diagnostics with a message and a fix, and none for real data."""
     real = fixture.samples(MEASURED)
     found = fixture.domain.diagnose(real)
     if found:
         raise CheckFailure(
             f"diagnose finds {found[0].name!r} in real data: {found[0].message}",
-            "raise its threshold above that",
+            "raise the threshold above the value of real data",
         )
     for data in (noise(real.data), repeated(real.data), tree_map(torch.zeros_like, real.data)):
         for diagnostic in fixture.domain.diagnose(Samples(data, real.spec, real.condition)):

@@ -1,4 +1,4 @@
-"""Fixtures of checks, made once and shared: a plugin, its opened data, its recipes' games."""
+"""Fixtures of checks, made once and shared: a plugin, its opened data, the games of its recipes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from gancore.training.loop import play, prepare_game
 from gancore.training.setup import set_up
 
 STEPS = 12
-"""Steps of the trainings that the kit makes."""
+"""The number of steps of each training of the kit."""
 INTERVALS: Mapping[str, Mapping[str, int]] = {
     "logging": {"every": 4, "preview_samples": 2, "preview_every": 6},
     "validation": {"every": 6, "samples": 32},
@@ -45,7 +45,7 @@ INTERVALS: Mapping[str, Mapping[str, int]] = {
 
 @dataclass
 class RegisteredPlugin:
-    """A plugin as the registry has it."""
+    """A plugin of the registry."""
 
     info: PluginInfo
 
@@ -55,7 +55,7 @@ class RegisteredPlugin:
 
     @cached_property
     def entries(self) -> list[tuple[str, Entry]]:
-        """(hook, entry) of all that it registers."""
+        """Every entry of the plugin, as (hook, entry)."""
         every = [(hook, entry) for hook in ENTRY_HOOKS for entry in plugins().entries(hook)]
         return [(hook, entry) for hook, entry in every if self.owns(entry)]
 
@@ -66,7 +66,7 @@ class RegisteredPlugin:
 
 @dataclass
 class DomainFixture:
-    """A domain with its tiny data, opened; or with the data of ``data_override``."""
+    """A domain with its tiny data, or with ``data_override`` if that is given."""
 
     domain: Domain
     data_override: Data | None = None
@@ -90,13 +90,16 @@ class DomainFixture:
         return _folder_of(self)
 
     def section(self, changes: Mapping[str, Any] = types.MappingProxyType({})) -> DataConfig:
-        """``data`` of ``tiny_config()`` with these changes. Raises ConfigError if a value is refused."""
+        """Section ``data`` of ``tiny_config()`` with these changes.
+
+        Raises ConfigError if a value is refused.
+        """
         values = {**self.tiny_config.get("data", {}), **changes}
         section: DataConfig = self.resolve(RecipeConfig, {"data": values}).data
         return section
 
     def open(self, changes: Mapping[str, Any] = types.MappingProxyType({})) -> Data:
-        """The tiny source, opened again."""
+        """Open the tiny source again."""
         section = self.section(changes)
         source = resolve_source(section.source, self.domain.sources, None, lambda line: None)
         return self.domain.open(source, section)
@@ -114,7 +117,7 @@ class DomainFixture:
         return self.data.view(split)
 
     def samples(self, n: int, split: str = "valid") -> Samples:
-        """Real canonical samples, ``n`` or as many as there are."""
+        """The first ``n`` real canonical samples of the split, or all if there are fewer."""
         view = self.view(split)
         rows = Key.of("kit", split).permutation(len(view))[:n]
         batch = view.get_batch(rows, Key.of("kit", "samples").with_rows(RowRange.all(len(rows))))
@@ -122,7 +125,7 @@ class DomainFixture:
 
 
 def _folder_of(fixture: object) -> Path:
-    """A temporary folder, deleted with the fixture."""
+    """A temporary folder that is deleted with the fixture."""
     folder = Path(tempfile.mkdtemp(prefix="gancore-check-"))
     weakref.finalize(fixture, shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -130,13 +133,13 @@ def _folder_of(fixture: object) -> Path:
 
 @dataclass
 class RecipeFixture:
-    """A recipe, with what it builds for the domain's tiny data. On the CPU, in fp32."""
+    """A recipe and its game for the domain's tiny data, on the CPU in fp32."""
 
     domain_fixture: DomainFixture
     entry: RecipeEntry
     recipe: Recipe
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Of the ``model`` section, over those of ``tiny_config()``."""
+    """Values of the section ``model`` that replace those of ``tiny_config()``."""
     shared: dict[str, Any] = field(default_factory=dict)
     """Results that checks share."""
 
@@ -149,7 +152,7 @@ class RecipeFixture:
 
     @cached_property
     def config(self) -> RunConfig:
-        """``tiny_config()``; of its ``model`` section the keys that this recipe has."""
+        """``tiny_config()``; its section ``model`` is reduced to the keys of this recipe."""
         fields = self.recipe.Config.model_fields
         model = {
             name: value
@@ -175,20 +178,20 @@ class RecipeFixture:
         return int(self.config.model.batch_size)
 
     def build(self) -> Game:
-        """The game, its parameters a function of the seed; nothing is fitted yet."""
+        """Build the game. Its parameters depend on the seed alone; nothing is fitted yet."""
         return build_game(
             self.recipe, self.config.model, self.domain_fixture.data.spec, self.config.train.seed
         )
 
     def setup(self, micro_batches: int = 1) -> TrainingSetup:
-        """The game, prepared for its first step: what it fits on train beforehand is fitted."""
+        """The setup of a game that is prepared for its first step: ``prepare`` has fitted its parts."""
         table = self.unprepared_setup(micro_batches)
         prepare_game(table)
         table.game.train()
         return table
 
     def unprepared_setup(self, micro_batches: int = 1) -> TrainingSetup:
-        """The game with its data: nothing is fitted."""
+        """The setup of a game and its data before ``prepare``: nothing is fitted."""
         return set_up(
             self.build(),
             self.domain_fixture.views("train"),
@@ -199,16 +202,16 @@ class RecipeFixture:
 
     @cached_property
     def prepared_setup(self) -> TrainingSetup:
-        """A setup that checks share and do not change.
+        """A prepared setup that checks share and do not change.
 
-        A game without moves, which its steps fit, has made them: before, it may be unable to sample.
+        A game without moves has played its steps, which fit it: before, it may be unable to sample.
         """
         table = self.unprepared_setup()
         if any(phase.moves for phase in table.game.phases):
             prepare_game(table)
             table.game.train()
         else:
-            play(table, STEPS)  # which prepares it
+            play(table, STEPS)  # play prepares the game
         return table
 
     @property
@@ -216,17 +219,17 @@ class RecipeFixture:
         return self.prepared_setup.game
 
     def draw(self, rows: int | None = None) -> Draw:
-        """The draw of a move of step 0."""
+        """The draw of a move of step 0, of ``rows`` rows or of a whole batch."""
         return self.prepared_setup.batches.draw(0, 0, RowRange.all(rows or self.batch_size), 0, 0.0)
 
     def real_batch(self, draw: Draw) -> Batch:
-        """Encoded rows of train, with their condition if the game is conditional."""
+        """Encoded rows of train; with their conditions if the game is conditional."""
         batch = draw.real()
         return Batch(batch.data, batch.condition if self.game.conditional else None)
 
     @cached_property
     def discriminators(self) -> dict[str, Discriminator]:
-        """The outermost discriminators of the game, by name."""
+        """The discriminators of the game that are not inside another one, by name."""
         found: dict[str, Discriminator] = {}
         for name, module in self.game.named_modules():
             if isinstance(module, Discriminator) and not any(name.startswith(f"{o}.") for o in found):
@@ -242,8 +245,8 @@ class RecipeFixture:
         return self.game.sampler().eval()
 
     def generating_sampler(self) -> Sampler:
-        """The sampler of a recipe that generates samples. Raises SkipCheck for a classifier."""
+        """The sampler. Raises SkipCheck for a classifier, which generates no samples."""
         sampler = self.sampler()
         if not sampler.can("sample"):
-            raise SkipCheck("it is a classifier, and generates no samples")
+            raise SkipCheck("the recipe is a classifier, which generates no samples")
         return sampler

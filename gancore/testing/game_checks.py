@@ -38,7 +38,7 @@ from gancore.trees import tree_leaves, tree_map
 
 
 def reaches_every_parameter(fixture: RecipeFixture) -> None:
-    """Every player gets a finite gradient, the generator through the discriminator, for each parameter."""
+    """Every parameter of every player gets a finite gradient, in the generator through the discriminator."""
     table = fixture.setup()
     _require_moves(table.game)
     reached: dict[str, set[str]] = {player: set() for player in table.game.players}
@@ -52,7 +52,7 @@ def reaches_every_parameter(fixture: RecipeFixture) -> None:
                     if tensor is not None and not tree_all_finite(tensor):
                         raise CheckFailure(
                             f"the gradient of {name} is not finite in step {step}",
-                            "avoid sqrt and log at 0",
+                            "avoid sqrt and log of 0",
                         )
                     if tensor is not None and bool(tensor.any()):
                         reached[move.player].add(name)
@@ -62,19 +62,19 @@ def reaches_every_parameter(fixture: RecipeFixture) -> None:
         lost = [name for name in table.optimizers[player].names if name not in found]
         if lost and not found:
             raise CheckFailure(
-                f"no gradient reaches the {player}{_detached(fixture)}", "keep the graph whole"
+                f"no gradient reaches the {player}{_detached(fixture)}", "do not detach tensors on that path"
             )
         if lost:
             raise CheckFailure(
                 f"no gradient reaches {', '.join(lost[:3])} of the {player} ({len(lost)} in all)",
-                "use it, or do not create it: as a bias before a normalisation",
+                "use it in the forward pass, or do not create it (such as a bias before a normalisation)",
             )
 
 
 def costs_are_pure(fixture: RecipeFixture) -> None:
-    """A cost evaluated twice is the same, and changes nothing: dynamics evaluate costs twice.
+    """A cost has the same value when evaluated again, and changes no state: some dynamics evaluate it twice.
 
-    The running statistics of batch normalisation are excused where the game is batch_coupled.
+    Running statistics of batch normalisation may change if the game is batch_coupled.
     """
     table = fixture.setup()
     _require_moves(table.game)
@@ -92,7 +92,7 @@ def costs_are_pure(fixture: RecipeFixture) -> None:
                 raise CheckFailure(
                     f"the {move.cost} of the {move.player}, evaluated twice on one draw, is "
                     f"{float(values[0]):.6g} and {float(values[1]):.6g}{find_global_rng_layer(table.game)}",
-                    "draw from the draw, and noise in modules from gancore.games.noise (gancore.nn.dropout)",
+                    "take random numbers from the draw; in modules, from gancore.games.noise",
                 )
             after = table.game.state_dict()
             changed = [name for name in differing_names(before, after) if not _excused(table.game, name)]
@@ -104,12 +104,12 @@ def costs_are_pure(fixture: RecipeFixture) -> None:
 
 
 def micro_batches_add_up(fixture: RecipeFixture) -> None:
-    """Two micro-batches give the gradient of the global batch, as accumulation and processes need it."""
+    """Two micro-batches give the gradient of the global batch: training in parts or processes needs it."""
     _require_moves(fixture.game)
     if fixture.game.batch_coupled:
-        raise SkipCheck("the game is batch_coupled: its costs do not add up in parts, and it says so")
+        raise SkipCheck("the game declares batch_coupled: its costs mix rows")
     if fixture.batch_size % 2:
-        raise CheckFailure(f"tiny has a batch of {fixture.batch_size}", "give tiny an even model.batch_size")
+        raise CheckFailure(f"tiny_config() has model.batch_size {fixture.batch_size}", "make it even")
     whole, parts = fixture.setup(), fixture.setup(micro_batches=2)
     for phase in whole.game.phases:
         for index, move in enumerate(phase.moves):
@@ -122,11 +122,11 @@ def micro_batches_add_up(fixture: RecipeFixture) -> None:
 
 
 def trains_in_bf16(fixture: RecipeFixture) -> None:
-    """Under --precision auto some machines train in bf16: one step in bf16 is finite too."""
+    """One step in bf16 is finite: some machines train in bf16 under --precision auto."""
     table = fixture.setup()
     _require_moves(table.game)
     if table.game.fp32_by_default:
-        raise SkipCheck("the game asks for full precision")
+        raise SkipCheck("the game declares fp32_by_default")
     table = replace(table, bf16=True)
     table = replace(table, bf16="" not in check_precision(table).modules)
     for phase in table.game.phases:
@@ -142,7 +142,7 @@ def trains_in_bf16(fixture: RecipeFixture) -> None:
 
 def _require_moves(game: Game) -> None:
     if not any(phase.moves for phase in game.phases):
-        raise SkipCheck("the game has no moves: no gradient trains it")
+        raise SkipCheck("the game has no moves: it is not trained by gradients")
 
 
 def _require_same_gradient(
@@ -154,7 +154,7 @@ def _require_same_gradient(
             a is not None and b is not None and float((a - b).abs().max()) > 1e-3 * scale
         ):
             raise CheckFailure(
-                f"{cost}: the gradient of {name} in two halves is not that of the whole batch",
+                f"{cost}: the gradient of {name} of two halves differs from that of the whole batch",
                 "compute rows independently, pass masks to Cost.add, or set batch_coupled = True on the game",
             )
 
@@ -165,7 +165,7 @@ def _excused(game: Game, tensor: str) -> bool:
 
 
 def _detached(fixture: RecipeFixture) -> str:
-    """Where the way from the generator to its cost is cut."""
+    """The place where the graph between the generator's cost and its parameters is cut, if it is found."""
     game = fixture.game
     if not isinstance(game, AdversarialGame):
         return ""
@@ -184,11 +184,11 @@ def _detached(fixture: RecipeFixture) -> str:
         if logits.requires_grad
         else []
     )
-    return "" if any(g is not None and bool(g.any()) for g in grads) else ": judge does not use its input"
+    return "" if any(g is not None and bool(g.any()) for g in grads) else ": logits does not use its input"
 
 
 def configuration_round_trips(fixture: RecipeFixture) -> None:
-    """Every key has a valid default and a description; a configuration reads back equal from YAML."""
+    """Every key has a valid default and a description; a configuration written to YAML reads back equal."""
     check_section(fixture.recipe.Config, "model")
     config = fixture.config
     file = fixture.folder / "config.yaml"
@@ -197,19 +197,19 @@ def configuration_round_trips(fixture: RecipeFixture) -> None:
     if back != config:
         before, after = config.model_dump(mode="json"), back.model_dump(mode="json")
         changed = [
-            f"{section}.{key}: {value!r} becomes {after[section].get(key)!r}"
+            f"{section}.{key}: {value!r} reads back as {after[section].get(key)!r}"
             for section in ("data", "model")
             for key, value in before[section].items()
             if after[section].get(key) != value
         ]
         raise CheckFailure(
             f"the configuration does not read back equal ({', '.join(changed) or 'a type changes'})",
-            "a validator must leave alone what it gave itself; keep to plain types",
+            "let validators return their own output unchanged; use plain types",
         )
 
 
 def builds(fixture: RecipeFixture) -> None:
-    """build gives a game from the configuration and the stored spec; the seed determines everything else."""
+    """build gives a game from the configuration and the stored spec; equal seeds give equal parameters."""
     spec = fixture.domain_fixture.data.spec
     stored = Spec(json.loads(json.dumps(dict(spec.fields))), spec.tensors)
     made = []
@@ -225,13 +225,14 @@ def builds(fixture: RecipeFixture) -> None:
         made.append(game.state_dict())
     if lost := differing_names(*made):
         raise CheckFailure(
-            f"built twice with one seed, {lost[0]} differs", "draw initial parameters from torch alone"
+            f"{lost[0]} differs when the game is built again with the same seed",
+            "draw initial parameters with torch's global generator only",
         )
     _ = fixture.prepared_setup
 
 
 def has_declared_capabilities(fixture: RecipeFixture) -> None:
-    """The sampler has the capabilities that the entry declares, and a bound is declared as one."""
+    """The sampler has exactly the capabilities that the entry declares; a lower bound is declared as one."""
     from gancore.training.setup import check_capabilities
 
     sampler, capabilities = fixture.sampler(), fixture.entry.capabilities
@@ -239,11 +240,11 @@ def has_declared_capabilities(fixture: RecipeFixture) -> None:
     is_bound = sampler.lower_bound
     if "bound" in capabilities and not is_bound:
         raise CheckFailure(
-            "it declares a bound, and its sampler does not", "set lower_bound = True on the model"
+            "the entry declares a bound, the sampler does not", "set lower_bound = True on the model"
         )
     if is_bound and "likelihood" in capabilities and "bound" not in capabilities:
         raise CheckFailure(
-            "its log_prob is a bound that is declared as likelihood", "add 'bound' to capabilities"
+            "log_prob is a lower bound, declared as a likelihood", "add 'bound' to capabilities"
         )
     if "conditional" in capabilities and "conditional" not in fixture.recipe.Config.model_fields:
         raise CheckFailure(
@@ -251,11 +252,11 @@ def has_declared_capabilities(fixture: RecipeFixture) -> None:
         )
 
 
-KEEP = "write the backward of that operation in operations that can be differentiated themselves"
+KEEP = "write the backward of that operation with differentiable operations"
 
 
 def differentiates_twice(fixture: RecipeFixture) -> None:
-    """The gradient of a discriminator by its input can be differentiated, as penalties need it."""
+    """The gradient of the logits by their input is differentiable: gradient penalties need it."""
     for name, discriminator in discriminators(fixture).items():
         batch = fixture.real_batch(fixture.draw())
         points = tree_map(lambda x: x.detach().requires_grad_(), discriminator.embed(batch.data))
@@ -264,18 +265,16 @@ def differentiates_twice(fixture: RecipeFixture) -> None:
         first = _gradient(logits.sum(), tree_leaves(points), f"{name}: backward{own}", create_graph=True)
         squares = [g.square().sum() for g in first if g is not None]
         if not squares or not any(square.requires_grad for square in squares):
-            raise CheckFailure(f"{name}: the gradient by its input has no graph of its own{own}", KEEP)
+            raise CheckFailure(f"{name}: the gradient with respect to the input has no graph{own}", KEEP)
         sqnorm = torch.stack(squares).sum()
         if any(node.name() == "torch::autograd::Error" for node in _nodes(sqnorm)):
-            raise CheckFailure(
-                f"{name}: double backward meets an operation that is once_differentiable{own}", KEEP
-            )
+            raise CheckFailure(f"{name}: double backward fails at a once_differentiable operation{own}", KEEP)
         params = [p for p in discriminator.parameters() if p.requires_grad]
         second = _gradient(sqnorm, params, f"{name}: double backward{own}")
         live = [g for g in second if g is not None]
         if not all(map(tree_all_finite, live)):
             raise CheckFailure(
-                f"{name}: double backward gives values that are not finite", "avoid sqrt and log at 0"
+                f"{name}: double backward gives values that are not finite", "avoid sqrt and log of 0"
             )
         if not any(bool(g.any()) for g in live):
             raise CheckFailure(f"{name}: double backward reaches no parameter{own}", KEEP)
@@ -285,7 +284,11 @@ def differentiates_twice(fixture: RecipeFixture) -> None:
 def _require_true_derivatives(
     fixture: RecipeFixture, name: str, discriminator: Discriminator, logits: Tensor
 ) -> None:
-    """An operation with a backward of its own may give a second derivative that is wrong without a word."""
+    """Compare the second derivatives of custom autograd functions with finite differences.
+
+    Raises:
+        CheckFailure: they differ: a custom backward can give a wrong second derivative without an error.
+    """
     batch = fixture.real_batch(fixture.draw())
     for function in _functions(logits):
         with _recorded(function) as calls, torch.no_grad():
@@ -297,16 +300,16 @@ def _require_true_derivatives(
                     torch.autograd.gradgradcheck(function.apply, points, fast_mode=True, nondet_tol=1e-9)
                 except GradcheckError as error:
                     raise CheckFailure(
-                        f"{name}: the second derivative of {function.__name__} is not that of finite "
+                        f"{name}: the second derivative of {function.__name__} differs from finite "
                         f"differences: {collapse_spaces(str(error))[:120]}",
                         KEEP,
                     ) from error
                 except RuntimeError:
-                    continue  # it takes no double precision, without which finite differences are too rough
+                    continue  # without double precision, finite differences are too inaccurate
 
 
 def _point(argument: Any) -> Any:
-    """An argument in double precision, to be differentiated by."""
+    """The argument as a leaf in double precision that requires a gradient, if it is a float tensor."""
     if isinstance(argument, Tensor) and argument.is_floating_point():
         return argument.detach().double().requires_grad_()
     return argument
@@ -314,7 +317,7 @@ def _point(argument: Any) -> Any:
 
 @contextlib.contextmanager
 def _recorded(function: Any) -> Iterator[list[tuple[Any, ...]]]:
-    """Within, what an operation is called with is noted."""
+    """Context manager that records the arguments of every call of an autograd function."""
     calls: list[tuple[Any, ...]] = []
     apply = function.apply
 
@@ -342,19 +345,19 @@ def _gradient(
 
 
 def _operations(logits: Tensor) -> str:
-    """Names the operations behind ``logits`` whose backward is written by hand, where there are any."""
+    """The names of the custom autograd functions in the graph of ``logits``, as a suffix of a message."""
     names = sorted(function.__name__ for function in _functions(logits))
-    return f" (operations with a backward of their own: {', '.join(names)})" if names else ""
+    return f" (custom autograd functions: {', '.join(names)})" if names else ""
 
 
 def _functions(tensor: Tensor) -> set[Any]:
-    """The subclasses of torch.autograd.Function behind a tensor."""
+    """The subclasses of torch.autograd.Function in the graph of a tensor."""
     found = (getattr(type(node), "_forward_cls", None) for node in _nodes(tensor))
     return {function for function in found if function is not None}
 
 
 def _nodes(tensor: Tensor) -> Iterator[Any]:
-    """The graph behind a tensor."""
+    """All nodes of the graph of a tensor."""
     seen: set[Any] = set()
     waiting = [tensor.grad_fn]
     while waiting:

@@ -1,4 +1,4 @@
-"""The kit: the checks, in the order in which they are made, and the fixtures of a plugin to make them on."""
+"""The kit: all checks in the order in which they run, and the fixtures of a plugin that they run on."""
 
 from __future__ import annotations
 
@@ -109,24 +109,24 @@ _FUNCTIONS: Mapping[Scope, tuple[Callable[[Any], None], ...]] = {
 CHECKS: tuple[Check, ...] = tuple(
     Check.from_function(scope, function) for scope, functions in _FUNCTIONS.items() for function in functions
 )
-"""All checks, in order. `gancore plugins check` and pytest read this list."""
+"""All checks in order, for ``gancore plugins check`` and pytest."""
 
 PREREQUISITES = ("resolves_entries", "opens", "builds")
-"""If one of these fails, later checks of the subject are not run."""
+"""Checks after whose failure the later checks of the subject are not run."""
 
 
 @dataclass
 class ConformanceKit:
-    """Checks one plugin: itself, its domains, and its recipes for any domain."""
+    """Runs the checks of one plugin, of its domains, recipes, losses, dynamics, metrics and loggers."""
 
     plugin: RegisteredPlugin
 
     @classmethod
     def for_name(cls, name: str) -> ConformanceKit:
-        """The kit of the plugin of this name, or of the plugin with the domain of this name.
+        """The kit of the plugin with this name, or of the plugin that has a domain with this name.
 
         Raises:
-            PluginError: there is no such plugin.
+            PluginError: there is no such plugin, or it is not loaded.
         """
         plugins().load_all()
         found = {info.name: info for info in plugins().list_plugins()}
@@ -139,12 +139,12 @@ class ConformanceKit:
 
     @cached_property
     def domains(self) -> dict[str, DomainFixture]:
-        """Of the plugin, by name."""
+        """The domains of the plugin, by name."""
         names = [entry.name for hook, entry in self.plugin.entries if hook == "gancore_domains"]
         return {name: DomainFixture(plugins().load_domain(name)) for name in names}
 
     def domain(self, name: str) -> DomainFixture:
-        """Raises PluginError if the plugin does not have it."""
+        """The domain of this name. Raises PluginError if the plugin does not have it."""
         if name not in self.domains:
             raise PluginError(
                 f"the plugin {self.plugin.subject!r} has no domain {name!r}", suggestion(name, self.domains)
@@ -153,7 +153,7 @@ class ConformanceKit:
 
     @cached_property
     def recipes(self) -> dict[str, RecipeFixture]:
-        """Of the plugin, by ``domain/recipe``: those of its domains, and those for other domains."""
+        """The recipes of the plugin, for its own and for other domains, by ``domain/recipe``."""
         fixtures = [
             RecipeFixture(home, *plugins().load_recipe(home.domain, name))
             for home in self.domains.values()
@@ -168,7 +168,7 @@ class ConformanceKit:
 
     @cached_property
     def parts(self) -> dict[str, PartFixture]:
-        """The plugin's losses, dynamics, measures for others and loggers, by ``loss/name`` and so on."""
+        """The losses, dynamics, metrics and loggers that the plugin registers, by ``loss/name`` and so on."""
         kinds: dict[str, Callable[[Any], PartFixture]] = {
             "gancore_losses": LossFixture,
             "gancore_dynamics": DynamicsFixture,
@@ -179,10 +179,10 @@ class ConformanceKit:
         return {fixture.subject: fixture for fixture in fixtures}
 
     def select_recipes(self, recipe: str | None) -> list[RecipeFixture]:
-        """The recipes of this name, or all.
+        """The recipes with this name; all recipes if it is None.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: no recipe has this name.
         """
         chosen = [fixture for fixture in self.recipes.values() if recipe in (None, fixture.entry.name)]
         if recipe is not None and not chosen:
@@ -193,7 +193,7 @@ class ConformanceKit:
         return chosen
 
     def run(self, recipe: str | None = None) -> Iterator[CheckResult]:
-        """Run every check, and give each result. A failed prerequisite ends the checks of its subject."""
+        """Run every check and yield its result. A failed prerequisite ends the checks of its subject."""
         gate = yield from _run_checks(self.plugin, "plugin")
         if not gate:
             return
@@ -209,7 +209,7 @@ class ConformanceKit:
 
 
 def _run_checks(fixture: Any, scope: str) -> Generator[CheckResult, None, bool]:
-    """The checks of one subject; returns False if a prerequisite failed."""
+    """Run the checks of one subject; return False if a prerequisite failed."""
     for check in CHECKS:
         if check.scope == scope:
             result = run_check(check, fixture)
@@ -235,7 +235,7 @@ def summary_of(results: list[CheckResult]) -> str:
 
 
 def failure_of(plugin: str, results: list[CheckResult]) -> GancoreError | None:
-    """The error of the first failed check, in one line; None if none failed."""
+    """An error that names the first failed check; None if no check failed."""
     failed = [result for result in results if result.state == "failed"]
     if not failed:
         return None

@@ -1,4 +1,4 @@
-"""Checks that a likelihood is one: it sums or integrates to one, by enumeration or importance sampling."""
+"""Checks that exp(log_prob) sums or integrates to one, by enumeration or importance sampling."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ from gancore.trees import Tree, tree_leaves, tree_unflatten
 
 FEW_NUMBERS = 64
 MOST_NUMBERS = 65_536
-"""The samples of longer rows alone would fill the memory."""
+"""The largest number of values of a row: samples of longer rows would fill the memory."""
 DRAWN, FEW_DRAWN = 3072, 768
 OFF = 0.3
-"""Tolerance of the logarithm of the total, in nats."""
+"""Tolerance of the log of the total, in nats."""
 FACTORS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
 
 
 def likelihood_sums_to_one(fixture: RecipeFixture) -> None:
-    """exp(log_prob) sums or integrates to one over the distribution that sample draws from; a bound to less.
+    """exp(log_prob) sums or integrates to one over the support of sample; a lower bound to one or less.
 
-    Rows of few codes are enumerated. Otherwise the total is estimated with kernels around samples of the
-    model: within 0.3 nats if they overlap with it, as for up to some tens of numbers. Longer rows are made
-    short by Domain.scale_spec, if possible, with new parameters. The likelihood is of the representation,
-    whose log_det has a check of its own. Padded rows, indicated by a leaf of booleans among others, are not
-    checked: masked values are arbitrary, so a sum over all rows would count one sample many times.
+    Rows of few integer codes are enumerated. Otherwise the total is estimated by importance sampling with a
+    mixture of kernels around samples of the model. The estimate is within 0.3 nats if the mixture overlaps
+    with the model, which it does for up to some tens of numbers a row. For longer rows, the recipe is built
+    again for a smaller size (``Domain.scale_spec``) with new parameters. The check is of the likelihood of
+    the representation; its log_det has a check of its own. Padded rows (a boolean leaf beside other leaves)
+    are not checked: masked values are arbitrary, so that a sum over all rows counts one sample many times.
     """
     sampler = fixture.sampler()
     if not sampler.can("likelihood"):
-        raise SkipCheck("it is not a likelihood model")
+        raise SkipCheck("the recipe is not a likelihood model")
     if not sampler.can("sample"):
-        raise SkipCheck("it has no sample to compare its likelihood with")
+        raise SkipCheck("the model cannot sample: its likelihood is not compared with samples")
     density = _density(fixture, sampler)
     _require_whole_rows(density)
     total = _total(density)
@@ -51,19 +52,19 @@ def likelihood_sums_to_one(fixture: RecipeFixture) -> None:
     if total.low > OFF or total.high < -OFF:
         side = f"at least {total.low:+.2f}" if total.low > OFF else f"at most {total.high:+.2f}"
         raise CheckFailure(
-            f"the logarithm of the sum of {what} over all samples is {side} nats, not "
+            f"the log of the sum of {what} over all samples is {side} nats, not "
             f"{'0 or less' if density.is_bound else '0'} ({total.how})",
-            "give log p in nats, with every constant (log 2 pi / 2), of what sample draws from",
+            "return log p in nats, with all constants (such as log(2 pi) / 2), of the distribution of sample",
         )
     if not density.is_bound and total.high - total.low > 2:
         raise SkipCheck(
-            f"the logarithm of its sum is only known to be between {total.low:.3g} and {total.high:.3g} "
-            f"nats: a row of {density.numbers} numbers is too long for more"
+            f"the log of the sum is between {total.low:.3g} and {total.high:.3g} nats: "
+            f"a row of {density.numbers} numbers is too long for a closer estimate"
         )
 
 
 class ModelDensity:
-    """``sample`` and ``log_prob`` of the same rows, for one condition."""
+    """``sample`` and ``log_prob`` of a sampler for one condition, before any representation."""
 
     def __init__(self, sampler: Sampler, condition: Callable[[int], Tree]) -> None:
         self.sampler, self.condition = sampler, condition
@@ -89,13 +90,13 @@ class ModelDensity:
             else:
                 log_prob = sampler.model.log_prob(rows, *_given(condition))
         if log_prob is None:
-            raise SkipCheck("log_det is None: its likelihoods are not comparable, and it says so")
+            raise SkipCheck("log_det is None: likelihoods of the representation are not those of the data")
         made: Tensor = log_prob
         return made
 
     @cached_property
     def tree_signature(self) -> list[Tensor]:
-        """The leaves of two rows."""
+        """The leaves of a batch of two samples."""
         return tree_leaves(self.sample(2))
 
     @property
@@ -104,15 +105,18 @@ class ModelDensity:
 
 
 def _require_whole_rows(density: ModelDensity) -> None:
-    """Raises SkipCheck if rows are padded and masked, or too long."""
+    """Raise SkipCheck if rows are padded and masked, or too long."""
     masks = [leaf.dtype == torch.bool for leaf in density.tree_signature]
     if any(masks) and not all(masks):
         raise SkipCheck(
-            "a leaf of booleans among others indicates padded rows, whose masked values have no likelihood "
-            "(a column of yes and no can be integers)"
+            "a boolean leaf beside other leaves indicates padded rows, whose masked values have no "
+            "likelihood (a binary column can be stored as integers)"
         )
     if density.numbers > MOST_NUMBERS:
-        raise SkipCheck(f"a row of {density.numbers} numbers is too long to be sampled some hundred times")
+        raise SkipCheck(
+            f"a row of {density.numbers} numbers is too long: samples would fill the memory "
+            f"(at most {MOST_NUMBERS} numbers)"
+        )
 
 
 def _total(density: ModelDensity) -> LogTotal:
@@ -125,7 +129,7 @@ def _given(condition: Tree) -> tuple[Tree, ...]:
 
 
 def _density(fixture: RecipeFixture, sampler: Sampler) -> ModelDensity:
-    """The density of the recipe, or of a version for shorter rows if its rows are long."""
+    """The density of the recipe; for long rows, of the recipe built for shorter rows."""
     own = _density_of(fixture, sampler)
     if own.numbers <= FEW_NUMBERS:
         return own
@@ -143,9 +147,9 @@ def _density_of(fixture: RecipeFixture, sampler: Sampler) -> ModelDensity:
 
 
 def _shorter(fixture: RecipeFixture) -> Iterator[ModelDensity]:
-    """Densities of shorter rows, for sizes of the domain that the recipe can be built for.
+    """Densities of the recipe for the smaller sizes of the domain that it can be built for.
 
-    A recipe refuses a size with ConfigError or DataError; any other error is a defect, and raised.
+    A recipe refuses a size with ConfigError or DataError. Any other error is a defect and is raised.
     """
     domain, data = fixture.domain_fixture.domain, fixture.domain_fixture.data
     for factor in FACTORS:
@@ -158,23 +162,24 @@ def _shorter(fixture: RecipeFixture) -> Iterator[ModelDensity]:
             continue
         density = _density_of(fixture, game.sampler().eval())
         rows = density.sample(4)
-        if math.isfinite(float(density.log_prob(rows).sum())):  # else it needs data
+        if math.isfinite(float(density.log_prob(rows).sum())):  # not finite: the model must be fitted first
             yield density
 
 
 MOST_ENUMERATED = 4096
 WIDTHS, STEPS = (1.0, 0.3, 0.1), (1.0, 0.3, 0.03)
-"""Of kernels: shares of the width that suits a normal density, and how often a code is another."""
+"""Kernel widths, relative to the width that is optimal for a normal density, and probabilities that a code
+changes."""
 LEAST_OVERLAP = 0.02
 SIGMAS = 5.0
 
 Density = Callable[[Tree], Tensor]
-"""log p of each row, in nats, (rows,)."""
+"""A function from rows to log p of each row, in nats, (rows,)."""
 
 
 @dataclass(frozen=True)
 class LogTotal:
-    """log of what exp(log_prob) sums to is between ``low`` and ``high``."""
+    """Bounds of the log of the sum of exp(log_prob), in nats; ``how`` is the method."""
 
     low: float
     high: float
@@ -182,9 +187,13 @@ class LogTotal:
 
 
 def log_total(samples: Tree, log_prob: Density, is_bound: bool) -> LogTotal:
-    """``samples`` are drawn from the distribution of ``log_prob``; a third of them are centres of kernels.
+    """Bound the log of the sum, or integral, of exp(log_prob).
 
-    For a bound, only ``low`` is computed.
+    Args:
+        samples: rows drawn from the distribution of ``log_prob``. The first third are centres of kernels, the
+            second third select the kernel width, the last third are compared with draws of the kernels.
+        log_prob: log p of each row, in nats.
+        is_bound: ``log_prob`` is a lower bound; only ``low`` is computed.
     """
     flat = FlatRows.of(samples)
     if not flat.numbers.shape[1] and (values := flat.every()) is not None:
@@ -200,16 +209,16 @@ def log_total(samples: Tree, log_prob: Density, is_bound: bool) -> LogTotal:
     at_p = _finite(log_prob(shown.tree())) - known.log_prob(shown)
     low = _mean(at_g, -1)
     if is_bound:
-        return LogTotal(low, math.inf, "at rows of a known distribution")
+        return LogTotal(low, math.inf, "importance sampling from a known distribution")
     found = _bennett_ratio(at_g, at_p)
     if found is not None:
-        return LogTotal(*found, "by Bennett's ratio with a known distribution")
-    return LogTotal(low, _mean(at_p, 1), "with a known distribution that overlaps little")
+        return LogTotal(*found, "Bennett's acceptance ratio with a known distribution")
+    return LogTotal(low, _mean(at_p, 1), "importance sampling; the known distribution overlaps little")
 
 
 @dataclass(frozen=True)
 class FlatRows:
-    """Rows as numbers (rows, d) float64 and codes (rows, e) int64, with the tree that they were."""
+    """A batch as numbers (rows, d) float64 and codes (rows, e) int64; ``like`` is the original tree."""
 
     numbers: Tensor
     codes: Tensor
@@ -231,14 +240,14 @@ class FlatRows:
         return FlatRows(self.numbers[start:stop], self.codes[start:stop], self.like)
 
     def every(self) -> Tensor | None:
-        """All rows of codes from 0 to the largest at each position; None if there are too many."""
+        """All combinations of codes, each from 0 to its largest value, (n, e); None if there are too many."""
         sizes = [int(column.max()) + 1 for column in self.codes.T]
         if math.prod(sizes) > MOST_ENUMERATED or int(self.codes.min()) < 0:
             return None
         return torch.tensor(list(itertools.product(*map(range, sizes))))
 
     def tree(self, codes: Tensor | None = None) -> Tree:
-        """As it was; or of these codes alone."""
+        """The rows as a tree like the original one; with ``codes`` (n, e), n rows of these codes."""
         rows = {True: self.numbers, False: self.codes if codes is None else codes}
         made, at = [], {True: 0, False: 0}
         for leaf in tree_leaves(self.like):
@@ -251,14 +260,17 @@ class FlatRows:
 
 @dataclass(frozen=True)
 class KernelMixture:
-    """A mixture, equally of a kernel about each of ``centres``; ``steps``: how often a code is another."""
+    """A mixture of kernels with equal weights, one around each row of ``centres``.
+
+    ``steps`` is the probability that a code is drawn from ``tables`` instead of copied from its centre.
+    """
 
     centres: FlatRows
     root: Tensor
-    """Noise times it is added: (d,), or where numbers vary together a lower triangle (d, d)."""
+    """The scale of the normal noise: (d,), or a lower triangular matrix (d, d) for correlated numbers."""
     steps: float
     tables: Sequence[Tensor]
-    """Of each place log shares of its codes."""
+    """For each position, the log probabilities of its codes."""
 
     def log_prob(self, rows: FlatRows) -> Tensor:
         x, c = self._whitened(rows.numbers), self._whitened(self.centres.numbers)
@@ -297,7 +309,7 @@ class KernelMixture:
 
 
 def _kernels(rows: FlatRows) -> list[KernelMixture]:
-    """About each row, of several widths; and one about the mean of all."""
+    """Mixtures around all rows, one for each width and probability, and one kernel around their mean."""
     d, n = rows.numbers.shape[1], len(rows)
     root, tables = _root(rows.numbers), [_shares(column) for column in rows.codes.T]
     width = (4 / ((d + 2) * n)) ** (1 / (d + 4))
@@ -310,7 +322,7 @@ def _kernels(rows: FlatRows) -> list[KernelMixture]:
 
 
 def _root(x: Tensor) -> Tensor:
-    """Of the covariance, (d, d); where rows are few, of the variances alone, (d,): a row may be long."""
+    """The Cholesky factor of the covariance, (d, d); standard deviations, (d,), for fewer than 10 d rows."""
     if not x.shape[1]:
         return torch.zeros(0, dtype=torch.float64)
     spread = x.var(0).clamp_min(1e-12)
@@ -328,20 +340,21 @@ def _shares(codes: Tensor) -> Tensor:
 
 
 def _finite(values: Tensor) -> Tensor:
-    """NaN, as outside the support of a distribution, becomes a density of 0."""
+    """Log densities in float64, with NaN (outside the support of torch's distributions) as -inf."""
     return values.detach().double().cpu().nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 
 
 def _mean(u: Tensor, side: int) -> float:
-    """The mean, plus or minus a few standard errors."""
+    """The mean plus (``side`` 1) or minus (-1) SIGMAS standard errors."""
     error = float(u.std()) / math.sqrt(len(u))
     safe = float(u.mean()) + side * SIGMAS * error
     return safe if math.isfinite(safe) else side * math.inf
 
 
 def _bennett_ratio(at_g: Tensor, at_p: Tensor) -> tuple[float, float] | None:
-    """log int p within its errors, from log p - log g at rows of g and of p; None: they do
-    not overlap.
+    """Bounds of the log of the integral of p, by Bennett's acceptance ratio (Bennett, 1976).
+
+    ``at_g`` and ``at_p`` are log p - log g at rows of g and of p. None if the distributions do not overlap.
     """
     both = torch.cat([at_g, at_p])
     both = both[both.isfinite()]

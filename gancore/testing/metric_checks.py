@@ -1,6 +1,6 @@
-"""Checks of metrics: intervals, and that they rank real data above data that are known to be bad.
+"""Checks of metrics: their intervals, and whether they rank real data above data that are known to be bad.
 
-Model likelihoods and classifier outputs are simulated as those of a good model; nothing is trained.
+Likelihoods and posteriors are simulated as those of a good model; nothing is trained.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def intervals_contain_values(fixture: DomainFixture) -> None:
 def _entries(fixture: DomainFixture) -> Mapping[str, Any]:
     entries = fixture.domain.metrics_for(fixture.data.spec)
     for name in entries.keys() & {entry.name for entry in CORE_METRICS}:
-        raise CheckFailure(f"the measure {name} has the name of one of the core's", "give it another")
+        raise CheckFailure(f"the metric {name} has the name of a metric of the core", "rename it")
     return entries
 
 
 def real_evidence(fixture: DomainFixture, measures: Iterable[Metric]) -> MetricInputs:
-    """Rows of test in place of samples, with everything that these metrics use.
+    """Inputs with rows of test in place of samples, and everything that these metrics use.
 
-    If rows have labels, and no feature extractor classifies them, the posteriors are simulated.
+    Posteriors are simulated if rows have labels and no feature extractor classifies them.
     """
     wants = frozenset[str]().union(*(measure.all_requirements for measure in measures))
     known = ready_features(fixture) if "log_posteriors" in wants else ()
@@ -86,14 +86,14 @@ def real_evidence(fixture: DomainFixture, measures: Iterable[Metric]) -> MetricI
 
 
 def _needed(name: str, shown: MetricInputs, measure: Metric) -> MetricInputs:
-    """What the metric declares, and nothing else. Raises SkipCheck if that is not available."""
+    """Reduce the inputs to what the metric declares. Raises SkipCheck if something is missing."""
     wants: frozenset[str] = measure.all_requirements
     held = {
         **{part: getattr(shown.fake, part) for part in PARTS_OF_A_SET},
         "classifier": shown.train_classifier,
     }
     if missing := sorted(need for need in measure.requires if need in held and held[need] is None):
-        raise SkipCheck(f"the tiny data have not what {name} needs: {', '.join(missing)}")
+        raise SkipCheck(f"the tiny data lack what {name} needs: {', '.join(missing)}")
 
     def cut(sampled: SampleSet) -> SampleSet:
         kept = {name: getattr(sampled, name) if name in wants else None for name in PARTS_OF_A_SET}
@@ -110,11 +110,11 @@ def _needed(name: str, shown: MetricInputs, measure: Metric) -> MetricInputs:
 
 
 def check_value(name: str, measure: Metric, shown: MetricInputs) -> None:
-    """Checks one metric.
+    """Check one metric.
 
     Raises:
-        CheckFailure: it uses more than it declares, is not reproducible, or its interval excludes its value.
-        SkipCheck: it has no value here: what it needs is missing, or it needs more rows.
+        CheckFailure: it uses more than it declares, is not reproducible, or is outside its interval.
+        SkipCheck: it has no value for these data: an input is missing, or it needs more rows.
     """
     inputs = _needed(name, shown, measure)
     try:
@@ -122,7 +122,7 @@ def check_value(name: str, measure: Metric, shown: MetricInputs) -> None:
     except ConfigError as error:
         raise SkipCheck(f"{name} has no value for the tiny data: {error.message}") from error
     except Exception as error:
-        fix = f"fix it, or declare what else it needs: its needs are {sorted(measure.requires)}"
+        fix = f"fix it, or add what it needs to requires, which is {sorted(measure.requires)}"
         raise CheckFailure(f"{name} of real data raises {error_text(error)}", fix) from error
     with global_seed(1):
         again = float(measure.compute(inputs))
@@ -135,7 +135,7 @@ def check_value(name: str, measure: Metric, shown: MetricInputs) -> None:
             encode_lossless(measure.details(inputs))
         except TypeError as error:
             raise CheckFailure(
-                f"the details of {name} are no JSON: {error}", "give numbers, texts, lists"
+                f"the details of {name} are not JSON: {error}", "use numbers, strings and lists"
             ) from error
 
 
@@ -147,31 +147,32 @@ def _check_interval(name: str, measure: Metric, inputs: MetricInputs, value: flo
         return
     if not low <= value <= high:
         raise CheckFailure(
-            f"{name} is {value:.4g}, outside its interval {low:.4g} to {high:.4g}", "bound the same inputs"
+            f"{name} is {value:.4g}, outside its interval {low:.4g} to {high:.4g}",
+            "compute value and interval from the same inputs",
         )
     if not method.strip():
-        raise CheckFailure(f"the interval of {name} does not say how it was made", "name the method")
+        raise CheckFailure(f"the interval of {name} has no method", "name the method")
 
 
 MEASURED = 64
-"""Rows that a measure is shown, where there are so many."""
+"""The number of rows that a metric gets, if there are so many."""
 SUM_TOLERANCE = 1e-5
-"""Share by which values differ that are sums of the same numbers in another order."""
+"""The relative difference of sums of the same numbers in another order."""
 SURE = 0.9
 """Probability that the simulated classifier gives to the class of a real row."""
 UNLIKELY = -1000.0
-"""log p of a real row under a model that makes noise, in nats; under a good one it is -1 to -2."""
+"""log p of a real row under a model that generates noise, in nats; under a good model it is -1 to -2."""
 TAUGHT = 512
 LABEL_GAIN = 0.2
-"""How much more often the nearest row must have a real row's label than that of noise."""
+"""The smallest difference between real rows and noise in the share whose nearest row has the same label."""
 NOISE, REPEATED = "noise", "one sample, repeated,"
 
 
 def metrics_rank_real_data_first(fixture: DomainFixture) -> None:
-    """Every metric ranks real data above noise, or at least no lower, and above one repeated sample.
+    """Every metric ranks real data no lower than noise, and above noise or one repeated sample.
 
-    Metrics without a better end, and controls that a metric declares itself blind to, are left out. Slow
-    metrics and those with needs are checked too, with the posteriors and likelihoods of a good model.
+    Metrics whose ``higher_is_better`` is None are not checked, nor controls in ``insensitive_to``. Slow
+    metrics and metrics that need a model are checked with the posteriors and likelihoods of a good model.
     """
     measures = {
         name: plugins().load_metric(entry)
@@ -181,24 +182,24 @@ def metrics_rank_real_data_first(fixture: DomainFixture) -> None:
     if not measures:
         raise SkipCheck("the domain has no measures for its tiny data")
     if not any([require_order(name, measure, sets) for name, measure in measures.items()]):
-        raise SkipCheck(f"the tiny data have not what its measures need: {', '.join(measures)}")
+        raise SkipCheck(f"the tiny data lack what the metrics need: {', '.join(measures)}")
 
 
 @dataclass
 class ReferenceSets:
-    """Rows of test, noise and one repeated sample, each with what a metric may use of it."""
+    """Rows of test, noise, and one repeated sample, each with the inputs that a metric declares."""
 
     fixture: DomainFixture
     features: FeatureExtractor | None = None
-    """Prepared when a metric first needs them."""
+    """Prepared when a metric first needs it."""
 
     @cached_property
     def tell_noise(self) -> bool:
-        """Whether noise is worse than real rows, which it is not if their coordinates are independent."""
+        """Whether noise is worse than real rows: not if their coordinates are independent."""
         return controls.noise_is_distinguishable(self.fixture.samples(MEASURED, "test").data)
 
     def inputs(self, measure: Metric) -> Mapping[str, MetricInputs] | None:
-        """By kind, with what the metric declares; None if that is not available."""
+        """The inputs of the metric for each kind of data; None if something that it declares is missing."""
         real, reference = (self.fixture.samples(MEASURED, split) for split in ("test", "valid"))
         if not measure.all_requirements:
             kinds = dict(_sets(real))
@@ -235,7 +236,7 @@ class ReferenceSets:
         return SampleSet(samples.data, condition if "condition" in wants else None, features, said)
 
     def _log_prob(self, kind: str, measure: Metric) -> Tensor | None:
-        """Real rows are unlikely under a model that generates noise."""
+        """log p of real rows under a model that generates this kind of data, (rows,)."""
         if "log_prob" not in measure.all_requirements:
             return None
         rows = len(self.fixture.samples(MEASURED, "valid"))
@@ -243,7 +244,7 @@ class ReferenceSets:
         return log_prob + (UNLIKELY if kind == NOISE else 0.0)
 
     def _labels_are_predictable(self, real: Samples) -> bool:
-        """Whether nearest rows predict labels: otherwise this classifier is not a good one."""
+        """Whether labels of nearest rows predict labels: otherwise the stand-in classifier is not good."""
         judge = nearest_neighbour_classifier(self.fixture.data)
         right = [
             float((judge.log_posteriors(data).argmax(1) == real.condition).double().mean())
@@ -257,17 +258,17 @@ class ReferenceSets:
 
 
 def require_order(name: str, measure: Metric, sets: ReferenceSets) -> bool:
-    """Whether it could be checked. Raises CheckFailure if it does not rank real data first."""
+    """Whether the metric has values to compare. Raises CheckFailure if it does not rank real data first."""
     shown = sets.inputs(measure)
     if shown is None:
         return False
     try:
         values = {kind: float(measure.compute(inputs)) for kind, inputs in shown.items()}
         again = float(measure.compute(shown["real data"]))
-    except ConfigError:  # it needs more rows than tiny data have, or a package that is not installed
+    except ConfigError:  # more rows than the tiny data have, or a package that is not installed
         return False
     except Exception as error:
-        fix = f"fix it, or declare what else it needs: its needs are {sorted(measure.requires)}"
+        fix = f"fix it, or add what it needs to requires, which is {sorted(measure.requires)}"
         raise CheckFailure(f"{name} raises {error_text(error)}", fix) from error
     own, noisy, alone = values.values()
     if not math.isfinite(own):
@@ -277,15 +278,15 @@ def require_order(name: str, measure: Metric, sets: ReferenceSets) -> bool:
     noises = (noisy,) if sets.tell_noise else (noisy, own)
     if not any(ranks_real_first(measure, own, each, alone) for each in noises):
         raise CheckFailure(
-            f"{name} does not rank real data above noise: real data {own:.4g}, noise {noisy:.4g}, one sample "
-            f"repeated {alone:.4g}, and higher_is_better is {measure.higher_is_better!r}",
-            "fix the metric, or the higher_is_better and insensitive_to that it declares",
+            f"{name} does not rank real data first: real data {own:.4g}, noise {noisy:.4g}, one repeated "
+            f"sample {alone:.4g}, higher_is_better={measure.higher_is_better!r}",
+            "fix the metric, or its higher_is_better and insensitive_to",
         )
     return True
 
 
 def ranks_real_first(measure: Metric, real: float, noise: float, repeated: float) -> bool:
-    """Whether real data rank above noise, or equal noise and rank above one repeated sample."""
+    """Whether real data rank above noise, or equal to noise and above one repeated sample."""
     if measure.higher_is_better is None or {"noise", "collapse"} <= measure.insensitive_to:
         return True
     if math.isclose(real, noise, rel_tol=SUM_TOLERANCE):
@@ -306,12 +307,12 @@ def _sets(real: Samples) -> Iterator[tuple[str, Samples]]:
 
 
 def noise(data: Tree) -> Tree:
-    """The noise of evaluations: each coordinate is permuted over the rows, so that it keeps its values."""
+    """The noise control of evaluations: every coordinate is permuted over the rows and keeps its values."""
     return shuffle_coordinates(data, Key.of("kit", "noise"))
 
 
 def repeated(data: Tree) -> Tree:
-    """The first row, in place of every row."""
+    """The first row in place of every row."""
     return tree_map(lambda leaf: tree_slice(leaf, 0, 1).expand_as(leaf).clone(), data)
 
 
@@ -323,7 +324,7 @@ def has_labels(samples: Samples) -> bool:
 
 
 def ideal_log_probs(samples: Samples, kind: str = "real data") -> Tensor | None:
-    """Log posteriors of a good classifier for a known set, (rows, classes); None if rows have no labels."""
+    """Log posteriors of a good classifier for this kind of data, (rows, classes); None without labels."""
     labels = samples.condition
     if not isinstance(labels, Tensor) or not has_labels(samples):
         return None
@@ -341,7 +342,7 @@ def _posteriors(labels: Tensor, classes: int, kind: str) -> Tensor:
 
 
 def nearest_neighbour_classifier(data: Data) -> StandInClassifier:
-    """A classifier of labelled data, as :attr:`MetricInputs.train_classifier` makes one."""
+    """A stand-in for the classifier that :attr:`MetricInputs.train_classifier` trains."""
     train = data.view("train")
     rows = torch.arange(min(len(train), TAUGHT))
     return StandInClassifier(read_rows(train, rows, Key.of("kit", "judge")), len(data.spec["classes"]))
@@ -349,7 +350,7 @@ def nearest_neighbour_classifier(data: Data) -> StandInClassifier:
 
 @dataclass(frozen=True)
 class StandInClassifier:
-    """A classifier without training: a row has the class of its nearest known row."""
+    """A classifier without training: a row has the class of the nearest row of train."""
 
     taught: Batch
     classes: int
@@ -365,17 +366,17 @@ class StandInClassifier:
 
 
 def ranks_real_data_first(fixture: MetricFixture) -> None:
-    """It ranks real data above noise, or no lower, and above one repeated sample, as it declares.
+    """The metric ranks real data no lower than noise, and above noise or one repeated sample.
 
-    On the tiny data of a domain that it names, or on labelled points of the plane.
+    The data are the tiny data of a domain that it names, or labelled points of the plane.
     """
     if not require_order(fixture.entry.name, fixture.measure, ReferenceSets(fixture.domain_fixture)):
-        raise SkipCheck(f"the data of {fixture.domain_fixture.subject} have not what it needs")
+        raise SkipCheck(f"the data of {fixture.domain_fixture.subject} lack what the metric needs")
 
 
 def interval_contains_value(fixture: MetricFixture) -> None:
-    """It uses only what it declares, is reproducible, and its interval contains its value.
+    """The metric uses only what it declares, is reproducible, and its interval contains its value.
 
-    It gets real rows with likelihoods and, if they are labelled, a classifier and its posteriors.
+    It gets real rows with likelihoods and, if rows have labels, a classifier with its posteriors.
     """
     check_value(fixture.entry.name, fixture.measure, real_evidence(fixture.domain_fixture, [fixture.measure]))

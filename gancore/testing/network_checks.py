@@ -1,4 +1,4 @@
-"""Checks of networks: shapes, logits, and their dependence on labels."""
+"""Checks of networks: shapes, logits, and whether outputs depend on labels."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from gancore.testing.training_checks import conditional_run
 from gancore.trees import Tree, tree_cat, tree_leaves, tree_slice
 
 CLOSE = 1e-4
-"""Results of the same sums in another order differ by less, relative to the largest."""
+"""Tolerance for sums in another order, relative to the largest value."""
 
 
 def matches_shapes(fixture: RecipeFixture) -> None:
-    """Samples have the tree, shape and type of real ones, after decode and after embed of a discriminator."""
+    """Samples have the tree, shape and dtype of real rows, after decode and after a discriminator's embed."""
     from gancore.models.sampling import condition_sampler, draw_samples
     from gancore.random import Key
 
@@ -45,11 +45,11 @@ def matches_shapes(fixture: RecipeFixture) -> None:
     fake, _ = draw_samples(sampler, 4, Key.of("kit"), condition)
     if tree_signature(fake) != tree_signature(real):
         raise CheckFailure(
-            f"a sample is {describe_tree(fake)}, a real one {describe_tree(real)}",
-            "let the generator, with decode, give what take gives",
+            f"a sample is {describe_tree(fake)}, a real row {describe_tree(real)}",
+            "make decode(generator output) the same as get_batch",
         )
     if not tree_all_finite(fake):
-        raise CheckFailure("samples of the fresh model are not finite", "look at its initial parameters")
+        raise CheckFailure("samples of the untrained model are not finite", "check its initial parameters")
     if isinstance(fixture.game, AdversarialGame):
         draw = fixture.draw()
         batch = fixture.real_batch(draw)
@@ -59,12 +59,12 @@ def matches_shapes(fixture: RecipeFixture) -> None:
             raise CheckFailure(
                 f"the discriminator embeds real rows as {describe_tree(seen[0])}, "
                 f"fake ones as {describe_tree(seen[1])}",
-                "let embed give one kind of both: penalties interpolate there",
+                "return the same shape and dtype for both: penalties interpolate between them",
             )
 
 
 def gives_finite_logits(fixture: RecipeFixture) -> None:
-    """Every discriminator gives finite logits, one row for each sample: (batch,) or (batch, several)."""
+    """Every discriminator gives finite logits of shape (batch,) or (batch, several)."""
     for name, discriminator in discriminators(fixture).items():
         for kind, tree, condition in _seen(fixture, discriminator):
             logits = logits_of(fixture, discriminator, tree, condition)
@@ -73,19 +73,19 @@ def gives_finite_logits(fixture: RecipeFixture) -> None:
                 shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
                 raise CheckFailure(
                     f"{name} gives logits of shape {shape} for {rows} {kind} rows",
-                    "return (batch,) or (batch, several); squeeze(1) takes out an axis of one",
+                    "return (batch,) or (batch, several); squeeze(1) removes an axis of size one",
                 )
             if not tree_all_finite(logits):
                 raise CheckFailure(
-                    f"{name} gives logits that are not finite for {kind} rows", "keep them finite"
+                    f"{name} gives logits that are not finite for {kind} rows", "avoid sqrt and log of 0"
                 )
 
 
 def scores_rows_independently(fixture: RecipeFixture) -> None:
-    """The logits of a row do not change with the other rows of its batch, or the game is batch_coupled."""
+    """The logits of a row do not depend on the other rows of its batch, unless the game is batch_coupled."""
     if fixture.game.batch_coupled:
         discriminators(fixture)
-        raise SkipCheck("the game is batch_coupled: its costs mix rows, and it says so")
+        raise SkipCheck("the game declares batch_coupled: its costs mix rows")
     for name, discriminator in discriminators(fixture).items():
         for kind, tree, condition in _seen(fixture, discriminator):
             before = logits_of(fixture, discriminator, tree, condition)
@@ -94,7 +94,7 @@ def scores_rows_independently(fixture: RecipeFixture) -> None:
             change = relative_difference(before[:half], after[:half])
             if change > CLOSE:
                 raise CheckFailure(
-                    f"{name} leaks across the batch: the logits of {kind} rows change by {change:.2g} when "
+                    f"{name} mixes rows of a batch: the logits of {kind} rows change by {change:.2g} when "
                     f"other rows change{_coupling(discriminator)}",
                     "normalise each row by itself, or set batch_coupled = True on the game",
                 )
@@ -107,7 +107,7 @@ def discriminators(fixture: RecipeFixture) -> dict[str, Discriminator]:
 
 
 def _seen(fixture: RecipeFixture, discriminator: Discriminator) -> Iterator[tuple[str, Tree, Tree]]:
-    """(kind, data, condition) of the inputs of the discriminator."""
+    """Real and fake inputs of the discriminator, as (kind, data, condition)."""
     draw = fixture.draw()
     batch: Batch = fixture.real_batch(draw)
     yield "real", batch.data, batch.condition
@@ -120,20 +120,23 @@ def _seen(fixture: RecipeFixture, discriminator: Discriminator) -> Iterator[tupl
 def logits_of(
     fixture: RecipeFixture, discriminator: Discriminator, tree: Tree, condition: Tree, embedded: bool = False
 ) -> Any:
-    """Logits in training mode, with the same noise in every call."""
+    """Logits in training mode, with the same noise in every call.
+
+    ``embedded``: ``tree`` is already embedded.
+    """
     draw: Draw = fixture.draw()
     with noise_scope(draw.key("kit").with_rows(None), RowRange.all(fixture.batch_size)):
         return (discriminator.logits if embedded else discriminator)(tree, condition)
 
 
 def _changed(tree: Tree, kept: int) -> Tree:
-    """The first ``kept`` rows, and for the others the first one again and again."""
+    """The tree with every row after the first ``kept`` rows replaced by the first row."""
     others = [tree_slice(tree, 0, 1)] * (len(tree_leaves(tree)[0]) - kept)
     return tree_cat([tree_slice(tree, 0, kept), *others])
 
 
 def _coupling(module: nn.Module) -> str:
-    """Names a layer that is known to couple rows."""
+    """The name of a layer that is known to mix rows, as a suffix of a message; empty if there is none."""
     for name, part in module.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             return f" ({type(part).__name__} at {name or 'the top'})"
@@ -142,26 +145,27 @@ def _coupling(module: nn.Module) -> str:
 
 ROWS = 8
 PERTURBATION, MIN_PERTURBATION = 0.3, 0.1
-"""Size of the perturbation of parameters: as a share of their spread, and at least."""
+"""The size of a perturbation of parameters: relative to their standard deviation, and its minimum."""
 
 
 def depends_on_labels(fixture: RecipeFixture) -> None:
-    """After 3 steps two labels give different samples for one key, and likelihoods and logits for one row.
+    """After 3 steps, two labels give different samples of one key, and other likelihoods and logits of a row.
 
-    The first and the last class are given to 8 rows each. Whatever is equal bit by bit is compared once more
-    with every parameter moved at random: what begins at zero, or is rounded to levels, differs then. Logits
-    are compared if the cost is that of AdversarialGame: another may use labels in another way.
+    The first and the last class are given to 8 rows each. Outputs that are equal bit by bit are compared
+    again with every parameter perturbed: weights that start at zero and outputs that are rounded then differ.
+    Logits are compared only if the cost is that of AdversarialGame: another cost may use labels in another
+    way.
     """
     game = conditional_run(fixture).session.setup.game
     classes = fixture.domain_fixture.data.spec["classes"]
     if len(classes) < 2:
-        raise SkipCheck("the tiny data have one class alone")
+        raise SkipCheck("the tiny data have only one class")
     conditions = [_condition(fixture, str(label)) for label in (classes[0], classes[-1])]
     for name, (give, fix) in _given(fixture, game).items():
         if _differs_by_label(game, give, conditions):
             continue
         raise CheckFailure(
-            f"{name} the same for the labels {classes[0]!r} and {classes[-1]!r}, bit by bit",
+            f"{name} equal bit by bit for the labels {classes[0]!r} and {classes[-1]!r}",
             fix,
         )
 
@@ -178,7 +182,7 @@ Output = Callable[[Tree], Tree]
 
 
 def _given(fixture: RecipeFixture, game: Game) -> dict[str, tuple[Output, str]]:
-    """Outputs that must depend on the condition, as functions of it, each with a fix; by name and verb."""
+    """Functions of the condition whose outputs must depend on it, each with a fix, by subject and verb."""
     real = (
         fixture.domain_fixture.view("train")
         .get_batch(torch.arange(ROWS) % len(fixture.domain_fixture.view("train")), _key())
@@ -188,18 +192,18 @@ def _given(fixture: RecipeFixture, game: Game) -> dict[str, tuple[Output, str]]:
     if game.sampler().can("sample"):
         made["samples of one key are"] = (
             lambda condition: _sampler(game).sample(ROWS, _key(), condition),
-            "let the generator take the condition that sample is given; draw no label from the latent",
+            "use the condition that sample gets in the generator; draw no label from the latent",
         )
     if game.sampler().can("likelihood"):
         made["the likelihood of a row is"] = (
             lambda condition: _sampler(game).log_prob(Batch(real, condition)),
-            "let log_prob use its condition",
+            "use the condition in log_prob",
         )
     if isinstance(game, AdversarialGame) and _has_the_cores_cost(type(game)):
         encoded = game.representation.encode(Batch(real)).data
         made["the discriminator's logits are"] = (
             lambda condition: game.discriminator(encoded, condition),
-            "let judge use its condition: without it the generator cannot learn labels",
+            "use the condition in logits: the generator cannot learn labels without it",
         )
     return made
 
@@ -238,7 +242,7 @@ def _differs_by_label(game: Game, give: Output, conditions: list[Tree]) -> bool:
 
 @contextlib.contextmanager
 def _perturbed(game: Game) -> Iterator[None]:
-    """In the block, every parameter is perturbed, those of averages too."""
+    """Context manager that perturbs every parameter, including those of the EMA, and restores them."""
     before = {name: parameter.detach().clone() for name, parameter in game.named_parameters()}
     try:
         for name, parameter in game.named_parameters():

@@ -1,4 +1,4 @@
-"""Checks of losses, dynamics, metrics and loggers that a plugin brings."""
+"""Checks of the losses, dynamics and loggers of a plugin."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from gancore.training.state import TrainState
 
 PLAYERS = ("discriminator", "generator")
 FAR = 30.0
-"""Logits that a discriminator reaches; ``log(sigmoid(x))``, written out, is not finite there."""
+"""The size of logits that a discriminator reaches; ``log(sigmoid(x))`` is not finite there in fp32."""
 
 
 def _logits(centre: float, spread: float, *shape: int) -> tuple[Tensor, Tensor]:
@@ -48,14 +48,14 @@ def _logits(centre: float, spread: float, *shape: int) -> tuple[Tensor, Tensor]:
 
 
 def returns_one_value_per_row(fixture: LossFixture) -> None:
-    """Both functions give one value for each row, for logits of shape (rows,) and (rows, several)."""
+    """Both functions of the loss give one value for each row, for logits (rows,) and (rows, several)."""
     for shape in ((8,), (8, 3)):
         for player in PLAYERS:
             require_value_per_row(getattr(fixture.loss, player)(*_logits(0.0, 1.0, *shape)), 8, player)
 
 
 def stays_finite(fixture: LossFixture) -> None:
-    """Values and gradients are finite, at logits of -30 and 30 too."""
+    """Values and gradients of the loss are finite, including those at logits of -30 and 30."""
     for centre in (-FAR, 0.0, FAR):
         for player in PLAYERS:
             logits = _logits(centre, 1.0, 8)
@@ -64,43 +64,43 @@ def stays_finite(fixture: LossFixture) -> None:
             if not all(bool(t.isfinite().all()) for t in (values, *(g for g in grads if g is not None))):
                 raise CheckFailure(
                     f"the {player}'s value or gradient is not finite at logits of {centre:g}",
-                    "write it on the logit: softplus(-x) for -log sigmoid(x)",
+                    "write it as a function of the logit: softplus(-x) for -log sigmoid(x)",
                 )
 
 
 def gradients_have_right_signs(fixture: LossFixture) -> None:
-    """The discriminator gains by higher real and lower fake logits, the generator by higher fake ones."""
+    """Higher real and lower fake logits lower the discriminator's loss; higher fake ones the generator's."""
     logits = _logits(0.5, 0.2, 8)
     up, down = torch.autograd.grad(fixture.loss.discriminator(*logits).sum(), logits, materialize_grads=True)
     _, fake = torch.autograd.grad(fixture.loss.generator(*logits).sum(), logits, materialize_grads=True)
     slopes = {
-        "the discriminator's loss does not fall where real logits rise": up.sum(),
-        "the discriminator's loss does not rise where fake logits rise": -down.sum(),
-        "the generator's loss does not fall where fake logits rise": fake.sum(),
+        "the discriminator's loss does not decrease with higher real logits": up.sum(),
+        "the discriminator's loss does not increase with higher fake logits": -down.sum(),
+        "the generator's loss does not decrease with higher fake logits": fake.sum(),
     }
     for fault, slope in slopes.items():
         if not float(slope) < 0:
             raise CheckFailure(
-                fault, "both functions are minimised: check the sign and the order (real, fake)"
+                fault, "check the sign and the order (real, fake): both functions are minimised"
             )
 
 
 def couples_rows_as_declared(fixture: LossFixture) -> None:
-    """Rows are independent, or the loss declares batch_coupled: two micro-batches give the whole gradient."""
+    """Two micro-batches give the gradient of the whole batch, unless the loss declares batch_coupled."""
     if fixture.loss.batch_coupled:
-        return  # found by calling it, or stated: then it is refused under accumulation
+        return  # the loss is refused with micro-batches
     table = toy_setup(fixture.loss)
     prepare_game(table)
     for index, move in enumerate(table.game.phases[0].moves):
         if move.every == 1 and row_coupling(table, table.game.phases[0], index, move, rows=8) > MAX_COUPLING:
             raise CheckFailure(
-                f"the {move.player}'s gradient of two halves of a batch is not that of the whole",
+                f"the {move.player}'s gradient of two halves differs from that of the whole batch",
                 "compute rows independently, or declare batch_coupled=True",
             )
 
 
 def gives_gradients(fixture: LossFixture) -> None:
-    """In a small GAN both players get a gradient that is finite and not 0."""
+    """Both players of a small GAN get a gradient that is finite and not 0."""
     table = toy_setup(fixture.loss)
     prepare_game(table)
     check_costs(table)
@@ -108,11 +108,12 @@ def gives_gradients(fixture: LossFixture) -> None:
 
 STEPS = 12
 APPROACH = 150
-"""Steps at a rate of 0.05 in which plain updates come from a distance of 1.1 to 1e-3 of the rest."""
+"""The number of steps, at a learning rate of 0.05, in which plain gradient descent reduces the distance to
+the equilibrium from 1.1 to 1e-3."""
 
 
 def settings_round_trip(fixture: DynamicsFixture) -> None:
-    """Every setting has a default, can be written in a configuration, and reads back unchanged."""
+    """Every setting of the dynamics has a default and reads back unchanged from a configuration."""
     kind = type(fixture.dynamics)
     values = {field.name: getattr(fixture.dynamics, field.name) for field in _fields(kind)}
     try:
@@ -120,14 +121,14 @@ def settings_round_trip(fixture: DynamicsFixture) -> None:
         given = DynamicsConfig.model_validate_json(section.model_dump_json()).settings
     except ValueError as error:
         raise CheckFailure(
-            f"a setting cannot be written in a configuration: {error}", "use JSON's types"
+            f"a setting cannot be written to a configuration: {error}", "use types of JSON"
         ) from error
     again = find_dynamics(fixture.entry.name, given)
     for name, value in values.items():
         if getattr(again, name) != value:
             raise CheckFailure(
-                f"the setting {name} of {value!r} comes back as {getattr(again, name)!r}",
-                "annotate it: tuple[float, float], int | None, ...",
+                f"the setting {name} is {value!r} and reads back as {getattr(again, name)!r}",
+                "annotate its type, such as tuple[float, float] or int | None",
             )
 
 
@@ -136,26 +137,28 @@ def _fields(kind: type[Dynamics]) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def converges_on_linear_game(fixture: DynamicsFixture) -> None:
-    """On a linear game with one stable equilibrium it converges to it."""
+    """The dynamics converges to the stable equilibrium of a linear game."""
     table = linear_setup(fixture.dynamics)
     assert isinstance(table.game, LinearGame)
     begin = table.game.distance()
     train_until(table, TrainState([APPROACH]), APPROACH)
     end = table.game.distance()
     if end == begin:
-        raise CheckFailure("it moves no player", "call step.apply(move, step.gradient(move, draw))")
+        raise CheckFailure(
+            "the dynamics updates no player", "call step.apply(move, step.gradient(move, draw))"
+        )
     if not math.isfinite(end) or end > 0.1 * begin:
         raise CheckFailure(
-            f"on x^2/2 + xy/2 and y^2/2 - xy/2 at a rate of 0.05 it goes from {begin:.3g} to {end:.3g} of"
-            f" the rest in {APPROACH} steps, where plain updates go to 0",
+            f"on x^2/2 + xy/2 and y^2/2 - xy/2 at a learning rate of 0.05, its distance to the equilibrium "
+            f"goes from {begin:.3g} to {end:.3g} in {APPROACH} steps, with plain gradient descent to 0.001",
             "check the sign of its corrections",
         )
 
 
 def dynamics_micro_batches_add_up(fixture: DynamicsFixture) -> None:
-    """Two micro-batches train what the whole batch does, unless it declares differentiates_updates."""
+    """Two micro-batches give the updates of the whole batch, unless the dynamics differentiates_updates."""
     if fixture.dynamics.differentiates_updates:
-        raise SkipCheck("it declares differentiates_updates, and is refused under accumulation")
+        raise SkipCheck("the dynamics declares differentiates_updates, which is refused with micro-batches")
     one, two = (toy_setup(dynamics=fixture.dynamics, micro_batches=parts) for parts in (1, 2))
     for table in (one, two):
         train_until(table, TrainState([STEPS]), STEPS)
@@ -163,17 +166,17 @@ def dynamics_micro_batches_add_up(fixture: DynamicsFixture) -> None:
     for name, tensor in all_tensors(one).items():
         if not torch.allclose(tensor, other[name], rtol=1e-3, atol=1e-4):
             raise CheckFailure(
-                f"with model.micro_batches=2 {name} ends elsewhere", "take gradients from step.gradient"
+                f"with model.micro_batches=2 {name} has another value", "take gradients from step.gradient"
             )
 
 
 def resumes_with_the_dynamics(fixture: DynamicsFixture) -> None:
-    """In a small GAN, saved at half and resumed, the dynamics equals an uninterrupted one byte for byte."""
+    """A small GAN, saved half-way and resumed, equals an uninterrupted one byte for byte."""
     _require_resume(lambda seed: toy_setup(dynamics=find_dynamics(fixture.entry.name), build_seed=seed))
 
 
 def resumes_with_the_loss(fixture: LossFixture) -> None:
-    """In a small GAN, saved at half and resumed, training by the loss ends where it does uninterrupted."""
+    """A small GAN with the loss, saved half-way and resumed, equals an uninterrupted one byte for byte."""
     _require_resume(lambda seed: toy_setup(find_loss(fixture.entry.name), build_seed=seed))
 
 
@@ -186,12 +189,12 @@ def _require_resume(build: Callable[[int], TrainingSetup]) -> None:
         train_until(second, state, STEPS)
     broken = [name for name, tensor in all_tensors(whole).items() if not tree_all_finite(tensor)]
     if broken:
-        raise CheckFailure(f"after {STEPS} steps {broken[0]} is not finite", "look for a division by 0")
+        raise CheckFailure(f"{broken[0]} is not finite after {STEPS} steps", "look for a division by 0")
     lost = differing_names(all_tensors(whole), all_tensors(second))
     if lost:
         raise CheckFailure(
             f"saved at step {STEPS // 2} and resumed, {lost[0]} differs ({len(lost)} tensors do)",
-            "remember in state_names alone (step.dynamics_state), draw from the draw alone",
+            "keep state in step.dynamics_state under state_names only; take random numbers from the draw",
         )
 
 
@@ -200,9 +203,9 @@ SCALARS = {"generator/loss": 0.7, "discriminator/loss": 1.3, "valid/nll": math.n
 
 
 def logs_a_run(fixture: LoggerFixture) -> None:
-    """Created with a run folder, it takes scalars (NaN too), samples with their files, and close.
+    """The logger accepts a run folder, scalars (also NaN), samples with their files, and close.
 
-    The samples are 4 points of the plane with labels, as from any domain.
+    The samples are 4 labelled points of the plane.
     """
     samples = toy_fixture().samples(4)
     with tempfile.TemporaryDirectory(prefix="gancore-check-") as place:
@@ -214,7 +217,7 @@ def logs_a_run(fixture: LoggerFixture) -> None:
             ("scalars", (2, dict(SCALARS))),
             ("close", ()),
         ]
-        doing = "making it with the run's folder"
+        doing = "creating it with the path of a run folder"
         try:
             logger = fixture.make(Path(place))
             for call, given in calls:

@@ -1,4 +1,4 @@
-"""Fixtures of losses, dynamics, metrics and loggers, and the toy games that they are checked on."""
+"""Fixtures of losses, dynamics, metrics and loggers, and the toy games on which they are checked."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class DynamicsFixture:
 
 @dataclass
 class MetricFixture:
-    """A measure of the hook ``gancore_metrics``, on the first installed domain that it names."""
+    """A metric of the hook ``gancore_metrics`` with the first installed domain that it names."""
 
     entry: MetricEntry
     scope: ClassVar[str] = "measure"
@@ -86,7 +86,11 @@ class MetricFixture:
 
     @cached_property
     def domain_fixture(self) -> DomainFixture:
-        """Of a measure for every domain, the toy. Raises SkipCheck: none of its domains is installed."""
+        """The domain on which it is checked; the toy domain if the metric is for every domain.
+
+        Raises:
+            SkipCheck: none of its domains is installed.
+        """
         if not self.entry.domains:
             return toy_fixture()
         known = {entry.name for entry in plugins().entries("gancore_domains")}
@@ -109,7 +113,7 @@ class LoggerFixture:
 
     @cached_property
     def make(self) -> Callable[[Path], Any]:
-        """The class, or whatever makes a logger of a run's folder."""
+        """The class or function that makes a logger from the path of a run folder."""
         made: Callable[[Path], Any] = plugins().load_object(self.entry)
         return made
 
@@ -118,20 +122,20 @@ PartFixture: TypeAlias = LossFixture | DynamicsFixture | MetricFixture | LoggerF
 
 
 def all_tensors(table: TrainingSetup) -> dict[str, Tensor]:
-    """All that a checkpoint holds, copied."""
+    """Copies of all tensors of a checkpoint: parameters, buffers and states, by name."""
     return {n: t.detach().clone() for n, t in {**table.game.state_dict(), **optimizer_tensors(table)}.items()}
 
 
 @torch.no_grad()
 def load_tensors(table: TrainingSetup, stored: dict[str, Tensor]) -> None:
-    """What :func:`all_tensors` gave of another table."""
+    """Load the output of :func:`all_tensors` of another setup."""
     own = {**table.game.state_dict(), **optimizer_tensors(table)}
     for name, tensor in own.items():
         tensor.copy_(stored[name])
 
 
 def train_until(table: TrainingSetup, state: TrainState, steps: int) -> TrainState:
-    """On to this step."""
+    """Train from ``state`` to step ``steps``; return the new state."""
 
     def watch(now: TrainState) -> None:
         now.stop_signal = "kit" if now.step >= steps < now.total_steps else ""
@@ -160,7 +164,7 @@ class ScalarParameter(nn.Module):
 
 
 class LinearGame(Game):
-    """x minimises x^2 / 2 + x y / 2, y minimises y^2 / 2 - x y / 2: a linear field whose one rest is 0."""
+    """x minimises x^2 / 2 + x y / 2, y minimises y^2 / 2 - x y / 2: the only equilibrium is 0."""
 
     def __init__(self, dynamics: Dynamics, rate: float) -> None:
         super().__init__()
@@ -175,18 +179,18 @@ class LinearGame(Game):
         return Cost().add("loss", cost.expand(draw.num_rows))
 
     def distance(self) -> float:
-        """From the point of rest."""
+        """The distance to the equilibrium."""
         return float(torch.stack([self.generator.x.detach(), self.discriminator.x.detach()]).norm())
 
 
 class ToyDomain(Domain):
-    """Points of the plane in two classes, (rows, 2), float32."""
+    """Points of the plane in two classes, (rows, 2) float32."""
 
     name = "toy"
 
 
 def toy_fixture() -> DomainFixture:
-    """400 points of train, 100 of valid and as many of test, half of each class."""
+    """The toy domain with 400 points of train, 100 of valid and 100 of test; half of them in each class."""
 
     def view(split: str, n: int) -> TensorView:
         labels = torch.arange(n) % 2
@@ -204,7 +208,7 @@ def toy_setup(
     micro_batches: int = 1,
     build_seed: int = 0,
 ) -> TrainingSetup:
-    """A GAN of tiny perceptrons on 40 points of the plane, with a lazy R1, on a batch of 8."""
+    """A GAN of small perceptrons on 40 points of the plane, with lazy R1 and batches of 8."""
 
     def build() -> Game:
         rule = Adam(1e-2, (0.5, 0.9))

@@ -1,4 +1,4 @@
-"""Checks of a plugin as a whole: it is light, and what it registers is there."""
+"""Checks of a plugin as a whole: its import is light, and all its entries resolve."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gancore.testing.fixtures import RegisteredPlugin
 
 HEAVY = ("torch", "scipy", "matplotlib", "tensorboard", "pandas", "sklearn")
 WATCHED = 3
-"""The exit code of the program below where something heavy is imported."""
+"""The exit code of PROGRAM if the plugin imports a heavy module."""
 PROGRAM = f"""
 import os, sys
 
@@ -44,40 +44,43 @@ __import__(sys.argv[1])
 
 
 def imports_light(fixture: RegisteredPlugin) -> None:
-    """The module that the entry point names imports nothing heavy."""
+    """The module of the entry point imports no heavy package such as torch."""
     module = fixture.info.module
     if not fixture.info.distribution:
-        raise SkipCheck("the running program registered it; no entry point names a module")
+        raise SkipCheck("the running program registered the plugin: it has no entry point")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     program = [sys.executable, "-c", PROGRAM, module]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode == WATCHED:
         raise CheckFailure(
-            f"importing {module} imports {done.stdout.strip()}: every `gancore --help` would wait for it",
-            "name classes as strings in the entries, and import them in the modules that those name",
+            f"importing {module} imports {done.stdout.strip()}, which makes every `gancore --help` slow",
+            "name classes as strings in the entries, and import heavy packages in their modules",
         )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise CheckFailure(f"importing {module} fails: {last}", "fix the module that the entry point names")
+        raise CheckFailure(f"importing {module} fails: {last}", "fix the module of the entry point")
 
 
 def resolves_entries(fixture: RegisteredPlugin) -> None:
-    """Every entry is valid, has its own name, and names an object of its kind.
+    """Every entry is valid, has a unique name, and names an object of the right class.
 
     Models have a check of their own.
     """
     if fixture.info.reason:
         raise CheckFailure(f"the plugin {fixture.info.reason}", fixture.info.fix)
     if not fixture.entries and not fixture.info.observes:
-        raise CheckFailure("the plugin registers nothing", "write a hook, such as gancore_domains")
+        raise CheckFailure("the plugin registers nothing", "implement a hook, such as gancore_domains")
     for hook, entry in fixture.entries:
         resolve_entry(hook, entry)
 
 
 def resolve_entry(hook: str, entry: Entry) -> None:
-    """Raises CheckFailure or PluginError if the object of an entry is missing, or of another kind."""
+    """Load the object of an entry.
+
+    Raises CheckFailure or PluginError if it is missing or of another class.
+    """
     if isinstance(entry, ModelEntry):
-        return  # a folder or an address: opens_models
+        return  # a folder or a URL, which opens_models checks
     if hook == "gancore_domains":
         resolve_domain(entry.name)
     elif isinstance(entry, RecipeEntry):
@@ -100,9 +103,9 @@ def resolve_entry(hook: str, entry: Entry) -> None:
 
 
 def opens_models(fixture: RegisteredPlugin) -> None:
-    """Every model has a licence, and its folder opens here as a model of the domain in its entry.
+    """Every model has a licence, and its folder opens as a model of the domain in its entry.
 
-    Archives, which would have to be downloaded, and models of domains that are not installed are not opened.
+    Not opened: archives, which would be downloaded, and models of domains that are not installed.
     """
     entries = [entry for _, entry in fixture.entries if isinstance(entry, ModelEntry)]
     unseen = []
@@ -112,27 +115,27 @@ def opens_models(fixture: RegisteredPlugin) -> None:
         except SkipCheck as reason:
             unseen.append(str(reason))
     if len(unseen) == len(entries):
-        raise SkipCheck("; ".join(unseen) or "it brings no trained model")
+        raise SkipCheck("; ".join(unseen) or "the plugin has no trained model")
 
 
 def opens_model(entry: ModelEntry) -> None:
-    """A model's folder opens here, and makes what the record says; an archive is not downloaded for it.
+    """Open the folder of a model and compare it with its entry; an archive is not downloaded.
 
     Raises:
-        GancoreError: it does not open.
-        CheckFailure: it is of another domain, or without a licence.
+        GancoreError: the folder does not open.
+        CheckFailure: the model is of another domain, or has no licence.
         SkipCheck: its domain is not installed.
     """
     if not entry.licence:
         raise CheckFailure(
-            f"the model {entry.name!r} has no licence", "name that of its weights in the entry"
+            f"the model {entry.name!r} has no licence", "name the licence of its weights in the entry"
         )
     if is_url(entry.target):
         return
     folder = plugin_model_folder(entry)
     own = read_model_folder(folder).config["domain"]
     if own != entry.domain:
-        message = f"the model {entry.name!r} is of the domain {own!r}, its entry says {entry.domain!r}"
+        message = f"the model {entry.name!r} has the domain {own!r}, its entry {entry.domain!r}"
         raise CheckFailure(message, f"write domain={own!r}")
     if own not in {record.name for record in plugins().entries("gancore_domains")}:
         raise SkipCheck(f"the domain {own!r} of the model {entry.name!r} is not installed")
@@ -142,7 +145,12 @@ def opens_model(entry: ModelEntry) -> None:
 
 
 def resolve_domain(name: str) -> None:
-    """Raises unless the domain, its recipes, metrics, extractors and sources load by their names."""
+    """Load a domain and all its recipes, metrics, feature extractors and sources by name.
+
+    Raises:
+        CheckFailure: an entry has another class or another name, or there is no recipe.
+        PluginError: an object cannot be loaded.
+    """
     domain = plugins().load_domain(name)
     kinds: Mapping[str, type[Any]] = {
         "recipes": RecipeEntry,
@@ -154,13 +162,11 @@ def resolve_domain(name: str) -> None:
         for key, entry in getattr(domain, attribute).items():
             where = f"{type(domain).__name__}.{attribute}"
             if not isinstance(entry, kind):
-                raise CheckFailure(
-                    f"{where}[{key!r}] is {type(entry).__name__}", f"write a {kind.__name__} there"
-                )
+                raise CheckFailure(f"{where}[{key!r}] is {type(entry).__name__}", f"use a {kind.__name__}")
             if entry.name != key:
-                raise CheckFailure(f"{where}[{key!r}] calls itself {entry.name!r}", "give both the same name")
+                raise CheckFailure(f"{where}[{key!r}] has the name {entry.name!r}", "use one name for both")
     if not domain.recipes:
-        raise CheckFailure(f"{type(domain).__name__} has no recipe", "write one, and name it in recipes")
+        raise CheckFailure(f"{type(domain).__name__} has no recipe", "write one and add it to recipes")
     for recipe in domain.recipes:
         plugins().load_recipe(domain, recipe)
     for metric in domain.metrics.values():

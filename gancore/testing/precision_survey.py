@@ -1,4 +1,4 @@
-"""The check of bf16 for every recipe of a machine: what ``gancore info --check-precision`` shows."""
+"""The check of bf16 for every installed recipe, for ``gancore info --check-precision``."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from gancore.training.run_context import open_run
 
 @dataclass(frozen=True)
 class PrecisionRow:
-    """One recipe at one size: on its domain's tiny data (``tiny``), or on its built-in data (``default``).
+    """The check of one recipe on the tiny data of its domain (``tiny``) or its built-in data (``default``).
 
-    ``operations`` were checked in ``seconds``; those in ``wrong`` failed; ``skipped`` says why none was.
-    Of a domain that is not available there is one row, without recipe and size.
+    ``operations`` is the number of operations that were checked, in ``seconds``; ``wrong`` lists those that
+    failed; ``skipped`` is the reason why none was checked. A domain that is not available has one row without
+    recipe and size.
     """
 
     domain: str
@@ -39,9 +40,9 @@ class PrecisionRow:
 
 
 def survey_precision() -> Iterator[PrecisionRow]:
-    """A row for each recipe of each domain and each size, as it is made. Nothing is trained or kept.
+    """Check each recipe of each domain at each size and yield its row. Nothing is trained or saved.
 
-    What a plugin raises is the reason why its own row is skipped, and ends nothing.
+    An exception of a plugin becomes the reason in its row and does not end the survey.
     """
     for record in plugins().entries("gancore_domains"):
         try:
