@@ -1,4 +1,4 @@
-"""The command ``gancore``: a thin layer over :mod:`gancore.api`. Heavy modules are imported when needed."""
+"""The command ``gancore``, a thin layer over :mod:`gancore.api`. Heavy modules are imported when needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gancore.runtime.signals import Interrupted, raise_interrupted, signal_exit_
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: an ExitCode, or 128 plus the number of a signal.
 
-    Every error is one line on stderr, and under ``--json`` an object ``{"error": {...}}`` on stdout, too.
+    Every error is one line on stderr; with ``--json``, it is also an object ``{"error": {...}}`` on stdout.
     """
     args = [_expand_home(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     shows_traceback = wants_traceback()
@@ -42,15 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _expand_home(word: str) -> str:
-    """Expand ``~`` in ``--out=~/runs``; a shell does this only at the start of a word."""
+    """Expand ``~`` in ``--out=~/runs``: a shell expands it at the start of a word only."""
     option, equals, value = word.partition("=")
     return f"{option}={os.path.expanduser(value)}" if equals and re.fullmatch(r"--[a-z-]+", option) else word
 
 
 def _run_command(args: Sequence[str]) -> int:
-    """Run the command. A signal ends it unless the command handles signals itself.
+    """Run the command. A signal ends it, unless the command handles signals itself.
 
-    typer reports every signal as Ctrl-C, so the number of the received one is noted here.
+    typer reports every signal as Ctrl-C; the number of the received signal is recorded here.
     """
     import typer
 
@@ -66,7 +66,7 @@ def _run_command(args: Sequence[str]) -> int:
         try:
             returned = typer.main.get_command(app).main(args, prog_name="gancore", standalone_mode=False)
         except typer.Abort:
-            raise GancoreError("the input ended before an answer") from None
+            raise GancoreError("the input ended before an answer was read") from None
         except Exception as error:
             if received and _is_caused_by_signal(error):
                 return signal_exit_code(received[0])
@@ -77,7 +77,7 @@ def _run_command(args: Sequence[str]) -> int:
 
 
 def _is_caused_by_signal(error: BaseException | None) -> bool:
-    """Whether interrupted code has made another error of the signal, as Python's ``__set_name__`` does."""
+    """Whether Interrupted is the cause of an error: Python's ``__set_name__`` converts it to another one."""
     while error is not None and not isinstance(error, Interrupted):
         error = error.__cause__
     return error is not None

@@ -21,7 +21,7 @@ from gancore.entries import CommandEntry
 
 
 class PluginCommand(TyperCommand):
-    """A plugin's command group: listed by its entry, imported when it is called."""
+    """The command group of a plugin, which is listed by its entry and imported when it is called."""
 
     def __init__(self, entry: CommandEntry) -> None:
         super().__init__(name=entry.name, callback=None, help=entry.summary, rich_markup_mode=None)
@@ -35,7 +35,7 @@ class PluginCommand(TyperCommand):
 
 
 class CommandGroup(TyperGroup):
-    """The built-in commands, then those of plugins, which are loaded only when they are needed."""
+    """The built-in commands, followed by commands of plugins, which are loaded when they are needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         builtin = super().list_commands(ctx)
@@ -54,8 +54,8 @@ class CommandGroup(TyperGroup):
 
 app = typer.Typer(
     cls=CommandGroup,
-    help="Train adversarial generative models in any domain, beside likelihood models, in one loop.",
-    rich_markup_mode=None,  # plain help: half the start-up time
+    help="Train adversarial generative models and likelihood models in any domain, in one loop.",
+    rich_markup_mode=None,  # plain help halves the start-up time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
@@ -73,10 +73,10 @@ def gancore(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show the traceback of an error; may stand anywhere.")
+        bool, typer.Option("--traceback", help="Show the traceback of an error. Valid at any position.")
     ] = False,
 ) -> None:
-    """Train adversarial generative models in any domain, beside likelihood models, in one loop."""
+    """Train adversarial generative models and likelihood models in any domain, in one loop."""
 
 
 for command in (train, generate, neighbours, animate, evaluate, compare, runs, models, recipes, info):

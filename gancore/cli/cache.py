@@ -1,4 +1,4 @@
-"""``gancore cache``: list and remove what the cache holds."""
+"""``gancore cache``: list and delete items of the cache."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 COLUMNS = ("kind", "size", "last used", "what")
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List or remove what the cache holds.")
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List or delete items of the cache.")
 
 
 @app.command("list")
 def list_cache(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, item by item.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every item as JSON.")] = False,
 ) -> None:
-    """List what the cache holds: prepared data, downloads, results of evaluations."""
+    """List the items of the cache: prepared data, downloads, results of evaluations."""
     from gancore.data.cache import cache_folder, cache_items
 
     items = cache_items()
@@ -45,16 +45,17 @@ def list_cache(
 @app.command()
 def clear(
     unused_for: Annotated[
-        float | None, typer.Option(metavar="DAYS", min=0, help="Items that were not used for so many days.")
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Items that were not used for this number of days."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All items, downloads too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All items, including downloads.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove items of the cache: those not used for some days, or all. They are made again when needed."""
+    """Delete all items of the cache, or those not used for some days. They are made again when needed."""
     from gancore.data import cache
 
     if everything == (unused_for is not None):
-        raise ConfigError("nothing to remove was selected", "give --unused-for DAYS or --all")
+        raise ConfigError("no items are selected", "give --unused-for DAYS or --all")
     items = cache.cache_items()
     removed, skipped = cache.delete_items(
         items if unused_for is None else cache.last_used_before(items, unused_for)
@@ -67,7 +68,7 @@ def clear(
         f"{count_noun(len(removed), 'item')} removed, {format_size(sum(item.size for item in removed))}"
     )
     for item in skipped:
-        print_line(f"not removed (in use, or not created by gancore): {item.path}")
+        print_line(f"not deleted (in use, or not created by gancore): {item.path}")
     return None
 
 

@@ -30,7 +30,7 @@ STORED_OPTIONS = (
     *("domain", "data", "recipes", "steps", "samples", "time", "overrides", "grid", "select", "n"),
     *("metrics", "feature_extractor", "evaluation_seed", "device", "out"),
 )
-"""Options whose values a comparison stores in its folder."""
+"""Options that a comparison stores in its folder."""
 
 
 def compare(
@@ -38,7 +38,7 @@ def compare(
     data: DataOption = None,
     recipes: Annotated[
         str | None,
-        typer.Option(metavar="A,B", help="Recipes, or NAME=RECIPE; default: all of the domain."),
+        typer.Option(metavar="A,B", help="Recipes, or NAME=RECIPE. Default: all of the domain."),
     ] = None,
     steps: StepsOption = None,
     samples: SamplesOption = None,
@@ -46,7 +46,7 @@ def compare(
     seeds: Annotated[
         str | None,
         typer.Option(
-            metavar="N|A,B", help="How many (0, 1, ...), or which; added to those of the folder. Default: 1."
+            metavar="N|A,B", help="A number, or a list of seeds; added to those of the folder. Default: 1."
         ),
     ] = None,
     overrides: Annotated[
@@ -64,7 +64,7 @@ def compare(
     select: Annotated[
         str | None,
         typer.Option(
-            metavar="METRIC", help="Selects each model on valid; last: none. Default: the domain's."
+            metavar="METRIC", help="Metric on valid that selects each model, or last. Default: the domain's."
         ),
     ] = None,
     n: Annotated[int | None, typer.Option("-n", min=16, help="Samples of each model. Default: 2000.")] = None,
@@ -76,27 +76,27 @@ def compare(
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1, mps.")] = None,
     jobs: Annotated[
         int,
-        typer.Option(min=1, help="Trainings at once; not with --time, since they would share it."),
+        typer.Option(min=1, help="Number of parallel trainings. Not with --time."),
     ] = 1,
     data_root: DataRootOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder; finished parts in it are not computed again. Default: in runs/."),
+        typer.Option(help="Folder of the comparison; finished parts are kept. Default: a new one in runs/."),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Continue a comparison; only --seeds can be added.")
     ] = None,
     report_only: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Only write its report again.")
+        Path | None, typer.Option(metavar="FOLDER", help="Write the report of a comparison again.")
     ] = None,
     quiet: NoProgressOption = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures of the report as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the content of report.json.")] = False,
 ) -> None:
-    """Train several recipes on the same data and budget, evaluate them in the same way, and report.
+    """Train several recipes with the same data and budget, evaluate them in the same way, and write a report.
 
-    Writes report.html, a page without external files, and report.json into the folder. The same command with
-    the same --out continues a comparison that was stopped or killed. Exit code 3: the report was written,
-    but a recipe failed.
+    The folder gets report.html, a page without external files, and report.json. The same command with the
+    same --out continues a comparison that was stopped or killed. Exit code 3: the report is written, and a
+    recipe failed.
     """
     given = dict(locals())
     from gancore import api
@@ -139,7 +139,7 @@ def _reject_extra_options(given: dict[str, Any], names: Sequence[str], flag: str
     if extra:
         option = {"overrides": "--set", "n": "-n"}.get(extra[0], "--" + extra[0].replace("_", "-"))
         raise ConfigError(
-            f"{option} cannot be combined with {flag}: the folder stores its settings", f"leave {option} out"
+            f"{option} cannot be combined with {flag}: the folder stores its settings", f"leave out {option}"
         )
 
 

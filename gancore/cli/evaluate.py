@@ -1,4 +1,4 @@
-"""``gancore evaluate``: compare samples of a model with real examples, with intervals and anchors."""
+"""``gancore evaluate``: compare samples of a model with real examples, with intervals and controls."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ def evaluate(
         typer.Option(
             "-n",
             min=16,
-            help="Samples, and at most so many real ones. Default: as in the split, 300 to 2,000.",
+            help="Samples, and the most real rows. Default: rows of the split, 300 to 2,000.",
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="The reference: test, valid or train.")] = "test",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 0,
+    split: Annotated[str, typer.Option(help="Reference split: test, valid or train.")] = "test",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
     device: DeviceOption = "auto",
     data_root: DataRootOption = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the JSON lines to this file, too.")
+        Path | None, typer.Option(metavar="FILE", help="Also write the JSON lines to this file.")
     ] = None,
     update_card: Annotated[
-        bool, typer.Option("--update-card", help="Write the results that can be trusted into the model card.")
+        bool, typer.Option("--update-card", help="Write trusted results into the model card.")
     ] = False,
     quiet: NoProgressOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")] = False,
 ) -> None:
     """Evaluate a trained model.
 
-    Every value is printed with those of three known sets: held-out real examples, noise, and a collapse. The
-    results of a run are stored in its folder, in evaluations.jsonl.
+    Every value is printed with the values of three controls: held-out real examples, noise, and repeated
+    samples (collapse). Results of a run are stored in evaluations.jsonl in its folder.
     """
     from gancore import api
 

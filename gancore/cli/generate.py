@@ -1,4 +1,4 @@
-"""``gancore generate``, ``neighbours``, ``animate``: write samples of a model or a run as files."""
+"""``gancore generate``, ``neighbours``, ``animate``: write samples of a model or a run to files."""
 
 from __future__ import annotations
 
@@ -26,26 +26,30 @@ from gancore.console import print_json, print_line, progress_printer
 
 def generate(
     run_or_model: RunOrModelArgument,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 16,
     out: OutFolderOption = Path("samples"),
     seed: SampleSeedOption = 0,
     label: LabelOption = None,
     each_label: Annotated[
-        bool, typer.Option("--each-label", help="-n samples of every class, side by side.")
+        bool, typer.Option("--each-label", help="Write -n samples of every class.")
     ] = False,
     interpolate: Annotated[
         int | None,
-        typer.Option(metavar="POINTS", min=2, help="-n paths of so many samples from one sample to another."),
+        typer.Option(
+            metavar="POINTS", min=2, help="Write -n paths of this many samples between two samples."
+        ),
     ] = None,
     truncation: Annotated[
         float | None,
-        typer.Option(metavar="PSI", help="Limit of normal latents: less variety, fewer outliers."),
+        typer.Option(metavar="PSI", help="Bound on normal latents: less variety, fewer outliers."),
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option(metavar="T", help="Of each token: below 1 less variety. Of models that have one."),
+        typer.Option(metavar="T", help="Temperature of tokens, if the model has one; below 1 less variety."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples at once; does not change them.")] = 64,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Samples on the device at a time; does not change samples.")
+    ] = 64,
     device: DeviceOption = "auto",
     overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
@@ -79,11 +83,11 @@ def generate(
 def neighbours(
     run_or_model: RunOrModelArgument,
     n: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many training examples beside each.")] = 5,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of training examples for each sample.")] = 5,
     out: OutFolderOption = Path("neighbours"),
     feature_extractor: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Features that measure distance. Default: those of the domain."),
+        typer.Option(metavar="NAME", help="Feature extractor for distances. Default: that of the domain."),
     ] = None,
     data: OtherDataOption = None,
     seed: SampleSeedOption = 0,
@@ -94,7 +98,7 @@ def neighbours(
     quiet: NoProgressOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write samples, each beside its nearest training examples, and report whether they are copies."""
+    """Write samples with their nearest training examples, and report whether samples are copies."""
     from gancore import api
 
     found = api.neighbours(
@@ -122,12 +126,14 @@ def neighbours(
 
 
 def animate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, finished or not.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: RUN/animation.gif.")] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File of the animation. Default: RUN/animation.gif.")
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Join the previews of a run, which show the same latents, into one GIF."""
+    """Make a GIF of the previews of a run, which show the same latents at each step."""
     from gancore import api
 
     made = api.animate(run, out=out, announce=progress_printer(quiet))

@@ -1,4 +1,4 @@
-"""``gancore info``: versions, device and folders, for a bug report."""
+"""``gancore info``: versions, device, folders and plugins, for a bug report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def info(
     check: Annotated[
         bool,
         typer.Option(
-            "--check-precision", help="Check every recipe's layers in bf16 on this machine; takes minutes."
+            "--check-precision", help="Check the layers of every recipe in bf16 on this machine (minutes)."
         ),
     ] = False,
 ) -> None:
@@ -54,7 +54,7 @@ def _check_precision(as_json: bool) -> None:
 
 
 def _format_faults(faults: Sequence[str]) -> str:
-    return f"{len(faults)} wrong and computed in fp32: {', '.join(faults)}" if faults else "no fault"
+    return f"{len(faults)} wrong and computed in fp32: {', '.join(faults)}" if faults else "none wrong"
 
 
 def _format(value: Any) -> str:
@@ -89,7 +89,7 @@ def _machine() -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "device": f"{device.type} ({name})",
-        "precision": f"{resolve_precision('auto', device)} (what auto means here)",
+        "precision": f"{resolve_precision('auto', device)} (for --precision auto)",
         "threads": torch.get_num_threads(),
     }
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the names that a shell completes."""
+"""Options that several commands share, and the completion of names in a shell."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typer
 
 
 def complete_domain(incomplete: str) -> list[str]:
-    """Names of installed plugins, from their metadata alone, since a shell waits for the answer."""
+    """Names of installed plugins, from their metadata only: a shell waits for the completion."""
     from gancore.plugins import plugins
 
     return [plugin.name for plugin in plugins().list_plugins() if plugin.name.startswith(incomplete)]
 
 
 def complete_recipe(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Recipes of the domain that the command line has named so far."""
+    """Recipes of the domain that is already on the command line."""
     from gancore.errors import GancoreError
     from gancore.plugins import plugins
 
@@ -31,23 +31,23 @@ def complete_recipe(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
 
 
 def split_names(names: str | None) -> list[str] | None:
-    """``a,b`` as a list; None stays None."""
+    """Split ``a,b`` into a list; None stays None."""
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
 RunOrModelArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder, a model folder, or a model's name.")
+    str, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder, a model folder, or the name of a model.")
 ]
-RunsFolderArgument: TypeAlias = Annotated[Path, typer.Argument(help="The folder that holds the runs.")]
+RunsFolderArgument: TypeAlias = Annotated[Path, typer.Argument(help="The folder with the runs.")]
 DomainOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(help="The kind of data; see `gancore plugins`.", autocompletion=complete_domain),
+    typer.Option(help="Kind of data; `gancore plugins` lists them.", autocompletion=complete_domain),
 ]
 DataOption: TypeAlias = Annotated[
-    str | None, typer.Option(help="A folder, file or named data set; default: the built-in data.")
+    str | None, typer.Option(help="A folder, a file or a named data set. Default: the built-in data.")
 ]
 DataRootOption: TypeAlias = Annotated[
-    Path | None, typer.Option(help="The folder of named data sets; default: GANCORE_DATA, or the cache.")
+    Path | None, typer.Option(help="Folder of named data sets. Default: GANCORE_DATA, or the cache.")
 ]
 StepsOption: TypeAlias = Annotated[
     str | None, typer.Option(metavar="N", help="Budget in training steps: 20000 or 2e4.")
@@ -59,29 +59,31 @@ TimeOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Wall-clock budget, evaluation and checkpoints included: 90s, 10m, 2h or seconds.",
+        help="Wall-clock budget with evaluation and checkpoints: 90s, 10m, 2h or seconds.",
     ),
 ]
 OtherDataOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="SOURCE", help="Other data than the model's own: a name or a path.")
+    str | None,
+    typer.Option(metavar="SOURCE", help="Data other than those of the training: a name or a path."),
 ]
 MetricsOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="A,B", help="Metrics by name; all: every one. Default: the quick ones.")
+    str | None, typer.Option(metavar="A,B", help="Names of metrics, or all. Default: the fast ones.")
 ]
 FeatureExtractorOption: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Feature extractor by name. Default: the domain's first.")
+    str | None,
+    typer.Option(metavar="NAME", help="Name of the feature extractor. Default: the domain's first."),
 ]
 LabelOption: TypeAlias = Annotated[str | None, typer.Option(help="Samples of this class only.")]
-SampleSeedOption: TypeAlias = Annotated[
-    int, typer.Option(min=0, help="The same seed gives the same samples.")
-]
+SampleSeedOption: TypeAlias = Annotated[int, typer.Option(min=0, help="Seed of the samples.")]
 DeviceOption: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-OutFolderOption: TypeAlias = Annotated[Path, typer.Option(help="The folder for the files; made if missing.")]
+OutFolderOption: TypeAlias = Annotated[
+    Path, typer.Option(help="Folder of the files; it is created if it does not exist.")
+]
 OverwriteOption: TypeAlias = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the samples that --out holds.")
+    bool, typer.Option("--overwrite", help="Replace the samples in --out.")
 ]
 StrictPluginsOption: TypeAlias = Annotated[
-    bool, typer.Option("--strict-plugins", help="Stop at the first fault of a plugin.")
+    bool, typer.Option("--strict-plugins", help="Stop at the first error of a plugin.")
 ]
 NoProgressOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print nothing.")]

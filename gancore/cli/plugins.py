@@ -1,4 +1,4 @@
-"""``gancore plugins``: list what is installed and its faults; ``check`` a plugin, write a ``new`` one."""
+"""``gancore plugins``: list installed plugins and their errors, ``check`` a plugin, write a ``new`` one."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ app = typer.Typer(rich_markup_mode=None)
 def plugins(
     context: typer.Context,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="With the names that each registers.")
+        bool, typer.Option("--verbose", "-v", help="Also print the names that each plugin registers.")
     ] = False,
     as_json: JsonOption = False,
     strict_plugins: StrictPluginsOption = False,
 ) -> None:
-    """List plugins with what they register and their state; check one, or write a new one."""
+    """List plugins with their entries and states; check a plugin, or write a new one."""
     if context.invoked_subcommand is not None:
         return None
     from gancore.plugins import plugins as registry
@@ -40,10 +40,10 @@ def plugins(
     if as_json:
         return print_json([asdict(plugin) for plugin in found])
     if not found:
-        return print_line("no plugins are installed; each domain is one, in a distribution of its own")
+        return print_line("no plugins are installed; every domain is a plugin with its own distribution")
     print_table(COLUMNS, [_row(plugin, verbose) for plugin in found])
     for plugin in found:
-        if plugin.state == "disabled":  # faults are printed on stderr when a plugin is loaded
+        if plugin.state == "disabled":  # errors are printed on stderr when a plugin is loaded
             print_line(f"{plugin.name} is {plugin.reason}")
 
 
@@ -62,12 +62,12 @@ def _row(plugin: PluginInfo, verbose: bool) -> tuple[str, ...]:
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(help="The plugin, or its domain.", autocompletion=complete_domain)],
-    recipe: Annotated[str | None, typer.Option(help="Only this one of its recipes.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Check this recipe only.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check that a plugin keeps the contract: one check a line. Exit code 2 if one fails.
+    """Check that a plugin keeps the contract. Prints a line for each check; exit code 2 if a check fails.
 
-    The checks are those of gancore.testing.DomainConformance, on the domain's tiny data.
+    The checks are those of gancore.testing.DomainConformance, with the tiny data of the domain.
     """
     from gancore.plugins.surface import surface_warning
     from gancore.testing.kit import ConformanceKit, failure_of, summary_of
@@ -86,22 +86,19 @@ def check(
             raise error
         return
     print_json({"plugin": name, "ok": error is None, "checks": [asdict(result) for result in results]})
-    if error is not None:  # stdout holds one document
+    if error is not None:  # stdout is one JSON document
         print_line(f"error: {error}", to_stderr=True)
         raise typer.Exit(error.exit_code)
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="The domain's name: a-z, 0-9 and dashes.")],
+    name: Annotated[str, typer.Argument(help="Name of the domain: a-z, 0-9 and dashes.")],
     out: Annotated[
-        Path | None, typer.Option(help="The folder for the project; default: gancore-NAME, here.")
+        Path | None, typer.Option(help="Folder of the project. Default: gancore-NAME in this folder.")
     ] = None,
 ) -> None:
-    """Write the project of a new plugin that works.
-
-    It is a small domain to be changed file by file. It installs, keeps the contract and trains.
-    """
+    """Write the project of a new plugin: a small domain that installs, passes all checks and trains."""
     from gancore.scaffold import write_project
 
     folder = out or Path(f"gancore-{name}")

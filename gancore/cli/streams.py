@@ -1,4 +1,4 @@
-"""stdout and stderr that ignore a closed pipe, so that the command finishes its work."""
+"""stdout and stderr that ignore a closed pipe: the command finishes its work."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 PIPE_CLOSED = frozenset({errno.EPIPE, errno.EIO, errno.ESHUTDOWN})
-"""Errors of a pipe whose reader has exited, and of a terminal that was closed."""
+"""Errors of a pipe without a reader and of a closed terminal."""
 
 
 class PipeSafeStream:
-    """A text stream. Once its reader has exited, written text is discarded."""
+    """A text stream that discards text after its reader has exited."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -37,7 +37,7 @@ class PipeSafeStream:
             self._discard_rest(error)
 
     def _discard_rest(self, error: OSError) -> None:
-        """Send the rest of the buffer, and all that follows, to the null device. Other errors are raised."""
+        """Send the rest of the buffer and all later text to the null device. Other errors are raised."""
         if error.errno not in PIPE_CLOSED:
             raise error
         with contextlib.suppress(OSError, ValueError):
@@ -48,10 +48,10 @@ class PipeSafeStream:
 
 @contextlib.contextmanager
 def pipe_safe_streams() -> Iterator[None]:
-    """Open stdin, stdout and stderr if they are closed; writing does not fail when the reader has exited."""
+    """Context manager that opens closed standard streams and ignores closed pipes."""
     _open_descriptors()
     before = sys.stdin, sys.stdout, sys.stderr
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the encoding lacks must not fail
+    if isinstance(sys.stdout, io.TextIOWrapper):  # characters that the encoding lacks are not an error
         sys.stdout.reconfigure(errors="backslashreplace")
     with open(os.devnull, "r+") as devnull:
         sys.stdin = sys.stdin or devnull
@@ -65,9 +65,9 @@ def pipe_safe_streams() -> Iterator[None]:
 
 
 def _open_descriptors() -> None:
-    """Open descriptors 0 to 2 if they are closed; else the next opened file would receive what is printed."""
+    """Open descriptors 0 to 2 if they are closed: otherwise the next opened file would get printed text."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number

@@ -1,4 +1,4 @@
-"""``gancore runs``, ``models``, ``recipes``: list what there is."""
+"""``gancore runs``, ``models``, ``recipes``: list runs, models and recipes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY_COLUMNS = ("key", "default", "allowed", "about")
 
 
 def runs(folder: RunsFolderArgument = Path("runs"), as_json: JsonOption = False) -> None:
-    """List runs: the step, the state and the last losses of each."""
+    """List runs with their step, state and last losses."""
     from gancore import summaries
 
     found = summaries.list_runs(folder)
@@ -49,11 +49,11 @@ def _run_row(run: RunSummary) -> tuple[str, ...]:
 def models(
     folder: RunsFolderArgument = Path("runs"),
     domain: Annotated[
-        str | None, typer.Option(help="Only models of this kind of data.", autocompletion=complete_domain)
+        str | None, typer.Option(help="List models of this domain only.", autocompletion=complete_domain)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List trained models: those of runs, and those that plugins provide."""
+    """List trained models of runs and of plugins."""
     from gancore import summaries
 
     found = summaries.list_models(domain, folder)
@@ -79,13 +79,15 @@ def models(
 
 
 def recipes(
-    recipe: Annotated[str | None, typer.Argument(help="Show the keys of this recipe.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="A recipe whose keys are shown.")] = None,
     domain: Annotated[
-        str | None, typer.Option(help="Only recipes of this kind of data.", autocompletion=complete_domain)
+        str | None, typer.Option(help="List recipes of this domain only.", autocompletion=complete_domain)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the keys of each.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON with the keys of every recipe.")
+    ] = False,
 ) -> None:
-    """List recipes and what their models provide; for a named recipe all keys, defaults and ranges."""
+    """List recipes and capabilities of their models; for one recipe, keys with defaults and ranges."""
     from gancore import summaries
     from gancore.errors import ConfigError
     from gancore.text import suggestion
@@ -104,7 +106,7 @@ def recipes(
     ]
     print_table(RECIPE_COLUMNS, [(*row, each.summary) for row, each in zip(rows, found, strict=True)])
     if recipe is None:
-        return print_line("`gancore recipes RECIPE` shows the keys of one, with defaults and ranges")
+        return print_line("`gancore recipes RECIPE` shows the keys of a recipe, with defaults and ranges")
     for each in found:
         print_line(f"\nkeys of {each.domain} {each.name}, for --set KEY=VALUE:")
         print_table(KEY_COLUMNS, [(key.key, str(key.default), key.allowed, key.about) for key in each.keys])

@@ -31,45 +31,45 @@ def train(
     domain: DomainOption = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="How to train; default: the domain's first.", autocompletion=complete_recipe),
+        typer.Option(help="Name of the recipe. Default: the domain's first.", autocompletion=complete_recipe),
     ] = None,
     data: DataOption = None,
     data_root: DataRootOption = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The folder for the run; default: a new one in runs/.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder. Default: a new one in runs/.")] = None,
     steps: StepsOption = None,
     samples: SamplesOption = None,
     time: TimeOption = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random number.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = None,
     devices: Annotated[
-        int | None, typer.Option(min=1, help="Processes that share each batch, each on an accelerator.")
+        int | None,
+        typer.Option(min=1, help="Number of processes that share each batch, one for each accelerator."),
     ] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16.")] = None,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Reproduce the same bytes on a GPU.")
+        bool, typer.Option("--deterministic", help="Use deterministic kernels on a GPU.")
     ] = False,
     resume: Annotated[
         str | None,
         typer.Option(
-            help="A run folder to continue (with --steps MORE: longer);"
+            help="Run folder to continue, longer with --steps MORE;"
             " auto: the newest unfinished run with this configuration."
         ),
     ] = None,
     init_from: Annotated[
-        Path | None, typer.Option(help="A run, a model, or the name of one, to start from its weights.")
+        Path | None,
+        typer.Option(help="A run, a model folder, or a name of a model, from whose weights to start."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Resume although the configuration changed.")
+        bool, typer.Option("--force", help="Resume although the configuration has changed.")
     ] = False,
-    config: Annotated[Path | None, typer.Option(help="A YAML file; flags and --set override it.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file; flags and --set override it.")] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="For example model.width=16; may be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Such as model.width=16. May be repeated."),
     ] = None,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Only show the resolved configuration.")
+        bool, typer.Option("--print-config", help="Print the resolved configuration and exit.")
     ] = False,
     strict_plugins: StrictPluginsOption = False,
     quiet: NoProgressOption = False,
@@ -77,10 +77,10 @@ def train(
 ) -> None:
     """Train a model.
 
-    The configuration is layered: defaults, --config, flags, --set. Give at most one of --steps, --samples
-    and --time; the default is the recipe's budget. With --resume RUN, the budget counts from step 0.
-    Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current step and save a checkpoint;
-    a second Ctrl-C interrupts at once.
+    Later layers of the configuration override earlier ones: defaults, --config, flags, --set. Give at most
+    one of --steps, --samples and --time; the default is the budget of the recipe. With --resume RUN, the
+    budget counts from step 0. Ctrl-C (exit code 130), SIGTERM (143), SIGHUP and SIGUSR1 finish the current
+    step and save a checkpoint; a second Ctrl-C interrupts at once.
     """
     settings: dict[str, Any] = {
         "recipe": recipe,
@@ -116,7 +116,7 @@ def train(
 
 @contextlib.contextmanager
 def _result_after_signal() -> Iterator[list[Any]]:
-    """The result of a training, also if a signal stopped it after it was saved."""
+    """Context manager that gets the result of a training, also if a signal stopped it and it was saved."""
     results: list[Any] = []
     try:
         yield results
@@ -137,7 +137,7 @@ def _print_config(domain: str | None, settings: dict[str, Any], resume: str | No
 
 
 def _time_breakdown(training: float, other: Mapping[str, float]) -> str:
-    """``trained 52 s, evaluation 4 s, previews 1 s``."""
+    """Times as text: ``trained 52 s, evaluation 4 s, previews 1 s``."""
     parts = [f"trained {format_duration(training)}"]
     return ", ".join(parts + [f"{name} {format_duration(seconds)}" for name, seconds in other.items()])
 

@@ -98,7 +98,7 @@ def check_scheme(url: str) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
+    """The sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

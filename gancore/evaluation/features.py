@@ -82,7 +82,7 @@ class FeatureExtractor:
 
     @property
     def digest(self) -> str:
-        """The sha256, in hexadecimal digits, of everything on which the features depend."""
+        """The sha256, in hexadecimal, of everything on which the features depend."""
         raise TypeError(f"{type(self).__name__} must define digest")
 
     def embed(self, samples: Tree, spec: Spec) -> Tensor:

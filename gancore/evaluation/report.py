@@ -210,7 +210,7 @@ def _next_step(results: Sequence[MetricResult]) -> str:
 
 
 def format_number(value: float | None) -> str:
-    """Three significant digits; from a thousand on, as ``1,399``."""
+    """Three significant figures; from a thousand on, as ``1,399``."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"

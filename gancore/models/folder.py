@@ -45,7 +45,7 @@ FETCH_AGAIN = "fetch or save the model again"
 class ModelFiles:
     """The content of a model folder. ``config`` is that of :func:`write_model_folder`.
 
-    ``weights_sha256`` is the sha256 of the file of weights, in hexadecimal digits.
+    ``weights_sha256`` is the sha256 of the file of weights, in hexadecimal.
     """
 
     config: dict[str, Json]

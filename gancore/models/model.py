@@ -43,7 +43,7 @@ class Model:
     """A sampler with its spec, domain and configuration. ``model.sample(4).data`` are four canonical samples.
 
     ``config`` is config.json of the model folder. ``weights_sha256`` is the sha256 of the file of weights, in
-    hexadecimal digits; it is empty if there is no file.
+    hexadecimal; it is empty if there is no file.
     """
 
     sampler: Sampler

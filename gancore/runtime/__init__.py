@@ -1,1 +1,1 @@
-"""Devices, processes, signals and settings of torch."""
+"""Devices, processes, signals, and settings of torch."""

@@ -1,4 +1,4 @@
-"""The clock of trainings: it does not advance while Ctrl-Z has suspended the program. Imports no torch."""
+"""The clock of trainings, which stops while Ctrl-Z has suspended the program. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Clock:
     suspended_seconds = 0.0
 
     def suspend(self, number: int, frame: FrameType | None) -> None:
-        """A handler of SIGTSTP that suspends the program as if there were none, until SIGCONT."""
+        """A handler of SIGTSTP that suspends the program until SIGCONT, as the default handler does."""
         started = time.perf_counter()
         handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTSTP)
@@ -26,16 +26,16 @@ _CLOCK = _Clock()
 
 
 def active_time() -> float:
-    """Seconds since some moment, without those that :func:`measure_suspensions` saw the program suspended."""
+    """Seconds since an arbitrary start, without the suspensions that :func:`measure_suspensions` measured."""
     return time.perf_counter() - _CLOCK.suspended_seconds
 
 
 @contextlib.contextmanager
 def measure_suspensions() -> Iterator[None]:
-    """Within, :func:`active_time` stands still while SIGTSTP (Ctrl-Z) has suspended the program.
+    """Context manager in which :func:`active_time` stops while SIGTSTP (Ctrl-Z) has suspended the program.
 
-    Does nothing outside the main thread, because the main thread gets all signals, or where the program has
-    a handler of its own or ignores the signal. SIGSTOP has no handler, so that its time counts.
+    It does nothing outside the main thread, which alone gets signals, and if the program has a handler of its
+    own or ignores the signal. SIGSTOP cannot be handled: its suspensions count.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:

@@ -1,7 +1,7 @@
-"""Several processes that train one game: plain torch.distributed with explicit, bucketed sums.
+"""Several processes that train one game: torch.distributed with explicit, bucketed all-reduces.
 
-Networks stay plain modules. Each process has its rows of every global batch; what depends on the whole
-batch is summed here. With one process, nothing is sent and nothing is copied.
+Networks are not wrapped. Each process computes its rows of every global batch; quantities of the whole batch
+are summed here. A single process sends and copies nothing.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ CGROUP_FILES = (
     ("/sys/fs/cgroup/cpu.max",),
     ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
 )
-"""Files in which the kernel states the container's CPU quota and its period."""
+"""Files with the CPU quota and period of the container (cgroup)."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among ``world_size``. All processes must call methods that send, in the same order."""
+    """This process of ``world_size`` processes. All must call collective methods in the same order."""
 
     rank: int = 0
     world_size: int = 1
@@ -54,13 +54,13 @@ class ProcessGroup:
         return self.rank == 0
 
     def local_rows(self, total: int) -> RowRange:
-        """This process's rows of a global batch; ``world_size`` divides ``total``."""
+        """The rows of this process in a global batch of ``total`` rows, which ``world_size`` divides."""
         count = total // self.world_size
         return RowRange(self.rank * count, (self.rank + 1) * count, total)
 
     @torch.no_grad()
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
-        """Sum over processes, in place; equal bit by bit on all of them."""
+        """Sum tensors over processes, in place; the sums are equal bit by bit on all processes."""
         if self.world_size > 1:
             for bucket in _buckets(tensors):
                 flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
@@ -69,7 +69,7 @@ class ProcessGroup:
 
     @torch.no_grad()
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        """Copy the tensors of rank 0, in place."""
+        """Copy the tensors of rank 0 to all processes, in place."""
         if self.world_size > 1:
             for bucket in _buckets(list(tensors)):
                 flat = torch.cat([tensor.reshape(-1) for tensor in bucket])
@@ -77,7 +77,7 @@ class ProcessGroup:
                 _unflatten(flat, bucket)
 
     def all_max(self, *numbers: float) -> list[float]:
-        """The maximum of each number over processes. Via the host: nothing is read from a device."""
+        """The maximum of each number over processes. The numbers are on the host, not on a device."""
         if self.world_size == 1:
             return list(numbers)
         values = torch.tensor(numbers, dtype=torch.float64)
@@ -85,7 +85,7 @@ class ProcessGroup:
         return [float(value) for value in values]
 
     def broadcast_object(self, value: Any = None) -> Any:
-        """The value of rank 0."""
+        """The value of rank 0, which is pickled."""
         if self.world_size == 1:
             return value
         values = [value]
@@ -93,7 +93,7 @@ class ProcessGroup:
         return values[0]
 
     def all_gather(self, rows: Tensor) -> Tensor:
-        """The rows of all processes, in order; differentiable twice."""
+        """The rows of all processes, (world_size * n, ...) in order of ranks; twice differentiable."""
         if self.world_size == 1:
             return rows
         return _apply(_AllGather, rows, self)
@@ -104,9 +104,10 @@ SINGLE_PROCESS = ProcessGroup()
 
 @contextlib.contextmanager
 def connect(processes: ProcessGroup, timeout_seconds: float = 600.0, **address: Any) -> Iterator[None]:
-    """Connect to the other processes. ``address``: what ``init_process_group`` needs to find them.
+    """Context manager that connects to the other processes.
 
-    A process that does not respond within ``timeout_seconds`` is considered lost.
+    ``address`` are arguments of ``init_process_group``. A process that does not respond within
+    ``timeout_seconds`` is considered lost.
     """
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if "OMP_NUM_THREADS" not in os.environ:
@@ -126,7 +127,7 @@ def connect(processes: ProcessGroup, timeout_seconds: float = 600.0, **address: 
 
 
 def available_cores() -> int:
-    """Cores that this process may use: those of its cpuset (taskset, Slurm), within its cgroup's quota."""
+    """The number of cores of this process: of its cpuset (taskset, Slurm), at most its cgroup's quota."""
     try:
         cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -135,7 +136,7 @@ def available_cores() -> int:
 
 
 def _cgroup_cores() -> float:
-    """CPU quota of the container in cores (cgroup 2, then 1); infinite without a limit."""
+    """The CPU quota of the container in cores (cgroup 2, then 1); infinite without a limit."""
     for names in CGROUP_FILES:
         try:
             words = " ".join(Path(name).read_text() for name in names).split()
@@ -146,7 +147,7 @@ def _cgroup_cores() -> float:
 
 
 def exit_with_parent(parent: int) -> None:
-    """End this process when ``parent`` has ended: an orphan would continue to write checkpoints."""
+    """End this process when ``parent`` has ended, so that it does not continue to write checkpoints."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -161,7 +162,7 @@ def exit_with_parent(parent: int) -> None:
 def _collective(send: Any, *arguments: Any, **options: Any) -> Any:
     try:
         return send(*arguments, **options)
-    except RuntimeError as error:  # torch.distributed raises nothing more specific for a peer that is gone
+    except RuntimeError as error:  # torch.distributed has no other class for a lost process
         raise LostProcessError(
             f"another process of this run does not respond ({' '.join(str(error).split())[:120]})",
             "see its error message, then use --resume",
@@ -169,7 +170,7 @@ def _collective(send: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Groups of tensors of one type and device, each of about BUCKET_BYTES."""
+    """Groups of tensors of one dtype and device, each of about BUCKET_BYTES."""
     kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
     for tensor in tensors:
         kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
@@ -198,7 +199,7 @@ def _apply(function: type[torch.autograd.Function], rows: Tensor, processes: Pro
 
 
 class _AllGather(torch.autograd.Function):
-    """All rows from own rows. Its adjoint sums the gradients of the own rows over processes."""
+    """Gathers the rows of all processes. The backward sums gradients over processes for the local rows."""
 
     @staticmethod
     def forward(context: Any, rows: Tensor, processes: ProcessGroup) -> Tensor:
@@ -213,7 +214,7 @@ class _AllGather(torch.autograd.Function):
 
 
 class _ReduceScatter(torch.autograd.Function):
-    """Own rows of the sum over processes: the adjoint of :class:`_AllGather`, and vice versa."""
+    """Sums over processes and returns the local rows: the backward of :class:`_AllGather`, and vice versa."""
 
     @staticmethod
     def forward(context: Any, rows: Tensor, processes: ProcessGroup) -> Tensor:
@@ -228,21 +229,21 @@ class _ReduceScatter(torch.autograd.Function):
 
 
 RENDEZVOUS_SECONDS = 300.0
-"""How long a process waits for the other processes of its launcher."""
+"""How long a process waits for the other processes of its launcher, in seconds."""
 NOTICE_SECONDS = 10.0
-"""After this time it prints that it waits."""
+"""The time after which it prints that it waits, in seconds."""
 
 T = TypeVar("T")
 
 
 def launcher_store(processes: ProcessGroup, timeout_seconds: float = RENDEZVOUS_SECONDS) -> Store:
-    """The launcher's store, with another prefix for each restart.
+    """The store of the launcher, with another prefix for each restart.
 
-    torchrun keeps one store over restarts; without the prefix, addresses of processes that ended would be
-    read as those of the new ones.
+    torchrun keeps one store over restarts: without the prefix, new processes would read the addresses of
+    processes that have ended.
 
     Raises:
-        ConfigError: another program listens at the address of the store.
+        ConfigError: another program uses the address of the store.
         LostProcessError: the other processes do not connect in time.
     """
     timeout = timedelta(seconds=timeout_seconds)
@@ -251,16 +252,16 @@ def launcher_store(processes: ProcessGroup, timeout_seconds: float = RENDEZVOUS_
             store, *_ = next(rendezvous("env://", processes.rank, processes.world_size, timeout=timeout))
     except ValueError as error:
         raise ConfigError(f"{_address()}: {error}", "set the address of process 0") from error
-    except RuntimeError as error:  # torch.distributed raises nothing more specific
+    except RuntimeError as error:  # torch.distributed has no other class
         raise _rendezvous_error(error, processes, timeout_seconds) from error
     return PrefixStore(f"gancore/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def broadcast_by_store(store: Store, processes: ProcessGroup, make: Callable[[], T]) -> T:
-    """The object that rank 0 makes, read by all processes. Errors of ``make`` are raised on rank 0 alone.
+    """The object that ``make`` returns on rank 0, on all processes. Errors of ``make`` are raised on rank 0.
 
     Raises:
-        LostProcessError: rank 0 could not make it, or does not respond.
+        LostProcessError: ``make`` failed on rank 0, or rank 0 does not respond.
     """
     if processes.is_main:
         try:
@@ -284,11 +285,11 @@ def broadcast_by_store(store: Store, processes: ProcessGroup, make: Callable[[],
 def _rendezvous_error(error: RuntimeError, processes: ProcessGroup, seconds: float) -> GancoreError:
     if "EADDRINUSE" in str(error) or "address already in use" in str(error):
         return ConfigError(
-            f"{_address()} is used by another program, so the processes of this run cannot connect there",
+            f"{_address()} is used by another program: the processes of this run cannot connect",
             "set MASTER_PORT to a free port, or use torchrun --standalone",
         )
     return LostProcessError(
-        f"the other processes of WORLD_SIZE={processes.world_size} did not meet process {processes.rank} at "
+        f"process {processes.rank} of WORLD_SIZE={processes.world_size} found no other process at "
         f"{_address()} within {seconds:g} s",
         "unset RANK and WORLD_SIZE to train on one process, or start all of them",
     )

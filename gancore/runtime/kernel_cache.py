@@ -1,4 +1,4 @@
-"""Results of checks of this machine's kernels, kept in the user's cache between runs."""
+"""Results of checks of the kernels of this machine, stored in the cache folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ FORMAT = 1
 
 
 class KernelCache:
-    """For each operation, its relative error and whether repeated calls differ.
+    """A mapping from an operation to its relative error and whether repeated calls differ.
 
-    ``folder`` None: nothing is stored. An unreadable or read-only cache file only costs time.
+    Nothing is stored if ``folder`` is None. A file that is unreadable or read-only is ignored: results are
+    computed again.
     """
 
     def __init__(self, folder: Path | None = None, device: torch.device | None = None) -> None:
@@ -40,7 +41,7 @@ class KernelCache:
         self._known[key], self._new = value, True
 
     def save(self) -> None:
-        """Add new results to those that other processes have stored since."""
+        """Write the new results, together with those that other processes have stored."""
         if self._file is None or not self._new:
             return
         rows = {
@@ -71,7 +72,7 @@ def machine_hash(device: torch.device | None) -> str:
 
 
 def describe_machine(device: torch.device | None) -> Mapping[str, str]:
-    """What a kernel's result may depend on: processor, instructions, libraries, threads, settings."""
+    """Everything on which the output of a kernel may depend: processor, libraries, threads, settings."""
     facts = describe_environment(device or torch.device("cpu"), "bf16")
     facts["build"] = hashlib.sha256(torch.__config__.show().encode()).hexdigest()[:16]
     if device is not None and device.type == "cuda":

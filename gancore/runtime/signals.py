@@ -1,6 +1,6 @@
-"""Handles stop signals: records them while work is saved, then delivers them to the program's own handler.
+"""Handles stop signals: records them while work is saved, then delivers them to the handler of the program.
 
-One policy for all commands and for Python. Imports no torch.
+Commands and Python functions use the same rules. Imports no torch.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from types import FrameType
 from typing import Any, NoReturn
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""Ctrl-C; the signal of schedulers and containers; a terminal that closes; Slurm's ``--signal=USR1``."""
+"""Ctrl-C; termination by schedulers and containers; a closed terminal; ``--signal=USR1`` of Slurm."""
 
 Handler = Callable[[int, FrameType | None], Any] | signal.Handlers
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the work. ``result``: the RunResult of a training that was saved, or None."""
+    """A signal ended the work. ``result`` is the RunResult of a training that was saved, or None."""
 
     def __init__(self, number: int, result: Any = None) -> None:
         self.number, self.result = number, result
@@ -36,21 +36,21 @@ def signal_name(number: int) -> str:
 
 
 def signal_exit_code(number: int) -> int:
-    """What a shell reports for a program ended by this signal: 130 for Ctrl-C, 143 for SIGTERM."""
+    """The exit code of a program that this signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + number
 
 
 def raise_interrupted(number: int, frame: FrameType | None) -> NoReturn:
-    """A handler that ends the work in progress at once; ``finally`` blocks run."""
+    """A signal handler that raises Interrupted at once; ``finally`` blocks are executed."""
     raise Interrupted(number)
 
 
 @contextlib.contextmanager
 def signal_handler(handler: Handler) -> Iterator[None]:
-    """Within, ``handler`` handles all of STOP_SIGNALS; the former handlers are restored afterwards.
+    """Context manager that sets ``handler`` for all STOP_SIGNALS and restores the former handlers.
 
-    Does nothing outside the main thread, because the main thread gets all signals. A signal that the caller
-    ignores stays ignored (SIGHUP under nohup), except Ctrl-C: shells ignore it for jobs in the background.
+    It does nothing outside the main thread, which alone gets signals. A signal that the caller ignores stays
+    ignored (SIGHUP under nohup), except Ctrl-C, which shells ignore for background jobs.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -72,14 +72,14 @@ def signal_handler(handler: Handler) -> Iterator[None]:
 
 @contextlib.contextmanager
 def default_handlers() -> Iterator[None]:
-    """Within, signals end the program at once: for blocking calls, during which Python runs no handler."""
+    """Context manager in which signals end the program at once, for calls that block Python's handlers."""
     with signal_handler(signal.SIG_DFL):
         yield
 
 
 @contextlib.contextmanager
 def record_signals(note: Callable[[int], None], message: str = "") -> Iterator[None]:
-    """Within, pass signals to ``note``; write ``message`` to stderr; a second Ctrl-C interrupts at once."""
+    """Context manager that passes signals to ``note`` and prints ``message``; a second Ctrl-C interrupts."""
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -95,7 +95,7 @@ def record_signals(note: Callable[[int], None], message: str = "") -> Iterator[N
 
 @contextlib.contextmanager
 def interrupt_on_signal() -> Iterator[None]:
-    """Any of STOP_SIGNALS ends the block with Interrupted, and is then delivered to the program's handler."""
+    """Context manager that raises Interrupted for any of STOP_SIGNALS, then delivers it to the program."""
     try:
         with signal_handler(raise_interrupted):
             yield
@@ -105,11 +105,11 @@ def interrupt_on_signal() -> Iterator[None]:
 
 
 def deliver(number: int) -> None:
-    """Do what the signal would have done without gancore: call its handler, or end the program.
+    """Deliver a recorded signal to the program: call its handler, or end the program.
 
     Raises:
-        KeyboardInterrupt: by Python's own handler of Ctrl-C.
-        SystemExit: for a signal without a handler; its exit code is 128 plus the signal's number.
+        KeyboardInterrupt: the signal is Ctrl-C, and Python's default handler is set.
+        SystemExit: the signal has no handler. The exit code is 128 plus the number of the signal.
     """
     handler = signal.getsignal(number)
     if callable(handler):
@@ -119,7 +119,7 @@ def deliver(number: int) -> None:
 
 
 def print_from_handler(line: str) -> None:
-    """Write a line to stderr, bypassing its buffer: a handler may be called in the middle of a write."""
+    """Write a line to stderr without its buffer, because a handler may interrupt a write."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr is closed or missing
         stream = sys.stderr
         clear = "\r\x1b[2K" if stream.isatty() else ""

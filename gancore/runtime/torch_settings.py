@@ -1,7 +1,8 @@
-"""Pins the settings of torch that change results while gancore works, and restores them afterwards.
+"""Sets the settings of torch that change results while gancore computes, and restores them afterwards.
 
-A model is a function of its configuration and seed, not of the caller's settings. Some settings belong to
-the thread, others to the whole process; the last thread that needs the latter pinned restores them.
+A model is a function of its configuration and seed, not of the settings of the caller. Some settings are
+those of a thread, others those of the process. The last thread that needs settings of the process restores
+them.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import torch
 
 @dataclass(frozen=True)
 class TorchSetting:
-    """One setting of the whole process. ``value``: gancore's value, or a function of the former one."""
+    """One setting of the process. ``value`` is the value for gancore, or a function of the former value."""
 
     read: Callable[[], Any]
     write: Callable[[Any], None]
     value: Any
 
     def pin(self) -> Any:
-        """Set the value; returns the former one."""
+        """Set the value; return the former value."""
         before = self.read()
         self.set(self.value(before) if callable(self.value) else self.value)
         return before
@@ -50,13 +51,13 @@ def _set_deterministic(value: tuple[bool, bool]) -> None:
 
 
 def _precision_backends() -> list[Any]:
-    """Where torch keeps the precision of float32 products; first the global one, which changes the others."""
+    """The objects with torch's precision of float32 products; the first is global and changes the others."""
     mkldnn = [getattr(torch.backends.mkldnn, kind) for kind in ("matmul", "conv", "rnn")]
     return [torch.backends, *mkldnn, torch.backends.cuda.matmul]
 
 
 def _read_matmul_precision() -> tuple[str, ...]:
-    """torch's older setting (empty if reading fails: both interfaces were used), then the newer ones."""
+    """The older setting of torch (empty if the newer one was used and it cannot be read), then the newer."""
     try:
         old = torch.get_float32_matmul_precision()
     except RuntimeError:
@@ -73,7 +74,7 @@ def _write_matmul_precision(values: tuple[str, ...]) -> None:
 
 
 def _pin_matmul_precision(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Exact products: no tf32, no bf16."""
+    """The values for float32 products without tf32 and bf16."""
     if values[0] == "highest" and not {"tf32", "bf16"} & set(values):
         return values
     return "highest", *("none" for _ in values[1:])
@@ -89,7 +90,7 @@ SETTINGS = (
 
 
 class _ProcessSettings:
-    """Settings of the process, pinned while at least one thread needs them."""
+    """Settings of the process, which are set while at least one thread needs them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -119,7 +120,7 @@ _BUILDING = threading.RLock()
 
 @contextlib.contextmanager
 def pinned_settings() -> Iterator[None]:
-    """Within: float32 and CPU by default, exact products, no autocast, no inference mode."""
+    """Context manager with float32 and CPU as defaults, no tf32, no autocast and no inference mode."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_PROCESS.pinned())
         if torch.get_default_device().type != "cpu":
@@ -134,14 +135,14 @@ def pinned_settings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_training_at_a_time(announce: Callable[[str], None]) -> Iterator[None]:
-    """One training at a time in this process; announces it if it waits for another thread's.
+    """Context manager that lets one thread train at a time; it announces if it waits for another thread.
 
-    torch's autocast cache, its generators and ``train.deterministic`` belong to the whole process: two
-    simultaneous trainings would end with other weights than two in sequence.
+    The autocast cache and the generators of torch and ``train.deterministic`` are those of the process:
+    two trainings at the same time would end with other weights than one after the other.
     """
     if not _TRAINING.acquire(blocking=False):
         announce(
-            "waits for another thread's training: a process trains one model at a time; "
+            "waiting for the training of another thread: a process trains one model at a time; "
             "to train several at once, start several processes or use `gancore compare --jobs`"
         )
         _TRAINING.acquire()
@@ -154,7 +155,7 @@ def one_training_at_a_time(announce: Callable[[str], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def torch_seed(seed: int) -> Iterator[None]:
-    """Seed torch's global generators within, for one thread at a time; restore them afterwards."""
+    """Context manager that seeds torch's global generators and restores them, for one thread at a time."""
     with _BUILDING, torch.random.fork_rng():
         torch.manual_seed(seed)
         yield

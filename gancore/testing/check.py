@@ -45,7 +45,7 @@ class Check:
 
     @classmethod
     def from_function(cls, scope: Scope, function: Callable[[Any], None]) -> Check:
-        """Make a check of a function: its name is the check's name, its first paragraph the statement."""
+        """Make a check of a function. The summary of its docstring is the statement."""
         statement = (function.__doc__ or "").partition("\n\n")[0]
         return cls(function.__name__, collapse_spaces(statement), scope, function)
 

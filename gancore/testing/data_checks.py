@@ -24,6 +24,7 @@ from gancore.evaluation.features import flatten_rows
 from gancore.random import Key, RowRange
 from gancore.testing.check import CheckFailure, SkipCheck, trees_equal
 from gancore.testing.fixtures import DomainFixture
+from gancore.text import count_noun
 from gancore.trees import Tree, tree_leaves, tree_slice
 
 MOST_ROWS = 4096
@@ -131,7 +132,7 @@ def labels_match_their_rows(fixture: DomainFixture) -> None:
         if len(gain) > 1 and float(shifted) > SIGMAS and float(gain.mean()) > SHARED:
             share, own_share = float((own + gain).mean()), float(own.mean())
             raise CheckFailure(
-                f"labels of train are shifted: with the label {abs(shift)} rows "
+                f"labels of train are shifted: with the label {count_noun(abs(shift), 'row')} "
                 f"{'earlier' if shift > 0 else 'later'} the nearest row has the same label in {share:.0%} of "
                 f"rows, with the row's own label in {own_share:.0%}",
                 "check how labels are read: a header line, an index column, or rows missing from one list",

@@ -37,9 +37,7 @@ def embeds_rows_independently(fixture: DomainFixture) -> None:
     real = fixture.samples(ROWS, "test")
     for name, features in found.items():
         if not re.fullmatch("[0-9a-f]{64}", str(features.digest)):
-            raise CheckFailure(
-                f"the digest of {name} is {features.digest!r}", "give a sha256 in hexadecimal digits"
-            )
+            raise CheckFailure(f"the digest of {name} is {features.digest!r}", "give a sha256 in hexadecimal")
         _check_map(name, features.embed, real)
         if features.classes:
             _check_posteriors(name, features, real)

@@ -1,4 +1,4 @@
-"""Checks of samplers: latents, likelihoods, inversion, posteriors."""
+"""Checks of samplers and representations: latents, likelihoods, inversion, posteriors."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from gancore.trees import Tree, tree_leaves, tree_slice
 
 ROWS = 6
 VARIED = 64
-"""Rows that are sampled to check that they vary."""
+"""The number of rows that are sampled to check that they vary."""
 BACK = 1e-3
 """Tolerance of decode(encode(x)), relative to the largest value."""
 
 
 def encodes_and_decodes(fixture: RecipeFixture) -> None:
-    """decode(encode(x)) is x, or else encode(decode(encode(x))) is encode(x)."""
+    """decode(encode(x)) is x; for a many-to-one representation, encode(decode(encode(x))) is encode(x)."""
     fixture.generating_sampler()
     representation, batch = fixture.game.representation, _canonical(fixture)
     encoded = _encoded(representation, batch)
@@ -42,10 +42,10 @@ def encodes_and_decodes(fixture: RecipeFixture) -> None:
     if tree_signature(back) != tree_signature(batch.data):
         raise CheckFailure(
             f"decode gives {describe_tree(back)} of {describe_tree(batch.data)}",
-            "let decode give canonical samples",
+            "return canonical samples from decode",
         )
     if representation.many_to_one:
-        raise SkipCheck("the representation says that it is many to one")
+        raise SkipCheck("the representation declares many_to_one")
     away = relative_difference(back, batch.data)
     if away <= BACK:
         return
@@ -53,29 +53,29 @@ def encodes_and_decodes(fixture: RecipeFixture) -> None:
     again = relative_difference(_encoded(representation, Batch(back, batch.condition)).data, encoded.data)
     if log_det is not None:
         raise CheckFailure(
-            f"decode(encode(x)) is {away:.2g} away from x, and log_det says that encode can be undone",
-            "undo in decode what encode does, or let log_det return None",
+            f"decode(encode(x)) differs from x by {away:.2g}, and log_det states that encode is invertible",
+            "invert encode in decode, or return None from log_det",
         )
     if again > BACK:
         raise CheckFailure(
-            f"decode does not undo encode: x comes back {away:.2g} away, encoded again {again:.2g} away",
-            "undo in decode what encode does, or set many_to_one = True on the representation",
+            f"decode does not invert encode: x differs by {away:.2g}, encoded again by {again:.2g}",
+            "invert encode in decode, or set many_to_one = True on the representation",
         )
 
 
 def log_det_matches_jacobian(fixture: RecipeFixture) -> None:
-    """log_det is the log determinant of the Jacobian of encode, which is computed for short rows."""
+    """log_det is the log determinant of the Jacobian of encode; it is checked for short rows."""
     representation, batch = fixture.game.representation, _canonical(fixture)
     log_det = representation.log_det(batch)
     if log_det is None:
-        raise SkipCheck("log_det is None: its likelihoods are not comparable, and it says so")
+        raise SkipCheck("log_det is None: likelihoods of the representation are not those of the data")
     if tuple(log_det.shape) != (ROWS,) or not tree_all_finite(log_det):
         raise CheckFailure(
-            f"log_det has shape {tuple(log_det.shape)} for {ROWS} rows", "give one finite value a row"
+            f"log_det has shape {tuple(log_det.shape)} for {ROWS} rows", "return a finite value for each row"
         )
     x = batch.data
     if not isinstance(x, Tensor) or not x.is_floating_point() or x[0].numel() > 128:
-        raise SkipCheck("a row is not a short float tensor: its Jacobian is not computed")
+        raise SkipCheck("a row is not a short float tensor, for which the Jacobian is computed")
     row = Batch(x[:1], tree_slice(batch.condition, 0, 1))
 
     def encode(point: Tensor) -> Tensor:
@@ -86,18 +86,18 @@ def log_det_matches_jacobian(fixture: RecipeFixture) -> None:
     jacobian = jacobian.reshape(-1, x[0].numel()).double()
     if jacobian.shape[0] != jacobian.shape[1]:
         raise CheckFailure(
-            "encode changes the number of values, and log_det is given", "let log_det return None"
+            "encode changes the number of values, and log_det is not None", "return None from log_det"
         )
     true, stated = float(torch.linalg.slogdet(jacobian).logabsdet), float(log_det[0])
     if abs(true - stated) > 1e-3 * max(1.0, abs(true)):
-        raise CheckFailure(f"log_det is {stated:.6g}, and the Jacobian's is {true:.6g}", "fix log_det")
+        raise CheckFailure(f"log_det is {stated:.6g}, that of the Jacobian is {true:.6g}", "fix log_det")
 
 
 def samples_depend_on_key_only(fixture: RecipeFixture) -> None:
-    """Equal keys give equal samples, other keys other ones, and row i depends only on row i of the key.
+    """Equal keys give equal samples, other keys others, and row i depends on row i of the key only.
 
-    Of the numbers of a sample, none has the same order of rows under three keys, none is equal in all rows
-    and different under another key, and no leaf of floats is constant if that of real rows varies.
+    No number of a sample has the same order of rows for three keys. No number is equal in all rows and
+    different for another key. No float leaf is constant if that of real rows varies.
     """
     sampler = fixture.generating_sampler()
     joined = _sampled(fixture, sampler, Key.of("kit"), 0, VARIED)
@@ -106,7 +106,7 @@ def samples_depend_on_key_only(fixture: RecipeFixture) -> None:
     if not trees_equal(joined, again):
         raise CheckFailure(
             "sample gives other samples for the same key",
-            "draw from its key, and not from a global generator",
+            "draw from the key, not from a global generator",
         )
     another = _sampled(fixture, sampler, Key.of("another"), 0, VARIED)
     if trees_equal(joined, another):
@@ -115,14 +115,14 @@ def samples_depend_on_key_only(fixture: RecipeFixture) -> None:
     away = relative_difference(part, tree_slice(joined, 2, 4))
     if away > BACK:
         raise CheckFailure(
-            f"rows 2 to 4 sampled alone are {away:.2g} away from those of the global batch",
-            "let row i depend only on row i of the key: no batch statistics in evaluation",
+            f"rows 2 to 4, sampled alone, differ from those of the global batch by {away:.2g}",
+            "let row i depend on row i of the key only: use no batch statistics in evaluation",
         )
     if sampler.can("temperature") and not trees_equal(
         joined, _sampled(fixture, sampler, Key.of("kit"), 0, VARIED, temperature=1.0)
     ):
         raise CheckFailure(
-            "samples at temperature 1 are not those without a temperature",
+            "samples at temperature 1 differ from those without a temperature",
             "divide the logits by the temperature: sample(n, key, condition, temperature=1.0)",
         )
     require_fresh_draws(
@@ -134,38 +134,41 @@ def samples_depend_on_key_only(fixture: RecipeFixture) -> None:
 
 
 def interpolates(fixture: RecipeFixture) -> None:
-    """Samples between two latents are like other samples, if the sampler has latents."""
+    """Samples between two latents are finite and have the shape and dtype of other samples."""
     sampler, home = fixture.sampler(), fixture.domain_fixture
     if not sampler.can("latents"):
-        raise SkipCheck("its sampler has no latents to walk between")
+        raise SkipCheck("the sampler has no latents to interpolate")
     condition = condition_sampler(sampler, home.domain, home.data.spec, None)
     between, _ = interpolate_latents(sampler, 1, ROWS, Key.of("kit"), condition)
     others, _ = draw_samples(sampler, ROWS, Key.of("kit"), condition)
     if tree_signature(between) != tree_signature(others):
         raise CheckFailure(
-            f"between two latents it gives {describe_tree(between)}, else {describe_tree(others)}",
-            "give one kind",
+            f"a sample between two latents is {describe_tree(between)}, others {describe_tree(others)}",
+            "return the same shape and dtype",
         )
     if not tree_all_finite(between):
         raise CheckFailure(
-            "samples between two latents are not finite", "let prior.interpolate stay in the prior"
+            "samples between two latents are not finite",
+            "let prior.interpolate return points in the support of the prior",
         )
 
 
 def gives_likelihoods(fixture: RecipeFixture) -> None:
-    """log_prob is finite, one value for each row that depends on that row only; a lower bound is declared."""
+    """log_prob is one finite value for each row, which depends on that row only."""
     sampler = fixture.sampler()
     if not sampler.can("likelihood"):
-        raise SkipCheck("it is not a likelihood model")
+        raise SkipCheck("the recipe is not a likelihood model")
     batch = _canonical(fixture)
     log_prob = _log_prob(sampler, batch, RowRange.all(ROWS))
     if log_prob is None:
-        raise SkipCheck("log_det is None: its likelihoods are not comparable, and it says so")
+        raise SkipCheck("log_det is None: likelihoods of the representation are not those of the data")
     if not isinstance(log_prob, Tensor) or tuple(log_prob.shape) != (ROWS,):
         shape = tuple(log_prob.shape) if isinstance(log_prob, Tensor) else type(log_prob).__name__
-        raise CheckFailure(f"log_prob has shape {shape} for {ROWS} rows", "give one value a row, in nats")
+        raise CheckFailure(
+            f"log_prob has shape {shape} for {ROWS} rows", "return a value in nats for each row"
+        )
     if not tree_all_finite(log_prob):
-        raise CheckFailure("log_prob is not finite on real rows", "let every real row have a density")
+        raise CheckFailure("log_prob is not finite on real rows", "give every real row a positive density")
     part = _log_prob(sampler, batch.slice(2, 4), RowRange(2, 4, ROWS))
     if part is None or relative_difference(part, log_prob[2:4]) > BACK:
         raise CheckFailure(
@@ -174,25 +177,25 @@ def gives_likelihoods(fixture: RecipeFixture) -> None:
 
 
 def gives_posteriors(fixture: RecipeFixture) -> None:
-    """Posteriors and features of a classifier are finite, one row a sample, and depend on that row only."""
+    """Posteriors and features of a classifier are finite, one row for each sample, and depend on it only."""
     classifier, batch, spec = fixture.sampler(), _canonical(fixture), fixture.domain_fixture.data.spec
     if not classifier.can("classification"):
-        raise SkipCheck("it is not a classifier")
+        raise SkipCheck("the recipe is not a classifier")
     said, features = _classify(classifier, batch)
     if tuple(said.shape) != (ROWS, len(spec["classes"])) or features.dim() != 2 or len(features) != ROWS:
         shapes = f"{tuple(said.shape)} and {tuple(features.shape)}"
         raise CheckFailure(
-            f"posteriors and features have the shapes {shapes}", "give (n, classes) and (n, d)"
+            f"posteriors and features have the shapes {shapes}", "return (n, classes) and (n, d)"
         )
     if not tree_all_finite((said, features)):
         raise CheckFailure(
-            "posteriors or features of real rows are not finite", "give log_softmax of finite logits"
+            "posteriors or features of real rows are not finite", "return log_softmax of finite logits"
         )
     if float(said.exp().sum(1).sub(1).abs().max()) > BACK:
-        raise CheckFailure("the posteriors of a row do not sum to one", "give log_softmax over the classes")
+        raise CheckFailure("the posteriors of a row do not sum to one", "return log_softmax over the classes")
     if relative_difference(_classify(classifier, batch.slice(2, 4)), (said[2:4], features[2:4])) > BACK:
         raise CheckFailure(
-            "a row's posteriors change with the other rows of its batch", "compute each row independently"
+            "posteriors of a row change with the other rows of its batch", "compute each row independently"
         )
 
 
@@ -205,18 +208,20 @@ def inverts(fixture: RecipeFixture) -> None:
     """render(invert(x)) is x, if the sampler can invert."""
     sampler = fixture.sampler()
     if not sampler.can("inversion"):
-        raise SkipCheck("its sampler does not invert")
+        raise SkipCheck("the sampler has no inversion")
     batch = _canonical(fixture)
     with torch.no_grad():
         latents = sampler.invert(batch)
         back = sampler.render(latents, batch.condition)
     away = relative_difference(back, batch.data)
     if away > 10 * BACK:
-        raise CheckFailure(f"render(invert(x)) is {away:.2g} away from x", "undo in invert what render does")
+        raise CheckFailure(
+            f"render(invert(x)) differs from x by {away:.2g}", "make invert the inverse of render"
+        )
 
 
 def _canonical(fixture: RecipeFixture) -> Batch:
-    """Rows of train, with their condition where the game is conditional."""
+    """Rows of train; with their conditions if the game is conditional."""
     indices = torch.arange(ROWS) % len(fixture.domain_fixture.view("train"))
     batch = fixture.domain_fixture.view("train").get_batch(
         indices, Key.of("kit").with_rows(RowRange.all(ROWS))
@@ -225,7 +230,7 @@ def _canonical(fixture: RecipeFixture) -> Batch:
 
 
 def _encoded(representation: Representation, batch: Batch, grad: bool = False) -> Batch:
-    """Encoded with the same noise in every call."""
+    """Encode a batch with the same noise in every call."""
     with torch.set_grad_enabled(grad), noise_scope(Key.of("kit", "encode"), RowRange.all(len(batch))):
         return representation.encode(batch)
 
@@ -255,24 +260,24 @@ def _log_prob(sampler: Sampler, batch: Batch, rows: RowRange) -> Tensor | None:
 
 
 MAX_RANK_CORRELATION = 0.5
-"""Rank correlation of the rows of two keys; by chance 64 independent rows have 0.13."""
+"""Largest rank correlation of the rows of two keys; 64 independent rows have a standard deviation of 0.13."""
 MIN_DISTINCT_ROWS = 8
-"""Rows that must differ from the commonest value: of a number that hardly varies little can be said."""
-KEY_HINT = "draw from the key that sample is given (key / 'name'), with the rows on the first axis"
+"""The number of rows that must differ from the most frequent value for a correlation to be computed."""
+KEY_HINT = "draw from the key that sample gets (key / 'name'), with rows on the first axis"
 
 
 def require_fresh_draws(one: Tree, other: Tree, real: Tree, third: Callable[[], Tree]) -> None:
-    """``one`` and ``other`` are samples of two keys, ``third`` gives those of a third one.
+    """Compare samples of two keys, ``one`` and ``other``; ``third`` gives samples of a third key.
 
     Raises:
-        CheckFailure: the rows of a number are correlated under all three keys, or equal.
+        CheckFailure: the rows of a number are correlated for all three keys, or all equal.
     """
     pairs = list(zip(*(map(_columns, tree_leaves(tree)) for tree in (one, other)), strict=True))
     for number, ((a, b), held) in enumerate(zip(pairs, tree_leaves(real), strict=True)):
         name = f"leaf {number + 1} of {len(pairs)}" if len(pairs) > 1 else "the samples"
         still_a, still_b = (bool((x == x[:1]).all()) for x in (a, b))
         if still_a and still_b and held.is_floating_point() and not (held == held[:1]).all():
-            raise CheckFailure(f"of {name} all rows are equal, and real ones are not", KEY_HINT)
+            raise CheckFailure(f"{name}: all rows are equal, those of real data are not", KEY_HINT)
         _require_own_rows(name, a, b)
     suspect = [_correlated(a, b).nonzero()[:, 0] for a, b in pairs]
     if not any(map(len, suspect)):
@@ -283,8 +288,8 @@ def require_fresh_draws(one: Tree, other: Tree, real: Tree, third: Callable[[], 
         fixed = _correlated(a, c) & _correlated(b, c)
         if fixed.any():
             raise CheckFailure(
-                f"number {int(columns[fixed][0])} of leaf {number + 1} has the same rows, or nearly so, "
-                f"whatever the key ({int(fixed.sum())} numbers have)",
+                f"number {int(columns[fixed][0])} of leaf {number + 1} has nearly the same rows for every "
+                f"key (and so have {int(fixed.sum())} numbers in total)",
                 KEY_HINT,
             )
 
@@ -293,18 +298,18 @@ def _require_own_rows(name: str, a: Tensor, b: Tensor) -> None:
     still = (a == a[:1]).all(0) & (b == b[:1]).all(0) & (a[0] != b[0])
     if still.any():
         raise CheckFailure(
-            f"number {int(still.nonzero()[0, 0])} of {name} is one for all rows, another under another key",
+            f"number {int(still.nonzero()[0, 0])} of {name} is equal in all rows and differs for another key",
             KEY_HINT,
         )
 
 
 def _columns(leaf: Tensor) -> Tensor:
-    """(rows, numbers of a row), float64."""
+    """The leaf as (rows, numbers) float64."""
     return leaf.reshape(len(leaf), -1).double()
 
 
 def _correlated(a: Tensor, b: Tensor) -> Tensor:
-    """Which numbers (booleans) are large in the same rows of both, by their ranks."""
+    """Whether the rows of each number are correlated by rank in ``a`` and ``b``, (numbers,) bool."""
     varied = torch.ones(a.shape[1], dtype=torch.bool)
     ranks = []
     for x in (a, b):
@@ -317,7 +322,7 @@ def _correlated(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _ranks(x: Tensor) -> Tensor:
-    """Mean ranks within each column: equal values have the same one."""
+    """Ranks within each column; equal values have the same, mean rank."""
     below = torch.stack([(x < row).double().sum(0) for row in x])
     upto = torch.stack([(x <= row).double().sum(0) for row in x])
     return (below + upto) / 2

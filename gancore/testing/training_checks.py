@@ -1,4 +1,4 @@
-"""Checks of a recipe in training: it trains, resumes byte for byte, and its model folder holds all of it."""
+"""Checks of a recipe in training: it trains, resumes byte for byte, and its model folder is complete."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ from gancore.trees import Tree
 
 SAMPLES = 5
 APART = 5e-3
-"""How far two processes may end from one, as a share of the way from the initial parameters. Rounding alone
-makes a millionth of it; under Adam a unit whose gradient is next to nothing goes where rounding points: a
-classifier with one such unit ended a thousandth of its way off."""
-STATE = "keep state in parameters and buffers (register_buffer), which state_dict holds"
+"""The largest difference of parameters after training on two processes and on one, relative to their distance
+from the initial parameters. Rounding alone gives about 1e-6. With Adam, rounding determines the direction of
+a
+unit whose gradient is almost 0: a classifier with one such unit had a difference of 1e-3."""
+STATE = "keep state in parameters and buffers (register_buffer), which are in state_dict"
 
 
 @dataclass
 class TrainingRun:
-    """A run of the fixture's recipe, played in this process without callbacks."""
+    """A training of the fixture's recipe in this process without callbacks."""
 
     session: RunContext
     state: TrainState
@@ -58,7 +59,7 @@ class TrainingRun:
         return cls(session, session.synchronize(None))
 
     def play(self, steps: int = STEPS) -> TrainingRun:
-        """On to this step, or to the end of the budget."""
+        """Train up to this step, or to the end of the budget."""
 
         def watch(state: TrainState) -> None:
             state.stop_signal = "kit" if state.step >= steps < state.total_steps else ""
@@ -68,7 +69,7 @@ class TrainingRun:
         return self
 
     def resumed(self, fixture: RecipeFixture, name: str) -> TrainingRun:
-        """Saved, discarded, and read back as a new process would."""
+        """Save the training, and read it back as a new process does."""
         self.session.save_checkpoint(self.state, {})
         checkpoint, refused = latest_checkpoint(self.session.run.checkpoints)
         if checkpoint is None:
@@ -77,11 +78,11 @@ class TrainingRun:
         return TrainingRun(session, session.load_checkpoint(checkpoint, force=False))
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """All that a checkpoint holds."""
+        """All tensors of a checkpoint."""
         return {**self.session.setup.game.state_dict(), **optimizer_tensors(self.session.setup)}
 
     def outputs(self) -> Tree:
-        """The output of the model: samples, or of a classifier the posteriors of rows of train."""
+        """The output of the model: samples; for a classifier, the posteriors of rows of train."""
         table, home = self.session.setup, self.session
         sampler = table.game.sampler().eval()
         if not sampler.can("sample"):
@@ -109,7 +110,7 @@ def _session(fixture: RecipeFixture, name: str) -> RunContext:
 
 
 def uninterrupted(fixture: RecipeFixture) -> TrainingRun:
-    """The training that others are compared with; run once for each fixture."""
+    """The uninterrupted training, with which others are compared; run once for each fixture."""
     if "uninterrupted" not in fixture.shared:
         training = TrainingRun.begin(fixture, "uninterrupted")
         fixture.shared["before"] = {name: tensor.clone() for name, tensor in training.tensors().items()}
@@ -119,13 +120,13 @@ def uninterrupted(fixture: RecipeFixture) -> TrainingRun:
 
 
 def trains(fixture: RecipeFixture) -> None:
-    """Twelve steps leave every number finite, mask no update, and change what is trained."""
+    """After twelve steps every number is finite, no update was masked, and parameters have changed."""
     training = uninterrupted(fixture)
     before, after = fixture.shared["before"], training.tensors()
     broken = [name for name, tensor in after.items() if not tree_all_finite(tensor)]
     if broken:
         raise CheckFailure(
-            f"after {training.state.step} steps {broken[0]} is not finite", "lower the learning rates"
+            f"{broken[0]} is not finite after {training.state.step} steps", "lower the learning rates"
         )
     scalars = training.session.setup.scalars.read()
     for name, value in scalars.items():
@@ -137,30 +138,30 @@ def trains(fixture: RecipeFixture) -> None:
             )
         if not math.isfinite(value):
             raise CheckFailure(
-                f"{name} is {value} in {training.state.step} steps", "lower the learning rates"
+                f"{name} is {value} after {training.state.step} steps", "lower the learning rates"
             )
     if after and not differing_names(before, after):
-        raise CheckFailure("training changes nothing", "name the networks in the players' parts")
+        raise CheckFailure("training changes no parameter", "name the networks in the parts of the players")
 
 
 def run_equals_loop(fixture: RecipeFixture) -> None:
-    """gancore.train ends where the loop alone does: previews and validation do not change training."""
+    """gancore.train ends with the tensors of the bare loop: previews and validation change nothing."""
     lost = differing_names(uninterrupted(fixture).tensors(), _of_run(fixture, "run"))
     if lost:
         raise CheckFailure(
-            f"a run with previews and measures ends with another {lost[0]} than one without",
-            "let sample and measures change nothing, and draw from keys alone",
+            f"{lost[0]} differs between a run with previews and metrics and a run without",
+            "change no state in sample and in metrics, and draw from keys only",
         )
 
 
 def trains_on_two_processes(fixture: RecipeFixture) -> None:
-    """Two processes train what one does, up to the rounding of sums, or the recipe refuses them."""
+    """Two processes end with the parameters of one, up to rounding, or the recipe refuses them."""
     one = uninterrupted(fixture)
     if not one.session.setup.game.players:
-        raise SkipCheck("the game has no players: every process fits the same")
+        raise SkipCheck("the game has no players: every process fits the same model")
     if not plugins_are_installed(fixture):
-        raise SkipCheck("the running program registered the plugin: other processes do not know it")
-    try:  # the other process is not there: nothing may ask it
+        raise SkipCheck("the running program registered the plugin, which other processes cannot load")
+    try:  # the other process does not exist: nothing may communicate with it
         setup_from_game(
             fixture.build(),
             fixture.config,
@@ -170,15 +171,15 @@ def trains_on_two_processes(fixture: RecipeFixture) -> None:
             bf16=False,
         )
     except ConfigError as error:
-        raise SkipCheck(f"it refuses two processes: {error.message}") from error
+        raise SkipCheck(f"the recipe refuses two processes: {error.message}") from error
     parameters, begin = one.session.setup.game.named_parameters(), dict(fixture.game.named_parameters())
     two = _of_run(fixture, "two", processes=2)
     ways = [(p.detach() - begin[name].detach(), p.detach() - two[name]) for name, p in parameters]
     way, away = (float(torch.cat([t.flatten() for t in each]).norm()) for each in zip(*ways, strict=True))
     if away > APART * way:
         raise CheckFailure(
-            f"on two processes it ends {away / way:.1%} of its way from where one process ends",
-            "add up costs by rows or masks, and let batch_coupled costs look at draw.all_gather(...)",
+            f"two processes end {away / way:.1%} of the trained distance away from one process",
+            "sum costs over rows or masks, and use draw.all_gather(...) in batch_coupled costs",
         )
 
 
@@ -188,7 +189,7 @@ def plugins_are_installed(fixture: RecipeFixture) -> bool:
 
 
 def _of_run(fixture: RecipeFixture, name: str, processes: int = 1) -> Mapping[str, Tensor]:
-    """The tensors of the last checkpoint of a run as `gancore train` makes it."""
+    """The tensors of the last checkpoint of a run of `gancore train`."""
     run = RunFolder(fixture.folder / name)
     run.path.mkdir()
     config = fixture.config if processes == 1 else _log_at_end(fixture.config)
@@ -196,26 +197,24 @@ def _of_run(fixture: RecipeFixture, name: str, processes: int = 1) -> Mapping[st
     deliver_signal(run_job(order) if processes == 1 else spawn_workers(order, processes))
     checkpoint, refused = latest_checkpoint(run.checkpoints)
     if checkpoint is None:
-        raise CheckFailure(
-            f"the run left no checkpoint that can be read ({'; '.join(refused) or 'none'})", STATE
-        )
+        raise CheckFailure(f"the run has no readable checkpoint ({'; '.join(refused) or 'none'})", STATE)
     return {**checkpoint.tensors["game"], **checkpoint.tensors["optimizers"]}
 
 
 def _log_at_end(config: RunConfig) -> RunConfig:
-    """Logging at the end only; that logging changes nothing is checked on one process."""
+    """The configuration with logging at the end only: ``run_equals_loop`` checks logging on one process."""
     logging = config.logging.model_copy(update={"every": STEPS, "preview_every": STEPS})
     validation = config.validation.model_copy(update={"every": STEPS})
     return config.model_copy(update={"logging": logging, "validation": validation})
 
 
 def resumes(fixture: RecipeFixture) -> None:
-    """Saved at half, discarded and resumed, it equals an uninterrupted training byte for byte."""
+    """A training that is saved half-way and resumed equals an uninterrupted one byte for byte."""
     training = TrainingRun.begin(fixture, "resumed").play(STEPS // 2)
     if training.state.step >= training.state.total_steps:
         training = TrainingRun.begin(fixture, "resumed-early").play(1)
     if training.state.step >= training.state.total_steps:
-        raise SkipCheck(f"it is done in {training.state.step} step: there is nothing to resume")
+        raise SkipCheck(f"the training has {training.state.step} step: there is nothing to resume")
     half = training.state.step
     with global_seed(1):
         training = training.resumed(fixture, training.session.run.path.name).play()
@@ -226,11 +225,11 @@ def resumes(fixture: RecipeFixture) -> None:
             f"saved at step {half} and resumed, {lost[0]} differs ({len(lost)} tensors do)", STATE
         )
     if not trees_equal(whole.outputs(), training.outputs()):
-        raise CheckFailure(f"saved at step {half} and resumed, its samples differ, and no tensor does", STATE)
+        raise CheckFailure(f"saved at step {half} and resumed, samples differ, and no tensor differs", STATE)
 
 
 def model_folder_round_trips(fixture: RecipeFixture) -> None:
-    """The model folder, read back, gives the samples, or the posteriors, of the trained model bit by bit."""
+    """The model folder gives the samples, or posteriors, of the trained model bit by bit."""
     training = uninterrupted(fixture)
     training.session.export_model(training.state)
     with global_seed(1):
@@ -243,17 +242,17 @@ def model_folder_round_trips(fixture: RecipeFixture) -> None:
     )
     kind = "posteriors" if is_classifier else "samples"
     if not trees_equal(own, back):
-        raise CheckFailure(f"read back from its model folder, the model gives other {kind}", STATE)
+        raise CheckFailure(f"the model that is read from its model folder gives other {kind}", STATE)
     if not tree_all_finite(own):
-        raise CheckFailure(f"the trained model's {kind} are not finite", "lower the learning rates")
+        raise CheckFailure(f"{kind} of the trained model are not finite", "lower the learning rates")
 
 
 def conditional_run(fixture: RecipeFixture) -> TrainingRun:
-    """A training on labels, 3 steps long; made once for each fixture. Raises SkipCheck: it takes none."""
+    """A training with labels of 3 steps, made once for each fixture. Raises SkipCheck without labels."""
     classes = fixture.domain_fixture.data.spec.get("classes") or []
     has_key = "conditional" in fixture.recipe.Config.model_fields
     if not has_key and not fixture.sampler().conditional:
-        raise SkipCheck("it has no key model.conditional")
+        raise SkipCheck("the recipe has no key model.conditional")
     if not classes:
         raise SkipCheck("the tiny data have no classes")
     if "conditional_run" not in fixture.shared:
@@ -264,11 +263,11 @@ def conditional_run(fixture: RecipeFixture) -> TrainingRun:
 
 
 def trains_on_labels(fixture: RecipeFixture) -> None:
-    """With model.conditional it trains on the labels and gives samples of a label."""
+    """With model.conditional the recipe trains on labels and generates samples of a label."""
     sampler = conditional_run(fixture).session.setup.game.sampler().eval()
     if not sampler.conditional:
         raise CheckFailure(
-            "model.conditional is true, and the sampler is not", "hand conditional on to the game"
+            "model.conditional is true, and the sampler is not conditional", "pass conditional to the game"
         )
     label = str(fixture.domain_fixture.data.spec["classes"][0])
     condition = condition_sampler(
@@ -277,11 +276,11 @@ def trains_on_labels(fixture: RecipeFixture) -> None:
     made, wanted = draw_samples(sampler, 2, sample_key(0), condition)
     if not tree_all_finite(made) or wanted is None:
         raise CheckFailure(
-            "samples of a label are not finite, or have no condition", "look at the label's way"
+            "samples of a label are not finite or have no condition", "check how the networks use the label"
         )
     reals = fixture.domain_fixture.samples(2)
     paths = fixture.domain_fixture.domain.write(
         type(reals)(made, reals.spec, wanted), fixture.folder / "labelled-samples"
     )
     if not paths:
-        raise CheckFailure("write gives no file for samples of a label", "write them")
+        raise CheckFailure("write returns no file for samples of a label", "write conditional samples")

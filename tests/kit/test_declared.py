@@ -34,8 +34,8 @@ MANY_TO_ONE = Change("recipes.py", HEAD, f"{HEAD}\n    many_to_one = True\n")
             "dense",
             {"scores_rows_independently": "batch_coupled", "micro_batches_add_up": "batch_coupled"},
         ),
-        (said("game.fp32_by_default = True"), "dense", {"trains_in_bf16": "asks for full precision"}),
-        ([*with_scale(away=" + 1"), MANY_TO_ONE], "normal", {"encodes_and_decodes": "many to one"}),
+        (said("game.fp32_by_default = True"), "dense", {"trains_in_bf16": "fp32_by_default"}),
+        ([*with_scale(away=" + 1"), MANY_TO_ONE], "normal", {"encodes_and_decodes": "many_to_one"}),
     ],
 )
 def test_what_is_declared_is_skipped_and_nothing_else_fails(site, changes, recipe, skipped):

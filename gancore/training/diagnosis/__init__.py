@@ -1,7 +1,7 @@
-"""Checks every run: the logged scalars, the samples, and the discriminator's logits.
+"""Checks of a run: of logged scalars, samples, and logits of the discriminator.
 
-Each finding is reported once, and again only after it has disappeared and returned. What each check examines,
-its statistic: docs/diagnosis.md; its error rates: docs/diagnosis-rates.md.
+Each finding is reported once, and again only if its check has passed in between. docs/diagnosis.md defines
+the statistic of each check, docs/diagnosis-rates.md has its error rates.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from gancore.trees import Tree, tree_all_finite
 
 
 class Diagnosis:
-    """Receives the data of a run; every method returns the new findings.
+    """Checks the data of a run. Every method returns the new findings.
 
-    While ``early_phase`` is set, only non-finite values are reported.
+    While ``early_phase`` is True, only non-finite values are reported.
     """
 
     def __init__(self) -> None:
@@ -31,31 +31,31 @@ class Diagnosis:
         self._oscillation = OscillationCheck()
 
     def set_reference(self, tree: Tree) -> None:
-        """Real samples, which give the diversity of the data."""
+        """Set real samples, from which the diversity of the data is computed."""
         self._diversity.set_reference(tree)
         self._oscillation.set_reference(tree)
 
     def check_scalars(self, step: int, mapping: Mapping[str, Any]) -> list[Diagnostic]:
-        """Findings in the scalars of this log step; ``phase`` may be among them."""
+        """Check the scalars of a log step, which may contain ``phase``."""
         return self._update(self._scalars.checks(step, mapping))
 
     def check_motion(self, step: int, tree: Tree) -> list[Diagnostic]:
-        """Findings in samples from fixed latents, given at regular intervals."""
+        """Check samples of fixed latents, which are given at regular intervals."""
         return self._update(self._oscillation.checks(step, tree)) if tree_all_finite(tree) else []
 
     def check_samples(self, tree: Tree) -> list[Diagnostic]:
-        """Findings in preview samples: rows on axis 0 of every leaf."""
+        """Check preview samples; axis 0 of every leaf is the axis of rows."""
         is_finite = tree_all_finite(tree)
-        observed = "generated samples hold NaN or infinite values"
+        observed = "generated samples contain NaN or infinite values"
         found = self._update([Check("non-finite samples", not is_finite, observed)])
         return found + self._update(self._diversity.check_sameness(tree)) if is_finite else found
 
     def check_coverage(self, tree: Tree) -> list[Diagnostic]:
-        """Findings in many samples, compared with the reference."""
+        """Compare many samples with the reference."""
         return self._update(self._diversity.check_coverage(tree)) if tree_all_finite(tree) else []
 
     def check_discriminator(self, train: Tensor, valid: Tensor, fake: Tensor) -> list[Diagnostic]:
-        """Findings in the discriminator's logits of train rows, held-out rows and generated rows."""
+        """Check logits (rows,) of rows of train, of held-out rows and of generated rows."""
         return self._update(discriminator_checks(train, valid, fake))
 
     def _update(self, checks: Iterable[Check]) -> list[Diagnostic]:

@@ -1,4 +1,4 @@
-"""The possible findings: how long each check must fail before it is reported, and remedies.
+"""The possible findings: how often each check must fail in a row before it is reported, and remedies.
 
 Remedies have the format of :func:`gancore.diagnostics.applicable_fixes`.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gancore.diagnostics import LOWER_LR, RAISE_PENALTY
 from gancore.domain import Diagnostic
 
-QUIET_CHECKS = 5  # passed checks after which a finding may be reported again
+QUIET_CHECKS = 5  # the number of passed checks after which a finding is reported again
 
 _SLOWER_DISCRIMINATOR = "lower the discriminator's learning rate [model.judge_lr|model.discriminator_lr]"
 _STABILISE = f"{LOWER_LR}, clip gradients [model.clip_grad_norm], or train in fp32 (--precision fp32)"
@@ -42,7 +42,7 @@ FINDINGS = {  # name: (failed checks in a row before it is reported, remedy)
     ),
     "memorising discriminator": (
         2,
-        "add data, augment what it sees [model.augmentation], use a smaller discriminator"
+        "add data, augment real and generated samples [model.augmentation], use a smaller discriminator"
         f" [model.discriminator_width|model.width], {RAISE_PENALTY}, or stop earlier"
         " (validation.select)",
     ),
@@ -50,12 +50,12 @@ FINDINGS = {  # name: (failed checks in a row before it is reported, remedy)
 
 
 IMMEDIATE = frozenset({"non-finite values", "non-finite samples"})
-"""Findings that are reported from the first step on; the others wait until the early phase is over."""
+"""Findings that are reported from the first step on; the others only after the early phase."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check of a run. ``part`` distinguishes checks with one name."""
+    """The result of one check of a run. ``part`` distinguishes checks with the same name."""
 
     name: str
     failed: bool
@@ -64,15 +64,16 @@ class Check:
 
 
 class FindingTracker:
-    """Turns checks into findings: each is reported once, and again only after its check has passed for a
-    while.
+    """Converts results of checks to findings.
+
+    A finding is reported once, and again only after its check has passed ``QUIET_CHECKS`` times.
     """
 
     def __init__(self) -> None:
         self._trackers: dict[tuple[str, str], Persistence] = {}
 
     def update(self, checks: Iterable[Check], early: bool = False) -> list[Diagnostic]:
-        """The new findings. ``early``: only of :data:`IMMEDIATE` checks."""
+        """The new findings; if ``early``, only those of :data:`IMMEDIATE` checks."""
         findings = []
         for check in checks:
             if early and check.name not in IMMEDIATE:
@@ -85,7 +86,7 @@ class FindingTracker:
 
 
 class Persistence:
-    """True once a check has failed ``patience`` times in a row; then only after it has passed for a while."""
+    """Reports when a check has failed ``patience`` times in a row, once until it has passed for a while."""
 
     def __init__(self, patience: int) -> None:
         self._patience, self._count, self._reported = patience, 0, False

@@ -1,6 +1,4 @@
-"""Checks of diversity: whether generated samples differ from each other, and whether a part of the data is
-missing.
-"""
+"""Checks of diversity: whether generated samples differ, and whether a part of the data is missing."""
 
 from __future__ import annotations
 
@@ -15,14 +13,14 @@ from torch import Tensor
 from gancore.training.diagnosis.checks import Check
 from gancore.trees import Tree, tree_leaves
 
-COLLAPSED = 0.05  # share of the reference's diversity below which samples are practically equal
-ROWS = 64  # maximal number of samples that are compared with each other
-NEIGHBOUR = 5  # k of the nearest real neighbours
-REACH = 2.0  # times a generated sample's own distance from the data
-MAX_UNCOVERED = 0.2  # share of held-out rows without a sample near them
-MIN_ROWS = 32  # held-out rows and samples, below which missing parts are not checked
-SIGMAS = 4.0  # standard deviations above the share that equal distributions leave uncovered
-MEDIAN_OF = 3  # evaluations in a running median: parts come and go in games that rotate, and early on
+COLLAPSED = 0.05  # diversity relative to the reference below which samples count as equal
+ROWS = 64  # largest number of samples that are compared with each other
+NEIGHBOUR = 5  # k: the radius of a real row is the distance to its k-th nearest real row
+REACH = 2.0  # smallest radius, relative to the typical distance of a sample from the data
+MAX_UNCOVERED = 0.2  # largest share of held-out rows without a sample near them
+MIN_ROWS = 32  # smallest number of held-out rows and of samples for this check
+SIGMAS = 4.0  # standard deviations above the uncovered share of equal distributions
+MEDIAN_OF = 3  # evaluations in a running median: early, and in games that rotate, coverage varies
 
 
 class DiversityChecks:
@@ -34,14 +32,14 @@ class DiversityChecks:
         self._shares: deque[float] = deque(maxlen=MEDIAN_OF)
 
     def set_reference(self, tree: Tree) -> None:
-        """Real samples, which give the diversity of the data."""
+        """Set real samples, from which the diversity of the data is computed."""
         self._diversity = diversity(tree)
         self._rows = [leaf.detach().cpu().flatten(1) for leaf in tree_leaves(tree)]
 
     def check_sameness(self, tree: Tree) -> Iterator[Check]:
         share = relative_diversity(tree, self._diversity or [])
         if share is not None:
-            observed = f"generated samples differ from each other {share:.1%} as much as real ones do"
+            observed = f"the diversity of generated samples is {share:.1%} of that of real samples"
             yield Check("diversity collapse", share < COLLAPSED, observed, part="sameness")
 
     def check_coverage(self, tree: Tree) -> Iterator[Check]:
@@ -60,12 +58,12 @@ class DiversityChecks:
 
 
 def uncovered_share(real: Tensor, fake: Tensor) -> float:
-    """The share of real rows x_i without a generated one y_j near: min_j |x_i - y_j| > max(r_i, 2 m).
+    """The share of real rows x_i (n, d) that no generated row y_j (m, d) covers.
 
-    r_i is the distance of x_i from its k-th nearest real row: alone, it gives 1 - coverage (Naeem et al.
-    2020, section 3.2), which also counts rows near imprecise samples as lost. m, the median over j of min_i
-    |y_j - x_i|, is the typical distance of samples from the data: a row is uncovered if all samples are much
-    farther from it than that.
+    x_i is uncovered if min_j |x_i - y_j| > max(r_i, 2 s). r_i is the distance of x_i from its k-th nearest
+    real row; r_i alone gives 1 - coverage (Naeem et al., 2020, section 3.2), by which rows near imprecise
+    samples are uncovered, too. s, the median over j of min_i |y_j - x_i|, is the typical distance of samples
+    from the data.
     """
     among = distances(real, real).fill_diagonal_(math.inf)
     between = distances(real, fake)
@@ -75,24 +73,24 @@ def uncovered_share(real: Tensor, fake: Tensor) -> float:
 
 
 def expected_uncovered_share(n: int, m: int, k: int) -> float:
-    """E(1 - coverage) of n real rows by m samples of the same distribution, k-th neighbours.
+    """E(1 - coverage) of n real rows by m samples of the same distribution, for k-th nearest neighbours.
 
-    The k nearest of the m + n - 1 other rows are then all real: prod_{i<k} (n - 1 - i) / (m + n - 1 - i)
-    (Naeem et al. 2020, section 3.3).
+    It is the probability that the k nearest of the m + n - 1 other rows are all real:
+    prod_{i<k} (n - 1 - i) / (m + n - 1 - i) (Naeem et al., 2020, section 3.3).
     """
     return math.prod((n - 1 - i) / (m + n - 1 - i) for i in range(k))
 
 
 def diversity(tree: Tree) -> list[float]:
-    """Mean distance of two rows, by leaf."""
+    """The mean distance between two rows, for each leaf."""
     return [_mean_distance(leaf.detach()[:ROWS].flatten(1)) for leaf in tree_leaves(tree)]
 
 
 def relative_diversity(tree: Tree, real: Sequence[float]) -> float | None:
-    """The diversity of samples relative to that of real rows (``real``, by leaf).
+    """The diversity of samples relative to that of real rows (``real``, a number for each leaf).
 
-    None: real rows do not differ. The largest over several leaves, since a leaf may be equal in all samples
-    by design.
+    It is the largest of all leaves, because some leaves are equal in all samples by design. None if real rows
+    do not differ.
     """
     ratios = [own / other for own, other in zip(diversity(tree), real, strict=False) if other > 0]
     return max(ratios, default=None)
@@ -106,10 +104,11 @@ def _mean_distance(rows: Tensor) -> float:  # (rows, entries)
 
 
 def distances(one: Tensor, other: Tensor) -> Tensor:
-    """Distances between rows of (rows, entries): root mean square over entries; for ids, the share that
-    differs.
+    """Distances between the rows of (n, entries) and (m, entries), (n, m).
+
+    For floats, the root mean square of differences; for integer ids, the share of entries that differ.
     """
     if not one.is_floating_point():
         return torch.stack([(row != other).double().mean(1) for row in one])
-    # By matrix products, which is fast; in float32 they could not distinguish near copies.
+    # cdist uses matrix products, which are fast; in float32 they do not distinguish near copies.
     return torch.cdist(one.double(), other.double()) / math.sqrt(one.shape[1])

@@ -1,6 +1,6 @@
-"""Detects oscillation: the mean of samples from fixed latents moves back and forth, with or without a period.
+"""Detects oscillation: the mean of samples of fixed latents moves back and forth, with or without a period.
 
-The period is found by Fisher's test, against a background of red noise.
+The period is found with Fisher's test against red noise.
 """
 
 from __future__ import annotations
@@ -17,23 +17,27 @@ from torch import Tensor
 from gancore.training.diagnosis.checks import Check
 from gancore.trees import Tree, tree_leaves
 
-WINDOW = 64  # checks that are examined together
-STRIDES = (1, 2, 3)  # every check, every second, every third: at the default intervals that is the whole run
-MIN_AMPLITUDE = 0.5  # as a share of the data's standard deviation; smaller swings count as wandering
-MIN_PATH_SHARE = 0.1  # the same as a share of the largest distance so far, if the data are a point
-MIN_PERSISTENCE = 0.7  # swings of the second half over those of the first; smaller means damping
-CYCLES = 3  # at least in the window, to exclude trends
-LEVEL = 1e-4  # of Fisher's test
-MIN_REVERSALS = 6  # from one side of the path to the other, if there is no significant period
-AXES = 32  # dimensions that longer samples are projected to
+WINDOW = 64  # number of checks that are examined together
+STRIDES = (1, 2, 3)  # every check, every second, every third: with the default intervals, the whole run
+MIN_AMPLITUDE = 0.5  # smallest amplitude, in standard deviations of the data
+MIN_PATH_SHARE = 0.1  # smallest amplitude relative to the largest distance so far, if the data are a point
+MIN_PERSISTENCE = 0.7  # smallest ratio of the amplitudes of second and first half; below is damping
+CYCLES = 3  # smallest number of cycles in the window, which excludes trends
+LEVEL = 1e-4  # level of Fisher's test
+MIN_REVERSALS = 6  # smallest number of reversals, if there is no significant period
+AXES = 32  # number of dimensions to which longer samples are projected
 
 
 @dataclass(frozen=True)
 class Swing:
-    """The direction of a path with the largest variance: ``amplitude`` (sqrt(2) times its standard deviation
-    about its trend), ``persistence`` (second half relative to the first), ``reversals`` from beyond half the
-    amplitude on one side to the other, ``period`` in checks with the probability ``p_value`` that red noise
-    shows one as significant.
+    """The motion of a path along the direction of its largest variance.
+
+    Attributes:
+        amplitude: sqrt(2) times the standard deviation about the trend.
+        persistence: the amplitude of the second half relative to the first.
+        reversals: the number of moves from beyond half the amplitude on one side to the other side.
+        period: the period in checks.
+        p_value: the probability that red noise has a period of this significance.
     """
 
     amplitude: float
@@ -49,7 +53,7 @@ class Swing:
 
 
 def widest_swing(path: Tensor) -> Swing:
-    """The swing of a path, (checks, axes), float64."""
+    """The swing of a path (checks, axes) float64."""
     detrended_path = detrended(path.T)  # (axes, checks)
     series = first_component(detrended_path)
     half = len(series) // 2
@@ -62,7 +66,7 @@ def widest_swing(path: Tensor) -> Swing:
 
 
 def first_component(series: Tensor) -> Tensor:  # (axes, checks)
-    """Coordinates along the direction of the largest variance: (checks,)."""
+    """Coordinates along the direction of the largest variance, (checks,)."""
     _, scales, along = torch.linalg.svd(series, full_matrices=False)
     component: Tensor = scales[0] * along[0]
     return component
@@ -74,7 +78,7 @@ def _count_reversals(series: Tensor, beyond: float) -> int:
 
 
 class OscillationCheck:
-    """Receives samples from the same latents at regular intervals."""
+    """Checks samples of the same latents, which are given at regular intervals."""
 
     def __init__(self) -> None:
         self._deviation = 0.0
@@ -89,7 +93,7 @@ class OscillationCheck:
     def checks(self, step: int, tree: Tree) -> Iterator[Check]:
         rows = _floats(tree)
         if rows is None or not bool(torch.isfinite(rows).all()):
-            return  # ids have no mean; other checks report non-finite samples
+            return  # integer ids have no mean; other checks report non-finite samples
         position = rows.mean(0)
         self._start = position if self._start is None else self._start
         self._distance = max(self._distance, float((position - self._start).norm()))
@@ -110,17 +114,17 @@ class OscillationCheck:
         else:
             how_often = f"with {swing.reversals} reversals"
         observed = (
-            f"from step {steps[0]} to {steps[-1]} the mean of samples from fixed latents oscillated "
+            f"from step {steps[0]} to {steps[-1]} the mean of samples of fixed latents oscillated "
             f"{how_often}, by {share:.1f} standard deviations of the data"
         )
         return Check("oscillation", is_wide and swing.recurs, observed)
 
 
 def _floats(tree: Tree) -> Tensor | None:
-    """All float leaves side by side, (rows, axes) in float64; if there are many entries, a fixed random
-    projection.
+    """All float leaves concatenated, (rows, axes) float64; None if there is none.
 
-    Lengths are preserved on average over projections (Johnson and Lindenstrauss 1984).
+    Many entries are reduced by a fixed random projection, which preserves lengths on average over projections
+    (Johnson and Lindenstrauss, 1984).
     """
     parts = [
         leaf.detach().cpu().double().flatten(1) for leaf in tree_leaves(tree) if leaf.is_floating_point()
@@ -136,7 +140,7 @@ def _floats(tree: Tree) -> Tensor | None:
 
 
 def fisher_p(g: float, count: int) -> float:
-    """P(max I_j / sum I_j > g) for white Gaussian noise (Fisher 1929), ``count`` ordinates I_j.
+    """P(max_j I_j / sum_j I_j > g) for white Gaussian noise with m = ``count`` ordinates I_j (Fisher, 1929).
 
     sum_{k=1}^{floor(1/g)} (-1)^(k-1) C(m, k) (1 - k g)^(m-1)
     """
@@ -147,7 +151,7 @@ def fisher_p(g: float, count: int) -> float:
 
 
 def detrended(series: Tensor) -> Tensor:  # (rows, time)
-    """Residuals of each row from its least-squares line."""
+    """The residuals of each row (rows, time) from its least-squares line."""
     time = torch.linspace(-1, 1, series.shape[1], dtype=series.dtype)
     basis = torch.stack([torch.ones_like(time), time])  # orthogonal: the times are symmetric about 0
     basis = basis / basis.norm(dim=1, keepdim=True)
@@ -156,7 +160,7 @@ def detrended(series: Tensor) -> Tensor:  # (rows, time)
 
 
 def periodogram(series: Tensor) -> Tensor:
-    """|sum_t x_t exp(-i w_j t)|^2 at the Fourier frequencies w_j = 2 pi j / n, j = 1 ... (n - 1) // 2."""
+    """|sum_t x_t exp(-i w_j t)|^2 for the Fourier frequencies w_j = 2 pi j / n, j = 1 ... (n - 1) // 2."""
     ordinates: Tensor = torch.fft.rfft(series)[1 : (len(series) - 1) // 2 + 1].abs().square()
     return ordinates
 
@@ -164,8 +168,8 @@ def periodogram(series: Tensor) -> Tensor:
 def red_noise(series: Tensor) -> Tensor:
     """The spectrum of the AR(1) process with the lag-1 correlation r of the series, up to a factor.
 
-    1 / (1 + r^2 - 2 r cos w_j): the null hypothesis of slow wandering. At the frequency of a pure tone it is
-    the mean of the spectrum, since there r = cos w: a tone is as significant as against white noise.
+    It is 1 / (1 + r^2 - 2 r cos w_j), the null hypothesis of a random drift. For a pure tone r = cos w, so
+    that the spectrum at its frequency is the mean: a tone is as significant as against white noise.
     """
     length = len(series)
     r = float((series[1:] * series[:-1]).sum() / series.square().sum())
@@ -174,7 +178,7 @@ def red_noise(series: Tensor) -> Tensor:
 
 
 def period_of(series: Tensor) -> tuple[float, float]:
-    """The most significant period against red noise, in steps, and its p value."""
+    """The most significant period against red noise, in checks, and its p value."""
     ordinates = periodogram(series) / red_noise(series)
     g, index = float(ordinates.max() / ordinates.sum()), int(ordinates.argmax()) + 1
     return len(series) / index, fisher_p(g, len(ordinates))
