@@ -1,6 +1,6 @@
-"""gancore: adversarial generative models in any domain, beside likelihood models, in one loop.
+"""gancore: adversarial generative models and likelihood models in any domain, in one loop.
 
-The public names are imported at first use (PEP 562), so that ``import gancore`` imports no torch.
+Public names are imported at first use (PEP 562): ``import gancore`` does not import torch.
 """
 
 from __future__ import annotations

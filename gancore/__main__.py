@@ -1,4 +1,4 @@
-"""``python -m gancore`` is ``gancore``."""
+"""``python -m gancore`` runs the command ``gancore``."""
 
 import sys
 

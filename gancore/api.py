@@ -1,4 +1,4 @@
-"""The public functions. The command line calls these."""
+"""The public functions ``train``, ``evaluate`` and ``compare``, which the command line calls."""
 
 from __future__ import annotations
 
@@ -60,26 +60,33 @@ def train(
     strict_plugins: bool = False,
     **settings: Any,
 ) -> RunResult:
-    """Train a model. ``settings`` are those of :func:`resolve_config`.
-
-    ``data`` is a name, a path, or examples: a tensor, an array or a ``torch.utils.data.Dataset``. In-memory
-    data are saved in the run folder, so that any process can resume and evaluate the run. The domain defines
-    which shapes it accepts. ``game`` is a function that builds the game, ``build(spec)``, with data of any
-    shape and no domain, or a subclass of ``AdversarialGame`` that changes a term of the recipe. A run stores
-    the function as ``module:function``; other processes import that module.
-
-    ``resume`` is a run folder, or ``"auto"``: the newest unfinished run with this configuration and these
-    data, else a new run. A named run may be given another budget, which counts from its first step.
-    ``init_from`` is a run, a model, or the name of a model, whose weights training starts from. ``devices``:
-    the number of processes. Each computes a part of every batch, on an accelerator of its own if there are
-    any. A script that sets it needs ``if __name__ == "__main__":`` around its code.
+    """Train a model.
 
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 finish the current step and save a checkpoint. The signal is then
-    handled as it would be without gancore: by the program's handler, or by ending the program.
+    delivered to the handler of the program; without a handler it ends the program.
+
+    Args:
+        domain: the kind of data; None for examples in memory with ``game``.
+        data_root: a folder with named data sets.
+        out: the run folder; by default a new one in ``runs``.
+        resume: a run folder, which may get another budget (it counts from the first step of the run); or
+            ``"auto"``, the newest unfinished run with this configuration and these data, otherwise a new run.
+        devices: the number of processes. Each computes a part of every batch, on an accelerator of its own if
+            there are any. A script that sets it needs ``if __name__ == "__main__":`` around its code.
+        init_from: a run, a model folder, or the name of a model, from whose weights training starts.
+        force: resume although the configuration has changed.
+        progress: how progress is shown: ``"live"``, ``"plain"``, ``"json"`` or ``"none"``.
+        strict_plugins: raise the first error of a plugin.
+        **settings: the settings of :func:`resolve_config`. ``data`` is a name, a path, or examples: a tensor,
+            an array or a ``torch.utils.data.Dataset``. Examples in memory are saved in the run folder, so
+            that any process can resume and evaluate the run; the domain defines which shapes it accepts.
+            ``game`` is a function ``build(spec)`` that builds the game, for data of any shape without a
+            domain, or a subclass of ``AdversarialGame`` that changes a term of the recipe. A run stores the
+            function as ``module:function``; other processes import that module.
 
     Raises:
-        GancoreError: a user error, described in one line.
-        KeyboardInterrupt: after Ctrl-C; its ``result`` is the RunResult of what was saved.
+        GancoreError: an argument or the data are wrong, or training cannot continue; the message is one line.
+        KeyboardInterrupt: after Ctrl-C; its ``result`` is the RunResult of the saved training.
         SystemExit: after SIGTERM, SIGHUP or SIGUSR1, if the program does not handle them.
     """
     require_no_import("train")
@@ -104,7 +111,7 @@ def _resolve_run(
     data_root: Path | None,
     settings: dict[str, Any],
 ) -> tuple[RunFolder, RunConfig]:
-    """The run folder to write, and the configuration of the run."""
+    """The run folder and the configuration of the run."""
     if resume is not None and str(resume) != "auto":
         run = existing_run(Path(os.path.expanduser(resume)))
         base = run.config_file if run.config_file.exists() else None
@@ -121,7 +128,7 @@ def _expand(path: str | Path | None) -> Path | None:
 
 
 def _store_evaluation(file: Path, evaluation: EvaluationResult, announce: Callable[[str], None]) -> None:
-    """Add to the run's evaluations under a lock. A write error is reported and does not raise."""
+    """Add the evaluation to those of the run, under a lock. A write error is announced, not raised."""
     try:
         with exclusive_lock(file.with_suffix(".lock"), announce):
             store_evaluation(file, evaluation)
@@ -147,17 +154,26 @@ def evaluate(
     update_card: bool = False,
     announce: Callable[[str], None] = silent,
 ) -> EvaluationResult:
-    """Evaluate ``n`` samples of a model against the ``split`` of its training data.
+    """Evaluate samples of a model against a split of its training data.
 
-    By default there are as many samples as the split has examples, from 300 to 2,000.
+    The result is stored in the run folder (``evaluations.jsonl``).
 
-    ``data``: another source, a name or a path, read with the data settings of the model. ``metrics``: names;
-    the default is the quick ones. ``feature_extractor``: the default is the domain's first. The evaluation is
-    stored in the run folder (``evaluations.jsonl``) and written to ``out``. With ``update_card`` the results
-    that can be trusted are written into the model card.
+    Args:
+        model: a run folder, a model folder, or the name of a model.
+        data: another source, a name or a path, which is read with the data settings of the model.
+        metrics: names of metrics; by default the fast ones.
+        feature_extractor: name of the feature extractor; by default the first one of the domain.
+        n: the number of samples; by default the number of examples of the split, at least 300, at most 2,000.
+        split: ``"test"``, ``"valid"`` or ``"train"``.
+        seed: the seed of samples and metrics.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        data_root: a folder with named data sets.
+        out: a file to which the result is also written.
+        update_card: write the trusted results into the model card.
+        announce: called with each line of progress.
 
     Raises:
-        GancoreError: a user error, described in one line.
+        GancoreError: an argument, the model or the data are wrong; the message is one line.
     """
     from gancore.evaluation.runner import EvaluationRequest, run_evaluation
 
@@ -188,7 +204,7 @@ def evaluate(
 
 
 def _plain_seeds(seeds: int | Sequence[int] | None) -> int | list[int] | None:
-    """The seeds as Python integers, also those of numpy."""
+    """The seeds as Python integers; they may be integers of numpy."""
     if isinstance(seeds, Sequence):
         return [operator.index(seed) for seed in seeds]
     return None if seeds is None else operator.index(seeds)
@@ -220,18 +236,32 @@ def compare(
 ) -> ComparisonResult:
     """Train recipes under the same conditions, evaluate them in the same way, and write a report.
 
-    Each training runs in a process of its own. ``time`` (``"10m"``), ``steps`` or ``samples``: the budget of
-    each training. ``recipes``: names, or ``"name=recipe"``; the default is all of the domain.
-    ``overrides``: ``"key=value"`` for all, or ``"name:key=value"``. ``grid``: ``"key=value,value"``; every
-    recipe tries every combination. ``seeds``: how many (0, 1, ...; by default 1), or which; they are added to
-    those that ``out`` has. ``select``: the measure on valid that selects each model, or ``"last"``; the
-    default is that of the domain. ``n``: samples of each model, by default 2,000. Finished parts in ``out``
-    are not computed again. ``resume``: the folder of an earlier comparison, which is continued with its
-    stored settings; only ``seeds`` can be added.
+    Each training is a process of its own. Finished parts in ``out`` are not computed again.
+
+    Args:
+        domain: the kind of data.
+        steps, samples, time: the budget of each training; one of them, such as ``time="10m"``.
+        recipes: names, or ``"name=recipe"``; by default all recipes of the domain.
+        data: a name, a path, or examples in memory; by default the built-in data.
+        seeds: a number of seeds (0, 1, ...; by default 1) or a list; they are added to those of ``out``.
+        overrides: ``"key=value"`` for all recipes, or ``"name:key=value"`` for one.
+        grid: ``"key=value,value"``; every recipe is trained with every combination.
+        select: the metric on valid that selects each model, or ``"last"``; by default that of the domain.
+        n: the number of samples of each model; by default 2,000.
+        metrics: names of metrics; by default the fast ones.
+        feature_extractor: name of the feature extractor; by default the first one of the domain.
+        evaluation_seed: the seed of the evaluated samples; by default 0.
+        device: device of training, evaluation and timing; by default ``"auto"``.
+        jobs: the number of trainings at the same time.
+        data_root: a folder with named data sets.
+        out: the folder of the comparison; by default a new one in ``runs``.
+        resume: the folder of a comparison, which is continued with its stored settings; only ``seeds`` can be
+            added.
+        announce: called with each line of progress.
 
     Raises:
-        GancoreError: a user error, described in one line. A recipe that fails does not raise: see
-            ``failures`` of the result.
+        GancoreError: an argument or the data are wrong; the message is one line. A recipe that fails does not
+            raise an error: see ``failures`` of the result.
     """
     from gancore.comparison import runner
 

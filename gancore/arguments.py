@@ -1,4 +1,4 @@
-"""Validates arguments of the public functions: an invalid one raises ConfigError, in one line."""
+"""Validates arguments of public functions: an invalid argument raises ConfigError with one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class ArgumentType:
-    """The type of an argument: a test of values, and a description for messages."""
+    """The type of an argument: a test of values and a description for messages."""
 
     is_valid: Callable[[Any], bool]
     description: str
@@ -99,19 +99,19 @@ ARGUMENT_TYPES: Mapping[str, ArgumentType] = {
     "progress": _one_of("live", "plain", "json", "none"),
     "announce": CALLABLE,
 }
-"""By argument name, which means the same in every function; others are validated where they are used."""
+"""Types by argument name, which has one meaning in all functions; others are validated at their use."""
 
 
 def validate_arguments(verb: Callable[P, R]) -> Callable[P, R]:
-    """``verb``, which raises ConfigError if an argument is unknown, missing or of the wrong type.
+    """Wrap ``verb`` so that it raises ConfigError if an argument is unknown, missing or of the wrong type.
 
-    None is allowed where it is the default.
+    None is allowed for arguments whose default it is.
     """
     return _validated(verb, {})
 
 
 def validate_arguments_with(settings: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """The same for a verb that passes its ``**settings`` on to the function ``settings``."""
+    """As :func:`validate_arguments`, for a function that passes ``**settings`` to ``settings``."""
     return lambda verb: _validated(verb, inspect.signature(settings).parameters)
 
 
@@ -138,7 +138,7 @@ def _named(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Par
 
 
 def _bound(verb: Callable[..., Any], arguments: Any, options: Any) -> dict[str, Any]:
-    """The arguments by name; those of ``**settings`` are among them."""
+    """The arguments by name, including those of ``**settings``."""
     try:
         bound = inspect.signature(verb).bind(*arguments, **options)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""The built-in domain of arrays: rows of numbers of any shape, for games that a program builds itself."""
+"""The built-in domain of arrays: rows of numbers of any shape, for games that a program builds."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ FIX = "give an npy file, or an array, of finite numbers with the examples on its
 
 
 class ArrayConfig(DataConfig):
-    """How an array is divided into train, valid and test."""
+    """Section ``data``: the split of an array into train, valid and test."""
 
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the splits")
     validation_examples: PositiveInt = Field(
-        10_000, description="most examples of valid, and of test; each has a tenth of the data"
+        10_000, description="largest number of examples of valid and of test, which are a tenth of the data"
     )
 
 
 class ArraySchema(SpecSchema):
-    """The shape of one row, and the range of its numbers in train."""
+    """The shape of a row, and the range of its numbers in train."""
 
     shape: list[PositiveInt] = Field(max_length=8, description="shape of one row")
-    low: list[float] = Field(description="smallest number in train; of rows of two numbers, of each")
-    high: list[float] = Field(description="largest number in train; of rows of two numbers, of each")
+    low: list[float] = Field(description="smallest number in train; for rows of two numbers, of each")
+    high: list[float] = Field(description="largest number in train; for rows of two numbers, of each")
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
         count = 2 if self.shape == [2] else 1
         if not len(self.low) == len(self.high) == count:
-            raise ValueError(f"low and high must hold {count} each for rows of shape {self.shape}")
+            raise ValueError(f"low and high must have {count} each for rows of shape {self.shape}")
         return self
 
 
 class ArrayDomain(Domain):
-    """Canonical samples are rows, (batch, *shape), float32, as they are in the data.
+    """Arrays of rows. Canonical samples are the rows of the data, (batch, *shape) float32.
 
-    Integer labels in a data set of (row, label) pairs are conditions. The spec has ``shape``, and
-    ``classes``, ``low`` and ``high``. There are no recipes: a program passes ``game=``.
+    Conditions are the integer labels of a data set of (row, label) pairs. The spec has ``shape``, ``low``,
+    ``high`` and, with labels, ``classes``. There are no recipes: a program passes ``game=``.
     """
 
     name = "arrays"
@@ -71,7 +71,7 @@ class ArrayDomain(Domain):
 
     def open(self, source: Source, config: ArrayConfig) -> Data:
         if source.path is None:
-            raise DataError("this domain has no data of its own", FIX)
+            raise DataError("this domain has no built-in data", FIX)
         rows, labels = _read(source.path)
         names, classes = _classes(labels)
         content = distinct_rows(rows.flatten(1))
@@ -97,7 +97,7 @@ class ArrayDomain(Domain):
         )
 
     def write(self, samples: Samples, folder: Path) -> list[Path]:
-        """``samples.npy`` with all samples, ``labels.txt`` if they have labels, ``overview.png`` if shown."""
+        """Write ``samples.npy``, with labels ``labels.txt``, with a preview ``overview.png``."""
         folder.mkdir(parents=True, exist_ok=True)
         written = [folder / "samples.npy"]
         np.save(written[0], samples.data.detach().float().cpu().numpy())
@@ -111,7 +111,7 @@ class ArrayDomain(Domain):
         return written
 
     def preview(self, samples: Samples) -> Image | None:
-        """A scatter plot of rows of two numbers, a grid of rows with height and width; else None."""
+        """A scatter plot of rows of two numbers, or a grid of rows with height and width; otherwise None."""
         if samples.spec["shape"] == [2]:
             return _scatter(samples)
         pictures = _as_pictures(samples)
@@ -119,7 +119,7 @@ class ArrayDomain(Domain):
 
 
 def _read(path: Path) -> tuple[Tensor, Tensor | None]:
-    """Rows (n, ...) in float32, and their integer labels (n,) if the file holds pairs.
+    """Read rows (n, ...) float32, and their integer labels (n,) if the file has pairs.
 
     Raises:
         DataError: the file is not such an array.
@@ -128,7 +128,7 @@ def _read(path: Path) -> tuple[Tensor, Tensor | None]:
     if array.dtype.names == LABELLED_FIELDS:
         array, labels = array["data"], torch.from_numpy(array["label"].astype(np.int64))
     if array.dtype.kind not in "biuf" or array.ndim < 2 or not array.size:
-        raise DataError(f"{path} holds an array of {array.dtype} of shape {array.shape}", FIX)
+        raise DataError(f"{path} has an array of {array.dtype} of shape {array.shape}", FIX)
     if len(array) < FEWEST:
         raise DataError(f"{path} has {len(array)} rows", f"give at least {FEWEST} rows")
     with np.errstate(over="ignore"):  # values beyond float32 are reported below
@@ -146,9 +146,7 @@ def _classes(labels: Tensor | None) -> tuple[list[str], Tensor | None]:
         return [], None
     values, classes = np.unique(labels.numpy(), return_inverse=True)
     if len(values) > MOST_CLASSES:
-        raise DataError(
-            f"the data have {len(values):,} different labels", f"give at most {MOST_CLASSES:,} classes"
-        )
+        raise DataError(f"the data have {len(values):,} labels", f"give at most {MOST_CLASSES:,} classes")
     return [str(value) for value in values.tolist()], torch.from_numpy(classes)
 
 
@@ -168,7 +166,9 @@ def _summary(
         f"labels: {count_noun(len(classes), 'value') if classes else 'none'}",
     ]
     if repeated := len(rows) - 1 - int(content.max()):
-        where = "equal rows are in one split" if keeps_together(content) else "too many, so in any split"
+        where = (
+            "equal rows are in one split" if keeps_together(content) else "equal rows are in several splits"
+        )
         lines.append(f"repeated: {count_noun(repeated, 'row')}; {where}")
     return lines
 
@@ -177,9 +177,9 @@ def _summary(
 
 
 def _as_pictures(samples: Samples) -> NDArray[np.uint8] | None:
-    """Rows of shape (H, W), (1 or 3, H, W) or (H, W, 1 or 3) as pictures (n, H, W, 3); else None.
+    """Rows of shape (H, W), (1 or 3, H, W) or (H, W, 1 or 3) as pictures (n, H, W, 3); otherwise None.
 
-    The range of train is shown from black to white.
+    The range of train is scaled from black to white.
     """
     data = samples.data.detach().float().cpu().nan_to_num()
     data = data.unsqueeze(1) if data.dim() == 3 else data
@@ -193,7 +193,7 @@ def _as_pictures(samples: Samples) -> NDArray[np.uint8] | None:
 
 
 def _grid(pictures: NDArray[np.uint8], columns: int) -> Image:
-    """Pictures (n, H, W, 3) in rows; without ``columns`` as square as possible."""
+    """A grid of pictures (n, H, W, 3); without ``columns``, it is as square as possible."""
     from PIL import Image
 
     n, height, width, _ = pictures.shape
@@ -210,7 +210,7 @@ def _grid(pictures: NDArray[np.uint8], columns: int) -> Image:
 
 
 def _scatter(samples: Samples) -> Image:
-    """Samples as points, within the range of train."""
+    """A scatter plot of samples within the range of train."""
     from matplotlib.figure import Figure
     from PIL import Image
 

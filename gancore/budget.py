@@ -1,4 +1,4 @@
-"""Budgets of a training: a time, a number of steps or of training examples, as people write them."""
+"""Budgets of a training: a time, a number of steps, or a number of training examples, parsed from text."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _UNITS: dict[str, int] = {
 }
 _FORM = re.compile(r"(?P<number>[0-9.]+(?:e[+-]?[0-9]+)?)\s*(?P<unit>[a-z]*)", re.ASCII)
 MAXIMUM = 2**53
-"""Above it a float cannot represent every integer."""
+"""The largest number below which a float represents every integer."""
 
 
 def parse_duration(value: Any) -> Any:
     """Seconds from text: ``90s``, ``10m``, ``2h`` or a plain number. Other types are returned unchanged.
 
     Raises:
-        ValueError: another form, an unknown unit, or a number outside (0, 2**53].
+        ValueError: the text has another form, its unit is unknown, or its number is outside (0, 2**53].
     """
     if not isinstance(value, str):
         return value
@@ -42,7 +42,7 @@ def parse_count(value: Any) -> Any:
     """An integer from text: ``20000`` or ``2e4``. Other types are returned unchanged.
 
     Raises:
-        ValueError: another form, a fraction, or a number outside (0, 2**53].
+        ValueError: the text has another form, or its number is a fraction or outside (0, 2**53].
     """
     if not isinstance(value, str):
         return value
@@ -86,7 +86,7 @@ class Budget:
 
     @property
     def in_words(self) -> str:
-        """``10 minutes``, ``20,000 steps``."""
+        """The budget as text: ``10 minutes``, ``20,000 steps``."""
         if self.unit != "time":
             return f"{self.amount:,.0f} {self.unit if self.amount > 1 else self.unit[:-1]}"
         for length, name in ((3600, "hour"), (60, "minute")):

@@ -1,4 +1,4 @@
-"""The configuration of a run: one pydantic model per section, with the meaning and range of every key."""
+"""The configuration of a run: a pydantic model for each section, with description and range of every key."""
 
 from __future__ import annotations
 
@@ -47,15 +47,13 @@ def _accepts_bool(annotation: Any) -> bool:
 
 
 class DataConfig(Section):
-    """``data``: the source. A domain adds the keys for reading its sources."""
+    """Section ``data``: the source. A domain adds the keys for reading its sources."""
 
-    source: str | None = Field(
-        default=None, description="a named data set or a path; null: the built-in default"
-    )
+    source: str | None = Field(default=None, description="named data set or path; null: the built-in default")
 
 
 class RecipeConfig(Section):
-    """``model``: batch size and default budget. A recipe adds its architecture, costs and rates."""
+    """Section ``model``: batch size and default budget. A recipe adds its architecture, costs and rates."""
 
     batch_size: PositiveInt = Field(
         default=32, description="examples of the global batch, over all processes"
@@ -66,14 +64,14 @@ class RecipeConfig(Section):
     steps: PositiveInt = Field(default=10_000, description="budget in steps if none is given")
 
     def unused_keys(self) -> Mapping[str, str]:
-        """Keys that other keys leave unused, each with the setting that enables it.
+        """Keys that have no effect with these settings, each with the setting that enables it.
 
-        A value other than the default for such a key is refused.
+        A value other than the default is refused for such a key.
         """
         return {}
 
     def effective_keys(self) -> set[str]:
-        """Keys that advice may suggest: keys with an effect, and ``key=value`` where that value helps."""
+        """Keys that advice may suggest: keys with an effect, and ``key=value`` if that value helps."""
         return set(type(self).model_fields) - self.unused_keys().keys()
 
     @model_validator(mode="after")
@@ -86,39 +84,39 @@ class RecipeConfig(Section):
 
 
 class DynamicsConfig(Section):
-    """``train.dynamics``: how the players' moves follow one another."""
+    """Section ``train.dynamics``: the order and the rule of the updates in a step."""
 
     name: str | None = Field(
         default=None, description="alternating, extragradient, ...; null: that of the recipe"
     )
     settings: dict[str, JsonValue] = Field(
-        default_factory=dict, description="settings of the dynamics by name, for example gamma of consensus"
+        default_factory=dict, description="settings of the dynamics by name, such as gamma of consensus"
     )
 
 
 class TrainConfig(Section):
-    """``train``: budget, seed, device. At most one of steps, samples and time may be set."""
+    """Section ``train``: budget, seed, device. At most one of steps, samples and time may be set."""
 
     steps: Count | None = Field(default=None, description="budget in training steps")
     samples: Count | None = Field(default=None, description="budget in training examples seen")
     time: Duration | None = Field(
         default=None,
-        description="budget on the wall, evaluation and checkpoints included: 90s, 10m, 2h or seconds",
+        description="wall-clock budget with evaluation and checkpoints: 90s, 10m, 2h or seconds",
     )
-    seed: int = Field(default=0, ge=0, lt=2**31, description="seed of every random number")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="seed of all random numbers")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="auto: bf16 if the device computes it fast, else fp32"
+        default="auto", description="auto: bf16 if the device is faster in it, otherwise fp32"
     )
     deterministic: bool = Field(
         default=False,
         description="use deterministic kernels on a GPU; on a CPU results are always deterministic",
     )
     dynamics: DynamicsConfig = Field(
-        default=DynamicsConfig(), description="how moves follow one another; applies to every recipe"
+        default=DynamicsConfig(), description="order and rule of the updates in a step, for every recipe"
     )
     distributed_timeout: PositiveFloat = Field(
-        default=600.0, description="seconds without a message before another process is considered dead"
+        default=600.0, description="seconds without an answer after which another process is considered lost"
     )
     device_cache_mb: PositiveFloat = Field(
         default=1024.0, description="data sets up to this size (MB) are kept on the device"
@@ -133,7 +131,7 @@ class TrainConfig(Section):
 
 
 class LoggingConfig(Section):
-    """``logging``: how often a run logs and writes previews; null: a fraction of the budget."""
+    """Section ``logging``: the intervals of logs and previews; null: a fraction of the budget."""
 
     every: PositiveInt | None = Field(default=None, description="steps; null: 1/200 of the budget")
     preview_every: PositiveInt | None = Field(default=None, description="steps; null: 1/10 of the budget")
@@ -141,7 +139,7 @@ class LoggingConfig(Section):
 
 
 class ValidationConfig(Section):
-    """``validation``: metrics on the valid split during training, and the selection of the model."""
+    """Section ``validation``: metrics on the valid split during training, and the selection of the model."""
 
     every: PositiveInt | None = Field(default=None, description="steps; null: 1/10 of the budget")
     samples: PositiveInt = Field(default=256, description="samples that each metric uses")
@@ -149,12 +147,12 @@ class ValidationConfig(Section):
         default=None, description="metric on valid that selects the model; null: the last model"
     )
     patience: PositiveInt | None = Field(
-        default=None, description="stop early after so many evaluations without improvement"
+        default=None, description="stop after this number of evaluations without improvement; null: never"
     )
 
 
 class CheckpointConfig(Section):
-    """``checkpoint``: how often a run saves, and which checkpoints it keeps."""
+    """Section ``checkpoint``: how often a run saves checkpoints, and which ones it keeps."""
 
     every: PositiveInt | None = Field(
         default=None,
@@ -165,10 +163,10 @@ class CheckpointConfig(Section):
 
 
 class RunConfig(Section):
-    """A resolved configuration. The domain declares the section ``data``, the recipe ``model``."""
+    """A resolved configuration. The domain defines the section ``data``, the recipe the section ``model``."""
 
-    domain: str = Field(description="the kind of data: `gancore plugins` lists them")
-    recipe: str = Field(description="how to train a model of it")
+    domain: str = Field(description="kind of data; `gancore plugins` lists them")
+    recipe: str = Field(description="name of the recipe")
     data: Any
     model: Any
     train: TrainConfig = TrainConfig()
@@ -192,21 +190,21 @@ BUDGET_KEYS = frozenset({*(f"train.{name}" for name in BUDGET_FIELDS), "model.st
 
 
 def training_settings(config: RunConfig) -> dict[str, Any]:
-    """The settings that determine the trained model, as JSON.
+    """The settings that determine the trained model, as JSON values.
 
-    ``logging``, ``validation``, ``checkpoint``, ``train.distributed_timeout`` and ``train.device_cache_mb``
-    are left out, and ``data.source``: data are identified by their fingerprint.
+    Left out are ``logging``, ``validation``, ``checkpoint``, ``train.distributed_timeout``,
+    ``train.device_cache_mb``, and ``data.source``: a fingerprint identifies the data.
     """
     return config.model_dump(mode="json", exclude=_NOT_TRAINING)
 
 
 def config_hash(config: RunConfig) -> str:
-    """sha256 over :func:`training_settings`."""
+    """The sha256 of :func:`training_settings`."""
     return hashlib.sha256(json.dumps(training_settings(config), sort_keys=True).encode()).hexdigest()
 
 
 def budget_signature(config: RunConfig) -> tuple[float | None, ...]:
-    """Equal for two configurations that plan the same number of steps."""
+    """A value that is equal for two configurations with the same number of steps."""
     train, model = config.train, config.model
     given = [getattr(train, name) for name in BUDGET_FIELDS]
     steps = model.steps if given == [None] * len(BUDGET_FIELDS) else None

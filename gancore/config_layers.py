@@ -90,7 +90,7 @@ def resolve_config(
     file of the run that is resumed; every other layer overrides it.
 
     Raises:
-        ConfigError: an invalid key or value, with where it was set.
+        ConfigError: a key or value is invalid; the message says where it was set.
         PluginError: the domain or the recipe does not exist.
     """
     flags = {

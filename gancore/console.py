@@ -1,4 +1,4 @@
-"""What commands print with, those of plugins included: lines, JSON documents, tables."""
+"""Printing for commands, also those of plugins: lines, JSON documents, tables."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def print_line(text: object, to_stderr: bool = False, newline: bool = True) -> N
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on one line, so that a program can read it from the last line of stdout."""
+    """Print a JSON document on one line, which a program reads as the last line of stdout."""
     print_line(json.dumps(value, default=str, ensure_ascii=False))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns under their names; the last cell of a row is not padded."""
+    """Print rows in columns with names; the last cell of a row is not padded."""
     lines = [[*head], *([" ".join(cell.split()) for cell in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
@@ -43,12 +43,12 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def progress_printer(quiet: bool) -> Callable[[str], None]:
-    """Prints progress lines on stderr; with ``quiet`` it is :func:`gancore.progress.silent`."""
+    """A function that prints lines of progress on stderr; nothing if ``quiet``."""
     return silent if quiet else partial(print_line, to_stderr=True)
 
 
 def duration_option(text: str, flag: str = "--time") -> float:
-    """Seconds of an option: 90s, 10m, 2h or a number. Raises ConfigError."""
+    """Parse the seconds of an option: 90s, 10m, 2h or a number. Raises ConfigError."""
     from gancore.budget import parse_duration
 
     try:
@@ -58,7 +58,7 @@ def duration_option(text: str, flag: str = "--time") -> float:
 
 
 def count_option(text: str, flag: str = "--steps") -> int:
-    """The integer of an option: 20000 or 2e4. Raises ConfigError."""
+    """Parse the integer of an option: 20000 or 2e4. Raises ConfigError."""
     from gancore.budget import parse_count
 
     try:

@@ -1,4 +1,4 @@
-"""Diagnostics of generated samples: faults that many of them show, and values that are not finite."""
+"""Diagnostics of generated samples: faults that many samples have, and values that are not finite."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gancore.domain import Diagnostic
 from gancore.errors import DataError
 
 PENALTY_KEYS = "[model.penalty_weight|model.gamma|model.weight|model.penalty]"
-"""The keys with which recipes set the weight of their gradient penalty: see :func:`applicable_fixes`."""
+"""Keys of recipes for the weight of the gradient penalty (see :func:`applicable_fixes`)."""
 LR_KEYS = "[model.lr|model.learning_rate]"
-"""The keys with which recipes set the learning rates."""
+"""Keys of recipes for learning rates."""
 LOWER_LR = f"lower the learning rates {LR_KEYS}"
 RAISE_PENALTY = (
     f"raise the weight of the gradient penalty {PENALTY_KEYS}, penalise gradients [model.penalty=r1]"
 )
-"""With a penalty: raise its weight. Without: add one."""
+"""Raise the weight of the penalty; without a penalty, add one."""
 TRAIN_STEADIER = f"{RAISE_PENALTY}, train longer"
-"""Makes the training of any model more stable; part of many fixes."""
+"""A fix that makes any training more stable."""
 
 
 def applicable_fixes(fix: str, keys: Container[str]) -> str:
-    """The alternatives of ``fix`` that a recipe with these configuration keys offers.
+    """The alternatives of ``fix`` that apply to a recipe with these configuration keys.
 
-    Alternatives are separated by commas. One that needs a key ends with the names that the key may have, as
-    in ``[model.pack|model.packed]``: the first name that the recipe has is printed; without one, the
-    alternative is left out. ``[model.penalty=r1]`` is a key with a value that would help
+    Alternatives are separated by commas. An alternative that needs a key ends with the possible names of the
+    key, such as ``[model.pack|model.packed]``: the first name that the recipe has is printed. If it has none,
+    the alternative is left out. ``[model.penalty=r1]`` is a key with a value that helps
     (``RecipeConfig.effective_keys``).
     """
     kept = []
@@ -47,9 +47,9 @@ def _split_keys(alternative: str) -> tuple[str, list[str]]:
 
 
 class DiagnosticRule(NamedTuple):
-    """A fault of samples, reported if at least ``min_share`` of them have it.
+    """A fault of samples, which is reported if at least the share ``min_share`` of them have it.
 
-    ``description`` completes "3 of 16 samples are ..."; ``fix`` is read by :func:`applicable_fixes`.
+    ``description`` completes "3 of 16 samples are ..."; ``fix`` is as in :func:`applicable_fixes`.
     """
 
     min_share: float
@@ -58,7 +58,7 @@ class DiagnosticRule(NamedTuple):
 
 
 def apply_rules(rules: Mapping[str, DiagnosticRule], matches: Mapping[str, Tensor]) -> list[Diagnostic]:
-    """A finding for each rule that enough samples match; ``matches``: by rule, which samples do, bool (n)."""
+    """A diagnostic for each rule that enough samples match; ``matches`` has a mask (n,) bool by rule."""
     findings = []
     for name, matching in matches.items():
         count, n, rule = int(matching.sum()), len(matching), rules[name]
@@ -68,7 +68,7 @@ def apply_rules(rules: Mapping[str, DiagnosticRule], matches: Mapping[str, Tenso
 
 
 def require_finite(data: Tensor) -> Tensor:
-    """The samples (n, ...) in float32, on the CPU, without gradient, ready to be written to files.
+    """The samples (n, ...) in float32, on the CPU and detached, for writing to files.
 
     Raises:
         DataError: a sample has values that are not finite.

@@ -19,7 +19,7 @@ def digest_json(*values: Any) -> str:
 
 
 def digest_tensors(tree: Tree) -> str:
-    """Digest of all tensors of a tree: their types, shapes and bytes."""
+    """Digest of the dtypes, shapes and bytes of all tensors of a tree."""
     content = hashlib.sha256()
     for leaf in tree_leaves(tree):
         content.update(repr((str(leaf.dtype), tuple(leaf.shape))).encode())
@@ -32,8 +32,8 @@ def digest_code(target: str) -> str:
     """Digest of all Python files of the package of a target (``module:name``), since any may change its
     result.
 
-    Empty if the package has no files, as for the running program. Files that cannot be read are skipped,
-    since they are no code that runs: editors leave broken links next to a file.
+    Empty if the package has no files, as in the running program. Files that cannot be read are skipped: they
+    are not executed, such as broken links that editors leave.
     """
     package = target.partition(":")[0].partition(".")[0]
     try:

@@ -1,4 +1,4 @@
-"""The contract between the core and a domain: how data are opened, and how samples are written and shown."""
+"""The base class of domains: opens data, writes and shows samples."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """A problem found in samples or training, and how to fix it: alternatives between commas.
+    """A problem of samples or of a training, with its fix: alternatives, separated by commas.
 
-    An alternative that needs a key of the recipe ends with its names, ``[model.pack|model.packed]``; it is
-    shown only if the recipe has one of them (:func:`gancore.diagnostics.applicable_fixes`).
+    An alternative that needs a key of the recipe ends with possible names of the key, such as
+    ``[model.pack|model.packed]``; it is shown only if the recipe has one of them
+    (:func:`gancore.diagnostics.applicable_fixes`).
     """
 
     name: str
@@ -38,69 +39,72 @@ class Diagnostic:
 
 
 class Domain:
-    """A kind of data, provided by a plugin.
-
-    Define ``open``, ``recipes`` and ``write``; the rest has defaults.
-    """
+    """A kind of data, which a plugin provides. Subclasses define ``open``, ``recipes`` and ``write``."""
 
     name: ClassVar[str]
     Config: ClassVar[type[DataConfig]] = DataConfig
-    """The ``data`` section of the configuration: how a source is read."""
+    """The class of the section ``data`` of the configuration."""
     Schema: ClassVar[type[SpecSchema]] = SpecSchema
-    """What the spec of a model must hold; validated when a model is loaded, before anything is built."""
+    """The schema of the spec. A spec is validated when a model is loaded, before a network is built."""
     sources: ClassVar[Mapping[str, SourceEntry]] = {}
     """Named data sets; the first one without files is the built-in default."""
     recipes: ClassVar[Mapping[str, RecipeEntry]] = {}
-    """Ways to train a model; the default one first."""
+    """Recipes by name, the default one first."""
     metrics: ClassVar[Mapping[str, MetricEntry]] = {}
     """The domain's own metrics; each target names a :class:`gancore.Metric`."""
     feature_extractors: ClassVar[Mapping[str, FeatureExtractorEntry]] = {}
-    """Maps to vectors, the default one first. The core adds principal components of train."""
+    """Feature extractors by name, the default one first. The core adds principal components of train."""
 
     samples_are_points: ClassVar[bool] = True
-    """Whether the distance of two samples says how alike they are. If False, the core's metrics that are made
-    of distances between features are not offered."""
+    """Whether a small distance between features of two samples means that they are similar.
+
+    If False, metrics of the core that use distances between features are not available."""
 
     selection_metric: ClassVar[str] = ""
-    """Metric that selects a run's model on valid; empty, or not available for these data: the last model."""
+    """The metric on valid that selects the model of a run. The last model is kept if it is empty or not
+    available for the data."""
     primary_metric: ClassVar[str] = ""
-    """Metric of a comparison's verdict; if empty or not trusted, the first trusted one."""
+    """The metric of the verdict of a comparison; if it is empty or not trusted, the first trusted metric."""
     neighbour_features: ClassVar[str] = "coordinates"
-    """Feature extractor for nearest-neighbour search over all rows of train; should be fast."""
+    """The feature extractor for the search of nearest neighbours in all of train. It must be fast."""
 
     def metrics_for(self, spec: Spec) -> Mapping[str, MetricEntry]:
-        """The metrics that are meaningful for such data; by default all of ``metrics``."""
+        """The metrics that apply to data with this spec; by default all of ``metrics``."""
         return self.metrics
 
     def feature_extractors_for(self, spec: Spec) -> Mapping[str, FeatureExtractorEntry]:
-        """The feature extractors that such data allow, the default one first; by default all."""
+        """The feature extractors that apply to data with this spec, the default one first; by default all."""
         return self.feature_extractors
 
     def scale_spec(self, spec: Spec, factor: float) -> Spec | None:
-        """The spec of data ``factor`` times as large (longer, wider), to measure how sampling time grows.
+        """The spec of data ``factor`` times as large (longer, wider), for measuring how sampling time scales.
 
-        None: data of this domain have no size, or not this one.
+        None if data of this domain have no size, or this size is not possible.
         """
         return None
 
     def report_sample_count(self, spec: Spec) -> int:
-        """How many samples of each model a comparison shows side by side."""
+        """The number of samples of each model in the report of a comparison."""
         return 8
 
     def open(self, source: Source, config: Any) -> Data:
-        """Read a source. Raises :class:`gancore.errors.DataError` on what cannot be used."""
+        """Open a source and split it. ``config`` is an instance of ``Config``.
+
+        Raises:
+            gancore.errors.DataError: the source cannot be read or used.
+        """
         raise TypeError(f"{type(self).__name__} must define open(source, config)")
 
     def write(self, samples: Samples, folder: Path) -> list[Path]:
-        """Write samples as files that users open; returns the path of every file."""
+        """Write samples as files of a common format into ``folder``; return the path of every file."""
         raise TypeError(f"{type(self).__name__} must define write(samples, folder)")
 
     def preview(self, samples: Samples) -> Image | None:
-        """One picture of a few samples, for progress, TensorBoard and the report."""
+        """A PIL image of a few samples, for previews, TensorBoard and reports; by default None."""
         return None
 
     def log_to_tensorboard(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
-        """Write samples to TensorBoard; by default the preview."""
+        """Write samples to TensorBoard; by default their preview."""
         import numpy as np
 
         picture = self.preview(samples)
@@ -108,26 +112,26 @@ class Domain:
             writer.add_image("samples", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 
     def noise(self, samples: Tree, key: Key) -> Tree:
-        """Samples that no model should be praised for, a control of metrics and of the final model.
+        """Make noise from real samples, a negative control of metrics and of the final model.
 
-        By default each coordinate of the real ``samples``, permuted over the rows. Define it where that gives
-        no samples, or the same ones: a random graph of as many edges, random tokens.
+        By default, each coordinate is permuted over the rows. Override it if that gives invalid samples or
+        the same samples; for example, with a random graph of as many edges, or with random tokens.
         """
         return shuffle_coordinates(samples, key)
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
-        """Problems in generated samples that are specific to this domain."""
+        """Find problems of generated samples that are specific to this domain; by default none."""
         return []
 
     def tiny_config(self) -> Mapping[str, Any]:
-        """A configuration, by section, with which a recipe trains in seconds on a CPU."""
+        """A configuration, by section, with which every recipe trains in seconds on a CPU."""
         return {}
 
     def make_condition(self, label: str | None, n: int, spec: Spec, key: Key) -> Tree:
-        """The conditions of ``n`` samples: all of one label, or drawn with the shares of train.
+        """The conditions of ``n`` samples: one label for all, or labels drawn with their shares in train.
 
         Raises:
-            ConfigError: no such label, or the data have none.
+            ConfigError: there is no such label, or the data have no labels.
         """
         classes = spec.get("classes") or []
         if label is None:

@@ -1,6 +1,6 @@
-"""What plugins register: light entries that name a class as a string, which is imported at first use.
+"""The entries that plugins register. They name a class as a string, which is imported at first use.
 
-Nothing here imports torch, so that plugins are listed at once.
+Imports no torch: listing plugins is fast.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 CONTRACT_VERSION = 2
-"""The version of the contract between gancore and its plugins that this gancore implements."""
+"""The version of the contract between gancore and its plugins, and of checkpoints and model folders."""
 
 REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-"""``package.module:Object``"""
+"""The form ``package.module:Object``."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class DomainEntry(Entry):
 class RecipeEntry(Entry):
     """A recipe; ``target`` names a subclass of :class:`gancore.Recipe`.
 
-    ``domain`` is the domain it belongs to (left empty inside ``Domain.recipes``).
-    ``capabilities`` declares what its sampler can do; it is checked when a run begins.
+    ``domain`` is its domain (empty in ``Domain.recipes``). ``capabilities`` declares what its sampler can do;
+    it is checked at the start of a run.
     """
 
     domain: str = ""
@@ -70,7 +70,7 @@ class DynamicsEntry(Entry):
 
 @dataclass(frozen=True)
 class MetricEntry(Entry):
-    """A metric; ``domains`` empty means every domain."""
+    """A metric; ``factory`` names a :class:`gancore.Metric`. Empty ``domains`` means every domain."""
 
     domains: tuple[str, ...] = ()
 
@@ -79,7 +79,7 @@ class MetricEntry(Entry):
 class FeatureExtractorEntry(Entry):
     """A fixed map from samples to vectors; ``target`` names a subclass of :class:`gancore.FeatureExtractor`.
 
-    ``domains`` empty means every domain. ``classifier``: it also gives posteriors of the data's labels.
+    Empty ``domains`` means every domain. ``classifier`` is True if it also gives posteriors of labels.
     """
 
     domains: tuple[str, ...] = ()
@@ -90,9 +90,9 @@ class FeatureExtractorEntry(Entry):
 class ModelEntry(Entry):
     """A trained model; ``target`` is the absolute path of a model folder, or the URL of an archive of one.
 
-    ``sha256`` is that of the archive, 64 hexadecimal characters; a folder has none. In a package the path is
-    ``str(Path(__file__).parent / "harbour")``. The name is what ``gancore generate`` and ``--init-from``
-    take.
+    ``sha256`` is that of the archive, 64 hexadecimal characters; it is empty for a folder. In a package the
+    path is ``str(Path(__file__).parent / "harbour")``. ``gancore generate`` and ``--init-from`` accept the
+    name.
     """
 
     domain: str = ""
@@ -117,11 +117,11 @@ class CommandEntry(Entry):
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """A named data set. ``files`` maps each archive's or file's URL to its sha256.
+    """A named data set.
 
-    ``files`` empty: the source is built in and needs no download. ``size_mb``: of the whole data set, 0:
-    unknown. ``homepage``: where people can get it. ``folder``: the folder that holds it, below a data root or
-    the cache, if several sources share one; else it has the source's name.
+    ``files`` maps the URL of each file or archive to its sha256; it is empty for built-in data. ``size_mb``
+    is the size of the whole data set, 0 if it is unknown. ``homepage`` is where to get it. ``folder`` is its
+    folder below a data root or the cache, if several sources share one; by default the name of the source.
     """
 
     name: str

@@ -25,7 +25,8 @@ __all__ = [
 class ExitCode(IntEnum):
     """Exit codes of commands; docs/configuration.md has the table.
 
-    A command that a signal ends exits with 128 plus the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
+    A command that a signal ends exits with 128 plus the number of the signal: 130 for Ctrl-C, 143 for
+    SIGTERM.
     """
 
     OK = 0
@@ -38,7 +39,7 @@ class ExitCode(IntEnum):
 
 
 class GancoreError(Exception):
-    """An error that the user can fix. The command line prints it as one line and exits with ``exit_code``.
+    """An error that the user can fix. The command line prints it on one line and exits with ``exit_code``.
 
     ``message`` says what is wrong and where; ``fix`` says how to fix it.
     """
@@ -50,7 +51,7 @@ class GancoreError(Exception):
         super().__init__(f"{self.message}; {self.fix}" if fix else self.message)
 
     def __reduce__(self) -> tuple[type[GancoreError], tuple[str, str]]:
-        """Message and fix, so that the error can be passed from one process to another."""
+        """Pickle the error as message and fix, for passing it between processes."""
         return type(self), (self.message, self.fix)
 
 
@@ -63,7 +64,7 @@ class DataError(GancoreError):
 
 
 class PluginError(GancoreError):
-    """A plugin that is missing, broken or made for another version of the plugin contract."""
+    """A plugin that is missing, broken, or written for another contract version."""
 
 
 class CheckpointError(GancoreError):
@@ -99,7 +100,7 @@ class WorkerDiedError(TrainingError):
 
 
 class LostProcessError(TrainingError):
-    """Another process of this run does not respond; its own error says why."""
+    """Another process of this run does not respond; the reason is in its own error message."""
 
     exit_code = ExitCode.TEMPORARY_FAILURE
 
@@ -115,7 +116,7 @@ _OUT_OF_MEMORY_PHRASES = (
 
 
 def as_out_of_memory(error: BaseException) -> OutOfMemoryError | None:
-    """An OutOfMemoryError, if ``error`` reports missing memory as torch, numpy or Python do."""
+    """Convert an error of torch, numpy or Python about missing memory; None for other errors."""
     text = safe_str(error)
     if not (
         isinstance(error, MemoryError)
@@ -147,7 +148,7 @@ def safe_str(error: BaseException) -> str:
 
 
 def describe_error(error: BaseException, limit: int = 200) -> str:
-    """``error`` on one line: the text of a GancoreError; of any other, its class name and its text."""
+    """An error on one line: the text of a GancoreError; for other errors, class name and text."""
     text = " ".join(safe_str(error).split())
     if not isinstance(error, GancoreError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""Describe an error for the user: one line, or a JSON object, and the exit code."""
+"""Describes an error for the user: one line or a JSON object, and the exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gancore.text import escape_control, truncate_middle
 
 @dataclass(frozen=True)
 class Failure:
-    """How a command failed: ``kind`` is the name of the exception, ``fix`` how to fix it."""
+    """The failure of a command. ``kind`` is the class name of the exception; ``fix`` says how to fix it."""
 
     kind: str
     message: str
@@ -31,17 +31,17 @@ class Failure:
 
     @property
     def document(self) -> str:
-        """The JSON document for stdout under ``--json``."""
+        """The JSON document for stdout with ``--json``."""
         return json.dumps({"error": vars(self)}, ensure_ascii=False)
 
 
 def wants_traceback() -> bool:
-    """Whether the user asks for tracebacks by the environment variable GANCORE_TRACEBACK."""
+    """Whether the environment variable GANCORE_TRACEBACK is set."""
     return os.environ.get("GANCORE_TRACEBACK", "0") not in ("", "0")
 
 
 def report_failure(error: BaseException, as_json: bool = False) -> int:
-    """Print the error as one line on stderr, and under ``as_json`` on stdout, too. Return the exit code."""
+    """Print the error on one line of stderr, with ``as_json`` also on stdout. Return the exit code."""
     failure = describe_failure(error)
     print(escape_control(failure.line), file=sys.stderr, flush=True)
     if as_json:

@@ -1,10 +1,10 @@
 """Lock files: one process at a time, on file systems with and without flock, on one host or several.
 
-Light: nothing here imports torch. A lock is a separate file that is never removed. If the system has flock,
-the kernel releases it when the process ends. Where it has none (Lustre by default, some network mounts), a
-second file, ``NAME.held``, is created exclusively and removed at the end. In both cases the holder writes
-its process and host into the lock file and touches it every HEARTBEAT_SECONDS, so that another host, whose
-``flock`` may not see this one, can distinguish a live holder from a dead one.
+Imports no torch. A lock is a file that is never removed. With flock, the kernel releases the lock when the
+process ends. Without it (Lustre by default, some network mounts), a second file, ``NAME.held``, is created
+exclusively and removed at the end. In both cases the holder writes its process and host into the lock file
+and updates the file's time every HEARTBEAT_SECONDS: ``flock`` of another host may not see this lock, and the
+time distinguishes a running holder from one that has ended.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pathlib import Path
 from gancore.files import encode_json, is_process_alive, open_regular
 
 RUN_LOCK = "run.lock"
-"""The lock file of a run: a folder that has one is a run folder."""
+"""The lock file of a run. A folder with this file is a run folder."""
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT_TIMEOUT_SECONDS = 30.0
-"""A holder on another host without a heartbeat for this time has ended."""
+"""A holder on another host is considered ended if there is no heartbeat for this time."""
 STALE_SECONDS = 600.0
-"""A heartbeat older than this is stale without further waiting: clocks of one cluster differ by less."""
+"""A heartbeat older than this is stale without waiting: clocks of a cluster differ by less."""
 POLL_SECONDS = 0.05
 FLOCK_UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 
@@ -41,7 +41,7 @@ class LockedError(Exception):
 
 @dataclass(frozen=True)
 class LockHolder:
-    """The process that holds a lock, as its file says; ``pid`` 0 and no host: unknown."""
+    """The process that holds a lock, as its file states; ``pid`` 0 and an empty host if it is unknown."""
 
     pid: int = 0
     host: str = ""
@@ -58,9 +58,9 @@ class LockHolder:
 
 @dataclass
 class FileLock:
-    """A lock that this process holds. ``handle`` is the open lock file; ``path`` where it was opened.
+    """A lock that this process holds. ``handle`` is the open lock file, ``path`` the path of its opening.
 
-    ``exclusive_file``: the file ``NAME.held``, if there is no flock.
+    ``exclusive_file`` is the file ``NAME.held`` if there is no flock.
     """
 
     path: Path
@@ -68,8 +68,8 @@ class FileLock:
     exclusive_file: Path | None = None
 
     def is_valid(self) -> bool:
-        """Whether the lock file on the path is still the one held: its folder was not moved, removed or
-        replaced, and no other process took the lock."""
+        """Whether ``path`` is still the held lock file: its folder was not moved, removed or replaced, and no
+        other process has taken the lock."""
         try:
             there, mine = os.lstat(self.path), os.fstat(self.handle)
             if self.exclusive_file is not None and _read_holder(self.exclusive_file) != LockHolder(
@@ -81,7 +81,7 @@ class FileLock:
         return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
 
     def moved_to(self) -> Path | None:
-        """Where the lock file is now; None: it was removed, or the system cannot tell."""
+        """The current path of the lock file; None if it was removed or is unknown."""
         try:
             now = os.readlink(f"/proc/self/fd/{self.handle}")
             there, mine = os.lstat(now), os.fstat(self.handle)
@@ -94,13 +94,13 @@ class FileLock:
 def file_lock(
     path: Path, timeout: float = 0.0, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[FileLock]:
-    """Hold the lock file ``path``; wait for it up to ``timeout`` seconds.
+    """Context manager that holds the lock file ``path``; it waits up to ``timeout`` seconds.
 
-    ``on_wait`` is called once, with the holder, if it must wait.
+    If it waits, it calls ``on_wait`` once with the holder.
 
     Raises:
-        LockedError: another process holds it.
-        OSError: the file cannot be made, or is a link, a pipe or a folder.
+        LockedError: another process holds the lock.
+        OSError: the file cannot be created, or is a link, a pipe or a folder.
     """
     handle = open_regular(path, os.O_RDWR | os.O_CREAT)
     try:
@@ -121,19 +121,19 @@ def file_lock(
             if lock.exclusive_file is not None and lock.is_valid():
                 lock.exclusive_file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
-                os.ftruncate(handle, 0)  # released: no process needs to wait for a heartbeat
+                os.ftruncate(handle, 0)  # an empty file: other processes do not wait for a heartbeat
     finally:
         os.close(handle)  # the file stays: removing it would let two processes hold the lock
 
 
 @contextlib.contextmanager
 def exclusive_lock(path: Path, announce: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-    """Hold the lock file ``path``; wait, and announce it, while another process holds it.
+    """Context manager that holds the lock file ``path``; it announces if it waits for another process.
 
-    The lock is released when the process ends, even if it is killed.
+    The lock is released when the process ends, also if it is killed.
 
     Raises:
-        OSError: the lock file cannot be made, or is a link or a pipe.
+        OSError: the lock file cannot be created, or is a link or a pipe.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -145,7 +145,7 @@ def exclusive_lock(path: Path, announce: Callable[[str], None] = lambda line: No
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds this lock file, as far as that is known without waiting."""
+    """Whether a process holds this lock file, as far as it is known without waiting."""
     try:
         handle = open_regular(path, os.O_RDONLY)
     except OSError:
@@ -192,7 +192,7 @@ def _try_acquire(path: Path, handle: int) -> FileLock:
 
 
 def _acquire_exclusive_file(path: Path, handle: int) -> Path:
-    """Create ``NAME.held``, which only one process can do; replace one whose holder is dead."""
+    """Create ``NAME.held``, which only one process can do; replace the file of a holder that has ended."""
     exclusive_file = _exclusive_path(path)
     while True:
         try:
@@ -253,12 +253,12 @@ def _send_heartbeats(handle: int, ended: threading.Event) -> None:
 
 
 def _heartbeat_age(handle: int) -> float:
-    """Seconds since the last heartbeat, by this host's clock."""
+    """Seconds since the last heartbeat, by the clock of this host."""
     return time.time() - os.fstat(handle).st_mtime
 
 
 def _sees_heartbeat(handle: int) -> bool:
-    """Whether a heartbeat comes within HEARTBEAT_TIMEOUT_SECONDS. Compares no clocks of two hosts."""
+    """Whether there is a heartbeat within HEARTBEAT_TIMEOUT_SECONDS, by one clock only."""
     if _heartbeat_age(handle) > STALE_SECONDS:
         return False
     last, deadline = os.fstat(handle).st_mtime_ns, time.monotonic() + HEARTBEAT_TIMEOUT_SECONDS

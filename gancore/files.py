@@ -1,7 +1,7 @@
-"""Files that survive a kill: written under a temporary name, synced, renamed.
+"""Atomic files: written under a temporary name, synced, renamed. Imports no torch.
 
-Light: nothing here imports torch. What is being written or removed is called ``.tmp-NAME-PID`` or
-``.trash-NAME-PID``, so that the next process can remove what a killed one left.
+A file that is being written or removed is named ``.tmp-NAME-PID`` or ``.trash-NAME-PID``, so that the next
+process can remove leftovers of a killed one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Json: TypeAlias = Any
 
 CHUNK_BYTES = 1 << 24
 MAX_JSON_BYTES = 1 << 26
-"""Maximum size of a file of JSON or text that is read whole."""
+"""Maximum size of a file of JSON or text that is read into memory."""
 MAX_DATA_JSON_BYTES = 1 << 28
 """Maximum size of ``data.json``, which names every file of the data."""
 RETRYABLE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE})
@@ -36,10 +36,10 @@ LEFTOVER = re.compile(r"\.(?:tmp|trash)-(?P<name>.+)-(?P<pid>\d+)")
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write a file so that readers, even after a kill, see the old content or the new, never a part of it.
+    """Write a file so that readers see the old content or the new content, also if the process is killed.
 
     Raises:
-        CheckpointError: the disk is full, broken, or the folder not writable; the old file stays.
+        CheckpointError: the disk is full or fails, or the folder is not writable; the old file stays.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     temporary = temporary_path(path)
@@ -55,15 +55,15 @@ def atomic_write(path: Path, content: bytes | str) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """Where this process writes ``path`` first: hidden, in the same folder."""
+    """The hidden file in the same folder to which this process writes ``path`` first."""
     return path.parent / f".tmp-{path.name}-{os.getpid()}"
 
 
 def open_regular(path: Path, flags: int) -> int:
-    """A descriptor of a regular file; a link is not followed, and a pipe or device does not block.
+    """Open a regular file; a link is not followed, and a pipe or device does not block.
 
     Raises:
-        OSError: it cannot be opened, or is not a regular file (EINVAL).
+        OSError: the file cannot be opened, or is not a regular file (EINVAL).
     """
     try:
         handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
@@ -80,25 +80,25 @@ def open_regular(path: Path, flags: int) -> int:
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
-    """The content of a regular file of at most ``max_bytes``: for files that anybody may have written.
+    """Read a regular file of at most ``max_bytes``. It is for files from untrusted folders.
 
     Raises:
-        OSError: it cannot be opened, is not a regular file (EINVAL) or larger (EFBIG).
+        OSError: the file cannot be opened, is not a regular file (EINVAL), or is larger (EFBIG).
     """
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             reason = f"it has {_megabytes(size)}, the maximum is {_megabytes(max_bytes)}"
             raise OSError(errno.EFBIG, reason, str(path))
-        return file.read(size)  # ignores what is appended since
+        return file.read(size)  # without what is appended in the meantime
 
 
 def read_json_object(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Json]:
-    """The JSON object in a regular file.
+    """Read the JSON object in a regular file.
 
     Raises:
         OSError: as :func:`read_regular`.
-        CheckpointError: it is not a JSON object.
+        CheckpointError: the content is not a JSON object.
     """
     return decode_json(read_regular(path, max_bytes), path.name)
 
@@ -109,7 +109,7 @@ def total_memory_bytes() -> int:
 
 
 def max_tensor_bytes() -> int:
-    """Maximum size of a file of tensors that is read: half of the memory, because they are held twice."""
+    """Maximum size of a file of tensors: half of the memory, because tensors are in memory twice."""
     return total_memory_bytes() // 2
 
 
@@ -126,7 +126,7 @@ def write_fsync(path: Path, data: bytes) -> None:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Sync the names in a folder to the disk, if the file system can."""
+    """Sync the names in a folder to the disk, if the file system supports it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -138,14 +138,15 @@ def fsync_folder(folder: Path) -> None:
 
 
 def write_files_atomic(folder: Path, write: Callable[[Path], Sequence[Path]], writer: str) -> list[Path]:
-    """Let ``write`` write files into a temporary folder, then move them into ``folder``.
+    """Call ``write`` with a temporary folder, then move the written files into ``folder``.
 
-    After a kill, every file under its final name is complete; some may be missing. Returns the paths that
-    ``write`` returns, in ``folder``. ``writer``: the name of the owner of ``write``, for messages.
+    If the process is killed, every file under its final name is complete; some may be missing. Return the
+    paths that ``write`` returns, in ``folder``. ``writer`` is the name of the owner of ``write``, for
+    messages.
 
     Raises:
-        PluginError: ``write`` returns something else than paths in the folder it was given.
-        OSError: a file cannot be moved; and whatever ``write`` raises.
+        PluginError: ``write`` returns something other than paths in the folder that it got.
+        OSError: a file cannot be moved. Exceptions of ``write`` are raised, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, "files")
@@ -163,21 +164,21 @@ def write_files_atomic(folder: Path, write: Callable[[Path], Sequence[Path]], wr
 
 
 def _path_within(temporary: Path, path: object, writer: str) -> Path:
-    """The path relative to ``temporary``, which is resolved; a link that was written is not followed."""
-    fix = "return the paths of the files, below the folder that write(samples, folder) is given"
+    """The path relative to ``temporary``, which is resolved; written links are not followed."""
+    fix = "return the paths of the files, in the folder that write(samples, folder) gets"
     if not isinstance(path, str | os.PathLike):
         raise PluginError(f"{writer} returns {type(path).__name__} objects for the files it wrote", fix)
     found = Path(path)
     try:
         return (found.parent.resolve() / found.name).relative_to(temporary)
     except ValueError:
-        raise PluginError(f"{writer} returns {found}, which is not in the folder it was given", fix) from None
+        raise PluginError(f"{writer} returns {found}, which is not in the folder that it got", fix) from None
 
 
 def replace_folder(finished: Path, final: Path) -> None:
-    """Rename a finished, synced folder to its final name; remove a folder that has that name.
+    """Rename a finished, synced folder to its final name; remove a folder that has this name.
 
-    If the system can exchange names, ``final`` is complete at every instant. Raises OSError.
+    If the operating system can exchange names, ``final`` is complete at any time. Raises OSError.
     """
     if not final.exists():
         os.rename(finished, final)
@@ -192,7 +193,7 @@ def replace_folder(finished: Path, final: Path) -> None:
 
 
 def _exchange_names(one: Path, other: Path) -> bool:
-    """Exchange two names atomically (renameat2 of Linux); False if that is impossible."""
+    """Exchange two names atomically (renameat2 of Linux); return False if that is impossible."""
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     try:
         rename = ctypes.CDLL(None).renameat2
@@ -202,13 +203,13 @@ def _exchange_names(one: Path, other: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder or file; rename it first, so that a kill never leaves a folder that looks complete."""
+    """Remove a folder or file. It is renamed first: after a kill no partial folder has its name."""
     trash = path
     if not LEFTOVER.fullmatch(path.name):
         trash = path.parent / f".trash-{path.name}-{os.getpid()}"
         try:
             os.rename(path, trash)
-        except OSError:  # what cannot be removed costs space, but must not stop training
+        except OSError:  # a file that cannot be removed takes space, and must not stop training
             return
     if trash.is_dir() and not trash.is_symlink():
         shutil.rmtree(trash, ignore_errors=True)
@@ -218,9 +219,9 @@ def remove(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes left in ``folder`` (only leftovers of ``name``, if given).
+    """Remove leftovers of killed processes in ``folder``; if ``name`` is given, only leftovers of that name.
 
-    Leftovers with this process's own number are removed too: an earlier process had it.
+    Leftovers with the number of this process are removed, too: they are of an earlier process.
     """
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         found = LEFTOVER.fullmatch(path.name)
@@ -232,7 +233,7 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
 
 def mark_used(path: Path) -> None:
-    """Record that an item of the cache, a folder or a file, is used now: `gancore cache` removes by age."""
+    """Record the current time as the last use of an item of the cache (a folder or a file)."""
     with contextlib.suppress(OSError):
         os.utime(path)
 
@@ -252,9 +253,9 @@ def sha256(data: bytes) -> str:
 
 
 def encode_json(value: Json) -> bytes:
-    """JSON as gancore writes it: with sorted keys, so that equal values give equal bytes.
+    """Encode JSON with sorted keys, so that equal values give equal bytes.
 
-    File names that are not UTF-8 hold lone surrogates; these are written as JSON escapes, and read back.
+    File names that are not UTF-8 contain lone surrogates; these are written as JSON escapes and read back.
     """
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode(
         "utf-8", "backslashreplace"
@@ -274,26 +275,26 @@ def encode_json_line(content: Mapping[str, Any]) -> str:
 
 
 def json_value(value: Any) -> Any:
-    """A value that JSON can hold: one-element tensors and numpy numbers become floats."""
+    """Convert a value to JSON: tensors with one element and numpy numbers become floats."""
     if value is None or isinstance(value, (str, bool, int, float)):
         return value
     return float(value)
 
 
 def decode_json(data: bytes, name: str) -> dict[str, Json]:
-    """A JSON object. Raises CheckpointError, naming the file, on anything else."""
+    """Decode a JSON object. Raises CheckpointError with the name of the file for other content."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise CheckpointError(f"{name} is not JSON ({reason})") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{name} holds a JSON {type(value).__name__}, not an object")
+        raise CheckpointError(f"{name} is a JSON {type(value).__name__}, not an object")
     return value
 
 
 def storage_error(error: OSError, what: str, folder: Path, needed_bytes: int = 0) -> CheckpointError:
-    """One-line error for a failed write: what, where, why, how to fix it."""
+    """The error for a failed write, in one line: what, where, why, how to fix it."""
     reason, fix = error.strerror or str(error), "check the folder, or give another --out"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         full = "the disk is full" if error.errno == errno.ENOSPC else "the disk quota is used up"

@@ -1,15 +1,15 @@
 """The hooks that a plugin may implement.
 
-A plugin is a light module (it imports no torch) that the entry-point group ``gancore`` names::
+A plugin is a module that imports no torch and that an entry point of the group ``gancore`` names::
 
     [project.entry-points.gancore]
     tides = "gancore_tides"
 
-It implements the hooks below that it needs, each marked with ``hookimpl``. *Registration* hooks are called
+It implements the hooks that it needs, each with the decorator ``hookimpl``. *Registration* hooks are called
 once, when the plugin is loaded, and return entries (:mod:`gancore.entries`) that name classes as strings.
-*Observers* are called after an event of training, on rank 0 only; ``run`` is the folder of the run. Their
-return values are ignored, and one that raises is reported and not called again. An implementation may leave
-out arguments that it does not use.
+*Observers* are called after an event of a training, on rank 0 only; ``run`` is the run folder. Their return
+values are ignored; an observer that raises an exception is reported and not called again. An implementation
+may leave out arguments that it does not use.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -119,7 +119,7 @@ def gancore_games() -> Iterable[GameEntry]:
 
 @hookspec
 def gancore_dynamics() -> Iterable[DynamicsEntry]:
-    """Update schemes: how the moves of a step follow one another.
+    """Dynamics: the order and the rule of the updates in a step.
 
     ::
 
@@ -131,7 +131,7 @@ def gancore_dynamics() -> Iterable[DynamicsEntry]:
 
 @hookspec
 def gancore_metrics() -> Iterable[MetricEntry]:
-    """Metrics of samples; ``domains`` left empty means every domain.
+    """Metrics of samples; empty ``domains`` means every domain.
 
     ::
 
@@ -143,7 +143,7 @@ def gancore_metrics() -> Iterable[MetricEntry]:
 
 @hookspec
 def gancore_feature_extractors() -> Iterable[FeatureExtractorEntry]:
-    """Fixed maps from samples to vectors, which metrics share.
+    """Feature extractors: fixed functions from samples to vectors, which metrics share.
 
     ::
 
@@ -169,7 +169,7 @@ def gancore_models() -> Iterable[ModelEntry]:
 
 @hookspec
 def gancore_loggers() -> Iterable[LoggerEntry]:
-    """Destinations of the scalars and samples of a run.
+    """Loggers, which get the scalars and samples of a run.
 
     ::
 
@@ -205,7 +205,7 @@ def gancore_commands() -> Iterable[CommandEntry]:
 
 @hookspec
 def gancore_train_start(run: RunFolder) -> None:
-    """Called before the first step of training, or the first since it was resumed.
+    """Called before the first step of a training or of a resumed training.
 
     ::
 
@@ -217,9 +217,9 @@ def gancore_train_start(run: RunFolder) -> None:
 
 @hookspec
 def gancore_step_logged(run: RunFolder, step: int, scalars: Mapping[str, float]) -> None:
-    """Called after a step is logged, which not every step is: reading numbers from a device takes time.
+    """Called after a step is logged. Not every step is logged: reading numbers from a device takes time.
 
-    ``scalars`` are means since the previously logged step.
+    ``scalars`` are means since the last logged step.
 
     ::
 
@@ -231,7 +231,7 @@ def gancore_step_logged(run: RunFolder, step: int, scalars: Mapping[str, float])
 
 @hookspec
 def gancore_samples_written(run: RunFolder, step: int, paths: Sequence[Path]) -> None:
-    """Called after a preview is written: ``paths`` are its files.
+    """Called after a preview is written; ``paths`` are its files.
 
     ::
 
@@ -243,7 +243,7 @@ def gancore_samples_written(run: RunFolder, step: int, paths: Sequence[Path]) ->
 
 @hookspec
 def gancore_checkpoint_saved(run: RunFolder, step: int, path: Path) -> None:
-    """Called after a checkpoint is saved: ``path`` is its folder.
+    """Called after a checkpoint is saved; ``path`` is its folder.
 
     ::
 
@@ -255,7 +255,7 @@ def gancore_checkpoint_saved(run: RunFolder, step: int, path: Path) -> None:
 
 @hookspec
 def gancore_train_end(run: RunFolder, status: str, error: BaseException | None) -> None:
-    """Called when training ends, also when it was interrupted or failed.
+    """Called when a training ends, also if it was interrupted or failed.
 
     ::
 

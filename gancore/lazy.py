@@ -1,4 +1,4 @@
-"""Public names that are imported at first use (PEP 562), so that importing a package imports no torch."""
+"""Imports public names at first use (PEP 562), so that importing a package does not import torch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package, for the names in its ``if TYPE_CHECKING:`` block.
+    """Make ``__getattr__`` and ``__dir__`` of a package for the names in its ``if TYPE_CHECKING:`` block.
 
-    ``file`` is the package's ``__file__``, from whose source the block is read.
+    ``file`` is ``__file__`` of the package, from whose source the block is read.
     """
     homes = {
         alias.name: imported.module

@@ -1,4 +1,4 @@
-"""Finds the model that a user names. Imports nothing heavy before a model is opened."""
+"""Finds the model or run that a user names. Imports no torch until a model is opened."""
 
 from __future__ import annotations
 
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 @validate_arguments
 def load(model: str | Path, device: str = "auto") -> Model:
-    """A trained model: a run folder, a model folder, or the name of one that a plugin brings."""
+    """Load a trained model.
+
+    Args:
+        model: a run folder, a model folder, or the name of a model of a plugin.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+
+    Raises:
+        GancoreError: there is no such model, or it cannot be opened; the message is one line.
+    """
     from gancore.models.model import load_model
 
     return load_model(find_model(model), device)
@@ -40,13 +48,17 @@ def load_game(
     data_root: str | Path | None = None,
     announce: Announce = silent,
 ) -> LoadedGame:
-    """The game of a run folder: all its networks, not only the sampler, and its training setup.
+    """Load the game of a run folder with all its networks, and its training setup.
 
-    ``step``: that of one of its checkpoints (``checkpoint.every`` keeps more of them); by default the
-    latest. ``data_root``: where named data are searched first; ``announce`` is called about downloads.
+    Args:
+        run: the run folder.
+        step: the step of a checkpoint, by default of the newest one (``checkpoint.every`` keeps more).
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        data_root: a folder with named data sets.
+        announce: called with each line about downloads.
 
     Raises:
-        GancoreError: no such run or checkpoint, in one line.
+        GancoreError: there is no such run or checkpoint; the message is one line.
     """
     from gancore.training.loaded_game import open_game
 
@@ -55,7 +67,7 @@ def load_game(
 
 
 def find_model(model: str | Path, announce: Announce = silent) -> Path:
-    """The model folder: that of a run, a given one, or that of a named model, which may be downloaded.
+    """The model folder of a run, a given model folder, or that of a named model, which may be downloaded.
 
     Raises:
         CheckpointError: the run has no model yet.
@@ -71,7 +83,7 @@ def find_model(model: str | Path, announce: Announce = silent) -> Path:
 
 
 def find_weights(origin: str | Path, announce: Announce) -> Path:
-    """The run or model folder of initial weights, or that of a named model; errors as for find_model."""
+    """The run or model folder with initial weights, or that of a named model. Raises as find_model."""
     path = Path(os.path.expanduser(origin))
     return path if path.exists() else _find_named_model(str(origin), announce)
 
@@ -80,24 +92,24 @@ def _find_named_model(name: str, announce: Announce) -> Path:
     entries = {entry.name: entry for entry in plugins().entries("gancore_models")}
     entry = entries.get(name)
     if not isinstance(entry, ModelEntry):
-        hint = suggestion(name, entries) if entries else "`gancore runs` lists what was trained here"
+        hint = suggestion(name, entries) if entries else "`gancore runs` lists trained models"
         raise ConfigError(f"no run, model folder or named model {name!r}", hint)
     return plugin_model_folder(entry, announce)
 
 
 def plugin_model_folder(entry: ModelEntry, announce: Announce = silent) -> Path:
-    """The model folder that a plugin names; an archive at a URL is downloaded once into the cache.
+    """The model folder of an entry; an archive at a URL is downloaded once into the cache.
 
     Raises:
-        PluginError: it is not a model folder.
-        DataError: it cannot be downloaded.
+        PluginError: the folder or the archive is not a model folder.
+        DataError: the archive cannot be downloaded.
     """
     folder = Path(entry.target)
     if is_url(entry.target):
         licence = entry.licence or "not stated"
         source = SourceEntry(entry.name, entry.summary, licence, {entry.target: entry.sha256})
         folder = cache_folder() / "models" / entry.sha256[:32]
-        if folder.is_dir():  # complete, since it has this name; the cache may be read-only
+        if folder.is_dir():  # a folder with its final name is complete; the cache may be read-only
             mark_used(folder)
         else:
             fetch(source, folder, announce)

@@ -1,6 +1,6 @@
-"""Progress of a run: one live line, plain lines, JSON lines, or nothing.
+"""Progress of a run: a live line, plain lines, JSON lines, or nothing.
 
-Output errors never stop a run: nothing more is written to a closed terminal or pipe.
+Errors of output do not stop a run: after an error nothing more is written to the terminal or pipe.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["Progress", "ProgressMode", "ProgressReport", "open_progress"]
 
 @dataclass(frozen=True)
 class ProgressReport:
-    """What a run reports at a log step.
+    """The report of a log step.
 
-    ``scalars`` are named ``<player>/loss``, ``<player>/gradient_norm``, ``<player>/masked`` (share of
-    updates that were skipped), ``D(real)``, ``D(fake)``, or as the game names them.
+    ``scalars`` have the names ``<player>/loss``, ``<player>/gradient_norm``, ``<player>/masked`` (the share
+    of masked updates), ``D(real)``, ``D(fake)``, and others that the game defines.
     """
 
     step: int
@@ -43,7 +43,7 @@ class ProgressReport:
 
 @dataclass(frozen=True)
 class LinePart:
-    """A part of the line; parts of high ``priority`` number are dropped first if the line is too long."""
+    """A part of the line. If the line is too long, parts with the highest ``priority`` are dropped first."""
 
     text: str
     priority: int
@@ -52,11 +52,11 @@ class LinePart:
 
 _LABELS = {"loss": ("loss", 0, 2), "D(real)": ("D(real)", 1, 5), "D(fake)": ("D(fake)", 1, 5)}
 _LABELS["gradient_norm"] = ("gradient", 2, 6)
-"""For each kind of scalar its label, its place on the line, and its priority."""
+"""The label, the position on the line, and the priority of each kind of scalar."""
 
 
 def line_parts(report: ProgressReport, eta_seconds: float | None = None) -> list[LinePart]:
-    """The parts of a report, in their order on the line."""
+    """The parts of a report in their order on the line."""
     eta = report.eta_seconds if eta_seconds is None else eta_seconds
     parts = [
         LinePart(f"{report.step}/{report.total}", 0),
@@ -73,7 +73,7 @@ def line_parts(report: ProgressReport, eta_seconds: float | None = None) -> list
 
 
 def _scalar_parts(scalars: Mapping[str, float]) -> list[LinePart]:
-    """Losses, D(real), D(fake), gradient norms, then the rest; alarms are not dropped."""
+    """The parts of scalars: losses, D(real), D(fake), gradient norms, others; warnings are not dropped."""
     short = _short_names({name.rpartition("/")[0] for name in scalars})
     placed = []
     for name, value in scalars.items():
@@ -88,7 +88,7 @@ def _scalar_parts(scalars: Mapping[str, float]) -> list[LinePart]:
 
 
 def _short_names(players: Set[str]) -> dict[str, str]:
-    """A player's initial if no other player has it, else its name: ``discriminator/r1`` -> ``D r1``."""
+    """Names of players on the line: the initial if it is unique, as in ``D r1``; otherwise the name."""
     heads = {player.partition("/")[0] for player in players}
     firsts = [head[:1].upper() for head in heads]
     short = {head: head[:1].upper() if firsts.count(head[:1].upper()) == 1 else head for head in heads}
@@ -96,7 +96,7 @@ def _short_names(players: Set[str]) -> dict[str, str]:
 
 
 def fit_width(parts: list[LinePart], width: int) -> list[LinePart]:
-    """The parts that fit into ``width`` characters: the least important are dropped, the first never."""
+    """The parts that fit into ``width`` characters, by priority; the first part is always kept."""
     kept = list(parts)
     while len(kept) > 1 and sum(len(part.text) + 2 for part in kept) - 2 > width:
         worst = max(range(1, len(kept)), key=lambda index: (kept[index].priority, index))
@@ -105,7 +105,7 @@ def fit_width(parts: list[LinePart], width: int) -> list[LinePart]:
 
 
 def format_seconds(seconds: float | None) -> str:
-    """``48s``, ``2m05s``, ``3h07m``, ``2d04h``; ``?`` if unknown."""
+    """A time as text: ``48s``, ``2m05s``, ``3h07m``, ``2d04h``; ``?`` if it is unknown."""
     if seconds is None or not math.isfinite(seconds):
         return "?"
     whole = max(0, round(seconds))
@@ -120,7 +120,7 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def format_number(value: float) -> str:
-    """Three to four significant digits: ``0.690``, ``12.3``, ``1234``, ``1.2e-05``; NaN and inf by name."""
+    """A number with three or four significant digits: ``0.690``, ``12.3``, ``1234``, ``1.2e-05``, ``nan``."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value) or value == 0:
@@ -142,7 +142,7 @@ def silent(line: str) -> None:
 
 
 class Progress(Protocol):
-    """Shows the progress of a run: ``note`` writes above the live line, ``close`` may be called twice."""
+    """Shows the progress of a run. ``note`` writes above the live line; ``close`` may be called twice."""
 
     def start(self, total_steps: int, start_step: int, title: str) -> None: ...
 
@@ -154,9 +154,9 @@ class Progress(Protocol):
 
 
 def open_progress(mode: ProgressMode, stream: IO[str] | None) -> Progress:
-    """The progress of this mode; ``live`` needs a terminal and is ``plain`` without one.
+    """The progress of this mode; without a terminal, ``live`` is ``plain``.
 
-    ``stream`` is None if the program has none, as a daemon: then nothing is shown.
+    If ``stream`` is None, as in a daemon, nothing is shown.
     """
     if mode == "none" or stream is None:
         return NoProgress()
@@ -184,9 +184,9 @@ class NoProgress:
 
 
 class PlainProgress:
-    """A line per report, rarely enough that the log of an hour is read in a minute.
+    """Plain lines.
 
-    The first and last reports are always written, the others at first every 10 s, later every 60 s.
+    The first and the last report are written, others at first every 10 s, later every 60 s.
     """
 
     FIRST_SECONDS, LAST_SECONDS, GROWTH = 10.0, 60.0, 1.5
@@ -308,7 +308,7 @@ class LiveProgress:
         yield line
 
     def _parts(self) -> list[LinePart]:
-        """The current parts of the line: between reports the remaining time counts down."""
+        """The current parts of the line; the remaining time is updated between reports."""
         waited = active_time() - self._updated_at
         if self._report is None:
             begun = LinePart(f"{self._start_step}/{self._total}", 0)
@@ -323,7 +323,7 @@ def _header(total_steps: int, start_step: int, title: str) -> str:
 
 
 class SafeStream:
-    """A stream that never raises: after an error it ignores what is written."""
+    """A stream that raises no errors: after an error it discards text."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream, self._broken = stream, False
@@ -355,7 +355,7 @@ class SafeStream:
             return
         try:
             action()
-        except (OSError, ValueError):  # terminal or pipe closed, disk full; or the stream was closed
+        except (OSError, ValueError):  # the terminal, pipe or stream is closed, or the disk is full
             self._broken = True
 
 

@@ -1,8 +1,8 @@
-"""Randomness as a pure function of (seed, step, index, name): no generator state is ever saved.
+"""Random numbers as a pure function of (seed, step, index, name). No generator state is saved.
 
-A :class:`Key` is a path of words, a :class:`RowRange` says which rows of the global batch are wanted.
-Every draw is made for the global batch, then its rows are selected, so a run depends neither on the number
-of processes nor on the number of micro-batches.
+A :class:`Key` is a path of words; a :class:`RowRange` selects rows of the global batch. Numbers are drawn for
+the global batch and then rows are selected, so that a run does not depend on the number of processes or of
+micro-batches.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class RowRange:
 
 @dataclass(frozen=True)
 class Key:
-    """A path of words that names one draw, and the device of its numbers.
+    """A path of words that determines random numbers, and the device of these numbers.
 
-    ``data_key(seed) / step / index / "z"`` always gives the same numbers on the same kind of device.
-    A key with ``rows`` draws for the global batch and returns those rows: the first axis of
-    every draw is then the batch, with ``rows.count`` entries.
+    ``data_key(seed) / step / index / "z"`` gives the same numbers every time on the same kind of device. A
+    key with ``rows`` draws for the global batch and returns these rows: the first axis of every draw is then
+    the batch axis, of ``rows.count`` rows.
     """
 
     path: tuple[int | str, ...]
@@ -87,7 +87,7 @@ class Key:
 
     @property
     def seed(self) -> int:
-        """63 bits that depend on every word of the path."""
+        """A seed of 63 bits that depends on every word of the path."""
         digest = hashlib.blake2b(repr(self.path).encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little") >> 1
 
@@ -95,13 +95,13 @@ class Key:
         return torch.Generator(self.device).manual_seed(self.seed)
 
     def each(self, n: int) -> list[Key]:
-        """A key without rows for each of ``n`` rows, a function of the row's number in the global batch.
+        """A key for each of ``n`` rows, a function of the number of the row in the global batch.
 
-        For samples whose draws have no fixed shape, and would be wasteful for all rows of the batch.
+        It is for draws without a fixed shape, which cannot be made for all rows of the batch at once.
         """
         start = 0 if self.rows is None else self.rows.start
         if self.rows is not None and n != self.rows.count:
-            raise ValueError(f"keys of {n} rows from a key of {self.rows.count} rows")
+            raise ValueError(f"{n} keys were requested from a key of {self.rows.count} rows")
         return [self.with_rows(None) / "row" / (start + i) for i in range(n)]
 
     def normal(self, *shape: int) -> Tensor:
@@ -131,11 +131,11 @@ class Key:
 
 
 COLUMNS_AT_ONCE = 512
-"""Coordinates that are permuted at once."""
+"""The number of coordinates that are permuted at a time."""
 
 
 def shuffle_coordinates(samples: Tree, key: Key) -> Tree:
-    """Each coordinate permuted over the rows, independently of the others: only its marginal is kept."""
+    """Permute each coordinate over the rows, independently of the others, which keeps its marginal only."""
     numbers = iter(range(1 << 30))
 
     def permuted(leaf: Tensor) -> Tensor:
@@ -171,43 +171,43 @@ Purpose: TypeAlias = Literal[
     "tradeoffs",
     "valid",
 ]
-"""The purposes of :func:`evaluation_key`: one list, so that no two purposes share random numbers."""
+"""The purposes of :func:`evaluation_key`, in one list, so that no two purposes share random numbers."""
 
-# The five functions below make every key of the library that has no parent. Their words are seeds: another
-# word, or another order of words, gives other models and other results.
+# The five functions below make all root keys of the library. Their words are part of the seed: other words,
+# or another order of words, give other models and other results.
 
 
 def build_key(seed: int) -> Key:
-    """The root of a run's initial parameters."""
+    """The root key of the initial parameters of a run."""
     return Key.of(seed, "build")
 
 
 def data_key(seed: int, device: torch.device | str = CPU) -> Key:
-    """The root of all draws of a training: the order of examples, their batches, latents and noise."""
+    """The root key of a training: the order of examples, their batches, latents and noise."""
     return Key.of(seed, device=device)
 
 
 def sample_key(seed: int, device: torch.device | str = CPU) -> Key:
-    """The root of the samples of a model folder."""
+    """The root key of the samples of a model."""
     return Key.of("samples", seed, device=device)
 
 
 def preview_key(seed: int, device: torch.device | str = CPU) -> Key:
-    """The root of the latents of a run's previews."""
+    """The root key of the latents of the previews of a run."""
     return Key.of("preview", seed, device=device)
 
 
 def evaluation_key(purpose: Purpose, *words: int | str, device: torch.device | str = CPU) -> Key:
-    """The root of draws that change no parameter: evaluation, validation, checks, comparisons."""
+    """The root key of draws that change no parameters: evaluation, validation, checks, comparisons."""
     return Key.of(purpose, *words, device=device)
 
 
 class Noise:
-    """Noise inside modules (dropout, phase shuffle), for one evaluation.
+    """Noise inside modules (such as dropout), for one forward pass.
 
-    Draws are numbered in their order; repeating the evaluation gives the same noise.
-    A module may see several stacked copies of the batch (real and fake in one call): each copy is
-    drawn for the global batch, and the same rows of each are selected.
+    Draws are numbered in order; repeating the forward pass gives the same noise. A module may get several
+    concatenated copies of the batch (real and fake in one call): each copy is drawn for the global batch, and
+    the same rows of each are selected.
     """
 
     def __init__(self, key: Key, rows: RowRange) -> None:
@@ -236,7 +236,7 @@ class Noise:
         return self._select(key.integers(high, copies, self.rows.total, *shape, low=low), count)
 
     def shared_integers(self, low: int, high: int, *shape: int) -> Tensor:
-        """The same integers for every row, process and micro-batch."""
+        """Integers that are the same for every row, process and micro-batch."""
         self.calls += 1
         return (self.key / self.calls).integers(high, *shape, low=low)
 
@@ -246,7 +246,7 @@ _scope: contextvars.ContextVar[Noise | None] = contextvars.ContextVar("noise", d
 
 @contextlib.contextmanager
 def noise_scope(key: Key, rows: RowRange) -> Iterator[None]:
-    """Within, modules draw their noise from ``key``; the count of draws restarts at each entry."""
+    """Context manager in which modules draw noise from ``key``; each entry starts at draw number 0."""
     token = _scope.set(Noise(key, rows))
     try:
         yield
@@ -255,7 +255,7 @@ def noise_scope(key: Key, rows: RowRange) -> Iterator[None]:
 
 
 def noise(count: int, device: torch.device) -> Noise:
-    """The noise of the evaluation in progress; outside one (a module called by hand) new random noise."""
+    """The noise of the current :func:`noise_scope`; outside one, new random noise."""
     scope = _scope.get()
     if scope is not None:
         return scope
@@ -264,15 +264,14 @@ def noise(count: int, device: torch.device) -> Noise:
 
 
 _global_rng_lock = threading.RLock()
-"""Held while the process-wide generators follow one key, by one thread at a time."""
+"""Held by one thread at a time, while the global generators follow a key."""
 
 
 @contextlib.contextmanager
 def fork_global_rng(key: Key) -> Iterator[Callable[[], bool]]:
-    """Within, draws from torch's global generators (``nn.Dropout``) are a function of ``key``.
+    """Context manager in which torch's global generators (``nn.Dropout``) are a function of ``key``.
 
-    Yields a function that returns whether anything was drawn so far. Afterwards the generators have
-    their former states.
+    It yields a function that returns whether anything was drawn. At the end the former states are restored.
     """
     with _global_rng_lock:
         generators = _global_generators(key.device)

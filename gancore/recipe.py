@@ -15,32 +15,36 @@ if TYPE_CHECKING:
 
 
 class Recipe:
-    """A config with defaults, and ``build(config, spec)``.
+    """Base class of recipes: ``Config`` with defaults, and ``build(config, spec)``.
 
-    The fields of ``Config`` are the ``model`` section of the configuration. ``build`` gets no data: the spec
-    has everything that it may know of them.
+    The fields of ``Config`` are the section ``model`` of the configuration. ``build`` gets the spec of the
+    data, not the data.
     """
 
     Config: ClassVar[type[RecipeConfig]] = RecipeConfig
 
     def build(self, config: Any, spec: Spec) -> Game:
-        """Raises :class:`gancore.errors.ConfigError` if config and spec do not fit."""
+        """Build the game with initial parameters from torch's global generator.
+
+        Raises:
+            gancore.errors.ConfigError: config and spec do not fit together.
+        """
         raise TypeError(f"{type(self).__name__} must define build(config, spec)")
 
 
 BUILDER_PARAMETERS = (("spec",), ("config", "spec"))
-"""The names of the parameters of a builder; others have defaults."""
+"""The names of the required parameters of a builder; other parameters must have defaults."""
 
 
 def recipe_from_function(function: FunctionType) -> Recipe:
-    """The recipe of a builder of a program: ``build(spec)`` or ``build(config, spec)``, which returns a game.
+    """Make a recipe of a function ``build(spec)`` or ``build(config, spec)`` that returns a game.
 
-    ``config`` is of the class that the function's annotation names, a subclass of
+    ``config`` is an instance of the class in the annotation of the parameter, a subclass of
     :class:`gancore.RecipeConfig`; without an annotation it has ``batch_size``, ``micro_batches`` and
-    ``steps``. ``precision=auto`` means fp32 for its game.
+    ``steps``. For its game ``precision=auto`` means fp32.
 
     Raises:
-        ConfigError: the function has other parameters.
+        ConfigError: the function has other required parameters.
     """
     takes_config = _builder_parameters(function) == ("config", "spec")
 
@@ -49,7 +53,7 @@ def recipe_from_function(function: FunctionType) -> Recipe:
 
         def build(self, config: Any, spec: Spec) -> Game:
             game: Game = function(config, spec) if takes_config else function(spec)
-            if hasattr(game, "fp32_by_default"):  # build_game refuses what is no game
+            if hasattr(game, "fp32_by_default"):  # build_game refuses other objects
                 game.fp32_by_default = True
             return game
 

@@ -1,7 +1,4 @@
-"""The run folder: files, lock, status and log of one training.
-
-Light: nothing here imports torch, so that listing runs is fast.
-"""
+"""The run folder: files, lock, status and log of one training. Imports no torch: listing runs is fast."""
 
 from __future__ import annotations
 
@@ -22,19 +19,19 @@ from gancore.file_lock import RUN_LOCK, FileLock, LockedError, file_lock, is_loc
 from gancore.files import atomic_write, encode_json, open_regular, read_json_object, remove_leftovers
 
 RunState = Literal["running", "done", "stopped", "failed", "interrupted", "damaged"]
-"""stopped: by the user, saved. interrupted: killed. damaged: its run.json cannot be read."""
+"""``stopped``: by the user, and saved. ``interrupted``: killed. ``damaged``: run.json cannot be read."""
 
 UNFINISHED = ("running", "stopped", "failed", "interrupted")
 LOCK_TIMEOUT_SECONDS = 0.5
-"""How long to wait for the lock of a run: `gancore runs` holds it for an instant."""
+"""Timeout for the lock of a run, which `gancore runs` holds for a short time."""
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The content of run.json. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC.
+    """The content of run.json. ``seconds`` are of training; ``started`` and ``updated`` are ISO 8601 in UTC.
 
-    ``environment``: device, precision, libraries and their versions.
-    ``verdict``: what is wrong with its model (:func:`gancore.training.quality.quality_warning`).
+    ``environment`` has device, precision, and versions of libraries. ``verdict`` is the quality warning about
+    the model (:func:`gancore.training.quality.quality_warning`).
     """
 
     status: RunState
@@ -55,16 +52,16 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class RunLock:
-    """This process's lock on a run folder."""
+    """The lock of this process on a run folder."""
 
     path: Path
     lock: FileLock
 
     def check(self) -> None:
-        """Call this before every write.
+        """Check the lock; called before every write.
 
         Raises:
-            TrainingError: the path no longer names the locked folder, so nothing may be written there.
+            TrainingError: the path is no longer the locked folder: nothing may be written there.
         """
         if self.lock.is_valid():
             return
@@ -84,14 +81,14 @@ class RunLock:
 
 @dataclass
 class RunFolder:
-    """The files of a run folder, and the lock that keeps two processes from writing it."""
+    """The paths of the files of a run folder, its lock and its status."""
 
     path: Path
 
     def __post_init__(self) -> None:
         self.config_file = self.path / "config.yaml"
         self.data_file = self.path / "data.json"  # fingerprint, contract, and the names in each split
-        self.rows_folder = self.path / "data"  # rows that a program gave in memory
+        self.rows_folder = self.path / "data"  # examples that a program passed in memory
         self.metrics_file = self.path / "metrics.jsonl"
         self.evaluations_file = self.path / "evaluations.jsonl"
         self.status_file = self.path / "run.json"
@@ -102,12 +99,12 @@ class RunFolder:
         self.model = self.path / "model"
 
     def check_version(self) -> None:
-        """Raises CheckpointError if a gancore with another contract version wrote this run."""
+        """Raise CheckpointError if the run was written with another contract version."""
         newest = sorted(self.checkpoints.glob("step-*/manifest.json"))[-1:]
         for file in (*newest, self.model / "config.json"):
             try:
                 version = read_json_object(file).get("version")
-            except (OSError, CheckpointError):  # absent or damaged: the error comes when it is read
+            except (OSError, CheckpointError):  # missing or damaged, which reading the file reports
                 continue
             if isinstance(version, int) and version != CONTRACT_VERSION:
                 raise CheckpointError(
@@ -118,7 +115,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, root: Path, name: str) -> RunFolder:
-        """A new folder ``root/name``; ``name-2``, ``name-3``, ... if that exists.
+        """Create the folder ``root/name``; if it exists, ``name-2``, ``name-3``, ...
 
         Raises:
             ConfigError: ``root`` is not writable.
@@ -139,7 +136,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[RunLock]:
-        """Lock the run; remove what a killed process left behind.
+        """Context manager that locks the run and removes leftovers of a killed process.
 
         Raises:
             CheckpointError: another process holds the lock, or the folder cannot be locked.
@@ -151,7 +148,7 @@ class RunFolder:
                 yield RunLock(self.path, lock)
         except LockedError as error:
             message = f"run folder {self.path} is in use by {error}"
-            raise BusyError(message, "wait for it, or stop it") from error
+            raise BusyError(message, "wait until it ends, or stop it") from error
         except OSError as error:
             if error.filename is None or Path(os.fsdecode(error.filename)) != self.lock_file:
                 raise
@@ -168,14 +165,17 @@ class RunFolder:
         return datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def write_status(self, status: RunStatus) -> None:
-        """Replace run.json; ``updated`` and ``pid`` are filled in, ``started`` where it is empty."""
+        """Replace run.json. ``updated`` and ``pid`` are set, ``started`` if it is empty."""
         now = self.now()
         error = " ".join(status.error.split())
         status = replace(status, started=status.started or now, updated=now, pid=os.getpid(), error=error)
         atomic_write(self.status_file, encode_json(asdict(status)))
 
     def read_status(self) -> RunStatus | None:
-        """The status of the run; None: this is no run folder. ``running`` without a lock: interrupted."""
+        """The status of the run; None if this is not a run folder.
+
+        A run without a lock is not ``running``.
+        """
         try:
             status = _status_from(read_json_object(self.status_file))
         except (FileNotFoundError, NotADirectoryError):
@@ -190,13 +190,13 @@ class RunFolder:
 
 
 def _status_from(content: dict[str, object]) -> RunStatus:
-    """Raises CheckpointError on a value of the wrong type; unknown keys are ignored."""
+    """Parse a status; unknown keys are ignored. Raises CheckpointError if a value has the wrong type."""
     known = {field.name: content[field.name] for field in fields(RunStatus) if field.name in content}
     for name, value in known.items():
         if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
             raise CheckpointError(f"run.json: {name} is a {type(value).__name__}")
     if known.get("status") not in get_args(RunState):
-        raise CheckpointError(f"run.json: status is none of {', '.join(get_args(RunState))}")
+        raise CheckpointError(f"run.json: status is not one of {', '.join(get_args(RunState))}")
     return RunStatus(**known)  # type: ignore[arg-type]
 
 
@@ -211,7 +211,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def list_runs(root: Path) -> list[tuple[RunFolder, RunStatus]]:
-    """The runs in ``root``, the most recently updated first."""
+    """The runs in ``root``, the last updated first."""
     try:
         folders = [RunFolder(path) for path in sorted(root.iterdir()) if path.is_dir()]
     except OSError:
@@ -221,9 +221,9 @@ def list_runs(root: Path) -> list[tuple[RunFolder, RunStatus]]:
 
 
 def latest_run(root: Path, matches: Callable[[RunFolder, RunStatus], bool]) -> RunFolder | None:
-    """The most recently updated unfinished run in ``root`` that matches: ``--resume auto`` continues it.
+    """The last updated unfinished run in ``root`` that matches, for ``--resume auto``; None if there is none.
 
-    A run in progress counts too: resuming it then fails on its lock instead of starting a second run.
+    It may be a run in progress: resuming it then fails because of its lock, and no second run is started.
     """
     for folder, status in list_runs(root):
         if status.status in UNFINISHED and matches(folder, status):
@@ -232,11 +232,11 @@ def latest_run(root: Path, matches: Callable[[RunFolder, RunStatus], bool]) -> R
 
 
 LONGEST_LINE_BYTES = 1 << 20
-"""Of metrics.jsonl: gancore writes no longer ones."""
+"""The largest length of a line of metrics.jsonl."""
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file, without those that are truncated or of another format."""
+    """Read the lines of a metrics file, without lines that are truncated or of another format."""
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             lines = iter(lambda: file.readline(LONGEST_LINE_BYTES), b"")
@@ -246,7 +246,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def parse_lines(content: bytes) -> Iterable[tuple[bytes, dict[str, Any]]]:
-    """Lines that are entries of a metrics file, each with its entry."""
+    """The valid lines of a metrics file, as (line, entry)."""
     for line in content.split(b"\n"):
         try:
             entry = json.loads(line)

@@ -1,4 +1,4 @@
-"""Samples as a domain writes and shows them, with the names of their files."""
+"""Samples that a domain writes and shows, with the names of their files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gancore.trees import Tree, tree_batch_size
 
 @dataclass(frozen=True)
 class Samples:
-    """Canonical samples with what is needed to write and to show them.
+    """Canonical samples, with what is needed to write and show them.
 
-    ``columns``: this many samples belong side by side (of one class; of one interpolation; a sample and its
-    neighbours), then the next ones; 0: every sample stands alone. ``headings`` are shown in place of labels.
+    ``columns`` is the number of samples in a row of an overview (those of one class or one interpolation, or
+    a sample and its neighbours); 0 for independent samples. ``headings`` are shown instead of labels.
     """
 
     data: Tree
@@ -37,9 +37,9 @@ class Samples:
         return [str(classes[int(index)]) for index in self.condition]
 
     def titles(self) -> list[str]:
-        """The line shown with each sample: its heading, else its label.
+        """The title of each sample: its heading or its label.
 
-        Of samples side by side only the first of adjacent ones with equal labels gets the label.
+        In a row of samples, only the first of neighbouring samples with equal labels has the label.
         """
         if self.headings:
             return [shorten(heading) for heading in self.headings]
@@ -48,7 +48,7 @@ class Samples:
         return ["" if at % columns and label == labels[at - 1] else label for at, label in enumerate(labels)]
 
     def file_stems(self) -> list[str]:
-        """File names without suffix: ``0001-<label>``; side by side ``0001-02-<label>``, row and column."""
+        """File names without suffix: ``0001-<label>``; with columns ``0001-02-<label>`` (row, column)."""
         n, columns = len(self), self.columns
         stems = [_zero_padded(number + 1, n, 4) for number in range(n)]
         if columns:
@@ -63,7 +63,7 @@ class Samples:
         ]
 
     def overview_count(self, most: int, most_side_by_side: int) -> int:
-        """How many of the samples an overview shows; of samples side by side whole rows, at least one."""
+        """The number of samples in an overview; with columns, of whole rows, at least one row."""
         if not self.columns:
             return min(len(self), most)
         return min(len(self), max(1, most_side_by_side // self.columns) * self.columns)
@@ -74,11 +74,11 @@ def _zero_padded(number: int, largest: int, width: int) -> str:
 
 
 def file_name_part(label: str) -> str:
-    """A label as part of a file name: letters of any script, marks, numbers, dash and underscore."""
+    """A label as part of a file name: letters and marks of any script, numbers, dashes and underscores."""
     kept = "".join(c if _is_word_character(c) else " " for c in unicodedata.normalize("NFC", label[:1000]))
     return re.sub(r"[ _]*[ ][ _]*", "_", kept).strip("_")[:40] or "label"
 
 
 def _is_word_character(character: str) -> bool:
-    """``re`` counts no marks as word characters, but many scripts cannot be read without them."""
+    """Whether a character is kept. Marks are: ``re`` does not match them, and many scripts need them."""
     return character in "-_" or character.isalnum() or unicodedata.category(character)[0] == "M"

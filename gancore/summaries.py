@@ -1,4 +1,4 @@
-"""Summaries of runs, models and recipes. Imports no torch, so that they are listed at once."""
+"""Summaries of runs, models and recipes. Imports no torch: listing is fast."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 """Default folder for runs."""
 TAIL_BYTES = 1 << 16
-"""Of the training log, searched for the last losses."""
+"""The size of the end of the training log that is searched for the last losses."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run. ``seconds`` of training; ``losses`` are those of its last log line; ``verdict``
-    says what is wrong with its model; empty: nothing is known.
+    """One run. ``seconds`` are of training, ``losses`` are those of the last log line.
+
+    ``verdict`` is the quality warning about the model; empty if there is none.
     """
 
     name: str
@@ -47,7 +48,7 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One trained model. ``name`` is what ``gancore generate`` takes; ``origin``: ``run`` or ``plugin``."""
+    """One trained model. ``name`` is the argument of ``gancore generate``; ``origin`` is run or plugin."""
 
     name: str
     domain: str
@@ -60,9 +61,9 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class KeySummary:
-    """A key of a recipe as ``--set`` takes it; ``allowed`` in words, as ``an integer > 0``.
+    """A key of a recipe for ``--set``. ``allowed`` describes its values, such as ``an integer > 0``.
 
-    ``default`` is a JSON value; None where there is none.
+    ``default`` is a JSON value; None if there is no default.
     """
 
     key: str
@@ -73,8 +74,9 @@ class KeySummary:
 
 @dataclass(frozen=True)
 class RecipeSummary:
-    """One recipe. ``default``: trained if no recipe is named. ``provides``: what its model can do, as
-    ``likelihood``.
+    """One recipe. ``default`` is True for the recipe that is trained if none is named.
+
+    ``provides`` are the capabilities of its model, such as ``likelihood``.
     """
 
     name: str
@@ -87,10 +89,10 @@ class RecipeSummary:
 
 @validate_arguments
 def list_runs(folder: str | Path = RUNS) -> list[RunSummary]:
-    """The runs in a folder, the last touched first; a folder that is itself a run is listed alone.
+    """The runs in a folder, the last updated first. If the folder is a run, only this run.
 
     Raises:
-        ConfigError: the path is not a folder, or cannot be read.
+        ConfigError: the path is not a folder or cannot be read.
     """
     folder = Path(folder)
     try:
@@ -98,9 +100,7 @@ def list_runs(folder: str | Path = RUNS) -> list[RunSummary]:
             return []
         inside = os.listdir(folder)
     except OSError as error:
-        raise ConfigError(
-            f"runs folder {folder}: {error.strerror}", "name the folder that holds runs"
-        ) from error
+        raise ConfigError(f"runs folder {folder}: {error.strerror}", "give a folder with runs") from error
     found = run_folders(folder.absolute().parent if "run.json" in inside else folder)
     if "run.json" in inside:
         found = [run for run in found if run[0].path.name == folder.absolute().name]
@@ -125,7 +125,7 @@ def list_runs(folder: str | Path = RUNS) -> list[RunSummary]:
 
 
 def last_losses(metrics: Path) -> dict[str, float]:
-    """The losses in the last complete line of ``metrics.jsonl`` that has any; empty if none has."""
+    """The losses in the last complete line of ``metrics.jsonl`` with losses; empty if there is none."""
     try:
         with os.fdopen(open_regular(metrics, os.O_RDONLY), "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
@@ -151,10 +151,10 @@ def _is_loss(name: str, value: Json) -> bool:
 
 @validate_arguments
 def list_recipes(domain: str | None = None) -> list[RecipeSummary]:
-    """The recipes of a domain, the default one first; of all installed domains if none is named.
+    """The recipes of a domain, the default one first; those of all installed domains if it is None.
 
     Raises:
-        PluginError: no such domain, or a recipe that cannot be loaded.
+        PluginError: there is no such domain, or a recipe cannot be loaded.
     """
     from gancore.plugins import plugins
 
@@ -184,7 +184,7 @@ def _recipe_keys(section: type[RecipeConfig]) -> tuple[KeySummary, ...]:
 
 @validate_arguments
 def list_models(domain: str | None = None, folder: str | Path = RUNS) -> list[ModelSummary]:
-    """Trained models: those of the runs in ``folder``, then those that plugins bring."""
+    """Trained models: those of the runs in ``folder``, then those of plugins."""
     found = [*_run_models(Path(folder)), *_plugin_models()]
     return [model for model in found if domain in (None, model.domain)]
 

@@ -1,4 +1,4 @@
-"""Text helpers: clean labels and names from untrusted files, shorten and format messages."""
+"""Functions for text: clean labels and names of untrusted files, shorten and format messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 MAX_LABEL_LENGTH = 100
 JOINERS = "\u200c\u200d"
-"""Join or part letters of some scripts and emoji; they print nothing, but change what is printed."""
+"""Characters that join or separate letters of some scripts and emoji, and are not visible themselves."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -34,28 +34,27 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def escape_control(text: str) -> str:
-    """Escape control characters, and those that turn the writing direction, as JSON does.
+    """Escape control characters and characters that change the writing direction, as JSON does.
 
-    Text of untrusted files could otherwise send commands to the terminal. Line breaks and tabs stay; JSON
-    stays equal JSON.
+    Text of untrusted files could otherwise send commands to the terminal. Line breaks and tabs are kept. JSON
+    text keeps its value.
     """
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def escape_unprintable(text: str, keep: str = JOINERS) -> str:
-    """Escape every character that does not print: control characters, bytes that are not UTF-8.
+    """Escape every character that is not printable: control characters, bytes that are not UTF-8.
 
-    The result is one line. The characters of ``keep`` stay as they are.
+    The output is one line. Characters in ``keep`` are kept.
     """
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def clean_label(text: object) -> str:
-    """A label as gancore stores it: one line, composed (NFC), printable, at most ``MAX_LABEL_LENGTH`` long.
+    """The stored form of a label: a printable line in Unicode NFC, at most ``MAX_LABEL_LENGTH`` characters.
 
-    Runs of white space become one space; characters that do not print (control sequences, bytes that are
-    not UTF-8) become escapes. A longer label ends in eight characters of its SHA-256, so that different
-    labels stay different. A second application changes nothing.
+    White space becomes one space; characters that are not printable are escaped. A longer label ends in eight
+    characters of its SHA-256, so that different labels stay different. The function is idempotent.
     """
     label = escape_unprintable(unicodedata.normalize("NFC", " ".join(str(text).split())))
     if len(label) <= MAX_LABEL_LENGTH:
@@ -68,12 +67,12 @@ def clean_label(text: object) -> str:
 
 
 def truncate(text: str, limit: int) -> str:
-    """``text`` with at most ``limit`` characters; a longer one ends in three dots."""
+    """Shorten ``text`` to at most ``limit`` characters; a shortened text ends in three dots."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def truncate_middle(text: str, limit: int = 1000) -> str:
-    """``text`` without its middle if it is longer than ``limit``: an echoed value may have any size."""
+    """Remove the middle of ``text`` if it is longer than ``limit``, for values of any size in messages."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -81,15 +80,15 @@ def truncate_middle(text: str, limit: int = 1000) -> str:
 
 
 def shorten(text: str, limit: int = 80, keep: str = JOINERS) -> str:
-    """One printable line of at most ``limit`` characters, for example a title beside a picture."""
+    """One printable line of at most ``limit`` characters, for titles."""
     return truncate(escape_unprintable(text[: 4 * limit], keep), limit)
 
 
 def short_repr(value: Any, limit: int = 60) -> str:
-    """``repr`` of a value for a one-line message."""
+    """``repr`` of a value, shortened for a message of one line."""
     try:
         text = escape_unprintable(repr(value), keep="")
-    except (RecursionError, ValueError):  # nested too deep, or an integer too long to print
+    except (RecursionError, ValueError):  # nested too deeply, or an integer that is too long to print
         text = f"a {type(value).__name__}"
     return truncate(text, limit)
 
@@ -98,12 +97,12 @@ def short_repr(value: Any, limit: int = 60) -> str:
 
 
 def count_noun(count: int, noun: str) -> str:
-    """``1 row``, ``1,200 rows``."""
+    """A number with a noun: ``1 row``, ``1,200 rows``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def format_duration(seconds: float) -> str:
-    """``48 s``, ``12 min``, ``3.2 h``."""
+    """A time as text: ``48 s``, ``12 min``, ``3.2 h``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
@@ -115,7 +114,7 @@ def format_size(count: int) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """A fix for an unknown name: ``did you mean 'width'?`` if one of ``known`` is similar, else all."""
+    """A fix for an unknown name: ``did you mean 'width'?`` if a name is similar, otherwise all names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:

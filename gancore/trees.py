@@ -52,14 +52,14 @@ def tree_unflatten(tree: Tree, leaves: Sequence[Tensor]) -> Tree:
 
 
 def tree_batch_size(tree: Tree) -> int:
-    """The length of axis 0, which is the same for all leaves.
+    """The size of axis 0, which is the same for all leaves.
 
     Raises:
-        ValueError: the lengths differ, or there is no leaf.
+        ValueError: the sizes differ, or there is no leaf.
     """
     counts = {leaf.shape[0] for leaf in tree_leaves(tree)}
     if len(counts) != 1:
-        raise ValueError(f"the leaves of a batch share axis 0; found lengths {sorted(counts)}")
+        raise ValueError(f"leaves of a batch must have the same size of axis 0, not {sorted(counts)}")
     return counts.pop()
 
 

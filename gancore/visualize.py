@@ -1,4 +1,4 @@
-"""Shows what a model makes: samples, their nearest neighbours in train, an animation of the training."""
+"""Writes samples of a model, their nearest neighbours in train, and an animation of a training."""
 
 from __future__ import annotations
 
@@ -39,23 +39,32 @@ def generate(
     overwrite: bool = False,
     announce: Announce = silent,
 ) -> list[Path]:
-    """Write ``n`` samples into ``out``; returns the files. The same seed gives the same samples.
+    """Write samples of a model as files, and return their paths.
 
-    If ``out`` holds samples already, ``overwrite`` replaces them, and ``announce`` is called with their
-    number.
-
-    ``each_label``: ``n`` of every label, side by side. ``interpolate``: ``n`` paths with this number of steps
-    from one sample to another. ``truncation``, ``temperature``: see
-    :meth:`gancore.models.model.Model.sample`.
+    Args:
+        model: a run folder, a model folder, or the name of a model.
+        n: the number of samples.
+        out: the folder of the files; it is created if it does not exist.
+        seed: the seed of the samples; equal seeds give equal samples.
+        label: the class of all samples.
+        each_label: write ``n`` samples of every class.
+        interpolate: write ``n`` paths of this number of samples between two samples.
+        truncation, temperature: see :meth:`gancore.models.model.Model.sample`.
+        batch_size: the number of samples on the device at a time; it does not change samples.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        overwrite: replace samples that are in ``out``.
+        announce: called with a line about replaced samples.
 
     Raises:
-        GancoreError: a user error, in one line; for example if ``out`` holds other samples.
+        GancoreError: an argument or the model is wrong, or ``out`` has samples; the message is one line.
     """
     existing = _existing_samples(Path(out), overwrite)
     if each_label and label is not None:
-        raise ConfigError(f"each label, and {label!r} alone", "give one of --label and --each-label")
+        raise ConfigError(
+            f"each label and the label {label!r} are given", "give one of --label and --each-label"
+        )
     if interpolate is not None and temperature is not None:
-        raise ConfigError("an interpolation and a temperature", "leave out --temperature")
+        raise ConfigError("an interpolation and a temperature are given", "leave out --temperature")
     loaded = load(find_model(model, announce), device)
     if interpolate is not None and each_label:
         samples = loaded.interpolate_each_label(n, interpolate, seed, truncation)
@@ -86,14 +95,24 @@ def neighbours(
     overwrite: bool = False,
     announce: Announce = silent,
 ) -> NeighbourResult:
-    """Write ``n`` samples into ``out``, each beside its ``k`` nearest rows of train, and ``neighbours.json``.
+    """Write samples with their nearest rows of train, and ``neighbours.json``; test for copies.
 
-    ``feature_extractor``: those in which distances are measured; by default those of the domain. ``data``: as
-    in :func:`evaluate`. ``overwrite``: as in :func:`generate`. The result says whether the samples are
-    copies.
+    Args:
+        model: a run folder, a model folder, or the name of a model.
+        n: the number of samples.
+        k: the number of rows of train for each sample.
+        out: the folder of the files.
+        feature_extractor: name of the extractor whose features define distances; by default the domain's.
+        data: another source, as in :func:`evaluate`.
+        seed: the seed of the samples.
+        label: the class of all samples.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        data_root: a folder with named data sets.
+        overwrite: replace samples that are in ``out``.
+        announce: called with each line of progress.
 
     Raises:
-        GancoreError: a user error, in one line; for example if the data are not on this machine.
+        GancoreError: an argument, the model or the data are wrong; the message is one line.
     """
     from gancore.evaluation.neighbours import NeighbourRequest, find_neighbours
 
@@ -119,10 +138,10 @@ def neighbours(
 
 @validate_arguments
 def animate(run: str | Path, *, out: str | Path | None = None, announce: Announce = silent) -> Animation:
-    """Write the previews of a run as one animated GIF, by default ``animation.gif`` in its folder.
+    """Write the previews of a run as an animated GIF, by default ``animation.gif`` in its folder.
 
     Raises:
-        GancoreError: a user error, in one line.
+        GancoreError: there is no such run, or it has no previews; the message is one line.
     """
     from gancore.training.animation import make_animation
 
@@ -131,27 +150,27 @@ def animate(run: str | Path, *, out: str | Path | None = None, announce: Announc
 
 
 SAMPLE_NAME = re.compile(r"(\d{4}(-.*)?|samples|overview|neighbours)\.\w+")
-"""Names of the files that samples are written to: ``0001-<label>.png``, ``overview.png``, ``samples.csv``."""
+"""Names of files of samples: ``0001-<label>.png``, ``overview.png``, ``samples.csv``."""
 
 
 def _existing_samples(folder: Path, overwrite: bool) -> list[Path]:
-    """The samples in a folder. Raises ConfigError if there are any, unless ``overwrite``."""
+    """The files of samples in a folder. Raises ConfigError if there are any, unless ``overwrite``."""
     try:
         found = sorted(
             path for path in folder.iterdir() if SAMPLE_NAME.fullmatch(path.name) and path.is_file()
         )
-    except OSError:  # no such folder, or it cannot be read: writing will report it
+    except OSError:  # a missing or unreadable folder, which writing reports
         return []
     if found and not overwrite:
         raise ConfigError(
-            f"{folder} holds {len(found)} files of other samples, as {found[0].name}",
+            f"{folder} has {len(found)} files of other samples, such as {found[0].name}",
             "give another --out, or replace them with --overwrite",
         )
     return found
 
 
 def _remove_replaced(existing: Sequence[Path], written: Sequence[Path], announce: Announce) -> None:
-    """Remove old samples that the new ones did not overwrite."""
+    """Remove old files of samples that were not overwritten."""
     if not existing:
         return
     stale = [path for path in existing if path not in set(written)]
