@@ -317,7 +317,7 @@ def _written(fixture: DomainFixture, samples: Samples) -> int:
 
 
 def makes_previews(fixture: DomainFixture) -> None:
-    """preview gives a PIL image or None, for one sample and for more; log_to_tensorboard accepts samples."""
+    """preview gives a picture of PIL or None, for one or more samples; log_to_tensorboard accepts samples."""
     for n in (1, 5):
         for samples in _with_and_without_condition(fixture, n):
             picture = fixture.domain.preview(samples)

@@ -58,7 +58,7 @@ def test_a_breach_fails_a_test_with_its_message_and_what_must_hold(site):
     with pytest.raises(pytest.fail.Exception) as failed:
         test.test_scores_rows_independently("tides/dense")
     assert "mixes rows" in str(failed.value)
-    assert "It must hold that: The logits of a row do not change" in str(failed.value)
+    assert "The check requires: The logits of a row" in str(failed.value)
 
 
 def test_what_is_not_there_is_skipped_with_the_reason(site):

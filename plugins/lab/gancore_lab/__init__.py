@@ -1,4 +1,4 @@
-"""The lab of gancore: experiments whose outcome is predicted before it is measured."""
+"""The lab of gancore: experiments with a prediction and a measurement."""
 
 from gancore import CommandEntry, DynamicsEntry, ExperimentEntry, hookimpl
 from gancore_lab.experiment import Check, Experiment, ExperimentResult
@@ -16,11 +16,11 @@ EXPERIMENTS = {
     "dirac": "rates of the dynamics on the smallest GAN",
     "bilinear": "rates of the dynamics on min max xy",
     "lgq": "when the principal components are a stable equilibrium",
-    "vanishing-gradient": "the generator's gradient under a discriminator that wins",
-    "spectrum": "eigenvalues of the game's Jacobian, before and after a remedy",
+    "vanishing-gradient": "the generator's gradient with a discriminator that wins",
+    "spectrum": "eigenvalues of the game's Jacobian, with and without a remedy",
     "oscillation": "the same game with and without averaging",
-    "staleness": "players who see each other late",
-    "measures": "what measures of samples say of laws whose truth is known",
+    "staleness": "players with old parameters of each other",
+    "measures": "metrics of samples on distributions with known answers",
 }
 
 
@@ -39,4 +39,4 @@ def gancore_commands() -> list[CommandEntry]:
 
 @hookimpl
 def gancore_dynamics() -> list[DynamicsEntry]:
-    return [DynamicsEntry("stale", "gancore_lab.stale:Stale", "players see each other some steps late")]
+    return [DynamicsEntry("stale", "gancore_lab.stale:Stale", "players get old parameters of each other")]

@@ -1,4 +1,4 @@
-"""``bilinear``: min over x, max over y of x y, where nothing damps the game but the dynamics."""
+"""``bilinear``: min over x, max over y of x y, a game without damping except by the dynamics."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AliasedOptimistic(Dynamics):
-    """The optimistic update with a common mistake, to show its effect.
+    """The optimistic update with a common error, for comparison.
 
-    The previous gradient (zero at first) is kept by reference, and the next one is written into the same
-    tensor, as in-place ``zero_grad`` and ``backward`` do; it equals the present one: 2 h g - h g is h g.
+    The previous gradient (zero at first) is stored by reference, and the next gradient is written into the
+    same tensor, as ``zero_grad`` and ``backward`` do in place. The previous gradient then equals the current
+    one: 2 h g - h g is h g.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("gradient",)
@@ -38,7 +39,7 @@ class AliasedOptimistic(Dynamics):
     def play_turn(self, step: TrainingStep, turn: Turn) -> None:
         draw, moves = step.draw(turn[0][0]), [move for _, move in turn]
         for move, gradient in step.gradients(moves, draw).items():
-            buffer = step.dynamics_state(move.player, "gradient")  # takes the role of p.grad
+            buffer = step.dynamics_state(move.player, "gradient")  # as p.grad
             previous = buffer if step.step_in_phase else [torch.zeros_like(kept) for kept in buffer]
             _write(buffer, gradient.materialize(step.params(move.player)))  # overwrites previous, too
             step.apply(move, gradient.scale(2.0).add(previous, -1.0))
@@ -52,7 +53,7 @@ def _write(buffer: list[Tensor], values: list[Tensor]) -> None:
 def bilinear_distances(
     dynamics: Dynamics, moves: int, h: float, steps: int, start: tuple[float, float], seed: int
 ) -> Orbit:
-    """|z_0|, |z_1|, ...; ends where |z| leaves the range of numbers whose squares are numbers."""
+    """|z_0|, |z_1|, ..., until the square of |z| would overflow or underflow."""
     game = Bilinear(dynamics, rate=h, start=start, moves=moves)
     left_range = lambda z: not 1e-100 < np.linalg.norm(z) < 1e100  # noqa: E731
     return distances(orbit(game, steps, parameter_reader(game), seed=seed, stop_when=left_range))
@@ -79,11 +80,11 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
 
 
 def _aliasing_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
-    """|z| after ``alias_steps`` steps, against powers of the matrices of both dynamics."""
+    """Compare |z| after ``alias_steps`` steps with powers of the matrices of both dynamics."""
     h, steps = settings["alias_rate"], settings["alias_steps"]
     J, H = theory.dirac_jacobian(1.0), h * np.eye(2)
     y, x = z = np.array(settings["alias_start"])
-    first = z - 2 * H @ J @ z  # there is no previous step to take back
+    first = z - 2 * H @ J @ z  # the first step has no previous gradient
     simultaneous = np.linalg.matrix_power(theory.simultaneous(J, H), steps - 1) @ first
     both = np.linalg.matrix_power(theory.optimistic(J, H), steps - 1) @ np.concatenate([first, z])
     optimistic = both[:2]
@@ -107,9 +108,10 @@ def _aliasing_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str
 
 
 NOTES = (
-    "At h = 1 optimistic play diverges and extragradient stalls (rate 1); at h = 0.5 the optimistic step "
-    "has a double root, so t radius^t is fitted.",
-    "An optimistic update whose previous gradient is kept by reference is simultaneous play: it diverges.",
+    "At h = 1 optimistic updates diverge, and extragradient has the rate 1; at h = 0.5 the optimistic step "
+    "has a double root, for which t radius^t is fitted.",
+    "An optimistic update that stores the previous gradient by reference is the simultaneous update: it "
+    "diverges.",
 )
 
 
@@ -139,11 +141,11 @@ def _rates(ax: Axes, orbits: Mapping[str, Any]) -> None:
 
 
 EXPERIMENT = Experiment(
-    question="At what rate does each dynamics solve min max xy, and where does it stop solving it?",
+    question="At what rate does each dynamics converge on min max xy, and when does it not converge?",
     prediction=(
         "simultaneous sqrt(1 + h^2), alternating 1, extragradient sqrt(1 - h^2 + h^4), optimistic the root "
-        "of l^2 - l (1 + 2ih) + ih: contracting at h = 0.2 and 0.5, at h = 1 diverging; an aliased "
-        "optimistic update is simultaneous play"
+        "of l^2 - l (1 + 2ih) + ih: contracting at h = 0.2 and 0.5, diverging at h = 1; an aliased "
+        "optimistic update is a simultaneous one"
     ),
     source="Daskalakis et al. 2018; Gidel et al. 2019; Mescheder et al. 2017; Balduzzi et al. 2018",
     settings={

@@ -1,13 +1,13 @@
 """Pairs of distributions with known answers: what a metric must report for each question.
 
-Two lists in one: the checks of Raisa, van Breugel and van der Schaar 2025 ("Position: all current generative
+The cases are the checks of Raisa, van Breugel and van der Schaar, 2025 ("Position: all current generative
 fidelity and diversity metrics are flawed", ICML), implemented from their description, and common faults of
 samples: too narrow, collapsed, copied, few rows.
 
-Fidelity and diversity here are those of distributions, not of their supports: if two distributions hardly
-overlap (their total variation is about 1), as two Gaussians of equal mean and of standard deviations 1 and
-1/2 in 64 dimensions, samples of either are where the other has none, so both must fall. If the answer is a
-question of definition, nothing is asked.
+Fidelity and diversity are those of distributions, not of their supports. Two distributions that hardly
+overlap (total variation of about 1), such as Gaussians of equal mean and of standard deviations 1 and 1/2 in
+64 dimensions, have samples in different regions, so that both must be lower. A case has no answer for a
+question if the answer depends on the definition.
 """
 
 from __future__ import annotations
@@ -29,23 +29,21 @@ from gancore_lab.distributions import MODES, Distribution
 Question = Literal[
     "distance", "two-sample", "fidelity", "diversity", "support", "memory", "classes", "labels"
 ]
-"""What is asked of a metric: its kind; two-sample tests, the number of different samples, shares of classes
-and labels are questions of their own.
-"""
+"""The questions that metrics answer: their kinds, and two-sample tests, support size, classes and labels."""
 QUESTIONS = frozenset(get_args(Question))
 EVEN_MIXTURE = dist.mixture([1.0] * MODES)
 FAR_DIMENSIONS = 64
 OUTLIER_DISTANCE = 24.0
-"""How far an outlier is from the origin, along the diagonal; coordinates have standard deviation 1."""
+"""The distance of an outlier from the origin, along the diagonal; coordinates have standard deviation 1."""
 
 Truth = Literal["worse", "same", "not worse"]
 Twin = Literal["order", "seed", "size"]
-"""The difference between two evaluations that must agree: order of rows, seed, or a quarter of the rows."""
+"""The difference between two evaluations that must agree: the order of rows, the seed, or 1/4 of the rows."""
 
 
 @dataclass(frozen=True)
 class CaseData:
-    """Rows of the real distribution, the same for all cases of it: (n, d) each."""
+    """Rows of the real distribution, which all cases of it share: (n, d) each."""
 
     distribution: Distribution
     key: Key
@@ -68,7 +66,7 @@ class CaseData:
         return self.rows("held")
 
     def new_rows(self, distribution: Distribution | None = None) -> Tensor:
-        """Rows of the real distribution, or of another, that are in none of the three."""
+        """Further rows of the real or of another distribution, (n, d)."""
         return (distribution or self.distribution)(self.key / "fake", self.n, self.d)
 
 
@@ -76,13 +74,18 @@ class CaseData:
 class Case:
     """Samples ``fake(case_data)`` compared with rows of ``distribution``.
 
-    ``worse``: questions whose metrics must call the samples worse; ``worse_when_far``: those that must if the
-    distributions are far apart because of the dimension alone (64 and more). ``same``: metrics must find no
-    difference from real rows; ``not_worse``: they must not call the samples worse. Other questions are not
-    asked. ``description``: the samples in words. ``same_as_controls``: controls that have this fault, so that
-    a metric that declares itself insensitive to one admits it. ``reference_share``, ``held_out_share``: rows
-    of the reference and held-out rows per sample. ``classes``: the distribution is the mixture, and metrics
-    of classes get its exact posteriors. ``labels``: requested labels, given the modes of the samples.
+    Attributes:
+        description: the samples in words.
+        worse: questions for which the samples are worse than real rows.
+        worse_when_far: questions for which they are worse in 64 and more dimensions, where the distributions
+            hardly overlap.
+        same: questions for which there is no difference from real rows.
+        not_worse: questions for which they are not worse. Other questions have no answer.
+        same_as_controls: controls with this fault. A metric that is insensitive to one of them declares that
+            it does not detect the fault.
+        reference_share, held_out_share: the numbers of reference and held-out rows per sample.
+        classes: whether the distribution is the mixture, whose exact posteriors metrics of classes get.
+        labels: the requested labels as a function of the modes of the samples.
     """
 
     description: str
@@ -99,12 +102,12 @@ class Case:
     labels: Callable[[Tensor], Tensor] = lambda modes: modes
     twin: Twin | None = None
     reference: Callable[[Tensor], Tensor] = lambda real: real
-    """Changes the rows of the reference alone."""
+    """A change of the rows of the reference."""
     in_paper: bool = False
     """Whether it is a check of the position paper."""
 
     def truth(self, kind: Question, d: int) -> Truth | None:
-        """The right answer to this question in d dimensions; None: it is not asked."""
+        """The correct answer to this question in d dimensions; None if there is none."""
         if kind in self.worse or (kind in self.worse_when_far and d >= FAR_DIMENSIONS):
             return "worse"
         if kind in self.same:
@@ -119,7 +122,7 @@ def _questions(words: str) -> frozenset[Question]:
 
 
 def _shifted(by: float, column: int | None = None) -> Callable[[CaseData], Tensor]:
-    """New rows, moved by this distance along the diagonal or along one coordinate."""
+    """New rows, shifted by this distance along the diagonal or along one coordinate."""
 
     def fake(case_data: CaseData) -> Tensor:
         rows: Tensor = case_data.new_rows()
@@ -132,7 +135,7 @@ def _shifted(by: float, column: int | None = None) -> Callable[[CaseData], Tenso
 
 
 def _few(case_data: CaseData) -> Tensor:
-    """A twentieth of the rows, over and over."""
+    """A twentieth of the rows, repeated."""
     return case_data.new_rows()[torch.arange(case_data.n) % max(1, case_data.n // 20)]
 
 
@@ -147,7 +150,7 @@ def _with_outlier(real: Tensor) -> Tensor:
 
 
 def _all_but_one(case_data: CaseData) -> Tensor:
-    """The ball about the sample that is not far away contains all real rows."""
+    """All samples except one are far away; the k-NN ball around that one contains all real rows."""
     rows = case_data.new_rows() + OUTLIER_DISTANCE / math.sqrt(case_data.d)
     rows[0] = 0
     return rows
@@ -165,7 +168,7 @@ def _overlapping(case_data: CaseData) -> Tensor:
 
 
 def _shuffle_conditions(modes: Tensor) -> Tensor:
-    """Half of the samples are of the mode after the one that was asked for."""
+    """Requested labels: for half of the samples, the mode before their own."""
     return torch.where(torch.arange(len(modes)) % 2 == 0, modes, (modes + 1) % MODES)
 
 
@@ -227,7 +230,7 @@ CASES: dict[str, Case] = {
         in_paper=True,
     ),
     "repeated": Case(
-        "a few samples over and over",
+        "a few samples, repeated",
         dist.gaussian,
         _few,
         worse=LOST_DIVERSITY | _questions("support"),
@@ -267,10 +270,10 @@ CASES: dict[str, Case] = {
         in_paper=True,
     ),
     "3 of 10 modes moved": Case(
-        "modes that stand elsewhere", EVEN_MIXTURE, _of(dist.moved_modes(3, 8.0)), worse=SAMPLES
+        "modes at other positions", EVEN_MIXTURE, _of(dist.moved_modes(3, 8.0)), worse=SAMPLES
     ),
     "labels swapped": Case(
-        "samples of another class than asked for",
+        "samples of another class than requested",
         EVEN_MIXTURE,
         CaseData.new_rows,
         worse=_questions("labels"),
@@ -286,7 +289,7 @@ CASES: dict[str, Case] = {
         in_paper=True,
     ),
     "independent": Case(
-        "coordinates that are not tied to each other",
+        "independent coordinates",
         dist.correlated,
         _of(dist.gaussian),
         worse=_questions("fidelity distance two-sample"),
@@ -294,7 +297,7 @@ CASES: dict[str, Case] = {
         same_as_controls=frozenset({"noise"}),
     ),
     "onto an outlier": Case(
-        "all samples about one real outlier",
+        "all samples around one real outlier",
         dist.gaussian,
         lambda case_data: case_data.new_rows() + OUTLIER_DISTANCE / math.sqrt(case_data.d),
         reference=_with_outlier,
@@ -303,7 +306,7 @@ CASES: dict[str, Case] = {
         in_paper=True,
     ),
     "all but one far away": Case(
-        "samples far away, but for one",
+        "samples far away, except for one",
         dist.gaussian,
         _all_but_one,
         worse=SAMPLES,
@@ -311,17 +314,17 @@ CASES: dict[str, Case] = {
         in_paper=True,
     ),
     "one disjoint dimension": Case(
-        "one coordinate that is elsewhere", dist.gaussian, _shifted(6.0, 0), worse=SAMPLES, in_paper=True
+        "one shifted coordinate", dist.gaussian, _shifted(6.0, 0), worse=SAMPLES, in_paper=True
     ),
     "beside a dimension times 1000": Case(
-        "a coordinate that is elsewhere, beside one in large units",
+        "a shifted coordinate, next to one in large units",
         dist.one_wide,
         _shifted(6.0, 0),
         worse=SAMPLES,
         in_paper=True,
     ),
     "beside a Pareto tail": Case(
-        "a coordinate that is elsewhere, beside one with a very heavy tail",
+        "a shifted coordinate, next to one with a very heavy tail",
         dist.pareto,
         _shifted(6.0, 0),
         worse=SAMPLES,
@@ -335,7 +338,7 @@ CASES: dict[str, Case] = {
         in_paper=True,
     ),
     "reals for integers": Case(
-        "values that should be whole",
+        "real values in place of integers",
         dist.integers,
         _of(dist.gaussian),
         worse=_questions("distance two-sample"),
@@ -348,7 +351,7 @@ CASES: dict[str, Case] = {
         "a sphere of larger radius", dist.sphere(1.0), _of(dist.sphere(1.5)), worse=SAMPLES, in_paper=True
     ),
     "torus for a ball": Case(
-        "a ring about the real ball", dist.ball, _of(dist.torus), worse=SAMPLES, in_paper=True
+        "a ring around the real ball", dist.ball, _of(dist.torus), worse=SAMPLES, in_paper=True
     ),
     "ball for a torus": Case(
         "a ball within the real ring", dist.torus, _of(dist.ball), worse=SAMPLES, in_paper=True
@@ -425,4 +428,4 @@ CASES: dict[str, Case] = {
         "the number of rows", dist.cube, _overlapping, same=QUESTIONS, twin="size", in_paper=True
     ),
 }
-"""By name, in the order of the table."""
+"""Cases by name, in the order of the table."""

@@ -42,48 +42,54 @@ def lab(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Experiments, or all; without any they are listed.", autocompletion=complete_names
+            help="Experiments, or all. Without a name, experiments are listed.", autocompletion=complete_names
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The version that takes seconds.")] = False,
-    out: Annotated[Path, typer.Option(help="Where NAME/result.json and picture.png go.")] = Path("lab"),
-    seed: Annotated[int, typer.Option(min=0, help="Of networks, data and latents.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Run the quick version, which takes seconds.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for NAME/result.json and NAME/picture.png.")] = Path(
+        "lab"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of networks, data and latents.")] = 0,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a setting. May be repeated."),
     ] = None,
     steps: Annotated[
         str | None,
-        typer.Option(metavar="N", help="The same as --set steps=N, for an experiment with this setting."),
+        typer.Option(metavar="N", help="Same as --set steps=N, for an experiment with this setting."),
     ] = None,
     time: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="No further experiment starts after 90s, 10m, 2h or seconds."),
+        typer.Option(metavar="TIME", help="Start no further experiment after 90s, 10m, 2h or seconds."),
     ] = None,
     print_settings: Annotated[
         bool,
-        typer.Option("--print-config", help="Print the settings, which --set overrides, and run nothing."),
+        typer.Option("--print-config", help="Print the settings for --set and exit."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, on one line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on one line.")] = False,
 ) -> None:
-    """Run experiments that have a prediction, and report whether it holds.
+    """Run experiments and report whether their predictions hold.
 
-    Exit code 0: every prediction holds. 1: one does not (see the verdict). 2: a mistake in the command.
+    Exit code 0: every prediction holds. 1: a prediction does not hold. 2: the command is wrong.
     """
     overrides = [*(overrides or []), *([] if steps is None else [f"steps={count_option(steps)}"])]
     limit = None if time is None else duration_option(time)
     if not names:
         if print_settings or overrides:
             raise ConfigError(
-                f"{'--print-config' if print_settings else '--set'} without an experiment",
-                "name an experiment, as in gancore lab dirac --print-config",
+                f"{'--print-config' if print_settings else '--set'} is given without an experiment",
+                "name an experiment, such as gancore lab dirac --print-config",
             )
         return list_experiments(as_json)
     from gancore_lab.runner import select_experiments
 
     selected = select_experiments(names)
     if overrides and len(selected) > 1:
-        raise ConfigError("--set with several experiments", "run one: each has its own settings")
+        raise ConfigError(
+            "--set is given with several experiments", "run one experiment: each has its own settings"
+        )
     if print_settings:
         return show_settings(selected, quick, overrides, as_json)
     alone = len(selected) == 1
@@ -118,7 +124,7 @@ def list_experiments(as_json: bool) -> None:
         row: dict[str, Any] = {"name": name, "summary": entry.summary}
         try:
             experiment = load_experiment(entry)
-        except PluginError as error:  # a broken experiment does not hide the others
+        except PluginError as error:  # the other experiments are listed
             rows.append({**row, "error": str(error)})
             continue
         quick, full = experiment.seconds
@@ -169,9 +175,9 @@ def _run_one(
     as_json: bool,
     alone: bool,
 ) -> dict[str, Any]:
-    """The result for JSON; it is also printed, unless JSON was requested.
+    """Run an experiment and return its result as JSON values; print it unless JSON is requested.
 
-    A failure does not stop the other experiments; alone, its error is that of the command.
+    A failure does not stop other experiments. If the experiment is ``alone``, its error is raised.
     """
     from gancore_lab.runner import load_experiment, run_experiment
 

@@ -1,4 +1,4 @@
-"""``dirac``: rates of the dynamics on the smallest GAN, and their behaviour far from its equilibrium."""
+"""``dirac``: rates of the dynamics on the Dirac-GAN, and distances far from its equilibrium."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gancore_lab.theory import METHODS, Matrix, Rate
 
 @dataclass(frozen=True)
 class DiracLoss:
-    """A cost of the Dirac-GAN; ``strength`` is f'(0), None if there is no equilibrium to linearise at."""
+    """A cost of the Dirac-GAN; ``strength`` is f'(0), None if there is no equilibrium."""
 
     loss: str
     strength: float | None = 0.5
@@ -50,7 +50,7 @@ LOSSES = {
 }
 
 REFERENCE_SETTINGS = {"rate": 0.2, "start": 1.0, "time": 100.0}
-REFERENCE = {  # |z| after 500 steps from (1, 1), by another program: the equations written out, no autograd
+REFERENCE = {  # |z| after 500 steps from (1, 1), from an independent program without autograd
     "GAN": (3.10, 1.42, 1.85, 0.122, 0.117),
     "NS-GAN": (0.640, 0.284, 0.139, 0.048, 0.046),
     "WGAN, clip 1": (1.00, 1.02, 0.917, 6e-5, 3e-5),
@@ -61,13 +61,13 @@ REFERENCE = {  # |z| after 500 steps from (1, 1), by another program: the equati
     "NS-GAN + R1 0.3": (2.2e-6, 1.5e-7, 4e-34, 3e-8, 3e-8),
 }
 LARGEST_CIRCLE_RATE = 0.25
-"""Up to this h the leading order in h predicts the limit cycle within the tolerance."""
+"""The largest h at which the leading order in h predicts the limit cycle within the tolerance."""
 REFERENCE_METHODS = ("simultaneous", "alternating", "alternating 5:1", "extragradient", "optimistic")
 
 
 @dataclass(frozen=True)
 class DiracCase:
-    """One loss under one method with learning rates (discriminator, generator)."""
+    """One loss and one method with learning rates (discriminator, generator)."""
 
     loss: str
     method: str
@@ -80,7 +80,7 @@ class DiracCase:
         return f"{self.loss}, {self.method}{unequal}"
 
     def predicted(self) -> Rate | None:
-        """The rate of the matrix of a step at the equilibrium."""
+        """The rate of the linearised step at the equilibrium; None if there is no equilibrium."""
         loss, method = LOSSES[self.loss], METHODS[self.method]
         if loss.strength is None:
             return None
@@ -162,12 +162,12 @@ def _rate_check(
     settings: Mapping[str, Any],
     seed: int,
 ) -> Check:
-    """A game that would not be near its equilibrium in time is started near it."""
+    """Check the rate. A game that does not reach its equilibrium in the given steps starts near it."""
     note = "critical: t radius^t" if rate.power else ""
     if rate.radius > settings["near_above"]:
         near = settings["near"]
         lengths = case.play(window[1], (-near, near), seed)
-        note = f"from {near:g} off the equilibrium"
+        note = f"from a distance of {near:g}"
     measured = tail_rate(lengths, window, rate.power)
     return Check(f"rate: {case.name}", measured, "=", rate.radius, settings["tolerance"], note)
 
@@ -180,11 +180,11 @@ def _reference_checks(case: DiracCase, distance: float) -> list[Check]:
 
 
 def _limit_cycle_checks(settings: Mapping[str, Any], orbits: Mapping[str, Any]) -> list[Check]:
-    """The NS-GAN without remedy, to leading order in h and |z|, from averages over one turn.
+    """Check the NS-GAN without a penalty, to leading order in h and |z|, from averages over one rotation.
 
-    d|z|^2 per step is -h |z|^4 / 8, for it is damped by psi theta tanh(psi theta / 2), and under
-    simultaneous play + h^2 |z|^2 / 4: a limit cycle of radius sqrt(2 h), where alternating play sinks
-    as 1 / |z|^2 = 1 / |z_0|^2 + h t / 8.
+    The damping psi theta tanh(psi theta / 2) changes |z|^2 by -h |z|^4 / 8 per step. Simultaneous updates add
+    h^2 |z|^2 / 4, which gives a limit cycle of radius sqrt(2 h). For alternating updates,
+    1 / |z|^2 = 1 / |z_0|^2 + h t / 8.
     """
     h, start = settings["rate"], 2 * settings["start"] ** 2
     reason = f"the leading order in h holds for h up to {LARGEST_CIRCLE_RATE}"
@@ -220,23 +220,32 @@ def _trap_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, An
     plot_data["rate"], plot_data["window"] = rate, window
     measured = fitted_radius(path[slice(*window)])
     known = (settings["rate"], far) == (REFERENCE_SETTINGS["rate"], REFERENCE_SETTINGS["start"])
-    reference = "; 11.0 by the other program" if settings["trap_time"] == REFERENCE_SETTINGS["time"] else ""
+    reference = (
+        "; the independent program has 11.0" if settings["trap_time"] == REFERENCE_SETTINGS["time"] else ""
+    )
     start, end = float(plot_data["far"][0]), float(plot_data["far"][-1])
     distance = Check(f"distance: {case.name}", end, ">", start, note=f"from (1, 1) it diverges{reference}")
     return [
-        Check(f"rate: {case.name}", measured, "=", rate.radius, settings["tolerance"], f"from {near:g} off"),
-        distance.only_if(known, "nothing is predicted for this rate and start"),
+        Check(
+            f"rate: {case.name}",
+            measured,
+            "=",
+            rate.radius,
+            settings["tolerance"],
+            f"from a distance of {near:g}",
+        ),
+        distance.only_if(known, "there is no prediction for this rate and start"),
     ]
 
 
 NOTES = (
-    "The discriminator moves first. Under alternating play the order changes the path, not the rate: "
-    "AB and BA have the same eigenvalues. In the other program the alternating generator moved first, so "
+    "The discriminator moves first. In alternating updates the order changes the path, not the rate: AB and "
+    "BA have the same eigenvalues. In the independent program the alternating generator moves first, so that "
     "those distances differ by a few per cent.",
-    "Consensus with 5 discriminator moves is a trap: its linear map contracts, but |g|^2 also falls where "
+    "Consensus with 5 discriminator moves contracts near the equilibrium only: |g|^2 also decreases where "
     "the sigmoid saturates, and from (1, 1) psi diverges in that direction.",
-    "WGAN-GP has no equilibrium (at psi = 0 the penalty pushes outwards), so no rate is predicted; nor are "
-    "distances on a path far from the equilibrium: they are listed with those of another program.",
+    "WGAN-GP has no equilibrium (at psi = 0 the gradient of the penalty points outwards), and no predicted "
+    "rate. Distances far from the equilibrium have no prediction; an independent program gives some.",
 )
 
 
@@ -283,7 +292,7 @@ FIRST_ORDER = (
 ALL = tuple(METHODS)
 
 EXPERIMENT = Experiment(
-    question="At what rate does each dynamics reach, circle or leave the equilibrium of the Dirac-GAN?",
+    question="At what rate does each dynamics converge to, circle or leave the equilibrium of the Dirac-GAN?",
     prediction=(
         "the spectral radius of the step linearised at the equilibrium: simultaneous sqrt(1 + h^2/4), "
         "with R1 |1 - h mu|, mu = gamma/2 +- sqrt(gamma^2/4 - 1/4), critical at gamma = 1 with t radius^t; "

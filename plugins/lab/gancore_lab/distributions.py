@@ -1,4 +1,4 @@
-"""Distributions with known properties, on which metrics are checked: rows (n, d) float32 by a key."""
+"""Distributions with known properties, on which metrics are checked. Rows are (n, d) float32."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from gancore.random import Key
 
 Distribution = Callable[[Key, int, int], Tensor]
-"""``distribution(key, n, d)``: independent rows."""
+"""``distribution(key, n, d)`` gives independent rows (n, d) float32."""
 
 MODES = 10
 APART = 10.0
-"""Smallest distance of two centres; each coordinate of a mode has standard deviation 1."""
+"""The smallest distance of two centres; each coordinate of a mode has standard deviation 1."""
 
 
 def gaussian(key: Key, n: int, d: int) -> Tensor:
@@ -23,7 +23,7 @@ def gaussian(key: Key, n: int, d: int) -> Tensor:
 
 
 def centres(d: int) -> Tensor:
-    """(10, d): on a ring in few dimensions, along axes of their own in many."""
+    """The centres of ten modes, (10, d): on a ring in few dimensions, on different axes in many."""
     made = torch.zeros(MODES, d)
     if d >= MODES:
         made[:, :MODES] = APART * torch.eye(MODES)
@@ -35,7 +35,7 @@ def centres(d: int) -> Tensor:
 
 
 def mixture(shares: Sequence[float]) -> Distribution:
-    """Gaussians about the first ``len(shares)`` of the ten :func:`centres`, with these shares."""
+    """Gaussians around the first ``len(shares)`` of the ten :func:`centres`, with these shares."""
     ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
     ends = ends / ends[-1]
 
@@ -47,7 +47,7 @@ def mixture(shares: Sequence[float]) -> Distribution:
 
 
 def moved_modes(count: int, by: float) -> Distribution:
-    """Ten equal modes; the first ``count`` are moved outwards from the origin by ``by``."""
+    """Ten equal modes; the first ``count`` are shifted outwards from the origin by ``by``."""
     even = mixture([1.0] * MODES)
 
     def distribution(key: Key, n: int, d: int) -> Tensor:
@@ -75,7 +75,7 @@ def one_mode(key: Key, n: int, d: int) -> Tensor:
 
 
 def sphere(radius: float) -> Distribution:
-    """Uniform on the surface."""
+    """Uniform on the sphere of this radius."""
 
     def distribution(key: Key, n: int, d: int) -> Tensor:
         rows = key.normal(n, d)
@@ -86,7 +86,7 @@ def sphere(radius: float) -> Distribution:
 
 
 def ball(key: Key, n: int, d: int) -> Tensor:
-    """Uniform in a ball of radius 0.8 in the first three coordinates (two, of two); the others are thin."""
+    """Uniform in a ball of radius 0.8 in the first three coordinates (or two); the others are small."""
     flat = min(d, 3)
     rows = 0.1 * key.normal(n, d)
     inner = sphere(0.8)(key / "inner", n, flat)
@@ -95,7 +95,7 @@ def ball(key: Key, n: int, d: int) -> Tensor:
 
 
 def torus(key: Key, n: int, d: int) -> Tensor:
-    """A tube of radius 0.1 about the circle of radius 1, which contains no point of :func:`ball`."""
+    """A tube of radius 0.1 around the circle of radius 1, which contains no point of :func:`ball`."""
     flat = min(d, 3)
     rows = 0.1 * key.normal(n, d)
     angle = 2 * math.pi * (key / "angle").uniform(n)
@@ -125,14 +125,14 @@ def heavy(key: Key, n: int, d: int) -> Tensor:
 
 
 def pareto(key: Key, n: int, d: int) -> Tensor:
-    """Gaussian except for the second coordinate, whose tail has exponent 1.01: the mean barely exists."""
+    """Gaussian except for the second coordinate, which is Pareto with exponent 1.01 (a mean just exists)."""
     rows = key.normal(n, d)
     rows[:, 1] = (1 - (key / "tail").uniform(n).double()).pow(-1 / 1.01).float()
     return rows
 
 
 def one_wide(key: Key, n: int, d: int) -> Tensor:
-    """Gaussian, the second coordinate in units a thousand times smaller."""
+    """Gaussian, with the second coordinate multiplied by 1000."""
     rows = key.normal(n, d)
     rows[:, 1] *= 1000
     return rows

@@ -1,4 +1,4 @@
-"""What an experiment is: a question, settings, a prediction, and checks of what was measured."""
+"""An experiment: a question, settings, a prediction, and checks of measured numbers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Relation = Literal["=", "<", ">", "beside"]
 
 @dataclass(frozen=True)
 class Check:
-    """One measured number and the prediction for it.
+    """One measured number and its prediction.
 
-    ``=``: predicted within ``tolerance``; ``<``, ``>``: predicted on that side of the number.
-    ``beside``: no prediction, so it never fails; ``predicted`` may hold a published number for the same
-    settings.
+    The relation ``=`` predicts the number within ``tolerance``; ``<`` and ``>`` predict that it is below or
+    above. ``beside`` is no prediction: the check never fails, and ``predicted`` may be a published number for
+    the same settings.
     """
 
     name: str
@@ -44,23 +44,22 @@ class Check:
 
     @property
     def difference(self) -> float | None:
-        """|measured - predicted| if they should be equal."""
+        """|measured - predicted| for the relation ``=``; otherwise None."""
         if self.relation != "=" or self.predicted is None:
             return None
         return abs(self.measured - self.predicted)
 
     def only_if(self, valid: bool, reason: str) -> Check:
-        """This check if the prediction is valid for the settings; else the number alone, with the reason."""
+        """This check if the prediction is valid for the settings; otherwise the number with the reason."""
         return self if valid else Check(self.name, self.measured, note=reason)
 
 
 @dataclass(frozen=True)
 class ExperimentResult:
-    """What an experiment measured.
+    """The result of an experiment.
 
-    ``plot_data`` is what the plot shows; ``notes`` are sentences for the reader; ``extra_settings`` are
-    numbers that follow from the settings, such as a count of parameters; ``extra`` is measured beyond the
-    checks, for the JSON.
+    ``plot_data`` are the data of the plot; ``notes`` are remarks; ``extra_settings`` are numbers that follow
+    from the settings, such as a number of parameters; ``extra`` are other measured values, for the JSON.
     """
 
     checks: Sequence[Check]
@@ -82,7 +81,7 @@ class ExperimentResult:
 
 @dataclass(frozen=True)
 class Experiment:
-    """``run(settings, seed)`` plays games and returns an :class:`ExperimentResult`; ``plot`` draws it.
+    """An experiment. ``run(settings, seed)`` returns an :class:`ExperimentResult`; ``plot`` draws it.
 
     ``settings`` are all numbers of the full version, ``quick_settings`` those that the quick one changes;
     ``descriptions`` says in a line what each is, for ``--print-config``; ``seconds`` is about what the quick
@@ -103,13 +102,13 @@ class Experiment:
         return {**self.settings, **(self.quick_settings if quick else {})}
 
     def as_given(self, settings: Mapping[str, Any], keys: Iterable[str]) -> bool:
-        """Whether these settings are all those of the full version, or all those of the quick one."""
+        """Whether all of these settings are those of the full version, or all those of the quick one."""
         versions = (self.settings_for(quick) for quick in (False, True))
         return any(all(settings[key] == version[key] for key in keys) for version in versions)
 
 
 def steps_for(settings: Mapping[str, Any], name: str) -> int:
-    """The steps of the flow time ``settings[name]``: the flow advances by the learning rate each step."""
+    """The number of steps for the time ``settings[name]``: a step advances time by the learning rate."""
     result: int = max(1, round(settings[name] / settings["rate"]))
     return result
 
@@ -118,14 +117,14 @@ def override_settings(name: str, settings: Mapping[str, Any], overrides: Sequenc
     """The settings of the experiment ``name`` with these ``"key=value"``, values in YAML.
 
     Raises:
-        ConfigError: no such key, or a value of another type than the one that it replaces.
+        ConfigError: there is no such key, or the value has another type than the one that it replaces.
     """
     result = dict(settings)
     for text in overrides:
         key, equals, value = (part.strip() for part in text.partition("="))
         where = f"--set {short_repr(text)}"
         if not equals:
-            raise ConfigError(f"{where} is not of the form key=value", "write, for example, --set rate=0.1")
+            raise ConfigError(f"{where} has not the form key=value", "write it as in --set rate=0.1")
         if key not in settings:
             raise ConfigError(f"{where}: {name} has no setting {key!r}", suggestion(key, settings))
         result[key] = _convert_like(settings[key], parse_value(value, where), where)
@@ -133,11 +132,11 @@ def override_settings(name: str, settings: Mapping[str, Any], overrides: Sequenc
 
 
 def _convert_like(old: Any, new: Any, where: str) -> Any:
-    """The value in the types of the old one: tuples for lists, a float for a whole number."""
+    """Convert a value to the type of the old one: a list to a tuple, an integer to a float."""
     kind, given = _kind_of(old), _kind_of(new)
     if given != kind and (kind, given) != ("a number", "a whole number"):
         raise ConfigError(
-            f"{where}: {short_repr(new)} is {given}", f"give {kind}, as {short_repr(_as_lists(old))}"
+            f"{where}: {short_repr(new)} is {given}", f"give {kind}, such as {short_repr(_as_lists(old))}"
         )
     if kind in ("a number", "a whole number") and not new >= 0:
         raise ConfigError(f"{where}: the number is below 0", "give 0 or more")

@@ -1,4 +1,4 @@
-"""The small games of the lab: those whose orbits have a formula, and a GAN with an exact Jacobian."""
+"""The small games of the lab: games with orbits in closed form, and a GAN with an exact Jacobian."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from gancore.games import (
 from gancore.random import Key
 
 NO_LATENTS = Prior(1, lambda key, n, size: torch.zeros(n, size, dtype=torch.float64), torch.lerp)
-"""Latents of a generator that uses none."""
+"""The prior of a generator that uses no latents."""
 
 
 class Point(nn.Module):
-    """A number (or a tensor of them) as a network."""
+    """A network that is a parameter, a number or a tensor."""
 
     def __init__(self, value: float | Sequence[float] | Tensor) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class DiracDiscriminator(Discriminator):
 
 
 class ClippedGame(AdversarialGame):
-    """Weights of the critic within [-1, 1] after each of its moves: Arjovsky et al. 2017, algorithm 1."""
+    """Clips weights of the critic to [-1, 1] after its moves (Arjovsky et al., 2017, algorithm 1)."""
 
     def after_move(self, move: Move, means: Mapping[str, Tensor]) -> None:
         if move.player == "discriminator":
@@ -79,10 +79,10 @@ def dirac(
     clipped: bool = False,
     ema_halflife: float | None = None,
 ) -> AdversarialGame:
-    """The Dirac-GAN (Mescheder et al. 2018, definition 2.1): data at 0, one parameter a player.
+    """The Dirac-GAN (Mescheder et al., 2018, definition 2.1): data at 0, one parameter for each player.
 
-    ``rates`` and ``start`` are of (discriminator, generator). The paper judges by f(-D); its psi is
-    minus ours, so that its start at (1, 1) is ours at psi = -1, theta = 1.
+    ``rates`` and ``start`` are those of (discriminator, generator). The paper uses f(-D): its psi is minus
+    the psi here, so that its start at (1, 1) is psi = -1, theta = 1.
     """
     return adversarial_game(
         generator=lambda: DiracGenerator(start[1]),
@@ -100,7 +100,7 @@ def dirac(
 
 
 class Bilinear(Game):
-    """min over x max over y of x y, with ``damping`` / 2 y^2 against y: the state is (y, x)."""
+    """min over x, max over y of x y - ``damping`` / 2 y^2. The state is (y, x)."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Bilinear(Game):
 
 
 class RingDiscriminator(Discriminator):
-    """Two smooth hidden layers, so that all second derivatives exist."""
+    """A discriminator with two smooth hidden layers, for which all second derivatives exist."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ def _double_normal(key: Key, n: int, size: int) -> Tensor:
 
 
 def ring_points(rows: int, settings: Mapping[str, Any], seed: int) -> Tensor:
-    """Points of ``modes`` Gaussians on a circle, equally many of each: (rows, 2), float64."""
+    """Points of ``modes`` Gaussians on a circle, with equal shares: (rows, 2) float64."""
     generator = torch.Generator().manual_seed(seed)
     angles = 2 * math.pi * (torch.arange(rows) % settings["modes"]) / settings["modes"]
     centres = settings["radius"] * torch.stack([angles.cos(), angles.sin()], 1)
@@ -170,7 +170,7 @@ def small_gan(
     penalties: Sequence[PenaltyTerm] = (),
     ema_halflife: float | None = None,
 ) -> AdversarialGame:
-    """A GAN of a few hundred parameters in float64; the same networks for the same seed."""
+    """A GAN of a few hundred parameters in float64. Equal seeds give equal networks."""
     width = settings["width"]
     optimizer = optimizer or Adam(settings["rate"], tuple(settings["betas"]))
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""``lgq``: linear generator, Gaussian data, quadratic critic, and when principal components are stable."""
+"""``lgq``: linear generator, Gaussian data, quadratic critic; when principal components are stable."""
 
 # ruff: noqa: N803 (matrices have the letters of the formulas)
 
@@ -32,10 +32,10 @@ from gancore_lab.plots import PREDICTED, legend, panels, set_labels
 
 
 class LGQ(Game):
-    """V(A, G) = tr A (K - G G^T) - gamma/2 |A|^2: the critic x^T A x ascends it, x = G z descends it.
+    """V(A, G) = tr A (K - G G^T) - gamma/2 |A|^2. The critic x^T A x maximises it, x = G z minimises it.
 
-    K, the covariance of the data, stands for the data themselves: V is the expectation. ``tau`` is a
-    factor on the critic's rate.
+    V is the expectation over data with the covariance K (d, d). ``tau`` multiplies the critic's learning
+    rate.
     """
 
     K: Tensor
@@ -67,7 +67,7 @@ def covariance(settings: Mapping[str, Any]) -> Tensor:
 
 
 def is_stable(gamma: float, tau: float, settings: Mapping[str, Any]) -> bool:
-    """tau gamma^2 > 2 lambda_{r+1}: the matrix of :func:`escape_rate` has a negative trace."""
+    """Whether tau gamma^2 > 2 lambda_{r+1}: the matrix in :func:`escape_rate` then has a negative trace."""
     result: bool = tau * gamma**2 > 2 * settings["eigenvalues"][settings["rank"]]
     return result
 
@@ -93,11 +93,12 @@ def escape_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> tuple[
 
 
 def slowest_rate(gamma: float, tau: float, settings: Mapping[str, Any]) -> float:
-    """The rate of the slowest direction of a step near the equilibrium, at this h; below 1: stable.
+    """The rate of the slowest direction of a step near the equilibrium, for this h; below 1 it is stable.
 
-    In addition to :func:`escape_rate`: within the span, u = s_j g_ij + s_i g_ji and a of A move by
-    u' = 2 (lambda_i + lambda_j) a, a' = -tau (u + gamma a), fastest for the largest eigenvalue; outside of
-    it A alone, by a' = -tau gamma a. As h goes to 0, below 1 is the condition of :func:`is_stable`.
+    It is the largest of :func:`escape_rate` and of two other rates. Within the span, u = s_j g_ij + s_i g_ji
+    and a of A move by u' = 2 (lambda_i + lambda_j) a, a' = -tau (u + gamma a), fastest for the largest
+    eigenvalue. Outside the span, A alone moves by a' = -tau gamma a. As h goes to 0, the rate is below 1 if
+    and only if :func:`is_stable`.
     """
     h, largest = settings["rate"], max(settings["eigenvalues"])
     least = settings["eigenvalues"][settings["rank"] - 1]
@@ -129,7 +130,7 @@ def error_from_noise(
 def growth_near_equilibrium(
     gamma: float, tau: float, settings: Mapping[str, Any], seed: int
 ) -> tuple[float, float]:
-    """Predicted and measured growth of a small step off the equilibrium."""
+    """The predicted and the measured growth of a small displacement from the equilibrium."""
     radius, (j, i, g, a) = escape_rate(gamma, tau, settings)
     K, r = covariance(settings), settings["rank"]
     values = K.diagonal()
@@ -171,27 +172,27 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
 def _rate_check(
     name: str, measured: float, predicted: float, rate: float, settings: Mapping[str, Any]
 ) -> Check:
-    """Rounding errors grow at ``rate``, that of all directions: if it is larger, they hide the orbit."""
+    """Check the rate. There is no prediction if ``rate``, at which rounding errors grow, is larger."""
     check = Check(f"rate at the equilibrium: {name}", measured, "=", predicted, settings["tolerance"])
     faster = rate > 1 and rate > predicted + settings["tolerance"]
-    return check.only_if(not faster, "at this learning rate another direction diverges faster")
+    return check.only_if(not faster, "with this learning rate another direction diverges faster")
 
 
 def _error_check(
     name: str, errors: Orbit, reached: bool, is_clear: bool, settings: Mapping[str, Any]
 ) -> Check:
-    """``reached``: whether the error should become small; ``is_clear``: whether the steps suffice for it."""
+    """Check the smallest error. ``reached`` is the prediction; ``is_clear``: the steps suffice to decide."""
     count, close = len(errors) - 1, settings["close"]
     note = f"step {count}" if errors[-1] < close else f"never in {count} steps"
     least = float(np.nanmin(errors))
     check = Check(f"least error: {name}", least, "<" if reached else ">", close, note=note)
-    return check.only_if(is_clear, f"{note}; too near the border for so many steps")
+    return check.only_if(is_clear, f"{note}; too few steps this close to the limit of stability")
 
 
 NOTES = (
-    "If the condition fails, the critic stays at lambda_{r+1} / gamma in directions that the generator does "
-    "not model, and pushes it there: a faster critic or a stronger penalty is necessary, not merely useful.",
-    "Without a penalty there is no equilibrium while the generator has fewer directions than the data.",
+    "If the condition does not hold, the critic stays at lambda_{r+1} / gamma in directions that the "
+    "generator does not model, and moves it there: a faster critic or a stronger penalty is necessary.",
+    "Without a penalty there is no equilibrium if the generator has fewer directions than the data.",
 )
 
 
@@ -217,13 +218,13 @@ def plot(result: ExperimentResult) -> Figure:
 
 
 MIN_FOLDS = 4.0
-"""A game whose error changes by less than e to this power has not shown whether it converges."""
+"""An error that changes by a factor of less than e to this power does not show whether a game converges."""
 PAIRS = ((1, 0.5), (1, 0.8), (0.5, 2), (1, 1.3), (1, 2), (1, 8), (0.5, 6), (2, 0.5))
 
 EXPERIMENT = Experiment(
     question="When does a GAN with a linear generator and a quadratic critic find the principal components?",
     prediction=(
-        "its equilibrium there is stable if and only if tau gamma^2 > 2 lambda_{r+1}; without a penalty never"
+        "the equilibrium is stable if and only if tau gamma^2 > 2 lambda_{r+1}; without a penalty it is not"
     ),
     source="the linearised field in closed form (gancore_lab.lgq.escape_rate); the game: Feizi et al. 2017",
     settings={

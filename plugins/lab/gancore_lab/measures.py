@@ -1,4 +1,4 @@
-"""``measures``: whether metrics are right where the answer is known, or else report that they cannot tell."""
+"""``measures``: whether metrics are right if the answer is known, or report that they are not reliable."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ ALL = ("all",)
 COLOURS = {"P": "#4c9f70", "W": "#e8c547", "S": "#c0392b", "F": "#7d3c98", "D": "#2471a3"}
 MEANING = {
     "P": "right",
-    "W": "wrong, and says so",
-    "S": "misses it silently",
-    "F": "finds fault silently",
-    "D": "depends on it silently",
+    "W": "wrong, and reported",
+    "S": "missed, not reported",
+    "F": "false alarm, not reported",
+    "D": "dependence, not reported",
 }
 
 Draws = Mapping[str, Mapping[str, Mapping[str, list[CellResult]]]]
-"""By metric, case and cell (``n x d``): the result of each draw."""
+"""The result of each draw, by metric, case and cell (``n x d``)."""
 
 
 def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
-    """Every draw of every cell; results of the same code are read from the cache."""
+    """Run every draw of every cell; results of the same code are read from the cache."""
     metrics = _select(settings["measures"], checkable_metrics())
     selected = _select(settings["cases"], CASES)
     store = DiskCache(cache_folder() / "lab" / "measures")
@@ -73,7 +73,7 @@ def _select(names: Sequence[str], known: Mapping[str, Any]) -> Mapping[str, Any]
         return known
     for name in names:
         if name not in known:
-            raise ConfigError(f"no {name!r} here", suggestion(name, [*known, *ALL]))
+            raise ConfigError(f"there is no {name!r}", suggestion(name, [*known, *ALL]))
     return {name: known[name] for name in known if name in names}
 
 
@@ -98,7 +98,7 @@ def _cell_results(
 def _letters_by_case(
     by_case: Mapping[str, Mapping[str, list[CellResult]]], cells: Sequence[tuple[int, int]]
 ) -> dict[str, str]:
-    """For each case the median letter of each cell; a dot if there is no question."""
+    """The median letter of each cell, for each case; a dot if the case has no question for the metric."""
     letters_by_case = {}
     for name, by_cell in by_case.items():
         drawn = [[result.letter for result in by_cell.get(f"{n} x {d}", [])] for n, d in cells]
@@ -107,7 +107,7 @@ def _letters_by_case(
 
 
 def _metric_check(name: str, by_case: Mapping[str, str], cells: Sequence[tuple[int, int]]) -> Check:
-    """The number of cells that are silently wrong, and that no evaluation warns of."""
+    """Check that no cell is wrong without a report by the metric or a warning of the evaluation."""
     silent = [
         f"{case}, n {n}, d {d}"
         for case, letters in by_case.items()
@@ -125,11 +125,11 @@ def _notes(outcomes: Mapping[str, Mapping[str, str]], drawn: Draws) -> Iterator[
     results = [v for by_case in drawn.values() for by_cell in by_case.values() for v in by_cell.values()]
     right = [one for each in results for one in each if one.letter == "P"]
     distrusted = sum(bool(one.why) for one in right)
-    yield f'of {len(right):,} right answers {distrusted:,} were given with trust "no"'
+    yield f'{distrusted:,} of {len(right):,} right answers have trust "no"'
 
 
 def plot(result: ExperimentResult) -> Figure:
-    """Cases down, measures across; within each cell rows of n and columns of d."""
+    """Draw cases in rows and metrics in columns; a cell has a row for each n and a column for each d."""
     table = result.plot_data["table"]
     tried, named = list(table["cases"]), list(table["outcomes"])
     rows, columns = len(table["rows"]), len(table["dimensions"])
@@ -148,16 +148,16 @@ def plot(result: ExperimentResult) -> Figure:
         columns * np.arange(1, len(named)) - 0.5, -0.5, image.shape[0] - 0.5, color="white", linewidth=2
     )
     ax.tick_params(length=0)
-    ax.set_title(f"in a cell: n {table['rows']} down, d {table['dimensions']} across", fontsize=10)
+    ax.set_title(f"in a cell: rows n {table['rows']}, columns d {table['dimensions']}", fontsize=10)
     patches = [Patch(color=COLOURS[letter], label=MEANING[letter]) for letter in ORDER]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
 EXPERIMENT = Experiment(
-    question="Does each measure say what is so of laws whose truth is known, or else that it cannot?",
-    prediction="no measure is silently wrong: trust, interval, definition or a note says where it cannot see",
-    source="Raisa, van Breugel and van der Schaar, ICML 2025, and faults of samples as people have them",
+    question="Is each metric right on distributions with known answers, or does it report that it is not?",
+    prediction="no metric is wrong without trust, interval, definition or a note that reports it",
+    source="Raisa, van Breugel and van der Schaar, ICML 2025, and common faults of samples",
     settings={"rows": (300, 1000), "dimensions": (2, 16, 64), "draws": 3, "cases": ALL, "measures": ALL},
     descriptions={
         "rows": "samples and reference examples of each set",

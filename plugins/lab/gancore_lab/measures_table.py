@@ -1,4 +1,4 @@
-"""Writes the table of failures of metrics: into ``docs/measures-checked.md``, and for the core.
+"""Writes the tables of failures of metrics in ``docs/measures-checked.md`` and in the core.
 
     python -m gancore_lab.measures_table lab/measures/result.json
 
@@ -22,17 +22,17 @@ from gancore_lab.metric_checks import checkable_metrics, question_for
 
 DOCUMENT = Path("docs/measures-checked.md")
 BEGIN, END = "<!-- measures -->", "<!-- /measures -->"
-"""The table stands between these lines; ``make measures`` writes it."""
+"""The lines around the table; ``make measures`` writes the table."""
 GROUPS = {
     "Fidelity and diversity": ("fidelity", "diversity"),
     "Distances of laws, and two-sample tests": ("distance", "two-sample"),
     "Memory, different samples, classes and labels": ("memory", "support", "classes", "labels"),
 }
-"""By heading, the questions whose metrics share a table."""
+"""The questions of the metrics of each table, by heading."""
 
 
 def render_table(table: Mapping[str, Any]) -> str:
-    """The Markdown of a table as :func:`gancore.evaluation.catalogue.failure_table` gives it."""
+    """The Markdown of the table of :func:`gancore.evaluation.catalogue.failure_table`."""
     rows, dimensions = (_listed(table[name]) for name in ("rows", "dimensions"))
     text = f"Blocks of letters: {rows} rows; letters of a block: {dimensions} dimensions"
     text += f"; the median of {count_noun(table['draws'], 'draw')}."
@@ -41,7 +41,7 @@ def render_table(table: Mapping[str, Any]) -> str:
 
 
 def _listed(numbers: Sequence[int]) -> str:
-    """``2, 16 and 64``"""
+    """Numbers as text: ``2, 16 and 64``."""
     *first, last = (f"{number:,}" for number in numbers)
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -66,7 +66,7 @@ def _group(heading: str, kinds: Sequence[str], table: Mapping[str, Any]) -> Iter
 
 
 def _cell(letters: str, width: int) -> str:
-    """One letter if all cells have it; else a block of letters, one a dimension, for each number of rows."""
+    """One letter if all cells have it; otherwise a block for each number of rows, a letter a dimension."""
     different = set(letters) - {"."}
     if len(different) <= 1 and "." not in letters:
         return "".join(different)
@@ -74,31 +74,29 @@ def _cell(letters: str, width: int) -> str:
 
 
 def insert_table(document: str, table: Mapping[str, Any]) -> str:
-    """The document with the table between its two marks.
+    """Replace the table between its two marks in a document.
 
     Raises:
-        ConfigError: it has no such marks.
+        ConfigError: the document has no such marks.
     """
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ConfigError(
-            f"the document has no place for the table: {BEGIN} and {END} are missing", "add both lines"
-        )
+        raise ConfigError(f"the document has no marks {BEGIN} and {END} for the table", "add both lines")
     return f"{before}{begin}\n\n{render_table(table)}\n\n{end}{after}"
 
 
 def publish(result: Path, document: Path = DOCUMENT) -> None:
-    """Writes the core's table and the document's from a result.json.
+    """Write the table of the core and the tables of the document from a result.json.
 
     Raises:
-        ConfigError: the result is of a part of the experiment, or of another one.
+        ConfigError: the result is not a full result of this experiment.
     """
     content = json.loads(result.read_text())
     part = content["quick"] or any(text.startswith(("cases", "measures")) for text in content["changed"])
     if content["name"] != "measures" or part:
         raise ConfigError(
-            f"{result} is no full result of measures", "run gancore lab measures without --quick"
+            f"{result} is not a full result of measures", "run gancore lab measures without --quick"
         )
     table = content["found"]["table"]
     text = insert_table(document.read_text(), table)

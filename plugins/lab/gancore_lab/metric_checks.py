@@ -1,4 +1,4 @@
-"""Checks a metric on a case with a known answer, evaluated as in ``gancore evaluate``."""
+"""Checks a metric on a case with a known answer; it is evaluated as in ``gancore evaluate``."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from gancore_lab.cases import Case, CaseData, Question, Truth
 from gancore_lab.distributions import MODES, centres
 
 RIGHT, ADMITS_IT = "PW"
-"""Right; wrong or undecided, and its trust, interval or definition says so."""
+"""Right; wrong or undecided with a trust, interval or definition that reports it."""
 ORDER = RIGHT + ADMITS_IT + MISSED + FALSE_ALARM + DEPENDS
-"""From the best to the worst."""
+"""Letters from the best to the worst."""
 AVAILABLE_NEEDS = frozenset({"features", "train", "log_posteriors", "condition"})
-"""Needs of a metric that the cases provide."""
+"""Inputs of metrics that the cases have."""
 MATERIAL = 0.1
-"""Equal distributions must not differ by this share of the gap between real rows and the worst control."""
+"""Equal distributions must differ by less than this share of the gap of real rows to the worst control."""
 
 
 class CellResult(NamedTuple):
-    """Result of one cell in one draw: its letter, the reason, and the numbers that it is derived from."""
+    """The result of one cell in one draw: its letter, the reason, and its numbers."""
 
     letter: str
     why: str
@@ -51,13 +51,13 @@ class CellResult(NamedTuple):
 
 
 def checkable_metrics() -> dict[str, tuple[MetricEntry, Metric]]:
-    """The core's metrics that need only rows, exact posteriors and labels."""
+    """The metrics of the core that need rows, exact posteriors and labels only."""
     metrics = {entry.name: (entry, plugins().load_metric(entry)) for entry in CORE_METRICS}
     return {name: pair for name, pair in metrics.items() if pair[1].requires <= AVAILABLE_NEEDS}
 
 
 def question_for(name: str, metric: Metric) -> Question:
-    """The question that fits a metric; narrower than its kind."""
+    """The question that a metric answers, which is narrower than its kind."""
     if "log_posteriors" in metric.requires:
         return "labels" if "condition" in metric.requires else "classes"
     if metric.kind == "distance" and metric.ideal is not None:
@@ -106,7 +106,7 @@ class CaseSets:
         return cls(case.fake(case_data), real, case_data.train, case_data.held_out[:held_out])
 
     def twin(self, kind: str) -> CaseSets:
-        """The sets that must have an equal result; see :data:`gancore_lab.cases.Twin`."""
+        """The sets with an equal result (see :data:`gancore_lab.cases.Twin`)."""
         if kind == "seed":
             return replace(self, seed=self.seed + 1)
         if kind == "order":
@@ -122,7 +122,7 @@ def _sorted(rows: Tensor) -> Tensor:
 
 
 def evaluator_for(sets: CaseSets, case: Case, store: DiskCache) -> Evaluator:
-    """Set up as in ``gancore evaluate``; the features are the coordinates themselves."""
+    """An evaluator as in ``gancore evaluate``; the features are the coordinates."""
     bayes = ExactPosteriors() if case.classes else None
     pipeline = FeaturePipeline(Spec({}), CPU, store, Coordinates(), bayes)
 
@@ -135,7 +135,9 @@ def evaluator_for(sets: CaseSets, case: Case, store: DiskCache) -> Evaluator:
     inputs = MetricInputs(
         fake, real, train, pipeline.spec, evaluation_key("evaluate", sets.seed), classes=classes
     )
-    lacking = {} if case.classes else dict.fromkeys(("log_posteriors", "condition"), "no classes here")
+    lacking = (
+        {} if case.classes else dict.fromkeys(("log_posteriors", "condition"), "the case has no classes")
+    )
     return Evaluator(
         inputs, pipeline, Controls(batch(sets.held_out), inputs, pipeline), lacking, MetricResult("", None)
     )
@@ -144,7 +146,7 @@ def evaluator_for(sets: CaseSets, case: Case, store: DiskCache) -> Evaluator:
 def check_metrics(
     case: Case, sets: CaseSets, d: int, metrics: Mapping[str, tuple[MetricEntry, Metric]], store: DiskCache
 ) -> Iterator[tuple[str, CellResult]]:
-    """The result of each metric that the case has a question for."""
+    """The result of each metric for which the case has an answer."""
     evaluator = evaluator_for(sets, case, store)
     twin = evaluator_for(sets.twin(case.twin), case, store) if case.twin else None
     for name, (entry, metric) in metrics.items():
@@ -168,9 +170,9 @@ def _result(letter: str, why: str, reading: MetricResult) -> CellResult:
 
 def _check_result(case: Case, truth: Truth, metric: Metric, reading: MetricResult) -> CellResult:
     if reading.value is None:
-        return _result(ADMITS_IT, f"not taken: {reading.skipped}", reading)
+        return _result(ADMITS_IT, f"not computed: {reading.skipped}", reading)
     if (beside := reading.difference_from("real")) is None:
-        return _result(ADMITS_IT, f"not to be compared with real rows; {reading.trust}", reading)
+        return _result(ADMITS_IT, f"not comparable with real rows; {reading.trust}", reading)
     said = int(beside.low > 0) - int(beside.high < 0)
     bad = [name for name in reading.anchors if name != "real" and name not in metric.insensitive_to]
     if (truth == "not worse" and said < 0) or (truth != "worse" and not _is_material(beside, reading, bad)):
@@ -182,7 +184,7 @@ def _check_result(case: Case, truth: Truth, metric: Metric, reading: MetricResul
     if case.same_as_controls & metric.insensitive_to:
         return _result(ADMITS_IT, "blind to it by its definition", reading)
     if truth == "worse" and not said and _is_undecided(reading, bad):
-        return _result(ADMITS_IT, "its interval holds what is good and what is bad", reading)
+        return _result(ADMITS_IT, "its interval contains real rows and a bad control", reading)
     how = {1: "worse than real rows", 0: "like real rows", -1: "better than real rows"}[said]
     return _result(MISSED if truth == "worse" else FALSE_ALARM, how, reading)
 
@@ -195,8 +197,9 @@ def _is_material(beside: Difference, reading: MetricResult, bad: Sequence[str]) 
 
 
 def _is_undecided(reading: MetricResult, bad: Sequence[str]) -> bool:
-    """Whether the interval, which contains real rows, also contains a bad control; if the metric is sensitive
-    to none, whether it is as wide as half the value of real rows.
+    """Whether the interval, which contains real rows, also contains a bad control.
+
+    If the metric is sensitive to no control: whether it is as wide as half the value of real rows.
     """
     if bad:
         besides = [reading.difference_from(name) for name in bad]
@@ -206,9 +209,9 @@ def _is_undecided(reading: MetricResult, bad: Sequence[str]) -> bool:
 
 
 def _check_twins(case: Case, one: MetricResult, other: MetricResult) -> CellResult:
-    """Whether two results that must agree do: exactly for another order of rows, else within intervals."""
+    """Check that two results agree: exactly for another order of rows, otherwise within intervals."""
     if one.value is None or other.value is None:
-        return _result(ADMITS_IT, f"not taken: {one.skipped or other.skipped}", one)
+        return _result(ADMITS_IT, f"not computed: {one.skipped or other.skipped}", one)
     apart = abs(one.value - other.value)
     reach = [0.0 if r.low is None or r.high is None else (r.high - r.low) / 2 for r in (one, other)]
     allowed = {"order": 1e-5 * abs(one.value) + 1e-3 * reach[0], "seed": reach[0]}
@@ -217,7 +220,7 @@ def _check_twins(case: Case, one: MetricResult, other: MetricResult) -> CellResu
     if not one.trusted or one.low is None:
         return _result(ADMITS_IT, one.trust, one)
     if case.twin == "size" and "at this n" in one.method:
-        return _result(ADMITS_IT, "its interval is of the value at this n, and says so", one)
+        return _result(ADMITS_IT, "its method states that its interval is of the value at this n", one)
     return _result(DEPENDS, f"{other.value:.4g} elsewhere", one)
 
 

@@ -16,7 +16,7 @@ from gancore_lab.theory import Rate
 Orbit = NDArray[np.float64]
 
 ONE_ZERO_ROW = torch.zeros(1, 1, dtype=torch.float64)
-"""Data of games whose costs are closed expressions: one row of zero; also the Dirac measure at 0."""
+"""Data of games that use none, and of the Dirac-GAN: one row, which is 0."""
 
 
 def orbit(
@@ -28,7 +28,7 @@ def orbit(
     seed: int = 0,
     stop_when: Callable[[Orbit], bool] | None = None,
 ) -> Orbit:
-    """z_0, z_1, ...: ``read_state`` before the first step and after each, until ``stop_when`` is true."""
+    """z_0, z_1, ...: ``read_state()`` before the first step and after each step, until ``stop_when``."""
     table = set_up(game, data, batch_size=len(data), seed=seed)
 
     def point() -> Orbit:
@@ -47,19 +47,19 @@ def orbit(
 
 
 def parameter_reader(game: Game) -> Callable[[], Tensor]:
-    """Reads all parameters of the game's players, in the order of its state."""
+    """A function that reads all parameters of the players, in the order of the state."""
     params = list(game.parameters())
     return lambda: torch.cat([p.flatten() for p in params])
 
 
 def distances(path: Orbit) -> Orbit:
-    """|z_t|, for the equilibrium at 0."""
+    """|z_t|, the distances from an equilibrium at 0."""
     result: Orbit = np.linalg.norm(path, axis=1)
     return result
 
 
 def tail_rate(lengths: Orbit, window: tuple[int, int], power: int = 0) -> float:
-    """The factor per step in |z_t| ~ t^power rate^t: least squares on the logarithm within the window."""
+    """The rate in |z_t| ~ t^power rate^t, by least squares on the logarithm within the window."""
     t = np.arange(*window)
     logs = np.log(lengths[slice(*window)]) - power * np.log(t)
     return float(np.exp(np.polyfit(t, logs, 1)[0]))
@@ -68,14 +68,14 @@ def tail_rate(lengths: Orbit, window: tuple[int, int], power: int = 0) -> float:
 def fitted_radius(path: Orbit) -> float:
     """The spectral radius of the matrix M that best maps each z_t to z_{t+1} (least squares).
 
-    For orbits that rotate too slowly to read the rate from the slope of log |z_t| in a few steps.
+    It is for orbits that rotate too slowly for a fit of the slope of log |z_t|.
     """
     transposed, *_ = np.linalg.lstsq(path[:-1], path[1:], rcond=None)
     return float(np.abs(np.linalg.eigvals(transposed)).max())
 
 
 def predicted_curve(rate: Rate, lengths: Orbit, anchor: int) -> Orbit:
-    """t^power radius^t through the measured length at ``anchor``, for the plot."""
+    """c t^power radius^t with the measured length at ``anchor``, for the plot."""
     t = np.arange(1, len(lengths))
     shape = rate.power * np.log(t / anchor) + (t - anchor) * np.log(rate.radius)
     return np.concatenate([[np.nan], lengths[anchor] * np.exp(shape)])

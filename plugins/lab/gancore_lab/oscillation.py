@@ -1,4 +1,4 @@
-"""``oscillation``: the same game with and without averaging the generator."""
+"""``oscillation``: a game with and without averages of the generator."""
 
 # ruff: noqa: N803 (matrices have the letters of the formulas)
 
@@ -26,31 +26,31 @@ GAN_SETTINGS = (
     "gan_half_life", "gan_steps", "gan_from", "gan_every",
 )  # fmt: skip
 FEWEST_TURNS = 20
-"""From so many turns of the game on the slope of its mean is that of its envelope."""
+"""The number of rotations from which the slope of the mean is that of its envelope."""
 LARGEST = 1e100
-"""A diverging orbit ends where it leaves the range of numbers whose squares are numbers."""
+"""A diverging orbit ends before the square of its length overflows."""
 
 
 def running_mean(path: Orbit) -> Orbit:
-    """The uniform average of all points up to each."""
+    """The mean of all points up to each point."""
     return np.cumsum(path, axis=0) / np.arange(1, len(path) + 1)[:, None]
 
 
 def mean_bound(M: theory.Matrix, path: Orbit) -> float:
-    """Upper bound of t |mean of z_0 ... z_{t-1}|: the sum is (I - M)^-1 (z_0 - z_t), and |z| is bounded."""
+    """A bound of t |mean of z_0 ... z_{t-1}|: the sum is (I - M)^-1 (z_0 - z_t), and |z| is bounded."""
     lengths = np.linalg.norm(path, axis=1)
     return float(np.linalg.norm(np.linalg.inv(theory.EYE - M), 2) * 2 * lengths.max())
 
 
 def rotation_angle(h: float) -> float:
-    """The angle of a step of alternating play of min max xy: 2 sin(w / 2) = h."""
+    """The angle w of a step of alternating updates on min max xy: 2 sin(w / 2) = h."""
     return 2 * math.asin(h / 2)
 
 
 def ema_gain(half_life: float, h: float) -> float:
-    """The factor by which an exponential average shrinks the circle of alternating play.
+    """The factor by which an EMA reduces the amplitude of alternating updates.
 
-    The average of e^{i w t} is (1 - beta) / |1 - beta e^{-i w}| long, beta = 2^(-1 / half life) a step.
+    The EMA of e^{i w t} has the modulus (1 - beta) / |1 - beta e^{-i w}| with beta = 2^(-1 / half life).
     """
     beta, w = 0.5 ** (1 / half_life), rotation_angle(h)
     result: float = (1 - beta) / abs(1 - beta * complex(math.cos(w), -math.sin(w)))
@@ -58,7 +58,7 @@ def ema_gain(half_life: float, h: float) -> float:
 
 
 def bilinear_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
-    """Uniform averages of iterates: alternating, whose orbit stays, and simultaneous, whose orbit leaves."""
+    """Check means of iterates of alternating updates, whose orbit is bounded, and of simultaneous updates."""
     h, steps, J = settings["rate"], settings["steps"], theory.dirac_jacobian(1.0)
     paths = {}
     for dynamics in (Alternating(), Simultaneous()):
@@ -84,34 +84,34 @@ def bilinear_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str,
     grown = predicted_mean(theory.simultaneous(J, h * theory.EYE), away[0], len(away))
     return [
         Check("min max xy, alternating: |last| / |first|", ratio, ">", 0.8).only_if(
-            narrow > 0.8, f"the ellipse of the orbit is as narrow as {narrow:.2g}"
+            narrow > 0.8, f"the orbit is a narrow ellipse (ratio of axes {narrow:.2g})"
         ),
         Check("min max xy, alternating: t |mean|, at most", float((t * means)[1:].max()), "<", bound),
         Check("min max xy, alternating: slope of log |mean| in log t", slope, "=", -1.0, 0.01).only_if(
-            turns >= FEWEST_TURNS, f"{turns:.1f} turns are fewer than {FEWEST_TURNS}"
+            turns >= FEWEST_TURNS, f"{turns:.1f} rotations are fewer than {FEWEST_TURNS}"
         ),
         Check(
-            "min max xy, simultaneous: |mean| / |first|", float(left), ">", 1.0, note="the mean leaves, too"
-        ).only_if(grown > 1, "too few steps for the orbit to leave"),
+            "min max xy, simultaneous: |mean| / |first|", float(left), ">", 1.0, note="the mean diverges, too"
+        ).only_if(grown > 1, "too few steps for the orbit to diverge"),
     ]
 
 
 def predicted_mean(M: theory.Matrix, start: Orbit, count: int) -> float:
-    """|mean| / |first| of the first ``count`` points of z_{t+1} = M z_t."""
+    """|mean| / |first| for the first ``count`` points of z_{t+1} = M z_t."""
     last = np.linalg.matrix_power(M, count) @ start
     total = np.linalg.solve(theory.EYE - M, start - last)
     return float(np.linalg.norm(total) / count / np.linalg.norm(start))
 
 
 def _slope(means: Orbit, h: float) -> float:
-    """Slope of the envelope, which is the largest mean within each turn of the game."""
+    """The slope of the envelope, which is the largest mean within each rotation of the game."""
     turn = math.ceil(2 * math.pi / rotation_angle(h))
     tops = [a + int(means[a : a + turn].argmax()) for a in range(turn, len(means) - turn, turn)]
     return float(np.polyfit(np.log(np.array(tops) + 1), np.log(means[tops]), 1)[0])
 
 
 def ema_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
-    """The core's EMA on a Dirac-GAN with linear cost (min max xy) and batch 1: half-lives are in steps."""
+    """Check the EMA of the core on a Dirac-GAN with linear cost (min max xy); half-lives are in steps."""
     checks = []
     for half_life in settings["half_lives"]:
         h = (settings["rate"], settings["rate"])
@@ -124,7 +124,7 @@ def ema_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]
         check = Check(name, _amplitude_ratio(tail), "=", expected, 0.02 * expected)
         shown = _amplitude_ratio(predicted_average(half_life, len(path), settings["rate"])[-len(tail) :])
         is_valid = abs(shown - expected) <= 0.02 * expected
-        checks.append(check.only_if(is_valid, "average_steps or average_tail are too few to show it"))
+        checks.append(check.only_if(is_valid, "average_steps or average_tail is too small"))
         plot_data[f"average {half_life:g}"] = tail
     return checks
 
@@ -135,7 +135,7 @@ def _amplitude_ratio(path: Orbit) -> float:
 
 
 def predicted_average(half_life: float, count: int, h: float) -> Orbit:
-    """(theta, its average) from (0, 1): powers of the matrix of alternating play, and the recursion."""
+    """(theta, its EMA) from (0, 1), by powers of the matrix of alternating updates and the recursion."""
     M, beta = theory.alternating(theory.dirac_jacobian(1.0), h * theory.EYE), 0.5 ** (1 / half_life)
     z, average = np.array([0.0, 1.0]), 1.0
     path = [(z[1], average)]
@@ -147,13 +147,13 @@ def predicted_average(half_life: float, count: int, h: float) -> Orbit:
 
 
 def sliced_distance(one: torch.Tensor, other: torch.Tensor, directions: torch.Tensor) -> float:
-    """Mean over directions of the 1-Wasserstein distance of projections of equally many points."""
+    """The mean over directions of the Wasserstein-1 distance of projections of equal numbers of points."""
     a, b = ((points @ directions.T).sort(dim=0).values for points in (one, other))
     return float((a - b).abs().mean())
 
 
 def gan_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]) -> list[Check]:
-    """A GAN on a ring of Gaussians: the generator and its average along one training."""
+    """Check the generator and its EMA during one training of a GAN on a ring of Gaussians."""
     optimizer = Adam(settings["gan_rate"], tuple(settings["betas"]))
     game = small_gan(
         settings, seed, dynamics=Alternating(), optimizer=optimizer, ema_halflife=settings["gan_half_life"]
@@ -179,11 +179,11 @@ def gan_checks(settings: Mapping[str, Any], seed: int, plot_data: dict[str, Any]
     is_valid = EXPERIMENT.as_given(settings, GAN_SETTINGS)
     checks = [
         Check("GAN on a ring: distance of its average", float(mean.mean()), "<", float(last.mean()),
-              note="sliced W1, mean over training; beside the generator's as it is"),
+              note="sliced W1, mean over training; predicted: that of the generator"),
         Check("GAN on a ring: jumps of that distance", jumps[1], "<", jumps[0] / 2,
-              note="half the generator's"),
+              note="half of those of the generator"),
     ]  # fmt: skip
-    return [check.only_if(is_valid, "nothing is predicted for other settings") for check in checks]
+    return [check.only_if(is_valid, "there is no prediction for other settings") for check in checks]
 
 
 def _generator_and_ema(game: AdversarialGame) -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -208,9 +208,9 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
 
 
 NOTES = (
-    "Averaging makes a rotating game converge; it does not help a diverging one.",
-    "The exponential average shrinks the circle by a factor that depends on its half-life, never to a point; "
-    "the uniform average converges to the equilibrium as 1/t.",
+    "Averages of a rotating game converge; averages of a diverging game do not.",
+    "An EMA reduces the amplitude by a factor that depends on its half-life; the uniform average converges "
+    "to the equilibrium as 1/t.",
 )
 
 
@@ -238,11 +238,11 @@ def plot(result: ExperimentResult) -> Figure:
 
 
 EXPERIMENT = Experiment(
-    question="Does averaging the generator make a rotating game converge, and by how much?",
+    question="Do averages of the generator of a rotating game converge, and how fast?",
     prediction=(
-        "uniform averages of an orbit that stays go to the equilibrium as 1/t while the last point circles; "
-        "an exponential average shrinks the circle by (1 - beta) / |1 - beta e^{-iw}|; where the orbit runs "
-        "away so does the average; on a GAN the average is nearer the data and steadier"
+        "uniform averages of a bounded orbit converge to the equilibrium as 1/t while the last point "
+        "rotates; an EMA reduces the amplitude by (1 - beta) / |1 - beta e^{-iw}|; averages of a diverging "
+        "orbit diverge; on a GAN the EMA is nearer to the data and changes less"
     ),
     source="sums of powers of the step's matrix; Yazici et al. 2019 on averaging in GANs",
     settings={

@@ -1,4 +1,4 @@
-"""Style of the lab's plots. Figures are drawn in memory, without a window or global state."""
+"""The style of plots of the lab. Figures are drawn in memory, without a window or global state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PREDICTED: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0, "zorder": 3}
-"""Style of predictions in every plot."""
+"""The style of predictions."""
 
 
 def panels(count: int, title: str, *, width: float = 5.2, height: float = 4.2) -> tuple[Figure, list[Axes]]:

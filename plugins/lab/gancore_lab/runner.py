@@ -24,7 +24,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class ExperimentReport:
-    """A finished experiment: ``content`` is that of result.json in ``folder``."""
+    """A finished experiment. ``content`` is the content of result.json in ``folder``."""
 
     name: str
     reproduced: bool
@@ -34,13 +34,16 @@ class ExperimentReport:
 
 
 def experiment_entries() -> dict[str, ExperimentEntry]:
-    """Every registered experiment by name, in the order of their plugins."""
+    """All registered experiments by name, in the order of their plugins."""
     records = plugins().entries("gancore_experiments")
     return {entry.name: entry for entry in records if isinstance(entry, ExperimentEntry)}
 
 
 def load_experiment(entry: ExperimentEntry) -> Experiment:
-    """Raises PluginError: it cannot be imported, or is no Experiment."""
+    """Load the experiment of an entry.
+
+    Raises PluginError if it cannot be imported or is not an Experiment.
+    """
     experiment = plugins().load_object(entry)
     if not isinstance(experiment, Experiment):
         raise PluginError(
@@ -51,7 +54,7 @@ def load_experiment(entry: ExperimentEntry) -> Experiment:
 
 
 def select_experiments(names: Iterable[str]) -> list[ExperimentEntry]:
-    """The experiments of these names, each once; ``all`` means every one.
+    """The experiments with these names, each once; ``all`` means all experiments.
 
     Raises:
         ConfigError: no experiment has this name.
@@ -60,7 +63,7 @@ def select_experiments(names: Iterable[str]) -> list[ExperimentEntry]:
     selected: dict[str, ExperimentEntry] = {}
     for name in names:
         if name != ALL and name not in known:
-            raise ConfigError(f"no experiment is named {name!r}", suggestion(name, [*known, ALL]))
+            raise ConfigError(f"there is no experiment {name!r}", suggestion(name, [*known, ALL]))
         selected |= known if name == ALL else {name: known[name]}
     return list(selected.values())
 
@@ -74,12 +77,18 @@ def run_experiment(
     seed: int = 0,
     overrides: Sequence[str] = (),
 ) -> ExperimentReport:
-    """Runs the experiment, writes ``out/name/result.json`` and then ``picture.png``.
+    """Run an experiment and write ``out/name/result.json``, then ``out/name/picture.png``.
 
-    ``overrides``: ``"key=value"`` of the settings.
+    Args:
+        name: name of the experiment.
+        experiment: the experiment.
+        out: the parent of the folder of the results.
+        quick: run the quick version.
+        seed: seed of networks, data and latents.
+        overrides: settings as ``"key=value"``.
 
     Raises:
-        ConfigError: there is no such setting, or the experiment cannot be run or plotted with such a value.
+        ConfigError: there is no such setting, or the experiment cannot be run or plotted with its value.
     """
     settings = override_settings(name, experiment.settings_for(quick), overrides)
     began, cpu_began = time.perf_counter(), time.process_time()
@@ -122,7 +131,7 @@ def _content(experiment: Experiment, settings: dict[str, Any], result: Experimen
 
 @contextmanager
 def _as_config_error(name: str, overrides: Sequence[str], failed: str) -> Iterator[None]:
-    """If settings were overridden, reports a failure as a ConfigError about the overrides."""
+    """Context manager that converts an error to a ConfigError about the overrides, if there are any."""
     try:
         yield
     except GancoreError:
@@ -138,24 +147,24 @@ def _as_config_error(name: str, overrides: Sequence[str], failed: str) -> Iterat
 
 
 def summarise(result: ExperimentResult) -> str:
-    """How many predictions held, and the largest difference relative to its tolerance."""
+    """The number of predictions that hold, and the largest difference relative to its tolerance."""
     decided = result.decided
     if not decided:
-        return "nothing was predicted"
+        return "there are no predictions"
     held = sum(bool(check.holds) for check in decided)
-    text = f"{held} of {len(decided)} predictions held"
+    text = f"{held} of {len(decided)} predictions hold"
     missed = [check for check in decided if not check.holds]
     if missed:
-        return f"{text}; missed: {'; '.join(map(describe_check, missed))}"
+        return f"{text}; not: {'; '.join(map(describe_check, missed))}"
     equal = [check for check in decided if check.difference is not None and check.tolerance > 0]
     if equal:
         worst = max(equal, key=lambda check: (check.difference or 0.0) / check.tolerance)
-        text += f"; furthest off: {worst.name} by {worst.difference:.1e} of {worst.tolerance:.1e} allowed"
+        text += f"; largest difference: {worst.name}, {worst.difference:.1e} of {worst.tolerance:.1e} allowed"
     return text
 
 
 def describe_check(check: Check) -> str:
-    """``rate: GAN + R1 1, simultaneous: 0.90001 (predicted 0.9)``"""
+    """A check as text: ``rate: GAN + R1 1, simultaneous: 0.90001 (predicted 0.9)``."""
     relation = "" if check.relation == "=" else f"{check.relation} "
     return f"{check.name}: {check.measured:.6g} (predicted {relation}{check.predicted:.6g})"
 
@@ -166,7 +175,7 @@ def versions() -> dict[str, str]:
 
 
 def _run_single_threaded(experiment: Experiment, settings: dict[str, Any], seed: int) -> ExperimentResult:
-    """On one thread: small games are slower on several, and sums would depend on their number."""
+    """Run on one thread: small games are slower on several, and sums depend on their number."""
     import torch
 
     threads = torch.get_num_threads()
@@ -198,7 +207,7 @@ def _dump(content: dict[str, Any]) -> str:
 
 
 def _to_json(value: Any) -> Any:
-    """Values of JSON: non-finite numbers become words, arrays become lists."""
+    """Convert to JSON values: non-finite numbers to words, arrays to lists."""
     if isinstance(value, dict):
         return {str(key): _to_json(each) for key, each in value.items()}
     if hasattr(value, "tolist"):

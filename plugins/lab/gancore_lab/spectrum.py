@@ -1,4 +1,4 @@
-"""``spectrum``: the eigenvalues of the game's Jacobian, before and after a remedy."""
+"""``spectrum``: the eigenvalues of the game's Jacobian, with and without a remedy."""
 
 # ruff: noqa: N803 (matrices have the letters of the formulas)
 
@@ -24,7 +24,8 @@ from gancore_lab.theory import Matrix
 
 Complex = NDArray[np.complex128]
 NEAR_DOUBLE = 1e-3
-"""So near to gamma = 1, where J of the Dirac-GAN has a double eigenvalue, only the mean is compared."""
+"""The distance from gamma = 1, where J of the Dirac-GAN has a double eigenvalue, below which only the mean is
+compared."""
 ZERO_SUM = ("minimax", "wasserstein")
 TRAINING_SETTINGS = (
     "modes", "radius", "std", "rows", "latents", "width", "rate", "betas", "loss", "batch_size", "steps",
@@ -33,12 +34,15 @@ TRAINING_SETTINGS = (
 
 
 def eigenvalues(J: Matrix, gamma: float = 0.0) -> Complex:
-    """Eigenvalues of -(J + gamma J^T J), the field that the players follow; stable in the left half plane."""
+    """Eigenvalues of -(J + gamma J^T J), the field of the players.
+
+    Those in the left half-plane are stable.
+    """
     return np.linalg.eigvals(-theory.with_consensus(J, gamma)).astype(complex)
 
 
 def interaction_block(J: Matrix, first: int) -> Matrix:
-    """J without the blocks of each player's own parameters; ``first`` of them are the discriminator's."""
+    """J without the diagonal blocks of the players; the ``first`` parameters are the discriminator's."""
     mixed = J.copy()
     mixed[:first, :first] = 0.0
     mixed[first:, first:] = 0.0
@@ -46,13 +50,13 @@ def interaction_block(J: Matrix, first: int) -> Matrix:
 
 
 def max_rotation(values: Complex) -> float:
-    """max |Im / Re| over eigenvalues of at least a hundredth of the largest modulus."""
+    """max |Im / Re| over eigenvalues whose modulus is at least a hundredth of the largest."""
     values = values[np.abs(values) > 0.01 * np.abs(values).max()]
     return float((np.abs(values.imag) / np.maximum(np.abs(values.real), 1e-300)).max())
 
 
 def dirac_checks(settings: Mapping[str, Any]) -> list[Check]:
-    """The Jacobian of the loop's own Dirac-GAN at its equilibrium against its closed form."""
+    """Compare the Jacobian of the Dirac-GAN at its equilibrium with its closed form."""
     checks = []
     for gamma in settings["dirac_gammas"]:
         penalties = [R1(gamma)] if gamma else []
@@ -61,7 +65,7 @@ def dirac_checks(settings: Mapping[str, Any]) -> list[Check]:
         roots = [gamma / 2 + s * np.emath.sqrt(gamma**2 / 4 - 0.25) for s in (1, -1)]
         computed = np.linalg.eigvals(J)
         name = f"Dirac-GAN, R1 {gamma:g}: eigenvalue of J,"
-        if abs(gamma - 1) < NEAR_DOUBLE:  # of a double root in floating point only the mean is exact
+        if abs(gamma - 1) < NEAR_DOUBLE:  # in floating point, only the mean of a double root is exact
             checks.append(Check(f"{name} mean", float(computed.mean().real), "=", gamma / 2, 1e-9))
             continue
         for sign, root in zip("+-", roots, strict=True):
@@ -86,8 +90,8 @@ def trained_jacobian(
 def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
     if not all(gamma > 0 for gamma in settings["gammas"]):
         raise ConfigError(
-            f"gammas: {list(settings['gammas'])} holds a gamma that is not above 0",
-            "give weights of consensus above 0; the game without it is always measured",
+            f"gammas: {list(settings['gammas'])} has a value that is not above 0",
+            "give values above 0; the game without consensus is measured in any case",
         )
     is_zero_sum = settings["loss"] in ZERO_SUM
     reason = f"{settings['loss']} is not zero-sum"
@@ -129,10 +133,11 @@ def _spectrum_checks(name: str, values: Complex) -> list[Check]:
 
 
 def _consensus_checks(gamma: float, before: Complex, after: Complex, is_given: bool) -> list[Check]:
-    """For a unit eigenvector v: lambda = -v* J v - gamma |J v|^2, and |v* J v| <= |J v|.
+    """Check the eigenvalues with consensus.
 
-    So Re lambda <= |J v| - gamma |J v|^2 <= 1 / (4 gamma), and Re < 0 if the modulus is above 2 / gamma.
-    That the eigenvalues turn less than before follows from no bound: it was measured at the given settings.
+    For a unit eigenvector v: lambda = -v* J v - gamma |J v|^2, and |v* J v| <= |J v|. Therefore
+    Re lambda <= |J v| - gamma |J v|^2 <= 1 / (4 gamma), and Re < 0 if the modulus is above 2 / gamma. That
+    max |Im/Re| decreases does not follow from a bound: it was measured with the given settings.
     """
     name, above = f"small GAN, consensus {gamma:g}", 2 / gamma
     long = after[np.abs(after) > above]
@@ -140,18 +145,18 @@ def _consensus_checks(gamma: float, before: Complex, after: Complex, is_given: b
         Check(f"{name}: largest Re", float(after.real.max()), "<", 1 / (4 * gamma) + 1e-9,
               note="1 / (4 gamma)"),
         Check(f"{name}: Re >= 0 among {len(long)} above {above:g}", float((long.real >= 0).sum()), "=", 0.0),
-        Check(f"{name}: max |Im/Re|", max_rotation(after), "<", max_rotation(before), note="less than before"
-              ).only_if(is_given, "nothing is predicted for other settings"),
+        Check(f"{name}: max |Im/Re|", max_rotation(after), "<", max_rotation(before), note="less than without"
+              ).only_if(is_given, "there is no prediction for other settings"),
         Check(f"{name}: share of eigenvalues with Re >= 0", float((after.real >= 0).mean())),
     ]  # fmt: skip
 
 
 NOTES = (
-    "About half of the eigenvalues without remedy have Re >= 0: most are tiny, flat directions of networks "
-    "with more parameters than the game needs. The larger ones decide, and consensus moves those.",
-    "Eigenvalues that consensus leaves on the right are within 1 / (4 gamma) of the axis.",
-    "max |Im/Re| is over eigenvalues of at least a hundredth of the largest modulus.",
-    "R1's eigenvalues are predicted for the Dirac-GAN, and only reported for the trained one.",
+    "About half of the eigenvalues without a remedy have Re >= 0. Most of them are very small: flat "
+    "directions of networks with more parameters than necessary. Consensus moves the large ones.",
+    "Eigenvalues with Re > 0 under consensus are within 1 / (4 gamma) of the axis.",
+    "max |Im/Re| is over eigenvalues whose modulus is at least a hundredth of the largest.",
+    "Eigenvalues with R1 are predicted for the Dirac-GAN, and have no prediction for the trained GAN.",
 )
 
 
@@ -168,7 +173,7 @@ def plot(result: ExperimentResult) -> Figure:
 
 
 def _plot_plane(ax: Axes, values: Complex) -> None:
-    """Both axes are logarithmic but linear near 0, so that small and large eigenvalues are visible."""
+    """Plot with axes that are linear near 0 and logarithmic elsewhere, which show small and large values."""
     right = values.real > 0
     ax.axvline(0, color="grey", linewidth=0.8)
     ax.scatter(values.real[~right], values.imag[~right], s=9, color="tab:blue", label="Re <= 0")
@@ -183,9 +188,9 @@ def _plot_plane(ax: Axes, values: Complex) -> None:
 EXPERIMENT = Experiment(
     question="Where are the eigenvalues of the game's Jacobian, and where does a remedy move them?",
     prediction=(
-        "the players' interaction alone has purely imaginary eigenvalues; consensus gamma leaves none with "
-        "Re > 1 / (4 gamma) and none of modulus above 2 / gamma with Re >= 0, and what counts turns less; on "
-        "the Dirac-GAN gamma/2 +- sqrt(gamma^2/4 - 1/4) under R1"
+        "the interaction of the players alone has purely imaginary eigenvalues; with consensus gamma, none "
+        "has Re > 1 / (4 gamma), none of modulus above 2 / gamma has Re >= 0, and max |Im/Re| is smaller; on "
+        "the Dirac-GAN with R1 they are gamma/2 +- sqrt(gamma^2/4 - 1/4)"
     ),
     source="Mescheder et al. 2017, sections 3 and 4; 2018, lemma 4.3; bounds from v* J v",
     settings={

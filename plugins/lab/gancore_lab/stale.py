@@ -1,4 +1,4 @@
-"""Players that see each other's parameters with a delay: asynchronous training, in one process."""
+"""Players that get each other's parameters with a delay: asynchronous training in one process."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stale(Dynamics):
-    """theta_i - h g_i(theta_i, theta_j of ``delay`` steps ago), all players at once.
+    """Simultaneous updates theta_i - h g_i(theta_i, theta_j of ``delay`` steps before).
 
-    With ``own`` a player also sees itself with the delay: the whole gradient is ``delay`` steps old. Before
-    the first step all were at the start. Past parameters are kept in a ring buffer and saved with the run.
+    With ``own``, the player's own parameters have the delay, too: the whole gradient is ``delay`` steps old.
+    Before the first step, all parameters are the initial ones. Past parameters are in a ring buffer, which is
+    saved with the run.
     """
 
     delay: int = 1
@@ -47,7 +48,7 @@ class Stale(Dynamics):
             step.apply(move, gradient)
 
     def _late(self, step: TrainingStep, move: Move, draw: Draw) -> Gradient:
-        """The move's gradient with the others (and with ``own`` the player itself) at past parameters."""
+        """The gradient of the move with the other players (with ``own`` all players) at past parameters."""
         with step.look_ahead():
             for player in _players(step) if self.delay else ():
                 if self.own or player != move.player:
@@ -63,7 +64,7 @@ class Stale(Dynamics):
 
 
 def _players(step: TrainingStep) -> list[str]:
-    """All players that move in this phase."""
+    """The players with moves in this phase."""
     return list(dict.fromkeys(move.player for move in step.phase.moves))
 
 

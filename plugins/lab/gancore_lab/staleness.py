@@ -1,4 +1,4 @@
-"""``staleness``: the effect on convergence if players see each other late."""
+"""``staleness``: convergence of players that get each other's parameters with a delay."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from gancore_lab.orbits import Orbit, distances, orbit, parameter_reader, tail_r
 from gancore_lab.plots import legend, panels, set_labels
 from gancore_lab.stale import Stale
 
-STALE_GAMES: dict[str, Any] = {  # (strength, damping, own): of the Jacobian; whether all is seen late
+STALE_GAMES: dict[str, Any] = {  # (strength, damping, own): the Jacobian; whether own parameters are late
     "bilinear": (1.0, 0.0, False),
     "bilinear, damping 1": (1.0, 1.0, False),
     "Dirac + R1 1": (0.5, 1.0, False),
     "Dirac + R1 1, whole gradient late": (0.5, 1.0, True),
 }
 NEAR = 0.2
-"""The Dirac-GAN is linearised at 0: its rate is predicted only for orbits that stay this near to it."""
+"""The largest distance of an orbit of the Dirac-GAN for which the linearised game predicts a rate."""
 LARGEST = 1e100
-"""An orbit ends where it leaves the range of numbers whose squares are numbers."""
+"""An orbit ends before the square of its length overflows."""
 
 
 def bilinear_growth(h: float, delay: int) -> float:
@@ -45,7 +45,7 @@ def build_game(name: str, delay: int, settings: Mapping[str, Any]) -> Game:
 
 
 def step_matrix(name: str, delay: int, settings: Mapping[str, Any]) -> theory.Matrix:
-    """The linear map of a step on (z_t, ..., z_{t-d})."""
+    """The matrix of a step on (z_t, ..., z_{t-d})."""
     strength, damping, own = STALE_GAMES[name]
     return theory.stale(theory.dirac_jacobian(strength, damping), settings["rate"] * np.eye(2), delay, own)
 
@@ -57,10 +57,10 @@ def predicted_rate(name: str, delay: int, settings: Mapping[str, Any]) -> theory
 
 
 def predicted_lengths(name: str, delay: int, settings: Mapping[str, Any]) -> Orbit:
-    """|z_t| by powers of the step's matrix from the start, as far as the orbit of the game goes."""
+    """|z_t| by powers of the matrix of the step, for as many steps as the orbit of the game."""
     y, x = settings["start"]
     matrix = step_matrix(name, delay, settings)
-    y = -y if name.startswith("bilinear") else y  # whose field has the other sign
+    y = -y if name.startswith("bilinear") else y  # the field of this game has the opposite sign
     z = np.tile([y, x], delay + 1)
     lengths = [float(np.linalg.norm(z[:2]))]
     while len(lengths) <= settings["steps"] and not _left_range(z[:2]):
@@ -81,14 +81,17 @@ def measured_rate(lengths: Orbit, power: int, settings: Mapping[str, Any]) -> fl
 def _rate_check(
     name: str, delay: int, rate: theory.Rate, measured: float, settings: Mapping[str, Any]
 ) -> Check:
-    """Valid where the linear map itself shows this rate in so many steps, near enough to the equilibrium."""
+    """Check the rate.
+
+    It is predicted if the matrix has this rate in the given steps, near the equilibrium.
+    """
     tolerance = settings["exact_tolerance"] if name == "bilinear" else settings["tolerance"]
     check = Check(f"rate: {name}, delay {delay}", measured, "=", rate.radius, tolerance)
     lengths = predicted_lengths(name, delay, settings)
     shown = abs(measured_rate(lengths, rate.power, settings) - rate.radius) <= tolerance
-    check = check.only_if(shown, "too few steps to show the rate")
+    check = check.only_if(shown, "too few steps for the rate")
     is_near = name.startswith("bilinear") or lengths.max() <= NEAR
-    return check.only_if(is_near, f"the orbit goes further than {NEAR} from the equilibrium")
+    return check.only_if(is_near, f"the orbit is more than {NEAR} away from the equilibrium")
 
 
 def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
@@ -112,7 +115,7 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
 def _longest_delay_checks(
     rates: Mapping[str, Sequence[tuple[int, float, float]]], valid: Set[str]
 ) -> list[Check]:
-    """The longest delay, of those tried, under which a damped game still contracts."""
+    """Check the longest delay with which a damped game contracts."""
     checks = []
     for name, rows in rates.items():
         predicted = [delay for delay, radius, _ in rows if radius < 1]
@@ -126,19 +129,19 @@ def _longest_delay_checks(
 
 
 NOTES = (
-    "Delay is the opposite of optimism: it makes a rotating game diverge.",
-    "If the whole gradient is late, some delay helps the critically damped game: it acts like momentum.",
+    "A delay has the opposite effect of optimism: a rotating game diverges.",
+    "If the whole gradient is late, a small delay helps the critically damped game: it acts like momentum.",
 )
 
 
 def plot(result: ExperimentResult) -> Figure:
     figure, (first, second) = panels(
-        2, "Players that see each other late: growth per step (lines: predicted)"
+        2, "Players with old parameters of each other: growth per step (lines: predicted)"
     )
     rates, h = result.plot_data["rates"], result.plot_data["rate"]
     for name in rates:
         _plot_rates(first if name == "bilinear" else second, name, result)
-    set_labels(first, f"min max xy, h = {h:g}", "delay in steps", "|z| grows per step by")
+    set_labels(first, f"min max xy, h = {h:g}", "delay in steps", "growth of |z| per step")
     set_labels(second, f"damped games, h = {h:g}", "delay in steps", "")
     for ax in (first, second):
         legend(ax)
@@ -153,17 +156,17 @@ def _plot_rates(ax: Axes, name: str, result: ExperimentResult) -> None:
 
 
 EXPERIMENT = Experiment(
-    question="How much later may players see each other before a game that converged no longer does?",
+    question="With how much delay between the players does a convergent game still converge?",
     prediction=(
-        "min max xy grows by the largest root of l^(d+1) - l^d = ih at every delay d; damping buys a finite "
-        "tolerance, the largest d whose delayed linear map still contracts"
+        "min max xy grows by the largest root of l^(d+1) - l^d = ih for every delay d; a damped game "
+        "converges up to the largest d for which the matrix of the delayed step contracts"
     ),
     source="the step with delay as a companion matrix; Dirac-GAN of Mescheder et al. 2018",
     settings={
         "rate": 0.1,
         "steps": 1000,
         "window_from": 0.5,
-        "start": (0.5e-3, 1e-3),  # along no eigenvector: a double root shows itself
+        "start": (0.5e-3, 1e-3),  # not an eigenvector, so that a double root has an effect
         "exact_tolerance": 5e-5,
         "tolerance": 1e-3,
         "delays": tuple(range(17)),

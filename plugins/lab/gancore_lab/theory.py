@@ -1,8 +1,8 @@
-"""Predictions: each dynamics, the matrix of its step by its formula, and the rate of its powers.
+"""Predictions: the matrix of a step of each dynamics, and the rate of its powers.
 
-The state is z = (psi, theta), first the discriminator; g = J z is the joint field of the game (each
-player's gradient by its own parameter), H the diagonal matrix of the players' learning rates. No game is
-played here and nothing is differentiated.
+The state is z = (psi, theta), first the discriminator. g = J z is the field of the game (the gradient of each
+player's cost by its own parameter), H the diagonal matrix of learning rates. All matrices are formulas:
+nothing is trained or differentiated.
 """
 
 # ruff: noqa: N803 (matrices have the letters of the formulas)
@@ -36,14 +36,14 @@ EYE = np.eye(2)
 
 @dataclass(frozen=True)
 class Rate:
-    """|z_t| goes as t^power radius^t."""
+    """The asymptotic length |z_t| ~ t^power radius^t."""
 
     radius: float
     power: int = 0
 
 
 def convergence_rate(matrix: Matrix) -> Rate:
-    """The spectral radius; power 1 where the leading eigenvalue is a double root with one eigenvector."""
+    """The spectral radius. The power is 1 if the leading eigenvalue is double with one eigenvector."""
     values = linalg.eigvals(matrix)
     radius = float(np.abs(values).max())
     leading = values[np.abs(values) > radius * (1 - 1e-5)]
@@ -56,9 +56,9 @@ def convergence_rate(matrix: Matrix) -> Rate:
 
 
 def dirac_jacobian(strength: float, damping: float = 0.0) -> Matrix:
-    """J of a Dirac-GAN at its equilibrium: strength f'(0), R1 of weight damping.
+    """J of a Dirac-GAN at its equilibrium, with the strength f'(0) and R1 of weight ``damping``.
 
-    Eigenvalues damping/2 +- sqrt(damping^2/4 - strength^2): Mescheder et al. 2018, lemma 4.1 and 4.3.
+    Its eigenvalues are damping/2 +- sqrt(damping^2/4 - strength^2) (Mescheder et al., 2018, lemmas 4.1, 4.3).
     """
     return np.array([[damping, strength], [-strength, 0.0]])
 
@@ -69,42 +69,42 @@ def simultaneous(J: Matrix, H: Matrix) -> Matrix:
 
 
 def alternating(J: Matrix, H: Matrix, moves: int = 1) -> Matrix:
-    """The discriminator moves ``moves`` times, then the generator sees its new position."""
+    """The discriminator makes ``moves`` moves, then the generator moves with the new discriminator."""
     result: Matrix = (EYE - H @ SECOND @ J) @ linalg.matrix_power(EYE - H @ FIRST @ J, moves)
     return result
 
 
 def extragradient(J: Matrix, H: Matrix) -> Matrix:
-    """z - H J (z - H J z): Korpelevich 1976."""
+    """z - H J (z - H J z) (Korpelevich, 1976)."""
     return EYE - H @ J + H @ J @ H @ J
 
 
 def optimistic(J: Matrix, H: Matrix) -> Matrix:
-    """z_{t+1} = z_t - 2 H J z_t + H J z_{t-1}, on (z_t, z_{t-1}): Daskalakis et al. 2018, eq. 6."""
+    """z_{t+1} = z_t - 2 H J z_t + H J z_{t-1}, on (z_t, z_{t-1}) (Daskalakis et al., 2018, eq. 6)."""
     return np.block([[EYE - 2 * H @ J, H @ J], [EYE, 0 * EYE]])
 
 
 def past_extragradient(J: Matrix, H: Matrix) -> Matrix:
-    """p_t = J (z_t - H p_{t-1}), z_{t+1} = z_t - H p_t, on (z_t, p_{t-1}): Popov 1980."""
+    """p_t = J (z_t - H p_{t-1}), z_{t+1} = z_t - H p_t, on (z_t, p_{t-1}) (Popov, 1980)."""
     return np.block([[EYE - H @ J, H @ J @ H], [J, -J @ H]])
 
 
 def with_consensus(J: Matrix, gamma: float) -> Matrix:
-    """The field g + gamma J^T g: Mescheder et al. 2017, eq. 14."""
+    """The field g + gamma J^T g (Mescheder et al., 2017, eq. 14)."""
     return J + gamma * J.T @ J
 
 
 def with_adjustment(J: Matrix, weight: float) -> Matrix:
-    """The field g + weight A^T g, A = (J - J^T) / 2: Balduzzi et al. 2018, algorithm 1."""
+    """The field g + weight A^T g, A = (J - J^T) / 2 (Balduzzi et al., 2018, algorithm 1)."""
     return J + weight * (J - J.T).T @ J / 2
 
 
 def unrolled(J: Matrix, H: Matrix, updates: int) -> Matrix:
-    """The discriminator moves, then the generator descends its cost ``updates`` updates ahead.
+    """The discriminator moves, then the generator minimises its cost after k = ``updates`` further updates.
 
-    Metz et al. 2017, eq. 4 to 7. With psi' = P psi - h b theta, P = 1 - h a, after k steps
-    psi_k = P^k psi - S h b theta, S = sum_{i<k} P^i; the cost c psi_k theta + d/2 theta^2 has the
-    gradient c P^k psi + (d - 2 S h b c) theta.
+    It follows Metz et al., 2017, eq. 4 to 7. With psi' = P psi - h b theta, P = 1 - h a, after k steps
+    psi_k = P^k psi - S h b theta, S = sum_{i<k} P^i. The cost c psi_k theta + d/2 theta^2 has the gradient
+    c P^k psi + (d - 2 S h b c) theta.
     """
     (a, b), (c, d) = J
     h = H[0, 0]
@@ -116,10 +116,10 @@ def unrolled(J: Matrix, H: Matrix, updates: int) -> Matrix:
 
 
 def stale(J: Matrix, H: Matrix, delay: int, own: bool) -> Matrix:
-    """z_{t+1} = z_t - H (D z_t + O z_{t-d}) on (z_t, ..., z_{t-d}).
+    """z_{t+1} = z_t - H (D z_t + O z_{t-d}) on (z_t, ..., z_{t-d}), with d = ``delay``.
 
-    Each player sees itself as it is (D, the diagonal of J) and the other as it was (O, the rest);
-    with ``own`` both are seen late.
+    D is the diagonal of J and O the rest: a player gets its own current parameters and old parameters of the
+    other. With ``own``, all parameters are old.
     """
     now = np.zeros_like(J) if own else np.diag(np.diag(J))
     size = 2 * (delay + 1)
@@ -131,7 +131,10 @@ def stale(J: Matrix, H: Matrix, delay: int, own: bool) -> Matrix:
 
 @dataclass(frozen=True)
 class Method:
-    """``matrix(J, H)`` is the linear map of a step; the discriminator moves first, ``moves`` times."""
+    """A dynamics.
+
+    ``matrix(J, H)`` is the matrix of a step; the discriminator moves first, ``moves`` times.
+    """
 
     dynamics: Dynamics
     matrix: Callable[[Matrix, Matrix], Matrix]

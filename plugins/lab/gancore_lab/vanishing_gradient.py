@@ -1,4 +1,4 @@
-"""``vanishing-gradient``: the generator's gradient under a discriminator that wins."""
+"""``vanishing-gradient``: the gradient of the generator with a discriminator that wins."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from gancore_lab.experiment import Check, Experiment, ExperimentResult
 from gancore_lab.plots import legend, panels, set_labels
 
 GENERATOR_COSTS = {"log(1 - D)": "minimax", "-log D": "nonsaturating"}
-"""The generator's costs, and the losses that they are part of."""
+"""Costs of the generator, and the losses to which they belong."""
 GIVEN = (
     "dimensions", "latents", "generator_width", "discriminator_width", "rate", "batch_size", "rows", "from",
     "to",
 )  # fmt: skip
-"""The theorems give a limit, no number: numbers are predicted for these settings as given only."""
+"""The settings for which numbers are predicted: the theorems give limits, not numbers."""
 
 
 class ReLUDiscriminator(Discriminator):
-    """Three hidden layers with rectifiers."""
+    """A discriminator with three hidden layers and ReLU."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ReLUDiscriminator(Discriminator):
 
 
 class DiscriminatorOnlyGame(AdversarialGame):
-    """Only the discriminator moves; each cost of the generator is available by the name of its loss."""
+    """A game in which only the discriminator moves; costs of the generator have the names of their losses."""
 
     def cost(self, move: Move, draw: Draw) -> Cost:
         if move.player != "generator":
@@ -81,7 +81,7 @@ def build(settings: Mapping[str, Any]) -> DiscriminatorOnlyGame:
 
 
 def plane_points(settings: Mapping[str, Any], seed: int) -> Tensor:
-    """Gaussian points on a random plane through 0 in R^d: (rows, d)."""
+    """Gaussian points on a random plane through 0 in R^d, (rows, d)."""
     chance = torch.Generator().manual_seed(seed)
     axes, _ = torch.linalg.qr(torch.randn(settings["dimensions"], 2, generator=chance))
     result: Tensor = torch.randn(settings["rows"], 2, generator=chance) @ axes.T
@@ -89,7 +89,7 @@ def plane_points(settings: Mapping[str, Any], seed: int) -> Tensor:
 
 
 def gradient_norms(table: TrainingSetup, state: TrainState, rows: int) -> dict[str, float]:
-    """|d cost / d theta| of the generator under each cost, on ``rows`` latents; nothing is updated."""
+    """|d cost / d theta| of the generator for each cost, on ``rows`` latents, without an update."""
     training_step = TrainingStep(
         replace(table, batch_size=rows), table.game.phases[0], state.step, state.step, 0.0
     )
@@ -120,7 +120,7 @@ def run(settings: Mapping[str, Any], seed: int) -> ExperimentResult:
 
 
 def accuracy(table: TrainingSetup) -> float:
-    """Accuracy of the discriminator on as many real as fake rows."""
+    """The accuracy of the discriminator on equal numbers of real and fake rows."""
     game = table.game
     assert isinstance(game, DiscriminatorOnlyGame)
     view = table.batches.encoded_views["train"]
@@ -140,7 +140,7 @@ def _gradient_checks(rows: list[dict[str, float]], settings: Mapping[str, Any]) 
         Check(f"accuracy of the discriminator at step {settings['to']}", last["accuracy"], ">", 0.99),
     ]
     return [
-        *(check.only_if(is_given, "the theorems give no number for these settings") for check in predicted),
+        *(check.only_if(is_given, "there is no prediction for these settings") for check in predicted),
         *(
             Check(f"|gradient| of {name} at step {row['step']:.0f}", row[name])
             for row in rows
@@ -150,14 +150,14 @@ def _gradient_checks(rows: list[dict[str, float]], settings: Mapping[str, Any]) 
 
 
 NOTES = (
-    "Only the discriminator moves; the generator's gradients are measured without an update.",
-    "A growing gradient of -log D is no advantage: it grows with the discriminator's slope, not with what is "
-    "left to learn (Arjovsky & Bottou 2017, theorem 2.6).",
+    "Only the discriminator moves; gradients of the generator are measured without an update.",
+    "A growing gradient of -log D is not an advantage: it grows with the slope of the discriminator, not "
+    "with the distance to the data (Arjovsky & Bottou 2017, theorem 2.6).",
 )
 
 
 def plot(result: ExperimentResult) -> Figure:
-    figure, (ax, other) = panels(2, "A fixed generator under a discriminator that is trained alone")
+    figure, (ax, other) = panels(2, "A fixed generator and a discriminator that is trained alone")
     rows = result.plot_data["rows"]
     steps = [max(row["step"], 1) for row in rows]
     for name, colour in zip(GENERATOR_COSTS, ("tab:red", "tab:blue"), strict=True):
@@ -171,10 +171,10 @@ def plot(result: ExperimentResult) -> Figure:
 
 
 EXPERIMENT = Experiment(
-    question="What is left of the generator's gradient when the discriminator is trained to win?",
+    question="How does the gradient of the generator change if the discriminator is trained to win?",
     prediction=(
-        "data and samples lie on different surfaces, so that a discriminator can tell them apart: the "
-        "gradient of log(1 - D) falls by at least 2 decades from step 30 to 1,500, that of -log D grows"
+        "data and samples are on different surfaces, which a discriminator can distinguish: the gradient of "
+        "log(1 - D) decreases by at least 2 decades from step 30 to 1,500, that of -log D increases"
     ),
     source="Arjovsky & Bottou 2017, theorems 2.4 and 2.6, figures 2 and 3",
     settings={
