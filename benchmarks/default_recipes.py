@@ -1,18 +1,19 @@
-"""Which recipe gives the best samples in the time that a newcomer gives it?
+"""Compares the recipes of a domain with default settings for budgets of a few minutes.
 
     python benchmarks/default_recipes.py train --domain audio [--data percussion,fsdd] [--minutes 2,20]
         [--seeds 0,1] [--recipes A,B] [--out benchmarks/default_recipes] [--runs build/default_recipes]
     python benchmarks/default_recipes.py table [--out benchmarks/default_recipes]
 
-``train`` makes what is missing, shortest first, and may be stopped at any time: a training goes on where it
-was, and what is finished is not made again. Two domains may run side by side in one folder. Costs and results
-are in ``--out``, a file each with the machine in it; trainings in ``--runs``. ``table`` prints Markdown.
+``train`` runs the missing trials, shortest first, and may be stopped at any time: a training is resumed, and
+finished trials are not repeated. Two domains may run at the same time in one folder. ``--out`` gets a file
+for each cost and each trial, with a description of the machine; ``--runs`` gets the run folders. ``table``
+prints Markdown.
 
-A budget is minutes of processor time on one thread, so that other work on the machine does not decide: the
-cost of a step is the difference between a longer and a shorter training, each a process, and the number of
-steps follows from it: the budget is of the machine on which the cost was measured. Evaluation comes on top,
-in training and here. Every model is the last one of its training, with the recipe's own defaults; the figures
-are of its samples beside the test split, by the domain's default features.
+A budget is in minutes of processor time on one thread, so that it does not depend on other work on the
+machine. The cost of a step is the difference between a longer and a shorter training, each in a process of
+its own; it determines the number of steps for this machine. Evaluation is not part of the budget. Every model
+is the last one of its training, with the defaults of the recipe. Values are those of its samples compared
+with the test split, with the default feature extractor of the domain.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ RECIPES = {
 MEASURES = ("frechet", "coverage")
 SAMPLES = 1000
 FEW, CYCLE = 2, 16
-"""Steps of the shorter training, and how many more the longer one has: a cycle of lazy penalties."""
+"""Steps of the shorter training, and additional steps of the longer one: a cycle of lazy penalties."""
 ENOUGH_SECONDS = 6.0
-"""The longer training is lengthened until it takes so much more than the shorter one."""
+"""The longer training gets more steps until it takes this much longer than the shorter one."""
 SLOW_SECONDS = 60.0
-"""Where the shorter training takes this long, a longer one has a single step more."""
+"""If the shorter training takes this long, the longer one has a single additional step."""
 NEVER = 10**9
 QUIET = [f"{name}={NEVER}" for name in ("validation.every", "logging.preview_every")]
 
@@ -76,7 +77,7 @@ class Trial:
 
 
 def gancore(*arguments: str) -> float:
-    """Run the command on one thread; returns its seconds of processor time."""
+    """Run the command on one thread; return its processor time in seconds."""
     before = _child_cpu_seconds()
     command = [sys.executable, "-m", "gancore", *arguments]
     made = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
@@ -112,7 +113,10 @@ def train(trial: Trial, folder: Path, steps: int, *settings: str, resume: bool =
 
 
 def seconds_per_step(trial: Trial, out: Path) -> float:
-    """Processor seconds, kept in a file. The first training of all prepares the data and is not counted."""
+    """Processor seconds, which are stored in a file.
+
+    The first training prepares the data and is not timed.
+    """
     file = out / "costs" / f"{trial.data}-{trial.recipe}.json"
     if file.exists():
         return float(json.loads(file.read_text())["seconds_per_step"])
@@ -138,7 +142,7 @@ def _write(file: Path, content: object) -> None:
 
 
 def run_trial(trial: Trial, out: Path, runs: Path) -> None:
-    """Train, measure and record one trial, or nothing where that was done."""
+    """Train, evaluate and record one trial, unless it is finished."""
     file, folder = out / "results" / f"{trial.name}.json", runs / trial.name
     if file.exists():
         return
@@ -157,7 +161,7 @@ def run_trial(trial: Trial, out: Path, runs: Path) -> None:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Value, interval and anchors of each measure."""
+    """The value, interval and controls of each metric."""
     lines = folder / "measures-of-default-recipes.jsonl"
     gancore(
         "evaluate",
@@ -184,7 +188,7 @@ def results(out: Path) -> Iterator[dict[str, Any]]:
 
 
 def table(out: Path) -> str:
-    """Markdown: a row for each recipe, a column for each data set and budget; best mean in bold."""
+    """Markdown with a row for each recipe and a column for each data set and budget; best means are bold."""
     found: dict[tuple[str, str, float, str], list[dict[str, Any]]] = {}
     for result in results(out):
         found.setdefault((result["domain"], result["data"], result["minutes"], result["recipe"]), []).append(

@@ -1,4 +1,4 @@
-"""Small games whose faults are known: distributions, networks and the grid that diagnosis_rates.py plays."""
+"""Small games with known faults: distributions, networks and games for diagnosis_rates.py."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Points:
-    """A distribution: ``draw`` samples it, ``cell`` says in which of ``shares`` parts a point lies."""
+    """A distribution.
+
+    ``draw`` samples it; ``cell`` gives the part of a point, of which ``shares`` has all.
+    """
 
     dimension: int
     draw: Callable[[int, torch.Generator], Tensor]
@@ -45,7 +48,7 @@ class Points:
 
 
 def mixture(centres: Tensor, std: float, shares: Sequence[float] | None = None) -> Points:
-    """Gaussians of one width; a point belongs to the nearest."""
+    """Gaussians of one width; the cell of a point is its nearest Gaussian."""
     weights = torch.tensor(shares or [1 / len(centres)] * len(centres))
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
@@ -66,12 +69,12 @@ def grid(side: int = 5, std: float = 0.1) -> Points:
 
 
 def scattered(modes: int, dimension: int, std: float, seed: int) -> Points:
-    """Centres drawn from N(0, 4 I), as likely as each other."""
+    """Gaussians around centres from N(0, 4 I), with equal shares."""
     return mixture(2 * torch.randn(modes, dimension, generator=torch.Generator().manual_seed(seed)), std)
 
 
 def gaussian(dimension: int, std: float = 1.0) -> Points:
-    """N(0, std^2 I); its cells are the four quadrants of the first two axes (the halves of a line)."""
+    """N(0, std^2 I); the cells are the quadrants of the first two axes (in one dimension, two halves)."""
     axes = min(2, dimension)
     powers = 2 ** torch.arange(axes)
     return Points(
@@ -83,7 +86,7 @@ def gaussian(dimension: int, std: float = 1.0) -> Points:
 
 
 def spiral(std: float = 0.05) -> Points:
-    """One and a half turns, even along its angle; eight arcs are its cells."""
+    """A spiral of one and a half turns, uniform in its angle; the cells are eight arcs."""
     along = torch.linspace(0, 1, 400)
 
     def curve(t: Tensor) -> Tensor:
@@ -111,7 +114,7 @@ def rotated(points: Points, dimension: int, seed: int) -> Points:
 
 
 def layers(sizes: Sequence[int], act: Callable[[], nn.Module] = lambda: nn.LeakyReLU(0.2)) -> nn.Sequential:
-    """A perceptron."""
+    """A multilayer perceptron."""
     parts: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         parts += [act()] * (i > 0) + [nn.Linear(inputs, outputs)]
@@ -128,7 +131,7 @@ class Perceptron(Discriminator):
 
 
 class Slope(Discriminator):
-    """psi . x: the discriminator of the Dirac-GAN (Mescheder et al. 2018, definition 2.1)."""
+    """psi . x, the discriminator of the Dirac-GAN (Mescheder et al., 2018, definition 2.1)."""
 
     def __init__(self, start: Tensor) -> None:
         super().__init__()
@@ -150,7 +153,7 @@ class Shift(nn.Module):
 
 
 class Mapped(nn.Module):
-    """A fixed last step behind a generator."""
+    """A generator with a fixed function after its network."""
 
     def __init__(self, network: nn.Module, last: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -161,7 +164,7 @@ class Mapped(nn.Module):
 
 
 class ClippedGame(AdversarialGame):
-    """Weights of the critic are kept in a box: Arjovsky et al. 2017, algorithm 1."""
+    """Clips the weights of the critic (Arjovsky et al., 2017, algorithm 1)."""
 
     box = 1.0
 
@@ -193,7 +196,7 @@ class Affine(nn.Module):
 
 
 SLOPES = {"wasserstein": 1.0, "minimax": 0.5, "nonsaturating": 0.5}
-"""f'(0) of the losses of a linear game: Mescheder et al. 2018, section 2."""
+"""f'(0) of the losses of a linear game (Mescheder et al., 2018, section 2)."""
 
 
 def step_map(rate: float, loss: str, dynamics: str = "Alternating", gamma: float = 0.0) -> Tensor:
@@ -213,14 +216,14 @@ def step_map(rate: float, loss: str, dynamics: str = "Alternating", gamma: float
 
 
 def turns(matrix: Tensor) -> dict[str, bool | None]:
-    """A linear game turns for ever where a pair of eigenvalues is on the unit circle or beyond."""
+    """Whether a linear game rotates undamped: a pair of eigenvalues is on or outside the unit circle."""
     values = torch.linalg.eigvals(matrix)
     return {"oscillation": bool(((values.abs() > 1 - 1e-9) & (values.imag.abs() > 1e-9)).any())}
 
 
 @dataclass(frozen=True)
 class Case:
-    """One game. ``truth`` holds what is known by construction; the oracle measures the rest."""
+    """One game. ``truth`` is what is known by construction; the oracle measures the rest."""
 
     name: str
     points: Points
@@ -248,7 +251,7 @@ def gan(
     discriminator_depth: int = 2,
     **settings: object,
 ) -> Callable[[], Game]:
-    """A GAN of perceptrons under Adam."""
+    """A GAN of perceptrons with Adam."""
 
     def generator() -> nn.Module:
         network = layers([latent_dim, *[width] * depth, points.dimension])
@@ -267,7 +270,7 @@ def gan(
 def linear_game(
     *, start: Tensor, std: float, g_rate: float, d_rate: float, **settings: object
 ) -> Callable[[], Game]:
-    """theta against psi: Dirac-GAN with std 0, the bilinear game under the Wasserstein loss."""
+    """A linear game of theta and psi: with std 0 a Dirac-GAN, with the Wasserstein loss the bilinear game."""
     return lambda: adversarial_game(
         generator=lambda: Shift(start, std),
         discriminator=lambda: Slope(start.flip(0)),

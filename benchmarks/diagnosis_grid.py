@@ -1,4 +1,4 @@
-"""The grid: families of games, each with the fault that its construction gives it, or with none."""
+"""The grid: families of games, each with a fault by construction, or without a fault."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def some_points(chance: random.Random, seed: int) -> Points:
 
 
 def regularised(chance: random.Random, seed: int) -> Case:
-    """A GAN with R1: nets, rates, batches and losses of many sizes."""
+    """A GAN with R1, with networks, learning rates, batches and losses of many kinds."""
     points, rate = some_points(chance, seed), chance.choice([1e-3, 2e-3, 3e-3])
     loss = chance.choice(
         ["nonsaturating", "nonsaturating", "hinge", "least-squares", "relativistic", "minimax"]
@@ -103,7 +103,7 @@ def critic(chance: random.Random, seed: int) -> Case:
 
 
 def fitted_gaussian(chance: random.Random, seed: int) -> Case:
-    """Maximum likelihood: one player, nothing to fight."""
+    """Maximum likelihood, a game of one player."""
     points = chance.choice([gaussian(2), gaussian(8), rotated(gaussian(2), 2, seed)])
     rate = chance.choice([1e-2, 3e-3])
     return Case(
@@ -118,7 +118,7 @@ def fitted_gaussian(chance: random.Random, seed: int) -> Case:
 
 
 def damped(chance: random.Random, seed: int) -> Case:
-    """Dirac-GAN with R1: every eigenvalue inside the unit circle."""
+    """A Dirac-GAN with R1: every eigenvalue is inside the unit circle."""
     gamma, rate = chance.choice([0.3, 0.5, 1.0, 2.0]), chance.choice([0.1, 0.2])
     std = chance.choice([0.0, 0.0, 0.3])
     dimension = chance.choice([1, 2])
@@ -138,7 +138,7 @@ def damped(chance: random.Random, seed: int) -> Case:
 
 
 def averaged(chance: random.Random, seed: int) -> Case:
-    """Bilinear game whose model is an average over several turns."""
+    """A bilinear game whose model is an EMA over several rotations."""
     rate, batch = chance.choice([0.1, 0.2]), 16
     points = gaussian(2, 0.0)
     turn = 2 * 3.14159 / rate * batch
@@ -149,7 +149,7 @@ def averaged(chance: random.Random, seed: int) -> Case:
 
 
 def calmed(chance: random.Random, seed: int) -> Case:
-    """Games that turn under simple gradient, under a dynamics that damps them."""
+    """A rotating game with a dynamics that damps it."""
     dynamics = chance.choice([Extragradient(), ConsensusOptimization(1.0)])
     std, rate = chance.choice([0.0, 0.3]), chance.choice([0.2, 0.3])
     points = gaussian(2, std)
@@ -183,7 +183,7 @@ def bad_row(chance: random.Random, seed: int) -> Case:
 
 
 def overflow(chance: random.Random, seed: int) -> Case:
-    """A generator whose last step is an exponential of large numbers."""
+    """A generator whose last function is the exponential of large numbers."""
     points = chance.choice([ring(8), gaussian(2)])
     scale = chance.choice([1000.0, 3000.0])
     build = gan(points, width=32, last=lambda x: (scale * x).exp() - 1)
@@ -191,7 +191,7 @@ def overflow(chance: random.Random, seed: int) -> Case:
 
 
 def runaway(chance: random.Random, seed: int) -> Case:
-    """A bilinear game whose rates are past 2: it grows until numbers end."""
+    """A bilinear game with learning rates above 2, which grows until it overflows."""
     rate = chance.choice([3.0, 4.0])
     points = gaussian(2, 1.0)
     build = linear_game(start=torch.ones(2), std=1.0, g_rate=rate, d_rate=rate, loss="wasserstein")
@@ -199,7 +199,7 @@ def runaway(chance: random.Random, seed: int) -> Case:
 
 
 def confined(chance: random.Random, seed: int) -> Case:
-    """The generator cannot leave a half or a quarter of the plane: the modes beyond stay empty."""
+    """A generator that is confined to a half or a quarter of the plane: the other modes stay empty."""
     points = chance.choice([ring(8), ring(12), grid(5), scattered(8, 2, 0.15, seed)])
     axes = chance.choice([1, 2])
 
@@ -218,7 +218,7 @@ def confined(chance: random.Random, seed: int) -> Case:
 
 
 def one_mode(chance: random.Random, seed: int) -> Case:
-    """A generator of one small blob on data of many modes."""
+    """A generator of one small mode on data of many modes."""
     points = chance.choice([ring(8), grid(5), scattered(6, 4, 0.15, seed)])
     scale = chance.choice([0.02, 0.1, 0.3])
     centre = points.draw(1, torch.Generator().manual_seed(seed))
@@ -227,7 +227,7 @@ def one_mode(chance: random.Random, seed: int) -> Case:
 
 
 def unregularised(chance: random.Random, seed: int) -> Case:
-    """A generator much faster than a discriminator without penalty."""
+    """A generator that is much faster than a discriminator without a penalty."""
     points = chance.choice([ring(8), grid(5), scattered(8, 2, 0.15, seed)])
     ratio = chance.choice([3, 10])
     build = gan(
@@ -248,7 +248,7 @@ def hard_critic(chance: random.Random, seed: int) -> Case:
 
 
 def turning(chance: random.Random, seed: int) -> Case:
-    """Alternating gradient on Dirac or bilinear games: closed orbits (rate 1 exactly)."""
+    """Alternating updates on Dirac or bilinear games: closed orbits (rate 1)."""
     loss, dimension = chance.choice(["wasserstein", "minimax", "wasserstein"]), chance.choice([1, 2])
     rate, std = chance.choice([0.05, 0.1, 0.2]), chance.choice([0.0, 0.3]) if loss == "wasserstein" else 0.0
     points = gaussian(dimension, std)
@@ -267,7 +267,7 @@ def turning(chance: random.Random, seed: int) -> Case:
 
 
 def clipped(chance: random.Random, seed: int) -> Case:
-    """WGAN with its weights in a box: Mescheder et al. 2018, 3.2: a limit cycle."""
+    """WGAN with clipped weights: a limit cycle (Mescheder et al., 2018, section 3.2)."""
     rate, std = chance.choice([0.1, 0.2]), chance.choice([0.0, 0.3])
     points = gaussian(1, std)
     build = linear_game(
@@ -278,7 +278,7 @@ def clipped(chance: random.Random, seed: int) -> Case:
 
 
 def simultaneous(chance: random.Random, seed: int) -> Case:
-    """The bilinear game grows by sqrt(1 + h^2) a step, the non-saturating one ends in a cycle."""
+    """The bilinear game grows by sqrt(1 + h^2) a step; the non-saturating game has a limit cycle."""
     loss = chance.choice(["wasserstein", "nonsaturating"])
     rate = 0.05 if loss == "wasserstein" else 0.2
     points = gaussian(1, 0.0)
@@ -292,7 +292,7 @@ def simultaneous(chance: random.Random, seed: int) -> Case:
 
 
 def hopping(chance: random.Random, seed: int) -> Case:
-    """One blob chased round a ring of distant modes."""
+    """A generator of one small mode that moves between distant modes of a ring."""
     points = chance.choice([ring(8), ring(5), grid(3)])
     build = gan(
         points,
@@ -308,7 +308,7 @@ def hopping(chance: random.Random, seed: int) -> Case:
 
 
 def far_ahead(chance: random.Random, seed: int) -> Case:
-    """Arjovsky and Bottou 2017, section 2.2: the generator hardly moves, its loss is minimax."""
+    """A slow generator with the minimax loss (Arjovsky and Bottou, 2017, section 2.2)."""
     dimension = chance.choice([16, 32, 64])
     points = rotated(chance.choice([gaussian(2), ring(8), spiral()]), dimension, seed)
     build = gan(
@@ -326,7 +326,7 @@ def far_ahead(chance: random.Random, seed: int) -> Case:
 
 
 def unsaturated(chance: random.Random, seed: int) -> Case:
-    """The same under the -log D alternative, whose gradient does not vanish."""
+    """A slow generator with the -log D loss, whose gradient does not vanish."""
     points = rotated(chance.choice([gaussian(2), ring(8), spiral()]), 32, seed)
     build = gan(
         points,
@@ -342,7 +342,7 @@ def unsaturated(chance: random.Random, seed: int) -> Case:
 
 
 def few_rows(chance: random.Random, seed: int) -> Case:
-    """A wide discriminator without penalty on few rows of many dimensions."""
+    """A wide discriminator without a penalty on few rows of many dimensions."""
     dimension, rows = chance.choice([(32, 32), (64, 32), (64, 48), (128, 64), (128, 96)])
     points = gaussian(dimension)
     build = gan(
@@ -363,12 +363,12 @@ def few_rows(chance: random.Random, seed: int) -> Case:
         seed,
         rows=rows,
         batch=32,
-        truth={"diversity collapse": None},  # four cells tell too little of so many dimensions
+        truth={"diversity collapse": None},  # four cells are too few for so many dimensions
     )
 
 
 def many_rows(chance: random.Random, seed: int) -> Case:
-    """The same with more rows than a run sees, and R1."""
+    """The game of ``few_rows`` with R1 and more rows than a run uses."""
     dimension = chance.choice([16, 32, 64])
     points = gaussian(dimension)
     build = gan(
@@ -409,7 +409,7 @@ FAMILIES: dict[Family, int] = {
 
 
 def cases(base: int, only: str = "") -> Iterator[tuple[str, Case]]:
-    """The whole grid under these seeds, by family."""
+    """All games of the grid with these seeds, by family."""
     for family, count in FAMILIES.items():
         for number in range(count):
             seed = base + number

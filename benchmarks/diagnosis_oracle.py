@@ -1,4 +1,4 @@
-"""What is true of a game, from what only its maker knows: the density, fresh rows, every step's state."""
+"""The true state of a game, from its density, new rows and the state of every step."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gancore.games.training_setup import TrainingSetup
 from gancore.random import Key, RowRange
 from gancore.training.state import TrainState
 
-TRAIL = 400  # places of the generator's mean that are kept
-LOOKS = 40  # exact gradients
-CHECKS = 10  # mode counts and area under the curve
+TRAIL = 400  # number of stored positions of the generator's mean
+LOOKS = 40  # number of exact gradients
+CHECKS = 10  # number of checks of modes and of the area under the ROC curve
 
 
 @dataclass
 class Oracle:
-    """Called after every step. It measures on thousands of rows what the diagnosis sees on few."""
+    """Called after every step. It measures on thousands of rows what the diagnosis estimates from few."""
 
     case: Case
     table: TrainingSetup
@@ -69,7 +69,7 @@ class Oracle:
         return made
 
     def _gradient(self) -> tuple[float, float]:
-        """Norm of the generator's exact gradient, and how surely D tells real from fake."""
+        """The norm of the generator's exact gradient, and D(real) - D(fake)."""
         game = self.table.game
         z = torch.randn(1024, game.prior.size, generator=torch.Generator().manual_seed(7))
         fake = game.discriminator(game.generator(z))
@@ -79,7 +79,7 @@ class Oracle:
         return float(torch.cat([g.flatten() for g in norms]).norm()), float(correct / 2)
 
     def _lost(self, samples: Tensor) -> float:
-        """Share of the data whose cells get less than a tenth of the samples that they should."""
+        """The share of the data in cells with less than a tenth of their expected number of samples."""
         shares = torch.tensor(self.case.points.shares)
         if not torch.isfinite(samples).all():
             return math.nan
@@ -88,7 +88,7 @@ class Oracle:
 
     @torch.no_grad()
     def _area(self) -> float:
-        """P(D(train row) > D(fresh row)): 1/2 where D knows nothing of its rows."""
+        """P(D(row of train) > D(new row)), which is 1/2 if D has not memorised train."""
         judge = self.table.game.discriminator
         train = judge(next(iter(self.table.batches.views.values())).data[:4000])
         fresh = judge(self.fresh).sort().values
@@ -96,9 +96,9 @@ class Oracle:
         return float(below.double().mean() / 2 / len(fresh))
 
     def truth(self) -> dict[str, bool | None]:
-        """True: has it; False: has it not; None: in between, counted nowhere."""
+        """Whether the game has each fault; None if it is undecided, which is not counted."""
         assert self.broken == self.case.truth.get("non-finite", False), (
-            f"{self.case.name} is not what it should be"
+            f"{self.case.name} does not have its fault by construction"
         )
         if self.broken:
             return {"non-finite": True}
@@ -112,9 +112,11 @@ class Oracle:
         return measured | self.case.truth
 
     def _collapsed(self) -> bool | None:
-        """In the last three checks a quarter of the data is missing, from samples that lie on the data, or
-        all samples are within a twentieth of the data's width. Not: neither in two checks on end, nor
-        anything near it in the last eight.
+        """Whether samples have collapsed.
+
+        True if in the last three checks a quarter of the data is missing from samples that are on the data,
+        or all samples are within a twentieth of the width of the data. False if neither is true in two
+        successive checks, nor nearly so in the last eight.
         """
         if self.spread == 0:
             return False
@@ -125,19 +127,21 @@ class Oracle:
         return None if ever or max(self.lost[2:]) > 0.1 else False
 
     def _oscillates(self) -> bool | None:
-        """In the second half the generator's mean goes to and fro twice, by more than 1.3 of the data's
-        deviation, and does not come to rest; or in no half does it go to and fro by 0.6 of it undamped.
+        """Whether the generator's mean oscillates.
+
+        True if in the second half it moves back and forth twice, by more than 1.3 standard deviations of the
+        data, without damping. False if in neither half it moves back and forth by 0.6 without damping.
         """
         trail = torch.stack(self.trail).double()
         half, extent = len(trail) // 2, float((trail - trail[0]).norm(dim=1).max())
-        scale = self.spread or extent / 3  # a point has no width: beside its way to where it belongs
+        scale = self.spread or extent / 3  # a point has no width: use the length of the path
         reaches = [_undamped_reach(trail[start : start + half]) for start in (half, half // 2, 0)]
         if reaches[0] > 1.3 * scale:
             return True
         return False if max(reaches) < 0.6 * scale else None
 
     def _vanishes(self) -> bool | None:
-        """Two decades below its own past, with a discriminator that is right 99 times of 100."""
+        """Whether the gradient has fallen by two decades, with a discriminator of 99 % accuracy."""
         if not self.adversarial:
             return False
         norms = [norm for norm, _ in self.gradients]
@@ -156,7 +160,7 @@ class Oracle:
 
 
 def _undamped_reach(path: Tensor) -> float:
-    """How far the path swings along its widest direction; 0 where damped, or crossed less than four times."""
+    """The amplitude of a path along its widest direction; 0 if damped or with fewer than four crossings."""
     moved = path - path.mean(0)
     along = moved @ torch.linalg.svd(moved, full_matrices=False)[2][0]
     first, last = along[: len(along) // 2], along[len(along) // 2 :]

@@ -1,12 +1,12 @@
-"""How often each verdict of the diagnosis is right, over a grid of small games whose truth is known.
+"""Measures the error rates of each finding of the diagnosis on a grid of small games with known faults.
 
     python benchmarks/diagnosis_rates.py [--seeds 5000] [--family NAME] [--jobs 2] [--check]
 
-Every game is played by the shared loop and shown to the diagnosis by the code that shows it a run
-(gancore/training/monitor.py). What is true of it is known by construction or measured by
-diagnosis_oracle.py on thousands of rows that the diagnosis never sees. Thresholds were set on the seeds
-from 0 to 4000 on; figures are reported on those from 5000 on. With --check the exit code is 1 where
-fewer than 90 % of a fault are found, or more than 5 % of the healthy games raise its alarm.
+Every game is trained by the training loop and checked by the monitor of runs (gancore/training/monitor.py).
+Its faults are known by construction, or measured by diagnosis_oracle.py on thousands of rows that the
+diagnosis does not get. Thresholds were set on seeds below 5000; results are reported for seeds from 5000 on.
+With --check the exit code is 1 if fewer than 90 % of a fault are found, or if more than 5 % of the games
+without a fault raise its alarm.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HELD_OUT = 512
 
 @dataclass(frozen=True)
 class GameResult:
-    """What is true of a game, and what was said of it: by name, the step of the first finding."""
+    """The faults of a game, and the step of the first finding of each name."""
 
     family: str
     name: str
@@ -53,7 +53,7 @@ class GameResult:
 
 
 def diagnose_game(family: str, case: Case) -> GameResult:
-    """Play one game under the eyes of the diagnosis and of the oracle."""
+    """Train one game with the diagnosis and the oracle."""
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(case.seed)
     rows = case.corrupt(case.points.draw(case.rows, generator))
@@ -82,7 +82,7 @@ def diagnose_game(family: str, case: Case) -> GameResult:
 
 
 def interval(hits: int, of: int) -> tuple[float, float]:
-    """Clopper and Pearson 1934, 95 %."""
+    """The 95 % interval of a share (Clopper and Pearson, 1934)."""
     low = beta.ppf(0.025, hits, of - hits + 1) if hits else 0.0
     high = beta.ppf(0.975, hits + 1, of - hits) if hits < of else 1.0
     return float(low), float(high)
@@ -112,13 +112,13 @@ def report(outcomes: Sequence[GameResult]) -> None:
     print(f"\nhealthy games with any of these alarms: {share(any_alarm, len(healthy))}")
     wins = [o for o in outcomes if "discriminator wins" in o.said]
     print(
-        f"'discriminator wins' was said of {len(wins)} games, {sum(o.healthy for o in wins)} of them healthy"
+        f"'discriminator wins' was found in {len(wins)} games, {sum(o.healthy for o in wins)} of them healthy"
     )
     for name in NAMES:
         unclear = [
             name in o.said for o in outcomes if "non-finite" not in o.said and o.truth.get(name) is None
         ]
-        print(f"in between, counted nowhere: {name} {len(unclear)}, an alarm in {sum(unclear)} of them")
+        print(f"undecided, not counted: {name} {len(unclear)}, an alarm in {sum(unclear)} of them")
 
 
 def meets_targets(outcomes: Sequence[GameResult]) -> bool:
@@ -150,9 +150,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=5000, help="first seed of every family")
-    parser.add_argument("--family", default="", help="only families whose name holds this")
-    parser.add_argument("--jobs", type=int, default=1, help="games played at a time")
-    parser.add_argument("--check", action="store_true", help="fail where the bars are not met")
+    parser.add_argument("--family", default="", help="families whose name contains this text")
+    parser.add_argument("--jobs", type=int, default=1, help="number of games at the same time")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is not met")
     given = parser.parse_args()
     work = [
         (given.seeds, given.family, place) for place in range(len(list(cases(given.seeds, given.family))))
@@ -171,7 +171,7 @@ def main() -> None:
     report(outcomes)
     errors(outcomes)
     if given.check and not meets_targets(outcomes):
-        raise SystemExit("a bar is not met: 90 % found, 5 % false alarms")
+        raise SystemExit("a target is not met: 90 % found, 5 % false alarms")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Bias and variance of estimators of a generator's gradient, against the exact gradient by enumeration.
+"""Measures bias and variance of estimators of the generator's gradient against the exact gradient.
 
     python benchmarks/estimators.py
     python benchmarks/estimators.py --speed
     python benchmarks/estimators.py --memory hard
 
-Three tokens of three, so that the gradient of the expected cost is a sum over 27 sequences. For each
-estimator: the norm of the mean error over all draws relative to the exact gradient (with what chance alone
-gives), the cosine with it, and the standard deviation of the estimate of one row, relative to it.
-``--speed``: moves with dense rewards and with rollouts, V 5,000. ``--memory``: the peak of the process for
-one move of the generator by straight-through Gumbel.
+Sequences have three tokens of a vocabulary of three, so that the gradient of the expected cost is a sum over
+27 sequences. For each estimator the table has the norm of the mean error over all draws, relative to the
+exact gradient (and its value by chance), the cosine with the exact gradient, and the standard deviation of
+the estimate of one row, relative to the exact gradient. ``--speed`` times moves with dense rewards and with
+rollouts, V 5,000. ``--memory`` prints the peak memory of one generator move by straight-through Gumbel.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ ESTIMATORS: dict[str, tuple[bool, int, Callable[[], Estimator]]] = {
     "Gumbel, straight through, .3": (False, 0, lambda: StraightThroughGumbel(0.3)),
     "Gumbel, soft rows (RelGAN), .3": (False, 0, lambda: StraightThroughGumbel(0.3, hard=False)),
 }
-"""Whether rewards are dense, the number of latents, and the estimator."""
+"""For each row: whether rewards are dense, the number of latents, and the estimator."""
 
 
 class SequenceDiscriminator(TokenDiscriminator):
-    """A smooth function of a sequence: one logit, or one for each position that reads up to it."""
+    """A smooth function of a sequence with one logit, or one for each position of the tokens up to it."""
 
     def __init__(self, dense: bool) -> None:
         super().__init__(V, 4)
@@ -84,7 +84,7 @@ def flat(tensors: list[Tensor]) -> Tensor:
 
 
 def measure(seed: int, dense: bool, latent: int, estimator: Callable[[], Estimator]) -> tuple[float, ...]:
-    """Bias, its standard error, cosine, deviation of one row; milliseconds of processor time a move."""
+    """Bias, its standard error, cosine, standard deviation of one row, processor milliseconds for a move."""
     torch.manual_seed(seed)
     game = adversarial_game(
         generator=lambda: generator(latent),
@@ -96,7 +96,7 @@ def measure(seed: int, dense: bool, latent: int, estimator: Callable[[], Estimat
     reward = logsigmoid(game.discriminator(ALL)).reshape(len(ALL), -1).sum(1).detach()
     exact = flat(list(torch.autograd.grad(-(game.generator.log_prob(ALL).exp() * reward).sum(), networks)))
     found, spent = [], 0.0
-    for number in range(-100, REPEATS):  # first the baselines learn, while the generator stands still
+    for number in range(-100, REPEATS):  # first the baselines are trained, with a fixed generator
         step = TrainingStep(setup, game.phases[0], abs(number) + 1000 * (number < 0), 0, 1.0)
         started = time.process_time()
         gradient = step.gradient(move, step.draw(1))
@@ -116,7 +116,7 @@ def measure(seed: int, dense: bool, latent: int, estimator: Callable[[], Estimat
 
 
 def learn(estimator: nn.Module, gradients: list[Tensor]) -> None:
-    """A step of gradient descent for a learned baseline."""
+    """Take a step of gradient descent for a learned baseline."""
     with torch.no_grad():
         for parameter, gradient in zip(estimator.parameters(), gradients, strict=True):
             parameter.sub_(0.05 * gradient)
@@ -155,7 +155,7 @@ def print_memory(hard: bool, vocabulary: int = 20_000, length: int = 50, batch: 
 
 
 def print_speed(vocabulary: int = 5_000, length: int = 20, batch: int = 64, repeats: int = 5) -> None:
-    """Seconds of processor time: a generator's move with dense rewards, and one with 16 rollouts."""
+    """Print processor seconds of a generator move with dense rewards and of one with 16 rollouts."""
 
     class Causal(TokenDiscriminator):
         def __init__(self, dense: bool) -> None:

@@ -1,7 +1,7 @@
-"""Faults of known kind and strength, planted into real held-out rows: what :mod:`planted_faults` measures.
+"""Faults of known kind and strength in real held-out rows, for :mod:`planted_faults`.
 
-A fault either chooses rows (a class dropped, rows repeated, copies of train), or changes each row, or only
-its label. Strengths go from slight to gross.
+A fault selects rows (without a class, repeated, copies of train), or changes each row, or changes labels
+only. Strengths are from small to large.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gancore.data.dataset import Batch, Spec
 from gancore.random import Key
 
 SIDE = 32
-"""The side on which strengths in pixels are counted; at other sides they are in proportion."""
+"""The side for which strengths in pixels are given; they are proportional to the side."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Rows of all sets beside each other, by number: of held-out blocks, and of train."""
+    """All rows by number: rows of held-out blocks and of train."""
 
     rows: Batch
     blocks: list[Tensor]
@@ -39,7 +39,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Draw:
-    """One pair of blocks: the reference, and those rows that stand in place of samples."""
+    """A pair of blocks: the reference, and the rows that replace samples."""
 
     real: int
     fake: int
@@ -47,15 +47,16 @@ class Draw:
 
 
 Choice = Callable[[Pool, Draw, float], Tensor]
-"""Row numbers of the pool, as many as a block has."""
+"""A function that gives row numbers of the pool, as many as a block has."""
 Change = Callable[[Tensor, float, Spec], Tensor]
-"""Canonical rows to canonical rows."""
+"""A function from canonical rows to canonical rows."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """``strengths`` of three kinds; ``unit`` says what they are. One of ``choose`` and ``change`` is given,
-    or neither: then labels alone are changed.
+    """A fault with three ``strengths`` in ``unit``.
+
+    At most one of ``choose`` and ``change`` is given; without both, only labels are changed.
     """
 
     name: str
@@ -66,7 +67,7 @@ class Fault:
 
 
 def drop_classes(pool: Pool, draw: Draw, share: float) -> Tensor:
-    """The block without a share of the classes, filled up with other held-out rows of those left."""
+    """The block with the rows of a share of the classes replaced by held-out rows of other classes."""
     classes = pool.labels.unique()
     count = max(1, round(share * len(classes)))
     lost = classes[(draw.key / "classes").permutation(len(classes))[:count]]
@@ -76,13 +77,13 @@ def drop_classes(pool: Pool, draw: Draw, share: float) -> Tensor:
 
 
 def repeat_few(pool: Pool, draw: Draw, share: float) -> Tensor:
-    """A share of the block, over and over."""
+    """A share of the block, repeated."""
     block = pool.blocks[draw.fake]
     return block[torch.arange(len(block)) % max(1, round(share * len(block)))]
 
 
 def copy_train(pool: Pool, draw: Draw, share: float) -> Tensor:
-    """A share of the block are rows of train."""
+    """The block with a share of it replaced by rows of train."""
     block = pool.blocks[draw.fake]
     count = min(round(share * len(block)), len(pool.train))
     copied = pool.train[(draw.key / "train").permutation(len(pool.train))[:count]]
@@ -90,7 +91,7 @@ def copy_train(pool: Pool, draw: Draw, share: float) -> Tensor:
 
 
 def wrong_labels(labels: Tensor, share: float, key: Key) -> Tensor:
-    """A share of the labels drawn anew among the others."""
+    """Labels with a share of them replaced by other classes."""
     classes = labels.unique()
     wrong = (key / "which").permutation(len(labels))[: round(share * len(labels))]
     steps = 1 + (key / "steps").integers(len(classes) - 1, len(wrong))
@@ -103,7 +104,7 @@ def wrong_labels(labels: Tensor, share: float, key: Key) -> Tensor:
 
 
 def blur(x: Tensor, sigma: float, spec: Spec) -> Tensor:
-    """A Gaussian of this deviation, edges repeated."""
+    """Blur with a Gaussian of this standard deviation; edges are repeated."""
     sigma *= x.shape[-1] / SIDE
     reach = max(1, round(3 * sigma))
     weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
@@ -114,12 +115,12 @@ def blur(x: Tensor, sigma: float, spec: Spec) -> Tensor:
 
 
 def move(x: Tensor, pixels: float, spec: Spec) -> Tensor:
-    """Down and to the right; what moves in repeats the edge."""
+    """Move down and to the right; edges are repeated."""
     return shift_with_edges(x, torch.full((len(x), 2), max(1, round(pixels * x.shape[-1] / SIDE))))
 
 
 def tint(x: Tensor, shift: float, spec: Spec) -> Tensor:
-    """The first channel lighter and the last one darker, of a scale of 2; grey pictures lighter."""
+    """Make the first channel lighter and the last one darker, on a scale of 2; grey pictures lighter."""
     shifts = torch.zeros(x.shape[1])
     shifts[-1] = -shift
     shifts[0] = shift
@@ -127,7 +128,7 @@ def tint(x: Tensor, shift: float, spec: Spec) -> Tensor:
 
 
 def flatten(x: Tensor, contrast: float, spec: Spec) -> Tensor:
-    """Contrast of each picture about its own mean."""
+    """Change the contrast of each picture about its mean."""
     mean = x.mean((1, 2, 3), keepdim=True)
     return mean + contrast * (x - mean)
 
@@ -136,20 +137,20 @@ def flatten(x: Tensor, contrast: float, spec: Spec) -> Tensor:
 
 
 def low_pass(x: Tensor, share: float, spec: Spec) -> Tensor:
-    """Nothing is left above this share of half the rate."""
+    """Remove frequencies above this share of half the rate."""
     spectrum = torch.fft.rfft(x)
     spectrum[..., round(share * (spectrum.shape[-1] - 1)) :] = 0
     return torch.fft.irfft(spectrum, x.shape[-1])
 
 
 def late(x: Tensor, milliseconds: float, spec: Spec) -> Tensor:
-    """Silence first; the end is lost."""
+    """Delay: silence at the start, the end is cut."""
     count = round(milliseconds / 1000 * spec["sample_rate_hz"])
     return pad(x, (count, 0))[..., : x.shape[-1]]
 
 
 def higher(x: Tensor, semitones: float, spec: Spec) -> Tensor:
-    """Played faster, silence at the end."""
+    """Raise the pitch by faster playback, with silence at the end."""
     fast = round(spec["sample_rate_hz"] * 2 ** (semitones / 12))
     made = resample(x[:, 0], fast, spec["sample_rate_hz"])[:, None]
     return pad(made, (0, x.shape[-1] - made.shape[-1])).clamp(-1, 1)
@@ -173,7 +174,7 @@ def aside(x: Tensor, deviations: float, spec: Spec) -> Tensor:
 
 
 def strays(x: Tensor, share: float, spec: Spec) -> Tensor:
-    """A share of the points anywhere in the box about all."""
+    """Replace a share of the points by uniform points in the bounding box."""
     count, key = round(share * len(x)), Key.of("faults", "strays")
     low, high = x.amin(0), x.amax(0)
     anywhere = low + (high - low) * key.uniform(count, x.shape[1])
@@ -181,7 +182,7 @@ def strays(x: Tensor, share: float, spec: Spec) -> Tensor:
 
 
 def tighter(x: Tensor, factor: float, spec: Spec) -> Tensor:
-    """Each component drawn together about its own mean."""
+    """Scale each component about its mean."""
     from gancore_synthetic.registry import distribution_of
 
     component = distribution_of(spec).assign(x.double())

@@ -1,12 +1,12 @@
-"""Does a model trained on FSDD say digits? Generated samples beside recordings it never saw.
+"""Compares samples of a model of FSDD with held-out recordings of spoken digits.
 
     python benchmarks/fsdd_digits.py                      # the classifier, the recordings, the controls
     python benchmarks/fsdd_digits.py runs/my-run -n 1000  # and a run or model folder
 
 The held-out recordings are the official test split (index 0-4, 300 clips); sounds are 4096 samples at
 8 kHz, peak-normalised, zero-padded or cut at their start. The recipe `classifier` is trained on the official
-train split, and kept. Controls: Gaussian noise with the long-term spectrum of the train recordings, the same
-under their mean envelope, and recordings of the train split.
+train split and stored. Controls are Gaussian noise with the long-term spectrum of the train recordings, this
+noise with their mean envelope, and recordings of the train split.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from gancore.random import Key
 
 RATE_HZ, TIME = 8000, 4096
 SPECTRA = ((64, -60.0), (32, -40.0))
-"""(bands, floor in dB): the domain's measures, and a coarser look that padding and hiss decide less."""
+"""(bands, floor in dB) of the domain's metrics, and of a coarser spectrum, with less effect of padding and hiss."""
 DIGIT_SHARE = 0.04
-"""A digit is said when at least this share of the samples is heard as it."""
+"""A digit is counted if at least this share of the samples is classified as it."""
 ROWS = 256
-"""Sounds that the classifier hears at once."""
+"""The number of sounds that the classifier processes at a time."""
 
 
 def read_fsdd(root: Path) -> tuple[Batch, Batch]:
@@ -58,7 +58,7 @@ def everything(view: SegmentView) -> Batch:
 
 
 def classifier(test: Batch, root: Path, folder: Path, seed: int) -> nn.Module:
-    """Trained now, unless it is in its folder; prints how often it is right, and how sure that is."""
+    """Train the classifier, or load it from its folder; print its accuracy with an interval."""
     if not (folder / "model").is_dir():
         print(f"training the recipe classifier, seed {seed}, into {folder}")
         gancore.train(
@@ -84,7 +84,7 @@ def posteriors(judge: nn.Module, waveforms: Tensor) -> Tensor:
 
 
 def generate(folder: Path, n: int, seed: int) -> Tensor:
-    """(n, 1, 4096) from a run or model folder."""
+    """Samples (n, 1, 4096) of a run or model folder."""
     try:
         samples = gancore.load(folder).sample(n, seed=seed)
     except GancoreError as error:
@@ -92,7 +92,7 @@ def generate(folder: Path, n: int, seed: int) -> Tensor:
     waveforms, sample_rate_hz = samples.data.float().cpu(), int(samples.spec["sample_rate_hz"])
     if sample_rate_hz != RATE_HZ or waveforms.shape[2] != TIME:
         raise SystemExit(
-            f"{folder} makes {waveforms.shape[2]} samples at {sample_rate_hz} Hz, not {TIME} at {RATE_HZ}"
+            f"{folder} gives {waveforms.shape[2]} samples at {sample_rate_hz} Hz, not {TIME} at {RATE_HZ}"
         )
     return waveforms
 
@@ -105,7 +105,7 @@ def shaped_noise(n: int, recordings: Tensor, seed: int = 0) -> Tensor:
 
 
 def enveloped_noise(n: int, recordings: Tensor) -> Tensor:
-    """The same noise under the recordings' mean power over time, smoothed over 32 ms."""
+    """The noise with the mean power of the recordings over time, smoothed over 32 ms."""
     power = recordings.square().mean((0, 1))[None, None]
     smooth = nn.functional.avg_pool1d(power, 257, 1, 128, count_include_pad=False)
     return shaped_noise(n, recordings) * (smooth / smooth.mean()).sqrt()
@@ -140,8 +140,8 @@ HEADER = (
 )
 LEGEND = (
     "dB: RMS difference of the mean log-mel spectra; %: mean pairwise log-mel distance as a share\n"
-    "of the held-out recordings' own.\n"
-    "a: 64 bands down to -60 dB, as the domain's measures; b: 32 bands down to -40 dB."
+    "of that of the held-out recordings.\n"
+    "a: 64 bands down to -60 dB, as in the domain's metrics; b: 32 bands down to -40 dB."
 )
 
 

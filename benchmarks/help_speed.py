@@ -1,8 +1,8 @@
-"""How long `gancore --help` takes as a whole process, interpreter start included.
+"""Times `gancore --help` as a process, with the start of the interpreter.
 
     python benchmarks/help_speed.py [--runs 5]
 
-Prints the median, the extremes, the bare interpreter beside it, and the costliest imports.
+It prints the median and the range, those of the bare interpreter, and the slowest imports.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def seconds_of(command: list[str]) -> float:
 
 
 def costliest_imports(count: int) -> list[tuple[float, str]]:
-    """Modules by what they alone cost, in milliseconds."""
+    """Modules with the time of their own import, in milliseconds."""
     command = [sys.executable, "-X", "importtime", *HELP[1:]]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stderr
     found = re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", output, re.MULTILINE)
@@ -38,7 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     runs = parser.parse_args().runs
-    seconds_of(HELP)  # compiles what was never imported before
+    seconds_of(HELP)  # compiles modules that were not imported before
     times = [seconds_of(HELP) for _ in range(runs)]
     bare = [seconds_of([sys.executable, "-c", "pass"]) for _ in range(runs)]
     median = statistics.median(times)

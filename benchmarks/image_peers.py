@@ -1,9 +1,9 @@
 """Peers of ``image_throughput.py``: published networks in bare torch loops, and torchgan itself.
 
 Layer lists: DCGAN as torchgan 0.1.0 documents it for 32 pixels (layers of 4x4 and stride 2, 64 channels next
-to the picture, leaky ReLU 0.2, batch normalisation); SNGAN as in Miyato et al. 2018, tables 3 and 4, which
-mimicry 0.1.16 follows. Written from those lists; no code of theirs is here. mimicry itself does not start
-under torch 2.11: it imports torch._six, which is gone.
+to the picture, leaky ReLU 0.2, batch normalisation); SNGAN as in Miyato et al., 2018, tables 3 and 4, which
+mimicry 0.1.16 follows. They are written from those lists, without code of these packages. mimicry does not
+start with torch 2.11: it imports torch._six, which was removed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch.nn.functional import avg_pool2d, interpolate, relu, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
 Play = Callable[[], None]
-"""Makes a step."""
+"""A function that makes a step."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Networks, latents and rates as published; ``moves`` of the discriminator a step."""
+    """Published networks, latents and learning rates; ``moves`` are discriminator moves in a step."""
 
     generator: Callable[[], nn.Module]
     discriminator: Callable[[], nn.Module]
@@ -124,7 +124,7 @@ PEERS = {
 
 
 def bare(peer: Peer, pictures: Tensor, batch: int) -> Play:
-    """The loop that one would write by hand: fp32, fused Adam, all pictures as floats on the device."""
+    """A hand-written loop: fp32, fused Adam, all pictures as floats on the device."""
     device = pictures.device
     generator, discriminator = peer.generator().to(device), peer.discriminator().to(device)
     g_rule = torch.optim.Adam(generator.parameters(), 2e-4, peer.betas, fused=True)
@@ -165,7 +165,7 @@ def batches(pictures: Tensor, batch: int) -> Iterator[Tensor]:
 
 
 def torchgan(pictures: Tensor, batch: int) -> Play:
-    """The package's own networks, losses and steps, with Adam as its examples set it.
+    """The networks, losses and steps of the package, with Adam as in its examples.
 
     Raises:
         ImportError: the package is not installed.

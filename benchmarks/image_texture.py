@@ -1,11 +1,11 @@
-"""Do samples have a weave: lines along both axes that real images lack?
+"""Measures a weave in samples: lines along both axes that real images do not have.
 
     python benchmarks/image_texture.py --data fashion_mnist RUN_OR_MODEL ...
 
 Power spectra of windowed patches of 8x8 pixels inside objects (no pixel near the background), the median
 over patches, of 1,000 samples as multiples of those of the test split. ``axes``: wavelengths of 2 to 4 pixels
-along one axis alone; ``diagonal``: 2 and 2.7 pixels along both. Real images have 1 of both. A weave has far
-more along the axes than on the diagonal; smooth samples have less of both.
+along one axis only; ``diagonal``: 2 and 2.7 pixels along both. Real images have 1 for both. A weave has much
+more power along the axes than on the diagonal; smooth samples have less of both.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""Pictures a second of the image GANs, beside peers, and as a share of what the device can multiply.
+"""Measures pictures per second of the image GANs, of peers, and as a share of the peak of the device.
 
     python benchmarks/image_throughput.py [--case lite] [--pairs 12] [--batch 64] [--threads 1]
         [--device cpu] [--clock process] [--torchgan] [--profile]
 
 Cases: ``lite`` (the default recipe in fp32 and bf16), ``penalties`` (R1 every 16 steps against every step),
 ``dcgan`` and ``sngan`` (a peer's published networks at 32x32x3 in a bare torch loop in fp32, with
-``--torchgan`` in torchgan's own updates too; then our recipes of the same layers).
-All of a case play in one process and take turns step by step, in step with matrix products and convolutions
-of the device, so that a busy machine slows all alike. A step is the mean over a cycle: medians of steps
-with lazy penalties and of steps without. Ratios are of steps played in turn, with their quartiles.
-Pictures a second are real pictures that the discriminator met. The share is of the peak at the precision of
-the main moves, with operations counted (penalties run in fp32 always).
-``--profile`` tells where the time of a case's last contestant goes instead.
+``--torchgan`` in torchgan's own updates too; then our recipes of the same layers). All contestants of a case
+run in one process and take turns step by step, with matrix products and convolutions for the peak in between,
+so that other work on the machine slows all equally. The time of a step is the mean over a cycle, from the
+medians of steps with and without lazy penalties. Ratios are of successive steps, with quartiles. Pictures per
+second are real pictures that the discriminator gets. The share is of the peak at the precision of the main
+moves, with counted operations (penalties are always in fp32). ``--profile`` prints the profile of the last
+contestant of a case instead.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ PICTURES, SIDE, EVERY, LOG_EVERY = 2_000, 32, 16, 50
 
 @dataclass
 class Contestant:
-    """Plays one step, with so many real pictures; every ``cycle``-th step has lazy penalties.
+    """``play`` makes a step with ``pictures`` real pictures; every ``cycle``-th step has lazy penalties.
 
-    ``to_lazy`` goes on to the next of those.
+    ``to_lazy`` makes steps up to the next of those.
     """
 
     play: Play
@@ -60,7 +60,7 @@ class Contestant:
         return main + (lazy - main) / self.cycle
 
     def seconds(self) -> list[float]:
-        """Of a step, by its main moves' times."""
+        """Seconds of a step, for each of the timed main moves."""
         lazy = statistics.median(self.lazy) if self.lazy else None
         return [self.mean(main, main if lazy is None else lazy) for main in self.main]
 
@@ -69,7 +69,7 @@ class Contestant:
 
 
 def bytes_of(channels: int, device: torch.device) -> ImageView:
-    """Noise as stored pictures: bytes, on the device whole."""
+    """Noise as stored pictures: bytes, all on the device."""
     values = Key.of("pictures").uniform(PICTURES * channels * SIDE**2, high=256.0).to(torch.uint8)
     lengths = torch.full((PICTURES,), channels * SIDE**2)
     packed = PackedArray(values, lengths.cumsum(0) - lengths, lengths)
@@ -77,7 +77,7 @@ def bytes_of(channels: int, device: torch.device) -> ImageView:
 
 
 def ours(game: Game, view: ImageView, batch: int, bf16: bool, moves: int = 1, cycle: int = 1) -> Contestant:
-    """The shared loop; figures are read as often as a run logs them."""
+    """The training loop; scalars are read as often as a run logs them."""
     table = set_up(game, view, batch_size=batch, bf16=bf16, device=view.packed.values.device)
     state = TrainState([10**9])
 
@@ -107,7 +107,7 @@ def lite(batch: int, device: torch.device, peers: bool) -> dict[str, Contestant]
 
 
 def penalties(batch: int, device: torch.device, peers: bool) -> dict[str, Contestant]:
-    """The default recipe's networks and loss under R1 alone, then the recipe as it is, with R1 and R2."""
+    """The networks and loss of the default recipe with R1 only, then the recipe with R1 and R2."""
     view, spec = bytes_of(1, device), Spec({"image_size": SIDE, "channels": 1})
 
     def r1(every: int) -> AdversarialGame:
@@ -131,7 +131,7 @@ def penalties(batch: int, device: torch.device, peers: bool) -> dict[str, Contes
 
 
 def beside(name: str, batch: int, device: torch.device, peers: bool) -> dict[str, Contestant]:
-    """A peer in fp32, and our recipe of the same layers in fp32 and bf16."""
+    """A peer in fp32, and the recipe of the same layers in fp32 and bf16."""
     view, spec, peer = bytes_of(3, device), Spec({"image_size": SIDE, "channels": 3}), PEERS[name]
     floats = view.get_batch(torch.arange(PICTURES), Key.of(0, device=device)).data
 
@@ -163,7 +163,7 @@ CASES: dict[str, Callable[[int, torch.device, bool], dict[str, Contestant]]] = {
 
 
 def operations(contestant: Contestant) -> float:
-    """Of a step, as the mean over a cycle."""
+    """The number of operations of a step, as the mean over a cycle."""
     counts = []
     for _ in range(2 if contestant.to_lazy else 1):
         if contestant.to_lazy and not counts:
@@ -175,7 +175,7 @@ def operations(contestant: Contestant) -> float:
 
 
 def compare_in_turns(found: dict[str, Contestant], pairs: int, device: torch.device, clock: str) -> None:
-    """Each plays a step in its turn, as often as ``pairs`` says, and a lazy one for every three."""
+    """Let each contestant make ``pairs`` steps in turns, and a lazy step for every three."""
     peak, counted = Peak(device), {name: operations(each) for name, each in found.items()}
     for pair in range(pairs):
         for each in list(found.values())[:: 1 if pair % 2 else -1]:
@@ -191,7 +191,7 @@ def compare_in_turns(found: dict[str, Contestant], pairs: int, device: torch.dev
 
 
 def show(name: str, each: Contestant, first: Contestant, least: float) -> None:
-    """``least``: the seconds that a step would take at the device's peak."""
+    """Print one contestant; ``least`` are the seconds of a step at the peak of the device."""
     pairs = zip(first.seconds(), each.seconds(), strict=True)
     ratios = sorted(a / b * each.pictures / first.pictures for a, b in pairs)
     low, high, seconds = len(ratios) // 4, -1 - len(ratios) // 4, statistics.median(each.seconds())
@@ -204,17 +204,17 @@ def show(name: str, each: Contestant, first: Contestant, least: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--case", choices=CASES, help="one case; all if left out")
-    parser.add_argument("--pairs", type=int, default=12, help="turns of each")
+    parser.add_argument("--case", choices=CASES, help="one case; default: all")
+    parser.add_argument("--pairs", type=int, default=12, help="number of turns")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="process: of one thread on a CPU alone"
+        "--clock", choices=CLOCKS, default="wall", help="process: for one thread on a CPU only"
     )
-    parser.add_argument("--torchgan", action="store_true", help="with torchgan's own updates too")
+    parser.add_argument("--torchgan", action="store_true", help="also with torchgan")
     parser.add_argument(
-        "--profile", action="store_true", help="where the last contestant's time goes instead"
+        "--profile", action="store_true", help="print the profile of the last contestant instead"
     )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

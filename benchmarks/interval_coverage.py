@@ -1,14 +1,15 @@
-"""How often each measure's 95 % interval holds the truth, and how often it is said to be trusted.
+"""Measures how often the 95 % interval of each metric contains the true value, and how often it is trusted.
 
     python benchmarks/interval_coverage.py coverage.jsonl --pairs 40 --measures frechet kid
     python benchmarks/interval_coverage.py coverage.jsonl --report
 
-Pairs of sets are drawn from seven laws at four pairs of sizes. The truth of a measure is its expectation at
-these sizes, estimated by its mean over the other pairs, whose error adds a share of 1/pairs to the variance
-that the interval has to hold. Every value is a line of the file: the same command goes on where it was
-stopped, and more pairs may be asked for later. The table has, of each measure, law and sizes, how many of the
-pairs without a doubt hold the truth, and of how many pairs. A measure passes where at most 10 % of all pairs
-are trusted and miss, or where it holds the truth in 90 % of those that it trusts.
+Pairs of sets are drawn from seven distributions at four pairs of sizes. The true value of a metric is its
+expectation at these sizes, estimated by its mean over the other pairs, whose error adds a share of 1/pairs to
+the variance that the interval must cover. Every value is a line of the file: the same command continues a
+stopped run, also with more pairs. For each metric, distribution and pair of sizes, the table has the number
+of trusted pairs whose interval contains the true value, the number of trusted pairs, and the number of pairs.
+A metric passes if at most 10 % of all pairs are trusted and miss the true value, or if 90 % of the trusted
+pairs contain it.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from gancore.random import Key
 Law = Callable[[Key, int, int], tuple[Tensor, Tensor]]
 D, MODES = 8, 10
 SIZES = ((50, 50), (1000, 1000), (2000, 300), (300, 2000))
-"""Samples and real rows."""
+"""Numbers of samples and of real rows."""
 TRAIN_ROWS = 1000
 
 
 def gaussian(d: int = D, shift: float = 0.0, scale: float = 1.0) -> Law:
-    """N(0, I) beside samples whose first coordinate is moved, and all narrowed."""
+    """N(0, I), and samples with a shifted first coordinate and scaled coordinates."""
 
     def draw(key: Key, n: int, m: int) -> tuple[Tensor, Tensor]:
         fake = scale * (key / "fake").normal(n, d)
@@ -50,7 +51,7 @@ def gaussian(d: int = D, shift: float = 0.0, scale: float = 1.0) -> Law:
 
 
 def student(key: Key, n: int, m: int) -> tuple[Tensor, Tensor]:
-    """Equal laws, each coordinate Student's t with three degrees: z / sqrt(chi^2_3 / 3)."""
+    """Equal distributions; coordinates are Student's t with 3 degrees of freedom, z / sqrt(chi^2_3 / 3)."""
 
     def of(key: Key, rows: int) -> Tensor:
         chi = (key / "chi").normal(rows, D, 3).square().sum(2) / 3
@@ -60,7 +61,7 @@ def student(key: Key, n: int, m: int) -> tuple[Tensor, Tensor]:
 
 
 def modes(weights: Tensor) -> Law:
-    """Ten clouds in ten corners, equally likely among real rows, by ``weights`` (10) among samples."""
+    """Ten Gaussians in ten corners, with equal weights for real rows and ``weights`` (10,) for samples."""
 
     def of(key: Key, rows: int, weights: Tensor) -> Tensor:
         edges = (weights / weights.sum()).cumsum(0)
@@ -84,7 +85,7 @@ LAWS: Mapping[str, Law] = {
 
 
 def evidence_of(law: str, n: int, m: int, pair: int) -> MetricInputs:
-    """The same train rows for all pairs: what is said of them is given."""
+    """The inputs of a pair. Rows of train are the same for all pairs: values are conditional on them."""
     fake, real = LAWS[law](Key.of("coverage", law, n, m, pair), n, m)
     train = LAWS[law](Key.of("coverage", law, "train"), 2, TRAIN_ROWS)[1]
     sets = [SampleSet(x, features=x) for x in (fake, real, train)]
@@ -92,7 +93,7 @@ def evidence_of(law: str, n: int, m: int, pair: int) -> MetricInputs:
 
 
 def of_features() -> dict[str, Metric]:
-    """The core's measures that need features, and train at most."""
+    """The metrics of the core that need features, or features and train."""
     found = {entry.name: plugins().load_metric(entry) for entry in CORE_METRICS}
     return {name: measure for name, measure in found.items() if "features" in measure.requires}
 
@@ -120,7 +121,7 @@ def identity(line: Mapping[str, Any]) -> tuple[Any, ...]:
 def run(
     path: Path, laws: Iterable[str], sizes: Iterable[tuple[int, int]], names: Iterable[str], pairs: int
 ) -> None:
-    """Pair by pair over everything, so that what was stopped is even."""
+    """Evaluate pair by pair over all distributions and metrics, so that a stopped run has equal numbers."""
     known, measures = {identity(line) for line in read(path)}, of_features()
     with path.open("a") as out:
         for pair in range(pairs):
@@ -136,7 +137,10 @@ def run(
 
 
 def summarise_lines(lines: list[dict[str, Any]]) -> dict[str, float]:
-    """Of the pairs of one measure, law and size. The truth of a pair is the mean over the others."""
+    """The rates of one metric, distribution and size.
+
+    The true value of a pair is the mean over the others.
+    """
     values = torch.tensor([line["value"] for line in lines], dtype=torch.float64)
     truths = (values.sum() - values) / max(1, len(values) - 1)
     held = [line["low"] <= truth <= line["high"] for line, truth in zip(lines, truths.tolist(), strict=True)]
@@ -163,7 +167,7 @@ def report(path: Path, names: Iterable[str] | None) -> None:
         else:
             groups[place].append(line)
     shown = [name for name in (names or of_features()) if any(place[0] == name for place in groups)]
-    print("held of pairs without a doubt / pairs without a doubt, of pairs; ! fails; - refused")
+    print("trusted pairs that contain the true value / trusted pairs, of pairs; ! fails; - refused")
     for name in shown:
         print(f"\n{name}")
         for n, m in SIZES:
@@ -185,12 +189,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path, help="JSON lines: read, gone on with, or reported")
+    parser.add_argument("file", type=Path, help="JSON lines to continue or report")
     parser.add_argument("--pairs", type=int, default=40)
     parser.add_argument("--laws", nargs="+", choices=list(LAWS), default=list(LAWS))
     parser.add_argument("--sizes", nargs="+", default=[f"{n}/{m}" for n, m in SIZES], metavar="N/M")
     parser.add_argument("--measures", nargs="+", choices=list(of_features()), default=None, metavar="NAME")
-    parser.add_argument("--report", action="store_true", help="print the table of what the file holds")
+    parser.add_argument("--report", action="store_true", help="print the table of the file")
     options = parser.parse_args()
     if not options.report:
         sizes = [(int(n), int(m)) for n, m in (text.split("/") for text in options.sizes)]

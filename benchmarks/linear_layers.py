@@ -1,11 +1,11 @@
-"""Would linear layers of oneDNN instead of the BLAS of torch make games of perceptrons faster?
+"""Measures whether linear layers of oneDNN are faster than the BLAS of torch for games of perceptrons.
 
     python benchmarks/linear_layers.py [--pairs 40] [--clock process]
 
-``torch.nn.functional.linear`` beside ``torch.ops.mkldnn._linear_pointwise`` in fp32, at the shapes of the
-layers of ``mlpgan`` and ``pacgan``, forward; then a whole discriminator move of ``mlpgan``, forward, backward
-and Adam, with either in its hidden layers (oneDNN's in all three products of a layer). Taken in turn, so that
-a busy machine slows both alike; ratios with their quartiles.
+It compares the forward pass of ``torch.nn.functional.linear`` and ``torch.ops.mkldnn._linear_pointwise`` in
+fp32, for the shapes of layers of ``mlpgan`` and ``pacgan``; then a discriminator move of ``mlpgan`` (forward,
+backward, Adam) with each of them in the hidden layers (with oneDNN in all three products of a layer). They
+take turns, so that other work on the machine slows both equally; ratios have quartiles.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 SHAPES = ((64, 128, 128), (512, 128, 128), (512, 400, 400), (1024, 1024, 1024))
-"""Rows, inputs, outputs: of mlpgan at two batches, of pacgan, and square."""
+"""Rows, inputs, outputs: mlpgan with two batch sizes, pacgan, and a square matrix."""
 CPU = torch.device("cpu")
 
 
@@ -32,7 +32,7 @@ def onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class Fast(torch.autograd.Function):
-    """``linear`` with all three products by oneDNN."""
+    """``linear`` with all three products in oneDNN."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

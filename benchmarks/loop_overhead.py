@@ -1,12 +1,12 @@
-"""What the shared loop costs beside a bare torch loop: same nets, data, precision, penalties, average.
+"""Measures the overhead of the training loop relative to a bare torch loop of the same game.
 
     python benchmarks/loop_overhead.py [--pairs 40] [--steps 2] [--device cpu] [--clock process] [--profile]
 
-Both loops play a non-saturating GAN with a lazy R1 every 16 steps and a moving average of the generator.
-They take turns in short stretches, in step with each other, so that a busy machine slows both alike.
-Bars: the median ratio at wavegan-lite size is at most 1.02; on tiny nets the shared loop adds at most
-0.5 ms a step.
-``--clock process`` counts processor seconds, which a busy machine stretches less (on a CPU alone).
+Both loops train a non-saturating GAN with lazy R1 every 16 steps and an EMA of the generator, with equal
+networks, data and precision. They take turns of a few steps, so that other work on the machine slows both
+equally. Targets: the median ratio for networks of the size of wavegan-lite is at most 1.02; for tiny networks
+the training loop adds at most 0.5 ms a step.
+``--clock process`` counts processor seconds, which depend less on other work (on a CPU only).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from gancore.training.state import TrainState
 EVERY, GAMMA, RATE, BETAS, HALF_LIFE, LOG_EVERY = 16, 1.0, 2e-4, (0.5, 0.99), 20_000.0, 50
 
 
-# The bare loop: what one would write by hand -----------------------------------------------------
+# The bare loop ----------------------------------------------------------------------------------
 
 
 def bare_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Callable[[int], None]:
-    """A function that makes so many steps."""
+    """A function that makes a number of steps."""
     generator, discriminator = game.generator, game.discriminator
     average = copy.deepcopy(generator).requires_grad_(False)
     c = EVERY / (EVERY + 1)
@@ -110,7 +110,7 @@ def bare_loop(game: AdversarialGame, data: Tensor, batch: int, bf16: bool) -> Ca
 
 
 class Rows(View):
-    """A view of rows that live on the device."""
+    """A view of rows that are on the device."""
 
     def __init__(self, data: Tensor) -> None:
         self.data = data
@@ -233,12 +233,14 @@ def show_profile(play: Callable[[int], None], steps: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--case", choices=CASES, help="one case; both if left out")
+    parser.add_argument("--case", choices=CASES, help="one case; default: both")
     parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--steps", type=int, help="of a stretch")
+    parser.add_argument("--steps", type=int, help="steps of a turn")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--profile", action="store_true", help="profile the shared loop instead")
+    parser.add_argument(
+        "--profile", action="store_true", help="print the profile of the training loop instead"
+    )
     options = parser.parse_args()
     for name in [options.case] if options.case else CASES:
         steps = options.steps or {"wavegan-lite": 2, "tiny": 32}[name]

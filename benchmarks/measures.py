@@ -1,10 +1,10 @@
-"""What the measures on features cost: seconds of a Frechet distance, memory of the measures by k-NN balls.
+"""Measures the time of a Frechet distance and the memory of metrics with k-NN balls.
 
     python benchmarks/measures.py
 
-Frechet: 2 x 10,000 x 2,048 float32 features, statistics included, the best of three; and how far it is from
-torch-fidelity's of the same features. k-NN: precision, recall, density and coverage of 2 x 20,000 x 512, in a
-process of its own; what is printed is its largest resident memory beyond that with the features alone.
+Frechet: the best time of three for 2 x 10,000 x 2,048 float32 features, including statistics, and the
+difference from the value of torch-fidelity. k-NN: precision, recall, density and coverage of 2 x 20,000 x
+512, in a process of its own; printed is its peak resident memory beyond that with the features only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def features(n: int, d: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Correlated, as the features of a network are."""
+    """Correlated features, as those of a network."""
     key = Key.of("measures")
     mixing = (key / "mixing").normal(d, d) / d**0.5
     return (key / "real").normal(n, d) @ mixing, (key / "fake").normal(n, d) @ mixing * 1.1 + 0.1

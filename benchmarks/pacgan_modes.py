@@ -1,15 +1,15 @@
-"""Ring of 8 and grid of 25 by PacGAN's networks under each dynamics, beside the published rows.
+"""Trains PacGAN's networks on the ring of 8 and the grid of 25 with each dynamics; compares with the paper.
 
     python benchmarks/pacgan_modes.py --dynamics alternating,simultaneous --seeds 2 --jobs 2
 
-Data, networks and rates are PacGAN's (Lin et al. 2018, section 4.1): recipe ``pacgan``, 100,000 points,
-batches of 100 packs, 40,000 steps; 2,500 samples of the finished generator are judged. The published rows
-were made by simultaneous moves. R1 is gamma/2 E |grad D|^2 at every discriminator move.
+Data, networks and learning rates are PacGAN's (Lin et al., 2018, section 4.1): recipe ``pacgan``, 100,000
+points, batches of 100 packs, 40,000 steps; 2,500 samples of the final generator are evaluated. The published
+rows are of simultaneous updates. R1 is gamma/2 E |grad D|^2 in every discriminator move.
 
-Each run is a run folder under ``--out``, trained by ``gancore.train`` and resumed where it was stopped; each
-finished one is a line of ``results.jsonl`` there, and is not made again. A dynamics takes settings behind a
-colon: ``consensus:gamma=1``. Smaller nets (``--recipe mlpgan:width=64``) play all dynamics in minutes; the
-published rows are not of those. Milliseconds a step on one core of an EPYC, without R1: simultaneous 21,
+Each run is a run folder under ``--out``, trained by ``gancore.train`` and resumed if it was stopped. Each
+finished run is a line of ``results.jsonl`` and is not repeated. Settings of a dynamics follow a colon:
+``consensus:gamma=1``. Smaller networks (``--recipe mlpgan:width=64``) take minutes for all dynamics; the
+published rows are not of these. Milliseconds a step on one core of an EPYC, without R1: simultaneous 21,
 alternating, extragradient-past and optimistic 24, extragradient 45, consensus 100, unrolled (5 updates) and
 symplectic 240; with R1 about 8 to 70 more. 40,000 steps at 24 ms are 16 minutes.
 """
@@ -75,14 +75,14 @@ class Setting:
         ]
 
     def nets(self) -> list[str]:
-        """PacGAN's batch grows with its packs; other recipes take settings behind colons."""
+        """Settings of the recipe: PacGAN's batch is proportional to its packs; others follow colons."""
         if self.recipe == "pacgan":
             return [f"model.pack={self.pack}", f"model.batch_size={100 * self.pack}"]
         return [f"model.{each}" for each in self.recipe.split(":")[1:]]
 
 
 def settings(given: argparse.Namespace) -> list[Setting]:
-    """Seed by seed, so that a table is whole early."""
+    """All settings, seed by seed, so that the table is complete early."""
     lists = (range(given.seeds), given.data.split(","), given.gamma.split(","), given.pack.split(","))
     return [
         Setting(data, dynamics, float(gamma), int(pack), given.steps, seed, given.recipe)
@@ -92,7 +92,7 @@ def settings(given: argparse.Namespace) -> list[Setting]:
 
 
 def train_and_evaluate(setting: Setting, out: Path) -> None:
-    """One run, from wherever it stands; its line is added when it is finished."""
+    """Train or resume one run, and add its line when it is finished."""
     import torch
 
     import gancore
@@ -116,7 +116,7 @@ def train_and_evaluate(setting: Setting, out: Path) -> None:
 
 
 def evaluate_samples(folder: Path) -> dict[str, float]:
-    """Measures of 2,500 samples of the finished generator."""
+    """Metrics of 2,500 samples of the final generator."""
     from gancore_synthetic.metrics import METRICS
 
     import gancore
@@ -134,7 +134,7 @@ def results(out: Path) -> list[dict[str, Any]]:
 
 
 def play(waiting: Sequence[Setting], given: argparse.Namespace) -> None:
-    """Some at a time, each in a process of one thread; at the time limit they save and stop."""
+    """Run some settings at a time, each in a process of one thread; at the time limit they save and stop."""
     deadline = time.monotonic() + given.time_limit if given.time_limit else float("inf")
     queue, running = list(waiting), {}
     try:
@@ -144,7 +144,8 @@ def play(waiting: Sequence[Setting], given: argparse.Namespace) -> None:
                 running[setting] = start_run(setting, given.out)
             if time.monotonic() >= deadline:
                 print(
-                    "time is up: what is unfinished is saved, and goes on when this is run again", flush=True
+                    "time limit reached: unfinished runs are saved; run the command again to continue",
+                    flush=True,
                 )
                 return
             time.sleep(0.5)
@@ -175,7 +176,7 @@ def still_running(running: dict[Setting, Any], out: Path) -> Iterator[tuple[Sett
 
 
 def table(lines: Sequence[dict[str, Any]]) -> str:
-    """Mean and standard error over seeds, beside the published means."""
+    """The mean and standard error over seeds, and the published means."""
     kinds = ("data", "gamma", "pack", "steps", "dynamics")
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for line in lines:
@@ -209,22 +210,22 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--dynamics", default="alternating,simultaneous", help="names, with settings behind colons"
+        "--dynamics", default="alternating,simultaneous", help="names, with settings after colons"
     )
     parser.add_argument("--data", default="ring,grid")
     parser.add_argument("--gamma", default="0,0.1", help="weights of R1")
-    parser.add_argument("--pack", default="1", help="samples that the discriminator judges at once")
+    parser.add_argument("--pack", default="1", help="samples in a pack")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument(
-        "--recipe", default="pacgan", help="or smaller nets, with settings: mlpgan:width=64:ema_halflife=0"
+        "--recipe", default="pacgan", help="or smaller networks with settings: mlpgan:width=64:ema_halflife=0"
     )
     parser.add_argument("--steps", type=int, default=40_000)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
     parser.add_argument(
-        "--time-limit", type=float, default=0, help="seconds after which all is saved; 0: none"
+        "--time-limit", type=float, default=0, help="seconds after which all runs are saved and stop; 0: none"
     )
     parser.add_argument("--out", type=Path, default=Path("build/pacgan_modes"))
-    parser.add_argument("--table", action="store_true", help="print what is there, train nothing")
+    parser.add_argument("--table", action="store_true", help="print the table without training")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -236,7 +237,7 @@ def main() -> None:
         return train_and_evaluate(Setting(**json.loads(given.one)), given.out)
     finished = {Setting(**{k: line[k] for k in Setting.__dataclass_fields__}) for line in results(given.out)}
     waiting = [setting for setting in settings(given) if setting not in finished]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no run is left behind without its parent
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # runs end with this process
     if not given.table:
         with contextlib.suppress(KeyboardInterrupt):
             play(waiting, given)

@@ -1,20 +1,20 @@
-"""Which features and measures see which faults? Faults of known strength in real held-out rows.
+"""Measures which feature extractors and metrics detect faults of known strength in real held-out rows.
 
     python benchmarks/planted_faults.py take [--data mnist,fsdd] [--n 300] [--features principal]
         [--out benchmarks/planted_faults]
     python benchmarks/planted_faults.py table [--data fsdd] [--all] [--out benchmarks/planted_faults]
 
-``take`` measures held-out rows of each data set, as they are and with each of eight faults at three
-strengths, in the place of samples, by the features and measures that ``gancore evaluate`` has. It may be
-stopped at any time, and makes what is missing. Held-out rows (of valid and test) are cut into blocks of
-n; what clean rows give is the spread over up to ten pairs of blocks, one the reference, one in place of
-samples. A fault is seen in a draw where its value is worse than 97.5 % of further clean pairs would be, by
-Student's t over that spread. It is planted in three draws, its classes and rows drawn anew. Measures that
-know no better end, or an ideal in the middle, are held to both ends.
+``take`` evaluates held-out rows of each data set in place of samples, unchanged and with each of eight faults
+at three strengths, with the feature extractors and metrics of ``gancore evaluate``. It may be stopped at any
+time; it computes what is missing. Held-out rows (of valid and test) are divided into blocks of n. Values of
+clean rows are those of up to ten pairs of blocks, a reference and one in place of samples. A fault is
+detected in a draw if its value is worse than that of 97.5 % of further clean pairs, by Student's t. Each
+fault is drawn three times, with other classes and rows. Metrics without a better direction, or with an ideal
+between the ends, have limits on both sides.
 
-``table`` prints Markdown: of each set of features the least strength from which on every draw was seen by a
-measure, and by which; ``--all`` of each measure by itself, with what a pair of clean blocks alarms beside the
-others, and seconds a value.
+``table`` prints Markdown: for each feature extractor the smallest strength from which on a metric detects
+every draw, and the metric; with ``--all`` the same for each metric, with the share of false alarms of clean
+pairs and the seconds for a value.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ DATA: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ring": ("synthetic", {"train_examples": 10_000}),
     "grid": ("synthetic", {"train_examples": 10_000}),
 }
-"""By data set its domain and settings: of small ones more is held out."""
+"""Domain and settings of each data set; small ones have larger held-out splits."""
 NONE = "none"
-"""In place of features: measures that look at the samples themselves, or at posteriors."""
+"""The name that replaces a feature extractor for metrics of samples or posteriors."""
 CLEAN, MOST_CLEAN, DRAWS, MOST_BLOCKS, TRAIN = "clean", 10, 3, 6, 600
 UNKNOWN = "not taken"
-LACKING = {"log_prob": "real rows have no likelihood", "classifier": "no classifier is trained here"}
+LACKING = {"log_prob": "real rows have no likelihood", "classifier": "no classifier is trained"}
 UNLIKELY = {"classifier", "log_prob"}
 
 
@@ -98,7 +98,7 @@ class Bench:
 
     @cached_property
     def measures(self) -> Mapping[str, tuple[MetricEntry, Metric]]:
-        """Those of the default set; of each the value alone, as the spread over draws bounds it here."""
+        """The metrics of the default set without intervals: draws give the variance."""
         entries = available_metrics(self.domain, self.reference.data.spec, print)
         found = load_metrics(entries, None, print)
         bare = {n: replace(m, interval=None, details=None, caveat=None) for n, m in found.items()}
@@ -128,14 +128,14 @@ def pool_of(data: Data, n: int) -> Pool:
 
 
 def draws(blocks: int) -> list[Draw]:
-    """Ordered pairs of blocks, each block as often as can be."""
+    """Ordered pairs of blocks, with each block equally often if possible."""
     pairs = [(a, (a + step) % blocks) for step in range(1, blocks) for a in range(blocks)]
     return [Draw(a, b, Key.of("draw", k)) for k, (a, b) in enumerate(pairs[:MOST_CLEAN])]
 
 
 @dataclass
 class FeatureRun:
-    """A data set seen through one set of features."""
+    """The evaluation of a data set with one feature extractor."""
 
     bench: Bench
     features: str
@@ -190,7 +190,7 @@ class FeatureRun:
 
 
 def measure_missing(bench: Bench, only: list[str]) -> None:
-    """Everything that is missing of a data set, written after each fault."""
+    """Compute everything that is missing for a data set; the file is written after each fault."""
     found = json.loads(bench.file.read_text()) if bench.file.exists() else {"looks": {}}
     for name in [name for name in (*bench.loader.entries, NONE) if not only or name in only]:
         result = found["looks"].setdefault(name, {"values": {}, "seconds": {}})
@@ -217,7 +217,7 @@ def measure_missing(bench: Bench, only: list[str]) -> None:
 
 
 def faults_of(bench: Bench) -> list[Fault | None]:
-    """None: clean rows, which come first."""
+    """All faults; first None, for clean rows."""
     return [None, *FAULTS[bench.domain.name]]
 
 
@@ -226,14 +226,14 @@ def title(fault: Fault | None) -> str:
 
 
 def missing(result: Mapping[str, Any], fault: Fault | None, wanted: list[str]) -> list[str]:
-    """Measures that have not been taken of a fault."""
+    """Metrics that are not computed for a fault."""
     have = result["values"].get(title(fault), {})
     have = next(iter(have.values()), {}) if fault else have
     return [name for name in wanted if name not in have]
 
 
 def add_values(look: FeatureRun, fault: Fault | None, result: dict[str, Any], names: list[str]) -> None:
-    """Of clean rows by measure the value in each draw; of a fault that by strength."""
+    """Add the values of each metric in each draw; for a fault, by strength."""
     every = draws(len(look.bench.pool.blocks))
     found = result["values"].setdefault(title(fault), {})
     for strength in fault.strengths if fault else (0.0,):
@@ -267,12 +267,12 @@ def about(bench: Bench) -> dict[str, Any]:
     }
 
 
-# What was seen.
+# Which faults are detected.
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What clean pairs gave of a measure, and which end is worse: -1 low, 1 high, 0 both."""
+    """The values of a metric on clean pairs, and the worse direction: -1 low, 1 high, 0 both."""
 
     clean: list[float]
     worse: int
@@ -287,7 +287,7 @@ class Scale:
 
     @property
     def false_alarms(self) -> float:
-        """Share of clean pairs that are seen beside the others."""
+        """The share of clean pairs that are detected relative to the others."""
         others = [self.clean[:k] + self.clean[k + 1 :] for k in range(len(self.clean))]
         return sum(Scale(o, self.worse).sees(v) for o, v in zip(others, self.clean, strict=True)) / len(
             others
@@ -303,7 +303,7 @@ def scale_of(result: Mapping[str, Any], kind: Mapping[str, Any], measure: str) -
 
 
 def least_detected(result: Mapping[str, Any], scale: Scale, fault: Fault, measure: str) -> str:
-    """The least strength from which on all draws were seen; ``-``: none."""
+    """The smallest strength from which on all draws are detected; ``-`` if there is none."""
     if fault.name not in result["values"]:
         return UNKNOWN
     least = "-"
@@ -316,7 +316,7 @@ def least_detected(result: Mapping[str, Any], scale: Scale, fault: Fault, measur
 
 
 def rows_of(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Scale, list[str], float]]:
-    """Features, measure, scale, what is seen of each fault, seconds."""
+    """Feature extractor, metric, scale, detected strength of each fault, seconds."""
     domain = found["about"]["domain"]
     for name, result in found["looks"].items():
         for measure, kind in found["about"]["measures"].items():
@@ -339,7 +339,7 @@ def order_of(file: Path) -> tuple[int, int]:
 
 
 def print_tables(found: Mapping[str, Any], whole: bool) -> None:
-    """What each set of features sees by any measure; ``whole``: what each measure does."""
+    """Print what any metric of each feature extractor detects; with ``whole``, what each metric detects."""
     about = found["about"]
     faults = FAULTS[about["domain"]]
     head = [f"{f.name}, {f.unit}: {', '.join(f'{s:g}' for s in f.strengths)}" for f in faults]
@@ -362,7 +362,7 @@ def print_tables(found: Mapping[str, Any], whole: bool) -> None:
 
 
 def best_of(fault: Fault, column: int, rows: list[tuple[str, list[str]]]) -> str:
-    """The least strength that a measure sees, the measures that do in the order of the catalogue."""
+    """The smallest detected strength, and the metrics that detect it in the order of the catalogue."""
     for strength in fault.strengths:
         able = [measure for measure, cells in rows if cells[column] == f"{strength:g}"]
         if able:
@@ -376,10 +376,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("take", "table"))
-    parser.add_argument("--data", default="", help="of them, with commas; default all")
+    parser.add_argument("--data", default="", help="data sets, separated by commas; default: all")
     parser.add_argument("--n", default="300", help="rows of each set")
-    parser.add_argument("--features", default="", help="of them, with commas; default all")
-    parser.add_argument("--all", action="store_true", help="a table of every measure")
+    parser.add_argument(
+        "--features", default="", help="feature extractors, separated by commas; default: all"
+    )
+    parser.add_argument("--all", action="store_true", help="print a table of every metric")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "planted_faults")
     options = parser.parse_args()
     data = [name for name in options.data.split(",") if name]

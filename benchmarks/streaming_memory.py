@@ -1,10 +1,10 @@
-"""Anonymous memory of streamed data: the same folder of recordings once, and repeated 10 times over.
+"""Measures the anonymous memory of streamed data: a folder of recordings, and 10 copies of it.
 
     python benchmarks/streaming_memory.py [FOLDER] [--copies 10]
 
-Each copy of a recording differs in one sample, so that equal files are not what saves memory. Every
-measurement is a process of its own that opens the folder (building the cache, or finding it) and
-takes 300 batches; what is printed is its largest RssAnon, from /proc/self/status. Linux only.
+Each copy of a recording differs in one sample, so that memory is not saved by equal files. Every measurement
+is a process of its own that opens the folder (with or without a cache) and reads 300 batches. Printed is its
+largest RssAnon of /proc/self/status (Linux only).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", nargs="?", type=Path, help="recordings; none: the built-in percussion")
+    parser.add_argument("folder", nargs="?", type=Path, help="recordings; default: the built-in percussion")
     parser.add_argument("--copies", type=int, default=10)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def compare(folder: Path | None, copies: int, work: Path) -> list[str]:
-    """Lines with the figures; the last one says how much more the copies take."""
+    """Lines with the measurements; the last one has the additional memory of the copies."""
     environment = os.environ | {"GANCORE_CACHE": str(work / "cache"), "OMP_NUM_THREADS": "1"}
     lines, peaks = [], {}
     for count in (1, copies):
@@ -62,7 +62,7 @@ def compare(folder: Path | None, copies: int, work: Path) -> list[str]:
 
 
 def repeat(folder: Path | None, count: int, target: Path) -> None:
-    """Writes ``count`` copies of each recording, all different."""
+    """Write ``count`` different copies of each recording."""
     import soundfile
 
     target.mkdir()
@@ -88,7 +88,7 @@ def _recordings(folder: Path | None):
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Opens the folder and takes batches, in this process, while the largest RssAnon is noted."""
+    """Open the folder and read batches in this process, and record the largest RssAnon."""
     from gancore_audio.config import AudioConfig
     from gancore_audio.dataset import open_audio
 
@@ -110,7 +110,7 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 class Watch:
-    """Notes the largest anonymous memory of this process, 100 times a second."""
+    """Records the largest anonymous memory of this process, 100 times a second."""
 
     def __init__(self) -> None:
         self.before = self.peak = anonymous_megabytes()
@@ -132,7 +132,7 @@ def anonymous_megabytes() -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) / 1024
-    raise SystemExit("this kernel does not tell RssAnon")
+    raise SystemExit("this kernel does not report RssAnon")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a device can multiply, what a step multiplies, and where a step's time goes: for benchmarks."""
+"""Peak rate of a device, operations of a step, and profile of a step, for benchmarks."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def synchronize(device: torch.device) -> None:
 
 @dataclass
 class Peak:
-    """The most that the device multiplies, products or convolutions, timed in turn with the contestants.
+    """The peak rate of matrix products and convolutions of the device, timed in turns with the contestants.
 
-    Libraries differ: on some processors convolutions of one library run at twice the rate of another's matrix
-    products, so the peak of a precision is the best of both, in operations a second.
+    On some processors convolutions of one library have twice the rate of matrix products of another: the peak
+    of a precision is the larger one, in operations per second.
     """
 
     device: torch.device
@@ -66,7 +66,7 @@ class Peak:
                 self.seconds.setdefault(name, []).append(timed(work, self.device, clock))
 
     def rates(self) -> dict[tuple[torch.dtype, str], float]:
-        """Operations a second by precision and kind."""
+        """Operations per second by precision and kind."""
         return {name: self.operations[name[1]] / statistics.median(s[1:]) for name, s in self.seconds.items()}
 
     def of(self, precision: torch.dtype) -> float:
@@ -74,7 +74,7 @@ class Peak:
 
 
 class Counter(TorchDispatchMode):
-    """Floating-point operations of products and convolutions. (torch's own refuses gradients of leaves.)"""
+    """Counts operations of products and convolutions. (torch's counter fails for gradients of leaves.)"""
 
     total = 0.0
 
@@ -101,7 +101,7 @@ KINDS = {
 
 
 def print_profile(play: Callable[[], None], steps: int) -> None:
-    """Where the time of so many steps goes, by kinds of operation."""
+    """Print the time of a number of steps by kinds of operation."""
     play()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
         for _ in range(steps):

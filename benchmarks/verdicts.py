@@ -1,4 +1,4 @@
-"""False and missed winners of the verdict, by simulation.
+"""Measures false and missed winners of the verdict by simulation.
 
     python benchmarks/verdicts.py train.jsonl [--sizes 100,300,1000] [--comparisons 200] [--measures A,B]
 
@@ -8,10 +8,10 @@ recipes with two seeds each, evaluated as in ``gancore compare``:
 
 - ``equal``: all models are the distribution of the data itself. A winner among models is false.
 - ``spread``: models of both recipes differ equally from the data, and by their seeds. A winner among
-  recipes, "beyond the spread over seeds", is false.
+  recipes, whose difference exceeds the variation over seeds, is false.
 - ``ordered``: the models of one recipe are further from the data than those of the other. The winner is
-  missed if nothing separates them, and false if the other is called better.
-- ``lost``: one recipe has lost three of the ten modes. It must be distinguished from real rows, and lose.
+  missed if there is none, and false if it is the other recipe.
+- ``lost``: one recipe has only seven of the ten modes. It must be distinguished from real rows, and lose.
 
 A line is appended to the file for each comparison; those in the file are not repeated.
 """
@@ -50,7 +50,7 @@ Record = dict[str, Any]
 
 
 def sample(key: Key, n: int, moved: float = 0.0, seed: Key | None = None, modes: int = MODES) -> Tensor:
-    """(n, D) rows of the data, or of a model that is ``moved`` from them in a way that its seed decides."""
+    """Rows (n, D) of the data, or of a model whose difference from the data is scaled by ``moved``."""
     centres = 3 * Key.of("centres").normal(MODES, D)
     weights, scale = torch.ones(modes), 1.0
     if seed is not None:
@@ -91,8 +91,8 @@ def compare(kind: str, number: int, n: int, measures: list[str]) -> Record:
         "headline": headline.metric if headline else "",
         "lead": headline.leaders() if headline else [],
         "leads": leaders,
-        "beyond_seeds": "goes beyond the spread" in _text_of(statements, "seeds"),
-        "not_told": [name for name in read if headline and headline.matches_real(name, len(leaders) * 2)],
+        "beyond_seeds": "exceeds the variation" in _text_of(statements, "seeds"),
+        "like_real": [name for name in read if headline and headline.matches_real(name, len(leaders) * 2)],
         "named": "it is" in _text_of(statements, "real"),
         "distrusted": [f.metric for f in analysis if f.distrust_reason],
     }
@@ -107,9 +107,9 @@ def _text_of(statements: list[Statement], rule: str) -> str:
 
 
 def markdown(lines: list[Record]) -> str:
-    """Markdown: for each kind and size how often the verdict was wrong, and how often it was silent."""
+    """Markdown with the numbers of right, wrong and missing winners for each kind and size."""
     rows = [
-        "| kind | n | made | winner a | winner b | beyond seeds | b not told from real | told by others |",
+        "| kind | n | made | winner a | winner b | beyond seeds | b like real | b unlike real by others |",
         "|---|---|---|---|---|---|---|---|",
     ]
     groups: dict[tuple[str, int], list[Record]] = {}
@@ -121,10 +121,10 @@ def markdown(lines: list[Record]) -> str:
             counts["winner"] += line["lead"] == ["a"]
             counts["wrong"] += line["lead"] == ["b"]
             counts["seeds"] += line["beyond_seeds"]
-            counts["not told"] += "b" in line["not_told"]
+            counts["like real"] += "b" in line["like_real"]
             counts["named"] += line["named"]
-        result = [counts[name] for name in ("winner", "wrong", "seeds", "not told", "named")]
-        rows.append(f"| {kind} | {n} | {len(found)} | " + " | ".join(map(str, result)) + " |")
+        cells = [counts[name] for name in ("winner", "wrong", "seeds", "like real", "named")]
+        rows.append(f"| {kind} | {n} | {len(found)} | " + " | ".join(map(str, cells)) + " |")
     return "\n".join(rows)
 
 
@@ -145,8 +145,8 @@ def main() -> None:
             for kind in options.kinds.split(","):
                 if (kind, n, number) in done:
                     continue
-                result = compare(kind, number, n, options.measures.split(","))
-                lines.append({"kind": kind, "n": n, "number": number, **result})
+                record = compare(kind, number, n, options.measures.split(","))
+                lines.append({"kind": kind, "n": n, "number": number, **record})
                 with options.file.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
     print(markdown(lines))

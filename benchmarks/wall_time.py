@@ -1,9 +1,9 @@
-"""How long ``gancore train --time S`` takes on the wall, for every recipe of audio and image.
+"""Measures the wall-clock time of ``gancore train --time S`` for every recipe of audio and image.
 
-One process a recipe, so that imports and reading data count too. A line is appended to the file for each
-recipe; those that stand there are not run again. Bar: wall time is at most 1.3 times the seconds asked for.
-``waited``: seconds in which the main thread was ready and other programs had the processor (Linux); where it
-is large, the wall time is that of a busy machine.
+Each recipe is a process of its own, so that imports and reading data count. A line is appended to the file
+for each recipe; recipes in the file are not run again. Target: wall-clock time is at most 1.3 times the
+requested time. ``waited`` are the seconds in which the main thread was ready and other programs had the
+processor (Linux); if it is large, the wall-clock time is that of a busy machine.
 
     python benchmarks/wall_time.py wall_time.jsonl --seconds 60 [--only audio/specgan,image/r3]
 """
@@ -27,7 +27,7 @@ from gancore.summaries import list_recipes
 SETTINGS = {"audio": ["data.length=16384"], "image": ["data.image_size=64", "data.source=digits"]}
 """The built-in percussion, and pictures of 64 pixels."""
 LIMIT = 10
-"""A run is ended after so many times the seconds asked for."""
+"""A run is ended after this multiple of the requested time."""
 REFUSED = 2
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--only", default="", help="domain/recipe, between commas")
+    parser.add_argument("--only", default="", help="domain/recipe, separated by commas")
     options = parser.parse_args()
     done = {(line["recipe"], line["asked"]) for line in read(options.file)}
     for name in names(options.only):
@@ -84,13 +84,13 @@ def measure(name: str, seconds: float) -> dict[str, Any]:
 
 
 def processor_seconds() -> float:
-    """Of the programs that have ended."""
+    """Processor seconds of child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 class WaitingTime(threading.Thread):
-    """``seconds`` that the main thread of a process has waited for a processor; 0 except on Linux."""
+    """Measures the seconds that the main thread of a process waits for a processor; 0 except on Linux."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)

@@ -37,7 +37,9 @@ READINGS = (
     MetricResult(
         "kid", 0.01234567, 0.01, 0.015, "U", "kernel", anchors={"real": 0.001, "noise": 0.5}, **COMMON
     ),
-    MetricResult("recall", 0.5, unit="share", higher_is_better=True, trust="no: noise not told from real"),
+    MetricResult(
+        "recall", 0.5, unit="share", higher_is_better=True, trust="no: noise not distinguished from real"
+    ),
     MetricResult("modes", 8.0, unit="", higher_is_better=None, trust="yes, blind to collapse by definition"),
     MetricResult("odd", math.nan, math.inf, math.inf, "none", "", **COMMON),
     MetricResult("nll", None, skipped="the model has no likelihood", trust="not taken"),
@@ -118,7 +120,7 @@ def test_the_table_has_a_row_for_what_was_taken_and_a_line_for_what_it_rests_on(
         "features: harmonics (abababababab)",
         "classifier: harbours (cdcdcdcdcdcd), right on 97.5 % of 300 rows of test (95.1 to 98.9)",
         "left out: nll: the model has no likelihood",
-        "blind: the measure cannot tell that anchor from real rows, by its definition",
+        "blind: by its definition, the metric does not distinguish that control from real rows",
     ):
         assert said in text
 

@@ -48,7 +48,7 @@ def test_each_signal_lets_those_at_work_save(number, tmp_path, capfd):
             os.kill(os.getpid(), number)
             job.result(60)
     assert file.read_text() == "SIGTERM"
-    assert "save first" in capfd.readouterr().err
+    assert "saved first" in capfd.readouterr().err
     assert pool(Job(str(tmp_path / "next")), "next").code == 130
 
 

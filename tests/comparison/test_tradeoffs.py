@@ -210,7 +210,7 @@ def test_a_bound_is_called_one_and_what_is_not_comparable_none():
 
     assert measure_likelihood(trained(Bound(), rows))["kind"] == "bound"
     result = measure_likelihood(trained(Lossy(), rows))
-    assert result["kind"] == "none" and "not of canonical samples" in result["note"]
+    assert result["kind"] == "none" and "not invertible" in result["note"]
     assert measure_likelihood(trained(Parallel(4), rows)) == {"kind": "none"}
 
 

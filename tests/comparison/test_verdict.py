@@ -80,12 +80,12 @@ def test_one_seed_says_nothing_of_another():
 def test_a_wide_spread_over_seeds_does_not_speak_for_the_recipes():
     result = verdict({"frechet": {"a": around(0.20, 0.30), "b": around(0.33, 0.45)}})
     assert result["first"] == "On frechet, a is better than b."
-    assert "the spread over 2 seeds is too large to say so of the recipes" in result["seeds"]
+    assert "the variation over 2 seeds is too large" in result["seeds"]
 
 
 def test_a_narrow_one_does():
     result = verdict({"frechet": {"a": around(0.20, 0.21, 0.205), "b": around(0.80, 0.81, 0.79)}})
-    assert result["seeds"] == "That a is better than b goes beyond the spread over seeds as well."
+    assert result["seeds"] == "a is better than b: the difference also exceeds the variation over seeds."
 
 
 def test_a_gan_that_loses_is_said_to_lose():
@@ -289,7 +289,7 @@ def test_equal_recipes_are_seldom_called_better():
         trials = results(drawn, 1.96)
         values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in trials}
         result = verdict({"frechet": values}, frechet=FAR)
-        wrong += "goes beyond the spread" in result.get("seeds", "")
+        wrong += "exceeds the variation" in result.get("seeds", "")
         wrong_models += "is better than" in result["first"]
     assert wrong / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
     assert wrong_models / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
@@ -299,14 +299,14 @@ def test_recipes_far_apart_are_called_so():
     generator = torch.Generator().manual_seed(1)
     drawn = torch.tensor([[0.0], [40.0]]) + torch.randn(2, 3, generator=generator)
     values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in results(drawn, 1.96)}
-    assert "goes beyond the spread" in verdict({"frechet": values}, frechet=FAR)["seeds"]
+    assert "exceeds the variation" in verdict({"frechet": values}, frechet=FAR)["seeds"]
 
 
 def test_the_measure_that_the_domain_prefers_heads_where_it_can():
     values = {m: {"a": around(0.2), "b": around(0.4)} for m in ("frechet", "truth")}
     assert analyse(evaluations(values), "truth").headline.metric == "truth"
     assert analyse(evaluations(values), "unknown").headline.metric == "frechet"
-    distrusted = evaluations(values, truth={"trust": "no: noise not told from real"})
+    distrusted = evaluations(values, truth={"trust": "no: noise not distinguished from real"})
     assert analyse(distrusted, "truth").headline.metric == "frechet"
 
 
@@ -318,16 +318,16 @@ def test_where_noise_is_no_anchor_the_way_is_counted_from_collapse():
 
 
 def test_a_measure_without_a_better_end_is_not_called_untrusted():
-    facts = {"entropy": {"higher_is_better": None, "trust": "unordered: neither end is better"}}
+    facts = {"entropy": {"higher_is_better": None, "trust": "unordered: no direction is better"}}
     values = {m: {"a": around(0.2), "b": around(0.4)} for m in ("frechet", "entropy")}
     assert "trust" not in verdict(values, **facts)
 
 
 def test_one_that_nothing_could_check_is_left_out_and_named():
-    facts = {"m": {"trust": "unchecked: no anchor to order"}}
+    facts = {"m": {"trust": "unchecked: there are no controls"}}
     result = verdict({"m": {"a": around(0.2), "b": around(0.4)}}, **facts)
     assert result["first"].startswith("No verdict")
-    assert result["trust"].endswith("left out: m (unchecked: no anchor to order).")
+    assert result["trust"].endswith("left out: m (unchecked: there are no controls).")
 
 
 def test_measures_keep_the_order_of_the_evaluation():

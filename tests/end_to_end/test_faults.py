@@ -208,7 +208,7 @@ class TestAModelFolder:
         config = json.loads((model / "config.json").read_text())
         config["model"]["width"] = 3
         (model / "config.json").write_text(json.dumps(config))
-        assert "the weights are not those of its recipe" in gancore("generate", model).error
+        assert "the weights do not match the recipe" in gancore("generate", model).error
 
 
 def test_a_run_without_a_model_yet_says_so(gancore, run, tmp_path):

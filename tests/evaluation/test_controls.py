@@ -85,16 +85,22 @@ def measure(higher_is_better=False, insensitive_to=(), ideal=None):
         (measure(), 1, 2, 3, "yes"),
         (measure(higher_is_better=True), 3, 1, 2, "yes"),
         (measure(), 1, math.inf, 2, "yes"),
-        (measure(), 1, 2, 1, "no: collapse not told from real"),
+        (measure(), 1, 2, 1, "no: collapse not distinguished from real"),
         (measure(), 3, 2, 1, "no: noise and collapse better than real"),
-        (measure(), 3, 3, 1, "no: noise not told from real, collapse better than real"),
+        (measure(), 3, 3, 1, "no: noise not distinguished from real, collapse better than real"),
         (measure(higher_is_better=True), 1, 2, 0, "no: noise better than real"),
-        (measure(), 1, math.nan, 2, "no: noise not told from real"),
-        (measure(), math.nan, 1, 2, "no: noise and collapse not told from real"),
+        (measure(), 1, math.nan, 2, "no: noise not distinguished from real"),
+        (measure(), math.nan, 1, 2, "no: noise and collapse not distinguished from real"),
         (measure(insensitive_to=["collapse"]), 1, 2, 0, "yes, blind to collapse by definition"),
         (measure(insensitive_to=["collapse"]), 3, 2, 0, "no: noise better than real"),
         (measure(ideal=0.5), 0.45, 0.6, 0.2, "yes"),
-        (measure(ideal=0.5), 0.6, 0.6, 0.45, "no: noise not told from real, collapse better than real"),
+        (
+            measure(ideal=0.5),
+            0.6,
+            0.6,
+            0.45,
+            "no: noise not distinguished from real, collapse better than real",
+        ),
         (
             measure(insensitive_to=["collapse", "noise"]),
             1,
@@ -102,7 +108,7 @@ def measure(higher_is_better=False, insensitive_to=(), ideal=None):
             0,
             "yes, blind to collapse and noise by definition",
         ),
-        (measure(higher_is_better=None), 1, 2, 3, "unordered: neither end is better"),
+        (measure(higher_is_better=None), 1, 2, 3, "unordered: no direction is better"),
     ],
 )
 def test_a_measure_is_trusted_that_puts_both_bad_anchors_behind_the_good_one(
@@ -115,17 +121,19 @@ def test_a_bad_anchor_within_the_interval_of_the_good_one_is_not_told_from_it():
     values = {"real": 1.0, "noise": 1.9, "collapse": 3.0}
     assert assess_trust(measure(), ControlValues(values)) == "yes"
     assert assess_trust(measure(), ControlValues(values, (0.5, 1.5))) == "yes"
-    assert assess_trust(measure(), ControlValues(values, (0.1, 2.0))) == "no: noise not told from real"
+    assert (
+        assess_trust(measure(), ControlValues(values, (0.1, 2.0))) == "no: noise not distinguished from real"
+    )
     assert (
         assess_trust(measure(higher_is_better=True), ControlValues({**values, "real": 4.0}, (2.0, 6.0)))
-        == "no: collapse not told from real"
+        == "no: collapse not distinguished from real"
     )
     assert assess_trust(measure(), ControlValues(values, (math.nan, math.nan))) == "yes"
 
 
 def test_without_anchors_nothing_is_checked():
-    assert assess_trust(measure(), ControlValues({})) == "unchecked: no anchor to order"
-    assert assess_trust(measure(), ControlValues({"real": 1.0})) == "unchecked: no anchor to order"
+    assert assess_trust(measure(), ControlValues({})) == "unchecked: there are no controls"
+    assert assess_trust(measure(), ControlValues({"real": 1.0})) == "unchecked: there are no controls"
 
 
 # Values.

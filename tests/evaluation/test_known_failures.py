@@ -34,7 +34,7 @@ def tried(monkeypatch):
     [
         ("precision", 64, 300, "cannot see samples at half the spread, another mean at d = 64"),
         ("precision", 500, 5000, "cannot see samples at half the spread at d = 64"),
-        ("precision", 2, 300, "finds fault with equal laws at d = 2"),
+        ("precision", 2, 300, "reports as a fault equal laws at d = 2"),
         ("precision", 3, 1000, ""),
         ("precision", 12, 1000, "cannot see samples at half the spread at d = 64"),  # sqrt(2 x 64) is 11.3
         ("precision", 11, 1000, ""),

@@ -133,6 +133,9 @@ def test_a_trained_map_is_measured_on_rows_that_it_has_not_seen(tmp_path):
 def test_a_score_says_how_good_its_classifier_is_and_has_no_anchor_of_train(train):
     run = train(data_points=300, data_valid=0, data_test=60)
     found = gancore.evaluate(run, metrics=["class_coverage", "height"], n=60, device="cpu")
-    assert found["class_coverage"].trust == "unchecked: no rows that its classifier has not seen for anchors"
+    assert (
+        found["class_coverage"].trust
+        == "unchecked: no rows on which its classifier was not trained for controls"
+    )
     assert "the classifier of the scores is right on" in found["class_coverage"].note
     assert found["height"].n_anchors == 60 and dots.CALLS

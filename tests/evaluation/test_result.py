@@ -56,7 +56,7 @@ def test_nothing_is_lost_on_the_way(tmp_path_factory, results, about):
 
 def test_every_line_is_strict_json_with_numbers_that_are_none_too(tmp_path):
     def refuse(word):
-        raise AssertionError(f"{word} is no JSON")
+        raise AssertionError(f"{word} is not a JSON")
 
     anchors = {"real": math.nan, "noise": math.inf, "collapse": -math.inf}
     evaluation = EvaluationResult("m", (MetricResult("a", math.nan, anchors=anchors),))

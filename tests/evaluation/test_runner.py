@@ -284,7 +284,7 @@ def test_data_that_have_changed_since_are_told_of(train):
     assert evaluate(run, ["height"]).metadata["note"] == ""
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("points: 400", "points: 401"))
-    assert "not those that the model was trained on" in evaluate(run, ["height"]).metadata["note"]
+    assert "trained on other data" in evaluate(run, ["height"]).metadata["note"]
 
 
 # Which rows.
@@ -313,13 +313,13 @@ def test_without_held_out_rows_nothing_is_checked_and_that_is_said(train):
     ("settings", "said"),
     [
         ({"measures": ["heigth"]}, "no measure 'heigth' for these data; did you mean 'height'?"),
-        ({"measures": []}, "no measure is named"),
+        ({"measures": []}, "no metric is named"),
         ({"measures": ["elsewhere"]}, "no measure 'elsewhere' for these data"),
         ({"feature_extractor": "plian"}, "no features 'plian' for these data; did you mean 'plain'?"),
         ({"n": 15}, "15 samples are too few to evaluate; give at least 16"),
         ({"split": "tset"}, "no split 'tset'; did you mean 'test'?"),
         ({"device": "tpu"}, "'tpu'"),
-        ({"data": "trioo"}, "no file or folder 'trioo' exists, and no data set has that name"),
+        ({"data": "trioo"}, "there is no file, folder or data set 'trioo'"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_made(train, settings, said):

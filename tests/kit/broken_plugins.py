@@ -341,7 +341,7 @@ DOMAIN: dict[str, Broken] = {
     "posteriors that do not add up": (
         with_features(classifier=True, more=POSTERIORS.format(said="samples[:, :2]")),
         "embeds_rows_independently",
-        ("levels gives 2 posteriors for 2 classes", "give log_softmax"),
+        ("levels gives 2 posteriors for 2 classes", "log_softmax"),
     ),
     "a measure that needs what it does not say": (
         [*with_features(), Change("metrics.py", "sampled.samples", "sampled.features")],
@@ -535,7 +535,7 @@ NORMAL: dict[str, Broken] = {
     "decode that does not undo encode": (
         with_scale(away=" + 1"),
         "encodes_and_decodes",
-        ("decode(encode(x)) is", "away from x", "log_det says that encode can be undone"),
+        ("decode(encode(x)) is", "from x by", "encode is invertible"),
     ),
     "a wrong log_det": (
         with_scale(wrong=" / 2"),
@@ -584,6 +584,6 @@ NORMAL: dict[str, Broken] = {
             more(LOG_SCALE, 'self.register_buffer("taken", torch.zeros(()))'),
         ],
         "run_equals_loop",
-        ("model.taken differs", "let sample and measures change nothing"),
+        ("model.taken differs", "change no state in sample"),
     ),
 }

@@ -290,7 +290,7 @@ def test_the_card_says_what_is_known():
         "gancore generate MODEL -n 16",
         "It knows circles alone.",
         "Nothing in this folder is executed",
-        "licence of the weights is not settled",
+        "licence of the weights is not stated",
     ):
         assert part in text
     assert "\n# not a heading" not in text
@@ -307,7 +307,7 @@ def test_measures_can_be_told_anew_and_nothing_else_changes():
 def test_the_card_does_not_make_up_what_is_not_known():
     text = model_card(CardData("rings", "gan", "mine", 1, 2, 3, "cpu", 0, licence="CC0-1.0"))
     assert "Not measured" in text and "not stated" in text
-    assert "parameters" not in text and "not settled" not in text and "--label" not in text
+    assert "parameters" not in text and "of the weights is not stated" not in text and "--label" not in text
     assert yaml.safe_load(text.split("---\n")[1])["license"] == "CC0-1.0"
 
 

@@ -173,7 +173,9 @@ def test_a_discriminator_that_knows_its_rows_is_seen() -> None:
     """A wide one without penalty on 32 rows of 64 dimensions."""
     found = watched(laid(gan(64, wide=128, g_rate=2e-4), rows_of(32, 1), 32), rows_of(256, 2), 300)
     (finding,) = [finding for finding in found if finding.name == "memorising discriminator"]
-    assert "32 train rows from 64 held-out rows" in finding.message and "smaller discriminator" in finding.fix
+    assert (
+        "32 rows of train from 64 held-out rows" in finding.message and "smaller discriminator" in finding.fix
+    )
 
 
 def test_one_that_never_sees_a_row_twice_is_left_alone() -> None:

@@ -217,7 +217,7 @@ class TestNeighbours:
         capsys.readouterr()
         assert main(["neighbours", str(tmp_path / "shared"), "--out", str(tmp_path / "b")]) == 2
         assert capsys.readouterr().err.splitlines()[-1] == (
-            "error: the model does not say where its data are; give them with --data"
+            "error: the model does not name its training data; give the data with --data"
         )
 
 

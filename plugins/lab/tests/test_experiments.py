@@ -51,7 +51,7 @@ def test_an_orbit_that_does_not_do_what_was_predicted_is_reported_as_such(monkey
     experiment = replace(bilinear.EXPERIMENT, quick_settings=small)
     report = runner.run_experiment("bilinear", experiment, tmp_path, quick=True)
     assert not report.reproduced
-    assert report.summary.startswith("2 of 3 predictions held; missed: rate: h 0.5, simultaneous: 0.9999")
+    assert report.summary.startswith("2 of 3 predictions hold; not: rate: h 0.5, simultaneous: 0.9999")
     content = json.loads((tmp_path / "bilinear/result.json").read_text())
     assert content["verdict"]["reproduced"] is False
     assert [check["holds"] for check in content["measurement"]] == [False, True, True]
@@ -88,7 +88,7 @@ def test_a_check_holds_where_the_number_is_as_predicted(check, holds):
 
 def test_what_predicts_nothing_reproduces_nothing():
     assert not ExperimentResult([Check("x", 1.0)]).reproduced
-    assert runner.summarise(ExperimentResult([Check("x", 1.0)])) == "nothing was predicted"
+    assert runner.summarise(ExperimentResult([Check("x", 1.0)])) == "there are no predictions"
     assert ExperimentResult([Check("x", 1.0), Check("y", 1.0, "<", 2.0)]).reproduced
 
 

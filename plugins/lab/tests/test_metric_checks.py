@@ -106,7 +106,7 @@ def test_an_interval_that_holds_a_bad_anchor_says_nothing(tmp_path):
     case = OTHER
     held = CaseData(case.distribution, Key.of("judging"), 64, 3).held_out
     measure = Metric(distinct, "", interval=unsure, insensitive_to=BUT)
-    assert verdict(measure, case, tmp_path).why == "its interval holds what is good and what is bad"
+    assert verdict(measure, case, tmp_path).why == "its interval contains real rows and a bad control"
 
 
 @pytest.mark.parametrize(("weight", "letter"), [(1e4, "F"), (1.0, "P")])
