@@ -36,7 +36,7 @@ from gancore.random import Key
 
 RATE_HZ, TIME = 8000, 4096
 SPECTRA = ((64, -60.0), (32, -40.0))
-"""(bands, floor in dB) of the domain's metrics, and of a coarser spectrum, with less effect of padding and hiss."""
+"""(bands, floor in dB) of the domain's metrics, and of a coarser one with less effect of padding and hiss."""
 DIGIT_SHARE = 0.04
 """A digit is counted if at least this share of the samples is classified as it."""
 ROWS = 256

@@ -107,8 +107,8 @@ def test_the_last_line_of_train_as_json_is_the_result(api, capsys):
     assert main(["train", "--resume", "runs/a", "--json"]) == 0
     assert api.requests["train"]["progress"] == "json"
     assert api.requests["train"]["domain"] is None  # the run knows its own
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result == {
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert document == {
         "folder": "runs/a",
         "model": "runs/a/model",
         "step": 7,

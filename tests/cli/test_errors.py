@@ -151,8 +151,8 @@ def test_a_reader_that_goes_away_is_no_error():
         [sys.executable, "-c", PROGRAM, "train", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     child.stdout.close()
-    _, result = child.communicate()
-    assert result == b""
+    _, errors = child.communicate()
+    assert errors == b""
 
 
 def test_the_documented_exit_codes_are_those_of_the_code():

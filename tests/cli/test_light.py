@@ -43,8 +43,8 @@ def run(*words: str) -> tuple[str, int, list[str]]:
 )
 def test_nothing_heavy_is_imported(words, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result, code, heavy = run(*words)
-    assert said in result
+    output, code, heavy = run(*words)
+    assert said in output
     assert code == 0
     assert heavy == []
 

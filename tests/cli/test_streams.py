@@ -51,7 +51,7 @@ def test_a_reader_that_leaves_changes_nothing(broken):
 
 
 def test_a_finished_training_is_done_though_its_reader_left(broken, monkeypatch):
-    result = SimpleNamespace(
+    training = SimpleNamespace(
         folder="a",
         model="b",
         step=1,
@@ -62,7 +62,7 @@ def test_a_finished_training_is_done_though_its_reader_left(broken, monkeypatch)
         spent={},
         verdict="",
     )
-    monkeypatch.setattr(gancore, "api", SimpleNamespace(train=lambda *_, **__: result), raising=False)
+    monkeypatch.setattr(gancore, "api", SimpleNamespace(train=lambda *_, **__: training), raising=False)
     monkeypatch.setattr("sys.stdout", broken)
     assert main(["train", "--domain", "toy", "--json"]) == 0
 

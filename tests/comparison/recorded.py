@@ -81,7 +81,7 @@ class Recorded:
 
     @classmethod
     def of(cls, path: Path, domain: Domain, recipes: Mapping[str, str], **config: Any) -> Recorded:
-        result = {
+        values = {
             "domain": domain.name,
             "data": None,
             "recipes": dict(recipes),
@@ -95,7 +95,7 @@ class Recorded:
             "evaluation_seed": 0,
             "device": "cpu",
         }
-        return cls(ComparisonFolder(path), make_config(**(result | config)), domain)
+        return cls(ComparisonFolder(path), make_config(**(values | config)), domain)
 
     def about(self, samples: Samples, select: str = "") -> None:
         write_json(
@@ -159,7 +159,7 @@ class Recorded:
         write_gallery(self.folder.samples(trial), self.domain, samples, 0, self.weights(trial))
 
     def tradeoffs(self, trial: Trial, **changes: Any) -> None:
-        result = {
+        content = {
             "weights": self.weights(trial),
             "machine": "CPU, 2 threads",
             "parameters": 33_900,
@@ -179,7 +179,7 @@ class Recorded:
                 "operations_exponent": 0.0,
             },
         }
-        write_json(self.folder.tradeoffs_file(trial), result | changes)
+        write_json(self.folder.tradeoffs_file(trial), content | changes)
 
     def report(self) -> dict[str, Any]:
         return write_report(self.folder, self.config, self.trials)

@@ -37,7 +37,7 @@ def test_other_types_are_left_to_the_type_of_the_key(value):
 
 
 @pytest.mark.parametrize(
-    ("parse", "text", "result"),
+    ("parse", "text", "expected"),
     [
         (parse_duration, "m", "not a number"),
         (parse_duration, "", "not a number"),
@@ -58,8 +58,8 @@ def test_other_types_are_left_to_the_type_of_the_key(value):
         (parse_count, "1e30", "too large"),
     ],
 )
-def test_another_form_is_refused_with_the_reason(parse, text, result):
-    with pytest.raises(ValueError, match=result.replace("?", r"\?")):
+def test_another_form_is_refused_with_the_reason(parse, text, expected):
+    with pytest.raises(ValueError, match=expected.replace("?", r"\?")):
         parse(text)
 
 

@@ -47,7 +47,7 @@ def test_a_recipe_is_its_own_name_and_one_with_two_settings_has_two():
 
 
 @pytest.mark.parametrize(
-    ("texts", "result", "fix"),
+    ("texts", "expected", "fix"),
     [
         (["=mlpgan"], "=mlpgan", "small=a,large=a"),
         (["wide="], "wide=", "small=a,large=a"),
@@ -57,8 +57,8 @@ def test_a_recipe_is_its_own_name_and_one_with_two_settings_has_two():
         (["real=mlpgan"], "real", "name"),
     ],
 )
-def test_names_that_cannot_be(texts, result, fix):
-    with refused(ConfigError, "--recipes", result, fix=fix):
+def test_names_that_cannot_be(texts, expected, fix):
+    with refused(ConfigError, "--recipes", expected, fix=fix):
         read_recipes(texts)
 
 
@@ -174,9 +174,9 @@ def test_seeds_of_numpy_are_seeds(seeds, monkeypatch):
 
 
 def test_combinations_of_a_grid_have_names_of_their_own_and_values_are_given_once():
-    recipes, result = expand_grid({"gan": "gan"}, [], ["model.note=a+b,a-b,a_b"])
+    recipes, overrides = expand_grid({"gan": "gan"}, [], ["model.note=a+b,a-b,a_b"])
     assert list(recipes) == ["gan-note-a-b", "gan-note-a-b-2", "gan-note-a_b"]
-    assert result == [
+    assert overrides == [
         f"{name}:model.note={note}" for name, note in zip(recipes, ["a+b", "a-b", "a_b"], strict=True)
     ]
     for values in ("16,32,16", "1e-4,0.0001"):
@@ -192,12 +192,12 @@ def test_a_grid_beyond_all_bounds_is_refused_before_it_is_written_out():
 
 def test_a_grid_names_every_combination_and_keeps_the_settings_of_each():
     settings = ["model.batch_size=8", "small:model.loss=hinge"]
-    recipes, result = expand_grid(
+    recipes, overrides = expand_grid(
         BASE["recipes"], settings, ["model.width=16,32", "model.penalty=r1,wgan-gp"]
     )
     assert list(recipes)[:2] == ["small-width-16-penalty-r1", "small-width-16-penalty-wgan-gp"]
     assert len(recipes) == 8 and set(recipes.values()) == {"mlpgan"}
-    config = make_config(**(BASE | {"recipes": recipes, "overrides": result}))
+    config = make_config(**(BASE | {"recipes": recipes, "overrides": overrides}))
     assert config.overrides_of("small-width-32-penalty-r1") == [
         "model.batch_size=8",
         "model.loss=hinge",
@@ -217,6 +217,6 @@ def test_a_grid_that_cannot_be(grid):
 
 
 def test_a_grid_over_the_data_is_refused():
-    recipes, result = expand_grid(BASE["recipes"], [], ["data.std=0.1,0.2"])
+    recipes, overrides = expand_grid(BASE["recipes"], [], ["data.std=0.1,0.2"])
     with refused(ConfigError, "--set"):
-        make_config(**(BASE | {"recipes": recipes, "overrides": result}))
+        make_config(**(BASE | {"recipes": recipes, "overrides": overrides}))

@@ -103,14 +103,14 @@ def test_a_recipe_of_somebody_else_takes_part_with_no_change_to_the_core(strange
     assert (run["recipe"], run["state"], run["steps"]) == ("blob", "done", 1)
     assert run["plugins"] == {"gancore-synthetic": version("gancore-synthetic"), "somebody-elses": "3.1"}
     assert made.report["environment"]["versions"]["somebody-elses"] == "3.1"
-    result = made.report["tradeoffs"]["blob"]
-    assert (result["kind"], result["likelihood"]["kind"]) == ("likelihood model", "exact")
+    tradeoffs = made.report["tradeoffs"]["blob"]
+    assert (tradeoffs["kind"], tradeoffs["likelihood"]["kind"]) == ("likelihood model", "exact")
     assert made.report["metrics"][0]["recipes"]["blob"]["value"] > 0
     assert said[0] == "training blob-seed0 (1 of 1)" and "blob-seed0: done" in said
 
 
 @pytest.mark.parametrize(
-    ("code", "last", "result"),
+    ("code", "last", "expected"),
     [
         (0, "done", ""),
         (2, "error: no such file; give another", "no such file; give another"),
@@ -119,9 +119,9 @@ def test_a_recipe_of_somebody_else_takes_part_with_no_change_to_the_core(strange
         (1, "", "it ended with exit code 1"),
     ],
 )
-def test_why_a_process_failed_is_its_last_line(code, last, result):
-    assert failure_message(code, last) == result
-    assert JobResult(code, last).message == result
+def test_why_a_process_failed_is_its_last_line(code, last, expected):
+    assert failure_message(code, last) == expected
+    assert JobResult(code, last).message == expected
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_why_a_process_failed_is_its_last_line(code, last, result):
 )
 def test_an_error_in_json_is_raised_again(kind, code, raised):
     details = {"kind": kind, "message": "what is wrong", "fix": "how to fix it", "code": code}
-    result = JobResult(code, json.dumps({"error": details}))
-    error = result.error()
+    job_result = JobResult(code, json.dumps({"error": details}))
+    error = job_result.error()
     assert type(error) is raised and error.exit_code == code
     assert (error.message, error.fix) == ("what is wrong", "how to fix it")
-    assert result.message == "what is wrong; how to fix it"
+    assert job_result.message == "what is wrong; how to fix it"
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is raised and again.exit_code == code
 

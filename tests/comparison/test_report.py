@@ -313,7 +313,7 @@ def test_the_report_alone_is_written_again_from_the_folder(done, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "result"),
+    ("words", "expected"),
     [
         (["--report-only", "nowhere"], "holds no comparison"),
         (["--resume", "nowhere"], "holds no comparison"),
@@ -322,13 +322,13 @@ def test_the_report_alone_is_written_again_from_the_folder(done, capsys):
         (["--time", "1m"], "no domain is given"),
     ],
 )
-def test_on_the_command_line_a_mistake_is_one_line(words, result, tmp_path, monkeypatch, capsys):
+def test_on_the_command_line_a_mistake_is_one_line(words, expected, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     from gancore.cli import main
 
     assert main(["compare", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: ") and result in line
+    assert line.startswith("error: ") and expected in line
 
 
 def test_seconds_at_a_step_lie_on_the_line_between_those_that_were_logged():
@@ -343,8 +343,8 @@ def test_curves_are_read_by_measure_and_what_is_not_finite_is_left_out():
         {"step": 20, "seconds": 4.0},
         {"step": 20, "valid/m": 0.25},
     ]
-    result = validation_curves(lines, samples_per_step=8)
-    assert result == {
+    curves = validation_curves(lines, samples_per_step=8)
+    assert curves == {
         "m": [
             {"step": 10, "samples": 80, "value": 0.5, "seconds": 2.0},
             {"step": 20, "samples": 160, "value": 0.25, "seconds": 4.0},

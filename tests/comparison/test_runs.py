@@ -360,7 +360,7 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "result"),
+    ("change", "expected"),
     [
         ({"recipes": ["mlpgn"], "overrides": []}, "did you mean 'mlpgan'?"),
         ({"overrides": ["mlpgan:model.widht=8"]}, "mlpgan: unknown key 'model.widht'"),
@@ -379,10 +379,10 @@ def test_several_at_once_would_share_their_seconds(tmp_path):
         ({"seeds": 0}, "seeds is 0"),
     ],
 )
-def test_what_cannot_be_asked_is_told_in_one_line(started, tmp_path, change, result):
+def test_what_cannot_be_asked_is_told_in_one_line(started, tmp_path, change, expected):
     with pytest.raises(GancoreError) as refusal:
         gancore.compare(**(TINY | change), out=tmp_path / "comparison")
-    assert result in str(refusal.value) and "\n" not in str(refusal.value)
+    assert expected in str(refusal.value) and "\n" not in str(refusal.value)
     assert not (tmp_path / "comparison").exists()
 
 

@@ -97,19 +97,19 @@ def test_the_exponent_of_a_power_law_is_found(power):
 
 
 def test_operations_grow_with_the_size_where_sampling_is_sequential_and_do_not_where_it_is_parallel():
-    result = {
+    growth = {
         recipe: scaling(Long(), recipe(), RecipeConfig(), SPEC, CPU)
         for recipe in (Untrained, UntrainedSequential)
     }
-    assert result[Untrained]["operations_exponent"] == 0
-    assert result[UntrainedSequential]["operations_exponent"] == pytest.approx(1, abs=0.1)
-    operations = [point["operations"] for point in result[UntrainedSequential]["points"]]
+    assert growth[Untrained]["operations_exponent"] == 0
+    assert growth[UntrainedSequential]["operations_exponent"] == pytest.approx(1, abs=0.1)
+    operations = [point["operations"] for point in growth[UntrainedSequential]["points"]]
     assert operations[3] - operations[2] == 2 * (operations[2] - operations[1])  # linear, to the last one
 
 
 def test_data_without_a_size_are_not_measured_and_it_says_so():
-    result = scaling(Stiff(), Untrained(), RecipeConfig(), SPEC, CPU)
-    assert result["not_measured"] == "the data have no size that can be changed"
+    growth = scaling(Stiff(), Untrained(), RecipeConfig(), SPEC, CPU)
+    assert growth["not_measured"] == "the data have no size that can be changed"
 
 
 def test_a_size_that_the_recipe_refuses_is_named():
@@ -119,8 +119,8 @@ def test_a_size_that_the_recipe_refuses_is_named():
                 raise ValueError("too short for its layers")
             return super().build(config, spec)
 
-    result = scaling(Long(), Picky(), RecipeConfig(), SPEC, CPU)
-    assert result["not_measured"] == "at 0.5 of the size: ValueError: too short for its layers"
+    growth = scaling(Long(), Picky(), RecipeConfig(), SPEC, CPU)
+    assert growth["not_measured"] == "at 0.5 of the size: ValueError: too short for its layers"
 
 
 class Clock:
@@ -164,9 +164,9 @@ def test_a_batch_that_does_not_fit_is_not_measured():
                 raise RuntimeError("out of memory:  256 rows\nof this")
             return super().sample(n, key)
 
-    result = time_sampling(Large(4), Stiff(), SPEC, CPU)
-    assert result["1"]["calls"] >= 1
-    assert result["256"] == {"not_measured": "RuntimeError: out of memory: 256 rows of this"}
+    times = time_sampling(Large(4), Stiff(), SPEC, CPU)
+    assert times["1"]["calls"] >= 1
+    assert times["256"] == {"not_measured": "RuntimeError: out of memory: 256 rows of this"}
 
 
 class Gaussian(Sampler):
@@ -192,10 +192,10 @@ class Gaussian(Sampler):
 def test_the_likelihood_of_a_gaussian_is_its_entropy():
     """-E log p = d/2 log(2 pi e) = 5.6758 for d = 4."""
     rows = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
-    result = measure_likelihood(trained(Gaussian(), rows))
-    assert result["kind"] == "exact" and result["n"] == 1000
-    assert result["low"] < 2 * math.log(2 * math.pi * math.e) < result["high"]
-    assert result["high"] - result["low"] < 0.4
+    likelihood = measure_likelihood(trained(Gaussian(), rows))
+    assert likelihood["kind"] == "exact" and likelihood["n"] == 1000
+    assert likelihood["low"] < 2 * math.log(2 * math.pi * math.e) < likelihood["high"]
+    assert likelihood["high"] - likelihood["low"] < 0.4
 
 
 def test_a_bound_is_called_one_and_what_is_not_comparable_none():
@@ -209,8 +209,8 @@ def test_a_bound_is_called_one_and_what_is_not_comparable_none():
             return None
 
     assert measure_likelihood(trained(Bound(), rows))["kind"] == "bound"
-    result = measure_likelihood(trained(Lossy(), rows))
-    assert result["kind"] == "none" and "not invertible" in result["note"]
+    likelihood = measure_likelihood(trained(Lossy(), rows))
+    assert likelihood["kind"] == "none" and "not invertible" in likelihood["note"]
     assert measure_likelihood(trained(Parallel(4), rows)) == {"kind": "none"}
 
 
@@ -218,14 +218,14 @@ def test_the_inversion_error_is_the_one_that_was_planted():
     """One of 40 values is off by 0.25."""
     rows = torch.zeros(10, 4)
     rows[3, 1] = 3.0
-    result = measure_inversion(trained(Gaussian(error=0.25), rows))
-    assert result["largest"] == pytest.approx(0.25) and result["mean"] == pytest.approx(0.25 / 40)
-    assert result["largest_value"] == 3.0 and result["n"] == 10
+    inversion = measure_inversion(trained(Gaussian(error=0.25), rows))
+    assert inversion["largest"] == pytest.approx(0.25) and inversion["mean"] == pytest.approx(0.25 / 40)
+    assert inversion["largest_value"] == 3.0 and inversion["n"] == 10
 
 
 def test_an_inversion_that_gives_no_number_is_not_called_exact():
-    result = measure_inversion(trained(Gaussian(error=math.nan), torch.zeros(4, 4)))
-    assert math.isnan(result["largest"])
+    inversion = measure_inversion(trained(Gaussian(error=math.nan), torch.zeros(4, 4)))
+    assert math.isnan(inversion["largest"])
 
 
 def test_one_that_fails_is_said_to():
@@ -233,8 +233,8 @@ def test_one_that_fails_is_said_to():
         def render(self, latents, condition=None):
             raise RuntimeError("singular")
 
-    result = measure_inversion(trained(Broken(), torch.zeros(4, 4)))
-    assert result["kind"] == "failed" and "singular" in result["note"]
+    inversion = measure_inversion(trained(Broken(), torch.zeros(4, 4)))
+    assert inversion["kind"] == "failed" and "singular" in inversion["note"]
 
 
 def test_a_conditional_model_renders_under_the_labels_of_its_rows():
@@ -247,8 +247,8 @@ def test_a_conditional_model_renders_under_the_labels_of_its_rows():
         def render(self, latents, condition=None):
             return latents + condition[:, None]
 
-    result = measure_inversion(trained(Shifted(), torch.randn(12, 4), torch.arange(12)))
-    assert result["largest"] < 1e-5
+    inversion = measure_inversion(trained(Shifted(), torch.randn(12, 4), torch.arange(12)))
+    assert inversion["largest"] < 1e-5
 
 
 class Judge(Discriminator):
@@ -272,7 +272,7 @@ COSTS = {"players": {"a": 1, "b": 1}, "likelihood": {"kind": "none"}, "inversion
 
 
 @pytest.mark.parametrize(
-    ("changes", "result"),
+    ("changes", "expected"),
     [
         ({}, "GAN"),
         ({"players": {"a": 1}, "likelihood": {"kind": "exact"}}, "likelihood model"),
@@ -281,8 +281,8 @@ COSTS = {"players": {"a": 1, "b": 1}, "likelihood": {"kind": "none"}, "inversion
         ({"likelihood": {"kind": "exact"}}, "GAN"),  # a flow that plays against an opponent
     ],
 )
-def test_the_kind_is_told_from_what_was_measured(changes, result):
-    assert model_kind({0: COSTS | changes}) == result
+def test_the_kind_is_told_from_what_was_measured(changes, expected):
+    assert model_kind({0: COSTS | changes}) == expected
 
 
 def test_of_several_seeds_the_worst_inversion_and_the_mean_likelihood_are_told():
@@ -293,9 +293,9 @@ def test_of_several_seeds_the_worst_inversion_and_the_mean_likelihood_are_told()
             "inversion": {"kind": "measured", "largest": largest},
         }
 
-    result = tradeoff_row("a", [], {0: cost(1.0, 1e-6), 1: cost(3.0, math.nan)}, Analysis())
-    assert result["likelihood"]["mean_over_seeds"] == 2.0
-    assert math.isnan(result["inversion"]["largest"])
+    row = tradeoff_row("a", [], {0: cost(1.0, 1e-6), 1: cost(3.0, math.nan)}, Analysis())
+    assert row["likelihood"]["mean_over_seeds"] == 2.0
+    assert math.isnan(row["inversion"]["largest"])
 
 
 def curve(*values: float) -> list[dict[str, float]]:
@@ -310,12 +310,12 @@ def test_the_time_to_the_level_that_all_reached():
         {"trial": "b-seed1", "name": "b", "weights": "x", "curves": {"m": curve(4, 3, 3)}},
         {"trial": "c-seed0", "name": "c", "weights": "x", "curves": {"m": curve(9, 8, 4)}},
     ]
-    result = time_to_target(runs, "m", higher=False)
-    assert result["target"] == 4
-    assert result["seconds"] == {"a": 10, "b": 15, "c": 30}
-    assert result["samples"] == {"a": 100, "b": 150, "c": 300}
+    times = time_to_target(runs, "m", higher=False)
+    assert times["target"] == 4
+    assert times["seconds"] == {"a": 10, "b": 15, "c": 30}
+    assert times["samples"] == {"a": 100, "b": 150, "c": 300}
     higher = [run | {"curves": {"m": curve(*(-p["value"] for p in run["curves"]["m"]))}} for run in runs]
-    assert time_to_target(higher, "m", higher=True)["seconds"] == result["seconds"]
+    assert time_to_target(higher, "m", higher=True)["seconds"] == times["seconds"]
 
 
 def timed(seconds: float | None, batch: str = "256") -> dict:
@@ -324,8 +324,10 @@ def timed(seconds: float | None, batch: str = "256") -> dict:
 
 
 def test_nobody_is_called_fast_beside_one_that_could_not_be_timed():
-    result = tradeoff_statements({"a": timed(0.001), "b": timed(None)})
-    assert result == []
-    result = tradeoff_statements({"a": timed(0.001), "b": timed(0.1)})
-    assert result == ["In batches of 256, a generates a sample in 1 ms and b in 100 ms, 100 times as long."]
+    statements = tradeoff_statements({"a": timed(0.001), "b": timed(None)})
+    assert statements == []
+    statements = tradeoff_statements({"a": timed(0.001), "b": timed(0.1)})
+    assert statements == [
+        "In batches of 256, a generates a sample in 1 ms and b in 100 ms, 100 times as long."
+    ]
     assert tradeoff_statements({"a": timed(0.001), "b": timed(0.0012)}) == []

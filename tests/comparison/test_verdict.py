@@ -27,23 +27,23 @@ def around(*values: float, half: float = 0.01) -> list[tuple[float, float, float
 def verdict(values, case=(), **facts) -> dict[str, str]:
     """Statements by rule."""
     found = analyse(evaluations(values, **facts))
-    result = write_verdict(VerdictInputs(found, "10 minutes", **dict(case)))
+    statements = write_verdict(VerdictInputs(found, "10 minutes", **dict(case)))
     by_rule: dict[str, str] = {}
-    for statement in result:
+    for statement in statements:
         by_rule[statement.rule] = f"{by_rule.get(statement.rule, '')} {statement.text}".strip()
-    return {"first": result[0].text, **by_rule}
+    return {"first": statements[0].text, **by_rule}
 
 
 def test_intervals_that_are_apart_make_one_better():
-    result = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
-    assert result["first"] == "On frechet, a is better than b."
-    assert "frechet, in nats, lower is better: a 0.200 (0.190 to 0.210); b 0.400" in result["better"]
+    statements = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
+    assert statements["first"] == "On frechet, a is better than b."
+    assert "frechet, in nats, lower is better: a 0.200 (0.190 to 0.210); b 0.400" in statements["better"]
 
 
 def test_intervals_that_overlap_separate_nothing():
-    result = verdict({"frechet": {"a": around(0.2), "b": around(0.215)}})
-    assert result["first"] == "On frechet, nothing separates the best, a, from b."
-    assert "is better than" not in result["first"]
+    statements = verdict({"frechet": {"a": around(0.2), "b": around(0.215)}})
+    assert statements["first"] == "On frechet, nothing separates the best, a, from b."
+    assert "is better than" not in statements["first"]
 
 
 def test_where_higher_is_better_the_higher_is():
@@ -54,44 +54,44 @@ def test_where_higher_is_better_the_higher_is():
 
 
 def test_one_seed_out_of_line_is_enough_to_separate_nothing():
-    result = verdict({"frechet": {"a": around(0.2, 0.41), "b": around(0.4, 0.4)}})
-    assert "nothing separates" in result["first"]
+    statements = verdict({"frechet": {"a": around(0.2, 0.41), "b": around(0.4, 0.4)}})
+    assert "nothing separates" in statements["first"]
 
 
 def test_those_between_share_the_lead_and_the_rest_is_behind():
-    result = verdict({"frechet": {"a": around(0.2), "b": around(0.21), "c": around(0.5)}})
-    assert result["first"] == (
+    statements = verdict({"frechet": {"a": around(0.2), "b": around(0.21), "c": around(0.5)}})
+    assert statements["first"] == (
         "On frechet, a has the best value and nothing separates it from b; it is better than c."
     )
 
 
 def test_where_the_best_is_blurred_those_that_are_apart_further_down_are_named():
     values = {"frechet": {"a": [(0.2, 0.0, 0.9)], "b": around(0.3), "c": around(0.5)}}
-    result = verdict(values)
-    assert result["first"] == "On frechet, nothing separates the best, a, from b and c."
-    assert "Further down, b is better than c." in result["better"]
+    statements = verdict(values)
+    assert statements["first"] == "On frechet, nothing separates the best, a, from b and c."
+    assert "Further down, b is better than c." in statements["better"]
 
 
 def test_one_seed_says_nothing_of_another():
-    result = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
-    assert result["seeds"] == "Each recipe was trained once: the effect of the seed is unknown."
+    statements = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}})
+    assert statements["seeds"] == "Each recipe was trained once: the effect of the seed is unknown."
 
 
 def test_a_wide_spread_over_seeds_does_not_speak_for_the_recipes():
-    result = verdict({"frechet": {"a": around(0.20, 0.30), "b": around(0.33, 0.45)}})
-    assert result["first"] == "On frechet, a is better than b."
-    assert "the variation over 2 seeds is too large" in result["seeds"]
+    statements = verdict({"frechet": {"a": around(0.20, 0.30), "b": around(0.33, 0.45)}})
+    assert statements["first"] == "On frechet, a is better than b."
+    assert "the variation over 2 seeds is too large" in statements["seeds"]
 
 
 def test_a_narrow_one_does():
-    result = verdict({"frechet": {"a": around(0.20, 0.21, 0.205), "b": around(0.80, 0.81, 0.79)}})
-    assert result["seeds"] == "a is better than b: the difference also exceeds the variation over seeds."
+    statements = verdict({"frechet": {"a": around(0.20, 0.21, 0.205), "b": around(0.80, 0.81, 0.79)}})
+    assert statements["seeds"] == "a is better than b: the difference also exceeds the variation over seeds."
 
 
 def test_a_gan_that_loses_is_said_to_lose():
     kinds = {"kinds": {"a": "GAN", "b": "likelihood model", "c": "GAN"}}
-    result = verdict({"frechet": {"a": around(0.6), "b": around(0.2), "c": around(0.9)}}, kinds)
-    assert result["gan"] == (
+    statements = verdict({"frechet": {"a": around(0.6), "b": around(0.2), "c": around(0.9)}}, kinds)
+    assert statements["gan"] == (
         "Is a GAN worth it here? By frechet, no: the best GAN, a (0.600),"
         " is worse than the likelihood model b (0.200)."
     )
@@ -116,9 +116,11 @@ def test_a_measure_that_is_not_trusted_decides_nothing_and_is_named():
         "frechet": {"a": around(0.2), "b": around(0.4)},
         "kid": {"a": around(0.4), "b": around(0.2)},
     }
-    result = verdict(values, **facts)
-    assert result["first"] == "On kid, b is better than a."
-    assert result["trust"] == "Not trusted on these data, and left out: frechet (noise no worse than real)."
+    statements = verdict(values, **facts)
+    assert statements["first"] == "On kid, b is better than a."
+    assert (
+        statements["trust"] == "Not trusted on these data, and left out: frechet (noise no worse than real)."
+    )
 
 
 def test_a_measure_that_cannot_see_collapse_is_no_headline():
@@ -133,9 +135,9 @@ def test_a_measure_that_cannot_see_collapse_is_no_headline():
         "precision": {"a": around(0.99), "b": around(0.5)},
         "frechet": {"a": around(0.8), "b": around(0.2)},
     }
-    result = verdict(values, **facts)
-    assert result["first"] == "On frechet, b is better than a."
-    assert result["others"] == "By the other trusted metrics, b is behind on precision (a)."
+    statements = verdict(values, **facts)
+    assert statements["first"] == "On frechet, b is better than a."
+    assert statements["others"] == "By the other trusted metrics, b is behind on precision (a)."
 
 
 @pytest.mark.parametrize(
@@ -144,24 +146,27 @@ def test_a_measure_that_cannot_see_collapse_is_no_headline():
     ids=["without an interval", "not a number", "without an end"],
 )
 def test_what_has_no_bounds_decides_nothing(bounds):
-    result = verdict({"frechet": {"a": [bounds], "b": around(0.4)}})
-    assert result["first"].startswith("No verdict")
+    statements = verdict({"frechet": {"a": [bounds], "b": around(0.4)}})
+    assert statements["first"].startswith("No verdict")
 
 
 def test_a_measure_that_one_of_them_lacks_decides_nothing():
-    result = verdict({"nll": {"a": [None], "b": around(0.4)}})
-    assert result["first"].startswith("No verdict")
+    statements = verdict({"nll": {"a": [None], "b": around(0.4)}})
+    assert statements["first"].startswith("No verdict")
 
 
 def test_measures_without_a_better_end_decide_nothing():
-    result = verdict({"entropy": {"a": around(0.2), "b": around(0.4)}}, entropy={"higher_is_better": None})
-    assert result["first"].startswith("No verdict")
+    statements = verdict(
+        {"entropy": {"a": around(0.2), "b": around(0.4)}}, entropy={"higher_is_better": None}
+    )
+    assert statements["first"].startswith("No verdict")
 
 
 def test_what_cannot_be_told_from_real_rows_is_said_to_be_so():
-    result = verdict({"frechet": {"a": [(0.11, 0.09, 0.13)], "b": around(0.5)}})
+    statements = verdict({"frechet": {"a": [(0.11, 0.09, 0.13)], "b": around(0.5)}})
     assert (
-        result["real"] == "By frechet, at this n, a is not distinguishable from held-out real rows (0.100)."
+        statements["real"]
+        == "By frechet, at this n, a is not distinguishable from held-out real rows (0.100)."
     )
 
 
@@ -172,14 +177,14 @@ def test_and_by_which_measures_it_can():
         "c2st": {"a": around(0.95), "b": around(0.97)},
         "kid": {"a": [(0.0, -0.2, 0.2)], "b": around(0.5)},
     }
-    result = verdict(values, c2st={"anchors": {"real": 0.5, "noise": 1.0, "collapse": 0.96}})
-    assert result["real"].endswith("held-out real rows (0.100); by c2st it is.")
+    statements = verdict(values, c2st={"anchors": {"real": 0.5, "noise": 1.0, "collapse": 0.96}})
+    assert statements["real"].endswith("held-out real rows (0.100); by c2st it is.")
 
 
 def test_the_way_to_real_rows_is_counted_from_noise():
     """Noise 1.0, real 0.1: 0.4 is two thirds of the way."""
-    result = verdict({"frechet": {"a": around(0.4), "b": around(0.6)}})
-    assert "a has gone 66.7 % of the way there from noise (1)" in result["real"]
+    statements = verdict({"frechet": {"a": around(0.4), "b": around(0.6)}})
+    assert "a has gone 66.7 % of the way there from noise (1)" in statements["real"]
 
 
 def test_a_model_worse_than_noise_has_gone_less_than_nothing():
@@ -195,8 +200,8 @@ def test_other_measures_are_asked_whether_they_agree():
         "coverage": {"a": around(0.50), "b": around(0.51)},
         "recall": {"a": around(0.3), "b": around(0.8)},
     }
-    result = verdict(values, coverage=high, recall=high)
-    assert result["others"] == (
+    statements = verdict(values, coverage=high, recall=high)
+    assert statements["others"] == (
         "By the other trusted metrics, a leads alone on kid; a is behind on recall (b);"
         " nothing separates them on coverage."
     )
@@ -208,16 +213,16 @@ def test_failures_and_unfinished_trainings_and_the_limits_are_told():
         "failures": {"c-seed0": "out of memory (train)"},
         "machine": "CPU, 2 threads",
     }
-    result = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, case)
-    assert result["failed"] == "c-seed0 failed: out of memory (train)."
-    assert result["unfinished"].startswith("a was still improving")
-    assert result["limits"] == (
+    statements = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, case)
+    assert statements["failed"] == "c-seed0 failed: out of memory (train)."
+    assert statements["unfinished"].startswith("a was still improving")
+    assert statements["limits"] == (
         "This holds only for these data and 10 minutes of training each on CPU, 2 threads."
     )
 
 
 @pytest.mark.parametrize(
-    ("training_seconds", "result"),
+    ("training_seconds", "expected"),
     [
         ({"a": 360.0, "b": 380.0}, None),
         (
@@ -227,21 +232,21 @@ def test_failures_and_unfinished_trainings_and_the_limits_are_told():
         ({}, None),
     ],
 )
-def test_budgets_that_were_not_one_are_named(training_seconds, result):
+def test_budgets_that_were_not_one_are_named(training_seconds, expected):
     found = verdict({"frechet": {"a": around(0.2), "b": around(0.4)}}, {"training_seconds": training_seconds})
-    assert found.get("spent") == (result and f"Training times differ: {result}")
+    assert found.get("spent") == (expected and f"Training times differ: {expected}")
 
 
 @pytest.mark.parametrize(
-    ("values", "result"),
+    ("values", "expected"),
     [
         ({}, "No verdict: no trial has been trained and evaluated."),
         ({"frechet": {"a": around(0.2)}}, "No verdict: only a was evaluated."),
     ],
 )
-def test_without_two_there_is_no_verdict(values, result):
+def test_without_two_there_is_no_verdict(values, expected):
     found = analyse(evaluations(values)) if values else Analysis()
-    assert write_verdict(VerdictInputs(found, "10 minutes"))[0].text == result
+    assert write_verdict(VerdictInputs(found, "10 minutes"))[0].text == expected
 
 
 def test_every_rule_is_explained():
@@ -288,9 +293,9 @@ def test_equal_recipes_are_seldom_called_better():
         drawn = drawn + torch.randn(3, 3, generator=generator, dtype=torch.float64)
         trials = results(drawn, 1.96)
         values = {s.name: [(r.value, r.low, r.high) for r in s.readings.values()] for s in trials}
-        result = verdict({"frechet": values}, frechet=FAR)
-        wrong += "exceeds the variation" in result.get("seeds", "")
-        wrong_models += "is better than" in result["first"]
+        statements = verdict({"frechet": values}, frechet=FAR)
+        wrong += "exceeds the variation" in statements.get("seeds", "")
+        wrong_models += "is better than" in statements["first"]
     assert wrong / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
     assert wrong_models / n <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / n)
 
@@ -311,10 +316,10 @@ def test_the_measure_that_the_domain_prefers_heads_where_it_can():
 
 
 def test_where_noise_is_no_anchor_the_way_is_counted_from_collapse():
-    result = verdict(
+    statements = verdict(
         {"m": {"a": around(0.4), "b": around(0.6)}}, m={"anchors": {"real": 0.1, "collapse": 0.7}}
     )
-    assert "a has gone 50.0 % of the way there from collapse (0.700)" in result["real"]
+    assert "a has gone 50.0 % of the way there from collapse (0.700)" in statements["real"]
 
 
 def test_a_measure_without_a_better_end_is_not_called_untrusted():
@@ -325,9 +330,9 @@ def test_a_measure_without_a_better_end_is_not_called_untrusted():
 
 def test_one_that_nothing_could_check_is_left_out_and_named():
     facts = {"m": {"trust": "unchecked: there are no controls"}}
-    result = verdict({"m": {"a": around(0.2), "b": around(0.4)}}, **facts)
-    assert result["first"].startswith("No verdict")
-    assert result["trust"].endswith("left out: m (unchecked: there are no controls).")
+    statements = verdict({"m": {"a": around(0.2), "b": around(0.4)}}, **facts)
+    assert statements["first"].startswith("No verdict")
+    assert statements["trust"].endswith("left out: m (unchecked: there are no controls).")
 
 
 def test_measures_keep_the_order_of_the_evaluation():
@@ -340,10 +345,10 @@ def lines(values, facts=(), **case) -> list[str]:
 
 
 def test_the_lead_each_recipe_and_the_question_of_the_house():
-    result = lines(
+    summary = lines(
         {"frechet": {"a": around(0.4), "b": around(0.2)}}, kinds={"a": "GAN", "b": "likelihood model"}
     )
-    assert result == [
+    assert summary == [
         "By frechet b is better than a.",
         "  b: 0.200, 89 % of the way from noise to real",
         "  a: 0.400, 67 % of the way from noise to real",
@@ -373,17 +378,17 @@ def test_who_leads(values, lead):
 def test_faults_stand_beside_the_recipe():
     high = {"higher_is_better": True, "kind": "diversity"}
     anchors = {"real": 0.9, "noise": 0.5, "collapse": 0.1}
-    result = lines(
+    summary = lines(
         {"frechet": {"a": around(0.4), "b": around(1.2)}, "recall": {"a": around(0.09), "b": around(0.8)}},
         {"recall": {**high, "anchors": anchors}},
     )
-    assert result[1].endswith("; collapsed")
-    assert result[2].endswith("; no better than noise")
+    assert summary[1].endswith("; collapsed")
+    assert summary[2].endswith("; no better than noise")
 
 
 def test_without_a_trusted_measure_there_is_no_verdict():
-    result = lines({"frechet": {"a": around(0.4)}}, {"frechet": {"trust": "no: shrunk better than real"}})
-    assert result == [
+    summary = lines({"frechet": {"a": around(0.4)}}, {"frechet": {"trust": "no: shrunk better than real"}})
+    assert summary == [
         "No verdict: no metric is trusted and has an interval for all recipes.",
         "not trusted here: frechet",
     ]
@@ -392,5 +397,5 @@ def test_without_a_trusted_measure_there_is_no_verdict():
 @given(st.lists(st.tuples(st.text("abc ", min_size=1, max_size=90), st.floats(-1, 2)), max_size=12))
 def test_it_is_eight_lines_of_eighty_columns(found):
     values = {name: around(value) for name, value in found}
-    result = lines({"frechet": values}) if values else []
-    assert len(result) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in result)
+    summary = lines({"frechet": values}) if values else []
+    assert len(summary) <= MAX_LINES and all(len(line) <= MAX_WIDTH for line in summary)

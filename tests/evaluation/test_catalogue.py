@@ -45,8 +45,8 @@ class Rich(Domain):
     feature_extractors = {"own": FeatureExtractorEntry("own", "rich:Own", "first")}
 
 
-def known(domain: Domain, result: list[str]) -> dict[str, MetricEntry]:
-    return available_metrics(domain, Spec({}), result.append)
+def known(domain: Domain, lines: list[str]) -> dict[str, MetricEntry]:
+    return available_metrics(domain, Spec({}), lines.append)
 
 
 @pytest.mark.parametrize("entry", CORE_METRICS, ids=lambda entry: entry.name)

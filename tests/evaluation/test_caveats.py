@@ -102,8 +102,8 @@ def test_the_moment_ratio_is_one_for_gaussians_and_a_third_of_the_rows_for_one_o
 
 def test_one_heavy_set_of_the_two_is_enough_and_is_named():
     key = Key.of("two")
-    result = caveat_heavy_tails(featured(student(key, 500), normal(key / "real", 500)))
-    assert result.startswith("heavy tail") and "of the samples" in result
+    caveat = caveat_heavy_tails(featured(student(key, 500), normal(key / "real", 500)))
+    assert caveat.startswith("heavy tail") and "of the samples" in caveat
     assert "of the reference" in caveat_heavy_tails(featured(normal(key, 500), student(key / "real", 500)))
 
 

@@ -108,10 +108,10 @@ def test_only_the_samples_are_seen_in_training_and_the_same_ones_teach_once(judg
     rows = torch.cat([train.data, valid.data])
     assert len(valid) == VALIDATION_SHARE * 200
     assert sorted(rows.tolist()) == sorted(fake.samples.tolist())
-    result = {
+    label_of_row = {
         tuple(row): label for row, label in zip(fake.samples.tolist(), fake.condition.tolist(), strict=True)
     }
-    assert [result[tuple(row)] for row in train.data.tolist()] == train.condition.tolist()
+    assert [label_of_row[tuple(row)] for row in train.data.tolist()] == train.condition.tolist()
     assert requests[0].fingerprint == requests[1].fingerprint
     folders = [path for path in judging.cache.iterdir() if path.is_dir()]
     assert len(folders) == 1
@@ -129,9 +129,9 @@ def test_other_rows_labels_or_a_source_are_other_judges(judging):
     assert len(prints) == 4
     for batch in batches:
         judging("judge", {"steps": 2}, classifier_data(batch, SPEC, Key.of(0)))
-    result = [path for path in judging.cache.iterdir() if path.is_dir()]
-    assert len(result) == 3
-    assert "100 rows" not in "".join(path.name for path in result)
+    folders = [path for path in judging.cache.iterdir() if path.is_dir()]
+    assert len(folders) == 3
+    assert "100 rows" not in "".join(path.name for path in folders)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,6 @@ def test_two_processes_that_ask_at_once_train_one(judging, tmp_path):
 
     pids = [in_a_process(ask(name)) for name in ("one", "two")]
     assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
-    result = "".join((tmp_path / name).read_text() for name in ("one", "two"))
-    assert result.count("training dots judge") == 1
-    assert result.count("Waiting for") == 1
+    text = "".join((tmp_path / name).read_text() for name in ("one", "two"))
+    assert text.count("training dots judge") == 1
+    assert text.count("Waiting for") == 1

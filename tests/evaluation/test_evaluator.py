@@ -73,10 +73,10 @@ def test_of_what_is_constant_each_measure_has_a_value_or_a_reason(tmp_path, wron
 @pytest.mark.parametrize(("wrong", "rows"), [("nan", 3), ("inf", 3), ("all inf", N)])
 def test_features_that_are_not_finite_are_named_and_cost_only_what_needs_them(tmp_path, wrong, rows, part):
     named = {"fake": "samples", "real": "reference rows", "train": "train rows"}
-    result = f"{rows} of {N} {named[part]}"
+    reason = f"{rows} of {N} {named[part]}"
     for name, reading in read(taker(tmp_path, **{part: WRONG[wrong]})).items():
         requires = "features" in plugins().load_metric(ENTRIES[name]).all_requirements
-        assert (result in reading.skipped and "features" in reading.skipped) == requires, name
+        assert (reason in reading.skipped and "features" in reading.skipped) == requires, name
         assert " raises " not in reading.skipped, name
 
 

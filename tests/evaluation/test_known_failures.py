@@ -30,7 +30,7 @@ def tried(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("measure", "d", "n", "result"),
+    ("measure", "d", "n", "expected"),
     [
         ("precision", 64, 300, "cannot see samples at half the spread, another mean at d = 64"),
         ("precision", 500, 5000, "cannot see samples at half the spread at d = 64"),
@@ -50,8 +50,8 @@ def tried(monkeypatch):
         ("unheard of", 64, 300, ""),
     ],
 )
-def test_the_nearest_numbers_that_were_tried_count(tried, measure, d, n, result):
-    assert known_failures(measure, d, n) == result
+def test_the_nearest_numbers_that_were_tried_count(tried, measure, d, n, expected):
+    assert known_failures(measure, d, n) == expected
 
 
 def test_the_committed_table_is_whole():

@@ -26,7 +26,7 @@ def reading(
     around = {"low": value - half, "high": value + half}
     matched = {"matched": value, "matched_low": value - half, "matched_high": value + half}
     beside = {"real_low": real - abs(real) / 20, "real_high": real + abs(real) / 20, "n_anchors": 500}
-    result = {
+    fields = {
         "higher_is_better": higher_is_better,
         "anchors": anchors,
         **around,
@@ -35,7 +35,7 @@ def reading(
         "n": 500,
         "n_real": 500,
     }
-    return MetricResult(measure, value, **(result | facts))
+    return MetricResult(measure, value, **(fields | facts))
 
 
 def recall(value: float, **facts) -> MetricResult:
@@ -90,18 +90,18 @@ def test_copies_are_said():
     def copies(value, half):
         return reading("copies", value, half, kind="memory", anchors={"real": 0.0})
 
-    result = lines(reading("frechet", 30.0), copies(0.2, 0.05))
-    assert result["copies"] == "samples copy train: 15 to 25 % of the samples"
-    assert "gancore neighbours" in result["next"]
+    summary = lines(reading("frechet", 30.0), copies(0.2, 0.05))
+    assert summary["copies"] == "samples copy train: 15 to 25 % of the samples"
+    assert "gancore neighbours" in summary["next"]
     assert lines(copies(0.01, 0.01))["copies"].startswith("no sign of them: 0 to 2 %")
     assert lines(reading("frechet", 30.0))["copies"] == "not known"
 
 
 def test_what_cannot_be_trusted_is_named_and_decides_nothing():
     doubted = reading("frechet", 5.0, trust="no: shrunk better than real")
-    result = lines(doubted, reading("kid", 99.0))
-    assert result["distrust"] == "1 of 2 measures: frechet"
-    assert result["good"].startswith("kid 99 ")
+    summary = lines(doubted, reading("kid", 99.0))
+    assert summary["distrust"] == "1 of 2 measures: frechet"
+    assert summary["good"].startswith("kid 99 ")
     assert "no distance is trusted" in lines(doubted)["good"]
 
 

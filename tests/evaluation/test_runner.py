@@ -66,13 +66,13 @@ def test_it_is_kept_in_the_runs_folder_and_written_where_asked(train, tmp_path):
 
 
 def test_where_it_cannot_be_kept_it_is_told_all_the_same(train):
-    run, result = train(), []
+    run, lines = train(), []
     (run / "evaluations.jsonl").mkdir()
-    assert evaluate(run, ["height"], announce=result.append)["height"].value is not None
-    assert result[-1].startswith("the evaluation was not stored: ")
+    assert evaluate(run, ["height"], announce=lines.append)["height"].value is not None
+    assert lines[-1].startswith("the evaluation was not stored: ")
     (run / "evaluations.jsonl").rmdir()
-    evaluate(run, ["height"], announce=result.append)
-    assert result[-1] == f"stored in {run / 'evaluations.jsonl'}"
+    evaluate(run, ["height"], announce=lines.append)
+    assert lines[-1] == f"stored in {run / 'evaluations.jsonl'}"
 
 
 @pytest.mark.slow
@@ -179,10 +179,10 @@ def test_what_can_be_trusted_goes_onto_the_card(train):
     assert [reading.trusted for reading in found] == [True, True, False]
     evaluated = f"features judged ({found['certain'].features_hash[:12]})"
     for name, unit, features in (("certain", "share", f", {evaluated}"), ("likely", "nats", "")):
-        result = (
+        table_row = (
             f"{name} | {found[name].value:.4g} {unit} | not known | 150 | 150 rows of test of trio{features}"
         )
-        assert f"| {result} |" in card
+        assert f"| {table_row} |" in card
     assert "wrong_way" not in card and "Not measured" not in card
     assert gancore.load(run, "cpu").sample(2).data.shape == (2, 3)
 

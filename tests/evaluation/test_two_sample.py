@@ -186,8 +186,8 @@ def test_a_reading_tells_as_many_rows_as_the_test_sees(measure, fake, real):
     inputs = featured((key / "fake").normal(fake, 2), (key / "real").normal(real, 2))
     pair = two_sample.balanced_pair
 
-    def noting(*result):
-        made = pair(*result)
+    def noting(*arguments):
+        made = pair(*arguments)
         seen.append((len(made.fake), len(made.real)))
         return made
 

@@ -26,11 +26,11 @@ class TextDistribution:
 
     def sample(self, n: int, seed: int) -> Tensor:
         """(n, length) int64."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define sample(n, seed)")
 
     def log_prob(self, numbers: Tensor) -> Tensor:
         """log p of sequences (n, length), in nats, exact, (n)."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define log_prob(numbers)")
 
     def log_prob_of_texts(self, texts: Iterable[str]) -> Tensor:
         """log p of texts, in nats, exact, (n) float64; -inf of those that are not ``length`` known words."""

@@ -59,7 +59,7 @@ class VocabularyTokenizer:
 
     def split(self, text: str) -> list[str]:
         """The tokens of a text; joined again they are the text."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define split(text)")
 
     def encode(self, text: str) -> list[int]:
         return [self._ids.get(token, UNKNOWN) for token in self.split(text)]
