@@ -183,7 +183,7 @@ def _interval(inputs: MetricInputs) -> Interval:
 def _caveat(inputs: MetricInputs) -> str:
     """Without an upper bound the value depends on n alone."""
     low, high = support_bounds(count_collisions(inputs))
-    return "" if high < inf else f"how many cannot be told from so few samples: at least {low:,.0f}"
+    return "" if high < inf else f"the number is not known from so few samples: at least {low:,.0f}"
 
 
 def _details(inputs: MetricInputs) -> Mapping[str, Any]:
