@@ -109,14 +109,14 @@ def test_the_table_has_a_row_for_what_was_taken_and_a_line_for_what_it_rests_on(
         "trust",
     ]
     assert rows["kid"] == ["0.01235", "0.01", "to", "0.015", "0.001", "0.5", "low", "kernel", "yes"]
-    assert rows["recall"] == ["0.5", "high", "share", "no:", "noise", "not", "told", "from", "real"]
+    assert rows["recall"] == ["0.5", "high", "share", "no:", "noise", "not", "distinguished", "from", "real"]
     assert rows["modes"] == ["8", "yes,", "blind", "to", "collapse"]
     assert rows["odd"][:4] == ["nan", "inf", "to", "inf"]
     assert "nll" not in rows
     text = " ".join(output.out.split())
     for said in (
-        "n: 2,000 samples (seed 7) beside 300 rows of test of buoys; intervals are over samples, not over",
-        "anchors: 350 rows each; 350 of valid; noise: permuted; collapse: 5% of them",
+        "n: 2,000 samples (seed 7), 300 rows of test of buoys; intervals are over samples, not over",
+        "controls: 350 rows each; 350 of valid; noise: permuted; collapse: 5% of them",
         "features: harmonics (abababababab)",
         "classifier: harbours (cdcdcdcdcdcd), right on 97.5 % of 300 rows of test (95.1 to 98.9)",
         "left out: nll: the model has no likelihood",

@@ -75,7 +75,7 @@ def test_what_cannot_be_imported_costs_itself_alone_unless_it_was_asked_for():
     messages: list[str] = []
     found = load_metrics(known(Rich(), []), [ALL], messages.append)
     assert {entry.name for entry in CORE_METRICS} <= found.keys()
-    assert [line.partition(" is left out")[0] for line in messages] == ["measure 'gone'", "measure 'text'"]
+    assert [line.partition(" is left out")[0] for line in messages] == ["metric 'gone'", "metric 'text'"]
     with refused(PluginError, "gone", "nowhere_at_all"):
         load_metrics(known(Rich(), []), ["gone"], print)
     with refused(PluginError, "text", "gancore.Metric"):

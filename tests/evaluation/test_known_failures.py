@@ -32,19 +32,24 @@ def tried(monkeypatch):
 @pytest.mark.parametrize(
     ("measure", "d", "n", "expected"),
     [
-        ("precision", 64, 300, "cannot see samples at half the spread, another mean at d = 64"),
-        ("precision", 500, 5000, "cannot see samples at half the spread at d = 64"),
+        ("precision", 64, 300, "does not detect samples at half the spread, another mean at d = 64"),
+        ("precision", 500, 5000, "does not detect samples at half the spread at d = 64"),
         ("precision", 2, 300, "reports as a fault equal laws at d = 2"),
         ("precision", 3, 1000, ""),
-        ("precision", 12, 1000, "cannot see samples at half the spread at d = 64"),  # sqrt(2 x 64) is 11.3
+        (
+            "precision",
+            12,
+            1000,
+            "does not detect samples at half the spread at d = 64",
+        ),  # sqrt(2 x 64) is 11.3
         ("precision", 11, 1000, ""),
         (
             "precision",
             64,
             548,
-            "cannot see samples at half the spread at d = 64",
+            "does not detect samples at half the spread at d = 64",
         ),  # sqrt(300 x 1000) is 547.7
-        ("precision", 64, 547, "cannot see samples at half the spread, another mean at d = 64"),
+        ("precision", 64, 547, "does not detect samples at half the spread, another mean at d = 64"),
         ("recall", 64, 300, "depends on the seed at d = 64"),
         ("recall", 2, 300, ""),
         ("unheard of", 64, 300, ""),

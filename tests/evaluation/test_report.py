@@ -56,7 +56,7 @@ def lines(*results: MetricResult, **about) -> dict[str, str]:
     [
         (120.0, "frechet 120 (real 10, noise 100): no better than noise"),
         (99.9, "frechet 99.9 (real 10, noise 100): no better than noise"),
-        (85.0, "frechet 85 (real 10, noise 100): no better than a collapse"),
+        (85.0, "frechet 85 (real 10, noise 100): no better than a collapsed model"),
         (37.0, "frechet 37 (real 10, noise 100): 70 % of the way to real"),
         (10.5, "frechet 10.5 (real 10, noise 100): not distinguishable from real rows"),
         (5.0, "frechet 5 (real 10, noise 100): not distinguishable from real rows"),
@@ -93,14 +93,14 @@ def test_copies_are_said():
     summary = lines(reading("frechet", 30.0), copies(0.2, 0.05))
     assert summary["copies"] == "samples copy train: 15 to 25 % of the samples"
     assert "gancore neighbours" in summary["next"]
-    assert lines(copies(0.01, 0.01))["copies"].startswith("no sign of them: 0 to 2 %")
+    assert lines(copies(0.01, 0.01))["copies"].startswith("none found: 0 to 2 %")
     assert lines(reading("frechet", 30.0))["copies"] == "not known"
 
 
 def test_what_cannot_be_trusted_is_named_and_decides_nothing():
     doubted = reading("frechet", 5.0, trust="no: shrunk better than real")
     summary = lines(doubted, reading("kid", 99.0))
-    assert summary["distrust"] == "1 of 2 measures: frechet"
+    assert summary["distrust"] == "1 of 2 metrics: frechet"
     assert summary["good"].startswith("kid 99 ")
     assert "no distance is trusted" in lines(doubted)["good"]
 
@@ -123,7 +123,7 @@ def test_few_rows_and_weak_classifiers_are_noted():
 def test_one_distance_that_tells_is_enough():
     """The chief one rests on few rows and cannot; another can."""
     unsure = reading("frechet", 30.0, half=40.0)
-    assert "cannot be told" in lines(unsure)["good"]
+    assert "not distinguishable" in lines(unsure)["good"]
     assert "78 % of the way" in lines(unsure, reading("kid", 50.0))["good"]
 
 

@@ -312,10 +312,13 @@ def test_without_held_out_rows_nothing_is_checked_and_that_is_said(train):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"measures": ["heigth"]}, "no measure 'heigth' for these data; did you mean 'height'?"),
+        ({"measures": ["heigth"]}, "no metric 'heigth' for these data; did you mean 'height'?"),
         ({"measures": []}, "no metric is named"),
-        ({"measures": ["elsewhere"]}, "no measure 'elsewhere' for these data"),
-        ({"feature_extractor": "plian"}, "no features 'plian' for these data; did you mean 'plain'?"),
+        ({"measures": ["elsewhere"]}, "no metric 'elsewhere' for these data"),
+        (
+            {"feature_extractor": "plian"},
+            "no feature extractor 'plian' for these data; did you mean 'plain'?",
+        ),
         ({"n": 15}, "15 samples are too few to evaluate; give at least 16"),
         ({"split": "tset"}, "no split 'tset'; did you mean 'test'?"),
         ({"device": "tpu"}, "'tpu'"),
