@@ -96,7 +96,7 @@ def test_the_table_has_a_row_for_what_was_taken_and_a_line_for_what_it_rests_on(
     lines = [line.split() for line in output.out.splitlines()]
     assert lines[0][0] == "runs/a:"
     rows = {line[0]: line[1:] for line in lines if line}
-    assert rows["measure"] == [
+    assert rows["metric"] == [
         "value",
         "95",
         "%",
@@ -131,7 +131,7 @@ def test_where_nothing_could_be_taken_there_is_no_table(api, capsys):
     )
     assert main(["evaluate", "runs/a", "--quiet"]) == 0
     output = capsys.readouterr().out
-    assert "measure" not in output.split("\n")[0]
+    assert "metric" not in output.split("\n")[0]
     assert "left out: nll" in output and "features:" not in output
 
 

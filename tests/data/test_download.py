@@ -151,7 +151,7 @@ def test_redirects_out_of_the_web_are_refused(server, tmp_path, elsewhere):
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/f", "/etc/hostname"])
 def test_only_the_web_is_downloaded(tmp_path, url):
-    with refused(DataError, "downloaded"):
+    with refused(DataError, url, fix="http"):
         get(url, tmp_path / "f")
 
 
