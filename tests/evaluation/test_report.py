@@ -94,7 +94,7 @@ def test_copies_are_said():
     assert summary["copies"] == "samples copy train: 15 to 25 % of the samples"
     assert "gancore neighbours" in summary["next"]
     assert lines(copies(0.01, 0.01))["copies"].startswith("none found: 0 to 2 %")
-    assert lines(reading("frechet", 30.0))["copies"] == "not known"
+    assert lines(reading("frechet", 30.0))["copies"] == "unknown"
 
 
 def test_what_cannot_be_trusted_is_named_and_decides_nothing():

@@ -151,7 +151,7 @@ def test_a_measure_that_fails_has_said_so(tmp_path):
         raise ValueError("no")
 
     found = verdict(Metric(fails, ""), "shrunken", tmp_path)
-    assert found.letter == "W" and found.why.startswith("not taken")
+    assert found.letter == "W" and found.why.startswith("not computed")
 
 
 @pytest.mark.parametrize(
