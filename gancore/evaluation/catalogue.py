@@ -163,7 +163,7 @@ def _by_name(entries: Sequence[EntryT], what: str, announce: Callable[[str], Non
     for entry in entries:
         first = found.setdefault(entry.name, entry)
         if first is not entry:
-            announce(f"{what} {entry.name!r} of {entry.target} is left out: {first.target} has its name")
+            announce(f"{what} {entry.name!r} of {entry.target} is left out: {first.target} has this name")
     return found
 
 
