@@ -68,7 +68,7 @@ def test_the_first_keeps_a_name_and_the_other_is_told_of():
     messages: list[str] = []
     found = known(Rich(), messages)
     assert found["kid"].target == "gancore.metrics.kernel:kid"
-    assert messages == ["measure 'kid' of rich:kid is left out: gancore.metrics.kernel:kid has its name"]
+    assert messages == ["metric 'kid' of rich:kid is left out: gancore.metrics.kernel:kid has this name"]
 
 
 def test_what_cannot_be_imported_costs_itself_alone_unless_it_was_asked_for():
