@@ -42,10 +42,10 @@ class RelationalMemory(nn.Module):
         self.first = nn.Linear(condition, slots * size) if condition else nn.Parameter(torch.eye(slots, size))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        state, outputs = self.initial(len(x), condition), []
-        for inputs in x.unbind(1):
-            output, state = self.step(state, inputs)
-            outputs.append(output)
+        (memory,), outputs = self.initial(len(x), condition), []
+        for projected, gates in zip(*(part.unbind(1) for part in self._read(x)), strict=True):
+            memory = self._advance(memory, projected, gates)
+            outputs.append(memory.flatten(1))
         return torch.stack(outputs, 1)
 
     def initial(self, rows: int, condition: Tensor | None = None) -> State:
@@ -56,18 +56,25 @@ class RelationalMemory(nn.Module):
 
     def step(self, state: State, x: Tensor) -> tuple[Tensor, State]:
         """(rows, in_features) to (rows, out_features) and the next state; ``state`` is not changed."""
-        (memory,) = state
-        x = self.input(x)[:, None]
-        attended = self.attention_norm(memory + self._attend(torch.cat([memory, x.to(memory.dtype)], 1)))
-        proposed = self.dense_norm(attended + self.dense(attended))
-        write, keep = (self.input_gates(x) + self.memory_gates(memory.tanh())).sigmoid().chunk(2, -1)
-        memory = write * proposed.tanh() + keep * memory
+        memory = self._advance(state[0], *self._read(x))
         return memory.flatten(1), (memory,)
 
-    def _attend(self, rows: Tensor) -> Tensor:
+    def _read(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries, keys and values of inputs (..., in_features), and what they add to the gates."""
+        x = self.input(x)
+        return self.projections_norm(self.projections(x)), self.input_gates(x)
+
+    def _advance(self, memory: Tensor, projected: Tensor, gates: Tensor) -> Tensor:
+        own = self.projections_norm(self.projections(memory))
+        attended = self._attend(torch.cat([own, projected[:, None]], 1))
+        read = self.attention_norm(memory + attended)
+        proposed = self.dense_norm(read + self.dense(read))
+        write, keep = (gates[:, None] + self.memory_gates(memory.tanh())).sigmoid().chunk(2, -1)
+        return write * proposed.tanh() + keep * memory
+
+    def _attend(self, projected: Tensor) -> Tensor:
         """What each slot reads from all slots and from the input, the last row: (batch, slots, size)."""
-        projected = self.projections_norm(self.projections(rows))
-        split = projected.view(*rows.shape[:2], 3, self.heads, self.size // self.heads)
+        split = projected.view(*projected.shape[:2], 3, self.heads, self.size // self.heads)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)  # (batch, heads, slots + 1, head_size) each
         scores = queries[:, :, :-1] @ keys.transpose(2, 3) / math.sqrt(queries.shape[-1])
         attended = scores.softmax(-1).to(values.dtype) @ values
