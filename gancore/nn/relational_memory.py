@@ -70,12 +70,13 @@ class RelationalMemory(nn.Module):
         read = self.attention_norm(memory + attended)
         proposed = self.dense_norm(read + self.dense(read))
         write, keep = (gates[:, None] + self.memory_gates(memory.tanh())).sigmoid().chunk(2, -1)
-        return write * proposed.tanh() + keep * memory
+        after: Tensor = write * proposed.tanh() + keep * memory
+        return after
 
     def _attend(self, projected: Tensor) -> Tensor:
         """What each slot reads from all slots and from the input, the last row: (batch, slots, size)."""
         split = projected.view(*projected.shape[:2], 3, self.heads, self.size // self.heads)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)  # (batch, heads, slots + 1, head_size) each
         scores = queries[:, :, :-1] @ keys.transpose(2, 3) / math.sqrt(queries.shape[-1])
-        attended = scores.softmax(-1).to(values.dtype) @ values
+        attended: Tensor = scores.softmax(-1).to(values.dtype) @ values
         return attended.transpose(1, 2).flatten(2)
