@@ -34,7 +34,15 @@ KERNELS = (2, 3, 4, 5)
 """Tokens that the discriminator's convolutions read."""
 
 
-@with_defaults(loss="relativistic", penalty="none", lr=1e-4, beta1=0.9, beta2=0.999, clip_grad_norm=5.0)
+@with_defaults(
+    loss="relativistic",
+    penalty="none",
+    lr=1e-4,
+    discriminator_lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    clip_grad_norm=5.0,
+)
 class GumbelConfig(AdversarialConfig):
     """The keys of recipes whose generator is trained through Gumbel-softmax samples."""
 
@@ -50,7 +58,7 @@ class GumbelConfig(AdversarialConfig):
         0.01, description="of the softmax, in the last step; it changes exponentially"
     )
     pretraining: NonNegativeFloat = Field(
-        0.6, lt=1, description="share of the steps in which the generator is a language model; 0: none"
+        0.7, lt=1, description="share of the steps in which the generator is a language model; 0: none"
     )
     pretraining_lr: PositiveFloat = Field(
         3e-3, description="Adam's maximal rate in that share; it falls to 1/100 along a cosine"
