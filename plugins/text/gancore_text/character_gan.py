@@ -27,7 +27,6 @@ RESIDUAL_SCALE = 0.3
     penalty_weight=10.0,
     lr=1e-3,
     beta1=0.0,
-    beta2=0.9,
     discriminator_steps=5,
 )
 class CharacterGANConfig(AdversarialConfig):
