@@ -94,9 +94,10 @@ class StraightThroughGumbel(Estimator):
         temperature, end = schedule_value(self.temperature, progress), generator.end
         as_ids = self.hard and not torch.is_grad_enabled()
         ended: Tensor | None = None
+        rows: Tensor | None = None
 
         def choose(t: int, logits: Tensor) -> tuple[Tensor, Tensor]:
-            nonlocal ended
+            nonlocal ended, rows
             # In place: each of these tensors is as large as the logits.
             scores = gumbel(key / "gumbel" / t, *logits.shape).add_(_at_least_fp32(logits))
             if end is not None and ended is not None:
@@ -106,12 +107,15 @@ class StraightThroughGumbel(Estimator):
             if as_ids:
                 return ids, ids
             scores.div_(temperature)
-            if self.hard:
-                row = straight_through(scores)
-                return row, row
-            return scores.softmax(-1), ids
+            if not self.hard:
+                return scores.softmax(-1), ids
+            if rows is None:
+                rows = scores.new_empty(n, generator.length, scores.shape[-1])
+            row = write_one_hot(scores, rows, t)
+            return row, row
 
-        return unroll(generator, condition, generator.draw_latents(n, key), n, choose)
+        chosen = unroll(generator, condition, generator.draw_latents(n, key), n, choose)
+        return torch.stack(chosen, 1) if rows is None else join_rows(rows, chosen)
 
 
 class Pathwise(Estimator):
@@ -178,7 +182,7 @@ def soft_rows(generator: DiscreteGenerator, latents: Tensor, condition: Tree, te
         row = (_at_least_fp32(logits) / temperature).softmax(-1)
         return row, row
 
-    return unroll(generator, condition, latents, len(latents), choose)
+    return torch.stack(unroll(generator, condition, latents, len(latents), choose), 1)
 
 
 def unroll(
@@ -187,8 +191,8 @@ def unroll(
     latents: Tensor | None,
     rows: int,
     choose: Callable[[int, Tensor], tuple[Tensor, Tensor]],
-) -> Tensor:
-    """Drive a generator step by step: (rows, length, ...), without dropout.
+) -> list[Tensor]:
+    """Drive a generator step by step, without dropout: what stands at each position.
 
     ``choose(t, logits)`` gives what stands at position t, and what the next step reads.
     """
@@ -199,7 +203,7 @@ def unroll(
             logits, state = generator.step(state, before)
             output, before = choose(t, logits)
             outputs.append(output)
-    return torch.stack(outputs, 1)
+    return outputs
 
 
 def gumbel(key: Key, *shape: int) -> Tensor:
@@ -208,24 +212,43 @@ def gumbel(key: Key, *shape: int) -> Tensor:
     return noise.log_().neg_().log_().neg_()  # in place: it is as large as the logits
 
 
-def straight_through(scores: Tensor) -> Tensor:
-    """The one-hot row of the argmax, with the gradient of softmax(scores): (n, classes)."""
-    row: Tensor = _StraightThrough.apply(scores)  # type: ignore[no-untyped-call]
+def write_one_hot(scores: Tensor, rows: Tensor, t: int) -> Tensor:
+    """Row t of ``rows`` (n, length, classes), in which it is written: the one-hot row of the argmax of
+    ``scores`` (n, classes), with the gradient of their softmax, straight through. See :func:`join_rows`.
+    """
+    row: Tensor = _OneHot.apply(scores, rows, t)  # type: ignore[no-untyped-call]
     return row
 
 
-class _StraightThrough(torch.autograd.Function):
+class _OneHot(torch.autograd.Function):
     """Keeps the scores alone and computes the softmax again in ``backward``, which is differentiable."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor) -> Tensor:
+    def forward(ctx: Any, scores: Tensor, rows: Tensor, t: int) -> Tensor:
         ctx.save_for_backward(scores)
-        return torch.zeros_like(scores).scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
+        row = rows.data[:, t]  # .data: to write it leaves the rows before valid
+        return row.zero_().scatter_(-1, scores.argmax(-1, keepdim=True), 1.0)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         soft = ctx.saved_tensors[0].softmax(-1)
-        return torch.mul(grad - torch.linalg.vecdot(grad, soft)[..., None], soft)
+        return torch.mul(grad - torch.linalg.vecdot(grad, soft)[..., None], soft), None, None
+
+
+def join_rows(rows: Tensor, written: list[Tensor]) -> Tensor:
+    """``torch.stack(written, 1)`` of rows that :func:`write_one_hot` wrote to ``rows``, without a copy."""
+    joined: Tensor = _Joined.apply(rows, *written)  # type: ignore[no-untyped-call]
+    return joined
+
+
+class _Joined(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, *written: Tensor) -> Tensor:
+        return rows
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *grad.unbind(1)
 
 
 def _at_least_fp32(logits: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from gancore.nn.flows import (
 from gancore.nn.piecewise_linear import avg_pool2d, leaky_relu
 from gancore.nn.projection import label_projection, project_label
 from gancore.nn.recurrent import Recurrent
+from gancore.nn.relational_memory import RelationalMemory
 from gancore.nn.sequences import SequenceGenerator, SteppingTrunk, until_end
 from gancore.nn.spectral_normalization import SpectralNorm, spectral_norm, spectral_norm_layers
 from gancore.nn.transformer import Transformer
@@ -48,6 +49,7 @@ __all__ = [
     "Logit",
     "MaskedAffineCoupling",
     "Recurrent",
+    "RelationalMemory",
     "SequenceGenerator",
     "SpectralNorm",
     "Split",

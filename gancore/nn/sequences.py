@@ -24,7 +24,7 @@ State = tuple[Tensor, ...]
 
 class SteppingTrunk(Protocol):
     """A causal network that can be stepped with gradients: :class:`gancore.nn.Recurrent`,
-    :class:`gancore.nn.Transformer`, :class:`gancore.nn.CausalStack`.
+    :class:`gancore.nn.RelationalMemory`, :class:`gancore.nn.Transformer`, :class:`gancore.nn.CausalStack`.
 
     Called on (rows, time, in_features) it gives (rows, time, out_features). From ``initial(rows, condition)``
     on, ``step(state, x)`` gives the same for one time step, and the next state.

@@ -25,7 +25,7 @@ from gancore.games import (
     exponential,
     normal,
 )
-from gancore.games.estimators import straight_through
+from gancore.games.estimators import join_rows, write_one_hot
 from gancore.games.reinforce import discounted
 from gancore.nn import Recurrent, SequenceGenerator, until_end
 from gancore.random import Key
@@ -170,15 +170,23 @@ def test_pathwise_is_the_exact_gradient_of_what_the_discriminator_sees(float64):
 
 
 def test_straight_through_rows_have_the_gradient_of_the_softmax(float64):
-    scores, probe = torch.randn(5, 7, requires_grad=True), torch.randn(5, 7)
-    row = straight_through(scores / 0.3)
-    assert torch.equal(row, nn.functional.one_hot(scores.argmax(-1), 7).double())
-    (found,) = torch.autograd.grad((row * probe).sum(), scores, create_graph=True)
-    soft = (scores / 0.3).softmax(-1)
-    (wanted,) = torch.autograd.grad((soft * probe).sum(), scores, create_graph=True)
-    torch.testing.assert_close(found, wanted)
-    second = [torch.autograd.grad(g.square().sum(), scores)[0] for g in (found, wanted)]
-    torch.testing.assert_close(*second)  # consensus optimization differentiates twice
+    """A row may depend on the rows before; all are parts of one tensor, which is made once."""
+    scores, probe, mix = torch.randn(2, 5, 7, requires_grad=True), torch.randn(5, 2, 7), torch.randn(7, 7)
+    memory = torch.full((5, 2, 7), torch.nan)
+    first = write_one_hot(scores[0], memory, 0)
+    second = write_one_hot(scores[1] + first @ mix, memory, 1)
+    rows = join_rows(memory, [first, second])
+    assert rows.data_ptr() == memory.data_ptr() and torch.equal(rows, torch.stack([first, second], 1))
+    assert torch.equal(first, nn.functional.one_hot(scores[0].argmax(-1), 7).double())
+    soft = scores[0].softmax(-1)
+    straight = first.detach() + soft - soft.detach()  # the value of the row, the gradient of the softmax
+    after = (scores[1] + straight @ mix).softmax(-1)
+    wanted = torch.stack([straight, after], 1)
+    (found,) = torch.autograd.grad((rows * probe).sum(), scores, create_graph=True)
+    (known,) = torch.autograd.grad((wanted * probe).sum(), scores, create_graph=True)
+    torch.testing.assert_close(found, known)
+    second_order = [torch.autograd.grad(g.square().sum(), scores)[0] for g in (found, known)]
+    torch.testing.assert_close(*second_order)  # consensus optimization differentiates twice
 
 
 @pytest.mark.parametrize("hard", [True, False])

@@ -8,13 +8,21 @@ from refusals import refused
 from torch import nn
 
 from gancore.errors import ConfigError
-from gancore.nn import CausalStack, Recurrent, SequenceGenerator, Transformer, without_dropout
+from gancore.nn import (
+    CausalStack,
+    Recurrent,
+    RelationalMemory,
+    SequenceGenerator,
+    Transformer,
+    without_dropout,
+)
 from gancore.random import Key, RowRange
 
 TRUNKS = {
     "lstm": lambda condition: Recurrent(4, 6, cell="lstm", condition=condition),
     "gru": lambda condition: Recurrent(4, 6, 2, condition=condition),
     "transformer": lambda condition: Transformer(4, 9, layers=2, heads=2, condition=condition),
+    "memory": lambda condition: RelationalMemory(4, slots=2, heads=2, head_size=3, condition=condition),
     "causal": lambda condition: CausalStack(4, 6, [1, 2, 4], condition),
 }
 

@@ -83,7 +83,10 @@ def clean_lines(texts: Iterable[SourceText], config: TextConfig, names: Sequence
     if keep:
         limit = max((len(example.text) for example in examples), default=0)
     for example in examples:
-        if len(example.text) > limit:
+        if len(example.text) > limit and config.cut_long:
+            changed.add(f"longer than {limit} characters, which are cut", example)
+            example.text = example.text[:limit].strip(" ")
+        elif len(example.text) > limit:
             dropped.add(f"longer than {limit} characters", example)
     return Cleaned([example for example in examples if len(example.text) <= limit], dropped, changed, limit)
 

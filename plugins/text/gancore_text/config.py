@@ -38,6 +38,9 @@ class TextConfig(DataConfig):
         le=10_000,
         description="longer texts are left out; none: the length of 99 % of them, at most 400",
     )
+    cut_long: bool = Field(
+        False, description="texts longer than max_characters are cut to their beginnings, not left out"
+    )
     min_count: PositiveInt = Field(
         2, description="words that are rarer in train are unknown to the word tokenizer"
     )

@@ -35,6 +35,24 @@ class TextDomain(Domain):
                 "an LSTM language model, by maximum likelihood",
                 capabilities=frozenset({"likelihood", "temperature"}),
             ),
+            RecipeEntry(
+                "wgan-gp-chars",
+                "gancore_text.character_gan:CharacterGAN",
+                "WGAN-GP on characters, all positions of a text at once",
+                capabilities=frozenset({"parallel"}),
+            ),
+            RecipeEntry(
+                "relgan",
+                "gancore_text.relgan:RelGAN",
+                "a relational memory, Gumbel-softmax, many readings of each text, relativistic",
+                capabilities=frozenset({"likelihood", "temperature"}),
+            ),
+            RecipeEntry(
+                "gumbelgan",
+                "gancore_text.gumbelgan:GumbelGAN",
+                "an LSTM by straight-through Gumbel-softmax, against convolutions",
+                capabilities=frozenset({"likelihood", "temperature"}),
+            ),
         )
     }
 

@@ -64,6 +64,9 @@ class TokenIds(Representation):
         return Batch(torch.from_numpy(ids).to(batch.data.device), batch.condition)
 
     def decode(self, outputs: Tensor) -> Tensor:
+        """Ids (n, length), or rows of a simplex (n, length, vocabulary), read by their largest entry."""
+        if outputs.is_floating_point():
+            outputs = outputs.argmax(-1)
         texts = [self.tokenizer.decode(before_end(row)) for row in outputs.tolist()]
         return canonical(texts, self.max_bytes).to(outputs.device)
 

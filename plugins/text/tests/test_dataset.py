@@ -177,3 +177,14 @@ def test_shakespeare_comes_in_windows_that_keep_their_lines():
     train = texts(data, "train")
     assert train[0].startswith("First Citizen:\nBefore we proceed") and len(train[0]) == 128
     assert len(data.spec["characters"]) == 65 and data.spec["usual_bytes"] == data.spec["max_bytes"] == 128
+
+
+def test_long_texts_are_cut_if_asked_and_counted(tmp_path):
+    """Equal beginnings are equal texts, so they are in one split."""
+    file = write(tmp_path / "a.txt", [f"{n % 20:02} words that go on {n}" for n in range(40)])
+    data = opened(file, max_characters=8, cut_long=True)
+    held = {split: set(texts(data, split)) for split in SPLITS}
+    assert set.union(*held.values()) == {f"{n:02} words" for n in range(20)}
+    assert sum(map(len, held.values())) == 20
+    assert any("40 longer than 8 characters, which are cut" in line for line in data.summary)
+    assert len(texts(opened(file, max_characters=24), "train")) < 40  # by default they are left out
