@@ -35,6 +35,12 @@ class TextDomain(Domain):
                 "an LSTM language model, by maximum likelihood",
                 capabilities=frozenset({"likelihood", "temperature"}),
             ),
+            RecipeEntry(
+                "gpt2",
+                "gancore_text.gpt2:GPT2",
+                "GPT-2 of transformers, from scratch or fine-tuned; extra `gpt2`",
+                capabilities=frozenset({"likelihood", "bound", "temperature"}),
+            ),
         )
     }
 
@@ -57,6 +63,6 @@ class TextDomain(Domain):
     def tiny_config(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "python_reference", "max_characters": 40},
-            "model": {"batch_size": 8, "width": 8, "embedding_dim": 8},
+            "model": {"batch_size": 8, "width": 8, "embedding_dim": 8, "layers": 1, "heads": 2},
             "train": {"steps": 8},
         }
