@@ -41,6 +41,12 @@ class TextDomain(Domain):
                 "GPT-2 of transformers, from scratch or fine-tuned; extra `gpt2`",
                 capabilities=frozenset({"likelihood", "bound", "temperature"}),
             ),
+            RecipeEntry(
+                "textvae",
+                "gancore_text.textvae:TextVAERecipe",
+                "a variational autoencoder of LSTMs: a bound on the likelihood, and interpolation",
+                capabilities=frozenset({"likelihood", "bound", "temperature", "latents"}),
+            ),
         )
     }
 
