@@ -47,6 +47,18 @@ class TextDomain(Domain):
                 "a variational autoencoder of LSTMs: a bound on the likelihood, and interpolation",
                 capabilities=frozenset({"likelihood", "bound", "temperature", "latents"}),
             ),
+            RecipeEntry(
+                "latentgan",
+                "gancore_text.latentgan:LatentGAN",
+                "a WGAN-GP of the codes of an autoencoder, whose decoder writes the texts",
+                capabilities=frozenset({"latents"}),
+            ),
+            RecipeEntry(
+                "embedgan",
+                "gancore_text.embedgan:EmbedGAN",
+                "a WGAN-GP of sequences of word vectors, all words at once",
+                capabilities=frozenset({"parallel", "latents"}),
+            ),
         )
     }
 

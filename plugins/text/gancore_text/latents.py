@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding
+from torch.nn.functional import embedding, relu
 
-from gancore.nn import Recurrent, until_end
-from gancore_text.tokenizer import END
+from gancore.errors import ConfigError
+from gancore.games import AdversarialGame, noise
+from gancore.nn import Recurrent, SequenceGenerator, until_end
+from gancore_text.tokenizer import END, UNKNOWN
 
 State = tuple[Tensor, ...]
 
@@ -60,3 +62,43 @@ class LatentRecurrent(nn.Module):
         *inner, latents = state
         outputs, after = self.body.step(tuple(inner), torch.cat([x, latents.to(x.dtype)], -1))
         return outputs, (*after, latents)
+
+
+class WordDropoutGenerator(SequenceGenerator):
+    """In training a share of the tokens that it reads is unknown; those that it predicts are not changed."""
+
+    word_dropout: float = 0.0
+
+    def features(
+        self, tokens: Tensor, condition: Tensor | None = None, latents: Tensor | None = None
+    ) -> Tensor:
+        if self.training and self.word_dropout:
+            drawn = noise(len(tokens), tokens.device).uniform(*tokens.shape)
+            tokens = torch.where(drawn < self.word_dropout, UNKNOWN, tokens)
+        return super().features(tokens, condition, latents)
+
+
+class ResidualLayers(nn.Module):
+    """Vectors (rows, in_features) to (rows, out_features): two residual layers of ``width`` between linear
+    ones, each of them x + W relu(V relu(x)).
+    """
+
+    def __init__(self, in_features: int, width: int, out_features: int, last_bias: bool = True) -> None:
+        super().__init__()
+        self.first = nn.Linear(in_features, width)
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+        self.last = nn.Linear(width, out_features, bias=last_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for before, after in zip(self.inner[::2], self.inner[1::2], strict=True):
+            x = x + after(relu(before(relu(x))))
+        outputs: Tensor = self.last(relu(x))
+        return outputs
+
+
+def game_class(given: type[AdversarialGame] | None, own: type[AdversarialGame]) -> type[AdversarialGame]:
+    """The game of ``model.game``, or the recipe's. Raises ConfigError if it lacks what the recipe's has."""
+    if given is not None and not issubclass(given, own):
+        raise ConfigError(f"model.game: {given.__name__} is no {own.__name__}", f"subclass {own.__name__}")
+    return given or own

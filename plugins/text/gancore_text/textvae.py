@@ -16,14 +16,13 @@ from gancore.games import (
     LikelihoodGame,
     Move,
     likelihood_game,
-    noise,
     with_defaults,
 )
 from gancore.nn import SequenceGenerator, VariationalAutoencoder
 from gancore.random import Key
-from gancore_text.latents import LatentRecurrent, TextEncoder
+from gancore_text.latents import LatentRecurrent, TextEncoder, WordDropoutGenerator
 from gancore_text.representation import TokenIds
-from gancore_text.tokenizer import END, UNKNOWN, TokenizerName
+from gancore_text.tokenizer import END, TokenizerName
 
 
 @with_defaults(lr=2e-3, lr_end=0.01, lr_warmup=0.05, beta2=0.99, clip_grad_norm=5.0)
@@ -49,20 +48,6 @@ class TextVAEConfig(LikelihoodConfig):
     importance_samples: PositiveInt = Field(
         64, description="latents per text in the importance-weighted bound, k"
     )
-
-
-class WordDropoutGenerator(SequenceGenerator):
-    """In training a share of the tokens that it reads is unknown; those that it predicts are not changed."""
-
-    word_dropout: float = 0.0
-
-    def features(
-        self, tokens: Tensor, condition: Tensor | None = None, latents: Tensor | None = None
-    ) -> Tensor:
-        if self.training and self.word_dropout:
-            drawn = noise(len(tokens), tokens.device).uniform(*tokens.shape)
-            tokens = torch.where(drawn < self.word_dropout, UNKNOWN, tokens)
-        return super().features(tokens, condition, latents)
 
 
 class TextLikelihood(nn.Module):
