@@ -10,8 +10,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, relu
 
-from gancore import Batch, Recipe, Spec
-from gancore.data import Tree, View
+from gancore import Batch, Recipe, Spec, View
+from gancore.data import Tree
 from gancore.games import (
     AdversarialConfig,
     AdversarialGame,

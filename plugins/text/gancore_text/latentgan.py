@@ -46,6 +46,8 @@ RECONSTRUCTION = "reconstruction"
 """The cost of the autoencoder's moves."""
 GREEDY = 1e-4
 """A temperature at which the most probable token is drawn."""
+DECODED_ROWS = 8
+"""Texts of a batch whose decoding is compared with them for the log."""
 
 
 @with_defaults(
@@ -181,7 +183,7 @@ class LatentGANGame(AdversarialGame):
             return super().cost(move, draw)
         tokens = self.real(draw).data
         cost = Cost().add(RECONSTRUCTION, self.autoencoder.negative_log_prob(tokens))
-        return cost.log("decode_accuracy", self.autoencoder.accuracy(tokens))
+        return cost.log("decode_accuracy", self.autoencoder.accuracy(tokens[:DECODED_ROWS]))
 
     def sampler(self) -> Sampler:
         assert isinstance(self.representation, TokenIds)
