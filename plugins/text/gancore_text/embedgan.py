@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, leaky_relu, relu
+from torch.nn.functional import interpolate, leaky_relu, normalize, relu
 
 from gancore import Batch, Recipe, Spec, View
 from gancore.data import Tree
@@ -60,7 +60,7 @@ class EmbedGANConfig(AdversarialConfig):
     width: PositiveInt = Field(64, description="channels of the convolutions at full length; doubled inwards")
     latent_dim: PositiveInt = Field(64, description="dimensions of the generator's latents")
     sharpness: PositiveFloat = Field(
-        10.0, description="logits of tokens are products of generated and table vectors, times this"
+        20.0, description="logits of tokens are cosines of generated and table vectors, times this"
     )
     input_noise: NonNegativeFloat = Field(
         0.1, description="length of the noise on vectors that the critic reads; a token's vector has length 1"
@@ -70,8 +70,8 @@ class EmbedGANConfig(AdversarialConfig):
 class VectorGenerator(nn.Module):
     """Latents (rows, latent) to vectors (rows, time, size): mixtures of the table's rows.
 
-    A dense layer gives a short sequence, which is enlarged twice; convolutions follow each. With g_t their
-    output, vector t is softmax(sharpness g_t E^T) E for the table E, so that it stays among its rows.
+    A dense layer gives a short sequence, which is enlarged twice; convolutions follow each. With unit vectors
+    g_t, their output, vector t is softmax(sharpness g_t E^T) E for the table E: it stays among its rows.
     """
 
     def __init__(
@@ -95,7 +95,8 @@ class VectorGenerator(nn.Module):
             x = layer(relu(interpolate(x, size=length)))
         x = x + self.mix(relu(x))
         table = self.vectors.table
-        logits = self.last(relu(x).transpose(1, 2)) @ (self.sharpness * table.T)
+        directions = normalize(self.last(relu(x).transpose(1, 2)), dim=-1)
+        logits = directions @ (self.sharpness * table.T)
         mixed: Tensor = logits.softmax(-1).to(table.dtype) @ table
         return mixed
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
-CONTEXTS = 500
+CONTEXTS = 256
 """Tokens that count as neighbours: the ids from 0 on, which are the most frequent of words."""
 OFFSETS = (-2, -1, 1, 2)
 
