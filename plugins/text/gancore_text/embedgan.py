@@ -67,6 +67,15 @@ class EmbedGANConfig(AdversarialConfig):
     )
 
 
+def init_he_(network: nn.Module) -> None:
+    """Initialisation of He et al. 2015 for layers with ReLU; with others latents hardly matter at first."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+
 class VectorGenerator(nn.Module):
     """Latents (rows, latent) to vectors (rows, time, size): mixtures of the table's rows.
 
@@ -88,6 +97,7 @@ class VectorGenerator(nn.Module):
         )
         self.mix = nn.Conv1d(width, width, 5, padding=2)
         self.last = nn.Linear(width, vectors.table.shape[1])
+        init_he_(self)
 
     def forward(self, latents: Tensor) -> Tensor:
         x = self.dense(latents).view(len(latents), -1, self.lengths[0])
