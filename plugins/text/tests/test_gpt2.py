@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -86,6 +87,12 @@ def test_dropout_is_keyed_and_that_of_attention_is_off():
 def test_heads_must_divide_the_width():
     with refused(ConfigError, "model.width=8", "model.heads=3"):
         GPT2Trunk(8, LENGTH, layers=1, heads=3)
+
+
+def test_without_transformers_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with refused(ConfigError, "gpt2", "transformers", fix="gancore-text[gpt2]"):
+        GPT2Trunk(8, LENGTH, layers=1, heads=2)
 
 
 # Pretrained folders
