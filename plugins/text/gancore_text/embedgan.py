@@ -177,7 +177,7 @@ class EmbedGANGame(AdversarialGame):
 
     def _tokens(self, view: View) -> Tensor:
         """The ids of a view, (rows, time), on the CPU."""
-        parts = torch.arange(len(view)).split(FIT_ROWS)
+        parts = torch.split(torch.arange(len(view)), FIT_ROWS)
         encoded = (self.representation.encode(view.get_batch(part, Key.of("fit"))) for part in parts)
         return torch.cat([batch.data.cpu() for batch in encoded])
 
@@ -211,6 +211,7 @@ class EmbedGAN(Recipe):
         tokens = TokenIds(config.tokenizer, spec)
         vectors = WordVectors(tokens.vocab_size, config.vector_dim, config.random_share)
         options = config.game_options()
+        options["game"] = game_class(options["game"], EmbedGANGame)
         return adversarial_game(
             generator=lambda: VectorGenerator(
                 vectors, config.latent_dim, config.width, tokens.length, config.sharpness
@@ -218,5 +219,5 @@ class EmbedGAN(Recipe):
             discriminator=lambda: VectorCritic(vectors, config.width, tokens.length, config.input_noise),
             prior=normal(config.latent_dim),
             representation=tokens,
-            **{**options, "game": game_class(options["game"], EmbedGANGame)},
+            **options,
         )

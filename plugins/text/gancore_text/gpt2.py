@@ -95,18 +95,21 @@ class GPT2Trunk(nn.Module):
 
     def initial(self, rows: int, condition: Tensor | None = None) -> Cache:
         """The state before the first step: no keys and values."""
-        config = self.body.config
+        config, positions = self.body.config, self.body.wpe.weight
         shape = rows, config.n_head, 0, self.in_features // config.n_head
-        return (self.body.wpe.weight.new_empty(shape),) * (2 * config.n_layer)
+        empty: Cache = (positions.new_empty(shape),) * (2 * config.n_layer)
+        return empty
 
     def step(self, state: Cache, x: Tensor) -> tuple[Tensor, Cache]:
         """(rows, width) to (rows, width) and the next state; ``state`` is not changed."""
         from transformers import DynamicCache
 
-        cache = DynamicCache(list(zip(state[::2], state[1::2], strict=True)))
-        outputs = self.body(inputs_embeds=x[:, None], past_key_values=cache, use_cache=True)
+        cache: Any = DynamicCache(list(zip(state[::2], state[1::2], strict=True)))
+        outputs: Tensor = self.body(
+            inputs_embeds=x[:, None], past_key_values=cache, use_cache=True
+        ).last_hidden_state
         after = tuple(tensor for layer in cache.layers for tensor in (layer.keys, layer.values))
-        return outputs.last_hidden_state[:, 0], after
+        return outputs[:, 0], after
 
 
 def _make_body(width: int, length: int, layers: int, heads: int) -> GPT2Model:
@@ -117,7 +120,8 @@ def _make_body(width: int, length: int, layers: int, heads: int) -> GPT2Model:
         raise ConfigError(
             "the recipe gpt2 needs transformers, which is not installed", "pip install 'gancore-text[gpt2]'"
         ) from None
-    config = transformers.GPT2Config(
+    configuration: Any = transformers.GPT2Config
+    config = configuration(
         vocab_size=1,
         n_positions=length,
         n_embd=width,
@@ -134,6 +138,8 @@ def _make_body(width: int, length: int, layers: int, heads: int) -> GPT2Model:
 
 class GPT2LanguageModel(SequenceGenerator):
     """As ``transformers.GPT2LMHeadModel``: logits are products of outputs and embeddings, plus a bias."""
+
+    trunk: GPT2Trunk
 
     def __init__(self, trunk: GPT2Trunk, vocab_size: int, length: int) -> None:
         super().__init__(trunk, vocab_size, length, end=END)

@@ -112,19 +112,22 @@ class Autoencoder(nn.Module):
         middle = codes.new_full((rows, decoder.length), 0.5)
         prefix = torch.empty(rows, 0, dtype=torch.int64, device=codes.device)
         with without_dropout(decoder):
-            return decoder.complete(prefix, decoder.initial(rows, None, codes), middle, GREEDY)
+            found: Tensor = decoder.complete(prefix, decoder.initial(rows, None, codes), middle, GREEDY)
+        return found
 
     @torch.no_grad()
     def accuracy(self, tokens: Tensor) -> Tensor:
         """The share of the tokens of each text that decoding its code gives back at their places, (rows)."""
         mask = until_end(tokens, END)
         equal = (self.decode(self.encode(tokens)) == tokens) & mask
-        return equal.sum(1) / mask.sum(1)
+        shares: Tensor = equal.sum(1) / mask.sum(1)
+        return shares
 
 
 def on_sphere(codes: Tensor) -> Tensor:
     """Rows (rows, size) divided by their root mean square."""
-    return normalize(codes, dim=1) * codes.shape[1] ** 0.5
+    scaled: Tensor = normalize(codes, dim=1) * codes.shape[1] ** 0.5
+    return scaled
 
 
 class CodeGenerator(nn.Module):
@@ -148,7 +151,8 @@ class CodeCritic(Discriminator):
 
     def embed(self, data: Tree) -> Tensor:
         if data.is_floating_point():
-            return data
+            codes: Tensor = data
+            return codes
         with torch.no_grad():
             return self._autoencoder[0].encode(data)
 
@@ -202,6 +206,7 @@ class LatentGAN(Recipe):
         tokens, share = TokenIds(config.tokenizer, spec), config.autoencoder_share
         autoencoder = Autoencoder(config, tokens.vocab_size, tokens.length)
         options = config.game_options()
+        options["game"] = game_class(options["game"], LatentGANGame)
         game = adversarial_game(
             generator=lambda: CodeGenerator(config.latent_dim, config.width, config.code_dim),
             discriminator=lambda: CodeCritic(autoencoder, config.code_dim, config.width),
@@ -225,7 +230,7 @@ class LatentGAN(Recipe):
                     name="adversarial",
                 ),
             ],
-            **{**options, "game": game_class(options["game"], LatentGANGame)},
+            **options,
         )
         assert isinstance(game, LatentGANGame)
         game.autoencoder = autoencoder

@@ -46,7 +46,8 @@ class WordVectors(nn.Module):
         """Euclidean distances (...) of vectors (..., size) to the nearest row and to the second nearest."""
         products = (vectors @ self.table.T).topk(2, -1).values
         squares = vectors.square().sum(-1, keepdim=True) + 1 - 2 * products
-        return squares.clamp_min(0).sqrt().unbind(-1)
+        nearest, second = squares.clamp_min(0).sqrt().unbind(-1)
+        return nearest, second
 
 
 def neighbour_vectors(tokens: Tensor, vocab_size: int, size: int) -> Tensor:
