@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate, leaky_relu, normalize, relu
 from gancore import Batch, Recipe, Spec, View
 from gancore.data import Tree
 from gancore.games import (
+    Adam,
     AdversarialConfig,
     AdversarialGame,
     Cost,
@@ -20,15 +21,22 @@ from gancore.games import (
     Draw,
     Game,
     GeneratorSampler,
+    Move,
+    Phase,
+    Player,
     Representation,
     Sampler,
     adversarial_game,
+    adversarial_moves,
+    cosine,
     noise,
     normal,
+    warmup,
     with_defaults,
 )
+from gancore.nn.autoregressive import token_log_probs
 from gancore.random import Key
-from gancore_text.latents import game_class
+from gancore_text.latents import TextEncoder, game_class
 from gancore_text.representation import TokenIds
 from gancore_text.tokenizer import TokenizerName
 from gancore_text.word_vectors import WordVectors
@@ -36,6 +44,8 @@ from gancore_text.word_vectors import WordVectors
 AMBIGUOUS = 0.8
 """A vector is ambiguous if its nearest row is farther than this share of the second nearest."""
 FIT_ROWS = 1024
+RECONSTRUCTION = "reconstruction"
+"""The cost of pretraining."""
 
 
 @with_defaults(
@@ -48,11 +58,18 @@ FIT_ROWS = 1024
     ema_halflife=10_000.0,
 )
 class EmbedGANConfig(AdversarialConfig):
-    """The table is fitted to train before training, and then stays as it is."""
+    """The table is fitted to train before training, and then stays as it is.
+
+    In pretraining the generator is the decoder of a variational autoencoder.
+    """
 
     tokenizer: TokenizerName = Field("word", description="what a token is: word, character, bpe or local")
     batch_size: PositiveInt = Field(64, description="texts per global batch")
     steps: PositiveInt = Field(6000, description="steps, when the command gives no budget")
+    pretraining_share: float = Field(
+        0.3, ge=0, lt=1, description="share of training in which the generator is pretrained; 0: none"
+    )
+    pretraining_lr: PositiveFloat = Field(3e-3, description="the maximal learning rate of pretraining")
     vector_dim: PositiveInt = Field(64, description="dimensions of the vectors of tokens")
     random_share: float = Field(
         0.5, ge=0, le=1, description="share of a vector that is random, not from the neighbours of its token"
@@ -100,15 +117,19 @@ class VectorGenerator(nn.Module):
         init_he_(self)
 
     def forward(self, latents: Tensor) -> Tensor:
+        table = self.vectors.table
+        mixed: Tensor = self.logits(latents).softmax(-1).to(table.dtype) @ table
+        return mixed
+
+    def logits(self, latents: Tensor) -> Tensor:
+        """Of the weights of the rows, (rows, time, vocab_size)."""
         x = self.dense(latents).view(len(latents), -1, self.lengths[0])
         for length, layer in zip(self.lengths, self.convolutions, strict=True):
             x = layer(relu(interpolate(x, size=length)))
         x = x + self.mix(relu(x))
-        table = self.vectors.table
         directions = normalize(self.last(relu(x).transpose(1, 2)), dim=-1)
-        logits = directions @ (self.sharpness * table.T)
-        mixed: Tensor = logits.softmax(-1).to(table.dtype) @ table
-        return mixed
+        logits: Tensor = directions @ (self.sharpness * self.vectors.table.T)
+        return logits
 
 
 class VectorCritic(Discriminator):
@@ -162,18 +183,36 @@ class NearestTokens(Representation):
 class EmbedGANGame(AdversarialGame):
     """An adversarial game of vectors; its log has the error of decoding them.
 
+    The cost "reconstruction" of pretraining is minus the evidence lower bound of independent words, in nats a
+    text, so that latents mean something when the game begins. Its encoder is not used afterwards.
     ``decode_distance``: Euclidean, from a generated vector to the nearest row; rows have length 1.
     ``decode_ambiguous``: the share of vectors that are almost as near to another row.
     """
 
+    generator: VectorGenerator
+    encoder: TextEncoder
+
+    def cost(self, move: Move, draw: Draw) -> Cost:
+        return self.reconstruction_cost(draw) if move.cost == RECONSTRUCTION else super().cost(move, draw)
+
+    def reconstruction_cost(self, draw: Draw) -> Cost:
+        """-log p(x | z) + w KL(q(z | x) || p(z)) with one z per row (Kingma and Welling 2014, eq. 10); w rises
+        from 0 to 1.
+        """
+        tokens = self.real(draw).data
+        m, log_s = self.encoder(tokens).chunk(2, dim=1)
+        z = m + log_s.exp() * draw.normal(m.shape[1], name="posterior")
+        divergence = 0.5 * (m.square() + (2 * log_s).exp() - 1 - 2 * log_s).sum(1)
+        log_probs = token_log_probs(self.generator.logits(z), tokens)
+        cost = Cost().add(RECONSTRUCTION, -log_probs.sum(1))
+        return cost.add("kl", divergence, scale=draw.progress_end)
+
     def fit(self, views: Mapping[str, View]) -> None:
         super().fit(views)
-        generators = [self.generator, *([] if self.ema is None else [self.ema.module])]
-        vectors = [generator.get_submodule("vectors") for generator in generators]
-        assert isinstance(vectors[0], WordVectors)
-        vectors[0].fit(torch.cat([self._tokens(view) for view in views.values()]))
-        for other in vectors[1:]:
-            other.load_state_dict(vectors[0].state_dict())
+        vectors = self.generator.vectors
+        vectors.fit(torch.cat([self._tokens(view) for view in views.values()]))
+        if self.ema is not None:
+            self.ema.module.get_submodule("vectors").load_state_dict(vectors.state_dict())
 
     def _tokens(self, view: View) -> Tensor:
         """The ids of a view, (rows, time), on the CPU."""
@@ -188,9 +227,7 @@ class EmbedGANGame(AdversarialGame):
         real_logits = self.real_logits(draw) if self.loss.generator_needs_real else fake_logits
         cost = Cost().add("loss", self.loss_values("generator", real_logits, fake_logits))
         with torch.no_grad():
-            vectors = self.generator.get_submodule("vectors")
-            assert isinstance(vectors, WordVectors)
-            nearest, second = vectors.distances(fake.float())
+            nearest, second = self.generator.vectors.distances(fake.float())
         cost.log("decode_distance", nearest.mean(1))
         return cost.log("decode_ambiguous", (nearest > AMBIGUOUS * second).float().mean(1))
 
@@ -210,14 +247,31 @@ class EmbedGAN(Recipe):
     def build(self, config: EmbedGANConfig, spec: Spec) -> Game:
         tokens = TokenIds(config.tokenizer, spec)
         vectors = WordVectors(tokens.vocab_size, config.vector_dim, config.random_share)
+        sizes = config.width, tokens.length
         options = config.game_options()
         options["game"] = game_class(options["game"], EmbedGANGame)
-        return adversarial_game(
-            generator=lambda: VectorGenerator(
-                vectors, config.latent_dim, config.width, tokens.length, config.sharpness
-            ),
-            discriminator=lambda: VectorCritic(vectors, config.width, tokens.length, config.input_noise),
+        game = adversarial_game(
+            generator=lambda: VectorGenerator(vectors, config.latent_dim, *sizes, config.sharpness),
+            discriminator=lambda: VectorCritic(vectors, *sizes, config.input_noise),
             prior=normal(config.latent_dim),
             representation=tokens,
             **options,
         )
+        assert isinstance(game, EmbedGANGame)
+        if config.pretraining_share:
+            width = config.width
+            game.encoder = TextEncoder(tokens.vocab_size, width, width, 2 * config.latent_dim)
+            add_pretraining(game, config)
+        return game
+
+
+def add_pretraining(game: EmbedGANGame, config: EmbedGANConfig) -> None:
+    """A first phase, in which the generator and the encoder are trained by likelihood."""
+    share = config.pretraining_share
+    optimizer = Adam(warmup(cosine(config.pretraining_lr, 1e-5), 0.05), (0.9, 0.99))
+    player = Player(["generator", "encoder"], optimizer, clip_grad_norm=5.0)
+    game.players = {**game.players, "pretraining": player}
+    moves = [Move("pretraining", RECONSTRUCTION)]
+    pretraining = Phase(moves, budget_share=share, name="pretraining", selects=False)
+    adversarial = adversarial_moves(config.discriminator_steps, game.penalties)
+    game.phases = [pretraining, Phase(adversarial, budget_share=1 - share, name="adversarial")]
