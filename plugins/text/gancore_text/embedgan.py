@@ -196,8 +196,9 @@ class EmbedGANGame(AdversarialGame):
         return self.reconstruction_cost(draw) if move.cost == RECONSTRUCTION else super().cost(move, draw)
 
     def reconstruction_cost(self, draw: Draw) -> Cost:
-        """-log p(x | z) + w KL(q(z | x) || p(z)) with one z per row (Kingma and Welling 2014, eq. 10); w rises
-        from 0 to 1.
+        """-log p(x | z) + w KL(q(z | x) || p(z)) with one z per row (Kingma and Welling 2014, eq. 10).
+
+        w rises from 0 to 1.
         """
         tokens = self.real(draw).data
         m, log_s = self.encoder(tokens).chunk(2, dim=1)

@@ -16,7 +16,7 @@ from refusals import refused
 
 from gancore.data.sources import resolve_source
 from gancore.errors import ConfigError
-from gancore.games import AdversarialGame
+from gancore.games import AdversarialGame, Move
 from gancore.random import Key, RowRange, noise_scope
 from gancore.training.loop import play
 from gancore.training.setup import set_up
@@ -172,6 +172,31 @@ def test_generated_vectors_are_mixtures_of_rows_and_sharp_ones_are_rows():
     torch.testing.assert_close(soft(torch.randn(3, 4)), mean, atol=1e-5, rtol=0)
     nearest, _ = vectors.distances(sharp(torch.randn(3, 4)))
     assert nearest.max() < 1e-3
+
+
+@pytest.mark.parametrize(("progress", "weight"), [(0.25, 0.25), (1.0, 1.0)])
+def test_pretraining_maximises_the_evidence_lower_bound_of_independent_words(data, progress, weight):
+    game, _ = trained(data, EmbedGAN(), embed_config(), 1)
+    setup = set_up(game, {"train": data.view("train")}, batch_size=8, micro_batches=1, seed=0)
+    draw = setup.batches.draw(0, 0, RowRange.all(8), 0, progress)
+    cost, tokens = game.cost(Move("pretraining", "reconstruction"), draw), draw.real().data
+    m, log_s = game.encoder(tokens).chunk(2, dim=1)
+    posterior = torch.distributions.Normal(m, log_s.exp())
+    z = m + log_s.exp() * draw.normal(4, name="posterior")
+    words = torch.distributions.Categorical(logits=game.generator.logits(z)).log_prob(tokens).sum(1)
+    divergence = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    torch.testing.assert_close(cost.total(), (weight * divergence - words).mean())
+
+
+def test_pretraining_comes_first_selects_no_model_and_can_be_left_out(data):
+    game, before = trained(data, EmbedGAN(), embed_config(pretraining_share=0.5), 4)
+    assert [(phase.name, phase.selects) for phase in game.phases] == [
+        ("pretraining", False),
+        ("adversarial", True),
+    ]
+    assert changed(game, before, "encoder") and changed(game, before, "discriminator")
+    alone, _ = trained(data, EmbedGAN(), embed_config(pretraining_share=0.0), 1)
+    assert [phase.name for phase in alone.phases] == ["adversarial"] and "pretraining" not in alone.players
 
 
 def test_the_log_has_the_error_of_decoding(data):
