@@ -46,6 +46,7 @@ AMBIGUOUS = 0.8
 FIT_ROWS = 1024
 RECONSTRUCTION = "reconstruction"
 """The cost of pretraining."""
+KL_WEIGHT = 0.1
 
 
 @with_defaults(
@@ -183,8 +184,8 @@ class NearestTokens(Representation):
 class EmbedGANGame(AdversarialGame):
     """An adversarial game of vectors; its log has the error of decoding them.
 
-    The cost "reconstruction" of pretraining is minus the evidence lower bound of independent words, in nats a
-    text, so that latents mean something when the game begins. Its encoder is not used afterwards.
+    The cost "reconstruction" of pretraining is that of a variational autoencoder of independent words, so that
+    latents mean something when the game begins. Its encoder is not used afterwards.
     ``decode_distance``: Euclidean, from a generated vector to the nearest row; rows have length 1.
     ``decode_ambiguous``: the share of vectors that are almost as near to another row.
     """
@@ -198,7 +199,7 @@ class EmbedGANGame(AdversarialGame):
     def reconstruction_cost(self, draw: Draw) -> Cost:
         """-log p(x | z) + w KL(q(z | x) || p(z)) with one z per row (Kingma and Welling 2014, eq. 10).
 
-        w rises from 0 to 1.
+        w = KL_WEIGHT (Higgins et al. 2017): at 1 the latents of words that are independent stay unused.
         """
         tokens = self.real(draw).data
         m, log_s = self.encoder(tokens).chunk(2, dim=1)
@@ -206,7 +207,7 @@ class EmbedGANGame(AdversarialGame):
         divergence = 0.5 * (m.square() + (2 * log_s).exp() - 1 - 2 * log_s).sum(1)
         log_probs = token_log_probs(self.generator.logits(z), tokens)
         cost = Cost().add(RECONSTRUCTION, -log_probs.sum(1))
-        return cost.add("kl", divergence, scale=draw.progress_end)
+        return cost.add("kl", divergence, scale=KL_WEIGHT)
 
     def fit(self, views: Mapping[str, View]) -> None:
         super().fit(views)
