@@ -55,6 +55,7 @@ KL_WEIGHT = 0.1
     penalty_weight=10.0,
     discriminator_steps=2,
     lr=3e-4,
+    beta1=0.0,
     beta2=0.9,
     ema_halflife=10_000.0,
 )
@@ -68,7 +69,7 @@ class EmbedGANConfig(AdversarialConfig):
     batch_size: PositiveInt = Field(64, description="texts per global batch")
     steps: PositiveInt = Field(6000, description="steps, when the command gives no budget")
     pretraining_share: float = Field(
-        0.3, ge=0, lt=1, description="share of training in which the generator is pretrained; 0: none"
+        0.2, ge=0, lt=1, description="share of training in which the generator is pretrained; 0: none"
     )
     pretraining_lr: PositiveFloat = Field(3e-3, description="the maximal learning rate of pretraining")
     vector_dim: PositiveInt = Field(64, description="dimensions of the vectors of tokens")
@@ -81,7 +82,7 @@ class EmbedGANConfig(AdversarialConfig):
         20.0, description="logits of tokens are cosines of generated and table vectors, times this"
     )
     input_noise: NonNegativeFloat = Field(
-        0.1, description="length of the noise on vectors that the critic reads; a token's vector has length 1"
+        0.2, description="length of the noise on vectors that the critic reads; a token's vector has length 1"
     )
 
 
@@ -184,8 +185,8 @@ class NearestTokens(Representation):
 class EmbedGANGame(AdversarialGame):
     """An adversarial game of vectors; its log has the error of decoding them.
 
-    The cost "reconstruction" of pretraining is that of a variational autoencoder of independent words, so that
-    latents mean something when the game begins. Its encoder is not used afterwards.
+    The cost "reconstruction" of pretraining is that of a variational autoencoder of independent words, so
+    that latents mean something when the game begins. Its encoder is not used afterwards.
     ``decode_distance``: Euclidean, from a generated vector to the nearest row; rows have length 1.
     ``decode_ambiguous``: the share of vectors that are almost as near to another row.
     """

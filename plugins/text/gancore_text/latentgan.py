@@ -68,10 +68,10 @@ class LatentGANConfig(AdversarialConfig):
     autoencoder_share: float = Field(
         0.5, gt=0, lt=1, description="share of training in which the autoencoder is trained"
     )
-    autoencoder_lr: PositiveFloat = Field(2e-3, description="the autoencoder's maximal learning rate")
-    embedding_dim: PositiveInt = Field(128, description="size of the embeddings")
-    width: PositiveInt = Field(256, description="units of the decoder, and of encoder and networks of codes")
-    code_dim: PositiveInt = Field(96, description="dimensions of a code")
+    autoencoder_lr: PositiveFloat = Field(4e-3, description="the autoencoder's maximal learning rate")
+    embedding_dim: PositiveInt = Field(96, description="size of the embeddings")
+    width: PositiveInt = Field(192, description="units of the decoder, and of encoder and networks of codes")
+    code_dim: PositiveInt = Field(64, description="dimensions of a code")
     code_noise: NonNegativeFloat = Field(
         0.3, description="deviation of the noise on codes in training the autoencoder; codes have deviation 1"
     )
