@@ -71,13 +71,18 @@ class VariationalAutoencoder(nn.Module):
         return self.elbo(data, condition) if self.training else self.importance_bound(data, condition)
 
     def elbo(self, data: Tree, condition: Tree = None) -> Tensor:
-        """E_q log p(x | z) - KL(q || p), eq. 10, with one z per row and the closed form
-        KL = 1/2 sum (m^2 + s^2 - 1 - log s^2).
+        """E_q log p(x | z) - KL(q || p), eq. 10, with one z per row."""
+        reconstruction, divergences = self.elbo_terms(data, condition)
+        return reconstruction - divergences.sum(1)
+
+    def elbo_terms(self, data: Tree, condition: Tree = None) -> tuple[Tensor, Tensor]:
+        """log p(x | z) with one z ~ q(z | x) per row, (batch), and KL(q || p) of each latent in closed form,
+        1/2 (m^2 + s^2 - 1 - log s^2), (batch, latent).
         """
         m, log_s = self.posterior(data, condition)
         z = m + log_s.exp() * noise(len(m), m.device).normal(len(m), self.latent_dim)
-        divergence = 0.5 * (m.square() + (2 * log_s).exp() - 1 - 2 * log_s).sum(1)
-        return self.likelihood.log_prob(data, self.decoder(z, condition)) - divergence
+        divergences = 0.5 * (m.square() + (2 * log_s).exp() - 1 - 2 * log_s)
+        return self.likelihood.log_prob(data, self.decoder(z, condition)), divergences
 
     def importance_bound(self, data: Tree, condition: Tree = None, key: Key = IMPORTANCE_KEY) -> Tensor:
         """log 1/k sum_i p(x, z_i) / q(z_i | x), z_i ~ q, of k draws (Burda et al. 2016, eq. 8).

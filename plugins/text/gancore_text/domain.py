@@ -53,6 +53,30 @@ class TextDomain(Domain):
                 "an LSTM by straight-through Gumbel-softmax, against convolutions",
                 capabilities=frozenset({"likelihood", "temperature"}),
             ),
+            RecipeEntry(
+                "gpt2",
+                "gancore_text.gpt2:GPT2",
+                "GPT-2 of transformers, from scratch or fine-tuned; extra `gpt2`",
+                capabilities=frozenset({"likelihood", "bound", "temperature"}),
+            ),
+            RecipeEntry(
+                "textvae",
+                "gancore_text.textvae:TextVAERecipe",
+                "a variational autoencoder of LSTMs: a bound on the likelihood, and interpolation",
+                capabilities=frozenset({"likelihood", "bound", "temperature", "latents"}),
+            ),
+            RecipeEntry(
+                "latentgan",
+                "gancore_text.latentgan:LatentGAN",
+                "a WGAN-GP of the codes of an autoencoder, whose decoder writes the texts",
+                capabilities=frozenset({"latents"}),
+            ),
+            RecipeEntry(
+                "embedgan",
+                "gancore_text.embedgan:EmbedGAN",
+                "a WGAN-GP of sequences of word vectors, all words at once",
+                capabilities=frozenset({"parallel", "latents"}),
+            ),
         )
     }
 
@@ -75,6 +99,6 @@ class TextDomain(Domain):
     def tiny_config(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "python_reference", "max_characters": 40},
-            "model": {"batch_size": 8, "width": 8, "embedding_dim": 8},
+            "model": {"batch_size": 8, "width": 8, "embedding_dim": 8, "layers": 1, "heads": 2},
             "train": {"steps": 8},
         }
