@@ -35,6 +35,12 @@ class TextDomain(Domain):
                 "an LSTM language model, by maximum likelihood",
                 capabilities=frozenset({"likelihood", "temperature"}),
             ),
+            RecipeEntry(
+                "ngram",
+                "gancore_text.ngram:NgramLanguageModel",
+                "counts of n-grams, with interpolated modified Kneser-Ney smoothing",
+                capabilities=frozenset({"likelihood", "temperature"}),
+            ),
         )
     }
 
