@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Diagnostic, Domain, RecipeEntry, Samples, Source
+from gancore import Data, Diagnostic, Domain, MetricEntry, RecipeEntry, Samples, Source, Spec
 from gancore_text.config import TextConfig, TextSchema
 from gancore_text.dataset import open_text
 from gancore_text.diagnosis import diagnose
 from gancore_text.export import draw_texts, shown, write_samples
+from gancore_text.noise import shuffle_words
+from gancore_text.registry import FEATURE_EXTRACTORS, METRICS, metrics_for
 from gancore_text.representation import texts_of
 from gancore_text.sources import SOURCES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
     from torch.utils.tensorboard import SummaryWriter
+
+    from gancore.random import Key
 
 
 class TextDomain(Domain):
@@ -43,6 +48,18 @@ class TextDomain(Domain):
             ),
         )
     }
+
+    metrics = METRICS
+    feature_extractors = FEATURE_EXTRACTORS
+    selection_metric = "reverse_lm_score"
+    neighbour_features = "ngrams"
+
+    def metrics_for(self, spec: Spec) -> Mapping[str, MetricEntry]:
+        return metrics_for(spec)
+
+    def noise(self, samples: Tensor, key: Key) -> Tensor:
+        """Words in a random order."""
+        return shuffle_words(samples, key)
 
     def open(self, source: Source, config: TextConfig) -> Data:
         return open_text(source, config)
