@@ -18,6 +18,7 @@ class Samples:
 
     ``columns``: this many samples belong side by side (of one class; of one interpolation; a sample and its
     neighbours), then the next ones; 0: every sample stands alone. ``headings`` are shown in place of labels.
+    ``remarks``: what a domain found about each sample, as that it is a copy of train; or none.
     """
 
     data: Tree
@@ -25,6 +26,7 @@ class Samples:
     condition: Tree = None
     columns: int = 0
     headings: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __len__(self) -> int:
         return tree_batch_size(self.data)

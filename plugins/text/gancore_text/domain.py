@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Diagnostic, Domain, MetricEntry, RecipeEntry, Samples, Source, Spec
+from gancore import Data, Diagnostic, Domain, MetricEntry, RecipeEntry, Samples, Source, Spec, View
 from gancore_text.config import TextConfig, TextSchema
 from gancore_text.dataset import open_text
 from gancore_text.diagnosis import diagnose
 from gancore_text.export import draw_texts, shown, write_samples
 from gancore_text.noise import shuffle_words
+from gancore_text.novelty import mark_novelty
 from gancore_text.registry import FEATURE_EXTRACTORS, METRICS, metrics_for
 from gancore_text.representation import texts_of
 from gancore_text.sources import SOURCES
@@ -75,7 +76,12 @@ class TextDomain(Domain):
         writer.add_text("samples", "\n".join(f"    {line}" for line in shown(samples)), step)
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
-        return diagnose(texts_of(samples.data), samples.spec["usual_bytes"])
+        agreement = samples.spec.get("agreement") or 0.0
+        return diagnose(texts_of(samples.data), samples.spec["usual_bytes"], agreement)
+
+    def remarks(self, samples: Samples, train: View) -> list[str]:
+        """A copy of train, a long span of it, or new."""
+        return mark_novelty(texts_of(samples.data), train)
 
     def tiny_config(self) -> Mapping[str, Any]:
         return {

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gancore import FeatureExtractor, Spec
 from gancore.data import digest_json
-from gancore_text.ngrams import split_words
 from gancore_text.representation import texts_of
+from gancore_text.tokenizer import split_words
 
 SIZE = 128
 """Features; so few that the covariance of 300 rows has full rank."""

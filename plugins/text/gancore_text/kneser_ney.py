@@ -64,7 +64,9 @@ class KneserNey(nn.Module):
         starts = torch.full_like(tokens[:, :1], self.vocab_size)
         stream = torch.cat([starts, tokens], 1)
         kept = torch.cat([torch.ones_like(starts, dtype=torch.bool), until_end(tokens, END)], 1)
-        nodes, keys, counts = torch.zeros_like(stream), [], []
+        nodes = torch.zeros_like(stream)
+        keys: list[Tensor] = []
+        counts: list[Tensor] = []
         adjusted: list[Tensor] = []
         first_node = 1
         for order in range(1, self.order + 1):

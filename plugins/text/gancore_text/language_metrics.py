@@ -16,9 +16,10 @@ from torch import Tensor
 
 from gancore import ConfigError, Interval, Metric, MetricInputs
 from gancore.metrics import block_jackknife, drop_blocks
+from gancore_text.intervals import BLOCKS, MIN_ROWS, ratio_interval
 from gancore_text.kneser_ney import KneserNey
 from gancore_text.ngram_metrics import SHARED_ORDER, text_entropy, word_entropy
-from gancore_text.ngrams import BLOCKS, MIN_ROWS, number_ngrams, ratio_interval
+from gancore_text.ngrams import number_ngrams
 from gancore_text.representation import texts_of
 from gancore_text.spelling import spelling_log_prob, spelling_log_probs
 from gancore_text.tokenizer import END, RESERVED, WordTokenizer

@@ -14,12 +14,12 @@ from scipy.stats import wasserstein_distance
 from gancore import Interval, Metric, MetricInputs
 from gancore.metrics import mean_interval
 from gancore_text.bleu import bleu_scores, self_bleu_scores
+from gancore_text.intervals import jackknife
 from gancore_text.ngrams import (
     NONE,
     Numbers,
     Unit,
     counts_by_text,
-    jackknife,
     lengths,
     number_ngrams,
     totals,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from gancore.random import Key
-from gancore_text.ngrams import split_words
 from gancore_text.representation import canonical, texts_of
+from gancore_text.tokenizer import split_words
 
 FEWEST_WORDS = 3.0
 """Words of a text on average below which characters are shuffled: a script without spaces, single words."""

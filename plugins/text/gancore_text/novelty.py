@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gancore import Interval, Metric, MetricInputs
-from gancore.metrics import clopper_pearson, mean_interval
-from gancore_text.ngrams import NONE, Numbers, lengths, number_tokens, ratio_interval, tokens_of
+from gancore import View
+from gancore.random import Key
+from gancore_text.ngrams import NONE, Numbers, lengths, number_tokens
+from gancore_text.representation import texts_of
+from gancore_text.tokenizer import split_words
 
 NGRAM = 4
 """Words of the n-grams that are looked up in train."""
 LONGEST = 64
 """Longer spans in common count as this long."""
+MOST_SEARCHED = 50_000
 LONG_SPAN, LONG_SHARE = 8, 0.6
 """A sample contains a long span of train if it shares this many words in a row, and this share of its own."""
 COPY, LONG, NEW = "copy of train", "long span of train", "new"
@@ -93,55 +96,26 @@ def _longest_spans(texts: Numbers, train: Numbers) -> tuple[Numbers, Numbers, Nu
     return spans, counts, known
 
 
-@lru_cache(maxsize=4)
-def novelty_of(samples: Tensor, train: Tensor) -> Novelty:
-    """Of canonical samples (n, bytes). Tensors are compared by identity."""
-    return compare_with_train(tokens_of(samples, "word"), tokens_of(train, "word"))
+@dataclass
+class _SearchedTexts:
+    """The words of the texts of a view, kept for the next preview of the same run."""
+
+    view: View | None = None
+    words: Sequence[Sequence[str]] = ()
+
+    def of(self, view: View) -> Sequence[Sequence[str]]:
+        if view is not self.view:
+            rows = torch.arange(min(len(view), MOST_SEARCHED))
+            self.words = [
+                split_words(text) for text in texts_of(view.get_batch(rows, Key.of("novelty")).data)
+            ]
+            self.view = view
+        return self.words
 
 
-def _metric(share: Callable[[Novelty], float], interval: Callable[[Novelty], Interval], unit: str) -> Metric:
-    """Neither end is better: good is the value of unseen real texts, which is a detail."""
-
-    def of(inputs: MetricInputs, samples: Tensor) -> Novelty:
-        return novelty_of(samples, inputs.train.samples)
-
-    def details(inputs: MetricInputs) -> Mapping[str, Any]:
-        return {
-            "of the reference": share(of(inputs, inputs.real.samples)),
-            "texts of train": len(inputs.train),
-            "share of train that was searched": inputs.train_fraction,
-        }
-
-    return Metric(
-        lambda inputs: share(of(inputs, inputs.fake.samples)),
-        unit=unit,
-        higher_is_better=None,
-        interval=lambda inputs: interval(of(inputs, inputs.fake.samples)),
-        details=details,
-        requires=frozenset({"train"}),
-        kind="memory",
-    )
+_searched = _SearchedTexts()
 
 
-def _new_ngrams(found: Novelty) -> Tensor:
-    return found.ngrams - found.known_ngrams
-
-
-novel_texts = _metric(
-    lambda found: float((~found.copied).double().mean()),
-    lambda found: clopper_pearson(int((~found.copied).sum()), len(found.copied)),
-    "share",
-)
-"""Share of samples that are no text of train, word for word."""
-novel_ngrams = _metric(
-    lambda found: int(_new_ngrams(found).sum()) / max(1, int(found.ngrams.sum())),
-    lambda found: ratio_interval(_new_ngrams(found), found.ngrams.double()),
-    "share",
-)
-"""Share of the n-grams of four words of samples that train does not have."""
-longest_span = _metric(
-    lambda found: float(found.spans.double().mean()),
-    lambda found: mean_interval(found.spans),
-    "words",
-)
-"""Mean length of the longest span of words that a sample shares with a text of train."""
+def mark_novelty(texts: Sequence[str], train: View) -> list[str]:
+    """For each text COPY, LONG with its words, or NEW; beside the first MOST_SEARCHED texts of train."""
+    return compare_with_train([split_words(text) for text in texts], _searched.of(train)).marks()

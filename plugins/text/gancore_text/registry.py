@@ -44,9 +44,15 @@ METRICS: Mapping[str, MetricEntry] = {
             "gancore_text.language_metrics:reverse_lm_score",
             "reference under n-grams of the samples",
         ),
-        MetricEntry("novel_texts", "gancore_text.novelty:novel_texts", "share of samples not in train"),
-        MetricEntry("novel_ngrams", "gancore_text.novelty:novel_ngrams", "share of 4-grams not in train"),
-        MetricEntry("longest_span", "gancore_text.novelty:longest_span", "words in a row as in train"),
+        MetricEntry(
+            "novel_texts", "gancore_text.novelty_metrics:novel_texts", "share of samples not in train"
+        ),
+        MetricEntry(
+            "novel_ngrams", "gancore_text.novelty_metrics:novel_ngrams", "share of 4-grams not in train"
+        ),
+        MetricEntry(
+            "longest_span", "gancore_text.novelty_metrics:longest_span", "words in a row as in train"
+        ),
         MetricEntry(
             "divergence_curve",
             "gancore_text.divergence_curve:divergence_curve",

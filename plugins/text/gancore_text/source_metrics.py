@@ -11,8 +11,8 @@ from torch import Tensor
 from gancore import ConfigError, Interval, Metric, MetricInputs, Spec
 from gancore.metrics import mean_interval
 from gancore_text.distribution import TextDistribution
+from gancore_text.intervals import jackknife_rows
 from gancore_text.markov import SMALLEST, MarkovChain
-from gancore_text.ngrams import jackknife_rows
 from gancore_text.oracle import Oracle
 from gancore_text.representation import texts_of
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from gancore_text import novelty, source_metrics
+from gancore_text import novelty_metrics, source_metrics
 from gancore_text.kneser_ney import KneserNey
 from gancore_text.language_metrics import encode_words, lm_score, reverse_lm_score
 from gancore_text.markov import MarkovChain
@@ -89,10 +89,10 @@ def test_marks_say_what_is_a_copy_and_what_holds_a_long_span():
 
 def test_novelty_by_hand():
     shown = inputs(["the cat sat.", "the dog sat. the dog."])
-    assert novelty.novel_texts.compute(shown) == 0.5
-    assert novelty.novel_ngrams.compute(shown) == pytest.approx(2 / 5)
-    assert novelty.longest_span.compute(shown) == pytest.approx((4 + 5) / 2)
-    details = novelty.novel_texts.details(shown)
+    assert novelty_metrics.novel_texts.compute(shown) == 0.5
+    assert novelty_metrics.novel_ngrams.compute(shown) == pytest.approx(2 / 5)
+    assert novelty_metrics.longest_span.compute(shown) == pytest.approx((4 + 5) / 2)
+    details = novelty_metrics.novel_texts.details(shown)
     assert details["of the reference"] == 0 and details["texts of train"] == 4
 
 

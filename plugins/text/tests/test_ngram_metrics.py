@@ -11,8 +11,9 @@ import pytest
 import torch
 from gancore_text import ngram_metrics
 from gancore_text.bleu import bleu_scores, self_bleu_scores
-from gancore_text.ngrams import number_tokens, split_words
+from gancore_text.ngrams import number_tokens
 from gancore_text.representation import canonical
+from gancore_text.tokenizer import split_words
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from gancore import MetricInputs
