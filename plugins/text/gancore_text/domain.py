@@ -85,7 +85,7 @@ class TextDomain(Domain):
 
     def tiny_config(self) -> Mapping[str, Any]:
         return {
-            "data": {"source": "python_reference", "max_characters": 40},
+            "data": {"source": "python_reference", "max_characters": 60},
             "model": {"batch_size": 8, "width": 8, "embedding_dim": 8},
             "train": {"steps": 8},
         }

@@ -48,7 +48,8 @@ def jensen_shannon(fake: Numbers, real: Numbers, k: int) -> float:
     if not (p.sum() and q.sum()):
         return 1.0
     p, q = p / p.sum(), q / q.sum()
-    return max(0.0, entropy((p + q) / 2, 2.0) - (entropy(p, 2.0) + entropy(q, 2.0)) / 2)
+    divergence = entropy((p + q) / 2, 2.0) - (entropy(p, 2.0) + entropy(q, 2.0)) / 2
+    return min(1.0, max(0.0, divergence))
 
 
 def entropy(p: Values, base: float = np.e) -> float:
