@@ -99,10 +99,10 @@ class KneserNey(nn.Module):
             counts = torch.where(last == self.vocab_size, 0, counts).double()  # no token is a start
             given = estimate_discounts(counts) if discounts is None else discounts[number]
             discount = torch.tensor([0.0, *given], dtype=torch.float64, device=counts.device)
-            taken = discount[counts.clamp(max=3).long()].minimum(counts)
+            removed = discount[counts.clamp(max=3).long()].minimum(counts)
             totals = torch.zeros_like(self.gamma).index_add_(0, parent, counts)
-            freed = torch.zeros_like(self.gamma).index_add_(0, parent, taken)
-            alphas.append((counts - taken) / totals[parent].clamp_min(1))
+            freed = torch.zeros_like(self.gamma).index_add_(0, parent, removed)
+            alphas.append((counts - removed) / totals[parent].clamp_min(1))
             self.gamma = torch.where(totals > 0, freed / totals.clamp_min(1), self.gamma)
         self.alpha = torch.cat(alphas)
 
