@@ -16,7 +16,7 @@ FEATURE_EXTRACTORS: Mapping[str, FeatureExtractorEntry] = {
         FeatureExtractorEntry(
             "sentences",
             "gancore_text.sentences:SentenceEmbeddings",
-            "a sentence encoder of yours, which GANCORE_SENTENCES names; MiniLM with the extra `sentences`",
+            "a sentence encoder of yours, which GANCORE_SENTENCES names, or MiniLM",
         ),
     )
 }
