@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gancore.config import DataConfig
-from gancore.data.dataset import Data, Spec, SpecSchema
+from gancore.data.dataset import Data, Spec, SpecSchema, View
 from gancore.data.sources import Source
 from gancore.entries import FeatureExtractorEntry, MetricEntry, RecipeEntry, SourceEntry
 from gancore.errors import ConfigError
@@ -121,6 +121,14 @@ class Domain:
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
         """Find problems of generated samples that are specific to this domain; by default none."""
+        return []
+
+    def remarks(self, samples: Samples, train: View) -> list[str]:
+        """What each sample repeats of ``train``, in a few words; empty: nothing is said.
+
+        For previews and the report of a comparison; ``write`` and ``preview`` get it as
+        ``Samples.remarks``.
+        """
         return []
 
     def tiny_config(self) -> Mapping[str, Any]:

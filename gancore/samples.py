@@ -18,6 +18,7 @@ class Samples:
 
     ``columns`` is the number of samples in a row of an overview (those of one class or one interpolation, or
     a sample and its neighbours); 0 for independent samples. ``headings`` are shown instead of labels.
+    ``remarks``: what the domain found about each sample, such as that it is a copy of train; or none.
     """
 
     data: Tree
@@ -25,6 +26,7 @@ class Samples:
     condition: Tree = None
     columns: int = 0
     headings: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
     def __len__(self) -> int:
         return tree_batch_size(self.data)

@@ -7,7 +7,7 @@ import mimetypes
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from gancore.files import open_regular, read_regular, remove, replace_folder, te
 
 if TYPE_CHECKING:
     from gancore.domain import Domain
+    from gancore.models.model import Model
+    from gancore.run_folder import RunFolder
     from gancore.samples import Samples
 
 SAMPLE_NUMBER = re.compile(r"(\d+)")
@@ -159,6 +161,18 @@ def samples_that_fit(galleries: Sequence[Gallery], characters: int) -> int:
     while count > 0 and sum(gallery.size(count) for gallery in galleries) > characters:
         count -= 1
     return count
+
+
+def add_remarks(samples: Samples, model: Model, run: RunFolder, data_root: Path | None) -> Samples:
+    """The samples with what the domain remarks on them; data are opened only for a domain that does."""
+    from gancore.domain import Domain
+    from gancore.evaluation.reference import open_reference
+
+    if type(model.domain).remarks is Domain.remarks:
+        return samples
+    data = open_reference(model, run, None, data_root, lambda line: None).data
+    train = next(iter(data.views("train").values()))
+    return replace(samples, remarks=model.domain.remarks(samples, train))
 
 
 def write_gallery(folder: Path, domain: Domain, samples: Samples, seed: int, weights_hash: str) -> None:

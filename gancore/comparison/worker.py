@@ -111,12 +111,13 @@ def _evaluate(context: JobContext) -> None:
 
 
 def _sample(context: JobContext) -> None:
-    from gancore.comparison.gallery import write_gallery
+    from gancore.comparison.gallery import add_remarks, write_gallery
     from gancore.models.model import load_model
 
-    seed = context.config.evaluation_seed
-    model = load_model(context.folder.run_folder(context.trial).model, context.config.device)
+    seed, run = context.config.evaluation_seed, context.folder.run_folder(context.trial)
+    model = load_model(run.model, context.config.device)
     samples = model.sample(int(context.environment["shown"]), seed)
+    samples = add_remarks(samples, model, run, context.data_root)
     write_gallery(context.folder.samples(context.trial), model.domain, samples, seed, context.weights_hash)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gancore.evaluation.evaluator import Evaluator
     from gancore.evaluation.features import Coordinates, FeaturePipeline
     from gancore.evaluation.result import Difference
+    from gancore.metrics.bins import kmeans_centres
     from gancore.metrics.distances import distance_chunks, nearest
     from gancore.metrics.frechet import frechet_metric
     from gancore.metrics.intervals import (
@@ -65,6 +66,7 @@ __all__ = [
     "distance_chunks",
     "drop_blocks",
     "frechet_metric",
+    "kmeans_centres",
     "mean_interval",
     "nearest",
     "outcomes_for",

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -236,6 +236,9 @@ class Callbacks:
         samples = to_samples(drawn, self.context.data.spec)
         if not is_early(state):
             self._print_new_findings(self.domain.diagnose(samples))
+        train = next(iter(self.context.data.views("train").values()))
+        remarks = self._try("remarks", state, lambda: self.domain.remarks(samples, train))
+        samples = replace(samples, remarks=remarks or ())
         folder = self.run.samples / f"step-{state.step:09d}"
         remove(folder)  # written before the run was resumed from an earlier step
         try:

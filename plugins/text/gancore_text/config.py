@@ -79,6 +79,9 @@ class TextSchema(SpecSchema):
     usual_bytes: Annotated[
         int, Field(ge=0, le=40_000, description="bytes that 99 % of train do not exceed")
     ] = 40_000
+    agreement: Annotated[
+        float, Field(ge=0, le=1, description="how often pairs of words of two texts of train are equal")
+    ] = 0.0
     characters: list[BoundedText] = Field(description="characters of train, the most frequent first")
     words: list[BoundedText] = Field(description="words of train, each with the space before it")
     bpe: str = Field(

@@ -37,13 +37,16 @@ from gancore_text.cleaning import (
     require_few_labels,
 )
 from gancore_text.config import TextConfig
+from gancore_text.diagnosis import agreement
 from gancore_text.local_tokenizer import check_tokenizer, read_tokenizer
 from gancore_text.sources import TextSource, resolve_text
 from gancore_text.spelling import spelling_log_probs
 from gancore_text.splitting import count_shared, divide, leave_out_shared
 from gancore_text.tokenizer import TOKENIZERS, LocalTokenizer, TokenizerName, Vocabularies, make_tokenizer
 
-_FORMAT = 2
+_FORMAT = 3
+MOST_COMPARED = 20_000
+"""Texts of train whose pairs of words are counted."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class TextTable:
     max_characters: int = 0
     max_bytes: int = 1
     usual_bytes: int = 0
+    agreement: float = 0.0
     words: list[str] = field(default_factory=list)
     characters: list[str] = field(default_factory=list)
     rare_words: dict[str, int] = field(default_factory=dict)
@@ -182,6 +186,7 @@ def _table(
         max_characters=max(len(example.text) for example in examples),
         max_bytes=max(len(example.text.encode()) for example in examples),
         usual_bytes=sizes[int(COVERED_SHARE * (len(sizes) - 1))],
+        agreement=agreement(train[:MOST_COMPARED]),
         words=vocabularies.words,
         characters=vocabularies.characters,
         rare_words=vocabularies.rare_words,
@@ -212,6 +217,7 @@ def _spec(
         "licence": source.entry.licence if source.entry else "",
         "max_bytes": table.max_bytes,
         "usual_bytes": table.usual_bytes,
+        "agreement": table.agreement,
         "words": table.words,
         "characters": table.characters,
         "bpe": table.bpe,

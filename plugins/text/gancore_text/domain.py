@@ -6,17 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Diagnostic, Domain, RecipeEntry, Samples, Source
+from gancore import Data, Diagnostic, Domain, MetricEntry, RecipeEntry, Samples, Source, Spec, View
 from gancore_text.config import TextConfig, TextSchema
 from gancore_text.dataset import open_text
 from gancore_text.diagnosis import diagnose
 from gancore_text.export import draw_texts, shown, write_samples
+from gancore_text.noise import shuffle_words
+from gancore_text.novelty import mark_novelty
+from gancore_text.registry import FEATURE_EXTRACTORS, METRICS, metrics_for
 from gancore_text.representation import texts_of
 from gancore_text.sources import SOURCES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
     from torch.utils.tensorboard import SummaryWriter
+
+    from gancore.random import Key
 
 
 class TextDomain(Domain):
@@ -77,8 +83,26 @@ class TextDomain(Domain):
                 "a WGAN-GP of sequences of word vectors, all words at once",
                 capabilities=frozenset({"parallel", "latents"}),
             ),
+            RecipeEntry(
+                "ngram",
+                "gancore_text.ngram:NgramLanguageModel",
+                "counts of n-grams, with interpolated modified Kneser-Ney smoothing",
+                capabilities=frozenset({"likelihood", "temperature"}),
+            ),
         )
     }
+
+    metrics = METRICS
+    feature_extractors = FEATURE_EXTRACTORS
+    selection_metric = "reverse_lm_score"
+    neighbour_features = "ngrams"
+
+    def metrics_for(self, spec: Spec) -> Mapping[str, MetricEntry]:
+        return metrics_for(spec)
+
+    def noise(self, samples: Tensor, key: Key) -> Tensor:
+        """Words in a random order."""
+        return shuffle_words(samples, key)
 
     def open(self, source: Source, config: TextConfig) -> Data:
         return open_text(source, config)
@@ -94,11 +118,16 @@ class TextDomain(Domain):
         writer.add_text("samples", "\n".join(f"    {line}" for line in shown(samples)), step)
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
-        return diagnose(texts_of(samples.data), samples.spec["usual_bytes"])
+        agreement = samples.spec.get("agreement") or 0.0
+        return diagnose(texts_of(samples.data), samples.spec["usual_bytes"], agreement)
+
+    def remarks(self, samples: Samples, train: View) -> list[str]:
+        """A copy of train, a long span of it, or new."""
+        return mark_novelty(texts_of(samples.data), train)
 
     def tiny_config(self) -> Mapping[str, Any]:
         return {
-            "data": {"source": "python_reference", "max_characters": 40},
+            "data": {"source": "python_reference", "max_characters": 60},
             "model": {"batch_size": 8, "width": 8, "embedding_dim": 8, "layers": 1, "heads": 2},
             "train": {"steps": 8},
         }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gancore import Samples
 from gancore.text import escape_unprintable, truncate
+from gancore_text.novelty import NEW
 from gancore_text.representation import texts_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ LINE_CHARACTERS, FONT_SIZE, LINE_HEIGHT, MARGIN = 80, 14, 18, 10
 
 
 def write_samples(samples: Samples, folder: Path) -> list[Path]:
-    """``samples.txt``, a text a line; ``samples.jsonl``, each text as it is, with its label if it has one.
+    """``samples.txt``, a text a line; ``samples.jsonl``, each text as it is, with its label and with what it
+    repeats of train, ``novelty``, if these are known.
 
     Raises:
         OSError: the folder cannot be written, or is full.
@@ -29,8 +31,11 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
     texts = texts_of(samples.data)
     lines, rows = folder / "samples.txt", folder / "samples.jsonl"
     lines.write_text("".join(f"{' '.join(text.split())}\n" for text in texts), encoding="utf-8")
-    named = zip(texts, samples.labels(), strict=True)
-    objects = ({"text": text, "label": label} if label else {"text": text} for text, label in named)
+    labels, remarks = samples.labels(), samples.remarks or [""] * len(texts)
+    objects = (
+        {"text": text, **({"label": label} if label else {}), **({"novelty": remark} if remark else {})}
+        for text, label, remark in zip(texts, labels, remarks, strict=True)
+    )
     rows.write_text(
         "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in objects), encoding="utf-8", newline="\n"
     )
@@ -38,13 +43,15 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
 
 
 def shown(samples: Samples) -> list[str]:
-    """A few of the texts, each on one printable line, its title before it."""
+    """A few of the texts, each on one printable line, its title, and what it repeats of train, before it."""
     texts = texts_of(samples.data[: samples.overview_count(MOST_SHOWN, MOST_SHOWN)])
-    titles = samples.titles()[: len(texts)]
+    titles, remarks = samples.titles(), samples.remarks or [""] * len(samples)
     lines = (truncate(escape_unprintable(" ".join(text.split())), MOST_CHARACTERS) for text in texts)
-    return [
-        f"[{title}] {line}" if title else line or "(empty)" for title, line in zip(titles, lines, strict=True)
-    ]
+    marks = (
+        "".join(f"[{part}] " for part in (title, remark if remark != NEW else "") if part)
+        for title, remark in zip(titles, remarks, strict=True)
+    )
+    return [f"{mark}{line}".strip() or "(empty)" for mark, line in zip(marks, lines, strict=False)]
 
 
 def draw_texts(samples: Samples) -> Image:

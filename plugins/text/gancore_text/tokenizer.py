@@ -28,6 +28,11 @@ WORD = re.compile(r" ?\w+| ?[^\w\s]+|\s")
 """A word, or other characters in a row, with the space before it. Tokens joined again are the text."""
 
 
+def split_words(text: str) -> list[str]:
+    """The words and punctuation of a text, as measures count them: without the spaces before them."""
+    return [word.strip() or word for word in WORD.findall(text) if word != " "]
+
+
 class Tokenizer(Protocol):
     """``encode`` knows no control tokens: a text that spells one is text.
 
