@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from gancore.config_layers import resolve_config
 from gancore.console import progress_printer
 from gancore.data.sources import array_source, is_array
 from gancore.errors import GancoreError
-from gancore.evaluation.result import EvaluationResult, store_evaluation
+from gancore.evaluation.result import EvaluationResult, store_evaluation, write_evaluations
 from gancore.file_lock import exclusive_lock
 from gancore.model_lookup import find_model, find_weights, load, load_game
 from gancore.plugins import plugins
@@ -29,12 +29,14 @@ from gancore.visualize import animate, generate, neighbours
 
 if TYPE_CHECKING:
     from gancore.comparison.runner import ComparisonResult
+    from gancore.evaluation.runner import EvaluationRequest
 
 __all__ = [
     "RunResult",
     "animate",
     "compare",
     "evaluate",
+    "evaluate_temperatures",
     "generate",
     "list_models",
     "list_runs",
@@ -141,6 +143,7 @@ def evaluate(
     n: int | None = None,
     split: str = "test",
     seed: int = 0,
+    temperature: float | None = None,
     device: str = "auto",
     data_root: str | Path | None = None,
     out: str | Path | None = None,
@@ -152,39 +155,89 @@ def evaluate(
     By default there are as many samples as the split has examples, from 300 to 2,000.
 
     ``data``: another source, a name or a path, read with the data settings of the model. ``metrics``: names;
-    the default is the quick ones. ``feature_extractor``: the default is the domain's first. The evaluation is
-    stored in the run folder (``evaluations.jsonl``) and written to ``out``. With ``update_card`` the results
-    that can be trusted are written into the model card.
+    the default is the quick ones. ``feature_extractor``: the default is the domain's first. ``temperature``:
+    of the samples, of models that have one. The evaluation is stored in the run folder
+    (``evaluations.jsonl``) and written to ``out``. With ``update_card`` the results that can be trusted are
+    written into the model card.
 
     Raises:
         GancoreError: a user error, described in one line.
     """
-    from gancore.evaluation.runner import EvaluationRequest, run_evaluation
+    from gancore.evaluation.runner import run_evaluation
 
-    request = EvaluationRequest(
-        folder=find_model(model, announce),
-        model_name=str(model),
-        against=None if data is None else str(data),
-        metrics=None if metrics is None else tuple(metrics),
-        features=feature_extractor,
-        n=n,
-        split=split,
-        seed=seed,
-        device=device,
-        data_root=_expand(data_root),
-        progress="none" if announce is silent else "plain",
-        announce=announce,
-    )
+    request = _evaluation_request(locals())
     evaluation = run_evaluation(request)
-    if request.run is not None:
-        _store_evaluation(request.run.evaluations_file, evaluation, announce)
-    if out is not None:
-        evaluation.write(Path(out))
+    _store_evaluations(request, [evaluation], out)
     if update_card:
         from gancore.evaluation.report import write_to_card
 
         write_to_card(request.folder, evaluation)
     return evaluation
+
+
+@validate_arguments
+def evaluate_temperatures(
+    model: str | Path,
+    temperatures: Sequence[float],
+    *,
+    data: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+    feature_extractor: str | None = None,
+    n: int | None = None,
+    split: str = "test",
+    seed: int = 0,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    out: str | Path | None = None,
+    announce: Callable[[str], None] = silent,
+) -> list[EvaluationResult]:
+    """Evaluate a model at each temperature, in ascending order: the curve of quality against diversity.
+
+    The metrics are the domain's two for this curve (``Domain.quality_diversity_metrics``), and ``metrics``.
+    The other arguments are those of :func:`evaluate`, and the same at each temperature.
+
+    Raises:
+        GancoreError: a user error, described in one line; also if the model's samples have no temperature.
+    """
+    from gancore.evaluation.runner import run_temperatures
+
+    request = _evaluation_request(locals())
+    evaluations = run_temperatures(request, temperatures)
+    _store_evaluations(request, evaluations, out)
+    return evaluations
+
+
+def _evaluation_request(arguments: Mapping[str, Any]) -> EvaluationRequest:
+    """Arguments of :func:`evaluate` by name."""
+    from gancore.evaluation.runner import EvaluationRequest
+
+    announce, data, metrics = (arguments[name] for name in ("announce", "data", "metrics"))
+    return EvaluationRequest(
+        folder=find_model(arguments["model"], announce),
+        model_name=str(arguments["model"]),
+        against=None if data is None else str(data),
+        metrics=None if metrics is None else tuple(metrics),
+        features=arguments["feature_extractor"],
+        n=arguments["n"],
+        split=arguments["split"],
+        seed=arguments["seed"],
+        temperature=arguments.get("temperature"),
+        device=arguments["device"],
+        data_root=_expand(arguments["data_root"]),
+        progress="none" if announce is silent else "plain",
+        announce=announce,
+    )
+
+
+def _store_evaluations(
+    request: EvaluationRequest, evaluations: Sequence[EvaluationResult], out: str | Path | None
+) -> None:
+    """In the run folder that holds the model, and in ``out``."""
+    if request.run is not None:
+        for evaluation in evaluations:
+            _store_evaluation(request.run.evaluations_file, evaluation, request.announce)
+    if out is not None:
+        write_evaluations(Path(out), evaluations)
 
 
 def _plain_seeds(seeds: int | Sequence[int] | None) -> int | list[int] | None:
@@ -209,6 +262,7 @@ def compare(
     select: str | None = None,
     n: int | None = None,
     metrics: Sequence[str] | None = None,
+    temperatures: Sequence[float] | None = None,
     feature_extractor: str | None = None,
     evaluation_seed: int | None = None,
     device: str | None = None,
@@ -224,10 +278,11 @@ def compare(
     each training. ``recipes``: names, or ``"name=recipe"``; the default is all of the domain.
     ``overrides``: ``"key=value"`` for all, or ``"name:key=value"``. ``grid``: ``"key=value,value"``; every
     recipe tries every combination. ``seeds``: how many (0, 1, ...; by default 1), or which; they are added to
-    those that ``out`` has. ``select``: the measure on valid that selects each model, or ``"last"``; the
+    those that ``out`` has. ``temperatures``: at which models that have one are also evaluated, by default
+    those of the domain; they are added, too. ``select``: the measure on valid that selects each model, or ``"last"``; the
     default is that of the domain. ``n``: samples of each model, by default 2,000. Finished parts in ``out``
     are not computed again. ``resume``: the folder of an earlier comparison, which is continued with its
-    stored settings; only ``seeds`` can be added.
+    stored settings; only ``seeds`` and ``temperatures`` can be added.
 
     Raises:
         GancoreError: a user error, described in one line. A recipe that fails does not raise: see
@@ -247,6 +302,7 @@ def compare(
         "select": select,
         "n": n,
         "metrics": None if metrics is None else list(metrics),
+        "temperatures": None if temperatures is None else list(temperatures),
         "feature_extractor": feature_extractor,
         "evaluation_seed": evaluation_seed,
         "device": device,

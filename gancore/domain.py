@@ -65,6 +65,10 @@ class Domain:
     """Metric that selects a run's model on valid; empty, or not available for these data: the last model."""
     primary_metric: ClassVar[str] = ""
     """Metric of a comparison's verdict; if empty or not trusted, the first trusted one."""
+    quality_diversity_metrics: ClassVar[tuple[str, str]] = ("precision", "recall")
+    """A metric of quality and one of diversity: the axes of the curve over temperatures."""
+    comparison_temperatures: ClassVar[tuple[float, ...]] = ()
+    """At which a comparison evaluates models that have a temperature, unless it is given others."""
     neighbour_features: ClassVar[str] = "coordinates"
     """Feature extractor for nearest-neighbour search over all rows of train; should be fast."""
 
@@ -97,6 +101,12 @@ class Domain:
 
     def preview(self, samples: Samples) -> Image | None:
         """One picture of a few samples, for progress, TensorBoard and the report."""
+        return None
+
+    def texts(self, samples: Samples) -> list[str] | None:
+        """Each sample as text, with which progress, the report and the model card show it; None: samples are
+        not text.
+        """
         return None
 
     def log_to_tensorboard(self, samples: Samples, writer: SummaryWriter, step: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,6 +33,12 @@ def evaluate(
             help="Samples, and at most so many real ones. Default: as in the split, 300 to 2,000.",
         ),
     ] = None,
+    temperatures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Evaluate at each: quality against diversity. Of models that have one."
+        ),
+    ] = None,
     split: Annotated[str, typer.Option(help="The reference: test, valid or train.")] = "test",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 0,
     device: DeviceOption = "auto",
@@ -52,25 +58,39 @@ def evaluate(
     results of a run are stored in its folder, in evaluations.jsonl.
     """
     from gancore import api
+    from gancore.errors import ConfigError
+    from gancore.evaluation.temperatures import read_temperatures
 
-    evaluation = api.evaluate(
-        run_or_model,
-        data=data,
-        metrics=split_names(metrics),
-        feature_extractor=feature_extractor,
-        n=n,
-        split=split,
-        seed=seed,
-        device=device,
-        data_root=data_root,
-        out=out,
-        update_card=update_card,
-        announce=progress_printer(quiet),
-    )
-    if as_json:
-        for line in evaluation.lines():
-            print_line(line)
+    arguments: dict[str, Any] = {
+        "data": data,
+        "metrics": split_names(metrics),
+        "feature_extractor": feature_extractor,
+        "n": n,
+        "split": split,
+        "seed": seed,
+        "device": device,
+        "data_root": data_root,
+        "out": out,
+        "announce": progress_printer(quiet),
+    }
+    if temperatures is None:
+        evaluations = [api.evaluate(run_or_model, update_card=update_card, **arguments)]
+    elif update_card:
+        raise ConfigError(
+            "--update-card cannot be combined with --temperatures: a card has the model's own samples",
+            "leave out one of them",
+        )
     else:
+        values = read_temperatures(temperatures)
+        evaluations = api.evaluate_temperatures(run_or_model, values, **arguments)
+    if as_json:
+        for line in (line for evaluation in evaluations for line in evaluation.lines()):
+            print_line(line)
+    elif temperatures is None:
         from gancore.evaluation.report import print_report
 
-        print_report(evaluation)
+        print_report(evaluations[0])
+    else:
+        from gancore.evaluation.temperature_report import print_temperatures
+
+        print_temperatures(evaluations)
