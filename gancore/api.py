@@ -279,10 +279,10 @@ def compare(
     ``overrides``: ``"key=value"`` for all, or ``"name:key=value"``. ``grid``: ``"key=value,value"``; every
     recipe tries every combination. ``seeds``: how many (0, 1, ...; by default 1), or which; they are added to
     those that ``out`` has. ``temperatures``: at which models that have one are also evaluated, by default
-    those of the domain; they are added, too. ``select``: the measure on valid that selects each model, or ``"last"``; the
-    default is that of the domain. ``n``: samples of each model, by default 2,000. Finished parts in ``out``
-    are not computed again. ``resume``: the folder of an earlier comparison, which is continued with its
-    stored settings; only ``seeds`` and ``temperatures`` can be added.
+    those of the domain; they are added, too. ``select``: the measure on valid that selects each model, or
+    ``"last"``; the default is that of the domain. ``n``: samples of each model, by default 2,000. Finished
+    parts in ``out`` are not computed again. ``resume``: the folder of an earlier comparison, which is
+    continued with its stored settings; only ``seeds`` and ``temperatures`` can be added.
 
     Raises:
         GancoreError: a user error, described in one line. A recipe that fails does not raise: see

@@ -69,6 +69,14 @@ def compare(
     ] = None,
     n: Annotated[int | None, typer.Option("-n", min=16, help="Samples of each model. Default: 2000.")] = None,
     metrics: MetricsOption = None,
+    temperatures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Evaluate models that have one at each: quality against diversity; added to those of the"
+            " folder. Default: the domain's.",
+        ),
+    ] = None,
     feature_extractor: FeatureExtractorOption = None,
     evaluation_seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the evaluated samples. Default: 0.")
@@ -84,7 +92,10 @@ def compare(
         typer.Option(help="The folder; finished parts in it are not computed again. Default: in runs/."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Continue a comparison; only --seeds can be added.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Continue a comparison; only --seeds and --temperatures can be added."
+        ),
     ] = None,
     report_only: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Only write its report again.")
@@ -101,11 +112,12 @@ def compare(
     given = dict(locals())
     from gancore import api
     from gancore.comparison.config import read_seeds
+    from gancore.evaluation.temperatures import read_temperatures
 
     if report_only is not None:
         from gancore.comparison.runner import rewrite_report
 
-        _reject_extra_options(given, (*STORED_OPTIONS, "seeds", "resume"), "--report-only")
+        _reject_extra_options(given, (*STORED_OPTIONS, "seeds", "temperatures", "resume"), "--report-only")
         return _print_comparison(rewrite_report(report_only), quiet, as_json)
     if resume is not None:
         _reject_extra_options(given, STORED_OPTIONS, "--resume")
@@ -122,6 +134,7 @@ def compare(
         select=select,
         n=n,
         metrics=split_names(metrics),
+        temperatures=None if temperatures is None else read_temperatures(temperatures),
         feature_extractor=feature_extractor,
         evaluation_seed=evaluation_seed,
         device=device,

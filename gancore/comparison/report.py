@@ -26,6 +26,7 @@ from gancore.comparison.formatting import (
     join_names,
 )
 from gancore.comparison.gallery import Gallery, read_galleries, read_index, samples_that_fit
+from gancore.comparison.temperature_curves import curve_chart, read_curves, temperature_curves
 from gancore.comparison.tradeoff_table import time_to_target, tradeoff_row, tradeoff_statements
 from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
 from gancore.errors import CheckpointError
@@ -100,6 +101,7 @@ def make_report(
         "evaluation": _evaluation_metadata(evaluations),
         "tradeoffs": tradeoff_rows,
         "time_to_target": target,
+        "temperature_curves": temperature_curves(read_curves(folder, trials)),
         "runs": runs,
         "failures": failures,
         "samples": _samples(folder, trials),
@@ -310,6 +312,7 @@ def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
         max_number=samples_that_fit(galleries, MAX_PAGE_CHARACTERS - TEXT_CHARACTERS),
         intervals={metric["metric"]: _intervals(metric, index) for metric in report["metrics"]},
         curves=_curves(report, index),
+        curve_chart=curve_chart(report["temperature_curves"], index) if report["temperature_curves"] else "",
         not_computed=_not_computed(report),
         heading=partial(_gallery_heading, report),
     )

@@ -247,7 +247,9 @@ def run_temperatures(request: EvaluationRequest, temperatures: Sequence[float]) 
         raise ConfigError("no temperature is given", "give numbers above 0; 1 is the model's own")
     model = load_model(request.folder, request.device)
     if not model.sampler.can("temperature"):
-        raise ConfigError(f"the samples of {request.model_name} have no temperature", "leave temperatures out")
+        raise ConfigError(
+            f"the samples of {request.model_name} have no temperature", "leave temperatures out"
+        )
     metrics = request.metrics or ()
     if metrics != (ALL,):
         metrics = tuple(dict.fromkeys([*model.domain.quality_diversity_metrics, *metrics]))

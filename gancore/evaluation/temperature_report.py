@@ -32,7 +32,9 @@ def print_temperatures(evaluations: Sequence[EvaluationResult]) -> None:
     from rich.box import SIMPLE_HEAD
 
     first = evaluations[0]
-    table = Table(box=SIMPLE_HEAD, title=Text(escape_control(first.model)), title_justify="left", pad_edge=False)
+    table = Table(
+        box=SIMPLE_HEAD, title=Text(escape_control(first.model)), title_justify="left", pad_edge=False
+    )
     table.add_column("temperature", justify="right")
     results = [result for result in first if not result.skipped]
     for result in results:

@@ -121,9 +121,9 @@ def reference_point(points: Sequence[CurvePoint]) -> ReferencePoint | None:
     values = [value for point in points if (value := point.value()) is not None]
     if not values:
         return None
-    controls = [_worst_control(result) for result in (points[0].quality, points[0].diversity)]
-    if all(map(math.isfinite, controls)):
-        return ReferencePoint(*controls, "controls")
+    worst = _worst_control(points[0].quality), _worst_control(points[0].diversity)
+    if all(map(math.isfinite, worst)):
+        return ReferencePoint(*worst, "controls")
     quality, diversity = (min(column) for column in zip(*values, strict=True))
     return ReferencePoint(quality, diversity, "worst shown")
 

@@ -26,6 +26,7 @@ class TextDomain(Domain):
     Config = TextConfig
     Schema = TextSchema
     sources = SOURCES
+    comparison_temperatures = (0.6, 0.8, 1.0, 1.2)
     recipes = {
         entry.name: entry
         for entry in (
