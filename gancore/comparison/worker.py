@@ -164,6 +164,7 @@ def _sweep(context: JobContext) -> None:
             made = _evaluate_with(context, metrics, temperature)
         metadata = {**made.metadata, TEMPERATURE: temperature}
         done.append(replace(made, model=str(trial), metadata=metadata))
+        done.sort(key=lambda one: one.metadata[TEMPERATURE] or 1.0)
         write_evaluations(folder.temperatures_file(trial), done)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -61,8 +62,8 @@ def test_the_area_is_that_of_the_cells_below_a_point_and_no_point_makes_it_small
     xs, ys = (sorted({0.0, *(p[axis] for p in points)}) for axis in (0, 1))
     cells = [
         (right - left) * (top - bottom)
-        for left, right in zip(xs, xs[1:], strict=False)
-        for bottom, top in zip(ys, ys[1:], strict=False)
+        for left, right in pairwise(xs)
+        for bottom, top in pairwise(ys)
         if any(x >= right and y >= top for x, y in points)
     ]
     area = dominated_area(points, (0.0, 0.0))
@@ -94,9 +95,7 @@ def test_a_metric_that_should_be_low_gives_the_same_area():
 
 def test_the_reference_is_the_worse_control_of_each_metric_or_the_worst_shown():
     def with_anchors(quality, diversity):
-        return CurvePoint(
-            1.0, result("p", 0.5, anchors=quality), result("r", 0.5, anchors=diversity)
-        )
+        return CurvePoint(1.0, result("p", 0.5, anchors=quality), result("r", 0.5, anchors=diversity))
 
     noisy = reference_point([with_anchors({"noise": 0.1, "collapse": 0.8}, {"noise": 0.9, "collapse": 0.2})])
     assert (noisy.quality, noisy.diversity, noisy.origin) == (0.1, 0.2, "controls")
@@ -130,7 +129,9 @@ def test_better_than_real_is_no_reason_for_distrust_of_a_cold_point_but_others_a
     assert cold.distrust_reason == ""
     blind = CurvePoint(1.0, result("precision", 1.0, trust="yes, blind to collapse"), result("recall", 0.2))
     assert blind.distrust_reason == ""
-    wrong = CurvePoint(1.0, result("precision", 1.0), result("recall", 0.2, trust="no: noise better than real"))
+    wrong = CurvePoint(
+        1.0, result("precision", 1.0), result("recall", 0.2, trust="no: noise better than real")
+    )
     assert wrong.distrust_reason == "recall: noise better than real"
 
 
@@ -138,9 +139,7 @@ def test_a_curve_is_in_the_order_of_its_temperatures():
     def evaluation(temperature, *metrics):
         return EvaluationResult("m", [result(m, 0.5) for m in metrics], {"temperature": temperature})
 
-    found = make_curve(
-        [evaluation(1.2, "p", "r"), evaluation(0.6, "r", "p"), evaluation(0.1, "p")], "p", "r"
-    )
+    found = make_curve([evaluation(1.2, "p", "r"), evaluation(0.6, "r", "p"), evaluation(0.1, "p")], "p", "r")
     assert [p.temperature for p in found] == [0.6, 1.2]
     assert {p.quality.metric for p in found} == {"p"}
 
