@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,8 @@ LOCK_TIMEOUT_SECONDS = 0.5
 class RunStatus:
     """The content of run.json. ``seconds`` of training; ``started`` and ``updated`` in ISO 8601, UTC.
 
-    ``environment``: device, precision, libraries and their versions.
+    ``phases``: name and steps of each phase, as planned or as played. ``environment``: device, precision,
+    libraries and their versions.
     ``verdict``: what is wrong with its model (:func:`gancore.training.quality.quality_warning`).
     """
 
@@ -50,6 +51,7 @@ class RunStatus:
     error: str = ""
     config_hash: str = ""
     verdict: str = ""
+    phases: Sequence[Mapping[str, str | int]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -206,6 +208,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "total": (int, type(None)),
     "seconds": (float, int),
     "pid": (int,),
+    "phases": (list,),
     "environment": (dict,),
 }
 

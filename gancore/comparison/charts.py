@@ -80,7 +80,15 @@ class Axis:
         return within[:: max(1, math.ceil(len(within) / 6))]
 
 
-def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
+@dataclass(frozen=True)
+class Border:
+    """Where a part of the x axis begins, and its name."""
+
+    x: float
+    name: str
+
+
+def line_chart(lines: Sequence[Line], x_label: str, y_label: str, borders: Sequence[Border] = ()) -> str:
     """Values of every trial against ``x_label``; empty if there are none."""
     points = [point for line in lines for point in line.points]
     if not points:
@@ -88,6 +96,9 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
     x = Axis.spanning([p[0] for p in points], LEFT, WIDTH - RIGHT, False, from_zero=True)
     y = Axis.spanning([p[1] for p in points], HEIGHT - BOTTOM, TOP, True)
     body = [*_grid(x, y), _axis_names(x_label, y_label)]
+    for border in borders:
+        body.append(_vertical("anchor", x.position(border.x), TOP, HEIGHT - BOTTOM))
+        body.append(_text(x.position(border.x) + 4, TOP + 10, _truncated(border.name), "tick", "start"))
     for line in lines:
         positions = [(x.position(a), y.position(b)) for a, b in line.points]
         body.append(f'<g class="c{line.index % STYLES}"><title>{escape(line.label)}</title>')

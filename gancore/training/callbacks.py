@@ -125,7 +125,7 @@ class Callbacks:
         if self._monitor.can_sample and self._intervals.is_due(self._intervals.preview, state):
             with _timed_overhead(state, "previews"):
                 self._try("preview", state, lambda: self._preview(state))
-        if self._intervals.is_due(self._intervals.evaluate, state):
+        if self._intervals.is_evaluation_due(state):
             with _timed_overhead(state, "evaluation"):
                 self._evaluate(state)
         state.seen = state.step

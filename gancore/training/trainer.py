@@ -121,7 +121,12 @@ class Trainer:
             None if checkpoint is None else _checkpoint_environment(checkpoint).get("precision"),
             started,
         )
-        self.status = replace(self.status, source=context.source_name, environment=context.environment)
+        self.status = replace(
+            self.status,
+            source=context.source_name,
+            phases=[{"name": phase.name, "steps": 0} for phase in context.setup.game.phases],
+            environment=context.environment,
+        )
         state = self._start(context) if checkpoint is None else self._resume(context, checkpoint)
         self.lock.check()
         write_config(self.run, self.config)
@@ -382,8 +387,14 @@ def _plugin_exit(error: BaseException) -> PluginError | None:
 
 
 def _status_at(status: RunStatus, state: TrainState) -> RunStatus:
+    names = [phase["name"] for phase in status.phases]
     return replace(
-        status, step=state.step, total=state.total_steps, seconds=state.seconds, verdict=state.verdict
+        status,
+        step=state.step,
+        total=state.total_steps,
+        seconds=state.seconds,
+        verdict=state.verdict,
+        phases=[{"name": name, "steps": steps} for name, steps in zip(names, state.plan, strict=True)],
     )
 
 
