@@ -16,12 +16,16 @@ from gancore.entries import FeatureExtractorEntry, MetricEntry, RecipeEntry, Sou
 from gancore.errors import ConfigError
 from gancore.random import Key, shuffle_coordinates
 from gancore.samples import Samples
-from gancore.text import clean_label, short_repr, suggestion
+from gancore.text import clean_label, escape_unprintable, short_repr, suggestion, truncate
 from gancore.trees import Tree
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch.utils.tensorboard import SummaryWriter
+
+
+MAX_LINE = 600
+"""Characters of a sample on one line."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,29 @@ class Domain:
         return None
 
     def texts(self, samples: Samples) -> list[str] | None:
-        """Each sample as text, with which progress, the report and the model card show it; None: samples are
-        not text.
+        """Each sample as text; None: samples are no text. Progress, report, model card and TensorBoard then
+        show text.
         """
         return None
 
+    def text_lines(self, samples: Samples, most: int = 16) -> list[str]:
+        """A few of :meth:`texts`, each on one printable line, its title before it; []: there are none."""
+        texts = self.texts(samples)
+        if texts is None:
+            return []
+        shown = texts[: samples.overview_count(most, most)]
+        single = (escape_unprintable(" ".join(text.split())) for text in shown)
+        lines = [truncate(line, MAX_LINE) or "(empty)" for line in single]
+        titled = zip(samples.titles(), lines, strict=False)
+        return [f"[{title}] {line}" if title else line for title, line in titled]
+
     def log_to_tensorboard(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
-        """Write samples to TensorBoard; by default the preview."""
+        """Write samples to TensorBoard; by default as text, as Markdown shows code, else the preview."""
         import numpy as np
+
+        if lines := self.text_lines(samples):
+            writer.add_text("samples", "\n".join(f"    {line}" for line in lines), step)
+            return
 
         picture = self.preview(samples)
         if picture is not None:

@@ -236,6 +236,8 @@ class Callbacks:
         samples = to_samples(drawn, self.context.data.spec)
         if not is_early(state):
             self._print_new_findings(self.domain.diagnose(samples))
+        for line in self.domain.text_lines(samples, 1):
+            self.progress.note(f"a sample of step {state.step:,}: {line}")
         folder = self.run.samples / f"step-{state.step:09d}"
         remove(folder)  # written before the run was resumed from an earlier step
         try:

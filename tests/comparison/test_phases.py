@@ -46,9 +46,9 @@ def test_phases_end_where_their_steps_end_and_a_single_one_has_no_borders():
 
 def test_one_training_says_what_changed_and_that_the_seed_is_unknown():
     assert said(run(0, [3.0, 2.0, 1.8, 2.5])) == (
-        "a: nll on valid (lower is better) was 2 at the end of pretraining and 2.50 at the end of adversarial:"
-        " worse by 0.500 in the one training, so the effect of the seed is unknown. The best value within it"
-        " was 1.80, at step 700."
+        "a: nll on valid (lower is better) was 2 at the end of pretraining and 2.50 at the end of"
+        " adversarial: worse by 0.500 in the one training, so the effect of the seed is unknown."
+        " The best value within it was 1.80, at step 700."
     )
     assert "better by 0.500" in said(run(0, [3.0, 2.0, 1.8, 2.5]), higher=True)
     assert "unchanged" in said(run(0, [3.0, 2.0, 1.8, 2.0]))
@@ -95,7 +95,9 @@ def test_the_page_marks_the_borders_and_says_the_sentence(tmp_path):
     effect = report["phases"]["a"]["metrics"]["density_error"]
     assert effect["seeds"] == {"0": [0.5, 0.8], "1": [0.6, 0.8]}
     text = made.folder.report_html.read_text()
-    assert report["phase_statements"][0].startswith("a: density_error on valid (lower is better) was 0.550 at")
+    assert report["phase_statements"][0].startswith(
+        "a: density_error on valid (lower is better) was 0.550 at"
+    )
     assert report["phase_statements"][0] in text and 'href="#phases"' in text
     section = text[text.index('id="phases"') : text.index('id="settings"')]
     assert section.count('class="anchor"') == 2 and ">adversarial<" in section

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Diagnostic, Domain, RecipeEntry, Samples, Source
+from gancore import Data, Diagnostic, Domain, RecipeEntry, Samples, Source, Spec
 from gancore_text.config import TextConfig, TextSchema
 from gancore_text.dataset import open_text
 from gancore_text.diagnosis import diagnose
-from gancore_text.export import draw_texts, shown, write_samples
+from gancore_text.export import draw_texts, write_samples
 from gancore_text.representation import texts_of
 from gancore_text.sources import SOURCES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch.utils.tensorboard import SummaryWriter
 
 
 class TextDomain(Domain):
@@ -46,11 +45,13 @@ class TextDomain(Domain):
         return write_samples(samples, folder)
 
     def preview(self, samples: Samples) -> Image:
-        return draw_texts(samples)
+        return draw_texts(self.text_lines(samples))
 
-    def log_to_tensorboard(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
-        """Texts, as Markdown shows code: as they are."""
-        writer.add_text("samples", "\n".join(f"    {line}" for line in shown(samples)), step)
+    def texts(self, samples: Samples) -> list[str]:
+        return texts_of(samples.data)
+
+    def report_sample_count(self, spec: Spec) -> int:
+        return 16
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
         return diagnose(texts_of(samples.data), samples.spec["usual_bytes"])
