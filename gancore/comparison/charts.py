@@ -249,13 +249,9 @@ def points_chart(
     if not points:
         return ""
     columns = [[number for point in points for number in point.numbers(axis)] for axis in ("x", "y")]
-    in_range = [
-        _controls_in_range({name: pair[number] for name, pair in controls.items()}, column)
-        for number, column in enumerate(columns)
-    ]
-    shown = {name: pair for name, pair in controls.items() if all(name in each for each in in_range)}
+    shown = {name: pair for name, pair in controls.items() if all(map(_is_near, pair, columns))}
     x, y = (
-        Axis.spanning([*column, *(pair[number] for pair in shown.values())], start, stop, True)
+        Axis.spanning([*column, *(pair[number] for pair in shown.values())], start, stop, False)
         for number, (column, (start, stop)) in enumerate(
             zip(columns, _ends(reversed_axes, HEIGHT - BOTTOM), strict=True)
         )
@@ -265,6 +261,12 @@ def points_chart(
     for name, (across, up) in shown.items():
         body += _cross(name, x.position(across), y.position(up))
     return _svg(HEIGHT, f"{axis_names[1]} against {axis_names[0]}", body)
+
+
+def _is_near(value: float, numbers: Sequence[float]) -> bool:
+    """Whether a linear axis can show the value and leave the numbers readable."""
+    low, high = min(numbers), max(numbers)
+    return math.isfinite(value) and max(low - value, value - high) <= (high - low or abs(high))
 
 
 def _ends(reversed_axes: tuple[bool, bool], bottom: float) -> tuple[tuple[float, float], tuple[float, float]]:
