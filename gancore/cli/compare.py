@@ -115,10 +115,7 @@ def compare(
     from gancore.evaluation.temperatures import read_temperatures
 
     if report_only is not None:
-        from gancore.comparison.runner import rewrite_report
-
-        _reject_extra_options(given, (*STORED_OPTIONS, "seeds", "temperatures", "resume"), "--report-only")
-        return _print_comparison(rewrite_report(report_only), quiet, as_json)
+        return _print_comparison(_rewrite_report(report_only, given), quiet, as_json)
     if resume is not None:
         _reject_extra_options(given, STORED_OPTIONS, "--resume")
     comparison = api.compare(
@@ -145,6 +142,13 @@ def compare(
         announce=progress_printer(quiet),
     )
     _print_comparison(comparison, quiet, as_json)
+
+
+def _rewrite_report(folder: Path, given: dict[str, Any]) -> ComparisonResult:
+    from gancore.comparison.runner import rewrite_report
+
+    _reject_extra_options(given, (*STORED_OPTIONS, "seeds", "temperatures", "resume"), "--report-only")
+    return rewrite_report(folder)
 
 
 def _reject_extra_options(given: dict[str, Any], names: Sequence[str], flag: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,9 @@ from gancore.cli.options import (
     split_names,
 )
 from gancore.console import print_line, progress_printer
+
+if TYPE_CHECKING:
+    from gancore.evaluation.result import EvaluationResult
 
 
 def evaluate(
@@ -86,11 +90,15 @@ def evaluate(
     if as_json:
         for line in (line for evaluation in evaluations for line in evaluation.lines()):
             print_line(line)
-    elif temperatures is None:
-        from gancore.evaluation.report import print_report
-
-        print_report(evaluations[0])
     else:
-        from gancore.evaluation.temperature_report import print_temperatures
+        _print_report(evaluations, is_curve=temperatures is not None)
 
+
+def _print_report(evaluations: Sequence[EvaluationResult], is_curve: bool) -> None:
+    from gancore.evaluation.report import print_report
+    from gancore.evaluation.temperature_report import print_temperatures
+
+    if is_curve:
         print_temperatures(evaluations)
+    else:
+        print_report(evaluations[0])

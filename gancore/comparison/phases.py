@@ -114,7 +114,7 @@ def phase_statements(effects: Mapping[str, Any], select: str) -> list[str]:
 
 def _metric_statements(name: str, metric: str, effect: Mapping[str, Any]) -> list[str]:
     found, phases = effect["metrics"][metric], effect["phases"]
-    sentences = []
+    statements = []
     for at, change in enumerate(found["changes"], start=1):
         if change["mean"] is None:
             continue
@@ -126,8 +126,8 @@ def _metric_statements(name: str, metric: str, effect: Mapping[str, Any]) -> lis
         )
         if at == len(found["changes"]) and (best := found["best_of_last_phase"]):
             text += f" The best value within it was {format_number(best['value'])}, at step {best['step']:,}."
-        sentences.append(text)
-    return sentences
+        statements.append(text)
+    return statements
 
 
 def _verdict(change: Mapping[str, Any], found: Mapping[str, Any]) -> str:

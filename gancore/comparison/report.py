@@ -77,9 +77,6 @@ def make_report(
     }
     select, budget = environment.get("select", ""), config.budget
     failures = [{"trial": run["trial"], **run["failure"]} for run in runs if run["failure"]]
-    higher = environment.get("on_valid", {}).get(select, {}).get("higher_is_better") is True
-    target = time_to_target(runs, select, higher) if select else {}
-    effects = phase_effects(runs, environment.get("on_valid", {}))
     inputs = VerdictInputs(
         analysis,
         budget.in_words,
@@ -102,14 +99,24 @@ def make_report(
         "metrics": [_metric_json(comparison) for comparison in analysis],
         "evaluation": _evaluation_metadata(evaluations),
         "tradeoffs": tradeoff_rows,
-        "time_to_target": target,
+        "time_to_target": _time_to_target(runs, environment),
         "temperature_curves": temperature_curves(read_curves(folder, trials)),
-        "phases": effects,
-        "phase_statements": phase_statements(effects, select),
+        **_phases_json(runs, environment),
         "runs": runs,
         "failures": failures,
         "samples": _samples(folder, trials),
     }
+
+
+def _time_to_target(runs: Sequence[Mapping[str, Any]], environment: Mapping[str, Any]) -> dict[str, Any]:
+    select = environment.get("select", "")
+    higher = environment.get("on_valid", {}).get(select, {}).get("higher_is_better") is True
+    return time_to_target(runs, select, higher) if select else {}
+
+
+def _phases_json(runs: Sequence[Mapping[str, Any]], environment: Mapping[str, Any]) -> dict[str, Any]:
+    effects = phase_effects(runs, environment.get("on_valid", {}))
+    return {"phases": effects, "phase_statements": phase_statements(effects, environment.get("select", ""))}
 
 
 def still_improving(runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -123,7 +123,7 @@ def dominated_points(curves: Curves, name: str, other: str) -> tuple[int, int]:
 
 
 def curve_statements(curves: Curves) -> list[str]:
-    """What the curves show beyond the intervals, in sentences."""
+    """What the curves show beyond the intervals, in words."""
     points = [point for seeds in curves.values() for curve in seeds.values() for point in curve]
     distrusted = next(filter(None, (point.distrust_reason for point in points)), "")
     if distrusted:

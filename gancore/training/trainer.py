@@ -121,12 +121,7 @@ class Trainer:
             None if checkpoint is None else _checkpoint_environment(checkpoint).get("precision"),
             started,
         )
-        self.status = replace(
-            self.status,
-            source=context.source_name,
-            phases=[{"name": phase.name, "steps": 0} for phase in context.setup.game.phases],
-            environment=context.environment,
-        )
+        self.status = _status_of(self.status, context)
         state = self._start(context) if checkpoint is None else self._resume(context, checkpoint)
         self.lock.check()
         write_config(self.run, self.config)
@@ -384,6 +379,13 @@ def _plugin_exit(error: BaseException) -> PluginError | None:
         if isinstance(error, (Exception, KeyboardInterrupt))
         else plugin_error(error, plugins().packages())
     )
+
+
+def _status_of(status: RunStatus, context: RunContext) -> RunStatus:
+    phases: list[Mapping[str, str | int]] = [
+        {"name": phase.name, "steps": 0} for phase in context.setup.game.phases
+    ]
+    return replace(status, source=context.source_name, phases=phases, environment=context.environment)
 
 
 def _status_at(status: RunStatus, state: TrainState) -> RunStatus:
