@@ -201,7 +201,7 @@ def _next_step(results: Sequence[MetricResult]) -> str:
     if metrics_showing_copies(results):
         return "gancore neighbours MODEL shows what is copied; train less, or on more"
     if differs_from_real(results) is False:
-        return "look and listen: these figures cannot tell it from real rows"
+        return "look at its samples: these figures cannot tell it from real rows"
     return "train longer, and compare recipes: gancore compare"
 
 
