@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 from gancore.lazy import attach
 
 if TYPE_CHECKING:
-    from gancore.api import animate, compare, evaluate, generate, load, load_game, neighbours, train
+    from gancore.api import (
+        animate,
+        compare,
+        evaluate,
+        evaluate_temperatures,
+        generate,
+        load,
+        load_game,
+        neighbours,
+        train,
+    )
     from gancore.config import DataConfig, RecipeConfig
     from gancore.data.dataset import Batch, Data, Spec, SpecSchema, TensorView, View
     from gancore.data.sources import Source
@@ -101,6 +111,7 @@ __all__ = [
     "animate",
     "compare",
     "evaluate",
+    "evaluate_temperatures",
     "generate",
     "hookimpl",
     "list_models",

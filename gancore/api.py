@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from gancore.config_layers import resolve_config
 from gancore.console import progress_printer
 from gancore.data.sources import array_source, is_array
 from gancore.errors import GancoreError
-from gancore.evaluation.result import EvaluationResult, store_evaluation
+from gancore.evaluation.result import EvaluationResult, store_evaluation, write_evaluations
 from gancore.file_lock import exclusive_lock
 from gancore.model_lookup import find_model, find_weights, load, load_game
 from gancore.plugins import plugins
@@ -29,12 +29,14 @@ from gancore.visualize import animate, generate, neighbours
 
 if TYPE_CHECKING:
     from gancore.comparison.runner import ComparisonResult
+    from gancore.evaluation.runner import EvaluationRequest
 
 __all__ = [
     "RunResult",
     "animate",
     "compare",
     "evaluate",
+    "evaluate_temperatures",
     "generate",
     "list_models",
     "list_runs",
@@ -148,6 +150,7 @@ def evaluate(
     n: int | None = None,
     split: str = "test",
     seed: int = 0,
+    temperature: float | None = None,
     device: str = "auto",
     data_root: str | Path | None = None,
     out: str | Path | None = None,
@@ -166,6 +169,7 @@ def evaluate(
         n: the number of samples; by default the number of examples of the split, at least 300, at most 2,000.
         split: ``"test"``, ``"valid"`` or ``"train"``.
         seed: the seed of samples and metrics.
+        temperature: temperature of the samples, for models that have one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         data_root: a folder with named data sets.
         out: a file to which the result is also written.
@@ -175,32 +179,81 @@ def evaluate(
     Raises:
         GancoreError: an argument, the model or the data are wrong; the message is one line.
     """
-    from gancore.evaluation.runner import EvaluationRequest, run_evaluation
+    from gancore.evaluation.runner import run_evaluation
 
-    request = EvaluationRequest(
-        folder=find_model(model, announce),
-        model_name=str(model),
-        against=None if data is None else str(data),
-        metrics=None if metrics is None else tuple(metrics),
-        features=feature_extractor,
-        n=n,
-        split=split,
-        seed=seed,
-        device=device,
-        data_root=_expand(data_root),
-        progress="none" if announce is silent else "plain",
-        announce=announce,
-    )
+    request = _evaluation_request(locals())
     evaluation = run_evaluation(request)
-    if request.run is not None:
-        _store_evaluation(request.run.evaluations_file, evaluation, announce)
-    if out is not None:
-        evaluation.write(Path(out))
+    _store_evaluations(request, [evaluation], out)
     if update_card:
         from gancore.evaluation.report import write_to_card
 
         write_to_card(request.folder, evaluation)
     return evaluation
+
+
+@validate_arguments
+def evaluate_temperatures(
+    model: str | Path,
+    temperatures: Sequence[float],
+    *,
+    data: str | Path | None = None,
+    metrics: Sequence[str] | None = None,
+    feature_extractor: str | None = None,
+    n: int | None = None,
+    split: str = "test",
+    seed: int = 0,
+    device: str = "auto",
+    data_root: str | Path | None = None,
+    out: str | Path | None = None,
+    announce: Callable[[str], None] = silent,
+) -> list[EvaluationResult]:
+    """Evaluate a model at each temperature, in ascending order: the curve of quality against diversity.
+
+    The metrics are the domain's two for this curve (``Domain.quality_diversity_metrics``), and ``metrics``.
+    The other arguments are those of :func:`evaluate`, and the same at each temperature.
+
+    Raises:
+        GancoreError: a user error, described in one line; also if the model's samples have no temperature.
+    """
+    from gancore.evaluation.runner import run_temperatures
+
+    request = _evaluation_request(locals())
+    evaluations = run_temperatures(request, temperatures)
+    _store_evaluations(request, evaluations, out)
+    return evaluations
+
+
+def _evaluation_request(arguments: Mapping[str, Any]) -> EvaluationRequest:
+    """Arguments of :func:`evaluate` by name."""
+    from gancore.evaluation.runner import EvaluationRequest
+
+    announce, data, metrics = (arguments[name] for name in ("announce", "data", "metrics"))
+    return EvaluationRequest(
+        folder=find_model(arguments["model"], announce),
+        model_name=str(arguments["model"]),
+        against=None if data is None else str(data),
+        metrics=None if metrics is None else tuple(metrics),
+        features=arguments["feature_extractor"],
+        n=arguments["n"],
+        split=arguments["split"],
+        seed=arguments["seed"],
+        temperature=arguments.get("temperature"),
+        device=arguments["device"],
+        data_root=_expand(arguments["data_root"]),
+        progress="none" if announce is silent else "plain",
+        announce=announce,
+    )
+
+
+def _store_evaluations(
+    request: EvaluationRequest, evaluations: Sequence[EvaluationResult], out: str | Path | None
+) -> None:
+    """In the run folder that holds the model, and in ``out``."""
+    if request.run is not None:
+        for evaluation in evaluations:
+            _store_evaluation(request.run.evaluations_file, evaluation, request.announce)
+    if out is not None:
+        write_evaluations(Path(out), evaluations)
 
 
 def _plain_seeds(seeds: int | Sequence[int] | None) -> int | list[int] | None:
@@ -225,6 +278,7 @@ def compare(
     select: str | None = None,
     n: int | None = None,
     metrics: Sequence[str] | None = None,
+    temperatures: Sequence[float] | None = None,
     feature_extractor: str | None = None,
     evaluation_seed: int | None = None,
     device: str | None = None,
@@ -246,6 +300,8 @@ def compare(
         seeds: a number of seeds (0, 1, ...; by default 1) or a list; they are added to those of ``out``.
         overrides: ``"key=value"`` for all recipes, or ``"name:key=value"`` for one.
         grid: ``"key=value,value"``; every recipe is trained with every combination.
+        temperatures: further evaluations of models that have a temperature; by default those of the domain;
+            they are added to those of ``out``.
         select: the metric on valid that selects each model, or ``"last"``; by default that of the domain.
         n: the number of samples of each model; by default 2,000.
         metrics: names of metrics; by default the fast ones.
@@ -255,8 +311,8 @@ def compare(
         jobs: the number of trainings at the same time.
         data_root: a folder with named data sets.
         out: the folder of the comparison; by default a new one in ``runs``.
-        resume: the folder of a comparison, which is continued with its stored settings; only ``seeds`` can be
-            added.
+        resume: the folder of a comparison, which is continued with its stored settings; only ``seeds`` and
+            ``temperatures`` can be added.
         announce: called with each line of progress.
 
     Raises:
@@ -277,6 +333,7 @@ def compare(
         "select": select,
         "n": n,
         "metrics": None if metrics is None else list(metrics),
+        "temperatures": None if temperatures is None else list(temperatures),
         "feature_extractor": feature_extractor,
         "evaluation_seed": evaluation_seed,
         "device": device,

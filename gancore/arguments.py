@@ -72,6 +72,14 @@ TEXT_LIST = ArgumentType(
     ),
     'a list of texts, as ["a", "b"]',
 )
+NUMBER_LIST = ArgumentType(
+    lambda value: (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and all(isinstance(item, Real) and not isinstance(item, bool) for item in value)
+    ),
+    "a list of numbers, as [0.8, 1.0]",
+)
 SEEDS = ArgumentType(
     lambda value: (_is_integer(value) and value >= 1) or _are_seeds(value),
     "how many, 1 or more, or a list of seeds",
@@ -96,6 +104,7 @@ ARGUMENT_TYPES: Mapping[str, ArgumentType] = {
         ("force", "strict_plugins", "each_label", "overwrite", "update_card", "deterministic"), SWITCH
     ),
     "seeds": SEEDS,
+    "temperatures": NUMBER_LIST,
     "progress": _one_of("live", "plain", "json", "none"),
     "announce": CALLABLE,
 }

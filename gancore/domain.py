@@ -16,12 +16,16 @@ from gancore.entries import FeatureExtractorEntry, MetricEntry, RecipeEntry, Sou
 from gancore.errors import ConfigError
 from gancore.random import Key, shuffle_coordinates
 from gancore.samples import Samples
-from gancore.text import clean_label, short_repr, suggestion
+from gancore.text import clean_label, escape_unprintable, short_repr, suggestion, truncate
 from gancore.trees import Tree
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch.utils.tensorboard import SummaryWriter
+
+
+MAX_LINE = 600
+"""Characters of a sample on one line."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ class Domain:
     available for the data."""
     primary_metric: ClassVar[str] = ""
     """The metric of the verdict of a comparison; if it is empty or not trusted, the first trusted metric."""
+    quality_diversity_metrics: ClassVar[tuple[str, str]] = ("precision", "recall")
+    """A metric of quality and one of diversity: the axes of the curve over temperatures."""
+    comparison_temperatures: ClassVar[tuple[float, ...]] = ()
+    """At which a comparison evaluates models that have a temperature, unless it is given others."""
     neighbour_features: ClassVar[str] = "coordinates"
     """The feature extractor for the search of nearest neighbours in all of train. It must be fast."""
 
@@ -103,9 +111,30 @@ class Domain:
         """A PIL image of a few samples, for previews, TensorBoard and reports; by default None."""
         return None
 
+    def texts(self, samples: Samples) -> list[str] | None:
+        """Each sample as text; None: samples are no text. Progress, report, model card and TensorBoard then
+        show text.
+        """
+        return None
+
+    def text_lines(self, samples: Samples, most: int = 16) -> list[str]:
+        """A few of :meth:`texts`, each on one printable line, title and remark before it; []: there are none."""
+        texts = self.texts(samples)
+        if texts is None:
+            return []
+        shown = texts[: samples.overview_count(most, most)]
+        single = (escape_unprintable(" ".join(text.split())) for text in shown)
+        lines = [truncate(line, MAX_LINE) or "(empty)" for line in single]
+        titled = zip(samples.annotations(), lines, strict=False)
+        return [f"[{title}] {line}" if title else line for title, line in titled]
+
     def log_to_tensorboard(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
-        """Write samples to TensorBoard; by default their preview."""
+        """Write samples to TensorBoard; by default their texts, as Markdown code, else their preview."""
         import numpy as np
+
+        if lines := self.text_lines(samples):
+            writer.add_text("samples", "\n".join(f"    {line}" for line in lines), step)
+            return
 
         picture = self.preview(samples)
         if picture is not None:

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ LOCK_TIMEOUT_SECONDS = 0.5
 class RunStatus:
     """The content of run.json. ``seconds`` are of training; ``started`` and ``updated`` are ISO 8601 in UTC.
 
+    ``phases``: name and steps of each phase, as planned or as played.
     ``environment`` has device, precision, and versions of libraries. ``verdict`` is the quality warning about
     the model (:func:`gancore.training.quality.quality_warning`).
     """
@@ -47,6 +48,7 @@ class RunStatus:
     error: str = ""
     config_hash: str = ""
     verdict: str = ""
+    phases: Sequence[Mapping[str, str | int]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -206,6 +208,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "total": (int, type(None)),
     "seconds": (float, int),
     "pid": (int,),
+    "phases": (list,),
     "environment": (dict,),
 }
 

@@ -49,6 +49,12 @@ class Samples:
         columns = self.columns or 1
         return ["" if at % columns and label == labels[at - 1] else label for at, label in enumerate(labels)]
 
+    def annotations(self) -> list[str]:
+        """Title and remark of each sample, as far as it has them."""
+        remarks = self.remarks or [""] * len(self)
+        pairs = zip(self.titles(), remarks, strict=True)
+        return [", ".join(part for part in pair if part) for pair in pairs]
+
     def file_stems(self) -> list[str]:
         """File names without suffix: ``0001-<label>``; with columns ``0001-02-<label>`` (row, column)."""
         n, columns = len(self), self.columns

@@ -76,6 +76,8 @@ def generate(
         samples = loaded.sample(n, seed, label, batch_size, truncation, temperature)
     written = _write(loaded.domain, samples, Path(out))
     _remove_replaced(existing, written, announce)
+    for line in loaded.domain.text_lines(samples):
+        announce(line)
     return written
 
 

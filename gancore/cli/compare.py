@@ -69,6 +69,14 @@ def compare(
     ] = None,
     n: Annotated[int | None, typer.Option("-n", min=16, help="Samples of each model. Default: 2000.")] = None,
     metrics: MetricsOption = None,
+    temperatures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Evaluate models that have one at each: quality against diversity; added to those of the"
+            " folder. Default: the domain's.",
+        ),
+    ] = None,
     feature_extractor: FeatureExtractorOption = None,
     evaluation_seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the evaluated samples. Default: 0.")
@@ -84,7 +92,10 @@ def compare(
         typer.Option(help="Folder of the comparison; finished parts are kept. Default: a new one in runs/."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Continue a comparison; only --seeds can be added.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Continue a comparison; only --seeds and --temperatures can be added."
+        ),
     ] = None,
     report_only: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the report of a comparison again.")
@@ -101,12 +112,10 @@ def compare(
     given = dict(locals())
     from gancore import api
     from gancore.comparison.config import read_seeds
+    from gancore.evaluation.temperatures import read_temperatures
 
     if report_only is not None:
-        from gancore.comparison.runner import rewrite_report
-
-        _reject_extra_options(given, (*STORED_OPTIONS, "seeds", "resume"), "--report-only")
-        return _print_comparison(rewrite_report(report_only), quiet, as_json)
+        return _print_comparison(_rewrite_report(report_only, given), quiet, as_json)
     if resume is not None:
         _reject_extra_options(given, STORED_OPTIONS, "--resume")
     comparison = api.compare(
@@ -122,6 +131,7 @@ def compare(
         select=select,
         n=n,
         metrics=split_names(metrics),
+        temperatures=None if temperatures is None else read_temperatures(temperatures),
         feature_extractor=feature_extractor,
         evaluation_seed=evaluation_seed,
         device=device,
@@ -132,6 +142,13 @@ def compare(
         announce=progress_printer(quiet),
     )
     _print_comparison(comparison, quiet, as_json)
+
+
+def _rewrite_report(folder: Path, given: dict[str, Any]) -> ComparisonResult:
+    from gancore.comparison.runner import rewrite_report
+
+    _reject_extra_options(given, (*STORED_OPTIONS, "seeds", "temperatures", "resume"), "--report-only")
+    return rewrite_report(folder)
 
 
 def _reject_extra_options(given: dict[str, Any], names: Sequence[str], flag: str) -> None:

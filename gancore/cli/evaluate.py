@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +20,9 @@ from gancore.cli.options import (
 )
 from gancore.console import print_line, progress_printer
 
+if TYPE_CHECKING:
+    from gancore.evaluation.result import EvaluationResult
+
 
 def evaluate(
     run_or_model: RunOrModelArgument,
@@ -31,6 +35,12 @@ def evaluate(
             "-n",
             min=16,
             help="Samples, and the most real rows. Default: rows of the split, 300 to 2,000.",
+        ),
+    ] = None,
+    temperatures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Evaluate at each: quality against diversity. Of models that have one."
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Reference split: test, valid or train.")] = "test",
@@ -52,25 +62,43 @@ def evaluate(
     samples (collapse). Results of a run are stored in evaluations.jsonl in its folder.
     """
     from gancore import api
+    from gancore.errors import ConfigError
+    from gancore.evaluation.temperatures import read_temperatures
 
-    evaluation = api.evaluate(
-        run_or_model,
-        data=data,
-        metrics=split_names(metrics),
-        feature_extractor=feature_extractor,
-        n=n,
-        split=split,
-        seed=seed,
-        device=device,
-        data_root=data_root,
-        out=out,
-        update_card=update_card,
-        announce=progress_printer(quiet),
-    )
+    arguments: dict[str, Any] = {
+        "data": data,
+        "metrics": split_names(metrics),
+        "feature_extractor": feature_extractor,
+        "n": n,
+        "split": split,
+        "seed": seed,
+        "device": device,
+        "data_root": data_root,
+        "out": out,
+        "announce": progress_printer(quiet),
+    }
+    if temperatures is None:
+        evaluations = [api.evaluate(run_or_model, update_card=update_card, **arguments)]
+    elif update_card:
+        raise ConfigError(
+            "--update-card cannot be combined with --temperatures: a card has the model's own samples",
+            "leave out one of them",
+        )
+    else:
+        values = read_temperatures(temperatures)
+        evaluations = api.evaluate_temperatures(run_or_model, values, **arguments)
     if as_json:
-        for line in evaluation.lines():
+        for line in (line for evaluation in evaluations for line in evaluation.lines()):
             print_line(line)
     else:
-        from gancore.evaluation.report import print_report
+        _print_report(evaluations, is_curve=temperatures is not None)
 
-        print_report(evaluation)
+
+def _print_report(evaluations: Sequence[EvaluationResult], is_curve: bool) -> None:
+    from gancore.evaluation.report import print_report
+    from gancore.evaluation.temperature_report import print_temperatures
+
+    if is_curve:
+        print_temperatures(evaluations)
+    else:
+        print_report(evaluations[0])

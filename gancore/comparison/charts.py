@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 from gancore.comparison.formatting import format_number
 
@@ -79,7 +80,15 @@ class Axis:
         return within[:: max(1, math.ceil(len(within) / 6))]
 
 
-def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
+@dataclass(frozen=True)
+class Border:
+    """Where a part of the x axis begins, and its name."""
+
+    x: float
+    name: str
+
+
+def line_chart(lines: Sequence[Line], x_label: str, y_label: str, borders: Sequence[Border] = ()) -> str:
     """A chart of the values of every trial against ``x_label``; empty text if there are no values."""
     points = [point for line in lines for point in line.points]
     if not points:
@@ -87,6 +96,9 @@ def line_chart(lines: Sequence[Line], x_label: str, y_label: str) -> str:
     x = Axis.spanning([p[0] for p in points], LEFT, WIDTH - RIGHT, False, from_zero=True)
     y = Axis.spanning([p[1] for p in points], HEIGHT - BOTTOM, TOP, True)
     body = [*_grid(x, y), _axis_names(x_label, y_label)]
+    for border in borders:
+        body.append(_vertical("anchor", x.position(border.x), TOP, HEIGHT - BOTTOM))
+        body.append(_text(x.position(border.x) + 4, TOP + 10, _truncated(border.name), "tick", "start"))
     for line in lines:
         positions = [(x.position(a), y.position(b)) for a, b in line.points]
         body.append(f'<g class="c{line.index % STYLES}"><title>{escape(line.label)}</title>')
@@ -199,6 +211,90 @@ def _interval_row(row: Row, x: Axis, top: float) -> Iterator[str]:
             yield f'<line class="interval" {ends} y1="{y:.1f}" y2="{y:.1f}"/>'
         yield marker(row.index, x.position(value), y)
     yield "</g>"
+
+
+@dataclass(frozen=True)
+class Point:
+    """(value, low, high) across and upwards, with a label beside it; bounds are None if there are none."""
+
+    x: tuple[float, float | None, float | None]
+    y: tuple[float, float | None, float | None]
+    label: str = ""
+
+    def numbers(self, axis: Literal["x", "y"]) -> list[float]:
+        """The finite ones."""
+        return [one for one in getattr(self, axis) if one is not None and math.isfinite(one)]
+
+
+@dataclass(frozen=True)
+class PointLine:
+    """The points of one trial in their order; ``index`` is that of its recipe."""
+
+    label: str
+    index: int
+    points: Sequence[Point]
+
+
+def points_chart(
+    lines: Sequence[PointLine],
+    controls: Mapping[str, tuple[float, float]],
+    axis_names: tuple[str, str],
+    reversed_axes: tuple[bool, bool],
+) -> str:
+    """Points with intervals both ways, joined in their order; controls in range are crosses with names.
+
+    ``reversed_axes``: smaller values are to the right, or above. Empty without finite points.
+    """
+    points = [point for line in lines for point in line.points if point.numbers("x") and point.numbers("y")]
+    if not points:
+        return ""
+    columns = [[number for point in points for number in point.numbers(axis)] for axis in ("x", "y")]
+    shown = {name: pair for name, pair in controls.items() if all(map(_is_near, pair, columns))}
+    x, y = (
+        Axis.spanning([*column, *(pair[number] for pair in shown.values())], start, stop, False)
+        for number, (column, (start, stop)) in enumerate(
+            zip(columns, _ends(reversed_axes, HEIGHT - BOTTOM), strict=True)
+        )
+    )
+    body = [*_grid(x, y), _axis_names(*axis_names)]
+    body += [part for line in lines for part in _point_line(line, x, y)]
+    for name, (across, up) in shown.items():
+        body += _cross(name, x.position(across), y.position(up))
+    return _svg(HEIGHT, f"{axis_names[1]} against {axis_names[0]}", body)
+
+
+def _is_near(value: float, numbers: Sequence[float]) -> bool:
+    """Whether a linear axis can show the value and leave the numbers readable."""
+    low, high = min(numbers), max(numbers)
+    return math.isfinite(value) and max(low - value, value - high) <= (high - low or abs(high))
+
+
+def _ends(reversed_axes: tuple[bool, bool], bottom: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where both axes begin and end."""
+    across, up = (LEFT, WIDTH - RIGHT), (bottom, TOP)
+    return across[::-1] if reversed_axes[0] else across, up[::-1] if reversed_axes[1] else up
+
+
+def _point_line(line: PointLine, x: Axis, y: Axis) -> Iterator[str]:
+    yield f'<g class="c{line.index % STYLES}"><title>{escape(line.label)}</title>'
+    drawn = [point for point in line.points if math.isfinite(point.x[0]) and math.isfinite(point.y[0])]
+    places = [(x.position(point.x[0]), y.position(point.y[0])) for point in drawn]
+    yield f'<polyline class="line" points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in places)}"/>'
+    for point, (a, b) in zip(drawn, places, strict=True):
+        ends = [x.position(number) for number in point.numbers("x")]
+        yield f'<line class="whisker" x1="{min(ends):.1f}" x2="{max(ends):.1f}" y1="{b:.1f}" y2="{b:.1f}"/>'
+        ends = [y.position(number) for number in point.numbers("y")]
+        yield f'<line class="whisker" x1="{a:.1f}" x2="{a:.1f}" y1="{min(ends):.1f}" y2="{max(ends):.1f}"/>'
+        yield marker(line.index, a, b)
+        if point.label:
+            yield _text(a + 6, b - 6, point.label, "tick", "start")
+    yield "</g>"
+
+
+def _cross(name: str, a: float, b: float) -> Iterator[str]:
+    yield f'<path class="cross" d="M{a - 5:.1f},{b:.1f}h10M{a:.1f},{b - 5:.1f}v10"/>'
+    anchor = "end" if a > WIDTH / 2 else "start"
+    yield _text(a - 7 if anchor == "end" else a + 7, b + 13, name, "tick", anchor)
 
 
 def _truncated(text: str, most: int = 16) -> str:

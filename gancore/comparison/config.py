@@ -22,6 +22,7 @@ from gancore.config import BUDGET_FIELDS, RunConfig, Section
 from gancore.config_layers import resolve_config
 from gancore.config_yaml import Setting, parse_value, read_settings
 from gancore.errors import ConfigError, GancoreError
+from gancore.evaluation.temperatures import check_temperatures
 from gancore.plugins import plugins
 from gancore.text import short_repr, suggestion
 
@@ -66,6 +67,10 @@ class ComparisonConfig(Section):
     )
     n: PositiveInt = Field(description="number of samples of each model for metrics")
     metrics: list[str] | None = Field(description="metrics on test; none: the default set")
+    temperatures: list[float] = Field(
+        default_factory=list,
+        description="further evaluations of models with a temperature; 1 is added; none: no curve",
+    )
     feature_extractor: str | None = Field(description="feature extractor; none: the domain's first")
     evaluation_seed: NonNegativeInt = Field(description="seed of the samples that are evaluated and shown")
     device: str = Field(description="device of training, evaluation and timing")
@@ -86,6 +91,11 @@ class ComparisonConfig(Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed is named twice")
         return seeds
+
+    @field_validator("temperatures", mode="after")
+    @classmethod
+    def _with_their_own(cls, temperatures: list[float]) -> list[float]:
+        return check_temperatures([*temperatures, 1.0] if temperatures else [])
 
     @model_validator(mode="after")
     def _check_single_budget(self) -> Self:
@@ -125,6 +135,7 @@ class ComparisonConfig(Section):
             ("--select", self.select),
             ("-n", self.n),
             ("--metrics", None if self.metrics is None else ",".join(self.metrics)),
+            ("--temperatures", ",".join(f"{value:g}" for value in self.temperatures) or None),
             ("--feature-extractor", self.feature_extractor),
             ("--evaluation-seed", self.evaluation_seed),
             ("--device", self.device),
@@ -132,10 +143,11 @@ class ComparisonConfig(Section):
         words = [word for flag, value in flags if value is not None for word in (flag, str(value))]
         return shlex.join(["gancore", "compare", *words])
 
-    def with_seeds(self, seeds: Sequence[int]) -> ComparisonConfig:
-        """A copy whose seeds are ``seeds`` followed by its own other seeds."""
-        others = [seed for seed in self.seeds if seed not in seeds]
-        return self.model_copy(update={"seeds": [*seeds, *others]})
+    def including(self, other: ComparisonConfig) -> ComparisonConfig:
+        """A copy that has the seeds of ``other`` before its own, and the temperatures of both."""
+        seeds = [*other.seeds, *(seed for seed in self.seeds if seed not in other.seeds)]
+        temperatures = check_temperatures([*self.temperatures, *other.temperatures])
+        return self.model_copy(update={"seeds": seeds, "temperatures": temperatures})
 
     def overrides_of(self, name: str) -> list[str]:
         """The settings ``key=value`` of a recipe: first those for all recipes, then its own."""
@@ -168,8 +180,8 @@ def read_comparison_config(path: Path) -> ComparisonConfig:
     for setting in read_settings(path):
         _set_nested(values, setting)
     known = ComparisonConfig.model_fields
-    if set(values) != set(known):
-        other = sorted(set(values) ^ set(known))[0]
+    required = {name for name, field in known.items() if field.is_required()}
+    if other := sorted((set(values) - set(known)) | (required - set(values))):
         raise ConfigError(
             f"{path}: unknown or missing keys for this version of gancore ({other})", "start a new comparison"
         )
@@ -331,12 +343,13 @@ def _recipe_of(text: str, recipes: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of a comparison: a recipe with one seed."""
+    """One training of a comparison: a recipe with one seed, evaluated at ``temperatures``."""
 
     name: str
     recipe: str
     seed: int
     config: RunConfig
+    temperatures: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name}-seed{self.seed}"
@@ -373,7 +386,7 @@ def _make_trial(config: ComparisonConfig, name: str, seed: int) -> Trial:
         run_config = resolve_config(**train_arguments(config, name, seed))
     except GancoreError as error:
         raise type(error)(f"{name}: {error.message}", error.fix) from error
-    return Trial(name, run_config.recipe, seed, run_config)
+    return Trial(name, run_config.recipe, seed, run_config, tuple(config.temperatures))
 
 
 def _refuse_classifiers(config: ComparisonConfig) -> None:

@@ -18,16 +18,23 @@ from gancore.comparison.config import Trial
 from gancore.config import config_hash, diff_configs
 from gancore.config_layers import load_config_file
 from gancore.errors import BusyError, CheckpointError, ConfigError, GancoreError
-from gancore.evaluation.result import EvaluationResult, decode_lossless, encode_non_finite, to_json_value
+from gancore.evaluation.result import (
+    EvaluationResult,
+    decode_lossless,
+    encode_non_finite,
+    read_evaluations,
+    to_json_value,
+)
+from gancore.evaluation.temperatures import TEMPERATURE
 from gancore.file_lock import LockedError, file_lock
 from gancore.files import MAX_JSON_BYTES, atomic_write, read_json_object, read_regular, remove_leftovers
 from gancore.run_folder import RunFolder
 
 LOCK_TIMEOUT_SECONDS = 10.0
 """Timeout for the lock of a killed comparison, whose jobs may still be ending."""
-SUBFOLDERS = ("runs", "trainings", "evaluations", "samples", "tradeoffs", "failures")
+SUBFOLDERS = ("runs", "trainings", "evaluations", "temperatures", "samples", "tradeoffs", "failures")
 LOCK, INDEX = "comparison.lock", "index.json"
-Stage = Literal["train", "evaluate", "show", "time"]
+Stage = Literal["train", "evaluate", "show", "sweep", "time"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """Stages of each trial in order: training in one process, the others in a second process."""
 
@@ -52,6 +59,10 @@ class ComparisonFolder:
 
     def evaluation_file(self, trial: Trial) -> Path:
         return self.path / "evaluations" / f"{trial}.jsonl"
+
+    def temperatures_file(self, trial: Trial) -> Path:
+        """An evaluation for each temperature, by the metrics of quality and of diversity."""
+        return self.path / "temperatures" / f"{trial}.jsonl"
 
     def tradeoffs_file(self, trial: Trial) -> Path:
         return self.path / "tradeoffs" / f"{trial}.json"
@@ -149,8 +160,22 @@ class ComparisonFolder:
             return bool(weights)
         if stage == "evaluate":
             return self._evaluated_weights(trial) == weights
+        if stage == "sweep":
+            evaluated = {one.metadata[TEMPERATURE] for one in self.temperature_evaluations(trial)}
+            return not trial.temperatures or None in evaluated or evaluated >= set(trial.temperatures)
         file = self.tradeoffs_file(trial) if stage == "time" else self.samples(trial) / INDEX
         return bool(read_json(file).get("weights") == weights)
+
+    def temperature_evaluations(self, trial: Trial) -> list[EvaluationResult]:
+        """Those of the present weights; the temperature of a model that has none is None."""
+        try:
+            found = read_evaluations(self.temperatures_file(trial))
+        except CheckpointError:
+            return []
+        weights = self.weights_hash(trial)
+        return [
+            one for one in found if one.metadata.get("model_hash") == weights and TEMPERATURE in one.metadata
+        ]
 
     def _evaluated_weights(self, trial: Trial) -> str:
         try:

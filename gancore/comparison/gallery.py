@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gancore.comparison.folder import INDEX, read_json, write_json
 from gancore.errors import DataError
 from gancore.files import open_regular, read_regular, remove, replace_folder, temporary_path
+from gancore.text import escape_control, truncate
 
 if TYPE_CHECKING:
     from gancore.domain import Domain
@@ -58,18 +59,23 @@ class MediaFile:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Samples of one model: files that show all samples, files of single samples by number, other files."""
+    """Samples of one model: files that show all samples, files of single samples by number, other files.
+
+    ``texts``: annotation and text of each sample, for a domain of texts.
+    """
 
     name: str
     count: int
     overview: Sequence[MediaFile] = ()
     by_sample: Mapping[int, Sequence[MediaFile]] = field(default_factory=dict)
     other_files: Sequence[str] = ()
+    texts: Sequence[tuple[str, str]] = ()
 
     def size(self, max_number: int) -> int:
         """The number of characters on the page with samples up to ``max_number``."""
         shown = [file for number, files in self.by_sample.items() if number <= max_number for file in files]
-        return sum(file.size for file in (*self.overview, *shown))
+        texts = sum(len(text) for pair in self.texts for text in pair)
+        return texts + sum(file.size for file in (*self.overview, *shown))
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -81,8 +87,18 @@ def read_index(folder: Path) -> dict[str, Any]:
         and all(isinstance(name, str) for name in files)
         and isinstance(count, int)
         and isinstance(index.get("preview", ""), str)
+        and _are_texts(index.get("texts", []))
     )
     return index if is_valid else {}
+
+
+def _are_texts(value: Any) -> bool:
+    """A list of pairs: title and text."""
+    pairs = value if isinstance(value, list) else [value]
+    return all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        for pair in pairs
+    )
 
 
 def is_inside(folder: Path, relative: str) -> bool:
@@ -105,6 +121,9 @@ def read_galleries(root: Path, indices: Mapping[str, Mapping[str, Any]]) -> list
 
 
 def _read_gallery(folder: Path, name: str, index: Mapping[str, Any]) -> Gallery:
+    if index.get("texts"):
+        texts = [(title, text) for title, text in index["texts"]]
+        return Gallery(name, index["count"], other_files=index["files"], texts=texts)
     overview: list[MediaFile] = []
     by_sample: dict[int, list[MediaFile]] = {}
     other_files: list[str] = []
@@ -190,7 +209,8 @@ def write_gallery(folder: Path, domain: Domain, samples: Samples, seed: int, wei
             raise DataError(
                 f"{domain.name} wrote {outside[0].name} outside its folder", "report it to its authors"
             )
-        preview = domain.preview(samples)
+        texts = domain.texts(samples)
+        preview = domain.preview(samples) if texts is None else None
         if preview is not None:
             preview.convert("RGB").save(aside / PREVIEW)
         index = {
@@ -199,6 +219,10 @@ def write_gallery(folder: Path, domain: Domain, samples: Samples, seed: int, wei
             "count": len(samples),
             "files": sorted(file.relative_to(aside).as_posix() for file in files),
             "preview": "" if preview is None else PREVIEW,
+            "texts": [
+                [title, truncate(escape_control(text), MAX_TEXT_CHARACTERS)]
+                for title, text in zip(samples.annotations(), texts or (), strict=False)
+            ],
         }
         write_json(aside / INDEX, index)
         replace_folder(aside, folder)

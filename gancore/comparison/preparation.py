@@ -57,6 +57,7 @@ def prepare_comparison(
             )
         return
     _check_metrics(config, domain, data.spec)
+    _check_temperatures(config, domain, data.spec)
     shown = min(domain.report_sample_count(data.spec), len(data.view("test")))
     environment = {
         "data": _data_facts(data, source, licence),
@@ -99,6 +100,17 @@ def _check_metrics(config: ComparisonConfig, domain: Domain, spec: Spec) -> None
     if config.feature_extractor is not None and config.feature_extractor not in known:
         message = f"no feature extractor {config.feature_extractor!r} for these data"
         raise ConfigError(message, suggestion(config.feature_extractor, known))
+
+
+def _check_temperatures(config: ComparisonConfig, domain: Domain, spec: Spec) -> None:
+    """Raises ConfigError if there are temperatures, and no metrics of quality and diversity for a curve."""
+    known = available_metrics(domain, spec, ANNOUNCE)
+    missing = [name for name in domain.quality_diversity_metrics if name not in known]
+    if config.temperatures and missing:
+        raise ConfigError(
+            f"--temperatures: these data have no measure {missing[0]!r}, which the curve needs",
+            "leave --temperatures out",
+        )
 
 
 def _write_real_samples(folder: ComparisonFolder, domain: Domain, data: Data, shown: int, seed: int) -> None:

@@ -26,6 +26,8 @@ from gancore.comparison.formatting import (
     join_names,
 )
 from gancore.comparison.gallery import Gallery, read_galleries, read_index, samples_that_fit
+from gancore.comparison.phases import phase_charts, phase_effects, phase_ends, phase_statements
+from gancore.comparison.temperature_curves import curve_chart, read_curves, temperature_curves
 from gancore.comparison.tradeoff_table import time_to_target, tradeoff_row, tradeoff_statements
 from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
 from gancore.errors import CheckpointError
@@ -75,8 +77,6 @@ def make_report(
     }
     select, budget = environment.get("select", ""), config.budget
     failures = [{"trial": run["trial"], **run["failure"]} for run in runs if run["failure"]]
-    higher = environment.get("on_valid", {}).get(select, {}).get("higher_is_better") is True
-    target = time_to_target(runs, select, higher) if select else {}
     inputs = VerdictInputs(
         analysis,
         budget.in_words,
@@ -99,11 +99,24 @@ def make_report(
         "metrics": [_metric_json(comparison) for comparison in analysis],
         "evaluation": _evaluation_metadata(evaluations),
         "tradeoffs": tradeoff_rows,
-        "time_to_target": target,
+        "time_to_target": _time_to_target(runs, environment),
+        "temperature_curves": temperature_curves(read_curves(folder, trials)),
+        **_phases_json(runs, environment),
         "runs": runs,
         "failures": failures,
         "samples": _samples(folder, trials),
     }
+
+
+def _time_to_target(runs: Sequence[Mapping[str, Any]], environment: Mapping[str, Any]) -> dict[str, Any]:
+    select = environment.get("select", "")
+    higher = environment.get("on_valid", {}).get(select, {}).get("higher_is_better") is True
+    return time_to_target(runs, select, higher) if select else {}
+
+
+def _phases_json(runs: Sequence[Mapping[str, Any]], environment: Mapping[str, Any]) -> dict[str, Any]:
+    effects = phase_effects(runs, environment.get("on_valid", {}))
+    return {"phases": effects, "phase_statements": phase_statements(effects, environment.get("select", ""))}
 
 
 def still_improving(runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -208,6 +221,7 @@ def trial_facts(folder: ComparisonFolder, trial: Trial) -> dict[str, Any]:
         "machine": read_json(folder.machine_file(trial)).get("machine", ""),
         "fingerprint": read_json(run.data_file, MAX_DATA_JSON_BYTES).get("fingerprint", ""),
         "config": trial.config.model_dump(mode="json"),
+        "phases": phase_ends(status),
         "curves": validation_curves(read_metrics(run.metrics_file), samples_per_step),
     }
 
@@ -310,6 +324,10 @@ def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
         max_number=samples_that_fit(galleries, MAX_PAGE_CHARACTERS - TEXT_CHARACTERS),
         intervals={metric["metric"]: _intervals(metric, index) for metric in report["metrics"]},
         curves=_curves(report, index),
+        phase_charts=phase_charts(
+            report["runs"], report["phases"], index, report["environment"].get("select", "")
+        ),
+        curve_chart=curve_chart(report["temperature_curves"], index) if report["temperature_curves"] else "",
         not_computed=_not_computed(report),
         heading=partial(_gallery_heading, report),
     )

@@ -31,13 +31,24 @@ from gancore.config_yaml import to_yaml
 from gancore.data.sources import ArraySource, array_source, is_array
 from gancore.errors import ConfigError
 from gancore.files import atomic_write
+from gancore.plugins import plugins
 from gancore.runtime.signals import interrupt_on_signal, print_from_handler, raise_interrupted, signal_handler
 
 RunJob = Callable[[Job, str], JobResult]
 Announce = Callable[[str], None]
-STAGE_TEXT = {"train": "training", "evaluate": "measuring", "show": "drawing samples of", "time": "timing"}
+STAGE_TEXT = {
+    "train": "training",
+    "evaluate": "measuring",
+    "show": "drawing samples of",
+    "sweep": "changing the temperature of",
+    "time": "timing",
+}
 DEFAULTS = {"seeds": 1, "n": 2000, "evaluation_seed": 0, "device": "auto"}
 """Settings of a new comparison that are not given."""
+
+
+GROWING = ("seeds", "temperatures")
+"""Settings to which a comparison can be given more values."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +99,11 @@ class ComparisonRunner:
         return ComparisonResult(self.folder.path, self.folder.report_html, report, failure_lines(report))
 
     def _save_config(self) -> None:
-        """Save the configuration. New seeds are added to those in the folder; other changes are refused."""
+        """Save the configuration. New seeds and temperatures are added; other changes are refused."""
         if self.folder.config_file.is_file():
             before = read_comparison_config(self.folder.config_file)
-            self.config = self.config.with_seeds(before.seeds)
-            changed = first_difference(before.with_seeds(self.config.seeds), self.config)
+            self.config = self.config.including(before)
+            changed = first_difference(before.including(self.config), self.config)
             if changed:
                 raise ConfigError(
                     f"{self.folder.path} has a comparison with different settings: {changed}",
@@ -119,7 +130,7 @@ class ComparisonRunner:
             raise result.error()
 
     def _run_trials(self, pool: JobPool) -> None:
-        later: tuple[Stage, ...] = STAGES[1:] if self.jobs == 1 else STAGES[1:3]
+        later: tuple[Stage, ...] = STAGES[1:] if self.jobs == 1 else STAGES[1:-1]
         with ThreadPoolExecutor(self.jobs) as threads, _stop_on_signal(pool):
             waiting: set[Future[None]] = set()
             for number in range(len(self.trials)):
@@ -218,6 +229,8 @@ def start_comparison(
     expanded, overrides = expand_grid(named, values["overrides"], values["grid"])
     given = {name: value for name, value in values.items() if name != "grid"}
     given |= {name: value for name, value in DEFAULTS.items() if given.get(name) is None}
+    if given.get("temperatures") is None:
+        given["temperatures"] = list(plugins().load_domain(values["domain"]).comparison_temperatures)
     config = make_config(**{**given, "data": source, "recipes": expanded, "overrides": overrides})
     return ComparisonRunner(folder, config, jobs, data_root, announce, rows)()
 
@@ -232,7 +245,7 @@ def _new_folder(runs_folder: Path, domain: str) -> Path:
 def resume_comparison(
     path: Path, given: Mapping[str, Any], jobs: int, data_root: Path | None, announce: Announce
 ) -> ComparisonResult:
-    """Continue the comparison in ``path``; seeds in ``given`` are added to its own.
+    """Continue the comparison in ``path``; seeds and temperatures in ``given`` are added to its own.
 
     Raises:
         ConfigError: a setting other than seeds is given: the folder stores all settings.
@@ -240,13 +253,13 @@ def resume_comparison(
     folder = ComparisonFolder(path)
     config = read_comparison_config(folder.config_file)
     for name, value in given.items():
-        if name != "seeds" and _is_given(value):
+        if name not in GROWING and _is_given(value):
             raise ConfigError(
                 f"{name} is given together with resume: {path} stores the settings of its comparison",
-                f"leave out {name}; only seeds can be added",
+                f"leave out {name}; only {' and '.join(GROWING)} can be added",
             )
-    if given.get("seeds") is not None:
-        config = make_config(**{**config.model_dump(), "seeds": given["seeds"]})
+    added = {name: given[name] for name in GROWING if given.get(name) is not None}
+    config = make_config(**{**config.model_dump(), **added})
     return ComparisonRunner(folder, config, jobs, data_root, announce)()
 
 

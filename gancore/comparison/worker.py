@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from gancore.comparison.folder import ComparisonFolder, Stage, read_json, write_
 from gancore.comparison.job_pool import INTERRUPTED, Job
 from gancore.console import print_line, progress_printer
 from gancore.errors import CheckpointError, DataError
+from gancore.evaluation.result import EvaluationResult, write_evaluations
+from gancore.evaluation.temperatures import TEMPERATURE
 from gancore.files import MAX_DATA_JSON_BYTES
 
 
@@ -94,20 +96,27 @@ def _record_machine(context: JobContext) -> None:
 
 
 def _evaluate(context: JobContext) -> None:
+    evaluation = _evaluate_with(context, context.config.metrics)
+    replace(evaluation, model=str(context.trial)).write(context.folder.evaluation_file(context.trial))
+
+
+def _evaluate_with(
+    context: JobContext, metrics: Sequence[str] | None, temperature: float | None = None
+) -> EvaluationResult:
     from gancore import api
 
     config = context.config
-    evaluation = api.evaluate(
+    return api.evaluate(
         context.folder.run_folder(context.trial).path,
-        metrics=config.metrics,
+        metrics=metrics,
         feature_extractor=config.feature_extractor,
         n=config.n,
         seed=config.evaluation_seed,
+        temperature=temperature,
         device=config.device,
         data_root=context.data_root,
         announce=progress_printer(quiet=False),
     )
-    replace(evaluation, model=str(context.trial)).write(context.folder.evaluation_file(context.trial))
 
 
 def _sample(context: JobContext) -> None:
@@ -134,10 +143,37 @@ def _profile(context: JobContext) -> None:
     )
 
 
+def _sweep(context: JobContext) -> None:
+    """Evaluates the model at each temperature that is not in the file yet; a model that has no temperature
+    once. What the main evaluation has measured is taken from it.
+    """
+    from gancore.models.model import load_model
+
+    folder, trial = context.folder, context.trial
+    model = load_model(folder.run_folder(trial).model, context.config.device)
+    metrics = list(model.domain.quality_diversity_metrics)
+    wanted = trial.temperatures if model.sampler.can("temperature") else (None,)
+    done = folder.temperature_evaluations(trial)
+    known = EvaluationResult.read(folder.evaluation_file(trial))
+    for temperature in wanted:
+        if any(one.metadata[TEMPERATURE] == temperature for one in done):
+            continue
+        has_both = set(metrics) <= {result.metric for result in known}
+        if temperature in (None, 1.0) and has_both:
+            made = replace(known, results=tuple(known[metric] for metric in metrics))
+        else:
+            made = _evaluate_with(context, metrics, temperature)
+        metadata = {**made.metadata, TEMPERATURE: temperature}
+        done.append(replace(made, model=str(trial), metadata=metadata))
+        done.sort(key=lambda one: one.metadata[TEMPERATURE] or 1.0)
+        write_evaluations(folder.temperatures_file(trial), done)
+
+
 _STAGE_FUNCTIONS: dict[Stage, Callable[[JobContext], None]] = {
     "train": _train,
     "evaluate": _evaluate,
     "show": _sample,
+    "sweep": _sweep,
     "time": _profile,
 }
 

@@ -12,7 +12,7 @@ from gancore.errors import GancoreError, describe_error
 from gancore.evaluation.catalogue import known_failures
 from gancore.evaluation.controls import Controls, assess_trust
 from gancore.evaluation.features import FeaturePipeline
-from gancore.evaluation.result import MetricResult, to_json_value
+from gancore.evaluation.result import BETTER_THAN_REAL, MetricResult, to_json_value
 from gancore.metrics.metric import Metric, MetricInputs
 
 MATCHED_SUBSETS = 5
@@ -145,4 +145,4 @@ def distrust_better_than_real(result: MetricResult) -> MetricResult:
     difference = result.difference_from("real")
     if not result.trusted or difference is None or difference.high >= 0 or result.kind == "memory":
         return result
-    return replace(result, trust="no: better than real rows")
+    return replace(result, trust=BETTER_THAN_REAL)

@@ -20,6 +20,8 @@ from gancore.files import MAX_JSON_BYTES, atomic_write, read_regular
 
 FORMAT = 3
 TRUSTED = "yes"
+BETTER_THAN_REAL = "no: better than real rows"
+"""``trust`` of a value that no model can have."""
 
 
 class Difference(NamedTuple):

@@ -18,7 +18,7 @@ from gancore.domain import Domain
 from gancore.entries import MetricEntry
 from gancore.errors import ConfigError, DataError
 from gancore.evaluation.cache import DiskCache
-from gancore.evaluation.catalogue import available_metrics, load_metrics
+from gancore.evaluation.catalogue import ALL, available_metrics, load_metrics
 from gancore.evaluation.classifier import classifier_trainer, extractor_loader
 from gancore.evaluation.controls import COLLAPSE_SHARE, Controls
 from gancore.evaluation.evaluator import Evaluator
@@ -32,6 +32,7 @@ from gancore.evaluation.reference import (
 )
 from gancore.evaluation.report import format_accuracy
 from gancore.evaluation.result import EvaluationResult, MetricResult
+from gancore.evaluation.temperatures import TEMPERATURE, check_temperatures
 from gancore.files import total_memory_bytes
 from gancore.metrics.intervals import clopper_pearson
 from gancore.metrics.metric import Metric, MetricInputs, SampleSet
@@ -67,6 +68,7 @@ class EvaluationRequest:
     n: int | None = None
     split: str = "test"
     seed: int = 0
+    temperature: float | None = None
     device: str = "auto"
     data_root: Path | None = None
     progress: ProgressMode = "none"
@@ -136,8 +138,9 @@ def _draw_samples(request: EvaluationRequest, n: int, model: Model, real: Batch)
         DataError: samples are not finite, or differ in shape from real rows.
     """
     _require_memory(n, real)
-    request.announce(f"generating {n:,} samples of {request.model_name}")
-    samples = model.sample(n, request.seed, batch_size=BATCH_SIZE)
+    at = "" if request.temperature is None else f" at temperature {request.temperature:g}"
+    request.announce(f"generating {n:,} samples of {request.model_name}{at}")
+    samples = model.sample(n, request.seed, batch_size=BATCH_SIZE, temperature=request.temperature)
     invalid = torch.zeros(n, dtype=torch.bool)
     for leaf in tree_leaves(samples.data):
         invalid |= ~leaf.reshape(n, -1).isfinite().all(1)
@@ -178,7 +181,8 @@ def _build_evaluator(
     loader: ExtractorLoader,
 ) -> Evaluator:
     requirements = frozenset[str]().union(*(metric.all_requirements for metric in metrics.values()))
-    likelihood = partial(model_log_prob, model) if model.sampler.can("likelihood") else None
+    able = model.sampler.can("likelihood") and request.temperature in (None, 1.0)
+    likelihood = partial(model_log_prob, model) if able else None
     log_prob = likelihood(data.real) if likelihood and "log_prob" in requirements else None
     inputs = MetricInputs(
         pipeline.extract(fake, cache=False),
@@ -200,7 +204,7 @@ def _build_evaluator(
         "log_posteriors": "" if pipeline.classifier else loader.no_classifier_reason,
         "condition": "" if fake.condition is not None else "the model is not conditional",
         "classifier": "" if inputs.train_classifier else no_recipe,
-        "log_prob": "" if log_prob is not None else _no_likelihood_reason(likelihood is not None),
+        "log_prob": "" if log_prob is not None else _no_likelihood_reason(model, request.temperature),
     }
     unavailable = {requirement: reason for requirement, reason in reasons.items() if reason}
     template = MetricResult("", None, source=reference.source.name, split=request.split, seed=request.seed)
@@ -233,8 +237,33 @@ def _classifier_note(pipeline: FeaturePipeline, inputs: MetricInputs, split: str
     return {"log_posteriors": f"the classifier of the scores is {format_accuracy(accuracy, split)}"}
 
 
-def _no_likelihood_reason(has_one: bool) -> str:
-    return "its likelihood is not that of canonical samples" if has_one else "the model has no likelihood"
+def _no_likelihood_reason(model: Model, temperature: float | None) -> str:
+    if not model.sampler.can("likelihood"):
+        return "the model has no likelihood"
+    if temperature not in (None, 1.0):
+        return "the likelihood is that of temperature 1"
+    return "its likelihood is not that of canonical samples"
+
+
+def run_temperatures(request: EvaluationRequest, temperatures: Sequence[float]) -> list[EvaluationResult]:
+    """Evaluate a model at each temperature, in ascending order, by the domain's metrics of quality and of
+    diversity, and by those of the request.
+
+    Raises:
+        ConfigError: a temperature is not above 0, or the model's samples have none.
+    """
+    values = check_temperatures(temperatures)
+    if not values:
+        raise ConfigError("no temperature is given", "give numbers above 0; 1 is the model's own")
+    model = load_model(request.folder, request.device)
+    if not model.sampler.can("temperature"):
+        raise ConfigError(
+            f"the samples of {request.model_name} have no temperature", "leave temperatures out"
+        )
+    metrics = request.metrics or ()
+    if metrics != (ALL,):
+        metrics = tuple(dict.fromkeys([*model.domain.quality_diversity_metrics, *metrics]))
+    return [run_evaluation(replace(request, metrics=metrics, temperature=value)) for value in values]
 
 
 @torch.no_grad()
@@ -273,6 +302,7 @@ def build_metadata(
         "fingerprint": reference.data.fingerprint,
         "split": request.split,
         "seed": request.seed,
+        **({} if request.temperature is None else {TEMPERATURE: float(request.temperature)}),
         "n": len(evaluator.inputs.fake),
         "n_real": len(data.real),
         "n_train": len(data.train),

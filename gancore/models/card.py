@@ -29,7 +29,8 @@ class CardData:
     ``data``: the lines of the data contract. ``data_licence``: the licence as the owner of the data states
     it; ``licence``: that of the weights. ``parameters``: their number in the model folder. ``plugins``: those
     that the model needs; ``training_plugins``: those that only its training used; versions by distribution.
-    ``is_classifier``: the model classifies and generates no samples.
+    ``is_classifier``: the model classifies and generates no samples. ``samples_as_text``: its first samples
+    of seed 0, if they are texts.
     """
 
     domain: str
@@ -51,6 +52,7 @@ class CardData:
     limits: Sequence[str] = ()
     conditional: bool = False
     is_classifier: bool = False
+    samples_as_text: Sequence[str] = ()
 
 
 GENERATOR_USAGE = """
@@ -97,10 +99,18 @@ def model_card(facts: CardData) -> str:
         _data(facts),
         _training(facts),
         _metrics(facts.metrics),
+        _samples(facts),
         _use(facts),
         _limits(facts),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _samples(facts: CardData) -> str:
+    if not facts.samples_as_text:
+        return ""
+    lines = [f"    {_single_line(text)}" for text in facts.samples_as_text]  # a code block: as they are
+    return "\n".join(["## Samples", "", "The first of seed 0, not selected:", "", *lines])
 
 
 def _use(facts: CardData) -> str:

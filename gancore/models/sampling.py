@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -73,7 +74,7 @@ MakeSamples = Callable[[int, Key, Tree], Tree]
 def _sample_function(sampler: Sampler, truncation: float | None, temperature: float | None) -> MakeSamples:
     if temperature is None:
         return sampler.sample if truncation is None else _truncated(sampler, truncation)
-    if not temperature > 0:
+    if not (temperature > 0 and math.isfinite(temperature)):
         raise ConfigError(f"temperature {temperature:g} is not above 0", "give a number above 0, such as 1")
     if not sampler.can("temperature"):
         raise ConfigError("this model has no temperature", "leave out --temperature")

@@ -68,14 +68,14 @@ class Autoregressive(nn.Module):
         return log_prob_in_chunks(self.log_probs, self.length * self.vocab_size, tokens, condition)
 
     @torch.no_grad()
-    def sample(self, n: int, key: Key, condition: Tensor | None = None) -> Tensor:
-        """(n, length), int64; row i is a function of the key's row i."""
+    def sample(self, n: int, key: Key, condition: Tensor | None = None, temperature: float = 1.0) -> Tensor:
+        """(n, length), int64; row i is a function of the key's row i. ``temperature`` divides the logits."""
         uniform = (key / "x").uniform(n, self.length)
         tokens = torch.full((n, self.length + 1), self.vocab_size, device=uniform.device)
         step = self.trunk.stepper(n, self._embed_condition(condition))
         for t in range(self.length):
             outputs = step(self.embedding(tokens[:, t]))
-            tokens[:, t + 1] = sample_categorical(self.head(outputs), uniform[:, t])
+            tokens[:, t + 1] = sample_categorical(self.head(outputs) / temperature, uniform[:, t])
         return tokens[:, 1:]
 
     def _embed_condition(self, condition: Tensor | None) -> Tensor | None:

@@ -317,9 +317,12 @@ def _written(fixture: DomainFixture, samples: Samples) -> int:
 
 
 def makes_previews(fixture: DomainFixture) -> None:
-    """preview gives a picture of PIL or None, for one or more samples; log_to_tensorboard accepts samples."""
+    """preview gives a picture of PIL or None, and texts one text for each sample or None, for one or more samples;
+    log_to_tensorboard accepts samples.
+    """
     for n in (1, 5):
         for samples in _with_and_without_condition(fixture, n):
+            _check_texts(fixture.domain.texts(samples), n)
             picture = fixture.domain.preview(samples)
             if picture is None:
                 continue
@@ -328,6 +331,13 @@ def makes_previews(fixture: DomainFixture) -> None:
                     f"preview returns {type(picture).__name__}", "return a PIL picture, or None"
                 )
     fixture.domain.log_to_tensorboard(fixture.samples(2), _Writer(), 0)  # type: ignore[arg-type]
+
+
+def _check_texts(texts: object, n: int) -> None:
+    is_list = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+    if texts is not None and not (is_list and isinstance(texts, list) and len(texts) == n):
+        found = f"{len(texts)} texts" if isinstance(texts, list) and is_list else f"a {type(texts).__name__}"
+        raise CheckFailure(f"texts returns {found} of {n} samples", "return a list of a text each, or None")
 
 
 class _Writer:

@@ -125,7 +125,7 @@ class Callbacks:
         if self._monitor.can_sample and self._intervals.is_due(self._intervals.preview, state):
             with _timed_overhead(state, "previews"):
                 self._try("preview", state, lambda: self._preview(state))
-        if self._intervals.is_due(self._intervals.evaluate, state):
+        if self._intervals.is_evaluation_due(state):
             with _timed_overhead(state, "evaluation"):
                 self._evaluate(state)
         state.seen = state.step
@@ -239,6 +239,8 @@ class Callbacks:
         train = next(iter(self.context.data.views("train").values()))
         remarks = self._try("remarks", state, lambda: self.domain.remarks(samples, train))
         samples = replace(samples, remarks=remarks or ())
+        for line in self.domain.text_lines(samples, 1):
+            self.progress.note(f"a sample of step {state.step:,}: {line}")
         folder = self.run.samples / f"step-{state.step:09d}"
         remove(folder)  # written before the run was resumed from an earlier step
         try:

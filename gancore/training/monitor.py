@@ -70,6 +70,10 @@ class Intervals:
     def is_due(self, every: int, state: TrainState) -> bool:
         return every > 0 and (state.step >= state.total_steps or state.step % every == 0)
 
+    def is_evaluation_due(self, state: TrainState) -> bool:
+        """At its interval, and at the end of each phase, so that phases can be compared."""
+        return self.is_due(self.evaluate, state) or (self.evaluate > 0 and state.ends_phase)
+
 
 @dataclass
 class Monitor:
@@ -106,7 +110,7 @@ class Monitor:
                 findings += self.check_motion(state)
         if self.can_sample and self.intervals.is_due(self.intervals.preview, state):
             findings += self.draw_preview(state)[1]
-        if self.intervals.is_due(self.intervals.evaluate, state):
+        if self.intervals.is_evaluation_due(state):
             findings += self.draw_samples(state)[1]
         return findings
 

@@ -18,12 +18,13 @@ from gancore.data.dataset import Data
 from gancore.data.sources import Source, resolve_source
 from gancore.domain import Domain
 from gancore.entries import RecipeEntry
-from gancore.errors import CheckpointError, DataError
+from gancore.errors import CheckpointError, DataError, describe_error
 from gancore.files import Json, atomic_write, encode_json, remove, temporary_path
 from gancore.games.sampler import Sampler
 from gancore.games.training_setup import TrainingSetup
 from gancore.models.card import CardData, CardMetric, model_card
 from gancore.models.folder import write_model_folder
+from gancore.models.model import Model
 from gancore.models.requirements import sampling_requirements, training_requirements
 from gancore.plugins import plugins
 from gancore.progress import Announce
@@ -44,6 +45,9 @@ from gancore.training.setup import check_capabilities, setup_from_config, state_
 from gancore.training.state import TrainState
 from gancore.training.timing import EvaluationCosts, measure_evaluation_costs, time_call
 from gancore.training.validation import MIN_ROWS, Validator
+
+CARD_TEXTS = 8
+"""Samples on the model card of a domain of texts."""
 
 
 @dataclass
@@ -269,9 +273,23 @@ class RunContext:
                 metrics=measures,
                 conditional=sampler.conditional,
                 is_classifier=not sampler.can("sample"),
+                samples_as_text=self._sample_texts(sampler),
                 limits=[f"At its last evaluation the model was {state.verdict}."] if state.verdict else [],
             )
         )
+
+    def _sample_texts(self, sampler: Sampler) -> list[str]:
+        """The first samples of seed 0, of a domain of texts; [] also if the model makes none."""
+        if type(self.domain).texts is Domain.texts or not sampler.can("sample"):
+            return []
+        model = Model(sampler.eval(), self.data.spec, self.domain, {}, self.device)
+        try:
+            return self.domain.text_lines(model.sample(CARD_TEXTS))
+        except Exception as error:
+            self.announce(f"the model card has no samples: {describe_error(error)}")
+            return []
+        finally:
+            self.setup.game.train()
 
     @cached_property
     def _sampling_plugins(self) -> dict[str, str]:

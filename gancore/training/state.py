@@ -63,6 +63,11 @@ class TrainState:
         return self.step_in_phase >= self.plan[self.phase_index]
 
     @property
+    def ends_phase(self) -> bool:
+        """Whether the step before was the last of its phase."""
+        return not self.is_new and self._phase_is_over
+
+    @property
     def progress(self) -> float:
         """Share of the phase that is done, from 0 to 1."""
         return self.step_in_phase / self.plan[self.phase_index]

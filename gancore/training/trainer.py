@@ -121,7 +121,7 @@ class Trainer:
             None if checkpoint is None else _checkpoint_environment(checkpoint).get("precision"),
             started,
         )
-        self.status = replace(self.status, source=context.source_name, environment=context.environment)
+        self.status = _status_of(self.status, context)
         state = self._start(context) if checkpoint is None else self._resume(context, checkpoint)
         self.lock.check()
         write_config(self.run, self.config)
@@ -384,9 +384,22 @@ def _plugin_exit(error: BaseException) -> PluginError | None:
     )
 
 
+def _status_of(status: RunStatus, context: RunContext) -> RunStatus:
+    phases: list[Mapping[str, str | int]] = [
+        {"name": phase.name, "steps": 0} for phase in context.setup.game.phases
+    ]
+    return replace(status, source=context.source_name, phases=phases, environment=context.environment)
+
+
 def _status_at(status: RunStatus, state: TrainState) -> RunStatus:
+    names = [phase["name"] for phase in status.phases]
     return replace(
-        status, step=state.step, total=state.total_steps, seconds=state.seconds, verdict=state.verdict
+        status,
+        step=state.step,
+        total=state.total_steps,
+        seconds=state.seconds,
+        verdict=state.verdict,
+        phases=[{"name": name, "steps": steps} for name, steps in zip(names, state.plan, strict=True)],
     )
 
 

@@ -72,6 +72,22 @@ class Words(Domain):
         return [folder / name for name in [*texts, "samples.bin"]]
 
 
+class Sentences(Words):
+    """Each sample as text; what it draws is not asked for."""
+
+    def texts(self, samples):
+        return [
+            "<b>bold</b> & co",
+            "two\nlines \x1b[31m \u202e",
+            "",
+            "x" * 9000,
+            *["same"] * (len(samples) - 4),
+        ]
+
+    def preview(self, samples):
+        raise AssertionError("texts are shown as text")
+
+
 def record(folder: Path, domain: Domain | None = None, seeds: int = 1) -> Recorded:
     domain = domain or plugins().load_domain("synthetic")
     return Recorded.of(folder, domain, {"a": "mlpgan", "b": "realnvp"}, seeds=seeds)
@@ -427,3 +443,29 @@ def test_the_page_says_what_a_budget_in_seconds_covers(tmp_path):
 def test_templates_are_part_of_the_distribution():
     assert report.TEMPLATES.is_relative_to(Path(gancore.__file__).parent)
     assert {file.name for file in report.TEMPLATES.iterdir()} == {"report.html", "report.css"}
+
+
+def test_texts_are_shown_as_text_escaped_and_without_a_picture(tmp_path):
+    made = record(tmp_path, Sentences())
+    made.about(points(8))
+    for trial in made.trials:
+        made.training(trial)
+        made.samples(trial, points(8))
+    shown = made.report()["samples"]["a"]
+    assert (shown["count"], shown["preview"], len(shown["texts"])) == (8, "", 8)
+    text = made.folder.report_html.read_text()
+    parsed = Parsed(text)
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; co" in text and "<b>bold" not in text
+    assert "\x1b" not in text and "\u202e" not in text and "(empty)" in text
+    assert [tag for tag, _ in parsed.tags].count("li") >= 24 and "x" * 6001 not in text
+    assert "img" not in {tag for tag, _ in parsed.tags}
+    assert "Also in the folder: 1.svg" in text and 'class="galleries texts"' in text
+
+
+@pytest.mark.parametrize("texts", ["torn", [3], [["title"]], [["a", 1]], {"a": "b"}])
+def test_an_index_with_something_else_than_texts_is_none(tmp_path, texts):
+    made = record(tmp_path, Sentences())
+    made.about(points(8))
+    file = made.folder.samples("real") / "index.json"
+    file.write_text(json.dumps({**read_json(file), "texts": texts}))
+    assert made.report()["samples"] == {}

@@ -144,3 +144,27 @@ def test_a_phase_that_does_not_select_leaves_the_choice_to_the_others(
     assert train("--out", "run", "--steps", 8, *SELECT).code == 0
     assert measured(tmp_path / "run") == {2: 1.0, 4: 0.5, 6: 8.0, 8: 7.5}
     assert best_of(tmp_path / "run")["step"] == 8
+
+
+def test_the_end_of_a_phase_is_evaluated_and_stands_in_run_json(
+    train, tmp_path, set_validation_values, monkeypatch
+):
+    """So that what a phase changed is known from its first step on."""
+    from gancore.games import Phase
+    from gancore.training import setup
+
+    def in_three_phases(*given):
+        game = build(*given)
+        (phase,) = game.phases
+        parts = (("first", 3), ("none", 0), ("second", None))
+        game.phases = [Phase(phase.moves, steps=steps, name=name) for name, steps in parts]
+        return game
+
+    build = setup.build_game
+    monkeypatch.setattr(setup, "build_game", in_three_phases)
+    set_validation_values(1.0, 0.5, 8.0, 7.5, 6.0)
+    assert train("--out", "run", "--steps", 8, *SELECT).code == 0
+    assert measured(tmp_path / "run") == {2: 1.0, 3: 0.5, 4: 8.0, 6: 7.5, 8: 6.0}
+    assert best_of(tmp_path / "run")["step"] == 3
+    phases = json.loads((tmp_path / "run" / "run.json").read_text())["phases"]
+    assert [(phase["name"], phase["steps"]) for phase in phases] == [("first", 3), ("none", 0), ("second", 5)]

@@ -109,7 +109,7 @@ class AudioDomain(Domain):
                 "wavenet",
                 "gancore_audio.wavenet:WaveNet",
                 "autoregressive likelihood of 8-bit mu-law codes, sampled step by step",
-                capabilities=frozenset({"likelihood", "conditional"}),
+                capabilities=frozenset({"likelihood", "conditional", "temperature"}),
             ),
             RecipeEntry(
                 "audiovae",

@@ -10,7 +10,7 @@ from gancore import Data, Diagnostic, Domain, MetricEntry, RecipeEntry, Samples,
 from gancore_text.config import TextConfig, TextSchema
 from gancore_text.dataset import open_text
 from gancore_text.diagnosis import diagnose
-from gancore_text.export import draw_texts, shown, write_samples
+from gancore_text.export import draw_texts, write_samples
 from gancore_text.noise import shuffle_words
 from gancore_text.novelty import mark_novelty
 from gancore_text.registry import FEATURE_EXTRACTORS, METRICS, metrics_for
@@ -20,7 +20,6 @@ from gancore_text.sources import SOURCES
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
-    from torch.utils.tensorboard import SummaryWriter
 
     from gancore.random import Key
 
@@ -32,6 +31,7 @@ class TextDomain(Domain):
     Config = TextConfig
     Schema = TextSchema
     sources = SOURCES
+    comparison_temperatures = (0.6, 0.8, 1.0, 1.2)
     recipes = {
         entry.name: entry
         for entry in (
@@ -111,11 +111,13 @@ class TextDomain(Domain):
         return write_samples(samples, folder)
 
     def preview(self, samples: Samples) -> Image:
-        return draw_texts(samples)
+        return draw_texts(self.text_lines(samples))
 
-    def log_to_tensorboard(self, samples: Samples, writer: SummaryWriter, step: int) -> None:
-        """Texts, as Markdown shows code: as they are."""
-        writer.add_text("samples", "\n".join(f"    {line}" for line in shown(samples)), step)
+    def texts(self, samples: Samples) -> list[str]:
+        return texts_of(samples.data)
+
+    def report_sample_count(self, spec: Spec) -> int:
+        return 16
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
         agreement = samples.spec.get("agreement") or 0.0

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gancore import Samples
-from gancore.text import escape_unprintable, truncate
-from gancore_text.novelty import NEW
 from gancore_text.representation import texts_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_SHOWN, MOST_CHARACTERS = 16, 600
-"""Texts in a picture, and characters of each."""
 LINE_CHARACTERS, FONT_SIZE, LINE_HEIGHT, MARGIN = 80, 14, 18, 10
 
 
@@ -42,25 +39,13 @@ def write_samples(samples: Samples, folder: Path) -> list[Path]:
     return [lines, rows]
 
 
-def shown(samples: Samples) -> list[str]:
-    """A few of the texts, each on one printable line, its title, and what it repeats of train, before it."""
-    texts = texts_of(samples.data[: samples.overview_count(MOST_SHOWN, MOST_SHOWN)])
-    titles, remarks = samples.titles(), samples.remarks or [""] * len(samples)
-    lines = (truncate(escape_unprintable(" ".join(text.split())), MOST_CHARACTERS) for text in texts)
-    marks = (
-        "".join(f"[{part}] " for part in (title, remark if remark != NEW else "") if part)
-        for title, remark in zip(titles, remarks, strict=True)
-    )
-    return [f"{mark}{line}".strip() or "(empty)" for mark, line in zip(marks, lines, strict=False)]
-
-
-def draw_texts(samples: Samples) -> Image:
-    """A picture of a few texts, wrapped, with a rule between them."""
+def draw_texts(lines: Sequence[str]) -> Image:
+    """A picture of texts, wrapped, with a rule between them."""
     from matplotlib import get_data_path
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)
-    blocks = [textwrap.wrap(text, LINE_CHARACTERS) for text in shown(samples)]
+    blocks = [textwrap.wrap(text, LINE_CHARACTERS) for text in lines]
     height = sum(len(block) * LINE_HEIGHT + MARGIN for block in blocks) + MARGIN
     width = LINE_CHARACTERS * FONT_SIZE * 5 // 8 + 2 * MARGIN
     sheet = Image.new("RGB", (width, height), "white")

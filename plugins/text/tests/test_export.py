@@ -61,15 +61,15 @@ def test_a_folder_that_cannot_be_made_is_an_oserror(tmp_path):
 
 
 def test_a_picture_wraps_long_texts_and_grows_with_them():
-    short, long = draw_texts(samples(["word"])), draw_texts(samples(["word " * 15, "word " * 15]))
-    longer = draw_texts(Samples(canonical(["word " * 300], 2000), Spec({})))
+    short, long = draw_texts(["word"]), draw_texts(["word " * 15, "word " * 15])
+    longer = draw_texts(TextDomain().text_lines(Samples(canonical(["word " * 300], 2000), Spec({}))))
     assert short.width == long.width == longer.width and short.height < long.height < longer.height
     ink = np.asarray(longer.convert("L")) < 128
     assert ink.any() and not ink[:, -10:].any() and not ink[:5].any()
 
 
 def test_different_texts_give_different_pictures():
-    pictures = [draw_texts(samples([text])).tobytes() for text in ("one", "two", "мир", "سلام")]
+    pictures = [draw_texts([text]).tobytes() for text in ("one", "two", "мир", "سلام")]
     assert len(set(pictures)) == 4
 
 
@@ -83,6 +83,14 @@ def test_tensorboard_shows_texts_without_control_characters():
     TextDomain().log_to_tensorboard(samples(), Writer(), 7)
     (text,) = logged.values()
     assert ("samples", 7) in logged and "a man ." in text and "\x1b" not in text and "\u202e" not in text
+
+
+def test_lines_are_printable_titled_and_a_few():
+    lines = TextDomain().text_lines(samples(classes=["x", "y"]), 3)
+    assert lines == ["[x] a man .", "[y] two lines", "[x] (empty)"]
+    many = TextDomain().text_lines(samples(["word " * 16] * 40))
+    assert len(many) == 16 and many[0] == ("word " * 16).strip()
+    assert TextDomain().texts(samples()) == TEXTS
 
 
 def test_each_fault_is_found_in_the_texts_that_have_it_and_nowhere_else():

@@ -10,7 +10,7 @@ from gancore_text.config import TextConfig
 from gancore_text.dataset import open_text
 from gancore_text.diagnosis import NARROW, agreement, diagnose
 from gancore_text.domain import TextDomain
-from gancore_text.export import shown, write_samples
+from gancore_text.export import write_samples
 from gancore_text.novelty import COPY, NEW
 from gancore_text.representation import canonical, texts_of
 from gancore_text.sources import SOURCES
@@ -70,7 +70,7 @@ def test_samples_are_compared_with_train(tmp_path):
 def test_remarks_are_written_and_shown(tmp_path):
     rows = canonical(["one", "two"], 20)
     made = Samples(rows, Spec({}), remarks=[COPY, NEW])
-    assert shown(made) == [f"[{COPY}] one", "two"]
+    assert TextDomain().text_lines(made) == [f"[{COPY}] one", f"[{NEW}] two"]
     lines = write_samples(made, tmp_path)[1].read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
         {"text": "one", "novelty": COPY},
