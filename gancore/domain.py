@@ -118,7 +118,7 @@ class Domain:
         return None
 
     def text_lines(self, samples: Samples, most: int = 16) -> list[str]:
-        """A few of :meth:`texts`, each on one printable line, title and remark before it; []: there are none."""
+        """A few of :meth:`texts`, each on one printable line after title and remark; [] if there are none."""
         texts = self.texts(samples)
         if texts is None:
             return []

@@ -317,7 +317,7 @@ def _written(fixture: DomainFixture, samples: Samples) -> int:
 
 
 def makes_previews(fixture: DomainFixture) -> None:
-    """preview gives a picture of PIL or None, and texts one text for each sample or None, for one or more samples;
+    """For one or more samples, preview gives a picture of PIL or None, texts a text for each or None;
     log_to_tensorboard accepts samples.
     """
     for n in (1, 5):
