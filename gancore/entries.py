@@ -87,7 +87,7 @@ class FeatureExtractorEntry(Entry):
 
 
 @dataclass(frozen=True)
-class ModelEntry(Entry):
+class PretrainedModelEntry(Entry):
     """A trained model; ``target`` is the absolute path of a model folder, or the URL of an archive of one.
 
     ``sha256`` is that of the archive, 64 hexadecimal characters; it is empty for a folder. In a package the

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
         LoggerEntry,
         LossEntry,
         MetricEntry,
-        ModelEntry,
         OptimizerEntry,
         PenaltyEntry,
+        PretrainedModelEntry,
         RecipeEntry,
     )
     from gancore.run_folder import RunFolder
@@ -155,7 +155,7 @@ def gancore_feature_extractors() -> Iterable[FeatureExtractorEntry]:
 
 
 @hookspec
-def gancore_models() -> Iterable[ModelEntry]:
+def gancore_models() -> Iterable[PretrainedModelEntry]:
     """Trained models; ``target`` is an absolute path, or the URL of an archive whose ``sha256`` is given.
 
     ::
@@ -163,7 +163,7 @@ def gancore_models() -> Iterable[ModelEntry]:
         @hookimpl
         def gancore_models():
             harbour = str(Path(__file__).parent / "harbour")
-            return [ModelEntry("tides/harbour", harbour, "one gauge", domain="tides", licence="CC0-1.0")]
+            return [PretrainedModelEntry("tides/harbour", harbour, "a gauge", "tides", licence="CC0-1.0")]
     """
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gancore.arguments import validate_arguments
 from gancore.data.cache import cache_folder
 from gancore.data.sources import fetch
-from gancore.entries import ModelEntry, SourceEntry
+from gancore.entries import PretrainedModelEntry, SourceEntry
 from gancore.errors import CheckpointError, ConfigError, PluginError
 from gancore.files import mark_used
 from gancore.plugins import plugins
@@ -91,13 +91,13 @@ def find_weights(origin: str | Path, announce: Announce) -> Path:
 def _find_named_model(name: str, announce: Announce) -> Path:
     entries = {entry.name: entry for entry in plugins().entries("gancore_models")}
     entry = entries.get(name)
-    if not isinstance(entry, ModelEntry):
+    if not isinstance(entry, PretrainedModelEntry):
         hint = suggestion(name, entries) if entries else "`gancore runs` lists trained models"
         raise ConfigError(f"no run, model folder or named model {name!r}", hint)
     return plugin_model_folder(entry, announce)
 
 
-def plugin_model_folder(entry: ModelEntry, announce: Announce = silent) -> Path:
+def plugin_model_folder(entry: PretrainedModelEntry, announce: Announce = silent) -> Path:
     """The model folder of an entry; an archive at a URL is downloaded once into the cache.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gancore.arguments import validate_arguments
-from gancore.entries import ModelEntry
+from gancore.entries import PretrainedModelEntry
 from gancore.errors import CheckpointError, ConfigError
 from gancore.files import Json, open_regular, read_json_object
 from gancore.run_folder import list_runs as run_folders
@@ -205,5 +205,5 @@ def _plugin_models() -> Iterator[ModelSummary]:
     from gancore.plugins import plugins
 
     for entry in plugins().entries("gancore_models"):
-        if isinstance(entry, ModelEntry):
+        if isinstance(entry, PretrainedModelEntry):
             yield ModelSummary(entry.name, entry.domain, "", "plugin", entry.summary, entry.licence)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gancore.config import DataConfig, RecipeConfig, Section
 from gancore.domain import Domain
-from gancore.entries import CommandEntry, DomainEntry, ModelEntry, RecipeEntry
+from gancore.entries import CommandEntry, DomainEntry, PretrainedModelEntry, RecipeEntry
 from gancore.hookspecs import hookimpl
 from gancore.plugins import PluginRegistry
 from gancore.recipe import Recipe
@@ -62,9 +62,9 @@ def gancore_domains() -> list[DomainEntry]:
 
 
 @hookimpl
-def gancore_models() -> list[ModelEntry]:
+def gancore_models() -> list[PretrainedModelEntry]:
     return [
-        ModelEntry(
+        PretrainedModelEntry(
             "toy/one",
             "https://example.org/one.zip",
             "a trained toy",

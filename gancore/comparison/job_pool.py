@@ -122,7 +122,7 @@ class JobPool:
         """Start a job in a session of its own: signals of the terminal reach it only through :meth:`stop`."""
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         return subprocess.Popen(
-            [sys.executable, "-m", "gancore.comparison.worker", job.to_json()],
+            [sys.executable, "-m", "gancore.comparison.job", job.to_json()],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,6 +1,12 @@
 """Networks and building blocks that several domains share."""
 
-from gancore.nn.autoregressive import SAMPLING_BATCH, Autoregressive, Trunk, init_ordered_, sample_categorical
+from gancore.nn.autoregressive import (
+    SAMPLING_BATCH,
+    Autoregressive,
+    CausalTrunk,
+    init_ordered_,
+    sample_categorical,
+)
 from gancore.nn.buffers import resize_buffers
 from gancore.nn.causal import CausalStack, CausalStepper, doubling_dilations, gated_activation
 from gancore.nn.dropout import Dropout, without_dropout
@@ -41,6 +47,7 @@ __all__ = [
     "Bijection",
     "CausalStack",
     "CausalStepper",
+    "CausalTrunk",
     "DecoderLikelihood",
     "Dropout",
     "Flow",
@@ -56,7 +63,6 @@ __all__ = [
     "Squeeze",
     "SteppingTrunk",
     "Transformer",
-    "Trunk",
     "VariationalAutoencoder",
     "avg_pool2d",
     "chain_output_shape",

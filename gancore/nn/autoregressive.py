@@ -18,7 +18,7 @@ MAX_LOGITS = 1 << 24
 """Limit of the logits held at once without gradient."""
 
 
-class Trunk(Protocol):
+class CausalTrunk(Protocol):
     """A causal network: :class:`gancore.nn.causal.CausalStack`, :class:`gancore.nn.recurrent.Recurrent`.
 
     Called on (batch, time, in_features) it gives (batch, time, out_features); the output at t depends on
@@ -45,7 +45,12 @@ class Autoregressive(nn.Module):
     preferred_batch = SAMPLING_BATCH
 
     def __init__(
-        self, trunk: Trunk, head: nn.Module, vocab_size: int, length: int, condition: nn.Module | None = None
+        self,
+        trunk: CausalTrunk,
+        head: nn.Module,
+        vocab_size: int,
+        length: int,
+        condition: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.trunk, self.head, self.condition_embedding = trunk, head, condition

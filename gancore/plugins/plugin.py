@@ -28,7 +28,7 @@ ENTRY_HOOKS: Mapping[str, type[Entry]] = {
     "gancore_dynamics": entries.DynamicsEntry,
     "gancore_metrics": entries.MetricEntry,
     "gancore_feature_extractors": entries.FeatureExtractorEntry,
-    "gancore_models": entries.ModelEntry,
+    "gancore_models": entries.PretrainedModelEntry,
     "gancore_loggers": entries.LoggerEntry,
     "gancore_experiments": entries.ExperimentEntry,
     "gancore_commands": entries.CommandEntry,
@@ -240,7 +240,7 @@ def _entry_flaw(entry: Entry, where: str) -> str:
         return f"whose name is {entry.name!r}"
     if not isinstance(entry.target, str) or not entry.target:
         return f"named {entry.name!r} whose target is {entry.target!r}"
-    if isinstance(entry, entries.ModelEntry):
+    if isinstance(entry, entries.PretrainedModelEntry):
         return _model_flaw(entry)
     if not REFERENCE.fullmatch(entry.target):
         return f"named {entry.name!r} whose target {entry.target!r} is not 'package.module:Object'"
@@ -253,7 +253,7 @@ def is_url(target: str) -> bool:
     return "://" in target
 
 
-def _model_flaw(entry: entries.ModelEntry) -> str:
+def _model_flaw(entry: entries.PretrainedModelEntry) -> str:
     """The path is not opened here: it may be large or remote."""
     of_entry = f"named {entry.name!r}"
     if not is_url(entry.target):

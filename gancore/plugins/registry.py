@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from gancore.entries import DomainEntry, Entry, MetricEntry, ModelEntry, RecipeEntry
+from gancore.entries import DomainEntry, Entry, MetricEntry, PretrainedModelEntry, RecipeEntry
 from gancore.errors import PluginError
 from gancore.plugins.discovery import discover
 from gancore.plugins.faults import Fault, PluginId
@@ -179,7 +179,7 @@ class PluginRegistry:
         found: dict[str, PluginId] = {}
         for plugin in self._found:
             entries = [entry for entries in plugin.entries.values() for entry in entries]
-            targets = [entry.target for entry in entries if not isinstance(entry, ModelEntry)]
+            targets = [entry.target for entry in entries if not isinstance(entry, PretrainedModelEntry)]
             for name in (plugin.id.module, *targets):
                 top = name.partition(":")[0].partition(".")[0]
                 if top not in CORE_PACKAGES:

@@ -8,7 +8,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from gancore.entries import Entry, FeatureExtractorEntry, MetricEntry, ModelEntry, RecipeEntry, SourceEntry
+from gancore.entries import (
+    Entry,
+    FeatureExtractorEntry,
+    MetricEntry,
+    PretrainedModelEntry,
+    RecipeEntry,
+    SourceEntry,
+)
 from gancore.evaluation.features import FeatureExtractor
 from gancore.games.adversarial import find_game
 from gancore.games.losses import AdversarialLoss
@@ -79,7 +86,7 @@ def resolve_entry(hook: str, entry: Entry) -> None:
 
     Raises CheckFailure or PluginError if it is missing or of another class.
     """
-    if isinstance(entry, ModelEntry):
+    if isinstance(entry, PretrainedModelEntry):
         return  # a folder or a URL, which opens_models checks
     if hook == "gancore_domains":
         resolve_domain(entry.name)
@@ -107,7 +114,7 @@ def opens_models(fixture: RegisteredPlugin) -> None:
 
     Not opened: archives, which would be downloaded, and models of domains that are not installed.
     """
-    entries = [entry for _, entry in fixture.entries if isinstance(entry, ModelEntry)]
+    entries = [entry for _, entry in fixture.entries if isinstance(entry, PretrainedModelEntry)]
     unseen = []
     for entry in entries:
         try:
@@ -118,7 +125,7 @@ def opens_models(fixture: RegisteredPlugin) -> None:
         raise SkipCheck("; ".join(unseen) or "the plugin has no trained model")
 
 
-def opens_model(entry: ModelEntry) -> None:
+def opens_model(entry: PretrainedModelEntry) -> None:
     """Open the folder of a model and compare it with its entry; an archive is not downloaded.
 
     Raises:

@@ -152,8 +152,8 @@ class InProcess:
         self.announce = announce
 
     def __call__(self, job: Any, title: str) -> Any:
+        from gancore.comparison.job import run_job
         from gancore.comparison.job_pool import JobResult
-        from gancore.comparison.worker import run_job
 
         run_job(job)
         return JobResult(0)

@@ -24,11 +24,11 @@ from gancore.testing import CheckResult, ConformanceKit
 
 LIGHT = '    return [DomainEntry("tides", "gancore_tides.domain:TidesDomain", "series of values")]'
 HOOK = """
-from gancore import ModelEntry
+from gancore import PretrainedModelEntry
 
 @hookimpl
 def gancore_models():
-    return [ModelEntry("tides/harbour", {target!r}, "one gauge", domain={domain!r}, {rest})]
+    return [PretrainedModelEntry("tides/harbour", {target!r}, "one gauge", domain={domain!r}, {rest})]
 """
 
 

@@ -1,4 +1,4 @@
-"""A job of a comparison, in a process of its own: ``python -m gancore.comparison.worker JOB``, JOB in JSON.
+"""A job of a comparison, in a process of its own: ``python -m gancore.comparison.job JOB``, JOB in JSON.
 
 A job opens the data, or runs some stages of one trial. It ends with an exit code of the command line. If it
 fails, its last two lines are the error as text and as JSON. ``job_pool.py`` starts jobs.
