@@ -40,9 +40,9 @@ def print_temperatures(evaluations: Sequence[EvaluationResult]) -> None:
     for result in results:
         best = f"{result.ideal:g}" if result.ideal is not None else DIRECTIONS[result.higher_is_better]
         heading = ", ".join(filter(None, [result.metric, result.unit, best and f"best {best}"]))
-        table.add_column(Text(heading), justify="right", overflow="fold")
+        table.add_column(Text(escape_control(heading)), justify="right", overflow="fold")
     for row in _rows(evaluations, [result.metric for result in results]):
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(escape_control(cell)) for cell in row))
     console.print(table)
     for line in summarise_curve(evaluations):
         console.print(escape_control(line), markup=False, soft_wrap=not console.is_terminal)

@@ -11,7 +11,9 @@ from types import FrameType
 
 
 class _Clock:
-    suspended_seconds = 0.0
+    def __init__(self) -> None:
+        self.suspensions: list[float] = []
+        """Seconds of each. A suspension may begin while another is recorded; ``append`` loses none."""
 
     def suspend(self, number: int, frame: FrameType | None) -> None:
         """A handler of SIGTSTP that suspends the program until SIGCONT, as the default handler does."""
@@ -19,7 +21,7 @@ class _Clock:
         handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, handler)
-        self.suspended_seconds += time.perf_counter() - started
+        self.suspensions.append(time.perf_counter() - started)
 
 
 _CLOCK = _Clock()
@@ -27,7 +29,7 @@ _CLOCK = _Clock()
 
 def active_time() -> float:
     """Seconds since an arbitrary start, without the suspensions that :func:`measure_suspensions` measured."""
-    return time.perf_counter() - _CLOCK.suspended_seconds
+    return time.perf_counter() - sum(_CLOCK.suspensions)
 
 
 @contextlib.contextmanager

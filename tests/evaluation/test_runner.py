@@ -303,7 +303,7 @@ def test_without_held_out_rows_nothing_is_checked_and_that_is_said(train):
     found = evaluate(train(data_points=1, data_valid=0, data_test=100), ["height"])
     assert (found["height"].n, found["height"].n_real) == (150, 100)
     assert found["height"].anchors == {}
-    assert found["height"].trust == "unchecked: no held-out rows for anchors"
+    assert found["height"].trust == "unchecked: no held-out rows for controls"
 
 
 # Bad input: one line each.

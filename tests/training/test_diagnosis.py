@@ -133,7 +133,7 @@ def test_swings_that_grow_are_seen(growth: float, period: float) -> None:
     ]
     found = watch(series)
     assert [finding.name for _, finding in found] == ["oscillation"]
-    assert "generator/loss changed sides" in found[0][1].message and "learning rates" in found[0][1].fix
+    assert "generator/loss" in found[0][1].message and "learning rates" in found[0][1].fix
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -168,7 +168,7 @@ def test_samples_that_are_all_alike_are_told_once() -> None:
     found = [diagnosis.check_samples(alike) for _ in range(4)]
     assert [len(findings) for findings in found] == [0, 1, 0, 0]
     (finding,) = found[1]
-    assert finding.name == "diversity collapse" and "2.0% as much" in finding.message
+    assert finding.name == "diversity collapse" and "2.0%" in finding.message
 
 
 def test_samples_half_as_diverse_as_the_data_and_single_poor_previews_are_no_collapse() -> None:

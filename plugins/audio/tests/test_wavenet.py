@@ -93,7 +93,7 @@ def test_the_network_is_the_papers_with_the_blocks_that_were_asked_for():
 def test_it_is_no_model_that_samples_in_parallel():
     from gancore_audio.domain import AudioDomain
 
-    assert AudioDomain.recipes["wavenet"].capabilities == {"likelihood", "conditional"}
+    assert AudioDomain.recipes["wavenet"].capabilities == {"likelihood", "conditional", "temperature"}
 
 
 def test_labels_that_the_data_do_not_have_are_refused():

@@ -86,7 +86,7 @@ def junk(folder: Path) -> dict[str, str]:
 def test_without_a_file_they_say_what_is_missing(features, variable, monkeypatch):
     monkeypatch.delenv("GANCORE_INCEPTION", raising=False)
     monkeypatch.delenv("GANCORE_DINOV2", raising=False)
-    with refused(ConfigError, "features", fix=variable):
+    with refused(ConfigError, "weights", fix=variable):
         features().prepare(FeatureContext(None, Path(), train_recipe=None))
 
 
