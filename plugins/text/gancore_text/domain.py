@@ -89,6 +89,12 @@ class TextDomain(Domain):
                 "counts of n-grams, with interpolated modified Kneser-Ney smoothing",
                 capabilities=frozenset({"likelihood", "temperature"}),
             ),
+            RecipeEntry(
+                "scratchgan",
+                "gancore_text.scratchgan:ScratchGAN",
+                "an LSTM trained by REINFORCE with a reward for each token (ScratchGAN)",
+                capabilities=frozenset({"likelihood", "temperature"}),
+            ),
         )
     }
 

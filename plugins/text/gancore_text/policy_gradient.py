@@ -1,0 +1,109 @@
+"""What the recipes share that train a generator of tokens by policy gradients: keys, generator, phases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from gancore.games import (
+    Adam,
+    AdversarialConfig,
+    Discriminator,
+    Move,
+    Penalty,
+    Phase,
+    Player,
+    Reinforce,
+    adversarial_moves,
+)
+from gancore.nn import Recurrent, SequenceGenerator
+from gancore.data import Tree
+from gancore_text.representation import TokenIds
+from gancore_text.tokenizer import END, TokenizerName
+
+PRETRAINING = "pretraining"
+"""The player that trains the generator by maximum likelihood."""
+RewardName = Literal["discriminator", "constant"]
+BaselineName = Literal["none", "ema", "position", "learned"]
+
+
+class PolicyGradientConfig(AdversarialConfig):
+    """The keys of recipes whose generator is trained by REINFORCE."""
+
+    tokenizer: TokenizerName = Field("word", description="what a token is: word, character or bpe")
+    batch_size: PositiveInt = Field(64, description="texts per global batch")
+    steps: PositiveInt = Field(4000, description="steps, when the command gives no budget")
+    embedding_dim: PositiveInt = Field(128, description="size of the generator's embeddings")
+    width: PositiveInt = Field(256, description="units of each LSTM layer of the generator")
+    layers: PositiveInt = Field(1, le=8, description="LSTM layers of the generator")
+    reward: RewardName = Field(
+        "discriminator",
+        description="constant: the control, in which every return is 1 and no discriminator is asked",
+    )
+    baseline: BaselineName = Field("ema", description="what is subtracted from returns: their average, ...")
+    entropy_bonus: NonNegativeFloat = Field(
+        0.0, description="times the entropy of each next token, subtracted from the generator's cost"
+    )
+    pretraining: NonNegativeFloat = Field(
+        0.0, lt=1, description="share of the budget in which the generator is a language model; 0: none"
+    )
+    pretraining_lr: PositiveFloat = Field(3e-3, description="Adam's rate in that share")
+
+    def unused_keys(self) -> Mapping[str, str]:
+        idle = dict(super().unused_keys())
+        if self.reward == "constant":
+            idle |= {"baseline": "model.reward=discriminator"}
+        if self.pretraining == 0:
+            idle |= {"pretraining_lr": "model.pretraining=0.3"}
+        return idle
+
+    def estimator(self, discount: float, rollouts: int, centred: bool, decay: float) -> Reinforce:
+        """``centred``: a reward is 2 sigmoid(D) - 1, else sigmoid(D)."""
+        if self.reward == "constant":
+            return Reinforce(baseline="none", entropy_bonus=self.entropy_bonus, reward="constant")
+        reward: Literal["centred", "probability"] = "centred" if centred else "probability"
+        return Reinforce(discount, self.baseline, self.entropy_bonus, rollouts, reward, decay)
+
+    def players(self) -> dict[str, Player]:
+        """Beside generator and discriminator, the one of the pretraining."""
+        if self.pretraining == 0:
+            return {}
+        optimizer = Adam(self.pretraining_lr, (0.9, 0.99))
+        return {PRETRAINING: Player(["generator"], optimizer, clip_grad_norm=5.0)}
+
+    def training_phases(self, penalties: Sequence[Penalty], discriminator_pretraining: float = 0) -> list[Phase]:
+        """Pretraining of the generator, then of the discriminator, as shares of the budget; then the game."""
+        phases = []
+        if self.pretraining:
+            moves = [Move(PRETRAINING, "nll")]
+            phases.append(Phase(moves, budget_share=self.pretraining, name="likelihood", selects=False))
+        if discriminator_pretraining:
+            moves = [Move("discriminator")]
+            share = discriminator_pretraining
+            phases.append(Phase(moves, budget_share=share, name="discriminator", selects=False))
+        rest = 1 - self.pretraining - discriminator_pretraining
+        moves = adversarial_moves(self.discriminator_steps, penalties)
+        return [*phases, Phase(moves, budget_share=rest, name="adversarial")]
+
+
+def lstm_generator(config: PolicyGradientConfig, tokens: TokenIds) -> SequenceGenerator:
+    """p(text), exact, by an LSTM whose embeddings input and output share."""
+    trunk = Recurrent(config.embedding_dim, config.width, config.layers, cell="lstm")
+    return SequenceGenerator(trunk, tokens.vocab_size, tokens.length, end=END)
+
+
+def weight_penalty(weight: float, *layers: str) -> list[Penalty]:
+    """``weight`` times the sum of squares of the discriminator's parameters, of all or of these layers."""
+
+    def squares(
+        discriminator: Discriminator, real: Tree, fake: Tree, condition: Tree, alpha: Tensor
+    ) -> Tensor:
+        modules: list[nn.Module] = [discriminator.get_submodule(name) for name in layers] or [discriminator]
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        total = sum((p.float().square().sum() for p in parameters), alpha.new_zeros(()))
+        return total.expand(len(alpha))
+
+    return [Penalty("l2", squares, weight)] if weight else []
