@@ -51,7 +51,7 @@ class Reinforce(Estimator):
     "learned", a linear function of the generator's features, which belongs to the generator's player and is
     trained by the squared error. ``decay``: the weight of the average before the last move.
 
-    The generator's fakes and likelihoods are those of its network without dropout.
+    The generator's fakes and likelihoods, and rewards, are those of the networks without dropout.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Reinforce(Estimator):
 
     def _rewards(self, game: DiscreteGame, draw: Draw, tokens: Tensor, condition: Tree) -> Tensor:
         """(rows, length) if the logits are by position, else (rows)."""
-        with draw.freeze_opponents():
+        with draw.freeze_opponents(), without_dropout(game.discriminator):
             logits = game.logits(draw, tokens, condition)
             if self.reward == "loss":
                 real = logits

@@ -90,6 +90,12 @@ class TextDomain(Domain):
                 capabilities=frozenset({"likelihood", "temperature"}),
             ),
             RecipeEntry(
+                "seqgan",
+                "gancore_text.seqgan:SeqGAN",
+                "a pretrained LSTM trained by REINFORCE with Monte Carlo rollouts (SeqGAN)",
+                capabilities=frozenset({"likelihood", "temperature"}),
+            ),
+            RecipeEntry(
                 "scratchgan",
                 "gancore_text.scratchgan:ScratchGAN",
                 "an LSTM trained by REINFORCE with a reward for each token (ScratchGAN)",

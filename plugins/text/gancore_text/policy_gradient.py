@@ -74,7 +74,9 @@ class PolicyGradientConfig(AdversarialConfig):
         optimizer = Adam(self.pretraining_lr, (0.9, 0.99))
         return {PRETRAINING: Player(["generator"], optimizer, clip_grad_norm=5.0)}
 
-    def training_phases(self, penalties: Sequence[Penalty], discriminator_pretraining: float = 0) -> list[Phase]:
+    def training_phases(
+        self, penalties: Sequence[Penalty], discriminator_pretraining: float = 0
+    ) -> list[Phase]:
         """Pretraining of the generator, then of the discriminator, as shares of the budget; then the game."""
         phases = []
         if self.pretraining:
