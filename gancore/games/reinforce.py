@@ -110,7 +110,7 @@ class Reinforce(Estimator):
         latents = generator.draw_latents(draw.num_rows, draw.root)
         returns = self.returns(game, draw, tokens, condition, latents)
         cost = self.surrogate(generator, tokens, returns, condition, latents)
-        mask = generator.mask(tokens)
+        mask = generator.mask(tokens, condition)
         return cost.keep("returns", returns, mask).log("return", returns[:, 0])
 
     def surrogate(
@@ -122,7 +122,7 @@ class Reinforce(Estimator):
         latents: Tensor | None = None,
     ) -> Cost:
         """A cost whose gradient is the estimate, from samples (rows, length) and returns of this shape."""
-        mask = generator.mask(tokens)
+        mask = generator.mask(tokens, condition)
         with without_dropout(generator):
             features = generator.features(tokens, condition, latents)
             logits = generator.head(features)

@@ -90,6 +90,12 @@ class TextDomain(Domain):
                 capabilities=frozenset({"likelihood", "temperature"}),
             ),
             RecipeEntry(
+                "maskgan",
+                "gancore_text.maskgan:MaskGAN",
+                "fills gaps of a text, by REINFORCE with a critic (MaskGAN)",
+                capabilities=frozenset({"likelihood", "temperature", "infill"}),
+            ),
+            RecipeEntry(
                 "seqgan",
                 "gancore_text.seqgan:SeqGAN",
                 "a pretrained LSTM trained by REINFORCE with Monte Carlo rollouts (SeqGAN)",
@@ -139,6 +145,11 @@ class TextDomain(Domain):
     def remarks(self, samples: Samples, train: View) -> list[str]:
         """A copy of train, a long span of it, or new."""
         return mark_novelty(texts_of(samples.data), train)
+
+    def parse_partial(self, prompt: str, spec: Spec) -> Tensor:
+        from gancore_text.infilling import parse_prompt
+
+        return parse_prompt(prompt, spec)
 
     def tiny_config(self) -> Mapping[str, Any]:
         return {

@@ -8,26 +8,27 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from gancore.data import Tree
 from gancore.games import (
     Adam,
     AdversarialConfig,
+    Baseline,
     Discriminator,
     Move,
     Penalty,
     Phase,
     Player,
     Reinforce,
+    Reward,
     adversarial_moves,
 )
 from gancore.nn import Recurrent, SequenceGenerator
-from gancore.data import Tree
 from gancore_text.representation import TokenIds
 from gancore_text.tokenizer import END, TokenizerName
 
 PRETRAINING = "pretraining"
 """The player that trains the generator by maximum likelihood."""
-RewardName = Literal["discriminator", "constant"]
-BaselineName = Literal["none", "ema", "position", "learned"]
+RewardSource = Literal["discriminator", "constant"]
 
 
 class PolicyGradientConfig(AdversarialConfig):
@@ -39,11 +40,12 @@ class PolicyGradientConfig(AdversarialConfig):
     embedding_dim: PositiveInt = Field(128, description="size of the generator's embeddings")
     width: PositiveInt = Field(256, description="units of each LSTM layer of the generator")
     layers: PositiveInt = Field(1, le=8, description="LSTM layers of the generator")
-    reward: RewardName = Field(
+    reward: RewardSource = Field(
         "discriminator",
         description="constant: the control, in which every return is 1 and no discriminator is asked",
     )
-    baseline: BaselineName = Field("ema", description="what is subtracted from returns: their average, ...")
+    baseline: Baseline = Field("ema", description="what is subtracted from returns: their average, ...")
+    baseline_decay: NonNegativeFloat = Field(0.9, lt=1, description="memory of the average of returns")
     entropy_bonus: NonNegativeFloat = Field(
         0.0, description="times the entropy of each next token, subtracted from the generator's cost"
     )
@@ -55,16 +57,18 @@ class PolicyGradientConfig(AdversarialConfig):
     def unused_keys(self) -> Mapping[str, str]:
         idle = dict(super().unused_keys())
         if self.reward == "constant":
-            idle |= {"baseline": "model.reward=discriminator"}
+            idle |= dict.fromkeys(("baseline", "baseline_decay"), "model.reward=discriminator")
+        elif self.baseline not in ("ema", "position"):
+            idle |= {"baseline_decay": "model.baseline=ema"}
         if self.pretraining == 0:
             idle |= {"pretraining_lr": "model.pretraining=0.3"}
         return idle
 
-    def estimator(self, discount: float, rollouts: int, centred: bool, decay: float) -> Reinforce:
-        """``centred``: a reward is 2 sigmoid(D) - 1, else sigmoid(D)."""
+    def estimator(self, discount: float, rollouts: int, reward: Reward) -> Reinforce:
+        """``reward``: the one of the discriminator that the recipe uses."""
         if self.reward == "constant":
             return Reinforce(baseline="none", entropy_bonus=self.entropy_bonus, reward="constant")
-        reward: Literal["centred", "probability"] = "centred" if centred else "probability"
+        decay = self.baseline_decay
         return Reinforce(discount, self.baseline, self.entropy_bonus, rollouts, reward, decay)
 
     def players(self) -> dict[str, Player]:

@@ -58,10 +58,10 @@ def sine_positions(length: int) -> Tensor:
     beta1=0.5,
     beta2=0.999,
     clip_grad_norm=10.0,
+    baseline_decay=0.08,
 )
 class ScratchGANConfig(PolicyGradientConfig):
     discount: float = Field(0.23, ge=0, le=1, description="gamma of the return; below 1 it is biased")
-    baseline_decay: NonNegativeFloat = Field(0.08, lt=1, description="memory of the average of returns")
     discriminator_embedding: PositiveInt = Field(128, description="size of the discriminator's embeddings")
     discriminator_width: PositiveInt = Field(256, description="units of the discriminator's LSTM")
     discriminator_dropout: NonNegativeFloat = Field(
@@ -72,9 +72,7 @@ class ScratchGANConfig(PolicyGradientConfig):
     def unused_keys(self) -> Mapping[str, str]:
         idle = dict(super().unused_keys())
         if self.reward == "constant":
-            idle |= dict.fromkeys(("discount", "baseline_decay"), "model.reward=discriminator")
-        elif self.baseline not in ("ema", "position"):
-            idle |= {"baseline_decay": "model.baseline=ema"}
+            idle |= {"discount": "model.reward=discriminator"}
         return idle
 
 
@@ -93,7 +91,7 @@ class ScratchGAN(Recipe):
                 config.discriminator_width,
                 config.discriminator_dropout,
             ),
-            estimator=config.estimator(config.discount, 0, True, config.baseline_decay),
+            estimator=config.estimator(config.discount, 0, "centred"),
             players=config.players(),
             phases=config.training_phases(options["penalties"]),
             representation=tokens,

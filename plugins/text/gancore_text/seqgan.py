@@ -17,7 +17,6 @@ from gancore_text.representation import TokenIds
 
 FILTERS = {1: 100, 2: 200, 3: 200, 4: 200, 5: 200, 6: 100, 7: 100, 8: 100, 9: 100, 10: 100, 15: 160, 20: 160}
 """Feature maps by kernel width (appendix, table 4)."""
-BASELINE_DECAY = 0.9
 
 
 class ConvolutionalDiscriminator(TokenDiscriminator):
@@ -108,7 +107,7 @@ class SeqGAN(Recipe):
                 config.discriminator_filters,
                 config.discriminator_dropout,
             ),
-            estimator=config.estimator(1.0, config.rollouts, False, BASELINE_DECAY),
+            estimator=config.estimator(1.0, config.rollouts, "probability"),
             players=config.players(),
             phases=config.training_phases(options["penalties"], config.discriminator_pretraining),
             representation=tokens,
