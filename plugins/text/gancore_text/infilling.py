@@ -24,7 +24,7 @@ GAP_BYTE = 0xFF
 FORBIDDEN = -1e4
 """Logit of the end in a gap that given tokens follow; finite, as 0 log 0 of an infinite one is no number."""
 UNCONDITIONAL, SPAN = 0.25, 0.5
-"""Shares of the training texts that are all gap, and that have one span of gaps; the others have single ones."""
+"""Shares of the training texts that are all gap, and that have one span of gaps; others have single ones."""
 GAP_SHARE = 0.3
 """Of the tokens of a text with single gaps; of a span at most twice as many."""
 
@@ -207,7 +207,9 @@ class InfillSampler(ModelSampler):
         tokenizer = self.tokens.tokenizer
         if self.tokens.name != "word":
             return tokenizer.encode(piece)
-        if not after_gap or not piece or piece[0] == " ":
+        if not piece.strip():
+            return []
+        if not after_gap or piece[0] == " ":
             return tokenizer.encode(piece.strip())
         if piece[0].isalnum():
             raise ConfigError(
