@@ -6,7 +6,8 @@
 NLL_oracle is the mean of -log p of 1,000 samples under the oracle, NLL_test that of 1,000 other texts of the
 oracle under the generator, both in nats a word. One of them alone says little: a lower temperature lowers
 the first and raises the second. A generator is judged as a distribution of 20 of the 5,000 words, as
-published figures are: its end and its unknown word have no probability here. NLL_oracle of real texts, the entropy, is 5.73.
+published figures are: its end and its unknown word have no probability here. NLL_oracle of real texts, the
+entropy, is 5.73.
 
 Every training is a run folder under ``--out``, which goes on where it was stopped; every finished one is
 judged at the temperatures below, a line each of ``results.jsonl`` with the processor seconds of its training,

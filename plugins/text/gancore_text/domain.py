@@ -154,6 +154,16 @@ class TextDomain(Domain):
     def tiny_config(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "python_reference", "max_characters": 60},
-            "model": {"batch_size": 8, "width": 8, "embedding_dim": 8, "layers": 1, "heads": 2},
+            "model": {
+                "batch_size": 8,
+                "width": 8,
+                "embedding_dim": 8,
+                "layers": 1,
+                "heads": 2,
+                "discriminator_width": 8,
+                "discriminator_embedding": 8,
+                "discriminator_filters": 0.02,
+                "rollouts": 2,
+            },
             "train": {"steps": 8},
         }
