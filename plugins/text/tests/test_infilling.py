@@ -11,6 +11,7 @@ from gancore_text.tokenizer import END, UNKNOWN
 from refusals import refused
 from tiny_text_gans import all_sequences, context_of, tiny_game, tiny_spec
 
+import gancore
 from gancore.errors import ConfigError
 from gancore.models.sampling import draw_samples
 from gancore.random import Key
@@ -113,3 +114,21 @@ def test_a_prompt_that_does_not_fit_the_tokens_is_refused(game):
     with refused(ConfigError, "ing", fix="spaces"):
         sampler.context(["", "ing"])
     assert sampler.context(["", "."]).tolist() == [[game.generator.gap, UNKNOWN, END]]
+
+
+@pytest.mark.slow
+def test_a_trained_model_fills_the_gaps_of_a_prompt(tmp_path):
+    small = [f"model.{key}=8" for key in ("width", "embedding_dim", "discriminator_width", "batch_size")]
+    run = tmp_path / "run"
+    settings = {"steps": 4, "overrides": [*small, "data.max_characters=40"], "progress": "none"}
+    gancore.train("text", recipe="maskgan", out=run, **settings)
+    [file, _] = gancore.generate(run, n=5, infill="The ___  Zyx ___.", out=tmp_path / "filled", seed=3)
+    lines = file.read_text().splitlines()
+    assert len(lines) == 5 and all(line.startswith("The ") and line.endswith(".") for line in lines)
+    assert all(" Zyx " in line for line in lines)
+    [again, _] = gancore.generate(run, n=2, infill="The ___ Zyx ___.", out=tmp_path / "again", seed=3)
+    assert again.read_text().splitlines() == lines[:2]
+    with refused(ConfigError, "gap"):
+        gancore.generate(run, infill="no", out=tmp_path / "none")
+    with refused(ConfigError, "--infill", fix="--temperature"):
+        gancore.generate(run, infill="a ___", truncation=0.5, out=tmp_path / "none")
