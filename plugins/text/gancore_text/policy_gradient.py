@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from gancore.data import Tree
@@ -53,6 +53,17 @@ class PolicyGradientConfig(AdversarialConfig):
         0.0, lt=1, description="share of the budget in which the generator is a language model; 0: none"
     )
     pretraining_lr: PositiveFloat = Field(3e-3, description="Adam's rate in that share")
+    discriminator_pretraining: NonNegativeFloat = Field(
+        0.0, lt=1, description="share of the budget in which the discriminator alone is trained; 0: none"
+    )
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.pretraining + self.discriminator_pretraining >= 1:
+            raise ValueError(
+                "pretraining and discriminator_pretraining leave nothing of the budget: lower one"
+            )
+        return self
 
     def unused_keys(self) -> Mapping[str, str]:
         idle = dict(super().unused_keys())
@@ -78,21 +89,17 @@ class PolicyGradientConfig(AdversarialConfig):
         optimizer = Adam(self.pretraining_lr, (0.9, 0.99))
         return {PRETRAINING: Player(["generator"], optimizer, clip_grad_norm=5.0)}
 
-    def training_phases(
-        self, penalties: Sequence[Penalty], discriminator_pretraining: float = 0
-    ) -> list[Phase]:
+    def training_phases(self, penalties: Sequence[Penalty]) -> list[Phase]:
         """Pretraining of the generator, then of the discriminator, as shares of the budget; then the game."""
-        phases = []
-        if self.pretraining:
-            moves = [Move(PRETRAINING, "nll")]
-            phases.append(Phase(moves, budget_share=self.pretraining, name="likelihood", selects=False))
-        if discriminator_pretraining:
-            moves = [Move("discriminator")]
-            share = discriminator_pretraining
-            phases.append(Phase(moves, budget_share=share, name="discriminator", selects=False))
-        rest = 1 - self.pretraining - discriminator_pretraining
+        shares = self.pretraining, self.discriminator_pretraining
         moves = adversarial_moves(self.discriminator_steps, penalties)
-        return [*phases, Phase(moves, budget_share=rest, name="adversarial")]
+        warm_up = adversarial_moves(1, penalties)[:-1]
+        phases = [
+            Phase([Move(PRETRAINING, "nll")], budget_share=shares[0], name="likelihood", selects=False),
+            Phase(warm_up, budget_share=shares[1], name="discriminator", selects=False),
+            Phase(moves, budget_share=1 - sum(shares), name="adversarial"),
+        ]
+        return [phase for phase in phases if phase.budget_share]
 
 
 def lstm_generator(config: PolicyGradientConfig, tokens: TokenIds) -> SequenceGenerator:

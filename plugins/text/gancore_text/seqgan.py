@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gancore import Recipe, Spec
@@ -61,14 +60,12 @@ class ConvolutionalDiscriminator(TokenDiscriminator):
     baseline="position",
     pretraining=0.4,
     pretraining_lr=1e-2,
+    discriminator_pretraining=0.2,
     steps=1000,
 )
 class SeqGANConfig(PolicyGradientConfig):
     rollouts: PositiveInt = Field(
         16, description="texts sampled on from each prefix; the time of a generator's move is proportional"
-    )
-    discriminator_pretraining: NonNegativeFloat = Field(
-        0.2, lt=1, description="share of the budget in which the discriminator alone is trained; 0: none"
     )
     discriminator_embedding: PositiveInt = Field(64, description="size of the discriminator's embeddings")
     discriminator_filters: PositiveFloat = Field(
@@ -82,14 +79,6 @@ class SeqGANConfig(PolicyGradientConfig):
     def unused_keys(self) -> Mapping[str, str]:
         idle = dict.fromkeys(["rollouts"], "model.reward=discriminator") if self.reward == "constant" else {}
         return {**super().unused_keys(), **idle}
-
-    @model_validator(mode="after")
-    def _check_shares(self) -> Self:
-        if self.pretraining + self.discriminator_pretraining >= 1:
-            raise ValueError(
-                "pretraining and discriminator_pretraining leave nothing of the budget: lower one"
-            )
-        return self
 
 
 class SeqGAN(Recipe):
@@ -109,7 +98,7 @@ class SeqGAN(Recipe):
             ),
             estimator=config.estimator(1.0, config.rollouts, "probability"),
             players=config.players(),
-            phases=config.training_phases(options["penalties"], config.discriminator_pretraining),
+            phases=config.training_phases(options["penalties"]),
             representation=tokens,
             **options,
         )
