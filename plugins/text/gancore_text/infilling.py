@@ -62,14 +62,16 @@ class GappedTokens(TokenIds):
 
     def encode(self, batch: Batch) -> Batch:
         ids: Tensor = super().encode(batch).data
-        draws = noise(len(ids), ids.device) if self.training else evaluation_key("gaps", device=ids.device)
+        draws = (
+            noise(len(ids), ids.device) if self.training else evaluation_key("conditions", device=ids.device)
+        )
         numbers = draws.uniform(len(ids), self.length + 3)
         return Batch(ids, torch.where(draw_gaps(ids, numbers), self.vocab_size, ids))
 
 
 def draw_gaps(ids: Tensor, numbers: Tensor) -> Tensor:
     """Where gaps are, of the shape of ``ids``; ``numbers`` (rows, length + 3) are uniform in [0, 1)."""
-    kind, begin, size, single = *numbers[:, :3].split(1, 1), numbers[:, 3:]
+    kind, begin, size, single = numbers[:, :1], numbers[:, 1:2], numbers[:, 2:3], numbers[:, 3:]
     inside = ids != END
     count = inside.sum(1, keepdim=True)
     longest = (2 * GAP_SHARE * count).ceil()
@@ -79,7 +81,7 @@ def draw_gaps(ids: Tensor, numbers: Tensor) -> Tensor:
     spans = (at >= start) & (at < start + span)
     least = torch.where(inside, single, 2.0).argmin(1, keepdim=True)
     singles = (single < GAP_SHARE) | (at == least)
-    partly = torch.where(kind < UNCONDITIONAL + SPAN, spans, singles) & inside
+    partly: Tensor = torch.where(kind < UNCONDITIONAL + SPAN, spans, singles) & inside
     return partly | (kind < UNCONDITIONAL)
 
 
@@ -100,20 +102,21 @@ class ContextTrunk(nn.Module):
         self.project = nn.Linear(2 * half, embedding_dim)
         self.decoder = Recurrent(embedding_dim, width, layers, cell="lstm")
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         encoded, may_not_end = self.read(condition)
         outputs = self.decoder(x + encoded)
         return torch.cat([outputs, may_not_end[..., None].to(outputs.dtype)], -1)
 
-    def read(self, context: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """What each position of a context gives, (rows, length, in_features); where no text may end."""
+        assert context is not None  # InfillingGenerator and InfillingGame give one
         encoded: Tensor = self.project(self.encoder(self.embedding(context))[0])
         given = (context != self.gap).int()
         return encoded, given.flip(1).cumsum(1).flip(1) > given
 
-    def initial(self, rows: int, condition: Tensor) -> tuple[Tensor, ...]:
+    def initial(self, rows: int, condition: Tensor | None = None) -> tuple[Tensor, ...]:
         encoded, may_not_end = self.read(condition)
-        position = torch.zeros(rows, dtype=torch.int64, device=condition.device)
+        position = torch.zeros(rows, dtype=torch.int64, device=encoded.device)
         return (*self.decoder.initial(rows), encoded, may_not_end, position)
 
     def step(self, state: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
