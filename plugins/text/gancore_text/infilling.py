@@ -13,7 +13,7 @@ from gancore.data import Tree
 from gancore.errors import ConfigError
 from gancore.games import ModelSampler
 from gancore.nn import Recurrent, SequenceGenerator, until_end
-from gancore.random import Key, evaluation_key, noise
+from gancore.random import Key, noise
 from gancore.text import short_repr
 from gancore_text.representation import TokenIds, canonical
 from gancore_text.tokenizer import END
@@ -57,15 +57,14 @@ class GappedTokens(TokenIds):
 
     Of the texts of a batch a share UNCONDITIONAL is all gap, its ends included, so that the generator is a
     language model too; a share SPAN has one span (Fedus et al. 2018, section 3.1), the rest single gaps. In
-    evaluation the gaps are the same at every call.
+    evaluation all is gap.
     """
 
     def encode(self, batch: Batch) -> Batch:
         ids: Tensor = super().encode(batch).data
-        draws = (
-            noise(len(ids), ids.device) if self.training else evaluation_key("conditions", device=ids.device)
-        )
-        numbers = draws.uniform(len(ids), self.length + 3)
+        if not self.training:
+            return Batch(ids, torch.full_like(ids, self.vocab_size))
+        numbers = noise(len(ids), ids.device).uniform(len(ids), self.length + 3)
         return Batch(ids, torch.where(draw_gaps(ids, numbers), self.vocab_size, ids))
 
 
