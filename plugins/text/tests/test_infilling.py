@@ -32,10 +32,11 @@ def game(spec):
     return tiny_game(MaskGAN(), spec, discriminator_width=6).eval()
 
 
-def infilled(game, prompt, spec, n=64):
+def infilled(game, prompt, spec, n=64, temperature=None):
     sampler = game.sampler().eval()
     partial = parse_prompt(prompt, spec)
-    data, _ = draw_samples(sampler, n, Key.of("gaps"), lambda n, key: None, partial_sample=partial)
+    none = lambda n, key: None  # noqa: E731
+    data, _ = draw_samples(sampler, n, Key.of("gaps"), none, temperature=temperature, partial_sample=partial)
     return texts_of(data)
 
 
@@ -47,6 +48,12 @@ def test_given_tokens_are_kept_and_gaps_are_one_token(game, spec):
 
 def test_words_that_the_model_does_not_know_are_kept(game, spec):
     assert {text.split(" ")[0] for text in infilled(game, "Z ___", {**spec.fields, "max_bytes": 9})} == {"Z"}
+
+
+def test_a_low_temperature_fills_in_the_most_probable_token(game, spec):
+    assert len(set(infilled(game, "___ b", spec, temperature=1e-3))) == 1
+    with refused(ConfigError, "temperature", 0):
+        infilled(game, "___ b", spec, temperature=0.0)
 
 
 def test_row_i_depends_on_row_i_of_the_key_alone(game, spec):
