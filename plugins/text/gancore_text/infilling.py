@@ -56,7 +56,7 @@ class GappedTokens(TokenIds):
     """Token ids whose condition is the same ids with gaps, ``vocab_size`` where a token is missing.
 
     Of the texts of a batch a share UNCONDITIONAL is all gap, its ends included, so that the generator is a
-    language model too; a share SPAN has one span (Fedus et al. 2018, section 3.1), the rest single gaps. In
+    language model too; a share SPAN has one span (Fedus et al. 2018), the rest single gaps. In
     evaluation all is gap.
     """
 

@@ -64,6 +64,8 @@ class InfillingGame(DiscreteGame):
     steps=3000,
 )
 class MaskGANConfig(PolicyGradientConfig):
+    """Rewards log D, a learned baseline, pretraining by maximum likelihood."""
+
     discount: float = Field(0.9, ge=0, le=1, description="gamma of the return; below 1 it is biased")
     discriminator_embedding: PositiveInt = Field(128, description="size of the discriminator's embeddings")
     discriminator_width: PositiveInt = Field(256, description="units of the discriminator's LSTMs")
@@ -74,6 +76,8 @@ class MaskGANConfig(PolicyGradientConfig):
 
 
 class MaskGAN(Recipe):
+    """Fills gaps given what is around them; with everything a gap it is a language model too."""
+
     Config = MaskGANConfig
 
     def build(self, config: MaskGANConfig, spec: Spec) -> Game:

@@ -21,7 +21,7 @@ POSITION_FEATURES = 8
 
 class RecurrentDiscriminator(TokenDiscriminator):
     """A logit for each token, which reads that token and those before it: embeddings beside sines of the
-    position, an LSTM, layer normalization (section 3.2)."""
+    position, an LSTM, layer normalization."""
 
     def __init__(self, vocab_size: int, length: int, embedding_dim: int, width: int, dropout: float) -> None:
         super().__init__(vocab_size, embedding_dim)
@@ -61,6 +61,8 @@ def sine_positions(length: int) -> Tensor:
     baseline_decay=0.08,
 )
 class ScratchGANConfig(PolicyGradientConfig):
+    """Rates, batch, discount and average of the published code, with smaller networks."""
+
     discount: float = Field(0.23, ge=0, le=1, description="gamma of the return; below 1 it is biased")
     discriminator_embedding: PositiveInt = Field(128, description="size of the discriminator's embeddings")
     discriminator_width: PositiveInt = Field(256, description="units of the discriminator's LSTM")
@@ -77,6 +79,8 @@ class ScratchGANConfig(PolicyGradientConfig):
 
 
 class ScratchGAN(Recipe):
+    """REINFORCE with 2 sigmoid(D) - 1 of each token; by default without pretraining."""
+
     Config = ScratchGANConfig
 
     def build(self, config: ScratchGANConfig, spec: Spec) -> Game:

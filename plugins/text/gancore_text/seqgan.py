@@ -15,7 +15,7 @@ from gancore_text.policy_gradient import PolicyGradientConfig, lstm_generator, w
 from gancore_text.representation import TokenIds
 
 FILTERS = {1: 100, 2: 200, 3: 200, 4: 200, 5: 200, 6: 100, 7: 100, 8: 100, 9: 100, 10: 100, 15: 160, 20: 160}
-"""Feature maps by kernel width (appendix, table 4)."""
+"""Feature maps by kernel width, of the published code."""
 
 
 class ConvolutionalDiscriminator(TokenDiscriminator):
@@ -64,6 +64,8 @@ class ConvolutionalDiscriminator(TokenDiscriminator):
     steps=1000,
 )
 class SeqGANConfig(PolicyGradientConfig):
+    """Networks and rates as published; what is repaired: docs/text-recipes.md."""
+
     rollouts: PositiveInt = Field(
         16, description="texts sampled on from each prefix; the time of a generator's move is proportional"
     )
@@ -82,6 +84,8 @@ class SeqGANConfig(PolicyGradientConfig):
 
 
 class SeqGAN(Recipe):
+    """REINFORCE with Monte Carlo rollouts, after pretraining of generator and discriminator."""
+
     Config = SeqGANConfig
 
     def build(self, config: SeqGANConfig, spec: Spec) -> Game:
