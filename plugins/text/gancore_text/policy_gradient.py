@@ -15,7 +15,7 @@ from gancore.games import (
     Baseline,
     Discriminator,
     Move,
-    Penalty,
+    PenaltyTerm,
     Phase,
     Player,
     Reinforce,
@@ -89,7 +89,7 @@ class PolicyGradientConfig(AdversarialConfig):
         optimizer = Adam(self.pretraining_lr, (0.9, 0.99))
         return {PRETRAINING: Player(["generator"], optimizer, clip_grad_norm=5.0)}
 
-    def training_phases(self, penalties: Sequence[Penalty]) -> list[Phase]:
+    def training_phases(self, penalties: Sequence[PenaltyTerm]) -> list[Phase]:
         """Pretraining of the generator, then of the discriminator, as shares of the budget; then the game."""
         shares = self.pretraining, self.discriminator_pretraining
         moves = adversarial_moves(self.discriminator_steps, penalties)
@@ -108,7 +108,7 @@ def lstm_generator(config: PolicyGradientConfig, tokens: TokenIds) -> SequenceGe
     return SequenceGenerator(trunk, tokens.vocab_size, tokens.length, end=END)
 
 
-def weight_penalty(weight: float, *layers: str) -> list[Penalty]:
+def weight_penalty(weight: float, *layers: str) -> list[PenaltyTerm]:
     """``weight`` times the sum of squares of the discriminator's parameters, of all or of these layers."""
 
     def squares(
@@ -119,4 +119,4 @@ def weight_penalty(weight: float, *layers: str) -> list[Penalty]:
         total = sum((p.float().square().sum() for p in parameters), alpha.new_zeros(()))
         return total.expand(len(alpha))
 
-    return [Penalty("l2", squares, weight)] if weight else []
+    return [PenaltyTerm("l2", squares, weight)] if weight else []
