@@ -69,7 +69,8 @@ def generate(
         raise ConfigError("an interpolation and a temperature are given", "leave out --temperature")
     if infill is not None and (each_label, label, interpolate, truncation) != (False, None, None, None):
         raise ConfigError(
-            "--infill is given with a label, a path or a truncation", "of these give --temperature alone beside it"
+            "--infill is given with a label, a path or a truncation",
+            "of these give --temperature alone beside it",
         )
     loaded = load(find_model(model, announce), device)
     if infill is not None:

@@ -64,7 +64,7 @@ class ConvolutionalDiscriminator(TokenDiscriminator):
     steps=1000,
 )
 class SeqGANConfig(PolicyGradientConfig):
-    """Networks and rates as published; what is repaired: docs/text-recipes.md."""
+    """Networks and rates as published; what is repaired: docs/text-reinforce.md."""
 
     rollouts: PositiveInt = Field(
         16, description="texts sampled on from each prefix; the time of a generator's move is proportional"
