@@ -9,8 +9,8 @@ Sequences have three tokens of a vocabulary of three, so that the gradient of th
 27 sequences. For each estimator the table has the norm of the mean error over all draws, relative to the
 exact gradient (and its value by chance), the cosine with the exact gradient, and the standard deviation of
 the estimate of one row, relative to the exact gradient. ``--speed`` times moves with dense rewards and with
-rollouts, V 5,000. ``--recipes`` times those of the recipes ``scratchgan`` and ``seqgan``
-of text, with one generator. ``--memory`` prints the peak memory of one generator move by straight-through Gumbel.
+rollouts, V 5,000. ``--recipes`` times those of the recipes ``scratchgan`` and ``seqgan`` of text, with one
+generator. ``--memory`` prints the peak memory of one generator move by straight-through Gumbel.
 """
 
 from __future__ import annotations
