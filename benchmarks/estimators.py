@@ -2,13 +2,15 @@
 
     python benchmarks/estimators.py
     python benchmarks/estimators.py --speed
+    python benchmarks/estimators.py --recipes
     python benchmarks/estimators.py --memory hard
 
 Sequences have three tokens of a vocabulary of three, so that the gradient of the expected cost is a sum over
 27 sequences. For each estimator the table has the norm of the mean error over all draws, relative to the
 exact gradient (and its value by chance), the cosine with the exact gradient, and the standard deviation of
 the estimate of one row, relative to the exact gradient. ``--speed`` times moves with dense rewards and with
-rollouts, V 5,000. ``--memory`` prints the peak memory of one generator move by straight-through Gumbel.
+rollouts, V 5,000. ``--recipes`` times those of the recipes ``scratchgan`` and ``seqgan`` of text, with one
+generator. ``--memory`` prints the peak memory of one generator move by straight-through Gumbel.
 """
 
 from __future__ import annotations
@@ -16,16 +18,20 @@ from __future__ import annotations
 import argparse
 import itertools
 import resource
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from gancore import Source, Spec
 from gancore.data.dataset import TensorView
 from gancore.games import (
     Estimator,
+    Identity,
     Move,
     Reinforce,
     StraightThroughGumbel,
@@ -188,15 +194,53 @@ def print_speed(vocabulary: int = 5_000, length: int = 20, batch: int = 64, repe
         print(f"{name}: {spent[name]:.3f} s a move of the generator, 1 / {spent[name] / spent['dense']:.0f}")
 
 
+def print_recipe_speed(vocabulary: int = 5_000, length: int = 20, batch: int = 64, repeats: int = 3) -> None:
+    """Seconds of processor time a move of the generator, of recipes with their own discriminators."""
+    from gancore_text.scratchgan import ScratchGAN
+    from gancore_text.seqgan import SeqGAN
+
+    spent = {}
+    for name, recipe in (("scratchgan", ScratchGAN()), ("seqgan", SeqGAN())):
+        config = recipe.Config(width=32, embedding_dim=32, batch_size=batch)
+        game, times = recipe.build(config, text_spec(vocabulary, length)), []
+        game.representation = Identity()
+        data = TensorView(Key.of("rows").integers(vocabulary, 256, length + 1))
+        setup = set_up(game, data, batch_size=batch)
+        for number in range(1 if name == "seqgan" else repeats):
+            step = TrainingStep(setup, game.phases[-1], number, 0, 1.0)
+            draw, started = step.draw(1), time.process_time()
+            step.gradient(Move("generator"), draw)
+            times.append(time.process_time() - started)
+        spent[name] = min(times)
+        print(f"{name}: {spent[name]:.3f} s a move of the generator, {spent[name] / spent['scratchgan']:.0f}")
+
+
+def text_spec(vocabulary: int, length: int) -> Spec:
+    """The spec of texts of ``length`` of so many words."""
+    from gancore_text.config import TextConfig
+    from gancore_text.dataset import open_text
+
+    words = [f"w{number}" for number in range(vocabulary)]
+    lines = [" ".join(words[start : start + length]) for start in range(0, vocabulary, length)]
+    with tempfile.TemporaryDirectory() as folder:
+        for split, texts in {"train": lines, "valid": ["valid"], "test": ["test"]}.items():
+            Path(folder, f"{split}.txt").write_text("".join(f"{text}\n" for text in texts))
+        config = TextConfig(min_count=1, max_characters=10 * length)
+        return open_text(Source("words", Path(folder)), config).spec
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--memory", choices=["hard", "soft"])
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--recipes", action="store_true")
     given = parser.parse_args()
     chosen = given.memory
     torch.set_num_threads(1)
     if given.speed:
         print_speed()
+    elif given.recipes:
+        print_recipe_speed()
     elif chosen:
         print_memory(chosen == "hard")
     else:

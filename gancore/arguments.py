@@ -92,7 +92,9 @@ ARGUMENT_TYPES: Mapping[str, ArgumentType] = {
     **dict.fromkeys(("config", "base", "folder"), PATH),
     "recipe": RECIPE,
     "game": GAME,
-    **dict.fromkeys(("domain", "label", "feature_extractor", "split", "device", "precision"), TEXT),
+    **dict.fromkeys(
+        ("domain", "label", "infill", "prompt", "feature_extractor", "split", "device", "precision"), TEXT
+    ),
     **dict.fromkeys(("select",), TEXT),
     **dict.fromkeys(("overrides", "recipes", "metrics", "grid"), TEXT_LIST),
     **dict.fromkeys(("n", "k", "devices", "jobs", "batch_size", "columns"), _integer(1)),

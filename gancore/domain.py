@@ -164,6 +164,12 @@ class Domain:
         """A configuration, by section, with which every recipe trains in seconds on a CPU."""
         return {}
 
+    def parse_partial(self, prompt: str, spec: Spec) -> Tree:
+        """A sample of which parts are missing, as samplers with the capability ``infill`` take it, from what
+        a user writes. Raises ConfigError if it cannot be read.
+        """
+        raise ConfigError(f"the domain {self.name} has no prompts with gaps", "leave out --infill")
+
     def make_condition(self, label: str | None, n: int, spec: Spec, key: Key) -> Tree:
         """The conditions of ``n`` samples: one label for all, or labels drawn with their shares in train.
 

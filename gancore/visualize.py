@@ -34,6 +34,7 @@ def generate(
     interpolate: int | None = None,
     truncation: float | None = None,
     temperature: float | None = None,
+    infill: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
     overwrite: bool = False,
@@ -50,6 +51,7 @@ def generate(
         each_label: write ``n`` samples of every class.
         interpolate: write ``n`` paths of this number of samples between two samples.
         truncation, temperature: see :meth:`gancore.models.model.Model.sample`.
+        infill: a prompt whose gaps each sample fills (:meth:`gancore.models.model.Model.infill`).
         batch_size: the number of samples on the device at a time; it does not change samples.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         overwrite: replace samples that are in ``out``.
@@ -65,8 +67,15 @@ def generate(
         )
     if interpolate is not None and temperature is not None:
         raise ConfigError("an interpolation and a temperature are given", "leave out --temperature")
+    if infill is not None and (each_label, label, interpolate, truncation) != (False, None, None, None):
+        raise ConfigError(
+            "--infill is given with a label, a path or a truncation",
+            "of these give --temperature alone beside it",
+        )
     loaded = load(find_model(model, announce), device)
-    if interpolate is not None and each_label:
+    if infill is not None:
+        samples = loaded.infill(infill, n, seed, batch_size, temperature)
+    elif interpolate is not None and each_label:
         samples = loaded.interpolate_each_label(n, interpolate, seed, truncation)
     elif interpolate is not None:
         samples = loaded.interpolate(n, interpolate, seed, label, truncation)

@@ -47,6 +47,12 @@ def generate(
         float | None,
         typer.Option(metavar="T", help="Temperature of tokens, if the model has one; below 1 less variety."),
     ] = None,
+    infill: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROMPT", help="Fill the gaps of a prompt. Of models that do; see their domain."
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Samples on the device at a time; does not change samples.")
     ] = 64,
@@ -68,6 +74,7 @@ def generate(
         interpolate=interpolate,
         truncation=truncation,
         temperature=temperature,
+        infill=infill,
         batch_size=batch_size,
         device=device,
         overwrite=overwrite,

@@ -59,7 +59,7 @@ from gancore.games.penalties import (
     interpolate,
 )
 from gancore.games.prior import Prior, normal, uniform
-from gancore.games.reinforce import Reinforce
+from gancore.games.reinforce import Baseline, Reinforce, Reward
 from gancore.games.representation import CellBounds, Dequantization, Identity, Representation
 from gancore.games.sampler import CAPABILITIES, Capability, Sampler
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
@@ -88,6 +88,7 @@ __all__ = [
     "Augmentation",
     "AugmentationMode",
     "AugmentedDiscriminator",
+    "Baseline",
     "BatchSource",
     "BatchTransform",
     "Capability",
@@ -131,6 +132,7 @@ __all__ = [
     "RMSprop",
     "Reinforce",
     "Representation",
+    "Reward",
     "Sampler",
     "ScalarMeans",
     "Schedule",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gancore.games.draw import Draw
 
 Baseline = Literal["none", "ema", "position", "learned"]
-Reward = Literal["loss", "probability", "centred"]
+Reward = Literal["loss", "probability", "centred", "constant"]
 
 
 class Reinforce(Estimator):
@@ -42,11 +42,16 @@ class Reinforce(Estimator):
     ``entropy_bonus`` adds minus so many times the entropy of each p(. | x_<t) to the cost, which changes the
     objective.
 
+    ``reward="constant"`` is the control that tells what pretraining and sampling do by themselves: every
+    return is 1, and the discriminator is not asked. The expectation of this gradient is 0, that of its
+    square is not: what the samples are, becomes more probable. There is no baseline, which would leave
+    nothing (public trials of SeqGAN fed 2 and got figures like those of the discriminator's reward).
+
     ``baseline``: "ema", the average of past returns over positions; "position", of each position;
     "learned", a linear function of the generator's features, which belongs to the generator's player and is
     trained by the squared error. ``decay``: the weight of the average before the last move.
 
-    The generator's fakes and likelihoods are those of its network without dropout.
+    The generator's fakes and likelihoods, and rewards, are those of the networks without dropout.
     """
 
     def __init__(
@@ -68,6 +73,11 @@ class Reinforce(Estimator):
             raise ConfigError(
                 f"Reinforce has rollouts={rollouts} and discount={discount}",
                 "set discount=1: rollouts reward whole sequences",
+            )
+        if reward == "constant" and (baseline != "none" or rollouts):
+            raise ConfigError(
+                f"Reinforce has reward='constant', baseline={baseline!r} and rollouts={rollouts}",
+                "set baseline='none' and rollouts=0: a baseline takes all of a constant away",
             )
         self.discount, self.baseline, self.entropy_bonus = discount, baseline, entropy_bonus
         self.rollouts, self.reward, self.decay = rollouts, reward, decay
@@ -100,7 +110,7 @@ class Reinforce(Estimator):
         latents = generator.draw_latents(draw.num_rows, draw.root)
         returns = self.returns(game, draw, tokens, condition, latents)
         cost = self.surrogate(generator, tokens, returns, condition, latents)
-        mask = generator.mask(tokens)
+        mask = generator.mask(tokens, condition)
         return cost.keep("returns", returns, mask).log("return", returns[:, 0])
 
     def surrogate(
@@ -112,7 +122,7 @@ class Reinforce(Estimator):
         latents: Tensor | None = None,
     ) -> Cost:
         """A cost whose gradient is the estimate, from samples (rows, length) and returns of this shape."""
-        mask = generator.mask(tokens)
+        mask = generator.mask(tokens, condition)
         with without_dropout(generator):
             features = generator.features(tokens, condition, latents)
             logits = generator.head(features)
@@ -133,6 +143,8 @@ class Reinforce(Estimator):
         self, game: DiscreteGame, draw: Draw, tokens: Tensor, condition: Tree, latents: Tensor | None
     ) -> Tensor:
         """R_t of samples (rows, length), of this shape; without gradient through the opponent."""
+        if self.reward == "constant":
+            return torch.ones(tokens.shape, device=tokens.device)
         if game.loss.batch_coupled and self.reward == "loss":
             raise ConfigError(
                 "the loss couples the rows of a batch, so it gives no reward of one sample",
@@ -154,7 +166,7 @@ class Reinforce(Estimator):
 
     def _rewards(self, game: DiscreteGame, draw: Draw, tokens: Tensor, condition: Tree) -> Tensor:
         """(rows, length) if the logits are by position, else (rows)."""
-        with draw.freeze_opponents():
+        with draw.freeze_opponents(), without_dropout(game.discriminator):
             logits = game.logits(draw, tokens, condition)
             if self.reward == "loss":
                 real = logits

@@ -22,6 +22,7 @@ Capability = Literal[
     "bound",
     "inversion",
     "classification",
+    "infill",
 ]
 CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
 
@@ -31,6 +32,7 @@ CAPABILITY_MEMBERS: Mapping[Capability, tuple[str, ...]] = {
     "likelihood": ("log_prob",),
     "inversion": ("invert", "render"),
     "classification": ("embed", "log_posteriors"),
+    "infill": ("infill",),
 }
 """The methods that a sampler with this capability defines."""
 
@@ -47,7 +49,8 @@ class Sampler(nn.Module):
     - ``latents``: ``latents(n, key)`` and ``render(latents, condition)``, with ``prior``;
     - ``likelihood``: ``log_prob(batch)``, which is exact, or with ``bound`` a lower bound;
     - ``inversion``: ``invert(batch)``, which ``render`` undoes;
-    - ``classification``: ``embed(data)`` and ``log_posteriors(data)``.
+    - ``classification``: ``embed(data)`` and ``log_posteriors(data)``;
+    - ``infill``: ``infill(partial, n, key)``, which fills what is missing in a partial sample.
     """
 
     capabilities: frozenset[Capability] = frozenset({"sample"})
@@ -101,6 +104,12 @@ class Sampler(nn.Module):
     def log_posteriors(self, data: Tree) -> Tensor:
         """log p(class | data) of canonical samples, (batch, classes)."""
         self._refuse("log_posteriors")
+
+    def infill(self, partial: Tree, n: int, key: Key, temperature: float = 1.0) -> Tree:
+        """``n`` canonical samples that agree with a partial one, as ``Domain.parse_partial`` gives it; row i
+        depends on row i of the key only. Raises ConfigError if it does not fit the model.
+        """
+        self._refuse("infill")
 
     def _refuse(self, method: str) -> NoReturn:
         able = ", ".join(sorted(self.capabilities)) or "none"

@@ -27,7 +27,13 @@ from gancore.games.game import Game
 from gancore.games.sampler import Sampler
 from gancore.models.folder import CONFIG, ModelFiles, read_model_folder
 from gancore.models.requirements import explain_missing
-from gancore.models.sampling import condition_sampler, draw_samples, interpolate_latents, to_samples
+from gancore.models.sampling import (
+    condition_sampler,
+    draw_samples,
+    interpolate_latents,
+    require_infill,
+    to_samples,
+)
 from gancore.nn.buffers import resize_buffers
 from gancore.plugins import plugins
 from gancore.random import Key, build_key, sample_key
@@ -82,6 +88,32 @@ class Model:
         condition = self._condition(label)
         made = draw_samples(
             self.sampler, n, self._key(seed), condition, batch_size, truncation, temperature=temperature
+        )
+        return to_samples(made, self.spec)
+
+    @validate_arguments
+    @pinned_settings()
+    def infill(
+        self,
+        prompt: str,
+        n: int = 16,
+        seed: int = 0,
+        batch_size: int = 64,
+        temperature: float | None = None,
+    ) -> Samples:
+        """``n`` samples that agree with a prompt and fill its gaps, which the domain reads. Only for models
+        with the capability ``infill``.
+        """
+        require_infill(self.sampler)
+        partial_sample = self.domain.parse_partial(prompt, self.spec)
+        made = draw_samples(
+            self.sampler,
+            n,
+            self._key(seed),
+            self._condition(None),
+            batch_size,
+            temperature=temperature,
+            partial_sample=partial_sample,
         )
         return to_samples(made, self.spec)
 

@@ -36,6 +36,7 @@ def draw_samples(
     truncation: float | None = None,
     unit: int | None = None,
     temperature: float | None = None,
+    partial_sample: Tree = None,
 ) -> tuple[Tree, Tree]:
     """Generate ``n`` canonical samples and their conditions, on the CPU.
 
@@ -49,11 +50,12 @@ def draw_samples(
         unit: batch size of network calls, by default :func:`network_batch_size`. It is halved if the device
             runs out of memory, which changes samples by rounding only.
         temperature: divides the logits of each token; None is the model's own temperature.
+        partial_sample: samples that agree with it, by :meth:`gancore.games.Sampler.infill`.
 
     Raises:
-        ConfigError: the model has no latents that can be truncated, or no temperature.
+        ConfigError: the model has no latents that can be truncated, no temperature, or fills no gaps.
     """
-    make = _sample_function(sampler, truncation, temperature)
+    make = _sample_function(sampler, truncation, temperature, partial_sample)
     made, done, unit = [], 0, unit or network_batch_size(sampler, key.device)
     while done < n:
         stop = done + -(-batch_size // unit) * unit
@@ -71,11 +73,14 @@ def draw_samples(
 MakeSamples = Callable[[int, Key, Tree], Tree]
 
 
-def _sample_function(sampler: Sampler, truncation: float | None, temperature: float | None) -> MakeSamples:
+def _sample_function(
+    sampler: Sampler, truncation: float | None, temperature: float | None, partial_sample: Tree
+) -> MakeSamples:
+    if partial_sample is not None:
+        return _infill_function(sampler, temperature, partial_sample)
     if temperature is None:
         return sampler.sample if truncation is None else _truncated(sampler, truncation)
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ConfigError(f"temperature {temperature:g} is not above 0", "give a number above 0, such as 1")
+    _require_positive(temperature)
     if not sampler.can("temperature"):
         raise ConfigError("this model has no temperature", "leave out --temperature")
     if truncation is not None:
@@ -84,6 +89,27 @@ def _sample_function(sampler: Sampler, truncation: float | None, temperature: fl
         )
     sample: Any = sampler.sample
     return partial(sample, temperature=temperature)
+
+
+def _require_positive(temperature: float) -> None:
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ConfigError(f"temperature {temperature:g} is not above 0", "give a number above 0, such as 1")
+
+
+def require_infill(sampler: Sampler) -> None:
+    """Raises ConfigError if the model fills no gaps."""
+    if not sampler.can("infill"):
+        raise ConfigError(
+            "this model fills no gaps",
+            "leave out --infill, or train a recipe that can: `gancore recipes` lists what each can do",
+        )
+
+
+def _infill_function(sampler: Sampler, temperature: float | None, partial_sample: Tree) -> MakeSamples:
+    require_infill(sampler)
+    temperature = 1.0 if temperature is None else temperature
+    _require_positive(temperature)
+    return lambda n, key, condition: sampler.infill(partial_sample, n, key, temperature)
 
 
 def _truncated(sampler: Sampler, psi: float) -> MakeSamples:

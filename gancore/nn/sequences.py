@@ -120,7 +120,7 @@ class SequenceGenerator(nn.Module):
     ) -> Tensor:
         """log p(x_t | x_<t, c, z), in nats, (rows, time); 0 after the first end."""
         log_probs = token_log_probs(self.logits(tokens, condition, latents), tokens)
-        return torch.where(self.mask(tokens), log_probs, 0.0)
+        return torch.where(self.mask(tokens, condition), log_probs, 0.0)
 
     def log_prob(
         self, tokens: Tensor, condition: Tensor | None = None, latents: Tensor | None = None
@@ -130,11 +130,13 @@ class SequenceGenerator(nn.Module):
         log_prob = log_prob_in_chunks(self.log_probs, size, tokens, condition, latents)
         if self.end is None:
             return log_prob
-        ends_well = (self.mask(tokens) | (tokens == self.end)).all(1)
+        ends_well = (until_end(tokens, self.end) | (tokens == self.end)).all(1)
         return torch.where(ends_well, log_prob, -torch.inf)
 
-    def mask(self, tokens: Tensor) -> Tensor:
-        """True for tokens of the sequence: up to the first end, that one included. See :func:`until_end`."""
+    def mask(self, tokens: Tensor, condition: Tensor | None = None) -> Tensor:
+        """True for tokens that the generator chose: up to the first end, that one included
+        (:func:`until_end`). A generator whose condition gives some of the tokens leaves those out.
+        """
         return until_end(tokens, self.end)
 
     @torch.no_grad()

@@ -146,7 +146,7 @@ def test_print_config_of_a_resumed_run_starts_from_the_run(capsys, tmp_path):
 
 def test_generate_hands_over_and_prints_the_files(api, capsys):
     words = "generate runs/a -n 2 --out o --seed 3 --label x --each-label --interpolate 4 --truncation 0.5"
-    words += " --temperature 0.7"
+    words += " --temperature 0.7 --infill a___b"
     assert main([*words.split(), "--batch-size", "5", "--device", "cpu"]) == 0
     api.requests["generate"].pop("announce")
     assert api.requests["generate"] == {
@@ -159,6 +159,7 @@ def test_generate_hands_over_and_prints_the_files(api, capsys):
         "interpolate": 4,
         "truncation": 0.5,
         "temperature": 0.7,
+        "infill": "a___b",
         "batch_size": 5,
         "device": "cpu",
         "overwrite": False,

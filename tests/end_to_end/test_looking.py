@@ -96,6 +96,14 @@ def test_a_kill_while_samples_are_written_leaves_no_torn_file(run, tmp_path, for
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
 
 
+def test_gaps_are_refused_by_a_model_that_fills_none(gancore, run, tmp_path):
+    answer = gancore("generate", run, "-n", 2, "--infill", "a ___", "--out", "t")
+    assert answer.code == 2 and "gaps" in answer.error and "--infill" in answer.error
+    answer = gancore("generate", run, "-n", 2, "--infill", "a ___", "--truncation", 0.5, "--out", "t")
+    assert answer.code == 2 and "--temperature" in answer.error
+    assert not (tmp_path / "t").exists()
+
+
 def test_a_temperature_is_refused_by_a_model_that_has_none(gancore, run, tmp_path):
     answer = gancore("generate", run, "-n", 2, "--temperature", 0.5, "--out", "t")
     assert answer.code == 2 and "temperature" in answer.error and "--temperature" in answer.error

@@ -345,6 +345,28 @@ def test_a_sampler_has_a_temperature_and_a_likelihood_where_the_generator_has_th
     assert torch.equal(pathwise.render(latents), pathwise.sample(9, Key.of(3)))
 
 
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_constant_reward_asks_no_discriminator_and_has_no_expected_gradient(dense, float64):
+    game = tiny_game(Reinforce(baseline="none", reward="constant"), dense=dense, end=0)
+    game.discriminator.logits = lambda *given: pytest.fail("the discriminator was asked")
+    setup = set_up(lambda: game, rows(), batch_size=8)
+    cost = game.generator_cost(training_step(setup).draw(1))
+    assert bool((cost.kept["returns"][0] <= 8).all()) and cost.kept["returns"][0][0] == 8
+    found = expected_gradient_of_constant(game.estimator, game.generator)
+    assert float(found.abs().max()) < 1e-12
+    for settings in ({"baseline": "ema"}, {"baseline": "none", "rollouts": 2}):
+        with refused(ConfigError, "constant", settings["baseline"], fix="rollouts=0"):
+            Reinforce(reward="constant", **settings)
+
+
+def expected_gradient_of_constant(estimator, generator):
+    each = sequences(generator.end)
+    weights = generator.log_prob(each).exp().detach()
+    costs = [estimator.surrogate(generator, row[None], torch.ones(1, each.shape[1])) for row in each]
+    total = sum(w * cost.terms["loss"].numerator for w, cost in zip(weights, costs, strict=True))
+    return flat(list(torch.autograd.grad(total, list(generator.parameters()))))
+
+
 def test_wrong_settings_are_refused():
     with refused(ConfigError, "discount=2"):
         Reinforce(discount=2)

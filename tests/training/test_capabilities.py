@@ -45,7 +45,9 @@ class LowerBound(nn.Module):
         return data.sum(1)
 
 
-@pytest.mark.parametrize("capability", ["parallel", "latents", "likelihood", "inversion", "classification"])
+@pytest.mark.parametrize(
+    "capability", ["parallel", "latents", "likelihood", "inversion", "classification", "infill"]
+)
 def test_what_it_has_not_is_refused(capability):
     sampler = ModelSampler(nn.Linear(1, 1), Identity(), conditional=False)
     with refused(ConfigError, "toy", capability, "ModelSampler"):
@@ -65,7 +67,7 @@ def test_what_a_sampler_states_without_a_method_is_refused(capability, method):
         getattr(sampler, method)(*(None,) * len(CALLS[method]))
 
 
-CALLS = {"sample": "nk", "latents": "nk", "log_prob": "b", "invert": "b", "embed": "d"}
+CALLS = {"sample": "nk", "latents": "nk", "log_prob": "b", "invert": "b", "embed": "d", "infill": "pnk"}
 
 
 def test_a_plain_module_is_no_sampler():

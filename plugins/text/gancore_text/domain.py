@@ -89,6 +89,24 @@ class TextDomain(Domain):
                 "counts of n-grams, with interpolated modified Kneser-Ney smoothing",
                 capabilities=frozenset({"likelihood", "temperature"}),
             ),
+            RecipeEntry(
+                "maskgan",
+                "gancore_text.maskgan:MaskGAN",
+                "fills gaps of a text, by REINFORCE with a critic (MaskGAN)",
+                capabilities=frozenset({"likelihood", "temperature", "infill"}),
+            ),
+            RecipeEntry(
+                "seqgan",
+                "gancore_text.seqgan:SeqGAN",
+                "a pretrained LSTM trained by REINFORCE with Monte Carlo rollouts (SeqGAN)",
+                capabilities=frozenset({"likelihood", "temperature"}),
+            ),
+            RecipeEntry(
+                "scratchgan",
+                "gancore_text.scratchgan:ScratchGAN",
+                "an LSTM trained by REINFORCE with a reward for each token (ScratchGAN)",
+                capabilities=frozenset({"likelihood", "temperature"}),
+            ),
         )
     }
 
@@ -128,9 +146,24 @@ class TextDomain(Domain):
         """A copy of train, a long span of it, or new."""
         return mark_novelty(texts_of(samples.data), train)
 
+    def parse_partial(self, prompt: str, spec: Spec) -> Tensor:
+        from gancore_text.infilling import parse_prompt
+
+        return parse_prompt(prompt, spec)
+
     def tiny_config(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "python_reference", "max_characters": 60},
-            "model": {"batch_size": 8, "width": 8, "embedding_dim": 8, "layers": 1, "heads": 2},
+            "model": {
+                "batch_size": 8,
+                "width": 8,
+                "embedding_dim": 8,
+                "layers": 1,
+                "heads": 2,
+                "discriminator_width": 8,
+                "discriminator_embedding": 8,
+                "discriminator_filters": 0.02,
+                "rollouts": 2,
+            },
             "train": {"steps": 8},
         }

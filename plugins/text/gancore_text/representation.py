@@ -46,7 +46,7 @@ class TokenIds(Representation):
 
     def __init__(self, name: TokenizerName, spec: Spec) -> None:
         super().__init__()
-        self.tokenizer = make_tokenizer(name, spec)
+        self.name, self.tokenizer = name, make_tokenizer(name, spec)
         self.length, self.max_bytes = spec["token_lengths"][name] + 1, spec["max_bytes"]
         self.lower_bound = not self.tokenizer.is_unique
         self.spelling: Tensor
