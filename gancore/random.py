@@ -23,7 +23,7 @@ from gancore.trees import Tree, tree_map
 __all__ = [
     "CPU",
     "Key",
-    "Noise",
+    "ModuleNoise",
     "Purpose",
     "RowRange",
     "build_key",
@@ -202,7 +202,7 @@ def evaluation_key(purpose: Purpose, *words: int | str, device: torch.device | s
     return Key.of(purpose, *words, device=device)
 
 
-class Noise:
+class ModuleNoise:
     """Noise inside modules (such as dropout), for one forward pass.
 
     Draws are numbered in order; repeating the forward pass gives the same noise. A module may get several
@@ -241,26 +241,26 @@ class Noise:
         return (self.key / self.calls).integers(high, *shape, low=low)
 
 
-_scope: contextvars.ContextVar[Noise | None] = contextvars.ContextVar("noise", default=None)
+_scope: contextvars.ContextVar[ModuleNoise | None] = contextvars.ContextVar("noise", default=None)
 
 
 @contextlib.contextmanager
 def noise_scope(key: Key, rows: RowRange) -> Iterator[None]:
     """Context manager in which modules draw noise from ``key``; each entry starts at draw number 0."""
-    token = _scope.set(Noise(key, rows))
+    token = _scope.set(ModuleNoise(key, rows))
     try:
         yield
     finally:
         _scope.reset(token)
 
 
-def noise(count: int, device: torch.device) -> Noise:
+def noise(count: int, device: torch.device) -> ModuleNoise:
     """The noise of the current :func:`noise_scope`; outside one, new random noise."""
     scope = _scope.get()
     if scope is not None:
         return scope
     fresh = int(torch.randint(2**62, ()).item())
-    return Noise(Key.of(fresh, device=device), RowRange.all(count))
+    return ModuleNoise(Key.of(fresh, device=device), RowRange.all(count))
 
 
 _global_rng_lock = threading.RLock()

@@ -13,10 +13,10 @@ from gancore.errors import ConfigError
 from gancore.games.cost import Cost
 from gancore.games.discriminator import Discriminator
 from gancore.games.schedules import Schedule, linear, schedule_value
-from gancore.random import Noise, noise
+from gancore.random import ModuleNoise, noise
 from gancore.trees import Tree, tree_batch_size, tree_leaves, tree_map, tree_unflatten
 
-BatchTransform = Callable[[Tree, Noise], Tree]
+BatchTransform = Callable[[Tree, ModuleNoise], Tree]
 """Changes each row by its own draws, ``noise.uniform(rows, ...)``. It is differentiable and keeps shapes."""
 
 

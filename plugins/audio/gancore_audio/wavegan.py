@@ -23,7 +23,7 @@ from gancore.games import (
     uniform,
     with_defaults,
 )
-from gancore.random import Noise
+from gancore.random import ModuleNoise
 from gancore_audio.discriminators import WaveformAndSpectrogramDiscriminator, WaveGANDiscriminator
 from gancore_audio.layers import (
     KERNEL,
@@ -76,18 +76,18 @@ SHIFT = 1 / 8
 FILTER_DB, BANDS = 6.0, 8
 
 
-def random_gain(x: Tensor, noise: Noise) -> Tensor:
+def random_gain(x: Tensor, noise: ModuleNoise) -> Tensor:
     """10^(g / 20) x, g ~ U(-6, 6) dB."""
     return x * _amplitude(noise.uniform(len(x), 1, 1), GAIN_DB)
 
 
-def random_shift(x: Tensor, noise: Noise) -> Tensor:
+def random_shift(x: Tensor, noise: ModuleNoise) -> Tensor:
     """Shift by whole samples, up to an eighth of the length each way; the gap is filled by reflection."""
     max_shift = int(x.shape[-1] * SHIFT)
     return shift_with_reflection(x, noise.integers(-max_shift, max_shift + 1, len(x)), max_shift)
 
 
-def random_filter(x: Tensor, noise: Noise) -> Tensor:
+def random_filter(x: Tensor, noise: ModuleNoise) -> Tensor:
     """A filter H with 20 log10 |H| linear between 8 points of U(-6, 6) dB, from 0 to half the rate.
 
     It has no delay and is periodic: the end affects about 16 samples at the beginning.

@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from gancore import RecipeConfig
 from gancore.games import Augmentation, AugmentationMode, make_augmentation
-from gancore.random import Noise
+from gancore.random import ModuleNoise
 
 SHIFT, CUT = 1 / 8, 1 / 2
 """The maximal translation and the side of the cutout, as shares of the side."""
@@ -44,26 +44,26 @@ def build_augmentation(config: AugmentedConfig) -> Augmentation | None:
     return make_augmentation(config.augmentation, changes, config.augmentation_probability)
 
 
-def brightness(x: Tensor, noise: Noise) -> Tensor:
+def brightness(x: Tensor, noise: ModuleNoise) -> Tensor:
     """x + b, b ~ U(-1/2, 1/2)."""
     return _replace_colours(x, _colour_channels(x) + _uniform(x, noise) - 0.5)
 
 
-def saturation(x: Tensor, noise: Noise) -> Tensor:
+def saturation(x: Tensor, noise: ModuleNoise) -> Tensor:
     """m + s (x - m), s ~ U(0, 2), m the mean over colours at each pixel."""
     colours = _colour_channels(x)
     mean = colours.mean(1, keepdim=True)
     return _replace_colours(x, mean + 2 * _uniform(x, noise) * (colours - mean))
 
 
-def contrast(x: Tensor, noise: Noise) -> Tensor:
+def contrast(x: Tensor, noise: ModuleNoise) -> Tensor:
     """m + c (x - m), c ~ U(1/2, 3/2), m the mean over colours and pixels."""
     colours = _colour_channels(x)
     mean = colours.mean((1, 2, 3), keepdim=True)
     return _replace_colours(x, mean + (0.5 + _uniform(x, noise)) * (colours - mean))
 
 
-def translation(x: Tensor, noise: Noise) -> Tensor:
+def translation(x: Tensor, noise: ModuleNoise) -> Tensor:
     """Shift by whole pixels, up to an eighth of the side each way; the gap is zero.
 
     As a product with shift matrices on both sides: exact, and differentiable any number of times.
@@ -74,7 +74,7 @@ def translation(x: Tensor, noise: Noise) -> Tensor:
     return _shift_matrices(down, x) @ x @ _shift_matrices(right, x).mT
 
 
-def cutout(x: Tensor, noise: Noise) -> Tensor:
+def cutout(x: Tensor, noise: ModuleNoise) -> Tensor:
     """Set a square of half the side to zero; its centre is anywhere in the image."""
     side = x.shape[-1]
     size = int(side * CUT + 0.5)
@@ -88,7 +88,7 @@ def cutout(x: Tensor, noise: Noise) -> Tensor:
     return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 
-def flip(x: Tensor, noise: Noise) -> Tensor:
+def flip(x: Tensor, noise: ModuleNoise) -> Tensor:
     """Exchange left and right with probability 1/2: for faces, clothes, landscapes; not text or digits."""
     return torch.where(noise.uniform(len(x), 1, 1, 1) < 0.5, x.flip(-1), x)
 
@@ -101,7 +101,7 @@ CHANGES = {
 }
 
 
-def _uniform(x: Tensor, noise: Noise) -> Tensor:
+def _uniform(x: Tensor, noise: ModuleNoise) -> Tensor:
     """U(0, 1) for each row, (batch, 1, 1, 1)."""
     return noise.uniform(len(x), 1, 1, 1)
 
