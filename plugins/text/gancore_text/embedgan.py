@@ -68,7 +68,7 @@ class EmbedGANConfig(AdversarialConfig):
     tokenizer: TokenizerName = Field("word", description="what a token is: word, character, bpe or local")
     batch_size: PositiveInt = Field(64, description="texts per global batch")
     steps: PositiveInt = Field(6000, description="steps, when the command gives no budget")
-    pretraining_share: float = Field(
+    pretraining: float = Field(
         0.2, ge=0, lt=1, description="share of training in which the generator is pretrained; 0: none"
     )
     pretraining_lr: PositiveFloat = Field(3e-3, description="the maximal learning rate of pretraining")
@@ -261,7 +261,7 @@ class EmbedGAN(Recipe):
             **options,
         )
         assert isinstance(game, EmbedGANGame)
-        if config.pretraining_share:
+        if config.pretraining:
             width = config.width
             game.encoder = TextEncoder(tokens.vocab_size, width, width, 2 * config.latent_dim)
             add_pretraining(game, config)
@@ -270,7 +270,7 @@ class EmbedGAN(Recipe):
 
 def add_pretraining(game: EmbedGANGame, config: EmbedGANConfig) -> None:
     """A first phase, in which the generator and the encoder are trained by likelihood."""
-    share = config.pretraining_share
+    share = config.pretraining
     optimizer = Adam(warmup(cosine(config.pretraining_lr, 1e-5), 0.05), (0.9, 0.99))
     player = Player(["generator", "encoder"], optimizer, clip_grad_norm=5.0)
     game.players = {**game.players, "pretraining": player}

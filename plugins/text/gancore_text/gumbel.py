@@ -10,26 +10,22 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from gancore.games import (
-    Adam,
-    AdversarialConfig,
     AdversarialGame,
-    Move,
     Phase,
-    Player,
     StraightThroughGumbel,
     TokenDiscriminator,
     adversarial_game,
+    adversarial_moves,
     cosine,
     exponential,
     warmup,
     with_defaults,
 )
 from gancore.nn import Dropout, SequenceGenerator, SteppingTrunk
+from gancore_text.pretraining import TokenGANConfig
 from gancore_text.representation import TokenIds
-from gancore_text.tokenizer import END, TokenizerName
+from gancore_text.tokenizer import END
 
-PRETRAINING = "pretraining"
-"""The player that trains the generator by maximum likelihood."""
 KERNELS = (2, 3, 4, 5)
 """Tokens that the discriminator's convolutions read."""
 
@@ -42,14 +38,11 @@ KERNELS = (2, 3, 4, 5)
     beta1=0.9,
     beta2=0.999,
     clip_grad_norm=5.0,
+    pretraining=0.7,
 )
-class GumbelConfig(AdversarialConfig):
+class GumbelConfig(TokenGANConfig):
     """The keys of recipes whose generator is trained through Gumbel-softmax samples."""
 
-    tokenizer: TokenizerName = Field("word", description="what a token is: word, character or bpe")
-    batch_size: PositiveInt = Field(64, description="texts per global batch")
-    steps: PositiveInt = Field(4000, description="steps, when the command gives no budget")
-    embedding_dim: PositiveInt = Field(128, description="size of the generator's embeddings")
     dropout: NonNegativeFloat = Field(
         0.3, lt=1, description="share of the generator's inputs and outputs that are zero in pretraining"
     )
@@ -57,29 +50,24 @@ class GumbelConfig(AdversarialConfig):
     temperature_end: PositiveFloat = Field(
         0.01, description="of the softmax, in the last step; it changes exponentially"
     )
-    pretraining: NonNegativeFloat = Field(
-        0.7, lt=1, description="share of the steps in which the generator is a language model; 0: none"
-    )
-    pretraining_lr: PositiveFloat = Field(
-        3e-3, description="Adam's maximal rate in that share; it falls to 1/100 along a cosine"
-    )
     maps: PositiveInt = Field(64, description="the discriminator's maps of each width of convolution")
     discriminator_dropout: NonNegativeFloat = Field(
         0.25, lt=1, description="share of the discriminator's features that are zero"
     )
 
     def unused_keys(self) -> Mapping[str, str]:
-        idle = dict(super().unused_keys())
-        if self.pretraining == 0:
-            idle |= dict.fromkeys(("dropout", "pretraining_lr"), "model.pretraining=0.5")
-        return idle
+        idle = {} if self.pretraining else {"dropout": "model.pretraining=0.5"}
+        return {**super().unused_keys(), **idle}
 
     def build_game(
         self, trunk: Callable[[], SteppingTrunk], tokens: TokenIds, hard: bool, readings: int, size: int
     ) -> AdversarialGame:
         """The game of a generator on this trunk: its pretraining, if any, then the adversarial phase."""
         temperature = exponential(self.temperature, self.temperature_end)
-        game = adversarial_game(
+        pretraining_lr = warmup(cosine(self.pretraining_lr, self.pretraining_lr / 100), 0.05)
+        options = self.game_options()
+        moves = adversarial_moves(self.discriminator_steps, options["penalties"])
+        return adversarial_game(
             generator=lambda: SequenceGenerator(
                 trunk(), tokens.vocab_size, tokens.length, end=END, dropout=self.dropout
             ),
@@ -87,21 +75,14 @@ class GumbelConfig(AdversarialConfig):
                 tokens.vocab_size, tokens.length, readings, size, self.maps, self.discriminator_dropout
             ),
             estimator=StraightThroughGumbel(temperature, hard),
-            players=self._pretraining_player(),
+            players=self.pretraining_players(pretraining_lr),
+            phases=[
+                *self.pretraining_phases(),
+                Phase(moves, budget_share=1 - self.pretraining, name="adversarial"),
+            ],
             representation=tokens,
-            **self.game_options(),
+            **options,
         )
-        if self.pretraining:
-            share = self.pretraining / (1 - self.pretraining)  # of the game's, which is 1
-            moves = [Move(PRETRAINING, "nll")]
-            game.phases = [Phase(moves, budget_share=share, name="likelihood", selects=False), *game.phases]
-        return game
-
-    def _pretraining_player(self) -> dict[str, Player]:
-        if not self.pretraining:
-            return {}
-        rate = warmup(cosine(self.pretraining_lr, self.pretraining_lr / 100), 0.05)
-        return {PRETRAINING: Player(["generator"], Adam(rate, (0.9, 0.99)), clip_grad_norm=5.0)}
 
 
 class TextDiscriminator(TokenDiscriminator):

@@ -92,7 +92,7 @@ class MaskGAN(Recipe):
                 tokens.vocab_size, config.discriminator_embedding, config.discriminator_width
             ),
             estimator=config.estimator(config.discount, 0, "loss"),
-            players=config.players(),
+            players=config.pretraining_players(config.pretraining_lr),
             phases=config.training_phases(options["penalties"]),
             representation=tokens,
             conditional=True,

@@ -5,39 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from gancore.data import Tree
 from gancore.games import (
-    Adam,
-    AdversarialConfig,
     Baseline,
     Discriminator,
-    Move,
     PenaltyTerm,
     Phase,
-    Player,
     Reinforce,
     Reward,
     adversarial_moves,
 )
 from gancore.nn import Recurrent, SequenceGenerator
+from gancore_text.pretraining import TokenGANConfig
 from gancore_text.representation import TokenIds
-from gancore_text.tokenizer import END, TokenizerName
+from gancore_text.tokenizer import END
 
-PRETRAINING = "pretraining"
-"""The player that trains the generator by maximum likelihood."""
 RewardSource = Literal["discriminator", "constant"]
 
 
-class PolicyGradientConfig(AdversarialConfig):
+class PolicyGradientConfig(TokenGANConfig):
     """The keys of recipes whose generator is trained by REINFORCE."""
 
-    tokenizer: TokenizerName = Field("word", description="what a token is: word, character or bpe")
-    batch_size: PositiveInt = Field(64, description="texts per global batch")
-    steps: PositiveInt = Field(4000, description="steps, when the command gives no budget")
-    embedding_dim: PositiveInt = Field(128, description="size of the generator's embeddings")
     width: PositiveInt = Field(256, description="units of each LSTM layer of the generator")
     layers: PositiveInt = Field(1, le=8, description="LSTM layers of the generator")
     reward: RewardSource = Field(
@@ -49,10 +40,6 @@ class PolicyGradientConfig(AdversarialConfig):
     entropy_bonus: NonNegativeFloat = Field(
         0.0, description="times the entropy of each next token, subtracted from the generator's cost"
     )
-    pretraining: NonNegativeFloat = Field(
-        0.0, lt=1, description="share of the budget in which the generator is a language model; 0: none"
-    )
-    pretraining_lr: PositiveFloat = Field(3e-3, description="Adam's rate in that share")
     discriminator_pretraining: NonNegativeFloat = Field(
         0.0, lt=1, description="share of the budget in which the discriminator alone is trained; 0: none"
     )
@@ -71,8 +58,6 @@ class PolicyGradientConfig(AdversarialConfig):
             idle |= dict.fromkeys(("baseline", "baseline_decay"), "model.reward=discriminator")
         elif self.baseline not in ("ema", "position"):
             idle |= {"baseline_decay": "model.baseline=ema"}
-        if self.pretraining == 0:
-            idle |= {"pretraining_lr": "model.pretraining=0.3"}
         return idle
 
     def estimator(self, discount: float, rollouts: int, reward: Reward) -> Reinforce:
@@ -82,24 +67,14 @@ class PolicyGradientConfig(AdversarialConfig):
         decay = self.baseline_decay
         return Reinforce(discount, self.baseline, self.entropy_bonus, rollouts, reward, decay)
 
-    def players(self) -> dict[str, Player]:
-        """Beside generator and discriminator, the one of the pretraining."""
-        if self.pretraining == 0:
-            return {}
-        optimizer = Adam(self.pretraining_lr, (0.9, 0.99))
-        return {PRETRAINING: Player(["generator"], optimizer, clip_grad_norm=5.0)}
-
     def training_phases(self, penalties: Sequence[PenaltyTerm]) -> list[Phase]:
         """Pretraining of the generator, then of the discriminator, as shares of the budget; then the game."""
-        shares = self.pretraining, self.discriminator_pretraining
+        share = self.discriminator_pretraining
         moves = adversarial_moves(self.discriminator_steps, penalties)
         warm_up = adversarial_moves(1, penalties)[:-1]
-        phases = [
-            Phase([Move(PRETRAINING, "nll")], budget_share=shares[0], name="likelihood", selects=False),
-            Phase(warm_up, budget_share=shares[1], name="discriminator", selects=False),
-            Phase(moves, budget_share=1 - sum(shares), name="adversarial"),
-        ]
-        return [phase for phase in phases if phase.budget_share]
+        alone = [Phase(warm_up, budget_share=share, name="discriminator", selects=False)] if share else []
+        game = Phase(moves, budget_share=1 - self.pretraining - share, name="adversarial")
+        return [*self.pretraining_phases(), *alone, game]
 
 
 def lstm_generator(config: PolicyGradientConfig, tokens: TokenIds) -> SequenceGenerator:

@@ -96,7 +96,7 @@ class ScratchGAN(Recipe):
                 config.discriminator_dropout,
             ),
             estimator=config.estimator(config.discount, 0, "centred"),
-            players=config.players(),
+            players=config.pretraining_players(config.pretraining_lr),
             phases=config.training_phases(options["penalties"]),
             representation=tokens,
             **options,

@@ -101,7 +101,7 @@ class SeqGAN(Recipe):
                 config.discriminator_dropout,
             ),
             estimator=config.estimator(1.0, config.rollouts, "probability"),
-            players=config.players(),
+            players=config.pretraining_players(config.pretraining_lr),
             phases=config.training_phases(options["penalties"]),
             representation=tokens,
             **options,

@@ -188,13 +188,13 @@ def test_pretraining_is_that_of_an_autoencoder_of_independent_words(data):
 
 
 def test_pretraining_comes_first_selects_no_model_and_can_be_left_out(data):
-    game, before = trained(data, EmbedGAN(), embed_config(pretraining_share=0.5), 4)
+    game, before = trained(data, EmbedGAN(), embed_config(pretraining=0.5), 4)
     assert [(phase.name, phase.selects) for phase in game.phases] == [
         ("pretraining", False),
         ("adversarial", True),
     ]
     assert changed(game, before, "encoder") and changed(game, before, "discriminator")
-    alone, _ = trained(data, EmbedGAN(), embed_config(pretraining_share=0.0), 1)
+    alone, _ = trained(data, EmbedGAN(), embed_config(pretraining=0.0), 1)
     assert [phase.name for phase in alone.phases] == ["adversarial"] and "pretraining" not in alone.players
 
 
