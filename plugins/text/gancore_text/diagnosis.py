@@ -18,7 +18,7 @@ RULES = {
     "repeated": DiagnosticRule(
         0.25,
         "one and the same text",
-        f"use an earlier checkpoint; {LOWER_LR}; raise the entropy bonus [model.entropy_weight]",
+        f"use an earlier checkpoint; {LOWER_LR}; raise the entropy bonus [model.entropy_bonus]",
     ),
     "empty": DiagnosticRule(
         0.05, "empty", f"{LOWER_LR}; look for very short texts in the data, raise data.min_characters"
@@ -33,8 +33,8 @@ NARROW = 4.0
 """Agreement of samples over that of train; none of 600 sets of 16 real texts of four sources had 3.5."""
 FEWEST_TEXTS = 16
 WIDEN = (
-    "raise the entropy bonus [model.entropy_weight], raise the weight that keeps it near its language model"
-    f" [model.kl_weight], use an earlier checkpoint, {LOWER_LR}, lower the discriminator's moves a step"
+    "raise the entropy bonus [model.entropy_bonus], raise the share of pretraining [model.pretraining],"
+    f" use an earlier checkpoint, {LOWER_LR}, lower the discriminator's moves a step"
     " [model.discriminator_steps]"
 )
 

@@ -43,7 +43,7 @@ def test_low_entropy_is_found_and_variety_is_not():
     narrow = [f"w{n % 3} and so it goes on and on" for n in range(20)]
     (found,) = [d for d in diagnose(narrow, 80, usual) if d.name == "narrow"]
     assert "nats" in found.message and agreement(narrow) > NARROW * usual
-    assert "entropy bonus (model.entropy_weight)" in applicable_fixes(found.fix, {"entropy_weight", "lr"})
+    assert "entropy bonus (model.entropy_bonus)" in applicable_fixes(found.fix, {"entropy_bonus", "lr"})
     assert "entropy" not in applicable_fixes(found.fix, {"lr"})
     for few in (diagnose(narrow[:15], 80, usual), diagnose(narrow, 80)):
         assert "narrow" not in [d.name for d in few]
