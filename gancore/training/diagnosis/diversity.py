@@ -85,7 +85,8 @@ def expected_uncovered_share(n: int, m: int, k: int) -> float:
 
 def diversity(tree: Tree) -> list[float]:
     """Mean distance of two rows, by leaf."""
-    return [_mean_distance(leaf.detach()[:ROWS].flatten(1)) for leaf in tree_leaves(tree)]
+    leaves = (leaf.detach()[:ROWS] for leaf in tree_leaves(tree))
+    return [_mean_distance(leaf.reshape(len(leaf), -1)) for leaf in leaves]
 
 
 def relative_diversity(tree: Tree, real: Sequence[float]) -> float | None:

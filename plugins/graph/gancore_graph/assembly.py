@@ -18,9 +18,9 @@ def assemble(pairs: Tensor, log_weights: Tensor, nodes: int, edges: int, key: Ke
     """``edges`` of the ``pairs`` (count, 2), u < v and in order; all pairs, if there are no more.
 
     As NetGAN (Bojchevski et al. 2018, section 3.3): each node with a pair draws one of its pairs by their
-    weights; then pairs are drawn one after another without replacement, by their weights, which is to take the
-    largest of log weight + Gumbel noise. If the first drawing gives more than ``edges``, some of it is left.
-    Memory and time are those of sorting the pairs.
+    weights; then pairs are drawn one after another without replacement, by their weights, which is to take
+    the largest of log weight + Gumbel noise. If the first drawing gives more than ``edges``, some of it is
+    left out. Memory and time are those of sorting the pairs.
     """
     if len(pairs) <= edges:
         return pairs

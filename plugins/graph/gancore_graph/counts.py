@@ -12,7 +12,7 @@ from gancore_graph.canonical import keys_of, pairs_of
 
 @dataclass(frozen=True)
 class PairCounts:
-    """How often each unordered pair of ``nodes`` nodes was seen: ``keys`` (count), in order, and ``counts``."""
+    """How often each unordered pair of ``nodes`` nodes was seen: ``keys`` (count), in order; ``counts``."""
 
     keys: Tensor
     counts: Tensor
@@ -27,11 +27,11 @@ class PairCounts:
         """With the steps of walks (batch, length): S + S^T of NetGAN, without its diagonal."""
         steps = torch.stack([walks[:, :-1].reshape(-1), walks[:, 1:].reshape(-1)], 1)
         keys = keys_of(steps[steps[:, 0] != steps[:, 1]], self.nodes)
-        seen, counts = keys.unique(return_counts=True)
+        seen, counts = torch.unique(keys, return_counts=True)
         return self.add(PairCounts(seen, counts, self.nodes))
 
     def add(self, other: PairCounts) -> PairCounts:
-        keys, numbers = torch.cat([self.keys, other.keys]).unique(return_inverse=True)
+        keys, numbers = torch.unique(torch.cat([self.keys, other.keys]), return_inverse=True)
         counts = torch.zeros_like(keys).index_add_(0, numbers, torch.cat([self.counts, other.counts]))
         return PairCounts(keys, counts, self.nodes)
 

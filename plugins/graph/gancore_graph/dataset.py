@@ -45,8 +45,7 @@ def _open_one(graph: Graph, found: GraphSource, source: Source, config: GraphCon
     split = _split(graph, found, source, config)
     rows = [split.train, np.concatenate([split.train, split.valid]), graph.edges]
     train, valid, test = (GraphView([(_ordered(edges), graph.nodes)], len(graph.edges)) for edges in rows)
-    held = {"valid": split.valid, "test": split.test}
-    named = sum(map(len, held.values())) <= MOST_NAMED
+    held = {"valid": _names(split.valid), "test": _names(split.test)}
     return Data(
         train,
         valid,
@@ -54,7 +53,7 @@ def _open_one(graph: Graph, found: GraphSource, source: Source, config: GraphCon
         spec=_spec(graph, split, source),
         summary=_summary(graph, split, source, config),
         fingerprint=_digest([graph.edges, *_arrays(split)], graph.nodes),
-        splits={name: [f"{u}-{v}" for u, v in edges.tolist()] for name, edges in held.items()} if named else {},
+        splits=held if len(split.valid) + len(split.test) <= MOST_NAMED else {},
     )
 
 
@@ -67,6 +66,10 @@ def _split(graph: Graph, found: GraphSource, source: Source, config: GraphConfig
         raise DataError(f"{found.split_file} is missing", "set data.split=drawn")
     name = found.split_file.name
     return published_split(graph, load_arrays(read_content(found.split_file), name), name)
+
+
+def _names(edges: Ints) -> list[str]:
+    return [f"{u}-{v}" for u, v in edges.tolist()]
 
 
 def _ordered(edges: Ints) -> Ints:
@@ -134,7 +137,7 @@ def _open_set(graphs: Sequence[Graph], found: GraphSource, source: Source, confi
     nodes = max(graph.nodes for graph in graphs)
     degrees = np.concatenate([graphs[n].degrees() for n in members["train"]])
     tensors = {"degree_counts": torch.from_numpy(np.bincount(degrees))}
-    named = {name: [found.names[n] for n in rows] for name, rows in members.items()}
+    named = {str(name): [found.names[n] for n in rows] for name, rows in members.items()}
     return Data(
         train,
         valid,

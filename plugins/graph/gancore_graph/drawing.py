@@ -33,7 +33,8 @@ def draw_graphs(samples: Samples) -> Image.Image:
         _draw_graph(axes[row], edges, nodes, samples.spec, escape_unprintable(title))
     _draw_degrees(axes[count], samples)
     file = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(file)
+    FigureCanvasAgg(figure)
+    figure.savefig(file, format="png")
     return Image.open(file).convert("RGB")
 
 

@@ -15,7 +15,22 @@ from gancore_graph.graph import Arcs, Ints, number_names
 COMMENTS = ("#", "%", "//")
 DELIMITERS = (",", ";", "\t")
 HEADINGS = frozenset(
-    {"source", "target", "src", "dst", "from", "to", "u", "v", "id1", "id2", "node1", "node2", "node_1", "node_2"}
+    {
+        "source",
+        "target",
+        "src",
+        "dst",
+        "from",
+        "to",
+        "u",
+        "v",
+        "id1",
+        "id2",
+        "node1",
+        "node2",
+        "node_1",
+        "node_2",
+    }
 )
 _LINE_ENDS = re.compile(r"\r\n|\n|\r")
 
@@ -42,7 +57,9 @@ def read_edge_list(text: str, name: str, nodes: int | None = None) -> Arcs:
         fields, data = fields[1:], data[1:]
     for (number, line), parts in zip(data, fields, strict=True):
         if not parts[0] or (len(parts) > 1 and not parts[1]):
-            raise DataError(f"{name}, line {number:,}: {short_repr(line)} is no pair of nodes", "mend the line")
+            raise DataError(
+                f"{name}, line {number:,}: {short_repr(line)} is no pair of nodes", "mend the line"
+            )
     if skipped := len(rows) - len(data) - len(notes):
         notes.append(f"comments: {count_noun(skipped, 'line')}")
     if extra := sum(len(parts) > 2 for parts in fields):

@@ -1,4 +1,4 @@
-"""What fitted models of graphs share: the graphs of train in buffers, and one graph at a time out of a key."""
+"""What fitted models of graphs share: the graphs of train in buffers, and one graph out of each key."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ ROWS_AT_ONCE = 256
 
 
 class EdgeModel(nn.Module):
-    """A fitted model. A subclass defines ``learn`` and ``draw``; buffers that train shapes are ``data_shaped``.
+    """A fitted model. A subclass defines ``learn`` and ``draw``.
 
+    Buffers whose shapes train decides are named in ``data_shaped``.
     Every graph comes from a key of its own, so that any number of them can be drawn.
     """
 
@@ -46,7 +47,7 @@ class EdgeModel(nn.Module):
 
 def read_graphs(view: View) -> Iterator[tuple[Tensor, int]]:
     """(edges (count, 2), nodes) of every row."""
-    for rows in torch.arange(len(view)).split(ROWS_AT_ONCE):
+    for rows in torch.split(torch.arange(len(view)), ROWS_AT_ONCE):
         yield from each_graph(view.get_batch(rows, Key.of("graphs")).data)
 
 
@@ -54,12 +55,13 @@ def require_one_graph(spec: Spec, recipe: str) -> None:
     """Raises ConfigError: the data are a set of graphs, and the recipe models one."""
     if spec["graphs"] != 1:
         raise ConfigError(
-            f"{recipe} models one graph, and train has {spec['graphs']:,}", "take model erdos-renyi or configuration"
+            f"{recipe} models one graph, and train has {spec['graphs']:,}",
+            "take model erdos-renyi or configuration",
         )
 
 
 def draw_pairs(count: int, nodes: int, key: Key) -> Tensor:
-    """``count`` different pairs of nodes (count, 2), u < v, in order; each set of pairs is as likely as another.
+    """``count`` different pairs of nodes (count, 2), u < v, in order; each set is as likely as another.
 
     All pairs, if there are no more.
     """

@@ -87,7 +87,7 @@ def _printable(text: str) -> str:
 
 
 def to_npz(edges: Ints, names: Names) -> bytes:
-    """CSR arrays as of NetGAN: ``adj_data``, ``adj_indices``, ``adj_indptr``, ``adj_shape``, and ``node_names``."""
+    """CSR arrays as of NetGAN (``adj_data``, ``adj_indices``, ``adj_indptr``, ``adj_shape``), and names."""
     matrix = adjacency(edges, len(names))
     file = io.BytesIO()
     np.savez_compressed(
@@ -106,9 +106,7 @@ def to_pyg(edges: Ints, nodes: int) -> Any:
     try:
         from torch_geometric.data import Data
     except ImportError:
-        raise ConfigError(
-            "torch-geometric is not installed", "pip install 'gancore-graph[pyg]'"
-        ) from None
+        raise ConfigError("torch-geometric is not installed", "pip install 'gancore-graph[pyg]'") from None
     pairs = torch.from_numpy(edges).T
     return Data(edge_index=torch.cat([pairs, pairs.flip(0)], 1), num_nodes=nodes)
 

@@ -55,9 +55,11 @@ def read_content(path: Path) -> bytes:
             head = file.read(3)
             file.seek(0)
             if head.startswith(b"\x1f\x8b"):
-                content = gzip.open(file).read(most + 1)
+                with gzip.open(file) as unpacked:
+                    content = unpacked.read(most + 1)
             elif head == b"BZh":
-                content = bz2.open(file).read(most + 1)
+                with bz2.open(file) as unpacked:
+                    content = unpacked.read(most + 1)
             else:
                 content = file.read(most + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile):

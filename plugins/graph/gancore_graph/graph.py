@@ -20,7 +20,8 @@ Ints = NDArray[np.int64]
 class Arcs:
     """Pairs of nodes as a file lists them.
 
-    ``pairs`` (count, 2): numbers of nodes, from 0. ``names`` (nodes): what the file calls them, int64 or text.
+    ``pairs`` (count, 2): numbers of nodes, from 0. ``names`` (nodes): what the file calls them, int64 or
+    text.
     ``directed``: what the file says of itself; None: it does not say. ``notes``: what was not read.
     """
 
@@ -94,7 +95,8 @@ def make_graph(arcs: Arcs, name: str, refuse_directed: bool = False) -> Graph:
     if not len(pairs):
         what = f"{name} lists {count_noun(int(looped.sum()), 'self-loop')} and no edge between two nodes"
         raise DataError(
-            what if looped.any() else f"{name} has no edges", "give a graph with edges, a pair of nodes a line"
+            what if looped.any() else f"{name} has no edges",
+            "give a graph with edges, a pair of nodes a line",
         )
     listed = np.unique(pairs[:, 0] * nodes + pairs[:, 1])
     keys = np.unique(pair_keys(pairs, nodes))

@@ -1,4 +1,4 @@
-"""Where the nodes of a graph are drawn: by springs, of a large graph by eigenvectors, of a huge one nowhere."""
+"""Where nodes are drawn: by springs, of a large graph by eigenvectors, of a huge one not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def find_layout(adjacency: csr_array) -> NDArray[np.float32] | None:
     """Positions (nodes, 2) in [-1, 1]; the same for the same graph. None: too many nodes.
 
     Up to 500 nodes Fruchterman and Reingold's springs (networkx, seed 0); above, ranks of the two leading
-    eigenvectors of D^-1/2 A D^-1/2 after the first, since a few nodes far out would press the others together.
+    eigenvectors of D^-1/2 A D^-1/2 after the first, since a few nodes far out would press the others
+    together.
     """
     nodes = adjacency.shape[0]
     if nodes > MOST_DRAWN:
@@ -41,4 +42,5 @@ def _spectral(adjacency: csr_array) -> NDArray[np.float64]:
         vectors = np.stack([start, np.sin(np.arange(len(degrees))), start], 1)
     signs = np.sign(vectors[np.abs(vectors).argmax(0), range(3)])
     leading = (vectors * signs)[:, :2]
-    return leading.argsort(0).argsort(0).astype(np.float64)
+    ranks: NDArray[np.float64] = leading.argsort(0).argsort(0).astype(np.float64)
+    return ranks

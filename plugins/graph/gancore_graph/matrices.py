@@ -49,7 +49,8 @@ def read_npz(content: bytes, name: str) -> Arcs:
     arrays = load_arrays(content, name)
     for names in CSR_NAMES:
         if all(key in arrays for key in names):
-            return _from_csr(*(arrays[key] for key in names), name, arrays.get("data", arrays.get("adj_data")))
+            indptr, indices, shape = (arrays[key] for key in names)
+            return _from_csr(indptr, indices, shape, arrays.get("data", arrays.get("adj_data")), name)
     for key in ("edges", "edge_index"):
         if key in arrays:
             return read_array(arrays[key], f"{name}, {key}")
@@ -58,7 +59,7 @@ def read_npz(content: bytes, name: str) -> Arcs:
 
 
 def _from_csr(
-    indptr: NDArray[Any], indices: NDArray[Any], shape: NDArray[Any], name: str, data: NDArray[Any] | None
+    indptr: NDArray[Any], indices: NDArray[Any], shape: NDArray[Any], data: NDArray[Any] | None, name: str
 ) -> Arcs:
     """Raises DataError: these are no CSR arrays of a square matrix."""
     if any(a.dtype.kind not in "iu" or a.ndim != 1 for a in (indptr, indices, shape)) or len(shape) != 2:
@@ -66,10 +67,14 @@ def _from_csr(
     rows, columns = map(int, shape)
     _require_square(rows, columns, name)
     if len(indptr) != rows + 1 or indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
-        raise DataError(f"{name}: indptr does not divide the {len(indices):,} indices into {rows:,} rows", _NPZ)
-    if len(indices) and not (0 <= indices.min() and indices.max() < columns):
+        raise DataError(
+            f"{name}: indptr does not divide the {len(indices):,} indices into {rows:,} rows", _NPZ
+        )
+    if len(indices) and not (indices.min() >= 0 and indices.max() < columns):
         wrong = int(indices.min() if indices.min() < 0 else indices.max())
-        raise DataError(f"{name}: the column {wrong:,} is not in 0 to {columns - 1:,}", "save the matrix again")
+        raise DataError(
+            f"{name}: the column {wrong:,} is not in 0 to {columns - 1:,}", "save the matrix again"
+        )
     pairs = np.stack([np.repeat(np.arange(rows), np.diff(indptr)), indices.astype(np.int64)], 1)
     if data is not None and len(data) == len(pairs):
         pairs = pairs[data != 0]
@@ -87,7 +92,7 @@ def read_matrix_market(content: bytes, name: str) -> Arcs:
         matrix = coo_array(mmread(io.BytesIO(content)))
     except (ValueError, OverflowError, TypeError, EOFError) as error:
         raise DataError(f"{name} cannot be read: {error}", "mend the file, or give an edge list") from None
-    _require_square(*matrix.shape, name)
+    _require_square(matrix.shape[0], matrix.shape[1], name)
     kept = matrix.data != 0
     symmetric = b"symmetric" in content.split(b"\n", 1)[0].lower()
     pairs = np.stack([matrix.row[kept], matrix.col[kept]], 1).astype(np.int64)
@@ -111,7 +116,7 @@ def _check_matrix_market(content: bytes, name: str) -> None:
             + (" and entries" if wanted == 3 else ""),
             "mend the line, or set data.format=edges if it is a list of edges",
         )
-    _require_square(*map(int, numbers[:2]), name)
+    _require_square(int(numbers[0]), int(numbers[1]), name)
 
 
 def read_table(text: str, name: str) -> Arcs:
@@ -130,7 +135,9 @@ def read_table(text: str, name: str) -> Arcs:
             names, cells = names[1:], [row[1:] for row in cells]
     widths = {len(row) for row in cells}
     if len(widths) != 1:
-        raise DataError(f"{name}: its rows have {min(widths)} to {max(widths)} numbers", "give a square table")
+        raise DataError(
+            f"{name}: its rows have {min(widths)} to {max(widths)} numbers", "give a square table"
+        )
     _require_square(len(cells), widths.pop(), name)
     try:
         matrix = np.array(cells, dtype=np.float64)
@@ -151,7 +158,11 @@ def _is_number(text: str) -> bool:
 
 
 def read_array(array: NDArray[Any], name: str) -> Arcs:
-    """Edges (count, 2) or (2, count) of integers, or a square matrix of more than two rows. Raises DataError."""
+    """Edges (count, 2) or (2, count) of integers, or a square matrix of more than two rows.
+
+    Raises:
+        DataError: it is something else.
+    """
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise DataError(f"{name} has shape {array.shape}", "give edges (count, 2) or a square matrix")
     rows, columns = array.shape

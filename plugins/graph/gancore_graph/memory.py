@@ -14,8 +14,9 @@ def edge_array(graph: Any) -> Ints:
     """(count, 2) int64: the edges of a graph as integers, which ``gancore.train("graph", data=...)`` takes.
 
     ``graph``: a networkx graph (nodes are numbered in their order), a scipy sparse matrix, an object with
-    ``edge_index`` (2, count) and ``num_nodes``, as ``torch_geometric.data.Data``, or an array of edges. A node
-    without edges is a loop (i, i), so that it is not lost. Directions are kept; reading makes them undirected.
+    ``edge_index`` (2, count) and ``num_nodes``, as ``torch_geometric.data.Data``, or an array of edges. A
+    node without edges is a loop (i, i), so that it is not lost. Directions are kept; reading makes them
+    undirected.
 
     Raises:
         ConfigError: it is none of these.
@@ -37,7 +38,7 @@ def edge_array(graph: Any) -> Ints:
         return (array if array.shape[1] == 2 else array.T).astype(np.int64)
     raise ConfigError(
         f"{type(graph).__name__} is no graph that is known here",
-        "give a networkx graph, a scipy sparse matrix, a torch_geometric Data, or edges (count, 2) of integers",
+        "give a networkx graph, a scipy sparse matrix, Data of torch_geometric, or edges (count, 2)",
     )
 
 

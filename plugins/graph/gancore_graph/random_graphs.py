@@ -78,8 +78,8 @@ class ConfigurationConfig(RecipeConfig):
 class ConfigurationModel(EdgeModel):
     """Graphs of the degrees of a graph of train: stubs, two of each edge, are shuffled and paired.
 
-    Pairs that are loops or repeat an edge are paired again with the stubs of as many random edges, so that all
-    degrees are kept; what conflicts after REPAIRS rounds is left out.
+    Pairs that are loops or repeat an edge are paired again with the stubs of as many random edges, so that
+    all degrees are kept; what conflicts after REPAIRS rounds is left out.
     """
 
     data_shaped = ("node_counts", "edge_counts", "ends")

@@ -107,10 +107,12 @@ def read_file(path: Path, config: GraphConfig) -> Arcs:
     """One graph. Raises DataError: it cannot be read as ``config.format`` says, or as its suffix does."""
     name = escape_unprintable(path.name)
     if path.suffix == ".npy" and config.format == "auto":
-        return read_array(read_npy(path), name)
+        return read_array(read_npy(path, "give a graph"), name)
     kind: Format | None = file_kind(path) if config.format == "auto" else config.format
     if kind is None:
-        raise DataError(f"{name} has no suffix of a graph", f"name it by one of {', '.join(KINDS)}, or set data.format")
+        raise DataError(
+            f"{name} has no suffix of a graph", f"name it by one of {', '.join(KINDS)}, or set data.format"
+        )
     content = read_content(path)
     if kind == "npz":
         return read_npz(content, name)

@@ -34,16 +34,17 @@ class LinkSplit:
 def draw_split(graph: Graph, config: GraphConfig) -> LinkSplit:
     """Held out are edges outside a random spanning tree of each component, so that train stays connected.
 
-    As many pairs that are no edges of the whole graph are drawn uniformly: first for both splits, then divided.
-    A pure function of the graph and of ``config.seed``.
+    As many pairs that are no edges of the whole graph are drawn uniformly: once, then divided. A pure
+    function of the graph and of ``config.seed``.
 
     Raises:
-        DataError: without its spanning trees the graph has fewer than two edges, or it has fewer than two pairs
-            that are none.
+        DataError: fewer than two edges are outside the spanning trees, or fewer than two pairs are no edges.
     """
     rng = np.random.default_rng([config.seed, graph.nodes, len(graph.edges)])
     free = np.flatnonzero(~_spanning(graph, rng))
-    wanted = [max(1, round(share * len(graph.edges))) for share in (config.valid_fraction, config.test_fraction)]
+    wanted = [
+        max(1, round(share * len(graph.edges))) for share in (config.valid_fraction, config.test_fraction)
+    ]
     missing = graph.nodes * (graph.nodes - 1) // 2 - len(graph.edges)
     if min(len(free), missing) < 2:
         raise DataError(
@@ -58,14 +59,14 @@ def draw_split(graph: Graph, config: GraphConfig) -> LinkSplit:
         valid = min(most - 1, max(1, round(most * wanted[0] / sum(wanted))))
         wanted = [valid, most - valid]
     held = rng.permutation(free)[: sum(wanted)]
-    valid, test = np.sort(held[: wanted[0]]), np.sort(held[wanted[0] :])
+    in_valid, in_test = np.sort(held[: wanted[0]]), np.sort(held[wanted[0] :])
     train = np.ones(len(graph.edges), dtype=bool)
     train[held] = False
     none = draw_non_edges(graph, sum(wanted), rng)
     return LinkSplit(
         graph.edges[train],
-        graph.edges[valid],
-        graph.edges[test],
+        graph.edges[in_valid],
+        graph.edges[in_test],
         none[: wanted[0]],
         none[wanted[0] :],
         tuple(notes),
@@ -107,7 +108,9 @@ def published_split(graph: Graph, arrays: Mapping[str, NDArray[Any]], name: str)
         raise DataError(f"{name} has no {missing[0]}", f"give an npz with {', '.join(PUBLISHED)}")
     pairs = [arrays[key].astype(np.int64) for key in PUBLISHED]
     if any(p.ndim != 2 or p.shape[1] != 2 or p.min() < 0 or p.max() >= graph.nodes for p in pairs):
-        raise DataError(f"{name} holds other pairs than those of {graph.nodes:,} nodes", "give the split's graph")
+        raise DataError(
+            f"{name} holds other pairs than those of {graph.nodes:,} nodes", "give the split's graph"
+        )
     train, valid, valid_none, test, test_none = (np.unique(pair_keys(p, graph.nodes)) for p in pairs)
     ones = np.concatenate([train, valid, test])
     whole = pair_keys(graph.edges, graph.nodes)
@@ -117,5 +120,5 @@ def published_split(graph: Graph, arrays: Mapping[str, NDArray[Any]], name: str)
         raise DataError(f"{name}: a pair that should be no edge is one", "give the split's graph")
     shared = int(np.isin(valid_none, test_none).sum())
     notes = (f"published split: {shared} pairs are no edges of both valid and test",) if shared else ()
-    parts = (unpack_keys(keys, graph.nodes) for keys in (train, valid, test, valid_none, test_none))
-    return LinkSplit(*parts, notes=notes)
+    parts = [unpack_keys(keys, graph.nodes) for keys in (train, valid, test, valid_none, test_none)]
+    return LinkSplit(parts[0], parts[1], parts[2], parts[3], parts[4], notes)

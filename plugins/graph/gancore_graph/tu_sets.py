@@ -28,10 +28,14 @@ def read_tu_set(folder: Path, prefix: str) -> tuple[list[Arcs], list[str]]:
     """
     graph_of = _integers(folder / f"{prefix}{_GRAPHS}", 1)[:, 0]
     pairs = _integers(folder / f"{prefix}{_EDGES}", 2) - 1
-    if pairs.size and not (0 <= pairs.min() and pairs.max() < len(graph_of)):
-        raise DataError(f"{prefix}{_EDGES} names a node that {prefix}{_GRAPHS} has not", "get the files again")
+    if pairs.size and not (pairs.min() >= 0 and pairs.max() < len(graph_of)):
+        raise DataError(
+            f"{prefix}{_EDGES} names a node that {prefix}{_GRAPHS} has not", "get the files again"
+        )
     if (graph_of[pairs[:, 0]] != graph_of[pairs[:, 1]]).any() or (np.diff(graph_of) < 0).any():
-        raise DataError(f"{prefix}: an edge joins two graphs, or nodes are not in order", "get the files again")
+        raise DataError(
+            f"{prefix}: an edge joins two graphs, or nodes are not in order", "get the files again"
+        )
     numbers, first, counts = np.unique(graph_of, return_index=True, return_counts=True)
     order = np.argsort(graph_of[pairs[:, 0]], kind="stable")
     pairs = pairs[order]
@@ -50,4 +54,6 @@ def _integers(path: Path, columns: int) -> Ints:
         numbers: NDArray[np.int64] = np.array(text.replace(",", " ").split(), dtype=np.int64)
         return numbers.reshape(-1, columns)
     except ValueError:
-        raise DataError(f"{path.name} is no list of {columns} integers a line", "get the file again") from None
+        raise DataError(
+            f"{path.name} is no list of {columns} integers a line", "get the file again"
+        ) from None

@@ -14,8 +14,8 @@ MOST_PROPOSALS = 64
 class Walker(nn.Module):
     """Walks on an undirected graph, given by its edges (count, 2) and its number of nodes.
 
-    The graph is in buffers that are not stored: ``starts`` (nodes + 1) and ``neighbours`` (2 x edges), the rows
-    of its adjacency matrix, in order. Walks start at nodes with a neighbour.
+    The graph is in buffers that are not stored: ``starts`` (nodes + 1) and ``neighbours`` (2 x edges), the
+    rows of its adjacency matrix, in order. Walks start at nodes with a neighbour.
     """
 
     starts: Tensor
@@ -35,7 +35,7 @@ class Walker(nn.Module):
         self.register_buffer("neighbours", ends[:, 1].to(torch.int32), persistent=False)
 
     def uniform(self, first: Tensor, length: int, key: Key) -> Tensor:
-        """Walks (batch, length) int64 from the nodes ``first`` (batch): each neighbour is as likely as another.
+        """Walks (batch, length) int64 from the nodes ``first`` (batch): all neighbours are equally likely.
 
         Row i depends on ``first[i]`` and on row i of the key's draws.
         """
@@ -51,7 +51,9 @@ class Walker(nn.Module):
         """A uniform neighbour of each node, (batch) int32."""
         degree = self.degrees.index_select(0, node)
         choice = torch.minimum((u * degree).floor_(), degree - 1)  # u * degree may be rounded up to degree
-        return self.neighbours.index_select(0, self.starts.index_select(0, node) + choice.to(self.starts.dtype))
+        return self.neighbours.index_select(
+            0, self.starts.index_select(0, node) + choice.to(self.starts.dtype)
+        )
 
     def biased(self, first: Tensor, length: int, key: Key, p: float, q: float) -> Tensor:
         """Walks of second order (Grover and Leskovec 2016, section 3.2.2), (batch, length) int64.
