@@ -36,7 +36,7 @@ class DiversityChecks:
     def set_reference(self, tree: Tree) -> None:
         """Real samples, which give the diversity of the data."""
         self._diversity = diversity(tree)
-        self._rows = [leaf.detach().cpu().flatten(1) for leaf in tree_leaves(tree)]
+        self._rows = [_flat(leaf.cpu()) for leaf in tree_leaves(tree)]
 
     def check_sameness(self, tree: Tree) -> Iterator[Check]:
         share = relative_diversity(tree, self._diversity or [])
@@ -45,7 +45,7 @@ class DiversityChecks:
             yield Check("diversity collapse", share < COLLAPSED, observed, part="sameness")
 
     def check_coverage(self, tree: Tree) -> Iterator[Check]:
-        samples = [leaf.detach().cpu().flatten(1) for leaf in tree_leaves(tree)]
+        samples = [_flat(leaf.cpu()) for leaf in tree_leaves(tree)]
         if not self._rows or min(len(self._rows[0]), len(samples[0])) < MIN_ROWS:
             return
         shares = [uncovered_share(real, fake) for real, fake in zip(self._rows, samples, strict=True)]
@@ -85,8 +85,7 @@ def expected_uncovered_share(n: int, m: int, k: int) -> float:
 
 def diversity(tree: Tree) -> list[float]:
     """Mean distance of two rows, by leaf."""
-    leaves = (leaf.detach()[:ROWS] for leaf in tree_leaves(tree))
-    return [_mean_distance(leaf.reshape(len(leaf), -1)) for leaf in leaves]
+    return [_mean_distance(_flat(leaf[:ROWS])) for leaf in tree_leaves(tree)]
 
 
 def relative_diversity(tree: Tree, real: Sequence[float]) -> float | None:
@@ -97,6 +96,11 @@ def relative_diversity(tree: Tree, real: Sequence[float]) -> float | None:
     """
     ratios = [own / other for own, other in zip(diversity(tree), real, strict=False) if other > 0]
     return max(ratios, default=None)
+
+
+def _flat(leaf: Tensor) -> Tensor:
+    """(rows, entries), also of a leaf of one number a row."""
+    return leaf.detach().reshape(len(leaf), -1)
 
 
 def _mean_distance(rows: Tensor) -> float:  # (rows, entries)
