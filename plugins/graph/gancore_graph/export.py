@@ -106,7 +106,7 @@ def to_pyg(edges: Ints, nodes: int) -> Any:
     try:
         from torch_geometric.data import Data
     except ImportError:
-        raise ConfigError("torch-geometric is not installed", "pip install 'gancore-graph[pyg]'") from None
+        raise ConfigError("torch-geometric is not installed", "pip install torch-geometric") from None
     pairs = torch.from_numpy(edges).T
     return Data(edge_index=torch.cat([pairs, pairs.flip(0)], 1), num_nodes=nodes)
 
