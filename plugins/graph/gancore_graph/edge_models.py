@@ -13,6 +13,8 @@ from gancore.random import Key
 from gancore_graph.canonical import GraphTensors, each_graph, keys_of, pairs_of, to_tensors
 
 ROWS_AT_ONCE = 256
+ROUNDS = 200
+"""Rounds of draws after which a graph has fewer edges: nearly all probability is on fewer pairs."""
 
 
 class EdgeModel(nn.Module):
@@ -43,6 +45,54 @@ class EdgeModel(nn.Module):
 
     def sample(self, n: int, key: Key) -> GraphTensors:
         return to_tensors([self.draw(own) for own in key.each(n)], self.max_edges)
+
+
+class PairModel(EdgeModel):
+    """A model of one graph by a law of an unordered pair; its edges are drawn by it, one after another.
+
+    A subclass defines ``log_pair_prob``. ``log_prob`` of a graph of m edges is log m! + the sum over its edges:
+    of m independent draws. A graph without repetitions is more probable than that, hence a bound.
+    """
+
+    lower_bound = True
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.nodes = int(spec["max_nodes"])
+        self.edge_count: Tensor
+        self.register_buffer("edge_count", torch.zeros((), dtype=torch.int64))
+
+    def log_pair_prob(self, pairs: Tensor) -> Tensor:
+        """log q of pairs (count, 2), u < v; exp of it sums to one over all pairs of different nodes."""
+        raise TypeError(f"{type(self).__name__} must define log_pair_prob(pairs)")
+
+    def draw_ordered(self, count: int, key: Key) -> Tensor:
+        """Pairs (count, 2) of independent draws, in any order of their ends; loops are not used."""
+        raise TypeError(f"{type(self).__name__} must define draw_ordered(count, key)")
+
+    def draw(self, key: Key) -> tuple[Tensor, int]:
+        keys = self.continue_draw(torch.zeros(0, dtype=torch.int64, device=key.device), key)
+        return pairs_of(keys.sort().values, self.nodes), self.nodes
+
+    def continue_draw(self, keys: Tensor, key: Key) -> Tensor:
+        """As many different ``keys`` as train has edges, the given ones first; fewer after ROUNDS rounds."""
+        wanted = int(self.edge_count)
+        for number in range(ROUNDS):
+            if len(keys) >= wanted:
+                break
+            drawn = self.draw_ordered(2 * (wanted - len(keys)) + 64, key / number)
+            new = keys_of(drawn[drawn[:, 0] != drawn[:, 1]], self.nodes)
+            keys = first_distinct(torch.cat([keys, new]))
+        return keys[:wanted]
+
+    def log_prob(self, data: GraphTensors) -> Tensor:
+        """Nats, (batch,), float64."""
+        edges = data["edges"]
+        is_edge = edges[:, :, 0] >= 0
+        known = is_edge & (edges < self.nodes).all(2)
+        values = torch.full(is_edge.shape, -torch.inf, dtype=torch.float64, device=edges.device)
+        values[known] = self.log_pair_prob(edges[known]).double()
+        return torch.where(is_edge, values, 0.0).sum(1) + (is_edge.sum(1).double() + 1).lgamma()
 
 
 def read_graphs(view: View) -> Iterator[tuple[Tensor, int]]:
