@@ -1,4 +1,4 @@
-"""The degree-corrected stochastic block model: blocks by spectral clustering, then its likeliest parameters."""
+"""The degree-corrected stochastic block model: blocks by spectral clustering, then maximum likelihood."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ class BlockModelConfig(RecipeConfig):
 
 
 class BlockModel(PairModel):
-    """Karrer and Newman 2011: with d_i the degree of i in block r, kappa_r the sum of degrees in r, and m_rs the
-    ends of edges between r and s (edges within r count twice), an edge joins i and j with probability in
-    proportion to d_i d_j m_rs / (kappa_r kappa_s): its maximum likelihood for given blocks. m is mixed with
-    kappa_r kappa_s / 2E, the configuration model, by ``smoothing``.
+    """An edge joins i and j with probability in proportion to d_i d_j m_rs / (kappa_r kappa_s).
+
+    i is in block r and j in s; d_i: degree of i; kappa_r: sum of the degrees in r; m_rs: edges between r
+    and s, those within r twice. It is the maximum likelihood for given blocks (Karrer and Newman 2011). m is
+    mixed with kappa_r kappa_s / 2E, the configuration model, by ``smoothing``.
     """
 
     data_shaped = ("stubs",)

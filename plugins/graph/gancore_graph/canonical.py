@@ -47,6 +47,17 @@ def edges_of(samples: GraphTensors, row: int) -> Ints:
     return edges[edges[:, 0] >= 0]
 
 
+def are_canonical(data: GraphTensors) -> Tensor:
+    """Which rows are graphs: edges u < v in order, each once, then padding; bool (batch)."""
+    u, v = data["edges"].unbind(2)
+    is_edge = u >= 0
+    nodes = data["nodes"][:, None]
+    keys = torch.where(is_edge, u * nodes + v, nodes * nodes)
+    in_order = (keys[:, 1:] > keys[:, :-1]) | ~is_edge[:, 1:]
+    valid = torch.where(is_edge, (u < v) & (v < nodes), (u == PAD) & (v == PAD))
+    return valid.all(1) & (in_order & (is_edge[:, :-1] | ~is_edge[:, 1:])).all(1)
+
+
 def keys_of(edges: Tensor, nodes: int) -> Tensor:
     """One number for each pair (count, 2), which sorts as the pairs do."""
     return edges.amin(1) * nodes + edges.amax(1)

@@ -1,4 +1,4 @@
-"""CELL: low-rank logits of a step of a walk, trained by likelihood until samples share enough edges with train."""
+"""CELL: low-rank logits of the steps of walks, by likelihood, until samples share enough edges with train."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK_NUMBERS = 1 << 19
 KEPT_NUMBERS = 1 << 24
 """Link scores up to which the sums of their rows are kept between samples: nodes squared."""
 SETTLED, MOST_TURNS = 1e-5, 100
-"""Change of the distribution of nodes, in total variation, below which its iteration ends; and turns at most."""
+"""Change of the distribution of nodes, in total variation, that ends its iteration; and turns at most."""
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
@@ -50,7 +50,7 @@ class LinkScores:
 
 
 class CellModel(PairModel):
-    """Rendsburg, Heidrich and von Luxburg 2020. P = softmax of the rows of U V, (nodes, rank) x (rank, nodes).
+    """Rendsburg, Heidrich and von Luxburg 2020: P = softmax of the rows of U V, (nodes, rank), (rank, nodes).
 
     The cost is the cross entropy of a step of a random walk, sum_i d_i / 2E (log sum exp of row i) - mean of
     the logits of edges, whose gradient takes rows in chunks. Walks without end step over the pair i, j as

@@ -49,6 +49,9 @@ class GraphSchema(SpecSchema):
     graphs: Annotated[int, Field(ge=1, le=100_000_000, description="graphs of train; 1: one large graph")]
     max_nodes: Annotated[int, Field(ge=2, le=100_000_000, description="nodes of the largest graph")]
     max_edges: Annotated[int, Field(ge=1, le=10_000_000_000, description="edges of the largest graph")]
+    train_edges: int | None = Field(
+        default=None, ge=1, le=10_000_000_000, description="edges of the one graph of train"
+    )
     node_names: list[BoundedText] | None = Field(
         default=None, description="what the source calls the nodes, if these are no numbers"
     )

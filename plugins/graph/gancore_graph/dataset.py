@@ -89,6 +89,7 @@ def _spec(graph: Graph, split: LinkSplit, source: Source) -> Spec:
         "degree_counts": np.bincount(degrees),
     }
     fields = _fields(source, 1, graph.nodes, len(graph.edges))
+    fields["train_edges"] = len(split.train)
     if graph.names.dtype.kind == "i":
         tensors["node_ids"] = graph.names.astype(np.int64)
     else:

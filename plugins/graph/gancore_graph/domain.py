@@ -43,6 +43,23 @@ class GraphDomain(Domain):
                 "random graphs of as many edges as train",
                 capabilities=frozenset({"likelihood"}),
             ),
+            RecipeEntry(
+                "dcsbm",
+                "gancore_graph.block_model:DegreeCorrectedBlockModel",
+                "a degree-corrected stochastic block model of one graph",
+                capabilities=frozenset({"likelihood", "bound"}),
+            ),
+            RecipeEntry(
+                "cell",
+                "gancore_graph.cell:Cell",
+                "low-rank logits of the steps of walks on one graph, until an overlap of edges",
+                capabilities=frozenset({"likelihood", "bound"}),
+            ),
+            RecipeEntry(
+                "walk-lm",
+                "gancore_graph.walk_models:WalkLanguageModel",
+                "an LSTM of walks on one graph, by maximum likelihood; graphs from the steps of its walks",
+            ),
         )
     }
 
@@ -75,6 +92,13 @@ class GraphDomain(Domain):
     def tiny_config(self) -> Mapping[str, Any]:
         return {
             "data": {"source": "les_miserables"},
-            "model": {"batch_size": 8},
+            "model": {
+                "batch_size": 8,
+                "blocks": 4,
+                "rank": 3,
+                "width": 8,
+                "embedding_dim": 8,
+                "counted_walks": 200,
+            },
             "train": {"steps": 8},
         }

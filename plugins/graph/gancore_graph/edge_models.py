@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gancore import Spec, View
 from gancore.errors import ConfigError
 from gancore.random import Key
-from gancore_graph.canonical import GraphTensors, each_graph, keys_of, pairs_of, to_tensors
+from gancore_graph.canonical import GraphTensors, are_canonical, each_graph, keys_of, pairs_of, to_tensors
 
 ROWS_AT_ONCE = 256
 ROUNDS = 200
@@ -50,8 +50,8 @@ class EdgeModel(nn.Module):
 class PairModel(EdgeModel):
     """A model of one graph by a law of an unordered pair; its edges are drawn by it, one after another.
 
-    A subclass defines ``log_pair_prob``. ``log_prob`` of a graph of m edges is log m! + the sum over its edges:
-    of m independent draws. A graph without repetitions is more probable than that, hence a bound.
+    A subclass defines ``log_pair_prob`` and ``draw_ordered``. ``log_prob`` of a graph of m edges is log m! +
+    the sum over its edges: of m independent draws. Drawn without repetition it is more probable: a bound.
     """
 
     lower_bound = True
@@ -92,7 +92,8 @@ class PairModel(EdgeModel):
         known = is_edge & (edges < self.nodes).all(2)
         values = torch.full(is_edge.shape, -torch.inf, dtype=torch.float64, device=edges.device)
         values[known] = self.log_pair_prob(edges[known]).double()
-        return torch.where(is_edge, values, 0.0).sum(1) + (is_edge.sum(1).double() + 1).lgamma()
+        total = torch.where(is_edge, values, 0.0).sum(1) + (is_edge.sum(1).double() + 1).lgamma()
+        return torch.where(are_canonical(data), total, -torch.inf)
 
 
 def read_graphs(view: View) -> Iterator[tuple[Tensor, int]]:

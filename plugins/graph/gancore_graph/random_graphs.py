@@ -9,7 +9,7 @@ from torch import Tensor
 from gancore import Recipe, RecipeConfig, Spec
 from gancore.games import FittedGame, fitted_game
 from gancore.random import Key
-from gancore_graph.canonical import GraphTensors, keys_of, pairs_of
+from gancore_graph.canonical import GraphTensors, are_canonical, keys_of, pairs_of
 from gancore_graph.edge_models import EdgeModel, draw_pairs, first_of_each
 
 REPAIRS = 200
@@ -51,7 +51,8 @@ class ErdosRenyiModel(EdgeModel):
         """Nats, (batch,)."""
         nodes = data["nodes"].double()
         every, count = nodes * (nodes - 1) / 2, (data["edges"][:, :, 0] >= 0).sum(1).double()
-        return (every - count + 1).lgamma() + (count + 1).lgamma() - (every + 1).lgamma()
+        log_prob = (every - count + 1).lgamma() + (count + 1).lgamma() - (every + 1).lgamma()
+        return torch.where(are_canonical(data), log_prob, -torch.inf)
 
 
 class ErdosRenyi(Recipe):
