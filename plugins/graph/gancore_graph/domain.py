@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Diagnostic, Domain, RecipeEntry, Samples, Source, Spec
+from gancore import Data, Diagnostic, Domain, MetricEntry, RecipeEntry, Samples, Source, Spec
 from gancore.data import Tree
 from gancore.random import Key
 from gancore_graph.canonical import each_graph, to_tensors
@@ -62,6 +62,36 @@ class GraphDomain(Domain):
             ),
         )
     }
+
+    metrics = {
+        entry.name: entry
+        for entry in (
+            MetricEntry(
+                "link_roc_auc",
+                "gancore_graph.link_scores:link_roc_auc",
+                "chance that the model scores a held-out edge above a pair that is none",
+            ),
+            MetricEntry(
+                "link_average_precision",
+                "gancore_graph.link_scores:link_average_precision",
+                "average precision of held-out edges among as many pairs that are none",
+            ),
+            MetricEntry(
+                "held_out_nats",
+                "gancore_graph.link_scores:held_out_nats",
+                "-log p of a held-out edge under the model",
+            ),
+            MetricEntry(
+                "edge_overlap",
+                "gancore_graph.link_scores:edge_overlap",
+                "share of the edges of train that a sample has",
+            ),
+        )
+    }
+
+    def metrics_for(self, spec: Spec) -> Mapping[str, MetricEntry]:
+        """These are of one graph."""
+        return self.metrics if spec["graphs"] == 1 else {}
 
     def open(self, source: Source, config: GraphConfig) -> Data:
         return open_graph(source, config)
