@@ -23,7 +23,7 @@ from gancore.errors import PluginError
 from gancore.evaluation.features import FeaturePipeline, digest_spec, flatten_rows
 from gancore.evaluation.result import TRUSTED, badness
 from gancore.metrics.distances import nearest
-from gancore.metrics.metric import Metric, MetricInputs, SampleSet
+from gancore.metrics.metric import MODEL_REQUIREMENTS, Metric, MetricInputs, SampleSet
 from gancore.metrics.two_sample import MIN_ROWS, c2st_neighbour_details
 from gancore.random import Key, evaluation_key, shuffle_coordinates
 from gancore.trees import Tree
@@ -163,10 +163,15 @@ class Controls:
         """Control sets by number of rows."""
         return {}
 
+    @property
+    def has_own_noise(self) -> bool:
+        """Whether the domain defines its noise."""
+        return self.noise is not shuffle_coordinates
+
     @cached_property
     def has_noise(self) -> bool:
         """Whether noise is a negative control on these data; the noise of a domain always is."""
-        if self.noise is not shuffle_coordinates:
+        if self.has_own_noise:
             return True
         key = digest_json("noise", VERSION, digest_tensors(self.held_out.data))
         cached = self.pipeline.cache.read_json(key)
@@ -178,7 +183,7 @@ class Controls:
     def evaluate(self, entry: MetricEntry, metric: Metric) -> ControlValues:
         """The metric's values on its controls."""
         inputs = replace(self.inputs, key=self.inputs.key / entry.name)
-        if "log_prob" in metric.requires:
+        if metric.requires & MODEL_REQUIREMENTS:
             return self._evaluate_likelihood(inputs, metric)
         if not self.n_rows_for(metric):
             return ControlValues({})

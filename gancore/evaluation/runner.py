@@ -35,7 +35,7 @@ from gancore.evaluation.result import EvaluationResult, MetricResult
 from gancore.evaluation.temperatures import TEMPERATURE, check_temperatures
 from gancore.files import total_memory_bytes
 from gancore.metrics.intervals import clopper_pearson
-from gancore.metrics.metric import Metric, MetricInputs, SampleSet
+from gancore.metrics.metric import MODEL_REQUIREMENTS, Metric, MetricInputs, SampleSet
 from gancore.models.model import Model, load_model
 from gancore.plugins import plugins
 from gancore.progress import ProgressMode
@@ -183,7 +183,7 @@ def _build_evaluator(
     requirements = frozenset[str]().union(*(metric.all_requirements for metric in metrics.values()))
     able = model.sampler.can("likelihood") and request.temperature in (None, 1.0)
     likelihood = partial(model_log_prob, model) if able else None
-    log_prob = likelihood(data.real) if likelihood and "log_prob" in requirements else None
+    log_prob = likelihood(data.real) if likelihood and requirements & MODEL_REQUIREMENTS else None
     inputs = MetricInputs(
         pipeline.extract(fake, cache=False),
         pipeline.extract(data.real, cache=True),
@@ -198,13 +198,15 @@ def _build_evaluator(
         model.device,
         classifier_trainer(model.domain, loader.context.train_recipe),
         len(reference.data.view("train")),
+        likelihood,
     )
     no_recipe = f"{model.domain.name} has no recipe that classifies"
+    no_likelihood = "" if log_prob is not None else _no_likelihood_reason(model, request.temperature)
     reasons = {
         "log_posteriors": "" if pipeline.classifier else loader.no_classifier_reason,
         "condition": "" if fake.condition is not None else "the model is not conditional",
         "classifier": "" if inputs.train_classifier else no_recipe,
-        "log_prob": "" if log_prob is not None else _no_likelihood_reason(model, request.temperature),
+        **dict.fromkeys(MODEL_REQUIREMENTS, no_likelihood),
     }
     unavailable = {requirement: reason for requirement, reason in reasons.items() if reason}
     template = MetricResult("", None, source=reference.source.name, split=request.split, seed=request.seed)
@@ -354,16 +356,20 @@ def classifier_accuracy(classifier: FeatureExtractor, inputs: MetricInputs) -> d
 
 def _controls_metadata(data: RealData, evaluator: Evaluator) -> dict[str, Any]:
     n = len(data.held_out) if data.held_out else 0
-    without_noise = evaluator.controls is not None and not evaluator.controls.has_noise
+    controls = evaluator.controls
     origins = ", ".join(f"{count:,} of {split}" for split, count in data.held_out_counts.items())
     return {
         "n": n,
         "real": f"held-out real rows: {origins or 'none'}",
-        "noise": NO_NOISE_CONTROL
-        if without_noise
-        else "the same rows with each coordinate permuted over the rows",
-        "collapse": f"{COLLAPSE_SHARE:.0%} of the same rows, repeated",
+        "noise": NO_NOISE_CONTROL if controls and not controls.has_noise else _noise_text(controls),
+        "collapse": f"{COLLAPSE_SHARE:.0%} of the same rows, repeated" if n > 1 else "left out: one row",
     }
+
+
+def _noise_text(controls: Controls | None) -> str:
+    if controls is not None and controls.has_own_noise:
+        return "the same rows, as the domain turns them into noise"
+    return "the same rows with each coordinate permuted over the rows"
 
 
 def _versions(model: Model, entries: Sequence[MetricEntry]) -> dict[str, str]:

@@ -12,15 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gancore.data.dataset import Data, Spec
+from gancore.data.dataset import Batch, Data, Spec
 from gancore.errors import ConfigError
 from gancore.random import CPU, Key, evaluation_key
 from gancore.trees import Tree, tree_batch_size, tree_leaves, tree_map
 
-Requirement = Literal["features", "log_posteriors", "condition", "train", "log_prob", "classifier"]
+Requirement = Literal[
+    "features", "log_posteriors", "condition", "train", "log_prob", "likelihood", "classifier"
+]
 """What a metric needs besides samples; ``classifier`` is ``MetricInputs.train_classifier``. A metric whose
 requirement is not available is skipped with a reason.
 """
+MODEL_REQUIREMENTS = frozenset({"log_prob", "likelihood"})
+"""Metrics with one of these look at the model itself, and not at its samples."""
 
 Control = Literal["noise", "collapse", "shrunk", "widened", "points"]
 """Negative controls. ``noise`` keeps only the marginal of each coordinate, ``collapse`` repeats a few real
@@ -105,8 +109,9 @@ class MetricInputs:
     ``fake``: the samples that are evaluated. ``real``: rows of the reference split. ``train``: rows of train,
     for memorization metrics; ``train_size``: the size of train (None: these rows are all of it).
     ``log_prob``: nats per row of ``real`` under the model that generated ``fake``, (n,);
-    ``log_prob_is_bound``: it is a lower bound. ``classes``: names of the posteriors' columns. ``key``: for
-    the metric's own draws; the same key gives the same value. ``device``: where expensive parts are computed.
+    ``likelihood``: the same of any rows; ``log_prob_is_bound``: they are lower bounds. ``classes``: names of
+    the posteriors' columns. ``key``: for the metric's own draws; the same key gives the same value.
+    ``device``: where expensive parts are computed.
     ``train_classifier``: trains the domain's classifier recipe on these data with the ordinary training loop,
     once, and caches it; None: the domain has no such recipe.
     """
@@ -122,6 +127,7 @@ class MetricInputs:
     device: torch.device = CPU
     train_classifier: Callable[[Data], SampleClassifier] | None = None
     train_size: int | None = None
+    likelihood: Callable[[Batch], Tensor | None] | None = None
 
     @property
     def train_fraction(self) -> float:

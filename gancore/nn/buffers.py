@@ -7,6 +7,15 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 
+def data_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shapes of the buffers that modules name in ``data_shaped``, by their names in ``state_dict``."""
+    return {
+        f"{prefix}.{name}".removeprefix("."): tuple(getattr(owner, name).shape)
+        for prefix, owner in module.named_modules()
+        for name in getattr(owner, "data_shaped", ())
+    }
+
+
 def resize_buffers(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give each buffer that a module names in ``data_shaped`` the shape of the tensor to be loaded into it.
 

@@ -26,6 +26,7 @@ from gancore.models.card import CardData, CardMetric, model_card
 from gancore.models.folder import write_model_folder
 from gancore.models.model import Model
 from gancore.models.requirements import sampling_requirements, training_requirements
+from gancore.nn.buffers import data_shapes, resize_buffers
 from gancore.plugins import plugins
 from gancore.progress import Announce
 from gancore.random import evaluation_key
@@ -94,6 +95,9 @@ class RunContext:
     def synchronize(self, state: TrainState | None, replan: bool = False) -> TrainState:
         """Broadcast tensors and state from rank 0 to all processes. ``state`` is None for a new run."""
         processes = self.setup.batches.processes
+        shapes = processes.broadcast_object(data_shapes(self.setup.game))  # rank 0 alone has fitted
+        fitted = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+        resize_buffers(self.setup.game, fitted)
         processes.broadcast(state_tensors(self.setup))
         check_memory(self.setup)
         self._check_precision()

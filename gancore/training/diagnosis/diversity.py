@@ -34,7 +34,7 @@ class DiversityChecks:
     def set_reference(self, tree: Tree) -> None:
         """Set real samples, from which the diversity of the data is computed."""
         self._diversity = diversity(tree)
-        self._rows = [leaf.detach().cpu().flatten(1) for leaf in tree_leaves(tree)]
+        self._rows = [_flat(leaf.cpu()) for leaf in tree_leaves(tree)]
 
     def check_sameness(self, tree: Tree) -> Iterator[Check]:
         share = relative_diversity(tree, self._diversity or [])
@@ -43,7 +43,7 @@ class DiversityChecks:
             yield Check("diversity collapse", share < COLLAPSED, observed, part="sameness")
 
     def check_coverage(self, tree: Tree) -> Iterator[Check]:
-        samples = [leaf.detach().cpu().flatten(1) for leaf in tree_leaves(tree)]
+        samples = [_flat(leaf.cpu()) for leaf in tree_leaves(tree)]
         if not self._rows or min(len(self._rows[0]), len(samples[0])) < MIN_ROWS:
             return
         shares = [uncovered_share(real, fake) for real, fake in zip(self._rows, samples, strict=True)]
@@ -83,7 +83,7 @@ def expected_uncovered_share(n: int, m: int, k: int) -> float:
 
 def diversity(tree: Tree) -> list[float]:
     """The mean distance between two rows, for each leaf."""
-    return [_mean_distance(leaf.detach()[:ROWS].flatten(1)) for leaf in tree_leaves(tree)]
+    return [_mean_distance(_flat(leaf[:ROWS])) for leaf in tree_leaves(tree)]
 
 
 def relative_diversity(tree: Tree, real: Sequence[float]) -> float | None:
@@ -94,6 +94,11 @@ def relative_diversity(tree: Tree, real: Sequence[float]) -> float | None:
     """
     ratios = [own / other for own, other in zip(diversity(tree), real, strict=False) if other > 0]
     return max(ratios, default=None)
+
+
+def _flat(leaf: Tensor) -> Tensor:
+    """(rows, entries), also of a leaf of one number a row."""
+    return leaf.detach().reshape(len(leaf), -1)
 
 
 def _mean_distance(rows: Tensor) -> float:  # (rows, entries)

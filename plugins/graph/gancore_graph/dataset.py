@@ -1,0 +1,173 @@
+"""Open a source: one graph with held-out edges, or a set of graphs that is divided; and say what was done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from gancore import Data, Source, Spec
+from gancore.data import SPLITS, assign_splits
+from gancore.errors import ConfigError, DataError
+from gancore.text import count_noun
+from gancore_graph.canonical import GraphView
+from gancore_graph.config import GraphConfig
+from gancore_graph.files import read_content
+from gancore_graph.graph import Graph, Ints, adjacency, largest_component, make_graph
+from gancore_graph.layout import find_layout
+from gancore_graph.matrices import load_arrays
+from gancore_graph.sources import GraphSource, resolve_graphs
+from gancore_graph.splits import LinkSplit, draw_split, published_split
+
+_FORMAT = 1
+MOST_NAMED = 20_000
+"""Held-out edges, or graphs of a set, that a run stores by name."""
+
+
+def open_graph(source: Source, config: GraphConfig) -> Data:
+    """Raises DataError if no graph can be used."""
+    found = resolve_graphs(source, config)
+    refuse = config.directed == "refuse"
+    if len(found.arcs) == 1:
+        graph = make_graph(found.arcs[0], source.name, refuse)
+        return _open_one(graph, found, source, config)
+    graphs = [make_graph(arcs, name, refuse) for arcs, name in zip(found.arcs, found.names, strict=True)]
+    return _open_set(graphs, found, source, config)
+
+
+def _open_one(graph: Graph, found: GraphSource, source: Source, config: GraphConfig) -> Data:
+    """Rows are nested: train, train with the edges of valid, and all edges; each split has one row."""
+    if config.largest_component:
+        graph = largest_component(graph)
+    split = _split(graph, found, source, config)
+    rows = [split.train, np.concatenate([split.train, split.valid]), graph.edges]
+    train, valid, test = (GraphView([(_ordered(edges), graph.nodes)], len(graph.edges)) for edges in rows)
+    held = {"valid": _names(split.valid), "test": _names(split.test)}
+    return Data(
+        train,
+        valid,
+        test,
+        spec=_spec(graph, split, source),
+        summary=_summary(graph, split, source, config),
+        fingerprint=_digest([graph.edges, *_arrays(split)], graph.nodes),
+        splits=held if len(split.valid) + len(split.test) <= MOST_NAMED else {},
+    )
+
+
+def _split(graph: Graph, found: GraphSource, source: Source, config: GraphConfig) -> LinkSplit:
+    if config.split == "drawn":
+        return draw_split(graph, config)
+    if found.split_file is None:
+        raise ConfigError(f"{source.name} has no published split", "set data.split=drawn")
+    if not found.split_file.is_file():
+        raise DataError(f"{found.split_file} is missing", "set data.split=drawn")
+    name = found.split_file.name
+    return published_split(graph, load_arrays(read_content(found.split_file), name), name)
+
+
+def _names(edges: Ints) -> list[str]:
+    return [f"{u}-{v}" for u, v in edges.tolist()]
+
+
+def _ordered(edges: Ints) -> Ints:
+    return edges[np.lexsort((edges[:, 1], edges[:, 0]))]
+
+
+def _arrays(split: LinkSplit) -> list[Ints]:
+    return [split.train, split.valid, split.test, split.valid_non_edges, split.test_non_edges]
+
+
+def _spec(graph: Graph, split: LinkSplit, source: Source) -> Spec:
+    degrees = np.bincount(split.train.ravel(), minlength=graph.nodes)
+    tensors = {
+        "valid_edges": split.valid,
+        "valid_non_edges": split.valid_non_edges,
+        "test_non_edges": split.test_non_edges,
+        "degree_counts": np.bincount(degrees),
+    }
+    fields = _fields(source, 1, graph.nodes, len(graph.edges))
+    fields["train_edges"] = len(split.train)
+    if graph.names.dtype.kind == "i":
+        tensors["node_ids"] = graph.names.astype(np.int64)
+    else:
+        fields["node_names"] = [str(name) for name in graph.names]
+    made = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in tensors.items()}
+    layout = find_layout(adjacency(split.train, graph.nodes))
+    return Spec(fields, made if layout is None else {**made, "layout": torch.from_numpy(layout)})
+
+
+def _fields(source: Source, graphs: int, nodes: int, edges: int) -> dict[str, object]:
+    return {
+        "source": source.name,
+        "licence": source.entry.licence if source.entry else "",
+        "graphs": graphs,
+        "max_nodes": nodes,
+        "max_edges": edges,
+    }
+
+
+def _summary(graph: Graph, split: LinkSplit, source: Source, config: GraphConfig) -> list[str]:
+    licence = f", licence {source.entry.licence}" if source.entry else ""
+    isolated = int((graph.degrees() == 0).sum())
+    drawn = "published" if config.split == "published" else f"by seed {config.seed}, train stays connected"
+    return [
+        f"data: {source.name}, one graph, {graph.nodes:,} nodes, {len(graph.edges):,} edges{licence}",
+        *graph.notes,
+        *([f"isolated nodes: {isolated:,}, kept"] if isolated else []),
+        f"splits: {len(split.train):,} edges train, {len(split.valid):,} valid, {len(split.test):,} test "
+        f"({drawn}); as many pairs that are no edges",
+        *split.notes,
+    ]
+
+
+def _open_set(graphs: Sequence[Graph], found: GraphSource, source: Source, config: GraphConfig) -> Data:
+    """Graphs are divided by their content, so that equal ones are in one split."""
+    if config.split == "published":
+        raise ConfigError(f"{source.name} has no published split", "set data.split=drawn")
+    shares = (1 - config.valid_fraction - config.test_fraction, config.valid_fraction, config.test_fraction)
+    digests = [_digest([graph.edges], graph.nodes, config.seed) for graph in graphs]
+    splits = assign_splits(digests, shares)
+    most = max(len(graph.edges) for graph in graphs)
+    members = {name: [n for n, own in enumerate(splits) if own == name] for name in SPLITS}
+    train, valid, test = (
+        GraphView([(graphs[n].edges, graphs[n].nodes) for n in rows], most) for rows in members.values()
+    )
+    nodes = max(graph.nodes for graph in graphs)
+    degrees = np.concatenate([graphs[n].degrees() for n in members["train"]])
+    tensors = {"degree_counts": torch.from_numpy(np.bincount(degrees))}
+    named = {str(name): [found.names[n] for n in rows] for name, rows in members.items()}
+    return Data(
+        train,
+        valid,
+        test,
+        spec=Spec(_fields(source, len(members["train"]), nodes, most), tensors),
+        summary=_set_summary(graphs, splits, source),
+        fingerprint=_digest([graph.edges for graph in graphs], *[g.nodes for g in graphs], *splits),
+        splits=named if len(graphs) <= MOST_NAMED else {},
+    )
+
+
+def _set_summary(graphs: Sequence[Graph], splits: Sequence[str], source: Source) -> list[str]:
+    licence = f", licence {source.entry.licence}" if source.entry else ""
+    sizes = sorted(graph.nodes for graph in graphs)
+    notes = Counter(note.partition(":")[0] for graph in graphs for note in graph.notes)
+    divided = Counter(splits)
+    return [
+        f"data: {source.name}, {count_noun(len(graphs), 'graph')}{licence}",
+        f"nodes: {sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}; edges: at most "
+        f"{max(len(graph.edges) for graph in graphs):,}",
+        "graphs are undirected, without loops and weights; said of them: "
+        + ", ".join(f"{name} ({count:,} graphs)" for name, count in notes.items()),
+        f"splits: {', '.join(f'{divided[name]:,} {name}' for name in SPLITS)}, by content",
+    ]
+
+
+def _digest(arrays: Sequence[Ints], *words: object) -> str:
+    made = hashlib.sha256(repr((_FORMAT, words)).encode())
+    for array in arrays:
+        made.update(f"{len(array)};".encode())
+        made.update(np.ascontiguousarray(array, dtype=np.int64).tobytes())
+    return made.hexdigest()[:24]

@@ -1,0 +1,128 @@
+"""Graphs as files: GraphML, edge lists, CSR arrays, objects of torch-geometric and networkx."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gancore import Samples, Spec
+from gancore.errors import ConfigError
+from gancore_graph.canonical import edges_of
+from gancore_graph.graph import Ints, adjacency
+
+if TYPE_CHECKING:
+    import networkx
+
+Names = NDArray[Any]
+WRITTEN = ("graphml", "edges")
+"""The files of each sample that ``write`` makes."""
+
+
+def node_names(spec: Spec, nodes: int) -> Names:
+    """What the source calls the nodes; of a set of graphs their numbers."""
+    if spec["graphs"] == 1 and spec["max_nodes"] == nodes:
+        if spec.get("node_names"):
+            return np.array(spec["node_names"])
+        if "node_ids" in spec:
+            ids: Names = spec["node_ids"].cpu().numpy()
+            return ids
+    return np.arange(nodes)
+
+
+def write_samples(samples: Samples, folder: Path, formats: tuple[str, ...] = WRITTEN) -> list[Path]:
+    """A file of each format for each graph, named ``0001.graphml``, ...; returns every file.
+
+    Raises:
+        ConfigError: no such format.
+        OSError: the folder cannot be written, or is full.
+    """
+    if unknown := [name for name in formats if name not in ENCODERS]:
+        raise ConfigError(f"no format {unknown[0]!r}", f"give one of {', '.join(ENCODERS)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for row, stem in enumerate(samples.file_stems()):
+        edges, nodes = edges_of(samples.data, row), int(samples.data["nodes"][row])
+        names = node_names(samples.spec, nodes)
+        for suffix in formats:
+            path = folder / f"{stem}.{suffix}"
+            path.write_bytes(ENCODERS[suffix](edges, names))
+            paths.append(path)
+    return paths
+
+
+def to_edge_list(edges: Ints, names: Names) -> bytes:
+    """A pair of names a line, between tabs; then nodes without edges, one a line, after a comment."""
+    lines = [f"{u}\t{v}" for u, v in zip(_texts(names[edges[:, 0]]), _texts(names[edges[:, 1]]), strict=True)]
+    lonely = np.setdiff1d(np.arange(len(names)), edges)
+    if len(lonely):
+        lines += ["# nodes without edges", *_texts(names[lonely])]
+    return "".join(f"{line}\n" for line in lines or ["# no nodes"]).encode()
+
+
+def _texts(names: Names) -> list[str]:
+    """Names without what would divide a line or begin a comment."""
+    return ["_".join(str(name).split()).lstrip("#%") or "_" for name in names.tolist()]
+
+
+def to_graphml(edges: Ints, names: Names) -> bytes:
+    """GraphML of an undirected graph; the ids are the names."""
+    ids = [quoteattr(_printable(str(name))) for name in names.tolist()]
+    lines = [f"<node id={name}/>" for name in ids]
+    lines += [f"<edge source={ids[u]} target={ids[v]}/>" for u, v in edges.tolist()]
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n'
+    body = "\n".join(['<graph id="G" edgedefault="undirected">', *lines, "</graph>", "</graphml>", ""])
+    return (head + body).encode()
+
+
+def _printable(text: str) -> str:
+    """Without characters that XML cannot hold."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def to_npz(edges: Ints, names: Names) -> bytes:
+    """CSR arrays as of NetGAN (``adj_data``, ``adj_indices``, ``adj_indptr``, ``adj_shape``), and names."""
+    matrix = adjacency(edges, len(names))
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        adj_data=matrix.data,
+        adj_indices=matrix.indices,
+        adj_indptr=matrix.indptr,
+        adj_shape=np.array(matrix.shape),
+        node_names=names,
+    )
+    return file.getvalue()
+
+
+def to_pyg(edges: Ints, nodes: int) -> Any:
+    """``torch_geometric.data.Data`` with both directions of each edge. Raises ConfigError: not installed."""
+    try:
+        from torch_geometric.data import Data
+    except ImportError:
+        raise ConfigError("torch-geometric is not installed", "pip install torch-geometric") from None
+    pairs = torch.from_numpy(edges).T
+    return Data(edge_index=torch.cat([pairs, pairs.flip(0)], 1), num_nodes=nodes)
+
+
+def to_networkx(edges: Ints, names: Names) -> networkx.Graph[Any]:
+    """``networkx.Graph`` with the names as nodes."""
+    import networkx
+
+    graph: networkx.Graph[Any] = networkx.Graph()
+    graph.add_nodes_from(names.tolist())
+    graph.add_edges_from(zip(names[edges[:, 0]].tolist(), names[edges[:, 1]].tolist(), strict=True))
+    return graph
+
+
+ENCODERS: Mapping[str, Callable[[Ints, Names], bytes]] = {
+    "graphml": to_graphml,
+    "edges": to_edge_list,
+    "npz": to_npz,
+}
