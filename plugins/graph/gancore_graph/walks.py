@@ -94,9 +94,9 @@ class Walker(nn.Module):
         for number in range(MOST_PROPOSALS):
             u, accept = (key / number).uniform(len(node), 2)[waiting].unbind(1)
             proposed = self._step(node[waiting], u)
-            taken = accept * most < self._weights(before[waiting], proposed, p, q)
-            chosen[waiting[taken]] = proposed[taken]
-            waiting = waiting[~taken]
+            accepted = accept * most < self._weights(before[waiting], proposed, p, q)
+            chosen[waiting[accepted]] = proposed[accepted]
+            waiting = waiting[~accepted]
             if not len(waiting):
                 return chosen
         u = (key / "exact").uniform(len(node))[waiting]
