@@ -80,12 +80,12 @@ class CellModel(PairModel):
 
     def fit(self, views: Mapping[str, View], key: Key) -> bool:
         edges = next(read_graphs(next(iter(views.values()))))[0].to(self.u.device)
-        taken = int(self.steps_taken)
-        if not taken:
+        previous = int(self.steps_taken)
+        if not previous:
             self._start(edges, key)
         self._adam(*self.gradient(edges))
         self.steps_taken.add_(1)
-        if (taken + 1) % self.config.check_every:
+        if (previous + 1) % self.config.check_every:
             return False
         return self.overlap(edges, key.to(self.u.device) / "overlap") >= self.config.overlap
 
@@ -197,9 +197,9 @@ class CellModel(PairModel):
             if not most:
                 continue
             place = torch.arange(len(own), device=own.device) - (counts.cumsum(0) - counts)[own]
-            asked = sums.new_zeros(len(sums), most)
-            asked[own, place] = u[low:high] * sums[own, -1]
-            columns = torch.searchsorted(sums, asked, right=True).clamp_(max=self.nodes - 1)
+            wanted = sums.new_zeros(len(sums), most)
+            wanted[own, place] = u[low:high] * sums[own, -1]
+            columns = torch.searchsorted(sums, wanted, right=True).clamp_(max=self.nodes - 1)
             found[low:high] = columns[own, place]
         return found
 

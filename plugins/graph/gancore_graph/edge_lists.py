@@ -58,7 +58,7 @@ def read_edge_list(text: str, name: str, nodes: int | None = None) -> Arcs:
     for (number, line), parts in zip(data, fields, strict=True):
         if not parts[0] or (len(parts) > 1 and not parts[1]):
             raise DataError(
-                f"{name}, line {number:,}: {short_repr(line)} is no pair of nodes", "mend the line"
+                f"{name}, line {number:,}: {short_repr(line)} is no pair of nodes", "fix the line"
             )
     if skipped := len(rows) - len(data) - len(notes):
         notes.append(f"comments: {count_noun(skipped, 'line')}")

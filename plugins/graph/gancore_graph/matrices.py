@@ -91,7 +91,7 @@ def read_matrix_market(content: bytes, name: str) -> Arcs:
     try:
         matrix = coo_array(mmread(io.BytesIO(content)))
     except (ValueError, OverflowError, TypeError, EOFError) as error:
-        raise DataError(f"{name} cannot be read: {error}", "mend the file, or give an edge list") from None
+        raise DataError(f"{name} cannot be read: {error}", "fix the file, or give an edge list") from None
     _require_square(matrix.shape[0], matrix.shape[1], name)
     kept = matrix.data != 0
     symmetric = b"symmetric" in content.split(b"\n", 1)[0].lower()
@@ -114,7 +114,7 @@ def _check_matrix_market(content: bytes, name: str) -> None:
         raise DataError(
             f"{name}, line {at}: {short_repr(shown)} is not the {wanted} numbers of rows, columns"
             + (" and entries" if wanted == 3 else ""),
-            "mend the line, or set data.format=edges if it is a list of edges",
+            "fix the line, or set data.format=edges if it is a list of edges",
         )
     _require_square(int(numbers[0]), int(numbers[1]), name)
 

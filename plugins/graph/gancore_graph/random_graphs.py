@@ -72,7 +72,7 @@ class ConfigurationConfig(RecipeConfig):
         0.0,
         ge=0,
         lt=1,
-        description="share of the edges of train that every sample keeps; the others are wired anew",
+        description="share of the edges of train that every sample keeps; the others are wired again",
     )
 
 

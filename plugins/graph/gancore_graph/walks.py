@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
+from gancore.errors import ConfigError
 from gancore.random import Key
 
+ROWS_AT_ONCE = 1 << 14
+"""Walks that a CPU moves at once: their numbers stay in its caches."""
 MOST_PROPOSALS = 64
 """Proposals of a biased step after which the walks that accepted none are drawn from their exact weights."""
+
+
+def _blocks(count: int, device: torch.device) -> Iterator[slice]:
+    size = ROWS_AT_ONCE if device.type == "cpu" else max(1, count)
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
 class Walker(nn.Module):
@@ -21,17 +31,24 @@ class Walker(nn.Module):
     starts: Tensor
     degrees: Tensor
     neighbours: Tensor
+    rows: Tensor
+    """(nodes,) int64, each of two words, so that memory is read once: float32, a little less than the degree
+    (its product with u < 1 is never rounded up to it), and int32, the start."""
 
     def __init__(self, edges: Tensor, nodes: int) -> None:
         super().__init__()
         ends = torch.cat([edges, edges.flip(1)])
         ends = ends[(ends[:, 0] * nodes + ends[:, 1]).argsort()]
         counts = torch.bincount(ends[:, 0], minlength=nodes)
-        small = torch.int32 if len(ends) < 2**31 else torch.int64
+        if len(ends) >= 2**31:
+            raise ConfigError(f"{len(edges):,} edges are too many for walks", "give at most 1,073,741,823")
         starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         self.nodes = nodes
-        self.register_buffer("starts", starts.to(small), persistent=False)
-        self.register_buffer("degrees", counts.to(torch.float32), persistent=False)
+        self.register_buffer("starts", starts.to(torch.int32), persistent=False)
+        self.register_buffer("degrees", counts, persistent=False)
+        spans = counts.to(torch.float32) * (1 - 2**-22)
+        words = torch.stack([spans.view(torch.int32), starts[:-1].to(torch.int32)], 1)
+        self.register_buffer("rows", words.view(torch.int64)[:, 0].contiguous(), persistent=False)
         self.register_buffer("neighbours", ends[:, 1].to(torch.int32), persistent=False)
 
     def uniform(self, first: Tensor, length: int, key: Key) -> Tensor:
@@ -39,21 +56,23 @@ class Walker(nn.Module):
 
         Row i depends on ``first[i]`` and on row i of the key's draws.
         """
-        batch = len(first)
-        draws = key.uniform(batch, length - 1).T.contiguous()
-        walks = torch.empty(length, batch, dtype=torch.int32, device=first.device)
-        walks[0] = first
-        for at in range(length - 1):
-            walks[at + 1] = self._step(walks[at], draws[at])
-        return walks.T.long()
+        draws = key.uniform(len(first), length - 1)
+        walks = torch.empty(len(first), length, dtype=torch.int64, device=first.device)
+        walks[:, 0] = first
+        for rows in _blocks(len(first), first.device):
+            by_step = draws[rows].T.contiguous()
+            steps = torch.empty(len(by_step) + 1, by_step.shape[1], dtype=torch.int32, device=first.device)
+            steps[0] = first[rows]
+            for at, u in enumerate(by_step):
+                steps[at + 1] = self._step(steps[at], u)
+            walks[rows] = steps.T
+        return walks
 
     def _step(self, node: Tensor, u: Tensor) -> Tensor:
         """A uniform neighbour of each node, (batch) int32."""
-        degree = self.degrees.index_select(0, node)
-        choice = torch.minimum((u * degree).floor_(), degree - 1)  # u * degree may be rounded up to degree
-        return self.neighbours.index_select(
-            0, self.starts.index_select(0, node) + choice.to(self.starts.dtype)
-        )
+        row = self.rows.index_select(0, node).view(torch.int32).view(-1, 2)
+        span, start = row[:, 0].view(torch.float32), row[:, 1]
+        return self.neighbours.index_select(0, (span * u).to(torch.int32).add_(start))
 
     def biased(self, first: Tensor, length: int, key: Key, p: float, q: float) -> Tensor:
         """Walks of second order (Grover and Leskovec 2016, section 3.2.2), (batch, length) int64.
@@ -75,9 +94,9 @@ class Walker(nn.Module):
         for number in range(MOST_PROPOSALS):
             u, accept = (key / number).uniform(len(node), 2)[waiting].unbind(1)
             proposed = self._step(node[waiting], u)
-            taken = accept * most < self._weights(before[waiting], proposed, p, q)
-            chosen[waiting[taken]] = proposed[taken]
-            waiting = waiting[~taken]
+            accepted = accept * most < self._weights(before[waiting], proposed, p, q)
+            chosen[waiting[accepted]] = proposed[accepted]
+            waiting = waiting[~accepted]
             if not len(waiting):
                 return chosen
         u = (key / "exact").uniform(len(node))[waiting]
@@ -91,7 +110,7 @@ class Walker(nn.Module):
 
     def _exact_step(self, before: Tensor, node: Tensor, u: Tensor, p: float, q: float) -> Tensor:
         """By inversion of the cumulated weights of all neighbours; memory is the sum of the degrees."""
-        start, count = self.starts[node].long(), self.degrees[node].long()
+        start, count = self.starts[node].long(), self.degrees[node]
         row = torch.repeat_interleave(torch.arange(len(node), device=node.device), count)
         offset = torch.arange(len(row), device=node.device) - (count.cumsum(0) - count)[row]
         options = self.neighbours[start[row] + offset]
