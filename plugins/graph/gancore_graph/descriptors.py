@@ -14,7 +14,7 @@ from gancore.random import Key
 from gancore_graph.canonical import GraphTensors
 from gancore_graph.graph import Graph
 from gancore_graph.memo import Memo, digest_graph
-from gancore_graph.set_histograms import Floats, graphs_of, laplacian_spectrum
+from gancore_graph.set_histograms import SPECTRUM_RANGE, Floats, graphs_of, laplacian_spectrum
 from gancore_graph.statistics import (
     claws,
     component_sizes,
@@ -43,8 +43,7 @@ def describe(graph: Graph) -> Floats:
     degrees = np.searchsorted(DEGREE_EDGES, graph.degrees(), side="right") - 1
     shares = np.bincount(degrees, minlength=len(DEGREE_EDGES)) / graph.nodes
     clustered = np.histogram(local_clustering(graph), CLUSTERING_EDGES)[0] / graph.nodes
-    eigenvalues = np.clip(laplacian_spectrum(graph), 0.0, 2.0)
-    spectrum = np.histogram(eigenvalues, SPECTRUM_BINS, (0.0, 2.0))[0] / graph.nodes
+    spectrum = np.histogram(laplacian_spectrum(graph), SPECTRUM_BINS, SPECTRUM_RANGE)[0] / graph.nodes
     paths, closed = wedges(graph), triangles(graph)
     counts = [graph.nodes, len(graph.edges), paths, claws(graph), closed, four_cycles(graph)]
     logarithms = np.log1p(np.array([*counts, len(component_sizes(graph))], dtype=np.float64))

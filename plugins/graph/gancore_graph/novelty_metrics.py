@@ -15,16 +15,15 @@ import torch
 from torch import Tensor
 
 from gancore import Interval, Metric, MetricInputs
-from gancore.errors import ConfigError
 from gancore.metrics import Control, block_jackknife, clopper_pearson, drop_blocks
 from gancore_graph.graph import Graph
 from gancore_graph.memo import Memo, digest_graph
 from gancore_graph.set_histograms import graphs_of
+from gancore_graph.set_metrics import count_blocks
 from gancore_graph.statistics import component_sizes
 
 ROUNDS = 5
 """Refinements: a hash sees all that is within five steps of a node."""
-BLOCKS, MIN_ROWS = 10, 40
 
 _HASHES: Memo[str] = Memo(50_000)
 _HELD: Memo[bool] = Memo(50_000)
@@ -136,15 +135,14 @@ def _count_metric(value: Callable[[Novelty], float], insensitive_to: frozenset[C
 
     def interval(inputs: MetricInputs) -> Interval:
         found = _assessed(inputs)
-        if len(found.kind) < MIN_ROWS:
-            raise ConfigError("an interval over blocks of few graphs", f"give at least {MIN_ROWS} samples")
+        blocks = count_blocks(len(found.kind))
 
         def without(left_out: tuple[int, ...]) -> float:
-            return value(
-                Novelty(*(drop_blocks(part, left_out, BLOCKS) for part in found)) if left_out else found
-            )
+            kept = (drop_blocks(part, left_out, blocks) if left_out else part for part in found)
+            return value(Novelty(*kept))
 
-        return block_jackknife(without, BLOCKS, "of the expectation at this n")
+        low, high, method = block_jackknife(without, blocks, "of the expectation at this n")
+        return Interval(max(0.0, low), min(1.0, high), method)
 
     return Metric(
         lambda inputs: value(_assessed(inputs)),

@@ -15,7 +15,8 @@ from gancore_graph.memo import Memo, as_graph, digest_graph
 from gancore_graph.statistics import local_clustering
 
 CLUSTERING_BINS, SPECTRUM_BINS = 100, 200
-SPECTRUM_RANGE = (-1e-5, 2.0 + 1e-5)
+SPECTRUM_RANGE = (-1e-5, 2.0)
+"""As in GRAN's code; no bin ends at 0, 0.5, 1 or 1.5, which many graphs have as eigenvalues."""
 MOST_NODES = 3000
 """Nodes of a graph whose eigenvalues are computed; a dense matrix of so many takes 72 MB."""
 
@@ -59,7 +60,7 @@ def laplacian_spectrum(graph: Graph) -> Floats:
     scale = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, 1)), 0.0)
     matrix = -graph.adjacency().toarray() * scale[:, None] * scale
     matrix[np.diag_indices(graph.nodes)] = degrees > 0
-    return np.asarray(np.linalg.eigvalsh(matrix), dtype=np.float64)
+    return np.minimum(np.linalg.eigvalsh(matrix), SPECTRUM_RANGE[1])  # rounding may exceed 2
 
 
 def histograms(samples: GraphTensors, histogram: Histogram) -> list[Floats]:

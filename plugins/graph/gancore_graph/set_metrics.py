@@ -32,7 +32,7 @@ from gancore_graph.set_histograms import (
     stacked,
 )
 
-BLOCKS, MIN_ROWS = 10, 40
+BLOCKS, FEWEST_BLOCKS, BLOCK_ROWS = 10, 4, 4
 MOST_ROWS = 2000
 
 
@@ -89,6 +89,20 @@ def mmd_squared(gram: Tensor, real: Tensor, fake: Tensor, with_equal_pairs: bool
     return within - 2 * float(gram[real][:, fake].mean())
 
 
+def count_blocks(rows: int) -> int:
+    """Blocks to leave out in turn: up to ten, an even number, of four rows or more.
+
+    Raises:
+        ConfigError: there are fewer than 16 rows.
+    """
+    blocks = min(BLOCKS, rows // BLOCK_ROWS // 2 * 2)
+    if blocks < FEWEST_BLOCKS:
+        raise ConfigError(
+            "an interval over blocks of few graphs", f"give at least {FEWEST_BLOCKS * BLOCK_ROWS} of each set"
+        )
+    return blocks
+
+
 def _rows(gram: Tensor, real: int) -> tuple[Tensor, Tensor]:
     return torch.arange(real), torch.arange(real, len(gram))
 
@@ -101,14 +115,13 @@ def _compute(kernel: HistogramKernel, inputs: MetricInputs) -> float:
 def _interval(kernel: HistogramKernel, inputs: MetricInputs) -> Interval:
     gram, real = gram_matrix(kernel, inputs)
     rows = _rows(gram, real)
-    if min(map(len, rows)) < MIN_ROWS:
-        raise ConfigError("an interval over blocks of few graphs", f"give at least {MIN_ROWS} of each set")
+    blocks = count_blocks(min(map(len, rows)))
 
     def value(left_out: tuple[int, ...]) -> float:
-        real, fake = (drop_blocks(part, left_out, BLOCKS) if left_out else part for part in rows)
+        real, fake = (drop_blocks(part, left_out, blocks) if left_out else part for part in rows)
         return mmd_squared(gram, real, fake)
 
-    return block_jackknife(value, BLOCKS)
+    return block_jackknife(value, blocks)
 
 
 def _details(kernel: HistogramKernel, inputs: MetricInputs) -> Mapping[str, Any]:
