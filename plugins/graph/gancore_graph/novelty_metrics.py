@@ -2,7 +2,7 @@
 
 Graphs that are the same but for the order of their nodes always have the same hash. Some different ones have
 it too, above all regular graphs of one degree, as a cycle of six nodes and two triangles. So the shares of
-unique and of novel graphs are lower bounds, and exact for graphs whose nodes the refinement tells apart.
+unique and of novel graphs are lower bounds, and exact for graphs whose nodes the refinement distinguishes.
 """
 
 from __future__ import annotations
