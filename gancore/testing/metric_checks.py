@@ -20,7 +20,7 @@ from gancore.evaluation import controls
 from gancore.evaluation.catalogue import CORE_METRICS
 from gancore.evaluation.features import FeatureExtractor, flatten_rows
 from gancore.evaluation.reference import read_rows
-from gancore.evaluation.result import encode_lossless
+from gancore.evaluation.result import badness, encode_lossless
 from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.plugins import plugins
 from gancore.random import Key, shuffle_coordinates
@@ -202,7 +202,7 @@ class ReferenceSets:
         """The inputs of the metric for each kind of data; None if something that it declares is missing."""
         real, reference = (self.fixture.samples(MEASURED, split) for split in ("test", "valid"))
         if not measure.all_requirements:
-            kinds = dict(_sets(real))
+            kinds = dict(_sets(real, self.fixture))
             return {
                 kind: MetricInputs.from_samples(s.data, reference.data, real.spec)
                 for kind, s in kinds.items()
@@ -221,7 +221,7 @@ class ReferenceSets:
         beside = self._seen(reference, "real data", measure)
         key = Key.of("kit", "evaluate")
         made = {}
-        for kind, samples in _sets(real):
+        for kind, samples in _sets(real, self.fixture):
             shown = self._seen(samples, kind, measure)
             inputs = MetricInputs(
                 shown, beside, train, real.spec, key, classes=real.spec.get("classes") or ()
@@ -291,8 +291,10 @@ def ranks_real_first(measure: Metric, real: float, noise: float, repeated: float
         return True
     if math.isclose(real, noise, rel_tol=SUM_TOLERANCE):
         noise = real
-    sign = -1 if measure.higher_is_better is True else 1
-    below, alone = (math.isnan(bad) or sign * bad > sign * real for bad in (noise, repeated))
+    best, *bad = (
+        badness(value, measure.higher_is_better, measure.ideal) for value in (real, noise, repeated)
+    )
+    below, alone = (math.isnan(each) or each > best for each in bad)
     return below or (
         (real == noise or "noise" in measure.insensitive_to)
         and alone
@@ -300,10 +302,18 @@ def ranks_real_first(measure: Metric, real: float, noise: float, repeated: float
     )
 
 
-def _sets(real: Samples) -> Iterator[tuple[str, Samples]]:
+def _sets(real: Samples, fixture: DomainFixture) -> Iterator[tuple[str, Samples]]:
     yield "real data", real
-    yield NOISE, replace(real, data=noise(real.data))
+    yield NOISE, replace(real, data=_noise_or_own(real.data, fixture))
     yield REPEATED, replace(real, data=repeated(real.data), condition=repeated(real.condition))
+
+
+def _noise_or_own(data: Tree, fixture: DomainFixture) -> Tree:
+    """Noise; that of the domain where it changes nothing, as where all rows are equal."""
+    permuted = noise(data)
+    pairs = zip(tree_leaves(permuted), tree_leaves(data), strict=True)
+    is_same = all(torch.equal(one, other) for one, other in pairs)
+    return fixture.domain.noise(data, Key.of("kit", "noise")) if is_same else permuted
 
 
 def noise(data: Tree) -> Tree:

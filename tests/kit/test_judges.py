@@ -113,5 +113,11 @@ def test_posteriors_that_do_not_sum_to_one_are_caught():
     ],
 )
 def test_a_measure_orders_what_it_does_not_call_itself_blind_to(higher_is_better, blind, values, holds):
-    measure = SimpleNamespace(higher_is_better=higher_is_better, insensitive_to=frozenset(blind))
+    measure = SimpleNamespace(higher_is_better=higher_is_better, ideal=None, insensitive_to=frozenset(blind))
     assert ranks_real_first(measure, *values) is holds
+
+
+def test_a_measure_with_an_ideal_is_ordered_by_its_distance_from_it():
+    measure = SimpleNamespace(higher_is_better=False, ideal=1.0, insensitive_to=frozenset({"collapse"}))
+    assert ranks_real_first(measure, 1.1, 0.2, 1.1)
+    assert not ranks_real_first(measure, 0.2, 1.1, 0.2)

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import Data, Diagnostic, Domain, MetricEntry, RecipeEntry, Samples, Source, Spec
+from gancore import (
+    Data,
+    Diagnostic,
+    Domain,
+    FeatureExtractorEntry,
+    MetricEntry,
+    RecipeEntry,
+    Samples,
+    Source,
+    Spec,
+)
 from gancore.data import Tree
 from gancore.random import Key
 from gancore_graph.canonical import each_graph, to_tensors
@@ -15,6 +25,7 @@ from gancore_graph.dataset import open_graph
 from gancore_graph.diagnosis import diagnose
 from gancore_graph.edge_models import draw_pairs
 from gancore_graph.export import write_samples
+from gancore_graph.registry import CORE, FEATURE_EXTRACTORS, SETS, STATISTICS
 from gancore_graph.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -89,9 +100,17 @@ class GraphDomain(Domain):
         )
     }
 
+    metrics = {**metrics, **STATISTICS, **SETS}
+    feature_extractors = FEATURE_EXTRACTORS
+
     def metrics_for(self, spec: Spec) -> Mapping[str, MetricEntry]:
-        """These are of one graph."""
-        return self.metrics if spec["graphs"] == 1 else {}
+        """One graph: links and statistics. A set: distances of sets, those of the core on descriptors too."""
+        if spec["graphs"] > 1:
+            return {**CORE, **SETS}
+        return {name: entry for name, entry in self.metrics.items() if name not in SETS}
+
+    def feature_extractors_for(self, spec: Spec) -> Mapping[str, FeatureExtractorEntry]:
+        return self.feature_extractors if spec["graphs"] > 1 else {}
 
     def open(self, source: Source, config: GraphConfig) -> Data:
         return open_graph(source, config)

@@ -41,7 +41,7 @@ def draw_split(graph: Graph, config: GraphConfig) -> LinkSplit:
         DataError: fewer than two edges are outside the spanning trees, or fewer than two pairs are no edges.
     """
     rng = np.random.default_rng([config.seed, graph.nodes, len(graph.edges)])
-    free = np.flatnonzero(~_spanning(graph, rng))
+    free = np.flatnonzero(~spanning_edges(graph, rng))
     wanted = [
         max(1, round(share * len(graph.edges))) for share in (config.valid_fraction, config.test_fraction)
     ]
@@ -73,7 +73,7 @@ def draw_split(graph: Graph, config: GraphConfig) -> LinkSplit:
     )
 
 
-def _spanning(graph: Graph, rng: np.random.Generator) -> NDArray[np.bool_]:
+def spanning_edges(graph: Graph, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Which edges are in a spanning tree of their component: the minimal one of random weights."""
     weights = rng.permutation(len(graph.edges)) + 1.0
     matrix = csr_array((weights, (graph.edges[:, 0], graph.edges[:, 1])), shape=(graph.nodes, graph.nodes))
