@@ -24,7 +24,7 @@ Requirement = Literal[
 requirement is not available is skipped with a reason.
 """
 MODEL_REQUIREMENTS = frozenset({"log_prob", "likelihood"})
-"""Metrics with one of these look at the model itself, and not at its samples."""
+"""Metrics with one of these measure the model itself, not its samples."""
 
 Control = Literal["noise", "collapse", "shrunk", "widened", "points"]
 """Negative controls. ``noise`` keeps only the marginal of each coordinate, ``collapse`` repeats a few real

@@ -22,7 +22,7 @@ RULES = {
     "pieces": DiagnosticRule(
         0.5,
         "in pieces: the largest component has less than half of the nodes with edges",
-        "train longer; look at the components of the data, set data.largest_component=true",
+        "train longer; check the components of the data, set data.largest_component=true",
     ),
 }
 FEWEST_EQUAL = 3

@@ -113,7 +113,7 @@ def overlaps(inputs: MetricInputs) -> Tensor:
     return torch.stack([torch.isin(train, keys_of(row, nodes)).double().mean() for row in rows])
 
 
-MODEL = frozenset({"likelihood", "train"})
+MODEL: frozenset[Literal["likelihood", "train"]] = frozenset({"likelihood", "train"})
 
 link_roc_auc = Metric(
     lambda inputs: roc_auc(*_both_scores(inputs)),

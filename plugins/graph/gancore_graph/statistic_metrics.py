@@ -101,7 +101,7 @@ def _values(statistic: Statistic, inputs: MetricInputs) -> tuple[Tensor, float, 
     found = [statistic.of(sample, graph) for sample in sampled_graphs(inputs, graph, statistic.most)]
     values = torch.tensor(sorted(value for value in found if not np.isnan(value)), dtype=torch.float64)
     if not len(values):
-        raise ConfigError("this statistic is not defined for any sample", "look at the samples")
+        raise ConfigError("this statistic is not defined for any sample", "check the samples")
     return values, train, len(found) - len(values)
 
 
