@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.special import entr
@@ -28,6 +30,8 @@ RUNS, MAX_ITERATIONS = 6, 20
 """Runs of k-means, and iterations of each: the cells need not be optimal."""
 
 SIGNIFICANT = 1.96
+
+Rows = npt.NDArray[np.floating[Any]]
 
 
 class Counts(NamedTuple):
@@ -66,8 +70,37 @@ def kmeans_centres(x: Tensor, k: int, seed: int) -> Tensor:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
-        fit = KMeans(k, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed).fit(x.numpy())
+        means = KMeans(k, init=draw_centres, n_init=1, max_iter=MAX_ITERATIONS, random_state=seed)
+        fit = means.fit(x.numpy())
     return torch.from_numpy(fit.cluster_centers_).double()
+
+
+def draw_centres(x: Rows, k: int, random_state: np.random.RandomState) -> Rows:
+    """k-means++ with several candidates for each centre: Arthur and Vassilvitskii 2007; (n, d) to (k, d).
+
+    The draws and results are those of scikit-learn, which converts all rows to float64 for each centre.
+    """
+    wide, ones = x.astype(np.float64), np.ones(len(x), dtype=x.dtype)
+    norms = np.einsum("ij,ij->i", wide, wide)
+
+    def squared_distances(rows: npt.NDArray[np.int64]) -> Rows:
+        squared = -2 * (wide[rows] @ wide.T)
+        squared += norms[rows, None]
+        squared += norms
+        return np.maximum(squared.astype(x.dtype), 0)
+
+    chosen = [int(random_state.choice(len(x), p=ones / ones.sum()))]
+    closest = squared_distances(np.array(chosen))[0]
+    total = closest @ ones
+    for _ in range(1, k):
+        drawn = random_state.uniform(size=2 + int(np.log(k))) * total
+        rows = np.searchsorted(np.cumsum(closest), drawn).clip(max=len(x) - 1)
+        left = np.minimum(closest, squared_distances(rows))
+        totals = left @ ones
+        best = int(totals.argmin())
+        chosen.append(int(rows[best]))
+        closest, total = left[best], totals[best]
+    return x[chosen]
 
 
 def z_scores(a: Tensor, b: Tensor) -> Tensor:

@@ -86,8 +86,11 @@ def neighbour_log_odds(rows: PooledSamples, train_rows: Tensor, test_rows: Tenso
     """Log-odds of samples among the nearest training rows, one column per number of neighbours; without the
     row itself.
     """
-    squared = rows.squared[test_rows][:, train_rows].clone()
-    squared[test_rows[:, None] == train_rows] = torch.inf
+    squared = rows.squared.index_select(0, test_rows).index_select(1, train_rows)
+    column_of = torch.full((len(rows.x),), -1)
+    column_of[train_rows] = torch.arange(len(train_rows))
+    own = column_of[test_rows]
+    squared[own >= 0, own[own >= 0]] = torch.inf
     order = squared.topk(min(max(NEIGHBOURS), len(train_rows) - 1), largest=False).indices
     fakes = rows.is_fake[train_rows][order].double().cumsum(1)
     sizes = [min(k, order.shape[1]) for k in NEIGHBOURS]

@@ -175,7 +175,7 @@ def copy_result(inputs: MetricInputs) -> _CopyEvidence:
     )
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _nearest_train(x: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
     """Cached, since controls share the real and train rows; tensors are compared by identity."""
     return nearest(x, train, min(NEIGHBOURS, len(train)))

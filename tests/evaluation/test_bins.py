@@ -11,6 +11,7 @@ from metric_inputs import featured
 from refusals import refused
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency
+from sklearn.cluster import kmeans_plusplus
 
 from gancore.errors import ConfigError
 from gancore.metrics import bins
@@ -92,3 +93,15 @@ def test_there_are_no_more_bins_than_different_rows(recwarn):
 def test_too_few_rows_are_refused_in_a_line():
     with refused(ConfigError, 20, fix=50):
         bins.ndb.compute(featured(*[Key.of("few").normal(20, 2)] * 3))
+
+
+@pytest.mark.parametrize("law", ["normal", "whole numbers", "few different rows"])
+def test_centres_are_drawn_as_by_scikit_learn(law):
+    x = Key.of("centres", law).normal(400, 16).numpy()
+    if law == "whole numbers":
+        x = np.round(2 * x)
+    if law == "few different rows":
+        x = np.tile(x[:5], (80, 1))
+    for seed in range(3):
+        expected, _ = kmeans_plusplus(x, 20, random_state=seed)
+        assert np.array_equal(bins.draw_centres(x, 20, np.random.RandomState(seed)), expected)

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from gancore.errors import ConfigError
-from gancore.metrics.jensen_shannon import jensen_shannon
+from gancore.metrics.jensen_shannon import jensen_shannon, neighbour_log_odds, pool_samples
 from gancore.metrics.metric import MetricInputs
 from gancore.random import Key
 
@@ -95,3 +95,16 @@ def test_unequal_numbers_do_not_make_a_difference():
 def test_few_rows_are_refused_in_a_line():
     with refused(ConfigError, 19, fix=20):
         jensen_shannon.compute(normal(0, 19, 2))
+
+
+def test_neighbours_are_counted_among_the_training_rows_without_the_row_itself():
+    inputs = normal(3, 30, 2)
+    rows = pool_samples(inputs.fake, inputs.real, inputs.key)
+    train = torch.arange(0, 60, 2)
+    for tested in (train, torch.arange(1, 60, 2)):
+        odds = neighbour_log_odds(rows, train, tested)
+        for row, found in zip(tested.tolist(), odds[:, 0].tolist(), strict=True):
+            others = [other for other in train.tolist() if other != row]
+            nearest = sorted(others, key=lambda other: float(rows.squared[row, other]))[:5]
+            fakes = sum(bool(rows.is_fake[other]) for other in nearest)
+            assert found == pytest.approx(math.log((fakes + 0.5) / (5 - fakes + 0.5)))

@@ -196,3 +196,15 @@ def test_a_reading_tells_as_many_rows_as_the_test_sees(measure, fake, real):
         patch.setattr(peeling, "balanced_pair", noting)
         measure.compute(inputs)
     assert seen[0] == measure.rows_used(fake, real)
+
+
+def test_adam_has_the_bits_of_torch():
+    key = Key.of("adam")
+    expected = (key / "weight").normal(40, 7).requires_grad_()
+    weight, optimizer = expected.detach().clone(), torch.optim.Adam([expected], lr=two_sample.RATE)
+    mean, square = torch.zeros_like(weight), torch.zeros_like(weight)
+    for step in range(1, 30):
+        expected.grad = (key / "gradient" / step).normal(40, 7) * 10.0 ** (step % 5 - 3)
+        optimizer.step()
+        two_sample.step_adam(weight, expected.grad, mean, square, step)
+        assert torch.equal(weight, expected.detach())

@@ -166,18 +166,26 @@ class KneserNey(nn.Module):
 
     def _distribution(self, contexts: Sequence[Tensor]) -> Tensor:
         """p(. | contexts), (rows, vocab_size)."""
-        rows, base = len(contexts[0]), self.vocab_size + 1
-        p = torch.full((rows, base), 1 / self.vocab_size, dtype=torch.float64, device=self.keys.device)
-        for context in contexts:
-            seen = context != NONE
-            p *= torch.where(seen, self.gamma[context.clamp_min(0)], 1.0)[:, None]
-            first = torch.searchsorted(self.keys, context * base)
-            count = torch.where(seen, torch.searchsorted(self.keys, (context + 1) * base) - first, 0)
-            row = torch.repeat_interleave(torch.arange(rows, device=p.device), count)
-            before = count.cumsum(0) - count
-            child = torch.arange(len(row), device=p.device) + (first - before)[row]
-            p[row, self.keys[child] % base] += self.alpha[child]
+        root, *longer = contexts
+        shape, device = (1, self.vocab_size + 1), self.keys.device
+        p = torch.full(shape, 1 / self.vocab_size, dtype=torch.float64, device=device)
+        self._interpolate(p, root[:1])  # the empty n-gram, which is the same for all rows
+        p = p.repeat(len(root), 1)
+        for context in longer:
+            self._interpolate(p, context)
         return p[:, : self.vocab_size]
+
+    def _interpolate(self, p: Tensor, context: Tensor) -> None:
+        """From p(. | shorter contexts), (rows, vocab_size + 1), to p(. | context), in place."""
+        rows, base = p.shape
+        seen = context != NONE
+        p *= torch.where(seen, self.gamma[context.clamp_min(0)], 1.0)[:, None]
+        first = torch.searchsorted(self.keys, context * base)
+        count = torch.where(seen, torch.searchsorted(self.keys, (context + 1) * base) - first, 0)
+        row = torch.repeat_interleave(torch.arange(rows, device=p.device), count)
+        before = count.cumsum(0) - count
+        child = torch.arange(len(row), device=p.device) + (first - before)[row]
+        p[row, self.keys[child] % base] += self.alpha[child]
 
 
 def _continuations(shorter: Tensor, counts: Tensor) -> Tensor:
