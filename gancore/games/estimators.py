@@ -197,7 +197,7 @@ def unroll(
     ``choose(t, logits)`` gives what stands at position t, and what the next step reads.
     """
     outputs, before = [], None
-    with without_dropout(generator):  # type: ignore[arg-type]
+    with without_dropout(cast(nn.Module, generator)):
         state = generator.initial(rows, condition, latents)
         for t in range(generator.length):
             logits, state = generator.step(state, before)
@@ -216,7 +216,7 @@ def write_one_hot(scores: Tensor, rows: Tensor, t: int) -> Tensor:
     """Row t of ``rows`` (n, length, classes), in which it is written: the one-hot row of the argmax of
     ``scores`` (n, classes), with the gradient of their softmax, straight through. See :func:`join_rows`.
     """
-    row: Tensor = _OneHot.apply(scores, rows, t)  # type: ignore[no-untyped-call]
+    row: Tensor = cast(Any, _OneHot).apply(scores, rows, t)
     return row
 
 
@@ -237,7 +237,7 @@ class _OneHot(torch.autograd.Function):
 
 def join_rows(rows: Tensor, written: list[Tensor]) -> Tensor:
     """``torch.stack(written, 1)`` of rows that :func:`write_one_hot` wrote to ``rows``, without a copy."""
-    joined: Tensor = _Joined.apply(rows, *written)  # type: ignore[no-untyped-call]
+    joined: Tensor = cast(Any, _Joined).apply(rows, *written)
     return joined
 
 

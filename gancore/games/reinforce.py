@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -208,7 +208,7 @@ class Reinforce(Estimator):
         return torch.stack([*columns, rewards], 1)
 
     def _end(self, game: DiscreteGame) -> int | None:
-        end: int | None = game.generator.end  # type: ignore[assignment]
+        end: int | None = cast(Any, game.generator).end
         return end
 
     def _baseline(self, features: Tensor, returns: Tensor) -> Tensor:

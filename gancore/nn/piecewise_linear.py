@@ -10,7 +10,7 @@ lazy update does not change them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ def _piecewise(
     x: Tensor, function: Callable[[Tensor], Tensor], backward_function: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
     """``function(x)``, whose gradient is ``backward_function(g, x)``: linear in g, and constant in x."""
-    y: Tensor = _Piecewise.apply(x, function, backward_function)  # type: ignore[no-untyped-call]
+    y: Tensor = cast(Any, _Piecewise).apply(x, function, backward_function)
     return y
 
 

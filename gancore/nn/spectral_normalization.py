@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +60,7 @@ def spectral_norm(module: ModuleT) -> ModuleT:
 def spectral_norm_layers(module: nn.Module) -> list[tuple[SpectralNorm, Tensor]]:
     """Every spectral norm in ``module`` with the weight that it normalises."""
     weights: list[Any] = [
-        layer.parametrizations.weight  # type: ignore[union-attr]
+        cast(Any, layer).parametrizations.weight
         for layer in module.modules()
         if is_parametrized(layer, "weight")
     ]

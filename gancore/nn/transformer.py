@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ class Transformer(nn.Module):
         return first[:, None]
 
     def _empty_cache(self, rows: int) -> Cache:
-        layer: _Layer = self.layers[0]  # type: ignore[assignment]
+        layer = cast(_Layer, self.layers[0])
         empty = self.positions.new_empty(rows, layer.heads, 0, self.in_features // layer.heads)
         return (empty,) * (2 * len(self.layers))
 

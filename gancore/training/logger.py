@@ -12,6 +12,7 @@ import mmap
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,23 +60,20 @@ class RunLogger:
         plotted = {name: json_value(value) for name, value in mapping.items() if name not in NOT_PLOTTED}
         numbers = {name: float(value) for name, value in plotted.items() if isinstance(value, (int, float))}
         self._try_once("TensorBoard", lambda: self._events.scalars(step, numbers))
-        for name, logger in self._loggers.items():
-            self._try_once(name, lambda logger=logger: logger.scalars(step, numbers))  # type: ignore[misc]
+        self._for_each_logger(lambda logger: logger.scalars(step, numbers))
 
     def log_samples(self, step: int, samples: Samples, domain: Domain, paths: Sequence[Path] = ()) -> None:
         """Show samples in TensorBoard as the domain does; loggers also get the files of the samples."""
         self._try_once(
             "TensorBoard samples", lambda: domain.log_to_tensorboard(samples, self._events.writer(), step)
         )
-        for name, logger in self._loggers.items():
-            self._try_once(name, lambda logger=logger: logger.samples(step, samples, paths))  # type: ignore[misc]
+        self._for_each_logger(lambda logger: logger.samples(step, samples, paths))
 
     def close(self) -> None:
         self._metrics.close()
         self._try_once("TensorBoard", self._events.close)
         self._events.restore_hook()
-        for name, logger in self._loggers.items():
-            self._try_once(name, logger.close)
+        self._for_each_logger(lambda logger: logger.close())
 
     def _open_loggers(self, run_folder: Path) -> dict[str, Any]:
         """The loggers of plugins, each made with the run folder."""
@@ -90,6 +88,10 @@ class RunLogger:
 
             self._try_once(name, make)
         return opened
+
+    def _for_each_logger(self, action: Callable[[Any], object]) -> None:
+        for name, logger in self._loggers.items():
+            self._try_once(name, partial(action, logger))
 
     def _try_once(self, name: str, action: Callable[[], object]) -> None:
         """Call ``action``; if it fails, report that and do not call it again."""
