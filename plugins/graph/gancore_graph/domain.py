@@ -60,6 +60,12 @@ class GraphDomain(Domain):
                 "gancore_graph.walk_models:WalkLanguageModel",
                 "an LSTM of walks on one graph, by maximum likelihood; graphs from the steps of its walks",
             ),
+            RecipeEntry(
+                "netgan",
+                "gancore_graph.netgan:NetGan",
+                "a GAN of random walks on one graph, until an overlap of edges",
+                capabilities=frozenset({"likelihood", "bound"}),
+            ),
         )
     }
 

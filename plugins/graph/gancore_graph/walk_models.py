@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -142,16 +142,26 @@ class WalkModel(nn.Module):
         return to_tensors(made, self.max_edges)
 
 
+def shared_with_train(sample: GraphTensors, representation: Any) -> float:
+    """Share of the edges of train, which :class:`Walks` holds, in the first graph of a sample."""
+    nodes = representation.nodes
+    drawn, own = (keys_of(edges, nodes) for edges in (sample["edges"][0], representation.edges))
+    return float(torch.isin(own, drawn).double().mean())
+
+
+@runtime_checkable
+class SharesEdges(Protocol):
+    """A game that knows how many edges of train its samples have."""
+
+    def overlap(self, key: Key) -> float: ...
+
+
 class WalkGame(LikelihoodGame):
     """Maximum likelihood of walks, until samples share enough edges with train."""
 
     def overlap(self, key: Key) -> float:
         """Share of the edges of train in one sample."""
-        representation: Any = self.representation
-        sample = self.model.sample(1, key)
-        nodes = representation.nodes
-        drawn, own = (keys_of(edges, nodes) for edges in (sample["edges"][0], representation.edges))
-        return float(torch.isin(own, drawn).double().mean())
+        return shared_with_train(self.model.sample(1, key), self.representation)
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,7 @@ class UntilOverlap(Alternating):
     def play(self, step: TrainingStep) -> bool | None:
         super().play(step)
         game = step.game
-        if (step.number + 1) % self.check_every or self.overlap >= 1 or not isinstance(game, WalkGame):
+        if (step.number + 1) % self.check_every or self.overlap >= 1 or not isinstance(game, SharesEdges):
             return None
         key = step.setup.batches.key.with_rows(None) / step.number / "overlap"
         return game.overlap(key) >= self.overlap
