@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gancore.games import TokenDiscriminator
-from gancore.nn import Recurrent, SequenceGenerator, sample_categorical
+from gancore.nn import Recurrent, SequenceGenerator
 from gancore.random import Key
 
 NODES_AT_ONCE = 1 << 14
@@ -71,19 +71,29 @@ class WalkGenerator(SequenceGenerator):
         n, chunks = len(features), range(0, self.vocab_size, NODES_AT_ONCE)
         uniform = (key / "node").uniform(n, len(chunks))
         noise = -(-(key / "chunk").uniform(n, len(chunks)).clamp_min(1e-10).log()).log()
-        best = features.new_full((n,), -torch.inf, dtype=torch.float32)
+        best = uniform.new_full((n,), -torch.inf)
         chosen = torch.zeros(n, dtype=torch.int64, device=features.device)
         for number, start in enumerate(chunks):
             nodes = slice(start, start + NODES_AT_ONCE)
             logits = torch.addmm(self.bias[nodes], features, self.output.weight[nodes].T).float()
-            logits /= temperature
-            found = start + sample_categorical(logits, uniform[:, number])
-            if len(chunks) == 1:
-                return found
-            score = logits.logsumexp(1) + noise[:, number]
-            chosen = torch.where(score > best, found, chosen)
+            found, log_sum = draw_with_sum(logits.div_(temperature), uniform[:, number])
+            score = log_sum + noise[:, number]
+            chosen = torch.where(score > best, found + start, chosen)
             best = torch.maximum(score, best)
         return chosen
+
+
+def draw_with_sum(logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """The class of each row at the quantile ``uniform`` (n), and log sum exp of ``logits`` (n, classes).
+
+    The logits are overwritten. Float sums: a third of the time of :func:`gancore.nn.sample_categorical`,
+    whose draws are the same on every device.
+    """
+    most = logits.amax(1, keepdim=True)
+    sums = torch.cumsum(logits.sub_(most).exp_(), 1)
+    total = sums[:, -1]
+    quantile = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(sums, quantile[:, None], right=True)[:, 0], total.log() + most[:, 0]
 
 
 class WalkDiscriminator(TokenDiscriminator):
