@@ -71,7 +71,7 @@ def compare_forms(data: Data) -> None:
     forms = {"embedding": WalkDiscriminator, "one-hot rows": OneHotDiscriminator}
     setups = {name: set_up(game_of(form, data), data.train, batch_size=128) for name, form in forms.items()}
     for setup in setups.values():
-        setup.game.representation.fit(data.train)
+        setup.game.representation.fit(data.view("train"))
     spent: dict[tuple[str, str], list[float]] = {}
     for number in range(REPEATS + 1):
         for name, setup in setups.items():
