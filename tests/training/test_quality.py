@@ -87,3 +87,9 @@ def test_remedies_of_a_recipe_name_keys_that_it_has(recipe: str) -> None:
         assert set(re.findall(r"model\.(\w+)", shown)) <= keys
         assert ("moves" in shown) <= ("discriminator_steps" in keys)
         assert ("discriminator's learning rate" in shown) <= ("discriminator_lr" in keys)
+
+
+def test_leaves_of_one_number_a_row_and_without_rows_have_a_diversity():
+    tree = {"edges": torch.tensor([[1, 2], [1, 3]]), "nodes": torch.tensor([4, 4])}
+    assert diversity(tree) == [0.5, 0.0]
+    assert diversity({"edges": torch.zeros(0, 5, 2), "nodes": torch.zeros(0)}) == [0.0, 0.0]

@@ -98,7 +98,7 @@ def relative_diversity(tree: Tree, real: Sequence[float]) -> float | None:
 
 def _flat(leaf: Tensor) -> Tensor:
     """(rows, entries), also of a leaf of one number a row."""
-    return leaf.detach().reshape(len(leaf), -1)
+    return leaf.detach().flatten(1) if leaf.dim() > 1 else leaf.detach()[:, None]
 
 
 def _mean_distance(rows: Tensor) -> float:  # (rows, entries)
