@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from gancore.comparison import worker
+from gancore.comparison import job as job_module
 from gancore.comparison.job_pool import INTERRUPTED, Job, JobResult, forward_output
 
 HEAVY = (
@@ -60,7 +60,7 @@ class ForkedProcesses:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             sys.stdout = sys.stderr = os.fdopen(pipe, "w", buffering=1)
-            code = worker.main(job.to_json())
+            code = job_module.main(job.to_json())
         finally:
             os._exit(code)
 

@@ -150,21 +150,21 @@ def test_more_temperatures_are_added_and_nothing_is_computed_again(whole, copy, 
 
 
 def test_a_sweep_that_is_interrupted_keeps_its_points(whole, copy, started, monkeypatch):
-    from gancore.comparison import worker
+    from gancore.comparison import job as job_module
 
     (copy / "temperatures/blob-seed0.jsonl").unlink()
-    evaluate = worker._evaluate_with
+    evaluate = job_module._evaluate_with
 
     def stop_at_two(context, metrics, temperature=None):
         if temperature == 2.0:
             raise KeyboardInterrupt
         return evaluate(context, metrics, temperature)
 
-    monkeypatch.setattr(worker, "_evaluate_with", stop_at_two)
+    monkeypatch.setattr(job_module, "_evaluate_with", stop_at_two)
     partial = gancore.compare(resume=copy)
     assert list(points(partial.report, "blob")) == [0.5, 1.0] and partial.failures == ()
     before = lines(copy)
-    monkeypatch.setattr(worker, "_evaluate_with", evaluate)
+    monkeypatch.setattr(job_module, "_evaluate_with", evaluate)
     gancore.compare(resume=copy)
     assert lines(copy) == lines(whole.folder) == before | {2.0: lines(copy)[2.0]}
 

@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gancore import Batch, Recipe, RecipeConfig, Spec, View
-from gancore.data import Tree
+from gancore.data import Tree, digest_tensors
 from gancore.games import (
     Adam,
     Alternating,
@@ -115,7 +115,7 @@ class WalkModel(nn.Module):
         self.max_edges = int(spec["max_edges"])
         self.edge_count: Tensor
         self.register_buffer("edge_count", torch.tensor(int(spec["train_edges"])))
-        self._counts: tuple[object, PairCounts] | None = None
+        self._counts: tuple[str, PairCounts] | None = None
 
     def log_prob(self, walks: Tensor) -> Tensor:
         return self.generator.log_prob(walks)
@@ -123,15 +123,15 @@ class WalkModel(nn.Module):
     @torch.no_grad()
     def counts(self) -> PairCounts:
         """Of the steps of generated walks; a function of the parameters alone."""
-        version = tuple((p.data_ptr(), p._version) for p in self.generator.parameters())
-        if self._counts is None or self._counts[0] != version:
+        digest = digest_tensors(tuple(self.generator.parameters()))
+        if self._counts is None or self._counts[0] != digest:
             device = self.generator.bias.device
             counted = PairCounts.empty(self.generator.vocab_size, device)
             for start in range(0, self.counted_walks, WALKS_AT_ONCE):
                 count = min(WALKS_AT_ONCE, self.counted_walks - start)
                 key = (self.counts_key / start).to(device)
                 counted = counted.add_walks(self.generator.sample(count, key))
-            self._counts = version, counted
+            self._counts = digest, counted
         return self._counts[1]
 
     def sample(self, n: int, key: Key) -> GraphTensors:
