@@ -279,7 +279,7 @@ def require_order(name: str, measure: Metric, sets: ReferenceSets) -> bool:
     if not any(ranks_real_first(measure, own, each, alone) for each in noises):
         raise CheckFailure(
             f"{name} does not rank real data first: real data {own:.4g}, noise {noisy:.4g}, one repeated "
-            f"sample {alone:.4g}, higher_is_better={measure.higher_is_better!r}",
+            f"sample {alone:.4g}, higher_is_better is {measure.higher_is_better}",
             "fix the metric, or its higher_is_better and insensitive_to",
         )
     return True

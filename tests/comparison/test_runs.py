@@ -16,6 +16,7 @@ import gancore
 from gancore.comparison import runner
 from gancore.comparison.folder import ComparisonFolder, read_json
 from gancore.errors import ConfigError, DataError, GancoreError, StorageError
+from gancore.file_lock import RUN_LOCK, is_locked
 
 SMALL = [
     "data.train_examples=400",
@@ -436,12 +437,21 @@ def finished(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+def wait_for_children(folder: Path) -> None:
+    """They end by themselves, and may finish a file until then; on a busy machine that takes longer."""
+    time.sleep(1.5)
+    deadline = time.monotonic() + 60
+    while any(is_locked(lock) for lock in folder.rglob(RUN_LOCK)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 @pytest.mark.slow
 def test_killed_anywhere_it_repeats_nothing_and_ends_as_if_it_had_not_been(whole, started, tmp_path):
     folder, kept = tmp_path / "comparison", {}
     for moment in MOMENTS.values():
         assert killed(folder, moment) == "killed"
-        time.sleep(1.5)  # its children end by themselves, and may finish a file until then
+        wait_for_children(folder)
         kept |= finished(folder)
     assert len({name.partition("/")[0] for name in kept}) >= 4
     made = gancore.compare(**TINY, out=folder)
