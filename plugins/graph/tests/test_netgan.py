@@ -172,12 +172,18 @@ def test_the_temperature_falls_with_progress():
     assert [estimator.temperature(p) for p in (0.0, 0.5, 1.0)] == pytest.approx([4, 2, 1])
 
 
+def share_on_edges(game):
+    """Of the steps of 2,000 generated walks; 156 of 1,156 pairs of nodes are edges."""
+    walks = game.generator.sample(2000, Key.of(5))
+    is_edge = torch.zeros(34, 34, dtype=torch.bool)
+    is_edge[EDGES[:, 0], EDGES[:, 1]] = is_edge[EDGES[:, 1], EDGES[:, 0]] = True
+    return float(is_edge[walks[:, :-1], walks[:, 1:]].double().mean())
+
+
 @pytest.mark.slow
 def test_walks_come_to_follow_edges():
     trained_game, _ = trained(400, overlap=1.0, lr=3e-3, temperature=2.0, counted_walks=500)
-    start, end = game(counted_walks=500), trained_game
-    start.representation.fit(view())
-    assert end.overlap(Key.of(0)) > start.overlap(Key.of(0)) + 0.2
+    assert share_on_edges(trained_game) > share_on_edges(game()) + 0.2
 
 
 def test_a_set_of_graphs_is_refused():
