@@ -498,7 +498,7 @@ DENSE: dict[str, Broken] = {
             Change("recipes.py", "games import R1", "games import Prior, R1"),
         ],
         "interpolates",
-        ("samples between two latents are not finite", "stay in the prior"),
+        ("samples between two latents are not finite", "interpolate"),
     ),
     "a rate that destroys": (
         [
@@ -506,7 +506,7 @@ DENSE: dict[str, Broken] = {
             Change("recipes.py", "games import R1", "games import SGD, R1"),
         ],
         "trains",
-        ("is nan in 12 steps", "lower the learning rates"),
+        ("is nan after 12 steps", "lower the learning rates"),
     ),
     "what it declares and has not": (
         [
@@ -535,7 +535,7 @@ NORMAL: dict[str, Broken] = {
     "decode that does not undo encode": (
         with_scale(away=" + 1"),
         "encodes_and_decodes",
-        ("decode(encode(x)) is", "from x by", "encode is invertible"),
+        ("decode(encode(x))", "from x by", "encode is invertible"),
     ),
     "a wrong log_det": (
         with_scale(wrong=" / 2"),
