@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+import transformers
 from gancore_text.config import TextConfig
 from gancore_text.dataset import open_text
 from gancore_text.gpt2 import GPT2, GPT2Config, GPT2LanguageModel, GPT2Trunk
@@ -25,8 +26,6 @@ from gancore.data.sources import resolve_source
 from gancore.errors import ConfigError
 from gancore.nn import sample_categorical
 from gancore.random import Key
-
-transformers = pytest.importorskip("transformers")
 
 LENGTH = 4
 TEXTS = [f"{who} {does} {what}" for who in "ab" for does in ("sees", "hears") for what in range(10)]

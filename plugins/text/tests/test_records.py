@@ -222,7 +222,7 @@ def test_without_pyarrow_parquet_is_refused_with_the_command_that_helps(tmp_path
 
 
 def test_parquet_gives_rows_labels_and_nulls(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow; pip install 'gancore-text[parquet]'")
+    import pyarrow
     from pyarrow import parquet
 
     columns = {"text": ["a", None, "c"] * 1000, "kind": [0, 1, 2] * 1000}
