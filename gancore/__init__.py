@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from gancore.hookspecs import hookimpl
     from gancore.metrics.metric import Interval, Metric, MetricInputs, SampleSet
     from gancore.models.model import Model
+    from gancore.models.packaged import packaged_models
     from gancore.recipe import Recipe
     from gancore.samples import Samples
     from gancore.summaries import list_models, list_recipes, list_runs
@@ -120,6 +121,7 @@ __all__ = [
     "load",
     "load_game",
     "neighbours",
+    "packaged_models",
     "train",
 ]
 

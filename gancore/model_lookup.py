@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +19,6 @@ from gancore.plugins import plugins
 from gancore.plugins.plugin import is_url
 from gancore.progress import Announce, silent
 from gancore.run_folder import RunFolder
-from gancore.text import suggestion
 
 if TYPE_CHECKING:
     from gancore.models.model import Model
@@ -92,9 +94,25 @@ def _find_named_model(name: str, announce: Announce) -> Path:
     entries = {entry.name: entry for entry in plugins().entries("gancore_models")}
     entry = entries.get(name)
     if not isinstance(entry, PretrainedModelEntry):
-        hint = suggestion(name, entries) if entries else "`gancore runs` lists trained models"
-        raise ConfigError(f"no run, model folder or named model {name!r}", hint)
+        raise ConfigError(f"no run, model folder or named model {name!r}", _advise_on_name(name, entries))
     return plugin_model_folder(entry, announce)
+
+
+_DISTRIBUTION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def _advise_on_name(name: str, known: Collection[str]) -> str:
+    """A similar name, or the plugin that is missing for a name DOMAIN/NAME, or where models are listed."""
+    domain, slash, _ = name.partition("/")
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {close[0]!r}?"
+    domains = {entry.name for entry in plugins().entries("gancore_domains")}
+    if slash and domain not in domains and _DISTRIBUTION.fullmatch(domain):
+        return f"no plugin of the domain {domain!r} is installed: pip install gancore-{domain}"
+    of_domain = [other for other in known if other.startswith(f"{domain}/")]
+    if of_domain:
+        return f"the models of {domain}: {', '.join(sorted(of_domain))}"
+    return "`gancore models` lists models, `gancore runs` lists runs"
 
 
 def plugin_model_folder(entry: PretrainedModelEntry, announce: Announce = silent) -> Path:

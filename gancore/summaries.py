@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gancore.arguments import validate_arguments
 from gancore.entries import PretrainedModelEntry
 from gancore.errors import CheckpointError, ConfigError
-from gancore.files import Json, open_regular, read_json_object
+from gancore.files import Json, open_regular
+from gancore.models.packaged import ModelFacts, read_facts
 from gancore.run_folder import list_runs as run_folders
 
 if TYPE_CHECKING:
@@ -48,15 +49,23 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One trained model. ``name`` is the argument of ``gancore generate``; ``origin`` is run or plugin."""
+    """One trained model. ``id`` is the argument of ``gancore generate``; ``origin`` is run or plugin.
 
-    name: str
+    ``recipe``, ``data`` (the name of the source), ``size`` (of its files, in bytes) and ``figure`` (its main
+    distance with its interval and the values of the controls, as text) are empty or 0 if they are not known,
+    as for a model that is not downloaded yet. ``step`` is that of a run.
+    """
+
+    id: str
     domain: str
     recipe: str
     origin: str
     summary: str
     licence: str = ""
     step: int | None = None
+    data: str = ""
+    size: int = 0
+    figure: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,13 +201,21 @@ def list_models(domain: str | None = None, folder: str | Path = RUNS) -> list[Mo
 def _run_models(folder: Path) -> Iterator[ModelSummary]:
     for run, status in run_folders(folder):
         try:
-            content = read_json_object(run.model / "config.json")
+            facts = read_facts(run.model)
         except (OSError, CheckpointError):
             continue
-        texts = {key: content[key] for key in ("domain", "recipe") if isinstance(content.get(key), str)}
-        if len(texts) == 2:
+        if facts.domain and facts.recipe:
             about = f"trained on data {status.source!r}" if status.source else ""
-            yield ModelSummary(str(run.path), **texts, origin="run", summary=about, step=status.step)
+            yield ModelSummary(
+                str(run.path),
+                facts.domain,
+                facts.recipe,
+                "run",
+                about,
+                step=status.step,
+                data=status.source,
+                size=facts.size,
+            )
 
 
 def _plugin_models() -> Iterator[ModelSummary]:
@@ -206,4 +223,18 @@ def _plugin_models() -> Iterator[ModelSummary]:
 
     for entry in plugins().entries("gancore_models"):
         if isinstance(entry, PretrainedModelEntry):
-            yield ModelSummary(entry.name, entry.domain, "", "plugin", entry.summary, entry.licence)
+            try:
+                facts = read_facts(Path(entry.target))
+            except (OSError, CheckpointError):  # not downloaded yet, or damaged, which opening it reports
+                facts = ModelFacts()
+            yield ModelSummary(
+                entry.name,
+                entry.domain,
+                facts.recipe,
+                "plugin",
+                entry.summary,
+                entry.licence,
+                data=facts.data,
+                size=facts.size,
+                figure=facts.figure,
+            )

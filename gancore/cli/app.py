@@ -13,8 +13,9 @@ from gancore.cli.compare import compare
 from gancore.cli.evaluate import evaluate
 from gancore.cli.generate import animate, generate, neighbours
 from gancore.cli.info import info
+from gancore.cli.models import app as models_app
 from gancore.cli.plugins import app as plugins_app
-from gancore.cli.summaries import models, recipes, runs
+from gancore.cli.summaries import recipes, runs
 from gancore.cli.train import train
 from gancore.console import print_line
 from gancore.entries import CommandEntry
@@ -79,7 +80,8 @@ def gancore(
     """Train adversarial generative models and likelihood models in any domain, in one loop."""
 
 
-for command in (train, generate, neighbours, animate, evaluate, compare, runs, models, recipes, info):
+for command in (train, generate, neighbours, animate, evaluate, compare, runs, recipes, info):
     app.command()(command)
+app.add_typer(models_app, name="models")
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(cache_app, name="cache")

@@ -20,12 +20,25 @@ from gancore.cli.options import (
     QuietOption,
     RunOrModelArgument,
     SampleSeedOption,
+    complete_model,
 )
 from gancore.console import print_json, print_line, progress_printer
 
 
 def generate(
-    run_or_model: RunOrModelArgument,
+    run_or_model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN_OR_MODEL",
+            help="A run folder, a model folder, or the id of a model (`gancore models`).",
+            autocompletion=complete_model,
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The same as an option.", autocompletion=complete_model),
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 16,
     out: OutFolderOption = Path("samples"),
     seed: SampleSeedOption = 0,
@@ -65,7 +78,7 @@ def generate(
     from gancore import api
 
     files = api.generate(
-        run_or_model,
+        _one_model(run_or_model, model),
         n=n,
         out=out,
         seed=seed,
@@ -85,6 +98,17 @@ def generate(
     elif not quiet:
         for file in files:
             print_line(file)
+
+
+def _one_model(argument: str | None, option: str | None) -> str:
+    """The model that is given, as an argument or as --model."""
+    from gancore.errors import ConfigError
+
+    if argument is not None and option is not None:
+        raise ConfigError(f"two models are given: {argument} and --model {option}", "leave out one of them")
+    if (given := argument or option) is None:
+        raise ConfigError("no model is given", "give a run folder, or an id that `gancore models` lists")
+    return given
 
 
 def neighbours(

@@ -30,13 +30,26 @@ def complete_recipe(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
     return [(name, entry.summary) for name, entry in found.items() if name.startswith(incomplete)]
 
 
+def complete_model(incomplete: str) -> list[tuple[str, str]]:
+    """Names of the models of plugins."""
+    from gancore.plugins import plugins
+
+    found = plugins().entries("gancore_models")
+    return [(entry.name, entry.summary) for entry in found if entry.name.startswith(incomplete)]
+
+
 def split_names(names: str | None) -> list[str] | None:
     """Split ``a,b`` into a list; None stays None."""
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
 RunOrModelArgument: TypeAlias = Annotated[
-    str, typer.Argument(metavar="RUN_OR_MODEL", help="A run folder, a model folder, or the name of a model.")
+    str,
+    typer.Argument(
+        metavar="RUN_OR_MODEL",
+        help="A run folder, a model folder, or the id of a model (`gancore models`).",
+        autocompletion=complete_model,
+    ),
 ]
 RunsFolderArgument: TypeAlias = Annotated[Path, typer.Argument(help="The folder with the runs.")]
 DomainOption: TypeAlias = Annotated[

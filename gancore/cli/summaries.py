@@ -1,4 +1,4 @@
-"""``gancore runs``, ``models``, ``recipes``: list runs, models and recipes."""
+"""``gancore runs``, ``recipes``: list runs and recipes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from gancore.summaries import RunSummary
 
 RUN_COLUMNS = ("run", "domain", "recipe", "step", "state", "time", "last losses")
-MODEL_COLUMNS = ("model", "domain", "recipe", "step", "from", "licence", "about")
 RECIPE_COLUMNS = ("recipe", "domain", "provides", "about")
 KEY_COLUMNS = ("key", "default", "allowed", "about")
 
@@ -43,38 +42,6 @@ def _run_row(run: RunSummary) -> tuple[str, ...]:
         run.status + (f" ({run.verdict.partition(':')[0]})" if run.verdict else ""),
         format_duration(run.seconds),
         run.error or losses,
-    )
-
-
-def models(
-    folder: RunsFolderArgument = Path("runs"),
-    domain: Annotated[
-        str | None, typer.Option(help="List models of this domain only.", autocompletion=complete_domain)
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List trained models of runs and of plugins."""
-    from gancore import summaries
-
-    found = summaries.list_models(domain, folder)
-    if as_json:
-        return print_json([asdict(model) for model in found])
-    if not found:
-        return print_line(f"no models in {folder}; `gancore train` makes one")
-    print_table(
-        MODEL_COLUMNS,
-        [
-            (
-                model.name,
-                model.domain,
-                model.recipe,
-                "" if model.step is None else str(model.step),
-                model.origin,
-                model.licence,
-                model.summary,
-            )
-            for model in found
-        ],
     )
 
 

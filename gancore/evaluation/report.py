@@ -380,4 +380,6 @@ def card_fact(result: MetricResult) -> CardMetric:
     bounds = None if result.low is None or result.high is None else (result.low, result.high)
     reference = f"{result.n_real:,} rows of {result.split} of {result.source}{features}"
     value = float("nan") if result.value is None else result.value
-    return CardMetric(result.metric, value, result.unit, result.n, reference, bounds)
+    return CardMetric(
+        result.metric, value, result.unit, result.n, reference, bounds, result.anchors, _best(result)
+    )

@@ -137,6 +137,22 @@ class MetricResult:
         return difference is not None and difference.high >= 0
 
     @property
+    def nearer_controls(self) -> list[str] | None:
+        """The controls ``noise`` and ``collapse`` that it is not farther from than from real rows.
+
+        Those that the metric is insensitive to are left out. A value that is better than that of real rows
+        is nearest to these. None if it is unknown: there are no such controls, or no better direction.
+        """
+        names = [name for name in ("noise", "collapse") if name in self.visible_controls]
+        value = self.value if self.matched is None else self.matched
+        directed = self.higher_is_better is not None or self.ideal is not None
+        if value is None or "real" not in self.anchors or not names or not directed:
+            return None
+        own, real = self.badness(value), self.badness(self.anchors["real"])
+        gap = max(0.0, own - real)
+        return [name for name in names if not gap < abs(own - self.badness(self.anchors[name]))]
+
+    @property
     def visible_controls(self) -> list[str]:
         """The negative controls that the metric is sensitive to."""
         insensitive_to = self.trust.partition("blind to ")[2].split()

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import dedent
+from typing import Any
 
 import yaml
+
+ANCHORS = ("real", "noise", "collapse")
+"""The controls of the table of measures."""
 
 
 @dataclass(frozen=True)
 class CardMetric:
-    """The value of a metric with its interval and reference; ``n`` is the number of samples."""
+    """The value of a metric with its interval and reference; ``n`` is the number of samples.
+
+    ``anchors``: the values of the controls ``real``, ``noise`` and ``collapse``. ``best``: low, high or a
+    number.
+    """
 
     name: str
     value: float
@@ -20,6 +29,43 @@ class CardMetric:
     n: int | None = None
     split: str = ""
     interval: tuple[float, float] | None = None
+    anchors: Mapping[str, float] = field(default_factory=dict)
+    best: str = ""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the card of a published model has beside that of a run; empty fields are omitted.
+
+    Attributes:
+        name: what others load it by, such as ``tides/harbour``.
+        summary: one line about it.
+        notice: attribution, citation and terms of the data.
+        reproduce: the commands that make it again.
+        configuration: the YAML file that they name.
+        commit: the commit of the program that trained it.
+        processor_seconds: those of its training; None: not known.
+        weights: how they are stored, such as ``float16``.
+        summary_lines: :func:`gancore.evaluation.report.summary`, with the line about copies.
+        notes: lines about the evaluation: its controls, its feature extractors.
+        exception: why it is published although its main distance says that it should not.
+        limits: further lines of its limits.
+        has_picture: whether ``samples.png`` is beside the card.
+    """
+
+    name: str
+    summary: str = ""
+    notice: Sequence[str] = ()
+    reproduce: Sequence[str] = ()
+    configuration: str = ""
+    commit: str = ""
+    processor_seconds: float | None = None
+    weights: str = ""
+    summary_lines: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    exception: str = ""
+    limits: Sequence[str] = ()
+    has_picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,21 +99,22 @@ class CardData:
     conditional: bool = False
     is_classifier: bool = False
     samples_as_text: Sequence[str] = ()
+    publication: Publication | None = None
 
 
 GENERATOR_USAGE = """
     ## Use
 
-    With the folder of this card as `MODEL`:
+    {given}
 
     ```sh
-    gancore generate MODEL -n 16 --out samples --seed 0{label}
+    gancore generate {model} -n 16 --out samples --seed 0{label}
     ```
 
     ```python
     import gancore
 
-    files = gancore.generate("MODEL", n=16, out="samples", seed=0)
+    files = gancore.generate("{model}", n=16, out="samples", seed=0)
     for file in files:
         print(file)
     ```
@@ -93,30 +140,67 @@ CLASSIFIER_USAGE = """
 
 def model_card(facts: CardData) -> str:
     """The text of README.md, with YAML front matter."""
+    published = facts.publication
     sections = [
         _front_matter(facts),
         f"# {_escape_markdown(facts.recipe)} trained on {_escape_markdown(facts.source)}",
+        "" if published is None else _introduction(published),
+        _use(facts),
+        _samples(facts),
+        _metrics(facts.metrics),
+        "" if published is None else _judgement(published),
+        _limits(facts),
         _data(facts),
         _training(facts),
-        _metrics(facts.metrics),
-        _samples(facts),
-        _use(facts),
-        _limits(facts),
+        "" if published is None else _reproduction(published),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _samples(facts: CardData) -> str:
-    if not facts.samples_as_text:
+def _introduction(published: Publication) -> str:
+    lines = [f"`{_single_line(published.name)}`: {_escape_markdown(published.summary)}"]
+    if published.exception:
+        lines.append(f"**Known fault:** {_escape_markdown(published.exception)}")
+    return "\n\n".join(lines)
+
+
+def _judgement(published: Publication) -> str:
+    """What the measures say, in words, and on what they depend."""
+    if not published.summary_lines:
         return ""
+    lines = [f"    {_single_line(text)}" for text in published.summary_lines]
+    notes = [f"- {_escape_markdown(text)}" for text in published.notes]
+    return "\n".join(["## In words", "", *lines, *([""] if notes else []), *notes])
+
+
+def _reproduction(published: Publication) -> str:
+    if not published.reproduce:
+        return ""
+    origin = f" of commit `{_single_line(published.commit)}`" if published.commit else ""
+    lines = ["## Make it again", "", f"With the repository{origin}:", ""]
+    lines += [f"    {_single_line(command)}" for command in published.reproduce]
+    if published.configuration:
+        text = [f"    {line}".rstrip() for line in published.configuration.strip().splitlines()]
+        lines += ["", "The configuration:", "", *text]
+    return "\n".join(lines)
+
+
+def _samples(facts: CardData) -> str:
+    has_picture = facts.publication is not None and facts.publication.has_picture
     lines = [f"    {_single_line(text)}" for text in facts.samples_as_text]  # a code block: as they are
-    return "\n".join(["## Samples", "", "The first of seed 0, not selected:", "", *lines])
+    if has_picture and not lines:
+        lines = ["![samples](samples.png)"]
+    return "\n".join(["## Samples", "", "The first of seed 0, not selected:", "", *lines]) if lines else ""
 
 
 def _use(facts: CardData) -> str:
     if facts.is_classifier:
         return dedent(CLASSIFIER_USAGE).strip()
-    return dedent(GENERATOR_USAGE).strip().format(label=" --label LABEL" if facts.conditional else "")
+    label = " --label LABEL" if facts.conditional else ""
+    model, given = "MODEL", "With the folder of this card as `MODEL`:"
+    if facts.publication is not None:
+        model, given = _single_line(facts.publication.name), "By name, or with the folder of this card:"
+    return dedent(GENERATOR_USAGE).strip().format(label=label, model=model, given=given)
 
 
 def with_metrics(card: str, metrics: Sequence[CardMetric]) -> str:
@@ -128,18 +212,37 @@ def with_metrics(card: str, metrics: Sequence[CardMetric]) -> str:
 
 
 def _front_matter(facts: CardData) -> str:
-    content = {
+    content: dict[str, Any] = {
         "license": _single_line(facts.licence) or "other",
         "library_name": "gancore",
         "tags": ["gan", "gancore", facts.domain, facts.recipe],
     }
+    if facts.publication is not None:
+        content["license"] = content["license"].lower()  # as the hub spells its identifiers
+        content["datasets"] = [_single_line(facts.source)]
+        content["model-index"] = [_index_entry(facts, facts.publication)]
     return f"---\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}---"
+
+
+def _index_entry(facts: CardData, published: Publication) -> dict[str, Any]:
+    """The results in the form of the hub: https://github.com/huggingface/hub-docs/blob/main/modelcard.md"""
+    source = _single_line(facts.source)
+    metrics = [
+        {"type": metric.name, "name": metric.name, "value": float(f"{metric.value:.6g}")}
+        for metric in facts.metrics
+        if math.isfinite(metric.value)
+    ]
+    task = {"type": "generation", "name": f"generation ({facts.domain})"}
+    result = {"task": task, "dataset": {"type": source, "name": source}, "metrics": metrics}
+    return {"name": _single_line(published.name), "results": [result]}
 
 
 def _data(facts: CardData) -> str:
     licence = _escape_markdown(facts.data_licence) or "not stated; ask the owner of the data before sharing"
     source = _single_line(facts.source).replace("`", "'")
     lines = ["## Data", "", f"Source: `{source}`. Licence of the data: {licence}."]
+    if facts.publication is not None:
+        lines += ["", *(f"{_escape_markdown(text)}" for text in facts.publication.notice)]
     if facts.data:
         # In a code block, characters of Markdown in file names have no effect.
         lines += ["", *(f"    {_single_line(text)}" for text in facts.data)]
@@ -147,9 +250,13 @@ def _data(facts: CardData) -> str:
 
 
 def _training(facts: CardData) -> str:
+    published = facts.publication
+    cost = published.processor_seconds if published is not None else None
     rows = {
         "domain, recipe": f"{facts.domain}, {facts.recipe}",
         "budget": f"{facts.steps:,} steps, {facts.samples:,} samples, {facts.seconds:,.0f} s",
+        "processor time": "" if cost is None else f"{cost:,.0f} s",
+        "weights": "" if published is None else published.weights,
         "device": f"{facts.device}, {facts.precision}" if facts.precision else facts.device,
         "seed": str(facts.seed),
         "parameters": f"{facts.parameters:,}" if facts.parameters is not None else "",
@@ -167,36 +274,61 @@ def _versions(plugins: Mapping[str, str]) -> str:
 def _metrics(metrics: Sequence[CardMetric]) -> str:
     if not metrics:
         return "## Measures\n\nNot measured."
-    head = ["## Measures", "", "| measure | value | interval | n | reference |", "|---|---|---|---|---|"]
-    return "\n".join(head + [_metric_row(metric) for metric in metrics])
+    controls = [name for name in ANCHORS if any(name in metric.anchors for metric in metrics)]
+    best = ["best"] if any(metric.best for metric in metrics) else []
+    head = ["measure", "value", "95 % interval", *controls, *best]
+    lines = ["## Measures", "", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return "\n".join(
+        [
+            *lines,
+            *(_metric_row(metric, controls, bool(best)) for metric in metrics),
+            "",
+            *_references(metrics),
+        ]
+    )
 
 
-def _metric_row(metric: CardMetric) -> str:
-    interval = f"{metric.interval[0]:.4g} to {metric.interval[1]:.4g}" if metric.interval else "not known"
+def _metric_row(metric: CardMetric, controls: Sequence[str], has_best: bool) -> str:
     cells = [
         metric.name,
         f"{metric.value:.4g} {metric.unit}".strip(),
-        interval,
-        f"{metric.n:,}" if metric.n is not None else "not known",
-        metric.split or "not known",
+        f"{metric.interval[0]:.4g} to {metric.interval[1]:.4g}" if metric.interval else "not known",
+        *(f"{metric.anchors[name]:.4g}" if name in metric.anchors else "" for name in controls),
+        *([metric.best] if has_best else []),
     ]
     return f"| {' | '.join(_escape_markdown(cell).replace('|', '/') for cell in cells)} |"
 
 
+def _references(metrics: Sequence[CardMetric]) -> list[str]:
+    """On what each value is computed, a line for those with the same samples and reference."""
+    groups: dict[tuple[int | None, str], list[str]] = {}
+    for metric in metrics:
+        groups.setdefault((metric.n, metric.split), []).append(metric.name)
+    lines = []
+    for (n, reference), names in groups.items():
+        count = "a number of samples that is not known" if n is None else f"{n:,} samples"
+        which = "all" if len(groups) == 1 else ", ".join(names)
+        lines.append(f"{which}: {count} and {reference or 'a reference that is not known'}")
+    return [f"- {_escape_markdown(line).replace('|', '/')}" for line in lines]
+
+
 def _limits(facts: CardData) -> str:
+    published = facts.publication
+    copies = "this was not excluded."
+    if published is not None and published.summary_lines:
+        copies = "the line `copies` above says what was found."
     general = (
         ["It assigns one of the classes of its training data to every input, also to inputs of no class."]
         if facts.is_classifier
         else [
             "Its samples resemble its training data, including their gaps and errors.",
-            "Its samples may be close copies of training examples; this was not excluded.",
+            f"Its samples may be close copies of training examples; {copies}",
         ]
     )
     if facts.licence == "other":
         general.append("The licence of the weights is not stated: it depends on the rights in the data.")
-    return "\n".join(
-        ["## Limits", "", *(f"- {_escape_markdown(text)}" for text in [*facts.limits, *general])]
-    )
+    own = [*facts.limits, *(published.limits if published is not None else ())]
+    return "\n".join(["## Limits", "", *(f"- {_escape_markdown(text)}" for text in [*own, *general])])
 
 
 def _single_line(text: str) -> str:

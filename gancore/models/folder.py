@@ -36,7 +36,9 @@ from gancore.models.tensors import decode_tensors, encode_tensors
 
 FORMAT = "gancore-model"
 WEIGHTS, SPEC, CONFIG, CARD = "model.safetensors", "spec.safetensors", "config.json", "README.md"
-MODEL_FILES = frozenset({WEIGHTS, SPEC, CONFIG, CARD})
+PICTURE = "samples.png"
+"""A picture of samples for the card. It is never read when a model is loaded."""
+MODEL_FILES = frozenset({WEIGHTS, SPEC, CONFIG, CARD, PICTURE})
 RESERVED_KEYS = frozenset({"format", "version", "spec", "files"})
 FETCH_AGAIN = "fetch or save the model again"
 
@@ -60,6 +62,7 @@ def write_model_folder(
     config: Mapping[str, Json],
     spec: Spec,
     card: str,
+    picture: bytes | None = None,
 ) -> None:
     """Write a model folder atomically.
 
@@ -74,12 +77,15 @@ def write_model_folder(
             distribution), and data about the training.
         spec: the spec of the data.
         card: the text of README.md.
+        picture: samples as a PNG, which the card shows.
 
     Raises:
         CheckpointError: the folder cannot be written, or is not a model folder.
     """
     folder = folder.resolve()
     files = _encode_files(sampler_state, config, spec, card)
+    if picture is not None:
+        files[PICTURE] = picture
     try:
         _check_replaceable(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)

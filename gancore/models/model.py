@@ -89,7 +89,7 @@ class Model:
         made = draw_samples(
             self.sampler, n, self._key(seed), condition, batch_size, truncation, temperature=temperature
         )
-        return to_samples(made, self.spec)
+        return to_samples(made, self.spec, domain=self.domain)
 
     @validate_arguments
     @pinned_settings()
@@ -115,7 +115,7 @@ class Model:
             temperature=temperature,
             partial_sample=partial_sample,
         )
-        return to_samples(made, self.spec)
+        return to_samples(made, self.spec, domain=self.domain)
 
     def sample_each_label(
         self,
@@ -150,7 +150,7 @@ class Model:
         """
         condition = self._condition(label)
         made = interpolate_latents(self.sampler, n, points, self._key(seed), condition, truncation)
-        return to_samples(made, self.spec, columns=points)
+        return to_samples(made, self.spec, points, self.domain)
 
     def interpolate_each_label(
         self, n: int = 1, points: int = 8, seed: int = 0, truncation: float | None = None
@@ -171,7 +171,7 @@ class Model:
             raise ConfigError("samples of each label: this model was trained without labels", fix)
         made = [make(label) for label in classes]
         data, condition = (tree_cat([getattr(part, name) for part in made]) for name in ("data", "condition"))
-        return Samples(data, self.spec, condition, columns)
+        return Samples(data, self.spec, condition, columns, domain=self.domain)
 
     def _condition(self, label: str | None) -> Callable[[int, Key], Tree]:
         if not self.sampler.can("sample"):

@@ -83,14 +83,14 @@ def test_metrics_that_say_nothing_have_no_losses(tmp_path, content):
 
 
 def test_models_are_those_of_runs_and_of_plugins(folder, capsys):
-    found = {model.name: model for model in list_models()}
+    found = {model.id: model for model in list_models()}
     assert found["runs/first"].step == 90
     assert found["toy/one"].licence == "CC0"
     assert list_models("other") == []
     assert main(["models", "--domain", "toy"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["model", "runs/first", "toy/one"]
-    assert "trained on data 'fsdd'" in lines[1]
+    assert [line.split()[0] for line in lines] == ["id", "runs/first", "toy/one", "`gancore"]
+    assert lines[1].split()[1:3] == ["lite", "fsdd"]
     assert main(["models", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
 
@@ -98,7 +98,7 @@ def test_models_are_those_of_runs_and_of_plugins(folder, capsys):
 @pytest.mark.parametrize("content", ["{", "[]", '{"domain": 3, "recipe": "lite"}', "{}"])
 def test_a_damaged_model_is_not_listed(folder, content):
     (folder / "first" / "model" / "config.json").write_text(content)
-    assert [model.name for model in list_models()] == ["toy/one"]
+    assert [model.id for model in list_models()] == ["toy/one"]
 
 
 HOSTILE = "\x1b]0;PWNED\x07\x1b[31m\x9b2J\r\u202e"

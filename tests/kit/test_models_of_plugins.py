@@ -89,7 +89,7 @@ def test_a_folder_is_sampled_started_from_and_checked(brings, harbour, tmp_path,
     assert main(["train", *words, "--init-from", "tides/harbour", "--out", "more"]) == 0
     assert names(capsys.readouterr().err, str(harbour))
     assert main(["models", "--json"]) == 0
-    assert "tides/harbour" in [model["name"] for model in json.loads(capsys.readouterr().out)]
+    assert "tides/harbour" in [model["id"] for model in json.loads(capsys.readouterr().out)]
     assert check_of_models().state == "ok"
 
 

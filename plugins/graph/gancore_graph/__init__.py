@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gancore import DomainEntry, hookimpl
+from gancore import DomainEntry, PretrainedModelEntry, hookimpl, packaged_models
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["edge_array", "gancore_domains"]
+__all__ = ["edge_array", "gancore_domains", "gancore_models"]
 
 
 @hookimpl
@@ -22,6 +23,11 @@ def gancore_domains() -> list[DomainEntry]:
             "graphs: .edges, .csv, .npz, .mtx, .graphml, TU sets",
         )
     ]
+
+
+@hookimpl
+def gancore_models() -> list[PretrainedModelEntry]:
+    return packaged_models(Path(__file__).parent / "models")
 
 
 def edge_array(graph: Any) -> NDArray[np.int64]:

@@ -1,6 +1,8 @@
 """The synthetic domain of gancore: known distributions."""
 
-from gancore import CommandEntry, DomainEntry, hookimpl
+from pathlib import Path
+
+from gancore import CommandEntry, DomainEntry, PretrainedModelEntry, hookimpl, packaged_models
 
 
 @hookimpl
@@ -11,3 +13,8 @@ def gancore_domains() -> list[DomainEntry]:
 @hookimpl
 def gancore_commands() -> list[CommandEntry]:
     return [CommandEntry("synthetic", "gancore_synthetic.commands:app", "plot known distributions")]
+
+
+@hookimpl
+def gancore_models() -> list[PretrainedModelEntry]:
+    return packaged_models(Path(__file__).parent / "models")

@@ -1,6 +1,8 @@
 """The text domain of gancore: GANs of discrete sequences, beside language models."""
 
-from gancore import DomainEntry, hookimpl
+from pathlib import Path
+
+from gancore import DomainEntry, PretrainedModelEntry, hookimpl, packaged_models
 
 
 @hookimpl
@@ -8,3 +10,8 @@ def gancore_domains() -> list[DomainEntry]:
     return [
         DomainEntry("text", "gancore_text.domain:TextDomain", "lines of text: .txt, .jsonl, .csv, .parquet")
     ]
+
+
+@hookimpl
+def gancore_models() -> list[PretrainedModelEntry]:
+    return packaged_models(Path(__file__).parent / "models")
