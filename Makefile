@@ -1,6 +1,6 @@
 # make demo: sounds after about two minutes of training, from a fresh clone. make test, make lint: the checks of the project.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-long lint measures clean
+.PHONY: help demo test test-slow test-long lint measures models clean
 
 DEMO_TIME ?= 2m
 PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
@@ -18,6 +18,7 @@ help:
 	@echo "make test-long  those that take minutes each: before a release"
 	@echo "make lint       ruff, mypy, and the list of words in tools/words.txt"
 	@echo "make measures   compute every measure on distributions of known truth again, into docs and core; over an hour, resumable"
+	@echo "make models     train and evaluate the models that the plugins ship; hours, resumable (docs/pretrained.md)"
 	@echo "make clean      remove caches and build folders; .venv and runs stay"
 
 .venv/bin/pip:
@@ -42,8 +43,13 @@ demo: .venv/.installed
 	@set -eu; run=runs/demo-$$(date +%Y%m%d-%H%M%S); \
 	.venv/bin/gancore train --domain audio --set model.conditional=true --time $(DEMO_TIME) --out $$run; \
 	.venv/bin/gancore generate $$run --each-label -n 1 --out $$run/sounds --quiet; \
+	if .venv/bin/gancore models --domain audio --json | grep -q '"id": "audio/percussion"'; then \
+		.venv/bin/gancore generate audio/percussion --each-label -n 1 --out $$run/pretrained --quiet; \
+		beside="beside them, the same of a model that was trained for longer: $$run/pretrained"; \
+	fi; \
 	echo; \
 	echo "a sound of each of 8 kinds, its spectrogram, and overview.png: $$run/sounds"; \
+	echo "$${beside:-}"; \
 	echo "Next (after: source .venv/bin/activate)"; \
 	echo "  more sounds           gancore generate $$run -n 16 --seed 1 --out more"; \
 	echo "  of one kind           gancore generate $$run -n 8 --label snare --out snares"; \
@@ -70,6 +76,11 @@ lint: .venv/.installed-test
 measures: .venv/.installed
 	-.venv/bin/gancore lab measures --out lab
 	.venv/bin/python -m gancore_lab.measures_table lab/measures/result.json
+
+# What is finished is not repeated. ONLY=text/captions-lm,audio/percussion makes these.
+ONLY ?=
+models: .venv/.installed
+	.venv/bin/python benchmarks/pretrained.py --only "$(ONLY)"
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis $(PLUGINS:%=%/build) $(PLUGINS:%=%/dist) $(PLUGINS:%=%/*.egg-info)

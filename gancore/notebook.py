@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gancore.comparison.gallery import IMAGE, MediaFile, read_file
+from gancore.media import IMAGE, MediaFile, read_file
 from gancore.text import count_noun, escape_control, truncate
 from gancore.trees import tree_slice
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from gancore.data.dataset import Spec
 from gancore.text import shorten
 from gancore.trees import Tree, tree_batch_size
-
-if TYPE_CHECKING:
-    from gancore.domain import Domain
 
 
 @dataclass(frozen=True)
@@ -23,7 +19,7 @@ class Samples:
     ``columns`` is the number of samples in a row of an overview (those of one class or one interpolation, or
     a sample and its neighbours); 0 for independent samples. ``headings`` are shown instead of labels.
     ``remarks``: what the domain found about each sample, such as that it is a copy of train; or none.
-    ``domain`` shows them in a notebook: pictures, players or texts.
+    ``html`` shows them in a notebook: pictures, players or texts.
     """
 
     data: Tree
@@ -32,13 +28,11 @@ class Samples:
     columns: int = 0
     headings: Sequence[str] = ()
     remarks: Sequence[str] = ()
-    domain: Domain | None = field(default=None, repr=False, compare=False)
+    html: Callable[[Samples], str] | None = field(default=None, repr=False, compare=False)
 
     def _repr_html_(self) -> str | None:
-        """For a notebook; None, and so the plain repr, without a domain."""
-        from gancore.notebook import samples_html
-
-        return None if self.domain is None else samples_html(self, self.domain)
+        """For a notebook; None, and so the plain repr, without ``html``."""
+        return None if self.html is None else self.html(self)
 
     def __len__(self) -> int:
         return tree_batch_size(self.data)

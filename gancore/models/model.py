@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from gancore.models.sampling import (
     to_samples,
 )
 from gancore.nn.buffers import resize_buffers
+from gancore.notebook import samples_html
 from gancore.plugins import plugins
 from gancore.random import Key, build_key, sample_key
 from gancore.recipe import Recipe
@@ -89,7 +91,7 @@ class Model:
         made = draw_samples(
             self.sampler, n, self._key(seed), condition, batch_size, truncation, temperature=temperature
         )
-        return to_samples(made, self.spec, domain=self.domain)
+        return self._samples(made)
 
     @validate_arguments
     @pinned_settings()
@@ -115,7 +117,7 @@ class Model:
             temperature=temperature,
             partial_sample=partial_sample,
         )
-        return to_samples(made, self.spec, domain=self.domain)
+        return self._samples(made)
 
     def sample_each_label(
         self,
@@ -150,7 +152,7 @@ class Model:
         """
         condition = self._condition(label)
         made = interpolate_latents(self.sampler, n, points, self._key(seed), condition, truncation)
-        return to_samples(made, self.spec, points, self.domain)
+        return self._samples(made, points)
 
     def interpolate_each_label(
         self, n: int = 1, points: int = 8, seed: int = 0, truncation: float | None = None
@@ -171,7 +173,12 @@ class Model:
             raise ConfigError("samples of each label: this model was trained without labels", fix)
         made = [make(label) for label in classes]
         data, condition = (tree_cat([getattr(part, name) for part in made]) for name in ("data", "condition"))
-        return Samples(data, self.spec, condition, columns, domain=self.domain)
+        return self._samples((data, condition), columns)
+
+    def _samples(self, made: tuple[Tree, Tree], columns: int = 0) -> Samples:
+        """Samples and their conditions, which show themselves in a notebook."""
+        samples = to_samples(made, self.spec, columns)
+        return replace(samples, html=partial(samples_html, domain=self.domain))
 
     def _condition(self, label: str | None) -> Callable[[int, Key], Tree]:
         if not self.sampler.can("sample"):

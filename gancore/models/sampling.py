@@ -238,7 +238,5 @@ def _latents(
     return tree_cat(latents), None if conditions[0] is None else tree_cat(conditions)
 
 
-def to_samples(
-    made: tuple[Tree, Tree], spec: Spec, columns: int = 0, domain: Domain | None = None
-) -> Samples:
-    return Samples(made[0], spec, made[1], columns, domain=domain)
+def to_samples(made: tuple[Tree, Tree], spec: Spec, columns: int = 0) -> Samples:
+    return Samples(made[0], spec, made[1], columns)

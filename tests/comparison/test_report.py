@@ -18,10 +18,11 @@ import gancore
 from gancore.comparison import charts, report
 from gancore.comparison.charts import Axis, Line, Row, interval_chart, line_chart, marker
 from gancore.comparison.folder import read_json
-from gancore.comparison.gallery import read_file, read_galleries, samples_that_fit
+from gancore.comparison.gallery import read_galleries, samples_that_fit
 from gancore.comparison.report import seconds_at_step, validation_curves
 from gancore.data.dataset import Spec
 from gancore.domain import Domain
+from gancore.media import read_file
 from gancore.plugins import plugins
 from gancore.samples import Samples
 
