@@ -60,6 +60,12 @@ def test_every_module_and_the_licence_are_in_the_wheels(wheels):
     assert "gancore/py.typed" in held
     templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "gancore").rglob("*.template")}
     assert templates and templates - held == set()
+    models = {
+        file.relative_to(place).as_posix()
+        for place in DISTRIBUTIONS
+        for file in place.glob("gancore_*/models/*/*")
+    }
+    assert models and models - held == set()
     assert sum(name.endswith("licenses/LICENSE") for name in held) == len(wheels)
 
 
