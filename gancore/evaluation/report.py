@@ -26,8 +26,11 @@ WEAK_CLASSIFIER = 0.9
 """The accuracy below which the summary mentions the classifier."""
 
 
-def summary(evaluation: EvaluationResult) -> list[str]:
-    """Summarise in at most eight lines: quality, diversity, copies, metrics without trust, the next step."""
+def summary(evaluation: EvaluationResult, width: int = MAX_WIDTH) -> list[str]:
+    """Summarise in at most eight lines: quality, diversity, copies, metrics without trust, the next step.
+
+    Lines that are longer than ``width`` characters are cut.
+    """
     computed = [result for result in evaluation if not result.skipped]
     if not computed:
         return []
@@ -43,15 +46,16 @@ def summary(evaluation: EvaluationResult) -> list[str]:
         _line("distrust", _distrust_line(computed)),
         *(_line("note", note) for note in _notes(computed, metadata)),
     ]
-    return [shorten_line(line) for line in (*lines[: MAX_LINES - 1], _line("next", _next_step(computed)))]
+    shown = (*lines[: MAX_LINES - 1], _line("next", _next_step(computed)))
+    return [shorten_line(line, width) for line in shown]
 
 
-def shorten_line(line: str) -> str:
+def shorten_line(line: str, width: int = MAX_WIDTH) -> str:
     """Remove the last words of a line that is too long; a single word that is too long is cut."""
-    if len(line) <= MAX_WIDTH:
+    if len(line) <= width:
         return line
-    end = line.rfind(" ", 0, MAX_WIDTH - 3)
-    return line[: end if end > 0 else MAX_WIDTH - 4] + " ..."
+    end = line.rfind(" ", 0, width - 3)
+    return line[: end if end > 0 else width - 4] + " ..."
 
 
 def _line(label: str, text: str) -> str:

@@ -13,6 +13,7 @@ import yaml
 
 ANCHORS = ("real", "noise", "collapse")
 """The controls of the table of measures."""
+SAMPLES_PICTURE = "![samples](samples.png)"
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,8 @@ def _judgement(published: Publication) -> str:
     """What the measures say, in words, and on what they depend."""
     if not published.summary_lines:
         return ""
-    lines = [f"    {_single_line(text)}" for text in published.summary_lines]
-    notes = [f"- {_escape_markdown(text)}" for text in published.notes]
-    return "\n".join(["## In words", "", *lines, *([""] if notes else []), *notes])
+    lines = [f"- {_escape_markdown(text)}" for text in (*published.summary_lines, *published.notes)]
+    return "\n".join(["## In words", "", *lines])
 
 
 def _reproduction(published: Publication) -> str:
@@ -189,7 +189,7 @@ def _samples(facts: CardData) -> str:
     has_picture = facts.publication is not None and facts.publication.has_picture
     lines = [f"    {_single_line(text)}" for text in facts.samples_as_text]  # a code block: as they are
     if has_picture and not lines:
-        lines = ["![samples](samples.png)"]
+        lines = [SAMPLES_PICTURE]
     return "\n".join(["## Samples", "", "The first of seed 0, not selected:", "", *lines]) if lines else ""
 
 
@@ -290,8 +290,8 @@ def _metrics(metrics: Sequence[CardMetric]) -> str:
 
 def _metric_row(metric: CardMetric, controls: Sequence[str], has_best: bool) -> str:
     cells = [
-        metric.name,
-        f"{metric.value:.4g} {metric.unit}".strip(),
+        f"{metric.name} ({metric.unit})" if metric.unit else metric.name,
+        f"{metric.value:.4g}",
         f"{metric.interval[0]:.4g} to {metric.interval[1]:.4g}" if metric.interval else "not known",
         *(f"{metric.anchors[name]:.4g}" if name in metric.anchors else "" for name in controls),
         *([metric.best] if has_best else []),

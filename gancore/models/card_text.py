@@ -8,6 +8,7 @@ from pathlib import Path
 from gancore.errors import CheckpointError
 from gancore.files import read_regular
 from gancore.model_lookup import find_model
+from gancore.models.card import SAMPLES_PICTURE
 from gancore.text import escape_control
 
 WIDTH = 80
@@ -36,6 +37,7 @@ def render_card(card: str) -> list[str]:
     text = card
     if card.startswith("---\n"):
         text = card.partition("\n---\n")[2] or card
+    text = text.replace(SAMPLES_PICTURE, "In the picture `samples.png` beside the card.")
     console = Console(
         file=io.StringIO(), width=WIDTH, color_system=None, force_terminal=False, legacy_windows=False
     )

@@ -21,6 +21,8 @@ from gancore.run_folder import RunFolder
 
 CARD_TEXTS = 8
 """Samples on the card of a domain of texts."""
+CARD_WIDTH = 1000
+"""Characters of a line of the summary on the card."""
 PICTURE_SAMPLES = 16
 MAX_PICTURE_BYTES = 1 << 20
 """A larger picture is made smaller."""
@@ -79,7 +81,7 @@ def publish_model(
     publication = replace(
         publication,
         weights=WEIGHTS_TEXT.get(dtype, dtype),
-        summary_lines=summary(evaluation),
+        summary_lines=summary(evaluation, CARD_WIDTH)[:-1],  # the next step is for the trainer
         notes=[line for line in footnotes(evaluation) if not line.startswith("left out: ")],
         has_picture=picture is not None,
     )

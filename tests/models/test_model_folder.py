@@ -285,7 +285,7 @@ def test_the_card_says_what_is_known():
         "- needs: gancore-rings 1.0",
         "- only trained with: gancore-losses 2.0",
         "70,123",
-        "| distance | 4.123 dB | 3.9 to 4.4 |",
+        "| distance (dB) | 4.123 | 3.9 to 4.4 |",
         "- distance: 256 samples and valid",
         "| a/b | 1 | not known |",
         "gancore generate MODEL -n 16",
