@@ -155,7 +155,7 @@ def train_to_end(model: ShippedModel, run: Path) -> Mapping[str, Any]:
     status = RunFolder(run).read_status()
     if status is not None and status.status == "done":
         return cost
-    started = any(RunFolder(run).checkpoints.glob("step-*"))
+    started = status is not None
     words = ["--resume", str(run)] if started else ["--config", str(model.configuration), "--out", str(run)]
     print(f"{model.name}: {'continues' if started else 'starts'} in {run}", flush=True)
     atomic_write(file, json.dumps(cost))
