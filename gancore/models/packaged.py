@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gancore.arguments import validate_arguments
 from gancore.entries import PretrainedModelEntry
 from gancore.errors import CheckpointError
 from gancore.files import read_json_object
@@ -61,6 +62,7 @@ def _text(values: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+@validate_arguments
 def packaged_models(folder: str | Path) -> list[PretrainedModelEntry]:
     """Entries for the hook ``gancore_models``: one for each model folder in a folder of the package.
 
