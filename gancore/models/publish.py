@@ -11,8 +11,9 @@ from typing import Any
 from gancore.errors import CheckpointError, describe_error
 from gancore.evaluation.report import card_fact, footnotes, format_number, main_distance, summary
 from gancore.evaluation.result import EvaluationResult, MetricResult
-from gancore.files import Json, read_json_object
+from gancore.files import Json, read_json_object, read_regular
 from gancore.models.card import CardData, Publication, model_card
+from gancore.models.card_text import read_card
 from gancore.models.folder import PICTURE, read_model_folder, write_model_folder
 from gancore.models.model import Model, load_model
 from gancore.models.packaged import PUBLISHED
@@ -44,9 +45,9 @@ def pack_model(source: Path, target: Path, dtype: str = "float16") -> None:
     model, files = load_model(source, "cpu"), read_model_folder(source)
     parameters = [name for name, _ in model.sampler.named_parameters(remove_duplicate=False)]
     tensors = to_half_precision(files.tensors, parameters, dtype)
-    picture = (source / PICTURE).read_bytes() if (source / PICTURE).is_file() else None
-    card = (source / "README.md").read_text(encoding="utf-8")
-    write_model_folder(target, tensors, files.config, files.spec, card, picture)
+    picture = source / PICTURE
+    shown = read_regular(picture.resolve(), MAX_PICTURE_BYTES) if picture.is_file() else None
+    write_model_folder(target, tensors, files.config, files.spec, read_card(source), shown)
 
 
 def publish_model(
