@@ -5,7 +5,7 @@
 Power spectra of windowed patches of 8x8 pixels inside objects (no pixel near the background), the median
 over patches, of 1,000 samples as multiples of those of the test split. ``axes``: wavelengths of 2 to 4 pixels
 along one axis only; ``diagonal``: 2 and 2.7 pixels along both. Real images have 1 for both. A weave has much
-more power along the axes than on the diagonal; smooth samples have less of both.
+more power along the axes than on the diagonal; smooth samples have less of both. nan: no object in samples.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def patch_spectrum(images: Tensor) -> Tensor:
     """Images (n, channels, side, side) in [-1, 1] to median power (5, 5), by frequency along each axis."""
     patches = images.float().mean(1).unfold(1, SIDE, STRIDE).unfold(2, SIDE, STRIDE)
     inside = patches[patches.amin((-1, -2)) > BACKGROUND]
+    if not len(inside):  # blank or collapsed samples have no object
+        return torch.full((SIDE // 2 + 1, SIDE // 2 + 1), torch.nan)
     window = torch.hann_window(SIDE)
     detail = (inside - inside.mean((-1, -2), keepdim=True)) * window * window[:, None]
     power = torch.fft.fft2(detail).abs().square()[..., : SIDE // 2 + 1]

@@ -77,7 +77,7 @@ RECIPES = (
     RecipeEntry(
         "imageflowgan",
         "gancore_image.glow:ImageFlowGAN",
-        "that flow as the generator of a GAN_CAPABILITIES, its likelihood known throughout",
+        "that flow as the generator of a GAN, its likelihood known throughout",
         capabilities=frozenset({"parallel", "likelihood", "bound", "inversion", "conditional"}),
     ),
     RecipeEntry(
