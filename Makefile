@@ -49,7 +49,7 @@ demo: .venv/.installed
 	fi; \
 	echo; \
 	echo "a sound of each of 8 kinds, its spectrogram, and overview.png: $$run/sounds"; \
-	echo "$${beside:-}"; \
+	[ -z "$${beside:-}" ] || echo "$$beside"; \
 	echo "Next (after: source .venv/bin/activate)"; \
 	echo "  more sounds           gancore generate $$run -n 16 --seed 1 --out more"; \
 	echo "  of one kind           gancore generate $$run -n 8 --label snare --out snares"; \

@@ -190,11 +190,18 @@ def children_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+CODE = ("gancore", "plugins", "benchmarks", ":!plugins/*/gancore_*/models")
+"""What a training depends on, as paths of git: not the models that this script writes."""
+
+
 def commit() -> str:
-    """The commit of the working tree, with ``-dirty`` if files differ; empty outside a repository."""
-    words = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    """The commit of the working tree, with ``-dirty`` if its code differs; empty outside a repository."""
+    found, differs = (
+        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+        for words in (["rev-parse", "HEAD"], ["diff", "--quiet", "HEAD", "--", *CODE])
+    )
+    name = found.stdout.strip() if found.returncode == 0 else ""
+    return f"{name}-dirty" if name and differs.returncode else name
 
 
 def ship(model: ShippedModel, run: Path, cost: Mapping[str, Any]) -> None:
