@@ -164,6 +164,8 @@ def gancore_models() -> Iterable[PretrainedModelEntry]:
         def gancore_models():
             harbour = str(Path(__file__).parent / "harbour")
             return [PretrainedModelEntry("tides/harbour", harbour, "a gauge", "tides", licence="CC0-1.0")]
+
+    ``return gancore.packaged_models(Path(__file__).parent / "models")`` registers all model folders in it.
     """
 
 

@@ -54,7 +54,7 @@ def complaint(capsys):
         (["train", "--print-config", "--domain", "toy", "--set", "upkeep.keep=3"], "'checkpoint.keep'"),
         (["train", "--steps"], "'--steps' requires an argument"),
         (["train", "extra"], "extra"),
-        (["generate"], "Missing argument 'RUN_OR_MODEL'"),
+        (["generate"], "no model is given"),
         (["generate", "a", "-n", "0"], "Invalid value for '-n'"),
         (["train", "--print-config"], "no domain is given; give --domain"),
         (["train", "--print-config", "--domain", "toi"], "did you mean 'toy'?"),
