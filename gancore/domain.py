@@ -68,7 +68,8 @@ class Domain:
     """The metric on valid that selects the model of a run. The last model is kept if it is empty or not
     available for the data."""
     primary_metric: ClassVar[str] = ""
-    """The metric of the verdict of a comparison; if it is empty or not trusted, the first trusted metric."""
+    """The metric that an evaluation lists first and a verdict of a comparison rests on, if it is trusted; if
+    it is empty or not trusted, the first trusted distance."""
     quality_diversity_metrics: ClassVar[tuple[str, str]] = ("precision", "recall")
     """A metric of quality and one of diversity: the axes of the curve over temperatures."""
     comparison_temperatures: ClassVar[tuple[float, ...]] = ()

@@ -134,11 +134,13 @@ COORDINATES = FeatureExtractorEntry(
 def available_metrics(domain: Domain, spec: Spec, announce: Callable[[str], None]) -> dict[str, MetricEntry]:
     """Metrics by name: those of the core that the domain accepts, of the domain, and of other plugins.
 
-    If two have the same name, the first is used.
+    If two have the same name, the first is used. The domain's primary metric comes first.
     """
     from_plugins = _from_plugins("gancore_metrics", MetricEntry, domain)
     core = [e for e in CORE_METRICS if domain.samples_are_points or e.name in WITHOUT_DISTANCES]
-    return _by_name([*core, *domain.metrics_for(spec).values(), *from_plugins], "metric", announce)
+    found = _by_name([*core, *domain.metrics_for(spec).values(), *from_plugins], "metric", announce)
+    first = [domain.primary_metric] if domain.primary_metric in found else []
+    return {name: found[name] for name in dict.fromkeys([*first, *found])}
 
 
 def available_extractors(

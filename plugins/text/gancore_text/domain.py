@@ -112,7 +112,7 @@ class TextDomain(Domain):
 
     metrics = METRICS
     feature_extractors = FEATURE_EXTRACTORS
-    selection_metric = "reverse_lm_score"
+    selection_metric = primary_metric = "reverse_lm_score"
     quality_diversity_metrics = ("lm_score", "reverse_lm_score")
     neighbour_features = "ngrams"
 
