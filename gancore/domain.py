@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -59,6 +59,9 @@ class Domain:
     feature_extractors: ClassVar[Mapping[str, FeatureExtractorEntry]] = {}
     """Feature extractors by name, the default one first. The core adds principal components of train."""
 
+    formats: ClassVar[Mapping[str, str]] = {}
+    """Formats of files that :meth:`write_formats` makes, if there is a choice: names and what they are."""
+
     samples_are_points: ClassVar[bool] = True
     """Whether a small distance between features of two samples means that they are similar.
 
@@ -106,6 +109,22 @@ class Domain:
     def write(self, samples: Samples, folder: Path) -> list[Path]:
         """Write samples as files of a common format into ``folder``; return the path of every file."""
         raise TypeError(f"{type(self).__name__} must define write(samples, folder)")
+
+    def write_formats(self, samples: Samples, folder: Path, formats: Sequence[str]) -> list[Path]:
+        """As :meth:`write`, each sample in each of these ``formats``. Raises ConfigError: one is unknown."""
+        self.require_formats(formats)
+        raise TypeError(f"{type(self).__name__} has formats and must define write_formats")
+
+    def require_formats(self, formats: Sequence[str]) -> None:
+        """Raises ConfigError if one is not in ``formats`` of the domain; the message names those there are."""
+        unknown = [name for name in formats if name not in self.formats]
+        if unknown and not self.formats:
+            raise ConfigError(f"the domain {self.name} has no choice of formats", "leave out --format")
+        if unknown:
+            listed = ", ".join(f"{name} ({text})" for name, text in self.formats.items())
+            raise ConfigError(
+                f"the domain {self.name} has no format {short_repr(unknown[0])}", f"give one of {listed}"
+            )
 
     def preview(self, samples: Samples) -> Image | None:
         """A PIL image of a few samples, for previews, TensorBoard and reports; by default None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from gancore_graph.config import GraphConfig, GraphSchema
 from gancore_graph.dataset import open_graph
 from gancore_graph.diagnosis import diagnose
 from gancore_graph.edge_models import draw_pairs
-from gancore_graph.export import write_samples
+from gancore_graph.export import FORMATS, write_samples
 from gancore_graph.registry import CORE, FEATURE_EXTRACTORS, SETS, STATISTICS
 from gancore_graph.sources import SOURCES
 
@@ -39,6 +39,7 @@ class GraphDomain(Domain):
     Config = GraphConfig
     Schema = GraphSchema
     sources = SOURCES
+    formats = FORMATS
     samples_are_points = False
     recipes = {
         entry.name: entry
@@ -123,6 +124,10 @@ class GraphDomain(Domain):
 
     def write(self, samples: Samples, folder: Path) -> list[Path]:
         return write_samples(samples, folder)
+
+    def write_formats(self, samples: Samples, folder: Path, formats: Sequence[str]) -> list[Path]:
+        self.require_formats(formats)
+        return write_samples(samples, folder, formats)
 
     def preview(self, samples: Samples) -> Image:
         from gancore_graph.drawing import draw_graphs

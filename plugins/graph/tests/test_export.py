@@ -11,6 +11,7 @@ from gancore_graph.config import GraphConfig
 from gancore_graph.diagnosis import find_faults, largest_share
 from gancore_graph.domain import GraphDomain
 from gancore_graph.drawing import draw_graphs
+from gancore_graph import networkx_graphs
 from gancore_graph.export import ENCODERS, to_networkx, to_pyg, write_samples
 from gancore_graph.graph import make_graph
 from gancore_graph.layout import find_layout
@@ -61,8 +62,19 @@ def test_pyg_gives_both_directions_or_says_what_to_install():
 
 
 def test_an_unknown_format_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="no format 'gml'"):
-        write_samples(samples(), tmp_path, ("gml",))
+    with pytest.raises(ConfigError, match=r"'gml'.*give one of graphml .*, edges .*, npz "):
+        GraphDomain().write_formats(samples(), tmp_path, ("npz", "gml"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_alone_is_written_and_objects_have_the_names(tmp_path):
+    assert set(GraphDomain.formats) == set(ENCODERS)
+    both = samples(PATH, PATH[:1])
+    paths = GraphDomain().write_formats(both, tmp_path, ("npz",))
+    assert [path.name for path in paths] == ["0001.npz", "0002.npz"]
+    assert sorted(tmp_path.iterdir()) == paths
+    graphs = networkx_graphs(both)
+    assert [graph.number_of_edges() for graph in graphs] == [2, 1] and list(graphs[0]) == NAMES
 
 
 def test_pictures_differ_with_the_edges_and_grow_with_the_samples():
