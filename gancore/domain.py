@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch.utils.tensorboard import SummaryWriter
 
+    from gancore.evaluation.result import MetricResult
+    from gancore.evaluation.tables import Table
+    from gancore.metrics.metric import MetricInputs
 
 MAX_LINE = 600
 """Characters of a sample on one line."""
@@ -176,6 +179,14 @@ class Domain:
 
         For previews and the report of a comparison; ``write`` and ``preview`` get it as
         ``Samples.remarks``.
+        """
+        return []
+
+    def tables(self, inputs: MetricInputs, results: Sequence[MetricResult]) -> list[Table]:
+        """Figures of an evaluation side by side, beside its metrics; by default none.
+
+        They are printed, stored with the ``results``, and shown in the model card and in the report of a
+        comparison, which joins those of all models.
         """
         return []
 

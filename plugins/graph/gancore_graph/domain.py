@@ -31,6 +31,9 @@ from gancore_graph.sources import SOURCES
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from gancore import MetricInputs
+    from gancore.metrics import MetricResult, Table
+
 
 class GraphDomain(Domain):
     """Canonical samples are whole graphs: :mod:`gancore_graph.canonical`."""
@@ -145,6 +148,11 @@ class GraphDomain(Domain):
             for row, (edges, nodes) in enumerate(each_graph(samples))
         ]
         return to_tensors(rows, most)
+
+    def tables(self, inputs: MetricInputs, results: Sequence[MetricResult]) -> list[Table]:
+        from gancore_graph.overlap_table import overlap_table
+
+        return overlap_table(inputs, results) if inputs.spec["graphs"] == 1 else []
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
         return diagnose(samples)
