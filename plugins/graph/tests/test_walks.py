@@ -12,6 +12,7 @@ import torch
 from gancore_graph.assembly import assemble, cover, gumbel
 from gancore_graph.counts import PairCounts
 from gancore_graph.memory import edge_array
+from gancore_graph.second_order import EdgeTable
 from gancore_graph.walks import Walker
 
 from gancore.random import Key, RowRange
@@ -61,12 +62,47 @@ def exact_second_step(graph, before, node, p, q):
 @pytest.mark.parametrize("way", ["rejection", "exact"])
 def test_biased_steps_have_the_weights_of_node2vec(p, q, way, monkeypatch):
     if way == "exact":
-        monkeypatch.setattr("gancore_graph.walks.MOST_PROPOSALS", 0)
+        monkeypatch.setattr("gancore_graph.walks.MOST_DARTS", 0)
     walks = walker().biased(torch.zeros(30_000, dtype=torch.int64), 3, Key.of(1), p, q)
     for node in (1, 2):
         ends = walks[walks[:, 1] == node][:, 2].bincount(minlength=5) / (walks[:, 1] == node).sum()
         for end, chance in exact_second_step(BULL, 0, node, p, q).items():
             assert abs(float(ends[end]) - chance) < 0.015
+
+
+@pytest.mark.parametrize("p, q", [(0.1, 5), (3, 0.5), (2, 2), (0.5, 0.5)])
+def test_pairs_of_steps_have_the_chances_of_their_enumeration(p, q):
+    graph, count = networkx.karate_club_graph(), 100_000
+    walks = walker(graph).biased(torch.zeros(count, dtype=torch.int64), 3, Key.of("karate"), p, q)
+    expected = {
+        (v, x): count / graph.degree(0) * chance
+        for v in graph.neighbors(0)
+        for x, chance in exact_second_step(graph, 0, v, p, q).items()
+    }
+    seen = Counter(map(tuple, walks[:, 1:].tolist()))
+    assert set(seen) <= set(expected)
+    found = chi_squared(np.array([seen[key] for key in expected]), np.array(list(expected.values())))
+    freedom = len(expected) - 1
+    assert found < freedom + 4 * (2 * freedom) ** 0.5
+
+
+def test_a_hub_is_left_by_its_exact_weights_in_parts(monkeypatch):
+    monkeypatch.setattr("gancore_graph.walks.MOST_DARTS", 0)
+    monkeypatch.setattr("gancore_graph.walks.MOST_NEIGHBOURS", 50)
+    graph = networkx.star_graph(200)
+    walks = walker(graph).biased(torch.arange(1, 101), 4, Key.of(0), 0.01, 1)
+    assert (walks[:, 1] == 0).all() and (walks[:, 3] == 0).all()
+    assert int((walks[:, 2] == walks[:, 0]).sum()) in range(15, 55)  # chance 100 / 299
+
+
+def test_the_table_of_edges_marks_each_edge_and_few_others():
+    graph = networkx.gnp_random_graph(300, 0.1, seed=2)
+    one, other = torch.tensor(list(graph.edges)).T
+    table = EdgeTable(one, other)
+    assert table.may_be_edges(one, other).all() and table.may_be_edges(other, one).all()
+    every = torch.triu_indices(300, 300, 1)
+    marked = int(table.may_be_edges(*every).sum())
+    assert marked - len(one) < 0.3 * (every.shape[1] - len(one))
 
 
 def test_adjacency_is_that_of_networkx():
