@@ -2,8 +2,8 @@
 
 As in KnightKing (Yang et al. 2019): the board of a walk at a node of d neighbours is d columns as high as the
 largest weight of a neighbour that is not where the walk comes from; what of the weight of going back is above
-that is a column of its own. Darts below the smallest weight hit whatever their column is, so that few pairs
-of nodes are tested for an edge, and most of these by one look into a table of bits.
+that is a column of its own. Darts below the smallest weight hit whatever their column is; for the others a
+pair of nodes is looked up in a table of edges.
 """
 
 from __future__ import annotations
@@ -13,34 +13,61 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BYTES_AN_EDGE, MOST_BYTES = 6, 1 << 29
-"""Size of the table, before it is rounded up to a power of two."""
+SLOTS_AN_EDGE, MOST_SLOTS = 4, 1 << 27
+"""Of a table, before they are rounded up to a power of two."""
 FIRST, SECOND, GOLDEN = -4658895280553007687, -7723592293110705685, -7046029254386353131
 """Multipliers of SplitMix64 (Steele et al. 2014) and the golden ratio, as signed 64-bit integers."""
 UNIT, MASK = 2.0**-24, (1 << 24) - 1
 
 
 class EdgeTable:
-    """Which pairs of nodes may be edges: a hash of each edge is marked in a table.
-
-    A pair that is not marked is no edge; one that is marked may be another.
+    """A set of pairs of nodes in tables of hashes. Of pairs with one slot one is there, the others are in the
+    next table: a slot that is empty ends a search, and few pairs need a second look.
     """
 
-    def __init__(self, one: Tensor, other: Tensor) -> None:
-        self.bits = min(BYTES_AN_EDGE * max(1, len(one)), MOST_BYTES).bit_length()
-        self.marks = torch.zeros(1 << self.bits, dtype=torch.bool, device=one.device)
-        self.marks[self._hash(one, other)] = True
+    def __init__(self, one: Tensor, other: Tensor, nodes: int) -> None:
+        self.nodes = nodes
+        self.tables: list[Tensor] = []
+        keys = self._keys(one, other)
+        while len(keys):
+            size = 1 << (min(SLOTS_AN_EDGE * len(keys), MOST_SLOTS) - 1).bit_length()
+            slots = self._slots(keys, size)
+            table = torch.full((size,), -1, dtype=torch.int64, device=keys.device)
+            table[slots] = keys
+            self.tables.append(table)
+            keys = keys[table[slots] != keys]
 
-    def may_be_edges(self, one: Tensor, other: Tensor) -> Tensor:
-        """(count) bool, of pairs (count) in either order."""
-        return self.marks.index_select(0, self._hash(one, other))
+    @property
+    def device(self) -> torch.device:
+        return self.tables[0].device
 
-    def _hash(self, one: Tensor, other: Tensor) -> Tensor:
-        """Of the sum and the product, which the pair decides and its order does not."""
-        one, other = one.long(), other.long()
-        mixed = (one * other).mul_(FIRST).add_((one + other).mul_(GOLDEN))
-        mixed ^= mixed >> 29
-        return mixed.mul_(SECOND).bitwise_right_shift_(63 - self.bits).bitwise_and_((1 << self.bits) - 1)
+    def are_edges(self, one: Tensor, other: Tensor) -> Tensor:
+        """Of pairs (count), in either order, bool (count)."""
+        keys = self._keys(one, other)
+        found, open_rows = torch.zeros_like(keys, dtype=torch.bool), None
+        for table in self.tables:
+            there = table.index_select(0, self._slots(keys, len(table)))
+            hits = there == keys
+            if open_rows is None:
+                found |= hits
+            else:
+                found[open_rows[hits]] = True
+            left = (~hits & (there >= 0)).nonzero()[:, 0]
+            if not len(left):
+                break
+            keys, open_rows = keys[left], left if open_rows is None else open_rows[left]
+        return found
+
+    def _keys(self, one: Tensor, other: Tensor) -> Tensor:
+        """A number of each pair, whatever its order."""
+        return torch.minimum(one, other).long().mul_(self.nodes).add_(torch.maximum(one, other))
+
+    def _slots(self, keys: Tensor, size: int) -> Tensor:
+        """By multiplication; tables differ in size, and so in the slots that pairs share."""
+        bits = size.bit_length() - 1
+        mixed = keys * (GOLDEN + 2 * bits)
+        mixed ^= mixed >> 32
+        return mixed.mul_(FIRST).bitwise_right_shift_(63 - bits).bitwise_and_(size - 1)
 
 
 def uniform_pair(seeds: Tensor, number: int) -> tuple[Tensor, Tensor]:

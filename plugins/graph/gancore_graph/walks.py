@@ -13,8 +13,8 @@ from gancore_graph.second_order import Board, EdgeTable, uniform_pair
 
 ROWS_AT_ONCE = 1 << 14
 """Walks that a CPU moves at once: their numbers stay in its caches."""
-BIASED_ROWS_AT_ONCE = 1 << 16
-MOST_DARTS = 12
+BIASED_ROWS_AT_ONCE = 1 << 18
+MOST_DARTS = 16
 """Darts of a biased step after which the walks that hit nothing are drawn from their exact weights."""
 MOST_NEIGHBOURS = 1 << 22
 """Whose weights are in memory at once."""
@@ -118,7 +118,7 @@ class Walker(nn.Module):
             hit, unsure = board.hits(height.mul_(board.height), x == before)
             hit |= beside
             unsure = (unsure & ~beside).nonzero()[:, 0]
-            near = self._may_be_adjacent(before[unsure], x[unsure])
+            near = self.are_adjacent(before[unsure], x[unsure])
             hit[unsure] = near if board.near_hits else ~near
             if waiting is None:
                 chosen = x
@@ -133,16 +133,13 @@ class Walker(nn.Module):
         chosen[waiting] = self._exact_steps(before, node, u, p, q)
         return chosen
 
-    def _may_be_adjacent(self, one: Tensor, other: Tensor) -> Tensor:
-        """:meth:`are_adjacent`, which is asked of the pairs alone that the table of edges marks."""
-        if self._table is None or self._table.marks.device != one.device:
+    def are_adjacent(self, one: Tensor, other: Tensor) -> Tensor:
+        """Whether pairs of nodes (batch) are edges: bool (batch)."""
+        if self._table is None or self._table.device != one.device:
             ends = torch.repeat_interleave(torch.arange(self.nodes, device=one.device), self.degrees)
             others = self.neighbours.long()
-            self._table = EdgeTable(ends[ends < others], others[ends < others])
-        near = self._table.may_be_edges(one, other)
-        marked = near.nonzero()[:, 0]
-        near[marked] = self.are_adjacent(one[marked], other[marked])
-        return near
+            self._table = EdgeTable(ends[ends < others], others[ends < others], self.nodes)
+        return self._table.are_edges(one, other)
 
     def _weights(self, before: Tensor, proposed: Tensor, p: float, q: float) -> Tensor:
         near = self.are_adjacent(before, proposed).to(torch.float32)
@@ -169,16 +166,6 @@ class Walker(nn.Module):
         low = torch.cat([summed.new_zeros(1), summed[ends[:-1]]])
         at = torch.searchsorted(summed, low + u * (summed[ends] - low), right=True)
         return options[torch.minimum(torch.maximum(at, ends - count + 1), ends)]
-
-    def are_adjacent(self, one: Tensor, other: Tensor) -> Tensor:
-        """Whether pairs of nodes (batch) are edges, by bisection in the rows of the matrix: bool (batch)."""
-        low, high = self.starts[one].long(), self.starts[one + 1].long()
-        end, last = high, len(self.neighbours) - 1
-        for _ in range(int(self.degrees.max()).bit_length()):
-            middle = torch.div(low + high, 2, rounding_mode="floor")
-            below = (self.neighbours[middle.clamp(max=last)] < other) & (low < high)
-            low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
-        return (low < end) & (self.neighbours[low.clamp(max=last)] == other)
 
     def nodes_with_neighbours(self) -> Tensor:
         """Where walks may start, int64."""
