@@ -45,6 +45,7 @@ from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.setup import check_capabilities, setup_from_config, state_tensors
 from gancore.training.state import TrainState
 from gancore.training.timing import EvaluationCosts, measure_evaluation_costs, time_call
+from gancore.text import count_noun
 from gancore.training.validation import MIN_ROWS, Validator
 
 CARD_TEXTS = 8
@@ -141,10 +142,15 @@ class RunContext:
         """Raises ConfigError if ``validation.select`` names no measure of this run."""
         valid, settings = self.data.view("valid"), self.config.validation
         key = evaluation_key("valid", self.config.train.seed, device=self.device)
-        validator = Validator(self.domain, self.data.spec, valid, settings.samples, key)
+        train = next(iter(self.data.views("train").values()))
+        validator = Validator(
+            self.domain, self.data.spec, valid, settings.samples, key, settings.select, train
+        )
         validator.require_metric(settings.select, self.setup.game.sampler())
-        if len(valid) < MIN_ROWS:
-            self.announce(f"valid has {len(valid)} row: samples are not evaluated in training")
+        if len(valid) < MIN_ROWS and not validator.metrics:
+            said = f"valid has {count_noun(len(valid), 'row')}: samples are not evaluated in training"
+            other = ", ".join(list(validator.on_demand)[:3])
+            self.announce(f"{said}; validation.select may be {other}, ..." if other else said)
         return validator
 
     def new_monitor(self, intervals: Intervals) -> Monitor:
