@@ -45,7 +45,8 @@ class Table:
             raise ValueError(f"a row of the table {self.title!r} has not {len(self.columns)} values")
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        rows = {name: [asdict(row) for row in getattr(self, name)] for name in ("reference", "rows")}
+        return {"title": self.title, "note": self.note, "columns": list(self.columns), **rows}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Table:

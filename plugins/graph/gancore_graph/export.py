@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ FORMATS: Mapping[str, str] = {
 }
 """Formats of files; those of :data:`WRITTEN` without a choice."""
 WRITTEN = ("graphml", "edges")
+SEPARATORS = re.compile(r"[\s,;]+")
 
 
 def node_names(spec: Spec, nodes: int) -> Names:
@@ -61,16 +64,27 @@ def write_samples(samples: Samples, folder: Path, formats: Sequence[str] = WRITT
 
 def to_edge_list(edges: Ints, names: Names) -> bytes:
     """A pair of names a line, between tabs; then nodes without edges, one a line, after a comment."""
-    lines = [f"{u}\t{v}" for u, v in zip(_texts(names[edges[:, 0]]), _texts(names[edges[:, 1]]), strict=True)]
+    texts = distinct_texts(names)
+    lines = [f"{texts[u]}\t{texts[v]}" for u, v in edges.tolist()]
     lonely = np.setdiff1d(np.arange(len(names)), edges)
     if len(lonely):
-        lines += ["# nodes without edges", *_texts(names[lonely])]
+        lines += ["# nodes without edges", *(texts[node] for node in lonely.tolist())]
     return "".join(f"{line}\n" for line in lines or ["# no nodes"]).encode()
 
 
-def _texts(names: Names) -> list[str]:
-    """Names without what would divide a line or begin a comment."""
-    return ["_".join(str(name).split()).lstrip("#%") or "_" for name in names.tolist()]
+def distinct_texts(names: Names) -> list[str]:
+    """Names without what would divide a line or begin a comment; a number is added to those that would become
+    equal to another."""
+    plain = [SEPARATORS.sub("_", str(name)).lstrip("#%/") or "_" for name in names.tolist()]
+    taken, found = set(plain), []
+    seen: Counter[str] = Counter()
+    for text in plain:
+        seen[text] += 1
+        while seen[text] > 1 and f"{text}_{seen[text]}" in taken:
+            seen[text] += 1
+        found.append(text if seen[text] == 1 else f"{text}_{seen[text]}")
+        taken.add(found[-1])
+    return found
 
 
 def to_graphml(edges: Ints, names: Names) -> bytes:

@@ -44,6 +44,14 @@ def test_each_format_reads_back(tmp_path):
     assert names.tolist() == NAMES
 
 
+def test_names_that_a_line_cannot_hold_stay_different(tmp_path):
+    names = ["a b", "a,b", "a_b", "//a"]
+    path = write_samples(samples(names=names), tmp_path, ("edges",))[0]
+    graph = make_graph(read_file(path, GraphConfig()), "g")
+    assert graph.nodes == 4 and len(graph.edges) == 2
+    assert sorted(graph.names.tolist()) == ["a", "a_b", "a_b_2", "a_b_3"]
+
+
 def test_networkx_reads_what_is_written(tmp_path):
     path = write_samples(samples(), tmp_path)[0]
     graph = networkx.read_graphml(path)
