@@ -1,13 +1,13 @@
 """All models of one graph at their overlap of edges, beside the configuration model and published figures.
 
     python benchmarks/graph_overlap.py --out runs/overlap --recipes cell dcsbm configuration erdos-renyi
-    python benchmarks/graph_overlap.py --out runs/overlap --recipes netgan --budget 2h --set model.lr=3e-4
+    python benchmarks/graph_overlap.py --out runs/overlap --recipes netgan --budget 2h
     python benchmarks/graph_overlap.py --runs runs/netgan runs/cell --out runs/overlap
 
-Trains each recipe on ``cora_ml`` (``--split published``: NetGAN's split) in the folder ``--out``, evaluates it
-and those of ``--runs``, and prints the domain's table of statistics (gancore_graph.overlap_table) for all, in
-Markdown, with what Bojchevski et al. 2018 publish (table 1, and table 5 of the supplement: the mean of five
-samples). Stopped runs go on where they stopped; runs and evaluations that are done are kept.
+Trains each recipe on ``cora_ml`` (``--split published``: NetGAN's split) in the folder ``--out``, evaluates
+it and those of ``--runs``, and prints the domain's table of statistics (gancore_graph.overlap_table) of all,
+in Markdown, with what Bojchevski et al. 2018 publish (table 1, and table 5 of the supplement: the mean of
+five samples). Stopped runs go on where they stopped; runs and evaluations that are done are kept.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from gancore_graph.graph import pair_keys, unpack_keys
 
 
 def power_law_graph(nodes: int, edges: int, seed: int = 0) -> np.ndarray:
-    """Edges (edges, 2), u < v, in order: ends are drawn by Pareto weights, and a cycle goes through all nodes."""
+    """Edges (edges, 2), u < v, in order: a cycle through all nodes, and pairs drawn by Pareto weights."""
     rng = np.random.default_rng(seed)
     weights = np.minimum(rng.pareto(1.5, nodes) + 1, nodes**0.5).cumsum()
     cycle = np.stack([np.arange(nodes), (np.arange(nodes) + 1) % nodes], 1)

@@ -119,7 +119,7 @@ class Domain:
         raise TypeError(f"{type(self).__name__} has formats and must define write_formats")
 
     def require_formats(self, formats: Sequence[str]) -> None:
-        """Raises ConfigError if one is not in ``formats`` of the domain; the message names those there are."""
+        """Raises ConfigError, which names those there are, if one is not in ``formats`` of the domain."""
         unknown = [name for name in formats if name not in self.formats]
         if unknown and not self.formats:
             raise ConfigError(f"the domain {self.name} has no choice of formats", "leave out --format")

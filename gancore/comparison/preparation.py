@@ -178,7 +178,7 @@ def selection(
 
 
 def _require_likelihood(select: str, validator: Validator, trials: Iterable[Trial]) -> None:
-    """Raise ConfigError, for a metric ``select`` of likelihoods, if the models of a recipe have no likelihood on these data."""
+    """Raise ConfigError if ``select`` needs a likelihood that a recipe's models have not on these data."""
     for trial in trials:
         _, recipe = plugins().load_recipe(validator.domain, trial.recipe)
         sampler = build_game(recipe, trial.config.model, validator.spec, trial.seed).sampler()

@@ -142,6 +142,7 @@ def _metric_json(comparison: MetricComparison) -> dict[str, Any]:
         "metric": comparison.metric,
         "unit": first.unit,
         "higher_is_better": first.higher_is_better,
+        "ideal": first.ideal,
         "computed": any(result.values for result in comparison.results.values()),
         "distrust_reason": comparison.distrust_reason,
         "is_decisive": comparison.is_decisive,
@@ -373,7 +374,7 @@ def _intervals(metric: Mapping[str, Any], index: Mapping[str, int]) -> str:
         if seeds:
             rows.append(Row(name, index[name], seeds))
     unit = f", {metric['unit']}" if metric["unit"] else ""
-    direction = format_direction(metric["higher_is_better"])
+    direction = format_direction(metric["higher_is_better"], metric["ideal"])
     return interval_chart(
         rows, metric["anchors"], f"{metric['metric']}{unit}{f' ({direction})' if direction else ''}"
     )

@@ -204,8 +204,9 @@ class MetricResult:
 class EvaluationResult:
     """The results of one model, in the order of the table.
 
-    ``tables`` are the domain's (:meth:`gancore.Domain.tables`). ``metadata`` (JSON values) has the hash of the model, n, the seed, the feature extractor, the classifier
-    and its accuracy, the source and its fingerprint, versions, and a description of the controls.
+    ``metadata`` (JSON values) has the hash of the model, n, the seed, the feature extractor, the classifier
+    and its accuracy, the source and its fingerprint, versions, and a description of the controls. ``tables``
+    are the domain's (:meth:`gancore.Domain.tables`).
     """
 
     model: str

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gancore.evaluation.result import MetricResult
     from gancore.metrics.metric import MetricInputs
 
+MISSING = "\N{EN DASH}"
+"""Text of a figure that is not known."""
+
 
 @dataclass(frozen=True)
 class TableRow:
@@ -65,7 +68,9 @@ class Table:
 
 def _row(content: Mapping[str, Any]) -> TableRow:
     values = tuple(content["values"])
-    if not isinstance(content["name"], str) or not all(isinstance(v, (int, float, type(None))) for v in values):
+    if not isinstance(content["name"], str) or not all(
+        isinstance(v, (int, float, type(None))) for v in values
+    ):
         raise TypeError("a row of a table has other content than figures")
     return TableRow(content["name"], values)
 
@@ -137,5 +142,5 @@ def _figures(rows: Sequence[TableRow], at: int) -> list[str]:
 def format_figure(value: float | None) -> str:
     """Three significant figures, all of whole thousands; a dash for None."""
     if value is None or value != value:
-        return "–"
+        return MISSING
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"

@@ -35,6 +35,7 @@ from gancore.runtime.clock import active_time
 from gancore.runtime.device import describe_environment, is_bf16_fast, make_deterministic, resolve_device
 from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from gancore.runtime.kernel_cache import KernelCache
+from gancore.text import count_noun
 from gancore.training.checkpoint import Checkpoint, load_networks, load_optimizers, optimizer_tensors
 from gancore.training.checkpoint import save_checkpoint as write_checkpoint
 from gancore.training.checks import check_costs, check_memory
@@ -45,7 +46,6 @@ from gancore.training.precision import check_precision, compute_in_fp32
 from gancore.training.setup import check_capabilities, setup_from_config, state_tensors
 from gancore.training.state import TrainState
 from gancore.training.timing import EvaluationCosts, measure_evaluation_costs, time_call
-from gancore.text import count_noun
 from gancore.training.validation import MIN_ROWS, Validator
 
 CARD_TEXTS = 8

@@ -178,8 +178,7 @@ class EvaluationCosts:
 def measure_evaluation_costs(monitor: Monitor, budget: float) -> EvaluationCosts:
     """Draw and write one preview into a temporary folder, and evaluate real rows in place of samples.
 
-    Pass a new ``monitor``: its diagnosis sees the untrained model; a fitted model after one step, as before it
-    has no samples.
+    Pass a new ``monitor``: its diagnosis sees the untrained model, or a fitted model after its first step.
     """
     with restored(monitor.setup):
         if not monitor.setup.game.players:

@@ -81,7 +81,10 @@ class Validator:
                 "set validation.select=null for the last model",
             )
         if select not in names:
-            raise ConfigError(f"validation.select: no measure {select!r} here", suggestion(select, [*names, *self.on_demand]))
+            raise ConfigError(
+                f"validation.select: no measure {select!r} here",
+                suggestion(select, [*names, *self.on_demand]),
+            )
         if (
             select != NLL
             and self.metrics[select].higher_is_better is None

@@ -38,7 +38,9 @@ def test_tables_of_models_are_joined_by_title_and_column():
 
 
 def test_a_card_has_the_tables_among_its_measures_once():
-    card = with_metrics("# m\n\n## Measures\n\nNot measured.\n\n## Limits\n\nx\n", [], [to_markdown(table(0.1), "m")])
+    card = with_metrics(
+        "# m\n\n## Measures\n\nNot measured.\n\n## Limits\n\nx\n", [], [to_markdown(table(0.1), "m")]
+    )
     assert card.index("## Measures") < card.index("| a | 1 | 0.1 | 0.5 |") < card.index("## Limits")
     assert with_metrics(card, [], [to_markdown(table(0.1), "m")]) == card
 

@@ -17,10 +17,10 @@ def update_rows(
     lr: float,
     weight_decay: float,
 ) -> None:
-    """Update ``part`` and its moments (n, rank), in place, in ``rows`` (count), each once, or in all of them.
+    """Update ``part`` and its moments (n, rank), in place, in ``rows`` (count), each once, or in all.
 
-    ``gradient`` (count, rank) is of these rows, to which ``weight_decay`` times the rows is added. The moments
-    of other rows stay as they are, as in ``torch.optim.SparseAdam``; ``step`` counts from 1.
+    ``gradient`` (count, rank) is of these rows; ``weight_decay`` times the rows is added to it. Moments of
+    other rows stay as they are, as in ``torch.optim.SparseAdam``; ``step`` counts from 1.
     """
     own, m, v = (part, first, second) if rows is None else (x[rows] for x in (part, first, second))
     gradient = gradient + weight_decay * own

@@ -21,7 +21,7 @@ ROWS_AT_ONCE = 1 << 17
 
 
 class LargeCellModel(PairModel):
-    """P(j | i) of :class:`TwoLevelSoftmax` with the row u_i; the cost is the cross entropy of a step of a walk.
+    """P(j | i) of :class:`TwoLevelSoftmax` with the row u_i; the cost is the cross entropy of a walk's step.
 
     A step of training takes ``pairs_per_step`` of the edges, in a direction each, or all, and has gradients
     of the rows that occur alone, as ``torch.optim.SparseAdam``. A pair is what a walk steps over that is at
@@ -104,7 +104,9 @@ class LargeCellModel(PairModel):
 
     def _update(self, name: str, rows: Tensor, gradient: Tensor) -> None:
         parts = (getattr(self, f"{name}{part}") for part in ("", "_first", "_second"))
-        update_rows(*parts, rows, gradient, int(self.steps_taken) + 1, self.config.lr, self.config.weight_decay)
+        update_rows(
+            *parts, rows, gradient, int(self.steps_taken) + 1, self.config.lr, self.config.weight_decay
+        )
 
     def cost(self, edges: Tensor) -> float:
         """Nats a step of a walk on train."""

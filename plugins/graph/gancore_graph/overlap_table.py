@@ -57,8 +57,8 @@ def overlap_table(inputs: MetricInputs, results: Sequence[MetricResult]) -> list
 def controls(train: Graph, overlap: float, key: Key) -> tuple[list[Graph], float]:
     """Graphs of the partial configuration model with this overlap, and the overlap that they have.
 
-    Of edges that are wired again with chance, a share is train's again: with a share k kept it is k + (1 - k)²
-    c for a large graph, where c is that of k = 0. Below c, nothing is kept.
+    Edges that are wired again are train's by chance: with a share k kept the overlap is k + (1 - k)^2 c,
+    where c is that of k = 0. Below c, nothing is kept.
     """
     count = min(MOST_CONTROLS, max(FEWEST_CONTROLS, CONTROL_EDGES // len(train.edges)))
     edges = torch.from_numpy(np.ascontiguousarray(train.edges))
@@ -74,7 +74,7 @@ def controls(train: Graph, overlap: float, key: Key) -> tuple[list[Graph], float
 
 
 def share_to_keep(overlap: float, chance: float) -> float:
-    """k with k + (1 - k)² c = ``overlap``; 0 if chance alone gives more."""
+    """k with k + (1 - k)^2 c = ``overlap``; 0 if chance alone gives more."""
     if overlap <= chance:
         return 0.0
     if chance <= 0:
@@ -112,8 +112,8 @@ def _real(result: MetricResult) -> float | None:
 
 def _note(train: Graph, count: int) -> str:
     return (
-        f"The input is the training graph ({train.nodes:,} nodes, {len(train.edges):,} edges), without held-out "
-        "edges; real, thinned: the held-out graph with as many edges. Below each model, the configuration model "
-        f"that keeps as many of train's edges ({count} graphs): what it has too, no model has learnt. Means over "
-        "graphs; links are scored by the model itself."
+        f"The input is the training graph ({train.nodes:,} nodes, {len(train.edges):,} edges), without "
+        "held-out edges; real, thinned: the held-out graph with as many edges. Beside each model, the "
+        f"configuration model that keeps as many of train's edges ({count} graphs): what it has too, no model "
+        "has learnt. Means over graphs; links are scored by the model itself."
     )

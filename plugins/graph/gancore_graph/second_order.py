@@ -1,4 +1,4 @@
-"""Steps of walks of second order (node2vec), of a whole batch at once, by darts that seldom miss.
+"""Steps of walks of second order (node2vec), of a whole batch at once, by darts that rarely miss.
 
 As in KnightKing (Yang et al. 2019): the board of a walk at a node of d neighbours is d columns as high as the
 largest weight of a neighbour that is not where the walk comes from; what of the weight of going back is above
@@ -71,7 +71,7 @@ class EdgeTable:
 
 
 def uniform_pair(seeds: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Two numbers in [0, 1) of 24 bits, float32, of each of ``seeds`` (count) int64: the ``number``-th pair."""
+    """The ``number``-th pair of numbers in [0, 1), of 24 bits, of each of ``seeds`` (count) int64."""
     mixed = seeds + (number * GOLDEN + 2**63) % 2**64 - 2**63
     for shift, factor in ((30, FIRST), (27, SECOND)):
         mixed ^= (mixed >> shift) & ((1 << (64 - shift)) - 1)

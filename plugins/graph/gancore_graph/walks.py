@@ -111,9 +111,7 @@ class Walker(nn.Module):
             column, height = uniform_pair(seeds, number)
             column *= span + board.extra
             beside = column >= span
-            x = self.neighbours.index_select(
-                0, torch.where(beside, 0, column).to(torch.int32).add_(start)
-            )
+            x = self.neighbours.index_select(0, torch.where(beside, 0, column).to(torch.int32).add_(start))
             x = torch.where(beside, before, x)
             hit, unsure = board.hits(height.mul_(board.height), x == before)
             hit |= beside

@@ -6,12 +6,12 @@ import networkx
 import numpy as np
 import pytest
 import torch
+from gancore_graph import networkx_graphs
 from gancore_graph.canonical import edges_of, to_tensors
 from gancore_graph.config import GraphConfig
 from gancore_graph.diagnosis import find_faults, largest_share
 from gancore_graph.domain import GraphDomain
 from gancore_graph.drawing import draw_graphs
-from gancore_graph import networkx_graphs
 from gancore_graph.export import ENCODERS, to_networkx, to_pyg, write_samples
 from gancore_graph.graph import make_graph
 from gancore_graph.layout import find_layout

@@ -28,11 +28,13 @@ def test_cell_gives_the_step_of_the_best_roc_on_valid(tmp_path):
     assert list(found) == [3, 6, 9, 12] and all(0 < value <= 1 for value in found.values())
     assert "valid/triangles" not in lines[-1]
     chosen = json.loads((run.model / "config.json").read_text())["training"]
-    assert chosen["step"] == max(found, key=lambda step: (found[step], -step)) and chosen["precision"] == "fp32"
+    assert (
+        chosen["step"] == max(found, key=lambda step: (found[step], -step)) and chosen["precision"] == "fp32"
+    )
 
 
 def test_a_model_without_a_likelihood_is_refused_and_unknown_names_are_named(tmp_path):
-    with pytest.raises(ConfigError, match="likelihood.*validation.select=null"):
+    with pytest.raises(ConfigError, match=r"likelihood.*validation\.select=null"):
         train(tmp_path, "walk-lm")
     with pytest.raises(ConfigError, match="link_roc_auc"):
         train(tmp_path, "cell", "validation.select=link_roc")

@@ -1,4 +1,4 @@
-"""The softmax in two levels is the dense one that it stands for; CELL by it is fitted and draws by its law."""
+"""The softmax in two levels is the dense one that it stands for, and CELL by it draws by its law."""
 
 from __future__ import annotations
 
