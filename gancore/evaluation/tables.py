@@ -89,23 +89,32 @@ def make_tables(
 
 
 def merge_tables(tables: Mapping[str, Sequence[Table]]) -> list[Table]:
-    """One table for each title, with the rows of all models, whose names ``tables`` has."""
-    merged: dict[str, Table] = {}
-    for model, table in ((name, one) for name, several in tables.items() for one in several):
-        first = merged.get(table.title)
-        if first is None:
-            rows = table.named_rows(model)[len(table.reference) :]
-            merged[table.title] = Table(table.title, table.note, table.columns, table.reference, rows)
-            continue
-        known = [dict(zip(table.columns, row.values, strict=True)) for row in table.rows]
-        more = [
-            TableRow(row.name or model, [values.get(column) for column in first.columns])
-            for row, values in zip(table.rows, known, strict=True)
-        ]
-        merged[table.title] = Table(
-            first.title, first.note, first.columns, first.reference, [*first.rows, *more]
-        )
-    return list(merged.values())
+    """One table for each title, with the rows of all models, whose names ``tables`` has.
+
+    Its columns are those of the table that has most, then what others have besides.
+    """
+    by_title: dict[str, list[tuple[str, Table]]] = {}
+    for model, several in tables.items():
+        for table in several:
+            by_title.setdefault(table.title, []).append((model, table))
+    return [_merge(named) for named in by_title.values()]
+
+
+def _merge(named: Sequence[tuple[str, Table]]) -> Table:
+    widest = max((table for _, table in named), key=lambda table: len(table.columns))
+    columns = list(dict.fromkeys([*widest.columns, *(name for _, one in named for name in one.columns)]))
+    rows = [
+        _with_columns(TableRow(row.name or model, row.values), table.columns, columns)
+        for model, table in named
+        for row in table.rows
+    ]
+    reference = [_with_columns(row, widest.columns, columns) for row in widest.reference]
+    return Table(widest.title, widest.note, columns, reference, rows)
+
+
+def _with_columns(row: TableRow, own: Sequence[str], columns: Sequence[str]) -> TableRow:
+    values = dict(zip(own, row.values, strict=True))
+    return TableRow(row.name, [values.get(column) for column in columns])
 
 
 def to_markdown(table: Table, model: str) -> str:

@@ -28,12 +28,13 @@ def test_tables_are_stored_without_loss(tmp_path):
 
 def test_tables_of_models_are_joined_by_title_and_column():
     [joined] = merge_tables({"one": [table(0.1)], "two": [table(0.2, ("b", "c"))], "none": []})
-    assert joined.reference == (TRAIN,)
-    assert [(row.name, list(row.values)) for row in joined.rows] == [
-        ("one", [0.1, None]),
-        ("beside", [0.5, 0.25]),
-        ("two", [None, 0.2]),
-        ("beside", [None, 0.5]),
+    assert list(joined.columns) == ["a", "b", "c"]
+    assert [(row.name, list(row.values)) for row in (*joined.reference, *joined.rows)] == [
+        ("train", [1.0, 2000.0, None]),
+        ("one", [0.1, None, None]),
+        ("beside", [0.5, 0.25, None]),
+        ("two", [None, 0.2, None]),
+        ("beside", [None, 0.5, 0.25]),
     ]
 
 

@@ -114,6 +114,6 @@ def _note(train: Graph, count: int) -> str:
     return (
         f"The input is the training graph ({train.nodes:,} nodes, {len(train.edges):,} edges), without "
         "held-out edges; real, thinned: the held-out graph with as many edges. Beside each model, the "
-        f"configuration model that keeps as many of train's edges ({count} graphs): what it has too, no model "
-        "has learnt. Means over graphs; links are scored by the model itself."
+        f"configuration model that keeps as many of train's edges ({count} graphs): what it has too, no "
+        "model has learnt. Means over graphs; links are scored by the model itself."
     )
