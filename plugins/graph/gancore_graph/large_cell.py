@@ -92,7 +92,7 @@ class LargeCellModel(PairModel):
         """A step of Adam by steps of walks from nodes ``one`` to nodes ``other``, (count) each."""
         places = self.places[other]
         found = self.softmax.gradients(self.u[one], places)
-        rows, numbers = one.unique(return_inverse=True)
+        rows, numbers = torch.unique(one, return_inverse=True)
         by_u = self.u.new_zeros(len(rows), self.config.rank).index_add_(0, numbers, found.u)
         seen = torch.zeros(len(self.clusters), dtype=torch.bool, device=self.u.device)
         seen[places // self.size] = True
@@ -103,10 +103,9 @@ class LargeCellModel(PairModel):
         self.steps_taken.add_(1)
 
     def _update(self, name: str, rows: Tensor, gradient: Tensor) -> None:
-        parts = (getattr(self, f"{name}{part}") for part in ("", "_first", "_second"))
-        update_rows(
-            *parts, rows, gradient, int(self.steps_taken) + 1, self.config.lr, self.config.weight_decay
-        )
+        part, first, second = (getattr(self, f"{name}{end}") for end in ("", "_first", "_second"))
+        step, config = int(self.steps_taken) + 1, self.config
+        update_rows(part, first, second, rows, gradient, step, config.lr, config.weight_decay)
 
     def cost(self, edges: Tensor) -> float:
         """Nats a step of a walk on train."""

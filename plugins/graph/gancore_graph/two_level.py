@@ -47,9 +47,9 @@ class TwoLevelSoftmax:
         """log p of ``places`` (rows), given ``u`` (rows, rank), (rows)."""
         own = places // self.size
         found = torch.empty(len(u), dtype=u.dtype, device=u.device)
-        for rows in self._chunks(len(u)):
-            logits = u[rows] @ self.clusters.T
-            found[rows] = logits.gather(1, own[rows, None])[:, 0] - logits.logsumexp(1)
+        for part in self._chunks(len(u)):
+            logits = u[part] @ self.clusters.T
+            found[part] = logits.gather(1, own[part, None])[:, 0] - logits.logsumexp(1)
         for rows, cluster in self.groups(own):
             logits = u[rows] @ self._of_cluster(cluster).T
             within = places[rows] - cluster * self.size
@@ -59,8 +59,8 @@ class TwoLevelSoftmax:
     def draw(self, u: Tensor, uniform: Tensor) -> Tensor:
         """A place of each row of ``u`` (rows, rank), by two numbers of ``uniform`` (rows, 2), (rows)."""
         own = torch.empty(len(u), dtype=torch.int64, device=u.device)
-        for rows in self._chunks(len(u)):
-            own[rows] = _quantile(u[rows] @ self.clusters.T, uniform[rows, 0])
+        for part in self._chunks(len(u)):
+            own[part] = _quantile(u[part] @ self.clusters.T, uniform[part, 0])
         places = torch.empty_like(own)
         for rows, cluster in self.groups(own):
             logits = u[rows] @ self._of_cluster(cluster).T
@@ -72,10 +72,10 @@ class TwoLevelSoftmax:
         own, weight = places // self.size, 1 / len(u)
         by_u = torch.empty_like(u)
         by_clusters, by_v = torch.zeros_like(self.clusters), torch.zeros_like(self.v)
-        for rows in self._chunks(len(u)):
-            chances = (u[rows] @ self.clusters.T).softmax(1)
-            by_u[rows] = chances @ self.clusters - self.clusters[own[rows]]
-            by_clusters += chances.T @ u[rows]
+        for part in self._chunks(len(u)):
+            chances = (u[part] @ self.clusters.T).softmax(1)
+            by_u[part] = chances @ self.clusters - self.clusters[own[part]]
+            by_clusters += chances.T @ u[part]
         by_clusters.index_add_(0, own, u, alpha=-1)
         for rows, cluster in self.groups(own):
             of_cluster, given = self._of_cluster(cluster), u[rows]
@@ -91,9 +91,9 @@ class TwoLevelSoftmax:
         order = own.argsort(stable=True)
         clusters, counts = torch.unique_consecutive(own[order], return_counts=True)
         most = max(1, CHUNK_NUMBERS // self.size)
-        parts = order.split(counts.tolist())
+        parts = torch.split(order, counts.tolist())
         for cluster, rows in zip(clusters.tolist(), parts, strict=True):
-            yield from ((part, cluster) for part in rows.split(most))
+            yield from ((part, cluster) for part in torch.split(rows, most))
 
     def _of_cluster(self, cluster: int) -> Tensor:
         return self.v[cluster * self.size : (cluster + 1) * self.size]

@@ -98,7 +98,8 @@ class Walker(nn.Module):
                 if at == 1:
                     steps.append(self._step(steps[0], uniform_pair(seeds[rows], 0)[0]))
                 else:
-                    steps.append(self._biased_step(*steps[-2:], seeds[rows] + at * STRIDE, p, q))
+                    own = seeds[rows] + at * STRIDE
+                    steps.append(self._biased_step(steps[-2], steps[-1], own, p, q))
             walks[rows] = torch.stack(steps[:length], 1).long()
         return walks
 
@@ -150,8 +151,8 @@ class Walker(nn.Module):
         parts = torch.unique_consecutive(
             torch.div(ends, MOST_NEIGHBOURS, rounding_mode="floor"), return_counts=True
         )[1].tolist()
-        split = zip(before.split(parts), node.split(parts), u.split(parts), strict=True)
-        return torch.cat([self._exact_step(*part, p, q) for part in split])
+        split = zip(*(torch.split(one, parts) for one in (before, node, u)), strict=True)
+        return torch.cat([self._exact_step(t, v, own, p, q) for t, v, own in split])
 
     def _exact_step(self, before: Tensor, node: Tensor, u: Tensor, p: float, q: float) -> Tensor:
         """By inversion of the cumulated weights of all neighbours; memory is the sum of the degrees."""
