@@ -1,7 +1,7 @@
 """A large graph from end to end: walks, training, generated walks, graphs, statistics; seconds and memory.
 
     python benchmarks/graph_scale.py --nodes 10000 100000 1000000 --out /var/tmp/scale
-    python benchmarks/graph_scale.py --out /var/tmp/scale --picture docs/images/graph-scale.png
+    python benchmarks/graph_scale.py --out /var/tmp/scale --picture docs/graph-large.svg
 
 A power-law graph of six edges a node is made. Each stage is a process of its own on one thread, whose
 processor seconds and largest resident memory are printed and kept in the folder: stages that are there are
@@ -179,10 +179,13 @@ def draw_picture(out: Path, picture: Path) -> None:
         known = [(nodes, json.loads(file.read_text())) for nodes, file in files if file.is_file()]
         for part, axis, unit in (("seconds", axes[0], 1), ("memory", axes[1], 1e9)):
             x, y = [nodes for nodes, _ in known], [figures[part] / unit for _, figures in known]
-            axis.loglog(x, y, "o-", markersize=3, linewidth=1, label=name)
+            axis.plot(x, y, "o-", markersize=3, linewidth=1, label=name)
     axes[0].set_ylabel("processor seconds, one thread")
     axes[1].set_ylabel("largest memory of the process, GB")
+    axes[0].set_yscale("log")
+    axes[1].set_ylim(0, 8.5)
     for axis in axes:
+        axis.set_xscale("log")
         axis.set_xlabel("nodes (six edges each)")
         axis.grid(alpha=0.3)
     axes[1].axhline(8, color="black", linewidth=0.8, linestyle="--")
