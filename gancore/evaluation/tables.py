@@ -31,7 +31,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures side by side. ``note``: what they are, and of what, in a sentence or two.
+    """Figures side by side. ``note``: what they are, and of what, in a few lines.
 
     ``reference``: rows that do not depend on the model, such as that of the training data; of several models
     they are shown once. ``rows``: those of the model, its own first, then what it is to be read beside.
