@@ -15,20 +15,10 @@ from collections.abc import Callable
 import numba
 import numpy as np
 import torch
-from gancore_graph.graph import pair_keys, unpack_keys
 from gancore_graph.walks import Walker
+from power_law import power_law_graph
 
 from gancore.random import Key
-
-
-def power_law_graph(nodes: int, edges_a_node: int, seed: int = 0) -> np.ndarray:
-    """Edges (count, 2): ends are drawn by Pareto weights, and a cycle goes through all nodes."""
-    rng = np.random.default_rng(seed)
-    weights = np.minimum(rng.pareto(1.5, nodes) + 1, nodes**0.5).cumsum()
-    ends = np.searchsorted(weights, rng.random((edges_a_node * nodes, 2)) * weights[-1])
-    cycle = np.stack([np.arange(nodes), (np.arange(nodes) + 1) % nodes], 1)
-    ends = np.concatenate([ends[ends[:, 0] != ends[:, 1]], cycle])
-    return unpack_keys(np.unique(pair_keys(ends, nodes)), nodes)
 
 
 @numba.njit
@@ -63,7 +53,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    edges = torch.from_numpy(power_law_graph(given.nodes, 6))
+    edges = torch.from_numpy(power_law_graph(given.nodes, 6 * given.nodes))
     walker = Walker(edges, given.nodes)
     first = Key.of("first").integers(given.nodes, given.batch)
     starts, neighbours, origins = (x.numpy() for x in (walker.starts, walker.neighbours, first))

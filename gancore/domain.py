@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch.utils.tensorboard import SummaryWriter
 
+    from gancore.evaluation.result import MetricResult
+    from gancore.evaluation.tables import Table
+    from gancore.metrics.metric import MetricInputs
 
 MAX_LINE = 600
 """Characters of a sample on one line."""
@@ -58,6 +61,9 @@ class Domain:
     """The domain's own metrics; each target names a :class:`gancore.Metric`."""
     feature_extractors: ClassVar[Mapping[str, FeatureExtractorEntry]] = {}
     """Feature extractors by name, the default one first. The core adds principal components of train."""
+
+    formats: ClassVar[Mapping[str, str]] = {}
+    """Formats of files that :meth:`write_formats` makes, if there is a choice: names and what they are."""
 
     samples_are_points: ClassVar[bool] = True
     """Whether a small distance between features of two samples means that they are similar.
@@ -107,6 +113,22 @@ class Domain:
     def write(self, samples: Samples, folder: Path) -> list[Path]:
         """Write samples as files of a common format into ``folder``; return the path of every file."""
         raise TypeError(f"{type(self).__name__} must define write(samples, folder)")
+
+    def write_formats(self, samples: Samples, folder: Path, formats: Sequence[str]) -> list[Path]:
+        """As :meth:`write`, each sample in each of these ``formats``. Raises ConfigError: one is unknown."""
+        self.require_formats(formats)
+        raise TypeError(f"{type(self).__name__} has formats and must define write_formats")
+
+    def require_formats(self, formats: Sequence[str]) -> None:
+        """Raises ConfigError, which names those there are, if one is not in ``formats`` of the domain."""
+        unknown = [name for name in formats if name not in self.formats]
+        if unknown and not self.formats:
+            raise ConfigError(f"the domain {self.name} has no choice of formats", "leave out --format")
+        if unknown:
+            listed = ", ".join(f"{name} ({text})" for name, text in self.formats.items())
+            raise ConfigError(
+                f"the domain {self.name} has no format {short_repr(unknown[0])}", f"give one of {listed}"
+            )
 
     def preview(self, samples: Samples) -> Image | None:
         """A PIL image of a few samples, for previews, TensorBoard and reports; by default None."""
@@ -158,6 +180,14 @@ class Domain:
 
         For previews and the report of a comparison; ``write`` and ``preview`` get it as
         ``Samples.remarks``.
+        """
+        return []
+
+    def tables(self, inputs: MetricInputs, results: Sequence[MetricResult]) -> list[Table]:
+        """Figures of an evaluation side by side, beside its metrics; by default none.
+
+        They are printed, stored with the ``results``, and shown in the model card and in the report of a
+        comparison, which joins those of all models.
         """
         return []
 

@@ -35,6 +35,7 @@ def generate(
     truncation: float | None = None,
     temperature: float | None = None,
     infill: str | None = None,
+    formats: str | Sequence[str] = (),
     batch_size: int = 64,
     device: str = "auto",
     overwrite: bool = False,
@@ -52,6 +53,7 @@ def generate(
         interpolate: write ``n`` paths of this number of samples between two samples.
         truncation, temperature: see :meth:`gancore.models.model.Model.sample`.
         infill: a prompt whose gaps each sample fills (:meth:`gancore.models.model.Model.infill`).
+        formats: of the files, each sample in each; by default those that the domain writes.
         batch_size: the number of samples on the device at a time; it does not change samples.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         overwrite: replace samples that are in ``out``.
@@ -73,6 +75,8 @@ def generate(
             "of these give --temperature alone beside it",
         )
     loaded = load(find_model(model, announce), device)
+    formats = [formats] if isinstance(formats, str) else list(dict.fromkeys(formats))
+    loaded.domain.require_formats(formats)
     if infill is not None:
         samples = loaded.infill(infill, n, seed, batch_size, temperature)
     elif interpolate is not None and each_label:
@@ -83,7 +87,7 @@ def generate(
         samples = loaded.sample_each_label(n, seed, batch_size, truncation, temperature)
     else:
         samples = loaded.sample(n, seed, label, batch_size, truncation, temperature)
-    written = _write(loaded.domain, samples, Path(out))
+    written = _write(loaded.domain, samples, Path(out), formats)
     _remove_replaced(existing, written, announce)
     for line in loaded.domain.text_lines(samples):
         announce(line)
@@ -190,11 +194,14 @@ def _remove_replaced(existing: Sequence[Path], written: Sequence[Path], announce
     announce(f"{len(existing)} files of other samples in {existing[0].parent} are replaced")
 
 
-def _write(domain: Domain, samples: Samples, folder: Path) -> list[Path]:
+def _write(domain: Domain, samples: Samples, folder: Path, formats: Sequence[str] = ()) -> list[Path]:
+    def write(temporary: Path) -> list[Path]:
+        if formats:
+            return domain.write_formats(samples, temporary, formats)
+        return domain.write(samples, temporary)
+
     try:
-        return write_files_atomic(
-            folder, lambda temporary: domain.write(samples, temporary), f"the domain {domain.name!r}"
-        )
+        return write_files_atomic(folder, write, f"the domain {domain.name!r}")
     except OSError as error:
         raise GancoreError(
             f"cannot write samples to {folder}: {error.strerror}", "give another --out"

@@ -66,6 +66,14 @@ def generate(
             metavar="PROMPT", help="Fill the gaps of a prompt. Of models that do; see their domain."
         ),
     ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Format of the files, if the domain has several; repeat it to write several.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Samples on the device at a time; does not change samples.")
     ] = 64,
@@ -88,6 +96,7 @@ def generate(
         truncation=truncation,
         temperature=temperature,
         infill=infill,
+        formats=formats or (),
         batch_size=batch_size,
         device=device,
         overwrite=overwrite,

@@ -51,6 +51,8 @@ def join_names(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def format_direction(higher_is_better: bool | None) -> str:
-    """``"higher is better"``, ``"lower is better"``, or empty for None."""
+def format_direction(higher_is_better: bool | None, ideal: float | None = None) -> str:
+    """``"higher is better"``, ``"lower is better"``, ``"best is 1"``; empty if neither end is better."""
+    if higher_is_better is not None and ideal is not None:
+        return f"best is {ideal:g}"
     return {True: "higher is better", False: "lower is better", None: ""}[higher_is_better]

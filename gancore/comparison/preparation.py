@@ -159,29 +159,31 @@ def selection(
     Raises:
         ConfigError: ``--select`` is none of them, or is the likelihood and a recipe has none.
     """
-    validator = Validator(domain, spec, valid, 1, evaluation_key("select"))
+    validator = Validator(domain, spec, valid, 1, evaluation_key("select"), config.select)
     able = {name: metric for name, metric in validator.metrics.items() if metric.higher_is_better is not None}
     if config.select not in (None, LAST, NLL, *able):
         message = f"--select {config.select}: there is no such metric that can select models"
-        raise ConfigError(message, suggestion(str(config.select), [*able, NLL]))
+        raise ConfigError(message, suggestion(str(config.select), [*able, NLL, *validator.on_demand]))
     on_valid = {
         name: {"higher_is_better": metric.higher_is_better, "unit": metric.unit}
         for name, metric in able.items()
     }
+    needs = validator.metrics[config.select].requires if config.select in validator.metrics else ()
+    if config.select == NLL or "likelihood" in needs:
+        _require_likelihood(str(config.select), validator, trials)
     if config.select == NLL:
-        _require_likelihood(validator, trials)
         on_valid[NLL] = {"higher_is_better": False, "unit": "nats a sample"}
     default = domain.selection_metric if domain.selection_metric in able else ""
     return {"select": selection_metric(config, default), "on_valid": on_valid}
 
 
-def _require_likelihood(validator: Validator, trials: Iterable[Trial]) -> None:
-    """Raise ConfigError if the models of a recipe have no likelihood on these data."""
+def _require_likelihood(select: str, validator: Validator, trials: Iterable[Trial]) -> None:
+    """Raise ConfigError if ``select`` needs a likelihood that a recipe's models have not on these data."""
     for trial in trials:
         _, recipe = plugins().load_recipe(validator.domain, trial.recipe)
         sampler = build_game(recipe, trial.config.model, validator.spec, trial.seed).sampler()
         try:
-            validator.require_metric(NLL, sampler)
+            validator.require_metric(select, sampler)
         except ConfigError as error:
-            message = f"--select {NLL}: {trial.name} gives no likelihood on these data"
+            message = f"--select {select}: {trial.name} gives no likelihood on these data"
             raise ConfigError(message, f"leave out {trial.name}, or select by another metric") from error

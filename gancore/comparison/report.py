@@ -32,6 +32,7 @@ from gancore.comparison.tradeoff_table import time_to_target, tradeoff_row, trad
 from gancore.comparison.verdict import RULES, VerdictInputs, summarise, write_verdict
 from gancore.errors import CheckpointError
 from gancore.evaluation.result import EvaluationResult
+from gancore.evaluation.tables import Table, merge_tables
 from gancore.files import MAX_DATA_JSON_BYTES, atomic_write
 from gancore.run_folder import read_metrics
 
@@ -98,6 +99,7 @@ def make_report(
         "headline": analysis.headline.metric if analysis.headline else "",
         "metrics": [_metric_json(comparison) for comparison in analysis],
         "evaluation": _evaluation_metadata(evaluations),
+        "tables": [table.to_json() for table in merge_tables(_tables(evaluations))],
         "tradeoffs": tradeoff_rows,
         "time_to_target": _time_to_target(runs, environment),
         "temperature_curves": temperature_curves(read_curves(folder, trials)),
@@ -140,6 +142,7 @@ def _metric_json(comparison: MetricComparison) -> dict[str, Any]:
         "metric": comparison.metric,
         "unit": first.unit,
         "higher_is_better": first.higher_is_better,
+        "ideal": first.ideal,
         "computed": any(result.values for result in comparison.results.values()),
         "distrust_reason": comparison.distrust_reason,
         "is_decisive": comparison.is_decisive,
@@ -179,6 +182,15 @@ def _evaluation_metadata(evaluations: Mapping[str, Mapping[int, EvaluationResult
     """``metadata`` of the first evaluation; in the others, only the hash of the model differs."""
     first = next((one for seeds in evaluations.values() for one in seeds.values()), None)
     return {} if first is None else dict(first.metadata)
+
+
+def _tables(evaluations: Mapping[str, Mapping[int, EvaluationResult]]) -> dict[str, Sequence[Table]]:
+    """The domain's tables of each model, by its recipe; with the seed, if there are several."""
+    return {
+        f"{name}, seed {seed}" if len(seeds) > 1 else name: one.tables
+        for name, seeds in evaluations.items()
+        for seed, one in seeds.items()
+    }
 
 
 def _samples(folder: ComparisonFolder, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -362,7 +374,7 @@ def _intervals(metric: Mapping[str, Any], index: Mapping[str, int]) -> str:
         if seeds:
             rows.append(Row(name, index[name], seeds))
     unit = f", {metric['unit']}" if metric["unit"] else ""
-    direction = format_direction(metric["higher_is_better"])
+    direction = format_direction(metric["higher_is_better"], metric["ideal"])
     return interval_chart(
         rows, metric["anchors"], f"{metric['metric']}{unit}{f' ({direction})' if direction else ''}"
     )

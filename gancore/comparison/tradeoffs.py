@@ -206,8 +206,10 @@ def scaling(
     """
     points: list[dict[str, float]] = []
     reason, elapsed = "", 0.0
-    for factor in SIZE_FACTORS:
-        scaled = spec if factor == 1 else domain.scale_spec(spec, factor)
+    specs = {factor: spec if factor == 1 else domain.scale_spec(spec, factor) for factor in SIZE_FACTORS}
+    if sum(scaled is not None for scaled in specs.values()) < 2:
+        return {"not_measured": "the data have no size that can be changed", "points": points}
+    for factor, scaled in specs.items():
         if scaled is None:
             reason = reason or "the data have no size that can be changed"
             continue

@@ -158,9 +158,11 @@ def _lead(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement
 def _values(inputs: VerdictInputs, comparison: MetricComparison) -> list[Statement]:
     parts = [f"{name} {_value_with_intervals(comparison, name)}" for name in comparison.ranked()]
     unit = f", in {comparison.first.unit}" if comparison.first.unit else ""
+    direction = format_direction(comparison.higher, comparison.first.ideal)
     return [
         Statement(
-            "better", f"{comparison.metric}{unit}, {format_direction(comparison.higher)}: {'; '.join(parts)}."
+            "better",
+            f"{comparison.metric}{unit}, {direction}: {'; '.join(parts)}.",
         )
     ]
 

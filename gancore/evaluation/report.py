@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gancore.errors import CheckpointError
 from gancore.evaluation.result import TRUSTED, EvaluationResult, MetricResult
+from gancore.evaluation.tables import to_markdown, to_rich
 from gancore.files import MAX_JSON_BYTES, atomic_write, read_regular
 from gancore.text import escape_control
 
@@ -249,6 +250,9 @@ def print_report(evaluation: EvaluationResult) -> None:
         for line in summary(evaluation):
             console.print(escape_control(line), markup=False, soft_wrap=True)
         console.print(build_table(evaluation, console.width))
+    for table in evaluation.tables:
+        console.print(to_rich(table, evaluation.model))
+        console.print(escape_control(table.note), markup=False, soft_wrap=not console.is_terminal)
     for line in footnotes(evaluation):
         console.print(escape_control(line), markup=False, soft_wrap=not console.is_terminal)
 
@@ -374,7 +378,8 @@ def write_to_card(folder: Path, evaluation: EvaluationResult) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{file} cannot be read", "leave out --update-card") from error
     facts = [card_fact(result) for result in evaluation if result.trusted and not result.skipped]
-    atomic_write(file, with_metrics(card, facts))
+    tables = [to_markdown(table, "samples") for table in evaluation.tables]
+    atomic_write(file, with_metrics(card, facts, tables))
 
 
 def card_fact(result: MetricResult) -> CardMetric:

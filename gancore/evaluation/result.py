@@ -16,6 +16,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from gancore.errors import CheckpointError
+from gancore.evaluation.tables import Table
 from gancore.files import MAX_JSON_BYTES, atomic_write, read_regular
 
 FORMAT = 3
@@ -204,12 +205,14 @@ class EvaluationResult:
     """The results of one model, in the order of the table.
 
     ``metadata`` (JSON values) has the hash of the model, n, the seed, the feature extractor, the classifier
-    and its accuracy, the source and its fingerprint, versions, and a description of the controls.
+    and its accuracy, the source and its fingerprint, versions, and a description of the controls. ``tables``
+    are the domain's (:meth:`gancore.Domain.tables`).
     """
 
     model: str
     results: Sequence[MetricResult]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    tables: Sequence[Table] = ()
 
     def __getitem__(self, metric: str) -> MetricResult:
         return next(result for result in self.results if result.metric == metric)
@@ -224,6 +227,8 @@ class EvaluationResult:
         for record in records:
             del record["seconds"]
         head = {"format": FORMAT, "model": self.model, "metadata": self.metadata}
+        if self.tables:
+            head["tables"] = [table.to_json() for table in self.tables]
         return [encode_lossless(line) for line in (head, *records, {"seconds": seconds})]
 
     def write(self, path: Path) -> None:
@@ -286,7 +291,8 @@ def _parse(lines: Sequence[Any]) -> Iterator[EvaluationResult]:
         results = [
             replace(MetricResult(**record), seconds=last["seconds"][record["metric"]]) for record in records
         ]
-        yield EvaluationResult(head["model"], tuple(results), head["metadata"])
+        tables = [Table.from_json(table) for table in head.get("tables", [])]
+        yield EvaluationResult(head["model"], tuple(results), head["metadata"], tuple(tables))
 
 
 def to_json_value(value: Any) -> Any:

@@ -32,6 +32,7 @@ from gancore.evaluation.reference import (
 )
 from gancore.evaluation.report import format_accuracy
 from gancore.evaluation.result import EvaluationResult, MetricResult
+from gancore.evaluation.tables import make_tables
 from gancore.evaluation.temperatures import TEMPERATURE, check_temperatures
 from gancore.files import total_memory_bytes
 from gancore.metrics.intervals import clopper_pearson
@@ -110,7 +111,8 @@ def run_evaluation(request: EvaluationRequest) -> EvaluationResult:
     results = tuple(_evaluate_all(evaluator, entries, metrics, throttle(announce)))
     used = [entries[name] for name in metrics]
     metadata = build_metadata(request, model, reference, data, evaluator, used)
-    return EvaluationResult(request.model_name, results, metadata)
+    tables = make_tables(model.domain, evaluator.inputs, results, announce)
+    return EvaluationResult(request.model_name, results, metadata, tables)
 
 
 def _evaluate_all(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from gancore.evaluation.controls import Controls
     from gancore.evaluation.evaluator import Evaluator
     from gancore.evaluation.features import Coordinates, FeaturePipeline
-    from gancore.evaluation.result import Difference
+    from gancore.evaluation.result import Difference, MetricResult
+    from gancore.evaluation.tables import Table, TableRow
     from gancore.metrics.bins import kmeans_centres
     from gancore.metrics.distances import distance_chunks, nearest
     from gancore.metrics.frechet import frechet_metric
@@ -59,7 +60,10 @@ __all__ = [
     "DiskCache",
     "Evaluator",
     "FeaturePipeline",
+    "MetricResult",
     "PretrainedWeights",
+    "Table",
+    "TableRow",
     "block_jackknife",
     "class_counts",
     "clopper_pearson",

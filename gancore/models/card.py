@@ -203,11 +203,12 @@ def _use(facts: CardData) -> str:
     return dedent(GENERATOR_USAGE).strip().format(label=label, model=model, given=given)
 
 
-def with_metrics(card: str, metrics: Sequence[CardMetric]) -> str:
-    """Replace the section of metrics of a card; append it to a card that has none."""
+def with_metrics(card: str, metrics: Sequence[CardMetric], tables: Sequence[str] = ()) -> str:
+    """Replace the section of metrics of a card, with ``tables`` in it; append it to a card that has none."""
     before, heading_found, rest = card.partition("\n## Measures\n")
     _, next_heading, after = rest.partition("\n## ") if heading_found else ("", "", "")
-    text = f"{before.rstrip()}\n\n{_metrics(metrics)}\n"
+    section = "\n\n".join([_metrics(metrics), *tables])
+    text = f"{before.rstrip()}\n\n{section}\n"
     return text + (f"\n## {after}" if next_heading else "")
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -280,6 +280,8 @@ def returns_the_files_it_writes(fixture: DomainFixture) -> None:
     for n in (1, 5):
         for samples in _with_and_without_condition(fixture, n):
             sizes[len(samples)] = _written(fixture, samples)
+            for name in fixture.domain.formats:
+                _written(fixture, samples, [name])
     if len(sizes) > 1 and sizes[max(sizes)] <= sizes[1]:
         raise CheckFailure(
             f"the files of {max(sizes)} samples are no larger than that of one ({sizes[1]} bytes)",
@@ -287,11 +289,13 @@ def returns_the_files_it_writes(fixture: DomainFixture) -> None:
         )
 
 
-def _written(fixture: DomainFixture, samples: Samples) -> int:
+def _written(fixture: DomainFixture, samples: Samples, formats: Sequence[str] = ()) -> int:
     """Write the samples and return the size of all files in bytes."""
+    domain = fixture.domain
     with tempfile.TemporaryDirectory(prefix="gancore-check-") as place, contextlib.chdir(place):
         folder = Path(place).resolve() / "run" / "samples"
-        paths = [Path(path) for path in fixture.domain.write(samples, folder)]
+        files = domain.write_formats(samples, folder, formats) if formats else domain.write(samples, folder)
+        paths = [Path(path) for path in files]
         found = {path.resolve() for path in Path(place).resolve().rglob("*") if path.is_file()}
         named = {path.resolve() for path in paths}
         if not paths:

@@ -35,6 +35,7 @@ from gancore.runtime.clock import active_time
 from gancore.runtime.device import describe_environment, is_bf16_fast, make_deterministic, resolve_device
 from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from gancore.runtime.kernel_cache import KernelCache
+from gancore.text import count_noun
 from gancore.training.checkpoint import Checkpoint, load_networks, load_optimizers, optimizer_tensors
 from gancore.training.checkpoint import save_checkpoint as write_checkpoint
 from gancore.training.checks import check_costs, check_memory
@@ -141,10 +142,15 @@ class RunContext:
         """Raises ConfigError if ``validation.select`` names no measure of this run."""
         valid, settings = self.data.view("valid"), self.config.validation
         key = evaluation_key("valid", self.config.train.seed, device=self.device)
-        validator = Validator(self.domain, self.data.spec, valid, settings.samples, key)
+        train = next(iter(self.data.views("train").values()))
+        validator = Validator(
+            self.domain, self.data.spec, valid, settings.samples, key, settings.select, train
+        )
         validator.require_metric(settings.select, self.setup.game.sampler())
-        if len(valid) < MIN_ROWS:
-            self.announce(f"valid has {len(valid)} row: samples are not evaluated in training")
+        if len(valid) < MIN_ROWS and not validator.metrics:
+            said = f"valid has {count_noun(len(valid), 'row')}: samples are not evaluated in training"
+            other = ", ".join(list(validator.on_demand)[:3])
+            self.announce(f"{said}; validation.select may be {other}, ..." if other else said)
         return validator
 
     def new_monitor(self, intervals: Intervals) -> Monitor:

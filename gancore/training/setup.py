@@ -95,8 +95,10 @@ def setup_from_game(
 
 
 def choose_precision(config: RunConfig, game: Game, device: torch.device) -> str:
-    """fp32 or bf16: the configured precision; ``auto`` depends on the game as well."""
+    """fp32 or bf16: the configured precision; ``auto`` depends on the game as well. Fits are in fp32."""
     wanted = config.train.precision
+    if not game.players:
+        return "fp32"
     return "fp32" if wanted == "auto" and game.fp32_by_default else resolve_precision(wanted, device)
 
 

@@ -178,8 +178,15 @@ class EvaluationCosts:
 def measure_evaluation_costs(monitor: Monitor, budget: float) -> EvaluationCosts:
     """Draw and write one preview into a temporary folder, and evaluate real rows in place of samples.
 
-    Pass a new ``monitor``: its diagnosis sees the untrained model.
+    Pass a new ``monitor``: its diagnosis sees the untrained model, or a fitted model after its first step.
     """
+    with restored(monitor.setup):
+        if not monitor.setup.game.players:
+            _step_timer(monitor.setup, monitor.setup.game.phases[0])(0)
+        return _measure_evaluation_costs(monitor, budget)
+
+
+def _measure_evaluation_costs(monitor: Monitor, budget: float) -> EvaluationCosts:
     preview = draw = 0.0
     if monitor.can_sample:
         draw, preview = _time_preview(monitor, MAX_WAIT_SHARE * budget)

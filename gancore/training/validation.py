@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import torch
+from torch import Tensor
 
 from gancore.data.dataset import Batch, Spec, View
 from gancore.domain import Domain
@@ -15,7 +16,7 @@ from gancore.errors import ConfigError
 from gancore.evaluation.controls import value_or_nan
 from gancore.evaluation.result import badness
 from gancore.games.sampler import Sampler
-from gancore.metrics.metric import Metric, MetricInputs
+from gancore.metrics.metric import Metric, MetricInputs, SampleSet
 from gancore.models.sampling import condition_sampler, draw_samples, to_cpu
 from gancore.plugins import plugins
 from gancore.random import Key, RowRange, evaluation_key
@@ -27,20 +28,30 @@ from gancore.trees import Tree, tree_all_finite
 
 MIN_ROWS = 2
 """Rows of valid below which metrics of samples are not computed."""
+ON_DEMAND = frozenset({"train", "likelihood"})
+"""What metrics may need that are computed only to select by them."""
+LIKELIHOOD_ROWS = 256
 NLL = "nll"
 """The metric of every likelihood model: -log p(x) on valid, in nats per sample."""
 
 
 @dataclass
 class Validator:
-    """Computes metrics of a run's samples against rows of valid; the same rows and latents every time."""
+    """Computes metrics of a run's samples against rows of valid; the same rows and latents every time.
+
+    Metrics that need rows of ``train`` or the model's likelihood are computed if ``select`` names one, alone:
+    they take time, and one row of valid is enough for them.
+    """
 
     domain: Domain
     spec: Spec
     valid: View
     n_samples: int
     key: Key
+    select: str | None = None
+    train: View | None = None
     metrics: dict[str, Metric] = field(init=False)
+    on_demand: Mapping[str, Metric] = field(init=False)
 
     def __post_init__(self) -> None:
         entries = self.domain.metrics_for(self.spec)
@@ -51,6 +62,10 @@ class Validator:
         count = min(self.n_samples, len(self.valid))
         if len(self.valid) < MIN_ROWS:
             self.metrics = {}
+        wanted = metrics_by_name.get(self.select or "")
+        self.on_demand = {n: m for n, m in metrics_by_name.items() if m.requires and m.requires <= ON_DEMAND}
+        if wanted is not None and self.select in self.on_demand:
+            self.metrics[str(self.select)] = wanted
         key = (self.key.to("cpu") / "valid").with_rows(RowRange.all(count))
         rows = (self.key.to("cpu") / "rows").permutation(len(self.valid))[:count]
         self.reference: Batch = self.valid.get_batch(rows, key)
@@ -60,8 +75,16 @@ class Validator:
         if select is None:
             return
         names = [*self.metrics_for(sampler), *self._nll(sampler)]
+        if select in self.metrics and "likelihood" in self.metrics[select].requires and NLL not in names:
+            raise ConfigError(
+                f"validation.select: {select} needs a likelihood, which this model has not",
+                "set validation.select=null for the last model",
+            )
         if select not in names:
-            raise ConfigError(f"validation.select: no measure {select!r} here", suggestion(select, names))
+            raise ConfigError(
+                f"validation.select: no measure {select!r} here",
+                suggestion(select, [*names, *self.on_demand]),
+            )
         if (
             select != NLL
             and self.metrics[select].higher_is_better is None
@@ -106,9 +129,31 @@ class Validator:
             samples = self.draw_samples(sampler) if samples is None else samples
             values = dict.fromkeys(metrics, math.nan)
             if tree_all_finite(samples):
-                inputs = MetricInputs.from_samples(samples, to_cpu(self.reference.data), self.spec)
+                inputs = self._inputs(sampler, samples)
                 values = {name: metric.compute(inputs) for name, metric in metrics.items()}
         return values | self._nll(sampler)
+
+    def _inputs(self, sampler: Sampler, samples: Tree) -> MetricInputs:
+        inputs = MetricInputs.from_samples(samples, to_cpu(self.reference.data), self.spec)
+        if self.train is not None and any(metric.requires for metric in self.metrics.values()):
+            rows = torch.arange(min(len(self.train), max(self.n_samples, MIN_ROWS)))
+            key = (self.key.to("cpu") / "train").with_rows(RowRange.all(len(rows)))
+            train = self.train.get_batch(rows, key)
+            inputs = replace(inputs, train=SampleSet(train.data, train.condition))
+        if sampler.can("likelihood"):
+            inputs = replace(inputs, likelihood=partial(self._log_prob, sampler))
+        return inputs
+
+    def _log_prob(self, sampler: Sampler, rows: Batch) -> Tensor | None:
+        """Nats of rows on the CPU, (n,), in parts."""
+        parts: list[Tensor] = []
+        with torch.no_grad():
+            for start in range(0, len(rows), LIKELIHOOD_ROWS):
+                part = sampler.log_prob(rows.slice(start, start + LIKELIHOOD_ROWS).to(self.key.device))
+                if part is None:
+                    return None
+                parts.append(part.cpu())
+        return torch.cat(parts)
 
     def noise_baseline(self, values: Mapping[str, float]) -> NoiseComparison | None:
         """The domain's selection metric, of the samples (in ``values``) and of noise.

@@ -146,7 +146,7 @@ def test_print_config_of_a_resumed_run_starts_from_the_run(capsys, tmp_path):
 
 def test_generate_hands_over_and_prints_the_files(api, capsys):
     words = "generate runs/a -n 2 --out o --seed 3 --label x --each-label --interpolate 4 --truncation 0.5"
-    words += " --temperature 0.7 --infill a___b"
+    words += " --temperature 0.7 --infill a___b --format f --format g"
     assert main([*words.split(), "--batch-size", "5", "--device", "cpu"]) == 0
     api.requests["generate"].pop("announce")
     assert api.requests["generate"] == {
@@ -160,6 +160,7 @@ def test_generate_hands_over_and_prints_the_files(api, capsys):
         "truncation": 0.5,
         "temperature": 0.7,
         "infill": "a___b",
+        "formats": ["f", "g"],
         "batch_size": 5,
         "device": "cpu",
         "overwrite": False,

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from gancore import DomainEntry, PretrainedModelEntry, hookimpl, packaged_models
 
 if TYPE_CHECKING:
+    import networkx
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["edge_array", "gancore_domains", "gancore_models"]
+    from gancore import Samples
+
+__all__ = ["edge_array", "gancore_domains", "gancore_models", "networkx_graphs", "pyg_data"]
 
 
 @hookimpl
@@ -35,3 +38,17 @@ def edge_array(graph: Any) -> NDArray[np.int64]:
     from gancore_graph.memory import edge_array as convert
 
     return convert(graph)
+
+
+def networkx_graphs(samples: Samples) -> list[networkx.Graph[Any]]:
+    """Each sample as a graph of networkx: :func:`gancore_graph.export.networkx_graphs`."""
+    from gancore_graph.export import networkx_graphs as convert
+
+    return convert(samples)
+
+
+def pyg_data(samples: Samples) -> list[Any]:
+    """Each sample as ``Data`` of torch-geometric: :func:`gancore_graph.export.pyg_data`."""
+    from gancore_graph.export import pyg_data as convert
+
+    return convert(samples)

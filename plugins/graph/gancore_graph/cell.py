@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from gancore import Recipe, RecipeConfig, Spec, View
+from gancore import Recipe, Spec, View
 from gancore.games import FittedGame, fitted_game
 from gancore.random import Key
+from gancore_graph.adam import update_rows
 from gancore_graph.canonical import keys_of
+from gancore_graph.cell_config import CellConfig
 from gancore_graph.edge_models import PairModel, first_distinct, read_graphs, require_one_graph
+from gancore_graph.large_cell import LargeCellModel
 
 CHUNK_NUMBERS = 1 << 19
 """Logits that are in memory at once: about what caches hold."""
@@ -22,20 +24,6 @@ KEPT_NUMBERS = 1 << 24
 """Link scores up to which the sums of their rows are kept between samples: nodes squared."""
 SETTLED, MOST_TURNS = 1e-5, 100
 """Change of the distribution of nodes, in total variation, that ends its iteration; and turns at most."""
-BETAS, EPSILON = (0.9, 0.999), 1e-8
-
-
-class CellConfig(RecipeConfig):
-    """Adam on all edges at once. The fit ends when a sample shares ``overlap`` of its edges with train."""
-
-    steps: PositiveInt = Field(200, description="steps at most, when the command gives no budget")
-    rank: PositiveInt = Field(9, le=512, description="rank of the logits")
-    overlap: PositiveFloat = Field(
-        0.5, le=1, description="share of train's edges in a sample that ends the fit"
-    )
-    check_every: PositiveInt = Field(10, description="steps between two looks at the overlap")
-    lr: PositiveFloat = Field(0.1, description="Adam's learning rate")
-    weight_decay: float = Field(1e-7, ge=0, description="weight of the squared parameters in the gradient")
 
 
 @dataclass(frozen=True)
@@ -116,14 +104,10 @@ class CellModel(PairModel):
         return float((self.share * self._log_sums()).sum() - logits.mean())
 
     def _adam(self, *gradients: Tensor) -> None:
-        step = int(self.steps_taken) + 1
+        config, step = self.config, int(self.steps_taken) + 1
         for number, (part, gradient) in enumerate(zip((self.u, self.v), gradients, strict=True)):
-            gradient = gradient + self.config.weight_decay * part
-            first, second = self.moments[2 * number], self.moments[2 * number + 1]
-            first.lerp_(gradient, 1 - BETAS[0])
-            second.lerp_(gradient.square(), 1 - BETAS[1])
-            unbiased = (second / (1 - BETAS[1] ** step)).sqrt_().add_(EPSILON)
-            part.addcdiv_(first, unbiased, value=-self.config.lr / (1 - BETAS[0] ** step))
+            moments = self.moments[2 * number], self.moments[2 * number + 1]
+            update_rows(part, *moments, None, gradient, step, config.lr, config.weight_decay)
 
     def _chunks(self) -> Iterator[slice]:
         size = max(1, CHUNK_NUMBERS // self.nodes)
@@ -244,4 +228,5 @@ class Cell(Recipe):
 
     def build(self, config: CellConfig, spec: Spec) -> FittedGame:
         require_one_graph(spec, "cell")
-        return fitted_game(CellModel(spec, config))
+        is_large = int(spec["max_nodes"]) > config.dense_nodes
+        return fitted_game(LargeCellModel(spec, config) if is_large else CellModel(spec, config))

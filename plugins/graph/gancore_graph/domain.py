@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,15 @@ from gancore_graph.config import GraphConfig, GraphSchema
 from gancore_graph.dataset import open_graph
 from gancore_graph.diagnosis import diagnose
 from gancore_graph.edge_models import draw_pairs
-from gancore_graph.export import write_samples
+from gancore_graph.export import FORMATS, write_samples
 from gancore_graph.registry import CORE, FEATURE_EXTRACTORS, SETS, STATISTICS
 from gancore_graph.sources import SOURCES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from gancore import MetricInputs
+    from gancore.metrics import MetricResult, Table
 
 
 class GraphDomain(Domain):
@@ -39,6 +42,7 @@ class GraphDomain(Domain):
     Config = GraphConfig
     Schema = GraphSchema
     sources = SOURCES
+    formats = FORMATS
     samples_are_points = False
     recipes = {
         entry.name: entry
@@ -124,6 +128,10 @@ class GraphDomain(Domain):
     def write(self, samples: Samples, folder: Path) -> list[Path]:
         return write_samples(samples, folder)
 
+    def write_formats(self, samples: Samples, folder: Path, formats: Sequence[str]) -> list[Path]:
+        self.require_formats(formats)
+        return write_samples(samples, folder, formats)
+
     def preview(self, samples: Samples) -> Image:
         from gancore_graph.drawing import draw_graphs
 
@@ -140,6 +148,11 @@ class GraphDomain(Domain):
             for row, (edges, nodes) in enumerate(each_graph(samples))
         ]
         return to_tensors(rows, most)
+
+    def tables(self, inputs: MetricInputs, results: Sequence[MetricResult]) -> list[Table]:
+        from gancore_graph.overlap_table import overlap_table
+
+        return overlap_table(inputs, results) if inputs.spec["graphs"] == 1 else []
 
     def diagnose(self, samples: Samples) -> list[Diagnostic]:
         return diagnose(samples)

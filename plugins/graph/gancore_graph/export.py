@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
@@ -21,8 +23,14 @@ if TYPE_CHECKING:
     import networkx
 
 Names = NDArray[Any]
+FORMATS: Mapping[str, str] = {
+    "graphml": "XML, which networkx, igraph and Gephi read",
+    "edges": "a pair of names a line",
+    "npz": "CSR arrays",
+}
+"""Formats of files; those of :data:`WRITTEN` without a choice."""
 WRITTEN = ("graphml", "edges")
-"""The files of each sample that ``write`` makes."""
+SEPARATORS = re.compile(r"[\s,;]+")
 
 
 def node_names(spec: Spec, nodes: int) -> Names:
@@ -36,15 +44,12 @@ def node_names(spec: Spec, nodes: int) -> Names:
     return np.arange(nodes)
 
 
-def write_samples(samples: Samples, folder: Path, formats: tuple[str, ...] = WRITTEN) -> list[Path]:
-    """A file of each format for each graph, named ``0001.graphml``, ...; returns every file.
+def write_samples(samples: Samples, folder: Path, formats: Sequence[str] = WRITTEN) -> list[Path]:
+    """A file of each of :data:`FORMATS` for each graph, named ``0001.graphml``, ...; returns every file.
 
     Raises:
-        ConfigError: no such format.
         OSError: the folder cannot be written, or is full.
     """
-    if unknown := [name for name in formats if name not in ENCODERS]:
-        raise ConfigError(f"no format {unknown[0]!r}", f"give one of {', '.join(ENCODERS)}")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for row, stem in enumerate(samples.file_stems()):
@@ -59,16 +64,27 @@ def write_samples(samples: Samples, folder: Path, formats: tuple[str, ...] = WRI
 
 def to_edge_list(edges: Ints, names: Names) -> bytes:
     """A pair of names a line, between tabs; then nodes without edges, one a line, after a comment."""
-    lines = [f"{u}\t{v}" for u, v in zip(_texts(names[edges[:, 0]]), _texts(names[edges[:, 1]]), strict=True)]
+    texts = distinct_texts(names)
+    lines = [f"{texts[u]}\t{texts[v]}" for u, v in edges.tolist()]
     lonely = np.setdiff1d(np.arange(len(names)), edges)
     if len(lonely):
-        lines += ["# nodes without edges", *_texts(names[lonely])]
+        lines += ["# nodes without edges", *(texts[node] for node in lonely.tolist())]
     return "".join(f"{line}\n" for line in lines or ["# no nodes"]).encode()
 
 
-def _texts(names: Names) -> list[str]:
-    """Names without what would divide a line or begin a comment."""
-    return ["_".join(str(name).split()).lstrip("#%") or "_" for name in names.tolist()]
+def distinct_texts(names: Names) -> list[str]:
+    """Names without what would divide a line or begin a comment; a number is added to those that would become
+    equal to another."""
+    plain = [SEPARATORS.sub("_", str(name)).lstrip("#%/") or "_" for name in names.tolist()]
+    taken, found = set(plain), []
+    seen: Counter[str] = Counter()
+    for text in plain:
+        seen[text] += 1
+        while seen[text] > 1 and f"{text}_{seen[text]}" in taken:
+            seen[text] += 1
+        found.append(text if seen[text] == 1 else f"{text}_{seen[text]}")
+        taken.add(found[-1])
+    return found
 
 
 def to_graphml(edges: Ints, names: Names) -> bytes:
@@ -119,6 +135,19 @@ def to_networkx(edges: Ints, names: Names) -> networkx.Graph[Any]:
     graph.add_nodes_from(names.tolist())
     graph.add_edges_from(zip(names[edges[:, 0]].tolist(), names[edges[:, 1]].tolist(), strict=True))
     return graph
+
+
+def networkx_graphs(samples: Samples) -> list[networkx.Graph[Any]]:
+    """Each sample as a graph of networkx."""
+    rows = (edges_of(samples.data, row) for row in range(len(samples)))
+    nodes = samples.data["nodes"].tolist()
+    return [to_networkx(edges, node_names(samples.spec, n)) for edges, n in zip(rows, nodes, strict=True)]
+
+
+def pyg_data(samples: Samples) -> list[Any]:
+    """Each sample as ``torch_geometric.data.Data``. Raises ConfigError: it is not installed."""
+    rows = (edges_of(samples.data, row) for row in range(len(samples)))
+    return [to_pyg(edges, n) for edges, n in zip(rows, samples.data["nodes"].tolist(), strict=True)]
 
 
 ENCODERS: Mapping[str, Callable[[Ints, Names], bytes]] = {

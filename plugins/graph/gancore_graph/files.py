@@ -7,6 +7,7 @@ import gzip
 import os
 import zlib
 from pathlib import Path
+from typing import IO, cast
 
 from gancore.data import open_regular, total_memory_bytes
 from gancore.errors import DataError
@@ -26,6 +27,7 @@ KINDS: dict[str, Format] = {
 }
 """Suffixes that are read, and how; a ``.csv`` may hold a matrix, which its columns show."""
 PACKED = (".gz", ".bz2")
+PART_BYTES = 1 << 22
 BYTES_OF_MEMORY = 24
 """A byte of a file takes so many of memory, at most, while it is read."""
 
@@ -56,12 +58,12 @@ def read_content(path: Path) -> bytes:
             file.seek(0)
             if head.startswith(b"\x1f\x8b"):
                 with gzip.open(file) as unpacked:
-                    content = unpacked.read(most + 1)
+                    content = _read(cast(IO[bytes], unpacked), most)
             elif head == b"BZh":
                 with bz2.open(file) as unpacked:
-                    content = unpacked.read(most + 1)
+                    content = _read(unpacked, most)
             else:
-                content = file.read(most + 1)
+                content = _read(file, most)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise DataError(f"{shown}: its packed data are damaged or cut short", "copy it again") from None
     except OSError as error:
@@ -76,6 +78,16 @@ def read_content(path: Path) -> bytes:
             "give a part of the graph",
         )
     return content
+
+
+def _read(file: IO[bytes], most: int) -> bytes:
+    """All of a file, or a little more than ``most`` bytes, whose memory is taken as they come."""
+    parts: list[bytes] = []
+    size = 0
+    while size <= most and (part := file.read(PART_BYTES)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
 
 
 def decode_text(content: bytes, name: str) -> str:

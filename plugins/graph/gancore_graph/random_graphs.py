@@ -115,6 +115,8 @@ class ConfigurationModel(EdgeModel):
 def rewire(edges: Tensor, kept: Tensor, nodes: int, key: Key) -> Tensor:
     """Keys of ``kept``, and of as many new edges as ``edges`` (count, 2) has, of the same degrees."""
     new, stubs = kept.new_empty(0), edges.reshape(-1)
+    if not len(stubs):
+        return kept
     for number in range(REPAIRS):
         shuffled = stubs[(key / number).permutation(len(stubs))].reshape(-1, 2)
         made = keys_of(shuffled, nodes)

@@ -151,30 +151,56 @@ def _between(graph: Graph, train: Graph) -> float:
     return community_densities(graph, communities_of(train)).between
 
 
-def _of_graph(function: Callable[[Graph], float], is_difference: bool = False) -> Metric:
-    return statistic_metric(Statistic(lambda graph, train: function(graph), is_difference))
+def _of_graph(function: Callable[[Graph], float], is_difference: bool = False) -> Statistic:
+    return Statistic(lambda graph, train: function(graph), is_difference)
 
 
-maximum_degree = _of_graph(statistics.maximum_degree)
-gini = _of_graph(statistics.gini)
-power_law = _of_graph(statistics.power_law)
-discrete_power_law = _of_graph(statistics.discrete_power_law)
-assortativity = _of_graph(statistics.assortativity, is_difference=True)
-wedges = _of_graph(statistics.wedges)
-claws = _of_graph(statistics.claws)
-triangles = _of_graph(statistics.triangles)
-four_cycles = _of_graph(statistics.four_cycles)
-clustering = _of_graph(statistics.clustering)
-claw_ratio = _of_graph(statistics.claw_ratio)
-mean_local_clustering = _of_graph(statistics.mean_local_clustering)
+KNOWN_STATISTICS: Mapping[str, Statistic] = {
+    "maximum_degree": _of_graph(statistics.maximum_degree),
+    "gini": _of_graph(statistics.gini),
+    "power_law": _of_graph(statistics.power_law),
+    "discrete_power_law": _of_graph(statistics.discrete_power_law),
+    "assortativity": _of_graph(statistics.assortativity, is_difference=True),
+    "wedges": _of_graph(statistics.wedges),
+    "claws": _of_graph(statistics.claws),
+    "triangles": _of_graph(statistics.triangles),
+    "four_cycles": _of_graph(statistics.four_cycles),
+    "clustering": _of_graph(statistics.clustering),
+    "claw_ratio": _of_graph(statistics.claw_ratio),
+    "mean_local_clustering": _of_graph(statistics.mean_local_clustering),
+    "path_length": Statistic(lambda graph, train: find_path_length(graph).mean, most=MOST_FOR_PATHS),
+    "components": _of_graph(statistics.components),
+    "largest_component": _of_graph(statistics.largest_component_share),
+    "density_within": Statistic(_within, uses_train=True),
+    "density_between": Statistic(_between, uses_train=True),
+}
+"""By the names of their metrics, in the order of tables."""
+
+(
+    maximum_degree,
+    gini,
+    power_law,
+    discrete_power_law,
+    assortativity,
+    wedges,
+    claws,
+    triangles,
+    four_cycles,
+    clustering,
+    claw_ratio,
+    mean_local_clustering,
+    path_length,
+    components,
+    largest_component,
+    density_within,
+    density_between,
+) = map(statistic_metric, KNOWN_STATISTICS.values())
 # Random graphs of more than n log n / 2 edges are in one piece, as most real graphs are.
 _IN_PIECES = frozenset[Control]({"noise", "collapse"})
-components = replace(_of_graph(statistics.components), insensitive_to=_IN_PIECES)
-largest_component = replace(_of_graph(statistics.largest_component_share), insensitive_to=_IN_PIECES)
-density_within = statistic_metric(Statistic(_within, uses_train=True))
-density_between = statistic_metric(Statistic(_between, uses_train=True))
+components = replace(components, insensitive_to=_IN_PIECES)
+largest_component = replace(largest_component, insensitive_to=_IN_PIECES)
 
-_PATH = Statistic(lambda graph, train: find_path_length(graph).mean, most=MOST_FOR_PATHS)
+_PATH = KNOWN_STATISTICS["path_length"]
 
 
 def _path_interval(inputs: MetricInputs) -> Interval:
@@ -193,4 +219,4 @@ def _path_details(inputs: MetricInputs) -> Mapping[str, Any]:
     return {**_details(_PATH, inputs), **ends}
 
 
-path_length = replace(statistic_metric(_PATH), interval=_path_interval, details=_path_details)
+path_length = replace(path_length, interval=_path_interval, details=_path_details)

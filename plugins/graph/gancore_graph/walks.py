@@ -9,15 +9,21 @@ from torch import Tensor, nn
 
 from gancore.errors import ConfigError
 from gancore.random import Key
+from gancore_graph.second_order import Board, EdgeTable, uniform_pair
 
 ROWS_AT_ONCE = 1 << 14
 """Walks that a CPU moves at once: their numbers stay in its caches."""
-MOST_PROPOSALS = 64
-"""Proposals of a biased step after which the walks that accepted none are drawn from their exact weights."""
+BIASED_ROWS_AT_ONCE = 1 << 18
+MOST_DARTS = 16
+"""Darts of a biased step after which the walks that hit nothing are drawn from their exact weights."""
+MOST_NEIGHBOURS = 1 << 22
+"""Whose weights are in memory at once."""
+STRIDE = 1 << 16
+"""Between the seeds of two steps of a walk, more than a step has darts."""
 
 
-def _blocks(count: int, device: torch.device) -> Iterator[slice]:
-    size = ROWS_AT_ONCE if device.type == "cpu" else max(1, count)
+def _blocks(count: int, device: torch.device, rows: int = ROWS_AT_ONCE) -> Iterator[slice]:
+    size = rows if device.type == "cpu" else max(1, count)
     return (slice(start, start + size) for start in range(0, count, size))
 
 
@@ -50,6 +56,7 @@ class Walker(nn.Module):
         words = torch.stack([spans.view(torch.int32), starts[:-1].to(torch.int32)], 1)
         self.register_buffer("rows", words.view(torch.int64)[:, 0].contiguous(), persistent=False)
         self.register_buffer("neighbours", ends[:, 1].to(torch.int32), persistent=False)
+        self._table: EdgeTable | None = None
 
     def uniform(self, first: Tensor, length: int, key: Key) -> Tensor:
         """Walks (batch, length) int64 from the nodes ``first`` (batch): all neighbours are equally likely.
@@ -78,35 +85,74 @@ class Walker(nn.Module):
         """Walks of second order (Grover and Leskovec 2016, section 3.2.2), (batch, length) int64.
 
         From t over v the next node x, a neighbour of v, has weight 1/p if x is t, 1 if x is a neighbour of t,
-        else 1/q. A uniform proposal is accepted with its weight over the largest one.
+        else 1/q: exactly, by :mod:`gancore_graph.second_order`. Row i depends on ``first[i]`` and on row i of
+        the key's draws.
         """
         if p == q == 1:
             return self.uniform(first, length, key)
-        walks = [first.to(torch.int32)]
-        walks.append(self._step(walks[0], (key / 0).uniform(len(first))))
-        for at in range(2, length):
-            walks.append(self._biased_step(walks[-2], walks[-1], key / at, p, q))
-        return torch.stack(walks[:length], 1).long()
+        seeds = key.integers(2**63 - 1, len(first))
+        walks = torch.empty(len(first), length, dtype=torch.int64, device=first.device)
+        for rows in _blocks(len(first), first.device, BIASED_ROWS_AT_ONCE):
+            steps = [first[rows].to(torch.int32)]
+            for at in range(1, length):
+                if at == 1:
+                    steps.append(self._step(steps[0], uniform_pair(seeds[rows], 0)[0]))
+                else:
+                    own = seeds[rows] + at * STRIDE
+                    steps.append(self._biased_step(steps[-2], steps[-1], own, p, q))
+            walks[rows] = torch.stack(steps[:length], 1).long()
+        return walks
 
-    def _biased_step(self, before: Tensor, node: Tensor, key: Key, p: float, q: float) -> Tensor:
-        chosen, waiting = torch.empty_like(node), torch.arange(len(node), device=node.device)
-        most = max(1.0, 1 / p, 1 / q)
-        for number in range(MOST_PROPOSALS):
-            u, accept = (key / number).uniform(len(node), 2)[waiting].unbind(1)
-            proposed = self._step(node[waiting], u)
-            accepted = accept * most < self._weights(before[waiting], proposed, p, q)
-            chosen[waiting[accepted]] = proposed[accepted]
-            waiting = waiting[~accepted]
-            if not len(waiting):
+    def _biased_step(self, before: Tensor, node: Tensor, seeds: Tensor, p: float, q: float) -> Tensor:
+        """The next nodes, (batch) int32."""
+        board, row = Board.of(p, q), self.rows.index_select(0, node).view(torch.int32).view(-1, 2)
+        span, start = row[:, 0].view(torch.float32), row[:, 1]
+        chosen, waiting = torch.empty_like(node), None
+        for number in range(MOST_DARTS):
+            column, height = uniform_pair(seeds, number)
+            column *= span + board.extra
+            beside = column >= span
+            x = self.neighbours.index_select(0, torch.where(beside, 0, column).to(torch.int32).add_(start))
+            x = torch.where(beside, before, x)
+            hit, unsure = board.hits(height.mul_(board.height), x == before)
+            hit |= beside
+            unsure = (unsure & ~beside).nonzero()[:, 0]
+            near = self.are_adjacent(before[unsure], x[unsure])
+            hit[unsure] = near if board.near_hits else ~near
+            if waiting is None:
+                chosen = x
+            else:
+                chosen[waiting[hit]] = x[hit]
+            left = (~hit).nonzero()[:, 0]
+            waiting = left if waiting is None else waiting[left]
+            if not len(left):
                 return chosen
-        u = (key / "exact").uniform(len(node))[waiting]
-        chosen[waiting] = self._exact_step(before[waiting], node[waiting], u, p, q)
+            before, node, seeds, span, start = (one[left] for one in (before, node, seeds, span, start))
+        u = uniform_pair(seeds, MOST_DARTS)[0]
+        chosen[waiting] = self._exact_steps(before, node, u, p, q)
         return chosen
+
+    def are_adjacent(self, one: Tensor, other: Tensor) -> Tensor:
+        """Whether pairs of nodes (batch) are edges: bool (batch)."""
+        if self._table is None or self._table.device != one.device:
+            ends = torch.repeat_interleave(torch.arange(self.nodes, device=one.device), self.degrees)
+            others = self.neighbours.long()
+            self._table = EdgeTable(ends[ends < others], others[ends < others], self.nodes)
+        return self._table.are_edges(one, other)
 
     def _weights(self, before: Tensor, proposed: Tensor, p: float, q: float) -> Tensor:
         near = self.are_adjacent(before, proposed).to(torch.float32)
         weights = near + (1 - near) / q
         return torch.where(proposed == before, 1 / p, weights)
+
+    def _exact_steps(self, before: Tensor, node: Tensor, u: Tensor, p: float, q: float) -> Tensor:
+        """By inversion, in parts of at most MOST_NEIGHBOURS neighbours, but for one node of more."""
+        ends = self.degrees[node].cumsum(0)
+        parts = torch.unique_consecutive(
+            torch.div(ends, MOST_NEIGHBOURS, rounding_mode="floor"), return_counts=True
+        )[1].tolist()
+        split = zip(*(torch.split(one, parts) for one in (before, node, u)), strict=True)
+        return torch.cat([self._exact_step(t, v, own, p, q) for t, v, own in split])
 
     def _exact_step(self, before: Tensor, node: Tensor, u: Tensor, p: float, q: float) -> Tensor:
         """By inversion of the cumulated weights of all neighbours; memory is the sum of the degrees."""
@@ -119,16 +165,6 @@ class Walker(nn.Module):
         low = torch.cat([summed.new_zeros(1), summed[ends[:-1]]])
         at = torch.searchsorted(summed, low + u * (summed[ends] - low), right=True)
         return options[torch.minimum(torch.maximum(at, ends - count + 1), ends)]
-
-    def are_adjacent(self, one: Tensor, other: Tensor) -> Tensor:
-        """Whether pairs of nodes (batch) are edges, by bisection in the rows of the matrix: bool (batch)."""
-        low, high = self.starts[one].long(), self.starts[one + 1].long()
-        end, last = high, len(self.neighbours) - 1
-        for _ in range(int(self.degrees.max()).bit_length()):
-            middle = torch.div(low + high, 2, rounding_mode="floor")
-            below = (self.neighbours[middle.clamp(max=last)] < other) & (low < high)
-            low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
-        return (low < end) & (self.neighbours[low.clamp(max=last)] == other)
 
     def nodes_with_neighbours(self) -> Tensor:
         """Where walks may start, int64."""

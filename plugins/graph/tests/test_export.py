@@ -6,6 +6,7 @@ import networkx
 import numpy as np
 import pytest
 import torch
+from gancore_graph import networkx_graphs
 from gancore_graph.canonical import edges_of, to_tensors
 from gancore_graph.config import GraphConfig
 from gancore_graph.diagnosis import find_faults, largest_share
@@ -43,6 +44,14 @@ def test_each_format_reads_back(tmp_path):
     assert names.tolist() == NAMES
 
 
+def test_names_that_a_line_cannot_hold_stay_different(tmp_path):
+    names = ["a b", "a,b", "a_b", "//a"]
+    path = write_samples(samples(names=names), tmp_path, ("edges",))[0]
+    graph = make_graph(read_file(path, GraphConfig()), "g")
+    assert graph.nodes == 4 and len(graph.edges) == 2
+    assert sorted(graph.names.tolist()) == ["a", "a_b", "a_b_2", "a_b_3"]
+
+
 def test_networkx_reads_what_is_written(tmp_path):
     path = write_samples(samples(), tmp_path)[0]
     graph = networkx.read_graphml(path)
@@ -61,8 +70,19 @@ def test_pyg_gives_both_directions_or_says_what_to_install():
 
 
 def test_an_unknown_format_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="no format 'gml'"):
-        write_samples(samples(), tmp_path, ("gml",))
+    with pytest.raises(ConfigError, match=r"'gml'.*give one of graphml .*, edges .*, npz "):
+        GraphDomain().write_formats(samples(), tmp_path, ("npz", "gml"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_alone_is_written_and_objects_have_the_names(tmp_path):
+    assert set(GraphDomain.formats) == set(ENCODERS)
+    both = samples(PATH, PATH[:1])
+    paths = GraphDomain().write_formats(both, tmp_path, ("npz",))
+    assert [path.name for path in paths] == ["0001.npz", "0002.npz"]
+    assert sorted(tmp_path.iterdir()) == paths
+    graphs = networkx_graphs(both)
+    assert [graph.number_of_edges() for graph in graphs] == [2, 1] and list(graphs[0]) == NAMES
 
 
 def test_pictures_differ_with_the_edges_and_grow_with_the_samples():

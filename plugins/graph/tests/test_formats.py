@@ -5,18 +5,23 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import tracemalloc
 
 import networkx
 import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
+from gancore_graph.cell import Cell
+from gancore_graph.cell_config import CellConfig
 from gancore_graph.config import GraphConfig
 from gancore_graph.edge_lists import read_edge_list
 from gancore_graph.graph import largest_component, make_graph
 from gancore_graph.memory import edge_array
 from gancore_graph.sources import read_file
+from gancore_graph.statistics import triangles
 
+from gancore import Spec
 from gancore.errors import ConfigError, DataError
 
 TRIANGLE = [[0, 1], [0, 2], [1, 2]]
@@ -65,6 +70,24 @@ def test_ids_are_kept_whatever_they_are(tmp_path):
 def test_rows_follow_the_numbers_and_not_their_first_mention(tmp_path):
     graph = read(tmp_path, "a.edges", "2 3\n0 1\n")
     assert graph.names.tolist() == [0, 1, 2, 3] and graph.edges.tolist() == [[0, 1], [2, 3]]
+
+
+def test_ids_from_one_add_no_node(tmp_path):
+    assert read(tmp_path, "a.edges", "1 2\n2 3\n").names.tolist() == [1, 2, 3]
+    with pytest.raises(DataError, match=r"data\.nodes"):
+        read(tmp_path, "a.edges", "1 2\n2 3\n", nodes=3)
+
+
+def test_a_graph_of_many_nodes_and_one_edge_takes_the_memory_of_its_nodes(tmp_path):
+    tracemalloc.start()
+    try:
+        graph = read(tmp_path, "a.edges", "0 99999\n", nodes=100_000)
+        assert graph.adjacency().nnz == 2 and triangles(graph) == 0
+        model = Cell().build(CellConfig(), Spec({"graphs": 1, "max_nodes": 100_000, "max_edges": 1})).model
+        assert sum(part.nbytes for part in model.buffers()) < 50e6
+        assert tracemalloc.get_traced_memory()[1] < 50e6  # a dense matrix takes 80 GB
+    finally:
+        tracemalloc.stop()
 
 
 def test_loops_and_repetitions_are_counted(tmp_path):
@@ -197,6 +220,7 @@ def test_adjacency_tables_with_and_without_names(tmp_path):
         ("a.edges", b"1 2\x00\n", "binary"),
         ("a.csv", "0,1\n2,\n", "line 2"),
         ("a.xyz", "0 1\n", "no suffix"),
+        ("a.gml", "graph [ node [ id 0 ] ]", "no suffix"),
         ("a.txt.gz", gzip.compress(b"0 1\n" * 999)[:-9], "damaged"),
         ("a.npz", b"0 1\n", "no npz"),
     ],

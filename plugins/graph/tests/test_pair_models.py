@@ -10,7 +10,8 @@ import pytest
 import torch
 from gancore_graph.block_model import BlockModel, find_blocks
 from gancore_graph.canonical import GraphView, are_canonical, each_graph, keys_of, to_tensors
-from gancore_graph.cell import CellConfig, CellModel
+from gancore_graph.cell import CellModel
+from gancore_graph.cell_config import CellConfig
 from gancore_graph.memory import edge_array
 
 from gancore import Spec

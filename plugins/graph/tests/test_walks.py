@@ -61,7 +61,7 @@ def exact_second_step(graph, before, node, p, q):
 @pytest.mark.parametrize("way", ["rejection", "exact"])
 def test_biased_steps_have_the_weights_of_node2vec(p, q, way, monkeypatch):
     if way == "exact":
-        monkeypatch.setattr("gancore_graph.walks.MOST_PROPOSALS", 0)
+        monkeypatch.setattr("gancore_graph.walks.MOST_DARTS", 0)
     walks = walker().biased(torch.zeros(30_000, dtype=torch.int64), 3, Key.of(1), p, q)
     for node in (1, 2):
         ends = walks[walks[:, 1] == node][:, 2].bincount(minlength=5) / (walks[:, 1] == node).sum()
@@ -69,11 +69,38 @@ def test_biased_steps_have_the_weights_of_node2vec(p, q, way, monkeypatch):
             assert abs(float(ends[end]) - chance) < 0.015
 
 
+@pytest.mark.parametrize("p, q", [(0.1, 5), (3, 0.5), (2, 2), (0.5, 0.5)])
+def test_pairs_of_steps_have_the_chances_of_their_enumeration(p, q):
+    graph, count = networkx.karate_club_graph(), 100_000
+    walks = walker(graph).biased(torch.zeros(count, dtype=torch.int64), 3, Key.of("karate"), p, q)
+    expected = {
+        (v, x): count / graph.degree(0) * chance
+        for v in graph.neighbors(0)
+        for x, chance in exact_second_step(graph, 0, v, p, q).items()
+    }
+    seen = Counter(map(tuple, walks[:, 1:].tolist()))
+    assert set(seen) <= set(expected)
+    found = chi_squared(np.array([seen[key] for key in expected]), np.array(list(expected.values())))
+    freedom = len(expected) - 1
+    assert found < freedom + 4 * (2 * freedom) ** 0.5
+
+
+def test_a_hub_is_left_by_its_exact_weights_in_parts(monkeypatch):
+    monkeypatch.setattr("gancore_graph.walks.MOST_DARTS", 0)
+    monkeypatch.setattr("gancore_graph.walks.MOST_NEIGHBOURS", 50)
+    graph = networkx.star_graph(200)
+    walks = walker(graph).biased(torch.arange(1, 101), 4, Key.of(0), 0.01, 1)
+    assert (walks[:, 1] == 0).all() and (walks[:, 3] == 0).all()
+    assert int((walks[:, 2] == walks[:, 0]).sum()) in range(15, 55)  # chance 100 / 299
+
+
 def test_adjacency_is_that_of_networkx():
-    graph = networkx.gnp_random_graph(30, 0.2, seed=1)
-    one, other = torch.meshgrid(torch.arange(30), torch.arange(30), indexing="ij")
-    found = walker(graph).are_adjacent(one.flatten(), other.flatten()).reshape(30, 30)
+    graph = networkx.gnp_random_graph(300, 0.2, seed=1)
+    one, other = torch.meshgrid(torch.arange(300), torch.arange(300), indexing="ij")
+    own = walker(graph)
+    found = own.are_adjacent(one.flatten(), other.flatten()).reshape(300, 300)
     assert np.array_equal(found.numpy(), networkx.to_numpy_array(graph).astype(bool))
+    assert len(own._table.tables) > 2  # pairs that share a slot were looked up, too
 
 
 def test_walks_never_leave_the_edges_of_a_graph_with_isolated_nodes():
