@@ -178,7 +178,7 @@ def test_what_can_be_trusted_goes_onto_the_card(train):
     card = (run / "model" / "README.md").read_text()
     assert [reading.trusted for reading in found] == [True, True, False]
     for name, unit in (("certain", "share"), ("likely", "nats")):
-        assert f"| {name} | {found[name].value:.4g} {unit} | not known |" in card
+        assert f"| {name} ({unit}) | {found[name].value:.4g} | not known |" in card
     reference = "150 samples and 150 rows of test of trio"
     assert f"certain: {reference}, features judged ({found['certain'].features_hash[:12]})" in card
     assert f"likely: {reference}\n" in card
