@@ -13,6 +13,7 @@ from gancore import Data, Source, Spec
 from gancore.data import SPLITS, assign_splits
 from gancore.errors import ConfigError, DataError
 from gancore.text import count_noun
+from gancore_graph.breadth_first import find_bandwidth
 from gancore_graph.canonical import GraphView
 from gancore_graph.config import GraphConfig
 from gancore_graph.files import read_content
@@ -90,6 +91,7 @@ def _spec(graph: Graph, split: LinkSplit, source: Source) -> Spec:
     }
     fields = _fields(source, 1, graph.nodes, len(graph.edges))
     fields["train_edges"] = len(split.train)
+    fields["bandwidth"] = find_bandwidth([Graph(split.train, graph.names)])
     if graph.names.dtype.kind == "i":
         tensors["node_ids"] = graph.names.astype(np.int64)
     else:
@@ -137,13 +139,19 @@ def _open_set(graphs: Sequence[Graph], found: GraphSource, source: Source, confi
     )
     nodes = max(graph.nodes for graph in graphs)
     degrees = np.concatenate([graphs[n].degrees() for n in members["train"]])
-    tensors = {"degree_counts": torch.from_numpy(np.bincount(degrees))}
+    sizes = np.array([graphs[n].nodes for n in members["train"]])
+    tensors = {
+        "degree_counts": torch.from_numpy(np.bincount(degrees)),
+        "node_counts": torch.from_numpy(np.bincount(sizes)),
+    }
+    fields = _fields(source, len(members["train"]), nodes, most)
+    fields["bandwidth"] = find_bandwidth([graphs[n] for n in members["train"]])
     named = {str(name): [found.names[n] for n in rows] for name, rows in members.items()}
     return Data(
         train,
         valid,
         test,
-        spec=Spec(_fields(source, len(members["train"]), nodes, most), tensors),
+        spec=Spec(fields, tensors),
         summary=_set_summary(graphs, splits, source),
         fingerprint=_digest([graph.edges for graph in graphs], *[g.nodes for g in graphs], *splits),
         splits=named if len(graphs) <= MOST_NAMED else {},

@@ -81,6 +81,12 @@ class GraphDomain(Domain):
                 "a GAN of random walks on one graph, until an overlap of edges",
                 capabilities=frozenset({"likelihood", "bound"}),
             ),
+            RecipeEntry(
+                "graphrnn",
+                "gancore_graph.graphrnn:GraphRnn",
+                "GraphRNN of sets of graphs: recurrent networks over nodes and their edges",
+                capabilities=frozenset({"likelihood", "bound"}),
+            ),
         )
     }
 
@@ -167,6 +173,9 @@ class GraphDomain(Domain):
                 "width": 8,
                 "embedding_dim": 8,
                 "counted_walks": 200,
+                "layers": 2,
+                "edge_width": 4,
+                "edge_layers": 1,
             },
             "train": {"steps": 8},
         }
