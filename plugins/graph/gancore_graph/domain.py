@@ -87,6 +87,12 @@ class GraphDomain(Domain):
                 "GraphRNN of sets of graphs: recurrent networks over nodes and their edges",
                 capabilities=frozenset({"likelihood", "bound"}),
             ),
+            RecipeEntry(
+                "gg-gan",
+                "gancore_graph.gg_gan:GgGan",
+                "a GAN of sets of graphs: all edges at once from points of nodes, against a graph network",
+                capabilities=frozenset({"parallel", "latents"}),
+            ),
         )
     }
 

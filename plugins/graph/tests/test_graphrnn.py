@@ -73,7 +73,7 @@ def test_probabilities_of_all_graphs_sum_to_one(kind, max_edges):
     assert float(total) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_stated_likelihood_is_a_bound_that_is_exact_on_average_over_orders():
+def test_the_stated_likelihood_is_a_bound_and_orders_have_the_stated_law():
     """E over orders of p(rows, order) / q(order) is the probability of all breadth-first orders."""
     made, representation = model(), BreadthFirstRows(spec()).train()
     sampler = ModelSampler(made, representation, False)
