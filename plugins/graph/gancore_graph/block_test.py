@@ -44,15 +44,15 @@ def is_block_graph(graph: Graph) -> bool:
         density = DENSITY_WITHIN if a == b else DENSITY_BETWEEN
         law = binom(int(pairs), density)
         values.append(2 * min(law.cdf(counts[a, b]), law.sf(counts[a, b] - 1)))
-    return min(values) * len(values) >= LEVEL
+    return bool(min(values) * len(values) >= LEVEL)
 
 
 def find_probable_blocks(graph: Graph) -> Ints:
     """The block of each node (nodes,), numbered from 0: a maximum of the likelihood by the known densities.
 
     From k-means of the leading eigenvectors of the adjacency matrix, for each number of blocks, nodes move to
-    the block in which they are most probable, all at once; the best partition of all is taken. Nodes of blocks
-    of less than half of the model's smallest then go to the most probable one of the others.
+    the block in which they are most probable, all at once; the best partition of all is taken. Nodes of
+    blocks of less than half of the model's smallest then go to the most probable one of the others.
     """
     adjacency = graph.adjacency().toarray().astype(np.float64)
     most = min(BLOCKS[1], graph.nodes)
@@ -77,7 +77,8 @@ def _without_small(adjacency: NDArray[np.float64], blocks: Ints) -> Ints:
 def _scores(adjacency: NDArray[np.float64], member: NDArray[np.float64]) -> NDArray[np.float64]:
     """Nats of each node in each block, (nodes, blocks), given the blocks of the others."""
     pairs = member.sum(0) - member
-    return adjacency @ member * (EDGE_GAIN - PAIR_GAIN) + pairs * PAIR_GAIN
+    scores: NDArray[np.float64] = adjacency @ member * (EDGE_GAIN - PAIR_GAIN) + pairs * PAIR_GAIN
+    return scores
 
 
 def _climb(adjacency: NDArray[np.float64], blocks: Ints) -> tuple[float, Ints]:

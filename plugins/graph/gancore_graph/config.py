@@ -61,7 +61,7 @@ class GraphSchema(SpecSchema):
         default=None,
         ge=1,
         le=100_000,
-        description="most places between the ends of an edge in breadth-first orders of train; none: too large",
+        description="most places between the ends of an edge in breadth-first orders; none: too large",
     )
     node_names: list[BoundedText] | None = Field(
         default=None, description="what the source calls the nodes, if these are no numbers"

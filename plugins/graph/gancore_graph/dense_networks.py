@@ -1,7 +1,7 @@
 """Networks on dense graphs of one size: a generator of all edges at once, and a critic.
 
-A dense graph is ``{"adjacency": (batch, size, size), "present": (batch, size)}``, float: symmetric, 0 or 1 (or
-between, at interpolates), and which of the nodes are there.
+A dense graph is ``{"adjacency": (batch, size, size), "present": (batch, size)}``, float: symmetric, 0 or 1
+(or between, at interpolates), and which of the nodes are there.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class GeometricGenerator(nn.Module):
     ``own`` of each node; one of each pair. A node's point x is a linear function of its own latents plus what
     attention among the nodes adds to it, which is 0 at first: logit(i, j) = b_i + b_j - sum_k w_k (x_ik -
     x_jk)^2. At first the graph is a random geometric one of train's density. An edge is there with the
-    probability of its logit, by the logistic noise of its pair; at most ``max_edges`` are, those of the largest
-    logit plus noise. The gradient is that of sigmoid((logit + noise) / temperature), straight through (Jang
-    et al. 2017).
+    probability of its logit, by the logistic noise of its pair; at most ``max_edges`` are, those of the
+    largest logit plus noise. The gradient is that of sigmoid((logit + noise) / temperature), straight through
+    (Jang et al. 2017).
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class GeometricGenerator(nn.Module):
         nn.init.constant_(self.offset.bias, _offset_of_density(density, min(own, dimensions)) / 2)
 
     def forward(self, latents: Tensor) -> DenseTensors:
-        count, graph, nodes, noise = latents.split(latent_sizes(self.size, self.own, self.shared), 1)
+        sizes = latent_sizes(self.size, self.own, self.shared)
+        count, graph, nodes, noise = torch.split(latents, sizes, 1)
         counts = self.sizes.quantile(torch.special.ndtr(count[:, 0]))
         present = (torch.arange(self.size, device=latents.device) < counts[:, None]).to(latents.dtype)
         own = nodes.view(-1, self.size, self.own)

@@ -45,25 +45,25 @@ class DenseGraphs(Representation):
     loss="wasserstein",
     penalty="wgan-gp",
     penalty_weight=10.0,
-    discriminator_steps=3,
-    lr=5e-4,
+    discriminator_steps=2,
+    lr=1e-3,
     beta1=0.5,
     beta2=0.9,
-    batch_size=32,
+    batch_size=16,
     steps=5000,
-    ema_halflife=2000.0,
+    ema_halflife=1000.0,
 )
 class GgGanConfig(AdversarialConfig):
     """WGAN-GP, as MolGAN (De Cao and Kipf 2018)."""
 
-    width: PositiveInt = Field(64, description="numbers of a node in the generator; a multiple of 4")
-    blocks: PositiveInt = Field(3, le=32, description="attention blocks of the generator")
+    width: PositiveInt = Field(32, description="numbers of a node in the generator; a multiple of 4")
+    blocks: PositiveInt = Field(2, le=32, description="attention blocks of the generator")
     node_latents: PositiveInt = Field(8, description="latents of a node")
     graph_latents: PositiveInt = Field(8, description="latents of the whole graph")
     dimensions: PositiveInt = Field(3, le=64, description="dimensions of the points of the nodes")
     temperature: PositiveFloat = Field(1.0, description="of the sigmoid whose gradient an edge has")
-    discriminator_width: PositiveInt = Field(64, description="numbers of a node in the critic")
-    rounds: PositiveInt = Field(3, le=32, description="rounds of messages in the critic")
+    discriminator_width: PositiveInt = Field(32, description="numbers of a node in the critic")
+    rounds: PositiveInt = Field(2, le=32, description="rounds of messages in the critic")
 
 
 class GgGan(Recipe):
@@ -74,7 +74,7 @@ class GgGan(Recipe):
     def build(self, config: GgGanConfig, spec: Spec) -> AdversarialGame:
         if spec["max_nodes"] > MOST_NODES:
             raise ConfigError(
-                f"gg-gan generates graphs of at most {MOST_NODES:,} nodes, and train has {spec['max_nodes']:,}",
+                f"gg-gan is of graphs of at most {MOST_NODES:,} nodes, and train has {spec['max_nodes']:,}",
                 "take model configuration, or netgan for one graph",
             )
         if config.width % 4:

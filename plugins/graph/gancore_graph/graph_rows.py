@@ -17,7 +17,7 @@ DRAWS = 4
 """Orders that are drawn of each graph; the first is taken whose edges are within the bandwidth."""
 
 RowTensors = dict[str, Tensor]
-"""``rows`` (batch, size, bandwidth) bool: at place i, whether its node has an edge to that of place i - 1 - k.
+"""``rows`` (batch, size, bandwidth) bool: at place i, whether its node is joined to that of place i - 1 - k.
 ``nodes`` (batch,) and ``order`` (batch, size) int64: how many nodes there are, and the node at each place.
 """
 

@@ -51,8 +51,6 @@ class GraphRnn(Recipe):
                 if config.edge_model == "rnn"
                 else IndependentEdges(config.width, bandwidth, config.edge_width)
             )
-            return GraphSequenceModel(
-                int(spec["max_nodes"]), bandwidth, int(spec["max_edges"]), trunk, edges
-            )
+            return GraphSequenceModel(int(spec["max_nodes"]), bandwidth, int(spec["max_edges"]), trunk, edges)
 
         return likelihood_game(model, representation=BreadthFirstRows(spec), **config.game_options())

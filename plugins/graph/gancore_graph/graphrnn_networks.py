@@ -1,4 +1,4 @@
-"""GraphRNN's network: a recurrent network over nodes, and for each node one over its edges, or a perceptron."""
+"""GraphRNN's networks: a recurrent one over nodes, and for each node one over its edges, or a perceptron."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EdgeModelName = Literal["rnn", "mlp"]
 
 
 class EdgeModel(nn.Module):
-    """Edges of a node to those before, given a vector of the graph so far. A subclass defines both methods."""
+    """Edges of a node to those before, given a vector of the graph so far. A subclass has both methods."""
 
     def logits(self, context: Tensor, bits: Tensor) -> Tensor:
         """(rows, width) and (rows, bandwidth) of 0 and 1 to logits (rows, bandwidth) of each bit."""
@@ -42,7 +42,7 @@ class IndependentEdges(EdgeModel):
         return made
 
     def draw(self, context: Tensor, count: int, uniform: Tensor, room: Tensor) -> Tensor:
-        bits = uniform < self.network(context).float().sigmoid()
+        bits: Tensor = uniform < self.network(context).float().sigmoid()
         bits[:, count:] = False
         return bits & (bits.cumsum(1) <= room[:, None])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -22,8 +24,8 @@ Layer = tuple[Tensor, Tensor]
 class RandomGIN(FeatureExtractor):
     """Sums over the nodes of a graph isomorphism network (Xu et al. 2019) after each round, 70 numbers.
 
-    A node begins with twice its degree. A round is a perceptron of x_i + the sum of x_j over its neighbours j:
-    two layers of 35 units, both with ReLU, of orthogonal weights and small biases, all drawn once and for all.
+    A node begins with twice its degree. A round is a perceptron of x_i + the sum of x_j over its neighbours
+    j: two layers of 35 units, both with ReLU, of orthogonal weights and small biases, drawn once and for all.
     As in the authors' code, but for its batch normalisation, which divides by sqrt(1 + 1e-5) there. Each
     number is over its standard deviation in train, of 2,000 rows at most; theirs is that of the reference.
 
@@ -58,7 +60,7 @@ def draw_layers() -> list[Layer]:
     """
     sizes = [1, *[WIDTH] * (2 * ROUNDS)]
     layers = []
-    for number, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         key = Key.of("random-gin", number)
         q, r = torch.linalg.qr((key / "weight").normal(outputs, inputs).double())
         bias = (key / "bias").uniform(outputs, low=-1.0, high=1.0).double() / inputs**0.5

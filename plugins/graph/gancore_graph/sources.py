@@ -76,7 +76,7 @@ class GraphSource:
 
 
 def resolve_graphs(source: Source, config: GraphConfig) -> GraphSource:
-    """Raises DataError: the source holds no graph; ConfigError: ``graphs`` of a source that is not generated."""
+    """Raises DataError: it holds no graph; ConfigError: ``graphs`` is set, and it is not generated."""
     if source.path is None and source.name in DRAWS:
         return GraphSource(*draw_set(source.name, config.graphs or DEFAULT_COUNT, config.seed))
     if config.graphs is not None:

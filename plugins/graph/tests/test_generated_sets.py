@@ -58,7 +58,9 @@ def test_blocks_are_found_and_the_test_passes_the_model_alone():
         sizes = rng.integers(20, 41, rng.integers(2, 6))
         true, found = np.repeat(np.arange(len(sizes)), sizes), find_probable_blocks(graph)
         pairs = set(zip(true.tolist(), found.tolist(), strict=True))
-        agreement = np.mean([np.bincount(found[true == block]).max() / (true == block).sum() for block in set(true)])
+        agreement = np.mean(
+            [np.bincount(found[true == block]).max() / (true == block).sum() for block in set(true)]
+        )
         assert len(pairs) < 2 * len(sizes) + 3 and agreement > 0.95
     assert np.mean([is_block_graph(graph) for graph in real]) >= 0.95
     noise = [nx.gnm_random_graph(g.nodes, len(g.edges), seed=1) for g in real[:8]]

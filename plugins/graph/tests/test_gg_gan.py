@@ -36,7 +36,9 @@ def generator(most=30):
 
 
 def latents(rows, seed=0):
-    return torch.randn(rows, sum(latent_sizes(9, 4, 3)), generator=torch.Generator().manual_seed(seed)).double()
+    return torch.randn(
+        rows, sum(latent_sizes(9, 4, 3)), generator=torch.Generator().manual_seed(seed)
+    ).double()
 
 
 def test_the_critic_does_not_depend_on_the_order_of_nodes_and_neither_does_its_penalty():
@@ -113,7 +115,8 @@ def test_an_untrained_generator_has_the_density_of_train():
     sizes = torch.zeros(41, dtype=torch.int64)
     sizes[40] = 1
     made_of = Spec(
-        {"graphs": 2, "max_nodes": 40, "max_edges": 700}, {"node_counts": sizes, "degree_counts": torch.eye(7)[5]}
+        {"graphs": 2, "max_nodes": 40, "max_edges": 700},
+        {"node_counts": sizes, "degree_counts": torch.eye(7)[5]},
     )
     made = GeometricGenerator(made_of, 16, 1, 4, 3, 3, 1.0)
     drawn = torch.randn(300, sum(latent_sizes(40, 4, 3)), generator=torch.Generator().manual_seed(0))

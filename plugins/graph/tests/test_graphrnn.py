@@ -87,7 +87,7 @@ def test_the_stated_likelihood_is_a_bound_and_orders_have_the_stated_law():
         with torch.no_grad():
             values = made.log_prob(cut) - orders.log_prob[:300]
         assert float(values.mean()) <= float(exact(made, edges, nodes)) + 1e-9
-        different = {tuple(order): float(q) for order, q in zip(orders.nodes.tolist(), orders.log_prob)}
+        different = {tuple(order.tolist()): float(q) for order, q in zip(*orders, strict=True)}
         assert sum(map(math.exp, different.values())) == pytest.approx(1)
         counts = np.bincount([list(different).index(tuple(o)) for o in orders.nodes.tolist()])
         expected = np.exp(list(different.values()))
