@@ -25,7 +25,7 @@ from gancore_graph.sizes import SizeLaw, mean_degree
 DenseTensors = dict[str, Tensor]
 
 HEADS = 4
-FIRST_WEIGHT = 5.0
+FIRST_WEIGHT = 20.0
 """Of squared distances, at first; it is learned. Edges are then nearly a function of the points."""
 
 

@@ -61,7 +61,7 @@ class GgGanConfig(AdversarialConfig):
     node_latents: PositiveInt = Field(8, description="latents of a node")
     graph_latents: PositiveInt = Field(8, description="latents of the whole graph")
     dimensions: PositiveInt = Field(3, le=64, description="dimensions of the points of the nodes")
-    temperature: PositiveFloat = Field(1.0, description="of the sigmoid whose gradient an edge has")
+    temperature: PositiveFloat = Field(3.0, description="of the sigmoid whose gradient an edge has")
     discriminator_width: PositiveInt = Field(32, description="numbers of a node in the critic")
     rounds: PositiveInt = Field(2, le=32, description="rounds of messages in the critic")
 
