@@ -76,7 +76,7 @@ class GeometricGenerator(nn.Module):
         self.sizes = SizeLaw(spec)
         self.first = nn.Linear(own + shared + 1, width)
         self.blocks = nn.ModuleList(NodeBlock(width) for _ in range(blocks))
-        self.norm, self.moved = nn.LayerNorm(width), nn.Linear(width, dimensions)
+        self.norm, self.moved = nn.LayerNorm(width), nn.Linear(width, dimensions, bias=False)
         self.place = nn.Linear(own, dimensions, bias=False)
         nn.init.eye_(self.place.weight)
         self.weights = nn.Parameter(torch.full((dimensions,), FIRST_WEIGHT))
