@@ -25,6 +25,9 @@ class GraphConfig(DataConfig):
         le=100_000_000,
         description="number of nodes, where edges alone are listed and ids run from 0: isolated nodes count",
     )
+    graphs: PositiveInt | None = Field(
+        None, ge=20, le=100_000, description="graphs of a generated set (planar, sbm); none: 1,000"
+    )
     directed: Literal["symmetrise", "refuse"] = Field(
         "symmetrise", description="directed input is made undirected, and the summary says so; or is refused"
     )
@@ -40,7 +43,9 @@ class GraphConfig(DataConfig):
     test_fraction: float = Field(
         0.05, gt=0, le=0.4, description="share of edges (of a set: of graphs) held out to report on"
     )
-    seed: NonNegativeInt = Field(0, description="seed of the edges that are held out, and of the non-edges")
+    seed: NonNegativeInt = Field(
+        0, description="seed of what is held out, edges or graphs, and of the graphs of a generated set"
+    )
 
 
 class GraphSchema(SpecSchema):
@@ -51,6 +56,12 @@ class GraphSchema(SpecSchema):
     max_edges: Annotated[int, Field(ge=1, le=10_000_000_000, description="edges of the largest graph")]
     train_edges: int | None = Field(
         default=None, ge=1, le=10_000_000_000, description="edges of the one graph of train"
+    )
+    bandwidth: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="most places between the ends of an edge in breadth-first orders; none: too large",
     )
     node_names: list[BoundedText] | None = Field(
         default=None, description="what the source calls the nodes, if these are no numbers"

@@ -13,6 +13,7 @@ from gancore import Data, Source, Spec
 from gancore.data import SPLITS, assign_splits
 from gancore.errors import ConfigError, DataError
 from gancore.text import count_noun
+from gancore_graph.breadth_first import find_bandwidth
 from gancore_graph.canonical import GraphView
 from gancore_graph.config import GraphConfig
 from gancore_graph.files import read_content
@@ -90,6 +91,7 @@ def _spec(graph: Graph, split: LinkSplit, source: Source) -> Spec:
     }
     fields = _fields(source, 1, graph.nodes, len(graph.edges))
     fields["train_edges"] = len(split.train)
+    fields["bandwidth"] = find_bandwidth([Graph(split.train, graph.names)])
     if graph.names.dtype.kind == "i":
         tensors["node_ids"] = graph.names.astype(np.int64)
     else:
@@ -135,19 +137,33 @@ def _open_set(graphs: Sequence[Graph], found: GraphSource, source: Source, confi
     train, valid, test = (
         GraphView([(graphs[n].edges, graphs[n].nodes) for n in rows], most) for rows in members.values()
     )
-    nodes = max(graph.nodes for graph in graphs)
-    degrees = np.concatenate([graphs[n].degrees() for n in members["train"]])
-    tensors = {"degree_counts": torch.from_numpy(np.bincount(degrees))}
+    spec = _set_spec([graphs[n] for n in members["train"]], graphs, source)
     named = {str(name): [found.names[n] for n in rows] for name, rows in members.items()}
     return Data(
         train,
         valid,
         test,
-        spec=Spec(_fields(source, len(members["train"]), nodes, most), tensors),
-        summary=_set_summary(graphs, splits, source),
+        spec=spec,
+        summary=[*_set_summary(graphs, splits, source), *_span_lines(spec)],
         fingerprint=_digest([graph.edges for graph in graphs], *[g.nodes for g in graphs], *splits),
         splits=named if len(graphs) <= MOST_NAMED else {},
     )
+
+
+def _set_spec(train: Sequence[Graph], graphs: Sequence[Graph], source: Source) -> Spec:
+    """Sizes of all graphs, and laws of those of train."""
+    nodes, edges = max(graph.nodes for graph in graphs), max(len(graph.edges) for graph in graphs)
+    fields = _fields(source, len(train), nodes, edges)
+    fields["bandwidth"] = find_bandwidth(train)
+    degrees = np.concatenate([graph.degrees() for graph in train])
+    counts = {"degree_counts": degrees, "node_counts": np.array([graph.nodes for graph in train])}
+    return Spec(fields, {name: torch.from_numpy(np.bincount(of)) for name, of in counts.items()})
+
+
+def _span_lines(spec: Spec) -> list[str]:
+    if spec["bandwidth"] is None:
+        return []
+    return [f"breadth-first orders of train: an edge spans at most {spec['bandwidth']} places"]
 
 
 def _set_summary(graphs: Sequence[Graph], splits: Sequence[str], source: Source) -> list[str]:

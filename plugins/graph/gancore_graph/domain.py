@@ -81,6 +81,18 @@ class GraphDomain(Domain):
                 "a GAN of random walks on one graph, until an overlap of edges",
                 capabilities=frozenset({"likelihood", "bound"}),
             ),
+            RecipeEntry(
+                "graphrnn",
+                "gancore_graph.graphrnn:GraphRnn",
+                "GraphRNN of sets of graphs: recurrent networks over nodes and their edges",
+                capabilities=frozenset({"likelihood", "bound"}),
+            ),
+            RecipeEntry(
+                "gg-gan",
+                "gancore_graph.gg_gan:GgGan",
+                "a GAN of sets of graphs: all edges at once from points of nodes, against a graph network",
+                capabilities=frozenset({"parallel", "latents"}),
+            ),
         )
     }
 
@@ -167,6 +179,9 @@ class GraphDomain(Domain):
                 "width": 8,
                 "embedding_dim": 8,
                 "counted_walks": 200,
+                "layers": 2,
+                "edge_width": 4,
+                "edge_layers": 1,
             },
             "train": {"steps": 8},
         }

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gancore import Interval, Metric, MetricInputs
 from gancore.metrics import Control, block_jackknife, clopper_pearson, drop_blocks
+from gancore_graph.block_test import is_block_graph
 from gancore_graph.graph import Graph
 from gancore_graph.memo import Memo, digest_graph
 from gancore_graph.set_histograms import graphs_of
@@ -54,19 +55,24 @@ CHECKS: Mapping[str, Callable[[Graph], bool]] = {
     "planar": lambda graph: bool(nx.check_planarity(to_networkx(graph))[0]),
 }
 """Properties that are required of samples if all graphs of train have them."""
+OF_BLOCKS = "of two to five blocks"
+SOURCE_CHECKS: Mapping[str, Mapping[str, Callable[[Graph], bool]]] = {"sbm": {OF_BLOCKS: is_block_graph}}
+"""Further properties by the source: 1 % of the graphs of train fail the test of them by chance."""
+_CHECKS = {**CHECKS, **{name: check for checks in SOURCE_CHECKS.values() for name, check in checks.items()}}
 
 
 def holds(name: str, graph: Graph) -> bool:
     """Whether a graph has one of these properties; kept by its content."""
-    return _HELD.get((name, digest_graph(graph.edges, graph.nodes)), lambda: CHECKS[name](graph))
+    return _HELD.get((name, digest_graph(graph.edges, graph.nodes)), lambda: _CHECKS[name](graph))
 
 
-def required_properties(train: Sequence[Graph]) -> tuple[str, ...]:
-    """Those of :data:`CHECKS` that every graph of train has."""
+def required_properties(train: Sequence[Graph], source: str = "") -> tuple[str, ...]:
+    """Those of :data:`CHECKS` that every graph of train has, and those of the source."""
     content = tuple(digest_graph(graph.edges, graph.nodes) for graph in train)
-    return _REQUIRED.get(
+    of_train = _REQUIRED.get(
         content, lambda: tuple(name for name in CHECKS if all(holds(name, graph) for graph in train))
     )
+    return (*of_train, *SOURCE_CHECKS.get(source, {}))
 
 
 class Novelty(NamedTuple):
@@ -77,9 +83,9 @@ class Novelty(NamedTuple):
     kind: Tensor
 
 
-def assess(samples: Sequence[Graph], train: Sequence[Graph]) -> Novelty:
+def assess(samples: Sequence[Graph], train: Sequence[Graph], source: str = "") -> Novelty:
     """Which samples are valid, which are novel, and which are one graph."""
-    required = required_properties(train)
+    required = required_properties(train, source)
     known = {weisfeiler_lehman_hash(graph) for graph in train}
     hashes = [weisfeiler_lehman_hash(graph) for graph in samples]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(hashes))}
@@ -93,7 +99,8 @@ def assess(samples: Sequence[Graph], train: Sequence[Graph]) -> Novelty:
 def _assessed(inputs: MetricInputs) -> Novelty:
     """Of the samples, in an order drawn by the key."""
     order = inputs.fake.content_order()[(inputs.key / "fake").permutation(len(inputs.fake))]
-    return assess(graphs_of(inputs.fake.select(order).samples), graphs_of(inputs.train.samples))
+    samples = graphs_of(inputs.fake.select(order).samples)
+    return assess(samples, graphs_of(inputs.train.samples), str(inputs.spec.get("source", "")))
 
 
 def unique_share(kind: Tensor) -> float:
@@ -162,7 +169,9 @@ def _details(inputs: MetricInputs) -> Mapping[str, Any]:
         "valid": float(found.valid.double().mean()),
         "unique": unique_share(found.kind),
         "novel": float(found.novel.double().mean()),
-        "valid graphs are": list(required_properties(graphs_of(inputs.train.samples))),
+        "valid graphs are": list(
+            required_properties(graphs_of(inputs.train.samples), str(inputs.spec.get("source", "")))
+        ),
     }
 
 

@@ -80,6 +80,11 @@ FEATURE_EXTRACTORS: Mapping[str, FeatureExtractorEntry] = {
         "descriptors",
         "gancore_graph.descriptors:GraphDescriptors",
         "degrees, clustering, spectrum and numbers of subgraphs",
-    )
+    ),
+    "random-gin": FeatureExtractorEntry(
+        "random-gin",
+        "gancore_graph.random_gin:RandomGIN",
+        "sums over nodes of a graph network with fixed random weights",
+    ),
 }
 """Of sets of graphs."""

@@ -1,4 +1,4 @@
-"""The sources of graphs: named data sets, files and folders, and the built-in graph."""
+"""The sources of graphs: named data sets, files and folders, the built-in graph, and generated sets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from gancore import Source, SourceEntry
 from gancore.data import list_files, read_npy
-from gancore.errors import DataError
+from gancore.errors import ConfigError, DataError
 from gancore.text import escape_unprintable
 from gancore_graph.config import Format, GraphConfig
 from gancore_graph.edge_lists import DELIMITERS, read_edge_list
 from gancore_graph.files import KINDS, decode_text, file_kind, is_table, read_content
+from gancore_graph.generated_sets import DEFAULT_COUNT, DRAWS, draw_set
 from gancore_graph.graph import Arcs
 from gancore_graph.graphml import read_graphml
 from gancore_graph.matrices import read_array, read_matrix_market, read_npz, read_table
@@ -48,6 +49,8 @@ SOURCES: Mapping[str, SourceEntry] = {
             "https://github.com/danielzuegner/nettack",
         ),
         _named("pubmed", "citations, 19,717 nodes, 44,324 edges", _GUST),
+        SourceEntry("planar", "1,000 graphs of triangulated points, planar, 64 nodes", "generated"),
+        SourceEntry("sbm", "1,000 graphs of two to five blocks, 40 to 200 nodes", "generated"),
         _named("enzymes", "600 graphs of enzymes, a TU set", _TU, "graph_tu"),
         _named("proteins", "1,113 graphs of proteins, a TU set", _TU, "graph_tu"),
     )
@@ -73,7 +76,14 @@ class GraphSource:
 
 
 def resolve_graphs(source: Source, config: GraphConfig) -> GraphSource:
-    """Raises DataError: the source holds no graph."""
+    """Raises DataError: it holds no graph; ConfigError: ``graphs`` is set, and it is not generated."""
+    if source.path is None and source.name in DRAWS:
+        return GraphSource(*draw_set(source.name, config.graphs or DEFAULT_COUNT, config.seed))
+    if config.graphs is not None:
+        raise ConfigError(
+            f"{source.name} is not generated, and data.graphs is of {' and '.join(DRAWS)}",
+            "leave out data.graphs",
+        )
     if source.path is None:
         return GraphSource([_les_miserables()], [source.name])
     path, split_file = source.path, None

@@ -8,16 +8,20 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-from gancore_graph.canonical import to_tensors
+from gancore_graph.canonical import each_graph, to_tensors
+from gancore_graph.config import GraphConfig
+from gancore_graph.dataset import _open_set
 from gancore_graph.descriptors import GraphDescriptors, describe, vectors_of
 from gancore_graph.domain import GraphDomain
+from gancore_graph.graph import Arcs, make_graph
 from gancore_graph.memo import as_graph
 from gancore_graph.registry import CORE, SETS
 from gancore_graph.set_histograms import clustering_histogram, laplacian_spectrum
+from gancore_graph.sources import GraphSource
 from gancore_graph.statistics import local_clustering
 from scipy.stats import wasserstein_distance
 
-from gancore import Data, FeatureContext, Metric, MetricInputs, SampleSet, Spec, TensorView
+from gancore import Data, FeatureContext, Metric, MetricInputs, SampleSet, Source, Spec, TensorView
 from gancore.errors import ConfigError
 
 
@@ -208,3 +212,29 @@ def test_the_domain_offers_what_fits_the_data():
     assert not domain.feature_extractors_for(Spec({"graphs": 1}))
     for name in SETS:
         assert isinstance(getattr(novelty if "mmd" not in name else set_metrics, name), Metric)
+
+
+def test_empty_samples_count_and_samples_are_not_chosen_by_size():
+    """GRAN's code leaves empty graphs out, and its clean_graphs those whose size no real graph has."""
+    real = random_graphs(24, 0.4)
+    other = random_graphs(24, 0.4, 1)
+    emptied = [*other[:12], *[nx.empty_graph(12) for _ in range(12)]]
+    larger = [*other[:12], *random_graphs(12, 0.4, 2, nodes=30)]
+    for metric in (set_metrics.degree_mmd, set_metrics.spectral_mmd):
+        good, bad, large = (metric.compute(inputs(fake, real)) for fake in (other, emptied, larger))
+        assert bad > good + 0.01 and large > good + 0.01
+
+
+def test_equal_graphs_are_in_one_split():
+    """GraphRNN's code tests on graphs that it trains on (its issue 8)."""
+    graphs = [ours(nx.gnp_random_graph(6, 0.4, seed=seed % 40)) for seed in range(200)]
+    found = [Arcs(graph.edges, graph.names) for graph in graphs if len(graph.edges)]
+    names = [f"g{n}" for n in range(len(found))]
+    data = _open_set(
+        [make_graph(arcs, "g") for arcs in found], GraphSource(found, names), Source("s", None), GraphConfig()
+    )
+    contents = [
+        {tuple(map(tuple, edges.tolist())) for edges, _ in each_graph(data.view(split).data)}
+        for split in ("train", "valid", "test")
+    ]
+    assert all(contents) and not contents[0] & contents[1] and not (contents[0] | contents[1]) & contents[2]
