@@ -280,9 +280,10 @@ def _trace(graph: GeneratorGraph, inputs: Inputs, recipe: str) -> torch.export.E
     failure: Exception | None = None
     for strict in (False, True):  # the strict one knows len(x) as a variable, the other knows more of Python
         try:
-            with warnings.catch_warnings(), stdout_to_stderr(), torch.backends.mkldnn.flags(enabled=False):
-                warnings.simplefilter("ignore")  # oneDNN's recurrent layer is no operation of other runtimes
-                return torch.export.export(graph, inputs, dynamic_shapes=(*shapes,), strict=strict)
+            with warnings.catch_warnings(), stdout_to_stderr():
+                warnings.simplefilter("ignore")
+                with torch.backends.mkldnn.flags(enabled=False):  # other runtimes lack its recurrent layer
+                    return torch.export.export(graph, inputs, dynamic_shapes=(*shapes,), strict=strict)
         except Exception as error:  # torch.export raises anything that it meets
             failure = failure or error
     assert failure is not None
