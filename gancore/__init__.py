@@ -15,10 +15,13 @@ if TYPE_CHECKING:
         compare,
         evaluate,
         evaluate_temperatures,
+        export_model,
         generate,
         load,
         load_game,
         neighbours,
+        pull_model,
+        push_model,
         train,
     )
     from gancore.config import DataConfig, RecipeConfig
@@ -113,6 +116,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_temperatures",
+    "export_model",
     "generate",
     "hookimpl",
     "list_models",
@@ -122,6 +126,8 @@ __all__ = [
     "load_game",
     "neighbours",
     "packaged_models",
+    "pull_model",
+    "push_model",
     "train",
 ]
 

@@ -107,6 +107,9 @@ ARGUMENT_TYPES: Mapping[str, ArgumentType] = {
     ),
     "seeds": SEEDS,
     "temperatures": NUMBER_LIST,
+    "form": _one_of("onnx", "torch"),
+    **dict.fromkeys(("private",), SWITCH),
+    **dict.fromkeys(("name", "revision"), TEXT),
     "progress": _one_of("live", "plain", "json", "none"),
     "announce": CALLABLE,
 }

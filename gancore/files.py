@@ -281,12 +281,27 @@ def json_value(value: Any) -> Any:
     return float(value)
 
 
+class _DoubledKeyError(ValueError):
+    """An object has a key twice: two readers may read two values."""
+
+
+def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        doubled = next(name for name in names if names.count(name) > 1)
+        raise _DoubledKeyError(f"the key {doubled[:100]!r} stands twice in an object")
+    return made
+
+
 def decode_json(data: bytes, name: str) -> dict[str, Json]:
     """Decode a JSON object. Raises CheckpointError with the name of the file for other content."""
     try:
-        value = json.loads(data)
+        value = json.loads(data, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        reason = (
+            str(error) if isinstance(error, json.JSONDecodeError | _DoubledKeyError) else type(error).__name__
+        )
         raise CheckpointError(f"{name} is not JSON ({reason})") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{name} is a JSON {type(value).__name__}, not an object")

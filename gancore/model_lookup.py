@@ -15,6 +15,7 @@ from gancore.data.sources import fetch
 from gancore.entries import PretrainedModelEntry, SourceEntry
 from gancore.errors import CheckpointError, ConfigError, PluginError
 from gancore.files import mark_used
+from gancore.models.hub import fetch_model, is_hub_name, parse_hub_name
 from gancore.plugins import plugins
 from gancore.plugins.plugin import is_url
 from gancore.progress import Announce, silent
@@ -26,19 +27,20 @@ if TYPE_CHECKING:
 
 
 @validate_arguments
-def load(model: str | Path, device: str = "auto") -> Model:
+def load(model: str | Path, device: str = "auto", *, revision: str | None = None) -> Model:
     """Load a trained model.
 
     Args:
-        model: a run folder, a model folder, or the name of a model of a plugin.
+        model: a run folder, a model folder, the name of a model of a plugin, or ``hub:OWNER/NAME``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        revision: a branch, a tag or a commit of a model on the hub; by default ``main``.
 
     Raises:
         GancoreError: there is no such model, or it cannot be opened; the message is one line.
     """
     from gancore.models.model import load_model
 
-    return load_model(find_model(model), device)
+    return load_model(find_model(model, revision=revision), device)
 
 
 @validate_arguments
@@ -68,14 +70,20 @@ def load_game(
     return open_game(Path(os.path.expanduser(run)), step, device, root, announce)
 
 
-def find_model(model: str | Path, announce: Announce = silent) -> Path:
+def find_model(model: str | Path, announce: Announce = silent, revision: str | None = None) -> Path:
     """The model folder of a run, a given model folder, or that of a named model, which may be downloaded.
+
+    ``revision``: of a model on the hub.
 
     Raises:
         CheckpointError: the run has no model yet.
-        ConfigError: there is no such run, folder or model.
+        ConfigError: there is no such run, folder or model; a revision of a model that is not on the hub.
         GancoreError: the named model cannot be obtained.
     """
+    if is_hub_name(model):
+        return fetch_model(parse_hub_name(str(model), revision), announce)
+    if revision is not None:
+        raise ConfigError(f"a revision is given, but {str(model)!r} is not on the hub", "give hub:OWNER/NAME")
     path = Path(model)
     if (path / "model").is_dir():
         return path / "model"
@@ -86,6 +94,8 @@ def find_model(model: str | Path, announce: Announce = silent) -> Path:
 
 def find_weights(origin: str | Path, announce: Announce) -> Path:
     """The run or model folder with initial weights, or that of a named model. Raises as find_model."""
+    if is_hub_name(origin):
+        return fetch_model(parse_hub_name(str(origin)), announce)
     path = Path(os.path.expanduser(origin))
     return path if path.exists() else _find_named_model(str(origin), announce)
 

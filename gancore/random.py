@@ -155,6 +155,7 @@ Purpose: TypeAlias = Literal[
     "conditions",
     "dequantise",
     "evaluate",
+    "export",
     "identity",
     "importance",
     "judge",

@@ -11,6 +11,7 @@ from gancore import __version__
 from gancore.cli.cache import app as cache_app
 from gancore.cli.compare import compare
 from gancore.cli.evaluate import evaluate
+from gancore.cli.export import export
 from gancore.cli.generate import animate, generate, neighbours
 from gancore.cli.info import info
 from gancore.cli.models import app as models_app
@@ -80,7 +81,7 @@ def gancore(
     """Train adversarial generative models and likelihood models in any domain, in one loop."""
 
 
-for command in (train, generate, neighbours, animate, evaluate, compare, runs, recipes, info):
+for command in (train, generate, neighbours, animate, export, evaluate, compare, runs, recipes, info):
     app.command()(command)
 app.add_typer(models_app, name="models")
 app.add_typer(plugins_app, name="plugins")

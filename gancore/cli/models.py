@@ -1,4 +1,4 @@
-"""``gancore models``: list trained models, ``show`` the card of one, ``pack`` one in half precision."""
+"""``gancore models``: list trained models, ``show`` the card of one, ``pack``, ``push`` and ``pull`` one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gancore.cli.options import JsonOption, RunOrModelArgument, complete_domain, complete_model
+from gancore.cli.sharing import pull, push
 from gancore.console import print_json, print_line, print_table
 from gancore.text import format_size
 
@@ -19,6 +20,8 @@ COLUMNS = ("id", "recipe", "data", "size", "licence", "figure, with its interval
 HALF_PRECISION = ("float16", "bfloat16")
 
 app = typer.Typer(rich_markup_mode=None)
+app.command()(push)
+app.command()(pull)
 
 
 @app.callback(invoke_without_command=True)

@@ -47,7 +47,7 @@ RunOrModelArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="RUN_OR_MODEL",
-        help="A run folder, a model folder, or the id of a model (`gancore models`).",
+        help="A run or model folder, the id of a model (`gancore models`), or hub:OWNER/NAME.",
         autocompletion=complete_model,
     ),
 ]

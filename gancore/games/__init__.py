@@ -60,7 +60,7 @@ from gancore.games.penalties import (
 )
 from gancore.games.prior import Prior, normal, uniform
 from gancore.games.reinforce import Baseline, Reinforce, Reward
-from gancore.games.representation import CellBounds, Dequantization, Identity, Representation
+from gancore.games.representation import CellBounds, Dequantization, HostStep, Identity, Representation
 from gancore.games.sampler import CAPABILITIES, Capability, Sampler
 from gancore.games.schedules import Schedule, cosine, exponential, linear, warmup
 from gancore.games.torch_optimizer import TorchOptimizer
@@ -113,6 +113,7 @@ __all__ = [
     "Game",
     "GeneratorSampler",
     "Gradient",
+    "HostStep",
     "Identity",
     "LikelihoodConfig",
     "LikelihoodGame",

@@ -65,7 +65,10 @@ class GeneratorSampler(Sampler):
         return self.prior.sample(key / "z", n)
 
     def render(self, latents: Tensor, condition: Tree = None) -> Tree:
-        return self.representation.decode(_generate(self.generator, latents, condition))
+        return self.representation.decode(self.network_outputs(latents, condition))
+
+    def network_outputs(self, latents: Tensor, condition: Tree = None) -> Tree:
+        return _generate(self.generator, latents, condition)
 
 
 class AdversarialGame(Game):

@@ -169,10 +169,13 @@ class PathwiseSampler(Sampler):
         latents: Tensor = self.generator.draw_latents(n, key)
         return latents
 
-    @torch.no_grad()
     def render(self, latents: Tensor, condition: Tree = None) -> Tree:
-        rows = soft_rows(self.generator, latents, condition, self.temperature)
-        return self.representation.decode(rows.argmax(-1))
+        return self.representation.decode(self.network_outputs(latents, condition))
+
+    @torch.no_grad()
+    def network_outputs(self, latents: Tensor, condition: Tree = None) -> Tree:
+        """Token ids, (n, length)."""
+        return soft_rows(self.generator, latents, condition, self.temperature).argmax(-1)
 
 
 def soft_rows(generator: DiscreteGenerator, latents: Tensor, condition: Tree, temperature: float) -> Tensor:

@@ -46,7 +46,10 @@ class ModelSampler(Sampler):
         return latents
 
     def render(self, latents: Tensor, condition: Tree = None) -> Tree:
-        return self.representation.decode(self.model.render(latents, *_condition_args(condition)))
+        return self.representation.decode(self.network_outputs(latents, condition))
+
+    def network_outputs(self, latents: Tensor, condition: Tree = None) -> Tree:
+        return self.model.render(latents, *_condition_args(condition))
 
     def log_prob(self, batch: Batch) -> Tensor | None:
         """Nats per canonical sample, (batch,); None if the representation makes it not comparable."""

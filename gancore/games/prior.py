@@ -16,13 +16,15 @@ from gancore.random import Key
 class Prior:
     """Latents of ``size`` numbers. ``interpolate(a, b, t)`` stays within the prior.
 
-    ``truncate(z, psi)`` brings latents within a threshold; None: this prior cannot be truncated.
+    ``truncate(z, psi)`` brings latents within a threshold; None: this prior cannot be truncated. ``name``:
+    ``normal`` or ``uniform``, by which a program without gancore draws them; empty: any other distribution.
     """
 
     size: int
     draw_latents: Callable[[Key, int, int], Tensor]
     interpolate: Callable[[Tensor, Tensor, Tensor], Tensor]
     truncate: Callable[[Tensor, float], Tensor] | None = None
+    name: str = ""
 
     def sample(self, key: Key, n: int) -> Tensor:
         """(n, size)."""
@@ -31,12 +33,14 @@ class Prior:
 
 def normal(size: int) -> Prior:
     """z ~ N(0, I)."""
-    return Prior(size, lambda key, n, size: key.normal(n, size), slerp, truncate_normal)
+    return Prior(size, lambda key, n, size: key.normal(n, size), slerp, truncate_normal, "normal")
 
 
 def uniform(size: int) -> Prior:
     """z ~ U(-1, 1), as in DCGAN and WaveGAN."""
-    return Prior(size, lambda key, n, size: key.uniform(n, size, low=-1.0, high=1.0), torch.lerp)
+    return Prior(
+        size, lambda key, n, size: key.uniform(n, size, low=-1.0, high=1.0), torch.lerp, name="uniform"
+    )
 
 
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -12,16 +13,35 @@ from gancore.random import evaluation_key, noise
 from gancore.trees import Tree, tree_leaves
 
 
+@dataclass(frozen=True)
+class HostStep:
+    """What is left of ``decode`` after an exported graph, ``description`` in words.
+
+    ``pieces``: what each token id stands for, if a canonical sample is the pieces of its tokens before the
+    first ``end``, joined, without ``prefix`` at its start, and cut between characters to ``max_bytes`` of
+    UTF-8. None: the graph's user has to know.
+    """
+
+    description: str
+    pieces: Sequence[str] | None = None
+    end: int = 0
+    prefix: str = ""
+    max_bytes: int | None = None
+
+
 class Representation(nn.Module):
     """A transform of canonical samples (``encode``) with a way back (``decode``), fitted on train.
 
     ``fit`` writes to buffers whose shapes the spec gives, or that ``data_shaped`` names
     (:func:`gancore.nn.resize_buffers`). ``many_to_one``: ``decode`` is not the inverse of
     ``encode``. ``lower_bound``: ``encode`` adds noise, so that likelihoods become lower bounds.
+    ``amplifies_rounding``: ``decode`` is an iteration in which rounding errors grow, so that two machines
+    agree on its inputs better than on its outputs.
     """
 
     many_to_one: bool = False
     lower_bound: bool = False
+    amplifies_rounding: bool = False
 
     def fit(self, train: View) -> None:
         """Learn statistics from train."""
@@ -33,6 +53,16 @@ class Representation(nn.Module):
     def decode(self, outputs: Tree) -> Tree:
         """From a generator's outputs to canonical samples; may be many-to-one."""
         raise TypeError(f"{type(self).__name__} must define decode(outputs)")
+
+    def decode_tensors(self, outputs: Tree) -> Tree:
+        """The part of ``decode`` that an exported graph computes: tensor operations for any batch size, which
+        may ask ``torch.compiler.is_exporting()``. By default all of it; ``host_step`` says what is left.
+        """
+        return self.decode(outputs)
+
+    def host_step(self) -> HostStep | None:
+        """What ``decode`` does after ``decode_tensors``; None: nothing."""
+        return None
 
     def preimage(self, batch: Batch) -> Batch:
         """The encoded batch that ``decode`` maps exactly to these samples; by default ``encode(batch)``."""

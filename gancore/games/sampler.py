@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gancore.data.dataset import Batch
 from gancore.games.prior import Prior
+from gancore.games.representation import Representation
 from gancore.random import Key
 from gancore.trees import Tree
 
@@ -56,6 +57,8 @@ class Sampler(nn.Module):
     capabilities: frozenset[Capability] = frozenset({"sample"})
     prior: Prior
     """The distribution of the latents, of a sampler with that capability."""
+    representation: Representation
+    """What decodes :meth:`network_outputs`, of a sampler that defines them."""
     preferred_batch: int | None = None
     """Batch size of network calls if sampling time hardly depends on it; a divisor of 256. None: 16."""
 
@@ -88,6 +91,10 @@ class Sampler(nn.Module):
     def render(self, latents: Tensor, condition: Tree = None) -> Tree:
         """The canonical samples of latents."""
         self._refuse("render")
+
+    def network_outputs(self, latents: Tensor, condition: Tree = None) -> Tree:
+        """What the network gives for latents, before ``representation.decode`` makes samples of it."""
+        self._refuse("network_outputs")
 
     def log_prob(self, batch: Batch) -> Tensor | None:
         """Nats per canonical sample, (batch,); None if they are not comparable between recipes."""

@@ -185,7 +185,7 @@ def _read_error(folder: Path, error: OSError) -> CheckpointError:
 
 
 def _read_config(folder: Path) -> dict[str, Json]:
-    content = read_json_object((folder / CONFIG).resolve())
+    content = read_json_object(_target(folder / CONFIG))
     if content.get("format") != FORMAT:
         raise CheckpointError(f"{CONFIG} is not that of a gancore model")
     if content.get("version") != CONTRACT_VERSION:
@@ -198,8 +198,15 @@ def _read_config(folder: Path) -> dict[str, Json]:
     for name in ("spec", "files"):
         if not isinstance(content.get(name), dict):
             raise CheckpointError(f"{CONFIG}: {name} must be an object")
+    if unknown := sorted(set(content["files"]) - {WEIGHTS, SPEC}):
+        raise CheckpointError(f"{CONFIG}: files has {unknown[0]!r}, which is no file of a model"[:200])
     _check_config(content, CONFIG)
     return content
+
+
+def _target(path: Path) -> Path:
+    """Where a link leads, or the last link of a circle of them, which is then not read."""
+    return Path(os.path.realpath(path))
 
 
 def _check_config(config: Mapping[str, Json], name: str) -> None:
@@ -219,7 +226,7 @@ def _read_verified(path: Path, digests: Mapping[str, Json]) -> tuple[bytes, str]
 
     Links are followed, because caches of downloaded models consist of links. No file is written.
     """
-    data = read_regular(path.resolve(), max_tensor_bytes())
+    data = read_regular(_target(path), max_tensor_bytes())
     digest = sha256(data)
     if digests.get(path.name, digest) != digest:
         decode_tensors(data, path.name)  # has a better message if this is not a safetensors file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from gancore.arguments import validate_arguments
 from gancore.config import RecipeConfig
 from gancore.data.dataset import Spec, validate_spec
 from gancore.domain import Domain
+from gancore.entries import REFERENCE
 from gancore.errors import (
     CheckpointError,
     ConfigError,
@@ -38,6 +39,7 @@ from gancore.models.sampling import (
 from gancore.nn.buffers import resize_buffers
 from gancore.notebook import samples_html
 from gancore.plugins import plugins
+from gancore.plugins.imports import source_file
 from gancore.random import Key, build_key, sample_key
 from gancore.recipe import Recipe
 from gancore.runtime.device import resolve_device
@@ -217,6 +219,7 @@ def load_model(folder: Path, device: str = "auto") -> Model:
         PluginError: a required plugin is not installed; the message names it and its version.
     """
     files = read_model_folder(folder)
+    _refuse_own_code(files, folder)
     try:
         domain, sampler = _build(files, folder)
     except GancoreError as error:
@@ -225,6 +228,40 @@ def load_model(folder: Path, device: str = "auto") -> Model:
     target = resolve_device(device)
     sampler = sampler.to(target).eval()
     return Model(sampler, files.spec, domain, dict(files.config), target, files.weights_sha256)
+
+
+def _refuse_own_code(files: ModelFiles, folder: Path) -> None:
+    """Raise CheckpointError if a ``module:name`` of the config is code in the model folder, or in its run.
+
+    A program's own recipes and games are found on the path, which may include the folder of a stranger: the
+    current one.
+    """
+    real = folder.resolve()
+    home = real.parent if real.name == "model" and (real.parent / "run.json").exists() else real
+    values = {"recipe": files.config["recipe"], "model": files.config.get("model")}
+    for key, name in _texts(values):
+        module = name.partition(":")[0] if REFERENCE.fullmatch(name) else ""
+        try:
+            file = source_file(module) if module else None
+        except (ImportError, ValueError):
+            continue  # reported when it is looked up
+        if file is not None and file.resolve().is_relative_to(home):
+            raise CheckpointError(
+                f"{folder}/{CONFIG}: {key} names {name!r}, which is code inside the folder and is never run",
+                "put code that you trust elsewhere, on PYTHONPATH",
+            )
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a section with its key, such as ``model.game``."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner, key)
 
 
 def _build(files: ModelFiles, folder: Path) -> tuple[Domain, Sampler]:

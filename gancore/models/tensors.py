@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gancore.errors import CheckpointError
+from gancore.files import decode_json
 
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the safetensors format."""
@@ -88,7 +89,13 @@ def _header_problem(data: bytes) -> str:
         length = int.from_bytes(data[:8], "little")
         if length > MAX_HEADER_BYTES:
             return f"claims a header of {length:,} bytes, more than safetensors allows"
-        return f"is truncated ({len(data):,} bytes)" if length > len(data) - 8 else ""
+        if length > len(data) - 8:
+            return f"is truncated ({len(data):,} bytes)"
+        try:
+            decode_json(data[8 : 8 + length], "its header")
+        except CheckpointError as error:
+            return f"is damaged: {error.message}"
+        return ""
     other = _other_format(data)
     if not other:
         return f"is truncated ({len(data):,} bytes)" if len(data) < 9 else "is not a safetensors file"

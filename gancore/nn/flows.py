@@ -169,6 +169,10 @@ class InvertibleConv1x1(Bijection):
     def _inverse_matrix(self) -> Tensor:
         lower, upper = self._factors()
         permuted = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)[self.order].T
+        if torch.compiler.is_exporting():  # graphs for other runtimes solve no equations
+            gains = upper.diagonal()
+            inner = unit_triangular_inverse(upper.triu(1) / gains[:, None]) / gains
+            return inner @ unit_triangular_inverse(lower.tril(-1)) @ permuted
         half = solve_triangular(lower, permuted, upper=False, unitriangular=True)
         inverse: Tensor = solve_triangular(upper, half, upper=True)
         return inverse
@@ -179,6 +183,16 @@ class InvertibleConv1x1(Bijection):
         unit = torch.eye(len(triangles), dtype=triangles.dtype, device=triangles.device)
         diagonal = self.signs * triangles.diagonal().exp()
         return triangles.tril(-1) + unit, triangles.triu(1) + diagonal.diag()
+
+
+def unit_triangular_inverse(strict: Tensor) -> Tensor:
+    """(I + N)^-1 of strictly triangular N (size, size): (I - N) (I + N^2) (I + N^4) ..., as N^size is 0."""
+    unit, power = torch.eye(len(strict), dtype=torch.float64, device=strict.device), strict.double()
+    inverse, covered = unit - power, 2
+    while covered < len(strict):
+        power = power @ power
+        inverse, covered = inverse @ (unit + power), 2 * covered
+    return inverse.to(strict)
 
 
 class ActNorm(Bijection):
@@ -255,7 +269,7 @@ class Squeeze(Bijection):
 
     def inverse(self, y: Tensor, condition: Tree = None) -> Tensor:
         for axis in reversed(range(2, y.dim())):
-            cut = y.reshape(len(y), -1, self.factor, *y.shape[2:])
+            cut = y.reshape(y.shape[0], -1, self.factor, *y.shape[2:])
             y = cut.movedim(2, axis + 1).flatten(axis, axis + 1)
         return y
 

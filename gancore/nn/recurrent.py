@@ -51,6 +51,8 @@ class Recurrent(nn.Module):
         layers_first = [tensor.transpose(0, 1).contiguous() for tensor in state]
         outputs, after = self.body(x, tuple(layers_first) if self.num_states > 1 else layers_first[0])
         states = after if self.num_states > 1 else (after,)
+        if torch.compiler.is_exporting():  # torch 2.11 then gives a state an axis more
+            states = tuple(tensor.reshape(self.layers, x.shape[0], self.out_features) for tensor in states)
         return outputs, tuple(tensor.transpose(0, 1) for tensor in states)
 
     @torch.no_grad()

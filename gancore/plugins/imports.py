@@ -268,7 +268,7 @@ def _defines(module: str, name: str) -> bool:
     Imports nothing.
     """
     try:
-        file = _source_file(module)
+        file = source_file(module)
         tree = ast.parse(file.read_text(encoding="utf-8") if file else "")
     except (ImportError, OSError, ValueError, SyntaxError):
         return False
@@ -285,14 +285,14 @@ def _imports_gancore(node: ast.stmt) -> bool:
     return any(name.partition(".")[0] == "gancore" for name in names)
 
 
-def _source_file(module: str) -> Path | None:
+def source_file(module: str) -> Path | None:
     """The file of a module on the path; None: there is none. No package is imported."""
     top, *inner = module.split(".")
     spec = importlib.util.find_spec(top) if top else None
     if spec is None:
         return None
     if not inner:
-        return Path(spec.origin) if spec.origin else None
+        return Path(spec.origin) if spec.origin and spec.has_location else None
     bases = [Path(folder, *inner) for folder in spec.submodule_search_locations or ()]
     files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
     return next((file for file in files if file.is_file()), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,9 +13,10 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gancore.config import RunConfig
-from gancore.data.dataset import Data, TensorView, View, to_if_small
+from gancore.data.dataset import Data, Spec, TensorView, View, to_if_small
 from gancore.entries import RecipeEntry
 from gancore.errors import CheckpointError, ConfigError, DataError
+from gancore.files import encode_json
 from gancore.games.draw import BatchSource
 from gancore.games.dynamics import find_dynamics
 from gancore.games.game import Game, Phase, check_game
@@ -26,7 +28,7 @@ from gancore.nn.buffers import resize_buffers
 from gancore.recipe import Recipe
 from gancore.runtime.device import resolve_precision
 from gancore.runtime.distributed import SINGLE_PROCESS, ProcessGroup
-from gancore.text import suggestion
+from gancore.text import count_noun, escape_control, suggestion
 from gancore.training.checkpoint import latest_checkpoint, optimizer_tensors
 from gancore.trees import Tree
 
@@ -207,8 +209,9 @@ def restored(setup: TrainingSetup) -> Iterator[None]:
                 tensor.copy_(value)
 
 
-def initialize_from(setup: TrainingSetup, path: Path) -> str:
-    """Load every tensor of a run or model whose name and shape fit; returns a line that describes them.
+def initialize_from(setup: TrainingSetup, path: Path, spec: Spec) -> str:
+    """Load every tensor of a run or model whose name and shape fit; returns a line that says what was loaded,
+    what is new because its shape differs or nothing has it, and how the data differ (``spec`` is theirs).
 
     The tensors of a model (of the EMA, if its recipe has one) are loaded into the network and into its EMA:
     a new EMA converges to its network within a few steps. Of a run, the tensors that its model does not
@@ -218,22 +221,51 @@ def initialize_from(setup: TrainingSetup, path: Path) -> str:
         CheckpointError: there is no model and no usable checkpoint.
         ConfigError: nothing fits.
     """
-    if not (path / "checkpoints").is_dir():
-        model = read_model_folder(path).tensors
-        return _summary(_load_fitting(setup, model, path), model, f"the model {path}")
-    rest, name = _checkpoint_of(path)
-    model = read_model_folder(path / "model").tensors if (path / "model").is_dir() else {}
-    weights = {**rest, **model}
+    is_run = (path / "checkpoints").is_dir()
+    rest, name = _checkpoint_of(path) if is_run else ({}, "")
+    folder = path / "model" if is_run else path
+    model = read_model_folder(folder) if folder.is_dir() or not is_run else None
+    of_model = {} if model is None else model.tensors
+    weights = {**rest, **of_model}
     fitting = _load_fitting(setup, weights, path)
-    of_model = [n for n in fitting if n in model]
-    summary = _summary(fitting, weights, str(path))
-    if not model:
-        return f"{summary}, from its {name}: it has no model, so none of them is an average"
-    return f"{summary}: {len(of_model)} from its model, {len(fitting) - len(of_model)} from its {name}"
+    where = str(path) if is_run else f"the model {path}"
+    parts = [f"loaded {len(fitting)} of the {len(weights)} tensors of {where}"]
+    if is_run and model is None:
+        parts[0] += f", from its {name}: it has no model, so none of them is an average"
+    elif is_run:
+        count = len(fitting.keys() & of_model.keys())
+        parts[0] += f": {count} from its model, {len(fitting) - count} from its {name}"
+    parts += _what_is_new(setup.game.state_dict(), weights, fitting)
+    if model is not None and (changed := _changed_facts(model.spec, spec)):
+        parts.append(
+            f"other data: {_shortened(changed)} differ, and weights for them are kept by their place"
+        )
+    return "; ".join(parts)
 
 
-def _summary(fitting: Mapping[str, Any], weights: Mapping[str, Any], where: str) -> str:
-    return f"loaded {len(fitting)} of the {len(weights)} tensors of {where}"
+def _what_is_new(
+    own: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], fitting: Mapping[str, Any]
+) -> list[str]:
+    """What was not loaded: tensors of another shape, tensors of no use here, and new networks."""
+    resized = [n for n in given if n in own and n not in fitting]
+    unused = [n for n in given if n not in own]
+    absent = Counter(n.partition(".")[0] for n in own if n not in given and not n.startswith("ema."))
+    shapes = [f"{n} {tuple(own[n].shape)}, there {tuple(given[n].shape)}" for n in resized]
+    lines = [f"new, as their shapes differ: {_shortened(shapes)}"] if resized else []
+    lines += [f"not used: {_shortened(unused)}"] if unused else []
+    new = [f"{name} ({count_noun(count, 'tensor')})" for name, count in absent.items()]
+    return lines + ([f"new: {_shortened(new)}"] if new else [])
+
+
+def _changed_facts(there: Spec, here: Spec) -> list[str]:
+    """The names of the facts of the data, such as classes or a vocabulary, that both have and that differ."""
+    one, other = ({name: encode_json({"": value}) for name, value in s.fields.items()} for s in (there, here))
+    return sorted(name for name in one.keys() & other.keys() if one[name] != other[name])
+
+
+def _shortened(names: Sequence[str], shown: int = 3) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return escape_control(", ".join(names[:shown]) + more)
 
 
 def _checkpoint_of(path: Path) -> tuple[Mapping[str, torch.Tensor], str]:

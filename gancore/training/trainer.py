@@ -196,7 +196,7 @@ class Trainer:
         if self.job.init_from is not None:
             from gancore.training.setup import initialize_from
 
-            self.progress.note(initialize_from(context.setup, self.job.init_from))
+            self.progress.note(initialize_from(context.setup, self.job.init_from, context.data.spec))
         self.lock.check()
         context.prepare()
         return context.synchronize(None)

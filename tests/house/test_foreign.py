@@ -73,9 +73,10 @@ READERS = {"read_bytes", "read_text", "open"}
 INSIDE = {
     "gancore/comparison/report.py",
     "gancore/evaluation/catalogue.py",
+    "gancore/models/export.py",
     "gancore/runtime/device.py",
 }
-"""They read a template and a table of the package, and what the system says of its memory."""
+"""They read templates and a table of the package, and what the system says of its memory."""
 OPENERS = ("os", "Image", "domain", "model.domain", "self.domain", "self.home", "self")
 """Whose ``open`` is no file's."""
 

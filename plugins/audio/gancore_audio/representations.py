@@ -108,6 +108,7 @@ class LogMagnitudeRepresentation(Representation):
     """
 
     many_to_one = True
+    amplifies_rounding = True
 
     def __init__(self, length: int, window: int, hop: int, floor_db: float, iterations: int) -> None:
         super().__init__()
@@ -180,6 +181,7 @@ class InstantaneousFrequencyRepresentation(Representation):
     """
 
     many_to_one = True
+    amplifies_rounding = True
 
     def __init__(
         self,

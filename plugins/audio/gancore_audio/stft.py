@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from gancore import ConfigError
+from gancore_audio.real_stft import MOMENTUM, TINY, RealSTFT, real_griffin_lim
 
-MOMENTUM = 0.99
-"""Perraudin et al. 2013, section 4: the largest that still converges."""
-TINY = 1e-12
 MIN_CELLS = 4
 """Cells along the shorter side of the smallest feature map of a network."""
 
@@ -102,6 +100,8 @@ def fast_griffin_lim(magnitudes: Tensor, phases: Tensor, frames: CentredSTFT, it
     waveforms, a = 0.99 (Perraudin, Balazs and Sondergaard 2013, algorithm 2); ``phases`` are those of t_0.
     Nothing is random: a row is a function of its own spectra. 0 iterations: the given phases.
     """
+    if torch.compiler.is_exporting():  # graphs for other runtimes have no complex numbers
+        return real_griffin_lim(magnitudes, phases, RealSTFT(frames), iterations)
     before: Tensor | None = None
     for _ in range(iterations):
         consistent = frames(frames.inverse(torch.polar(magnitudes, phases)))

@@ -59,7 +59,7 @@ class WaveGANGenerator(nn.Module):
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:
             latents = torch.cat([latents, self.label(label)], dim=1)
-        x = relu(self.dense(latents)).view(len(latents), -1, START_STEPS)  # (batch, channels, 16)
+        x = relu(self.dense(latents)).view(latents.shape[0], -1, START_STEPS)  # (batch, channels, 16)
         for layer in self.layers[:-1]:
             x = relu(layer(x))
         x = torch.tanh(self.layers[-1](x))  # (batch, 1, length)

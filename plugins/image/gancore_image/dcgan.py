@@ -83,7 +83,7 @@ class DCGANGenerator(nn.Module):
         init_weights(self)
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
-        x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
+        x = self.dense(latents).view(latents.shape[0], -1, START_SIZE, START_SIZE)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             x = layer(relu(norm(x, label)))
         result: Tensor = x.tanh()

@@ -110,7 +110,7 @@ class DCGANLiteGenerator(nn.Module):
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
         if self.label is not None:
             latents = torch.cat([latents, self.label(label)], dim=1)
-        x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
+        x = self.dense(latents).view(latents.shape[0], -1, START_SIZE, START_SIZE)
         for layer in self.layers:
             x = layer(leaky_relu(x, 0.2))
         return torch.tanh(self.last(leaky_relu(x, 0.2)))

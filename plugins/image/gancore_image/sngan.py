@@ -101,7 +101,7 @@ class SNGANGenerator(nn.Module):
             nn.init.zeros_(bias_of(layer))
 
     def forward(self, latents: Tensor, label: Tensor | None = None) -> Tensor:
-        x = self.dense(latents).view(len(latents), -1, START_SIZE, START_SIZE)
+        x = self.dense(latents).view(latents.shape[0], -1, START_SIZE, START_SIZE)
         for block in self.blocks:
             x = block(x, label)
         images: Tensor = self.last(relu(self.norm(x)))

@@ -75,7 +75,7 @@ class SimplexGenerator(nn.Module):
         self.output = nn.Linear(width, vocabulary)
 
     def forward(self, latents: Tensor) -> Tensor:
-        x = self.dense(latents).view(len(latents), self.width, self.length)
+        x = self.dense(latents).view(latents.shape[0], self.width, self.length)
         logits: Tensor = self.output(self.blocks(x).transpose(1, 2))
         return logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 

@@ -21,6 +21,7 @@ from gancore.games import (
     Draw,
     Game,
     GeneratorSampler,
+    HostStep,
     Move,
     Phase,
     Player,
@@ -125,7 +126,7 @@ class VectorGenerator(nn.Module):
 
     def logits(self, latents: Tensor) -> Tensor:
         """Of the weights of the rows, (rows, time, vocab_size)."""
-        x = self.dense(latents).view(len(latents), -1, self.lengths[0])
+        x = self.dense(latents).view(latents.shape[0], -1, self.lengths[0])
         for length, layer in zip(self.lengths, self.convolutions, strict=True):
             x = layer(relu(interpolate(x, size=length)))
         x = x + self.mix(relu(x))
@@ -179,7 +180,13 @@ class NearestTokens(Representation):
         return Batch(self.vectors.embed(self.tokens.encode(batch).data), batch.condition)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        return self.tokens.decode(self.vectors.nearest(outputs))
+        return self.tokens.decode(self.decode_tensors(outputs))
+
+    def decode_tensors(self, outputs: Tensor) -> Tensor:
+        return self.vectors.nearest(outputs)
+
+    def host_step(self) -> HostStep:
+        return self.tokens.host_step()
 
 
 class EmbedGANGame(AdversarialGame):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from gancore import Batch, Recipe, Spec
 from gancore.data import Tree
@@ -18,6 +18,7 @@ from gancore.games import (
     Draw,
     Game,
     GeneratorSampler,
+    HostStep,
     Move,
     Phase,
     Player,
@@ -44,8 +45,6 @@ from gancore_text.tokenizer import END, TokenizerName
 
 RECONSTRUCTION = "reconstruction"
 """The cost of the autoencoder's moves."""
-GREEDY = 1e-4
-"""A temperature at which the most probable token is drawn."""
 DECODED_ROWS = 8
 """Texts of a batch whose decoding is compared with them for the log."""
 
@@ -108,12 +107,18 @@ class Autoencoder(nn.Module):
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (rows, code_dim) to ids (rows, length): at each step the most probable token."""
-        decoder, rows = self.decoder, len(codes)
-        middle = codes.new_full((rows, decoder.length), 0.5)
-        prefix = torch.empty(rows, 0, dtype=torch.int64, device=codes.device)
+        decoder, rows, found = self.decoder, codes.shape[0], []
+        ended, before = torch.zeros(rows, dtype=torch.bool, device=codes.device), None
         with without_dropout(decoder):
-            found: Tensor = decoder.complete(prefix, decoder.initial(rows, None, codes), middle, GREEDY)
-        return found
+            state = decoder.initial(rows, None, codes)
+            for _ in range(decoder.length):
+                logits, state = decoder.step(state, before)
+                before = torch.where(ended, END, logits.argmax(-1))
+                ended = ended | (before == END)
+                found.append(before)
+                if not torch.compiler.is_exporting() and bool(ended.all()):
+                    break
+        return pad(torch.stack(found, 1), (0, decoder.length - len(found)), value=END)
 
     @torch.no_grad()
     def accuracy(self, tokens: Tensor) -> Tensor:
@@ -174,7 +179,13 @@ class DecodedCodes(Representation):
         return Batch(self.autoencoder.encode(self.tokens.encode(batch).data), batch.condition)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        return self.tokens.decode(self.autoencoder.decode(outputs))
+        return self.tokens.decode(self.decode_tensors(outputs))
+
+    def decode_tensors(self, outputs: Tensor) -> Tensor:
+        return self.autoencoder.decode(outputs)
+
+    def host_step(self) -> HostStep:
+        return self.tokens.host_step()
 
 
 class LatentGANGame(AdversarialGame):

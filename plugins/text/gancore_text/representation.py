@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gancore import Batch, Spec
-from gancore.games import Representation
+from gancore.games import HostStep, Representation
 from gancore_text.spelling import spelling_log_prob
-from gancore_text.tokenizer import END, TokenizerName, make_tokenizer
+from gancore_text.tokenizer import END, TokenizerName, VocabularyTokenizer, make_tokenizer
 
 
 def texts_of(data: Tensor) -> list[str]:
@@ -65,10 +65,19 @@ class TokenIds(Representation):
 
     def decode(self, outputs: Tensor) -> Tensor:
         """Ids (n, length), or rows of a simplex (n, length, vocabulary), read by their largest entry."""
-        if outputs.is_floating_point():
-            outputs = outputs.argmax(-1)
-        texts = [self.tokenizer.decode(before_end(row)) for row in outputs.tolist()]
+        texts = [self.tokenizer.decode(before_end(row)) for row in self.decode_tensors(outputs).tolist()]
         return canonical(texts, self.max_bytes).to(outputs.device)
+
+    def decode_tensors(self, outputs: Tensor) -> Tensor:
+        """Ids (n, length)."""
+        return outputs.argmax(-1) if outputs.is_floating_point() else outputs
+
+    def host_step(self) -> HostStep:
+        if not isinstance(self.tokenizer, VocabularyTokenizer):
+            return HostStep(f"token ids to texts, by the tokenizer {self.name!r} of the model")
+        pieces, prefix = self.tokenizer.pieces, self.tokenizer.prefix
+        what = "token ids to texts: the pieces before the first end, joined"
+        return HostStep(what, pieces, END, prefix, self.max_bytes)
 
     def log_det(self, batch: Batch) -> Tensor:
         unknown = (self.tokenizer.unknown(text) for text in texts_of(batch.data))

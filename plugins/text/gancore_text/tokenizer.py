@@ -56,6 +56,8 @@ class VocabularyTokenizer:
     """Tokens of a list, found by splitting the text; all others are unknown."""
 
     is_unique = True
+    prefix = ""
+    """What is removed from the start of a decoded text."""
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.vocabulary = list(vocabulary)
@@ -73,10 +75,12 @@ class VocabularyTokenizer:
         return [token for token in self.split(text) if token not in self._ids]
 
     def decode(self, ids: Iterable[int]) -> str:
-        return "".join(self._text_of(number) for number in ids)
+        return "".join(self.pieces[number] for number in ids).removeprefix(self.prefix)
 
-    def _text_of(self, number: int) -> str:
-        return UNKNOWN_TEXT if number == UNKNOWN else self.vocabulary[number - RESERVED]
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The text of each id; none of END."""
+        return ["", self.prefix + UNKNOWN_TEXT, *self.vocabulary]
 
 
 class CharacterTokenizer(VocabularyTokenizer):
@@ -92,14 +96,10 @@ class WordTokenizer(VocabularyTokenizer):
     Texts are read as if a space preceded them, so that a word is the same token at the start of a text.
     """
 
+    prefix = " "
+
     def split(self, text: str) -> list[str]:
-        return WORD.findall(" " + text)
-
-    def decode(self, ids: Iterable[int]) -> str:
-        return super().decode(ids).removeprefix(" ")
-
-    def _text_of(self, number: int) -> str:
-        return " " + UNKNOWN_TEXT if number == UNKNOWN else self.vocabulary[number - RESERVED]
+        return WORD.findall(self.prefix + text)
 
 
 class BPETokenizer:
