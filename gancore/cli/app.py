@@ -14,6 +14,7 @@ from gancore.cli.evaluate import evaluate
 from gancore.cli.generate import animate, generate, neighbours
 from gancore.cli.info import info
 from gancore.cli.models import app as models_app
+from gancore.cli.page import app as page
 from gancore.cli.plugins import app as plugins_app
 from gancore.cli.summaries import recipes, runs
 from gancore.cli.train import train
@@ -83,5 +84,6 @@ def gancore(
 for command in (train, generate, neighbours, animate, evaluate, compare, runs, recipes, info):
     app.command()(command)
 app.add_typer(models_app, name="models")
+app.command("app")(page)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(cache_app, name="cache")
