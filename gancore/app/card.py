@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from gancore.errors import GancoreError
+from gancore.models.card_text import read_card
+
+
+def card_of(place: Path) -> str:
+    """The card of a model folder; empty if there is none that can be read."""
+    try:
+        return read_card(place)
+    except GancoreError:
+        return ""
 
 
 def without_front_matter(card: str) -> str:

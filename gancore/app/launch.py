@@ -72,13 +72,13 @@ def make_page(
 ) -> gradio.Blocks:
     """The page of the model in ``place``, which users call ``name``; temporary files are in ``folder``."""
     disable_telemetry(folder)
+    from gancore.app.card import card_of
     from gancore.app.controls import Controls
     from gancore.app.drawing import Artist
     from gancore.app.page import build_page
-    from gancore.models.card_text import read_card
 
     model = load(place, device)
     controls = Controls.of(model)
     run = RunFolder(place.absolute().parent)
     artist = Artist(model, name, folder, run if run.read_status() else None, data_root)
-    return build_page(artist, controls, read_card(place))
+    return build_page(artist, controls, card_of(place))

@@ -11,12 +11,11 @@ from typing import Any
 import yaml
 
 import gancore
-from gancore.app.card import front_matter
+from gancore.app.card import card_of, front_matter
 from gancore.app.launch import require_gradio
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import write_files_atomic
 from gancore.model_lookup import find_model, load
-from gancore.models.card_text import read_card
 from gancore.models.folder import CARD, MODEL_FILES
 from gancore.progress import Announce, silent
 
@@ -67,7 +66,7 @@ def write_space(model: str | Path, folder: Path, announce: Announce = silent) ->
     texts = {
         "app.py": APP,
         "requirements.txt": requirements(loaded.config),
-        "README.md": _readme(loaded.config, _licence(read_card(place))),
+        "README.md": _readme(loaded.config, _licence(card_of(place))),
         ".gitattributes": ATTRIBUTES,
     }
 
