@@ -12,6 +12,7 @@ from gancore.arguments import validate_arguments
 from gancore.errors import ConfigError, GancoreError
 from gancore.files import atomic_write, write_files_atomic
 from gancore.model_lookup import find_model, load
+from gancore.models.request import SampleRequest
 from gancore.progress import Announce, silent
 from gancore.run_folder import RunFolder
 
@@ -63,30 +64,14 @@ def generate(
         GancoreError: an argument or the model is wrong, or ``out`` has samples; the message is one line.
     """
     existing = _existing_samples(Path(out), overwrite)
-    if each_label and label is not None:
-        raise ConfigError(
-            f"each label and the label {label!r} are given", "give one of --label and --each-label"
-        )
-    if interpolate is not None and temperature is not None:
-        raise ConfigError("an interpolation and a temperature are given", "leave out --temperature")
-    if infill is not None and (each_label, label, interpolate, truncation) != (False, None, None, None):
-        raise ConfigError(
-            "--infill is given with a label, a path or a truncation",
-            "of these give --temperature alone beside it",
-        )
+    request = SampleRequest(
+        n, seed, label, each_label, interpolate, truncation, temperature, infill, batch_size
+    )
+    request.check()
     loaded = load(find_model(model, announce), device)
     formats = [formats] if isinstance(formats, str) else list(dict.fromkeys(formats))
     loaded.domain.require_formats(formats)
-    if infill is not None:
-        samples = loaded.infill(infill, n, seed, batch_size, temperature)
-    elif interpolate is not None and each_label:
-        samples = loaded.interpolate_each_label(n, interpolate, seed, truncation)
-    elif interpolate is not None:
-        samples = loaded.interpolate(n, interpolate, seed, label, truncation)
-    elif each_label:
-        samples = loaded.sample_each_label(n, seed, batch_size, truncation, temperature)
-    else:
-        samples = loaded.sample(n, seed, label, batch_size, truncation, temperature)
+    samples = request.draw(loaded)
     written = _write(loaded.domain, samples, Path(out), formats)
     _remove_replaced(existing, written, announce)
     for line in loaded.domain.text_lines(samples):

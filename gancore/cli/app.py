@@ -15,6 +15,7 @@ from gancore.cli.export import export
 from gancore.cli.generate import animate, generate, neighbours
 from gancore.cli.info import info
 from gancore.cli.models import app as models_app
+from gancore.cli.page import app as page
 from gancore.cli.plugins import app as plugins_app
 from gancore.cli.summaries import recipes, runs
 from gancore.cli.train import train
@@ -84,5 +85,6 @@ def gancore(
 for command in (train, generate, neighbours, animate, export, evaluate, compare, runs, recipes, info):
     app.command()(command)
 app.add_typer(models_app, name="models")
+app.command("app")(page)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(cache_app, name="cache")

@@ -1,4 +1,4 @@
-"""Galleries: sample files that a domain writes and the report embeds as data URIs, by media type."""
+"""Galleries: sample files that a domain writes and pages embed as data URIs, by media type."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from gancore.media import EMBEDDED_KINDS, IMAGE, LARGEST_BYTES, MAX_TEXT_CHARACT
 from gancore.text import escape_control, truncate
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from gancore.data.dataset import View
     from gancore.domain import Domain
     from gancore.models.model import Model
     from gancore.run_folder import RunFolder
@@ -23,13 +26,14 @@ if TYPE_CHECKING:
 
 SAMPLE_NUMBER = re.compile(r"(\d+)")
 PREVIEW = "preview.png"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Gallery:
     """Samples of one model: files that show all samples, files of single samples by number, other files.
 
-    ``texts``: annotation and text of each sample, for a domain of texts.
+    ``texts``: annotation and text of each sample, for a domain of texts. ``labels`` stand beside numbers.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Gallery:
     by_sample: Mapping[int, Sequence[MediaFile]] = field(default_factory=dict)
     other_files: Sequence[str] = ()
     texts: Sequence[tuple[str, str]] = ()
+    labels: Mapping[int, str] = field(default_factory=dict)
 
     def size(self, max_number: int) -> int:
         """The number of characters on the page with samples up to ``max_number``."""
@@ -85,10 +90,25 @@ def is_inside(folder: Path, relative: str) -> bool:
 
 def read_galleries(root: Path, indices: Mapping[str, Mapping[str, Any]]) -> list[Gallery]:
     """The galleries in the order of the report; ``indices`` are by name, each with its folder."""
-    return [_read_gallery(root / index["folder"], name, index) for name, index in indices.items()]
+    return [
+        without_repeats(read_gallery(root / index["folder"], name, index)) for name, index in indices.items()
+    ]
 
 
-def _read_gallery(folder: Path, name: str, index: Mapping[str, Any]) -> Gallery:
+def is_picture(file: MediaFile) -> bool:
+    return file.kind == IMAGE
+
+
+def without_repeats(gallery: Gallery) -> Gallery:
+    """Without the pictures of single samples that a picture of all samples repeats."""
+    if not any(is_picture(file) for file in gallery.overview):
+        return gallery
+    kept = {n: files for n, files in gallery.by_sample.items() if not all(map(is_picture, files))}
+    return replace(gallery, by_sample=kept)
+
+
+def read_gallery(folder: Path, name: str, index: Mapping[str, Any]) -> Gallery:
+    """The gallery of a folder that :func:`write_gallery` wrote, with its index."""
     if index.get("texts"):
         texts = [(title, text) for title, text in index["texts"]]
         return Gallery(name, index["count"], other_files=index["files"], texts=texts)
@@ -111,9 +131,26 @@ def _read_gallery(folder: Path, name: str, index: Mapping[str, Any]) -> Gallery:
     if preview and is_inside(folder, preview) and not any(file.kind in EMBEDDED_KINDS for file in overview):
         overview.insert(0, read_file(folder / preview))
     overview.sort(key=lambda file: file.kind == "text")
-    if any(file.kind == IMAGE for file in overview):  # the overview already contains every sample
-        by_sample = {n: files for n, files in by_sample.items() if any(file.kind != IMAGE for file in files)}
     return Gallery(name, index["count"], overview, dict(sorted(by_sample.items())), other_files)
+
+
+def template_environment() -> Environment:
+    """Templates of pages; what they show is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render_gallery(gallery: Gallery, max_number: int) -> str:
+    """HTML of the samples up to a number."""
+    template: Any = template_environment().get_template("gallery.html").module
+    return str(template.samples_of(gallery, max_number))
 
 
 def samples_that_fit(galleries: Sequence[Gallery], characters: int) -> int:
@@ -126,14 +163,30 @@ def samples_that_fit(galleries: Sequence[Gallery], characters: int) -> int:
 
 def add_remarks(samples: Samples, model: Model, run: RunFolder, data_root: Path | None) -> Samples:
     """The samples with what the domain remarks on them; data are opened only for a domain that does."""
+    train = open_remarked(model, run, data_root)
+    return samples if train is None else replace(samples, remarks=model.domain.remarks(samples, train))
+
+
+def open_remarked(
+    model: Model, run: RunFolder | None, data_root: Path | None, may_download: bool = True
+) -> View | None:
+    """Train, for ``Domain.remarks``; None for a domain that remarks nothing. Raises as open_reference."""
     from gancore.domain import Domain
     from gancore.evaluation.reference import open_reference
 
     if type(model.domain).remarks is Domain.remarks:
-        return samples
-    data = open_reference(model, run, None, data_root, lambda line: None).data
-    train = next(iter(data.views("train").values()))
-    return replace(samples, remarks=model.domain.remarks(samples, train))
+        return None
+    data = open_reference(model, run, None, data_root, lambda line: None, may_download).data
+    return next(iter(data.views("train").values()))
+
+
+def sample_texts(domain: Domain, samples: Samples) -> list[tuple[str, str]] | None:
+    """Annotation and text of each sample; None if the domain's samples are no text."""
+    texts = domain.texts(samples)
+    if texts is None:
+        return None
+    shown = (truncate(escape_control(text), MAX_TEXT_CHARACTERS) for text in texts)
+    return list(zip(samples.annotations(), shown, strict=True))
 
 
 def write_gallery(folder: Path, domain: Domain, samples: Samples, seed: int, weights_hash: str) -> None:
@@ -151,7 +204,7 @@ def write_gallery(folder: Path, domain: Domain, samples: Samples, seed: int, wei
             raise DataError(
                 f"{domain.name} wrote {outside[0].name} outside its folder", "report it to its authors"
             )
-        texts = domain.texts(samples)
+        texts = sample_texts(domain, samples)
         preview = domain.preview(samples) if texts is None else None
         if preview is not None:
             preview.convert("RGB").save(aside / PREVIEW)
@@ -161,10 +214,7 @@ def write_gallery(folder: Path, domain: Domain, samples: Samples, seed: int, wei
             "count": len(samples),
             "files": sorted(file.relative_to(aside).as_posix() for file in files),
             "preview": "" if preview is None else PREVIEW,
-            "texts": [
-                [title, truncate(escape_control(text), MAX_TEXT_CHARACTERS)]
-                for title, text in zip(samples.annotations(), texts or (), strict=False)
-            ],
+            "texts": texts or [],
         }
         write_json(aside / INDEX, index)
         replace_folder(aside, folder)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -25,7 +24,14 @@ from gancore.comparison.formatting import (
     format_seconds,
     join_names,
 )
-from gancore.comparison.gallery import Gallery, read_galleries, read_index, samples_that_fit
+from gancore.comparison.gallery import (
+    TEMPLATES,
+    Gallery,
+    read_galleries,
+    read_index,
+    samples_that_fit,
+    template_environment,
+)
 from gancore.comparison.phases import phase_charts, phase_effects, phase_ends, phase_statements
 from gancore.comparison.temperature_curves import curve_chart, read_curves, temperature_curves
 from gancore.comparison.tradeoff_table import time_to_target, tradeoff_row, tradeoff_statements
@@ -38,7 +44,6 @@ from gancore.run_folder import read_metrics
 
 FORMAT = 2
 ON_VALID = "valid/"
-TEMPLATES = Path(__file__).parent / "templates"
 MAX_PAGE_CHARACTERS = 9_000_000
 TEXT_CHARACTERS = 1_200_000
 """The number of characters of the page that are reserved for everything except samples."""
@@ -307,15 +312,7 @@ def tradeoffs_by_seed(
 
 def render_html(report: Mapping[str, Any], folder: ComparisonFolder) -> str:
     """Render the page. Every recipe shows the same number of samples, as many as fit."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment()
     environment.filters |= {
         "number": format_number,
         "seconds": format_seconds,

@@ -82,6 +82,7 @@ def resolve_source(
     data_root: Path | None,
     announce: Announce,
     array_folder: Path | None = None,
+    may_download: bool = True,
 ) -> Source:
     """The source of ``--data``.
 
@@ -93,16 +94,17 @@ def resolve_source(
         data_root: a folder with data sets.
         announce: prints a line to the user.
         array_folder: the folder in which a run stores an array that a program passed in memory.
+        may_download: whether a data set that is not found may be downloaded.
 
     Raises:
-        DataError: there is no such name or path, or the data set is not found and has no download.
+        DataError: there is no such name or path, or the data set is not found and not downloaded.
     """
     if data_root is not None and not data_root.is_dir():
         raise DataError(f"--data-root {data_root} is not a folder", "give an existing folder")
     if given is None:
         return _default_source(entries, announce)
     if given in entries:
-        return _named_source(entries[given], data_root, announce)
+        return _named_source(entries[given], data_root, announce, may_download)
     if array_folder is not None and ARRAY_NAME.fullmatch(given) and (array_folder / given).is_file():
         return _source(given, array_folder / given, None, announce)
     path = os.path.expanduser(given)
@@ -128,7 +130,9 @@ def _default_source(entries: Mapping[str, SourceEntry], announce: Announce) -> S
     )
 
 
-def _named_source(entry: SourceEntry, data_root: Path | None, announce: Announce) -> Source:
+def _named_source(
+    entry: SourceEntry, data_root: Path | None, announce: Announce, may_download: bool
+) -> Source:
     if is_built_in(entry):
         return _source(entry.name, None, entry, announce)
     folder = entry.folder or entry.name
@@ -146,6 +150,8 @@ def _named_source(entry: SourceEntry, data_root: Path | None, announce: Announce
             f"the data set {entry.name!r} was not found in {places} and has no download",
             f"get it from {entry.homepage} and put it into the folder --data-root or $GANCORE_DATA",
         )
+    if not may_download:
+        raise DataError(f"the data set {entry.name!r} is not on this machine", "name its folder: --data-root")
     return _source(entry.name, fetch(entry, data_folder() / folder, announce), entry, announce)
 
 

@@ -38,8 +38,9 @@ def open_reference(
     against: str | None,
     data_root: Path | None,
     announce: Callable[[str], None],
+    may_download: bool = True,
 ) -> ReferenceData:
-    """Open the data of the training, or those of ``against``.
+    """Open the data of the training, or those of ``against``. See :func:`resolve_source` for the others.
 
     Raises:
         ConfigError: the model does not name its training data, or the source is of another kind.
@@ -47,7 +48,7 @@ def open_reference(
     """
     section = _data_section(model, run, against)
     rows = None if run is None else run.rows_folder
-    source = resolve_source(section.source, model.domain.sources, data_root, announce, rows)
+    source = resolve_source(section.source, model.domain.sources, data_root, announce, rows, may_download)
     data = model.domain.open(source, section)
     _check_compatible(model, source.name, data)
     return ReferenceData(source, section, data, _fingerprint_note(model, data) if against is None else "")

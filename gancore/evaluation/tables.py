@@ -77,15 +77,15 @@ def _row(content: Mapping[str, Any]) -> TableRow:
 
 def make_tables(
     domain: Domain, inputs: MetricInputs, results: Sequence[MetricResult], announce: Announce
-) -> list[Table]:
+) -> tuple[Table, ...]:
     """The domain's tables; those that fail are left out, and the reason is announced."""
     try:
-        return list(domain.tables(inputs, results))
+        return tuple(domain.tables(inputs, results))
     except GancoreError as error:
         announce(f"tables of {domain.name} left out: {error}")
     except Exception as error:
         announce(f"tables of {domain.name} left out: {describe_error(error)}")
-    return []
+    return ()
 
 
 def merge_tables(tables: Mapping[str, Sequence[Table]]) -> list[Table]:

@@ -182,12 +182,16 @@ class Model:
         samples = to_samples(made, self.spec, columns)
         return replace(samples, html=partial(samples_html, domain=self.domain))
 
-    def _condition(self, label: str | None) -> Callable[[int, Key], Tree]:
+    def require_generator(self) -> None:
+        """Raises ConfigError if the model generates no samples."""
         if not self.sampler.can("sample"):
             raise ConfigError(
                 f"recipe {self.config['recipe']!r} trains a classifier, which generates no samples",
                 "give a model that generates",
             )
+
+    def _condition(self, label: str | None) -> Callable[[int, Key], Tree]:
+        self.require_generator()
         return condition_sampler(self.sampler, self.domain, self.spec, label)
 
     def _key(self, seed: int) -> Key:

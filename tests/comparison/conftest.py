@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from needs import lack
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from chromium import browser  # noqa: F401
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,17 +26,3 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("GANCORE_PLUGINS", "GANCORE_DISABLE_PLUGINS", "GANCORE_TRACEBACK"):
             patch.delenv(name, raising=False)
         yield folder
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A real Chromium, headless."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        lack("a browser", "apt-get install chromium, or put another Chromium on the path")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()

@@ -443,7 +443,7 @@ def test_the_page_says_what_a_budget_in_seconds_covers(tmp_path):
 
 def test_templates_are_part_of_the_distribution():
     assert report.TEMPLATES.is_relative_to(Path(gancore.__file__).parent)
-    assert {file.name for file in report.TEMPLATES.iterdir()} == {"report.html", "report.css"}
+    assert {file.name for file in report.TEMPLATES.iterdir()} == {"gallery.html", "report.html", "report.css"}
 
 
 def test_texts_are_shown_as_text_escaped_and_without_a_picture(tmp_path):

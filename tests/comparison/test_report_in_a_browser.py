@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from io import BytesIO
 
 import pytest
 import torch
+from chromium import SCROLLS, Visit
 from PIL import Image
 from recorded import Recorded, reading
 
@@ -28,7 +28,6 @@ LOADED = """async () => {
   const pictures = [...document.querySelectorAll('img')].map(picture => picture.naturalWidth);
   return {players, pictures};
 }"""
-SCROLLS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 CONTRAST = """selector => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const light = colour => {
@@ -43,15 +42,6 @@ CONTRAST = """selector => {
     return (Math.max(ink, ground) + .05) / (Math.min(ink, ground) + .05);
   });
 }"""
-
-
-@dataclass
-class Visit:
-    """A page that was opened, with all that it asked for and complained of."""
-
-    page: object
-    requests: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
 
 
 def sounds(pitch_hz: float) -> Samples:
