@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         neighbours,
         pull_model,
         push_model,
+        push_space,
         train,
     )
     from gancore.config import DataConfig, RecipeConfig
@@ -128,6 +129,7 @@ __all__ = [
     "packaged_models",
     "pull_model",
     "push_model",
+    "push_space",
     "train",
 ]
 

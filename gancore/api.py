@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ __all__ = [
     "neighbours",
     "pull_model",
     "push_model",
+    "push_space",
     "resolve_config",
     "train",
 ]
@@ -311,6 +313,24 @@ def push_model(
 
     target = hub.parse_hub_name(name)
     return hub.push_model(find_model(model, announce), target, private, announce)
+
+
+@validate_arguments
+def push_space(
+    model: str | Path, name: str, *, private: bool = False, announce: Callable[[str], None] = silent
+) -> str:
+    """Send a page to play with a model as a Space of the Hugging Face hub; see :func:`push_model`.
+
+    The Space holds what ``gancore app MODEL --space FOLDER`` writes.
+    """
+    from gancore.app.space import write_space
+    from gancore.models import hub
+
+    target = hub.parse_hub_name(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "space"
+        write_space(model, folder, announce)
+        return hub.push_space(folder, target, private, announce)
 
 
 @validate_arguments

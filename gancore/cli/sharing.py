@@ -12,15 +12,21 @@ from gancore.console import print_json, print_line, progress_printer
 
 def push(
     run_or_model: RunOrModelArgument,
-    name: Annotated[str, typer.Argument(metavar="hub:OWNER/NAME", help="The model on the hub.")],
+    name: Annotated[
+        str, typer.Argument(metavar="hub:OWNER/NAME", help="The model, or the Space, on the hub.")
+    ],
     private: Annotated[bool, typer.Option("--private", help="If it is new: only you see it.")] = False,
+    space: Annotated[
+        bool, typer.Option("--space", help="Send a page to play with the model, as a Space of the hub.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a model folder to the Hugging Face hub."""
+    """Send a model folder to the Hugging Face hub, or a page of it."""
     from gancore import api
 
-    address = api.push_model(run_or_model, name, private=private, announce=progress_printer(quiet))
+    send = api.push_space if space else api.push_model
+    address = send(run_or_model, name, private=private, announce=progress_printer(quiet))
     if as_json:
         return print_json({"address": address})
     if not quiet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +64,14 @@ def fetch_model(model: HubModel, announce: Announce = silent) -> Path:
         CheckpointError: there is no such model or revision, it is private, too large, or no gancore model.
         ConfigError: huggingface_hub is not installed.
     """
-    from gancore.models.folder import CARD, CONFIG, SPEC, WEIGHTS
+    from gancore.models.folder import CARD, CONFIG, PICTURE, SPEC, WEIGHTS
 
     with _explained(model):
         config = _download(model, CONFIG, announce)
         assert config is not None
         commit = HubModel(model.repo, config.parent.name)
         _download(commit, WEIGHTS, announce, pinned=True)
-        for name in (SPEC, CARD):
+        for name in (SPEC, CARD, PICTURE):
             _download(commit, name, announce, pinned=True, optional=True)
     return config.parent
 
@@ -125,22 +125,39 @@ def push_model(folder: Path, model: HubModel, private: bool = False, announce: A
     """
     from gancore.models.folder import CARD, MODEL_FILES, read_model_folder
 
-    hub = _library()
     read_model_folder(folder)
     check_card(folder / CARD)
-    files = [folder / name for name in sorted(MODEL_FILES) if (folder / name).is_file()]
-    with _explained(model):
+    names = [name for name in sorted(MODEL_FILES) if (folder / name).is_file()]
+    return _send(folder, names, model, announce, private=private or None)
+
+
+def push_space(folder: Path, space: HubModel, private: bool = False, announce: Announce = silent) -> str:
+    """Send all files of a folder as a Space that Gradio serves, and return the address of the commit.
+
+    Raises as :func:`push_model`.
+    """
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    made_as = {"private": private or None, "repo_type": "space", "space_sdk": "gradio"}
+    return _send(folder, names, space, announce, **made_as)
+
+
+def _send(folder: Path, names: Sequence[str], target: HubModel, announce: Announce, **repository: Any) -> str:
+    """Send files as one commit; ``repository``: what a new repository is made with."""
+    hub = _library()
+    with _explained(target):
         api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="gancore")
-        api.create_repo(model.repo, private=private or None, exist_ok=True)
-        announce(f"sending {len(files)} files to {model}")
+        api.create_repo(target.repo, exist_ok=True, **repository)
+        announce(f"sending {len(names)} files to {target}")
+        files = [
+            hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=(folder / name).resolve())
+            for name in names
+        ]
         sent = api.create_commit(
-            model.repo,
-            [
-                hub.CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=file.resolve())
-                for file in files
-            ],
+            target.repo,
+            files,
             commit_message="Upload a model with gancore",
-            revision=model.revision,
+            revision=target.revision,
+            repo_type=repository.get("repo_type"),
         )
     return str(sent.commit_url)
 

@@ -50,6 +50,15 @@ def test_a_model_goes_to_the_hub_and_comes_back(hub: Hub, folder, capsys):
     assert pulled.sample(4, seed=3).data.equal(gancore.load(folder, device="cpu").sample(4, seed=3).data)
 
 
+def test_a_page_of_a_model_goes_to_a_space(hub: Hub, folder):
+    assert main(["models", "push", str(folder), "hub:ada/play", "--space", "--quiet"]) == 0
+    sent = hub.repos["ada/play"]["main"]
+    assert {"app.py", "requirements.txt", "README.md"} <= sent.keys()
+    assert sent["model/model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert b"sdk: gradio" in sent["README.md"]
+    assert any(request.startswith("POST /api/spaces/ada/play/commit") for request in hub.requests)
+
+
 def test_a_revision_is_a_branch_a_tag_or_a_commit(hub: Hub, folder):
     old = hub.add("ada/rings", files_of(folder), "v1")
     hub.add("ada/rings", {"config.json": b"{}", "model.safetensors": b""}, "main")
