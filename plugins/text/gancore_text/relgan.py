@@ -5,14 +5,16 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 
 from gancore import Recipe, Spec
-from gancore.games import Game
+from gancore.games import Game, with_defaults
 from gancore.nn import RelationalMemory
 from gancore_text.gumbel import GumbelConfig
 from gancore_text.representation import TokenIds
 
 
+@with_defaults(lr=5e-5, pretraining=0.8, temperature=0.3)
 class RelGANConfig(GumbelConfig):
-    """The inverse temperature rises as in the paper, from 1 to 100 in the last step of the game. Networks are
+    """The inverse temperature rises to 100 in the last step of the game as in the paper, but from 3. From 1,
+    the discriminator first sees mixtures of words, and in a short game the texts become alike. Networks are
     smaller than published (two heads of 256, 64 readings, 300 maps, five moves of the discriminator).
     """
 
