@@ -80,6 +80,9 @@ NUMBER_LIST = ArgumentType(
     ),
     "a list of numbers, as [0.8, 1.0]",
 )
+TEXTS = ArgumentType(
+    lambda value: TEXT.is_valid(value) or TEXT_LIST.is_valid(value), "a name or a list of names"
+)
 SEEDS = ArgumentType(
     lambda value: (_is_integer(value) and value >= 1) or _are_seeds(value),
     "how many, 1 or more, or a list of seeds",
@@ -106,6 +109,7 @@ ARGUMENT_TYPES: Mapping[str, ArgumentType] = {
         ("force", "strict_plugins", "each_label", "overwrite", "update_card", "deterministic"), SWITCH
     ),
     "seeds": SEEDS,
+    "formats": TEXTS,
     "temperatures": NUMBER_LIST,
     "form": _one_of("onnx", "torch"),
     **dict.fromkeys(("private",), SWITCH),

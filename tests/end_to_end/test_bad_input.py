@@ -204,7 +204,7 @@ class TestWhereToWrite:
 class TestGenerate:
     def test_of_nothing(self, gancore, tmp_path):
         assert "nowhere" in gancore("generate", "nowhere").error
-        assert "RUN_OR_MODEL" in gancore("generate").error
+        assert "no model" in gancore("generate").error
         (tmp_path / "empty").mkdir()
         assert "empty" in gancore("generate", "empty").error
 

@@ -186,15 +186,16 @@ class TestListing:
         assert entry["losses"].keys() >= {"generator/loss", "discriminator/loss"}
 
     def test_models_shows_what_generate_takes(self, gancore, run):
-        [entry] = json.loads(gancore("models", run.parent, "--json").out)
+        models = json.loads(gancore("models", "--runs", run.parent, "--json").out)
+        [entry] = [model for model in models if model["origin"] == "run"]
         assert (entry["domain"], entry["recipe"], entry["step"]) == ("audio", "specgan", 8)
-        assert gancore("generate", entry["name"], "-n", 1).code == 0
-        assert entry["name"] in gancore("models", run.parent).out
+        assert gancore("generate", entry["id"], "-n", 1).code == 0
+        assert entry["id"] in gancore("models", "--runs", run.parent).out
 
     def test_plugins_shows_audio(self, gancore):
         plugins = {plugin["name"]: plugin for plugin in json.loads(gancore("plugins", "--json").out)}
         assert plugins["audio"]["state"] == "ok"
-        assert plugins["audio"]["registers"] == {"gancore_domains": ["audio"]}
+        assert plugins["audio"]["registers"]["gancore_domains"] == ["audio"]
         assert "gancore-audio" in gancore("plugins").out
 
     def test_info_says_what_a_report_needs(self, gancore):

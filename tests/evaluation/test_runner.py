@@ -197,7 +197,8 @@ def test_a_folder_of_links_is_evaluated_as_caches_of_downloads_hold_it(train, tm
     found = evaluate(linked, ["certain"], update_card=True)
     assert found.metadata["model_hash"] == evaluate(run, ["certain"]).metadata["model_hash"]
     assert (
-        "| certain |" in (linked / "README.md").read_text() and (blobs / "README.md").read_bytes() == before
+        "| certain (share) |" in (linked / "README.md").read_text()
+        and (blobs / "README.md").read_bytes() == before
     )
 
 

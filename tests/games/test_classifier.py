@@ -12,6 +12,7 @@ from gancore.domain import Domain
 from gancore.entries import RecipeEntry
 from gancore.errors import ConfigError
 from gancore.games import Adam, Classifier, Identity, ModelSampler, Representation, classifier_game
+from gancore.metrics.metric import Metric
 from gancore.models.model import Model
 from gancore.random import Key
 from gancore.training.monitor import Intervals, Monitor
@@ -109,7 +110,9 @@ def test_a_run_measures_its_likelihood_and_shows_no_samples():
     data = gaussians(40)
     table = trained(data, steps=1)
     validator = Validator(Domain(), Spec({}), data, 40, Key.of("valid", 0))
-    validator.metrics = {"never": None}  # a measure of samples, which there are none to show
+    validator.metrics = {
+        "never": Metric("never", lambda inputs: 0.0)
+    }  # a measure of samples, which there are none to show
     validator.require_metric(NLL, table.game.sampler())
     with refused(ConfigError, "validation.select", "never", fix="nll"):
         validator.require_metric("never", table.game.sampler())

@@ -58,7 +58,7 @@ def test_a_run_selects_only_on_what_it_measures():
 
 def test_lower_nll_is_better_and_any_number_beats_none():
     run = validator()
-    run.metrics = {"share": SimpleNamespace(higher_is_better=True, ideal=None)}
+    run.metrics = {"share": SimpleNamespace(higher_is_better=True, ideal=None, requires=frozenset())}
     assert run.is_better(NLL, 1.0, 2.0) and not run.is_better(NLL, 2.0, 1.0)
     assert run.is_better("share", 2.0, 1.0) and not run.is_better("share", 1.0, 2.0)
     for name in (NLL, "share"):
@@ -68,7 +68,7 @@ def test_lower_nll_is_better_and_any_number_beats_none():
 def test_a_metric_with_an_ideal_selects_the_value_nearest_to_it():
     """An edge overlap of one half: neither more nor less is better."""
     run = validator()
-    run.metrics = {"overlap": SimpleNamespace(higher_is_better=None, ideal=0.5)}
+    run.metrics = {"overlap": SimpleNamespace(higher_is_better=None, ideal=0.5, requires=frozenset())}
     run.require_metric("overlap", likelihood_game(Gaussian).sampler())
     assert run.is_better("overlap", 0.45, 0.6) and run.is_better("overlap", 0.55, 0.3)
     assert not run.is_better("overlap", 0.9, 0.6) and not run.is_better("overlap", 0.1, 0.6)
@@ -76,6 +76,6 @@ def test_a_metric_with_an_ideal_selects_the_value_nearest_to_it():
 
 def test_a_metric_without_a_better_end_or_an_ideal_selects_nothing():
     run = validator()
-    run.metrics = {"edges": SimpleNamespace(higher_is_better=None, ideal=None)}
+    run.metrics = {"edges": SimpleNamespace(higher_is_better=None, ideal=None, requires=frozenset())}
     with refused(ConfigError, "validation.select", "edges", fix="nll"):
         run.require_metric("edges", likelihood_game(Gaussian).sampler())

@@ -53,4 +53,4 @@ def test_an_evaluation_has_the_table_of_its_statistics(tmp_path):
     triangles = result["triangles"]
     assert model.values[2] == pytest.approx(triangles.value * train.values[2])
     assert real.values[2] == pytest.approx(triangles.anchors["real"] * train.values[2])
-    assert gancore.evaluate(run.folder, n=16, metrics=["edge_overlap"], data_root=tmp_path).tables == []
+    assert gancore.evaluate(run.folder, n=16, metrics=["edge_overlap"], data_root=tmp_path).tables == ()
