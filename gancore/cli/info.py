@@ -89,6 +89,8 @@ def _machine() -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "device": f"{device.type} ({name})",
+        "torch build": f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA",
+        "visible GPUs": torch.cuda.device_count(),
         "precision": f"{resolve_precision('auto', device)} (for --precision auto)",
         "threads": torch.get_num_threads(),
     }
@@ -101,6 +103,7 @@ def _folders() -> dict[str, Any]:
     return {
         "data root": f"{own} (GANCORE_DATA)" if own else str(data_folder()),
         "cache": str(cache_folder()),
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if name.startswith("GANCORE_")},
     }
 
 
@@ -108,4 +111,7 @@ def _plugins() -> dict[str, str]:
     from gancore.plugins import plugins
 
     plugins().load_all()
-    return {plugin.name: f"{plugin.version} {plugin.state}" for plugin in plugins().list_plugins()}
+    return {
+        plugin.name: f"{plugin.version} {plugin.state}" + (f" ({plugin.reason})" if plugin.reason else "")
+        for plugin in plugins().list_plugins()
+    }

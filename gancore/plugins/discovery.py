@@ -25,7 +25,7 @@ def discover() -> tuple[list[Plugin], list[Fault]]:
     for point in _entry_points(faults):
         plugin_id = _plugin_id(point)
         first_party = bool(authors) and _authors(plugin_id.distribution) == authors
-        plugin = Plugin(plugin_id, point.load, disabled=_disabled(plugin_id))
+        plugin = Plugin(plugin_id, point.load, _disabled(plugin_id), _requirements(point))
         plugins.append((not first_party, plugin_id.distribution, plugin_id.name, plugin))
     found = [plugin for *_, plugin in sorted(plugins, key=lambda ranked: ranked[:3])]
     return found, faults + _unknown_names([plugin.id for plugin in found])
@@ -61,6 +61,14 @@ def _plugin_id(point: metadata.EntryPoint) -> PluginId:
     if distribution is None:
         return PluginId(point.name, module)
     return PluginId(point.name, module, distribution.name or "", distribution.version or "")
+
+
+def _requirements(point: metadata.EntryPoint) -> list[str]:
+    """What the entry point's distribution requires; nothing where its metadata cannot be read."""
+    try:
+        return list((point.dist.requires if point.dist else None) or ())
+    except Exception:
+        return []
 
 
 def _authors(distribution: str) -> str:

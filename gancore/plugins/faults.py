@@ -65,6 +65,13 @@ class Fault:
         return error
 
 
+def core_version() -> str:
+    """This gancore as faults name it: ``gancore 1.2.0 (contract 2)``."""
+    from gancore import __version__
+
+    return f"gancore {__version__} (contract {CONTRACT_VERSION})"
+
+
 def fault_from(
     error: BaseException, plugin: PluginId, where: str, module: str = "", entry: str = ""
 ) -> Fault:
@@ -73,8 +80,7 @@ def fault_from(
         upgrade = f"pip install --upgrade {plugin.distribution}" if plugin.distribution else plugin.fix()
         return Fault(
             plugin,
-            f"is incompatible: it needs {name}, which this gancore (contract {CONTRACT_VERSION}) does not "
-            f"have{_source_line(error)}",
+            f"is incompatible: it needs {name}, which {core_version()} does not have{_source_line(error)}",
             f"{upgrade}, or see the renamed names in gancore's CHANGELOG",
             "incompatible",
             entry,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from gancore.entries import CONTRACT_VERSION, REFERENCE, Entry
 from gancore.plugins import imports
 from gancore.plugins.faults import Fault, PluginId, fault_from
 from gancore.plugins.imports import plugin_import
+from gancore.plugins.versions import find_version_fault
 from gancore.text import suggestion
 
 ENTRY_HOOKS: Mapping[str, type[Entry]] = {
@@ -72,15 +73,24 @@ class PluginInfo:
 
 
 class Plugin:
-    """A plugin from its entry point to its entries. It has a plugin manager of its own."""
+    """A plugin from its entry point to its entries. It has a plugin manager of its own.
 
-    def __init__(self, plugin_id: PluginId, source: Callable[[], object], disabled: str = "") -> None:
+    ``requirements`` are those of its distribution; one that excludes this gancore is not imported.
+    """
+
+    def __init__(
+        self,
+        plugin_id: PluginId,
+        source: Callable[[], object],
+        disabled: str = "",
+        requirements: Sequence[str] = (),
+    ) -> None:
         self.id = plugin_id
         self.entries: dict[str, list[Entry]] = {}
         self.observers: set[str] = set()
         self.faults: list[Fault] = []
         self.loaded = False
-        self._source, self._disabled = source, disabled
+        self._source, self._disabled, self._requirements = source, disabled, requirements
         self._manager = pluggy.PluginManager("gancore")
 
     def load(self) -> None:
@@ -88,6 +98,9 @@ class Plugin:
         if self.loaded or self._disabled:
             return
         try:
+            if fault := find_version_fault(self.id, self._requirements):
+                self.loaded = True
+                return self.add_fault(fault)
             with plugin_import(self.id, imports.LIGHT_SECONDS):
                 module = self._source()
                 self.loaded = True

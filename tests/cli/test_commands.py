@@ -208,6 +208,8 @@ def test_info_tells_versions_device_and_folders(capsys, monkeypatch):
     assert facts["data root"] == "/somewhere (GANCORE_DATA)"
     assert facts["precision"].split()[0] in ("bf16", "fp32")
     assert facts["threads"] >= 1
+    assert facts["visible GPUs"] == 0 or facts["torch build"].startswith("CUDA")
+    assert facts["variables"]["GANCORE_DATA"] == "/somewhere"
     assert main(["info"]) == 0
     assert "torch " in capsys.readouterr().out
 

@@ -56,6 +56,7 @@ class Site:
         entry_points: str | None = None,
         version: str = "1.2",
         author: str = "",
+        requires: str = "",
     ) -> None:
         """Write the modules and the metadata; by default the first module is a plugin of its own name."""
         name = next(iter(modules), "")
@@ -64,7 +65,8 @@ class Site:
         info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         about = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
-        (info / "METADATA").write_text(about + (f"Author: {author}\n" if author else ""))
+        about += f"Author: {author}\n" if author else ""
+        (info / "METADATA").write_text(about + (f"Requires-Dist: {requires}\n" if requires else ""))
         if entry_points is None:
             entry_points = f"[gancore]\n{name} = {name}\n"
         (info / "entry_points.txt").write_text(entry_points)

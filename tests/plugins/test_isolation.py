@@ -7,7 +7,7 @@ import threading
 import pytest
 from refusals import refused
 
-from gancore import PluginError
+from gancore import PluginError, __version__
 from gancore.plugins import PluginInfo, PluginRegistry
 
 LOSS = """
@@ -57,7 +57,7 @@ BREACHES = {
         "from gancore import hookimpl, TideEntry",
         [
             "incompatible: it needs 'TideEntry' of gancore",
-            "contract 2",
+            f"gancore {__version__} (contract 2)",
             "reef.py:1",
             "pip install --upgrade gancore-reef",
             "CHANGELOG",
