@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from gancore.cli import main
 from gancore.errors import ConfigError
@@ -64,7 +65,7 @@ def test_any_name_gives_a_project_or_one_line(name):
     project = tomllib.loads(files["pyproject.toml"])
     assert project["project"]["entry-points"]["gancore"] == {name: names.package}
     for path, text in files.items():
-        assert "$" not in text.replace("${{ matrix.python }}", ""), path
+        assert "$" not in re.sub(r"\$\{\{ matrix\.\w+ \}\}", "", text), path
         if path.endswith(".py"):
             made = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)}
             used = {
@@ -122,20 +123,78 @@ def test_an_empty_folder_and_a_deep_one_are_filled(tmp_path):
         files = write_project("tides", folder)
         assert all(file.is_file() for file in files)
         assert {file.relative_to(folder).as_posix() for file in files} == {
-            *("pyproject.toml", "README.md", "tests/test_conformance.py"),
-            *(".gitignore", ".github/workflows/test.yml"),
+            *("pyproject.toml", "README.md", "CHANGELOG.md", "tests/test_conformance.py"),
+            *(".gitignore", ".github/workflows/test.yml", ".github/workflows/release.yml"),
             *(f"gancore_tides/{name}.py" for name in ("__init__", "domain", "recipes", "metrics")),
         }
 
 
-def test_the_workflow_runs_the_tests_and_the_kit_on_every_python_that_is_supported():
-    files = render(names_of("sea-level"))
-    job = yaml.safe_load(files[".github/workflows/test.yml"])["jobs"]["test"]
+def workflow(name: str) -> dict:
+    """PyYAML reads the key ``on`` as True, as YAML 1.1 has it; GitHub reads YAML 1.2."""
+    loaded = yaml.safe_load(FILES[f".github/workflows/{name}.yml"])
+    return {"on" if key is True else key: value for key, value in loaded.items()}
+
+
+FILES = render(names_of("sea-level"))
+PROJECT = tomllib.loads(FILES["pyproject.toml"])["project"]
+
+
+def test_the_workflow_runs_the_tests_and_the_kit_on_every_python_and_on_the_lowest_gancore():
+    job = workflow("test")["jobs"]["test"]
     commands = [step["run"] for step in job["steps"] if "run" in step]
-    assert commands[-2:] == ["pytest", "gancore plugins check sea-level"]
-    required = SpecifierSet(tomllib.loads(files["pyproject.toml"])["project"]["requires-python"])
-    versions = job["strategy"]["matrix"]["python"]
-    assert len(versions) > 1 and all(version in required for version in versions)
+    assert commands[-3:] == ["pytest", "gancore plugins --strict-plugins", "gancore plugins check sea-level"]
+    assert commands[-4] == 'pip install ".[test]" ${{ matrix.gancore }}'
+    matrix = job["strategy"]["matrix"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13"] and matrix["gancore"] == ["gancore"]
+    assert all(version in SpecifierSet(PROJECT["requires-python"]) for version in matrix["python"])
+    (lowest,) = matrix["include"]
+    pinned, required = Requirement(lowest["gancore"]), Requirement(PROJECT["dependencies"][0])
+    (version,) = (Version(each.version) for each in pinned.specifier)
+    (bound,) = (Version(each.version) for each in required.specifier if each.operator == ">=")
+    assert pinned.name == required.name and version == bound and lowest["python"] == "3.11"
+
+
+def test_a_release_is_published_after_the_tests_without_a_secret():
+    release = workflow("release")
+    assert (
+        release["on"] == {"release": {"types": ["published"]}} and "workflow_call" in workflow("test")["on"]
+    )
+    jobs, text = release["jobs"], FILES[".github/workflows/release.yml"]
+    assert jobs["test"] == {"uses": "./.github/workflows/test.yml"}
+    assert set(jobs["publish"]["needs"]) == {"test", "build"} and "secrets." not in text
+    assert (
+        jobs["publish"]["permissions"] == {"id-token": "write"} and jobs["publish"]["environment"] == "pypi"
+    )
+    assert release["permissions"] == workflow("test")["permissions"] == {"contents": "read"}
+
+
+def test_actions_are_pinned_by_major_version_and_agree_between_the_workflows():
+    steps = [
+        s for name in ("test", "release") for j in workflow(name)["jobs"].values() for s in j.get("steps", ())
+    ]
+    used = {step["uses"] for step in steps if "uses" in step}
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@(release/)?v\d+", action) for action in used), used
+    assert len({action.partition("@")[0] for action in used}) == len(used)
+
+
+@pytest.mark.parametrize(
+    ("tag", "log", "passes"),
+    [
+        ("v0.1.0", "# Changelog\n\n## 0.1.0 (2030-01-31)\n", True),
+        ("v0.2.0", "# Changelog\n\n## 0.1.0 (2030-01-31)\n", False),
+        ("v0.1.0", FILES["CHANGELOG.md"], False),
+    ],
+)
+def test_the_release_checks_tag_and_changelog(tag, log, passes, tmp_path):
+    (command,) = (
+        s["run"] for s in workflow("release")["jobs"]["build"]["steps"] if "tag" in s.get("name", "")
+    )
+    (tmp_path / "pyproject.toml").write_text(FILES["pyproject.toml"])
+    (tmp_path / "CHANGELOG.md").write_text(log)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    variables = {"PATH": path, "GITHUB_REF_NAME": tag}
+    done = subprocess.run(["bash", "-e", "-c", command], cwd=tmp_path, env=variables, capture_output=True)
+    assert (done.returncode == 0) == passes, done.stderr
 
 
 @pytest.mark.slow
