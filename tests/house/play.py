@@ -221,6 +221,9 @@ def check(words: list[str]) -> None:
             named = [file, *(word.partition("[")[0] for word in rest if not word.startswith("-"))]
             if all((ROOT / name).exists() for name in named):
                 return
+        case ["pip", "install", *pins, "--index-url", _]:
+            if set(pins) <= set((ROOT / "constraints.txt").read_text().splitlines()):
+                return
         case ["python", script] if Path(script).is_file():  # which the document has written
             subprocess.run([sys.executable, script], check=True)
             return

@@ -97,10 +97,47 @@ def test_plugins_come_from_the_authors_of_the_core(declared):
     assert declared["project"]["authors"] == DECLARED[0]["project"]["authors"]
 
 
+def test_extras_of_the_core_name_every_plugin():
+    extras = DECLARED[0]["project"]["optional-dependencies"]
+    named = {Requirement(extras[name][0]).name: name for name in own_names()}
+    assert set(named) == set(NAMES[1:])
+    (everything,) = map(Requirement, extras["all"])
+    assert everything.name == "gancore" and everything.extras == set(named.values())
+
+
+def test_the_page_of_plugins_lists_ours_as_they_are():
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| \[`([\w-]+)`\].*\| `(.+)` \| (\d) \| (.+) \|$",
+        (ROOT / "docs/plugins.md").read_text(),
+        re.MULTILINE,
+    )
+    declared = [each["project"] for each in DECLARED[1:]]
+    core = [
+        next(n for n in map(Requirement, each["dependencies"]) if n.name == "gancore") for each in declared
+    ]
+    contract = str(gancore.CONTRACT_VERSION)
+    assert [
+        (name, dist, Requirement(f"x{bounds}").specifier, *rest) for name, dist, bounds, *rest in rows
+    ] == [
+        (name, each["name"], need.specifier, contract, each["license"])
+        for name, each, need in zip(own_names(), declared, core, strict=True)
+    ]
+
+
+def own_names() -> list[str]:
+    """The plugins' names, in the order of their distributions."""
+    return [next(iter(each["project"]["entry-points"]["gancore"])) for each in DECLARED[1:]]
+
+
 def test_no_text_of_the_project_names_a_machine_or_a_registry():
     pattern = re.compile(r"https?://[^/\s]*(pypi|pythonhosted|anaconda)|(?<![\w.])/(work|home|root)/")
-    texts = [ROOT / name for name in ("README.md", "CHANGELOG.md", "Makefile", "constraints.txt", ".ci/run")]
+    texts = [
+        ROOT / name for name in ("CHANGELOG.md", "Makefile", "constraints.txt", ".ci/run", "CITATION.cff")
+    ]
     texts += [
+        *ROOT.glob("*.md"),
+        *ROOT.glob(".github/**/*.*"),
+        *ROOT.glob("gancore/scaffold/project/**/*.template"),
         *ROOT.glob("docs/*.md"),
         *(p for p in ROOT.glob("examples/**/*") if p.suffix in (".py", ".md", ".toml")),
         *ROOT.glob("plugins/*/README.md"),

@@ -16,6 +16,9 @@ from play import TINY_AUDIO, play
 
 DOCUMENTS = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))]
 ALSO = [
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CODE_OF_CONDUCT.md",
     "examples/README.md",
     "benchmarks/RESULTS.md",
     *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/comparisons/*.md")),
