@@ -26,7 +26,7 @@ def info(
         ),
     ] = False,
 ) -> None:
-    """Show versions, device, precision, threads, folders and plugins."""
+    """Show versions, device, precision, threads, folders, variables, and plugins with their faults."""
     if check:
         return _check_precision(as_json)
     content = {**_software(), **_machine(), **_folders(), "plugins": _plugins()}
@@ -112,6 +112,5 @@ def _plugins() -> dict[str, str]:
 
     plugins().load_all()
     return {
-        plugin.name: f"{plugin.version} {plugin.state}" + (f" ({plugin.reason})" if plugin.reason else "")
-        for plugin in plugins().list_plugins()
+        plugin.name: f"{plugin.version} {plugin.reason or plugin.state}" for plugin in plugins().list_plugins()
     }
