@@ -112,5 +112,6 @@ def _plugins() -> dict[str, str]:
 
     plugins().load_all()
     return {
-        plugin.name: f"{plugin.version} {plugin.reason or plugin.state}" for plugin in plugins().list_plugins()
+        plugin.name: f"{plugin.version} {plugin.reason or plugin.state}"
+        for plugin in plugins().list_plugins()
     }
