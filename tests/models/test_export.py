@@ -66,6 +66,7 @@ REFUSED = {
     "graph/cell": STEPS,
     "graph/walk-lm": STEPS,
     "graph/netgan": STEPS,
+    "graph/graphrnn": STEPS,
     "synthetic/vae": NOISE,
     "synthetic/kde": STEPS,
 }

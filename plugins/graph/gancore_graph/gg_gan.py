@@ -10,6 +10,7 @@ from gancore.errors import ConfigError
 from gancore.games import (
     AdversarialConfig,
     AdversarialGame,
+    HostStep,
     Representation,
     adversarial_game,
     normal,
@@ -37,8 +38,16 @@ class DenseGraphs(Representation):
         return Batch({"adjacency": adjacency.float(), "present": present.float()}, batch.condition)
 
     def decode(self, outputs: DenseTensors) -> GraphTensors:
+        dense = self.decode_tensors(outputs)
+        return edges_of_dense(dense["adjacency"] > 0, dense["nodes"], self.max_edges)
+
+    def decode_tensors(self, outputs: DenseTensors) -> DenseTensors:
+        """``adjacency`` (n, nodes, nodes), 0 or 1, and the number of ``nodes`` (n), int64."""
         counts = outputs["present"].sum(1).round().long()
-        return edges_of_dense(outputs["adjacency"] > 0.5, counts, self.max_edges)
+        return {"adjacency": (outputs["adjacency"] > 0.5).long(), "nodes": counts}
+
+    def host_step(self) -> HostStep:
+        return HostStep("the edges of each adjacency matrix, among its first nodes")
 
 
 @with_defaults(
