@@ -20,7 +20,7 @@ class SizeLaw(nn.Module):
         self.mean = float((counts * torch.arange(len(counts))).sum() / counts.sum())
 
     def quantile(self, level: Tensor) -> Tensor:
-        """Numbers of nodes, int64, of levels in [0, 1]: how many steps of the distribution are at or below."""
+        """Numbers of nodes, int64, of levels in [0, 1]: how many steps of the distribution are not above."""
         found = (self.cumulative <= level.double()[..., None]).sum(-1)
         return found.clamp_max(len(self.cumulative) - 1)
 
