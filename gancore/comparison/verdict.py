@@ -14,6 +14,7 @@ from gancore.comparison.analysis import Analysis, MetricComparison, seed_differe
 from gancore.comparison.formatting import format_direction, format_number, join_names
 from gancore.evaluation.report import (
     MAX_LINES,
+    MAX_WIDTH,
     metrics_showing_collapse,
     metrics_showing_copies,
     metrics_showing_noise,
@@ -344,7 +345,10 @@ def _summary_headline(inputs: VerdictInputs, comparison: MetricComparison | None
         return f"By {comparison.metric} nothing separates the best, {best}, from the others."
     tied = [name for name in others if name not in worse]
     with_others = f" (level with {join_names(tied)})" if tied else ""
-    return f"By {comparison.metric} {best}{with_others} is better than {join_names(worse)}."
+    line = f"By {comparison.metric} {best}{with_others} is better than {join_names(worse)}."
+    if tied and len(line) > MAX_WIDTH:
+        line = f"By {comparison.metric} {best} is best, level with {len(tied)} of {len(others)} others."
+    return line
 
 
 def _summary_recipe(inputs: VerdictInputs, comparison: MetricComparison, name: str) -> str:
