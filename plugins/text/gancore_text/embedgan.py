@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, normalize, relu
 
-from gancore import Batch, Recipe, Spec, View
+from gancore import Recipe, Spec, View
 from gancore.data import Tree
 from gancore.games import (
     Adam,
@@ -21,11 +21,9 @@ from gancore.games import (
     Draw,
     Game,
     GeneratorSampler,
-    HostStep,
     Move,
     Phase,
     Player,
-    Representation,
     Sampler,
     adversarial_game,
     adversarial_moves,
@@ -37,7 +35,7 @@ from gancore.games import (
 )
 from gancore.nn.autoregressive import token_log_probs
 from gancore.random import Key
-from gancore_text.latents import TextEncoder, game_class
+from gancore_text.latents import TextEncoder, VectorRepresentation, game_class
 from gancore_text.representation import TokenIds
 from gancore_text.tokenizer import TokenizerName
 from gancore_text.word_vectors import WordVectors
@@ -167,26 +165,18 @@ class VectorCritic(Discriminator):
         return logits
 
 
-class NearestTokens(Representation):
+class NearestTokens(VectorRepresentation):
     """What a generator of vectors is decoded to: the text of the nearest rows."""
 
-    many_to_one = True
-
     def __init__(self, tokens: TokenIds, vectors: WordVectors) -> None:
-        super().__init__()
-        self.tokens, self.vectors = tokens, vectors
+        super().__init__(tokens)
+        self.vectors = vectors
 
-    def encode(self, batch: Batch) -> Batch:
-        return Batch(self.vectors.embed(self.tokens.encode(batch).data), batch.condition)
-
-    def decode(self, outputs: Tensor) -> Tensor:
-        return self.tokens.decode(self.decode_tensors(outputs))
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.vectors.embed(tokens)
 
     def decode_tensors(self, outputs: Tensor) -> Tensor:
         return self.vectors.nearest(outputs)
-
-    def host_step(self) -> HostStep:
-        return self.tokens.host_step()
 
 
 class EmbedGANGame(AdversarialGame):

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
-from gancore import Batch, Recipe, Spec
+from gancore import Recipe, Spec
 from gancore.data import Tree
 from gancore.games import (
     Adam,
@@ -18,11 +18,9 @@ from gancore.games import (
     Draw,
     Game,
     GeneratorSampler,
-    HostStep,
     Move,
     Phase,
     Player,
-    Representation,
     Sampler,
     adversarial_game,
     adversarial_moves,
@@ -37,6 +35,7 @@ from gancore_text.latents import (
     LatentRecurrent,
     ResidualLayers,
     TextEncoder,
+    VectorRepresentation,
     WordDropoutGenerator,
     game_class,
 )
@@ -166,26 +165,18 @@ class CodeCritic(Discriminator):
         return logits
 
 
-class DecodedCodes(Representation):
+class DecodedCodes(VectorRepresentation):
     """What a generator of codes is decoded to: the texts of the decoder."""
 
-    many_to_one = True
-
     def __init__(self, tokens: TokenIds, autoencoder: Autoencoder) -> None:
-        super().__init__()
-        self.tokens, self.autoencoder = tokens, autoencoder
+        super().__init__(tokens)
+        self.autoencoder = autoencoder
 
-    def encode(self, batch: Batch) -> Batch:
-        return Batch(self.autoencoder.encode(self.tokens.encode(batch).data), batch.condition)
-
-    def decode(self, outputs: Tensor) -> Tensor:
-        return self.tokens.decode(self.decode_tensors(outputs))
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.autoencoder.encode(tokens)
 
     def decode_tensors(self, outputs: Tensor) -> Tensor:
         return self.autoencoder.decode(outputs)
-
-    def host_step(self) -> HostStep:
-        return self.tokens.host_step()
 
 
 class LatentGANGame(AdversarialGame):

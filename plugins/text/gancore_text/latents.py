@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
+from gancore import Batch
 from gancore.errors import ConfigError
-from gancore.games import AdversarialGame, noise
+from gancore.games import AdversarialGame, HostStep, Representation, noise
 from gancore.nn import Recurrent, SequenceGenerator, until_end
+from gancore_text.representation import TokenIds
 from gancore_text.tokenizer import END, UNKNOWN
 
 State = tuple[Tensor, ...]
@@ -34,6 +36,29 @@ class TextEncoder(nn.Module):
         with torch.autocast(tokens.device.type, enabled=False):
             vector: Tensor = self.dense(pooled.to(self.dense.weight.dtype))
         return vector
+
+
+class VectorRepresentation(Representation):
+    """Texts as the vectors that a generator makes; subclasses define ``embed`` and ``decode_tensors``."""
+
+    many_to_one = True
+
+    def __init__(self, tokens: TokenIds) -> None:
+        super().__init__()
+        self.tokens = tokens
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Ids (rows, time) to vectors."""
+        raise NotImplementedError
+
+    def encode(self, batch: Batch) -> Batch:
+        return Batch(self.embed(self.tokens.encode(batch).data), batch.condition)
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        return self.tokens.decode(self.decode_tensors(outputs))
+
+    def host_step(self) -> HostStep:
+        return self.tokens.host_step()
 
 
 class LatentRecurrent(nn.Module):
