@@ -1,0 +1,115 @@
+"""The pages of the site that stand elsewhere in the repository, and the links that lead to them.
+
+Used by ``mkdocs build`` (mkdocs.yml). A link of a page to a file outside docs works on GitHub as it is; the
+site holds a page of that file under ``repository/``, found from the links alone, and the link leads there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+LINK = re.compile(r"(\]\(|(?:src|href)=\")(?!https?:|mailto:|#)([^)#\s\"]+)")
+"""What begins a link, and its place without an anchor."""
+HOME = {"README.md": "index.md", "docs/README.md": "pages.md"}
+"""Files of the repository whose page has another name."""
+LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".yaml": "yaml", ".json": "json"}
+
+
+def links_of(path: Path) -> Iterator[str]:
+    """Places in the repository that a Markdown file names, if they exist."""
+    for _, place in LINK.findall(path.read_text()):
+        target = Path(os.path.normpath(path.parent / place))
+        if target.is_relative_to(ROOT) and target.exists():
+            yield target.relative_to(ROOT).as_posix()
+
+
+def page_of(place: str) -> str:
+    """The page or asset of the site that shows a file of the repository."""
+    if place in HOME:
+        return HOME[place]
+    if place.startswith("docs/"):
+        return place.removeprefix("docs/")
+    path = ROOT / place
+    return f"repository/{place}{'.md' if is_shown(path) else ''}"
+
+
+def is_shown(path: Path) -> bool:
+    """Whether a page shows the file or folder as code; Markdown is a page, all else is handed out as it is."""
+    return path.is_dir() or path.suffix in ("", *LANGUAGES)
+
+
+def place_of(page: str) -> str:
+    """The file of the repository that a page of the site shows."""
+    for place, name in HOME.items():
+        if page == name:
+            return place
+    if page.startswith("repository/"):
+        place = page.removeprefix("repository/")
+        return place if (ROOT / place).exists() else place.removesuffix(".md")
+    return f"docs/{page}"
+
+
+def outside(pages: list[Path]) -> set[str]:
+    """Files and folders outside docs that pages lead to, and those that these lead to."""
+    found: set[str] = set()
+    waiting = [*pages]
+    while waiting:
+        for place in links_of(waiting.pop()):
+            if place in found or place.startswith("docs/") or place in (".", "docs", *HOME):
+                continue
+            found.add(place)
+            if place.endswith(".md"):
+                waiting.append(ROOT / place)
+    return found
+
+
+def show(path: Path) -> str:
+    """A file or a folder of files as Markdown."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix in (".md", *LANGUAGES))
+        return "\n\n".join([f"# {path.relative_to(ROOT)}", *(code(file) for file in files)])
+    return path.read_text() if path.suffix == ".md" else f"# {path.name}\n\n{code(path)}"
+
+
+def code(path: Path) -> str:
+    """A file as a block of code with its name."""
+    language = LANGUAGES.get(path.suffix, "text")
+    name = path.relative_to(ROOT).as_posix()
+    return f"`{name}`\n\n````{language}\n{path.read_text().rstrip()}\n````"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that stand elsewhere."""
+    index = files.get_file_from_path("README.md")
+    if index is not None:
+        files.remove(index)
+    for place, name in HOME.items():
+        files.append(File.generated(config, name, content=(ROOT / place).read_text()))
+    for place in sorted(outside([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])):
+        path = ROOT / place
+        content = show(path) if is_shown(path) or path.suffix == ".md" else path.read_bytes()
+        files.append(File.generated(config, page_of(place), content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links between files of the repository into links between pages."""
+    name = page.file.src_uri
+    folder = (ROOT / place_of(name)).parent
+
+    def rewrite(found: re.Match[str]) -> str:
+        target = Path(os.path.normpath(folder / found[2]))
+        if not target.is_relative_to(ROOT) or not target.exists():
+            return found[0]
+        to = page_of(target.relative_to(ROOT).as_posix())
+        return found[1] + os.path.relpath(to, os.path.dirname(name) or ".")
+
+    return LINK.sub(rewrite, markdown)
