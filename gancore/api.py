@@ -391,7 +391,9 @@ def compare(
 
     Args:
         domain: the kind of data.
-        steps, samples, time: the budget of each training; one of them, such as ``time="10m"``.
+        steps: the budget of each training; this, ``samples`` or ``time``.
+        samples: the budget in examples.
+        time: the budget in time, such as ``"10m"``.
         recipes: names, or ``"name=recipe"``; by default all recipes of the domain.
         data: a name, a path, or examples in memory; by default the built-in data.
         seeds: a number of seeds (0, 1, ...; by default 1) or a list; they are added to those of ``out``.

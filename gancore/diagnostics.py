@@ -16,6 +16,7 @@ PENALTY_KEYS = "[model.penalty_weight|model.gamma|model.weight|model.penalty]"
 LR_KEYS = "[model.lr|model.learning_rate]"
 """Keys of recipes for learning rates."""
 LOWER_LR = f"lower the learning rates {LR_KEYS}"
+"""The fix for players that move too fast."""
 RAISE_PENALTY = (
     f"raise the weight of the gradient penalty {PENALTY_KEYS}, penalise gradients [model.penalty=r1]"
 )

@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 CPU = torch.device("cpu")
+"""The device of keys unless another is given."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ def generate(
         label: the class of all samples.
         each_label: write ``n`` samples of every class.
         interpolate: write ``n`` paths of this number of samples between two samples.
-        truncation, temperature: see :meth:`gancore.models.model.Model.sample`.
+        truncation: see :meth:`gancore.models.model.Model.sample`.
+        temperature: see there.
         infill: a prompt whose gaps each sample fills (:meth:`gancore.models.model.Model.infill`).
         formats: of the files, each sample in each; by default those that the domain writes.
         batch_size: the number of samples on the device at a time; it does not change samples.

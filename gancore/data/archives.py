@@ -29,6 +29,7 @@ class ArchiveLimits:
 
 
 def is_archive(path: Path) -> bool:
+    """Whether the name is that of a zip or a (compressed) tar file."""
     return path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2"))
 
 

@@ -199,6 +199,7 @@ def _named_views(split: str, given: View | Mapping[str, View]) -> Mapping[str, V
 
 
 BoundedText = Annotated[str, Field(max_length=1 << 20)]
+"""Text of a spec, of at most a million characters: a spec may come from a stranger."""
 
 
 class SpecSchema(BaseModel):

@@ -11,8 +11,11 @@ from typing import Literal, TypeAlias
 from gancore.errors import DataError
 
 Split: TypeAlias = Literal["train", "valid", "test"]
+"""The name of a split."""
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+"""The splits, the largest first."""
 Shares: TypeAlias = tuple[float, float, float]
+"""The shares of train, valid and test; their sum is 1."""
 
 
 _SPLIT_WORDS = re.compile(r"(?<![a-z])(train|test|t10k|valid|validation|val)(?![a-z])")

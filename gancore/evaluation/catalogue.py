@@ -125,6 +125,7 @@ PRINCIPAL_COMPONENTS = FeatureExtractorEntry(
     "gancore.evaluation.features:PrincipalComponents",
     "standardised principal components of train",
 )
+"""Added to those of every domain; the default if the domain has none."""
 COORDINATES = FeatureExtractorEntry(
     "coordinates", "gancore.evaluation.features:Coordinates", "the values of a sample, unchanged"
 )
@@ -200,10 +201,15 @@ def load_metrics(
 # distributions whose true values are known.
 
 FAILURES_FILE = Path(__file__).with_name("known_failures.json")
-MISSED, FALSE_ALARM, DEPENDS = ALL_FAILURES = "SFD"
-"""Outcomes with trust "yes": the metric does not detect a fault; it reports a fault that does not exist; it
-depends on something that it must not depend on.
-"""
+"""Where ``make measures`` writes them."""
+MISSED = "S"
+"""The outcome with trust "yes" of a metric that does not detect a fault."""
+FALSE_ALARM = "F"
+"""The outcome of a metric that reports a fault that does not exist."""
+DEPENDS = "D"
+"""The outcome of a metric that depends on something that it must not depend on."""
+ALL_FAILURES = MISSED + FALSE_ALARM + DEPENDS
+"""The outcomes that are failures."""
 CASES_SHOWN = 2
 """The number of cases that a note lists; ``docs/measures-checked.md`` lists all."""
 VERBS = {MISSED: "does not detect", FALSE_ALARM: "reports as a fault", DEPENDS: "depends on"}

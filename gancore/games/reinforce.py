@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from gancore.games.draw import Draw
 
 Baseline = Literal["none", "ema", "position", "learned"]
+"""What is subtracted from a reward: nothing, an average, one for each position, or a learned value."""
 Reward = Literal["loss", "probability", "centred", "constant"]
+"""What of the discriminator's logits rewards a sample; ``constant`` is the control without any signal."""
 
 
 class Reinforce(Estimator):

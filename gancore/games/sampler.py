@@ -25,7 +25,9 @@ Capability = Literal[
     "classification",
     "infill",
 ]
+"""What a sampler can do; the entry of a recipe declares it."""
 CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
+"""All capabilities."""
 
 CAPABILITY_MEMBERS: Mapping[Capability, tuple[str, ...]] = {
     "sample": ("sample",),

@@ -18,6 +18,7 @@ from gancore.errors import ConfigError
 from gancore.metrics.metric import Interval, MetricInputs
 
 TAIL = 0.025
+"""The probability beyond each end of an interval of 95 %."""
 
 BlockIndices = tuple[int, ...]
 """Numbers of blocks of rows that are left out."""

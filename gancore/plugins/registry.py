@@ -308,3 +308,4 @@ class _Registry:
 
 
 plugins = _Registry()
+"""Called, the registry of the installed plugins; found at the first call."""

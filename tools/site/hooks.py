@@ -6,15 +6,20 @@ site holds a page of that file under ``repository/``, found from the links alone
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from gancore.plugins.surface import SURFACE
+
+log = logging.getLogger("mkdocs.hooks.gancore")
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(\]\(|(?:src|href)=\")(?!https?:|mailto:|#)([^)#\s\"]+)")
 """What begins a link, and its place without an anchor."""
@@ -97,6 +102,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         path = ROOT / place
         content = show(path) if is_shown(path) or path.suffix == ".md" else path.read_bytes()
         files.append(File.generated(config, page_of(place), content=content))
+    for module in SURFACE:
+        content = f"# {module}\n\n::: {module}\n"
+        files.append(File.generated(config, f"api/{module}.md", content=content))
     return files
 
 
@@ -113,3 +121,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return found[1] + os.path.relpath(to, os.path.dirname(name) or ".")
 
     return LINK.sub(rewrite, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> None:
+    """Warn, and so fail a strict build, if a public name is missing: it has no docstring."""
+    if page.file.src_uri.startswith("api/"):
+        module = page.title if isinstance(page.title, str) else ""
+        lost = [name for name in import_module(module).__all__ if f'id="{module}.{name}"' not in html]
+        if lost:
+            log.warning("%s: no docstring: %s", module, ", ".join(lost))
