@@ -1,6 +1,6 @@
 # make demo: sounds after about two minutes of training, from a fresh clone. make test, make lint: the checks of the project.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-long lint measures models clean
+.PHONY: help demo test test-slow test-long lint docs reference measures models clean
 
 DEMO_TIME ?= 2m
 PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
@@ -17,6 +17,8 @@ help:
 	@echo "make test-slow  those that take more than a second or two each; CI runs them too"
 	@echo "make test-long  those that take minutes each: before a release"
 	@echo "make lint       ruff, mypy, and the list of words in tools/words.txt"
+	@echo "make docs       these documents as a site in build/site, strictly: a link that leads nowhere fails"
+	@echo "make reference  write docs/reference again, from the registries"
 	@echo "make measures   compute every measure on distributions of known truth again, into docs and core; over an hour, resumable"
 	@echo "make models     train and evaluate the models that the plugins ship; hours, resumable (docs/pretrained.md)"
 	@echo "make clean      remove caches and build folders; .venv and runs stay"
@@ -71,6 +73,13 @@ lint: .venv/.installed-test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/python tools/check_words.py
+
+docs: .venv/.installed-test
+	NO_MKDOCS_2_WARNING=true .venv/bin/mkdocs build --quiet
+	@echo "the site: build/site/index.html; with its search: .venv/bin/python -m http.server -d build/site"
+
+reference: .venv/.installed-test
+	.venv/bin/python tools/site/reference.py
 
 # The experiment fails if a measure is wrong without a note; the tables then show it.
 measures: .venv/.installed

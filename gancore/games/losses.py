@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -169,10 +169,10 @@ def relativistic_average() -> AdversarialLoss:
 LOSSES: Mapping[str, Callable[[], AdversarialLoss]] = {
     "minimax": minimax,
     "nonsaturating": nonsaturating,
-    "measuring-log": lambda: measuring("log"),
-    "measuring-identity": lambda: measuring("identity"),
-    "measuring-square": lambda: measuring("square"),
-    "measuring-sqrt": lambda: measuring("sqrt"),
+    "measuring-log": partial(measuring, "log"),
+    "measuring-identity": partial(measuring, "identity"),
+    "measuring-square": partial(measuring, "square"),
+    "measuring-sqrt": partial(measuring, "sqrt"),
     "wasserstein": wasserstein,
     "hinge": hinge,
     "least-squares": least_squares,

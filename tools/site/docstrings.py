@@ -1,4 +1,4 @@
-"""The marks that docstrings carry for Sphinx's readers, as Markdown: an extension of griffe, which reads them."""
+"""Marks of Sphinx in docstrings, as Markdown: an extension of griffe, which reads the docstrings."""
 
 from __future__ import annotations
 

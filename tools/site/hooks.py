@@ -47,7 +47,7 @@ def page_of(place: str) -> str:
 
 
 def is_shown(path: Path) -> bool:
-    """Whether a page shows the file or folder as code; Markdown is a page, all else is handed out as it is."""
+    """Whether a page shows the file or folder as code; other files are pages (Markdown) or left as they are."""
     return path.is_dir() or path.suffix in ("", *LANGUAGES)
 
 
