@@ -42,6 +42,7 @@ def play(document: Path) -> None:
     make_recordings(Path("recordings"))
     make_pictures(Path("pictures"))
     make_texts(Path("sentences.txt"), Path("reviews.csv"))
+    make_graph(Path("network.edges"))
     make_training_tiny()
     make_judges_tiny()
     make_comparisons_tiny()
@@ -96,6 +97,12 @@ def make_texts(lines: Path, table: Path) -> None:
     table.write_text("text,stars\n" + "".join(f"{text},{n % 3}\n" for n, text in enumerate(texts)))
 
 
+def make_graph(path: Path) -> None:
+    """Sixty nodes in a ring, each joined to three others."""
+    edges = [(node, (node + step) % 60) for node in range(60) for step in (1, 2, 7)]
+    path.write_text("".join(f"{one} {other}\n" for one, other in edges))
+
+
 def make_training_tiny() -> None:
     """For the command line and for Python alike. A run that is resumed keeps the settings that it has."""
     import gancore
@@ -138,6 +145,7 @@ def make_comparisons_tiny() -> None:
             data = [text for text in TINY_AUDIO if text.startswith("data.")] if domain == "audio" else []
             shared = [text for text in TINY if not text.startswith("train.")]
             given |= {"time": None, "samples": None, **TINY_COMPARISON}
+            given |= {"metrics": ["gini"]} if domain == "graph" else {}
             given |= {"overrides": [*(given["overrides"] or []), *shared, *data]}
         return compare(domain, **given)
 

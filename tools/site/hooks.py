@@ -6,12 +6,14 @@ site holds a page of that file under ``repository/``, found from the links alone
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -21,10 +23,12 @@ from gancore.plugins.surface import SURFACE
 
 log = logging.getLogger("mkdocs.hooks.gancore")
 ROOT = Path(__file__).resolve().parents[2]
-LINK = re.compile(r"(\]\(|(?:src|href)=\")(?!https?:|mailto:|#)([^)#\s\"]+)")
+LINK = re.compile(r"(\]\(|(?:src|href)=\")(?!https?:|mailto:|data:|#)([^)#\s\"]+)")
 """What begins a link, and its place without an anchor."""
 HOME = {"README.md": "index.md", "docs/README.md": "pages.md"}
 """Files of the repository whose page has another name."""
+ALWAYS = {"CONTRIBUTING.md", "CHANGELOG.md"}
+"""Pages in the navigation, whether or not another page leads to them."""
 LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".yaml": "yaml", ".json": "json"}
 
 
@@ -41,13 +45,13 @@ def page_of(place: str) -> str:
     if place in HOME:
         return HOME[place]
     if place.startswith("docs/"):
-        return place.removeprefix("docs/")
+        return re.sub(r"\.ipynb$", ".md", place.removeprefix("docs/"))
     path = ROOT / place
     return f"repository/{place}{'.md' if is_shown(path) else ''}"
 
 
 def is_shown(path: Path) -> bool:
-    """Whether a page shows the file or folder as code; other files are pages (Markdown) or left as they are."""
+    """Whether a page shows the file or folder as code. Others are pages (Markdown) or left as they are."""
     return path.is_dir() or path.suffix in ("", *LANGUAGES)
 
 
@@ -62,10 +66,32 @@ def place_of(page: str) -> str:
     return f"docs/{page}"
 
 
+def show_notebook(path: Path) -> str:
+    """The cells of a notebook, and what they showed when it was run."""
+    parts = []
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        parts += [show_output(output) for output in cell.get("outputs", [])]
+    return "\n\n".join(parts)
+
+
+def show_output(output: dict[str, Any]) -> str:
+    """What a cell printed, drew or returned: HTML before a picture before text."""
+    found = {kind: "".join(text) for kind, text in output.get("data", {}).items()}
+    if "text/html" in found:
+        return f'<div class="output">{" ".join(found["text/html"].split())}</div>'
+    if "image/png" in found:
+        return (
+            f'<div class="output"><img alt="" src="data:image/png;base64,{found["image/png"].strip()}"></div>'
+        )
+    return f"```text\n{''.join(output.get('text', found.get('text/plain', ''))).rstrip()}\n```"
+
+
 def outside(pages: list[Path]) -> set[str]:
     """Files and folders outside docs that pages lead to, and those that these lead to."""
-    found: set[str] = set()
-    waiting = [*pages]
+    found = set(ALWAYS)
+    waiting = [*pages, *(ROOT / place for place in ALWAYS)]
     while waiting:
         for place in links_of(waiting.pop()):
             if place in found or place.startswith("docs/") or place in (".", "docs", *HOME):
@@ -102,6 +128,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         path = ROOT / place
         content = show(path) if is_shown(path) or path.suffix == ".md" else path.read_bytes()
         files.append(File.generated(config, page_of(place), content=content))
+    for path in sorted(ROOT.glob("docs/**/*.ipynb")):
+        name = path.relative_to(ROOT / "docs").as_posix()
+        copied = files.get_file_from_path(name)
+        if copied is not None:
+            files.remove(copied)
+        page = page_of(f"docs/{name}")
+        files.append(File.generated(config, page, content=show_notebook(path)))
     for module in SURFACE:
         content = f"# {module}\n\n::: {module}\n"
         files.append(File.generated(config, f"api/{module}.md", content=content))

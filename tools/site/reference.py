@@ -79,8 +79,8 @@ def recipes() -> str:
     parts = [
         "# Recipes",
         "Every recipe of every domain, as `gancore recipes` lists them: what it is, and what its model can "
-        "do. The default of a domain stands first. `gancore recipes NAME` prints the keys of one; all keys of a "
-        "domain are on its page.",
+        "do. The default of a domain stands first. `gancore recipes NAME` prints the keys of one; all keys "
+        "of a domain are on its page.",
     ]
     for domain in domain_names():
         rows = [(code(each.name), each.summary, ", ".join(each.provides)) for each in list_recipes(domain)]
@@ -125,7 +125,8 @@ def keys(domain: str) -> str:
     order = list(dict.fromkeys(key for key, _, _ in defaults))
     ordered = sorted(defaults.items(), key=lambda item: order.index(item[0][0]))
     rows = [
-        (code(key), about, allowed, _defaults(values, len(found))) for (key, about, allowed), values in ordered
+        (code(key), about, allowed, _defaults(values, len(found)))
+        for (key, about, allowed), values in ordered
     ]
     return "\n\n".join(
         [
