@@ -1,6 +1,6 @@
 # make demo: sounds after about two minutes of training, from a fresh clone. make test, make lint: the checks of the project.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-long lint docs reference measures models clean
+.PHONY: help demo test test-slow test-long lint docs reference notebooks measures models clean
 
 DEMO_TIME ?= 2m
 PYTHON ?= $(shell for name in python3.11 python3.12 python3; do \
@@ -19,6 +19,7 @@ help:
 	@echo "make lint       ruff, mypy, and the list of words in tools/words.txt"
 	@echo "make docs       these documents as a site in build/site, strictly: a link that leads nowhere fails"
 	@echo "make reference  write docs/reference again, from the registries"
+	@echo "make notebooks  run docs/notebooks and store what they show; a minute"
 	@echo "make measures   compute every measure on distributions of known truth again, into docs and core; over an hour, resumable"
 	@echo "make models     train and evaluate the models that the plugins ship; hours, resumable (docs/pretrained.md)"
 	@echo "make clean      remove caches and build folders; .venv and runs stay"
@@ -75,11 +76,14 @@ lint: .venv/.installed-test
 	.venv/bin/python tools/check_words.py
 
 docs: .venv/.installed-test
-	NO_MKDOCS_2_WARNING=true .venv/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=true .venv/bin/mkdocs build
 	@echo "the site: build/site/index.html; with its search: .venv/bin/python -m http.server -d build/site"
 
 reference: .venv/.installed-test
 	.venv/bin/python tools/site/reference.py
+
+notebooks: .venv/.installed-test
+	.venv/bin/python tools/site/notebooks.py
 
 # The experiment fails if a measure is wrong without a note; the tables then show it.
 measures: .venv/.installed

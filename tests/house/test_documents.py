@@ -21,7 +21,7 @@ ALSO = [
     "CODE_OF_CONDUCT.md",
     "examples/README.md",
     "benchmarks/RESULTS.md",
-    *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/comparisons/*.md")),
+    *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/*/*.md")),
     *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("plugins/*/README.md")),
 ]
 MAX_WORDS = 1500

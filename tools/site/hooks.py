@@ -135,6 +135,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.remove(copied)
         page = page_of(f"docs/{name}")
         files.append(File.generated(config, page, content=show_notebook(path)))
+    style = Path(__file__).with_name("site.css").read_text()
+    files.append(File.generated(config, "site.css", content=style))
     for module in SURFACE:
         content = f"# {module}\n\n::: {module}\n"
         files.append(File.generated(config, f"api/{module}.md", content=content))

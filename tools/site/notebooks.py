@@ -25,7 +25,9 @@ def run(path: Path, folder: Path) -> nbformat.NotebookNode:
         CellExecutionError: a cell raises an exception.
     """
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False)
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", record_timing=False, coalesce_streams=True
+    )
     client.execute(cwd=str(folder))
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return notebook
