@@ -9,7 +9,6 @@ All of it is read from the registries, as plugins fill them, and from the comman
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import defaultdict
@@ -17,10 +16,31 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reference_commands import commands
+from reference_tables import code, first_line, table, value_text
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs/reference"
-LONG = 100
-"""Values of more characters are left to ``--print-config``."""
+FEW = 8
+"""Recipes that a table names; more are counted."""
+REMEDIES = (
+    "penalty_weight",
+    "penalty_every",
+    "ema_halflife",
+    "augmentation",
+    "pack",
+    "discriminator_steps",
+    "discriminator_lr",
+    "discriminator_dropout",
+    "discriminator_l2",
+    "input_noise",
+    "phase_shuffle",
+    "clip_grad_norm",
+    "lr_warmup",
+    "lr_end",
+    "pretraining",
+    "baseline",
+)
 NOTE = "<!-- Written by `make reference` from the registries: change the code, not this page. -->"
 
 
@@ -36,31 +56,6 @@ def pages() -> dict[str, str]:
         **{f"keys-{name}.md": keys(name) for name in domain_names()},
     }
     return {name: f"{NOTE}\n\n{text.strip()}\n" for name, text in made.items()}
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of Markdown; an upright line in a cell is escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return plain(str(value)).replace("|", "\\|")
-
-
-def plain(text: str) -> str:
-    """Text on one line, without marks of Sphinx; ``<`` is escaped, except in code."""
-    parts = " ".join(text.split()).replace("``", "`").replace(":data:", "").split("`")
-    return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
-
-
-def code(text: str) -> str:
-    return f"`{text}`" if text else ""
-
-
-def first_line(thing: object) -> str:
-    """The first paragraph of a docstring on one line."""
-    return " ".join((getattr(thing, "__doc__", "") or "").strip().split("\n\n")[0].split())
 
 
 def domain_names() -> list[str]:
@@ -121,7 +116,7 @@ def keys(domain: str) -> str:
     defaults: dict[tuple[str, str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for recipe in found:
         for key in recipe.keys:
-            defaults[key.key, key.about, key.allowed][_value(key.default)].append(recipe.name)
+            defaults[key.key, key.about, key.allowed][value_text(key.default)].append(recipe.name)
     order = list(dict.fromkeys(key for key, _, _ in defaults))
     ordered = sorted(defaults.items(), key=lambda item: order.index(item[0][0]))
     rows = [
@@ -136,12 +131,6 @@ def keys(domain: str) -> str:
             table(["key", "meaning", "values", "default"], rows),
         ]
     )
-
-
-def _value(default: Any) -> str:
-    """As ``--set`` reads it; a long mapping is only counted."""
-    text = json.dumps(default, ensure_ascii=False)
-    return text if len(text) <= LONG else f"({len(default)} of them: --print-config)"
 
 
 def _defaults(values: Mapping[str, list[str]], recipes: int) -> str:
@@ -161,9 +150,8 @@ def methods() -> str:
         "([write a recipe, a loss, an optimizer](../guide-recipe.md)); what a plugin adds is marked.",
         *_losses(),
         *_methods("Penalties", "model.penalty", "penalty", "PENALTIES"),
-        "They are joined by `+`. Other remedies are keys of the recipes (`ema_halflife`, `augmentation`, "
-        "`discriminator_steps`, ...): see the pages of keys, and [what helps against "
-        "what](../diagnosis.md).",
+        "They are joined by `+`.",
+        *_remedies(),
         *_methods("Dynamics", "train.dynamics.name", "dynamics", "DYNAMICS"),
         "Settings, formulas and costs: [dynamics](../dynamics.md).",
         *_methods("Optimizers", "model.optimizer", "optimizer", "OPTIMIZERS"),
@@ -208,9 +196,7 @@ def _losses() -> Iterator[str]:
 def _methods(title: str, key: str, kind: str, registry: str) -> Iterator[str]:
     import gancore.games
 
-    built_in: Mapping[str, Any] = (
-        getattr(gancore.games, registry) if hasattr(gancore.games, registry) else _penalties()
-    )
+    built_in: Mapping[str, Any] = getattr(gancore.games, registry)
     hooks = {"penalty": "penalties", "dynamics": "dynamics", "optimizer": "optimizers"}
     rows = [(code(name), _about(made)) for name, made in built_in.items()]
     yield f"## {title}"
@@ -218,10 +204,28 @@ def _methods(title: str, key: str, kind: str, registry: str) -> Iterator[str]:
     yield table(["name", "what it is"], [*rows, *_entries(hooks[kind])])
 
 
-def _penalties() -> Mapping[str, Any]:
-    from gancore.games.penalties import PENALTIES
+def _remedies() -> Iterator[str]:
+    """The keys that steady a training, from the recipes; a name that none has is an error here."""
+    from gancore import list_recipes
 
-    return PENALTIES
+    holders: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for recipe in list_recipes():
+        for key in recipe.keys:
+            holders[key.key][key.about].append(recipe.name)
+    lost = [name for name in REMEDIES if f"model.{name}" not in holders]
+    if lost:
+        raise SystemExit(f"no recipe has the remedies {', '.join(lost)}; fix: REMEDIES in {__file__}")
+    rows = [
+        (code(f"model.{name}"), about, ", ".join(names) if len(names) <= FEW else f"{len(names)} recipes")
+        for name in REMEDIES
+        for about, names in holders[f"model.{name}"].items()
+    ]
+    yield "## Remedies"
+    yield (
+        "Keys of recipes that steady a training, beside losses, penalties and dynamics. Which helps against "
+        "what: [diagnosis](../diagnosis.md). Defaults: the pages of keys."
+    )
+    yield table(["key", "meaning", "recipes"], rows)
 
 
 def _about(made: object) -> str:
@@ -305,7 +309,7 @@ def data() -> str:
         defaults = domain.Config.model_construct().model_dump(mode="json")
         rows = [
             (code(f"data.{key}"), field.description or "", describe_allowed(domain.Config, key),
-             code(_value(defaults.get(key)))) for key, field in fields.items()
+             code(value_text(defaults.get(key)))) for key, field in fields.items()
         ]  # fmt: skip
         parts += [f"## {name}", table(["name", "what it is", "licence", "size", "from"], sources)]
         parts += [table(["key", "meaning", "values", "default"], rows)]
@@ -332,8 +336,8 @@ def experiments() -> str:
         each = plugins().load_object(entry)
         quick, full = each.seconds
         rows = [
-            (code(key), each.descriptions.get(key, ""), code(_value(value)),
-             code(_value(each.quick_settings[key])) if key in each.quick_settings else "")
+            (code(key), each.descriptions.get(key, ""), code(value_text(value)),
+             code(value_text(each.quick_settings[key])) if key in each.quick_settings else "")
             for key, value in each.settings.items()
         ]  # fmt: skip
         parts += [
@@ -344,52 +348,6 @@ def experiments() -> str:
             table(["setting", "meaning", "value", "with `--quick`"], rows),
         ]
     return "\n\n".join(parts)
-
-
-# Commands.
-
-
-def commands() -> str:
-    """Every command with its options."""
-    import typer
-
-    from gancore.cli.app import app
-
-    top = typer.main.get_command(app)
-    parts = [
-        "# Commands",
-        "As `gancore COMMAND --help` prints them. [Exit codes](../configuration.md#exit-codes).",
-    ]
-    for words, command in _commands(top, ("gancore",)):
-        parts += _command(" ".join(words), command)
-    return "\n\n".join(parts)
-
-
-def _commands(group: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """All commands below a group; those of plugins are loaded."""
-    import typer
-
-    from gancore.plugins import plugins
-
-    context = group.context_class(group, info_name=" ".join(words))
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if hasattr(command, "entry"):
-            command = typer.main.get_command(plugins().load_object(command.entry))
-        below = (*words, name)
-        if not hasattr(command, "commands") or getattr(command, "invoke_without_command", False):
-            yield below, command
-        if hasattr(command, "commands"):
-            yield from _commands(command, below)
-
-
-def _command(name: str, command: Any) -> Iterator[str]:
-    context = command.context_class(command, info_name=name)
-    records = (each.get_help_record(context) for each in command.get_params(context))
-    rows = [(code(left), right) for left, right in filter(None, records) if "--help" not in left]
-    yield f"## {name}"
-    yield plain(command.help or "")
-    yield table(["argument or option", "meaning"], rows)
 
 
 def main(words: Sequence[str]) -> int:
