@@ -15,6 +15,7 @@ import torch
 from gancore_graph import networkx_graphs
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from PIL import Image
 
 import gancore
 
@@ -90,7 +91,9 @@ def main() -> None:
         axes.set_box_aspect(1)
         for side in axes.spines.values():
             side.set_color("lightgray")
-    figure.savefig(ROOT / "docs/samples.png", dpi=150)
+    place = ROOT / "docs/samples.png"
+    figure.savefig(place, dpi=150)
+    Image.open(place).convert("RGB").quantize(128).save(place, optimize=True)  # a third of the size
 
 
 if __name__ == "__main__":
