@@ -74,6 +74,7 @@ class GraphDomain(Domain):
                 "walk-lm",
                 "gancore_graph.walk_models:WalkLanguageModel",
                 "an LSTM of walks on one graph, by maximum likelihood; graphs from the steps of its walks",
+                capabilities=frozenset({"likelihood", "bound"}),
             ),
             RecipeEntry(
                 "netgan",

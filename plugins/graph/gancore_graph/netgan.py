@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -28,13 +26,11 @@ from gancore.games import (
     with_defaults,
 )
 from gancore.random import Key
-from gancore_graph.canonical import GraphTensors
-from gancore_graph.counts import PairCounts
-from gancore_graph.edge_models import PairModel, require_one_graph
+from gancore_graph.edge_models import require_one_graph
 from gancore_graph.walk_models import (
     UntilOverlap,
     WalkConfig,
-    WalkModel,
+    WalkGraphs,
     Walks,
     shared_with_train,
 )
@@ -46,6 +42,7 @@ from gancore_graph.walk_networks import WalkDiscriminator, WalkGenerator
     penalty="wgan-gp",
     penalty_weight=10.0,
     discriminator_steps=3,
+    batch_size=128,
     lr=3e-4,
     beta1=0.5,
     beta2=0.9,
@@ -77,36 +74,6 @@ class NetGanConfig(AdversarialConfig, WalkConfig):
     )
 
 
-class StepLaw(PairModel):
-    """The law of the pair that a walk steps over, from counts: (count + 1/2) / (their sum + half the number
-    of pairs), the estimate of Krichevsky and Trofimov 1981. Pairs are in the order of their counts.
-    """
-
-    def __init__(self, spec: Spec, counts: PairCounts) -> None:
-        super().__init__(spec)
-        self.counts = counts
-
-    def log_pair_prob(self, pairs: Tensor) -> Tensor:
-        every = self.nodes * (self.nodes - 1) // 2
-        total = float(self.counts.counts.sum()) + every / 2
-        return (self.counts.of_pairs(pairs).double() + 0.5).log() - math.log(total)
-
-
-class WalkGraphs(WalkModel):
-    """Graphs of generated walks, with a likelihood of edges by :class:`StepLaw`."""
-
-    has_likelihood = True
-    lower_bound = True
-
-    def __init__(self, generator: WalkGenerator, spec: Spec, counted_walks: int) -> None:
-        super().__init__(generator, spec, counted_walks)
-        self.spec = spec
-
-    def log_prob(self, data: GraphTensors) -> Tensor:  # type: ignore[override]
-        """Nats of graphs, (batch,), float64: as those of :class:`PairModel`."""
-        return StepLaw(self.spec, self.counts()).log_prob(data)
-
-
 class WalkGumbel(StraightThroughGumbel):
     """Walks by straight-through Gumbel-softmax, whose samples are graphs.
 
@@ -125,7 +92,7 @@ class WalkGumbel(StraightThroughGumbel):
         return generator.sample(n, key)
 
     def sampler(self, generator: nn.Module, representation: Representation, conditional: bool) -> Sampler:
-        model = WalkGraphs(generator, self.spec, self.counted_walks)  # type: ignore[arg-type]
+        model = WalkGraphs(generator, self.spec, self.counted_walks)
         return ModelSampler(model, Identity(), conditional)
 
 

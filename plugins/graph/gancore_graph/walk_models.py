@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,10 +18,13 @@ from gancore.games import (
     Adam,
     Alternating,
     Game,
+    Identity,
     LikelihoodGame,
+    ModelSampler,
     Move,
     Phase,
     Representation,
+    Sampler,
     TrainingStep,
     cosine,
     likelihood_game,
@@ -29,7 +35,7 @@ from gancore.random import Key
 from gancore_graph.assembly import assemble
 from gancore_graph.canonical import GraphTensors, keys_of, to_tensors
 from gancore_graph.counts import PairCounts
-from gancore_graph.edge_models import read_graphs, require_one_graph
+from gancore_graph.edge_models import PairModel, read_graphs, require_one_graph
 from gancore_graph.walks import Walker
 
 WALKS_AT_ONCE = 512
@@ -48,7 +54,7 @@ class WalkConfig(RecipeConfig):
     lr: PositiveFloat = Field(1e-2, description="Adam's learning rate at the start; it falls to a hundredth")
     clip_grad_norm: PositiveFloat = Field(5.0, description="maximal gradient norm, in nats per walk")
     ema_halflife: NonNegativeFloat = Field(0.0, description="half-life of the EMA, in walks; 0: no EMA")
-    counted_walks: PositiveInt = Field(10_000, description="generated walks whose steps make graphs")
+    counted_walks: PositiveInt = Field(50_000, description="generated walks whose steps make graphs")
     overlap: PositiveFloat = Field(
         1.0, le=1, description="training ends when a sample shares this many of train's edges; 1: it does not"
     )
@@ -98,35 +104,52 @@ class Walks(Representation):
         return to_tensors(graphs, self.max_edges)
 
 
-class WalkModel(nn.Module):
-    """A generator of walks whose samples are graphs.
+class StepLaw(PairModel):
+    """The law of the pair that a walk steps over, from counts: (count + 1/2) / (their sum + half the number
+    of pairs), the estimate of Krichevsky and Trofimov 1981. Pairs are in the order of their counts.
+    """
+
+    def __init__(self, spec: Spec, counts: PairCounts) -> None:
+        super().__init__(spec)
+        self.counts = counts
+
+    def log_pair_prob(self, pairs: Tensor) -> Tensor:
+        every = self.nodes * (self.nodes - 1) // 2
+        total = float(self.counts.counts.sum()) + every / 2
+        return (self.counts.of_pairs(pairs).double() + 0.5).log() - math.log(total)
+
+
+class WalkGraphs(nn.Module):
+    """Graphs of generated walks, with a likelihood of edges by :class:`StepLaw`.
 
     The steps of ``counted_walks`` walks are counted once for the present parameters; each graph is assembled
     from the counts by a key of its own.
     """
 
     preferred_batch = 1
-    has_likelihood = False  # of graphs: that of walks is no likelihood of them
+    lower_bound = True
     counts_key = Key.of("counted walks")
 
-    def __init__(self, generator: SequenceGenerator, spec: Spec, counted_walks: int) -> None:
+    def __init__(self, generator: nn.Module, spec: Spec, counted_walks: int) -> None:
         super().__init__()
-        self.generator, self.counted_walks = generator, counted_walks
+        self.generator: Any = generator
+        self.spec, self.counted_walks = spec, counted_walks
         self.max_edges = int(spec["max_edges"])
         self.edge_count: Tensor
         self.register_buffer("edge_count", torch.tensor(int(spec["train_edges"])))
         self._counts: tuple[str, PairCounts] | None = None
 
-    def log_prob(self, walks: Tensor) -> Tensor:
-        return self.generator.log_prob(walks)
+    def log_prob(self, data: GraphTensors) -> Tensor:
+        """Nats of graphs, (batch,), float64: as those of :class:`PairModel`."""
+        return StepLaw(self.spec, self.counts()).log_prob(data)
 
     @torch.no_grad()
     def counts(self) -> PairCounts:
         """Of the steps of generated walks; a function of the parameters alone."""
         digest = digest_tensors(tuple(self.generator.parameters()))
         if self._counts is None or self._counts[0] != digest:
-            device = self.generator.bias.device
-            counted = PairCounts.empty(self.generator.vocab_size, device)
+            device = self.edge_count.device
+            counted = PairCounts.empty(int(self.spec["max_nodes"]), device)
             for start in range(0, self.counted_walks, WALKS_AT_ONCE):
                 count = min(WALKS_AT_ONCE, self.counted_walks - start)
                 key = (self.counts_key / start).to(device)
@@ -159,9 +182,14 @@ class SharesEdges(Protocol):
 class WalkGame(LikelihoodGame):
     """Maximum likelihood of walks, until samples share enough edges with train."""
 
+    graphs: Callable[[nn.Module], WalkGraphs]
+
+    def sampler(self) -> Sampler:
+        return ModelSampler(self.graphs(self.averaged(self.model)), Identity(), self.conditional)
+
     def overlap(self, key: Key) -> float:
         """Share of the edges of train in one sample."""
-        return shared_with_train(self.model.sample(1, key), self.representation)
+        return shared_with_train(self.sampler().sample(1, key), self.representation)
 
 
 @dataclass(frozen=True)
@@ -188,13 +216,12 @@ class WalkLanguageModel(Recipe):
     def build(self, config: WalkConfig, spec: Spec) -> Game:
         require_one_graph(spec, "walk-lm")
 
-        def model() -> WalkModel:
+        def model() -> SequenceGenerator:
             trunk = Recurrent(config.embedding_dim, config.width, cell="lstm")
-            generator = SequenceGenerator(trunk, int(spec["max_nodes"]), config.walk_length)
-            return WalkModel(generator, spec, config.counted_walks)
+            return SequenceGenerator(trunk, int(spec["max_nodes"]), config.walk_length)
 
         dynamics = UntilOverlap(overlap=config.overlap, check_every=config.check_every)
-        return likelihood_game(
+        built = likelihood_game(
             model,
             optimizer=Adam(cosine(config.lr, config.lr / 100), (0.9, 0.99)),
             ema_halflife=config.ema_halflife or None,
@@ -203,3 +230,6 @@ class WalkLanguageModel(Recipe):
             phases=[Phase([Move("model")], dynamics=dynamics, name="likelihood")],
             game=WalkGame,
         )
+        assert isinstance(built, WalkGame)
+        built.graphs = partial(WalkGraphs, spec=spec, counted_walks=config.counted_walks)
+        return built

@@ -9,7 +9,7 @@ import networkx
 import numpy as np
 import pytest
 import torch
-from gancore_graph.canonical import GraphView, each_graph, keys_of
+from gancore_graph.canonical import GraphView, each_graph, keys_of, to_tensors
 from gancore_graph.memory import edge_array
 from gancore_graph.walk_models import WalkConfig, WalkLanguageModel, Walks
 
@@ -80,7 +80,7 @@ def test_training_comes_near_the_exact_entropy_of_walks_and_not_below():
 
 
 def test_counts_follow_the_parameters_and_graphs_their_keys():
-    model = trained(2)[0].game.model
+    model = trained(2)[0].game.sampler().model
     one, two = model.sample(1, Key.of(0)), model.sample(2, Key.of(0))
     assert torch.equal(one["edges"], two["edges"][:1]) and not torch.equal(two["edges"][0], two["edges"][1])
     before = model.counts()
@@ -90,7 +90,16 @@ def test_counts_follow_the_parameters_and_graphs_their_keys():
     assert model.counts() is not before
 
 
+def test_an_edge_has_the_share_of_the_steps_over_it():
+    model = trained(100)[0].game.sampler().model
+    counted, pairs = model.counts(), 34 * 33 / 2
+    data = to_tensors([(torch.tensor([[0, 1]]), 34)], 78)
+    count = float(counted.of_pairs(torch.tensor([[0, 1]]))[0])
+    share = (count + 0.5) / (float(counted.counts.sum()) + pairs / 2)
+    assert count > 10 and model.log_prob(data).item() == pytest.approx(math.log(share))
+
+
 def test_training_ends_at_the_overlap():
-    setup, state = trained(400, overlap=0.4, check_every=20)
-    assert state.step < 400 and state.step % 20 == 0
+    setup, state = trained(400, overlap=0.4, check_every=5)
+    assert state.step < 400 and state.step % 5 == 0
     assert setup.game.overlap(Key.of(5)) == pytest.approx(0.5, abs=0.2)
