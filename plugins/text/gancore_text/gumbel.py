@@ -33,7 +33,7 @@ KERNELS = (2, 3, 4, 5)
 @with_defaults(
     loss="relativistic",
     penalty="none",
-    lr=1e-4,
+    lr=5e-5,
     discriminator_lr=1e-3,
     beta1=0.9,
     beta2=0.999,

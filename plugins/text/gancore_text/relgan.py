@@ -11,7 +11,7 @@ from gancore_text.gumbel import GumbelConfig
 from gancore_text.representation import TokenIds
 
 
-@with_defaults(lr=5e-5, pretraining=0.8, temperature=0.3)
+@with_defaults(pretraining=0.8, temperature=0.3)
 class RelGANConfig(GumbelConfig):
     """The inverse temperature rises to 100 in the last step of the game as in the paper, but from 3. From 1,
     the discriminator first sees mixtures of words, and in a short game the texts become alike. Networks are
