@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         other_suffix_lines,
         skipped_lines,
     )
+    from gancore.data.item_files import ItemFiles, ItemKind
     from gancore.data.labels import (
         FileSet,
         LabelledDataConfig,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from gancore.data.metadata import MetadataFile
     from gancore.data.packed import PackedArray, PackedArrayWriter
     from gancore.data.prepared import PreparedData, open_prepared, store_unique
-    from gancore.data.sources import Announce
+    from gancore.data.shard_files import open_item_files
     from gancore.data.splits import (
         SPLITS,
         Shares,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         temporary_path,
         total_memory_bytes,
     )
+    from gancore.progress import Announce
     from gancore.trees import Tree, tree_map
 
 __all__ = [
@@ -75,6 +77,8 @@ __all__ = [
     "FileSet",
     "FolderListing",
     "InspectedFile",
+    "ItemFiles",
+    "ItemKind",
     "LabelledDataConfig",
     "Labels",
     "MetadataFile",
@@ -110,6 +114,7 @@ __all__ = [
     "mark_used",
     "num_classifier_classes",
     "num_conditional_classes",
+    "open_item_files",
     "open_prepared",
     "open_regular",
     "other_suffix_lines",

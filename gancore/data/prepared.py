@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from gancore.data.cache import cache_folder, warn_if_large
 from gancore.data.inventory import SkipItem, SkippedItem
 from gancore.data.packed import PackedArray
-from gancore.data.sources import Announce, throttle
 from gancore.errors import DataError, StorageError
 from gancore.file_lock import exclusive_lock
 from gancore.files import mark_used, remove, remove_leftovers, replace_folder, temporary_path, write_fsync
+from gancore.progress import Announce, throttle
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

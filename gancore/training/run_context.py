@@ -333,7 +333,14 @@ def open_run(
     if config.train.deterministic:
         make_deterministic()
     if data is None:
-        source = resolve_source(config.data.source, domain.sources, data_root, announce, run.rows_folder)
+        source = resolve_source(
+            config.data.source,
+            domain.sources,
+            data_root,
+            announce,
+            run.rows_folder,
+            reads_shards=domain.reads_shards,
+        )
         data = _open(domain, source, config, processes)
     else:
         source = Source(config.data.source or "")

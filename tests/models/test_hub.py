@@ -15,7 +15,7 @@ import gancore
 from gancore.cli import main
 from gancore.errors import CheckpointError, ConfigError
 from gancore.models.folder import MODEL_FILES
-from gancore.models.hub import parse_hub_name
+from gancore.hub import parse_hub_name
 
 
 @pytest.fixture(scope="module")
