@@ -39,15 +39,20 @@ class ItemKind:
 
     ``suffixes``: of their files, such as ``.png``. ``columns``: names of the column of a table that holds
     them, the first that exists is taken. ``column``: the only one that is taken; in tar shards the extension
-    of members, all after the first dot of their names.
+    of members, all after the first dot of their names. ``folders``: only files below these first folders are
+    taken; empty: all files.
     """
 
     suffixes: frozenset[str]
     columns: Sequence[str] = ()
     column: str | None = None
+    folders: frozenset[str] = frozenset()
 
     def matches(self, name: str) -> bool:
         return os.path.splitext(name)[1].lower() in self.suffixes
+
+    def includes(self, name: str) -> bool:
+        return not self.folders or name.partition("/")[0] in self.folders
 
 
 class ItemFiles:
@@ -117,7 +122,7 @@ class FolderFiles(ItemFiles):
         self._root = path if path.is_dir() else path.parent
         self.location = str(self._root)
         listing = list_files(path) if path.is_dir() else None
-        every = [path.name] if listing is None else listing.names
+        every = [path.name] if listing is None else [name for name in listing.names if kind.includes(name)]
         self.names = [name for name in every if kind.matches(name)]
         self.refused = [] if listing is None else listing.skipped
         self.others = [name for name in every if not kind.matches(name)]

@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from gancore.data.data_files import DataFile
 from gancore.data.inventory import MAX_ITEM_BYTES, SkipItem
@@ -22,8 +22,8 @@ from gancore.files import read_regular
 from gancore.text import escape_unprintable, suggestion
 
 SUFFIXES = (".parquet", ".arrow")
-BATCH_ROWS = 32
-"""Rows of Parquet that are decoded at a time."""
+FEW_ROWS, MANY_ROWS = 32, 4096
+"""Rows of Parquet that are decoded at a time: of contents, which may be large, and of other columns."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def index_table(file: DataFile, columns: TableColumns) -> ShardIndex:
         SkipItem: the file cannot be read as a table, or has no rows.
         DataError: it has no such column, a column is of another type, or pyarrow is missing.
     """
-    with _open_table(file) as table:
+    with open_table(file) as table:
         content = content_column(table.schema, file, columns)
         names: list[str] = []
         kind = table.schema.field(content).type
@@ -59,7 +59,7 @@ def index_table(file: DataFile, columns: TableColumns) -> ShardIndex:
 
 def content_column(schema: Any, file: DataFile, columns: TableColumns) -> str:
     """The column of the content. Raises DataError: there is none, or it holds neither bytes nor text."""
-    shown, wanted = escape_unprintable(file.name), (columns.chosen,) if columns.chosen else columns.content
+    shown, wanted = escape_unprintable(file.address), (columns.chosen,) if columns.chosen else columns.content
     found = MetadataFile(file.name, schema.names, []).column(wanted)
     usable = [name for name in schema.names if _is_content(schema.field(name).type)]
     if found is None and columns.chosen is None and len(usable) == 1:
@@ -88,7 +88,7 @@ class TableRows:
     def __init__(self, file: DataFile, columns: TableColumns) -> None:
         self._file, self._columns = file, columns
         self._exit = contextlib.ExitStack()
-        self._table = self._exit.enter_context(_open_table(file))
+        self._table = self._exit.enter_context(open_table(file))
         self._content = content_column(self._table.schema, file, columns)
         self._batches: Iterator[Any] = iter(())
         self._cells: Any = None
@@ -121,7 +121,7 @@ class TableRows:
         with _readable(self._file):
             begin = self._table.first_row(row)
             if row < self._stop or self._cells is None or begin > self._stop:
-                self._batches, self._stop = self._table.batches(row, [self._content]), begin
+                self._batches, self._stop = self._table.batches(row, [self._content], FEW_ROWS), begin
             while row >= self._stop:
                 batch = next(self._batches)
                 self._cells, self._first = batch.column(0), self._stop
@@ -129,6 +129,22 @@ class TableRows:
 
     def close(self) -> None:
         self._exit.close()
+
+
+class Table(Protocol):
+    """Rows by columns. ``schema`` is that of pyarrow."""
+
+    @property
+    def schema(self) -> Any: ...
+
+    def first_row(self, row: int) -> int:
+        """The first row that ``batches(row)`` gives, at most ``row``."""
+
+    def batches(self, row: int, columns: Sequence[str], batch_rows: int = MANY_ROWS) -> Iterator[Any]:
+        """Record batches of pyarrow from :meth:`first_row` on; ``column.field`` is a field of a structure.
+
+        ``batch_rows``: about so many rows are decoded at a time.
+        """
 
 
 @dataclass
@@ -148,13 +164,12 @@ class _Parquet:
         return self.file.schema_arrow
 
     def first_row(self, row: int) -> int:
-        """The first row that ``batches(row)`` gives."""
         return max((start for start in self.starts if start <= row), default=0)
 
-    def batches(self, row: int, columns: Sequence[str]) -> Iterator[Any]:
+    def batches(self, row: int, columns: Sequence[str], batch_rows: int = MANY_ROWS) -> Iterator[Any]:
         first = self.first_row(row)
         groups = [group for group, start in enumerate(self.starts) if start >= first]
-        return self.file.iter_batches(BATCH_ROWS, row_groups=groups, columns=list(columns))  # type: ignore[no-any-return]
+        return self.file.iter_batches(batch_rows, row_groups=groups, columns=list(columns))  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -165,7 +180,7 @@ class _Arrow:
     def first_row(self, row: int) -> int:
         return 0
 
-    def batches(self, row: int, columns: Sequence[str]) -> Iterator[Any]:
+    def batches(self, row: int, columns: Sequence[str], batch_rows: int = MANY_ROWS) -> Iterator[Any]:
         import pyarrow
 
         for batch in self.batches_of_file:
@@ -180,14 +195,22 @@ def _nested(batch: Any, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def _open_table(file: DataFile) -> Iterator[Any]:
+def open_table(file: DataFile, unpacked: IO[bytes] | None = None) -> Iterator[Table]:
+    """Context manager of a table. ``unpacked``: the content of a file that is compressed as a whole.
+
+    Raises:
+        SkipItem: the file cannot be read as a table.
+        DataError: pyarrow is not installed, or a remote file cannot be read.
+    """
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise DataError(f"{file.name} needs pyarrow", 'pip install "gancore[data]"') from None
+        raise DataError(
+            f"{escape_unprintable(file.address)} needs pyarrow", 'pip install "gancore[data]"'
+        ) from None
     with _readable(file), contextlib.ExitStack() as stack:
-        stream = stack.enter_context(file.open())
+        stream = unpacked or stack.enter_context(file.open())
         if file.suffix != ".arrow":
             yield _Parquet(parquet.ParquetFile(stream))
             return
@@ -262,7 +285,7 @@ def _labels(table: Any, column: str, file: DataFile) -> list[str | None]:
     tests = (types.is_integer, types.is_string, types.is_large_string, types.is_boolean, types.is_floating)
     if not any(test(inner) for test in (*tests, types.is_null)):
         raise DataError(
-            f"column {column!r} of {escape_unprintable(file.name)} is of {kind}, not of labels",
+            f"column {column!r} of {escape_unprintable(file.address)} is of {kind}, not of labels",
             "set data.label_column, or data.labels=none",
         )
     names = class_names(table.schema, column)

@@ -11,15 +11,15 @@ import json
 import posixpath
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from gancore.data.archives import leads_outside
 from gancore.data.data_files import DataFile
-from gancore.data.inventory import SkipItem, SkippedItem, is_hidden
+from gancore.data.inventory import MAX_ITEM_BYTES, SkipItem, SkippedItem, is_hidden
 from gancore.data.metadata import plain_label
-from gancore.data.shard_index import ShardIndex
+from gancore.data.shard_index import ShardIndex, open_index
 from gancore.text import format_size
 
 CLASS_COLUMN = "cls"
@@ -73,6 +73,37 @@ def index_tar(file: DataFile, label_columns: Sequence[str]) -> ShardIndex:
         },
         members.refused,
     )
+
+
+def open_tar_index(file: DataFile, label_columns: Sequence[str] = ()) -> ShardIndex:
+    """As :func:`index_tar`, from the cache unless the file was replaced."""
+    return open_index(file, label_columns, lambda: index_tar(file, label_columns))[0]
+
+
+def read_tar_samples(
+    file: DataFile, extensions: Collection[str], max_bytes: int = MAX_ITEM_BYTES
+) -> Iterator[dict[str, bytes | None]]:
+    """The members of each sample that have these extensions, by extension; samples without any are left out.
+
+    None in place of a content: the member is larger than ``max_bytes``.
+
+    Raises:
+        SkipItem: the file is no tar file, is compressed, or cannot be read.
+    """
+    index = open_tar_index(file)
+    samples: dict[str, list[tuple[str, int]]] = {}
+    for number, name in enumerate(index.names):
+        extension = posixpath.basename(name).partition(".")[2].lower()
+        if extension in extensions:
+            samples.setdefault(sample_key(name), []).append((extension, number))
+    with file.reading(), file.open() as stream:
+        for members in samples.values():
+            content: dict[str, bytes | None] = {}
+            for extension, number in members:
+                stream.seek(index.places[number])
+                fits = index.sizes[number] <= max_bytes
+                content[extension] = stream.read(index.sizes[number]) if fits else None
+            yield content
 
 
 def _read_members(stream: IO[bytes]) -> _Members:
