@@ -130,8 +130,7 @@ def find_data_files(given: str, suffixes: Sequence[str]) -> list[DataFile]:
         )
     if not found:
         raise DataError(
-            f"{_shown(given)} names no file" + ("" if missing else f" ({', '.join(suffixes)})"),
-            "check the path",
+            f"there is no file {_shown(given)}, nor any below it in {', '.join(suffixes)}", "check the path"
         )
     if len(found) > MAX_FILES:
         raise too_many(given)

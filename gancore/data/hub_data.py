@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ from gancore.errors import DataError, GancoreError
 from gancore.hub import NO_ACCESS, HubName, explain, hub_errors, hub_library, parse_hub_name
 from gancore.progress import Announce
 from gancore.text import escape_unprintable
-
-_SUBSET_WORDS = ("config name", "builderconfig")
 
 
 def open_hub_data(given: str, announce: Announce) -> tuple[SourceEntry, tuple[DataFile, ...]]:
@@ -42,8 +40,9 @@ def open_hub_data(given: str, announce: Announce) -> tuple[SourceEntry, tuple[Da
         builder = library.load_dataset_builder(
             name.repo, name.subset or None, revision=None if name.revision == "main" else name.revision
         )
-        entry = _entry(name, builder)
-        if not os.path.isdir(builder.cache_dir):
+        is_cached = os.path.isdir(builder.cache_dir)
+        entry = _entry(name, builder, is_cached)
+        if not is_cached:
             size = f"About {entry.size_mb:,.0f} MB, kept" if entry.size_mb else "Kept"
             announce(f"{name}: licence: {entry.licence}. {size} in {library.config.HF_CACHE_HOME}")
         builder.download_and_prepare()
@@ -70,9 +69,9 @@ def _files(splits: Mapping[str, Any], cache: str, name: HubName, announce: Annou
     return files
 
 
-def _entry(name: HubName, builder: Any) -> SourceEntry:
-    """What the card and the library say of the data set: licence, size."""
-    size = builder.info.download_size or builder.info.dataset_size or 0
+def _entry(name: HubName, builder: Any, is_cached: bool) -> SourceEntry:
+    """What the card and the hub say of the data set: licence, size."""
+    size = builder.info.download_size or (0 if is_cached else _repository_bytes(name))
     return SourceEntry(
         name.repo,
         f"{name} of the Hugging Face hub",
@@ -80,6 +79,16 @@ def _entry(name: HubName, builder: Any) -> SourceEntry:
         size_mb=size / 1e6,
         homepage=f"https://huggingface.co/datasets/{name.repo}",
     )
+
+
+def _repository_bytes(name: HubName) -> int:
+    """The bytes of all files; 0 if the hub does not say."""
+    hub = hub_library()
+    with suppress(Exception):  # of the network: the size is only shown
+        api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="gancore")
+        about = api.dataset_info(name.repo, revision=name.revision, files_metadata=True)
+        return sum(file.size or 0 for file in about.siblings or ())
+    return 0
 
 
 def _licence(name: HubName) -> str:
@@ -124,7 +133,7 @@ def _data_errors(name: HubName, library: Any) -> Iterator[None]:
             message = f"{name} is not in the cache, and the hub is not reached"
             raise DataError(message, "connect this machine, and leave HF_HUB_OFFLINE unset") from error
         except ValueError as error:
-            is_subset = any(words in str(error).lower() for words in _SUBSET_WORDS)
+            is_subset = "config" in str(error).lower()
             fix = "name one: hub:OWNER/NAME/SUBSET" if is_subset else "name another data set"
             raise DataError(f"{name} cannot be used: {explain(error)}", fix) from error
         except errors.DatasetsError as error:
