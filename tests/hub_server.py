@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 @dataclass
 class Hub:
-    """Repositories by name (of data sets ``datasets/OWNER/NAME``): commits by revision, each its files by name.
+    """Repositories by name (of data sets ``datasets/OWNER/NAME``): commits by revision, each its files.
 
     ``private``: those that need the token ``secret``. ``sizes``: what the hub says in place of the true size.
     """

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -111,7 +111,7 @@ def _build(folder: Path, build: Callable[[Path], MetadataT]) -> None:
     aside.mkdir()
     try:
         metadata = build(aside)
-        write_fsync(aside / _METADATA, json.dumps(asdict(metadata)).encode())
+        write_fsync(aside / _METADATA, json.dumps(vars(metadata)).encode())
         replace_folder(aside, folder)
     finally:
         if aside.exists():

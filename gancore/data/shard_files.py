@@ -6,7 +6,7 @@ import json
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -95,17 +95,27 @@ def splits_of_files(names: Sequence[str]) -> list[Split | None]:
 
 @dataclass
 class _Shard:
-    """A shard with the items that are used: their first number among all items, and their places."""
+    """A shard with its items, by column: places, sizes (of members), labels.
+
+    ``first``: the number of its first item among all items. ``prefix``: what the names of its items begin
+    with, before their names in the shard.
+    """
 
     file: DataFile
     stat_key: list[int]
-    index: ShardIndex
-    rows: array[int]
-    """The positions of the items in ``index``."""
-    split: Split | None = None
+    split: Split | None
+    is_table: bool
     first: int = 0
     prefix: str = ""
-    """What the names of the items begin with, before their names in the shard."""
+    places: array[int] = field(default_factory=partial(array, "q"))
+    sizes: array[int] = field(default_factory=partial(array, "q"))
+    labels: dict[str, list[str | None]] = field(default_factory=dict)
+
+    def keep(self, index: ShardIndex, rows: Sequence[int]) -> None:
+        """Take these rows of the index."""
+        self.places.extend(index.places[row] for row in rows)
+        self.sizes.extend(index.sizes[row] if index.sizes else 0 for row in rows)
+        self.labels = {name: [values[row] for row in rows] for name, values in index.labels.items()}
 
 
 class ShardFiles(ItemFiles):
@@ -125,74 +135,91 @@ class ShardFiles(ItemFiles):
         self.location, self._kind = location, kind
         self.names, self.refused, self.others = [], [], []
         self._label_columns = _label_columns(section)
-        self._shards = self._indexed(files, announce)
-        self._members_beside: dict[str, tuple[_Shard, int]] = {}
-        self._name_items(len(files) > 1)
+        self._shards: list[_Shard] = []
+        self._members_beside: dict[str, tuple[_Shard, int, int]] = {}
+        self._name_items(self._open_indexes(files, announce), len(files) > 1)
         self._numbers = {name: number for number, name in enumerate(self.names)}
         self._firsts = [shard.first for shard in self._shards]
         self._open: tuple[_Shard, IO[bytes] | TableRows] | None = None
 
-    def _indexed(self, files: Sequence[DataFile], announce: Announce) -> list[_Shard]:
-        """The shards that can be read; ``refused`` gets the others."""
+    def _open_indexes(self, files: Sequence[DataFile], announce: Announce) -> list[ShardIndex]:
+        """The indexes of the shards that can be read; ``refused`` gets the others."""
         columns = TableColumns(self._kind.columns, self._kind.column, self._label_columns)
         settings = [*columns.content, "", columns.chosen, *columns.labels]
         splits = splits_of_files([file.name for file in files])
-        report, found = throttle(announce), []
+        report, indexes = throttle(announce), []
         for number, (file, split) in enumerate(zip(files, splits, strict=True), start=1):
+            is_table = file.suffix in TABLE_SUFFIXES
+            build = (
+                partial(index_table, file, columns) if is_table else partial(index_tar, file, columns.labels)
+            )
             try:
                 with file.reading():
-                    index, stat_key = open_index(file, settings, partial(_build_index, file, columns))
+                    index, stat_key = open_index(file, settings, build)
             except SkipItem as refused:
                 self.refused.append((file.name, str(refused)))
                 continue
-            shard = _Shard(file, stat_key, index, array("q"), file.split or split)
             self.refused += [(f"{file.name}/{name}".rstrip("/"), reason) for name, reason in index.refused]
-            found.append(shard)
+            self._shards.append(_Shard(file, stat_key, file.split or split, is_table))
+            indexes.append(index)
             report(f"  {number:,} of {len(files):,} shards indexed")
-        return found
+        return indexes
 
-    def _name_items(self, several: bool) -> None:
-        """Number and name the items; names begin below a folder that holds all members of tar files."""
-        tar_names = [name for shard in self._shards if not _is_table(shard) for name in shard.index.names]
-        folder = common_folder(tar_names)
+    def _name_items(self, indexes: list[ShardIndex], several: bool) -> None:
+        """Number and name the items; names begin below a folder that holds all members of tar files.
+
+        ``indexes`` is emptied: only what is needed of them stays in memory.
+        """
+        pairs = zip(self._shards, indexes, strict=True)
+        folder = common_folder([name for shard, index in pairs if not shard.is_table for name in index.names])
+        has_labels = any(index.labels for index in indexes)
+        indexes.reverse()
         for shard in self._shards:
+            index = indexes.pop()
             shard.first = len(self.names)
             shard.prefix = f"{shard.file.name}/" if several else ""
-            skip = 0 if _is_table(shard) else len(folder)
-            for row, name in enumerate(shard.index.names):
-                within = name[skip:]
-                if _is_table(shard) or self._is_item(name):
-                    shard.rows.append(row)
-                    self.names.append(shard.prefix + within)
-                else:
-                    self.others.append(shard.prefix + within)
-                    if within in METADATA_FILES:
-                        self._members_beside.setdefault(within, (shard, row))
-        if any(shard.index.labels for shard in self._shards):  # these members are read: they hold the labels
-            self.others = [name for name in self.others if not name.lower().endswith(SIDECAR_SUFFIXES)]
+            if shard.is_table:
+                rows: Sequence[int] = range(len(index.names))
+            else:
+                rows = [row for row, name in enumerate(index.names) if self._is_item(name)]
+                self._note_others(shard, index, set(rows), len(folder), has_labels)
+            skip = 0 if shard.is_table else len(folder)
+            self.names += [shard.prefix + index.names[row][skip:] for row in rows]
+            shard.keep(index, rows)
 
     def _is_item(self, name: str) -> bool:
-        extension = PurePosixPath(name).name.partition(".")[2].lower()
-        return self._kind.matches(name) and self._kind.column in (None, extension)
+        extension = name.rpartition("/")[2].partition(".")[2].lower()
+        suffix = f".{extension.rpartition('.')[2]}" if extension else ""
+        return suffix in self._kind.suffixes and self._kind.column in (None, extension)
+
+    def _note_others(
+        self, shard: _Shard, index: ShardIndex, rows: set[int], skip: int, has_labels: bool
+    ) -> None:
+        """Add the members that are no items to ``others``, but for those that hold labels."""
+        for row, name in enumerate(index.names):
+            within = name[skip:]
+            if row in rows or (has_labels and name.lower().endswith(SIDECAR_SUFFIXES)):
+                continue
+            self.others.append(shard.prefix + within)
+            if within in METADATA_FILES:
+                self._members_beside.setdefault(within, (shard, index.places[row], index.sizes[row]))
 
     def _find(self, name: str) -> tuple[_Shard, int]:
-        """The shard of an item, and the position in its index."""
+        """The shard of an item, and its number in the shard."""
         number = self._numbers[name]
         shard = self._shards[bisect_right(self._firsts, number) - 1]
-        return shard, shard.rows[number - shard.first]
+        return shard, number - shard.first
 
     def stat_key(self, name: str) -> list[int]:
-        shard, row = self._find(name)
-        sizes = shard.index.sizes
-        return [*shard.stat_key, shard.index.places[row], sizes[row] if sizes else 0]
+        shard, number = self._find(name)
+        return [*shard.stat_key, shard.places[number], shard.sizes[number]]
 
     def read(self, name: str) -> bytes:
-        return self._read(*self._find(name))
+        shard, number = self._find(name)
+        return self._read(shard, shard.places[number], shard.sizes[number])
 
-    def _read(self, shard: _Shard, row: int) -> bytes:
-        place = shard.index.places[row]
-        if not _is_table(shard):
-            check_size(shard.index.sizes[row])
+    def _read(self, shard: _Shard, place: int, size: int) -> bytes:
+        check_size(size)
         with shard.file.reading():
             reader = self._reader(shard)
             if isinstance(reader, TableRows):
@@ -200,9 +227,9 @@ class ShardFiles(ItemFiles):
                 check_size(len(content))
                 return content
             reader.seek(place)
-            content = reader.read(shard.index.sizes[row])
-        if len(content) < shard.index.sizes[row]:
-            raise SkipItem(f"it is cut short: {len(content):,} of {shard.index.sizes[row]:,} bytes")
+            content = reader.read(size)
+        if len(content) < size:
+            raise SkipItem(f"it is cut short: {len(content):,} of {size:,} bytes")
         return content
 
     def _reader(self, shard: _Shard) -> IO[bytes] | TableRows:
@@ -215,7 +242,7 @@ class ShardFiles(ItemFiles):
         if shard.file.stat_key() != shard.stat_key:
             raise DataError(f"{shard.file.address} has changed while it was read", "start again")
         columns = TableColumns(self._kind.columns, self._kind.column)
-        reader = TableRows(shard.file, columns) if _is_table(shard) else shard.file.open()
+        reader = TableRows(shard.file, columns) if shard.is_table else shard.file.open()
         self._open = (shard, reader)
         return reader
 
@@ -232,7 +259,7 @@ class ShardFiles(ItemFiles):
         inspector = FileInspector(header, self.stat_key, read_header)
         columns = json.dumps([self._kind.column, *self._kind.columns])
         for number, shard in enumerate(self._shards, start=1):
-            names = self.names[shard.first : shard.first + len(shard.rows)]
+            names = self.names[shard.first : shard.first + len(shard.places)]
             part = build_inventory(kind, f"{shard.file.address} {columns}", names, inspector, inner)
             inventory.found += part.found
             inventory.skipped += part.skipped
@@ -249,7 +276,7 @@ class ShardFiles(ItemFiles):
         """The name of an item within its shard; of a row its path, without the number."""
         shard = self._find(name)[0]
         within = name[len(shard.prefix) :]
-        return within.partition("/")[2] or within if _is_table(shard) else within
+        return within.partition("/")[2] or within if shard.is_table else within
 
     def labels(self, names: Sequence[str], section: LabelledDataConfig) -> Labels:
         """Labels of a column of the tables, of ``.json`` or ``.cls`` members, else as for files of a folder.
@@ -258,7 +285,7 @@ class ShardFiles(ItemFiles):
         """
         columns = {}
         present = [
-            name for name in self._label_columns if any(name in shard.index.labels for shard in self._shards)
+            name for name in self._label_columns if any(name in shard.labels for shard in self._shards)
         ]
         for column in present[:1]:
             columns[column] = [self._label(name, column) for name in names]
@@ -271,9 +298,9 @@ class ShardFiles(ItemFiles):
         return read_labels(FileSet(within, self.location, self.read_beside, columns), section)
 
     def _label(self, name: str, column: str) -> str | None:
-        shard, row = self._find(name)
-        values = shard.index.labels.get(column)
-        return None if values is None else values[row]
+        shard, number = self._find(name)
+        values = shard.labels.get(column)
+        return None if values is None else values[number]
 
     def read_beside(self, name: str) -> bytes | None:
         try:
@@ -287,11 +314,3 @@ def _label_columns(section: LabelledDataConfig) -> Sequence[str]:
     if section.labels not in ("auto", "metadata") or section.label_pattern:
         return ()
     return (section.label_column,) if section.label_column else (*LABEL_COLUMNS, CLASS_COLUMN)
-
-
-def _is_table(shard: _Shard) -> bool:
-    return shard.file.suffix in TABLE_SUFFIXES
-
-
-def _build_index(file: DataFile, columns: TableColumns) -> ShardIndex:
-    return index_table(file, columns) if file.suffix in TABLE_SUFFIXES else index_tar(file, columns.labels)

@@ -64,7 +64,10 @@ def _read(path: Path, stat_key: list[int]) -> ShardIndex | None:
         if content["format"] != _FORMAT or content["stat_key"] != stat_key:
             return None
         index = ShardIndex(**content["index"])
-    except (OSError, ValueError, KeyError, TypeError):
+        known: dict[str | None, str | None] = {}  # equal labels are one object
+        for name, values in index.labels.items():
+            index.labels[name] = [known.setdefault(label, label) for label in values]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     counts = [len(index.places), *map(len, index.labels.values())]
     return index if set(counts) == {len(index.names)} else None

@@ -214,15 +214,19 @@ def open_table(file: DataFile, unpacked: IO[bytes] | None = None) -> Iterator[Ta
         if file.suffix != ".arrow":
             yield _Parquet(parquet.ParquetFile(stream))
             return
-        source = pyarrow.PythonFile(stream) if file.filesystem else pyarrow.memory_map(file.location)
+        source = pyarrow.PythonFile(stream, mode="r") if file.filesystem else pyarrow.memory_map(file.location)
         yield _open_arrow(stack.enter_context(source), stream)
 
 
 def _open_arrow(source: Any, stream: IO[bytes]) -> _Arrow:
-    """An Arrow file in either format: a stream of batches, or with a table of contents at its end."""
+    """An Arrow file in either format: a stream of batches, or with a table of contents at its end.
+
+    A local file is mapped; a remote one is read into memory.
+    """
     import pyarrow
 
     head = stream.read(6)
+    stream.seek(0)
     if head == b"ARROW1":
         reader = pyarrow.ipc.open_file(source)
         return _Arrow(
