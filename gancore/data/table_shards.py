@@ -137,6 +137,9 @@ class Table(Protocol):
     @property
     def schema(self) -> Any: ...
 
+    def text_bytes(self) -> int:
+        """About how many bytes its columns of text have in memory."""
+
     def first_row(self, row: int) -> int:
         """The first row that ``batches(row)`` gives, at most ``row``."""
 
@@ -163,6 +166,13 @@ class _Parquet:
     def schema(self) -> Any:
         return self.file.schema_arrow
 
+    def text_bytes(self) -> int:
+        about = self.file.metadata
+        columns = range(about.num_columns)
+        texts = [n for n in columns if about.schema.column(n).logical_type.type == "STRING"]
+        groups = map(about.row_group, range(about.num_row_groups))
+        return sum(group.column(n).total_uncompressed_size for group in groups for n in texts)
+
     def first_row(self, row: int) -> int:
         return max((start for start in self.starts if start <= row), default=0)
 
@@ -176,6 +186,12 @@ class _Parquet:
 class _Arrow:
     batches_of_file: Sequence[Any]
     schema: Any
+
+    def text_bytes(self) -> int:
+        from pyarrow import types
+
+        texts = [f.name for f in self.schema if types.is_string(f.type) or types.is_large_string(f.type)]
+        return sum(batch.column(name).nbytes for batch in self.batches_of_file for name in texts)
 
     def first_row(self, row: int) -> int:
         return 0
@@ -214,7 +230,9 @@ def open_table(file: DataFile, unpacked: IO[bytes] | None = None) -> Iterator[Ta
         if file.suffix != ".arrow":
             yield _Parquet(parquet.ParquetFile(stream))
             return
-        source = pyarrow.PythonFile(stream, mode="r") if file.filesystem else pyarrow.memory_map(file.location)
+        source = (
+            pyarrow.PythonFile(stream, mode="r") if file.filesystem else pyarrow.memory_map(file.location)
+        )
         yield _open_arrow(stack.enter_context(source), stream)
 
 

@@ -11,7 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -134,8 +134,8 @@ def _no_file(
 
 
 def _stored_bytes(file: DataFile) -> int:
-    """The bytes of a local file of text; 0 of a tar file, which holds other files, too."""
-    if file.filesystem is not None or file_kind(file.name) == "tar":
+    """The bytes of a local file of text; 0 of a tar file or a table, which may hold more than texts."""
+    if file.filesystem is not None or file_kind(file.name) in ("tar", "table"):
         return 0
     try:
         status = Path(file.location).stat()
@@ -179,12 +179,14 @@ def inspect(file: DataFile) -> tuple[TextHeader, str]:
     packed = head.startswith(_GZIP)
     if kind == "tar":
         return _inspect_tar(file)
+    text_bytes = None
     if kind == "table" and not packed:
-        with open_table(file):  # raises SkipItem for a damaged one
-            pass
+        with open_table(file) as table:
+            text_bytes = table.text_bytes()
     try:
         with open_bytes(file, packed) as stream:
-            return _inspect_bytes(stream, "lines" if kind == "other" else kind, packed)
+            header, digest = _inspect_bytes(stream, "lines" if kind == "other" else kind, packed)
+        return (header if text_bytes is None else replace(header, size=text_bytes)), digest
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise SkipItem("its gzip data are damaged or cut short") from None
 
