@@ -124,8 +124,7 @@ def find_data_files(given: str, suffixes: Sequence[str]) -> list[DataFile]:
         missing += [] if paths or has_wildcards(text) else [text]
     if missing and (found or len(missing) > 1):
         raise DataError(
-            f"{len(missing):,} of the files of {_shown(given)} do not exist: {_shown(missing[0])}"
-            + (", ..." if len(missing) > 1 else ""),
+            f"{len(missing):,} of the files of {_shown(given)} do not exist, first {_shown(missing[0])}",
             "name those that exist, or use a wildcard (*)",
         )
     if not found:
@@ -188,9 +187,8 @@ def _filesystem(url: str) -> tuple[Any, str]:
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        raise DataError(
-            f"{_shown(url)} cannot be opened: {_shown(str(error))}", "install that package"
-        ) from None
+        reason = _shown(str(error))  # it names the package
+        raise DataError(f"{_shown(url)} needs a package ({reason})", "install it with pip") from None
     except Exception as error:  # an unknown protocol, wrong credentials: each file system has its own
         reason = _shown(describe_error(error, 200))
         raise DataError(f"{_shown(url)} cannot be opened: {reason}", "check the address") from None

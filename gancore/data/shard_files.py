@@ -31,6 +31,7 @@ from gancore.data.table_shards import TableColumns, TableRows, index_table
 from gancore.data.tar_shards import CLASS_COLUMN, SIDECAR_SUFFIXES, index_tar
 from gancore.errors import DataError
 from gancore.progress import Announce, silent, throttle
+from gancore.text import suggestion
 
 SHARD_SUFFIXES = (".tar", *TABLE_SUFFIXES)
 
@@ -48,14 +49,18 @@ def open_item_files(source: Source, kind: ItemKind, section: LabelledDataConfig)
     path = source.path
     if path is None or not path.exists():
         raise DataError(f"no file or folder {path} exists", "check the path")
-    if path.suffix.lower() == ".zip":
-        return ZipFiles(path, kind)
     if path.suffix.lower() in SHARD_SUFFIXES and not path.is_dir():
         return ShardFiles([DataFile.local(path)], kind, section, str(path), source.announce)
-    folder = FolderFiles(path, kind)
-    if not folder.names and any(name.lower().endswith(SHARD_SUFFIXES) for name in folder.others):
+    files = ZipFiles(path, kind) if path.suffix.lower() == ".zip" else FolderFiles(path, kind)
+    if (
+        path.is_dir()
+        and not files.names
+        and any(name.lower().endswith(SHARD_SUFFIXES) for name in files.others)
+    ):
         return ShardFiles(shards_below(path), kind, section, str(path), source.announce)
-    return folder
+    if kind.column is not None:
+        raise DataError(f"{path} has no shards, which data.column is for", "leave out data.column")
+    return files
 
 
 def source_files(source: Source, suffixes: Sequence[str]) -> list[DataFile]:
@@ -186,9 +191,15 @@ class ShardFiles(ItemFiles):
             skip = 0 if shard.is_table else len(folder)
             self.names += [shard.prefix + index.names[row][skip:] for row in rows]
             shard.keep(index, rows)
+        if self._kind.column and not self.names and self.others:
+            known = sorted({_extension(name) for name in self.others})
+            raise DataError(
+                f"no member of {self.location} has the extension {self._kind.column!r}",
+                f"set data.column: {suggestion(self._kind.column, known)}",
+            )
 
     def _is_item(self, name: str) -> bool:
-        extension = name.rpartition("/")[2].partition(".")[2].lower()
+        extension = _extension(name)
         suffix = f".{extension.rpartition('.')[2]}" if extension else ""
         return suffix in self._kind.suffixes and self._kind.column in (None, extension)
 
@@ -307,6 +318,11 @@ class ShardFiles(ItemFiles):
             return self._read(*self._members_beside[name]) if name in self._members_beside else None
         except SkipItem as refused:
             raise DataError(f"{self.location}/{name} cannot be used: {refused}") from None
+
+
+def _extension(name: str) -> str:
+    """All after the first dot of the file name, in lower case."""
+    return name.rpartition("/")[2].partition(".")[2].lower()
 
 
 def _label_columns(section: LabelledDataConfig) -> Sequence[str]:
