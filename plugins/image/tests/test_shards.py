@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -152,6 +153,21 @@ def test_training_on_shards_resumes_as_if_undisturbed_and_not_on_others(tmp_path
     gancore.train(resume=tmp_path / "parts", progress="none")
     models = [tmp_path / run / "model" / "model.safetensors" for run in ("whole", "parts")]
     assert models[0].read_bytes() == models[1].read_bytes()
+
+
+def test_the_model_of_a_stranger_asks_no_other_machine(tmp_path):
+    lay_out("tar", tmp_path / "shards")
+    settings = {"device": "cpu", "precision": "fp32", "overrides": ["model.width=4", "model.batch_size=4"]}
+    gancore.train(
+        "image", data=tmp_path / "shards", steps=1, out=tmp_path / "run", progress="none", **settings
+    )
+    model = shutil.copytree(tmp_path / "run" / "model", tmp_path / "stranger")
+    config = json.loads((model / "config.json").read_text())
+    for source in ("s3://bucket/a.tar", "hub:ada/pets"):
+        config["data"]["source"] = source
+        (model / "config.json").write_text(json.dumps(config))
+        with refused(GancoreError, source, fix="--data"):
+            gancore.evaluate(model, n=16)
 
 
 PROGRAM = """
