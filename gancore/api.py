@@ -309,9 +309,10 @@ def push_model(
     Raises:
         GancoreError: the model cannot be read, its card is none of the hub, or the hub refuses it.
     """
+    from gancore.hub import parse_hub_name
     from gancore.models import hub
 
-    target = hub.parse_hub_name(name)
+    target = parse_hub_name(name)
     return hub.push_model(find_model(model, announce), target, private, announce)
 
 
@@ -324,9 +325,10 @@ def push_space(
     The Space holds what ``gancore app MODEL --space FOLDER`` writes.
     """
     from gancore.app.space import write_space
+    from gancore.hub import parse_hub_name
     from gancore.models import hub
 
-    target = hub.parse_hub_name(name)
+    target = parse_hub_name(name)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "space"
         write_space(model, folder, announce)
@@ -345,10 +347,11 @@ def pull_model(name: str, *, revision: str | None = None, announce: Callable[[st
     Raises:
         GancoreError: there is no such model, it cannot be reached, or it is damaged.
     """
+    from gancore.hub import parse_hub_name
     from gancore.models import hub
     from gancore.models.folder import read_model_folder
 
-    folder = hub.fetch_model(hub.parse_hub_name(name, revision), announce)
+    folder = hub.fetch_model(parse_hub_name(name, revision), announce)
     read_model_folder(folder)
     return folder
 

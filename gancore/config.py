@@ -49,7 +49,10 @@ def _accepts_bool(annotation: Any) -> bool:
 class DataConfig(Section):
     """Section ``data``: the source. A domain adds the keys for reading its sources."""
 
-    source: str | None = Field(default=None, description="named data set or path; null: the built-in default")
+    source: str | None = Field(
+        default=None,
+        description="named data set, path, pattern, URL or hub:OWNER/NAME; null: the built-in default",
+    )
 
 
 class RecipeConfig(Section):

@@ -55,6 +55,8 @@ class Domain:
     """The schema of the spec. A spec is validated when a model is loaded, before a network is built."""
     sources: ClassVar[Mapping[str, SourceEntry]] = {}
     """Named data sets; the first one without files is the built-in default."""
+    reads_shards: ClassVar[bool] = False
+    """Whether ``open`` reads sources with ``location`` or ``files``: patterns, URLs, data sets of the hub."""
     recipes: ClassVar[Mapping[str, RecipeEntry]] = {}
     """Recipes by name, the default one first."""
     metrics: ClassVar[Mapping[str, MetricEntry]] = {}

@@ -15,7 +15,8 @@ from gancore.data.sources import fetch
 from gancore.entries import PretrainedModelEntry, SourceEntry
 from gancore.errors import CheckpointError, ConfigError, PluginError
 from gancore.files import mark_used
-from gancore.models.hub import fetch_model, is_hub_name, parse_hub_name
+from gancore.hub import is_hub_name, parse_hub_name
+from gancore.models.hub import fetch_model
 from gancore.plugins import plugins
 from gancore.plugins.plugin import is_url
 from gancore.progress import Announce, silent

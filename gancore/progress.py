@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
@@ -139,6 +140,22 @@ Announce: TypeAlias = Callable[[str], None]
 
 def silent(line: str) -> None:
     """Prints nothing."""
+
+
+REPORT_SECONDS = 5.0
+
+
+def throttle(announce: Announce) -> Announce:
+    """A function that announces at most one line every REPORT_SECONDS, the first one after that time."""
+    last = time.monotonic()
+
+    def report(line: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > REPORT_SECONDS:
+            last = time.monotonic()
+            announce(line)
+
+    return report
 
 
 class Progress(Protocol):

@@ -1,4 +1,4 @@
-"""A small hub on this machine: the requests of huggingface_hub that sharing a model makes, and no others."""
+"""A small hub on this machine: the requests that models and data sets make, and no others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 
 @dataclass
 class Hub:
-    """Repositories by name: commits by revision, each the bytes of its files by name.
+    """Repositories by name (of data sets ``datasets/OWNER/NAME``): commits by revision, each its files.
 
     ``private``: those that need the token ``secret``. ``sizes``: what the hub says in place of the true size.
     """
@@ -88,10 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _give_file(self, with_body: bool) -> None:
         self.hub.requests.append(f"{self.command} {self.path}")
-        if self.path.startswith("/api/"):
+        path = self.path.partition("?")[0].lstrip("/")
+        if path.startswith("api/datasets/"):
+            return self._describe(*path.split("/", 6)[2:])
+        if path.startswith("api/"):
             return self._answer(404, {"error": "no"})
-        owner, name, _, revision, file = self.path.lstrip("/").partition("?")[0].split("/", 4)
-        repo = f"{owner}/{name}"
+        kind = "datasets/" if path.startswith("datasets/") else ""
+        owner, name, _, revision, file = unquote(path.removeprefix(kind)).split("/", 4)
+        repo = f"{kind}{owner}/{name}"
         may_read = repo not in self.hub.private or self.headers.get("Authorization") == "Bearer secret"
         if repo not in self.hub.repos or not may_read:
             return self._answer(401, {"error": "no"}, {"X-Error-Code": "RepoNotFound"})
@@ -110,7 +115,23 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
         return None
 
-    def _answer(self, code: int, content: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+    def _describe(
+        self, owner: str, name: str, what: str = "", revision: str = "main", folder: str = ""
+    ) -> None:
+        """A data set (its files), or the content of a folder of it."""
+        repo = f"datasets/{owner}/{name}"
+        if revision not in self.hub.repos.get(repo, {}):
+            return self._answer(401, {"error": "no"}, {"X-Error-Code": "RepoNotFound"})
+        files, commit = self.hub.repos[repo][revision], self.hub.commit_of(repo, revision)
+        if what != "tree":
+            siblings = [{"rfilename": file, "size": len(data)} for file, data in files.items()]
+            return self._answer(200, {"id": f"{owner}/{name}", "sha": commit, "siblings": siblings})
+        below = {file: data for file, data in files.items() if file.startswith(folder and f"{folder}/")}
+        if not below:
+            return self._answer(404, {"error": "no"}, {"X-Error-Code": "EntryNotFound"})
+        return self._answer(200, _tree(below, folder, "recursive=True" in self.path))
+
+    def _answer(self, code: int, content: Any, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(content).encode()
         self.send_response(code)
         for key, value in {"Content-Type": "application/json", **(headers or {})}.items():
@@ -119,6 +140,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+
+def _tree(files: dict[str, bytes], folder: str, recursive: bool) -> list[dict[str, Any]]:
+    """The files below a folder, and the folders there; without ``recursive`` only those in it."""
+    start = f"{folder}/" if folder else ""
+    found: dict[str, dict[str, Any]] = {}
+    for name, data in files.items():
+        parts = name.removeprefix(start).split("/")
+        for depth in range(1, len(parts)):
+            path = start + "/".join(parts[:depth])
+            found[path] = {"type": "directory", "path": path, "oid": "0" * 40, "size": 0}
+        found[name] = {"type": "file", "path": name, "oid": hashlib.sha1(data).hexdigest(), "size": len(data)}
+    return [each for path, each in found.items() if recursive or "/" not in path.removeprefix(start)]
 
 
 @contextmanager

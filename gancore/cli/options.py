@@ -57,7 +57,10 @@ DomainOption: TypeAlias = Annotated[
     typer.Option(help="Kind of data; `gancore plugins` lists them.", autocompletion=complete_domain),
 ]
 DataOption: TypeAlias = Annotated[
-    str | None, typer.Option(help="A folder, a file or a named data set. Default: the built-in data.")
+    str | None,
+    typer.Option(
+        help="A folder, file, pattern, URL, named data set or hub:OWNER/NAME. Default: built-in data."
+    ),
 ]
 DataRootOption: TypeAlias = Annotated[
     Path | None, typer.Option(help="Folder of named data sets. Default: GANCORE_DATA, or the cache.")

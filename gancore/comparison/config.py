@@ -55,7 +55,9 @@ class ComparisonConfig(Section):
     """Fields are compared in this order when a comparison is resumed."""
 
     domain: str = Field(description="the kind of data")
-    data: str | None = Field(description="a named data set or a path; none: the built-in default")
+    data: str | None = Field(
+        description="a named data set, path, pattern, URL or hub:OWNER/NAME; none: the built-in default"
+    )
     recipes: dict[str, str] = Field(min_length=1, description="the recipes, by name")
     steps: Count | None = Field(default=None, description="budget of each training, in steps")
     samples: Count | None = Field(default=None, description="budget of each training, in training examples")

@@ -72,7 +72,9 @@ def prepare_comparison(
 
 
 def _open_data(domain: Domain, config: RunConfig, root: Path | None) -> tuple[str, str, Data]:
-    source = resolve_source(config.data.source, domain.sources, root, ANNOUNCE)
+    source = resolve_source(
+        config.data.source, domain.sources, root, ANNOUNCE, reads_shards=domain.reads_shards
+    )
     data = domain.open(source, config.data)
     for name in ("train", "valid", "test"):
         if not len(data.view(name)):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gancore.data.archives import is_archive, unpack_archive
     from gancore.data.arrays import distinct_rows, keeps_together, read_npy, split_rows
     from gancore.data.cache import cache_folder
+    from gancore.data.data_files import DataFile
     from gancore.data.dataset import BoundedText
     from gancore.data.download import file_sha256
     from gancore.data.inventory import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         other_suffix_lines,
         skipped_lines,
     )
+    from gancore.data.item_files import ItemFiles, ItemKind
     from gancore.data.labels import (
         FileSet,
         LabelledDataConfig,
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from gancore.data.metadata import MetadataFile
     from gancore.data.packed import PackedArray, PackedArrayWriter
     from gancore.data.prepared import PreparedData, open_prepared, store_unique
-    from gancore.data.sources import Announce
+    from gancore.data.shard_files import open_item_files, source_files, splits_of_files
     from gancore.data.splits import (
         SPLITS,
         Shares,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
         split_from_name,
         splits_from_folders,
     )
+    from gancore.data.table_shards import class_names, open_table
+    from gancore.data.tar_shards import open_tar_index, parse_fields, read_tar_samples
     from gancore.digests import digest_code, digest_json, digest_tensors
     from gancore.file_lock import exclusive_lock
     from gancore.files import (
@@ -65,16 +69,20 @@ if TYPE_CHECKING:
         temporary_path,
         total_memory_bytes,
     )
+    from gancore.progress import Announce
     from gancore.trees import Tree, tree_map
 
 __all__ = [
     "SPLITS",
     "Announce",
     "BoundedText",
+    "DataFile",
     "FileInspector",
     "FileSet",
     "FolderListing",
     "InspectedFile",
+    "ItemFiles",
+    "ItemKind",
     "LabelledDataConfig",
     "Labels",
     "MetadataFile",
@@ -92,6 +100,7 @@ __all__ = [
     "cache_folder",
     "class_fields",
     "class_indices",
+    "class_names",
     "count_other_suffixes",
     "digest_code",
     "digest_json",
@@ -110,17 +119,24 @@ __all__ = [
     "mark_used",
     "num_classifier_classes",
     "num_conditional_classes",
+    "open_item_files",
     "open_prepared",
     "open_regular",
+    "open_table",
+    "open_tar_index",
     "other_suffix_lines",
+    "parse_fields",
     "read_labels",
     "read_npy",
     "read_regular",
+    "read_tar_samples",
     "remove",
     "skipped_lines",
+    "source_files",
     "split_from_name",
     "split_rows",
     "splits_from_folders",
+    "splits_of_files",
     "store_unique",
     "temporary_path",
     "total_memory_bytes",

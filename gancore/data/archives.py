@@ -124,7 +124,7 @@ class _LimitCounter:
         self._members = self._bytes = 0
 
     def count(self, name: str, size: int) -> None:
-        if not _stays_inside(name):
+        if leads_outside(name):
             self._refuse(f"its member {name!r} would be written outside the folder")
         self._members, self._bytes = self._members + 1, self._bytes + size
         if self._members > self._limits.members:
@@ -138,7 +138,6 @@ class _LimitCounter:
         raise DataError(f"{self._archive} is not unpacked: {why}", "check where it comes from")
 
 
-def _stays_inside(name: str) -> bool:
-    """Whether the name has no drive, no root and no ``..``, as a POSIX path and as a Windows path."""
-    paths = PurePosixPath(name), PureWindowsPath(name)
-    return not any(path.anchor or ".." in path.parts for path in paths)
+def leads_outside(name: str) -> bool:
+    """Whether a name has a drive, a root or ``..``, as a POSIX path or as a Windows path."""
+    return any(path.anchor or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name)))

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from gancore.data.cache import cache_folder
 from gancore.data.metadata import METADATA_FILES
-from gancore.data.sources import Announce, throttle
 from gancore.errors import GancoreError
 from gancore.file_lock import RUN_LOCK
 from gancore.files import atomic_write, mark_used
+from gancore.progress import Announce, throttle
 from gancore.text import count_noun, escape_unprintable
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ SkippedItem: TypeAlias = tuple[str, str]
 
 LISTED = 20
 """The number of skipped items that are listed; all others are in skipped.txt."""
+
+
+MAX_ITEM_BYTES = 1 << 29
+"""The largest item that is read into memory."""
 
 
 class SkipItem(Exception):  # noqa: N818 - it is never printed as an error
@@ -94,11 +98,16 @@ class Inventory(Generic[Header]):
 
 
 def build_inventory(
-    kind: str, location: Path, names: Sequence[str], inspector: FileInspector[Header], announce: Announce
+    kind: str,
+    location: Path | str,
+    names: Sequence[str],
+    inspector: FileInspector[Header],
+    announce: Announce,
 ) -> Inventory[Header]:
     """Inspect every file of ``names``; a file with an unchanged ``stat_key`` is not read again.
 
-    The index of the data set at ``location`` is stored in the folder ``kind`` of the cache.
+    The index of the data set at ``location``, a path or any text that names it, is stored in the folder
+    ``kind`` of the cache.
     """
     index = _index_file(kind, location)
     previous, current = _read_index(index), {}
@@ -131,8 +140,9 @@ def _record(name: str, inspector: FileInspector[Header], previous: dict[str, Any
     return {"stamp": stat_key, "header": list(astuple(header)), "identity": content_hash}
 
 
-def _index_file(kind: str, location: Path) -> Path:
-    name = hashlib.sha256(os.fsencode(location.resolve())).hexdigest()[:16]
+def _index_file(kind: str, location: Path | str) -> Path:
+    place = location.resolve() if isinstance(location, Path) else location
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
     return cache_folder() / kind / "inventories" / f"{name}.json"
 
 

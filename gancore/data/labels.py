@@ -6,8 +6,8 @@ import contextlib
 import re
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import FrameType
 from typing import Literal, NoReturn
@@ -79,11 +79,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class FileSet:
-    """A data set: names of its files (below its root, with /), its location, a function to read a file."""
+    """A data set: names of its files (below its root, with /), its location, a function to read a file.
+
+    ``columns``: labels that come with the files, by the name of their column, one for each file.
+    """
 
     names: list[str]
     location: str
     read_file: ReadFile
+    columns: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
 
 def folder_reader(root: Path) -> ReadFile:
@@ -130,7 +134,7 @@ def _is_automatic(section: LabelledDataConfig) -> bool:
 def _choose_method(files: FileSet, section: LabelledDataConfig) -> str:
     if section.label_pattern:
         return "pattern"
-    if section.label_column or _has_label_column(files):
+    if section.label_column or files.columns or _has_label_column(files):
         return "metadata"
     folders = set(_first_folders(files))
     return "folder" if "" not in folders and 2 <= len(folders) <= MOST_FOLDERS else "none"
@@ -167,6 +171,8 @@ def _by_pattern(files: FileSet, section: LabelledDataConfig) -> Labels:
 
 
 def _by_metadata(files: FileSet, section: LabelledDataConfig) -> Labels:
+    for column, own in files.columns.items():
+        return Labels(list(own), f"column {column!r}")
     metadata = read_metadata(files.read_file, files.location)
     if metadata is None:
         raise DataError(

@@ -59,11 +59,11 @@ class MetadataFile:
                     where = f"line {number} of {self.path}"
                     raise DataError(f"{where}: {column} is {short_repr(value)}", "write a text or a number")
             if name is not None and label not in (None, ""):
-                found[normalised_name(str(name))] = _plain(label)
+                found[normalised_name(str(name))] = plain_label(label)
         return found
 
 
-def _plain(label: object) -> str:
+def plain_label(label: object) -> str:
     """The label as text; ``3.0`` and ``3`` are the same label."""
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 

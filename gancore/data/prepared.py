@@ -6,17 +6,17 @@ import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from gancore.data.cache import cache_folder, warn_if_large
 from gancore.data.inventory import SkipItem, SkippedItem
 from gancore.data.packed import PackedArray
-from gancore.data.sources import Announce, throttle
 from gancore.errors import DataError, StorageError
 from gancore.file_lock import exclusive_lock
 from gancore.files import mark_used, remove, remove_leftovers, replace_folder, temporary_path, write_fsync
+from gancore.progress import Announce, throttle
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -111,7 +111,7 @@ def _build(folder: Path, build: Callable[[Path], MetadataT]) -> None:
     aside.mkdir()
     try:
         metadata = build(aside)
-        write_fsync(aside / _METADATA, json.dumps(asdict(metadata)).encode())
+        write_fsync(aside / _METADATA, json.dumps(vars(metadata)).encode())
         replace_folder(aside, folder)
     finally:
         if aside.exists():

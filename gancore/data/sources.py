@@ -7,56 +7,50 @@ import os
 import re
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gancore.data.archives import is_archive, unpack_archive
 from gancore.data.cache import data_folder
 from gancore.data.download import MAX_BYTES, Progress, check_scheme, download
+from gancore.data.patterns import is_pattern, is_remote, is_url
 from gancore.entries import SourceEntry
 from gancore.errors import ConfigError, DataError
 from gancore.file_lock import exclusive_lock
 from gancore.files import atomic_write, mark_used, sha256
+from gancore.hub import is_hub_name
+from gancore.progress import Announce, throttle
 from gancore.text import escape_unprintable, suggestion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Announce: TypeAlias = Callable[[str], None]
-"""A function that prints a line of progress to the user."""
-
-REPORT_SECONDS = 5.0
-
-
-def throttle(announce: Announce) -> Announce:
-    """A function that announces at most one line every REPORT_SECONDS, the first one after that time."""
-    last = time.monotonic()
-
-    def report(line: str) -> None:
-        nonlocal last
-        if time.monotonic() - last > REPORT_SECONDS:
-            last = time.monotonic()
-            announce(line)
-
-    return report
+    from gancore.data.data_files import DataFile
 
 
 @dataclass(frozen=True)
 class Source:
-    """A source of data: its name and its file or folder; the path is None for built-in data.
+    """A source of data: its name and its file or folder; the path is None for built-in data and for shards.
 
-    ``announce`` prints a line of progress to the user.
+    ``announce`` prints a line of progress to the user. Of a domain with ``reads_shards``, ``location`` is a
+    pattern or a URL, and ``files`` are those of a data set of the hub.
     """
 
     name: str
     path: Path | None = None
     entry: SourceEntry | None = None
     announce: Callable[[str], None] = field(default=lambda line: None, compare=False)
+    location: str = ""
+    files: Sequence[DataFile] = ()
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the domain generates the data."""
+        return self.path is None and not self.location and not self.files
 
 
 SLACK_BYTES = 100_000_000
@@ -73,7 +67,8 @@ def absolute_source(given: str | None, entries: Mapping[str, SourceEntry]) -> st
     if given is None or given in entries:
         return given
     path = os.path.expanduser(given)
-    return os.path.abspath(path) if os.path.exists(path) else given
+    is_path = os.path.exists(path) or (is_pattern(given) and not is_url(given) and not is_hub_name(given))
+    return os.path.abspath(path) if is_path else given
 
 
 def resolve_source(
@@ -83,18 +78,20 @@ def resolve_source(
     announce: Announce,
     array_folder: Path | None = None,
     may_download: bool = True,
+    reads_shards: bool = False,
 ) -> Source:
     """The source of ``--data``.
 
     Args:
-        given: None for the built-in default, a name of ``entries``, or a path (``./name`` if a data set has
-            the same name).
+        given: None for the built-in default, a name of ``entries``, a path (``./name`` if a data set has the
+            same name), a pattern, a URL of fsspec, or a data set of the hub.
         entries: the named data sets. A data set is searched in ``data_root``, ``$GANCORE_DATA`` and the
             cache, otherwise downloaded into the cache; nothing else is downloaded.
         data_root: a folder with data sets.
         announce: prints a line to the user.
         array_folder: the folder in which a run stores an array that a program passed in memory.
-        may_download: whether a data set that is not found may be downloaded.
+        may_download: whether a data set that is not found may be downloaded, and other machines are asked.
+        reads_shards: whether the domain reads patterns, URLs and data sets of the hub.
 
     Raises:
         DataError: there is no such name or path, or the data set is not found and not downloaded.
@@ -107,6 +104,8 @@ def resolve_source(
         return _named_source(entries[given], data_root, announce, may_download)
     if array_folder is not None and ARRAY_NAME.fullmatch(given) and (array_folder / given).is_file():
         return _source(given, array_folder / given, None, announce)
+    if is_hub_name(given) or is_url(given) or is_pattern(given):
+        return _shard_source(given, announce, may_download, reads_shards)
     path = os.path.expanduser(given)
     if ARRAY_NAME.fullmatch(given) and not os.path.exists(path):
         raise DataError(
@@ -119,6 +118,23 @@ def resolve_source(
             suggestion(given, entries),
         )
     return _source(Path(path).resolve().name, Path(path), None, announce)
+
+
+def _shard_source(given: str, announce: Announce, may_download: bool, reads_shards: bool) -> Source:
+    if not reads_shards:
+        raise DataError(
+            f"this domain reads no pattern, URL or data set of the hub: {escape_unprintable(given)}",
+            "give a file or a folder",
+        )
+    if not may_download and (is_hub_name(given) or is_remote(given)):
+        raise DataError(f"{escape_unprintable(given)} is not on this machine", "name it: --data")
+    if is_hub_name(given):
+        from gancore.data.hub_data import open_hub_data
+
+        entry, files = open_hub_data(given, announce)
+        return Source(entry.name, None, entry, announce, files=files)
+    name = escape_unprintable(given.rstrip("/").rpartition("/")[2] or given)
+    return Source(name, None, None, announce, location=os.path.expanduser(given))
 
 
 def _default_source(entries: Mapping[str, SourceEntry], announce: Announce) -> Source:

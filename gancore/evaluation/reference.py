@@ -48,7 +48,17 @@ def open_reference(
     """
     section = _data_section(model, run, against)
     rows = None if run is None else run.rows_folder
-    source = resolve_source(section.source, model.domain.sources, data_root, announce, rows, may_download)
+    if against is None and run is None:  # a stranger's model does not choose which machines are asked
+        may_download = may_download and section.source in (None, *model.domain.sources)
+    source = resolve_source(
+        section.source,
+        model.domain.sources,
+        data_root,
+        announce,
+        rows,
+        may_download,
+        model.domain.reads_shards,
+    )
     data = model.domain.open(source, section)
     _check_compatible(model, source.name, data)
     return ReferenceData(source, section, data, _fingerprint_note(model, data) if against is None else "")

@@ -13,7 +13,6 @@ from torch import Tensor
 
 import gancore
 from gancore.data.dataset import Batch, Data
-from gancore.data.sources import Announce, throttle
 from gancore.domain import Domain
 from gancore.entries import MetricEntry
 from gancore.errors import ConfigError, DataError
@@ -39,7 +38,7 @@ from gancore.metrics.intervals import clopper_pearson
 from gancore.metrics.metric import MODEL_REQUIREMENTS, Metric, MetricInputs, SampleSet
 from gancore.models.model import Model, load_model
 from gancore.plugins import plugins
-from gancore.progress import ProgressMode
+from gancore.progress import Announce, ProgressMode, throttle
 from gancore.random import RowRange, evaluation_key, noise_scope, shuffle_coordinates
 from gancore.run_folder import RunFolder
 from gancore.runtime.torch_settings import pinned_settings

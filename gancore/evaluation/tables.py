@@ -12,10 +12,10 @@ from gancore.text import escape_control
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-    from gancore.data.sources import Announce
     from gancore.domain import Domain
     from gancore.evaluation.result import MetricResult
     from gancore.metrics.metric import MetricInputs
+    from gancore.progress import Announce
 
 MISSING = "\N{EN DASH}"
 """Text of a figure that is not known."""

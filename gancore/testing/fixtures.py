@@ -101,7 +101,13 @@ class DomainFixture:
     def open(self, changes: Mapping[str, Any] = types.MappingProxyType({})) -> Data:
         """Open the tiny source again."""
         section = self.section(changes)
-        source = resolve_source(section.source, self.domain.sources, None, lambda line: None)
+        source = resolve_source(
+            section.source,
+            self.domain.sources,
+            None,
+            lambda line: None,
+            reads_shards=self.domain.reads_shards,
+        )
         return self.domain.open(source, section)
 
     def resolve(self, model: type[RecipeConfig], values: Mapping[str, Any]) -> RunConfig:

@@ -194,5 +194,12 @@ def _data(
     data_root: Path | None,
     announce: Announce,
 ) -> Data:
-    source = resolve_source(config.data.source, domain.sources, data_root, announce, run.rows_folder)
+    source = resolve_source(
+        config.data.source,
+        domain.sources,
+        data_root,
+        announce,
+        run.rows_folder,
+        reads_shards=domain.reads_shards,
+    )
     return domain.open(source, config.data)

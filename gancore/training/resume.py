@@ -50,7 +50,9 @@ def find_unfinished(
     @cache
     def fingerprint() -> str:
         domain = plugins().load_domain(config.domain)
-        source = resolve_source(config.data.source, domain.sources, data_root, silent)
+        source = resolve_source(
+            config.data.source, domain.sources, data_root, silent, reads_shards=domain.reads_shards
+        )
         return domain.open(source, config.data).fingerprint
 
     def has_same_data(run: RunFolder) -> bool:

@@ -333,7 +333,7 @@ def open_run(
     if config.train.deterministic:
         make_deterministic()
     if data is None:
-        source = resolve_source(config.data.source, domain.sources, data_root, announce, run.rows_folder)
+        source = _source(domain, config, run, data_root, announce)
         data = _open(domain, source, config, processes)
     else:
         source = Source(config.data.source or "")
@@ -364,6 +364,13 @@ def _with_precision(config: RunConfig, precision: str | None) -> RunConfig:
     if precision not in ("fp32", "bf16") or config.train.precision != "auto":
         return config
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
+
+
+def _source(
+    domain: Domain, config: RunConfig, run: RunFolder, data_root: Path | None, announce: Announce
+) -> Source:
+    given, rows = config.data.source, run.rows_folder
+    return resolve_source(given, domain.sources, data_root, announce, rows, reads_shards=domain.reads_shards)
 
 
 def _open(domain: Domain, source: Source, config: RunConfig, processes: ProcessGroup) -> Data:

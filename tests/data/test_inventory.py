@@ -137,7 +137,7 @@ def test_a_cache_that_nobody_can_write_costs_time_and_nothing_else(root, tmp_pat
 
 
 def test_now_and_then_it_says_how_far_it_is(root, monkeypatch):
-    monkeypatch.setattr("gancore.data.sources.REPORT_SECONDS", -1.0)
+    monkeypatch.setattr("gancore.progress.REPORT_SECONDS", -1.0)
     messages: list[str] = []
     Looker(root).take(announce=messages.append)
     assert messages == [f"  {number} of 4 files inspected" for number in (1, 2, 3, 4)]

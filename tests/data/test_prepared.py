@@ -136,7 +136,7 @@ def test_a_refused_item_is_not_held_in_memory():
 
 
 def test_now_and_then_it_says_how_far_it_is(monkeypatch):
-    monkeypatch.setattr("gancore.data.sources.REPORT_SECONDS", -1.0)
+    monkeypatch.setattr("gancore.progress.REPORT_SECONDS", -1.0)
     messages: list[str] = []
     list(store_unique(TWO, lambda word: 0, [], messages.append, "words"))
     assert messages == [f"  {number} words prepared" for number in (1, 2, 3)]

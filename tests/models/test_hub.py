@@ -14,8 +14,8 @@ from refusals import refused
 import gancore
 from gancore.cli import main
 from gancore.errors import CheckpointError, ConfigError
+from gancore.hub import parse_hub_name
 from gancore.models.folder import MODEL_FILES
-from gancore.models.hub import parse_hub_name
 
 
 @pytest.fixture(scope="module")

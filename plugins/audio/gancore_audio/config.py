@@ -40,6 +40,11 @@ class AudioConfig(LabelledDataConfig):
     normalize: Literal["peak", "none"] = Field(
         "peak", description="scale each clip to the same peak, or keep its level"
     )
+    column: str | None = Field(
+        None,
+        description="column of recordings in Parquet files, or extension of recordings in tar shards; none: "
+        "the usual names, every recording",
+    )
     min_seconds: float = Field(0.01, ge=0, description="shorter clips are skipped")
     silence_db: float = Field(-60.0, ge=-96, le=0, description="clips whose peak is at most this are skipped")
 

@@ -16,7 +16,6 @@ from gancore import Data, Source, Spec
 from gancore.data import (
     SPLITS,
     Announce,
-    FileSet,
     Labels,
     SkippedItem,
     Split,
@@ -24,12 +23,9 @@ from gancore.data import (
     class_fields,
     class_indices,
     first_skipped,
-    folder_reader,
     group_by_split,
     other_suffix_lines,
-    read_labels,
     skipped_lines,
-    splits_from_folders,
 )
 from gancore.errors import DataError
 from gancore.text import count_noun
@@ -64,12 +60,12 @@ class SegmentTable:
 
 
 def open_audio(source: Source, config: AudioConfig, announce: Announce = lambda line: None) -> Data:
-    """Open a source: a folder of recordings, one recording, or the built-in percussion.
+    """Open a source: a folder or shards of recordings, one recording, or the built-in percussion.
 
     Raises:
         DataError: no recording can be used.
     """
-    audio_source = resolve_audio(source, announce)
+    audio_source = resolve_audio(source, config, announce)
     return _build(audio_source, source, config, announce)
 
 
@@ -115,7 +111,7 @@ def _choose_labels(audio_source: AudioSource, cache: Cache, config: AudioConfig)
     names, own_labels = cache.metadata.names, cache.metadata.labels
     if config.labels == "none":
         return Labels([None] * len(names))
-    if any(own_labels) or audio_source.root is None:
+    if any(own_labels) or audio_source.files is None:
         return Labels(own_labels, "the source" if any(own_labels) else "")
     if config.labels == "auto" and not config.label_pattern and not config.label_column:
         layout_settings = {
@@ -123,7 +119,7 @@ def _choose_labels(audio_source: AudioSource, cache: Cache, config: AudioConfig)
             "label_column": audio_source.layout.label_column,
         }
         config = config.model_copy(update=layout_settings)
-    return read_labels(FileSet(names, str(audio_source.root), folder_reader(audio_source.root)), config)
+    return audio_source.files.labels(names, config)
 
 
 def _segment_table(
@@ -141,9 +137,7 @@ def _segment_table(
     row_labels = [labels.values[row] for row in kept]
     if len(set(identities)) < len(SPLITS):
         return _split_in_time(names, items, lengths, row_labels, config, sample_rate_hz)
-    held_out = ((name, split) for name, split in zip(names, splits_from_folders(names), strict=True))
-    official: dict[str, Split] = {name: split for name, split in held_out if split in ("valid", "test")}
-    official |= audio_source.layout.official_splits(names, audio_source.root) if audio_source.root else {}
+    official = audio_source.layout.official_splits(names, audio_source.files) if audio_source.files else {}
     splits = _assign_splits(names, identities, official, config)
     return SegmentTable(
         names, names, items, torch.zeros_like(lengths), lengths, row_labels, splits, items.tolist()

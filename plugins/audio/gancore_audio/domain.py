@@ -78,6 +78,7 @@ class AudioDomain(Domain):
     Config = AudioConfig
     Schema = AudioSchema
     sources = SOURCES
+    reads_shards = True
     recipes = {
         entry.name: entry
         for entry in (

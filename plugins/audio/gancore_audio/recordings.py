@@ -1,4 +1,4 @@
-"""Recordings on disk: which files a folder holds, what their headers say, and their samples as one channel.
+"""Recordings in files: which there are, what their headers say, and their samples as one channel.
 
 A file that cannot be used is :class:`SkipItem` with a reason; the other files are read all the same.
 """
@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,16 +23,11 @@ from numpy.typing import NDArray
 
 from gancore.data import (
     Announce,
-    FileInspector,
-    FolderListing,
     InspectedFile,
+    ItemFiles,
     SkipItem,
     SkippedItem,
-    build_inventory,
-    count_other_suffixes,
-    file_stat_key,
     first_skipped,
-    list_files,
     other_suffix_lines,
 )
 from gancore.errors import DataError
@@ -228,13 +222,11 @@ def _message(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class AudioInventory:
-    """The recordings below the folder ``base``."""
+    """The recordings of ``files``."""
 
-    base: Path
+    files: ItemFiles
     found: Sequence[InspectedFile[AudioHeader]]
     skipped: Sequence[SkippedItem]
-    other_suffixes: Counter[str]
-    """Number of files that are not audio, by suffix."""
 
     @property
     def most_common_rate_hz(self) -> int:
@@ -243,46 +235,35 @@ class AudioInventory:
         return max(counts, key=lambda sample_rate_hz: (counts[sample_rate_hz], sample_rate_hz))
 
 
-def find_recordings(root: Path, include: Callable[[str], bool], announce: Announce) -> AudioInventory:
-    """Every audio file below ``root`` whose name ``include`` accepts.
+def find_recordings(files: ItemFiles, announce: Announce) -> AudioInventory:
+    """Every recording of ``files``.
 
     Raises:
-        DataError: the folder does not exist, has no audio, or none that can be used.
+        DataError: there is none, or none can be used.
     """
-    if not root.exists():
-        raise DataError(f"no file or folder {root} exists", "check the path")
-    base = root.parent if root.is_file() else root
-    listing = FolderListing([root.name], []) if root.is_file() else list_files(root)
-    included, suffixes = [name for name in listing.names if include(name)], readable_suffixes()
-    is_recording = [os.path.splitext(name)[1].lower() in suffixes for name in included]
-    names = included if root.is_file() else list(compress(included, is_recording))
-    other_suffixes = count_other_suffixes(included, suffixes)
-    if not names:
+
+    def read(name: str) -> tuple[AudioHeader, str]:
+        with files.as_path(name) as path:
+            clip = read_header(path)
+            with path.open("rb") as file:
+                return clip, hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+    if not files.names:
         lines = [
-            *other_suffix_lines(other_suffixes),
-            *missing_decoder_lines(other_suffixes),
-            *(f"{name}: {reason}" for name, reason in listing.skipped[:3]),
+            *other_suffix_lines(files.other_suffixes),
+            *missing_decoder_lines(files.other_suffixes),
+            *(f"{name}: {reason}" for name, reason in files.refused[:3]),
         ]
         raise DataError(
-            f"no audio in {root}" + (f" ({'; '.join(lines)})" if lines else ""),
-            f"give files that end in {', '.join(sorted(suffixes))}",
+            f"no audio in {files.location}" + (f" ({'; '.join(lines)})" if lines else ""),
+            f"give files that end in {', '.join(sorted(readable_suffixes()))}, or shards (.tar, .parquet)",
         )
-    inspected = build_inventory("audio", base, names, _inspector(base), announce)
+    inspected = files.inspect("audio", AudioHeader, read, announce)
+    skipped = [*files.refused, *inspected.skipped]
     if not inspected.found:
         raise DataError(
-            f"none of the {len(names)} audio files in {root} can be used: {first_skipped(inspected.skipped)}",
-            f"give recordings that other programs can play, as {', '.join(sorted(suffixes))}",
+            f"none of the {len(files.names)} audio files in {files.location} can be used: "
+            f"{first_skipped(skipped)}",
+            f"give recordings that other programs can play, as {', '.join(sorted(readable_suffixes()))}",
         )
-    return AudioInventory(base, inspected.found, [*listing.skipped, *inspected.skipped], other_suffixes)
-
-
-def _inspector(base: Path) -> FileInspector[AudioHeader]:
-    def stamp(name: str) -> list[int]:
-        return file_stat_key((base / name).stat())
-
-    def inspect(name: str) -> tuple[AudioHeader, str]:
-        clip = read_header(base / name)
-        with (base / name).open("rb") as file:
-            return clip, hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-    return FileInspector(AudioHeader, stamp, inspect)
+    return AudioInventory(files, inspected.found, skipped)

@@ -1,4 +1,4 @@
-"""The sources of audio: named data sets with their layouts, folders of recordings, built-in percussion."""
+"""The sources of audio: named data sets, folders, archives and shards of recordings, built-in percussion."""
 
 from __future__ import annotations
 
@@ -8,12 +8,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gancore import Source, SourceEntry
-from gancore.data import Announce, InspectedFile, SkippedItem, Split
+from gancore.data import (
+    Announce,
+    InspectedFile,
+    ItemFiles,
+    ItemKind,
+    SkippedItem,
+    Split,
+    open_item_files,
+)
+from gancore_audio.config import AudioConfig
 from gancore_audio.preprocess import Recording
-from gancore_audio.recordings import AudioBlock, AudioHeader, find_recordings, read_blocks
+from gancore_audio.recordings import AudioBlock, AudioHeader, find_recordings, read_blocks, readable_suffixes
 
 PERCUSSION = SourceEntry(
     "percussion",
@@ -69,17 +77,16 @@ class Layout:
     test_pattern: str | None = None
     lists: Mapping[str, Split] | None = None
 
-    def includes(self, name: str) -> bool:
-        return not self.folders or name.partition("/")[0] in self.folders
-
-    def official_splits(self, names: list[str], root: Path) -> dict[str, Split]:
+    def official_splits(self, names: list[str], files: ItemFiles) -> dict[str, Split]:
         """The official split of each name that has one."""
-        official: dict[str, Split] = {}
+        official = {
+            name: split for name, split in zip(names, files.splits(names), strict=True) if split in HELD_OUT
+        }
         if self.test_pattern:
             official |= {name: "test" for name in names if re.search(self.test_pattern, name)}
         for file, split in (self.lists or {}).items():
-            if (root / file).is_file():
-                official |= dict.fromkeys((root / file).read_text().split(), split)
+            if (content := files.read_beside(file)) is not None:
+                official |= dict.fromkeys(content.decode().split(), split)
         return official
 
 
@@ -106,6 +113,10 @@ def class_pitches(classes: Sequence[str], given: Mapping[str, Range]) -> list[Ra
 
 
 MAX_DEFAULT_RATE_HZ = 16_000
+COLUMNS = ("audio", "sound", "speech", "recording", "wav", "flac", "mp3", "ogg")
+"""Names of the column of recordings in a table, the first that exists is taken."""
+ARCHIVES = (".zip", ".tar", ".parquet", ".arrow")
+HELD_OUT: tuple[Split, ...] = ("valid", "test")
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class AudioSource:
     sample_rate_hz: int
     skipped: Sequence[SkippedItem] = ()
     other_suffixes: Counter[str] = field(default_factory=Counter)
-    root: Path | None = None
+    files: ItemFiles | None = None
     layout: Layout = field(default_factory=Layout)
 
 
@@ -138,13 +149,13 @@ def _resampled(samples: AudioBlock, from_hz: int) -> Callable[[int], Iterator[Au
     return blocks
 
 
-def resolve_audio(source: Source, announce: Announce) -> AudioSource:
-    """The recordings of ``source``: a folder's, one file, or the built-in percussion.
+def resolve_audio(source: Source, config: AudioConfig, announce: Announce) -> AudioSource:
+    """The recordings of ``source``: of a folder, an archive or shards, one file, or the built-in percussion.
 
     Raises:
         DataError: no recording can be used.
     """
-    return _builtin_source() if source.path is None else _folder_source(source, announce)
+    return _builtin_source() if source.is_built_in else _file_source(source, config, announce)
 
 
 def _builtin_source() -> AudioSource:
@@ -158,17 +169,20 @@ def _builtin_source() -> AudioSource:
     )
 
 
-def _folder_source(source: Source, announce: Announce) -> AudioSource:
-    assert source.path is not None
+def _file_source(source: Source, config: AudioConfig, announce: Announce) -> AudioSource:
     layout = LAYOUTS.get(source.entry.name, Layout()) if source.entry else Layout()
-    inventory = find_recordings(source.path, layout.includes, announce)
+    suffixes = readable_suffixes()
+    if source.path is not None and source.path.is_file() and source.path.suffix.lower() not in ARCHIVES:
+        suffixes |= {source.path.suffix.lower()}  # a file that is named itself
+    kind = ItemKind(suffixes, COLUMNS, config.column, layout.folders)
+    inventory = find_recordings(open_item_files(source, kind, config), announce)
     content = hashlib.sha256(
         json.dumps([(found.name, found.content_hash) for found in inventory.found]).encode()
     )
 
     def recordings() -> Iterator[Recording]:
         announce(f"Preparing {len(inventory.found):,} recordings of {source.name}, once")
-        return (_recording(inventory.base, found) for found in inventory.found)
+        return (_recording(inventory.files, found) for found in inventory.found)
 
     sample_rate_hz = min(inventory.most_common_rate_hz, MAX_DEFAULT_RATE_HZ)
     return AudioSource(
@@ -176,14 +190,15 @@ def _folder_source(source: Source, announce: Announce) -> AudioSource:
         recordings,
         sample_rate_hz,
         inventory.skipped,
-        inventory.other_suffixes,
-        inventory.base,
+        inventory.files.other_suffixes,
+        inventory.files,
         layout,
     )
 
 
-def _recording(base: Path, found: InspectedFile[AudioHeader]) -> Recording:
+def _recording(files: ItemFiles, found: InspectedFile[AudioHeader]) -> Recording:
     def blocks(sample_rate_hz: int) -> Iterator[AudioBlock]:
-        return read_blocks(base / found.name, found.header, sample_rate_hz)
+        with files.as_path(found.name) as path:
+            yield from read_blocks(path, found.header, sample_rate_hz)
 
     return Recording(found.name, found.content_hash, found.header.seconds, blocks)

@@ -34,6 +34,11 @@ class ImageConfig(LabelledDataConfig):
         le=255,
         description="background level of transparent and padded images; none: 255, or the data set's",
     )
+    column: str | None = Field(
+        None,
+        description="column of images in Parquet files, or extension of images in tar shards; none: the "
+        "usual names, every image",
+    )
     stacked: bool = Field(
         False,
         description="stack three grey images as red, green and blue; the triples of labels are modes",

@@ -127,12 +127,12 @@ def _is_held_out(split: Split | None) -> bool:
 
 
 def open_images(source: Source, config: ImageConfig, announce: Announce = lambda line: None) -> Data:
-    """Open a source: the built-in digits, arrays, a folder tree or an archive of images.
+    """Open a source: the built-in digits, arrays, a folder tree, an archive or shards of images.
 
     Raises:
         DataError: no image can be used.
     """
-    image_source = resolve_images(source, announce)
+    image_source = resolve_images(source, config, announce)
     preprocess = _preprocess_config(image_source, config)
     cache = open_cache(image_source.content_hash, image_source.images, preprocess, announce)
     skipped = [*image_source.skipped, *((name, reason) for name, reason in cache.metadata.skipped)]

@@ -136,6 +136,7 @@ class ImageDomain(Domain):
     Config = ImageConfig
     Schema = ImageSchema
     sources = SOURCES
+    reads_shards = True
     recipes = {entry.name: entry for entry in RECIPES}
     metrics = {entry.name: entry for entry in MEASURES}
     feature_extractors = {entry.name: entry for entry in FEATURES}

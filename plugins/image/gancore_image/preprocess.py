@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from gancore.data import (
     Announce,
@@ -170,6 +171,7 @@ def _levels(values: NDArray[Any]) -> Pixels:
 
 _FORMAT = 2
 _UNSETTLED = "wide"
+PART_BYTES = 1 << 26
 
 
 @dataclass
@@ -266,11 +268,18 @@ def _finish_cache(folder: Path, grey: bool, side: int) -> None:
         for file in (folder / _UNSETTLED).iterdir():
             file.rename(folder / file.name)
     else:
-        unsettled = PackedArray.open(folder / _UNSETTLED).values.view(-1, 3, side, side)
         with PackedArray.create(folder, "uint8") as writer:
-            for pixels in unsettled:
+            for pixels in _stored_images(folder / _UNSETTLED, side):
                 writer.append(pixels[0].numpy())
     shutil.rmtree(folder / _UNSETTLED)
+
+
+def _stored_images(folder: Path, side: int) -> Iterator[Tensor]:
+    """Images (3, side, side) of a packed array. Parts are mapped in turn, so that no memory is held."""
+    count = len(PackedArray.open(folder))
+    part = max(1, PART_BYTES // (3 * side**2))
+    for start in range(0, count, part):
+        yield from PackedArray.open(folder).values.view(-1, 3, side, side)[start : start + part]
 
 
 def _is_grey(pixels: Pixels) -> bool:

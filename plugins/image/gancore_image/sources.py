@@ -1,4 +1,4 @@
-"""The sources of images: named data sets, built-in digits, arrays, image files in folders or archives."""
+"""The sources of images: named data sets, built-in digits, arrays, files in folders, archives and shards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,24 +17,24 @@ from PIL import Image
 from gancore import Source, SourceEntry
 from gancore.data import (
     Announce,
-    FileSet,
     InspectedFile,
+    ItemFiles,
+    ItemKind,
     LabelledDataConfig,
     Labels,
-    SkipItem,
     SkippedItem,
     cache_folder,
     exclusive_lock,
     file_sha256,
     is_archive,
     mark_used,
-    read_labels,
-    splits_from_folders,
+    open_item_files,
     unpack_archive,
 )
 from gancore.errors import DataError
 from gancore_image.arrays import find_array_files, iterate_images, read_arrays
-from gancore_image.files import FolderFiles, ImageFiles, ImageHeader, ZipFiles, decode, find_images
+from gancore_image.config import ImageConfig
+from gancore_image.files import SUFFIXES, ImageHeader, decode, find_images
 from gancore_image.npz import numeric_labels
 from gancore_image.preprocess import ImageItem, ImageSet, item_from_array, suggest_image_size
 
@@ -170,6 +170,8 @@ def read_digits() -> Iterator[ImageItem]:
         yield item_from_array(f"digit {number:04d}", pixels, str(label))
 
 
+COLUMNS = ("image", "img", "picture", "photo", "png", "jpg", "jpeg", "webp")
+"""Names of the column of images in a table, the first that exists is taken."""
 Labeller = Callable[[Sequence[str], LabelledDataConfig], Labels]
 DIGITS_SIZE = 16
 DIGITS_VERSION = "digits 1"
@@ -192,27 +194,29 @@ class ImageSource:
     animated: int = 0
 
 
-def resolve_images(source: Source, announce: Announce) -> ImageSource:
+def resolve_images(source: Source, config: ImageConfig, announce: Announce) -> ImageSource:
     """The images of ``source``.
 
     Raises:
         DataError: it has no images.
     """
-    if source.path is None:
+    if source.is_built_in:
         return _digits_source()
     layout = LAYOUTS.get(source.entry.name, Layout()) if source.entry else Layout()
-    path = _unpacked(source.path, announce)
-    if array_files := find_array_files(path):
-        return _array_source(source.name, array_files, layout, announce)
-    files = ZipFiles(path) if path.suffix.lower() == ".zip" else FolderFiles(path)
-    return _file_source(source.name, files, layout, announce)
+    if source.path is not None:
+        path = _unpacked(source.path, announce)
+        source = replace(source, path=path)
+        if array_files := find_array_files(path):
+            return _array_source(source.name, array_files, layout, announce)
+    kind = ItemKind(SUFFIXES, COLUMNS, config.column)
+    return _file_source(source.name, open_item_files(source, kind, config), layout, announce)
 
 
 def _unpacked(path: Path, announce: Announce) -> Path:
-    """The folder of an unpacked tar archive, unpacked once into the cache; other paths unchanged."""
+    """The folder of a compressed tar archive, unpacked once into the cache; other paths are unchanged."""
     if not path.exists():
         raise DataError(f"no file or folder {path} exists", "check the path")
-    if not path.is_file() or not is_archive(path) or path.suffix.lower() == ".zip":
+    if not path.is_file() or not is_archive(path) or path.suffix.lower() in (".zip", ".tar"):
         return path
     folder = cache_folder() / "image" / "unpacked" / file_sha256(path)[:24]
     if not folder.is_dir():
@@ -252,9 +256,9 @@ def _array_source(name: str, files: list[Path], layout: Layout, announce: Announ
     return ImageSource(hashlib.sha256(content.encode()).hexdigest(), images, layout)
 
 
-def _file_source(name: str, files: ImageFiles, layout: Layout, announce: Announce) -> ImageSource:
+def _file_source(name: str, files: ItemFiles, layout: Layout, announce: Announce) -> ImageSource:
     inventory = find_images(files, announce)
-    splits = splits_from_folders([found.name for found in inventory.found])
+    splits = files.splits([found.name for found in inventory.found])
     content = json.dumps([(found.name, found.content_hash) for found in inventory.found])
 
     def images() -> ImageSet:
@@ -270,27 +274,12 @@ def _file_source(name: str, files: ImageFiles, layout: Layout, announce: Announc
         hashlib.sha256(content.encode()).hexdigest(),
         images,
         layout,
-        _make_labeller(files),
+        files.labels,
         inventory.skipped,
-        inventory.other_suffixes,
+        files.other_suffixes,
         sum(found.header.animated for found in inventory.found),
     )
 
 
-def _make_reader(files: ImageFiles, found: InspectedFile[ImageHeader]) -> Callable[[], Image.Image]:
+def _make_reader(files: ItemFiles, found: InspectedFile[ImageHeader]) -> Callable[[], Image.Image]:
     return lambda: decode(files.read(found.name))
-
-
-def _make_labeller(files: ImageFiles) -> Labeller:
-    def read(name: str) -> bytes | None:
-        if name not in files.names:
-            return None
-        try:
-            return files.read(name)
-        except SkipItem as refused:
-            raise DataError(f"{files.path}/{name} cannot be used: {refused}") from None
-
-    def label(names: Sequence[str], how: LabelledDataConfig) -> Labels:
-        return read_labels(FileSet(list(names), str(files.path), read), how)
-
-    return label

@@ -248,7 +248,7 @@ def test_two_members_of_one_name_are_both_refused(tmp_path):
         ("a.zip", b"no archive at all", "a.zip zip"),
         ("a.zip", b"", "a.zip zip"),
         ("a.zip", b"PK\x05\x06" + bytes(18), "images"),
-        ("a.tar", b"no archive at all" * 100, "unpacked"),
+        ("a.tar", b"no archive at all" * 100, "a.tar no tar file"),
         ("a.tar.gz", gzip.compress(b"x" * 2000, mtime=0)[:-20], "unpacked"),
         ("a.npz", b"", "a.npz npz"),
         ("a.png", b"", "a.png empty"),

@@ -50,7 +50,7 @@ class Tally:
 
 def place(file: str, number: int, noun: str = "line") -> str:
     """Where a text is: ``poems.txt, line 12``."""
-    where = f"{'row' if file_kind(file) == 'parquet' else noun} {number:,}"
+    where = f"{'row' if file_kind(file) == 'table' else noun} {number:,}"
     return f"{escape_unprintable(file)}, {where}" if file else where
 
 

@@ -31,6 +31,7 @@ class TextDomain(Domain):
     Config = TextConfig
     Schema = TextSchema
     sources = SOURCES
+    reads_shards = True
     comparison_temperatures = (0.6, 0.8, 1.0, 1.2)
     recipes = {
         entry.name: entry

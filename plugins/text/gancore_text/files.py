@@ -9,33 +9,47 @@ import os
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, cast
 
 from gancore.data import (
     Announce,
+    DataFile,
     FileInspector,
+    FolderListing,
     InspectedFile,
     SkipItem,
     SkippedItem,
     build_inventory,
     count_other_suffixes,
-    file_stat_key,
     first_skipped,
     list_files,
-    open_regular,
+    open_table,
+    open_tar_index,
     other_suffix_lines,
+    read_tar_samples,
     total_memory_bytes,
 )
 from gancore.errors import DataError
 from gancore.text import escape_unprintable, format_size
 
-KINDS = {".txt": "lines", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+KINDS = {
+    ".txt": "lines",
+    ".jsonl": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "table",
+    ".arrow": "table",
+    ".tar": "tar",
+}
 SUFFIXES = frozenset({*KINDS, ".gz"})
 CHUNK_BYTES = 1 << 20
+TAR_EXTENSIONS = ("txt", "json", "cls")
+"""The extensions of members of tar files that are read."""
+MAX_MEMBER_BYTES = 1 << 24
 BYTES_OF_MEMORY = 24
 """A byte of text takes so many of memory, at most, while texts are divided and counted: measured are 11, of
 lines of 58 bytes; shorter lines take more."""
@@ -61,7 +75,7 @@ class TextHeader:
 class TextFiles:
     """The files that can be used, in order, and those that are skipped."""
 
-    base: Path
+    files: Sequence[DataFile]
     found: list[InspectedFile[TextHeader]]
     skipped: list[SkippedItem] = field(default_factory=list)
     other_suffixes: Counter[str] = field(default_factory=Counter)
@@ -73,26 +87,43 @@ def find_texts(path: Path, announce: Announce, names: list[str] | None = None) -
     Raises:
         DataError: none can be used, or they do not fit in memory.
     """
-    single = not path.is_dir()
-    base, listed = (path.parent, None) if single else (path, list_files(path))
+    if not path.is_dir():
+        return inspect_files([DataFile.local(path)], path, FolderListing([], []), announce)
+    listing = list_files(path)
     if names is None:
-        every = [path.name] if listed is None else listed.names
-        names = every if single else [name for name in every if _is_text(name)]
-    _require_memory(path, sum(_stored_bytes(base / name) for name in names))
+        names = [name for name in listing.names if _is_text(name)]
+    return inspect_files([DataFile.local(path / name, name) for name in names], path, listing, announce)
+
+
+def inspect_files(
+    files: Sequence[DataFile], location: Path | str, listing: FolderListing, announce: Announce
+) -> TextFiles:
+    """Those of ``files`` that can be used. ``listing`` is all that the folder ``location`` holds.
+
+    Raises as :func:`find_texts`.
+    """
+    known = {file.name: file for file in files}
+    _require_memory(location, sum(_stored_bytes(file) for file in files))
     inspector = FileInspector(
-        TextHeader, lambda name: file_stat_key((base / name).stat()), lambda name: inspect(base / name)
+        TextHeader, lambda name: known[name].stat_key(), lambda name: inspect(known[name])
     )
-    inventory = build_inventory("text", path, names, inspector, announce)
-    skipped = inventory.skipped + (listed.skipped if listed else [])
-    others = count_other_suffixes(listed.names, SUFFIXES) if listed else Counter[str]()
+    inventory = build_inventory("text", location, list(known), inspector, announce)
+    skipped = inventory.skipped + listing.skipped
+    others = count_other_suffixes(listing.names, SUFFIXES)
     if not inventory.found:
-        raise _no_file(path, single, skipped, others)
-    _require_memory(path, sum(found.header.size for found in inventory.found))
-    return TextFiles(base, inventory.found, skipped, others)
+        raise _no_file(location, len(files) == 1 and not listing.names, skipped, others)
+    _require_memory(location, sum(found.header.size for found in inventory.found))
+    for found in inventory.found:
+        if found.header.kind == "tar":
+            refused = open_tar_index(known[found.name]).refused
+            skipped += [(f"{found.name}/{name}".rstrip("/"), reason) for name, reason in refused]
+    return TextFiles([known[found.name] for found in inventory.found], inventory.found, skipped, others)
 
 
-def _no_file(path: Path, single: bool, skipped: list[SkippedItem], others: Counter[str]) -> DataError:
-    shown = escape_unprintable(str(path))
+def _no_file(
+    location: Path | str, single: bool, skipped: list[SkippedItem], others: Counter[str]
+) -> DataError:
+    shown = escape_unprintable(str(location))
     if single and skipped:
         return DataError(
             f"{shown} cannot be used: {skipped[0][1]}", _CONVERT if "UTF" in skipped[0][1] else _OTHER
@@ -102,20 +133,23 @@ def _no_file(path: Path, single: bool, skipped: list[SkippedItem], others: Count
     return DataError(f"no file of texts in {shown} can be used{why}", _OTHER)
 
 
-def _stored_bytes(path: Path) -> int:
+def _stored_bytes(file: DataFile) -> int:
+    """The bytes of a local file of text; 0 of a tar file or a table, which may hold more than texts."""
+    if file.filesystem is not None or file_kind(file.name) in ("tar", "table"):
+        return 0
     try:
-        status = path.stat()
+        status = Path(file.location).stat()
     except OSError:
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def _require_memory(path: Path, size: int) -> None:
+def _require_memory(location: Path | str, size: int) -> None:
     memory = total_memory_bytes()
     if size * BYTES_OF_MEMORY > memory:
         most = format_size(memory // BYTES_OF_MEMORY)
         raise DataError(
-            f"{escape_unprintable(str(path))} holds {format_size(size)} of text; "
+            f"{escape_unprintable(str(location))} holds {format_size(size)} of text; "
             f"with {format_size(memory)} of memory at most {most} can be prepared",
             "give a part of it: shuf -n 1000000 FILE > PART",
         )
@@ -130,64 +164,76 @@ def file_kind(name: str) -> str:
     return KINDS.get(os.path.splitext(name.lower().removesuffix(".gz"))[1], "other")
 
 
-def inspect(path: Path) -> tuple[TextHeader, str]:
+def inspect(file: DataFile) -> tuple[TextHeader, str]:
     """The header and the SHA-256 of a file, which is read once, in chunks.
 
     Raises:
         SkipItem: not a file, empty, damaged, too large, binary, or in another encoding.
         OSError: it cannot be read.
     """
-    _check_file(path)
-    kind, digest, size = file_kind(path.name), hashlib.sha256(), 0
-    packed = _read_head(path).startswith(_GZIP)
-    most = total_memory_bytes() // BYTES_OF_MEMORY
+    kind = file_kind(file.name)
+    with file.reading(), file.open() as stream:
+        head = stream.read(4)
+    if not head:
+        raise SkipItem("it is empty (0 bytes)")
+    packed = head.startswith(_GZIP)
+    if kind == "tar":
+        return _inspect_tar(file)
+    text_bytes = None
+    if kind == "table" and not packed:
+        with open_table(file) as table:
+            text_bytes = table.text_bytes()
     try:
-        with open_bytes(path, packed) as file:
-            head = file.read(CHUNK_BYTES)
-            encoding = "" if kind == "parquet" else _encoding(head)
-            decoder = _Utf8Check() if encoding == "utf-8-sig" else None
-            chunk = head
-            while chunk:
-                digest.update(chunk)
-                size += len(chunk)
-                if packed and size > most:
-                    raise SkipItem(f"unpacked it is larger than {format_size(most)}")
-                if decoder:
-                    decoder.feed(chunk)
-                chunk = file.read(CHUNK_BYTES)
-            if decoder:
-                decoder.feed(b"", last=True)
+        with open_bytes(file, packed) as stream:
+            header, digest = _inspect_bytes(stream, "lines" if kind == "other" else kind, packed)
+        return (header if text_bytes is None else replace(header, size=text_bytes)), digest
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise SkipItem("its gzip data are damaged or cut short") from None
-    return TextHeader("lines" if kind == "other" else kind, encoding, packed, size), digest.hexdigest()
 
 
-def _check_file(path: Path) -> None:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise SkipItem("it is not a file")
-    if not status.st_size:
-        raise SkipItem("it is empty (0 bytes)")
+def _inspect_tar(file: DataFile) -> tuple[TextHeader, str]:
+    """Of a tar file only the members that are texts are read."""
+    digest, size = hashlib.sha256(), 0
+    for sample in read_tar_samples(file, TAR_EXTENSIONS, MAX_MEMBER_BYTES):
+        for name, content in sample.items():
+            content = content or b""  # too long: left out, and counted, when texts are read
+            digest.update(f"{name} {len(content)} ".encode("utf-8", "surrogateescape") + content)
+            size += len(content)
+    return TextHeader("tar", "", False, size), digest.hexdigest()
 
 
-def _read_head(path: Path) -> bytes:
-    with open_bytes(path, packed=False) as file:
-        return file.read(4)
+def _inspect_bytes(stream: IO[bytes], kind: str, packed: bool) -> tuple[TextHeader, str]:
+    digest, size = hashlib.sha256(), 0
+    most = total_memory_bytes() // BYTES_OF_MEMORY
+    chunk = stream.read(CHUNK_BYTES)
+    encoding = "" if kind == "table" else _encoding(chunk)
+    decoder = _Utf8Check() if encoding == "utf-8-sig" else None
+    while chunk:
+        digest.update(chunk)
+        size += len(chunk)
+        if packed and size > most:
+            raise SkipItem(f"unpacked it is larger than {format_size(most)}")
+        if decoder:
+            decoder.feed(chunk)
+        chunk = stream.read(CHUNK_BYTES)
+    if decoder:
+        decoder.feed(b"", last=True)
+    return TextHeader(kind, encoding, packed, size), digest.hexdigest()
 
 
 @contextmanager
-def open_bytes(path: Path, packed: bool) -> Iterator[IO[bytes]]:
-    """The bytes of a regular file, unpacked; a pipe or a device is refused and does not block.
+def open_bytes(file: DataFile, packed: bool) -> Iterator[IO[bytes]]:
+    """The bytes of a file, unpacked; a pipe or a device is refused and does not block.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
     """
-    with os.fdopen(open_regular(path.resolve(), os.O_RDONLY), "rb") as file:
+    with file.open() as stream:
         if packed:
-            with gzip.open(file) as unpacked:
+            with gzip.open(stream) as unpacked:
                 yield cast("IO[bytes]", unpacked)
         else:
-            yield file
+            yield stream
 
 
 def _encoding(head: bytes) -> str:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
-from gancore.data import MetadataFile
+from gancore.data import (
+    DataFile,
+    MetadataFile,
+    SkipItem,
+    class_names,
+    open_table,
+    parse_fields,
+    read_tar_samples,
+)
 from gancore.errors import DataError
 from gancore.text import escape_unprintable, short_repr, suggestion
-from gancore_text.files import TextHeader, open_bytes
+from gancore_text.files import MAX_MEMBER_BYTES, TAR_EXTENSIONS, TextHeader, open_bytes
 
 MAX_CHARACTERS = 1 << 20
 """Longer lines are not held in memory; a field of CSV may have 16 times as many."""
 TEXT_COLUMNS = ("text", "sentence", "caption", "content", "body")
-PARQUET_ROWS = 1024
+TABLE_ROWS = 1024
 _CUT = f"longer than {MAX_CHARACTERS:,} characters"
 _NULL, _NO_STRING = "null", "not text but numbers or objects"
 
@@ -42,47 +49,53 @@ class Columns:
     label: str | None = None
 
 
-def read_records(path: Path, header: TextHeader, columns: Columns) -> Iterator[Record]:
+def read_records(file: DataFile, header: TextHeader, columns: Columns) -> Iterator[Record]:
     """The texts of a file, in order.
 
     Raises:
         DataError: it cannot be read, is malformed (names the line), or lacks a column.
     """
-    shown = escape_unprintable(str(path))
-    if header.kind == "parquet":
-        yield from _parquet_records(path, shown, header, columns)
+    shown = escape_unprintable(file.address)
+    if header.kind in ("table", "tar"):
+        try:
+            if header.kind == "table":
+                yield from _table_records(file, shown, header, columns)
+            else:
+                yield from _tar_records(file, shown, columns)
+        except SkipItem as refused:
+            raise DataError(f"{shown} cannot be used: {refused}", "write it again") from None
         return
     if header.kind == "lines" and (columns.text or columns.label):
         given = "column" if columns.text else "label_column"
         raise DataError(f"{shown} is read by lines, which have no columns", f"leave out data.{given}")
-    with _open_text(path, shown, header) as file:
+    with _open_text(file, shown, header) as text:
         if header.kind == "lines":
-            for number, line in _lines(file):
+            for number, line in _lines(text):
                 yield Record(number, line) if line is not None else Record(number, "", problem=_CUT)
         elif header.kind == "jsonl":
-            yield from _json_records(file, shown, columns)
+            yield from _json_records(text, shown, columns)
         else:
-            yield from _csv_records(file, shown, columns, "\t" if header.kind == "tsv" else None)
+            yield from _csv_records(text, shown, columns, "\t" if header.kind == "tsv" else None)
 
 
-def read_running_text(path: Path, header: TextHeader) -> Iterator[str]:
+def read_running_text(file: DataFile, header: TextHeader) -> Iterator[str]:
     """The content of a file in pieces, line ends as LF. Raises DataError: it cannot be read, or has rows."""
-    shown = escape_unprintable(str(path))
+    shown = escape_unprintable(file.address)
     if header.kind != "lines":
         raise DataError(f"{shown} has rows, from which no windows are cut", "set data.unit=line")
-    with _open_text(path, shown, header) as file:
-        while piece := file.read(MAX_CHARACTERS):
+    with _open_text(file, shown, header) as text:
+        while piece := text.read(MAX_CHARACTERS):
             yield piece
 
 
 @contextmanager
-def _open_text(path: Path, shown: str, header: TextHeader) -> Iterator[IO[str]]:
+def _open_text(file: DataFile, shown: str, header: TextHeader) -> Iterator[IO[str]]:
     """Lines end with LF, CRLF or CR only, which become LF; in CSV they stay as they are."""
     newline = "" if header.kind in ("csv", "tsv") else None
     try:
         with (
-            open_bytes(path, header.packed) as file,
-            io.TextIOWrapper(file, encoding=header.encoding, newline=newline) as text,
+            open_bytes(file, header.packed) as stream,
+            io.TextIOWrapper(stream, encoding=header.encoding, newline=newline) as text,
         ):
             yield text
     except OSError as error:
@@ -189,42 +202,71 @@ def _chained(first: str, file: IO[str]) -> Iterator[str]:
     yield from file
 
 
-# Parquet
+# Tables and tar files
 
 
-def _parquet_records(path: Path, shown: str, header: TextHeader, columns: Columns) -> Iterator[Record]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise DataError(
-            f"{shown} is Parquet, which needs pyarrow", "pip install 'gancore-text[parquet]'"
-        ) from None
-    try:
-        with open_bytes(path, header.packed) as file:
-            table = parquet.ParquetFile(io.BytesIO(file.read()) if header.packed else file)
-            names = table.schema_arrow.names
-            text, label = _text_column(names, shown, columns), _label_column(names, shown, columns)
-            kind = table.schema_arrow.field(text).type
-            if not _is_string(pyarrow, kind):
-                raise DataError(f"column {text!r} of {shown} is of {kind}, not of strings", "set data.column")
-            rows = 0
-            for batch in table.iter_batches(PARQUET_ROWS, columns=[text, *([label] if label else [])]):
-                texts = batch.column(text).to_pylist()
-                labels = batch.column(label).to_pylist() if label else [None] * len(texts)
-                for number, (value, own) in enumerate(zip(texts, labels, strict=True), rows + 1):
-                    yield _record(number, value, own, shown)
-                rows += len(texts)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{shown} cannot be read as Parquet: {reason}", "write it again") from None
+def _table_records(file: DataFile, shown: str, header: TextHeader, columns: Columns) -> Iterator[Record]:
+    with ExitStack() as stack:
+        unpacked = None
+        if header.packed:
+            unpacked = io.BytesIO(stack.enter_context(open_bytes(file, packed=True)).read())
+        table = stack.enter_context(open_table(file, unpacked))
+        names = table.schema.names
+        text, label = _text_column(names, shown, columns), _label_column(names, shown, columns)
+        kind = table.schema.field(text).type
+        if not _is_string(kind):
+            raise DataError(f"column {text!r} of {shown} is of {kind}, not of strings", "set data.column")
+        classes = class_names(table.schema, label) if label else []
+        number = 0
+        for batch in table.batches(0, [text, *([label] if label else [])], TABLE_ROWS):
+            texts = batch.column(0).to_pylist()
+            labels = batch.column(1).to_pylist() if label else [None] * len(texts)
+            for value, own in zip(texts, labels, strict=True):
+                number += 1
+                yield _record(number, value, _class_name(own, classes), shown)
 
 
-def _is_string(pyarrow: Any, kind: Any) -> bool:
-    types = pyarrow.types
+def _class_name(label: object, classes: Sequence[str]) -> object:
+    return classes[label] if classes and isinstance(label, int) and 0 <= label < len(classes) else label
+
+
+def _is_string(kind: Any) -> bool:
+    from pyarrow import types
+
     if types.is_dictionary(kind):
-        return _is_string(pyarrow, kind.value_type)
+        return _is_string(kind.value_type)
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind))
+
+
+def _tar_records(file: DataFile, shown: str, columns: Columns) -> Iterator[Record]:
+    """The text of each sample: its member ``.txt``, or a field of its member ``.json``."""
+    for number, sample in enumerate(read_tar_samples(file, TAR_EXTENSIONS, MAX_MEMBER_BYTES), start=1):
+        if None in sample.values():
+            yield Record(number, "", problem=_CUT)
+            continue
+        try:
+            text, fields = _member_text(sample, columns)
+            label = (sample.get(columns.label or "") or b"").decode().strip() or fields.get(
+                columns.label or ""
+            )
+        except SkipItem as refused:
+            yield Record(number, "", problem=str(refused).removeprefix("it is "))
+        except UnicodeDecodeError:
+            yield Record(number, "", problem="not UTF-8")
+        else:
+            yield _record(number, text, label, shown)
+
+
+def _member_text(sample: Mapping[str, bytes | None], columns: Columns) -> tuple[object, dict[str, Any]]:
+    """The text of a sample (None: it has none), and the fields of its JSON. Raises SkipItem."""
+    fields = parse_fields(sample.get("json") or b"{}")
+    wanted = (columns.text,) if columns.text else ("txt", *TEXT_COLUMNS)
+    for name in wanted:
+        if (content := sample.get(name)) is not None:
+            return content.decode(), fields
+        if name in fields:
+            return fields[name], fields
+    return None, fields
 
 
 # Columns

@@ -12,12 +12,19 @@ from pathlib import Path
 from torch import Tensor
 
 from gancore import Source, SourceEntry
-from gancore.data import InspectedFile, SkippedItem, Split, splits_from_folders
+from gancore.data import (
+    DataFile,
+    FolderListing,
+    SkippedItem,
+    Split,
+    source_files,
+    splits_of_files,
+)
 from gancore.errors import DataError
 from gancore.text import count_noun, escape_unprintable
 from gancore_text.config import TextConfig
 from gancore_text.distribution import TextDistribution
-from gancore_text.files import TextFiles, TextHeader, find_texts
+from gancore_text.files import SUFFIXES, TextFiles, TextHeader, find_texts, inspect_files
 from gancore_text.records import Columns, Record, read_records, read_running_text
 
 _TEXYGEN = "https://raw.githubusercontent.com/geek-ai/Texygen/master/data"
@@ -129,13 +136,13 @@ def resolve_text(source: Source, config: TextConfig) -> TextSource:
     Raises:
         DataError: there is no text that can be read.
     """
-    if source.name == "markov" and source.path is None:
+    if source.name == "markov" and source.is_built_in:
         from gancore_text.markov import MarkovChain
 
         return _drawn_source(source.name, "", MarkovChain.draw(config.seed), config)
-    if source.path is None:
+    if source.is_built_in:
         return _reference_source()
-    if source.entry and source.name == "oracle":
+    if source.path is not None and source.entry and source.name == "oracle":
         return _oracle_source(source.path / "target_params.npz", config)
     return _file_source(source, config)
 
@@ -175,19 +182,17 @@ def _drawn_source(name: str, digest: str, distribution: TextDistribution, config
 
 
 def _file_source(source: Source, config: TextConfig) -> TextSource:
-    assert source.path is not None
-    layout = LAYOUTS[source.name] if source.entry else Layout({})
+    layout = LAYOUTS[source.name] if source.entry and source.path else Layout({})
     windows = config.unit == "window" or (config.unit == "auto" and layout.windows)
-    if source.entry and not source.path.is_dir():
-        raise DataError(
-            f"{escape_unprintable(str(source.path))} is not a folder", "give the folder of the set"
-        )
-    files = find_texts(source.path, source.announce, list(layout.files) or None)
+    files = _found_files(source, layout)
     names = [found.name for found in files.found]
     if missing := sorted(set(layout.files) - set(names)):
         where = escape_unprintable(str(source.path))
         raise DataError(f"{where} lacks {', '.join(missing)}", f"get {source.name} again")
-    splits = [layout.files[name] for name in names] if source.entry else _official_splits(names)
+    named = splits_of_files(names)
+    splits = [
+        layout.files.get(file.name, file.split or own) for file, own in zip(files.files, named, strict=True)
+    ]
     content = [(found.name, found.content_hash) for found in files.found]
     return TextSource(
         hashlib.sha256(json.dumps(content).encode()).hexdigest(),
@@ -199,29 +204,29 @@ def _file_source(source: Source, config: TextConfig) -> TextSource:
     )
 
 
-def _official_splits(names: Sequence[str]) -> list[Split | None]:
-    """Splits by sub-folders named after them, or by the names of files: ``train.txt``, ``test.txt``."""
-    folders = splits_from_folders(names)
-    if any(folders):
-        return folders
-    return splits_from_folders([f"{name.partition('.')[0]}/" for name in names])
+def _found_files(source: Source, layout: Layout) -> TextFiles:
+    """The files of a path, of a pattern or URL, or of a data set of the hub."""
+    if source.path is None:
+        files = source_files(source, tuple(SUFFIXES - {".gz"}))
+        location = source.location or source.name
+        return inspect_files(files, location, FolderListing([], []), source.announce)
+    if source.entry and not source.path.is_dir():
+        raise DataError(
+            f"{escape_unprintable(str(source.path))} is not a folder", "give the folder of the set"
+        )
+    return find_texts(source.path, source.announce, list(layout.files) or None)
 
 
 def _read_files(
     source: Source, files: TextFiles, splits: Sequence[Split | None], columns: Columns, windows: bool
 ) -> Iterator[SourceText]:
     source.announce(f"Preparing {source.name}, {count_noun(len(files.found), 'file')}, once")
-    for number, (found, split) in enumerate(zip(files.found, splits, strict=True)):
-        for record in _records(files.base, found, columns, windows):
+    for number, (file, found, split) in enumerate(zip(files.files, files.found, splits, strict=True)):
+        for record in _records(file, found.header, columns, windows):
             yield SourceText(record, number, split)
 
 
-def _records(
-    base: Path, found: InspectedFile[TextHeader], columns: Columns, windows: bool
-) -> Iterator[Record]:
-    path = base / found.name
+def _records(file: DataFile, header: TextHeader, columns: Columns, windows: bool) -> Iterator[Record]:
     if not windows:
-        return read_records(path, found.header, columns)
-    return (
-        Record(number, piece) for number, piece in enumerate(read_running_text(path, found.header), start=1)
-    )
+        return read_records(file, header, columns)
+    return (Record(number, piece) for number, piece in enumerate(read_running_text(file, header), start=1))

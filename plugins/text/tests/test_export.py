@@ -44,8 +44,8 @@ def test_texts_without_labels_have_no_field_for_one(tmp_path):
 
 def test_what_is_written_can_be_read_as_data(tmp_path):
     path = write_samples(samples(classes=["x", "y"]), tmp_path)[1]
-    (found,) = find_texts(path, lambda line: None).found
-    read = list(read_records(path, found.header, Columns(label="label")))
+    files = find_texts(path, lambda line: None)
+    read = list(read_records(files.files[0], files.found[0].header, Columns(label="label")))
     assert [record.text for record in read] == TEXTS and [record.label for record in read] == list("xyxyxy")
 
 

@@ -37,9 +37,9 @@ def write(path, content):
 def records(path, **columns):
     files = find_texts(path, lambda line: None)
     return [
-        r
-        for found in files.found
-        for r in read_records(files.base / found.name, found.header, Columns(**columns))
+        record
+        for file, found in zip(files.files, files.found, strict=True)
+        for record in read_records(file, found.header, Columns(**columns))
     ]
 
 
@@ -217,7 +217,7 @@ def test_a_column_of_names_is_no_column_of_labels(tmp_path):
 
 def test_without_pyarrow_parquet_is_refused_with_the_command_that_helps(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with refused(DataError, tmp_path / "a.parquet", fix="gancore-text[parquet]"):
+    with refused(DataError, tmp_path / "a.parquet", fix="gancore[data]"):
         records(write(tmp_path / "a.parquet", b"PAR1 and so on"))
 
 
