@@ -13,57 +13,41 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from gancore.budget import EXAMPLES, Budget, Count, Duration, Unit
-from gancore.config import BUDGET_FIELDS, RunConfig, Section
+from gancore.config import RunConfig
 from gancore.config_layers import resolve_config
 from gancore.config_yaml import Setting, parse_value, read_settings
 from gancore.errors import ConfigError, GancoreError
 from gancore.evaluation.temperatures import check_temperatures
 from gancore.plugins import plugins
-from gancore.text import short_repr, suggestion
+from gancore.text import short_repr
+from gancore.trainings import SET_BY_FLAG, Trainings, as_text, refuse_classifiers, split_key
 
-REAL = "real"
-"""The name of the test rows in the gallery."""
-NAME_PATTERN = re.compile(r"[\w][\w.-]*")
 MAX_SEEDS = 1000
 """Upper limit of ``--seeds N``; every recipe is trained once for each seed."""
 LAST = "last"
 """Value of ``select`` that keeps the model of the last step."""
-_OVERRIDE_OF_ONE = re.compile(r"(?P<name>[^:=]*):(?P<setting>.*)", re.DOTALL)
-_SET_BY_FLAG = {
-    **{f"train.{name}": f"set it for all recipes with --{name}" for name in BUDGET_FIELDS},
-    "train.seed": "set it with --seeds",
-    "train.device": "set it for all recipes with --device",
-    "data.source": "set it for all recipes with --data",
-    "validation.select": "set it for all recipes with --select",
-    "validation.patience": "leave it out: each training uses its whole budget",
-    "domain": "set it for all recipes with --domain",
-    "recipe": "set it with --recipes",
-}
-"""Keys that --set refuses, with the fix."""
 MAX_COMBINATIONS = 100
 """Upper limit of the combinations of a grid; each one is a training for every recipe and seed."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-class ComparisonConfig(Section):
+class ComparisonConfig(Trainings):
     """Fields are compared in this order when a comparison is resumed."""
 
-    domain: str = Field(description="the kind of data")
-    data: str | None = Field(
-        description="a named data set, path, pattern, URL or hub:OWNER/NAME; none: the built-in default"
-    )
-    recipes: dict[str, str] = Field(min_length=1, description="the recipes, by name")
-    steps: Count | None = Field(default=None, description="budget of each training, in steps")
-    samples: Count | None = Field(default=None, description="budget of each training, in training examples")
-    time: Duration | None = Field(default=None, description="budget of each training, in wall-clock seconds")
+    noun: ClassVar[str] = "comparison"
+    set_by_flag: ClassVar[Mapping[str, str]] = {
+        **SET_BY_FLAG,
+        "train.seed": "set it with --seeds",
+        "validation.select": "set it for all recipes with --select",
+        "validation.patience": "leave it out: each training uses its whole budget",
+    }
+
     seeds: list[Seed] = Field(min_length=1, description="seeds of the trainings of each recipe")
-    overrides: list[str] = Field(description="--set: key=value for all recipes, name:key=value for one")
     select: str | None = Field(
         description=f"metric on valid that selects each model; {LAST}: the last; none: the domain's metric"
     )
@@ -99,40 +83,17 @@ class ComparisonConfig(Section):
     def _with_their_own(cls, temperatures: list[float]) -> list[float]:
         return check_temperatures([*temperatures, 1.0] if temperatures else [])
 
-    @model_validator(mode="after")
-    def _check_single_budget(self) -> Self:
-        given = [name for name in BUDGET_FIELDS if getattr(self, name) is not None]
-        if len(given) != 1:
-            names = " and ".join(given)
-            raise ConfigError(
-                f"{names} are given" if given else "no budget is given", f"give one of {EXAMPLES}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _check_overrides(self) -> Self:
-        for text in self.overrides:
-            _check_override(text, self.recipes)
-        return self
-
-    @property
-    def budget(self) -> Budget:
-        """The budget of each training."""
-        units: tuple[Unit, ...] = ("time", "steps", "samples")
-        (unit,) = (unit for unit in units if getattr(self, unit) is not None)
-        return Budget(getattr(self, unit), unit)
-
     @property
     def command(self) -> str:
         """The command line that starts this comparison."""
         flags: list[tuple[str, Any]] = [
             ("--domain", self.domain),
             ("--data", self.data),
-            ("--recipes", _as_text(self.recipes)),
+            ("--recipes", as_text(self.recipes)),
             ("--steps", self.steps),
             ("--samples", self.samples),
             ("--time", self.time),
-            ("--seeds", _seeds_as_text(self.seeds)),
+            ("--seeds", _seedsas_text(self.seeds)),
             *(("--set", text) for text in self.overrides),
             ("--select", self.select),
             ("-n", self.n),
@@ -151,28 +112,6 @@ class ComparisonConfig(Section):
         temperatures = check_temperatures([*self.temperatures, *other.temperatures])
         return self.model_copy(update={"seeds": seeds, "temperatures": temperatures})
 
-    def overrides_of(self, name: str) -> list[str]:
-        """The settings ``key=value`` of a recipe: first those for all recipes, then its own."""
-        matches = [_OVERRIDE_OF_ONE.fullmatch(text.partition("=")[0]) for text in self.overrides]
-        own = [
-            text.partition(":")[2]
-            for text, match in zip(self.overrides, matches, strict=True)
-            if match and match["name"] == name
-        ]
-        return [text for text, match in zip(self.overrides, matches, strict=True) if not match] + own
-
-
-def make_config(**values: Any) -> ComparisonConfig:
-    """Build the configuration. Raises ConfigError that names the first invalid value."""
-    try:
-        return ComparisonConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ConfigError(
-            f"comparison: {place} is {short_repr(first['input'])}: {first['msg']}", "fix this value"
-        ) from None
-
 
 def read_comparison_config(path: Path) -> ComparisonConfig:
     """Read ``comparison.yaml``. Raises ConfigError if it is missing or damaged."""
@@ -187,7 +126,7 @@ def read_comparison_config(path: Path) -> ComparisonConfig:
         raise ConfigError(
             f"{path}: unknown or missing keys for this version of gancore ({other})", "start a new comparison"
         )
-    return make_config(**values)
+    return ComparisonConfig.make(**values)
 
 
 def _set_nested(values: dict[str, Any], setting: Setting) -> None:
@@ -195,55 +134,6 @@ def _set_nested(values: dict[str, Any], setting: Setting) -> None:
     for step in setting.path[:-1]:
         branch = branch.setdefault(step, {})
     branch[setting.path[-1]] = setting.value
-
-
-def read_recipes(texts: Sequence[str]) -> dict[str, str]:
-    """Recipes by name, from texts such as ``["gan", "wide=gan"]``; without a name, the recipe is the name."""
-    recipes: dict[str, str] = {}
-    for text in texts:
-        name, equals, recipe = (part.strip() for part in text.partition("="))
-        recipe = recipe if equals else name
-        name = name if equals else re.sub(r"[^\w.-]", "-", name)
-        if not recipe or not NAME_PATTERN.fullmatch(name):
-            raise ConfigError(
-                f"--recipes: {short_repr(text)} has no recipe",
-                "write --recipes a,b or --recipes small=a,large=a",
-            )
-        if name == REAL:
-            raise ConfigError(f"--recipes: the name {name!r} is reserved for real rows", "give another name")
-        if name in recipes:
-            raise ConfigError(
-                f"--recipes: {name!r} occurs twice", f"give the second one another name: {name}2={recipe}"
-            )
-        recipes[name] = recipe
-    return recipes
-
-
-def _check_override(text: str, recipes: Mapping[str, str]) -> None:
-    key = text.partition("=")[0]
-    match = _OVERRIDE_OF_ONE.fullmatch(key)
-    if match and match["name"] not in recipes:
-        raise ConfigError(
-            f"--set {short_repr(text)}: {match['name']!r} is not in this comparison",
-            suggestion(match["name"], recipes),
-        )
-    key = (match["setting"] if match else key).strip()
-    if key in _SET_BY_FLAG:
-        raise ConfigError(f"--set {short_repr(text)} is not allowed in a comparison", _SET_BY_FLAG[key])
-    if match and key.partition(".")[0] in ("data", "logging", "validation", "checkpoint"):
-        raise ConfigError(
-            f"--set {short_repr(text)}: data.*, logging.*, validation.*, checkpoint.* are the same for all",
-            f"set it for all recipes: --set {key}=...",
-        )
-
-
-def first_difference(old: ComparisonConfig, new: ComparisonConfig) -> str:
-    """The first field that differs, as ``seeds: 2 -> 3``; empty if both are equal."""
-    before, after = old.model_dump(), new.model_dump()
-    for name in ComparisonConfig.model_fields:
-        if before[name] != after[name]:
-            return f"{name}: {_as_text(before[name])} -> {_as_text(after[name])}"
-    return ""
 
 
 def read_seeds(text: str) -> int | list[int]:
@@ -263,18 +153,10 @@ def read_seeds(text: str) -> int | list[int]:
     return numbers if "," in text else numbers[0]
 
 
-def _seeds_as_text(seeds: Sequence[int]) -> str:
+def _seedsas_text(seeds: Sequence[int]) -> str:
     """The inverse of :func:`read_seeds`."""
     counted = list(seeds) == list(range(len(seeds)))
     return str(len(seeds)) if counted else ",".join(map(str, seeds)) + "," * (len(seeds) == 1)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ",".join(name if name == recipe else f"{name}={recipe}" for name, recipe in value.items())
-    if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
 
 
 def expand_grid(
@@ -302,9 +184,9 @@ def expand_grid(
         return dict(recipes), list(settings)
     points = list(product(*(values for _, values in axes)))
     expanded: dict[str, str] = {}
-    overrides = [text for text in settings if _recipe_of(text, recipes) == ""]
+    overrides = [text for text in settings if _owner(text, recipes) is None]
     for name, recipe in recipes.items():
-        own = [text.partition(":")[2] for text in settings if _recipe_of(text, recipes) == name]
+        own = [text.partition(":")[2] for text in settings if _owner(text, recipes) == name]
         for point in points:
             parts = [f"{key.rpartition('.')[2]}-{value}" for key, value in zip(keys, point, strict=True)]
             plain = [re.sub(r"[^\w.-]+", "-", part).strip("-") for part in parts]
@@ -337,10 +219,10 @@ def _unique_name(name: str, used_names: Container[str]) -> str:
     return next(candidate for candidate in candidates if candidate not in used_names)
 
 
-def _recipe_of(text: str, recipes: Mapping[str, str]) -> str:
-    """The recipe of an override; empty if it is for all recipes or for one outside the comparison."""
-    name, colon, _ = text.partition("=")[0].partition(":")
-    return name if colon and name in recipes else ""
+def _owner(text: str, recipes: Mapping[str, str]) -> str | None:
+    """The recipe of an override; None if it is for all recipes or for one outside the comparison."""
+    name, _ = split_key(text.partition("=")[0])
+    return name if name in recipes else None
 
 
 @dataclass(frozen=True)
@@ -379,7 +261,7 @@ def make_trials(config: ComparisonConfig) -> list[Trial]:
         ConfigError: a recipe does not accept an override; the message names the recipe.
         PluginError: no such domain or recipe.
     """
-    _refuse_classifiers(config)
+    refuse_classifiers(config.domain, config.recipes)
     return [_make_trial(config, name, seed) for seed in config.seeds for name in config.recipes]
 
 
@@ -389,16 +271,6 @@ def _make_trial(config: ComparisonConfig, name: str, seed: int) -> Trial:
     except GancoreError as error:
         raise type(error)(f"{name}: {error.message}", error.fix) from error
     return Trial(name, run_config.recipe, seed, run_config, tuple(config.temperatures))
-
-
-def _refuse_classifiers(config: ComparisonConfig) -> None:
-    """Raise ConfigError if a recipe is a classifier, which generates no samples to compare."""
-    known = plugins().recipe_entries(plugins().load_domain(config.domain))
-    for name, recipe in config.recipes.items():
-        if recipe in known and "classification" in known[recipe].capabilities:
-            raise ConfigError(
-                f"{name}: recipe {recipe!r} is a classifier and generates no samples", "leave it out"
-            )
 
 
 def sampling_recipes(domain: str) -> list[str]:

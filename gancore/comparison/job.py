@@ -1,7 +1,7 @@
 """A job of a comparison, in a process of its own: ``python -m gancore.comparison.job JOB``, JOB in JSON.
 
 A job opens the data, or runs some stages of one trial. It ends with an exit code of the command line. If it
-fails, its last two lines are the error as text and as JSON. ``job_pool.py`` starts jobs.
+fails, its last two lines are the error as text and as JSON. ``gancore/jobs.py`` starts jobs.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from gancore.comparison.config import (
     train_arguments,
 )
 from gancore.comparison.folder import ComparisonFolder, Stage, read_json, write_json
-from gancore.comparison.job_pool import INTERRUPTED, Job
-from gancore.console import print_line, progress_printer
+from gancore.comparison.runner import Job
+from gancore.console import progress_printer
 from gancore.errors import CheckpointError, DataError
 from gancore.evaluation.result import EvaluationResult, write_evaluations
 from gancore.evaluation.temperatures import TEMPERATURE
 from gancore.files import MAX_DATA_JSON_BYTES
+from gancore.jobs import run_as_job
 
 
 def run_job(job: Job) -> None:
@@ -180,25 +181,8 @@ _STAGE_FUNCTIONS: dict[Stage, Callable[[JobContext], None]] = {
 
 def main(job_json: str) -> int:
     """Run a job; return an exit code of the command line."""
-    from gancore.failure import describe_failure, report_failure, wants_traceback
-    from gancore.runtime.distributed import exit_with_parent
-    from gancore.runtime.signals import raise_interrupted, signal_handler
-
     job = Job(**json.loads(job_json))
-    if job.parent_pid:
-        exit_with_parent(job.parent_pid)
-    try:
-        with signal_handler(raise_interrupted):
-            run_job(job)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BaseException as error:  # a plugin's SystemExit must not look like a finished job
-        if wants_traceback():
-            sys.excepthook(type(error), error, error.__traceback__)
-        code = report_failure(error)
-        print_line(describe_failure(error).document, to_stderr=True)
-        return code
-    return 0
+    return run_as_job(lambda: run_job(job), job.parent_pid)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from gancore import __version__
-from gancore.comparison.config import LAST, REAL, ComparisonConfig, Trial, selection_metric
+from gancore.comparison.config import LAST, ComparisonConfig, Trial, selection_metric
 from gancore.comparison.folder import ComparisonFolder, read_json, write_json
 from gancore.comparison.gallery import write_gallery
 from gancore.comparison.tradeoffs import LoadedTrial
@@ -33,6 +33,7 @@ from gancore.runtime.device import resolve_device
 from gancore.samples import Samples
 from gancore.text import suggestion
 from gancore.training.validation import NLL, Validator
+from gancore.trainings import REAL
 
 ANNOUNCE = progress_printer(quiet=False)
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")

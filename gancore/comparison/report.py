@@ -15,7 +15,7 @@ import yaml
 
 from gancore.comparison.analysis import MetricComparison, RecipeResult, analyse
 from gancore.comparison.charts import Line, Row, interval_chart, legend_marker, line_chart
-from gancore.comparison.config import REAL, ComparisonConfig, Trial
+from gancore.comparison.config import ComparisonConfig, Trial
 from gancore.comparison.folder import ComparisonFolder, read_json, write_json
 from gancore.comparison.formatting import (
     format_count,
@@ -41,6 +41,7 @@ from gancore.evaluation.result import EvaluationResult
 from gancore.evaluation.tables import Table, merge_tables
 from gancore.files import MAX_DATA_JSON_BYTES, atomic_write
 from gancore.run_folder import read_metrics
+from gancore.trainings import REAL
 
 FORMAT = 2
 ON_VALID = "valid/"

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from gancore.comparison.config import (
     ComparisonConfig,
     Trial,
     expand_grid,
-    first_difference,
-    make_config,
     make_trials,
     read_comparison_config,
-    read_recipes,
     sampling_recipes,
 )
 from gancore.comparison.folder import STAGES, ComparisonFolder, Stage, read_json, write_json
-from gancore.comparison.job_pool import INTERRUPTED, Job, JobPool, JobResult
 from gancore.comparison.report import write_report
 from gancore.config_yaml import to_yaml
 from gancore.data.sources import ArraySource, array_source, is_array
 from gancore.errors import ConfigError
 from gancore.files import atomic_write
+from gancore.jobs import INTERRUPTED, JobPool, JobResult, stop_on_signal
 from gancore.plugins import plugins
-from gancore.runtime.signals import interrupt_on_signal, print_from_handler, raise_interrupted, signal_handler
+from gancore.runtime.signals import interrupt_on_signal
+from gancore.trainings import first_difference, read_recipes
 
-RunJob = Callable[[Job, str], JobResult]
+JOB_MODULE = "gancore.comparison.job"
+
 Announce = Callable[[str], None]
 STAGE_TEXT = {
     "train": "training",
@@ -49,6 +46,27 @@ DEFAULTS = {"seeds": 1, "n": 2000, "evaluation_seed": 0, "device": "auto"}
 
 GROWING = ("seeds", "temperatures")
 """Settings to which a comparison can be given more values."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Arguments of a job.
+
+    ``trial`` is a number; None prepares the comparison. It ends with ``parent_pid``.
+    """
+
+    folder: str
+    trial: int | None = None
+    stages: Sequence[Stage] = ()
+    profile_speed: bool = True
+    data_root: str | None = None
+    parent_pid: int = 0
+
+    def to_json(self) -> str:
+        return json.dumps(vars(self))
+
+
+RunJob = Callable[[Job, str], JobResult]
 
 
 @dataclass(frozen=True)
@@ -89,8 +107,8 @@ class ComparisonRunner:
             if self.data_rows is not None:
                 self.data_rows.store(self.folder.data_folder)
             self.folder.check_configs(self.trials)
-            pool = JobPool(lock_fd, self.announce)
-            with _stop_on_signal(pool):
+            pool = JobPool(JOB_MODULE, lock_fd, self.announce)
+            with stop_on_signal(pool):
                 self._prepare(pool)
             for trial in self.trials:
                 self.folder.failure_file(trial).unlink(missing_ok=True)
@@ -131,7 +149,7 @@ class ComparisonRunner:
 
     def _run_trials(self, pool: JobPool) -> None:
         later: tuple[Stage, ...] = STAGES[1:] if self.jobs == 1 else STAGES[1:-1]
-        with ThreadPoolExecutor(self.jobs) as threads, _stop_on_signal(pool):
+        with ThreadPoolExecutor(self.jobs) as threads, stop_on_signal(pool):
             waiting: set[Future[None]] = set()
             for number in range(len(self.trials)):
                 waiting.add(threads.submit(self._run_trial, number, later, pool))
@@ -184,28 +202,6 @@ def failure_lines(report: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{failure['trial']}: {failure['message']}" for failure in report["failures"])
 
 
-@contextlib.contextmanager
-def _stop_on_signal(pool: JobPool) -> Iterator[None]:
-    """Context manager that stops the jobs on a signal: they save a checkpoint and end."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print_from_handler("stopping: running trials are saved first; repeat the command to continue")
-        pool.stop()
-        try:
-            with signal_handler(_on_signal):
-                pool.wait()
-        except KeyboardInterrupt:
-            pool.kill()
-        raise
-
-
-def _on_signal(number: int, frame: FrameType | None) -> None:
-    """Handle a signal: a second Ctrl-C stops immediately, a repeated SIGTERM of a scheduler is ignored."""
-    if number == signal.SIGINT:
-        raise_interrupted(number, frame)
-
-
 def start_comparison(
     values: Mapping[str, Any],
     recipes: Sequence[str],
@@ -231,7 +227,7 @@ def start_comparison(
     given |= {name: value for name, value in DEFAULTS.items() if given.get(name) is None}
     if given.get("temperatures") is None:
         given["temperatures"] = list(plugins().load_domain(values["domain"]).comparison_temperatures)
-    config = make_config(**{**given, "data": source, "recipes": expanded, "overrides": overrides})
+    config = ComparisonConfig.make(**{**given, "data": source, "recipes": expanded, "overrides": overrides})
     return ComparisonRunner(folder, config, jobs, data_root, announce, rows)()
 
 
@@ -259,7 +255,7 @@ def resume_comparison(
                 f"leave out {name}; only {' and '.join(GROWING)} can be added",
             )
     added = {name: given[name] for name in GROWING if given.get(name) is not None}
-    config = make_config(**{**config.model_dump(), **added})
+    config = ComparisonConfig.make(**{**config.model_dump(), **added})
     return ComparisonRunner(folder, config, jobs, data_root, announce)()
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from gancore.comparison import job as job_module
-from gancore.comparison.job_pool import INTERRUPTED, Job, JobResult, forward_output
+from gancore.comparison.runner import Job
+from gancore.jobs import INTERRUPTED, JobResult, forward_output
 
 HEAVY = (
     "gancore.training.run_context",
@@ -34,8 +35,9 @@ def import_all() -> None:
 
 @dataclass
 class ForkedProcesses:
-    """In place of :class:`gancore.comparison.job_pool.JobPool`; ``jobs`` are all that were started."""
+    """In place of :class:`gancore.jobs.JobPool`; ``jobs`` are all that were started."""
 
+    module: str
     lock: int
     announce: Callable[[str], None]
     jobs: list[Job] = field(default_factory=list)

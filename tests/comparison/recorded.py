@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gancore.comparison.config import ComparisonConfig, Trial, make_config, make_trials
+from gancore.comparison.config import ComparisonConfig, Trial, make_trials
 from gancore.comparison.folder import ComparisonFolder, write_json
 from gancore.comparison.gallery import write_gallery
 from gancore.comparison.report import write_report
@@ -95,7 +95,7 @@ class Recorded:
             "evaluation_seed": 0,
             "device": "cpu",
         }
-        return cls(ComparisonFolder(path), make_config(**(values | config)), domain)
+        return cls(ComparisonFolder(path), ComparisonConfig.make(**(values | config)), domain)
 
     def about(self, samples: Samples, select: str = "") -> None:
         write_json(

@@ -15,14 +15,14 @@ from gancore.comparison.config import (
     MAX_SEEDS,
     ComparisonConfig,
     expand_grid,
-    first_difference,
-    make_config,
     read_comparison_config,
-    read_recipes,
     read_seeds,
 )
 from gancore.config_yaml import to_yaml
 from gancore.errors import ConfigError
+from gancore.trainings import first_difference, read_recipes
+
+make_config = ComparisonConfig.make
 
 BASE = {
     "domain": "synthetic",

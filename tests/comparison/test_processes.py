@@ -16,8 +16,8 @@ from test_runs import SMALL, finished, readings, weights
 from tiny_runs import finish, start
 
 import gancore
-from gancore.comparison.job_pool import JobError, JobResult, failure_message, forward_output
 from gancore.errors import BusyError, ConfigError
+from gancore.jobs import JobError, JobResult, failure_message, forward_output
 from gancore.plugins import registry
 
 PLUGIN = """

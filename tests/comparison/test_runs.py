@@ -48,8 +48,8 @@ def started(monkeypatch):
     jobs = []
 
     class Noting(ForkedProcesses):
-        def __init__(self, lock, announce):
-            super().__init__(lock, announce, jobs)
+        def __init__(self, module, lock, announce):
+            super().__init__(module, lock, announce, jobs)
 
     monkeypatch.setattr(runner, "JobPool", Noting)
     return jobs

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gancore.comparison.job_pool import Job, JobPool
-from gancore.comparison.runner import _stop_on_signal
+from gancore.comparison.runner import Job
+from gancore.jobs import JobPool, stop_on_signal
 from gancore.runtime.signals import interrupt_on_signal
 
 SAVES = """
@@ -39,10 +39,10 @@ class Saving(JobPool):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_each_signal_lets_those_at_work_save(number, tmp_path, capfd):
     at_work = threading.Event()
-    pool = Saving(0, lambda line: at_work.set())
+    pool = Saving("", None, lambda line: at_work.set())
     file = tmp_path / "saved"
     with pytest.raises((KeyboardInterrupt, SystemExit)), interrupt_on_signal():  # noqa: SIM117
-        with ThreadPoolExecutor(1) as threads, _stop_on_signal(pool):
+        with ThreadPoolExecutor(1) as threads, stop_on_signal(pool):
             job = threads.submit(pool, Job(str(file)), "job")
             assert at_work.wait(60)
             os.kill(os.getpid(), number)
@@ -54,10 +54,10 @@ def test_each_signal_lets_those_at_work_save(number, tmp_path, capfd):
 
 def test_a_scheduler_that_repeats_itself_does_not_interrupt_the_saving(tmp_path):
     at_work = threading.Event()
-    pool = Saving(0, lambda line: at_work.set())
+    pool = Saving("", None, lambda line: at_work.set())
     file = tmp_path / "saved"
     with pytest.raises(SystemExit), interrupt_on_signal():  # noqa: SIM117
-        with ThreadPoolExecutor(1) as threads, _stop_on_signal(pool):
+        with ThreadPoolExecutor(1) as threads, stop_on_signal(pool):
             threads.submit(pool, Job(str(file)), "job")
             assert at_work.wait(60)
             threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()

@@ -156,12 +156,12 @@ def make_comparisons_tiny() -> None:
 class InProcess:
     """In place of the processes of a comparison."""
 
-    def __init__(self, lock: int, announce: Any) -> None:
+    def __init__(self, module: str, lock: int, announce: Any) -> None:
         self.announce = announce
 
     def __call__(self, job: Any, title: str) -> Any:
         from gancore.comparison.job import run_job
-        from gancore.comparison.job_pool import JobResult
+        from gancore.jobs import JobResult
 
         run_job(job)
         return JobResult(0)

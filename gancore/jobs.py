@@ -1,7 +1,8 @@
-"""Processes of a comparison: :class:`JobPool` starts jobs, forwards their output line by line and stops them.
+"""Jobs: processes that work for a command. :class:`JobPool` starts them, forwards their output line by line
+and stops them; :func:`run_as_job` is the main function of such a process.
 
-A job ends with an exit code of the command line. If it fails, its last two lines are the error as text and
-as JSON.
+A job is a module that is run with its arguments in JSON. It ends with an exit code of the command line. If it
+fails, its last two lines are the error as text and as JSON.
 """
 
 from __future__ import annotations
@@ -13,35 +14,26 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import FrameType
+from typing import Any, Protocol
 
 from gancore import errors
-from gancore.comparison.folder import Stage
+from gancore.console import print_line
 from gancore.errors import ExitCode, GancoreError
+from gancore.failure import describe_failure, report_failure, wants_traceback
+from gancore.runtime.signals import print_from_handler, raise_interrupted, signal_handler
 
 INTERRUPTED = 130
 ERROR_START = '{"error": '
 """Start of the line that has the error of a failed job in JSON."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """Arguments of a job.
+class Job(Protocol):
+    """The arguments of a job."""
 
-    ``trial`` is a number; None prepares the comparison. It ends with ``parent_pid``.
-    """
-
-    folder: str
-    trial: int | None = None
-    stages: Sequence[Stage] = ()
-    profile_speed: bool = True
-    data_root: str | None = None
-    parent_pid: int = 0
-
-    def to_json(self) -> str:
-        return json.dumps(vars(self))
+    def to_json(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -94,9 +86,12 @@ class JobError(GancoreError):
 
 @dataclass
 class JobPool:
-    """Starts jobs. Every job inherits ``lock_fd``, so that the lock is held until the last job exits."""
+    """Starts jobs of ``module``. Every job inherits ``lock_fd``, so that the lock is held until the last one
+    exits; None: there is no lock.
+    """
 
-    lock_fd: int
+    module: str
+    lock_fd: int | None
     announce: Callable[[str], None]
     _running: set[subprocess.Popen[str]] = field(default_factory=set)
     _stopped: bool = False
@@ -122,14 +117,14 @@ class JobPool:
         """Start a job in a session of its own: signals of the terminal reach it only through :meth:`stop`."""
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         return subprocess.Popen(
-            [sys.executable, "-m", "gancore.comparison.job", job.to_json()],
+            [sys.executable, "-m", self.module, job.to_json()],
             env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="backslashreplace",
-            pass_fds=(self.lock_fd,),
+            pass_fds=() if self.lock_fd is None else (self.lock_fd,),
             start_new_session=True,
         )
 
@@ -175,3 +170,45 @@ def failure_message(code: int, last_line: str) -> str:
         if last_line.startswith(prefix):
             return last_line.removeprefix(prefix)
     return last_line or f"it ended with exit code {code}"
+
+
+@contextlib.contextmanager
+def stop_on_signal(pool: JobPool) -> Iterator[None]:
+    """Context manager that stops the jobs on a signal: they save a checkpoint and end."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_from_handler("stopping: running trials are saved first; repeat the command to continue")
+        pool.stop()
+        try:
+            with signal_handler(_on_signal):
+                pool.wait()
+        except KeyboardInterrupt:
+            pool.kill()
+        raise
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """Handle a signal: a second Ctrl-C stops immediately, a repeated SIGTERM of a scheduler is ignored."""
+    if number == signal.SIGINT:
+        raise_interrupted(number, frame)
+
+
+def run_as_job(work: Callable[[], None], parent_pid: int) -> int:
+    """Do the work of a job, which ends with its parent; return an exit code of the command line."""
+    from gancore.runtime.distributed import exit_with_parent
+
+    if parent_pid:
+        exit_with_parent(parent_pid)
+    try:
+        with signal_handler(raise_interrupted):
+            work()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException as error:  # a plugin's SystemExit must not look like a finished job
+        if wants_traceback():
+            sys.excepthook(type(error), error, error.__traceback__)
+        code = report_failure(error)
+        print_line(describe_failure(error).document, to_stderr=True)
+        return code
+    return 0
