@@ -51,6 +51,11 @@ class JobResult:
             return " ".join("; ".join(filter(None, (details["message"], details["fix"]))).split())
         return failure_message(self.code, self.last_line)
 
+    @property
+    def kind(self) -> str:
+        """The class name of the error; empty if it is not known."""
+        return self._details.get("kind", "")
+
     def error(self) -> GancoreError:
         """The error of the job: an instance of the same class of gancore, otherwise a JobError."""
         details = self._details

@@ -30,7 +30,7 @@ LOCK_TIMEOUT_SECONDS = 0.5
 class RunStatus:
     """The content of run.json. ``seconds`` are of training; ``started`` and ``updated`` are ISO 8601 in UTC.
 
-    ``phases``: name and steps of each phase, as planned or as played.
+    ``phases``: name and steps of each phase, as planned or as played, and whether it selects the model.
     ``environment`` has device, precision, and versions of libraries. ``verdict`` is the quality warning about
     the model (:func:`gancore.training.quality.quality_warning`).
     """

@@ -18,6 +18,7 @@ from gancore.cli.models import app as models_app
 from gancore.cli.page import app as page
 from gancore.cli.plugins import app as plugins_app
 from gancore.cli.summaries import recipes, runs
+from gancore.cli.sweep import app as sweep_app
 from gancore.cli.train import train
 from gancore.console import print_line
 from gancore.entries import CommandEntry
@@ -84,6 +85,7 @@ def gancore(
 
 for command in (train, generate, neighbours, animate, export, evaluate, compare, runs, recipes, info):
     app.command()(command)
+app.add_typer(sweep_app, name="sweep")
 app.add_typer(models_app, name="models")
 app.command("app")(page)
 app.add_typer(plugins_app, name="plugins")

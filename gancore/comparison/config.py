@@ -279,6 +279,6 @@ def sampling_recipes(domain: str) -> list[str]:
     return [name for name, entry in recipes.items() if "classification" not in entry.capabilities]
 
 
-def selection_metric(config: ComparisonConfig, default: str) -> str:
+def selection_metric(select: str | None, default: str) -> str:
     """The metric that selects models; empty if the last model is kept. ``default`` is the domain's metric."""
-    return default if config.select is None else "" if config.select == LAST else config.select
+    return default if select is None else "" if select == LAST else select

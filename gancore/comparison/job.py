@@ -73,7 +73,7 @@ def _train(context: JobContext) -> None:
     from gancore import api
 
     run = context.folder.run_folder(context.trial)
-    select = selection_metric(context.config, context.environment.get("select", ""))
+    select = selection_metric(context.config.select, context.environment.get("select", ""))
     arguments = train_arguments(context.config, context.trial.name, context.trial.seed, select)
     _record_machine(context)
     result = api.train(

@@ -49,7 +49,7 @@ def prepare_comparison(
         ConfigError: ``--select`` is not a metric that can select models on these data.
     """
     domain = plugins().load_domain(config.domain)
-    source, licence, data = _open_data(domain, trials[0].config, root)
+    source, licence, data = open_data(domain, trials[0].config, root)
     if before := read_json(folder.environment_file):
         if before["data"]["fingerprint"] != data.fingerprint:
             raise DataError(
@@ -63,7 +63,7 @@ def prepare_comparison(
     environment = {
         "data": _data_facts(data, source, licence),
         "headline": domain.primary_metric,
-        **selection(config, domain, data.spec, data.view("valid"), trials),
+        **selection(config.select, domain, data.spec, data.view("valid"), trials),
         "shown": shown,
         "machine": machine_name(config.device),
         "versions": library_versions(),
@@ -72,7 +72,8 @@ def prepare_comparison(
     write_json(folder.environment_file, environment)
 
 
-def _open_data(domain: Domain, config: RunConfig, root: Path | None) -> tuple[str, str, Data]:
+def open_data(domain: Domain, config: RunConfig, root: Path | None) -> tuple[str, str, Data]:
+    """Name and licence of the source, and the data. Raises DataError if a split is empty."""
     source = resolve_source(
         config.data.source, domain.sources, root, ANNOUNCE, reads_shards=domain.reads_shards
     )
@@ -130,7 +131,7 @@ def load_trained_trial(folder: ComparisonFolder, device: str, trial: Trial, root
     model = load_model(folder.run_folder(trial).model, device)
     _, recipe = plugins().load_recipe(model.domain, trial.recipe)
     game = build_game(recipe, trial.config.model, model.spec, trial.seed)
-    _, _, data = _open_data(model.domain, trial.config, root)
+    _, _, data = open_data(model.domain, trial.config, root)
     return LoadedTrial(model, game, recipe, trial.config.model, data)
 
 
@@ -152,7 +153,12 @@ def library_versions() -> dict[str, str]:
 
 
 def selection(
-    config: ComparisonConfig, domain: Domain, spec: Spec, valid: View, trials: Iterable[Trial]
+    select: str | None,
+    domain: Domain,
+    spec: Spec,
+    valid: View,
+    trials: Iterable[Trial],
+    flag: str = "--select",
 ) -> dict[str, Any]:
     """Choose the metric that selects models; by default the domain's, if it applies to these data.
 
@@ -160,27 +166,27 @@ def selection(
         ``select``, its name, and ``on_valid``, the direction and unit of every metric that can select.
 
     Raises:
-        ConfigError: ``--select`` is none of them, or is the likelihood and a recipe has none.
+        ConfigError: ``select`` is none of them, or is the likelihood and a recipe has none.
     """
-    validator = Validator(domain, spec, valid, 1, evaluation_key("select"), config.select)
+    validator = Validator(domain, spec, valid, 1, evaluation_key("select"), select)
     able = {name: metric for name, metric in validator.metrics.items() if metric.higher_is_better is not None}
-    if config.select not in (None, LAST, NLL, *able):
-        message = f"--select {config.select}: there is no such metric that can select models"
-        raise ConfigError(message, suggestion(str(config.select), [*able, NLL, *validator.on_demand]))
+    if select not in (None, LAST, NLL, *able):
+        message = f"{flag} {select}: there is no such metric that can select models"
+        raise ConfigError(message, suggestion(str(select), [*able, NLL, *validator.on_demand]))
     on_valid = {
         name: {"higher_is_better": metric.higher_is_better, "unit": metric.unit}
         for name, metric in able.items()
     }
-    needs = validator.metrics[config.select].requires if config.select in validator.metrics else ()
-    if config.select == NLL or "likelihood" in needs:
-        _require_likelihood(str(config.select), validator, trials)
-    if config.select == NLL:
+    needs = validator.metrics[select].requires if select in validator.metrics else ()
+    if select == NLL or "likelihood" in needs:
+        _require_likelihood(str(select), validator, trials, flag)
+    if select == NLL:
         on_valid[NLL] = {"higher_is_better": False, "unit": "nats a sample"}
     default = domain.selection_metric if domain.selection_metric in able else ""
-    return {"select": selection_metric(config, default), "on_valid": on_valid}
+    return {"select": selection_metric(select, default), "on_valid": on_valid}
 
 
-def _require_likelihood(select: str, validator: Validator, trials: Iterable[Trial]) -> None:
+def _require_likelihood(select: str, validator: Validator, trials: Iterable[Trial], flag: str) -> None:
     """Raise ConfigError if ``select`` needs a likelihood that a recipe's models have not on these data."""
     for trial in trials:
         _, recipe = plugins().load_recipe(validator.domain, trial.recipe)
@@ -188,5 +194,5 @@ def _require_likelihood(select: str, validator: Validator, trials: Iterable[Tria
         try:
             validator.require_metric(select, sampler)
         except ConfigError as error:
-            message = f"--select {select}: {trial.name} gives no likelihood on these data"
+            message = f"{flag} {select}: {trial.name} gives no likelihood on these data"
             raise ConfigError(message, f"leave out {trial.name}, or select by another metric") from error

@@ -386,20 +386,19 @@ def _plugin_exit(error: BaseException) -> PluginError | None:
 
 def _status_of(status: RunStatus, context: RunContext) -> RunStatus:
     phases: list[Mapping[str, str | int]] = [
-        {"name": phase.name, "steps": 0} for phase in context.setup.game.phases
+        {"name": phase.name, "steps": 0, "selects": phase.selects} for phase in context.setup.game.phases
     ]
     return replace(status, source=context.source_name, phases=phases, environment=context.environment)
 
 
 def _status_at(status: RunStatus, state: TrainState) -> RunStatus:
-    names = [phase["name"] for phase in status.phases]
     return replace(
         status,
         step=state.step,
         total=state.total_steps,
         seconds=state.seconds,
         verdict=state.verdict,
-        phases=[{"name": name, "steps": steps} for name, steps in zip(names, state.plan, strict=True)],
+        phases=[{**phase, "steps": steps} for phase, steps in zip(status.phases, state.plan, strict=True)],
     )
 
 

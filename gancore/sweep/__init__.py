@@ -1,0 +1,1 @@
+"""Search for settings of recipes over many trainings, by workers on any number of machines."""
