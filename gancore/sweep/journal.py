@@ -8,18 +8,21 @@ from typing import Any
 
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+GRACE_SECONDS = 30
+"""After this time the lock of a worker that was killed while it wrote is removed."""
+
 
 class SweepJournal(JournalFileBackend):
     """optuna's journal file, locked by a file that is created exclusively (NFSv3 and later).
 
     A last line without an end is left by a process that was killed, or that met a full disk, while it wrote.
     It is removed before the next line: joined to it, it would make the file unreadable for all. A lock that
-    was not released is removed after 30 seconds.
+    was not released is removed after GRACE_SECONDS.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._mutex = JournalFileOpenLock(path)
+        self._mutex = JournalFileOpenLock(path, GRACE_SECONDS)
         super().__init__(path, self._mutex)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:

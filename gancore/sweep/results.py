@@ -126,10 +126,11 @@ def _trial_result(trial: FrozenTrial, folder: SweepFolder, facts: Facts) -> Tria
     run = folder.run(trial.number)
     status = run.read_status()
     seen = list(trial.intermediate_values.values())
+    state = _state(trial, folder)
     return TrialResult(
         number=trial.number,
-        state=_state(trial, folder),
-        value=trial.value if trial.value is not None else facts.best(seen) if seen else None,
+        state=state,
+        value=trial.value if state == "complete" else facts.best(seen) if seen else None,
         params=dict(trial.params),
         run=run.path,
         step=0 if status is None else status.step,
