@@ -92,6 +92,37 @@ class Fork:
             time.sleep(0.005)
 
 
+class ForkedJob:
+    """In place of ``subprocess.Popen`` in ``gancore.jobs``: ``main`` of a module in a fork."""
+
+    def __init__(self, module: str, job_json: str) -> None:
+        ours, theirs = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._live(module, job_json, theirs)
+        os.close(theirs)
+        self.stdout = os.fdopen(ours, errors="backslashreplace")
+
+    def _live(self, module: str, job_json: str, pipe: int) -> None:
+        code = 99
+        try:
+            os.setsid()
+            sys.stdout = sys.stderr = os.fdopen(pipe, "w", buffering=1)
+            code = import_module(module).main(job_json)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
 class _Process(ForkProcess):
     """A fork that gets its order as another program would: pickled."""
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from forks import Fork, ForkedJob, import_all
 from quick_sweeps import FACTS, join
 
 from gancore.cli import main
 from gancore.files import read_json_object
-from gancore.jobs import JobResult
+from gancore.jobs import JobPool, JobResult
 from gancore.run_folder import RunFolder
 from gancore.sweep import worker
+from gancore.sweep.results import read_results
 
 QUICK = [
     "--domain",
@@ -35,7 +37,7 @@ QUICK = [
 QUICK += ["--search", "model.lr=float(1e-4,1e-2,log)", "--no-prune"]
 for setting in ("validation.samples=64", "validation.every=50", "logging.preview_every=1000"):
     QUICK += ["--set", setting]
-QUICK += ["--set", "checkpoint.seconds=0.05", "--set", "data.train_examples=1000"]
+QUICK += ["--set", "checkpoint.seconds=0.2", "--set", "data.train_examples=1000"]
 
 
 def complaint(capsys, *words: object) -> str:
@@ -107,67 +109,85 @@ def test_the_results_are_shown(tmp_path, capsys):
     assert "n=64" in capsys.readouterr().out
 
 
-class Worker:
-    """A worker in a process of its own."""
+class Program:
+    """A worker that is a program of its own, which starts programs: as users start it."""
 
-    def __init__(self, storage: Path, trials: int) -> None:
-        words = [*QUICK, "--storage", str(storage), "--trials", str(trials)]
-        self.log = (storage.parent / f"worker-{time.monotonic_ns()}.log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gancore", "sweep", *words],
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+    def __init__(self, folder: Path, words: list[str]) -> None:
+        self.log = folder / f"worker-{time.monotonic_ns()}.log"
+        command = [sys.executable, "-m", "gancore", *words]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        self.pid, self.poll, self.kill = self.process.pid, self.process.poll, self.process.send_signal
 
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(60)
+    def join(self, seconds: float = 240) -> int:
+        return self.process.wait(seconds)
 
 
-def wait_until_saved(folder: Path, worker: Worker) -> None:
+def copy(folder: Path, words: list[str]) -> Fork:
+    """A worker that is a copy of this process, and starts copies of itself."""
+    return Fork(folder, lambda: main(words), folder / f"worker-{time.monotonic_ns()}.log")
+
+
+def wait_until_saved(storage: Path, worker: Program | Fork) -> None:
     """Wait until the worker has a trial with a checkpoint that it saved itself."""
-    before = saved(folder)
+    before = saved(storage)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and worker.process.poll() is None:
-        for run, step in saved(folder) - before:
-            holder = json.loads((folder / "locks" / f"{run}.lock").read_text() or "{}")
-            status = RunFolder(folder / "trials" / run).read_status()
-            if holder.get("pid") == worker.process.pid and status and status.status == "running":
+    while time.monotonic() < deadline and worker.poll() is None:
+        for run, _ in saved(storage) - before:
+            holder = json.loads((storage / "locks" / f"{run}.lock").read_text() or "{}")
+            status = RunFolder(storage / "trials" / run).read_status()
+            if holder.get("pid") == worker.pid and status and status.status == "running":
                 return
         time.sleep(0.01)
-    worker.log.seek(0)
-    raise AssertionError(f"it saved nothing: {worker.log.read()[-2000:]}")
+    raise AssertionError(f"it saved nothing: {worker.log.read_text()[-2000:]}")
 
 
-def saved(folder: Path) -> set[tuple[str, str]]:
-    return {(path.parents[1].name, path.name) for path in folder.glob("trials/*/checkpoints/step-*")}
+def saved(storage: Path) -> set[tuple[str, str]]:
+    return {(path.parents[1].name, path.name) for path in storage.glob("trials/*/checkpoints/step-*")}
+
+
+@pytest.fixture
+def forking(monkeypatch):
+    """Jobs are copies of the worker."""
+    import_all("gancore.sweep.study", "gancore.sweep.training", "gancore_synthetic.gans")
+    monkeypatch.setattr(JobPool, "_start", lambda pool, job: ForkedJob(pool.module, job.to_json()))
 
 
 @pytest.mark.slow
-def test_workers_that_are_killed_lose_nothing(tmp_path):
+def test_workers_that_are_killed_lose_nothing(tmp_path, forking):
+    disturb(tmp_path, copy, 4)
+
+
+@pytest.mark.long
+def test_programs_that_are_killed_lose_nothing(tmp_path):
+    disturb(tmp_path, Program, 8)
+
+
+def disturb(tmp_path: Path, start: Callable[[Path, list[str]], Program | Fork], trials: int) -> None:
     """One of two workers is killed twice, the other stopped: every trial ends once, as if undisturbed."""
-    storage, trials = tmp_path / "s", 5
-    killed, other = Worker(storage, trials), Worker(storage, trials)
+    storage = tmp_path / "s"
+    words = ["sweep", *QUICK, "--storage", str(storage), "--trials", str(trials)]
+    killed, other = start(tmp_path, words), start(tmp_path, words)
     for _ in range(2):
         wait_until_saved(storage, killed)
-        assert killed.end(signal.SIGKILL) == -signal.SIGKILL
-        killed = Worker(storage, trials)
+        killed.kill(signal.SIGKILL)
+        assert killed.join() == -signal.SIGKILL
+        killed = start(tmp_path, words)
     wait_until_saved(storage, killed)
-    assert other.end(signal.SIGTERM) == 128 + signal.SIGTERM
-    assert killed.process.wait(240) == 0
-    command = [sys.executable, "-m", "gancore", "sweep", "show", str(storage), "--json"]
-    shown = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["trials"]
-    assert [trial["number"] for trial in shown] == list(range(trials))
-    assert {trial["state"] for trial in shown} == {"complete"}
+    other.kill(signal.SIGTERM)
+    assert other.join() == 128 + signal.SIGTERM
+    assert killed.join() == 0
+    shown = read_results(str(storage), "sweep").trials
+    assert [trial.number for trial in shown] == list(range(trials))
+    assert {trial.state for trial in shown} == {"complete"}
     assert sorted(path.name for path in (storage / "trials").iterdir()) == [f"{n:04d}" for n in range(trials)]
-    continued = [trial for trial in shown if trial["starts"] > 1]
-    assert continued
-    assert same_as_undisturbed(Path(continued[0]["run"]), tmp_path)
+    continued = [trial for trial in shown if trial.starts > 1]
+    assert len(continued) >= 1
+    assert same_as_undisturbed(continued[0].run, tmp_path)
 
 
 def same_as_undisturbed(run: Path, tmp_path: Path) -> bool:
-    """Whether a training of the same configuration, at one go, gives the same weights and log."""
+    """Whether a training of the same configuration, at one go, gives the same weights."""
     import torch
 
     import gancore
