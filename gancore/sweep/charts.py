@@ -10,9 +10,12 @@ from typing import Any
 from gancore.files import atomic_write
 from gancore.sweep.config import RECIPE, shown_value
 from gancore.sweep.results import SweepResults, TrialResult
+from gancore.sweep.search import Dimension
 
 PICTURE = "sweep.png"
-COLUMNS = 3
+COLUMNS, TICKS, MARGIN = 3, 4, 0.05
+LOG_RATIO = 8.0
+"""Values further apart than this are drawn on a logarithmic axis."""
 COMPLETE, PRUNED, BEST = "#1f5fa8", "#b0b7c3", "#d1495b"
 
 
@@ -32,6 +35,7 @@ def draw_results(results: SweepResults, folder: Path) -> Path:
     rows = math.ceil(panels / COLUMNS)
     figure = Figure(figsize=(4.2 * min(panels, COLUMNS), 3.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle(_title(results), fontsize=11)
     axes = figure.subplots(rows, min(panels, COLUMNS), squeeze=False).flatten().tolist()
     _draw_history(axes[0], results)
     for axis, name in zip(axes[1:], names, strict=False):
@@ -56,10 +60,11 @@ def _valued(results: SweepResults) -> list[TrialResult]:
     return [trial for trial in results.trials if trial.value is not None]
 
 
-def _label(results: SweepResults) -> str:
-    unit = f", {results.facts.unit}" if results.facts.unit else ""
-    better = "higher" if results.facts.higher_is_better else "lower"
-    return f"{results.facts.metric}{unit} ({better} is better)"
+def _title(results: SweepResults) -> str:
+    facts = results.facts
+    unit = f", {facts.unit}" if facts.unit else ""
+    better = "higher" if facts.higher_is_better else "lower"
+    return f"{results.config.domain}: {facts.metric} on valid{unit} (n={facts.n}, {better} is better)"
 
 
 def _scatter(axis: Any, results: SweepResults, trials: Sequence[TrialResult], xs: Sequence[float]) -> None:
@@ -71,6 +76,9 @@ def _scatter(axis: Any, results: SweepResults, trials: Sequence[TrialResult], xs
             axis.scatter(*zip(*chosen, strict=True), s=22, color=colour, label=label, zorder=2)
     best = results.best
     marked = [x for x, trial in zip(xs, trials, strict=True) if best and trial.number == best.number]
+    values = [trial.value for trial in trials if trial.value is not None]
+    if values and min(values) > 0 and max(values) > LOG_RATIO * min(values):
+        axis.set_yscale("log")
     if best and marked:
         axis.scatter(marked, [best.value], s=90, facecolors="none", edgecolors=BEST, label="best", zorder=3)
 
@@ -83,7 +91,7 @@ def _draw_history(axis: Any, results: SweepResults) -> None:
     if complete:
         so_far = [results.facts.best(values[: count + 1]) for count in range(len(values))]
         axis.step([trial.number for trial in complete], so_far, where="post", color=COMPLETE, linewidth=1)
-    axis.set(xlabel="trial", ylabel=_label(results))
+    axis.set(xlabel="trial", ylabel=results.facts.metric)
     axis.locator_params(axis="x", integer=True)
     if trials:
         axis.legend(fontsize=7, frameon=False)
@@ -98,10 +106,27 @@ def _draw_parameter(axis: Any, results: SweepResults, name: str) -> None:
         values = [known.index(value) for value in values]
         axis.set_xticks(range(len(known)), [shown_value(each) for each in known])
         axis.set_xlim(-0.5, len(known) - 0.5)
-    elif dimension.log:
-        axis.set_xscale("log")
+    else:
+        _set_interval(axis, dimension)
     _scatter(axis, results, trials, values)
     axis.set(xlabel=name)
+
+
+def _set_interval(axis: Any, dimension: Dimension) -> None:
+    """The searched interval with a margin; round numbers would overlap on a logarithmic axis."""
+    low, high = dimension.low, dimension.high
+    if not dimension.log:
+        margin = MARGIN * (high - low)
+        axis.set_xlim(low - margin, high + margin)
+        return
+    from matplotlib.ticker import NullLocator
+
+    axis.set_xscale("log")
+    axis.xaxis.set_minor_locator(NullLocator())
+    ratio = high / low
+    ticks = [low * ratio ** (number / TICKS) for number in range(TICKS + 1)]
+    axis.set_xticks(ticks, [f"{tick:.2g}" if tick < 100 else f"{tick:.0f}" for tick in ticks])
+    axis.set_xlim(low / ratio**MARGIN, high * ratio**MARGIN)
 
 
 def _draw_importances(axis: Any, results: SweepResults) -> None:

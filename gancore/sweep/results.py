@@ -153,7 +153,7 @@ def _state(trial: FrozenTrial, folder: SweepFolder) -> State:
 
 
 def _importances(study: Study, trials: tuple[TrialResult, ...]) -> dict[str, float]:
-    """Shares of the variance of the value, by parameters that all completed trials have."""
+    """How much of the variation of the value each parameter explains, as optuna estimates it."""
     from optuna.importance import get_param_importances
 
     if [trial.state for trial in trials].count("complete") < IMPORTANCE_TRIALS:

@@ -1,8 +1,8 @@
-"""The study of a sweep: its settings, its trials, and who works on which. Imports optuna.
+"""The study of a sweep: its settings and its trials, each of which one worker claims. Imports optuna.
 
-A trial is in the state RUNNING from its proposal until its result is recorded, whoever works on it. A worker
-holds the lock file of its trial. A trial that is RUNNING and not locked was left by a worker that was stopped
-or killed: the next worker that asks for one goes on with it.
+A trial is in the state RUNNING from its proposal until its result is recorded, by one worker or by several
+after one another. A worker holds the lock file of its trial. A trial that is RUNNING and not locked was left by
+a worker that was stopped or killed: the next worker that claims a trial continues it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from gancore.sweep.jobs import TrialTraining
 
 
 def train_trial(job: TrialTraining) -> None:
-    """Train the trial as ``gancore train`` does, or go on with its run.
+    """Train the trial as ``gancore train`` does, or continue its run.
 
     Raises:
         DataError: the data have changed since the sweep was started.

@@ -109,7 +109,7 @@ class Worker:
         self._record(claim, run, result, pruned)
 
     def _train(self, claim: Claim, run: RunFolder) -> tuple[JobResult, bool]:
-        """Train, and look at the values on valid; return whether the trial was stopped because of them."""
+        """Train, and read the values on valid; return whether the trial was stopped because of them."""
         facts = self.study.facts
         arguments = self.study.config.train_arguments(claim.params, facts.metric)
         root = None if self.options.data_root is None else str(self.options.data_root)

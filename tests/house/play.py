@@ -8,6 +8,8 @@ A ```python, ```toml or ```yaml block that begins with ``# path/of.file`` is wri
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import importlib
 import math
 import os
 import random
@@ -46,6 +48,7 @@ def play(document: Path) -> None:
     make_training_tiny()
     make_judges_tiny()
     make_comparisons_tiny()
+    make_sweeps_tiny()
     if "runs/first" in text and "--out runs/first" not in text:
         command("gancore train --domain audio --out runs/first --set model.conditional=true --quiet")
     names: dict[str, Any] = {"__name__": "__main__"}
@@ -165,6 +168,37 @@ class InProcess:
 
         run_job(job)
         return JobResult(0)
+
+    def stop(self) -> None:
+        """Nothing runs beside this."""
+
+
+def make_sweeps_tiny() -> None:
+    """One trial of two steps, and no processes."""
+    from gancore.sweep import worker
+
+    run_sweep = worker.run_sweep
+
+    def tiny(values: Any, recipes: Any, search: Any, options: Any, announce: Any) -> Any:
+        shared = [text for text in TINY if not text.startswith("train.")]
+        values = {**values, "time": None, "samples": None, "steps": 2}
+        values["overrides"] = [*values["overrides"], *shared]
+        return run_sweep(values, recipes, search, dataclasses.replace(options, trials=1), announce)
+
+    worker.run_sweep = tiny
+    worker.JobPool = SweepInProcess
+
+
+class SweepInProcess:
+    """In place of the processes of a sweep."""
+
+    def __init__(self, module: str, lock: int | None, announce: Any) -> None:
+        self.module = importlib.import_module(module)
+
+    def __call__(self, job: Any, title: str) -> Any:
+        from gancore.jobs import JobResult
+
+        return JobResult(self.module.main(dataclasses.replace(job, parent_pid=0).to_json()))
 
     def stop(self) -> None:
         """Nothing runs beside this."""
