@@ -149,8 +149,8 @@ def _row(trial: TrialResult, names: Sequence[str]) -> list[str]:
 
     value = "" if trial.value is None else f"{trial.value:.4g}"
     params = [shown_value(trial.params[name]) if name in trial.params else "" for name in names]
-    time = format_duration(trial.seconds)
-    return [str(trial.number), trial.state, value, str(trial.step), time, *params, str(trial.run)]
+    facts = [str(trial.number), trial.state, value, str(trial.step), format_duration(trial.seconds)]
+    return [*facts, *params, str(trial.run) if trial.run.exists() else "-"]
 
 
 def _print_best(results: SweepResults) -> None:

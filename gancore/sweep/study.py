@@ -1,8 +1,8 @@
 """The study of a sweep: its settings and its trials, each of which one worker claims. Imports optuna.
 
-A trial is in the state RUNNING from its proposal until its result is recorded. The worker that trains it holds
-its lock file. A trial that is RUNNING and not locked was left by a worker that was stopped or killed: the next
-worker that claims a trial continues it.
+A trial is in the state RUNNING from its proposal until its result is recorded. The worker that trains it
+holds its lock file. A trial that is RUNNING and not locked was left by a worker that was stopped or killed:
+the next worker that claims a trial continues it.
 """
 
 from __future__ import annotations

@@ -160,13 +160,15 @@ def test_workers_that_are_killed_lose_nothing(tmp_path, forking):
 
 @pytest.mark.long
 def test_programs_that_are_killed_lose_nothing(tmp_path):
-    disturb(tmp_path, Program, 8)
+    disturb(tmp_path, Program, 6, "--steps", "1500")
 
 
-def disturb(tmp_path: Path, start: Callable[[Path, list[str]], Program | Fork], trials: int) -> None:
+def disturb(
+    tmp_path: Path, start: Callable[[Path, list[str]], Program | Fork], trials: int, *more: str
+) -> None:
     """One of two workers is killed twice, the other stopped: every trial ends once, as if undisturbed."""
     storage = tmp_path / "s"
-    words = ["sweep", *QUICK, "--storage", str(storage), "--trials", str(trials)]
+    words = ["sweep", *QUICK, "--storage", str(storage), "--trials", str(trials), *more]
     killed, other = start(tmp_path, words), start(tmp_path, words)
     for _ in range(2):
         wait_until_saved(storage, killed)
@@ -183,6 +185,8 @@ def disturb(tmp_path: Path, start: Callable[[Path, list[str]], Program | Fork], 
     assert sorted(path.name for path in (storage / "trials").iterdir()) == [f"{n:04d}" for n in range(trials)]
     continued = [trial for trial in shown if trial.starts > 1]
     assert len(continued) >= 1
+    (phase,) = RunFolder(continued[0].run).read_status().phases
+    assert phase["selects"] is True
     assert same_as_undisturbed(continued[0].run, tmp_path)
 
 

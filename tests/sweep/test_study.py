@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState
-from quick_sweeps import FACTS, SEARCH, join, number_of
+from quick_sweeps import FACTS, SEARCH, Trainings, join, number_of
 from refusals import refused
 
 from gancore.errors import ConfigError, DataError
@@ -18,6 +18,7 @@ from gancore.jobs import ERROR_START, INTERRUPTED, JobResult
 from gancore.sweep import worker
 from gancore.sweep.results import read_results
 from gancore.sweep.storage import CLAIM
+from gancore.sweep.worker import SweepOptions, Worker
 
 
 def failure(kind: str, code: int, message: str = "too bad") -> JobResult:
@@ -87,6 +88,7 @@ def test_a_torn_line_of_a_killed_writer_is_removed(tmp_path):
     assert all(json.loads(line) for line in journal.read_bytes().splitlines())
 
 
+@pytest.mark.filterwarnings("ignore:The value of .grace_period")
 @pytest.mark.parametrize("name", ["sweep.journal.lock", f"locks/{CLAIM}.lock"])
 def test_a_lock_that_a_killed_worker_left_is_removed(name, tmp_path, monkeypatch):
     monkeypatch.setattr("gancore.sweep.storage.CLAIM_GRACE_SECONDS", 1)
@@ -224,6 +226,26 @@ def test_an_interrupted_trial_is_continued(sweep):
     study, trainings = sweep(lambda job, stopped: answers.pop(0), 2)
     assert trainings.runs == ["0000", "0000", "0001"]
     assert [trial.value for trial in study.trials()] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_worker_that_waits_takes_over_what_another_leaves(wait, tmp_path, monkeypatch):
+    """The other one leaves its trial when this one has begun to wait."""
+    trainings = Trainings(lambda job, stopped: [1.0])
+    monkeypatch.setattr(worker, "JobPool", trainings.pool)
+    monkeypatch.setattr(worker, "WAIT_SECONDS", 0.01)
+    other, lines = join(tmp_path).claim(1), []
+
+    def announce(line: str) -> None:
+        lines.append(line)
+        other.stack.close()
+
+    study = join(tmp_path)
+    Worker(study, SweepOptions(str(tmp_path), 1, wait=wait), announce)()
+    assert trainings.runs == (["0000"] if wait else [])
+    assert study.trials()[0].state == (TrialState.COMPLETE if wait else TrialState.RUNNING)
+    assert read_results(str(tmp_path), "sweep").trials[0].state == ("complete" if wait else "running")
+    other.stack.close()
 
 
 def test_a_trial_that_looks_bad_is_stopped_early(sweep):
