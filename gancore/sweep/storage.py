@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gancore.errors import ConfigError, describe_error
+from gancore.errors import ConfigError, StorageError, describe_error
 from gancore.file_lock import FileLock, LockedError, file_lock, is_locked
 from gancore.files import atomic_write, read_json_object
 from gancore.run_folder import RunFolder
@@ -139,6 +139,26 @@ def open_storage(storage: str) -> BaseStorage:
         return get_storage(storage)
     except Exception as error:  # of any driver of any database
         raise _storage_error(storage, error) from error
+
+
+@contextlib.contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Context manager that raises StorageError if a database fails while a worker uses it."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, StorageInternalError) and not _is_of(error, "sqlalchemy", "redis"):
+            raise
+        reason = shown(describe_error(error.__cause__ or error))
+        raise StorageError(
+            f"--storage {shown(storage)} failed: {reason}", "repeat the command when it works again"
+        ) from error
+
+
+def _is_of(error: Exception, *packages: str) -> bool:
+    return type(error).__module__.partition(".")[0] in packages
 
 
 def _storage_error(storage: str, error: Exception) -> ConfigError:

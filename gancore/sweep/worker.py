@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from gancore.runtime.signals import interrupt_on_signal
 from gancore.sweep.config import SweepConfig, check_search_space, make_sweep_config, shown_value
 from gancore.sweep.facts import Facts, selecting_values
 from gancore.sweep.jobs import Preparation, TrialTraining
-from gancore.sweep.storage import SweepFolder, is_url, open_storage, require_optuna
+from gancore.sweep.storage import SweepFolder, is_url, open_storage, require_optuna, storage_errors
 from gancore.text import count_noun
 from gancore.trainings import read_recipes
 
@@ -119,16 +119,23 @@ class Worker:
         pool = JobPool(TRAINING, claim.lock.handle, self.announce)
         with ThreadPoolExecutor(1) as threads, stop_on_signal(pool):
             training = threads.submit(pool, job, f"trial {claim.number}")
-            pruned = False
-            while not training.done():
-                wait([training], timeout=POLL_SECONDS)
-                if not pruned and not training.done() and self._looks_bad(claim, run):
-                    pruned = True
-                    pool.stop()
+            try:
+                pruned = self._watch(training, claim, run)
+            except Exception:  # the storage fails: save, instead of training to the end
+                pool.stop()
+                raise
+            if pruned:
+                pool.stop()
             return training.result(), pruned
 
-    def _looks_bad(self, claim: Claim, run: RunFolder) -> bool:
-        return self.study.report(claim, selecting_values(run, self.study.facts.metric))
+    def _watch(self, training: Future[JobResult], claim: Claim, run: RunFolder) -> bool:
+        """Report the values on valid until the training ends; return True as soon as it should be stopped."""
+        while not training.done():
+            wait([training], timeout=POLL_SECONDS)
+            values = selecting_values(run, self.study.facts.metric)
+            if self.study.report(claim, values) and not training.done():
+                return True
+        return False
 
     def _record(self, claim: Claim, run: RunFolder, result: JobResult, pruned: bool) -> None:
         """Record the result, unless the trial was only interrupted.
@@ -193,8 +200,9 @@ def run_sweep(
         from gancore.sweep.study import join_study
 
         storage = open_storage(options.storage)
-        study = join_study(storage, options.study, options.storage, folder, config, facts)
-        Worker(study, options, announce)()
+        with storage_errors(options.storage):
+            study = join_study(storage, options.study, options.storage, folder, config, facts)
+            Worker(study, options, announce)()
     return study
 
 

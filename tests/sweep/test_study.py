@@ -9,15 +9,16 @@ import time
 from dataclasses import replace
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from quick_sweeps import FACTS, SEARCH, Trainings, join, number_of
 from refusals import refused
 
-from gancore.errors import ConfigError, DataError
+from gancore.errors import ConfigError, DataError, StorageError
 from gancore.jobs import ERROR_START, INTERRUPTED, JobResult
 from gancore.sweep import worker
 from gancore.sweep.results import read_results
-from gancore.sweep.storage import CLAIM
+from gancore.sweep.storage import CLAIM, storage_errors
 from gancore.sweep.worker import SweepOptions, Worker
 
 
@@ -226,6 +227,22 @@ def test_an_interrupted_trial_is_continued(sweep):
     study, trainings = sweep(lambda job, stopped: answers.pop(0), 2)
     assert trainings.runs == ["0000", "0000", "0001"]
     assert [trial.value for trial in study.trials()] == [1.0, 2.0]
+
+
+def test_a_training_is_saved_when_the_storage_fails(sweep, monkeypatch):
+    def fail(*arguments):
+        raise StorageInternalError("the server is away")
+
+    def train(job, stopped):
+        yield 1.0
+        assert stopped.wait(30)
+
+    with monkeypatch.context() as patch, refused(StorageError, "me:***@host"):
+        patch.setattr("gancore.sweep.study.SweepStudy.report", fail)
+        with storage_errors("mysql://me:secret@host/db"):
+            sweep(train, 1)
+    study, trainings = sweep(lambda job, stopped: [2.0], 1)
+    assert trainings.runs == ["0000"] and study.trials()[0].value == 1.0
 
 
 @pytest.mark.parametrize("wait", [True, False])
