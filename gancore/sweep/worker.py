@@ -23,6 +23,7 @@ from gancore.sweep.facts import Facts, selecting_values
 from gancore.sweep.jobs import Preparation, TrialTraining
 from gancore.sweep.storage import SweepFolder, is_url, open_storage, require_optuna, storage_errors
 from gancore.text import count_noun
+from gancore.training.launch import find_launcher
 from gancore.trainings import read_recipes
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ def run_sweep(
         GancoreError: an argument or the data are wrong, or the storage has another sweep.
     """
     require_optuna()
+    if find_launcher() is not None:
+        raise ConfigError("torchrun started this process: it joins one training", "start workers without it")
     if values["domain"] is None:
         raise ConfigError("no domain is given", "give --domain; `gancore plugins` lists them")
     named = read_recipes(recipes or [default_recipe(values["domain"])])

@@ -74,7 +74,7 @@ class TrainJob:
 
 def launch(make_job: Callable[[], TrainJob], devices: int | None) -> RunResult:
     """Train on ``devices`` processes, or under a launcher (which sets RANK) on those that it started."""
-    launcher = _launcher()
+    launcher = find_launcher()
     if launcher is not None:
         _check_launcher(launcher, devices)
         return _join_launcher(launcher, make_job)
@@ -140,7 +140,7 @@ def deliver_signal(result: RunResult) -> RunResult:
     return result
 
 
-def _launcher() -> tuple[int, int, int] | None:
+def find_launcher() -> tuple[int, int, int] | None:
     """(rank, world size, local rank) as torchrun and similar launchers set them; None: there is no launcher.
 
     Raises:

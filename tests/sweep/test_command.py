@@ -59,6 +59,12 @@ def test_what_is_refused_before_anything_is_written(tmp_path, capsys, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_under_torchrun_it_is_refused(tmp_path, capsys, monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert "torchrun" in complaint(capsys, *QUICK, "--storage", tmp_path / "s")
+
+
 def test_without_optuna_the_extra_is_named(tmp_path, capsys, monkeypatch):
     find_spec = importlib.util.find_spec
     absent = {"optuna"}
