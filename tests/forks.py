@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -102,6 +103,8 @@ class ForkedJob:
             self._live(module, job_json, theirs)
         os.close(theirs)
         self.stdout = os.fdopen(ours, errors="backslashreplace")
+        self._code: int | None = None
+        self._waiting = threading.Lock()
 
     def _live(self, module: str, job_json: str, pipe: int) -> None:
         code = 99
@@ -120,7 +123,11 @@ class ForkedJob:
         os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        """Its exit code, for any number of threads."""
+        with self._waiting:
+            if self._code is None:
+                self._code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._code
 
 
 class _Process(ForkProcess):
