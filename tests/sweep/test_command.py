@@ -22,22 +22,12 @@ from gancore.run_folder import RunFolder
 from gancore.sweep import worker
 from gancore.sweep.results import read_results
 
-QUICK = [
-    "--domain",
-    "synthetic",
-    "--data",
-    "ring",
-    "--recipes",
-    "mlpgan",
-    "--steps",
-    "250",
-    "--device",
-    "cpu",
-]
-QUICK += ["--search", "model.lr=float(1e-4,1e-2,log)", "--no-prune"]
+QUICK = ["--domain", "synthetic", "--data", "ring", "--recipes", "mlpgan", "--steps", "300"]
+QUICK += ["--search", "model.lr=float(1e-4,1e-2,log)", "--no-prune", "--device", "cpu"]
 for setting in ("validation.samples=64", "validation.every=50", "logging.preview_every=1000"):
     QUICK += ["--set", setting]
 QUICK += ["--set", "checkpoint.seconds=0.2", "--set", "data.train_examples=1000"]
+QUICK += ["--set", "model.batch_size=16", "--set", "model.width=16"]
 
 
 def complaint(capsys, *words: object) -> str:
@@ -125,7 +115,7 @@ class Program:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         self.pid, self.poll, self.kill = self.process.pid, self.process.poll, self.process.send_signal
 
-    def join(self, seconds: float = 900) -> int:
+    def join(self, seconds: float = 60) -> int:
         return self.process.wait(seconds)
 
 
@@ -183,8 +173,8 @@ def disturb(
         killed = start(tmp_path, words)
     wait_until_saved(storage, killed)
     other.kill(signal.SIGTERM)
-    assert other.join() == 128 + signal.SIGTERM, other.log.read_text()
-    assert killed.join() == 0, killed.log.read_text()
+    assert other.join(600) == 128 + signal.SIGTERM, other.log.read_text()
+    assert killed.join(600) == 0, killed.log.read_text()
     shown = read_results(str(storage), "sweep").trials
     assert [trial.number for trial in shown] == list(range(trials))
     assert {trial.state for trial in shown} == {"complete"}
