@@ -65,7 +65,8 @@ class SweepFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             others = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
-            if others - {self.locks.name} and not self.identity_file.is_file():
+            own = {self.locks.name, self.trials.name}  # another worker may be making them
+            if others - own and not self.identity_file.is_file():
                 raise ConfigError(f"{flag} {self.path} contains other files", "give a new or empty folder")
             for folder in (self.locks, self.trials):
                 folder.mkdir(exist_ok=True)

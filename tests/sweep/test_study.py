@@ -51,6 +51,12 @@ def test_workers_share_the_trials(tmp_path):
     assert len({trial.params["model.lr"] for trial in trials}) == 12  # no two workers proposed the same
 
 
+def test_a_worker_that_was_killed_while_it_made_the_folder_is_no_obstacle(tmp_path):
+    for name in ("locks", "trials"):
+        (tmp_path / name).mkdir()
+    assert join(tmp_path).claim(1).number == 0
+
+
 def test_a_trial_of_a_killed_worker_is_continued(tmp_path):
     study = join(tmp_path)
     pid = os.fork()
